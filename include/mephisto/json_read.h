@@ -1,0 +1,416 @@
+// Reading JSON into records with simdjson On-Demand: no document is built, each field is read once, straight from the bytes.
+//
+// Strict: a missing field that is not optional, a wrong type, a number that does not fit, a name given twice, bad UTF-8 or anything
+// after the value is an Error (kDecode) that says where and what was found, e.g. `price.amount: expected a number, found "12,5"`.
+// Unknown fields are skipped, as Faust does. Nothing here throws.
+#pragma once
+
+#include <simdjson.h>
+
+#include <charconv>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "mephisto/error.h"
+#include "mephisto/json_write.h"
+
+namespace mephisto {
+
+// Bytes that must be readable (with any content) after a text that is read in place.
+inline constexpr std::size_t kJsonPadding = simdjson::SIMDJSON_PADDING;
+
+namespace json {
+
+inline constexpr int kMaxDepth = 64;
+
+// The state of reading one text: its end, for comparing names safely, and the error once there is one.
+class Reader {
+ public:
+  explicit Reader(const char* end) : end_(end) {}
+
+  const char* end() const { return end_; }
+  bool fail(std::string message) {
+    message_ = std::move(message);
+    return false;
+  }
+  // Prepends a step to the error's path, innermost first.
+  bool at(std::string_view field) {
+    path_ = path_.empty() || path_[0] == '[' ? std::string{field} + path_ : std::string{field} + "." + path_;
+    return false;
+  }
+  bool at_index(std::size_t index) {
+    auto step = "[" + std::to_string(index) + "]";
+    path_ = path_.empty() || path_[0] == '[' ? step + path_ : step + "." + path_;
+    return false;
+  }
+  Error error() const { return {ErrorKind::kDecode, path_.empty() ? message_ : path_ + ": " + message_}; }
+
+  int depth = 0;
+
+ private:
+  const char* end_;
+  std::string path_;
+  std::string message_;
+};
+
+// `expected a number, found "12,5"`, or what simdjson says where the text itself is broken.
+std::string mismatch(std::string_view expected, std::string_view token, simdjson::error_code code);
+std::string syntax_error(simdjson::error_code code);
+std::optional<double> special_double(std::string_view token);  // NaN, Infinity, -Infinity
+std::string undo_bytes_repr(std::string_view text);
+bool is_decimal(std::string_view text);
+
+inline std::string_view token_of(simdjson::ondemand::value& value) { return value.raw_json_token(); }
+inline std::string_view token_of(simdjson::ondemand::document& value) {
+  std::string_view token;
+  return value.raw_json_token().get(token) == simdjson::SUCCESS ? token : std::string_view{};
+}
+
+template <class V>
+bool mismatched(V& value, Reader& reader, std::string_view expected, simdjson::error_code code) {
+  return reader.fail(mismatch(expected, token_of(value), code));
+}
+
+// Checks a value of any shape to be well-formed and appends its text to `out`.
+bool copy_json(simdjson::ondemand::value value, std::string& out, Reader& reader);
+bool copy_json(simdjson::ondemand::document& document, std::string& out, Reader& reader);
+
+template <class T, class V>
+bool read(V& value, T& out, Reader& reader);
+
+template <class V>
+bool read_text(V& value, std::string_view& text, Reader& reader, std::string_view expected) {
+  if (auto error = value.get_string().get(text)) return mismatched(value, reader, expected, error);
+  return true;
+}
+
+// Compares a name as it stands in the text; a name with escapes is compared by the caller after unescaping.
+inline bool same_name(const char* raw, const char* end, std::string_view name) {
+  return static_cast<std::size_t>(end - raw) > name.size() && std::memcmp(raw, name.data(), name.size()) == 0 && raw[name.size()] == '"';
+}
+
+inline bool has_escape(const char* raw, const char* end) {
+  while (raw < end && *raw != '"' && *raw != '\\') ++raw;
+  return raw < end && *raw == '\\';
+}
+
+template <class T>
+consteval std::uint64_t required_fields() {
+  std::uint64_t mask = 0;
+  reflect::for_each_index<T>([&](auto index) {
+    using Field = reflect::field_type<T, index()>;
+    if (!is_optional<Field> && !std::is_same_v<Field, None>) mask |= std::uint64_t{1} << index();
+  });
+  return mask;
+}
+
+template <class T, std::size_t I>
+bool read_field(simdjson::ondemand::value& value, T& out, std::uint64_t& seen, Reader& reader) {
+  constexpr std::uint64_t bit = std::uint64_t{1} << I;
+  constexpr auto name = reflect::field_name<T, I>();
+  if (seen & bit) {
+    reader.fail("given twice");
+    return reader.at(name);
+  }
+  seen |= bit;
+  if (!read(value, *std::get<I>(reflect::field_pointers(out)), reader)) return reader.at(name);
+  return true;
+}
+
+// Reads the value of the field called `raw` (unescaped already when `plain`), trying the one that should come next first.
+template <class T>
+bool read_named(const char* raw, const char* end, simdjson::ondemand::value& value, T& out, std::size_t& next, std::uint64_t& seen, bool& known, Reader& reader) {
+  constexpr auto count = reflect::field_count<T>;
+  bool ok = true;
+  known = false;
+  auto attempt = [&]<std::size_t I>(std::integral_constant<std::size_t, I>) {
+    if (!same_name(raw, end, reflect::field_name<T, I>())) return false;
+    known = true;
+    next = I + 1;
+    ok = read_field<T, I>(value, out, seen, reader);
+    return true;
+  };
+  [&]<std::size_t... I>(std::index_sequence<I...>) {
+    (void)(((next == I) && attempt(std::integral_constant<std::size_t, I>{})) || ...);
+    if (!known) (void)(attempt(std::integral_constant<std::size_t, I>{}) || ...);
+  }(std::make_index_sequence<count>{});
+  return ok;
+}
+
+template <Record T, class V>
+bool read_record(V& value, T& out, Reader& reader) {
+  simdjson::ondemand::object object;
+  if (auto error = value.get_object().get(object)) return mismatched(value, reader, "an object", error);
+  if (++reader.depth > kMaxDepth) return reader.fail("nested too deep");
+  std::uint64_t seen = 0;
+  std::size_t next = 0;
+  for (auto field : object) {
+    simdjson::ondemand::raw_json_string key;
+    if (auto error = field.key().get(key)) return reader.fail(syntax_error(error));
+    simdjson::ondemand::value inner;
+    if (auto error = field.value().get(inner)) return reader.fail(syntax_error(error));
+    bool known = false;
+    if (!read_named(key.raw(), reader.end(), inner, out, next, seen, known, reader)) return false;
+    if (!known && has_escape(key.raw(), reader.end())) {
+      std::string_view name;
+      if (auto error = field.unescaped_key().get(name)) return reader.fail(syntax_error(error));
+      auto plain = std::string{name} + '"';
+      if (!read_named(plain.data(), plain.data() + plain.size(), inner, out, next, seen, known, reader)) return false;
+    }
+  }
+  // A broken object ends the loop above with its error in the iterator; the document's end is checked by the caller.
+  if (auto missing = required_fields<T>() & ~seen) {
+    auto first = static_cast<std::size_t>(std::countr_zero(missing));
+    reader.fail("missing");
+    return reader.at(reflect::field_names<T>()[first]);
+  }
+  --reader.depth;
+  return true;
+}
+
+template <class T, class V>
+bool read_integer(V& value, T& out, Reader& reader) {
+  if constexpr (std::is_unsigned_v<T>) {
+    std::uint64_t number = 0;
+    if (auto error = value.get_uint64().get(number)) return mismatched(value, reader, "a whole number from 0", error);
+    if (number > std::numeric_limits<T>::max()) return reader.fail(std::to_string(number) + " is too large; at most " + std::to_string(std::numeric_limits<T>::max()));
+    out = static_cast<T>(number);
+  } else {
+    std::int64_t number = 0;
+    if (auto error = value.get_int64().get(number)) return mismatched(value, reader, "a whole number", error);
+    if (number > std::numeric_limits<T>::max() || number < std::numeric_limits<T>::min()) {
+      return reader.fail(std::to_string(number) + " does not fit; from " + std::to_string(std::numeric_limits<T>::min()) + " to " + std::to_string(std::numeric_limits<T>::max()));
+    }
+    out = static_cast<T>(number);
+  }
+  return true;
+}
+
+// A variant's alternatives are told apart by `__faust.ns`, which may stand anywhere in the object: look for it first.
+template <class V, class... T>
+bool read_variant(V& value, std::variant<T...>& out, Reader& reader) {
+  simdjson::ondemand::object object;
+  if constexpr ((std::is_same_v<T, None> || ...)) {
+    bool null = false;
+    if (simdjson::simdjson_result<bool>{value.is_null()}.get(null) == simdjson::SUCCESS && null) {
+      out = None{};
+      return true;
+    }
+  }
+  if (auto error = value.get_object().get(object)) return mismatched(value, reader, "an object", error);
+  std::string_view ns;
+  if (object.find_field_unordered("__faust").find_field("ns").get_string().get(ns) != simdjson::SUCCESS) {
+    return reader.fail("has no __faust.ns to tell which record it is");
+  }
+  std::string name{ns};
+  bool known = false;
+  bool ok = true;
+  auto attempt = [&]<class A>(std::type_identity<A>) {
+    if constexpr (HasNamespace<A>) {
+      if (known || name != A::kNamespace) return;
+      known = true;
+      std::string text;
+      object.reset().value_unsafe();
+      std::string_view raw;
+      if (object.raw_json().get(raw) != simdjson::SUCCESS) {
+        ok = reader.fail("is broken");
+        return;
+      }
+      simdjson::ondemand::parser parser;
+      simdjson::padded_string padded{raw};
+      simdjson::ondemand::document document;
+      if (auto error = parser.iterate(padded).get(document)) {
+        ok = reader.fail(syntax_error(error));
+        return;
+      }
+      Reader nested{padded.data() + padded.size()};
+      nested.depth = reader.depth + 1;
+      A alternative{};
+      ok = read_record(document, alternative, nested);
+      if (ok) out = std::move(alternative);
+      else reader.fail(nested.error().message);
+    }
+  };
+  (attempt(std::type_identity<T>{}), ...);
+  if (!known) return reader.fail("is a \"" + name + "\", which is none of the records expected here");
+  return ok;
+}
+
+template <class K>
+bool read_map_key(std::string_view text, K& key, Reader& reader) {
+  if constexpr (std::is_same_v<K, std::string>) {
+    key = text;
+    return true;
+  } else if constexpr (std::is_enum_v<K>) {
+    return reflect::enum_value(text, key) || reader.fail("unknown name");
+  } else if constexpr (std::is_same_v<K, Uuid>) {
+    auto uuid = Uuid::parse(text);
+    if (!uuid) return reader.fail("key is no UUID");
+    key = *uuid;
+    return true;
+  } else {
+    static_assert(Integer<K>, "keys of maps are strings, integers, enums or UUIDs");
+    auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), key);
+    return (code == std::errc{} && end == text.data() + text.size()) || reader.fail("key is no whole number that fits");
+  }
+}
+
+template <class T, class V>
+bool read(V& value, T& out, Reader& reader) {
+  if constexpr (std::is_same_v<T, bool>) {
+    if (auto error = value.get_bool().get(out)) return mismatched(value, reader, "true or false", error);
+    return true;
+  } else if constexpr (Integer<T>) {
+    return read_integer(value, out, reader);
+  } else if constexpr (std::is_floating_point_v<T>) {
+    double number = 0;
+    if (auto error = value.get_double().get(number)) {
+      auto special = special_double(token_of(value));
+      if (!special) return mismatched(value, reader, "a number", error);
+      number = *special;
+    }
+    out = static_cast<T>(number);
+    return true;
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    std::string_view text;
+    if (!read_text(value, text, reader, "a string")) return false;
+    out = text;
+    return true;
+  } else if constexpr (std::is_same_v<T, None>) {
+    std::string ignored;
+    return copy_json(value, ignored, reader);
+  } else if constexpr (std::is_same_v<T, Json>) {
+    out.text.clear();
+    return copy_json(value, out.text, reader);
+  } else if constexpr (std::is_same_v<T, Bytes>) {
+    std::string_view text;
+    if (!read_text(value, text, reader, "a string")) return false;
+    out.data = undo_bytes_repr(text);
+    return true;
+  } else if constexpr (std::is_same_v<T, Decimal>) {
+    std::string_view text;
+    if (value.get_string().get(text) != simdjson::SUCCESS) text = token_of(value);
+    text = text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
+    if (!is_decimal(text)) return mismatched(value, reader, "a decimal number", simdjson::INCORRECT_TYPE);
+    out.text = text;
+    return true;
+  } else if constexpr (std::is_same_v<T, Uuid>) {
+    std::string_view text;
+    if (!read_text(value, text, reader, "a UUID")) return false;
+    auto uuid = Uuid::parse(text);
+    if (!uuid) return reader.fail("expected a UUID, found \"" + std::string{text} + "\"");
+    out = *uuid;
+    return true;
+  } else if constexpr (TimePoint<T> || std::is_same_v<T, std::chrono::year_month_day>) {
+    std::string_view text;
+    if (!read_text(value, text, reader, "a time")) return false;
+    auto time = parse_iso8601(text);
+    if (!time) return reader.fail("expected an ISO 8601 time, found \"" + std::string{text} + "\"");
+    if constexpr (TimePoint<T>) out = std::chrono::floor<typename T::duration>(*time);
+    else out = std::chrono::year_month_day{std::chrono::floor<std::chrono::days>(*time)};
+    return true;
+  } else if constexpr (std::is_enum_v<T>) {
+    std::string_view text;
+    if (!read_text(value, text, reader, "a name")) return false;
+    if (reflect::enum_value(text, out)) return true;
+    std::string names;
+    for (auto name : reflect::enum_names<T>) {
+      if (!name.empty()) names += (names.empty() ? "" : ", ") + std::string{name};
+    }
+    return reader.fail("expected one of " + names + ", found \"" + std::string{text} + "\"");
+  } else if constexpr (is_optional<T>) {
+    bool null = false;
+    if (auto error = value.is_null().get(null)) return reader.fail(syntax_error(error));
+    if (null) {
+      out.reset();
+      return true;
+    }
+    return read(value, out.emplace(), reader);
+  } else if constexpr (is_variant<T>) {
+    return read_variant(value, out, reader);
+  } else if constexpr (MapLike<T>) {
+    simdjson::ondemand::object object;
+    if (auto error = value.get_object().get(object)) return mismatched(value, reader, "an object", error);
+    if (++reader.depth > kMaxDepth) return reader.fail("nested too deep");
+    out.clear();
+    for (auto field : object) {
+      std::string_view name;
+      if (auto error = field.unescaped_key().get(name)) return reader.fail(syntax_error(error));
+      std::string owned{name};
+      typename T::key_type key{};
+      if (!read_map_key(owned, key, reader)) return reader.at(owned);
+      simdjson::ondemand::value inner;
+      if (auto error = field.value().get(inner)) return reader.fail(syntax_error(error));
+      auto [place, added] = out.try_emplace(std::move(key));
+      if (!added) {
+        reader.fail("given twice");
+        return reader.at(owned);
+      }
+      if (!read(inner, place->second, reader)) return reader.at(owned);
+    }
+    --reader.depth;
+    return true;
+  } else if constexpr (ListLike<T>) {
+    simdjson::ondemand::array array;
+    if (auto error = value.get_array().get(array)) return mismatched(value, reader, "an array", error);
+    if (++reader.depth > kMaxDepth) return reader.fail("nested too deep");
+    std::size_t index = 0;
+    constexpr bool fixed = requires { std::tuple_size<T>::value; };
+    if constexpr (!fixed) out.clear();
+    for (auto item : array) {
+      simdjson::ondemand::value inner;
+      if (auto error = item.get(inner)) return reader.fail(syntax_error(error));
+      typename T::value_type element{};
+      if (!read(inner, element, reader)) return reader.at_index(index);
+      if constexpr (fixed) {
+        if (index >= out.size()) return reader.fail("has more than " + std::to_string(out.size()) + " elements");
+        out[index] = std::move(element);
+      } else {
+        out.insert(out.end(), std::move(element));
+      }
+      ++index;
+    }
+    if constexpr (fixed) {
+      if (index != out.size()) return reader.fail("has " + std::to_string(index) + " elements, not " + std::to_string(out.size()));
+    }
+    --reader.depth;
+    return true;
+  } else {
+    static_assert(Record<T>, "this type cannot be read from JSON");
+    return read_record(value, out, reader);
+  }
+}
+
+simdjson::ondemand::parser& thread_parser();
+// Copies `text` into this thread's padded scratch space.
+std::string_view padded_copy(std::string_view text);
+Error trailing_error(simdjson::error_code code);
+
+// As from_json, for text with kJsonPadding readable bytes behind it.
+template <class T>
+Result<void> read_padded(std::string_view text, T& out) {
+  if (text.empty()) return fail(ErrorKind::kDecode, "empty, not JSON");
+  simdjson::ondemand::document document;
+  auto code = thread_parser().iterate(text.data(), text.size(), text.size() + kJsonPadding).get(document);
+  if (code) return fail(ErrorKind::kDecode, syntax_error(code));
+  Reader reader{text.data() + text.size()};
+  if (!read(document, out, reader)) return std::unexpected(reader.error());
+  const char* rest = nullptr;
+  if (auto end = document.current_location().get(rest); end != simdjson::OUT_OF_BOUNDS) return std::unexpected(trailing_error(end));
+  return {};
+}
+
+}  // namespace json
+
+// The value that `text` holds, or a kDecode error with the path to what is wrong.
+template <class T>
+Result<T> from_json(std::string_view text) {
+  T value{};
+  if (auto done = json::read_padded(json::padded_copy(text), value); !done) return std::unexpected(std::move(done.error()));
+  return value;
+}
+
+}  // namespace mephisto

@@ -1,0 +1,85 @@
+// Log lines for people, to standard error or a file:
+//
+//   log::info("Start collect security [{}] overview", symbol);
+//   2026-11-23 22:10:37.304 | INFO     | horton.agents:collect_securities:40 - Start collect security [AAPL] overview
+//
+// The place is the source file as a module, the agent or task that runs (else the function), and the line. Thread-safe.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <optional>
+#include <source_location>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+namespace mephisto::log {
+
+enum class Level { kDebug, kInfo, kWarn, kError, kCrit };
+
+// `debug info warn error crit`, in any case, as on the command line; nothing when unknown.
+std::optional<Level> parse_level(std::string_view text);
+std::string_view to_string(Level level);
+
+struct Options {
+  Level level = Level::kWarn;
+  std::string file;  // empty: standard error
+};
+
+// Throws Failure when the file cannot be opened.
+void configure(const Options& options);
+Level level();
+
+// Replaces every occurrence of `secret` in later lines by `***`.
+void mask_secret(std::string secret);
+
+void write(Level level, std::source_location place, std::string_view text);
+
+namespace detail {
+
+extern Level threshold;
+
+template <class... Args>
+struct Format {
+  template <class Text>
+    requires std::convertible_to<const Text&, std::string_view>
+  consteval Format(const Text& format, std::source_location where = std::source_location::current())
+      : text(format), place(where) {}
+  fmt::format_string<Args...> text;
+  std::source_location place;
+};
+
+template <class... Args>
+using FormatOf = Format<std::type_identity_t<Args>...>;
+
+template <class... Args>
+void format(Level level, const FormatOf<Args...>& format, Args&&... args) {
+  if (level < threshold) return;
+  write(level, format.place, fmt::format(format.text, std::forward<Args>(args)...));
+}
+
+}  // namespace detail
+
+template <class... Args>
+void debug(detail::FormatOf<Args...> format, Args&&... args) {
+  detail::format<Args...>(Level::kDebug, format, std::forward<Args>(args)...);
+}
+template <class... Args>
+void info(detail::FormatOf<Args...> format, Args&&... args) {
+  detail::format<Args...>(Level::kInfo, format, std::forward<Args>(args)...);
+}
+template <class... Args>
+void warn(detail::FormatOf<Args...> format, Args&&... args) {
+  detail::format<Args...>(Level::kWarn, format, std::forward<Args>(args)...);
+}
+template <class... Args>
+void error(detail::FormatOf<Args...> format, Args&&... args) {
+  detail::format<Args...>(Level::kError, format, std::forward<Args>(args)...);
+}
+template <class... Args>
+void crit(detail::FormatOf<Args...> format, Args&&... args) {
+  detail::format<Args...>(Level::kCrit, format, std::forward<Args>(args)...);
+}
+
+}  // namespace mephisto::log

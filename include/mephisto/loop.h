@@ -1,0 +1,161 @@
+// Loop: one thread's event loop. Everything a shard does (its agents, timers, sockets, its part of the log) runs on one Loop, so
+// nothing on it needs a lock. Tests run a Loop on virtual time: when nothing is left to do the clock jumps to the next timer.
+//
+//   Loop loop;
+//   int n = loop.run(answer());
+#pragma once
+
+#include <chrono>
+#include <coroutine>
+#include <exception>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "mephisto/task.h"
+#include "mephisto/time.h"
+
+namespace mephisto {
+
+namespace detail {
+struct SpawnState;
+}
+
+// A task started by Loop::spawn. Dropping the handle leaves the task running.
+class Spawned {
+ public:
+  Spawned() = default;
+  explicit Spawned(std::shared_ptr<detail::SpawnState> state) : state_(std::move(state)) {}
+
+  bool done() const;
+  // The exception that ended the task (also Cancelled), or null.
+  std::exception_ptr error() const;
+  void cancel();
+  // Waits for the end; rethrows what the task threw, except Cancelled.
+  Task<void> join();
+  // As join, but never throws what the task threw. Cancelling the waiter does not cancel the task.
+  Task<void> finished();
+
+ private:
+  std::shared_ptr<detail::SpawnState> state_;
+};
+
+class Loop {
+ public:
+  enum class Clock { kReal, kVirtual };
+  using time_point = std::chrono::steady_clock::time_point;
+  using duration = std::chrono::steady_clock::duration;
+
+  explicit Loop(Clock clock = Clock::kReal);
+  ~Loop();
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  // The loop that runs on this thread; null when none does.
+  static Loop* current();
+
+  // Runs until stop(). On virtual time also returns when nothing is left that could ever happen.
+  void run();
+  // Runs until `task` is done and gives its result. On virtual time throws Failure when the task can never finish.
+  template <class T>
+  T run(Task<T> task);
+  // Thread-safe.
+  void stop();
+
+  // Starts `task` at the loop's next turn. Not thread-safe; from another thread: post([&]{ loop.spawn(…); }).
+  Spawned spawn(std::string name, Task<void> task);
+  // Runs `action` on the loop's thread. Thread-safe; keeps order per calling thread.
+  void post(std::function<void()> action);
+
+  time_point now() const;
+  // Wall time, for timestamps of records. On virtual time it moves with the clock, from 2026-01-01.
+  Microtime wall_time() const;
+  Timestamp timestamp() const { return std::chrono::floor<std::chrono::milliseconds>(wall_time()); }
+
+  // Calls `action(signal)` on this loop's thread for every such signal of the process. Replaces the default action.
+  void on_signal(std::vector<int> signals, std::function<void(int)> action);
+
+  // One line a task: its name and what it waits for since when.
+  std::vector<std::string> describe_tasks() const;
+
+  struct Impl;
+  // For the rooms that do input and output through Asio; see runtime/asio.h.
+  Impl& impl() { return *impl_; }
+
+ private:
+  friend class Wait;
+  friend class TaskContext;
+  friend class TimerWait;
+  friend struct detail::SpawnState;
+
+  void schedule(std::coroutine_handle<> handle, TaskContext* context);
+  void run_until(const bool* done);
+
+  std::unique_ptr<Impl> impl_;
+};
+
+// co_await yield(): lets every other ready task run first.
+class YieldWait : public Wait {
+ public:
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> handle) {
+    suspend(handle, "its next turn");
+    resume();
+  }
+  void await_resume() const {}
+};
+inline YieldWait yield() { return YieldWait{}; }
+
+// co_await sleep_until(t), sleep_for(d).
+class TimerWait : public Wait {
+ public:
+  explicit TimerWait(Loop::time_point at) : at_(at) {}
+  bool await_ready() const { return false; }
+  bool await_suspend(std::coroutine_handle<> handle);
+  void await_resume() const { throw_if_cancelled(); }
+
+ private:
+  bool abandon() override;
+  Loop::time_point at_;
+  std::multimap<Loop::time_point, Wait*>::iterator place_{};
+};
+inline TimerWait sleep_until(Loop::time_point at) { return TimerWait{at}; }
+TimerWait sleep_for(Loop::duration duration);
+
+template <class T>
+T Loop::run(Task<T> task) {
+  bool done = false;
+  std::exception_ptr error;
+  if constexpr (std::is_void_v<T>) {
+    auto body = [](Task<void> inner, bool& flag, std::exception_ptr& failure) -> Task<void> {
+      try {
+        co_await std::move(inner);
+      } catch (...) {
+        failure = std::current_exception();
+      }
+      flag = true;
+    };
+    spawn("main", body(std::move(task), done, error));
+    run_until(&done);
+    if (error) std::rethrow_exception(error);
+  } else {
+    std::optional<T> result;
+    auto body = [](Task<T> inner, bool& flag, std::exception_ptr& failure, std::optional<T>& value) -> Task<void> {
+      try {
+        value.emplace(co_await std::move(inner));
+      } catch (...) {
+        failure = std::current_exception();
+      }
+      flag = true;
+    };
+    spawn("main", body(std::move(task), done, error, result));
+    run_until(&done);
+    if (error) std::rethrow_exception(error);
+    return std::move(*result);
+  }
+}
+
+}  // namespace mephisto

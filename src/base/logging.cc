@@ -1,0 +1,124 @@
+#include "mephisto/logging.h"
+
+#include <fmt/chrono.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <mutex>
+#include <vector>
+
+#include "base/log_place.h"
+#include "base/text.h"
+#include "mephisto/error.h"
+
+namespace mephisto::log {
+
+namespace detail {
+Level threshold = Level::kWarn;
+}
+
+namespace {
+
+struct Sink {
+  std::mutex mutex;
+  std::FILE* file = stderr;
+  bool colour = false;
+  std::vector<std::string> secrets;
+};
+
+Sink& sink() {
+  static Sink* instance = new Sink;  // never destroyed: lines are written until the process ends
+  return *instance;
+}
+
+constexpr std::string_view kNames[] = {"debug", "info", "warn", "error", "crit"};
+constexpr std::string_view kLabels[] = {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"};
+constexpr std::string_view kColours[] = {"\x1b[2m", "\x1b[1m", "\x1b[33m", "\x1b[31m", "\x1b[1;31m"};
+
+// `horton/agents.cc` → `horton.agents`; `src/log/memory.cc` → `mephisto.log.memory`; of an absolute path the last two parts.
+std::string module_of(std::string_view path) {
+  std::string prefix;
+  if (path.starts_with("src/")) {
+    prefix = "mephisto.";
+    path.remove_prefix(4);
+  } else if (path.starts_with('/')) {
+    auto last = path.rfind('/');
+    auto before = last == 0 ? 0 : path.rfind('/', last - 1);
+    path.remove_prefix(before + 1);
+  }
+  std::string module{path.substr(0, path.rfind('.'))};
+  for (char& c : module) {
+    if (c == '/') c = '.';
+  }
+  return prefix + module;
+}
+
+// The plain name in a compiler's full signature: `Task<void> horton::run(int)` → `run`.
+std::string_view function_of(std::string_view signature) {
+  signature = signature.substr(0, signature.find('('));
+  auto start = signature.find_last_of(": *&");
+  auto name = start == std::string_view::npos ? signature : signature.substr(start + 1);
+  return name.empty() || name.starts_with('<') ? "main" : name;
+}
+
+}  // namespace
+
+std::optional<Level> parse_level(std::string_view text) {
+  auto lower = to_lower(text);
+  if (lower == "warning") lower = "warn";
+  if (lower == "critical") lower = "crit";
+  for (std::size_t i = 0; i < std::size(kNames); ++i) {
+    if (lower == kNames[i]) return static_cast<Level>(i);
+  }
+  return std::nullopt;
+}
+
+std::string_view to_string(Level level) { return kNames[static_cast<std::size_t>(level)]; }
+
+void configure(const Options& options) {
+  std::lock_guard lock{sink().mutex};
+  detail::threshold = options.level;
+  if (!options.file.empty()) {
+    auto* file = std::fopen(options.file.c_str(), "ae");
+    if (file == nullptr) {
+      throw Failure(ErrorKind::kInvalid, fmt::format("cannot write log file {}: {}; name another with --logfile", options.file, std::strerror(errno)));
+    }
+    sink().file = file;
+  }
+  sink().colour = isatty(fileno(sink().file)) != 0;
+}
+
+Level level() { return detail::threshold; }
+
+void mask_secret(std::string secret) {
+  if (secret.size() < 4) return;  // too short to search for without hiding half of every line
+  std::lock_guard lock{sink().mutex};
+  sink().secrets.push_back(std::move(secret));
+}
+
+void write(Level level, std::source_location place, std::string_view text) {
+  auto now = std::chrono::system_clock::now();
+  auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
+  std::string_view task = current_task_name != nullptr ? current_task_name() : std::string_view{};
+  auto& out = sink();
+  std::lock_guard lock{out.mutex};
+  std::string masked;
+  for (const auto& secret : out.secrets) {
+    if (text.find(secret) == std::string_view::npos) continue;
+    masked = text;
+    for (std::size_t at = 0; (at = masked.find(secret, at)) != std::string::npos; at += 3) masked.replace(at, secret.size(), "***");
+    text = masked;
+  }
+  auto index = static_cast<std::size_t>(level);
+  auto line = fmt::format("{:%Y-%m-%d %H:%M:%S}.{:03} | {}{:<8}{} | {}:{}:{} - {}\n",
+                          fmt::localtime(std::chrono::system_clock::to_time_t(now)), ms, out.colour ? kColours[index] : "",
+                          kLabels[index], out.colour ? "\x1b[0m" : "", module_of(place.file_name()),
+                          task.empty() ? function_of(place.function_name()) : task, place.line(), text);
+  std::fwrite(line.data(), 1, line.size(), out.file);
+  std::fflush(out.file);
+}
+
+}  // namespace mephisto::log

@@ -1,0 +1,32 @@
+// Small helpers on text that more than one room needs.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mephisto {
+
+// The candidate that `word` was most likely meant to be, if one is near enough to say so.
+std::optional<std::string> nearest(std::string_view word, std::span<const std::string> candidates);
+
+// `; did you mean "x"?`, or nothing.
+std::string did_you_mean(std::string_view word, std::span<const std::string> candidates);
+
+std::string to_upper(std::string_view text);
+std::string to_lower(std::string_view text);
+std::string_view trim(std::string_view text);
+std::vector<std::string> split(std::string_view text, char separator);
+
+// `text` with control characters and broken UTF-8 made visible, cut at `max` bytes: for error messages about somebody's input.
+std::string printable(std::string_view text, std::size_t max = 60);
+
+// Whether `text` is well-formed UTF-8.
+bool valid_utf8(std::string_view text);
+
+std::string base64_encode(std::string_view bytes);
+std::optional<std::string> base64_decode(std::string_view text);
+
+}  // namespace mephisto

@@ -1,0 +1,127 @@
+#include "mephisto/time.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cmath>
+
+namespace mephisto {
+namespace {
+
+// Takes up to `max` digits (at least `min`) from the front of `text`.
+std::optional<int> take_digits(std::string_view& text, std::size_t min, std::size_t max) {
+  std::size_t count = 0;
+  int value = 0;
+  while (count < max && count < text.size() && text[count] >= '0' && text[count] <= '9') {
+    value = value * 10 + (text[count] - '0');
+    ++count;
+  }
+  if (count < min) return std::nullopt;
+  text.remove_prefix(count);
+  return value;
+}
+
+bool take(std::string_view& text, char c) {
+  if (text.empty() || text.front() != c) return false;
+  text.remove_prefix(1);
+  return true;
+}
+
+std::optional<std::chrono::minutes> take_zone(std::string_view& text) {
+  if (text.empty() || take(text, 'Z') || take(text, 'z')) return std::chrono::minutes{0};
+  int sign = 0;
+  if (take(text, '+')) sign = 1;
+  else if (take(text, '-')) sign = -1;
+  else return std::nullopt;
+  auto hours = take_digits(text, 2, 2);
+  if (!hours) return std::nullopt;
+  take(text, ':');
+  int minutes = 0;
+  if (!text.empty()) {
+    auto digits = take_digits(text, 2, 2);
+    if (!digits) return std::nullopt;
+    minutes = *digits;
+  }
+  return std::chrono::minutes{sign * (*hours * 60 + minutes)};
+}
+
+}  // namespace
+
+std::string format_iso8601(Microtime time) {
+  auto seconds = std::chrono::floor<std::chrono::seconds>(time);
+  auto day = std::chrono::floor<std::chrono::days>(seconds);
+  std::chrono::year_month_day date{day};
+  std::chrono::hh_mm_ss clock{seconds - day};
+  auto micros = (time - seconds).count();
+  auto text = fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", static_cast<int>(date.year()),
+                          static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), clock.hours().count(),
+                          clock.minutes().count(), clock.seconds().count());
+  if (micros != 0) text += fmt::format(".{:06}", micros);
+  return text + "Z";
+}
+
+std::optional<Microtime> parse_iso8601(std::string_view text) {
+  using namespace std::chrono;
+  auto year = take_digits(text, 4, 4);
+  if (!year || !take(text, '-')) return std::nullopt;
+  auto month = take_digits(text, 1, 2);
+  if (!month || !take(text, '-')) return std::nullopt;
+  auto day = take_digits(text, 1, 2);
+  if (!day) return std::nullopt;
+  year_month_day date{std::chrono::year{*year}, std::chrono::month{static_cast<unsigned>(*month)},
+                      std::chrono::day{static_cast<unsigned>(*day)}};
+  if (!date.ok()) return std::nullopt;
+  Microtime time = sys_days{date};
+  if (text.empty()) return time;
+  text.remove_prefix(1);
+  auto hour = take_digits(text, 2, 2);
+  if (!hour || *hour > 23 || !take(text, ':')) return std::nullopt;
+  auto minute = take_digits(text, 2, 2);
+  if (!minute || *minute > 59) return std::nullopt;
+  time += hours{*hour} + minutes{*minute};
+  if (take(text, ':')) {
+    auto second = take_digits(text, 2, 2);
+    if (!second || *second > 60) return std::nullopt;
+    time += seconds{*second};
+    if (take(text, '.')) {
+      auto before = text.size();
+      auto micros = take_digits(text, 1, 6);
+      if (!micros) return std::nullopt;
+      for (auto digits = before - text.size(); digits < 6; ++digits) *micros *= 10;
+      time += microseconds{*micros};
+      while (!text.empty() && text.front() >= '0' && text.front() <= '9') text.remove_prefix(1);
+    }
+  }
+  auto zone = take_zone(text);
+  if (!zone || !text.empty()) return std::nullopt;
+  return time - *zone;
+}
+
+Result<std::chrono::milliseconds> parse_duration(std::string_view text) {
+  double number = 0;
+  auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), number);
+  std::string_view unit{end, static_cast<std::size_t>(text.data() + text.size() - end)};
+  double factor = -1;
+  if (unit.empty() || unit == "s") factor = 1e3;
+  else if (unit == "ms") factor = 1;
+  else if (unit == "m" || unit == "min") factor = 60e3;
+  else if (unit == "h") factor = 3600e3;
+  else if (unit == "d") factor = 86400e3;
+  if (code != std::errc{} || factor < 0 || !(number >= 0) || number * factor > 1e15) {
+    return fail(ErrorKind::kInvalid, fmt::format("\"{}\" is no duration: write a number of seconds, or 250ms, 1.5s, 2m, 1h, 7d", text));
+  }
+  return std::chrono::milliseconds{std::llround(number * factor)};
+}
+
+std::string format_duration(std::chrono::milliseconds duration) {
+  auto ms = duration.count();
+  if (ms < 1000) return fmt::format("{} ms", ms);
+  if (ms < 60'000) return fmt::format("{:.1f} s", static_cast<double>(ms) / 1e3);
+  auto seconds = ms / 1000;
+  if (seconds < 3600) return fmt::format("{} min {} s", seconds / 60, seconds % 60);
+  if (seconds < 86400) return fmt::format("{} h {} min", seconds / 3600, seconds / 60 % 60);
+  return fmt::format("{} d {} h", seconds / 86400, seconds / 3600 % 24);
+}
+
+}  // namespace mephisto

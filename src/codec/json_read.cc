@@ -1,0 +1,188 @@
+#include "mephisto/json_read.h"
+
+#include "base/text.h"
+
+namespace mephisto::json {
+namespace {
+
+using simdjson::ondemand::json_type;
+
+bool copy_any(simdjson::ondemand::value value, std::string& out, Reader& reader);
+
+template <class V>
+bool copy_shape(V& value, std::string& out, Reader& reader) {
+  json_type type{};
+  if (auto error = value.type().get(type)) return reader.fail(syntax_error(error));
+  if (type == json_type::array) {
+    simdjson::ondemand::array array;
+    if (auto error = value.get_array().get(array)) return reader.fail(syntax_error(error));
+    if (++reader.depth > kMaxDepth) return reader.fail("nested too deep");
+    out += '[';
+    bool first = true;
+    for (auto item : array) {
+      simdjson::ondemand::value inner;
+      if (auto error = item.get(inner)) return reader.fail(syntax_error(error));
+      if (!first) out += ',';
+      first = false;
+      if (!copy_any(inner, out, reader)) return false;
+    }
+    out += ']';
+    --reader.depth;
+    return true;
+  }
+  if (type == json_type::object) {
+    simdjson::ondemand::object object;
+    if (auto error = value.get_object().get(object)) return reader.fail(syntax_error(error));
+    if (++reader.depth > kMaxDepth) return reader.fail("nested too deep");
+    out += '{';
+    bool first = true;
+    for (auto field : object) {
+      std::string_view name;
+      if (auto error = field.unescaped_key().get(name)) return reader.fail(syntax_error(error));
+      if (!first) out += ',';
+      first = false;
+      out += to_json(std::string{name}) + ":";
+      simdjson::ondemand::value inner;
+      if (auto error = field.value().get(inner)) return reader.fail(syntax_error(error));
+      if (!copy_any(inner, out, reader)) return false;
+    }
+    out += '}';
+    --reader.depth;
+    return true;
+  }
+  auto token = trim(token_of(value));
+  bool ok = false;
+  switch (type) {
+    case json_type::string: {
+      std::string_view text;
+      if (auto error = value.get_string().get(text)) return reader.fail(syntax_error(error));
+      out += to_json(std::string{text});
+      return true;
+    }
+    case json_type::boolean: {
+      bool ignored = false;
+      ok = value.get_bool().get(ignored) == simdjson::SUCCESS;
+      break;
+    }
+    case json_type::null: {
+      bool null = false;
+      ok = value.is_null().get(null) == simdjson::SUCCESS && null;
+      break;
+    }
+    default: {
+      double number = 0;
+      ok = value.get_double().get(number) == simdjson::SUCCESS || special_double(token).has_value();
+    }
+  }
+  if (!ok) return reader.fail("is no JSON value: " + printable(token));
+  out += token;
+  return true;
+}
+
+bool copy_any(simdjson::ondemand::value value, std::string& out, Reader& reader) { return copy_shape(value, out, reader); }
+
+}  // namespace
+
+bool copy_json(simdjson::ondemand::value value, std::string& out, Reader& reader) { return copy_shape(value, out, reader); }
+
+bool copy_json(simdjson::ondemand::document& document, std::string& out, Reader& reader) { return copy_shape(document, out, reader); }
+
+std::string syntax_error(simdjson::error_code code) {
+  switch (code) {
+    case simdjson::UTF8_ERROR: return "is not valid UTF-8";
+    case simdjson::EMPTY: return "empty, not JSON";
+    case simdjson::UNCLOSED_STRING: return "broken JSON: a string is not closed";
+    case simdjson::UNESCAPED_CHARS: return "broken JSON: a control character in a string";
+    case simdjson::STRING_ERROR: return "broken JSON: a bad escape in a string";
+    case simdjson::INCOMPLETE_ARRAY_OR_OBJECT: return "broken JSON: an array or object is not closed";
+    case simdjson::TRAILING_CONTENT: return "something follows after the value";
+    case simdjson::CAPACITY: return "larger than 4 GiB";
+    case simdjson::DEPTH_ERROR: return "nested too deep";
+    default: return "broken JSON";
+  }
+}
+
+std::string mismatch(std::string_view expected, std::string_view token, simdjson::error_code code) {
+  token = trim(token);
+  bool string_broken = token.starts_with('"') && code != simdjson::INCORRECT_TYPE && code != simdjson::NUMBER_ERROR;
+  bool shape_right = (expected == "an object" && token.starts_with('{')) || (expected == "an array" && token.starts_with('['));
+  if (token.empty() || string_broken || shape_right || code == simdjson::TRAILING_CONTENT) return syntax_error(code);
+  std::string found = printable(token);
+  if (token.starts_with('{')) found = "an object";
+  if (token.starts_with('[')) found = "an array";
+  return "expected " + std::string{expected} + ", found " + found;
+}
+
+std::optional<double> special_double(std::string_view token) {
+  token = trim(token);
+  if (token == "NaN") return std::numeric_limits<double>::quiet_NaN();
+  if (token == "Infinity") return std::numeric_limits<double>::infinity();
+  if (token == "-Infinity") return -std::numeric_limits<double>::infinity();
+  return std::nullopt;
+}
+
+std::string undo_bytes_repr(std::string_view text) {
+  bool repr = text.size() >= 3 && text[0] == 'b' && (text[1] == '\'' || text[1] == '"') && text.back() == text[1];
+  if (!repr) return std::string{text};
+  std::string bytes;
+  auto inner = text.substr(2, text.size() - 3);
+  for (std::size_t i = 0; i < inner.size(); ++i) {
+    if (inner[i] != '\\' || i + 1 == inner.size()) {
+      bytes += inner[i];
+      continue;
+    }
+    char escape = inner[++i];
+    if (escape == 'x' && i + 2 < inner.size()) {
+      unsigned byte = 0;
+      std::from_chars(inner.data() + i + 1, inner.data() + i + 3, byte, 16);
+      bytes += static_cast<char>(byte);
+      i += 2;
+    } else if (escape == 'x' && i + 2 == inner.size()) {
+      return std::string{text};
+    } else {
+      bytes += escape == 'n' ? '\n' : escape == 'r' ? '\r' : escape == 't' ? '\t' : escape;
+    }
+  }
+  return bytes;
+}
+
+bool is_decimal(std::string_view text) {
+  if (text.starts_with('-') || text.starts_with('+')) text.remove_prefix(1);
+  bool digits = false;
+  bool point = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    char c = text[i];
+    if (c >= '0' && c <= '9') {
+      digits = true;
+    } else if (c == '.' && !point) {
+      point = true;
+    } else if ((c == 'e' || c == 'E') && digits) {
+      auto exponent = text.substr(i + 1);
+      if (exponent.starts_with('-') || exponent.starts_with('+')) exponent.remove_prefix(1);
+      return !exponent.empty() && exponent.find_first_not_of("0123456789") == std::string_view::npos;
+    } else {
+      return false;
+    }
+  }
+  return digits;
+}
+
+simdjson::ondemand::parser& thread_parser() {
+  static thread_local simdjson::ondemand::parser parser;
+  return parser;
+}
+
+std::string_view padded_copy(std::string_view text) {
+  static thread_local Buffer scratch;
+  scratch.clear();
+  char* at = scratch.room(text.size() + kJsonPadding);
+  if (!text.empty()) std::memcpy(at, text.data(), text.size());
+  std::memset(at + text.size(), 0, kJsonPadding);
+  return {at, text.size()};
+}
+
+Error trailing_error(simdjson::error_code code) {
+  return {ErrorKind::kDecode, syntax_error(code == simdjson::SUCCESS ? simdjson::TRAILING_CONTENT : code)};
+}
+
+}  // namespace mephisto::json

@@ -1,0 +1,151 @@
+#include "mephisto/json_write.h"
+
+#include "base/text.h"
+
+namespace mephisto::json {
+namespace {
+
+constexpr char kHex[] = "0123456789abcdef";
+
+// 0 where a byte stands for itself, else the letter after the backslash ('u' for \u00xx).
+constexpr std::array<char, 256> kEscapes = [] {
+  std::array<char, 256> table{};
+  for (std::size_t i = 0; i < 0x20; ++i) table[i] = 'u';
+  table['"'] = '"';
+  table['\\'] = '\\';
+  table['\b'] = 'b';
+  table['\f'] = 'f';
+  table['\n'] = 'n';
+  table['\r'] = 'r';
+  table['\t'] = 't';
+  return table;
+}();
+
+char* put_unicode_escape(char* at, unsigned code) {
+  *at++ = '\\';
+  *at++ = 'u';
+  for (int shift = 12; shift >= 0; shift -= 4) *at++ = kHex[code >> shift & 15];
+  return at;
+}
+
+// Whether none of the eight bytes needs an escape: no control character, quote, backslash, and (for `ascii`) no high bit.
+bool plain8(const char* bytes, bool ascii) {
+  std::uint64_t word = 0;
+  std::memcpy(&word, bytes, 8);
+  constexpr std::uint64_t kOnes = 0x0101010101010101;
+  constexpr std::uint64_t kHigh = 0x8080808080808080;
+  auto has_zero = [](std::uint64_t w) { return (w - kOnes) & ~w & kHigh; };
+  std::uint64_t control = (word - kOnes * 0x20) & ~word & kHigh;
+  std::uint64_t special = control | has_zero(word ^ kOnes * '"') | has_zero(word ^ kOnes * '\\');
+  return (special | (ascii ? word & kHigh : 0)) == 0;
+}
+
+// Decodes one well-formed UTF-8 sequence of two or more bytes at `at`.
+unsigned decode_utf8(const char*& at) {
+  auto byte = [&](int i) { return static_cast<unsigned>(static_cast<unsigned char>(at[i])); };
+  unsigned first = byte(0);
+  unsigned code = 0;
+  if (first < 0xe0) {
+    code = (first & 0x1f) << 6 | (byte(1) & 0x3f);
+    at += 2;
+  } else if (first < 0xf0) {
+    code = (first & 0x0f) << 12 | (byte(1) & 0x3f) << 6 | (byte(2) & 0x3f);
+    at += 3;
+  } else {
+    code = (first & 0x07) << 18 | (byte(1) & 0x3f) << 12 | (byte(2) & 0x3f) << 6 | (byte(3) & 0x3f);
+    at += 4;
+  }
+  return code;
+}
+
+template <class Float>
+void write_floating(Buffer& out, Float value, Dialect dialect) {
+  if (!std::isfinite(value)) {
+    if (dialect == Dialect::kOrjson) out.append("null");
+    else out.append(std::isnan(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity");
+    return;
+  }
+  // The shortest digits that read back the same, then laid out as Python does: plain from 1e-4 (orjson: 1e-5) up to 1e16.
+  char* at = out.room(48);
+  auto magnitude = std::fabs(value);
+  const Float least = dialect == Dialect::kOrjson ? Float(1e-5) : Float(1e-4);
+  if (magnitude == 0 || (magnitude >= least && magnitude < Float(1e16))) {
+    char* end = std::to_chars(at, at + 40, value, std::chars_format::fixed).ptr;
+    if (std::string_view{at, static_cast<std::size_t>(end - at)}.find('.') == std::string_view::npos) {
+      *end++ = '.';
+      *end++ = '0';
+    }
+    out.commit(end);
+    return;
+  }
+  char* end = std::to_chars(at, at + 40, value, std::chars_format::scientific).ptr;
+  if (dialect == Dialect::kOrjson && end[-2] == '0' && (end[-3] == '-' || end[-3] == '+')) {
+    end[-2] = end[-1];  // e-07 → e-7
+    --end;
+  }
+  out.commit(end);
+}
+
+}  // namespace
+
+void write_string(Buffer& out, std::string_view text, Dialect dialect) {
+  const bool ascii = dialect == Dialect::kStdlib;
+  char* at = out.room(text.size() * 6 + 2);
+  *at++ = '"';
+  const char* from = text.data();
+  const char* const end = from + text.size();
+  while (from < end) {
+    if (end - from >= 8 && plain8(from, ascii)) {
+      std::memcpy(at, from, 8);
+      from += 8;
+      at += 8;
+      continue;
+    }
+    auto byte = static_cast<unsigned char>(*from);
+    if (ascii && byte >= 0x80) {
+      unsigned code = decode_utf8(from);
+      if (code >= 0x10000) {
+        at = put_unicode_escape(at, 0xd800 + ((code - 0x10000) >> 10));
+        code = 0xdc00 + ((code - 0x10000) & 0x3ff);
+      }
+      at = put_unicode_escape(at, code);
+      continue;
+    }
+    ++from;
+    char escape = kEscapes[byte];
+    if (escape == 0) {
+      *at++ = static_cast<char>(byte);
+    } else if (escape == 'u') {
+      at = put_unicode_escape(at, byte);
+    } else {
+      *at++ = '\\';
+      *at++ = escape;
+    }
+  }
+  *at++ = '"';
+  out.commit(at);
+}
+
+void write_double(Buffer& out, double value, Dialect dialect) { write_floating(out, value, dialect); }
+void write_float(Buffer& out, float value, Dialect dialect) { write_floating(out, value, dialect); }
+
+void write_bytes(Buffer& out, std::string_view bytes, Dialect dialect) {
+  if (valid_utf8(bytes) && !bytes.starts_with("b'")) return write_string(out, bytes, dialect);
+  std::string repr = "b'";
+  for (char c : bytes) {
+    auto byte = static_cast<unsigned char>(c);
+    if (c == '\\' || c == '\'') {
+      repr += '\\';
+      repr += c;
+    } else if (byte < 0x20 || byte >= 0x7f) {
+      repr += "\\x";
+      repr += kHex[byte >> 4];
+      repr += kHex[byte & 15];
+    } else {
+      repr += c;
+    }
+  }
+  write_string(out, repr + "'", dialect);
+}
+
+}  // namespace mephisto::json
