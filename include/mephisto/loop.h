@@ -81,6 +81,11 @@ class Loop {
   // One line a task: its name and what it waits for since when.
   std::vector<std::string> describe_tasks() const;
 
+  // Timers of waits, for the awaitables of this library.
+  using TimerPlace = std::multimap<time_point, Wait*>::iterator;
+  TimerPlace add_timer(time_point at, Wait* wait);
+  void remove_timer(TimerPlace place);
+
   struct Impl;
   // For the rooms that do input and output through Asio; see runtime/asio.h.
   Impl& impl() { return *impl_; }
@@ -88,7 +93,6 @@ class Loop {
  private:
   friend class Wait;
   friend class TaskContext;
-  friend class TimerWait;
   friend struct detail::SpawnState;
 
   void schedule(std::coroutine_handle<> handle, TaskContext* context);
@@ -120,7 +124,7 @@ class TimerWait : public Wait {
  private:
   bool abandon() override;
   Loop::time_point at_;
-  std::multimap<Loop::time_point, Wait*>::iterator place_{};
+  Loop::TimerPlace place_{};
 };
 inline TimerWait sleep_until(Loop::time_point at) { return TimerWait{at}; }
 TimerWait sleep_for(Loop::duration duration);

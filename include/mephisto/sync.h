@@ -25,7 +25,7 @@ class WaitQueue {
  public:
   class Waiter : public Wait {
    public:
-    Waiter(WaitQueue& queue, const char* what) : queue_(queue), what_(what) {}
+    Waiter(WaitQueue& queue, const char* what, std::optional<Loop::time_point> deadline) : queue_(queue), what_(what), deadline_(deadline) {}
     bool await_ready() const { return false; }
     bool await_suspend(std::coroutine_handle<> handle) {
       if (cancelled()) {
@@ -34,27 +34,42 @@ class WaitQueue {
       }
       suspend(handle, what_);
       place_ = queue_.waiters_.insert(queue_.waiters_.end(), this);
+      if (deadline_) timer_ = context_->loop().add_timer(*deadline_, this);
       return true;
     }
     void await_resume() const { throw_if_cancelled(); }
 
    private:
-    bool abandon() override {
+    friend class WaitQueue;
+    void wake() {
+      leave();
+      resume();
+    }
+    void leave() {
       queue_.waiters_.erase(place_);
+      if (deadline_) context_->loop().remove_timer(timer_);
+    }
+    bool abandon() override {
+      leave();
       return true;
+    }
+    void due() override {
+      queue_.waiters_.erase(place_);
+      resume();
     }
     WaitQueue& queue_;
     const char* what_;
+    std::optional<Loop::time_point> deadline_;
     std::list<Waiter*>::iterator place_{};
+    Loop::TimerPlace timer_{};
   };
 
   // `what` appears where people ask what a task waits for; it must outlive the wait.
-  Waiter wait(const char* what) { return Waiter{*this, what}; }
+  Waiter wait(const char* what) { return Waiter{*this, what, std::nullopt}; }
+  // As wait, but also ends at `deadline`, without saying which it was.
+  Waiter wait_until(Loop::time_point deadline, const char* what) { return Waiter{*this, what, deadline}; }
   void notify_one() {
-    if (waiters_.empty()) return;
-    auto* waiter = waiters_.front();
-    waiters_.pop_front();
-    waiter->resume();
+    if (!waiters_.empty()) waiters_.front()->wake();
   }
   void notify_all() {
     while (!waiters_.empty()) notify_one();

@@ -86,12 +86,15 @@ class Wait {
   // Called by cancellation while suspended: forget this wait where it is registered. Return false to go on waiting (the
   // operation cannot be abandoned; it will resume() by itself).
   virtual bool abandon() { return true; }
+  // Called by the loop when a timer set for this wait is due.
+  virtual void due() { resume(); }
 
   TaskContext* context_;
   bool ended_by_cancel_ = false;
 
  private:
   friend class TaskContext;
+  friend class Loop;
   std::coroutine_handle<> handle_;
 };
 

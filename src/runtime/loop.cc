@@ -149,7 +149,7 @@ void Loop::run_until(const bool* done) {
       while (!impl.timers.empty() && impl.timers.begin()->first <= time) {
         auto* wait = impl.timers.begin()->second;
         impl.timers.erase(impl.timers.begin());
-        wait->resume();
+        wait->due();
       }
     }
     if (!impl.ready.empty() || finished()) continue;
@@ -197,18 +197,22 @@ std::vector<std::string> Loop::describe_tasks() const {
   return lines;
 }
 
+Loop::TimerPlace Loop::add_timer(time_point at, Wait* wait) { return impl_->timers.emplace(at, wait); }
+
+void Loop::remove_timer(TimerPlace place) { impl_->timers.erase(place); }
+
 bool TimerWait::await_suspend(std::coroutine_handle<> handle) {
   if (cancelled()) {
     ended_by_cancel_ = true;
     return false;
   }
   suspend(handle, "a timer");
-  place_ = context_->loop().impl().timers.emplace(at_, this);
+  place_ = context_->loop().add_timer(at_, this);
   return true;
 }
 
 bool TimerWait::abandon() {
-  context_->loop().impl().timers.erase(place_);
+  context_->loop().remove_timer(place_);
   return true;
 }
 

@@ -1,0 +1,198 @@
+// The partitioned log as one interface, with interchangeable drivers: `memory://` (deterministic, for tests) and `local://DIR`
+// (durable, no server, several processes at once). What is written here holds for every driver; one conformance suite checks it.
+//
+// A topic is split into partitions; a partition is a sequence of records with ascending offsets. Members of a group share the
+// partitions of the topics they subscribe to; the group remembers for each partition the offset up to which work is done.
+//
+// Threads: Log may be used from any thread; a Consumer or Producer belongs to the loop it was made on.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mephisto/error.h"
+#include "mephisto/record_batch.h"
+#include "mephisto/task.h"
+#include "mephisto/time.h"
+
+namespace mephisto {
+
+inline constexpr std::size_t kMaxRecordBytes = 16 << 20;  // key, value and headers together
+inline constexpr std::size_t kMaxHeaderBytes = 64 << 10;  // all headers of a record together
+inline constexpr int kMaxPartitions = 4096;               // of a topic
+inline constexpr int kMaxTopics = 10'000;
+inline constexpr std::size_t kMaxTopicName = 249;         // letters, digits, '.', '_', '-'
+
+struct TopicPartition {
+  std::string topic;
+  int partition = 0;
+  auto operator<=>(const TopicPartition&) const = default;
+  std::string str() const { return topic + "/" + std::to_string(partition); }
+};
+
+struct TopicConfig {
+  int partitions = 8;
+  std::optional<std::chrono::milliseconds> retention;  // delete records older than this; none: keep
+  std::optional<std::int64_t> retention_bytes;         // of a partition
+  bool compact = false;                                // keep the last record of each key
+  int replicas = 1;                                    // where the driver has several brokers
+};
+
+struct TopicInfo {
+  std::string name;
+  TopicConfig config;
+  Timestamp created;
+};
+
+// The offsets [start, end) that a partition holds; end is where the next record goes.
+struct Watermarks {
+  std::int64_t start = 0;
+  std::int64_t end = 0;
+};
+
+struct Commit {
+  TopicPartition partition;
+  std::int64_t offset = 0;  // of the first record that is not done
+  std::string metadata;     // the tracker's note about what lies behind it
+  Timestamp time{};
+};
+
+struct MemberInfo {
+  std::string id;
+  std::string client;
+  std::vector<TopicPartition> owned;
+};
+
+struct GroupInfo {
+  std::string name;
+  std::int64_t generation = 0;
+  std::vector<MemberInfo> members;
+  std::vector<Commit> commits;
+};
+
+// Names one stay of a partition with one consumer. Never used twice, so that what belongs to an earlier stay is told apart.
+using AssignmentId = std::uint64_t;
+
+struct Assigned {
+  AssignmentId id = 0;
+  TopicPartition partition;
+  std::int64_t offset = 0;  // where fetching starts
+  std::string metadata;     // of the commit it starts from
+  std::int64_t generation = 0;
+};
+
+// Records fetched from one partition; the views are valid as long as the batch.
+struct Batch {
+  AssignmentId assignment = 0;
+  std::vector<RecordView> records;
+  std::size_t bytes = 0;      // memory that the batch holds on to
+  std::int64_t next_offset = 0;  // where the next fetch starts
+  std::vector<std::shared_ptr<const void>> pins;
+};
+
+// What poll() brings. Order of handling: lost, revoked, assigned, batches.
+struct Polled {
+  std::vector<AssignmentId> lost;      // gone already: commits would be refused
+  std::vector<AssignmentId> revoked;   // to be given up: finish what is begun, then release()
+  std::vector<Assigned> assigned;
+  std::vector<std::shared_ptr<Batch>> batches;
+};
+
+struct Appended {
+  std::int64_t offset = 0;  // of the batch's first record
+  Timestamp timestamp{};    // of its last record
+};
+
+// Records for one partition on their way to the log.
+struct OutBatch {
+  TopicPartition partition;
+  BatchBuilder records;
+};
+
+struct AssignmentCommit {
+  AssignmentId assignment = 0;
+  std::int64_t offset = 0;
+  std::string metadata;
+};
+
+class Consumer {
+ public:
+  virtual ~Consumer() = default;
+
+  // Waits until there is something: a change of the assignment, or records (up to about `max_bytes`) of partitions that are not
+  // paused. Returns with nothing after `wait`. Throws Failure when the log is unusable.
+  virtual Task<Polled> poll(std::size_t max_bytes, std::chrono::milliseconds wait) = 0;
+
+  virtual void pause(AssignmentId assignment) = 0;
+  virtual void resume(AssignmentId assignment) = 0;
+
+  // Durable when it returns. kFenced when this consumer does not own one of the partitions any more; then nothing is committed.
+  virtual Task<Result<void>> commit(std::vector<AssignmentCommit> commits) = 0;
+  // Commits and gives up revoked partitions, so that their next owners may start.
+  virtual Task<Result<void>> release(std::vector<AssignmentCommit> commits) = 0;
+  // Releases everything and leaves the group. Commit first.
+  virtual Task<void> close() = 0;
+};
+
+class Producer {
+ public:
+  virtual ~Producer() = default;
+
+  // Appends all batches, in order; when it returns they are durable and visible. Gives one Appended a batch. On an error
+  // nothing was appended, except where the error is kUnavailable with an unknown outcome, which the message says.
+  virtual Task<Result<std::vector<Appended>>> append(std::vector<OutBatch> batches) = 0;
+
+  // Appends all batches and commits the offsets of `consumer`, all or nothing. kFenced as Consumer::commit.
+  virtual Task<Result<std::vector<Appended>>> transact(std::vector<OutBatch> batches, Consumer& consumer,
+                                                       std::vector<AssignmentCommit> commits) = 0;
+};
+
+struct ConsumerOptions {
+  std::string group;                       // empty: no group; `partitions` are read from the given offsets, nothing is committed
+  std::string client;                      // who this is, for people
+  std::vector<std::string> topics;         // to subscribe to, with a group
+  std::map<TopicPartition, std::int64_t> partitions;  // to read, without one; negative: the start
+  bool from_latest = false;                // where a group has no commit yet: start at the end instead of the start
+  std::chrono::milliseconds session_timeout{2000};  // without a sign of life for so long, a member is out
+};
+
+class Log {
+ public:
+  virtual ~Log() = default;
+
+  // `local:///path`, `memory://name`: what people name it by.
+  virtual const std::string& url() const = 0;
+
+  // Creates a topic; kInvalid when it exists with another number of partitions, otherwise existing is fine (the given retention
+  // and cleanup become the topic's).
+  virtual Task<Result<TopicInfo>> create_topic(std::string name, TopicConfig config) = 0;
+  virtual Task<Result<void>> delete_topic(std::string name) = 0;
+  virtual Task<Result<std::vector<TopicInfo>>> topics() = 0;
+  virtual Task<Result<TopicInfo>> topic(std::string name) = 0;
+  virtual Task<Result<Watermarks>> watermarks(TopicPartition partition) = 0;
+  // The first offset whose record's timestamp is at or after `time`; the end when there is none.
+  virtual Task<Result<std::int64_t>> offset_at(TopicPartition partition, Timestamp time) = 0;
+  virtual Task<Result<std::vector<GroupInfo>>> groups() = 0;
+
+  // Deletes what retention and compaction allow. Workers call it from time to time; any process may.
+  virtual Task<Result<void>> maintain() = 0;
+
+  virtual std::unique_ptr<Consumer> consumer(Loop& loop, ConsumerOptions options) = 0;
+  virtual std::unique_ptr<Producer> producer(Loop& loop) = 0;
+};
+
+// Opens the log that `url` names; all openings of one URL in a process share it. Throws Failure with what is wrong with the URL,
+// the folder or the rights.
+std::shared_ptr<Log> open_log(const std::string& url);
+
+// An error when `name` cannot be a topic's.
+Result<void> check_topic_name(std::string_view name);
+
+}  // namespace mephisto

@@ -1,0 +1,228 @@
+#include "log/engine.h"
+
+#include <fmt/format.h>
+
+#include "mephisto/logging.h"
+
+namespace mephisto {
+namespace {
+
+TopicInfo to_info(const store::Topic& topic) { return {topic.name, topic.config, topic.created}; }
+
+class SubmitWait : public Wait {
+ public:
+  SubmitWait(Kv& kv, KvChange change) : kv_(kv), change_(std::move(change)) {}
+  bool await_ready() const { return false; }
+  void await_suspend(std::coroutine_handle<> handle) {
+    suspend(handle, "a write to the log");
+    kv_.submit(context_->loop(), std::move(change_), [this](Result<void> result) {
+      result_ = std::move(result);
+      resume();
+    });
+  }
+  // A write that was under way when its task was cancelled has happened: its outcome is given even then.
+  Result<void> await_resume() { return std::move(result_); }
+
+ private:
+  bool abandon() override { return false; }
+  Kv& kv_;
+  KvChange change_;
+  Result<void> result_;
+};
+
+// The topic numbers of the batches' partitions, or what is wrong with one of them.
+Result<std::vector<std::uint32_t>> find_places(KvReader& tx, const std::vector<OutBatch>& batches) {
+  std::vector<std::uint32_t> ids;
+  ids.reserve(batches.size());
+  std::optional<store::Topic> topic;
+  for (const auto& batch : batches) {
+    if (!topic || topic->name != batch.partition.topic) {
+      topic = store::find_topic(tx, batch.partition.topic);
+      if (!topic) return fail(ErrorKind::kNotFound, fmt::format("there is no topic {}", batch.partition.topic));
+    }
+    if (batch.partition.partition < 0 || batch.partition.partition >= topic->config.partitions) {
+      return fail(ErrorKind::kNotFound, fmt::format("topic {} has partitions 0 to {}, not {}", topic->name, topic->config.partitions - 1, batch.partition.partition));
+    }
+    ids.push_back(topic->id);
+  }
+  return ids;
+}
+
+// Copies the finished batches: where the store has to run the change again (its map grew), the builders must still be there.
+std::vector<Appended> append_all(KvWriter& tx, std::vector<OutBatch>& batches, const std::vector<std::uint32_t>& ids) {
+  std::vector<Appended> appended;
+  appended.reserve(batches.size());
+  for (std::size_t i = 0; i < batches.size(); ++i) {
+    auto& records = batches[i].records;
+    Timestamp last{std::chrono::milliseconds{records.max_timestamp()}};
+    appended.push_back({store::append(tx, ids[i], batches[i].partition.partition, records.span(), records.stored()), last});
+  }
+  return appended;
+}
+
+class KvProducer : public Producer {
+ public:
+  explicit KvProducer(std::shared_ptr<KvLog> log) : log_(std::move(log)) {}
+
+  Task<Result<std::vector<Appended>>> append(std::vector<OutBatch> batches) override {
+    co_return co_await run(std::move(batches), nullptr, {});
+  }
+
+  Task<Result<std::vector<Appended>>> transact(std::vector<OutBatch> batches, Consumer& consumer, std::vector<AssignmentCommit> commits) override {
+    co_return co_await run(std::move(batches), dynamic_cast<KvConsumer*>(&consumer), std::move(commits));
+  }
+
+ private:
+  Task<Result<std::vector<Appended>>> run(std::vector<OutBatch> batches, KvConsumer* consumer, std::vector<AssignmentCommit> commits) {
+    for (const auto& batch : batches) {
+      if (auto fits = check_limits(batch); !fits) co_return std::unexpected(fits.error());
+    }
+    Result<KvConsumer::Prepared> prepared;
+    if (consumer != nullptr) {
+      prepared = consumer->prepare(commits);
+      if (!prepared) co_return std::unexpected(prepared.error());
+    }
+    std::vector<Appended> appended;
+    auto result = co_await submit(log_->kv(), [&](KvWriter& tx) -> Result<void> {
+      auto places = find_places(tx, batches);
+      if (!places) return std::unexpected(places.error());
+      if (consumer != nullptr) {
+        if (auto done = KvConsumer::apply(tx, *prepared, false); !done) return done;
+      }
+      appended = append_all(tx, batches, *places);
+      return {};
+    });
+    if (!result) co_return std::unexpected(result.error());
+    co_return appended;
+  }
+
+  std::shared_ptr<KvLog> log_;
+};
+
+}  // namespace
+
+Task<Result<void>> submit(Kv& kv, KvChange change) { co_return co_await SubmitWait{kv, std::move(change)}; }
+
+Result<void> check_limits(const OutBatch& batch) {
+  if (batch.records.largest() > kMaxRecordBytes) {
+    return fail(ErrorKind::kInvalid, fmt::format("a record of {} bytes for {} is too large: at most {} bytes", batch.records.largest(), batch.partition.str(), kMaxRecordBytes));
+  }
+  if (batch.records.largest_headers() > kMaxHeaderBytes) {
+    return fail(ErrorKind::kInvalid, fmt::format("a record for {} has {} bytes of headers: at most {}", batch.partition.str(), batch.records.largest_headers(), kMaxHeaderBytes));
+  }
+  return {};
+}
+
+Result<store::Topic> KvLog::find(const TopicPartition& partition) {
+  std::optional<store::Topic> topic;
+  kv_->read([&](KvReader& tx) { topic = store::find_topic(tx, partition.topic); });
+  if (!topic) return fail(ErrorKind::kNotFound, fmt::format("there is no topic {}", partition.topic));
+  if (partition.partition < 0 || partition.partition >= topic->config.partitions) {
+    return fail(ErrorKind::kNotFound, fmt::format("topic {} has partitions 0 to {}, not {}", partition.topic, topic->config.partitions - 1, partition.partition));
+  }
+  return *topic;
+}
+
+Task<Result<TopicInfo>> KvLog::create_topic(std::string name, TopicConfig config) {
+  // Most declarations find the topic as it is: that needs no write.
+  std::optional<store::Topic> existing;
+  kv_->read([&](KvReader& tx) { existing = store::find_topic(tx, name); });
+  if (existing && existing->config.partitions == config.partitions && existing->config.retention == config.retention &&
+      existing->config.retention_bytes == config.retention_bytes && existing->config.compact == config.compact) {
+    co_return to_info(*existing);
+  }
+  auto now = Loop::current()->timestamp();
+  Result<store::Topic> created;
+  auto result = co_await submit(*kv_, [&](KvWriter& tx) -> Result<void> {
+    created = store::create_topic(tx, name, config, now);
+    if (!created) return std::unexpected(created.error());
+    return {};
+  });
+  if (!result) co_return std::unexpected(result.error());
+  co_return to_info(*created);
+}
+
+Task<Result<void>> KvLog::delete_topic(std::string name) {
+  co_return co_await submit(*kv_, [&](KvWriter& tx) { return store::delete_topic(tx, name); });
+}
+
+Task<Result<std::vector<TopicInfo>>> KvLog::topics() {
+  std::vector<TopicInfo> infos;
+  kv_->read([&](KvReader& tx) {
+    for (const auto& topic : store::all_topics(tx)) infos.push_back(to_info(topic));
+  });
+  co_return infos;
+}
+
+Task<Result<TopicInfo>> KvLog::topic(std::string name) {
+  auto topic = find({name, 0});
+  if (!topic) co_return std::unexpected(topic.error());
+  co_return to_info(*topic);
+}
+
+Task<Result<Watermarks>> KvLog::watermarks(TopicPartition partition) {
+  auto topic = find(partition);
+  if (!topic) co_return std::unexpected(topic.error());
+  store::Partition place;
+  kv_->read([&](KvReader& tx) { place = store::partition(tx, topic->id, partition.partition); });
+  co_return Watermarks{place.start, place.end};
+}
+
+Task<Result<std::int64_t>> KvLog::offset_at(TopicPartition partition, Timestamp time) {
+  auto topic = find(partition);
+  if (!topic) co_return std::unexpected(topic.error());
+  Result<std::int64_t> offset;
+  kv_->read([&](KvReader& tx) { offset = store::offset_at(tx, topic->id, partition.partition, time); });
+  co_return offset;
+}
+
+Task<Result<std::vector<GroupInfo>>> KvLog::groups() {
+  std::vector<GroupInfo> infos;
+  kv_->read([&](KvReader& tx) {
+    auto topics = store::all_topics(tx);
+    for (const auto& name : store::group_names(tx)) {
+      auto group = store::group(tx, name);
+      GroupInfo info{name, group.generation, {}, store::commits(tx, name, topics)};
+      for (const auto& member : group.members) {
+        MemberInfo one{member.id, member.client, {}};
+        for (const auto& ownership : group.ownerships) {
+          if (ownership.owner == member.id) one.owned.push_back({ownership.topic, ownership.partition});
+        }
+        info.members.push_back(std::move(one));
+      }
+      infos.push_back(std::move(info));
+    }
+  });
+  co_return infos;
+}
+
+Task<Result<void>> KvLog::maintain() {
+  constexpr std::size_t kBatchesATime = 1000;
+  auto now = Loop::current()->timestamp();
+  std::vector<store::Topic> all;
+  kv_->read([&](KvReader& tx) { all = store::all_topics(tx); });
+  for (const auto& topic : all) {
+    if (!topic.config.retention && !topic.config.retention_bytes && !topic.config.compact) continue;
+    for (int number = 0; number < topic.config.partitions; ++number) {
+      for (bool more = true; more;) {
+        auto result = co_await submit(*kv_, [&](KvWriter& tx) -> Result<void> {
+          more = false;
+          auto current = store::find_topic(tx, topic.name);
+          if (!current || current->id != topic.id) return {};
+          auto left = store::maintain(tx, *current, number, now, kBatchesATime);
+          if (!left) return std::unexpected(left.error());
+          more = *left;
+          return {};
+        });
+        if (!result) co_return result;
+      }
+    }
+  }
+  co_return Result<void>{};
+}
+
+std::unique_ptr<Consumer> KvLog::consumer(Loop& loop, ConsumerOptions options) { return std::make_unique<KvConsumer>(shared_from_this(), loop, std::move(options)); }
+
+std::unique_ptr<Producer> KvLog::producer(Loop&) { return std::make_unique<KvProducer>(shared_from_this()); }
+
+}  // namespace mephisto

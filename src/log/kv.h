@@ -1,0 +1,73 @@
+// What the log's own drivers stand on: an ordered key-value store with serial, durable write transactions. The log's whole schema
+// and behaviour is in store.cc and is the same for memory:// and local://; they differ only in this.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "log/group.h"
+#include "mephisto/buffer.h"
+#include "mephisto/error.h"
+#include "mephisto/sync.h"
+
+namespace mephisto {
+
+struct KvEntry {
+  std::string_view key;
+  std::string_view value;
+  // Keeps `value` alive beyond the transaction; null where the store cannot, and the value must be copied.
+  std::shared_ptr<const void> pin;
+};
+
+class KvReader {
+ public:
+  virtual ~KvReader() = default;
+  virtual std::optional<KvEntry> get(std::string_view key) = 0;
+  // The first entry at or after `key`.
+  virtual std::optional<KvEntry> at_or_after(std::string_view key) = 0;
+  // The last entry at or before `key`.
+  virtual std::optional<KvEntry> at_or_before(std::string_view key) = 0;
+};
+
+class KvWriter : public KvReader {
+ public:
+  virtual void put(std::string_view key, std::string_view value) = 0;
+  // As put, but the store may keep the buffer itself.
+  virtual void put(std::string_view key, Buffer value) = 0;
+  virtual void erase(std::string_view key) = 0;
+};
+
+// One change. It must look before it writes: where it returns an error, it has written nothing.
+using KvChange = std::function<Result<void>(KvWriter&)>;
+
+class Kv {
+ public:
+  virtual ~Kv() = default;
+
+  // Runs `look` on a consistent snapshot. Any thread. Throws Failure when the store cannot be read.
+  virtual void read(const std::function<void(KvReader&)>& look) = 0;
+
+  // Runs `change` alone, after all that were submitted before it; calls `done` when it is durable, or with the error of the change
+  // or of the store. Any thread; `done` runs on `loop`'s thread.
+  virtual void submit(Loop& loop, KvChange change, std::function<void(Result<void>)> done) = 0;
+
+  // Rises with every change that any process made.
+  virtual std::uint64_t tick() = 0;
+
+  // Watchers are notified on their loop whenever tick() may have risen.
+  virtual void watch(Loop& loop, WaitQueue* queue) = 0;
+  virtual void unwatch(WaitQueue* queue) = 0;
+
+  // Leases: a member's signs of life. renewed in the background until it is dropped or its process stops.
+  virtual std::uint32_t take_lease(const std::string& member) = 0;
+  virtual void drop_lease(std::uint32_t lease) = 0;
+  virtual bool alive(const GroupMember& member) = 0;
+};
+
+// Awaits Kv::submit. Cannot be abandoned: a change that is under way is waited for.
+Task<Result<void>> submit(Kv& kv, KvChange change);
+
+}  // namespace mephisto

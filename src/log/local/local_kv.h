@@ -1,0 +1,78 @@
+// The store of local://DIR: LMDB in one directory, used by several processes at once.
+//
+// Writes: one thread per process collects what its loops submit and commits it in one LMDB transaction (group commit); LMDB's lock
+// orders the processes. Reads: snapshots on the caller's thread. Waking: after a commit the writer touches the file `bell`, which a
+// thread in every process watches with inotify; the processes' own watchers are told directly.
+#pragma once
+
+#include <lmdb.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <thread>
+
+#include "log/kv.h"
+#include "log/local/leases.h"
+#include "log/watchers.h"
+
+namespace mephisto {
+
+class LocalKv : public Kv {
+ public:
+  // Opens or creates the store. Throws Failure with what is wrong with the folder.
+  explicit LocalKv(std::string directory);
+  ~LocalKv() override;
+
+  void read(const std::function<void(KvReader&)>& look) override;
+  void submit(Loop& loop, KvChange change, std::function<void(Result<void>)> done) override;
+  std::uint64_t tick() override;
+  void watch(Loop& loop, WaitQueue* queue) override { watchers_.add(loop, queue); }
+  void unwatch(WaitQueue* queue) override { watchers_.remove(queue); }
+  std::uint32_t take_lease(const std::string& member) override { return leases_.take(member); }
+  void drop_lease(std::uint32_t lease) override { leases_.drop(lease); }
+  bool alive(const GroupMember& member) override { return leases_.alive(member); }
+
+ private:
+  struct Pending {
+    Loop* loop;
+    KvChange change;
+    std::function<void(Result<void>)> done;
+    Result<void> result;
+  };
+
+  void open();
+  void close();
+  void write_loop();
+  void watch_loop();
+  // One LMDB transaction with all of `group`; returns LMDB's code.
+  int commit(std::deque<Pending>& group);
+  void grow();
+  void adopt_new_size();
+  void free_stuck_lock();
+  Failure failure(int code, std::string_view doing) const;
+
+  std::string directory_;
+  MDB_env* env_ = nullptr;
+  MDB_dbi dbi_ = 0;
+  // Shared by transactions; exclusive while the size of the map changes, which LMDB allows only without any.
+  std::shared_mutex resize_;
+  int bell_ = -1;
+  int inotify_ = -1;
+  int wake_ = -1;
+  Leases leases_;
+  Watchers watchers_;
+  std::atomic<std::uint64_t> notified_{0};
+
+  std::mutex mutex_;
+  std::condition_variable filled_;
+  std::deque<Pending> pending_;
+  bool stopping_ = false;
+  std::thread writer_;
+  std::thread watcher_;
+};
+
+}  // namespace mephisto

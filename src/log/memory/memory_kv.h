@@ -1,0 +1,57 @@
+// The store of memory://: a sorted map. Values are kept by reference count, so a fetch copies nothing.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "log/kv.h"
+#include "log/watchers.h"
+#include "mephisto/testing.h"
+
+namespace mephisto {
+
+class MemoryKv : public Kv {
+ public:
+  using Value = std::shared_ptr<const Buffer>;
+  using Map = std::map<std::string, Value, std::less<>>;
+
+  MemoryKv();
+
+  void read(const std::function<void(KvReader&)>& look) override;
+  void submit(Loop& loop, KvChange change, std::function<void(Result<void>)> done) override;
+  std::uint64_t tick() override;
+  void watch(Loop& loop, WaitQueue* queue) override { watchers_.add(loop, queue); }
+  void unwatch(WaitQueue* queue) override { watchers_.remove(queue); }
+  std::uint32_t take_lease(const std::string& member) override;
+  void drop_lease(std::uint32_t lease) override;
+  bool alive(const GroupMember& member) override;
+
+  MemoryFaults& faults() { return faults_; }
+
+ private:
+  struct Held {
+    Map before;  // what the change replaced; null where there was nothing
+    std::function<void()> answer;
+  };
+
+  void flush();
+  void crash();
+  void expire(const std::string& client);
+  void answer(Loop& loop, std::function<void(Result<void>)> done, Result<void> result);
+
+  std::recursive_mutex mutex_;
+  Map map_;
+  std::uint64_t tick_ = 1;
+  std::vector<Held> held_;
+  Watchers watchers_;
+  std::map<std::uint32_t, std::string> leases_;
+  std::set<std::string> expired_;
+  std::uint32_t next_lease_ = 1;
+  MemoryFaults faults_;
+};
+
+}  // namespace mephisto

@@ -1,0 +1,288 @@
+#include "mephisto/record_batch.h"
+
+#include <fmt/format.h>
+
+#include <span>
+
+#include "base/hash.h"
+#include "mephisto/log.h"
+
+namespace mephisto {
+namespace {
+
+// Header, little endian; docs/local-log-format.md.
+//   0 u32 CRC-32C of all from byte 4 to the end of the records
+//   4 u32 bytes of the records
+//   8 u8  version, u8 zero, u16 zero
+//  12 u32 number of records
+//  16 u32 offsets taken
+//  20 u32 zero
+//  24 i64 base timestamp, ms
+//  32 i64 largest timestamp, ms
+//  40 records, then padding
+constexpr std::size_t kHeaderBytes = 40;
+constexpr std::size_t kPadding = 64;
+constexpr std::uint8_t kVersion = 1;
+constexpr std::uint32_t kNullValue = 0xffffffff;
+
+template <class T>
+void put(char* at, T value) {
+  std::memcpy(at, &value, sizeof value);
+}
+
+template <class T>
+T get(const char* at) {
+  T value{};
+  std::memcpy(&value, at, sizeof value);
+  return value;
+}
+
+char* put_varint(char* at, std::uint64_t value) {
+  while (value >= 0x80) {
+    *at++ = static_cast<char>(value | 0x80);
+    value >>= 7;
+  }
+  *at++ = static_cast<char>(value);
+  return at;
+}
+
+bool get_varint(const char*& at, const char* end, std::uint64_t& value) {
+  value = 0;
+  for (int shift = 0; shift < 64 && at < end; shift += 7) {
+    auto byte = static_cast<unsigned char>(*at++);
+    value |= static_cast<std::uint64_t>(byte & 0x7f) << shift;
+    if (byte < 0x80) return true;
+  }
+  return false;
+}
+
+std::uint64_t zigzag(std::int64_t value) { return static_cast<std::uint64_t>(value) << 1 ^ static_cast<std::uint64_t>(value >> 63); }
+std::int64_t unzigzag(std::uint64_t value) { return static_cast<std::int64_t>(value >> 1) ^ -static_cast<std::int64_t>(value & 1); }
+
+bool get_bytes(const char*& at, const char* end, std::string_view& bytes, bool& null) {
+  std::uint64_t length = 0;
+  if (!get_varint(at, end, length)) return false;
+  null = length == 0;
+  if (null) return true;
+  --length;
+  if (length > static_cast<std::uint64_t>(end - at)) return false;
+  bytes = {at, static_cast<std::size_t>(length)};
+  at += length;
+  return true;
+}
+
+bool get_header(const char*& at, const char* end, HeaderView& header) {
+  bool null_name = false;
+  return get_bytes(at, end, header.name, null_name) && !null_name && get_bytes(at, end, header.value, header.null);
+}
+
+// offset delta, timestamp delta, key, headers (bytes of them, then each), value with a fixed u32 length.
+bool get_record(const char*& at, const char* end, std::int64_t base, std::int64_t base_timestamp, RecordView& record) {
+  std::uint64_t delta = 0;
+  std::uint64_t time = 0;
+  std::uint64_t header_bytes = 0;
+  bool null_key = false;
+  if (!get_varint(at, end, delta) || !get_varint(at, end, time)) return false;
+  record.offset = base + static_cast<std::int64_t>(delta);
+  record.timestamp_ms = base_timestamp + unzigzag(time);
+  record.key = {};
+  if (!get_bytes(at, end, record.key, null_key)) return false;
+  if (!get_varint(at, end, header_bytes) || header_bytes > static_cast<std::uint64_t>(end - at)) return false;
+  record.headers = HeadersView{at, static_cast<std::uint32_t>(header_bytes)};
+  at += header_bytes;
+  if (end - at < 4) return false;
+  auto length = get<std::uint32_t>(at);
+  at += 4;
+  record.value = {};
+  if (length == kNullValue) return true;
+  if (length > static_cast<std::uint64_t>(end - at)) return false;
+  record.value = {at, length};
+  at += length;
+  return true;
+}
+
+std::unexpected<Error> corrupt(std::string why) { return fail(ErrorKind::kCorrupt, "stored batch is damaged: " + std::move(why)); }
+
+}  // namespace
+
+std::vector<HeaderView> HeadersView::list() const {
+  std::vector<HeaderView> headers;
+  const char* at = data_;
+  const char* const end = data_ + bytes_;
+  HeaderView header;
+  while (at < end && get_header(at, end, header)) {
+    headers.push_back(header);
+    header = {};
+  }
+  return headers;
+}
+
+std::optional<HeaderView> HeadersView::find(std::string_view name) const {
+  std::optional<HeaderView> found;
+  const char* at = data_;
+  const char* const end = data_ + bytes_;
+  HeaderView header;
+  while (at < end && get_header(at, end, header)) {
+    if (header.name == name) found = header;
+    header = {};
+  }
+  return found;
+}
+
+std::vector<Header> HeadersView::copy() const {
+  std::vector<Header> headers;
+  for (const auto& view : list()) {
+    headers.push_back({std::string{view.name}, view.null ? std::nullopt : std::optional<std::string>{view.value}});
+  }
+  return headers;
+}
+
+void BatchBuilder::start() {
+  if (buffer_.empty()) {
+    std::memset(buffer_.room(kHeaderBytes), 0, kHeaderBytes);
+    buffer_.commit(buffer_.data() + kHeaderBytes);
+  }
+}
+
+Buffer& BatchBuilder::begin(std::optional<std::string_view> key, Timestamp timestamp, std::span<const Header> headers, HeadersView raw_headers) {
+  start();
+  auto time = timestamp.time_since_epoch().count();
+  if (count_ == 0) base_timestamp_ = time;
+  record_start_ = buffer_.size();
+  std::size_t header_bytes = raw_headers.raw().size();
+  for (const auto& header : headers) header_bytes += header.name.size() + (header.value ? header.value->size() : 0) + 20;
+  char* at = buffer_.room(header_bytes + (key ? key->size() : 0) + 64);
+  at = put_varint(at, next_delta_);
+  at = put_varint(at, zigzag(time - base_timestamp_));
+  at = put_varint(at, key ? key->size() + 1 : 0);
+  if (key && !key->empty()) {
+    std::memcpy(at, key->data(), key->size());
+    at += key->size();
+  }
+  if (headers.empty() && raw_headers.empty()) {
+    *at++ = 0;
+  } else {
+    Buffer encoded{header_bytes + 1};
+    encoded.append(raw_headers.raw());
+    for (const auto& header : headers) {
+      char* to = encoded.room(header.name.size() + (header.value ? header.value->size() : 0) + 20);
+      to = put_varint(to, header.name.size() + 1);
+      to = std::copy(header.name.begin(), header.name.end(), to);
+      to = put_varint(to, header.value ? header.value->size() + 1 : 0);
+      if (header.value) to = std::copy(header.value->begin(), header.value->end(), to);
+      encoded.commit(to);
+    }
+    at = put_varint(at, encoded.size());
+    std::memcpy(at, encoded.data(), encoded.size());
+    at += encoded.size();
+    largest_headers_ = std::max(largest_headers_, encoded.size());
+  }
+  at += 4;
+  buffer_.commit(at);
+  value_start_ = buffer_.size();
+  max_timestamp_ = std::max(max_timestamp_, time);
+  return buffer_;
+}
+
+void BatchBuilder::end() {
+  put(buffer_.data() + value_start_ - 4, static_cast<std::uint32_t>(buffer_.size() - value_start_));
+  largest_ = std::max(largest_, buffer_.size() - record_start_);
+  ++count_;
+  ++next_delta_;
+}
+
+void BatchBuilder::abandon() { buffer_.truncate(record_start_); }
+
+void BatchBuilder::add(std::optional<std::string_view> key, std::optional<std::string_view> value, Timestamp timestamp, std::span<const Header> headers) {
+  begin(key, timestamp, headers);
+  if (value) buffer_.append(*value);
+  end();
+  if (!value) put(buffer_.data() + value_start_ - 4, kNullValue);
+}
+
+void BatchBuilder::add_at(std::uint32_t offset_delta, const RecordView& record) {
+  next_delta_ = offset_delta;
+  begin(record.has_key() ? std::optional{record.key} : std::nullopt, record.timestamp(), {}, record.headers);
+  buffer_.append(record.value);
+  end();
+  if (!record.has_value()) put(buffer_.data() + value_start_ - 4, kNullValue);
+}
+
+void BatchBuilder::seal() {
+  start();
+  auto payload = buffer_.size() - kHeaderBytes;
+  std::memset(buffer_.room(kPadding), 0, kPadding);
+  char* head = buffer_.data();
+  put(head + 4, static_cast<std::uint32_t>(payload));
+  head[8] = static_cast<char>(kVersion);
+  put(head + 12, count_);
+  put(head + 16, next_delta_);
+  put(head + 24, base_timestamp_);
+  put(head + 32, count_ == 0 ? base_timestamp_ : max_timestamp_);
+  put(head, crc32c(buffer_.view().substr(4)));
+}
+
+Buffer BatchBuilder::finish() {
+  seal();
+  buffer_.commit(buffer_.data() + buffer_.size() + kPadding);
+  Buffer finished = std::move(buffer_);
+  *this = BatchBuilder{};
+  return finished;
+}
+
+Buffer BatchBuilder::stored() {
+  seal();
+  Buffer copy{buffer_.size() + kPadding};
+  copy.append(std::string_view{buffer_.data(), buffer_.size() + kPadding});
+  return copy;
+}
+
+Result<BatchHeader> read_batch_header(std::string_view stored) {
+  if (stored.size() < kHeaderBytes + kPadding) return corrupt(fmt::format("{} bytes are too few", stored.size()));
+  if (auto version = static_cast<unsigned char>(stored[8]); version != kVersion) {
+    if (version > kVersion) return fail(ErrorKind::kInvalid, fmt::format("stored batch has format version {}, this program reads up to {}: use a newer one", version, kVersion));
+    return corrupt("its format version is 0");
+  }
+  BatchHeader header;
+  header.payload_bytes = get<std::uint32_t>(stored.data() + 4);
+  header.count = get<std::uint32_t>(stored.data() + 12);
+  header.span = get<std::uint32_t>(stored.data() + 16);
+  header.base_timestamp = get<std::int64_t>(stored.data() + 24);
+  header.max_timestamp = get<std::int64_t>(stored.data() + 32);
+  if (header.payload_bytes != stored.size() - kHeaderBytes - kPadding) return corrupt("its length does not fit");
+  return header;
+}
+
+Result<void> read_batch(std::string_view stored, std::int64_t base, std::int64_t from, std::vector<RecordView>& records, bool verify) {
+  auto header = read_batch_header(stored);
+  if (!header) return std::unexpected(header.error());
+  if (verify && get<std::uint32_t>(stored.data()) != crc32c(stored.substr(4, kHeaderBytes - 4 + header->payload_bytes))) {
+    return corrupt("its checksum is wrong");
+  }
+  const auto before = records.size();
+  const char* at = stored.data() + kHeaderBytes;
+  const char* const end = at + header->payload_bytes;
+  if (header->count > header->payload_bytes / 7) return corrupt("it cannot hold so many records");
+  records.reserve(before + header->count);
+  RecordView record;
+  for (std::uint32_t i = 0; i < header->count; ++i) {
+    if (!get_record(at, end, base, header->base_timestamp, record) || record.offset - base >= header->span) {
+      records.resize(before);
+      return corrupt(fmt::format("record {} of {} is broken", i, header->count));
+    }
+    if (record.offset >= from) records.push_back(record);
+  }
+  return {};
+}
+
+Result<void> check_topic_name(std::string_view name) {
+  constexpr std::string_view kAllowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+  if (name.empty() || name == "." || name == "..") return fail(ErrorKind::kInvalid, fmt::format("\"{}\" cannot be a topic's name", name));
+  if (name.size() > kMaxTopicName) return fail(ErrorKind::kInvalid, fmt::format("a topic's name has at most {} characters, this one {}", kMaxTopicName, name.size()));
+  if (name.find_first_not_of(kAllowed) != std::string_view::npos) {
+    return fail(ErrorKind::kInvalid, fmt::format("\"{}\" cannot be a topic's name: only letters, digits, '.', '_' and '-' may be in it", name));
+  }
+  return {};
+}
+
+}  // namespace mephisto

@@ -1,0 +1,65 @@
+// The log's schema on a key-value store: topics, partitions, batches, groups and their commits. Free functions on one transaction.
+// Keys and values are described in docs/local-log-format.md.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "log/group.h"
+#include "log/kv.h"
+#include "mephisto/log.h"
+
+namespace mephisto::store {
+
+inline constexpr std::int64_t kFormatVersion = 1;
+
+struct Topic {
+  std::uint32_t id = 0;
+  std::string name;
+  TopicConfig config;
+  Timestamp created{};
+};
+
+struct Partition {
+  std::int64_t start = 0;
+  std::int64_t end = 0;
+  std::int64_t bytes = 0;
+};
+
+// Writes the format's version into an empty store; an error when a newer program wrote it.
+Result<void> check_format(KvReader& tx);
+void write_format(KvWriter& tx);
+
+std::optional<Topic> find_topic(KvReader& tx, const std::string& name);
+std::vector<Topic> all_topics(KvReader& tx);
+Result<Topic> create_topic(KvWriter& tx, const std::string& name, const TopicConfig& config, Timestamp now);
+Result<void> delete_topic(KvWriter& tx, const std::string& name);
+
+Partition partition(KvReader& tx, std::uint32_t topic, int partition);
+
+// Appends a finished batch of `records` offsets; gives its base offset.
+std::int64_t append(KvWriter& tx, std::uint32_t topic, int partition, std::uint32_t span, Buffer stored);
+
+// Collects stored batches from `offset` on until `max_bytes` are reached (at least one), with their base offsets.
+struct StoredBatch {
+  std::int64_t base = 0;
+  KvEntry entry;
+};
+std::vector<StoredBatch> batches(KvReader& tx, std::uint32_t topic, int partition, std::int64_t offset, std::size_t max_bytes);
+
+Result<std::int64_t> offset_at(KvReader& tx, std::uint32_t topic, int partition, Timestamp time);
+
+Group group(KvReader& tx, const std::string& name);
+void put_group(KvWriter& tx, const std::string& name, const Group& group);
+std::vector<std::string> group_names(KvReader& tx);
+
+std::optional<Commit> commit(KvReader& tx, const std::string& group, const Topic& topic, int partition);
+void put_commit(KvWriter& tx, const std::string& group, const Topic& topic, int partition, std::int64_t offset, const std::string& metadata, Timestamp now);
+std::vector<Commit> commits(KvReader& tx, const std::string& group, const std::vector<Topic>& topics);
+
+// Deletes what retention allows and compacts; keeps each transaction short by doing at most about `max_batches` and telling whether
+// more is left.
+Result<bool> maintain(KvWriter& tx, const Topic& topic, int partition, Timestamp now, std::size_t max_batches);
+
+}  // namespace mephisto::store
