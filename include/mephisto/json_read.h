@@ -167,6 +167,16 @@ bool read_record(V& value, T& out, Reader& reader) {
     reader.fail("missing");
     return reader.at(reflect::field_names<T>()[first]);
   }
+  // The record may have held another value before.
+  constexpr auto count = reflect::field_count<T>;
+  if (seen != (count == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1)) {
+    reflect::for_each_index<T>([&](auto index) {
+      using Field = reflect::field_type<T, index()>;
+      if constexpr (is_optional<Field>) {
+        if (!(seen >> index() & 1)) std::get<index()>(reflect::field_pointers(out))->reset();
+      }
+    });
+  }
   --reader.depth;
   return true;
 }

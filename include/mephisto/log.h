@@ -146,11 +146,12 @@ class Producer {
   virtual ~Producer() = default;
 
   // Appends all batches, in order; when it returns they are durable and visible. Gives one Appended a batch. On an error
-  // nothing was appended, except where the error is kUnavailable with an unknown outcome, which the message says.
-  virtual Task<Result<std::vector<Appended>>> append(std::vector<OutBatch> batches) = 0;
+  // nothing was appended, except where the error is kUnavailable with an unknown outcome, which the message says. The batches
+  // are left as they are, so that the call can be repeated; they must not change before it returns.
+  virtual Task<Result<std::vector<Appended>>> append(std::vector<OutBatch>& batches) = 0;
 
   // Appends all batches and commits the offsets of `consumer`, all or nothing. kFenced as Consumer::commit.
-  virtual Task<Result<std::vector<Appended>>> transact(std::vector<OutBatch> batches, Consumer& consumer,
+  virtual Task<Result<std::vector<Appended>>> transact(std::vector<OutBatch>& batches, Consumer& consumer,
                                                        std::vector<AssignmentCommit> commits) = 0;
 };
 

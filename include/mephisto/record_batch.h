@@ -89,8 +89,8 @@ class BatchBuilder {
 
   // The finished stored form with checksum and padding. The builder is empty afterwards.
   Buffer finish();
-  // A copy of the finished stored form; the builder stays as it is.
-  Buffer stored();
+  // A view of the finished stored form; the builder stays as it is, and the view is valid until it is changed.
+  std::string_view stored();
 
  private:
   void start();

@@ -48,7 +48,6 @@ Result<std::vector<std::uint32_t>> find_places(KvReader& tx, const std::vector<O
   return ids;
 }
 
-// Copies the finished batches: where the store has to run the change again (its map grew), the builders must still be there.
 std::vector<Appended> append_all(KvWriter& tx, std::vector<OutBatch>& batches, const std::vector<std::uint32_t>& ids) {
   std::vector<Appended> appended;
   appended.reserve(batches.size());
@@ -64,16 +63,16 @@ class KvProducer : public Producer {
  public:
   explicit KvProducer(std::shared_ptr<KvLog> log) : log_(std::move(log)) {}
 
-  Task<Result<std::vector<Appended>>> append(std::vector<OutBatch> batches) override {
-    co_return co_await run(std::move(batches), nullptr, {});
+  Task<Result<std::vector<Appended>>> append(std::vector<OutBatch>& batches) override {
+    co_return co_await run(batches, nullptr, {});
   }
 
-  Task<Result<std::vector<Appended>>> transact(std::vector<OutBatch> batches, Consumer& consumer, std::vector<AssignmentCommit> commits) override {
-    co_return co_await run(std::move(batches), dynamic_cast<KvConsumer*>(&consumer), std::move(commits));
+  Task<Result<std::vector<Appended>>> transact(std::vector<OutBatch>& batches, Consumer& consumer, std::vector<AssignmentCommit> commits) override {
+    co_return co_await run(batches, dynamic_cast<KvConsumer*>(&consumer), std::move(commits));
   }
 
  private:
-  Task<Result<std::vector<Appended>>> run(std::vector<OutBatch> batches, KvConsumer* consumer, std::vector<AssignmentCommit> commits) {
+  Task<Result<std::vector<Appended>>> run(std::vector<OutBatch>& batches, KvConsumer* consumer, std::vector<AssignmentCommit> commits) {
     for (const auto& batch : batches) {
       if (auto fits = check_limits(batch); !fits) co_return std::unexpected(fits.error());
     }

@@ -230,11 +230,9 @@ Buffer BatchBuilder::finish() {
   return finished;
 }
 
-Buffer BatchBuilder::stored() {
+std::string_view BatchBuilder::stored() {
   seal();
-  Buffer copy{buffer_.size() + kPadding};
-  copy.append(std::string_view{buffer_.data(), buffer_.size() + kPadding});
-  return copy;
+  return {buffer_.data(), buffer_.size() + kPadding};
 }
 
 Result<BatchHeader> read_batch_header(std::string_view stored) {

@@ -203,12 +203,12 @@ Partition partition(KvReader& tx, std::uint32_t topic, int number) {
   return partition;
 }
 
-std::int64_t append(KvWriter& tx, std::uint32_t topic, int number, std::uint32_t span, Buffer stored) {
+std::int64_t append(KvWriter& tx, std::uint32_t topic, int number, std::uint32_t span, std::string_view stored) {
   auto place = partition(tx, topic, number);
   auto base = place.end;
   place.end += span;
   place.bytes += static_cast<std::int64_t>(stored.size());
-  tx.put(batch_key(topic, number, base), std::move(stored));
+  tx.put(batch_key(topic, number, base), stored);
   put_partition(tx, topic, number, place);
   return base;
 }

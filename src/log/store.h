@@ -39,7 +39,7 @@ Result<void> delete_topic(KvWriter& tx, const std::string& name);
 Partition partition(KvReader& tx, std::uint32_t topic, int partition);
 
 // Appends a finished batch of `records` offsets; gives its base offset.
-std::int64_t append(KvWriter& tx, std::uint32_t topic, int partition, std::uint32_t span, Buffer stored);
+std::int64_t append(KvWriter& tx, std::uint32_t topic, int partition, std::uint32_t span, std::string_view stored);
 
 // Collects stored batches from `offset` on until `max_bytes` are reached (at least one), with their base offsets.
 struct StoredBatch {

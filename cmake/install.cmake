@@ -1,0 +1,13 @@
+# The installed package: find_package(Mephisto) gives Mephisto::mephisto.
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+
+install(TARGETS mephisto EXPORT MephistoTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(TARGETS mephisto_tool RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(DIRECTORY include/mephisto DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(EXPORT MephistoTargets NAMESPACE Mephisto:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/Mephisto)
+configure_package_config_file(cmake/MephistoConfig.cmake.in ${CMAKE_BINARY_DIR}/MephistoConfig.cmake
+  INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/Mephisto)
+write_basic_package_version_file(${CMAKE_BINARY_DIR}/MephistoConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_BINARY_DIR}/MephistoConfig.cmake ${CMAKE_BINARY_DIR}/MephistoConfigVersion.cmake
+  DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/Mephisto)

@@ -1,0 +1,263 @@
+// Agents: named coroutines that consume a topic. See app.h for declaring them.
+//
+//   auto& square = app.agent("square", numbers, [](Stream<int> stream) -> Results<int> {
+//     while (auto n = co_await stream.next()) co_yield *n * *n;       // to whoever asked, and to the sinks
+//   });
+//   int nine = co_await square.ask(3);
+//
+// The callable must not capture anything that dies before the app (best: nothing); the app owns it.
+#pragma once
+
+#include <exception>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "mephisto/stream.h"
+#include "mephisto/topic.h"
+
+namespace mephisto {
+
+// What a handler that yields returns: a generator that may also await.
+template <class R>
+class [[nodiscard]] Results {
+ public:
+  using value_type = R;
+
+  struct promise_type {
+    std::coroutine_handle<> driver = std::noop_coroutine();
+    std::exception_ptr exception;
+    std::optional<R> value;
+
+    struct Handover {
+      bool await_ready() const noexcept { return false; }
+      std::coroutine_handle<> await_suspend(std::coroutine_handle<promise_type> handle) const noexcept { return handle.promise().driver; }
+      void await_resume() const noexcept {}
+    };
+    Results get_return_object() { return Results{std::coroutine_handle<promise_type>::from_promise(*this)}; }
+    std::suspend_always initial_suspend() const noexcept { return {}; }
+    Handover final_suspend() const noexcept { return {}; }
+    template <class U>
+    Handover yield_value(U&& result) {
+      value.emplace(std::forward<U>(result));
+      return {};
+    }
+    void return_void() const noexcept {}
+    void unhandled_exception() noexcept { exception = std::current_exception(); }
+  };
+
+  explicit Results(std::coroutine_handle<promise_type> handle) : handle_(handle) {}
+  Results(Results&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+  ~Results() {
+    if (handle_) handle_.destroy();
+  }
+
+  // The next result, or null at the end. Valid until the next call.
+  auto next() {
+    struct Next {
+      std::coroutine_handle<promise_type> handle;
+      bool await_ready() const { return false; }
+      std::coroutine_handle<> await_suspend(std::coroutine_handle<> driver) const {
+        handle.promise().driver = driver;
+        handle.promise().value.reset();
+        return handle;
+      }
+      R* await_resume() const {
+        auto& promise = handle.promise();
+        if (promise.exception) std::rethrow_exception(promise.exception);
+        return promise.value ? &*promise.value : nullptr;
+      }
+    };
+    return Next{handle_};
+  }
+
+ private:
+  std::coroutine_handle<promise_type> handle_;
+};
+
+// What happens to an event whose handler throws.
+struct ErrorPolicy {
+  enum class Then {
+    kDeadLetter,     // to the topic <id>-<agent>-dlq, with the reason in headers
+    kSkip,           // counted and logged, otherwise forgotten
+    kStopPartition,  // this partition waits for a restart; others go on
+    kCrash,          // the worker stops with exit code 1
+  };
+  enum class Blocks { kNothing, kPartition };
+
+  int retries = 3;
+  std::chrono::milliseconds first_backoff{100};  // doubled each time, with jitter
+  std::chrono::milliseconds last_backoff{10'000};
+  Then then = Then::kDeadLetter;
+  Blocks blocks = Blocks::kNothing;  // what waits while an event waits for its retry; with ordered_by_key always its key
+};
+
+struct AgentOptions {
+  int concurrency = 1;               // coroutines per shard that share the events
+  bool ordered_by_key = false;       // with concurrency: events of one key one after the other
+  bool isolated_partitions = false;  // one coroutine per partition
+  ErrorPolicy on_error{};
+  std::string help;
+};
+
+namespace detail {
+
+// The headers and records of request and reply on Faust's wire (faust/agents/models.py, agents/agent.py).
+inline constexpr std::string_view kReplyToHeader = "Faust-Ag-ReplyTo";
+inline constexpr std::string_view kCorrelationHeader = "Faust-Ag-CorrelationId";
+
+struct ReplyAddress {
+  std::string topic;
+  std::string correlation_id;
+};
+std::optional<ReplyAddress> reply_address(const Slot& slot);
+
+// Answers the event in `slot`, if somebody asked, with JSON text.
+Task<void> reply(Slot& slot, std::string_view value_json, bool value_has_namespace);
+
+// Answers `null`, where somebody asked and the handler gave no result.
+void answer_nothing(Slot& slot);
+Task<void> send_error_reply(ReplyAddress address, std::string message);
+
+// Asks: sends `value` (JSON text by the agent's codec) and waits for the reply's value as JSON text.
+Task<std::string> ask_raw(const TopicSpec& topic, std::string value, SendOptions options, Loop::duration deadline);
+
+}  // namespace detail
+
+// What an agent's results go to besides the asker.
+template <class R>
+struct Sink {
+  std::function<Task<void>(const R&)> run;
+};
+
+class AgentBase {
+ public:
+  AgentBase(std::string name, detail::TopicSpec topic, AgentOptions options)
+      : name_(std::move(name)), topic_(std::move(topic)), options_(std::move(options)) {}
+  virtual ~AgentBase() = default;
+
+  const std::string& name() const { return name_; }
+  const detail::TopicSpec& topic() const { return topic_; }
+  const AgentOptions& options() const { return options_; }
+  // Runs the handler over the instance's stream until it ends.
+  virtual Task<void> run(detail::Instance& instance) const = 0;
+
+ protected:
+  std::string name_;
+  detail::TopicSpec topic_;
+  AgentOptions options_;
+};
+
+struct AskOptions {
+  std::optional<std::string> key;
+  Loop::duration timeout = std::chrono::seconds{30};
+};
+
+template <class T, class R>
+class Agent : public AgentBase {
+  using ResultType = std::conditional_t<std::is_void_v<R>, None, R>;
+
+ public:
+  using Handler = std::conditional_t<std::is_void_v<R>, std::function<Task<void>(Stream<T>)>, std::function<Results<ResultType>(Stream<T>)>>;
+
+  Agent(std::string name, detail::TopicSpec topic, AgentOptions options, Handler handler)
+      : AgentBase(std::move(name), std::move(topic), std::move(options)), handler_(std::move(handler)), to_(topic_) {}
+
+  // Sends without waiting for a result. Suspends only while too much is under way.
+  Task<void> cast(T value = {}, SendOptions options = {}) const { co_await to_.cast(std::move(value), std::move(options)); }
+
+  // Sends, durable when it returns; the result goes to `reply_to` (a topic's name) if one is given, under `correlation_id`.
+  Task<RecordMetadata> send(T value, SendOptions options = {}, std::string reply_to = "", std::string correlation_id = "") const {
+    if (!reply_to.empty()) {
+      options.headers.push_back({std::string{detail::kReplyToHeader}, std::move(reply_to)});
+      options.headers.push_back({std::string{detail::kCorrelationHeader}, std::move(correlation_id)});
+    }
+    co_return co_await to_.send(std::move(value), std::move(options));
+  }
+
+  // Sends and waits for the result. Throws Failure: kTimeout after the deadline, or with what the handler failed with.
+  Task<R> ask(T value, AskOptions options = {}) const {
+    Buffer bytes;
+    topic_.value_codec.dump(value, bytes);
+    SendOptions send;
+    send.key = std::move(options.key);
+    auto text = co_await detail::ask_raw(topic_, std::string{bytes.view()}, std::move(send), options.timeout);
+    if constexpr (!std::is_void_v<R>) co_return value_or_throw(from_json<R>(text));
+  }
+
+  // Asks for each value, all at once; results in the order of the values. Throws what the first failing one threw.
+  Task<std::vector<ResultType>> join(std::vector<T> values, AskOptions options = {}) const
+    requires(!std::is_void_v<R>)
+  {
+    std::vector<Task<R>> asks;
+    for (auto& value : values) asks.push_back(ask(std::move(value), options));
+    co_return co_await when_all(std::move(asks));
+  }
+
+  // As join, but gives each result to `each` as it comes, in any order.
+  Task<void> map(std::vector<T> values, std::function<Task<void>(ResultType)> each, AskOptions options = {}) const
+    requires(!std::is_void_v<R>)
+  {
+    std::vector<Task<void>> asks;
+    for (auto& value : values) {
+      asks.push_back([](const Agent& agent, T one, AskOptions how, std::function<Task<void>(ResultType)>& then) -> Task<void> {
+        co_await then(co_await agent.ask(std::move(one), std::move(how)));
+      }(*this, std::move(value), options, each));
+    }
+    co_await when_all(std::move(asks));
+  }
+
+  // Results also go to: a topic (with the event's key), another agent, a function or a coroutine function. Before the app starts.
+  template <class To>
+  Agent& sink(To&& to)
+    requires(!std::is_void_v<R>)
+  {
+    sinks_.push_back(make_sink(std::forward<To>(to)));
+    return *this;
+  }
+
+  Task<void> run(detail::Instance& instance) const override {
+    Stream<T> stream{std::make_shared<detail::SourceNode<T>>(instance, topic_.value_codec)};
+    if constexpr (std::is_void_v<R>) {
+      co_await handler_(std::move(stream));
+    } else {
+      auto results = handler_(std::move(stream));
+      while (auto* result = co_await results.next()) {
+        if (instance.slot()) co_await detail::reply(instance.slot(), to_json(*result), HasNamespace<R>);
+        for (const auto& sink : sinks_) co_await sink.run(*result);
+      }
+    }
+  }
+
+ private:
+  static SendOptions keep_key() {
+    SendOptions options;
+    auto* slot = detail::current_slot();
+    if (slot != nullptr && *slot && slot->record.has_key()) options.key = std::string{slot->record.key};
+    return options;
+  }
+
+  template <class To>
+  static Sink<ResultType> make_sink(To&& to) {
+    if constexpr (requires { to.cast(std::declval<ResultType>(), SendOptions{}); }) {
+      return {[target = &to](const ResultType& result) -> Task<void> { co_await target->cast(result, keep_key()); }};
+    } else if constexpr (std::is_void_v<std::invoke_result_t<To&, const ResultType&>>) {
+      return {[call = std::forward<To>(to)](const ResultType& result) -> Task<void> {
+        call(result);
+        co_return;
+      }};
+    } else {
+      return {std::forward<To>(to)};
+    }
+  }
+
+  Handler handler_;
+  Topic<T> to_;
+  std::vector<Sink<ResultType>> sinks_;
+};
+
+}  // namespace mephisto

@@ -1,0 +1,167 @@
+// Commands of an app's command line. A command's options are the fields of a plain structure:
+//
+//   struct Greet { std::string name; int times = 1; bool loud = false; };
+//   app.command<Greet>("greet", "Greet somebody.", [](Greet options) -> Task<void> { … });
+//
+// gives `app greet --name N [--times T] [--loud]`. Fields: strings, numbers, bool (a flag), optional, vector (may be repeated). A
+// field without optional that is a string is required; others keep their initial value. `static std::vector<OptionHelp> help()` in
+// the structure adds help texts, short flags, and makes fields positional.
+#pragma once
+
+#include <charconv>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mephisto/error.h"
+#include "mephisto/json_write.h"
+#include "mephisto/reflect.h"
+#include "mephisto/task.h"
+#include "mephisto/values.h"
+
+namespace mephisto {
+
+struct OptionHelp {
+  std::string field;
+  std::string help;
+  std::string short_flag = "";  // "-k"
+  bool positional = false;
+};
+
+namespace detail {
+
+struct OptionSpec {
+  std::string name;  // "--max-latency", or "VALUE" when positional
+  std::string help;
+  std::string short_flag;
+  bool positional = false;
+  bool flag = false;
+  bool required = false;
+  bool many = false;
+  std::string default_text;
+  // Takes one given value; false when it is not of the right type.
+  std::function<bool(const std::string&)> take;
+  std::string type;
+};
+
+template <class T>
+std::string type_of() {
+  if constexpr (std::is_floating_point_v<T>) return "FLOAT";
+  else if constexpr (std::is_integral_v<T>) return "INTEGER";
+  else return "TEXT";
+}
+
+template <class T>
+bool take_value(const std::string& text, T& out) {
+  if constexpr (std::is_same_v<T, std::string>) {
+    out = text;
+    return true;
+  } else {
+    const char* end = text.data() + text.size();
+    auto [at, code] = std::from_chars(text.data(), end, out);
+    return code == std::errc{} && at == end;
+  }
+}
+
+template <class Options>
+std::vector<OptionSpec> option_specs(Options& options) {
+  std::vector<OptionHelp> helps;
+  if constexpr (requires { Options::help(); }) helps = Options::help();
+  std::vector<OptionSpec> specs;
+  auto fields = reflect::field_pointers(options);
+  reflect::for_each_index<Options>([&](auto index) {
+    auto* field = std::get<index()>(fields);
+    using Field = std::remove_reference_t<decltype(*field)>;
+    std::string name{reflect::field_name<Options, index()>()};
+    OptionSpec spec;
+    for (const auto& help : helps) {
+      if (help.field != name) continue;
+      spec.help = help.help;
+      spec.short_flag = help.short_flag;
+      spec.positional = help.positional;
+    }
+    for (char& c : name) c = spec.positional && c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c == '_' && !spec.positional ? '-' : c;
+    while (name.ends_with('-')) name.pop_back();
+    spec.name = spec.positional ? name : "--" + name;
+    if constexpr (std::is_same_v<Field, bool>) {
+      spec.flag = true;
+      spec.take = [field](const std::string&) { return *field = true; };
+    } else if constexpr (json::is_optional<Field>) {
+      spec.type = type_of<typename Field::value_type>();
+      spec.take = [field](const std::string& text) { return take_value(text, field->emplace()); };
+    } else if constexpr (json::ListLike<Field>) {
+      spec.many = true;
+      spec.type = type_of<typename Field::value_type>();
+      spec.take = [field](const std::string& text) { return take_value(text, field->emplace_back()); };
+    } else {
+      spec.type = type_of<Field>();
+      if constexpr (std::is_same_v<Field, std::string>) {
+        spec.required = field->empty();
+        spec.default_text = *field;
+      } else {
+        spec.default_text = to_json(*field);
+      }
+      spec.take = [field](const std::string& text) { return take_value(text, *field); };
+    }
+    specs.push_back(std::move(spec));
+  });
+  return specs;
+}
+
+}  // namespace detail
+
+// What a command may look at besides its options.
+struct CommandContext {
+  class App& app;
+  bool json = false;
+  bool quiet = false;
+};
+
+class CommandBase {
+ public:
+  CommandBase(std::string name, std::string help) : name_(std::move(name)), help_(std::move(help)) {}
+  virtual ~CommandBase() = default;
+  const std::string& name() const { return name_; }
+  const std::string& help() const { return help_; }
+  // Where the parsed options go; valid as long as the command.
+  virtual std::vector<detail::OptionSpec> options() = 0;
+  // Runs with the app as a client (it may cast, send and ask). The result is the exit code.
+  virtual Task<int> run(CommandContext context) = 0;
+
+ private:
+  std::string name_;
+  std::string help_;
+};
+
+namespace detail {
+
+template <class Options, class Body>
+class CommandOf : public CommandBase {
+ public:
+  CommandOf(std::string name, std::string help, Body body) : CommandBase(std::move(name), std::move(help)), body_(std::move(body)) {}
+  std::vector<OptionSpec> options() override { return option_specs(options_); }
+  Task<int> run(CommandContext context) override {
+    if constexpr (requires { body_(options_, context); }) {
+      co_return co_await result(body_(options_, context));
+    } else if constexpr (requires { body_(options_); }) {
+      co_return co_await result(body_(options_));
+    } else {
+      co_return co_await result(body_());
+    }
+  }
+
+ private:
+  static Task<int> result(Task<int> task) { co_return co_await std::move(task); }
+  static Task<int> result(Task<void> task) {
+    co_await std::move(task);
+    co_return 0;
+  }
+  Options options_{};
+  Body body_;
+};
+
+}  // namespace detail
+
+}  // namespace mephisto

@@ -1,0 +1,66 @@
+// An agent on one shard: its queues, its running instances, their supervision, and what happens to events that fail.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "mephisto/agent.h"
+#include "mephisto/detail/shard.h"
+
+namespace mephisto::detail {
+
+enum class FailureKind { kDecode, kHandler };
+
+class AgentRuntime {
+ public:
+  AgentRuntime(const AgentBase& agent, Shard& shard, std::string app_id, std::uint64_t max_window);
+  ~AgentRuntime();
+
+  const AgentBase& agent() const { return agent_; }
+  // Consumes another topic too. Before start().
+  void subscribe(const std::string& topic);
+  // Starts the instances. `on_crash` is told what must end the worker.
+  void start(std::function<void(std::string)> on_crash);
+  // Ends the streams; instances that do not end within `grace` are cancelled.
+  Task<void> stop(std::chrono::milliseconds grace);
+  // Applies the error policy to an event that failed.
+  void failed(Slot& slot, FailureKind kind, const std::string& message);
+  // Where dead letters of this agent go.
+  static TopicSpec dead_letter_topic(const std::string& app_id, const AgentBase& agent);
+
+ private:
+  struct Queue {
+    explicit Queue(LaneQueue::Options options) : lanes(options) {}
+    LaneQueue lanes;
+    std::vector<Spawned> instances;
+    int users = 0;
+  };
+
+  LaneQueue& queue_for(const TopicPartition& partition);
+  void queue_closed(const TopicPartition& partition);
+  std::shared_ptr<Queue> make_queue();
+  void spawn_instances(const std::shared_ptr<Queue>& queue, int count);
+  Task<void> supervise(std::shared_ptr<Queue> queue);
+  void dead_letter(Slot& slot, FailureKind kind, const std::string& message);
+  void answer_with_error(Slot& slot, const std::string& message);
+  Task<void> declare_dead_letters();
+
+  const AgentBase& agent_;
+  Shard& shard_;
+  std::string app_id_;
+  std::uint64_t max_window_;
+  TopicSpec dead_letters_;
+  const TopicPlace* dead_letter_place_ = nullptr;
+  std::map<std::string, std::shared_ptr<Queue>> queues_;  // by partition where isolated; else one, under ""
+  std::vector<std::shared_ptr<Queue>> retired_;
+  std::vector<Slot> stopped_;  // events whose partition was stopped by the policy
+  std::function<void(std::string)> on_crash_;
+  bool stopping_ = false;
+  Random random_;
+  std::deque<Loop::time_point> crashes_;  // of instances without an event in hand
+};
+
+}  // namespace mephisto::detail

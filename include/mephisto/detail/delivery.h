@@ -1,0 +1,152 @@
+// Records on their way through agents: the lane of a partition to an agent, the queue that an agent's instances pull from, and the
+// slot of one record in flight. Shard-local: nothing here is thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <list>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "mephisto/detail/tracker.h"
+#include "mephisto/log.h"
+#include "mephisto/sync.h"
+
+namespace mephisto::detail {
+
+class LaneQueue;
+
+// A topic that records are sent to.
+struct TopicPlace {
+  std::string name;
+  int partitions = 0;
+  bool best_effort = false;  // replies: what cannot be delivered, because the asker is gone with its topic, is dropped
+};
+
+// A record sent from an event under exactly once, kept until the event is acknowledged.
+struct StagedRecord {
+  const TopicPlace* topic = nullptr;
+  int partition = 0;
+  std::optional<std::string> key;
+  std::optional<std::string> value;
+  Timestamp timestamp{};
+  std::vector<Header> headers;
+};
+
+enum class LaneState { kAssigned, kRunning, kDraining, kClosed };
+const char* to_string(LaneState state);
+
+// consumed = acked + in_flight + dead_lettered + skipped, always.
+struct Account {
+  std::uint64_t consumed = 0;
+  std::uint64_t acked = 0;
+  std::uint64_t in_flight = 0;
+  std::uint64_t dead_lettered = 0;
+  std::uint64_t skipped = 0;
+
+  bool balanced() const { return consumed == acked + in_flight + dead_lettered + skipped; }
+  Account& operator+=(const Account& other);
+};
+
+// One stay of a partition with one agent.
+struct Lane {
+  Lane(Assigned from, LaneQueue& to) : assigned(std::move(from)), queue(&to), tracker(assigned.offset, assigned.metadata) {}
+
+  bool open() const { return state == LaneState::kRunning || state == LaneState::kDraining; }
+
+  Assigned assigned;
+  LaneQueue* queue;
+  AckTracker tracker;
+  Account account;
+  LaneState state = LaneState::kAssigned;
+  bool stopped = false;      // by the error policy stop_partition
+  bool held = false;         // an event waits for its retry and the policy blocks the partition meanwhile
+  std::int64_t pending = 0;  // fetched records that are not delivered yet
+};
+
+// A fetched batch that an agent works through. Counted by hand: a batch has at most a few thousand records in flight, all on one thread.
+struct DeliveredBatch {
+  std::shared_ptr<Batch> batch;
+  std::shared_ptr<Lane> lane;
+  std::size_t next = 0;
+  std::size_t users = 0;  // records in flight, and the queue itself
+};
+
+// A record in flight.
+struct Slot {
+  RecordView record;
+  DeliveredBatch* batch = nullptr;
+  std::uint64_t sequence = 0;
+  int attempt = 0;         // failed attempts so far
+  bool answered = false;   // a reply was sent
+  bool parked_key = false; // its key is held by ordered_by_key
+  std::chrono::steady_clock::time_point first_failed{};
+  std::vector<StagedRecord> staged;  // exactly once: what it sent so far
+
+  explicit operator bool() const { return batch != nullptr; }
+  Lane& lane() const { return *batch->lane; }
+  std::string place() const;
+};
+
+enum class Outcome { kAcked, kDeadLettered, kSkipped };
+
+// What an agent's instances share: the batches of their lanes, and the records that have to wait for their key or for a retry.
+class LaneQueue {
+ public:
+  struct Options {
+    bool ordered_by_key = false;
+    std::uint64_t max_window = 4096;  // records of a lane between the first that is not done and the last delivered
+  };
+  explicit LaneQueue(Options options) : options_(options) {}
+  ~LaneQueue();
+  LaneQueue(const LaneQueue&) = delete;
+  LaneQueue& operator=(const LaneQueue&) = delete;
+
+  // Called with the slot when a record is acknowledged, before it is counted: the shard moves its staged output.
+  std::function<void(Slot&)> on_ack;
+  // Called when a batch's memory is free again.
+  std::function<void(std::size_t bytes)> on_free;
+
+  void add_lane(std::shared_ptr<Lane> lane);
+  // Drops what the lane has not begun yet.
+  void drop_pending(Lane& lane);
+  void push(std::shared_ptr<Lane> lane, std::shared_ptr<Batch> batch);
+
+  // Takes the next record into `slot`, which must be empty. False when none is ready now.
+  bool pick(Slot& slot);
+  // Ends a slot's record. An outcome for a closed lane (a stay that is over) is ignored.
+  void finish(Slot& slot, Outcome outcome);
+  // Gives a record back, to be delivered again after `delay`, or, with no delay, at once and before the others.
+  void retry(Slot slot, Loop::duration delay);
+  // Gives a record back untouched, as if it had not been delivered (its instance was stopped).
+  void give_back(Slot slot) { retry(std::move(slot), Loop::duration{0}); }
+
+  WaitQueue& ready() { return ready_; }
+  void close();
+  bool closed() const { return closed_; }
+  // Lanes of partitions in the states assigned to draining.
+  const std::vector<std::shared_ptr<Lane>>& lanes() const { return lanes_; }
+  void remove_lane(const Lane& lane);
+
+ private:
+  bool take_from_batches(Slot& slot);
+  bool must_wait_for_key(Slot& slot);
+  void release_key(const Slot& slot);
+  void unuse(DeliveredBatch* batch);
+
+  Options options_;
+  std::vector<std::shared_ptr<Lane>> lanes_;
+  std::deque<DeliveredBatch*> batches_;
+  std::deque<DeliveredBatch*> blocked_;  // their lane's window is full
+  std::deque<Slot> runnable_;            // retries that are due and records whose key is free again
+  std::size_t delayed_ = 0;
+  std::unordered_map<std::string, std::deque<Slot>> keys_;  // held keys, and the records that wait for them
+  WaitQueue ready_;
+  bool closed_ = false;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for timers of retries
+};
+
+}  // namespace mephisto::detail

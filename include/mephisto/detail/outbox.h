@@ -1,0 +1,174 @@
+// Records on their way from one loop to the log: collected per partition, appended in order, many at a time while the append before
+// them is under way. Belongs to its loop.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "mephisto/codec.h"
+#include "mephisto/detail/delivery.h"
+#include "mephisto/ids.h"
+#include "mephisto/log.h"
+
+namespace mephisto::detail {
+
+// What `model` shows of a record type, and how `send --value-type` checks a value.
+struct ModelInfo {
+  std::string name;
+  struct Field {
+    std::string name;
+    std::string type;
+    bool required = true;
+  };
+  std::vector<Field> fields;
+  std::function<Result<void>(std::string_view json)> check;
+};
+
+// A topic as declared, before anything is known of the log.
+struct TopicSpec {
+  std::string name;
+  TopicConfig config;
+  bool internal = false;
+  bool partitions_set = false;  // config.partitions was given, not the default
+  Codec value_codec = Codec::json();
+  std::string help;
+  std::optional<ModelInfo> model;  // of values that are records
+};
+
+struct SendOptions {
+  std::optional<std::string> key;
+  std::optional<int> partition;
+  std::optional<Timestamp> timestamp;  // none: now
+  std::vector<Header> headers;
+};
+
+struct RecordMetadata {
+  std::string topic;
+  int partition = 0;
+  std::int64_t offset = -1;  // -1: inside of an exactly-once event, where it is known only after the event
+  Timestamp timestamp{};
+};
+
+// Numbers a record of an outbox, for waiting until it is durable; 0: not awaitable.
+using Ticket = std::uint64_t;
+
+class Outbox {
+ public:
+  // With `transactional` nothing is appended until the shard takes it for its transaction.
+  Outbox(Loop& loop, Log& log, std::unique_ptr<Producer> producer, TopicConfig defaults, bool transactional);
+  ~Outbox();
+
+  // The outbox of this thread's shard or client. Throws Failure outside of both.
+  static Outbox& current();
+  static Outbox*& current_pointer();
+
+  // Looks the topic up, and creates it as declared where there is none.
+  Task<const TopicPlace*> place(const TopicSpec& spec);
+  // The topic of somebody who waits for replies; null where there is none (any more).
+  Task<const TopicPlace*> find_reply_topic(const std::string& topic);
+  const TopicPlace* known(const std::string& topic) const;
+
+  int partition_of(const TopicPlace& topic, const SendOptions& options);
+
+  // Adds a record. `origin` is the event it is sent from: with exactly once it waits in the slot until the event is acknowledged, and
+  // what comes from an event whose partition is lost is refused (kFenced).
+  Result<Ticket> add(const TopicPlace& topic, int partition, const SendOptions& options, std::optional<std::string_view> value, Slot* origin, bool await = false);
+  // The same, with the value encoded in place.
+  template <class T>
+  Result<Ticket> add_value(const TopicPlace& topic, int partition, const SendOptions& options, const Codec& codec, const T& value, Slot* origin, bool await = false) {
+    if (auto fits = check(topic, partition, origin); !fits) return std::unexpected(std::move(fits.error()));
+    if (transactional_ && origin != nullptr) {
+      Buffer bytes;
+      codec.dump(value, bytes);
+      stage(topic, partition, options, bytes.view(), *origin);
+      return Ticket{0};
+    }
+    auto& place = collected(topic, partition);
+    const auto before = place.builder.bytes();
+    auto& buffer = place.builder.begin(options.key ? std::optional<std::string_view>{*options.key} : std::nullopt, options.timestamp.value_or(loop_.timestamp()), options.headers);
+    try {
+      codec.dump(value, buffer);
+    } catch (...) {
+      place.builder.abandon();
+      throw;
+    }
+    place.builder.end();
+    return added(place, before, await);
+  }
+  // Moves what a slot staged into the outbox.
+  void accept(Slot& slot);
+
+  // Waits while too much is under way.
+  Task<void> room();
+  // Waits until the record that was added with `await` and this ticket is durable and gives its place.
+  Task<RecordMetadata> sent(Ticket ticket, std::string topic, int partition);
+  // Waits until all that was added before is durable; throws Failure when the log refuses for good.
+  Task<void> flush();
+  // Everything collected, for a transaction of the shard's; settle() tells the waiting how it ended.
+  struct Taken {
+    struct Row {
+      Ticket ticket;
+      std::size_t batch;
+      std::uint32_t row;
+    };
+    std::vector<OutBatch> batches;
+    std::vector<Row> awaited;
+    Ticket last = 0;
+    std::size_t bytes = 0;
+  };
+  Taken take();
+  // Takes out what is for reply topics that are gone. False when there was nothing of the kind.
+  Task<bool> drop_gone(Taken& taken);
+  void settle(const Taken& taken, const Result<std::vector<Appended>>& result);
+
+  Producer& producer() { return *producer_; }
+  Loop& loop() { return loop_; }
+  Log& log() { return log_; }
+  // Where the agent room keeps the replies to this loop's asks, and what has to end before the outbox does.
+  std::shared_ptr<void> inbox;
+  std::vector<std::function<Task<void>()>> on_close;
+  std::uint64_t appended() const { return appended_; }
+  // Stops after flushing what is there.
+  Task<void> close();
+  // Set when the log refused for good; nothing can be appended any more.
+  const std::optional<Error>& broken() const { return broken_; }
+
+ private:
+  struct Collected {
+    BatchBuilder builder;
+    std::vector<std::pair<Ticket, std::uint32_t>> awaited;  // and which row of the batch it is
+  };
+
+  Collected& collected(const TopicPlace& topic, int partition);
+  Ticket added(Collected& place, std::size_t before, bool await);
+  // What is wrong before a record is written down.
+  Result<void> check(const TopicPlace& topic, int partition, const Slot* origin) const;
+  void stage(const TopicPlace& topic, int partition, const SendOptions& options, std::optional<std::string_view> value, Slot& origin);
+  Task<void> run();
+
+  Loop& loop_;
+  Log& log_;
+  std::unique_ptr<Producer> producer_;
+  TopicConfig defaults_;
+  bool transactional_;
+  Random random_;
+  std::map<std::string, std::unique_ptr<TopicPlace>> topics_;
+  std::map<std::pair<const TopicPlace*, int>, Collected> collected_;
+  Collected* last_ = nullptr;
+  std::pair<const TopicPlace*, int> last_key_{};
+  std::size_t bytes_ = 0;
+  Ticket next_ticket_ = 1;
+  Ticket durable_ticket_ = 0;  // all up to here are durable
+  std::map<Ticket, std::optional<Result<Appended>>> awaited_;
+  std::uint64_t appended_ = 0;
+  bool closing_ = false;
+  std::optional<Error> broken_;
+  WaitQueue filled_;
+  WaitQueue done_;
+  Spawned task_;
+};
+
+}  // namespace mephisto::detail

@@ -1,0 +1,117 @@
+// One shard: a thread's share of the worker. It polls its group member, hands batches to the agents' queues, sends what they produce
+// and commits what is done. The path of a record is: Consumer::poll → Shard::run → LaneQueue → Stream → agent → Outbox → commit.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "mephisto/detail/outbox.h"
+
+namespace mephisto::detail {
+
+struct ShardOptions {
+  std::string group;
+  std::string client;                    // who this is, for people
+  std::size_t memory_budget = 64 << 20;  // this shard's part
+  bool exactly_once = false;
+  std::chrono::milliseconds commit_interval{2800};
+  std::uint64_t commit_every = 10'000;  // acknowledged records
+  std::chrono::milliseconds drain_timeout{10'000};
+  std::chrono::milliseconds session_timeout{2000};
+  bool from_latest = false;
+  TopicConfig topic_defaults;
+};
+
+// A line of `horton lag` and of a worker's status.
+struct LaneStatus {
+  std::string agent;
+  TopicPartition partition;
+  std::int64_t generation = 0;
+  LaneState state = LaneState::kAssigned;
+  std::int64_t committable = 0;
+  Account account;
+};
+
+// What the shard tells somebody who consumes a topic.
+struct Subscription {
+  std::string name;   // of the agent
+  std::string topic;
+  // The queue for a partition; agents with isolated partitions have one each.
+  std::function<LaneQueue&(const TopicPartition&)> queue;
+  // After the partition's lane is closed.
+  std::function<void(const TopicPartition&)> closed;
+};
+
+class Shard {
+ public:
+  Shard(Loop& loop, std::shared_ptr<Log> log, ShardOptions options);
+  ~Shard();
+
+  // Before run().
+  void subscribe(Subscription subscription);
+  // Connects a queue with this shard's memory budget and, under exactly once, its transactions.
+  void adopt(LaneQueue& queue);
+
+  // Consumes until stop(); drains, commits and leaves the group then. Throws Failure when the log is unusable or the accounting
+  // is broken.
+  Task<void> run();
+  // Finish what is begun (for at most drain_timeout), commit, leave.
+  void stop();
+
+  Loop& loop() { return loop_; }
+  Log& log() { return *log_; }
+  Outbox& outbox() { return outbox_; }
+  const ShardOptions& options() const { return options_; }
+  bool stopping() const { return stopping_; }
+  std::vector<LaneStatus> status() const;
+  // Signals for the app: after partitions came, before they go.
+  std::function<void(const std::vector<TopicPartition>&)> on_assigned;
+  std::function<void(const std::vector<TopicPartition>&)> on_revoked;
+
+ private:
+  struct Held {
+    Assigned assigned;
+    LaneState state = LaneState::kAssigned;
+    std::vector<std::shared_ptr<Lane>> lanes;  // one per subscription
+    std::int64_t committed = -1;
+    std::string committed_metadata;
+  };
+
+  void handle_assigned(std::vector<Assigned> assigned);
+  void handle_lost(const std::vector<AssignmentId>& lost);
+  Task<void> drain(std::vector<AssignmentId> revoked);
+  void deliver(std::shared_ptr<Batch> batch);
+  Task<void> commit_loop();
+  // Commits what is done, with what was sent for it. With `release`, gives the partitions up too.
+  Task<void> commit(const std::vector<AssignmentId>& only, bool release);
+  Task<bool> settled(const std::vector<AssignmentId>& ids);
+  std::vector<AssignmentId> all_held() const;
+  void set_state(Held& held, LaneState state);
+  void close(AssignmentId id, const char* why);
+  void check_account(const Lane& lane) const;
+  std::size_t budget_left() const;
+
+  Loop& loop_;
+  std::shared_ptr<Log> log_;
+  ShardOptions options_;
+  Outbox outbox_;
+  std::unique_ptr<Consumer> consumer_;
+  std::vector<Subscription> subscriptions_;
+  std::map<AssignmentId, std::shared_ptr<Held>> held_;
+  std::size_t bytes_in_flight_ = 0;
+  std::uint64_t acked_since_commit_ = 0;
+  bool stopping_ = false;
+  bool committing_ = false;
+  WaitQueue commit_now_;
+  WaitQueue commit_done_;
+  WaitQueue acked_;
+  WaitQueue freed_;
+  Spawned poller_;
+  std::vector<Spawned> drains_;
+};
+
+}  // namespace mephisto::detail

@@ -1,0 +1,95 @@
+// HTTP for apps: a client that survives what the network does, and a small server.
+//
+//   HttpClient http;
+//   auto response = co_await http.get("https://www.alphavantage.co/query?function=OVERVIEW&symbol=AAPL");
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mephisto/ids.h"
+#include "mephisto/sync.h"
+
+namespace mephisto {
+
+struct HttpResponse {
+  int status = 200;
+  std::string body;  // decoded where it came compressed
+  std::map<std::string, std::string> headers;  // names in lower case
+};
+
+struct HttpOptions {
+  std::chrono::milliseconds deadline{30'000};  // of one attempt, from connecting to the last byte
+  int retries = 4;                             // after connection errors, cut bodies and statuses 429 and 5xx
+  std::chrono::milliseconds first_backoff{250};
+  std::chrono::milliseconds last_backoff{8'000};
+  int redirects = 5;
+  std::size_t body_limit = 64 << 20;  // after decompression
+  std::string user_agent = "mephisto/0.1";
+  std::string ca_file;  // empty: the system's certificates
+};
+
+// Keeps connections open between requests. Belongs to its loop; several tasks may use it at once.
+class HttpClient {
+ public:
+  explicit HttpClient(HttpOptions options = {});
+  ~HttpClient();
+
+  // Follows redirects, retries with growing pauses, checks certificate and host name. Returns any status that is left after the
+  // retries. Throws Failure: kInvalid for a URL it cannot use, kTimeout, kUnavailable when no attempt brought a whole answer. Neither
+  // messages nor log lines contain the query of the URL, where keys are.
+  Task<HttpResponse> get(std::string url);
+
+  // Attempts beyond the first, since this client was made.
+  std::uint64_t retried() const { return retried_; }
+
+ private:
+  struct Connections;
+  HttpOptions options_;
+  std::unique_ptr<Connections> connections_;
+  Random random_;
+  std::uint64_t retried_ = 0;
+};
+
+// `%41`-encodes what may not stand in a query value.
+std::string url_encode(std::string_view text);
+
+struct HttpRequest {
+  std::string method;
+  std::string path;
+  std::map<std::string, std::string> query;  // decoded
+  std::string body;
+};
+
+// What a server sends; `cut` closes the connection in the middle of the body (for tests of clients).
+struct HttpReply {
+  int status = 200;
+  std::string body;
+  std::string content_type = "application/json";
+  std::optional<std::string> location;
+  bool cut = false;
+};
+
+class HttpServer {
+ public:
+  using Handler = std::function<Task<HttpReply>(HttpRequest)>;
+
+  // Listens on `address` (loopback unless told) and `port` (0: any free one). Throws Failure when the port is taken.
+  HttpServer(Loop& loop, Handler handler, int port, const std::string& address = "127.0.0.1");
+  ~HttpServer();
+  int port() const;
+  // Serves until it is cancelled.
+  Task<void> run();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace mephisto

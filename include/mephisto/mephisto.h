@@ -1,0 +1,16 @@
+// Everything an app needs. See app.h first.
+#pragma once
+
+#include "mephisto/agent.h"
+#include "mephisto/app.h"
+#include "mephisto/codec.h"
+#include "mephisto/command.h"
+#include "mephisto/error.h"
+#include "mephisto/log.h"
+#include "mephisto/logging.h"
+#include "mephisto/settings.h"
+#include "mephisto/stream.h"
+#include "mephisto/sync.h"
+#include "mephisto/topic.h"
+#include "mephisto/version.h"
+#include "mephisto/worker.h"

@@ -1,0 +1,68 @@
+// Settings: one table with every setting's name, default and meaning; a value comes from (later wins) the default, config.yml, the
+// environment, the command line. The table also makes docs/settings.md and `config`.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mephisto {
+
+struct SettingSpec {
+  enum class Type { kText, kInteger, kDuration, kBytes, kFlag, kChoice };
+
+  std::string name;  // dotted, as in config.yml: `service.apikey`
+  Type type = Type::kText;
+  std::string default_value;
+  std::string help;
+  bool secret = false;               // never shown
+  std::vector<std::string> choices;  // with kChoice
+  std::string alias;                 // another name it may be given by
+};
+
+class Settings {
+ public:
+  // `app_id` is the prefix of the environment variables: HORTON_SERVICE_APIKEY for service.apikey.
+  explicit Settings(std::string app_id);
+
+  // Adds an app's own setting. Throws Failure when the name is taken.
+  void add(SettingSpec spec);
+
+  // Each checks the name (kInvalid, naming the nearest) and the value's type; `source` is for people: `config.yml`, `--set`.
+  void load_yaml(const std::string& path);
+  void load_environment();
+  void set(const std::string& name, const std::string& value, std::string source);
+
+  const std::string& text(std::string_view name) const;
+  std::int64_t integer(std::string_view name) const;
+  std::chrono::milliseconds duration(std::string_view name) const;
+  std::size_t bytes(std::string_view name) const;
+  bool flag(std::string_view name) const;
+
+  struct Row {
+    const SettingSpec* spec;
+    std::string value;  // `***` for a secret that is set
+    std::string source;
+    std::string environment;
+  };
+  // Every setting, in the table's order.
+  std::vector<Row> rows() const;
+
+ private:
+  struct Value {
+    std::string text;
+    std::string source;
+  };
+  const Value& value(std::string_view name) const;
+  std::string environment_name(const std::string& name) const;
+  void load_node(const std::string& path, const std::string& prefix, const void* node);
+
+  std::string app_id_;
+  std::vector<SettingSpec> specs_;
+  std::map<std::string, Value, std::less<>> values_;
+};
+
+}  // namespace mephisto

@@ -1,0 +1,366 @@
+// Stream<T>: the events of an agent, one after the other.
+//
+//   while (auto event = co_await stream.next()) { use(event->price, event.key()); }
+//
+// An event is acknowledged when the next one is asked for, or the agent ends normally. An exception that leaves the agent while it
+// holds an event goes by the agent's error policy (agent.h). While a fetched batch lasts, next() does not suspend.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "mephisto/codec.h"
+#include "mephisto/detail/delivery.h"
+#include "mephisto/topic.h"
+
+namespace mephisto {
+
+namespace detail {
+
+class AgentRuntime;
+
+// One running coroutine of an agent, with the event (or batch of events) that it holds.
+class Instance {
+ public:
+  Instance(AgentRuntime& runtime, LaneQueue& queue) : runtime_(runtime), queue_(queue) {}
+
+  LaneQueue& queue() { return queue_; }
+  Slot& slot() { return slot_; }
+  std::vector<Slot>& held() { return held_; }
+  bool manual_ack = false;
+
+  // Acknowledges what is held and takes the next record.
+  bool advance() {
+    if (slot_) settle();
+    if (!held_.empty()) settle_held();
+    return queue_.pick(slot_);
+  }
+  // Takes another record without acknowledging: the present one joins the batch.
+  bool advance_in_batch() {
+    if (slot_) hold();
+    return queue_.pick(slot_);
+  }
+  void hold() {
+    held_.push_back(std::move(slot_));
+    slot_ = Slot{};
+  }
+  void settle();
+  void settle_held();
+  void decode_failed(const Error& error);
+  // Where the value of a request in an envelope (Faust without headers) is, unpadded; empty when it is none.
+  std::string_view unwrap();
+  bool closed() const { return queue_.closed(); }
+  AgentRuntime& runtime() { return runtime_; }
+
+ private:
+  AgentRuntime& runtime_;
+  LaneQueue& queue_;
+  Slot slot_;
+  std::vector<Slot> held_;
+  std::vector<Slot> unacked_;  // with manual_ack: what was not acknowledged, in flight until the worker stops
+  std::string unwrapped_;
+};
+
+}  // namespace detail
+
+// A view of the event in hand; valid until the next one is asked for. Converts to false at the stream's end.
+template <class T>
+class Event {
+ public:
+  Event() = default;
+  Event(T* value, detail::Slot* slot) : value_(value), slot_(slot) {}
+
+  explicit operator bool() const { return value_ != nullptr; }
+  T& operator*() const { return *value_; }
+  T* operator->() const { return value_; }
+  T& value() const { return *value_; }
+
+  bool has_key() const { return slot_->record.has_key(); }
+  std::string_view key() const { return slot_->record.key; }
+  const HeadersView& headers() const { return slot_->record.headers; }
+  Timestamp timestamp() const { return slot_->record.timestamp(); }
+  const std::string& topic() const { return slot_->lane().assigned.partition.topic; }
+  int partition() const { return slot_->lane().assigned.partition.partition; }
+  std::int64_t offset() const { return slot_->record.offset; }
+  int attempt() const { return slot_->attempt; }  // failed attempts before this one
+
+  // The same event with another value (Stream::map).
+  template <class U>
+  Event<U> with(U* value) const {
+    return Event<U>{value, slot_};
+  }
+  // Acknowledges now; for streams with noack().
+  void ack() const { slot_->lane().queue->finish(*slot_, detail::Outcome::kAcked); }
+
+ private:
+  T* value_ = nullptr;
+  detail::Slot* slot_ = nullptr;
+};
+
+// Several events taken together (Stream::batch), acknowledged as one.
+template <class T>
+struct EventBatch {
+  std::vector<T> values;
+  explicit operator bool() const { return !values.empty(); }
+  auto begin() { return values.begin(); }
+  auto end() { return values.end(); }
+  std::size_t size() const { return values.size(); }
+};
+
+namespace detail {
+
+template <class T>
+class StreamNode {
+ public:
+  virtual ~StreamNode() = default;
+  // The next event if one is ready now. False: not now, or the end.
+  virtual bool try_next(Event<T>& event) = 0;
+  // Waits for the next event; an empty one is the end.
+  virtual Task<void> wait_next(Event<T>& event) = 0;
+  virtual Instance& instance() = 0;
+};
+
+template <class T>
+class SourceNode : public StreamNode<T> {
+ public:
+  SourceNode(Instance& instance, const Codec& codec) : instance_(instance), codec_(codec) {}
+
+  bool try_next(Event<T>& event) override { return take(event, instance_.advance()); }
+
+  bool take_in_batch(Event<T>& event) { return take(event, instance_.advance_in_batch()); }
+
+  Task<void> wait_next(Event<T>& event) override {
+    while (!try_next(event)) {
+      if (instance_.closed()) co_return;
+      co_await instance_.queue().ready().wait("events");
+    }
+  }
+
+  Instance& instance() override { return instance_; }
+
+ private:
+  bool take(Event<T>& event, bool picked) {
+    for (; picked; picked = instance_.queue().pick(instance_.slot())) {
+      auto& slot = instance_.slot();
+      if (auto read = decode(slot); !read) {
+        instance_.decode_failed(read.error());
+        continue;
+      }
+      event = Event<T>{&value_, &slot};
+      TaskContext::current()->current_event = &slot;
+      return true;
+    }
+    TaskContext::current()->current_event = nullptr;
+    return false;
+  }
+
+  Result<void> decode(Slot& slot) {
+    const auto& bytes = slot.record.value;
+    if (bytes.starts_with("{\"value\":")) {
+      if (auto inner = instance_.unwrap(); !inner.empty()) return codec_.load(json::padded_copy(inner), value_);
+    }
+    if (!slot.record.has_value()) {
+      if constexpr (json::is_optional<T> || std::is_same_v<T, None> || std::is_same_v<T, Json>) {
+        value_ = T{};
+        return {};
+      } else {
+        return fail(ErrorKind::kDecode, "the value is null; an agent that takes tombstones has std::optional values");
+      }
+    }
+    return codec_.load(bytes, value_);
+  }
+
+  Instance& instance_;
+  const Codec& codec_;
+  T value_{};
+};
+
+template <class T, class Test>
+class FilterNode : public StreamNode<T> {
+ public:
+  FilterNode(std::shared_ptr<StreamNode<T>> from, Test test) : from_(std::move(from)), test_(std::move(test)) {}
+  bool try_next(Event<T>& event) override {
+    while (from_->try_next(event)) {
+      if (test_(std::as_const(*event))) return true;
+    }
+    return false;
+  }
+  Task<void> wait_next(Event<T>& event) override {
+    do {
+      event = {};
+      co_await from_->wait_next(event);
+    } while (event && !test_(std::as_const(*event)));
+  }
+  Instance& instance() override { return from_->instance(); }
+
+ private:
+  std::shared_ptr<StreamNode<T>> from_;
+  Test test_;
+};
+
+template <class T, class U, class Change>
+class MapNode : public StreamNode<U> {
+ public:
+  MapNode(std::shared_ptr<StreamNode<T>> from, Change change) : from_(std::move(from)), change_(std::move(change)) {}
+  bool try_next(Event<U>& event) override {
+    Event<T> original;
+    if (!from_->try_next(original)) return false;
+    event = changed(original);
+    return true;
+  }
+  Task<void> wait_next(Event<U>& event) override {
+    Event<T> original;
+    co_await from_->wait_next(original);
+    if (original) event = changed(original);
+  }
+  Instance& instance() override { return from_->instance(); }
+
+ private:
+  Event<U> changed(const Event<T>& original) {
+    value_.emplace(change_(*original));
+    return original.with(&*value_);
+  }
+  std::shared_ptr<StreamNode<T>> from_;
+  Change change_;
+  std::optional<U> value_;
+};
+
+// A node whose work at each event may suspend: echo, rate_limit.
+template <class T>
+class StepNode : public StreamNode<T> {
+ public:
+  using Step = std::function<Task<void>(Event<T>&)>;
+  StepNode(std::shared_ptr<StreamNode<T>> from, Step step) : from_(std::move(from)), step_(std::move(step)) {}
+  bool try_next(Event<T>&) override { return false; }
+  Task<void> wait_next(Event<T>& event) override {
+    co_await from_->wait_next(event);
+    if (event) co_await step_(event);
+  }
+  Instance& instance() override { return from_->instance(); }
+
+ private:
+  std::shared_ptr<StreamNode<T>> from_;
+  Step step_;
+};
+
+}  // namespace detail
+
+template <class T>
+class Stream {
+ public:
+  explicit Stream(std::shared_ptr<detail::StreamNode<T>> node) : node_(std::move(node)) {}
+
+  // co_await next(): acknowledges the event before, and gives the next one; at the end of the stream one that is false.
+  auto next() {
+    struct Next {
+      detail::StreamNode<T>& node;
+      Event<T> event;
+      Task<void> slow;
+      bool await_ready() { return node.try_next(event); }
+      std::coroutine_handle<> await_suspend(std::coroutine_handle<> handle) {
+        slow = node.wait_next(event);
+        return slow.operator co_await().await_suspend(handle);
+      }
+      Event<T> await_resume() {
+        if (slow) slow.operator co_await().await_resume();
+        return event;
+      }
+    };
+    return Next{*node_, {}, {}};
+  }
+
+  // Events whose value passes; the others are acknowledged.
+  template <class Test>
+  Stream<T> filter(Test test) const {
+    return Stream<T>{std::make_shared<detail::FilterNode<T, Test>>(node_, std::move(test))};
+  }
+  // The same events with other values.
+  template <class Change>
+  auto map(Change change) const {
+    using U = std::invoke_result_t<Change&, T&>;
+    return Stream<U>{std::make_shared<detail::MapNode<T, U, Change>>(node_, std::move(change))};
+  }
+  // (key, value) pairs; no key is an empty optional.
+  auto items() const {
+    using Item = std::pair<std::optional<std::string>, T>;
+    struct Items {
+      Stream<T> stream;
+      Task<std::optional<Item>> next() {
+        auto event = co_await stream.next();
+        if (!event) co_return std::nullopt;
+        co_return Item{event.has_key() ? std::optional<std::string>{event.key()} : std::nullopt, *event};
+      }
+    };
+    return Items{*this};
+  }
+  // (index, event) pairs, counted from `start` in this instance.
+  auto enumerate(std::size_t start = 0) const {
+    struct Enumerated {
+      Stream<T> stream;
+      std::size_t index;
+      Task<std::pair<std::size_t, Event<T>>> next() {
+        auto event = co_await stream.next();
+        co_return std::pair{index++, event};
+      }
+    };
+    return Enumerated{*this, start};
+  }
+  // Up to `max` values, as many as come within `within` after the first. They are acknowledged as one, when the next are asked for.
+  // Only on the stream itself, before other operators.
+  Task<EventBatch<T>> batch(std::size_t max, Loop::duration within) {
+    auto* source = dynamic_cast<detail::SourceNode<T>*>(node_.get());
+    if (source == nullptr) throw Failure(ErrorKind::kInvalid, "batch() works on the agent's own stream, not behind another operator");
+    EventBatch<T> batch;
+    Event<T> event;
+    co_await source->wait_next(event);
+    if (!event) co_return batch;
+    batch.values.push_back(std::move(*event));
+    auto& loop = TaskContext::current()->loop();
+    const auto deadline = loop.now() + within;
+    while (batch.values.size() < max) {
+      if (source->take_in_batch(event)) {
+        batch.values.push_back(std::move(*event));
+        continue;
+      }
+      if (source->instance().closed() || loop.now() >= deadline) break;
+      co_await source->instance().queue().ready().wait_until(deadline, "more events for a batch");
+    }
+    if (auto& instance = source->instance(); instance.slot()) instance.hold();
+    co_return batch;
+  }
+  // Sends each value on to the topics too.
+  template <class... Topics>
+  Stream<T> echo(const Topics&... topics) const {
+    auto step = [... to = &topics](Event<T>& event) -> Task<void> {
+      SendOptions options;
+      if (event.has_key()) options.key = std::string{event.key()};
+      (co_await to->cast(*event, options), ...);
+    };
+    return Stream<T>{std::make_shared<detail::StepNode<T>>(node_, std::move(step))};
+  }
+  // At most `count` events in each `per`, evenly spaced.
+  Stream<T> rate_limit(double count, Loop::duration per) const {
+    auto spacing = std::chrono::duration_cast<Loop::duration>(per / count);
+    auto due = std::make_shared<Loop::time_point>(Loop::time_point::min());
+    auto step = [spacing, due](Event<T>&) -> Task<void> {
+      auto now = TaskContext::current()->loop().now();
+      if (*due > now) co_await sleep_until(*due);
+      *due = std::max(now, *due) + spacing;
+    };
+    return Stream<T>{std::make_shared<detail::StepNode<T>>(node_, std::move(step))};
+  }
+  // Events are acknowledged only by event.ack(); one that is not is delivered again after a restart.
+  Stream<T> noack() const {
+    node_->instance().manual_ack = true;
+    return *this;
+  }
+
+ private:
+  std::shared_ptr<detail::StreamNode<T>> node_;
+};
+
+}  // namespace mephisto

@@ -1,0 +1,108 @@
+// A Topic<T> is a declared topic whose values are T: what agents consume and what is sent to.
+//
+//   auto& orders = app.topic<Order>("orders", {.partitions = 4});
+//   co_await orders.send({.id = "1", .price = 9.5}, {.key = "1"});   // durable when it returns
+//   co_await orders.cast({.id = "2", .price = 1.0});                 // on its way; durable before the event that sent it is committed
+#pragma once
+
+#include <string>
+#include <utility>
+
+#include "mephisto/detail/outbox.h"
+
+namespace mephisto {
+
+using detail::RecordMetadata;
+using detail::SendOptions;
+
+struct TopicOptions {
+  int partitions = 0;  // 0: the setting topic_partitions
+  std::optional<std::chrono::milliseconds> retention;
+  std::optional<std::int64_t> retention_bytes;
+  bool compacting = false;
+  bool internal = false;        // declared by the worker at its start
+  std::string serializer = "json";  // codec chain of values
+  std::string help;
+};
+
+namespace detail {
+
+// The event that the running task processes, or null.
+inline Slot* current_slot() {
+  auto* context = TaskContext::current();
+  return context == nullptr ? nullptr : static_cast<Slot*>(context->current_event);
+}
+
+TopicSpec make_spec(std::string name, const TopicOptions& options);
+
+template <class T>
+std::string wire_type() {
+  if constexpr (json::is_optional<T>) return wire_type<typename T::value_type>();
+  else if constexpr (std::is_same_v<T, bool>) return "bool";
+  else if constexpr (json::Integer<T>) return "int";
+  else if constexpr (std::is_floating_point_v<T>) return "float";
+  else if constexpr (std::is_same_v<T, std::string>) return "str";
+  else if constexpr (json::TimePoint<T>) return "datetime";
+  else if constexpr (json::MapLike<T>) return "dict of " + wire_type<typename T::mapped_type>();
+  else if constexpr (json::ListLike<T>) return "list of " + wire_type<typename T::value_type>();
+  else return std::string{reflect::type_name<T>()};
+}
+
+template <Record T>
+ModelInfo model_of() {
+  ModelInfo model;
+  if constexpr (HasNamespace<T>) model.name = T::kNamespace;
+  else model.name = reflect::type_name<T>();
+  reflect::for_each_index<T>([&](auto index) {
+    using Field = reflect::field_type<T, index()>;
+    model.fields.push_back({std::string{reflect::field_name<T, index()>()}, wire_type<Field>(), !json::is_optional<Field>});
+  });
+  model.check = [](std::string_view text) -> Result<void> {
+    auto value = from_json<T>(text);
+    if (!value) return std::unexpected(value.error());
+    return {};
+  };
+  return model;
+}
+
+}  // namespace detail
+
+class TopicBase {
+ public:
+  explicit TopicBase(detail::TopicSpec spec) : spec_(std::move(spec)) {}
+  const std::string& name() const { return spec_.name; }
+  const detail::TopicSpec& spec() const { return spec_; }
+
+  // Sends bytes as they are; no value is a tombstone. Waits until they are durable.
+  Task<RecordMetadata> send_raw(std::optional<std::string> value, SendOptions options = {}) const;
+
+ protected:
+  detail::TopicSpec spec_;
+};
+
+template <class T>
+class Topic : public TopicBase {
+ public:
+  using TopicBase::TopicBase;
+  using value_type = T;
+
+  // Puts the value on its way; suspends only while too much is under way already. Throws Failure when the log refuses.
+  Task<void> cast(T value, SendOptions options = {}) const { co_await put(value, options, false); }
+
+  // As cast, and waits until the record is durable.
+  Task<RecordMetadata> send(T value, SendOptions options = {}) const { co_return co_await put(value, options, true); }
+
+ private:
+  Task<RecordMetadata> put(const T& value, const SendOptions& options, bool await) const {
+    auto& outbox = detail::Outbox::current();
+    co_await outbox.room();
+    const auto* place = outbox.known(spec_.name);
+    if (place == nullptr) place = co_await outbox.place(spec_);
+    const int partition = outbox.partition_of(*place, options);
+    auto ticket = value_or_throw(outbox.add_value(*place, partition, options, spec_.value_codec, value, detail::current_slot(), await));
+    if (!await) co_return RecordMetadata{spec_.name, partition, -1, {}};
+    co_return co_await outbox.sent(ticket, spec_.name, partition);
+  }
+};
+
+}  // namespace mephisto

@@ -1,0 +1,70 @@
+// Running an app in process: a Worker is one shard of it on a loop, a Client lets code send and ask. The command line's `worker` runs
+// one Worker per shard; tests run them on virtual time with memory://.
+//
+//   Loop loop{Loop::Clock::kVirtual};
+//   auto log = open_log("memory://test");
+//   loop.run([&]() -> Task<void> {
+//     Worker worker{app, log};
+//     co_await worker.start();
+//     EXPECT_EQ(co_await square.ask(3), 9);
+//     co_await worker.stop();
+//   }());
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "mephisto/app.h"
+#include "mephisto/detail/agent_runtime.h"
+#include "mephisto/detail/shard.h"
+
+namespace mephisto {
+
+class Worker {
+ public:
+  // On the current loop. `number` of `shards`; tasks and timers run on shard 0 only.
+  Worker(App& app, std::shared_ptr<Log> log, int number = 0, int shards = 1);
+  ~Worker();
+
+  // Declares the topics and begins to consume.
+  Task<void> start();
+  // Drains, commits and leaves the group. Throws what ended the worker, if something did.
+  Task<void> stop();
+  // Waits until stop() was called or something ended the worker; throws that.
+  Task<void> finished();
+
+  std::vector<detail::LaneStatus> status() const { return shard_.status(); }
+  detail::Shard& shard() { return shard_; }
+
+ private:
+  Task<void> declare_topics();
+  Task<void> run_timer(const detail::TaskSpec& spec);
+  void crash(std::string why);
+
+  App& app_;
+  std::shared_ptr<Log> log_;
+  int number_;
+  detail::Shard shard_;
+  std::unique_ptr<AgentBase> leader_;
+  std::vector<std::unique_ptr<detail::AgentRuntime>> runtimes_;
+  std::vector<Spawned> tasks_;
+  Spawned running_;
+  std::optional<std::string> crash_;
+};
+
+// Sends and asks without consuming. One at a time per loop.
+class Client {
+ public:
+  Client(App& app, std::shared_ptr<Log> log);
+  ~Client();
+  // Makes sure that all that was sent is durable.
+  Task<void> close();
+
+ private:
+  std::shared_ptr<Log> log_;
+  detail::Outbox outbox_;
+};
+
+}  // namespace mephisto

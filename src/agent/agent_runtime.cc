@@ -1,0 +1,238 @@
+#include "mephisto/detail/agent_runtime.h"
+
+#include <fmt/format.h>
+
+#include "mephisto/logging.h"
+
+namespace mephisto::detail {
+namespace {
+
+// An instance that crashes without an event in hand (it could not even begin) waits a little longer each time; so many times within
+// the window is a loop, and ends the worker.
+constexpr std::size_t kMaxCrashes = 10;
+constexpr std::chrono::seconds kCrashWindow{60};
+constexpr std::chrono::milliseconds kFirstRestart{100};
+
+std::string describe(std::exception_ptr error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& e) {
+    return e.what();
+  } catch (...) {
+    return "an exception of unknown type";
+  }
+}
+
+}  // namespace
+
+void Instance::settle() {
+  if (manual_ack) {
+    unacked_.push_back(std::move(slot_));
+    slot_ = Slot{};
+    return;
+  }
+  // Somebody asked and the handler gave nothing: that is an answer too.
+  if (!slot_.answered && !slot_.record.headers.empty()) answer_nothing(slot_);
+  queue_.finish(slot_, Outcome::kAcked);
+}
+
+void Instance::settle_held() {
+  for (auto& slot : held_) queue_.finish(slot, Outcome::kAcked);
+  held_.clear();
+}
+
+void Instance::decode_failed(const Error& error) {
+  runtime_.failed(slot_, FailureKind::kDecode, error.message);
+}
+
+AgentRuntime::AgentRuntime(const AgentBase& agent, Shard& shard, std::string app_id, std::uint64_t max_window)
+    : agent_(agent), shard_(shard), app_id_(std::move(app_id)), max_window_(max_window), dead_letters_(dead_letter_topic(app_id_, agent)) {
+  if (!agent_.options().isolated_partitions) queues_[""] = make_queue();
+  subscribe(agent_.topic().name);
+}
+
+void AgentRuntime::subscribe(const std::string& topic) {
+  shard_.subscribe({agent_.name(), topic, [this](const TopicPartition& partition) -> LaneQueue& { return queue_for(partition); },
+                    [this](const TopicPartition& partition) { queue_closed(partition); }});
+}
+
+AgentRuntime::~AgentRuntime() = default;
+
+TopicSpec AgentRuntime::dead_letter_topic(const std::string& app_id, const AgentBase& agent) {
+  TopicOptions options;
+  options.partitions = 1;
+  options.internal = true;
+  return make_spec(fmt::format("{}-{}-dlq", app_id, agent.name()), options);
+}
+
+std::shared_ptr<AgentRuntime::Queue> AgentRuntime::make_queue() {
+  auto queue = std::make_shared<Queue>(LaneQueue::Options{agent_.options().ordered_by_key, max_window_});
+  shard_.adopt(queue->lanes);
+  return queue;
+}
+
+LaneQueue& AgentRuntime::queue_for(const TopicPartition& partition) {
+  if (!agent_.options().isolated_partitions) return queues_[""]->lanes;
+  auto& queue = queues_[partition.str()];
+  if (!queue) {
+    queue = make_queue();
+    spawn_instances(queue, 1);
+  }
+  return queue->lanes;
+}
+
+void AgentRuntime::queue_closed(const TopicPartition& partition) {
+  if (!agent_.options().isolated_partitions) return;
+  auto place = queues_.find(partition.str());
+  if (place == queues_.end()) return;
+  place->second->lanes.close();
+  retired_.push_back(std::move(place->second));
+  queues_.erase(place);
+}
+
+void AgentRuntime::start(std::function<void(std::string)> on_crash) {
+  on_crash_ = std::move(on_crash);
+  if (agent_.options().on_error.then == ErrorPolicy::Then::kDeadLetter) shard_.loop().spawn(agent_.name(), declare_dead_letters());
+  for (auto& [name, queue] : queues_) spawn_instances(queue, agent_.options().concurrency);
+}
+
+Task<void> AgentRuntime::declare_dead_letters() { dead_letter_place_ = co_await shard_.outbox().place(dead_letters_); }
+
+void AgentRuntime::spawn_instances(const std::shared_ptr<Queue>& queue, int count) {
+  for (int i = 0; i < count; ++i) queue->instances.push_back(shard_.loop().spawn(agent_.name(), supervise(queue)));
+}
+
+Task<void> AgentRuntime::supervise(std::shared_ptr<Queue> queue) {
+  auto restart_after = kFirstRestart;
+  auto* context = TaskContext::current();
+  while (!queue->lanes.closed()) {
+    Instance instance{*this, queue->lanes};
+    std::string error;
+    bool held_event = false;
+    try {
+      co_await agent_.run(instance);
+      if (instance.slot() || !instance.held().empty()) {
+        // The handler returned with an event in hand: it is done with it.
+        if (instance.slot()) instance.settle();
+        instance.settle_held();
+        held_event = true;
+      }
+      if (queue->lanes.closed()) co_return;
+      error = "its coroutine returned while there is more to come";
+    } catch (const Cancelled&) {
+      if (instance.slot()) queue->lanes.give_back(std::move(instance.slot()));
+      for (auto& slot : instance.held()) queue->lanes.give_back(std::move(slot));
+      co_return;
+    } catch (...) {
+      error = describe(std::current_exception());
+      held_event = instance.slot() || !instance.held().empty();
+      for (auto& slot : instance.held()) failed(slot, FailureKind::kHandler, error);
+      if (instance.slot()) failed(instance.slot(), FailureKind::kHandler, error);
+    }
+    context->current_event = nullptr;
+    if (held_event) {
+      restart_after = kFirstRestart;
+      continue;
+    }
+    const auto now = shard_.loop().now();
+    crashes_.push_back(now);
+    while (!crashes_.empty() && crashes_.front() < now - kCrashWindow) crashes_.pop_front();
+    if (crashes_.size() > kMaxCrashes) {
+      on_crash_(fmt::format("agent {} crashed {} times within {} before it took an event; the last time: {}", agent_.name(), crashes_.size(), format_duration(kCrashWindow), error));
+      co_return;
+    }
+    log::error("Agent {} crashed: {}; starting it again in {}", agent_.name(), error, format_duration(restart_after));
+    co_await sleep_for(restart_after);
+    restart_after *= 2;
+  }
+}
+
+void AgentRuntime::failed(Slot& slot, FailureKind kind, const std::string& message) {
+  const auto& policy = agent_.options().on_error;
+  auto& queue = *slot.lane().queue;
+  const auto place = slot.place();
+  const char* what = kind == FailureKind::kDecode ? "cannot decode value of" : "failed on";
+  ++slot.attempt;
+  slot.staged.clear();
+  if (kind == FailureKind::kHandler && slot.attempt <= policy.retries) {
+    if (slot.attempt == 1) slot.first_failed = shard_.loop().now();
+    auto backoff = std::min<std::chrono::milliseconds>(policy.first_backoff * (1LL << std::min(slot.attempt - 1, 20)), policy.last_backoff);
+    backoff += std::chrono::milliseconds{random_.below(static_cast<std::uint64_t>(backoff.count()) / 4 + 1)};
+    log::warn("Agent {} {} {}: {}; trying again in {} ({} of {})", agent_.name(), what, place, message, format_duration(backoff), slot.attempt, policy.retries);
+    if (policy.blocks == ErrorPolicy::Blocks::kPartition) slot.lane().held = true;
+    queue.retry(std::move(slot), backoff);
+    slot = Slot{};
+    return;
+  }
+  switch (policy.then) {
+    case ErrorPolicy::Then::kDeadLetter:
+      log::error("Agent {} {} {}: {} (record kept in {}; see: {} dlq show {})", agent_.name(), what, place, message, dead_letters_.name, app_id_, agent_.name());
+      answer_with_error(slot, message);
+      dead_letter(slot, kind, message);
+      queue.finish(slot, Outcome::kDeadLettered);
+      return;
+    case ErrorPolicy::Then::kSkip:
+      log::error("Agent {} {} {}: {} (skipped)", agent_.name(), what, place, message);
+      answer_with_error(slot, message);
+      queue.finish(slot, Outcome::kSkipped);
+      return;
+    case ErrorPolicy::Then::kStopPartition:
+      log::error("Agent {} {} {}: {} (this partition is stopped until the worker is started again)", agent_.name(), what, place, message);
+      slot.lane().stopped = true;
+      stopped_.push_back(std::move(slot));
+      slot = Slot{};
+      return;
+    case ErrorPolicy::Then::kCrash:
+      stopped_.push_back(std::move(slot));
+      slot = Slot{};
+      on_crash_(fmt::format("agent {} {} {}: {}", agent_.name(), what, place, message));
+      return;
+  }
+}
+
+void AgentRuntime::dead_letter(Slot& slot, FailureKind kind, const std::string& message) {
+  SendOptions options;
+  const auto& record = slot.record;
+  if (record.has_key()) options.key = std::string{record.key};
+  options.partition = 0;
+  options.headers = record.headers.copy();
+  auto add = [&](std::string name, std::string value) { options.headers.push_back({std::move(name), std::move(value)}); };
+  add("x-error", message);
+  add("x-error-kind", kind == FailureKind::kDecode ? "decode" : "handler");
+  add("x-app", app_id_);
+  add("x-agent", agent_.name());
+  add("x-topic", slot.lane().assigned.partition.topic);
+  add("x-partition", std::to_string(slot.lane().assigned.partition.partition));
+  add("x-offset", std::to_string(record.offset));
+  add("x-attempts", std::to_string(slot.attempt));
+  add("x-time", format_iso8601(shard_.loop().wall_time()));
+  if (dead_letter_place_ == nullptr) throw Failure(ErrorKind::kFatal, fmt::format("the topic {} could not be made", dead_letters_.name));
+  auto added = shard_.outbox().add(*dead_letter_place_, 0, options, record.has_value() ? std::optional{record.value} : std::nullopt, &slot);
+  if (!added && added.error().kind != ErrorKind::kFenced) throw Failure(added.error());
+}
+
+void AgentRuntime::answer_with_error(Slot& slot, const std::string& message) {
+  auto address = reply_address(slot);
+  if (!address || slot.answered) return;
+  slot.answered = true;
+  shard_.loop().spawn(agent_.name(), send_error_reply(std::move(*address), message));
+}
+
+Task<void> AgentRuntime::stop(std::chrono::milliseconds grace) {
+  stopping_ = true;
+  std::vector<std::shared_ptr<Queue>> queues = retired_;
+  for (auto& [name, queue] : queues_) queues.push_back(queue);
+  for (auto& queue : queues) queue->lanes.close();
+  const auto deadline = shard_.loop().now() + grace;
+  shard_.loop().spawn("stop", [](std::vector<std::shared_ptr<Queue>> all, Loop::time_point at) -> Task<void> {
+    co_await sleep_until(at);
+    for (auto& queue : all) {
+      for (auto& instance : queue->instances) instance.cancel();
+    }
+  }(queues, deadline));
+  for (auto& queue : queues) {
+    for (auto& instance : queue->instances) co_await instance.finished();
+  }
+}
+
+}  // namespace mephisto::detail

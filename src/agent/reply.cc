@@ -1,0 +1,213 @@
+// Requests and replies on Faust's wire: who asked, the answer, and asking.
+#include <fmt/format.h>
+
+#include <map>
+
+#include "mephisto/agent.h"
+#include "mephisto/detail/agent_runtime.h"
+#include "mephisto/logging.h"
+
+namespace mephisto::detail {
+namespace {
+
+struct Namespace {
+  std::string ns;
+};
+
+// Faust's ReqRepRequest: the request in the value, for agents that do without headers.
+struct Envelope {
+  Json value;
+  std::optional<std::string> reply_to;
+  std::optional<std::string> correlation_id;
+  std::optional<Namespace> __faust;
+};
+
+// Faust's ReqRepResponse; `error` is ours, Faust keeps and ignores it.
+struct Response {
+  std::optional<Json> key;
+  std::optional<Json> value;
+  std::optional<std::string> correlation_id;
+  std::optional<std::string> error;
+};
+
+constexpr std::chrono::hours kReplyRetention{24};
+
+std::optional<Envelope> envelope_of(const Slot& slot) {
+  const auto& bytes = slot.record.value;
+  if (!bytes.starts_with("{\"value\":") || bytes.find("ReqRepRequest") == std::string_view::npos) return std::nullopt;
+  auto envelope = from_json<Envelope>(bytes);
+  if (!envelope || !envelope->__faust) return std::nullopt;
+  const auto& ns = envelope->__faust->ns;
+  if (ns != "@ReqRepRequest" && ns != "faust.agents.models.ModelReqRepRequest") return std::nullopt;
+  return std::move(*envelope);
+}
+
+std::string response_text(std::string_view key_json, std::string_view value_json, std::string_view correlation, bool model, const std::string* error) {
+  return fmt::format(R"({{"key":{},"value":{},"correlation_id":{},{}"__faust":{{"ns":"{}"}}}})", key_json, value_json, to_json(std::string{correlation}),
+                     error != nullptr ? fmt::format("\"error\":{},", to_json(*error)) : "", model ? "faust.agents.models.ModelReqRepResponse" : "@ReqRepResponse");
+}
+
+// A reply goes only to a topic that exists: the asker made it, and takes it away when it ends.
+Task<void> send_response(std::string topic, std::string text, Slot* origin) {
+  auto& outbox = Outbox::current();
+  const auto* place = co_await outbox.find_reply_topic(topic);
+  if (place == nullptr) {
+    log::debug("Nobody waits for the reply on {} any more", topic);
+    co_return;
+  }
+  SendOptions options;
+  options.partition = 0;
+  auto added = outbox.add(*place, 0, options, text, origin);
+  if (!added && added.error().kind != ErrorKind::kFenced) throw Failure(added.error());
+}
+
+// The replies to one loop's asks: a topic of its own with one partition, read by a consumer without a group.
+class ReplyInbox {
+ public:
+  ReplyInbox(Loop& loop, Log& log) : loop_(loop), log_(log) {}
+
+  struct Waiting {
+    std::optional<Response> response;
+    WaitQueue arrived;
+  };
+
+  static ReplyInbox& current() {
+    auto& outbox = Outbox::current();
+    if (!outbox.inbox) outbox.inbox = std::make_shared<ReplyInbox>(outbox.loop(), outbox.log());
+    return *static_cast<ReplyInbox*>(outbox.inbox.get());
+  }
+
+  Task<void> open() {
+    while (opening_) co_await opened_.wait("the reply topic");
+    if (!topic_.empty()) co_return;
+    opening_ = true;
+    auto name = "f-reply-" + Uuid::random(random_).str();
+    TopicConfig config;
+    config.partitions = 1;
+    config.retention = kReplyRetention;
+    auto made = co_await log_.create_topic(name, config);
+    opening_ = false;
+    opened_.notify_all();
+    value_or_throw(std::move(made));
+    topic_ = name;
+    ConsumerOptions options;
+    options.client = "replies";
+    options.partitions[{name, 0}] = 0;
+    consumer_ = log_.consumer(loop_, std::move(options));
+    reader_ = loop_.spawn("replies", read());
+    Outbox::current().on_close.push_back([this] { return close(); });
+  }
+
+  const std::string& topic() const { return topic_; }
+  std::map<std::string, std::shared_ptr<Waiting>>& waiting() { return waiting_; }
+  std::string new_id() { return Uuid::random(random_).str(); }
+
+ private:
+  Task<void> read() {
+    for (;;) {
+      auto polled = co_await consumer_->poll(1 << 20, std::chrono::milliseconds{60'000});
+      for (const auto& batch : polled.batches) {
+        for (const auto& record : batch->records) {
+          auto response = from_json<Response>(record.value);
+          if (!response) {
+            log::warn("A reply on {}@{} cannot be read: {}", topic_, record.offset, response.error().message);
+            continue;
+          }
+          auto place = waiting_.find(response->correlation_id.value_or(""));
+          if (place == waiting_.end()) continue;  // its asker gave up
+          place->second->response = std::move(*response);
+          place->second->arrived.notify_all();
+        }
+      }
+    }
+  }
+
+  Task<void> close() {
+    reader_.cancel();
+    co_await reader_.finished();
+    consumer_.reset();
+    (void)co_await log_.delete_topic(topic_);
+  }
+
+  Loop& loop_;
+  Log& log_;
+  Random random_;
+  std::string topic_;
+  bool opening_ = false;
+  WaitQueue opened_;
+  std::unique_ptr<Consumer> consumer_;
+  Spawned reader_;
+  std::map<std::string, std::shared_ptr<Waiting>> waiting_;
+};
+
+}  // namespace
+
+std::string_view Instance::unwrap() {
+  auto envelope = envelope_of(slot_);
+  if (!envelope) return {};
+  unwrapped_ = std::move(envelope->value.text);
+  return unwrapped_;
+}
+
+std::optional<ReplyAddress> reply_address(const Slot& slot) {
+  if (!slot.record.headers.empty()) {
+    if (auto topic = slot.record.headers.find(kReplyToHeader)) {
+      auto correlation = slot.record.headers.find(kCorrelationHeader);
+      return ReplyAddress{std::string{topic->value}, correlation ? std::string{correlation->value} : ""};
+    }
+  }
+  if (auto envelope = envelope_of(slot); envelope && envelope->reply_to) return ReplyAddress{*envelope->reply_to, envelope->correlation_id.value_or("")};
+  return std::nullopt;
+}
+
+Task<void> reply(Slot& slot, std::string_view value_json, bool value_has_namespace) {
+  if (slot.answered) co_return;  // only the first result answers
+  auto address = reply_address(slot);
+  if (!address) co_return;
+  slot.answered = true;
+  auto key = slot.record.has_key() ? to_json(Bytes{std::string{slot.record.key}}) : std::string{"null"};
+  co_await send_response(address->topic, response_text(key, value_json, address->correlation_id, value_has_namespace, nullptr), &slot);
+}
+
+void answer_nothing(Slot& slot) {
+  auto address = reply_address(slot);
+  if (!address) return;
+  slot.answered = true;
+  Loop::current()->spawn("reply", send_response(address->topic, response_text("null", "null", address->correlation_id, false, nullptr), nullptr));
+}
+
+Task<void> send_error_reply(ReplyAddress address, std::string message) {
+  co_await send_response(address.topic, response_text("null", "null", address.correlation_id, false, &message), nullptr);
+}
+
+Task<std::string> ask_raw(const TopicSpec& topic, std::string value, SendOptions options, Loop::duration deadline) {
+  auto& outbox = Outbox::current();
+  auto& inbox = ReplyInbox::current();
+  co_await inbox.open();
+  const auto* place = co_await outbox.place(topic);
+  const auto id = inbox.new_id();
+  options.headers.push_back({std::string{kReplyToHeader}, inbox.topic()});
+  options.headers.push_back({std::string{kCorrelationHeader}, id});
+  auto waiting = std::make_shared<ReplyInbox::Waiting>();
+  inbox.waiting()[id] = waiting;
+  struct Forget {
+    ReplyInbox& inbox;
+    const std::string& id;
+    ~Forget() { inbox.waiting().erase(id); }
+  } forget{inbox, id};
+  const int partition = outbox.partition_of(*place, options);
+  // The request goes at once, also from an exactly-once event: its answer is needed before the event can end.
+  value_or_throw(outbox.add(*place, partition, options, value, nullptr));
+  const auto until = outbox.loop().now() + deadline;
+  while (!waiting->response) {
+    if (outbox.loop().now() >= until) {
+      auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(deadline);
+      throw Failure(ErrorKind::kTimeout, fmt::format("no answer on {} within {}: is a worker running?", topic.name, format_duration(ms)));
+    }
+    co_await waiting->arrived.wait_until(until, "a reply");
+  }
+  if (waiting->response->error) throw Failure(ErrorKind::kInvalid, *waiting->response->error);
+  co_return waiting->response->value ? waiting->response->value->text : "null";
+}
+
+}  // namespace mephisto::detail

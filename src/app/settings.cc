@@ -1,0 +1,205 @@
+#include "mephisto/settings.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <filesystem>
+
+#include "base/text.h"
+#include "mephisto/error.h"
+#include "mephisto/logging.h"
+#include "mephisto/time.h"
+
+namespace mephisto {
+namespace {
+
+using Type = SettingSpec::Type;
+
+// Faust's names where the thing is Faust's.
+std::vector<SettingSpec> framework_settings() {
+  return {
+      {"broker", Type::kText, "", "the log: local://FOLDER, or memory:// within one process; empty: local:// in the folder log of datadir", false, {}, "kafka.servers"},
+      {"datadir", Type::kText, "", "where local state is kept; empty: ID-data in the working directory"},
+      {"processing_guarantee", Type::kChoice, "at_least_once", "what is promised for each record", false, {"at_least_once", "exactly_once"}},
+      {"shards", Type::kInteger, "0", "threads of a worker, each with its own part of the partitions; 0: one for each core"},
+      {"topic_partitions", Type::kInteger, "8", "partitions of topics that are created without saying how many"},
+      {"topic_replication_factor", Type::kInteger, "1", "replicas of created topics, where the log has several brokers"},
+      {"topic_allow_declare", Type::kFlag, "true", "whether a worker creates the topics that are declared internal"},
+      {"topic_disable_leader", Type::kFlag, "false", "whether to do without the leader topic"},
+      {"consumer_auto_offset_reset", Type::kChoice, "earliest", "where a group starts that has committed nothing", false, {"earliest", "latest"}},
+      {"broker_commit_interval", Type::kDuration, "", "time between commits; empty: 2.8s, with exactly_once 0.1s"},
+      {"broker_commit_every", Type::kInteger, "10000", "commit after so many acknowledged records at the latest"},
+      {"broker_session_timeout", Type::kDuration, "2s", "a worker without a sign of life for so long loses its partitions"},
+      {"stream_buffer_maxsize", Type::kInteger, "4096", "records of a partition that may be delivered behind one that is not done"},
+      {"memory_budget", Type::kBytes, "64MiB", "bytes of fetched records in the whole worker"},
+      {"drain_timeout", Type::kDuration, "10s", "how long a stop or a partition that leaves waits for events that are being processed"},
+      {"maintenance_interval", Type::kDuration, "5m", "time between applications of retention and compaction"},
+  };
+}
+
+Result<std::size_t> parse_bytes(std::string_view text) {
+  std::uint64_t number = 0;
+  auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), number);
+  std::string_view unit{end, static_cast<std::size_t>(text.data() + text.size() - end)};
+  std::uint64_t factor = 0;
+  if (unit.empty() || unit == "B") factor = 1;
+  else if (unit == "KiB" || unit == "K") factor = 1 << 10;
+  else if (unit == "MiB" || unit == "M") factor = 1 << 20;
+  else if (unit == "GiB" || unit == "G") factor = 1 << 30;
+  if (code != std::errc{} || factor == 0 || number == 0 || number > (std::uint64_t{1} << 50) / factor) {
+    return fail(ErrorKind::kInvalid, fmt::format("\"{}\" is no size: write bytes, or 512KiB, 64MiB, 1GiB", text));
+  }
+  return number * factor;
+}
+
+bool parse_flag(const std::string& text, bool& value) {
+  auto lower = to_lower(text);
+  value = lower == "true" || lower == "yes" || lower == "on" || lower == "1";
+  return value || lower == "false" || lower == "no" || lower == "off" || lower == "0";
+}
+
+void check(const SettingSpec& spec, const std::string& text) {
+  auto refuse = [&](const std::string& why) { throw Failure(ErrorKind::kInvalid, why); };
+  if (text.empty() && spec.default_value.empty()) return;
+  switch (spec.type) {
+    case Type::kText: return;
+    case Type::kInteger: {
+      std::int64_t number = 0;
+      auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), number);
+      if (code != std::errc{} || end != text.data() + text.size() || number < 0) refuse(fmt::format("\"{}\" is no whole number from 0", printable(text)));
+      return;
+    }
+    case Type::kDuration:
+      if (auto parsed = parse_duration(text); !parsed) refuse(parsed.error().message);
+      return;
+    case Type::kBytes:
+      if (auto parsed = parse_bytes(text); !parsed) refuse(parsed.error().message);
+      return;
+    case Type::kFlag: {
+      bool value = false;
+      if (!parse_flag(text, value)) refuse(fmt::format("\"{}\" is neither true nor false", printable(text)));
+      return;
+    }
+    case Type::kChoice:
+      if (std::ranges::find(spec.choices, text) == spec.choices.end()) {
+        refuse(fmt::format("\"{}\" is none of {}{}", printable(text), fmt::join(spec.choices, ", "), did_you_mean(text, spec.choices)));
+      }
+      return;
+  }
+}
+
+}  // namespace
+
+Settings::Settings(std::string app_id) : app_id_(std::move(app_id)), specs_(framework_settings()) {
+  for (const auto& spec : specs_) values_[spec.name] = {spec.default_value, "default"};
+}
+
+void Settings::add(SettingSpec spec) {
+  if (values_.contains(spec.name)) throw Failure(ErrorKind::kInvalid, fmt::format("setting {} is declared twice", spec.name));
+  values_[spec.name] = {spec.default_value, "default"};
+  specs_.push_back(std::move(spec));
+}
+
+void Settings::set(const std::string& name, const std::string& text, std::string source) {
+  auto spec = std::ranges::find_if(specs_, [&](const SettingSpec& one) { return one.name == name || (!one.alias.empty() && one.alias == name); });
+  if (spec == specs_.end()) {
+    std::vector<std::string> known;
+    for (const auto& one : specs_) known.push_back(one.name);
+    throw Failure(ErrorKind::kInvalid, fmt::format("{}: there is no setting \"{}\"{} All settings: {} config", source, printable(name), did_you_mean(name, known), app_id_));
+  }
+  try {
+    check(*spec, text);
+  } catch (const Failure& failure) {
+    throw Failure(ErrorKind::kInvalid, fmt::format("{}: {}: {}", source, name, failure.what()));
+  }
+  if (spec->secret) log::mask_secret(text);
+  values_[spec->name] = {text, std::move(source)};
+}
+
+void Settings::load_yaml(const std::string& path) {
+  YAML::Node root;
+  try {
+    root = YAML::LoadFile(path);
+  } catch (const YAML::BadFile&) {
+    throw Failure(ErrorKind::kInvalid, fmt::format("cannot read {}", path));
+  } catch (const YAML::Exception& error) {
+    throw Failure(ErrorKind::kInvalid, fmt::format("{}:{}:{}: {}", path, error.mark.line + 1, error.mark.column + 1, error.msg));
+  }
+  if (root.IsNull()) return;
+  if (!root.IsMap()) throw Failure(ErrorKind::kInvalid, fmt::format("{}: expected `name: value` lines at the top", path));
+  load_node(path, "", &root);
+}
+
+void Settings::load_node(const std::string& path, const std::string& prefix, const void* untyped) {
+  const auto& node = *static_cast<const YAML::Node*>(untyped);
+  for (const auto& entry : node) {
+    auto name = prefix + entry.first.Scalar();
+    auto source = fmt::format("{}:{}", path, entry.first.Mark().line + 1);
+    const auto& value = entry.second;
+    if (value.IsMap()) {
+      load_node(path, name + ".", &value);
+    } else if (value.IsSequence()) {
+      std::vector<std::string> items;
+      for (const auto& item : value) {
+        if (!item.IsScalar()) throw Failure(ErrorKind::kInvalid, fmt::format("{}: {}: expected a list of plain values", source, name));
+        items.push_back(item.Scalar());
+      }
+      set(name, fmt::format("{}", fmt::join(items, ";")), source);
+    } else {
+      set(name, value.IsNull() ? "" : value.Scalar(), source);
+    }
+  }
+}
+
+std::string Settings::environment_name(const std::string& name) const {
+  auto text = to_upper(app_id_ + "_" + name);
+  for (char& c : text) {
+    if (c == '.' || c == '-') c = '_';
+  }
+  return text;
+}
+
+void Settings::load_environment() {
+  for (const auto& spec : std::vector{specs_}) {
+    for (const auto& name : {spec.name, spec.alias}) {
+      if (name.empty()) continue;
+      auto variable = environment_name(name);
+      if (const char* text = std::getenv(variable.c_str())) set(name, text, "environment " + variable);
+    }
+  }
+}
+
+const Settings::Value& Settings::value(std::string_view name) const {
+  auto place = values_.find(name);
+  if (place == values_.end()) throw Failure(ErrorKind::kInvalid, fmt::format("there is no setting {}", name));
+  return place->second;
+}
+
+const std::string& Settings::text(std::string_view name) const { return value(name).text; }
+
+std::int64_t Settings::integer(std::string_view name) const { return std::strtoll(text(name).c_str(), nullptr, 10); }
+
+std::chrono::milliseconds Settings::duration(std::string_view name) const { return value_or_throw(parse_duration(text(name))); }
+
+std::size_t Settings::bytes(std::string_view name) const { return value_or_throw(parse_bytes(text(name))); }
+
+bool Settings::flag(std::string_view name) const {
+  bool value = false;
+  parse_flag(text(name), value);
+  return value;
+}
+
+std::vector<Settings::Row> Settings::rows() const {
+  std::vector<Row> rows;
+  for (const auto& spec : specs_) {
+    const auto& current = values_.find(spec.name)->second;
+    rows.push_back({&spec, spec.secret && !current.text.empty() ? "***" : current.text, current.source, environment_name(spec.name)});
+  }
+  return rows;
+}
+
+}  // namespace mephisto

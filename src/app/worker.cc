@@ -1,0 +1,179 @@
+#include "mephisto/worker.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+namespace mephisto {
+namespace {
+
+TopicConfig topic_defaults(const App& app) {
+  TopicConfig config;
+  config.partitions = static_cast<int>(app.settings().integer("topic_partitions"));
+  config.replicas = static_cast<int>(app.settings().integer("topic_replication_factor"));
+  return config;
+}
+
+std::string host_name() {
+  char name[256] = "localhost";
+  gethostname(name, sizeof name - 1);
+  return name;
+}
+
+detail::ShardOptions shard_options(const App& app, int number, int shards) {
+  const auto& settings = app.settings();
+  detail::ShardOptions options;
+  options.group = app.id();
+  options.client = fmt::format("{}:{}:{}", host_name(), getpid(), number);
+  options.memory_budget = std::max<std::size_t>(settings.bytes("memory_budget") / static_cast<std::size_t>(shards), 1 << 20);
+  options.exactly_once = settings.text("processing_guarantee") == "exactly_once";
+  options.commit_interval = !settings.text("broker_commit_interval").empty() ? settings.duration("broker_commit_interval")
+                            : options.exactly_once                          ? std::chrono::milliseconds{100}
+                                                                            : std::chrono::milliseconds{2800};
+  options.commit_every = static_cast<std::uint64_t>(settings.integer("broker_commit_every"));
+  options.drain_timeout = settings.duration("drain_timeout");
+  options.session_timeout = settings.duration("broker_session_timeout");
+  options.from_latest = settings.text("consumer_auto_offset_reset") == "latest";
+  options.topic_defaults = topic_defaults(app);
+  return options;
+}
+
+// Keeps the leader topic's one partition with the worker's group; who has it, leads.
+class LeaderAgent : public AgentBase {
+ public:
+  explicit LeaderAgent(detail::TopicSpec topic) : AgentBase("leader", std::move(topic), skip_errors()) {}
+  static AgentOptions skip_errors() {
+    AgentOptions options;
+    options.on_error.then = ErrorPolicy::Then::kSkip;  // needs no topic for dead letters
+    return options;
+  }
+  Task<void> run(detail::Instance& instance) const override {
+    for (;;) {
+      while (!instance.advance()) {
+        if (instance.closed()) co_return;
+        co_await instance.queue().ready().wait("events");
+      }
+    }
+  }
+};
+
+detail::TopicSpec leader_topic(const std::string& app_id) {
+  TopicOptions options;
+  options.partitions = 1;
+  options.internal = true;
+  return detail::make_spec(app_id + "-__assignor-__leader", options);
+}
+
+}  // namespace
+
+Worker::Worker(App& app, std::shared_ptr<Log> log, int number, int shards)
+    : app_(app), log_(std::move(log)), number_(number), shard_(*Loop::current(), log_, shard_options(app, number, shards)) {
+  const auto window = static_cast<std::uint64_t>(app_.settings().integer("stream_buffer_maxsize"));
+  for (const auto& agent : app_.agents()) runtimes_.push_back(std::make_unique<detail::AgentRuntime>(*agent, shard_, app_.id(), window));
+  for (const auto& merged : app_.merged()) {
+    for (auto& runtime : runtimes_) {
+      if (&runtime->agent() == merged.agent) runtime->subscribe(merged.topic.name);
+    }
+  }
+  if (!app_.settings().flag("topic_disable_leader")) {
+    leader_ = std::make_unique<LeaderAgent>(leader_topic(app_.id()));
+    runtimes_.push_back(std::make_unique<detail::AgentRuntime>(*leader_, shard_, app_.id(), window));
+  }
+  shard_.on_assigned = app_.on_partitions_assigned;
+  shard_.on_revoked = app_.on_partitions_revoked;
+  detail::Outbox::current_pointer() = &shard_.outbox();
+}
+
+Worker::~Worker() = default;
+
+Task<void> Worker::declare_topics() {
+  if (!app_.settings().flag("topic_allow_declare")) co_return;
+  auto declare = [&](const detail::TopicSpec& spec) -> Task<void> {
+    auto config = spec.config;
+    if (!spec.partitions_set) config.partitions = topic_defaults(app_).partitions;
+    value_or_throw(co_await log_->create_topic(spec.name, config));
+  };
+  for (const auto& topic : app_.topics()) {
+    if (topic->spec().internal) co_await declare(topic->spec());
+  }
+  // What an agent consumes has to be there; a source topic that somebody else made is taken as it is.
+  for (const auto& runtime : runtimes_) (void)co_await shard_.outbox().place(runtime->agent().topic());
+  for (const auto& merged : app_.merged()) (void)co_await shard_.outbox().place(merged.topic);
+  for (const auto& agent : app_.agents()) {
+    if (agent->options().on_error.then == ErrorPolicy::Then::kDeadLetter) co_await declare(detail::AgentRuntime::dead_letter_topic(app_.id(), *agent));
+  }
+}
+
+Task<void> Worker::run_timer(const detail::TaskSpec& spec) {
+  auto due = shard_.loop().now();
+  for (;;) {
+    due += *spec.every;
+    if (auto now = shard_.loop().now(); due < now) due = now;  // a run took longer than the interval
+    co_await sleep_until(due);
+    try {
+      co_await spec.body();
+    } catch (const std::exception& error) {
+      log::error("Timer {} failed: {}; its next run is in {}", spec.name, error.what(), format_duration(*spec.every));
+    }
+  }
+}
+
+void Worker::crash(std::string why) {
+  if (!crash_) crash_ = std::move(why);
+  shard_.stop();
+}
+
+Task<void> Worker::start() {
+  co_await declare_topics();
+  for (auto& runtime : runtimes_) runtime->start([this](std::string why) { crash(std::move(why)); });
+  auto& loop = shard_.loop();
+  running_ = loop.spawn("shard", shard_.run());
+  if (number_ != 0) co_return;
+  for (const auto& spec : app_.tasks()) {
+    if (spec.every) {
+      tasks_.push_back(loop.spawn(spec.name, run_timer(spec)));
+      continue;
+    }
+    tasks_.push_back(loop.spawn(spec.name, [](Worker& self, const detail::TaskSpec& task) -> Task<void> {
+      try {
+        co_await task.body();
+      } catch (const std::exception& error) {
+        self.crash(fmt::format("task {} failed: {}", task.name, error.what()));
+      }
+    }(*this, spec)));
+  }
+  auto interval = app_.settings().duration("maintenance_interval");
+  tasks_.push_back(loop.spawn("maintenance", [](Worker& self, std::chrono::milliseconds every) -> Task<void> {
+    for (;;) {
+      co_await sleep_for(every);
+      if (auto done = co_await self.log_->maintain(); !done) log::warn("Retention and compaction failed: {}", done.error().message);
+    }
+  }(*this, interval)));
+  if (app_.on_started) co_await app_.on_started();
+}
+
+Task<void> Worker::finished() {
+  co_await running_.finished();
+  if (auto error = running_.error()) std::rethrow_exception(error);
+  if (crash_) throw Failure(ErrorKind::kFatal, *crash_);
+}
+
+Task<void> Worker::stop() {
+  if (number_ == 0 && app_.on_stopping) co_await app_.on_stopping();
+  for (auto& task : tasks_) task.cancel();
+  for (auto& task : tasks_) co_await task.finished();
+  shard_.stop();
+  co_await running_.finished();
+  for (auto& runtime : runtimes_) co_await runtime->stop(std::chrono::milliseconds{500});
+  co_await finished();
+}
+
+Client::Client(App& app, std::shared_ptr<Log> log)
+    : log_(std::move(log)), outbox_(*Loop::current(), *log_, log_->producer(*Loop::current()), topic_defaults(app), false) {
+  detail::Outbox::current_pointer() = &outbox_;
+}
+
+Client::~Client() = default;
+
+Task<void> Client::close() { co_await outbox_.close(); }
+
+}  // namespace mephisto

@@ -1,0 +1,71 @@
+// The commands that every app has, and what they share.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/table.h"
+#include "mephisto/app.h"
+#include "mephisto/worker.h"
+
+namespace mephisto::cli {
+
+inline constexpr int kOk = 0;
+inline constexpr int kFailed = 1;
+inline constexpr int kUsage = 2;
+
+// Wrong use of the command line: exit code 2.
+struct UsageError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+enum class Needs {
+  kNothing,  // looks at what is declared only
+  kLog,      // opens the log
+};
+
+struct Builtin {
+  std::unique_ptr<CommandBase> command;
+  Needs needs = Needs::kNothing;
+  bool app_only = true;  // makes no sense without an app (the general tool)
+};
+
+// What commands on the log work with.
+struct LogContext {
+  App& app;
+  std::shared_ptr<Log> log;
+};
+// The log that the running command was given; set by the command line.
+LogContext& log_context();
+
+std::vector<Builtin> declaration_commands();  // agents, models, model, tables, reset, clean-versions, livecheck, config
+std::vector<Builtin> log_commands();          // send, topics, topic, groups, lag, dlq
+
+template <class Options, class Body>
+Builtin builtin(std::string name, std::string help, Needs needs, Body body, bool app_only = true) {
+  return {std::make_unique<detail::CommandOf<Options, Body>>(std::move(name), std::move(help), std::move(body)), needs, app_only};
+}
+struct NoOptions {};
+
+// Runs a worker until a signal or a failure ends it.
+int run_worker(App& app);
+// The banner's rows: what a worker is and works with.
+Table banner(const App& app, const std::string& log_target);
+// Consecutive numbers folded: `{0-3, 7-8, 50}`.
+std::string fold(std::vector<int> numbers);
+
+// One command as help, man page and completion see it.
+struct CommandHelp {
+  std::string name;
+  std::string help;
+  std::vector<detail::OptionSpec> options;
+};
+std::string help_text(const std::string& program, const std::string& about, const std::vector<detail::OptionSpec>& global, const std::vector<CommandHelp>& commands);
+std::string command_help_text(const std::string& program, const CommandHelp& command, const std::vector<detail::OptionSpec>& global);
+std::string man_page(const std::string& program, const std::string& about, const std::vector<detail::OptionSpec>& global, const std::vector<CommandHelp>& commands);
+// `bash`, `zsh` or `fish`; throws UsageError for another shell.
+std::string completion_script(const std::string& shell, const std::string& program, const std::vector<detail::OptionSpec>& global, const std::vector<CommandHelp>& commands);
+
+}  // namespace mephisto::cli

@@ -1,0 +1,122 @@
+// Commands that look at what the app declares: agents, models, model, tables, reset, clean-versions, livecheck, config.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+
+#include "base/text.h"
+#include "cli/commands.h"
+
+namespace mephisto::cli {
+namespace {
+
+std::map<std::string, const detail::ModelInfo*> models_of(const App& app) {
+  std::map<std::string, const detail::ModelInfo*> models;
+  for (const auto& topic : app.topics()) {
+    if (topic->spec().model) models[topic->spec().model->name] = &*topic->spec().model;
+  }
+  return models;
+}
+
+Task<int> agents(NoOptions, CommandContext context) {
+  Table table{"Agents", {{"name"}, {"topic"}, {"help"}}};
+  std::map<std::string, const AgentBase*> sorted;
+  for (const auto& agent : context.app.agents()) sorted[agent->name()] = agent.get();
+  for (const auto& [name, agent] : sorted) table.add({"@" + name, agent->topic().name, agent->options().help.empty() ? "<N/A>" : agent->options().help});
+  table.print(context.json);
+  co_return kOk;
+}
+
+Task<int> models(NoOptions, CommandContext context) {
+  Table table{"Models", {{"name"}, {"fields"}}};
+  for (const auto& [name, model] : models_of(context.app)) {
+    std::string fields;
+    for (const auto& field : model->fields) fields += (fields.empty() ? "" : ", ") + field.name;
+    table.add({name, fields});
+  }
+  table.print(context.json);
+  co_return kOk;
+}
+
+struct ModelOptions {
+  std::string name;
+  static std::vector<OptionHelp> help() { return {{"name", "the model's name, as `models` lists it", "", true}}; }
+};
+
+Task<int> model(ModelOptions options, CommandContext context) {
+  auto all = models_of(context.app);
+  auto place = all.find(options.name);
+  if (place == all.end()) {
+    std::vector<std::string> names;
+    for (const auto& [name, unused] : all) names.push_back(name);
+    throw UsageError(fmt::format("there is no model \"{}\"{} See: {} models", printable(options.name), did_you_mean(options.name, names), context.app.id()));
+  }
+  Table table{options.name, {{"field"}, {"type"}, {"default"}}};
+  for (const auto& field : place->second->fields) table.add({field.name, field.type, field.required ? "*" : "null"});
+  table.print(context.json);
+  co_return kOk;
+}
+
+Task<int> tables(NoOptions, CommandContext context) {
+  if (context.json) fmt::print("[]\n");
+  else fmt::print("{} has no tables.\n", context.app.id());
+  co_return kOk;
+}
+
+Task<int> reset(NoOptions, CommandContext context) {
+  fmt::print("{} has no tables, so there is no local state to delete.\n", context.app.id());
+  co_return kOk;
+}
+
+Task<int> livecheck(NoOptions, CommandContext context) {
+  fmt::print("{} has no LiveCheck cases, so there is nothing to check.\n", context.app.id());
+  co_return kOk;
+}
+
+Task<int> clean_versions(NoOptions, CommandContext context) {
+  for (int version = 0; version < context.app.options().version; ++version) {
+    auto directory = fmt::format("{}/v{}", context.app.datadir(), version);
+    if (!std::filesystem::is_directory(directory)) continue;
+    fmt::print("Removing old version directory {}\n", directory);
+    std::filesystem::remove_all(directory);
+  }
+  co_return kOk;
+}
+
+struct ConfigOptions {
+  bool markdown = false;
+  static std::vector<OptionHelp> help() { return {{"markdown", "print the table of docs/settings.md"}}; }
+};
+
+Task<int> config(ConfigOptions options, CommandContext context) {
+  if (options.markdown) {
+    fmt::print("| setting | default | meaning | environment |\n|---|---|---|---|\n");
+    for (const auto& row : context.app.settings().rows()) {
+      fmt::print("| `{}`{} | {} | {} | `{}` |\n", row.spec->name, row.spec->alias.empty() ? "" : fmt::format(" (also `{}`)", row.spec->alias),
+                 row.spec->default_value.empty() ? "" : "`" + row.spec->default_value + "`", row.spec->help, row.environment);
+    }
+    co_return kOk;
+  }
+  Table table{"Settings", {{"setting"}, {"value"}, {"from"}, {"meaning"}}};
+  for (const auto& row : context.app.settings().rows()) table.add({row.spec->name, row.value, row.source, row.spec->help});
+  table.print(context.json);
+  co_return kOk;
+}
+
+}  // namespace
+
+std::vector<Builtin> declaration_commands() {
+  std::vector<Builtin> commands;
+  commands.push_back(builtin<NoOptions>("agents", "List agents.", Needs::kNothing, agents));
+  commands.push_back(builtin<NoOptions>("clean-versions", "Delete old version directories.", Needs::kNothing, clean_versions));
+  commands.push_back(builtin<ConfigOptions>("config", "Show every setting, its value and where it came from.", Needs::kNothing, config));
+  commands.push_back(builtin<NoOptions>("livecheck", "Manage LiveCheck instances.", Needs::kNothing, livecheck));
+  commands.push_back(builtin<ModelOptions>("model", "Show model detail.", Needs::kNothing, model));
+  commands.push_back(builtin<NoOptions>("models", "List all available models as a tabulated list.", Needs::kNothing, models));
+  commands.push_back(builtin<NoOptions>("reset", "Delete local table state.", Needs::kNothing, reset));
+  commands.push_back(builtin<NoOptions>("tables", "List available tables.", Needs::kNothing, tables));
+  return commands;
+}
+
+}  // namespace mephisto::cli

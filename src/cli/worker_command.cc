@@ -1,0 +1,225 @@
+// `worker`: the banner, one thread and loop per shard, the tables of partitions, and the ways it ends.
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <filesystem>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "cli/commands.h"
+#include "mephisto/version.h"
+
+namespace mephisto::cli {
+namespace {
+
+// What all shards have together, for the table; changes come from their threads.
+class Partitions {
+ public:
+  void add(const std::vector<TopicPartition>& partitions) {
+    std::lock_guard lock{mutex_};
+    for (const auto& one : partitions) owned_[one.topic].insert(one.partition);
+    ++version_;
+  }
+  void remove(const std::vector<TopicPartition>& partitions) {
+    std::lock_guard lock{mutex_};
+    for (const auto& one : partitions) owned_[one.topic].erase(one.partition);
+    ++version_;
+  }
+  // The table, if something changed since `seen`.
+  std::string changed(std::uint64_t& seen) {
+    std::lock_guard lock{mutex_};
+    if (seen == version_) return {};
+    seen = version_;
+    Table table{"Topic Partition Set", {{"topic"}, {"partitions"}}};
+    for (const auto& [topic, numbers] : owned_) {
+      if (!numbers.empty()) table.add({topic, fold({numbers.begin(), numbers.end()})});
+    }
+    return table.text(true);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<std::string, std::set<int>> owned_;
+  std::uint64_t version_ = 0;
+};
+
+struct ShardThread {
+  Loop loop;
+  Worker* worker = nullptr;
+  std::thread thread;
+  std::exception_ptr failure;
+};
+
+Task<void> run_shard(App& app, std::shared_ptr<Log> log, ShardThread& shard, int number, int shards, std::atomic<bool>& stop_asked, WaitQueue& stop) {
+  Worker worker{app, std::move(log), number, shards};
+  shard.worker = &worker;
+  std::exception_ptr failure;
+  try {
+    co_await worker.start();
+    if (number == 0) log::info("Worker ready");
+    auto watch = shard.loop.spawn("watch", [](Worker& of, WaitQueue& wake) -> Task<void> {
+      try {
+        co_await of.finished();
+      } catch (...) {
+      }
+      wake.notify_all();
+    }(worker, stop));
+    while (!stop_asked && !watch.done()) co_await stop.wait("a signal to stop");
+    co_await worker.stop();
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  shard.worker = nullptr;
+  if (failure) std::rethrow_exception(failure);
+}
+
+std::string what(std::exception_ptr error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& e) {
+    return e.what();
+  } catch (...) {
+    return "an unknown failure";
+  }
+}
+
+void dump_tasks(const ShardThread& shard, int number) {
+  fmt::print(stderr, "--- shard {}: what every task does ---\n", number);
+  for (const auto& line : shard.loop.describe_tasks()) fmt::print(stderr, "{}\n", line);
+  if (shard.worker == nullptr) return;
+  fmt::print(stderr, "--- shard {}: consumed = acked + in flight + dead-lettered + skipped ---\n", number);
+  for (const auto& lane : shard.worker->status()) {
+    const auto& a = lane.account;
+    fmt::print(stderr, "{} {} ({}, generation {}): {} = {} + {} + {} + {}; first not done: {}\n", lane.agent, lane.partition.str(), to_string(lane.state), lane.generation,
+               a.consumed, a.acked, a.in_flight, a.dead_lettered, a.skipped, lane.committable);
+  }
+  std::fflush(stderr);
+}
+
+}  // namespace
+
+std::string fold(std::vector<int> numbers) {
+  std::ranges::sort(numbers);
+  std::string text = "{";
+  for (std::size_t i = 0; i < numbers.size();) {
+    std::size_t last = i;
+    while (last + 1 < numbers.size() && numbers[last + 1] == numbers[last] + 1) ++last;
+    if (i > 0) text += ", ";
+    text += last == i ? std::to_string(numbers[i]) : fmt::format("{}-{}", numbers[i], numbers[last]);
+    i = last + 1;
+  }
+  return text + "}";
+}
+
+Table banner(const App& app, const std::string& log_target) {
+  utsname system{};
+  uname(&system);
+  char host[256] = "localhost";
+  gethostname(host, sizeof host - 1);
+  Table table{"Mephisto v" MEPHISTO_VERSION, {{""}, {""}}};
+  table.add({"id", app.id()});
+  table.add({"transport", "[" + app.log_url() + "]"});
+  table.add({"store", "memory:"});
+  table.add({"log", fmt::format("{} ({})", log_target, log::to_string(log::level()))});
+  table.add({"pid", std::to_string(getpid())});
+  table.add({"hostname", host});
+#if defined(__clang__)
+  const auto compiler = fmt::format("Clang {}.{}.{}", __clang_major__, __clang_minor__, __clang_patchlevel__);
+#else
+  const auto compiler = fmt::format("GCC {}.{}", __GNUC__, __GNUC_MINOR__);
+#endif
+  table.add({"platform", fmt::format("C++23 {} ({} {})", compiler, system.sysname, system.machine)});
+  table.add({"drivers", ""});
+  table.add({"  transport", app.log_url().starts_with("memory") ? "memory" : "local (LMDB)"});
+  table.add({"  web", "off"});
+  table.add({"datadir", app.datadir()});
+  table.add({"appdir", app.appdir()});
+  return table;
+}
+
+int run_worker(App& app) {
+  int shards = static_cast<int>(app.settings().integer("shards"));
+  if (shards == 0) shards = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  std::filesystem::create_directories(app.appdir());
+  auto log = open_log(app.log_url());
+
+  Partitions partitions;
+  app.on_partitions_assigned = [&, then = app.on_partitions_assigned](const std::vector<TopicPartition>& assigned) {
+    partitions.add(assigned);
+    if (then) then(assigned);
+  };
+  app.on_partitions_revoked = [&, then = app.on_partitions_revoked](const std::vector<TopicPartition>& revoked) {
+    partitions.remove(revoked);
+    if (then) then(revoked);
+  };
+
+  std::vector<std::unique_ptr<ShardThread>> threads;
+  std::vector<std::unique_ptr<WaitQueue>> stops;
+  std::atomic<bool> stop_asked{false};
+  std::atomic<int> running{shards};
+  for (int i = 0; i < shards; ++i) {
+    threads.push_back(std::make_unique<ShardThread>());
+    stops.push_back(std::make_unique<WaitQueue>());
+  }
+  auto stop_all = [&] {
+    stop_asked = true;
+    for (int i = 0; i < shards; ++i) {
+      threads[static_cast<std::size_t>(i)]->loop.post([queue = stops[static_cast<std::size_t>(i)].get()] { queue->notify_all(); });
+    }
+  };
+
+  Loop control;
+  int signals = 0;
+  control.on_signal({SIGINT, SIGTERM}, [&](int signal) {
+    if (++signals > 1) {
+      fmt::print(stderr, "Second signal: ending at once; what was being processed will be delivered again.\n");
+      _exit(128 + signal);
+    }
+    log::info("{}: stopping", signal == SIGINT ? "SIGINT" : "SIGTERM");
+    stop_all();
+  });
+  control.on_signal({SIGUSR1}, [&](int) {
+    for (int i = 0; i < shards; ++i) {
+      auto* shard = threads[static_cast<std::size_t>(i)].get();
+      shard->loop.post([shard, i] { dump_tasks(*shard, i); });
+    }
+  });
+
+  for (int i = 0; i < shards; ++i) {
+    auto& shard = *threads[static_cast<std::size_t>(i)];
+    auto& stop = *stops[static_cast<std::size_t>(i)];
+    shard.thread = std::thread([&, i] {
+      try {
+        shard.loop.run(run_shard(app, log, shard, i, shards, stop_asked, stop));
+      } catch (...) {
+        shard.failure = std::current_exception();
+        stop_all();
+      }
+      if (--running == 0) control.stop();
+    });
+  }
+  control.spawn("partitions", [](Partitions& all) -> Task<void> {
+    std::uint64_t seen = 0;
+    for (;;) {
+      co_await sleep_for(std::chrono::milliseconds{300});
+      if (auto table = all.changed(seen); !table.empty() && log::level() <= log::Level::kInfo) log::info("Partitions of this worker:\n{}", table);
+    }
+  }(partitions));
+  control.run();
+  int code = kOk;
+  for (auto& shard : threads) {
+    shard->thread.join();
+    if (!shard->failure) continue;
+    fmt::print(stderr, "Error: {}\n", what(shard->failure));
+    code = kFailed;
+  }
+  log::info("Stopped");
+  return code;
+}
+
+}  // namespace mephisto::cli

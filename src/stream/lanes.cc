@@ -1,0 +1,202 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "mephisto/detail/delivery.h"
+#include "mephisto/detail/outbox.h"
+
+namespace mephisto::detail {
+
+const char* to_string(LaneState state) {
+  switch (state) {
+    case LaneState::kAssigned: return "assigned";
+    case LaneState::kRunning: return "running";
+    case LaneState::kDraining: return "draining";
+    case LaneState::kClosed: return "closed";
+  }
+  return "unknown";
+}
+
+Account& Account::operator+=(const Account& other) {
+  consumed += other.consumed;
+  acked += other.acked;
+  in_flight += other.in_flight;
+  dead_lettered += other.dead_lettered;
+  skipped += other.skipped;
+  return *this;
+}
+
+std::string Slot::place() const { return fmt::format("{}@{}", lane().assigned.partition.str(), record.offset); }
+
+LaneQueue::~LaneQueue() {
+  *alive_ = false;
+  for (auto* batch : batches_) unuse(batch);
+  for (auto* batch : blocked_) unuse(batch);
+  for (auto& slot : runnable_) unuse(slot.batch);
+  for (auto& [key, slots] : keys_) {
+    for (auto& slot : slots) unuse(slot.batch);
+  }
+}
+
+void LaneQueue::add_lane(std::shared_ptr<Lane> lane) {
+  lane->state = LaneState::kRunning;
+  lanes_.push_back(std::move(lane));
+}
+
+void LaneQueue::remove_lane(const Lane& lane) {
+  std::erase_if(lanes_, [&](const auto& one) { return one.get() == &lane; });
+}
+
+void LaneQueue::push(std::shared_ptr<Lane> lane, std::shared_ptr<Batch> batch) {
+  lane->pending += static_cast<std::int64_t>(batch->records.size());
+  batches_.push_back(new DeliveredBatch{std::move(batch), std::move(lane), 0, 1});
+  ready_.notify_all();
+}
+
+void LaneQueue::drop_pending(Lane& lane) {
+  auto drop = [&](std::deque<DeliveredBatch*>& queue) {
+    for (auto*& batch : queue) {
+      if (batch->lane.get() != &lane) continue;
+      unuse(batch);
+      batch = nullptr;
+    }
+    std::erase(queue, nullptr);
+  };
+  drop(batches_);
+  drop(blocked_);
+  lane.pending = 0;
+}
+
+void LaneQueue::unuse(DeliveredBatch* batch) {
+  if (--batch->users > 0) return;
+  if (on_free) on_free(batch->batch->bytes);
+  delete batch;
+}
+
+bool LaneQueue::take_from_batches(Slot& slot) {
+  while (!batches_.empty()) {
+    auto* batch = batches_.front();
+    auto& lane = *batch->lane;
+    auto& records = batch->batch->records;
+    if (lane.state != LaneState::kRunning || lane.stopped) {
+      batches_.pop_front();
+      lane.pending -= static_cast<std::int64_t>(records.size() - batch->next);
+      unuse(batch);
+      continue;
+    }
+    if (batch->next == records.size()) {
+      lane.tracker.skip_to(batch->batch->next_offset);
+      batches_.pop_front();
+      unuse(batch);
+      continue;
+    }
+    if (lane.held || lane.tracker.window() >= options_.max_window) {
+      batches_.pop_front();
+      blocked_.push_back(batch);
+      continue;
+    }
+    const auto& record = records[batch->next++];
+    --lane.pending;
+    if (lane.tracker.done_before(record.offset)) continue;
+    slot.record = record;
+    slot.batch = batch;
+    slot.sequence = lane.tracker.deliver(record.offset);
+    ++batch->users;
+    ++lane.account.consumed;
+    ++lane.account.in_flight;
+    return true;
+  }
+  return false;
+}
+
+bool LaneQueue::must_wait_for_key(Slot& slot) {
+  if (!options_.ordered_by_key || !slot.record.has_key()) return false;
+  auto [place, free] = keys_.try_emplace(std::string{slot.record.key});
+  if (free) {
+    slot.parked_key = true;
+    return false;
+  }
+  place->second.push_back(std::move(slot));
+  slot = Slot{};
+  return true;
+}
+
+void LaneQueue::release_key(const Slot& slot) {
+  if (!slot.parked_key) return;
+  auto place = keys_.find(std::string{slot.record.key});
+  if (place == keys_.end()) return;
+  if (place->second.empty()) {
+    keys_.erase(place);
+    return;
+  }
+  auto next = std::move(place->second.front());
+  place->second.pop_front();
+  next.parked_key = true;
+  runnable_.push_back(std::move(next));
+  ready_.notify_all();
+}
+
+bool LaneQueue::pick(Slot& slot) {
+  while (!runnable_.empty()) {
+    slot = std::move(runnable_.front());
+    runnable_.pop_front();
+    if (slot.lane().state == LaneState::kRunning || slot.lane().state == LaneState::kDraining) return true;
+    finish(slot, Outcome::kSkipped);
+  }
+  while (take_from_batches(slot)) {
+    if (!must_wait_for_key(slot)) return true;
+  }
+  return false;
+}
+
+void LaneQueue::finish(Slot& slot, Outcome outcome) {
+  auto& lane = slot.lane();
+  if (lane.open()) {
+    if (on_ack) on_ack(slot);
+    --lane.account.in_flight;
+    switch (outcome) {
+      case Outcome::kAcked: ++lane.account.acked; break;
+      case Outcome::kDeadLettered: ++lane.account.dead_lettered; break;
+      case Outcome::kSkipped: ++lane.account.skipped; break;
+    }
+    lane.tracker.ack(slot.sequence);
+    lane.held = false;
+    if (!blocked_.empty() && lane.tracker.window() < options_.max_window) {
+      batches_.insert(batches_.end(), blocked_.begin(), blocked_.end());
+      blocked_.clear();
+      ready_.notify_all();
+    }
+  }
+  if (slot.parked_key) release_key(slot);
+  unuse(slot.batch);
+  slot.batch = nullptr;
+  slot.parked_key = false;
+  slot.attempt = 0;
+  slot.answered = false;
+  slot.staged.clear();
+}
+
+void LaneQueue::retry(Slot slot, Loop::duration delay) {
+  slot.staged.clear();
+  if (delay <= Loop::duration{0}) {
+    runnable_.push_front(std::move(slot));
+    ready_.notify_all();
+    return;
+  }
+  auto kept = std::make_shared<Slot>(std::move(slot));
+  ++delayed_;
+  Loop::current()->spawn("retry", [](LaneQueue& self, std::shared_ptr<bool> alive, std::shared_ptr<Slot> waiting, Loop::duration time) -> Task<void> {
+    co_await sleep_for(time);
+    if (!*alive) co_return;
+    --self.delayed_;
+    self.runnable_.push_back(std::move(*waiting));
+    self.ready_.notify_all();
+  }(*this, alive_, kept, delay));
+}
+
+void LaneQueue::close() {
+  closed_ = true;
+  ready_.notify_all();
+}
+
+}  // namespace mephisto::detail

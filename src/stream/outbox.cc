@@ -1,0 +1,251 @@
+#include "mephisto/detail/outbox.h"
+
+#include <fmt/format.h>
+
+#include "base/hash.h"
+#include "mephisto/logging.h"
+
+namespace mephisto::detail {
+namespace {
+
+// With so much under way, senders wait.
+constexpr std::size_t kMaxBytes = 8 << 20;
+constexpr std::chrono::milliseconds kFirstRetry{50};
+constexpr std::chrono::milliseconds kLastRetry{5000};
+
+}  // namespace
+
+Outbox::Outbox(Loop& loop, Log& log, std::unique_ptr<Producer> producer, TopicConfig defaults, bool transactional)
+    : loop_(loop), log_(log), producer_(std::move(producer)), defaults_(defaults), transactional_(transactional) {
+  if (!transactional_) task_ = loop_.spawn("outbox", run());
+}
+
+Outbox::~Outbox() {
+  if (current_pointer() == this) current_pointer() = nullptr;
+}
+
+Outbox*& Outbox::current_pointer() {
+  static thread_local Outbox* current = nullptr;
+  return current;
+}
+
+Outbox& Outbox::current() {
+  if (auto* outbox = current_pointer()) return *outbox;
+  throw Failure(ErrorKind::kInvalid, "sending works inside of an app only: in an agent, task, timer or command");
+}
+
+const TopicPlace* Outbox::known(const std::string& topic) const {
+  auto place = topics_.find(topic);
+  return place == topics_.end() ? nullptr : place->second.get();
+}
+
+Task<const TopicPlace*> Outbox::find_reply_topic(const std::string& topic) {
+  if (const auto* place = known(topic)) co_return place;
+  auto info = co_await log_.topic(topic);
+  if (!info) co_return nullptr;
+  auto& place = topics_[topic];
+  if (!place) place = std::make_unique<TopicPlace>(TopicPlace{topic, info->config.partitions, true});
+  co_return place.get();
+}
+
+Task<bool> Outbox::drop_gone(Taken& taken) {
+  bool dropped = false;
+  for (std::size_t i = taken.batches.size(); i-- > 0;) {
+    const auto& name = taken.batches[i].partition.topic;
+    const auto* place = known(name);
+    if (place == nullptr || !place->best_effort) continue;
+    if (auto info = co_await log_.topic(name); info || info.error().kind != ErrorKind::kNotFound) continue;
+    log::debug("Replies for {} are dropped: its asker is gone", name);
+    taken.batches.erase(taken.batches.begin() + static_cast<std::ptrdiff_t>(i));
+    for (auto& row : taken.awaited) row.batch -= row.batch > i ? 1 : 0;  // replies are never awaited
+    dropped = true;
+  }
+  co_return dropped;
+}
+
+Task<const TopicPlace*> Outbox::place(const TopicSpec& spec) {
+  if (const auto* place = known(spec.name)) co_return place;
+  auto info = co_await log_.topic(spec.name);
+  if (!info && info.error().kind == ErrorKind::kNotFound) {
+    auto config = spec.config;
+    if (!spec.partitions_set) config.partitions = defaults_.partitions;
+    info = co_await log_.create_topic(spec.name, config);
+  }
+  if (!info) throw Failure(std::move(info.error()));
+  auto& place = topics_[spec.name];
+  if (!place) place = std::make_unique<TopicPlace>(TopicPlace{spec.name, info->config.partitions});
+  co_return place.get();
+}
+
+int Outbox::partition_of(const TopicPlace& topic, const SendOptions& options) {
+  if (options.partition) {
+    if (*options.partition < 0 || *options.partition >= topic.partitions) {
+      throw Failure(ErrorKind::kInvalid, fmt::format("topic {} has partitions 0 to {}, not {}", topic.name, topic.partitions - 1, *options.partition));
+    }
+    return *options.partition;
+  }
+  if (options.key) return partition_of_key(*options.key, topic.partitions);
+  return static_cast<int>(random_.below(static_cast<std::uint64_t>(topic.partitions)));
+}
+
+Result<void> Outbox::check(const TopicPlace& topic, int partition, const Slot* origin) const {
+  if (broken_) return std::unexpected(*broken_);
+  if (origin != nullptr && *origin && !origin->lane().open()) {
+    return fail(ErrorKind::kFenced, fmt::format("{} moved to another worker while it was processed: nothing more is sent for it", origin->place()));
+  }
+  if (partition < 0 || partition >= topic.partitions) return fail(ErrorKind::kInvalid, fmt::format("topic {} has no partition {}", topic.name, partition));
+  return {};
+}
+
+Outbox::Collected& Outbox::collected(const TopicPlace& topic, int partition) {
+  std::pair key{&topic, partition};
+  if (last_ == nullptr || key != last_key_) {
+    last_ = &collected_[key];
+    last_key_ = key;
+  }
+  return *last_;
+}
+
+Ticket Outbox::added(Collected& place, std::size_t before, bool await) {
+  const bool first = bytes_ == 0;
+  bytes_ += place.builder.bytes() - before;
+  const auto ticket = next_ticket_++;
+  if (await) {
+    place.awaited.emplace_back(ticket, place.builder.count() - 1);
+    awaited_.emplace(ticket, std::nullopt);
+  }
+  if (first) filled_.notify_one();
+  return ticket;
+}
+
+void Outbox::stage(const TopicPlace& topic, int partition, const SendOptions& options, std::optional<std::string_view> value, Slot& origin) {
+  origin.staged.push_back({&topic, partition, options.key, value ? std::optional<std::string>{*value} : std::nullopt, options.timestamp.value_or(loop_.timestamp()), options.headers});
+}
+
+Result<Ticket> Outbox::add(const TopicPlace& topic, int partition, const SendOptions& options, std::optional<std::string_view> value, Slot* origin, bool await) {
+  if (auto fits = check(topic, partition, origin); !fits) return std::unexpected(std::move(fits.error()));
+  if (transactional_ && origin != nullptr) {
+    stage(topic, partition, options, value, *origin);
+    return Ticket{0};
+  }
+  auto& place = collected(topic, partition);
+  const auto before = place.builder.bytes();
+  place.builder.add(options.key ? std::optional<std::string_view>{*options.key} : std::nullopt, value, options.timestamp.value_or(loop_.timestamp()), options.headers);
+  return added(place, before, await);
+}
+
+void Outbox::accept(Slot& slot) {
+  for (auto& record : slot.staged) {
+    auto& place = collected(*record.topic, record.partition);
+    const auto before = place.builder.bytes();
+    place.builder.add(record.key, record.value, record.timestamp, record.headers);
+    added(place, before, false);
+  }
+  slot.staged.clear();
+}
+
+Outbox::Taken Outbox::take() {
+  Taken taken;
+  taken.last = next_ticket_ - 1;
+  taken.bytes = bytes_;
+  for (auto& [key, place] : collected_) {
+    if (place.builder.empty()) continue;
+    for (auto [ticket, row] : place.awaited) taken.awaited.push_back({ticket, taken.batches.size(), row});
+    place.awaited.clear();
+    taken.batches.push_back({{key.first->name, key.second}, std::move(place.builder)});
+    place.builder = BatchBuilder{};
+  }
+  bytes_ = 0;
+  return taken;
+}
+
+void Outbox::settle(const Taken& taken, const Result<std::vector<Appended>>& result) {
+  for (const auto& row : taken.awaited) {
+    auto place = awaited_.find(row.ticket);
+    if (place == awaited_.end()) continue;  // nobody waits any more
+    if (!result) {
+      place->second = std::unexpected(result.error());
+    } else {
+      auto appended = (*result)[row.batch];
+      appended.offset += row.row;
+      place->second = appended;
+    }
+  }
+  if (result) {
+    durable_ticket_ = taken.last;
+    for (const auto& batch : taken.batches) appended_ += batch.records.count();
+  }
+  done_.notify_all();
+}
+
+// Appends what is collected, again and again. Guarantee kept here: at-least-once, in order per partition. One append is under way at
+// a time; what fails for a while (disk full) is tried again and stays before what comes after it.
+Task<void> Outbox::run() {
+  for (;;) {
+    while (bytes_ == 0) {
+      if (closing_) co_return;
+      co_await filled_.wait("records to send");
+    }
+    co_await yield();  // let the handlers of this turn add theirs
+    auto taken = take();
+    auto backoff = kFirstRetry;
+    for (;;) {
+      auto result = co_await producer_->append(taken.batches);
+      if (!result && result.error().kind == ErrorKind::kNotFound && co_await drop_gone(taken)) continue;
+      if (result || !result.error().retriable()) {
+        if (!result) {
+          log::error("Cannot append to the log: {}", result.error().message);
+          // A record that can never be appended is its sender's error where somebody waits for it; otherwise it would be lost silently.
+          if (taken.awaited.size() != taken.batches.size() || taken.batches.size() != 1) broken_ = result.error();
+          else durable_ticket_ = taken.last;
+        }
+        settle(taken, result);
+        break;
+      }
+      log::warn("Cannot append to the log: {}; trying again in {}", result.error().message, format_duration(backoff));
+      co_await sleep_for(backoff);
+      backoff = std::min(backoff * 2, kLastRetry);
+    }
+  }
+}
+
+Task<void> Outbox::room() {
+  while (bytes_ > kMaxBytes && !broken_) co_await done_.wait("room in the outbox");
+}
+
+Task<RecordMetadata> Outbox::sent(Ticket ticket, std::string topic, int partition) {
+  if (ticket == 0) co_return RecordMetadata{std::move(topic), partition, -1, loop_.timestamp()};
+  struct Forget {
+    Outbox& outbox;
+    Ticket ticket;
+    ~Forget() { outbox.awaited_.erase(ticket); }
+  } forget{*this, ticket};
+  for (;;) {
+    auto& place = awaited_.at(ticket);
+    if (place) {
+      auto appended = value_or_throw(*place);
+      co_return RecordMetadata{std::move(topic), partition, appended.offset, appended.timestamp};
+    }
+    if (broken_) throw Failure(*broken_);
+    co_await done_.wait("a record to be durable");
+  }
+}
+
+Task<void> Outbox::flush() {
+  const auto last = next_ticket_ - 1;
+  while (durable_ticket_ < last) {
+    if (broken_) throw Failure(*broken_);
+    co_await done_.wait("sent records to be durable");
+  }
+}
+
+Task<void> Outbox::close() {
+  for (auto& end : on_close) co_await end();
+  on_close.clear();
+  if (!transactional_ && !broken_) co_await flush();
+  closing_ = true;
+  filled_.notify_all();
+  co_await task_.finished();
+}
+
+}  // namespace mephisto::detail

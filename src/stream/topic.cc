@@ -1,0 +1,33 @@
+#include "mephisto/topic.h"
+
+#include <fmt/format.h>
+
+namespace mephisto {
+
+detail::TopicSpec detail::make_spec(std::string name, const TopicOptions& options) {
+  if (auto valid = check_topic_name(name); !valid) throw Failure(valid.error());
+  TopicSpec spec;
+  spec.name = std::move(name);
+  spec.partitions_set = options.partitions > 0;
+  if (spec.partitions_set) spec.config.partitions = options.partitions;
+  spec.config.retention = options.retention;
+  spec.config.retention_bytes = options.retention_bytes;
+  spec.config.compact = options.compacting;
+  spec.internal = options.internal;
+  spec.help = options.help;
+  auto codec = Codec::parse(options.serializer);
+  if (!codec) throw Failure(codec.error().kind, fmt::format("topic {}: {}", spec.name, codec.error().message));
+  spec.value_codec = std::move(*codec);
+  return spec;
+}
+
+Task<RecordMetadata> TopicBase::send_raw(std::optional<std::string> value, SendOptions options) const {
+  auto& outbox = detail::Outbox::current();
+  co_await outbox.room();
+  const auto* place = co_await outbox.place(spec_);
+  const int partition = outbox.partition_of(*place, options);
+  auto ticket = value_or_throw(outbox.add(*place, partition, options, value ? std::optional<std::string_view>{*value} : std::nullopt, detail::current_slot(), true));
+  co_return co_await outbox.sent(ticket, spec_.name, partition);
+}
+
+}  // namespace mephisto

@@ -1,0 +1,239 @@
+// Log lines: which are written, where to, and what they look like.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "base/log_place.h"
+#include "mephisto/error.h"
+#include "mephisto/logging.h"
+
+// At the end of this file, with places of their own.
+namespace horton {
+void collect_securities();
+struct Agent {
+  void run(int times) const;
+};
+}  // namespace horton
+void log_inside_mephisto();
+void log_at_an_absolute_path();
+
+namespace mephisto::log {
+namespace {
+
+void log_in_an_anonymous_namespace();
+
+using testing::ElementsAre;
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::MatchesRegex;
+using testing::SizeIs;
+
+std::vector<std::string> lines_of(const std::string& path) {
+  std::ifstream file{path};
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(file, line);) lines.push_back(line);
+  return lines;
+}
+
+// Each test logs into a file of its own, from debug on.
+class Logging : public testing::Test {
+ protected:
+  void SetUp() override {
+    path_ = testing::TempDir() + "mephisto-" + std::to_string(getpid()) + "-" + testing::UnitTest::GetInstance()->current_test_info()->name() + ".log";
+    std::filesystem::remove(path_);
+    configure({.level = Level::kDebug, .file = path_});
+  }
+  void TearDown() override {
+    current_task_name = nullptr;
+    configure({});
+    std::filesystem::remove(path_);
+  }
+  std::vector<std::string> lines() const { return lines_of(path_); }
+
+  std::string path_;
+};
+
+TEST(LogLevel, IsReadInAnyCase) {
+  EXPECT_EQ(parse_level("debug"), Level::kDebug);
+  EXPECT_EQ(parse_level("Info"), Level::kInfo);
+  EXPECT_EQ(parse_level("WARN"), Level::kWarn);
+  EXPECT_EQ(parse_level("error"), Level::kError);
+  EXPECT_EQ(parse_level("crit"), Level::kCrit);
+}
+TEST(LogLevel, PythonsLongNamesAreReadToo) {
+  EXPECT_EQ(parse_level("WARNING"), Level::kWarn);
+  EXPECT_EQ(parse_level("critical"), Level::kCrit);
+}
+TEST(LogLevel, OtherWordsAreNone) {
+  for (auto text : {"", "loud", "infos", " info", "3"}) EXPECT_EQ(parse_level(text), std::nullopt) << text;
+}
+TEST(LogLevel, ReadsBackFromItsName) {
+  for (auto level : {Level::kDebug, Level::kInfo, Level::kWarn, Level::kError, Level::kCrit}) EXPECT_EQ(parse_level(to_string(level)), level);
+}
+
+TEST_F(Logging, ALineHasTimeLevelPlaceAndText) {
+  horton::collect_securities();
+  EXPECT_THAT(lines(), ElementsAre(MatchesRegex(
+                           R"([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3} \| INFO     \| horton\.agents:collect_securities:40 - Start collect security \[AAPL\] overview)")));
+}
+
+TEST_F(Logging, EveryLevelHasItsLabel) {
+  debug("a");
+  info("b");
+  warn("c");
+  error("d");
+  crit("e");
+  EXPECT_THAT(lines(), ElementsAre(HasSubstr(" | DEBUG    | "), HasSubstr(" | INFO     | "), HasSubstr(" | WARNING  | "), HasSubstr(" | ERROR    | "), HasSubstr(" | CRITICAL | ")));
+}
+
+TEST_F(Logging, LinesBelowTheLevelAreNotWritten) {
+  configure({.level = Level::kError, .file = path_});
+  warn("quiet");
+  error("loud");
+  EXPECT_THAT(lines(), ElementsAre(EndsWith("loud")));
+}
+
+TEST_F(Logging, TheLevelCanBeAsked) {
+  configure({.level = Level::kCrit, .file = path_});
+  EXPECT_EQ(level(), Level::kCrit);
+}
+
+TEST_F(Logging, ArgumentsAreFormatted) {
+  info("{} of {:.1f}", 3, 4.0);
+  EXPECT_THAT(lines(), ElementsAre(EndsWith(" - 3 of 4.0")));
+}
+
+TEST_F(Logging, BracesInArgumentsAreLeftAlone) {
+  info("{}", "{\"a\":1}");
+  EXPECT_THAT(lines(), ElementsAre(EndsWith(R"( - {"a":1})")));
+}
+
+TEST_F(Logging, OurOwnSourcesAreModulesOfMephisto) {
+  log_inside_mephisto();
+  EXPECT_THAT(lines(), ElementsAre(HasSubstr(" | mephisto.log.memory:log_inside_mephisto:7 - ")));
+}
+
+TEST_F(Logging, OfAnAbsolutePathTheLastTwoPartsCount) {
+  log_at_an_absolute_path();
+  EXPECT_THAT(lines(), ElementsAre(HasSubstr(" | app.main:log_at_an_absolute_path:9 - ")));
+}
+
+TEST_F(Logging, AMemberFunctionIsNamedWithoutItsClassAndArguments) {
+  horton::Agent{}.run(1);
+  EXPECT_THAT(lines(), ElementsAre(HasSubstr(":run:")));
+}
+
+TEST_F(Logging, AFunctionInAnAnonymousNamespaceHasItsName) {
+  log_in_an_anonymous_namespace();
+  EXPECT_THAT(lines(), ElementsAre(HasSubstr(":log_in_an_anonymous_namespace:")));
+}
+
+TEST_F(Logging, TheTaskThatRunsIsNamedInsteadOfTheFunction) {
+  current_task_name = []() -> std::string_view { return "fetcher"; };
+  horton::collect_securities();
+  EXPECT_THAT(lines(), ElementsAre(HasSubstr(" | horton.agents:fetcher:40 - ")));
+}
+
+TEST_F(Logging, OutsideOfTasksTheFunctionIsNamed) {
+  current_task_name = []() -> std::string_view { return ""; };
+  horton::collect_securities();
+  EXPECT_THAT(lines(), ElementsAre(HasSubstr(" | horton.agents:collect_securities:40 - ")));
+}
+
+TEST_F(Logging, SecretsAreMaskedEverywhereInALine) {
+  mask_secret("hunter2-everywhere");
+  info("key=hunter2-everywhere&again=hunter2-everywhere");
+  EXPECT_THAT(lines(), ElementsAre(EndsWith(" - key=***&again=***")));
+}
+
+TEST_F(Logging, SeveralSecretsAreMasked) {
+  mask_secret("first-secret");
+  mask_secret("second-secret");
+  info("second-secret first-secret");
+  EXPECT_THAT(lines(), ElementsAre(EndsWith(" - *** ***")));
+}
+
+TEST_F(Logging, ASecretThatBeginsWithAnotherIsMaskedWhole) {
+  mask_secret("prefix-of");
+  mask_secret("prefix-of-a-longer-one");
+  info("prefix-of-a-longer-one");
+  EXPECT_THAT(lines(), ElementsAre(EndsWith(" - ***")));
+}
+
+TEST_F(Logging, VeryShortSecretsAreNotSearchedFor) {
+  mask_secret("e");
+  info("every letter");
+  EXPECT_THAT(lines(), ElementsAre(EndsWith(" - every letter")));
+}
+
+TEST_F(Logging, AFileIsContinuedNotReplaced) {
+  info("before");
+  configure({.level = Level::kDebug, .file = path_});
+  info("after");
+  EXPECT_THAT(lines(), ElementsAre(EndsWith("before"), EndsWith("after")));
+}
+
+TEST_F(Logging, FilesHaveNoColours) {
+  error("red");
+  EXPECT_THAT(lines(), ElementsAre(testing::Not(HasSubstr("\x1b"))));
+}
+
+TEST_F(Logging, AFileThatCannotBeOpenedIsToldWithWhatToDo) {
+  try {
+    configure({.file = "/no/such/directory/a.log"});
+    FAIL();
+  } catch (const Failure& failure) {
+    EXPECT_STREQ(failure.what(), "cannot write log file /no/such/directory/a.log: No such file or directory; name another with --logfile");
+  }
+}
+
+TEST_F(Logging, AFileThatCannotBeOpenedLeavesTheLevelAsItWas) {
+  EXPECT_THROW(configure({.level = Level::kCrit, .file = "/no/such/directory/a.log"}), Failure);
+  EXPECT_EQ(level(), Level::kDebug);
+}
+
+TEST_F(Logging, WithoutAFileLinesGoToStandardErrorAgain) {
+  testing::internal::CaptureStderr();
+  configure({.level = Level::kInfo});
+  info("to the terminal");
+  auto written = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(written, HasSubstr("to the terminal"));
+  EXPECT_THAT(lines(), IsEmpty());
+}
+
+TEST_F(Logging, LinesOfSeveralThreadsDoNotMix) {
+  std::string text(200, 'x');
+  {
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 4; ++i) {
+      threads.emplace_back([&] {
+        for (int k = 0; k < 250; ++k) info("{}", text);
+      });
+    }
+  }
+  auto written = lines();
+  EXPECT_THAT(written, SizeIs(1000));
+  EXPECT_THAT(written, testing::Each(EndsWith(" - " + text)));
+}
+
+void log_in_an_anonymous_namespace() { info("here"); }
+
+}  // namespace
+}  // namespace mephisto::log
+
+// What follows stands, for the compiler, in other files.
+namespace horton {
+void Agent::run(int times) const { mephisto::log::info("{}", times); }
+#line 40 "horton/agents.cc"
+void collect_securities() { mephisto::log::info("Start collect security [{}] overview", "AAPL"); }
+}  // namespace horton
+#line 7 "src/log/memory.cc"
+void log_inside_mephisto() { mephisto::log::info("here"); }
+#line 9 "/home/somebody/app/main.cc"
+void log_at_an_absolute_path() { mephisto::log::info("here"); }

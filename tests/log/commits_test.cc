@@ -1,0 +1,278 @@
+// Conformance: what is committed is where the next owner starts, and only an owner may commit.
+#include <gmock/gmock.h>
+
+#include "drivers.h"
+#include "mephisto/sync.h"
+
+namespace mephisto::test {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+const TopicPartition kZero{"orders", 0};
+const TopicPartition kOne{"orders", 1};
+
+class LogCommits : public LogTest {
+ protected:
+  // A member that owns and has read two partitions with four records each.
+  void join(Member& member) {
+    until({&member}, [&] { return member.owns(kZero) && member.owns(kOne) && member.all_read().size() == 8; });
+  }
+  void fill() {
+    create("orders", 2);
+    append(kZero, 4, "a");
+    append(kOne, 4, "b");
+  }
+  std::vector<OutBatch> two_outputs() {
+    std::vector<OutBatch> batches;
+    batches.push_back(out_batch({"out", 0}, numbered(2, now(), "x")));
+    batches.push_back(out_batch({"out", 2}, numbered(1, now(), "y")));
+    return batches;
+  }
+  std::int64_t written() {
+    std::int64_t records = 0;
+    for (int partition = 0; partition < 3; ++partition) records += must(log->watermarks({"out", partition})).end;
+    return records;
+  }
+};
+
+TEST_P(LogCommits, TheNextOwnerStartsThereWithTheNote) {
+  fill();
+  const auto before = now();
+  auto first = member("billing", "one", {"orders"});
+  join(first);
+  ASSERT_TRUE(await(first.consumer->commit({{first.id_of(kZero), 3, "done: 5,7"}})));
+  auto commit = committed("billing", kZero);
+  ASSERT_TRUE(commit);
+  EXPECT_EQ(commit->offset, 3);
+  EXPECT_EQ(commit->metadata, "done: 5,7");
+  EXPECT_GE(commit->time, before);
+  EXPECT_LE(commit->time, now());
+  EXPECT_FALSE(committed("billing", kOne));
+  await(first.close());
+
+  auto second = member("billing", "two", {"orders"});
+  until({&second}, [&] { return second.all_read().size() == 5; });
+  EXPECT_EQ(second.stays.at(second.id_of(kZero)).assigned.offset, 3);
+  EXPECT_EQ(second.stays.at(second.id_of(kZero)).assigned.metadata, "done: 5,7");
+  EXPECT_EQ(second.stays.at(second.id_of(kOne)).assigned.offset, 0);
+  EXPECT_EQ(second.stays.at(second.id_of(kOne)).assigned.metadata, "");
+  EXPECT_THAT(values(second.read[kZero]), ElementsAre("a3"));
+}
+
+TEST_P(LogCommits, TheNoteIsKeptToTheByte) {
+  fill();
+  auto first = member("billing", "one", {"orders"});
+  join(first);
+  for (const auto& note : {std::string{"\"quoted\"\\ \n\t"}, std::string{"schlüssel"}, std::string(10'000, 'n')}) {
+    ASSERT_TRUE(await(first.consumer->commit({{first.id_of(kZero), 1, note}})));
+    EXPECT_EQ(committed("billing", kZero)->metadata, note);
+  }
+}
+
+TEST_P(LogCommits, TheLastOneCounts) {
+  fill();
+  auto first = member("billing", "one", {"orders"});
+  join(first);
+  for (std::int64_t offset : {2, 4, 1}) ASSERT_TRUE(await(first.consumer->commit({{first.id_of(kZero), offset, ""}})));
+  EXPECT_EQ(committed_offset("billing", kZero), 1);
+}
+
+TEST_P(LogCommits, SurviveAGroupWithoutMembers) {
+  fill();
+  {
+    auto first = member("billing", "one", {"orders"});
+    join(first);
+    ASSERT_TRUE(await(first.commit("note")));
+    await(first.close());
+  }
+  EXPECT_EQ(committed_offset("billing", kZero), 4);
+  auto second = member("billing", "one", {"orders"});
+  settle({&second});
+  EXPECT_THAT(second.all_read(), IsEmpty());
+  append(kOne, 1, "new");
+  settle({&second});
+  EXPECT_THAT(values(second.all_read()), ElementsAre("new0"));
+}
+
+TEST_P(LogCommits, AreRefusedOnceThePartitionIsReleased) {
+  fill();
+  auto first = member("billing", "one", {"orders"});
+  join(first);
+  auto id = first.id_of(kZero);
+  auto second = member("billing", "two", {"orders"});
+  until({&first, &second}, [&] { return second.owned("orders").size() == 1; });
+  auto moved = first.owns(kZero) ? kOne : kZero;
+  if (moved == kOne) id = first.assignments[1].partition == kOne ? first.assignments[1].id : first.assignments[0].id;
+  EXPECT_EQ(kind_of(first.consumer->commit({{id, 1, ""}})), ErrorKind::kFenced);
+  EXPECT_EQ(committed_offset("billing", moved), 4) << "the commit it was released with stands";
+}
+
+TEST_P(LogCommits, OfAMemberThatWasPutOutAreFenced) {
+  fill();
+  auto first = member("billing", "one", {"orders"});
+  join(first);
+  ASSERT_TRUE(await(first.consumer->commit({{first.id_of(kZero), 1, ""}})));
+  await(driver.expel(*log, "billing", "one"));
+  auto second = member("billing", "two", {"orders"});
+  until({&second}, [&] { return second.owned("orders").size() == 2; });
+  EXPECT_EQ(kind_of(first.consumer->commit({{first.id_of(kZero), 2, ""}})), ErrorKind::kFenced);
+  EXPECT_EQ(kind_of(first.consumer->release({{first.id_of(kZero), 2, ""}})), ErrorKind::kFenced);
+  EXPECT_EQ(committed_offset("billing", kZero), 1);
+  EXPECT_TRUE(await(second.consumer->commit({{second.id_of(kZero), 3, ""}})));
+  EXPECT_EQ(committed_offset("billing", kZero), 3);
+}
+
+TEST_P(LogCommits, OfAnEarlierStayAreFencedEvenWhenThePartitionCameBack) {
+  fill();
+  auto first = member("billing", "one", {"orders"});
+  join(first);
+  auto old = first.id_of(kZero);
+  await(driver.expel(*log, "billing", "one"));
+  until({&first}, [&] { return first.lost == 2 && first.owns(kZero); });
+  EXPECT_EQ(kind_of(first.consumer->commit({{old, 2, ""}})), ErrorKind::kFenced);
+  EXPECT_EQ(committed_offset("billing", kZero), -1);
+  EXPECT_TRUE(await(first.consumer->commit({{first.id_of(kZero), 2, ""}})));
+}
+
+TEST_P(LogCommits, OfSeveralPartitionsAreAllOrNothing) {
+  fill();
+  auto first = member("billing", "one", {"orders"});
+  join(first);
+  auto zero = first.id_of(kZero);
+  auto one = first.id_of(kOne);
+  ASSERT_TRUE(await(first.consumer->commit({{zero, 1, ""}, {one, 2, ""}})));
+  first.hold_on = true;
+  auto second = member("billing", "two", {"orders"});
+  until({&first, &second}, [&] { return first.revoked.size() == 1; });
+  ASSERT_TRUE(await(first.give_up()));
+  const bool kept_zero = first.owns(kZero);
+  EXPECT_EQ(kind_of(first.consumer->commit({{zero, 3, ""}, {one, 3, ""}})), ErrorKind::kFenced);
+  EXPECT_EQ(committed_offset("billing", kept_zero ? kZero : kOne), kept_zero ? 1 : 2);
+}
+
+TEST_P(LogCommits, AfterClosingAreFenced) {
+  fill();
+  auto first = member("billing", "one", {"orders"});
+  join(first);
+  auto id = first.id_of(kZero);
+  await(first.close());
+  EXPECT_EQ(kind_of(first.consumer->commit({{id, 2, ""}})), ErrorKind::kFenced);
+  EXPECT_EQ(committed_offset("billing", kZero), -1);
+}
+
+TEST_P(LogCommits, OfNothingAreFine) {
+  fill();
+  auto first = member("billing", "one", {"orders"});
+  join(first);
+  EXPECT_TRUE(await(first.consumer->commit({})));
+}
+
+TEST_P(LogCommits, ATransactionWritesItsOutputsAndOffsets) {
+  fill();
+  create("out", 3);
+  auto first = member("billing", "one", {"orders"});
+  join(first);
+  auto appended = must(send_with(two_outputs(), *first.consumer, {{first.id_of(kZero), 4, "note"}, {first.id_of(kOne), 2, ""}}));
+  ASSERT_THAT(appended, SizeIs(2));
+  EXPECT_THAT(values(read({"out", 0})), ElementsAre("x0", "x1"));
+  EXPECT_THAT(values(read({"out", 2})), ElementsAre("y0"));
+  EXPECT_EQ(committed_offset("billing", kZero), 4);
+  EXPECT_EQ(committed("billing", kZero)->metadata, "note");
+  EXPECT_EQ(committed_offset("billing", kOne), 2);
+}
+
+TEST_P(LogCommits, ATransactionWithoutOutputsOnlyCommits) {
+  fill();
+  auto first = member("billing", "one", {"orders"});
+  join(first);
+  EXPECT_THAT(must(send_with({}, *first.consumer, {{first.id_of(kZero), 4, ""}})), IsEmpty());
+  EXPECT_EQ(committed_offset("billing", kZero), 4);
+}
+
+TEST_P(LogCommits, AFencedTransactionWritesNothing) {
+  fill();
+  create("out", 3);
+  auto first = member("billing", "one", {"orders"});
+  join(first);
+  await(driver.expel(*log, "billing", "one"));
+  auto result = send_with(two_outputs(), *first.consumer, {{first.id_of(kZero), 4, ""}});
+  EXPECT_EQ(kind_of(std::move(result)), ErrorKind::kFenced);
+  EXPECT_EQ(written(), 0);
+  EXPECT_EQ(committed_offset("billing", kZero), -1);
+}
+
+TEST_P(LogCommits, OneFencedPartitionKeepsTheWholeTransactionOut) {
+  fill();
+  create("out", 3);
+  auto first = member("billing", "one", {"orders"});
+  join(first);
+  auto zero = first.id_of(kZero);
+  auto one = first.id_of(kOne);
+  auto second = member("billing", "two", {"orders"});
+  until({&first, &second}, [&] { return second.owned("orders").size() == 1; });
+  const bool kept_zero = first.owns(kZero);
+  EXPECT_EQ(kind_of(send_with(two_outputs(), *first.consumer, {{zero, 1, ""}, {one, 1, ""}})), ErrorKind::kFenced);
+  EXPECT_EQ(written(), 0);
+  EXPECT_EQ(committed_offset("billing", kept_zero ? kZero : kOne), -1);
+}
+
+TEST_P(LogCommits, ATransactionWithAnUnknownTopicCommitsNothing) {
+  fill();
+  create("out", 3);
+  auto first = member("billing", "one", {"orders"});
+  join(first);
+  auto batches = two_outputs();
+  batches.push_back(out_batch({"nowhere", 0}, numbered(1, now())));
+  EXPECT_EQ(kind_of(send_with(std::move(batches), *first.consumer, {{first.id_of(kZero), 4, ""}})), ErrorKind::kNotFound);
+  EXPECT_EQ(written(), 0);
+  EXPECT_EQ(committed_offset("billing", kZero), -1);
+}
+
+TEST_P(LogCommits, ATransactionWithARecordTooLargeCommitsNothing) {
+  fill();
+  create("out", 3);
+  auto first = member("billing", "one", {"orders"});
+  join(first);
+  auto batches = two_outputs();
+  batches.push_back(out_batch({"out", 1}, {{"k", std::string(kMaxRecordBytes + 1, 'x'), now(), {}}}));
+  EXPECT_EQ(kind_of(send_with(std::move(batches), *first.consumer, {{first.id_of(kZero), 4, ""}})), ErrorKind::kInvalid);
+  EXPECT_EQ(written(), 0);
+  EXPECT_EQ(committed_offset("billing", kZero), -1);
+}
+
+// Consume, transform and produce, with members coming and going: each input has exactly one output.
+TEST_P(LogCommits, TransactionsMakeExactlyOneOutputOfEachInputWhileMembersChange) {
+  create("orders", 4);
+  create("out", 3);
+  for (int partition = 0; partition < 4; ++partition) append({"orders", partition}, 25, fmt::format("p{}-", partition));
+  std::vector<std::unique_ptr<Member>> members;
+  auto add = [&] { members.push_back(std::make_unique<Member>(*log, loop, in_group("billing", fmt::format("m{}", members.size()), {"orders"}))); };
+  auto work = [&](Member& member) -> Task<void> {
+    auto before = member.read;
+    auto polled = co_await member.step(driver.wait, 200);
+    for (const auto& batch : polled.batches) {
+      auto outputs = out({"out", 0}, {});
+      for (const auto& record : batch->records) outputs[0].records.add(record.key, record.value, record.timestamp());
+      auto done = co_await send_with(std::move(outputs), *member.consumer, {{batch->assignment, batch->next_offset, ""}});
+      if (!done) EXPECT_EQ(done.error().kind, ErrorKind::kFenced);
+    }
+  };
+  add();
+  const auto deadline = loop.now() + driver.patience;
+  for (int turn = 0; must(log->watermarks({"out", 0})).end < 100 && loop.now() < deadline; ++turn) {
+    if (turn == 1 || turn == 3) add();
+    if (turn == 5) await(driver.expel(*log, "billing", "m0"));
+    for (auto& member : members) await(work(*member));
+  }
+  auto outputs = values(read({"out", 0}));
+  EXPECT_THAT(outputs, SizeIs(100));
+  EXPECT_EQ(std::set<std::string>(outputs.begin(), outputs.end()).size(), 100U);
+}
+
+MEPHISTO_ON_EVERY_DRIVER(LogCommits);
+
+}  // namespace
+}  // namespace mephisto::test

@@ -1,0 +1,357 @@
+// The drivers that the conformance suite runs on, and the world its tests are written in: a loop, an empty log, and members of groups
+// that behave as an app does. A new driver (kafka://) joins the suite by an entry in drivers().
+#pragma once
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <ostream>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "log/engine.h"
+#include "mephisto/log.h"
+#include "mephisto/loop.h"
+#include "mephisto/testing.h"
+
+namespace mephisto::test {
+
+using namespace std::chrono_literals;
+
+// A folder that is gone with its owner.
+class TempDir {
+ public:
+  TempDir() {
+    auto pattern = (std::filesystem::temp_directory_path() / "mephisto-log-XXXXXX").string();
+    if (mkdtemp(pattern.data()) == nullptr) throw Failure(ErrorKind::kUnavailable, "cannot make a folder like " + pattern);
+    path_ = pattern;
+  }
+  ~TempDir() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TempDir(const TempDir&) = delete;
+  TempDir& operator=(const TempDir&) = delete;
+
+  std::string operator/(std::string_view name) const { return path_ + "/" + std::string{name}; }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+// Puts the members called `client` out of their group, as if another member had found their leases over.
+inline Task<void> expel_from_kv(Log& log, std::string group, std::string client) {
+  auto& kv = dynamic_cast<KvLog&>(log).kv();
+  value_or_throw(co_await submit(kv, [&](KvWriter& tx) -> Result<void> {
+    auto state = store::group(tx, group);
+    for (const auto& member : std::vector{state.members}) {
+      if (member.client == client) state.leave(member.id);
+    }
+    store::put_group(tx, group, state);
+    return {};
+  }));
+}
+
+struct Driver {
+  std::string name;
+  Loop::Clock clock;  // virtual only where nothing but the loop moves
+  std::function<std::string(const TempDir&)> new_url;
+  std::function<Task<void>(Log&, std::string group, std::string client)> expel;
+  std::chrono::milliseconds wait;      // for a poll that may bring nothing
+  std::chrono::milliseconds patience;  // until something that must happen has happened
+};
+
+inline std::ostream& operator<<(std::ostream& out, const Driver& driver) { return out << driver.name; }
+
+inline std::vector<Driver> drivers() {
+  auto memory_url = [](const TempDir& folder) { return "memory://" + folder.path(); };
+  auto local_url = [](const TempDir& folder) { return "local://" + folder / "log"; };
+  return {
+      {"memory", Loop::Clock::kVirtual, memory_url, expel_from_kv, 20ms, 60s},
+      {"local", Loop::Clock::kReal, local_url, expel_from_kv, 5ms, 20s},
+  };
+}
+
+#define MEPHISTO_ON_EVERY_DRIVER(Suite) \
+  INSTANTIATE_TEST_SUITE_P(Log, Suite, ::testing::ValuesIn(drivers()), [](const auto& info) { return info.param.name; })
+
+// A record as the tests write and expect it.
+struct Row {
+  std::optional<std::string> key;
+  std::optional<std::string> value;
+  Timestamp time{};
+  std::vector<Header> headers;
+  std::int64_t offset = -1;
+
+  bool operator==(const Row&) const = default;
+};
+
+inline std::ostream& operator<<(std::ostream& out, const Row& row) {
+  out << "@" << row.offset << " " << row.key.value_or("null") << "=" << row.value.value_or("null").substr(0, 40) << " time " << row.time.time_since_epoch().count();
+  for (const auto& header : row.headers) out << " " << header.name << ":" << header.value.value_or("null");
+  return out;
+}
+
+inline Row to_row(const RecordView& record) {
+  Row row;
+  if (record.has_key()) row.key = std::string{record.key};
+  if (record.has_value()) row.value = std::string{record.value};
+  row.time = record.timestamp();
+  row.headers = record.headers.copy();
+  row.offset = record.offset;
+  return row;
+}
+
+inline OutBatch out_batch(const TopicPartition& partition, const std::vector<Row>& rows) {
+  OutBatch batch{partition, {}};
+  for (const auto& row : rows) {
+    auto view = [](const std::optional<std::string>& text) { return text ? std::optional<std::string_view>{*text} : std::nullopt; };
+    batch.records.add(view(row.key), view(row.value), row.time, row.headers);
+  }
+  return batch;
+}
+
+inline std::vector<OutBatch> out(const TopicPartition& partition, const std::vector<Row>& rows) {
+  std::vector<OutBatch> batches;
+  batches.push_back(out_batch(partition, rows));
+  return batches;
+}
+
+inline std::vector<std::string> values(const std::vector<Row>& rows) {
+  std::vector<std::string> all;
+  for (const auto& row : rows) all.push_back(row.value.value_or("null"));
+  return all;
+}
+
+inline std::vector<std::int64_t> offsets(const std::vector<Row>& rows) {
+  std::vector<std::int64_t> all;
+  for (const auto& row : rows) all.push_back(row.offset);
+  return all;
+}
+
+// `count` records whose values are `prefix` and a number.
+inline std::vector<Row> numbered(int count, Timestamp time, const std::string& prefix = "r") {
+  std::vector<Row> rows;
+  for (int i = 0; i < count; ++i) rows.push_back({fmt::format("k{}", i), fmt::format("{}{}", prefix, i), time, {}});
+  return rows;
+}
+
+// A member of a group (or a reader without one) as an app has it: takes what it is assigned, keeps what it reads, and gives up what
+// is revoked, committing how far it came; unless it is told to hold on.
+class Member {
+ public:
+  struct Stay {
+    TopicPartition partition;
+    std::int64_t next = 0;
+    Assigned assigned;
+  };
+
+  Member(Log& log, Loop& loop, ConsumerOptions options) : consumer(log.consumer(loop, std::move(options))) {}
+
+  Task<Polled> step(std::chrono::milliseconds wait, std::size_t max_bytes = 1 << 20) {
+    auto polled = co_await consumer->poll(max_bytes, wait);
+    for (auto id : polled.lost) {
+      ++lost;
+      stays.erase(id);
+      std::erase(revoked, id);
+    }
+    for (auto id : polled.revoked) {
+      EXPECT_TRUE(stays.contains(id)) << "revoked what was not assigned";
+      revoked.push_back(id);
+    }
+    if (!hold_on && !revoked.empty()) value_or_throw(co_await give_up());
+    for (const auto& one : polled.assigned) {
+      EXPECT_FALSE(stays.contains(one.id)) << "an assignment's id was used twice";
+      EXPECT_FALSE(owns(one.partition)) << one.partition.str() << " was assigned twice";
+      stays[one.id] = {one.partition, one.offset, one};
+      assignments.push_back(one);
+    }
+    for (const auto& batch : polled.batches) {
+      auto stay = stays.find(batch->assignment);
+      EXPECT_TRUE(stay != stays.end()) << "a batch of no present assignment";
+      if (stay == stays.end()) continue;
+      for (const auto& record : batch->records) {
+        EXPECT_GE(record.offset, stay->second.next) << "a record came again or out of order";
+        EXPECT_LT(record.offset, batch->next_offset);
+        read[stay->second.partition].push_back(to_row(record));
+      }
+      stay->second.next = batch->next_offset;
+    }
+    co_return polled;
+  }
+
+  // Commits the positions of the revoked partitions and releases them.
+  Task<Result<void>> give_up() {
+    auto result = co_await consumer->release(positions(std::exchange(revoked, {})));
+    for (auto id : released_) stays.erase(id);
+    co_return result;
+  }
+  Task<Result<void>> commit(std::string metadata = "") {
+    std::vector<AssignmentCommit> commits;
+    for (const auto& [id, stay] : stays) commits.push_back({id, stay.next, metadata});
+    co_return co_await consumer->commit(std::move(commits));
+  }
+  Task<void> close() {
+    co_await consumer->close();
+    stays.clear();
+    revoked.clear();
+  }
+
+  bool owns(const TopicPartition& partition) const { return id_of(partition) != 0; }
+  // The assignment under which the partition is held; 0 when it is not.
+  AssignmentId id_of(const TopicPartition& partition) const {
+    for (const auto& [id, stay] : stays) {
+      if (stay.partition == partition) return id;
+    }
+    return 0;
+  }
+  std::set<int> owned(const std::string& topic) const {
+    std::set<int> partitions;
+    for (const auto& [id, stay] : stays) {
+      if (stay.partition.topic == topic) partitions.insert(stay.partition.partition);
+    }
+    return partitions;
+  }
+  std::vector<Row> all_read() const {
+    std::vector<Row> rows;
+    for (const auto& [partition, some] : read) rows.insert(rows.end(), some.begin(), some.end());
+    return rows;
+  }
+
+  std::unique_ptr<Consumer> consumer;
+  std::map<AssignmentId, Stay> stays;
+  std::map<TopicPartition, std::vector<Row>> read;
+  std::vector<Assigned> assignments;  // all there ever were
+  std::vector<AssignmentId> revoked;  // and not given up yet
+  int lost = 0;
+  bool hold_on = false;
+
+ private:
+  std::vector<AssignmentCommit> positions(std::vector<AssignmentId> ids) {
+    std::vector<AssignmentCommit> commits;
+    for (auto id : ids) commits.push_back({id, stays.at(id).next, ""});
+    released_ = std::move(ids);
+    return commits;
+  }
+  std::vector<AssignmentId> released_;
+};
+
+// The world of one test.
+class World {
+ public:
+  explicit World(Driver with) : driver(std::move(with)), loop(driver.clock), log(open_log(driver.new_url(folder))), producer(log->producer(loop)) {}
+
+  template <class T>
+  T await(Task<T> task) {
+    return loop.run(std::move(task));
+  }
+  // The value of a call that must succeed.
+  template <class T>
+  T must(Task<Result<T>> task) {
+    return value_or_throw(loop.run(std::move(task)));
+  }
+  // The kind of the error with which a call must fail.
+  template <class T>
+  std::optional<ErrorKind> kind_of(Task<Result<T>> task) {
+    auto result = loop.run(std::move(task));
+    if (result) return std::nullopt;
+    last_error = result.error().message;
+    return result.error().kind;
+  }
+
+  // As Producer::append and transact, keeping the batches.
+  Task<Result<std::vector<Appended>>> send(std::vector<OutBatch> batches) { co_return co_await producer->append(batches); }
+  Task<Result<std::vector<Appended>>> send_with(std::vector<OutBatch> batches, Consumer& consumer, std::vector<AssignmentCommit> commits) {
+    co_return co_await producer->transact(batches, consumer, std::move(commits));
+  }
+
+  Timestamp now() const { return loop.timestamp(); }
+  void create(const std::string& topic, TopicConfig config) { must(log->create_topic(topic, config)); }
+  void create(const std::string& topic, int partitions = 1) { create(topic, TopicConfig{.partitions = partitions}); }
+
+  // Appends one batch; gives its first offset.
+  std::int64_t append(const TopicPartition& partition, const std::vector<Row>& rows) {
+    return must(send(out(partition, rows))).at(0).offset;
+  }
+  std::int64_t append(const TopicPartition& partition, int count, const std::string& prefix = "r") { return append(partition, numbered(count, now(), prefix)); }
+
+  // All that is in a partition from `from` on (negative: the start), read without a group.
+  std::vector<Row> read(const TopicPartition& partition, std::int64_t from = -1) {
+    ConsumerOptions options;
+    options.partitions[partition] = from;
+    Member reader{*log, loop, options};
+    const auto end = must(log->watermarks(partition)).end;
+    auto position = [&] { return reader.stays.empty() ? std::int64_t{-1} : reader.stays.begin()->second.next; };
+    until({&reader}, [&] { return position() >= end; });
+    return reader.read[partition];
+  }
+
+  ConsumerOptions in_group(const std::string& group, const std::string& client, std::vector<std::string> topics) const {
+    ConsumerOptions options;
+    options.group = group;
+    options.client = client;
+    options.topics = std::move(topics);
+    return options;
+  }
+  Member member(const std::string& group, const std::string& client, std::vector<std::string> topics) { return {*log, loop, in_group(group, client, std::move(topics))}; }
+
+  // Lets the members poll by turns until `condition` holds; false, and a failure of the test, when it never does.
+  bool until(std::initializer_list<Member*> members, const std::function<bool()>& condition) {
+    const auto deadline = loop.now() + driver.patience;
+    while (!condition()) {
+      for (auto* member : members) await(member->step(driver.wait));
+      if (loop.now() > deadline) {
+        ADD_FAILURE() << "waited in vain";
+        return false;
+      }
+    }
+    return true;
+  }
+  // Lets the members poll until none of them has anything to do any more.
+  void settle(std::initializer_list<Member*> members) {
+    for (int quiet = 0; quiet < 2;) {
+      bool something = false;
+      for (auto* member : members) {
+        auto polled = await(member->step(driver.wait));
+        something |= !polled.lost.empty() || !polled.revoked.empty() || !polled.assigned.empty() || !polled.batches.empty();
+      }
+      quiet = something ? 0 : quiet + 1;
+    }
+  }
+
+  std::optional<Commit> committed(const std::string& group, const TopicPartition& partition) {
+    for (const auto& info : must(log->groups())) {
+      if (info.name != group) continue;
+      for (const auto& commit : info.commits) {
+        if (commit.partition == partition) return commit;
+      }
+    }
+    return std::nullopt;
+  }
+  std::int64_t committed_offset(const std::string& group, const TopicPartition& partition) {
+    auto commit = committed(group, partition);
+    return commit ? commit->offset : -1;
+  }
+
+  Driver driver;
+  TempDir folder;
+  Loop loop;
+  std::shared_ptr<Log> log;
+  std::unique_ptr<Producer> producer;
+  std::string last_error;
+};
+
+class LogTest : public ::testing::TestWithParam<Driver>, public World {
+ protected:
+  LogTest() : World(GetParam()) {}
+};
+
+inline std::chrono::milliseconds since(Loop::time_point start, const Loop& loop) { return std::chrono::duration_cast<std::chrono::milliseconds>(loop.now() - start); }
+
+}  // namespace mephisto::test

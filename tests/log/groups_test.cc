@@ -1,0 +1,267 @@
+// Conformance: how the members of a group share partitions and hand them over.
+#include <gmock/gmock.h>
+
+#include "drivers.h"
+
+namespace mephisto::test {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using Set = std::set<int>;
+
+class LogGroups : public LogTest {
+ protected:
+  void fill(const std::string& topic, int partitions, int each) {
+    create(topic, partitions);
+    std::vector<OutBatch> batches;
+    for (int partition = 0; partition < partitions; ++partition) batches.push_back(out_batch({topic, partition}, numbered(each, now(), fmt::format("p{}-", partition))));
+    must(send(std::move(batches)));
+  }
+  GroupInfo group(const std::string& name) {
+    for (auto& info : must(log->groups())) {
+      if (info.name == name) return info;
+    }
+    return {};
+  }
+};
+
+TEST_P(LogGroups, AMemberAloneHasAllPartitionsFromTheirStart) {
+  fill("orders", 4, 2);
+  auto one = member("billing", "one", {"orders"});
+  until({&one}, [&] { return one.all_read().size() == 8; });
+  EXPECT_EQ(one.owned("orders"), (Set{0, 1, 2, 3}));
+  for (const auto& assigned : one.assignments) {
+    EXPECT_EQ(assigned.offset, 0);
+    EXPECT_EQ(assigned.metadata, "");
+    EXPECT_GT(assigned.generation, 0);
+  }
+}
+
+TEST_P(LogGroups, TwoMembersShareByRange) {
+  fill("orders", 5, 1);
+  fill("refunds", 2, 1);
+  auto one = member("billing", "one", {"orders", "refunds"});
+  auto two = member("billing", "two", {"refunds", "orders"});
+  until({&one, &two}, [&] { return one.owned("orders").size() == 3 && two.owned("orders").size() == 2 && two.owned("refunds").size() == 1; });
+  EXPECT_EQ(one.owned("orders"), (Set{0, 1, 2}));
+  EXPECT_EQ(two.owned("orders"), (Set{3, 4}));
+  EXPECT_EQ(one.owned("refunds"), (Set{0}));
+  EXPECT_EQ(two.owned("refunds"), (Set{1}));
+}
+
+TEST_P(LogGroups, EqualPartitionsOfTopicsGoToTheSameMember) {
+  fill("orders", 6, 1);
+  fill("customers", 6, 1);
+  auto one = member("join", "one", {"orders", "customers"});
+  auto two = member("join", "two", {"orders", "customers"});
+  auto three = member("join", "three", {"orders", "customers"});
+  until({&one, &two, &three}, [&] { return one.owned("orders").size() == 2 && two.owned("customers").size() == 2 && three.owned("customers").size() == 2; });
+  settle({&one, &two, &three});
+  for (auto* who : {&one, &two, &three}) {
+    EXPECT_EQ(who->owned("orders"), who->owned("customers"));
+    EXPECT_THAT(who->owned("orders"), SizeIs(2));
+  }
+}
+
+TEST_P(LogGroups, AMemberHasOnlyWhatItSubscribesTo) {
+  fill("orders", 4, 1);
+  fill("refunds", 4, 1);
+  auto one = member("billing", "one", {"orders", "refunds"});
+  auto two = member("billing", "two", {"refunds"});
+  until({&one, &two}, [&] { return two.owned("refunds").size() == 2; });
+  settle({&one, &two});
+  EXPECT_EQ(one.owned("orders"), (Set{0, 1, 2, 3}));
+  EXPECT_EQ(one.owned("refunds"), (Set{0, 1}));
+  EXPECT_EQ(two.owned("orders"), (Set{}));
+}
+
+TEST_P(LogGroups, MoreMembersThanPartitionsLeavesSomeWithout) {
+  fill("orders", 2, 1);
+  auto one = member("billing", "one", {"orders"});
+  auto two = member("billing", "three", {"orders"});
+  auto three = member("billing", "two", {"orders"});
+  settle({&one, &two, &three});
+  EXPECT_EQ(one.owned("orders").size() + two.owned("orders").size() + three.owned("orders").size(), 2U);
+  EXPECT_THAT(three.owned("orders"), IsEmpty());
+  await(one.close());
+  until({&two, &three}, [&] { return two.owned("orders").size() == 1 && three.owned("orders").size() == 1; });
+}
+
+TEST_P(LogGroups, GroupsDoNotDisturbEachOther) {
+  fill("orders", 2, 3);
+  auto one = member("billing", "one", {"orders"});
+  auto two = member("shipping", "one", {"orders"});
+  until({&one, &two}, [&] { return one.all_read().size() == 6 && two.all_read().size() == 6; });
+  ASSERT_TRUE(await(one.commit()));
+  EXPECT_EQ(committed_offset("billing", {"orders", 0}), 3);
+  EXPECT_EQ(committed_offset("shipping", {"orders", 0}), -1);
+}
+
+TEST_P(LogGroups, AJoiningMemberWaitsUntilTheOwnerHasFinished) {
+  fill("orders", 2, 4);
+  auto one = member("billing", "one", {"orders"});
+  until({&one}, [&] { return one.all_read().size() == 8; });
+  one.hold_on = true;
+  auto two = member("billing", "two", {"orders"});
+  until({&one, &two}, [&] { return one.revoked.size() == 1; });
+  settle({&one, &two});
+  EXPECT_THAT(two.owned("orders"), IsEmpty()) << "the owner has not released it yet";
+  ASSERT_EQ(one.stays.at(one.revoked[0]).partition, (TopicPartition{"orders", 1}));
+
+  // The owner may commit what it still finishes, then hands over with its last commit.
+  ASSERT_TRUE(await(one.consumer->commit({{one.revoked[0], 2, ""}})));
+  EXPECT_EQ(committed_offset("billing", {"orders", 1}), 2);
+  one.stays.at(one.revoked[0]).next = 3;
+  ASSERT_TRUE(await(one.give_up()));
+  until({&one, &two}, [&] { return two.owns({"orders", 1}); });
+  until({&two}, [&] { return !two.all_read().empty(); });
+  EXPECT_EQ(two.assignments.at(0).offset, 3);
+  EXPECT_THAT(offsets(two.all_read()), ElementsAre(3));
+  EXPECT_EQ(one.owned("orders"), (Set{0}));
+}
+
+TEST_P(LogGroups, ARevokedPartitionBringsNothingMore) {
+  fill("orders", 2, 1);
+  auto one = member("billing", "one", {"orders"});
+  until({&one}, [&] { return one.all_read().size() == 2; });
+  one.hold_on = true;
+  auto two = member("billing", "two", {"orders"});
+  until({&one, &two}, [&] { return one.revoked.size() == 1; });
+  append({"orders", 1}, 3, "late");
+  settle({&one, &two});
+  EXPECT_THAT(one.all_read(), SizeIs(2));
+}
+
+TEST_P(LogGroups, APartitionReleasedWithoutACommitIsReadAgain) {
+  fill("orders", 2, 2);
+  auto one = member("billing", "one", {"orders"});
+  until({&one}, [&] { return one.all_read().size() == 4; });
+  one.hold_on = true;
+  auto two = member("billing", "two", {"orders"});
+  until({&one, &two}, [&] { return one.revoked.size() == 1; });
+  ASSERT_TRUE(await(one.consumer->release({{one.revoked[0], -1, ""}})));
+  until({&two}, [&] { return two.all_read().size() == 2; });
+  EXPECT_EQ(committed_offset("billing", {"orders", 1}), -1);
+}
+
+TEST_P(LogGroups, ALeavingMembersPartitionsMove) {
+  fill("orders", 4, 2);
+  auto one = member("billing", "one", {"orders"});
+  auto two = member("billing", "two", {"orders"});
+  until({&one, &two}, [&] { return one.owned("orders").size() == 2 && two.owned("orders").size() == 2; });
+  settle({&one, &two});
+  ASSERT_TRUE(await(one.commit()));
+  await(one.close());
+  until({&two}, [&] { return two.owned("orders").size() == 4; });
+  settle({&two});
+  EXPECT_THAT(two.read[(TopicPartition{"orders", 0})], IsEmpty()) << "committed by the other";
+  EXPECT_THAT(two.read[(TopicPartition{"orders", 3})], SizeIs(2));
+  EXPECT_EQ(two.lost, 0) << "what it had it kept";
+}
+
+TEST_P(LogGroups, AMemberThatGoesWithoutAWordIsReplaced) {
+  fill("orders", 2, 1);
+  auto two = member("billing", "two", {"orders"});
+  {
+    auto one = member("billing", "one", {"orders"});
+    until({&one, &two}, [&] { return one.owned("orders").size() == 1 && two.owned("orders").size() == 1; });
+  }
+  const auto start = loop.now();
+  until({&two}, [&] { return two.owned("orders").size() == 2; });
+  EXPECT_LT(since(start, loop), 3s);
+}
+
+TEST_P(LogGroups, AMemberThatIsPutOutLosesAllAndJoinsAgain) {
+  fill("orders", 2, 2);
+  auto one = member("billing", "one", {"orders"});
+  until({&one}, [&] { return one.all_read().size() == 4; });
+  ASSERT_TRUE(await(one.consumer->commit({{one.id_of({"orders", 0}), 1, ""}})));
+  await(driver.expel(*log, "billing", "one"));
+  one.read.clear();
+  until({&one}, [&] { return one.lost == 2 && one.owned("orders").size() == 2 && one.all_read().size() == 3; });
+  EXPECT_THAT(offsets(one.read[(TopicPartition{"orders", 0})]), ElementsAre(1));
+  EXPECT_THAT(offsets(one.read[(TopicPartition{"orders", 1})]), ElementsAre(0, 1));
+}
+
+TEST_P(LogGroups, AssignmentsOfOnePartitionAreNeverTheSame) {
+  fill("orders", 1, 1);
+  std::set<AssignmentId> ids;
+  for (int stay = 0; stay < 5; ++stay) {
+    auto one = member("billing", "one", {"orders"});
+    until({&one}, [&] { return one.owns({"orders", 0}); });
+    EXPECT_TRUE(ids.insert(one.id_of({"orders", 0})).second);
+    await(one.close());
+  }
+}
+
+TEST_P(LogGroups, TellWhoIsInThemAndWhatTheyOwn) {
+  fill("orders", 3, 1);
+  auto one = member("billing", "one", {"orders"});
+  auto two = member("billing", "two", {"orders"});
+  until({&one, &two}, [&] { return one.owned("orders").size() == 2 && two.owned("orders").size() == 1; });
+  auto info = group("billing");
+  ASSERT_THAT(info.members, SizeIs(2));
+  EXPECT_EQ(info.members[0].client, "one");
+  EXPECT_NE(info.members[0].id, info.members[1].id);
+  EXPECT_THAT(info.members[0].owned, ::testing::UnorderedElementsAre(TopicPartition{"orders", 0}, TopicPartition{"orders", 1}));
+  EXPECT_THAT(info.members[1].owned, ElementsAre(TopicPartition{"orders", 2}));
+  const auto generation = info.generation;
+  await(two.close());
+  EXPECT_GT(group("billing").generation, generation);
+  EXPECT_THAT(group("billing").members, SizeIs(1));
+}
+
+TEST_P(LogGroups, FromLatestStartsAtTheEndOnlyWithoutACommit) {
+  fill("orders", 2, 3);
+  {
+    auto one = member("billing", "one", {"orders"});
+    until({&one}, [&] { return one.owned("orders").size() == 2; });
+    ASSERT_TRUE(await(one.consumer->commit({{one.id_of({"orders", 0}), 1, ""}})));
+    await(one.close());
+  }
+  auto options = in_group("billing", "one", {"orders"});
+  options.from_latest = true;
+  Member late{*log, loop, options};
+  settle({&late});
+  EXPECT_THAT(offsets(late.read[(TopicPartition{"orders", 0})]), ElementsAre(1, 2));
+  EXPECT_THAT(late.read[(TopicPartition{"orders", 1})], IsEmpty());
+  append({"orders", 1}, 1, "new");
+  settle({&late});
+  EXPECT_THAT(values(late.read[(TopicPartition{"orders", 1})]), ElementsAre("new0"));
+}
+
+TEST_P(LogGroups, ALongNameEitherWorksOrIsRefused) {
+  fill("orders", 1, 1);
+  for (std::size_t length : {249U, 600U}) {
+    auto one = member(std::string(length, 'g'), "one", {"orders"});
+    try {
+      until({&one}, [&] { return one.all_read().size() == 1; });
+      EXPECT_TRUE(await(one.commit()));
+    } catch (const Failure& failure) {
+      EXPECT_EQ(length, 600U) << failure.what();
+      EXPECT_EQ(failure.kind(), ErrorKind::kInvalid) << failure.what();
+    }
+  }
+}
+
+TEST_P(LogGroups, ShareFiveHundredPartitions) {
+  constexpr int kPartitions = 512;
+  fill("orders", kPartitions, 1);
+  auto one = member("billing", "one", {"orders"});
+  auto two = member("billing", "two", {"orders"});
+  until({&one, &two}, [&] { return one.owned("orders").size() == kPartitions / 2 && two.owned("orders").size() == kPartitions / 2; });
+  settle({&one, &two});
+  EXPECT_EQ(one.all_read().size() + two.all_read().size(), 512U) << "what the first had read it handed over with its commit";
+  ASSERT_TRUE(await(one.commit()));
+  ASSERT_TRUE(await(two.commit()));
+  const auto commits = group("billing").commits;
+  EXPECT_THAT(commits, SizeIs(kPartitions));
+  for (const auto& commit : commits) EXPECT_EQ(commit.offset, 1) << commit.partition.str();
+}
+
+MEPHISTO_ON_EVERY_DRIVER(LogGroups);
+
+}  // namespace
+}  // namespace mephisto::test
