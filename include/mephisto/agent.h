@@ -97,7 +97,8 @@ struct ErrorPolicy {
 };
 
 struct AgentOptions {
-  int concurrency = 1;               // coroutines per shard that share the events
+  int concurrency = 1;               // coroutines of a worker that share the events, spread over its shards (at least one on each)
+  std::string concurrency_setting;   // the setting that gives the number instead
   bool ordered_by_key = false;       // with concurrency: events of one key one after the other
   bool isolated_partitions = false;  // one coroutine per partition
   ErrorPolicy on_error{};
@@ -136,8 +137,7 @@ struct Sink {
 
 class AgentBase {
  public:
-  AgentBase(std::string name, detail::TopicSpec topic, AgentOptions options)
-      : name_(std::move(name)), topic_(std::move(topic)), options_(std::move(options)) {}
+  AgentBase(std::string name, detail::TopicSpec topic, AgentOptions options) : name_(std::move(name)), topic_(std::move(topic)), options_(std::move(options)) {}
   virtual ~AgentBase() = default;
 
   const std::string& name() const { return name_; }

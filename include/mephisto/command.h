@@ -48,9 +48,12 @@ struct OptionSpec {
 
 template <class T>
 std::string type_of() {
-  if constexpr (std::is_floating_point_v<T>) return "FLOAT";
-  else if constexpr (std::is_integral_v<T>) return "INTEGER";
-  else return "TEXT";
+  if constexpr (std::is_floating_point_v<T>)
+    return "FLOAT";
+  else if constexpr (std::is_integral_v<T>)
+    return "INTEGER";
+  else
+    return "TEXT";
 }
 
 template <class T>
@@ -127,6 +130,8 @@ class CommandBase {
   const std::string& help() const { return help_; }
   // Where the parsed options go; valid as long as the command.
   virtual std::vector<detail::OptionSpec> options() = 0;
+  // False where the options say `static constexpr bool kWithoutLog = true`: the log is not opened then.
+  virtual bool needs_log() const { return true; }
   // Runs with the app as a client (it may cast, send and ask). The result is the exit code.
   virtual Task<int> run(CommandContext context) = 0;
 
@@ -142,6 +147,9 @@ class CommandOf : public CommandBase {
  public:
   CommandOf(std::string name, std::string help, Body body) : CommandBase(std::move(name), std::move(help)), body_(std::move(body)) {}
   std::vector<OptionSpec> options() override { return option_specs(options_); }
+  bool needs_log() const override {
+    return !requires { Options::kWithoutLog; };
+  }
   Task<int> run(CommandContext context) override {
     if constexpr (requires { body_(options_, context); }) {
       co_return co_await result(body_(options_, context));

@@ -52,9 +52,7 @@ class Failure : public std::runtime_error {
 // `catch (const std::exception&)` does not swallow it.
 struct Cancelled {};
 
-inline std::unexpected<Error> fail(ErrorKind kind, std::string message) {
-  return std::unexpected(Error{kind, std::move(message)});
-}
+inline std::unexpected<Error> fail(ErrorKind kind, std::string message) { return std::unexpected(Error{kind, std::move(message)}); }
 
 // The value of `result`, or its error thrown as a Failure.
 template <class T>

@@ -20,7 +20,7 @@ namespace mephisto {
 
 struct HttpResponse {
   int status = 200;
-  std::string body;  // decoded where it came compressed
+  std::string body;                            // decoded where it came compressed
   std::map<std::string, std::string> headers;  // names in lower case
 };
 

@@ -240,8 +240,10 @@ bool read_variant(V& value, std::variant<T...>& out, Reader& reader) {
       nested.depth = reader.depth + 1;
       A alternative{};
       ok = read_record(document, alternative, nested);
-      if (ok) out = std::move(alternative);
-      else reader.fail(nested.error().message);
+      if (ok)
+        out = std::move(alternative);
+      else
+        reader.fail(nested.error().message);
     }
   };
   (attempt(std::type_identity<T>{}), ...);
@@ -319,8 +321,10 @@ bool read(V& value, T& out, Reader& reader) {
     if (!read_text(value, text, reader, "a time")) return false;
     auto time = parse_iso8601(text);
     if (!time) return reader.fail("expected an ISO 8601 time, found \"" + std::string{text} + "\"");
-    if constexpr (TimePoint<T>) out = std::chrono::floor<typename T::duration>(*time);
-    else out = std::chrono::year_month_day{std::chrono::floor<std::chrono::days>(*time)};
+    if constexpr (TimePoint<T>)
+      out = std::chrono::floor<typename T::duration>(*time);
+    else
+      out = std::chrono::year_month_day{std::chrono::floor<std::chrono::days>(*time)};
     return true;
   } else if constexpr (std::is_enum_v<T>) {
     std::string_view text;

@@ -146,14 +146,19 @@ void write(Buffer& out, const T& value, Dialect dialect) {
   } else if constexpr (std::is_enum_v<T>) {
     write_string(out, reflect::enum_name(value), dialect);
   } else if constexpr (is_optional<T>) {
-    if (value) write(out, *value, dialect);
-    else out.append("null");
+    if (value)
+      write(out, *value, dialect);
+    else
+      out.append("null");
   } else if constexpr (is_variant<T>) {
-    std::visit([&](const auto& alternative) {
-      using A = std::remove_cvref_t<decltype(alternative)>;
-      static_assert(HasNamespace<A> || std::is_same_v<A, None>, "every record of a variant needs `static constexpr std::string_view kNamespace`: it tells them apart on the wire");
-      write(out, alternative, dialect);
-    }, value);
+    std::visit(
+        [&](const auto& alternative) {
+          using A = std::remove_cvref_t<decltype(alternative)>;
+          static_assert(HasNamespace<A> || std::is_same_v<A, None>,
+                        "every record of a variant needs `static constexpr std::string_view kNamespace`: it tells them apart on the wire");
+          write(out, alternative, dialect);
+        },
+        value);
   } else if constexpr (MapLike<T>) {
     out.append('{');
     bool first = true;
@@ -175,7 +180,8 @@ void write(Buffer& out, const T& value, Dialect dialect) {
     }
     out.append(']');
   } else {
-    static_assert(Record<T>, "this type cannot be a record's field: use plain aggregates, numbers, strings, optional, vector, map, enum, variant, time points, Decimal, Uuid, Bytes or Json");
+    static_assert(Record<T>,
+                  "this type cannot be a record's field: use plain aggregates, numbers, strings, optional, vector, map, enum, variant, time points, Decimal, Uuid, Bytes or Json");
     write_record(out, value, dialect);
   }
 }

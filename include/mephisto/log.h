@@ -28,7 +28,7 @@ inline constexpr std::size_t kMaxRecordBytes = 16 << 20;  // key, value and head
 inline constexpr std::size_t kMaxHeaderBytes = 64 << 10;  // all headers of a record together
 inline constexpr int kMaxPartitions = 4096;               // of a topic
 inline constexpr int kMaxTopics = 10'000;
-inline constexpr std::size_t kMaxTopicName = 249;         // letters, digits, '.', '_', '-'
+inline constexpr std::size_t kMaxTopicName = 249;  // letters, digits, '.', '_', '-'
 
 struct TopicPartition {
   std::string topic;
@@ -92,15 +92,15 @@ struct Assigned {
 struct Batch {
   AssignmentId assignment = 0;
   std::vector<RecordView> records;
-  std::size_t bytes = 0;      // memory that the batch holds on to
+  std::size_t bytes = 0;         // memory that the batch holds on to
   std::int64_t next_offset = 0;  // where the next fetch starts
   std::vector<std::shared_ptr<const void>> pins;
 };
 
 // What poll() brings. Order of handling: lost, revoked, assigned, batches.
 struct Polled {
-  std::vector<AssignmentId> lost;      // gone already: commits would be refused
-  std::vector<AssignmentId> revoked;   // to be given up: finish what is begun, then release()
+  std::vector<AssignmentId> lost;     // gone already: commits would be refused
+  std::vector<AssignmentId> revoked;  // to be given up: finish what is begun, then release()
   std::vector<Assigned> assigned;
   std::vector<std::shared_ptr<Batch>> batches;
 };
@@ -151,17 +151,16 @@ class Producer {
   virtual Task<Result<std::vector<Appended>>> append(std::vector<OutBatch>& batches) = 0;
 
   // Appends all batches and commits the offsets of `consumer`, all or nothing. kFenced as Consumer::commit.
-  virtual Task<Result<std::vector<Appended>>> transact(std::vector<OutBatch>& batches, Consumer& consumer,
-                                                       std::vector<AssignmentCommit> commits) = 0;
+  virtual Task<Result<std::vector<Appended>>> transact(std::vector<OutBatch>& batches, Consumer& consumer, std::vector<AssignmentCommit> commits) = 0;
 };
 
 struct ConsumerOptions {
-  std::string group;                       // empty: no group; `partitions` are read from the given offsets, nothing is committed
-  std::string client;                      // who this is, for people
-  std::vector<std::string> topics;         // to subscribe to, with a group
+  std::string group;                                  // empty: no group; `partitions` are read from the given offsets, nothing is committed
+  std::string client;                                 // who this is, for people
+  std::vector<std::string> topics;                    // to subscribe to, with a group
   std::map<TopicPartition, std::int64_t> partitions;  // to read, without one; negative: the start
-  bool from_latest = false;                // where a group has no commit yet: start at the end instead of the start
-  std::chrono::milliseconds session_timeout{2000};  // without a sign of life for so long, a member is out
+  bool from_latest = false;                           // where a group has no commit yet: start at the end instead of the start
+  std::chrono::milliseconds session_timeout{2000};    // without a sign of life for so long, a member is out
 };
 
 class Log {

@@ -44,8 +44,7 @@ template <class... Args>
 struct Format {
   template <class Text>
     requires std::convertible_to<const Text&, std::string_view>
-  consteval Format(const Text& format, std::source_location where = std::source_location::current())
-      : text(format), place(where) {}
+  consteval Format(const Text& format, std::source_location where = std::source_location::current()) : text(format), place(where) {}
   fmt::format_string<Args...> text;
   std::source_location place;
 };

@@ -11,6 +11,7 @@
 #include "mephisto/settings.h"
 #include "mephisto/stream.h"
 #include "mephisto/sync.h"
+#include "mephisto/terminal.h"
 #include "mephisto/topic.h"
 #include "mephisto/version.h"
 #include "mephisto/worker.h"

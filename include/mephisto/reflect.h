@@ -96,23 +96,18 @@ using field_type = std::remove_cvref_t<decltype(*std::get<I>(field_pointers(std:
 
 template <class T, std::size_t I>
 constexpr std::string_view field_name() {
-  return detail::last_name(
-      detail::signature<detail::FieldPointer{std::get<I>(detail::field_pointers<field_count<T>>(detail::holder<T>.value))}>());
+  return detail::last_name(detail::signature<detail::FieldPointer{std::get<I>(detail::field_pointers<field_count<T>>(detail::holder<T>.value))}>());
 }
 
 template <class T>
 constexpr auto field_names() {
-  return []<std::size_t... I>(std::index_sequence<I...>) {
-    return std::array<std::string_view, sizeof...(I)>{field_name<T, I>()...};
-  }(std::make_index_sequence<field_count<T>>{});
+  return []<std::size_t... I>(std::index_sequence<I...>) { return std::array<std::string_view, sizeof...(I)>{field_name<T, I>()...}; }(std::make_index_sequence<field_count<T>>{});
 }
 
 // Calls visit(std::integral_constant<std::size_t, I>) for each field.
 template <class T, class Visitor>
 constexpr void for_each_index(Visitor&& visit) {
-  [&]<std::size_t... I>(std::index_sequence<I...>) {
-    (visit(std::integral_constant<std::size_t, I>{}), ...);
-  }(std::make_index_sequence<field_count<T>>{});
+  [&]<std::size_t... I>(std::index_sequence<I...>) { (visit(std::integral_constant<std::size_t, I>{}), ...); }(std::make_index_sequence<field_count<T>>{});
 }
 
 namespace detail {
@@ -142,8 +137,7 @@ constexpr int enum_first() {
 
 // Names by value, from enum_first<E>() on; empty where no enumerator has that value.
 template <class E>
-inline constexpr auto enum_names =
-    detail::enumerators<E, enum_first<E>()>(std::make_integer_sequence<int, detail::kEnumMax - enum_first<E>()>{});
+inline constexpr auto enum_names = detail::enumerators<E, enum_first<E>()>(std::make_integer_sequence<int, detail::kEnumMax - enum_first<E>()>{});
 
 template <class E>
 constexpr std::string_view enum_name(E value) {
@@ -184,7 +178,6 @@ constexpr std::string_view type_name() {
 
 // A plain structure that can be a record.
 template <class T>
-concept Record = std::is_aggregate_v<T> && std::is_class_v<T> && !is_scalar_record<T> &&
-                 !requires { std::tuple_size<T>::value; };
+concept Record = std::is_aggregate_v<T> && std::is_class_v<T> && !is_scalar_record<T> && !requires { std::tuple_size<T>::value; };
 
 }  // namespace mephisto

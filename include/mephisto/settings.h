@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -18,9 +19,10 @@ struct SettingSpec {
   Type type = Type::kText;
   std::string default_value;
   std::string help;
-  bool secret = false;               // never shown
-  std::vector<std::string> choices;  // with kChoice
-  std::string alias;                 // another name it may be given by
+  bool secret = false;                                   // never shown
+  std::vector<std::string> choices;                      // with kChoice
+  std::string alias;                                     // another name it may be given by
+  std::function<std::string(const std::string&)> check;  // what is wrong with a value; empty: nothing
 };
 
 class Settings {

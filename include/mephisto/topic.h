@@ -20,7 +20,7 @@ struct TopicOptions {
   std::optional<std::chrono::milliseconds> retention;
   std::optional<std::int64_t> retention_bytes;
   bool compacting = false;
-  bool internal = false;        // declared by the worker at its start
+  bool internal = false;            // declared by the worker at its start
   std::string serializer = "json";  // codec chain of values
   std::string help;
 };
@@ -37,22 +37,33 @@ TopicSpec make_spec(std::string name, const TopicOptions& options);
 
 template <class T>
 std::string wire_type() {
-  if constexpr (json::is_optional<T>) return wire_type<typename T::value_type>();
-  else if constexpr (std::is_same_v<T, bool>) return "bool";
-  else if constexpr (json::Integer<T>) return "int";
-  else if constexpr (std::is_floating_point_v<T>) return "float";
-  else if constexpr (std::is_same_v<T, std::string>) return "str";
-  else if constexpr (json::TimePoint<T>) return "datetime";
-  else if constexpr (json::MapLike<T>) return "dict of " + wire_type<typename T::mapped_type>();
-  else if constexpr (json::ListLike<T>) return "list of " + wire_type<typename T::value_type>();
-  else return std::string{reflect::type_name<T>()};
+  if constexpr (json::is_optional<T>)
+    return wire_type<typename T::value_type>();
+  else if constexpr (std::is_same_v<T, bool>)
+    return "bool";
+  else if constexpr (json::Integer<T>)
+    return "int";
+  else if constexpr (std::is_floating_point_v<T>)
+    return "float";
+  else if constexpr (std::is_same_v<T, std::string>)
+    return "str";
+  else if constexpr (json::TimePoint<T>)
+    return "datetime";
+  else if constexpr (json::MapLike<T>)
+    return "dict of " + wire_type<typename T::mapped_type>();
+  else if constexpr (json::ListLike<T>)
+    return "list of " + wire_type<typename T::value_type>();
+  else
+    return std::string{reflect::type_name<T>()};
 }
 
 template <Record T>
 ModelInfo model_of() {
   ModelInfo model;
-  if constexpr (HasNamespace<T>) model.name = T::kNamespace;
-  else model.name = reflect::type_name<T>();
+  if constexpr (HasNamespace<T>)
+    model.name = T::kNamespace;
+  else
+    model.name = reflect::type_name<T>();
   reflect::for_each_index<T>([&](auto index) {
     using Field = reflect::field_type<T, index()>;
     model.fields.push_back({std::string{reflect::field_name<T, index()>()}, wire_type<Field>(), !json::is_optional<Field>});

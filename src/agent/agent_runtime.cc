@@ -41,12 +41,10 @@ void Instance::settle_held() {
   held_.clear();
 }
 
-void Instance::decode_failed(const Error& error) {
-  runtime_.failed(slot_, FailureKind::kDecode, error.message);
-}
+void Instance::decode_failed(const Error& error) { runtime_.failed(slot_, FailureKind::kDecode, error.message); }
 
-AgentRuntime::AgentRuntime(const AgentBase& agent, Shard& shard, std::string app_id, std::uint64_t max_window)
-    : agent_(agent), shard_(shard), app_id_(std::move(app_id)), max_window_(max_window), dead_letters_(dead_letter_topic(app_id_, agent)) {
+AgentRuntime::AgentRuntime(const AgentBase& agent, Shard& shard, std::string app_id, std::uint64_t max_window, int concurrency)
+    : agent_(agent), shard_(shard), app_id_(std::move(app_id)), max_window_(max_window), concurrency_(concurrency), dead_letters_(dead_letter_topic(app_id_, agent)) {
   if (!agent_.options().isolated_partitions) queues_[""] = make_queue();
   subscribe(agent_.topic().name);
 }
@@ -93,7 +91,7 @@ void AgentRuntime::queue_closed(const TopicPartition& partition) {
 void AgentRuntime::start(std::function<void(std::string)> on_crash) {
   on_crash_ = std::move(on_crash);
   if (agent_.options().on_error.then == ErrorPolicy::Then::kDeadLetter) shard_.loop().spawn(agent_.name(), declare_dead_letters());
-  for (auto& [name, queue] : queues_) spawn_instances(queue, agent_.options().concurrency);
+  for (auto& [name, queue] : queues_) spawn_instances(queue, concurrency_);
 }
 
 Task<void> AgentRuntime::declare_dead_letters() { dead_letter_place_ = co_await shard_.outbox().place(dead_letters_); }
@@ -138,7 +136,8 @@ Task<void> AgentRuntime::supervise(std::shared_ptr<Queue> queue) {
     crashes_.push_back(now);
     while (!crashes_.empty() && crashes_.front() < now - kCrashWindow) crashes_.pop_front();
     if (crashes_.size() > kMaxCrashes) {
-      on_crash_(fmt::format("agent {} crashed {} times within {} before it took an event; the last time: {}", agent_.name(), crashes_.size(), format_duration(kCrashWindow), error));
+      on_crash_(
+          fmt::format("agent {} crashed {} times within {} before it took an event; the last time: {}", agent_.name(), crashes_.size(), format_duration(kCrashWindow), error));
       co_return;
     }
     log::error("Agent {} crashed: {}; starting it again in {}", agent_.name(), error, format_duration(restart_after));

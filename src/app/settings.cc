@@ -46,10 +46,14 @@ Result<std::size_t> parse_bytes(std::string_view text) {
   auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), number);
   std::string_view unit{end, static_cast<std::size_t>(text.data() + text.size() - end)};
   std::uint64_t factor = 0;
-  if (unit.empty() || unit == "B") factor = 1;
-  else if (unit == "KiB" || unit == "K") factor = 1 << 10;
-  else if (unit == "MiB" || unit == "M") factor = 1 << 20;
-  else if (unit == "GiB" || unit == "G") factor = 1 << 30;
+  if (unit.empty() || unit == "B")
+    factor = 1;
+  else if (unit == "KiB" || unit == "K")
+    factor = 1 << 10;
+  else if (unit == "MiB" || unit == "M")
+    factor = 1 << 20;
+  else if (unit == "GiB" || unit == "G")
+    factor = 1 << 30;
   if (code != std::errc{} || factor == 0 || number == 0 || number > (std::uint64_t{1} << 50) / factor) {
     return fail(ErrorKind::kInvalid, fmt::format("\"{}\" is no size: write bytes, or 512KiB, 64MiB, 1GiB", text));
   }
@@ -65,6 +69,9 @@ bool parse_flag(const std::string& text, bool& value) {
 void check(const SettingSpec& spec, const std::string& text) {
   auto refuse = [&](const std::string& why) { throw Failure(ErrorKind::kInvalid, why); };
   if (text.empty() && spec.default_value.empty()) return;
+  if (spec.check) {
+    if (auto wrong = spec.check(text); !wrong.empty()) refuse(wrong);
+  }
   switch (spec.type) {
     case Type::kText: return;
     case Type::kInteger: {

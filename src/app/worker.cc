@@ -27,8 +27,8 @@ detail::ShardOptions shard_options(const App& app, int number, int shards) {
   options.memory_budget = std::max<std::size_t>(settings.bytes("memory_budget") / static_cast<std::size_t>(shards), 1 << 20);
   options.exactly_once = settings.text("processing_guarantee") == "exactly_once";
   options.commit_interval = !settings.text("broker_commit_interval").empty() ? settings.duration("broker_commit_interval")
-                            : options.exactly_once                          ? std::chrono::milliseconds{100}
-                                                                            : std::chrono::milliseconds{2800};
+                            : options.exactly_once                           ? std::chrono::milliseconds{100}
+                                                                             : std::chrono::milliseconds{2800};
   options.commit_every = static_cast<std::uint64_t>(settings.integer("broker_commit_every"));
   options.drain_timeout = settings.duration("drain_timeout");
   options.session_timeout = settings.duration("broker_session_timeout");
@@ -68,7 +68,11 @@ detail::TopicSpec leader_topic(const std::string& app_id) {
 Worker::Worker(App& app, std::shared_ptr<Log> log, int number, int shards)
     : app_(app), log_(std::move(log)), number_(number), shard_(*Loop::current(), log_, shard_options(app, number, shards)) {
   const auto window = static_cast<std::uint64_t>(app_.settings().integer("stream_buffer_maxsize"));
-  for (const auto& agent : app_.agents()) runtimes_.push_back(std::make_unique<detail::AgentRuntime>(*agent, shard_, app_.id(), window));
+  for (const auto& agent : app_.agents()) {
+    const auto& setting = agent->options().concurrency_setting;
+    const int concurrency = setting.empty() ? agent->options().concurrency : static_cast<int>(app_.settings().integer(setting));
+    runtimes_.push_back(std::make_unique<detail::AgentRuntime>(*agent, shard_, app_.id(), window, std::max(1, (concurrency + shards - 1) / shards)));
+  }
   for (const auto& merged : app_.merged()) {
     for (auto& runtime : runtimes_) {
       if (&runtime->agent() == merged.agent) runtime->subscribe(merged.topic.name);
@@ -76,7 +80,7 @@ Worker::Worker(App& app, std::shared_ptr<Log> log, int number, int shards)
   }
   if (!app_.settings().flag("topic_disable_leader")) {
     leader_ = std::make_unique<LeaderAgent>(leader_topic(app_.id()));
-    runtimes_.push_back(std::make_unique<detail::AgentRuntime>(*leader_, shard_, app_.id(), window));
+    runtimes_.push_back(std::make_unique<detail::AgentRuntime>(*leader_, shard_, app_.id(), window, 1));
   }
   shard_.on_assigned = app_.on_partitions_assigned;
   shard_.on_revoked = app_.on_partitions_revoked;
@@ -167,8 +171,7 @@ Task<void> Worker::stop() {
   co_await finished();
 }
 
-Client::Client(App& app, std::shared_ptr<Log> log)
-    : log_(std::move(log)), outbox_(*Loop::current(), *log_, log_->producer(*Loop::current()), topic_defaults(app), false) {
+Client::Client(App& app, std::shared_ptr<Log> log) : log_(std::move(log)), outbox_(*Loop::current(), *log_, log_->producer(*Loop::current()), topic_defaults(app), false) {
   detail::Outbox::current_pointer() = &outbox_;
 }
 

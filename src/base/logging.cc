@@ -113,10 +113,9 @@ void write(Level level, std::source_location place, std::string_view text) {
     text = masked;
   }
   auto index = static_cast<std::size_t>(level);
-  auto line = fmt::format("{:%Y-%m-%d %H:%M:%S}.{:03} | {}{:<8}{} | {}:{}:{} - {}\n",
-                          fmt::localtime(std::chrono::system_clock::to_time_t(now)), ms, out.colour ? kColours[index] : "",
-                          kLabels[index], out.colour ? "\x1b[0m" : "", module_of(place.file_name()),
-                          task.empty() ? function_of(place.function_name()) : task, place.line(), text);
+  auto line =
+      fmt::format("{:%Y-%m-%d %H:%M:%S}.{:03} | {}{:<8}{} | {}:{}:{} - {}\n", fmt::localtime(std::chrono::system_clock::to_time_t(now)), ms, out.colour ? kColours[index] : "",
+                  kLabels[index], out.colour ? "\x1b[0m" : "", module_of(place.file_name()), task.empty() ? function_of(place.function_name()) : task, place.line(), text);
   std::fwrite(line.data(), 1, line.size(), out.file);
   std::fflush(out.file);
 }

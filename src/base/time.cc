@@ -31,9 +31,12 @@ bool take(std::string_view& text, char c) {
 std::optional<std::chrono::minutes> take_zone(std::string_view& text) {
   if (text.empty() || take(text, 'Z') || take(text, 'z')) return std::chrono::minutes{0};
   int sign = 0;
-  if (take(text, '+')) sign = 1;
-  else if (take(text, '-')) sign = -1;
-  else return std::nullopt;
+  if (take(text, '+'))
+    sign = 1;
+  else if (take(text, '-'))
+    sign = -1;
+  else
+    return std::nullopt;
   auto hours = take_digits(text, 2, 2);
   if (!hours) return std::nullopt;
   take(text, ':');
@@ -54,9 +57,8 @@ std::string format_iso8601(Microtime time) {
   std::chrono::year_month_day date{day};
   std::chrono::hh_mm_ss clock{seconds - day};
   auto micros = (time - seconds).count();
-  auto text = fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", static_cast<int>(date.year()),
-                          static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), clock.hours().count(),
-                          clock.minutes().count(), clock.seconds().count());
+  auto text = fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", static_cast<int>(date.year()), static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                          clock.hours().count(), clock.minutes().count(), clock.seconds().count());
   if (micros != 0) text += fmt::format(".{:06}", micros);
   return text + "Z";
 }
@@ -69,8 +71,7 @@ std::optional<Microtime> parse_iso8601(std::string_view text) {
   if (!month || !take(text, '-')) return std::nullopt;
   auto day = take_digits(text, 1, 2);
   if (!day) return std::nullopt;
-  year_month_day date{std::chrono::year{*year}, std::chrono::month{static_cast<unsigned>(*month)},
-                      std::chrono::day{static_cast<unsigned>(*day)}};
+  year_month_day date{std::chrono::year{*year}, std::chrono::month{static_cast<unsigned>(*month)}, std::chrono::day{static_cast<unsigned>(*day)}};
   if (!date.ok()) return std::nullopt;
   Microtime time = sys_days{date};
   if (text.empty()) return time;
@@ -103,11 +104,16 @@ Result<std::chrono::milliseconds> parse_duration(std::string_view text) {
   auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), number);
   std::string_view unit{end, static_cast<std::size_t>(text.data() + text.size() - end)};
   double factor = -1;
-  if (unit.empty() || unit == "s") factor = 1e3;
-  else if (unit == "ms") factor = 1;
-  else if (unit == "m" || unit == "min") factor = 60e3;
-  else if (unit == "h") factor = 3600e3;
-  else if (unit == "d") factor = 86400e3;
+  if (unit.empty() || unit == "s")
+    factor = 1e3;
+  else if (unit == "ms")
+    factor = 1;
+  else if (unit == "m" || unit == "min")
+    factor = 60e3;
+  else if (unit == "h")
+    factor = 3600e3;
+  else if (unit == "d")
+    factor = 86400e3;
   if (code != std::errc{} || factor < 0 || !(number >= 0) || number * factor > 1e15) {
     return fail(ErrorKind::kInvalid, fmt::format("\"{}\" is no duration: write a number of seconds, or 250ms, 1.5s, 2m, 1h, 7d", text));
   }

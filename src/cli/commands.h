@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "cli/table.h"
 #include "mephisto/app.h"
+#include "mephisto/terminal.h"
 #include "mephisto/worker.h"
 
 namespace mephisto::cli {

@@ -59,8 +59,10 @@ Task<int> model(ModelOptions options, CommandContext context) {
 }
 
 Task<int> tables(NoOptions, CommandContext context) {
-  if (context.json) fmt::print("[]\n");
-  else fmt::print("{} has no tables.\n", context.app.id());
+  if (context.json)
+    fmt::print("[]\n");
+  else
+    fmt::print("{} has no tables.\n", context.app.id());
   co_return kOk;
 }
 

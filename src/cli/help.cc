@@ -54,9 +54,12 @@ std::string usage_of(const CommandHelp& command) {
 std::string roff(std::string_view text) {
   std::string escaped;
   for (char c : text) {
-    if (c == '\\') escaped += "\\e";
-    else if (c == '-') escaped += "\\-";
-    else escaped += c;
+    if (c == '\\')
+      escaped += "\\e";
+    else if (c == '-')
+      escaped += "\\-";
+    else
+      escaped += c;
   }
   return escaped;
 }
@@ -81,7 +84,8 @@ std::vector<std::string> flags_of(const std::vector<detail::OptionSpec>& options
 std::string help_text(const std::string& program, const std::string& about, const std::vector<detail::OptionSpec>& global, const std::vector<CommandHelp>& commands) {
   std::vector<std::pair<std::string, std::string>> rows;
   for (const auto& command : commands) rows.emplace_back(command.name, command.help);
-  return fmt::format("Usage: {} [OPTIONS] COMMAND [ARGS]...\n{}\nOptions:\n{}\nCommands:\n{}", program, about.empty() ? "" : "\n  " + about + "\n", option_lines(global, false), lines(rows));
+  return fmt::format("Usage: {} [OPTIONS] COMMAND [ARGS]...\n{}\nOptions:\n{}\nCommands:\n{}", program, about.empty() ? "" : "\n  " + about + "\n", option_lines(global, false),
+                     lines(rows));
 }
 
 std::string command_help_text(const std::string& program, const CommandHelp& command, const std::vector<detail::OptionSpec>& global) {
@@ -91,8 +95,8 @@ std::string command_help_text(const std::string& program, const CommandHelp& com
 }
 
 std::string man_page(const std::string& program, const std::string& about, const std::vector<detail::OptionSpec>& global, const std::vector<CommandHelp>& commands) {
-  auto page = fmt::format(".TH {} 1 \"\" \"Mephisto {}\" \"User Commands\"\n.SH NAME\n{} \\- {}\n.SH SYNOPSIS\n.B {}\n[\\fIOPTIONS\\fR] \\fICOMMAND\\fR [\\fIARGS\\fR]\n", to_upper(program),
-                          MEPHISTO_VERSION, program, roff(about.empty() ? "a Mephisto app" : about), program);
+  auto page = fmt::format(".TH {} 1 \"\" \"Mephisto {}\" \"User Commands\"\n.SH NAME\n{} \\- {}\n.SH SYNOPSIS\n.B {}\n[\\fIOPTIONS\\fR] \\fICOMMAND\\fR [\\fIARGS\\fR]\n",
+                          to_upper(program), MEPHISTO_VERSION, program, roff(about.empty() ? "a Mephisto app" : about), program);
   page += ".SH OPTIONS\n" + man_options(global) + ".SH COMMANDS\n";
   for (const auto& command : commands) {
     page += fmt::format(".SS {}{}\n{}\n", command.name, roff(usage_of(command)), roff(command.help)) + man_options(command.options);
@@ -130,7 +134,8 @@ std::string completion_script(const std::string& shell, const std::string& progr
     std::string text;
     for (const auto& command : commands) {
       text += fmt::format("complete -c {0} -n __fish_use_subcommand -f -a {1} -d '{2}'\n", program, command.name, fmt::join(split(command.help, '\''), ""));
-      for (const auto& flag : flags_of(command.options)) text += fmt::format("complete -c {0} -n '__fish_seen_subcommand_from {1}' -l {2}\n", program, command.name, flag.substr(2));
+      for (const auto& flag : flags_of(command.options))
+        text += fmt::format("complete -c {0} -n '__fish_seen_subcommand_from {1}' -l {2}\n", program, command.name, flag.substr(2));
     }
     for (const auto& flag : flags_of(global)) text += fmt::format("complete -c {} -l {}\n", program, flag.substr(2));
     return text;

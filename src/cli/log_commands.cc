@@ -45,8 +45,10 @@ std::string encode(const std::optional<std::string>& codec_name, const std::stri
   auto codec = Codec::parse(*codec_name);
   if (!codec) throw UsageError(fmt::format("{}: {}", option, codec.error().message));
   Buffer bytes;
-  if (*codec_name == "json" || codec_name->starts_with("json|")) codec->dump(Json{text}, bytes);
-  else codec->dump(text, bytes);
+  if (*codec_name == "json" || codec_name->starts_with("json|"))
+    codec->dump(Json{text}, bytes);
+  else
+    codec->dump(text, bytes);
   return std::string{bytes.view()};
 }
 
@@ -273,8 +275,10 @@ Task<int> topic(TopicOptionsCli options, CommandContext context) {
       for (const auto& record : batch->records) {
         if (!options.follow && record.offset >= ends[partition.partition]) continue;
         if (options.limit > 0 && printed == static_cast<std::size_t>(options.limit)) break;
-        if (array) fmt::print("{}{}", printed > 0 ? "," : "", record_json(partition, record));
-        else fmt::print("{}\n", record_json(partition, record));
+        if (array)
+          fmt::print("{}{}", printed > 0 ? "," : "", record_json(partition, record));
+        else
+          fmt::print("{}\n", record_json(partition, record));
         ++printed;
       }
       next[partition.partition] = batch->next_offset;

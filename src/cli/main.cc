@@ -85,12 +85,15 @@ void add_options(CLI::App& parser, const std::vector<detail::OptionSpec>& option
     }
     auto* added = parser.add_option(names, [option](const CLI::results_t& values) {
       for (const auto& value : values) {
-        if (!option.take(value)) throw CLI::ConversionError(fmt::format("{}: \"{}\" is no {}", option.name, printable(value), option.type == "INTEGER" ? "whole number that fits" : "number"));
+        if (!option.take(value))
+          throw CLI::ConversionError(fmt::format("{}: \"{}\" is no {}", option.name, printable(value), option.type == "INTEGER" ? "whole number that fits" : "number"));
       }
       return true;
     });
-    if (option.many) added->expected(1)->take_all();
-    else added->expected(1);
+    if (option.many)
+      added->expected(1)->take_all();
+    else
+      added->expected(1);
     if (option.required) added->required();
     if (!option.many) added->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   }
@@ -117,8 +120,10 @@ std::string error_text(const CLI::ParseError& error, const std::vector<Entry>& e
 
 void load_settings(App& app, const Global& global) {
   auto& settings = app.settings();
-  if (global.config) settings.load_yaml(*global.config);
-  else if (std::filesystem::exists("config.yml")) settings.load_yaml("config.yml");
+  if (global.config)
+    settings.load_yaml(*global.config);
+  else if (std::filesystem::exists("config.yml"))
+    settings.load_yaml("config.yml");
   settings.load_environment();
   for (const auto& one : global.set) {
     auto equals = one.find('=');
@@ -147,7 +152,8 @@ int run_command(App& app, const Entry& entry, const Global& global) {
   CommandContext context{app, global.json, global.quiet};
   Loop loop;
   if (entry.needs == Needs::kNothing) return loop.run(entry.command->run(context));
-  if (app.log_url().starts_with("memory:")) throw Failure(ErrorKind::kInvalid, "a memory:// log lives within one process: commands cannot reach a worker's; set broker to local://FOLDER");
+  if (app.log_url().starts_with("memory:"))
+    throw Failure(ErrorKind::kInvalid, "a memory:// log lives within one process: commands cannot reach a worker's; set broker to local://FOLDER");
   auto log = open_log(app.log_url());
   LogContext log_context{app, log};
   current_log_context() = &log_context;
@@ -187,7 +193,7 @@ int run_command_line(App& app, const std::string& program, bool with_app, int ar
   for (auto& one : log_commands()) builtins.push_back(std::move(one));
   std::vector<Entry> entries;
   for (auto& one : builtins) entries.push_back({{one.command->name(), one.command->help(), one.command->options()}, one.command.get(), one.needs, one.app_only});
-  for (const auto& one : app.commands()) entries.push_back({{one->name(), one->help(), one->options()}, one.get(), Needs::kLog, true});
+  for (const auto& one : app.commands()) entries.push_back({{one->name(), one->help(), one->options()}, one.get(), one->needs_log() ? Needs::kLog : Needs::kNothing, true});
   entries.push_back({{"worker", "Start worker instance for given app.", detail::option_specs(worker_options)}});
   entries.push_back({{"completion", "Output shell completion to be evaluated by the shell.", detail::option_specs(completion_options)}, nullptr, Needs::kNothing, false});
   entries.push_back({{"man", "Output the manual page.", {}}, nullptr, Needs::kNothing, false});

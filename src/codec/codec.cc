@@ -18,13 +18,12 @@ struct Registry {
 Registry& registry() {
   static Registry* instance = [] {
     auto* made = new Registry;
-    made->codecs["binary"] = {
-        [](std::string_view bytes) { return base64_encode(bytes); },
-        [](std::string_view text) -> Result<std::string> {
-          auto bytes = base64_decode(text);
-          if (!bytes) return fail(ErrorKind::kDecode, fmt::format("expected base64, found \"{}\"", printable(text, 40)));
-          return std::move(*bytes);
-        }};
+    made->codecs["binary"] = {[](std::string_view bytes) { return base64_encode(bytes); },
+                              [](std::string_view text) -> Result<std::string> {
+                                auto bytes = base64_decode(text);
+                                if (!bytes) return fail(ErrorKind::kDecode, fmt::format("expected base64, found \"{}\"", printable(text, 40)));
+                                return std::move(*bytes);
+                              }};
     return made;
   }();
   return *instance;

@@ -181,8 +181,6 @@ std::string_view padded_copy(std::string_view text) {
   return {at, text.size()};
 }
 
-Error trailing_error(simdjson::error_code code) {
-  return {ErrorKind::kDecode, syntax_error(code == simdjson::SUCCESS ? simdjson::TRAILING_CONTENT : code)};
-}
+Error trailing_error(simdjson::error_code code) { return {ErrorKind::kDecode, syntax_error(code == simdjson::SUCCESS ? simdjson::TRAILING_CONTENT : code)}; }
 
 }  // namespace mephisto::json

@@ -61,8 +61,10 @@ unsigned decode_utf8(const char*& at) {
 template <class Float>
 void write_floating(Buffer& out, Float value, Dialect dialect) {
   if (!std::isfinite(value)) {
-    if (dialect == Dialect::kOrjson) out.append("null");
-    else out.append(std::isnan(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity");
+    if (dialect == Dialect::kOrjson)
+      out.append("null");
+    else
+      out.append(std::isnan(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity");
     return;
   }
   // The shortest digits that read back the same, then laid out as Python does: plain from 1e-4 (orjson: 1e-5) up to 1e16.

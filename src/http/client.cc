@@ -37,9 +37,7 @@ struct Target {
 
 Target parse_target(const std::string& url, const Target* base = nullptr) {
   auto parsed = boost::urls::parse_uri_reference(url);
-  auto invalid = [&](const char* why) {
-    return Failure(ErrorKind::kInvalid, fmt::format("\"{}\" is no usable URL: {}", printable(url.substr(0, url.find('?')), 200), why));
-  };
+  auto invalid = [&](const char* why) { return Failure(ErrorKind::kInvalid, fmt::format("\"{}\" is no usable URL: {}", printable(url.substr(0, url.find('?')), 200), why)); };
   if (!parsed) throw invalid("it is not well-formed");
   Target target;
   if (!parsed->has_scheme()) {
@@ -59,8 +57,10 @@ Target parse_target(const std::string& url, const Target* base = nullptr) {
 
 struct Connection {
   explicit Connection(asio::io_context& io, asio::ssl::context* tls) {
-    if (tls != nullptr) secure.emplace(io, *tls);
-    else plain.emplace(io);
+    if (tls != nullptr)
+      secure.emplace(io, *tls);
+    else
+      plain.emplace(io);
   }
   beast::tcp_stream& tcp_layer() { return secure ? beast::get_lowest_layer(*secure) : *plain; }
 
@@ -91,7 +91,8 @@ asio::awaitable<void> connect(Connection& connection, const Target& target, std:
   co_await connection.secure->async_handshake(asio::ssl::stream_base::client, asio::use_awaitable);
 }
 
-asio::awaitable<http::response<http::string_body>> attempt(Connection& connection, const Target& target, const http::request<http::empty_body>& request, const HttpOptions& options) {
+asio::awaitable<http::response<http::string_body>> attempt(Connection& connection, const Target& target, const http::request<http::empty_body>& request,
+                                                           const HttpOptions& options) {
   if (!connection.used) co_await connect(connection, target, options.deadline);
   connection.used = true;
   connection.tcp_layer().expires_after(options.deadline);
@@ -111,8 +112,10 @@ struct HttpClient::Connections {
 HttpClient::HttpClient(HttpOptions options) : options_(std::move(options)), connections_(std::make_unique<Connections>()) {
   connections_->tls.set_verify_mode(asio::ssl::verify_peer);
   boost::system::error_code error;
-  if (options_.ca_file.empty()) connections_->tls.set_default_verify_paths(error);
-  else connections_->tls.load_verify_file(options_.ca_file, error);
+  if (options_.ca_file.empty())
+    connections_->tls.set_default_verify_paths(error);
+  else
+    connections_->tls.load_verify_file(options_.ca_file, error);
   if (error) throw Failure(ErrorKind::kInvalid, fmt::format("cannot load certificates from {}: {}", options_.ca_file, error.message()));
 }
 
@@ -164,7 +167,8 @@ Task<HttpResponse> HttpClient::get(std::string url) {
       if (reused && (error.code() == http::error::end_of_stream || error.code() == asio::error::connection_reset || error.code() == asio::error::broken_pipe)) continue;
       late = error.code() == beast::error::timeout;
       problem = late ? fmt::format("no whole answer within {}", format_duration(options_.deadline)) : error.code().message();
-      if (error.code() == http::error::body_limit) throw Failure(ErrorKind::kUnavailable, fmt::format("{}: the answer is larger than {} bytes", target.shown(), options_.body_limit));
+      if (error.code() == http::error::body_limit)
+        throw Failure(ErrorKind::kUnavailable, fmt::format("{}: the answer is larger than {} bytes", target.shown(), options_.body_limit));
       if (error.code() == http::error::partial_message) problem = "the answer was cut off";
       if (error.code() == asio::error::connection_refused) problem = "connection refused; is it running?";
       if (error.code().category() == asio::error::get_ssl_category() && ERR_GET_REASON(static_cast<unsigned long>(error.code().value())) == SSL_R_CERTIFICATE_VERIFY_FAILED) {
@@ -189,8 +193,10 @@ std::string url_encode(std::string_view text) {
   std::string encoded;
   for (char c : text) {
     bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.' || c == '~';
-    if (plain) encoded += c;
-    else encoded += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+    if (plain)
+      encoded += c;
+    else
+      encoded += fmt::format("%{:02X}", static_cast<unsigned char>(c));
   }
   return encoded;
 }

@@ -23,9 +23,7 @@ using tcp = asio::ip::tcp;
 constexpr std::chrono::seconds kIdle{60};
 constexpr std::size_t kBodyLimit = 1 << 20;
 
-asio::awaitable<std::unique_ptr<tcp::socket>> accept(tcp::acceptor& acceptor) {
-  co_return std::make_unique<tcp::socket>(co_await acceptor.async_accept(asio::use_awaitable));
-}
+asio::awaitable<std::unique_ptr<tcp::socket>> accept(tcp::acceptor& acceptor) { co_return std::make_unique<tcp::socket>(co_await acceptor.async_accept(asio::use_awaitable)); }
 
 asio::awaitable<http::request<http::string_body>> read_request(beast::tcp_stream& stream, beast::flat_buffer& buffer) {
   stream.expires_after(kIdle);

@@ -104,8 +104,8 @@ class KvConsumer : public Consumer {
   std::map<AssignmentId, Held> held_;
   AssignmentId next_turn_ = 0;  // whose turn it is to be fetched first
   std::uint64_t seen_tick_ = 0;
-  bool drained_ = false;        // the last fetch at seen_tick_ found nothing
-  bool fixed_ = false;          // the partitions of a consumer without group are assigned
+  bool drained_ = false;  // the last fetch at seen_tick_ found nothing
+  bool fixed_ = false;    // the partitions of a consumer without group are assigned
   Loop::time_point next_check_{};
   std::map<std::string, int> known_partitions_;
 };

@@ -13,8 +13,7 @@ std::atomic<AssignmentId> next_assignment{1};
 
 }  // namespace
 
-KvConsumer::KvConsumer(std::shared_ptr<KvLog> log, Loop& loop, ConsumerOptions options)
-    : log_(std::move(log)), kv_(log_->kv()), loop_(loop), options_(std::move(options)) {
+KvConsumer::KvConsumer(std::shared_ptr<KvLog> log, Loop& loop, ConsumerOptions options) : log_(std::move(log)), kv_(log_->kv()), loop_(loop), options_(std::move(options)) {
   kv_.watch(loop_, &changed_);
 }
 

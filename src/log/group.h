@@ -26,8 +26,8 @@ struct GroupMember {
 struct Ownership {
   std::string topic;
   int partition = 0;
-  std::string owner;            // member id; empty: free
-  std::int64_t epoch = 0;       // generation in which the owner acquired it
+  std::string owner;       // member id; empty: free
+  std::int64_t epoch = 0;  // generation in which the owner acquired it
 };
 
 struct Group {

@@ -153,8 +153,8 @@ Result<Topic> create_topic(KvWriter& tx, const std::string& name, const TopicCon
   TopicRecord record;
   if (auto existing = find_topic(tx, name)) {
     if (existing->config.partitions != config.partitions) {
-      return fail(ErrorKind::kInvalid, fmt::format("topic {} has {} partitions, but {} are declared: declare {}, or give the topic another name", name,
-                                                   existing->config.partitions, config.partitions, existing->config.partitions));
+      return fail(ErrorKind::kInvalid, fmt::format("topic {} has {} partitions, but {} are declared: declare {}, or give the topic another name", name, existing->config.partitions,
+                                                   config.partitions, existing->config.partitions));
     }
     record.id = existing->id;
     record.created_ms = existing->created.time_since_epoch().count();

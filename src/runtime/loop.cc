@@ -154,8 +154,10 @@ void Loop::run_until(const bool* done) {
     }
     if (!impl.ready.empty() || finished()) continue;
     if (!impl.virtual_time) {
-      if (impl.timers.empty()) impl.io.run_one();
-      else impl.io.run_one_until(impl.timers.begin()->first);
+      if (impl.timers.empty())
+        impl.io.run_one();
+      else
+        impl.io.run_one_until(impl.timers.begin()->first);
     } else if (impl.external > 0) {
       impl.io.run_one();
     } else if (!impl.timers.empty()) {

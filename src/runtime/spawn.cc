@@ -24,9 +24,7 @@ struct SpawnState {
   std::exception_ptr error;
   WaitQueue finished;
 
-  static void start(Loop& loop, const std::shared_ptr<SpawnState>& state) {
-    loop.schedule(state->root, state->context.get());
-  }
+  static void start(Loop& loop, const std::shared_ptr<SpawnState>& state) { loop.schedule(state->root, state->context.get()); }
 };
 
 namespace {

@@ -119,7 +119,8 @@ Ticket Outbox::added(Collected& place, std::size_t before, bool await) {
 }
 
 void Outbox::stage(const TopicPlace& topic, int partition, const SendOptions& options, std::optional<std::string_view> value, Slot& origin) {
-  origin.staged.push_back({&topic, partition, options.key, value ? std::optional<std::string>{*value} : std::nullopt, options.timestamp.value_or(loop_.timestamp()), options.headers});
+  origin.staged.push_back(
+      {&topic, partition, options.key, value ? std::optional<std::string>{*value} : std::nullopt, options.timestamp.value_or(loop_.timestamp()), options.headers});
 }
 
 Result<Ticket> Outbox::add(const TopicPlace& topic, int partition, const SendOptions& options, std::optional<std::string_view> value, Slot* origin, bool await) {
@@ -196,8 +197,10 @@ Task<void> Outbox::run() {
         if (!result) {
           log::error("Cannot append to the log: {}", result.error().message);
           // A record that can never be appended is its sender's error where somebody waits for it; otherwise it would be lost silently.
-          if (taken.awaited.size() != taken.batches.size() || taken.batches.size() != 1) broken_ = result.error();
-          else durable_ticket_ = taken.last;
+          if (taken.awaited.size() != taken.batches.size() || taken.batches.size() != 1)
+            broken_ = result.error();
+          else
+            durable_ticket_ = taken.last;
         }
         settle(taken, result);
         break;

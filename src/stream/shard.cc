@@ -16,10 +16,7 @@ constexpr std::chrono::milliseconds kRetryAfter{200};
 }  // namespace
 
 Shard::Shard(Loop& loop, std::shared_ptr<Log> log, ShardOptions options)
-    : loop_(loop),
-      log_(std::move(log)),
-      options_(std::move(options)),
-      outbox_(loop_, *log_, log_->producer(loop_), options_.topic_defaults, options_.exactly_once) {}
+    : loop_(loop), log_(std::move(log)), options_(std::move(options)), outbox_(loop_, *log_, log_->producer(loop_), options_.topic_defaults, options_.exactly_once) {}
 
 Shard::~Shard() = default;
 

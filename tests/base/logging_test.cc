@@ -79,8 +79,10 @@ TEST(LogLevel, ReadsBackFromItsName) {
 
 TEST_F(Logging, ALineHasTimeLevelPlaceAndText) {
   horton::collect_securities();
-  EXPECT_THAT(lines(), ElementsAre(MatchesRegex(
-                           R"([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3} \| INFO     \| horton\.agents:collect_securities:40 - Start collect security \[AAPL\] overview)")));
+  EXPECT_THAT(
+      lines(),
+      ElementsAre(MatchesRegex(
+          R"([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3} \| INFO     \| horton\.agents:collect_securities:40 - Start collect security \[AAPL\] overview)")));
 }
 
 TEST_F(Logging, EveryLevelHasItsLabel) {
@@ -89,7 +91,8 @@ TEST_F(Logging, EveryLevelHasItsLabel) {
   warn("c");
   error("d");
   crit("e");
-  EXPECT_THAT(lines(), ElementsAre(HasSubstr(" | DEBUG    | "), HasSubstr(" | INFO     | "), HasSubstr(" | WARNING  | "), HasSubstr(" | ERROR    | "), HasSubstr(" | CRITICAL | ")));
+  EXPECT_THAT(lines(),
+              ElementsAre(HasSubstr(" | DEBUG    | "), HasSubstr(" | INFO     | "), HasSubstr(" | WARNING  | "), HasSubstr(" | ERROR    | "), HasSubstr(" | CRITICAL | ")));
 }
 
 TEST_F(Logging, LinesBelowTheLevelAreNotWritten) {

@@ -39,7 +39,8 @@ TEST(Printable, DoesNotMarkTextThatJustFits) { EXPECT_EQ(printable("abcde", 5), 
 TEST(Printable, DoesNotCutACharacterInTwo) { EXPECT_TRUE(valid_utf8(printable("abcd\xf0\x9f\x98\x80\xf0\x9f\x98\x80", 5))); }
 
 TEST(ValidUtf8, AcceptsTheFirstAndLastCharacterOfEveryLength) {
-  for (std::string_view text : {"", "\x01", "\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80", "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"}) {
+  for (std::string_view text :
+       {"", "\x01", "\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80", "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"}) {
     EXPECT_TRUE(valid_utf8(text)) << printable(text);
   }
 }

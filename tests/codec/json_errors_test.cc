@@ -99,9 +99,7 @@ TEST(JsonErrors, NumbersBeyond64BitsAreRefused) {
   EXPECT_NE(message<std::uint64_t>("18446744073709551616"), "no error");
 }
 
-TEST(JsonErrors, NumbersBeyond64BitsAreNotCalledNoWholeNumbers) {
-  EXPECT_NE(message<std::int64_t>("9223372036854775808"), "expected a whole number, found 9223372036854775808");
-}
+TEST(JsonErrors, NumbersBeyond64BitsAreNotCalledNoWholeNumbers) { EXPECT_NE(message<std::int64_t>("9223372036854775808"), "expected a whole number, found 9223372036854775808"); }
 
 TEST(JsonErrors, ANumberTooLargeForAFloatIsRefused) { EXPECT_NE(message<float>("1e300"), "no error"); }
 TEST(JsonErrors, ANumberTooLargeForADoubleIsRefused) { EXPECT_EQ(message<double>("1e400"), "expected a number, found 1e400"); }

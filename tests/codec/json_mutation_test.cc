@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <memory>
 
 #include "records.h"
 
@@ -63,13 +64,9 @@ int refused_mutations(std::uint64_t seed, T (*make)(Random&)) {
   return refused;
 }
 
-TEST(JsonMutation, DamagedRecordsAreReadOrRefused) {
-  EXPECT_GT(refused_mutations<Order>(1, any_order), kMutations / 4);
-}
+TEST(JsonMutation, DamagedRecordsAreReadOrRefused) { EXPECT_GT(refused_mutations<Order>(1, any_order), kMutations / 4); }
 
-TEST(JsonMutation, DamagedVariantsAreReadOrRefused) {
-  EXPECT_GT(refused_mutations<Outcome>(2, any_outcome), kMutations / 4);
-}
+TEST(JsonMutation, DamagedVariantsAreReadOrRefused) { EXPECT_GT(refused_mutations<Outcome>(2, any_outcome), kMutations / 4); }
 
 TEST(JsonMutation, DamagedJsonOfAnyShapeIsReadOrRefused) {
   auto make = +[](Random& random) { return Json{to_json(any_order(random))}; };

@@ -46,8 +46,7 @@ TEST(JsonWrite, ARecordWithoutFieldsIsAnEmptyObject) { EXPECT_EQ(to_json(Nothing
 TEST(JsonWrite, ARecordWithoutFieldsStillCarriesItsNamespace) { EXPECT_EQ(to_json(NamedNothing{}), R"({"__faust":{"ns":"gold.Nothing"}})"); }
 
 TEST(JsonWrite, NestedRecordsEachCarryTheirNamespace) {
-  EXPECT_EQ(to_json(Line{{1, 2}, {3, 4}}),
-            R"({"from":{"x":1,"y":2,"__faust":{"ns":"gold.Point"}},"to":{"x":3,"y":4,"__faust":{"ns":"gold.Point"}},"__faust":{"ns":"gold.Line"}})");
+  EXPECT_EQ(to_json(Line{{1, 2}, {3, 4}}), R"({"from":{"x":1,"y":2,"__faust":{"ns":"gold.Point"}},"to":{"x":3,"y":4,"__faust":{"ns":"gold.Point"}},"__faust":{"ns":"gold.Line"}})");
 }
 
 TEST(JsonWrite, AVariantIsWrittenAsTheRecordItHolds) {
@@ -86,21 +85,15 @@ TEST(JsonWrite, WholeDoublesKeepTheirPoint) { EXPECT_EQ(to_json(1.0) + stdlib(1.
 TEST(JsonWrite, NegativeZeroKeepsItsSign) { EXPECT_EQ(to_json(-0.0), "-0.0"); }
 TEST(JsonWrite, FloatsHaveNoMoreDigitsThanTheyHold) { EXPECT_EQ(to_json(0.1F), "0.1"); }
 
-TEST(JsonWrite, WhatIsNoNumberIsNullInOrjson) {
-  EXPECT_EQ(to_json(std::vector<double>{std::nan(""), HUGE_VAL, -HUGE_VAL}), "[null,null,null]");
-}
+TEST(JsonWrite, WhatIsNoNumberIsNullInOrjson) { EXPECT_EQ(to_json(std::vector<double>{std::nan(""), HUGE_VAL, -HUGE_VAL}), "[null,null,null]"); }
 
-TEST(JsonWrite, WhatIsNoNumberHasItsNameInPython) {
-  EXPECT_EQ(stdlib(std::vector<double>{std::nan(""), HUGE_VAL, -HUGE_VAL}), "[NaN,Infinity,-Infinity]");
-}
+TEST(JsonWrite, WhatIsNoNumberHasItsNameInPython) { EXPECT_EQ(stdlib(std::vector<double>{std::nan(""), HUGE_VAL, -HUGE_VAL}), "[NaN,Infinity,-Infinity]"); }
 
 TEST(JsonWrite, OrjsonLeavesTextOutsideAsciiAsUtf8) { EXPECT_EQ(to_json(std::string{"caf\xc3\xa9 \xf0\x9f\x98\x80"}), "\"caf\xc3\xa9 \xf0\x9f\x98\x80\""); }
 TEST(JsonWrite, PythonEscapesTextOutsideAscii) { EXPECT_EQ(stdlib(std::string{"caf\xc3\xa9"}), R"("caf\u00e9")"); }
 TEST(JsonWrite, PythonEscapesTextOutsideTheBasicPlaneAsSurrogates) { EXPECT_EQ(stdlib(std::string{"\xf0\x9f\x98\x80"}), R"("\ud83d\ude00")"); }
 
-TEST(JsonWrite, QuotesBackslashesAndControlCharactersAreEscaped) {
-  EXPECT_EQ(to_json(std::string{"\"\\/\b\f\n\r\t\x01\x1f"} + '\0'), R"("\"\\/\b\f\n\r\t\u0001\u001f\u0000")");
-}
+TEST(JsonWrite, QuotesBackslashesAndControlCharactersAreEscaped) { EXPECT_EQ(to_json(std::string{"\"\\/\b\f\n\r\t\x01\x1f"} + '\0'), R"("\"\\/\b\f\n\r\t\u0001\u001f\u0000")"); }
 
 TEST(JsonWrite, AnEscapeAfterEveryNumberOfPlainCharactersIsFound) {
   for (std::size_t plain = 0; plain < 40; ++plain) {
@@ -119,9 +112,7 @@ TEST(JsonWrite, OtherBytesArePythonsRepr) { EXPECT_EQ(to_json(Bytes{"ab\xff"}), 
 TEST(JsonWrite, BytesThatLookLikeAReprAreWrittenAsAReprThemselves) { EXPECT_EQ(to_json(Bytes{"b'x'"}), R"("b'b\\'x\\''")"); }
 TEST(JsonWrite, DecimalsAreStringsOfTheirDigits) { EXPECT_EQ(to_json(Decimal{"1.10"}), R"("1.10")"); }
 
-TEST(JsonWrite, UuidsAreLowerCase) {
-  EXPECT_EQ(to_json(Uuid::parse("00112233-4455-6677-8899-AABBCCDDEEFF").value()), R"("00112233-4455-6677-8899-aabbccddeeff")");
-}
+TEST(JsonWrite, UuidsAreLowerCase) { EXPECT_EQ(to_json(Uuid::parse("00112233-4455-6677-8899-AABBCCDDEEFF").value()), R"("00112233-4455-6677-8899-aabbccddeeff")"); }
 
 TEST(JsonWrite, DatesStandAloneInOrjson) { EXPECT_EQ(to_json(year{2020} / 1 / 2), R"("2020-01-02")"); }
 TEST(JsonWrite, DatesAreMidnightInPython) { EXPECT_EQ(stdlib(year{2020} / 1 / 2), R"("2020-01-02T00:00:00")"); }
@@ -160,9 +151,7 @@ TEST(JsonWrite, NumbersAsKeysAreStrings) { EXPECT_EQ(to_json(std::map<int, bool>
 TEST(JsonWrite, EnumsAsKeysAreNames) { EXPECT_EQ(to_json(std::map<Side, int>{{Side::buy, 1}}), R"({"buy":1})"); }
 TEST(JsonWrite, KeysAreEscapedLikeOtherStrings) { EXPECT_EQ(stdlib(std::map<std::string, int>{{"\"\xc3\xa9", 1}}), R"({"\"\u00e9":1})"); }
 
-TEST(JsonWrite, UuidsAsKeysAreText) {
-  EXPECT_EQ(to_json(std::map<Uuid, int>{{Uuid{}, 1}}), R"({"00000000-0000-0000-0000-000000000000":1})");
-}
+TEST(JsonWrite, UuidsAsKeysAreText) { EXPECT_EQ(to_json(std::map<Uuid, int>{{Uuid{}, 1}}), R"({"00000000-0000-0000-0000-000000000000":1})"); }
 
 TEST(JsonWrite, WritingAppendsToWhatTheBufferHolds) {
   Buffer out;

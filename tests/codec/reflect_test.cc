@@ -68,8 +68,8 @@ class NotAnAggregate {
 
 TEST(Reflect, FieldsHaveTheirNamesInOrder) {
   constexpr auto names = reflect::field_names<Order>();
-  std::vector<std::string_view> expected{"id", "price_per_unit", "quantity", "parts", "main_part", "by_name", "other",
-                                         "paid", "created", "total", "uuid", "raw", "anything", "triple"};
+  std::vector<std::string_view> expected{"id",   "price_per_unit", "quantity", "parts", "main_part", "by_name",  "other",
+                                         "paid", "created",        "total",    "uuid",  "raw",       "anything", "triple"};
   EXPECT_EQ((std::vector<std::string_view>{names.begin(), names.end()}), expected);
 }
 

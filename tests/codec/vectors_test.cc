@@ -113,8 +113,10 @@ std::vector<std::string> wrong_when_read(const std::string& kind, T (*value_of)(
       const auto& text = vector.text(dialect);
       if (text == "null") continue;
       auto value = from_json<T>(text);
-      if (!value) wrong.push_back(text + ": " + value.error().message);
-      else if (!same(*value, value_of(vector.input))) wrong.push_back(text + " reads as another value than " + vector.input);
+      if (!value)
+        wrong.push_back(text + ": " + value.error().message);
+      else if (!same(*value, value_of(vector.input)))
+        wrong.push_back(text + " reads as another value than " + vector.input);
     }
   }
   return wrong;

@@ -30,7 +30,8 @@ TEST_P(LogRecords, KeyValueHeadersAndTimeComeBackAsTheyWere) {
 
 TEST_P(LogRecords, NullAndEmptyAreToldApart) {
   create("orders");
-  append(kOrders, {{std::nullopt, std::nullopt, at(1), {{"null", std::nullopt}, {"empty", ""}}}, {"", "", at(2), {}}, {std::nullopt, "", at(3), {}}, {"", std::nullopt, at(4), {}}});
+  append(kOrders,
+         {{std::nullopt, std::nullopt, at(1), {{"null", std::nullopt}, {"empty", ""}}}, {"", "", at(2), {}}, {std::nullopt, "", at(3), {}}, {"", std::nullopt, at(4), {}}});
   auto rows = read(kOrders);
   ASSERT_THAT(rows, SizeIs(4));
   EXPECT_EQ(rows[0], (Row{std::nullopt, std::nullopt, at(1), {{"null", std::nullopt}, {"empty", ""}}, 0}));

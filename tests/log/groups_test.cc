@@ -16,7 +16,8 @@ class LogGroups : public LogTest {
   void fill(const std::string& topic, int partitions, int each) {
     create(topic, partitions);
     std::vector<OutBatch> batches;
-    for (int partition = 0; partition < partitions; ++partition) batches.push_back(out_batch({topic, partition}, numbered(each, now(), fmt::format("p{}-", partition))));
+    for (int partition = 0; partition < partitions; ++partition)
+      if (each > 0) batches.push_back(out_batch({topic, partition}, numbered(each, now(), fmt::format("p{}-", partition))));
     must(send(std::move(batches)));
   }
   GroupInfo group(const std::string& name) {
@@ -147,17 +148,19 @@ TEST_P(LogGroups, APartitionReleasedWithoutACommitIsReadAgain) {
 }
 
 TEST_P(LogGroups, ALeavingMembersPartitionsMove) {
-  fill("orders", 4, 2);
+  fill("orders", 4, 0);
   auto one = member("billing", "one", {"orders"});
   auto two = member("billing", "two", {"orders"});
   until({&one, &two}, [&] { return one.owned("orders").size() == 2 && two.owned("orders").size() == 2; });
+  for (int partition = 0; partition < 4; ++partition) append({"orders", partition}, 2);
   settle({&one, &two});
-  ASSERT_TRUE(await(one.commit()));
+  ASSERT_TRUE(await(one.consumer->commit({{one.id_of({"orders", 0}), 2, ""}, {one.id_of({"orders", 1}), 1, ""}})));
   await(one.close());
   until({&two}, [&] { return two.owned("orders").size() == 4; });
   settle({&two});
-  EXPECT_THAT(two.read[(TopicPartition{"orders", 0})], IsEmpty()) << "committed by the other";
-  EXPECT_THAT(two.read[(TopicPartition{"orders", 3})], SizeIs(2));
+  EXPECT_THAT(two.read[(TopicPartition{"orders", 0})], IsEmpty()) << "all committed by the other";
+  EXPECT_THAT(offsets(two.read[(TopicPartition{"orders", 1})]), ElementsAre(1));
+  EXPECT_THAT(offsets(two.read[(TopicPartition{"orders", 3})]), ElementsAre(0, 1));
   EXPECT_EQ(two.lost, 0) << "what it had it kept";
 }
 
@@ -244,6 +247,20 @@ TEST_P(LogGroups, ALongNameEitherWorksOrIsRefused) {
       EXPECT_EQ(failure.kind(), ErrorKind::kInvalid) << failure.what();
     }
   }
+}
+
+TEST_P(LogGroups, ABadNameDoesNotHarmTheWritesBesideIt) {
+  create("orders");
+  for (int round = 0; round < 20; ++round) {
+    auto bad = member(std::string(600, 'g'), "one", {"orders"});
+    auto join = loop.spawn("join", [](Member& who) -> Task<void> { co_await who.step(0ms); }(bad));
+    auto first = loop.spawn("first", [](World& world) -> Task<void> { value_or_throw(co_await world.send(out({"orders", 0}, numbered(1, world.now())))); }(*this));
+    auto second = loop.spawn("second", [](World& world) -> Task<void> { value_or_throw(co_await world.send(out({"orders", 0}, numbered(1, world.now())))); }(*this));
+    await(join.finished());
+    ASSERT_NO_THROW(await(first.join()));
+    ASSERT_NO_THROW(await(second.join()));
+  }
+  EXPECT_EQ(must(log->watermarks({"orders", 0})).end, 40);
 }
 
 TEST_P(LogGroups, ShareFiveHundredPartitions) {

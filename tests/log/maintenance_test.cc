@@ -22,8 +22,10 @@ class LogMaintenance : public LogTest {
   std::map<std::string, std::string> state() {
     std::map<std::string, std::string> last;
     for (const auto& one : read(kOrders)) {
-      if (one.value) last[*one.key] = *one.value;
-      else last.erase(*one.key);
+      if (one.value)
+        last[*one.key] = *one.value;
+      else
+        last.erase(*one.key);
     }
     return last;
   }
@@ -158,7 +160,8 @@ TEST_P(LogMaintenance, CompactionKeepsTheLastOfEachKeyAndItsOffset) {
 
 TEST_P(LogMaintenance, CompactionKeepsKeysHeadersAndTimes) {
   create("orders", {.partitions = 1, .compact = true});
-  std::vector<Row> rows{{"a", "1", now() - 5h, {{"h", "1"}, {"h", std::nullopt}}, 0}, {"a", "2", now() - 9h, {{"h", "2"}}, 1}, {"", "empty key", now(), {}, 2}, {"b", "", now() - 1h, {{"", ""}}, 3}};
+  std::vector<Row> rows{
+      {"a", "1", now() - 5h, {{"h", "1"}, {"h", std::nullopt}}, 0}, {"a", "2", now() - 9h, {{"h", "2"}}, 1}, {"", "empty key", now(), {}, 2}, {"b", "", now() - 1h, {{"", ""}}, 3}};
   append(kOrders, {rows[0], rows[1], rows[2]});
   append(kOrders, {rows[3]});
   maintain();

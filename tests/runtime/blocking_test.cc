@@ -37,6 +37,38 @@ class Door {
   bool open_ = false;
 };
 
+// Whoever comes waits until all are there; a pool that runs them one after another never lets them meet.
+class Meeting {
+ public:
+  explicit Meeting(int expected) : expected_(expected) {}
+  bool join() {
+    std::unique_lock lock{mutex_};
+    ++there_;
+    changed_.notify_all();
+    return changed_.wait_for(lock, 2s, [this] { return there_ == expected_; });
+  }
+
+ private:
+  int expected_;
+  int there_ = 0;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+};
+
+TEST(Blocking, CallsRunAtTheSameTime) {
+  run_virtual([](Loop&) -> Task<void> {
+    for (int round = 0; round < 200; ++round) {
+      int expected = 2 + round % 7;
+      Meeting meeting{expected};
+      std::vector<Task<bool>> calls;
+      for (int i = 0; i < expected; ++i) calls.push_back(blocking([&] { return meeting.join(); }));
+      auto met = co_await when_all(std::move(calls));
+      EXPECT_THAT(met, Each(true)) << "round " << round;
+      if (std::ranges::find(met, false) != met.end()) co_return;
+    }
+  });
+}
+
 TEST(Blocking, GivesTheValueOfItsWork) {
   EXPECT_EQ(run_virtual([](Loop&) { return blocking([] { return 42; }); }), 42);
 }
@@ -149,38 +181,6 @@ TEST(Blocking, ManyCallsAllEnd) {
   });
 }
 
-// Whoever comes waits until all are there; a pool that runs them one after another never lets them meet.
-class Meeting {
- public:
-  explicit Meeting(int expected) : expected_(expected) {}
-  bool join() {
-    std::unique_lock lock{mutex_};
-    ++there_;
-    changed_.notify_all();
-    return changed_.wait_for(lock, 5s, [this] { return there_ == expected_; });
-  }
-
- private:
-  int expected_;
-  int there_ = 0;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-};
-
-TEST(Blocking, CallsRunAtTheSameTime) {
-  run_virtual([](Loop&) -> Task<void> {
-    for (int round = 0; round < 200; ++round) {
-      int expected = 2 + round % 7;
-      Meeting meeting{expected};
-      std::vector<Task<bool>> calls;
-      for (int i = 0; i < expected; ++i) calls.push_back(blocking([&] { return meeting.join(); }));
-      auto met = co_await when_all(std::move(calls));
-      EXPECT_THAT(met, Each(true)) << "round " << round;
-      if (std::ranges::find(met, false) != met.end()) co_return;
-    }
-  });
-}
-
 TEST(Blocking, FromLoopsOnSeveralThreadsGivesEachItsOwn) {
   int sums[3] = {};
   {
@@ -237,9 +237,10 @@ TEST(Asio, AnOperationGivesItsValue) {
 
 TEST(Asio, AnOperationThrowsWhatItThrew) {
   EXPECT_EQ(run_virtual([](Loop&) -> Task<std::string> {
-    auto task = []() -> Task<void> { co_await await_asio(asio_fails(), "the network"); };
-    co_return co_await outcome(task());
-  }), "connection refused");
+              auto task = []() -> Task<void> { co_await await_asio(asio_fails(), "the network"); };
+              co_return co_await outcome(task());
+            }),
+            "connection refused");
 }
 
 TEST(Asio, CancellingTheTaskCancelsTheOperation) {

@@ -77,12 +77,13 @@ TEST(Cancel, ReachesEveryTaskOfWhenAll) {
   std::string b;
   auto both = [&]() -> Task<void> { co_await when_all(sleeps(a), sleeps(b)); };
   EXPECT_EQ(run_virtual([&](Loop& loop) -> Task<std::string> {
-    auto spawned = loop.spawn("both", both());
-    co_await sleep_for(1s);
-    spawned.cancel();
-    co_await spawned.finished();
-    co_return name_of(spawned.error());
-  }), "cancelled");
+              auto spawned = loop.spawn("both", both());
+              co_await sleep_for(1s);
+              spawned.cancel();
+              co_await spawned.finished();
+              co_return name_of(spawned.error());
+            }),
+            "cancelled");
   EXPECT_EQ(a + " " + b, "cancelled cancelled");
 }
 
@@ -96,12 +97,13 @@ TEST(Cancel, ReachesEveryTaskOfWhenAny) {
     co_await when_any(std::move(tasks));
   };
   EXPECT_EQ(run_virtual([&](Loop& loop) -> Task<std::string> {
-    auto spawned = loop.spawn("any", any());
-    co_await sleep_for(1s);
-    spawned.cancel();
-    co_await spawned.finished();
-    co_return name_of(spawned.error());
-  }), "cancelled");
+              auto spawned = loop.spawn("any", any());
+              co_await sleep_for(1s);
+              spawned.cancel();
+              co_await spawned.finished();
+              co_return name_of(spawned.error());
+            }),
+            "cancelled");
   EXPECT_EQ(a + " " + b, "cancelled cancelled");
 }
 
@@ -109,12 +111,13 @@ TEST(Cancel, OfATimeoutFromOutsideIsNoTimeout) {
   std::string inside;
   auto limited = [&]() -> Task<void> { co_await timeout(1min, sleeps(inside)); };
   EXPECT_EQ(run_virtual([&](Loop& loop) -> Task<std::string> {
-    auto spawned = loop.spawn("limited", limited());
-    co_await sleep_for(1s);
-    spawned.cancel();
-    co_await spawned.finished();
-    co_return name_of(spawned.error());
-  }), "cancelled");
+              auto spawned = loop.spawn("limited", limited());
+              co_await sleep_for(1s);
+              spawned.cancel();
+              co_await spawned.finished();
+              co_return name_of(spawned.error());
+            }),
+            "cancelled");
   EXPECT_EQ(inside, "cancelled");
 }
 
@@ -132,12 +135,13 @@ TEST(Cancel, WaitsForTasksThatTakeTimeToEnd) {
     ADD_FAILURE() << "the cancelled parent went on";
   };
   EXPECT_EQ(run_virtual([&](Loop& loop) -> Task<std::string> {
-    auto spawned = loop.spawn("parent", parent());
-    co_await sleep_for(1s);
-    spawned.cancel();
-    co_await spawned.finished();
-    co_return name_of(spawned.error());
-  }), "cancelled");
+              auto spawned = loop.spawn("parent", parent());
+              co_await sleep_for(1s);
+              spawned.cancel();
+              co_await spawned.finished();
+              co_return name_of(spawned.error());
+            }),
+            "cancelled");
   EXPECT_TRUE(cleaned);
 }
 

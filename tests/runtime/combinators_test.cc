@@ -80,9 +80,10 @@ TEST(WhenAll, CarriesValuesThatCanOnlyMove) {
 
 TEST(WhenAll, ThrowsTheFirstErrorInOrderNotInTime) {
   EXPECT_EQ(run_virtual([](Loop&) -> Task<std::string> {
-    auto both = []() -> Task<void> { co_await when_all(fails_after(2s, "first in order"), fails_after(1s, "first in time")); };
-    co_return co_await outcome(both());
-  }), "first in order");
+              auto both = []() -> Task<void> { co_await when_all(fails_after(2s, "first in order"), fails_after(1s, "first in time")); };
+              co_return co_await outcome(both());
+            }),
+            "first in order");
 }
 
 TEST(WhenAll, ThrowsOnlyAfterAllAreDone) {
@@ -98,20 +99,22 @@ TEST(WhenAll, ThrowsOnlyAfterAllAreDone) {
 
 TEST(WhenAll, ThrowsTheErrorOfAListToo) {
   EXPECT_EQ(run_virtual([](Loop&) -> Task<std::string> {
-    auto all = []() -> Task<void> { co_await when_all(list_of(sleep_task(), fails("second"), fails("third"))); };
-    co_return co_await outcome(all());
-  }), "second");
+              auto all = []() -> Task<void> { co_await when_all(list_of(sleep_task(), fails("second"), fails("third"))); };
+              co_return co_await outcome(all());
+            }),
+            "second");
 }
 
 TEST(WhenAll, NestsInItself) {
   EXPECT_EQ(run_virtual([](Loop&) -> Task<int> {
-    auto pair = [](int a, int b) -> Task<int> {
-      auto [x, y] = co_await when_all(after(1s, a), after(2s, b));
-      co_return x + y;
-    };
-    auto [left, right] = co_await when_all(pair(1, 2), pair(3, 4));
-    co_return left + right;
-  }), 10);
+              auto pair = [](int a, int b) -> Task<int> {
+                auto [x, y] = co_await when_all(after(1s, a), after(2s, b));
+                co_return x + y;
+              };
+              auto [left, right] = co_await when_all(pair(1, 2), pair(3, 4));
+              co_return left + right;
+            }),
+            10);
 }
 
 TEST(WhenAll, OfManyTasksIsDone) {
@@ -151,27 +154,30 @@ TEST(WhenAny, TakesTasksWithoutValues) {
 
 TEST(WhenAny, GivesTheOneThatEndedFirstEvenIfAnotherEndsInTheSameTurn) {
   EXPECT_EQ(run_virtual([](Loop&) -> Task<std::size_t> {
-    auto a_turn_later = []() -> Task<int> {
-      co_await yield();
-      co_return 1;
-    };
-    auto at_once = []() -> Task<int> { co_return 2; };
-    co_return (co_await when_any(list_of(a_turn_later(), at_once()))).first;
-  }), 1U);
+              auto a_turn_later = []() -> Task<int> {
+                co_await yield();
+                co_return 1;
+              };
+              auto at_once = []() -> Task<int> { co_return 2; };
+              co_return (co_await when_any(list_of(a_turn_later(), at_once()))).first;
+            }),
+            1U);
 }
 
 TEST(WhenAny, ThrowsWhatTheFirstThrew) {
   EXPECT_EQ(run_virtual([](Loop&) -> Task<std::string> {
-    auto any = []() -> Task<void> { co_await when_any(list_of(fails_after(1s, "broken"), sleep_task(1h))); };
-    co_return co_await outcome(any());
-  }), "broken");
+              auto any = []() -> Task<void> { co_await when_any(list_of(fails_after(1s, "broken"), sleep_task(1h))); };
+              co_return co_await outcome(any());
+            }),
+            "broken");
 }
 
 TEST(WhenAny, ThrowsWhatTheFirstThrewWhereverItStands) {
   EXPECT_EQ(run_virtual([](Loop&) -> Task<std::string> {
-    auto any = []() -> Task<void> { co_await when_any(list_of(sleep_task(1h), fails_after(1s, "broken"))); };
-    co_return co_await outcome(any());
-  }), "broken");
+              auto any = []() -> Task<void> { co_await when_any(list_of(sleep_task(1h), fails_after(1s, "broken"))); };
+              co_return co_await outcome(any());
+            }),
+            "broken");
 }
 
 TEST(WhenAnyDeathTest, OfNothingThrows) {

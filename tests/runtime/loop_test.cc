@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <csignal>
 #include <thread>
 
@@ -79,9 +80,10 @@ TEST(Timers, ThatAreDueAlreadyDoNotMoveTheClock) {
 
 TEST(Timers, OfTheLongestDurationDoNotFireAtOnce) {
   EXPECT_EQ(run_virtual([](Loop&) -> Task<std::string> {
-    co_await sleep_for(1s);
-    co_return co_await outcome(timeout(1h, sleep_task(Loop::duration::max())));
-  }), "not done within 1 h 0 min");
+              co_await sleep_for(1s);
+              co_return co_await outcome(timeout(1h, sleep_task(Loop::duration::max())));
+            }),
+            "not done within 1 h 0 min");
 }
 
 TEST(Timers, OnRealTimeDoNotFireEarly) {

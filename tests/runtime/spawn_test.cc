@@ -53,7 +53,11 @@ TEST(Spawned, JoinWaitsForTheEnd) {
 }
 
 TEST(Spawned, JoinThrowsWhatTheTaskThrew) {
-  EXPECT_EQ(run_virtual([](Loop& loop) { return outcome(loop.spawn("child", fails_after(1s, "broken")).join()); }), "broken");
+  EXPECT_EQ(run_virtual([](Loop& loop) -> Task<std::string> {
+              auto task = loop.spawn("child", fails_after(1s, "broken"));
+              co_return co_await outcome(task.join());
+            }),
+            "broken");
 }
 
 TEST(Spawned, JoinThrowsEachTimeAndLongAfter) {
@@ -65,12 +69,25 @@ TEST(Spawned, JoinThrowsEachTimeAndLongAfter) {
   });
 }
 
+TEST(Spawned, JoinStillWaitsWhenItsHandleIsGivenAwayBeforeItIsAwaited) {
+  EXPECT_EQ(run_virtual([](Loop& loop) -> Task<std::string> {
+              auto task = loop.spawn("child", fails_after(1s, "broken"));
+              auto join = task.join();
+              task = Spawned{};
+              auto ended = co_await outcome(std::move(join));
+              co_await sleep_for(1min);
+              co_return ended;
+            }),
+            "broken");
+}
+
 TEST(Spawned, JoinOfACancelledTaskDoesNotThrow) {
   EXPECT_EQ(run_virtual([](Loop& loop) -> Task<std::string> {
-    auto task = loop.spawn("child", sleep_task(1h));
-    task.cancel();
-    co_return co_await outcome(task.join());
-  }), "");
+              auto task = loop.spawn("child", sleep_task(1h));
+              task.cancel();
+              co_return co_await outcome(task.join());
+            }),
+            "");
 }
 
 TEST(Spawned, FinishedNeverThrowsWhatTheTaskThrew) {
@@ -91,10 +108,11 @@ TEST(Spawned, ManyMayWaitForOne) {
 
 TEST(Spawned, AFailureReachesNobodyWhoDoesNotJoin) {
   EXPECT_EQ(run_virtual([](Loop& loop) -> Task<int> {
-    loop.spawn("child", fails("broken"));
-    co_await sleep_for(1s);
-    co_return 3;
-  }), 3);
+              loop.spawn("child", fails("broken"));
+              co_await sleep_for(1s);
+              co_return 3;
+            }),
+            3);
 }
 
 TEST(Spawned, RunsOnWhenItsHandleIsDropped) {

@@ -56,12 +56,13 @@ TEST(Task, ThrowsThroughTasksThatDoNotCatch) {
 
 TEST(Task, GoesOnAfterCatching) {
   EXPECT_EQ(run_virtual([](Loop&) -> Task<int> {
-    try {
-      co_await fails("broken");
-    } catch (const std::runtime_error&) {
-    }
-    co_return co_await number(5);
-  }), 5);
+              try {
+                co_await fails("broken");
+              } catch (const std::runtime_error&) {
+              }
+              co_return co_await number(5);
+            }),
+            5);
 }
 
 TEST(Task, DoesNotStartBeforeItIsAwaited) {
@@ -80,9 +81,10 @@ TEST(Task, DoesNotStartBeforeItIsAwaited) {
 
 TEST(Task, CanBeAwaitedByName) {
   EXPECT_EQ(run_virtual([](Loop&) -> Task<int> {
-    auto task = number(9);
-    co_return co_await task;
-  }), 9);
+              auto task = number(9);
+              co_return co_await task;
+            }),
+            9);
 }
 
 TEST(Task, IsEmptyAfterItWasMovedFrom) {
@@ -214,10 +216,11 @@ TEST(Lifetime, ArgumentsOfCombinedTasksDieOnce) {
 
 TEST(Stack, AMillionAwaitsInALoopDoNotGrowIt) {
   EXPECT_EQ(run_virtual([](Loop&) -> Task<std::int64_t> {
-    std::int64_t sum = 0;
-    for (int i = 0; i < 1'000'000; ++i) sum += co_await number(1);
-    co_return sum;
-  }), 1'000'000);
+              std::int64_t sum = 0;
+              for (int i = 0; i < 1'000'000; ++i) sum += co_await number(1);
+              co_return sum;
+            }),
+            1'000'000);
 }
 
 Task<int> depth_of(int left) {
@@ -239,18 +242,21 @@ TEST(Stack, AnExceptionComesUpFromTenThousandAwaits) {
 }
 
 Task<void> sleep_at(int depth) {
-  if (depth == 0) co_await sleep_for(1h);
-  else co_await sleep_at(depth - 1);
+  if (depth == 0)
+    co_await sleep_for(1h);
+  else
+    co_await sleep_at(depth - 1);
 }
 
 TEST(Stack, CancellationComesUpFromTenThousandAwaits) {
   EXPECT_EQ(run_virtual([](Loop& loop) -> Task<std::string> {
-    auto spawned = loop.spawn("deep", sleep_at(10'000));
-    co_await yield();
-    spawned.cancel();
-    co_await spawned.finished();
-    co_return name_of(spawned.error());
-  }), "cancelled");
+              auto spawned = loop.spawn("deep", sleep_at(10'000));
+              co_await yield();
+              spawned.cancel();
+              co_await spawned.finished();
+              co_return name_of(spawned.error());
+            }),
+            "cancelled");
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ enum class FailureKind { kDecode, kHandler };
 
 class AgentRuntime {
  public:
-  AgentRuntime(const AgentBase& agent, Shard& shard, std::string app_id, std::uint64_t max_window);
+  AgentRuntime(const AgentBase& agent, Shard& shard, std::string app_id, std::uint64_t max_window, int concurrency);
   ~AgentRuntime();
 
   const AgentBase& agent() const { return agent_; }
@@ -52,6 +52,7 @@ class AgentRuntime {
   Shard& shard_;
   std::string app_id_;
   std::uint64_t max_window_;
+  int concurrency_;  // on this shard
   TopicSpec dead_letters_;
   const TopicPlace* dead_letter_place_ = nullptr;
   std::map<std::string, std::shared_ptr<Queue>> queues_;  // by partition where isolated; else one, under ""

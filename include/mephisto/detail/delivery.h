@@ -80,9 +80,9 @@ struct Slot {
   RecordView record;
   DeliveredBatch* batch = nullptr;
   std::uint64_t sequence = 0;
-  int attempt = 0;         // failed attempts so far
-  bool answered = false;   // a reply was sent
-  bool parked_key = false; // its key is held by ordered_by_key
+  int attempt = 0;          // failed attempts so far
+  bool answered = false;    // a reply was sent
+  bool parked_key = false;  // its key is held by ordered_by_key
   std::chrono::steady_clock::time_point first_failed{};
   std::vector<StagedRecord> staged;  // exactly once: what it sent so far
 

@@ -38,7 +38,7 @@ struct LaneStatus {
 
 // What the shard tells somebody who consumes a topic.
 struct Subscription {
-  std::string name;   // of the agent
+  std::string name;  // of the agent
   std::string topic;
   // The queue for a partition; agents with isolated partitions have one each.
   std::function<LaneQueue&(const TopicPartition&)> queue;

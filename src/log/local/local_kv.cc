@@ -141,21 +141,17 @@ class LocalTx : public KvWriter {
 Failure LocalKv::failure(int code, std::string_view doing) const {
   switch (code) {
     case ENOSPC:
-    case EDQUOT:
-      return {ErrorKind::kUnavailable, fmt::format("cannot {} the log in {}: the disk is full; free some space and it goes on", doing, directory_)};
+    case EDQUOT: return {ErrorKind::kUnavailable, fmt::format("cannot {} the log in {}: the disk is full; free some space and it goes on", doing, directory_)};
     case EACCES:
     case EPERM:
-    case EROFS:
-      return {ErrorKind::kInvalid, fmt::format("cannot {} the log in {}: {}; check the folder's owner and rights", doing, directory_, std::strerror(code))};
+    case EROFS: return {ErrorKind::kInvalid, fmt::format("cannot {} the log in {}: {}; check the folder's owner and rights", doing, directory_, std::strerror(code))};
     case MDB_VERSION_MISMATCH:
-    case MDB_INVALID:
-      return {ErrorKind::kInvalid, fmt::format("cannot {} the log in {}: data.mdb was not written by this kind of log", doing, directory_)};
+    case MDB_INVALID: return {ErrorKind::kInvalid, fmt::format("cannot {} the log in {}: data.mdb was not written by this kind of log", doing, directory_)};
     case MDB_CORRUPTED:
     case MDB_PAGE_NOTFOUND:
     case MDB_PANIC:
       return {ErrorKind::kCorrupt, fmt::format("cannot {} the log in {}: its data is damaged ({}); restore the folder from a copy", doing, directory_, mdb_strerror(code))};
-    default:
-      return {ErrorKind::kFatal, fmt::format("cannot {} the log in {}: {}", doing, directory_, mdb_strerror(code))};
+    default: return {ErrorKind::kFatal, fmt::format("cannot {} the log in {}: {}", doing, directory_, mdb_strerror(code))};
   }
 }
 
@@ -219,8 +215,10 @@ void LocalKv::open() {
     mdb_txn_abort(txn);
     throw Failure(known.error().kind, fmt::format("cannot open the log in {}: {}", directory_, known.error().message));
   }
-  if (fresh) must(mdb_txn_commit(txn));
-  else mdb_txn_abort(txn);
+  if (fresh)
+    must(mdb_txn_commit(txn));
+  else
+    mdb_txn_abort(txn);
 
   auto bell_path = directory_ + "/bell";
   bell_ = ::open(bell_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -339,9 +337,12 @@ void LocalKv::write_loop() {
     try {
       for (;;) {
         code = commit(group);
-        if (code == MDB_MAP_FULL) grow();
-        else if (code == MDB_MAP_RESIZED) adopt_new_size();
-        else break;
+        if (code == MDB_MAP_FULL)
+          grow();
+        else if (code == MDB_MAP_RESIZED)
+          adopt_new_size();
+        else
+          break;
       }
       if (code != MDB_SUCCESS) throw failure(code, "write to");
     } catch (const Failure& failure) {

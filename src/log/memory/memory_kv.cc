@@ -67,9 +67,7 @@ class MemoryTx : public KvWriter {
   }
 
  private:
-  static std::optional<KvEntry> entry(const MemoryKv::Map::value_type& place) {
-    return KvEntry{place.first, place.second->view(), place.second};
-  }
+  static std::optional<KvEntry> entry(const MemoryKv::Map::value_type& place) { return KvEntry{place.first, place.second->view(), place.second}; }
   const MemoryKv::Map& map_;
   MemoryKv::Map changes_;
 };
@@ -155,8 +153,10 @@ void MemoryKv::crash() {
   std::lock_guard lock{mutex_};
   for (auto one = held_.rbegin(); one != held_.rend(); ++one) {
     for (auto& [key, value] : one->before) {
-      if (value) map_.insert_or_assign(key, value);
-      else map_.erase(key);
+      if (value)
+        map_.insert_or_assign(key, value);
+      else
+        map_.erase(key);
     }
   }
   held_.clear();

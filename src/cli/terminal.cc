@@ -1,4 +1,4 @@
-#include "cli/table.h"
+#include "mephisto/terminal.h"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -8,7 +8,7 @@
 
 #include "mephisto/json_write.h"
 
-namespace mephisto::cli {
+namespace mephisto {
 namespace {
 
 bool is_number(const std::string& text) {
@@ -26,8 +26,8 @@ std::size_t display_width(std::string_view text) {
     std::size_t length = byte < 0x80 ? 1 : byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4;
     std::uint32_t code = length == 1 ? byte : byte & (0xff >> (length + 1));
     for (std::size_t k = 1; k < length && i + k < text.size(); ++k) code = code << 6 | (static_cast<unsigned char>(text[i + k]) & 0x3f);
-    bool wide = (code >= 0x1100 && code <= 0x115f) || (code >= 0x2e80 && code <= 0xa4cf) || (code >= 0xac00 && code <= 0xd7a3) ||
-                (code >= 0xf900 && code <= 0xfaff) || (code >= 0xff00 && code <= 0xff60) || code >= 0x1f300;
+    bool wide = (code >= 0x1100 && code <= 0x115f) || (code >= 0x2e80 && code <= 0xa4cf) || (code >= 0xac00 && code <= 0xd7a3) || (code >= 0xf900 && code <= 0xfaff) ||
+                (code >= 0xff00 && code <= 0xff60) || code >= 0x1f300;
     width += wide ? 2 : 1;
     i += length;
   }
@@ -94,9 +94,12 @@ std::string Table::json() const {
     for (std::size_t i = 0; i < row.size(); ++i) {
       if (i > 0) text += ',';
       text += to_json(columns_[i].name) + ":";
-      if (columns_[i].right && is_number(row[i])) text += row[i];
-      else if (columns_[i].right && row[i].empty()) text += "null";
-      else text += to_json(row[i]);
+      if (columns_[i].right && is_number(row[i]))
+        text += row[i];
+      else if (columns_[i].right && row[i].empty())
+        text += "null";
+      else
+        text += to_json(row[i]);
     }
     text += '}';
   }
@@ -108,4 +111,4 @@ void Table::print(bool as_json) const {
   std::fwrite(out.data(), 1, out.size(), stdout);
 }
 
-}  // namespace mephisto::cli
+}  // namespace mephisto

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-namespace mephisto::cli {
+namespace mephisto {
 
 class Table {
  public:
@@ -36,4 +36,4 @@ bool is_terminal(int fd);
 // How many columns a text takes on a terminal.
 std::size_t display_width(std::string_view text);
 
-}  // namespace mephisto::cli
+}  // namespace mephisto

@@ -1,0 +1,63 @@
+#include "horton/app.h"
+
+namespace horton {
+namespace {
+
+using mephisto::SettingSpec;
+
+constexpr const char* kRealEndpoint = "https://www.alphavantage.co/";
+
+mephisto::AppOptions about() {
+  mephisto::AppOptions options;
+  options.help = "Collects market data of securities from AlphaVantage.";
+  return options;
+}
+
+struct Horton {
+  Horton() : app("horton", about()) {
+    using Type = SettingSpec::Type;
+    SettingSpec endpoint{"service.apiendpoint", Type::kText, kRealEndpoint, "AlphaVantage's API, or a stand-in (horton market)"};
+    endpoint.check = [](const std::string& url) { return url.starts_with("http://") || url.starts_with("https://") ? std::string{} : "\"" + url + "\" is no http:// or https:// URL"; };
+    app.settings().add(std::move(endpoint));
+    app.settings().add({"service.apikey", Type::kText, "", "the API key", true});
+    SettingSpec rate{"service.rate", Type::kText, "", "requests allowed: 1/s,25/d or 75/min or unlimited; empty: 1/s,25/d for the real endpoint, else unlimited"};
+    rate.check = [](const std::string& text) {
+      auto terms = parse_rate(text);
+      return terms ? std::string{} : terms.error().message;
+    };
+    app.settings().add(std::move(rate));
+    app.settings().add({"service.concurrency", Type::kInteger, "8", "overviews that a worker fetches at the same time"});
+    app.settings().add({"service.deadline", Type::kDuration, "30s", "time for one attempt of a request"});
+    app.settings().add({"documents", Type::kText, "", "the SQLite file with the documents; empty: documents.db in datadir"});
+  }
+  mephisto::App app;
+};
+
+}  // namespace
+
+mephisto::App& app() {
+  static Horton horton;
+  return horton.app;
+}
+
+ServiceConfig service_config() { return {app().settings().text("service.apiendpoint"), app().settings().text("service.apikey")}; }
+
+Documents& documents() {
+  static Documents opened{app().settings().text("documents").empty() ? app().datadir() + "/documents.db" : app().settings().text("documents")};
+  return opened;
+}
+
+Collection securities() { return documents().collection("securities", {"symbol", "exchange"}); }
+
+Budget& budget() {
+  static Budget shared = [] {
+    auto rate = app().settings().text("service.rate");
+    if (rate.empty()) rate = service_config().endpoint == kRealEndpoint ? "1/s,25/d" : "unlimited";
+    auto terms = parse_rate(rate);
+    if (!terms) throw mephisto::Failure(terms.error().kind, "service.rate: " + terms.error().message);
+    return Budget{documents().collection("budget"), std::move(*terms)};
+  }();
+  return shared;
+}
+
+}  // namespace horton

@@ -1,0 +1,191 @@
+// Horton's commands: starting the collection, looking at the result, following it, the budget, and the stand-in market.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "horton/app.h"
+
+namespace horton {
+namespace {
+
+using namespace mephisto;
+
+std::string text(const Object& document, const char* name) {
+  const auto* value = document.if_contains(name);
+  if (value == nullptr || value->is_null()) return "";
+  return value->is_string() ? std::string{value->get_string()} : boost::json::serialize(*value);
+}
+
+struct ListOptions {
+  std::optional<std::string> exchange;
+  int limit = 0;
+  static std::vector<OptionHelp> help() { return {{"exchange", "only of this exchange"}, {"limit", "at most so many (0: all)", "-n"}}; }
+};
+
+Task<int> list_securities(ListOptions options, CommandContext context) {
+  if (options.limit < 0) throw Failure(ErrorKind::kInvalid, "--limit: from 0");
+  Object filter;
+  if (options.exchange) filter["exchange"] = *options.exchange;
+  FindOptions find;
+  find.sort = {{"symbol", 1}, {"exchange", 1}};
+  find.limit = options.limit;
+  auto found = co_await securities().find_many(std::move(filter), std::move(find));
+  Table table{"Securities", {{"symbol"}, {"name"}, {"exchange"}, {"sector"}, {"market_capitalization", true}}};
+  for (const auto& one : found) table.add({text(one, "symbol"), text(one, "name"), text(one, "exchange"), text(one, "sector"), text(one, "market_capitalization")});
+  table.print(context.json);
+  if (found.empty() && !context.json) fmt::print(stderr, "No securities yet. Start a worker (horton worker), then: horton start-collect-securities\n");
+  co_return 0;
+}
+
+void print_document(const Object& document) {
+  std::size_t width = 0;
+  for (const auto& [name, unused] : document) width = std::max(width, name.size());
+  for (const auto& [name, value] : document) fmt::print("{:<{}}  {}\n", std::string_view{name}, width, value.is_null() ? "-" : value.is_string() ? std::string{value.get_string()} : boost::json::serialize(value));
+}
+
+struct SecurityOptions {
+  std::string symbol;
+  std::optional<std::string> exchange;
+  static std::vector<OptionHelp> help() { return {{"symbol", "the security's symbol", "", true}, {"exchange", "where the symbol is on several"}}; }
+};
+
+Task<int> show_security(SecurityOptions options, CommandContext context) {
+  Object filter{{"symbol", options.symbol}};
+  if (options.exchange) filter["exchange"] = *options.exchange;
+  auto found = co_await securities().find_many(std::move(filter));
+  if (found.empty()) {
+    if (context.json) fmt::print("[]\n");
+    fmt::print(stderr, "Error: there is no security {}{} in the documents; see: horton securities\n", options.symbol, options.exchange ? " on " + *options.exchange : "");
+    co_return 1;
+  }
+  if (context.json) {
+    boost::json::array all(found.begin(), found.end());
+    fmt::print("{}\n", boost::json::serialize(all));
+    co_return 0;
+  }
+  for (const auto& one : found) {
+    if (&one != &found.front()) fmt::print("\n");
+    print_document(one);
+  }
+  co_return 0;
+}
+
+struct CollectOptions {
+  std::string symbol;
+  std::optional<std::string> exchange;
+  double timeout = 60;
+  static std::vector<OptionHelp> help() { return {{"symbol", "the security's symbol"}, {"exchange", "its exchange (default: the one it is listed on)"}, {"timeout", "seconds to wait for the answer"}}; }
+};
+
+Task<int> collect(CollectOptions options, CommandContext context) {
+  CollectSecurityOverview wanted{options.symbol, options.exchange.value_or("")};
+  if (!options.exchange) {
+    auto listed = co_await securities().find_many({{"symbol", options.symbol}});
+    if (listed.empty()) throw Failure(ErrorKind::kNotFound, fmt::format("{} is not listed yet: run start-collect-securities first, or name its --exchange", options.symbol));
+    if (listed.size() > 1) throw Failure(ErrorKind::kInvalid, fmt::format("{} is listed on several exchanges: name one with --exchange", options.symbol));
+    wanted.exchange = text(listed.front(), "exchange");
+  } else {
+    UpdateOptions upsert;
+    upsert.upsert = true;
+    co_await securities().update_one({{"symbol", wanted.symbol}, {"exchange", wanted.exchange}}, {{"_type", "physical"}}, upsert);
+  }
+  AskOptions ask;
+  ask.key = wanted.symbol;
+  ask.timeout = std::chrono::milliseconds{static_cast<std::int64_t>(options.timeout * 1000)};
+  bool known = co_await collect_security_overview.ask(wanted, ask);
+  if (!known) fmt::print(stderr, "AlphaVantage does not know {}.\n", wanted.symbol);
+  SecurityOptions show{wanted.symbol, wanted.exchange};
+  co_return co_await show_security(std::move(show), context);
+}
+
+Task<int> show_budget(CommandContext context) {
+  auto uses = co_await budget().use();
+  Table table{"Budget", {{"allowed"}, {"used", true}, {"free again"}}};
+  for (const auto& use : uses) table.add({use.term.text, std::to_string(use.used), use.free_at ? format_iso8601(*use.free_at) : "now"});
+  table.print(context.json);
+  if (context.json) co_return 0;
+  if (uses.empty()) fmt::print("The rate is unlimited (service.rate).\n");
+  if (auto until = co_await budget().paused_until()) fmt::print("The service asked for a pause: nobody asks it before {}.\n", format_iso8601(*until));
+  co_return 0;
+}
+
+struct ProgressOptions {
+  bool follow = false;
+  double timeout = 0;
+  static std::vector<OptionHelp> help() { return {{"follow", "go on until every listed security was looked at, then print a summary"}, {"timeout", "with --follow: give up after so many seconds (0: never)"}}; }
+};
+
+struct Progress {
+  std::int64_t listed = 0;
+  std::int64_t checked = 0;
+  std::int64_t known = 0;
+  std::int64_t retries = 0;
+};
+
+Task<Progress> progress_now() {
+  Progress now;
+  FindOptions fields;
+  fields.projection = {{"overview_status", 1}, {"overview_retries", 1}};
+  for (const auto& one : co_await securities().find_many({}, std::move(fields))) {
+    ++now.listed;
+    auto status = text(one, "overview_status");
+    now.checked += status.empty() ? 0 : 1;
+    now.known += status == "known" ? 1 : 0;
+    if (const auto* retries = one.if_contains("overview_retries")) now.retries += retries->to_number<std::int64_t>();
+  }
+  co_return now;
+}
+
+// One line that rewrites itself on a terminal; a line now and then when piped.
+Task<int> progress(ProgressOptions options, CommandContext context) {
+  const bool terminal = isatty(STDOUT_FILENO) != 0;
+  const auto& loop = *Loop::current();
+  const auto start = loop.now();
+  auto last_line = start - std::chrono::hours{1};
+  for (;;) {
+    auto now = co_await progress_now();
+    const bool done = now.listed > 0 && now.checked == now.listed;
+    const auto elapsed = std::chrono::duration<double>(loop.now() - start).count();
+    const double rate = elapsed > 0 ? static_cast<double>(now.checked) / elapsed : 0;
+    auto line = fmt::format("{} securities listed, {} overviews done", now.listed, now.checked);
+    if (options.follow && rate > 0 && !done) line += fmt::format(", {:.0f}/s, {:.0f} s left", rate, static_cast<double>(now.listed - now.checked) / rate);
+    if (context.json && (done || !options.follow)) {
+      fmt::print(R"([{{"listed":{},"checked":{},"known":{},"unknown":{},"retried":{},"seconds":{:.2f}}}])" "\n", now.listed, now.checked, now.known, now.checked - now.known, now.retries, elapsed);
+      co_return 0;
+    }
+    if (!context.json && terminal) fmt::print("\r\x1b[K{}", line);
+    else if (!context.json && (done || !options.follow || loop.now() - last_line >= std::chrono::seconds{1})) {
+      fmt::print("{}\n", line);
+      last_line = loop.now();
+    }
+    std::fflush(stdout);
+    if (done && options.follow && !context.json) {
+      fmt::print("{}securities        {}\nwith overview     {}\nunknown           {}\nretried requests  {}\ntime              {:.1f} s\nrecords/s         {:.0f}\n", terminal ? "\n" : "", now.listed,
+                 now.known, now.checked - now.known, now.retries, elapsed, static_cast<double>(now.listed + now.checked) / std::max(elapsed, 0.001));
+    } else if (terminal && !options.follow && !context.json) {
+      fmt::print("\n");
+    }
+    if (done || !options.follow) co_return 0;
+    if (options.timeout > 0 && elapsed > options.timeout) {
+      fmt::print(stderr, "\nError: not complete after {:.0f} s: is a worker running?\n", elapsed);
+      co_return 1;
+    }
+    co_await sleep_for(std::chrono::milliseconds{100});
+  }
+}
+
+struct Registered {
+  Registered() {
+    app().command("start-collect-securities", "Collect securities and overview.", []() -> Task<void> { co_await collect_securities.cast(); });
+    app().command<ListOptions>("securities", "List the collected securities.", list_securities);
+    app().command<SecurityOptions>("security", "Show one security.", show_security);
+    app().command<CollectOptions>("collect", "Collect one security now and show it.", collect);
+    app().command<ProgressOptions>("progress", "Show how far the collection is.", progress);
+    app().command("budget", "Show how much of the request budget is used.", [](auto&, CommandContext context) -> Task<int> { return show_budget(context); });
+    app().command<MarketOptions>("market", "Run a stand-in for AlphaVantage's API on loopback.", [](MarketOptions options) -> Task<void> { co_await run_market(std::move(options)); });
+  }
+} registered;
+
+}  // namespace
+}  // namespace horton

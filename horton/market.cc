@@ -1,0 +1,135 @@
+// The stand-in market server: AlphaVantage's API from files, with all the ways in which the real one and the network fail.
+#include <fmt/format.h>
+
+#include <fstream>
+#include <map>
+#include <set>
+#include <sstream>
+
+#include "horton/app.h"
+#include "horton/listing.h"
+#include "mephisto/http.h"
+
+namespace horton {
+namespace {
+
+using namespace mephisto;
+
+std::string read_file(const std::string& path) {
+  std::ifstream file{path, std::ios::binary};
+  if (!file) throw Failure(ErrorKind::kNotFound, fmt::format("cannot read {}; name the folder with the market's data by --data", path));
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+class Market {
+ public:
+  explicit Market(const MarketOptions& options) : options_(options), random_(options.seed) {
+    const auto folder = options.data.value_or(HORTON_DATA_DIR);
+    listing_ = read_file(folder + "/listing_status.csv");
+    std::istringstream lines{read_file(folder + "/overview.jsonl")};
+    for (std::string line; std::getline(lines, line);) {
+      if (line.empty()) continue;
+      auto overview = boost::json::parse(line).as_object();
+      overviews_[std::string{overview.at("Symbol").as_string()}] = line;
+    }
+    auto listed = parse_listing(listing_);
+    for (auto n = value_or_throw(std::move(listed)).size(); n < static_cast<std::size_t>(std::max(0, options.securities)); ++n) {
+      auto symbol = fmt::format("SYN{:05}", n);
+      listing_ += fmt::format("{},\"Synthetic {}, Inc.\",NYSE,Stock,2000-01-01,null,Active\r\n", symbol, n);
+      overviews_[symbol] = fmt::format(
+          R"({{"Symbol":"{}","AssetType":"Common Stock","Name":"Synthetic {}, Inc.","Description":"synthetic: made by the stand-in","Exchange":"NYSE","Currency":"USD","Sector":"SYNTHETIC","MarketCapitalization":"{}","PERatio":"None"}})",
+          symbol, n, random_.below(1'000'000'000'000));
+    }
+  }
+
+  Task<HttpReply> answer(HttpRequest request) {
+    ++calls_;
+    auto reply = data(request);
+    auto fault = choose_fault();
+    if (fault == Fault::kSlow) co_await sleep_for(std::chrono::milliseconds{options_.slow_ms});
+    if (fault == Fault::kQuota) reply.body = R"({"Information": "Thank you for using Alpha Vantage! Our standard API rate limit is 25 requests per day."})";
+    if (fault == Fault::kError) reply.body = R"({"Error Message": "Invalid API call. Please retry or visit the documentation."})";
+    if (fault == Fault::kUnknown) reply.body = "{}";
+    if (fault == Fault::kFail) reply = {500, "Internal Server Error", "text/plain"};
+    if (fault == Fault::kCut) reply.cut = true;
+    co_return reply;
+  }
+
+ private:
+  enum class Fault { kNone, kQuota, kError, kUnknown, kFail, kCut, kSlow };
+
+  Fault choose_fault() {
+    if (options_.every > 0 && calls_ % static_cast<std::uint64_t>(options_.every) == 0) {
+      static constexpr Fault kTurns[] = {Fault::kQuota, Fault::kFail, Fault::kCut, Fault::kSlow};
+      return kTurns[calls_ / static_cast<std::uint64_t>(options_.every) % std::size(kTurns)];
+    }
+    const std::pair<double, Fault> shares[] = {{options_.quota, Fault::kQuota}, {options_.error, Fault::kError}, {options_.unknown, Fault::kUnknown},
+                                               {options_.fail, Fault::kFail},   {options_.cut, Fault::kCut},     {options_.slow, Fault::kSlow}};
+    auto draw = random_.uniform();
+    for (auto [share, fault] : shares) {
+      if (draw < share) return fault;
+      draw -= share;
+    }
+    return Fault::kNone;
+  }
+
+  HttpReply data(const HttpRequest& request) const {
+    auto parameter = [&](const char* name) {
+      auto place = request.query.find(name);
+      return place == request.query.end() ? std::string{} : place->second;
+    };
+    if (request.path != "/query" && request.path != "/query/") return {404, "not found", "text/plain"};
+    const auto function = parameter("function");
+    const auto symbol = parameter("symbol");
+    if (function == "LISTING_STATUS") return {200, parameter("state") == "delisted" ? listing_.substr(0, listing_.find('\n') + 1) : listing_, "application/x-download"};
+    if (function == "OVERVIEW") {
+      auto place = overviews_.find(symbol);
+      return {200, place == overviews_.end() ? "{}" : place->second};
+    }
+    if (function == "GLOBAL_QUOTE") {
+      if (!overviews_.contains(symbol)) return {200, R"({"Global Quote": {}})"};
+      return {200, fmt::format(R"({{"Global Quote": {{"01. symbol": "{}", "05. price": "100.00", "07. latest trading day": "2018-12-31"}}, "Note on data": "synthetic"}})", symbol)};
+    }
+    return {200, fmt::format(R"({{"Error Message": "This API function ({}) does not exist."}})", function.substr(0, 40))};
+  }
+
+  MarketOptions options_;
+  Random random_;
+  std::string listing_;
+  std::map<std::string, std::string> overviews_;
+  std::uint64_t calls_ = 0;
+};
+
+}  // namespace
+
+std::vector<OptionHelp> MarketOptions::help() {
+  return {{"port", "port to listen on (0: any free one)", "-p"},
+          {"data", "folder with listing_status.csv and overview.jsonl (default: the built-in one)"},
+          {"securities", "so many securities; those beyond the files' are synthetic"},
+          {"quota", "share of replies (0 to 1) that are a quota notice"},
+          {"error", "share that are an error message"},
+          {"unknown", "share that say the symbol is unknown"},
+          {"fail", "share that are a status 500"},
+          {"cut", "share that end in the middle"},
+          {"slow", "share that come late"},
+          {"slow_ms", "how late, in milliseconds"},
+          {"every", "each so-many-th call gets a fault, of four kinds in turn"},
+          {"seed", "of the chance"},
+          {"bind", "address to listen on"}};
+}
+
+Task<void> run_market(MarketOptions options) {
+  for (double share : {options.quota, options.error, options.unknown, options.fail, options.cut, options.slow}) {
+    if (!(share >= 0 && share <= 1)) throw Failure(ErrorKind::kInvalid, "shares of faults are numbers from 0 to 1");
+  }
+  if (options.port < 0 || options.port > 65535) throw Failure(ErrorKind::kInvalid, fmt::format("--port {}: from 0 to 65535", options.port));
+  Market market{options};
+  HttpServer server{*Loop::current(), [&](HttpRequest request) { return market.answer(std::move(request)); }, options.port, options.bind};
+  fmt::print("The market is open: http://{}:{}/\n", options.bind, server.port());
+  std::fflush(stdout);
+  co_await server.run();
+}
+
+}  // namespace horton

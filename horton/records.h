@@ -1,0 +1,13 @@
+// What travels in Horton's topics.
+#pragma once
+
+#include <string>
+
+namespace horton {
+
+struct CollectSecurityOverview {
+  std::string symbol;
+  std::string exchange;
+};
+
+}  // namespace horton

@@ -1,0 +1,88 @@
+#include "horton/snake_case.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+namespace horton {
+namespace {
+
+bool upper(char c) { return c >= 'A' && c <= 'Z'; }
+bool lower(char c) { return c >= 'a' && c <= 'z'; }
+bool digit(char c) { return c >= '0' && c <= '9'; }
+
+// Abbreviations that run into the next one: no capital letter shows where they end.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kRuns{{{"EPSTTM", "Eps Ttm"}, {"PERatio", "Pe Ratio"}, {"PEGRatio", "Peg Ratio"}, {"TTM", "Ttm"}}};
+
+// Codes and names stay text even where they look like numbers.
+constexpr std::array<std::string_view, 16> kTexts{"symbol",  "name",   "exchange", "asset_type", "cik",           "currency",  "country", "sector",
+                                                  "industry", "address", "status",   "description", "official_site", "fiscal_year_end", "information", "time_zone"};
+
+std::string replace_runs(std::string_view name) {
+  std::string text{name};
+  for (auto [run, words] : kRuns) {
+    for (std::size_t at = 0; (at = text.find(run, at)) != std::string::npos; at += words.size() + 1) text.replace(at, run.size(), std::string{words} + " ");
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string snake_case(std::string_view original) {
+  // `1. open`: the number only orders the fields.
+  std::size_t digits = 0;
+  while (digits < original.size() && digit(original[digits])) ++digits;
+  if (digits > 0 && original.substr(digits).starts_with(". ")) original.remove_prefix(digits + 2);
+  const auto name = replace_runs(original);
+
+  std::string snake;
+  auto separate = [&] {
+    if (!snake.empty() && snake.back() != '_') snake += '_';
+  };
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    char c = name[i];
+    char before = i > 0 ? name[i - 1] : '\0';
+    char after = i + 1 < name.size() ? name[i + 1] : '\0';
+    if (!upper(c) && !lower(c) && !digit(c)) {
+      separate();
+      continue;
+    }
+    if (upper(c) && (lower(before) || digit(before) || (upper(before) && lower(after)))) separate();
+    if (digit(c) && (lower(before) || upper(before)) && !digit(before)) separate();
+    snake += upper(c) ? static_cast<char>(c - 'A' + 'a') : c;
+  }
+  while (!snake.empty() && snake.back() == '_') snake.pop_back();
+  return snake;
+}
+
+boost::json::value tidy_text(std::string_view name, std::string_view text) {
+  if (text.empty() || text == "None" || text == "-" || text == "null") return nullptr;
+  if (std::ranges::find(kTexts, name) != kTexts.end()) return boost::json::value(text);
+  const char* end = text.data() + text.size();
+  std::int64_t whole = 0;
+  if (auto [at, code] = std::from_chars(text.data(), end, whole); code == std::errc{} && at == end) return whole;
+  double number = 0;
+  if (auto [at, code] = std::from_chars(text.data(), end, number); code == std::errc{} && at == end && (digit(text[0]) || text[0] == '-' || text[0] == '.')) return number;
+  return boost::json::value(text);
+}
+
+boost::json::value tidy(const boost::json::value& value) {
+  if (const auto* object = value.if_object()) {
+    boost::json::object tidied;
+    for (const auto& [key, inner] : *object) {
+      // Dates as keys (time series) are values, not names.
+      auto name = key.size() >= 10 && digit(key[0]) && key[4] == '-' ? std::string{key} : snake_case(key);
+      tidied[name] = inner.is_string() ? tidy_text(name, inner.get_string()) : tidy(inner);
+    }
+    return tidied;
+  }
+  if (const auto* array = value.if_array()) {
+    boost::json::array tidied;
+    for (const auto& inner : *array) tidied.push_back(tidy(inner));
+    return tidied;
+  }
+  if (const auto* text = value.if_string()) return tidy_text("", *text);
+  return value;
+}
+
+}  // namespace horton

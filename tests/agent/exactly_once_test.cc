@@ -1,0 +1,279 @@
+// processing_guarantee=exactly_once: what an event sends and its offset become visible together, once.
+#include <gmock/gmock.h>
+
+#include "support/world.h"
+
+namespace mephisto::tests {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
+
+// An app that copies `in` to `out`, each value once per event.
+class ExactlyOnce : public ::testing::Test {
+ protected:
+  ExactlyOnce() { world.set("processing_guarantee", "exactly_once").set("drain_timeout", "1s"); }
+
+  auto copier() {
+    return [this](Stream<int> stream) -> Task<void> {
+      while (auto event = co_await stream.next()) {
+        ++handled;
+        co_await out.cast(*event);
+        if (*event == stuck) co_await gate.pass();
+      }
+    };
+  }
+  void copy(AgentOptions options = {}) { world.app.agent("copy", in, copier(), std::move(options)); }
+  Task<void> produce(int count, int first = 0) { return world.produce("in", numbered(count, first)); }
+  // No commit before the test wants one.
+  void commit_rarely() { world.set("broker_commit_interval", "1h"); }
+
+  World world;
+  Gate gate;
+  int stuck = -1;  // the event that waits for the gate
+  int handled = 0;
+  const Topic<int>& in = world.app.topic<int>("in", {.partitions = 1});
+  const Topic<int>& out = world.app.topic<int>("out", {.partitions = 1});
+};
+
+TEST_F(ExactlyOnce, OutputsAndOffsetsAreThereAfterTheCommitInterval) {
+  copy();
+  world.work([&](Worker&) -> Task<void> {
+    co_await produce(3);
+    co_await world.eventually_committed("in", 3);
+    EXPECT_THAT(co_await world.values_in("out"), ElementsAre("0", "1", "2"));
+  });
+}
+
+TEST_F(ExactlyOnce, WhatAnEventSentIsNotVisibleBeforeItIsDone) {
+  stuck = 1;
+  copy();
+  world.work([&](Worker&) -> Task<void> {
+    co_await produce(2);
+    co_await world.eventually([&] { return gate.waiting() == 1; });
+    co_await sleep_for(1s);
+    EXPECT_THAT(co_await world.values_in("out"), ElementsAre("0"));
+    gate.open();
+  });
+}
+
+TEST_F(ExactlyOnce, WhatAFailedAttemptSentIsForgotten) {
+  world.app.agent("copy", in, [this](Stream<int> stream) -> Task<void> {
+    while (auto event = co_await stream.next()) {
+      co_await out.cast(*event);
+      if (event.attempt() < 2) throw std::runtime_error("not yet");
+    }
+  });
+  world.work([&](Worker&) -> Task<void> {
+    co_await produce(2);
+    co_await world.eventually_committed("in", 2);
+    EXPECT_THAT(co_await world.values_in("out"), UnorderedElementsAre("0", "1"));
+  });
+}
+
+TEST_F(ExactlyOnce, ADeadLetterIsInTheTransactionOfItsOffset) {
+  commit_rarely();
+  AgentOptions options;
+  options.on_error.retries = 0;
+  world.app.agent("copy", in, [](Stream<int> stream) -> Task<void> {
+    while (auto event = co_await stream.next()) throw std::runtime_error("broken");
+  }, options);
+  world.work([&](Worker& worker) -> Task<void> {
+    co_await produce(1);
+    co_await world.eventually([&] { return account(worker, "copy").dead_lettered == 1; });
+    EXPECT_THAT(co_await world.records("app-copy-dlq"), IsEmpty());
+  });
+  world.run([&]() -> Task<void> {
+    EXPECT_THAT(co_await world.values_in("app-copy-dlq"), ElementsAre("0"));
+    EXPECT_EQ(co_await world.committed("in"), 1);
+  });
+}
+
+TEST_F(ExactlyOnce, ALostReplyToACommitDoublesNothing) {
+  copy();
+  world.work([&](Worker&) -> Task<void> {
+    memory_faults(*world.log).lose_commit_replies = 1;
+    co_await produce(3);
+    co_await world.eventually_committed("in", 3);
+    co_await sleep_for(5s);
+    EXPECT_THAT(co_await world.values_in("out"), ElementsAre("0", "1", "2"));
+  });
+}
+
+TEST_F(ExactlyOnce, ATransactionThatFailedIsTriedAgainAndLosesNothing) {
+  copy();
+  world.work([&](Worker&) -> Task<void> {
+    co_await produce(3);
+    memory_faults(*world.log).fail_appends = 2;
+    co_await world.eventually_committed("in", 3);
+    EXPECT_THAT(co_await world.values_in("out"), ElementsAre("0", "1", "2"));
+  });
+}
+
+TEST_F(ExactlyOnce, AStopWhileATransactionIsTriedAgainLosesNothing) {
+  copy();
+  world.work([&](Worker& worker) -> Task<void> {
+    co_await produce(3);
+    memory_faults(*world.log).fail_appends = 1;
+    co_await world.eventually([&] { return account(worker, "copy").acked == 3 && memory_faults(*world.log).fail_appends == 0; });
+  });
+  world.run([&]() -> Task<void> {
+    EXPECT_EQ(co_await world.committed("in"), 3);
+    EXPECT_THAT(co_await world.values_in("out"), ElementsAre("0", "1", "2"));
+  });
+}
+
+TEST_F(ExactlyOnce, WhatAnExpelledWorkerHadNotCommittedIsNotProducedTwice) {
+  commit_rarely();
+  copy();
+  world.work([&](Worker& worker) -> Task<void> {
+    co_await produce(3);
+    co_await world.eventually([&] { return account(worker, "copy").acked == 3; });
+    co_await world.expel({"in"});
+    co_await world.eventually([&] { return handled == 6; });
+  });
+  world.run([&]() -> Task<void> { EXPECT_THAT(co_await world.values_in("out"), ElementsAre("0", "1", "2")); });
+}
+
+TEST_F(ExactlyOnce, AnEventInTheHandOfAnExpelledWorkerIsProducedOnce) {
+  stuck = 0;
+  copy({.concurrency = 2});
+  world.work([&](Worker&) -> Task<void> {
+    co_await produce(1);
+    co_await world.eventually([&] { return gate.waiting() == 1; });
+    co_await world.expel({"in"});
+    gate.open();
+    co_await world.eventually_committed("in", 1);
+    EXPECT_THAT(co_await world.values_in("out"), ElementsAre("0"));
+  });
+}
+
+TEST_F(ExactlyOnce, APartitionThatMovesTakesOnlyItsOwnOutputsAlong) {
+  commit_rarely();
+  auto& wide = world.app.topic<int>("wide", {.partitions = 2});
+  world.app.agent("copy", wide, copier());
+  world.work([&](Worker& worker) -> Task<void> {
+    co_await world.produce("wide", {{std::nullopt, "0", {}, 0}, {std::nullopt, "1", {}, 1}});
+    co_await world.eventually([&] { return account(worker, "copy").acked == 2; });
+    auto other = world.rival({"wide"});
+    (void)co_await other->poll(0, 0ms);
+    co_await world.eventually([&] { return worker.status().size() == 2; });  // one is left, and the leader's
+    EXPECT_EQ((co_await world.values_in("out")).size(), static_cast<std::size_t>((co_await world.committed("wide", 0) == 1) + (co_await world.committed("wide", 1) == 1)))
+        << "outputs without their offset, or the other way round";
+    co_await other->close();
+  });
+}
+
+TEST_F(ExactlyOnce, WhatIsCastForABatchIsInItsTransaction) {
+  world.app.agent("copy", in, [this](Stream<int> stream) -> Task<void> {
+    while (auto batch = co_await stream.batch(3, 100ms)) {
+      for (int value : batch) co_await out.cast(value);
+    }
+  });
+  world.work([&](Worker&) -> Task<void> {
+    co_await produce(3);
+    co_await world.eventually_committed("in", 3);
+    EXPECT_THAT(co_await world.values_in("out"), ElementsAre("0", "1", "2"));
+  });
+}
+
+TEST_F(ExactlyOnce, WhatIsCastForAPartOfABatchThatFailsIsForgotten) {
+  bool failed = false;
+  world.app.agent("copy", in, [&](Stream<int> stream) -> Task<void> {
+    while (auto batch = co_await stream.batch(10, 1s)) {
+      for (int value : batch) {
+        co_await out.cast(value);
+        if (!std::exchange(failed, true)) throw std::runtime_error("once");
+      }
+    }
+  });
+  world.work([&](Worker&) -> Task<void> {
+    co_await produce(3);
+    co_await world.eventually_committed("in", 3);
+  });
+  world.run([&]() -> Task<void> { EXPECT_THAT(co_await world.values_in("out"), UnorderedElementsAre("0", "1", "2")); });
+}
+
+TEST_F(ExactlyOnce, WhatWasDoneBehindAStuckEventIsNotDoneAgainAfterTwoRestarts) {
+  stuck = 0;
+  copy({.concurrency = 2});
+  world.run([&]() -> Task<void> { co_await produce(4); });
+  for (int restart = 0; restart < 3; ++restart) {
+    if (restart == 2) gate.open();
+    world.work([&](Worker&) -> Task<void> {
+      if (restart == 1) co_await produce(1, 4);
+      co_await sleep_for(1s);
+    });
+  }
+  world.run([&]() -> Task<void> { EXPECT_THAT(co_await world.values_in("out"), UnorderedElementsAre("0", "1", "2", "3", "4")); });
+}
+
+TEST_F(ExactlyOnce, TwoAgentsOnATopicEachProduceOnceAlthoughOneIsSlower) {
+  copy();
+  world.app.agent("slow", in, [this](Stream<int> stream) -> Task<void> {
+    while (auto event = co_await stream.next()) co_await gate.pass();
+  });
+  for (int restart = 0; restart < 2; ++restart) {
+    world.work([&](Worker&) -> Task<void> {
+      if (restart == 0) co_await produce(3);
+      else gate.open();
+      co_await sleep_for(1s);
+    });
+  }
+  world.run([&]() -> Task<void> { EXPECT_THAT(co_await world.values_in("out"), ElementsAre("0", "1", "2")); });
+}
+
+TEST_F(ExactlyOnce, ATimersRecordsGoOutToo) {
+  world.app.timer("tick", 1s, [this]() -> Task<void> { co_await out.send(7); });
+  world.work([&](Worker&) -> Task<void> {
+    co_await world.eventually_in("out", 2);
+    EXPECT_THAT((co_await world.values_in("out")).front(), "7");
+  });
+}
+
+TEST_F(ExactlyOnce, AnAgentMayAskAnother) {
+  auto& square = world.app.agent("square", [](Stream<int> stream) -> Results<int> {
+    while (auto event = co_await stream.next()) co_yield *event * *event;
+  });
+  world.app.agent("copy", in, [&](Stream<int> stream) -> Task<void> {
+    while (auto event = co_await stream.next()) co_await out.cast(co_await square.ask(*event));
+  });
+  world.work([&](Worker&) -> Task<void> {
+    co_await produce(4);
+    co_await world.eventually_committed("in", 4);
+    EXPECT_THAT(co_await world.values_in("out"), ElementsAre("0", "1", "4", "9"));
+  });
+}
+
+// Many faults in one run: everything once, whatever happens to appends, partitions and attempts.
+TEST_F(ExactlyOnce, UnderFaultsEachRecordHasOneResult) {
+  for (std::uint64_t seed = 0; seed < 10; ++seed) {
+    World one{"app"};
+    Random random{seed};
+    one.set("processing_guarantee", "exactly_once");
+    auto& from = one.app.topic<int>("in", {.partitions = 2});
+    auto& to = one.app.topic<int>("out", {.partitions = 1});
+    one.app.agent("copy", from, [&](Stream<int> stream) -> Task<void> {
+      while (auto event = co_await stream.next()) {
+        co_await to.cast(*event);
+        if (random.below(20) == 0) throw std::runtime_error("now and then");
+        if (random.below(4) == 0) co_await sleep_for(std::chrono::milliseconds{random.below(300)});
+      }
+    }, {.concurrency = 3, .on_error = {.retries = 100}});
+    one.work([&](Worker&) -> Task<void> {
+      for (int i = 0; i < 100; ++i) {
+        co_await one.produce("in", {{std::nullopt, std::to_string(i), {}, static_cast<int>(random.below(2))}});
+        if (random.below(10) == 0) memory_faults(*one.log).fail_appends = 1;
+        if (random.below(25) == 0) co_await one.expel({"in"});
+        co_await sleep_for(std::chrono::milliseconds{random.below(100)});
+      }
+      co_await one.eventually_in("out", 100);
+      co_await sleep_for(60s);
+    });
+    one.run([&]() -> Task<void> { EXPECT_EQ(difference(co_await one.values_in("out"), numbered(100)), Difference{}) << "seed " << seed; });
+  }
+}
+
+}  // namespace
+}  // namespace mephisto::tests

@@ -1,0 +1,269 @@
+// The faults that a test may ask memory:// for, each as an app meets it.
+#include <fmt/ranges.h>
+#include <gmock/gmock.h>
+
+#include "drivers.h"
+
+namespace mephisto::test {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+const TopicPartition kZero{"orders", 0};
+const TopicPartition kOne{"orders", 1};
+
+class MemoryLog : public ::testing::Test, public World {
+ protected:
+  MemoryLog() : World(drivers().at(0)) {}
+
+  MemoryFaults& faults() { return memory_faults(*log); }
+  std::optional<ErrorKind> append_kind(const std::string& prefix) { return kind_of(send(out(kZero, numbered(1, now(), prefix)))); }
+  // Starts `task`, which may never be answered; its frame is kept until the process ends.
+  Spawned& forget(Task<void> task) {
+    static auto* kept = new std::vector<std::unique_ptr<Spawned>>;
+    return *kept->emplace_back(std::make_unique<Spawned>(loop.spawn("unanswered", std::move(task))));
+  }
+  void turn() {
+    await([]() -> Task<void> {
+      for (int i = 0; i < 10; ++i) co_await yield();
+    }());
+  }
+  static Task<void> append_and_note(World& world, TopicPartition partition, std::string prefix, bool& answered) {
+    value_or_throw(co_await world.send(out(partition, numbered(2, world.now(), prefix))));
+    answered = true;
+  }
+  static Task<void> commit_and_note(Member& member, bool& answered) {
+    value_or_throw(co_await member.commit());
+    answered = true;
+  }
+};
+
+TEST_F(MemoryLog, TakesNoFaultsOnBehalfOfAnother) {
+  TempDir other;
+  auto local = open_log("local://" + other / "log");
+  try {
+    memory_faults(*local);
+    ADD_FAILURE();
+  } catch (const Failure& failure) {
+    EXPECT_EQ(failure.kind(), ErrorKind::kInvalid);
+    EXPECT_THAT(failure.what(), HasSubstr("local://"));
+  }
+}
+
+TEST_F(MemoryLog, IsEmptyAgainOnceNobodyHoldsIt) {
+  const auto url = log->url();
+  create("orders");
+  EXPECT_THAT(must(open_log(url)->topics()), SizeIs(1));
+  producer.reset();
+  log.reset();
+  log = open_log(url);
+  EXPECT_THAT(must(log->topics()), IsEmpty());
+}
+
+TEST_F(MemoryLog, VirtualTimeMovesOnlyWhenNothingElseIsToDo) {
+  create("orders");
+  auto reader = member("billing", "one", {"orders"});
+  const auto start = loop.now();
+  append(kZero, 100);
+  EXPECT_EQ(since(start, loop), 0ms);
+  auto polled = await(reader.step(1h));
+  EXPECT_EQ(since(start, loop), 0ms) << "there was something to do";
+  settle({&reader});
+  const auto later = loop.now();
+  await(reader.step(1h));
+  EXPECT_EQ(since(later, loop), 1h);
+}
+
+TEST_F(MemoryLog, ADelayIsBeforeEveryAnswer) {
+  create("orders");
+  auto member = this->member("billing", "one", {"orders"});
+  until({&member}, [&] { return member.owns(kZero); });
+  faults().delay = 150ms;
+  auto start = loop.now();
+  append(kZero, 1);
+  EXPECT_EQ(since(start, loop), 150ms);
+  start = loop.now();
+  EXPECT_TRUE(await(member.commit()));
+  EXPECT_EQ(since(start, loop), 150ms);
+  faults().delay = 0ms;
+  start = loop.now();
+  append(kZero, 1);
+  EXPECT_EQ(since(start, loop), 0ms);
+  EXPECT_THAT(read(kZero), SizeIs(2));
+}
+
+TEST_F(MemoryLog, AppendsFailAsManyTimesAsAskedAndWriteNothing) {
+  create("orders");
+  faults().fail_appends = 2;
+  EXPECT_EQ(append_kind("a"), ErrorKind::kUnavailable);
+  EXPECT_THAT(last_error, HasSubstr("injected"));
+  EXPECT_EQ(append_kind("b"), ErrorKind::kUnavailable);
+  EXPECT_EQ(append_kind("c"), std::nullopt);
+  EXPECT_EQ(faults().fail_appends, 0);
+  auto rows = read(kZero);
+  EXPECT_THAT(values(rows), ElementsAre("c0"));
+  EXPECT_THAT(offsets(rows), ElementsAre(0));
+}
+
+TEST_F(MemoryLog, AFailedAppendLeavesItsTransactionsOffsetsAlone) {
+  create("orders");
+  create("out");
+  append(kZero, 3);
+  auto member = this->member("billing", "one", {"orders"});
+  until({&member}, [&] { return member.all_read().size() == 3; });
+  faults().fail_appends = 1;
+  EXPECT_EQ(kind_of(send_with(out({"out", 0}, numbered(1, now())), *member.consumer, {{member.id_of(kZero), 3, ""}})), ErrorKind::kUnavailable);
+  EXPECT_EQ(committed_offset("billing", kZero), -1);
+  EXPECT_THAT(read({"out", 0}), IsEmpty());
+}
+
+TEST_F(MemoryLog, ACommitWhoseReplyIsLostHasHappened) {
+  create("orders");
+  create("out");
+  append(kZero, 3);
+  auto member = this->member("billing", "one", {"orders"});
+  until({&member}, [&] { return member.all_read().size() == 3; });
+  faults().lose_commit_replies = 2;
+  EXPECT_EQ(kind_of(member.consumer->commit({{member.id_of(kZero), 2, ""}})), ErrorKind::kUnavailable);
+  EXPECT_THAT(last_error, HasSubstr("unknown"));
+  EXPECT_EQ(committed_offset("billing", kZero), 2);
+  EXPECT_EQ(kind_of(send_with(out({"out", 0}, numbered(1, now())), *member.consumer, {{member.id_of(kZero), 3, ""}})), ErrorKind::kUnavailable);
+  EXPECT_EQ(committed_offset("billing", kZero), 3);
+  EXPECT_THAT(read({"out", 0}), SizeIs(1));
+  EXPECT_TRUE(await(member.commit()));
+}
+
+TEST_F(MemoryLog, WhatIsHeldIsSeenButNotAnsweredUntilItIsFlushed) {
+  create("orders");
+  bool answered = false;
+  faults().hold = true;
+  auto& writing = forget(append_and_note(*this, kZero, "a", answered));
+  turn();
+  EXPECT_THAT(values(read(kZero)), ElementsAre("a0", "a1"));
+  EXPECT_FALSE(answered);
+  faults().flush();
+  await(writing.join());
+  EXPECT_TRUE(answered);
+  EXPECT_THAT(values(read(kZero)), ElementsAre("a0", "a1"));
+}
+
+TEST_F(MemoryLog, ACrashForgetsWhatWasNotFlushedAndKeepsTheRest) {
+  create("orders", 2);
+  append(kZero, 1, "kept");
+  auto member = this->member("billing", "one", {"orders"});
+  until({&member}, [&] { return member.owned("orders").size() == 2 && member.all_read().size() == 1; });
+  ASSERT_TRUE(await(member.consumer->commit({{member.id_of(kZero), 0, "kept"}})));
+  bool flushed = false;
+  bool zero = false;
+  bool one = false;
+  bool committed = false;
+  faults().hold = true;
+  auto& kept = forget(append_and_note(*this, kOne, "flushed", flushed));
+  turn();
+  faults().flush();
+  await(kept.join());
+  forget(append_and_note(*this, kZero, "gone", zero));
+  forget(append_and_note(*this, kOne, "gone", one));
+  forget(commit_and_note(member, committed));
+  turn();
+  EXPECT_EQ(committed_offset("billing", kZero), 1);
+  faults().crash();
+  faults().hold = false;
+  turn();
+  EXPECT_TRUE(flushed);
+  EXPECT_FALSE(zero || one || committed) << "nobody is told anything";
+  EXPECT_EQ(committed_offset("billing", kZero), 0);
+  EXPECT_EQ(this->committed("billing", kZero)->metadata, "kept");
+  EXPECT_EQ(append(kZero, 1, "new"), 1);
+  EXPECT_THAT(values(read(kZero)), ElementsAre("kept0", "new0"));
+  EXPECT_THAT(values(read(kOne)), ElementsAre("flushed0", "flushed1"));
+}
+
+TEST_F(MemoryLog, AfterACrashEveryMemberIsOut) {
+  create("orders");
+  append(kZero, 2);
+  auto member = this->member("billing", "one", {"orders"});
+  until({&member}, [&] { return member.all_read().size() == 2; });
+  faults().crash();
+  EXPECT_EQ(kind_of(member.consumer->commit({{member.id_of(kZero), 1, ""}})), ErrorKind::kFenced);
+  until({&member}, [&] { return member.lost == 1 && member.owns(kZero); });
+}
+
+TEST_F(MemoryLog, AMemberThatReadWhatACrashTookReadsWhatComesInItsPlace) {
+  create("orders");
+  append(kZero, 2, "kept");
+  auto member = this->member("billing", "one", {"orders"});
+  until({&member}, [&] { return member.all_read().size() == 2; });
+  ASSERT_TRUE(await(member.commit()));
+  faults().hold = true;
+  bool answered = false;
+  forget(append_and_note(*this, kZero, "gone", answered));
+  until({&member}, [&] { return member.all_read().size() == 4; });
+  faults().crash();
+  faults().hold = false;
+  member.read.clear();
+  append(kZero, 1, "new");
+  until({&member}, [&] { return !member.all_read().empty(); });
+  EXPECT_THAT(values(member.all_read()), ElementsAre("new0"));
+}
+
+TEST_F(MemoryLog, AnExpiredMembersPartitionsMoveAndItsCommitsAreFenced) {
+  create("orders", 2);
+  append(kZero, 2);
+  append(kOne, 2);
+  auto one = member("billing", "one", {"orders"});
+  auto two = member("billing", "two", {"orders"});
+  until({&one, &two}, [&] { return one.owned("orders").size() == 1 && two.owned("orders").size() == 1; });
+  ASSERT_TRUE(await(one.consumer->commit({{one.id_of(kZero), 1, ""}})));
+  faults().expire("one");
+  const auto start = loop.now();
+  until({&two}, [&] { return two.owned("orders").size() == 2; });
+  EXPECT_LE(since(start, loop), 1s) << "a look at the leases is due every quarter of a session";
+  EXPECT_EQ(kind_of(one.consumer->commit({{one.id_of(kZero), 2, ""}})), ErrorKind::kFenced);
+  EXPECT_EQ(two.stays.at(two.id_of(kZero)).assigned.offset, 1);
+  settle({&one, &two});
+  EXPECT_EQ(one.lost, 1);
+  EXPECT_THAT(one.owned("orders"), SizeIs(1)) << "it is back";
+}
+
+TEST_F(MemoryLog, ExpiresMembersByTheirWholeName) {
+  create("orders", 3);
+  auto one = member("billing", "worker-1", {"orders"});
+  auto ten = member("billing", "worker-10", {"orders"});
+  auto two = member("billing", "worker-2", {"orders"});
+  until({&one, &ten, &two}, [&] { return one.owned("orders").size() == 1 && ten.owned("orders").size() == 1 && two.owned("orders").size() == 1; });
+  faults().expire("worker-1");
+  until({&ten, &two}, [&] { return ten.owned("orders").size() + two.owned("orders").size() == 3; });
+  settle({&ten, &two});
+  EXPECT_EQ(ten.lost, 0);
+  EXPECT_EQ(two.lost, 0);
+}
+
+TEST_F(MemoryLog, AMemberAloneThatExpiresLosesItsPartitionsToo) {
+  create("orders");
+  auto one = member("billing", "one", {"orders"});
+  until({&one}, [&] { return one.owns(kZero); });
+  faults().expire("");
+  until({&one}, [&] { return one.lost == 1 && one.owns(kZero); });
+}
+
+TEST_F(MemoryLog, TheSameStepsHaveTheSameOutcome) {
+  std::set<std::string> outcomes;
+  for (int run = 0; run < 10; ++run) {
+    World world{drivers().at(0)};
+    world.create("orders", 6);
+    std::vector<std::unique_ptr<Member>> members;
+    for (int i = 0; i < 3; ++i) members.push_back(std::make_unique<Member>(*world.log, world.loop, world.in_group("billing", "worker", {"orders"})));
+    world.settle({members[0].get(), members[1].get(), members[2].get()});
+    std::string outcome;
+    for (const auto& member : members) outcome += fmt::format("[{}]", fmt::join(member->owned("orders"), ","));
+    outcomes.insert(outcome);
+  }
+  EXPECT_THAT(outcomes, SizeIs(1)) << "memory:// is deterministic: nothing may depend on chance";
+}
+
+}  // namespace
+}  // namespace mephisto::test

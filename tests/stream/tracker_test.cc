@@ -1,0 +1,181 @@
+// AckTracker: what may be committed when records are acknowledged in any order.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "mephisto/detail/tracker.h"
+#include "mephisto/ids.h"
+
+namespace mephisto::detail {
+namespace {
+
+TEST(AckTracker, StartsWhereTheCommitWas) { EXPECT_EQ(AckTracker(17, "").committable(), 17); }
+
+TEST(AckTracker, CommitsTheFirstOffsetThatIsNotDone) {
+  AckTracker tracker{0, ""};
+  std::vector<std::uint64_t> sequences;
+  for (int offset = 0; offset < 5; ++offset) sequences.push_back(tracker.deliver(offset));
+  tracker.ack(sequences[0]);
+  tracker.ack(sequences[1]);
+  tracker.ack(sequences[3]);
+  EXPECT_EQ(tracker.committable(), 2);
+}
+
+TEST(AckTracker, GoesOverWhatWasDoneBehindTheFirst) {
+  AckTracker tracker{0, ""};
+  auto first = tracker.deliver(0);
+  auto second = tracker.deliver(1);
+  tracker.ack(second);
+  tracker.ack(first);
+  EXPECT_EQ(tracker.committable(), 2);
+  EXPECT_EQ(tracker.window(), 0u);
+}
+
+TEST(AckTracker, NotesWhatIsDoneBehindTheFirst) {
+  AckTracker tracker{100, ""};
+  std::vector<std::uint64_t> sequences;
+  for (int offset = 100; offset < 110; ++offset) sequences.push_back(tracker.deliver(offset));
+  for (int done : {2, 3, 4, 7}) tracker.ack(sequences[static_cast<std::size_t>(done)]);
+  EXPECT_EQ(tracker.metadata(), "2-4,7");
+}
+
+TEST(AckTracker, KnowsFromItsNoteWhatWasDone) {
+  AckTracker tracker{100, "2-4,7"};
+  std::set<std::int64_t> done;
+  for (std::int64_t offset = 95; offset < 120; ++offset) {
+    if (tracker.done_before(offset)) done.insert(offset);
+  }
+  EXPECT_EQ(done, (std::set<std::int64_t>{102, 103, 104, 107}));
+}
+
+TEST(AckTracker, TakesTheNoteOfSomebodyElseForNone) {
+  for (const char* note : {"x", "1-", "3,abc", "{\"a\":1}", "-", ",", "5x", "1-2x"}) {
+    AckTracker tracker{0, note};
+    for (std::int64_t offset = 0; offset < 10; ++offset) EXPECT_FALSE(tracker.done_before(offset)) << note << " " << offset;
+  }
+}
+
+TEST(AckTracker, WithNothingInFlightTheCommitGoesBehindAGap) {
+  AckTracker tracker{0, ""};
+  tracker.ack(tracker.deliver(0));
+  tracker.skip_to(40);
+  EXPECT_EQ(tracker.committable(), 40);
+}
+
+TEST(AckTracker, WithSomethingInFlightTheCommitStaysBeforeAGap) {
+  AckTracker tracker{0, ""};
+  auto sequence = tracker.deliver(3);
+  tracker.skip_to(40);
+  EXPECT_EQ(tracker.committable(), 3);
+  tracker.ack(sequence);
+  EXPECT_EQ(tracker.committable(), 40);
+}
+
+// What was done before a restart stays done through the next one, while what is before it is still being worked on.
+TEST(AckTracker, KeepsTheNoteOfAnEarlierStayWhileTheFirstRecordIsStillInFlight) {
+  AckTracker tracker{0, "1-4"};
+  tracker.deliver(0);
+  tracker.deliver(5);
+  AckTracker after_restart{tracker.committable(), tracker.metadata()};
+  for (std::int64_t offset = 1; offset <= 4; ++offset) EXPECT_TRUE(after_restart.done_before(offset)) << offset << " would be delivered again";
+}
+
+// A model that remembers everything: offsets delivered, and offsets done.
+class Model {
+ public:
+  explicit Model(std::int64_t start) : next_(start) {}
+  void deliver(std::int64_t offset) {
+    open_.insert(offset);
+    next_ = offset + 1;
+  }
+  void ack(std::int64_t offset) {
+    open_.erase(offset);
+    done_.insert(offset);
+  }
+  std::int64_t committable() const { return open_.empty() ? next_ : *open_.begin(); }
+  std::set<std::int64_t> done_behind() const { return {done_.lower_bound(committable()), done_.end()}; }
+  const std::set<std::int64_t>& open() const { return open_; }
+
+ private:
+  std::set<std::int64_t> open_;
+  std::set<std::int64_t> done_;
+  std::int64_t next_;
+};
+
+std::set<std::int64_t> done_by_note(std::int64_t offset, const std::string& note, std::int64_t until) {
+  AckTracker restarted{offset, note};
+  std::set<std::int64_t> done;
+  for (auto one = offset; one < until; ++one) {
+    if (restarted.done_before(one)) done.insert(one);
+  }
+  return done;
+}
+
+TEST(AckTracker, AgreesWithAModelForRandomOrdersAndGaps) {
+  for (std::uint64_t seed = 0; seed < 60; ++seed) {
+    Random random{seed};
+    std::int64_t offset = static_cast<std::int64_t>(random.below(1000));
+    AckTracker tracker{offset, ""};
+    Model model{offset};
+    std::map<std::int64_t, std::uint64_t> sequences;
+    const auto eager = 1 + random.below(100);  // how much of a hundred steps acknowledges
+    for (int step = 0; step < 1500; ++step) {
+      if (random.below(100) < eager && !model.open().empty()) {
+        auto place = std::next(model.open().begin(), static_cast<std::ptrdiff_t>(random.below(model.open().size())));
+        auto done = *place;
+        tracker.ack(sequences.at(done));
+        model.ack(done);
+      } else {
+        if (random.below(10) == 0) offset += static_cast<std::int64_t>(random.below(50));
+        sequences[offset] = tracker.deliver(offset);
+        model.deliver(offset);
+        ++offset;
+      }
+      ASSERT_EQ(tracker.committable(), model.committable()) << "seed " << seed << " step " << step;
+      if (step % 100 == 0) {
+        ASSERT_EQ(done_by_note(tracker.committable(), tracker.metadata(), offset), model.done_behind()) << "seed " << seed << " step " << step;
+      }
+    }
+  }
+}
+
+// As a partition that is worked on through many short-lived workers: nothing that was noted as done comes again.
+TEST(AckTracker, NothingIsDeliveredTwiceOverManyRestarts) {
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    Random random{seed};
+    std::int64_t commit = 0;
+    std::string note;
+    std::set<std::int64_t> done;
+    for (int stay = 0; stay < 10; ++stay) {
+      AckTracker tracker{commit, note};
+      std::map<std::int64_t, std::uint64_t> open;
+      for (std::int64_t offset = commit; offset < commit + 60; ++offset) {
+        if (tracker.done_before(offset)) continue;
+        ASSERT_FALSE(done.contains(offset)) << offset << " was done already; seed " << seed << " stay " << stay;
+        open[offset] = tracker.deliver(offset);
+      }
+      for (auto& [offset, sequence] : open) {
+        if (random.below(2) == 0) continue;
+        tracker.ack(sequence);
+        done.insert(offset);
+      }
+      commit = tracker.committable();
+      note = tracker.metadata();
+    }
+  }
+}
+
+TEST(AckTracker, KeepsAWindowOfManyThousands) {
+  AckTracker tracker{0, ""};
+  for (int offset = 0; offset < 100'000; ++offset) tracker.deliver(offset);
+  for (std::uint64_t sequence = 1; sequence < 100'000; ++sequence) tracker.ack(sequence);
+  EXPECT_EQ(tracker.committable(), 0);
+  EXPECT_EQ(tracker.metadata(), "1-99999");
+  tracker.ack(0);
+  EXPECT_EQ(tracker.committable(), 100'000);
+}
+
+}  // namespace
+}  // namespace mephisto::detail
