@@ -17,7 +17,9 @@ struct Horton {
   Horton() : app("horton", about()) {
     using Type = SettingSpec::Type;
     SettingSpec endpoint{"service.apiendpoint", Type::kText, kRealEndpoint, "AlphaVantage's API, or a stand-in (horton market)"};
-    endpoint.check = [](const std::string& url) { return url.starts_with("http://") || url.starts_with("https://") ? std::string{} : "\"" + url + "\" is no http:// or https:// URL"; };
+    endpoint.check = [](const std::string& url) {
+      return url.starts_with("http://") || url.starts_with("https://") ? std::string{} : "\"" + url + "\" is no http:// or https:// URL";
+    };
     app.settings().add(std::move(endpoint));
     app.settings().add({"service.apikey", Type::kText, "", "the API key", true});
     SettingSpec rate{"service.rate", Type::kText, "", "requests allowed: 1/s,25/d or 75/min or unlimited; empty: 1/s,25/d for the real endpoint, else unlimited"};

@@ -27,15 +27,15 @@ struct MarketOptions {
   int port = 8642;
   static constexpr bool kWithoutLog = true;
   std::optional<std::string> data;  // folder; none: the built-in one
-  int securities = 0;      // 0: those of the files; more: seeded synthetic ones, marked so
-  double quota = 0;        // share of replies that are a quota notice
-  double error = 0;        // … an error message
-  double unknown = 0;      // … an unknown symbol
-  double fail = 0;         // … status 500
-  double cut = 0;          // … cut in the middle
-  double slow = 0;         // … late by `slow_ms`
+  int securities = 0;               // 0: those of the files; more: seeded synthetic ones, marked so
+  double quota = 0;                 // share of replies that are a quota notice
+  double error = 0;                 // … an error message
+  double unknown = 0;               // … an unknown symbol
+  double fail = 0;                  // … status 500
+  double cut = 0;                   // … cut in the middle
+  double slow = 0;                  // … late by `slow_ms`
   int slow_ms = 2000;
-  int every = 0;           // each so-many-th call gets a fault, of all kinds in turn
+  int every = 0;  // each so-many-th call gets a fault, of all kinds in turn
   std::uint64_t seed = 1;
   std::string bind = "127.0.0.1";
   static std::vector<mephisto::OptionHelp> help();

@@ -41,7 +41,8 @@ Task<int> list_securities(ListOptions options, CommandContext context) {
 void print_document(const Object& document) {
   std::size_t width = 0;
   for (const auto& [name, unused] : document) width = std::max(width, name.size());
-  for (const auto& [name, value] : document) fmt::print("{:<{}}  {}\n", std::string_view{name}, width, value.is_null() ? "-" : value.is_string() ? std::string{value.get_string()} : boost::json::serialize(value));
+  for (const auto& [name, value] : document)
+    fmt::print("{:<{}}  {}\n", std::string_view{name}, width, value.is_null() ? "-" : value.is_string() ? std::string{value.get_string()} : boost::json::serialize(value));
 }
 
 struct SecurityOptions {
@@ -75,7 +76,9 @@ struct CollectOptions {
   std::string symbol;
   std::optional<std::string> exchange;
   double timeout = 60;
-  static std::vector<OptionHelp> help() { return {{"symbol", "the security's symbol"}, {"exchange", "its exchange (default: the one it is listed on)"}, {"timeout", "seconds to wait for the answer"}}; }
+  static std::vector<OptionHelp> help() {
+    return {{"symbol", "the security's symbol"}, {"exchange", "its exchange (default: the one it is listed on)"}, {"timeout", "seconds to wait for the answer"}};
+  }
 };
 
 Task<int> collect(CollectOptions options, CommandContext context) {
@@ -113,7 +116,9 @@ Task<int> show_budget(CommandContext context) {
 struct ProgressOptions {
   bool follow = false;
   double timeout = 0;
-  static std::vector<OptionHelp> help() { return {{"follow", "go on until every listed security was looked at, then print a summary"}, {"timeout", "with --follow: give up after so many seconds (0: never)"}}; }
+  static std::vector<OptionHelp> help() {
+    return {{"follow", "go on until every listed security was looked at, then print a summary"}, {"timeout", "with --follow: give up after so many seconds (0: never)"}};
+  }
 };
 
 struct Progress {
@@ -151,18 +156,22 @@ Task<int> progress(ProgressOptions options, CommandContext context) {
     auto line = fmt::format("{} securities listed, {} overviews done", now.listed, now.checked);
     if (options.follow && rate > 0 && !done) line += fmt::format(", {:.0f}/s, {:.0f} s left", rate, static_cast<double>(now.listed - now.checked) / rate);
     if (context.json && (done || !options.follow)) {
-      fmt::print(R"([{{"listed":{},"checked":{},"known":{},"unknown":{},"retried":{},"seconds":{:.2f}}}])" "\n", now.listed, now.checked, now.known, now.checked - now.known, now.retries, elapsed);
+      fmt::print(R"([{{"listed":{},"checked":{},"known":{},"unknown":{},"retried":{},"seconds":{:.2f}}}])"
+                 "\n",
+                 now.listed, now.checked, now.known, now.checked - now.known, now.retries, elapsed);
       co_return 0;
     }
-    if (!context.json && terminal) fmt::print("\r\x1b[K{}", line);
+    if (!context.json && terminal)
+      fmt::print("\r\x1b[K{}", line);
     else if (!context.json && (done || !options.follow || loop.now() - last_line >= std::chrono::seconds{1})) {
       fmt::print("{}\n", line);
       last_line = loop.now();
     }
     std::fflush(stdout);
     if (done && options.follow && !context.json) {
-      fmt::print("{}securities        {}\nwith overview     {}\nunknown           {}\nretried requests  {}\ntime              {:.1f} s\nrecords/s         {:.0f}\n", terminal ? "\n" : "", now.listed,
-                 now.known, now.checked - now.known, now.retries, elapsed, static_cast<double>(now.listed + now.checked) / std::max(elapsed, 0.001));
+      fmt::print("{}securities        {}\nwith overview     {}\nunknown           {}\nretried requests  {}\ntime              {:.1f} s\nrecords/s         {:.0f}\n",
+                 terminal ? "\n" : "", now.listed, now.known, now.checked - now.known, now.retries, elapsed,
+                 static_cast<double>(now.listed + now.checked) / std::max(elapsed, 0.001));
     } else if (terminal && !options.follow && !context.json) {
       fmt::print("\n");
     }
@@ -183,7 +192,8 @@ struct Registered {
     app().command<CollectOptions>("collect", "Collect one security now and show it.", collect);
     app().command<ProgressOptions>("progress", "Show how far the collection is.", progress);
     app().command("budget", "Show how much of the request budget is used.", [](auto&, CommandContext context) -> Task<int> { return show_budget(context); });
-    app().command<MarketOptions>("market", "Run a stand-in for AlphaVantage's API on loopback.", [](MarketOptions options) -> Task<void> { co_await run_market(std::move(options)); });
+    app().command<MarketOptions>("market", "Run a stand-in for AlphaVantage's API on loopback.",
+                                 [](MarketOptions options) -> Task<void> { co_await run_market(std::move(options)); });
   }
 } registered;
 

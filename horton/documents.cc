@@ -19,7 +19,9 @@ using mephisto::Task;
 Failure failure(sqlite3* database, std::string_view doing) {
   int code = sqlite3_errcode(database);
   const char* file = sqlite3_db_filename(database, nullptr);
-  auto kind = code == SQLITE_FULL || code == SQLITE_BUSY || code == SQLITE_IOERR ? ErrorKind::kUnavailable : code == SQLITE_CORRUPT || code == SQLITE_NOTADB ? ErrorKind::kCorrupt : ErrorKind::kInvalid;
+  auto kind = code == SQLITE_FULL || code == SQLITE_BUSY || code == SQLITE_IOERR ? ErrorKind::kUnavailable
+              : code == SQLITE_CORRUPT || code == SQLITE_NOTADB                  ? ErrorKind::kCorrupt
+                                                                                 : ErrorKind::kInvalid;
   return {kind, fmt::format("cannot {} the documents in {}: {}", doing, file == nullptr ? "" : file, sqlite3_errmsg(database))};
 }
 
@@ -38,11 +40,16 @@ class Statement {
 
   void bind(const boost::json::value& value) {
     ++bound_;
-    if (value.is_int64()) sqlite3_bind_int64(statement_, bound_, value.get_int64());
-    else if (value.is_double()) sqlite3_bind_double(statement_, bound_, value.get_double());
-    else if (value.is_bool()) sqlite3_bind_int(statement_, bound_, value.get_bool() ? 1 : 0);
-    else if (value.is_string()) sqlite3_bind_text(statement_, bound_, value.get_string().data(), static_cast<int>(value.get_string().size()), SQLITE_TRANSIENT);
-    else sqlite3_bind_null(statement_, bound_);
+    if (value.is_int64())
+      sqlite3_bind_int64(statement_, bound_, value.get_int64());
+    else if (value.is_double())
+      sqlite3_bind_double(statement_, bound_, value.get_double());
+    else if (value.is_bool())
+      sqlite3_bind_int(statement_, bound_, value.get_bool() ? 1 : 0);
+    else if (value.is_string())
+      sqlite3_bind_text(statement_, bound_, value.get_string().data(), static_cast<int>(value.get_string().size()), SQLITE_TRANSIENT);
+    else
+      sqlite3_bind_null(statement_, bound_);
   }
   bool step() {
     int code = sqlite3_step(statement_);
@@ -234,7 +241,7 @@ Collection Documents::collection(std::string name, std::vector<std::string> uniq
 Task<void> Documents::write(Job job) {
   co_await WriteWait{[&](mephisto::Loop& loop, std::function<void(std::exception_ptr)> done) {
     std::lock_guard lock{mutex_};
-    pending_.push_back({&job, &loop, std::move(done)});
+    pending_.push_back({&job, loop.poster(), std::move(done)});
     filled_.notify_one();
   }};
 }
@@ -277,7 +284,7 @@ void Documents::work() {
       sqlite3_exec(database_, "ROLLBACK", nullptr, nullptr, nullptr);
     }
     for (std::size_t i = 0; i < group.size(); ++i) {
-      group[i].loop->post([done = std::move(group[i].done), error = errors[i]] { done(error); });
+      group[i].post([done = std::move(group[i].done), error = errors[i]] { done(error); });
     }
   }
 }

@@ -89,7 +89,7 @@ class Documents {
  private:
   struct Pending {
     Job* job;
-    mephisto::Loop* loop;
+    mephisto::Loop::Poster post;
     std::function<void(std::exception_ptr)> done;
   };
   void work();

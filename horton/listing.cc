@@ -12,9 +12,7 @@ struct Rows {
   std::vector<std::vector<std::string>> rows{{}};
 };
 
-void on_field(void* data, std::size_t size, void* context) {
-  static_cast<Rows*>(context)->rows.back().emplace_back(static_cast<const char*>(data), size);
-}
+void on_field(void* data, std::size_t size, void* context) { static_cast<Rows*>(context)->rows.back().emplace_back(static_cast<const char*>(data), size); }
 
 void on_row(int, void* context) { static_cast<Rows*>(context)->rows.emplace_back(); }
 

@@ -90,7 +90,8 @@ class Market {
     }
     if (function == "GLOBAL_QUOTE") {
       if (!overviews_.contains(symbol)) return {200, R"({"Global Quote": {}})"};
-      return {200, fmt::format(R"({{"Global Quote": {{"01. symbol": "{}", "05. price": "100.00", "07. latest trading day": "2018-12-31"}}, "Note on data": "synthetic"}})", symbol)};
+      return {200,
+              fmt::format(R"({{"Global Quote": {{"01. symbol": "{}", "05. price": "100.00", "07. latest trading day": "2018-12-31"}}, "Note on data": "synthetic"}})", symbol)};
     }
     return {200, fmt::format(R"({{"Error Message": "This API function ({}) does not exist."}})", function.substr(0, 40))};
   }

@@ -76,7 +76,8 @@ bool test_one(const Value* field, std::string_view name, const Value& wanted, co
   if (name == "$regex") {
     if (field == nullptr || !field->is_string()) return false;
     auto flags = std::regex::ECMAScript;
-    if (const auto* options = all.if_contains("$options"); options != nullptr && options->is_string() && std::string_view{options->get_string()}.contains('i')) flags |= std::regex::icase;
+    if (const auto* options = all.if_contains("$options"); options != nullptr && options->is_string() && std::string_view{options->get_string()}.contains('i'))
+      flags |= std::regex::icase;
     try {
       return std::regex_search(std::string{field->get_string()}, std::regex{std::string{wanted.as_string()}, flags});
     } catch (const std::regex_error&) {
@@ -105,8 +106,10 @@ Object& parent_of(Object& document, std::string_view& path) {
 void increment(Value& place, const Value& by) {
   if (place.is_null()) place = 0;
   if (!place.is_number() || !by.is_number()) throw Failure(ErrorKind::kInvalid, "$inc works on numbers");
-  if (place.is_int64() && by.is_int64()) place = place.get_int64() + by.get_int64();
-  else place = number(place) + number(by);
+  if (place.is_int64() && by.is_int64())
+    place = place.get_int64() + by.get_int64();
+  else
+    place = number(place) + number(by);
 }
 
 const Value* operand(const Object& document, const Value& expression) {

@@ -15,7 +15,7 @@ bool digit(char c) { return c >= '0' && c <= '9'; }
 constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kRuns{{{"EPSTTM", "Eps Ttm"}, {"PERatio", "Pe Ratio"}, {"PEGRatio", "Peg Ratio"}, {"TTM", "Ttm"}}};
 
 // Codes and names stay text even where they look like numbers.
-constexpr std::array<std::string_view, 16> kTexts{"symbol",  "name",   "exchange", "asset_type", "cik",           "currency",  "country", "sector",
+constexpr std::array<std::string_view, 16> kTexts{"symbol",   "name",    "exchange", "asset_type",  "cik",           "currency",        "country",     "sector",
                                                   "industry", "address", "status",   "description", "official_site", "fiscal_year_end", "information", "time_zone"};
 
 std::string replace_runs(std::string_view name) {

@@ -5,6 +5,10 @@
 // Unknown fields are skipped, as Faust does. Nothing here throws.
 #pragma once
 
+// One layout of simdjson's parser, however the including program is optimised: parsers are shared with the library.
+#ifndef SIMDJSON_DEVELOPMENT_CHECKS
+#define SIMDJSON_DEVELOPMENT_CHECKS 0
+#endif
 #include <simdjson.h>
 
 #include <charconv>
@@ -46,6 +50,11 @@ class Reader {
     path_ = path_.empty() || path_[0] == '[' ? step + path_ : step + "." + path_;
     return false;
   }
+  // The failure of a reader of a part of this text.
+  void take_failure(Reader&& part) {
+    message_ = std::move(part.message_);
+    path_ = std::move(part.path_);
+  }
   Error error() const { return {ErrorKind::kDecode, path_.empty() ? message_ : path_ + ": " + message_}; }
 
   int depth = 0;
@@ -62,6 +71,17 @@ std::string syntax_error(simdjson::error_code code);
 std::optional<double> special_double(std::string_view token);  // NaN, Infinity, -Infinity
 std::string undo_bytes_repr(std::string_view text);
 bool is_decimal(std::string_view text);
+bool is_whole(std::string_view token);  // an integer of any size
+
+// Somebody's text made fit for a message: control characters visible, not too long.
+std::string shown(std::string_view text);
+
+// Steps over a scalar that was read from its token, which simdjson itself has no number for.
+inline void consume(simdjson::ondemand::value&) {}
+inline void consume(simdjson::ondemand::document& document) {
+  std::string_view ignored;
+  (void)document.raw_json().get(ignored);
+}
 
 inline std::string_view token_of(simdjson::ondemand::value& value) { return value.raw_json_token(); }
 inline std::string_view token_of(simdjson::ondemand::document& value) {
@@ -157,6 +177,8 @@ bool read_record(V& value, T& out, Reader& reader) {
     if (!known && has_escape(key.raw(), reader.end())) {
       std::string_view name;
       if (auto error = field.unescaped_key().get(name)) return reader.fail(syntax_error(error));
+      // A quote in the name itself would look like its end.
+      if (name.find('"') != std::string_view::npos) continue;
       auto plain = std::string{name} + '"';
       if (!read_named(plain.data(), plain.data() + plain.size(), inner, out, next, seen, known, reader)) return false;
     }
@@ -173,7 +195,10 @@ bool read_record(V& value, T& out, Reader& reader) {
     reflect::for_each_index<T>([&](auto index) {
       using Field = reflect::field_type<T, index()>;
       if constexpr (is_optional<Field>) {
-        if (!(seen >> index() & 1)) std::get<index()>(reflect::field_pointers(out))->reset();
+        if (!(seen >> index() & 1)) {
+          static const T kFresh{};
+          *std::get<index()>(reflect::field_pointers(out)) = *std::get<index()>(reflect::field_pointers(kFresh));
+        }
       }
     });
   }
@@ -185,12 +210,21 @@ template <class T, class V>
 bool read_integer(V& value, T& out, Reader& reader) {
   if constexpr (std::is_unsigned_v<T>) {
     std::uint64_t number = 0;
-    if (auto error = value.get_uint64().get(number)) return mismatched(value, reader, "a whole number from 0", error);
+    if (auto error = value.get_uint64().get(number)) {
+      auto token = token_of(value);
+      if (is_whole(token) && !token.starts_with('-')) return reader.fail(shown(token) + " is too large; at most " + std::to_string(std::numeric_limits<T>::max()));
+      return mismatched(value, reader, "a whole number from 0", error);
+    }
     if (number > std::numeric_limits<T>::max()) return reader.fail(std::to_string(number) + " is too large; at most " + std::to_string(std::numeric_limits<T>::max()));
     out = static_cast<T>(number);
   } else {
     std::int64_t number = 0;
-    if (auto error = value.get_int64().get(number)) return mismatched(value, reader, "a whole number", error);
+    if (auto error = value.get_int64().get(number)) {
+      if (is_whole(token_of(value)))
+        return reader.fail(shown(token_of(value)) + " does not fit; from " + std::to_string(std::numeric_limits<T>::min()) + " to " +
+                           std::to_string(std::numeric_limits<T>::max()));
+      return mismatched(value, reader, "a whole number", error);
+    }
     if (number > std::numeric_limits<T>::max() || number < std::numeric_limits<T>::min()) {
       return reader.fail(std::to_string(number) + " does not fit; from " + std::to_string(std::numeric_limits<T>::min()) + " to " + std::to_string(std::numeric_limits<T>::max()));
     }
@@ -237,17 +271,17 @@ bool read_variant(V& value, std::variant<T...>& out, Reader& reader) {
         return;
       }
       Reader nested{padded.data() + padded.size()};
-      nested.depth = reader.depth + 1;
+      nested.depth = reader.depth;
       A alternative{};
       ok = read_record(document, alternative, nested);
       if (ok)
         out = std::move(alternative);
       else
-        reader.fail(nested.error().message);
+        reader.take_failure(std::move(nested));
     }
   };
   (attempt(std::type_identity<T>{}), ...);
-  if (!known) return reader.fail("is a \"" + name + "\", which is none of the records expected here");
+  if (!known) return reader.fail("is a \"" + shown(name) + "\", which is none of the records expected here");
   return ok;
 }
 
@@ -283,8 +317,10 @@ bool read(V& value, T& out, Reader& reader) {
       auto special = special_double(token_of(value));
       if (!special) return mismatched(value, reader, "a number", error);
       number = *special;
+      consume(value);
     }
     out = static_cast<T>(number);
+    if (std::isinf(out) && !std::isinf(number)) return reader.fail(shown(token_of(value)) + " does not fit");
     return true;
   } else if constexpr (std::is_same_v<T, std::string>) {
     std::string_view text;
@@ -304,7 +340,10 @@ bool read(V& value, T& out, Reader& reader) {
     return true;
   } else if constexpr (std::is_same_v<T, Decimal>) {
     std::string_view text;
-    if (value.get_string().get(text) != simdjson::SUCCESS) text = token_of(value);
+    if (value.get_string().get(text) != simdjson::SUCCESS) {
+      text = token_of(value);
+      consume(value);
+    }
     text = text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
     if (!is_decimal(text)) return mismatched(value, reader, "a decimal number", simdjson::INCORRECT_TYPE);
     out.text = text;
@@ -313,14 +352,14 @@ bool read(V& value, T& out, Reader& reader) {
     std::string_view text;
     if (!read_text(value, text, reader, "a UUID")) return false;
     auto uuid = Uuid::parse(text);
-    if (!uuid) return reader.fail("expected a UUID, found \"" + std::string{text} + "\"");
+    if (!uuid) return reader.fail("expected a UUID, found \"" + shown(text) + "\"");
     out = *uuid;
     return true;
   } else if constexpr (TimePoint<T> || std::is_same_v<T, std::chrono::year_month_day>) {
     std::string_view text;
     if (!read_text(value, text, reader, "a time")) return false;
     auto time = parse_iso8601(text);
-    if (!time) return reader.fail("expected an ISO 8601 time, found \"" + std::string{text} + "\"");
+    if (!time) return reader.fail("expected an ISO 8601 time, found \"" + shown(text) + "\"");
     if constexpr (TimePoint<T>)
       out = std::chrono::floor<typename T::duration>(*time);
     else
@@ -334,7 +373,7 @@ bool read(V& value, T& out, Reader& reader) {
     for (auto name : reflect::enum_names<T>) {
       if (!name.empty()) names += (names.empty() ? "" : ", ") + std::string{name};
     }
-    return reader.fail("expected one of " + names + ", found \"" + std::string{text} + "\"");
+    return reader.fail("expected one of " + names + ", found \"" + shown(text) + "\"");
   } else if constexpr (is_optional<T>) {
     bool null = false;
     if (auto error = value.is_null().get(null)) return reader.fail(syntax_error(error));

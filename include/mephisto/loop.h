@@ -69,6 +69,17 @@ class Loop {
   Spawned spawn(std::string name, Task<void> task);
   // Runs `action` on the loop's thread. Thread-safe; keeps order per calling thread.
   void post(std::function<void()> action);
+  // post() for other threads that may outlive the loop: what comes after its end is dropped.
+  struct Impl;
+  class Poster {
+   public:
+    explicit Poster(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+    void operator()(std::function<void()> action) const;
+
+   private:
+    std::shared_ptr<Impl> impl_;
+  };
+  Poster poster() const { return Poster{impl_}; }
 
   time_point now() const;
   // Wall time, for timestamps of records. On virtual time it moves with the clock, from 2026-01-01.
@@ -86,7 +97,6 @@ class Loop {
   TimerPlace add_timer(time_point at, Wait* wait);
   void remove_timer(TimerPlace place);
 
-  struct Impl;
   // For the rooms that do input and output through Asio; see runtime/asio.h.
   Impl& impl() { return *impl_; }
 
@@ -98,7 +108,7 @@ class Loop {
   void schedule(std::coroutine_handle<> handle, TaskContext* context);
   void run_until(const bool* done);
 
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;
 };
 
 // co_await yield(): lets every other ready task run first.
@@ -109,7 +119,9 @@ class YieldWait : public Wait {
     suspend(handle, "its next turn");
     resume();
   }
-  void await_resume() const {}
+  void await_resume() const {
+    if (cancelled()) throw Cancelled{};
+  }
 };
 inline YieldWait yield() { return YieldWait{}; }
 
@@ -131,35 +143,28 @@ TimerWait sleep_for(Loop::duration duration);
 
 template <class T>
 T Loop::run(Task<T> task) {
-  bool done = false;
-  std::exception_ptr error;
-  if constexpr (std::is_void_v<T>) {
-    auto body = [](Task<void> inner, bool& flag, std::exception_ptr& failure) -> Task<void> {
-      try {
+  // Kept by the task too: where it can never finish, this call ends before it does.
+  struct Ending {
+    bool done = false;
+    std::exception_ptr error;
+    std::optional<std::conditional_t<std::is_void_v<T>, bool, T>> value;
+  };
+  auto ending = std::make_shared<Ending>();
+  spawn("main", [](Task<T> inner, std::shared_ptr<Ending> end) -> Task<void> {
+    try {
+      if constexpr (std::is_void_v<T>) {
         co_await std::move(inner);
-      } catch (...) {
-        failure = std::current_exception();
+      } else {
+        end->value.emplace(co_await std::move(inner));
       }
-      flag = true;
-    };
-    spawn("main", body(std::move(task), done, error));
-    run_until(&done);
-    if (error) std::rethrow_exception(error);
-  } else {
-    std::optional<T> result;
-    auto body = [](Task<T> inner, bool& flag, std::exception_ptr& failure, std::optional<T>& value) -> Task<void> {
-      try {
-        value.emplace(co_await std::move(inner));
-      } catch (...) {
-        failure = std::current_exception();
-      }
-      flag = true;
-    };
-    spawn("main", body(std::move(task), done, error, result));
-    run_until(&done);
-    if (error) std::rethrow_exception(error);
-    return std::move(*result);
-  }
+    } catch (...) {
+      end->error = std::current_exception();
+    }
+    end->done = true;
+  }(std::move(task), ending));
+  run_until(&ending->done);
+  if (ending->error) std::rethrow_exception(ending->error);
+  if constexpr (!std::is_void_v<T>) return std::move(*ending->value);
 }
 
 }  // namespace mephisto

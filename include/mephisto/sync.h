@@ -135,6 +135,8 @@ class TaskGroup {
   // Waits until every child is done, or, when `first` is set, until one is. Never throws what a child threw.
   Task<void> wait(bool first = false);
   std::size_t size() const { return children_.size(); }
+  // The index of the child that ended first.
+  std::optional<std::size_t> first() const { return first_; }
   // The exception that ended child `index`, or null.
   std::exception_ptr error(std::size_t index) const { return children_[index].error(); }
 
@@ -144,6 +146,7 @@ class TaskGroup {
 
   std::string name_;
   std::size_t done_ = 0;
+  std::optional<std::size_t> first_;
   Waiter* waiter_ = nullptr;
   std::vector<Spawned> children_;
 };
@@ -196,18 +199,16 @@ Task<std::vector<detail::Kept<T>>> when_all(std::vector<Task<T>> tasks) {
 // Waits for the first to be done, cancels the others and waits for their end. Gives the index of the first, and its value.
 template <class T>
 Task<std::pair<std::size_t, detail::Kept<T>>> when_any(std::vector<Task<T>> tasks) {
+  if (tasks.empty()) throw Failure(ErrorKind::kInvalid, "when_any of nothing would wait for ever");
   std::vector<std::optional<detail::Kept<T>>> kept(tasks.size());
   TaskGroup group{"when_any"};
   for (std::size_t i = 0; i < tasks.size(); ++i) group.spawn(detail::keep(std::move(tasks[i]), kept[i]));
   co_await group.wait(true);
-  std::optional<std::size_t> winner;
-  for (std::size_t i = 0; i < kept.size() && !winner; ++i) {
-    if (kept[i]) winner = i;
-  }
+  const auto winner = *group.first();
   group.cancel_all();
   co_await group.wait();
-  if (!winner) detail::rethrow_first(group);
-  co_return std::pair<std::size_t, detail::Kept<T>>{*winner, std::move(*kept[*winner])};
+  if (auto error = group.error(winner)) std::rethrow_exception(error);
+  co_return std::pair<std::size_t, detail::Kept<T>>{winner, std::move(*kept[winner])};
 }
 
 // The value of `task`, or Failure kTimeout after `limit` (the task is cancelled then and its end awaited).

@@ -3,7 +3,9 @@
 #include <fmt/chrono.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <functional>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
@@ -58,6 +60,8 @@ std::string module_of(std::string_view path) {
 
 // The plain name in a compiler's full signature: `Task<void> horton::run(int)` → `run`.
 std::string_view function_of(std::string_view signature) {
+  constexpr std::string_view kAnonymous = "(anonymous namespace)::";
+  if (auto anonymous = signature.rfind(kAnonymous); anonymous != std::string_view::npos) signature.remove_prefix(anonymous + kAnonymous.size());
   signature = signature.substr(0, signature.find('('));
   auto start = signature.find_last_of(": *&");
   auto name = start == std::string_view::npos ? signature : signature.substr(start + 1);
@@ -79,16 +83,18 @@ std::optional<Level> parse_level(std::string_view text) {
 std::string_view to_string(Level level) { return kNames[static_cast<std::size_t>(level)]; }
 
 void configure(const Options& options) {
-  std::lock_guard lock{sink().mutex};
-  detail::threshold = options.level;
+  std::FILE* file = stderr;
   if (!options.file.empty()) {
-    auto* file = std::fopen(options.file.c_str(), "ae");
+    file = std::fopen(options.file.c_str(), "ae");
     if (file == nullptr) {
       throw Failure(ErrorKind::kInvalid, fmt::format("cannot write log file {}: {}; name another with --logfile", options.file, std::strerror(errno)));
     }
-    sink().file = file;
   }
-  sink().colour = isatty(fileno(sink().file)) != 0;
+  std::lock_guard lock{sink().mutex};
+  if (sink().file != stderr) std::fclose(sink().file);
+  sink().file = file;
+  sink().colour = isatty(fileno(file)) != 0;
+  detail::threshold = options.level;
 }
 
 Level level() { return detail::threshold; }
@@ -96,13 +102,17 @@ Level level() { return detail::threshold; }
 void mask_secret(std::string secret) {
   if (secret.size() < 4) return;  // too short to search for without hiding half of every line
   std::lock_guard lock{sink().mutex};
-  sink().secrets.push_back(std::move(secret));
+  auto& secrets = sink().secrets;
+  secrets.push_back(std::move(secret));
+  // The longest first: one may begin with another.
+  std::ranges::sort(secrets, std::ranges::greater{}, &std::string::size);
 }
 
 void write(Level level, std::source_location place, std::string_view text) {
   auto now = std::chrono::system_clock::now();
   auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
-  std::string_view task = current_task_name != nullptr ? current_task_name() : std::string_view{};
+  std::string_view task = std::string_view{};
+  if (auto name = current_task_name.load()) task = name();
   auto& out = sink();
   std::lock_guard lock{out.mutex};
   std::string masked;

@@ -39,11 +39,12 @@ std::optional<std::chrono::minutes> take_zone(std::string_view& text) {
     return std::nullopt;
   auto hours = take_digits(text, 2, 2);
   if (!hours) return std::nullopt;
-  take(text, ':');
+  if (*hours > 23) return std::nullopt;
+  bool colon = take(text, ':');
   int minutes = 0;
-  if (!text.empty()) {
+  if (colon || !text.empty()) {
     auto digits = take_digits(text, 2, 2);
-    if (!digits) return std::nullopt;
+    if (!digits || *digits > 59) return std::nullopt;
     minutes = *digits;
   }
   return std::chrono::minutes{sign * (*hours * 60 + minutes)};
@@ -123,8 +124,8 @@ Result<std::chrono::milliseconds> parse_duration(std::string_view text) {
 std::string format_duration(std::chrono::milliseconds duration) {
   auto ms = duration.count();
   if (ms < 1000) return fmt::format("{} ms", ms);
-  if (ms < 60'000) return fmt::format("{:.1f} s", static_cast<double>(ms) / 1e3);
-  auto seconds = ms / 1000;
+  if (ms < 59'950) return fmt::format("{:.1f} s", static_cast<double>(ms) / 1e3);
+  auto seconds = (ms + 500) / 1000;
   if (seconds < 3600) return fmt::format("{} min {} s", seconds / 60, seconds % 60);
   if (seconds < 86400) return fmt::format("{} h {} min", seconds / 3600, seconds / 60 % 60);
   return fmt::format("{} d {} h", seconds / 86400, seconds / 3600 % 24);

@@ -9,6 +9,14 @@ using simdjson::ondemand::json_type;
 
 bool copy_any(simdjson::ondemand::value value, std::string& out, Reader& reader);
 
+bool is_json_number(std::string_view token) {
+  if (token.starts_with('-')) token.remove_prefix(1);
+  if (token.size() > 1 && token[0] == '0' && token[1] >= '0' && token[1] <= '9') return false;
+  auto point = token.find('.');
+  if (point != std::string_view::npos && (point == 0 || point + 1 == token.size() || token[point + 1] < '0' || token[point + 1] > '9')) return false;
+  return !token.empty() && token[0] >= '0' && token[0] <= '9' && is_decimal(token);
+}
+
 template <class V>
 bool copy_shape(V& value, std::string& out, Reader& reader) {
   json_type type{};
@@ -69,10 +77,10 @@ bool copy_shape(V& value, std::string& out, Reader& reader) {
       ok = value.is_null().get(null) == simdjson::SUCCESS && null;
       break;
     }
-    default: {
-      double number = 0;
-      ok = value.get_double().get(number) == simdjson::SUCCESS || special_double(token).has_value();
-    }
+    default:
+      // The digits stay as they are, so also those that no double holds are fine.
+      ok = is_json_number(token) || special_double(token).has_value();
+      consume(value);
   }
   if (!ok) return reader.fail("is no JSON value: " + printable(token));
   out += token;
@@ -106,6 +114,7 @@ std::string mismatch(std::string_view expected, std::string_view token, simdjson
   token = trim(token);
   bool string_broken = token.starts_with('"') && code != simdjson::INCORRECT_TYPE && code != simdjson::NUMBER_ERROR;
   bool shape_right = (expected == "an object" && token.starts_with('{')) || (expected == "an array" && token.starts_with('['));
+  if (shape_right && code == simdjson::INCOMPLETE_ARRAY_OR_OBJECT) return "broken JSON: it is not closed, or something follows after it";
   if (token.empty() || string_broken || shape_right || code == simdjson::TRAILING_CONTENT) return syntax_error(code);
   std::string found = printable(token);
   if (token.starts_with('{')) found = "an object";
@@ -144,6 +153,14 @@ std::string undo_bytes_repr(std::string_view text) {
     }
   }
   return bytes;
+}
+
+std::string shown(std::string_view text) { return printable(trim(text)); }
+
+bool is_whole(std::string_view token) {
+  token = trim(token);
+  if (token.starts_with('-')) token.remove_prefix(1);
+  return !token.empty() && token.find_first_not_of("0123456789") == std::string_view::npos;
 }
 
 bool is_decimal(std::string_view text) {

@@ -18,7 +18,7 @@ constexpr std::array<char, 256> kEscapes = [] {
   table['\n'] = 'n';
   table['\r'] = 'r';
   table['\t'] = 't';
-  return table;
+  return table;  // 0x7f stands for itself with orjson only
 }();
 
 char* put_unicode_escape(char* at, unsigned code) {
@@ -37,8 +37,11 @@ bool plain8(const char* bytes, bool ascii) {
   auto has_zero = [](std::uint64_t w) { return (w - kOnes) & ~w & kHigh; };
   std::uint64_t control = (word - kOnes * 0x20) & ~word & kHigh;
   std::uint64_t special = control | has_zero(word ^ kOnes * '"') | has_zero(word ^ kOnes * '\\');
-  return (special | (ascii ? word & kHigh : 0)) == 0;
+  // A byte above 0x7f needs a look: it may be broken UTF-8.
+  return (special | (word & kHigh) | (ascii ? has_zero(word ^ kOnes * 0x7f) : 0)) == 0;
 }
+
+std::size_t sequence_length(unsigned char first) { return first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4; }
 
 // Decodes one well-formed UTF-8 sequence of two or more bytes at `at`.
 unsigned decode_utf8(const char*& at) {
@@ -104,7 +107,27 @@ void write_string(Buffer& out, std::string_view text, Dialect dialect) {
       continue;
     }
     auto byte = static_cast<unsigned char>(*from);
-    if (ascii && byte >= 0x80) {
+    if (byte >= 0x80 && !valid_utf8(std::string_view{from, std::min<std::size_t>(sequence_length(byte), static_cast<std::size_t>(end - from))})) {
+      // Broken UTF-8 could not be read again: the replacement character stands for it.
+      ++from;
+      if (ascii)
+        at = put_unicode_escape(at, 0xfffd);
+      else
+        at = std::copy_n("\xef\xbf\xbd", 3, at);
+      continue;
+    }
+    if (ascii && byte == 0x7f) {
+      ++from;
+      at = put_unicode_escape(at, byte);
+      continue;
+    }
+    if (byte >= 0x80 && !ascii) {
+      auto length = sequence_length(byte);
+      at = std::copy_n(from, length, at);
+      from += length;
+      continue;
+    }
+    if (byte >= 0x80) {
       unsigned code = decode_utf8(from);
       if (code >= 0x10000) {
         at = put_unicode_escape(at, 0xd800 + ((code - 0x10000) >> 10));
@@ -132,13 +155,16 @@ void write_double(Buffer& out, double value, Dialect dialect) { write_floating(o
 void write_float(Buffer& out, float value, Dialect dialect) { write_floating(out, value, dialect); }
 
 void write_bytes(Buffer& out, std::string_view bytes, Dialect dialect) {
-  if (valid_utf8(bytes) && !bytes.starts_with("b'")) return write_string(out, bytes, dialect);
-  std::string repr = "b'";
+  if (valid_utf8(bytes) && !bytes.starts_with("b'") && !bytes.starts_with("b\"")) return write_string(out, bytes, dialect);
+  const char quote = bytes.find('\'') != std::string_view::npos && bytes.find('"') == std::string_view::npos ? '"' : '\'';
+  std::string repr{'b', quote};
   for (char c : bytes) {
     auto byte = static_cast<unsigned char>(c);
-    if (c == '\\' || c == '\'') {
+    if (c == '\\' || c == quote) {
       repr += '\\';
       repr += c;
+    } else if (c == '\n' || c == '\r' || c == '\t') {
+      repr += c == '\n' ? "\\n" : c == '\r' ? "\\r" : "\\t";
     } else if (byte < 0x20 || byte >= 0x7f) {
       repr += "\\x";
       repr += kHex[byte >> 4];
@@ -147,7 +173,7 @@ void write_bytes(Buffer& out, std::string_view bytes, Dialect dialect) {
       repr += c;
     }
   }
-  write_string(out, repr + "'", dialect);
+  write_string(out, repr + quote, dialect);
 }
 
 }  // namespace mephisto::json

@@ -14,7 +14,7 @@ class Watchers {
  public:
   void add(Loop& loop, WaitQueue* queue) {
     std::lock_guard lock{mutex_};
-    watchers_[queue] = std::make_shared<Watcher>(Watcher{&loop, queue});
+    watchers_[queue] = std::make_shared<Watcher>(loop.poster(), queue);
   }
   // On the queue's loop, so that no notification is under way to it afterwards.
   void remove(WaitQueue* queue) {
@@ -28,7 +28,7 @@ class Watchers {
     std::lock_guard lock{mutex_};
     for (const auto& [queue, watcher] : watchers_) {
       if (watcher->pending.exchange(true)) continue;
-      watcher->loop->post([watcher] {
+      watcher->post([watcher] {
         watcher->pending = false;
         if (watcher->queue != nullptr) watcher->queue->notify_all();
       });
@@ -37,9 +37,8 @@ class Watchers {
 
  private:
   struct Watcher {
-    Watcher(Loop* on, WaitQueue* of) : loop(on), queue(of) {}
-    Watcher(Watcher&& other) noexcept : loop(other.loop), queue(other.queue) {}
-    Loop* loop;
+    Watcher(Loop::Poster to, WaitQueue* of) : post(std::move(to)), queue(of) {}
+    Loop::Poster post;
     WaitQueue* queue;
     std::atomic<bool> pending{false};
   };

@@ -88,11 +88,11 @@ void Wait::resume() {
   context_->loop_.schedule(std::exchange(handle_, nullptr), context_);
 }
 
-Loop::Loop(Clock clock) : impl_(std::make_unique<Impl>(clock)) {
-  log::current_task_name = []() -> std::string_view {
+Loop::Loop(Clock clock) : impl_(std::make_shared<Impl>(clock)) {
+  log::current_task_name.store(+[]() -> std::string_view {
     auto* context = TaskContext::current();
     return context == nullptr || context->name() == "main" ? std::string_view{} : context->name();
-  };
+  });
 }
 
 Loop::~Loop() = default;
@@ -115,9 +115,11 @@ Microtime Loop::wall_time() const {
   return kVirtualEpoch + std::chrono::floor<std::chrono::microseconds>(impl_->virtual_now.time_since_epoch());
 }
 
+void Loop::Poster::operator()(std::function<void()> action) const { boost::asio::post(impl_->io, std::move(action)); }
+
 void Loop::run() {
-  impl_->stopped = false;
   run_until(nullptr);
+  impl_->stopped = false;
 }
 
 void Loop::run_until(const bool* done) {
@@ -221,7 +223,8 @@ bool TimerWait::abandon() {
 TimerWait sleep_for(Loop::duration duration) {
   auto* context = TaskContext::current();
   if (context == nullptr) throw Failure(ErrorKind::kInvalid, "sleep_for outside of a task: use Loop::spawn or Loop::run");
-  return TimerWait{context->loop().now() + duration};
+  auto now = context->loop().now();
+  return TimerWait{duration > Loop::time_point::max() - now ? Loop::time_point::max() : now + duration};
 }
 
 boost::asio::io_context& io_context_of(Loop& loop) { return loop.impl().io; }

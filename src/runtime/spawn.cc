@@ -78,20 +78,27 @@ void Spawned::cancel() {
   if (state_ && state_->context) state_->context->cancel();
 }
 
-Task<void> Spawned::finished() {
-  auto state = state_;
+namespace {
+
+// They keep the state themselves: the handle may be gone before they begin.
+Task<void> wait_for(std::shared_ptr<detail::SpawnState> state) {
   while (state && !state->done) co_await state->finished.wait("a task to end");
 }
 
-Task<void> Spawned::join() {
-  auto state = state_;
-  co_await finished();
+Task<void> join_state(std::shared_ptr<detail::SpawnState> state) {
+  co_await wait_for(state);
   if (!state || !state->error) co_return;
   try {
     std::rethrow_exception(state->error);
   } catch (const Cancelled&) {
   }
 }
+
+}  // namespace
+
+Task<void> Spawned::finished() { return wait_for(state_); }
+
+Task<void> Spawned::join() { return join_state(state_); }
 
 Spawned Loop::spawn(std::string name, Task<void> task) {
   auto state = std::make_shared<detail::SpawnState>(*this, std::move(name));
@@ -123,7 +130,7 @@ void TaskGroup::spawn(Task<void> task) {
   if (context == nullptr) throw Failure(ErrorKind::kInvalid, "a TaskGroup works inside of a task only: use Loop::spawn");
   // A child carries its parent's name, so that its log lines say whose they are. It is counted as done after its frame is gone:
   // what the frame refers to may then go too.
-  auto body = [](TaskGroup& group, Task<void> inner) -> Task<void> {
+  auto body = [](TaskGroup& group, std::size_t index, Task<void> inner) -> Task<void> {
     std::exception_ptr error;
     try {
       co_await std::move(inner);
@@ -131,11 +138,11 @@ void TaskGroup::spawn(Task<void> task) {
       error = std::current_exception();
     }
     inner = {};
-    ++group.done_;
+    if (group.done_++ == 0) group.first_ = index;
     if (group.waiter_ != nullptr) group.waiter_->resume();
     if (error) std::rethrow_exception(error);
   };
-  children_.push_back(context->loop().spawn(context->name(), body(*this, std::move(task))));
+  children_.push_back(context->loop().spawn(context->name(), body(*this, children_.size(), std::move(task))));
 }
 
 void TaskGroup::cancel_all() {
@@ -160,7 +167,7 @@ class BlockingPool {
   void run(std::function<void()> job) {
     std::lock_guard lock{mutex_};
     jobs_.push_back(std::move(job));
-    if (idle_ == 0 && threads_ < kMaxThreads) {
+    if (jobs_.size() > static_cast<std::size_t>(idle_) && threads_ < kMaxThreads) {
       ++threads_;
       std::thread([this] { work(); }).detach();
     }
@@ -201,13 +208,13 @@ class BlockingWait : public Wait {
     suspend(handle, what_);
     auto& loop = context_->loop();
     begin_external(loop);
-    BlockingPool::instance().run([this, &loop] {
+    BlockingPool::instance().run([this, &loop, post = loop.poster()] {
       try {
         work_();
       } catch (...) {
         error_ = std::current_exception();
       }
-      loop.post([this, &loop] {
+      post([this, &loop] {
         end_external(loop);
         resume();
       });

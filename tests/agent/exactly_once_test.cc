@@ -76,9 +76,12 @@ TEST_F(ExactlyOnce, ADeadLetterIsInTheTransactionOfItsOffset) {
   commit_rarely();
   AgentOptions options;
   options.on_error.retries = 0;
-  world.app.agent("copy", in, [](Stream<int> stream) -> Task<void> {
-    while (auto event = co_await stream.next()) throw std::runtime_error("broken");
-  }, options);
+  world.app.agent(
+      "copy", in,
+      [](Stream<int> stream) -> Task<void> {
+        while (auto event = co_await stream.next()) throw std::runtime_error("broken");
+      },
+      options);
   world.work([&](Worker& worker) -> Task<void> {
     co_await produce(1);
     co_await world.eventually([&] { return account(worker, "copy").dead_lettered == 1; });
@@ -216,8 +219,10 @@ TEST_F(ExactlyOnce, TwoAgentsOnATopicEachProduceOnceAlthoughOneIsSlower) {
   });
   for (int restart = 0; restart < 2; ++restart) {
     world.work([&](Worker&) -> Task<void> {
-      if (restart == 0) co_await produce(3);
-      else gate.open();
+      if (restart == 0)
+        co_await produce(3);
+      else
+        gate.open();
       co_await sleep_for(1s);
     });
   }
@@ -234,7 +239,7 @@ TEST_F(ExactlyOnce, ATimersRecordsGoOutToo) {
 
 TEST_F(ExactlyOnce, AnAgentMayAskAnother) {
   auto& square = world.app.agent("square", [](Stream<int> stream) -> Results<int> {
-    while (auto event = co_await stream.next()) co_yield *event * *event;
+    while (auto event = co_await stream.next()) co_yield *event** event;
   });
   world.app.agent("copy", in, [&](Stream<int> stream) -> Task<void> {
     while (auto event = co_await stream.next()) co_await out.cast(co_await square.ask(*event));
@@ -254,13 +259,15 @@ TEST_F(ExactlyOnce, UnderFaultsEachRecordHasOneResult) {
     one.set("processing_guarantee", "exactly_once");
     auto& from = one.app.topic<int>("in", {.partitions = 2});
     auto& to = one.app.topic<int>("out", {.partitions = 1});
-    one.app.agent("copy", from, [&](Stream<int> stream) -> Task<void> {
-      while (auto event = co_await stream.next()) {
-        co_await to.cast(*event);
-        if (random.below(20) == 0) throw std::runtime_error("now and then");
-        if (random.below(4) == 0) co_await sleep_for(std::chrono::milliseconds{random.below(300)});
-      }
-    }, {.concurrency = 3, .on_error = {.retries = 100}});
+    one.app.agent("copy", from,
+                  [&](Stream<int> stream) -> Task<void> {
+                    while (auto event = co_await stream.next()) {
+                      co_await to.cast(*event);
+                      if (random.below(20) == 0) throw std::runtime_error("now and then");
+                      if (random.below(4) == 0) co_await sleep_for(std::chrono::milliseconds{random.below(300)});
+                    }
+                  },
+                  {.concurrency = 3, .on_error = {.retries = 100}});
     one.work([&](Worker&) -> Task<void> {
       for (int i = 0; i < 100; ++i) {
         co_await one.produce("in", {{std::nullopt, std::to_string(i), {}, static_cast<int>(random.below(2))}});

@@ -176,6 +176,18 @@ TEST_P(LogGroups, AMemberThatGoesWithoutAWordIsReplaced) {
   EXPECT_LT(since(start, loop), 3s);
 }
 
+TEST_P(LogGroups, AClosedMemberStaysOutEvenWhenAPollWasUnderWay) {
+  fill("orders", 2, 1);
+  auto one = member("billing", "one", {"orders"});
+  until({&one}, [&] { return one.all_read().size() == 2; });
+  auto waiting = loop.spawn("reader", [](Member& who) -> Task<void> { (void)co_await who.consumer->poll(1 << 20, 300ms); }(one));
+  await([]() -> Task<void> { co_await yield(); }());
+  await(one.close());
+  append({"orders", 0}, 1);
+  await(waiting.join());
+  EXPECT_EQ(group("billing").members.size(), 0U) << "it would hold partitions that nobody reads";
+}
+
 TEST_P(LogGroups, AMemberThatIsPutOutLosesAllAndJoinsAgain) {
   fill("orders", 2, 2);
   auto one = member("billing", "one", {"orders"});

@@ -88,8 +88,7 @@ TEST_P(KvStore, AgreesWithAMapUnderRandomTransactions) {
             changed[key] = value;
             break;
           }
-          default:
-            break;
+          default: break;
         }
         expect_same(tx, changed, random_key(random));
       }

@@ -77,7 +77,7 @@ struct Reader {
       if (!polled.revoked.empty()) {
         std::vector<AssignmentCommit> commits;
         for (auto id : polled.revoked) commits.push_back({id, next_[id], ""});
-        value_or_throw(co_await consumer->release(commits));
+        if (auto given = co_await consumer->release(commits); !given && given.error().kind != ErrorKind::kFenced) value_or_throw(given);
         for (auto id : polled.revoked) {
           say(fmt::format("revoked {}", partitions_[id]));
           next_.erase(id);
@@ -204,12 +204,18 @@ Task<void> stop_in_write(Log& log) {
 }
 
 Task<void> run(Log& log, Loop& loop, std::string mode, Arguments arguments) {
-  if (mode == "append") co_await append(log, loop, std::move(arguments));
-  else if (mode == "watch") co_await watch(log, loop, std::move(arguments));
-  else if (mode == "member") co_await be_member(log, loop, std::move(arguments));
-  else if (mode == "pipe") co_await copy(log, loop, std::move(arguments));
-  else if (mode == "stop-in-write") co_await stop_in_write(log);
-  else throw Failure(ErrorKind::kInvalid, "no mode " + mode);
+  if (mode == "append")
+    co_await append(log, loop, std::move(arguments));
+  else if (mode == "watch")
+    co_await watch(log, loop, std::move(arguments));
+  else if (mode == "member")
+    co_await be_member(log, loop, std::move(arguments));
+  else if (mode == "pipe")
+    co_await copy(log, loop, std::move(arguments));
+  else if (mode == "stop-in-write")
+    co_await stop_in_write(log);
+  else
+    throw Failure(ErrorKind::kInvalid, "no mode " + mode);
 }
 
 int start(Arguments arguments) {

@@ -81,8 +81,10 @@ class Child {
       if (ended_ || ::poll(&readable, 1, static_cast<int>(std::max<std::int64_t>(left, 0))) <= 0) return std::nullopt;
       char bytes[65536];
       auto count = ::read(from_, bytes, sizeof bytes);
-      if (count <= 0) ended_ = true;
-      else read_.append(bytes, static_cast<std::size_t>(count));
+      if (count <= 0)
+        ended_ = true;
+      else
+        read_.append(bytes, static_cast<std::size_t>(count));
     }
   }
   // What follows `prefix` in the first line that starts with it; other lines are skipped. A failure of the test if none comes.
@@ -118,9 +120,7 @@ class Child {
     EXPECT_TRUE(WIFSTOPPED(status));
   }
   // Closes its standard input, at which it ends.
-  void finish() {
-    ::close(std::exchange(to_, -1));
-  }
+  void finish() { ::close(std::exchange(to_, -1)); }
   // Processor time of all its threads so far.
   std::chrono::nanoseconds cpu() const {
     clockid_t clock{};

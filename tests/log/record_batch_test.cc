@@ -36,7 +36,10 @@ std::optional<std::string> maybe_text(Random& random, std::size_t longest) {
 
 Row random_row(Random& random) {
   constexpr std::int64_t kTimes[] = {0, 1, -1, 1'700'000'000'000, -62'135'596'800'000, 253'402'300'799'999, std::int64_t{1} << 52};
-  Row row{maybe_text(random, 20), maybe_text(random, random.below(10) == 0 ? 20'000 : 60), at(kTimes[random.below(std::size(kTimes))] + static_cast<std::int64_t>(random.below(1000))), {}};
+  Row row{maybe_text(random, 20),
+          maybe_text(random, random.below(10) == 0 ? 20'000 : 60),
+          at(kTimes[random.below(std::size(kTimes))] + static_cast<std::int64_t>(random.below(1000))),
+          {}};
   for (auto n = random.below(4); n > 0; --n) row.headers.push_back({random_text(random, random.below(8) == 0 ? 300 : 6), maybe_text(random, 12)});
   return row;
 }
@@ -259,7 +262,8 @@ TEST(RecordBatch, DamageWithAFittingChecksumStaysWithinTheBatch) {
   int refused = 0;
   for (int round = 0; round < 20'000; ++round) {
     std::vector<Row> rows;
-    for (auto n = 1 + random.below(4); n > 0; --n) rows.push_back({maybe_text(random, 5), maybe_text(random, 20), at(static_cast<std::int64_t>(random.below(1000))), {{"h", maybe_text(random, 5)}}});
+    for (auto n = 1 + random.below(4); n > 0; --n)
+      rows.push_back({maybe_text(random, 5), maybe_text(random, 20), at(static_cast<std::int64_t>(random.below(1000))), {{"h", maybe_text(random, 5)}}});
     auto bytes = stored(rows);
     for (auto n = 1 + random.below(6); n > 0; --n) {
       auto place = 8 + random.below(bytes.size() - kPadding - 8);

@@ -146,7 +146,7 @@ class World {
     auto producer = log->producer(loop);
     for (;;) {
       auto appended = co_await producer->append(batches);
-      if (appended || !appended.error().retriable()) co_return (void)value_or_throw(std::move(appended));
+      if (appended || !appended.error().retriable()) co_return (void) value_or_throw(std::move(appended));
     }
   }
 

@@ -284,7 +284,7 @@ void LocalKv::read(const std::function<void(KvReader&)>& look) {
 
 void LocalKv::submit(Loop& loop, KvChange change, std::function<void(Result<void>)> done) {
   std::lock_guard lock{mutex_};
-  pending_.push_back({&loop, std::move(change), std::move(done), {}});
+  pending_.push_back({loop.poster(), std::move(change), std::move(done), {}});
   filled_.notify_one();
 }
 
@@ -354,7 +354,7 @@ void LocalKv::write_loop() {
       watchers_.notify();
     }
     for (auto& one : group) {
-      one.loop->post([done = std::move(one.done), result = std::move(one.result)] { done(result); });
+      one.post([done = std::move(one.done), result = std::move(one.result)] { done(result); });
     }
   }
 }

@@ -38,7 +38,7 @@ class LocalKv : public Kv {
 
  private:
   struct Pending {
-    Loop* loop;
+    Loop::Poster post;
     KvChange change;
     std::function<void(Result<void>)> done;
     Result<void> result;

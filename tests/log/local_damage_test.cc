@@ -1,0 +1,243 @@
+// Damage to the bytes on the disk, and a disk that is full: told as what it is, never as wrong data.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <sys/mount.h>
+#include <sys/statvfs.h>
+
+#include <cstring>
+#include <fstream>
+
+#include "local_process.h"
+#include "mephisto/ids.h"
+
+namespace mephisto::test {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+const TopicPartition kZero{"orders", 0};
+
+class LocalDamage : public LocalTest {
+ protected:
+  std::string data() const {
+    std::ifstream file{dir() + "/data.mdb", std::ios::binary};
+    return {std::istreambuf_iterator<char>{file}, {}};
+  }
+  void flip(std::size_t place, int bit) {
+    std::fstream file{dir() + "/data.mdb", std::ios::in | std::ios::out | std::ios::binary};
+    file.seekg(static_cast<std::streamoff>(place));
+    auto byte = static_cast<char>(file.get() ^ 1 << bit);
+    file.seekp(static_cast<std::streamoff>(place));
+    file.put(byte);
+  }
+  // Reads a partition from `from` on; the rows, or what was wrong.
+  Result<std::vector<Row>> try_read(const TopicPartition& partition, std::int64_t from) {
+    ConsumerOptions options;
+    options.partitions[partition] = from;
+    Member reader{*log, loop, options};
+    try {
+      await(reader.step(0ms));
+      await(reader.step(0ms));
+    } catch (const Failure& failure) {
+      return std::unexpected(failure.error());
+    }
+    return reader.read[partition];
+  }
+};
+
+TEST_F(LocalDamage, AFlippedBitInAStoredBatchIsCorruptAndNotWrongData) {
+  create("orders", 2);
+  append(kZero, 1, "good");
+  const std::string marker = "the value whose bits are flipped";
+  append(kZero, {{"key", marker, now(), {{"name", "header"}}}, {"key2", std::string(200, 'v'), now(), {}}});
+  append(kZero, 1, "good");
+  append({"orders", 1}, 1, "other");
+  close_log();
+  const auto bytes = data();
+  const auto value = bytes.find(marker);
+  ASSERT_NE(value, std::string::npos);
+  ASSERT_EQ(bytes.find(marker, value + 1), std::string::npos) << "it is there once";
+
+  // From the checksum at the batch's start, which is at most 40 bytes of header and about 30 of the record before the value, to its end.
+  const auto header = bytes.rfind(std::string("\x01\0\0\0\x02\0\0\0\x02\0\0\0", 12), value) - 8;
+  ASSERT_LT(value - header, 80U);
+  Random random{5};
+  for (std::size_t place = header; place < value + marker.size() + 150; place += place < value ? 1 : 13) {
+    const int bit = static_cast<int>(random.below(8));
+    flip(place, bit);
+    reopen();
+    auto read = try_read(kZero, 1);
+    ASSERT_FALSE(read) << "byte " << place - header << " of the batch";
+    if (place == header + 8) EXPECT_EQ(read.error().kind, ErrorKind::kInvalid) << "a version that is not known";
+    else EXPECT_EQ(read.error().kind, ErrorKind::kCorrupt) << read.error().message;
+    EXPECT_THAT(read.error().message, HasSubstr("orders/0@1"));
+    EXPECT_THAT(value_or_throw(try_read(kZero, 3)), SizeIs(1)) << "what lies behind can be read";
+    EXPECT_THAT(value_or_throw(try_read({"orders", 1}, 0)), SizeIs(1));
+    close_log();
+    flip(place, bit);
+  }
+  reopen();
+  EXPECT_THAT(value_or_throw(try_read(kZero, 0)), SizeIs(4));
+}
+
+TEST_F(LocalDamage, AMemberIsToldOfItToo) {
+  create("orders");
+  append(kZero, {{"key", "marked value", now(), {}}});
+  close_log();
+  flip(data().find("marked value"), 0);
+  reopen();
+  auto one = member("billing", "one", {"orders"});
+  bool told = false;
+  for (int attempt = 0; attempt < 20 && !told; ++attempt) {
+    try {
+      await(one.step(driver.wait));
+    } catch (const Failure& failure) {
+      told = failure.kind() == ErrorKind::kCorrupt;
+    }
+  }
+  EXPECT_TRUE(told);
+  EXPECT_THAT(one.all_read(), SizeIs(0));
+  EXPECT_EQ(committed_offset("billing", kZero), -1);
+}
+
+// A small file system of its own, where it is permitted to make one.
+class LocalFullDisk : public ::testing::Test {
+ protected:
+  static constexpr const char* kSize = "size=8m";
+
+  void SetUp() override {
+    if (mount("tmpfs", folder.path().c_str(), "tmpfs", 0, kSize) != 0) GTEST_SKIP() << "mount is not permitted here, so no disk can be made full: " << std::strerror(errno);
+    mounted = true;
+  }
+  void TearDown() override {
+    if (mounted) umount2(folder.path().c_str(), MNT_DETACH);
+  }
+  // Fills what is free, up to `keep` bytes.
+  void fill_up(std::size_t keep = 0) {
+    std::ofstream file{folder / "ballast", std::ios::binary | std::ios::app};
+    const std::string some(4096, 'b');
+    for (;;) {
+      struct statvfs now {};
+      ASSERT_EQ(statvfs(folder.path().c_str(), &now), 0);
+      if (now.f_bavail * now.f_bsize <= keep || !file.write(some.data(), static_cast<std::streamsize>(some.size())).flush()) return;
+    }
+  }
+  void free_space() { std::filesystem::remove(folder / "ballast"); }
+
+  TempDir folder;
+  bool mounted = false;
+};
+
+struct DiskWorld : World {
+  static Driver on(const TempDir& disk) {
+    auto driver = drivers().at(1);
+    driver.new_url = [&disk](const TempDir&) { return "local://" + disk / "log"; };
+    return driver;
+  }
+  explicit DiskWorld(const TempDir& disk) : World(on(disk)) {}
+};
+
+TEST_F(LocalFullDisk, IsToldLosesNothingAcknowledgedAndGoesOnWhenThereIsSpace) {
+  std::ofstream{folder / "ballast", std::ios::binary} << std::string(3 << 20, 'b');
+  DiskWorld world{folder};
+  world.create("orders", 2);
+  world.create("small");
+  auto one = world.member("billing", "one", {"orders"});
+  world.until({&one}, [&] { return one.owned("orders").size() == 2; });
+
+  std::vector<std::string> acked;
+  Result<std::vector<Appended>> result;
+  for (int i = 0; i < 1000; ++i) {
+    Row row{"k", fmt::format("{}-{}", i, std::string(30'000, 'x')), world.now(), {}};
+    result = world.await(world.send(out(kZero, {row})));
+    if (!result) break;
+    acked.push_back(*row.value);
+  }
+  ASSERT_FALSE(result) << "8 MiB hold no 30 MB";
+  EXPECT_EQ(result.error().kind, ErrorKind::kUnavailable);
+  EXPECT_TRUE(result.error().retriable());
+  EXPECT_THAT(result.error().message, AllOf(HasSubstr("disk is full"), HasSubstr(folder.path()), HasSubstr("free some space")));
+  EXPECT_GT(acked.size(), 50U);
+
+  // All that is large fails again and again, and what was acknowledged can be read all the while.
+  for (int i = 0; i < 3; ++i) {
+    auto kind = world.kind_of(world.send(out({"orders", 1}, {{"k", std::string(1 << 20, 'y'), world.now(), {}}})));
+    EXPECT_EQ(kind, ErrorKind::kUnavailable) << world.last_error;
+  }
+  EXPECT_EQ(values(world.read(kZero)), acked);
+  EXPECT_EQ(world.must(world.log->watermarks({"orders", 1})).end, 0);
+
+  free_space();
+  world.append(kZero, {{"k", "after", world.now(), {}}});
+  acked.emplace_back("after");
+  world.until({&one}, [&] { return one.all_read().size() == acked.size(); });
+  EXPECT_TRUE(world.await(one.commit()));
+  EXPECT_EQ(values(world.read(kZero)), acked);
+  EXPECT_EQ(world.committed_offset("billing", kZero), static_cast<std::int64_t>(acked.size()));
+
+  world.producer.reset();
+  one.consumer.reset();
+  world.log = open_log(world.log->url());
+  EXPECT_EQ(values(world.read(kZero)), acked) << "also when it is opened again";
+}
+
+TEST_F(LocalFullDisk, CommitsAndJoinsFailForNowOnly) {
+  DiskWorld world{folder};
+  world.create("orders", 2);
+  world.append(kZero, 5);
+  auto one = world.member("billing", "one", {"orders"});
+  world.until({&one}, [&] { return one.all_read().size() == 5; });
+  fill_up();
+  std::optional<ErrorKind> kind;
+  for (int i = 0; i < 200 && !kind; ++i) kind = world.kind_of(one.commit(std::string(2000, 'n')));  // free pages of the file are used first
+  EXPECT_EQ(kind, ErrorKind::kUnavailable) << world.last_error;
+
+  auto two = world.member("billing", "two", {"orders"});
+  for (int i = 0; i < 3; ++i) {
+    try {
+      world.await(two.step(0ms));
+    } catch (const Failure& failure) {
+      EXPECT_EQ(failure.kind(), ErrorKind::kUnavailable) << failure.what();
+    }
+  }
+  free_space();
+  world.until({&one, &two}, [&] { return one.owned("orders").size() == 1 && two.owned("orders").size() == 1; });
+  EXPECT_TRUE(world.await(one.commit()));
+  EXPECT_TRUE(world.await(two.commit()));
+}
+
+TEST_F(LocalFullDisk, RetentionMakesRoomAgain) {
+  DiskWorld world{folder};
+  world.create("orders", {.partitions = 1, .retention = 1h});
+  for (int i = 0; i < 1000; ++i) {
+    if (!world.await(world.send(out(kZero, {{"k", std::string(30'000, 'x'), world.now() - 2h, {}}})))) break;
+  }
+  EXPECT_EQ(world.kind_of(world.log->maintain()), std::nullopt) << "a full disk cannot be emptied: " << world.last_error;
+  EXPECT_EQ(world.kind_of(world.send(out(kZero, {{"k", "new", world.now(), {}}}))), std::nullopt) << world.last_error;
+}
+
+TEST_F(LocalFullDisk, ANewLogOnItIsRefused) {
+  fill_up();
+  Child child{{"local://" + folder / "log", "open"}};
+  child.finish();
+  auto lines = child.rest();
+  EXPECT_TRUE(WIFEXITED(child.wait())) << "it died of signal " << WTERMSIG(child.wait());
+  ASSERT_THAT(lines, SizeIs(1));
+  EXPECT_THAT(lines[0], AllOf(HasSubstr("error"), HasSubstr(folder / "log")));
+}
+
+TEST_F(LocalFullDisk, AnExistingLogOnItCanBeOpenedAndRead) {
+  {
+    DiskWorld world{folder};
+    world.create("orders");
+    world.append(kZero, 3);
+  }
+  fill_up();
+  Child child{{"local://" + folder / "log", "watch", "orders"}};
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(child.expect("record "), fmt::format("0@{} r{}", i, i));
+}
+
+}  // namespace
+}  // namespace mephisto::test

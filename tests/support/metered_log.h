@@ -1,0 +1,72 @@
+// A log that knows how many bytes of fetched batches its users hold on to. Not for exactly_once: transactions need the log's own
+// consumers.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "mephisto/log.h"
+
+namespace mephisto::tests {
+
+struct Meter {
+  std::size_t held = 0;
+  std::size_t most = 0;
+  std::size_t largest_batch = 0;
+};
+
+class MeteredConsumer : public Consumer {
+ public:
+  MeteredConsumer(std::unique_ptr<Consumer> inner, std::shared_ptr<Meter> meter) : inner_(std::move(inner)), meter_(std::move(meter)) {}
+
+  Task<Polled> poll(std::size_t max_bytes, std::chrono::milliseconds wait) override {
+    auto polled = co_await inner_->poll(max_bytes, wait);
+    for (auto& batch : polled.batches) {
+      meter_->held += batch->bytes;
+      meter_->most = std::max(meter_->most, meter_->held);
+      meter_->largest_batch = std::max(meter_->largest_batch, batch->bytes);
+      auto* raw = batch.get();
+      batch = std::shared_ptr<Batch>(raw, [keep = batch, meter = meter_](Batch* gone) { meter->held -= gone->bytes; });
+    }
+    co_return polled;
+  }
+  void pause(AssignmentId assignment) override { inner_->pause(assignment); }
+  void resume(AssignmentId assignment) override { inner_->resume(assignment); }
+  Task<Result<void>> commit(std::vector<AssignmentCommit> commits) override { return inner_->commit(std::move(commits)); }
+  Task<Result<void>> release(std::vector<AssignmentCommit> commits) override { return inner_->release(std::move(commits)); }
+  Task<void> close() override { return inner_->close(); }
+
+ private:
+  std::unique_ptr<Consumer> inner_;
+  std::shared_ptr<Meter> meter_;
+};
+
+class MeteredLog : public Log {
+ public:
+  explicit MeteredLog(std::shared_ptr<Log> inner) : inner_(std::move(inner)) {}
+
+  const std::string& url() const override { return inner_->url(); }
+  Task<Result<TopicInfo>> create_topic(std::string name, TopicConfig config) override { return inner_->create_topic(std::move(name), config); }
+  Task<Result<void>> delete_topic(std::string name) override { return inner_->delete_topic(std::move(name)); }
+  Task<Result<std::vector<TopicInfo>>> topics() override { return inner_->topics(); }
+  Task<Result<TopicInfo>> topic(std::string name) override { return inner_->topic(std::move(name)); }
+  Task<Result<Watermarks>> watermarks(TopicPartition partition) override { return inner_->watermarks(std::move(partition)); }
+  Task<Result<std::int64_t>> offset_at(TopicPartition partition, Timestamp time) override { return inner_->offset_at(std::move(partition), time); }
+  Task<Result<std::vector<GroupInfo>>> groups() override { return inner_->groups(); }
+  Task<Result<void>> maintain() override { return inner_->maintain(); }
+  std::unique_ptr<Producer> producer(Loop& loop) override { return inner_->producer(loop); }
+  std::unique_ptr<Consumer> consumer(Loop& loop, ConsumerOptions options) override {
+    if (options.group.empty()) return inner_->consumer(loop, std::move(options));
+    return std::make_unique<MeteredConsumer>(inner_->consumer(loop, std::move(options)), meter);
+  }
+
+  std::shared_ptr<Meter> meter = std::make_shared<Meter>();
+
+ private:
+  std::shared_ptr<Log> inner_;
+};
+
+}  // namespace mephisto::tests
