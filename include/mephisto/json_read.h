@@ -55,6 +55,7 @@ class Reader {
     message_ = std::move(part.message_);
     path_ = std::move(part.path_);
   }
+  bool at_root() const { return path_.empty(); }
   Error error() const { return {ErrorKind::kDecode, path_.empty() ? message_ : path_ + ": " + message_}; }
 
   int depth = 0;
@@ -212,7 +213,8 @@ bool read_integer(V& value, T& out, Reader& reader) {
     std::uint64_t number = 0;
     if (auto error = value.get_uint64().get(number)) {
       auto token = token_of(value);
-      if (is_whole(token) && !token.starts_with('-')) return reader.fail(shown(token) + " is too large; at most " + std::to_string(std::numeric_limits<T>::max()));
+      if (error != simdjson::TRAILING_CONTENT && is_whole(token) && !token.starts_with('-'))
+        return reader.fail(shown(token) + " is too large; at most " + std::to_string(std::numeric_limits<T>::max()));
       return mismatched(value, reader, "a whole number from 0", error);
     }
     if (number > std::numeric_limits<T>::max()) return reader.fail(std::to_string(number) + " is too large; at most " + std::to_string(std::numeric_limits<T>::max()));
@@ -220,7 +222,7 @@ bool read_integer(V& value, T& out, Reader& reader) {
   } else {
     std::int64_t number = 0;
     if (auto error = value.get_int64().get(number)) {
-      if (is_whole(token_of(value)))
+      if (error != simdjson::TRAILING_CONTENT && is_whole(token_of(value)))
         return reader.fail(shown(token_of(value)) + " does not fit; from " + std::to_string(std::numeric_limits<T>::min()) + " to " +
                            std::to_string(std::numeric_limits<T>::max()));
       return mismatched(value, reader, "a whole number", error);
@@ -441,6 +443,8 @@ simdjson::ondemand::parser& thread_parser();
 // Copies `text` into this thread's padded scratch space.
 std::string_view padded_copy(std::string_view text);
 Error trailing_error(simdjson::error_code code);
+// Whether an array or object ends before the text does; simdjson tells this and a missing end alike.
+bool closes_early(std::string_view text);
 
 // As from_json, for text with kJsonPadding readable bytes behind it.
 template <class T>
@@ -450,7 +454,10 @@ Result<void> read_padded(std::string_view text, T& out) {
   auto code = thread_parser().iterate(text.data(), text.size(), text.size() + kJsonPadding).get(document);
   if (code) return fail(ErrorKind::kDecode, syntax_error(code));
   Reader reader{text.data() + text.size()};
-  if (!read(document, out, reader)) return std::unexpected(reader.error());
+  if (!read(document, out, reader)) {
+    if (reader.at_root() && closes_early(text)) return std::unexpected(trailing_error(simdjson::SUCCESS));
+    return std::unexpected(reader.error());
+  }
   const char* rest = nullptr;
   if (auto end = document.current_location().get(rest); end != simdjson::OUT_OF_BOUNDS) return std::unexpected(trailing_error(end));
   return {};

@@ -114,7 +114,6 @@ std::string mismatch(std::string_view expected, std::string_view token, simdjson
   token = trim(token);
   bool string_broken = token.starts_with('"') && code != simdjson::INCORRECT_TYPE && code != simdjson::NUMBER_ERROR;
   bool shape_right = (expected == "an object" && token.starts_with('{')) || (expected == "an array" && token.starts_with('['));
-  if (shape_right && code == simdjson::INCOMPLETE_ARRAY_OR_OBJECT) return "broken JSON: it is not closed, or something follows after it";
   if (token.empty() || string_broken || shape_right || code == simdjson::TRAILING_CONTENT) return syntax_error(code);
   std::string found = printable(token);
   if (token.starts_with('{')) found = "an object";
@@ -196,6 +195,27 @@ std::string_view padded_copy(std::string_view text) {
   if (!text.empty()) std::memcpy(at, text.data(), text.size());
   std::memset(at + text.size(), 0, kJsonPadding);
   return {at, text.size()};
+}
+
+bool closes_early(std::string_view text) {
+  int depth = 0;
+  bool quoted = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    char c = text[i];
+    if (quoted) {
+      if (c == '\\')
+        ++i;
+      else if (c == '"')
+        quoted = false;
+    } else if (c == '"') {
+      quoted = true;
+    } else if (c == '{' || c == '[') {
+      ++depth;
+    } else if ((c == '}' || c == ']') && --depth == 0) {
+      return !trim(text.substr(i + 1)).empty();
+    }
+  }
+  return false;
 }
 
 Error trailing_error(simdjson::error_code code) { return {ErrorKind::kDecode, syntax_error(code == simdjson::SUCCESS ? simdjson::TRAILING_CONTENT : code)}; }

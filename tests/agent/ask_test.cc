@@ -38,14 +38,17 @@ class Asking : public ::testing::Test {
   World world;
   Gate gate;
   std::vector<int> handled;
-  const Agent<int, int>& square = world.app.agent("square", [this](Stream<int> stream) -> Results<int> {
-    while (auto event = co_await stream.next()) {
-      handled.push_back(*event);
-      if (*event < 0) throw std::runtime_error(fmt::format("{} is negative", *event));
-      if (*event == 0) co_await gate.pass();
-      co_yield *event * *event;
-    }
-  }, no_retries());
+  const Agent<int, int>& square = world.app.agent(
+      "square",
+      [this](Stream<int> stream) -> Results<int> {
+        while (auto event = co_await stream.next()) {
+          handled.push_back(*event);
+          if (*event < 0) throw std::runtime_error(fmt::format("{} is negative", *event));
+          if (*event == 0) co_await gate.pass();
+          co_yield *event** event;
+        }
+      },
+      no_retries());
 };
 
 TEST_F(Asking, AskGivesTheResult) {
@@ -122,12 +125,15 @@ TEST_F(Asking, AnErrorOfTheHandlerReachesTheAsker) {
 TEST_F(Asking, TheAskerHearsOfAnErrorOnlyAfterTheLastRetry) {
   AgentOptions options;
   options.on_error.retries = 2;
-  auto& third = world.app.agent("third", [](Stream<int> stream) -> Results<int> {
-    while (auto event = co_await stream.next()) {
-      if (event.attempt() < 2) throw std::runtime_error("not yet");
-      co_yield event.attempt();
-    }
-  }, options);
+  auto& third = world.app.agent(
+      "third",
+      [](Stream<int> stream) -> Results<int> {
+        while (auto event = co_await stream.next()) {
+          if (event.attempt() < 2) throw std::runtime_error("not yet");
+          co_yield event.attempt();
+        }
+      },
+      options);
   world.work([&](Worker&) -> Task<void> { EXPECT_EQ(co_await third.ask(0), 2); });
 }
 
@@ -262,16 +268,19 @@ TEST_F(Asking, AnAgentMayAskAnotherAgent) {
 }
 
 TEST_F(Asking, AnEventThatMovedToAnotherWorkerIsNotAnsweredWithAnError) {
-  auto& fragile = world.app.agent("fragile", [this](Stream<int> stream) -> Results<int> {
-    while (auto event = co_await stream.next()) {
-      handled.push_back(*event);
-      if (handled.size() == 1) {
-        co_await gate.pass();
-        throw std::runtime_error("of the old stay");
-      }
-      co_yield 1;
-    }
-  }, no_retries());
+  auto& fragile = world.app.agent(
+      "fragile",
+      [this](Stream<int> stream) -> Results<int> {
+        while (auto event = co_await stream.next()) {
+          handled.push_back(*event);
+          if (handled.size() == 1) {
+            co_await gate.pass();
+            throw std::runtime_error("of the old stay");
+          }
+          co_yield 1;
+        }
+      },
+      no_retries());
   world.work([&](Worker& worker) -> Task<void> {
     auto asking = world.loop.spawn("ask", [](const Agent<int, int>& agent) -> Task<void> { EXPECT_EQ(co_await failure_of(agent.ask(1, {.timeout = 1h})), ""); }(fragile));
     co_await world.eventually([&] { return gate.waiting() == 1; });

@@ -22,13 +22,16 @@ class Errors : public ::testing::Test {
  protected:
   void declare(ErrorPolicy policy, AgentOptions options = {}, int partitions = 1) {
     options.on_error = policy;
-    world.app.agent("work", world.app.topic<int>("in", {.partitions = partitions}), [this](Stream<int> stream) -> Task<void> {
-      while (auto event = co_await stream.next()) {
-        tried.emplace_back(*event, world.loop.now());
-        if (auto place = bad.find(*event); place != bad.end() && place->second-- > 0) throw std::runtime_error(fmt::format("{} is bad", *event));
-        done.push_back(*event);
-      }
-    }, std::move(options));
+    world.app.agent(
+        "work", world.app.topic<int>("in", {.partitions = partitions}),
+        [this](Stream<int> stream) -> Task<void> {
+          while (auto event = co_await stream.next()) {
+            tried.emplace_back(*event, world.loop.now());
+            if (auto place = bad.find(*event); place != bad.end() && place->second-- > 0) throw std::runtime_error(fmt::format("{} is bad", *event));
+            done.push_back(*event);
+          }
+        },
+        std::move(options));
   }
   std::vector<Row> dead() {
     return world.run([&] { return world.records("app-work-dlq"); });
@@ -246,9 +249,12 @@ TEST_F(Errors, OrderedByKeyARetryHoldsBackItsKeyOnly) {
 TEST_F(Errors, AnExceptionOfAnyTypeIsAnError) {
   AgentOptions options;
   options.on_error.retries = 0;
-  world.app.agent("odd", world.app.topic<int>("in", {.partitions = 1}), [](Stream<int> stream) -> Task<void> {
-    while (auto event = co_await stream.next()) throw 42;
-  }, options);
+  world.app.agent(
+      "odd", world.app.topic<int>("in", {.partitions = 1}),
+      [](Stream<int> stream) -> Task<void> {
+        while (auto event = co_await stream.next()) throw 42;
+      },
+      options);
   world.work([&](Worker&) -> Task<void> {
     co_await world.produce("in", numbered(1));
     co_await world.eventually_in("app-odd-dlq", 1);
@@ -259,9 +265,12 @@ TEST_F(Errors, AnExceptionOfAnyTypeIsAnError) {
 TEST_F(Errors, AReasonOfAnyLengthIsKept) {
   AgentOptions options;
   options.on_error.retries = 0;
-  world.app.agent("long", world.app.topic<int>("in", {.partitions = 1}), [](Stream<int> stream) -> Task<void> {
-    while (auto event = co_await stream.next()) throw std::runtime_error("long" + std::string(100'000, 'x'));
-  }, options);
+  world.app.agent(
+      "long", world.app.topic<int>("in", {.partitions = 1}),
+      [](Stream<int> stream) -> Task<void> {
+        while (auto event = co_await stream.next()) throw std::runtime_error("long" + std::string(100'000, 'x'));
+      },
+      options);
   world.run([&]() -> Task<void> {
     Worker worker{world.app, world.log};
     co_await worker.start();
@@ -274,10 +283,13 @@ TEST_F(Errors, AReasonOfAnyLengthIsKept) {
 TEST_F(Errors, ARecordOfTheLargestSizeCanBeDeadLettered) {
   AgentOptions options;
   options.on_error.retries = 0;
-  world.app.agent("work", world.app.topic<int>("in", {.partitions = 1}), [](Stream<int> stream) -> Task<void> {
-    while (co_await stream.next()) {
-    }
-  }, options);
+  world.app.agent(
+      "work", world.app.topic<int>("in", {.partitions = 1}),
+      [](Stream<int> stream) -> Task<void> {
+        while (co_await stream.next()) {
+        }
+      },
+      options);
   world.run([&]() -> Task<void> {
     Worker worker{world.app, world.log};
     co_await worker.start();
@@ -292,12 +304,15 @@ TEST_F(Errors, AnEventOfALostPartitionCrashesNothing) {
   auto& out = world.app.topic<int>("out", {.partitions = 1});
   AgentOptions options;
   options.on_error = {.retries = 0, .then = Then::kCrash};
-  world.app.agent("copy", world.app.topic<int>("in", {.partitions = 1}), [&](Stream<int> stream) -> Task<void> {
-    while (auto event = co_await stream.next()) {
-      co_await gate.pass();
-      co_await out.cast(*event);
-    }
-  }, options);
+  world.app.agent(
+      "copy", world.app.topic<int>("in", {.partitions = 1}),
+      [&](Stream<int> stream) -> Task<void> {
+        while (auto event = co_await stream.next()) {
+          co_await gate.pass();
+          co_await out.cast(*event);
+        }
+      },
+      options);
   world.run([&]() -> Task<void> {
     Worker worker{world.app, world.log};
     co_await worker.start();

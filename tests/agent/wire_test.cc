@@ -84,10 +84,11 @@ TEST_F(Wire, AnEnvelopeThatPythonsJsonWroteIsUnderstood) {
 }
 
 TEST_F(Wire, AnEnvelopeAroundARecordIsUnderstood) {
-  world.app.agent("echo", world.app.topic<Point>("in", {.partitions = 1}), [this](Stream<Point> stream) -> Results<int> {
+  world.app.agent("echo", world.app.topic<Point>("in", {.partitions = 1}), [](Stream<Point> stream) -> Results<int> {
     while (auto event = co_await stream.next()) co_yield event->x;
   });
-  auto replies = reply_to({std::nullopt, R"({"value":{"x":4,"__faust":{"ns":"geo.Point"}},"reply_to":"r","correlation_id":"c","__faust":{"ns":"faust.agents.models.ModelReqRepRequest"}})", {}});
+  auto replies = reply_to(
+      {std::nullopt, R"({"value":{"x":4,"__faust":{"ns":"geo.Point"}},"reply_to":"r","correlation_id":"c","__faust":{"ns":"faust.agents.models.ModelReqRepRequest"}})", {}});
   EXPECT_THAT(values(replies), ElementsAre(R"({"key":null,"value":4,"correlation_id":"c","__faust":{"ns":"@ReqRepResponse"}})"));
 }
 
@@ -96,7 +97,8 @@ TEST_F(Wire, ARecordWithANamespaceAnswersAsAModel) {
     while (auto event = co_await stream.next()) co_yield Point{*event};
   });
   auto replies = reply_to({std::nullopt, "3", reply_headers()});
-  EXPECT_THAT(values(replies), ElementsAre(R"({"key":null,"value":{"x":3,"__faust":{"ns":"geo.Point"}},"correlation_id":"c","__faust":{"ns":"faust.agents.models.ModelReqRepResponse"}})"));
+  EXPECT_THAT(values(replies),
+              ElementsAre(R"({"key":null,"value":{"x":3,"__faust":{"ns":"geo.Point"}},"correlation_id":"c","__faust":{"ns":"faust.agents.models.ModelReqRepResponse"}})"));
 }
 
 TEST_F(Wire, WithoutAnAddressNothingIsAnswered) {
@@ -132,7 +134,11 @@ TEST_F(Wire, AnAnswerFromFaustIsUnderstood) {
     auto answer = world.loop.spawn("faust", [](World& self) -> Task<void> {
       co_await self.eventually_in("in", 1);
       auto request = (co_await self.records("in")).at(0);
-      co_await self.produce(request.header("Faust-Ag-ReplyTo"), {{std::nullopt, fmt::format(R"({{"key": "b'k'", "value": 11, "correlation_id": "{}", "__faust": {{"ns": "@ReqRepResponse"}}}})", request.header("Faust-Ag-CorrelationId")), {}}});
+      co_await self.produce(
+          request.header("Faust-Ag-ReplyTo"),
+          {{std::nullopt,
+            fmt::format(R"({{"key": "b'k'", "value": 11, "correlation_id": "{}", "__faust": {{"ns": "@ReqRepResponse"}}}})", request.header("Faust-Ag-CorrelationId")),
+            {}}});
     }(world));
     EXPECT_EQ(co_await echo.ask(3), 11);
     co_await answer.join();
@@ -143,12 +149,15 @@ TEST_F(Wire, AnAnswerFromFaustIsUnderstood) {
 TEST_F(Wire, AnErrorTellsFaustSomethingItCanRead) {
   AgentOptions options;
   options.on_error.retries = 0;
-  world.app.agent("echo", in, [](Stream<int> stream) -> Results<int> {
-    while (auto event = co_await stream.next()) {
-      if (*event == 3) throw std::runtime_error("no \"threes\"");
-      co_yield 1;
-    }
-  }, options);
+  world.app.agent(
+      "echo", in,
+      [](Stream<int> stream) -> Results<int> {
+        while (auto event = co_await stream.next()) {
+          if (*event == 3) throw std::runtime_error("no \"threes\"");
+          co_yield 1;
+        }
+      },
+      options);
   auto replies = reply_to({std::nullopt, "3", reply_headers()});
   EXPECT_THAT(values(replies), ElementsAre(R"({"key":null,"value":null,"correlation_id":"c","error":"no \"threes\"","__faust":{"ns":"@ReqRepResponse"}})"));
 }

@@ -139,8 +139,10 @@ Task<int> verify(VerifyOptions options) {
   std::int64_t extras = 0;
   for (const auto& [place, unused] : input) {
     auto found = results.find(place);
-    if (found == results.end()) ++lost;
-    else extras += found->second - 1;
+    if (found == results.end())
+      ++lost;
+    else
+      extras += found->second - 1;
   }
   std::int64_t lag = 0;
   for (const auto& group : value_or_throw(co_await log->groups())) {

@@ -250,8 +250,8 @@ TEST_P(LogGroups, FromLatestStartsAtTheEndOnlyWithoutACommit) {
 TEST_P(LogGroups, ALongNameEitherWorksOrIsRefused) {
   fill("orders", 1, 1);
   for (std::size_t length : {249U, 600U}) {
-    auto one = member(std::string(length, 'g'), "one", {"orders"});
     try {
+      auto one = member(std::string(length, 'g'), "one", {"orders"});
       until({&one}, [&] { return one.all_read().size() == 1; });
       EXPECT_TRUE(await(one.commit()));
     } catch (const Failure& failure) {
@@ -264,8 +264,10 @@ TEST_P(LogGroups, ALongNameEitherWorksOrIsRefused) {
 TEST_P(LogGroups, ABadNameDoesNotHarmTheWritesBesideIt) {
   create("orders");
   for (int round = 0; round < 20; ++round) {
-    auto bad = member(std::string(600, 'g'), "one", {"orders"});
-    auto join = loop.spawn("join", [](Member& who) -> Task<void> { co_await who.step(0ms); }(bad));
+    auto join = loop.spawn("join", [](World& world) -> Task<void> {
+      auto bad = world.member(std::string(600, 'g'), "one", {"orders"});
+      co_await bad.step(0ms);
+    }(*this));
     auto first = loop.spawn("first", [](World& world) -> Task<void> { value_or_throw(co_await world.send(out({"orders", 0}, numbered(1, world.now())))); }(*this));
     auto second = loop.spawn("second", [](World& world) -> Task<void> { value_or_throw(co_await world.send(out({"orders", 0}, numbered(1, world.now())))); }(*this));
     await(join.finished());

@@ -49,7 +49,9 @@ class LocalCrash : public ::testing::TestWithParam<Crash>, public LocalWorld {
     }
     return last;
   }
-  std::vector<std::string> appending(int from, int count, const std::string& size = "3000") { return with("append", {"orders", std::to_string(kPartitions), std::to_string(from), std::to_string(count), size}); }
+  std::vector<std::string> appending(int from, int count, const std::string& size = "3000") {
+    return with("append", {"orders", std::to_string(kPartitions), std::to_string(from), std::to_string(count), size});
+  }
 };
 
 TEST_P(LocalCrash, LosesNothingAcknowledgedAndLeavesNothingHalf) {
@@ -98,8 +100,7 @@ TEST_P(LocalCrash, ATransactionHappensOnceHoweverOftenTheProcessDiesInIt) {
   for (int partition = 0; partition < kPartitions; ++partition) EXPECT_EQ(committed_offset("copying", {"orders", partition}), 12);
 }
 
-INSTANTIATE_TEST_SUITE_P(Points, LocalCrash,
-                         ::testing::Values(Crash{"local.in_group", 4, false}, Crash{"local.before_commit", 4, false}, Crash{"local.after_commit", 4, true}),
+INSTANTIATE_TEST_SUITE_P(Points, LocalCrash, ::testing::Values(Crash{"local.in_group", 4, false}, Crash{"local.before_commit", 4, false}, Crash{"local.after_commit", 4, true}),
                          [](const auto& info) { return std::string{info.param.point}.substr(6); });
 
 using LocalKill = LocalCrash;

@@ -51,7 +51,8 @@ TEST_F(LocalDamage, AFlippedBitInAStoredBatchIsCorruptAndNotWrongData) {
   create("orders", 2);
   append(kZero, 1, "good");
   const std::string marker = "the value whose bits are flipped";
-  append(kZero, {{"key", marker, now(), {{"name", "header"}}}, {"key2", std::string(200, 'v'), now(), {}}});
+  // Large enough for pages of its own, which no later write copies.
+  append(kZero, {{"key", marker, now(), {{"name", "header"}}}, {"key2", std::string(5000, 'v'), now(), {}}});
   append(kZero, 1, "good");
   append({"orders", 1}, 1, "other");
   close_log();
@@ -70,8 +71,10 @@ TEST_F(LocalDamage, AFlippedBitInAStoredBatchIsCorruptAndNotWrongData) {
     reopen();
     auto read = try_read(kZero, 1);
     ASSERT_FALSE(read) << "byte " << place - header << " of the batch";
-    if (place == header + 8) EXPECT_EQ(read.error().kind, ErrorKind::kInvalid) << "a version that is not known";
-    else EXPECT_EQ(read.error().kind, ErrorKind::kCorrupt) << read.error().message;
+    if (place == header + 8)
+      EXPECT_EQ(read.error().kind, ErrorKind::kInvalid) << "a version that is not known";
+    else
+      EXPECT_EQ(read.error().kind, ErrorKind::kCorrupt) << read.error().message;
     EXPECT_THAT(read.error().message, HasSubstr("orders/0@1"));
     EXPECT_THAT(value_or_throw(try_read(kZero, 3)), SizeIs(1)) << "what lies behind can be read";
     EXPECT_THAT(value_or_throw(try_read({"orders", 1}, 0)), SizeIs(1));
@@ -84,7 +87,7 @@ TEST_F(LocalDamage, AFlippedBitInAStoredBatchIsCorruptAndNotWrongData) {
 
 TEST_F(LocalDamage, AMemberIsToldOfItToo) {
   create("orders");
-  append(kZero, {{"key", "marked value", now(), {}}});
+  append(kZero, {{"key", "marked value" + std::string(5000, 'v'), now(), {}}});
   close_log();
   flip(data().find("marked value"), 0);
   reopen();
@@ -119,7 +122,7 @@ class LocalFullDisk : public ::testing::Test {
     std::ofstream file{folder / "ballast", std::ios::binary | std::ios::app};
     const std::string some(4096, 'b');
     for (;;) {
-      struct statvfs now {};
+      struct statvfs now{};
       ASSERT_EQ(statvfs(folder.path().c_str(), &now), 0);
       if (now.f_bavail * now.f_bsize <= keep || !file.write(some.data(), static_cast<std::streamsize>(some.size())).flush()) return;
     }

@@ -13,12 +13,15 @@ class BatchTest : public ::testing::Test {
  protected:
   // An agent that notes its batches; `at_batch` runs with each.
   void declare(std::size_t max, Loop::duration within, AgentOptions options = {}) {
-    world.app.agent("batches", in, [this, max, within](Stream<int> stream) -> Task<void> {
-      while (auto batch = co_await stream.batch(max, within)) {
-        batches.push_back(batch.values);
-        if (at_batch) co_await at_batch();
-      }
-    }, std::move(options));
+    world.app.agent(
+        "batches", in,
+        [this, max, within](Stream<int> stream) -> Task<void> {
+          while (auto batch = co_await stream.batch(max, within)) {
+            batches.push_back(batch.values);
+            if (at_batch) co_await at_batch();
+          }
+        },
+        std::move(options));
   }
 
   World world;

@@ -197,7 +197,8 @@ TEST_F(SendingAgent, AnOutputThatIsTooLargeIsAnErrorOfItsEvent) {
     EXPECT_EQ(co_await world.committed("in"), 3);
     EXPECT_THAT(co_await world.values_in("out"), ElementsAre("0", "2"));
     co_return co_await failure_of(worker.stop());
-  }), "");
+  }),
+            "");
 }
 
 }  // namespace

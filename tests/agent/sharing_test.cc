@@ -1,0 +1,190 @@
+// Two workers in one process, each on a thread and loop of its own, share the partitions of one app.
+#include <gmock/gmock.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <future>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "support/world.h"
+
+namespace mephisto::tests {
+namespace {
+
+
+// What the workers have handled, with the worker's name. Thread-safe.
+class Journal {
+ public:
+  void note(const std::string& worker, int value) {
+    std::lock_guard lock{mutex_};
+    by_value_[value].insert(worker);
+    changed_.notify_all();
+  }
+  bool wait(const std::function<bool(const std::map<int, std::set<std::string>>&)>& condition) {
+    std::unique_lock lock{mutex_};
+    return changed_.wait_for(lock, 10s, [&] { return condition(by_value_); });
+  }
+  bool wait_for_all(int count) {
+    return wait([&](const auto& values) { return static_cast<int>(values.size()) >= count; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<int, std::set<std::string>> by_value_;
+};
+
+// A worker of the app on a thread of its own.
+class Colleague {
+ public:
+  Colleague(std::string name, const std::string& url, Journal& journal) : thread_([this, name, url, &journal] { live(name, url, journal); }) { started_.get_future().wait(); }
+  ~Colleague() { stop(); }
+
+  void stop() {
+    if (!thread_.joinable()) return;
+    loop_->post([this] { loop_->spawn("stop", finish(*this)); });
+    thread_.join();
+  }
+  std::size_t lanes() {
+    std::promise<std::size_t> count;
+    loop_->post([&] { count.set_value(worker_->status().size()); });
+    return count.get_future().get();
+  }
+
+ private:
+  static Task<void> finish(Colleague& self) {
+    co_await self.worker_->stop();
+    self.loop_->stop();
+  }
+  void live(const std::string& name, const std::string& url, Journal& journal) {
+    Loop loop;
+    App app{"shared"};
+    app.settings().set("broker_session_timeout", "100ms", "test");
+    app.settings().set("broker_commit_interval", "20ms", "test");
+    app.settings().set("topic_disable_leader", "true", "test");
+    auto& out = app.topic<int>("out", {.partitions = 1});
+    app.agent("work", app.topic<int>("in", {.partitions = 4}), [&](Stream<int> stream) -> Task<void> {
+      while (auto event = co_await stream.next()) {
+        co_await out.cast(*event);
+        journal.note(name, *event);
+      }
+    });
+    loop_ = &loop;
+    auto log = open_log(url);
+    loop.spawn("start", [](Colleague& self, App& of, std::shared_ptr<Log> on) -> Task<void> {
+      self.worker_ = std::make_unique<Worker>(of, std::move(on));
+      co_await self.worker_->start();
+      self.started_.set_value();
+    }(*this, app, log));
+    loop.run();
+    worker_.reset();
+  }
+
+  Loop* loop_ = nullptr;
+  std::unique_ptr<Worker> worker_;
+  std::promise<void> started_;
+  std::thread thread_;
+};
+
+class Sharing : public ::testing::Test {
+ protected:
+  // Appends the numbers from `first` on, by turns to the four partitions.
+  void produce(int count, int first = 0) {
+    auto rows = numbered(count, first);
+    for (std::size_t i = 0; i < rows.size(); ++i) rows[i].partition = static_cast<int>(i % 4);
+    loop.run([](Sharing& self, std::vector<Row> some) -> Task<void> {
+      std::vector<OutBatch> batches(4);
+      for (int partition = 0; partition < 4; ++partition) batches[static_cast<std::size_t>(partition)].partition = {"in", partition};
+      for (const auto& row : some) batches[static_cast<std::size_t>(row.partition)].records.add(std::nullopt, *row.value, self.loop.timestamp());
+      auto producer = self.log->producer(self.loop);
+      value_or_throw(co_await producer->append(batches));
+    }(*this, rows));
+  }
+  std::vector<std::string> results() {
+    World reader;
+    reader.log = log;
+    return values(reader.run([&] { return reader.records("out"); }));
+  }
+  // Expels whoever is a member now. On the log's own lock, so from any thread.
+  void expel_all() { memory_faults(*log).expire(""); }
+
+  Loop loop;
+  World quiet;  // for its log level
+  std::string url = "memory://sharing-" + std::string{::testing::UnitTest::GetInstance()->current_test_info()->name()};
+  std::shared_ptr<Log> log = open_log(url);
+  Journal journal;
+};
+
+TEST_F(Sharing, TwoWorkersShareThePartitions) {
+  Colleague a{"a", url, journal};
+  Colleague b{"b", url, journal};
+  const auto deadline = std::chrono::steady_clock::now() + 10s;
+  while ((a.lanes() != 2 || b.lanes() != 2) && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  produce(8);
+  ASSERT_TRUE(journal.wait_for_all(8));
+  std::map<std::string, int> by_worker;
+  ASSERT_TRUE(journal.wait([&](const auto& values) {
+    for (const auto& [value, workers] : values) ++by_worker[*workers.begin()];
+    return true;
+  }));
+  EXPECT_EQ(by_worker["a"], 4);
+  EXPECT_EQ(by_worker["b"], 4);
+}
+
+TEST_F(Sharing, WhoStopsLeavesItsPartitionsToTheOther) {
+  Colleague a{"a", url, journal};
+  {
+    Colleague b{"b", url, journal};
+    produce(8);
+    ASSERT_TRUE(journal.wait_for_all(8));
+  }
+  produce(8, 8);
+  ASSERT_TRUE(journal.wait_for_all(16));
+  a.stop();
+  EXPECT_EQ(difference(results(), numbered(16)).lost, std::vector<std::string>{});
+}
+
+TEST_F(Sharing, AStopAndAStartWithoutFaultsDoubleNothing) {
+  {
+    Colleague a{"a", url, journal};
+    produce(40);
+    Colleague b{"b", url, journal};
+    produce(40, 40);
+    ASSERT_TRUE(journal.wait_for_all(80));
+  }
+  Colleague c{"c", url, journal};
+  produce(40, 80);
+  ASSERT_TRUE(journal.wait_for_all(120));
+  c.stop();
+  EXPECT_EQ(difference(results(), numbered(120)), Difference{});
+}
+
+TEST_F(Sharing, ExpelledWorkersLoseNothing) {
+  Colleague a{"a", url, journal};
+  Colleague b{"b", url, journal};
+  for (int round = 0; round < 20; ++round) {
+    produce(20, round * 20);
+    if (round % 5 == 2) expel_all();
+  }
+  EXPECT_TRUE(journal.wait_for_all(400));
+  a.stop();
+  b.stop();
+  EXPECT_EQ(difference(results(), numbered(400)).lost, std::vector<std::string>{});
+}
+
+TEST_F(Sharing, WorkersThatComeAndGoLoseNothing) {
+  Colleague constant{"constant", url, journal};
+  for (int round = 0; round < 8; ++round) {
+    Colleague guest{fmt::format("guest {}", round), url, journal};
+    produce(40, round * 40);
+    ASSERT_TRUE(journal.wait_for_all((round + 1) * 40 - 20));
+  }
+  EXPECT_TRUE(journal.wait_for_all(320));
+  constant.stop();
+  EXPECT_EQ(difference(results(), numbered(320)), Difference{});
+}
+
+}  // namespace
+}  // namespace mephisto::tests

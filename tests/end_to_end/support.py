@@ -1,0 +1,132 @@
+"""What the end-to-end tests share: the programs, folders of their own, processes that always end, and waiting for conditions."""
+import os
+import pathlib
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+BIN = pathlib.Path(os.environ.get("MEPHISTO_BIN_DIR", ROOT / "build/release/bin")).resolve()
+HORTON, MEPHISTO, LIBHORTON = str(BIN / "horton"), str(BIN / "mephisto"), str(BIN / "libhorton.so")
+LIMIT = 10  # seconds that a command may take
+STACK_TRACE = re.compile(r"terminate called|what\(\):|AddressSanitizer|runtime error:|Segmentation|Aborted|^#\d+ |std::|Assertion", re.MULTILINE)
+
+
+def environment(extra=None):
+    """This one's without what would change settings, and with what the test adds."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("HORTON_", "MEPHISTO_"))}
+    clean.update(extra or {}, TZ="UTC", LC_ALL="C.UTF-8")
+    return clean
+
+
+def no_core():
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def run(*words, folder, env=None, limit=LIMIT, user=None, stdin=None):
+    """The command's CompletedProcess, with text; a TimeoutExpired is the test's failure."""
+    def prepare():
+        no_core()
+        if user is not None:
+            os.setgroups([])
+            os.setgid(user)
+            os.setuid(user)
+    return subprocess.run([str(word) for word in words], cwd=folder, env=environment(env), input=stdin, capture_output=True, text=True, errors="replace", timeout=limit,
+                          preexec_fn=prepare)
+
+
+def wait_for(condition, what, limit=LIMIT):
+    """The condition's first true value."""
+    deadline = time.monotonic() + limit
+    while True:
+        if value := condition():
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {limit} s: {what() if callable(what) else what}")
+        time.sleep(0.02)  # between two looks at the condition
+
+
+class Process:
+    """A program in the background whose output goes to files."""
+
+    def __init__(self, *words, folder, env=None, name="process"):
+        base = pathlib.Path(tempfile.mkdtemp(prefix=f"{name}-", dir=folder))
+        self.stdout_path, self.stderr_path = base / "stdout", base / "stderr"
+        with open(self.stdout_path, "wb") as out, open(self.stderr_path, "wb") as err:
+            self.child = subprocess.Popen([str(word) for word in words], cwd=folder, env=environment(env), stdin=subprocess.DEVNULL, stdout=out, stderr=err, preexec_fn=no_core)
+        self.name = name
+
+    pid = property(lambda self: self.child.pid)
+    stdout = property(lambda self: self.stdout_path.read_text(errors="replace"))
+    stderr = property(lambda self: self.stderr_path.read_text(errors="replace"))
+
+    def wait_for(self, pattern, stream="stderr", limit=LIMIT):
+        """The first match of the pattern in the output, also when it comes later."""
+        def look():
+            ended = self.child.poll()
+            found = re.search(pattern, getattr(self, stream), re.MULTILINE)
+            if not found and ended is not None:
+                raise AssertionError(f"{self.name} ended with {ended} before it wrote {pattern!r}:\n{self.stdout}\n{self.stderr}")
+            return found
+        return wait_for(look, lambda: f"{pattern!r} in {self.name}'s {stream}:\n{getattr(self, stream)[-3000:]}", limit)
+
+    def signal(self, number):
+        self.child.send_signal(number)
+
+    def wait(self, limit=LIMIT):
+        return self.child.wait(limit)
+
+    def end(self):
+        """Ends it in any state; also one that is stopped."""
+        if self.child.poll() is None:
+            self.child.send_signal(signal.SIGCONT)
+            self.child.kill()
+        self.child.wait(LIMIT)
+
+
+class Scene(unittest.TestCase):
+    """A test class with a folder, and processes that end with it."""
+    maxDiff = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="mephisto-end-to-end-"))
+        cls.processes = []
+        cls.addClassCleanup(shutil.rmtree, cls.folder, True)
+        cls.addClassCleanup(cls.end_all)
+
+    @classmethod
+    def end_all(cls):
+        for process in cls.processes:
+            process.end()
+
+    @classmethod
+    def start(cls, *words, folder=None, env=None, name="process"):
+        process = Process(*words, folder=folder or cls.folder, env=env, name=name)
+        cls.processes.append(process)
+        return process
+
+    @classmethod
+    def start_market(cls, *options):
+        """The URL of a stand-in market."""
+        market = cls.start(HORTON, "market", "--port", "0", *options, name="market")
+        return market.wait_for(r"The market is open: (http://127\.0\.0\.1:\d+/)$", stream="stdout").group(1)
+
+    @classmethod
+    def start_worker(cls, *options, folder=None, env=None, ready=True):
+        worker = cls.start(HORTON, "worker", "--without-web", "-l", "info", *options, folder=folder, env=env, name="worker")
+        if ready:
+            worker.wait_for(r" - Worker ready$")
+        return worker
+
+    @classmethod
+    def config(cls, url, more="", folder=None):
+        ((folder or cls.folder) / "config.yml").write_text(f"service:\n  apiendpoint: {url}\n  apikey: not-to-be-shown\n{more}")
+
+    def horton(self, *words, **how):
+        return run(HORTON, *words, folder=how.pop("folder", self.folder), **how)

@@ -1,0 +1,321 @@
+// The CRUD of a collection, in SQLite.
+#include <gmock/gmock.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "horton/documents.h"
+
+namespace horton {
+namespace {
+
+using mephisto::ErrorKind;
+using mephisto::Failure;
+using mephisto::Task;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+namespace json = boost::json;
+
+Object object(std::string_view text) { return json::parse(text).as_object(); }
+
+class DocumentsTest : public ::testing::Test {
+ protected:
+  DocumentsTest() {
+    std::string pattern = "/tmp/horton_documents_XXXXXX";
+    folder = mkdtemp(pattern.data());
+    reopen();
+  }
+  ~DocumentsTest() override {
+    documents.reset();
+    std::filesystem::remove_all(folder);
+  }
+
+  std::string path() const { return folder + "/documents.db"; }
+  void reopen() {
+    documents.reset();
+    documents = std::make_unique<Documents>(path());
+  }
+  Collection people() { return documents->collection("people"); }
+  template <class T>
+  T now(Task<T> task) {
+    return loop.run(std::move(task));
+  }
+  void insert(std::string_view list) {
+    std::vector<Object> all;
+    for (const auto& one : json::parse(list).as_array()) all.push_back(one.as_object());
+    now(people().insert_many(all));
+  }
+  // The names of what `filter` finds, in the order found.
+  std::vector<std::string> names(std::string_view filter, FindOptions options = {}) {
+    std::vector<std::string> all;
+    for (const auto& one : now(people().find_many(object(filter), options))) all.emplace_back(one.at("name").as_string());
+    if (options.sort.empty()) std::ranges::sort(all);
+    return all;
+  }
+  json::value only(std::string_view filter) {
+    auto found = now(people().find_many(object(filter)));
+    EXPECT_EQ(found.size(), 1U);
+    if (found.size() != 1) return nullptr;
+    found[0].erase("_id");
+    return found[0];
+  }
+  template <class T>
+  Failure failure_of(Task<T> task) {
+    try {
+      now(std::move(task));
+    } catch (const Failure& failure) {
+      return failure;
+    }
+    ADD_FAILURE() << "it went well";
+    return Failure{ErrorKind::kFatal, ""};
+  }
+
+  mephisto::Loop loop;
+  std::string folder;
+  std::unique_ptr<Documents> documents;
+};
+
+const char* const kThree = R"([{"name": "Ann", "age": 30, "tags": ["a", "b"]}, {"name": "Bob", "age": 40, "tags": ["b"]}, {"name": "Cid", "age": 50, "at": {"city": "Rome"}}])";
+
+TEST_F(DocumentsTest, InsertOneGivesTheIdUnderWhichItIsFound) {
+  auto id = now(people().insert_one({{"name", "Ann"}}));
+  auto found = now(people().find_one({{"_id", id}}));
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->at("name"), json::value("Ann"));
+}
+
+TEST_F(DocumentsTest, InsertOneKeepsAnIdThatItIsGiven) { EXPECT_EQ(now(people().insert_one({{"_id", "ann"}, {"name", "Ann"}})), "ann"); }
+
+TEST_F(DocumentsTest, InsertOneRefusesAnIdThatIsThere) {
+  now(people().insert_one({{"_id", "ann"}}));
+  EXPECT_EQ(failure_of(people().insert_one({{"_id", "ann"}})).kind(), ErrorKind::kInvalid);
+}
+
+TEST_F(DocumentsTest, InsertOneRefusesAnIdThatIsNoText) { EXPECT_THAT(failure_of(people().insert_one({{"_id", 5}})).what(), HasSubstr("_id")); }
+
+TEST_F(DocumentsTest, InsertManyInsertsAllOrNothing) {
+  std::vector<Object> twice{{{"_id", "a"}}, {{"_id", "b"}}, {{"_id", "a"}}};
+  failure_of(people().insert_many(twice));
+  EXPECT_THAT(now(people().find_many({})), IsEmpty());
+}
+
+TEST_F(DocumentsTest, InsertManyGivesTheIdsInOrder) {
+  std::vector<Object> two{{{"_id", "z"}}, {{"_id", "b"}}};
+  EXPECT_THAT(now(people().insert_many(two)), ElementsAre("z", "b"));
+}
+
+// One bad text must not make the others unreadable.
+TEST_F(DocumentsTest, InsertOneRefusesTextThatIsNotUtf8) {
+  insert(kThree);
+  EXPECT_EQ(failure_of(people().insert_one({{"name", "Nestl\xe9"}})).kind(), ErrorKind::kInvalid);
+  EXPECT_THAT(names("{}"), ElementsAre("Ann", "Bob", "Cid"));
+}
+
+TEST_F(DocumentsTest, ADocumentComesBackAsItWas) {
+  auto document = object(R"({"_id": "x", "text": "é \" \\ \u0001", "whole": 9007199254740993, "decimal": 0.1, "null": null, "yes": true, "list": [1, {"a": []}], "52_week_high": 1.5})");
+  now(people().insert_one(document));
+  EXPECT_EQ(json::value(now(people().find_one({})).value()), json::value(document));
+}
+
+TEST_F(DocumentsTest, FindOneOfNothingIsNothing) {
+  EXPECT_FALSE(now(people().find_one({})));
+  insert(kThree);
+  EXPECT_FALSE(now(people().find_one({{"name", "Zoe"}})));
+}
+
+TEST_F(DocumentsTest, FindManyFindsByEquality) {
+  insert(kThree);
+  EXPECT_THAT(names(R"({"name": "Bob"})"), ElementsAre("Bob"));
+  EXPECT_THAT(names(R"({"age": 40, "name": "Bob"})"), ElementsAre("Bob"));
+  EXPECT_THAT(names(R"({"age": 40.0})"), ElementsAre("Bob"));
+}
+
+TEST_F(DocumentsTest, FindManyFindsByOperators) {
+  insert(kThree);
+  EXPECT_THAT(names(R"({"age": {"$gte": 40}})"), ElementsAre("Bob", "Cid"));
+  EXPECT_THAT(names(R"({"$or": [{"name": "Ann"}, {"at.city": "Rome"}]})"), ElementsAre("Ann", "Cid"));
+  EXPECT_THAT(names(R"({"name": {"$in": ["Ann", "Zoe"]}, "age": {"$lt": 99}})"), ElementsAre("Ann"));
+}
+
+TEST_F(DocumentsTest, FindManyFindsTextsInArrays) {
+  insert(kThree);
+  EXPECT_THAT(names(R"({"tags": "a"})"), ElementsAre("Ann"));
+  EXPECT_THAT(names(R"({"tags": "b"})"), ElementsAre("Ann", "Bob"));
+}
+
+TEST_F(DocumentsTest, FindManyFindsNumbersInArrays) {
+  insert(R"([{"name": "Ann", "n": [1, 2]}, {"name": "Bob", "n": 2}])");
+  EXPECT_THAT(names(R"({"n": 2})"), ElementsAre("Ann", "Bob"));
+}
+
+TEST_F(DocumentsTest, FindManyFindsNullAndMissing) {
+  insert(R"([{"name": "Ann", "n": null}, {"name": "Bob"}, {"name": "Cid", "n": 0}])");
+  EXPECT_THAT(names(R"({"n": null})"), ElementsAre("Ann", "Bob"));
+}
+
+TEST_F(DocumentsTest, FindManyFindsByFieldsWithStrangeNames) {
+  for (const char* field : {"52_week_high", "a b", "it's", "say \"hi\"", "back\\slash", "[0]", "größe"}) {
+    now(people().delete_many({}));
+    now(people().insert_one({{field, "x"}, {"name", "Ann"}}));
+    EXPECT_EQ(now(people().find_many({{field, "x"}})).size(), 1U) << field;
+  }
+}
+
+TEST_F(DocumentsTest, FindManySortsSkipsLimitsAndProjects) {
+  insert(kThree);
+  FindOptions options;
+  options.sort = {{"age", -1}};
+  options.skip = 1;
+  options.limit = 1;
+  options.projection = {{"_id", 0}, {"name", 1}};
+  EXPECT_THAT(now(people().find_many({}, options)), ElementsAre(object(R"({"name": "Bob"})")));
+  options.skip = 99;
+  EXPECT_THAT(now(people().find_many({}, options)), IsEmpty());
+}
+
+TEST_F(DocumentsTest, FindOneTakesTheFirstOfTheOrder) {
+  insert(kThree);
+  FindOptions options;
+  options.sort = {{"age", -1}};
+  EXPECT_EQ(now(people().find_one({}, options)).value().at("name"), json::value("Cid"));
+}
+
+TEST_F(DocumentsTest, UpdateOneSetsFieldsAndKeepsTheOthers) {
+  insert(kThree);
+  auto result = now(people().update_one({{"name", "Bob"}}, {{"age", 41}}));
+  EXPECT_EQ(result.matched, 1);
+  EXPECT_EQ(result.modified, 1);
+  EXPECT_FALSE(result.inserted);
+  EXPECT_EQ(only(R"({"name": "Bob"})"), json::parse(R"({"name": "Bob", "age": 41, "tags": ["b"]})"));
+}
+
+TEST_F(DocumentsTest, UpdateOneChangesOnlyOne) {
+  insert(kThree);
+  EXPECT_EQ(now(people().update_one({{"age", object(R"({"$gt": 0})")}}, {{"seen", true}})).matched, 1);
+  EXPECT_EQ(names(R"({"seen": true})").size(), 1U);
+}
+
+TEST_F(DocumentsTest, UpdateOneTakesOperators) {
+  insert(kThree);
+  now(people().update_one({{"name", "Ann"}}, object(R"({"$inc": {"age": 1}, "$push": {"tags": "c"}})")));
+  EXPECT_EQ(only(R"({"name": "Ann"})"), json::parse(R"({"name": "Ann", "age": 31, "tags": ["a", "b", "c"]})"));
+}
+
+TEST_F(DocumentsTest, UpdateOneReplacesWithoutTheSetOption) {
+  now(people().insert_one({{"_id", "ann"}, {"name", "Ann"}, {"age", 30}}));
+  UpdateOptions options;
+  options.with_set_option = false;
+  now(people().update_one({{"name", "Ann"}}, {{"name", "Anna"}}, options));
+  EXPECT_EQ(json::value(now(people().find_one({})).value()), json::parse(R"({"_id": "ann", "name": "Anna"})"));
+}
+
+TEST_F(DocumentsTest, UpdateOneTellsThatNothingChanged) {
+  insert(kThree);
+  auto result = now(people().update_one({{"name", "Bob"}}, {{"age", 40}}));
+  EXPECT_EQ(result.matched, 1);
+  EXPECT_EQ(result.modified, 0);
+}
+
+TEST_F(DocumentsTest, UpdateOneInsertsNothingUnlessAsked) {
+  EXPECT_EQ(now(people().update_one({{"name", "Zoe"}}, {{"age", 1}})).matched, 0);
+  EXPECT_THAT(now(people().find_many({})), IsEmpty());
+}
+
+TEST_F(DocumentsTest, UpdateOneUpsertsWhatTheFilterAndThePayloadSay) {
+  UpdateOptions options;
+  options.upsert = true;
+  EXPECT_TRUE(now(people().update_one(object(R"({"name": "Zoe", "age": {"$gt": 5}})"), {{"city", "Rome"}}, options)).inserted);
+  EXPECT_EQ(only("{}"), json::parse(R"({"name": "Zoe", "city": "Rome"})"));
+}
+
+TEST_F(DocumentsTest, UpdateOneUpsertsPathsOfTheFilterAsObjects) {
+  UpdateOptions options;
+  options.upsert = true;
+  now(people().update_one(object(R"({"at.city": "Rome"})"), {{"name", "Zoe"}}, options));
+  EXPECT_EQ(only("{}"), json::parse(R"({"at": {"city": "Rome"}, "name": "Zoe"})"));
+  EXPECT_EQ(now(people().update_one(object(R"({"at.city": "Rome"})"), {{"name", "Zoe"}}, options)).matched, 1);
+}
+
+TEST_F(DocumentsTest, UpdateOneRefusesToChangeAnId) {
+  now(people().insert_one({{"_id", "ann"}, {"name", "Ann"}}));
+  EXPECT_THAT(failure_of(people().update_one({{"name", "Ann"}}, object(R"({"$set": {"_id": "bob"}})"))).what(), HasSubstr("_id"));
+}
+
+TEST_F(DocumentsTest, UpdateManyChangesAll) {
+  insert(kThree);
+  auto result = now(people().update_many(object(R"({"age": {"$gte": 40}})"), object(R"({"$inc": {"age": 1}})")));
+  EXPECT_EQ(result.matched, 2);
+  EXPECT_EQ(result.modified, 2);
+  EXPECT_THAT(names(R"({"age": {"$in": [41, 51]}})"), ElementsAre("Bob", "Cid"));
+}
+
+TEST_F(DocumentsTest, UpdateManyThatFailsHalfWayChangesNothing) {
+  insert(R"([{"name": "Ann", "n": 1}, {"name": "Bob", "n": "x"}, {"name": "Cid", "n": 1}])");
+  EXPECT_THAT(failure_of(people().update_many({}, object(R"({"$inc": {"n": 1}})"))).what(), HasSubstr("$inc"));
+  EXPECT_THAT(names(R"({"n": 1})"), ElementsAre("Ann", "Cid"));
+}
+
+TEST_F(DocumentsTest, DeleteOneDeletesOne) {
+  insert(kThree);
+  EXPECT_EQ(now(people().delete_one({{"tags", object(R"({"$exists": true})")}})), 1);
+  EXPECT_EQ(names("{}").size(), 2U);
+  EXPECT_EQ(now(people().delete_one({{"name", "Zoe"}})), 0);
+}
+
+TEST_F(DocumentsTest, DeleteManyDeletesAllThatMatch) {
+  insert(kThree);
+  EXPECT_EQ(now(people().delete_many(object(R"({"age": {"$lt": 50}})"))), 2);
+  EXPECT_THAT(names("{}"), ElementsAre("Cid"));
+}
+
+TEST_F(DocumentsTest, AggregateWorksOnTheWholeCollection) {
+  insert(kThree);
+  auto result = now(people().aggregate(json::parse(R"([{"$match": {"age": {"$gt": 30}}}, {"$group": {"_id": null, "sum": {"$sum": "$age"}}}])").as_array()));
+  EXPECT_THAT(result, ElementsAre(object(R"({"_id": null, "sum": 90})")));
+}
+
+TEST_F(DocumentsTest, UnknownOperatorsAreNamed) {
+  insert(kThree);
+  EXPECT_THAT(failure_of(people().find_many(object(R"({"name": {"$near": 1}})"))).what(), HasSubstr("$near"));
+  EXPECT_THAT(failure_of(people().update_one({}, object(R"({"$rename": {"a": "b"}})"))).what(), HasSubstr("$rename"));
+  EXPECT_THAT(failure_of(people().aggregate(json::parse(R"([{"$lookup": {}}])").as_array())).what(), HasSubstr("$lookup"));
+}
+
+TEST_F(DocumentsTest, CollectionsAreApart) {
+  insert(kThree);
+  EXPECT_THAT(now(documents->collection("others").find_many({})), IsEmpty());
+}
+
+TEST_F(DocumentsTest, WhatWasWrittenIsThereAfterReopening) {
+  insert(kThree);
+  now(people().update_one({{"name", "Ann"}}, {{"age", 31}}));
+  reopen();
+  EXPECT_THAT(names("{}"), ElementsAre("Ann", "Bob", "Cid"));
+  EXPECT_THAT(names(R"({"age": 31})"), ElementsAre("Ann"));
+}
+
+TEST_F(DocumentsTest, AFileThatIsNoDatabaseIsRefusedByItsName) {
+  const auto other = folder + "/other.db";
+  std::ofstream{other} << std::string(4096, 'x');
+  try {
+    Documents opened{other};
+    FAIL() << "opened";
+  } catch (const Failure& failure) {
+    EXPECT_EQ(failure.kind(), ErrorKind::kCorrupt);
+    EXPECT_THAT(failure.what(), HasSubstr(other));
+  }
+}
+
+TEST_F(DocumentsTest, AFileThatCannotBeMadeIsRefusedByItsName) {
+  try {
+    Documents opened{"/proc/horton/documents.db"};
+    FAIL() << "opened";
+  } catch (const Failure& failure) {
+    EXPECT_THAT(failure.what(), HasSubstr("/proc/horton/documents.db"));
+  }
+}
+
+}  // namespace
+}  // namespace horton
