@@ -436,9 +436,12 @@ int main(int argc, char** argv) {
   std::string only;
   for (int i = 1; i < argc; ++i) {
     std::string_view argument = argv[i];
-    if (argument == "--json") as_json = true;
-    else if (argument == "--runs" && i + 1 < argc) runs = std::max(1, std::atoi(argv[++i]));
-    else if (!argument.starts_with('-')) only = argument;
+    if (argument == "--json")
+      as_json = true;
+    else if (argument == "--runs" && i + 1 < argc)
+      runs = std::max(1, std::atoi(argv[++i]));
+    else if (!argument.starts_with('-'))
+      only = argument;
     else {
       fmt::print(stderr, "Error: there is no option {}; there are --json, --runs N, and a case's name\n", argument);
       return 2;
@@ -465,8 +468,8 @@ int main(int argc, char** argv) {
     }
     const auto ratio = median(ours) / median(limit);
     if (!as_json) fmt::print("| `{}` | {:.0f} {} | {:.0f} | {:.2f} | {:.0f} % | {} |\n", one.name, median(ours), one.unit, median(limit), ratio, spread(ours) * 100, one.against);
-    json += fmt::format(R"({}{{"name":"{}","ours":{:.1f},"limit":{:.1f},"ratio":{:.3f},"unit":"{}","spread":{:.3f}}})", json.empty() ? "" : ",", one.name, median(ours), median(limit), ratio,
-                        one.unit, spread(ours));
+    json += fmt::format(R"({}{{"name":"{}","ours":{:.1f},"limit":{:.1f},"ratio":{:.3f},"unit":"{}","spread":{:.3f}}})", json.empty() ? "" : ",", one.name, median(ours),
+                        median(limit), ratio, one.unit, spread(ours));
     std::fflush(stdout);
   }
   if (as_json) fmt::print("{{\"cases\":[{}]}}\n", json);

@@ -37,9 +37,11 @@ TEST_F(Instances, OneInstanceWorksOnOneEventAtATime) {
 }
 
 TEST_F(Instances, ConcurrencyIsHowManyEventsAreWorkedOnAtOnce) {
-  world.app.agent("a", in(), [this](Stream<int> stream) -> Task<void> {
-    while (auto event = co_await stream.next()) co_await gate.pass();
-  }, {.concurrency = 3});
+  world.app.agent("a", in(),
+                  [this](Stream<int> stream) -> Task<void> {
+                    while (auto event = co_await stream.next()) co_await gate.pass();
+                  },
+                  {.concurrency = 3});
   world.work([&](Worker&) -> Task<void> {
     co_await world.produce("in", numbered(7));
     co_await sleep_for(1s);
@@ -52,13 +54,15 @@ TEST_F(Instances, ConcurrencyIsHowManyEventsAreWorkedOnAtOnce) {
 TEST_F(Instances, OrderedByKeyEachKeyKeepsItsOrder) {
   Random random{3};
   std::map<std::string, std::vector<int>> by_key;
-  world.app.agent("a", in(2), [&](Stream<int> stream) -> Task<void> {
-    while (auto event = co_await stream.next()) {
-      std::string key{event.key()};
-      co_await sleep_for(std::chrono::milliseconds{random.below(100)});
-      by_key[key].push_back(*event);
-    }
-  }, {.concurrency = 8, .ordered_by_key = true});
+  world.app.agent("a", in(2),
+                  [&](Stream<int> stream) -> Task<void> {
+                    while (auto event = co_await stream.next()) {
+                      std::string key{event.key()};
+                      co_await sleep_for(std::chrono::milliseconds{random.below(100)});
+                      by_key[key].push_back(*event);
+                    }
+                  },
+                  {.concurrency = 8, .ordered_by_key = true});
   world.work([&](Worker&) -> Task<void> {
     co_await world.create("in", 2);
     std::vector<Row> rows;
@@ -74,12 +78,14 @@ TEST_F(Instances, OrderedByKeyEachKeyKeepsItsOrder) {
 }
 
 TEST_F(Instances, OrderedByKeyOtherKeysGoOnWhileOneIsSlow) {
-  world.app.agent("a", in(), [this](Stream<int> stream) -> Task<void> {
-    while (auto event = co_await stream.next()) {
-      if (*event == 0) co_await gate.pass();
-      done.push_back(*event);
-    }
-  }, {.concurrency = 2, .ordered_by_key = true});
+  world.app.agent("a", in(),
+                  [this](Stream<int> stream) -> Task<void> {
+                    while (auto event = co_await stream.next()) {
+                      if (*event == 0) co_await gate.pass();
+                      done.push_back(*event);
+                    }
+                  },
+                  {.concurrency = 2, .ordered_by_key = true});
   world.work([&](Worker&) -> Task<void> {
     co_await world.produce("in", {{"x", "0", {}}, {"x", "1", {}}, {"y", "2", {}}, {"z", "3", {}}});
     co_await world.eventually([&] { return done.size() == 2; });
@@ -90,12 +96,14 @@ TEST_F(Instances, OrderedByKeyOtherKeysGoOnWhileOneIsSlow) {
 }
 
 TEST_F(Instances, IsolatedPartitionsDoNotWaitForOneAnother) {
-  world.app.agent("a", in(3), [this](Stream<int> stream) -> Task<void> {
-    while (auto event = co_await stream.next()) {
-      if (event.partition() == 1) co_await gate.pass();
-      done.push_back(*event);
-    }
-  }, {.isolated_partitions = true});
+  world.app.agent("a", in(3),
+                  [this](Stream<int> stream) -> Task<void> {
+                    while (auto event = co_await stream.next()) {
+                      if (event.partition() == 1) co_await gate.pass();
+                      done.push_back(*event);
+                    }
+                  },
+                  {.isolated_partitions = true});
   world.work([&](Worker&) -> Task<void> {
     co_await world.create("in", 3);
     co_await world.produce("in", {{std::nullopt, "10", {}, 1}, {std::nullopt, "0", {}, 0}, {std::nullopt, "20", {}, 2}, {std::nullopt, "11", {}, 1}});
@@ -108,11 +116,13 @@ TEST_F(Instances, IsolatedPartitionsDoNotWaitForOneAnother) {
 
 TEST_F(Instances, AnIsolatedInstanceSeesOnePartitionOnly) {
   std::vector<std::set<int>> seen;
-  world.app.agent("a", in(3), [&](Stream<int> stream) -> Task<void> {
-    const auto mine = seen.size();
-    seen.emplace_back();
-    while (auto event = co_await stream.next()) seen[mine].insert(event.partition());
-  }, {.isolated_partitions = true});
+  world.app.agent("a", in(3),
+                  [&](Stream<int> stream) -> Task<void> {
+                    const auto mine = seen.size();
+                    seen.emplace_back();
+                    while (auto event = co_await stream.next()) seen[mine].insert(event.partition());
+                  },
+                  {.isolated_partitions = true});
   world.work([&](Worker&) -> Task<void> {
     co_await world.create("in", 3);
     for (int i = 0; i < 12; ++i) co_await world.produce("in", {{std::nullopt, "1", {}, i % 3}});
@@ -122,9 +132,11 @@ TEST_F(Instances, AnIsolatedInstanceSeesOnePartitionOnly) {
 }
 
 TEST_F(Instances, AnIsolatedPartitionThatComesBackIsWorkedOnAgain) {
-  world.app.agent("a", in(), [this](Stream<int> stream) -> Task<void> {
-    while (auto event = co_await stream.next()) done.push_back(*event);
-  }, {.isolated_partitions = true});
+  world.app.agent("a", in(),
+                  [this](Stream<int> stream) -> Task<void> {
+                    while (auto event = co_await stream.next()) done.push_back(*event);
+                  },
+                  {.isolated_partitions = true});
   world.work([&](Worker&) -> Task<void> {
     co_await world.produce("in", numbered(1));
     co_await world.eventually_committed("in", 1);
@@ -139,13 +151,16 @@ TEST_F(Instances, AnInstanceThatThrowsStartsAgain) {
   int starts = 0;
   AgentOptions options;
   options.on_error.retries = 0;
-  world.app.agent("a", in(), [&](Stream<int> stream) -> Task<void> {
-    ++starts;
-    while (auto event = co_await stream.next()) {
-      if (*event == 1) throw std::runtime_error("bad");
-      done.push_back(*event);
-    }
-  }, options);
+  world.app.agent(
+      "a", in(),
+      [&](Stream<int> stream) -> Task<void> {
+        ++starts;
+        while (auto event = co_await stream.next()) {
+          if (*event == 1) throw std::runtime_error("bad");
+          done.push_back(*event);
+        }
+      },
+      options);
   world.work([&](Worker&) -> Task<void> {
     co_await world.produce("in", numbered(4));
     co_await world.eventually_committed("in", 4);
@@ -191,19 +206,24 @@ TEST_F(Instances, ACrashLoopEndsTheWorkerWithTheReason) {
 }
 
 TEST_F(Instances, ACrashLoopOfManyInstancesEndsTheWorkerToo) {
-  world.app.agent("a", in(), [](Stream<int>) -> Task<void> {
-    throw std::runtime_error("no database");
-    co_return;
-  }, {.concurrency = 8});
+  world.app.agent("a", in(),
+                  [](Stream<int>) -> Task<void> {
+                    throw std::runtime_error("no database");
+                    co_return;
+                  },
+                  {.concurrency = 8});
   EXPECT_THAT(world.reason_of_end(), HasSubstr("no database"));
 }
 
 TEST_F(Instances, AnAgentThatIsBusyAgainAndAgainIsNoCrashLoop) {
   AgentOptions options;
   options.on_error.retries = 0;
-  world.app.agent("a", in(), [](Stream<int> stream) -> Task<void> {
-    while (auto event = co_await stream.next()) throw std::runtime_error("bad");
-  }, options);
+  world.app.agent(
+      "a", in(),
+      [](Stream<int> stream) -> Task<void> {
+        while (auto event = co_await stream.next()) throw std::runtime_error("bad");
+      },
+      options);
   world.work([&](Worker&) -> Task<void> {
     co_await world.produce("in", numbered(100));
     co_await world.eventually_committed("in", 100);

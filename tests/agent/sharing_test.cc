@@ -13,7 +13,6 @@
 namespace mephisto::tests {
 namespace {
 
-
 // What the workers have handled, with the worker's name. Thread-safe.
 class Journal {
  public:

@@ -113,9 +113,8 @@ TEST_F(AlphaVantageTest, AsksForTheWholeHistory) {
 }
 
 TEST_F(AlphaVantageTest, AsksForTheLastPrice) {
-  with({reply(R"({"Global Quote": {"01. symbol": "IBM", "05. price": "113.67"}})")}, [&](AlphaVantage& client) -> Task<void> {
-    EXPECT_EQ((co_await client.last_price_data("IBM")).at("global_quote").at("price"), boost::json::value(113.67));
-  });
+  with({reply(R"({"Global Quote": {"01. symbol": "IBM", "05. price": "113.67"}})")},
+       [&](AlphaVantage& client) -> Task<void> { EXPECT_EQ((co_await client.last_price_data("IBM")).at("global_quote").at("price"), boost::json::value(113.67)); });
   EXPECT_EQ(asked.at(0).query.at("function"), "GLOBAL_QUOTE");
 }
 
@@ -204,7 +203,9 @@ TEST_F(AlphaVantageTest, NeverTellsTheKeyWhenNobodyListens) {
   mephisto::HttpOptions options;
   options.retries = 0;
   int port = 0;
-  { port = mephisto::HttpServer{loop, {}, 0}.port(); }
+  {
+    port = mephisto::HttpServer{loop, {}, 0}.port();
+  }
   AlphaVantage client{{"http://127.0.0.1:" + std::to_string(port), kKey}, options};
   try {
     loop.run(client.security_overview("IBM"));

@@ -46,7 +46,8 @@ TEST_P(BadRate, IsRefusedWithItsTextAndAnExample) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, BadRate,
-                         ::testing::Values("", "5", "/s", "5/", "0/s", "-1/s", "1.5/s", "5/fortnight", "5/s,", ",5/s", "5/s;1/d", "unlimited,1/s", "99999999999/s", "five/s", "5s", "5 /s"));
+                         ::testing::Values("", "5", "/s", "5/", "0/s", "-1/s", "1.5/s", "5/fortnight", "5/s,", ",5/s", "5/s;1/d", "unlimited,1/s", "99999999999/s", "five/s", "5s",
+                                           "5 /s"));
 
 RateTerm term(int count, milliseconds window) {
   RateTerm one;

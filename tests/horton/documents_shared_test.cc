@@ -164,7 +164,9 @@ TEST_F(SharedDocuments, TwoOnOneFileWriteAtOnceWithoutLosingOne) {
     auto counters = documents.collection("counters");
     for (int i = 0; i < 50; ++i) loop.run(counters.update_one({{"_id", "n"}}, {{"$inc", Object{{"n", 1}}}}, upserting()));
   };
-  { Documents first{path()}; }
+  {
+    Documents first{path()};
+  }
   std::jthread one{worker};
   std::jthread two{worker};
   one.join();

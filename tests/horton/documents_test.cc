@@ -114,7 +114,8 @@ TEST_F(DocumentsTest, InsertOneRefusesTextThatIsNotUtf8) {
 }
 
 TEST_F(DocumentsTest, ADocumentComesBackAsItWas) {
-  auto document = object(R"({"_id": "x", "text": "é \" \\ \u0001", "whole": 9007199254740993, "decimal": 0.1, "null": null, "yes": true, "list": [1, {"a": []}], "52_week_high": 1.5})");
+  auto document =
+      object(R"({"_id": "x", "text": "é \" \\ \u0001", "whole": 9007199254740993, "decimal": 0.1, "null": null, "yes": true, "list": [1, {"a": []}], "52_week_high": 1.5})");
   now(people().insert_one(document));
   EXPECT_EQ(json::value(now(people().find_one({})).value()), json::value(document));
 }

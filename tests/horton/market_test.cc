@@ -141,11 +141,7 @@ Task<std::string> kinds(mephisto::HttpClient& http, std::string url, int count) 
   for (int i = 0; i < count; ++i) {
     try {
       auto response = co_await http.get(url);
-      all += response.status == 500                            ? 'f'
-             : response.body.contains("\"Information\"")       ? 'q'
-             : response.body.contains("\"Error Message\"")     ? 'e'
-             : response.body == "{}"                           ? 'u'
-                                                               : '+';
+      all += response.status == 500 ? 'f' : response.body.contains("\"Information\"") ? 'q' : response.body.contains("\"Error Message\"") ? 'e' : response.body == "{}" ? 'u' : '+';
     } catch (const Failure&) {
       all += 'c';
     }
@@ -170,9 +166,7 @@ TEST_F(MarketTest, MakesTheSameFaultsWithTheSameSeed) {
   std::string first;
   std::string second;
   std::string other;
-  auto look = [&](std::string& to) {
-    open([&](mephisto::HttpClient& http) -> Task<void> { to = co_await kinds(http, url("function=OVERVIEW&symbol=AAPL"), 40); });
-  };
+  auto look = [&](std::string& to) { open([&](mephisto::HttpClient& http) -> Task<void> { to = co_await kinds(http, url("function=OVERVIEW&symbol=AAPL"), 40); }); };
   look(first);
   look(second);
   options.seed = 8;

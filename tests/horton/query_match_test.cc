@@ -49,7 +49,8 @@ INSTANTIATE_TEST_SUITE_P(Equality, Filter,
                                            Case{"WholeAgainstDecimal", R"({"volume": 500.0})", true}, Case{"Bool", R"({"listed": true})", true},
                                            Case{"BoolIsNoNumber", R"({"listed": 1})", false}, Case{"TextIsNoNumber", R"({"volume": "500"})", false},
                                            Case{"NullFitsNull", R"({"none": null})", true}, Case{"NullFitsMissing", R"({"nowhere": null})", true},
-                                           Case{"NullFitsNoValue", R"({"symbol": null})", false}, Case{"WholeObject", R"({"address": {"city": "Cupertino", "zip": {"code": 95014}}})", true},
+                                           Case{"NullFitsNoValue", R"({"symbol": null})", false},
+                                           Case{"WholeObject", R"({"address": {"city": "Cupertino", "zip": {"code": 95014}}})", true},
                                            Case{"PartOfAnObject", R"({"address": {"city": "Cupertino"}})", false}, Case{"AllFields", R"({"symbol": "AAPL", "volume": 501})", false},
                                            Case{"Eq", R"({"symbol": {"$eq": "AAPL"}})", true}, Case{"Ne", R"({"symbol": {"$ne": "AAPL"}})", false},
                                            Case{"NeOfMissing", R"({"nowhere": {"$ne": 1}})", true}),
@@ -57,10 +58,11 @@ INSTANTIATE_TEST_SUITE_P(Equality, Filter,
 
 INSTANTIATE_TEST_SUITE_P(Order, Filter,
                          ::testing::Values(Case{"Gt", R"({"volume": {"$gt": 499}})", true}, Case{"GtOfEqual", R"({"volume": {"$gt": 500}})", false},
-                                           Case{"Gte", R"({"volume": {"$gte": 500}})", true}, Case{"Lt", R"({"price": {"$lt": 114}})", true}, Case{"LtOfEqual", R"({"price": {"$lt": 113.5}})", false},
-                                           Case{"Lte", R"({"price": {"$lte": 113.5}})", true}, Case{"Both", R"({"price": {"$gt": 100, "$lt": 110}})", false},
-                                           Case{"Texts", R"({"symbol": {"$gt": "AAL"}})", true}, Case{"OtherKinds", R"({"symbol": {"$gt": 1}})", false},
-                                           Case{"Missing", R"({"nowhere": {"$lt": 5}})", false}, Case{"Null", R"({"none": {"$lt": 5}})", false}),
+                                           Case{"Gte", R"({"volume": {"$gte": 500}})", true}, Case{"Lt", R"({"price": {"$lt": 114}})", true},
+                                           Case{"LtOfEqual", R"({"price": {"$lt": 113.5}})", false}, Case{"Lte", R"({"price": {"$lte": 113.5}})", true},
+                                           Case{"Both", R"({"price": {"$gt": 100, "$lt": 110}})", false}, Case{"Texts", R"({"symbol": {"$gt": "AAL"}})", true},
+                                           Case{"OtherKinds", R"({"symbol": {"$gt": 1}})", false}, Case{"Missing", R"({"nowhere": {"$lt": 5}})", false},
+                                           Case{"Null", R"({"none": {"$lt": 5}})", false}),
                          name_of);
 
 INSTANTIATE_TEST_SUITE_P(Sets, Filter,
@@ -72,11 +74,12 @@ INSTANTIATE_TEST_SUITE_P(Sets, Filter,
                          name_of);
 
 INSTANTIATE_TEST_SUITE_P(Arrays, Filter,
-                         ::testing::Values(Case{"OneOf", R"({"tags": "phones"})", true}, Case{"NoneOf", R"({"tags": "cars"})", false}, Case{"Whole", R"({"tags": ["tech", "phones"]})", true},
-                                           Case{"OtherOrder", R"({"tags": ["phones", "tech"]})", false}, Case{"NeOneOf", R"({"tags": {"$ne": "tech"}})", false},
-                                           Case{"In", R"({"tags": {"$in": ["cars", "tech"]}})", true}, Case{"Nin", R"({"tags": {"$nin": ["tech"]}})", false},
-                                           Case{"GtOfAnyOne", R"({"scores": {"$gt": 5}})", true}, Case{"LteOfAnyOne", R"({"scores": {"$lte": 1}})", true},
-                                           Case{"GtOfNone", R"({"scores": {"$gt": 9}})", false}, Case{"RegexOfAnyOne", R"({"tags": {"$regex": "^pho"}})", true}),
+                         ::testing::Values(Case{"OneOf", R"({"tags": "phones"})", true}, Case{"NoneOf", R"({"tags": "cars"})", false},
+                                           Case{"Whole", R"({"tags": ["tech", "phones"]})", true}, Case{"OtherOrder", R"({"tags": ["phones", "tech"]})", false},
+                                           Case{"NeOneOf", R"({"tags": {"$ne": "tech"}})", false}, Case{"In", R"({"tags": {"$in": ["cars", "tech"]}})", true},
+                                           Case{"Nin", R"({"tags": {"$nin": ["tech"]}})", false}, Case{"GtOfAnyOne", R"({"scores": {"$gt": 5}})", true},
+                                           Case{"LteOfAnyOne", R"({"scores": {"$lte": 1}})", true}, Case{"GtOfNone", R"({"scores": {"$gt": 9}})", false},
+                                           Case{"RegexOfAnyOne", R"({"tags": {"$regex": "^pho"}})", true}),
                          name_of);
 
 INSTANTIATE_TEST_SUITE_P(Paths, Filter,
@@ -88,9 +91,10 @@ INSTANTIATE_TEST_SUITE_P(Paths, Filter,
 
 INSTANTIATE_TEST_SUITE_P(Regex, Filter,
                          ::testing::Values(Case{"Part", R"({"symbol": {"$regex": "AP"}})", true}, Case{"Anchored", R"({"symbol": {"$regex": "^PL"}})", false},
-                                           Case{"CaseCounts", R"({"symbol": {"$regex": "aapl"}})", false}, Case{"CaseIgnored", R"({"symbol": {"$regex": "aapl", "$options": "i"}})", true},
-                                           Case{"OptionsFirst", R"({"symbol": {"$options": "i", "$regex": "aapl"}})", true}, Case{"OfANumber", R"({"volume": {"$regex": "5"}})", false},
-                                           Case{"OfMissing", R"({"nowhere": {"$regex": ""}})", false}),
+                                           Case{"CaseCounts", R"({"symbol": {"$regex": "aapl"}})", false},
+                                           Case{"CaseIgnored", R"({"symbol": {"$regex": "aapl", "$options": "i"}})", true},
+                                           Case{"OptionsFirst", R"({"symbol": {"$options": "i", "$regex": "aapl"}})", true},
+                                           Case{"OfANumber", R"({"volume": {"$regex": "5"}})", false}, Case{"OfMissing", R"({"nowhere": {"$regex": ""}})", false}),
                          name_of);
 
 INSTANTIATE_TEST_SUITE_P(
@@ -98,9 +102,10 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(Case{"And", R"({"$and": [{"symbol": "AAPL"}, {"volume": 500}]})", true}, Case{"AndNot", R"({"$and": [{"symbol": "AAPL"}, {"volume": 1}]})", false},
                       Case{"Or", R"({"$or": [{"symbol": "IBM"}, {"volume": 500}]})", true}, Case{"OrNot", R"({"$or": [{"symbol": "IBM"}, {"volume": 1}]})", false},
                       Case{"Nor", R"({"$nor": [{"symbol": "IBM"}, {"volume": 1}]})", true}, Case{"NorNot", R"({"$nor": [{"symbol": "IBM"}, {"volume": 500}]})", false},
-                      Case{"OrBesideAField", R"({"listed": false, "$or": [{"symbol": "AAPL"}]})", false}, Case{"Nested", R"({"$or": [{"$and": [{"volume": 500}, {"price": {"$gt": 1}}]}]})", true},
-                      Case{"Not", R"({"price": {"$not": {"$gt": 200}}})", true}, Case{"NotNot", R"({"price": {"$not": {"$gt": 100}}})", false},
-                      Case{"NotOfMissing", R"({"nowhere": {"$not": {"$gt": 100}}})", true}, Case{"NotRegex", R"({"symbol": {"$not": {"$regex": "^I"}}})", true}),
+                      Case{"OrBesideAField", R"({"listed": false, "$or": [{"symbol": "AAPL"}]})", false},
+                      Case{"Nested", R"({"$or": [{"$and": [{"volume": 500}, {"price": {"$gt": 1}}]}]})", true}, Case{"Not", R"({"price": {"$not": {"$gt": 200}}})", true},
+                      Case{"NotNot", R"({"price": {"$not": {"$gt": 100}}})", false}, Case{"NotOfMissing", R"({"nowhere": {"$not": {"$gt": 100}}})", true},
+                      Case{"NotRegex", R"({"symbol": {"$not": {"$regex": "^I"}}})", true}),
     name_of);
 
 TEST(FilterRefusals, NameTheUnknownOperator) {
@@ -169,10 +174,12 @@ TEST_P(Project, Gives) { EXPECT_EQ(projected(R"({"_id": "1", "a": 1, "b": {"c": 
 
 INSTANTIATE_TEST_SUITE_P(
     All, Project,
-    ::testing::Values(Projection{"NothingGivesAll", "{}", R"({"_id": "1", "a": 1, "b": {"c": 2, "d": 3}, "e": "x"})"}, Projection{"KeepsWithTheId", R"({"a": 1})", R"({"_id": "1", "a": 1})"},
-                      Projection{"KeepsWithoutTheId", R"({"a": 1, "_id": 0})", R"({"a": 1})"}, Projection{"KeepsWithTheIdAsked", R"({"a": true, "_id": true})", R"({"_id": "1", "a": 1})"},
+    ::testing::Values(Projection{"NothingGivesAll", "{}", R"({"_id": "1", "a": 1, "b": {"c": 2, "d": 3}, "e": "x"})"},
+                      Projection{"KeepsWithTheId", R"({"a": 1})", R"({"_id": "1", "a": 1})"}, Projection{"KeepsWithoutTheId", R"({"a": 1, "_id": 0})", R"({"a": 1})"},
+                      Projection{"KeepsWithTheIdAsked", R"({"a": true, "_id": true})", R"({"_id": "1", "a": 1})"},
                       Projection{"KeepsAPath", R"({"b.c": 1, "_id": 0})", R"({"b": {"c": 2}})"}, Projection{"KeepsNothingMissing", R"({"z": 1})", R"({"_id": "1"})"},
-                      Projection{"LeavesOut", R"({"a": 0, "e": 0})", R"({"_id": "1", "b": {"c": 2, "d": 3}})"}, Projection{"LeavesOutAPath", R"({"b.c": 0, "e": 0})", R"({"_id": "1", "a": 1, "b": {"d": 3}})"},
+                      Projection{"LeavesOut", R"({"a": 0, "e": 0})", R"({"_id": "1", "b": {"c": 2, "d": 3}})"},
+                      Projection{"LeavesOutAPath", R"({"b.c": 0, "e": 0})", R"({"_id": "1", "a": 1, "b": {"d": 3}})"},
                       Projection{"LeavesOutNothingMissing", R"({"z.y": 0})", R"({"_id": "1", "a": 1, "b": {"c": 2, "d": 3}, "e": "x"})"},
                       Projection{"LeavesTextsWholeThatHaveNoFields", R"({"e.y": 0})", R"({"_id": "1", "a": 1, "b": {"c": 2, "d": 3}, "e": "x"})"},
                       Projection{"OnlyTheId", R"({"_id": 1})", R"({"_id": "1"})"}, Projection{"AllButTheId", R"({"_id": 0})", R"({"a": 1, "b": {"c": 2, "d": 3}, "e": "x"})"}),

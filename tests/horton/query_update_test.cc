@@ -59,14 +59,17 @@ INSTANTIATE_TEST_SUITE_P(Unset, Update,
                          name_of);
 
 INSTANTIATE_TEST_SUITE_P(Inc, Update,
-                         ::testing::Values(Case{"Adds", R"({"n": 40})", R"({"$inc": {"n": 2}})", R"({"n": 42})"}, Case{"Subtracts", R"({"n": 40})", R"({"$inc": {"n": -50}})", R"({"n": -10})"},
-                                           Case{"StartsAtNothing", R"({})", R"({"$inc": {"n": 2}})", R"({"n": 2})"}, Case{"AddsDecimals", R"({"n": 1})", R"({"$inc": {"n": 0.5}})", R"({"n": 1.5})"},
+                         ::testing::Values(Case{"Adds", R"({"n": 40})", R"({"$inc": {"n": 2}})", R"({"n": 42})"},
+                                           Case{"Subtracts", R"({"n": 40})", R"({"$inc": {"n": -50}})", R"({"n": -10})"},
+                                           Case{"StartsAtNothing", R"({})", R"({"$inc": {"n": 2}})", R"({"n": 2})"},
+                                           Case{"AddsDecimals", R"({"n": 1})", R"({"$inc": {"n": 0.5}})", R"({"n": 1.5})"},
                                            Case{"FollowsAPath", R"({"a": {"n": 1}})", R"({"$inc": {"a.n": 1}})", R"({"a": {"n": 2}})"},
                                            Case{"KeepsBigNumbersExact", R"({"n": 9007199254740992})", R"({"$inc": {"n": 1}})", R"({"n": 9007199254740993})"}),
                          name_of);
 
 INSTANTIATE_TEST_SUITE_P(Push, Update,
-                         ::testing::Values(Case{"Appends", R"({"t": ["a"]})", R"({"$push": {"t": "b"}})", R"({"t": ["a", "b"]})"}, Case{"StartsAnArray", R"({})", R"({"$push": {"t": 1}})", R"({"t": [1]})"},
+                         ::testing::Values(Case{"Appends", R"({"t": ["a"]})", R"({"$push": {"t": "b"}})", R"({"t": ["a", "b"]})"},
+                                           Case{"StartsAnArray", R"({})", R"({"$push": {"t": 1}})", R"({"t": [1]})"},
                                            Case{"AppendsAnArrayAsOne", R"({"t": []})", R"({"$push": {"t": [1, 2]}})", R"({"t": [[1, 2]]})"},
                                            Case{"FollowsAPath", R"({"a": {"t": [1]}})", R"({"$push": {"a.t": 2}})", R"({"a": {"t": [1, 2]}})"}),
                          name_of);

@@ -47,7 +47,8 @@ TEST(Reply, OfAnEmptyObjectIsAnUnknownSymbol) {
 }
 
 TEST(Reply, OfAnythingElseIsGarbage) {
-  for (const char* body : {"", "null", "[]", "17", "\"text\"", "{\"Symbol\": \"IB", "{\"Symbol\": \"IBM\"} and more", "\xff\xfe"}) EXPECT_EQ(error_of(body).first, Kind::kGarbage) << body;
+  for (const char* body : {"", "null", "[]", "17", "\"text\"", "{\"Symbol\": \"IB", "{\"Symbol\": \"IBM\"} and more", "\xff\xfe"})
+    EXPECT_EQ(error_of(body).first, Kind::kGarbage) << body;
 }
 
 TEST(Reply, OfHtmlIsGarbageThatIsShown) {
