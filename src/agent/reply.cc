@@ -64,7 +64,7 @@ Task<void> send_response(std::string topic, std::string text, Slot* origin) {
 // The replies to one loop's asks: a topic of its own with one partition, read by a consumer without a group.
 class ReplyInbox {
  public:
-  ReplyInbox(Loop& loop, Log& log) : loop_(loop), log_(log) {}
+  explicit ReplyInbox(Outbox& owner) : owner_(owner), loop_(owner.loop()), log_(owner.log()) {}
 
   struct Waiting {
     std::optional<Response> response;
@@ -73,7 +73,7 @@ class ReplyInbox {
 
   static ReplyInbox& current() {
     auto& outbox = Outbox::current();
-    if (!outbox.inbox) outbox.inbox = std::make_shared<ReplyInbox>(outbox.loop(), outbox.log());
+    if (!outbox.inbox) outbox.inbox = std::make_shared<ReplyInbox>(outbox);
     return *static_cast<ReplyInbox*>(outbox.inbox.get());
   }
 
@@ -95,7 +95,7 @@ class ReplyInbox {
     options.partitions[{name, 0}] = 0;
     consumer_ = log_.consumer(loop_, std::move(options));
     reader_ = loop_.spawn("replies", read());
-    Outbox::current().on_close.push_back([this] { return close(); });
+    owner_.on_close.push_back([this] { return close(); });
   }
 
   const std::string& topic() const { return topic_; }
@@ -129,6 +129,7 @@ class ReplyInbox {
     (void)co_await log_.delete_topic(topic_);
   }
 
+  Outbox& owner_;
   Loop& loop_;
   Log& log_;
   Random random_;

@@ -13,15 +13,20 @@ constexpr std::size_t kMaxBytes = 8 << 20;
 constexpr std::chrono::milliseconds kFirstRetry{50};
 constexpr std::chrono::milliseconds kLastRetry{5000};
 
+// This thread's outboxes, the newest last: when a client on a worker's loop ends, the worker's is the current one again.
+thread_local std::vector<Outbox*> live;
+
 }  // namespace
 
 Outbox::Outbox(Loop& loop, Log& log, std::unique_ptr<Producer> producer, TopicConfig defaults, bool transactional)
     : loop_(loop), log_(log), producer_(std::move(producer)), defaults_(defaults), transactional_(transactional) {
+  live.push_back(this);
   if (!transactional_) task_ = loop_.spawn("outbox", run());
 }
 
 Outbox::~Outbox() {
-  if (current_pointer() == this) current_pointer() = nullptr;
+  std::erase(live, this);
+  if (current_pointer() == this) current_pointer() = live.empty() ? nullptr : live.back();
 }
 
 Outbox*& Outbox::current_pointer() {

@@ -16,7 +16,9 @@ constexpr std::chrono::milliseconds kRetryAfter{200};
 }  // namespace
 
 Shard::Shard(Loop& loop, std::shared_ptr<Log> log, ShardOptions options)
-    : loop_(loop), log_(std::move(log)), options_(std::move(options)), outbox_(loop_, *log_, log_->producer(loop_), options_.topic_defaults, options_.exactly_once) {}
+    : loop_(loop), log_(std::move(log)), options_(std::move(options)), outbox_(loop_, *log_, log_->producer(loop_), options_.topic_defaults, options_.exactly_once) {
+  Outbox::current_pointer() = &outbox_;
+}
 
 Shard::~Shard() = default;
 
@@ -226,7 +228,6 @@ Task<void> Shard::commit_loop() {
 }
 
 Task<void> Shard::run() {
-  Outbox::current_pointer() = &outbox_;
   ConsumerOptions consumer;
   consumer.group = options_.group;
   consumer.client = options_.client;
