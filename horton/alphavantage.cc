@@ -58,8 +58,17 @@ Task<std::string> AlphaVantage::construct_query(Query parameters) {
     separator = '&';
   }
   auto response = co_await http_.get(std::move(url));
+  hide_key(response.body);
   if (response.status != 200) throw ApiError(Kind::kGarbage, fmt::format("status {}: {}", response.status, shortened(response.body)));
   co_return std::move(response.body);
+}
+
+// AlphaVantage's notices repeat the key; what they say goes into logs and documents.
+void AlphaVantage::hide_key(std::string& body) const {
+  for (const auto& secret : {config_.api_key, mephisto::url_encode(config_.api_key)}) {
+    if (secret.size() < 4) continue;
+    for (std::size_t at = 0; (at = body.find(secret, at)) != std::string::npos; at += 3) body.replace(at, secret.size(), "***");
+  }
 }
 
 Task<boost::json::object> AlphaVantage::object(Query parameters) { co_return parse_reply(co_await construct_query(std::move(parameters))); }

@@ -47,6 +47,7 @@ class AlphaVantage {
   using Query = std::vector<std::pair<std::string, std::string>>;
   // All requests go through here.
   mephisto::Task<std::string> construct_query(Query parameters);
+  void hide_key(std::string& body) const;
   mephisto::Task<boost::json::object> object(Query parameters);
 
   ServiceConfig config_;
