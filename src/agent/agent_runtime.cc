@@ -37,7 +37,10 @@ void Instance::settle() {
 }
 
 void Instance::settle_held() {
-  for (auto& slot : held_) queue_.finish(slot, Outcome::kAcked);
+  for (auto& slot : held_) {
+    if (!slot.answered && !slot.record.headers.empty()) answer_nothing(slot);
+    queue_.finish(slot, Outcome::kAcked);
+  }
   held_.clear();
 }
 
@@ -156,7 +159,9 @@ void AgentRuntime::failed(Slot& slot, FailureKind kind, const std::string& messa
   if (kind == FailureKind::kHandler && slot.attempt <= policy.retries) {
     if (slot.attempt == 1) slot.first_failed = shard_.loop().now();
     auto backoff = std::min<std::chrono::milliseconds>(policy.first_backoff * (1LL << std::min(slot.attempt - 1, 20)), policy.last_backoff);
-    backoff += std::chrono::milliseconds{random_.below(static_cast<std::uint64_t>(backoff.count()) / 4 + 1)};
+    // Jitter by the clock, so that the events of a batch come again together.
+    const auto tick = static_cast<std::uint64_t>(shard_.loop().now().time_since_epoch() / std::chrono::milliseconds{16});
+    backoff += std::chrono::milliseconds{tick * 2654435761U % (static_cast<std::uint64_t>(backoff.count()) / 4 + 1)};
     log::warn("Agent {} {} {}: {}; trying again in {} ({} of {})", agent_.name(), what, place, message, format_duration(backoff), slot.attempt, policy.retries);
     if (policy.blocks == ErrorPolicy::Blocks::kPartition) slot.lane().held = true;
     queue.retry(std::move(slot), backoff);

@@ -90,7 +90,9 @@ bool LaneQueue::take_from_batches(Slot& slot) {
       unuse(batch);
       continue;
     }
-    if (lane.held || lane.tracker.window() >= options_.max_window) {
+    // Behind a batch of the same lane that waits, everything waits: a record must never be delivered before one that is in front of it.
+    const bool behind = !blocked_.empty() && std::ranges::any_of(blocked_, [&](const DeliveredBatch* one) { return one->lane.get() == &lane; });
+    if (behind || lane.held || lane.tracker.window() >= options_.max_window) {
       batches_.pop_front();
       blocked_.push_back(batch);
       continue;
@@ -160,9 +162,9 @@ void LaneQueue::finish(Slot& slot, Outcome outcome) {
       case Outcome::kSkipped: ++lane.account.skipped; break;
     }
     lane.tracker.ack(slot.sequence);
-    lane.held = false;
+    if (slot.attempt > 0) lane.held = false;
     if (!blocked_.empty() && lane.tracker.window() < options_.max_window) {
-      batches_.insert(batches_.end(), blocked_.begin(), blocked_.end());
+      batches_.insert(batches_.begin(), blocked_.begin(), blocked_.end());
       blocked_.clear();
       ready_.notify_all();
     }

@@ -124,12 +124,24 @@ Ticket Outbox::added(Collected& place, std::size_t before, bool await) {
 }
 
 void Outbox::stage(const TopicPlace& topic, int partition, const SendOptions& options, std::optional<std::string_view> value, Slot& origin) {
+  if (!origin) {
+    // The event in hand is a batch: its output goes with the next transaction. Repeated after a crash before the batch is
+    // acknowledged, but never lost.
+    auto& place = collected(topic, partition);
+    const auto before = place.builder.bytes();
+    place.builder.add(options.key ? std::optional<std::string_view>{*options.key} : std::nullopt, value, options.timestamp.value_or(loop_.timestamp()), options.headers);
+    added(place, before, false);
+    return;
+  }
   origin.staged.push_back(
       {&topic, partition, options.key, value ? std::optional<std::string>{*value} : std::nullopt, options.timestamp.value_or(loop_.timestamp()), options.headers});
 }
 
 Result<Ticket> Outbox::add(const TopicPlace& topic, int partition, const SendOptions& options, std::optional<std::string_view> value, Slot* origin, bool await) {
   if (auto fits = check(topic, partition, origin); !fits) return std::unexpected(std::move(fits.error()));
+  if (value && value->size() + (options.key ? options.key->size() : 0) > kMaxRecordBytes - kMaxHeaderBytes) {
+    return fail(ErrorKind::kInvalid, fmt::format("a record of {} bytes for {} is too large: at most {} bytes", value->size(), topic.name, kMaxRecordBytes - kMaxHeaderBytes));
+  }
   if (transactional_ && origin != nullptr) {
     stage(topic, partition, options, value, *origin);
     return Ticket{0};

@@ -208,8 +208,9 @@ TEST_P(KvStore, LeasesLiveUntilTheyAreDropped) {
 }
 
 TEST_P(KvStore, ALeaseIsKeptAliveInTheBackground) {
-  GroupMember quick{"one", "", {}, kv->take_lease("one"), 1000};
-  const auto deadline = std::chrono::steady_clock::now() + 1500ms;
+  if (GetParam().name == "memory") GTEST_SKIP() << "the leases of memory:// know no time";
+  GroupMember quick{"one", "", {}, kv->take_lease("one"), 800};
+  const auto deadline = std::chrono::steady_clock::now() + 1200ms;
   while (std::chrono::steady_clock::now() < deadline) {
     ASSERT_TRUE(kv->alive(quick));
     loop.run([]() -> Task<void> { co_await sleep_for(20ms); }());

@@ -218,7 +218,7 @@ TEST_F(LocalFullDisk, IsToldHoweverLittleIsLeft) {
   world.append(kZero, 1);
   for (std::size_t left = 0; left < 40; left += 3) {
     fill_up(left * 4096);
-    auto kind = world.kind_of(world.send(out(kZero, {{"k", std::string(200'000, 'x'), world.now(), {}}})));
+    auto kind = world.kind_of(world.send(out(kZero, {{"k", std::string(2 << 20, 'x'), world.now(), {}}})));
     EXPECT_EQ(kind, ErrorKind::kUnavailable) << left << " blocks left: " << world.last_error;
     EXPECT_THAT(world.last_error, HasSubstr("disk is full"));
     free_space();
