@@ -227,7 +227,9 @@ Documents::~Documents() {
 }
 
 Collection Documents::collection(std::string name, std::vector<std::string> unique) {
-  if (!unique.empty() && (!exists(reader_, name))) {
+  // Every shard asks for collections on its own thread, and the reading connection is for one at a time.
+  std::lock_guard lock{readers_mutex_};
+  if (!unique.empty() && !exists(reader_, name)) {
     auto* setup = open(path_);
     create(setup, name);
     std::string fields;

@@ -244,7 +244,7 @@ TEST_F(Instances, AStopCancelsAnInstanceThatDoesNotEnd) {
   world.set("drain_timeout", "1s");
   bool cancelled = false;
   world.app.agent("a", in(), [&](Stream<int> stream) -> Task<void> {
-    auto event = co_await stream.next();
+    (void)co_await stream.next();
     try {
       co_await sleep_for(24h);
     } catch (const Cancelled&) {

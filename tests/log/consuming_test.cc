@@ -193,8 +193,9 @@ TEST_P(LogConsuming, NoRecordOfABusyWriterIsSleptThrough) {
       sent += static_cast<std::size_t>(1 + burst % 5);
       while (!writing.done()) co_await who.step(1ms);
       const auto start = world.loop.now();
-      while (who.read[kZero].size() < sent && since(start, world.loop) < 5s) co_await who.step(5s);
+      while (who.read[kZero].size() < sent && since(start, world.loop) < 2s) co_await who.step(2s);
       worst = std::max(worst, since(start, world.loop));
+      if (worst >= 2s) break;  // it slept on: once is enough
     }
     co_return worst;
   }(*this, member));
