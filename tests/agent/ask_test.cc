@@ -158,7 +158,7 @@ TEST_F(Asking, AValueThatCannotBeSentSaysSoAtOnce) {
 }
 
 TEST_F(Asking, ACancelledAskLeavesNothingBehind) {
-  world.work([&](Worker&) -> Task<void> {
+  world.work([&](Worker& worker) -> Task<void> {
     (void)co_await square.ask(1);
     const auto before = world.loop.describe_tasks().size();
     auto asking = world.loop.spawn("ask", [](const Agent<int, int>& agent) -> Task<void> { (void)co_await agent.ask(0); }(square));
@@ -166,7 +166,7 @@ TEST_F(Asking, ACancelledAskLeavesNothingBehind) {
     asking.cancel();
     co_await asking.finished();
     gate.open();
-    co_await world.eventually_committed("app-square", 2, 0);
+    co_await world.eventually([&] { return account(worker, "square").acked == 2; });
     EXPECT_EQ(world.loop.describe_tasks().size(), before);
     EXPECT_EQ(co_await square.ask(2), 4) << "an answer that nobody waited for came to the next one";
   });

@@ -1,0 +1,247 @@
+// Settings: where a value comes from, what is refused and how it is said, and what is shown of it.
+#include "mephisto/settings.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "mephisto/error.h"
+#include "mephisto/logging.h"
+
+namespace mephisto::tests {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+using Type = SettingSpec::Type;
+
+// Settings of an app called `shop`, a folder for its config.yml, and environment variables that are gone with it.
+class SettingsTest : public ::testing::Test {
+ protected:
+  SettingsTest() {
+    auto pattern = (std::filesystem::temp_directory_path() / "mephisto-settings-XXXXXX").string();
+    if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("cannot make " + pattern);
+    folder = pattern;
+    settings.add({"service.apikey", Type::kText, "", "a key", true, {}, ""});
+    settings.add({"service.rate", Type::kText, "1/s", "a rate", false, {}, ""});
+  }
+  ~SettingsTest() override {
+    for (const auto& name : variables) unsetenv(name.c_str());
+    std::filesystem::remove_all(folder);
+  }
+  std::string yaml(const std::string& text) {
+    auto path = folder + "/config.yml";
+    std::ofstream{path} << text;
+    return path;
+  }
+  void environment(const std::string& name, const std::string& value) {
+    setenv(name.c_str(), value.c_str(), 1);
+    variables.push_back(name);
+  }
+  std::string refusal_of(const std::function<void()>& action) {
+    try {
+      action();
+    } catch (const Failure& failure) {
+      EXPECT_EQ(failure.kind(), ErrorKind::kInvalid);
+      return failure.what();
+    }
+    return "(taken)";
+  }
+  std::string refusal_of(const std::string& name, const std::string& value) {
+    return refusal_of([&] { settings.set(name, value, "--set"); });
+  }
+  Settings::Row row(const std::string& name) {
+    for (const auto& one : settings.rows()) {
+      if (one.spec->name == name) return one;
+    }
+    return {};
+  }
+
+  std::string folder;
+  std::vector<std::string> variables;
+  Settings settings{"shop"};
+};
+
+TEST_F(SettingsTest, HasADefaultForEverything) {
+  EXPECT_EQ(settings.integer("topic_partitions"), 8);
+  EXPECT_EQ(settings.text("processing_guarantee"), "at_least_once");
+  EXPECT_EQ(settings.duration("drain_timeout"), 10s);
+  EXPECT_EQ(settings.bytes("memory_budget"), 64u << 20);
+  EXPECT_TRUE(settings.flag("topic_allow_declare"));
+  EXPECT_EQ(row("topic_partitions").source, "default");
+}
+
+TEST_F(SettingsTest, EachPlaceOverridesTheOneBefore) {
+  auto path = yaml("topic_partitions: 2\nshards: 2\ndrain_timeout: 2s\n");
+  environment("SHOP_SHARDS", "3");
+  environment("SHOP_DRAIN_TIMEOUT", "3s");
+  settings.load_yaml(path);
+  settings.load_environment();
+  settings.set("drain_timeout", "4s", "--set");
+  EXPECT_EQ(settings.integer("topic_partitions"), 2);
+  EXPECT_EQ(settings.integer("shards"), 3);
+  EXPECT_EQ(settings.duration("drain_timeout"), 4s);
+}
+
+TEST_F(SettingsTest, EachValueSaysWhereItCameFrom) {
+  auto path = yaml("\ntopic_partitions: 2\n");
+  environment("SHOP_SHARDS", "3");
+  settings.load_yaml(path);
+  settings.load_environment();
+  settings.set("drain_timeout", "4s", "--set");
+  EXPECT_EQ(row("topic_partitions").source, path + ":2");
+  EXPECT_EQ(row("shards").source, "environment SHOP_SHARDS");
+  EXPECT_EQ(row("drain_timeout").source, "--set");
+  EXPECT_EQ(row("memory_budget").source, "default");
+}
+
+TEST_F(SettingsTest, ADottedNameIsAnUnderscoreInTheEnvironment) {
+  environment("SHOP_SERVICE_RATE", "75/min");
+  settings.load_environment();
+  EXPECT_EQ(settings.text("service.rate"), "75/min");
+  EXPECT_EQ(row("service.rate").environment, "SHOP_SERVICE_RATE");
+}
+
+TEST_F(SettingsTest, NestedYamlIsADottedName) {
+  settings.load_yaml(yaml("service:\n  rate: 75/min\n  apikey: abc\n"));
+  EXPECT_EQ(settings.text("service.rate"), "75/min");
+  EXPECT_EQ(settings.text("service.apikey"), "abc");
+}
+
+TEST_F(SettingsTest, AYamlListIsJoined) {
+  settings.load_yaml(yaml("kafka:\n  servers:\n    - memory://a\n    - memory://b\n"));
+  EXPECT_EQ(settings.text("broker"), "memory://a;memory://b");
+}
+
+TEST_F(SettingsTest, AnAliasIsTheSameSetting) {
+  settings.set("kafka.servers", "memory://x", "--set");
+  EXPECT_EQ(settings.text("broker"), "memory://x");
+  EXPECT_EQ(row("broker").source, "--set");
+}
+
+TEST_F(SettingsTest, AnAliasWorksInTheEnvironmentToo) {
+  environment("SHOP_KAFKA_SERVERS", "memory://y");
+  settings.load_environment();
+  EXPECT_EQ(settings.text("broker"), "memory://y");
+}
+
+TEST_F(SettingsTest, AnUnknownNameIsRefusedWithTheNearest) {
+  EXPECT_THAT(refusal_of("topic_partition", "2"), AllOf(HasSubstr("--set: there is no setting \"topic_partition\""), HasSubstr("did you mean \"topic_partitions\"?"), HasSubstr("shop config")));
+}
+
+TEST_F(SettingsTest, AnUnknownNameFarFromAllIsRefusedWithoutAGuess) { EXPECT_THAT(refusal_of("xyzzy", "2"), AllOf(HasSubstr("no setting"), Not(HasSubstr("did you mean")))); }
+
+TEST_F(SettingsTest, AnUnknownNameInYamlSaysWhichLine) {
+  auto path = yaml("shards: 1\nservice:\n  rat: 3\n");
+  EXPECT_THAT(refusal_of([&] { settings.load_yaml(path); }), AllOf(HasSubstr(path + ":3"), HasSubstr("service.rat"), HasSubstr("did you mean \"service.rate\"?")));
+}
+
+TEST_F(SettingsTest, AValueOfAnotherTypeIsRefused) {
+  EXPECT_THAT(refusal_of("shards", "two"), AllOf(HasSubstr("--set: shards:"), HasSubstr("\"two\" is no whole number from 0")));
+  EXPECT_THAT(refusal_of("shards", "-1"), HasSubstr("no whole number"));
+  EXPECT_THAT(refusal_of("shards", "1.5"), HasSubstr("no whole number"));
+  EXPECT_THAT(refusal_of("shards", "99999999999999999999"), HasSubstr("no whole number"));
+  EXPECT_THAT(refusal_of("shards", ""), HasSubstr("no whole number"));
+  EXPECT_THAT(refusal_of("drain_timeout", "soon"), HasSubstr("soon"));
+  EXPECT_THAT(refusal_of("memory_budget", "64 MB"), HasSubstr("is no size: write bytes, or 512KiB, 64MiB, 1GiB"));
+  EXPECT_THAT(refusal_of("memory_budget", "0"), HasSubstr("no size"));
+  EXPECT_THAT(refusal_of("memory_budget", "99999999999GiB"), HasSubstr("no size"));
+  EXPECT_THAT(refusal_of("topic_allow_declare", "maybe"), HasSubstr("neither true nor false"));
+}
+
+TEST_F(SettingsTest, AChoiceNamesAllAndTheNearest) {
+  EXPECT_THAT(refusal_of("processing_guarantee", "exactly_onc"), AllOf(HasSubstr("at_least_once, exactly_once"), HasSubstr("did you mean \"exactly_once\"?")));
+}
+
+TEST_F(SettingsTest, ARefusedValueLeavesTheOldOne) {
+  settings.set("shards", "3", "--set");
+  refusal_of("shards", "two");
+  EXPECT_EQ(settings.integer("shards"), 3);
+}
+
+TEST_F(SettingsTest, FlagsAreReadAsPeopleWriteThem) {
+  for (const char* yes : {"true", "yes", "on", "1", "TRUE", "Yes"}) {
+    settings.set("topic_disable_leader", yes, "--set");
+    EXPECT_TRUE(settings.flag("topic_disable_leader")) << yes;
+  }
+  for (const char* no : {"false", "no", "off", "0", "False"}) {
+    settings.set("topic_disable_leader", no, "--set");
+    EXPECT_FALSE(settings.flag("topic_disable_leader")) << no;
+  }
+}
+
+TEST_F(SettingsTest, SizesHaveUnits) {
+  for (auto [text, size] : std::vector<std::pair<std::string, std::size_t>>{{"1", 1}, {"2B", 2}, {"3K", 3072}, {"512KiB", 512u << 10}, {"64MiB", 64u << 20}, {"2G", 2ull << 30}}) {
+    settings.set("memory_budget", text, "--set");
+    EXPECT_EQ(settings.bytes("memory_budget"), size) << text;
+  }
+}
+
+TEST_F(SettingsTest, ASecretIsNeverShown) {
+  settings.set("service.apikey", "s3cr3t-0815", "--set");
+  EXPECT_EQ(row("service.apikey").value, "***");
+  EXPECT_EQ(settings.text("service.apikey"), "s3cr3t-0815");
+}
+
+TEST_F(SettingsTest, ASecretThatIsNotSetIsShownAsEmpty) { EXPECT_EQ(row("service.apikey").value, ""); }
+
+TEST_F(SettingsTest, ASecretIsMaskedInLogLines) {
+  settings.set("service.apikey", "s3cr3t-4711", "--set");
+  log::configure({.level = log::Level::kInfo, .file = folder + "/log"});
+  log::info("get /query?apikey={}", "s3cr3t-4711");
+  log::configure({.level = log::Level::kCrit, .file = ""});
+  std::ifstream file{folder + "/log"};
+  std::string text{std::istreambuf_iterator<char>{file}, {}};
+  EXPECT_THAT(text, AllOf(HasSubstr("apikey=***"), Not(HasSubstr("4711"))));
+}
+
+TEST_F(SettingsTest, ATabInYamlIsRefusedWithItsPlace) {
+  auto path = yaml("service:\n\trate: 3\n");
+  EXPECT_THAT(refusal_of([&] { settings.load_yaml(path); }), HasSubstr(path + ":2:1: "));
+}
+
+TEST_F(SettingsTest, BrokenYamlIsRefusedWithItsPlace) {
+  auto path = yaml("shards: [1\n");
+  EXPECT_THAT(refusal_of([&] { settings.load_yaml(path); }), HasSubstr(path + ":"));
+}
+
+TEST_F(SettingsTest, AYamlFileOfSomethingElseIsRefused) {
+  EXPECT_THAT(refusal_of([&] { settings.load_yaml(yaml("- a\n- b\n")); }), HasSubstr("expected `name: value` lines"));
+  EXPECT_THAT(refusal_of([&] { settings.load_yaml(yaml("just text\n")); }), HasSubstr("expected `name: value` lines"));
+}
+
+TEST_F(SettingsTest, ANestedListInYamlIsRefused) {
+  EXPECT_THAT(refusal_of([&] { settings.load_yaml(yaml("broker:\n  - [a, b]\n")); }), HasSubstr("broker: expected a list of plain values"));
+}
+
+TEST_F(SettingsTest, AYamlKeyThatIsNoTextIsRefused) { EXPECT_NE(refusal_of([&] { settings.load_yaml(yaml("[a, b]: 1\n")); }), "(taken)"); }
+
+TEST_F(SettingsTest, AMissingYamlFileIsNamed) { EXPECT_THAT(refusal_of([&] { settings.load_yaml(folder + "/none.yml"); }), HasSubstr("cannot read " + folder + "/none.yml")); }
+
+TEST_F(SettingsTest, AnEmptyYamlFileIsFine) {
+  settings.load_yaml(yaml(""));
+  settings.load_yaml(yaml("# only a comment\n"));
+  EXPECT_EQ(settings.integer("topic_partitions"), 8);
+}
+
+TEST_F(SettingsTest, AnAppsOwnSettingMayNotTakeAName) {
+  EXPECT_THAT(refusal_of([&] { settings.add({"shards", Type::kText, "", "", false, {}, ""}); }), HasSubstr("declared twice"));
+}
+
+TEST_F(SettingsTest, AnAppsOwnSettingMayNotTakeAnAlias) {
+  EXPECT_NE(refusal_of([&] { settings.add({"kafka.servers", Type::kText, "", "", false, {}, ""}); }), "(taken)");
+}
+
+TEST_F(SettingsTest, AnAppsOwnCheckRefusesWithItsReason) {
+  settings.add({"service.url", Type::kText, "http://x", "", false, {}, "", [](const std::string& text) { return text.starts_with("http") ? "" : "write http:// before it"; }});
+  EXPECT_THAT(refusal_of("service.url", "ftp://x"), HasSubstr("service.url: write http:// before it"));
+}
+
+}  // namespace
+}  // namespace mephisto::tests

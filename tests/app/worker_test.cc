@@ -1,0 +1,350 @@
+// The app and its worker: names, tasks, timers, signals, topics that are made, and how a worker ends.
+#include <gmock/gmock.h>
+
+#include <algorithm>
+
+#include "support/world.h"
+
+namespace mephisto::tests {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+Task<void> nothing(Stream<int> stream) {
+  while (co_await stream.next()) {
+  }
+}
+
+std::vector<std::string> topics(World& world) {
+  std::vector<std::string> names;
+  for (const auto& info : world.run([&]() -> Task<std::vector<TopicInfo>> { co_return value_or_throw(co_await world.log->topics()); })) names.push_back(info.name);
+  return names;
+}
+
+// Whole seconds since `start`.
+std::vector<long> seconds(const std::vector<Loop::time_point>& times, Loop::time_point start) {
+  std::vector<long> all;
+  for (auto time : times) all.push_back(std::chrono::duration_cast<std::chrono::seconds>(time - start).count());
+  return all;
+}
+
+TEST(App, TheFirstVersionIsItsPlainId) { EXPECT_EQ(App{"shop"}.id(), "shop"); }
+
+TEST(App, ALaterVersionIsInItsId) {
+  AppOptions options;
+  options.version = 3;
+  EXPECT_EQ((App{"shop", options}.id()), "shop-v3");
+}
+
+TEST(App, AVersionHasItsOwnFolder) {
+  AppOptions options;
+  options.version = 2;
+  App app{"shop", options};
+  app.settings().set("datadir", "/tmp/shop", "test");
+  EXPECT_EQ(app.datadir(), "/tmp/shop");
+  EXPECT_EQ(app.appdir(), "/tmp/shop/v2");
+}
+
+TEST(App, AVersionsEnvironmentIsThatOfTheApp) {
+  AppOptions options;
+  options.version = 2;
+  App app{"shop", options};
+  EXPECT_EQ(app.settings().rows().front().environment, "SHOP_BROKER");
+}
+
+TEST(App, WithoutABrokerTheLogIsInItsFolder) {
+  App app{"shop"};
+  app.settings().set("datadir", "/tmp/shop", "test");
+  EXPECT_EQ(app.log_url(), "local:///tmp/shop/log");
+  app.settings().set("broker", "memory://x", "test");
+  EXPECT_EQ(app.log_url(), "memory://x");
+}
+
+TEST(App, AnIdThatCannotBeATopicsNameIsRefused) {
+  EXPECT_THROW(App{""}, Failure);
+  EXPECT_THROW(App{"my shop"}, Failure);
+  EXPECT_THROW(App{"a/b"}, Failure);
+}
+
+TEST(App, TwoAgentsOfTheSameNameAreRefused) {
+  App app{"shop"};
+  app.agent("a", nothing);
+  try {
+    app.agent("a", nothing);
+    FAIL() << "taken";
+  } catch (const Failure& failure) {
+    EXPECT_STREQ(failure.what(), "two agents are called a");
+  }
+}
+
+TEST(App, ATopicsNameIsChecked) {
+  App app{"shop"};
+  EXPECT_THROW(app.topic<int>("a b"), Failure);
+  EXPECT_THROW(app.topic<int>(std::string(300, 'a')), Failure);
+}
+
+TEST(App, AnUnknownSerializerIsRefusedWithTheTopicsName) {
+  App app{"shop"};
+  try {
+    app.topic<int>("orders", {.serializer = "jsn"});
+    FAIL() << "taken";
+  } catch (const Failure& failure) {
+    EXPECT_THAT(failure.what(), AllOf(HasSubstr("orders"), HasSubstr("json")));
+  }
+}
+
+TEST(App, AnAgentWithoutATopicHasOneOfItsOwn) {
+  App app{"shop"};
+  EXPECT_EQ(app.agent("a", nothing).topic().name, "shop-a");
+}
+
+TEST(App, ATimerWithoutAnIntervalIsRefused) {
+  App app{"shop"};
+  EXPECT_THROW(app.timer("t", 0ms, []() -> Task<void> { co_return; }), Failure);
+}
+
+TEST(Worker, MakesTheInternalTopicsAndWhatItsAgentsConsume) {
+  World world;
+  world.app.topic<int>("foreign");
+  world.app.topic<int>("own", {.internal = true});
+  world.app.agent("a", world.app.topic<int>("source"), nothing);
+  world.work([](Worker&) -> Task<void> { co_return; });
+  EXPECT_THAT(topics(world), AllOf(Contains("own"), Contains("source"), Contains("app-a-dlq"), Contains("app-__assignor-__leader"), Not(Contains("foreign"))));
+}
+
+TEST(Worker, MakesTopicsWithTheSettingsPartitions) {
+  World world;
+  world.set("topic_partitions", "3");
+  world.app.topic<int>("own", {.internal = true});
+  world.work([](Worker&) -> Task<void> { co_return; });
+  EXPECT_EQ(world.run([&]() -> Task<int> { co_return (co_await world.log->topic("own"))->config.partitions; }), 3);
+}
+
+TEST(Worker, ATopicOfAnotherSizeIsAnErrorAtTheStart) {
+  World world;
+  world.app.topic<int>("own", {.partitions = 4, .internal = true});
+  world.run([&]() -> Task<void> {
+    co_await world.create("own", 2);
+    Worker worker{world.app, world.log};
+    EXPECT_THAT(co_await failure_of(worker.start()), AllOf(HasSubstr("own"), HasSubstr("2")));
+  });
+}
+
+TEST(Worker, AGroupOfALaterVersionBeginsAnew) {
+  AppOptions options;
+  options.version = 2;
+  World world{"app", options};
+  world.app.agent("a", world.app.topic<int>("in", {.partitions = 1}), nothing);
+  world.work([&](Worker&) -> Task<void> {
+    co_await world.produce("in", numbered(2));
+    co_await world.eventually_committed("in", 2);
+  });
+  EXPECT_THAT(topics(world), Contains("app-v2-a-dlq"));
+}
+
+TEST(Worker, FromLatestLeavesOutWhatWasThereBefore) {
+  World world;
+  world.set("consumer_auto_offset_reset", "latest");
+  std::vector<int> seen;
+  world.app.agent("a", world.app.topic<int>("in", {.partitions = 1}), [&](Stream<int> stream) -> Task<void> {
+    while (auto event = co_await stream.next()) seen.push_back(*event);
+  });
+  world.run([&]() -> Task<void> { co_await world.produce("in", numbered(3)); });
+  world.work([&](Worker& worker) -> Task<void> {
+    co_await world.eventually([&] { return worker.status().size() == 2; });
+    co_await world.produce("in", numbered(1, 3));
+    co_await world.eventually([&] { return !seen.empty(); });
+  });
+  EXPECT_THAT(seen, ElementsAre(3));
+}
+
+TEST(Worker, ATaskRunsOnceAfterTheStart) {
+  World world;
+  int runs = 0;
+  world.app.task("t", [&]() -> Task<void> {
+    ++runs;
+    co_return;
+  });
+  world.work([](Worker&) -> Task<void> { co_await sleep_for(1h); });
+  EXPECT_EQ(runs, 1);
+}
+
+TEST(Worker, ATaskMayAskAnAgent) {
+  World world;
+  int answer = 0;
+  auto& square = world.app.agent("square", [](Stream<int> stream) -> Results<int> {
+    while (auto event = co_await stream.next()) co_yield *event * *event;
+  });
+  world.app.task("t", [&]() -> Task<void> { answer = co_await square.ask(5); });
+  world.work([&](Worker&) -> Task<void> { co_await world.eventually([&] { return answer == 25; }); });
+}
+
+TEST(Worker, ATaskIsCancelledAtTheStop) {
+  World world;
+  bool cancelled = false;
+  world.app.task("t", [&]() -> Task<void> {
+    try {
+      co_await sleep_for(24h);
+    } catch (const Cancelled&) {
+      cancelled = true;
+      throw;
+    }
+  });
+  world.work([](Worker&) -> Task<void> { co_await sleep_for(1s); });
+  EXPECT_TRUE(cancelled);
+}
+
+TEST(Worker, ATaskThatFailsEndsTheWorkerWithTheReason) {
+  World world;
+  world.app.task("load", []() -> Task<void> {
+    co_await sleep_for(1s);
+    throw std::runtime_error("no file");
+  });
+  EXPECT_EQ(world.reason_of_end(), "task load failed: no file");
+}
+
+TEST(Worker, OnlyTheFirstShardRunsTasks) {
+  World world;
+  int runs = 0;
+  world.app.task("t", [&]() -> Task<void> {
+    ++runs;
+    co_return;
+  });
+  world.run([&]() -> Task<void> {
+    Worker second{world.app, world.log, 1, 2};
+    co_await second.start();
+    co_await sleep_for(1s);
+    co_await second.stop();
+  });
+  EXPECT_EQ(runs, 0);
+}
+
+TEST(Worker, ATimerRunsEveryInterval) {
+  World world;
+  std::vector<Loop::time_point> runs;
+  Loop::time_point start;
+  world.app.timer("t", 10s, [&]() -> Task<void> {
+    runs.push_back(world.loop.now());
+    co_return;
+  });
+  world.work([&](Worker&) -> Task<void> {
+    start = world.loop.now();
+    co_await sleep_for(45s);
+  });
+  EXPECT_THAT(seconds(runs, start), ElementsAre(10, 20, 30, 40));
+}
+
+TEST(Worker, ATimerDoesNotDriftByItsRuns) {
+  World world;
+  std::vector<Loop::time_point> runs;
+  Loop::time_point start;
+  world.app.timer("t", 10s, [&]() -> Task<void> {
+    runs.push_back(world.loop.now());
+    co_await sleep_for(3s);
+  });
+  world.work([&](Worker&) -> Task<void> {
+    start = world.loop.now();
+    co_await sleep_for(45s);
+  });
+  EXPECT_THAT(seconds(runs, start), ElementsAre(10, 20, 30, 40));
+}
+
+TEST(Worker, ATimersRunsDoNotOverlap) {
+  World world;
+  int running = 0;
+  int most = 0;
+  world.app.timer("t", 1s, [&]() -> Task<void> {
+    most = std::max(most, ++running);
+    co_await sleep_for(2500ms);
+    --running;
+  });
+  world.work([](Worker&) -> Task<void> { co_await sleep_for(20s); });
+  EXPECT_EQ(most, 1);
+}
+
+TEST(Worker, ATimerIsBackOnItsBeatAfterARunThatTookTooLong) {
+  World world;
+  std::vector<Loop::time_point> runs;
+  Loop::time_point start;
+  world.app.timer("t", 10s, [&]() -> Task<void> {
+    runs.push_back(world.loop.now());
+    if (runs.size() == 1) co_await sleep_for(14s);
+  });
+  world.work([&](Worker&) -> Task<void> {
+    start = world.loop.now();
+    co_await sleep_for(55s);
+  });
+  EXPECT_THAT(seconds(runs, start), AllOf(Contains(40), Contains(50))) << "the beat moved";
+}
+
+TEST(Worker, ATimerThatFailsRunsAgain) {
+  World world;
+  int runs = 0;
+  world.app.timer("t", 1s, [&]() -> Task<void> {
+    if (++runs == 1) throw std::runtime_error("once");
+    co_return;
+  });
+  world.work([](Worker&) -> Task<void> { co_await sleep_for(3500ms); });
+  EXPECT_EQ(runs, 3);
+}
+
+TEST(Worker, TellsWhenItHasStartedAndWhenItStops) {
+  World world;
+  std::vector<std::string> told;
+  world.app.on_started = [&]() -> Task<void> {
+    told.push_back("started");
+    co_return;
+  };
+  world.app.on_stopping = [&]() -> Task<void> {
+    told.push_back("stopping");
+    co_return;
+  };
+  world.work([&](Worker&) -> Task<void> {
+    co_await sleep_for(1s);
+    EXPECT_THAT(told, ElementsAre("started"));
+  });
+  EXPECT_THAT(told, ElementsAre("started", "stopping"));
+}
+
+TEST(Worker, MaySendWhenItStops) {
+  World world;
+  auto& out = world.app.topic<int>("out", {.partitions = 1});
+  world.app.on_stopping = [&]() -> Task<void> { co_await out.cast(1); };
+  world.work([](Worker&) -> Task<void> { co_return; });
+  EXPECT_THAT(world.run([&] { return world.values_in("out"); }), ElementsAre("1"));
+}
+
+TEST(Worker, AStopRightAfterTheStartIsFine) {
+  World world;
+  world.app.agent("a", nothing);
+  world.work([](Worker&) -> Task<void> { co_return; });
+  EXPECT_THAT(world.loop.describe_tasks(), IsEmpty());
+}
+
+TEST(Worker, LeavesItsGroupAtTheStop) {
+  World world;
+  world.app.agent("a", nothing);
+  world.work([](Worker&) -> Task<void> { co_await sleep_for(1s); });
+  world.run([&]() -> Task<void> {
+    for (const auto& group : value_or_throw(co_await world.log->groups())) EXPECT_THAT(group.members, IsEmpty());
+  });
+}
+
+TEST(Worker, AppliesRetentionFromTimeToTime) {
+  World world;
+  world.app.topic<int>("short", {.partitions = 1, .retention = 1min, .internal = true});
+  world.work([&](Worker&) -> Task<void> {
+    co_await world.produce("short", numbered(3));
+    co_await sleep_for(20min);
+    auto marks = value_or_throw(co_await world.log->watermarks({"short", 0}));
+    EXPECT_GT(marks.start, 0);
+  });
+}
+
+}  // namespace
+}  // namespace mephisto::tests
