@@ -5,8 +5,6 @@ namespace {
 
 using mephisto::SettingSpec;
 
-constexpr const char* kRealEndpoint = "https://www.alphavantage.co/";
-
 mephisto::AppOptions about() {
   mephisto::AppOptions options;
   options.help = "Collects market data of securities from AlphaVantage.";
@@ -16,7 +14,7 @@ mephisto::AppOptions about() {
 struct Horton {
   Horton() : app("horton", about()) {
     using Type = SettingSpec::Type;
-    SettingSpec endpoint{"service.apiendpoint", Type::kText, kRealEndpoint, "AlphaVantage's API, or a stand-in (horton market)"};
+    SettingSpec endpoint{"service.apiendpoint", Type::kText, "https://www.alphavantage.co/", "AlphaVantage's API, or a stand-in (horton market)"};
     endpoint.check = [](const std::string& url) {
       return url.starts_with("http://") || url.starts_with("https://") ? std::string{} : "\"" + url + "\" is no http:// or https:// URL";
     };
@@ -54,7 +52,7 @@ Collection securities() { return documents().collection("securities", {"symbol",
 Budget& budget() {
   static Budget shared = [] {
     auto rate = app().settings().text("service.rate");
-    if (rate.empty()) rate = service_config().endpoint == kRealEndpoint ? "1/s,25/d" : "unlimited";
+    if (rate.empty()) rate = service_config().endpoint.contains("://www.alphavantage.co") ? "1/s,25/d" : "unlimited";
     auto terms = parse_rate(rate);
     if (!terms) throw mephisto::Failure(terms.error().kind, "service.rate: " + terms.error().message);
     return Budget{documents().collection("budget"), std::move(*terms)};

@@ -29,10 +29,15 @@ class Market {
     const auto folder = options.data.value_or(HORTON_DATA_DIR);
     listing_ = read_file(folder + "/listing_status.csv");
     std::istringstream lines{read_file(folder + "/overview.jsonl")};
+    int number = 0;
     for (std::string line; std::getline(lines, line);) {
+      ++number;
       if (line.empty()) continue;
-      auto overview = boost::json::parse(line).as_object();
-      overviews_[std::string{overview.at("Symbol").as_string()}] = line;
+      boost::system::error_code error;
+      const auto overview = boost::json::parse(line, error);
+      const auto* symbol = error || !overview.is_object() ? nullptr : overview.get_object().if_contains("Symbol");
+      if (symbol == nullptr || !symbol->is_string()) throw Failure(ErrorKind::kDecode, fmt::format("{}/overview.jsonl: line {} is no JSON object with a Symbol", folder, number));
+      overviews_[std::string{symbol->get_string()}] = line;
     }
     auto listed = parse_listing(listing_);
     for (auto n = value_or_throw(std::move(listed)).size(); n < static_cast<std::size_t>(std::max(0, options.securities)); ++n) {
@@ -89,11 +94,11 @@ class Market {
       return {200, place == overviews_.end() ? "{}" : place->second};
     }
     if (function == "GLOBAL_QUOTE") {
-      if (!overviews_.contains(symbol)) return {200, R"({"Global Quote": {}})"};
-      return {200,
-              fmt::format(R"({{"Global Quote": {{"01. symbol": "{}", "05. price": "100.00", "07. latest trading day": "2018-12-31"}}, "Note on data": "synthetic"}})", symbol)};
+      boost::json::object quote;
+      if (overviews_.contains(symbol)) quote = {{"01. symbol", symbol}, {"05. price", "100.00"}, {"07. latest trading day", "2018-12-31"}};
+      return {200, boost::json::serialize(boost::json::object{{"Global Quote", std::move(quote)}})};
     }
-    return {200, fmt::format(R"({{"Error Message": "This API function ({}) does not exist."}})", function.substr(0, 40))};
+    return {200, R"({"Error Message": "This API function does not exist."})"};
   }
 
   MarketOptions options_;
