@@ -5,6 +5,8 @@ namespace {
 
 using mephisto::SettingSpec;
 
+constexpr const char* kRealEndpoint = "https://www.alphavantage.co/";
+
 mephisto::AppOptions about() {
   mephisto::AppOptions options;
   options.help = "Collects market data of securities from AlphaVantage.";
@@ -14,7 +16,7 @@ mephisto::AppOptions about() {
 struct Horton {
   Horton() : app("horton", about()) {
     using Type = SettingSpec::Type;
-    SettingSpec endpoint{"service.apiendpoint", Type::kText, "https://www.alphavantage.co/", "AlphaVantage's API, or a stand-in (horton market)"};
+    SettingSpec endpoint{"service.apiendpoint", Type::kText, kRealEndpoint, "AlphaVantage's API, or a stand-in (horton market)"};
     endpoint.check = [](const std::string& url) {
       return url.starts_with("http://") || url.starts_with("https://") ? std::string{} : "\"" + url + "\" is no http:// or https:// URL";
     };

@@ -28,15 +28,17 @@ class Market {
   explicit Market(const MarketOptions& options) : options_(options), random_(options.seed) {
     const auto folder = options.data.value_or(HORTON_DATA_DIR);
     listing_ = read_file(folder + "/listing_status.csv");
-    std::istringstream lines{read_file(folder + "/overview.jsonl")};
+    const auto path = folder + "/overview.jsonl";
+    std::istringstream lines{read_file(path)};
     int number = 0;
     for (std::string line; std::getline(lines, line);) {
       ++number;
       if (line.empty()) continue;
       boost::system::error_code error;
-      const auto overview = boost::json::parse(line, error);
-      const auto* symbol = error || !overview.is_object() ? nullptr : overview.get_object().if_contains("Symbol");
-      if (symbol == nullptr || !symbol->is_string()) throw Failure(ErrorKind::kDecode, fmt::format("{}/overview.jsonl: line {} is no JSON object with a Symbol", folder, number));
+      auto overview = boost::json::parse(line, error);
+      const auto* object = error ? nullptr : overview.if_object();
+      const auto* symbol = object == nullptr ? nullptr : object->if_contains("Symbol");
+      if (symbol == nullptr || !symbol->is_string()) throw Failure(ErrorKind::kDecode, fmt::format("{}:{}: expected a JSON object with a Symbol", path, number));
       overviews_[std::string{symbol->get_string()}] = line;
     }
     auto listed = parse_listing(listing_);
