@@ -117,38 +117,58 @@ Task<std::vector<std::string>> topics_of(const App& app, std::optional<std::stri
 
 Table list_table() { return {"Dead letters", {{"agent"}, {"number", true}, {"time"}, {"from"}, {"key"}, {"reason"}}}; }
 
+struct DeadLetter {
+  std::int64_t number;
+  std::string agent;
+  std::string from;
+  std::string time;
+  std::string reason;
+  int attempts;
+  std::optional<Bytes> key;
+  std::optional<Bytes> value;
+  std::map<std::string, Bytes> headers;  // the record's own
+};
+
+DeadLetter letter_of(const RecordView& record) {
+  auto bytes = [](bool there, std::string_view of) { return there ? std::optional{Bytes{std::string{of}}} : std::nullopt; };
+  DeadLetter letter{record.offset,
+                    header(record, "x-agent"),
+                    fmt::format("{}/{}@{}", header(record, "x-topic"), header(record, "x-partition"), header(record, "x-offset")),
+                    format_iso8601(record.timestamp()),
+                    header(record, "x-error"),
+                    std::atoi(header(record, "x-attempts").c_str()),
+                    bytes(record.has_key(), record.key),
+                    bytes(record.has_value(), record.value),
+                    {}};
+  for (const auto& one : record.headers.list()) {
+    if (!one.name.starts_with("x-")) letter.headers.insert_or_assign(std::string{one.name}, Bytes{std::string{one.value}});
+  }
+  return letter;
+}
+
 void list(const DeadLetters& letters, Table& table) {
   for (const auto& record : letters.open) {
-    table.add({header(record, "x-agent"), std::to_string(record.offset), format_iso8601(record.timestamp()),
-               fmt::format("{}/{}@{}", header(record, "x-topic"), header(record, "x-partition"), header(record, "x-offset")), printable(record.key, 30),
-               printable(header(record, "x-error"), 80)});
+    auto one = letter_of(record);
+    table.add({one.agent, std::to_string(one.number), one.time, one.from, printable(record.key, 30), printable(one.reason, 80)});
   }
 }
 
 void show(const RecordView& record, bool json) {
-  std::vector<std::pair<std::string, std::string>> lines{{"number", std::to_string(record.offset)},
-                                                         {"agent", header(record, "x-agent")},
-                                                         {"from", fmt::format("{}/{}@{}", header(record, "x-topic"), header(record, "x-partition"), header(record, "x-offset"))},
-                                                         {"time", format_iso8601(record.timestamp())},
-                                                         {"reason", header(record, "x-error")},
-                                                         {"attempts", header(record, "x-attempts")}};
+  auto letter = letter_of(record);
   if (json) {
-    std::string text = fmt::format(R"([{{"number":{})", record.offset);
-    for (std::size_t i = 1; i < lines.size(); ++i) text += fmt::format(",{}:{}", to_json(lines[i].first), to_json(Bytes{lines[i].second}));
-    std::string headers;
-    for (const auto& one : record.headers.list()) {
-      if (!one.name.starts_with("x-")) headers += fmt::format("{}{}:{}", headers.empty() ? "" : ",", to_json(std::string{one.name}), to_json(Bytes{std::string{one.value}}));
-    }
-    auto bytes = [](bool there, std::string_view of) { return there ? to_json(Bytes{std::string{of}}) : "null"; };
-    fmt::print("{},\"key\":{},\"headers\":{{{}}},\"value\":{}}}]\n", text, bytes(record.has_key(), record.key), headers, bytes(record.has_value(), record.value));
+    fmt::print("{}\n", to_json(std::vector{letter}));
     return;
   }
-  lines.emplace_back("key", record.has_key() ? printable(record.key, 200) : "none");
-  for (const auto& one : record.headers.list()) {
-    if (!one.name.starts_with("x-")) lines.emplace_back("header", fmt::format("{}: {}", one.name, printable(one.value, 200)));
-  }
-  lines.emplace_back("value", record.has_value() ? printable(record.value, 4000) : "none");
-  for (const auto& [name, value] : lines) fmt::print("{:<11}{}\n", name + ":", value);
+  auto line = [](const char* name, std::string_view value) { fmt::print("{:<11}{}\n", name, value); };
+  line("number:", std::to_string(letter.number));
+  line("agent:", letter.agent);
+  line("from:", letter.from);
+  line("time:", letter.time);
+  line("reason:", letter.reason);
+  line("attempts:", std::to_string(letter.attempts));
+  line("key:", record.has_key() ? printable(record.key, 200) : "none");
+  for (const auto& [name, value] : letter.headers) line("header:", fmt::format("{}: {}", name, printable(value.data, 200)));
+  line("value:", record.has_value() ? printable(record.value, 4000) : "none");
 }
 
 // Guarantee: what is replayed is appended and marked as handled in one transaction.

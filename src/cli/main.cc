@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 
 #include "base/text.h"
@@ -35,7 +37,7 @@ struct Global {
             {"debug", "log everything (-l debug)"},
             {"workdir", "change to this folder first", "-W"},
             {"datadir", "where local state is kept", "-D"},
-            {"config", "settings are read from this file (default: config.yml where there is one)"},
+            {"config", "settings are read from this file (default: an app's config.yml, where there is one)"},
             {"log", "the log's URL, as setting broker: local://FOLDER"},
             {"set", "NAME=VALUE, overrides a setting"},
             {"json", "results as one JSON array"},
@@ -105,6 +107,7 @@ class CommandLine {
   int execute();
   int execute_worker();
   int execute_command();
+  std::shared_ptr<Log> open() const;
   std::string shell() const;
 
   App& app_;
@@ -177,7 +180,7 @@ void CommandLine::load_settings() {
   try {
     if (global_.config)
       settings.load_yaml(*global_.config);
-    else if (std::filesystem::exists("config.yml"))
+    else if (with_app_ && std::filesystem::exists("config.yml"))
       settings.load_yaml("config.yml");
     settings.load_environment();
     for (const auto& one : global_.set) {
@@ -208,14 +211,21 @@ int CommandLine::execute_worker() {
   return run_worker(app_);
 }
 
+std::shared_ptr<Log> CommandLine::open() const {
+  const auto url = app_.log_url();
+  if (url.starts_with("memory:")) throw UsageError("a memory:// log lives within one process: commands cannot reach a worker's; set broker to local://FOLDER");
+  // An app's command may be the first to use its log; who looks at somebody's log has mistyped where it is.
+  if (!with_app_) {
+    if (app_.settings().text("broker").empty()) throw UsageError("which log? Name it by --log local://FOLDER, or its app by -A");
+    if (!std::filesystem::exists(url.substr(url.find("://") + 3))) throw UsageError(fmt::format("there is no log {}", printable(url, 500)));
+  }
+  return open_log(url);
+}
+
 int CommandLine::execute_command() {
   CommandContext context{app_, global_.json, global_.quiet};
-  LogContext log_context{nullptr, with_app_};
+  LogContext log_context{chosen_->needs == Needs::kLog ? open() : nullptr, with_app_};
   current_log_context() = &log_context;
-  if (chosen_->needs == Needs::kLog) {
-    if (app_.log_url().starts_with("memory:")) throw UsageError("a memory:// log lives within one process: commands cannot reach a worker's; set broker to local://FOLDER");
-    log_context.log = open_log(app_.log_url());
-  }
   Loop loop;
   int code = kFailed;
   int signal = 0;
@@ -280,7 +290,9 @@ int CommandLine::run(int argc, char** argv) {
   }
   try {
     set_up_logging();
-    return execute();
+    auto code = execute();
+    if (std::fflush(stdout) != 0) throw Failure(ErrorKind::kUnavailable, fmt::format("cannot write the result: {}", std::strerror(errno)));
+    return code;
   } catch (const UsageError& error) {
     return usage_error(error.what());
   } catch (const std::exception& error) {

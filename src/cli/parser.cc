@@ -60,6 +60,10 @@ void Parser::Impl::explain(const CLI::ParseError& error, Outcome& outcome) const
     outcome.error = fmt::format("{} needs a value", text.substr(0, text.find(':')));
     return;
   }
+  if (const std::string flag = "Could not convert: "; text.starts_with(flag)) {
+    outcome.error = fmt::format("{} takes no value", text.substr(flag.size(), text.find(' ', flag.size()) - flag.size()));
+    return;
+  }
   const auto rest = app.remaining(true);
   if ((dynamic_cast<const CLI::ExtrasError*>(&error) == nullptr && dynamic_cast<const CLI::RequiredError*>(&error) == nullptr) || rest.empty()) {
     outcome.error = text;

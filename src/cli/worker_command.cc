@@ -40,7 +40,9 @@ class Partitions {
     for (const auto& [topic, numbers] : owned_) {
       if (!numbers.empty()) table.add({topic, fold({numbers.begin(), numbers.end()})});
     }
-    return table.text(true);
+    auto text = table.text(true);
+    text.pop_back();  // the log line ends it
+    return text;
   }
 
  private:
