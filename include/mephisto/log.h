@@ -24,8 +24,8 @@
 
 namespace mephisto {
 
-inline constexpr std::size_t kMaxRecordBytes = 16 << 20;  // key, value and headers together
-inline constexpr std::size_t kMaxHeaderBytes = 64 << 10;  // all headers of a record together
+inline constexpr std::size_t kMaxRecordBytes = 16 << 20;  // key and value together
+inline constexpr std::size_t kMaxHeaderBytes = 64 << 10;  // names and values of a record's headers together
 inline constexpr int kMaxPartitions = 4096;               // of a topic
 inline constexpr int kMaxTopics = 10'000;
 inline constexpr std::size_t kMaxTopicName = 249;  // letters, digits, '.', '_', '-'
@@ -135,7 +135,8 @@ class Consumer {
 
   // Durable when it returns. kFenced when this consumer does not own one of the partitions any more; then nothing is committed.
   virtual Task<Result<void>> commit(std::vector<AssignmentCommit> commits) = 0;
-  // Commits and gives up revoked partitions, so that their next owners may start.
+  // Commits (where the offset is not negative) and gives the partitions up, so that their next owners may start; this member itself
+  // where they are still meant for it, from what is committed then. kFenced as commit.
   virtual Task<Result<void>> release(std::vector<AssignmentCommit> commits) = 0;
   // Releases everything and leaves the group. Commit first.
   virtual Task<void> close() = 0;
@@ -146,8 +147,8 @@ class Producer {
   virtual ~Producer() = default;
 
   // Appends all batches, in order; when it returns they are durable and visible. Gives one Appended a batch. On an error
-  // nothing was appended, except where the error is kUnavailable with an unknown outcome, which the message says. The batches
-  // are left as they are, so that the call can be repeated; they must not change before it returns.
+  // nothing was appended, but after kIndefinite nobody knows. The batches are left as they are, so that the call can be repeated;
+  // they must not change before it returns.
   virtual Task<Result<std::vector<Appended>>> append(std::vector<OutBatch>& batches) = 0;
 
   // Appends all batches and commits the offsets of `consumer`, all or nothing. kFenced as Consumer::commit.

@@ -71,6 +71,8 @@ class BatchBuilder {
   Buffer& begin(std::optional<std::string_view> key, Timestamp timestamp, std::span<const Header> headers = {}, HeadersView raw_headers = {});
   void end();
   void abandon();
+  // Of the value that is being written.
+  std::size_t value_bytes() const { return buffer_.size() - value_start_; }
 
   // Adds a record as it stands in another batch, at a chosen offset from this batch's base (compaction leaves gaps).
   void add_at(std::uint32_t offset_delta, const RecordView& record);
@@ -83,7 +85,7 @@ class BatchBuilder {
   std::uint32_t span() const { return next_delta_; }
   // Ends a compacted batch at `span` offsets, so that the next one starts where it did.
   void set_span(std::uint32_t span) { next_delta_ = span; }
-  // The size of the largest record, for the check against the log's limit.
+  // Key and value of the largest record, for the check against the log's limit.
   std::size_t largest() const { return largest_; }
   std::size_t largest_headers() const { return largest_headers_; }
 
@@ -103,6 +105,7 @@ class BatchBuilder {
   std::int64_t max_timestamp_ = std::numeric_limits<std::int64_t>::min();
   std::size_t record_start_ = 0;
   std::size_t value_start_ = 0;
+  std::size_t key_bytes_ = 0;
   std::size_t largest_ = 0;
   std::size_t largest_headers_ = 0;
 };

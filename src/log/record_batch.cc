@@ -149,6 +149,7 @@ Buffer& BatchBuilder::begin(std::optional<std::string_view> key, Timestamp times
   auto time = timestamp.time_since_epoch().count();
   if (count_ == 0) base_timestamp_ = time;
   record_start_ = buffer_.size();
+  key_bytes_ = key ? key->size() : 0;
   std::size_t header_bytes = raw_headers.raw().size();
   for (const auto& header : headers) header_bytes += header.name.size() + (header.value ? header.value->size() : 0) + 20;
   char* at = buffer_.room(header_bytes + (key ? key->size() : 0) + 64);
@@ -186,7 +187,7 @@ Buffer& BatchBuilder::begin(std::optional<std::string_view> key, Timestamp times
 
 void BatchBuilder::end() {
   put(buffer_.data() + value_start_ - 4, static_cast<std::uint32_t>(buffer_.size() - value_start_));
-  largest_ = std::max(largest_, buffer_.size() - record_start_);
+  largest_ = std::max(largest_, key_bytes_ + value_bytes());
   ++count_;
   ++next_delta_;
 }

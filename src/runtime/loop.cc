@@ -50,10 +50,7 @@ struct Loop::Impl {
 thread_local TaskContext* TaskContext::current_ = nullptr;
 
 TaskContext::TaskContext(Loop& loop, std::string name, TaskContext* parent) : loop_(loop), name_(std::move(name)) {
-  if (parent != nullptr) {
-    cancelled_ = parent->cancelled_;
-    current_event = parent->current_event;
-  }
+  if (parent != nullptr) cancelled_ = parent->cancelled_;
   loop_.impl().contexts.push_back(this);
 }
 

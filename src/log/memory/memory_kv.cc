@@ -102,7 +102,7 @@ void MemoryKv::submit(Loop& loop, KvChange change, std::function<void(Result<voi
   }
   if (faults_.lose_commit_replies > 0 && tx.touches('c')) {
     --faults_.lose_commit_replies;
-    result = fail(ErrorKind::kUnavailable, "the reply was lost (injected); whether it was done is unknown");
+    result = fail(ErrorKind::kIndefinite, "the reply was lost (injected); whether it was done is unknown");
   }
   Held held;
   for (auto& [key, value] : tx.changes()) {
