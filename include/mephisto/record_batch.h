@@ -89,6 +89,10 @@ class BatchBuilder {
   std::size_t largest() const { return largest_; }
   std::size_t largest_headers() const { return largest_headers_; }
 
+  // Forgets all records and keeps the memory.
+  void clear();
+  std::size_t capacity() const { return buffer_.capacity(); }
+
   // The finished stored form with checksum and padding. The builder is empty afterwards.
   Buffer finish();
   // A view of the finished stored form; the builder stays as it is, and the view is valid until it is changed.

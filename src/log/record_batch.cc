@@ -223,6 +223,13 @@ void BatchBuilder::seal() {
   put(head, crc32c(buffer_.view().substr(4)));
 }
 
+void BatchBuilder::clear() {
+  Buffer kept = std::move(buffer_);
+  kept.clear();
+  *this = BatchBuilder{};
+  buffer_ = std::move(kept);
+}
+
 Buffer BatchBuilder::finish() {
   seal();
   buffer_.commit(buffer_.data() + buffer_.size() + kPadding);
