@@ -5,7 +5,8 @@
 //
 // gives `app greet --name N [--times T] [--loud]`. Fields: strings, numbers, bool (a flag), optional, vector (may be repeated). A
 // field without optional that is a string is required; others keep their initial value. `static std::vector<OptionHelp> help()` in
-// the structure adds help texts, short flags, and makes fields positional.
+// the structure adds help texts, short flags, and makes fields positional. What is wrong with the values a command says by throwing
+// UsageError.
 #pragma once
 
 #include <charconv>
@@ -28,6 +29,12 @@ struct OptionHelp {
   std::string help;
   std::string short_flag = "";  // "-k"
   bool positional = false;
+};
+
+// Wrong use of a command: the exit code is 2, and the message points to --help.
+class UsageError : public Failure {
+ public:
+  explicit UsageError(const std::string& message) : Failure(ErrorKind::kInvalid, message) {}
 };
 
 namespace detail {

@@ -57,6 +57,9 @@ class HttpClient {
   std::uint64_t retried_ = 0;
 };
 
+// An error when HttpClient cannot use `url`; looks at the text only.
+Result<void> check_http_url(const std::string& url);
+
 // `%41`-encodes what may not stand in a query value.
 std::string url_encode(std::string_view text);
 

@@ -193,6 +193,9 @@ class Log {
 // the folder or the rights.
 std::shared_ptr<Log> open_log(const std::string& url);
 
+// An error when open_log cannot know what `url` means; looks at the text only.
+Result<void> check_log_url(const std::string& url);
+
 // An error when `name` cannot be a topic's.
 Result<void> check_topic_name(std::string_view name);
 

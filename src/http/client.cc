@@ -35,19 +35,19 @@ struct Target {
   std::string shown() const { return key() + path.substr(0, path.find('?')); }
 };
 
-Target parse_target(const std::string& url, const Target* base = nullptr) {
+Result<Target> parse_target(const std::string& url, const Target* base = nullptr) {
   auto parsed = boost::urls::parse_uri_reference(url);
-  auto invalid = [&](const char* why) { return Failure(ErrorKind::kInvalid, fmt::format("\"{}\" is no usable URL: {}", printable(url.substr(0, url.find('?')), 200), why)); };
-  if (!parsed) throw invalid("it is not well-formed");
+  auto invalid = [&](const char* why) { return fail(ErrorKind::kInvalid, fmt::format("\"{}\" is no usable URL: {}", printable(url.substr(0, url.find('?')), 200), why)); };
+  if (!parsed) return invalid("it is not well-formed");
   Target target;
   if (!parsed->has_scheme()) {
-    if (base == nullptr) throw invalid("write http:// or https:// before it");
+    if (base == nullptr) return invalid("write http:// or https:// before it");
     target = *base;
   } else {
     target.tls = parsed->scheme() == "https";
-    if (!target.tls && parsed->scheme() != "http") throw invalid("only http:// and https:// are possible");
+    if (!target.tls && parsed->scheme() != "http") return invalid("only http:// and https:// are possible");
     target.host = parsed->host();
-    if (target.host.empty()) throw invalid("it names no host");
+    if (target.host.empty()) return invalid("it names no host");
     target.port = parsed->has_port() ? std::string{parsed->port()} : target.tls ? "443" : "80";
   }
   target.path = parsed->encoded_path().empty() ? "/" : std::string{parsed->encoded_path()};
@@ -123,7 +123,7 @@ HttpClient::~HttpClient() = default;
 
 Task<HttpResponse> HttpClient::get(std::string url) {
   auto& io = io_context_of(TaskContext::current()->loop());
-  Target target = parse_target(url);
+  auto target = value_or_throw(parse_target(url));
   int redirects = 0;
   auto backoff = options_.first_backoff;
   for (int tries = 0;;) {
@@ -157,7 +157,7 @@ Task<HttpResponse> HttpClient::get(std::string url) {
       const bool moved = response.status >= 301 && response.status <= 308 && response.status != 304 && response.headers.contains("location");
       if (moved) {
         if (++redirects > options_.redirects) throw Failure(ErrorKind::kUnavailable, fmt::format("{} redirects more than {} times", target.shown(), options_.redirects));
-        target = parse_target(response.headers["location"], &target);
+        target = value_or_throw(parse_target(response.headers["location"], &target));
         continue;
       }
       if (!worth_a_retry(response.status) || tries >= options_.retries) co_return response;
@@ -187,6 +187,12 @@ Task<HttpResponse> HttpClient::get(std::string url) {
     co_await sleep_for(pause);
     backoff = std::min(backoff * 2, options_.last_backoff);
   }
+}
+
+Result<void> check_http_url(const std::string& url) {
+  auto target = parse_target(url);
+  if (!target) return std::unexpected(std::move(target.error()));
+  return {};
 }
 
 std::string url_encode(std::string_view text) {
