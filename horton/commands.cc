@@ -89,10 +89,6 @@ Task<int> collect(CollectOptions options, CommandContext context) {
     if (listed.empty()) throw Failure(ErrorKind::kNotFound, fmt::format("{} is not listed yet: run start-collect-securities first, or name its --exchange", options.symbol));
     if (listed.size() > 1) throw UsageError(fmt::format("{} is listed on several exchanges: name one with --exchange", options.symbol));
     wanted.exchange = text(listed.front(), "exchange");
-  } else {
-    UpdateOptions upsert;
-    upsert.upsert = true;
-    co_await securities().update_one({{"symbol", wanted.symbol}, {"exchange", wanted.exchange}}, {{"_type", "physical"}}, upsert);
   }
   AskOptions ask;
   ask.key = wanted.symbol;

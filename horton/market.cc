@@ -96,11 +96,11 @@ class Market {
       return {200, place == overviews_.end() ? "{}" : place->second};
     }
     if (function == "GLOBAL_QUOTE") {
-      if (!overviews_.contains(symbol)) return {200, R"({"Global Quote": {}})"};
-      return {200,
-              fmt::format(R"({{"Global Quote": {{"01. symbol": "{}", "05. price": "100.00", "07. latest trading day": "2018-12-31"}}, "Note on data": "synthetic"}})", symbol)};
+      boost::json::object quote;
+      if (overviews_.contains(symbol)) quote = {{"01. symbol", symbol}, {"05. price", "100.00"}, {"07. latest trading day", "2018-12-31"}};
+      return {200, boost::json::serialize(boost::json::object{{"Global Quote", std::move(quote)}})};
     }
-    return {200, fmt::format(R"({{"Error Message": "This API function ({}) does not exist."}})", function.substr(0, 40))};
+    return {200, R"({"Error Message": "This API function does not exist."})"};
   }
 
   MarketOptions options_;

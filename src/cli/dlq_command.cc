@@ -193,7 +193,7 @@ Task<void> handle(DeadLetters& letters, const std::vector<RecordView>& chosen, b
     batches.push_back(std::move(batch));
   }
   auto producer = log_context().log->producer(*Loop::current());
-  std::vector<AssignmentCommit> commits{{letters.assigned.id, letters.tracker->committable(), letters.tracker->metadata()}};
+  std::vector<AssignmentCommit> commits{{letters.assigned.id, letters.tracker->committable(), letters.tracker->note(letters.tracker->committable())}};
   value_or_throw(co_await producer->transact(batches, *letters.consumer, std::move(commits)));
 }
 

@@ -7,6 +7,9 @@
 namespace mephisto {
 namespace {
 
+// What the u32 lengths of the stored form can take, with room to spare.
+constexpr std::size_t kMaxBatchBytes = std::size_t{1} << 30;
+
 TopicInfo to_info(const store::Topic& topic) { return {topic.name, topic.config, topic.created}; }
 
 class SubmitWait : public Wait {
@@ -53,8 +56,11 @@ std::vector<Appended> append_all(KvWriter& tx, std::vector<OutBatch>& batches, c
   appended.reserve(batches.size());
   for (std::size_t i = 0; i < batches.size(); ++i) {
     auto& records = batches[i].records;
-    Timestamp last{std::chrono::milliseconds{records.max_timestamp()}};
-    appended.push_back({store::append(tx, ids[i], batches[i].partition.partition, records.span(), records.stored()), last});
+    const Timestamp last{std::chrono::milliseconds{records.last_timestamp()}};
+    // A batch of no records would lie where the next one goes.
+    const auto offset = records.empty() ? store::partition(tx, ids[i], batches[i].partition.partition).end
+                                        : store::append(tx, ids[i], batches[i].partition.partition, records.span(), records.stored());
+    appended.push_back({offset, last});
   }
   return appended;
 }
@@ -84,7 +90,7 @@ class KvProducer : public Producer {
       auto places = find_places(tx, batches);
       if (!places) return std::unexpected(places.error());
       if (consumer != nullptr) {
-        if (auto done = KvConsumer::apply(tx, *prepared, false); !done) return done;
+        if (auto done = KvConsumer::apply(tx, *prepared); !done) return done;
       }
       appended = append_all(tx, batches, *places);
       return {};
@@ -101,6 +107,9 @@ class KvProducer : public Producer {
 Task<Result<void>> submit(Kv& kv, KvChange change) { co_return co_await SubmitWait{kv, std::move(change)}; }
 
 Result<void> check_limits(const OutBatch& batch) {
+  if (batch.records.bytes() > kMaxBatchBytes) {
+    return fail(ErrorKind::kInvalid, fmt::format("a batch of {} bytes for {} is too large: at most {} bytes", batch.records.bytes(), batch.partition.str(), kMaxBatchBytes));
+  }
   if (batch.records.largest() > kMaxRecordBytes) {
     return fail(ErrorKind::kInvalid, fmt::format("a record of {} bytes for {} is too large: at most {} bytes", batch.records.largest(), batch.partition.str(), kMaxRecordBytes));
   }
@@ -196,6 +205,7 @@ Task<Result<std::vector<GroupInfo>>> KvLog::groups() {
 Task<Result<void>> KvLog::maintain() {
   constexpr std::size_t kBatchesATime = 1000;
   auto now = Loop::current()->timestamp();
+  Result<void> outcome;
   std::vector<store::Topic> all;
   kv_->read([&](KvReader& tx) { all = store::all_topics(tx); });
   for (const auto& topic : all) {
@@ -211,11 +221,13 @@ Task<Result<void>> KvLog::maintain() {
           more = *left;
           return {};
         });
-        if (!result) co_return result;
+        // What is damaged must not keep the others from being maintained.
+        if (!result && result.error().retriable()) co_return result;
+        if (!result) outcome = std::move(result);
       }
     }
   }
-  co_return Result<void>{};
+  co_return outcome;
 }
 
 std::unique_ptr<Consumer> KvLog::consumer(Loop& loop, ConsumerOptions options) { return std::make_unique<KvConsumer>(shared_from_this(), loop, std::move(options)); }

@@ -22,6 +22,8 @@ constexpr char kCommitPrefix = 'c';
 
 // Batches smaller than this are merged by compaction.
 constexpr std::size_t kCompactedBatchBytes = 256 << 10;
+// A batch's span is a u32; gaps that are wider lie between batches.
+constexpr std::int64_t kMaxCompactedSpan = std::int64_t{1} << 31;
 
 struct TopicRecord {
   std::uint32_t id = 0;
@@ -114,15 +116,18 @@ void scan(KvReader& tx, std::string prefix, Visit visit) {
 
 }  // namespace
 
-Result<void> check_format(KvReader& tx) {
+Result<bool> check_format(KvReader& tx) {
   auto entry = tx.get(kFormatKey);
-  if (!entry) return {};
+  if (!entry) {
+    if (tx.at_or_after(std::string_view{"\0", 1})) return fail(ErrorKind::kInvalid, "its data.mdb is of another program");
+    return false;
+  }
   auto version = from_json<std::int64_t>(entry->value);
   if (!version) return fail(ErrorKind::kCorrupt, "the log's format record is damaged");
   if (*version > kFormatVersion) {
     return fail(ErrorKind::kInvalid, fmt::format("it has format version {}, this program knows up to {}: use the newer program", *version, kFormatVersion));
   }
-  return {};
+  return true;
 }
 
 void write_format(KvWriter& tx) {
@@ -187,6 +192,10 @@ Result<void> delete_topic(KvWriter& tx, const std::string& name) {
     });
     tx.erase(partition_key(kPartitionPrefix, topic->id, number));
     for (const auto& group_name : group_names(tx)) tx.erase(commit_key(group_name, topic->id, number));
+  }
+  for (const auto& group_name : group_names(tx)) {
+    auto owners = group(tx, group_name);
+    if (std::erase_if(owners.ownerships, [&](const Ownership& one) { return one.topic == name; }) > 0) put_group(tx, group_name, owners);
   }
   tx.erase(key_of(kTopicPrefix, name));
   return {};
@@ -255,6 +264,14 @@ Result<std::int64_t> offset_at(KvReader& tx, std::uint32_t topic, int number, Ti
   return result;
 }
 
+Result<void> check_group_name(std::string_view name) {
+  if (name.empty() || name.size() > kMaxTopicName) {
+    return fail(ErrorKind::kInvalid, fmt::format("a group's name has 1 to {} bytes, this one {}: {}", kMaxTopicName, name.size(), name.substr(0, 40)));
+  }
+  if (name.contains('\0')) return fail(ErrorKind::kInvalid, "a group's name cannot have a zero byte in it");
+  return {};
+}
+
 Group group(KvReader& tx, const std::string& name) {
   auto entry = tx.get(key_of(kGroupPrefix, name));
   return entry ? parse<Group>(*entry, "group " + name) : Group{};
@@ -269,6 +286,17 @@ std::vector<std::string> group_names(KvReader& tx) {
     return true;
   });
   return names;
+}
+
+std::string group_state(KvReader& tx, const std::string& name, const std::vector<std::string>& topics) {
+  std::string state;
+  auto add = [&](const std::optional<KvEntry>& entry) {
+    state += std::to_string(entry ? entry->value.size() : 0) + ':';
+    if (entry) state += entry->value;
+  };
+  add(tx.get(key_of(kGroupPrefix, name)));
+  for (const auto& topic : topics) add(tx.get(key_of(kTopicPrefix, topic)));
+  return state;
 }
 
 std::optional<Commit> commit(KvReader& tx, const std::string& group_name, const Topic& topic, int number) {
@@ -294,13 +322,20 @@ std::vector<Commit> commits(KvReader& tx, const std::string& group_name, const s
 
 namespace {
 
+Error at_batch(const Topic& topic, int number, std::int64_t base, const Error& error) { return {error.kind, fmt::format("{}/{}@{}: {}", topic.name, number, base, error.message)}; }
+
 // Deletes whole batches from the front while they are too old or the partition is too large. The last batch stays.
-std::size_t apply_retention(KvWriter& tx, const Topic& topic, int number, Timestamp now, std::size_t max_batches) {
+Result<std::size_t> apply_retention(KvWriter& tx, const Topic& topic, int number, Timestamp now, std::size_t max_batches) {
   auto place = partition(tx, topic.id, number);
   std::size_t deleted = 0;
+  std::optional<Error> damaged;
   scan(tx, partition_key(kBatchPrefix, topic.id, number), [&](const KvEntry& entry) {
+    if (deleted == max_batches) return false;
     auto header = read_batch_header(entry.value);
-    if (!header || deleted == max_batches) return false;
+    if (!header) {
+      damaged = at_batch(topic, number, base_of(entry.key), header.error());
+      return false;
+    }
     auto next = base_of(entry.key) + header->span;
     bool old = topic.config.retention && header->max_timestamp < (now - *topic.config.retention).time_since_epoch().count();
     bool large = topic.config.retention_bytes && place.bytes > *topic.config.retention_bytes && next < place.end;
@@ -311,12 +346,13 @@ std::size_t apply_retention(KvWriter& tx, const Topic& topic, int number, Timest
     ++deleted;
     return true;
   });
+  if (damaged && deleted == 0) return std::unexpected(*damaged);
   if (deleted > 0) put_partition(tx, topic.id, number, place);
   return deleted;
 }
 
 // Keeps the last record of each key (and records without a key); a tombstone goes once nothing older of its key is left and it is
-// older than a day. Rewrites all batches but the last one, which is still growing in a sense: its records win anyway.
+// older than a day. Rewrites the whole partition when there is something to drop.
 Result<void> compact(KvWriter& tx, const Topic& topic, int number, Timestamp now) {
   constexpr auto kTombstoneLife = std::chrono::hours{24};
   auto place = partition(tx, topic.id, number);
@@ -331,7 +367,7 @@ Result<void> compact(KvWriter& tx, const Topic& topic, int number, Timestamp now
   for (const auto& batch : stored) originals.push_back({batch.base, std::string{batch.entry.value}});
   std::vector<RecordView> records;
   for (const auto& original : originals) {
-    if (auto read = read_batch(original.bytes, original.base, 0, records); !read) return std::unexpected(read.error());
+    if (auto read = read_batch(original.bytes, original.base, 0, records); !read) return std::unexpected(at_batch(topic, number, original.base, read.error()));
   }
   std::unordered_map<std::string_view, std::int64_t> last;
   std::unordered_map<std::string_view, int> seen;
@@ -356,7 +392,7 @@ Result<void> compact(KvWriter& tx, const Topic& topic, int number, Timestamp now
   BatchBuilder builder;
   std::int64_t base = originals.front().base;
   auto flush = [&](std::int64_t end) {
-    builder.set_span(static_cast<std::uint32_t>(end - base));
+    builder.set_span(static_cast<std::uint32_t>(std::min(end - base, kMaxCompactedSpan)));
     auto finished = builder.finish();
     place.bytes += static_cast<std::int64_t>(finished.size());
     tx.put(batch_key(topic.id, number, base), std::move(finished));
@@ -364,7 +400,7 @@ Result<void> compact(KvWriter& tx, const Topic& topic, int number, Timestamp now
   };
   for (const auto& record : records) {
     if (!keeps(record)) continue;
-    if (builder.bytes() >= kCompactedBatchBytes) flush(record.offset);
+    if (builder.bytes() >= kCompactedBatchBytes || record.offset - base >= kMaxCompactedSpan) flush(record.offset);
     builder.add_at(static_cast<std::uint32_t>(record.offset - base), record);
   }
   flush(place.end);
@@ -375,7 +411,9 @@ Result<void> compact(KvWriter& tx, const Topic& topic, int number, Timestamp now
 }  // namespace
 
 Result<bool> maintain(KvWriter& tx, const Topic& topic, int number, Timestamp now, std::size_t max_batches) {
-  if (apply_retention(tx, topic, number, now, max_batches) == max_batches) return true;
+  auto deleted = apply_retention(tx, topic, number, now, max_batches);
+  if (!deleted) return std::unexpected(deleted.error());
+  if (*deleted > 0) return true;
   if (topic.config.compact) {
     if (auto done = compact(tx, topic, number, now); !done) return std::unexpected(done.error());
   }

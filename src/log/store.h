@@ -27,8 +27,8 @@ struct Partition {
   std::int64_t bytes = 0;
 };
 
-// Writes the format's version into an empty store; an error when a newer program wrote it.
-Result<void> check_format(KvReader& tx);
+// True when the store has a format that is known, false when it is empty; an error when a newer program wrote it, or another one.
+Result<bool> check_format(KvReader& tx);
 void write_format(KvWriter& tx);
 
 std::optional<Topic> find_topic(KvReader& tx, const std::string& name);
@@ -50,9 +50,13 @@ std::vector<StoredBatch> batches(KvReader& tx, std::uint32_t topic, int partitio
 
 Result<std::int64_t> offset_at(KvReader& tx, std::uint32_t topic, int partition, Timestamp time);
 
+// An error when `name` cannot be a group's.
+Result<void> check_group_name(std::string_view name);
 Group group(KvReader& tx, const std::string& name);
 void put_group(KvWriter& tx, const std::string& name, const Group& group);
 std::vector<std::string> group_names(KvReader& tx);
+// All that the assignment of a group which subscribes to `topics` follows from, as stored: equal bytes, equal assignment.
+std::string group_state(KvReader& tx, const std::string& name, const std::vector<std::string>& topics);
 
 std::optional<Commit> commit(KvReader& tx, const std::string& group, const Topic& topic, int partition);
 void put_commit(KvWriter& tx, const std::string& group, const Topic& topic, int partition, std::int64_t offset, const std::string& metadata, Timestamp now);
