@@ -135,7 +135,7 @@ class CommandBase {
   virtual ~CommandBase() = default;
   const std::string& name() const { return name_; }
   const std::string& help() const { return help_; }
-  // Where the parsed options go; valid as long as the command.
+  // Where the parsed options go, set to their initial values; valid as long as the command.
   virtual std::vector<detail::OptionSpec> options() = 0;
   // False where the options say `static constexpr bool kWithoutLog = true`: the log is not opened then.
   virtual bool needs_log() const { return true; }
@@ -153,7 +153,10 @@ template <class Options, class Body>
 class CommandOf : public CommandBase {
  public:
   CommandOf(std::string name, std::string help, Body body) : CommandBase(std::move(name), std::move(help)), body_(std::move(body)) {}
-  std::vector<OptionSpec> options() override { return option_specs(options_); }
+  std::vector<OptionSpec> options() override {
+    options_ = Options{};
+    return option_specs(options_);
+  }
   bool needs_log() const override {
     return !requires { Options::kWithoutLog; };
   }

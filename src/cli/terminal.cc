@@ -67,7 +67,7 @@ std::string Table::text(bool box, bool header, std::size_t width) const {
   // Control characters of what somebody else wrote do not reach the terminal.
   auto rows = rows_;
   for (auto& row : rows) {
-    for (auto& cell : row) cell = printable(cell, cell.size());
+    for (auto& cell : row) cell = printable(cell, 4 * cell.size());
   }
   std::vector<std::size_t> widths;
   for (const auto& column : columns_) widths.push_back(header ? display_width(column.name) : 0);
