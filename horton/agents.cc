@@ -14,9 +14,6 @@ constexpr int kAttempts = 5;
 constexpr std::chrono::milliseconds kFirstPause{250};
 // Attempts at an event beyond the first: its request was answered, but with something wrong.
 constexpr int kRetries = 5;
-// Securities that are sent on in one go. What one append has for a partition is read in one stretch, so the stalest go first only if
-// an append has few.
-constexpr std::size_t kWave = 16;
 
 TopicOptions internal() {
   TopicOptions options;
@@ -32,6 +29,7 @@ class Service {
   template <class T>
   Task<T> ask(std::function<Task<T>(AlphaVantage&)> request) {
     auto pause = kFirstPause;
+    int notices = 0;
     for (int attempt = 1;; ++retried_) {
       const auto asked = co_await budget().acquire();
       bool over_quota = false;
@@ -48,9 +46,13 @@ class Service {
         if (!failure.error().retriable() || attempt == kAttempts) throw;
         log::debug("{}; asking again", failure.what());
       }
-      // A quota notice is no failure of the request: however long it takes, it is asked again.
+      // A quota notice is no failure of the request: however long it takes, it is asked again. Where no quota is known a first notice may
+      // be a whim, and this request alone waits; otherwise everybody does.
       if (over_quota) {
-        co_await budget().notice(asked);
+        if (budget().unlimited() && ++notices == 1)
+          co_await sleep_for(Budget::kFirstPause);
+        else
+          co_await budget().notice(asked);
         continue;
       }
       co_await sleep_for(pause + std::chrono::milliseconds{random_.below(static_cast<std::uint64_t>(pause.count()) / 4)});
@@ -176,16 +178,20 @@ Agent<None, bool>& collect_securities = app().agent(
           listed.push_back(std::move(one));
         }
         co_await securities().upsert_many(std::move(changes));
-        std::size_t sent = 0;
+        const auto count = listed.size();
         for (auto& one : co_await stalest_first(std::move(listed))) {
           SendOptions options;
           options.key = one.symbol;
-          if (++sent % kWave == 0)
-            co_await collect_security_overview.send(std::move(one), std::move(options));
-          else
+          // As old as what it was sent for: when that comes again after a crash, what was looked at meanwhile is not looked at again.
+          options.timestamp = event.timestamp();
+          // What one append has for a partition is read in one stretch. Under a budget the stalest of all partitions have to come first,
+          // so each is in the log before the next one.
+          if (budget().unlimited())
             co_await collect_security_overview.cast(std::move(one), std::move(options));
+          else
+            co_await collect_security_overview.send(std::move(one), std::move(options));
         }
-        log::info("Listed {} securities", sent);
+        log::info("Listed {} securities", count);
         co_yield true;
       }
     },

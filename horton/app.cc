@@ -56,7 +56,7 @@ Collection securities() { return documents().collection("securities", {"symbol",
 Budget& budget() {
   static Budget shared = [] {
     auto rate = app().settings().text("service.rate");
-    if (rate.empty()) rate = service_config().endpoint.contains("://www.alphavantage.co") ? "1/s,25/d" : "unlimited";
+    if (rate.empty()) rate = service_config().endpoint.contains("alphavantage.co") ? "1/s,25/d" : "unlimited";
     auto terms = parse_rate(rate);
     if (!terms) throw mephisto::Failure(terms.error().kind, "service.rate: " + terms.error().message);
     return Budget{documents().collection("budget"), std::move(*terms)};

@@ -17,7 +17,6 @@ using mephisto::Timestamp;
 using std::chrono::milliseconds;
 
 constexpr const char* kId = "service";
-constexpr milliseconds kFirstPause{1000};
 constexpr milliseconds kLastPause{60'000};
 constexpr milliseconds kLongWait{5'000};  // is logged
 constexpr milliseconds kLook{60'000};     // the wall clock may be set, and a computer sleeps

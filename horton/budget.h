@@ -27,6 +27,10 @@ class Budget {
  public:
   Budget(Collection collection, std::vector<RateTerm> terms) : collection_(std::move(collection)), terms_(std::move(terms)) {}
 
+  // What everybody waits at the first notice when unlimited.
+  static constexpr std::chrono::milliseconds kFirstPause{1000};
+
+  bool unlimited() const { return terms_.empty(); }
   // Takes one request, waiting until the terms allow it, and gives the time at which it may go. Logs until when it waits, once for all
   // who do.
   mephisto::Task<mephisto::Microtime> acquire();

@@ -64,13 +64,14 @@ Test regex(std::string_view path, const Value& wanted, const Value* options) {
   if (options != nullptr && !options->is_string()) refuse(fmt::format("$options takes a text, not {}", boost::json::serialize(*options)));
   const std::string pattern{wanted.get_string()};
   boost::regex::flag_type syntax = boost::regex::perl;
-  auto flags = boost::match_single_line | boost::match_not_dot_newline;
+  auto start = boost::match_single_line;
+  auto dot = boost::match_not_dot_newline;
   for (char option : options == nullptr ? std::string_view{} : std::string_view{options->get_string()}) {
     switch (option) {
       case 'i': syntax |= boost::regex::icase; break;
       case 'x': syntax |= boost::regex::mod_x; break;
-      case 'm': flags &= ~boost::match_single_line; break;
-      case 's': flags &= ~boost::match_not_dot_newline; break;
+      case 'm': start = boost::match_default; break;
+      case 's': dot = boost::match_default; break;
       default: refuse_unknown("the option of $regex", {&option, 1});
     }
   }
@@ -80,7 +81,7 @@ Test regex(std::string_view path, const Value& wanted, const Value* options) {
   } catch (const boost::regex_error& error) {
     refuse(fmt::format("$regex: \"{}\" is no regular expression: {}", pattern, error.what()));
   }
-  return any(path, [pattern, compiled, flags](const Value* value) {
+  return any(path, [pattern, compiled, flags = start | dot](const Value* value) {
     if (value == nullptr || !value->is_string()) return false;
     const auto& text = value->get_string();
     try {

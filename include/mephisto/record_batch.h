@@ -96,14 +96,15 @@ class BatchBuilder {
   void clear();
   std::size_t capacity() const { return buffer_.capacity(); }
 
-  // The finished stored form with checksum and padding. The builder is empty afterwards.
-  Buffer finish();
+  // The finished stored form with checksums and padding. The builder is empty afterwards. `place` is a checksum of where the batch is
+  // going to be stored, for is_of_place().
+  Buffer finish(std::uint32_t place = 0);
   // A view of the finished stored form; the builder stays as it is, and the view is valid until it is changed.
-  std::string_view stored();
+  std::string_view stored(std::uint32_t place = 0);
 
  private:
   void start();
-  void seal();
+  void seal(std::uint32_t place);
 
   Buffer buffer_;
   std::uint32_t count_ = 0;
@@ -131,6 +132,9 @@ struct BatchHeader {
 
 // Reads and checks a batch's header; kCorrupt when it is none, kInvalid when a newer version wrote it.
 Result<BatchHeader> read_batch_header(std::string_view stored);
+
+// Whether the header is whole and was stored at `place`. The records are not looked at.
+bool is_of_place(std::string_view stored, std::uint32_t place);
 
 // Checks the checksum, then appends views of the batch's records whose offset is at least `from` (the batch starts at `base`).
 // `stored` must live as long as the views. kCorrupt says what is wrong; nothing is appended then.

@@ -30,8 +30,6 @@ class KvLog : public Log, public std::enable_shared_from_this<KvLog> {
   Kv& kv() { return *kv_; }
 
  private:
-  Result<store::Topic> find(const TopicPartition& partition);
-
   std::string url_;
   std::shared_ptr<Kv> kv_;
 };

@@ -221,31 +221,36 @@ Task<void> KvConsumer::sync(Polled& polled) {
 
 // Null when there is nothing to read at present. Of a damaged batch nothing is read; what lies before it is.
 std::shared_ptr<Batch> KvConsumer::fetch_one(KvReader& tx, AssignmentId id, Held& held, std::size_t max_bytes) {
-  const auto end = store::partition(tx, held.topic, held.partition.partition).end;
-  if (held.next >= end) return nullptr;
-  auto batch = std::make_shared<Batch>();
-  batch->assignment = id;
-  batch->next_offset = held.next;
-  auto stored = store::batches(tx, held.topic, held.partition.partition, held.next, max_bytes);
-  if (stored.empty()) batch->next_offset = end;  // compaction left nothing in front of the end
-  for (auto& one : stored) {
-    auto bytes = one.entry.value;
-    auto pin = std::move(one.entry.pin);
+  std::shared_ptr<Batch> batch;
+  auto read = [&](const store::StoredBatch& stored) -> Result<void> {
+    auto bytes = stored.entry.value;
+    auto pin = stored.entry.pin;
     if (!pin) {
       std::shared_ptr<char[]> copy{new char[bytes.size()]};
       std::memcpy(copy.get(), bytes.data(), bytes.size());
       bytes = {copy.get(), bytes.size()};
       pin = std::move(copy);
     }
-    if (auto read = read_batch(bytes, one.base, held.next, batch->records); !read) {
-      damaged_ = Error{read.error().kind, fmt::format("{}@{}: {}", held.partition.str(), one.base, read.error().message)};
-      break;
-    }
+    if (!batch) batch = std::make_shared<Batch>(Batch{.assignment = id});
+    if (auto done = read_batch(bytes, stored.base, held.next, batch->records); !done) return fail(done.error().kind, fmt::format("@{}: {}", stored.base, done.error().message));
     batch->bytes += bytes.size();
     batch->pins.push_back(std::move(pin));
-    batch->next_offset = one.base + read_batch_header(bytes)->span;
+    batch->next_offset = stored.base + stored.header.span;
+    return {};
+  };
+  Result<void> whole;
+  auto scanned = store::scan_batches(tx, held.topic, held.partition.partition, held.next, [&](const store::StoredBatch& stored) {
+    whole = read(stored);
+    return whole && batch->bytes < max_bytes;
+  });
+  if (whole) whole = std::move(scanned);
+  if (!whole && whole.error().kind == ErrorKind::kNotFound) {
+    auto topic = store::find_topic(tx, held.partition.topic);
+    if (!topic || topic->id != held.topic) return nullptr;  // deleted since; sync() will tell
+    whole.error().kind = ErrorKind::kCorrupt;
   }
-  if (batch->next_offset == held.next) return nullptr;
+  if (!whole) damaged_ = Error{whole.error().kind, held.partition.str() + whole.error().message};
+  if (!batch || batch->pins.empty()) return nullptr;
   held.next = batch->next_offset;
   return batch;
 }

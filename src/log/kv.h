@@ -41,7 +41,7 @@ class KvWriter : public KvReader {
   virtual void erase(std::string_view key) = 0;
 };
 
-// One change. It must look before it writes: where it returns an error, it has written nothing.
+// One change. Where it returns an error or throws Failure, nothing of it is written.
 using KvChange = std::function<Result<void>(KvWriter&)>;
 
 class Kv {

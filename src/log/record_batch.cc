@@ -16,7 +16,7 @@ namespace {
 //   8 u8  version, u8 zero, u16 zero
 //  12 u32 number of records
 //  16 u32 offsets taken
-//  20 u32 zero
+//  20 u32 CRC-32C of the batch's key, bytes 4-19 and 24-39: that this header belongs here can be told without the records
 //  24 i64 base timestamp, ms
 //  32 i64 largest timestamp, ms
 //  40 records, then padding
@@ -102,6 +102,8 @@ bool get_record(const char*& at, const char* end, std::int64_t base, const Batch
   at += length;
   return true;
 }
+
+std::uint32_t header_check(const char* head, std::uint32_t place) { return crc32c({head + 24, 16}, crc32c({head + 4, 16}, place)); }
 
 std::unexpected<Error> corrupt(std::string why) { return fail(ErrorKind::kCorrupt, "stored batch is damaged: " + std::move(why)); }
 
@@ -216,7 +218,7 @@ void BatchBuilder::add_at(std::uint32_t offset_delta, const RecordView& record) 
   if (!record.has_value()) put(buffer_.data() + value_start_ - 4, kNullValue);
 }
 
-void BatchBuilder::seal() {
+void BatchBuilder::seal(std::uint32_t place) {
   start();
   auto payload = buffer_.size() - kHeaderBytes;
   std::memset(buffer_.room(kPadding), 0, kPadding);
@@ -227,6 +229,7 @@ void BatchBuilder::seal() {
   put(head + 16, next_delta_);
   put(head + 24, count_ == 0 ? 0 : base_timestamp_);
   put(head + 32, count_ == 0 ? 0 : max_timestamp_);
+  put(head + 20, header_check(head, place));
   put(head, crc32c(buffer_.view().substr(4)));
 }
 
@@ -237,16 +240,16 @@ void BatchBuilder::clear() {
   buffer_ = std::move(kept);
 }
 
-Buffer BatchBuilder::finish() {
-  seal();
+Buffer BatchBuilder::finish(std::uint32_t place) {
+  seal(place);
   buffer_.commit(buffer_.data() + buffer_.size() + kPadding);
   Buffer finished = std::move(buffer_);
   *this = BatchBuilder{};
   return finished;
 }
 
-std::string_view BatchBuilder::stored() {
-  seal();
+std::string_view BatchBuilder::stored(std::uint32_t place) {
+  seal(place);
   return {buffer_.data(), buffer_.size() + kPadding};
 }
 
@@ -264,6 +267,10 @@ Result<BatchHeader> read_batch_header(std::string_view stored) {
   header.max_timestamp = get<std::int64_t>(stored.data() + 32);
   if (header.payload_bytes != stored.size() - kHeaderBytes - kPadding) return corrupt("its length does not fit");
   return header;
+}
+
+bool is_of_place(std::string_view stored, std::uint32_t place) {
+  return stored.size() >= kHeaderBytes && get<std::uint32_t>(stored.data() + 20) == header_check(stored.data(), place);
 }
 
 Result<void> read_batch(std::string_view stored, std::int64_t base, std::int64_t from, std::vector<RecordView>& records, bool verify) {

@@ -41,6 +41,9 @@ struct LmdbError {
   int code;
 };
 
+// In the place of a code of LMDB: a change failed after it had begun to write.
+constexpr int kHalfDone = 1'000'000;
+
 void check(int code) {
   if (code != MDB_SUCCESS) throw LmdbError{code};
 }
@@ -52,14 +55,7 @@ class LocalTx : public KvWriter {
     if (cursor_ != nullptr) mdb_cursor_close(cursor_);
   }
 
-  std::optional<KvEntry> get(std::string_view key) override {
-    MDB_val k = val(key);
-    MDB_val v{};
-    int code = mdb_get(txn_, dbi_, &k, &v);
-    if (code == MDB_NOTFOUND) return std::nullopt;
-    check(code);
-    return entry(k, v);
-  }
+  std::optional<KvEntry> get(std::string_view key) override { return seek(key, MDB_SET_KEY); }
   std::optional<KvEntry> at_or_after(std::string_view key) override { return seek(key, MDB_SET_RANGE); }
   std::optional<KvEntry> at_or_before(std::string_view key) override {
     auto found = seek(key, MDB_SET_RANGE);
@@ -72,16 +68,20 @@ class LocalTx : public KvWriter {
     return entry(k, v);
   }
   void put(std::string_view key, std::string_view value) override {
+    ++writes_;
     MDB_val k = val(key);
     MDB_val v = val(value);
     check(mdb_put(txn_, dbi_, &k, &v, 0));
   }
   void put(std::string_view key, Buffer value) override { put(key, value.view()); }
   void erase(std::string_view key) override {
+    ++writes_;
     MDB_val k = val(key);
     int code = mdb_del(txn_, dbi_, &k, nullptr);
     if (code != MDB_NOTFOUND) check(code);
   }
+
+  std::uint64_t writes() const { return writes_; }
 
   // Gives the pages of the map that were read back to the system once they are many; they stay in its cache.
   void release_pages() const {
@@ -116,6 +116,7 @@ class LocalTx : public KvWriter {
   MDB_txn* txn_;
   MDB_dbi dbi_;
   MDB_cursor* cursor_ = nullptr;
+  std::uint64_t writes_ = 0;
   std::size_t bytes_read_ = 0;
   std::uintptr_t first_ = UINTPTR_MAX;
   std::uintptr_t last_ = 0;
@@ -144,6 +145,8 @@ Failure LocalKv::failure(int code, std::string_view doing) const {
     default: return {ErrorKind::kFatal, fmt::format("cannot {} the log in {}: {}", doing, directory_, mdb_strerror(code))};
   }
 }
+
+Failure LocalKv::cannot_open(const Error& error) const { return {error.kind, fmt::format("cannot use the log in {}: {}", directory_, error.message)}; }
 
 LocalKv::LocalKv(std::string directory) : directory_(prepared(std::move(directory))), leases_(directory_ + "/leases") {
   try {
@@ -187,8 +190,13 @@ void LocalKv::open() {
 
   // An existing log is opened without its write lock, which a stopped process may hold.
   Result<bool> known;
-  read([&](KvReader& tx) { known = store::check_format(tx); });
-  if (!known) throw Failure(known.error().kind, fmt::format("cannot open the log in {}: {}", directory_, known.error().message));
+  Result<void> whole;
+  read([&](KvReader& tx) {
+    known = store::check_format(tx);
+    if (known) whole = store::check_topics(tx);
+  });
+  if (!whole) throw cannot_open(whole.error());
+  if (!known) throw cannot_open(known.error());
   if (!*known) must(transact([](KvWriter& tx) { store::write_format(tx); }));
 
   const auto bell = directory_ + "/bell";
@@ -311,20 +319,24 @@ int LocalKv::transact(const std::function<void(KvWriter&)>& change) {
 
 void LocalKv::write(std::span<Pending> group) {
   int code = transact([&](KvWriter& tx) {
+    // A newer program may have taken the folder over meanwhile.
+    const auto known = store::check_format(tx);
     for (auto& one : group) {
+      const auto before = static_cast<LocalTx&>(tx).writes();
       try {
-        one.result = one.change(tx);
+        one.result = known ? one.change(tx) : std::unexpected(cannot_open(known.error()).error());
       } catch (const Failure& failure) {
         one.result = std::unexpected(failure.error());
       }
+      if (!one.result && static_cast<LocalTx&>(tx).writes() != before) throw LmdbError{kHalfDone};
       crash_point("local.in_group");
     }
   });
   if (code == MDB_SUCCESS) return;
-  // One change that meets damage, or is too large for the disk, must not take the others with it.
+  // One change that fails half-way, meets damage or is too large for the disk must not take the others with it.
   if (group.size() > 1) {
     for (auto& one : group) write({&one, 1});
-  } else {
+  } else if (code != kHalfDone) {
     group[0].result = std::unexpected(failure(code, "write to").error());
   }
 }

@@ -61,6 +61,7 @@ class LocalKv : public Kv {
   int grow();
   void adopt_new_size();
   Failure failure(int code, std::string_view doing) const;
+  Failure cannot_open(const Error& error) const;
 
   std::string directory_;
   MDB_env* env_ = nullptr;
