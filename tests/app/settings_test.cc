@@ -132,7 +132,8 @@ TEST_F(SettingsTest, AnAliasWorksInTheEnvironmentToo) {
 }
 
 TEST_F(SettingsTest, AnUnknownNameIsRefusedWithTheNearest) {
-  EXPECT_THAT(refusal_of("topic_partition", "2"), AllOf(HasSubstr("--set: there is no setting \"topic_partition\""), HasSubstr("did you mean \"topic_partitions\"?"), HasSubstr("shop config")));
+  EXPECT_THAT(refusal_of("topic_partition", "2"),
+              AllOf(HasSubstr("--set: there is no setting \"topic_partition\""), HasSubstr("did you mean \"topic_partitions\"?"), HasSubstr("shop config")));
 }
 
 TEST_F(SettingsTest, AnUnknownNameFarFromAllIsRefusedWithoutAGuess) { EXPECT_THAT(refusal_of("xyzzy", "2"), AllOf(HasSubstr("no setting"), Not(HasSubstr("did you mean")))); }
@@ -220,9 +221,17 @@ TEST_F(SettingsTest, ANestedListInYamlIsRefused) {
   EXPECT_THAT(refusal_of([&] { settings.load_yaml(yaml("broker:\n  - [a, b]\n")); }), HasSubstr("broker: expected a list of plain values"));
 }
 
-TEST_F(SettingsTest, AYamlKeyThatIsNoTextIsRefused) { EXPECT_NE(refusal_of([&] { settings.load_yaml(yaml("[a, b]: 1\n")); }), "(taken)"); }
+TEST_F(SettingsTest, AYamlKeyThatIsNoTextIsRefused) {
+  EXPECT_NE(refusal_of([&] { settings.load_yaml(yaml("[a, b]: 1\n")); }), "(taken)");
+}
 
-TEST_F(SettingsTest, AMissingYamlFileIsNamed) { EXPECT_THAT(refusal_of([&] { settings.load_yaml(folder + "/none.yml"); }), HasSubstr("cannot read " + folder + "/none.yml")); }
+TEST_F(SettingsTest, AYamlAliasThatHoldsItselfIsRefused) {
+  EXPECT_THAT(refusal_of([&] { settings.load_yaml(yaml("service: &all\n  more: *all\n")); }), AllOf(HasSubstr(":2"), HasSubstr("service.more")));
+}
+
+TEST_F(SettingsTest, AMissingYamlFileIsNamed) {
+  EXPECT_THAT(refusal_of([&] { settings.load_yaml(folder + "/none.yml"); }), HasSubstr("cannot read " + folder + "/none.yml"));
+}
 
 TEST_F(SettingsTest, AnEmptyYamlFileIsFine) {
   settings.load_yaml(yaml(""));
