@@ -13,16 +13,19 @@ namespace horton {
 class ApiError : public std::runtime_error {
  public:
   enum class Kind {
-    kQuota,          // `Note` or `Information`: too many requests
+    kQuota,          // `Note` or `Information`, or status 429: too many requests
     kBadCall,        // `Error Message`: the request is wrong
-    kUnknownSymbol,  // `{}`
+    kUnknownSymbol,  // `{}`, or a quote of nothing
     kGarbage,        // neither data nor any of the above
   };
-  ApiError(Kind kind, const std::string& message) : std::runtime_error(message), kind_(kind) {}
+  ApiError(Kind kind, const std::string& message, bool passing = false) : std::runtime_error(message), kind_(kind), passing_(passing) {}
   Kind kind() const { return kind_; }
+  // Whether the same call may well be answered a little later: the service is out of order, the call is not.
+  bool passing() const { return passing_; }
 
  private:
   Kind kind_;
+  bool passing_;
 };
 
 struct ServiceConfig {
@@ -41,20 +44,21 @@ class AlphaVantage {
   mephisto::Task<boost::json::object> last_price_data(std::string symbol);
   mephisto::Task<boost::json::object> indicator_data(std::string symbol, std::string indicator, std::map<std::string, std::string> options = {});
 
+  // Requests that the HTTP client repeated.
   std::uint64_t retried() const { return http_.retried(); }
 
  private:
   using Query = std::vector<std::pair<std::string, std::string>>;
   // All requests go through here.
   mephisto::Task<std::string> construct_query(Query parameters);
-  void hide_key(std::string& body) const;
-  mephisto::Task<boost::json::object> object(Query parameters);
+  // The reply's object, which has a field `wanted`.
+  mephisto::Task<boost::json::object> object(Query parameters, const char* wanted);
 
   ServiceConfig config_;
   mephisto::HttpClient http_;
 };
 
-// The reply's object in snake case, or the ApiError that it is.
-boost::json::object parse_reply(std::string_view body);
+// The reply's object in snake case, or the ApiError that it is, whose message does not have `api_key` in it.
+boost::json::object parse_reply(std::string_view body, std::string_view api_key = {});
 
 }  // namespace horton

@@ -11,13 +11,15 @@
 namespace horton {
 namespace {
 
+using mephisto::Microtime;
 using mephisto::Task;
 using mephisto::Timestamp;
 using std::chrono::milliseconds;
 
 constexpr const char* kId = "service";
-constexpr milliseconds kFirstPause{1000};
 constexpr milliseconds kLastPause{60'000};
+constexpr milliseconds kLongWait{5'000};  // is logged
+constexpr milliseconds kLook{60'000};     // the wall clock may be set, and a computer sleeps
 
 milliseconds window_of(std::string_view unit) {
   if (unit == "s" || unit == "sec") return std::chrono::seconds{1};
@@ -51,6 +53,21 @@ Timestamp to_time(std::int64_t ms) { return Timestamp{milliseconds{ms}}; }
 
 std::int64_t now_ms() { return mephisto::Loop::current()->timestamp().time_since_epoch().count(); }
 
+// Compare and set: false when another worker changed the state meanwhile.
+Task<bool> replace_state(const Collection& collection, const std::optional<Object>& state, Object changed) {
+  const auto version = field(state, "version");
+  changed["version"] = version + 1;
+  if (state) co_return (co_await collection.update_one({{"_id", kId}, {"version", version}}, std::move(changed))).matched == 1;
+  changed["_id"] = kId;
+  try {
+    co_await collection.insert_one(std::move(changed));
+  } catch (const mephisto::Failure& failure) {
+    if (failure.kind() != mephisto::ErrorKind::kInvalid) throw;
+    co_return false;
+  }
+  co_return true;
+}
+
 }  // namespace
 
 mephisto::Result<std::vector<RateTerm>> parse_rate(std::string_view text) {
@@ -74,58 +91,49 @@ mephisto::Result<std::vector<RateTerm>> parse_rate(std::string_view text) {
   return terms;
 }
 
-Task<void> Budget::acquire() {
-  bool said = false;
+Task<Microtime> Budget::acquire() {
   for (;;) {
     std::optional<Object> state = co_await collection_.find_one({{"_id", kId}});
+    const auto time = mephisto::Loop::current()->wall_time();
     const auto now = now_ms();
     auto until = field(state, "paused_until");
     auto times = times_of(state);
     for (const auto& term : terms_) until = std::max(until, free_at(times, term));
-    if (until <= now) {
-      if (terms_.empty()) co_return;
-      times.push_back(now);
-      const auto longest = static_cast<std::size_t>(std::ranges::max(terms_, {}, &RateTerm::count).count);
-      if (times.size() > longest) times.erase(times.begin(), times.end() - static_cast<std::ptrdiff_t>(longest));
-      // Compare and set: another worker may have taken one meanwhile.
-      const auto version = field(state, "version");
-      boost::json::array list(times.begin(), times.end());
-      Object taken{{"times", std::move(list)}, {"version", version + 1}};
-      if (!state) {
-        try {
-          taken["_id"] = kId;
-          co_await collection_.insert_one(std::move(taken));
-          co_return;
-        } catch (const mephisto::Failure&) {
-          continue;  // another worker made it first
-        }
+    if (until > now) {
+      const auto wait = milliseconds{until - now};
+      if (wait > kLongWait && logged_until_.exchange(until) != until) {
+        mephisto::log::warn("The request budget is spent: waiting until {} ({})", mephisto::format_iso8601(to_time(until)), mephisto::format_duration(wait));
       }
-      auto result = co_await collection_.update_one({{"_id", kId}, {"version", version}}, std::move(taken));
-      if (result.matched == 1) co_return;
+      co_await mephisto::sleep_for(std::min(wait, kLook));
       continue;
     }
-    auto wait = milliseconds{until - now};
-    if (!said && wait > std::chrono::seconds{5}) {
-      mephisto::log::warn("The request budget is spent: waiting until {} ({})", mephisto::format_iso8601(to_time(until)), mephisto::format_duration(wait));
-      said = true;
-    }
-    co_await mephisto::sleep_for(wait);
+    if (terms_.empty()) co_return time;
+    times.push_back(now);
+    const auto longest = static_cast<std::size_t>(std::ranges::max(terms_, {}, &RateTerm::count).count);
+    if (times.size() > longest) times.erase(times.begin(), times.end() - static_cast<std::ptrdiff_t>(longest));
+    boost::json::array list(times.begin(), times.end());
+    Object taken{{"times", std::move(list)}};
+    if (co_await replace_state(collection_, state, std::move(taken))) co_return time;
   }
 }
 
-Task<void> Budget::notice() {
-  auto pause = kFirstPause;
-  if (terms_.empty()) {
-    pause = std::min(milliseconds{kFirstPause.count() << std::min(notices_, 10)}, kLastPause);
-  } else {
-    pause = terms_[std::min(static_cast<std::size_t>(notices_), terms_.size() - 1)].window;
+Task<void> Budget::notice(std::optional<Microtime> asked) {
+  if (!asked) asked = mephisto::Loop::current()->wall_time();
+  for (;;) {
+    const auto state = co_await collection_.find_one({{"_id", kId}});
+    if (field(state, "noticed_at") > asked->time_since_epoch().count()) co_return;
+    const auto row = notices_.load();
+    auto pause = std::min(milliseconds{kFirstPause.count() << std::min(row, 10)}, kLastPause);
+    if (!terms_.empty()) pause = terms_[std::min(static_cast<std::size_t>(row), terms_.size() - 1)].window;
+    // Another worker may know of a longer one.
+    const auto until = std::max(now_ms() + pause.count(), field(state, "paused_until"));
+    const auto noticed = mephisto::Loop::current()->wall_time().time_since_epoch().count();
+    Object paused{{"paused_until", until}, {"noticed_at", noticed}};
+    if (!co_await replace_state(collection_, state, std::move(paused))) continue;
+    ++notices_;
+    mephisto::log::warn("The service says that there were too many requests: waiting until {}", mephisto::format_iso8601(to_time(until)));
+    co_return;
   }
-  ++notices_;
-  const auto until = now_ms() + pause.count();
-  mephisto::log::warn("The service says that there were too many requests: waiting until {}", mephisto::format_iso8601(to_time(until)));
-  UpdateOptions options;
-  options.upsert = true;
-  co_await collection_.update_one({{"_id", kId}}, {{"$set", Object{{"paused_until", until}}}, {"$inc", Object{{"version", 1}}}}, options);
 }
 
 Task<std::vector<Budget::Use>> Budget::use() {

@@ -2,6 +2,7 @@
 // the documents, survives restarts, and is exact over sliding windows: a request goes when the N-th last one is a whole window ago.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <optional>
 #include <string>
@@ -21,15 +22,22 @@ struct RateTerm {
 // kInvalid says what is wrong. `unlimited` has no terms.
 mephisto::Result<std::vector<RateTerm>> parse_rate(std::string_view text);
 
+// Shared by the shards of a worker.
 class Budget {
  public:
   Budget(Collection collection, std::vector<RateTerm> terms) : collection_(std::move(collection)), terms_(std::move(terms)) {}
 
-  // Takes one request, waiting until the terms allow it. Logs until when, once per wait.
-  mephisto::Task<void> acquire();
-  // The service said "too many" all the same: nobody asks before the wait is over. Waits grow while the notices go on: from 1 s up
-  // when unlimited, else from the shortest term's window to the longest.
-  mephisto::Task<void> notice();
+  // What everybody waits at the first notice when unlimited.
+  static constexpr std::chrono::milliseconds kFirstPause{1000};
+
+  bool unlimited() const { return terms_.empty(); }
+  // Takes one request, waiting until the terms allow it, and gives the time at which it may go. Logs until when it waits, once for all
+  // who do.
+  mephisto::Task<mephisto::Microtime> acquire();
+  // The service said "too many" all the same, to a request that went at `asked` (none: just now): nobody asks before the wait is over.
+  // Waits grow while the notices go on: from 1 s up when unlimited, else from the shortest term's window to the longest. Notices to
+  // requests that were on their way when the wait began are one with the first.
+  mephisto::Task<void> notice(std::optional<mephisto::Microtime> asked = std::nullopt);
   // A request was answered.
   void answered() { notices_ = 0; }
 
@@ -45,7 +53,8 @@ class Budget {
  private:
   Collection collection_;
   std::vector<RateTerm> terms_;
-  int notices_ = 0;
+  std::atomic<int> notices_ = 0;                // in a row
+  std::atomic<std::int64_t> logged_until_ = 0;  // the wait that was logged last
 };
 
 }  // namespace horton

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "horton/app.h"
@@ -11,11 +12,14 @@ namespace {
 
 using namespace mephisto;
 
-std::string text(const Object& document, const char* name) {
-  const auto* value = document.if_contains(name);
-  if (value == nullptr || value->is_null()) return "";
-  return value->is_string() ? std::string{value->get_string()} : boost::json::serialize(*value);
+// A value for the terminal: a text as it is, but with control characters as JSON has them; null is `nothing`.
+std::string shown(const boost::json::value* value, const char* nothing = "") {
+  if (value == nullptr || value->is_null()) return nothing;
+  const auto* text = value->if_string();
+  return text == nullptr || std::ranges::any_of(*text, [](unsigned char c) { return c < ' '; }) ? boost::json::serialize(*value) : std::string{*text};
 }
+
+std::string text(const Object& document, const char* name) { return shown(document.if_contains(name)); }
 
 struct ListOptions {
   std::optional<std::string> exchange;
@@ -24,7 +28,7 @@ struct ListOptions {
 };
 
 Task<int> list_securities(ListOptions options, CommandContext context) {
-  if (options.limit < 0) throw Failure(ErrorKind::kInvalid, "--limit: from 0");
+  if (options.limit < 0) throw UsageError(fmt::format("--limit {}: from 0", options.limit));
   Object filter;
   if (options.exchange) filter["exchange"] = *options.exchange;
   FindOptions find;
@@ -41,8 +45,7 @@ Task<int> list_securities(ListOptions options, CommandContext context) {
 void print_document(const Object& document) {
   std::size_t width = 0;
   for (const auto& [name, unused] : document) width = std::max(width, name.size());
-  for (const auto& [name, value] : document)
-    fmt::print("{:<{}}  {}\n", std::string_view{name}, width, value.is_null() ? "-" : value.is_string() ? std::string{value.get_string()} : boost::json::serialize(value));
+  for (const auto& [name, value] : document) fmt::print("{:<{}}  {}\n", std::string_view{name}, width, shown(&value, "-"));
 }
 
 struct SecurityOptions {
@@ -82,16 +85,13 @@ struct CollectOptions {
 };
 
 Task<int> collect(CollectOptions options, CommandContext context) {
+  if (!(options.timeout > 0 && options.timeout <= 1e9)) throw UsageError(fmt::format("--timeout {}: a number of seconds above 0", options.timeout));
   CollectSecurityOverview wanted{options.symbol, options.exchange.value_or("")};
   if (!options.exchange) {
     auto listed = co_await securities().find_many({{"symbol", options.symbol}});
     if (listed.empty()) throw Failure(ErrorKind::kNotFound, fmt::format("{} is not listed yet: run start-collect-securities first, or name its --exchange", options.symbol));
-    if (listed.size() > 1) throw Failure(ErrorKind::kInvalid, fmt::format("{} is listed on several exchanges: name one with --exchange", options.symbol));
+    if (listed.size() > 1) throw UsageError(fmt::format("{} is listed on several exchanges: name one with --exchange", options.symbol));
     wanted.exchange = text(listed.front(), "exchange");
-  } else {
-    UpdateOptions upsert;
-    upsert.upsert = true;
-    co_await securities().update_one({{"symbol", wanted.symbol}, {"exchange", wanted.exchange}}, {{"_type", "physical"}}, upsert);
   }
   AskOptions ask;
   ask.key = wanted.symbol;
@@ -103,14 +103,23 @@ Task<int> collect(CollectOptions options, CommandContext context) {
 }
 
 Task<int> show_budget(CommandContext context) {
-  auto uses = co_await budget().use();
+  const auto uses = co_await budget().use();
+  const auto paused = co_await budget().paused_until();
   Table table{"Budget", {{"allowed"}, {"used", true}, {"free again"}}};
   for (const auto& use : uses) table.add({use.term.text, std::to_string(use.used), use.free_at ? format_iso8601(*use.free_at) : "now"});
+  if (paused) table.add({"(quota notice)", "", format_iso8601(*paused)});
   table.print(context.json);
   if (context.json) co_return 0;
   if (uses.empty()) fmt::print("The rate is unlimited (service.rate).\n");
-  if (auto until = co_await budget().paused_until()) fmt::print("The service asked for a pause: nobody asks it before {}.\n", format_iso8601(*until));
+  if (paused) fmt::print("The service said that there were too many requests: nobody asks it before {}.\n", format_iso8601(*paused));
   co_return 0;
+}
+
+// Until when everybody waits for the budget; nothing when a request may go.
+Task<std::optional<Timestamp>> spent_until() {
+  auto until = co_await budget().paused_until();
+  for (const auto& use : co_await budget().use()) until = std::max(until, use.free_at);
+  co_return until;
 }
 
 struct ProgressOptions {
@@ -142,42 +151,53 @@ Task<Progress> progress_now() {
   co_return now;
 }
 
+// What is done, how fast since `first`, and what it waits for.
+Task<std::string> progress_line(Progress now, Progress first, double seconds) {
+  auto line = fmt::format("{} securities listed, {} overviews done", now.listed, now.checked);
+  if (now.checked == now.listed) co_return line;
+  const auto until = co_await spent_until();
+  if (until && *until - Loop::current()->timestamp() > std::chrono::seconds{5}) co_return line + fmt::format(", waiting for the budget until {}", format_iso8601(*until));
+  const double rate = static_cast<double>(now.checked - first.checked) / seconds;
+  if (rate > 0) {
+    const auto left = std::chrono::milliseconds{static_cast<std::int64_t>(1000 * static_cast<double>(now.listed - now.checked) / rate)};
+    line += fmt::format(", {:.{}f}/s, {} left", rate, rate < 10 ? 1 : 0, format_duration(left));
+  }
+  co_return line;
+}
+
+void print_summary(Progress now, Progress first, double seconds, bool json) {
+  if (json) {
+    fmt::print(R"([{{"listed":{},"checked":{},"known":{},"unknown":{},"retried":{},"seconds":{:.2f}}}])"
+               "\n",
+               now.listed, now.checked, now.known, now.checked - now.known, now.retries, seconds);
+    return;
+  }
+  fmt::print("securities        {}\nwith overview     {}\nunknown           {}\nretried requests  {}\ntime              {:.1f} s\nrecords/s         {:.0f}\n", now.listed,
+             now.known, now.checked - now.known, now.retries, seconds, static_cast<double>(now.listed - first.listed + now.checked - first.checked) / seconds);
+}
+
 // One line that rewrites itself on a terminal; a line now and then when piped.
 Task<int> progress(ProgressOptions options, CommandContext context) {
-  const bool terminal = isatty(STDOUT_FILENO) != 0;
+  const bool terminal = is_terminal(STDOUT_FILENO);
   const auto& loop = *Loop::current();
   const auto start = loop.now();
+  const auto first = co_await progress_now();
   auto last_line = start - std::chrono::hours{1};
-  for (;;) {
-    auto now = co_await progress_now();
+  for (auto now = first;; now = co_await progress_now()) {
     const bool done = now.listed > 0 && now.checked == now.listed;
-    const auto elapsed = std::chrono::duration<double>(loop.now() - start).count();
-    const double rate = elapsed > 0 ? static_cast<double>(now.checked) / elapsed : 0;
-    auto line = fmt::format("{} securities listed, {} overviews done", now.listed, now.checked);
-    if (options.follow && rate > 0 && !done) line += fmt::format(", {:.0f}/s, {:.0f} s left", rate, static_cast<double>(now.listed - now.checked) / rate);
-    if (context.json && (done || !options.follow)) {
-      fmt::print(R"([{{"listed":{},"checked":{},"known":{},"unknown":{},"retried":{},"seconds":{:.2f}}}])"
-                 "\n",
-                 now.listed, now.checked, now.known, now.checked - now.known, now.retries, elapsed);
-      co_return 0;
-    }
-    if (!context.json && terminal)
-      fmt::print("\r\x1b[K{}", line);
-    else if (!context.json && (done || !options.follow || loop.now() - last_line >= std::chrono::seconds{1})) {
-      fmt::print("{}\n", line);
+    const auto seconds = std::max(0.001, std::chrono::duration<double>(loop.now() - start).count());
+    if (!context.json && (terminal || done || !options.follow || loop.now() - last_line >= std::chrono::seconds{1})) {
+      auto line = co_await progress_line(now, first, seconds);
+      fmt::print("{}{}{}", terminal ? "\r\x1b[K" : "", line, terminal && !done && options.follow ? "" : "\n");
+      std::fflush(stdout);
       last_line = loop.now();
     }
-    std::fflush(stdout);
-    if (done && options.follow && !context.json) {
-      fmt::print("{}securities        {}\nwith overview     {}\nunknown           {}\nretried requests  {}\ntime              {:.1f} s\nrecords/s         {:.0f}\n",
-                 terminal ? "\n" : "", now.listed, now.known, now.checked - now.known, now.retries, elapsed,
-                 static_cast<double>(now.listed + now.checked) / std::max(elapsed, 0.001));
-    } else if (terminal && !options.follow && !context.json) {
-      fmt::print("\n");
+    if (done || !options.follow) {
+      if (options.follow || context.json) print_summary(now, first, seconds, context.json);
+      co_return 0;
     }
-    if (done || !options.follow) co_return 0;
-    if (options.timeout > 0 && elapsed > options.timeout) {
-      fmt::print(stderr, "\nError: not complete after {:.0f} s: is a worker running?\n", elapsed);
+    if (options.timeout > 0 && seconds > options.timeout) {
+      fmt::print(stderr, "{}Error: not complete after {:.0f} s: is a worker running?\n", terminal ? "\n" : "", seconds);
       co_return 1;
     }
     co_await sleep_for(std::chrono::milliseconds{100});

@@ -46,9 +46,10 @@ struct UpdateResult {
 
 class Documents;
 
+// A collection's table and its unique index are made by the first write.
 class Collection {
  public:
-  Collection(Documents& documents, std::string name) : documents_(documents), name_(std::move(name)) {}
+  Collection(Documents& documents, std::string name, std::vector<std::string> unique) : documents_(documents), name_(std::move(name)), unique_(std::move(unique)) {}
 
   mephisto::Task<std::optional<Object>> find_one(Object filter, FindOptions options = {}) const;
   mephisto::Task<std::vector<Object>> find_many(Object filter, FindOptions options = {}) const;
@@ -68,8 +69,13 @@ class Collection {
   mephisto::Task<std::int64_t> delete_many(Object filter) const;
 
  private:
+  using Job = std::function<void(sqlite3*)>;
+  // A job of the writer's on the table, which is made where it is missing.
+  mephisto::Task<void> write(Job job) const;
+
   Documents& documents_;
   std::string name_;
+  std::vector<std::string> unique_;
 };
 
 class Documents {
@@ -78,8 +84,8 @@ class Documents {
   explicit Documents(const std::string& path);
   ~Documents();
 
-  // A collection; `unique` fields (together) identify a document. Made when first written to.
-  Collection collection(std::string name, std::vector<std::string> unique = {});
+  // A collection; `unique` fields (together) identify a document. Thread-safe, and reads nothing.
+  Collection collection(std::string name, std::vector<std::string> unique = {}) { return {*this, std::move(name), std::move(unique)}; }
 
   // A job inside of a write transaction, or on a snapshot; for Collection.
   using Job = std::function<void(sqlite3*)>;
@@ -94,7 +100,6 @@ class Documents {
   };
   void work();
 
-  std::string path_;
   sqlite3* database_ = nullptr;  // of the writer's thread
   std::mutex readers_mutex_;
   sqlite3* reader_ = nullptr;

@@ -2,6 +2,7 @@
 
 #include <csv.h>
 #include <fmt/format.h>
+#include <simdjson.h>
 
 #include "horton/snake_case.h"
 
@@ -21,6 +22,7 @@ void on_row(int, void* context) { static_cast<Rows*>(context)->rows.emplace_back
 mephisto::Result<std::vector<boost::json::object>> parse_listing(std::string_view csv) {
   using mephisto::ErrorKind;
   if (csv.starts_with("\xef\xbb\xbf")) csv.remove_prefix(3);
+  if (!simdjson::validate_utf8(csv.data(), csv.size())) return mephisto::fail(ErrorKind::kDecode, "the listing has text that is not UTF-8");
   csv_parser parser;
   if (csv_init(&parser, CSV_STRICT | CSV_STRICT_FINI) != 0) return mephisto::fail(ErrorKind::kFatal, "cannot start reading CSV");
   struct Free {

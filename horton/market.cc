@@ -28,11 +28,18 @@ class Market {
   explicit Market(const MarketOptions& options) : options_(options), random_(options.seed) {
     const auto folder = options.data.value_or(HORTON_DATA_DIR);
     listing_ = read_file(folder + "/listing_status.csv");
-    std::istringstream lines{read_file(folder + "/overview.jsonl")};
+    const auto path = folder + "/overview.jsonl";
+    std::istringstream lines{read_file(path)};
+    int number = 0;
     for (std::string line; std::getline(lines, line);) {
+      ++number;
       if (line.empty()) continue;
-      auto overview = boost::json::parse(line).as_object();
-      overviews_[std::string{overview.at("Symbol").as_string()}] = line;
+      boost::system::error_code error;
+      auto overview = boost::json::parse(line, error);
+      const auto* object = error ? nullptr : overview.if_object();
+      const auto* symbol = object == nullptr ? nullptr : object->if_contains("Symbol");
+      if (symbol == nullptr || !symbol->is_string()) throw Failure(ErrorKind::kDecode, fmt::format("{}:{}: expected a JSON object with a Symbol", path, number));
+      overviews_[std::string{symbol->get_string()}] = line;
     }
     auto listed = parse_listing(listing_);
     for (auto n = value_or_throw(std::move(listed)).size(); n < static_cast<std::size_t>(std::max(0, options.securities)); ++n) {
@@ -89,11 +96,11 @@ class Market {
       return {200, place == overviews_.end() ? "{}" : place->second};
     }
     if (function == "GLOBAL_QUOTE") {
-      if (!overviews_.contains(symbol)) return {200, R"({"Global Quote": {}})"};
-      return {200,
-              fmt::format(R"({{"Global Quote": {{"01. symbol": "{}", "05. price": "100.00", "07. latest trading day": "2018-12-31"}}, "Note on data": "synthetic"}})", symbol)};
+      boost::json::object quote;
+      if (overviews_.contains(symbol)) quote = {{"01. symbol", symbol}, {"05. price", "100.00"}, {"07. latest trading day", "2018-12-31"}};
+      return {200, boost::json::serialize(boost::json::object{{"Global Quote", std::move(quote)}})};
     }
-    return {200, fmt::format(R"({{"Error Message": "This API function ({}) does not exist."}})", function.substr(0, 40))};
+    return {200, R"({"Error Message": "This API function does not exist."})"};
   }
 
   MarketOptions options_;
@@ -123,9 +130,12 @@ std::vector<OptionHelp> MarketOptions::help() {
 
 Task<void> run_market(MarketOptions options) {
   for (double share : {options.quota, options.error, options.unknown, options.fail, options.cut, options.slow}) {
-    if (!(share >= 0 && share <= 1)) throw Failure(ErrorKind::kInvalid, "shares of faults are numbers from 0 to 1");
+    if (!(share >= 0 && share <= 1)) throw UsageError("shares of faults are numbers from 0 to 1");
   }
-  if (options.port < 0 || options.port > 65535) throw Failure(ErrorKind::kInvalid, fmt::format("--port {}: from 0 to 65535", options.port));
+  if (options.port < 0 || options.port > 65535) throw UsageError(fmt::format("--port {}: from 0 to 65535", options.port));
+  for (auto [name, number] : {std::pair{"--every", options.every}, {"--slow-ms", options.slow_ms}, {"--securities", options.securities}}) {
+    if (number < 0) throw UsageError(fmt::format("{} {}: from 0", name, number));
+  }
   Market market{options};
   HttpServer server{*Loop::current(), [&](HttpRequest request) { return market.answer(std::move(request)); }, options.port, options.bind};
   fmt::print("The market is open: http://{}:{}/\n", options.bind, server.port());

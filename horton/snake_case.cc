@@ -56,13 +56,16 @@ std::string snake_case(std::string_view original) {
 }
 
 boost::json::value tidy_text(std::string_view name, std::string_view text) {
-  if (text.empty() || text == "None" || text == "-" || text == "null") return nullptr;
+  if (text.empty() || text == "None" || text == "-" || text == "null" || text == "0000-00-00") return nullptr;
   if (std::ranges::find(kTexts, name) != kTexts.end()) return boost::json::value(text);
+  // Words such as inf and nan are no numbers here, whatever sign they have.
+  const auto first = text.front() == '-' && text.size() > 1 ? text[1] : text.front();
+  if (!digit(first) && first != '.') return boost::json::value(text);
   const char* end = text.data() + text.size();
   std::int64_t whole = 0;
   if (auto [at, code] = std::from_chars(text.data(), end, whole); code == std::errc{} && at == end) return whole;
   double number = 0;
-  if (auto [at, code] = std::from_chars(text.data(), end, number); code == std::errc{} && at == end && (digit(text[0]) || text[0] == '-' || text[0] == '.')) return number;
+  if (auto [at, code] = std::from_chars(text.data(), end, number); code == std::errc{} && at == end) return number;
   return boost::json::value(text);
 }
 

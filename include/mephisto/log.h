@@ -25,7 +25,7 @@
 namespace mephisto {
 
 inline constexpr std::size_t kMaxRecordBytes = 16 << 20;  // key and value together
-inline constexpr std::size_t kMaxHeaderBytes = 64 << 10;  // names and values of a record's headers together
+inline constexpr std::size_t kMaxHeaderBytes = 64 << 10;  // all headers of a record together, as they are stored
 inline constexpr int kMaxPartitions = 4096;               // of a topic
 inline constexpr int kMaxTopics = 10'000;
 inline constexpr std::size_t kMaxTopicName = 249;  // letters, digits, '.', '_', '-'
@@ -127,7 +127,8 @@ class Consumer {
   virtual ~Consumer() = default;
 
   // Waits until there is something: a change of the assignment, or records (up to about `max_bytes`) of partitions that are not
-  // paused. Returns with nothing after `wait`. Throws Failure when the log is unusable.
+  // paused. Returns with nothing after `wait`. Throws Failure when the log is unusable, and kCorrupt for a partition whose next batch
+  // is damaged (in turn with what the other partitions have); the call can be repeated.
   virtual Task<Polled> poll(std::size_t max_bytes, std::chrono::milliseconds wait) = 0;
 
   virtual void pause(AssignmentId assignment) = 0;
@@ -136,9 +137,10 @@ class Consumer {
   // Durable when it returns. kFenced when this consumer does not own one of the partitions any more; then nothing is committed.
   virtual Task<Result<void>> commit(std::vector<AssignmentCommit> commits) = 0;
   // Commits (where the offset is not negative) and gives the partitions up, so that their next owners may start; this member itself
-  // where they are still meant for it, from what is committed then. kFenced as commit.
+  // where they are still meant for it, from what is committed then. kFenced when some of them are not this consumer's any more; the
+  // others are given up all the same. Where the error is retriable, nothing is given up and the call can be repeated.
   virtual Task<Result<void>> release(std::vector<AssignmentCommit> commits) = 0;
-  // Releases everything and leaves the group. Commit first.
+  // Releases everything and leaves the group. Commit first. A poll under way ends, and brings nothing any more.
   virtual Task<void> close() = 0;
 };
 
@@ -185,6 +187,7 @@ class Log {
   // Deletes what retention and compaction allow. Workers call it from time to time; any process may.
   virtual Task<Result<void>> maintain() = 0;
 
+  // Throws Failure when the group's name is none (1 to kMaxTopicName bytes, no zero byte).
   virtual std::unique_ptr<Consumer> consumer(Loop& loop, ConsumerOptions options) = 0;
   virtual std::unique_ptr<Producer> producer(Loop& loop) = 0;
 };
@@ -192,6 +195,9 @@ class Log {
 // Opens the log that `url` names; all openings of one URL in a process share it. Throws Failure with what is wrong with the URL,
 // the folder or the rights.
 std::shared_ptr<Log> open_log(const std::string& url);
+
+// An error when open_log cannot know what `url` means; looks at the text only.
+Result<void> check_log_url(const std::string& url);
 
 // An error when `name` cannot be a topic's.
 Result<void> check_topic_name(std::string_view name);

@@ -163,6 +163,7 @@ class SourceNode : public StreamNode<T> {
 
   Result<void> decode(Slot& slot) {
     const auto& bytes = slot.record.value;
+    if (codec_.load_fast(bytes, value_)) return {};
     if (maybe_envelope(bytes)) {
       if (auto inner = instance_.unwrap(); !inner.empty()) return codec_.load(json::padded_copy(inner), value_);
     }

@@ -265,7 +265,7 @@ Task<void> AgentRuntime::stop(std::chrono::milliseconds grace) {
   for (auto& [name, queue] : queues_) queues.push_back(queue);
   for (auto& queue : queues) queue->lanes.close();
   const auto deadline = shard_.loop().now() + grace;
-  shard_.loop().spawn("stop", [](std::vector<std::shared_ptr<Queue>> all, Loop::time_point at) -> Task<void> {
+  auto limit = shard_.loop().spawn("stop", [](std::vector<std::shared_ptr<Queue>> all, Loop::time_point at) -> Task<void> {
     co_await sleep_until(at);
     for (auto& queue : all) {
       for (auto& instance : queue->instances) instance.cancel();
@@ -274,6 +274,8 @@ Task<void> AgentRuntime::stop(std::chrono::milliseconds grace) {
   for (auto& queue : queues) {
     for (auto& instance : queue->instances) co_await instance.finished();
   }
+  limit.cancel();
+  co_await limit.finished();
 }
 
 }  // namespace mephisto::detail

@@ -122,7 +122,7 @@ std::string syntax_error(simdjson::error_code code) {
     case simdjson::UNESCAPED_CHARS: return "broken JSON: a control character in a string";
     case simdjson::STRING_ERROR: return "broken JSON: a bad escape in a string";
     case simdjson::INCOMPLETE_ARRAY_OR_OBJECT: return "broken JSON: an array or object is not closed";
-    case simdjson::TRAILING_CONTENT: return "something follows after the value";
+    case simdjson::TRAILING_CONTENT: return "broken JSON: something follows after the value";
     case simdjson::CAPACITY: return "larger than 4 GiB";
     case simdjson::DEPTH_ERROR: return "nested too deep";
     default: return "broken JSON";

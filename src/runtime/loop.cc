@@ -112,6 +112,14 @@ Microtime Loop::wall_time() const {
   return kVirtualEpoch + std::chrono::floor<std::chrono::microseconds>(impl_->virtual_now.time_since_epoch());
 }
 
+Timestamp Loop::timestamp() const {
+  if (impl_->virtual_time) return std::chrono::floor<std::chrono::milliseconds>(wall_time());
+  // Every record that is sent asks: the kernel's tick of a few milliseconds is exact enough and costs a quarter.
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  return Timestamp{std::chrono::milliseconds{now.tv_sec * 1000 + now.tv_nsec / 1'000'000}};
+}
+
 void Loop::Poster::operator()(std::function<void()> action) const { boost::asio::post(impl_->io, std::move(action)); }
 
 void Loop::run() {

@@ -8,8 +8,9 @@
 namespace mephisto::detail {
 namespace {
 
-// With so much under way, senders wait.
-constexpr std::size_t kMaxBytes = 8 << 20;
+// Buffers that are kept to be used again, and how large they may be.
+constexpr std::size_t kSpares = 16;
+constexpr std::size_t kSpareBytes = 512 << 10;
 constexpr std::chrono::milliseconds kFirstRetry{50};
 constexpr std::chrono::milliseconds kLastRetry{5000};
 
@@ -76,7 +77,7 @@ Task<bool> Outbox::drop_gone(Taken& taken) {
 }
 
 Task<const TopicPlace*> Outbox::place(const TopicSpec& spec) {
-  if (const auto* place = known(spec.name)) co_return place;
+  if (const auto* place = known(spec)) co_return place;
   auto info = co_await log_.topic(spec.name);
   if (!info && info.error().kind == ErrorKind::kNotFound) {
     auto config = spec.config;
@@ -163,6 +164,10 @@ void Outbox::collect(Collection& from, Taken& taken) {
     place.awaited.clear();
     taken.batches.push_back({{key.first->name, key.second}, std::move(place.builder)});
     place.builder = BatchBuilder{};
+    if (!spare_.empty()) {
+      place.builder = std::move(spare_.back());
+      spare_.pop_back();
+    }
   }
   from.bytes = 0;
 }
@@ -188,7 +193,7 @@ void Outbox::drop_bound() {
   done_.notify_all();
 }
 
-void Outbox::settle(const Taken& taken, const Result<std::vector<Appended>>& result) {
+void Outbox::settle(Taken& taken, const Result<std::vector<Appended>>& result) {
   for (const auto& row : taken.awaited) {
     auto place = awaited_.find(row.ticket);
     if (place == awaited_.end()) continue;  // nobody waits any more
@@ -202,7 +207,12 @@ void Outbox::settle(const Taken& taken, const Result<std::vector<Appended>>& res
   }
   if (result) {
     durable_ticket_ = taken.last;
-    for (const auto& batch : taken.batches) appended_ += batch.records.count();
+    for (auto& batch : taken.batches) {
+      appended_ += batch.records.count();
+      if (spare_.size() == kSpares || batch.records.capacity() > kSpareBytes) continue;
+      batch.records.clear();
+      spare_.push_back(std::move(batch.records));
+    }
   }
   done_.notify_all();
 }
@@ -241,7 +251,7 @@ Task<void> Outbox::run() {
 }
 
 Task<void> Outbox::room() {
-  while (bytes() > kMaxBytes && !broken_) co_await done_.wait("room in the outbox");
+  while (!has_room()) co_await done_.wait("room in the outbox");
 }
 
 Task<RecordMetadata> Outbox::sent(Ticket ticket, std::string topic, int partition) {

@@ -12,6 +12,7 @@ namespace mephisto::detail {
 namespace {
 
 constexpr std::chrono::milliseconds kPollWait{1000};
+constexpr std::size_t kFetchBytes = 1 << 20;  // at a time: what is worked through together should stay in the processor's cache
 constexpr std::chrono::milliseconds kRetryAfter{200};
 
 // A commit's metadata is the notes of the agents on the topic: `agent:2-4,7;other:0-9`. Empty mostly.
@@ -331,7 +332,7 @@ Task<void> Shard::commit_loop() {
 Task<void> Shard::poll_loop() {
   while (!stopping_) {
     if (budget_left() == 0) co_await freed_.wait_until(loop_.now() + kPollWait, "memory_budget to have room");
-    auto polled = co_await consumer_->poll(budget_left(), kPollWait);
+    auto polled = co_await consumer_->poll(std::min(budget_left(), kFetchBytes), kPollWait);
     handle_lost(polled.lost);
     if (!polled.revoked.empty()) drains_.push_back(loop_.spawn("drain", drain(std::move(polled.revoked))));
     if (!polled.assigned.empty()) handle_assigned(std::move(polled.assigned));

@@ -170,9 +170,9 @@ TEST(JsonErrors, WordsThatAreNoValuesAreRefused) {
   for (auto text : {"nul", "nulll", "True", "tru", "none", "[1,nan]"}) EXPECT_NE(message<Json>(text), "no error") << text;
 }
 
-TEST(JsonErrors, AValueAfterAnObjectIsTold) { EXPECT_EQ(message<Text>(R"({"text":"a"} x)"), "something follows after the value"); }
-TEST(JsonErrors, ASecondObjectIsTold) { EXPECT_EQ(message<Text>(R"({"text":"a"}{"text":"b"})"), "something follows after the value"); }
-TEST(JsonErrors, AValueAfterANumberIsTold) { EXPECT_EQ(message<int>("3 4"), "something follows after the value"); }
+TEST(JsonErrors, AValueAfterAnObjectIsTold) { EXPECT_EQ(message<Text>(R"({"text":"a"} x)"), "broken JSON: something follows after the value"); }
+TEST(JsonErrors, ASecondObjectIsTold) { EXPECT_EQ(message<Text>(R"({"text":"a"}{"text":"b"})"), "broken JSON: something follows after the value"); }
+TEST(JsonErrors, AValueAfterANumberIsTold) { EXPECT_EQ(message<int>("3 4"), "broken JSON: something follows after the value"); }
 TEST(JsonErrors, ANullByteAfterTheValueIsRefused) { EXPECT_NE(message<Text>(std::string_view{"{\"text\":\"a\"}\0", 13}), "no error"); }
 
 TEST(JsonErrors, ListsNestedDeeperThan64AreRefused) { EXPECT_EQ(message<Json>(std::string(65, '[') + std::string(65, ']')), "nested too deep"); }

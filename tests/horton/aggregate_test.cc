@@ -60,6 +60,10 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"First", R"([{"$group": {"_id": "$s", "x": {"$first": "$year"}}}])", R"([{"_id": "A", "x": 2017}, {"_id": "B", "x": 2017}])"},
                       Case{"Push", R"([{"$group": {"_id": "$s", "x": {"$push": "$year"}}}])", R"([{"_id": "A", "x": [2017, 2018]}, {"_id": "B", "x": [2017, 2018, 2018]}])"},
                       Case{"Count", R"([{"$group": {"_id": "$s", "x": {"$count": {}}}}])", R"([{"_id": "A", "x": 2}, {"_id": "B", "x": 3}])"},
+                      Case{"PushOfMissingIsLeftOut", R"([{"$match": {"s": "B"}}, {"$group": {"_id": "$s", "x": {"$push": "$close"}}}])", R"([{"_id": "B", "x": [5.5, null]}])"},
+                      Case{"FirstOfMissingIsNull", R"([{"$group": {"_id": null, "x": {"$first": "$nowhere"}}}])", R"([{"_id": null, "x": null}])"},
+                      Case{"PushOfObjects", R"([{"$match": {"s": "A"}}, {"$group": {"_id": null, "x": {"$push": {"y": "$year"}}}}])",
+                           R"([{"_id": null, "x": [{"y": 2017}, {"y": 2018}]}])"},
                       Case{"AvgOfNothingIsNull", R"([{"$match": {"close": null}}, {"$group": {"_id": null, "x": {"$avg": "$close"}}}])", R"([{"_id": null, "x": null}])"},
                       Case{"SumOfNothingIsZero", R"([{"$match": {"close": null}}, {"$group": {"_id": null, "x": {"$sum": "$close"}}}])", R"([{"_id": null, "x": 0}])"}),
     name_of);
@@ -69,6 +73,9 @@ INSTANTIATE_TEST_SUITE_P(GroupKey, Aggregate,
                                            Case{"ManyFields", R"([{"$match": {"s": "A"}}, {"$group": {"_id": {"s": "$s", "y": "$year"}, "n": {"$sum": 1}}}])",
                                                 R"([{"_id": {"s": "A", "y": 2017}, "n": 1}, {"_id": {"s": "A", "y": 2018}, "n": 1}])"},
                                            Case{"MissingIsNull", R"([{"$group": {"_id": "$nowhere", "n": {"$sum": 1}}}])", R"([{"_id": null, "n": 5}])"},
+                                           Case{"WholeAndDecimalAreOneGroup", R"([{"$match": {"s": "A"}}, {"$group": {"_id": {"x": 1.0}, "n": {"$sum": 1}}}])",
+                                                R"([{"_id": {"x": 1.0}, "n": 2}])"},
+                                           Case{"MissingPartsAreLeftOut", R"([{"$limit": 1}, {"$group": {"_id": {"s": "$s", "z": "$nowhere"}}}])", R"([{"_id": {"s": "A"}}])"},
                                            Case{"WithoutAccumulators", R"([{"$group": {"_id": "$s"}}])", R"([{"_id": "A"}, {"_id": "B"}])"}),
                          name_of);
 
@@ -91,6 +98,30 @@ TEST(AggregateSum, KeepsBigWholeNumbersExact) {
   auto result = aggregate(documents, boost::json::parse(R"([{"$group": {"_id": null, "n": {"$sum": "$n"}}}])").as_array());
   EXPECT_EQ(result.at(0).at("n"), Value(9007199254740993));
 }
+
+TEST(AggregateSum, IsDecimalWhereAWholeNumberDoesNotFit) {
+  std::vector<Object> documents{{{"n", 9223372036854775807}}, {{"n", 9223372036854775807}}};
+  auto result = aggregate(documents, boost::json::parse(R"([{"$group": {"_id": null, "n": {"$sum": "$n"}}}])").as_array());
+  EXPECT_EQ(result.at(0).at("n"), Value(18446744073709551614.0));
+}
+
+TEST(AggregateGroup, TakesWholeAndDecimalKeysForOne) {
+  std::vector<Object> documents{{{"n", 1}}, {{"n", 1.0}}, {{"n", 1.5}}};
+  EXPECT_EQ(aggregate(documents, boost::json::parse(R"([{"$group": {"_id": "$n"}}])").as_array()).size(), 2U);
+}
+
+TEST(AggregateExpression, GivesTheArrayOfAFieldOfObjectsInAnArray) {
+  std::vector<Object> documents{boost::json::parse(R"({"rows": [{"y": 2017}, {}, 5, {"y": 2018}]})").as_object()};
+  auto result = aggregate(documents, boost::json::parse(R"([{"$group": {"_id": "$rows.y"}}])").as_array());
+  EXPECT_EQ(result.at(0).at("_id"), boost::json::parse("[2017, 2018]"));
+}
+
+TEST(AggregateRefusals, NameTheUnknownAlsoWithoutDocuments) {
+  for (const char* pipeline : {R"([{"$group": {"_id": null, "x": {"$median": "$n"}}}])", R"([{"$match": {"n": {"$near": 1}}}])", R"([{"$project": {"n": "$m"}}])"})
+    EXPECT_THROW(aggregate({}, boost::json::parse(pipeline).as_array()), Failure) << pipeline;
+}
+
+TEST(AggregateRefusals, NameTheUnknownVariable) { EXPECT_THAT(refusal(R"([{"$group": {"_id": "$$ROOT"}}])"), HasSubstr("$$ROOT")); }
 
 TEST(AggregateRefusals, NameTheUnknownStage) { EXPECT_THAT(refusal(R"([{"$lookup": {"from": "x"}}])"), HasSubstr("$lookup")); }
 

@@ -154,6 +154,48 @@ TEST_F(AlphaVantageTest, TakesAQuotaNoticeForAQuotaErrorAtOnce) {
   EXPECT_EQ(asked.size(), 1U);
 }
 
+TEST_F(AlphaVantageTest, TakesStatus429ForAQuotaError) { EXPECT_EQ(error_of({reply("slow down", 429)}).first, Kind::kQuota); }
+
+TEST_F(AlphaVantageTest, TakesTheOverviewOfAnotherSymbolForGarbage) {
+  auto [kind, message] = error_of({reply(R"({"Symbol": "MSFT", "Name": "Microsoft"})")});
+  EXPECT_EQ(kind, Kind::kGarbage);
+  EXPECT_THAT(message, HasSubstr("MSFT"));
+}
+
+TEST_F(AlphaVantageTest, KnowsASymbolInSmallLetters) {
+  with({reply(R"({"Symbol": "ibm"})")}, [&](AlphaVantage& client) -> Task<void> { EXPECT_EQ((co_await client.security_overview("IBM")).at("symbol"), boost::json::value("ibm")); });
+}
+
+TEST_F(AlphaVantageTest, TakesRepliesWithoutTheirDataForGarbage) {
+  with({reply(R"({"detail": "something else", "a": 1, "b": 2})")}, [&](AlphaVantage& client) -> Task<void> {
+    int refused = 0;
+    auto garbage = [&](auto task) -> Task<void> {
+      try {
+        co_await std::move(task);
+      } catch (const ApiError& error) {
+        refused += error.kind() == Kind::kGarbage ? 1 : 0;
+      }
+    };
+    co_await garbage(client.historical_data("IBM"));
+    co_await garbage(client.last_price_data("IBM"));
+    co_await garbage(client.indicator_data("IBM", "SMA"));
+    EXPECT_EQ(refused, 3);
+  });
+}
+
+TEST_F(AlphaVantageTest, TellsWhetherAnErrorMayPass) {
+  for (auto [status, passing] : {std::pair{503, true}, {404, false}}) {
+    with({reply("oops", status)}, [&](AlphaVantage& client) -> Task<void> {
+      try {
+        co_await client.security_overview("IBM");
+        ADD_FAILURE() << "taken for data";
+      } catch (const ApiError& error) {
+        EXPECT_EQ(error.passing(), passing) << status;
+      }
+    });
+  }
+}
+
 TEST_F(AlphaVantageTest, TellsErrorMessagesUnknownSymbolsAndGarbageApart) {
   EXPECT_EQ(error_of({reply(R"({"Error Message": "Invalid API call."})")}).first, Kind::kBadCall);
   asked.clear();

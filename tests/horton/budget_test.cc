@@ -241,6 +241,15 @@ TEST_F(BudgetTest, NoticesAtTheSameTimeCountOnce) {
   EXPECT_LE(paused(one), 2s);
 }
 
+TEST_F(BudgetTest, ANoticeToARequestFromBeforeThePauseIsOneWithIt) {
+  auto one = budget({term(8, 2s), term(25, 24h)});
+  auto first = loop.run(one.acquire());
+  auto second = loop.run(one.acquire());
+  loop.run(one.notice(first));
+  loop.run(one.notice(second));
+  EXPECT_LE(paused(one), 2s);
+}
+
 TEST_F(BudgetTest, ANoticeDoesNotForgetWhatWasUsed) {
   auto one = budget({term(5, 1h)});
   std::vector<Timestamp> times;

@@ -115,6 +115,16 @@ TEST_F(SharedDocuments, AUniqueIndexIsMadeForACollectionThatIsThere) {
   EXPECT_THAT(loop.run(outcome(all.insert_one(security("A", "NYSE")))), HasSubstr("same key"));
 }
 
+TEST_F(SharedDocuments, AUniqueIndexDoesNotHideADocumentWithAnArray) {
+  Loop loop;
+  Documents documents{path()};
+  auto all = securities(documents);
+  loop.run(all.insert_one({{"symbol", boost::json::array{"A", "B"}}, {"exchange", "NYSE"}}));
+  loop.run(all.insert_one(security("A", "NYSE")));
+  EXPECT_EQ(loop.run(all.find_many(security("A", "NYSE"))).size(), 2U);
+  EXPECT_EQ(loop.run(all.find_many(security("B", "NYSE"))).size(), 1U);
+}
+
 TEST_F(SharedDocuments, AUniqueIndexHoldsAfterReopening) {
   Loop loop;
   {

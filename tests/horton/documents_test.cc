@@ -164,6 +164,22 @@ TEST_F(DocumentsTest, FindManyFindsByFieldsWithStrangeNames) {
   }
 }
 
+// Where SQLite alone would find something else than the matcher.
+TEST_F(DocumentsTest, FindManyTellsKindsApart) {
+  insert(
+      R"([{"name": "Ann", "x": true}, {"name": "Bob", "x": 1}, {"name": "Cid", "x": "1"}, {"name": "Dan", "x": 1.0}, {"name": "Eve", "x": [[1], "1"]}, {"name": "Fay", "x": "[1]"}])");
+  EXPECT_THAT(names(R"({"x": 1})"), ElementsAre("Bob", "Dan"));
+  EXPECT_THAT(names(R"({"x": "1"})"), ElementsAre("Cid", "Eve"));
+  EXPECT_THAT(names(R"({"x": true})"), ElementsAre("Ann"));
+  EXPECT_THAT(names(R"({"x": "[1]"})"), ElementsAre("Fay"));
+}
+
+TEST_F(DocumentsTest, FindManyFindsTextsWithAZeroByte) {
+  insert(R"([{"name": "Ann", "x": "a\u0000b"}, {"name": "Bob", "x": "a"}])");
+  EXPECT_THAT(names(R"({"x": "a\u0000b"})"), ElementsAre("Ann"));
+  EXPECT_THAT(names(R"({"x": "a"})"), ElementsAre("Bob"));
+}
+
 TEST_F(DocumentsTest, FindManySortsSkipsLimitsAndProjects) {
   insert(kThree);
   FindOptions options;
@@ -239,6 +255,20 @@ TEST_F(DocumentsTest, UpdateOneUpsertsPathsOfTheFilterAsObjects) {
   EXPECT_EQ(now(people().update_one(object(R"({"at.city": "Rome"})"), {{"name", "Zoe"}}, options)).matched, 1);
 }
 
+TEST_F(DocumentsTest, UpdateOneUpsertsEqualitiesOfOperators) {
+  UpdateOptions options;
+  options.upsert = true;
+  now(people().update_one(object(R"({"$and": [{"name": {"$eq": "Zoe"}}, {"age": {"$gt": 1}}], "$or": [{"city": "Rome"}]})"), object(R"({"$setOnInsert": {"new": true}})"),
+                          options));
+  EXPECT_EQ(only("{}"), json::parse(R"({"name": "Zoe", "new": true})"));
+}
+
+TEST_F(DocumentsTest, UpdateOneRefusesFieldsBesideOperators) {
+  insert(kThree);
+  failure_of(people().update_one({{"name", "Ann"}}, object(R"({"age": 1, "$inc": {"n": 1}})")));
+  EXPECT_THAT(names(R"({"age": 30})"), ElementsAre("Ann"));
+}
+
 TEST_F(DocumentsTest, UpdateOneRefusesToChangeAnId) {
   now(people().insert_one({{"_id", "ann"}, {"name", "Ann"}}));
   EXPECT_THAT(failure_of(people().update_one({{"name", "Ann"}}, object(R"({"$set": {"_id": "bob"}})"))).what(), HasSubstr("_id"));
@@ -281,6 +311,13 @@ TEST_F(DocumentsTest, UnknownOperatorsAreNamed) {
   insert(kThree);
   EXPECT_THAT(failure_of(people().find_many(object(R"({"name": {"$near": 1}})"))).what(), HasSubstr("$near"));
   EXPECT_THAT(failure_of(people().update_one({}, object(R"({"$rename": {"a": "b"}})"))).what(), HasSubstr("$rename"));
+  EXPECT_THAT(failure_of(people().aggregate(json::parse(R"([{"$lookup": {}}])").as_array())).what(), HasSubstr("$lookup"));
+}
+
+TEST_F(DocumentsTest, UnknownOperatorsAreNamedAlsoWhereNothingIs) {
+  EXPECT_THAT(failure_of(people().find_many(object(R"({"name": {"$near": 1}})"))).what(), HasSubstr("$near"));
+  EXPECT_THAT(failure_of(people().update_many({}, object(R"({"$rename": {"a": "b"}})"))).what(), HasSubstr("$rename"));
+  EXPECT_THAT(failure_of(people().delete_many(object(R"({"$where": "1"})"))).what(), HasSubstr("$where"));
   EXPECT_THAT(failure_of(people().aggregate(json::parse(R"([{"$lookup": {}}])").as_array())).what(), HasSubstr("$lookup"));
 }
 

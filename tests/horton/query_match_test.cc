@@ -13,7 +13,8 @@ using ::testing::HasSubstr;
 
 Object object(std::string_view text) { return boost::json::parse(text).as_object(); }
 
-const char* const kApple = R"({"_id": "1", "symbol": "AAPL", "price": 113.5, "volume": 500, "tags": ["tech", "phones"], "scores": [1, 9], "none": null, "listed": true,
+const char* const kApple =
+    R"({"_id": "1", "symbol": "AAPL", "price": 113.5, "volume": 500, "tags": ["tech", "phones"], "scores": [1, 9], "none": null, "listed": true, "lines": "a\nb",
                               "address": {"city": "Cupertino", "zip": {"code": 95014}}, "rows": [{"year": 2017, "close": 42}, {"year": 2018, "close": 39}]})";
 
 bool fits(std::string_view filter) { return matches(object(kApple), object(filter)); }
@@ -62,7 +63,8 @@ INSTANTIATE_TEST_SUITE_P(Order, Filter,
                                            Case{"LtOfEqual", R"({"price": {"$lt": 113.5}})", false}, Case{"Lte", R"({"price": {"$lte": 113.5}})", true},
                                            Case{"Both", R"({"price": {"$gt": 100, "$lt": 110}})", false}, Case{"Texts", R"({"symbol": {"$gt": "AAL"}})", true},
                                            Case{"OtherKinds", R"({"symbol": {"$gt": 1}})", false}, Case{"Missing", R"({"nowhere": {"$lt": 5}})", false},
-                                           Case{"Null", R"({"none": {"$lt": 5}})", false}),
+                                           Case{"Null", R"({"none": {"$lt": 5}})", false}, Case{"GteOfNull", R"({"none": {"$gte": null}})", true},
+                                           Case{"WholeAgainstNearDecimal", R"({"volume": {"$gt": 499.99}})", true}),
                          name_of);
 
 INSTANTIATE_TEST_SUITE_P(Sets, Filter,
@@ -79,23 +81,31 @@ INSTANTIATE_TEST_SUITE_P(Arrays, Filter,
                                            Case{"NeOneOf", R"({"tags": {"$ne": "tech"}})", false}, Case{"In", R"({"tags": {"$in": ["cars", "tech"]}})", true},
                                            Case{"Nin", R"({"tags": {"$nin": ["tech"]}})", false}, Case{"GtOfAnyOne", R"({"scores": {"$gt": 5}})", true},
                                            Case{"LteOfAnyOne", R"({"scores": {"$lte": 1}})", true}, Case{"GtOfNone", R"({"scores": {"$gt": 9}})", false},
-                                           Case{"RegexOfAnyOne", R"({"tags": {"$regex": "^pho"}})", true}),
+                                           Case{"RegexOfAnyOne", R"({"tags": {"$regex": "^pho"}})", true}, Case{"NotGtOfAnyOne", R"({"scores": {"$not": {"$gt": 5}}})", false},
+                                           Case{"Element", R"({"rows": {"year": 2017, "close": 42}})", true},
+                                           Case{"BoundsOfDifferentOnes", R"({"scores": {"$gt": 5, "$lt": 3}})", true}),
                          name_of);
 
 INSTANTIATE_TEST_SUITE_P(Paths, Filter,
                          ::testing::Values(Case{"Inner", R"({"address.city": "Cupertino"})", true}, Case{"Deep", R"({"address.zip.code": {"$gte": 95000}})", true},
                                            Case{"ThroughAText", R"({"symbol.city": "x"})", false}, Case{"Missing", R"({"address.street": {"$exists": false}})", true},
                                            Case{"PlaceInAnArray", R"({"tags.1": "phones"})", true}, Case{"FieldOfObjectsInAnArray", R"({"rows.year": 2018})", true},
-                                           Case{"FieldOfPlaceInAnArray", R"({"rows.0.close": 42})", true}, Case{"FieldOfNoneInAnArray", R"({"rows.year": 1999})", false}),
+                                           Case{"FieldOfPlaceInAnArray", R"({"rows.0.close": 42})", true}, Case{"FieldOfNoneInAnArray", R"({"rows.year": 1999})", false},
+                                           Case{"NullFitsWhereThePathLeadsNowhere", R"({"symbol.city": null})", true},
+                                           Case{"FieldThatOneObjectLacks", R"({"rows.open": null})", true}, Case{"PlaceBehindTheEnd", R"({"tags.7": {"$exists": true}})", false},
+                                           Case{"ExistsInAnyOne", R"({"rows.close": {"$exists": true}})", true}),
                          name_of);
 
-INSTANTIATE_TEST_SUITE_P(Regex, Filter,
-                         ::testing::Values(Case{"Part", R"({"symbol": {"$regex": "AP"}})", true}, Case{"Anchored", R"({"symbol": {"$regex": "^PL"}})", false},
-                                           Case{"CaseCounts", R"({"symbol": {"$regex": "aapl"}})", false},
-                                           Case{"CaseIgnored", R"({"symbol": {"$regex": "aapl", "$options": "i"}})", true},
-                                           Case{"OptionsFirst", R"({"symbol": {"$options": "i", "$regex": "aapl"}})", true},
-                                           Case{"OfANumber", R"({"volume": {"$regex": "5"}})", false}, Case{"OfMissing", R"({"nowhere": {"$regex": ""}})", false}),
-                         name_of);
+INSTANTIATE_TEST_SUITE_P(
+    Regex, Filter,
+    ::testing::Values(Case{"Part", R"({"symbol": {"$regex": "AP"}})", true}, Case{"Anchored", R"({"symbol": {"$regex": "^PL"}})", false},
+                      Case{"CaseCounts", R"({"symbol": {"$regex": "aapl"}})", false}, Case{"CaseIgnored", R"({"symbol": {"$regex": "aapl", "$options": "i"}})", true},
+                      Case{"OptionsFirst", R"({"symbol": {"$options": "i", "$regex": "aapl"}})", true}, Case{"ADotIsNoLineBreak", R"({"lines": {"$regex": "a.b"}})", false},
+                      Case{"ADotIsALineBreak", R"({"lines": {"$regex": "a.b", "$options": "s"}})", true}, Case{"TheStartIsOfTheText", R"({"lines": {"$regex": "^b"}})", false},
+                      Case{"TheStartIsOfEachLine", R"({"lines": {"$regex": "^b", "$options": "m"}})", true},
+                      Case{"SpacesDoNotCount", R"({"symbol": {"$regex": "A A P", "$options": "x"}})", true}, Case{"OfANumber", R"({"volume": {"$regex": "5"}})", false},
+                      Case{"OfMissing", R"({"nowhere": {"$regex": ""}})", false}),
+    name_of);
 
 INSTANTIATE_TEST_SUITE_P(
     Logic, Filter,
@@ -127,12 +137,41 @@ TEST(FilterRefusals, ShowTheBadRegularExpression) {
   EXPECT_THAT(refusal(R"({"symbol": {"$regex": 5}})"), HasSubstr("$regex"));
 }
 
+TEST(FilterRefusals, NameAnOptionOfRegexThatIsNotKnown) {
+  EXPECT_THAT(refusal(R"({"symbol": {"$regex": "A", "$options": "iu"}})"), HasSubstr("u"));
+  EXPECT_THAT(refusal(R"({"symbol": {"$options": "i"}})"), HasSubstr("$regex"));
+}
+
+// What is wrong with a filter does not depend on what documents there are.
+TEST(FilterRefusals, DoNotNeedADocumentThatComesSoFar) {
+  EXPECT_THAT(refusal(R"({"symbol": "other", "price": {"$near": 1}})"), HasSubstr("$near"));
+  EXPECT_THAT(refusal(R"({"$or": [{"symbol": "AAPL"}, {"$where": 1}]})"), HasSubstr("$where"));
+}
+
+TEST(FilterRefusals, SayThatAPathHasAnEmptyStep) { EXPECT_THAT(refusal(R"({"a..b": 1})"), HasSubstr("\"a..b\"")); }
+
+TEST(FilterRegex, GivesUpOnWhatTakesForever) {
+  Object document{{"text", std::string(100'000, 'a')}};
+  EXPECT_THROW(matches(document, object(R"({"text": {"$regex": "(a+)+b"}})")), Failure);
+}
+
+TEST(FilterRegex, ReadsLongTexts) { EXPECT_TRUE(matches({{"text", std::string(1'000'000, 'a') + "b"}}, object(R"({"text": {"$regex": "^a*b$"}})"))); }
+
 TEST(Compare, OrdersKindsAsMongoDbDoes) {
   auto all = boost::json::parse(R"([null, -1, "a", {"a": 1}, [1], false])").as_array();
   for (std::size_t i = 0; i + 1 < all.size(); ++i) EXPECT_LT(compare(all[i], all[i + 1]), 0) << all[i] << " " << all[i + 1];
 }
 
 TEST(Compare, TellsBigWholeNumbersApart) { EXPECT_LT(compare(Value(9007199254740992), Value(9007199254740993)), 0); }
+
+TEST(Compare, TellsAWholeNumberFromTheNearestDecimal) { EXPECT_GT(compare(Value(9007199254740993), Value(9007199254740992.0)), 0); }
+
+TEST(Compare, OrdersArraysByTheirFirstDifference) {
+  EXPECT_LT(compare(boost::json::parse("[1, 9]"), boost::json::parse("[2]")), 0);
+  EXPECT_LT(compare(boost::json::parse("[1]"), boost::json::parse("[1, 0]")), 0);
+}
+
+TEST(Compare, TellsObjectsApartByTheOrderOfTheirFields) { EXPECT_NE(compare(boost::json::parse(R"({"a": 1, "b": 2})"), boost::json::parse(R"({"b": 2, "a": 1})")), 0); }
 
 TEST(Compare, TakesWholeAndDecimalForEqualAlsoInside) { EXPECT_EQ(compare(boost::json::parse("[1]"), boost::json::parse("[1.0]")), 0); }
 
@@ -161,6 +200,17 @@ TEST(Sort, PutsMissingFirstAndKeepsTheOrderOfEquals) {
 
 TEST(Sort, FollowsPaths) { EXPECT_THAT(sorted(R"([{"id": "a", "x": {"n": 2}}, {"id": "b", "x": {"n": 1}}])", R"({"x.n": 1})"), ::testing::ElementsAre("b", "a")); }
 
+TEST(Sort, TakesTheLeastOfAnArrayUpAndTheGreatestDown) {
+  const char* documents = R"([{"id": "a", "n": [5, 1]}, {"id": "b", "n": 3}, {"id": "c", "n": []}])";
+  EXPECT_THAT(sorted(documents, R"({"n": 1})"), ::testing::ElementsAre("c", "a", "b"));
+  EXPECT_THAT(sorted(documents, R"({"n": -1})"), ::testing::ElementsAre("a", "b", "c"));
+}
+
+TEST(SortRefusals, SayWhatADirectionIs) {
+  std::vector<Object> none;
+  for (const char* order : {R"({"n": 2})", R"({"n": "up"})", R"({"n": {"$meta": "x"}})"}) EXPECT_THROW(sort(none, object(order)), Failure) << order;
+}
+
 Value projected(std::string_view document, std::string_view fields) { return project(object(document), object(fields)); }
 
 struct Projection {
@@ -184,6 +234,14 @@ INSTANTIATE_TEST_SUITE_P(
                       Projection{"LeavesTextsWholeThatHaveNoFields", R"({"e.y": 0})", R"({"_id": "1", "a": 1, "b": {"c": 2, "d": 3}, "e": "x"})"},
                       Projection{"OnlyTheId", R"({"_id": 1})", R"({"_id": "1"})"}, Projection{"AllButTheId", R"({"_id": 0})", R"({"a": 1, "b": {"c": 2, "d": 3}, "e": "x"})"}),
     [](const auto& one) { return one.param.name; });
+
+TEST(ProjectArrays, KeepAndLeaveOutInEachElement) {
+  const char* document = R"({"rows": [{"a": 1, "b": 2}, 5, {"b": 3}]})";
+  EXPECT_EQ(projected(document, R"({"rows.a": 1})"), boost::json::parse(R"({"rows": [{"a": 1}, {}]})"));
+  EXPECT_EQ(projected(document, R"({"rows.a": 0})"), boost::json::parse(R"({"rows": [{"b": 2}, 5, {"b": 3}]})"));
+}
+
+TEST(ProjectRefusals, SayThatAFieldAndAPartOfItAreBothNamed) { EXPECT_THROW(projected(R"({"a": 1})", R"({"a": 1, "a.b": 1})"), Failure); }
 
 TEST(ProjectRefusals, SayThatExpressionsAreNotKnown) {
   EXPECT_THROW(projected(R"({"a": 1})", R"({"b": "$a"})"), Failure);

@@ -47,6 +47,8 @@ INSTANTIATE_TEST_SUITE_P(Set, Update,
                                            Case{"FollowsAPath", R"({"a": {"b": 1, "c": 2}})", R"({"$set": {"a.b": 5}})", R"({"a": {"b": 5, "c": 2}})"},
                                            Case{"MakesAPath", R"({})", R"({"$set": {"a.b.c": 5}})", R"({"a": {"b": {"c": 5}}})"},
                                            Case{"FollowsAPlaceInAnArray", R"({"a": [1, 2]})", R"({"$set": {"a.1": 5}})", R"({"a": [1, 5]})"},
+                                           Case{"LengthensAnArray", R"({"a": [1]})", R"({"$set": {"a.2": 5}})", R"({"a": [1, null, 5]})"},
+                                           Case{"FollowsAPathThroughAnArray", R"({"a": [{"b": 1}]})", R"({"$set": {"a.0.b": 2}})", R"({"a": [{"b": 2}]})"},
                                            Case{"OnlyWhenInsertedIsNotNow", R"({"a": 1})", R"({"$setOnInsert": {"b": 1}})", R"({"a": 1})"}),
                          name_of);
 
@@ -55,6 +57,7 @@ INSTANTIATE_TEST_SUITE_P(Unset, Update,
                                            Case{"RemovesByPath", R"({"a": {"b": 1, "c": 2}})", R"({"$unset": {"a.b": 1}})", R"({"a": {"c": 2}})"},
                                            Case{"LeavesTheRest", R"({"a": 1})", R"({"$unset": {"z": 1}})", R"({"a": 1})"},
                                            Case{"MakesNoPath", R"({"a": 1})", R"({"$unset": {"z.y": 1}})", R"({"a": 1})"},
+                                           Case{"KeepsThePlacesOfAnArray", R"({"a": [1, 2]})", R"({"$unset": {"a.0": 1}})", R"({"a": [null, 2]})"},
                                            Case{"DestroysNoTextOnThePath", R"({"a": "x"})", R"({"$unset": {"a.b": 1}})", R"({"a": "x"})"}),
                          name_of);
 
@@ -110,6 +113,38 @@ TEST(UpdateRefusals, SayWhatAnOperatorWorksOn) {
 TEST(UpdateRefusals, KeepAValueThatAPathWouldGoThrough) {
   EXPECT_THAT(refusal(R"({"a": "text"})", R"({"$set": {"a.b": 1}})"), HasSubstr("a"));
   EXPECT_THAT(refusal(R"({"a": 5})", R"({"$inc": {"a.b": 1}})"), HasSubstr("a"));
+}
+
+TEST(UpdateRefusals, SayThatAnArrayHasPlacesOnly) {
+  EXPECT_THAT(refusal(R"({"a": [1]})", R"({"$set": {"a.b": 1}})"), HasSubstr("\"a.b\""));
+  refusal(R"({"a": [1]})", R"({"$set": {"a.99999999": 1}})");
+}
+
+TEST(UpdateRefusals, SayThatOnePlaceIsChangedTwice) {
+  EXPECT_THAT(refusal("{}", R"({"$set": {"a": 1}, "$inc": {"a": 1}})"), HasSubstr("\"a\""));
+  EXPECT_THAT(refusal("{}", R"({"$set": {"a.b": 1, "a": 1}})"), HasSubstr("\"a.b\""));
+}
+
+TEST(UpdateRefusals, NameAStepThatIsNotKnown) { EXPECT_THAT(refusal(R"({"a": [1]})", R"({"$set": {"a.$[]": 1}})"), HasSubstr("$[]")); }
+
+TEST(UpdateRefusals, KeepNullForWhatHasNoNumberNorArray) {
+  EXPECT_THAT(refusal(R"({"n": null})", R"({"$inc": {"n": 1}})"), HasSubstr("null"));
+  EXPECT_THAT(refusal(R"({"n": null})", R"({"$push": {"n": 1}})"), HasSubstr("null"));
+}
+
+TEST(UpdateRefusals, KeepTheId) {
+  for (const char* change : {R"({"$set": {"_id": "2"}})", R"({"$unset": {"_id": 1}})", R"({"_id": "2"})"})
+    EXPECT_THAT(refusal(R"({"_id": "1"})", change), HasSubstr("_id")) << change;
+}
+
+TEST(UpdateRefusals, LeaveTheDocumentAsItWas) {
+  auto document = object(R"({"a": 1, "b": "x"})");
+  EXPECT_THROW(update(document, object(R"({"$set": {"a": 2}, "$inc": {"b": 1}})")), Failure);
+  EXPECT_EQ(document, object(R"({"a": 1, "b": "x"})"));
+}
+
+TEST(UpdateTogether, TakesPathsThatOnlyBeginAlike) {
+  EXPECT_EQ(updated("{}", R"({"$set": {"ab": 1, "a": 2, "a-b.c": 3}})"), boost::json::parse(R"({"ab": 1, "a": 2, "a-b": {"c": 3}})"));
 }
 
 TEST(UpdateRefusals, SayWhenASumIsTooLarge) { refusal(R"({"n": 9223372036854775807})", R"({"$inc": {"n": 1}})"); }

@@ -33,6 +33,24 @@ TEST(Reply, WithANoteIsAQuotaError) {
 
 TEST(Reply, WithAnInformationIsAQuotaError) { EXPECT_EQ(error_of(R"({"Information": "Our standard API rate limit is 25 requests per day."})").first, Kind::kQuota); }
 
+// However long one waits, these are never answered.
+TEST(Reply, WithAnInformationThatTheKeyMayNotIsABadCall) {
+  EXPECT_EQ(error_of(R"({"Information": "Thank you for using Alpha Vantage! This is a premium endpoint. You may subscribe to any of the premium plans."})").first, Kind::kBadCall);
+  EXPECT_EQ(error_of(R"({"Information": "The **demo** API key is for demo purposes only. Please claim your free API key."})").first, Kind::kBadCall);
+}
+
+TEST(Reply, KeepsTheKeyToItselfAndTheDataWhole) {
+  const std::string notice = "We have detected your API key as demo, and much more than is shown of it, because the text goes on and on until it is cut off somewhere near demo. ";
+  try {
+    parse_reply(R"({"Information": ")" + notice + notice + R"("})", "demo");
+    FAIL() << "taken for data";
+  } catch (const ApiError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("API key as ***"));
+    EXPECT_THAT(error.what(), ::testing::Not(HasSubstr("dem")));
+  }
+  EXPECT_EQ(parse_reply(R"({"Symbol": "X", "Description": "demographics"})", "demo").at("description"), boost::json::value("demographics"));
+}
+
 TEST(Reply, WithAnErrorMessageIsABadCall) {
   auto [kind, message] = error_of(R"({"Error Message": "Invalid API call. Please retry."})");
   EXPECT_EQ(kind, Kind::kBadCall);

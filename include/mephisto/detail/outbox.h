@@ -69,7 +69,15 @@ class Outbox {
   Task<const TopicPlace*> place(const TopicSpec& spec);
   // The topic of somebody who waits for replies; null where there is none (any more).
   Task<const TopicPlace*> find_reply_topic(const std::string& topic);
+  // The topic, where it was looked up before.
   const TopicPlace* known(const std::string& topic) const;
+  const TopicPlace* known(const TopicSpec& spec) {
+    if (&spec != last_spec_) {
+      last_place_ = known(spec.name);
+      last_spec_ = last_place_ == nullptr ? nullptr : &spec;
+    }
+    return last_place_;
+  }
 
   int partition_of(const TopicPlace& topic, const SendOptions& options);
 
@@ -104,7 +112,9 @@ class Outbox {
   // Moves what a slot staged into the next transaction.
   void accept(Slot& slot);
 
-  // Waits while too much is under way.
+  // With so much under way, senders wait.
+  static constexpr std::size_t kMaxBytes = 8 << 20;
+  bool has_room() const { return bytes() <= kMaxBytes || broken_; }
   Task<void> room();
   // Waits until the record that was added with `await` and this ticket is durable and gives its place.
   Task<RecordMetadata> sent(Ticket ticket, std::string topic, int partition);
@@ -125,7 +135,7 @@ class Outbox {
   Taken take();
   // Takes out what is for reply topics that are gone. False when there was nothing of the kind.
   Task<bool> drop_gone(Taken& taken);
-  void settle(const Taken& taken, const Result<std::vector<Appended>>& result);
+  void settle(Taken& taken, const Result<std::vector<Appended>>& result);
   // After a transaction that does not count: keeps what no event sent for the next one, and forgets the rest, whose events are
   // delivered again.
   void take_back(Taken taken);
@@ -181,10 +191,13 @@ class Outbox {
   bool transactional_;
   Random random_;
   std::map<std::string, std::unique_ptr<TopicPlace>> topics_;
+  const TopicSpec* last_spec_ = nullptr;  // of the last known(), and its place
+  const TopicPlace* last_place_ = nullptr;
   Collection free_;   // what no event sent; at least once everything
   Collection bound_;  // under exactly once what acknowledged events sent: goes with their offsets or not at all
   Taken taken_back_;  // of transactions that do not count: goes first with the next one
   std::size_t taken_back_bytes_ = 0;
+  std::vector<BatchBuilder> spare_;  // their memory is used again
   Ticket next_ticket_ = 1;
   Ticket durable_ticket_ = 0;  // all up to here are durable
   std::map<Ticket, std::optional<Result<Appended>>> awaited_;

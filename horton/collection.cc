@@ -1,0 +1,221 @@
+// The CRUD of a collection: a table of documents as JSON text. SQL only leaves out what cannot match; what matches, query.h decides.
+#include <fmt/format.h>
+#include <simdjson.h>
+
+#include "horton/documents.h"
+#include "horton/query.h"
+#include "horton/sqlite.h"
+#include "mephisto/error.h"
+#include "mephisto/ids.h"
+
+namespace horton {
+namespace {
+
+using mephisto::ErrorKind;
+using mephisto::Failure;
+using mephisto::Task;
+using query::Filter;
+
+// A field's value as SQL sees it; null for an array, which may hold a value that is looked for.
+std::string field_expression(std::string_view field) {
+  auto path = sql_text(fmt::format("$.\"{}\"", field));
+  return fmt::format("CASE json_type(doc, {0}) WHEN 'array' THEN NULL ELSE json_extract(doc, {0}) END", path);
+}
+
+// Whether SQLite finds a field of this name: it looks for it as it is written in the text.
+bool plain(std::string_view name) {
+  return !name.empty() && !name.starts_with('$') && std::ranges::none_of(name, [](char c) { return c == '.' || c == '"' || c == '\\' || (c >= 0 && c < ' ') || c == '\x7f'; });
+}
+
+bool exists(sqlite3* database, const std::string& name) {
+  Statement find{database, "SELECT 1 FROM sqlite_master WHERE type='table' AND name=?"};
+  find.bind(boost::json::value(name));
+  return find.step();
+}
+
+// The documents that match, at most `limit` (0: all). Equalities of plain fields are asked of SQLite as well, where an index serves them.
+std::vector<Object> find(sqlite3* database, const std::string& name, const Object& filter, std::size_t limit = 0) {
+  const Filter decides{filter};
+  std::vector<Object> found;
+  if (!exists(database, name)) return found;
+  std::string where;
+  std::vector<boost::json::value> values;
+  for (const auto& [field, wanted] : filter) {
+    // A text with a zero byte ends there for SQLite.
+    const bool text = wanted.is_string() && !std::string_view{wanted.get_string()}.contains('\0');
+    if (!plain(field) || (!text && !wanted.is_int64())) continue;
+    values.push_back(wanted);
+    where += where.empty() ? " WHERE " : " AND ";
+    where += field == "_id" ? fmt::format("id = ?{}", values.size()) : fmt::format("({0} = ?{1} OR {0} IS NULL)", field_expression(field), values.size());
+  }
+  Statement select{database, fmt::format("SELECT doc FROM {}{}", sql_name(name), where)};
+  for (const auto& value : values) select.bind(value);
+  while ((limit == 0 || found.size() < limit) && select.step()) {
+    auto document = boost::json::parse(select.text(0)).as_object();
+    if (decides.matches(document)) found.push_back(std::move(document));
+  }
+  return found;
+}
+
+void store(sqlite3* database, const std::string& sql, const Object& document) {
+  const auto text = boost::json::serialize(document);
+  if (!simdjson::validate_utf8(text)) throw Failure(ErrorKind::kInvalid, "a document has text that is not UTF-8");
+  Statement statement{database, sql};
+  statement.bind(document.at("_id"));
+  statement.bind(boost::json::value(text));
+  statement.step();
+}
+
+std::string insert(sqlite3* database, const std::string& name, Object document) {
+  static thread_local mephisto::Random random;
+  if (!document.contains("_id")) document["_id"] = mephisto::Uuid::random(random).str();
+  if (!document["_id"].is_string()) throw Failure(ErrorKind::kInvalid, "the embedded documents take texts as _id");
+  store(database, fmt::format("INSERT INTO {} (id, doc) VALUES (?1, ?2)", sql_name(name)), document);
+  return std::string{document["_id"].get_string()};
+}
+
+Object as_update(Object payload, const UpdateOptions& options) {
+  const bool operators = std::ranges::any_of(payload, [](const auto& field) { return field.key().starts_with('$'); });
+  if (operators || !options.with_set_option) return payload;
+  return {{"$set", std::move(payload)}};
+}
+
+// What an upsert begins with: the equalities of its filter.
+void collect_equalities(const Object& filter, Object& equalities) {
+  for (const auto& [field, value] : filter) {
+    if (field == "$and") {
+      for (const auto& one : value.get_array()) collect_equalities(one.get_object(), equalities);
+      continue;
+    }
+    const auto* conditions = value.if_object();
+    if (field.starts_with('$') || (conditions != nullptr && !conditions->empty() && conditions->begin()->key().starts_with('$') && !conditions->contains("$eq"))) continue;
+    equalities[field] = conditions != nullptr && conditions->contains("$eq") ? conditions->at("$eq") : value;
+  }
+}
+
+Object filter_as_document(const Object& filter) {
+  Object equalities;
+  collect_equalities(filter, equalities);
+  Object document;
+  query::update(document, {{"$set", std::move(equalities)}}, true);
+  return document;
+}
+
+void change(sqlite3* database, const std::string& name, const Object& filter, const Object& payload, const UpdateOptions& options, bool many, UpdateResult& result) {
+  const auto with = as_update(payload, options);
+  auto found = find(database, name, filter, many ? 0 : 1);
+  for (auto& document : found) {
+    ++result.matched;
+    auto before = document;
+    query::update(document, with);
+    if (document == before) continue;
+    ++result.modified;
+    store(database, fmt::format("UPDATE {} SET doc = ?2 WHERE id = ?1", sql_name(name)), document);
+  }
+  if (!found.empty()) return;
+  // Also where nothing is inserted: what is wrong with the payload is said.
+  auto document = options.upsert ? filter_as_document(filter) : Object{};
+  query::update(document, with, true);
+  if (!options.upsert) return;
+  insert(database, name, std::move(document));
+  result.inserted = true;
+}
+
+std::int64_t remove(sqlite3* database, const std::string& name, const Object& filter, std::size_t limit) {
+  const auto found = find(database, name, filter, limit);
+  for (const auto& document : found) {
+    Statement statement{database, fmt::format("DELETE FROM {} WHERE id = ?", sql_name(name))};
+    statement.bind(document.at("_id"));
+    statement.step();
+  }
+  return std::ssize(found);
+}
+
+}  // namespace
+
+Task<void> Collection::write(Job job) const {
+  co_await documents_.write([&](sqlite3* database) {
+    execute(database, fmt::format("CREATE TABLE IF NOT EXISTS {} (id TEXT PRIMARY KEY, doc TEXT NOT NULL) WITHOUT ROWID", sql_name(name_)));
+    std::string fields;
+    for (const auto& field : unique_) fields += (fields.empty() ? "" : ", ") + field_expression(field);
+    if (!fields.empty()) execute(database, fmt::format("CREATE UNIQUE INDEX IF NOT EXISTS {} ON {} ({})", sql_name(name_ + "_unique"), sql_name(name_), fields));
+    job(database);
+  });
+}
+
+Task<std::vector<Object>> Collection::find_many(Object filter, FindOptions options) const {
+  const query::Projection projection{options.projection};
+  const auto enough = options.sort.empty() && options.limit > 0 ? static_cast<std::size_t>(options.limit + std::max<std::int64_t>(options.skip, 0)) : 0;
+  std::vector<Object> found;
+  co_await documents_.read([&](sqlite3* database) {
+    found = find(database, name_, filter, enough);
+    query::sort(found, options.sort);
+    if (options.skip > 0) found.erase(found.begin(), found.begin() + std::min<std::ptrdiff_t>(options.skip, std::ssize(found)));
+    if (options.limit > 0 && std::ssize(found) > options.limit) found.resize(static_cast<std::size_t>(options.limit));
+    for (auto& document : found) document = projection.of(document);
+  });
+  co_return found;
+}
+
+Task<std::optional<Object>> Collection::find_one(Object filter, FindOptions options) const {
+  options.limit = 1;
+  auto found = co_await find_many(std::move(filter), std::move(options));
+  if (found.empty()) co_return std::nullopt;
+  co_return std::move(found.front());
+}
+
+Task<std::vector<Object>> Collection::aggregate(boost::json::array pipeline) const {
+  std::vector<Object> found;
+  co_await documents_.read([&](sqlite3* database) { found = query::aggregate(find(database, name_, {}), pipeline); });
+  co_return found;
+}
+
+Task<std::string> Collection::insert_one(Object document) const {
+  std::string id;
+  co_await write([&](sqlite3* database) { id = insert(database, name_, document); });
+  co_return id;
+}
+
+Task<std::vector<std::string>> Collection::insert_many(std::vector<Object> documents) const {
+  std::vector<std::string> ids;
+  co_await write([&](sqlite3* database) {
+    for (const auto& document : documents) ids.push_back(insert(database, name_, document));
+  });
+  co_return ids;
+}
+
+Task<UpdateResult> Collection::update_one(Object filter, Object payload, UpdateOptions options) const {
+  UpdateResult result;
+  co_await write([&](sqlite3* database) { change(database, name_, filter, payload, options, false, result); });
+  co_return result;
+}
+
+Task<UpdateResult> Collection::update_many(Object filter, Object payload, UpdateOptions options) const {
+  UpdateResult result;
+  co_await write([&](sqlite3* database) { change(database, name_, filter, payload, options, true, result); });
+  co_return result;
+}
+
+Task<UpdateResult> Collection::upsert_many(std::vector<Change> changes) const {
+  UpdateResult result;
+  UpdateOptions options;
+  options.upsert = true;
+  co_await write([&](sqlite3* database) {
+    for (const auto& one : changes) change(database, name_, one.filter, one.payload, options, false, result);
+  });
+  co_return result;
+}
+
+Task<std::int64_t> Collection::delete_one(Object filter) const {
+  std::int64_t deleted = 0;
+  co_await write([&](sqlite3* database) { deleted = remove(database, name_, filter, 1); });
+  co_return deleted;
+}
+
+Task<std::int64_t> Collection::delete_many(Object filter) const {
+  std::int64_t deleted = 0;
+  co_await write([&](sqlite3* database) { deleted = remove(database, name_, filter, 0); });
+  co_return deleted;
+}
+
+}  // namespace horton

@@ -1,0 +1,104 @@
+#include "horton/sqlite.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <filesystem>
+#include <thread>
+
+#include "mephisto/error.h"
+#include "mephisto/ids.h"
+
+namespace horton {
+namespace {
+
+using mephisto::ErrorKind;
+using mephisto::Failure;
+
+constexpr std::chrono::seconds kPatience{30};
+
+Failure failure(sqlite3* database, std::string_view doing) {
+  const int code = sqlite3_errcode(database);
+  const char* file = sqlite3_db_filename(database, nullptr);
+  auto kind = code == SQLITE_FULL || code == SQLITE_BUSY || code == SQLITE_IOERR ? ErrorKind::kUnavailable
+              : code == SQLITE_CORRUPT || code == SQLITE_NOTADB                  ? ErrorKind::kCorrupt
+                                                                                 : ErrorKind::kInvalid;
+  return {kind, fmt::format("cannot {} the documents in {}: {}", doing, file == nullptr ? "" : file, sqlite3_errmsg(database))};
+}
+
+// Two who switch a new file to WAL each hold it shared and want it alone; SQLite tells them at once that it is busy instead of letting
+// them wait for each other. Each lets go and tries again after a while of its own.
+void use_wal(sqlite3* database) {
+  const auto until = std::chrono::steady_clock::now() + kPatience;
+  mephisto::Random random;
+  while (sqlite3_exec(database, "PRAGMA journal_mode=WAL", nullptr, nullptr, nullptr) != SQLITE_OK) {
+    if (sqlite3_errcode(database) != SQLITE_BUSY || std::chrono::steady_clock::now() > until) throw failure(database, "open");
+    std::this_thread::sleep_for(std::chrono::microseconds{500 + random.below(5000)});
+  }
+}
+
+}  // namespace
+
+sqlite3* open_database(const std::string& path) {
+  sqlite3* database = nullptr;
+  std::error_code ignored;
+  std::filesystem::create_directories(std::filesystem::path{path}.parent_path(), ignored);
+  if (sqlite3_open_v2(path.c_str(), &database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr) != SQLITE_OK) {
+    auto error = Failure(ErrorKind::kInvalid, fmt::format("cannot open the documents in {}: {}; check the folder and its rights", path, sqlite3_errmsg(database)));
+    sqlite3_close(database);
+    throw error;
+  }
+  try {
+    sqlite3_busy_timeout(database, std::chrono::milliseconds{kPatience}.count());
+    use_wal(database);
+    execute(database, "PRAGMA synchronous=FULL");
+  } catch (...) {
+    sqlite3_close(database);
+    throw;
+  }
+  return database;
+}
+
+void execute(sqlite3* database, const std::string& sql) {
+  if (sqlite3_exec(database, sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) throw failure(database, "use");
+}
+
+Statement::Statement(sqlite3* database, const std::string& sql) : database_(database) {
+  if (sqlite3_prepare_v2(database, sql.c_str(), static_cast<int>(sql.size()), &statement_, nullptr) != SQLITE_OK) throw failure(database, "use");
+}
+
+void Statement::bind(const boost::json::value& value) {
+  ++bound_;
+  if (value.is_int64())
+    sqlite3_bind_int64(statement_, bound_, value.get_int64());
+  else
+    sqlite3_bind_text(statement_, bound_, value.as_string().data(), static_cast<int>(value.as_string().size()), SQLITE_TRANSIENT);
+}
+
+bool Statement::step() {
+  const int code = sqlite3_step(statement_);
+  if (code == SQLITE_ROW) return true;
+  if (code == SQLITE_DONE) return false;
+  if (code == SQLITE_CONSTRAINT) throw Failure(ErrorKind::kInvalid, fmt::format("a document with the same key is there already ({})", sqlite3_errmsg(database_)));
+  throw failure(database_, "use");
+}
+
+std::string_view Statement::text(int column) const {
+  return {reinterpret_cast<const char*>(sqlite3_column_text(statement_, column)), static_cast<std::size_t>(sqlite3_column_bytes(statement_, column))};
+}
+
+namespace {
+
+std::string quoted(std::string_view text, char quote) {
+  std::string all{quote};
+  for (char c : text) all += c == quote ? std::string(2, quote) : std::string{c};
+  return all + quote;
+}
+
+}  // namespace
+
+std::string sql_name(std::string_view name) { return quoted(name, '"'); }
+
+std::string sql_text(std::string_view text) { return quoted(text, '\''); }
+
+}  // namespace horton
