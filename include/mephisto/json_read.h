@@ -93,6 +93,8 @@ bool mismatched(V& value, Reader& reader, std::string_view expected, simdjson::e
 // Checks a value of any shape to be well-formed and appends its text to `out`.
 bool copy_json(simdjson::ondemand::value value, std::string& out, Reader& reader);
 bool copy_json(simdjson::ondemand::document& document, std::string& out, Reader& reader);
+// Checks a value that nobody asked for: simdjson would step over it without looking.
+bool check_json(simdjson::ondemand::value value, Reader& reader);
 
 template <class T, class V>
 bool read(V& value, T& out, Reader& reader);
@@ -174,10 +176,12 @@ bool read_record(V& value, T& out, Reader& reader) {
       std::string_view name;
       if (auto error = field.unescaped_key().get(name)) return reader.fail(syntax_error(error));
       // A quote in the name itself would look like its end.
-      if (name.find('"') != std::string_view::npos) continue;
-      auto plain = std::string{name} + '"';
-      if (!read_named(plain.data(), plain.data() + plain.size(), inner, out, next, seen, known, reader)) return false;
+      if (name.find('"') == std::string_view::npos) {
+        auto plain = std::string{name} + '"';
+        if (!read_named(plain.data(), plain.data() + plain.size(), inner, out, next, seen, known, reader)) return false;
+      }
     }
+    if (!known && !check_json(inner, reader)) return false;
   }
   // A broken object ends the loop above with its error in the iterator; the document's end is checked by the caller.
   if (auto missing = required_fields<T>() & ~seen) {

@@ -241,6 +241,9 @@ void Settings::load_node(const std::string& path, const std::string& prefix, con
     if (!names.insert(name).second) throw Failure(ErrorKind::kInvalid, fmt::format("{}: {} is there twice: leave one of them out", source, printable(name)));
     const auto& value = entry.second;
     if (value.IsMap()) {
+      // Checked, because an alias may hold itself.
+      auto deeper = [&](const SettingSpec& spec) { return std::max(std::ranges::count(spec.name, '.'), std::ranges::count(spec.alias, '.')) > std::ranges::count(name, '.'); };
+      if (std::ranges::none_of(specs_, deeper)) throw Failure(ErrorKind::kInvalid, fmt::format("{}: {}: no setting is as deep as what stands below it", source, printable(name)));
       load_node(path, name + ".", &value);
     } else if (value.IsSequence()) {
       if (const auto* spec = find(name); spec != nullptr && !spec->list) {

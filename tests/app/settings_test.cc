@@ -225,6 +225,10 @@ TEST_F(SettingsTest, AYamlKeyThatIsNoTextIsRefused) {
   EXPECT_NE(refusal_of([&] { settings.load_yaml(yaml("[a, b]: 1\n")); }), "(taken)");
 }
 
+TEST_F(SettingsTest, AYamlAliasThatHoldsItselfIsRefused) {
+  EXPECT_THAT(refusal_of([&] { settings.load_yaml(yaml("service: &all\n  more: *all\n")); }), AllOf(HasSubstr(":2"), HasSubstr("service.more")));
+}
+
 TEST_F(SettingsTest, AMissingYamlFileIsNamed) {
   EXPECT_THAT(refusal_of([&] { settings.load_yaml(folder + "/none.yml"); }), HasSubstr("cannot read " + folder + "/none.yml"));
 }

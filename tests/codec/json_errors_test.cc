@@ -152,6 +152,12 @@ TEST(JsonErrors, AnUnclosedArrayIsTold) { EXPECT_EQ(message<std::vector<int>>("[
 TEST(JsonErrors, AControlCharacterInAStringIsTold) { EXPECT_EQ(message<Text>("{\"text\":\"a\nb\"}"), "broken JSON: a control character in a string"); }
 TEST(JsonErrors, ABadEscapeIsTold) { EXPECT_EQ(message<Text>(R"({"text":"\q"})"), "text: broken JSON: a bad escape in a string"); }
 TEST(JsonErrors, ALoneSurrogateIsTold) { EXPECT_EQ(message<Text>(R"({"text":"\ud800"})"), "text: broken JSON: a bad escape in a string"); }
+TEST(JsonErrors, ABrokenValueOfAnUnknownFieldIsRefused) {
+  for (auto other : {"1.5.5", "tru", "[1 2]", R"({"a" 1})", R"({"a":[1})", R"(",a":1])", R"("\q")", "01", "[1,]"}) {
+    EXPECT_NE(message<Text>(std::string{R"({"other":)"} + other + R"(,"text":"a"})"), "no error") << other;
+    EXPECT_NE(message<Text>(std::string{R"({"\u006fther":)"} + other + R"(,"text":"a"})"), "no error") << other;
+  }
+}
 TEST(JsonErrors, BrokenPunctuationIsRefused) {
   for (auto text : {R"({"text":"a",})", R"({"text" "a"})", R"({"text":})", R"({text:"a"})", R"({"text":"a" "b":1})", R"({,"text":"a"})", "{", "}"}) {
     EXPECT_NE(message<Text>(text), "no error") << text;
