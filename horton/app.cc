@@ -18,7 +18,8 @@ struct Horton {
     using Type = SettingSpec::Type;
     SettingSpec endpoint{"service.apiendpoint", Type::kText, kRealEndpoint, "AlphaVantage's API, or a stand-in (horton market)"};
     endpoint.check = [](const std::string& url) {
-      return url.starts_with("http://") || url.starts_with("https://") ? std::string{} : "\"" + url + "\" is no http:// or https:// URL";
+      auto usable = mephisto::check_http_url(url);
+      return usable ? std::string{} : usable.error().message;
     };
     app.settings().add(std::move(endpoint));
     app.settings().add({"service.apikey", Type::kText, "", "the API key", true});
@@ -28,8 +29,9 @@ struct Horton {
       return terms ? std::string{} : terms.error().message;
     };
     app.settings().add(std::move(rate));
-    app.settings().add({"service.concurrency", Type::kInteger, "8", "overviews that a worker fetches at the same time"});
-    app.settings().add({"service.deadline", Type::kDuration, "30s", "time for one attempt of a request"});
+    app.settings().add(
+        {.name = "service.concurrency", .type = Type::kInteger, .default_value = "8", .help = "overviews that a worker fetches at the same time", .least = 1, .most = 1024});
+    app.settings().add({.name = "service.deadline", .type = Type::kDuration, .default_value = "30s", .help = "time for one attempt of a request", .least = 1});
     app.settings().add({"documents", Type::kText, "", "the SQLite file with the documents; empty: documents.db in datadir"});
   }
   mephisto::App app;

@@ -28,7 +28,7 @@ struct ListOptions {
 };
 
 Task<int> list_securities(ListOptions options, CommandContext context) {
-  if (options.limit < 0) throw Failure(ErrorKind::kInvalid, "--limit: from 0");
+  if (options.limit < 0) throw UsageError(fmt::format("--limit {}: from 0", options.limit));
   Object filter;
   if (options.exchange) filter["exchange"] = *options.exchange;
   FindOptions find;
@@ -85,11 +85,12 @@ struct CollectOptions {
 };
 
 Task<int> collect(CollectOptions options, CommandContext context) {
+  if (!(options.timeout > 0 && options.timeout <= 1e9)) throw UsageError(fmt::format("--timeout {}: a number of seconds above 0", options.timeout));
   CollectSecurityOverview wanted{options.symbol, options.exchange.value_or("")};
   if (!options.exchange) {
     auto listed = co_await securities().find_many({{"symbol", options.symbol}});
     if (listed.empty()) throw Failure(ErrorKind::kNotFound, fmt::format("{} is not listed yet: run start-collect-securities first, or name its --exchange", options.symbol));
-    if (listed.size() > 1) throw Failure(ErrorKind::kInvalid, fmt::format("{} is listed on several exchanges: name one with --exchange", options.symbol));
+    if (listed.size() > 1) throw UsageError(fmt::format("{} is listed on several exchanges: name one with --exchange", options.symbol));
     wanted.exchange = text(listed.front(), "exchange");
   }
   AskOptions ask;

@@ -130,9 +130,12 @@ std::vector<OptionHelp> MarketOptions::help() {
 
 Task<void> run_market(MarketOptions options) {
   for (double share : {options.quota, options.error, options.unknown, options.fail, options.cut, options.slow}) {
-    if (!(share >= 0 && share <= 1)) throw Failure(ErrorKind::kInvalid, "shares of faults are numbers from 0 to 1");
+    if (!(share >= 0 && share <= 1)) throw UsageError("shares of faults are numbers from 0 to 1");
   }
-  if (options.port < 0 || options.port > 65535) throw Failure(ErrorKind::kInvalid, fmt::format("--port {}: from 0 to 65535", options.port));
+  if (options.port < 0 || options.port > 65535) throw UsageError(fmt::format("--port {}: from 0 to 65535", options.port));
+  for (auto [name, number] : {std::pair{"--every", options.every}, {"--slow-ms", options.slow_ms}, {"--securities", options.securities}}) {
+    if (number < 0) throw UsageError(fmt::format("{} {}: from 0", name, number));
+  }
   Market market{options};
   HttpServer server{*Loop::current(), [&](HttpRequest request) { return market.answer(std::move(request)); }, options.port, options.bind};
   fmt::print("The market is open: http://{}:{}/\n", options.bind, server.port());

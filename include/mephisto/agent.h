@@ -168,7 +168,7 @@ class Agent : public AgentBase {
       : AgentBase(std::move(name), std::move(topic), std::move(options)), handler_(std::move(handler)), to_(topic_) {}
 
   // Sends without waiting for a result. Suspends only while too much is under way.
-  Task<void> cast(T value = {}, SendOptions options = {}) const { co_await to_.cast(std::move(value), std::move(options)); }
+  Cast<T> cast(T value = {}, SendOptions options = {}) const { return to_.cast(std::move(value), std::move(options)); }
 
   // Sends, durable when it returns; the result goes to `reply_to` (a topic's name) if one is given, under `correlation_id`.
   Task<RecordMetadata> send(T value, SendOptions options = {}, std::string reply_to = "", std::string correlation_id = "") const {

@@ -136,7 +136,8 @@ class App {
 
   // Runs once in each worker, on its first shard, after it started; cancelled when it stops.
   void task(std::string name, std::function<Task<void>()> body);
-  // Runs every `interval`, first after one interval; runs do not overlap and do not drift.
+  // Runs every `interval`, first after one interval; runs do not overlap and do not drift: what a long run
+  // misses is left out.
   void timer(std::string name, std::chrono::milliseconds interval, std::function<Task<void>()> body);
 
   // Signals, on the first shard (partitions: on the shard concerned).

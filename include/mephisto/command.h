@@ -5,7 +5,8 @@
 //
 // gives `app greet --name N [--times T] [--loud]`. Fields: strings, numbers, bool (a flag), optional, vector (may be repeated). A
 // field without optional that is a string is required; others keep their initial value. `static std::vector<OptionHelp> help()` in
-// the structure adds help texts, short flags, and makes fields positional.
+// the structure adds help texts, short flags, and makes fields positional. What is wrong with the values a command says by throwing
+// UsageError.
 #pragma once
 
 #include <charconv>
@@ -28,6 +29,12 @@ struct OptionHelp {
   std::string help;
   std::string short_flag = "";  // "-k"
   bool positional = false;
+};
+
+// Wrong use of a command: the exit code is 2, and the message points to --help.
+class UsageError : public Failure {
+ public:
+  explicit UsageError(const std::string& message) : Failure(ErrorKind::kInvalid, message) {}
 };
 
 namespace detail {
@@ -128,7 +135,7 @@ class CommandBase {
   virtual ~CommandBase() = default;
   const std::string& name() const { return name_; }
   const std::string& help() const { return help_; }
-  // Where the parsed options go; valid as long as the command.
+  // Where the parsed options go, set to their initial values; valid as long as the command.
   virtual std::vector<detail::OptionSpec> options() = 0;
   // False where the options say `static constexpr bool kWithoutLog = true`: the log is not opened then.
   virtual bool needs_log() const { return true; }
@@ -146,7 +153,10 @@ template <class Options, class Body>
 class CommandOf : public CommandBase {
  public:
   CommandOf(std::string name, std::string help, Body body) : CommandBase(std::move(name), std::move(help)), body_(std::move(body)) {}
-  std::vector<OptionSpec> options() override { return option_specs(options_); }
+  std::vector<OptionSpec> options() override {
+    options_ = Options{};
+    return option_specs(options_);
+  }
   bool needs_log() const override {
     return !requires { Options::kWithoutLog; };
   }

@@ -17,6 +17,7 @@ enum class ErrorKind {
   kDecode,       // bytes that are not what they should be
   kUnavailable,  // may work later: disk full, server away
   kTimeout,      // a deadline passed
+  kIndefinite,   // a write whose reply was lost: it happened or it did not
   kFenced,       // another member owns what this one acted on
   kCorrupt,      // stored data fails its checksum
   kFatal,        // the log cannot be used further
@@ -29,8 +30,8 @@ struct Error {
   ErrorKind kind = ErrorKind::kInvalid;
   std::string message;
 
-  // True where the same call may succeed later without anybody changing anything.
-  bool retriable() const { return kind == ErrorKind::kUnavailable || kind == ErrorKind::kTimeout; }
+  // True where the same call may succeed later without anybody changing anything. After kIndefinite it may do its work twice.
+  bool retriable() const { return kind == ErrorKind::kUnavailable || kind == ErrorKind::kTimeout || kind == ErrorKind::kIndefinite; }
 };
 
 template <class T>

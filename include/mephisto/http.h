@@ -25,7 +25,7 @@ struct HttpResponse {
 };
 
 struct HttpOptions {
-  std::chrono::milliseconds deadline{30'000};  // of one attempt, from connecting to the last byte
+  std::chrono::milliseconds deadline{30'000};  // of one attempt, from connecting to the last byte; looking up the name has the system's own
   int retries = 4;                             // after connection errors, cut bodies and statuses 429 and 5xx
   std::chrono::milliseconds first_backoff{250};
   std::chrono::milliseconds last_backoff{8'000};
@@ -41,9 +41,10 @@ class HttpClient {
   explicit HttpClient(HttpOptions options = {});
   ~HttpClient();
 
-  // Follows redirects, retries with growing pauses, checks certificate and host name. Returns any status that is left after the
-  // retries. Throws Failure: kInvalid for a URL it cannot use, kTimeout, kUnavailable when no attempt brought a whole answer. Neither
-  // messages nor log lines contain the query of the URL, where keys are.
+  // Follows redirects (but not from https to http), retries with growing pauses, checks certificate and host name. Returns any status
+  // that is left after the retries. Throws Failure: kInvalid for a URL it cannot use and a certificate that cannot be trusted, kTimeout,
+  // kUnavailable when no attempt brought a whole answer or it is too large. Neither messages nor log lines contain the query of the URL,
+  // where keys are.
   Task<HttpResponse> get(std::string url);
 
   // Attempts beyond the first, since this client was made.
@@ -56,6 +57,9 @@ class HttpClient {
   Random random_;
   std::uint64_t retried_ = 0;
 };
+
+// An error when HttpClient cannot use `url`; looks at the text only.
+Result<void> check_http_url(const std::string& url);
 
 // `%41`-encodes what may not stand in a query value.
 std::string url_encode(std::string_view text);
@@ -76,6 +80,7 @@ struct HttpReply {
   bool cut = false;
 };
 
+// Requests have at most 1 MiB. A handler that throws is a 500 and a line in the log.
 class HttpServer {
  public:
   using Handler = std::function<Task<HttpReply>(HttpRequest)>;
@@ -84,7 +89,7 @@ class HttpServer {
   HttpServer(Loop& loop, Handler handler, int port, const std::string& address = "127.0.0.1");
   ~HttpServer();
   int port() const;
-  // Serves until it is cancelled.
+  // Serves until it is cancelled; then waits for the handlers that still run, which are cancelled too.
   Task<void> run();
 
  private:

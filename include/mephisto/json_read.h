@@ -1,15 +1,10 @@
-// Reading JSON into records with simdjson On-Demand: no document is built, each field is read once, straight from the bytes.
+// Reading JSON into records: the usual shape in one pass (json_fast.h), everything else with simdjson On-Demand; no document is
+// built, each field is read straight from the bytes.
 //
 // Strict: a missing field that is not optional, a wrong type, a number that does not fit, a name given twice, bad UTF-8 or anything
 // after the value is an Error (kDecode) that says where and what was found, e.g. `price.amount: expected a number, found "12,5"`.
 // Unknown fields are skipped, as Faust does. Nothing here throws.
 #pragma once
-
-// One layout of simdjson's parser, however the including program is optimised: parsers are shared with the library.
-#ifndef SIMDJSON_DEVELOPMENT_CHECKS
-#define SIMDJSON_DEVELOPMENT_CHECKS 0
-#endif
-#include <simdjson.h>
 
 #include <charconv>
 #include <cstdint>
@@ -19,6 +14,7 @@
 #include <utility>
 
 #include "mephisto/error.h"
+#include "mephisto/json_fast.h"
 #include "mephisto/json_write.h"
 
 namespace mephisto {
@@ -71,7 +67,6 @@ std::string mismatch(std::string_view expected, std::string_view token, simdjson
 std::string syntax_error(simdjson::error_code code);
 std::optional<double> special_double(std::string_view token);  // NaN, Infinity, -Infinity
 std::string undo_bytes_repr(std::string_view text);
-bool is_decimal(std::string_view text);
 bool is_whole(std::string_view token);  // an integer of any size
 
 // Somebody's text made fit for a message: control characters visible, not too long.
@@ -98,6 +93,8 @@ bool mismatched(V& value, Reader& reader, std::string_view expected, simdjson::e
 // Checks a value of any shape to be well-formed and appends its text to `out`.
 bool copy_json(simdjson::ondemand::value value, std::string& out, Reader& reader);
 bool copy_json(simdjson::ondemand::document& document, std::string& out, Reader& reader);
+// Checks a value that nobody asked for: simdjson would step over it without looking.
+bool check_json(simdjson::ondemand::value value, Reader& reader);
 
 template <class T, class V>
 bool read(V& value, T& out, Reader& reader);
@@ -179,10 +176,12 @@ bool read_record(V& value, T& out, Reader& reader) {
       std::string_view name;
       if (auto error = field.unescaped_key().get(name)) return reader.fail(syntax_error(error));
       // A quote in the name itself would look like its end.
-      if (name.find('"') != std::string_view::npos) continue;
-      auto plain = std::string{name} + '"';
-      if (!read_named(plain.data(), plain.data() + plain.size(), inner, out, next, seen, known, reader)) return false;
+      if (name.find('"') == std::string_view::npos) {
+        auto plain = std::string{name} + '"';
+        if (!read_named(plain.data(), plain.data() + plain.size(), inner, out, next, seen, known, reader)) return false;
+      }
     }
+    if (!known && !check_json(inner, reader)) return false;
   }
   // A broken object ends the loop above with its error in the iterator; the document's end is checked by the caller.
   if (auto missing = required_fields<T>() & ~seen) {
@@ -315,11 +314,15 @@ bool read(V& value, T& out, Reader& reader) {
     return read_integer(value, out, reader);
   } else if constexpr (std::is_floating_point_v<T>) {
     double number = 0;
+    const auto token = token_of(value);
     if (auto error = value.get_double().get(number)) {
-      auto special = special_double(token_of(value));
+      auto special = special_double(token);
       if (!special) return mismatched(value, reader, "a number", error);
       number = *special;
       consume(value);
+    } else if (token.size() > 20) {
+      // simdjson 3.0 reads `0.` and twenty digits or more wrong; what it took is a number, so this is only slower.
+      std::from_chars(token.data(), token.data() + token.size(), number);
     }
     out = static_cast<T>(number);
     if (std::isinf(out) && !std::isinf(number)) return reader.fail(shown(token_of(value)) + " does not fit");
@@ -446,9 +449,9 @@ Error trailing_error(simdjson::error_code code);
 // Whether an array or object ends before the text does; simdjson tells this and a missing end alike.
 bool closes_early(std::string_view text);
 
-// As from_json, for text with kJsonPadding readable bytes behind it.
+// The complete reader, for text with kJsonPadding readable bytes behind it.
 template <class T>
-Result<void> read_padded(std::string_view text, T& out) {
+Result<void> read_any_shape(std::string_view text, T& out) {
   if (text.empty()) return fail(ErrorKind::kDecode, "empty, not JSON");
   simdjson::ondemand::document document;
   auto code = thread_parser().iterate(text.data(), text.size(), text.size() + kJsonPadding).get(document);
@@ -461,6 +464,15 @@ Result<void> read_padded(std::string_view text, T& out) {
   const char* rest = nullptr;
   if (auto end = document.current_location().get(rest); end != simdjson::OUT_OF_BOUNDS) return std::unexpected(trailing_error(end));
   return {};
+}
+
+// As from_json, for text with kJsonPadding readable bytes behind it.
+template <class T>
+Result<void> read_padded(std::string_view text, T& out) {
+  if constexpr (fast::readable<T>()) {
+    if (fast::read(text, out)) return {};
+  }
+  return read_any_shape(text, out);
 }
 
 }  // namespace json

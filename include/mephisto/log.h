@@ -24,8 +24,8 @@
 
 namespace mephisto {
 
-inline constexpr std::size_t kMaxRecordBytes = 16 << 20;  // key, value and headers together
-inline constexpr std::size_t kMaxHeaderBytes = 64 << 10;  // all headers of a record together
+inline constexpr std::size_t kMaxRecordBytes = 16 << 20;  // key and value together
+inline constexpr std::size_t kMaxHeaderBytes = 64 << 10;  // all headers of a record together, as they are stored
 inline constexpr int kMaxPartitions = 4096;               // of a topic
 inline constexpr int kMaxTopics = 10'000;
 inline constexpr std::size_t kMaxTopicName = 249;  // letters, digits, '.', '_', '-'
@@ -127,7 +127,8 @@ class Consumer {
   virtual ~Consumer() = default;
 
   // Waits until there is something: a change of the assignment, or records (up to about `max_bytes`) of partitions that are not
-  // paused. Returns with nothing after `wait`. Throws Failure when the log is unusable.
+  // paused. Returns with nothing after `wait`. Throws Failure when the log is unusable, and kCorrupt for a partition whose next batch
+  // is damaged (in turn with what the other partitions have); the call can be repeated.
   virtual Task<Polled> poll(std::size_t max_bytes, std::chrono::milliseconds wait) = 0;
 
   virtual void pause(AssignmentId assignment) = 0;
@@ -135,9 +136,11 @@ class Consumer {
 
   // Durable when it returns. kFenced when this consumer does not own one of the partitions any more; then nothing is committed.
   virtual Task<Result<void>> commit(std::vector<AssignmentCommit> commits) = 0;
-  // Commits and gives up revoked partitions, so that their next owners may start.
+  // Commits (where the offset is not negative) and gives the partitions up, so that their next owners may start; this member itself
+  // where they are still meant for it, from what is committed then. kFenced when some of them are not this consumer's any more; the
+  // others are given up all the same. Where the error is retriable, nothing is given up and the call can be repeated.
   virtual Task<Result<void>> release(std::vector<AssignmentCommit> commits) = 0;
-  // Releases everything and leaves the group. Commit first.
+  // Releases everything and leaves the group. Commit first. A poll under way ends, and brings nothing any more.
   virtual Task<void> close() = 0;
 };
 
@@ -146,8 +149,8 @@ class Producer {
   virtual ~Producer() = default;
 
   // Appends all batches, in order; when it returns they are durable and visible. Gives one Appended a batch. On an error
-  // nothing was appended, except where the error is kUnavailable with an unknown outcome, which the message says. The batches
-  // are left as they are, so that the call can be repeated; they must not change before it returns.
+  // nothing was appended, but after kIndefinite nobody knows. The batches are left as they are, so that the call can be repeated;
+  // they must not change before it returns.
   virtual Task<Result<std::vector<Appended>>> append(std::vector<OutBatch>& batches) = 0;
 
   // Appends all batches and commits the offsets of `consumer`, all or nothing. kFenced as Consumer::commit.
@@ -184,6 +187,7 @@ class Log {
   // Deletes what retention and compaction allow. Workers call it from time to time; any process may.
   virtual Task<Result<void>> maintain() = 0;
 
+  // Throws Failure when the group's name is none (1 to kMaxTopicName bytes, no zero byte).
   virtual std::unique_ptr<Consumer> consumer(Loop& loop, ConsumerOptions options) = 0;
   virtual std::unique_ptr<Producer> producer(Loop& loop) = 0;
 };
@@ -191,6 +195,9 @@ class Log {
 // Opens the log that `url` names; all openings of one URL in a process share it. Throws Failure with what is wrong with the URL,
 // the folder or the rights.
 std::shared_ptr<Log> open_log(const std::string& url);
+
+// An error when open_log cannot know what `url` means; looks at the text only.
+Result<void> check_log_url(const std::string& url);
 
 // An error when `name` cannot be a topic's.
 Result<void> check_topic_name(std::string_view name);

@@ -24,7 +24,8 @@ std::string_view to_string(Level level);
 
 struct Options {
   Level level = Level::kWarn;
-  std::string file;  // empty: standard error
+  std::string file;    // empty: standard error
+  bool colour = true;  // of the level, where the lines go to a terminal
 };
 
 // Throws Failure when the file cannot be opened.

@@ -71,6 +71,8 @@ class BatchBuilder {
   Buffer& begin(std::optional<std::string_view> key, Timestamp timestamp, std::span<const Header> headers = {}, HeadersView raw_headers = {});
   void end();
   void abandon();
+  // Of the value that is being written.
+  std::size_t value_bytes() const { return buffer_.size() - value_start_; }
 
   // Adds a record as it stands in another batch, at a chosen offset from this batch's base (compaction leaves gaps).
   void add_at(std::uint32_t offset_delta, const RecordView& record);
@@ -79,30 +81,43 @@ class BatchBuilder {
   bool empty() const { return count_ == 0; }
   std::size_t bytes() const { return buffer_.size(); }
   std::int64_t max_timestamp() const { return max_timestamp_; }
+  // Of the last record; 0 when there is none.
+  std::int64_t last_timestamp() const { return last_timestamp_; }
   // How many offsets the batch takes; more than count() where there are gaps.
   std::uint32_t span() const { return next_delta_; }
   // Ends a compacted batch at `span` offsets, so that the next one starts where it did.
   void set_span(std::uint32_t span) { next_delta_ = span; }
-  // The size of the largest record, for the check against the log's limit.
+  // For the check against the log's limits: the most bytes that a record has of key and value; and the most that a record's headers
+  // take as they are stored.
   std::size_t largest() const { return largest_; }
   std::size_t largest_headers() const { return largest_headers_; }
 
-  // The finished stored form with checksum and padding. The builder is empty afterwards.
-  Buffer finish();
+  // Forgets all records and keeps the memory.
+  void clear();
+  std::size_t capacity() const { return buffer_.capacity(); }
+
+  // The finished stored form with checksums and padding. The builder is empty afterwards. `place` is a checksum of where the batch is
+  // going to be stored, for is_of_place().
+  Buffer finish(std::uint32_t place = 0);
   // A view of the finished stored form; the builder stays as it is, and the view is valid until it is changed.
-  std::string_view stored();
+  std::string_view stored(std::uint32_t place = 0);
 
  private:
   void start();
-  void seal();
+  void seal(std::uint32_t place);
 
   Buffer buffer_;
   std::uint32_t count_ = 0;
   std::uint32_t next_delta_ = 0;
   std::int64_t base_timestamp_ = 0;
   std::int64_t max_timestamp_ = std::numeric_limits<std::int64_t>::min();
+  std::int64_t last_timestamp_ = 0;
+  // The record that was begun; it counts once it is ended.
   std::size_t record_start_ = 0;
   std::size_t value_start_ = 0;
+  std::int64_t record_time_ = 0;
+  std::size_t record_bytes_ = 0;
+  std::size_t record_headers_ = 0;
   std::size_t largest_ = 0;
   std::size_t largest_headers_ = 0;
 };
@@ -117,6 +132,9 @@ struct BatchHeader {
 
 // Reads and checks a batch's header; kCorrupt when it is none, kInvalid when a newer version wrote it.
 Result<BatchHeader> read_batch_header(std::string_view stored);
+
+// Whether the header is whole and was stored at `place`. The records are not looked at.
+bool is_of_place(std::string_view stored, std::uint32_t place);
 
 // Checks the checksum, then appends views of the batch's records whose offset is at least `from` (the batch starts at `base`).
 // `stored` must live as long as the views. kCorrupt says what is wrong; nothing is appended then.

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <string>
 #include <string_view>
@@ -23,6 +24,9 @@ struct SettingSpec {
   std::vector<std::string> choices;                      // with kChoice
   std::string alias;                                     // another name it may be given by
   std::function<std::string(const std::string&)> check;  // what is wrong with a value; empty: nothing
+  std::int64_t least = 0;                                // with kInteger; with kDuration in milliseconds
+  std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  bool list = false;  // may be a list in config.yml; its items are joined by `;`
 };
 
 class Settings {
@@ -30,7 +34,7 @@ class Settings {
   // `app_id` is the prefix of the environment variables: HORTON_SERVICE_APIKEY for service.apikey.
   explicit Settings(std::string app_id);
 
-  // Adds an app's own setting. Throws Failure when the name is taken.
+  // Adds an app's own setting. Throws Failure when its name or alias is taken.
   void add(SettingSpec spec);
 
   // Each checks the name (kInvalid, naming the nearest) and the value's type; `source` is for people: `config.yml`, `--set`.
@@ -58,6 +62,8 @@ class Settings {
     std::string text;
     std::string source;
   };
+  // The setting that is called so, or null.
+  const SettingSpec* find(const std::string& name) const;
   const Value& value(std::string_view name) const;
   std::string environment_name(const std::string& name) const;
   void load_node(const std::string& path, const std::string& prefix, const void* node);

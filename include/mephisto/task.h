@@ -46,7 +46,8 @@ class TaskContext {
   // Ends the present wait and every later one with Cancelled. Idempotent. Only on the loop's thread.
   void cancel();
 
-  // What the stream room keeps here: the event that is being processed (null outside of agents).
+  // What the stream room keeps here: the event that is being processed (null outside of agents). Children in a TaskGroup work for
+  // the same event; a task of Loop::spawn may outlive it and works for none.
   void* current_event = nullptr;
 
  private:

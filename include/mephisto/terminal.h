@@ -19,9 +19,10 @@ class Table {
   void add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
   bool empty() const { return rows_.empty(); }
 
-  // With `box` as on a terminal; without, ASCII. `header` prints the column names.
-  std::string text(bool box, bool header = true) const;
-  // One array of objects, keyed by the column names; numbers of right-aligned columns stay numbers.
+  // With `box` as on a terminal; without, ASCII. `header` prints the column names. Where that is wider than `width` columns (0: no
+  // limit), the last column is wrapped between words.
+  std::string text(bool box, bool header = true, std::size_t width = 0) const;
+  // One array of objects, keyed by the column names with `_` for spaces; numbers of right-aligned columns stay numbers.
   std::string json() const;
   // Prints as text or JSON on standard output.
   void print(bool json) const;

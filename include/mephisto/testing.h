@@ -16,7 +16,7 @@ namespace mephisto {
 struct MemoryFaults {
   std::chrono::milliseconds delay{0};  // before anybody hears that a change is done
   int fail_appends = 0;                // the next so many appends fail (kUnavailable) and write nothing
-  int lose_commit_replies = 0;         // the next so many commits happen, but are reported as failed
+  int lose_commit_replies = 0;         // the next so many commits happen, but are reported as kIndefinite
   bool hold = false;                   // changes are visible at once but durable, and answered, only after flush()
 
   // Makes what was held durable and answers it.

@@ -92,27 +92,73 @@ class TopicBase {
 };
 
 template <class T>
+class Topic;
+
+// A value on its way to a topic: `co_await` it. It does not suspend, and costs no coroutine, unless too much is under way. Where a task
+// is wanted it becomes one.
+template <class T>
+class [[nodiscard]] Cast {
+ public:
+  Cast(const Topic<T>& topic, T value, SendOptions options) : topic_(topic), value_(std::move(value)), options_(std::move(options)) {}
+
+  bool await_ready() { return topic_.try_put(value_, options_); }
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<> handle) {
+    slow_ = topic_.put(value_, options_);
+    return slow_.operator co_await().await_suspend(handle);
+  }
+  void await_resume() {
+    if (slow_) (void)slow_.operator co_await().await_resume();
+  }
+
+  operator Task<void>() && {
+    return [](const Topic<T>& topic, T value, SendOptions options) -> Task<void> { (void)co_await topic.put(value, options); }(topic_, std::move(value_), std::move(options_));
+  }
+
+ private:
+  const Topic<T>& topic_;
+  T value_;
+  SendOptions options_;
+  Task<detail::Ticket> slow_;
+};
+
+template <class T>
 class Topic : public TopicBase {
  public:
   using TopicBase::TopicBase;
   using value_type = T;
 
   // Puts the value on its way; suspends only while too much is under way already. Throws Failure when the log refuses.
-  Task<void> cast(T value, SendOptions options = {}) const { co_await put(value, options, false); }
+  Cast<T> cast(T value, SendOptions options = {}) const { return {*this, std::move(value), std::move(options)}; }
 
   // As cast, and waits until the record is durable.
-  Task<RecordMetadata> send(T value, SendOptions options = {}) const { co_return co_await put(value, options, true); }
-
- private:
-  Task<RecordMetadata> put(const T& value, const SendOptions& options, bool await) const {
+  Task<RecordMetadata> send(T value, SendOptions options = {}) const {
     auto& outbox = detail::Outbox::current();
     co_await outbox.room();
-    const auto* place = outbox.known(spec_.name);
-    if (place == nullptr) place = co_await outbox.place(spec_);
-    const int partition = outbox.partition_of(*place, options);
-    auto ticket = value_or_throw(outbox.add_value(*place, partition, options, spec_.value_codec, value, detail::current_slot(), await));
-    if (!await) co_return RecordMetadata{spec_.name, partition, -1, {}};
-    co_return co_await outbox.sent(ticket, spec_.name, partition);
+    const auto* place = co_await outbox.place(spec_);
+    options.partition = outbox.partition_of(*place, options);
+    const auto ticket = add(outbox, *place, value, options, true);
+    co_return co_await outbox.sent(ticket, spec_.name, *options.partition);
+  }
+
+ private:
+  friend class Cast<T>;
+
+  detail::Ticket add(detail::Outbox& outbox, const detail::TopicPlace& place, const T& value, const SendOptions& options, bool await) const {
+    return value_or_throw(outbox.add_value(place, outbox.partition_of(place, options), options, spec_.value_codec, value, detail::current_slot(), await));
+  }
+  // False where it has to wait.
+  bool try_put(const T& value, const SendOptions& options) const {
+    auto& outbox = detail::Outbox::current();
+    const auto* place = outbox.has_room() ? outbox.known(spec_) : nullptr;
+    if (place == nullptr) return false;
+    add(outbox, *place, value, options, false);
+    return true;
+  }
+  Task<detail::Ticket> put(const T& value, const SendOptions& options) const {
+    auto& outbox = detail::Outbox::current();
+    co_await outbox.room();
+    const auto* place = co_await outbox.place(spec_);
+    co_return add(outbox, *place, value, options, false);
   }
 };
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "mephisto/logging.h"
 
 namespace mephisto::detail {
@@ -12,6 +14,17 @@ namespace {
 constexpr std::size_t kMaxCrashes = 10;
 constexpr std::chrono::seconds kCrashWindow{60};
 constexpr std::chrono::milliseconds kFirstRestart{100};
+constexpr std::chrono::milliseconds kLastRestart{4000};  // so many of them are within the window
+
+// The reason in a dead letter's headers is at most so long.
+constexpr std::size_t kMaxReasonBytes = 8 << 10;
+
+// At most `bytes` of the text, cut between two characters.
+std::string shortened(const std::string& text, std::size_t bytes) {
+  if (text.size() <= bytes) return text;
+  while (bytes > 0 && (static_cast<unsigned char>(text[bytes]) & 0xc0) == 0x80) --bytes;
+  return text.substr(0, bytes) + "…";
+}
 
 std::string describe(std::exception_ptr error) {
   try {
@@ -37,7 +50,14 @@ void Instance::settle() {
 }
 
 void Instance::settle_held() {
+  // A batch is done as a whole: where a part of it moved to another worker, what was sent for it does not count (exactly once), and
+  // the rest is delivered again.
+  const bool whole = std::ranges::all_of(held_, [](const Slot& slot) { return slot.lane().open(); });
   for (auto& slot : held_) {
+    if (!whole) {
+      queue_.give_back(std::move(slot));
+      continue;
+    }
     if (!slot.answered && !slot.record.headers.empty()) answer_nothing(slot);
     queue_.finish(slot, Outcome::kAcked);
   }
@@ -145,7 +165,7 @@ Task<void> AgentRuntime::supervise(std::shared_ptr<Queue> queue) {
     }
     log::error("Agent {} crashed: {}; starting it again in {}", agent_.name(), error, format_duration(restart_after));
     co_await sleep_for(restart_after);
-    restart_after *= 2;
+    restart_after = std::min(restart_after * 2, kLastRestart);
   }
 }
 
@@ -153,6 +173,10 @@ void AgentRuntime::failed(Slot& slot, FailureKind kind, const std::string& messa
   const auto& policy = agent_.options().on_error;
   auto& queue = *slot.lane().queue;
   const auto place = slot.place();
+  if (!slot.lane().open()) {  // it is another worker's event now
+    queue.finish(slot, Outcome::kSkipped);
+    return;
+  }
   const char* what = kind == FailureKind::kDecode ? "cannot decode value of" : "failed on";
   ++slot.attempt;
   slot.staged.clear();
@@ -187,6 +211,7 @@ void AgentRuntime::failed(Slot& slot, FailureKind kind, const std::string& messa
       slot = Slot{};
       return;
     case ErrorPolicy::Then::kCrash:
+      slot.lane().stopped = true;
       stopped_.push_back(std::move(slot));
       slot = Slot{};
       on_crash_(fmt::format("agent {} {} {}: {}", agent_.name(), what, place, message));
@@ -200,8 +225,20 @@ void AgentRuntime::dead_letter(Slot& slot, FailureKind kind, const std::string& 
   if (record.has_key()) options.key = std::string{record.key};
   options.partition = 0;
   options.headers = record.headers.copy();
+  // The original's headers leave room for ours, or the last of them go.
+  std::size_t room = kMaxHeaderBytes - kMaxReasonBytes - (4 << 10);
+  auto fits = [&](const Header& header) {
+    const auto bytes = header.name.size() + (header.value ? header.value->size() : 0);
+    if (bytes > room) return false;
+    room -= bytes;
+    return true;
+  };
+  const auto kept = std::ranges::find_if_not(options.headers, fits);
+  const auto cut = options.headers.end() - kept;
+  options.headers.erase(kept, options.headers.end());
   auto add = [&](std::string name, std::string value) { options.headers.push_back({std::move(name), std::move(value)}); };
-  add("x-error", message);
+  if (cut > 0) add("x-headers-cut", std::to_string(cut));
+  add("x-error", shortened(message, kMaxReasonBytes));
   add("x-error-kind", kind == FailureKind::kDecode ? "decode" : "handler");
   add("x-app", app_id_);
   add("x-agent", agent_.name());
@@ -228,7 +265,7 @@ Task<void> AgentRuntime::stop(std::chrono::milliseconds grace) {
   for (auto& [name, queue] : queues_) queues.push_back(queue);
   for (auto& queue : queues) queue->lanes.close();
   const auto deadline = shard_.loop().now() + grace;
-  shard_.loop().spawn("stop", [](std::vector<std::shared_ptr<Queue>> all, Loop::time_point at) -> Task<void> {
+  auto limit = shard_.loop().spawn("stop", [](std::vector<std::shared_ptr<Queue>> all, Loop::time_point at) -> Task<void> {
     co_await sleep_until(at);
     for (auto& queue : all) {
       for (auto& instance : queue->instances) instance.cancel();
@@ -237,6 +274,8 @@ Task<void> AgentRuntime::stop(std::chrono::milliseconds grace) {
   for (auto& queue : queues) {
     for (auto& instance : queue->instances) co_await instance.finished();
   }
+  limit.cancel();
+  co_await limit.finished();
 }
 
 }  // namespace mephisto::detail

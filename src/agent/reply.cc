@@ -34,7 +34,7 @@ constexpr std::chrono::hours kReplyRetention{24};
 
 std::optional<Envelope> envelope_of(const Slot& slot) {
   const auto& bytes = slot.record.value;
-  if (!bytes.starts_with("{\"value\":") || bytes.find("ReqRepRequest") == std::string_view::npos) return std::nullopt;
+  if (!maybe_envelope(bytes)) return std::nullopt;
   auto envelope = from_json<Envelope>(bytes);
   if (!envelope || !envelope->__faust) return std::nullopt;
   const auto& ns = envelope->__faust->ns;

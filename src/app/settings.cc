@@ -5,12 +5,19 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <optional>
+#include <set>
+#include <tuple>
 
 #include "base/text.h"
 #include "mephisto/error.h"
+#include "mephisto/log.h"
 #include "mephisto/logging.h"
 #include "mephisto/time.h"
 
@@ -19,25 +26,53 @@ namespace {
 
 using Type = SettingSpec::Type;
 
+constexpr int kMaxShards = 1024;  // more threads than that are a typing error
+
 // Faust's names where the thing is Faust's.
 std::vector<SettingSpec> framework_settings() {
   return {
-      {"broker", Type::kText, "", "the log: local://FOLDER, or memory:// within one process; empty: local:// in the folder log of datadir", false, {}, "kafka.servers"},
+      {.name = "broker",
+       .help = "the log: local://FOLDER, or memory:// within one process; empty: local:// in the folder log of datadir",
+       .alias = "kafka.servers",
+       .check =
+           [](const std::string& url) {
+             auto usable = check_log_url(url);
+             return usable ? std::string{} : usable.error().message;
+           },
+       .list = true},
       {"datadir", Type::kText, "", "where local state is kept; empty: ID-data in the working directory"},
       {"processing_guarantee", Type::kChoice, "at_least_once", "what is promised for each record", false, {"at_least_once", "exactly_once"}},
-      {"shards", Type::kInteger, "0", "threads of a worker, each with its own part of the partitions; 0: one for each core"},
-      {"topic_partitions", Type::kInteger, "8", "partitions of topics that are created without saying how many"},
-      {"topic_replication_factor", Type::kInteger, "1", "replicas of created topics, where the log has several brokers"},
+      {.name = "shards",
+       .type = Type::kInteger,
+       .default_value = "0",
+       .help = "threads of a worker, each with its own part of the partitions; 0: one for each core",
+       .most = kMaxShards},
+      {.name = "topic_partitions",
+       .type = Type::kInteger,
+       .default_value = "8",
+       .help = "partitions of topics that are created without saying how many",
+       .least = 1,
+       .most = kMaxPartitions},
+      {.name = "topic_replication_factor",
+       .type = Type::kInteger,
+       .default_value = "1",
+       .help = "replicas of created topics, where the log has several brokers",
+       .least = 1,
+       .most = std::numeric_limits<std::int16_t>::max()},
       {"topic_allow_declare", Type::kFlag, "true", "whether a worker creates the topics that are declared internal"},
       {"topic_disable_leader", Type::kFlag, "false", "whether to do without the leader topic"},
       {"consumer_auto_offset_reset", Type::kChoice, "earliest", "where a group starts that has committed nothing", false, {"earliest", "latest"}},
-      {"broker_commit_interval", Type::kDuration, "", "time between commits; empty: 2.8s, with exactly_once 0.1s"},
-      {"broker_commit_every", Type::kInteger, "10000", "commit after so many acknowledged records at the latest"},
-      {"broker_session_timeout", Type::kDuration, "2s", "a worker without a sign of life for so long loses its partitions"},
-      {"stream_buffer_maxsize", Type::kInteger, "4096", "records of a partition that may be delivered behind one that is not done"},
+      {.name = "broker_commit_interval", .type = Type::kDuration, .help = "time between commits; empty: 2.8s, with exactly_once 0.1s", .least = 1},
+      {.name = "broker_commit_every", .type = Type::kInteger, .default_value = "10000", .help = "commit after so many acknowledged records at the latest", .least = 1},
+      {.name = "broker_session_timeout", .type = Type::kDuration, .default_value = "2s", .help = "a worker without a sign of life for so long loses its partitions", .least = 100},
+      {.name = "stream_buffer_maxsize",
+       .type = Type::kInteger,
+       .default_value = "4096",
+       .help = "records of a partition that may be delivered behind one that is not done",
+       .least = 1},
       {"memory_budget", Type::kBytes, "64MiB", "bytes of fetched records in the whole worker"},
       {"drain_timeout", Type::kDuration, "10s", "how long a stop or a partition that leaves waits for events that are being processed"},
-      {"maintenance_interval", Type::kDuration, "5m", "time between applications of retention and compaction"},
+      {.name = "maintenance_interval", .type = Type::kDuration, .default_value = "5m", .help = "time between applications of retention and compaction", .least = 1000},
   };
 }
 
@@ -60,6 +95,19 @@ Result<std::size_t> parse_bytes(std::string_view text) {
   return number * factor;
 }
 
+// What is expected of a value, for messages.
+std::string_view described(Type type) {
+  switch (type) {
+    case Type::kText: return "a text";
+    case Type::kInteger: return "a whole number";
+    case Type::kDuration: return "a duration";
+    case Type::kBytes: return "a size";
+    case Type::kFlag: return "true or false";
+    case Type::kChoice: return "a word";
+  }
+  return "";
+}
+
 bool parse_flag(const std::string& text, bool& value) {
   auto lower = to_lower(text);
   value = lower == "true" || lower == "yes" || lower == "on" || lower == "1";
@@ -77,12 +125,18 @@ void check(const SettingSpec& spec, const std::string& text) {
     case Type::kInteger: {
       std::int64_t number = 0;
       auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), number);
-      if (code != std::errc{} || end != text.data() + text.size() || number < 0) refuse(fmt::format("\"{}\" is no whole number from 0", printable(text)));
+      if (code != std::errc{} || end != text.data() + text.size() || number < spec.least || number > spec.most) {
+        auto to = spec.most == std::numeric_limits<std::int64_t>::max() ? "" : fmt::format(" to {}", spec.most);
+        refuse(fmt::format("\"{}\" is no whole number from {}{}", printable(text), spec.least, to));
+      }
       return;
     }
-    case Type::kDuration:
-      if (auto parsed = parse_duration(text); !parsed) refuse(parsed.error().message);
+    case Type::kDuration: {
+      auto parsed = parse_duration(text);
+      if (!parsed) refuse(parsed.error().message);
+      if (parsed->count() < spec.least) refuse(fmt::format("\"{}\" is too short: at least {}", text, format_duration(std::chrono::milliseconds{spec.least})));
       return;
+    }
     case Type::kBytes:
       if (auto parsed = parse_bytes(text); !parsed) refuse(parsed.error().message);
       return;
@@ -99,24 +153,56 @@ void check(const SettingSpec& spec, const std::string& text) {
   }
 }
 
+std::string read_file(const std::string& path) {
+  // A folder opens as a file, and only reading it fails.
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) throw Failure(ErrorKind::kInvalid, fmt::format("cannot read {}: it is a directory", path));
+  std::ifstream file{path, std::ios::binary};
+  if (!file) throw Failure(ErrorKind::kInvalid, fmt::format("cannot read {}: {}", path, std::strerror(errno)));
+  return {std::istreambuf_iterator<char>{file}, {}};
+}
+
+// The first line (from 1) with a tab in its indentation. YAML's own errors do not name it.
+std::optional<int> line_indented_by_a_tab(std::string_view text) {
+  int number = 0;
+  for (const auto& line : split(text, '\n')) {
+    ++number;
+    auto indentation = line.substr(0, line.find_first_not_of(" \t"));
+    if (indentation.size() < line.size() && indentation.find('\t') != std::string::npos) return number;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 Settings::Settings(std::string app_id) : app_id_(std::move(app_id)), specs_(framework_settings()) {
   for (const auto& spec : specs_) values_[spec.name] = {spec.default_value, "default"};
 }
 
+const SettingSpec* Settings::find(const std::string& name) const {
+  auto spec = std::ranges::find_if(specs_, [&](const SettingSpec& one) { return one.name == name || (!one.alias.empty() && one.alias == name); });
+  return spec == specs_.end() ? nullptr : &*spec;
+}
+
 void Settings::add(SettingSpec spec) {
-  if (values_.contains(spec.name)) throw Failure(ErrorKind::kInvalid, fmt::format("setting {} is declared twice", spec.name));
+  for (const auto& name : {spec.name, spec.alias}) {
+    if (!name.empty() && find(name) != nullptr) throw Failure(ErrorKind::kInvalid, fmt::format("setting {} is declared twice", name));
+  }
   values_[spec.name] = {spec.default_value, "default"};
   specs_.push_back(std::move(spec));
 }
 
 void Settings::set(const std::string& name, const std::string& text, std::string source) {
-  auto spec = std::ranges::find_if(specs_, [&](const SettingSpec& one) { return one.name == name || (!one.alias.empty() && one.alias == name); });
-  if (spec == specs_.end()) {
+  const auto* spec = find(name);
+  if (spec == nullptr) {
     std::vector<std::string> known;
-    for (const auto& one : specs_) known.push_back(one.name);
-    throw Failure(ErrorKind::kInvalid, fmt::format("{}: there is no setting \"{}\"{} All settings: {} config", source, printable(name), did_you_mean(name, known), app_id_));
+    for (const auto& one : specs_) {
+      if (one.name.starts_with(name + ".")) {
+        throw Failure(ErrorKind::kInvalid, fmt::format("{}: \"{}\" is a section, not a setting: name one in it, such as {}", source, printable(name), one.name));
+      }
+      known.push_back(one.name);
+    }
+    throw Failure(ErrorKind::kInvalid, fmt::format("{}: there is no setting \"{}\" (see: {} config){}", source, printable(name), app_id_, did_you_mean(name, known)));
   }
   try {
     check(*spec, text);
@@ -128,13 +214,18 @@ void Settings::set(const std::string& name, const std::string& text, std::string
 }
 
 void Settings::load_yaml(const std::string& path) {
+  const auto text = read_file(path);
   YAML::Node root;
   try {
-    root = YAML::LoadFile(path);
-  } catch (const YAML::BadFile&) {
-    throw Failure(ErrorKind::kInvalid, fmt::format("cannot read {}", path));
+    root = YAML::Load(text);
   } catch (const YAML::Exception& error) {
-    throw Failure(ErrorKind::kInvalid, fmt::format("{}:{}:{}: {}", path, error.mark.line + 1, error.mark.column + 1, error.msg));
+    auto [line, column] = std::pair{error.mark.line + 1, error.mark.column + 1};
+    std::string why = error.msg;
+    if (auto tab = line_indented_by_a_tab(text)) {
+      std::tie(line, column) = std::pair{*tab, 1};
+      why = "a tab cannot indent a line in YAML: use spaces";
+    }
+    throw Failure(ErrorKind::kInvalid, fmt::format("{}:{}:{}: {}", path, line, column, why));
   }
   if (root.IsNull()) return;
   if (!root.IsMap()) throw Failure(ErrorKind::kInvalid, fmt::format("{}: expected `name: value` lines at the top", path));
@@ -143,13 +234,21 @@ void Settings::load_yaml(const std::string& path) {
 
 void Settings::load_node(const std::string& path, const std::string& prefix, const void* untyped) {
   const auto& node = *static_cast<const YAML::Node*>(untyped);
+  std::set<std::string> names;
   for (const auto& entry : node) {
     auto name = prefix + entry.first.Scalar();
     auto source = fmt::format("{}:{}", path, entry.first.Mark().line + 1);
+    if (!names.insert(name).second) throw Failure(ErrorKind::kInvalid, fmt::format("{}: {} is there twice: leave one of them out", source, printable(name)));
     const auto& value = entry.second;
     if (value.IsMap()) {
+      // Checked, because an alias may hold itself.
+      auto deeper = [&](const SettingSpec& spec) { return std::max(std::ranges::count(spec.name, '.'), std::ranges::count(spec.alias, '.')) > std::ranges::count(name, '.'); };
+      if (std::ranges::none_of(specs_, deeper)) throw Failure(ErrorKind::kInvalid, fmt::format("{}: {}: no setting is as deep as what stands below it", source, printable(name)));
       load_node(path, name + ".", &value);
     } else if (value.IsSequence()) {
+      if (const auto* spec = find(name); spec != nullptr && !spec->list) {
+        throw Failure(ErrorKind::kInvalid, fmt::format("{}: {}: expected {}, found a list", source, name, described(spec->type)));
+      }
       std::vector<std::string> items;
       for (const auto& item : value) {
         if (!item.IsScalar()) throw Failure(ErrorKind::kInvalid, fmt::format("{}: {}: expected a list of plain values", source, name));

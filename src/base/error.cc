@@ -9,6 +9,7 @@ const char* to_string(ErrorKind kind) {
     case ErrorKind::kDecode: return "decode";
     case ErrorKind::kUnavailable: return "unavailable";
     case ErrorKind::kTimeout: return "timeout";
+    case ErrorKind::kIndefinite: return "indefinite";
     case ErrorKind::kFenced: return "fenced";
     case ErrorKind::kCorrupt: return "corrupt";
     case ErrorKind::kFatal: return "fatal";

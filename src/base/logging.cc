@@ -93,7 +93,7 @@ void configure(const Options& options) {
   std::lock_guard lock{sink().mutex};
   if (sink().file != stderr) std::fclose(sink().file);
   sink().file = file;
-  sink().colour = isatty(fileno(file)) != 0;
+  sink().colour = options.colour && isatty(fileno(file)) != 0;
   detail::threshold = options.level;
 }
 

@@ -16,11 +16,6 @@ inline constexpr int kOk = 0;
 inline constexpr int kFailed = 1;
 inline constexpr int kUsage = 2;
 
-// Wrong use of the command line: exit code 2.
-struct UsageError : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
 enum class Needs {
   kNothing,  // looks at what is declared only
   kLog,      // opens the log
@@ -34,14 +29,22 @@ struct Builtin {
 
 // What commands on the log work with.
 struct LogContext {
-  App& app;
   std::shared_ptr<Log> log;
+  bool with_app = true;  // false: the general tool on any log
 };
-// The log that the running command was given; set by the command line.
+// What the running command was given; set by the command line.
 LogContext& log_context();
 
+// The topic that people name by itself or as @AGENT. Throws UsageError where there is no such agent.
+std::string topic_of(const App& app, const std::string& entity);
+// Throws UsageError where the topic has no such partition.
+void check_partition(const std::string& topic, int partitions, int partition);
+
 std::vector<Builtin> declaration_commands();  // agents, models, model, tables, reset, clean-versions, livecheck, config
-std::vector<Builtin> log_commands();          // send, topics, topic, groups, lag, dlq
+std::vector<Builtin> log_commands();          // topics, groups, lag, and those below
+Builtin send_command();
+Builtin topic_command();
+Builtin dlq_command();
 
 template <class Options, class Body>
 Builtin builtin(std::string name, std::string help, Needs needs, Body body, bool app_only = true) {

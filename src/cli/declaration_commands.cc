@@ -50,7 +50,7 @@ Task<int> model(ModelOptions options, CommandContext context) {
   if (place == all.end()) {
     std::vector<std::string> names;
     for (const auto& [name, unused] : all) names.push_back(name);
-    throw UsageError(fmt::format("there is no model \"{}\"{} See: {} models", printable(options.name), did_you_mean(options.name, names), context.app.id()));
+    throw UsageError(fmt::format("there is no model \"{}\" (see: {} models){}", printable(options.name), context.app.id(), did_you_mean(options.name, names)));
   }
   Table table{options.name, {{"field"}, {"type"}, {"default"}}};
   for (const auto& field : place->second->fields) table.add({field.name, field.type, field.required ? "*" : "null"});

@@ -11,6 +11,8 @@
 namespace mephisto::cli {
 namespace {
 
+constexpr std::string_view kExitCodes = "0 success, 1 failure, 2 wrong use or configuration, 130 interrupted (Ctrl-C), 143 terminated";
+
 std::string left_of(const detail::OptionSpec& option) {
   if (option.positional) return option.name;
   auto text = option.short_flag.empty() ? "    " + option.name : option.short_flag + ", " + option.name;
@@ -84,8 +86,8 @@ std::vector<std::string> flags_of(const std::vector<detail::OptionSpec>& options
 std::string help_text(const std::string& program, const std::string& about, const std::vector<detail::OptionSpec>& global, const std::vector<CommandHelp>& commands) {
   std::vector<std::pair<std::string, std::string>> rows;
   for (const auto& command : commands) rows.emplace_back(command.name, command.help);
-  return fmt::format("Usage: {} [OPTIONS] COMMAND [ARGS]...\n{}\nOptions:\n{}\nCommands:\n{}", program, about.empty() ? "" : "\n  " + about + "\n", option_lines(global, false),
-                     lines(rows));
+  return fmt::format("Usage: {} [OPTIONS] COMMAND [ARGS]...\n{}\nOptions:\n{}\nCommands:\n{}\nExit codes: {}\n", program, about.empty() ? "" : "\n  " + about + "\n",
+                     option_lines(global, false), lines(rows), kExitCodes);
 }
 
 std::string command_help_text(const std::string& program, const CommandHelp& command, const std::vector<detail::OptionSpec>& global) {
@@ -101,7 +103,7 @@ std::string man_page(const std::string& program, const std::string& about, const
   for (const auto& command : commands) {
     page += fmt::format(".SS {}{}\n{}\n", command.name, roff(usage_of(command)), roff(command.help)) + man_options(command.options);
   }
-  return page + ".SH EXIT STATUS\n0 on success, 1 on failure, 2 on wrong use, 130 when interrupted.\n";
+  return page + fmt::format(".SH EXIT STATUS\n{}.\n", roff(kExitCodes));
 }
 
 std::string completion_script(const std::string& shell, const std::string& program, const std::vector<detail::OptionSpec>& global, const std::vector<CommandHelp>& commands) {
@@ -127,7 +129,8 @@ std::string completion_script(const std::string& shell, const std::string& progr
     return fmt::format(
         "#compdef {0}\n{1}() {{\n  local -a commands\n  commands=(\n{2}  )\n  local word command=\n  for word in ${{words[2,CURRENT-1]}}; do\n"
         "    case \" {3} \" in *\" $word \"*) command=$word; break ;; esac\n  done\n  case \"$command\" in\n    '') _describe command commands; compadd -- {4} ;;\n{5}  esac\n}}\n"
-        "compdef {1} {0}\n",
+        // Autoloaded from fpath the file is the function; sourced, it registers it.
+        "if [ \"$funcstack[1]\" = {1} ]; then {1} \"$@\"; else compdef {1} {0}; fi\n",
         program, function, described, fmt::join(names, " "), globals, cases);
   }
   if (shell == "fish") {

@@ -1,14 +1,16 @@
-// The command line of every app: global options, choosing the command, running it, exit codes.
-#include <signal.h>
+// The command line of every app: choosing the command, what holds for all of them, running it, exit codes.
 #include <fmt/format.h>
+#include <signal.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 
 #include "base/text.h"
 #include "cli/command_line.h"
+#include "cli/parser.h"
 #include "mephisto/version.h"
 
 namespace mephisto::cli {
@@ -24,20 +26,22 @@ struct Global {
   std::optional<std::string> log;
   std::vector<std::string> set;
   bool json = false;
+  bool no_color = false;
   std::optional<std::string> logfile;
   std::optional<std::string> loglevel;
   bool version = false;
 
   static std::vector<OptionHelp> help() {
-    return {{"app", "the app's shared library, for the general tool `mephisto`", "-A"},
+    return {{"app", "the app: its shared library", "-A"},
             {"quiet", "print results only", "-q"},
             {"debug", "log everything (-l debug)"},
             {"workdir", "change to this folder first", "-W"},
             {"datadir", "where local state is kept", "-D"},
-            {"config", "settings are read from this file (default: config.yml where there is one)"},
+            {"config", "settings are read from this file (default: an app's config.yml, where there is one)"},
             {"log", "the log's URL, as setting broker: local://FOLDER"},
             {"set", "NAME=VALUE, overrides a setting"},
             {"json", "results as one JSON array"},
+            {"no_color", "no colours, on a terminal neither (as the environment variable NO_COLOR)"},
             {"logfile", "log to this file instead of standard error", "-f"},
             {"loglevel", "debug, info, warn, error or crit (default: warn; worker: info)", "-l"},
             {"version", "show the version and exit"}};
@@ -68,72 +72,6 @@ LogContext*& current_log_context() {
   return current;
 }
 
-// One command with where its parsed options go.
-struct Entry {
-  CommandHelp help;
-  CommandBase* command = nullptr;  // null: worker, completion, man
-  Needs needs = Needs::kLog;
-  bool app_only = true;
-};
-
-void add_options(CLI::App& parser, const std::vector<detail::OptionSpec>& options) {
-  for (const auto& option : options) {
-    auto names = option.positional ? option.name : option.short_flag.empty() ? option.name : option.short_flag + "," + option.name;
-    if (option.flag) {
-      parser.add_flag_callback(names, [take = option.take] { take("true"); });
-      continue;
-    }
-    auto* added = parser.add_option(names, [option](const CLI::results_t& values) {
-      for (const auto& value : values) {
-        if (!option.take(value))
-          throw CLI::ConversionError(fmt::format("{}: \"{}\" is no {}", option.name, printable(value), option.type == "INTEGER" ? "whole number that fits" : "number"));
-      }
-      return true;
-    });
-    if (option.many)
-      added->expected(1)->take_all();
-    else
-      added->expected(1);
-    if (option.required) added->required();
-    if (!option.many) added->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
-  }
-}
-
-std::string error_text(const CLI::ParseError& error, const std::vector<Entry>& entries, CLI::App& parser) {
-  if (dynamic_cast<const CLI::ExtrasError*>(&error) == nullptr && dynamic_cast<const CLI::RequiredError*>(&error) == nullptr) return error.what();
-  bool chosen = !parser.get_subcommands().empty();
-  auto rest = parser.remaining(true);
-  if (rest.empty()) return chosen ? error.what() : "no command given";
-  std::vector<std::string> known;
-  if (!chosen && !rest[0].starts_with('-')) {
-    for (const auto& entry : entries) known.push_back(entry.help.name);
-    return fmt::format("there is no command \"{}\"{}", printable(rest[0]), did_you_mean(rest[0], known));
-  }
-  const auto& first = rest[0];
-  if (!first.starts_with('-')) return fmt::format("too many arguments: \"{}\" is one too many", printable(first));
-  for (const auto* option : parser.get_options()) known.push_back(option->get_name());
-  if (chosen) {
-    for (const auto* option : parser.get_subcommands()[0]->get_options()) known.push_back(option->get_name());
-  }
-  return fmt::format("there is no option {}{}", printable(first), did_you_mean(first.substr(0, first.find('=')), known));
-}
-
-void load_settings(App& app, const Global& global) {
-  auto& settings = app.settings();
-  if (global.config)
-    settings.load_yaml(*global.config);
-  else if (std::filesystem::exists("config.yml"))
-    settings.load_yaml("config.yml");
-  settings.load_environment();
-  for (const auto& one : global.set) {
-    auto equals = one.find('=');
-    if (equals == std::string::npos) throw Failure(ErrorKind::kInvalid, fmt::format("--set {}: expected NAME=VALUE", printable(one)));
-    settings.set(one.substr(0, equals), one.substr(equals + 1), "--set");
-  }
-  if (global.datadir) settings.set("datadir", *global.datadir, "--datadir");
-  if (global.log) settings.set("broker", *global.log, "--log");
-}
-
 Task<int> run_as_client(App& app, std::shared_ptr<Log> log, CommandBase& command, CommandContext context) {
   Client client{app, std::move(log)};
   int code = kFailed;
@@ -148,154 +86,226 @@ Task<int> run_as_client(App& app, std::shared_ptr<Log> log, CommandBase& command
   co_return code;
 }
 
-int run_command(App& app, const Entry& entry, const Global& global) {
-  CommandContext context{app, global.json, global.quiet};
-  Loop loop;
-  if (entry.needs == Needs::kNothing) return loop.run(entry.command->run(context));
-  if (app.log_url().starts_with("memory:"))
-    throw Failure(ErrorKind::kInvalid, "a memory:// log lives within one process: commands cannot reach a worker's; set broker to local://FOLDER");
-  auto log = open_log(app.log_url());
-  LogContext log_context{app, log};
-  current_log_context() = &log_context;
-  int code = kFailed;
-  std::exception_ptr failure;
-  bool interrupted = false;
-  auto task = loop.spawn("main", [](App& of, std::shared_ptr<Log> on, CommandBase& command, CommandContext how, int& result, std::exception_ptr& error, Loop& self) -> Task<void> {
-    try {
-      result = co_await run_as_client(of, std::move(on), command, how);
-    } catch (...) {
-      error = std::current_exception();
+class CommandLine {
+ public:
+  CommandLine(App& app, std::string program, bool with_app);
+  int run(int argc, char** argv);
+
+ private:
+  struct Entry {
+    CommandHelp help;
+    CommandBase* command = nullptr;  // null: worker, completion, man
+    Needs needs = Needs::kNothing;
+    bool app_only = true;
+  };
+
+  std::string without_command(const std::string& word) const;
+  void print_help(std::FILE* to) const;
+  int usage_error(const std::string& text) const;
+  void set_up_logging() const;
+  void load_settings();
+  int execute();
+  int execute_worker();
+  int execute_command();
+  std::shared_ptr<Log> open() const;
+  std::string shell() const;
+
+  App& app_;
+  std::string program_;
+  bool with_app_;
+  Global global_;
+  WorkerOptions worker_options_;
+  CompletionOptions completion_options_;
+  std::vector<detail::OptionSpec> global_options_ = detail::option_specs(global_);
+  std::vector<Builtin> builtins_ = declaration_commands();
+  std::vector<Entry> entries_;  // by name
+  std::vector<CommandHelp> helps_;
+  std::vector<std::string> of_apps_;  // the built-in commands that need an app, where there is none
+  const Entry* chosen_ = nullptr;
+};
+
+CommandLine::CommandLine(App& app, std::string program, bool with_app) : app_(app), program_(std::move(program)), with_app_(with_app) {
+  if (with_app_) std::erase_if(global_options_, [](const detail::OptionSpec& option) { return option.name == "--app"; });
+  for (auto& one : log_commands()) builtins_.push_back(std::move(one));
+  for (auto& one : builtins_) entries_.push_back({{one.command->name(), one.command->help(), one.command->options()}, one.command.get(), one.needs, one.app_only});
+  for (const auto& one : app_.commands()) entries_.push_back({{one->name(), one->help(), one->options()}, one.get(), one->needs_log() ? Needs::kLog : Needs::kNothing});
+  entries_.push_back({{"worker", "Start worker instance for given app.", detail::option_specs(worker_options_)}});
+  entries_.push_back({{"completion", "Output shell completion to be evaluated by the shell.", detail::option_specs(completion_options_)}, nullptr, Needs::kNothing, false});
+  entries_.push_back({{"man", "Output the manual page.", {}}, nullptr, Needs::kNothing, false});
+  if (!with_app_) {
+    for (const auto& entry : entries_) {
+      if (entry.app_only) of_apps_.push_back(entry.help.name);
     }
-    self.stop();
-  }(app, log, *entry.command, context, code, failure, loop));
-  loop.on_signal({SIGINT, SIGTERM}, [&](int) {
-    if (interrupted) _exit(130);
-    interrupted = true;
+    std::erase_if(entries_, [](const Entry& entry) { return entry.app_only; });
+  }
+  std::ranges::sort(entries_, {}, [](const Entry& entry) { return entry.help.name; });
+  for (const auto& entry : entries_) helps_.push_back(entry.help);
+}
+
+// What is wrong with a word that is no command's name.
+std::string CommandLine::without_command(const std::string& word) const {
+  if (std::ranges::find(of_apps_, word) != of_apps_.end()) return "Need to specify app using -A parameter";
+  std::vector<std::string> known;
+  for (const auto& help : helps_) known.push_back(help.name);
+  return fmt::format("there is no command \"{}\"{}{}", printable(word), with_app_ ? "" : " without an app (-A)", did_you_mean(word, known));
+}
+
+void CommandLine::print_help(std::FILE* to) const {
+  auto text = chosen_ == nullptr ? help_text(program_, app_.options().help, global_options_, helps_) : command_help_text(program_, chosen_->help, global_options_);
+  std::fputs(text.c_str(), to);
+}
+
+int CommandLine::usage_error(const std::string& text) const {
+  fmt::print(stderr, "Error: {}\nTry: {}{} --help\n", text, program_, chosen_ == nullptr ? "" : " " + chosen_->help.name);
+  return kUsage;
+}
+
+void CommandLine::set_up_logging() const {
+  log::Options logging;
+  logging.level = chosen_->help.name == "worker" ? log::Level::kInfo : log::Level::kWarn;
+  if (global_.loglevel) {
+    auto level = log::parse_level(*global_.loglevel);
+    if (!level) throw UsageError(fmt::format("--loglevel {}: expected debug, info, warn, error or crit", printable(*global_.loglevel)));
+    logging.level = *level;
+  }
+  if (global_.debug) logging.level = log::Level::kDebug;
+  if (global_.logfile) logging.file = *global_.logfile;
+  const char* no_colour = std::getenv("NO_COLOR");
+  logging.colour = !global_.no_color && (no_colour == nullptr || *no_colour == '\0');
+  log::configure(logging);
+}
+
+void CommandLine::load_settings() {
+  auto& settings = app_.settings();
+  try {
+    if (global_.config)
+      settings.load_yaml(*global_.config);
+    else if (with_app_ && std::filesystem::exists("config.yml"))
+      settings.load_yaml("config.yml");
+    settings.load_environment();
+    for (const auto& one : global_.set) {
+      auto equals = one.find('=');
+      if (equals == std::string::npos) throw UsageError(fmt::format("--set {}: expected NAME=VALUE", printable(one)));
+      settings.set(one.substr(0, equals), one.substr(equals + 1), "--set");
+    }
+    if (global_.datadir) settings.set("datadir", *global_.datadir, "--datadir");
+    if (global_.log) settings.set("broker", *global_.log, "--log");
+    if (worker_options_.shards) settings.set("shards", std::to_string(*worker_options_.shards), "--shards");
+  } catch (const Failure& failure) {
+    throw UsageError(failure.what());
+  }
+}
+
+std::string CommandLine::shell() const {
+  if (completion_options_.shell) return *completion_options_.shell;
+  const char* login = std::getenv("SHELL");
+  return login == nullptr ? "bash" : std::filesystem::path{login}.filename().string();
+}
+
+int CommandLine::execute_worker() {
+  if (worker_options_.with_web || worker_options_.web_port) throw UsageError("this version serves no web pages: leave out --with-web and --web-port");
+  if (!global_.quiet) {
+    std::fputs(banner(app_, global_.logfile.value_or("-stderr-")).text(true, false).c_str(), stdout);
+    std::fflush(stdout);
+  }
+  return run_worker(app_);
+}
+
+std::shared_ptr<Log> CommandLine::open() const {
+  const auto url = app_.log_url();
+  if (url.starts_with("memory:")) throw UsageError("a memory:// log lives within one process: commands cannot reach a worker's; set broker to local://FOLDER");
+  // An app's command may be the first to use its log; who looks at somebody's log has mistyped where it is.
+  if (!with_app_) {
+    if (app_.settings().text("broker").empty()) throw UsageError("which log? Name it by --log local://FOLDER, or its app by -A");
+    if (!std::filesystem::exists(url.substr(url.find("://") + 3))) throw UsageError(fmt::format("there is no log {}", printable(url, 500)));
+  }
+  return open_log(url);
+}
+
+int CommandLine::execute_command() {
+  CommandContext context{app_, global_.json, global_.quiet};
+  LogContext log_context{chosen_->needs == Needs::kLog ? open() : nullptr, with_app_};
+  current_log_context() = &log_context;
+  Loop loop;
+  int code = kFailed;
+  int signal = 0;
+  std::exception_ptr failure;
+  auto task =
+      loop.spawn("main", [](App& app, std::shared_ptr<Log> log, CommandBase& command, CommandContext how, int& result, std::exception_ptr& error, Loop& self) -> Task<void> {
+        try {
+          result = co_await (log ? run_as_client(app, std::move(log), command, how) : command.run(how));
+        } catch (...) {
+          error = std::current_exception();
+        }
+        self.stop();
+      }(app_, log_context.log, *chosen_->command, context, code, failure, loop));
+  loop.on_signal({SIGINT, SIGTERM}, [&](int number) {
+    if (signal != 0) _exit(128 + number);
+    signal = number;
     task.cancel();
   });
   loop.run();
-  if (interrupted) return 130;
+  if (signal != 0) return 128 + signal;
   if (failure) std::rethrow_exception(failure);
   return code;
+}
+
+int CommandLine::execute() {
+  const auto& name = chosen_->help.name;
+  if (global_.workdir) {
+    std::error_code error;
+    std::filesystem::current_path(*global_.workdir, error);
+    if (error) throw UsageError(fmt::format("--workdir {}: {}", printable(*global_.workdir), error.message()));
+  }
+  if (name == "completion") {
+    std::fputs(completion_script(shell(), program_, global_options_, helps_).c_str(), stdout);
+    return kOk;
+  }
+  if (name == "man") {
+    std::fputs(man_page(program_, app_.options().help, global_options_, helps_).c_str(), stdout);
+    return kOk;
+  }
+  load_settings();
+  return name == "worker" ? execute_worker() : execute_command();
+}
+
+int CommandLine::run(int argc, char** argv) {
+  Parser parser{global_options_, helps_};
+  auto outcome = parser.parse(argc, argv);
+  if (!outcome.command.empty()) chosen_ = &*std::ranges::find(entries_, outcome.command, [](const Entry& entry) { return entry.help.name; });
+  if (outcome.help) {
+    print_help(stdout);
+    return kOk;
+  }
+  if (!outcome.unknown_command.empty()) return usage_error(without_command(outcome.unknown_command));
+  if (!outcome.error.empty()) return usage_error(outcome.error);
+  if (global_.version) {
+    fmt::print("{}, version Mephisto {}\n", program_, MEPHISTO_VERSION);
+    return kOk;
+  }
+  if (chosen_ == nullptr) {
+    if (argc > 1) return usage_error("no command given");
+    print_help(stdout);
+    return kOk;
+  }
+  try {
+    set_up_logging();
+    auto code = execute();
+    if (std::fflush(stdout) != 0) throw Failure(ErrorKind::kUnavailable, fmt::format("cannot write the result: {}", std::strerror(errno)));
+    return code;
+  } catch (const UsageError& error) {
+    return usage_error(error.what());
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "Error: {}\n", error.what());
+    return kFailed;
+  }
 }
 
 }  // namespace
 
 LogContext& log_context() { return *current_log_context(); }
 
-int run_command_line(App& app, const std::string& program, bool with_app, int argc, char** argv) {
-  Global global;
-  auto global_options = detail::option_specs(global);
-  WorkerOptions worker_options;
-  CompletionOptions completion_options;
-
-  std::vector<Builtin> builtins = declaration_commands();
-  for (auto& one : log_commands()) builtins.push_back(std::move(one));
-  std::vector<Entry> entries;
-  for (auto& one : builtins) entries.push_back({{one.command->name(), one.command->help(), one.command->options()}, one.command.get(), one.needs, one.app_only});
-  for (const auto& one : app.commands()) entries.push_back({{one->name(), one->help(), one->options()}, one.get(), one->needs_log() ? Needs::kLog : Needs::kNothing, true});
-  entries.push_back({{"worker", "Start worker instance for given app.", detail::option_specs(worker_options)}});
-  entries.push_back({{"completion", "Output shell completion to be evaluated by the shell.", detail::option_specs(completion_options)}, nullptr, Needs::kNothing, false});
-  entries.push_back({{"man", "Output the manual page.", {}}, nullptr, Needs::kNothing, false});
-  if (!with_app) std::erase_if(entries, [](const Entry& entry) { return entry.app_only; });
-  std::ranges::sort(entries, {}, [](const Entry& entry) { return entry.help.name; });
-  std::vector<CommandHelp> helps;
-  for (const auto& entry : entries) helps.push_back(entry.help);
-
-  CLI::App parser{app.options().help, program};
-  parser.set_help_flag("-h,--help");
-  parser.require_subcommand(0, 1);
-  add_options(parser, global_options);
-  for (const auto& entry : entries) {
-    auto* sub = parser.add_subcommand(entry.help.name, entry.help.help);
-    sub->fallthrough();
-    sub->set_help_flag("-h,--help");
-    add_options(*sub, entry.help.options);
-  }
-  const Entry* chosen = nullptr;
-  auto usage_error = [&](const std::string& text) {
-    fmt::print(stderr, "Error: {}\nTry: {}{} --help\n", text, program, chosen == nullptr ? "" : " " + chosen->help.name);
-    return kUsage;
-  };
-  auto find_chosen = [&] {
-    if (parser.get_subcommands().empty()) return;
-    auto name = parser.get_subcommands()[0]->get_name();
-    chosen = &*std::ranges::find(entries, name, [](const Entry& entry) { return entry.help.name; });
-  };
-  try {
-    parser.parse(argc, argv);
-  } catch (const CLI::CallForHelp&) {
-    find_chosen();
-    auto text = chosen == nullptr ? help_text(program, app.options().help, global_options, helps) : command_help_text(program, chosen->help, global_options);
-    std::fputs(text.c_str(), stdout);
-    return kOk;
-  } catch (const CLI::ParseError& error) {
-    find_chosen();
-    return usage_error(error_text(error, entries, parser));
-  }
-  find_chosen();
-  if (global.version) {
-    fmt::print("{}, version Mephisto {}\n", program, MEPHISTO_VERSION);
-    return kOk;
-  }
-  if (chosen == nullptr) {
-    auto text = help_text(program, app.options().help, global_options, helps);
-    std::fputs(text.c_str(), argc <= 1 ? stdout : stderr);
-    return argc <= 1 ? kOk : kUsage;
-  }
-
-  const bool is_worker = chosen->help.name == "worker";
-  try {
-    log::Options logging;
-    logging.level = is_worker ? log::Level::kInfo : log::Level::kWarn;
-    if (global.loglevel) {
-      auto level = log::parse_level(*global.loglevel);
-      if (!level) throw UsageError(fmt::format("--loglevel {}: expected debug, info, warn, error or crit", printable(*global.loglevel)));
-      logging.level = *level;
-    }
-    if (global.debug) logging.level = log::Level::kDebug;
-    if (global.logfile) logging.file = std::filesystem::absolute(*global.logfile).string();
-    if (global.workdir) {
-      std::error_code error;
-      std::filesystem::current_path(*global.workdir, error);
-      if (error) throw UsageError(fmt::format("--workdir {}: {}", printable(*global.workdir), error.message()));
-    }
-    log::configure(logging);
-    if (chosen->help.name == "completion") {
-      auto shell = completion_options.shell.value_or("");
-      if (shell.empty()) {
-        const char* login = std::getenv("SHELL");
-        shell = login == nullptr ? "bash" : std::filesystem::path{login}.filename().string();
-      }
-      std::fputs(completion_script(shell, program, global_options, helps).c_str(), stdout);
-      return kOk;
-    }
-    if (chosen->help.name == "man") {
-      std::fputs(man_page(program, app.options().help, global_options, helps).c_str(), stdout);
-      return kOk;
-    }
-    try {
-      load_settings(app, global);
-      if (worker_options.shards) app.settings().set("shards", std::to_string(*worker_options.shards), "--shards");
-    } catch (const Failure& failure) {
-      throw UsageError(failure.what());
-    }
-    if (!is_worker) return run_command(app, *chosen, global);
-    if (worker_options.with_web || worker_options.web_port) throw UsageError("this version serves no web pages: leave out --with-web and --web-port");
-    if (!global.quiet) {
-      std::fputs(banner(app, global.logfile.value_or("-stderr-")).text(true, false).c_str(), stdout);
-      std::fflush(stdout);
-    }
-    return run_worker(app);
-  } catch (const UsageError& error) {
-    return usage_error(error.what());
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "Error: {}\n", error.what());
-    return kFailed;
-  } catch (const Cancelled&) {
-    return 130;
-  }
-}
+int run_command_line(App& app, const std::string& program, bool with_app, int argc, char** argv) { return CommandLine{app, program, with_app}.run(argc, argv); }
 
 }  // namespace mephisto::cli
 

@@ -17,8 +17,9 @@ int usage(const std::string& text) {
   return mephisto::cli::kUsage;
 }
 
-int run_library(const char* path, std::vector<char*> arguments) {
-  void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+int run_library(const std::string& path, std::vector<char*> arguments) {
+  // A name without a slash would be looked for among the system's libraries.
+  void* library = dlopen((path.find('/') == std::string::npos ? "./" + path : path).c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) return usage(fmt::format("-A {}: cannot be loaded as an app: {}", path, dlerror()));
   auto* run = reinterpret_cast<int (*)(int, char**)>(dlsym(library, "mephisto_main"));
   if (run == nullptr) return usage(fmt::format("-A {}: is no Mephisto app: it does not export mephisto_main", path));
@@ -28,28 +29,25 @@ int run_library(const char* path, std::vector<char*> arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // The app's own command line reads everything but -A.
   std::vector<char*> rest{argv, argv + 1};
-  const char* library = nullptr;
+  std::optional<std::string> library;
   for (int i = 1; i < argc; ++i) {
     std::string_view argument = argv[i];
-    if ((argument == "-A" || argument == "--app") && library == nullptr) {
-      if (i + 1 == argc) return usage("-A needs the path of an app's shared library");
-      library = argv[++i];
-    } else if (argument.starts_with("--app=") && library == nullptr) {
-      library = argv[i] + 6;
+    if (library) {
+      rest.push_back(argv[i]);
+    } else if (argument == "-A" || argument == "--app") {
+      library = i + 1 < argc ? argv[++i] : "";
+    } else if (argument.starts_with("--app=")) {
+      library = argument.substr(6);
+    } else if (argument.starts_with("-A")) {
+      library = argument.substr(2);
     } else {
       rest.push_back(argv[i]);
     }
   }
-  if (library != nullptr) return run_library(library, rest);
+  if (library) return library->empty() ? usage("-A needs the path of an app's shared library (--app=PATH)") : run_library(*library, rest);
 
-  static constexpr std::string_view kNeedApp[] = {"agents", "clean-versions", "config", "livecheck", "model", "models", "reset", "tables", "worker"};
-  for (int i = 1; i < argc; ++i) {
-    for (auto name : kNeedApp) {
-      if (argv[i] == name) return usage("Need to specify app using -A parameter");
-    }
-    if (argv[i][0] != '-') break;
-  }
   mephisto::AppOptions options;
   options.help = "Look at a log, or run an app that is a shared library.";
   mephisto::App tool{"mephisto", options};

@@ -1,11 +1,13 @@
 #include "mephisto/terminal.h"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
-#include <wchar.h>
 
+#include <algorithm>
 #include <cstdio>
 
+#include "base/text.h"
 #include "mephisto/json_write.h"
 
 namespace mephisto {
@@ -13,6 +15,31 @@ namespace {
 
 bool is_number(const std::string& text) {
   return !text.empty() && text.find_first_not_of("-0123456789.") == std::string::npos && text != "-" && text.back() != '.' && text.find('-', 1) == std::string::npos;
+}
+
+// No column is wrapped to less, however narrow the terminal is.
+constexpr std::size_t kLeastWrapped = 16;
+
+std::size_t longest_word(const std::string& text) {
+  std::size_t longest = 0;
+  for (const auto& word : split(text, ' ')) longest = std::max(longest, display_width(word));
+  return longest;
+}
+
+// Lines of at most `width` columns, broken between words.
+std::vector<std::string> wrap(const std::string& text, std::size_t width) {
+  if (display_width(text) <= width) return {text};
+  std::vector<std::string> lines{""};
+  for (const auto& word : split(text, ' ')) {
+    if (!lines.back().empty() && display_width(lines.back()) + 1 + display_width(word) > width) lines.emplace_back();
+    lines.back() += (lines.back().empty() ? "" : " ") + word;
+  }
+  return lines;
+}
+
+std::size_t terminal_width() {
+  winsize size{};
+  return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
 }  // namespace
@@ -34,17 +61,26 @@ std::size_t display_width(std::string_view text) {
   return width;
 }
 
-std::string Table::text(bool box, bool header) const {
+std::string Table::text(bool box, bool header, std::size_t width) const {
   const auto vertical = box ? "│" : "|";
   const auto horizontal = box ? "─" : "-";
+  // Control characters of what somebody else wrote do not reach the terminal.
+  auto rows = rows_;
+  for (auto& row : rows) {
+    for (auto& cell : row) cell = printable(cell, 4 * cell.size());
+  }
   std::vector<std::size_t> widths;
   for (const auto& column : columns_) widths.push_back(header ? display_width(column.name) : 0);
-  for (const auto& row : rows_) {
+  auto least = std::max(kLeastWrapped, widths.back());
+  for (const auto& row : rows) {
     for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], display_width(row[i]));
+    least = std::max(least, longest_word(row.back()));
   }
-  std::size_t inner = columns_.size() - 1;
-  for (auto width : widths) inner += width + 2;
-  if (display_width(title_) > inner) widths.back() += display_width(title_) - inner;
+  auto others = columns_.size() + 1;  // borders, and the columns before the last
+  for (std::size_t i = 0; i + 1 < widths.size(); ++i) others += widths[i] + 2;
+  const auto for_title = display_width(title_) > others ? display_width(title_) - others : 0;
+  if (width > 0) widths.back() = std::min(widths.back(), std::max(least, width > others + 2 ? width - others - 2 : 0));
+  widths.back() = std::max(widths.back(), for_title);
 
   auto repeat = [](std::string_view piece, std::size_t count) {
     std::string text;
@@ -82,7 +118,13 @@ std::string Table::text(bool box, bool header) const {
     result += line([&](std::size_t i) -> const std::string& { return columns_[i].name; });
     result += box ? rule("├", "┼", "┤", "") : rule("+", "+", "+", "");
   }
-  for (const auto& row : rows_) result += line([&](std::size_t i) -> const std::string& { return row[i]; });
+  static const std::string kNothing;
+  for (const auto& row : rows) {
+    const auto last = wrap(row.back(), widths.back());
+    for (std::size_t n = 0; n < last.size(); ++n) {
+      result += line([&](std::size_t i) -> const std::string& { return i + 1 == row.size() ? last[n] : n == 0 ? row[i] : kNothing; });
+    }
+  }
   return result + (box ? rule("└", "┴", "┘", "") : rule("+", "+", "+", ""));
 }
 
@@ -93,7 +135,9 @@ std::string Table::json() const {
     text += '{';
     for (std::size_t i = 0; i < row.size(); ++i) {
       if (i > 0) text += ',';
-      text += to_json(columns_[i].name) + ":";
+      auto name = columns_[i].name;
+      std::ranges::replace(name, ' ', '_');
+      text += to_json(name) + ":";
       if (columns_[i].right && is_number(row[i]))
         text += row[i];
       else if (columns_[i].right && row[i].empty())
@@ -107,7 +151,7 @@ std::string Table::json() const {
 }
 
 void Table::print(bool as_json) const {
-  auto out = as_json ? json() + "\n" : text(is_terminal(STDOUT_FILENO));
+  auto out = as_json ? json() + "\n" : text(is_terminal(STDOUT_FILENO), true, is_terminal(STDOUT_FILENO) ? terminal_width() : 0);
   std::fwrite(out.data(), 1, out.size(), stdout);
 }
 

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <map>
 #include <mutex>
+#include <set>
 #include <thread>
 
 #include "cli/commands.h"
@@ -39,7 +40,9 @@ class Partitions {
     for (const auto& [topic, numbers] : owned_) {
       if (!numbers.empty()) table.add({topic, fold({numbers.begin(), numbers.end()})});
     }
-    return table.text(true);
+    auto text = table.text(true);
+    text.pop_back();  // the log line ends it
+    return text;
   }
 
  private:
@@ -145,7 +148,9 @@ Table banner(const App& app, const std::string& log_target) {
 int run_worker(App& app) {
   int shards = static_cast<int>(app.settings().integer("shards"));
   if (shards == 0) shards = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  std::filesystem::create_directories(app.appdir());
+  std::error_code error;
+  std::filesystem::create_directories(app.appdir(), error);
+  if (error) throw Failure(ErrorKind::kUnavailable, fmt::format("cannot create the data folder {}: {}; name another (setting datadir)", app.appdir(), error.message()));
   auto log = open_log(app.log_url());
 
   Partitions partitions;
@@ -211,15 +216,14 @@ int run_worker(App& app) {
     }
   }(partitions));
   control.run();
-  int code = kOk;
+  std::set<std::string> reasons;  // often all shards have the same
   for (auto& shard : threads) {
     shard->thread.join();
-    if (!shard->failure) continue;
-    fmt::print(stderr, "Error: {}\n", what(shard->failure));
-    code = kFailed;
+    if (shard->failure) reasons.insert(what(shard->failure));
   }
+  for (const auto& reason : reasons) fmt::print(stderr, "Error: {}\n", reason);
   log::info("Stopped");
-  return code;
+  return reasons.empty() ? kOk : kFailed;
 }
 
 }  // namespace mephisto::cli

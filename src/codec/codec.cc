@@ -68,7 +68,8 @@ Result<Codec> Codec::parse(std::string_view chain) {
     if (place == registry().codecs.end()) {
       std::vector<std::string> known{"json", "raw"};
       for (const auto& [name, unused] : registry().codecs) known.push_back(name);
-      return fail(ErrorKind::kInvalid, fmt::format("there is no codec \"{}\"{} There are: {}", printable(names[i]), did_you_mean(names[i], known), fmt::join(known, ", ")));
+      return fail(ErrorKind::kInvalid, fmt::format("{}there is no codec \"{}\" (there are {}){}", names.size() > 1 ? "\"" + printable(chain) + "\": " : "", printable(names[i]),
+                                                   fmt::join(known, ", "), did_you_mean(names[i], known)));
     }
     codec.stages_.push_back(&place->second);
   }

@@ -7,7 +7,17 @@ namespace {
 
 using simdjson::ondemand::json_type;
 
-bool copy_any(simdjson::ondemand::value value, std::string& out, Reader& reader);
+// Takes the text of a value that is only checked.
+struct Nowhere {
+  void operator+=(char) {}
+  void operator+=(std::string_view) {}
+};
+
+void add_string(std::string& out, std::string_view text) { out += to_json(std::string{text}); }
+void add_string(Nowhere&, std::string_view) {}
+
+template <class Out>
+bool copy_any(simdjson::ondemand::value value, Out& out, Reader& reader);
 
 bool is_json_number(std::string_view token) {
   if (token.starts_with('-')) token.remove_prefix(1);
@@ -17,8 +27,8 @@ bool is_json_number(std::string_view token) {
   return !token.empty() && token[0] >= '0' && token[0] <= '9' && is_decimal(token);
 }
 
-template <class V>
-bool copy_shape(V& value, std::string& out, Reader& reader) {
+template <class V, class Out>
+bool copy_shape(V& value, Out& out, Reader& reader) {
   json_type type{};
   if (auto error = value.type().get(type)) return reader.fail(syntax_error(error));
   if (type == json_type::array) {
@@ -49,7 +59,8 @@ bool copy_shape(V& value, std::string& out, Reader& reader) {
       if (auto error = field.unescaped_key().get(name)) return reader.fail(syntax_error(error));
       if (!first) out += ',';
       first = false;
-      out += to_json(std::string{name}) + ":";
+      add_string(out, name);
+      out += ':';
       simdjson::ondemand::value inner;
       if (auto error = field.value().get(inner)) return reader.fail(syntax_error(error));
       if (!copy_any(inner, out, reader)) return false;
@@ -64,7 +75,7 @@ bool copy_shape(V& value, std::string& out, Reader& reader) {
     case json_type::string: {
       std::string_view text;
       if (auto error = value.get_string().get(text)) return reader.fail(syntax_error(error));
-      out += to_json(std::string{text});
+      add_string(out, text);
       return true;
     }
     case json_type::boolean: {
@@ -87,11 +98,19 @@ bool copy_shape(V& value, std::string& out, Reader& reader) {
   return true;
 }
 
-bool copy_any(simdjson::ondemand::value value, std::string& out, Reader& reader) { return copy_shape(value, out, reader); }
+template <class Out>
+bool copy_any(simdjson::ondemand::value value, Out& out, Reader& reader) {
+  return copy_shape(value, out, reader);
+}
 
 }  // namespace
 
 bool copy_json(simdjson::ondemand::value value, std::string& out, Reader& reader) { return copy_shape(value, out, reader); }
+
+bool check_json(simdjson::ondemand::value value, Reader& reader) {
+  Nowhere nowhere;
+  return copy_shape(value, nowhere, reader);
+}
 
 bool copy_json(simdjson::ondemand::document& document, std::string& out, Reader& reader) { return copy_shape(document, out, reader); }
 
@@ -103,7 +122,7 @@ std::string syntax_error(simdjson::error_code code) {
     case simdjson::UNESCAPED_CHARS: return "broken JSON: a control character in a string";
     case simdjson::STRING_ERROR: return "broken JSON: a bad escape in a string";
     case simdjson::INCOMPLETE_ARRAY_OR_OBJECT: return "broken JSON: an array or object is not closed";
-    case simdjson::TRAILING_CONTENT: return "something follows after the value";
+    case simdjson::TRAILING_CONTENT: return "broken JSON: something follows after the value";
     case simdjson::CAPACITY: return "larger than 4 GiB";
     case simdjson::DEPTH_ERROR: return "nested too deep";
     default: return "broken JSON";

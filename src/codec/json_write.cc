@@ -1,5 +1,7 @@
 #include "mephisto/json_write.h"
 
+#include <algorithm>
+
 #include "base/text.h"
 
 namespace mephisto::json {
@@ -76,7 +78,7 @@ void write_floating(Buffer& out, Float value, Dialect dialect) {
   const Float least = dialect == Dialect::kOrjson ? Float(1e-5) : Float(1e-4);
   if (magnitude == 0 || (magnitude >= least && magnitude < Float(1e16))) {
     char* end = std::to_chars(at, at + 40, value, std::chars_format::fixed).ptr;
-    if (std::string_view{at, static_cast<std::size_t>(end - at)}.find('.') == std::string_view::npos) {
+    if (std::find(at, end, '.') == end) {
       *end++ = '.';
       *end++ = '0';
     }

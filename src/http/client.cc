@@ -1,17 +1,18 @@
 #include <fmt/format.h>
 #include <openssl/err.h>
 
+#include <algorithm>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <boost/beast/ssl.hpp>
-#include <boost/url/src.hpp>
 #include <deque>
 
 #include "base/text.h"
 #include "http/inflate.h"
+#include "http/target.h"
 #include "mephisto/http.h"
 #include "mephisto/logging.h"
 #include "runtime/asio.h"
@@ -23,37 +24,6 @@ namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = beast::http;
 using tcp = asio::ip::tcp;
-
-struct Target {
-  bool tls = false;
-  std::string host;
-  std::string port;
-  std::string path;  // with the query
-
-  std::string key() const { return fmt::format("{}{}:{}", tls ? "https://" : "http://", host, port); }
-  // For messages: without the query, where keys are.
-  std::string shown() const { return key() + path.substr(0, path.find('?')); }
-};
-
-Target parse_target(const std::string& url, const Target* base = nullptr) {
-  auto parsed = boost::urls::parse_uri_reference(url);
-  auto invalid = [&](const char* why) { return Failure(ErrorKind::kInvalid, fmt::format("\"{}\" is no usable URL: {}", printable(url.substr(0, url.find('?')), 200), why)); };
-  if (!parsed) throw invalid("it is not well-formed");
-  Target target;
-  if (!parsed->has_scheme()) {
-    if (base == nullptr) throw invalid("write http:// or https:// before it");
-    target = *base;
-  } else {
-    target.tls = parsed->scheme() == "https";
-    if (!target.tls && parsed->scheme() != "http") throw invalid("only http:// and https:// are possible");
-    target.host = parsed->host();
-    if (target.host.empty()) throw invalid("it names no host");
-    target.port = parsed->has_port() ? std::string{parsed->port()} : target.tls ? "443" : "80";
-  }
-  target.path = parsed->encoded_path().empty() ? "/" : std::string{parsed->encoded_path()};
-  if (parsed->has_query()) target.path += "?" + std::string{parsed->encoded_query()};
-  return target;
-}
 
 struct Connection {
   explicit Connection(asio::io_context& io, asio::ssl::context* tls) {
@@ -79,34 +49,78 @@ asio::awaitable<http::response<http::string_body>> exchange(Stream& stream, beas
   co_return parser.release();
 }
 
-asio::awaitable<void> connect(Connection& connection, const Target& target, std::chrono::milliseconds deadline) {
-  connection.tcp_layer().expires_after(deadline);
+asio::awaitable<void> connect(Connection& connection, const Target& target) {
   tcp::resolver resolver{co_await asio::this_coro::executor};
   auto found = co_await resolver.async_resolve(target.host, target.port, asio::use_awaitable);
   co_await connection.tcp_layer().async_connect(found, asio::use_awaitable);
   connection.tcp_layer().socket().set_option(tcp::no_delay{true});
   if (!connection.secure) co_return;
-  if (!SSL_set_tlsext_host_name(connection.secure->native_handle(), target.host.c_str())) throw std::runtime_error("cannot set the TLS server name");
+  if (!target.host_is_address && !SSL_set_tlsext_host_name(connection.secure->native_handle(), target.host.c_str())) throw std::runtime_error("cannot set the TLS server name");
   connection.secure->set_verify_callback(asio::ssl::host_name_verification(target.host));
   co_await connection.secure->async_handshake(asio::ssl::stream_base::client, asio::use_awaitable);
 }
 
 asio::awaitable<http::response<http::string_body>> attempt(Connection& connection, const Target& target, const http::request<http::empty_body>& request,
                                                            const HttpOptions& options) {
-  if (!connection.used) co_await connect(connection, target, options.deadline);
-  connection.used = true;
   connection.tcp_layer().expires_after(options.deadline);
+  if (!connection.used) co_await connect(connection, target);
+  connection.used = true;
   if (connection.secure) co_return co_await exchange(*connection.secure, connection.buffer, request, options.body_limit);
   co_return co_await exchange(*connection.plain, connection.buffer, request, options.body_limit);
 }
 
+http::request<http::empty_body> request_for(const Target& target, const HttpOptions& options) {
+  http::request<http::empty_body> request{http::verb::get, target.path, 11};
+  request.set(http::field::host, target.authority);
+  request.set(http::field::user_agent, options.user_agent);
+  request.set(http::field::accept_encoding, "gzip");
+  return request;
+}
+
+// The answer as the caller gets it. Throws Failure where it is too large, runtime_error where it is broken.
+HttpResponse response_of(http::response<http::string_body> got, const Target& target, const HttpOptions& options) {
+  HttpResponse response;
+  response.status = static_cast<int>(got.result_int());
+  for (const auto& field : got) response.headers[to_lower(std::string_view{field.name_string().data(), field.name_string().size()})] = std::string{field.value()};
+  response.body = std::move(got.body());
+  auto encoding = response.headers.find("content-encoding");
+  if (encoding == response.headers.end() || to_lower(encoding->second) != "gzip" || response.body.empty()) return response;
+  auto plain = inflate_gzip(response.body, options.body_limit);
+  if (!plain && plain.error().kind == ErrorKind::kInvalid) throw Failure(ErrorKind::kUnavailable, fmt::format("{}: {}", target.shown(), plain.error().message));
+  if (!plain) throw std::runtime_error(plain.error().message);
+  response.body = std::move(*plain);
+  return response;
+}
+
+bool moved(const HttpResponse& response) { return response.status >= 301 && response.status <= 308 && response.status != 304 && response.headers.contains("location"); }
+
 bool worth_a_retry(int status) { return status == 429 || status >= 500; }
+
+// A connection that was kept may have been closed by the other side meanwhile.
+bool closed_meanwhile(const boost::system::error_code& code) {
+  return code == http::error::end_of_stream || code == asio::error::connection_reset || code == asio::error::broken_pipe || code == asio::error::eof ||
+         code == asio::ssl::error::stream_truncated;
+}
+
+// What is wrong, for people. Throws Failure where another attempt would be in vain.
+std::string problem_of(const boost::system::error_code& code, const Target& target, const HttpOptions& options) {
+  if (code == beast::error::timeout) return fmt::format("no whole answer within {}", format_duration(options.deadline));
+  if (code == http::error::body_limit) throw Failure(ErrorKind::kUnavailable, fmt::format("{}: the answer is larger than {} bytes", target.shown(), options.body_limit));
+  if (code == http::error::partial_message || code == asio::ssl::error::stream_truncated) return "the answer was cut off";
+  if (code == http::error::end_of_stream) return "the connection was closed without an answer";
+  if (code.category() == http::make_error_code(http::error::bad_version).category()) return fmt::format("the answer is no HTTP ({})", code.message());
+  if (code == asio::error::connection_refused) return "connection refused; is it running?";
+  if (code.category() == asio::error::get_ssl_category() && ERR_GET_REASON(static_cast<unsigned long>(code.value())) == SSL_R_CERTIFICATE_VERIFY_FAILED) {
+    throw Failure(ErrorKind::kInvalid, fmt::format("{}: its certificate cannot be trusted for this host", target.shown()));
+  }
+  return code.message();
+}
 
 }  // namespace
 
 struct HttpClient::Connections {
   asio::ssl::context tls{asio::ssl::context::tls_client};
-  std::map<std::string, std::deque<std::unique_ptr<Connection>>> idle;
+  std::map<std::string, std::deque<std::unique_ptr<Connection>>> idle;  // by origin
 };
 
 HttpClient::HttpClient(HttpOptions options) : options_(std::move(options)), connections_(std::make_unique<Connections>()) {
@@ -123,15 +137,12 @@ HttpClient::~HttpClient() = default;
 
 Task<HttpResponse> HttpClient::get(std::string url) {
   auto& io = io_context_of(TaskContext::current()->loop());
-  Target target = parse_target(url);
+  auto target = value_or_throw(parse_target(url));
   int redirects = 0;
   auto backoff = options_.first_backoff;
   for (int tries = 0;;) {
-    http::request<http::empty_body> request{http::verb::get, target.path, 11};
-    request.set(http::field::host, target.host);
-    request.set(http::field::user_agent, options_.user_agent);
-    request.set(http::field::accept_encoding, "gzip");
-    auto& idle = connections_->idle[target.key()];
+    const auto request = request_for(target, options_);
+    auto& idle = connections_->idle[target.origin()];
     std::unique_ptr<Connection> connection;
     if (!idle.empty()) {
       connection = std::move(idle.back());
@@ -144,42 +155,28 @@ Task<HttpResponse> HttpClient::get(std::string url) {
     bool late = false;
     try {
       auto got = co_await await_asio(attempt(*connection, target, request, options_), "an HTTP answer");
-      HttpResponse response;
-      response.status = got.result_int();
-      for (const auto& field : got) response.headers[to_lower(std::string_view{field.name_string().data(), field.name_string().size()})] = std::string{field.value()};
-      if (got.keep_alive()) idle.push_back(std::move(connection));
-      response.body = std::move(got.body());
-      if (to_lower(response.headers["content-encoding"]) == "gzip") {
-        auto plain = inflate_gzip(response.body, options_.body_limit);
-        if (!plain) throw std::runtime_error(plain.error().message);
-        response.body = std::move(*plain);
+      if (got.keep_alive()) {
+        connection->tcp_layer().expires_never();
+        idle.push_back(std::move(connection));
       }
-      const bool moved = response.status >= 301 && response.status <= 308 && response.status != 304 && response.headers.contains("location");
-      if (moved) {
+      auto response = response_of(std::move(got), target, options_);
+      if (moved(response)) {
         if (++redirects > options_.redirects) throw Failure(ErrorKind::kUnavailable, fmt::format("{} redirects more than {} times", target.shown(), options_.redirects));
-        target = parse_target(response.headers["location"], &target);
+        target = value_or_throw(redirected(target, response.headers["location"]));
         continue;
       }
       if (!worth_a_retry(response.status) || tries >= options_.retries) co_return response;
       problem = fmt::format("status {}", response.status);
     } catch (const boost::system::system_error& error) {
-      // A connection that was kept may have been closed meanwhile: a new one is no retry.
-      if (reused && (error.code() == http::error::end_of_stream || error.code() == asio::error::connection_reset || error.code() == asio::error::broken_pipe)) continue;
+      if (reused && closed_meanwhile(error.code())) continue;  // on a new connection, which is no retry
       late = error.code() == beast::error::timeout;
-      problem = late ? fmt::format("no whole answer within {}", format_duration(options_.deadline)) : error.code().message();
-      if (error.code() == http::error::body_limit)
-        throw Failure(ErrorKind::kUnavailable, fmt::format("{}: the answer is larger than {} bytes", target.shown(), options_.body_limit));
-      if (error.code() == http::error::partial_message) problem = "the answer was cut off";
-      if (error.code() == asio::error::connection_refused) problem = "connection refused; is it running?";
-      if (error.code().category() == asio::error::get_ssl_category() && ERR_GET_REASON(static_cast<unsigned long>(error.code().value())) == SSL_R_CERTIFICATE_VERIFY_FAILED) {
-        throw Failure(ErrorKind::kInvalid, fmt::format("{}: its certificate cannot be trusted for this host", target.shown()));
-      }
+      problem = problem_of(error.code(), target, options_);
     } catch (const std::runtime_error& error) {
       if (dynamic_cast<const Failure*>(&error) != nullptr) throw;
       problem = error.what();
     }
     if (++tries > options_.retries) {
-      throw Failure(late ? ErrorKind::kTimeout : ErrorKind::kUnavailable, fmt::format("cannot get {}: {} ({} attempts)", target.shown(), problem, tries));
+      throw Failure(late ? ErrorKind::kTimeout : ErrorKind::kUnavailable, fmt::format("cannot get {}: {} ({} attempt{})", target.shown(), problem, tries, tries == 1 ? "" : "s"));
     }
     ++retried_;
     auto pause = backoff + std::chrono::milliseconds{random_.below(static_cast<std::uint64_t>(backoff.count()) / 2 + 1)};

@@ -7,6 +7,9 @@
 namespace mephisto {
 namespace {
 
+// What the u32 lengths of the stored form can take, with room to spare.
+constexpr std::size_t kMaxBatchBytes = std::size_t{1} << 30;
+
 TopicInfo to_info(const store::Topic& topic) { return {topic.name, topic.config, topic.created}; }
 
 class SubmitWait : public Wait {
@@ -30,19 +33,39 @@ class SubmitWait : public Wait {
   Result<void> result_;
 };
 
+// The topic of a partition; kNotFound when there is no such topic, or it has no such partition.
+Result<store::Topic> find(KvReader& tx, const TopicPartition& partition) {
+  auto topic = store::find_topic(tx, partition.topic);
+  if (!topic) return fail(ErrorKind::kNotFound, fmt::format("there is no topic {}", partition.topic));
+  if (partition.partition < 0 || partition.partition >= topic->config.partitions) {
+    return fail(ErrorKind::kNotFound, fmt::format("topic {} has partitions 0 to {}, not {}", partition.topic, topic->config.partitions - 1, partition.partition));
+  }
+  return std::move(*topic);
+}
+
+// What `look` finds of a topic, in one snapshot.
+template <class Look>
+auto look_at(Kv& kv, const TopicPartition& partition, Look look) {
+  std::invoke_result_t<Look, KvReader&, const store::Topic&> found;
+  kv.read([&](KvReader& tx) {
+    if (auto topic = find(tx, partition))
+      found = look(tx, *topic);
+    else
+      found = std::unexpected(topic.error());
+  });
+  return found;
+}
+
 // The topic numbers of the batches' partitions, or what is wrong with one of them.
 Result<std::vector<std::uint32_t>> find_places(KvReader& tx, const std::vector<OutBatch>& batches) {
   std::vector<std::uint32_t> ids;
   ids.reserve(batches.size());
-  std::optional<store::Topic> topic;
+  Result<store::Topic> topic;
   for (const auto& batch : batches) {
-    if (!topic || topic->name != batch.partition.topic) {
-      topic = store::find_topic(tx, batch.partition.topic);
-      if (!topic) return fail(ErrorKind::kNotFound, fmt::format("there is no topic {}", batch.partition.topic));
-    }
-    if (batch.partition.partition < 0 || batch.partition.partition >= topic->config.partitions) {
-      return fail(ErrorKind::kNotFound, fmt::format("topic {} has partitions 0 to {}, not {}", topic->name, topic->config.partitions - 1, batch.partition.partition));
-    }
+    const auto& [name, number] = batch.partition;
+    const bool same = !ids.empty() && topic->name == name && number >= 0 && number < topic->config.partitions;
+    if (!same) topic = find(tx, batch.partition);
+    if (!topic) return std::unexpected(topic.error());
     ids.push_back(topic->id);
   }
   return ids;
@@ -53,8 +76,8 @@ std::vector<Appended> append_all(KvWriter& tx, std::vector<OutBatch>& batches, c
   appended.reserve(batches.size());
   for (std::size_t i = 0; i < batches.size(); ++i) {
     auto& records = batches[i].records;
-    Timestamp last{std::chrono::milliseconds{records.max_timestamp()}};
-    appended.push_back({store::append(tx, ids[i], batches[i].partition.partition, records.span(), records.stored()), last});
+    const Timestamp last{std::chrono::milliseconds{records.last_timestamp()}};
+    appended.push_back({store::append(tx, ids[i], batches[i].partition.partition, records), last});
   }
   return appended;
 }
@@ -84,7 +107,7 @@ class KvProducer : public Producer {
       auto places = find_places(tx, batches);
       if (!places) return std::unexpected(places.error());
       if (consumer != nullptr) {
-        if (auto done = KvConsumer::apply(tx, *prepared, false); !done) return done;
+        if (auto done = KvConsumer::apply(tx, *prepared); !done) return done;
       }
       appended = append_all(tx, batches, *places);
       return {};
@@ -101,6 +124,9 @@ class KvProducer : public Producer {
 Task<Result<void>> submit(Kv& kv, KvChange change) { co_return co_await SubmitWait{kv, std::move(change)}; }
 
 Result<void> check_limits(const OutBatch& batch) {
+  if (batch.records.bytes() > kMaxBatchBytes) {
+    return fail(ErrorKind::kInvalid, fmt::format("a batch of {} bytes for {} is too large: at most {} bytes", batch.records.bytes(), batch.partition.str(), kMaxBatchBytes));
+  }
   if (batch.records.largest() > kMaxRecordBytes) {
     return fail(ErrorKind::kInvalid, fmt::format("a record of {} bytes for {} is too large: at most {} bytes", batch.records.largest(), batch.partition.str(), kMaxRecordBytes));
   }
@@ -108,16 +134,6 @@ Result<void> check_limits(const OutBatch& batch) {
     return fail(ErrorKind::kInvalid, fmt::format("a record for {} has {} bytes of headers: at most {}", batch.partition.str(), batch.records.largest_headers(), kMaxHeaderBytes));
   }
   return {};
-}
-
-Result<store::Topic> KvLog::find(const TopicPartition& partition) {
-  std::optional<store::Topic> topic;
-  kv_->read([&](KvReader& tx) { topic = store::find_topic(tx, partition.topic); });
-  if (!topic) return fail(ErrorKind::kNotFound, fmt::format("there is no topic {}", partition.topic));
-  if (partition.partition < 0 || partition.partition >= topic->config.partitions) {
-    return fail(ErrorKind::kNotFound, fmt::format("topic {} has partitions 0 to {}, not {}", partition.topic, topic->config.partitions - 1, partition.partition));
-  }
-  return *topic;
 }
 
 Task<Result<TopicInfo>> KvLog::create_topic(std::string name, TopicConfig config) {
@@ -152,25 +168,22 @@ Task<Result<std::vector<TopicInfo>>> KvLog::topics() {
 }
 
 Task<Result<TopicInfo>> KvLog::topic(std::string name) {
-  auto topic = find({name, 0});
-  if (!topic) co_return std::unexpected(topic.error());
-  co_return to_info(*topic);
+  co_return look_at(*kv_, {name, 0}, [](KvReader&, const store::Topic& topic) -> Result<TopicInfo> { return to_info(topic); });
 }
 
 Task<Result<Watermarks>> KvLog::watermarks(TopicPartition partition) {
-  auto topic = find(partition);
-  if (!topic) co_return std::unexpected(topic.error());
-  store::Partition place;
-  kv_->read([&](KvReader& tx) { place = store::partition(tx, topic->id, partition.partition); });
-  co_return Watermarks{place.start, place.end};
+  co_return look_at(*kv_, partition, [&](KvReader& tx, const store::Topic& topic) -> Result<Watermarks> {
+    auto place = store::partition(tx, topic.id, partition.partition);
+    return Watermarks{place.start, place.end};
+  });
 }
 
 Task<Result<std::int64_t>> KvLog::offset_at(TopicPartition partition, Timestamp time) {
-  auto topic = find(partition);
-  if (!topic) co_return std::unexpected(topic.error());
-  Result<std::int64_t> offset;
-  kv_->read([&](KvReader& tx) { offset = store::offset_at(tx, topic->id, partition.partition, time); });
-  co_return offset;
+  co_return look_at(*kv_, partition, [&](KvReader& tx, const store::Topic& topic) -> Result<std::int64_t> {
+    auto offset = store::offset_at(tx, topic.id, partition.partition, time);
+    if (!offset) return fail(offset.error().kind, partition.str() + offset.error().message);
+    return offset;
+  });
 }
 
 Task<Result<std::vector<GroupInfo>>> KvLog::groups() {
@@ -196,6 +209,7 @@ Task<Result<std::vector<GroupInfo>>> KvLog::groups() {
 Task<Result<void>> KvLog::maintain() {
   constexpr std::size_t kBatchesATime = 1000;
   auto now = Loop::current()->timestamp();
+  Result<void> outcome;
   std::vector<store::Topic> all;
   kv_->read([&](KvReader& tx) { all = store::all_topics(tx); });
   for (const auto& topic : all) {
@@ -211,11 +225,13 @@ Task<Result<void>> KvLog::maintain() {
           more = *left;
           return {};
         });
-        if (!result) co_return result;
+        // What is damaged must not keep the others from being maintained.
+        if (!result && result.error().retriable()) co_return result;
+        if (!result) outcome = std::move(result);
       }
     }
   }
-  co_return Result<void>{};
+  co_return outcome;
 }
 
 std::unique_ptr<Consumer> KvLog::consumer(Loop& loop, ConsumerOptions options) { return std::make_unique<KvConsumer>(shared_from_this(), loop, std::move(options)); }

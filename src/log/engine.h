@@ -7,7 +7,6 @@
 
 #include "log/kv.h"
 #include "log/store.h"
-#include "mephisto/ids.h"
 #include "mephisto/log.h"
 
 namespace mephisto {
@@ -31,13 +30,11 @@ class KvLog : public Log, public std::enable_shared_from_this<KvLog> {
   Kv& kv() { return *kv_; }
 
  private:
-  Result<store::Topic> find(const TopicPartition& partition);
-
   std::string url_;
   std::shared_ptr<Kv> kv_;
 };
 
-// What is wrong with a batch before it is sent anywhere: a record or header too large.
+// What is wrong with a batch before it is sent anywhere: a record, its headers or the whole too large.
 Result<void> check_limits(const OutBatch& batch);
 
 class KvConsumer : public Consumer {
@@ -68,8 +65,8 @@ class KvConsumer : public Consumer {
   };
   // kFenced when one of the assignments is gone already.
   Result<Prepared> prepare(const std::vector<AssignmentCommit>& commits) const;
-  // Checks everything before it writes.
-  static Result<void> apply(KvWriter& tx, const Prepared& prepared, bool release);
+  // All or nothing: checks everything before it writes.
+  static Result<void> apply(KvWriter& tx, const Prepared& prepared);
 
  private:
   struct Held {
@@ -79,35 +76,41 @@ class KvConsumer : public Consumer {
     std::int64_t next = 0;
     bool paused = false;
     bool revoking = false;
+    bool releasing = false;  // a release is under way
   };
 
   bool in_group() const { return !options_.group.empty(); }
-  std::string client_id() const;
+  bool alive(GroupMember member) const;
+  // Learns what is new and fetches.
+  Task<void> advance(std::size_t max_bytes, Polled& polled);
+  Task<void> expire_dead();
   Task<void> join();
   // Compares what we hold with what the group says, and acquires what is meant for us and free.
   Task<void> sync(Polled& polled);
   Task<void> acquire(Polled& polled);
   void assign_fixed(Polled& polled);
-  Task<void> expire_dead();
+  // False when there is nothing to fetch at present.
   bool fetch(std::size_t max_bytes, Polled& polled);
-  std::map<std::string, int> subscribed(KvReader& tx) const;
+  std::shared_ptr<Batch> fetch_one(KvReader& tx, AssignmentId id, Held& held, std::size_t max_bytes);
+  std::map<std::string, store::Topic> subscribed(KvReader& tx) const;
   void lose_all(Polled& polled);
 
   std::shared_ptr<KvLog> log_;
   Kv& kv_;
   Loop& loop_;
   ConsumerOptions options_;
-  Random random_;
   std::string member_;
   std::uint32_t lease_ = 0;
   WaitQueue changed_;
   std::map<AssignmentId, Held> held_;
   AssignmentId next_turn_ = 0;  // whose turn it is to be fetched first
   std::uint64_t seen_tick_ = 0;
-  bool drained_ = false;  // the last fetch at seen_tick_ found nothing
-  bool fixed_ = false;    // the partitions of a consumer without group are assigned
+  std::string synced_;            // store::group_state when what we hold was last compared with it
+  std::optional<Error> damaged_;  // a partition cannot be read; told once what the others had has been
+  bool drained_ = false;          // the last fetch at seen_tick_ found nothing
+  bool fixed_ = false;            // the partitions of a consumer without group are assigned
+  bool closed_ = false;
   Loop::time_point next_check_{};
-  std::map<std::string, int> known_partitions_;
 };
 
 }  // namespace mephisto

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <set>
 
 #include "log/engine.h"
 #include "mephisto/logging.h"
@@ -11,28 +12,55 @@ namespace {
 
 std::atomic<AssignmentId> next_assignment{1};
 
+bool brings_something(const Polled& polled) { return !polled.lost.empty() || !polled.revoked.empty() || !polled.assigned.empty() || !polled.batches.empty(); }
+
+std::map<std::string, int> partition_counts(const std::map<std::string, store::Topic>& topics) {
+  std::map<std::string, int> counts;
+  for (const auto& [name, topic] : topics) counts[name] = topic.config.partitions;
+  return counts;
+}
+
+// The topic of a commit; kFenced unless the member still owns the partition, and it is the topic that it read.
+Result<store::Topic> owned_topic(KvReader& tx, const Group& group, const std::string& member, const KvConsumer::Prepared::One& one) {
+  if (auto owned = group.check(member, one.partition, one.epoch); !owned) return std::unexpected(owned.error());
+  auto topic = store::find_topic(tx, one.partition.topic);
+  if (!topic || topic->id != one.topic) return fail(ErrorKind::kFenced, fmt::format("topic {} was deleted", one.partition.topic));
+  return std::move(*topic);
+}
+
+void put_commit(KvWriter& tx, const KvConsumer::Prepared& prepared, const store::Topic& topic, const KvConsumer::Prepared::One& one) {
+  if (one.offset >= 0) store::put_commit(tx, prepared.group, topic, one.partition.partition, one.offset, one.metadata, prepared.now);
+}
+
 }  // namespace
 
 KvConsumer::KvConsumer(std::shared_ptr<KvLog> log, Loop& loop, ConsumerOptions options) : log_(std::move(log)), kv_(log_->kv()), loop_(loop), options_(std::move(options)) {
+  if (in_group()) value_or_throw(store::check_group_name(options_.group));
   kv_.watch(loop_, &changed_);
 }
 
 KvConsumer::~KvConsumer() {
   kv_.unwatch(&changed_);
-  if (lease_ != 0) kv_.drop_lease(lease_);
+  kv_.drop_lease(lease_);
 }
 
-std::map<std::string, int> KvConsumer::subscribed(KvReader& tx) const {
-  std::map<std::string, int> partitions;
+std::map<std::string, store::Topic> KvConsumer::subscribed(KvReader& tx) const {
+  std::map<std::string, store::Topic> topics;
   for (const auto& name : options_.topics) {
-    if (auto topic = store::find_topic(tx, name)) partitions[name] = topic->config.partitions;
+    if (auto topic = store::find_topic(tx, name)) topics.emplace(name, std::move(*topic));
   }
-  return partitions;
+  return topics;
+}
+
+// Its own lease does not end by time: who can look is alive.
+bool KvConsumer::alive(GroupMember member) const {
+  if (member.id == member_) member.session_ms = std::numeric_limits<std::int64_t>::max();
+  return kv_.alive(member);
 }
 
 Task<void> KvConsumer::join() {
-  member_ = options_.client + "-" + Uuid::random(random_).str();
-  if (lease_ != 0) kv_.drop_lease(lease_);
+  member_ = options_.client + "-" + kv_.new_id().str();
+  kv_.drop_lease(lease_);
   lease_ = kv_.take_lease(member_);
   auto result = co_await submit(kv_, [&](KvWriter& tx) -> Result<void> {
     auto group = store::group(tx, options_.group);
@@ -53,21 +81,22 @@ void KvConsumer::lose_all(Polled& polled) {
 }
 
 void KvConsumer::assign_fixed(Polled& polled) {
-  fixed_ = true;
-  for (const auto& [partition, from] : options_.partitions) {
-    std::optional<store::Topic> topic;
-    store::Partition place;
-    kv_.read([&](KvReader& tx) {
-      topic = store::find_topic(tx, partition.topic);
-      if (topic) place = store::partition(tx, topic->id, partition.partition);
-    });
-    if (!topic || partition.partition < 0 || partition.partition >= topic->config.partitions) {
-      throw Failure(ErrorKind::kNotFound, fmt::format("there is no partition {}", partition.str()));
+  std::vector<std::pair<Assigned, Held>> found;
+  kv_.read([&](KvReader& tx) {
+    for (const auto& [partition, from] : options_.partitions) {
+      auto topic = store::find_topic(tx, partition.topic);
+      if (!topic || partition.partition < 0 || partition.partition >= topic->config.partitions) {
+        throw Failure(ErrorKind::kNotFound, fmt::format("there is no partition {}", partition.str()));
+      }
+      auto offset = from < 0 ? store::partition(tx, topic->id, partition.partition).start : from;
+      found.push_back({{.partition = partition, .offset = offset}, {.partition = partition, .topic = topic->id, .next = offset}});
     }
-    auto id = next_assignment++;
-    auto offset = from < 0 ? place.start : from;
-    held_[id] = Held{partition, topic->id, 0, offset, false, false};
-    polled.assigned.push_back({id, partition, offset, "", 0});
+  });
+  fixed_ = true;
+  for (auto& [assigned, held] : found) {
+    assigned.id = next_assignment++;
+    held_.emplace(assigned.id, std::move(held));
+    polled.assigned.push_back(std::move(assigned));
   }
 }
 
@@ -75,7 +104,7 @@ Task<void> KvConsumer::expire_dead() {
   std::vector<std::string> dead;
   kv_.read([&](KvReader& tx) {
     for (const auto& member : store::group(tx, options_.group).members) {
-      if (member.id != member_ && !kv_.alive(member)) dead.push_back(member.id);
+      if (!alive(member)) dead.push_back(member.id);
     }
   });
   if (dead.empty()) co_return;
@@ -84,7 +113,7 @@ Task<void> KvConsumer::expire_dead() {
     bool changed = false;
     for (const auto& id : dead) {
       const auto* member = group.find(id);
-      if (member == nullptr || kv_.alive(*member)) continue;
+      if (member == nullptr || alive(*member)) continue;
       log::warn("Member {} of group {} gives no sign of life: its partitions move on", member->client, options_.group);
       changed |= group.leave(id);
     }
@@ -95,19 +124,28 @@ Task<void> KvConsumer::expire_dead() {
 }
 
 Task<void> KvConsumer::acquire(Polled& polled) {
+  std::set<TopicPartition> kept;
+  for (const auto& [id, held] : held_) kept.insert(held.partition);
   std::vector<Assigned> acquired;
-  std::vector<std::uint32_t> topics;
+  std::vector<std::uint32_t> topic_ids;
   auto result = co_await submit(kv_, [&](KvWriter& tx) -> Result<void> {
     acquired.clear();
-    topics.clear();
+    topic_ids.clear();
     auto group = store::group(tx, options_.group);
     if (group.find(member_) == nullptr) return {};
-    auto gained = group.acquire(member_, subscribed(tx));
-    if (gained.empty()) return {};
-    for (auto& partition : gained) {
-      auto topic = store::find_topic(tx, partition.topic);
-      auto place = store::partition(tx, topic->id, partition.partition);
-      auto committed = store::commit(tx, options_.group, *topic, partition.partition);
+    bool changed = false;
+    // What the group takes for ours and we do not hold: a release or an acquisition of which we never heard the end.
+    for (auto& ownership : group.ownerships) {
+      if (ownership.owner != member_ || kept.contains({ownership.topic, ownership.partition})) continue;
+      ownership.owner.clear();
+      changed = true;
+    }
+    auto topics = subscribed(tx);
+    for (auto& partition : group.acquire(member_, partition_counts(topics))) {
+      changed = true;
+      const auto& topic = topics.at(partition.topic);
+      auto place = store::partition(tx, topic.id, partition.partition);
+      auto committed = store::commit(tx, options_.group, topic, partition.partition);
       Assigned one{next_assignment++, partition, options_.from_latest ? place.end : place.start, "", group.generation};
       if (committed) {
         one.offset = std::max(committed->offset, place.start);
@@ -121,117 +159,157 @@ Task<void> KvConsumer::acquire(Polled& polled) {
         }
       }
       acquired.push_back(std::move(one));
-      topics.push_back(topic->id);
+      topic_ids.push_back(topic.id);
     }
-    store::put_group(tx, options_.group, group);
+    if (changed) store::put_group(tx, options_.group, group);
     return {};
   });
   value_or_throw(std::move(result));
   for (std::size_t i = 0; i < acquired.size(); ++i) {
     auto& one = acquired[i];
-    held_[one.id] = Held{one.partition, topics[i], one.generation, one.offset, false, false};
+    held_.emplace(one.id, Held{.partition = one.partition, .topic = topic_ids[i], .epoch = one.generation, .next = one.offset});
     polled.assigned.push_back(std::move(one));
   }
 }
 
 Task<void> KvConsumer::sync(Polled& polled) {
+  if (closed_) co_return;
+  std::string state;
   Group group;
-  std::map<std::string, int> partitions;
+  std::map<std::string, store::Topic> topics;
   kv_.read([&](KvReader& tx) {
+    state = store::group_state(tx, options_.group, options_.topics);
+    if (state == synced_) return;
     group = store::group(tx, options_.group);
-    partitions = subscribed(tx);
+    topics = subscribed(tx);
   });
+  if (state == synced_) co_return;
   if (group.find(member_) == nullptr) {
-    if (!member_.empty()) log::warn("Group {} went on without this member ({}): joining again", options_.group, options_.client);
+    if (!held_.empty()) log::warn("Group {} went on without this member ({}): joining again", options_.group, options_.client);
     lose_all(polled);
     co_await join();
     co_await acquire(polled);
     co_return;
   }
-  auto targets = assign_range(group.members, partitions)[member_];
-  bool want = false;
-  for (const auto& target : targets) {
-    auto* place = group.ownership(target);
-    if (place == nullptr || place->owner.empty()) want = true;
+
+  auto targets = assign_range(group.members, partition_counts(topics))[member_];
+  std::set<TopicPartition> kept;
+  for (auto place = held_.begin(); place != held_.end();) {
+    auto& [id, held] = *place;
+    auto topic = topics.find(held.partition.topic);
+    const bool ours = topic != topics.end() && topic->second.id == held.topic && group.check(member_, held.partition, held.epoch);
+    if (!ours && !held.releasing) {
+      polled.lost.push_back(id);
+      place = held_.erase(place);
+      continue;
+    }
+    kept.insert(held.partition);
+    if (!held.revoking && !std::ranges::binary_search(targets, held.partition)) {
+      held.revoking = true;
+      polled.revoked.push_back(id);
+    }
+    ++place;
   }
-  for (auto& [id, held] : held_) {
-    if (held.revoking || std::ranges::find(targets, held.partition) != targets.end()) continue;
-    held.revoking = true;
-    polled.revoked.push_back(id);
+  const bool free = std::ranges::any_of(targets, [&](const TopicPartition& target) {
+    auto* ownership = group.ownership(target);
+    return ownership == nullptr || ownership->owner.empty();
+  });
+  const bool unknown = std::ranges::any_of(group.ownerships, [&](const Ownership& one) { return one.owner == member_ && !kept.contains({one.topic, one.partition}); });
+  if (free || unknown) co_await acquire(polled);
+  synced_ = std::move(state);
+}
+
+// Null when there is nothing to read at present. Of a damaged batch nothing is read; what lies before it is.
+std::shared_ptr<Batch> KvConsumer::fetch_one(KvReader& tx, AssignmentId id, Held& held, std::size_t max_bytes) {
+  std::shared_ptr<Batch> batch;
+  auto read = [&](const store::StoredBatch& stored) -> Result<void> {
+    auto bytes = stored.entry.value;
+    auto pin = stored.entry.pin;
+    if (!pin) {
+      std::shared_ptr<char[]> copy{new char[bytes.size()]};
+      std::memcpy(copy.get(), bytes.data(), bytes.size());
+      bytes = {copy.get(), bytes.size()};
+      pin = std::move(copy);
+    }
+    if (!batch) batch = std::make_shared<Batch>(Batch{.assignment = id});
+    if (auto done = read_batch(bytes, stored.base, held.next, batch->records); !done) return fail(done.error().kind, fmt::format("@{}: {}", stored.base, done.error().message));
+    batch->bytes += bytes.size();
+    batch->pins.push_back(std::move(pin));
+    batch->next_offset = stored.base + stored.header.span;
+    return {};
+  };
+  Result<void> whole;
+  auto scanned = store::scan_batches(tx, held.topic, held.partition.partition, held.next, [&](const store::StoredBatch& stored) {
+    whole = read(stored);
+    return whole && batch->bytes < max_bytes;
+  });
+  if (whole) whole = std::move(scanned);
+  if (!whole && whole.error().kind == ErrorKind::kNotFound) {
+    auto topic = store::find_topic(tx, held.partition.topic);
+    if (!topic || topic->id != held.topic) return nullptr;  // deleted since; sync() will tell
+    whole.error().kind = ErrorKind::kCorrupt;
   }
-  if (want) co_await acquire(polled);
+  if (!whole) damaged_ = Error{whole.error().kind, held.partition.str() + whole.error().message};
+  if (!batch || batch->pins.empty()) return nullptr;
+  held.next = batch->next_offset;
+  return batch;
 }
 
 bool KvConsumer::fetch(std::size_t max_bytes, Polled& polled) {
-  std::size_t total = 0;
   std::size_t ready = 0;
   for (const auto& [id, held] : held_) ready += held.paused || held.revoking ? 0 : 1;
   if (ready == 0) return false;
   const auto share = std::max<std::size_t>(max_bytes / ready, 64 << 10);
+  std::size_t total = 0;
   kv_.read([&](KvReader& tx) {
     auto place = held_.lower_bound(next_turn_);
     for (std::size_t n = held_.size(); n > 0 && total < max_bytes; --n, ++place) {
       if (place == held_.end()) place = held_.begin();
       auto& [id, held] = *place;
       if (held.paused || held.revoking) continue;
-      if (held.next >= store::partition(tx, held.topic, held.partition.partition).end) continue;
-      auto stored = store::batches(tx, held.topic, held.partition.partition, held.next, std::min(share, max_bytes - total));
-      if (stored.empty()) continue;
-      auto batch = std::make_shared<Batch>();
-      batch->assignment = id;
-      for (auto& one : stored) {
-        auto bytes = one.entry.value;
-        auto pin = std::move(one.entry.pin);
-        if (!pin) {
-          std::shared_ptr<char[]> copy{new char[bytes.size()]};
-          std::memcpy(copy.get(), bytes.data(), bytes.size());
-          bytes = {copy.get(), bytes.size()};
-          pin = std::move(copy);
-        }
-        if (auto read = read_batch(bytes, one.base, held.next, batch->records); !read) {
-          throw Failure(read.error().kind, fmt::format("{}@{}: {}", held.partition.str(), one.base, read.error().message));
-        }
-        batch->bytes += bytes.size();
-        batch->pins.push_back(std::move(pin));
-        batch->next_offset = one.base + read_batch_header(bytes)->span;
-      }
-      held.next = batch->next_offset;
+      auto batch = fetch_one(tx, id, held, std::min(share, max_bytes - total));
+      if (!batch) continue;
       total += batch->bytes;
       polled.batches.push_back(std::move(batch));
       next_turn_ = id + 1;
     }
   });
-  return total > 0;
+  return !polled.batches.empty() || damaged_;
+}
+
+Task<void> KvConsumer::advance(std::size_t max_bytes, Polled& polled) {
+  if (auto damaged = std::exchange(damaged_, std::nullopt)) throw Failure(std::move(*damaged));
+  if (in_group() && loop_.now() >= next_check_) {
+    next_check_ = loop_.now() + options_.session_timeout / 4;
+    co_await expire_dead();
+  }
+  const auto tick = kv_.tick();
+  if (tick != seen_tick_) {
+    if (in_group()) co_await sync(polled);
+    seen_tick_ = tick;
+    drained_ = false;
+  }
+  if (!in_group() && !fixed_) assign_fixed(polled);
+  if (!drained_) drained_ = !fetch(max_bytes, polled);
 }
 
 Task<Polled> KvConsumer::poll(std::size_t max_bytes, std::chrono::milliseconds wait) {
   Polled polled;
   const auto deadline = loop_.now() + wait;
-  const auto check_every = options_.session_timeout / 4;
-  auto brought_something = [&] { return !polled.lost.empty() || !polled.revoked.empty() || !polled.assigned.empty() || !polled.batches.empty(); };
-  for (;;) {
-    auto tick = kv_.tick();
-    const bool changed = tick != seen_tick_;
-    if (in_group()) {
-      if (loop_.now() >= next_check_) {
-        next_check_ = loop_.now() + check_every;
-        co_await expire_dead();
-        tick = kv_.tick();
-      }
-      if (tick != seen_tick_ || changed) co_await sync(polled);
-    } else if (!fixed_) {
-      assign_fixed(polled);
+  while (!closed_) {
+    try {
+      co_await advance(max_bytes, polled);
+    } catch (const Failure&) {
+      if (!brings_something(polled)) throw;  // otherwise the next poll fails of it
     }
-    if (tick != seen_tick_) drained_ = false;
-    seen_tick_ = tick;
-    if (!drained_ && !fetch(max_bytes, polled)) drained_ = true;
-    if (brought_something()) co_return polled;
-    if (loop_.now() >= deadline) co_return polled;
+    if (brings_something(polled)) break;
+    if (damaged_) continue;
+    if (loop_.now() >= deadline) break;
     if (kv_.tick() != seen_tick_) continue;
-
     auto until = in_group() ? std::min(deadline, next_check_) : deadline;
     co_await changed_.wait_until(until, "records or a change of the group");
   }
+  co_return closed_ ? Polled{} : std::move(polled);
 }
 
 void KvConsumer::pause(AssignmentId assignment) {
@@ -257,21 +335,15 @@ Result<KvConsumer::Prepared> KvConsumer::prepare(const std::vector<AssignmentCom
   return prepared;
 }
 
-Result<void> KvConsumer::apply(KvWriter& tx, const Prepared& prepared, bool release) {
-  auto group = store::group(tx, prepared.group);
+Result<void> KvConsumer::apply(KvWriter& tx, const Prepared& prepared) {
+  const auto group = store::group(tx, prepared.group);
   std::vector<store::Topic> topics;
   for (const auto& one : prepared.commits) {
-    if (auto owned = group.check(prepared.member, one.partition, one.epoch); !owned) return owned;
-    auto topic = store::find_topic(tx, one.partition.topic);
-    if (!topic || topic->id != one.topic) return fail(ErrorKind::kFenced, fmt::format("topic {} was deleted", one.partition.topic));
+    auto topic = owned_topic(tx, group, prepared.member, one);
+    if (!topic) return std::unexpected(topic.error());
     topics.push_back(std::move(*topic));
   }
-  for (std::size_t i = 0; i < topics.size(); ++i) {
-    const auto& one = prepared.commits[i];
-    if (one.offset >= 0) store::put_commit(tx, prepared.group, topics[i], one.partition.partition, one.offset, one.metadata, prepared.now);
-    if (release) group.release(prepared.member, one.partition);
-  }
-  if (release) store::put_group(tx, prepared.group, group);
+  for (std::size_t i = 0; i < topics.size(); ++i) put_commit(tx, prepared, topics[i], prepared.commits[i]);
   return {};
 }
 
@@ -279,27 +351,56 @@ Task<Result<void>> KvConsumer::commit(std::vector<AssignmentCommit> commits) {
   if (commits.empty()) co_return Result<void>{};
   auto prepared = prepare(commits);
   if (!prepared) co_return std::unexpected(prepared.error());
-  co_return co_await submit(kv_, [&](KvWriter& tx) { return apply(tx, *prepared, false); });
+  co_return co_await submit(kv_, [&](KvWriter& tx) { return apply(tx, *prepared); });
 }
 
 Task<Result<void>> KvConsumer::release(std::vector<AssignmentCommit> commits) {
-  auto prepared = prepare(commits);
-  if (!prepared) co_return std::unexpected(prepared.error());
-  auto result = co_await submit(kv_, [&](KvWriter& tx) { return apply(tx, *prepared, true); });
-  for (const auto& one : commits) held_.erase(one.assignment);
-  co_return result;
+  Result<void> outcome;
+  std::erase_if(commits, [&](const AssignmentCommit& one) {
+    if (held_.contains(one.assignment)) return false;
+    outcome = fail(ErrorKind::kFenced, "a released partition is not this member's any more");
+    return true;
+  });
+  const auto prepared = value_or_throw(prepare(commits));
+  for (const auto& one : commits) held_.at(one.assignment).releasing = true;
+  auto result = co_await submit(kv_, [&](KvWriter& tx) -> Result<void> {
+    auto group = store::group(tx, prepared.group);
+    for (const auto& one : prepared.commits) {
+      auto topic = owned_topic(tx, group, prepared.member, one);
+      if (!topic) {
+        outcome = std::unexpected(topic.error());
+        continue;
+      }
+      put_commit(tx, prepared, *topic, one);
+      group.release(prepared.member, one.partition);
+    }
+    store::put_group(tx, prepared.group, group);
+    return {};
+  });
+  const bool again = !result && result.error().retriable();
+  for (const auto& one : commits) {
+    auto place = held_.find(one.assignment);
+    if (place == held_.end()) continue;
+    place->second.releasing = false;
+    if (!again) held_.erase(place);
+  }
+  synced_.clear();
+  co_return result ? outcome : result;
 }
 
 Task<void> KvConsumer::close() {
-  if (!in_group() || member_.empty()) co_return;
-  auto result = co_await submit(kv_, [&](KvWriter& tx) -> Result<void> {
-    auto group = store::group(tx, options_.group);
-    if (group.leave(member_)) store::put_group(tx, options_.group, group);
-    return {};
-  });
-  if (!result) log::warn("Cannot leave group {}: {}; its partitions move on when the lease is over", options_.group, result.error().message);
+  closed_ = true;
+  changed_.notify_all();
+  if (in_group() && !member_.empty()) {
+    auto result = co_await submit(kv_, [&](KvWriter& tx) -> Result<void> {
+      auto group = store::group(tx, options_.group);
+      if (group.leave(member_)) store::put_group(tx, options_.group, group);
+      return {};
+    });
+    if (!result) log::warn("Cannot leave group {}: {}; its partitions move on when the lease is over", options_.group, result.error().message);
+  }
+  kv_.drop_lease(std::exchange(lease_, 0));
   held_.clear();
-  member_.clear();
 }
 
 }  // namespace mephisto

@@ -11,6 +11,7 @@
 #include "log/group.h"
 #include "mephisto/buffer.h"
 #include "mephisto/error.h"
+#include "mephisto/ids.h"
 #include "mephisto/sync.h"
 
 namespace mephisto {
@@ -40,7 +41,7 @@ class KvWriter : public KvReader {
   virtual void erase(std::string_view key) = 0;
 };
 
-// One change. It must look before it writes: where it returns an error, it has written nothing.
+// One change. Where it returns an error or throws Failure, nothing of it is written.
 using KvChange = std::function<Result<void>(KvWriter&)>;
 
 class Kv {
@@ -54,14 +55,17 @@ class Kv {
   // or of the store. Any thread; `done` runs on `loop`'s thread.
   virtual void submit(Loop& loop, KvChange change, std::function<void(Result<void>)> done) = 0;
 
-  // Rises with every change that any process made.
+  // Rises with every change that any process made. A read() afterwards sees at least what this tick stands for.
   virtual std::uint64_t tick() = 0;
 
   // Watchers are notified on their loop whenever tick() may have risen.
   virtual void watch(Loop& loop, WaitQueue* queue) = 0;
   virtual void unwatch(WaitQueue* queue) = 0;
 
-  // Leases: a member's signs of life. renewed in the background until it is dropped or its process stops.
+  // For the id of a new member. memory:// gives the same ones in every run.
+  virtual Uuid new_id() = 0;
+
+  // Leases: a member's signs of life, renewed in the background until it is dropped or its process stops.
   virtual std::uint32_t take_lease(const std::string& member) = 0;
   virtual void drop_lease(std::uint32_t lease) = 0;
   virtual bool alive(const GroupMember& member) = 0;

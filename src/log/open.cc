@@ -1,6 +1,8 @@
 // What a log's URL means.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <condition_variable>
 #include <filesystem>
 #include <mutex>
 
@@ -17,32 +19,68 @@ std::shared_ptr<Kv> open_kv(const std::string& scheme, const std::string& rest) 
   return std::make_shared<LocalKv>(rest);
 }
 
+// One name for a folder, however it is spelled and through whatever links. What cannot be looked at is told when it is opened.
+std::string one_name(const std::string& folder) {
+  auto path = std::filesystem::absolute(folder).lexically_normal();
+  std::error_code error;
+  auto real = std::filesystem::weakly_canonical(path, error);
+  if (!error) path = real;
+  return path.has_filename() ? path.string() : path.parent_path().string();
+}
+
+// The logs that are open in this process. One that is closing is waited for, because LMDB must never have one folder open twice in a
+// process: closing one of them would free the other's locks.
+struct Opened {
+  std::mutex mutex;
+  std::condition_variable closed;
+  std::map<std::string, std::weak_ptr<KvLog>> logs;
+};
+
+Opened& opened() {
+  static auto* instance = new Opened;  // never destroyed: a log may be closed later than all statics
+  return *instance;
+}
+
 }  // namespace
 
-std::shared_ptr<Log> open_log(const std::string& url) {
-  static std::mutex mutex;
-  static std::map<std::string, std::weak_ptr<KvLog>> opened;
-
+Result<void> check_log_url(const std::string& url) {
   auto separator = url.find("://");
-  if (separator == std::string::npos) {
-    throw Failure(ErrorKind::kInvalid, fmt::format("\"{}\" is no log's URL: write local://FOLDER or memory://", url));
+  if (separator == std::string::npos) return fail(ErrorKind::kInvalid, fmt::format("\"{}\" is no log's URL: write local://FOLDER or memory://", printable(url)));
+  static const std::string kSchemes[] = {"local", "memory"};
+  auto scheme = url.substr(0, separator);
+  if (std::ranges::find(kSchemes, scheme) == std::end(kSchemes)) {
+    return fail(ErrorKind::kInvalid,
+                fmt::format("no log driver for \"{}\" in {} (there are local://FOLDER and memory://){}", printable(scheme), printable(url), did_you_mean(scheme, kSchemes)));
   }
+  if (url == "local://") return fail(ErrorKind::kInvalid, "local:// names no folder: write local://FOLDER");
+  return {};
+}
+
+std::shared_ptr<Log> open_log(const std::string& url) {
+  value_or_throw(check_log_url(url));
+  auto separator = url.find("://");
   auto scheme = url.substr(0, separator);
   auto rest = url.substr(separator + 3);
-  if (scheme != "memory" && scheme != "local") {
-    static const std::string kSchemes[] = {"local", "memory"};
-    throw Failure(ErrorKind::kInvalid, fmt::format("no log driver for \"{}\" in {}{}; there are local://FOLDER and memory://", scheme, url, did_you_mean(scheme, kSchemes)));
-  }
+  auto key = rest;
   if (scheme == "local") {
-    if (rest.empty()) throw Failure(ErrorKind::kInvalid, "local:// names no folder: write local://FOLDER");
     rest = std::filesystem::absolute(rest).lexically_normal().string();
+    key = one_name(rest);
   }
-  auto key = scheme + "://" + rest;
-  std::lock_guard lock{mutex};
-  auto& place = opened[key];
-  if (auto log = place.lock()) return log;
-  auto log = std::make_shared<KvLog>(key, open_kv(scheme, rest));
-  place = log;
+  key = scheme + "://" + key;
+  std::unique_lock lock{opened().mutex};
+  for (;;) {
+    auto place = opened().logs.find(key);
+    if (place == opened().logs.end()) break;
+    if (auto log = place->second.lock()) return log;
+    opened().closed.wait(lock);
+  }
+  std::shared_ptr<KvLog> log{new KvLog(scheme + "://" + rest, open_kv(scheme, rest)), [key](KvLog* last) {
+                               delete last;
+                               std::lock_guard closing{opened().mutex};
+                               opened().logs.erase(key);
+                               opened().closed.notify_all();
+                             }};
+  opened().logs[key] = log;
   return log;
 }
 

@@ -16,7 +16,7 @@ namespace {
 //   8 u8  version, u8 zero, u16 zero
 //  12 u32 number of records
 //  16 u32 offsets taken
-//  20 u32 zero
+//  20 u32 CRC-32C of the batch's key, bytes 4-19 and 24-39: that this header belongs here can be told without the records
 //  24 i64 base timestamp, ms
 //  32 i64 largest timestamp, ms
 //  40 records, then padding
@@ -76,15 +76,17 @@ bool get_header(const char*& at, const char* end, HeaderView& header) {
   return get_bytes(at, end, header.name, null_name) && !null_name && get_bytes(at, end, header.value, header.null);
 }
 
-// offset delta, timestamp delta, key, headers (bytes of them, then each), value with a fixed u32 length.
-bool get_record(const char*& at, const char* end, std::int64_t base, std::int64_t base_timestamp, RecordView& record) {
+// offset delta, timestamp delta, key, headers (bytes of them, then each), value with a fixed u32 length. False where the record
+// leaves the batch, in its bytes or its offsets.
+bool get_record(const char*& at, const char* end, std::int64_t base, const BatchHeader& header, RecordView& record) {
   std::uint64_t delta = 0;
   std::uint64_t time = 0;
   std::uint64_t header_bytes = 0;
   bool null_key = false;
-  if (!get_varint(at, end, delta) || !get_varint(at, end, time)) return false;
+  if (!get_varint(at, end, delta) || delta >= header.span || !get_varint(at, end, time)) return false;
   record.offset = base + static_cast<std::int64_t>(delta);
-  record.timestamp_ms = base_timestamp + unzigzag(time);
+  // Unsigned, so that a time beyond all time wraps around.
+  record.timestamp_ms = static_cast<std::int64_t>(static_cast<std::uint64_t>(header.base_timestamp) + static_cast<std::uint64_t>(unzigzag(time)));
   record.key = {};
   if (!get_bytes(at, end, record.key, null_key)) return false;
   if (!get_varint(at, end, header_bytes) || header_bytes > static_cast<std::uint64_t>(end - at)) return false;
@@ -100,6 +102,8 @@ bool get_record(const char*& at, const char* end, std::int64_t base, std::int64_
   at += length;
   return true;
 }
+
+std::uint32_t header_check(const char* head, std::uint32_t place) { return crc32c({head + 24, 16}, crc32c({head + 4, 16}, place)); }
 
 std::unexpected<Error> corrupt(std::string why) { return fail(ErrorKind::kCorrupt, "stored batch is damaged: " + std::move(why)); }
 
@@ -149,6 +153,9 @@ Buffer& BatchBuilder::begin(std::optional<std::string_view> key, Timestamp times
   auto time = timestamp.time_since_epoch().count();
   if (count_ == 0) base_timestamp_ = time;
   record_start_ = buffer_.size();
+  record_time_ = time;
+  record_bytes_ = key ? key->size() : 0;
+  record_headers_ = 0;
   std::size_t header_bytes = raw_headers.raw().size();
   for (const auto& header : headers) header_bytes += header.name.size() + (header.value ? header.value->size() : 0) + 20;
   char* at = buffer_.room(header_bytes + (key ? key->size() : 0) + 64);
@@ -164,6 +171,7 @@ Buffer& BatchBuilder::begin(std::optional<std::string_view> key, Timestamp times
   } else {
     Buffer encoded{header_bytes + 1};
     encoded.append(raw_headers.raw());
+    for (const auto& header : raw_headers.list()) record_bytes_ += header.name.size() + header.value.size();
     for (const auto& header : headers) {
       char* to = encoded.room(header.name.size() + (header.value ? header.value->size() : 0) + 20);
       to = put_varint(to, header.name.size() + 1);
@@ -175,18 +183,20 @@ Buffer& BatchBuilder::begin(std::optional<std::string_view> key, Timestamp times
     at = put_varint(at, encoded.size());
     std::memcpy(at, encoded.data(), encoded.size());
     at += encoded.size();
-    largest_headers_ = std::max(largest_headers_, encoded.size());
+    record_headers_ = encoded.size();
   }
   at += 4;
   buffer_.commit(at);
   value_start_ = buffer_.size();
-  max_timestamp_ = std::max(max_timestamp_, time);
   return buffer_;
 }
 
 void BatchBuilder::end() {
   put(buffer_.data() + value_start_ - 4, static_cast<std::uint32_t>(buffer_.size() - value_start_));
-  largest_ = std::max(largest_, buffer_.size() - record_start_);
+  largest_ = std::max(largest_, record_bytes_ + buffer_.size() - value_start_);
+  largest_headers_ = std::max(largest_headers_, record_headers_);
+  last_timestamp_ = record_time_;
+  max_timestamp_ = std::max(max_timestamp_, record_time_);
   ++count_;
   ++next_delta_;
 }
@@ -208,7 +218,7 @@ void BatchBuilder::add_at(std::uint32_t offset_delta, const RecordView& record) 
   if (!record.has_value()) put(buffer_.data() + value_start_ - 4, kNullValue);
 }
 
-void BatchBuilder::seal() {
+void BatchBuilder::seal(std::uint32_t place) {
   start();
   auto payload = buffer_.size() - kHeaderBytes;
   std::memset(buffer_.room(kPadding), 0, kPadding);
@@ -217,21 +227,29 @@ void BatchBuilder::seal() {
   head[8] = static_cast<char>(kVersion);
   put(head + 12, count_);
   put(head + 16, next_delta_);
-  put(head + 24, base_timestamp_);
-  put(head + 32, count_ == 0 ? base_timestamp_ : max_timestamp_);
+  put(head + 24, count_ == 0 ? 0 : base_timestamp_);
+  put(head + 32, count_ == 0 ? 0 : max_timestamp_);
+  put(head + 20, header_check(head, place));
   put(head, crc32c(buffer_.view().substr(4)));
 }
 
-Buffer BatchBuilder::finish() {
-  seal();
+void BatchBuilder::clear() {
+  Buffer kept = std::move(buffer_);
+  kept.clear();
+  *this = BatchBuilder{};
+  buffer_ = std::move(kept);
+}
+
+Buffer BatchBuilder::finish(std::uint32_t place) {
+  seal(place);
   buffer_.commit(buffer_.data() + buffer_.size() + kPadding);
   Buffer finished = std::move(buffer_);
   *this = BatchBuilder{};
   return finished;
 }
 
-std::string_view BatchBuilder::stored() {
-  seal();
+std::string_view BatchBuilder::stored(std::uint32_t place) {
+  seal(place);
   return {buffer_.data(), buffer_.size() + kPadding};
 }
 
@@ -251,6 +269,10 @@ Result<BatchHeader> read_batch_header(std::string_view stored) {
   return header;
 }
 
+bool is_of_place(std::string_view stored, std::uint32_t place) {
+  return stored.size() >= kHeaderBytes && get<std::uint32_t>(stored.data() + 20) == header_check(stored.data(), place);
+}
+
 Result<void> read_batch(std::string_view stored, std::int64_t base, std::int64_t from, std::vector<RecordView>& records, bool verify) {
   auto header = read_batch_header(stored);
   if (!header) return std::unexpected(header.error());
@@ -264,7 +286,7 @@ Result<void> read_batch(std::string_view stored, std::int64_t base, std::int64_t
   records.reserve(before + header->count);
   RecordView record;
   for (std::uint32_t i = 0; i < header->count; ++i) {
-    if (!get_record(at, end, base, header->base_timestamp, record) || record.offset - base >= header->span) {
+    if (!get_record(at, end, base, *header, record)) {
       records.resize(before);
       return corrupt(fmt::format("record {} of {} is broken", i, header->count));
     }

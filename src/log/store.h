@@ -27,32 +27,44 @@ struct Partition {
   std::int64_t bytes = 0;
 };
 
-// Writes the format's version into an empty store; an error when a newer program wrote it.
-Result<void> check_format(KvReader& tx);
+// True when the store has a format that is known, false when it is empty; an error when a newer program wrote it, or another one.
+Result<bool> check_format(KvReader& tx);
 void write_format(KvWriter& tx);
+// kCorrupt when topics are missing.
+Result<void> check_topics(KvReader& tx);
 
 std::optional<Topic> find_topic(KvReader& tx, const std::string& name);
 std::vector<Topic> all_topics(KvReader& tx);
 Result<Topic> create_topic(KvWriter& tx, const std::string& name, const TopicConfig& config, Timestamp now);
 Result<void> delete_topic(KvWriter& tx, const std::string& name);
 
+// Of a topic that is there in the same transaction.
 Partition partition(KvReader& tx, std::uint32_t topic, int partition);
+void put_partition(KvWriter& tx, std::uint32_t topic, int partition, const Partition& value);
 
-// Appends a finished batch of `records` offsets; gives its base offset.
-std::int64_t append(KvWriter& tx, std::uint32_t topic, int partition, std::uint32_t span, std::string_view stored);
+// Appends the records; gives the offset of the first one.
+std::int64_t append(KvWriter& tx, std::uint32_t topic, int partition, BatchBuilder& records);
 
-// Collects stored batches from `offset` on until `max_bytes` are reached (at least one), with their base offsets.
 struct StoredBatch {
   std::int64_t base = 0;
+  BatchHeader header;
   KvEntry entry;
 };
-std::vector<StoredBatch> batches(KvReader& tx, std::uint32_t topic, int partition, std::int64_t offset, std::size_t max_bytes);
+// Visits the stored batches from the one that holds `offset` on, until `visit` returns false. kNotFound when there is no partition. The
+// batches of a partition follow one another without a gap: what is missing or damaged ends it with an error, which begins with @OFFSET.
+// `visit` may delete the batch it is given.
+Result<void> scan_batches(KvReader& tx, std::uint32_t topic, int partition, std::int64_t offset, const std::function<bool(const StoredBatch&)>& visit);
 
+// Its errors begin with @OFFSET too.
 Result<std::int64_t> offset_at(KvReader& tx, std::uint32_t topic, int partition, Timestamp time);
 
+// An error when `name` cannot be a group's.
+Result<void> check_group_name(std::string_view name);
 Group group(KvReader& tx, const std::string& name);
 void put_group(KvWriter& tx, const std::string& name, const Group& group);
 std::vector<std::string> group_names(KvReader& tx);
+// All that the assignment of a group which subscribes to `topics` follows from, as stored: equal bytes, equal assignment.
+std::string group_state(KvReader& tx, const std::string& name, const std::vector<std::string>& topics);
 
 std::optional<Commit> commit(KvReader& tx, const std::string& group, const Topic& topic, int partition);
 void put_commit(KvWriter& tx, const std::string& group, const Topic& topic, int partition, std::int64_t offset, const std::string& metadata, Timestamp now);

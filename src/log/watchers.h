@@ -1,10 +1,11 @@
-// Who wants to hear of changes of a store. Thread-safe; each queue is notified on its own loop's thread.
+// Who wants to hear of changes of a store. Thread-safe; each queue is notified on its own loop's thread, in the order in which they
+// came.
 #pragma once
 
 #include <atomic>
-#include <map>
 #include <memory>
 #include <mutex>
+#include <vector>
 
 #include "mephisto/sync.h"
 
@@ -14,19 +15,20 @@ class Watchers {
  public:
   void add(Loop& loop, WaitQueue* queue) {
     std::lock_guard lock{mutex_};
-    watchers_[queue] = std::make_shared<Watcher>(loop.poster(), queue);
+    watchers_.push_back(std::make_shared<Watcher>(loop.poster(), queue));
   }
   // On the queue's loop, so that no notification is under way to it afterwards.
   void remove(WaitQueue* queue) {
     std::lock_guard lock{mutex_};
-    auto place = watchers_.find(queue);
-    if (place == watchers_.end()) return;
-    place->second->queue = nullptr;
-    watchers_.erase(place);
+    std::erase_if(watchers_, [&](const auto& watcher) {
+      if (watcher->queue != queue) return false;
+      watcher->queue = nullptr;
+      return true;
+    });
   }
   void notify() {
     std::lock_guard lock{mutex_};
-    for (const auto& [queue, watcher] : watchers_) {
+    for (const auto& watcher : watchers_) {
       if (watcher->pending.exchange(true)) continue;
       watcher->post([watcher] {
         watcher->pending = false;
@@ -43,7 +45,7 @@ class Watchers {
     std::atomic<bool> pending{false};
   };
   std::mutex mutex_;
-  std::map<WaitQueue*, std::shared_ptr<Watcher>> watchers_;
+  std::vector<std::shared_ptr<Watcher>> watchers_;
 };
 
 }  // namespace mephisto

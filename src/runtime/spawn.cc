@@ -130,7 +130,8 @@ void TaskGroup::spawn(Task<void> task) {
   if (context == nullptr) throw Failure(ErrorKind::kInvalid, "a TaskGroup works inside of a task only: use Loop::spawn");
   // A child carries its parent's name, so that its log lines say whose they are. It is counted as done after its frame is gone:
   // what the frame refers to may then go too.
-  auto body = [](TaskGroup& group, std::size_t index, Task<void> inner) -> Task<void> {
+  auto body = [](TaskGroup& group, std::size_t index, void* event, Task<void> inner) -> Task<void> {
+    TaskContext::current()->current_event = event;
     std::exception_ptr error;
     try {
       co_await std::move(inner);
@@ -142,7 +143,7 @@ void TaskGroup::spawn(Task<void> task) {
     if (group.waiter_ != nullptr) group.waiter_->resume();
     if (error) std::rethrow_exception(error);
   };
-  children_.push_back(context->loop().spawn(context->name(), body(*this, children_.size(), std::move(task))));
+  children_.push_back(context->loop().spawn(context->name(), body(*this, children_.size(), context->current_event, std::move(task))));
 }
 
 void TaskGroup::cancel_all() {

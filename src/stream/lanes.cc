@@ -69,7 +69,7 @@ void LaneQueue::drop_pending(Lane& lane) {
 
 void LaneQueue::unuse(DeliveredBatch* batch) {
   if (--batch->users > 0) return;
-  if (on_free) on_free(batch->batch->bytes);
+  if (on_free) on_free(*batch->lane, batch->batch->bytes);
   delete batch;
 }
 

@@ -8,10 +8,17 @@
 namespace mephisto::detail {
 namespace {
 
-// With so much under way, senders wait.
-constexpr std::size_t kMaxBytes = 8 << 20;
+// Buffers that are kept to be used again, and how large they may be.
+constexpr std::size_t kSpares = 16;
+constexpr std::size_t kSpareBytes = 512 << 10;
 constexpr std::chrono::milliseconds kFirstRetry{50};
 constexpr std::chrono::milliseconds kLastRetry{5000};
+
+std::size_t header_bytes(const std::vector<Header>& headers) {
+  std::size_t bytes = 0;
+  for (const auto& header : headers) bytes += header.name.size() + (header.value ? header.value->size() : 0);
+  return bytes;
+}
 
 // This thread's outboxes, the newest last: when a client on a worker's loop ends, the worker's is the current one again.
 thread_local std::vector<Outbox*> live;
@@ -62,6 +69,7 @@ Task<bool> Outbox::drop_gone(Taken& taken) {
     if (auto info = co_await log_.topic(name); info || info.error().kind != ErrorKind::kNotFound) continue;
     log::debug("Replies for {} are dropped: its asker is gone", name);
     taken.batches.erase(taken.batches.begin() + static_cast<std::ptrdiff_t>(i));
+    taken.first_bound -= i < taken.first_bound ? 1 : 0;
     for (auto& row : taken.awaited) row.batch -= row.batch > i ? 1 : 0;  // replies are never awaited
     dropped = true;
   }
@@ -69,7 +77,7 @@ Task<bool> Outbox::drop_gone(Taken& taken) {
 }
 
 Task<const TopicPlace*> Outbox::place(const TopicSpec& spec) {
-  if (const auto* place = known(spec.name)) co_return place;
+  if (const auto* place = known(spec)) co_return place;
   auto info = co_await log_.topic(spec.name);
   if (!info && info.error().kind == ErrorKind::kNotFound) {
     auto config = spec.config;
@@ -93,7 +101,7 @@ int Outbox::partition_of(const TopicPlace& topic, const SendOptions& options) {
   return static_cast<int>(random_.below(static_cast<std::uint64_t>(topic.partitions)));
 }
 
-Result<void> Outbox::check(const TopicPlace& topic, int partition, const Slot* origin) const {
+Result<void> Outbox::check_origin(const TopicPlace& topic, int partition, const Slot* origin) const {
   if (broken_) return std::unexpected(*broken_);
   if (origin != nullptr && *origin && !origin->lane().open()) {
     return fail(ErrorKind::kFenced, fmt::format("{} moved to another worker while it was processed: nothing more is sent for it", origin->place()));
@@ -102,18 +110,20 @@ Result<void> Outbox::check(const TopicPlace& topic, int partition, const Slot* o
   return {};
 }
 
-Outbox::Collected& Outbox::collected(const TopicPlace& topic, int partition) {
-  std::pair key{&topic, partition};
-  if (last_ == nullptr || key != last_key_) {
-    last_ = &collected_[key];
-    last_key_ = key;
+Result<void> Outbox::check_size(const TopicPlace& topic, int partition, const SendOptions& options, std::size_t value_bytes) const {
+  if (const auto bytes = value_bytes + (options.key ? options.key->size() : 0); bytes > kMaxRecordBytes) {
+    return fail(ErrorKind::kInvalid, fmt::format("a record of {} bytes for {}/{} is too large: at most {} bytes", bytes, topic.name, partition, kMaxRecordBytes));
   }
-  return *last_;
+  if (options.headers.empty()) return {};
+  if (const auto bytes = header_bytes(options.headers); bytes > kMaxHeaderBytes) {
+    return fail(ErrorKind::kInvalid, fmt::format("a record for {}/{} has {} bytes of headers: at most {}", topic.name, partition, bytes, kMaxHeaderBytes));
+  }
+  return {};
 }
 
 Ticket Outbox::added(Collected& place, std::size_t before, bool await) {
-  const bool first = bytes_ == 0;
-  bytes_ += place.builder.bytes() - before;
+  const bool first = free_.bytes == 0;
+  free_.bytes += place.builder.bytes() - before;
   const auto ticket = next_ticket_++;
   if (await) {
     place.awaited.emplace_back(ticket, place.builder.count() - 1);
@@ -123,61 +133,67 @@ Ticket Outbox::added(Collected& place, std::size_t before, bool await) {
   return ticket;
 }
 
-void Outbox::stage(const TopicPlace& topic, int partition, const SendOptions& options, std::optional<std::string_view> value, Slot& origin) {
-  if (!origin) {
-    // The event in hand is a batch: its output goes with the next transaction. Repeated after a crash before the batch is
-    // acknowledged, but never lost.
-    auto& place = collected(topic, partition);
-    const auto before = place.builder.bytes();
-    place.builder.add(options.key ? std::optional<std::string_view>{*options.key} : std::nullopt, value, options.timestamp.value_or(loop_.timestamp()), options.headers);
-    added(place, before, false);
-    return;
-  }
-  origin.staged.push_back(
-      {&topic, partition, options.key, value ? std::optional<std::string>{*value} : std::nullopt, options.timestamp.value_or(loop_.timestamp()), options.headers});
-}
-
 Result<Ticket> Outbox::add(const TopicPlace& topic, int partition, const SendOptions& options, std::optional<std::string_view> value, Slot* origin, bool await) {
-  if (auto fits = check(topic, partition, origin); !fits) return std::unexpected(std::move(fits.error()));
-  if (value && value->size() + (options.key ? options.key->size() : 0) > kMaxRecordBytes - kMaxHeaderBytes) {
-    return fail(ErrorKind::kInvalid, fmt::format("a record of {} bytes for {} is too large: at most {} bytes", value->size(), topic.name, kMaxRecordBytes - kMaxHeaderBytes));
-  }
-  if (transactional_ && origin != nullptr) {
-    stage(topic, partition, options, value, *origin);
+  if (auto sound = check_origin(topic, partition, origin); !sound) return std::unexpected(std::move(sound.error()));
+  if (auto fits = check_size(topic, partition, options, value ? value->size() : 0); !fits) return std::unexpected(std::move(fits.error()));
+  const auto timestamp = options.timestamp.value_or(loop_.timestamp());
+  if (transactional_ && origin != nullptr && *origin) {
+    origin->staged.push_back({&topic, partition, options.key, value ? std::optional<std::string>{*value} : std::nullopt, timestamp, options.headers});
     return Ticket{0};
   }
-  auto& place = collected(topic, partition);
+  auto& place = free_.at(topic, partition);
   const auto before = place.builder.bytes();
-  place.builder.add(options.key ? std::optional<std::string_view>{*options.key} : std::nullopt, value, options.timestamp.value_or(loop_.timestamp()), options.headers);
+  place.builder.add(key_of(options), value, timestamp, options.headers);
   return added(place, before, await);
 }
 
 void Outbox::accept(Slot& slot) {
   for (auto& record : slot.staged) {
-    auto& place = collected(*record.topic, record.partition);
-    const auto before = place.builder.bytes();
-    place.builder.add(record.key, record.value, record.timestamp, record.headers);
-    added(place, before, false);
+    auto& builder = bound_.at(*record.topic, record.partition).builder;
+    const auto before = builder.bytes();
+    builder.add(record.key, record.value, record.timestamp, record.headers);
+    bound_.bytes += builder.bytes() - before;
   }
   slot.staged.clear();
 }
 
-Outbox::Taken Outbox::take() {
-  Taken taken;
-  taken.last = next_ticket_ - 1;
-  taken.bytes = bytes_;
-  for (auto& [key, place] : collected_) {
+void Outbox::collect(Collection& from, Taken& taken) {
+  for (auto& [key, place] : from.places) {
     if (place.builder.empty()) continue;
     for (auto [ticket, row] : place.awaited) taken.awaited.push_back({ticket, taken.batches.size(), row});
     place.awaited.clear();
     taken.batches.push_back({{key.first->name, key.second}, std::move(place.builder)});
     place.builder = BatchBuilder{};
+    if (!spare_.empty()) {
+      place.builder = std::move(spare_.back());
+      spare_.pop_back();
+    }
   }
-  bytes_ = 0;
+  from.bytes = 0;
+}
+
+Outbox::Taken Outbox::take() {
+  auto taken = std::exchange(taken_back_, {});
+  taken_back_bytes_ = 0;
+  taken.last = next_ticket_ - 1;
+  collect(free_, taken);
+  taken.first_bound = taken.batches.size();
+  collect(bound_, taken);
   return taken;
 }
 
-void Outbox::settle(const Taken& taken, const Result<std::vector<Appended>>& result) {
+void Outbox::take_back(Taken taken) {
+  taken.batches.resize(taken.first_bound);
+  for (const auto& batch : taken.batches) taken_back_bytes_ += batch.records.bytes();
+  taken_back_ = std::move(taken);
+}
+
+void Outbox::drop_bound() {
+  bound_ = Collection{};
+  done_.notify_all();
+}
+
+void Outbox::settle(Taken& taken, const Result<std::vector<Appended>>& result) {
   for (const auto& row : taken.awaited) {
     auto place = awaited_.find(row.ticket);
     if (place == awaited_.end()) continue;  // nobody waits any more
@@ -191,7 +207,12 @@ void Outbox::settle(const Taken& taken, const Result<std::vector<Appended>>& res
   }
   if (result) {
     durable_ticket_ = taken.last;
-    for (const auto& batch : taken.batches) appended_ += batch.records.count();
+    for (auto& batch : taken.batches) {
+      appended_ += batch.records.count();
+      if (spare_.size() == kSpares || batch.records.capacity() > kSpareBytes) continue;
+      batch.records.clear();
+      spare_.push_back(std::move(batch.records));
+    }
   }
   done_.notify_all();
 }
@@ -200,7 +221,7 @@ void Outbox::settle(const Taken& taken, const Result<std::vector<Appended>>& res
 // a time; what fails for a while (disk full) is tried again and stays before what comes after it.
 Task<void> Outbox::run() {
   for (;;) {
-    while (bytes_ == 0) {
+    while (free_.bytes == 0) {
       if (closing_) co_return;
       co_await filled_.wait("records to send");
     }
@@ -230,7 +251,7 @@ Task<void> Outbox::run() {
 }
 
 Task<void> Outbox::room() {
-  while (bytes_ > kMaxBytes && !broken_) co_await done_.wait("room in the outbox");
+  while (!has_room()) co_await done_.wait("room in the outbox");
 }
 
 Task<RecordMetadata> Outbox::sent(Ticket ticket, std::string topic, int partition) {
@@ -251,11 +272,12 @@ Task<RecordMetadata> Outbox::sent(Ticket ticket, std::string topic, int partitio
   }
 }
 
-Task<void> Outbox::flush() {
+Task<void> Outbox::flush(Loop::time_point until) {
   const auto last = next_ticket_ - 1;
   while (durable_ticket_ < last) {
     if (broken_) throw Failure(*broken_);
-    co_await done_.wait("sent records to be durable");
+    if (loop_.now() >= until) throw Failure(ErrorKind::kTimeout, "the log does not take what was sent: it is given up, and the events it came from are delivered again");
+    co_await done_.wait_until(until, "sent records to be durable");
   }
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "base/crash_point.h"
 #include "mephisto/logging.h"
@@ -11,7 +12,19 @@ namespace mephisto::detail {
 namespace {
 
 constexpr std::chrono::milliseconds kPollWait{1000};
+constexpr std::size_t kFetchBytes = 1 << 20;  // at a time: what is worked through together should stay in the processor's cache
 constexpr std::chrono::milliseconds kRetryAfter{200};
+
+// A commit's metadata is the notes of the agents on the topic: `agent:2-4,7;other:0-9`. Empty mostly.
+std::string_view note_of(std::string_view metadata, std::string_view agent) {
+  while (!metadata.empty()) {
+    const auto end = std::min(metadata.find(';'), metadata.size());
+    const auto part = metadata.substr(0, end);
+    metadata.remove_prefix(std::min(end + 1, metadata.size()));
+    if (part.size() > agent.size() && part.starts_with(agent) && part[agent.size()] == ':') return part.substr(agent.size() + 1);
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -30,10 +43,7 @@ void Shard::adopt(LaneQueue& queue) {
     if (++acked_since_commit_ >= options_.commit_every) commit_now_.notify_all();
     if (!acked_.empty()) acked_.notify_all();
   };
-  queue.on_free = [this](std::size_t bytes) {
-    bytes_in_flight_ -= bytes;
-    if (!freed_.empty()) freed_.notify_all();
-  };
+  queue.on_free = [this](const Lane& lane, std::size_t bytes) { freed(lane, bytes); };
 }
 
 std::size_t Shard::budget_left() const { return bytes_in_flight_ >= options_.memory_budget ? 0 : options_.memory_budget - bytes_in_flight_; }
@@ -61,7 +71,7 @@ void Shard::handle_assigned(std::vector<Assigned> assigned) {
     for (const auto& subscription : subscriptions_) {
       if (subscription.topic != one.partition.topic) continue;
       auto& queue = subscription.queue(one.partition);
-      auto lane = std::make_shared<Lane>(one, queue);
+      auto lane = std::make_shared<Lane>(one, note_of(one.metadata, subscription.name), queue);
       queue.add_lane(lane);
       held->lanes.push_back(std::move(lane));
     }
@@ -89,30 +99,59 @@ void Shard::close(AssignmentId id, const char* why) {
   log::debug("{}: {}", held->assigned.partition.str(), why);
 }
 
-void Shard::handle_lost(const std::vector<AssignmentId>& lost) {
+std::vector<TopicPartition> Shard::partitions_of(const std::vector<AssignmentId>& ids) const {
   std::vector<TopicPartition> partitions;
-  for (auto id : lost) {
+  for (auto id : ids) {
     if (auto place = held_.find(id); place != held_.end()) partitions.push_back(place->second->assigned.partition);
   }
+  return partitions;
+}
+
+void Shard::handle_lost(const std::vector<AssignmentId>& lost) {
+  auto partitions = partitions_of(lost);
   if (partitions.empty()) return;
   log::warn("{} partitions were given to others while this worker gave no sign of life; what it was doing with them does not count", partitions.size());
   if (on_revoked) on_revoked(partitions);
   for (auto id : lost) close(id, "lost");
+  // What their events sent is among what the others' did: none of it may be committed now.
+  if (options_.exactly_once && (outbox_.has_bound() || committing_)) {
+    must_take_back_ = true;
+    commit_now_.notify_all();
+  }
 }
 
 void Shard::deliver(std::shared_ptr<Batch> batch) {
   auto place = held_.find(batch->assignment);
   if (place == held_.end() || place->second->state != LaneState::kRunning) return;  // of an earlier stay
-  auto& lanes = place->second->lanes;
-  for (auto& lane : lanes) {
+  auto& held = *place->second;
+  for (auto& lane : held.lanes) {
     bytes_in_flight_ += batch->bytes;
+    held.bytes += batch->bytes;
     lane->queue->push(lane, batch);
+  }
+  // A partition whose agent is slow must not take the others' part of the budget.
+  if (!held.paused && held.bytes >= share_of_budget()) {
+    held.paused = true;
+    consumer_->pause(batch->assignment);
   }
 }
 
-// Waits until nothing of these partitions is in flight, or the time for draining is over.
-Task<bool> Shard::settled(const std::vector<AssignmentId>& ids) {
-  const auto deadline = loop_.now() + options_.drain_timeout;
+void Shard::freed(const Lane& lane, std::size_t bytes) {
+  bytes_in_flight_ -= bytes;
+  if (!freed_.empty()) freed_.notify_all();
+  auto place = held_.find(lane.assigned.id);
+  if (place == held_.end()) return;
+  auto& held = *place->second;
+  held.bytes -= bytes;
+  if (held.paused && held.bytes < share_of_budget() / 2) {
+    held.paused = false;
+    consumer_->resume(lane.assigned.id);
+  }
+}
+
+// Waits until nothing of these partitions is in flight, or the time for draining is over; what is in flight then is delivered again.
+Task<void> Shard::settled(const std::vector<AssignmentId>& ids) {
+  const auto deadline = std::min(loop_.now() + options_.drain_timeout, stop_until_);
   for (;;) {
     std::uint64_t in_flight = 0;
     for (auto id : ids) {
@@ -120,29 +159,37 @@ Task<bool> Shard::settled(const std::vector<AssignmentId>& ids) {
       if (place == held_.end()) continue;
       for (const auto& lane : place->second->lanes) in_flight += lane->stopped ? 0 : lane->account.in_flight;
     }
-    if (in_flight == 0) co_return true;
+    if (in_flight == 0) co_return;
     if (loop_.now() >= deadline) {
       log::warn("{} records are still being processed after {}: their partitions are given up, the records will be delivered again", in_flight,
                 format_duration(options_.drain_timeout));
-      co_return false;
+      co_return;
     }
     co_await acked_.wait_until(deadline, "events in flight to be done");
   }
 }
 
 Task<void> Shard::drain(std::vector<AssignmentId> revoked) {
-  std::vector<TopicPartition> partitions;
-  for (auto id : revoked) {
+  auto partitions = partitions_of(revoked);
+  if (on_revoked) on_revoked(partitions);
+  co_await finish(std::move(revoked), "released");
+}
+
+Task<void> Shard::finish(std::vector<AssignmentId> ids, const char* why) {
+  for (auto id : ids) {
     auto place = held_.find(id);
     if (place == held_.end()) continue;
     set_state(*place->second, LaneState::kDraining);
     for (auto& lane : place->second->lanes) lane->queue->drop_pending(*lane);
-    partitions.push_back(place->second->assigned.partition);
   }
-  if (on_revoked) on_revoked(partitions);
-  co_await settled(revoked);
-  co_await commit(revoked, true);
-  for (auto id : revoked) close(id, "released");
+  co_await settled(ids);
+  // From here on nothing more is done or sent for them, so that the commit is the last word.
+  for (auto id : ids) {
+    if (auto place = held_.find(id); place != held_.end()) set_state(*place->second, LaneState::kClosed);
+  }
+  co_await commit(ids);
+  for (auto id : ids) close(id, why);
+  co_await give_up(ids);
 }
 
 std::vector<AssignmentId> Shard::all_held() const {
@@ -151,9 +198,25 @@ std::vector<AssignmentId> Shard::all_held() const {
   return ids;
 }
 
-// Commits the first offset that is not done of each partition (of all its agents the lowest). Guarantee kept here: what was sent for
-// the records before it is durable first (at least once), or becomes so in the same transaction (exactly once).
-Task<void> Shard::commit(const std::vector<AssignmentId>& only, bool release) {
+// The first offset that is not done, of all the agents on the topic the lowest, and what each has done behind it.
+AssignmentCommit Shard::progress(AssignmentId id, const Held& held) const {
+  AssignmentCommit commit{id, std::numeric_limits<std::int64_t>::max(), ""};
+  for (const auto& lane : held.lanes) {
+    check_account(*lane);
+    commit.offset = std::min(commit.offset, lane->tracker.committable());
+  }
+  auto lane = held.lanes.begin();
+  for (const auto& subscription : subscriptions_) {
+    if (subscription.topic != held.assigned.partition.topic) continue;
+    auto note = (*lane++)->tracker.note(commit.offset);
+    if (note.empty()) continue;
+    if (!commit.metadata.empty()) commit.metadata += ';';
+    commit.metadata += subscription.name + ":" + note;
+  }
+  return commit;
+}
+
+Task<bool> Shard::commit(std::vector<AssignmentId> ids) {
   while (committing_) co_await commit_done_.wait("the commit before");
   committing_ = true;
   struct Done {
@@ -164,66 +227,121 @@ Task<void> Shard::commit(const std::vector<AssignmentId>& only, bool release) {
     }
   } done{*this};
 
+  if (must_take_back_) co_await take_back();
   acked_since_commit_ = 0;
+  if (options_.exactly_once) ids = all_held();  // what events sent is together, so their offsets go together
   std::vector<AssignmentCommit> commits;
   std::vector<std::shared_ptr<Held>> helds;
-  for (auto id : only) {
+  for (auto id : ids) {
     auto place = held_.find(id);
-    if (place == held_.end()) continue;
+    if (place == held_.end() || place->second->lanes.empty()) continue;
     auto& held = *place->second;
-    AssignmentCommit one{id, std::numeric_limits<std::int64_t>::max(), ""};
-    for (const auto& lane : held.lanes) {
-      check_account(*lane);
-      one.offset = std::min(one.offset, lane->tracker.committable());
-    }
-    if (held.lanes.empty()) continue;
-    // With several agents on a topic, what lies behind the lowest offset is delivered again to all of them.
-    if (held.lanes.size() == 1) one.metadata = held.lanes[0]->tracker.metadata();
-    if (!release && one.offset == held.committed && one.metadata == held.committed_metadata) continue;
+    auto one = progress(id, held);
+    if (one.offset == held.committed && one.metadata == held.committed_metadata) continue;
     commits.push_back(std::move(one));
     helds.push_back(place->second);
   }
-  auto taken = options_.exactly_once ? outbox_.take() : Outbox::Taken{};
-  if (commits.empty() && taken.batches.empty()) co_return;
+  const bool committed = options_.exactly_once ? co_await transact(commits) : co_await commit_offsets(commits);
+  if (!committed) co_return false;
+  for (std::size_t i = 0; i < commits.size(); ++i) {
+    helds[i]->committed = commits[i].offset;
+    helds[i]->committed_metadata = std::move(commits[i].metadata);
+  }
+  co_return true;
+}
 
+// Guarantee kept here: at least once. What was sent for the records before an offset is durable before the offset is.
+Task<bool> Shard::commit_offsets(const std::vector<AssignmentCommit>& commits) {
+  if (commits.empty()) co_return true;
+  co_await outbox_.flush(stop_until_);
+  crash_point("commit.before");
   for (;;) {
-    Result<void> result;
-    if (options_.exactly_once) {
-      auto appended = co_await outbox_.producer().transact(taken.batches, *consumer_, commits);
-      if (!appended && appended.error().kind == ErrorKind::kNotFound && co_await outbox_.drop_gone(taken)) continue;
-      if (appended || !appended.error().retriable()) outbox_.settle(taken, appended);
-      if (!appended) result = std::unexpected(appended.error());
-      if (result && release) result = co_await consumer_->release(commits);
-    } else {
-      co_await outbox_.flush();
-      crash_point("commit.before");
-      result = release ? co_await consumer_->release(commits) : co_await consumer_->commit(commits);
-    }
-    if (result) {
-      for (std::size_t i = 0; i < commits.size(); ++i) {
-        helds[i]->committed = commits[i].offset;
-        helds[i]->committed_metadata = commits[i].metadata;
-      }
-      co_return;
-    }
+    auto result = co_await consumer_->commit(commits);
+    if (result) co_return true;
     if (result.error().kind == ErrorKind::kFenced) {
       log::warn("A commit was refused: {}", result.error().message);
-      co_return;
+      co_return false;
     }
-    if (!result.error().retriable()) throw Failure(result.error());
-    log::warn("Cannot commit: {}; trying again", result.error().message);
-    co_await sleep_for(kRetryAfter);
+    co_await before_retry(result.error());
+  }
+}
+
+// Guarantee kept here: exactly once. What acknowledged events sent and their offsets become durable together or not at all; when the
+// log refuses, or its reply is lost, everything goes on from what the log says is committed.
+Task<bool> Shard::transact(const std::vector<AssignmentCommit>& commits) {
+  auto taken = outbox_.take();
+  if (commits.empty() && taken.batches.empty()) co_return true;
+  for (;;) {
+    auto appended = co_await outbox_.producer().transact(taken.batches, *consumer_, commits);
+    if (appended) {
+      outbox_.settle(taken, appended);
+      co_return true;
+    }
+    const auto error = appended.error();
+    if (error.kind == ErrorKind::kNotFound && co_await outbox_.drop_gone(taken)) continue;
+    if (error.kind == ErrorKind::kFenced || error.kind == ErrorKind::kIndefinite) {
+      log::warn("A transaction does not count: {}; its events are delivered again unless the log has it", error.message);
+      outbox_.take_back(std::move(taken));
+      co_await take_back();
+      co_return false;
+    }
+    if (!error.retriable()) outbox_.settle(taken, appended);
+    co_await before_retry(error);
+  }
+}
+
+Task<void> Shard::before_retry(const Error& error) {
+  if (!error.retriable() || loop_.now() >= stop_until_) throw Failure(error);
+  log::warn("Cannot commit: {}; trying again", error.message);
+  co_await sleep_for(kRetryAfter);
+}
+
+// Ends every stay and begins new ones at what the log says is committed.
+Task<void> Shard::take_back() {
+  must_take_back_ = false;
+  outbox_.drop_bound();
+  const auto ids = all_held();
+  if (ids.empty()) co_return;
+  if (on_revoked) on_revoked(partitions_of(ids));
+  for (auto id : ids) close(id, "taken back");
+  co_await give_up(ids);
+}
+
+Task<void> Shard::give_up(const std::vector<AssignmentId>& ids) {
+  // One at a time: that one of them is lost already must not keep the others from their next owners.
+  for (auto id : ids) {
+    for (;;) {
+      auto released = co_await consumer_->release({{id, -1, ""}});
+      if (released || released.error().kind == ErrorKind::kFenced) break;
+      co_await before_retry(released.error());
+    }
   }
 }
 
 Task<void> Shard::commit_loop() {
-  for (;;) {
+  while (!stopping_) {
     co_await commit_now_.wait_until(loop_.now() + options_.commit_interval, "the next commit");
     std::vector<AssignmentId> running;
     for (const auto& [id, held] : held_) {
       if (held->state == LaneState::kRunning) running.push_back(id);
     }
-    co_await commit(running, false);
+    co_await commit(std::move(running));
+  }
+}
+
+Task<void> Shard::poll_loop() {
+  while (!stopping_) {
+    if (budget_left() == 0) co_await freed_.wait_until(loop_.now() + kPollWait, "memory_budget to have room");
+    auto polled = co_await consumer_->poll(std::min(budget_left(), kFetchBytes), kPollWait);
+    handle_lost(polled.lost);
+    if (!polled.revoked.empty()) drains_.push_back(loop_.spawn("drain", drain(std::move(polled.revoked))));
+    if (!polled.assigned.empty()) handle_assigned(std::move(polled.assigned));
+    for (auto& batch : polled.batches) deliver(std::move(batch));
+    for (const auto& task : drains_) {
+      if (task.done() && task.error()) std::rethrow_exception(task.error());
+    }
+    std::erase_if(drains_, [](const Spawned& task) { return task.done(); });
+    co_await yield();
   }
 }
 
@@ -238,30 +356,13 @@ Task<void> Shard::run() {
   }
   consumer_ = log_->consumer(loop_, std::move(consumer));
 
-  std::exception_ptr failure;
   auto committer = loop_.spawn("commit", commit_loop());
-  poller_ = loop_.spawn("poll", [](Shard& self) -> Task<void> {
-    while (!self.stopping_) {
-      if (self.budget_left() == 0) {
-        co_await self.freed_.wait_until(self.loop_.now() + kPollWait, "memory_budget to have room");
-      }
-      auto polled = co_await self.consumer_->poll(self.budget_left(), kPollWait);
-      self.handle_lost(polled.lost);
-      if (!polled.revoked.empty()) self.drains_.push_back(self.loop_.spawn("drain", self.drain(std::move(polled.revoked))));
-      if (!polled.assigned.empty()) self.handle_assigned(std::move(polled.assigned));
-      for (auto& batch : polled.batches) self.deliver(std::move(batch));
-      std::erase_if(self.drains_, [](const Spawned& task) { return task.done() && !task.error(); });
-      for (const auto& task : self.drains_) {
-        if (task.done()) std::rethrow_exception(task.error());
-      }
-      co_await yield();
-    }
-  }(*this));
-
+  poller_ = loop_.spawn("poll", poll_loop());
   TaskGroup group{"the shard's work"};
   group.spawn(poller_.join());
   group.spawn(committer.join());
   co_await group.wait(true);
+  std::exception_ptr failure;
   for (const auto* task : {&poller_, &committer}) {
     if (!task->done() || !task->error()) continue;
     try {
@@ -271,23 +372,15 @@ Task<void> Shard::run() {
       failure = std::current_exception();
     }
   }
-  stopping_ = true;
-  poller_.cancel();
-  committer.cancel();
+  stop();
+  if (failure) committer.cancel();
   co_await group.wait();
   for (auto& task : drains_) co_await task.finished();
 
   if (!failure) {
-    auto ids = all_held();
-    for (auto id : ids) {
-      auto& held = *held_[id];
-      set_state(held, LaneState::kDraining);
-      for (auto& lane : held.lanes) lane->queue->drop_pending(*lane);
-    }
-    co_await settled(ids);
     try {
-      co_await commit(ids, true);
-      for (auto id : ids) close(id, "released at stop");
+      co_await finish(all_held(), "released at stop");
+      if (options_.exactly_once) co_await commit({});  // what no event sent, after a transaction that did not count
       co_await outbox_.close();
       co_await consumer_->close();
     } catch (...) {
@@ -298,8 +391,11 @@ Task<void> Shard::run() {
 }
 
 void Shard::stop() {
+  if (stopping_) return;
   stopping_ = true;
+  stop_until_ = loop_.now() + options_.drain_timeout;
   poller_.cancel();
+  commit_now_.notify_all();
 }
 
 std::vector<LaneStatus> Shard::status() const {

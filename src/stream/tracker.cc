@@ -2,33 +2,44 @@
 
 #include <algorithm>
 #include <charconv>
-
-#include "base/text.h"
+#include <utility>
 
 namespace mephisto::detail {
 
-AckTracker::AckTracker(std::int64_t offset, std::string_view metadata) : next_offset_(offset) {
-  if (metadata.empty()) return;
-  for (const auto& part : split(metadata, ',')) {
-    Range range{};
-    const char* end = part.data() + part.size();
-    auto [at, code] = std::from_chars(part.data(), end, range.first);
-    if (code != std::errc{}) {  // not ours
-      done_.clear();
-      return;
-    }
-    range.last = range.first;
-    if (at != end && (*at != '-' || std::from_chars(at + 1, end, range.last).ec != std::errc{})) {
-      done_.clear();
-      return;
-    }
-    done_.push_back({offset + range.first, offset + range.last});
+namespace {
+
+// `5-9,12`: ascending, each relative to the commit. Nothing where it is anything else: then it is not ours.
+std::vector<std::pair<std::int64_t, std::int64_t>> parse_note(std::string_view note) {
+  std::vector<std::pair<std::int64_t, std::int64_t>> ranges;
+  const char* at = note.data();
+  const char* const end = at + note.size();
+  auto number = [&](std::int64_t& value) {
+    auto [next, error] = std::from_chars(at, end, value);
+    if (error != std::errc{} || value < 0) return false;
+    at = next;
+    return true;
+  };
+  while (at != end) {
+    auto& [first, last] = ranges.emplace_back();
+    if (!number(first)) return {};
+    last = first;
+    if (at != end && *at == '-' && (++at, !number(last))) return {};
+    if (last < first || (ranges.size() > 1 && first <= ranges[ranges.size() - 2].second)) return {};
+    if (at != end && (*at++ != ',' || at == end)) return {};
   }
+  return ranges;
+}
+
+}  // namespace
+
+AckTracker::AckTracker(std::int64_t offset, std::string_view note) : next_offset_(offset) {
+  for (auto [first, last] : parse_note(note)) done_.push_back({offset + first, offset + last});
 }
 
 bool AckTracker::done_before(std::int64_t offset) const {
   if (done_.empty() || offset > done_.back().last) return false;
-  return std::ranges::any_of(done_, [&](const Range& range) { return offset >= range.first && offset <= range.last; });
+  auto place = std::ranges::lower_bound(done_, offset, {}, &Range::last);
+  return offset >= place->first;
 }
 
 std::int64_t AckTracker::offset_of(std::uint64_t sequence) const {
@@ -39,30 +50,26 @@ std::int64_t AckTracker::offset_of(std::uint64_t sequence) const {
 
 std::int64_t AckTracker::committable() const { return first_ == next_ ? next_offset_ : offset_of(first_); }
 
-std::string AckTracker::metadata() const {
+std::string AckTracker::note(std::int64_t base) const {
+  std::vector<Range> ranges;
+  if (const auto first = committable(); base < first) ranges.push_back({base, first - 1});
+  for (auto sequence = first_; sequence != next_; ++sequence) {
+    if ((word(sequence) & bit(sequence)) == 0) continue;
+    const auto offset = offset_of(sequence);
+    ranges.push_back({offset, offset});
+  }
+  // What earlier stays had done, also between what this one has in flight.
+  for (const auto& range : done_) {
+    if (range.last >= base) ranges.push_back({std::max(range.first, base), range.last});
+  }
+  std::ranges::sort(ranges, {}, &Range::first);
   std::string text;
-  const auto base = committable();
-  auto add = [&](std::int64_t first, std::int64_t last) {
+  for (std::size_t i = 0; i < ranges.size();) {
+    auto [first, last] = ranges[i++];
+    for (; i < ranges.size() && ranges[i].first <= last + 1; ++i) last = std::max(last, ranges[i].last);
     if (!text.empty()) text += ',';
     text += std::to_string(first - base);
     if (last > first) text += "-" + std::to_string(last - base);
-  };
-  std::int64_t run_first = -1;
-  std::int64_t run_last = -1;
-  for (auto sequence = first_; sequence != next_; ++sequence) {
-    if ((word(sequence) & bit(sequence)) == 0) continue;
-    auto offset = offset_of(sequence);
-    if (run_first >= 0 && offset == run_last + 1) {
-      run_last = offset;
-      continue;
-    }
-    if (run_first >= 0) add(run_first, run_last);
-    run_first = run_last = offset;
-  }
-  if (run_first >= 0) add(run_first, run_last);
-  // What earlier stays had done and this one has not reached yet.
-  for (const auto& range : done_) {
-    if (range.last >= next_offset_) add(std::max(range.first, next_offset_), range.last);
   }
   return text;
 }

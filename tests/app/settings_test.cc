@@ -132,7 +132,8 @@ TEST_F(SettingsTest, AnAliasWorksInTheEnvironmentToo) {
 }
 
 TEST_F(SettingsTest, AnUnknownNameIsRefusedWithTheNearest) {
-  EXPECT_THAT(refusal_of("topic_partition", "2"), AllOf(HasSubstr("--set: there is no setting \"topic_partition\""), HasSubstr("did you mean \"topic_partitions\"?"), HasSubstr("shop config")));
+  EXPECT_THAT(refusal_of("topic_partition", "2"),
+              AllOf(HasSubstr("--set: there is no setting \"topic_partition\""), HasSubstr("did you mean \"topic_partitions\"?"), HasSubstr("shop config")));
 }
 
 TEST_F(SettingsTest, AnUnknownNameFarFromAllIsRefusedWithoutAGuess) { EXPECT_THAT(refusal_of("xyzzy", "2"), AllOf(HasSubstr("no setting"), Not(HasSubstr("did you mean")))); }
@@ -220,14 +221,65 @@ TEST_F(SettingsTest, ANestedListInYamlIsRefused) {
   EXPECT_THAT(refusal_of([&] { settings.load_yaml(yaml("broker:\n  - [a, b]\n")); }), HasSubstr("broker: expected a list of plain values"));
 }
 
-TEST_F(SettingsTest, AYamlKeyThatIsNoTextIsRefused) { EXPECT_NE(refusal_of([&] { settings.load_yaml(yaml("[a, b]: 1\n")); }), "(taken)"); }
+TEST_F(SettingsTest, AYamlKeyThatIsNoTextIsRefused) {
+  EXPECT_NE(refusal_of([&] { settings.load_yaml(yaml("[a, b]: 1\n")); }), "(taken)");
+}
 
-TEST_F(SettingsTest, AMissingYamlFileIsNamed) { EXPECT_THAT(refusal_of([&] { settings.load_yaml(folder + "/none.yml"); }), HasSubstr("cannot read " + folder + "/none.yml")); }
+TEST_F(SettingsTest, AYamlAliasThatHoldsItselfIsRefused) {
+  EXPECT_THAT(refusal_of([&] { settings.load_yaml(yaml("service: &all\n  more: *all\n")); }), AllOf(HasSubstr(":2"), HasSubstr("service.more")));
+}
+
+TEST_F(SettingsTest, AMissingYamlFileIsNamed) {
+  EXPECT_THAT(refusal_of([&] { settings.load_yaml(folder + "/none.yml"); }), HasSubstr("cannot read " + folder + "/none.yml"));
+}
 
 TEST_F(SettingsTest, AnEmptyYamlFileIsFine) {
   settings.load_yaml(yaml(""));
   settings.load_yaml(yaml("# only a comment\n"));
   EXPECT_EQ(settings.integer("topic_partitions"), 8);
+}
+
+TEST_F(SettingsTest, ANumberOutsideItsRangeIsRefusedWithTheRange) {
+  settings.add({.name = "dice", .type = Type::kInteger, .default_value = "1", .least = 1, .most = 6});
+  EXPECT_THAT(refusal_of("dice", "0"), HasSubstr("dice: \"0\" is no whole number from 1 to 6"));
+  EXPECT_THAT(refusal_of("dice", "7"), HasSubstr("from 1 to 6"));
+  settings.set("dice", "6", "--set");
+  EXPECT_EQ(settings.integer("dice"), 6);
+}
+
+TEST_F(SettingsTest, ADurationThatIsTooShortIsRefused) {
+  settings.add({.name = "wait", .type = Type::kDuration, .default_value = "1s", .least = 100});
+  EXPECT_THAT(refusal_of("wait", "99ms"), HasSubstr("wait: \"99ms\" is too short: at least 100 ms"));
+  settings.set("wait", "0.1", "--set");
+  EXPECT_EQ(settings.duration("wait"), 100ms);
+}
+
+TEST_F(SettingsTest, TheLogsUrlIsCheckedWhereItIsSet) {
+  EXPECT_THAT(refusal_of("broker", "kafka://localhost:9092"), AllOf(HasSubstr("--set: broker:"), HasSubstr("local://FOLDER")));
+  EXPECT_THAT(refusal_of("kafka.servers", "nonsense"), HasSubstr("kafka.servers: \"nonsense\" is no log's URL"));
+}
+
+TEST_F(SettingsTest, AListWhereOneValueBelongsIsRefused) {
+  EXPECT_THAT(refusal_of([&] { settings.load_yaml(yaml("datadir: [a, b]\n")); }), HasSubstr("config.yml:1: datadir: expected a text, found a list"));
+  EXPECT_THAT(refusal_of([&] { settings.load_yaml(yaml("shards: [1]\n")); }), HasSubstr("shards: expected a whole number, found a list"));
+}
+
+TEST_F(SettingsTest, ASectionIsNoSetting) {
+  EXPECT_THAT(refusal_of([&] { settings.load_yaml(yaml("service: 5\n")); }),
+              HasSubstr("config.yml:1: \"service\" is a section, not a setting: name one in it, such as service.apikey"));
+}
+
+TEST_F(SettingsTest, AKeyThatIsThereTwiceIsRefused) {
+  EXPECT_THAT(refusal_of([&] { settings.load_yaml(yaml("shards: 1\nservice:\n  rate: 1/s\n  rate: 2/s\n")); }), HasSubstr("config.yml:4: service.rate is there twice"));
+}
+
+TEST_F(SettingsTest, AFolderIsNoFile) {
+  EXPECT_THAT(refusal_of([&] { settings.load_yaml(folder); }), HasSubstr("it is a directory"));
+}
+
+TEST_F(SettingsTest, ATabInsideOfALineIsFine) {
+  settings.load_yaml(yaml("shards:\t3\t# three\n"));
+  EXPECT_EQ(settings.integer("shards"), 3);
 }
 
 TEST_F(SettingsTest, AnAppsOwnSettingMayNotTakeAName) {

@@ -178,7 +178,7 @@ TEST(Worker, ATaskMayAskAnAgent) {
   World world;
   int answer = 0;
   auto& square = world.app.agent("square", [](Stream<int> stream) -> Results<int> {
-    while (auto event = co_await stream.next()) co_yield *event * *event;
+    while (auto event = co_await stream.next()) co_yield *event** event;
   });
   world.app.task("t", [&]() -> Task<void> { answer = co_await square.ask(5); });
   world.work([&](Worker&) -> Task<void> { co_await world.eventually([&] { return answer == 25; }); });

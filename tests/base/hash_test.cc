@@ -61,6 +61,14 @@ std::uint32_t slow_crc32c(std::string_view bytes) {
 
 TEST(Crc32c, OfTheCheckStringIsTheOneInTheStandard) { EXPECT_EQ(crc32c("123456789"), 0xe3069283U); }
 TEST(Crc32c, OfNothingIsZero) { EXPECT_EQ(crc32c(""), 0U); }
+TEST(Crc32c, OfLongRunsIsTheSameAsByteByByte) {
+  Random random{3};
+  for (std::size_t length : {3071, 3072, 3073, 6144, 10'000, 100'001}) {
+    std::string bytes;
+    for (std::size_t i = 0; i < length; ++i) bytes += static_cast<char>(random.next());
+    ASSERT_EQ(crc32c(bytes), slow_crc32c(bytes)) << length;
+  }
+}
 TEST(Crc32c, Of32ZeroBytesIsTheOneInRfc3720) { EXPECT_EQ(crc32c(std::string(32, '\0')), 0x8a9136aaU); }
 TEST(Crc32c, Of32OneBytesIsTheOneInRfc3720) { EXPECT_EQ(crc32c(std::string(32, '\xff')), 0x62a8ab43U); }
 

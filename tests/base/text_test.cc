@@ -15,6 +15,7 @@ const std::vector<std::string> kCommands{"agents", "topics", "tables", "worker",
 TEST(Nearest, FindsWhatWasMistyped) { EXPECT_EQ(nearest("agnets", kCommands), "agents"); }
 TEST(Nearest, DoesNotLookAtCase) { EXPECT_EQ(nearest("WORKR", kCommands), "worker"); }
 TEST(Nearest, FindsTheWordItself) { EXPECT_EQ(nearest("send", kCommands), "send"); }
+TEST(Nearest, TakesSwappedNeighboursForOneMistake) { EXPECT_EQ(nearest("sned", kCommands), "send"); }
 TEST(Nearest, PrefersTheNearerOfTwo) { EXPECT_EQ(nearest("tabels", kCommands), "tables"); }
 TEST(Nearest, SaysNothingWhenNoneIsNear) { EXPECT_EQ(nearest("livecheck", kCommands), std::nullopt); }
 TEST(Nearest, SaysNothingAboutShortWordsThatShareNothing) { EXPECT_EQ(nearest("xy", kCommands), std::nullopt); }

@@ -152,6 +152,12 @@ TEST(JsonErrors, AnUnclosedArrayIsTold) { EXPECT_EQ(message<std::vector<int>>("[
 TEST(JsonErrors, AControlCharacterInAStringIsTold) { EXPECT_EQ(message<Text>("{\"text\":\"a\nb\"}"), "broken JSON: a control character in a string"); }
 TEST(JsonErrors, ABadEscapeIsTold) { EXPECT_EQ(message<Text>(R"({"text":"\q"})"), "text: broken JSON: a bad escape in a string"); }
 TEST(JsonErrors, ALoneSurrogateIsTold) { EXPECT_EQ(message<Text>(R"({"text":"\ud800"})"), "text: broken JSON: a bad escape in a string"); }
+TEST(JsonErrors, ABrokenValueOfAnUnknownFieldIsRefused) {
+  for (auto other : {"1.5.5", "tru", "[1 2]", R"({"a" 1})", R"({"a":[1})", R"(",a":1])", R"("\q")", "01", "[1,]"}) {
+    EXPECT_NE(message<Text>(std::string{R"({"other":)"} + other + R"(,"text":"a"})"), "no error") << other;
+    EXPECT_NE(message<Text>(std::string{R"({"\u006fther":)"} + other + R"(,"text":"a"})"), "no error") << other;
+  }
+}
 TEST(JsonErrors, BrokenPunctuationIsRefused) {
   for (auto text : {R"({"text":"a",})", R"({"text" "a"})", R"({"text":})", R"({text:"a"})", R"({"text":"a" "b":1})", R"({,"text":"a"})", "{", "}"}) {
     EXPECT_NE(message<Text>(text), "no error") << text;
@@ -164,9 +170,9 @@ TEST(JsonErrors, WordsThatAreNoValuesAreRefused) {
   for (auto text : {"nul", "nulll", "True", "tru", "none", "[1,nan]"}) EXPECT_NE(message<Json>(text), "no error") << text;
 }
 
-TEST(JsonErrors, AValueAfterAnObjectIsTold) { EXPECT_EQ(message<Text>(R"({"text":"a"} x)"), "something follows after the value"); }
-TEST(JsonErrors, ASecondObjectIsTold) { EXPECT_EQ(message<Text>(R"({"text":"a"}{"text":"b"})"), "something follows after the value"); }
-TEST(JsonErrors, AValueAfterANumberIsTold) { EXPECT_EQ(message<int>("3 4"), "something follows after the value"); }
+TEST(JsonErrors, AValueAfterAnObjectIsTold) { EXPECT_EQ(message<Text>(R"({"text":"a"} x)"), "broken JSON: something follows after the value"); }
+TEST(JsonErrors, ASecondObjectIsTold) { EXPECT_EQ(message<Text>(R"({"text":"a"}{"text":"b"})"), "broken JSON: something follows after the value"); }
+TEST(JsonErrors, AValueAfterANumberIsTold) { EXPECT_EQ(message<int>("3 4"), "broken JSON: something follows after the value"); }
 TEST(JsonErrors, ANullByteAfterTheValueIsRefused) { EXPECT_NE(message<Text>(std::string_view{"{\"text\":\"a\"}\0", 13}), "no error"); }
 
 TEST(JsonErrors, ListsNestedDeeperThan64AreRefused) { EXPECT_EQ(message<Json>(std::string(65, '[') + std::string(65, ']')), "nested too deep"); }

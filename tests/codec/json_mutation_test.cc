@@ -1,10 +1,7 @@
 // Damaged text: whatever arrives, reading ends with a value or an error, and never looks beyond the text and its padding.
-// The buffers are exactly as large as promised, so that AddressSanitizer sees any read beyond them.
 #include <gtest/gtest.h>
 
-#include <cstring>
-#include <memory>
-
+#include "damage.h"
 #include "records.h"
 
 namespace mephisto::random_records {
@@ -12,34 +9,14 @@ namespace {
 
 constexpr int kMutations = 10'000;
 
-// One to four small damages of `text`.
-std::string damaged(std::string text, Random& random) {
-  static constexpr std::string_view kBytes = "{}[]\",:\\ 0-.eE+tfnu_\n\t\x01\x7f\x80\xc3\xff";
-  for (auto left = 1 + random.below(4); left > 0; --left) {
-    auto at = random.below(text.size() + 1);
-    auto length = std::min<std::uint64_t>(random.below(8), text.size() - at);
-    char byte = kBytes[random.below(kBytes.size())];
-    switch (random.below(6)) {
-      case 0: text.resize(at); break;
-      case 1: text.erase(at, length); break;
-      case 2: text.insert(at, text.substr(at, length)); break;
-      case 3: text.insert(at, 1, byte); break;
-      case 4: text.insert(at, text.substr(random.below(text.size() + 1), random.below(30))); break;
-      default:
-        if (at < text.size()) text[at] = random.below(4) == 0 ? static_cast<char>(random.next()) : byte;
-    }
-  }
-  return text;
-}
+using tests::damaged;
 
-// Reads `text` from a buffer that ends right behind the padding, which is filled with `padding`.
+// Reads `text` from a buffer that ends right behind the padding.
 template <class T>
 Result<T> read_exact(std::string_view text, char padding = '\0') {
-  std::unique_ptr<char[]> bytes{new char[text.size() + kJsonPadding]};
-  std::memcpy(bytes.get(), text.data(), text.size());
-  std::memset(bytes.get() + text.size(), padding, kJsonPadding);
+  tests::Exact exact{text, padding};
   T value{};
-  auto done = json::read_padded({bytes.get(), text.size()}, value);
+  auto done = json::read_padded(exact.view(), value);
   if (!done) return std::unexpected(done.error());
   return value;
 }

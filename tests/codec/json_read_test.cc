@@ -172,5 +172,13 @@ TEST(JsonRead, ReadingInPlaceTakesOnlyTheGivenText) {
   EXPECT_EQ(point, (Point{1, 2}));
 }
 
+// simdjson 3.0 of Debian 12 gives 0.1439… for the first one.
+TEST(JsonRead, LongFractionsAreExact) {
+  EXPECT_EQ(from_json<double>("0.70072631734787010659").value(), 0.70072631734787010659);
+  EXPECT_EQ(from_json<double>("-0.094461166116520187874").value(), -0.094461166116520187874);
+  // Two spaces keep the fast reader out.
+  EXPECT_EQ(from_json<std::vector<double>>("[ 0.70072631734787010659  ]").value().at(0), 0.70072631734787010659);
+}
+
 }  // namespace
 }  // namespace mephisto

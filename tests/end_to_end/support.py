@@ -1,19 +1,26 @@
 """What the end-to-end tests share: the programs, folders of their own, processes that always end, and waiting for conditions."""
+import fcntl
+import json
 import os
 import pathlib
+import pty
 import re
 import resource
+import select
 import shutil
 import signal
+import struct
 import subprocess
 import tempfile
+import termios
 import time
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BIN = pathlib.Path(os.environ.get("MEPHISTO_BIN_DIR", ROOT / "build/release/bin")).resolve()
 HORTON, MEPHISTO, LIBHORTON = str(BIN / "horton"), str(BIN / "mephisto"), str(BIN / "libhorton.so")
-LIMIT = 10  # seconds that a command may take
+AGENTS = ["collect_securities", "collect_security_overview"]
+LIMIT = 60  # seconds that a command may take on a busy machine; what hangs shows as well after these
 STACK_TRACE = re.compile(r"terminate called|what\(\):|AddressSanitizer|runtime error:|Segmentation|Aborted|^#\d+ |std::|Assertion", re.MULTILINE)
 
 
@@ -89,6 +96,58 @@ class Process:
         self.child.wait(LIMIT)
 
 
+class Terminal:
+    """A program at a terminal of 80 columns."""
+
+    def __init__(self, *words, folder, env=None, columns=80):
+        self.own, other = pty.openpty()
+        fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+        self.child = subprocess.Popen([str(word) for word in words], cwd=folder, env=environment(env), stdin=other, stdout=other, stderr=other, start_new_session=True,
+                                      preexec_fn=lambda: (no_core(), fcntl.ioctl(0, termios.TIOCSCTTY, 0)))
+        os.close(other)
+        self.output = ""
+        self.answered = 0
+
+    def read(self, seconds):
+        """Takes what has come, or comes within the time; False at the end."""
+        if not select.select([self.own], [], [], seconds)[0]:
+            return True
+        try:
+            data = os.read(self.own, 1 << 16)
+        except OSError:  # the last program is gone
+            data = b""
+        self.output += data.decode(errors="replace")
+        return bool(data)
+
+    def wait_for(self, pattern, limit=LIMIT):
+        deadline = time.monotonic() + limit
+        while not (found := re.compile(pattern, re.MULTILINE).search(self.output, self.answered)):
+            if not self.read(0.1) or time.monotonic() > deadline:
+                raise AssertionError(f"{pattern!r} does not come at the terminal:\n{self.output!r}")
+        self.answered = found.end()
+        return found
+
+    def answer(self, text, pattern):
+        """Types the text and gives the first group of what the pattern finds after it."""
+        os.write(self.own, text.encode())
+        return self.wait_for(pattern).group(1)
+
+    def wait(self, limit=LIMIT):
+        """All of the output, when the program has ended."""
+        deadline = time.monotonic() + limit
+        while self.read(0.1):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"does not end:\n{self.output!r}")
+        self.child.wait(limit)
+        return self.output.replace("\r\n", "\n")
+
+    def end(self):
+        if self.child.poll() is None:
+            self.child.kill()
+        self.child.wait(LIMIT)
+        os.close(self.own)
+
+
 class Scene(unittest.TestCase):
     """A test class with a folder, and processes that end with it."""
     maxDiff = None
@@ -96,19 +155,12 @@ class Scene(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="mephisto-end-to-end-"))
-        cls.processes = []
         cls.addClassCleanup(shutil.rmtree, cls.folder, True)
-        cls.addClassCleanup(cls.end_all)
-
-    @classmethod
-    def end_all(cls):
-        for process in cls.processes:
-            process.end()
 
     @classmethod
     def start(cls, *words, folder=None, env=None, name="process"):
         process = Process(*words, folder=folder or cls.folder, env=env, name=name)
-        cls.processes.append(process)
+        cls.addClassCleanup(process.end)
         return process
 
     @classmethod
@@ -130,3 +182,12 @@ class Scene(unittest.TestCase):
 
     def horton(self, *words, **how):
         return run(HORTON, *words, folder=how.pop("folder", self.folder), **how)
+
+    def rows(self, *words, **how):
+        """What a listing command prints with --json: one array on one line, nothing else."""
+        got = self.horton(*words, "--json", **how)
+        self.assertEqual((got.returncode, got.stderr), (0, ""), got)
+        self.assertEqual(got.stdout.count("\n"), 1, got.stdout[:500])
+        rows = json.loads(got.stdout)
+        self.assertIsInstance(rows, list)
+        return rows

@@ -11,7 +11,7 @@ FORBIDDEN = {("log", "codec_private"), ("stream", "http"), ("agent", "http"), ("
 PUBLIC = {
     "error": "base", "time": "base", "ids": "base", "buffer": "base", "logging": "base", "version": "base",
     "task": "runtime", "loop": "runtime", "sync": "runtime",
-    "reflect": "codec", "reflect_fields": "codec", "values": "codec", "json_write": "codec", "json_read": "codec", "codec": "codec",
+    "reflect": "codec", "reflect_fields": "codec", "values": "codec", "json_write": "codec", "json_read": "codec", "json_fast": "codec", "codec": "codec",
     "log": "log", "record_batch": "log", "testing": "log", "http": "http",
     "detail/tracker": "stream", "detail/delivery": "stream", "detail/outbox": "stream", "detail/shard": "stream", "topic": "stream", "stream": "stream",
     "agent": "agent", "detail/agent_runtime": "agent",

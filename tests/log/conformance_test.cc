@@ -246,7 +246,7 @@ TEST_P(LogRecords, ARecordOfExactlyTheLimitIsTakenAndOneByteMoreIsNot) {
   create("orders");
   const std::string key = "key";
   const std::vector<Header> headers{{"name", "value"}};
-  const auto room = kMaxRecordBytes - key.size() - 9;
+  const auto room = kMaxRecordBytes - key.size();
   EXPECT_EQ(kind_of(send(out(kOrders, {{key, std::string(room + 1, 'x'), now(), headers}}))), ErrorKind::kInvalid);
   EXPECT_THAT(last_error, ::testing::HasSubstr("orders/0"));
   EXPECT_EQ(must(log->watermarks(kOrders)).end, 0);

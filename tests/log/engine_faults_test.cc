@@ -57,11 +57,12 @@ struct FailingWorld : World {
   void damage(const TopicPartition& partition, std::int64_t offset) {
     must(submit(*kv, [&](KvWriter& tx) -> Result<void> {
       auto topic = store::find_topic(tx, partition.topic);
-      auto found = store::batches(tx, topic->id, partition.partition, offset, 1);
-      std::string bytes{found.at(0).entry.value};
-      bytes[bytes.size() - 65] ^= 4;
-      tx.put(std::string{found[0].entry.key}, std::string_view{bytes});
-      return {};
+      return store::scan_batches(tx, topic->id, partition.partition, offset, [&](const store::StoredBatch& batch) {
+        std::string bytes{batch.entry.value};
+        bytes[bytes.size() - 65] ^= 4;
+        tx.put(std::string{batch.entry.key}, std::string_view{bytes});
+        return false;
+      });
     }));
   }
   std::shared_ptr<FailingKv> kv = std::make_shared<FailingKv>();

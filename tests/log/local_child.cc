@@ -6,6 +6,9 @@
 //   append TOPIC PARTITIONS FROM COUNT SIZE
 //                                      COUNT appends of two records of SIZE bytes to each partition, their values "N/a" and "N/b";
 //                                      after each prints "acked N"
+//   burst TOPIC PARTITIONS FROM COUNT SIZE
+//                                      the same appends, all at once, so that they go into few transactions
+//   dump TOPIC                         prints "record PARTITION@OFFSET VALUE" for all that is there, then "done"
 //   watch TOPIC                        reads all partitions without a group, prints "ready", then "record PARTITION@OFFSET VALUE"
 //   member TOPIC GROUP CLIENT          the same as a member: also "assigned P@OFFSET", "revoked P", "lost P"
 //   pipe IN OUT GROUP                  copies IN to partition 0 of OUT, a transaction a batch, until all is committed: "done"
@@ -64,6 +67,38 @@ Task<void> append(Log& log, Loop& loop, Arguments arguments) {
     value_or_throw(co_await producer->append(batches));
     say(fmt::format("acked {}", number));
   }
+}
+
+Task<void> burst(Log& log, Loop& loop, Arguments arguments) {
+  const int from = std::stoi(arguments.at(2));
+  const int count = std::stoi(arguments.at(3));
+  std::vector<Task<void>> appends;
+  for (int number = from; number < from + count; ++number) {
+    auto one = arguments;
+    one[2] = std::to_string(number);
+    one[3] = "1";
+    appends.push_back(append(log, loop, std::move(one)));
+  }
+  co_await when_all(std::move(appends));
+}
+
+Task<void> dump(Log& log, Loop& loop, Arguments arguments) {
+  auto topic = value_or_throw(co_await log.topic(arguments.at(0)));
+  for (int partition = 0; partition < topic.config.partitions; ++partition) {
+    const TopicPartition place{topic.name, partition};
+    ConsumerOptions options;
+    options.partitions[place] = -1;
+    auto consumer = log.consumer(loop, std::move(options));
+    const auto end = value_or_throw(co_await log.watermarks(place)).end;
+    for (std::int64_t next = 0; next < end;) {
+      auto polled = co_await consumer->poll(1 << 20, 1h);
+      for (const auto& batch : polled.batches) {
+        for (const auto& record : batch->records) say(fmt::format("record {}@{} {}", partition, record.offset, record.value.substr(0, 60)));
+        next = batch->next_offset;
+      }
+    }
+  }
+  say("done");
 }
 
 struct Reader {
@@ -206,6 +241,10 @@ Task<void> stop_in_write(Log& log) {
 Task<void> run(Log& log, Loop& loop, std::string mode, Arguments arguments) {
   if (mode == "append")
     co_await append(log, loop, std::move(arguments));
+  else if (mode == "burst")
+    co_await burst(log, loop, std::move(arguments));
+  else if (mode == "dump")
+    co_await dump(log, loop, std::move(arguments));
   else if (mode == "watch")
     co_await watch(log, loop, std::move(arguments));
   else if (mode == "member")

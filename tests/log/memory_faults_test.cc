@@ -127,10 +127,10 @@ TEST_F(MemoryLog, ACommitWhoseReplyIsLostHasHappened) {
   auto member = this->member("billing", "one", {"orders"});
   until({&member}, [&] { return member.all_read().size() == 3; });
   faults().lose_commit_replies = 2;
-  EXPECT_EQ(kind_of(member.consumer->commit({{member.id_of(kZero), 2, ""}})), ErrorKind::kUnavailable);
+  EXPECT_EQ(kind_of(member.consumer->commit({{member.id_of(kZero), 2, ""}})), ErrorKind::kIndefinite);
   EXPECT_THAT(last_error, HasSubstr("unknown"));
   EXPECT_EQ(committed_offset("billing", kZero), 2);
-  EXPECT_EQ(kind_of(send_with(out({"out", 0}, numbered(1, now())), *member.consumer, {{member.id_of(kZero), 3, ""}})), ErrorKind::kUnavailable);
+  EXPECT_EQ(kind_of(send_with(out({"out", 0}, numbered(1, now())), *member.consumer, {{member.id_of(kZero), 3, ""}})), ErrorKind::kIndefinite);
   EXPECT_EQ(committed_offset("billing", kZero), 3);
   EXPECT_THAT(read({"out", 0}), SizeIs(1));
   EXPECT_TRUE(await(member.commit()));

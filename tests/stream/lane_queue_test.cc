@@ -20,7 +20,7 @@ using ::testing::IsEmpty;
 class LaneQueueTest : public ::testing::Test {
  protected:
   std::shared_ptr<Lane> lane(LaneQueue& queue, int partition = 0, std::int64_t offset = 0, std::string note = "") {
-    auto lane = std::make_shared<Lane>(Assigned{next_id_++, {"orders", partition}, offset, std::move(note), 1}, queue);
+    auto lane = std::make_shared<Lane>(Assigned{next_id_++, {"orders", partition}, offset, "", 1}, note, queue);
     queue.add_lane(lane);
     return lane;
   }
@@ -282,7 +282,7 @@ TEST_F(LaneQueueTest, AKeyIsFreeForItsNewStayWhenTheOldOneIsLost) {
 TEST_F(LaneQueueTest, SaysWhenABatchsMemoryIsFree) {
   LaneQueue queue{{}};
   std::size_t freed = 0;
-  queue.on_free = [&](std::size_t bytes) { freed += bytes; };
+  queue.on_free = [&](const Lane&, std::size_t bytes) { freed += bytes; };
   auto p0 = lane(queue);
   auto one = batch("a", 0, 2);
   queue.push(p0, one);

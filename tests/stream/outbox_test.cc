@@ -156,7 +156,7 @@ class SendingAgent : public ::testing::Test {
  protected:
   SendingAgent() {
     world.app.agent("copy", world.app.topic<int>("in", {.partitions = 1}), [this](Stream<int> stream) -> Task<void> {
-      while (auto event = co_await stream.next()) co_await out.cast(*event == large ? std::string(kMaxRecordBytes, 'x') : std::to_string(*event));
+      while (auto event = co_await stream.next()) co_await out.cast(*event == large ? std::string(kMaxRecordBytes + 1, 'x') : std::to_string(*event));
     });
   }
   World world;

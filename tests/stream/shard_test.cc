@@ -187,12 +187,12 @@ TEST_F(ShardTest, WhatAStopGaveUpIsDeliveredAgain) {
 }
 
 TEST_F(ShardTest, APartitionThatLeavesIsDrainedAndCommittedFirst) {
-  stuck = {1};
+  stuck = {0, 1};  // whichever leaves has something in flight
   declare(2, 2);
   world.work([&](Worker& worker) -> Task<void> {
     co_await world.create("in", 2);
     co_await world.produce("in", {{std::nullopt, "0", {}, 0}, {std::nullopt, "1", {}, 1}});
-    co_await world.eventually([&] { return gate.waiting() == 1; });
+    co_await world.eventually([&] { return gate.waiting() == 2; });
     auto rival = world.rival({"in"});
     (void)co_await rival->poll(0, 0ms);
     co_await world.eventually([&] { return lane(worker, 0).state == LaneState::kDraining || lane(worker, 1).state == LaneState::kDraining; });

@@ -38,7 +38,7 @@ TEST(AckTracker, NotesWhatIsDoneBehindTheFirst) {
   std::vector<std::uint64_t> sequences;
   for (int offset = 100; offset < 110; ++offset) sequences.push_back(tracker.deliver(offset));
   for (int done : {2, 3, 4, 7}) tracker.ack(sequences[static_cast<std::size_t>(done)]);
-  EXPECT_EQ(tracker.metadata(), "2-4,7");
+  EXPECT_EQ(tracker.note(tracker.committable()), "2-4,7");
 }
 
 TEST(AckTracker, KnowsFromItsNoteWhatWasDone) {
@@ -78,7 +78,7 @@ TEST(AckTracker, KeepsTheNoteOfAnEarlierStayWhileTheFirstRecordIsStillInFlight) 
   AckTracker tracker{0, "1-4"};
   tracker.deliver(0);
   tracker.deliver(5);
-  AckTracker after_restart{tracker.committable(), tracker.metadata()};
+  AckTracker after_restart{tracker.committable(), tracker.note(tracker.committable())};
   for (std::int64_t offset = 1; offset <= 4; ++offset) EXPECT_TRUE(after_restart.done_before(offset)) << offset << " would be delivered again";
 }
 
@@ -135,7 +135,7 @@ TEST(AckTracker, AgreesWithAModelForRandomOrdersAndGaps) {
       }
       ASSERT_EQ(tracker.committable(), model.committable()) << "seed " << seed << " step " << step;
       if (step % 100 == 0) {
-        ASSERT_EQ(done_by_note(tracker.committable(), tracker.metadata(), offset), model.done_behind()) << "seed " << seed << " step " << step;
+        ASSERT_EQ(done_by_note(tracker.committable(), tracker.note(tracker.committable()), offset), model.done_behind()) << "seed " << seed << " step " << step;
       }
     }
   }
@@ -162,7 +162,7 @@ TEST(AckTracker, NothingIsDeliveredTwiceOverManyRestarts) {
         done.insert(offset);
       }
       commit = tracker.committable();
-      note = tracker.metadata();
+      note = tracker.note(tracker.committable());
     }
   }
 }
@@ -172,7 +172,7 @@ TEST(AckTracker, KeepsAWindowOfManyThousands) {
   for (int offset = 0; offset < 100'000; ++offset) tracker.deliver(offset);
   for (std::uint64_t sequence = 1; sequence < 100'000; ++sequence) tracker.ack(sequence);
   EXPECT_EQ(tracker.committable(), 0);
-  EXPECT_EQ(tracker.metadata(), "1-99999");
+  EXPECT_EQ(tracker.note(tracker.committable()), "1-99999");
   tracker.ack(0);
   EXPECT_EQ(tracker.committable(), 100'000);
 }

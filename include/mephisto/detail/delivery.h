@@ -53,7 +53,8 @@ struct Account {
 
 // One stay of a partition with one agent.
 struct Lane {
-  Lane(Assigned from, LaneQueue& to) : assigned(std::move(from)), queue(&to), tracker(assigned.offset, assigned.metadata) {}
+  // `note` is the agent's part of the commit's metadata.
+  Lane(Assigned from, std::string_view note, LaneQueue& to) : assigned(std::move(from)), queue(&to), tracker(assigned.offset, note) {}
 
   bool open() const { return state == LaneState::kRunning || state == LaneState::kDraining; }
 
@@ -107,8 +108,8 @@ class LaneQueue {
 
   // Called with the slot when a record is acknowledged, before it is counted: the shard moves its staged output.
   std::function<void(Slot&)> on_ack;
-  // Called when a batch's memory is free again.
-  std::function<void(std::size_t bytes)> on_free;
+  // Called when the memory of a batch of the lane is free again.
+  std::function<void(const Lane&, std::size_t bytes)> on_free;
 
   void add_lane(std::shared_ptr<Lane> lane);
   // Drops what the lane has not begun yet.

@@ -69,45 +69,58 @@ class Outbox {
   Task<const TopicPlace*> place(const TopicSpec& spec);
   // The topic of somebody who waits for replies; null where there is none (any more).
   Task<const TopicPlace*> find_reply_topic(const std::string& topic);
+  // The topic, where it was looked up before.
   const TopicPlace* known(const std::string& topic) const;
+  const TopicPlace* known(const TopicSpec& spec) {
+    if (&spec != last_spec_) {
+      last_place_ = known(spec.name);
+      last_spec_ = last_place_ == nullptr ? nullptr : &spec;
+    }
+    return last_place_;
+  }
 
   int partition_of(const TopicPlace& topic, const SendOptions& options);
 
-  // Adds a record. `origin` is the event it is sent from: with exactly once it waits in the slot until the event is acknowledged, and
-  // what comes from an event whose partition is lost is refused (kFenced).
+  // Adds a record. `origin` is the event it is sent from, if any: under exactly once the record waits in its slot until it is
+  // acknowledged, and what comes from an event whose partition is lost is refused (kFenced). With `await` the ticket is for sent().
   Result<Ticket> add(const TopicPlace& topic, int partition, const SendOptions& options, std::optional<std::string_view> value, Slot* origin, bool await = false);
   // The same, with the value encoded in place.
   template <class T>
   Result<Ticket> add_value(const TopicPlace& topic, int partition, const SendOptions& options, const Codec& codec, const T& value, Slot* origin, bool await = false) {
-    if (auto fits = check(topic, partition, origin); !fits) return std::unexpected(std::move(fits.error()));
-    if (transactional_ && origin != nullptr) {
+    if (transactional_ && origin != nullptr && *origin) {
       Buffer bytes;
       codec.dump(value, bytes);
-      stage(topic, partition, options, bytes.view(), *origin);
-      return Ticket{0};
+      return add(topic, partition, options, bytes.view(), origin);
     }
-    auto& place = collected(topic, partition);
+    if (auto sound = check_origin(topic, partition, origin); !sound) return std::unexpected(std::move(sound.error()));
+    auto& place = free_.at(topic, partition);
     const auto before = place.builder.bytes();
-    auto& buffer = place.builder.begin(options.key ? std::optional<std::string_view>{*options.key} : std::nullopt, options.timestamp.value_or(loop_.timestamp()), options.headers);
+    auto& buffer = place.builder.begin(key_of(options), options.timestamp.value_or(loop_.timestamp()), options.headers);
     try {
       codec.dump(value, buffer);
     } catch (...) {
       place.builder.abandon();
       throw;
     }
+    if (auto fits = check_size(topic, partition, options, place.builder.value_bytes()); !fits) {
+      place.builder.abandon();
+      return std::unexpected(std::move(fits.error()));
+    }
     place.builder.end();
     return added(place, before, await);
   }
-  // Moves what a slot staged into the outbox.
+  // Moves what a slot staged into the next transaction.
   void accept(Slot& slot);
 
-  // Waits while too much is under way.
+  // With so much under way, senders wait.
+  static constexpr std::size_t kMaxBytes = 8 << 20;
+  bool has_room() const { return bytes() <= kMaxBytes || broken_; }
   Task<void> room();
   // Waits until the record that was added with `await` and this ticket is durable and gives its place.
   Task<RecordMetadata> sent(Ticket ticket, std::string topic, int partition);
-  // Waits until all that was added before is durable; throws Failure when the log refuses for good.
-  Task<void> flush();
-  // Everything collected, for a transaction of the shard's; settle() tells the waiting how it ended.
+  // Waits until all that was added before is durable; throws Failure when the log refuses for good, or at `until` (kTimeout).
+  Task<void> flush(Loop::time_point until = Loop::time_point::max());
+  // Everything collected, for one append or transaction; settle() tells the waiting how it ended.
   struct Taken {
     struct Row {
       Ticket ticket;
@@ -115,14 +128,20 @@ class Outbox {
       std::uint32_t row;
     };
     std::vector<OutBatch> batches;
+    std::size_t first_bound = 0;  // batches from here on are what events sent
     std::vector<Row> awaited;
     Ticket last = 0;
-    std::size_t bytes = 0;
   };
   Taken take();
   // Takes out what is for reply topics that are gone. False when there was nothing of the kind.
   Task<bool> drop_gone(Taken& taken);
-  void settle(const Taken& taken, const Result<std::vector<Appended>>& result);
+  void settle(Taken& taken, const Result<std::vector<Appended>>& result);
+  // After a transaction that does not count: keeps what no event sent for the next one, and forgets the rest, whose events are
+  // delivered again.
+  void take_back(Taken taken);
+  // Whether acknowledged events sent something since the last transaction; forgets it.
+  bool has_bound() const { return bound_.bytes > 0; }
+  void drop_bound();
 
   Producer& producer() { return *producer_; }
   Loop& loop() { return loop_; }
@@ -141,12 +160,28 @@ class Outbox {
     BatchBuilder builder;
     std::vector<std::pair<Ticket, std::uint32_t>> awaited;  // and which row of the batch it is
   };
+  struct Collection {
+    Collected& at(const TopicPlace& topic, int partition) {
+      std::pair key{&topic, partition};
+      if (last == nullptr || key != last_key) {
+        last = &places[key];
+        last_key = key;
+      }
+      return *last;
+    }
+    std::map<std::pair<const TopicPlace*, int>, Collected> places;
+    Collected* last = nullptr;
+    std::pair<const TopicPlace*, int> last_key{};
+    std::size_t bytes = 0;
+  };
 
-  Collected& collected(const TopicPlace& topic, int partition);
+  static std::optional<std::string_view> key_of(const SendOptions& options) { return options.key ? std::optional<std::string_view>{*options.key} : std::nullopt; }
+  std::size_t bytes() const { return free_.bytes + bound_.bytes + taken_back_bytes_; }
+  void collect(Collection& from, Taken& taken);
   Ticket added(Collected& place, std::size_t before, bool await);
   // What is wrong before a record is written down.
-  Result<void> check(const TopicPlace& topic, int partition, const Slot* origin) const;
-  void stage(const TopicPlace& topic, int partition, const SendOptions& options, std::optional<std::string_view> value, Slot& origin);
+  Result<void> check_origin(const TopicPlace& topic, int partition, const Slot* origin) const;
+  Result<void> check_size(const TopicPlace& topic, int partition, const SendOptions& options, std::size_t value_bytes) const;
   Task<void> run();
 
   Loop& loop_;
@@ -156,10 +191,13 @@ class Outbox {
   bool transactional_;
   Random random_;
   std::map<std::string, std::unique_ptr<TopicPlace>> topics_;
-  std::map<std::pair<const TopicPlace*, int>, Collected> collected_;
-  Collected* last_ = nullptr;
-  std::pair<const TopicPlace*, int> last_key_{};
-  std::size_t bytes_ = 0;
+  const TopicSpec* last_spec_ = nullptr;  // of the last known(), and its place
+  const TopicPlace* last_place_ = nullptr;
+  Collection free_;   // what no event sent; at least once everything
+  Collection bound_;  // under exactly once what acknowledged events sent: goes with their offsets or not at all
+  Taken taken_back_;  // of transactions that do not count: goes first with the next one
+  std::size_t taken_back_bytes_ = 0;
+  std::vector<BatchBuilder> spare_;  // their memory is used again
   Ticket next_ticket_ = 1;
   Ticket durable_ticket_ = 0;  // all up to here are durable
   std::map<Ticket, std::optional<Result<Appended>>> awaited_;

@@ -2,7 +2,7 @@
 // and commits what is done. The path of a record is: Consumer::poll → Shard::run → LaneQueue → Stream → agent → Outbox → commit.
 #pragma once
 
-#include <deque>
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
@@ -79,21 +79,38 @@ class Shard {
     std::vector<std::shared_ptr<Lane>> lanes;  // one per subscription
     std::int64_t committed = -1;
     std::string committed_metadata;
+    std::size_t bytes = 0;  // of its batches that the agents have not done
+    bool paused = false;    // it has its share of the memory budget
   };
 
   void handle_assigned(std::vector<Assigned> assigned);
   void handle_lost(const std::vector<AssignmentId>& lost);
   Task<void> drain(std::vector<AssignmentId> revoked);
+  // Drains these partitions, commits them and gives them up.
+  Task<void> finish(std::vector<AssignmentId> ids, const char* why);
   void deliver(std::shared_ptr<Batch> batch);
+  void freed(const Lane& lane, std::size_t bytes);
+  Task<void> poll_loop();
   Task<void> commit_loop();
-  // Commits what is done, with what was sent for it. With `release`, gives the partitions up too.
-  Task<void> commit(const std::vector<AssignmentId>& only, bool release);
-  Task<bool> settled(const std::vector<AssignmentId>& ids);
+  // Commits what is done of these partitions, with what was sent for it; under exactly once of all. False when the log refused it.
+  Task<bool> commit(std::vector<AssignmentId> ids);
+  Task<bool> commit_offsets(const std::vector<AssignmentCommit>& commits);
+  Task<bool> transact(const std::vector<AssignmentCommit>& commits);
+  // What the commit of a partition is now.
+  AssignmentCommit progress(AssignmentId id, const Held& held) const;
+  Task<void> take_back();
+  // Gives partitions up without a commit.
+  Task<void> give_up(const std::vector<AssignmentId>& ids);
+  Task<void> settled(const std::vector<AssignmentId>& ids);
+  // The pause before a commit that failed is tried again; throws the error when the time for stopping is over.
+  Task<void> before_retry(const Error& error);
   std::vector<AssignmentId> all_held() const;
+  std::vector<TopicPartition> partitions_of(const std::vector<AssignmentId>& ids) const;
   void set_state(Held& held, LaneState state);
   void close(AssignmentId id, const char* why);
   void check_account(const Lane& lane) const;
   std::size_t budget_left() const;
+  std::size_t share_of_budget() const { return options_.memory_budget / std::max<std::size_t>(held_.size(), 1); }
 
   Loop& loop_;
   std::shared_ptr<Log> log_;
@@ -105,7 +122,9 @@ class Shard {
   std::size_t bytes_in_flight_ = 0;
   std::uint64_t acked_since_commit_ = 0;
   bool stopping_ = false;
+  Loop::time_point stop_until_ = Loop::time_point::max();  // what a stop waits for at most
   bool committing_ = false;
+  bool must_take_back_ = false;  // before the next commit
   WaitQueue commit_now_;
   WaitQueue commit_done_;
   WaitQueue acked_;

@@ -13,8 +13,8 @@ namespace mephisto::detail {
 // A ring of bits by order of delivery, so that gaps between offsets (compaction) cost nothing; not thread-safe.
 class AckTracker {
  public:
-  // Starts at `offset`; `metadata` is what metadata() gave when that offset was committed.
-  AckTracker(std::int64_t offset, std::string_view metadata);
+  // Starts at `offset`; `note` is what note() gave when that offset was committed.
+  AckTracker(std::int64_t offset, std::string_view note);
 
   // Whether the record at `offset` was done already before the last commit.
   bool done_before(std::int64_t offset) const;
@@ -49,8 +49,8 @@ class AckTracker {
   std::uint64_t window() const { return next_ - first_; }
   // The offset of the first record that is not done; of the next one when all are.
   std::int64_t committable() const;
-  // What is done behind committable(): `5-9,12`, relative to it. Empty mostly.
-  std::string metadata() const;
+  // What is done from `base` on, which is at most committable(): `5-9,12`, relative to it. Empty mostly.
+  std::string note(std::int64_t base) const;
 
  private:
   struct Segment {
@@ -74,7 +74,7 @@ class AckTracker {
   std::uint64_t capacity_ = 256;
   std::vector<std::uint64_t> bits_ = std::vector<std::uint64_t>(256 / 64);
   std::deque<Segment> segments_;
-  std::vector<Range> done_;  // before the start, from metadata
+  std::vector<Range> done_;  // before the start, from the note; ascending
 };
 
 }  // namespace mephisto::detail

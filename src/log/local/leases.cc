@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -11,8 +10,9 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <sstream>
 
-#include "mephisto/error.h"
+#include "log/local/folder.h"
 
 namespace mephisto {
 namespace {
@@ -32,42 +32,62 @@ std::uint64_t hash_of(std::string_view text) {
   return hash | 1;
 }
 
-// Changes with every start of the machine, whose monotonic clock starts anew then.
-std::uint64_t boot_hash() {
-  std::ifstream file{"/proc/sys/kernel/random/boot_id"};
-  std::string id;
-  std::getline(file, id);
-  return hash_of(id);
+// An advisory lock on a slot's first byte. It belongs to the open file, not to the process, and goes when the process dies, also
+// where nobody has waited for its end yet.
+struct flock lock_of(std::uint32_t slot, short type) {
+  struct flock lock{};
+  lock.l_type = type;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = std::int64_t{64} * (slot + 1);
+  lock.l_len = 1;
+  return lock;
+}
+
+struct Process {
+  char state = 0;
+  std::uint64_t started = 0;  // in ticks since the machine's start; with the id it names one process for ever
+};
+
+Process look_at(int pid) {
+  std::ifstream file{fmt::format("/proc/{}/stat", pid)};
+  std::string stat{std::istreambuf_iterator<char>{file}, {}};
+  Process process;
+  // Behind the name, which may have any character in it, the state is field 3 and the start field 22.
+  auto name_end = stat.rfind(')');
+  if (name_end == std::string::npos) return process;
+  std::istringstream fields{stat.substr(name_end + 1)};
+  fields >> process.state;
+  std::string skipped;
+  for (int field = 4; field < 22; ++field) fields >> skipped;
+  fields >> process.started;
+  return process;
 }
 
 }  // namespace
 
 struct Leases::Slot {
   std::atomic<std::uint64_t> member;  // hash of its id; 0: free
-  std::atomic<std::uint64_t> boot;
   std::atomic<std::int64_t> beat_ms;
-  std::atomic<std::int32_t> pid;
-  char unused[36];
+  char unused[48];
 };
 
 struct Leases::File {
   std::atomic<std::int64_t> writing_since_ms;
+  std::atomic<std::uint64_t> writer_started;
   std::atomic<std::int32_t> writer_pid;  // 0: nobody writes
-  char unused[52];
+  char unused[44];
   Slot slots[kSlots];
 };
 
 Leases::Leases(const std::string& path) {
   static_assert(sizeof(Slot) == 64 && sizeof(File) == 64 + 64 * kSlots);
-  int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (fd < 0 || ftruncate(fd, sizeof(File)) != 0) {
+  fd_ = open_reserved(path, sizeof(File));
+  void* mapped = ftruncate(fd_, sizeof(File)) == 0 ? mmap(nullptr, sizeof(File), PROT_READ | PROT_WRITE, MAP_SHARED, fd_, 0) : MAP_FAILED;
+  if (mapped == MAP_FAILED) {
     int error = errno;
-    if (fd >= 0) ::close(fd);
-    throw Failure(ErrorKind::kInvalid, fmt::format("cannot use {}: {}", path, std::strerror(error)));
+    ::close(fd_);
+    throw Failure(ErrorKind::kInvalid, fmt::format("cannot map {}: {}", path, std::strerror(error)));
   }
-  void* mapped = mmap(nullptr, sizeof(File), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  ::close(fd);
-  if (mapped == MAP_FAILED) throw Failure(ErrorKind::kInvalid, fmt::format("cannot map {}: {}", path, std::strerror(errno)));
   file_ = static_cast<File*>(mapped);
 }
 
@@ -75,27 +95,23 @@ Leases::~Leases() {
   {
     std::lock_guard lock{mutex_};
     stopping_ = true;
-    for (const auto& [slot, hash] : mine_) file_->slots[slot].member = 0;
+    for (auto slot : mine_) file_->slots[slot].member = 0;
   }
   stop_.notify_all();
   if (thread_.joinable()) thread_.join();
   munmap(file_, sizeof(File));
+  ::close(fd_);
 }
 
 std::uint32_t Leases::take(const std::string& member) {
-  static const auto kBoot = boot_hash();
-  const auto hash = hash_of(member);
   std::lock_guard lock{mutex_};
   for (std::uint32_t slot = 1; slot < kSlots; ++slot) {
+    auto wanted = lock_of(slot, F_WRLCK);
+    if (mine_.contains(slot) || fcntl(fd_, F_OFD_SETLK, &wanted) != 0) continue;
     auto& place = file_->slots[slot];
-    auto old = place.member.load();
-    bool stale = place.boot != kBoot || (kill(place.pid, 0) != 0 && errno == ESRCH);
-    if (old != 0 && !stale) continue;
-    if (!place.member.compare_exchange_strong(old, hash)) continue;
-    place.boot = kBoot;
-    place.pid = getpid();
     place.beat_ms = monotonic_ms();
-    mine_[slot] = hash;
+    place.member = hash_of(member);
+    mine_.insert(slot);
     if (!thread_.joinable()) thread_ = std::thread([this] { beat(); });
     return slot;
   }
@@ -104,43 +120,51 @@ std::uint32_t Leases::take(const std::string& member) {
 
 void Leases::drop(std::uint32_t slot) {
   std::lock_guard lock{mutex_};
-  auto place = mine_.find(slot);
-  if (place == mine_.end()) return;
-  auto hash = place->second;
-  file_->slots[slot].member.compare_exchange_strong(hash, 0);
-  mine_.erase(place);
+  if (mine_.erase(slot) == 0) return;
+  file_->slots[slot].member = 0;
+  auto given = lock_of(slot, F_UNLCK);
+  fcntl(fd_, F_OFD_SETLK, &given);
+}
+
+bool Leases::locked(std::uint32_t slot) const {
+  {
+    std::lock_guard lock{mutex_};
+    if (mine_.contains(slot)) return true;
+  }
+  auto found = lock_of(slot, F_WRLCK);
+  return fcntl(fd_, F_OFD_GETLK, &found) == 0 && found.l_type != F_UNLCK;
 }
 
 bool Leases::alive(const GroupMember& member) const {
-  static const auto kBoot = boot_hash();
   if (member.lease == 0 || member.lease >= kSlots) return false;
   const auto& slot = file_->slots[member.lease];
-  if (slot.member != hash_of(member.id) || slot.boot != kBoot) return false;
-  if (kill(slot.pid, 0) != 0 && errno == ESRCH) return false;
-  return monotonic_ms() - slot.beat_ms <= member.session_ms;
+  return slot.member == hash_of(member.id) && locked(member.lease) && monotonic_ms() - slot.beat_ms <= member.session_ms;
 }
 
 // Heartbeats come from a thread of their own, as in Kafka: a handler that computes for long does not lose its partitions, a
-// process that is stopped or killed does. A slot that another member took over meanwhile is left alone.
+// process that is stopped or killed does.
 void Leases::beat() {
   std::unique_lock lock{mutex_};
   while (!stopping_) {
-    auto now = monotonic_ms();
-    for (const auto& [slot, hash] : mine_) {
-      if (file_->slots[slot].member == hash) file_->slots[slot].beat_ms = now;
-    }
+    for (auto slot : mine_) file_->slots[slot].beat_ms = monotonic_ms();
     stop_.wait_for(lock, kBeatEvery);
   }
 }
 
 void Leases::set_writer(bool writing) {
+  static const auto kStarted = look_at(getpid()).started;
   file_->writing_since_ms = monotonic_ms();
+  file_->writer_started = kStarted;
   file_->writer_pid = writing ? getpid() : 0;
 }
 
-int Leases::stuck_writer(std::int64_t limit_ms) const {
-  int pid = file_->writer_pid;
-  return pid != 0 && monotonic_ms() - file_->writing_since_ms > limit_ms ? pid : 0;
+int Leases::stopped_writer(std::int64_t limit_ms) const {
+  const int pid = file_->writer_pid;
+  if (pid <= 0 || pid == getpid() || monotonic_ms() - file_->writing_since_ms <= limit_ms) return 0;
+  const auto process = look_at(pid);
+  // Killed in the middle of a write it left its number, which may be somebody else's by now.
+  if (process.started != file_->writer_started) return 0;
+  return process.state == 'T' || process.state == 't' ? pid : 0;
 }
 
 }  // namespace mephisto

@@ -1,12 +1,12 @@
 // Signs of life of group members on this machine, in a file that all processes map: a slot per member with the time of its last
-// heartbeat. Reading one costs nothing, writing one needs no system call; nothing here must survive a restart of the machine.
-// The file is described in docs/local-log-format.md.
+// heartbeat, and a lock on the slot's byte that the system frees when the process dies. Writing a heartbeat needs no system call;
+// nothing here must survive a restart of the machine. The file is described in docs/local-log-format.md.
 #pragma once
 
 #include <atomic>
 #include <condition_variable>
-#include <map>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 
@@ -26,19 +26,22 @@ class Leases {
 
   // Called by the process that holds the store's write lock, around its transaction; the others see who holds it, and since when.
   void set_writer(bool writing);
-  // The process that has held the write lock for longer than `limit_ms`, or 0.
-  int stuck_writer(std::int64_t limit_ms) const;
+  // The process that has held the write lock for longer than `limit_ms` and is stopped (SIGSTOP, a debugger), or 0.
+  int stopped_writer(std::int64_t limit_ms) const;
 
  private:
   struct Slot;
   struct File;
   void beat();
+  // Whether this process, or any other, holds the slot's lock.
+  bool locked(std::uint32_t slot) const;
 
+  int fd_ = -1;
   File* file_ = nullptr;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable stop_;
   bool stopping_ = false;
-  std::map<std::uint32_t, std::uint64_t> mine_;  // slot → hash of the member
+  std::set<std::uint32_t> mine_;  // slots
   std::thread thread_;
 };
 

@@ -2,22 +2,18 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <linux/magic.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 
 #include "base/crash_point.h"
+#include "log/local/folder.h"
 #include "log/store.h"
 #include "mephisto/logging.h"
 
@@ -26,28 +22,17 @@ namespace {
 
 constexpr std::size_t kFirstMapBytes = std::size_t{256} << 20;
 constexpr unsigned kMaxReaders = 1024;
+// The size of LMDB's lock file with so many readers, generously.
+constexpr std::size_t kLockBytes = 128 << 10;
 // A transaction that reads more than this through the map gives the pages back, so that reading a large log does not look like using
 // memory.
 constexpr std::size_t kReleaseAbove = std::size_t{256} << 10;
 // A process that is stopped while it holds the write lock is taken out after this; everybody else waits for it till then.
 constexpr std::int64_t kStuckMs = 5000;
+constexpr std::chrono::milliseconds kUpkeepEvery{1000};
 
-// Prepares the folder, or throws with what is wrong with it.
 std::string prepared(std::string directory) {
-  std::error_code error;
-  std::filesystem::create_directories(directory, error);
-  if (error) throw Failure(ErrorKind::kInvalid, fmt::format("cannot create the log's folder {}: {}; name another (setting broker, local://FOLDER)", directory, error.message()));
-  if (!std::filesystem::is_directory(directory)) throw Failure(ErrorKind::kInvalid, fmt::format("the log's folder {} is a file", directory));
-  struct statfs fs{};
-  if (statfs(directory.c_str(), &fs) == 0) {
-    auto type = static_cast<unsigned long>(fs.f_type);
-    if (type == NFS_SUPER_MAGIC || type == 0xff534d42 || type == SMB_SUPER_MAGIC || type == 0xfe534d42 || type == 0x01021997) {
-      throw Failure(ErrorKind::kInvalid, fmt::format("the log's folder {} is on a network file system, where processes cannot share it safely: use a local disk", directory));
-    }
-  }
-  if (access(directory.c_str(), W_OK | X_OK) != 0) {
-    throw Failure(ErrorKind::kInvalid, fmt::format("cannot write to the log's folder {}: {}; check its owner and rights", directory, std::strerror(errno)));
-  }
+  prepare_folder(directory);
   return directory;
 }
 
@@ -55,6 +40,9 @@ std::string prepared(std::string directory) {
 struct LmdbError {
   int code;
 };
+
+// In the place of a code of LMDB: a change failed after it had begun to write.
+constexpr int kHalfDone = 1'000'000;
 
 void check(int code) {
   if (code != MDB_SUCCESS) throw LmdbError{code};
@@ -67,14 +55,7 @@ class LocalTx : public KvWriter {
     if (cursor_ != nullptr) mdb_cursor_close(cursor_);
   }
 
-  std::optional<KvEntry> get(std::string_view key) override {
-    MDB_val k = val(key);
-    MDB_val v{};
-    int code = mdb_get(txn_, dbi_, &k, &v);
-    if (code == MDB_NOTFOUND) return std::nullopt;
-    check(code);
-    return entry(k, v);
-  }
+  std::optional<KvEntry> get(std::string_view key) override { return seek(key, MDB_SET_KEY); }
   std::optional<KvEntry> at_or_after(std::string_view key) override { return seek(key, MDB_SET_RANGE); }
   std::optional<KvEntry> at_or_before(std::string_view key) override {
     auto found = seek(key, MDB_SET_RANGE);
@@ -87,16 +68,20 @@ class LocalTx : public KvWriter {
     return entry(k, v);
   }
   void put(std::string_view key, std::string_view value) override {
+    ++writes_;
     MDB_val k = val(key);
     MDB_val v = val(value);
     check(mdb_put(txn_, dbi_, &k, &v, 0));
   }
   void put(std::string_view key, Buffer value) override { put(key, value.view()); }
   void erase(std::string_view key) override {
+    ++writes_;
     MDB_val k = val(key);
     int code = mdb_del(txn_, dbi_, &k, nullptr);
     if (code != MDB_NOTFOUND) check(code);
   }
+
+  std::uint64_t writes() const { return writes_; }
 
   // Gives the pages of the map that were read back to the system once they are many; they stay in its cache.
   void release_pages() const {
@@ -131,6 +116,7 @@ class LocalTx : public KvWriter {
   MDB_txn* txn_;
   MDB_dbi dbi_;
   MDB_cursor* cursor_ = nullptr;
+  std::uint64_t writes_ = 0;
   std::size_t bytes_read_ = 0;
   std::uintptr_t first_ = UINTPTR_MAX;
   std::uintptr_t last_ = 0;
@@ -139,6 +125,9 @@ class LocalTx : public KvWriter {
 }  // namespace
 
 Failure LocalKv::failure(int code, std::string_view doing) const {
+  // A write of which only a part fits is cut short by the system, which LMDB calls an input/output error.
+  mdb_filehandle_t data = -1;
+  if (code == EIO && mdb_env_get_fd(env_, &data) == 0 && is_full(data)) code = ENOSPC;
   switch (code) {
     case ENOSPC:
     case EDQUOT: return {ErrorKind::kUnavailable, fmt::format("cannot {} the log in {}: the disk is full; free some space and it goes on", doing, directory_)};
@@ -149,11 +138,15 @@ Failure LocalKv::failure(int code, std::string_view doing) const {
     case MDB_INVALID: return {ErrorKind::kInvalid, fmt::format("cannot {} the log in {}: data.mdb was not written by this kind of log", doing, directory_)};
     case MDB_CORRUPTED:
     case MDB_PAGE_NOTFOUND:
-    case MDB_PANIC:
       return {ErrorKind::kCorrupt, fmt::format("cannot {} the log in {}: its data is damaged ({}); restore the folder from a copy", doing, directory_, mdb_strerror(code))};
+    case MDB_PANIC:
+      return {ErrorKind::kFatal,
+              fmt::format("cannot {} the log in {}: the disk failed in the middle of a write; look after the disk, then start this program again", doing, directory_)};
     default: return {ErrorKind::kFatal, fmt::format("cannot {} the log in {}: {}", doing, directory_, mdb_strerror(code))};
   }
 }
+
+Failure LocalKv::cannot_open(const Error& error) const { return {error.kind, fmt::format("cannot use the log in {}: {}", directory_, error.message)}; }
 
 LocalKv::LocalKv(std::string directory) : directory_(prepared(std::move(directory))), leases_(directory_ + "/leases") {
   try {
@@ -183,49 +176,35 @@ void LocalKv::open() {
   auto must = [&](int code) {
     if (code != MDB_SUCCESS) throw failure(code, "open");
   };
+  ::close(open_reserved(directory_ + "/lock.mdb", kLockBytes));
   must(mdb_env_create(&env_));
+  must(mdb_env_set_userctx(env_, &directory_));
+  must(mdb_env_set_assert(env_, [](MDB_env* env, const char* what) {
+    log::error("The data of the log in {} is damaged ({}); restore the folder from a copy", *static_cast<std::string*>(mdb_env_get_userctx(env)), what);
+  }));
   must(mdb_env_set_mapsize(env_, kFirstMapBytes));
   must(mdb_env_set_maxreaders(env_, kMaxReaders));
   must(mdb_env_open(env_, directory_.c_str(), MDB_NOTLS, 0600));
-  int dead = 0;
-  mdb_reader_check(env_, &dead);
-  if (dead > 0) log::info("Cleared {} stale readers of {}", dead, directory_);
+  snapshot([&](MDB_txn* txn) { check(mdb_dbi_open(txn, nullptr, 0, &dbi_)); });
+  crash_point("local.open");
 
-  MDB_txn* txn = nullptr;
-  int code = mdb_txn_begin(env_, nullptr, 0, &txn);
-  if (code == MDB_MAP_RESIZED) {
-    must(mdb_env_set_mapsize(env_, 0));
-    code = mdb_txn_begin(env_, nullptr, 0, &txn);
-  }
-  must(code);
-  code = mdb_dbi_open(txn, nullptr, 0, &dbi_);
-  if (code != MDB_SUCCESS) {
-    mdb_txn_abort(txn);
-    throw failure(code, "open");
-  }
-  Result<void> known;
-  bool fresh = false;
-  {
-    LocalTx tx{txn, dbi_};
+  // An existing log is opened without its write lock, which a stopped process may hold.
+  Result<bool> known;
+  Result<void> whole;
+  read([&](KvReader& tx) {
     known = store::check_format(tx);
-    fresh = !tx.get("f");
-    if (known && fresh) store::write_format(tx);
-  }
-  if (!known) {
-    mdb_txn_abort(txn);
-    throw Failure(known.error().kind, fmt::format("cannot open the log in {}: {}", directory_, known.error().message));
-  }
-  if (fresh)
-    must(mdb_txn_commit(txn));
-  else
-    mdb_txn_abort(txn);
+    if (known) whole = store::check_topics(tx);
+  });
+  if (!whole) throw cannot_open(whole.error());
+  if (!known) throw cannot_open(known.error());
+  if (!*known) must(transact([](KvWriter& tx) { store::write_format(tx); }));
 
-  auto bell_path = directory_ + "/bell";
-  bell_ = ::open(bell_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  const auto bell = directory_ + "/bell";
+  bell_ = open_reserved(bell, 1);
   inotify_ = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
   wake_ = eventfd(0, EFD_CLOEXEC);
-  if (bell_ < 0 || inotify_ < 0 || wake_ < 0 || inotify_add_watch(inotify_, bell_path.c_str(), IN_MODIFY) < 0) {
-    throw Failure(ErrorKind::kInvalid, fmt::format("cannot watch {}: {}; if too many watches are in use, raise fs.inotify.max_user_instances", bell_path, std::strerror(errno)));
+  if (inotify_ < 0 || wake_ < 0 || inotify_add_watch(inotify_, bell.c_str(), IN_MODIFY) < 0) {
+    throw Failure(ErrorKind::kInvalid, fmt::format("cannot watch {}: {}; if too many watches are in use, raise fs.inotify.max_user_instances", bell, std::strerror(errno)));
   }
 }
 
@@ -241,17 +220,17 @@ void LocalKv::adopt_new_size() {
   mdb_env_set_mapsize(env_, 0);
 }
 
-void LocalKv::grow() {
+int LocalKv::grow() {
   std::unique_lock lock{resize_};
   mdb_env_set_mapsize(env_, 0);
   MDB_envinfo info{};
   mdb_env_info(env_, &info);
   int code = mdb_env_set_mapsize(env_, info.me_mapsize * 2);
-  if (code != MDB_SUCCESS) throw failure(code, "grow");
-  log::info("The log in {} may now grow to {} MiB", directory_, info.me_mapsize * 2 >> 20);
+  if (code == MDB_SUCCESS) log::info("The log in {} may now grow to {} MiB", directory_, info.me_mapsize * 2 >> 20);
+  return code;
 }
 
-void LocalKv::read(const std::function<void(KvReader&)>& look) {
+void LocalKv::snapshot(const std::function<void(MDB_txn*)>& look) {
   for (;;) {
     {
       std::shared_lock lock{resize_};
@@ -263,14 +242,9 @@ void LocalKv::read(const std::function<void(KvReader&)>& look) {
         if (dead > 0) continue;
       }
       if (code == MDB_SUCCESS) {
-        struct Abort {
-          MDB_txn* txn;
-          ~Abort() { mdb_txn_abort(txn); }
-        } abort{txn};
+        const std::unique_ptr<MDB_txn, decltype(&mdb_txn_abort)> ended{txn, mdb_txn_abort};
         try {
-          LocalTx tx{txn, dbi_};
-          look(tx);
-          tx.release_pages();
+          look(txn);
         } catch (const LmdbError& error) {
           throw failure(error.code, "read");
         }
@@ -282,20 +256,34 @@ void LocalKv::read(const std::function<void(KvReader&)>& look) {
   }
 }
 
+void LocalKv::read(const std::function<void(KvReader&)>& look) {
+  snapshot([&](MDB_txn* txn) {
+    LocalTx tx{txn, dbi_};
+    look(tx);
+    tx.release_pages();
+  });
+}
+
+// The number of the snapshot that a reader gets. What mdb_env_info tells is ahead of it while a write is being made durable.
+std::uint64_t LocalKv::tick() {
+  std::uint64_t number = 0;
+  snapshot([&](MDB_txn* txn) { number = mdb_txn_id(txn); });
+  return number;
+}
+
+// From the system's chance each time: members of several processes must not meet.
+Uuid LocalKv::new_id() {
+  Random random;
+  return Uuid::random(random);
+}
+
 void LocalKv::submit(Loop& loop, KvChange change, std::function<void(Result<void>)> done) {
   std::lock_guard lock{mutex_};
   pending_.push_back({loop.poster(), std::move(change), std::move(done), {}});
   filled_.notify_one();
 }
 
-std::uint64_t LocalKv::tick() {
-  std::shared_lock lock{resize_};
-  MDB_envinfo info{};
-  mdb_env_info(env_, &info);
-  return info.me_last_txnid;
-}
-
-int LocalKv::commit(std::deque<Pending>& group) {
+int LocalKv::attempt(const std::function<void(KvWriter&)>& change) {
   std::shared_lock lock{resize_};
   MDB_txn* txn = nullptr;
   if (int code = mdb_txn_begin(env_, nullptr, 0, &txn); code != MDB_SUCCESS) return code;
@@ -306,90 +294,105 @@ int LocalKv::commit(std::deque<Pending>& group) {
   } released{leases_};
   try {
     LocalTx tx{txn, dbi_};
-    for (auto& one : group) {
-      try {
-        one.result = one.change(tx);
-      } catch (const Failure& failure) {
-        one.result = std::unexpected(failure.error());
-      }
-      crash_point("local.in_group");
-    }
+    change(tx);
   } catch (const LmdbError& error) {
     mdb_txn_abort(txn);
     return error.code;
   }
+  const auto number = mdb_txn_id(txn);
   crash_point("local.before_commit");
   int code = mdb_txn_commit(txn);
   crash_point("local.after_commit");
+  if (code == MDB_SUCCESS) notified_ = number;
   return code;
+}
+
+int LocalKv::transact(const std::function<void(KvWriter&)>& change) {
+  for (;;) {
+    int code = attempt(change);
+    if (code == MDB_MAP_RESIZED)
+      adopt_new_size();
+    else if (code != MDB_MAP_FULL || (code = grow()) != MDB_SUCCESS)
+      return code;
+  }
+}
+
+void LocalKv::write(std::span<Pending> group) {
+  int code = transact([&](KvWriter& tx) {
+    // A newer program may have taken the folder over meanwhile.
+    const auto known = store::check_format(tx);
+    for (auto& one : group) {
+      const auto before = static_cast<LocalTx&>(tx).writes();
+      try {
+        one.result = known ? one.change(tx) : std::unexpected(cannot_open(known.error()).error());
+      } catch (const Failure& failure) {
+        one.result = std::unexpected(failure.error());
+      }
+      if (!one.result && static_cast<LocalTx&>(tx).writes() != before) throw LmdbError{kHalfDone};
+      crash_point("local.in_group");
+    }
+  });
+  if (code == MDB_SUCCESS) return;
+  // One change that fails half-way, meets damage or is too large for the disk must not take the others with it.
+  if (group.size() > 1) {
+    for (auto& one : group) write({&one, 1});
+  } else if (code != kHalfDone) {
+    group[0].result = std::unexpected(failure(code, "write to").error());
+  }
 }
 
 void LocalKv::write_loop() {
   for (;;) {
-    std::deque<Pending> group;
+    std::vector<Pending> group;
     {
       std::unique_lock lock{mutex_};
       filled_.wait(lock, [this] { return stopping_ || !pending_.empty(); });
       if (pending_.empty()) return;
       group.swap(pending_);
     }
-    int code = MDB_SUCCESS;
-    try {
-      for (;;) {
-        code = commit(group);
-        if (code == MDB_MAP_FULL)
-          grow();
-        else if (code == MDB_MAP_RESIZED)
-          adopt_new_size();
-        else
-          break;
-      }
-      if (code != MDB_SUCCESS) throw failure(code, "write to");
-    } catch (const Failure& failure) {
-      for (auto& one : group) one.result = std::unexpected(failure.error());
-    }
-    if (code == MDB_SUCCESS) {
-      (void)!pwrite(bell_, "!", 1, 0);
-      notified_ = tick();
-      watchers_.notify();
-    }
+    write(group);
+    (void)!pwrite(bell_, "!", 1, 0);
+    watchers_.notify();
     for (auto& one : group) {
       one.post([done = std::move(one.done), result = std::move(one.result)] { done(result); });
     }
   }
 }
 
-// Wakes this process's readers when another process has written.
+// Wakes this process's readers when another process has written, and looks after what the dead and the stopped leave behind.
 void LocalKv::watch_loop() {
-  constexpr int kCheckMs = 1000;
   alignas(inotify_event) char events[4096];
+  auto next_upkeep = std::chrono::steady_clock::now();
   for (;;) {
     pollfd fds[2] = {{inotify_, POLLIN, 0}, {wake_, POLLIN, 0}};
-    ::poll(fds, 2, kCheckMs);
+    ::poll(fds, 2, static_cast<int>(kUpkeepEvery.count()));
     if (fds[1].revents != 0) return;
     while (::read(inotify_, events, sizeof events) > 0) {
     }
-    if (tick() > notified_) {
-      notified_ = tick();
-      watchers_.notify();
+    try {
+      if (auto now = tick(); now > notified_.exchange(now)) watchers_.notify();
+    } catch (const Failure&) {
+      watchers_.notify();  // they meet it themselves
     }
-    free_stuck_lock();
+    if (auto now = std::chrono::steady_clock::now(); now >= next_upkeep) {
+      next_upkeep = now + kUpkeepEvery;
+      upkeep();
+    }
   }
 }
 
-// LMDB's write lock is freed by the system when its holder dies, but not when it is stopped (SIGSTOP, a debugger): then nobody can
-// write, and no group can take the stopped member out. See docs/decisions.
-void LocalKv::free_stuck_lock() {
-  int pid = leases_.stuck_writer(kStuckMs);
-  if (pid == 0 || pid == getpid()) return;
-  std::ifstream file{fmt::format("/proc/{}/stat", pid)};
-  std::string stat{std::istreambuf_iterator<char>{file}, {}};
-  auto name_end = stat.rfind(')');
-  if (name_end == std::string::npos || name_end + 2 >= stat.size()) return;
-  char state = stat[name_end + 2];
-  if (state != 'T' && state != 't') return;
-  log::warn("Process {} is stopped while it holds the write lock of {}: killing it, so that the others can go on", pid, directory_);
-  ::kill(pid, SIGKILL);
+void LocalKv::upkeep() {
+  // A reader that died in the middle keeps all that was written since from being used again.
+  int dead = 0;
+  mdb_reader_check(env_, &dead);
+  if (dead > 0) log::debug("Cleared {} stale readers of {}", dead, directory_);
+
+  // LMDB's write lock is freed by the system when its holder dies, but not when it is stopped: then nobody can write, and no group can
+  // take the stopped member out. See docs/decisions/0003.
+  if (int pid = leases_.stopped_writer(kStuckMs)) {
+    log::warn("Process {} is stopped while it holds the write lock of {}: killing it, so that the others can go on", pid, directory_);
+    ::kill(pid, SIGKILL);
+  }
 }
 
 }  // namespace mephisto

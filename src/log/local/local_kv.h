@@ -9,11 +9,12 @@
 
 #include <atomic>
 #include <condition_variable>
-#include <deque>
 #include <mutex>
 #include <shared_mutex>
+#include <span>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "log/kv.h"
 #include "log/local/leases.h"
@@ -30,6 +31,7 @@ class LocalKv : public Kv {
   void read(const std::function<void(KvReader&)>& look) override;
   void submit(Loop& loop, KvChange change, std::function<void(Result<void>)> done) override;
   std::uint64_t tick() override;
+  Uuid new_id() override;
   void watch(Loop& loop, WaitQueue* queue) override { watchers_.add(loop, queue); }
   void unwatch(WaitQueue* queue) override { watchers_.remove(queue); }
   std::uint32_t take_lease(const std::string& member) override { return leases_.take(member); }
@@ -48,12 +50,18 @@ class LocalKv : public Kv {
   void close();
   void write_loop();
   void watch_loop();
-  // One LMDB transaction with all of `group`; returns LMDB's code.
-  int commit(std::deque<Pending>& group);
-  void grow();
+  void upkeep();
+  // Runs `look` in a read transaction.
+  void snapshot(const std::function<void(MDB_txn*)>& look);
+  // Commits `group` and sets its results: as one, or where that fails one by one.
+  void write(std::span<Pending> group);
+  // Runs `change` in a durable write transaction, again where the map was too small for it; returns LMDB's code.
+  int transact(const std::function<void(KvWriter&)>& change);
+  int attempt(const std::function<void(KvWriter&)>& change);
+  int grow();
   void adopt_new_size();
-  void free_stuck_lock();
   Failure failure(int code, std::string_view doing) const;
+  Failure cannot_open(const Error& error) const;
 
   std::string directory_;
   MDB_env* env_ = nullptr;
@@ -65,11 +73,11 @@ class LocalKv : public Kv {
   int wake_ = -1;
   Leases leases_;
   Watchers watchers_;
-  std::atomic<std::uint64_t> notified_{0};
+  std::atomic<std::uint64_t> notified_{0};  // the tick that this process's watchers know of
 
   std::mutex mutex_;
   std::condition_variable filled_;
-  std::deque<Pending> pending_;
+  std::vector<Pending> pending_;
   bool stopping_ = false;
   std::thread writer_;
   std::thread watcher_;

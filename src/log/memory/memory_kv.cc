@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "log/store.h"
+
 namespace mephisto {
 namespace {
 
@@ -102,12 +104,19 @@ void MemoryKv::submit(Loop& loop, KvChange change, std::function<void(Result<voi
   }
   if (faults_.lose_commit_replies > 0 && tx.touches('c')) {
     --faults_.lose_commit_replies;
-    result = fail(ErrorKind::kUnavailable, "the reply was lost (injected); whether it was done is unknown");
+    result = fail(ErrorKind::kIndefinite, "the reply was lost (injected); whether it was done is unknown");
   }
   Held held;
-  for (auto& [key, value] : tx.changes()) {
+  commit(tx.changes(), faults_.hold ? &held.before : nullptr);
+  if (!faults_.hold) return answer(loop, std::move(done), std::move(result));
+  held.answer = [this, &loop, done = std::move(done), result = std::move(result)] { answer(loop, done, result); };
+  held_.push_back(std::move(held));
+}
+
+void MemoryKv::commit(Map& changes, Map* before) {
+  for (auto& [key, value] : changes) {
     auto place = map_.find(key);
-    if (faults_.hold) held.before.emplace(key, place == map_.end() ? nullptr : place->second);
+    if (before != nullptr) before->emplace(key, place == map_.end() ? nullptr : place->second);
     if (value == nullptr) {
       if (place != map_.end()) map_.erase(place);
     } else if (place != map_.end()) {
@@ -116,13 +125,9 @@ void MemoryKv::submit(Loop& loop, KvChange change, std::function<void(Result<voi
       map_.emplace(key, std::move(value));
     }
   }
-  if (!tx.changes().empty()) {
-    ++tick_;
-    watchers_.notify();
-  }
-  if (!faults_.hold) return answer(loop, std::move(done), std::move(result));
-  held.answer = [this, &loop, done = std::move(done), result = std::move(result)] { answer(loop, done, result); };
-  held_.push_back(std::move(held));
+  if (changes.empty()) return;
+  ++tick_;
+  watchers_.notify();
 }
 
 void MemoryKv::answer(Loop& loop, std::function<void(Result<void>)> done, Result<void> result) {
@@ -151,26 +156,32 @@ void MemoryKv::flush() {
 
 void MemoryKv::crash() {
   std::lock_guard lock{mutex_};
-  for (auto one = held_.rbegin(); one != held_.rend(); ++one) {
-    for (auto& [key, value] : one->before) {
-      if (value)
-        map_.insert_or_assign(key, value);
-      else
-        map_.erase(key);
-    }
-  }
+  for (auto one = held_.rbegin(); one != held_.rend(); ++one) commit(one->before, nullptr);
   held_.clear();
-  ++tick_;
-  expire("");
+  MemoryTx tx{map_};
+  for (const auto& name : store::group_names(tx)) {
+    auto group = store::group(tx, name);
+    for (const auto& member : std::vector{group.members}) group.leave(member.id);
+    store::put_group(tx, name, group);
+  }
+  commit(tx.changes(), nullptr);
 }
 
 void MemoryKv::expire(const std::string& client) {
   std::lock_guard lock{mutex_};
-  for (const auto& [lease, member] : leases_) {
-    if (member.starts_with(client)) expired_.insert(member);
+  MemoryTx tx{map_};
+  for (const auto& name : store::group_names(tx)) {
+    for (const auto& member : store::group(tx, name).members) {
+      if (client.empty() || member.client == client) expired_.insert(member.id);
+    }
   }
   ++tick_;
   watchers_.notify();
+}
+
+Uuid MemoryKv::new_id() {
+  std::lock_guard lock{mutex_};
+  return Uuid::random(random_);
 }
 
 std::uint32_t MemoryKv::take_lease(const std::string& member) {

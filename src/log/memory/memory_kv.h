@@ -24,6 +24,7 @@ class MemoryKv : public Kv {
   void read(const std::function<void(KvReader&)>& look) override;
   void submit(Loop& loop, KvChange change, std::function<void(Result<void>)> done) override;
   std::uint64_t tick() override;
+  Uuid new_id() override;
   void watch(Loop& loop, WaitQueue* queue) override { watchers_.add(loop, queue); }
   void unwatch(WaitQueue* queue) override { watchers_.remove(queue); }
   std::uint32_t take_lease(const std::string& member) override;
@@ -38,6 +39,7 @@ class MemoryKv : public Kv {
     std::function<void()> answer;
   };
 
+  void commit(Map& changes, Map* before);
   void flush();
   void crash();
   void expire(const std::string& client);
@@ -51,6 +53,7 @@ class MemoryKv : public Kv {
   std::map<std::uint32_t, std::string> leases_;
   std::set<std::string> expired_;
   std::uint32_t next_lease_ = 1;
+  Random random_{1};
   MemoryFaults faults_;
 };
 

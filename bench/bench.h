@@ -1,0 +1,91 @@
+// What the benchmarks share: the record, the cases, and the raw work by hand that ours stands beside.
+#pragma once
+
+#include <lmdb.h>
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cstring>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mephisto/mephisto.h"
+
+namespace mephisto::bench {
+
+struct Trade {
+  std::string symbol;
+  double price = 0;
+  std::int64_t volume = 0;
+  std::int64_t time = 0;
+  std::string venue;
+};
+
+inline constexpr int kRecords = 200'000;
+inline constexpr int kKeys = 10'000;
+inline constexpr int kBatch = 1000;  // records of a durable commit
+
+// Ours and the limit, each a function that does the same work and gives its figure in `unit`.
+struct Case {
+  std::string name;
+  std::string unit;
+  std::string against;
+  std::function<double()> ours;
+  std::function<double()> limit;
+  double target = 0;         // what the ratio is meant to be at least, or at most
+  bool less_is_more = false;  // seconds, megabytes
+};
+
+std::vector<Case> json_cases();
+std::vector<Case> log_cases();
+std::vector<Case> process_cases();
+
+// Runs what a benchmark starts as a process of its own: the name of the part and its arguments. 2 where there is no such part.
+int run_part(const std::vector<std::string>& words);
+
+inline double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+inline std::string key_of(int i) { return fmt::format("SYM{:05}", i % kKeys); }
+inline Trade trade(int i) { return {key_of(i), 100 + (i % 977) * 0.25, 100 + i % 5000, 1'600'000'000'000 + i, "XNAS"}; }
+
+// The records' texts, made once.
+const std::vector<std::string>& texts();
+
+// An empty folder below build/bench.
+std::string fresh_folder(const std::string& name);
+
+// Makes `topic` and fills it with all records, a durable batch of kBatch a partition at a time.
+Task<void> fill(Log& log, const std::string& topic, int partitions);
+
+// --- by hand ------------------------------------------------------------------------------------------------------------------
+
+inline void decode_by_hand(simdjson::ondemand::parser& parser, std::string_view text, Trade& out) {
+  auto document = parser.iterate(text.data(), text.size(), text.size() + kJsonPadding);
+  simdjson::ondemand::object object = document.get_object();
+  out.symbol = std::string_view{object.find_field("symbol")};
+  out.price = double{object.find_field("price")};
+  out.volume = std::int64_t{object.find_field("volume")};
+  out.time = std::int64_t{object.find_field("time")};
+  out.venue = std::string_view{object.find_field("venue")};
+}
+
+// Writes at `at`, which has room for it.
+char* encode_by_hand(char* at, const Trade& value);
+
+struct Lmdb {
+  MDB_env* env = nullptr;
+  MDB_dbi dbi = 0;
+  explicit Lmdb(const std::string& folder);
+  ~Lmdb() { mdb_env_close(env); }
+  Lmdb(const Lmdb&) = delete;
+  Lmdb& operator=(const Lmdb&) = delete;
+
+  // One durable commit of one value.
+  void commit(std::uint64_t key, std::string_view value);
+};
+
+}  // namespace mephisto::bench

@@ -1,0 +1,85 @@
+// Ours beside the raw limit, alternating in one run: medians, ratios and spread. `dev/bench` runs it.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "bench.h"
+
+using namespace mephisto::bench;
+
+namespace {
+
+double median(std::vector<double> values) {
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
+
+double spread(const std::vector<double>& values) {
+  const auto [least, most] = std::ranges::minmax(values);
+  return median(values) == 0 ? 0 : (most - least) / median(values);
+}
+
+std::string figure(double value) { return value >= 1000 ? fmt::format("{:.2f} M", value / 1e6) : fmt::format("{:.3g}", value); }
+
+struct Options {
+  bool as_json = false;
+  int runs = 5;
+  std::vector<std::string> only;
+};
+
+int run(const Options& options) {
+  std::vector<Case> cases;
+  for (auto some : {json_cases(), log_cases(), process_cases()}) cases.insert(cases.end(), some.begin(), some.end());
+  for (const auto& name : options.only) {
+    if (std::ranges::find(cases, name, &Case::name) != cases.end()) continue;
+    fmt::print(stderr, "Error: there is no case {}; there are:", name);
+    for (const auto& one : cases) fmt::print(stderr, " {}", one.name);
+    fmt::print(stderr, "\n");
+    return 2;
+  }
+  if (!options.as_json) fmt::print("| case | ours | limit | unit | ratio | wanted | spread | against |\n|---|---|---|---|---|---|---|---|\n");
+  std::string json;
+  for (const auto& one : cases) {
+    if (!options.only.empty() && std::ranges::find(options.only, one.name) == options.only.end()) continue;
+    std::vector<double> ours;
+    std::vector<double> limit;
+    for (int i = 0; i < options.runs; ++i) {
+      ours.push_back(one.ours());
+      limit.push_back(one.limit());
+    }
+    const auto ratio = median(ours) / median(limit);
+    if (!options.as_json) {
+      fmt::print("| `{}` | {} | {} | {} | {:.2f} | {} {} | {:.0f} % | {} |\n", one.name, figure(median(ours)), figure(median(limit)), one.unit, ratio, one.less_is_more ? "≤" : "≥",
+                 one.target, spread(ours) * 100, one.against);
+      std::fflush(stdout);
+    }
+    json += fmt::format(R"({}{{"name":"{}","ours":{:.4f},"limit":{:.4f},"ratio":{:.3f},"unit":"{}","spread":{:.3f}}})", json.empty() ? "" : ",", one.name, median(ours),
+                        median(limit), ratio, one.unit, spread(ours));
+  }
+  if (options.as_json) fmt::print("{{\"cases\":[{}]}}\n", json);
+  std::error_code ignored;
+  std::filesystem::remove_all(std::filesystem::current_path() / "build" / "bench", ignored);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::vector<std::string> words(argv + 1, argv + argc);
+  if (!words.empty() && words[0] == "--part") return run_part({words.begin() + 1, words.end()});
+  Options options;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (words[i] == "--json") {
+      options.as_json = true;
+    } else if (words[i] == "--runs" && i + 1 < words.size()) {
+      options.runs = std::max(1, std::atoi(words[++i].c_str()));
+    } else if (!words[i].starts_with('-')) {
+      options.only.push_back(words[i]);
+    } else {
+      fmt::print(stderr, "Error: there is no option {}; there are --json, --runs N, and names of cases\n", words[i]);
+      return 2;
+    }
+  }
+  return run(options);
+}

@@ -1,0 +1,217 @@
+// What a user sees of a worker as a process: how long an ask takes, how soon the first output comes, memory, and an idle processor.
+#include <fmt/format.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+
+#include "bench.h"
+
+extern char** environ;
+
+namespace mephisto::bench {
+namespace {
+
+constexpr int kAsks = 300;
+
+// This program again, with a part of the work; killed with the object.
+class Part {
+ public:
+  explicit Part(std::vector<std::string> words) {
+    words.insert(words.begin(), {"mephisto_bench", "--part"});
+    std::vector<char*> argv;
+    for (auto& word : words) argv.push_back(word.data());
+    argv.push_back(nullptr);
+    if (posix_spawn(&pid_, "/proc/self/exe", nullptr, nullptr, argv.data(), environ) != 0) std::abort();
+  }
+  ~Part() {
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+  }
+  Part(const Part&) = delete;
+  Part& operator=(const Part&) = delete;
+
+  // A line of /proc/PID/status in kB, as megabytes.
+  double memory(const std::string& line) const {
+    std::ifstream status{fmt::format("/proc/{}/status", pid_)};
+    for (std::string word; status >> word;) {
+      double kilobytes = 0;
+      if (word == line + ":" && status >> kilobytes) return kilobytes / 1024;
+    }
+    return 0;
+  }
+  double processor_seconds() const {
+    std::ifstream stat{fmt::format("/proc/{}/stat", pid_)};
+    std::string text{std::istreambuf_iterator<char>{stat}, {}};
+    unsigned long user = 0;
+    unsigned long system = 0;
+    std::sscanf(text.c_str() + text.rfind(')'), ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system);
+    return static_cast<double>(user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
+  }
+
+ private:
+  pid_t pid_ = 0;
+};
+
+// The worker of all cases: changes trades from `in` to `out`, and squares numbers for who asks.
+struct BenchApp {
+  App app{"bench"};
+  const Topic<Trade>& in = app.topic<Trade>("in", {.partitions = 8});
+  const Topic<Trade>& out = app.topic<Trade>("out", {.partitions = 8});
+  Agent<Trade, void>& change = app.agent("change", in, [this](Stream<Trade> stream) -> Task<void> {
+    while (auto event = co_await stream.next()) {
+      event->price *= 1.01;
+      co_await out.cast(*event, {.key = std::string{event.key()}, .partition = event.partition()});
+    }
+  });
+  Agent<int, int>& square = app.agent("square", [](Stream<int> stream) -> Results<int> {
+    while (auto n = co_await stream.next()) co_yield *n** n;
+  });
+};
+
+int run_worker(const std::string& url) {
+  BenchApp it;
+  it.app.settings().set("broker", url, "bench");
+  log::configure({.level = log::Level::kWarn, .file = ""});
+  Loop loop;
+  loop.run([](App& app, std::string where) -> Task<void> {
+    Worker worker{app, open_log(where)};
+    co_await worker.start();
+    co_await worker.finished();
+  }(it.app, url));
+  return 0;
+}
+
+template <class Body>
+void with_log(const std::string& url, Body body) {
+  Loop loop;
+  loop.run([](std::string where, Body& inner) -> Task<void> {
+    auto log = open_log(where);
+    co_await inner(log);
+  }(url, body));
+}
+
+Task<void> wait_for_outputs(Log& log, std::int64_t count) {
+  ConsumerOptions options;
+  for (int partition = 0; partition < 8; ++partition) options.partitions[{"out", partition}] = 0;
+  auto consumer = log.consumer(*Loop::current(), std::move(options));
+  while (count > 0) {
+    auto polled = co_await consumer->poll(1 << 20, std::chrono::milliseconds{1000});
+    for (const auto& batch : polled.batches) count -= static_cast<std::int64_t>(batch->records.size());
+  }
+}
+
+// Sequential asks from this process to a worker in another one; the median.
+double ask_ours() {
+  const auto url = "local://" + fresh_folder("ask");
+  Part worker{{"worker", url}};
+  std::vector<double> seconds;
+  with_log(url, [&](std::shared_ptr<Log> log) -> Task<void> {
+    BenchApp it;
+    Client client{it.app, log};
+    for (int i = 0; i < kAsks + 20; ++i) {
+      const auto start = now();
+      if (co_await it.square.ask(3) != 9) std::abort();
+      if (i >= 20) seconds.push_back(now() - start);
+    }
+    co_await client.close();
+  });
+  std::ranges::nth_element(seconds, seconds.begin() + kAsks / 2);
+  return seconds[kAsks / 2] * 1000;
+}
+
+// What a request and its reply cost at least: two durable commits, one after the other.
+double ask_limit() {
+  Lmdb lmdb{fresh_folder("ask_limit")};
+  std::vector<double> seconds;
+  for (int i = 0; i < kAsks; ++i) {
+    const auto start = now();
+    lmdb.commit(static_cast<std::uint64_t>(2 * i), texts()[0]);
+    lmdb.commit(static_cast<std::uint64_t>(2 * i + 1), texts()[0]);
+    seconds.push_back(now() - start);
+  }
+  std::ranges::nth_element(seconds, seconds.begin() + kAsks / 2);
+  return seconds[kAsks / 2] * 1000;
+}
+
+// A log whose `in` is full and whose `out` is empty.
+std::string filled(const std::string& name) {
+  auto url = "local://" + fresh_folder(name);
+  with_log(url, [](std::shared_ptr<Log> log) -> Task<void> {
+    co_await fill(*log, "in", 8);
+    TopicConfig config;
+    config.partitions = 8;
+    value_or_throw(co_await log->create_topic("out", config));
+  });
+  return url;
+}
+
+double first_output() {
+  const auto url = filled("start");
+  double seconds = 0;
+  with_log(url, [&](std::shared_ptr<Log> log) -> Task<void> {
+    const auto start = now();
+    Part worker{{"worker", url}};
+    co_await wait_for_outputs(*log, 1);
+    seconds = now() - start;
+  });
+  return seconds;
+}
+
+double peak_memory() {
+  const auto url = filled("peak");
+  double megabytes = 0;
+  with_log(url, [&](std::shared_ptr<Log> log) -> Task<void> {
+    Part worker{{"worker", url}};
+    co_await wait_for_outputs(*log, kRecords);
+    megabytes = worker.memory("VmHWM");
+  });
+  return megabytes;
+}
+
+// A worker that has nothing to do, looked at for three seconds after it began.
+struct Idle {
+  double megabytes = 0;
+  double milliseconds = 0;  // of processor time
+};
+Idle idle() {
+  const auto url = "local://" + fresh_folder("idle");
+  Idle seen;
+  with_log(url, [&](std::shared_ptr<Log> log) -> Task<void> {
+    Part worker{{"worker", url}};
+    BenchApp it;
+    Client client{it.app, log};
+    (void)co_await it.square.ask(1);
+    co_await client.close();
+    co_await sleep_for(std::chrono::seconds{4});  // its last commit is behind it
+    const auto before = worker.processor_seconds();
+    co_await sleep_for(std::chrono::seconds{3});
+    seen.milliseconds = (worker.processor_seconds() - before) * 1000;
+    seen.megabytes = worker.memory("VmRSS");
+  });
+  return seen;
+}
+
+double fixed(double value) { return value; }
+
+}  // namespace
+
+int run_part(const std::vector<std::string>& words) {
+  if (words.size() == 2 && words[0] == "worker") return run_worker(words[1]);
+  return 2;
+}
+
+std::vector<Case> process_cases() {
+  return {
+      {"local_ask", "ms", "two durable LMDB commits", ask_ours, ask_limit, 1.5, true},
+      {"start_to_output", "s", "the target", first_output, [] { return fixed(0.3); }, 1, true},
+      {"peak_memory", "MB", "the target", peak_memory, [] { return fixed(64); }, 1, true},
+      {"idle_memory", "MB", "the target", [] { return idle().megabytes; }, [] { return fixed(20); }, 1, true},
+      {"idle_cpu", "ms in 3 s", "one tick of the clock", [] { return idle().milliseconds; }, [] { return fixed(10); }, 1, true},
+  };
+}
+
+}  // namespace mephisto::bench

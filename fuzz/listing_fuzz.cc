@@ -1,0 +1,29 @@
+// The CSV of LISTING_STATUS: a table whose every row has every column, or a refusal.
+#include "horton/listing.h"
+
+#include "fuzz.h"
+
+namespace mephisto::fuzz {
+
+std::vector<std::string> seeds() {
+  const std::string names = "symbol,name,exchange,assetType,ipoDate,delistingDate,status\n";
+  return {
+      names + "A,Agilent Technologies Inc,NYSE,Stock,1999-11-18,null,Active\r\n",
+      "\xef\xbb\xbf" + names + "BRK-A,\"Berkshire, \"\"Inc\"\"\",NYSE,Stock,,null,Active\n",
+      names,
+      "{}",
+  };
+}
+
+void take(std::string_view input) {
+  const auto bytes = exact(input);
+  auto listing = horton::parse_listing({bytes.data(), bytes.size()});
+  if (!listing) return promise(listing.error().kind == ErrorKind::kDecode && !listing.error().message.empty(), "a refusal says why");
+  for (const auto& security : *listing) {
+    promise(security.contains("symbol") && security.contains("_type"), "each security has its symbol and type");
+    promise(security.size() == listing->front().size(), "each security has the same fields");
+    promise(boost::json::parse(boost::json::serialize(security)) == boost::json::value(security), "a security is JSON");
+  }
+}
+
+}  // namespace mephisto::fuzz

@@ -1,0 +1,119 @@
+// `topic`: the records of a topic, decoded, one line of JSON each.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+
+#include "base/text.h"
+#include "cli/commands.h"
+#include "mephisto/json_read.h"
+
+namespace mephisto::cli {
+namespace {
+
+struct TopicCommandOptions {
+  std::string name;
+  std::string from = "start";
+  std::optional<int> partition;
+  int limit = 100;
+  bool follow = false;
+
+  static std::vector<OptionHelp> help() {
+    return {{"name", "the topic, or @AGENT", "", true},
+            {"from", "start, end, an offset, or a time (2026-01-02T03:04:05Z)"},
+            {"partition", "only this one"},
+            {"limit", "at most so many records (0: all)", "-n"},
+            {"follow", "go on as records come, one line each; Ctrl-C ends it"}};
+  }
+};
+
+std::string record_json(const TopicPartition& partition, const RecordView& record) {
+  auto text_or_json = [](std::string_view bytes) {
+    auto value = from_json<Json>(bytes);
+    return value ? value->text : to_json(Bytes{std::string{bytes}});
+  };
+  std::string headers;
+  for (const auto& header : record.headers.list()) {
+    headers += fmt::format("{}{}:{}", headers.empty() ? "" : ",", to_json(std::string{header.name}), header.null ? "null" : to_json(Bytes{std::string{header.value}}));
+  }
+  return fmt::format(R"({{"partition":{},"offset":{},"time":"{}","key":{},"value":{},"headers":{{{}}}}})", partition.partition, record.offset, format_iso8601(record.timestamp()),
+                     record.has_key() ? to_json(Bytes{std::string{record.key}}) : "null", record.has_value() ? text_or_json(record.value) : "null", headers);
+}
+
+// The offset that --from means in one partition.
+Task<std::int64_t> start_of(TopicPartition partition, Watermarks marks, std::string from) {
+  if (from == "start") co_return marks.start;
+  if (from == "end") co_return marks.end;
+  if (from.find_first_not_of("0123456789") == std::string::npos && !from.empty() && from.size() < 19) {
+    co_return std::clamp<std::int64_t>(std::stoll(from), marks.start, marks.end);
+  }
+  if (auto time = parse_iso8601(from)) {
+    co_return value_or_throw(co_await log_context().log->offset_at(partition, std::chrono::floor<std::chrono::milliseconds>(*time)));
+  }
+  throw UsageError(fmt::format("--from {}: expected start, end, an offset, or a time like 2026-01-02T03:04:05Z", printable(from)));
+}
+
+Task<TopicInfo> find_topic(const App& app, std::string name) {
+  auto& log = *log_context().log;
+  auto info = co_await log.topic(name);
+  if (info) co_return std::move(*info);
+  if (info.error().kind != ErrorKind::kNotFound) throw Failure(info.error());
+  std::vector<std::string> names;
+  for (const auto& one : value_or_throw(co_await log.topics())) names.push_back(one.name);
+  throw UsageError(fmt::format("there is no topic \"{}\" (see: {} topics){}", printable(name), app.id(), did_you_mean(name, names)));
+}
+
+Task<int> topic(TopicCommandOptions options, CommandContext context) {
+  auto& log = *log_context().log;
+  if (options.limit < 0) throw UsageError(fmt::format("--limit {}: from 0", options.limit));
+  const auto info = co_await find_topic(context.app, topic_of(context.app, options.name));
+  if (options.partition) check_partition(info.name, info.config.partitions, *options.partition);
+
+  ConsumerOptions consume;
+  consume.client = "command line";
+  std::map<TopicPartition, std::int64_t> unread;  // partitions with the end they had; without --follow, that is where reading ends
+  for (int i = 0; i < info.config.partitions; ++i) {
+    if (options.partition && *options.partition != i) continue;
+    TopicPartition partition{info.name, i};
+    auto marks = value_or_throw(co_await log.watermarks(partition));
+    auto from = co_await start_of(partition, marks, options.from);
+    consume.partitions[partition] = from;
+    if (from < marks.end) unread[partition] = marks.end;
+  }
+  auto consumer = log.consumer(*Loop::current(), std::move(consume));
+  std::map<AssignmentId, TopicPartition> partitions;
+  const auto limit = options.limit == 0 ? std::numeric_limits<std::int64_t>::max() : options.limit;
+  const bool array = context.json && !options.follow;
+  std::int64_t printed = 0;
+  if (array) fmt::print("[");
+  while ((options.follow || !unread.empty()) && printed < limit) {
+    // What is there comes at once, without a wait.
+    auto polled = co_await consumer->poll(1 << 20, std::chrono::milliseconds{options.follow ? 60'000 : 0});
+    if (!options.follow && polled.batches.empty() && polled.assigned.empty()) break;
+    for (auto& one : polled.assigned) partitions[one.id] = one.partition;
+    for (const auto& batch : polled.batches) {
+      const auto& partition = partitions[batch->assignment];
+      auto end = unread.find(partition);
+      for (const auto& record : batch->records) {
+        if (!options.follow && (end == unread.end() || record.offset >= end->second)) break;
+        if (printed == limit) break;
+        if (array)
+          fmt::print("{}{}", printed > 0 ? "," : "", record_json(partition, record));
+        else
+          fmt::print("{}\n", record_json(partition, record));
+        ++printed;
+      }
+      if (end != unread.end() && batch->next_offset >= end->second) unread.erase(end);
+    }
+    std::fflush(stdout);
+  }
+  if (array) fmt::print("]\n");
+  co_return kOk;
+}
+
+}  // namespace
+
+Builtin topic_command() { return builtin<TopicCommandOptions>("topic", "Show a topic's records.", Needs::kLog, topic, false); }
+
+}  // namespace mephisto::cli

@@ -1,0 +1,73 @@
+#include "http/target.h"
+
+#include <fmt/format.h>
+
+#include <boost/url/src.hpp>
+#include <charconv>
+
+#include "base/text.h"
+#include "mephisto/http.h"
+
+namespace mephisto {
+namespace {
+
+namespace urls = boost::urls;
+
+// For messages: without the query and the name and password before the host.
+std::string shown(std::string_view url) {
+  std::string text{url.substr(0, url.find_first_of("?#"))};
+  const auto start = text.find("//") == std::string::npos ? 0 : text.find("//") + 2;
+  if (auto at = text.rfind('@'); at != std::string::npos && at >= start) text.replace(start, at - start, "***");
+  return printable(text, 200);
+}
+
+std::unexpected<Error> unusable(std::string_view url, std::string_view why) { return fail(ErrorKind::kInvalid, fmt::format("\"{}\" is no usable URL: {}", shown(url), why)); }
+
+Result<Target> target_of(const urls::url_view_base& url, std::string_view text) {
+  if (!url.has_scheme()) return unusable(text, "write http:// or https:// before it");
+  Target target;
+  target.tls = url.scheme_id() == urls::scheme::https;
+  if (!target.tls && url.scheme_id() != urls::scheme::http) return unusable(text, "only http:// and https:// are possible");
+  if (url.encoded_host().empty()) return unusable(text, "it names no host");
+  if (url.has_userinfo()) return unusable(text, "names and passwords in it are not possible");
+  target.host = url.host_address();
+  target.host_is_address = url.host_type() == urls::host_type::ipv4 || url.host_type() == urls::host_type::ipv6;
+  target.port = url.port().empty() ? target.tls ? "443" : "80" : std::string{url.port()};
+  std::uint16_t number = 0;
+  if (auto [end, code] = std::from_chars(target.port.data(), target.port.data() + target.port.size(), number); code != std::errc{} || number == 0)
+    return unusable(text, "ports are from 1 to 65535");
+  // Boost 1.81 takes what follows a colon and is no port for the path.
+  if (!url.encoded_path().empty() && !url.is_path_absolute()) return unusable(text, "it is not well-formed");
+  target.authority = std::string{url.encoded_host_and_port()};
+  target.path = url.encoded_path().empty() ? "/" : std::string{url.encoded_path()};
+  if (url.has_query()) target.path += "?" + std::string{url.encoded_query()};
+  return target;
+}
+
+}  // namespace
+
+Result<Target> parse_target(const std::string& url) {
+  auto parsed = urls::parse_uri_reference(url);
+  if (!parsed) return unusable(url, "it is not well-formed");
+  return target_of(*parsed, url);
+}
+
+Result<Target> redirected(const Target& from, const std::string& location) {
+  const auto from_url = (from.tls ? "https://" : "http://") + from.authority + from.path;
+  auto base = urls::parse_uri(from_url);  // a view
+  auto reference = urls::parse_uri_reference(location);
+  urls::url resolved;
+  if (!base || !reference || !urls::resolve(*base, *reference, resolved)) return unusable(location, "it is not well-formed");
+  auto target = target_of(resolved, location);
+  // The query, with keys in it, may go along.
+  if (target && from.tls && !target->tls) return unusable(location, fmt::format("{} redirects from https to http, where everybody could read it", from.shown()));
+  return target;
+}
+
+Result<void> check_http_url(const std::string& url) {
+  auto target = parse_target(url);
+  if (!target) return std::unexpected(std::move(target.error()));
+  return {};
+}
+
+}  // namespace mephisto

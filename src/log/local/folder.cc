@@ -1,0 +1,77 @@
+#include "log/local/folder.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include "mephisto/error.h"
+
+namespace mephisto {
+namespace {
+
+bool means_full(int error) { return error == ENOSPC || error == EDQUOT; }
+
+// Takes room behind `at` without changing the file's size. Where a file system cannot do that, nothing is known and nothing done.
+int reserve(int fd, off_t at, std::size_t bytes) {
+  if (fallocate(fd, FALLOC_FL_KEEP_SIZE, at, static_cast<off_t>(bytes)) == 0 || errno == EOPNOTSUPP) return 0;
+  return errno;
+}
+
+}  // namespace
+
+const char* network_file_system(unsigned long type) {
+  switch (type) {
+    case 0x6969: return "NFS";
+    case 0x517b:
+    case 0xfe534d42:
+    case 0xff534d42: return "SMB";
+    case 0x01021997: return "9P";
+    case 0x00c36400: return "Ceph";
+    case 0x0bd00bd0: return "Lustre";
+    case 0x5346414f:
+    case 0x6b414653: return "AFS";
+    case 0x73757245: return "Coda";
+    default: return nullptr;
+  }
+}
+
+void prepare_folder(const std::string& directory) {
+  std::error_code error;
+  std::filesystem::create_directories(directory, error);
+  if (error) throw Failure(ErrorKind::kInvalid, fmt::format("cannot create the log's folder {}: {}; name another (setting broker, local://FOLDER)", directory, error.message()));
+  if (!std::filesystem::is_directory(directory)) throw Failure(ErrorKind::kInvalid, fmt::format("the log's folder {} is a file", directory));
+  struct statfs fs{};
+  if (statfs(directory.c_str(), &fs) == 0) {
+    if (const char* name = network_file_system(static_cast<unsigned long>(fs.f_type))) {
+      throw Failure(ErrorKind::kInvalid,
+                    fmt::format("the log's folder {} is on a network file system ({}), where processes cannot share it safely: use a local disk", directory, name));
+    }
+  }
+  if (access(directory.c_str(), W_OK | X_OK) != 0) {
+    throw Failure(ErrorKind::kInvalid, fmt::format("cannot write to the log's folder {}: {}; check its owner and rights", directory, std::strerror(errno)));
+  }
+}
+
+int open_reserved(const std::string& path, std::size_t bytes) {
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0 && !means_full(errno)) throw Failure(ErrorKind::kInvalid, fmt::format("cannot open {}: {}; check the folder's owner and rights", path, std::strerror(errno)));
+  const int error = fd < 0 ? errno : reserve(fd, 0, bytes);
+  if (error == 0) return fd;
+  if (fd >= 0) ::close(fd);
+  if (means_full(error)) throw Failure(ErrorKind::kUnavailable, fmt::format("cannot make room for {}: the disk is full; free some space and try again", path));
+  throw Failure(ErrorKind::kFatal, fmt::format("cannot make room for {}: {}", path, std::strerror(error)));
+}
+
+bool is_full(int fd) {
+  constexpr std::size_t kLittle = 1 << 20;
+  struct stat file{};
+  return fstat(fd, &file) == 0 && means_full(reserve(fd, file.st_size, kLittle));
+}
+
+}  // namespace mephisto

@@ -1,0 +1,49 @@
+// Damaged text, and buffers exactly as large as promised, so that AddressSanitizer sees any read beyond them.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "mephisto/ids.h"
+#include "mephisto/json_read.h"
+
+namespace mephisto::tests {
+
+// One to four small damages of `text`.
+inline std::string damaged(std::string text, Random& random) {
+  static constexpr std::string_view kBytes = "{}[]\",:\\ 0-.eE+tfnu_\n\t\x01\x7f\x80\xc3\xff";
+  for (auto left = 1 + random.below(4); left > 0; --left) {
+    auto at = random.below(text.size() + 1);
+    auto length = std::min<std::uint64_t>(random.below(8), text.size() - at);
+    char byte = kBytes[random.below(kBytes.size())];
+    switch (random.below(6)) {
+      case 0: text.resize(at); break;
+      case 1: text.erase(at, length); break;
+      case 2: text.insert(at, text.substr(at, length)); break;
+      case 3: text.insert(at, 1, byte); break;
+      case 4: text.insert(at, text.substr(random.below(text.size() + 1), random.below(30))); break;
+      default:
+        if (at < text.size()) text[at] = random.below(4) == 0 ? static_cast<char>(random.next()) : byte;
+    }
+  }
+  return text;
+}
+
+// A copy of `text` that ends right behind its padding, which is filled with `padding`.
+class Exact {
+ public:
+  explicit Exact(std::string_view text, char padding = '\0') : size_(text.size()), bytes_(new char[text.size() + kJsonPadding]) {
+    std::memcpy(bytes_.get(), text.data(), text.size());
+    std::memset(bytes_.get() + text.size(), padding, kJsonPadding);
+  }
+  std::string_view view() const { return {bytes_.get(), size_}; }
+
+ private:
+  std::size_t size_;
+  std::unique_ptr<char[]> bytes_;
+};
+
+}  // namespace mephisto::tests

@@ -1,0 +1,43 @@
+"""The general tool: an app as a library, and looking at a bare log."""
+import json
+import signal
+import unittest
+
+from support import LIBHORTON, MEPHISTO, Scene, run
+
+
+class Tool(Scene):
+    """The general tool, with an app as a library and on a bare log."""
+
+    def test_it_runs_an_app(self):
+        through = run(MEPHISTO, "-A", LIBHORTON, "agents", folder=self.folder)
+        self.assertEqual((through.returncode, through.stderr), (0, ""))
+        self.assertEqual(through.stdout, self.horton("agents").stdout)
+        self.assertIn("start-collect-securities", run(MEPHISTO, "-A", LIBHORTON, "--help", folder=self.folder).stdout)
+
+    def test_it_runs_an_apps_worker(self):
+        worker = self.start(MEPHISTO, "-A", LIBHORTON, "worker", "--without-web", "-D", "tool-data", name="worker")
+        worker.wait_for("Worker ready")
+        worker.signal(signal.SIGTERM)
+        self.assertEqual(worker.wait(), 0)
+
+    def test_it_looks_at_a_log(self):
+        worker = self.start_worker("--log", f"local://{self.folder}/log")
+        worker.wait_for(r"\{0-7\}")
+
+        def tool(*words):
+            got = run(MEPHISTO, "--log", f"local://{self.folder}/log", *words, folder="/")
+            self.assertEqual((got.returncode, got.stderr), (0, ""), got)
+            return got.stdout
+        self.assertIn("collect_securities", [row["topic"] for row in json.loads(tool("topics", "--json"))])
+        self.assertEqual({row["group"] for row in json.loads(tool("groups", "--json"))}, {"horton"})
+        self.assertEqual(len(json.loads(tool("lag", "--json"))), 17)
+        place = json.loads(tool("send", "horton-__assignor-__leader", "by hand"))
+        self.assertEqual((place["partition"], place["offset"]), (0, 0))
+        (record,) = json.loads(tool("topic", "horton-__assignor-__leader", "--json"))
+        self.assertEqual(record["value"], "by hand")
+        self.assertEqual(json.loads(tool("dlq", "list", "--json")), [])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,158 @@
+// A server on a plain socket, with threads of its own, that does exactly what a test says: also what no decent server would do.
+//
+//   RawServer server{[](Peer& peer, int number) {
+//     while (!peer.request().empty()) peer.reply("hello");
+//   }};
+//   co_await client.get(server.url("/x"));
+#pragma once
+
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <openssl/ssl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+namespace mephisto::tests {
+
+// One connection, as the server sees it.
+class Peer {
+ public:
+  Peer(int fd, SSL_CTX* tls) : fd_(fd) {
+    if (tls == nullptr) return;
+    tls_.reset(SSL_new(tls));
+    SSL_set_fd(tls_.get(), fd_);
+    usable_ = SSL_accept(tls_.get()) == 1;
+  }
+
+  // The head of the next request; empty when the client has gone.
+  std::string request() {
+    std::string head;
+    while (usable_ && !head.ends_with("\r\n\r\n")) {
+      char byte = 0;
+      const auto got = tls_ ? SSL_read(tls_.get(), &byte, 1) : static_cast<int>(::read(fd_, &byte, 1));
+      if (got != 1) return "";
+      head += byte;
+    }
+    return head;
+  }
+  void write(std::string_view text) {
+    while (usable_ && !text.empty()) {
+      const auto put = tls_ ? SSL_write(tls_.get(), text.data(), static_cast<int>(text.size())) : static_cast<int>(::send(fd_, text.data(), text.size(), MSG_NOSIGNAL));
+      if (put <= 0) return;
+      text.remove_prefix(static_cast<std::size_t>(put));
+    }
+  }
+  void reply(std::string_view body, std::string_view headers = "", std::string_view status = "200 OK") {
+    write(fmt::format("HTTP/1.1 {}\r\nContent-Length: {}\r\n{}\r\n{}", status, body.size(), headers, body));
+  }
+  // Nothing more comes from here; returns when the client has gone too.
+  void wait_until_gone() {
+    while (!request().empty()) {
+    }
+  }
+  int fd() const { return fd_; }
+
+ private:
+  int fd_;
+  bool usable_ = true;
+  std::unique_ptr<SSL, void (*)(SSL*)> tls_{nullptr, SSL_free};
+};
+
+class RawServer {
+ public:
+  // `script` runs once for each connection, on a thread of its own; when it returns the connection is closed. `number` counts from 0.
+  explicit RawServer(std::function<void(Peer&, int number)> script, SSL_CTX* tls = nullptr) : script_(std::move(script)), tls_(tls) {
+    fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof address;
+    if (::bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 || ::listen(fd_, 64) != 0 ||
+        ::getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &length) != 0) {
+      throw std::runtime_error("the test's server cannot listen");
+    }
+    port_ = ntohs(address.sin_port);
+    acceptor_ = std::thread{[this] { accept_all(); }};
+  }
+  ~RawServer() {
+    ::shutdown(fd_, SHUT_RDWR);
+    acceptor_.join();
+    {
+      std::lock_guard lock{mutex_};
+      for (int fd : open_) ::shutdown(fd, SHUT_RDWR);
+    }
+    for (auto& thread : threads_) thread.join();
+    ::close(fd_);
+  }
+
+  int port() const { return port_; }
+  std::string url(const std::string& path = "/", const std::string& host = "127.0.0.1") const {
+    return fmt::format("{}://{}:{}{}", tls_ == nullptr ? "http" : "https", host, port_, path);
+  }
+  int connections() const { return connections_; }
+
+ private:
+  void accept_all() {
+    for (;;) {
+      const int fd = ::accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC);
+      if (fd < 0) return;
+      const int number = connections_++;
+      std::lock_guard lock{mutex_};
+      open_.push_back(fd);
+      threads_.emplace_back([this, fd, number] {
+        // OpenSSL writes to clients that went; on this thread alone that is no reason to end the process.
+        sigset_t pipe;
+        sigemptyset(&pipe);
+        sigaddset(&pipe, SIGPIPE);
+        pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
+        {
+          Peer peer{fd, tls_};
+          script_(peer, number);
+        }
+        std::lock_guard closing{mutex_};
+        std::erase(open_, fd);
+        ::close(fd);
+      });
+    }
+  }
+
+  std::function<void(Peer&, int)> script_;
+  SSL_CTX* tls_;
+  int fd_ = -1;
+  int port_ = 0;
+  std::atomic<int> connections_{0};
+  std::mutex mutex_;
+  std::vector<int> open_;
+  std::vector<std::thread> threads_;  // the acceptor's
+  std::thread acceptor_;
+};
+
+// `text` as one gzip member.
+inline std::string gzip(std::string_view text) {
+  z_stream stream{};
+  deflateInit2(&stream, Z_BEST_COMPRESSION, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY);
+  std::string packed(deflateBound(&stream, text.size()) + 64, '\0');
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
+  stream.avail_in = static_cast<uInt>(text.size());
+  stream.next_out = reinterpret_cast<Bytef*>(packed.data());
+  stream.avail_out = static_cast<uInt>(packed.size());
+  deflate(&stream, Z_FINISH);
+  packed.resize(stream.total_out);
+  deflateEnd(&stream);
+  return packed;
+}
+
+}  // namespace mephisto::tests
