@@ -23,6 +23,13 @@ std::string shown(std::string_view url) {
 
 std::unexpected<Error> unusable(std::string_view url, std::string_view why) { return fail(ErrorKind::kInvalid, fmt::format("\"{}\" is no usable URL: {}", shown(url), why)); }
 
+// Boost 1.81 ends the process when a path with no first character follows a scheme (`x:]`); no URL that is of use has one there.
+boost::system::result<urls::url_view> parsed(std::string_view text) {
+  const auto end = text.find_first_of(":/?#");
+  if (end < text.size() && text[end] == ':' && !text.substr(end + 1).starts_with('/')) return boost::system::error_code{urls::grammar::error::invalid};
+  return urls::parse_uri_reference(text);
+}
+
 Result<Target> target_of(const urls::url_view_base& url, std::string_view text) {
   if (!url.has_scheme()) return unusable(text, "write http:// or https:// before it");
   Target target;
@@ -47,15 +54,15 @@ Result<Target> target_of(const urls::url_view_base& url, std::string_view text) 
 }  // namespace
 
 Result<Target> parse_target(const std::string& url) {
-  auto parsed = urls::parse_uri_reference(url);
-  if (!parsed) return unusable(url, "it is not well-formed");
-  return target_of(*parsed, url);
+  auto reference = parsed(url);
+  if (!reference) return unusable(url, "it is not well-formed");
+  return target_of(*reference, url);
 }
 
 Result<Target> redirected(const Target& from, const std::string& location) {
   const auto from_url = (from.tls ? "https://" : "http://") + from.authority + from.path;
-  auto base = urls::parse_uri(from_url);  // a view
-  auto reference = urls::parse_uri_reference(location);
+  auto base = parsed(from_url);  // a view
+  auto reference = parsed(location);
   urls::url resolved;
   if (!base || !reference || !urls::resolve(*base, *reference, resolved)) return unusable(location, "it is not well-formed");
   auto target = target_of(resolved, location);

@@ -285,12 +285,18 @@ Result<void> read_batch(std::string_view stored, std::int64_t base, std::int64_t
   if (header->count > header->payload_bytes / 7) return corrupt("it cannot hold so many records");
   records.reserve(before + header->count);
   RecordView record;
+  std::int64_t lowest = base;  // offsets ascend
   for (std::uint32_t i = 0; i < header->count; ++i) {
-    if (!get_record(at, end, base, *header, record)) {
+    if (!get_record(at, end, base, *header, record) || record.offset < lowest) {
       records.resize(before);
       return corrupt(fmt::format("record {} of {} is broken", i, header->count));
     }
+    lowest = record.offset + 1;
     if (record.offset >= from) records.push_back(record);
+  }
+  if (at != end) {
+    records.resize(before);
+    return corrupt("something follows behind its records");
   }
   return {};
 }

@@ -31,9 +31,17 @@ std::string commit_key(const std::string& group, std::uint32_t topic, int partit
   return key + partition_key('.', topic, partition).substr(1);
 }
 
+// Whether a record can be what a program wrote, also where its checksum fits.
+bool sound(const TopicRecord& record) {
+  return record.partitions >= 1 && record.partitions <= kMaxPartitions && record.retention_ms.value_or(0) >= 0 && record.retention_bytes.value_or(0) >= 0;
+}
+bool sound(const CommitRecord& record) { return record.offset >= 0; }
+bool sound(const Group& group) { return group.generation >= 0 && group.generation < std::numeric_limits<std::int64_t>::max(); }
+
 template <class T, class What>
 T parse(const KvEntry& entry, What what) {
   auto value = from_json<T>(checked(entry, what));
+  if (value && !sound(*value)) value = fail(ErrorKind::kCorrupt, "its numbers are out of range");
   if (!value) throw Failure(ErrorKind::kCorrupt, fmt::format("the log's record of {} cannot be read: {}", what(), value.error().message));
   return std::move(*value);
 }

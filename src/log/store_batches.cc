@@ -12,6 +12,8 @@ namespace {
 constexpr std::size_t kCompactedBatchBytes = 256 << 10;
 // A batch's span is a u32.
 constexpr std::int64_t kMaxCompactedSpan = std::int64_t{1} << 31;
+// Offsets and bytes of a partition: so many that nothing comes near it, and a batch more is still a number.
+constexpr std::int64_t kMaxStored = std::numeric_limits<std::int64_t>::max() / 2;
 
 std::string batch_key(std::uint32_t topic, int partition, std::int64_t base) {
   auto key = partition_key(kBatchPrefix, topic, partition);
@@ -28,8 +30,11 @@ std::optional<Partition> find_partition(KvReader& tx, std::uint32_t topic, int n
   if (!entry) return std::nullopt;
   auto bytes = checked(*entry, [&] { return fmt::format("partition {} of topic number {}", number, topic); });
   Partition partition;
-  if (bytes.size() != sizeof partition) throw Failure(ErrorKind::kCorrupt, fmt::format("the log's record of partition {} of topic number {} cannot be read", number, topic));
-  std::memcpy(&partition, bytes.data(), sizeof partition);
+  const bool whole = bytes.size() == sizeof partition;
+  if (whole) std::memcpy(&partition, bytes.data(), sizeof partition);
+  if (!whole || partition.start < 0 || partition.start > partition.end || partition.end > kMaxStored || partition.bytes < 0 || partition.bytes > kMaxStored) {
+    throw Failure(ErrorKind::kCorrupt, fmt::format("the log's record of partition {} of topic number {} cannot be read", number, topic));
+  }
   return partition;
 }
 

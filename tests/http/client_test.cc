@@ -199,7 +199,7 @@ TEST(HttpClient, ARedirectWithoutALocationIsTheAnswer) {
 }
 
 TEST(HttpClient, ARedirectToAnUnusableUrlIsRefused) {
-  for (const char* location : {"ftp://x/", "http://", "http://bad host/"}) {
+  for (const char* location : {"ftp://x/", "http://", "http://bad host/", "x:]", "http:\xa5"}) {
     RawServer server{redirecting(location)};
     auto error = failure_of(server.url("/start"));
     EXPECT_EQ(error.kind, ErrorKind::kInvalid);
@@ -216,6 +216,8 @@ TEST(HttpClient, RefusesUrlsItCannotUseAndSaysWhy) {
                                                        {"http:///path", "names no host"},
                                                        {"http://a b/", "not well-formed"},
                                                        {"http://a/%zz", "not well-formed"},
+                                                       {"http:]", "not well-formed"},
+                                                       {"x:\xa5", "not well-formed"},
                                                        {"http://a:99999/", "from 1 to 65535"},
                                                        {"http://a:port/", "not well-formed"},
                                                        {"http://me:secret-pw@a/", "names and passwords"}};

@@ -3,6 +3,7 @@
 
 #include "drivers.h"
 #include "log/memory/memory_kv.h"
+#include "log/store_keys.h"
 #include "mephisto/sync.h"
 
 namespace mephisto::test {
@@ -260,6 +261,31 @@ TEST_F(EngineFaults, ADamagedBatchStopsCompactionAndOffsetAtWithTheReason) {
   EXPECT_EQ(kind_of(log->maintain()), ErrorKind::kCorrupt);
   EXPECT_EQ(kind_of(log->offset_at(kZero, now() - 1h)), ErrorKind::kCorrupt);
   EXPECT_EQ(must(log->watermarks(kZero)).end, 4) << "nothing was deleted";
+}
+
+TEST_F(EngineFaults, NumbersThatNobodyCanHaveWrittenAreCorruptThoughTheirChecksumFits) {
+  create("orders");
+  auto replace = [&](const std::string& key, std::string value) {
+    must(submit(*kv, [&](KvWriter& tx) -> Result<void> {
+      store::put_checked(tx, key, value);
+      return {};
+    }));
+  };
+  auto thrown_by = [&]<class T>(Task<T> task) -> std::optional<ErrorKind> {
+    try {
+      (void)await(std::move(task));
+      return std::nullopt;
+    } catch (const Failure& failure) {
+      return failure.kind();
+    }
+  };
+  const store::Partition backwards{.start = 3, .end = 1, .bytes = 0};
+  replace(store::partition_key(store::kPartitionPrefix, 1, 0), {reinterpret_cast<const char*>(&backwards), sizeof backwards});
+  EXPECT_EQ(thrown_by(log->watermarks(kZero)), ErrorKind::kCorrupt);
+  replace(store::key_of(store::kTopicPrefix, "orders"), R"({"id":1,"partitions":-1,"compact":false,"created_ms":0})");
+  EXPECT_EQ(thrown_by(log->topic("orders")), ErrorKind::kCorrupt);
+  replace(store::key_of(store::kGroupPrefix, "g"), R"({"generation":-1,"members":[],"ownerships":[]})");
+  EXPECT_EQ(thrown_by(log->groups()), ErrorKind::kCorrupt);
 }
 
 }  // namespace

@@ -308,6 +308,26 @@ TEST(RecordBatch, AnOffsetBeyondTheBatchIsCorruptHoweverLarge) {
   EXPECT_FALSE(rows_of(batch_starting_with(std::string(12, '\xff') + std::string(2, '\0')))) << "a number too long for 64 bits";
 }
 
+TEST(RecordBatch, OffsetsThatDoNotAscendAreCorrupt) {
+  auto bytes = stored({{"k", "v", at(1), {}}, {"k", "v", at(1), {}}});
+  const auto second = kHeader + (bytes.size() - kHeader - kPadding) / 2;
+  ASSERT_EQ(bytes[second], 1) << "its offset";
+  bytes[second] = 0;
+  reseal(bytes);
+  auto read = rows_of(bytes);
+  ASSERT_FALSE(read);
+  EXPECT_EQ(read.error().kind, ErrorKind::kCorrupt);
+}
+
+TEST(RecordBatch, BytesBehindTheLastRecordAreCorrupt) {
+  auto bytes = stored({{"k", "v", at(1), {}}, {"k", "v", at(1), {}}});
+  bytes[12] = 1;  // the number of records
+  reseal(bytes);
+  auto read = rows_of(bytes);
+  ASSERT_FALSE(read);
+  EXPECT_EQ(read.error().kind, ErrorKind::kCorrupt);
+}
+
 TEST(RecordBatch, ATimeBeyondAllTimeDoesNoHarm) {
   auto bytes = batch_starting_with(std::string(1, '\0') + std::string(9, '\xff') + '\x01');
   for (auto base : {std::numeric_limits<std::int64_t>::min(), std::int64_t{0}, std::numeric_limits<std::int64_t>::max()}) {
