@@ -103,9 +103,23 @@ class ReplyInbox {
   std::string new_id() { return Uuid::random(random_).str(); }
 
  private:
+  // What comes next; a log that cannot be read for a while is asked again.
+  Task<Polled> poll() {
+    std::string reason;
+    for (;;) {
+      try {
+        co_return co_await consumer_->poll(1 << 20, std::chrono::milliseconds{60'000});
+      } catch (const Failure& failure) {
+        reason = failure.what();
+      }
+      log::warn("Cannot read replies: {}; trying again", reason);
+      co_await sleep_for(std::chrono::seconds{1});
+    }
+  }
+
   Task<void> read() {
     for (;;) {
-      auto polled = co_await consumer_->poll(1 << 20, std::chrono::milliseconds{60'000});
+      auto polled = co_await poll();
       for (const auto& batch : polled.batches) {
         for (const auto& record : batch->records) {
           auto response = from_json<Response>(record.value);

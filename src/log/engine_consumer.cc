@@ -290,7 +290,7 @@ Task<void> KvConsumer::advance(std::size_t max_bytes, Polled& polled) {
     drained_ = false;
   }
   if (!in_group() && !fixed_) assign_fixed(polled);
-  if (!drained_) drained_ = !fetch(max_bytes, polled);
+  if (!drained_ && max_bytes > 0) drained_ = !fetch(max_bytes, polled);
 }
 
 Task<Polled> KvConsumer::poll(std::size_t max_bytes, std::chrono::milliseconds wait) {
