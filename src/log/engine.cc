@@ -216,6 +216,7 @@ Task<Result<void>> KvLog::maintain() {
     if (!topic.config.retention && !topic.config.retention_bytes && !topic.config.compact) continue;
     for (int number = 0; number < topic.config.partitions; ++number) {
       for (bool more = true; more;) {
+        co_await yield();  // a write under way cannot be cancelled: here a stop is heard
         auto result = co_await submit(*kv_, [&](KvWriter& tx) -> Result<void> {
           more = false;
           auto current = store::find_topic(tx, topic.name);
@@ -227,7 +228,10 @@ Task<Result<void>> KvLog::maintain() {
         });
         // What is damaged must not keep the others from being maintained.
         if (!result && result.error().retriable()) co_return result;
-        if (!result) outcome = std::move(result);
+        if (!result) {
+          outcome = std::move(result);
+          break;
+        }
       }
     }
   }

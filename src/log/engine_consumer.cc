@@ -128,6 +128,7 @@ Task<void> KvConsumer::acquire(Polled& polled) {
   for (const auto& [id, held] : held_) kept.insert(held.partition);
   std::vector<Assigned> acquired;
   std::vector<std::uint32_t> topic_ids;
+  const auto now = loop_.timestamp();
   auto result = co_await submit(kv_, [&](KvWriter& tx) -> Result<void> {
     acquired.clear();
     topic_ids.clear();
@@ -157,6 +158,9 @@ Task<void> KvConsumer::acquire(Polled& polled) {
         } else {
           one.metadata = committed->metadata;
         }
+      } else if (options_.from_latest) {
+        // What comes from now on is this group's, also when this member ends before its first commit.
+        store::put_commit(tx, options_.group, topic, partition.partition, place.end, "", now);
       }
       acquired.push_back(std::move(one));
       topic_ids.push_back(topic.id);
