@@ -72,18 +72,31 @@ LogContext*& current_log_context() {
   return current;
 }
 
-Task<int> run_as_client(App& app, std::shared_ptr<Log> log, CommandBase& command, CommandContext context) {
-  Client client{app, std::move(log)};
+struct Running {
+  App& app;
+  std::shared_ptr<Log> log;  // null: the command needs none
+  CommandBase& command;
+  CommandContext context;
+  Spawned task;
+  int signal = 0;
   int code = kFailed;
   std::exception_ptr failure;
+};
+
+// The command is a task of its own: cancelling it leaves the client's end, which takes away what it made on the log, alone.
+Task<void> run_command(Running& running) {
+  auto& loop = *Loop::current();
+  std::optional<Client> client;
+  if (running.log) client.emplace(running.app, running.log);
+  running.task = loop.spawn("command", [](Running& of) -> Task<void> { of.code = co_await of.command.run(of.context); }(running));
+  if (running.signal != 0) running.task.cancel();
+  co_await running.task.finished();
+  running.failure = running.task.error();
   try {
-    code = co_await command.run(context);
+    if (client) co_await client->close();
   } catch (...) {
-    failure = std::current_exception();
+    if (!running.failure) running.failure = std::current_exception();
   }
-  co_await client.close();
-  if (failure) std::rethrow_exception(failure);
-  co_return code;
 }
 
 class CommandLine {
@@ -227,27 +240,16 @@ int CommandLine::execute_command() {
   LogContext log_context{chosen_->needs == Needs::kLog ? open() : nullptr, with_app_};
   current_log_context() = &log_context;
   Loop loop;
-  int code = kFailed;
-  int signal = 0;
-  std::exception_ptr failure;
-  auto task =
-      loop.spawn("main", [](App& app, std::shared_ptr<Log> log, CommandBase& command, CommandContext how, int& result, std::exception_ptr& error, Loop& self) -> Task<void> {
-        try {
-          result = co_await (log ? run_as_client(app, std::move(log), command, how) : command.run(how));
-        } catch (...) {
-          error = std::current_exception();
-        }
-        self.stop();
-      }(app_, log_context.log, *chosen_->command, context, code, failure, loop));
+  Running running{app_, log_context.log, *chosen_->command, context};
   loop.on_signal({SIGINT, SIGTERM}, [&](int number) {
-    if (signal != 0) _exit(128 + number);
-    signal = number;
-    task.cancel();
+    if (running.signal != 0) _exit(128 + number);
+    running.signal = number;
+    running.task.cancel();
   });
-  loop.run();
-  if (signal != 0) return 128 + signal;
-  if (failure) std::rethrow_exception(failure);
-  return code;
+  loop.run(run_command(running));
+  if (running.signal != 0) return 128 + running.signal;
+  if (running.failure) std::rethrow_exception(running.failure);
+  return running.code;
 }
 
 int CommandLine::execute() {

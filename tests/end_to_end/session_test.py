@@ -232,5 +232,21 @@ class Session(Scene):
         self.assertIn("collect_securities", {row["topic"] for row in json.loads(got.stdout)})
 
 
+class Interrupted(Scene):
+    """What a command made on the log for itself goes with it, also when a signal ends it."""
+
+    def reply_topics(self):
+        return [row["topic"] for row in self.rows("topics") if row["topic"].startswith("f-reply-")]
+
+    def test_a_waiting_command_leaves_no_reply_topic(self):
+        self.horton("start-collect-securities")  # makes the log
+        for number in (signal.SIGINT, signal.SIGTERM):
+            waiting = self.start(HORTON, "collect", "--symbol", "IBM", "--exchange", "NYSE", name="collect")  # nobody answers
+            wait_for(self.reply_topics, "a topic for the reply")
+            waiting.signal(number)
+            self.assertEqual(waiting.wait(), 128 + number, waiting.stderr)
+            self.assertEqual(self.reply_topics(), [])
+
+
 if __name__ == "__main__":
     unittest.main()
