@@ -109,6 +109,7 @@ const auto& collect_security_overview_topic = app().topic<CollectSecurityOvervie
 AgentOptions overview_options() {
   AgentOptions options;
   options.concurrency_setting = "service.concurrency";
+  options.ordered_by_key = true;  // two events of a security one after the other: the second one sees what the first one stored
   options.on_error.retries = kRetries;
   options.help = "Fetches the overview of one security into its document.";
   return options;

@@ -28,7 +28,7 @@ enum class Dialect {
 
 namespace json {
 
-void write_string(Buffer& out, std::string_view text, Dialect dialect);
+void write_escaped(Buffer& out, std::string_view text, Dialect dialect);
 void write_double(Buffer& out, double value, Dialect dialect);
 void write_float(Buffer& out, float value, Dialect dialect);
 // Text where it is UTF-8; else Python's repr (`b'ab\xff'`), which is what Faust writes for bytes.
@@ -58,6 +58,48 @@ concept Integer = std::is_integral_v<T> && !std::is_same_v<T, bool> && !std::is_
 
 namespace detail {
 
+// Whether none of eight bytes needs an escape: no control character, quote, backslash, no high bit (it may be broken UTF-8), and for
+// `ascii` no 0x7f.
+inline bool is_plain(std::uint64_t word, bool ascii) {
+  constexpr std::uint64_t kOnes = 0x0101010101010101;
+  constexpr std::uint64_t kHigh = 0x8080808080808080;
+  const auto has_zero = [](std::uint64_t w) { return (w - kOnes) & ~w & kHigh; };
+  const std::uint64_t control = (word - kOnes * 0x20) & ~word & kHigh;
+  const std::uint64_t special = control | has_zero(word ^ kOnes * '"') | has_zero(word ^ kOnes * '\\');
+  return (special | (word & kHigh) | (ascii ? has_zero(word ^ kOnes * 0x7f) : 0)) == 0;
+}
+
+// Copies `text` if no byte of it needs an escape; a word at a time, the last one overlapping.
+inline bool copy_plain(char* to, std::string_view text, bool ascii) {
+  const char* const from = text.data();
+  const auto size = text.size();
+  std::uint64_t word = 0;
+  if (size >= 8) {
+    for (std::size_t i = 0; i + 8 < size; i += 8) {
+      std::memcpy(&word, from + i, 8);
+      if (!is_plain(word, ascii)) return false;
+      std::memcpy(to + i, &word, 8);
+    }
+    std::memcpy(&word, from + size - 8, 8);
+    std::memcpy(to + size - 8, &word, 8);
+  } else if (size >= 4) {
+    std::uint32_t first = 0;
+    std::uint32_t last = 0;
+    std::memcpy(&first, from, 4);
+    std::memcpy(&last, from + size - 4, 4);
+    std::memcpy(to, &first, 4);
+    std::memcpy(to + size - 4, &last, 4);
+    word = std::uint64_t{last} << 32 | first;
+  } else {
+    word = 0x6161616161616161;
+    for (std::size_t i = 0; i < size; ++i) {
+      to[i] = from[i];
+      word = word << 8 | static_cast<unsigned char>(from[i]);
+    }
+  }
+  return is_plain(word, ascii);
+}
+
 // `"symbol":`, with the comma before it where it is not the first.
 template <class T, std::size_t I>
 inline constexpr auto kKeyLiteral = [] {
@@ -73,6 +115,14 @@ inline constexpr auto kKeyLiteral = [] {
 }();
 
 }  // namespace detail
+
+inline void write_string(Buffer& out, std::string_view text, Dialect dialect) {
+  char* const at = out.room(text.size() + 2);
+  if (!detail::copy_plain(at + 1, text, dialect == Dialect::kStdlib)) return write_escaped(out, text, dialect);
+  at[0] = '"';
+  at[text.size() + 1] = '"';
+  out.commit(at + text.size() + 2);
+}
 
 template <class T>
 void write(Buffer& out, const T& value, Dialect dialect = Dialect::kOrjson);

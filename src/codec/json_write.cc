@@ -30,19 +30,6 @@ char* put_unicode_escape(char* at, unsigned code) {
   return at;
 }
 
-// Whether none of the eight bytes needs an escape: no control character, quote, backslash, and (for `ascii`) no high bit.
-bool plain8(const char* bytes, bool ascii) {
-  std::uint64_t word = 0;
-  std::memcpy(&word, bytes, 8);
-  constexpr std::uint64_t kOnes = 0x0101010101010101;
-  constexpr std::uint64_t kHigh = 0x8080808080808080;
-  auto has_zero = [](std::uint64_t w) { return (w - kOnes) & ~w & kHigh; };
-  std::uint64_t control = (word - kOnes * 0x20) & ~word & kHigh;
-  std::uint64_t special = control | has_zero(word ^ kOnes * '"') | has_zero(word ^ kOnes * '\\');
-  // A byte above 0x7f needs a look: it may be broken UTF-8.
-  return (special | (word & kHigh) | (ascii ? has_zero(word ^ kOnes * 0x7f) : 0)) == 0;
-}
-
 std::size_t sequence_length(unsigned char first) { return first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4; }
 
 // Decodes one well-formed UTF-8 sequence of two or more bytes at `at`.
@@ -63,6 +50,25 @@ unsigned decode_utf8(const char*& at) {
   return code;
 }
 
+// Up to four decimals, as prices have: eleven digits before them keep within the fifteen that tell one double from every other, so
+// these are also its shortest digits. Null where the value has others.
+char* put_short_decimal(char* at, double value) {
+  constexpr double kScale = 1e4;
+  if (!(std::fabs(value) < 1e11)) return nullptr;
+  const auto scaled = static_cast<std::int64_t>(std::round(value * kScale));
+  if (scaled == 0 || static_cast<double>(scaled) / kScale != value) return nullptr;
+  if (scaled < 0) *at++ = '-';
+  const auto digits = static_cast<std::uint64_t>(std::abs(scaled));
+  at = std::to_chars(at, at + 20, digits / 10'000).ptr;
+  auto decimals = static_cast<unsigned>(digits % 10'000);
+  *at++ = '.';
+  do {
+    *at++ = static_cast<char>('0' + decimals / 1000);
+    decimals = decimals % 1000 * 10;
+  } while (decimals != 0);
+  return at;
+}
+
 template <class Float>
 void write_floating(Buffer& out, Float value, Dialect dialect) {
   if (!std::isfinite(value)) {
@@ -74,6 +80,9 @@ void write_floating(Buffer& out, Float value, Dialect dialect) {
   }
   // The shortest digits that read back the same, then laid out as Python does: plain from 1e-4 (orjson: 1e-5) up to 1e16.
   char* at = out.room(48);
+  if constexpr (std::is_same_v<Float, double>) {
+    if (char* end = put_short_decimal(at, value)) return out.commit(end);
+  }
   auto magnitude = std::fabs(value);
   const Float least = dialect == Dialect::kOrjson ? Float(1e-5) : Float(1e-4);
   if (magnitude == 0 || (magnitude >= least && magnitude < Float(1e16))) {
@@ -95,15 +104,16 @@ void write_floating(Buffer& out, Float value, Dialect dialect) {
 
 }  // namespace
 
-void write_string(Buffer& out, std::string_view text, Dialect dialect) {
+void write_escaped(Buffer& out, std::string_view text, Dialect dialect) {
   const bool ascii = dialect == Dialect::kStdlib;
   char* at = out.room(text.size() * 6 + 2);
   *at++ = '"';
   const char* from = text.data();
   const char* const end = from + text.size();
   while (from < end) {
-    if (end - from >= 8 && plain8(from, ascii)) {
-      std::memcpy(at, from, 8);
+    std::uint64_t word = 0;
+    if (end - from >= 8 && (std::memcpy(&word, from, 8), detail::is_plain(word, ascii))) {
+      std::memcpy(at, &word, 8);
       from += 8;
       at += 8;
       continue;

@@ -15,37 +15,41 @@ class Watchers {
  public:
   void add(Loop& loop, WaitQueue* queue) {
     std::lock_guard lock{mutex_};
-    watchers_.push_back(std::make_shared<Watcher>(loop.poster(), queue));
+    watchers_.push_back({loop.poster(), std::make_shared<State>(queue)});
   }
   // On the queue's loop, so that no notification is under way to it afterwards.
   void remove(WaitQueue* queue) {
     std::lock_guard lock{mutex_};
     std::erase_if(watchers_, [&](const auto& watcher) {
-      if (watcher->queue != queue) return false;
-      watcher->queue = nullptr;
+      if (watcher.state->queue != queue) return false;
+      watcher.state->queue = nullptr;
       return true;
     });
   }
   void notify() {
     std::lock_guard lock{mutex_};
     for (const auto& watcher : watchers_) {
-      if (watcher->pending.exchange(true)) continue;
-      watcher->post([watcher] {
-        watcher->pending = false;
-        if (watcher->queue != nullptr) watcher->queue->notify_all();
+      if (watcher.state->pending.exchange(true)) continue;
+      watcher.post([state = watcher.state] {
+        state->pending = false;
+        if (state->queue != nullptr) state->queue->notify_all();
       });
     }
   }
 
  private:
-  struct Watcher {
-    Watcher(Loop::Poster to, WaitQueue* of) : post(std::move(to)), queue(of) {}
-    Loop::Poster post;
+  // What a notification under way refers to; not to the poster, which keeps the loop that keeps the notification.
+  struct State {
+    explicit State(WaitQueue* of) : queue(of) {}
     WaitQueue* queue;
     std::atomic<bool> pending{false};
   };
+  struct Watcher {
+    Loop::Poster post;
+    std::shared_ptr<State> state;
+  };
   std::mutex mutex_;
-  std::vector<std::shared_ptr<Watcher>> watchers_;
+  std::vector<Watcher> watchers_;
 };
 
 }  // namespace mephisto

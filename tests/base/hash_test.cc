@@ -27,6 +27,16 @@ TEST(Murmur2, HashesAsKafkaDoes) {
   for (const auto& golden : kGolden) EXPECT_EQ(murmur2(golden.key), golden.hash) << golden.key;
 }
 
+// The cases of org.apache.kafka.common.utils.UtilsTest.testMurmur2.
+TEST(Murmur2, HashesAsTheTestOfKafkaExpects) {
+  EXPECT_EQ(static_cast<std::int32_t>(murmur2("21")), -973932308);
+  EXPECT_EQ(static_cast<std::int32_t>(murmur2("foobar")), -790332482);
+  EXPECT_EQ(static_cast<std::int32_t>(murmur2("a-little-bit-long-string")), -985981536);
+  EXPECT_EQ(static_cast<std::int32_t>(murmur2("a-little-bit-longer-string")), -1486304829);
+  EXPECT_EQ(static_cast<std::int32_t>(murmur2("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8")), -58897971);
+  EXPECT_EQ(static_cast<std::int32_t>(murmur2("abc")), 479470107);
+}
+
 TEST(Murmur2, ChoosesThePartitionOf8ThatKafkaChooses) {
   for (const auto& golden : kGolden) EXPECT_EQ(partition_of_key(golden.key, 8), golden.of_8) << golden.key;
 }

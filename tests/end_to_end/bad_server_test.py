@@ -65,7 +65,7 @@ class BadServer(http.server.BaseHTTPRequestHandler):
 
 class Server(BadInput):
     """A server that misbehaves: who asked hears why, and the good symbol is still collected."""
-    PATIENCE = 75  # the worker tries again for a while
+    PATIENCE = 240  # the worker tries again for half a minute
 
     @classmethod
     def setUpClass(cls):
@@ -85,7 +85,7 @@ class Server(BadInput):
         cls.start_worker(folder=cls.refused)
 
         def collect(symbol, folder):
-            return run(HORTON, "collect", "--symbol", symbol, "--exchange", "X", "--timeout", "60", folder=folder, limit=cls.PATIENCE)
+            return run(HORTON, "collect", "--symbol", symbol, "--exchange", "X", "--timeout", "200", folder=folder, limit=cls.PATIENCE)
         # All at once: what they wait for is mostly the pauses between attempts.
         with concurrent.futures.ThreadPoolExecutor(len(SERVER) + 2) as pool:
             started = {symbol: pool.submit(collect, symbol, cls.folder) for _, symbol, _ in SERVER}

@@ -152,7 +152,12 @@ class Session(Scene):
         (record,) = self.rows("topic", "collect_security_overview", "--limit", 1)
         self.assertEqual(list(record), ["partition", "offset", "time", "key", "value", "headers"])
         self.assertEqual(record["key"], record["value"]["symbol"])
-        self.assertEqual(self.rows("topic", "@collect_security_overview", "--from", "2999-01-01T00:00:00Z"), [])
+        for nothing in ("2999-01-01T00:00:00Z", "end", "999999"):
+            self.assertEqual(self.rows("topic", "@collect_security_overview", "--from", nothing), [])
+        one = self.rows("topic", "collect_security_overview", "--partition", record["partition"], "--from", record["offset"] + 1, "--limit", 1)[0]
+        self.assertEqual((one["partition"], one["offset"]), (record["partition"], record["offset"] + 1))
+        middle = sorted(row["time"] for row in self.rows("topic", "collect_security_overview", "--limit", 0))[100]
+        self.assertEqual(min(row["time"] for row in self.rows("topic", "collect_security_overview", "--limit", 0, "--from", middle)), middle)
         self.assertGreaterEqual(len(self.rows("topic", "collect_security_overview", "--limit", 0)), 237)
 
     def test_topic_follows(self):

@@ -60,6 +60,12 @@ class Workers(Scene):
         self.config(self.url, folder=self.place)
         self.start_worker(folder=self.place).wait_for("Listed 237 securities")
 
+    def test_lag_tells_how_old_is_what_is_not_done(self):
+        self.stuck_worker("")
+        (row,) = [row for row in self.rows("lag", folder=self.place) if row["lag"]]
+        self.assertEqual((row["topic"], row["end"], row["committed"] or 0, row["lag"]), ("collect_securities", 1, 0, 1))
+        self.assertRegex(row["oldest_unacknowledged"], r"^(\d+ ms|\d+\.\d s)$")
+
     def stuck_worker(self, more):
         """A worker whose agent waits for an answer that takes an hour."""
         self.config(self.start_market("--slow", "1", "--slow-ms", "3600000"), "  deadline: 2h\n" + more, folder=self.place)

@@ -16,26 +16,31 @@ using ::testing::SizeIs;
 const TopicPartition kZero{"orders", 0};
 const TopicPartition kOne{"orders", 1};
 
-// A store in memory whose writes fail, as on a full disk: nothing is written, and kUnavailable is the answer.
+// A store in memory whose writes fail, as on a full disk: nothing is written, and kUnavailable is the answer. Or they are done, and
+// kUnavailable is the answer all the same.
 class FailingKv : public MemoryKv {
  public:
   // The write with this number, counting from 1, fails, and `more` after it.
-  void fail_at(int number, int more = 0) {
+  void fail_at(int number, int more = 0, bool are_done = false) {
     from_ = writes_ + number;
     to_ = from_ + more;
+    are_done_ = are_done;
   }
   int writes() const { return writes_; }
 
   void submit(Loop& loop, KvChange change, std::function<void(Result<void>)> done) override {
     ++writes_;
     if (writes_ < from_ || writes_ > to_) return MemoryKv::submit(loop, std::move(change), std::move(done));
-    loop.post([done = std::move(done)] { done(fail(ErrorKind::kUnavailable, "the disk is full (by the test)")); });
+    auto refuse = [done = std::move(done)](const Result<void>&) { done(fail(ErrorKind::kUnavailable, "the disk is full (by the test)")); };
+    if (are_done_) return MemoryKv::submit(loop, std::move(change), std::move(refuse));
+    loop.post([refuse] { refuse({}); });
   }
 
  private:
   int writes_ = 0;
   int from_ = 0;
   int to_ = -1;
+  bool are_done_ = false;
 };
 
 struct FailingWorld : World {
@@ -162,8 +167,11 @@ TEST_F(EngineFaults, MaintenanceThatFailsSaysSo) {
   EXPECT_EQ(must(log->watermarks(kZero)).start, 1);
 }
 
-// Whichever write of a session fails, and however often, two members end with each record read and everything committed.
-TEST(EngineFaultSweep, NoFailedWriteStopsAGroupForGood) {
+// Whichever write of a session fails, or is done without our hearing of it, and however often, two members end with each record read
+// and everything committed.
+class EngineFaultSweep : public ::testing::TestWithParam<bool> {};
+
+TEST_P(EngineFaultSweep, NoFailedWriteStopsAGroupForGood) {
   for (int more : {0, 1, 4}) {
     for (int number = 1;; ++number) {
       SCOPED_TRACE(fmt::format("write {} and {} more fail", number, more));
@@ -173,7 +181,7 @@ TEST(EngineFaultSweep, NoFailedWriteStopsAGroupForGood) {
       auto one = std::make_unique<Member>(*world.log, world.loop, world.in_group("billing", "one", {"orders"}));
       auto two = std::make_unique<Member>(*world.log, world.loop, world.in_group("billing", "two", {"orders"}));
       const auto before = world.kv->writes();
-      world.kv->fail_at(number, more);
+      world.kv->fail_at(number, more, GetParam());
 
       auto work = [&](Member& member) {
         world.try_step(member);
@@ -206,6 +214,21 @@ TEST(EngineFaultSweep, NoFailedWriteStopsAGroupForGood) {
       if (world.kv->writes() - before < number) break;
     }
   }
+}
+
+INSTANTIATE_TEST_SUITE_P(Writes, EngineFaultSweep, ::testing::Bool(), [](const auto& info) { return std::string{info.param ? "DoneUnheard" : "NotDone"}; });
+
+TEST_F(EngineFaults, APartitionOfAnotherTopicIsReleasedAlthoughOneIsGone) {
+  create("orders");
+  create("refunds");
+  append({"refunds", 0}, 2);
+  auto one = member("billing", "one", {"orders", "refunds"});
+  until({&one}, [&] { return one.owns(kZero) && one.all_read().size() == 2; });
+  const auto orders = one.id_of(kZero);
+  const auto refunds = one.id_of({"refunds", 0});
+  must(log->delete_topic("orders"));
+  EXPECT_EQ(kind_of(one.consumer->release({{orders, 0, ""}, {refunds, 2, ""}})), ErrorKind::kFenced) << "the one of the deleted topic";
+  EXPECT_EQ(committed_offset("billing", {"refunds", 0}), 2) << "the other was committed and given up";
 }
 
 TEST_F(EngineFaults, ADamagedBatchIsNeverReadAsSomethingElse) {
@@ -286,6 +309,20 @@ TEST_F(EngineFaults, NumbersThatNobodyCanHaveWrittenAreCorruptThoughTheirChecksu
   EXPECT_EQ(thrown_by(log->topic("orders")), ErrorKind::kCorrupt);
   replace(store::key_of(store::kGroupPrefix, "g"), R"({"generation":-1,"members":[],"ownerships":[]})");
   EXPECT_EQ(thrown_by(log->groups()), ErrorKind::kCorrupt);
+}
+
+TEST_F(EngineFaults, ADamagedTopicDoesNotKeepTheOthersFromBeingMaintained) {
+  for (const auto* topic : {"a", "b", "c"}) {
+    create(topic, {.partitions = 1, .retention = 1h, .compact = true});
+    append({topic, 0}, {{"k", "old", now() - 2h, {}}});
+    append({topic, 0}, {{"k", "1", now(), {}}});
+    append({topic, 0}, {{"k", "2", now(), {}}});
+  }
+  damage({"b", 0}, 1);
+  EXPECT_EQ(kind_of(log->maintain()), ErrorKind::kCorrupt);
+  EXPECT_THAT(last_error, HasSubstr("b/0@1"));
+  EXPECT_THAT(values(read({"a", 0})), ElementsAre("2"));
+  EXPECT_THAT(values(read({"c", 0})), ElementsAre("2"));
 }
 
 }  // namespace

@@ -125,6 +125,40 @@ TEST_P(KvStore, AChangeThatThrowsAFailureComesBackAsItsError) {
   }));
 }
 
+TEST_P(KvStore, AChangeThatFailsHalfWayIsUndoneAndHarmsNoneBesideIt) {
+  int answered = 0;
+  std::vector<std::optional<ErrorKind>> kinds(30);
+  loop.run([](Loop& on, Kv& store, std::vector<std::optional<ErrorKind>>& outcomes, int& answers) -> Task<void> {
+    WaitQueue done;
+    for (std::size_t i = 0; i < outcomes.size(); ++i) {
+      store.submit(
+          on,
+          [i](KvWriter& tx) -> Result<void> {
+            const auto name = fmt::format("k{:02}", i);
+            tx.put(name, std::string_view{"v"});
+            tx.put("last", std::string_view{name});
+            if (i % 3 == 1) return fail(ErrorKind::kInvalid, "on second thoughts");
+            if (i % 3 == 2) throw Failure(ErrorKind::kCorrupt, "broken");
+            return {};
+          },
+          [&, i](const Result<void>& result) {
+            if (!result) outcomes[i] = result.error().kind;
+            ++answers;
+            done.notify_all();
+          });
+    }
+    while (answers < static_cast<int>(outcomes.size())) co_await done.wait("answers");
+  }(loop, *kv, kinds, answered));
+  kv->read([&](KvReader& tx) {
+    for (std::size_t i = 0; i < kinds.size(); ++i) {
+      constexpr std::optional<ErrorKind> kExpected[] = {std::nullopt, ErrorKind::kInvalid, ErrorKind::kCorrupt};
+      EXPECT_EQ(kinds[i], kExpected[i % 3]) << i;
+      EXPECT_EQ(tx.get(fmt::format("k{:02}", i)).has_value(), i % 3 == 0) << i;
+    }
+    EXPECT_EQ(tx.get("last")->value, "k27");
+  });
+}
+
 TEST_P(KvStore, ASnapshotDoesNotMove) {
   EXPECT_TRUE(change([](KvWriter& tx) -> Result<void> {
     tx.put("k", std::string_view{"old"});

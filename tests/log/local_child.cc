@@ -8,6 +8,8 @@
 //                                      after each prints "acked N"
 //   burst TOPIC PARTITIONS FROM COUNT SIZE
 //                                      the same appends, all at once, so that they go into few transactions
+//   maintain                           deletes and compacts once
+//   delete TOPIC                       deletes a topic
 //   dump TOPIC                         prints "record PARTITION@OFFSET VALUE" for all that is there, then "done"
 //   watch TOPIC                        reads all partitions without a group, prints "ready", then "record PARTITION@OFFSET VALUE"
 //   member TOPIC GROUP CLIENT          the same as a member: also "assigned P@OFFSET", "revoked P", "lost P"
@@ -243,6 +245,10 @@ Task<void> run(Log& log, Loop& loop, std::string mode, Arguments arguments) {
     co_await append(log, loop, std::move(arguments));
   else if (mode == "burst")
     co_await burst(log, loop, std::move(arguments));
+  else if (mode == "maintain")
+    value_or_throw(co_await log.maintain());
+  else if (mode == "delete")
+    value_or_throw(co_await log.delete_topic(arguments.at(0)));
   else if (mode == "dump")
     co_await dump(log, loop, std::move(arguments));
   else if (mode == "watch")

@@ -1,6 +1,9 @@
 // local:// under kill -9 at the worst moments: what was acknowledged is there, what was not is there whole or not at all, and whoever
-// comes next goes on.
+// comes next goes on. Each thing that the log does is killed at each named point of its writing, in its first write and in later ones.
 #include <gmock/gmock.h>
+
+#include <fstream>
+#include <regex>
 
 #include "local_process.h"
 #include "mephisto/ids.h"
@@ -8,21 +11,39 @@
 namespace mephisto::test {
 namespace {
 
+using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-struct Crash {
-  const char* point;
-  int time;           // the how manieth
+struct Point {
+  const char* name;
   bool is_committed;  // whether the write under way is there
 };
 
-std::ostream& operator<<(std::ostream& out, const Crash& crash) { return out << crash.point << ":" << crash.time; }
+constexpr Point kPoints[] = {{"local.in_group", false}, {"local.before_commit", false}, {"local.after_commit", true}};
 
-std::vector<std::string> crash_at(const Crash& crash) { return {fmt::format("MEPHISTO_CRASH_AT={}:{}", crash.point, crash.time)}; }
+struct Crash {
+  Point point;
+  int time;  // the how manieth
+};
+
+std::ostream& operator<<(std::ostream& out, const Crash& crash) { return out << crash.point.name << ":" << crash.time; }
+
+std::vector<std::string> crash_at(const Crash& crash) { return {fmt::format("MEPHISTO_CRASH_AT={}:{}", crash.point.name, crash.time)}; }
+
+// Each point at each of these times.
+std::vector<Crash> each_point_at(std::initializer_list<int> times) {
+  std::vector<Crash> crashes;
+  for (const auto& point : kPoints) {
+    for (int time : times) crashes.push_back({point, time});
+  }
+  return crashes;
+}
+
+std::string name_of(const ::testing::TestParamInfo<Crash>& info) { return fmt::format("{}_{}", std::string{info.param.point.name}.substr(6), info.param.time); }
 
 constexpr int kPartitions = 3;
 
-class LocalCrash : public ::testing::TestWithParam<Crash>, public LocalWorld {
+class LocalCrashWorld : public ::testing::TestWithParam<Crash>, public LocalWorld {
  protected:
   // The numbers that are in the log, in order; each must be in every partition, with both its records.
   std::vector<int> whole_appends() {
@@ -49,35 +70,75 @@ class LocalCrash : public ::testing::TestWithParam<Crash>, public LocalWorld {
     }
     return last;
   }
-  std::vector<std::string> appending(int from, int count, const std::string& size = "3000") {
-    return with("append", {"orders", std::to_string(kPartitions), std::to_string(from), std::to_string(count), size});
+  std::vector<std::string> appending(int from, int count, const std::string& size = "3000", const std::string& mode = "append") {
+    return with(mode, {"orders", std::to_string(kPartitions), std::to_string(from), std::to_string(count), size});
+  }
+  // The lock is free and the next writer goes on, in this process and in a new one; also after all had closed the log.
+  void expect_it_goes_on(std::size_t found) {
+    for (int partition = 0; partition < kPartitions; ++partition) append({"orders", partition}, {{"100", "100/a", now(), {}}, {"100", "100/b", now(), {}}});
+    Child next{appending(200, 3)};
+    EXPECT_EQ(last_acked(next.rest()), 202);
+    EXPECT_EQ(next.wait(), 0);
+    reopen();
+    auto numbers = whole_appends();
+    ASSERT_THAT(numbers, SizeIs(found + 4));
+    for (std::size_t i = 0; i < found; ++i) EXPECT_EQ(numbers[i], static_cast<int>(i));
   }
 };
 
-TEST_P(LocalCrash, LosesNothingAcknowledgedAndLeavesNothingHalf) {
+TEST(LocalCrashPoints, AreAllInTheMatrix) {
+  std::set<std::string> named;
+  for (const auto& file : std::filesystem::recursive_directory_iterator{MEPHISTO_SOURCE_DIR "/src/log"}) {
+    if (file.path().extension() != ".cc") continue;
+    std::ifstream source{file.path()};
+    const std::string text{std::istreambuf_iterator<char>{source}, {}};
+    const std::regex call{R"re(crash_point\("([^"]+)"\))re"};
+    for (auto match = std::sregex_iterator{text.begin(), text.end(), call}; match != std::sregex_iterator{}; ++match) named.insert((*match)[1]);
+  }
+  std::set<std::string> tried{"local.open"};  // AnOpening below
+  for (const auto& point : kPoints) tried.insert(point.name);
+  EXPECT_EQ(named, tried);
+}
+
+using LocalCrashAppend = LocalCrashWorld;
+
+TEST_P(LocalCrashAppend, LosesNothingAcknowledgedAndLeavesNothingHalf) {
   create("orders", kPartitions);
   Child child{appending(0, 50), crash_at(GetParam())};
   const int acked = last_acked(child.rest());
   ASSERT_TRUE(child.killed_by(SIGKILL));
   EXPECT_EQ(acked, GetParam().time - 2) << "it died in the append after";
-  auto found = whole_appends();
-  const int expected = acked + (GetParam().is_committed ? 2 : 1);
-  ASSERT_THAT(found, SizeIs(expected));
-
-  // The lock is free and the next writer goes on, in this process and in a new one; also after all had closed the log.
-  append({"orders", 0}, {{"100", "100/a", now(), {}}, {"100", "100/b", now(), {}}});
-  append({"orders", 1}, {{"100", "100/a", now(), {}}, {"100", "100/b", now(), {}}});
-  append({"orders", 2}, {{"100", "100/a", now(), {}}, {"100", "100/b", now(), {}}});
-  Child next{appending(200, 3)};
-  EXPECT_EQ(last_acked(next.rest()), 202);
-  EXPECT_EQ(next.wait(), 0);
-  reopen();
-  found = whole_appends();
-  ASSERT_THAT(found, SizeIs(expected + 4));
-  for (int i = 0; i < expected; ++i) EXPECT_EQ(found[static_cast<std::size_t>(i)], i);
+  const auto expected = static_cast<std::size_t>(acked + (GetParam().point.is_committed ? 2 : 1));
+  ASSERT_THAT(whole_appends(), SizeIs(expected));
+  expect_it_goes_on(expected);
 }
 
-TEST_P(LocalCrash, ATransactionHappensOnceHoweverOftenTheProcessDiesInIt) {
+INSTANTIATE_TEST_SUITE_P(Points, LocalCrashAppend, ::testing::ValuesIn(each_point_at({1, 2, 4, 9})), name_of);
+
+// Many appends in one transaction, and death between two of them, or at its end.
+using LocalCrashGroup = LocalCrashWorld;
+
+TEST_P(LocalCrashGroup, IsThereAsFarAsItWasAcknowledgedAndNoAppendIsHalf) {
+  constexpr int kAppends = 40;
+  create("orders", kPartitions);
+  Child child{appending(0, kAppends, "3000", "burst"), crash_at(GetParam())};
+  std::set<int> acked;
+  for (const auto& line : child.rest()) acked.insert(std::stoi(line.substr(6)));
+  ASSERT_TRUE(child.killed_by(SIGKILL));
+  const auto found = whole_appends();
+  for (std::size_t i = 0; i < found.size(); ++i) EXPECT_EQ(found[i], static_cast<int>(i)) << "in the order in which they were made";
+  for (int number : acked) EXPECT_LT(number, static_cast<int>(found.size())) << "acknowledged and lost";
+  if (!GetParam().point.is_committed) EXPECT_LT(found.size(), std::size_t{kAppends});
+  expect_it_goes_on(found.size());
+}
+
+INSTANTIATE_TEST_SUITE_P(Points, LocalCrashGroup,
+                         ::testing::Values(Crash{kPoints[0], 1}, Crash{kPoints[0], 2}, Crash{kPoints[0], 20}, Crash{kPoints[0], 40}, Crash{kPoints[1], 1}, Crash{kPoints[2], 1}),
+                         name_of);
+
+using LocalCrashTransaction = LocalCrashWorld;
+
+TEST_P(LocalCrashTransaction, HappensOnceHoweverOftenTheProcessDiesInIt) {
   create("orders", kPartitions);
   create("out");
   for (int partition = 0; partition < kPartitions; ++partition) {
@@ -86,9 +147,9 @@ TEST_P(LocalCrash, ATransactionHappensOnceHoweverOftenTheProcessDiesInIt) {
   const auto pipe = with("pipe", {"orders", "out", "copying"});
   int deaths = 0;
   for (;; ++deaths) {
-    ASSERT_LT(deaths, 30);
-    // Joining and taking the partitions are the first two writes of each life.
-    Child child{pipe, crash_at({GetParam().point, GetParam().time + deaths % 2, false})};
+    ASSERT_LT(deaths, 40);
+    // Taking the dead one out, joining and taking the partitions are the first writes of each life.
+    Child child{pipe, crash_at({GetParam().point, GetParam().time + deaths % 2})};
     auto lines = child.rest();
     if (!lines.empty() && lines.back() == "done") break;
     ASSERT_TRUE(child.killed_by(SIGKILL)) << (lines.empty() ? "" : lines.back());
@@ -100,10 +161,131 @@ TEST_P(LocalCrash, ATransactionHappensOnceHoweverOftenTheProcessDiesInIt) {
   for (int partition = 0; partition < kPartitions; ++partition) EXPECT_EQ(committed_offset("copying", {"orders", partition}), 12);
 }
 
-INSTANTIATE_TEST_SUITE_P(Points, LocalCrash, ::testing::Values(Crash{"local.in_group", 4, false}, Crash{"local.before_commit", 4, false}, Crash{"local.after_commit", 4, true}),
-                         [](const auto& info) { return std::string{info.param.point}.substr(6); });
+INSTANTIATE_TEST_SUITE_P(Points, LocalCrashTransaction, ::testing::ValuesIn(each_point_at({4, 5})), name_of);
 
-using LocalKill = LocalCrash;
+// A member dies while it joins (1), takes its partitions (2), commits (3) or hands a partition over (4).
+using LocalCrashMember = LocalCrashWorld;
+
+TEST_P(LocalCrashMember, LeavesItsPartitionsToTheOtherWhereItHadCommitted) {
+  create("orders", 4);
+  for (int partition = 0; partition < 4; ++partition) append({"orders", partition}, 3);
+  Child child{with("member", {"orders", "billing", "dies"}), crash_at(GetParam())};
+  auto hears = [&](std::string_view word) {
+    for (;;) {
+      auto line = child.line(20s);
+      if (!line) return false;  // it died
+      if (*line == word) return true;
+    }
+  };
+  bool committed_all = false;
+  if (hears("ready")) {
+    child.offer("commit");
+    committed_all = hears("committed");
+  }
+  auto mine = member("billing", "takes over", {"orders"});
+  mine.hold_on = true;
+  until({&mine}, [&] { return mine.owned("orders").size() == 4; });
+  ASSERT_TRUE(child.killed_by(SIGKILL));
+  settle({&mine});
+  for (int partition = 0; partition < 4; ++partition) {
+    const TopicPartition place{"orders", partition};
+    const auto offset = committed_offset("billing", place);
+    EXPECT_TRUE(offset == 3 || (offset == -1 && !committed_all)) << "acknowledged: " << committed_all << ", there: " << offset;
+    EXPECT_EQ(mine.stays.at(mine.id_of(place)).assigned.offset, std::max<std::int64_t>(offset, 0));
+  }
+  ASSERT_TRUE(await(mine.commit()));
+  for (int partition = 0; partition < 4; ++partition) EXPECT_EQ(committed_offset("billing", {"orders", partition}), 3);
+  EXPECT_THAT(must(log->groups()).at(0).members, SizeIs(1));
+}
+
+INSTANTIATE_TEST_SUITE_P(Points, LocalCrashMember, ::testing::ValuesIn(each_point_at({1, 2, 3, 4})), name_of);
+
+using LocalCrashMaintenance = LocalCrashWorld;
+
+TEST_P(LocalCrashMaintenance, KeepsTheLastOfEachKey) {
+  const TopicPartition orders{"orders", 0};
+  create("orders", {.partitions = 2, .compact = true});
+  for (int round = 0; round < 5; ++round) {
+    for (int partition = 0; partition < 2; ++partition) append({"orders", partition}, numbered(4, now(), fmt::format("round{}-", round)));
+  }
+  auto state = [&](const TopicPartition& partition) {
+    std::map<std::string, std::pair<std::int64_t, std::string>> last;
+    for (const auto& row : read(partition)) last[*row.key] = {row.offset, *row.value};
+    return last;
+  };
+  const auto expected = state(orders);
+  Child child{with("maintain"), crash_at(GetParam())};
+  child.rest();
+  ASSERT_TRUE(child.killed_by(SIGKILL));
+  const auto compacted = GetParam().time - 1 + (GetParam().point.is_committed ? 1 : 0);
+  for (int partition = 0; partition < 2; ++partition) {
+    EXPECT_EQ(state({"orders", partition}), expected);
+    EXPECT_THAT(read({"orders", partition}), SizeIs(partition < compacted ? 4 : 20));
+    EXPECT_EQ(append({"orders", partition}, {{"k0", "new", now(), {}}}), 20);
+  }
+  must(log->maintain());
+  for (int partition = 0; partition < 2; ++partition) EXPECT_THAT(offsets(read({"orders", partition})), ::testing::ElementsAre(17, 18, 19, 20));
+}
+
+TEST_P(LocalCrashMaintenance, DeletesWhatIsOldOrNothing) {
+  create("orders", {.partitions = 2, .retention = 1h});
+  for (int partition = 0; partition < 2; ++partition) {
+    append({"orders", partition}, numbered(4, now() - 2h, "old"));
+    append({"orders", partition}, numbered(2, now(), "new"));
+  }
+  Child child{with("maintain"), crash_at(GetParam())};
+  child.rest();
+  ASSERT_TRUE(child.killed_by(SIGKILL));
+  const auto done = GetParam().time - 1 + (GetParam().point.is_committed ? 1 : 0);
+  for (int partition = 0; partition < 2; ++partition) {
+    EXPECT_EQ(must(log->watermarks({"orders", partition})).start, partition < done ? 4 : 0);
+    EXPECT_THAT(read({"orders", partition}), SizeIs(partition < done ? 2 : 6));
+  }
+  must(log->maintain());
+  for (int partition = 0; partition < 2; ++partition) EXPECT_THAT(offsets(read({"orders", partition})), ::testing::ElementsAre(4, 5));
+}
+
+INSTANTIATE_TEST_SUITE_P(Points, LocalCrashMaintenance, ::testing::ValuesIn(each_point_at({1, 2})), name_of);
+
+using LocalCrashDeletion = LocalCrashWorld;
+
+TEST_P(LocalCrashDeletion, TakesATopicWholeOrNotAtAll) {
+  create("orders", kPartitions);
+  Child{appending(0, 20)}.rest();
+  Child child{with("delete", {"orders"}), crash_at(GetParam())};
+  child.rest();
+  ASSERT_TRUE(child.killed_by(SIGKILL));
+  reopen();
+  if (GetParam().point.is_committed) {
+    EXPECT_EQ(kind_of(log->topic("orders")), ErrorKind::kNotFound);
+    create("orders", kPartitions);
+    EXPECT_THAT(whole_appends(), IsEmpty());
+  } else {
+    EXPECT_THAT(whole_appends(), SizeIs(20));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Points, LocalCrashDeletion, ::testing::ValuesIn(each_point_at({1})), name_of);
+
+using LocalCrashOpen = LocalTest;
+
+TEST_F(LocalCrashOpen, AnOpeningOfANewFolderThatDiesLeavesOneThatCanBeOpened) {
+  close_log();
+  for (const auto* point : {"local.open", "local.before_commit", "local.after_commit"}) {
+    std::filesystem::remove_all(dir());
+    Child child{with("open"), {fmt::format("MEPHISTO_CRASH_AT={}", point)}};
+    EXPECT_THAT(child.rest(), IsEmpty());
+    ASSERT_TRUE(child.killed_by(SIGKILL)) << point;
+    reopen();
+    create("orders");
+    append({"orders", 0}, 2);
+    reopen();
+    EXPECT_THAT(read({"orders", 0}), SizeIs(2)) << point;
+    close_log();
+  }
+}
+
+using LocalKill = LocalCrashWorld;
 
 TEST_F(LocalKill, AtAnyMomentWhileOthersWriteToo) {
   create("orders", kPartitions);

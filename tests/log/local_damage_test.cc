@@ -85,6 +85,152 @@ TEST_F(LocalDamage, AFlippedBitInAStoredBatchIsCorruptAndNotWrongData) {
   EXPECT_THAT(value_or_throw(try_read(kZero, 0)), SizeIs(4));
 }
 
+// What a process says that reads a whole topic.
+struct Dump {
+  std::vector<std::string> lines;
+  bool whole = false;  // all is there, as far as it knows
+  std::string error;
+  bool died = false;  // LMDB ran into a damaged page of its own
+};
+
+class LocalFlippedBit : public LocalDamage {
+ protected:
+  Dump dump() {
+    Child child{with("dump", {"orders"})};
+    Dump result{child.rest(), false, "", false};
+    result.died = !WIFEXITED(child.wait());
+    if (result.died || result.lines.empty()) return result;
+    if (result.lines.back() == "done")
+      result.whole = true;
+    else
+      result.error = result.lines.back();
+    result.lines.pop_back();
+    return result;
+  }
+  // Two partitions with batches of several sizes, closed; what is in them.
+  Dump filled() {
+    create("orders", 2);
+    for (int i = 0; i < 40; ++i) append({"orders", i % 2}, {{"k", fmt::format("{} {}", i, std::string(i % 5 == 0 ? 3000 : 50, 'v')), now(), {}}});
+    close_log();
+    return dump();
+  }
+  void flip_all(const std::vector<std::size_t>& places, int bit) {
+    for (auto place : places) flip(place, bit);
+  }
+  // Where `bytes` stand in the file: LMDB keeps earlier copies of a page.
+  std::vector<std::size_t> places_of(const std::string& bytes) const {
+    std::vector<std::size_t> places;
+    const auto all = data();
+    for (auto place = all.find(bytes); place != std::string::npos; place = all.find(bytes, place + 1)) places.push_back(place);
+    return places;
+  }
+  static void expect_nothing_wrong(const Dump& seen, const Dump& expected) {
+    ASSERT_LE(seen.lines.size(), expected.lines.size());
+    EXPECT_TRUE(std::equal(seen.lines.begin(), seen.lines.end(), expected.lines.begin())) << "something else was read";
+    if (seen.whole) EXPECT_EQ(seen.lines.size(), expected.lines.size()) << "something is missing, and nothing was said";
+  }
+};
+
+TEST_F(LocalFlippedBit, AnywhereIsToldOrHasTouchedNothing) {
+  const auto expected = filled();
+  ASSERT_THAT(expected.lines, SizeIs(40));
+  Random random{6};
+  int told = 0;
+  for (int i = 0; i < 150; ++i) {
+    const auto place = random.below(std::filesystem::file_size(dir() + "/data.mdb"));
+    const int bit = static_cast<int>(random.below(8));
+    SCOPED_TRACE(fmt::format("byte {} bit {}", place, bit));
+    flip(place, bit);
+    auto seen = dump();
+    expect_nothing_wrong(seen, expected);
+    if (!seen.whole && !seen.died) EXPECT_THAT(seen.error, ::testing::StartsWith("error "));
+    told += seen.whole ? 0 : 1;
+    flip(place, bit);
+  }
+  EXPECT_GT(told, 20);
+  EXPECT_TRUE(dump().whole);
+}
+
+TEST_F(LocalFlippedBit, InTheKeyOfABatchMovesNoRecord) {
+  const auto expected = filled();
+  const std::string key("b\0\0\0\x01\0\0\0\x01\0\0\0\0\0\0\0\x05", 17);  // the sixth of partition 1
+  const auto places = places_of(key);
+  ASSERT_FALSE(places.empty());
+  for (std::size_t byte = 0; byte < key.size(); ++byte) {
+    auto moved = places;
+    for (auto& place : moved) place += byte;
+    const int bit = static_cast<int>(byte * 5 % 8);
+    SCOPED_TRACE(fmt::format("byte {} bit {}", byte, bit));
+    flip_all(moved, bit);
+    auto seen = dump();
+    expect_nothing_wrong(seen, expected);
+    EXPECT_THAT(seen.error, ::testing::StartsWith("error corrupt: orders/1@"));
+    flip_all(moved, bit);
+  }
+}
+
+TEST_F(LocalFlippedBit, InAPartitionsRecordIsToldAndNothingIsOverwritten) {
+  const auto expected = filled();
+  const auto places = places_of(std::string("p\0\0\0\x01\0\0\0\x01", 9));
+  ASSERT_FALSE(places.empty());
+  for (std::size_t byte = 9; byte < 9 + 28; byte += 3) {
+    auto moved = places;
+    for (auto& place : moved) place += byte;
+    SCOPED_TRACE(byte);
+    flip_all(moved, 2);
+    auto seen = dump();
+    expect_nothing_wrong(seen, expected);
+    EXPECT_THAT(seen.error, ::testing::StartsWith("error corrupt: "));
+    Child child{with("append", {"orders", "2", "0", "1", "10"})};
+    EXPECT_THAT(child.rest(), ::testing::ElementsAre(::testing::StartsWith("error corrupt: ")));
+    flip_all(moved, 2);
+  }
+  EXPECT_TRUE(dump().whole);
+}
+
+TEST_F(LocalFlippedBit, InACommitIsTold) {
+  create("orders");
+  append(kZero, 3);
+  {
+    auto one = member("billing", "one", {"orders"});
+    until({&one}, [&] { return one.all_read().size() == 3; });
+    ASSERT_TRUE(await(one.commit()));
+    await(one.close());
+  }
+  close_log();
+  auto places = places_of("{\"offset\":3");
+  ASSERT_FALSE(places.empty());
+  for (auto& place : places) place += 10;
+  flip_all(places, 0);  // 2
+  reopen();
+  auto two = member("billing", "two", {"orders"});
+  bool told = false;
+  for (int attempt = 0; attempt < 5 && !told; ++attempt) {
+    try {
+      await(two.step(driver.wait));
+    } catch (const Failure& failure) {
+      EXPECT_EQ(failure.kind(), ErrorKind::kCorrupt);
+      EXPECT_THAT(failure.what(), HasSubstr("the commit of billing on orders/0"));
+      told = true;
+    }
+  }
+  EXPECT_TRUE(told);
+}
+
+TEST_F(LocalDamage, ATopicThatIsGoneIsMissed) {
+  create("orders");
+  create("refunds");
+  must(submit(dynamic_cast<KvLog&>(*log).kv(), [](KvWriter& tx) -> Result<void> {
+    tx.erase("trefunds");
+    return {};
+  }));
+  close_log();
+  auto error = open_error(dir());
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->kind, ErrorKind::kCorrupt);
+  EXPECT_THAT(error->message, AllOf(HasSubstr(dir()), HasSubstr("1 topics are there, where 2 were made")));
+}
+
 TEST_F(LocalDamage, AMemberIsToldOfItToo) {
   create("orders");
   append(kZero, {{"key", "marked value" + std::string(5000, 'v'), now(), {}}});

@@ -1,13 +1,33 @@
 // local:// in folders that are not as they should be: each is refused with what is wrong and what to do, and nothing is harmed.
+#include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <lmdb.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include <cstring>
 #include <fstream>
+#include <thread>
 
+#include "base/hash.h"
 #include "local_process.h"
+
+namespace {
+
+// The folder that is taken for one on a network file system, and the kind of that.
+std::string remote_folder;
+long remote_kind = 0;
+
+}  // namespace
+
+// In the place of the system's, for this program.
+extern "C" int statfs(const char* path, struct statfs* found) noexcept {
+  static auto* system = reinterpret_cast<int (*)(const char*, struct statfs*)>(dlsym(RTLD_NEXT, "statfs"));
+  const int result = system(path, found);
+  if (!remote_folder.empty() && remote_folder == path) found->f_type = remote_kind;
+  return result;
+}
 
 namespace mephisto::test {
 namespace {
@@ -147,6 +167,76 @@ TEST_F(LocalFolder, OnAReadOnlyFileSystemIsRefused) {
   }
 }
 
+TEST_F(LocalFolder, OnANetworkFileSystemIsRefused) {
+  const std::pair<long, const char*> kinds[] = {{0x6969, "NFS"}, {0xfe534d42, "SMB"}, {0xff534d42, "SMB"}, {0x01021997, "9P"}, {0x00c36400, "Ceph"}};
+  for (const auto& [kind, name] : kinds) {
+    remote_folder = folder / "far";
+    remote_kind = kind;
+    auto error = open_error(remote_folder);
+    ASSERT_TRUE(error) << name;
+    EXPECT_EQ(error->kind, ErrorKind::kInvalid);
+    EXPECT_THAT(error->message, AllOf(HasSubstr(remote_folder), HasSubstr("network"), HasSubstr(name), HasSubstr("local disk")));
+    EXPECT_TRUE(fs::is_empty(remote_folder)) << "nothing was written";
+  }
+  remote_folder.clear();
+}
+
+TEST_F(LocalFolder, WithTheDataOfAnotherProgramIsRefused) {
+  close_log();
+  fs::remove_all(dir());
+  fs::create_directory(dir());
+  put_raw("anything", "of somebody else");
+  auto error = open_error(dir());
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->kind, ErrorKind::kInvalid);
+  EXPECT_THAT(error->message, AllOf(HasSubstr(dir()), HasSubstr("another program")));
+}
+
+TEST_F(LocalFolder, ThatANewerProgramTakesOverIsLeftToIt) {
+  create("orders");
+  append({"orders", 0}, 1);
+  auto put_format = [&](std::string_view version) {
+    must(submit(dynamic_cast<KvLog&>(*log).kv(), [version](KvWriter& tx) -> Result<void> {
+      tx.put("f", version);
+      return {};
+    }));
+  };
+  put_format("2");
+  EXPECT_EQ(kind_of(send(out({"orders", 0}, numbered(1, now())))), ErrorKind::kInvalid);
+  EXPECT_THAT(last_error, AllOf(HasSubstr(dir()), HasSubstr("version 2"), HasSubstr("newer program")));
+  EXPECT_EQ(must(log->watermarks({"orders", 0})).end, 1);
+}
+
+// A later program of the same format may keep more about a topic, a group or a commit: an older one works beside it.
+TEST_F(LocalFolder, IsSharedWithALaterProgramThatKeepsMore) {
+  create("orders");
+  append({"orders", 0}, 3);
+  {
+    auto one = member("billing", "one", {"orders"});
+    until({&one}, [&] { return one.all_read().size() == 3; });
+    ASSERT_TRUE(await(one.consumer->commit({{one.id_of({"orders", 0}), 2, "note"}})));
+    await(one.close());
+  }
+  must(submit(dynamic_cast<KvLog&>(*log).kv(), [](KvWriter& tx) -> Result<void> {
+    for (const auto* prefix : {"t", "g", "c"}) {
+      auto entry = tx.at_or_after(prefix);
+      std::string key{entry->key};
+      std::string value{entry->value.substr(0, entry->value.size() - 4)};
+      value.insert(1, R"("later":{"a":[1,"x"],"b":null},)");
+      const auto check = crc32c(value, crc32c(key));
+      value.append(reinterpret_cast<const char*>(&check), 4);
+      tx.put(key, std::string_view{value});
+    }
+    return {};
+  }));
+  reopen();
+  EXPECT_EQ(must(log->topic("orders")).config.partitions, 1);
+  EXPECT_EQ(committed("billing", {"orders", 0})->metadata, "note");
+  auto two = member("billing", "two", {"orders"});
+  until({&two}, [&] { return two.all_read().size() == 1; });
+  EXPECT_TRUE(await(two.commit()));
+}
+
 TEST_F(LocalFolder, OfANewerFormatIsRefusedAndLeftAsItIs) {
   fill_and_close();
   put_raw("f", "99");
@@ -237,6 +327,27 @@ TEST_F(LocalFolder, WithAFolderInPlaceOfAFileIsRefused) {
   }
   reopen();
   EXPECT_THAT(read({"orders", 0}), SizeIs(2));
+}
+
+// LMDB must not have it open twice in a process: closing one opening would free the other's locks.
+TEST_F(LocalFolder, IsNotOpenedAgainBeforeItIsClosed) {
+  create("orders");
+  close_log();
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 2; ++i) {
+    threads.emplace_back([this] {
+      Loop own;
+      for (int round = 0; round < 60; ++round) {
+        auto mine = open_log("local://" + dir());
+        auto writer = mine->producer(own);
+        auto batches = out({"orders", 0}, numbered(1, own.timestamp()));
+        EXPECT_TRUE(own.run(writer->append(batches)));
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  reopen();
+  EXPECT_EQ(must(log->watermarks({"orders", 0})).end, 120);
 }
 
 TEST_F(LocalFolder, IsOpenedByManyProcessesAtTheSameTime) {

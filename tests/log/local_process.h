@@ -13,6 +13,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <optional>
 #include <string>
 #include <vector>
@@ -64,6 +65,13 @@ class Child {
   void send(std::string line) {
     line += '\n';
     EXPECT_EQ(::write(to_, line.data(), line.size()), static_cast<ssize_t>(line.size()));
+  }
+
+  // As send, to a child that may have died already.
+  void offer(std::string line) {
+    std::signal(SIGPIPE, SIG_IGN);
+    line += '\n';
+    (void)!::write(to_, line.data(), line.size());
   }
 
   // The next line that the child prints; nothing after `wait`, or when it has ended.

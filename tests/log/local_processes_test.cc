@@ -176,6 +176,18 @@ TEST_F(LocalProcesses, AProcessStoppedInTheMiddleOfAWriteDoesNotStopTheOthers) {
   dynamic_cast<KvLog&>(*log).kv().read([](KvReader& tx) { EXPECT_FALSE(tx.get("x")) << "its half-made write is not there"; });
 }
 
+TEST_F(LocalProcesses, ALogWhoseOnlyWriterIsStoppedInAWriteCanBeOpened) {
+  create("orders");
+  append(kZero, 2);
+  close_log();
+  Child stopped{with("stop-in-write")};
+  stopped.expect("writing");
+  stopped.wait_until_stopped();
+  Child reader{with("dump", {"orders"})};
+  EXPECT_EQ(reader.expect("record "), "0@0 r0");
+  reader.expect("done");
+}
+
 TEST_F(LocalProcesses, AStoppedReaderStopsNobody) {
   create("orders");
   Child child{with("watch", {"orders"})};
@@ -254,6 +266,28 @@ TEST_F(LocalProcesses, AReaderKilledInTheMiddleLeavesNoSnapshotBehind) {
   const auto size = std::filesystem::file_size(dir() + "/data.mdb");
   for (int i = 0; i < 20; ++i) round();
   EXPECT_LT(std::filesystem::file_size(dir() + "/data.mdb"), size + (6 << 20));
+}
+
+TEST_F(LocalProcesses, AReaderKilledInTheMiddleIsClearedByWhoeverIsThere) {
+  create("orders", {.partitions = 1, .retention = 1h});
+  Child dies{with("hold-snapshot")};
+  dies.expect("reading");
+  const auto size = [&] { return std::filesystem::file_size(dir() + "/data.mdb"); };
+  const auto grows_in_a_round = [&] {
+    const auto before = size();
+    for (int i = 0; i < 5; ++i) {
+      append(kZero, {{"k", std::string(1 << 20, 'x'), now() - 2h, {}}});
+      must(log->maintain());
+    }
+    return size() > before;
+  };
+  EXPECT_TRUE(grows_in_a_round()) << "what its snapshot shows cannot be used again";
+  dies.signal(SIGKILL);
+  dies.wait();
+  const auto deadline = loop.now() + driver.patience;
+  while (grows_in_a_round() && loop.now() < deadline) {
+  }
+  EXPECT_LT(loop.now(), deadline);
 }
 
 }  // namespace

@@ -238,6 +238,34 @@ TEST_P(LogMaintenance, CompactionAgainAndAgainAgreesWithAMap) {
   }
 }
 
+TEST_P(LogMaintenance, CompactionKeepsOffsetsRightAcrossGapsOfAnySize) {
+  constexpr std::int64_t kGap = 3'000'000'000;
+  create("orders", {.partitions = 1, .compact = true});
+  for (const auto* key : {"a", "b", "a", "c"}) {
+    auto batches = out(kOrders, {row(key, "1")});
+    batches[0].records.set_span(kGap);  // as compaction leaves it
+    must(send(std::move(batches)));
+  }
+  append(kOrders, {row("c", "2")});
+  maintain();
+  EXPECT_THAT(offsets(read(kOrders)), ElementsAre(kGap, 2 * kGap, 4 * kGap));
+  EXPECT_EQ(end(), 4 * kGap + 1);
+  append(kOrders, {row("a", "2")});
+  maintain();
+  EXPECT_THAT(offsets(read(kOrders)), ElementsAre(kGap, 4 * kGap, 4 * kGap + 1));
+  EXPECT_THAT(offsets(read(kOrders, 2 * kGap + 5)), ElementsAre(4 * kGap, 4 * kGap + 1));
+}
+
+TEST_P(LogMaintenance, APartitionOfWhichNothingIsLeftIsReadToItsEnd) {
+  create("orders", {.partitions = 1, .compact = true});
+  append(kOrders, {row("a", std::nullopt, 48h)});
+  append(kOrders, {row("b", std::nullopt, 48h)});
+  maintain();
+  EXPECT_THAT(read(kOrders), IsEmpty());
+  EXPECT_EQ(append(kOrders, {row("c", "1")}), 2);
+  EXPECT_THAT(offsets(read(kOrders, 0)), ElementsAre(2));
+}
+
 TEST_P(LogMaintenance, CompactionAndRetentionGoTogether) {
   create("orders", {.partitions = 1, .retention = 1h, .compact = true});
   append(kOrders, {row("a", "old", 3h)});
