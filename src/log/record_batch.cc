@@ -160,7 +160,7 @@ Buffer& BatchBuilder::begin(std::optional<std::string_view> key, Timestamp times
   for (const auto& header : headers) header_bytes += header.name.size() + (header.value ? header.value->size() : 0) + 20;
   char* at = buffer_.room(header_bytes + (key ? key->size() : 0) + 64);
   at = put_varint(at, next_delta_);
-  at = put_varint(at, zigzag(time - base_timestamp_));
+  at = put_varint(at, zigzag(static_cast<std::int64_t>(static_cast<std::uint64_t>(time) - static_cast<std::uint64_t>(base_timestamp_))));
   at = put_varint(at, key ? key->size() + 1 : 0);
   if (key && !key->empty()) {
     std::memcpy(at, key->data(), key->size());

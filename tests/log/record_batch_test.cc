@@ -90,6 +90,11 @@ TEST(RecordBatch, RandomRecordsComeBackAsTheyWere) {
   }
 }
 
+TEST(RecordBatch, TimesMayBeAsFarApartAsTheyCan) {
+  const std::vector<Row> rows{{"a", "1", Timestamp::max(), {}, 0}, {"b", "2", Timestamp::min(), {}, 1}, {"c", "3", at(0), {}, 2}};
+  EXPECT_EQ(value_or_throw(rows_of(stored(rows))), rows);
+}
+
 TEST(RecordBatch, TheHeaderTellsCountSpanAndTimes) {
   auto bytes = stored({{"k", "v", at(50), {}}, {"k", "v", at(20), {}}, {"k", "v", at(90), {}}, {"k", "v", at(70), {}}});
   auto header = value_or_throw(read_batch_header(bytes));
