@@ -107,15 +107,19 @@ bool LaneQueue::take_from_batches(Slot& slot) {
 }
 
 bool LaneQueue::must_wait_for_key(Slot& slot) {
-  if (!options_.ordered_by_key || !slot.record.has_key()) return false;
-  auto [place, free] = keys_.try_emplace(std::string{slot.record.key});
-  if (free) {
-    slot.parked_key = true;
+  if (!slot.record.has_key() || (keys_.empty() && !options_.ordered_by_key)) return false;
+  auto place = keys_.find(std::string{slot.record.key});
+  if (place == keys_.end()) {
+    if (options_.ordered_by_key) hold_key(slot);
     return false;
   }
   place->second.push_back(std::move(slot));
   slot = Slot{};
   return true;
+}
+
+void LaneQueue::hold_key(Slot& slot) {
+  if (slot.record.has_key() && !slot.parked_key) slot.parked_key = keys_.try_emplace(std::string{slot.record.key}).second;
 }
 
 void LaneQueue::release_key(const Slot& slot) {
@@ -205,6 +209,7 @@ void LaneQueue::retry(Slot slot, Loop::duration delay) {
     ready_.notify_all();
     return;
   }
+  hold_key(slot);  // what has its key must not pass it
   auto kept = std::make_shared<Slot>(std::move(slot));
   Loop::current()->spawn("retry", [](LaneQueue& self, std::shared_ptr<bool> alive, std::shared_ptr<Slot> waiting, Loop::duration time) -> Task<void> {
     co_await sleep_for(time);

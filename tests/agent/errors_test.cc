@@ -246,6 +246,16 @@ TEST_F(Errors, ABlockedPartitionWaitsForAllItsRetries) {
   EXPECT_THAT(done, ElementsAre(0, 1, 2, 3));
 }
 
+TEST_F(Errors, ARetryHoldsBackItsOwnKey) {
+  bad[0] = 2;
+  declare({.first_backoff = 1s});
+  world.work([&](Worker&) -> Task<void> {
+    co_await world.produce("in", {{"x", "0", {}}, {"x", "1", {}}, {"y", "2", {}}, {std::nullopt, "3", {}}, {"x", "4", {}}});
+    co_await world.eventually_committed("in", 5);
+  });
+  EXPECT_THAT(done, ElementsAre(2, 3, 0, 1, 4));
+}
+
 TEST_F(Errors, OrderedByKeyARetryHoldsBackItsKeyOnly) {
   bad[0] = 1;
   AgentOptions options;

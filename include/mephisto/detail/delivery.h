@@ -106,7 +106,7 @@ struct Slot {
   std::uint64_t sequence = 0;
   int attempt = 0;          // failed attempts so far
   bool answered = false;    // a reply was sent
-  bool parked_key = false;  // its key is held by ordered_by_key
+  bool parked_key = false;  // it holds its key: by ordered_by_key, or while it waits for its retry
   bool holds_lane = false;  // its lane waits for its retry
   bool done = false;        // acknowledged already, by Event::ack()
   std::chrono::steady_clock::time_point first_failed{};
@@ -166,6 +166,7 @@ class LaneQueue {
  private:
   bool take_from_batches(Slot& slot);
   bool must_wait_for_key(Slot& slot);
+  void hold_key(Slot& slot);
   void release_key(const Slot& slot);
   void unuse(DeliveredBatch* batch);
 
