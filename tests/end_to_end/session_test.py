@@ -169,6 +169,13 @@ class Session(Scene):
         follower.signal(signal.SIGINT)
         self.assertEqual(follower.wait(), 130)
 
+    def test_topic_follows_without_end(self):
+        follower = self.start(HORTON, "topic", "collect_security_overview", "--follow", name="follower")
+        wait_for(lambda: follower.stdout.count("\n") >= 237, lambda: "all of the records: " + follower.stdout[-300:])
+        follower.signal(signal.SIGINT)
+        self.assertEqual(follower.wait(), 130)
+        self.assertEqual(follower.stderr, "")
+
     def test_lag_goes_to_nothing(self):
         def done():
             rows = self.rows("lag")
