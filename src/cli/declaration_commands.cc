@@ -28,14 +28,28 @@ Task<int> agents(NoOptions, CommandContext context) {
   co_return kOk;
 }
 
+struct ListedModel {
+  std::string name;
+  std::vector<std::string> fields;
+};
+
 Task<int> models(NoOptions, CommandContext context) {
+  if (context.json) {
+    std::vector<ListedModel> listed;
+    for (const auto& [name, model] : models_of(context.app)) {
+      listed.push_back({name, {}});
+      for (const auto& field : model->fields) listed.back().fields.push_back(field.name);
+    }
+    fmt::print("{}\n", to_json(listed));
+    co_return kOk;
+  }
   Table table{"Models", {{"name"}, {"fields"}}};
   for (const auto& [name, model] : models_of(context.app)) {
     std::string fields;
     for (const auto& field : model->fields) fields += (fields.empty() ? "" : ", ") + field.name;
     table.add({name, fields});
   }
-  table.print(context.json);
+  table.print(false);
   co_return kOk;
 }
 
@@ -110,14 +124,14 @@ Task<int> config(ConfigOptions options, CommandContext context) {
 
 std::vector<Builtin> declaration_commands() {
   std::vector<Builtin> commands;
-  commands.push_back(builtin<NoOptions>("agents", "List agents.", Needs::kNothing, agents));
-  commands.push_back(builtin<NoOptions>("clean-versions", "Delete old version directories.", Needs::kNothing, clean_versions));
-  commands.push_back(builtin<ConfigOptions>("config", "Show every setting, its value and where it came from.", Needs::kNothing, config));
-  commands.push_back(builtin<NoOptions>("livecheck", "Manage LiveCheck instances.", Needs::kNothing, livecheck));
-  commands.push_back(builtin<ModelOptions>("model", "Show model detail.", Needs::kNothing, model));
-  commands.push_back(builtin<NoOptions>("models", "List all available models as a tabulated list.", Needs::kNothing, models));
-  commands.push_back(builtin<NoOptions>("reset", "Delete local table state.", Needs::kNothing, reset));
-  commands.push_back(builtin<NoOptions>("tables", "List available tables.", Needs::kNothing, tables));
+  commands.push_back(builtin<NoOptions>("agents", "List agents.", LogUse::kNone, agents));
+  commands.push_back(builtin<NoOptions>("clean-versions", "Delete old version directories.", LogUse::kNone, clean_versions));
+  commands.push_back(builtin<ConfigOptions>("config", "Show every setting, its value and where it came from.", LogUse::kNone, config));
+  commands.push_back(builtin<NoOptions>("livecheck", "Manage LiveCheck instances.", LogUse::kNone, livecheck));
+  commands.push_back(builtin<ModelOptions>("model", "Show model detail.", LogUse::kNone, model));
+  commands.push_back(builtin<NoOptions>("models", "List all available models as a tabulated list.", LogUse::kNone, models));
+  commands.push_back(builtin<NoOptions>("reset", "Delete local table state.", LogUse::kNone, reset));
+  commands.push_back(builtin<NoOptions>("tables", "List available tables.", LogUse::kNone, tables));
   return commands;
 }
 

@@ -133,6 +133,6 @@ Task<int> topic(TopicCommandOptions options, CommandContext context) {
 
 }  // namespace
 
-Builtin topic_command() { return builtin<TopicCommandOptions>("topic", "Show a topic's records.", Needs::kLog, topic, false); }
+Builtin topic_command() { return builtin<TopicCommandOptions>("topic", "Show a topic's records.", LogUse::kReads, topic, false); }
 
 }  // namespace mephisto::cli

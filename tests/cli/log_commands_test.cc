@@ -76,5 +76,20 @@ TEST_F(LogCommandsTest, TopicDecodesAsTheTopicIsDeclared) {
   EXPECT_THAT(run({"topic", "packed"}).out, HasSubstr("\"value\":\"?\"")) << "what it cannot decode is shown as it is";
 }
 
+TEST_F(LogCommandsTest, LookingMakesNoLog) {
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{{"topics"}, {"groups"}, {"lag"}, {"topic", "plain"}, {"dlq", "list"}}) {
+    auto outcome = run(words);
+    EXPECT_EQ(outcome.code, 1) << words[0];
+    EXPECT_EQ(outcome.err, "Error: there is no log in " + folder + "/data/log: start a worker there, or give -D or --log\n");
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder + "/data"));
+}
+
+TEST_F(LogCommandsTest, JsonHasNumbersAndNothingAsPrograms) {
+  send({"plain", "\"x\"", "--partition", "0"});
+  EXPECT_THAT(run({"topics", "--json"}).out, HasSubstr("\"topic\":\"plain\",\"partitions\":2,\"records\":1,\"retention\":null,"));
+  EXPECT_THAT(run({"topics"}).out, HasSubstr("| forever"));
+}
+
 }  // namespace
 }  // namespace mephisto::tests

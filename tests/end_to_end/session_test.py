@@ -106,7 +106,7 @@ class Session(Scene):
 
     def test_agents_models_and_tables(self):
         self.assertEqual([(row["name"], row["topic"]) for row in self.rows("agents")], [("@" + name, name) for name in AGENTS])
-        self.assertEqual(self.rows("models"), [{"name": "CollectSecurityOverview", "fields": "symbol, exchange"}])
+        self.assertEqual(self.rows("models"), [{"name": "CollectSecurityOverview", "fields": ["symbol", "exchange"]}])
         self.assertEqual([row["field"] for row in self.rows("model", "CollectSecurityOverview")], ["symbol", "exchange"])
         for command in ("tables", "livecheck", "reset"):
             got = self.horton(command)
@@ -183,6 +183,7 @@ class Session(Scene):
         rows = wait_for(done, "no lag")
         self.assertEqual(list(rows[0]), ["group", "topic", "partition", "end", "committed", "lag", "owner", "oldest_unacknowledged"])
         self.assertEqual({(row["topic"], row["partition"]) for row in rows if row["topic"] in AGENTS}, {(topic, number) for topic in AGENTS for number in range(8)})
+        self.assertEqual({row["oldest_unacknowledged"] for row in rows}, {None})
         self.assertEqual({f":{self.worker.pid}:" in row["owner"] for row in rows}, {True})
 
     def test_budget(self):
