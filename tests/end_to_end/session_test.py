@@ -200,6 +200,11 @@ class Session(Scene):
         flag = {row["setting"]: row for row in self.rows("config", "--set", "service.rate=1/s", env={"HORTON_SERVICE_RATE": "75/min"})}
         self.assertEqual(flag["service.rate"]["value"], "1/s")
 
+    def test_a_misspelt_variable_is_named(self):
+        got = self.horton("config", env={"HORTON_SERVICE_RTE": "1/s"})
+        self.assertEqual(got.returncode, 0)
+        self.assertRegex(got.stderr, r'WARNING .* environment HORTON_SERVICE_RTE: there is no such setting \(see: horton config\); did you mean "HORTON_SERVICE_RATE"\?\n$')
+
     def test_secrets_are_masked(self):
         for words in (["config"], ["config", "--json"]):
             got = self.horton(*words)
