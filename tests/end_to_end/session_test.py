@@ -107,9 +107,11 @@ class Session(Scene):
     def test_agents_models_and_tables(self):
         self.assertEqual([(row["name"], row["topic"]) for row in self.rows("agents")], [("@" + name, name) for name in AGENTS])
         self.assertEqual(self.rows("models"), [{"name": "CollectSecurityOverview", "fields": ["symbol", "exchange"]}])
+        self.assertEqual(self.rows("agents", "--local"), self.rows("agents", "--no-local"))
+        self.assertEqual(self.rows("models", "--builtins"), self.rows("models", "--no-builtins"))
         self.assertEqual([row["field"] for row in self.rows("model", "CollectSecurityOverview")], ["symbol", "exchange"])
-        for command in ("tables", "livecheck", "reset"):
-            got = self.horton(command)
+        for words in ("tables", "livecheck", "livecheck --without-web -l info", "reset"):
+            got = self.horton(*words.split())
             self.assertEqual((got.returncode, got.stderr), (0, ""))
             self.assertRegex(got.stdout, r"^horton has no (tables|LiveCheck)")
 
