@@ -58,6 +58,12 @@ class Session(Scene):
         number = line_of('log::info("Start collect securities")')
         self.worker.wait_for(rf"^\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{{3}} \| INFO     \| horton\.agents:collect_securities:{number} - Start collect securities$")
 
+    def test_the_readme_shows_such_lines(self):
+        readme = (ROOT / "README.md").read_text()
+        for text in ("Partitions of this worker:", "Start collect securities"):
+            place = self.worker.wait_for(rf"INFO     \| (\S+) - {text}$").group(1)
+            self.assertIn(f"{place} - {text}\n", readme)
+
     def test_everything_is_collected(self):
         self.assertEqual(self.collected.returncode, 0, self.collected.stderr + self.worker.stderr[-2000:])
         (row,) = json.loads(self.collected.stdout)
