@@ -22,6 +22,7 @@ std::string shown(const boost::json::value* value, const char* nothing = "") {
 std::string text(const Object& document, const char* name) { return shown(document.if_contains(name)); }
 
 struct ListOptions {
+  static constexpr bool kOnlyReads = true;
   std::optional<std::string> exchange;
   int limit = 0;
   static std::vector<OptionHelp> help() { return {{"exchange", "only of this exchange"}, {"limit", "at most so many (0: all)", "-n"}}; }
@@ -49,6 +50,7 @@ void print_document(const Object& document) {
 }
 
 struct SecurityOptions {
+  static constexpr bool kOnlyReads = true;
   std::string symbol;
   std::optional<std::string> exchange;
   static std::vector<OptionHelp> help() { return {{"symbol", "the security's symbol", "", true}, {"exchange", "where the symbol is on several"}}; }
@@ -102,7 +104,11 @@ Task<int> collect(CollectOptions options, CommandContext context) {
   co_return co_await show_security(std::move(show), context);
 }
 
-Task<int> show_budget(CommandContext context) {
+struct BudgetOptions {
+  static constexpr bool kOnlyReads = true;
+};
+
+Task<int> show_budget(BudgetOptions, CommandContext context) {
   const auto uses = co_await budget().use();
   const auto paused = co_await budget().paused_until();
   Table table{"Budget", {{"allowed"}, {"used", true}, {"free again"}}};
@@ -123,6 +129,7 @@ Task<std::optional<Timestamp>> spent_until() {
 }
 
 struct ProgressOptions {
+  static constexpr bool kOnlyReads = true;
   bool follow = false;
   double timeout = 0;
   static std::vector<OptionHelp> help() {
@@ -211,7 +218,7 @@ struct Registered {
     app().command<SecurityOptions>("security", "Show one security.", show_security);
     app().command<CollectOptions>("collect", "Collect one security now and show it.", collect);
     app().command<ProgressOptions>("progress", "Show how far the collection is.", progress);
-    app().command("budget", "Show how much of the request budget is used.", [](auto&, CommandContext context) -> Task<int> { return show_budget(context); });
+    app().command<BudgetOptions>("budget", "Show how much of the request budget is used.", show_budget);
     app().command<MarketOptions>("market", "Run a stand-in for AlphaVantage's API on loopback.",
                                  [](MarketOptions options) -> Task<void> { co_await run_market(std::move(options)); });
   }

@@ -213,7 +213,7 @@ void AgentRuntime::failed(Slot& slot, FailureKind kind, const std::string& messa
   }
   switch (policy.then) {
     case ErrorPolicy::Then::kDeadLetter:
-      log::error("Agent {} {} {}: {} (record kept in {}; see: {} dlq show {})", agent_.name(), what, place, message, dead_letters_.name, app_id_, agent_.name());
+      log::error("Agent {} {} {}: {} (record kept in {}; see: {} dlq list {})", agent_.name(), what, place, message, dead_letters_.name, app_id_, agent_.name());
       answer_with_error(slot, message);
       dead_letter(slot, kind, message);
       queue.finish(slot, Outcome::kDeadLettered);

@@ -114,7 +114,7 @@ class Server(BadInput):
         place = json.loads(sent.stdout)
         where = re.escape(f"collect_securities/{place['partition']}@{place['offset']}")
         line = self.worker.wait_for(rf"^.* \| ERROR +\| .* {where}: .*$").group(0)
-        for word in [*says, "horton dlq show"]:
+        for word in [*says, "horton dlq list collect_securities"]:
             self.assertIn(word, line)
         self.assertIsNone(STACK_TRACE.search(line))
         # Garbage listed nothing.
