@@ -33,6 +33,7 @@ class Service {
     for (int attempt = 1;; ++retried_) {
       const auto asked = co_await budget().acquire();
       bool over_quota = false;
+      std::string unreachable;
       try {
         auto reply = co_await request(client_);
         budget().answered();
@@ -42,9 +43,16 @@ class Service {
         if (!over_quota) budget().answered();
         if (!over_quota && (!error.passing() || attempt == kAttempts)) throw;
         log::debug("{}; asking again", error.what());
+      } catch (const Unreachable& failure) {
+        unreachable = failure.what();
       } catch (const Failure& failure) {
         if (!failure.error().retriable() || attempt == kAttempts) throw;
         log::debug("{}; asking again", failure.what());
+      }
+      // Nor is it the request's failure that the service is away: that may last for hours, and costs neither budget nor events.
+      if (!unreachable.empty()) {
+        co_await budget().unreachable(asked, unreachable);
+        continue;
       }
       // A quota notice is no failure of the request: however long it takes, it is asked again. Where no quota is known a first notice may
       // be a whim, and this request alone waits; otherwise everybody does.

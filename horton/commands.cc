@@ -75,6 +75,15 @@ Task<int> show_security(SecurityOptions options, CommandContext context) {
   co_return 0;
 }
 
+// Until when everybody waits for the service or the budget; nothing when a request may go.
+Task<std::optional<Budget::Pause>> waits_until() {
+  auto wait = co_await budget().pause();
+  for (const auto& use : co_await budget().use()) {
+    if (use.free_at && (!wait || *use.free_at > wait->until)) wait = Budget::Pause{*use.free_at};
+  }
+  co_return wait;
+}
+
 struct CollectOptions {
   std::string symbol;
   std::optional<std::string> exchange;
@@ -95,8 +104,23 @@ Task<int> collect(CollectOptions options, CommandContext context) {
   }
   AskOptions ask;
   ask.key = wanted.symbol;
-  ask.timeout = std::chrono::milliseconds{static_cast<std::int64_t>(options.timeout * 1000)};
-  bool known = co_await collect_security_overview.ask(wanted, ask);
+  const std::chrono::milliseconds patience{static_cast<std::int64_t>(options.timeout * 1000)};
+  ask.timeout = patience;
+  bool known = false;
+  std::optional<Failure> late;
+  try {
+    known = co_await collect_security_overview.ask(wanted, ask);
+  } catch (const Failure& failure) {
+    if (failure.kind() != ErrorKind::kTimeout) throw;
+    late = failure;
+  }
+  if (late) {
+    const auto wait = co_await waits_until();
+    if (!wait) throw Failure(*late);
+    throw Failure(ErrorKind::kTimeout,
+                  fmt::format("no answer within {}: {} until {}; {} is collected then", format_duration(patience),
+                              wait->unreachable ? "the service cannot be reached, and nobody asks it" : "the request budget is spent", format_iso8601(wait->until), wanted.symbol));
+  }
   if (!known) fmt::print(stderr, "AlphaVantage does not know {}.\n", wanted.symbol);
   SecurityOptions show{wanted.symbol, wanted.exchange};
   co_return co_await show_security(std::move(show), context);
@@ -104,22 +128,16 @@ Task<int> collect(CollectOptions options, CommandContext context) {
 
 Task<int> show_budget(CommandContext context) {
   const auto uses = co_await budget().use();
-  const auto paused = co_await budget().paused_until();
+  const auto paused = co_await budget().pause();
   Table table{"Budget", {{"allowed"}, {"used", true}, {"free again"}}};
   for (const auto& use : uses) table.add({use.term.text, std::to_string(use.used), use.free_at ? format_iso8601(*use.free_at) : "now"});
-  if (paused) table.add({"(quota notice)", "", format_iso8601(*paused)});
+  if (paused) table.add({paused->unreachable ? "(service unreachable)" : "(quota notice)", "", format_iso8601(paused->until)});
   table.print(context.json);
   if (context.json) co_return 0;
   if (uses.empty()) fmt::print("The rate is unlimited (service.rate).\n");
-  if (paused) fmt::print("The service said that there were too many requests: nobody asks it before {}.\n", format_iso8601(*paused));
+  if (paused)
+    fmt::print("The service {}: nobody asks it before {}.\n", paused->unreachable ? "cannot be reached" : "said that there were too many requests", format_iso8601(paused->until));
   co_return 0;
-}
-
-// Until when everybody waits for the budget; nothing when a request may go.
-Task<std::optional<Timestamp>> spent_until() {
-  auto until = co_await budget().paused_until();
-  for (const auto& use : co_await budget().use()) until = std::max(until, use.free_at);
-  co_return until;
 }
 
 struct ProgressOptions {
@@ -155,8 +173,10 @@ Task<Progress> progress_now() {
 Task<std::string> progress_line(Progress now, Progress first, double seconds) {
   auto line = fmt::format("{} securities listed, {} overviews done", now.listed, now.checked);
   if (now.checked == now.listed) co_return line;
-  const auto until = co_await spent_until();
-  if (until && *until - Loop::current()->timestamp() > std::chrono::seconds{5}) co_return line + fmt::format(", waiting for the budget until {}", format_iso8601(*until));
+  const auto wait = co_await waits_until();
+  if (wait && wait->until - Loop::current()->timestamp() > std::chrono::seconds{5}) {
+    co_return line + fmt::format(", waiting for the {} until {}", wait->unreachable ? "service" : "budget", format_iso8601(wait->until));
+  }
   const double rate = static_cast<double>(now.checked - first.checked) / seconds;
   if (rate > 0) {
     const auto left = std::chrono::milliseconds{static_cast<std::int64_t>(1000 * static_cast<double>(now.listed - now.checked) / rate)};

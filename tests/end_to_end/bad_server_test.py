@@ -82,15 +82,15 @@ class Server(BadInput):
         with socket.create_server(("127.0.0.1", 0)) as free:
             cls.config(f"http://127.0.0.1:{free.getsockname()[1]}/", folder=cls.refused)
         cls.worker = cls.start_worker()
-        cls.start_worker(folder=cls.refused)
+        cls.refusing = cls.start_worker(folder=cls.refused)
 
-        def collect(symbol, folder):
-            return run(HORTON, "collect", "--symbol", symbol, "--exchange", "X", "--timeout", "200", folder=folder, limit=cls.PATIENCE)
+        def collect(symbol, folder, patience=200):
+            return run(HORTON, "collect", "--symbol", symbol, "--exchange", "X", "--timeout", patience, folder=folder, limit=cls.PATIENCE)
         # All at once: what they wait for is mostly the pauses between attempts.
         with concurrent.futures.ThreadPoolExecutor(len(SERVER) + 2) as pool:
             started = {symbol: pool.submit(collect, symbol, cls.folder) for _, symbol, _ in SERVER}
             started["GOOD"] = pool.submit(collect, "GOOD", cls.folder)
-            started["REFUSED"] = pool.submit(collect, "REFUSED", cls.refused)
+            started["REFUSED"] = pool.submit(collect, "REFUSED", cls.refused, 5)
             cls.results = {symbol: one.result() for symbol, one in started.items()}
 
     def try_answer(self, row):
@@ -98,7 +98,9 @@ class Server(BadInput):
         self.check_message(self.results[symbol], FAILED, says)
 
     def test_a_server_that_refuses(self):
-        self.check_message(self.results["REFUSED"], FAILED, ["cannot get http://127.0.0.1", "connection refused"])
+        self.check_message(self.results["REFUSED"], FAILED, ["no answer within", "cannot be reached", "until 2"])
+        self.refusing.wait_for("The service cannot be reached: cannot get http://127.0.0.1:.*connection refused.* waiting until ")
+        self.assertEqual(json.loads(self.horton("--json", "dlq", "list", folder=self.refused).stdout), [])
 
     def test_a_good_symbol_is_collected_meanwhile(self):
         self.assertEqual(self.results["GOOD"].returncode, 0, self.results["GOOD"].stderr)

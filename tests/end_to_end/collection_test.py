@@ -26,7 +26,7 @@ def overview(symbol):
 class Service:
     """AlphaVantage, as moody as the test wants it: `answer(symbol, number of the call)` gives a body, or (status, body)."""
 
-    def __init__(self, securities, answer=lambda symbol, call: overview(symbol)):
+    def __init__(self, securities, answer=lambda symbol, call: overview(symbol), port=0):
         self.securities, self.answer = securities, answer
         self.calls = []  # (time, symbol); the listing is ""
         self.lock = threading.Lock()
@@ -55,7 +55,7 @@ class Service:
                 except OSError:
                     pass  # the client went
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
@@ -182,6 +182,32 @@ class Collection(Scene):
         self.wait_for_all()
         self.assertEqual(sorted(service.asked), [symbol for symbol, _ in securities])
         self.check_no_letters()
+
+    def test_an_outage_costs_neither_budget_nor_events(self):
+        gone = Service([])
+        port = gone.server.server_address[1]
+        gone.close()
+        self.config(gone.url, "  rate: 100/s,25/d\n", folder=self.place)
+        worker = self.worker()
+        self.assertEqual(self.here("start-collect-securities").returncode, 0)
+        worker.wait_for(r"(?s)(WARNING  \| .*The service cannot be reached: [^\n]*connection refused[^\n]* waiting until \d{4}-.*){3}")
+        unreachable = {row["allowed"]: list(row.values())[1:] for row in self.rows("budget")}
+        self.assertEqual(unreachable["25/d"][0], 0)
+        self.assertRegex(unreachable["(service unreachable)"][1], r"^\d{4}-")
+        service = Service([("A", "X"), ("B", "X")], port=port)
+        self.addCleanup(service.close)
+        self.wait_for_all()
+        self.check_no_letters()
+        self.assertEqual(sorted(service.asked), ["A", "B"])
+        self.assertEqual([row["used"] for row in self.rows("budget") if row["allowed"] == "25/d"], [3])
+
+    def test_collect_says_until_when_the_budget_is_spent(self):
+        self.serve([("A", "X")], rate="2/d")
+        self.worker()
+        self.collect_all()
+        got = self.here("collect", "--symbol", "A", "--timeout", 1)
+        self.assertEqual(got.returncode, 1)
+        self.assertRegex(got.stderr, r"^Error: no answer within .*: the request budget is spent until \d{4}-\d\d-\d\dT[\d:.]+Z; A is collected then\n$")
 
     def test_the_stalest_come_first(self):
         securities = [(f"OLD{number:02}", "X") for number in range(30)]
