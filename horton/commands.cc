@@ -232,7 +232,7 @@ struct Registered {
     app().command<CollectOptions>("collect", "Collect one security now and show it.", collect);
     app().command<ProgressOptions>("progress", "Show how far the collection is.", progress);
     app().command("budget", "Show how much of the request budget is used.", [](auto&, CommandContext context) -> Task<int> { return show_budget(context); });
-    app().command<MarketOptions>("market", "Run a stand-in for AlphaVantage's API on loopback.",
+    app().command<MarketOptions>("market", "Run a stand-in for AlphaVantage's API on loopback: LISTING_STATUS, OVERVIEW and GLOBAL_QUOTE, no prices of the past nor indicators.",
                                  [](MarketOptions options) -> Task<void> { co_await run_market(std::move(options)); });
   }
 } registered;
