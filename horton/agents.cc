@@ -1,4 +1,6 @@
 // Horton's background work: list the securities, and for each of them fetch its overview.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 
@@ -138,9 +140,13 @@ Agent<CollectSecurityOverview, bool>& collect_security_overview = app().agent(
       Service service;
       while (auto event = co_await stream.next()) {
         const auto before = co_await securities().find_one(identity(*event));
-        const bool was_known = before && text(*before, "overview_status") == "known";
+        if (!before) {
+          throw Failure(ErrorKind::kInvalid, fmt::format("{} on {} is not listed; see: horton securities (a new listing: horton start-collect-securities)", event->symbol,
+                                                         event->exchange.empty() ? "no exchange" : event->exchange));
+        }
+        const bool was_known = text(*before, "overview_status") == "known";
         // It was looked at after this was sent: the event comes again, or waited for the budget behind another one of the same security.
-        if (before && checked_at(*before) > Microtime{event.timestamp()}) {
+        if (checked_at(*before) > Microtime{event.timestamp()}) {
           co_yield was_known;
           continue;
         }
@@ -160,9 +166,7 @@ Agent<CollectSecurityOverview, bool>& collect_security_overview = app().agent(
         about["overview_status"] = known || was_known ? "known" : "unknown";
         about["overview_checked_at"] = format_iso8601(Loop::current()->wall_time());
         about["overview_retries"] = event.attempt() + service.retried() - retried;
-        UpdateOptions options;
-        options.upsert = known;
-        co_await securities().update_one(identity(*event), {{"$set", std::move(about)}, {"$setOnInsert", Object{{"_type", "physical"}}}}, options);
+        co_await securities().update_one(identity(*event), std::move(about));
         co_yield known;
       }
     },

@@ -123,6 +123,20 @@ void AgentRuntime::spawn_instances(const std::shared_ptr<Queue>& queue, int coun
   for (int i = 0; i < count; ++i) queue->instances.push_back(shard_.loop().spawn(agent_.name(), supervise(queue)));
 }
 
+namespace {
+
+FailureKind kind_of(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const Failure& failure) {
+    return failure.kind() == ErrorKind::kInvalid ? FailureKind::kRefused : FailureKind::kHandler;
+  } catch (...) {
+    return FailureKind::kHandler;
+  }
+}
+
+}  // namespace
+
 Task<void> AgentRuntime::supervise(std::shared_ptr<Queue> queue) {
   auto restart_after = kFirstRestart;
   auto* context = TaskContext::current();
@@ -147,8 +161,9 @@ Task<void> AgentRuntime::supervise(std::shared_ptr<Queue> queue) {
     } catch (...) {
       error = describe(std::current_exception());
       held_event = instance.slot() || !instance.held().empty();
-      for (auto& slot : instance.held()) failed(slot, FailureKind::kHandler, error);
-      if (instance.slot()) failed(instance.slot(), FailureKind::kHandler, error);
+      const auto kind = kind_of(std::current_exception());
+      for (auto& slot : instance.held()) failed(slot, kind, error);
+      if (instance.slot()) failed(instance.slot(), kind, error);
     }
     context->current_event = nullptr;
     if (held_event) {

@@ -209,6 +209,17 @@ class Collection(Scene):
         self.assertEqual(got.returncode, 1)
         self.assertRegex(got.stderr, r"^Error: no answer within .*: the request budget is spent until \d{4}-\d\d-\d\dT[\d:.]+Z; A is collected then\n$")
 
+    def test_what_is_not_listed_is_refused_at_once_and_stored_nowhere(self):
+        service = self.serve([("ABC", "NYSE")])
+        worker = self.worker()
+        self.collect_all()
+        got = self.here("collect", "--symbol", "ABC", "--exchange", "XXX")
+        self.assertEqual((got.returncode, got.stdout), (1, ""))
+        self.assertIn("ABC on XXX is not listed; ", got.stderr)
+        self.assertNotIn("trying again", worker.stderr)
+        self.assertEqual([row["exchange"] for row in self.rows("securities")], ["NYSE"])
+        self.assertEqual(service.asked, ["ABC"])
+
     def test_the_stalest_come_first(self):
         securities = [(f"OLD{number:02}", "X") for number in range(30)]
         service = self.serve(securities)
@@ -225,12 +236,16 @@ class Collection(Scene):
         self.assertEqual([symbol for symbol in service.asked[before:] if not re.match("NEW", symbol)], [])
 
     def test_what_was_asked_for_again_while_it_waited_is_done_once(self):
-        service = self.serve([])
+        service = self.serve([("ABC", "NYSE")])
+        worker = self.worker()
+        self.collect_all()
+        self.stop(worker, signal.SIGTERM)
+        before = sum(row["committed"] or 0 for row in self.rows("lag"))
         for _ in range(3):
             self.assertEqual(self.here("send", "collect_security_overview", '{"symbol":"ABC","exchange":"NYSE"}', "-k", "ABC").returncode, 0)
         self.worker("--shards", 1, env={"HORTON_SERVICE_CONCURRENCY": "1"})
-        wait_for(lambda: sum(row["committed"] or 0 for row in self.rows("lag")) == 3, "all three to be done", 20)
-        self.assertEqual(service.asked, ["ABC"])
+        wait_for(lambda: sum(row["committed"] or 0 for row in self.rows("lag")) == before + 3, "all three to be done", 20)
+        self.assertEqual(service.asked, ["ABC"] * 2, "once by the listing, once by the three")
         (row,) = self.rows("security", "ABC")
         self.assertEqual((row["exchange"], row["sector"], row["_type"]), ("NYSE", "TESTING", "physical"))
 
