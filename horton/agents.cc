@@ -178,6 +178,7 @@ Agent<None, bool>& collect_securities = app().agent(
       Service service;
       while (auto event = co_await stream.next()) {
         log::info("Start collect securities");
+        co_await note_collection(event.timestamp());
         std::vector<CollectSecurityOverview> listed;
         std::vector<Collection::Change> changes;
         for (auto& security : co_await service.ask<std::vector<Object>>([](AlphaVantage& client) { return client.securities(); })) {
@@ -187,6 +188,7 @@ Agent<None, bool>& collect_securities = app().agent(
             continue;
           }
           security["exchange"] = one.exchange;  // also where the listing names none: it is part of the key
+          security["listed_at"] = format_iso8601(event.timestamp());
           changes.push_back({identity(one), std::move(security)});
           listed.push_back(std::move(one));
         }

@@ -62,6 +62,19 @@ Documents& documents() {
 
 Collection securities() { return documents().collection("securities", {"symbol", "exchange"}); }
 
+mephisto::Task<std::optional<mephisto::Microtime>> collection_asked_at() {
+  const auto noted = co_await documents().collection("collections").find_one({{"_id", "last"}});
+  if (!noted) co_return std::nullopt;
+  co_return mephisto::parse_iso8601(std::string{noted->at("asked_at").as_string()});
+}
+
+mephisto::Task<void> note_collection(mephisto::Timestamp asked_at) {
+  if (co_await collection_asked_at() >= mephisto::Microtime{asked_at}) co_return;
+  UpdateOptions options;
+  options.upsert = true;
+  co_await documents().collection("collections").update_one({{"_id", "last"}}, {{"asked_at", mephisto::format_iso8601(asked_at)}}, options);
+}
+
 Budget& budget() {
   static Budget shared = [] {
     auto rate = app().settings().text("service.rate");

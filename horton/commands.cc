@@ -153,26 +153,35 @@ struct Progress {
   std::int64_t checked = 0;
   std::int64_t known = 0;
   std::int64_t retries = 0;
+  bool to_be_listed = false;  // a collection was asked for whose listing has not come
+  bool done() const { return listed > 0 && checked == listed && !to_be_listed; }
 };
 
 Task<Progress> progress_now() {
   Progress now;
   FindOptions fields;
-  fields.projection = {{"overview_status", 1}, {"overview_retries", 1}};
+  fields.projection = {{"overview_status", 1}, {"overview_retries", 1}, {"overview_checked_at", 1}, {"listed_at", 1}};
+  const auto asked_at = co_await collection_asked_at();
+  std::optional<Microtime> last_listing;
   for (const auto& one : co_await securities().find_many({}, std::move(fields))) {
     ++now.listed;
-    auto status = text(one, "overview_status");
-    now.checked += status.empty() ? 0 : 1;
-    now.known += status == "known" ? 1 : 0;
+    const auto listed_at = parse_iso8601(text(one, "listed_at"));
+    last_listing = std::max(last_listing, listed_at);
+    // What an earlier collection found is not this one's.
+    const bool checked = parse_iso8601(text(one, "overview_checked_at")) > listed_at;
+    now.checked += checked ? 1 : 0;
+    now.known += checked && text(one, "overview_status") == "known" ? 1 : 0;
     if (const auto* retries = one.if_contains("overview_retries")) now.retries += retries->to_number<std::int64_t>();
   }
+  now.to_be_listed = last_listing < asked_at;
   co_return now;
 }
 
 // What is done, how fast since `first`, and what it waits for.
 Task<std::string> progress_line(Progress now, Progress first, double seconds) {
   auto line = fmt::format("{} securities listed, {} overviews done", now.listed, now.checked);
-  if (now.checked == now.listed) co_return line;
+  if (now.done()) co_return line;
+  if (now.to_be_listed) line += ", a new listing is to come";
   const auto wait = co_await waits_until();
   if (wait && wait->until - Loop::current()->timestamp() > std::chrono::seconds{5}) {
     co_return line + fmt::format(", waiting for the {} until {}", wait->unreachable ? "service" : "budget", format_iso8601(wait->until));
@@ -204,7 +213,7 @@ Task<int> progress(ProgressOptions options, CommandContext context) {
   const auto first = co_await progress_now();
   auto last_line = start - std::chrono::hours{1};
   for (auto now = first;; now = co_await progress_now()) {
-    const bool done = now.listed > 0 && now.checked == now.listed;
+    const bool done = now.done();
     const auto seconds = std::max(0.001, std::chrono::duration<double>(loop.now() - start).count());
     if (!context.json && (terminal || done || !options.follow || loop.now() - last_line >= std::chrono::seconds{1})) {
       auto line = co_await progress_line(now, first, seconds);
@@ -226,7 +235,10 @@ Task<int> progress(ProgressOptions options, CommandContext context) {
 
 struct Registered {
   Registered() {
-    app().command("start-collect-securities", "Collect securities and overview.", []() -> Task<void> { co_await collect_securities.cast(); });
+    app().command("start-collect-securities", "Collect securities and overview.", []() -> Task<void> {
+      const auto sent = co_await collect_securities.send(None{});
+      co_await note_collection(sent.timestamp);
+    });
     app().command<ListOptions>("securities", "List the collected securities.", list_securities);
     app().command<SecurityOptions>("security", "Show one security.", show_security);
     app().command<CollectOptions>("collect", "Collect one security now and show it.", collect);

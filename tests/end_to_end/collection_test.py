@@ -220,6 +220,18 @@ class Collection(Scene):
         self.assertEqual([row["exchange"] for row in self.rows("securities")], ["NYSE"])
         self.assertEqual(service.asked, ["ABC"])
 
+    def test_progress_follows_a_second_collection(self):
+        service = self.serve([("A", "X"), ("B", "X"), ("GONE", "X")])
+        worker = self.worker()
+        self.collect_all()
+        self.stop(worker, signal.SIGTERM)
+        service.securities.pop()
+        self.assertEqual(self.here("start-collect-securities").returncode, 0)
+        self.assertEqual(self.here("progress", "--follow", "--timeout", 1).returncode, 1, "nobody has listed them again")
+        self.worker()
+        self.wait_for_all()
+        self.assertEqual(sorted(service.asked), ["A", "A", "B", "B", "GONE"])
+
     def test_the_stalest_come_first(self):
         securities = [(f"OLD{number:02}", "X") for number in range(30)]
         service = self.serve(securities)
