@@ -79,7 +79,7 @@ class [[nodiscard]] Results {
   std::coroutine_handle<promise_type> handle_;
 };
 
-// What happens to an event whose handler throws.
+// What happens to an event whose handler throws. A Failure of kInvalid is not retried.
 struct ErrorPolicy {
   enum class Then {
     kDeadLetter,     // to the topic <id>-<agent>-dlq, with the reason in headers

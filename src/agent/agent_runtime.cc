@@ -134,6 +134,20 @@ void AgentRuntime::spawn_instances(const std::shared_ptr<Queue>& queue, int coun
   for (int i = 0; i < count; ++i) queue->instances.push_back(shard_.loop().spawn(agent_.name(), supervise(queue)));
 }
 
+namespace {
+
+FailureKind kind_of(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const Failure& failure) {
+    return failure.kind() == ErrorKind::kInvalid ? FailureKind::kRefused : FailureKind::kHandler;
+  } catch (...) {
+    return FailureKind::kHandler;
+  }
+}
+
+}  // namespace
+
 Task<void> AgentRuntime::supervise(std::shared_ptr<Queue> queue) {
   auto restart_after = kFirstRestart;
   auto* context = TaskContext::current();
@@ -158,10 +172,11 @@ Task<void> AgentRuntime::supervise(std::shared_ptr<Queue> queue) {
     } catch (...) {
       error = describe(std::current_exception());
       held_event = instance.slot() || !instance.held().empty();
+      const auto kind = kind_of(std::current_exception());
       instance.work_on(nullptr);
       try {
-        for (auto& slot : instance.held()) failed(slot, FailureKind::kHandler, error);
-        if (instance.slot()) failed(instance.slot(), FailureKind::kHandler, error);
+        for (auto& slot : instance.held()) failed(slot, kind, error);
+        if (instance.slot()) failed(instance.slot(), kind, error);
       } catch (const Failure& failure) {  // the policy itself failed: no dead letter could be written
         for (auto& slot : instance.held()) give_up(slot);
         give_up(instance.slot());

@@ -127,6 +127,7 @@ NOBODY = 65534
 AS_NOBODY = {"user": NOBODY}
 PLACES = [
     failure("datadir is a file", "-D file securities", "file", "Not a directory", files={"file": "x"}),
+    failure("worker: no API key for the real service", "worker -q -l error", "service.apikey", "HORTON_SERVICE_APIKEY", "alphavantage.co", "horton market"),
     failure("worker: datadir is a file", "-D file worker -q -l error", "file", "Not a directory", "datadir", files={"file": "x"}),
     failure("log folder is a file", "--log local://file topics", "file", "Not a directory", "local://FOLDER", files={"file": "x"}),
     failure("log folder holds random data", "--log local://log topics", "log", "data.mdb", files={"log/data.mdb": bytes(range(256)) * 400}),

@@ -12,7 +12,7 @@
 
 namespace mephisto::detail {
 
-enum class FailureKind { kDecode, kHandler };
+enum class FailureKind { kDecode, kHandler, kRefused };  // kRefused: the handler found the event invalid, and would again
 
 class AgentRuntime {
  public:
