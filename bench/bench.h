@@ -36,7 +36,7 @@ struct Case {
   std::string against;
   std::function<double()> ours;
   std::function<double()> limit;
-  double target = 0;         // what the ratio is meant to be at least, or at most
+  double target = 0;          // what the ratio is meant to be at least, or at most
   bool less_is_more = false;  // seconds, megabytes
 };
 

@@ -78,8 +78,8 @@ Lmdb::Lmdb(const std::string& folder) {
   mdb_env_create(&env);
   mdb_env_set_mapsize(env, std::size_t{1} << 30);
   MDB_txn* txn = nullptr;
-  if (mdb_env_open(env, folder.c_str(), MDB_NOTLS, 0600) != MDB_SUCCESS || mdb_txn_begin(env, nullptr, 0, &txn) != MDB_SUCCESS || mdb_dbi_open(txn, nullptr, 0, &dbi) != MDB_SUCCESS ||
-      mdb_txn_commit(txn) != MDB_SUCCESS) {
+  if (mdb_env_open(env, folder.c_str(), MDB_NOTLS, 0600) != MDB_SUCCESS || mdb_txn_begin(env, nullptr, 0, &txn) != MDB_SUCCESS ||
+      mdb_dbi_open(txn, nullptr, 0, &dbi) != MDB_SUCCESS || mdb_txn_commit(txn) != MDB_SUCCESS) {
     std::abort();
   }
 }

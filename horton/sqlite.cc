@@ -44,9 +44,9 @@ sqlite3* open_database(const std::string& path) {
   std::error_code ignored;
   std::filesystem::create_directories(std::filesystem::path{path}.parent_path(), ignored);
   if (sqlite3_open_v2(path.c_str(), &database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr) != SQLITE_OK) {
-    auto error = Failure(ErrorKind::kInvalid, fmt::format("cannot open the documents in {}: {}; check the folder and its rights", path, sqlite3_errmsg(database)));
+    const std::string why = sqlite3_errmsg(database);
     sqlite3_close(database);
-    throw error;
+    throw Failure(ErrorKind::kInvalid, fmt::format("cannot open the documents in {}: {}; check the folder and its rights", path, why));
   }
   try {
     sqlite3_busy_timeout(database, std::chrono::milliseconds{kPatience}.count());

@@ -27,7 +27,7 @@ namespace mephisto {
 struct OptionHelp {
   std::string field;
   std::string help;
-  std::string short_flag = "";  // "-k"
+  std::string short_flag;  // "-k"
   bool positional = false;
 };
 

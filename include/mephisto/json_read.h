@@ -257,7 +257,6 @@ bool read_variant(V& value, std::variant<T...>& out, Reader& reader) {
     if constexpr (HasNamespace<A>) {
       if (known || name != A::kNamespace) return;
       known = true;
-      std::string text;
       object.reset().value_unsafe();
       std::string_view raw;
       if (object.raw_json().get(raw) != simdjson::SUCCESS) {

@@ -96,7 +96,7 @@ class ReplyInbox {
     options.partitions[{name, 0}] = 0;
     consumer_ = log_.consumer(loop_, std::move(options));
     reader_ = loop_.spawn("replies", read());
-    owner_.on_close.push_back([this] { return close(); });
+    owner_.on_close.emplace_back([this] { return close(); });
   }
 
   const std::string& topic() const { return topic_; }

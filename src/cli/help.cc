@@ -77,7 +77,7 @@ std::vector<std::string> flags_of(const std::vector<detail::OptionSpec>& options
   for (const auto& option : options) {
     if (!option.positional) flags.push_back(option.name);
   }
-  flags.push_back("--help");
+  flags.emplace_back("--help");
   return flags;
 }
 

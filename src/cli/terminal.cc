@@ -108,7 +108,7 @@ std::string Table::text(bool box, bool header, std::size_t width) const {
     for (std::size_t i = 0; i < columns_.size(); ++i) {
       const std::string& content = cell(i);
       auto space = repeat(" ", widths[i] - display_width(content));
-      text += columns_[i].right ? " " + space + content + " " : " " + content + space + " ";
+      text += columns_[i].right ? fmt::format(" {}{} ", space, content) : fmt::format(" {}{} ", content, space);
       text += vertical;
     }
     return text + "\n";

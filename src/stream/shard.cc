@@ -283,7 +283,7 @@ Task<bool> Shard::transact(const std::vector<AssignmentCommit>& commits) {
       outbox_.settle(taken, appended);
       co_return true;
     }
-    const auto error = appended.error();
+    const auto& error = appended.error();
     if (error.kind == ErrorKind::kNotFound && co_await outbox_.drop_gone(taken)) continue;
     if (error.kind == ErrorKind::kFenced || error.kind == ErrorKind::kIndefinite) {
       log::warn("A transaction does not count: {}; its events are delivered again unless the log has it", error.message);

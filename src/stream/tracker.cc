@@ -23,9 +23,14 @@ std::vector<std::pair<std::int64_t, std::int64_t>> parse_note(std::string_view n
     auto& [first, last] = ranges.emplace_back();
     if (!number(first)) return {};
     last = first;
-    if (at != end && *at == '-' && (++at, !number(last))) return {};
+    if (at != end && *at == '-') {
+      ++at;
+      if (!number(last)) return {};
+    }
     if (last < first || (ranges.size() > 1 && first <= ranges[ranges.size() - 2].second)) return {};
-    if (at != end && (*at++ != ',' || at == end)) return {};
+    if (at == end) break;
+    if (*at != ',') return {};
+    if (++at == end) return {};
   }
   return ranges;
 }

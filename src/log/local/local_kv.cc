@@ -89,6 +89,7 @@ class LocalTx : public KvWriter {
     if (bytes_read_ < kReleaseAbove) return;
     constexpr std::uintptr_t kPage = 4096;
     auto from = first_ & ~(kPage - 1);
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): the start of a page, of which only the number is known
     madvise(reinterpret_cast<void*>(from), (last_ - from + kPage - 1) & ~(kPage - 1), MADV_DONTNEED);
   }
 
