@@ -153,7 +153,8 @@ Task<HttpResponse> HttpClient::get(std::string url) {
     } else {
       connection = std::make_unique<Connection>(io, target.tls ? &connections_->tls : nullptr);
     }
-    const bool reused = connection->used;
+    const auto& link = *connection;  // also when it was given back
+    const bool reused = link.used;
     std::string problem;
     bool late = false;
     try {
@@ -174,7 +175,7 @@ Task<HttpResponse> HttpClient::get(std::string url) {
     } catch (const boost::system::system_error& error) {
       if (reused && closed_meanwhile(error.code())) continue;  // on a new connection, which is no retry
       late = error.code() == beast::error::timeout;
-      reached |= connection->connected;
+      reached |= link.connected;
       problem = problem_of(error.code(), target, options_);
     } catch (const std::runtime_error& error) {
       if (dynamic_cast<const Failure*>(&error) != nullptr) throw;
