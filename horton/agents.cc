@@ -1,4 +1,6 @@
 // Horton's background work: list the securities, and for each of them fetch its overview.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 
@@ -33,6 +35,7 @@ class Service {
     for (int attempt = 1;; ++retried_) {
       const auto asked = co_await budget().acquire();
       bool over_quota = false;
+      std::string unreachable;
       try {
         auto reply = co_await request(client_);
         budget().answered();
@@ -42,9 +45,16 @@ class Service {
         if (!over_quota) budget().answered();
         if (!over_quota && (!error.passing() || attempt == kAttempts)) throw;
         log::debug("{}; asking again", error.what());
+      } catch (const Unreachable& failure) {
+        unreachable = failure.what();
       } catch (const Failure& failure) {
         if (!failure.error().retriable() || attempt == kAttempts) throw;
         log::debug("{}; asking again", failure.what());
+      }
+      // Nor is it the request's failure that the service is away: that may last for hours, and costs neither budget nor events.
+      if (!unreachable.empty()) {
+        co_await budget().unreachable(asked, unreachable);
+        continue;
       }
       // A quota notice is no failure of the request: however long it takes, it is asked again. Where no quota is known a first notice may
       // be a whim, and this request alone waits; otherwise everybody does.
@@ -130,9 +140,13 @@ Agent<CollectSecurityOverview, bool>& collect_security_overview = app().agent(
       Service service;
       while (auto event = co_await stream.next()) {
         const auto before = co_await securities().find_one(identity(*event));
-        const bool was_known = before && text(*before, "overview_status") == "known";
+        if (!before) {
+          throw Failure(ErrorKind::kInvalid, fmt::format("{} on {} is not listed; see: horton securities (a new listing: horton start-collect-securities)", event->symbol,
+                                                         event->exchange.empty() ? "no exchange" : event->exchange));
+        }
+        const bool was_known = text(*before, "overview_status") == "known";
         // It was looked at after this was sent: the event comes again, or waited for the budget behind another one of the same security.
-        if (before && checked_at(*before) > Microtime{event.timestamp()}) {
+        if (checked_at(*before) > Microtime{event.timestamp()}) {
           co_yield was_known;
           continue;
         }
@@ -152,9 +166,7 @@ Agent<CollectSecurityOverview, bool>& collect_security_overview = app().agent(
         about["overview_status"] = known || was_known ? "known" : "unknown";
         about["overview_checked_at"] = format_iso8601(Loop::current()->wall_time());
         about["overview_retries"] = event.attempt() + service.retried() - retried;
-        UpdateOptions options;
-        options.upsert = known;
-        co_await securities().update_one(identity(*event), {{"$set", std::move(about)}, {"$setOnInsert", Object{{"_type", "physical"}}}}, options);
+        co_await securities().update_one(identity(*event), std::move(about));
         co_yield known;
       }
     },
@@ -166,6 +178,7 @@ Agent<None, bool>& collect_securities = app().agent(
       Service service;
       while (auto event = co_await stream.next()) {
         log::info("Start collect securities");
+        co_await note_collection(event.timestamp());
         std::vector<CollectSecurityOverview> listed;
         std::vector<Collection::Change> changes;
         for (auto& security : co_await service.ask<std::vector<Object>>([](AlphaVantage& client) { return client.securities(); })) {
@@ -175,6 +188,7 @@ Agent<None, bool>& collect_securities = app().agent(
             continue;
           }
           security["exchange"] = one.exchange;  // also where the listing names none: it is part of the key
+          security["listed_at"] = format_iso8601(event.timestamp());
           changes.push_back({identity(one), std::move(security)});
           listed.push_back(std::move(one));
         }

@@ -32,6 +32,15 @@ struct Horton {
     app.settings().add(
         {.name = "service.concurrency", .type = Type::kInteger, .default_value = "8", .help = "overviews that a worker fetches at the same time", .least = 1, .most = 1024});
     app.settings().add({.name = "service.deadline", .type = Type::kDuration, .default_value = "30s", .help = "time for one attempt of a request", .least = 1});
+    app.on_started = [this]() -> mephisto::Task<void> {
+      const auto& settings = app.settings();
+      if (settings.text("service.apiendpoint") == kRealEndpoint && settings.text("service.apikey").empty()) {
+        throw mephisto::Failure(mephisto::ErrorKind::kInvalid,
+                                "service.apikey is empty: get a key at https://www.alphavantage.co/support/#api-key and set HORTON_SERVICE_APIKEY or service.apikey in config.yml; "
+                                "without one, run a stand-in (horton market) and set service.apiendpoint to it");
+      }
+      co_return;
+    };
     app.settings().add({"documents", Type::kText, "", "the SQLite file with the documents; empty: documents.db in datadir"});
   }
   mephisto::App app;
@@ -52,6 +61,19 @@ Documents& documents() {
 }
 
 Collection securities() { return documents().collection("securities", {"symbol", "exchange"}); }
+
+mephisto::Task<std::optional<mephisto::Microtime>> collection_asked_at() {
+  const auto noted = co_await documents().collection("collections").find_one({{"_id", "last"}});
+  if (!noted) co_return std::nullopt;
+  co_return mephisto::parse_iso8601(std::string{noted->at("asked_at").as_string()});
+}
+
+mephisto::Task<void> note_collection(mephisto::Timestamp asked_at) {
+  if (co_await collection_asked_at() >= mephisto::Microtime{asked_at}) co_return;
+  UpdateOptions options;
+  options.upsert = true;
+  co_await documents().collection("collections").update_one({{"_id", "last"}}, {{"asked_at", mephisto::format_iso8601(asked_at)}}, options);
+}
 
 Budget& budget() {
   static Budget shared = [] {

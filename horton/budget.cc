@@ -53,6 +53,18 @@ Timestamp to_time(std::int64_t ms) { return Timestamp{milliseconds{ms}}; }
 
 std::int64_t now_ms() { return mephisto::Loop::current()->timestamp().time_since_epoch().count(); }
 
+// As it stands in the list of times.
+std::int64_t to_ms(Microtime time) { return std::chrono::floor<milliseconds>(time).time_since_epoch().count(); }
+
+boost::json::array to_list(const std::vector<std::int64_t>& times) { return boost::json::array(times.begin(), times.end()); }
+
+bool is_outage(const std::optional<Object>& state) {
+  const auto* value = state ? state->if_contains("unreachable") : nullptr;
+  return value != nullptr && value->is_bool() && value->get_bool();
+}
+
+milliseconds growing(int row) { return std::min(milliseconds{Budget::kFirstPause.count() << std::min(row, 10)}, kLastPause); }
+
 // Compare and set: false when another worker changed the state meanwhile.
 Task<bool> replace_state(const Collection& collection, const std::optional<Object>& state, Object changed) {
   const auto version = field(state, "version");
@@ -95,14 +107,16 @@ Task<Microtime> Budget::acquire() {
   for (;;) {
     std::optional<Object> state = co_await collection_.find_one({{"_id", kId}});
     const auto time = mephisto::Loop::current()->wall_time();
-    const auto now = now_ms();
-    auto until = field(state, "paused_until");
+    const auto now = to_ms(time);
+    const auto paused_until = field(state, "paused_until");
+    auto until = paused_until;
     auto times = times_of(state);
     for (const auto& term : terms_) until = std::max(until, free_at(times, term));
     if (until > now) {
       const auto wait = milliseconds{until - now};
       if (wait > kLongWait && logged_until_.exchange(until) != until) {
-        mephisto::log::warn("The request budget is spent: waiting until {} ({})", mephisto::format_iso8601(to_time(until)), mephisto::format_duration(wait));
+        const auto* why = until == paused_until && is_outage(state) ? "The service cannot be reached" : "The request budget is spent";
+        mephisto::log::warn("{}: waiting until {} ({})", why, mephisto::format_iso8601(to_time(until)), mephisto::format_duration(wait));
       }
       co_await mephisto::sleep_for(std::min(wait, kLook));
       continue;
@@ -111,8 +125,7 @@ Task<Microtime> Budget::acquire() {
     times.push_back(now);
     const auto longest = static_cast<std::size_t>(std::ranges::max(terms_, {}, &RateTerm::count).count);
     if (times.size() > longest) times.erase(times.begin(), times.end() - static_cast<std::ptrdiff_t>(longest));
-    boost::json::array list(times.begin(), times.end());
-    Object taken{{"times", std::move(list)}};
+    Object taken{{"times", to_list(times)}};
     if (co_await replace_state(collection_, state, std::move(taken))) co_return time;
   }
 }
@@ -123,15 +136,42 @@ Task<void> Budget::notice(std::optional<Microtime> asked) {
     const auto state = co_await collection_.find_one({{"_id", kId}});
     if (field(state, "noticed_at") > asked->time_since_epoch().count()) co_return;
     const auto row = notices_.load();
-    auto pause = std::min(milliseconds{kFirstPause.count() << std::min(row, 10)}, kLastPause);
+    auto pause = growing(row);
     if (!terms_.empty()) pause = terms_[std::min(static_cast<std::size_t>(row), terms_.size() - 1)].window;
     // Another worker may know of a longer one.
     const auto until = std::max(now_ms() + pause.count(), field(state, "paused_until"));
     const auto noticed = mephisto::Loop::current()->wall_time().time_since_epoch().count();
-    Object paused{{"paused_until", until}, {"noticed_at", noticed}};
+    Object paused{{"paused_until", until}, {"noticed_at", noticed}, {"unreachable", false}};
     if (!co_await replace_state(collection_, state, std::move(paused))) continue;
     ++notices_;
     mephisto::log::warn("The service says that there were too many requests: waiting until {}", mephisto::format_iso8601(to_time(until)));
+    co_return;
+  }
+}
+
+Task<void> Budget::unreachable(Microtime asked, const std::string& why) {
+  for (;;) {
+    const auto state = co_await collection_.find_one({{"_id", kId}});
+    Object changed;
+    auto times = times_of(state);
+    if (const auto place = std::ranges::find(times, to_ms(asked)); place != times.end()) {
+      times.erase(place);
+      changed["times"] = to_list(times);
+    }
+    // The requests that were on their way when the wait began say nothing new.
+    const bool news = field(state, "noticed_at") <= asked.time_since_epoch().count();
+    const auto known_until = field(state, "paused_until");
+    const auto until = now_ms() + growing(outages_.load()).count();
+    if (news) changed["noticed_at"] = mephisto::Loop::current()->wall_time().time_since_epoch().count();
+    if (news && until > known_until) {
+      changed["paused_until"] = until;
+      changed["unreachable"] = true;
+    }
+    if (!changed.empty() && !co_await replace_state(collection_, state, std::move(changed))) continue;
+    if (!news) co_return;
+    ++outages_;
+    logged_until_ = until;
+    mephisto::log::warn("The service cannot be reached: {}; waiting until {}", why, mephisto::format_iso8601(to_time(std::max(until, known_until))));
     co_return;
   }
 }
@@ -150,10 +190,11 @@ Task<std::vector<Budget::Use>> Budget::use() {
   co_return uses;
 }
 
-Task<std::optional<Timestamp>> Budget::paused_until() {
-  auto until = field(co_await collection_.find_one({{"_id", kId}}), "paused_until");
+Task<std::optional<Budget::Pause>> Budget::pause() {
+  const auto state = co_await collection_.find_one({{"_id", kId}});
+  const auto until = field(state, "paused_until");
   if (until <= now_ms()) co_return std::nullopt;
-  co_return to_time(until);
+  co_return Pause{to_time(until), is_outage(state)};
 }
 
 }  // namespace horton

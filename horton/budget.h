@@ -27,7 +27,7 @@ class Budget {
  public:
   Budget(Collection collection, std::vector<RateTerm> terms) : collection_(std::move(collection)), terms_(std::move(terms)) {}
 
-  // What everybody waits at the first notice when unlimited.
+  // What everybody waits at the first notice when unlimited, and when the service cannot be reached.
   static constexpr std::chrono::milliseconds kFirstPause{1000};
 
   bool unlimited() const { return terms_.empty(); }
@@ -38,8 +38,11 @@ class Budget {
   // Waits grow while the notices go on: from 1 s up when unlimited, else from the shortest term's window to the longest. Notices to
   // requests that were on their way when the wait began are one with the first.
   mephisto::Task<void> notice(std::optional<mephisto::Microtime> asked = std::nullopt);
+  // The request that was to go at `asked` never reached the service: it is given back, and nobody asks before the wait is over. Waits
+  // grow from 1 s to 1 min while this goes on. `why` is for the log.
+  mephisto::Task<void> unreachable(mephisto::Microtime asked, const std::string& why);
   // A request was answered.
-  void answered() { notices_ = 0; }
+  void answered() { notices_ = outages_ = 0; }
 
   struct Use {
     RateTerm term;
@@ -47,13 +50,18 @@ class Budget {
     std::optional<mephisto::Timestamp> free_at;  // when it is spent
   };
   mephisto::Task<std::vector<Use>> use();
-  // Until when nobody asks because of a notice.
-  mephisto::Task<std::optional<mephisto::Timestamp>> paused_until();
+  struct Pause {
+    mephisto::Timestamp until;
+    bool unreachable = false;  // otherwise because of a notice
+  };
+  // The pause that everybody makes now.
+  mephisto::Task<std::optional<Pause>> pause();
 
  private:
   Collection collection_;
   std::vector<RateTerm> terms_;
   std::atomic<int> notices_ = 0;                // in a row
+  std::atomic<int> outages_ = 0;                // in a row
   std::atomic<std::int64_t> logged_until_ = 0;  // the wait that was logged last
 };
 

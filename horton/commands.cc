@@ -22,6 +22,7 @@ std::string shown(const boost::json::value* value, const char* nothing = "") {
 std::string text(const Object& document, const char* name) { return shown(document.if_contains(name)); }
 
 struct ListOptions {
+  static constexpr bool kOnlyReads = true;
   std::optional<std::string> exchange;
   int limit = 0;
   static std::vector<OptionHelp> help() { return {{"exchange", "only of this exchange"}, {"limit", "at most so many (0: all)", "-n"}}; }
@@ -49,6 +50,7 @@ void print_document(const Object& document) {
 }
 
 struct SecurityOptions {
+  static constexpr bool kOnlyReads = true;
   std::string symbol;
   std::optional<std::string> exchange;
   static std::vector<OptionHelp> help() { return {{"symbol", "the security's symbol", "", true}, {"exchange", "where the symbol is on several"}}; }
@@ -75,6 +77,15 @@ Task<int> show_security(SecurityOptions options, CommandContext context) {
   co_return 0;
 }
 
+// Until when everybody waits for the service or the budget; nothing when a request may go.
+Task<std::optional<Budget::Pause>> waits_until() {
+  auto wait = co_await budget().pause();
+  for (const auto& use : co_await budget().use()) {
+    if (use.free_at && (!wait || *use.free_at > wait->until)) wait = Budget::Pause{*use.free_at};
+  }
+  co_return wait;
+}
+
 struct CollectOptions {
   std::string symbol;
   std::optional<std::string> exchange;
@@ -95,34 +106,48 @@ Task<int> collect(CollectOptions options, CommandContext context) {
   }
   AskOptions ask;
   ask.key = wanted.symbol;
-  ask.timeout = std::chrono::milliseconds{static_cast<std::int64_t>(options.timeout * 1000)};
-  bool known = co_await collect_security_overview.ask(wanted, ask);
+  const std::chrono::milliseconds patience{static_cast<std::int64_t>(options.timeout * 1000)};
+  ask.timeout = patience;
+  bool known = false;
+  std::optional<Failure> late;
+  try {
+    known = co_await collect_security_overview.ask(wanted, ask);
+  } catch (const Failure& failure) {
+    if (failure.kind() != ErrorKind::kTimeout) throw;
+    late = failure;
+  }
+  if (late) {
+    const auto wait = co_await waits_until();
+    if (!wait) throw Failure(*late);
+    throw Failure(ErrorKind::kTimeout,
+                  fmt::format("no answer within {}: {} until {}; {} is collected then", format_duration(patience),
+                              wait->unreachable ? "the service cannot be reached, and nobody asks it" : "the request budget is spent", format_iso8601(wait->until), wanted.symbol));
+  }
   if (!known) fmt::print(stderr, "AlphaVantage does not know {}.\n", wanted.symbol);
   SecurityOptions show{wanted.symbol, wanted.exchange};
   co_return co_await show_security(std::move(show), context);
 }
 
-Task<int> show_budget(CommandContext context) {
+struct BudgetOptions {
+  static constexpr bool kOnlyReads = true;
+};
+
+Task<int> show_budget(BudgetOptions, CommandContext context) {
   const auto uses = co_await budget().use();
-  const auto paused = co_await budget().paused_until();
+  const auto paused = co_await budget().pause();
   Table table{"Budget", {{"allowed"}, {"used", true}, {"free again"}}};
   for (const auto& use : uses) table.add({use.term.text, std::to_string(use.used), use.free_at ? format_iso8601(*use.free_at) : "now"});
-  if (paused) table.add({"(quota notice)", "", format_iso8601(*paused)});
+  if (paused) table.add({paused->unreachable ? "(service unreachable)" : "(quota notice)", "", format_iso8601(paused->until)});
   table.print(context.json);
   if (context.json) co_return 0;
   if (uses.empty()) fmt::print("The rate is unlimited (service.rate).\n");
-  if (paused) fmt::print("The service said that there were too many requests: nobody asks it before {}.\n", format_iso8601(*paused));
+  if (paused)
+    fmt::print("The service {}: nobody asks it before {}.\n", paused->unreachable ? "cannot be reached" : "said that there were too many requests", format_iso8601(paused->until));
   co_return 0;
 }
 
-// Until when everybody waits for the budget; nothing when a request may go.
-Task<std::optional<Timestamp>> spent_until() {
-  auto until = co_await budget().paused_until();
-  for (const auto& use : co_await budget().use()) until = std::max(until, use.free_at);
-  co_return until;
-}
-
 struct ProgressOptions {
+  static constexpr bool kOnlyReads = true;
   bool follow = false;
   double timeout = 0;
   static std::vector<OptionHelp> help() {
@@ -135,28 +160,39 @@ struct Progress {
   std::int64_t checked = 0;
   std::int64_t known = 0;
   std::int64_t retries = 0;
+  bool to_be_listed = false;  // a collection was asked for whose listing has not come
+  bool done() const { return listed > 0 && checked == listed && !to_be_listed; }
 };
 
 Task<Progress> progress_now() {
   Progress now;
   FindOptions fields;
-  fields.projection = {{"overview_status", 1}, {"overview_retries", 1}};
+  fields.projection = {{"overview_status", 1}, {"overview_retries", 1}, {"overview_checked_at", 1}, {"listed_at", 1}};
+  const auto asked_at = co_await collection_asked_at();
+  std::optional<Microtime> last_listing;
   for (const auto& one : co_await securities().find_many({}, std::move(fields))) {
     ++now.listed;
-    auto status = text(one, "overview_status");
-    now.checked += status.empty() ? 0 : 1;
-    now.known += status == "known" ? 1 : 0;
+    const auto listed_at = parse_iso8601(text(one, "listed_at"));
+    last_listing = std::max(last_listing, listed_at);
+    // What an earlier collection found is not this one's.
+    const bool checked = parse_iso8601(text(one, "overview_checked_at")) > listed_at;
+    now.checked += checked ? 1 : 0;
+    now.known += checked && text(one, "overview_status") == "known" ? 1 : 0;
     if (const auto* retries = one.if_contains("overview_retries")) now.retries += retries->to_number<std::int64_t>();
   }
+  now.to_be_listed = last_listing < asked_at;
   co_return now;
 }
 
 // What is done, how fast since `first`, and what it waits for.
 Task<std::string> progress_line(Progress now, Progress first, double seconds) {
   auto line = fmt::format("{} securities listed, {} overviews done", now.listed, now.checked);
-  if (now.checked == now.listed) co_return line;
-  const auto until = co_await spent_until();
-  if (until && *until - Loop::current()->timestamp() > std::chrono::seconds{5}) co_return line + fmt::format(", waiting for the budget until {}", format_iso8601(*until));
+  if (now.done()) co_return line;
+  if (now.to_be_listed) line += ", a new listing is to come";
+  const auto wait = co_await waits_until();
+  if (wait && wait->until - Loop::current()->timestamp() > std::chrono::seconds{5}) {
+    co_return line + fmt::format(", waiting for the {} until {}", wait->unreachable ? "service" : "budget", format_iso8601(wait->until));
+  }
   const double rate = static_cast<double>(now.checked - first.checked) / seconds;
   if (rate > 0) {
     const auto left = std::chrono::milliseconds{static_cast<std::int64_t>(1000 * static_cast<double>(now.listed - now.checked) / rate)};
@@ -184,7 +220,7 @@ Task<int> progress(ProgressOptions options, CommandContext context) {
   const auto first = co_await progress_now();
   auto last_line = start - std::chrono::hours{1};
   for (auto now = first;; now = co_await progress_now()) {
-    const bool done = now.listed > 0 && now.checked == now.listed;
+    const bool done = now.done();
     const auto seconds = std::max(0.001, std::chrono::duration<double>(loop.now() - start).count());
     if (!context.json && (terminal || done || !options.follow || loop.now() - last_line >= std::chrono::seconds{1})) {
       auto line = co_await progress_line(now, first, seconds);
@@ -206,13 +242,16 @@ Task<int> progress(ProgressOptions options, CommandContext context) {
 
 struct Registered {
   Registered() {
-    app().command("start-collect-securities", "Collect securities and overview.", []() -> Task<void> { co_await collect_securities.cast(); });
+    app().command("start-collect-securities", "Collect securities and overview.", []() -> Task<void> {
+      const auto sent = co_await collect_securities.send(None{});
+      co_await note_collection(sent.timestamp);
+    });
     app().command<ListOptions>("securities", "List the collected securities.", list_securities);
     app().command<SecurityOptions>("security", "Show one security.", show_security);
     app().command<CollectOptions>("collect", "Collect one security now and show it.", collect);
     app().command<ProgressOptions>("progress", "Show how far the collection is.", progress);
-    app().command("budget", "Show how much of the request budget is used.", [](auto&, CommandContext context) -> Task<int> { return show_budget(context); });
-    app().command<MarketOptions>("market", "Run a stand-in for AlphaVantage's API on loopback.",
+    app().command<BudgetOptions>("budget", "Show how much of the request budget is used.", show_budget);
+    app().command<MarketOptions>("market", "Run a stand-in for AlphaVantage's API on loopback: LISTING_STATUS, OVERVIEW and GLOBAL_QUOTE, no prices of the past nor indicators.",
                                  [](MarketOptions options) -> Task<void> { co_await run_market(std::move(options)); });
   }
 } registered;

@@ -79,7 +79,7 @@ class [[nodiscard]] Results {
   std::coroutine_handle<promise_type> handle_;
 };
 
-// What happens to an event whose handler throws.
+// What happens to an event whose handler throws. A Failure of kInvalid is not retried.
 struct ErrorPolicy {
   enum class Then {
     kDeadLetter,     // to the topic <id>-<agent>-dlq, with the reason in headers
@@ -93,7 +93,7 @@ struct ErrorPolicy {
   std::chrono::milliseconds first_backoff{100};  // doubled each time, with jitter
   std::chrono::milliseconds last_backoff{10'000};
   Then then = Then::kDeadLetter;
-  Blocks blocks = Blocks::kNothing;  // what waits while an event waits for its retry; with ordered_by_key always its key
+  Blocks blocks = Blocks::kNothing;  // what waits while an event waits for its retry, besides the events of its own key
 };
 
 struct AgentOptions {

@@ -129,6 +129,13 @@ struct CommandContext {
   bool quiet = false;
 };
 
+// What a command wants of the log.
+enum class LogUse {
+  kNone,    // it is not opened
+  kReads,   // one that is there: looking makes none
+  kWrites,  // it is made where there is none
+};
+
 class CommandBase {
  public:
   CommandBase(std::string name, std::string help) : name_(std::move(name)), help_(std::move(help)) {}
@@ -137,8 +144,8 @@ class CommandBase {
   const std::string& help() const { return help_; }
   // Where the parsed options go, set to their initial values; valid as long as the command.
   virtual std::vector<detail::OptionSpec> options() = 0;
-  // False where the options say `static constexpr bool kWithoutLog = true`: the log is not opened then.
-  virtual bool needs_log() const { return true; }
+  // By what the options say: `static constexpr bool kWithoutLog = true`, or kOnlyReads, or neither.
+  virtual LogUse log_use() const { return LogUse::kWrites; }
   // Runs with the app as a client (it may cast, send and ask). The result is the exit code.
   virtual Task<int> run(CommandContext context) = 0;
 
@@ -157,8 +164,10 @@ class CommandOf : public CommandBase {
     options_ = Options{};
     return option_specs(options_);
   }
-  bool needs_log() const override {
-    return !requires { Options::kWithoutLog; };
+  LogUse log_use() const override {
+    if constexpr (requires { Options::kWithoutLog; }) return LogUse::kNone;
+    if constexpr (requires { Options::kOnlyReads; }) return LogUse::kReads;
+    return LogUse::kWrites;
   }
   Task<int> run(CommandContext context) override {
     if constexpr (requires { body_(options_, context); }) {

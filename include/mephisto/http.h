@@ -35,6 +35,12 @@ struct HttpOptions {
   std::string ca_file;  // empty: the system's certificates
 };
 
+// No attempt got a connection (name not found, connection refused, no route, not in time): the server has seen nothing of the request.
+class Unreachable : public Failure {
+ public:
+  using Failure::Failure;
+};
+
 // Keeps connections open between requests. Belongs to its loop; several tasks may use it at once.
 class HttpClient {
  public:
@@ -43,8 +49,8 @@ class HttpClient {
 
   // Follows redirects (but not from https to http), retries with growing pauses, checks certificate and host name. Returns any status
   // that is left after the retries. Throws Failure: kInvalid for a URL it cannot use and a certificate that cannot be trusted, kTimeout,
-  // kUnavailable when no attempt brought a whole answer or it is too large. Neither messages nor log lines contain the query of the URL,
-  // where keys are.
+  // kUnavailable when no attempt brought a whole answer (Unreachable where none got as far as a connection) or it is too large. Neither messages nor log lines contain the query of
+  // the URL, where keys are.
   Task<HttpResponse> get(std::string url);
 
   // Attempts beyond the first, since this client was made.

@@ -29,7 +29,13 @@ inline bool maybe_envelope(std::string_view value) { return value.starts_with('{
 // One running coroutine of an agent, with the event (or batch of events) that it holds.
 class Instance {
  public:
-  Instance(AgentRuntime& runtime, LaneQueue& queue) : runtime_(runtime), queue_(queue) {}
+  // On the task that runs the handler.
+  Instance(AgentRuntime& runtime, LaneQueue& queue) : runtime_(runtime), queue_(queue), context_(*TaskContext::current()) {}
+  ~Instance() {
+    for (auto& slot : unacked_) queue_.drop(slot);
+  }
+  Instance(const Instance&) = delete;
+  Instance& operator=(const Instance&) = delete;
 
   LaneQueue& queue() { return queue_; }
   Slot& slot() { return slot_; }
@@ -47,10 +53,7 @@ class Instance {
     if (slot_) hold();
     return queue_.pick(slot_);
   }
-  void hold() {
-    held_.push_back(std::move(slot_));
-    slot_ = Slot{};
-  }
+  void hold() { held_.push_back(std::exchange(slot_, {})); }
   void settle();
   void settle_held();
   void decode_failed(const Error& error);
@@ -58,10 +61,16 @@ class Instance {
   std::string_view unwrap();
   bool closed() const { return queue_.closed(); }
   AgentRuntime& runtime() { return runtime_; }
+  // What the handler sends from now on is sent for this event; also where the stream is asked in a task of its own (timeout).
+  void work_on(Slot* slot) {
+    context_.current_event = slot;
+    TaskContext::current()->current_event = slot;
+  }
 
  private:
   AgentRuntime& runtime_;
   LaneQueue& queue_;
+  TaskContext& context_;
   Slot slot_;
   std::vector<Slot> held_;
   std::vector<Slot> unacked_;  // with manual_ack: what was not acknowledged, in flight until the worker stops
@@ -97,7 +106,9 @@ class Event {
     return Event<U>{value, slot_};
   }
   // Acknowledges now; for streams with noack().
-  void ack() const { slot_->lane().queue->finish(*slot_, detail::Outcome::kAcked); }
+  void ack() const {
+    if (!slot_->done) slot_->lane().queue->settle(*slot_, detail::Outcome::kAcked);
+  }
 
  private:
   T* value_ = nullptr;
@@ -154,10 +165,10 @@ class SourceNode : public StreamNode<T> {
         continue;
       }
       event = Event<T>{&value_, &slot};
-      TaskContext::current()->current_event = &slot;
+      instance_.work_on(&slot);
       return true;
     }
-    TaskContext::current()->current_event = nullptr;
+    instance_.work_on(nullptr);
     return false;
   }
 
@@ -335,7 +346,7 @@ class Stream {
     }
     auto& instance = source->instance();
     if (instance.slot()) instance.hold();
-    TaskContext::current()->current_event = &instance.held().back();  // what is sent now is sent for the batch
+    instance.work_on(&instance.held().back());
     co_return batch;
   }
   // Sends each value on to the topics too.

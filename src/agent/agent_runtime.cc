@@ -39,9 +39,9 @@ std::string describe(std::exception_ptr error) {
 }  // namespace
 
 void Instance::settle() {
+  if (slot_.done) return queue_.drop(slot_);
   if (manual_ack) {
-    unacked_.push_back(std::move(slot_));
-    slot_ = Slot{};
+    unacked_.push_back(std::exchange(slot_, {}));
     return;
   }
   // Somebody asked and the handler gave nothing: that is an answer too.
@@ -103,10 +103,15 @@ LaneQueue& AgentRuntime::queue_for(const TopicPartition& partition) {
 }
 
 void AgentRuntime::queue_closed(const TopicPartition& partition) {
+  for (auto& slot : stopped_) {
+    if (!slot.lane().open()) slot.lane().queue->drop(slot);
+  }
+  std::erase_if(stopped_, [](const Slot& slot) { return !slot; });
   if (!agent_.options().isolated_partitions) return;
   auto place = queues_.find(partition.str());
   if (place == queues_.end()) return;
   place->second->lanes.close();
+  std::erase_if(retired_, [](const auto& queue) { return std::ranges::all_of(queue->instances, [](const Spawned& instance) { return instance.done(); }); });
   retired_.push_back(std::move(place->second));
   queues_.erase(place);
 }
@@ -117,11 +122,31 @@ void AgentRuntime::start(std::function<void(std::string)> on_crash) {
   for (auto& [name, queue] : queues_) spawn_instances(queue, concurrency_);
 }
 
-Task<void> AgentRuntime::declare_dead_letters() { dead_letter_place_ = co_await shard_.outbox().place(dead_letters_); }
+Task<void> AgentRuntime::declare_dead_letters() {
+  try {
+    dead_letter_place_ = co_await shard_.outbox().place(dead_letters_);
+  } catch (const Failure& failure) {
+    on_crash_(fmt::format("agent {}: the topic {} could not be made: {}", agent_.name(), dead_letters_.name, failure.what()));
+  }
+}
 
 void AgentRuntime::spawn_instances(const std::shared_ptr<Queue>& queue, int count) {
   for (int i = 0; i < count; ++i) queue->instances.push_back(shard_.loop().spawn(agent_.name(), supervise(queue)));
 }
+
+namespace {
+
+FailureKind kind_of(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const Failure& failure) {
+    return failure.kind() == ErrorKind::kInvalid ? FailureKind::kRefused : FailureKind::kHandler;
+  } catch (...) {
+    return FailureKind::kHandler;
+  }
+}
+
+}  // namespace
 
 Task<void> AgentRuntime::supervise(std::shared_ptr<Queue> queue) {
   auto restart_after = kFirstRestart;
@@ -147,8 +172,17 @@ Task<void> AgentRuntime::supervise(std::shared_ptr<Queue> queue) {
     } catch (...) {
       error = describe(std::current_exception());
       held_event = instance.slot() || !instance.held().empty();
-      for (auto& slot : instance.held()) failed(slot, FailureKind::kHandler, error);
-      if (instance.slot()) failed(instance.slot(), FailureKind::kHandler, error);
+      const auto kind = kind_of(std::current_exception());
+      instance.work_on(nullptr);
+      try {
+        for (auto& slot : instance.held()) failed(slot, kind, error);
+        if (instance.slot()) failed(instance.slot(), kind, error);
+      } catch (const Failure& failure) {  // the policy itself failed: no dead letter could be written
+        for (auto& slot : instance.held()) give_up(slot);
+        give_up(instance.slot());
+        on_crash_(fmt::format("agent {}: {}", agent_.name(), failure.what()));
+        co_return;
+      }
     }
     context->current_event = nullptr;
     if (held_event) {
@@ -173,12 +207,13 @@ void AgentRuntime::failed(Slot& slot, FailureKind kind, const std::string& messa
   const auto& policy = agent_.options().on_error;
   auto& queue = *slot.lane().queue;
   const auto place = slot.place();
-  if (!slot.lane().open()) {  // it is another worker's event now
-    queue.finish(slot, Outcome::kSkipped);
-    return;
+  if (slot.done || !slot.lane().open()) {  // acknowledged already, or another worker's event now
+    log::warn("Agent {} failed on {}: {} (the event is {})", agent_.name(), place, message, slot.done ? "acknowledged already" : "another worker's now");
+    return queue.drop(slot);
   }
   const char* what = kind == FailureKind::kDecode ? "cannot decode value of" : "failed on";
   ++slot.attempt;
+  if (!slot.staged.empty()) slot.answered = false;  // its reply was among what is forgotten
   slot.staged.clear();
   if (kind == FailureKind::kHandler && slot.attempt <= policy.retries) {
     if (slot.attempt == 1) slot.first_failed = shard_.loop().now();
@@ -187,14 +222,13 @@ void AgentRuntime::failed(Slot& slot, FailureKind kind, const std::string& messa
     const auto tick = static_cast<std::uint64_t>(shard_.loop().now().time_since_epoch() / std::chrono::milliseconds{16});
     backoff += std::chrono::milliseconds{tick * 2654435761U % (static_cast<std::uint64_t>(backoff.count()) / 4 + 1)};
     log::warn("Agent {} {} {}: {}; trying again in {} ({} of {})", agent_.name(), what, place, message, format_duration(backoff), slot.attempt, policy.retries);
-    if (policy.blocks == ErrorPolicy::Blocks::kPartition) slot.lane().held = true;
-    queue.retry(std::move(slot), backoff);
-    slot = Slot{};
+    if (policy.blocks == ErrorPolicy::Blocks::kPartition && !std::exchange(slot.holds_lane, true)) ++slot.lane().held;
+    queue.retry(std::exchange(slot, {}), backoff);
     return;
   }
   switch (policy.then) {
     case ErrorPolicy::Then::kDeadLetter:
-      log::error("Agent {} {} {}: {} (record kept in {}; see: {} dlq show {})", agent_.name(), what, place, message, dead_letters_.name, app_id_, agent_.name());
+      log::error("Agent {} {} {}: {} (record kept in {}; see: {} dlq list {})", agent_.name(), what, place, message, dead_letters_.name, app_id_, agent_.name());
       answer_with_error(slot, message);
       dead_letter(slot, kind, message);
       queue.finish(slot, Outcome::kDeadLettered);
@@ -206,17 +240,18 @@ void AgentRuntime::failed(Slot& slot, FailureKind kind, const std::string& messa
       return;
     case ErrorPolicy::Then::kStopPartition:
       log::error("Agent {} {} {}: {} (this partition is stopped until the worker is started again)", agent_.name(), what, place, message);
-      slot.lane().stopped = true;
-      stopped_.push_back(std::move(slot));
-      slot = Slot{};
-      return;
+      return give_up(slot);
     case ErrorPolicy::Then::kCrash:
-      slot.lane().stopped = true;
-      stopped_.push_back(std::move(slot));
-      slot = Slot{};
+      give_up(slot);
       on_crash_(fmt::format("agent {} {} {}: {}", agent_.name(), what, place, message));
       return;
   }
+}
+
+void AgentRuntime::give_up(Slot& slot) {
+  if (!slot) return;
+  slot.lane().stopped = true;
+  stopped_.push_back(std::exchange(slot, {}));
 }
 
 void AgentRuntime::dead_letter(Slot& slot, FailureKind kind, const std::string& message) {
@@ -228,7 +263,7 @@ void AgentRuntime::dead_letter(Slot& slot, FailureKind kind, const std::string& 
   // The original's headers leave room for ours, or the last of them go.
   std::size_t room = kMaxHeaderBytes - kMaxReasonBytes - (4 << 10);
   auto fits = [&](const Header& header) {
-    const auto bytes = header.name.size() + (header.value ? header.value->size() : 0);
+    const auto bytes = header.name.size() + (header.value ? header.value->size() : 0) + 6;  // and their lengths
     if (bytes > room) return false;
     room -= bytes;
     return true;

@@ -3,6 +3,7 @@
 
 #include <map>
 
+#include "log/store.h"
 #include "mephisto/agent.h"
 #include "mephisto/detail/agent_runtime.h"
 #include "mephisto/logging.h"
@@ -81,7 +82,7 @@ class ReplyInbox {
     while (opening_) co_await opened_.wait("the reply topic");
     if (!topic_.empty()) co_return;
     opening_ = true;
-    auto name = "f-reply-" + Uuid::random(random_).str();
+    auto name = std::string{store::kReplyTopicPrefix} + Uuid::random(random_).str();
     TopicConfig config;
     config.partitions = 1;
     config.retention = kReplyRetention;
@@ -103,9 +104,24 @@ class ReplyInbox {
   std::string new_id() { return Uuid::random(random_).str(); }
 
  private:
-  Task<void> read() {
+  // What comes next; a log that cannot be read for a while is asked again.
+  Task<Polled> poll() {
+    std::string reason;
     for (;;) {
-      auto polled = co_await consumer_->poll(1 << 20, std::chrono::milliseconds{60'000});
+      try {
+        co_return co_await consumer_->poll(1 << 20, std::chrono::milliseconds{60'000});
+      } catch (const Failure& failure) {
+        reason = failure.what();
+      }
+      log::warn("Cannot read replies: {}; trying again", reason);
+      co_await sleep_for(std::chrono::seconds{1});
+    }
+  }
+
+  Task<void> read() {
+    auto last_sign = loop_.timestamp();
+    for (;;) {
+      auto polled = co_await poll();
       for (const auto& batch : polled.batches) {
         for (const auto& record : batch->records) {
           auto response = from_json<Response>(record.value);
@@ -119,7 +135,22 @@ class ReplyInbox {
           place->second->arrived.notify_all();
         }
       }
+      if (loop_.timestamp() - last_sign < kReplyRetention / 2) continue;
+      if (auto sent = co_await send_sign_of_life()) {
+        last_sign = loop_.timestamp();
+      } else if (sent.error().kind == ErrorKind::kNotFound) {
+        topic_.clear();  // this process was stopped for longer than the retention; the next ask opens another one
+        co_return;
+      }
     }
+  }
+
+  // A response to nobody. The log deletes a reply topic that stays empty for longer than its retention.
+  Task<Result<std::vector<Appended>>> send_sign_of_life() {
+    std::vector<OutBatch> batches;
+    batches.push_back({{topic_, 0}, {}});
+    batches[0].records.add(std::nullopt, "{}", loop_.timestamp());
+    co_return co_await log_.producer(loop_)->append(batches);
   }
 
   Task<void> close() {

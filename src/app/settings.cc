@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
@@ -270,12 +271,20 @@ std::string Settings::environment_name(const std::string& name) const {
 }
 
 void Settings::load_environment() {
+  std::vector<std::string> known;
   for (const auto& spec : std::vector{specs_}) {
     for (const auto& name : {spec.name, spec.alias}) {
       if (name.empty()) continue;
       auto variable = environment_name(name);
+      known.push_back(variable);
       if (const char* text = std::getenv(variable.c_str())) set(name, text, "environment " + variable);
     }
+  }
+  // No error: the prefix may be another program's, too.
+  for (char** one = environ; *one != nullptr; ++one) {
+    const auto variable = std::string{*one}.substr(0, std::string_view{*one}.find('='));
+    if (!variable.starts_with(environment_name("")) || std::ranges::find(known, variable) != known.end()) continue;
+    log::warn("environment {}: there is no such setting (see: {} config){}", printable(variable), app_id_, did_you_mean(variable, known));
   }
 }
 

@@ -150,7 +150,11 @@ Task<void> Worker::start() {
   tasks_.push_back(loop.spawn("maintenance", [](Worker& self, std::chrono::milliseconds every) -> Task<void> {
     for (;;) {
       co_await sleep_for(every);
-      if (auto done = co_await self.log_->maintain(); !done) log::warn("Retention and compaction failed: {}", done.error().message);
+      try {
+        value_or_throw(co_await self.log_->maintain());
+      } catch (const Failure& failure) {
+        log::warn("Retention and compaction failed: {}", failure.what());
+      }
     }
   }(*this, interval)));
   if (app_.on_started) co_await app_.on_started();

@@ -16,14 +16,9 @@ inline constexpr int kOk = 0;
 inline constexpr int kFailed = 1;
 inline constexpr int kUsage = 2;
 
-enum class Needs {
-  kNothing,  // looks at what is declared only
-  kLog,      // opens the log
-};
-
 struct Builtin {
   std::unique_ptr<CommandBase> command;
-  Needs needs = Needs::kNothing;
+  LogUse log_use = LogUse::kNone;
   bool app_only = true;  // makes no sense without an app (the general tool)
 };
 
@@ -47,8 +42,8 @@ Builtin topic_command();
 Builtin dlq_command();
 
 template <class Options, class Body>
-Builtin builtin(std::string name, std::string help, Needs needs, Body body, bool app_only = true) {
-  return {std::make_unique<detail::CommandOf<Options, Body>>(std::move(name), std::move(help), std::move(body)), needs, app_only};
+Builtin builtin(std::string name, std::string help, LogUse log_use, Body body, bool app_only = true) {
+  return {std::make_unique<detail::CommandOf<Options, Body>>(std::move(name), std::move(help), std::move(body)), log_use, app_only};
 }
 struct NoOptions {};
 

@@ -19,7 +19,19 @@ std::map<std::string, const detail::ModelInfo*> models_of(const App& app) {
   return models;
 }
 
-Task<int> agents(NoOptions, CommandContext context) {
+// Faust's flags. Every agent here has a topic and every model is the app's own, so they show the same.
+struct AgentsOptions {
+  bool local = false;
+  bool no_local = false;
+  static std::vector<OptionHelp> help() { return {{"local", "agents without a topic, too (there are none)"}, {"no_local", "without those (default)"}}; }
+};
+struct ModelsOptions {
+  bool builtins = false;
+  bool no_builtins = false;
+  static std::vector<OptionHelp> help() { return {{"builtins", "models that are not the app's, too (there are none)"}, {"no_builtins", "without those (default)"}}; }
+};
+
+Task<int> agents(AgentsOptions, CommandContext context) {
   Table table{"Agents", {{"name"}, {"topic"}, {"help"}}};
   std::map<std::string, const AgentBase*> sorted;
   for (const auto& agent : context.app.agents()) sorted[agent->name()] = agent.get();
@@ -28,14 +40,28 @@ Task<int> agents(NoOptions, CommandContext context) {
   co_return kOk;
 }
 
-Task<int> models(NoOptions, CommandContext context) {
+struct ListedModel {
+  std::string name;
+  std::vector<std::string> fields;
+};
+
+Task<int> models(ModelsOptions, CommandContext context) {
+  if (context.json) {
+    std::vector<ListedModel> listed;
+    for (const auto& [name, model] : models_of(context.app)) {
+      listed.push_back({name, {}});
+      for (const auto& field : model->fields) listed.back().fields.push_back(field.name);
+    }
+    fmt::print("{}\n", to_json(listed));
+    co_return kOk;
+  }
   Table table{"Models", {{"name"}, {"fields"}}};
   for (const auto& [name, model] : models_of(context.app)) {
     std::string fields;
     for (const auto& field : model->fields) fields += (fields.empty() ? "" : ", ") + field.name;
     table.add({name, fields});
   }
-  table.print(context.json);
+  table.print(false);
   co_return kOk;
 }
 
@@ -71,7 +97,16 @@ Task<int> reset(NoOptions, CommandContext context) {
   co_return kOk;
 }
 
-Task<int> livecheck(NoOptions, CommandContext context) {
+// The worker's, so that one line starts either.
+struct LivecheckOptions {
+  bool without_web = false;
+  bool with_web = false;
+  std::optional<int> web_port;
+  std::optional<int> shards;
+  static std::vector<OptionHelp> help() { return {{"without_web", "as worker"}, {"with_web", "as worker"}, {"web_port", "as worker", "-p"}, {"shards", "as worker"}}; }
+};
+
+Task<int> livecheck(LivecheckOptions, CommandContext context) {
   fmt::print("{} has no LiveCheck cases, so there is nothing to check.\n", context.app.id());
   co_return kOk;
 }
@@ -110,14 +145,14 @@ Task<int> config(ConfigOptions options, CommandContext context) {
 
 std::vector<Builtin> declaration_commands() {
   std::vector<Builtin> commands;
-  commands.push_back(builtin<NoOptions>("agents", "List agents.", Needs::kNothing, agents));
-  commands.push_back(builtin<NoOptions>("clean-versions", "Delete old version directories.", Needs::kNothing, clean_versions));
-  commands.push_back(builtin<ConfigOptions>("config", "Show every setting, its value and where it came from.", Needs::kNothing, config));
-  commands.push_back(builtin<NoOptions>("livecheck", "Manage LiveCheck instances.", Needs::kNothing, livecheck));
-  commands.push_back(builtin<ModelOptions>("model", "Show model detail.", Needs::kNothing, model));
-  commands.push_back(builtin<NoOptions>("models", "List all available models as a tabulated list.", Needs::kNothing, models));
-  commands.push_back(builtin<NoOptions>("reset", "Delete local table state.", Needs::kNothing, reset));
-  commands.push_back(builtin<NoOptions>("tables", "List available tables.", Needs::kNothing, tables));
+  commands.push_back(builtin<AgentsOptions>("agents", "List agents.", LogUse::kNone, agents));
+  commands.push_back(builtin<NoOptions>("clean-versions", "Delete old version directories.", LogUse::kNone, clean_versions));
+  commands.push_back(builtin<ConfigOptions>("config", "Show every setting, its value and where it came from.", LogUse::kNone, config));
+  commands.push_back(builtin<LivecheckOptions>("livecheck", "Manage LiveCheck instances.", LogUse::kNone, livecheck));
+  commands.push_back(builtin<ModelOptions>("model", "Show model detail.", LogUse::kNone, model));
+  commands.push_back(builtin<ModelsOptions>("models", "List all available models as a tabulated list.", LogUse::kNone, models));
+  commands.push_back(builtin<NoOptions>("reset", "Delete local table state.", LogUse::kNone, reset));
+  commands.push_back(builtin<NoOptions>("tables", "List available tables.", LogUse::kNone, tables));
   return commands;
 }
 

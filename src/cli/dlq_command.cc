@@ -236,6 +236,6 @@ Task<int> dlq(DlqOptions options, CommandContext context) {
 
 }  // namespace
 
-Builtin dlq_command() { return builtin<DlqOptions>("dlq", "List, show, replay or drop dead letters.", Needs::kLog, dlq, false); }
+Builtin dlq_command() { return builtin<DlqOptions>("dlq", "List, show, replay or drop dead letters.", LogUse::kReads, dlq, false); }
 
 }  // namespace mephisto::cli

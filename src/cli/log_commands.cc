@@ -9,16 +9,22 @@
 namespace mephisto::cli {
 namespace {
 
+// Programs get milliseconds, or null, in a column of numbers.
+std::string duration_cell(std::optional<std::chrono::milliseconds> duration, const char* none, bool json) {
+  if (json) return duration ? std::to_string(duration->count()) : "";
+  return duration ? format_duration(*duration) : none;
+}
+
 Task<int> topics(NoOptions, CommandContext context) {
   auto& log = *log_context().log;
-  Table table{"Topics", {{"topic"}, {"partitions", true}, {"records", true}, {"retention"}, {"cleanup"}}};
+  Table table{"Topics", {{"topic"}, {"partitions", true}, {"records", true}, {"retention", context.json}, {"cleanup"}}};
   for (const auto& topic : value_or_throw(co_await log.topics())) {
     std::int64_t records = 0;
     for (int i = 0; i < topic.config.partitions; ++i) {
       auto marks = value_or_throw(co_await log.watermarks({topic.name, i}));
       records += marks.end - marks.start;
     }
-    table.add({topic.name, std::to_string(topic.config.partitions), std::to_string(records), topic.config.retention ? format_duration(*topic.config.retention) : "forever",
+    table.add({topic.name, std::to_string(topic.config.partitions), std::to_string(records), duration_cell(topic.config.retention, "forever", context.json),
                topic.config.compact ? "compact" : "delete"});
   }
   table.print(context.json);
@@ -55,7 +61,7 @@ Task<std::optional<Timestamp>> time_of(TopicPartition partition, std::int64_t of
 Task<int> lag(NoOptions, CommandContext context) {
   auto& log = *log_context().log;
   const auto now = Loop::current()->timestamp();
-  Table table{"Lag", {{"group"}, {"topic"}, {"partition", true}, {"end", true}, {"committed", true}, {"lag", true}, {"owner"}, {"oldest unacknowledged"}}};
+  Table table{"Lag", {{"group"}, {"topic"}, {"partition", true}, {"end", true}, {"committed", true}, {"lag", true}, {"owner"}, {"oldest unacknowledged", context.json}}};
   for (const auto& group : value_or_throw(co_await log.groups())) {
     struct Line {
       std::optional<std::int64_t> committed;
@@ -70,12 +76,12 @@ Task<int> lag(NoOptions, CommandContext context) {
       auto marks = co_await log.watermarks(partition);
       if (!marks) continue;  // the topic is gone
       auto from = std::max(line.committed.value_or(marks->start), marks->start);
-      std::string age;
+      std::optional<std::chrono::milliseconds> age;
       if (from < marks->end) {
-        if (auto time = co_await time_of(partition, from)) age = format_duration(std::max(now - *time, std::chrono::milliseconds{0}));
+        if (auto time = co_await time_of(partition, from)) age = std::max(now - *time, std::chrono::milliseconds{0});
       }
       table.add({group.name, partition.topic, std::to_string(partition.partition), std::to_string(marks->end), line.committed ? std::to_string(*line.committed) : "",
-                 std::to_string(marks->end - from), line.owner, age});
+                 std::to_string(marks->end - from), line.owner, duration_cell(age, "", context.json)});
     }
   }
   table.print(context.json);
@@ -86,9 +92,9 @@ Task<int> lag(NoOptions, CommandContext context) {
 
 std::vector<Builtin> log_commands() {
   std::vector<Builtin> commands;
-  commands.push_back(builtin<NoOptions>("topics", "List the log's topics.", Needs::kLog, topics, false));
-  commands.push_back(builtin<NoOptions>("groups", "List groups, their members and partitions.", Needs::kLog, groups, false));
-  commands.push_back(builtin<NoOptions>("lag", "Show how far each group is behind.", Needs::kLog, lag, false));
+  commands.push_back(builtin<NoOptions>("topics", "List the log's topics.", LogUse::kReads, topics, false));
+  commands.push_back(builtin<NoOptions>("groups", "List groups, their members and partitions.", LogUse::kReads, groups, false));
+  commands.push_back(builtin<NoOptions>("lag", "Show how far each group is behind.", LogUse::kReads, lag, false));
   commands.push_back(send_command());
   commands.push_back(topic_command());
   commands.push_back(dlq_command());

@@ -72,18 +72,31 @@ LogContext*& current_log_context() {
   return current;
 }
 
-Task<int> run_as_client(App& app, std::shared_ptr<Log> log, CommandBase& command, CommandContext context) {
-  Client client{app, std::move(log)};
+struct Running {
+  App& app;
+  std::shared_ptr<Log> log;  // null: the command needs none
+  CommandBase& command;
+  CommandContext context;
+  Spawned task;
+  int signal = 0;
   int code = kFailed;
   std::exception_ptr failure;
+};
+
+// The command is a task of its own: cancelling it leaves the client's end, which takes away what it made on the log, alone.
+Task<void> run_command(Running& running) {
+  auto& loop = *Loop::current();
+  std::optional<Client> client;
+  if (running.log) client.emplace(running.app, running.log);
+  running.task = loop.spawn("command", [](Running& of) -> Task<void> { of.code = co_await of.command.run(of.context); }(running));
+  if (running.signal != 0) running.task.cancel();
+  co_await running.task.finished();
+  running.failure = running.task.error();
   try {
-    code = co_await command.run(context);
+    if (client) co_await client->close();
   } catch (...) {
-    failure = std::current_exception();
+    if (!running.failure) running.failure = std::current_exception();
   }
-  co_await client.close();
-  if (failure) std::rethrow_exception(failure);
-  co_return code;
 }
 
 class CommandLine {
@@ -95,7 +108,7 @@ class CommandLine {
   struct Entry {
     CommandHelp help;
     CommandBase* command = nullptr;  // null: worker, completion, man
-    Needs needs = Needs::kNothing;
+    LogUse log_use = LogUse::kNone;
     bool app_only = true;
   };
 
@@ -127,11 +140,11 @@ class CommandLine {
 CommandLine::CommandLine(App& app, std::string program, bool with_app) : app_(app), program_(std::move(program)), with_app_(with_app) {
   if (with_app_) std::erase_if(global_options_, [](const detail::OptionSpec& option) { return option.name == "--app"; });
   for (auto& one : log_commands()) builtins_.push_back(std::move(one));
-  for (auto& one : builtins_) entries_.push_back({{one.command->name(), one.command->help(), one.command->options()}, one.command.get(), one.needs, one.app_only});
-  for (const auto& one : app_.commands()) entries_.push_back({{one->name(), one->help(), one->options()}, one.get(), one->needs_log() ? Needs::kLog : Needs::kNothing});
+  for (auto& one : builtins_) entries_.push_back({{one.command->name(), one.command->help(), one.command->options()}, one.command.get(), one.log_use, one.app_only});
+  for (const auto& one : app_.commands()) entries_.push_back({{one->name(), one->help(), one->options()}, one.get(), one->log_use()});
   entries_.push_back({{"worker", "Start worker instance for given app.", detail::option_specs(worker_options_)}});
-  entries_.push_back({{"completion", "Output shell completion to be evaluated by the shell.", detail::option_specs(completion_options_)}, nullptr, Needs::kNothing, false});
-  entries_.push_back({{"man", "Output the manual page.", {}}, nullptr, Needs::kNothing, false});
+  entries_.push_back({{"completion", "Output shell completion to be evaluated by the shell.", detail::option_specs(completion_options_)}, nullptr, LogUse::kNone, false});
+  entries_.push_back({{"man", "Output the manual page.", {}}, nullptr, LogUse::kNone, false});
   if (!with_app_) {
     for (const auto& entry : entries_) {
       if (entry.app_only) of_apps_.push_back(entry.help.name);
@@ -214,40 +227,30 @@ int CommandLine::execute_worker() {
 std::shared_ptr<Log> CommandLine::open() const {
   const auto url = app_.log_url();
   if (url.starts_with("memory:")) throw UsageError("a memory:// log lives within one process: commands cannot reach a worker's; set broker to local://FOLDER");
-  // An app's command may be the first to use its log; who looks at somebody's log has mistyped where it is.
-  if (!with_app_) {
-    if (app_.settings().text("broker").empty()) throw UsageError("which log? Name it by --log local://FOLDER, or its app by -A");
-    if (!std::filesystem::exists(url.substr(url.find("://") + 3))) throw UsageError(fmt::format("there is no log {}", printable(url, 500)));
+  if (!with_app_ && app_.settings().text("broker").empty()) throw UsageError("which log? Name it by --log local://FOLDER, or its app by -A");
+  // An app's command may be the first to use its log; who looks, or names somebody's log, has mistyped where it is.
+  const auto folder = url.substr(url.find("://") + 3);
+  if ((!with_app_ || chosen_->log_use == LogUse::kReads) && access(folder.c_str(), F_OK) != 0 && errno == ENOENT) {
+    throw Failure(ErrorKind::kNotFound, fmt::format("there is no log in {}: start a worker there, or give {}", printable(folder, 300), with_app_ ? "-D or --log" : "--log"));
   }
   return open_log(url);
 }
 
 int CommandLine::execute_command() {
   CommandContext context{app_, global_.json, global_.quiet};
-  LogContext log_context{chosen_->needs == Needs::kLog ? open() : nullptr, with_app_};
+  LogContext log_context{chosen_->log_use == LogUse::kNone ? nullptr : open(), with_app_};
   current_log_context() = &log_context;
   Loop loop;
-  int code = kFailed;
-  int signal = 0;
-  std::exception_ptr failure;
-  auto task =
-      loop.spawn("main", [](App& app, std::shared_ptr<Log> log, CommandBase& command, CommandContext how, int& result, std::exception_ptr& error, Loop& self) -> Task<void> {
-        try {
-          result = co_await (log ? run_as_client(app, std::move(log), command, how) : command.run(how));
-        } catch (...) {
-          error = std::current_exception();
-        }
-        self.stop();
-      }(app_, log_context.log, *chosen_->command, context, code, failure, loop));
+  Running running{app_, log_context.log, *chosen_->command, context};
   loop.on_signal({SIGINT, SIGTERM}, [&](int number) {
-    if (signal != 0) _exit(128 + number);
-    signal = number;
-    task.cancel();
+    if (running.signal != 0) _exit(128 + number);
+    running.signal = number;
+    running.task.cancel();
   });
-  loop.run();
-  if (signal != 0) return 128 + signal;
-  if (failure) std::rethrow_exception(failure);
-  return code;
+  loop.run(run_command(running));
+  if (running.signal != 0) return 128 + running.signal;
+  if (running.failure) std::rethrow_exception(running.failure);
+  return running.code;
 }
 
 int CommandLine::execute() {

@@ -139,6 +139,6 @@ void check_partition(const std::string& topic, int partitions, int partition) {
   if (partition < 0 || partition >= partitions) throw UsageError(fmt::format("topic {} has partitions 0 to {}, not {}", topic, partitions - 1, partition));
 }
 
-Builtin send_command() { return builtin<SendCommandOptions>("send", "Send message to agent/topic.", Needs::kLog, send, false); }
+Builtin send_command() { return builtin<SendCommandOptions>("send", "Send message to agent/topic.", LogUse::kWrites, send, false); }
 
 }  // namespace mephisto::cli

@@ -12,33 +12,45 @@
 namespace mephisto::cli {
 namespace {
 
+constexpr int kDefaultLimit = 100;
+
 struct TopicCommandOptions {
   std::string name;
   std::string from = "start";
   std::optional<int> partition;
-  int limit = 100;
+  std::optional<int> limit;
   bool follow = false;
 
   static std::vector<OptionHelp> help() {
     return {{"name", "the topic, or @AGENT", "", true},
             {"from", "start, end, an offset, or a time (2026-01-02T03:04:05Z)"},
             {"partition", "only this one"},
-            {"limit", "at most so many records (0: all)", "-n"},
+            {"limit", "at most so many records (0: all; default: 100, with --follow all)", "-n"},
             {"follow", "go on as records come, one line each; Ctrl-C ends it"}};
   }
 };
 
-std::string record_json(const TopicPartition& partition, const RecordView& record) {
-  auto text_or_json = [](std::string_view bytes) {
-    auto value = from_json<Json>(bytes);
-    return value ? value->text : to_json(Bytes{std::string{bytes}});
-  };
+// How the app writes the topic's values; as JSON where it declares no such topic.
+Codec codec_of(const App& app, const std::string& topic) {
+  for (const auto& one : app.topics()) {
+    if (one->name() == topic) return one->spec().value_codec;
+  }
+  return Codec::json();
+}
+
+// A value that is not what the topic has is shown as the bytes it is.
+std::string value_json(const Codec& codec, std::string_view bytes) {
+  if (Json value; codec.load(json::padded_copy(bytes), value)) return value.text;
+  return to_json(Bytes{std::string{bytes}});
+}
+
+std::string record_json(const TopicPartition& partition, const RecordView& record, const Codec& codec) {
   std::string headers;
   for (const auto& header : record.headers.list()) {
     headers += fmt::format("{}{}:{}", headers.empty() ? "" : ",", to_json(std::string{header.name}), header.null ? "null" : to_json(Bytes{std::string{header.value}}));
   }
   return fmt::format(R"({{"partition":{},"offset":{},"time":"{}","key":{},"value":{},"headers":{{{}}}}})", partition.partition, record.offset, format_iso8601(record.timestamp()),
-                     record.has_key() ? to_json(Bytes{std::string{record.key}}) : "null", record.has_value() ? text_or_json(record.value) : "null", headers);
+                     record.has_key() ? to_json(Bytes{std::string{record.key}}) : "null", record.has_value() ? value_json(codec, record.value) : "null", headers);
 }
 
 // The offset that --from means in one partition.
@@ -66,10 +78,11 @@ Task<TopicInfo> find_topic(const App& app, std::string name) {
 
 Task<int> topic(TopicCommandOptions options, CommandContext context) {
   auto& log = *log_context().log;
-  if (options.limit < 0) throw UsageError(fmt::format("--limit {}: from 0", options.limit));
+  if (options.limit && *options.limit < 0) throw UsageError(fmt::format("--limit {}: from 0", *options.limit));
   const auto info = co_await find_topic(context.app, topic_of(context.app, options.name));
   if (options.partition) check_partition(info.name, info.config.partitions, *options.partition);
 
+  const auto codec = codec_of(context.app, info.name);
   ConsumerOptions consume;
   consume.client = "command line";
   std::map<TopicPartition, std::int64_t> unread;  // partitions with the end they had; without --follow, that is where reading ends
@@ -83,9 +96,11 @@ Task<int> topic(TopicCommandOptions options, CommandContext context) {
   }
   auto consumer = log.consumer(*Loop::current(), std::move(consume));
   std::map<AssignmentId, TopicPartition> partitions;
-  const auto limit = options.limit == 0 ? std::numeric_limits<std::int64_t>::max() : options.limit;
+  const auto wanted = options.limit.value_or(options.follow ? 0 : kDefaultLimit);
+  const auto limit = wanted == 0 ? std::numeric_limits<std::int64_t>::max() : wanted;
   const bool array = context.json && !options.follow;
   std::int64_t printed = 0;
+  bool more = false;
   if (array) fmt::print("[");
   while ((options.follow || !unread.empty()) && printed < limit) {
     // What is there comes at once, without a wait.
@@ -97,11 +112,14 @@ Task<int> topic(TopicCommandOptions options, CommandContext context) {
       auto end = unread.find(partition);
       for (const auto& record : batch->records) {
         if (!options.follow && (end == unread.end() || record.offset >= end->second)) break;
-        if (printed == limit) break;
+        if (printed == limit) {
+          more = true;
+          break;
+        }
         if (array)
-          fmt::print("{}{}", printed > 0 ? "," : "", record_json(partition, record));
+          fmt::print("{}{}", printed > 0 ? "," : "", record_json(partition, record, codec));
         else
-          fmt::print("{}\n", record_json(partition, record));
+          fmt::print("{}\n", record_json(partition, record, codec));
         ++printed;
       }
       if (end != unread.end() && batch->next_offset >= end->second) unread.erase(end);
@@ -109,11 +127,12 @@ Task<int> topic(TopicCommandOptions options, CommandContext context) {
     std::fflush(stdout);
   }
   if (array) fmt::print("]\n");
+  if (!options.limit && !context.json && (more || !unread.empty()) && printed == limit) fmt::print(stderr, "These are the first {} records; all: --limit 0\n", printed);
   co_return kOk;
 }
 
 }  // namespace
 
-Builtin topic_command() { return builtin<TopicCommandOptions>("topic", "Show a topic's records.", Needs::kLog, topic, false); }
+Builtin topic_command() { return builtin<TopicCommandOptions>("topic", "Show a topic's records.", LogUse::kReads, topic, false); }
 
 }  // namespace mephisto::cli

@@ -24,18 +24,34 @@ class Partitions {
   void add(const std::vector<TopicPartition>& partitions) {
     std::lock_guard lock{mutex_};
     for (const auto& one : partitions) owned_[one.topic].insert(one.partition);
-    ++version_;
   }
   void remove(const std::vector<TopicPartition>& partitions) {
     std::lock_guard lock{mutex_};
     for (const auto& one : partitions) owned_[one.topic].erase(one.partition);
-    ++version_;
   }
-  // The table, if something changed since `seen`.
-  std::string changed(std::uint64_t& seen) {
+
+  // On the loop that logs.
+  void note_change() {
+    ++changes_;
+    changed_.notify_all();
+  }
+  // Logs the table once its changes have come to rest.
+  Task<void> log_changes() {
+    for (std::uint64_t logged = 0;;) {
+      while (logged == changes_) co_await changed_.wait("partitions to come or go");
+      while (logged != changes_) {
+        logged = changes_;
+        co_await sleep_for(kRest);
+      }
+      if (log::level() <= log::Level::kInfo) log::info("Partitions of this worker:\n{}", table());
+    }
+  }
+
+ private:
+  static constexpr std::chrono::milliseconds kRest{300};  // shards start and partitions move together; one table for them all
+
+  std::string table() {
     std::lock_guard lock{mutex_};
-    if (seen == version_) return {};
-    seen = version_;
     Table table{"Topic Partition Set", {{"topic"}, {"partitions"}}};
     for (const auto& [topic, numbers] : owned_) {
       if (!numbers.empty()) table.add({topic, fold({numbers.begin(), numbers.end()})});
@@ -45,10 +61,11 @@ class Partitions {
     return text;
   }
 
- private:
   std::mutex mutex_;
   std::map<std::string, std::set<int>> owned_;
-  std::uint64_t version_ = 0;
+  // The logging loop's.
+  std::uint64_t changes_ = 0;
+  WaitQueue changed_;
 };
 
 struct ShardThread {
@@ -154,12 +171,15 @@ int run_worker(App& app) {
   auto log = open_log(app.log_url());
 
   Partitions partitions;
+  Loop control;
   app.on_partitions_assigned = [&, then = app.on_partitions_assigned](const std::vector<TopicPartition>& assigned) {
     partitions.add(assigned);
+    control.post([&] { partitions.note_change(); });
     if (then) then(assigned);
   };
   app.on_partitions_revoked = [&, then = app.on_partitions_revoked](const std::vector<TopicPartition>& revoked) {
     partitions.remove(revoked);
+    control.post([&] { partitions.note_change(); });
     if (then) then(revoked);
   };
 
@@ -178,7 +198,6 @@ int run_worker(App& app) {
     }
   };
 
-  Loop control;
   int signals = 0;
   control.on_signal({SIGINT, SIGTERM}, [&](int signal) {
     if (++signals > 1) {
@@ -208,13 +227,7 @@ int run_worker(App& app) {
       if (--running == 0) control.stop();
     });
   }
-  control.spawn("partitions", [](Partitions& all) -> Task<void> {
-    std::uint64_t seen = 0;
-    for (;;) {
-      co_await sleep_for(std::chrono::milliseconds{300});
-      if (auto table = all.changed(seen); !table.empty() && log::level() <= log::Level::kInfo) log::info("Partitions of this worker:\n{}", table);
-    }
-  }(partitions));
+  control.spawn("partitions", partitions.log_changes());
   control.run();
   std::set<std::string> reasons;  // often all shards have the same
   for (auto& shard : threads) {

@@ -37,6 +37,7 @@ struct Connection {
   std::optional<beast::tcp_stream> plain;
   std::optional<beast::ssl_stream<beast::tcp_stream>> secure;
   beast::flat_buffer buffer;
+  bool connected = false;
   bool used = false;
 };
 
@@ -53,6 +54,7 @@ asio::awaitable<void> connect(Connection& connection, const Target& target) {
   tcp::resolver resolver{co_await asio::this_coro::executor};
   auto found = co_await resolver.async_resolve(target.host, target.port, asio::use_awaitable);
   co_await connection.tcp_layer().async_connect(found, asio::use_awaitable);
+  connection.connected = true;
   connection.tcp_layer().socket().set_option(tcp::no_delay{true});
   if (!connection.secure) co_return;
   if (!target.host_is_address && !SSL_set_tlsext_host_name(connection.secure->native_handle(), target.host.c_str())) throw std::runtime_error("cannot set the TLS server name");
@@ -139,6 +141,7 @@ Task<HttpResponse> HttpClient::get(std::string url) {
   auto& io = io_context_of(TaskContext::current()->loop());
   auto target = value_or_throw(parse_target(url));
   int redirects = 0;
+  bool reached = false;
   auto backoff = options_.first_backoff;
   for (int tries = 0;;) {
     const auto request = request_for(target, options_);
@@ -155,6 +158,7 @@ Task<HttpResponse> HttpClient::get(std::string url) {
     bool late = false;
     try {
       auto got = co_await await_asio(attempt(*connection, target, request, options_), "an HTTP answer");
+      reached = true;
       if (got.keep_alive()) {
         connection->tcp_layer().expires_never();
         idle.push_back(std::move(connection));
@@ -170,13 +174,17 @@ Task<HttpResponse> HttpClient::get(std::string url) {
     } catch (const boost::system::system_error& error) {
       if (reused && closed_meanwhile(error.code())) continue;  // on a new connection, which is no retry
       late = error.code() == beast::error::timeout;
+      reached |= connection->connected;
       problem = problem_of(error.code(), target, options_);
     } catch (const std::runtime_error& error) {
       if (dynamic_cast<const Failure*>(&error) != nullptr) throw;
+      reached = true;
       problem = error.what();
     }
     if (++tries > options_.retries) {
-      throw Failure(late ? ErrorKind::kTimeout : ErrorKind::kUnavailable, fmt::format("cannot get {}: {} ({} attempt{})", target.shown(), problem, tries, tries == 1 ? "" : "s"));
+      Error error{late ? ErrorKind::kTimeout : ErrorKind::kUnavailable, fmt::format("cannot get {}: {} ({} attempt{})", target.shown(), problem, tries, tries == 1 ? "" : "s")};
+      if (!reached) throw Unreachable(std::move(error));
+      throw Failure(std::move(error));
     }
     ++retried_;
     auto pause = backoff + std::chrono::milliseconds{random_.below(static_cast<std::uint64_t>(backoff.count()) / 2 + 1)};

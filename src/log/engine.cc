@@ -82,6 +82,16 @@ std::vector<Appended> append_all(KvWriter& tx, std::vector<OutBatch>& batches, c
   return appended;
 }
 
+// Whether a reply topic has nobody who looks after it any more.
+bool is_abandoned(KvReader& tx, const store::Topic& topic, Timestamp now) {
+  if (!topic.name.starts_with(store::kReplyTopicPrefix) || !topic.config.retention || topic.created >= now - *topic.config.retention) return false;
+  for (int number = 0; number < topic.config.partitions; ++number) {
+    const auto place = store::partition(tx, topic.id, number);
+    if (place.start < place.end) return false;
+  }
+  return true;
+}
+
 class KvProducer : public Producer {
  public:
   explicit KvProducer(std::shared_ptr<KvLog> log) : log_(std::move(log)) {}
@@ -216,6 +226,7 @@ Task<Result<void>> KvLog::maintain() {
     if (!topic.config.retention && !topic.config.retention_bytes && !topic.config.compact) continue;
     for (int number = 0; number < topic.config.partitions; ++number) {
       for (bool more = true; more;) {
+        co_await yield();  // a write under way cannot be cancelled: here a stop is heard
         auto result = co_await submit(*kv_, [&](KvWriter& tx) -> Result<void> {
           more = false;
           auto current = store::find_topic(tx, topic.name);
@@ -223,11 +234,14 @@ Task<Result<void>> KvLog::maintain() {
           auto left = store::maintain(tx, *current, number, now, kBatchesATime);
           if (!left) return std::unexpected(left.error());
           more = *left;
-          return {};
+          return is_abandoned(tx, *current, now) ? store::delete_topic(tx, topic.name) : Result<void>{};
         });
         // What is damaged must not keep the others from being maintained.
         if (!result && result.error().retriable()) co_return result;
-        if (!result) outcome = std::move(result);
+        if (!result) {
+          outcome = std::move(result);
+          break;
+        }
       }
     }
   }

@@ -128,6 +128,7 @@ Task<void> KvConsumer::acquire(Polled& polled) {
   for (const auto& [id, held] : held_) kept.insert(held.partition);
   std::vector<Assigned> acquired;
   std::vector<std::uint32_t> topic_ids;
+  const auto now = loop_.timestamp();
   auto result = co_await submit(kv_, [&](KvWriter& tx) -> Result<void> {
     acquired.clear();
     topic_ids.clear();
@@ -157,6 +158,9 @@ Task<void> KvConsumer::acquire(Polled& polled) {
         } else {
           one.metadata = committed->metadata;
         }
+      } else if (options_.from_latest) {
+        // What comes from now on is this group's, also when this member ends before its first commit.
+        store::put_commit(tx, options_.group, topic, partition.partition, place.end, "", now);
       }
       acquired.push_back(std::move(one));
       topic_ids.push_back(topic.id);
@@ -290,7 +294,7 @@ Task<void> KvConsumer::advance(std::size_t max_bytes, Polled& polled) {
     drained_ = false;
   }
   if (!in_group() && !fixed_) assign_fixed(polled);
-  if (!drained_) drained_ = !fetch(max_bytes, polled);
+  if (!drained_ && max_bytes > 0) drained_ = !fetch(max_bytes, polled);
 }
 
 Task<Polled> KvConsumer::poll(std::size_t max_bytes, std::chrono::milliseconds wait) {

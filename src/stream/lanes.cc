@@ -32,10 +32,6 @@ LaneQueue::~LaneQueue() {
   *alive_ = false;
   for (auto* batch : batches_) unuse(batch);
   for (auto* batch : blocked_) unuse(batch);
-  for (auto& slot : runnable_) unuse(slot.batch);
-  for (auto& [key, slots] : keys_) {
-    for (auto& slot : slots) unuse(slot.batch);
-  }
 }
 
 void LaneQueue::add_lane(std::shared_ptr<Lane> lane) {
@@ -92,7 +88,7 @@ bool LaneQueue::take_from_batches(Slot& slot) {
     }
     // Behind a batch of the same lane that waits, everything waits: a record must never be delivered before one that is in front of it.
     const bool behind = !blocked_.empty() && std::ranges::any_of(blocked_, [&](const DeliveredBatch* one) { return one->lane.get() == &lane; });
-    if (behind || lane.held || lane.tracker.window() >= options_.max_window) {
+    if (behind || lane.held > 0 || lane.tracker.window() >= options_.max_window) {
       batches_.pop_front();
       blocked_.push_back(batch);
       continue;
@@ -101,9 +97,8 @@ bool LaneQueue::take_from_batches(Slot& slot) {
     --lane.pending;
     if (lane.tracker.done_before(record.offset)) continue;
     slot.record = record;
-    slot.batch = batch;
+    slot.batch = BatchUse{batch};
     slot.sequence = lane.tracker.deliver(record.offset);
-    ++batch->users;
     ++lane.account.consumed;
     ++lane.account.in_flight;
     return true;
@@ -112,15 +107,19 @@ bool LaneQueue::take_from_batches(Slot& slot) {
 }
 
 bool LaneQueue::must_wait_for_key(Slot& slot) {
-  if (!options_.ordered_by_key || !slot.record.has_key()) return false;
-  auto [place, free] = keys_.try_emplace(std::string{slot.record.key});
-  if (free) {
-    slot.parked_key = true;
+  if (!slot.record.has_key() || (keys_.empty() && !options_.ordered_by_key)) return false;
+  auto place = keys_.find(std::string{slot.record.key});
+  if (place == keys_.end()) {
+    if (options_.ordered_by_key) hold_key(slot);
     return false;
   }
   place->second.push_back(std::move(slot));
   slot = Slot{};
   return true;
+}
+
+void LaneQueue::hold_key(Slot& slot) {
+  if (slot.record.has_key() && !slot.parked_key) slot.parked_key = keys_.try_emplace(std::string{slot.record.key}).second;
 }
 
 void LaneQueue::release_key(const Slot& slot) {
@@ -142,8 +141,8 @@ bool LaneQueue::pick(Slot& slot) {
   while (!runnable_.empty()) {
     slot = std::move(runnable_.front());
     runnable_.pop_front();
-    if (slot.lane().state == LaneState::kRunning || slot.lane().state == LaneState::kDraining) return true;
-    finish(slot, Outcome::kSkipped);
+    if (slot.lane().open()) return true;
+    drop(slot);
   }
   while (take_from_batches(slot)) {
     if (!must_wait_for_key(slot)) return true;
@@ -152,45 +151,73 @@ bool LaneQueue::pick(Slot& slot) {
 }
 
 void LaneQueue::finish(Slot& slot, Outcome outcome) {
+  settle(slot, outcome);
+  drop(slot);
+}
+
+void LaneQueue::settle(Slot& slot, Outcome outcome) {
   auto& lane = slot.lane();
-  if (lane.open()) {
-    if (on_ack) on_ack(slot);
-    --lane.account.in_flight;
-    switch (outcome) {
-      case Outcome::kAcked: ++lane.account.acked; break;
-      case Outcome::kDeadLettered: ++lane.account.dead_lettered; break;
-      case Outcome::kSkipped: ++lane.account.skipped; break;
-    }
-    lane.tracker.ack(slot.sequence);
-    if (slot.attempt > 0) lane.held = false;
-    if (!blocked_.empty() && lane.tracker.window() < options_.max_window) {
-      batches_.insert(batches_.begin(), blocked_.begin(), blocked_.end());
-      blocked_.clear();
-      ready_.notify_all();
-    }
+  slot.done = true;
+  if (!lane.open()) return;
+  if (on_ack) on_ack(slot);
+  --lane.account.in_flight;
+  switch (outcome) {
+    case Outcome::kAcked: ++lane.account.acked; break;
+    case Outcome::kDeadLettered: ++lane.account.dead_lettered; break;
+    case Outcome::kSkipped: ++lane.account.skipped; break;
   }
+  lane.tracker.ack(slot.sequence);
+  if (slot.holds_lane) --lane.held;
+  slot.holds_lane = false;
+  if (!blocked_.empty() && lane.tracker.window() < options_.max_window) {
+    batches_.insert(batches_.begin(), blocked_.begin(), blocked_.end());
+    blocked_.clear();
+    ready_.notify_all();
+  }
+}
+
+void LaneQueue::drop(Slot& slot) {
   if (slot.parked_key) release_key(slot);
-  unuse(slot.batch);
-  slot.batch = nullptr;
-  slot.parked_key = false;
-  slot.attempt = 0;
-  slot.answered = false;
-  slot.staged.clear();
+  // The batch itself goes with the slot's use of it; the shard hears of it here.
+  if (auto* batch = slot.batch.get(); batch->users == 1 && on_free) on_free(*batch->lane, batch->batch->bytes);
+  slot = Slot{};
+}
+
+void LaneQueue::forget(const Lane& lane) {
+  const auto of_lane = [&](const Slot& slot) { return &slot.lane() == &lane; };
+  std::deque<Slot> gone;
+  const auto take = [&](std::deque<Slot>& slots) {
+    for (auto& slot : slots) {
+      if (of_lane(slot)) gone.push_back(std::move(slot));
+    }
+    std::erase_if(slots, [](const Slot& slot) { return !slot; });
+  };
+  take(runnable_);
+  for (auto& [key, slots] : keys_) take(slots);
+  for (auto& slot : gone) drop(slot);
 }
 
 void LaneQueue::retry(Slot slot, Loop::duration delay) {
   slot.staged.clear();
   if (delay <= Loop::duration{0}) {
-    runnable_.push_front(std::move(slot));
+    // Before all others, but behind those of its lane that were in front of it.
+    auto place = runnable_.begin();
+    for (auto one = runnable_.begin(); one != runnable_.end(); ++one) {
+      if (one->batch->lane == slot.batch->lane && one->sequence < slot.sequence) place = std::next(one);
+    }
+    runnable_.insert(place, std::move(slot));
     ready_.notify_all();
     return;
   }
+  hold_key(slot);  // what has its key must not pass it
   auto kept = std::make_shared<Slot>(std::move(slot));
-  ++delayed_;
   Loop::current()->spawn("retry", [](LaneQueue& self, std::shared_ptr<bool> alive, std::shared_ptr<Slot> waiting, Loop::duration time) -> Task<void> {
     co_await sleep_for(time);
     if (!*alive) co_return;
-    --self.delayed_;
+    if (!waiting->lane().open()) {  // somebody else's by now
+      self.drop(*waiting);
+      co_return;
+    }
     self.runnable_.push_back(std::move(*waiting));
     self.ready_.notify_all();
   }(*this, alive_, kept, delay));

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <bit>
+
 #include "base/hash.h"
 #include "mephisto/logging.h"
 
@@ -14,9 +17,11 @@ constexpr std::size_t kSpareBytes = 512 << 10;
 constexpr std::chrono::milliseconds kFirstRetry{50};
 constexpr std::chrono::milliseconds kLastRetry{5000};
 
+// As they are stored: each name and value with its length before it (docs/local-log-format.md).
 std::size_t header_bytes(const std::vector<Header>& headers) {
+  const auto stored = [](std::size_t size) { return size + static_cast<std::size_t>(std::bit_width(size + 1) + 6) / 7; };
   std::size_t bytes = 0;
-  for (const auto& header : headers) bytes += header.name.size() + (header.value ? header.value->size() : 0);
+  for (const auto& header : headers) bytes += stored(header.name.size()) + (header.value ? stored(header.value->size()) : 1);
   return bytes;
 }
 
@@ -137,7 +142,7 @@ Result<Ticket> Outbox::add(const TopicPlace& topic, int partition, const SendOpt
   if (auto sound = check_origin(topic, partition, origin); !sound) return std::unexpected(std::move(sound.error()));
   if (auto fits = check_size(topic, partition, options, value ? value->size() : 0); !fits) return std::unexpected(std::move(fits.error()));
   const auto timestamp = options.timestamp.value_or(loop_.timestamp());
-  if (transactional_ && origin != nullptr && *origin) {
+  if (transactional_ && origin != nullptr && *origin && !origin->done) {
     origin->staged.push_back({&topic, partition, options.key, value ? std::optional<std::string>{*value} : std::nullopt, timestamp, options.headers});
     return Ticket{0};
   }
@@ -164,11 +169,14 @@ void Outbox::collect(Collection& from, Taken& taken) {
     place.awaited.clear();
     taken.batches.push_back({{key.first->name, key.second}, std::move(place.builder)});
     place.builder = BatchBuilder{};
-    if (!spare_.empty()) {
+    if (!spare_.empty() && !key.first->best_effort) {
       place.builder = std::move(spare_.back());
       spare_.pop_back();
     }
   }
+  // Every asker has a reply topic of its own: their places would be ever more.
+  std::erase_if(from.places, [](const auto& place) { return place.first.first->best_effort; });
+  from.last = nullptr;
   from.bytes = 0;
 }
 
@@ -220,6 +228,16 @@ void Outbox::settle(Taken& taken, const Result<std::vector<Appended>>& result) {
 // Appends what is collected, again and again. Guarantee kept here: at-least-once, in order per partition. One append is under way at
 // a time; what fails for a while (disk full) is tried again and stays before what comes after it.
 Task<void> Outbox::run() {
+  try {
+    co_await append_all();
+  } catch (const Failure& failure) {
+    log::error("Cannot append to the log: {}", failure.what());
+    broken_ = failure.error();
+    done_.notify_all();
+  }
+}
+
+Task<void> Outbox::append_all() {
   for (;;) {
     while (free_.bytes == 0) {
       if (closing_) co_return;
@@ -235,7 +253,8 @@ Task<void> Outbox::run() {
         if (!result) {
           log::error("Cannot append to the log: {}", result.error().message);
           // A record that can never be appended is its sender's error where somebody waits for it; otherwise it would be lost silently.
-          if (taken.awaited.size() != taken.batches.size() || taken.batches.size() != 1)
+          const bool one_sender = taken.batches.size() == 1 && taken.awaited.size() == 1 && taken.batches[0].records.count() == 1;
+          if (!one_sender)
             broken_ = result.error();
           else
             durable_ticket_ = taken.last;
@@ -272,21 +291,27 @@ Task<RecordMetadata> Outbox::sent(Ticket ticket, std::string topic, int partitio
   }
 }
 
-Task<void> Outbox::flush(Loop::time_point until) {
+Task<void> Outbox::flush(const Loop::time_point& until) {
   const auto last = next_ticket_ - 1;
   while (durable_ticket_ < last) {
     if (broken_) throw Failure(*broken_);
     if (loop_.now() >= until) throw Failure(ErrorKind::kTimeout, "the log does not take what was sent: it is given up, and the events it came from are delivered again");
-    co_await done_.wait_until(until, "sent records to be durable");
+    co_await done_.wait_until(std::min(until, loop_.now() + std::chrono::seconds{1}), "sent records to be durable");
   }
 }
 
-Task<void> Outbox::close() {
-  for (auto& end : on_close) co_await end();
-  on_close.clear();
-  if (!transactional_ && !broken_) co_await flush();
+Task<void> Outbox::close(const Loop::time_point& until) {
+  for (auto& end : std::exchange(on_close, {})) co_await end();
+  if (!transactional_ && !broken_) co_await flush(until);
   closing_ = true;
   filled_.notify_all();
+  co_await task_.finished();
+}
+
+Task<void> Outbox::abandon() {
+  for (auto& end : std::exchange(on_close, {})) co_await end();
+  closing_ = true;
+  task_.cancel();
   co_await task_.finished();
 }
 

@@ -91,7 +91,10 @@ void Shard::close(AssignmentId id, const char* why) {
     lane->queue->drop_pending(*lane);
   }
   set_state(*held, LaneState::kClosed);
-  for (auto& lane : held->lanes) lane->queue->remove_lane(*lane);
+  for (auto& lane : held->lanes) {
+    lane->queue->forget(*lane);
+    lane->queue->remove_lane(*lane);
+  }
   held_.erase(place);
   for (const auto& subscription : subscriptions_) {
     if (subscription.topic == held->assigned.partition.topic && subscription.closed) subscription.closed(held->assigned.partition);
@@ -165,7 +168,9 @@ Task<void> Shard::settled(const std::vector<AssignmentId>& ids) {
                 format_duration(options_.drain_timeout));
       co_return;
     }
-    co_await acked_.wait_until(deadline, "events in flight to be done");
+    co_await acked_.wait_until(std::min(deadline, loop_.now() + options_.commit_interval), "events in flight to be done");
+    // A handler may wait for what it sent, which under exactly once only a transaction sends.
+    if (options_.exactly_once) co_await commit(all_held());
   }
 }
 
@@ -227,6 +232,7 @@ Task<bool> Shard::commit(std::vector<AssignmentId> ids) {
     }
   } done{*this};
 
+  if (outbox_.broken()) throw Failure(*outbox_.broken());
   if (must_take_back_) co_await take_back();
   acked_since_commit_ = 0;
   if (options_.exactly_once) ids = all_held();  // what events sent is together, so their offsets go together
@@ -332,7 +338,20 @@ Task<void> Shard::commit_loop() {
 Task<void> Shard::poll_loop() {
   while (!stopping_) {
     if (budget_left() == 0) co_await freed_.wait_until(loop_.now() + kPollWait, "memory_budget to have room");
-    auto polled = co_await consumer_->poll(std::min(budget_left(), kFetchBytes), kPollWait);
+    Polled polled;
+    std::optional<Error> failed;
+    try {
+      // Without room only changes of the group are looked for.
+      polled = co_await consumer_->poll(std::min(budget_left(), kFetchBytes), budget_left() == 0 ? std::chrono::milliseconds{0} : kPollWait);
+    } catch (const Failure& failure) {
+      failed = failure.error();
+      if (!failed->retriable()) throw;
+    }
+    if (failed) {
+      log::warn("Cannot read from the log: {}; trying again", failed->message);
+      co_await sleep_for(kRetryAfter);
+      continue;
+    }
     handle_lost(polled.lost);
     if (!polled.revoked.empty()) drains_.push_back(loop_.spawn("drain", drain(std::move(polled.revoked))));
     if (!polled.assigned.empty()) handle_assigned(std::move(polled.assigned));
@@ -381,12 +400,13 @@ Task<void> Shard::run() {
     try {
       co_await finish(all_held(), "released at stop");
       if (options_.exactly_once) co_await commit({});  // what no event sent, after a transaction that did not count
-      co_await outbox_.close();
+      co_await outbox_.close(stop_until_);
       co_await consumer_->close();
     } catch (...) {
       failure = std::current_exception();
     }
   }
+  if (failure) co_await outbox_.abandon();
   if (failure) std::rethrow_exception(failure);
 }
 

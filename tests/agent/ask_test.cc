@@ -190,6 +190,27 @@ TEST_F(Asking, TheReplyTopicIsGoneWithItsAsker) {
   EXPECT_THAT(topics(), ::testing::Each(::testing::Not(HasSubstr("f-reply-"))));
 }
 
+TEST_F(Asking, AnAskerThatWasIdleForDaysStillGetsAnswers) {
+  world.set("maintenance_interval", "1h");
+  world.work([&](Worker&) -> Task<void> {
+    EXPECT_EQ(co_await square.ask(2), 4);
+    co_await sleep_for(100h);
+    EXPECT_EQ(co_await square.ask(3), 9);
+  });
+}
+
+TEST_F(Asking, AnAskerWhoseReplyTopicWasDeletedOpensAnother) {
+  world.work([&](Worker&) -> Task<void> {
+    EXPECT_EQ(co_await square.ask(2), 4);
+    for (const auto& info : value_or_throw(co_await world.log->topics())) {
+      if (info.name.starts_with("f-reply-")) value_or_throw(co_await world.log->delete_topic(info.name));
+    }
+    co_await sleep_for(13h);
+    EXPECT_EQ(co_await square.ask(3), 9);
+  });
+  EXPECT_THAT(topics(), ::testing::Each(::testing::Not(HasSubstr("f-reply-"))));
+}
+
 TEST_F(Asking, AnAnswerToAnAskerThatIsGoneDisturbsNobody) {
   world.work([&](Worker& worker) -> Task<void> {
     co_await sleep_for(1s);

@@ -233,6 +233,29 @@ TEST_F(Errors, ABlockedPartitionKeepsItsOrderAlsoForWhatComesMeanwhile) {
   EXPECT_EQ(done, in_order);
 }
 
+TEST_F(Errors, ABlockedPartitionWaitsForAllItsRetries) {
+  bad[0] = 1;
+  bad[1] = 4;
+  AgentOptions options;
+  options.concurrency = 2;
+  declare({.retries = 5, .blocks = Blocks::kPartition}, options);
+  world.work([&](Worker&) -> Task<void> {
+    co_await world.produce("in", numbered(4));
+    co_await world.eventually_committed("in", 4);
+  });
+  EXPECT_THAT(done, ElementsAre(0, 1, 2, 3));
+}
+
+TEST_F(Errors, ARetryHoldsBackItsOwnKey) {
+  bad[0] = 2;
+  declare({.first_backoff = 1s});
+  world.work([&](Worker&) -> Task<void> {
+    co_await world.produce("in", {{"x", "0", {}}, {"x", "1", {}}, {"y", "2", {}}, {std::nullopt, "3", {}}, {"x", "4", {}}});
+    co_await world.eventually_committed("in", 5);
+  });
+  EXPECT_THAT(done, ElementsAre(2, 3, 0, 1, 4));
+}
+
 TEST_F(Errors, OrderedByKeyARetryHoldsBackItsKeyOnly) {
   bad[0] = 1;
   AgentOptions options;

@@ -251,6 +251,35 @@ TEST_F(ExactlyOnce, AnAgentMayAskAnother) {
   });
 }
 
+TEST_F(ExactlyOnce, AStreamThatIsAskedInATaskOfItsOwnStillBindsWhatIsSent) {
+  stuck = 0;
+  world.app.agent("copy", in, [this](Stream<int> stream) -> Task<void> {
+    auto next = [](Stream<int>& from) -> Task<Event<int>> { co_return co_await from.next(); };
+    while (auto event = co_await timeout(1h, next(stream))) {
+      co_await out.cast(*event);
+      co_await gate.pass();
+    }
+  });
+  world.work([&](Worker&) -> Task<void> {
+    co_await produce(1);
+    co_await world.eventually([&] { return gate.waiting() == 1; });
+    co_await sleep_for(10s);
+    EXPECT_THAT(co_await world.values_in("out"), IsEmpty()) << "sent before its event was done";
+    gate.open();
+    co_await world.eventually_in("out", 1);
+  });
+}
+
+TEST_F(ExactlyOnce, AnAnswerOfAFailedAttemptIsForgottenAndGivenAgain) {
+  auto& fragile = world.app.agent("fragile", [](Stream<int> stream) -> Results<int> {
+    while (auto event = co_await stream.next()) {
+      co_yield *event * 10 + event.attempt();
+      if (event.attempt() == 0) throw std::runtime_error("after its answer");
+    }
+  });
+  world.work([&](Worker&) -> Task<void> { EXPECT_EQ(co_await fragile.ask(4), 41); });
+}
+
 // Many faults in one run: everything once, whatever happens to appends, partitions and attempts.
 TEST_F(ExactlyOnce, UnderFaultsEachRecordHasOneResult) {
   for (std::uint64_t seed = 0; seed < 10; ++seed) {

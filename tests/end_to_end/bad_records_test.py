@@ -97,7 +97,7 @@ class WithWorker(BadInput):
         self.assertEqual(after.returncode, 0, after.stderr)
         where = re.escape(f"{topic}/{partition}@{offset}")
         line = self.worker.wait_for(rf"^.* \| ERROR +\| .* {where}: .*$").group(0)
-        for word in [*says, f"{topic}-dlq", "horton dlq show"]:
+        for word in [*says, f"{topic}-dlq", f"horton dlq list {topic}"]:
             self.assertIn(word, line)
         self.assertLess(len(line), 700)
         letter = wait_for(lambda: self.dead_letter_of(topic, partition, offset), f"a dead letter of {where}")

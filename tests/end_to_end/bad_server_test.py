@@ -3,6 +3,7 @@ import concurrent.futures
 import http.server
 import json
 import re
+import signal
 import socket
 import threading
 import unittest
@@ -36,6 +37,7 @@ LISTINGS = [
 class BadServer(http.server.BaseHTTPRequestHandler):
     """Answers as the symbol asks for; the listing as the test says."""
     listing = b""
+    kind = True  # knows no symbol, and does nothing bad
     released = threading.Event()
 
     def log_message(self, *_):
@@ -44,9 +46,11 @@ class BadServer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         symbol = re.search(r"symbol=(\w+)", self.path)
         kind = symbol.group(1) if symbol else "LISTING"
+        if symbol and BadServer.kind:
+            kind = "UNKNOWN"
         status = int(kind) if kind.isdigit() else 200
         body = {"LISTING": BadServer.listing, "HTML": b"<html><body>Bad Gateway</body></html>", "BINARY": bytes(range(256)), "EMPTY": b"", "LIST": b"[1, 2]",
-                "ERROR": b'{"Error Message": "Invalid API call."}', "OTHER": b'{"Name": "somebody"}', "CUT": b'{"Symbol": "C'}.get(kind, b'{"Symbol": "%s"}' % kind.encode())
+                "ERROR": b'{"Error Message": "Invalid API call."}', "UNKNOWN": b"{}", "OTHER": b'{"Name": "somebody"}', "CUT": b'{"Symbol": "C'}.get(kind, b'{"Symbol": "%s"}' % kind.encode())
         if kind == "HANG":
             BadServer.released.wait(60)
         if kind == "NOHTTP":
@@ -79,18 +83,29 @@ class Server(BadInput):
         cls.config(f"http://127.0.0.1:{server.server_address[1]}/", "  deadline: 300ms\n  concurrency: 32\n")
         cls.refused = cls.folder / "refused"
         cls.refused.mkdir()
+        # What is collected has to be listed.
+        symbols = ["GOOD", "REFUSED", *(symbol for _, symbol, _ in SERVER)]
+        BadServer.listing = "".join(["symbol,name,exchange\r\n", *(f"{symbol},{symbol},X\r\n" for symbol in symbols)]).encode()
+        cls.config(f"http://127.0.0.1:{server.server_address[1]}/", folder=cls.refused)
+        cls.worker = cls.start_worker()
+        before = cls.start_worker(folder=cls.refused)
+        for folder in (cls.folder, cls.refused):
+            run(HORTON, "start-collect-securities", folder=folder)
+            run(HORTON, "progress", "--follow", "--timeout", 60, folder=folder, limit=90).check_returncode()
+        before.signal(signal.SIGTERM)
+        before.wait()
+        BadServer.kind = False
         with socket.create_server(("127.0.0.1", 0)) as free:
             cls.config(f"http://127.0.0.1:{free.getsockname()[1]}/", folder=cls.refused)
-        cls.worker = cls.start_worker()
-        cls.start_worker(folder=cls.refused)
+        cls.refusing = cls.start_worker(folder=cls.refused)
 
-        def collect(symbol, folder):
-            return run(HORTON, "collect", "--symbol", symbol, "--exchange", "X", "--timeout", "200", folder=folder, limit=cls.PATIENCE)
+        def collect(symbol, folder, patience=200):
+            return run(HORTON, "collect", "--symbol", symbol, "--exchange", "X", "--timeout", patience, folder=folder, limit=cls.PATIENCE)
         # All at once: what they wait for is mostly the pauses between attempts.
         with concurrent.futures.ThreadPoolExecutor(len(SERVER) + 2) as pool:
             started = {symbol: pool.submit(collect, symbol, cls.folder) for _, symbol, _ in SERVER}
             started["GOOD"] = pool.submit(collect, "GOOD", cls.folder)
-            started["REFUSED"] = pool.submit(collect, "REFUSED", cls.refused)
+            started["REFUSED"] = pool.submit(collect, "REFUSED", cls.refused, 5)
             cls.results = {symbol: one.result() for symbol, one in started.items()}
 
     def try_answer(self, row):
@@ -98,7 +113,9 @@ class Server(BadInput):
         self.check_message(self.results[symbol], FAILED, says)
 
     def test_a_server_that_refuses(self):
-        self.check_message(self.results["REFUSED"], FAILED, ["cannot get http://127.0.0.1", "connection refused"])
+        self.check_message(self.results["REFUSED"], FAILED, ["no answer within", "cannot be reached", "until 2"])
+        self.refusing.wait_for("The service cannot be reached: cannot get http://127.0.0.1:.*connection refused.* waiting until ")
+        self.assertEqual(json.loads(self.horton("--json", "dlq", "list", folder=self.refused).stdout), [])
 
     def test_a_good_symbol_is_collected_meanwhile(self):
         self.assertEqual(self.results["GOOD"].returncode, 0, self.results["GOOD"].stderr)
@@ -114,7 +131,7 @@ class Server(BadInput):
         place = json.loads(sent.stdout)
         where = re.escape(f"collect_securities/{place['partition']}@{place['offset']}")
         line = self.worker.wait_for(rf"^.* \| ERROR +\| .* {where}: .*$").group(0)
-        for word in [*says, "horton dlq show"]:
+        for word in [*says, "horton dlq list collect_securities"]:
             self.assertIn(word, line)
         self.assertIsNone(STACK_TRACE.search(line))
         # Garbage listed nothing.

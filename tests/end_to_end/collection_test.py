@@ -26,7 +26,7 @@ def overview(symbol):
 class Service:
     """AlphaVantage, as moody as the test wants it: `answer(symbol, number of the call)` gives a body, or (status, body)."""
 
-    def __init__(self, securities, answer=lambda symbol, call: overview(symbol)):
+    def __init__(self, securities, answer=lambda symbol, call: overview(symbol), port=0):
         self.securities, self.answer = securities, answer
         self.calls = []  # (time, symbol); the listing is ""
         self.lock = threading.Lock()
@@ -55,7 +55,7 @@ class Service:
                 except OSError:
                     pass  # the client went
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
@@ -183,6 +183,55 @@ class Collection(Scene):
         self.assertEqual(sorted(service.asked), [symbol for symbol, _ in securities])
         self.check_no_letters()
 
+    def test_an_outage_costs_neither_budget_nor_events(self):
+        gone = Service([])
+        port = gone.server.server_address[1]
+        gone.close()
+        self.config(gone.url, "  rate: 100/s,25/d\n", folder=self.place)
+        worker = self.worker()
+        self.assertEqual(self.here("start-collect-securities").returncode, 0)
+        worker.wait_for(r"(?s)(WARNING  \| .*The service cannot be reached: [^\n]*connection refused[^\n]* waiting until \d{4}-.*){3}")
+        unreachable = {row["allowed"]: list(row.values())[1:] for row in self.rows("budget")}
+        self.assertEqual(unreachable["25/d"][0], 0)
+        self.assertRegex(unreachable["(service unreachable)"][1], r"^\d{4}-")
+        service = Service([("A", "X"), ("B", "X")], port=port)
+        self.addCleanup(service.close)
+        self.wait_for_all()
+        self.check_no_letters()
+        self.assertEqual(sorted(service.asked), ["A", "B"])
+        self.assertEqual([row["used"] for row in self.rows("budget") if row["allowed"] == "25/d"], [3])
+
+    def test_collect_says_until_when_the_budget_is_spent(self):
+        self.serve([("A", "X")], rate="2/d")
+        self.worker()
+        self.collect_all()
+        got = self.here("collect", "--symbol", "A", "--timeout", 1)
+        self.assertEqual(got.returncode, 1)
+        self.assertRegex(got.stderr, r"^Error: no answer within .*: the request budget is spent until \d{4}-\d\d-\d\dT[\d:.]+Z; A is collected then\n$")
+
+    def test_what_is_not_listed_is_refused_at_once_and_stored_nowhere(self):
+        service = self.serve([("ABC", "NYSE")])
+        worker = self.worker()
+        self.collect_all()
+        got = self.here("collect", "--symbol", "ABC", "--exchange", "XXX")
+        self.assertEqual((got.returncode, got.stdout), (1, ""))
+        self.assertIn("ABC on XXX is not listed; ", got.stderr)
+        self.assertNotIn("trying again", worker.stderr)
+        self.assertEqual([row["exchange"] for row in self.rows("securities")], ["NYSE"])
+        self.assertEqual(service.asked, ["ABC"])
+
+    def test_progress_follows_a_second_collection(self):
+        service = self.serve([("A", "X"), ("B", "X"), ("GONE", "X")])
+        worker = self.worker()
+        self.collect_all()
+        self.stop(worker, signal.SIGTERM)
+        service.securities.pop()
+        self.assertEqual(self.here("start-collect-securities").returncode, 0)
+        self.assertEqual(self.here("progress", "--follow", "--timeout", 1).returncode, 1, "nobody has listed them again")
+        self.worker()
+        self.wait_for_all()
+        self.assertEqual(sorted(service.asked), ["A", "A", "B", "B", "GONE"])
+
     def test_the_stalest_come_first(self):
         securities = [(f"OLD{number:02}", "X") for number in range(30)]
         service = self.serve(securities)
@@ -199,12 +248,16 @@ class Collection(Scene):
         self.assertEqual([symbol for symbol in service.asked[before:] if not re.match("NEW", symbol)], [])
 
     def test_what_was_asked_for_again_while_it_waited_is_done_once(self):
-        service = self.serve([])
+        service = self.serve([("ABC", "NYSE")])
+        worker = self.worker()
+        self.collect_all()
+        self.stop(worker, signal.SIGTERM)
+        before = sum(row["committed"] or 0 for row in self.rows("lag"))
         for _ in range(3):
             self.assertEqual(self.here("send", "collect_security_overview", '{"symbol":"ABC","exchange":"NYSE"}', "-k", "ABC").returncode, 0)
         self.worker("--shards", 1, env={"HORTON_SERVICE_CONCURRENCY": "1"})
-        wait_for(lambda: sum(row["committed"] or 0 for row in self.rows("lag")) == 3, "all three to be done", 20)
-        self.assertEqual(service.asked, ["ABC"])
+        wait_for(lambda: sum(row["committed"] or 0 for row in self.rows("lag")) == before + 3, "all three to be done", 20)
+        self.assertEqual(service.asked, ["ABC"] * 2, "once by the listing, once by the three")
         (row,) = self.rows("security", "ABC")
         self.assertEqual((row["exchange"], row["sector"], row["_type"]), ("NYSE", "TESTING", "physical"))
 

@@ -17,7 +17,7 @@ class MovedServer(http.server.BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
-        body = b'{"Symbol": "A", "Name": "Somebody"}'
+        body = b"symbol,name,exchange\r\nA,Somebody,X\r\n" if "LISTING_STATUS" in self.path else b'{"Symbol": "A", "Name": "Somebody"}'
         self.send_response(200 if MovedServer.knows else 404)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -54,6 +54,10 @@ class DeadLetters(Scene):
         return got.stderr
 
     def test_what_failed_is_kept_and_done_when_it_is_replayed(self):
+        MovedServer.knows = True
+        self.ok("start-collect-securities")
+        self.ok("progress", "--follow", "--timeout", 30)
+        MovedServer.knows = False
         sent = json.loads(self.ok("send", "@collect_security_overview", '{"symbol": "A", "exchange": "X"}', "-k", "A"))
         (letter,) = self.letters(1)
         origin = f"collect_security_overview/{sent['partition']}@{sent['offset']}"

@@ -58,6 +58,12 @@ class Session(Scene):
         number = line_of('log::info("Start collect securities")')
         self.worker.wait_for(rf"^\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{{3}} \| INFO     \| horton\.agents:collect_securities:{number} - Start collect securities$")
 
+    def test_the_readme_shows_such_lines(self):
+        readme = (ROOT / "README.md").read_text()
+        for text in ("Partitions of this worker:", "Start collect securities"):
+            place = self.worker.wait_for(rf"INFO     \| (\S+) - {text}$").group(1)
+            self.assertIn(f"{place} - {text}\n", readme)
+
     def test_everything_is_collected(self):
         self.assertEqual(self.collected.returncode, 0, self.collected.stderr + self.worker.stderr[-2000:])
         (row,) = json.loads(self.collected.stdout)
@@ -106,10 +112,12 @@ class Session(Scene):
 
     def test_agents_models_and_tables(self):
         self.assertEqual([(row["name"], row["topic"]) for row in self.rows("agents")], [("@" + name, name) for name in AGENTS])
-        self.assertEqual(self.rows("models"), [{"name": "CollectSecurityOverview", "fields": "symbol, exchange"}])
+        self.assertEqual(self.rows("models"), [{"name": "CollectSecurityOverview", "fields": ["symbol", "exchange"]}])
+        self.assertEqual(self.rows("agents", "--local"), self.rows("agents", "--no-local"))
+        self.assertEqual(self.rows("models", "--builtins"), self.rows("models", "--no-builtins"))
         self.assertEqual([row["field"] for row in self.rows("model", "CollectSecurityOverview")], ["symbol", "exchange"])
-        for command in ("tables", "livecheck", "reset"):
-            got = self.horton(command)
+        for words in ("tables", "livecheck", "livecheck --without-web -l info", "reset"):
+            got = self.horton(*words.split())
             self.assertEqual((got.returncode, got.stderr), (0, ""))
             self.assertRegex(got.stdout, r"^horton has no (tables|LiveCheck)")
 
@@ -169,6 +177,13 @@ class Session(Scene):
         follower.signal(signal.SIGINT)
         self.assertEqual(follower.wait(), 130)
 
+    def test_topic_follows_without_end(self):
+        follower = self.start(HORTON, "topic", "collect_security_overview", "--follow", name="follower")
+        wait_for(lambda: follower.stdout.count("\n") >= 237, lambda: "all of the records: " + follower.stdout[-300:])
+        follower.signal(signal.SIGINT)
+        self.assertEqual(follower.wait(), 130)
+        self.assertEqual(follower.stderr, "")
+
     def test_lag_goes_to_nothing(self):
         def done():
             rows = self.rows("lag")
@@ -176,6 +191,7 @@ class Session(Scene):
         rows = wait_for(done, "no lag")
         self.assertEqual(list(rows[0]), ["group", "topic", "partition", "end", "committed", "lag", "owner", "oldest_unacknowledged"])
         self.assertEqual({(row["topic"], row["partition"]) for row in rows if row["topic"] in AGENTS}, {(topic, number) for topic in AGENTS for number in range(8)})
+        self.assertEqual({row["oldest_unacknowledged"] for row in rows}, {None})
         self.assertEqual({f":{self.worker.pid}:" in row["owner"] for row in rows}, {True})
 
     def test_budget(self):
@@ -191,6 +207,11 @@ class Session(Scene):
         self.assertEqual((rows["service.apiendpoint"]["from"], rows["memory_budget"]["from"]), ("config.yml:2", "default"))
         flag = {row["setting"]: row for row in self.rows("config", "--set", "service.rate=1/s", env={"HORTON_SERVICE_RATE": "75/min"})}
         self.assertEqual(flag["service.rate"]["value"], "1/s")
+
+    def test_a_misspelt_variable_is_named(self):
+        got = self.horton("config", env={"HORTON_SERVICE_RTE": "1/s"})
+        self.assertEqual(got.returncode, 0)
+        self.assertRegex(got.stderr, r'WARNING .* environment HORTON_SERVICE_RTE: there is no such setting \(see: horton config\); did you mean "HORTON_SERVICE_RATE"\?\n$')
 
     def test_secrets_are_masked(self):
         for words in (["config"], ["config", "--json"]):
@@ -230,6 +251,22 @@ class Session(Scene):
     def test_from_another_folder(self):
         got = self.horton("-W", self.folder, "topics", "--json", folder="/")
         self.assertIn("collect_securities", {row["topic"] for row in json.loads(got.stdout)})
+
+
+class Interrupted(Scene):
+    """What a command made on the log for itself goes with it, also when a signal ends it."""
+
+    def reply_topics(self):
+        return [row["topic"] for row in self.rows("topics") if row["topic"].startswith("f-reply-")]
+
+    def test_a_waiting_command_leaves_no_reply_topic(self):
+        self.horton("start-collect-securities")  # makes the log
+        for number in (signal.SIGINT, signal.SIGTERM):
+            waiting = self.start(HORTON, "collect", "--symbol", "IBM", "--exchange", "NYSE", name="collect")  # nobody answers
+            wait_for(self.reply_topics, "a topic for the reply")
+            waiting.signal(number)
+            self.assertEqual(waiting.wait(), 128 + number, waiting.stderr)
+            self.assertEqual(self.reply_topics(), [])
 
 
 if __name__ == "__main__":

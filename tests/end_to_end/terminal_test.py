@@ -27,6 +27,7 @@ class AtATerminal(Scene):
         self.assertEqual(self.shown("models", "--json"), self.horton("models", "--json").stdout)
 
     def level_of_the_worker(self, *words, env=None):
+        self.config("http://127.0.0.1:1/")  # nobody is asked
         terminal = Terminal(HORTON, "worker", "-q", *words, folder=self.folder, env=env)
         self.addCleanup(terminal.end)
         found = terminal.wait_for(r"\| (\S*INFO +\S*) \| .*Worker ready").group(1)

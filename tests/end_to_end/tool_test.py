@@ -9,6 +9,9 @@ from support import LIBHORTON, MEPHISTO, Scene, run
 class Tool(Scene):
     """The general tool, with an app as a library and on a bare log."""
 
+    def setUp(self):
+        self.config("http://127.0.0.1:1/")  # nobody is asked
+
     def test_it_runs_an_app(self):
         through = run(MEPHISTO, "-A", LIBHORTON, "agents", folder=self.folder)
         self.assertEqual((through.returncode, through.stderr), (0, ""))

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import unittest
 
-from support import AGENTS, Scene, wait_for
+from support import AGENTS, LIMIT, Scene, wait_for
 
 
 class Workers(Scene):
@@ -64,7 +64,8 @@ class Workers(Scene):
         self.stuck_worker("")
         (row,) = [row for row in self.rows("lag", folder=self.place) if row["lag"]]
         self.assertEqual((row["topic"], row["end"], row["committed"] or 0, row["lag"]), ("collect_securities", 1, 0, 1))
-        self.assertRegex(row["oldest_unacknowledged"], r"^(\d+ ms|\d+\.\d s)$")
+        self.assertIsInstance(row["oldest_unacknowledged"], int)
+        self.assertLess(row["oldest_unacknowledged"], 1000 * LIMIT)
 
     def stuck_worker(self, more):
         """A worker whose agent waits for an answer that takes an hour."""

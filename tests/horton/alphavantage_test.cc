@@ -254,6 +254,7 @@ TEST_F(AlphaVantageTest, NeverTellsTheKeyWhenNobodyListens) {
     FAIL() << "somebody answered";
   } catch (const mephisto::Failure& failure) {
     EXPECT_EQ(failure.kind(), mephisto::ErrorKind::kUnavailable);
+    EXPECT_NE(dynamic_cast<const mephisto::Unreachable*>(&failure), nullptr);
     EXPECT_THAT(failure.what(), HasSubstr("127.0.0.1"));
     EXPECT_THAT(failure.what(), Not(HasSubstr(mephisto::url_encode(kKey))));
     EXPECT_THAT(failure.what(), Not(HasSubstr("apikey")));

@@ -86,8 +86,8 @@ class BudgetTest : public ::testing::Test {
     }
   }
   milliseconds paused(Budget& one) {
-    auto until = loop.run(one.paused_until());
-    return until ? *until - loop.timestamp() : 0ms;
+    auto pause = loop.run(one.pause());
+    return pause ? pause->until - loop.timestamp() : 0ms;
   }
 
   Loop loop;
@@ -189,7 +189,7 @@ TEST_F(BudgetTest, ANoticePausesEverybody) {
   std::vector<Timestamp> times;
   loop.run(take(two, 1, times));
   EXPECT_GE(times.at(0) - noticed, 900ms);
-  EXPECT_FALSE(loop.run(one.paused_until()));
+  EXPECT_FALSE(loop.run(one.pause()));
 }
 
 TEST_F(BudgetTest, NoticesInARowPauseLongerUpToAMinute) {
@@ -256,6 +256,45 @@ TEST_F(BudgetTest, ANoticeDoesNotForgetWhatWasUsed) {
   loop.run(take(one, 3, times));
   loop.run(one.notice());
   EXPECT_EQ(loop.run(one.use()).at(0).used, 3);
+}
+
+TEST_F(BudgetTest, ARequestThatNeverReachedTheServiceIsGivenBackAndAllWait) {
+  auto one = budget({term(5, 24h)});
+  loop.run(one.acquire());
+  loop.run(one.unreachable(loop.run(one.acquire()), "refused"));
+  EXPECT_EQ(loop.run(one.use()).at(0).used, 1);
+  EXPECT_TRUE(loop.run(one.pause()).value().unreachable);
+  EXPECT_GT(paused(one), 500ms);
+  EXPECT_LE(paused(one), 1s);
+}
+
+TEST_F(BudgetTest, AnOutagePausesLongerUpToAMinuteWhateverTheTerms) {
+  auto one = budget({term(1, 2s), term(25, 24h)});
+  for (int i = 0; i < 40; ++i) loop.run(one.unreachable(loop.wall_time(), "refused"));
+  EXPECT_GT(paused(one), 50s);
+  EXPECT_LE(paused(one), 60s);
+  one.answered();
+  loop.run(documents->collection("budget").delete_many({}));
+  loop.run(one.unreachable(loop.wall_time(), "refused"));
+  EXPECT_LE(paused(one), 1s);
+}
+
+// All are given back, and it is one outage.
+TEST_F(BudgetTest, AnOutageOfManyRequestsCountsOnce) {
+  auto one = budget({term(8, 24h)});
+  std::vector<mephisto::Microtime> asked;
+  for (int i = 0; i < 8; ++i) asked.push_back(loop.run(one.acquire()));
+  for (auto time : asked) loop.run(one.unreachable(time, "refused"));
+  EXPECT_EQ(loop.run(one.use()).at(0).used, 0);
+  EXPECT_LE(paused(one), 1s);
+}
+
+TEST_F(BudgetTest, AnOutageDoesNotShortenANoticesPause) {
+  auto one = budget({term(25, 24h)});
+  loop.run(one.notice());
+  loop.run(one.unreachable(loop.wall_time(), "refused"));
+  EXPECT_GT(paused(one), 23h);
+  EXPECT_FALSE(loop.run(one.pause()).value().unreachable);
 }
 
 }  // namespace

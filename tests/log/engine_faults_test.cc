@@ -16,8 +16,8 @@ using ::testing::SizeIs;
 const TopicPartition kZero{"orders", 0};
 const TopicPartition kOne{"orders", 1};
 
-// A store in memory whose writes fail, as on a full disk: nothing is written, and kUnavailable is the answer. Or they are done, and
-// kUnavailable is the answer all the same.
+// A store in memory whose writes fail, as on a full disk: nothing is written, and kUnavailable (or another kind) is the answer. Or they
+// are done, and that is the answer all the same.
 class FailingKv : public MemoryKv {
  public:
   // The write with this number, counting from 1, fails, and `more` after it.
@@ -26,12 +26,13 @@ class FailingKv : public MemoryKv {
     to_ = from_ + more;
     are_done_ = are_done;
   }
+  void set_kind(ErrorKind kind) { kind_ = kind; }
   int writes() const { return writes_; }
 
   void submit(Loop& loop, KvChange change, std::function<void(Result<void>)> done) override {
     ++writes_;
     if (writes_ < from_ || writes_ > to_) return MemoryKv::submit(loop, std::move(change), std::move(done));
-    auto refuse = [done = std::move(done)](const Result<void>&) { done(fail(ErrorKind::kUnavailable, "the disk is full (by the test)")); };
+    auto refuse = [done = std::move(done), kind = kind_](const Result<void>&) { done(fail(kind, "the disk is full (by the test)")); };
     if (are_done_) return MemoryKv::submit(loop, std::move(change), std::move(refuse));
     loop.post([refuse] { refuse({}); });
   }
@@ -41,6 +42,7 @@ class FailingKv : public MemoryKv {
   int from_ = 0;
   int to_ = -1;
   bool are_done_ = false;
+  ErrorKind kind_ = ErrorKind::kUnavailable;
 };
 
 struct FailingWorld : World {
@@ -165,6 +167,27 @@ TEST_F(EngineFaults, MaintenanceThatFailsSaysSo) {
   EXPECT_EQ(kind_of(log->maintain()), ErrorKind::kUnavailable);
   EXPECT_EQ(kind_of(log->maintain()), std::nullopt);
   EXPECT_EQ(must(log->watermarks(kZero)).start, 1);
+}
+
+TEST_F(EngineFaults, MaintenanceEndsWhereTheLogIsBroken) {
+  create("orders", {.partitions = 2, .retention = 1h});
+  kv->set_kind(ErrorKind::kFatal);
+  kv->fail_at(1, 1000);
+  const auto before = kv->writes();
+  EXPECT_EQ(kind_of(log->maintain()), ErrorKind::kFatal);
+  EXPECT_EQ(kv->writes(), before + 2) << "each partition is tried once";
+}
+
+TEST_F(EngineFaults, MaintenanceThatIsCancelledEndsAfterTheWriteUnderWay) {
+  create("orders", {.partitions = 100, .retention = 1h});
+  const auto before = kv->writes();
+  await([](FailingWorld& world, int writes) -> Task<void> {
+    auto maintenance = world.loop.spawn("maintenance", [](Log& log) -> Task<void> { (void)co_await log.maintain(); }(*world.log));
+    while (world.kv->writes() == writes) co_await yield();
+    maintenance.cancel();
+    co_await maintenance.finished();
+  }(*this, before));
+  EXPECT_EQ(kv->writes(), before + 1);
 }
 
 // Whichever write of a session fails, or is done without our hearing of it, and however often, two members end with each record read

@@ -247,6 +247,24 @@ TEST_P(LogGroups, FromLatestStartsAtTheEndOnlyWithoutACommit) {
   EXPECT_THAT(values(late.read[(TopicPartition{"orders", 1})]), ElementsAre("new0"));
 }
 
+TEST_P(LogGroups, FromLatestLosesNothingWhenAMemberEndsBeforeItsFirstCommit) {
+  fill("orders", 1, 3);
+  auto options = in_group("billing", "one", {"orders"});
+  options.from_latest = true;
+  {
+    Member one{*log, loop, options};
+    settle({&one});
+    append({"orders", 0}, 2, "new");
+    until({&one}, [&] { return one.all_read().size() == 2; });
+    await(one.close());
+  }
+  append({"orders", 0}, 1, "newer");
+  Member two{*log, loop, options};
+  until({&two}, [&] { return two.owned("orders").size() == 1; });
+  settle({&two});
+  EXPECT_THAT(values(two.all_read()), ElementsAre("new0", "new1", "newer0"));
+}
+
 TEST_P(LogGroups, ALongNameEitherWorksOrIsRefused) {
   fill("orders", 1, 1);
   for (std::size_t length : {249U, 600U}) {

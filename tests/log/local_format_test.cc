@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "local_process.h"
+#include "log/local/leases.h"
 
 namespace mephisto::test {
 namespace {
@@ -158,6 +159,32 @@ TEST_F(LocalFormat, OfLeasesIsAsTheDocumentSays) {
   EXPECT_FALSE(is_locked(192));
   await(one.close());
   EXPECT_FALSE(is_locked(128));
+  ::close(fd);
+}
+
+// Another process may have taken the store's write lock between this one's giving it back and saying so.
+TEST_F(LocalFormat, OfLeasesKeepsTheNextWriter) {
+  const auto path = folder / "next-writer";
+  Leases leases{path};
+  const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  ASSERT_GE(fd, 0);
+  auto writer = [fd] {
+    std::pair<std::uint64_t, std::int32_t> started_and_pid;
+    EXPECT_EQ(pread(fd, &started_and_pid.first, 8, 8), 8);
+    EXPECT_EQ(pread(fd, &started_and_pid.second, 4, 16), 4);
+    return started_and_pid;
+  };
+  leases.set_writer(true);
+  EXPECT_EQ(writer().second, getpid());
+  const std::uint64_t started = 4711;
+  const std::int32_t pid = getpid() + 1;
+  ASSERT_EQ(pwrite(fd, &started, 8, 8), 8);
+  ASSERT_EQ(pwrite(fd, &pid, 4, 16), 4);
+  leases.set_writer(false);
+  EXPECT_EQ(writer(), std::pair(started, pid));
+  leases.set_writer(true);
+  leases.set_writer(false);
+  EXPECT_EQ(writer().second, 0);
   ::close(fd);
 }
 

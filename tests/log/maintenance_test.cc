@@ -278,5 +278,33 @@ TEST_P(LogMaintenance, CompactionAndRetentionGoTogether) {
 
 MEPHISTO_ON_EVERY_DRIVER(LogMaintenance);
 
+class ReplyTopics : public ::testing::Test, public World {
+ protected:
+  ReplyTopics() : World(drivers().at(0)) {}
+  void pass(std::chrono::milliseconds time) {
+    await([](std::chrono::milliseconds span) -> Task<void> { co_await sleep_for(span); }(time));
+    must(log->maintain());
+  }
+  std::vector<std::string> topics() {
+    std::vector<std::string> names;
+    for (const auto& info : must(log->topics())) names.push_back(info.name);
+    return names;
+  }
+};
+
+TEST_F(ReplyTopics, OfKilledAskersAreDeletedOnceTheirRetentionIsOver) {
+  create("f-reply-1", {.partitions = 1, .retention = 24h});
+  create("f-reply-2", {.partitions = 1, .retention = 24h});
+  create("f-reply-for-ever");
+  create("orders", {.partitions = 1, .retention = 24h});
+  pass(23h);
+  append({"f-reply-2", 0}, 1);
+  EXPECT_THAT(topics(), ElementsAre("f-reply-1", "f-reply-2", "f-reply-for-ever", "orders"));
+  pass(2h);
+  EXPECT_THAT(topics(), ElementsAre("f-reply-2", "f-reply-for-ever", "orders")) << "an answer that may still be read keeps its topic";
+  pass(24h);
+  EXPECT_THAT(topics(), ElementsAre("f-reply-for-ever", "orders"));
+}
+
 }  // namespace
 }  // namespace mephisto::test

@@ -125,6 +125,16 @@ TEST_F(Sending, TwoSendersOfWhichOneIsTooLargeAreToldApart) {
   EXPECT_THAT(values(sent()), ElementsAre("good"));
 }
 
+TEST_F(Sending, HeadersAreLimitedAsTheyAreStored) {
+  send([&]() -> Task<void> {
+    co_await world.create("out");
+    SendOptions options;
+    for (int i = 0; i < 32 << 10; ++i) options.headers.push_back({"h", "v"});  // 64 KiB of names and values, and their lengths
+    EXPECT_THAT(co_await failure_of(out.send("v", options)), AllOf(HasSubstr("headers"), HasSubstr("out/0")));
+    EXPECT_EQ((co_await out.send("after")).offset, 0);
+  });
+}
+
 TEST_F(Sending, ACancelledSendLeavesTheOthersAlone) {
   send([&]() -> Task<void> {
     auto sending = world.loop.spawn("send", [](const Topic<std::string>& to) -> Task<void> { (void)co_await to.send("a"); }(out));
@@ -184,6 +194,23 @@ TEST_F(SendingAgent, AStopWaitsForOutputsThatAreTriedAgain) {
     co_await world.eventually([&] { return account(worker, "copy").acked == 3; });
   });
   EXPECT_THAT(values(world.run([&] { return world.records("out"); })), ElementsAre("0", "1", "2"));
+}
+
+TEST_F(SendingAgent, AStopEndsAlsoWhileTheLogTakesNothing) {
+  world.set("drain_timeout", "5s");
+  world.run([&]() -> Task<void> {
+    Worker worker{world.app, world.log};
+    co_await worker.start();
+    co_await world.produce("in", numbered(3));
+    memory_faults(*world.log).fail_appends = 1'000'000;
+    co_await world.eventually([&] { return account(worker, "copy").acked == 3; });
+    co_await sleep_for(10s);  // a commit waits for its outputs
+    const auto start = world.loop.now();
+    EXPECT_THAT(co_await failure_of(worker.stop()), HasSubstr("does not take"));
+    EXPECT_LT(world.loop.now() - start, 10s);
+    EXPECT_EQ(co_await world.committed("in"), -1) << "an offset without its output";
+    memory_faults(*world.log).fail_appends = 0;
+  });
 }
 
 TEST_F(SendingAgent, AnOutputThatIsTooLargeIsAnErrorOfItsEvent) {

@@ -351,5 +351,21 @@ TEST_F(ShardTest, APartitionThatIsStuckDoesNotTakeTheWholeBudget) {
   });
 }
 
+TEST_F(ShardTest, GoesOnAtOnceWhenTheBudgetHasRoomAgain) {
+  world.set("memory_budget", "1MiB");
+  int seen = 0;
+  world.app.agent("note", world.app.topic<std::string>("in", {.partitions = 1, .serializer = "raw"}), [&](Stream<std::string> stream) -> Task<void> {
+    while (auto event = co_await stream.next()) {
+      if (seen++ == 0) co_await gate.pass();
+    }
+  });
+  world.work([&](Worker&) -> Task<void> {
+    for (int i = 0; i < 40; ++i) co_await world.produce("in", {{std::nullopt, std::string(100 << 10, 'x'), {}, 0}});
+    co_await sleep_for(10s);
+    gate.open();
+    EXPECT_TRUE(co_await world.eventually([&] { return seen == 40; }, 1s)) << "what was left in the log is not fetched";
+  });
+}
+
 }  // namespace
 }  // namespace mephisto::tests

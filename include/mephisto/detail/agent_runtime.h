@@ -12,7 +12,7 @@
 
 namespace mephisto::detail {
 
-enum class FailureKind { kDecode, kHandler };
+enum class FailureKind { kDecode, kHandler, kRefused };  // kRefused: the handler found the event invalid, and would again
 
 class AgentRuntime {
  public:
@@ -45,6 +45,8 @@ class AgentRuntime {
   void spawn_instances(const std::shared_ptr<Queue>& queue, int count);
   Task<void> supervise(std::shared_ptr<Queue> queue);
   void dead_letter(Slot& slot, FailureKind kind, const std::string& message);
+  // Stops the event's partition with the event in hand.
+  void give_up(Slot& slot);
   void answer_with_error(Slot& slot, const std::string& message);
   Task<void> declare_dead_letters();
 

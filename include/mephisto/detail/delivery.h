@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "mephisto/detail/tracker.h"
@@ -64,7 +65,7 @@ struct Lane {
   Account account;
   LaneState state = LaneState::kAssigned;
   bool stopped = false;      // by the error policy stop_partition
-  bool held = false;         // an event waits for its retry and the policy blocks the partition meanwhile
+  int held = 0;              // events that wait for their retry while the policy blocks the partition
   std::int64_t pending = 0;  // fetched records that are not delivered yet
 };
 
@@ -76,18 +77,42 @@ struct DeliveredBatch {
   std::size_t users = 0;  // records in flight, and the queue itself
 };
 
+// A user of a batch. The last one frees it; the queue, where it still is, tells the shard before (LaneQueue::drop).
+class BatchUse {
+ public:
+  BatchUse() = default;
+  explicit BatchUse(DeliveredBatch* batch) : batch_(batch) { ++batch_->users; }
+  BatchUse(BatchUse&& other) noexcept : batch_(std::exchange(other.batch_, nullptr)) {}
+  BatchUse& operator=(BatchUse&& other) noexcept {
+    std::swap(batch_, other.batch_);
+    return *this;
+  }
+  ~BatchUse() {
+    if (batch_ != nullptr && --batch_->users == 0) delete batch_;
+  }
+
+  DeliveredBatch* get() const { return batch_; }
+  DeliveredBatch* operator->() const { return batch_; }
+  explicit operator bool() const { return batch_ != nullptr; }
+
+ private:
+  DeliveredBatch* batch_ = nullptr;
+};
+
 // A record in flight.
 struct Slot {
   RecordView record;
-  DeliveredBatch* batch = nullptr;
+  BatchUse batch;
   std::uint64_t sequence = 0;
   int attempt = 0;          // failed attempts so far
   bool answered = false;    // a reply was sent
-  bool parked_key = false;  // its key is held by ordered_by_key
+  bool parked_key = false;  // it holds its key: by ordered_by_key, or while it waits for its retry
+  bool holds_lane = false;  // its lane waits for its retry
+  bool done = false;        // acknowledged already, by Event::ack()
   std::chrono::steady_clock::time_point first_failed{};
   std::vector<StagedRecord> staged;  // exactly once: what it sent so far
 
-  explicit operator bool() const { return batch != nullptr; }
+  explicit operator bool() const { return static_cast<bool>(batch); }
   Lane& lane() const { return *batch->lane; }
   std::string place() const;
 };
@@ -118,8 +143,14 @@ class LaneQueue {
 
   // Takes the next record into `slot`, which must be empty. False when none is ready now.
   bool pick(Slot& slot);
-  // Ends a slot's record. An outcome for a closed lane (a stay that is over) is ignored.
+  // Ends a slot's record: settle() and drop().
   void finish(Slot& slot, Outcome outcome);
+  // Counts a record's outcome; for a closed lane (a stay that is over) it is ignored.
+  void settle(Slot& slot, Outcome outcome);
+  // Lets the record go, and empties the slot.
+  void drop(Slot& slot);
+  // Lets go of what waits here of a lane that is closed.
+  void forget(const Lane& lane);
   // Gives a record back, to be delivered again after `delay`, or, with no delay, at once and before the others.
   void retry(Slot slot, Loop::duration delay);
   // Gives a record back untouched, as if it had not been delivered (its instance was stopped).
@@ -135,15 +166,15 @@ class LaneQueue {
  private:
   bool take_from_batches(Slot& slot);
   bool must_wait_for_key(Slot& slot);
+  void hold_key(Slot& slot);
   void release_key(const Slot& slot);
   void unuse(DeliveredBatch* batch);
 
   Options options_;
   std::vector<std::shared_ptr<Lane>> lanes_;
   std::deque<DeliveredBatch*> batches_;
-  std::deque<DeliveredBatch*> blocked_;  // their lane's window is full
-  std::deque<Slot> runnable_;            // retries that are due and records whose key is free again
-  std::size_t delayed_ = 0;
+  std::deque<DeliveredBatch*> blocked_;                     // their lane's window is full
+  std::deque<Slot> runnable_;                               // retries that are due and records whose key is free again
   std::unordered_map<std::string, std::deque<Slot>> keys_;  // held keys, and the records that wait for them
   WaitQueue ready_;
   bool closed_ = false;

@@ -87,7 +87,7 @@ class Outbox {
   // The same, with the value encoded in place.
   template <class T>
   Result<Ticket> add_value(const TopicPlace& topic, int partition, const SendOptions& options, const Codec& codec, const T& value, Slot* origin, bool await = false) {
-    if (transactional_ && origin != nullptr && *origin) {
+    if (transactional_ && origin != nullptr && *origin && !origin->done) {
       Buffer bytes;
       codec.dump(value, bytes);
       return add(topic, partition, options, bytes.view(), origin);
@@ -119,7 +119,8 @@ class Outbox {
   // Waits until the record that was added with `await` and this ticket is durable and gives its place.
   Task<RecordMetadata> sent(Ticket ticket, std::string topic, int partition);
   // Waits until all that was added before is durable; throws Failure when the log refuses for good, or at `until` (kTimeout).
-  Task<void> flush(Loop::time_point until = Loop::time_point::max());
+  // `until` may come nearer meanwhile, and lives as long as the call.
+  Task<void> flush(const Loop::time_point& until = kNever);
   // Everything collected, for one append or transaction; settle() tells the waiting how it ended.
   struct Taken {
     struct Row {
@@ -150,12 +151,16 @@ class Outbox {
   std::shared_ptr<void> inbox;
   std::vector<std::function<Task<void>()>> on_close;
   std::uint64_t appended() const { return appended_; }
-  // Stops after flushing what is there.
-  Task<void> close();
+  // Stops after flushing what is there, for at most until `until`.
+  Task<void> close(const Loop::time_point& until = kNever);
+  // Stops without.
+  Task<void> abandon();
   // Set when the log refused for good; nothing can be appended any more.
   const std::optional<Error>& broken() const { return broken_; }
 
  private:
+  static constexpr Loop::time_point kNever = Loop::time_point::max();
+
   struct Collected {
     BatchBuilder builder;
     std::vector<std::pair<Ticket, std::uint32_t>> awaited;  // and which row of the batch it is
@@ -183,6 +188,7 @@ class Outbox {
   Result<void> check_origin(const TopicPlace& topic, int partition, const Slot* origin) const;
   Result<void> check_size(const TopicPlace& topic, int partition, const SendOptions& options, std::size_t value_bytes) const;
   Task<void> run();
+  Task<void> append_all();
 
   Loop& loop_;
   Log& log_;

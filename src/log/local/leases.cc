@@ -153,9 +153,15 @@ void Leases::beat() {
 
 void Leases::set_writer(bool writing) {
   static const auto kStarted = look_at(getpid()).started;
+  if (!writing) {
+    // The lock is free already: the next writer's number stays.
+    std::int32_t own = getpid();
+    file_->writer_pid.compare_exchange_strong(own, 0);
+    return;
+  }
   file_->writing_since_ms = monotonic_ms();
   file_->writer_started = kStarted;
-  file_->writer_pid = writing ? getpid() : 0;
+  file_->writer_pid = getpid();
 }
 
 int Leases::stopped_writer(std::int64_t limit_ms) const {

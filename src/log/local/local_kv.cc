@@ -75,10 +75,11 @@ class LocalTx : public KvWriter {
   }
   void put(std::string_view key, Buffer value) override { put(key, value.view()); }
   void erase(std::string_view key) override {
-    ++writes_;
     MDB_val k = val(key);
     int code = mdb_del(txn_, dbi_, &k, nullptr);
-    if (code != MDB_NOTFOUND) check(code);
+    if (code == MDB_NOTFOUND) return;
+    ++writes_;
+    check(code);
   }
 
   std::uint64_t writes() const { return writes_; }
@@ -293,9 +294,11 @@ int LocalKv::attempt(const std::function<void(KvWriter&)>& change) {
     Leases& leases;
     ~Released() { leases.set_writer(false); }
   } released{leases_};
+  bool written = false;
   try {
     LocalTx tx{txn, dbi_};
     change(tx);
+    written = tx.writes() > 0;
   } catch (const LmdbError& error) {
     mdb_txn_abort(txn);
     return error.code;
@@ -304,7 +307,8 @@ int LocalKv::attempt(const std::function<void(KvWriter&)>& change) {
   crash_point("local.before_commit");
   int code = mdb_txn_commit(txn);
   crash_point("local.after_commit");
-  if (code == MDB_SUCCESS) notified_ = number;
+  // LMDB gives the number of a transaction that wrote nothing to the next one, which may be another process's.
+  if (code == MDB_SUCCESS && written) notified_ = number;
   return code;
 }
 
