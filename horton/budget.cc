@@ -107,7 +107,7 @@ Task<Microtime> Budget::acquire() {
   for (;;) {
     std::optional<Object> state = co_await collection_.find_one({{"_id", kId}});
     const auto time = mephisto::Loop::current()->wall_time();
-    const auto now = to_ms(time);
+    const auto now = now_ms();
     const auto paused_until = field(state, "paused_until");
     auto until = paused_until;
     auto times = times_of(state);
@@ -122,7 +122,7 @@ Task<Microtime> Budget::acquire() {
       continue;
     }
     if (terms_.empty()) co_return time;
-    times.push_back(now);
+    times.push_back(to_ms(time));
     const auto longest = static_cast<std::size_t>(std::ranges::max(terms_, {}, &RateTerm::count).count);
     if (times.size() > longest) times.erase(times.begin(), times.end() - static_cast<std::ptrdiff_t>(longest));
     Object taken{{"times", to_list(times)}};
