@@ -30,6 +30,10 @@ inline constexpr int kMaxPartitions = 4096;               // of a topic
 inline constexpr int kMaxTopics = 10'000;
 inline constexpr std::size_t kMaxTopicName = 249;  // letters, digits, '.', '_', '-'
 
+// A topic whose name starts so is an asker's, who deletes it in the end. Where the asker was killed, maintain() does so: once the
+// topic is empty and older than its retention. An asker that lives sends it a sign of life in less time than that.
+inline constexpr std::string_view kReplyTopicPrefix = "f-reply-";
+
 struct TopicPartition {
   std::string topic;
   int partition = 0;

@@ -3,7 +3,6 @@
 
 #include <map>
 
-#include "log/store.h"
 #include "mephisto/agent.h"
 #include "mephisto/detail/agent_runtime.h"
 #include "mephisto/logging.h"
@@ -82,7 +81,7 @@ class ReplyInbox {
     while (opening_) co_await opened_.wait("the reply topic");
     if (!topic_.empty()) co_return;
     opening_ = true;
-    auto name = std::string{store::kReplyTopicPrefix} + Uuid::random(random_).str();
+    auto name = std::string{kReplyTopicPrefix} + Uuid::random(random_).str();
     TopicConfig config;
     config.partitions = 1;
     config.retention = kReplyRetention;

@@ -153,15 +153,15 @@ Task<HttpResponse> HttpClient::get(std::string url) {
     } else {
       connection = std::make_unique<Connection>(io, target.tls ? &connections_->tls : nullptr);
     }
-    const auto& link = *connection;  // also when it was given back
-    const bool reused = link.used;
+    auto& present = *connection;  // stays where it is when it becomes idle
+    const bool reused = present.used;
     std::string problem;
     bool late = false;
     try {
-      auto got = co_await await_asio(attempt(*connection, target, request, options_), "an HTTP answer");
+      auto got = co_await await_asio(attempt(present, target, request, options_), "an HTTP answer");
       reached = true;
       if (got.keep_alive()) {
-        connection->tcp_layer().expires_never();
+        present.tcp_layer().expires_never();
         idle.push_back(std::move(connection));
       }
       auto response = response_of(std::move(got), target, options_);
@@ -175,7 +175,7 @@ Task<HttpResponse> HttpClient::get(std::string url) {
     } catch (const boost::system::system_error& error) {
       if (reused && closed_meanwhile(error.code())) continue;  // on a new connection, which is no retry
       late = error.code() == beast::error::timeout;
-      reached |= link.connected;
+      reached |= present.connected;
       problem = problem_of(error.code(), target, options_);
     } catch (const std::runtime_error& error) {
       if (dynamic_cast<const Failure*>(&error) != nullptr) throw;

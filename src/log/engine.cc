@@ -84,7 +84,7 @@ std::vector<Appended> append_all(KvWriter& tx, std::vector<OutBatch>& batches, c
 
 // Whether a reply topic has nobody who looks after it any more.
 bool is_abandoned(KvReader& tx, const store::Topic& topic, Timestamp now) {
-  if (!topic.name.starts_with(store::kReplyTopicPrefix) || !topic.config.retention || topic.created >= now - *topic.config.retention) return false;
+  if (!topic.name.starts_with(kReplyTopicPrefix) || !topic.config.retention || topic.created >= now - *topic.config.retention) return false;
   for (int number = 0; number < topic.config.partitions; ++number) {
     const auto place = store::partition(tx, topic.id, number);
     if (place.start < place.end) return false;

@@ -14,10 +14,6 @@ namespace mephisto::store {
 
 inline constexpr std::int64_t kFormatVersion = 1;
 
-// A topic whose name starts so is an asker's, who deletes it in the end. Where the asker was killed, KvLog::maintain does so: once the
-// topic is empty and older than its retention. An asker that lives sends it a sign of life in less time than that.
-inline constexpr std::string_view kReplyTopicPrefix = "f-reply-";
-
 struct Topic {
   std::uint32_t id = 0;
   std::string name;
