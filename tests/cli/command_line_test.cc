@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "cli/commands.h"
-#include "mephisto/app.h"
 #include "mephisto/version.h"
+#include "support/run_app.h"
 
 namespace mephisto::tests {
 namespace {
@@ -31,12 +31,6 @@ struct Greet {
   }
 };
 
-struct Outcome {
-  int code = 0;
-  std::string out;
-  std::string err;
-};
-
 class CommandLineTest : public ::testing::Test {
  protected:
   CommandLineTest() : app("shop", about()) {
@@ -56,16 +50,7 @@ class CommandLineTest : public ::testing::Test {
 
   Outcome run(std::vector<std::string> words) {
     words.insert(words.begin(), "/usr/bin/shop");
-    std::vector<char*> argv;
-    for (auto& word : words) argv.push_back(word.data());
-    ::testing::internal::CaptureStdout();
-    ::testing::internal::CaptureStderr();
-    Outcome outcome;
-    outcome.code = app.main(static_cast<int>(argv.size()), argv.data());
-    std::fflush(stdout);
-    outcome.out = ::testing::internal::GetCapturedStdout();
-    outcome.err = ::testing::internal::GetCapturedStderr();
-    return outcome;
+    return run_app(app, std::move(words));
   }
 
   App app;

@@ -6,18 +6,12 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "mephisto/app.h"
+#include "support/run_app.h"
 
 namespace mephisto::tests {
 namespace {
 
 using ::testing::HasSubstr;
-
-struct Outcome {
-  int code = 0;
-  std::string out;
-  std::string err;
-};
 
 class LogCommandsTest : public ::testing::Test {
  protected:
@@ -31,16 +25,7 @@ class LogCommandsTest : public ::testing::Test {
 
   Outcome run(std::vector<std::string> words) {
     words.insert(words.begin(), {"shop", "-D", folder + "/data"});
-    std::vector<char*> argv;
-    for (auto& word : words) argv.push_back(word.data());
-    ::testing::internal::CaptureStdout();
-    ::testing::internal::CaptureStderr();
-    Outcome outcome;
-    outcome.code = app.main(static_cast<int>(argv.size()), argv.data());
-    std::fflush(stdout);
-    outcome.out = ::testing::internal::GetCapturedStdout();
-    outcome.err = ::testing::internal::GetCapturedStderr();
-    return outcome;
+    return run_app(app, std::move(words));
   }
   void send(std::vector<std::string> words) {
     words.insert(words.begin(), "send");
