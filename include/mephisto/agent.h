@@ -168,7 +168,7 @@ class Agent : public AgentBase {
       : AgentBase(std::move(name), std::move(topic), std::move(options)), handler_(std::move(handler)), to_(topic_) {}
 
   // Sends without waiting for a result. Suspends only while too much is under way.
-  Cast<T> cast(T value = {}, SendOptions options = {}) const { return to_.cast(std::move(value), std::move(options)); }
+  Cast cast(const T& value = {}, const SendOptions& options = {}) const { return to_.cast(value, options); }
 
   // Sends, durable when it returns; the result goes to `reply_to` (a topic's name) if one is given, under `correlation_id`.
   Task<RecordMetadata> send(T value, SendOptions options = {}, std::string reply_to = "", std::string correlation_id = "") const {
@@ -237,7 +237,7 @@ class Agent : public AgentBase {
   static SendOptions keep_key() {
     SendOptions options;
     auto* slot = detail::current_slot();
-    if (slot != nullptr && *slot && slot->record.has_key()) options.key = std::string{slot->record.key};
+    if (slot != nullptr && *slot && slot->record().has_key()) options.key = std::string{slot->record().key};
     return options;
   }
 

@@ -45,7 +45,7 @@ void Instance::settle() {
     return;
   }
   // Somebody asked and the handler gave nothing: that is an answer too.
-  if (!slot_.answered && !slot_.record.headers.empty()) answer_nothing(slot_);
+  if (!slot_.answered && !slot_.record().headers.empty()) answer_nothing(slot_);
   queue_.finish(slot_, Outcome::kAcked);
 }
 
@@ -58,7 +58,7 @@ void Instance::settle_held() {
       queue_.give_back(std::move(slot));
       continue;
     }
-    if (!slot.answered && !slot.record.headers.empty()) answer_nothing(slot);
+    if (!slot.answered && !slot.record().headers.empty()) answer_nothing(slot);
     queue_.finish(slot, Outcome::kAcked);
   }
   held_.clear();
@@ -256,7 +256,7 @@ void AgentRuntime::give_up(Slot& slot) {
 
 void AgentRuntime::dead_letter(Slot& slot, FailureKind kind, const std::string& message) {
   SendOptions options;
-  const auto& record = slot.record;
+  const auto& record = slot.record();
   if (record.has_key()) options.key = std::string{record.key};
   options.partition = 0;
   options.headers = record.headers.copy();

@@ -47,6 +47,10 @@ char* put_varint(char* at, std::uint64_t value) {
 }
 
 bool get_varint(const char*& at, const char* end, std::uint64_t& value) {
+  if (at < end && static_cast<unsigned char>(*at) < 0x80) {  // most are small
+    value = static_cast<unsigned char>(*at++);
+    return true;
+  }
   value = 0;
   for (int shift = 0; shift < 64 && at < end; shift += 7) {
     auto byte = static_cast<unsigned char>(*at++);
@@ -283,16 +287,16 @@ Result<void> read_batch(std::string_view stored, std::int64_t base, std::int64_t
   const char* at = stored.data() + kHeaderBytes;
   const char* const end = at + header->payload_bytes;
   if (header->count > header->payload_bytes / 7) return corrupt("it cannot hold so many records");
-  records.reserve(before + header->count);
-  RecordView record;
+  if (const auto wanted = before + header->count; wanted > records.capacity()) records.reserve(std::max(wanted, 2 * records.capacity()));
   std::int64_t lowest = base;  // offsets ascend
   for (std::uint32_t i = 0; i < header->count; ++i) {
+    auto& record = records.emplace_back();
     if (!get_record(at, end, base, *header, record) || record.offset < lowest) {
       records.resize(before);
       return corrupt(fmt::format("record {} of {} is broken", i, header->count));
     }
     lowest = record.offset + 1;
-    if (record.offset >= from) records.push_back(record);
+    if (record.offset < from) records.pop_back();
   }
   if (at != end) {
     records.resize(before);

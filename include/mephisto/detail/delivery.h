@@ -101,8 +101,8 @@ class BatchUse {
 
 // A record in flight.
 struct Slot {
-  RecordView record;
   BatchUse batch;
+  std::size_t index = 0;  // in the batch
   std::uint64_t sequence = 0;
   int attempt = 0;          // failed attempts so far
   bool answered = false;    // a reply was sent
@@ -114,6 +114,7 @@ struct Slot {
 
   explicit operator bool() const { return static_cast<bool>(batch); }
   Lane& lane() const { return *batch->lane; }
+  const RecordView& record() const { return batch->batch->records[index]; }
   std::string place() const;
 };
 
