@@ -12,7 +12,7 @@ namespace mephisto::detail {
 namespace {
 
 constexpr std::chrono::milliseconds kPollWait{1000};
-constexpr std::size_t kFetchBytes = 1 << 20;  // at a time: what is worked through together should stay in the processor's cache
+constexpr std::size_t kFetchBytes = 256 << 10;  // at a time: what is worked through together should stay in the processor's cache
 constexpr std::chrono::milliseconds kRetryAfter{200};
 
 // A commit's metadata is the notes of the agents on the topic: `agent:2-4,7;other:0-9`. Empty mostly.
