@@ -110,8 +110,9 @@ struct Polled {
 };
 
 struct Appended {
-  std::int64_t offset = 0;  // of the batch's first record
-  Timestamp timestamp{};    // of its last record
+  std::int64_t offset = 0;              // of the batch's first record
+  Timestamp timestamp{};                // of its last record
+  std::vector<std::int64_t> offsets{};  // of each record, where they do not follow each other; empty: they do
 };
 
 // Records for one partition on their way to the log.

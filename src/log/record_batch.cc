@@ -145,6 +145,15 @@ std::vector<Header> HeadersView::copy() const {
   return headers;
 }
 
+void put_header(Buffer& bytes, std::string_view name, std::optional<std::string_view> value) {
+  char* to = bytes.room(name.size() + (value ? value->size() : 0) + 20);
+  to = put_varint(to, name.size() + 1);
+  to = std::copy(name.begin(), name.end(), to);
+  to = put_varint(to, value ? value->size() + 1 : 0);
+  if (value) to = std::copy(value->begin(), value->end(), to);
+  bytes.commit(to);
+}
+
 void BatchBuilder::start() {
   if (buffer_.empty()) {
     std::memset(buffer_.room(kHeaderBytes), 0, kHeaderBytes);
@@ -176,14 +185,7 @@ Buffer& BatchBuilder::begin(std::optional<std::string_view> key, Timestamp times
     Buffer encoded{header_bytes + 1};
     encoded.append(raw_headers.raw());
     for (const auto& header : raw_headers.list()) record_bytes_ += header.name.size() + header.value.size();
-    for (const auto& header : headers) {
-      char* to = encoded.room(header.name.size() + (header.value ? header.value->size() : 0) + 20);
-      to = put_varint(to, header.name.size() + 1);
-      to = std::copy(header.name.begin(), header.name.end(), to);
-      to = put_varint(to, header.value ? header.value->size() + 1 : 0);
-      if (header.value) to = std::copy(header.value->begin(), header.value->end(), to);
-      encoded.commit(to);
-    }
+    for (const auto& header : headers) put_header(encoded, header.name, header.value);
     at = put_varint(at, encoded.size());
     std::memcpy(at, encoded.data(), encoded.size());
     at += encoded.size();
@@ -235,6 +237,17 @@ void BatchBuilder::seal(std::uint32_t place) {
   put(head + 32, count_ == 0 ? 0 : max_timestamp_);
   put(head + 20, header_check(head, place));
   put(head, crc32c(buffer_.view().substr(4)));
+}
+
+void BatchBuilder::read(std::vector<RecordView>& records) const {
+  if (count_ == 0) return;
+  BatchHeader header;
+  header.span = next_delta_;
+  header.base_timestamp = base_timestamp_;
+  const char* at = buffer_.data() + kHeaderBytes;
+  const char* const end = buffer_.data() + buffer_.size();
+  records.reserve(records.size() + count_);
+  for (std::uint32_t i = 0; i < count_; ++i) (void)get_record(at, end, 0, header, records.emplace_back());
 }
 
 void BatchBuilder::clear() {

@@ -209,7 +209,7 @@ void Outbox::settle(Taken& taken, const Result<std::vector<Appended>>& result) {
       place->second = std::unexpected(result.error());
     } else {
       auto appended = (*result)[row.batch];
-      appended.offset += row.row;
+      appended.offset = appended.offsets.empty() ? appended.offset + row.row : appended.offsets[row.row];
       place->second = appended;
     }
   }
