@@ -28,7 +28,7 @@ class Worker {
   Worker(App& app, std::shared_ptr<Log> log, int number = 0, int shards = 1);
   ~Worker();
 
-  // Declares the topics and begins to consume.
+  // Declares the topics and begins to consume. When it throws, what had begun has ended, and stop() is not to be called.
   Task<void> start();
   // Drains, commits and leaves the group. Throws what ended the worker, if something did.
   Task<void> stop();
@@ -39,9 +39,11 @@ class Worker {
   detail::Shard& shard() { return shard_; }
 
  private:
+  Task<void> begin();
   Task<void> declare_topics();
   Task<void> run_timer(const detail::TaskSpec& spec);
   void crash(std::string why);
+  Task<void> end();
 
   App& app_;
   std::shared_ptr<Log> log_;

@@ -127,7 +127,22 @@ void Worker::crash(std::string why) {
   shard_.stop();
 }
 
+// Guarantee kept here: nothing is lost. A worker that did not start leaves its group as one that stops does, and no task that refers
+// to it stays on the loop.
 Task<void> Worker::start() {
+  std::exception_ptr failure;
+  try {
+    co_await begin();
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (!failure) co_return;
+  co_await end();
+  co_await shard_.outbox().abandon();  // the shard closes it, but may never have run
+  std::rethrow_exception(failure);
+}
+
+Task<void> Worker::begin() {
   co_await declare_topics();
   for (auto& runtime : runtimes_) runtime->start([this](std::string why) { crash(std::move(why)); });
   auto& loop = shard_.loop();
@@ -168,12 +183,16 @@ Task<void> Worker::finished() {
 
 Task<void> Worker::stop() {
   if (number_ == 0 && app_.on_stopping) co_await app_.on_stopping();
+  co_await end();
+  co_await finished();
+}
+
+Task<void> Worker::end() {
   for (auto& task : tasks_) task.cancel();
   for (auto& task : tasks_) co_await task.finished();
   shard_.stop();
   co_await running_.finished();
   for (auto& runtime : runtimes_) co_await runtime->stop(std::chrono::milliseconds{500});
-  co_await finished();
 }
 
 Client::Client(App& app, std::shared_ptr<Log> log) : log_(std::move(log)), outbox_(*Loop::current(), *log_, log_->producer(*Loop::current()), topic_defaults(app), false) {

@@ -311,6 +311,24 @@ TEST(Worker, TellsWhenItHasStartedAndWhenItStops) {
   EXPECT_THAT(told, ElementsAre("started", "stopping"));
 }
 
+TEST(Worker, AStartThatFailedLeavesNothingBehind) {
+  World world;
+  world.app.agent("a", nothing);
+  world.app.task("t", []() -> Task<void> { co_await sleep_for(1h); });
+  world.app.on_started = []() -> Task<void> {
+    co_await sleep_for(1s);
+    throw std::runtime_error("no key");
+  };
+  world.run([&]() -> Task<void> {
+    {
+      Worker worker{world.app, world.log};
+      EXPECT_THROW(co_await worker.start(), std::runtime_error);
+    }
+    EXPECT_THAT(world.loop.describe_tasks(), ElementsAre(HasSubstr("main")));
+    for (const auto& group : value_or_throw(co_await world.log->groups())) EXPECT_THAT(group.members, IsEmpty());
+  });
+}
+
 TEST(Worker, MaySendWhenItStops) {
   World world;
   auto& out = world.app.topic<int>("out", {.partitions = 1});
