@@ -36,6 +36,7 @@ class Worker {
   Task<void> finished();
 
   std::vector<detail::LaneStatus> status() const { return shard_.status(); }
+  const std::vector<detail::StateChange>& state_changes() const { return shard_.state_changes(); }
   detail::Shard& shard() { return shard_; }
 
  private:

@@ -50,6 +50,10 @@ std::size_t Shard::budget_left() const { return bytes_in_flight_ >= options_.mem
 
 void Shard::set_state(Held& held, LaneState state) {
   log::debug("{}: {} -> {} (generation {})", held.assigned.partition.str(), to_string(held.state), to_string(state), held.assigned.generation);
+  if (held.state == state) return;
+  auto place = std::ranges::lower_bound(state_changes_, std::pair{held.state, state}, {}, [](const StateChange& change) { return std::pair{change.from, change.to}; });
+  if (place == state_changes_.end() || place->from != held.state || place->to != state) place = state_changes_.insert(place, {held.state, state, 0});
+  ++place->count;
   held.state = state;
   for (auto& lane : held.lanes) lane->state = state;
 }

@@ -107,6 +107,7 @@ class Workers(Scene):
         for equation in re.findall(r"\): (\d+) = (\d+) \+ (\d+) \+ (\d+) \+ (\d+)", worker.stderr):
             consumed, *parts = map(int, equation)
             self.assertEqual(consumed, sum(parts))
+        worker.wait_for(r"^assigned -> running: 17$")  # 8 of each agent, and the leader's
         self.assertIsNone(worker.child.poll())
 
     def test_a_quiet_worker_prints_no_banner(self):
