@@ -208,8 +208,8 @@ class World {
     }
     co_return true;
   }
-  Task<bool> eventually_committed(std::string topic, std::int64_t offset, int partition = 0) {
-    const auto deadline = loop.now() + 120s;
+  Task<bool> eventually_committed(std::string topic, std::int64_t offset, int partition = 0, Loop::duration patience = 120s) {
+    const auto deadline = loop.now() + patience;
     for (;;) {
       auto now = co_await committed(topic, partition);
       if (now == offset) co_return true;
