@@ -55,7 +55,7 @@ class Worker {
   std::optional<std::string> crash_;
 };
 
-// Sends and asks without consuming. One at a time per loop.
+// Sends and asks without consuming. One at a time per loop. On the loop of a worker what is sent goes out with the worker's own.
 class Client {
  public:
   Client(App& app, std::shared_ptr<Log> log);

@@ -177,11 +177,14 @@ Task<void> Worker::stop() {
 }
 
 Client::Client(App& app, std::shared_ptr<Log> log) : log_(std::move(log)), outbox_(*Loop::current(), *log_, log_->producer(*Loop::current()), topic_defaults(app), false) {
-  detail::Outbox::current_pointer() = &outbox_;
+  if (detail::Outbox::current_pointer() == nullptr) detail::Outbox::current_pointer() = &outbox_;
 }
 
 Client::~Client() = default;
 
-Task<void> Client::close() { co_await outbox_.close(); }
+Task<void> Client::close() {
+  if (auto* used = detail::Outbox::current_pointer(); used != nullptr && used != &outbox_) co_await used->flush();
+  co_await outbox_.close();
+}
 
 }  // namespace mephisto

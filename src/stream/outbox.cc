@@ -25,7 +25,7 @@ std::size_t header_bytes(const std::vector<Header>& headers) {
   return bytes;
 }
 
-// This thread's outboxes, the newest last: when a client on a worker's loop ends, the worker's is the current one again.
+// This thread's outboxes, the newest last: when one ends that was the current one, the last of the others is.
 thread_local std::vector<Outbox*> live;
 
 }  // namespace

@@ -125,6 +125,30 @@ TEST(Worker, MakesTopicsWithTheSettingsPartitions) {
   EXPECT_EQ(world.run([&]() -> Task<int> { co_return (co_await world.log->topic("own"))->config.partitions; }), 3);
 }
 
+TEST(Worker, AClientOnItsLoopLeavesItsAgentsTheirTransactions) {
+  World world;
+  Gate gate;
+  world.set("processing_guarantee", "exactly_once").set("topic_disable_leader", "true");
+  auto& out = world.app.topic<int>("out", {.partitions = 1});
+  world.app.agent("copy", world.app.topic<int>("in", {.partitions = 1}), [&](Stream<int> stream) -> Task<void> {
+    while (auto event = co_await stream.next()) {
+      co_await out.cast(*event);
+      co_await gate.pass();
+    }
+  });
+  world.work([&](Worker&) -> Task<void> {
+    Client client{world.app, world.log};
+    co_await world.produce("in", numbered(1));
+    co_await world.eventually([&] { return gate.waiting() == 1; });
+    co_await out.cast(7);
+    co_await client.close();
+    EXPECT_THAT(co_await world.values_in("out"), ElementsAre("7")) << "durable when the client is closed, and the event's is not there before its event is done";
+    gate.open();
+    co_await world.eventually_committed("in", 1);
+    EXPECT_THAT(co_await world.values_in("out"), ElementsAre("7", "0"));
+  });
+}
+
 TEST(Worker, ATopicOfAnotherSizeIsAnErrorAtTheStart) {
   World world;
   world.app.topic<int>("own", {.partitions = 4, .internal = true});
