@@ -23,7 +23,7 @@ struct ShardOptions {
   std::chrono::milliseconds drain_timeout{10'000};
   std::chrono::milliseconds session_timeout{2000};
   bool from_latest = false;
-  TopicConfig topic_defaults;
+  std::optional<TopicConfig> topic_defaults;  // of topics that are made; none: they are not
 };
 
 // A line of `horton lag` and of a worker's status.
