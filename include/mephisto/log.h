@@ -200,6 +200,10 @@ class Log {
 // the folder or the rights.
 std::shared_ptr<Log> open_log(const std::string& url);
 
+// Whether somebody has made the log that `url` names; open_log makes one that is not there. True also where that cannot be looked at:
+// opening it says why.
+bool log_exists(const std::string& url);
+
 // An error when open_log cannot know what `url` means; looks at the text only.
 Result<void> check_log_url(const std::string& url);
 

@@ -70,6 +70,19 @@ TEST_F(LogCommandsTest, LookingMakesNoLog) {
   EXPECT_FALSE(std::filesystem::exists(folder + "/data"));
 }
 
+TEST_F(LogCommandsTest, LookingMakesNoLogInAFolderThatIsThere) {
+  const auto place = folder + "/data/log";
+  std::filesystem::create_directories(place);
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{{"topics"}, {"groups"}, {"lag"}, {"topic", "plain"}, {"dlq", "list"}}) {
+    auto outcome = run(words);
+    EXPECT_EQ(outcome.code, 1) << words[0];
+    EXPECT_EQ(outcome.err, "Error: there is no log in " + place + ": start a worker there, or give -D or --log\n");
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(place));
+  send({"plain", "\"x\""});
+  EXPECT_EQ(run({"topic", "plain"}).code, 0);
+}
+
 TEST_F(LogCommandsTest, JsonHasNumbersAndNothingAsPrograms) {
   send({"plain", "\"x\"", "--partition", "0"});
   EXPECT_THAT(run({"topics", "--json"}).out, HasSubstr("\"topic\":\"plain\",\"partitions\":2,\"records\":1,\"retention\":null,"));
