@@ -12,6 +12,7 @@
 
 #include "base/text.h"
 #include "http/inflate.h"
+#include "http/lookup.h"
 #include "http/target.h"
 #include "mephisto/http.h"
 #include "mephisto/logging.h"
@@ -50,9 +51,8 @@ asio::awaitable<http::response<http::string_body>> exchange(Stream& stream, beas
   co_return parser.release();
 }
 
-asio::awaitable<void> connect(Connection& connection, const Target& target) {
-  tcp::resolver resolver{co_await asio::this_coro::executor};
-  auto found = co_await resolver.async_resolve(target.host, target.port, asio::use_awaitable);
+asio::awaitable<void> connect(Connection& connection, const Target& target, std::chrono::steady_clock::time_point deadline) {
+  auto found = co_await look_up(target, deadline);
   co_await connection.tcp_layer().async_connect(found, asio::use_awaitable);
   connection.connected = true;
   connection.tcp_layer().socket().set_option(tcp::no_delay{true});
@@ -64,8 +64,9 @@ asio::awaitable<void> connect(Connection& connection, const Target& target) {
 
 asio::awaitable<http::response<http::string_body>> attempt(Connection& connection, const Target& target, const http::request<http::empty_body>& request,
                                                            const HttpOptions& options) {
-  connection.tcp_layer().expires_after(options.deadline);
-  if (!connection.used) co_await connect(connection, target);
+  const auto deadline = std::chrono::steady_clock::now() + options.deadline;
+  connection.tcp_layer().expires_at(deadline);
+  if (!connection.used) co_await connect(connection, target, deadline);
   connection.used = true;
   if (connection.secure) co_return co_await exchange(*connection.secure, connection.buffer, request, options.body_limit);
   co_return co_await exchange(*connection.plain, connection.buffer, request, options.body_limit);
