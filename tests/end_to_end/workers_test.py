@@ -129,6 +129,12 @@ class Workers(Scene):
         worker.wait_for(r"^assigned -> running: 17$")  # 8 of each agent, and the leader's
         self.assertIsNone(worker.child.poll())
 
+    def test_collect_needs_no_key_where_a_worker_has_one(self):
+        (self.place / "config.yml").unlink()
+        self.start_worker("--set", f"service.apiendpoint={self.url}", folder=self.place).wait_for(r"\{0-7\}")
+        got = self.horton("collect", "--symbol", "IBM", "--exchange", "NYSE", "--timeout", LIMIT, folder=self.place)
+        self.assertIn("IBM on NYSE is not listed", got.stderr)
+
     def test_a_quiet_worker_prints_no_banner(self):
         worker = self.start_worker("-q", folder=self.place)
         self.assertEqual(worker.stdout, "")
