@@ -188,6 +188,10 @@ class Log {
   virtual Task<Result<std::int64_t>> offset_at(TopicPartition partition, Timestamp time) = 0;
   virtual Task<Result<std::vector<GroupInfo>>> groups() = 0;
 
+  // Sets where a group goes on, in all of these partitions or in none. kFenced while a member of the group gives signs of life;
+  // kNotFound when there is no such group or partition; kInvalid for an offset outside of [start, end].
+  virtual Task<Result<void>> reset(std::string group, std::map<TopicPartition, std::int64_t> offsets) = 0;
+
   // Deletes what retention and compaction allow. Workers call it from time to time; any process may.
   virtual Task<Result<void>> maintain() = 0;
 
