@@ -9,6 +9,9 @@
 #include <boost/beast/http.hpp>
 #include <boost/beast/ssl.hpp>
 #include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
 
 #include "base/text.h"
 #include "http/inflate.h"
@@ -25,6 +28,27 @@ namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = beast::http;
 using tcp = asio::ip::tcp;
+
+using Trust = asio::ssl::context;
+
+// The authorities that are trusted: the file's, or the system's. Clients share what is loaded, which takes a megabyte.
+std::shared_ptr<Trust> trust(const std::string& ca_file) {
+  static std::mutex mutex;
+  static auto& loaded = *new std::map<std::string, std::weak_ptr<Trust>>;  // never destroyed: clients may be among the statics
+  std::lock_guard lock{mutex};
+  auto& place = loaded[ca_file];
+  if (auto there = place.lock()) return there;
+  auto made = std::make_shared<Trust>(Trust::tls_client);
+  made->set_verify_mode(asio::ssl::verify_peer);
+  boost::system::error_code error;
+  if (ca_file.empty())
+    made->set_default_verify_paths(error);
+  else
+    made->load_verify_file(ca_file, error);
+  if (error) throw Failure(ErrorKind::kInvalid, fmt::format("cannot load certificates from {}: {}", ca_file, error.message()));
+  place = made;
+  return made;
+}
 
 struct Connection {
   explicit Connection(asio::io_context& io, asio::ssl::context* tls) {
@@ -122,18 +146,12 @@ std::string problem_of(const boost::system::error_code& code, const Target& targ
 }  // namespace
 
 struct HttpClient::Connections {
-  asio::ssl::context tls{asio::ssl::context::tls_client};
+  std::shared_ptr<Trust> tls;                                           // once it is needed, or a file is named for it
   std::map<std::string, std::deque<std::unique_ptr<Connection>>> idle;  // by origin
 };
 
 HttpClient::HttpClient(HttpOptions options) : options_(std::move(options)), connections_(std::make_unique<Connections>()) {
-  connections_->tls.set_verify_mode(asio::ssl::verify_peer);
-  boost::system::error_code error;
-  if (options_.ca_file.empty())
-    connections_->tls.set_default_verify_paths(error);
-  else
-    connections_->tls.load_verify_file(options_.ca_file, error);
-  if (error) throw Failure(ErrorKind::kInvalid, fmt::format("cannot load certificates from {}: {}", options_.ca_file, error.message()));
+  if (!options_.ca_file.empty()) connections_->tls = trust(options_.ca_file);
 }
 
 HttpClient::~HttpClient() = default;
@@ -152,7 +170,8 @@ Task<HttpResponse> HttpClient::get(std::string url) {
       connection = std::move(idle.back());
       idle.pop_back();
     } else {
-      connection = std::make_unique<Connection>(io, target.tls ? &connections_->tls : nullptr);
+      if (target.tls && !connections_->tls) connections_->tls = trust("");
+      connection = std::make_unique<Connection>(io, target.tls ? connections_->tls.get() : nullptr);
     }
     auto& present = *connection;  // stays where it is when it becomes idle
     const bool reused = present.used;
