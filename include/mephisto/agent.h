@@ -79,7 +79,8 @@ class [[nodiscard]] Results {
   std::coroutine_handle<promise_type> handle_;
 };
 
-// What happens to an event whose handler throws. A Failure of kInvalid is not retried.
+// What happens to an event whose handler throws. A Failure of kInvalid is not retried. Nor, therefore, is an ask that was answered with
+// an error: the agent that was asked has had its own retries, and says the same again. An ask without an answer (kTimeout) is retried.
 struct ErrorPolicy {
   enum class Then {
     kDeadLetter,     // to the topic <id>-<agent>-dlq, with the reason in headers
@@ -179,7 +180,8 @@ class Agent : public AgentBase {
     co_return co_await to_.send(std::move(value), std::move(options));
   }
 
-  // Sends and waits for the result. Throws Failure: kTimeout after the deadline, or with what the handler failed with.
+  // Sends and waits for the result. Throws Failure: kTimeout after the deadline; kInvalid with what the handler failed with for good,
+  // after the retries of its own error policy.
   Task<R> ask(T value, AskOptions options = {}) const {
     Buffer bytes;
     topic_.value_codec.dump(value, bytes);

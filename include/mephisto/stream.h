@@ -115,6 +115,12 @@ class Event {
   detail::Slot* slot_ = nullptr;
 };
 
+// Sleeps, in a handler, through a wait that may be long and can begin again: for a rate, or for a service that is away. When the
+// event's partition is to go meanwhile (the worker stops, or another one gets it), the wait ends with Cancelled, and the event is given
+// back: neither acknowledged nor failed, but delivered again to whoever has the partition next. Without an event in hand as sleep_for.
+// Of a batch the last event counts.
+Task<void> sleep_or_give_back(Loop::duration duration);
+
 // Several events taken together (Stream::batch), acknowledged as one.
 template <class T>
 struct EventBatch {

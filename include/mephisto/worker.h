@@ -36,6 +36,7 @@ class Worker {
   Task<void> finished();
 
   std::vector<detail::LaneStatus> status() const { return shard_.status(); }
+  const std::vector<detail::StateChange>& state_changes() const { return shard_.state_changes(); }
   detail::Shard& shard() { return shard_; }
 
  private:
@@ -56,7 +57,7 @@ class Worker {
   std::optional<std::string> crash_;
 };
 
-// Sends and asks without consuming. One at a time per loop.
+// Sends and asks without consuming. One at a time per loop. On the loop of a worker what is sent goes out with the worker's own.
 class Client {
  public:
   Client(App& app, std::shared_ptr<Log> log);

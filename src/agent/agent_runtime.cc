@@ -165,10 +165,12 @@ Task<void> AgentRuntime::supervise(std::shared_ptr<Queue> queue) {
       }
       if (queue->lanes.closed()) co_return;
       error = "its coroutine returned while there is more to come";
-    } catch (const Cancelled&) {
-      if (instance.slot()) queue->lanes.give_back(std::move(instance.slot()));
-      for (auto& slot : instance.held()) queue->lanes.give_back(std::move(slot));
-      co_return;
+    } catch (const Cancelled&) {  // the instance, or its event's wait (sleep_or_give_back)
+      error = "its wait was cancelled";
+      held_event = instance.slot() || !instance.held().empty();
+      if (instance.slot()) queue->lanes.give_back(std::exchange(instance.slot(), {}));
+      for (auto& slot : instance.held()) queue->lanes.give_back(std::exchange(slot, {}));
+      if (context->cancelled()) co_return;
     } catch (...) {
       error = describe(std::current_exception());
       held_event = instance.slot() || !instance.held().empty();
@@ -314,3 +316,18 @@ Task<void> AgentRuntime::stop(std::chrono::milliseconds grace) {
 }
 
 }  // namespace mephisto::detail
+
+namespace mephisto {
+
+Task<void> sleep_or_give_back(Loop::duration duration) {
+  auto* slot = detail::current_slot();
+  if (slot == nullptr || !*slot) co_return co_await sleep_for(duration);
+  const auto lane = slot->batch->lane;
+  const auto& loop = *Loop::current();
+  for (const auto until = loop.now() + duration; loop.now() < until;) {
+    if (lane->state != detail::LaneState::kRunning) throw Cancelled{};
+    co_await lane->leaves_running.wait_until(until, "a pause to end");
+  }
+}
+
+}  // namespace mephisto

@@ -23,6 +23,7 @@ class KvLog : public Log, public std::enable_shared_from_this<KvLog> {
   Task<Result<Watermarks>> watermarks(TopicPartition partition) override;
   Task<Result<std::int64_t>> offset_at(TopicPartition partition, Timestamp time) override;
   Task<Result<std::vector<GroupInfo>>> groups() override;
+  Task<Result<void>> reset(std::string group, std::map<TopicPartition, std::int64_t> offsets) override;
   Task<Result<void>> maintain() override;
   std::unique_ptr<Consumer> consumer(Loop& loop, ConsumerOptions options) override;
   std::unique_ptr<Producer> producer(Loop& loop) override;

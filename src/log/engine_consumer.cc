@@ -157,8 +157,9 @@ Task<void> KvConsumer::acquire(Polled& polled) {
         if (committed->offset < place.start) {
           log::warn("{}: committed offset {} is deleted by retention already; going on at {}", partition.str(), committed->offset, place.start);
         } else if (committed->offset > place.end) {
-          return fail(ErrorKind::kInvalid, fmt::format("{}: committed offset {} lies behind its end {}: the topic was made anew or the log replaced; reset the group's offset",
-                                                       partition.str(), committed->offset, place.end));
+          return fail(ErrorKind::kInvalid,
+                      fmt::format("{}: committed offset {} lies behind its end {}: the topic was made anew or the log replaced; reset the group's offset (lag --reset)",
+                                  partition.str(), committed->offset, place.end));
         } else {
           one.metadata = committed->metadata;
         }

@@ -1,7 +1,10 @@
 // What a log's URL means.
 #include <fmt/format.h>
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <condition_variable>
 #include <filesystem>
@@ -114,6 +117,11 @@ std::shared_ptr<Log> open_log(const std::string& url) {
   });
   opened().logs[key] = log;
   return log;
+}
+
+bool log_exists(const std::string& url) {
+  constexpr std::string_view kLocal = "local://";
+  return !url.starts_with(kLocal) || access((url.substr(kLocal.size()) + "/data.mdb").c_str(), F_OK) == 0 || errno != ENOENT;
 }
 
 MemoryFaults& memory_faults(Log& log) {

@@ -224,6 +224,17 @@ void LaneQueue::retry(Slot slot, Loop::duration delay) {
   }(*this, alive_, kept, delay));
 }
 
+void LaneQueue::give_back(Slot slot) {
+  auto& lane = slot.lane();
+  if (lane.state == LaneState::kRunning && !slot.done) return retry(std::move(slot), Loop::duration{0});
+  if (lane.open() && !slot.done) {
+    --lane.account.consumed;
+    --lane.account.in_flight;
+    if (on_give_up) on_give_up();
+  }
+  drop(slot);
+}
+
 void LaneQueue::close() {
   closed_ = true;
   ready_.notify_all();

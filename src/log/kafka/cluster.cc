@@ -309,6 +309,41 @@ Result<std::vector<Commit>> Cluster::commits(const std::string& group) {
   return commits;
 }
 
+Result<void> Cluster::reset(const std::string& group, const std::map<TopicPartition, std::int64_t>& offsets) {
+  const auto what = fmt::format("cannot set the offsets of group {}", group);
+  auto known = groups();
+  if (!known) return std::unexpected(known.error());
+  const auto found = std::ranges::find(*known, group, &GroupInfo::name);
+  if (found == known->end()) return fail(ErrorKind::kNotFound, fmt::format("there is no group {}", group));
+  if (!found->members.empty()) return fail(ErrorKind::kFenced, fmt::format("group {} has {} members at work: stop them first", group, found->members.size()));
+  std::vector<TopicPartition> partitions;
+  for (const auto& [partition, offset] : offsets) partitions.push_back(partition);
+  auto marks = watermarks(partitions);
+  if (!marks) return std::unexpected(marks.error());
+  auto list = new_list(partitions.size());
+  for (std::size_t i = 0; i < partitions.size(); ++i) {
+    const auto offset = offsets.at(partitions[i]);
+    const auto [start, end] = (*marks)[i];
+    if (offset < start || offset > end) return fail(ErrorKind::kInvalid, fmt::format("{} has the offsets {} to {}, not {}", partitions[i].str(), start, end, offset));
+    add(*list, partitions[i], offset);
+  }
+  const std::unique_ptr<rd_kafka_AlterConsumerGroupOffsets_t, Deleter<rd_kafka_AlterConsumerGroupOffsets_destroy>> asked{
+      rd_kafka_AlterConsumerGroupOffsets_new(group.c_str(), list.get())};
+  auto* one = asked.get();
+  auto event = ask(what, [&](auto* options, auto* queue) { rd_kafka_AlterConsumerGroupOffsets(handle_.get(), &one, 1, options, queue); });
+  if (!event) return std::unexpected(event.error());
+  std::size_t count = 0;
+  const auto* altered = rd_kafka_AlterConsumerGroupOffsets_result_groups(rd_kafka_event_AlterConsumerGroupOffsets_result(event->get()), &count);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (const auto* error = rd_kafka_group_result_error(altered[i])) return std::unexpected(to_error(error, what));
+    const auto* set = rd_kafka_group_result_partitions(altered[i]);
+    for (int n = 0; set != nullptr && n < set->cnt; ++n) {
+      if (set->elems[n].err != RD_KAFKA_RESP_ERR_NO_ERROR) return std::unexpected(to_error(set->elems[n].err, what));
+    }
+  }
+  return {};
+}
+
 Result<std::vector<GroupInfo>> Cluster::groups() {
   const auto what = fmt::format("cannot list the groups of Kafka at {}", servers_);
   auto listed = ask(what, [&](auto* options, auto* queue) { rd_kafka_ListConsumerGroups(handle_.get(), options, queue); });

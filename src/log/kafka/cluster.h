@@ -34,6 +34,8 @@ class Cluster {
   Result<std::vector<Watermarks>> watermarks(const std::vector<TopicPartition>& partitions);
   Result<std::int64_t> offset_at(const TopicPartition& partition, Timestamp time);
   Result<std::vector<GroupInfo>> groups();
+  // As Log::reset. Where a broker refuses one of the partitions the others may have been set.
+  Result<void> reset(const std::string& group, const std::map<TopicPartition, std::int64_t>& offsets);
 
  private:
   // What the brokers answer to a request that was made with an admin call; `kind` is the event that holds it.

@@ -44,6 +44,10 @@ Task<Result<std::vector<GroupInfo>>> KafkaLog::groups() {
   co_return co_await blocking([&] { return cluster_.groups(); }, "Kafka's groups");
 }
 
+Task<Result<void>> KafkaLog::reset(std::string group, std::map<TopicPartition, std::int64_t> offsets) {
+  co_return co_await blocking([&] { return cluster_.reset(group, offsets); }, "Kafka to set a group's offsets");
+}
+
 // Kafka does not tell how old an empty topic is: one where nothing came for its retention while we looked has nobody.
 Task<Result<void>> KafkaLog::maintain() {
   auto all = co_await topics();

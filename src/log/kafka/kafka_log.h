@@ -26,6 +26,7 @@ class KafkaLog : public Log, public std::enable_shared_from_this<KafkaLog> {
   Task<Result<Watermarks>> watermarks(TopicPartition partition) override;
   Task<Result<std::int64_t>> offset_at(TopicPartition partition, Timestamp time) override;
   Task<Result<std::vector<GroupInfo>>> groups() override;
+  Task<Result<void>> reset(std::string group, std::map<TopicPartition, std::int64_t> offsets) override;
   // Deletes the reply topics of askers that are gone; everything else the brokers do.
   Task<Result<void>> maintain() override;
   std::unique_ptr<Consumer> consumer(Loop& loop, ConsumerOptions options) override;
