@@ -33,7 +33,7 @@ constexpr int kMaxShards = 1024;  // more threads than that are a typing error
 std::vector<SettingSpec> framework_settings() {
   return {
       {.name = "broker",
-       .help = "the log: local://FOLDER, or memory:// within one process; empty: local:// in the folder log of datadir",
+       .help = "the log: local://FOLDER, kafka://HOST:PORT (several with ; between), or memory:// within one process; empty: local:// in the folder log of datadir",
        .alias = "kafka.servers",
        .check =
            [](const std::string& url) {

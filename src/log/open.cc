@@ -36,8 +36,21 @@ std::shared_ptr<Log> make_log(const std::string& scheme, const std::string& rest
   return make<KvLog>(ended, url, std::make_shared<LocalKv>(rest));
 }
 
+// kafka://a:9092;kafka://b:9092, as Faust joins its list of brokers, as librdkafka has it: a:9092,b:9092.
+std::string servers_of(std::string_view rest) {
+  constexpr std::string_view kScheme = "kafka://";
+  std::string servers;
+  for (const auto part : std::views::split(rest, ';')) {
+    std::string_view server{part.begin(), part.end()};
+    if (server.starts_with(kScheme)) server.remove_prefix(kScheme.size());
+    if (!servers.empty()) servers += ',';
+    servers += server;
+  }
+  return servers;
+}
+
 // host:port or host, one or several with commas between.
-Result<void> check_servers(std::string_view servers, const std::string& url) {
+Result<void> check_servers(const std::string& servers, const std::string& url) {
   for (const auto part : std::views::split(servers, ',')) {
     const std::string_view server{part.begin(), part.end()};
     const auto colon = server.rfind(':');
@@ -47,9 +60,9 @@ Result<void> check_servers(std::string_view servers, const std::string& url) {
     const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
     const bool sound =
         !host.empty() && host.find_first_of("/@ ") == std::string_view::npos && error == std::errc{} && end == port.data() + port.size() && number > 0 && number < 65536;
-    if (!sound)
-      return fail(ErrorKind::kInvalid,
-                  fmt::format("{} is no log's URL: write kafka://HOST:PORT, several with commas between; how to log in belongs into kafka.properties", printable(url)));
+    if (sound) continue;
+    const auto shown = url.find('@') == std::string::npos ? printable(url) : "what is given";  // which may hold a password
+    return fail(ErrorKind::kInvalid, fmt::format("{} is no log's URL: write kafka://HOST:PORT, several with commas between; how to log in belongs into kafka.properties", shown));
   }
   return {};
 }
@@ -87,7 +100,7 @@ Result<void> check_log_url(const std::string& url) {
     return fail(ErrorKind::kInvalid, fmt::format("no log driver for \"{}\" in {} (there are local://FOLDER, kafka://HOST:PORT and memory://){}", printable(scheme), printable(url),
                                                  did_you_mean(scheme, kSchemes)));
   }
-  if (scheme == "kafka") return check_servers(std::string_view{url}.substr(separator + 3), url);
+  if (scheme == "kafka") return check_servers(servers_of(std::string_view{url}.substr(separator + 3)), url);
   if (url == "local://") return fail(ErrorKind::kInvalid, "local:// names no folder: write local://FOLDER");
   return {};
 }
@@ -97,6 +110,7 @@ std::shared_ptr<Log> open_log(const std::string& url) {
   auto separator = url.find("://");
   auto scheme = url.substr(0, separator);
   auto rest = url.substr(separator + 3);
+  if (scheme == "kafka") rest = servers_of(rest);
   auto key = rest;
   if (scheme == "local") {
     rest = std::filesystem::absolute(rest).lexically_normal().string();

@@ -255,7 +255,10 @@ TEST_F(SettingsTest, ADurationThatIsTooShortIsRefused) {
 }
 
 TEST_F(SettingsTest, TheLogsUrlIsCheckedWhereItIsSet) {
-  EXPECT_THAT(refusal_of("broker", "kafka://localhost:9092"), AllOf(HasSubstr("--set: broker:"), HasSubstr("local://FOLDER")));
+  EXPECT_THAT(refusal_of("broker", "pulsar://localhost:6650"), AllOf(HasSubstr("--set: broker:"), HasSubstr("local://FOLDER")));
+  EXPECT_THAT(refusal_of("broker", "kafka://localhost:nine"), AllOf(HasSubstr("--set: broker:"), HasSubstr("kafka://HOST:PORT")));
+  EXPECT_THAT(refusal_of("broker", "kafka://user:secret@localhost:9092"), HasSubstr("kafka.properties"));
+  EXPECT_EQ(refusal_of("broker", "kafka://one:9092;kafka://two:9092"), "(taken)");
   EXPECT_THAT(refusal_of("kafka.servers", "nonsense"), HasSubstr("kafka.servers: \"nonsense\" is no log's URL"));
 }
 

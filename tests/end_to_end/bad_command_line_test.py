@@ -105,7 +105,7 @@ CONFIG = [
     config("list where a number belongs", "topic_partitions: [1, 2]\n", "topic_partitions", "number"),
     config("list where a text belongs", "datadir: [a, b]\n", "config.yml:1", "datadir", "list"),
     config("list in a list", "broker: [[a], b]\n", "broker", "list of plain values"),
-    config("log of an unknown kind", "kafka:\n  servers: [kafka://localhost:9092]\n", "config.yml:2", "kafka", "local://FOLDER"),
+    config("log of an unknown kind", "kafka:\n  servers: [pulsar://localhost:6650]\n", "config.yml:2", "pulsar", "local://FOLDER"),
     config("section where a value belongs", "datadir: {a: b}\n", "config.yml:1", "datadir.a", 'did you mean "datadir"'),
     config("value where a section belongs", "service: 5\n", "config.yml:1", '"service"', "section"),
     config("a list at the top", "- a\n- b\n", "name: value"),
