@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 
 #include "bench.h"
@@ -17,15 +18,16 @@ namespace {
 
 constexpr int kAsks = 300;
 
-// This program again, with a part of the work; killed with the object.
+// A program beside this one with a part of the work; killed with the object.
 class Part {
  public:
-  explicit Part(std::vector<std::string> words) {
-    words.insert(words.begin(), {"mephisto_bench", "--part"});
+  Part(const std::string& program, std::vector<std::string> words) {
+    words.insert(words.begin(), program);
     std::vector<char*> argv;
     for (auto& word : words) argv.push_back(word.data());
     argv.push_back(nullptr);
-    if (posix_spawn(&pid_, "/proc/self/exe", nullptr, nullptr, argv.data(), environ) != 0) std::abort();
+    const auto path = std::filesystem::read_symlink("/proc/self/exe").parent_path() / program;
+    if (posix_spawn(&pid_, path.c_str(), nullptr, nullptr, argv.data(), environ) != 0) std::abort();
   }
   ~Part() {
     kill(pid_, SIGKILL);
@@ -56,7 +58,7 @@ class Part {
   pid_t pid_ = 0;
 };
 
-// The worker of all cases: changes trades from `in` to `out`, and squares numbers for who asks.
+// The worker of most cases: changes trades from `in` to `out`, and squares numbers for who asks.
 struct BenchApp {
   App app{"bench"};
   const Topic<Trade>& in = app.topic<Trade>("in", {.partitions = 8});
@@ -85,6 +87,8 @@ int run_worker(const std::string& url) {
   return 0;
 }
 
+Part bench_worker(const std::string& url) { return {"mephisto_bench", {"--part", "worker", url}}; }
+
 template <class Body>
 void with_log(const std::string& url, Body body) {
   Loop loop;
@@ -107,7 +111,7 @@ Task<void> wait_for_outputs(Log& log, std::int64_t count) {
 // Sequential asks from this process to a worker in another one; the median.
 double ask_ours() {
   const auto url = "local://" + fresh_folder("ask");
-  Part worker{{"worker", url}};
+  auto worker = bench_worker(url);
   std::vector<double> seconds;
   with_log(url, [&](std::shared_ptr<Log> log) -> Task<void> {
     BenchApp it;
@@ -154,7 +158,7 @@ double first_output() {
   double seconds = 0;
   with_log(url, [&](std::shared_ptr<Log> log) -> Task<void> {
     const auto start = now();
-    Part worker{{"worker", url}};
+    auto worker = bench_worker(url);
     co_await wait_for_outputs(*log, 1);
     seconds = now() - start;
   });
@@ -165,27 +169,32 @@ double peak_memory() {
   const auto url = filled("peak");
   double megabytes = 0;
   with_log(url, [&](std::shared_ptr<Log> log) -> Task<void> {
-    Part worker{{"worker", url}};
+    auto worker = bench_worker(url);
     co_await wait_for_outputs(*log, kRecords);
     megabytes = worker.memory("VmHWM");
   });
   return megabytes;
 }
 
-// A worker that has nothing to do, looked at for three seconds after it began.
+// `horton worker`, which has nothing to do, looked at for three seconds after it has all its partitions.
 struct Idle {
   double megabytes = 0;
   double milliseconds = 0;  // of processor time
 };
 Idle idle() {
-  const auto url = "local://" + fresh_folder("idle");
+  constexpr std::size_t kPartitions = 2 * 8 + 1;  // of its agents, and the leader's
+  const auto folder = fresh_folder("idle");
+  std::filesystem::create_directories(folder);
+  Part worker{"horton", {"-q", "-l", "error", "-W", folder, "--datadir", folder, "--set", "service.apiendpoint=http://127.0.0.1:9/", "worker", "--without-web"}};
   Idle seen;
-  with_log(url, [&](std::shared_ptr<Log> log) -> Task<void> {
-    Part worker{{"worker", url}};
-    BenchApp it;
-    Client client{it.app, log};
-    (void)co_await it.square.ask(1);
-    co_await client.close();
+  with_log("local://" + folder + "/log", [&](std::shared_ptr<Log> log) -> Task<void> {
+    for (std::size_t owned = 0; owned < kPartitions;) {
+      co_await sleep_for(std::chrono::milliseconds{50});
+      owned = 0;
+      for (const auto& group : value_or_throw(co_await log->groups())) {
+        for (const auto& member : group.members) owned += member.owned.size();
+      }
+    }
     co_await sleep_for(std::chrono::seconds{4});  // its last commit is behind it
     const auto before = worker.processor_seconds();
     co_await sleep_for(std::chrono::seconds{3});

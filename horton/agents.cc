@@ -60,12 +60,12 @@ class Service {
       // be a whim, and this request alone waits; otherwise everybody does.
       if (over_quota) {
         if (budget().unlimited() && ++notices == 1)
-          co_await sleep_for(Budget::kFirstPause);
+          co_await sleep_or_give_back(Budget::kFirstPause);
         else
           co_await budget().notice(asked);
         continue;
       }
-      co_await sleep_for(pause + std::chrono::milliseconds{random_.below(static_cast<std::uint64_t>(pause.count()) / 4)});
+      co_await sleep_or_give_back(pause + std::chrono::milliseconds{random_.below(static_cast<std::uint64_t>(pause.count()) / 4)});
       pause *= 2;
       ++attempt;
     }

@@ -32,13 +32,8 @@ struct Horton {
     app.settings().add(
         {.name = "service.concurrency", .type = Type::kInteger, .default_value = "8", .help = "overviews that a worker fetches at the same time", .least = 1, .most = 1024});
     app.settings().add({.name = "service.deadline", .type = Type::kDuration, .default_value = "30s", .help = "time for one attempt of a request", .least = 1});
-    app.on_started = [this]() -> mephisto::Task<void> {
-      const auto& settings = app.settings();
-      if (settings.text("service.apiendpoint") == kRealEndpoint && settings.text("service.apikey").empty()) {
-        throw mephisto::Failure(mephisto::ErrorKind::kInvalid,
-                                "service.apikey is empty: get a key at https://www.alphavantage.co/support/#api-key and set HORTON_SERVICE_APIKEY or service.apikey in config.yml; "
-                                "without one, run a stand-in (horton market) and set service.apiendpoint to it");
-      }
+    app.on_started = []() -> mephisto::Task<void> {
+      check_api_key();
       co_return;
     };
     app.settings().add({"documents", Type::kText, "", "the SQLite file with the documents; empty: documents.db in datadir"});
@@ -51,6 +46,14 @@ struct Horton {
 mephisto::App& app() {
   static Horton horton;
   return horton.app;
+}
+
+void check_api_key() {
+  const auto& settings = app().settings();
+  if (settings.text("service.apiendpoint") != kRealEndpoint || !settings.text("service.apikey").empty()) return;
+  throw mephisto::Failure(mephisto::ErrorKind::kInvalid,
+                          "service.apikey is empty: get a key at https://www.alphavantage.co/support/#api-key and set HORTON_SERVICE_APIKEY or service.apikey in config.yml; "
+                          "without one, run a stand-in (horton market) and set service.apiendpoint to it");
 }
 
 ServiceConfig service_config() { return {app().settings().text("service.apiendpoint"), app().settings().text("service.apikey")}; }

@@ -13,6 +13,8 @@ namespace horton {
 mephisto::App& app();
 
 ServiceConfig service_config();
+// Throws Failure (kInvalid) when the service is the real one and there is no key for it.
+void check_api_key();
 // Opened when first asked for.
 Documents& documents();
 Collection securities();

@@ -5,8 +5,9 @@
 #include <algorithm>
 #include <charconv>
 
-#include "mephisto/loop.h"
 #include "mephisto/logging.h"
+#include "mephisto/loop.h"
+#include "mephisto/stream.h"
 
 namespace horton {
 namespace {
@@ -118,7 +119,7 @@ Task<Microtime> Budget::acquire() {
         const auto* why = until == paused_until && is_outage(state) ? "The service cannot be reached" : "The request budget is spent";
         mephisto::log::warn("{}: waiting until {} ({})", why, mephisto::format_iso8601(to_time(until)), mephisto::format_duration(wait));
       }
-      co_await mephisto::sleep_for(std::min(wait, kLook));
+      co_await mephisto::sleep_or_give_back(std::min(wait, kLook));
       continue;
     }
     if (terms_.empty()) co_return time;

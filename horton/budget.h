@@ -32,7 +32,7 @@ class Budget {
 
   bool unlimited() const { return terms_.empty(); }
   // Takes one request, waiting until the terms allow it, and gives the time at which it may go. Logs until when it waits, once for all
-  // who do.
+  // who do. An event that waits is given back when its worker stops.
   mephisto::Task<mephisto::Microtime> acquire();
   // The service said "too many" all the same, to a request that went at `asked` (none: just now): nobody asks before the wait is over.
   // Waits grow while the notices go on: from 1 s up when unlimited, else from the shortest term's window to the longest. Notices to

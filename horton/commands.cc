@@ -95,11 +95,20 @@ struct CollectOptions {
   }
 };
 
+// Whether a worker of this app is there.
+Task<bool> has_worker() {
+  const auto groups = value_or_throw(co_await open_log(app().log_url())->groups());
+  co_return std::ranges::any_of(groups, [](const GroupInfo& group) { return group.name == app().id() && !group.members.empty(); });
+}
+
 Task<int> collect(CollectOptions options, CommandContext context) {
   if (!(options.timeout > 0 && options.timeout <= 1e9)) throw UsageError(fmt::format("--timeout {}: a number of seconds above 0", options.timeout));
   CollectSecurityOverview wanted{options.symbol, options.exchange.value_or("")};
+  std::vector<Object> listed;
+  if (!options.exchange) listed = co_await securities().find_many({{"symbol", options.symbol}});
+  // The key is the worker's, who may have it from elsewhere. Without a worker, what is missing here is missing.
+  if (!co_await has_worker()) check_api_key();
   if (!options.exchange) {
-    auto listed = co_await securities().find_many({{"symbol", options.symbol}});
     if (listed.empty()) throw Failure(ErrorKind::kNotFound, fmt::format("{} is not listed yet: run start-collect-securities first, or name its --exchange", options.symbol));
     if (listed.size() > 1) throw UsageError(fmt::format("{} is listed on several exchanges: name one with --exchange", options.symbol));
     wanted.exchange = text(listed.front(), "exchange");

@@ -79,7 +79,8 @@ class [[nodiscard]] Results {
   std::coroutine_handle<promise_type> handle_;
 };
 
-// What happens to an event whose handler throws. A Failure of kInvalid is not retried.
+// What happens to an event whose handler throws. A Failure of kInvalid is not retried. Nor, therefore, is an ask that was answered with
+// an error: the agent that was asked has had its own retries, and says the same again. An ask without an answer (kTimeout) is retried.
 struct ErrorPolicy {
   enum class Then {
     kDeadLetter,     // to the topic <id>-<agent>-dlq, with the reason in headers
@@ -168,7 +169,7 @@ class Agent : public AgentBase {
       : AgentBase(std::move(name), std::move(topic), std::move(options)), handler_(std::move(handler)), to_(topic_) {}
 
   // Sends without waiting for a result. Suspends only while too much is under way.
-  Cast<T> cast(T value = {}, SendOptions options = {}) const { return to_.cast(std::move(value), std::move(options)); }
+  Cast cast(const T& value = {}, const SendOptions& options = {}) const { return to_.cast(value, options); }
 
   // Sends, durable when it returns; the result goes to `reply_to` (a topic's name) if one is given, under `correlation_id`.
   Task<RecordMetadata> send(T value, SendOptions options = {}, std::string reply_to = "", std::string correlation_id = "") const {
@@ -179,7 +180,8 @@ class Agent : public AgentBase {
     co_return co_await to_.send(std::move(value), std::move(options));
   }
 
-  // Sends and waits for the result. Throws Failure: kTimeout after the deadline, or with what the handler failed with.
+  // Sends and waits for the result. Throws Failure: kTimeout after the deadline; kInvalid with what the handler failed with for good,
+  // after the retries of its own error policy.
   Task<R> ask(T value, AskOptions options = {}) const {
     Buffer bytes;
     topic_.value_codec.dump(value, bytes);
@@ -237,7 +239,7 @@ class Agent : public AgentBase {
   static SendOptions keep_key() {
     SendOptions options;
     auto* slot = detail::current_slot();
-    if (slot != nullptr && *slot && slot->record.has_key()) options.key = std::string{slot->record.key};
+    if (slot != nullptr && *slot && slot->record().has_key()) options.key = std::string{slot->record().key};
     return options;
   }
 

@@ -25,7 +25,7 @@ struct HttpResponse {
 };
 
 struct HttpOptions {
-  std::chrono::milliseconds deadline{30'000};  // of one attempt, from connecting to the last byte; looking up the name has the system's own
+  std::chrono::milliseconds deadline{30'000};  // of one attempt, from looking up the name to the last byte
   int retries = 4;                             // after connection errors, cut bodies and statuses 429 and 5xx
   std::chrono::milliseconds first_backoff{250};
   std::chrono::milliseconds last_backoff{8'000};

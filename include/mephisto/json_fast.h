@@ -11,6 +11,7 @@
 #define SIMDJSON_DEVELOPMENT_CHECKS 0
 #endif
 #include <simdjson.h>
+static_assert(!SIMDJSON_DEVELOPMENT_CHECKS, "simdjson.h was included before, with its development checks: define SIMDJSON_DEVELOPMENT_CHECKS=0 for the whole program");
 
 #include <array>
 #include <bit>

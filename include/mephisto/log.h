@@ -110,8 +110,9 @@ struct Polled {
 };
 
 struct Appended {
-  std::int64_t offset = 0;  // of the batch's first record
-  Timestamp timestamp{};    // of its last record
+  std::int64_t offset = 0;              // of the batch's first record
+  Timestamp timestamp{};                // of its last record
+  std::vector<std::int64_t> offsets{};  // of each record, where they do not follow each other; empty: they do
 };
 
 // Records for one partition on their way to the log.
@@ -188,6 +189,10 @@ class Log {
   virtual Task<Result<std::int64_t>> offset_at(TopicPartition partition, Timestamp time) = 0;
   virtual Task<Result<std::vector<GroupInfo>>> groups() = 0;
 
+  // Sets where a group goes on, in all of these partitions or in none. kFenced while a member of the group gives signs of life;
+  // kNotFound when there is no such group or partition; kInvalid for an offset outside of [start, end].
+  virtual Task<Result<void>> reset(std::string group, std::map<TopicPartition, std::int64_t> offsets) = 0;
+
   // Deletes what retention and compaction allow. Workers call it from time to time; any process may.
   virtual Task<Result<void>> maintain() = 0;
 
@@ -199,6 +204,10 @@ class Log {
 // Opens the log that `url` names; all openings of one URL in a process share it. Throws Failure with what is wrong with the URL,
 // the folder or the rights.
 std::shared_ptr<Log> open_log(const std::string& url);
+
+// Whether somebody has made the log that `url` names; open_log makes one that is not there. True also where that cannot be looked at:
+// opening it says why.
+bool log_exists(const std::string& url);
 
 // An error when open_log cannot know what `url` means; looks at the text only.
 Result<void> check_log_url(const std::string& url);

@@ -81,6 +81,7 @@ class Loop {
   };
   Poster poster() const { return Poster{impl_}; }
 
+  bool virtual_time() const;
   time_point now() const;
   // Wall time, for timestamps of records. On virtual time it moves with the clock, from 2026-01-01.
   Microtime wall_time() const;

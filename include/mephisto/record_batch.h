@@ -92,6 +92,9 @@ class BatchBuilder {
   std::size_t largest() const { return largest_; }
   std::size_t largest_headers() const { return largest_headers_; }
 
+  // Appends views of the records, valid until the builder is changed; their offsets count from 0.
+  void read(std::vector<RecordView>& records) const;
+
   // Forgets all records and keeps the memory.
   void clear();
   std::size_t capacity() const { return buffer_.capacity(); }
@@ -121,6 +124,9 @@ class BatchBuilder {
   std::size_t largest_ = 0;
   std::size_t largest_headers_ = 0;
 };
+
+// Appends a header as it is stored.
+void put_header(Buffer& bytes, std::string_view name, std::optional<std::string_view> value);
 
 struct BatchHeader {
   std::uint32_t count = 0;

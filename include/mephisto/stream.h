@@ -91,13 +91,13 @@ class Event {
   T* operator->() const { return value_; }
   T& value() const { return *value_; }
 
-  bool has_key() const { return slot_->record.has_key(); }
-  std::string_view key() const { return slot_->record.key; }
-  const HeadersView& headers() const { return slot_->record.headers; }
-  Timestamp timestamp() const { return slot_->record.timestamp(); }
+  bool has_key() const { return slot_->record().has_key(); }
+  std::string_view key() const { return slot_->record().key; }
+  const HeadersView& headers() const { return slot_->record().headers; }
+  Timestamp timestamp() const { return slot_->record().timestamp(); }
   const std::string& topic() const { return slot_->lane().assigned.partition.topic; }
   int partition() const { return slot_->lane().assigned.partition.partition; }
-  std::int64_t offset() const { return slot_->record.offset; }
+  std::int64_t offset() const { return slot_->record().offset; }
   int attempt() const { return slot_->attempt; }  // failed attempts before this one
 
   // The same event with another value (Stream::map).
@@ -114,6 +114,12 @@ class Event {
   T* value_ = nullptr;
   detail::Slot* slot_ = nullptr;
 };
+
+// Sleeps, in a handler, through a wait that may be long and can begin again: for a rate, or for a service that is away. When the
+// event's partition is to go meanwhile (the worker stops, or another one gets it), the wait ends with Cancelled, and the event is given
+// back: neither acknowledged nor failed, but delivered again to whoever has the partition next. Without an event in hand as sleep_for.
+// Of a batch the last event counts.
+Task<void> sleep_or_give_back(Loop::duration duration);
 
 // Several events taken together (Stream::batch), acknowledged as one.
 template <class T>
@@ -173,12 +179,12 @@ class SourceNode : public StreamNode<T> {
   }
 
   Result<void> decode(Slot& slot) {
-    const auto& bytes = slot.record.value;
+    const auto& bytes = slot.record().value;
     if (codec_.load_fast(bytes, value_)) return {};
     if (maybe_envelope(bytes)) {
       if (auto inner = instance_.unwrap(); !inner.empty()) return codec_.load(json::padded_copy(inner), value_);
     }
-    if (!slot.record.has_value()) {
+    if (!slot.record().has_value()) {
       if constexpr (json::is_optional<T> || std::is_same_v<T, None> || std::is_same_v<T, Json>) {
         value_ = T{};
         return {};

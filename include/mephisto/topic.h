@@ -91,34 +91,25 @@ class TopicBase {
   detail::TopicSpec spec_;
 };
 
-template <class T>
-class Topic;
-
-// A value on its way to a topic: `co_await` it. It does not suspend, and costs no coroutine, unless too much is under way. Where a task
-// is wanted it becomes one.
-template <class T>
+// A value that cast() has put on its way already, or that waits for room: `co_await` it. Where there was room, which is nearly always,
+// that does not suspend and costs no coroutine. Where a task is wanted it becomes one.
 class [[nodiscard]] Cast {
  public:
-  Cast(const Topic<T>& topic, T value, SendOptions options) : topic_(topic), value_(std::move(value)), options_(std::move(options)) {}
+  Cast() = default;
+  explicit Cast(Task<void> waiting) : waiting_(std::move(waiting)) {}
 
-  bool await_ready() { return topic_.try_put(value_, options_); }
-  std::coroutine_handle<> await_suspend(std::coroutine_handle<> handle) {
-    slow_ = topic_.put(value_, options_);
-    return slow_.operator co_await().await_suspend(handle);
-  }
+  bool await_ready() const { return !waiting_; }
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<> handle) { return waiting_.operator co_await().await_suspend(handle); }
   void await_resume() {
-    if (slow_) (void)slow_.operator co_await().await_resume();
+    if (waiting_) waiting_.operator co_await().await_resume();
   }
 
   operator Task<void>() && {
-    return [](const Topic<T>& topic, T value, SendOptions options) -> Task<void> { (void)co_await topic.put(value, options); }(topic_, std::move(value_), std::move(options_));
+    return waiting_ ? std::move(waiting_) : []() -> Task<void> { co_return; }();
   }
 
  private:
-  const Topic<T>& topic_;
-  T value_;
-  SendOptions options_;
-  Task<detail::Ticket> slow_;
+  Task<void> waiting_;
 };
 
 template <class T>
@@ -127,8 +118,14 @@ class Topic : public TopicBase {
   using TopicBase::TopicBase;
   using value_type = T;
 
-  // Puts the value on its way; suspends only while too much is under way already. Throws Failure when the log refuses.
-  Cast<T> cast(T value, SendOptions options = {}) const { return {*this, std::move(value), std::move(options)}; }
+  // Puts the value on its way; awaiting it suspends only while too much is under way already. Throws Failure when the log refuses.
+  Cast cast(const T& value, const SendOptions& options = {}) const {
+    auto& outbox = detail::Outbox::current();
+    const auto* place = outbox.has_room() ? outbox.known(spec_) : nullptr;
+    if (place == nullptr) return Cast{put(value, options)};
+    add(outbox, *place, value, options, false);
+    return {};
+  }
 
   // As cast, and waits until the record is durable.
   Task<RecordMetadata> send(T value, SendOptions options = {}) const {
@@ -141,24 +138,15 @@ class Topic : public TopicBase {
   }
 
  private:
-  friend class Cast<T>;
-
   detail::Ticket add(detail::Outbox& outbox, const detail::TopicPlace& place, const T& value, const SendOptions& options, bool await) const {
     return value_or_throw(outbox.add_value(place, outbox.partition_of(place, options), options, spec_.value_codec, value, detail::current_slot(), await));
   }
-  // False where it has to wait.
-  bool try_put(const T& value, const SendOptions& options) const {
-    auto& outbox = detail::Outbox::current();
-    const auto* place = outbox.has_room() ? outbox.known(spec_) : nullptr;
-    if (place == nullptr) return false;
-    add(outbox, *place, value, options, false);
-    return true;
-  }
-  Task<detail::Ticket> put(const T& value, const SendOptions& options) const {
+  // By value: what it was called with may be gone when there is room.
+  Task<void> put(T value, SendOptions options) const {
     auto& outbox = detail::Outbox::current();
     co_await outbox.room();
     const auto* place = co_await outbox.place(spec_);
-    co_return add(outbox, *place, value, options, false);
+    add(outbox, *place, value, options, false);
   }
 };
 

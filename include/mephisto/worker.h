@@ -28,7 +28,7 @@ class Worker {
   Worker(App& app, std::shared_ptr<Log> log, int number = 0, int shards = 1);
   ~Worker();
 
-  // Declares the topics and begins to consume.
+  // Declares the topics and begins to consume. When it throws, what had begun has ended, and stop() is not to be called.
   Task<void> start();
   // Drains, commits and leaves the group. Throws what ended the worker, if something did.
   Task<void> stop();
@@ -36,12 +36,15 @@ class Worker {
   Task<void> finished();
 
   std::vector<detail::LaneStatus> status() const { return shard_.status(); }
+  const std::vector<detail::StateChange>& state_changes() const { return shard_.state_changes(); }
   detail::Shard& shard() { return shard_; }
 
  private:
+  Task<void> begin();
   Task<void> declare_topics();
   Task<void> run_timer(const detail::TaskSpec& spec);
   void crash(std::string why);
+  Task<void> end();
 
   App& app_;
   std::shared_ptr<Log> log_;
@@ -54,7 +57,7 @@ class Worker {
   std::optional<std::string> crash_;
 };
 
-// Sends and asks without consuming. One at a time per loop.
+// Sends and asks without consuming. One at a time per loop. On the loop of a worker what is sent goes out with the worker's own.
 class Client {
  public:
   Client(App& app, std::shared_ptr<Log> log);

@@ -45,7 +45,7 @@ void Instance::settle() {
     return;
   }
   // Somebody asked and the handler gave nothing: that is an answer too.
-  if (!slot_.answered && !slot_.record.headers.empty()) answer_nothing(slot_);
+  if (!slot_.answered && !slot_.record().headers.empty()) answer_nothing(slot_);
   queue_.finish(slot_, Outcome::kAcked);
 }
 
@@ -58,7 +58,7 @@ void Instance::settle_held() {
       queue_.give_back(std::move(slot));
       continue;
     }
-    if (!slot.answered && !slot.record.headers.empty()) answer_nothing(slot);
+    if (!slot.answered && !slot.record().headers.empty()) answer_nothing(slot);
     queue_.finish(slot, Outcome::kAcked);
   }
   held_.clear();
@@ -165,10 +165,12 @@ Task<void> AgentRuntime::supervise(std::shared_ptr<Queue> queue) {
       }
       if (queue->lanes.closed()) co_return;
       error = "its coroutine returned while there is more to come";
-    } catch (const Cancelled&) {
-      if (instance.slot()) queue->lanes.give_back(std::move(instance.slot()));
-      for (auto& slot : instance.held()) queue->lanes.give_back(std::move(slot));
-      co_return;
+    } catch (const Cancelled&) {  // the instance, or its event's wait (sleep_or_give_back)
+      error = "its wait was cancelled";
+      held_event = instance.slot() || !instance.held().empty();
+      if (instance.slot()) queue->lanes.give_back(std::exchange(instance.slot(), {}));
+      for (auto& slot : instance.held()) queue->lanes.give_back(std::exchange(slot, {}));
+      if (context->cancelled()) co_return;
     } catch (...) {
       error = describe(std::current_exception());
       held_event = instance.slot() || !instance.held().empty();
@@ -256,7 +258,7 @@ void AgentRuntime::give_up(Slot& slot) {
 
 void AgentRuntime::dead_letter(Slot& slot, FailureKind kind, const std::string& message) {
   SendOptions options;
-  const auto& record = slot.record;
+  const auto& record = slot.record();
   if (record.has_key()) options.key = std::string{record.key};
   options.partition = 0;
   options.headers = record.headers.copy();
@@ -314,3 +316,18 @@ Task<void> AgentRuntime::stop(std::chrono::milliseconds grace) {
 }
 
 }  // namespace mephisto::detail
+
+namespace mephisto {
+
+Task<void> sleep_or_give_back(Loop::duration duration) {
+  auto* slot = detail::current_slot();
+  if (slot == nullptr || !*slot) co_return co_await sleep_for(duration);
+  const auto lane = slot->batch->lane;
+  const auto& loop = *Loop::current();
+  for (const auto until = loop.now() + duration; loop.now() < until;) {
+    if (lane->state != detail::LaneState::kRunning) throw Cancelled{};
+    co_await lane->leaves_running.wait_until(until, "a pause to end");
+  }
+}
+
+}  // namespace mephisto

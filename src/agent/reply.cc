@@ -33,7 +33,7 @@ struct Response {
 constexpr std::chrono::hours kReplyRetention{24};
 
 std::optional<Envelope> envelope_of(const Slot& slot) {
-  const auto& bytes = slot.record.value;
+  const auto& bytes = slot.record().value;
   if (!maybe_envelope(bytes)) return std::nullopt;
   auto envelope = from_json<Envelope>(bytes);
   if (!envelope || !envelope->__faust) return std::nullopt;
@@ -181,9 +181,9 @@ std::string_view Instance::unwrap() {
 }
 
 std::optional<ReplyAddress> reply_address(const Slot& slot) {
-  if (!slot.record.headers.empty()) {
-    if (auto topic = slot.record.headers.find(kReplyToHeader)) {
-      auto correlation = slot.record.headers.find(kCorrelationHeader);
+  if (!slot.record().headers.empty()) {
+    if (auto topic = slot.record().headers.find(kReplyToHeader)) {
+      auto correlation = slot.record().headers.find(kCorrelationHeader);
       return ReplyAddress{std::string{topic->value}, correlation ? std::string{correlation->value} : ""};
     }
   }
@@ -196,7 +196,7 @@ Task<void> reply(Slot& slot, std::string_view value_json, bool value_has_namespa
   auto address = reply_address(slot);
   if (!address) co_return;
   slot.answered = true;
-  auto key = slot.record.has_key() ? to_json(Bytes{std::string{slot.record.key}}) : std::string{"null"};
+  auto key = slot.record().has_key() ? to_json(Bytes{std::string{slot.record().key}}) : std::string{"null"};
   co_await send_response(address->topic, response_text(key, value_json, address->correlation_id, value_has_namespace, nullptr), &slot);
 }
 

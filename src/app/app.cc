@@ -24,7 +24,7 @@ class Forwarder : public AgentBase {
         if (instance.closed()) co_return;
         co_await instance.queue().ready().wait("events");
       }
-      const auto& record = instance.slot().record;
+      const auto& record = instance.slot().record();
       detail::SendOptions options;
       if (record.has_key()) options.key = std::string{record.key};
       options.timestamp = record.timestamp();

@@ -6,7 +6,9 @@
 namespace mephisto {
 namespace {
 
-TopicConfig topic_defaults(const App& app) {
+// How topics are made that are not there; nothing where they are not to be.
+std::optional<TopicConfig> topic_defaults(const App& app) {
+  if (!app.settings().flag("topic_allow_declare")) return std::nullopt;
   TopicConfig config;
   config.partitions = static_cast<int>(app.settings().integer("topic_partitions"));
   config.replicas = static_cast<int>(app.settings().integer("topic_replication_factor"));
@@ -90,10 +92,11 @@ Worker::Worker(App& app, std::shared_ptr<Log> log, int number, int shards)
 Worker::~Worker() = default;
 
 Task<void> Worker::declare_topics() {
-  if (!app_.settings().flag("topic_allow_declare")) co_return;
+  const auto defaults = topic_defaults(app_);
   auto declare = [&](const detail::TopicSpec& spec) -> Task<void> {
+    if (!defaults) co_return (void) co_await shard_.outbox().place(spec);  // it has to be there
     auto config = spec.config;
-    if (!spec.partitions_set) config.partitions = topic_defaults(app_).partitions;
+    if (!spec.partitions_set) config.partitions = defaults->partitions;
     value_or_throw(co_await log_->create_topic(spec.name, config));
   };
   for (const auto& topic : app_.topics()) {
@@ -127,7 +130,22 @@ void Worker::crash(std::string why) {
   shard_.stop();
 }
 
+// Guarantee kept here: nothing is lost. A worker that did not start leaves its group as one that stops does, and no task that refers
+// to it stays on the loop.
 Task<void> Worker::start() {
+  std::exception_ptr failure;
+  try {
+    co_await begin();
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (!failure) co_return;
+  co_await end();
+  co_await shard_.outbox().abandon();  // the shard closes it, but may never have run
+  std::rethrow_exception(failure);
+}
+
+Task<void> Worker::begin() {
   co_await declare_topics();
   for (auto& runtime : runtimes_) runtime->start([this](std::string why) { crash(std::move(why)); });
   auto& loop = shard_.loop();
@@ -168,20 +186,27 @@ Task<void> Worker::finished() {
 
 Task<void> Worker::stop() {
   if (number_ == 0 && app_.on_stopping) co_await app_.on_stopping();
+  co_await end();
+  co_await finished();
+}
+
+Task<void> Worker::end() {
   for (auto& task : tasks_) task.cancel();
   for (auto& task : tasks_) co_await task.finished();
   shard_.stop();
   co_await running_.finished();
   for (auto& runtime : runtimes_) co_await runtime->stop(std::chrono::milliseconds{500});
-  co_await finished();
 }
 
 Client::Client(App& app, std::shared_ptr<Log> log) : log_(std::move(log)), outbox_(*Loop::current(), *log_, log_->producer(*Loop::current()), topic_defaults(app), false) {
-  detail::Outbox::current_pointer() = &outbox_;
+  if (detail::Outbox::current_pointer() == nullptr) detail::Outbox::current_pointer() = &outbox_;
 }
 
 Client::~Client() = default;
 
-Task<void> Client::close() { co_await outbox_.close(); }
+Task<void> Client::close() {
+  if (auto* used = detail::Outbox::current_pointer(); used != nullptr && used != &outbox_) co_await used->flush();
+  co_await outbox_.close();
+}
 
 }  // namespace mephisto

@@ -35,8 +35,16 @@ std::string topic_of(const App& app, const std::string& entity);
 // Throws UsageError where the topic has no such partition.
 void check_partition(const std::string& topic, int partitions, int partition);
 
+// The topic of that name. Throws UsageError, which names the nearest, where there is none.
+Task<TopicInfo> find_topic(const App& app, std::string name);
+// The offset that a text names in a partition: an offset, kept within the marks, or that of a time. Nothing when it is neither.
+Task<std::optional<std::int64_t>> offset_or_time(TopicPartition partition, Watermarks marks, std::string text);
+// Programs get milliseconds, or null, in a column of numbers.
+std::string duration_cell(std::optional<std::chrono::milliseconds> duration, const char* none, bool json);
+
 std::vector<Builtin> declaration_commands();  // agents, models, model, tables, reset, clean-versions, livecheck, config
-std::vector<Builtin> log_commands();          // topics, groups, lag, and those below
+std::vector<Builtin> log_commands();          // topics, groups, and those below
+Builtin lag_command();
 Builtin send_command();
 Builtin topic_command();
 Builtin dlq_command();

@@ -229,9 +229,9 @@ std::shared_ptr<Log> CommandLine::open() const {
   if (url.starts_with("memory:")) throw UsageError("a memory:// log lives within one process: commands cannot reach a worker's; set broker to local://FOLDER");
   if (!with_app_ && app_.settings().text("broker").empty()) throw UsageError("which log? Name it by --log local://FOLDER, or its app by -A");
   // An app's command may be the first to use its log; who looks, or names somebody's log, has mistyped where it is.
-  const auto folder = url.substr(url.find("://") + 3);
-  if ((!with_app_ || chosen_->log_use == LogUse::kReads) && access(folder.c_str(), F_OK) != 0 && errno == ENOENT) {
-    throw Failure(ErrorKind::kNotFound, fmt::format("there is no log in {}: start a worker there, or give {}", printable(folder, 300), with_app_ ? "-D or --log" : "--log"));
+  if ((!with_app_ || chosen_->log_use == LogUse::kReads) && !log_exists(url)) {
+    throw Failure(ErrorKind::kNotFound,
+                  fmt::format("there is no log in {}: start a worker there, or give {}", printable(url.substr(url.find("://") + 3), 300), with_app_ ? "-D or --log" : "--log"));
   }
   return open_log(url);
 }

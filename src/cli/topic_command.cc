@@ -57,23 +57,8 @@ std::string record_json(const TopicPartition& partition, const RecordView& recor
 Task<std::int64_t> start_of(TopicPartition partition, Watermarks marks, std::string from) {
   if (from == "start") co_return marks.start;
   if (from == "end") co_return marks.end;
-  if (from.find_first_not_of("0123456789") == std::string::npos && !from.empty() && from.size() < 19) {
-    co_return std::clamp<std::int64_t>(std::stoll(from), marks.start, marks.end);
-  }
-  if (auto time = parse_iso8601(from)) {
-    co_return value_or_throw(co_await log_context().log->offset_at(partition, std::chrono::floor<std::chrono::milliseconds>(*time)));
-  }
+  if (auto offset = co_await offset_or_time(partition, marks, from)) co_return *offset;
   throw UsageError(fmt::format("--from {}: expected start, end, an offset, or a time like 2026-01-02T03:04:05Z", printable(from)));
-}
-
-Task<TopicInfo> find_topic(const App& app, std::string name) {
-  auto& log = *log_context().log;
-  auto info = co_await log.topic(name);
-  if (info) co_return std::move(*info);
-  if (info.error().kind != ErrorKind::kNotFound) throw Failure(info.error());
-  std::vector<std::string> names;
-  for (const auto& one : value_or_throw(co_await log.topics())) names.push_back(one.name);
-  throw UsageError(fmt::format("there is no topic \"{}\" (see: {} topics){}", printable(name), app.id(), did_you_mean(name, names)));
 }
 
 Task<int> topic(TopicCommandOptions options, CommandContext context) {

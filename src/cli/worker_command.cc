@@ -118,6 +118,8 @@ void dump_tasks(const ShardThread& shard, int number) {
     fmt::print(stderr, "{} {} ({}, generation {}): {} = {} + {} + {} + {}; first not done: {}\n", lane.agent, lane.partition.str(), to_string(lane.state), lane.generation,
                a.consumed, a.acked, a.in_flight, a.dead_lettered, a.skipped, lane.committable);
   }
+  fmt::print(stderr, "--- shard {}: partitions that went from state to state, since the start ---\n", number);
+  for (const auto& change : shard.worker->state_changes()) fmt::print(stderr, "{} -> {}: {}\n", to_string(change.from), to_string(change.to), change.count);
   std::fflush(stderr);
 }
 

@@ -9,9 +9,13 @@
 #include <boost/beast/http.hpp>
 #include <boost/beast/ssl.hpp>
 #include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
 
 #include "base/text.h"
 #include "http/inflate.h"
+#include "http/lookup.h"
 #include "http/target.h"
 #include "mephisto/http.h"
 #include "mephisto/logging.h"
@@ -24,6 +28,27 @@ namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = beast::http;
 using tcp = asio::ip::tcp;
+
+using Trust = asio::ssl::context;
+
+// The authorities that are trusted: the file's, or the system's. Clients share what is loaded, which takes a megabyte.
+std::shared_ptr<Trust> trust(const std::string& ca_file) {
+  static std::mutex mutex;
+  static auto& loaded = *new std::map<std::string, std::weak_ptr<Trust>>;  // never destroyed: clients may be among the statics
+  std::lock_guard lock{mutex};
+  auto& place = loaded[ca_file];
+  if (auto there = place.lock()) return there;
+  auto made = std::make_shared<Trust>(Trust::tls_client);
+  made->set_verify_mode(asio::ssl::verify_peer);
+  boost::system::error_code error;
+  if (ca_file.empty())
+    made->set_default_verify_paths(error);
+  else
+    made->load_verify_file(ca_file, error);
+  if (error) throw Failure(ErrorKind::kInvalid, fmt::format("cannot load certificates from {}: {}", ca_file, error.message()));
+  place = made;
+  return made;
+}
 
 struct Connection {
   explicit Connection(asio::io_context& io, asio::ssl::context* tls) {
@@ -50,9 +75,8 @@ asio::awaitable<http::response<http::string_body>> exchange(Stream& stream, beas
   co_return parser.release();
 }
 
-asio::awaitable<void> connect(Connection& connection, const Target& target) {
-  tcp::resolver resolver{co_await asio::this_coro::executor};
-  auto found = co_await resolver.async_resolve(target.host, target.port, asio::use_awaitable);
+asio::awaitable<void> connect(Connection& connection, const Target& target, std::chrono::steady_clock::time_point deadline) {
+  auto found = co_await look_up(target, deadline);
   co_await connection.tcp_layer().async_connect(found, asio::use_awaitable);
   connection.connected = true;
   connection.tcp_layer().socket().set_option(tcp::no_delay{true});
@@ -64,8 +88,9 @@ asio::awaitable<void> connect(Connection& connection, const Target& target) {
 
 asio::awaitable<http::response<http::string_body>> attempt(Connection& connection, const Target& target, const http::request<http::empty_body>& request,
                                                            const HttpOptions& options) {
-  connection.tcp_layer().expires_after(options.deadline);
-  if (!connection.used) co_await connect(connection, target);
+  const auto deadline = std::chrono::steady_clock::now() + options.deadline;
+  connection.tcp_layer().expires_at(deadline);
+  if (!connection.used) co_await connect(connection, target, deadline);
   connection.used = true;
   if (connection.secure) co_return co_await exchange(*connection.secure, connection.buffer, request, options.body_limit);
   co_return co_await exchange(*connection.plain, connection.buffer, request, options.body_limit);
@@ -121,18 +146,12 @@ std::string problem_of(const boost::system::error_code& code, const Target& targ
 }  // namespace
 
 struct HttpClient::Connections {
-  asio::ssl::context tls{asio::ssl::context::tls_client};
+  std::shared_ptr<Trust> tls;                                           // once it is needed, or a file is named for it
   std::map<std::string, std::deque<std::unique_ptr<Connection>>> idle;  // by origin
 };
 
 HttpClient::HttpClient(HttpOptions options) : options_(std::move(options)), connections_(std::make_unique<Connections>()) {
-  connections_->tls.set_verify_mode(asio::ssl::verify_peer);
-  boost::system::error_code error;
-  if (options_.ca_file.empty())
-    connections_->tls.set_default_verify_paths(error);
-  else
-    connections_->tls.load_verify_file(options_.ca_file, error);
-  if (error) throw Failure(ErrorKind::kInvalid, fmt::format("cannot load certificates from {}: {}", options_.ca_file, error.message()));
+  if (!options_.ca_file.empty()) connections_->tls = trust(options_.ca_file);
 }
 
 HttpClient::~HttpClient() = default;
@@ -151,7 +170,8 @@ Task<HttpResponse> HttpClient::get(std::string url) {
       connection = std::move(idle.back());
       idle.pop_back();
     } else {
-      connection = std::make_unique<Connection>(io, target.tls ? &connections_->tls : nullptr);
+      if (target.tls && !connections_->tls) connections_->tls = trust("");
+      connection = std::make_unique<Connection>(io, target.tls ? connections_->tls.get() : nullptr);
     }
     auto& present = *connection;  // stays where it is when it becomes idle
     const bool reused = present.used;

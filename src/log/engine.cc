@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "mephisto/logging.h"
 
 namespace mephisto {
@@ -214,6 +216,34 @@ Task<Result<std::vector<GroupInfo>>> KvLog::groups() {
     }
   });
   co_return infos;
+}
+
+// Guarantee kept here: what a member has under way is never committed over what is set, because the member is taken out with it.
+Task<Result<void>> KvLog::reset(std::string name, std::map<TopicPartition, std::int64_t> offsets) {
+  const auto now = Loop::current()->timestamp();
+  co_return co_await submit(*kv_, [&](KvWriter& tx) -> Result<void> {
+    const auto names = store::group_names(tx);
+    if (std::ranges::find(names, name) == names.end()) return fail(ErrorKind::kNotFound, fmt::format("there is no group {}", name));
+    auto group = store::group(tx, name);
+    for (const auto& member : std::vector{group.members}) {
+      if (kv_->alive(member)) return fail(ErrorKind::kFenced, fmt::format("group {} is at work (member {}): stop its workers first", name, member.client));
+      group.leave(member.id);
+    }
+    std::vector<store::Topic> topics;
+    for (const auto& [partition, offset] : offsets) {
+      auto topic = find(tx, partition);
+      if (!topic) return std::unexpected(topic.error());
+      const auto place = store::partition(tx, topic->id, partition.partition);
+      if (offset < place.start || offset > place.end) {
+        return fail(ErrorKind::kInvalid, fmt::format("{} has the offsets {} to {}, not {}", partition.str(), place.start, place.end, offset));
+      }
+      topics.push_back(std::move(*topic));
+    }
+    store::put_group(tx, name, group);
+    auto topic = topics.begin();
+    for (const auto& [partition, offset] : offsets) store::put_commit(tx, name, *topic++, partition.partition, offset, "", now);
+    return {};
+  });
 }
 
 Task<Result<void>> KvLog::maintain() {

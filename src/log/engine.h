@@ -23,6 +23,7 @@ class KvLog : public Log, public std::enable_shared_from_this<KvLog> {
   Task<Result<Watermarks>> watermarks(TopicPartition partition) override;
   Task<Result<std::int64_t>> offset_at(TopicPartition partition, Timestamp time) override;
   Task<Result<std::vector<GroupInfo>>> groups() override;
+  Task<Result<void>> reset(std::string group, std::map<TopicPartition, std::int64_t> offsets) override;
   Task<Result<void>> maintain() override;
   std::unique_ptr<Consumer> consumer(Loop& loop, ConsumerOptions options) override;
   std::unique_ptr<Producer> producer(Loop& loop) override;
@@ -91,6 +92,7 @@ class KvConsumer : public Consumer {
   void assign_fixed(Polled& polled);
   // False when there is nothing to fetch at present.
   bool fetch(std::size_t max_bytes, Polled& polled);
+  std::shared_ptr<Batch> new_batch(AssignmentId id);
   std::shared_ptr<Batch> fetch_one(KvReader& tx, AssignmentId id, Held& held, std::size_t max_bytes);
   std::map<std::string, store::Topic> subscribed(KvReader& tx) const;
   void lose_all(Polled& polled);
@@ -106,6 +108,8 @@ class KvConsumer : public Consumer {
   AssignmentId next_turn_ = 0;  // whose turn it is to be fetched first
   std::uint64_t seen_tick_ = 0;
   std::string synced_;            // store::group_state when what we hold was last compared with it
+  // The views of batches that are done with: their memory is used again. Shared with the batches, which may outlive the consumer.
+  std::shared_ptr<std::vector<std::vector<RecordView>>> spare_views_ = std::make_shared<std::vector<std::vector<RecordView>>>();
   std::optional<Error> damaged_;  // a partition cannot be read; told once what the others had has been
   bool drained_ = false;          // the last fetch at seen_tick_ found nothing
   bool fixed_ = false;            // the partitions of a consumer without group are assigned

@@ -12,6 +12,10 @@ namespace {
 
 std::atomic<AssignmentId> next_assignment{1};
 
+// How many batches' views are kept for their memory, and of how many records.
+constexpr std::size_t kSpareViews = 16;
+constexpr std::size_t kSpareRecords = 4096;
+
 bool brings_something(const Polled& polled) { return !polled.lost.empty() || !polled.revoked.empty() || !polled.assigned.empty() || !polled.batches.empty(); }
 
 std::map<std::string, int> partition_counts(const std::map<std::string, store::Topic>& topics) {
@@ -153,8 +157,9 @@ Task<void> KvConsumer::acquire(Polled& polled) {
         if (committed->offset < place.start) {
           log::warn("{}: committed offset {} is deleted by retention already; going on at {}", partition.str(), committed->offset, place.start);
         } else if (committed->offset > place.end) {
-          return fail(ErrorKind::kInvalid, fmt::format("{}: committed offset {} lies behind its end {}: the topic was made anew or the log replaced; reset the group's offset",
-                                                       partition.str(), committed->offset, place.end));
+          return fail(ErrorKind::kInvalid,
+                      fmt::format("{}: committed offset {} lies behind its end {}: the topic was made anew or the log replaced; reset the group's offset (lag --reset)",
+                                  partition.str(), committed->offset, place.end));
         } else {
           one.metadata = committed->metadata;
         }
@@ -223,6 +228,19 @@ Task<void> KvConsumer::sync(Polled& polled) {
   synced_ = std::move(state);
 }
 
+std::shared_ptr<Batch> KvConsumer::new_batch(AssignmentId id) {
+  std::shared_ptr<Batch> batch{new Batch{.assignment = id}, [spare = spare_views_](Batch* done) {
+                                 done->records.clear();
+                                 if (spare->size() < kSpareViews && done->records.capacity() <= kSpareRecords) spare->push_back(std::move(done->records));
+                                 delete done;
+                               }};
+  if (!spare_views_->empty()) {
+    batch->records = std::move(spare_views_->back());
+    spare_views_->pop_back();
+  }
+  return batch;
+}
+
 // Null when there is nothing to read at present. Of a damaged batch nothing is read; what lies before it is.
 std::shared_ptr<Batch> KvConsumer::fetch_one(KvReader& tx, AssignmentId id, Held& held, std::size_t max_bytes) {
   std::shared_ptr<Batch> batch;
@@ -235,7 +253,7 @@ std::shared_ptr<Batch> KvConsumer::fetch_one(KvReader& tx, AssignmentId id, Held
       bytes = {copy.get(), bytes.size()};
       pin = std::move(copy);
     }
-    if (!batch) batch = std::make_shared<Batch>(Batch{.assignment = id});
+    if (!batch) batch = new_batch(id);
     if (auto done = read_batch(bytes, stored.base, held.next, batch->records); !done) return fail(done.error().kind, fmt::format("@{}: {}", stored.base, done.error().message));
     batch->bytes += bytes.size();
     batch->pins.push_back(std::move(pin));

@@ -1,22 +1,57 @@
 // What a log's URL means.
 #include <fmt/format.h>
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <charconv>
 #include <condition_variable>
 #include <filesystem>
 #include <mutex>
+#include <ranges>
 
 #include "base/text.h"
 #include "log/engine.h"
+#include "log/kafka/kafka_log.h"
 #include "log/local/local_kv.h"
 #include "log/memory/memory_kv.h"
 
 namespace mephisto {
 namespace {
 
-std::shared_ptr<Kv> open_kv(const std::string& scheme, const std::string& rest) {
-  if (scheme == "memory") return std::make_shared<MemoryKv>();
-  return std::make_shared<LocalKv>(rest);
+// `T` made and, with the last owner, deleted before `ended` is called.
+template <class T, class... Arguments>
+std::shared_ptr<Log> make(const std::function<void()>& ended, Arguments&&... arguments) {
+  return std::shared_ptr<T>{new T(std::forward<Arguments>(arguments)...), [ended](T* last) {
+                              delete last;
+                              ended();
+                            }};
+}
+
+std::shared_ptr<Log> make_log(const std::string& scheme, const std::string& rest, const std::function<void()>& ended) {
+  const auto url = scheme + "://" + rest;
+  if (scheme == "kafka") return make<kafka::KafkaLog>(ended, rest, kafka::Properties{});
+  if (scheme == "memory") return make<KvLog>(ended, url, std::make_shared<MemoryKv>());
+  return make<KvLog>(ended, url, std::make_shared<LocalKv>(rest));
+}
+
+// host:port or host, one or several with commas between.
+Result<void> check_servers(std::string_view servers, const std::string& url) {
+  for (const auto part : std::views::split(servers, ',')) {
+    const std::string_view server{part.begin(), part.end()};
+    const auto colon = server.rfind(':');
+    const auto host = server.substr(0, colon);
+    const auto port = colon == std::string_view::npos ? std::string_view{"9092"} : server.substr(colon + 1);
+    int number = 0;
+    const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
+    const bool sound =
+        !host.empty() && host.find_first_of("/@ ") == std::string_view::npos && error == std::errc{} && end == port.data() + port.size() && number > 0 && number < 65536;
+    if (!sound)
+      return fail(ErrorKind::kInvalid,
+                  fmt::format("{} is no log's URL: write kafka://HOST:PORT, several with commas between; how to log in belongs into kafka.properties", printable(url)));
+  }
+  return {};
 }
 
 // One name for a folder, however it is spelled and through whatever links. What cannot be looked at is told when it is opened.
@@ -33,7 +68,7 @@ std::string one_name(const std::string& folder) {
 struct Opened {
   std::mutex mutex;
   std::condition_variable closed;
-  std::map<std::string, std::weak_ptr<KvLog>> logs;
+  std::map<std::string, std::weak_ptr<Log>> logs;
 };
 
 Opened& opened() {
@@ -45,13 +80,14 @@ Opened& opened() {
 
 Result<void> check_log_url(const std::string& url) {
   auto separator = url.find("://");
-  if (separator == std::string::npos) return fail(ErrorKind::kInvalid, fmt::format("\"{}\" is no log's URL: write local://FOLDER or memory://", printable(url)));
-  static const std::string kSchemes[] = {"local", "memory"};
+  if (separator == std::string::npos) return fail(ErrorKind::kInvalid, fmt::format("\"{}\" is no log's URL: write local://FOLDER, kafka://HOST:PORT or memory://", printable(url)));
+  static const std::string kSchemes[] = {"local", "kafka", "memory"};
   auto scheme = url.substr(0, separator);
   if (std::ranges::find(kSchemes, scheme) == std::end(kSchemes)) {
-    return fail(ErrorKind::kInvalid,
-                fmt::format("no log driver for \"{}\" in {} (there are local://FOLDER and memory://){}", printable(scheme), printable(url), did_you_mean(scheme, kSchemes)));
+    return fail(ErrorKind::kInvalid, fmt::format("no log driver for \"{}\" in {} (there are local://FOLDER, kafka://HOST:PORT and memory://){}", printable(scheme), printable(url),
+                                                 did_you_mean(scheme, kSchemes)));
   }
+  if (scheme == "kafka") return check_servers(std::string_view{url}.substr(separator + 3), url);
   if (url == "local://") return fail(ErrorKind::kInvalid, "local:// names no folder: write local://FOLDER");
   return {};
 }
@@ -74,14 +110,18 @@ std::shared_ptr<Log> open_log(const std::string& url) {
     if (auto log = place->second.lock()) return log;
     opened().closed.wait(lock);
   }
-  std::shared_ptr<KvLog> log{new KvLog(scheme + "://" + rest, open_kv(scheme, rest)), [key](KvLog* last) {
-                               delete last;
-                               std::lock_guard closing{opened().mutex};
-                               opened().logs.erase(key);
-                               opened().closed.notify_all();
-                             }};
+  auto log = make_log(scheme, rest, [key] {
+    std::lock_guard closing{opened().mutex};
+    opened().logs.erase(key);
+    opened().closed.notify_all();
+  });
   opened().logs[key] = log;
   return log;
+}
+
+bool log_exists(const std::string& url) {
+  constexpr std::string_view kLocal = "local://";
+  return !url.starts_with(kLocal) || access((url.substr(kLocal.size()) + "/data.mdb").c_str(), F_OK) == 0 || errno != ENOENT;
 }
 
 MemoryFaults& memory_faults(Log& log) {

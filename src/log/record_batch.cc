@@ -47,6 +47,10 @@ char* put_varint(char* at, std::uint64_t value) {
 }
 
 bool get_varint(const char*& at, const char* end, std::uint64_t& value) {
+  if (at < end && static_cast<unsigned char>(*at) < 0x80) {  // most are small
+    value = static_cast<unsigned char>(*at++);
+    return true;
+  }
   value = 0;
   for (int shift = 0; shift < 64 && at < end; shift += 7) {
     auto byte = static_cast<unsigned char>(*at++);
@@ -141,6 +145,15 @@ std::vector<Header> HeadersView::copy() const {
   return headers;
 }
 
+void put_header(Buffer& bytes, std::string_view name, std::optional<std::string_view> value) {
+  char* to = bytes.room(name.size() + (value ? value->size() : 0) + 20);
+  to = put_varint(to, name.size() + 1);
+  to = std::copy(name.begin(), name.end(), to);
+  to = put_varint(to, value ? value->size() + 1 : 0);
+  if (value) to = std::copy(value->begin(), value->end(), to);
+  bytes.commit(to);
+}
+
 void BatchBuilder::start() {
   if (buffer_.empty()) {
     std::memset(buffer_.room(kHeaderBytes), 0, kHeaderBytes);
@@ -172,14 +185,7 @@ Buffer& BatchBuilder::begin(std::optional<std::string_view> key, Timestamp times
     Buffer encoded{header_bytes + 1};
     encoded.append(raw_headers.raw());
     for (const auto& header : raw_headers.list()) record_bytes_ += header.name.size() + header.value.size();
-    for (const auto& header : headers) {
-      char* to = encoded.room(header.name.size() + (header.value ? header.value->size() : 0) + 20);
-      to = put_varint(to, header.name.size() + 1);
-      to = std::copy(header.name.begin(), header.name.end(), to);
-      to = put_varint(to, header.value ? header.value->size() + 1 : 0);
-      if (header.value) to = std::copy(header.value->begin(), header.value->end(), to);
-      encoded.commit(to);
-    }
+    for (const auto& header : headers) put_header(encoded, header.name, header.value);
     at = put_varint(at, encoded.size());
     std::memcpy(at, encoded.data(), encoded.size());
     at += encoded.size();
@@ -233,6 +239,17 @@ void BatchBuilder::seal(std::uint32_t place) {
   put(head, crc32c(buffer_.view().substr(4)));
 }
 
+void BatchBuilder::read(std::vector<RecordView>& records) const {
+  if (count_ == 0) return;
+  BatchHeader header;
+  header.span = next_delta_;
+  header.base_timestamp = base_timestamp_;
+  const char* at = buffer_.data() + kHeaderBytes;
+  const char* const end = buffer_.data() + buffer_.size();
+  records.reserve(records.size() + count_);
+  for (std::uint32_t i = 0; i < count_; ++i) (void)get_record(at, end, 0, header, records.emplace_back());
+}
+
 void BatchBuilder::clear() {
   Buffer kept = std::move(buffer_);
   kept.clear();
@@ -283,16 +300,16 @@ Result<void> read_batch(std::string_view stored, std::int64_t base, std::int64_t
   const char* at = stored.data() + kHeaderBytes;
   const char* const end = at + header->payload_bytes;
   if (header->count > header->payload_bytes / 7) return corrupt("it cannot hold so many records");
-  records.reserve(before + header->count);
-  RecordView record;
+  if (const auto wanted = before + header->count; wanted > records.capacity()) records.reserve(std::max(wanted, 2 * records.capacity()));
   std::int64_t lowest = base;  // offsets ascend
   for (std::uint32_t i = 0; i < header->count; ++i) {
+    auto& record = records.emplace_back();
     if (!get_record(at, end, base, *header, record) || record.offset < lowest) {
       records.resize(before);
       return corrupt(fmt::format("record {} of {} is broken", i, header->count));
     }
     lowest = record.offset + 1;
-    if (record.offset >= from) records.push_back(record);
+    if (record.offset < from) records.pop_back();
   }
   if (at != end) {
     records.resize(before);

@@ -105,6 +105,8 @@ void Loop::stop() {
 
 void Loop::post(std::function<void()> action) { boost::asio::post(impl_->io, std::move(action)); }
 
+bool Loop::virtual_time() const { return impl_->virtual_time; }
+
 Loop::time_point Loop::now() const { return impl_->virtual_time ? impl_->virtual_now : std::chrono::steady_clock::now(); }
 
 Microtime Loop::wall_time() const {

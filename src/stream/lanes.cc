@@ -26,7 +26,7 @@ Account& Account::operator+=(const Account& other) {
   return *this;
 }
 
-std::string Slot::place() const { return fmt::format("{}@{}", lane().assigned.partition.str(), record.offset); }
+std::string Slot::place() const { return fmt::format("{}@{}", lane().assigned.partition.str(), record().offset); }
 
 LaneQueue::~LaneQueue() {
   *alive_ = false;
@@ -93,12 +93,13 @@ bool LaneQueue::take_from_batches(Slot& slot) {
       blocked_.push_back(batch);
       continue;
     }
-    const auto& record = records[batch->next++];
+    const auto index = batch->next++;
+    const auto offset = records[index].offset;
     --lane.pending;
-    if (lane.tracker.done_before(record.offset)) continue;
-    slot.record = record;
+    if (lane.tracker.done_before(offset)) continue;
     slot.batch = BatchUse{batch};
-    slot.sequence = lane.tracker.deliver(record.offset);
+    slot.index = index;
+    slot.sequence = lane.tracker.deliver(offset);
     ++lane.account.consumed;
     ++lane.account.in_flight;
     return true;
@@ -107,8 +108,8 @@ bool LaneQueue::take_from_batches(Slot& slot) {
 }
 
 bool LaneQueue::must_wait_for_key(Slot& slot) {
-  if (!slot.record.has_key() || (keys_.empty() && !options_.ordered_by_key)) return false;
-  auto place = keys_.find(std::string{slot.record.key});
+  if (!slot.record().has_key() || (keys_.empty() && !options_.ordered_by_key)) return false;
+  auto place = keys_.find(std::string{slot.record().key});
   if (place == keys_.end()) {
     if (options_.ordered_by_key) hold_key(slot);
     return false;
@@ -119,12 +120,12 @@ bool LaneQueue::must_wait_for_key(Slot& slot) {
 }
 
 void LaneQueue::hold_key(Slot& slot) {
-  if (slot.record.has_key() && !slot.parked_key) slot.parked_key = keys_.try_emplace(std::string{slot.record.key}).second;
+  if (slot.record().has_key() && !slot.parked_key) slot.parked_key = keys_.try_emplace(std::string{slot.record().key}).second;
 }
 
 void LaneQueue::release_key(const Slot& slot) {
   if (!slot.parked_key) return;
-  auto place = keys_.find(std::string{slot.record.key});
+  auto place = keys_.find(std::string{slot.record().key});
   if (place == keys_.end()) return;
   if (place->second.empty()) {
     keys_.erase(place);
@@ -221,6 +222,17 @@ void LaneQueue::retry(Slot slot, Loop::duration delay) {
     self.runnable_.push_back(std::move(*waiting));
     self.ready_.notify_all();
   }(*this, alive_, kept, delay));
+}
+
+void LaneQueue::give_back(Slot slot) {
+  auto& lane = slot.lane();
+  if (lane.state == LaneState::kRunning && !slot.done) return retry(std::move(slot), Loop::duration{0});
+  if (lane.open() && !slot.done) {
+    --lane.account.consumed;
+    --lane.account.in_flight;
+    if (on_give_up) on_give_up();
+  }
+  drop(slot);
 }
 
 void LaneQueue::close() {

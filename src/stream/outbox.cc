@@ -25,12 +25,12 @@ std::size_t header_bytes(const std::vector<Header>& headers) {
   return bytes;
 }
 
-// This thread's outboxes, the newest last: when a client on a worker's loop ends, the worker's is the current one again.
+// This thread's outboxes, the newest last: when one ends that was the current one, the last of the others is.
 thread_local std::vector<Outbox*> live;
 
 }  // namespace
 
-Outbox::Outbox(Loop& loop, Log& log, std::unique_ptr<Producer> producer, TopicConfig defaults, bool transactional)
+Outbox::Outbox(Loop& loop, Log& log, std::unique_ptr<Producer> producer, std::optional<TopicConfig> defaults, bool transactional)
     : loop_(loop), log_(log), producer_(std::move(producer)), defaults_(defaults), transactional_(transactional) {
   live.push_back(this);
   if (!transactional_) task_ = loop_.spawn("outbox", run());
@@ -85,8 +85,11 @@ Task<const TopicPlace*> Outbox::place(const TopicSpec& spec) {
   if (const auto* place = known(spec)) co_return place;
   auto info = co_await log_.topic(spec.name);
   if (!info && info.error().kind == ErrorKind::kNotFound) {
+    if (!defaults_) {
+      throw Failure(ErrorKind::kNotFound, fmt::format("there is no topic {}, and setting topic_allow_declare is false: create the topic, or set it to true", spec.name));
+    }
     auto config = spec.config;
-    if (!spec.partitions_set) config.partitions = defaults_.partitions;
+    if (!spec.partitions_set) config.partitions = defaults_->partitions;
     info = co_await log_.create_topic(spec.name, config);
   }
   if (!info) throw Failure(std::move(info.error()));
@@ -209,7 +212,7 @@ void Outbox::settle(Taken& taken, const Result<std::vector<Appended>>& result) {
       place->second = std::unexpected(result.error());
     } else {
       auto appended = (*result)[row.batch];
-      appended.offset += row.row;
+      appended.offset = appended.offsets.empty() ? appended.offset + row.row : appended.offsets[row.row];
       place->second = appended;
     }
   }

@@ -12,7 +12,7 @@ namespace mephisto::detail {
 namespace {
 
 constexpr std::chrono::milliseconds kPollWait{1000};
-constexpr std::size_t kFetchBytes = 1 << 20;  // at a time: what is worked through together should stay in the processor's cache
+constexpr std::size_t kFetchBytes = 256 << 10;  // at a time: what is worked through together should stay in the processor's cache
 constexpr std::chrono::milliseconds kRetryAfter{200};
 
 // A commit's metadata is the notes of the agents on the topic: `agent:2-4,7;other:0-9`. Empty mostly.
@@ -43,15 +43,23 @@ void Shard::adopt(LaneQueue& queue) {
     if (++acked_since_commit_ >= options_.commit_every) commit_now_.notify_all();
     if (!acked_.empty()) acked_.notify_all();
   };
+  queue.on_give_up = [this] { acked_.notify_all(); };
   queue.on_free = [this](const Lane& lane, std::size_t bytes) { freed(lane, bytes); };
 }
 
 std::size_t Shard::budget_left() const { return bytes_in_flight_ >= options_.memory_budget ? 0 : options_.memory_budget - bytes_in_flight_; }
 
 void Shard::set_state(Held& held, LaneState state) {
+  if (held.state == state) return;
+  auto place = std::ranges::lower_bound(state_changes_, std::pair{held.state, state}, {}, [](const StateChange& change) { return std::pair{change.from, change.to}; });
+  if (place == state_changes_.end() || place->from != held.state || place->to != state) place = state_changes_.insert(place, {held.state, state, 0});
+  ++place->count;
   log::debug("{}: {} -> {} (generation {})", held.assigned.partition.str(), to_string(held.state), to_string(state), held.assigned.generation);
   held.state = state;
-  for (auto& lane : held.lanes) lane->state = state;
+  for (auto& lane : held.lanes) {
+    lane->state = state;
+    if (state != LaneState::kRunning) lane->leaves_running.notify_all();
+  }
 }
 
 void Shard::check_account(const Lane& lane) const {

@@ -41,8 +41,8 @@ AckTracker::AckTracker(std::int64_t offset, std::string_view note) : next_offset
   for (auto [first, last] : parse_note(note)) done_.push_back({offset + first, offset + last});
 }
 
-bool AckTracker::done_before(std::int64_t offset) const {
-  if (done_.empty() || offset > done_.back().last) return false;
+bool AckTracker::noted(std::int64_t offset) const {
+  if (offset > done_.back().last) return false;
   auto place = std::ranges::lower_bound(done_, offset, {}, &Range::last);
   return offset >= place->first;
 }

@@ -290,6 +290,65 @@ TEST_F(Asking, AnAgentMayAskAnotherAgent) {
   world.work([&](Worker&) -> Task<void> { EXPECT_EQ(co_await fourth.ask(3), 81); });
 }
 
+// An app with `outer`, which asks `inner` for each event; each tries `retries` times more.
+class AskingAnother : public ::testing::Test {
+ protected:
+  void declare(Loop::duration patience, std::function<Task<int>(int)> answer) {
+    AgentOptions options;
+    options.on_error.retries = 2;
+    auto& inner = world.app.agent(
+        "inner",
+        [this, answer](Stream<int> stream) -> Results<int> {
+          while (auto event = co_await stream.next()) {
+            ++asked;
+            co_yield co_await answer(*event);
+          }
+        },
+        options);
+    world.app.agent(
+        "outer", world.app.topic<int>("in", {.partitions = 1}),
+        [this, &inner, patience](Stream<int> stream) -> Task<void> {
+          while (auto event = co_await stream.next()) {
+            ++tried;
+            co_await inner.ask(*event, {.timeout = patience});
+          }
+        },
+        options);
+  }
+  // Runs until the event of `outer` is a dead letter, and gives its reason.
+  std::string reason() {
+    std::vector<Row> dead;
+    world.work([&](Worker&) -> Task<void> {
+      co_await world.produce("in", numbered(1));
+      co_await world.eventually_in("app-outer-dlq", 1, 1h);
+      dead = co_await world.records("app-outer-dlq");
+      gate.open();
+    });
+    return dead.at(0).header("x-error");
+  }
+
+  World world;
+  Gate gate;
+  int asked = 0;
+  int tried = 0;
+};
+
+TEST_F(AskingAnother, AnAnswerThatIsAnErrorIsNotAskedForAgain) {
+  declare(30s, [](int) -> Task<int> { throw std::runtime_error("out of order"); });
+  EXPECT_EQ(reason(), "out of order");
+  EXPECT_EQ(asked, 3);
+  EXPECT_EQ(tried, 1);
+}
+
+TEST_F(AskingAnother, WithoutAnAnswerItIsAskedAgain) {
+  declare(5s, [this](int) -> Task<int> {
+    co_await gate.pass();
+    co_return 0;
+  });
+  EXPECT_THAT(reason(), HasSubstr("no answer on app-inner within 5"));
+  EXPECT_EQ(tried, 3);
+}
+
 TEST_F(Asking, AnEventThatMovedToAnotherWorkerIsNotAnsweredWithAnError) {
   auto& fragile = world.app.agent(
       "fragile",

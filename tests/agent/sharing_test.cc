@@ -3,11 +3,11 @@
 
 #include <chrono>
 #include <condition_variable>
-#include <future>
 #include <mutex>
 #include <set>
 #include <thread>
 
+#include "support/colleague.h"
 #include "support/world.h"
 
 namespace mephisto::tests {
@@ -35,58 +35,6 @@ class Journal {
   std::map<int, std::set<std::string>> by_value_;
 };
 
-// A worker of the app on a thread of its own.
-class Colleague {
- public:
-  Colleague(std::string name, const std::string& url, Journal& journal) : thread_([this, name, url, &journal] { live(name, url, journal); }) { started_.get_future().wait(); }
-  ~Colleague() { stop(); }
-
-  void stop() {
-    if (!thread_.joinable()) return;
-    loop_->post([this] { loop_->spawn("stop", finish(*this)); });
-    thread_.join();
-  }
-  std::size_t lanes() {
-    std::promise<std::size_t> count;
-    loop_->post([&] { count.set_value(worker_->status().size()); });
-    return count.get_future().get();
-  }
-
- private:
-  static Task<void> finish(Colleague& self) {
-    co_await self.worker_->stop();
-    self.loop_->stop();
-  }
-  void live(const std::string& name, const std::string& url, Journal& journal) {
-    Loop loop;
-    App app{"shared"};
-    app.settings().set("broker_session_timeout", "100ms", "test");
-    app.settings().set("broker_commit_interval", "20ms", "test");
-    app.settings().set("topic_disable_leader", "true", "test");
-    auto& out = app.topic<int>("out", {.partitions = 1});
-    app.agent("work", app.topic<int>("in", {.partitions = 4}), [&](Stream<int> stream) -> Task<void> {
-      while (auto event = co_await stream.next()) {
-        co_await out.cast(*event);
-        journal.note(name, *event);
-      }
-    });
-    loop_ = &loop;
-    auto log = open_log(url);
-    loop.spawn("start", [](Colleague& self, App& of, std::shared_ptr<Log> on) -> Task<void> {
-      self.worker_ = std::make_unique<Worker>(of, std::move(on));
-      co_await self.worker_->start();
-      self.started_.set_value();
-    }(*this, app, log));
-    loop.run();
-    worker_.reset();
-  }
-
-  Loop* loop_ = nullptr;
-  std::unique_ptr<Worker> worker_;
-  std::promise<void> started_;
-  std::thread thread_;
-};
-
 class Sharing : public ::testing::Test {
  protected:
   // Appends the numbers from `first` on, by turns to the four partitions.
@@ -109,6 +57,19 @@ class Sharing : public ::testing::Test {
   // Expels whoever is a member now. On the log's own lock, so from any thread.
   void expel_all() { memory_faults(*log).expire(""); }
 
+  // A worker of the app, which notes under its name what it has handled.
+  std::unique_ptr<Colleague> hire(std::string name) {
+    return std::make_unique<Colleague>(url, [this, name = std::move(name)](App& app) {
+      auto& out = app.topic<int>("out", {.partitions = 1});
+      app.agent("work", app.topic<int>("in", {.partitions = 4}), [this, name, &out](Stream<int> stream) -> Task<void> {
+        while (auto event = co_await stream.next()) {
+          co_await out.cast(*event);
+          journal.note(name, *event);
+        }
+      });
+    });
+  }
+
   Loop loop;
   World quiet;  // for its log level
   std::string url = "memory://sharing-" + std::string{::testing::UnitTest::GetInstance()->current_test_info()->name()};
@@ -117,10 +78,10 @@ class Sharing : public ::testing::Test {
 };
 
 TEST_F(Sharing, TwoWorkersShareThePartitions) {
-  Colleague a{"a", url, journal};
-  Colleague b{"b", url, journal};
+  auto a = hire("a");
+  auto b = hire("b");
   const auto deadline = std::chrono::steady_clock::now() + 10s;
-  while ((a.lanes() != 2 || b.lanes() != 2) && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  while ((a->lanes() != 2 || b->lanes() != 2) && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
   produce(8);
   ASSERT_TRUE(journal.wait_for_all(8));
   std::map<std::string, int> by_worker;
@@ -133,55 +94,55 @@ TEST_F(Sharing, TwoWorkersShareThePartitions) {
 }
 
 TEST_F(Sharing, WhoStopsLeavesItsPartitionsToTheOther) {
-  Colleague a{"a", url, journal};
+  auto a = hire("a");
   {
-    Colleague b{"b", url, journal};
+    auto b = hire("b");
     produce(8);
     ASSERT_TRUE(journal.wait_for_all(8));
   }
   produce(8, 8);
   ASSERT_TRUE(journal.wait_for_all(16));
-  a.stop();
+  a->stop();
   EXPECT_EQ(difference(results(), numbered(16)).lost, std::vector<std::string>{});
 }
 
 TEST_F(Sharing, AStopAndAStartWithoutFaultsDoubleNothing) {
   {
-    Colleague a{"a", url, journal};
+    auto a = hire("a");
     produce(40);
-    Colleague b{"b", url, journal};
+    auto b = hire("b");
     produce(40, 40);
     ASSERT_TRUE(journal.wait_for_all(80));
   }
-  Colleague c{"c", url, journal};
+  auto c = hire("c");
   produce(40, 80);
   ASSERT_TRUE(journal.wait_for_all(120));
-  c.stop();
+  c->stop();
   EXPECT_EQ(difference(results(), numbered(120)), Difference{});
 }
 
 TEST_F(Sharing, ExpelledWorkersLoseNothing) {
-  Colleague a{"a", url, journal};
-  Colleague b{"b", url, journal};
+  auto a = hire("a");
+  auto b = hire("b");
   for (int round = 0; round < 20; ++round) {
     produce(20, round * 20);
     if (round % 5 == 2) expel_all();
   }
   EXPECT_TRUE(journal.wait_for_all(400));
-  a.stop();
-  b.stop();
+  a->stop();
+  b->stop();
   EXPECT_EQ(difference(results(), numbered(400)).lost, std::vector<std::string>{});
 }
 
 TEST_F(Sharing, WorkersThatComeAndGoLoseNothing) {
-  Colleague constant{"constant", url, journal};
+  auto constant = hire("constant");
   for (int round = 0; round < 8; ++round) {
-    Colleague guest{fmt::format("guest {}", round), url, journal};
+    auto guest = hire(fmt::format("guest {}", round));
     produce(40, round * 40);
     ASSERT_TRUE(journal.wait_for_all((round + 1) * 40 - 20));
   }
   EXPECT_TRUE(journal.wait_for_all(320));
-  constant.stop();
+  constant->stop();
   EXPECT_EQ(difference(results(), numbered(320)), Difference{});
 }
 

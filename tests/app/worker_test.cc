@@ -125,6 +125,60 @@ TEST(Worker, MakesTopicsWithTheSettingsPartitions) {
   EXPECT_EQ(world.run([&]() -> Task<int> { co_return (co_await world.log->topic("own"))->config.partitions; }), 3);
 }
 
+TEST(Worker, WithoutLeaveToMakeTopicsItSaysAtTheStartWhichIsMissing) {
+  World world;
+  world.set("topic_allow_declare", "false").set("topic_disable_leader", "true");
+  AgentOptions options;
+  options.on_error.then = ErrorPolicy::Then::kSkip;
+  world.app.agent("a", world.app.topic<int>("in"), nothing, options);
+  EXPECT_THAT(world.run([&]() -> Task<std::string> {
+    Worker worker{world.app, world.log};
+    co_return co_await failure_of(worker.start());
+  }),
+              AllOf(HasSubstr("no topic in,"), HasSubstr("topic_allow_declare is false")));
+  EXPECT_THAT(topics(world), IsEmpty());
+  world.run([&] { return world.create("in"); });
+  world.work([&](Worker& worker) -> Task<void> { co_await world.eventually([&] { return worker.status().size() == 1; }); });
+}
+
+TEST(Worker, WithoutLeaveToMakeTopicsSendingToOneThatIsMissingIsAnError) {
+  World world;
+  world.set("topic_allow_declare", "false");
+  auto& out = world.app.topic<int>("out");
+  world.run([&]() -> Task<void> {
+    Client client{world.app, world.log};
+    EXPECT_THAT(co_await failure_of(out.send(1)), AllOf(HasSubstr("no topic out,"), HasSubstr("topic_allow_declare is false")));
+    co_await world.create("out");
+    EXPECT_EQ(co_await failure_of(out.send(2)), "");
+    co_await client.close();
+  });
+  EXPECT_THAT(topics(world), ElementsAre("out"));
+}
+
+TEST(Worker, AClientOnItsLoopLeavesItsAgentsTheirTransactions) {
+  World world;
+  Gate gate;
+  world.set("processing_guarantee", "exactly_once").set("topic_disable_leader", "true");
+  auto& out = world.app.topic<int>("out", {.partitions = 1});
+  world.app.agent("copy", world.app.topic<int>("in", {.partitions = 1}), [&](Stream<int> stream) -> Task<void> {
+    while (auto event = co_await stream.next()) {
+      co_await out.cast(*event);
+      co_await gate.pass();
+    }
+  });
+  world.work([&](Worker&) -> Task<void> {
+    Client client{world.app, world.log};
+    co_await world.produce("in", numbered(1));
+    co_await world.eventually([&] { return gate.waiting() == 1; });
+    co_await out.cast(7);
+    co_await client.close();
+    EXPECT_THAT(co_await world.values_in("out"), ElementsAre("7")) << "durable when the client is closed, and the event's is not there before its event is done";
+    gate.open();
+    co_await world.eventually_committed("in", 1);
+    EXPECT_THAT(co_await world.values_in("out"), ElementsAre("7", "0"));
+  });
+}
+
 TEST(Worker, ATopicOfAnotherSizeIsAnErrorAtTheStart) {
   World world;
   world.app.topic<int>("own", {.partitions = 4, .internal = true});
@@ -309,6 +363,24 @@ TEST(Worker, TellsWhenItHasStartedAndWhenItStops) {
     EXPECT_THAT(told, ElementsAre("started"));
   });
   EXPECT_THAT(told, ElementsAre("started", "stopping"));
+}
+
+TEST(Worker, AStartThatFailedLeavesNothingBehind) {
+  World world;
+  world.app.agent("a", nothing);
+  world.app.task("t", []() -> Task<void> { co_await sleep_for(1h); });
+  world.app.on_started = []() -> Task<void> {
+    co_await sleep_for(1s);
+    throw std::runtime_error("no key");
+  };
+  world.run([&]() -> Task<void> {
+    {
+      Worker worker{world.app, world.log};
+      EXPECT_THROW(co_await worker.start(), std::runtime_error);
+    }
+    EXPECT_THAT(world.loop.describe_tasks(), ElementsAre(HasSubstr("main")));
+    for (const auto& group : value_or_throw(co_await world.log->groups())) EXPECT_THAT(group.members, IsEmpty());
+  });
 }
 
 TEST(Worker, MaySendWhenItStops) {

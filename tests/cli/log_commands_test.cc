@@ -5,7 +5,10 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
+#include <thread>
 
+#include "mephisto/worker.h"
 #include "support/run_app.h"
 
 namespace mephisto::tests {
@@ -68,6 +71,92 @@ TEST_F(LogCommandsTest, LookingMakesNoLog) {
     EXPECT_EQ(outcome.err, "Error: there is no log in " + folder + "/data/log: start a worker there, or give -D or --log\n");
   }
   EXPECT_FALSE(std::filesystem::exists(folder + "/data"));
+}
+
+TEST_F(LogCommandsTest, LookingMakesNoLogInAFolderThatIsThere) {
+  const auto place = folder + "/data/log";
+  std::filesystem::create_directories(place);
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{{"topics"}, {"groups"}, {"lag"}, {"topic", "plain"}, {"dlq", "list"}}) {
+    auto outcome = run(words);
+    EXPECT_EQ(outcome.code, 1) << words[0];
+    EXPECT_EQ(outcome.err, "Error: there is no log in " + place + ": start a worker there, or give -D or --log\n");
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(place));
+  send({"plain", "\"x\""});
+  EXPECT_EQ(run({"topic", "plain"}).code, 0);
+}
+
+// The group `shop`, which has done all of `plain` (three records in partition 0, one in 1); `body` runs while a member is alive.
+class LagReset : public LogCommandsTest {
+ protected:
+  LagReset() {
+    for (int i = 0; i < 3; ++i) send({"plain", "\"x\"", "--partition", "0"});
+    send({"plain", "\"x\"", "--partition", "1"});
+  }
+  void with_member(std::function<void()> body = [] {}) {
+    Loop loop;
+    auto log = open_log("local://" + folder + "/data/log");
+    loop.run([](std::shared_ptr<Log> on, std::function<void()>& then) -> Task<void> {
+      ConsumerOptions options;
+      options.group = "shop";
+      options.client = "a worker";
+      options.topics = {"plain"};
+      auto member = on->consumer(*Loop::current(), options);
+      std::vector<AssignmentCommit> commits;
+      while (commits.size() < 2) {
+        for (const auto& one : (co_await member->poll(1, std::chrono::milliseconds{10})).assigned) commits.push_back({one.id, one.partition.partition == 0 ? 3 : 1, ""});
+      }
+      value_or_throw(co_await member->commit(commits));
+      then();
+      co_await member->close();
+    }(log, body));
+  }
+  std::string committed() { return run({"lag", "--json"}).out; }
+};
+
+TEST_F(LagReset, ShowsBeforeAndAfter) {
+  with_member();
+  auto outcome = run({"lag", "--reset", "plain=earliest", "--json"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(outcome.out, R"([{"group":"shop","topic":"plain","partition":0,"before":3,"after":0},{"group":"shop","topic":"plain","partition":1,"before":1,"after":0}])"
+                         "\n");
+  EXPECT_THAT(committed(), HasSubstr(R"("partition":0,"end":3,"committed":0,"lag":3)"));
+  EXPECT_EQ(run({"lag", "--reset", "plain/0=2", "--reset", "plain/1=latest"}).code, 0);
+  EXPECT_THAT(committed(), HasSubstr(R"("partition":0,"end":3,"committed":2,"lag":1)"));
+  EXPECT_THAT(committed(), HasSubstr(R"("partition":1,"end":1,"committed":1,"lag":0)"));
+  EXPECT_EQ(run({"lag", "--reset", "plain/0=2001-01-01T00:00:00Z"}).code, 0);
+  EXPECT_THAT(committed(), HasSubstr(R"("partition":0,"end":3,"committed":0,"lag":3)"));
+}
+
+TEST_F(LagReset, ADryRunChangesNothing) {
+  with_member();
+  const auto before = committed();
+  auto outcome = run({"lag", "--reset", "plain=earliest", "--dry-run"});
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_THAT(outcome.out, HasSubstr("dry run"));
+  EXPECT_THAT(before, HasSubstr(R"("committed":3)"));
+  EXPECT_THAT(committed(), HasSubstr(R"("committed":3)"));
+}
+
+TEST_F(LagReset, IsRefusedWhileTheGroupIsAtWork) {
+  with_member([&] {
+    Outcome outcome;
+    std::thread{[&] { outcome = run({"lag", "--reset", "plain=earliest"}); }}.join();
+    EXPECT_EQ(outcome.code, 1);
+    EXPECT_EQ(outcome.err, "Error: group shop is at work (member a worker): stop its workers first\n");
+  });
+  EXPECT_THAT(committed(), HasSubstr(R"("committed":3)"));
+}
+
+TEST_F(LagReset, SaysWhatIsWrong) {
+  with_member();
+  for (const std::string text : {"plain", "=earliest", "plain/x=earliest", "plain/7=earliest", "plain=soon", "pain=earliest", "@nobody=latest"}) {
+    auto outcome = run({"lag", "--reset", text});
+    EXPECT_EQ(outcome.code, 2) << text << outcome.err;
+  }
+  EXPECT_EQ(run({"lag", "--dry-run"}).code, 2);
+  EXPECT_THAT(run({"lag", "--reset", "plain=earliest", "--group", "nobody"}).err, HasSubstr("no group nobody"));
+  EXPECT_THAT(committed(), HasSubstr(R"("committed":3)"));
 }
 
 TEST_F(LogCommandsTest, JsonHasNumbersAndNothingAsPrograms) {

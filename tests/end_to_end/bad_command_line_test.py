@@ -29,7 +29,7 @@ COMMAND_LINE = [
     usage("only options", "--json", "no command"),
     usage("option without its value", "agents -l", "--loglevel", "value"),
     usage("limit is no number", "securities --limit many", "--limit", '"many"', "number"),
-    usage("limit below zero", "securities --limit -1", "--limit", "from 0", files={"horton-data/log": None}),
+    usage("limit below zero", "securities --limit -1", "--limit", "from 0", files={"horton-data/log/data.mdb": ""}),
     usage("timeout is no number", "collect --symbol A --timeout soon", "--timeout", '"soon"', "number"),
     usage("timeout below zero", "collect --symbol A --exchange X --timeout -1", "--timeout"),
     usage("shards is no number", "worker --shards two", "--shards", '"two"', "number"),
@@ -128,6 +128,8 @@ AS_NOBODY = {"user": NOBODY}
 PLACES = [
     failure("datadir is a file", "-D file securities", "file", "Not a directory", files={"file": "x"}),
     failure("worker: no API key for the real service", "worker -q -l error", "service.apikey", "HORTON_SERVICE_APIKEY", "alphavantage.co", "horton market"),
+    failure("collect: no worker, and no API key for the real service", "collect --symbol IBM --exchange NYSE", "service.apikey", "HORTON_SERVICE_APIKEY", "alphavantage.co",
+            "horton market"),
     failure("worker: datadir is a file", "-D file worker -q -l error", "file", "Not a directory", "datadir", files={"file": "x"}),
     failure("log folder is a file", "--log local://file topics", "file", "Not a directory", "local://FOLDER", files={"file": "x"}),
     failure("log folder holds random data", "--log local://log topics", "log", "data.mdb", files={"log/data.mdb": bytes(range(256)) * 400}),
@@ -137,7 +139,7 @@ PLACES = [
     failure("log folder cannot be made", "--log local:///proc/nope send @collect_securities", "/proc/nope", "cannot create"),
     failure("documents are no database", "--set documents=file.db collect --symbol A", "file.db", "not a database", files={"file.db": "x" * 4096}),
     failure("documents are a folder", "--set documents=folder collect --symbol A", "folder", "cannot open", files={"folder": None}),
-    failure("log folder not writable", "--log local://log topics", "log", "Permission denied", "rights", files={"log": None}, **AS_NOBODY),
+    failure("log folder not writable", "--log local://log topics", "log", "Permission denied", "rights", files={"log/data.mdb": ""}, **AS_NOBODY),
     failure("data folder not writable", "send @collect_securities", "horton-data", "Permission denied", **AS_NOBODY),
     failure("worker: data folder not writable", "worker -q -l error", "horton-data", "Permission denied", "datadir", **AS_NOBODY),
     failure("documents not writable", "--log local:///tmp/mephisto-{pid}-log --set documents=folder/d.db collect --symbol A", "folder/d.db", "rights", files={"folder": None}, **AS_NOBODY),
@@ -168,6 +170,8 @@ TOOL = [
     tool("unknown log", "--log ftp://x topics", "ftp", "local://"),
     tool("no log named", "topics", "which log", "--log", "-A"),
     failure("mephisto: a log that is not there", "--log local://nowhere topics", "no log", "nowhere", "--log", program=MEPHISTO),
+    *[failure(f"{args.split()[0]}: no log in an empty folder", args, "no log in", "/horton-data/log", "start a worker", "-D", files={"horton-data/log": None})
+      for args in ("topics", "lag", "securities")],
     *[failure(f"{args.split()[0]}: no log in this folder", args, "no log in", "/horton-data/log", "start a worker", "-D")
       for args in ("topics", "groups", "lag", "topic x", "dlq list", "securities", "security A", "progress", "budget")],
     tool("an app's config.yml is not its own, but one that is named", "--config config.yml topics", "config.yml:1", "shard", config="shard: 1\n"),

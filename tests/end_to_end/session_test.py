@@ -262,7 +262,7 @@ class Interrupted(Scene):
     def test_a_waiting_command_leaves_no_reply_topic(self):
         self.horton("start-collect-securities")  # makes the log
         for number in (signal.SIGINT, signal.SIGTERM):
-            waiting = self.start(HORTON, "collect", "--symbol", "IBM", "--exchange", "NYSE", name="collect")  # nobody answers
+            waiting = self.start(HORTON, "collect", "--symbol", "IBM", "--exchange", "NYSE", name="collect", env={"HORTON_SERVICE_APIKEY": "a-key"})  # nobody answers
             wait_for(self.reply_topics, "a topic for the reply")
             waiting.signal(number)
             self.assertEqual(waiting.wait(), 128 + number, waiting.stderr)

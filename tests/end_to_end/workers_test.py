@@ -4,6 +4,7 @@ import pathlib
 import re
 import signal
 import subprocess
+import time
 import unittest
 
 from support import AGENTS, LIMIT, Scene, wait_for
@@ -38,6 +39,24 @@ class Workers(Scene):
         worker = self.stuck_worker("drain_timeout: 1s\n")
         worker.signal(signal.SIGTERM)
         self.assertEqual(worker.wait(), 0, worker.stderr)
+
+    def test_sigterm_does_not_wait_for_the_request_budget_and_nothing_is_lost(self):
+        self.config(self.url, "  rate: 1/d\n", folder=self.place)
+        worker = self.start_worker(folder=self.place)
+        self.assertEqual(self.horton("start-collect-securities", folder=self.place).returncode, 0)
+        worker.wait_for("The request budget is spent: waiting until ")
+        worker.wait_for("Listed 237 securities")
+        before = time.monotonic()
+        worker.signal(signal.SIGTERM)
+        self.assertEqual(worker.wait(), 0, worker.stderr)
+        self.assertLess(time.monotonic() - before, 3, worker.stderr)
+        self.assertNotIn("will be delivered again", worker.stderr)
+        self.config(self.url, "  rate: unlimited\n", folder=self.place)
+        self.start_worker(folder=self.place)
+        followed = self.horton("progress", "--follow", "--timeout", LIMIT, folder=self.place)
+        self.assertEqual(followed.returncode, 0, followed)
+        (progress,) = self.rows("progress", folder=self.place)
+        self.assertEqual((progress["listed"], progress["checked"]), (237, 237))
 
     def test_sigterm_lets_end_what_is_processed(self):
         self.config(self.start_market("--slow", "1", "--slow-ms", "1500"), "drain_timeout: 50s\n", folder=self.place)
@@ -107,7 +126,14 @@ class Workers(Scene):
         for equation in re.findall(r"\): (\d+) = (\d+) \+ (\d+) \+ (\d+) \+ (\d+)", worker.stderr):
             consumed, *parts = map(int, equation)
             self.assertEqual(consumed, sum(parts))
+        worker.wait_for(r"^assigned -> running: 17$")  # 8 of each agent, and the leader's
         self.assertIsNone(worker.child.poll())
+
+    def test_collect_needs_no_key_where_a_worker_has_one(self):
+        (self.place / "config.yml").unlink()
+        self.start_worker("--set", f"service.apiendpoint={self.url}", folder=self.place).wait_for(r"\{0-7\}")
+        got = self.horton("collect", "--symbol", "IBM", "--exchange", "NYSE", "--timeout", LIMIT, folder=self.place)
+        self.assertIn("IBM on NYSE is not listed", got.stderr)
 
     def test_a_quiet_worker_prints_no_banner(self):
         worker = self.start_worker("-q", folder=self.place)

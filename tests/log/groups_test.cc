@@ -240,6 +240,68 @@ TEST_P(LogGroups, TellWhoIsInThemAndWhatTheyOwn) {
   EXPECT_THAT(group("billing").members, SizeIs(1));
 }
 
+TEST_P(LogGroups, AreResetToWhereTheyAreTold) {
+  fill("orders", 2, 3);
+  {
+    auto one = member("billing", "one", {"orders"});
+    until({&one}, [&] { return one.all_read().size() == 6; });
+    ASSERT_TRUE(await(one.commit("a note of what is done")));
+    await(one.close());
+  }
+  must(log->reset("billing", {{{"orders", 1}, 1}}));
+  auto one = member("billing", "one", {"orders"});
+  until({&one}, [&] { return one.all_read().size() == 2; });
+  EXPECT_THAT(offsets(one.read[(TopicPartition{"orders", 1})]), ElementsAre(1, 2));
+  for (const auto& assigned : one.assignments) EXPECT_EQ(assigned.metadata, assigned.partition.partition == 1 ? "" : "a note of what is done");
+}
+
+TEST_P(LogGroups, AreNotResetWhileAMemberIsAlive) {
+  fill("orders", 1, 3);
+  auto one = member("billing", "one", {"orders"});
+  until({&one}, [&] { return one.all_read().size() == 3; });
+  ASSERT_TRUE(await(one.commit()));
+  const auto refused = await(log->reset("billing", {{{"orders", 0}, 0}}));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind, ErrorKind::kFenced);
+  EXPECT_THAT(refused.error().message, ::testing::HasSubstr("one"));
+  EXPECT_EQ(group("billing").commits.at(0).offset, 3);
+  EXPECT_THAT(group("billing").members, SizeIs(1));
+}
+
+TEST_P(LogGroups, AMemberThatIsDeadDoesNotKeepThemFromBeingReset) {
+  fill("orders", 1, 3);
+  {
+    auto one = member("billing", "one", {"orders"});
+    until({&one}, [&] { return one.all_read().size() == 3; });
+    ASSERT_TRUE(await(one.commit()));
+  }
+  const auto deadline = loop.now() + driver.patience;
+  Result<void> done;
+  while (!(done = await(log->reset("billing", {{{"orders", 0}, 2}}))) && loop.now() < deadline) await([]() -> Task<void> { co_await sleep_for(10ms); }());
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_THAT(group("billing").members, IsEmpty());
+  EXPECT_EQ(group("billing").commits.at(0).offset, 2);
+}
+
+TEST_P(LogGroups, AreResetAllOrNothing) {
+  fill("orders", 2, 3);
+  {
+    auto one = member("billing", "one", {"orders"});
+    until({&one}, [&] { return one.all_read().size() == 6; });
+    ASSERT_TRUE(await(one.commit()));
+    await(one.close());
+  }
+  const auto kind = [&](std::string name, std::map<TopicPartition, std::int64_t> to) {
+    auto refused = await(log->reset(std::move(name), std::move(to)));
+    return refused ? "done" : to_string(refused.error().kind);
+  };
+  EXPECT_STREQ(kind("billing", {{{"orders", 0}, 0}, {{"orders", 1}, 4}}), to_string(ErrorKind::kInvalid));
+  EXPECT_STREQ(kind("billing", {{{"orders", 0}, -1}}), to_string(ErrorKind::kInvalid));
+  EXPECT_STREQ(kind("billing", {{{"orders", 0}, 0}, {{"orders", 2}, 0}}), to_string(ErrorKind::kNotFound));
+  EXPECT_STREQ(kind("biling", {{{"orders", 0}, 0}}), to_string(ErrorKind::kNotFound));
+  for (const auto& commit : group("billing").commits) EXPECT_EQ(commit.offset, 3);
+}
+
 TEST_P(LogGroups, FromLatestStartsAtTheEndOnlyWithoutACommit) {
   fill("orders", 2, 3);
   {

@@ -44,14 +44,14 @@ class LaneQueueTest : public ::testing::Test {
   std::vector<std::string> pick_all(LaneQueue& queue, std::size_t at_most = 1000) {
     std::vector<std::string> picked;
     for (Slot slot; picked.size() < at_most && queue.pick(slot); slot = Slot{}) {
-      picked.emplace_back(slot.record.value);
+      picked.emplace_back(slot.record().value);
       slots.push_back(std::move(slot));
     }
     return picked;
   }
   Slot& slot(std::string_view value) {
     for (auto& one : slots) {
-      if (one && one.record.value == value) return one;
+      if (one && one.record().value == value) return one;
     }
     throw Failure(ErrorKind::kNotFound, fmt::format("{} is not in hand", value));
   }
@@ -60,7 +60,7 @@ class LaneQueueTest : public ::testing::Test {
   std::vector<std::string> work_through(LaneQueue& queue) {
     std::vector<std::string> order;
     for (Slot one; queue.pick(one); one = Slot{}) {
-      order.emplace_back(one.record.value);
+      order.emplace_back(one.record().value);
       queue.finish(one, Outcome::kAcked);
     }
     return order;
@@ -152,7 +152,7 @@ TEST_F(LaneQueueTest, CommitsNothingThatWasNotDeliveredWhenTheWindowWasFull) {
   queue.push(p0, batch("a", 4, 2));
   ack(queue, "a@0");
   ack(queue, "a@1");
-  for (Slot one; queue.pick(one) && one.record.offset != 5; one = Slot{}) {
+  for (Slot one; queue.pick(one) && one.record().offset != 5; one = Slot{}) {
     queue.finish(one, Outcome::kAcked);
     EXPECT_LE(p0->tracker.committable(), static_cast<std::int64_t>(p0->account.acked)) << "a record would be lost";
   }
@@ -321,9 +321,9 @@ TEST_F(LaneQueueTest, RandomWorkKeepsTheOrderOfEachKeyAndTheAccount) {
             open.push_back(std::move(slot));
           } else if (!open.empty()) {
             auto& done = open.front();
-            auto& before = last.try_emplace(std::string{done.record.key}, -1).first->second;
-            ASSERT_LT(before, done.record.offset) << "seed " << seed << " key " << done.record.key;
-            before = done.record.offset;
+            auto& before = last.try_emplace(std::string{done.record().key}, -1).first->second;
+            ASSERT_LT(before, done.record().offset) << "seed " << seed << " key " << done.record().key;
+            before = done.record().offset;
             queue.finish(done, Outcome::kAcked);
             open.pop_front();
           }

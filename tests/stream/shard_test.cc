@@ -52,6 +52,28 @@ TEST_F(ShardTest, APartitionRunsAfterItIsAssigned) {
   });
 }
 
+std::vector<std::string> changes(const Worker& worker) {
+  std::vector<std::string> all;
+  for (const auto& [from, to, count] : worker.state_changes()) all.push_back(fmt::format("{} -> {}: {}", to_string(from), to_string(to), count));
+  return all;
+}
+
+// Two partitions: that of `in`, and the leader's.
+TEST_F(ShardTest, EachChangeOfAPartitionsStateIsCounted) {
+  declare();
+  world.run([&]() -> Task<void> {
+    Worker worker{world.app, world.log};
+    co_await worker.start();
+    co_await world.eventually([&] { return worker.status().size() == 2; });
+    EXPECT_THAT(changes(worker), ElementsAre("assigned -> running: 2"));
+    co_await world.expel({"in"});
+    co_await world.eventually([&] { return worker.status().size() == 2; });
+    EXPECT_THAT(changes(worker), ElementsAre("assigned -> running: 4", "running -> closed: 2"));
+    co_await worker.stop();
+    EXPECT_THAT(changes(worker), ElementsAre("assigned -> running: 4", "running -> draining: 2", "running -> closed: 2", "draining -> closed: 2"));
+  });
+}
+
 TEST_F(ShardTest, TheAccountShowsWhatIsInFlight) {
   stuck = {2};
   declare();

@@ -56,6 +56,7 @@ class MeteredLog : public Log {
   Task<Result<Watermarks>> watermarks(TopicPartition partition) override { return inner_->watermarks(std::move(partition)); }
   Task<Result<std::int64_t>> offset_at(TopicPartition partition, Timestamp time) override { return inner_->offset_at(std::move(partition), time); }
   Task<Result<std::vector<GroupInfo>>> groups() override { return inner_->groups(); }
+  Task<Result<void>> reset(std::string group, std::map<TopicPartition, std::int64_t> offsets) override { return inner_->reset(std::move(group), std::move(offsets)); }
   Task<Result<void>> maintain() override { return inner_->maintain(); }
   std::unique_ptr<Producer> producer(Loop& loop) override { return inner_->producer(loop); }
   std::unique_ptr<Consumer> consumer(Loop& loop, ConsumerOptions options) override {

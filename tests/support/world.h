@@ -82,7 +82,7 @@ class Gate {
 
 class World {
  public:
-  explicit World(std::string id = "app", AppOptions options = {}) : app(std::move(id), std::move(options)) {}
+  explicit World(std::string id = "app", AppOptions options = {}, Loop::Clock clock = Loop::Clock::kVirtual) : loop(clock), app(std::move(id), std::move(options)) {}
 
   World& set(const std::string& name, const std::string& value) {
     app.settings().set(name, value, "test");
@@ -208,8 +208,8 @@ class World {
     }
     co_return true;
   }
-  Task<bool> eventually_committed(std::string topic, std::int64_t offset, int partition = 0) {
-    const auto deadline = loop.now() + 120s;
+  Task<bool> eventually_committed(std::string topic, std::int64_t offset, int partition = 0, Loop::duration patience = 120s) {
+    const auto deadline = loop.now() + patience;
     for (;;) {
       auto now = co_await committed(topic, partition);
       if (now == offset) co_return true;
@@ -238,7 +238,7 @@ class World {
     co_await other->close();
   }
 
-  Loop loop{Loop::Clock::kVirtual};
+  Loop loop;
   std::shared_ptr<Log> log = open_log(new_url());
   App app;
 

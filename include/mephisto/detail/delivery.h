@@ -67,6 +67,7 @@ struct Lane {
   bool stopped = false;      // by the error policy stop_partition
   int held = 0;              // events that wait for their retry while the policy blocks the partition
   std::int64_t pending = 0;  // fetched records that are not delivered yet
+  WaitQueue leaves_running;  // told when its state is running no more
 };
 
 // A fetched batch that an agent works through. Counted by hand: a batch has at most a few thousand records in flight, all on one thread.
@@ -101,8 +102,8 @@ class BatchUse {
 
 // A record in flight.
 struct Slot {
-  RecordView record;
   BatchUse batch;
+  std::size_t index = 0;  // in the batch
   std::uint64_t sequence = 0;
   int attempt = 0;          // failed attempts so far
   bool answered = false;    // a reply was sent
@@ -114,6 +115,7 @@ struct Slot {
 
   explicit operator bool() const { return static_cast<bool>(batch); }
   Lane& lane() const { return *batch->lane; }
+  const RecordView& record() const { return batch->batch->records[index]; }
   std::string place() const;
 };
 
@@ -133,6 +135,8 @@ class LaneQueue {
 
   // Called with the slot when a record is acknowledged, before it is counted: the shard moves its staged output.
   std::function<void(Slot&)> on_ack;
+  // Called when a record that was in flight is in nobody's hands any more, without having been acknowledged.
+  std::function<void()> on_give_up;
   // Called when the memory of a batch of the lane is free again.
   std::function<void(const Lane&, std::size_t bytes)> on_free;
 
@@ -153,8 +157,9 @@ class LaneQueue {
   void forget(const Lane& lane);
   // Gives a record back, to be delivered again after `delay`, or, with no delay, at once and before the others.
   void retry(Slot slot, Loop::duration delay);
-  // Gives a record back untouched, as if it had not been delivered (its instance was stopped).
-  void give_back(Slot slot) { retry(std::move(slot), Loop::duration{0}); }
+  // Gives a record back, as if it had not been delivered: to the next instance, or, where its lane drains, to whoever gets the
+  // partition next.
+  void give_back(Slot slot);
 
   WaitQueue& ready() { return ready_; }
   void close();

@@ -57,15 +57,15 @@ using Ticket = std::uint64_t;
 
 class Outbox {
  public:
-  // With `transactional` nothing is appended until the shard takes it for its transaction.
-  Outbox(Loop& loop, Log& log, std::unique_ptr<Producer> producer, TopicConfig defaults, bool transactional);
+  // With `transactional` nothing is appended until the shard takes it for its transaction. Without `defaults` no topic is made.
+  Outbox(Loop& loop, Log& log, std::unique_ptr<Producer> producer, std::optional<TopicConfig> defaults, bool transactional);
   ~Outbox();
 
   // The outbox of this thread's shard or client. Throws Failure outside of both.
   static Outbox& current();
   static Outbox*& current_pointer();
 
-  // Looks the topic up, and creates it as declared where there is none.
+  // Looks the topic up, and creates it as declared where there is none and that is allowed (otherwise Failure kNotFound).
   Task<const TopicPlace*> place(const TopicSpec& spec);
   // The topic of somebody who waits for replies; null where there is none (any more).
   Task<const TopicPlace*> find_reply_topic(const std::string& topic);
@@ -193,7 +193,7 @@ class Outbox {
   Loop& loop_;
   Log& log_;
   std::unique_ptr<Producer> producer_;
-  TopicConfig defaults_;
+  std::optional<TopicConfig> defaults_;
   bool transactional_;
   Random random_;
   std::map<std::string, std::unique_ptr<TopicPlace>> topics_;

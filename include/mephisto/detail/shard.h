@@ -23,7 +23,7 @@ struct ShardOptions {
   std::chrono::milliseconds drain_timeout{10'000};
   std::chrono::milliseconds session_timeout{2000};
   bool from_latest = false;
-  TopicConfig topic_defaults;
+  std::optional<TopicConfig> topic_defaults;  // of topics that are made; none: they are not
 };
 
 // A line of `horton lag` and of a worker's status.
@@ -34,6 +34,13 @@ struct LaneStatus {
   LaneState state = LaneState::kAssigned;
   std::int64_t committable = 0;
   Account account;
+};
+
+// How often partitions of a shard went from one state to another, since it began.
+struct StateChange {
+  LaneState from = LaneState::kAssigned;
+  LaneState to = LaneState::kAssigned;
+  std::uint64_t count = 0;
 };
 
 // What the shard tells somebody who consumes a topic.
@@ -68,6 +75,8 @@ class Shard {
   const ShardOptions& options() const { return options_; }
   bool stopping() const { return stopping_; }
   std::vector<LaneStatus> status() const;
+  // In the order of the states; without those that never happened. Each is a line of the log at debug.
+  const std::vector<StateChange>& state_changes() const { return state_changes_; }
   // Signals for the app: after partitions came, before they go.
   std::function<void(const std::vector<TopicPartition>&)> on_assigned;
   std::function<void(const std::vector<TopicPartition>&)> on_revoked;
@@ -119,6 +128,7 @@ class Shard {
   std::unique_ptr<Consumer> consumer_;
   std::vector<Subscription> subscriptions_;
   std::map<AssignmentId, std::shared_ptr<Held>> held_;
+  std::vector<StateChange> state_changes_;
   std::size_t bytes_in_flight_ = 0;
   std::uint64_t acked_since_commit_ = 0;
   bool stopping_ = false;

@@ -17,12 +17,12 @@ class AckTracker {
   AckTracker(std::int64_t offset, std::string_view note);
 
   // Whether the record at `offset` was done already before the last commit.
-  bool done_before(std::int64_t offset) const;
+  bool done_before(std::int64_t offset) const { return !done_.empty() && noted(offset); }
 
   // Registers the delivery of the record at `offset` and gives its sequence number.
   std::uint64_t deliver(std::int64_t offset) {
-    if (segments_.empty() || offset != next_offset_) segments_.push_back({next_, offset});
-    next_offset_ = offset + 1;
+    if (offset != run_end_) segments_.push_back({next_, offset});
+    run_end_ = next_offset_ = offset + 1;
     if (next_ - first_ == capacity_) grow();
     return next_++;
   }
@@ -42,7 +42,6 @@ class AckTracker {
       ++first_;
     }
     while (segments_.size() > 1 && segments_[1].sequence <= first_) segments_.pop_front();
-    if (first_ == next_) segments_.clear();
   }
 
   // Records between the first that is not done and the last delivered one.
@@ -65,12 +64,14 @@ class AckTracker {
   std::uint64_t& word(std::uint64_t sequence) { return bits_[(sequence & (capacity_ - 1)) / 64]; }
   std::uint64_t word(std::uint64_t sequence) const { return bits_[(sequence & (capacity_ - 1)) / 64]; }
   static std::uint64_t bit(std::uint64_t sequence) { return std::uint64_t{1} << (sequence & 63); }
+  bool noted(std::int64_t offset) const;
   std::int64_t offset_of(std::uint64_t sequence) const;
   void grow();
 
   std::uint64_t first_ = 0;  // first sequence that is not done
   std::uint64_t next_ = 0;
   std::int64_t next_offset_;
+  std::int64_t run_end_ = -1;  // behind the last one delivered: where the last segment goes on
   std::uint64_t capacity_ = 256;
   std::vector<std::uint64_t> bits_ = std::vector<std::uint64_t>(256 / 64);
   std::deque<Segment> segments_;

@@ -356,11 +356,12 @@ void LocalKv::write_loop() {
       group.swap(pending_);
     }
     write(group);
-    (void)!pwrite(bell_, "!", 1, 0);
-    watchers_.notify();
     for (auto& one : group) {
       one.post([done = std::move(one.done), result = std::move(one.result)] { done(result); });
     }
+    // Who waits for this very write first, then the readers of this process and of the others.
+    watchers_.notify();
+    (void)!pwrite(bell_, "!", 1, 0);
   }
 }
 

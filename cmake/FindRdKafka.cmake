@@ -1,0 +1,10 @@
+# RdKafka::RdKafka, librdkafka's C API. Debian's package brings nothing for CMake that finds its static parts right.
+find_library(RDKAFKA_LIBRARY rdkafka)
+find_path(RDKAFKA_INCLUDE_DIR librdkafka/rdkafka.h)
+mark_as_advanced(RDKAFKA_LIBRARY RDKAFKA_INCLUDE_DIR)
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(RdKafka REQUIRED_VARS RDKAFKA_LIBRARY RDKAFKA_INCLUDE_DIR)
+if(RdKafka_FOUND AND NOT TARGET RdKafka::RdKafka)
+  add_library(RdKafka::RdKafka UNKNOWN IMPORTED)
+  set_target_properties(RdKafka::RdKafka PROPERTIES IMPORTED_LOCATION "${RDKAFKA_LIBRARY}" INTERFACE_INCLUDE_DIRECTORIES "${RDKAFKA_INCLUDE_DIR}")
+endif()

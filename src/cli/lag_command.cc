@@ -1,0 +1,126 @@
+// `lag`: how far each group is behind; with --reset, where a group goes on.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "base/text.h"
+#include "cli/commands.h"
+
+namespace mephisto::cli {
+namespace {
+
+struct LagOptions {
+  std::vector<std::string> reset;
+  std::optional<std::string> group;
+  bool dry_run = false;
+
+  static std::vector<OptionHelp> help() {
+    return {{"reset", "TOPIC[/PARTITION]=WHERE: the group goes on there, whose workers are stopped; WHERE is earliest, latest, an offset, or a time (2026-01-02T03:04:05Z)"},
+            {"group", "with --reset: the group (default: the app's)"},
+            {"dry_run", "with --reset: show what would change, and leave it"}};
+  }
+};
+
+// When the record at `offset`, or the first after it, was made; nothing when there is none.
+Task<std::optional<Timestamp>> time_of(TopicPartition partition, std::int64_t offset) {
+  ConsumerOptions options;
+  options.client = "command line";
+  options.partitions[partition] = offset;
+  auto consumer = log_context().log->consumer(*Loop::current(), std::move(options));
+  auto polled = co_await consumer->poll(1, std::chrono::milliseconds{0});
+  if (polled.batches.empty() || polled.batches.front()->records.empty()) co_return std::nullopt;
+  co_return polled.batches.front()->records.front().timestamp();
+}
+
+Task<int> show(bool json) {
+  auto& log = *log_context().log;
+  const auto now = Loop::current()->timestamp();
+  Table table{"Lag", {{"group"}, {"topic"}, {"partition", true}, {"end", true}, {"committed", true}, {"lag", true}, {"owner"}, {"oldest unacknowledged", json}}};
+  for (const auto& group : value_or_throw(co_await log.groups())) {
+    struct Line {
+      std::optional<std::int64_t> committed;
+      std::string owner;
+    };
+    std::map<TopicPartition, Line> lines;
+    for (const auto& commit : group.commits) lines[commit.partition].committed = commit.offset;
+    for (const auto& member : group.members) {
+      for (const auto& partition : member.owned) lines[partition].owner = member.client;
+    }
+    for (const auto& [partition, line] : lines) {
+      auto marks = co_await log.watermarks(partition);
+      if (!marks) continue;  // the topic is gone
+      auto from = std::max(line.committed.value_or(marks->start), marks->start);
+      std::optional<std::chrono::milliseconds> age;
+      if (from < marks->end) {
+        if (auto time = co_await time_of(partition, from)) age = std::max(now - *time, std::chrono::milliseconds{0});
+      }
+      table.add({group.name, partition.topic, std::to_string(partition.partition), std::to_string(marks->end), line.committed ? std::to_string(*line.committed) : "",
+                 std::to_string(marks->end - from), line.owner, duration_cell(age, "", json)});
+    }
+  }
+  table.print(json);
+  co_return kOk;
+}
+
+// What one --reset says of each of its partitions.
+Task<void> read_reset(const App& app, std::string text, std::map<TopicPartition, std::int64_t>& offsets) {
+  const auto wrong = [&] { return UsageError(fmt::format("--reset {}: expected TOPIC=WHERE or TOPIC/PARTITION=WHERE", printable(text))); };
+  const auto equals = text.find('=');
+  if (equals == std::string::npos || equals == 0) throw wrong();
+  auto entity = text.substr(0, equals);
+  const auto where = text.substr(equals + 1);
+  std::optional<int> only;
+  if (const auto slash = entity.find('/'); slash != std::string::npos) {
+    int number = 0;
+    if (!detail::take_value(entity.substr(slash + 1), number)) throw wrong();
+    only = number;
+    entity.resize(slash);
+  }
+  const auto info = co_await find_topic(app, topic_of(app, entity));
+  if (only) check_partition(info.name, info.config.partitions, *only);
+  for (int i = only.value_or(0); i < (only ? *only + 1 : info.config.partitions); ++i) {
+    TopicPartition partition{info.name, i};
+    const auto marks = value_or_throw(co_await log_context().log->watermarks(partition));
+    std::optional<std::int64_t> offset = marks.start;
+    if (where == "latest")
+      offset = marks.end;
+    else if (where != "earliest")
+      offset = co_await offset_or_time(partition, marks, where);
+    if (!offset) throw UsageError(fmt::format("--reset {}: expected earliest, latest, an offset, or a time like 2026-01-02T03:04:05Z", printable(text)));
+    offsets[partition] = *offset;
+  }
+}
+
+Task<int> reset(LagOptions options, CommandContext context) {
+  if (!options.group && !log_context().with_app) throw UsageError("--reset: name the --group; see: mephisto groups");
+  const auto name = options.group.value_or(context.app.id());
+  auto& log = *log_context().log;
+  std::map<TopicPartition, std::int64_t> offsets;
+  for (const auto& one : options.reset) co_await read_reset(context.app, one, offsets);
+  std::map<TopicPartition, std::int64_t> before;
+  for (const auto& group : value_or_throw(co_await log.groups())) {
+    if (group.name != name) continue;
+    for (const auto& commit : group.commits) before[commit.partition] = commit.offset;
+  }
+  if (!options.dry_run) value_or_throw(co_await log.reset(name, offsets));
+  Table table{options.dry_run ? "Offsets (dry run)" : "Offsets", {{"group"}, {"topic"}, {"partition", true}, {"before", true}, {"after", true}}};
+  for (const auto& [partition, offset] : offsets) {
+    const auto place = before.find(partition);
+    table.add({name, partition.topic, std::to_string(partition.partition), place == before.end() ? "" : std::to_string(place->second), std::to_string(offset)});
+  }
+  table.print(context.json);
+  co_return kOk;
+}
+
+Task<int> lag(LagOptions options, CommandContext context) {
+  if (!options.reset.empty()) co_return co_await reset(std::move(options), context);
+  if (options.group || options.dry_run) throw UsageError("--group and --dry-run go with --reset TOPIC=WHERE");
+  co_return co_await show(context.json);
+}
+
+}  // namespace
+
+Builtin lag_command() { return builtin<LagOptions>("lag", "Show how far each group is behind, or set where one goes on.", LogUse::kReads, lag, false); }
+
+}  // namespace mephisto::cli

@@ -1,0 +1,382 @@
+#include "log/kafka/cluster.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+
+namespace mephisto::kafka {
+namespace {
+
+// The largest record with its headers, in the batch that Kafka makes of it.
+constexpr std::size_t kMaxMessageBytes = kMaxRecordBytes + kMaxHeaderBytes + (64 << 10);
+constexpr int kTimeout = static_cast<int>(kCallTimeout.count());
+
+using Metadata = std::unique_ptr<const struct rd_kafka_metadata, Deleter<rd_kafka_metadata_destroy>>;
+using NewTopic = std::unique_ptr<rd_kafka_NewTopic_t, Deleter<rd_kafka_NewTopic_destroy>>;
+using Resource = std::unique_ptr<rd_kafka_ConfigResource_t, Deleter<rd_kafka_ConfigResource_destroy>>;
+
+// Kafka's settings of what a topic's configuration says. Everything is said: a broker's default retention would delete records with old
+// times within seconds.
+Properties settings_of(const TopicConfig& config) {
+  return {
+      {"retention.ms", std::to_string(config.retention ? config.retention->count() : -1)},
+      {"retention.bytes", std::to_string(config.retention_bytes.value_or(-1))},
+      {"cleanup.policy", !config.compact                              ? "delete"
+                         : config.retention || config.retention_bytes ? "compact,delete"
+                                                                      : "compact"},
+      {"max.message.bytes", std::to_string(kMaxMessageBytes)},
+  };
+}
+
+void read_setting(TopicConfig& config, std::string_view name, std::string_view value) {
+  const auto number = [&]() -> std::optional<std::int64_t> {
+    std::int64_t parsed = 0;
+    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), parsed);
+    return error == std::errc{} && parsed >= 0 ? std::optional{parsed} : std::nullopt;
+  };
+  if (name == "retention.ms") {
+    if (auto ms = number()) config.retention = std::chrono::milliseconds{*ms};
+  } else if (name == "retention.bytes") {
+    config.retention_bytes = number();
+  } else if (name == "cleanup.policy") {
+    config.compact = value.find("compact") != std::string_view::npos;
+  }
+}
+
+// Nothing is left of the time that was asked for where there is no retention by deleting.
+void drop_unused(TopicConfig& config, bool deletes) {
+  if (deletes) return;
+  config.retention.reset();
+  config.retention_bytes.reset();
+}
+
+TopicInfo to_info(const rd_kafka_metadata_topic& topic) {
+  TopicInfo info;
+  info.name = topic.topic;
+  info.config.partitions = topic.partition_cnt;
+  info.config.replicas = topic.partition_cnt > 0 ? topic.partitions[0].replica_cnt : 1;
+  return info;
+}
+
+std::string place(const rd_kafka_topic_partition_t& one) { return fmt::format("{}/{}", one.topic, one.partition); }
+
+template <class Results>
+Result<void> first_error(Results results, std::size_t count, const std::string& what) {
+  for (std::size_t i = 0; i < count; ++i) {
+    if (const auto code = rd_kafka_topic_result_error(results[i]); code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+      const auto* text = rd_kafka_topic_result_error_string(results[i]);
+      return std::unexpected(to_error(code, what, text == nullptr ? "" : text));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Cluster::Cluster(std::string servers, Properties given)
+    : servers_(std::move(servers)), properties_(std::move(given)), handle_(make_handle(RD_KAFKA_PRODUCER, common_properties(servers_, properties_), 0)) {}
+
+template <class Request>
+Result<Event> Cluster::ask(const std::string& what, Request request) {
+  const Queue answers{rd_kafka_queue_new(handle_.get())};
+  const std::unique_ptr<rd_kafka_AdminOptions_t, Deleter<rd_kafka_AdminOptions_destroy>> options{rd_kafka_AdminOptions_new(handle_.get(), RD_KAFKA_ADMIN_OP_ANY)};
+  char text[256];
+  rd_kafka_AdminOptions_set_request_timeout(options.get(), kTimeout, text, sizeof text);
+  request(options.get(), answers.get());
+  Event event{rd_kafka_queue_poll(answers.get(), kTimeout + 1000)};
+  if (!event) return fail(ErrorKind::kTimeout, fmt::format("{}: Kafka at {} does not answer", what, servers_));
+  if (const auto code = rd_kafka_event_error(event.get()); code != RD_KAFKA_RESP_ERR_NO_ERROR)
+    return std::unexpected(to_error(code, what, rd_kafka_event_error_string(event.get())));
+  return event;
+}
+
+Result<TopicInfo> Cluster::create_topic(const std::string& name, const TopicConfig& config) {
+  if (auto sound = check_topic_name(name); !sound) return std::unexpected(sound.error());
+  if (config.partitions < 1 || config.partitions > kMaxPartitions) {
+    return fail(ErrorKind::kInvalid, fmt::format("topic {} cannot have {} partitions: 1 to {}", name, config.partitions, kMaxPartitions));
+  }
+  const auto what = fmt::format("cannot create topic {}", name);
+  char text[256];
+  const NewTopic topic{rd_kafka_NewTopic_new(name.c_str(), config.partitions, config.replicas, text, sizeof text)};
+  if (!topic) return fail(ErrorKind::kInvalid, fmt::format("{}: {}", what, text));
+  for (const auto& [setting, value] : settings_of(config)) rd_kafka_NewTopic_set_config(topic.get(), setting.c_str(), value.c_str());
+  auto* wanted = topic.get();
+  auto event = ask(what, [&](auto* options, auto* queue) { rd_kafka_CreateTopics(handle_.get(), &wanted, 1, options, queue); });
+  if (!event) return std::unexpected(event.error());
+  std::size_t count = 0;
+  const auto* results = rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event->get()), &count);
+  const bool exists = count == 1 && rd_kafka_topic_result_error(results[0]) == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS;
+  if (!exists) {
+    if (auto done = first_error(results, count, what); !done) return std::unexpected(done.error());
+    return TopicInfo{name, config, {}};
+  }
+  auto existing = this->topic(name);
+  if (!existing) return existing;
+  if (existing->config.partitions != config.partitions) {
+    return fail(ErrorKind::kInvalid,
+                fmt::format("topic {} has {} partitions, not {}: declare as many, or delete the topic; Kafka's own tool can add partitions (kafka-topics.sh --alter --topic {} "
+                            "--partitions N), which gives keys other partitions",
+                            name, existing->config.partitions, config.partitions, name));
+  }
+  if (auto altered = alter(*existing, config); !altered) return std::unexpected(altered.error());
+  existing->config.retention = config.retention;
+  existing->config.retention_bytes = config.retention_bytes;
+  existing->config.compact = config.compact;
+  return existing;
+}
+
+// AlterConfigs replaces all settings of the topic's own: those that are not ours are sent again.
+Result<void> Cluster::alter(const TopicInfo& existing, const TopicConfig& config) {
+  if (existing.config.retention == config.retention && existing.config.retention_bytes == config.retention_bytes && existing.config.compact == config.compact) return {};
+  const auto what = fmt::format("cannot change the settings of topic {}", existing.name);
+  const Resource asked{rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, existing.name.c_str())};
+  auto* one = asked.get();
+  auto event = ask(what, [&](auto* options, auto* queue) { rd_kafka_DescribeConfigs(handle_.get(), &one, 1, options, queue); });
+  if (!event) return std::unexpected(event.error());
+  auto settings = settings_of(config);
+  settings.erase("max.message.bytes");
+  std::size_t count = 0;
+  const auto* resources = rd_kafka_DescribeConfigs_result_resources(rd_kafka_event_DescribeConfigs_result(event->get()), &count);
+  for (std::size_t i = 0; i < count; ++i) {
+    std::size_t entries = 0;
+    const auto* configs = rd_kafka_ConfigResource_configs(resources[i], &entries);
+    for (std::size_t n = 0; n < entries; ++n) {
+      if (rd_kafka_ConfigEntry_source(configs[n]) != RD_KAFKA_CONFIG_SOURCE_DYNAMIC_TOPIC_CONFIG) continue;
+      const auto* value = rd_kafka_ConfigEntry_value(configs[n]);
+      settings.try_emplace(rd_kafka_ConfigEntry_name(configs[n]), value == nullptr ? "" : value);
+    }
+  }
+  const Resource changed{rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, existing.name.c_str())};
+  for (const auto& [name, value] : settings) rd_kafka_ConfigResource_set_config(changed.get(), name.c_str(), value.c_str());
+  one = changed.get();
+  auto done = ask(what, [&](auto* options, auto* queue) { rd_kafka_AlterConfigs(handle_.get(), &one, 1, options, queue); });
+  if (!done) return std::unexpected(done.error());
+  resources = rd_kafka_AlterConfigs_result_resources(rd_kafka_event_AlterConfigs_result(done->get()), &count);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (const auto code = rd_kafka_ConfigResource_error(resources[i]); code != RD_KAFKA_RESP_ERR_NO_ERROR)
+      return std::unexpected(to_error(code, what, rd_kafka_ConfigResource_error_string(resources[i])));
+  }
+  return {};
+}
+
+Result<void> Cluster::delete_topic(const std::string& name) {
+  if (auto sound = check_topic_name(name); !sound) return fail(ErrorKind::kNotFound, fmt::format("there is no topic {}", name));
+  const auto what = fmt::format("cannot delete topic {}", name);
+  const std::unique_ptr<rd_kafka_DeleteTopic_t, Deleter<rd_kafka_DeleteTopic_destroy>> topic{rd_kafka_DeleteTopic_new(name.c_str())};
+  auto* one = topic.get();
+  auto event = ask(what, [&](auto* options, auto* queue) { rd_kafka_DeleteTopics(handle_.get(), &one, 1, options, queue); });
+  if (!event) return std::unexpected(event.error());
+  std::size_t count = 0;
+  const auto* results = rd_kafka_DeleteTopics_result_topics(rd_kafka_event_DeleteTopics_result(event->get()), &count);
+  return first_error(results, count, what);
+}
+
+Result<std::vector<TopicInfo>> Cluster::topics() {
+  const struct rd_kafka_metadata* found = nullptr;
+  if (const auto code = rd_kafka_metadata(handle_.get(), 1, nullptr, &found, kTimeout); code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    return std::unexpected(to_error(code, fmt::format("cannot list the topics of Kafka at {}", servers_)));
+  }
+  const Metadata metadata{found};
+  std::vector<TopicInfo> topics;
+  for (int i = 0; i < metadata->topic_cnt; ++i) {
+    const auto& topic = metadata->topics[i];
+    if (topic.err == RD_KAFKA_RESP_ERR_NO_ERROR && !std::string_view{topic.topic}.starts_with("__")) topics.push_back(to_info(topic));
+  }
+  std::ranges::sort(topics, {}, &TopicInfo::name);
+  return describe(std::move(topics));
+}
+
+Result<TopicInfo> Cluster::topic(const std::string& name) {
+  if (!check_topic_name(name)) return fail(ErrorKind::kNotFound, fmt::format("there is no topic {}", name));
+  const TopicHandle topic{rd_kafka_topic_new(handle_.get(), name.c_str(), nullptr)};
+  const struct rd_kafka_metadata* found = nullptr;
+  auto code = rd_kafka_metadata(handle_.get(), 0, topic.get(), &found, kTimeout);
+  const Metadata metadata{found};
+  if (code == RD_KAFKA_RESP_ERR_NO_ERROR && metadata->topic_cnt == 1) code = metadata->topics[0].err;
+  if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) return fail(ErrorKind::kNotFound, fmt::format("there is no topic {}", name));
+  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return std::unexpected(to_error(code, fmt::format("cannot look up topic {} at {}", name, servers_)));
+  auto described = describe({to_info(metadata->topics[0])});
+  if (!described) return std::unexpected(described.error());
+  return std::move(described->front());
+}
+
+Result<int> Cluster::partitions(const std::string& name) {
+  auto found = topic(name);
+  if (!found) return std::unexpected(found.error());
+  return found->config.partitions;
+}
+
+std::vector<int> Cluster::leaders(const std::vector<std::string>& names) {
+  const struct rd_kafka_metadata* found = nullptr;
+  if (rd_kafka_metadata(handle_.get(), 1, nullptr, &found, kTimeout) != RD_KAFKA_RESP_ERR_NO_ERROR) return {};
+  const Metadata metadata{found};
+  std::set<int> brokers;
+  for (int i = 0; i < metadata->topic_cnt; ++i) {
+    const auto& topic = metadata->topics[i];
+    if (std::ranges::find(names, std::string_view{topic.topic}) == names.end()) continue;
+    for (int n = 0; n < topic.partition_cnt; ++n) {
+      if (topic.partitions[n].leader >= 0) brokers.insert(topic.partitions[n].leader);
+    }
+  }
+  return {brokers.begin(), brokers.end()};
+}
+
+Result<std::vector<TopicInfo>> Cluster::describe(std::vector<TopicInfo> topics) {
+  if (topics.empty()) return topics;
+  std::vector<rd_kafka_ConfigResource_t*> asked;
+  asked.reserve(topics.size());
+  for (const auto& topic : topics) asked.push_back(rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic.name.c_str()));
+  auto event = ask("cannot read the settings of topics", [&](auto* options, auto* queue) { rd_kafka_DescribeConfigs(handle_.get(), asked.data(), asked.size(), options, queue); });
+  rd_kafka_ConfigResource_destroy_array(asked.data(), asked.size());
+  if (!event) return std::unexpected(event.error());
+  std::size_t count = 0;
+  const auto* resources = rd_kafka_DescribeConfigs_result_resources(rd_kafka_event_DescribeConfigs_result(event->get()), &count);
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto name = std::string_view{rd_kafka_ConfigResource_name(resources[i])};
+    const auto topic = std::ranges::find(topics, name, &TopicInfo::name);
+    if (topic == topics.end()) continue;
+    bool deletes = true;
+    std::size_t entries = 0;
+    const auto* configs = rd_kafka_ConfigResource_configs(resources[i], &entries);
+    for (std::size_t n = 0; n < entries; ++n) {
+      const auto* value = rd_kafka_ConfigEntry_value(configs[n]);
+      const std::string_view setting = rd_kafka_ConfigEntry_name(configs[n]);
+      if (value == nullptr) continue;
+      read_setting(topic->config, setting, value);
+      if (setting == "cleanup.policy") deletes = std::string_view{value}.find("delete") != std::string_view::npos;
+    }
+    drop_unused(topic->config, deletes);
+  }
+  return topics;
+}
+
+Result<std::vector<std::int64_t>> Cluster::offsets(const std::vector<TopicPartition>& partitions, std::int64_t order) {
+  const auto list = new_list(partitions.size());
+  for (const auto& partition : partitions) add(*list, partition, order);
+  const auto code = rd_kafka_offsets_for_times(handle_.get(), list.get(), kTimeout);
+  std::vector<std::int64_t> offsets;
+  for (int i = 0; i < list->cnt; ++i) {
+    const auto& one = list->elems[i];
+    if (one.err != RD_KAFKA_RESP_ERR_NO_ERROR) return std::unexpected(to_error(one.err, fmt::format("cannot look up the offsets of {}", place(one))));
+    offsets.push_back(one.offset);
+  }
+  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return std::unexpected(to_error(code, fmt::format("cannot look up offsets at {}", servers_)));
+  return offsets;
+}
+
+Result<std::vector<Watermarks>> Cluster::watermarks(const std::vector<TopicPartition>& partitions) {
+  auto starts = offsets(partitions, RD_KAFKA_OFFSET_BEGINNING);
+  if (!starts) return std::unexpected(starts.error());
+  auto ends = offsets(partitions, RD_KAFKA_OFFSET_END);
+  if (!ends) return std::unexpected(ends.error());
+  std::vector<Watermarks> found;
+  for (std::size_t i = 0; i < partitions.size(); ++i) found.push_back({(*starts)[i], (*ends)[i]});
+  return found;
+}
+
+Result<std::int64_t> Cluster::offset_at(const TopicPartition& partition, Timestamp time) {
+  // Times before 1970 would be taken for the orders "start" and "end".
+  auto found = offsets({partition}, std::max<std::int64_t>(time.time_since_epoch().count(), 0));
+  if (!found) return std::unexpected(found.error());
+  if (found->front() >= 0) return found->front();
+  auto end = offsets({partition}, RD_KAFKA_OFFSET_END);
+  if (!end) return std::unexpected(end.error());
+  return end->front();
+}
+
+Result<std::vector<Commit>> Cluster::commits(const std::string& group) {
+  const auto what = fmt::format("cannot read the offsets of group {}", group);
+  const std::unique_ptr<rd_kafka_ListConsumerGroupOffsets_t, Deleter<rd_kafka_ListConsumerGroupOffsets_destroy>> asked{
+      rd_kafka_ListConsumerGroupOffsets_new(group.c_str(), nullptr)};
+  auto* one = asked.get();
+  auto event = ask(what, [&](auto* options, auto* queue) { rd_kafka_ListConsumerGroupOffsets(handle_.get(), &one, 1, options, queue); });
+  if (!event) return std::unexpected(event.error());
+  std::vector<Commit> commits;
+  std::size_t count = 0;
+  const auto* groups = rd_kafka_ListConsumerGroupOffsets_result_groups(rd_kafka_event_ListConsumerGroupOffsets_result(event->get()), &count);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (const auto* error = rd_kafka_group_result_error(groups[i])) return std::unexpected(to_error(error, what));
+    const auto* list = rd_kafka_group_result_partitions(groups[i]);
+    for (int n = 0; n < list->cnt; ++n) {
+      const auto& offset = list->elems[n];
+      if (offset.offset < 0) continue;
+      commits.push_back({{offset.topic, offset.partition}, offset.offset, std::string{static_cast<const char*>(offset.metadata), offset.metadata_size}, {}});
+    }
+  }
+  std::ranges::sort(commits, {}, &Commit::partition);
+  return commits;
+}
+
+Result<void> Cluster::reset(const std::string& group, const std::map<TopicPartition, std::int64_t>& offsets) {
+  const auto what = fmt::format("cannot set the offsets of group {}", group);
+  auto known = groups();
+  if (!known) return std::unexpected(known.error());
+  const auto found = std::ranges::find(*known, group, &GroupInfo::name);
+  if (found == known->end()) return fail(ErrorKind::kNotFound, fmt::format("there is no group {}", group));
+  if (!found->members.empty()) return fail(ErrorKind::kFenced, fmt::format("group {} has {} members at work: stop them first", group, found->members.size()));
+  std::vector<TopicPartition> partitions;
+  for (const auto& [partition, offset] : offsets) partitions.push_back(partition);
+  auto marks = watermarks(partitions);
+  if (!marks) return std::unexpected(marks.error());
+  auto list = new_list(partitions.size());
+  for (std::size_t i = 0; i < partitions.size(); ++i) {
+    const auto offset = offsets.at(partitions[i]);
+    const auto [start, end] = (*marks)[i];
+    if (offset < start || offset > end) return fail(ErrorKind::kInvalid, fmt::format("{} has the offsets {} to {}, not {}", partitions[i].str(), start, end, offset));
+    add(*list, partitions[i], offset);
+  }
+  const std::unique_ptr<rd_kafka_AlterConsumerGroupOffsets_t, Deleter<rd_kafka_AlterConsumerGroupOffsets_destroy>> asked{
+      rd_kafka_AlterConsumerGroupOffsets_new(group.c_str(), list.get())};
+  auto* one = asked.get();
+  auto event = ask(what, [&](auto* options, auto* queue) { rd_kafka_AlterConsumerGroupOffsets(handle_.get(), &one, 1, options, queue); });
+  if (!event) return std::unexpected(event.error());
+  std::size_t count = 0;
+  const auto* altered = rd_kafka_AlterConsumerGroupOffsets_result_groups(rd_kafka_event_AlterConsumerGroupOffsets_result(event->get()), &count);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (const auto* error = rd_kafka_group_result_error(altered[i])) return std::unexpected(to_error(error, what));
+    const auto* set = rd_kafka_group_result_partitions(altered[i]);
+    for (int n = 0; set != nullptr && n < set->cnt; ++n) {
+      if (set->elems[n].err != RD_KAFKA_RESP_ERR_NO_ERROR) return std::unexpected(to_error(set->elems[n].err, what));
+    }
+  }
+  return {};
+}
+
+Result<std::vector<GroupInfo>> Cluster::groups() {
+  const auto what = fmt::format("cannot list the groups of Kafka at {}", servers_);
+  auto listed = ask(what, [&](auto* options, auto* queue) { rd_kafka_ListConsumerGroups(handle_.get(), options, queue); });
+  if (!listed) return std::unexpected(listed.error());
+  std::size_t count = 0;
+  const auto* valid = rd_kafka_ListConsumerGroups_result_valid(rd_kafka_event_ListConsumerGroups_result(listed->get()), &count);
+  std::set<std::string> names;
+  for (std::size_t i = 0; i < count; ++i) names.insert(rd_kafka_ConsumerGroupListing_group_id(valid[i]));
+  std::vector<const char*> asked;
+  for (const auto& name : names) asked.push_back(name.c_str());
+  std::vector<GroupInfo> groups;
+  if (asked.empty()) return groups;
+  auto described = ask(what, [&](auto* options, auto* queue) { rd_kafka_DescribeConsumerGroups(handle_.get(), asked.data(), asked.size(), options, queue); });
+  if (!described) return std::unexpected(described.error());
+  const auto* descriptions = rd_kafka_DescribeConsumerGroups_result_groups(rd_kafka_event_DescribeConsumerGroups_result(described->get()), &count);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (rd_kafka_ConsumerGroupDescription_error(descriptions[i]) != nullptr) continue;  // gone since it was listed
+    GroupInfo info;
+    info.name = rd_kafka_ConsumerGroupDescription_group_id(descriptions[i]);
+    for (std::size_t n = 0; n < rd_kafka_ConsumerGroupDescription_member_count(descriptions[i]); ++n) {
+      const auto* member = rd_kafka_ConsumerGroupDescription_member(descriptions[i], n);
+      MemberInfo one{rd_kafka_MemberDescription_consumer_id(member), rd_kafka_MemberDescription_client_id(member), {}};
+      const auto* owned = rd_kafka_MemberAssignment_partitions(rd_kafka_MemberDescription_assignment(member));
+      for (int p = 0; p < owned->cnt; ++p) one.owned.push_back({owned->elems[p].topic, owned->elems[p].partition});
+      info.members.push_back(std::move(one));
+    }
+    std::ranges::sort(info.members, {}, &MemberInfo::id);
+    auto found = commits(info.name);
+    if (!found) return std::unexpected(found.error());
+    info.commits = std::move(*found);
+    groups.push_back(std::move(info));
+  }
+  return groups;
+}
+
+}  // namespace mephisto::kafka

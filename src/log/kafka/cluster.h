@@ -1,0 +1,54 @@
+// What is asked of a Kafka cluster as a whole: topics, offsets, groups. Every call blocks until the brokers have answered, for at most
+// kCallTimeout, and may be made from any thread.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "log/kafka/handle.h"
+
+namespace mephisto::kafka {
+
+inline constexpr std::chrono::milliseconds kCallTimeout{10'000};
+
+class Cluster {
+ public:
+  // Throws Failure for properties that cannot be; whether a broker is there shows only when one is asked.
+  Cluster(std::string servers, Properties given);
+
+  const std::string& servers() const { return servers_; }
+  const Properties& properties() const { return properties_; }
+
+  Result<TopicInfo> create_topic(const std::string& name, const TopicConfig& config);
+  Result<void> delete_topic(const std::string& name);
+  Result<std::vector<TopicInfo>> topics();
+  Result<TopicInfo> topic(const std::string& name);
+  // How many partitions it has.
+  Result<int> partitions(const std::string& name);
+  // The brokers that lead a partition of one of the topics.
+  std::vector<int> leaders(const std::vector<std::string>& topics);
+
+  // The offsets of all, in order. kNotFound where one is none.
+  Result<std::vector<Watermarks>> watermarks(const std::vector<TopicPartition>& partitions);
+  Result<std::int64_t> offset_at(const TopicPartition& partition, Timestamp time);
+  Result<std::vector<GroupInfo>> groups();
+  // As Log::reset. Where a broker refuses one of the partitions the others may have been set.
+  Result<void> reset(const std::string& group, const std::map<TopicPartition, std::int64_t>& offsets);
+
+ private:
+  // What the brokers answer to a request that was made with an admin call; `kind` is the event that holds it.
+  template <class Request>
+  Result<Event> ask(const std::string& what, Request request);
+  Result<std::vector<TopicInfo>> describe(std::vector<TopicInfo> topics);
+  Result<std::vector<std::int64_t>> offsets(const std::vector<TopicPartition>& partitions, std::int64_t order);
+  Result<void> alter(const TopicInfo& existing, const TopicConfig& config);
+  Result<std::vector<Commit>> commits(const std::string& group);
+
+  std::string servers_;
+  Properties properties_;
+  Handle handle_;
+};
+
+}  // namespace mephisto::kafka

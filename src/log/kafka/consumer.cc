@@ -1,0 +1,419 @@
+#include "log/kafka/consumer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+
+#include "log/store.h"
+#include "mephisto/logging.h"
+
+namespace mephisto::kafka {
+namespace {
+
+constexpr int kEvents = RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_OFFSET_COMMIT | RD_KAFKA_EVENT_ERROR;
+constexpr int kTimeout = static_cast<int>(kCallTimeout.count());
+constexpr std::chrono::milliseconds kBrokersLeastSession{6000};  // group.min.session.timeout.ms, where nobody changed it
+constexpr std::chrono::milliseconds kRetryAfter{500};
+
+bool brings_something(const Polled& polled) { return !polled.lost.empty() || !polled.revoked.empty() || !polled.assigned.empty() || !polled.batches.empty(); }
+
+std::atomic<AssignmentId> next_assignment{1};
+
+Properties consumer_properties(const Cluster& cluster, const ConsumerOptions& options, std::chrono::milliseconds session) {
+  auto properties = common_properties(cluster.servers(), {});
+  properties.insert({
+      {"client.id", options.client.empty() ? "mephisto" : options.client},
+      // librdkafka wants a name even where there is no group; nothing is ever joined or committed under it.
+      {"group.id", options.group.empty() ? "mephisto-no-group" : options.group},
+      {"enable.auto.commit", "false"},
+      {"enable.auto.offset.store", "false"},
+      {"auto.offset.reset", "error"},
+      {"partition.assignment.strategy", "range"},
+      {"session.timeout.ms", std::to_string(session.count())},
+      {"heartbeat.interval.ms", std::to_string(session.count() / 4)},
+      {"max.poll.interval.ms", std::to_string(std::max<std::int64_t>(300'000, session.count()))},
+      {"isolation.level", "read_committed"},
+      {"fetch.wait.max.ms", "100"},
+      {"fetch.error.backoff.ms", "50"},
+      {"fetch.message.max.bytes", "1048576"},
+      {"queued.min.messages", "20000"},
+      {"queued.max.messages.kbytes", "4096"},  // of a partition
+      {"check.crcs", "true"},
+  });
+  if (rd_kafka_version() >= kHasQueueBackoff) properties["fetch.queue.backoff.ms"] = "5";
+  for (const auto& [name, value] : cluster.properties()) properties[name] = value;
+  return properties;
+}
+
+// What the group has committed of `partitions`, with the note; where there is nothing, the start, or with `from_latest` the end, which is
+// committed then: what comes from now on is not lost by a restart before the first commit.
+Result<std::vector<std::tuple<TopicPartition, std::int64_t, std::string>>> committed(rd_kafka_t* handle, Cluster& cluster, const std::vector<TopicPartition>& partitions,
+                                                                                     bool from_latest) {
+  const auto list = new_list(partitions.size());
+  for (const auto& partition : partitions) add(*list, partition, RD_KAFKA_OFFSET_INVALID);
+  if (const auto code = rd_kafka_committed(handle, list.get(), kTimeout); code != RD_KAFKA_RESP_ERR_NO_ERROR)
+    return std::unexpected(to_error(code, "cannot read the group's offsets"));
+  auto marks = cluster.watermarks(partitions);
+  if (!marks) return std::unexpected(marks.error());
+  std::vector<std::tuple<TopicPartition, std::int64_t, std::string>> found;
+  const auto latest = new_list(partitions.size());
+  for (std::size_t i = 0; i < partitions.size(); ++i) {
+    const auto& one = list->elems[i];
+    const auto [start, end] = (*marks)[i];
+    if (one.err != RD_KAFKA_RESP_ERR_NO_ERROR) return std::unexpected(to_error(one.err, fmt::format("cannot read the group's offset of {}", partitions[i].str())));
+    if (one.offset < 0) {
+      found.emplace_back(partitions[i], from_latest ? end : start, "");
+      if (from_latest) add(*latest, partitions[i], end);
+    } else if (one.offset < start) {
+      log::warn("{}: the records from the committed offset {} to {} are gone (retention); going on at {}", partitions[i].str(), one.offset, start - 1, start);
+      found.emplace_back(partitions[i], start, "");
+    } else if (one.offset > end) {
+      return fail(ErrorKind::kInvalid,
+                  fmt::format("{}: the committed offset {} is behind the partition's end {}; was the topic deleted and made again? Reset the group's offset of it",
+                              partitions[i].str(), one.offset, end));
+    } else {
+      found.emplace_back(partitions[i], one.offset, std::string{static_cast<const char*>(one.metadata), one.metadata_size});
+    }
+  }
+  if (latest->cnt > 0) {
+    if (const auto code = rd_kafka_commit(handle, latest.get(), 0); code != RD_KAFKA_RESP_ERR_NO_ERROR)
+      return std::unexpected(to_error(code, "cannot commit where the group starts"));
+  }
+  return found;
+}
+
+}  // namespace
+
+KafkaConsumer::KafkaConsumer(std::shared_ptr<KafkaLog> log, Loop& loop, ConsumerOptions options) : log_(std::move(log)), loop_(loop), options_(std::move(options)), waker_(loop) {
+  if (in_group()) value_or_throw(store::check_group_name(options_.group));
+  open(options_.session_timeout);
+}
+
+KafkaConsumer::~KafkaConsumer() {
+  for (auto& [id, stay] : stays_) Waker::detach(stay.queue.get());
+  Waker::detach(queue_.get());
+  Waker::detach(replies_.get());
+}
+
+void KafkaConsumer::open(std::chrono::milliseconds session) {
+  pump_.reset();
+  if (queue_) Waker::detach(queue_.get());
+  if (replies_) Waker::detach(replies_.get());
+  queue_.reset();
+  replies_.reset();
+  handle_ = make_handle(RD_KAFKA_CONSUMER, consumer_properties(log_->cluster(), options_, session), kEvents);
+  rd_kafka_poll_set_consumer(handle_.get());
+  queue_.reset(rd_kafka_queue_get_consumer(handle_.get()));
+  replies_.reset(rd_kafka_queue_new(handle_.get()));
+  waker_.attach(queue_.get());
+  waker_.attach(replies_.get());
+  if (rd_kafka_version() < kHasQueueBackoff) pump_.emplace(handle_.get(), waker_);
+  if (!in_group()) return;
+  const auto topics = new_list(options_.topics.size());
+  for (const auto& topic : options_.topics) rd_kafka_topic_partition_list_add(topics.get(), topic.c_str(), RD_KAFKA_PARTITION_UA);
+  if (const auto code = rd_kafka_subscribe(handle_.get(), topics.get()); code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    throw Failure(to_error(code, fmt::format("group {} cannot subscribe", options_.group)));
+  }
+}
+
+void KafkaConsumer::serve(Polled& polled) {
+  while (const Event event{rd_kafka_queue_poll(queue_.get(), 0)}) {
+    switch (rd_kafka_event_type(event.get())) {
+      case RD_KAFKA_EVENT_REBALANCE: on_rebalance(*event, polled); break;
+      case RD_KAFKA_EVENT_ERROR: on_error(rd_kafka_event_error(event.get()), rd_kafka_event_error_string(event.get())); break;
+      default: break;
+    }
+  }
+}
+
+void KafkaConsumer::on_rebalance(const rd_kafka_event_t& event, Polled& polled) {
+  auto* of = const_cast<rd_kafka_event_t*>(&event);
+  told_away_ = false;
+  if (rd_kafka_event_error(of) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+    const auto* list = rd_kafka_event_topic_partition_list(of);
+    auto& given = given_.emplace();
+    for (int i = 0; i < list->cnt; ++i) given.push_back({list->elems[i].topic, list->elems[i].partition});
+    retry_at_ = {};
+    return;
+  }
+  given_.reset();
+  again_.clear();
+  if (rd_kafka_assignment_lost(handle_.get()) != 0) {
+    log::warn("Group {}: this member was put out of it (no sign of life in time, or too long at one thing); its partitions are lost", options_.group);
+    lose_all(polled);
+    return;
+  }
+  if (stays_.empty()) {
+    rd_kafka_assign(handle_.get(), nullptr);
+    return;
+  }
+  revoking_ = true;
+  for (auto& [id, stay] : stays_) {
+    stay.revoking = true;
+    polled.revoked.push_back(id);
+  }
+}
+
+void KafkaConsumer::lose_all(Polled& polled) {
+  for (const auto& [id, stay] : stays_) polled.lost.push_back(id);
+  while (!stays_.empty()) end_stay(stays_.begin());
+  revoking_ = false;
+  rd_kafka_assign(handle_.get(), nullptr);
+}
+
+void KafkaConsumer::end_stay(std::map<AssignmentId, Stay>::iterator place) {
+  Waker::detach(place->second.queue.get());
+  stays_.erase(place);
+}
+
+void KafkaConsumer::on_error(rd_kafka_resp_err_t code, const char* text) {
+  switch (code) {
+    case RD_KAFKA_RESP_ERR_INVALID_SESSION_TIMEOUT:
+      log::warn("The brokers do not let a member of a group be without a sign of life for {} only; using {}", format_duration(options_.session_timeout),
+                format_duration(kBrokersLeastSession));
+      options_.session_timeout = kBrokersLeastSession;
+      loop_.post([this, alive = std::weak_ptr{alive_}] {
+        if (!alive.expired()) open(options_.session_timeout);
+      });
+      break;
+    case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
+      if (!std::exchange(told_away_, true)) log::warn("Kafka at {}: no broker can be reached; waiting for one", log_->cluster().servers());
+      break;
+    case RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED: log::warn("Group {}: {}", options_.group, text); break;
+    case RD_KAFKA_RESP_ERR__AUTHENTICATION:
+    case RD_KAFKA_RESP_ERR__SSL:
+    case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
+    case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_INVALID_GROUP_ID: failure_ = to_error(code, fmt::format("group {} at {}", options_.group, log_->cluster().servers()), text); break;
+    default: log::debug("Kafka: group {}: {}", options_.group, text);
+  }
+}
+
+Task<void> KafkaConsumer::begin(Polled& polled) {
+  if (loop_.now() < retry_at_) co_return;
+  const bool anew = given_.has_value();
+  const auto partitions = anew ? *given_ : std::vector<TopicPartition>{again_.begin(), again_.end()};
+  std::vector<Begin> begins;
+  if (!partitions.empty()) {
+    auto found = co_await blocking([&] { return committed(handle_.get(), log_->cluster(), partitions, options_.from_latest); }, "the group's offsets");
+    if (closed_) co_return;
+    serve(polled);  // what was meant for us may be somebody else's by now
+    if (anew ? !given_ || *given_ != partitions : revoking_ || again_.empty()) co_return;
+    if (!found) {
+      if (!found.error().retriable() && found.error().kind != ErrorKind::kNotFound) throw Failure(found.error());
+      log::warn("Group {}: {}; trying again", options_.group, found.error().message);
+      retry_at_ = loop_.now() + kRetryAfter;
+      co_return;
+    }
+    for (auto& [partition, offset, metadata] : *found) begins.push_back({std::move(partition), offset, std::move(metadata)});
+  }
+  given_.reset();
+  again_.clear();
+  ++generation_;
+  if (pump_ && !begins.empty()) {
+    const auto topics = options_.topics;
+    auto brokers = co_await blocking([&] { return log_->cluster().leaders(topics); }, "the leaders of partitions");
+    if (closed_) co_return;
+    pump_->serve_from(brokers);
+  }
+  assign(std::move(begins), polled);
+}
+
+void KafkaConsumer::assign(std::vector<Begin> begins, Polled& polled) {
+  const auto list = new_list(stays_.size() + begins.size());
+  for (const auto& [id, stay] : stays_) add(*list, stay.partition, stay.next);
+  for (auto& one : begins) {
+    add(*list, one.partition, one.offset);
+    Stay stay{.partition = one.partition, .queue = Queue{rd_kafka_queue_get_partition(handle_.get(), one.partition.topic.c_str(), one.partition.partition)}, .next = one.offset};
+    rd_kafka_queue_forward(stay.queue.get(), nullptr);  // before it is assigned: otherwise its first records come through the common queue
+    waker_.attach(stay.queue.get());
+    const auto id = next_assignment++;
+    polled.assigned.push_back({id, one.partition, one.offset, std::move(one.metadata), generation_});
+    stays_.emplace(id, std::move(stay));
+  }
+  rd_kafka_assign(handle_.get(), list.get());
+}
+
+// Without a group: the given partitions, from the given offsets.
+Task<void> KafkaConsumer::begin_fixed(Polled& polled) {
+  std::vector<TopicPartition> partitions;
+  std::vector<std::string> topics;
+  for (const auto& [partition, offset] : options_.partitions) {
+    partitions.push_back(partition);
+    topics.push_back(partition.topic);
+  }
+  begun_fixed_ = true;
+  if (partitions.empty()) co_return;
+  std::vector<int> brokers;
+  auto marks = co_await blocking(
+      [&]() -> Result<std::vector<Watermarks>> {
+        for (const auto& one : partitions) {
+          auto count = log_->cluster().partitions(one.topic);
+          if (!count) return std::unexpected(count.error());
+          if (one.partition < 0 || one.partition >= *count)
+            return fail(ErrorKind::kNotFound, fmt::format("topic {} has partitions 0 to {}, not {}", one.topic, *count - 1, one.partition));
+        }
+        brokers = log_->cluster().leaders(topics);
+        return log_->cluster().watermarks(partitions);
+      },
+      "offsets of Kafka's");
+  if (!marks) {
+    begun_fixed_ = false;
+    throw Failure(marks.error());
+  }
+  if (closed_) co_return;
+  if (pump_) pump_->serve_from(brokers);
+  std::vector<Begin> begins;
+  for (std::size_t i = 0; i < partitions.size(); ++i) {
+    const auto wanted = options_.partitions.at(partitions[i]);
+    begins.push_back({partitions[i], wanted < 0 ? (*marks)[i].start : std::max(wanted, (*marks)[i].start), ""});
+  }
+  assign(std::move(begins), polled);
+}
+
+Task<Polled> KafkaConsumer::poll(std::size_t max_bytes, std::chrono::milliseconds wait) {
+  Polled polled;
+  const auto deadline = loop_.now() + wait;
+  while (!closed_) {
+    serve(polled);
+    if (!in_group() && !begun_fixed_) co_await begin_fixed(polled);
+    if (given_ || !again_.empty()) co_await begin(polled);
+    if (std::ranges::any_of(stays_, [](const auto& one) { return one.second.astray.has_value(); })) co_await look_for_lost_places();
+    if (closed_) break;
+    if (max_bytes > 0) fetch(max_bytes, polled);
+    if (brings_something(polled)) break;
+    if (failure_) {
+      auto failure = std::move(*failure_);
+      failure_.reset();
+      throw Failure(std::move(failure));
+    }
+    if (loop_.now() >= deadline) break;
+    auto until = deadline;
+    if (retry_at_ > loop_.now()) until = std::min(until, retry_at_);
+    if (feed_at_) until = std::min(until, *feed_at_);
+    for (const auto& [id, stay] : stays_) {
+      if (stay.astray) until = std::min(until, *stay.astray);
+    }
+    co_await waker_.woken().wait_until(until, "records or a change of the group");
+  }
+  co_return closed_ ? Polled{} : std::move(polled);
+}
+
+Result<Partitions> KafkaConsumer::to_list(const std::vector<AssignmentCommit>& commits) const {
+  auto list = new_list(commits.size());
+  for (const auto& commit : commits) {
+    const auto place = stays_.find(commit.assignment);
+    if (place == stays_.end()) return fail(ErrorKind::kFenced, "a partition is another member's by now");
+    if (commit.offset < 0) continue;
+    auto* one = add(*list, place->second.partition, commit.offset);
+    if (commit.metadata.empty()) continue;
+    one->metadata = std::malloc(commit.metadata.size());
+    std::memcpy(one->metadata, commit.metadata.data(), commit.metadata.size());
+    one->metadata_size = commit.metadata.size();
+  }
+  return list;
+}
+
+Result<GroupOffsets> KafkaConsumer::prepare(const std::vector<AssignmentCommit>& commits) const {
+  auto list = to_list(commits);
+  if (!list) return std::unexpected(list.error());
+  return GroupOffsets{std::move(*list), GroupMetadata{rd_kafka_consumer_group_metadata(handle_.get())}};
+}
+
+void KafkaConsumer::serve_replies() {
+  bool any = false;
+  while (const Event event{rd_kafka_queue_poll(replies_.get(), 0)}) {
+    const auto place = waiting_.find(rd_kafka_event_opaque(event.get()));
+    if (place == waiting_.end()) continue;
+    auto& reply = *place->second;
+    reply.done = any = true;
+    if (const auto code = rd_kafka_event_error(event.get()); code != RD_KAFKA_RESP_ERR_NO_ERROR)
+      reply.result = std::unexpected(to_error(code, fmt::format("group {} cannot commit", options_.group)));
+    const auto* list = rd_kafka_event_topic_partition_list(event.get());
+    for (int i = 0; list != nullptr && reply.result && i < list->cnt; ++i) {
+      const auto& one = list->elems[i];
+      if (one.err != RD_KAFKA_RESP_ERR_NO_ERROR)
+        reply.result = std::unexpected(to_error(one.err, fmt::format("group {} cannot commit {}/{}", options_.group, one.topic, one.partition)));
+    }
+    waiting_.erase(place);
+  }
+  if (any) waker_.woken().notify_all();
+}
+
+Task<Result<void>> KafkaConsumer::send(const rd_kafka_topic_partition_list_t& offsets) {
+  if (offsets.cnt == 0) co_return Result<void>{};
+  auto reply = std::make_shared<Reply>();
+  waiting_.emplace(reply.get(), reply);
+  if (const auto code = rd_kafka_commit_queue(handle_.get(), &offsets, replies_.get(), nullptr, reply.get()); code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    waiting_.erase(reply.get());
+    co_return std::unexpected(to_error(code, fmt::format("group {} cannot commit", options_.group)));
+  }
+  for (;;) {
+    serve_replies();
+    if (reply->done) co_return reply->result;
+    co_await waker_.woken().wait("Kafka to take a commit");
+  }
+}
+
+Task<Result<void>> KafkaConsumer::commit(std::vector<AssignmentCommit> commits) {
+  if (closed_) co_return fail(ErrorKind::kFenced, "the consumer is closed");
+  auto list = to_list(commits);
+  if (!list) co_return std::unexpected(list.error());
+  co_return co_await send(**list);
+}
+
+Task<Result<void>> KafkaConsumer::release(std::vector<AssignmentCommit> commits) {
+  if (closed_) co_return fail(ErrorKind::kFenced, "the consumer is closed");
+  const auto asked = commits.size();
+  std::erase_if(commits, [&](const auto& one) { return !stays_.contains(one.assignment); });
+  Result<void> result;
+  if (commits.size() < asked) result = fail(ErrorKind::kFenced, "a partition is another member's by now");
+  auto list = to_list(commits);
+  if (!list) co_return std::unexpected(list.error());
+  if (auto sent = co_await send(**list); !sent) {
+    if (sent.error().retriable()) co_return sent;
+    result = std::move(sent);
+  }
+  for (const auto& one : commits) {
+    const auto place = stays_.find(one.assignment);
+    if (place == stays_.end()) continue;  // lost meanwhile
+    if (in_group() && !place->second.revoking) again_.insert(place->second.partition);
+    end_stay(place);
+  }
+  if (revoking_ && stays_.empty()) {
+    revoking_ = false;
+    rd_kafka_assign(handle_.get(), nullptr);
+  }
+  waker_.woken().notify_all();
+  co_return result;
+}
+
+void KafkaConsumer::pause(AssignmentId assignment) {
+  if (const auto place = stays_.find(assignment); place != stays_.end()) place->second.paused = true;
+}
+
+void KafkaConsumer::resume(AssignmentId assignment) {
+  const auto place = stays_.find(assignment);
+  if (place == stays_.end()) return;
+  place->second.paused = false;
+  waker_.woken().notify_all();  // its queue may have been full for long
+}
+
+Task<void> KafkaConsumer::close() {
+  if (std::exchange(closed_, true)) co_return;
+  waker_.woken().notify_all();
+  while (!stays_.empty()) end_stay(stays_.begin());
+  if (!in_group()) co_return;
+  if (KafkaError error{rd_kafka_consumer_close_queue(handle_.get(), queue_.get())}) co_return;
+  const auto deadline = loop_.now() + kCallTimeout;
+  while (rd_kafka_consumer_closed(handle_.get()) == 0 && loop_.now() < deadline) {
+    while (const Event event{rd_kafka_queue_poll(queue_.get(), 0)}) {
+      if (rd_kafka_event_type(event.get()) == RD_KAFKA_EVENT_REBALANCE) rd_kafka_assign(handle_.get(), nullptr);
+    }
+    co_await waker_.woken().wait_until(loop_.now() + std::chrono::milliseconds{20}, "Kafka to let a member go");
+  }
+}
+
+}  // namespace mephisto::kafka

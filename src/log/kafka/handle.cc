@@ -1,0 +1,133 @@
+#include "log/kafka/handle.h"
+
+#include <fmt/format.h>
+
+#include <thread>
+#include <vector>
+
+#include "base/text.h"
+#include "mephisto/logging.h"
+
+namespace mephisto::kafka {
+namespace {
+
+// Names that hold what nobody may read.
+bool is_secret(std::string_view name) { return name.find("password") != std::string_view::npos || name.find("secret") != std::string_view::npos || name.ends_with(".pem"); }
+
+// All names that this librdkafka knows, for the nearest one.
+std::vector<std::string> property_names() {
+  const std::unique_ptr<rd_kafka_conf_t, Deleter<rd_kafka_conf_destroy>> conf{rd_kafka_conf_new()};
+  std::size_t count = 0;
+  const char** dump = rd_kafka_conf_dump(conf.get(), &count);
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i + 1 < count; i += 2) names.emplace_back(dump[i]);
+  rd_kafka_conf_dump_free(dump, count);
+  return names;
+}
+
+void on_log(const rd_kafka_t*, int level, const char* facility, const char* text) {
+  // What goes wrong is told by who meets it; what librdkafka mends by itself is of interest to who looks for it.
+  if (level <= 2)
+    log::warn("librdkafka {}: {}", facility, text);
+  else
+    log::debug("librdkafka {}: {}", facility, text);
+}
+
+ErrorKind kind_of(rd_kafka_resp_err_t code) {
+  switch (code) {
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+    case RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND: return ErrorKind::kNotFound;
+    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+    case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
+    case RD_KAFKA_RESP_ERR_INVALID_RECORD:
+    case RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION:
+    case RD_KAFKA_RESP_ERR_INVALID_PARTITIONS:
+    case RD_KAFKA_RESP_ERR_INVALID_REPLICATION_FACTOR:
+    case RD_KAFKA_RESP_ERR_INVALID_CONFIG:
+    case RD_KAFKA_RESP_ERR_INVALID_GROUP_ID:
+    case RD_KAFKA_RESP_ERR_INVALID_SESSION_TIMEOUT:
+    case RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE:
+    case RD_KAFKA_RESP_ERR_POLICY_VIOLATION:
+    case RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP:
+    case RD_KAFKA_RESP_ERR__INVALID_ARG:
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
+    case RD_KAFKA_RESP_ERR__AUTHENTICATION:
+    case RD_KAFKA_RESP_ERR__SSL: return ErrorKind::kInvalid;
+    case RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID:
+    case RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID:
+    case RD_KAFKA_RESP_ERR_MEMBER_ID_REQUIRED:
+    case RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS:
+    case RD_KAFKA_RESP_ERR__ASSIGNMENT_LOST:
+    case RD_KAFKA_RESP_ERR__FENCED:
+    case RD_KAFKA_RESP_ERR_PRODUCER_FENCED:
+    case RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH: return ErrorKind::kFenced;
+    case RD_KAFKA_RESP_ERR__TIMED_OUT:
+    case RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE:
+    case RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT: return ErrorKind::kTimeout;
+    case RD_KAFKA_RESP_ERR__MSG_TIMED_OUT:
+    case RD_KAFKA_RESP_ERR__PURGE_INFLIGHT: return ErrorKind::kIndefinite;
+    case RD_KAFKA_RESP_ERR_INVALID_MSG:
+    case RD_KAFKA_RESP_ERR__BAD_MSG:
+    case RD_KAFKA_RESP_ERR__BAD_COMPRESSION: return ErrorKind::kCorrupt;
+    case RD_KAFKA_RESP_ERR__FATAL:
+    case RD_KAFKA_RESP_ERR_UNSUPPORTED_VERSION:
+    case RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE: return ErrorKind::kFatal;
+    default: return ErrorKind::kUnavailable;  // brokers and coordinators that are away, move or are overloaded
+  }
+}
+
+}  // namespace
+
+void destroy_in_background(rd_kafka_t* handle) {
+  std::thread([handle] { rd_kafka_destroy_flags(handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE); }).detach();
+}
+
+Properties common_properties(const std::string& servers, const Properties& given) {
+  Properties properties{
+      {"allow.auto.create.topics", "false"},         {"socket.nagle.disable", "true"},     {"topic.metadata.refresh.interval.ms", "5000"},
+      {"topic.metadata.propagation.max.ms", "1000"}, {"reconnect.backoff.max.ms", "1000"},
+  };
+  for (const auto& [name, value] : given) properties[name] = value;
+  properties["bootstrap.servers"] = servers;
+  return properties;
+}
+
+Handle make_handle(rd_kafka_type_t type, const Properties& properties, int events) {
+  char text[512];
+  std::unique_ptr<rd_kafka_conf_t, Deleter<rd_kafka_conf_destroy>> conf{rd_kafka_conf_new()};
+  for (const auto& [name, value] : properties) {
+    const auto result = rd_kafka_conf_set(conf.get(), name.c_str(), value.c_str(), text, sizeof text);
+    if (result == RD_KAFKA_CONF_UNKNOWN) {
+      throw Failure(ErrorKind::kInvalid,
+                    fmt::format("kafka.properties: librdkafka {} has no property {}{}", rd_kafka_version_str(), printable(name), did_you_mean(name, property_names())));
+    }
+    if (result != RD_KAFKA_CONF_OK) {
+      throw Failure(ErrorKind::kInvalid, fmt::format("kafka.properties: {} cannot be {}: {}", name, is_secret(name) ? "what is given" : printable(value),
+                                                     is_secret(name) ? "see librdkafka's documentation" : text));
+    }
+  }
+  rd_kafka_conf_set_log_cb(conf.get(), on_log);
+  rd_kafka_conf_set_events(conf.get(), events);
+  auto* handle = rd_kafka_new(type, conf.get(), text, sizeof text);
+  if (handle == nullptr) throw Failure(ErrorKind::kInvalid, fmt::format("cannot use Kafka at {}: {}", properties.at("bootstrap.servers"), text));
+  (void)conf.release();  // the handle's now
+  return Handle{handle};
+}
+
+Error to_error(rd_kafka_resp_err_t code, std::string_view what, std::string_view detail) {
+  auto message = fmt::format("{}: {} ({})", what, detail.empty() ? rd_kafka_err2str(code) : detail, rd_kafka_err2name(code));
+  if (code == RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE) message += "; raise the brokers' offset.metadata.max.bytes";
+  if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) message += "; raise the topic's max.message.bytes";
+  return {kind_of(code), std::move(message)};
+}
+
+Error to_error(const rd_kafka_error_t* error, std::string_view what) { return to_error(rd_kafka_error_code(error), what, rd_kafka_error_string(error)); }
+
+}  // namespace mephisto::kafka

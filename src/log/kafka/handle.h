@@ -1,0 +1,60 @@
+// librdkafka's objects with owners, and what all handles of kafka:// have in common.
+#pragma once
+
+#include <librdkafka/rdkafka.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "mephisto/log.h"
+
+namespace mephisto::kafka {
+
+template <auto Destroy>
+struct Deleter {
+  template <class T>
+  void operator()(T* object) const {
+    Destroy(object);
+  }
+};
+
+// A handle's end waits for its threads, and with librdkafka 2.0.2 for ever where a topic that it read was deleted (#4187): it happens
+// on a thread of its own, without leaving the group.
+void destroy_in_background(rd_kafka_t* handle);
+
+using Handle = std::unique_ptr<rd_kafka_t, Deleter<destroy_in_background>>;
+using Queue = std::unique_ptr<rd_kafka_queue_t, Deleter<rd_kafka_queue_destroy>>;
+using TopicHandle = std::unique_ptr<rd_kafka_topic_t, Deleter<rd_kafka_topic_destroy>>;
+using Event = std::unique_ptr<rd_kafka_event_t, Deleter<rd_kafka_event_destroy>>;
+using Partitions = std::unique_ptr<rd_kafka_topic_partition_list_t, Deleter<rd_kafka_topic_partition_list_destroy>>;
+using KafkaError = std::unique_ptr<rd_kafka_error_t, Deleter<rd_kafka_error_destroy>>;
+using GroupMetadata = std::unique_ptr<rd_kafka_consumer_group_metadata_t, Deleter<rd_kafka_consumer_group_metadata_destroy>>;
+
+// librdkafka's configuration properties by name.
+using Properties = std::map<std::string, std::string>;
+
+// What the user configured, and what every handle needs besides.
+Properties common_properties(const std::string& servers, const Properties& given);
+
+// Makes a handle; `events` are the kinds that come through queues (RD_KAFKA_EVENT_…). Throws Failure kInvalid for a property that is
+// none, with the nearest name, and for a value that cannot be.
+Handle make_handle(rd_kafka_type_t type, const Properties& properties, int events);
+
+// An error of librdkafka or a broker, as ours. `what` says what was being done, on what.
+Error to_error(rd_kafka_resp_err_t code, std::string_view what, std::string_view detail = {});
+Error to_error(const rd_kafka_error_t* error, std::string_view what);
+
+// From this version on, a full prefetch queue delays fetching only as long as fetch.queue.backoff.ms says.
+inline constexpr int kHasQueueBackoff = 0x020200ff;
+
+inline rd_kafka_topic_partition_t* add(rd_kafka_topic_partition_list_t& list, const TopicPartition& partition, std::int64_t offset) {
+  auto* one = rd_kafka_topic_partition_list_add(&list, partition.topic.c_str(), partition.partition);
+  one->offset = offset;
+  return one;
+}
+inline Partitions new_list(std::size_t size) { return Partitions{rd_kafka_topic_partition_list_new(static_cast<int>(size))}; }
+
+}  // namespace mephisto::kafka

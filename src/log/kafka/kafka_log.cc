@@ -1,0 +1,91 @@
+#include "log/kafka/kafka_log.h"
+
+#include <fmt/format.h>
+
+#include "log/kafka/consumer.h"
+#include "log/kafka/producer.h"
+
+namespace mephisto::kafka {
+namespace {
+
+void must_be_real_time(const Loop& loop) {
+  if (loop.virtual_time()) throw Failure(ErrorKind::kInvalid, "kafka:// works on a loop of real time only: brokers do not wait for a virtual clock");
+}
+
+}  // namespace
+
+Task<Result<TopicInfo>> KafkaLog::create_topic(std::string name, TopicConfig config) {
+  co_return co_await blocking([&] { return cluster_.create_topic(name, config); }, "Kafka to create a topic");
+}
+
+Task<Result<void>> KafkaLog::delete_topic(std::string name) {
+  co_return co_await blocking([&] { return cluster_.delete_topic(name); }, "Kafka to delete a topic");
+}
+
+Task<Result<std::vector<TopicInfo>>> KafkaLog::topics() {
+  co_return co_await blocking([&] { return cluster_.topics(); }, "Kafka's topics");
+}
+
+Task<Result<TopicInfo>> KafkaLog::topic(std::string name) {
+  co_return co_await blocking([&] { return cluster_.topic(name); }, "a topic of Kafka's");
+}
+
+Task<Result<Watermarks>> KafkaLog::watermarks(TopicPartition partition) {
+  auto found = co_await blocking([&] { return cluster_.watermarks({partition}); }, "offsets of Kafka's");
+  if (!found) co_return std::unexpected(found.error());
+  co_return found->front();
+}
+
+Task<Result<std::int64_t>> KafkaLog::offset_at(TopicPartition partition, Timestamp time) {
+  co_return co_await blocking([&] { return cluster_.offset_at(partition, time); }, "an offset of Kafka's");
+}
+
+Task<Result<std::vector<GroupInfo>>> KafkaLog::groups() {
+  co_return co_await blocking([&] { return cluster_.groups(); }, "Kafka's groups");
+}
+
+Task<Result<void>> KafkaLog::reset(std::string group, std::map<TopicPartition, std::int64_t> offsets) {
+  co_return co_await blocking([&] { return cluster_.reset(group, offsets); }, "Kafka to set a group's offsets");
+}
+
+// Kafka does not tell how old an empty topic is: one where nothing came for its retention while we looked has nobody.
+Task<Result<void>> KafkaLog::maintain() {
+  auto all = co_await topics();
+  if (!all) co_return std::unexpected(all.error());
+  const auto now = std::chrono::steady_clock::now();
+  for (const auto& topic : *all) {
+    if (!topic.name.starts_with(kReplyTopicPrefix) || !topic.config.retention) continue;
+    std::vector<TopicPartition> partitions;
+    for (int p = 0; p < topic.config.partitions; ++p) partitions.push_back({topic.name, p});
+    auto found = co_await blocking([&] { return cluster_.watermarks(partitions); }, "offsets of Kafka's");
+    if (!found) continue;
+    std::int64_t ends = 0;
+    bool empty = true;
+    for (const auto& one : *found) {
+      ends += one.end;
+      empty &= one.start == one.end;
+    }
+    bool abandoned = false;
+    {
+      std::lock_guard lock{mutex_};
+      auto [place, fresh] = empty_.try_emplace(topic.name, Seen{ends, now});
+      if (!fresh && (!empty || place->second.ends != ends)) place->second = {ends, now};
+      abandoned = empty && now - place->second.since >= *topic.config.retention;
+      if (abandoned) empty_.erase(place);
+    }
+    if (abandoned) (void)co_await delete_topic(topic.name);
+  }
+  co_return Result<void>{};
+}
+
+std::unique_ptr<Consumer> KafkaLog::consumer(Loop& loop, ConsumerOptions options) {
+  must_be_real_time(loop);
+  return std::make_unique<KafkaConsumer>(shared_from_this(), loop, std::move(options));
+}
+
+std::unique_ptr<Producer> KafkaLog::producer(Loop& loop) {
+  must_be_real_time(loop);
+  return std::make_unique<KafkaProducer>(shared_from_this(), loop);
+}
+
+}  // namespace mephisto::kafka

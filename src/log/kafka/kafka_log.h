@@ -1,0 +1,49 @@
+// kafka://host:port[,host:port…]: the log on Apache Kafka, through librdkafka.
+//
+// A consumer is one member of its group, a producer one (idempotent) producer of Kafka's; both are served on their loop's thread, which
+// must run on real time. What blocks is called on the pool of blocking threads.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "log/kafka/cluster.h"
+
+namespace mephisto::kafka {
+
+class KafkaLog : public Log, public std::enable_shared_from_this<KafkaLog> {
+ public:
+  // Throws Failure for properties that cannot be.
+  KafkaLog(const std::string& servers, Properties properties) : url_("kafka://" + servers), cluster_(servers, std::move(properties)) {}
+
+  const std::string& url() const override { return url_; }
+  Task<Result<TopicInfo>> create_topic(std::string name, TopicConfig config) override;
+  Task<Result<void>> delete_topic(std::string name) override;
+  Task<Result<std::vector<TopicInfo>>> topics() override;
+  Task<Result<TopicInfo>> topic(std::string name) override;
+  Task<Result<Watermarks>> watermarks(TopicPartition partition) override;
+  Task<Result<std::int64_t>> offset_at(TopicPartition partition, Timestamp time) override;
+  Task<Result<std::vector<GroupInfo>>> groups() override;
+  Task<Result<void>> reset(std::string group, std::map<TopicPartition, std::int64_t> offsets) override;
+  // Deletes the reply topics of askers that are gone; everything else the brokers do.
+  Task<Result<void>> maintain() override;
+  std::unique_ptr<Consumer> consumer(Loop& loop, ConsumerOptions options) override;
+  std::unique_ptr<Producer> producer(Loop& loop) override;
+
+  Cluster& cluster() { return cluster_; }
+
+ private:
+  struct Seen {
+    std::int64_t ends = 0;
+    std::chrono::steady_clock::time_point since;
+  };
+
+  std::string url_;
+  Cluster cluster_;
+  std::mutex mutex_;
+  std::map<std::string, Seen> empty_;  // reply topics without a record, and since when nothing came
+};
+
+}  // namespace mephisto::kafka

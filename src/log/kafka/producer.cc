@@ -1,0 +1,145 @@
+#include "log/kafka/producer.h"
+
+#include <fmt/format.h>
+
+#include "log/engine.h"
+#include "log/kafka/consumer.h"
+
+namespace mephisto::kafka {
+namespace {
+
+constexpr int kEvents = RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR;
+
+struct Turn {
+  explicit Turn(bool& taken, WaitQueue& next) : taken_(taken), next_(next) { taken_ = true; }
+  ~Turn() {
+    taken_ = false;
+    next_.notify_one();
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+ private:
+  bool& taken_;
+  WaitQueue& next_;
+};
+
+}  // namespace
+
+Properties producer_properties(const Cluster& cluster) {
+  auto properties = common_properties(cluster.servers(), {});
+  properties.insert({
+      {"enable.idempotence", "true"},
+      {"message.max.bytes", std::to_string(kMaxRecordBytes + kMaxHeaderBytes + (64 << 10))},
+      {"linger.ms", "1"},
+      {"batch.size", "1000000"},
+      {"batch.num.messages", "100000"},
+      // The outbox bounds what is under way; this bounds what librdkafka holds of it.
+      {"queue.buffering.max.messages", "1000000"},
+      {"queue.buffering.max.kbytes", "65536"},
+      // As long as it takes: idempotence keeps order and doubles out, and who is in a hurry gives up by cancelling.
+      {"message.timeout.ms", "0"},
+  });
+  for (const auto& [name, value] : cluster.properties()) properties[name] = value;
+  return properties;
+}
+
+KafkaProducer::KafkaProducer(std::shared_ptr<KafkaLog> log, Loop& loop) : log_(std::move(log)), loop_(loop), waker_(loop) {}
+
+KafkaProducer::~KafkaProducer() {
+  if (!handle_) return;
+  // The records' reports point to their deliveries.
+  rd_kafka_purge(handle_.get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+  Waker::detach(reports_.get());
+}
+
+void KafkaProducer::open() {
+  if (handle_) return;
+  handle_ = make_handle(RD_KAFKA_PRODUCER, producer_properties(log_->cluster()), kEvents);
+  reports_.reset(rd_kafka_queue_get_main(handle_.get()));
+  waker_.attach(reports_.get());
+}
+
+void KafkaProducer::serve() {
+  read_reports(handle_.get(), reports_.get(), 0);
+  std::erase_if(under_way_, [](const auto& delivery) { return delivery.use_count() == 1 && delivery->complete(); });
+}
+
+Task<Result<void>> KafkaProducer::check_places(const std::vector<OutBatch>& batches) {
+  for (const auto& batch : batches) {
+    if (auto fits = check_limits(batch); !fits) co_return fits;
+    const auto& [topic, partition] = batch.partition;
+    auto known = partitions_.find(topic);
+    if (known == partitions_.end() || partition >= known->second) {
+      auto found = co_await blocking([&] { return log_->cluster().partitions(topic); }, "a topic of Kafka's");
+      if (!found) co_return std::unexpected(found.error());
+      known = partitions_.insert_or_assign(topic, *found).first;
+    }
+    if (partition < 0 || partition >= known->second) {
+      co_return fail(ErrorKind::kNotFound, fmt::format("topic {} has partitions 0 to {}, not {}", topic, known->second - 1, partition));
+    }
+  }
+  co_return Result<void>{};
+}
+
+Task<Result<void>> KafkaProducer::enqueue(const std::vector<OutBatch>& batches, Delivery& delivery) {
+  while (enqueueing_) co_await turn_.wait("its turn to hand records to librdkafka");
+  const Turn turn{enqueueing_, turn_};
+  std::vector<RecordView> records;
+  for (std::size_t i = 0; i < batches.size(); ++i) {
+    records.clear();
+    batches[i].records.read(records);
+    for (const auto& record : records) {
+      while (delivery.produce(handle_.get(), i, record) == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+        serve();
+        co_await waker_.woken().wait_until(loop_.now() + std::chrono::milliseconds{100}, "room in librdkafka's queue");
+      }
+      if (delivery.error()) co_return std::unexpected(*delivery.error());
+    }
+  }
+  co_return Result<void>{};
+}
+
+Task<Result<std::vector<Appended>>> KafkaProducer::append(std::vector<OutBatch>& batches) {
+  open();
+  if (auto sound = co_await check_places(batches); !sound) co_return std::unexpected(sound.error());
+  auto delivery = std::make_shared<Delivery>(batches);
+  under_way_.push_back(delivery);
+  try {
+    (void)co_await enqueue(batches, *delivery);  // what was handed over before an error has to be reported too
+    for (;;) {
+      serve();
+      if (delivery->complete()) break;
+      co_await waker_.woken().wait("Kafka to acknowledge what was sent");
+    }
+  } catch (const Cancelled&) {
+    // Nobody waits for the rest: what is not sent yet never is.
+    rd_kafka_purge(handle_.get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+    throw;
+  }
+  auto result = delivery->result();
+  if (!result && result.error().kind == ErrorKind::kNotFound) {
+    for (const auto& batch : batches) partitions_.erase(batch.partition.topic);
+  }
+  char text[256];
+  if (rd_kafka_fatal_error(handle_.get(), text, sizeof text) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    // Kafka cannot tell what became of it. The handle cannot be used further; another one can.
+    Waker::detach(reports_.get());
+    reports_.reset();
+    handle_.reset();
+    co_return fail(ErrorKind::kIndefinite, fmt::format("cannot append to Kafka: {}; whether it was done is unknown", text));
+  }
+  co_return result;
+}
+
+Task<Result<std::vector<Appended>>> KafkaProducer::transact(std::vector<OutBatch>& batches, Consumer& consumer, std::vector<AssignmentCommit> commits) {
+  if (auto sound = co_await check_places(batches); !sound) co_return std::unexpected(sound.error());
+  auto* member = dynamic_cast<KafkaConsumer*>(&consumer);
+  if (member == nullptr) co_return fail(ErrorKind::kInvalid, "a transaction on Kafka commits offsets of a consumer on Kafka only");
+  auto offsets = member->prepare(commits);
+  if (!offsets) co_return std::unexpected(offsets.error());
+  if (!transactions_) transactions_ = std::make_unique<Transactions>(log_->cluster(), member->group());
+  co_return co_await blocking([&] { return transactions_->run(batches, *offsets); }, "a transaction of Kafka's");
+}
+
+}  // namespace mephisto::kafka

@@ -1,0 +1,46 @@
+// A producer on Kafka. append() is at least once, in order per partition, without doubles while the producer lives (Kafka's idempotent
+// producer); transact() is one transaction of Kafka's (transaction.h).
+#pragma once
+
+#include <list>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "log/kafka/kafka_log.h"
+#include "log/kafka/transaction.h"
+#include "log/kafka/waker.h"
+
+namespace mephisto::kafka {
+
+class KafkaProducer : public Producer {
+ public:
+  KafkaProducer(std::shared_ptr<KafkaLog> log, Loop& loop);
+  ~KafkaProducer() override;
+
+  Task<Result<std::vector<Appended>>> append(std::vector<OutBatch>& batches) override;
+  Task<Result<std::vector<Appended>>> transact(std::vector<OutBatch>& batches, Consumer& consumer, std::vector<AssignmentCommit> commits) override;
+
+ private:
+  void open();
+  // Reads the reports of what was delivered.
+  void serve();
+  // Hands all records over, waiting where librdkafka's queue is full.
+  Task<Result<void>> enqueue(const std::vector<OutBatch>& batches, Delivery& delivery);
+  // kNotFound where a topic or partition is none.
+  Task<Result<void>> check_places(const std::vector<OutBatch>& batches);
+
+  std::shared_ptr<KafkaLog> log_;
+  Loop& loop_;
+  Waker waker_;
+  Handle handle_;
+  Queue reports_;
+  std::map<std::string, int> partitions_;           // of the topics that were looked up
+  std::list<std::shared_ptr<Delivery>> under_way_;  // also what nobody waits for any more
+  bool enqueueing_ = false;                         // one append at a time, so that its records stay together and in order
+  WaitQueue turn_;
+  std::unique_ptr<Transactions> transactions_;
+};
+
+}  // namespace mephisto::kafka

@@ -1,0 +1,47 @@
+#include "log/kafka/pump.h"
+
+namespace mephisto::kafka {
+namespace {
+
+constexpr std::chrono::milliseconds kEvery{5};
+constexpr int kAnswerTimeout = 1000;
+
+}  // namespace
+
+Pump::Pump(rd_kafka_t* handle, const Waker& waker) : handle_(handle), answers_(rd_kafka_queue_new(handle)) { waker.attach(answers_.get()); }
+
+Pump::~Pump() { Waker::detach(answers_.get()); }
+
+void Pump::serve_from(const std::vector<int>& brokers) {
+  std::map<int, Broker> kept;
+  for (int id : brokers) kept[id] = brokers_[id];
+  brokers_ = std::move(kept);
+}
+
+void Pump::read_answers() {
+  while (const Event answer{rd_kafka_queue_poll(answers_.get(), 0)}) {
+    const auto id = static_cast<int>(reinterpret_cast<std::intptr_t>(rd_kafka_event_opaque(answer.get())));
+    if (auto place = brokers_.find(id); place != brokers_.end()) place->second.asked = false;
+  }
+}
+
+Loop::time_point Pump::hungry(Loop::time_point now) {
+  read_answers();
+  for (auto& [id, broker] : brokers_) {
+    if (broker.asked || now < broker.next) continue;
+    const std::unique_ptr<rd_kafka_ConfigResource_t, Deleter<rd_kafka_ConfigResource_destroy>> resource{
+        rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_BROKER, std::to_string(id).c_str())};
+    rd_kafka_ConfigResource_set_config(resource.get(), "broker.id", nullptr);  // one setting, not hundreds
+    const std::unique_ptr<rd_kafka_AdminOptions_t, Deleter<rd_kafka_AdminOptions_destroy>> options{rd_kafka_AdminOptions_new(handle_, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS)};
+    char text[128];
+    rd_kafka_AdminOptions_set_request_timeout(options.get(), kAnswerTimeout, text, sizeof text);
+    rd_kafka_AdminOptions_set_opaque(options.get(), reinterpret_cast<void*>(static_cast<std::intptr_t>(id)));
+    auto* one = resource.get();
+    rd_kafka_DescribeConfigs(handle_, &one, 1, options.get(), answers_.get());
+    broker.asked = true;
+    broker.next = now + kEvery;
+  }
+  return now + kEvery;
+}
+
+}  // namespace mephisto::kafka

@@ -1,0 +1,144 @@
+#include "log/kafka/transaction.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <thread>
+
+#include "mephisto/ids.h"
+#include "mephisto/logging.h"
+
+namespace mephisto::kafka {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// How long the brokers leave a transaction open whose producer says nothing; so long readers of its partitions wait after a kill.
+constexpr std::chrono::milliseconds kTransactionTimeout{30'000};
+// How long a step is tried again while no broker answers.
+constexpr std::chrono::milliseconds kPatience = kTransactionTimeout;
+constexpr std::chrono::milliseconds kBetween{50};
+
+// Calls `step` until it succeeds, fails for good, or was retriable for too long; gives its last error, or null.
+template <class Step>
+KafkaError persist(Step step) {
+  const auto deadline = Clock::now() + kPatience;
+  for (;;) {
+    KafkaError error{step()};
+    if (!error || rd_kafka_error_is_fatal(error.get()) || rd_kafka_error_txn_requires_abort(error.get()) || !rd_kafka_error_is_retriable(error.get())) return error;
+    if (Clock::now() >= deadline) return error;
+    std::this_thread::sleep_for(kBetween);
+  }
+}
+
+int left(Clock::time_point deadline) { return std::max(1, static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count())); }
+
+}  // namespace
+
+Transactions::Transactions(const Cluster& cluster, const std::string& group) : cluster_(cluster) {
+  Random random;
+  id_ = group + "-" + Uuid::random(random).str();
+}
+
+Result<void> Transactions::open() {
+  if (!handle_) {
+    auto properties = producer_properties(cluster_);
+    properties["transactional.id"] = id_;
+    properties["transaction.timeout.ms"] = std::to_string(kTransactionTimeout.count());
+    properties["message.timeout.ms"] = std::to_string(kTransactionTimeout.count());
+    handle_ = make_handle(RD_KAFKA_PRODUCER, properties, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
+    reports_.reset(rd_kafka_queue_get_main(handle_.get()));
+    ready_ = false;
+  }
+  if (ready_) return {};
+  const auto timeout = static_cast<int>(kPatience.count());
+  if (auto error = persist([&] { return rd_kafka_init_transactions(handle_.get(), timeout); })) {
+    const auto why = to_error(error.get(), "cannot begin transactions");
+    drop();
+    return fail(why.kind == ErrorKind::kInvalid || why.kind == ErrorKind::kFatal ? why.kind : ErrorKind::kUnavailable, why.message);
+  }
+  ready_ = true;
+  return {};
+}
+
+void Transactions::drop() {
+  reports_.reset();
+  handle_.reset();
+  ready_ = false;
+}
+
+// Nothing of the transaction counts. Where not even that can be said to the brokers, a new producer with the same id says it.
+std::unexpected<Error> Transactions::abort(Error why) {
+  rd_kafka_purge(handle_.get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+  read_reports(handle_.get(), reports_.get(), 0);
+  if (auto error = persist([&] { return rd_kafka_abort_transaction(handle_.get(), static_cast<int>(kPatience.count())); })) {
+    log::debug("Kafka: {}", to_error(error.get(), "cannot abort a transaction").message);
+    drop();
+  }
+  return std::unexpected(std::move(why));
+}
+
+Result<void> Transactions::send(const std::vector<OutBatch>& batches, Delivery& delivery) {
+  const auto deadline = Clock::now() + kPatience;
+  std::vector<RecordView> records;
+  for (std::size_t i = 0; i < batches.size(); ++i) {
+    records.clear();
+    batches[i].records.read(records);
+    for (const auto& record : records) {
+      while (delivery.produce(handle_.get(), i, record) == RD_KAFKA_RESP_ERR__QUEUE_FULL) read_reports(handle_.get(), reports_.get(), 100);
+      if (delivery.error()) return std::unexpected(*delivery.error());
+    }
+  }
+  while (!delivery.complete()) {
+    if (!read_reports(handle_.get(), reports_.get(), left(deadline)) && Clock::now() >= deadline) {
+      return fail(ErrorKind::kUnavailable, fmt::format("Kafka at {} does not acknowledge a transaction's records", cluster_.servers()));
+    }
+  }
+  if (delivery.error()) return std::unexpected(*delivery.error());
+  return {};
+}
+
+Result<std::vector<Appended>> Transactions::run(const std::vector<OutBatch>& batches, const GroupOffsets& group) {
+  if (auto ready = open(); !ready) return std::unexpected(ready.error());
+  const auto timeout = static_cast<int>(kPatience.count());
+  if (KafkaError error{rd_kafka_begin_transaction(handle_.get())}) {
+    auto why = to_error(error.get(), "cannot begin a transaction");
+    drop();
+    return fail(ErrorKind::kUnavailable, why.message);
+  }
+  // The reports of records that are purged point to it: it lives until all have come, or the handle is gone.
+  auto delivery = std::make_unique<Delivery>(batches);
+  const auto end_delivery = [&] {
+    if (!delivery->complete()) (void)delivery.release();
+  };
+  // The offsets first: a member that the group has put out writes no record at all.
+  if (group.offsets->cnt > 0) {
+    if (auto error = persist([&] { return rd_kafka_send_offsets_to_transaction(handle_.get(), group.offsets.get(), group.member.get(), timeout); })) {
+      auto why = to_error(error.get(), "cannot commit offsets in a transaction");
+      if (rd_kafka_error_is_fatal(error.get())) {
+        drop();
+        return fail(ErrorKind::kUnavailable, why.message);
+      }
+      return abort(std::move(why));
+    }
+  }
+  if (auto sent = send(batches, *delivery); !sent) {
+    auto why = sent.error();
+    // Aborted, it is certain that nothing of it counts.
+    if (why.kind == ErrorKind::kIndefinite || why.kind == ErrorKind::kFatal) why.kind = ErrorKind::kUnavailable;
+    auto ended = abort(std::move(why));
+    end_delivery();
+    return ended;
+  }
+  auto error = persist([&] { return rd_kafka_commit_transaction(handle_.get(), timeout); });
+  if (!error) return delivery->result();
+  auto why = to_error(error.get(), "cannot commit a transaction");
+  if (rd_kafka_error_txn_requires_abort(error.get())) return abort(std::move(why));
+  // It may have been committed, and librdkafka may still be telling the brokers to: a producer of the same id ends that for good.
+  log::warn("Kafka: {}; whether it was done is looked up", why.message);
+  drop();
+  if (auto ready = open(); !ready) log::warn("Kafka: {}", ready.error().message);
+  return fail(ErrorKind::kIndefinite, why.message + "; whether it was done is unknown");
+}
+
+}  // namespace mephisto::kafka
