@@ -75,7 +75,7 @@ TEST_P(LogCommits, TheNoteIsKeptToTheByte) {
   join(first);
   for (const auto& note : {std::string{"\"quoted\"\\ \n\t"}, std::string{"schlüssel"}, std::string(10'000, 'n')}) {
     ASSERT_TRUE(await(first.consumer->commit({{first.id_of(kZero), 1, note}})));
-    EXPECT_EQ(committed("billing", kZero)->metadata, note);
+    EXPECT_EQ(committed("billing", kZero).value().metadata, note);
   }
 }
 
@@ -190,7 +190,7 @@ TEST_P(LogCommits, ATransactionWritesItsOutputsAndOffsets) {
   EXPECT_THAT(values(read({"out", 0})), ElementsAre("x0", "x1"));
   EXPECT_THAT(values(read({"out", 2})), ElementsAre("y0"));
   EXPECT_EQ(committed_offset("billing", kZero), 4);
-  EXPECT_EQ(committed("billing", kZero)->metadata, "note");
+  EXPECT_EQ(committed("billing", kZero).value().metadata, "note");
   EXPECT_EQ(committed_offset("billing", kOne), 2);
 }
 
