@@ -25,6 +25,11 @@ class LogCommits : public LogTest {
     append(kZero, 4, "a");
     append(kOne, 4, "b");
   }
+  // Waits until each has one of the partitions; gives that of `first`, which had both.
+  TopicPartition share(Member& first, Member& second) {
+    until({&first, &second}, [&] { return first.owned("orders").size() == 1 && second.owned("orders").size() == 1; });
+    return first.owns(kZero) ? kZero : kOne;
+  }
   std::vector<OutBatch> two_outputs() {
     std::vector<OutBatch> batches;
     batches.push_back(out_batch({"out", 0}, numbered(2, now(), "x")));
@@ -48,8 +53,10 @@ TEST_P(LogCommits, TheNextOwnerStartsThereWithTheNote) {
   ASSERT_TRUE(commit);
   EXPECT_EQ(commit->offset, 3);
   EXPECT_EQ(commit->metadata, "done: 5,7");
-  EXPECT_GE(commit->time, before);
-  EXPECT_LE(commit->time, now());
+  if (driver.can.tell_history) {
+    EXPECT_GE(commit->time, before);
+    EXPECT_LE(commit->time, now());
+  }
   EXPECT_FALSE(committed("billing", kOne));
   await(first.close());
 
@@ -68,7 +75,7 @@ TEST_P(LogCommits, TheNoteIsKeptToTheByte) {
   join(first);
   for (const auto& note : {std::string{"\"quoted\"\\ \n\t"}, std::string{"schlüssel"}, std::string(10'000, 'n')}) {
     ASSERT_TRUE(await(first.consumer->commit({{first.id_of(kZero), 1, note}})));
-    EXPECT_EQ(committed("billing", kZero)->metadata, note);
+    EXPECT_EQ(committed("billing", kZero).value().metadata, note);
   }
 }
 
@@ -103,8 +110,7 @@ TEST_P(LogCommits, AreRefusedOnceThePartitionIsReleased) {
   join(first);
   auto id = first.id_of(kZero);
   auto second = member("billing", "two", {"orders"});
-  until({&first, &second}, [&] { return second.owned("orders").size() == 1; });
-  auto moved = first.owns(kZero) ? kOne : kZero;
+  auto moved = share(first, second) == kZero ? kOne : kZero;
   if (moved == kOne) id = first.assignments[1].partition == kOne ? first.assignments[1].id : first.assignments[0].id;
   EXPECT_EQ(kind_of(first.consumer->commit({{id, 1, ""}})), ErrorKind::kFenced);
   EXPECT_EQ(committed_offset("billing", moved), 4) << "the commit it was released with stands";
@@ -146,11 +152,15 @@ TEST_P(LogCommits, OfSeveralPartitionsAreAllOrNothing) {
   ASSERT_TRUE(await(first.consumer->commit({{zero, 1, ""}, {one, 2, ""}})));
   first.hold_on = true;
   auto second = member("billing", "two", {"orders"});
-  until({&first, &second}, [&] { return first.revoked.size() == 1; });
+  until({&first, &second}, [&] { return first.revoked.size() == (driver.can.keep_partitions ? 1 : 2); });
+  first.stays.at(zero).next = 1;
+  first.stays.at(one).next = 2;
   ASSERT_TRUE(await(first.give_up()));
-  const bool kept_zero = first.owns(kZero);
+  if (!driver.can.keep_partitions) share(first, second);
+  const auto kept = first.owns(kZero) ? kZero : kOne;
+  (kept == kZero ? zero : one) = first.id_of(kept);
   EXPECT_EQ(kind_of(first.consumer->commit({{zero, 3, ""}, {one, 3, ""}})), ErrorKind::kFenced);
-  EXPECT_EQ(committed_offset("billing", kept_zero ? kZero : kOne), kept_zero ? 1 : 2);
+  EXPECT_EQ(committed_offset("billing", kept), kept == kZero ? 1 : 2);
 }
 
 TEST_P(LogCommits, AfterClosingAreFenced) {
@@ -180,7 +190,7 @@ TEST_P(LogCommits, ATransactionWritesItsOutputsAndOffsets) {
   EXPECT_THAT(values(read({"out", 0})), ElementsAre("x0", "x1"));
   EXPECT_THAT(values(read({"out", 2})), ElementsAre("y0"));
   EXPECT_EQ(committed_offset("billing", kZero), 4);
-  EXPECT_EQ(committed("billing", kZero)->metadata, "note");
+  EXPECT_EQ(committed("billing", kZero).value().metadata, "note");
   EXPECT_EQ(committed_offset("billing", kOne), 2);
 }
 
@@ -212,11 +222,11 @@ TEST_P(LogCommits, OneFencedPartitionKeepsTheWholeTransactionOut) {
   auto zero = first.id_of(kZero);
   auto one = first.id_of(kOne);
   auto second = member("billing", "two", {"orders"});
-  until({&first, &second}, [&] { return second.owned("orders").size() == 1; });
-  const bool kept_zero = first.owns(kZero);
+  const auto kept = share(first, second);
+  (kept == kZero ? zero : one) = first.id_of(kept);
   EXPECT_EQ(kind_of(send_with(two_outputs(), *first.consumer, {{zero, 1, ""}, {one, 1, ""}})), ErrorKind::kFenced);
   EXPECT_EQ(written(), 0);
-  EXPECT_EQ(committed_offset("billing", kept_zero ? kZero : kOne), -1);
+  EXPECT_EQ(committed_offset("billing", kept), driver.can.keep_partitions ? -1 : 4) << "4 where it gave up and got back what it keeps";
 }
 
 TEST_P(LogCommits, ATransactionWithAnUnknownTopicCommitsNothing) {
@@ -261,11 +271,15 @@ TEST_P(LogCommits, TransactionsMakeExactlyOneOutputOfEachInputWhileMembersChange
     }
   };
   add();
+  ConsumerOptions from_start;
+  from_start.partitions[{"out", 0}] = 0;
+  Member reader{*log, loop, from_start};
   const auto deadline = loop.now() + driver.patience;
-  for (int turn = 0; must(log->watermarks({"out", 0})).end < 100 && loop.now() < deadline; ++turn) {
+  for (int turn = 0; reader.all_read().size() < 100 && loop.now() < deadline; ++turn) {
     if (turn == 1 || turn == 3) add();
     if (turn == 5) await(driver.expel(*log, "billing", "m0"));
     for (auto& member : members) await(work(*member));
+    await(reader.step(1ms));
   }
   auto outputs = values(read({"out", 0}));
   EXPECT_THAT(outputs, SizeIs(100));

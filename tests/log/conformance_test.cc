@@ -21,7 +21,7 @@ class LogRecords : public LogTest {};
 TEST_P(LogRecords, KeyValueHeadersAndTimeComeBackAsTheyWere) {
   create("orders");
   std::vector<Row> rows{{"AAPL", R"({"price":1.5})", at(1'700'000'000'123), {{"trace", "abc"}, {"kind", "new"}}},
-                        {std::string("\0\xff\n", 3), std::string("\0\0", 2), at(0), {{"", ""}}},
+                        {std::string("\0\xff\n", 3), std::string("\0\0", 2), at(driver.can.keep_time_zero ? 0 : 1), {{"", ""}}},
                         {"schlüssel", std::string(100'000, 'x'), at(-5), {}}};
   append(kOrders, rows);
   for (std::size_t i = 0; i < rows.size(); ++i) rows[i].offset = static_cast<std::int64_t>(i);
@@ -158,7 +158,7 @@ TEST_P(LogRecords, AFetchBringsNoMoreThanWasAskedForAndABatch) {
   Member reader{*log, loop, options};
   int polls = 0;
   while (reader.read[kOrders].size() < 100 && polls < 100) {
-    auto polled = await(reader.step(driver.wait, 5 * kBatch));
+    auto polled = next(reader, 5 * kBatch);
     std::size_t bytes = 0;
     for (const auto& batch : polled.batches) bytes += batch->bytes;
     EXPECT_LE(bytes, 6 * kBatch + 1000);
@@ -175,9 +175,9 @@ TEST_P(LogRecords, ABatchLargerThanAFetchStillComesWhole) {
   ConsumerOptions options;
   options.partitions[kOrders] = 0;
   Member reader{*log, loop, options};
-  await(reader.step(driver.wait, 1));
-  EXPECT_THAT(offsets(reader.read[kOrders]), ElementsAre(0, 1));
-  await(reader.step(driver.wait, 1));
+  next(reader, 1);
+  if (driver.can.keep_batches) EXPECT_THAT(offsets(reader.read[kOrders]), ElementsAre(0, 1));
+  for (int polls = 1; polls < (driver.can.keep_batches ? 2 : 3) && reader.read[kOrders].size() < 3; ++polls) next(reader, 1);
   EXPECT_THAT(offsets(reader.read[kOrders]), ElementsAre(0, 1, 2));
 }
 
@@ -191,7 +191,8 @@ TEST_P(LogRecords, AFullPartitionDoesNotStarveAnother) {
   }
   must(send(std::move(batches)));
   Member reader{*log, loop, options};
-  for (int polls = 0; polls < 4; ++polls) await(reader.step(driver.wait, 100'000));
+  const int enough = driver.can.keep_batches ? 4 : 20;  // of the 40 polls that all records take
+  for (int polls = 0; polls < enough && reader.read.size() < 4; ++polls) next(reader, 100'000);
   EXPECT_THAT(reader.read, SizeIs(4)) << "each partition had its turn";
 }
 
@@ -204,7 +205,7 @@ TEST_P(LogRecords, ReadingInTheMiddleOfABatchStartsThere) {
 }
 
 TEST_P(LogRecords, ABatchsViewsLiveAsLongAsTheBatch) {
-  create("orders", TopicConfig{.partitions = 1, .retention = 1h});
+  create_expiring("orders");
   append(kOrders, {{"key", std::string(200'000, 'v'), at(1000), {{"h", "w"}}}});
   ConsumerOptions options;
   options.partitions[kOrders] = 0;
@@ -216,7 +217,7 @@ TEST_P(LogRecords, ABatchsViewsLiveAsLongAsTheBatch) {
   }
   ASSERT_TRUE(batch);
   consumer.reset();
-  must(log->maintain());  // deletes the record, which is of 1970
+  expire(kOrders, 1);  // the record is of 1970
   EXPECT_EQ(must(log->watermarks(kOrders)).start, 1);
   append(kOrders, {{"other", std::string(200'000, 'w'), now(), {}}});
   producer.reset();
@@ -232,10 +233,13 @@ TEST_P(LogRecords, AValueCanBeReadInPlaceAsJson) {
   ConsumerOptions options;
   options.partitions[kOrders] = 0;
   auto consumer = log->consumer(loop, options);
-  auto polled = await(consumer->poll(1 << 20, driver.patience));
-  if (polled.batches.empty()) polled = await(consumer->poll(1 << 20, driver.patience));
-  ASSERT_THAT(polled.batches, SizeIs(1));
-  const auto& last = polled.batches[0]->records.at(1).value;
+  std::vector<std::shared_ptr<Batch>> batches;
+  for (int polls = 0; polls < (driver.can.keep_batches ? 2 : 10) && (batches.empty() || batches.back()->next_offset < 2); ++polls) {
+    for (auto& batch : await(consumer->poll(1 << 20, driver.patience)).batches) batches.push_back(std::move(batch));
+  }
+  if (driver.can.keep_batches) ASSERT_THAT(batches, SizeIs(1));
+  ASSERT_FALSE(batches.empty() || batches.back()->records.empty());
+  const auto& last = batches.back()->records.back().value;
   unsigned sum = 0;
   for (std::size_t i = 0; i < kJsonPadding; ++i) sum += static_cast<unsigned char>(last.data()[last.size() + i]);  // ASan looks
   EXPECT_EQ(sum, 0U);
@@ -275,6 +279,7 @@ TEST_P(LogRecords, OneRecordThatIsTooLargeKeepsTheWholeAppendOut) {
 }
 
 TEST_P(LogRecords, WhatSeveralPartitionsGetInOneAppendIsSeenAtOnce) {
+  if (!driver.can.append_atomically) GTEST_SKIP() << "a broker takes each partition for itself";
   create("orders", 2);
   ConsumerOptions options;
   options.partitions = {{{"orders", 0}, 0}, {{"orders", 1}, 0}};

@@ -1,10 +1,12 @@
 // The drivers that the conformance suite runs on, and the world its tests are written in: a loop, an empty log, and members of groups
-// that behave as an app does. A new driver (kafka://) joins the suite by an entry in drivers().
+// that behave as an app does. A driver joins the suite by an entry in drivers(); kafka:// where MEPHISTO_KAFKA names a cluster, whose
+// topics and groups are deleted.
 #pragma once
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
@@ -14,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "kafka_cluster.h"
 #include "log/engine.h"
 #include "mephisto/log.h"
 #include "mephisto/loop.h"
@@ -58,13 +61,29 @@ inline Task<void> expel_from_kv(Log& log, std::string group, std::string client)
   }));
 }
 
+// What one driver can and another cannot, for reasons that are not the driver's.
+struct Abilities {
+  bool answer_at_once = true;     // what is written comes with the next poll, what is deleted is missing in the next answer
+  bool keep_batches = true;       // what is appended as a batch is fetched as one
+  bool append_atomically = true;  // a reader sees all partitions of an append or none
+  bool keep_time_zero = true;     // a record may be of the first millisecond of 1970
+  bool keep_partitions = true;    // a member goes on with those that it keeps when another joins or leaves
+  bool maintain = true;           // maintain() deletes what it should, and nothing else does
+  bool tell_history = true;       // when a topic was made and an offset committed, and how often a group changed
+  bool know_topics_apart = true;  // the members know a topic that was made again from the one before
+  bool make_thousands = true;     // of topics, and of partitions of one
+};
+
 struct Driver {
   std::string name;
   Loop::Clock clock;  // virtual only where nothing but the loop moves
   std::function<std::string(const TempDir&)> new_url;
   std::function<Task<void>(Log&, std::string group, std::string client)> expel;
-  std::chrono::milliseconds wait;      // for a poll that may bring nothing
-  std::chrono::milliseconds patience;  // until something that must happen has happened
+  std::chrono::milliseconds wait;        // for a poll that may bring nothing
+  std::chrono::milliseconds patience;    // until something that must happen has happened
+  std::chrono::milliseconds joining{0};  // for so long a member may hear nothing before it has its first partitions
+  Abilities can;
+  std::function<void(const TopicPartition&, std::int64_t)> delete_before;  // deletes a partition's first records where maintain() does not
 };
 
 inline std::ostream& operator<<(std::ostream& out, const Driver& driver) { return out << driver.name; }
@@ -72,10 +91,32 @@ inline std::ostream& operator<<(std::ostream& out, const Driver& driver) { retur
 inline std::vector<Driver> drivers() {
   auto memory_url = [](const TempDir& folder) { return "memory://" + folder.path(); };
   auto local_url = [](const TempDir& folder) { return "local://" + folder / "log"; };
-  return {
+  std::vector<Driver> all{
       {"memory", Loop::Clock::kVirtual, memory_url, expel_from_kv, 20ms, 60s},
       {"local", Loop::Clock::kReal, local_url, expel_from_kv, 5ms, 15s},
   };
+  if (const auto kafka = KafkaCluster::given()) {
+    auto empty_url = [cluster = *kafka](const TempDir&) {
+      cluster.clear();
+      return cluster.url();
+    };
+    auto expel = [cluster = *kafka](Log&, std::string group, std::string client) -> Task<void> {
+      cluster.expel(group, client);
+      co_return;
+    };
+    auto delete_before = [cluster = *kafka](const TopicPartition& partition, std::int64_t offset) { cluster.delete_before(partition, offset); };
+    const Abilities can{.answer_at_once = false,
+                        .keep_batches = false,
+                        .append_atomically = false,
+                        .keep_time_zero = false,
+                        .keep_partitions = false,
+                        .maintain = false,
+                        .tell_history = false,
+                        .know_topics_apart = false,
+                        .make_thousands = false};
+    all.push_back({"kafka", Loop::Clock::kReal, empty_url, expel, 700ms, 30s, 5s, can, delete_before});
+  }
+  return all;
 }
 
 #define MEPHISTO_ON_EVERY_DRIVER(Suite) INSTANTIATE_TEST_SUITE_P(Log, Suite, ::testing::ValuesIn(drivers()), [](const auto& info) { return info.param.name; })
@@ -242,6 +283,8 @@ class Member {
   bool forgiving = false;  // a release that fails is no failure of the test
 };
 
+inline std::chrono::milliseconds since(Loop::time_point start, const Loop& loop) { return std::chrono::duration_cast<std::chrono::milliseconds>(loop.now() - start); }
+
 // The world of one test.
 class World {
  public:
@@ -279,6 +322,18 @@ class World {
   std::int64_t append(const TopicPartition& partition, const std::vector<Row>& rows) { return must(send(out(partition, rows))).at(0).offset; }
   std::int64_t append(const TopicPartition& partition, int count, const std::string& prefix = "r") { return append(partition, numbered(count, now(), prefix)); }
 
+  // A topic of which `expire` deletes what is older than an hour.
+  void create_expiring(const std::string& topic) {
+    create(topic, {.partitions = 1, .retention = driver.can.maintain ? std::optional<std::chrono::milliseconds>{1h} : std::nullopt});
+  }
+  // Has the records of `partition` before `offset`, which are all that are older than an hour, deleted.
+  void expire(const TopicPartition& partition, std::int64_t offset) {
+    if (driver.can.maintain)
+      must(log->maintain());
+    else
+      driver.delete_before(partition, offset);
+  }
+
   // All that is in a partition from `from` on (negative: the start), read without a group.
   std::vector<Row> read(const TopicPartition& partition, std::int64_t from = -1) {
     ConsumerOptions options;
@@ -311,15 +366,31 @@ class World {
     }
     return true;
   }
+  // The next poll that brings records.
+  Polled next(Member& member, std::size_t max_bytes) {
+    const auto deadline = loop.now() + driver.patience;
+    for (;;) {
+      auto polled = await(member.step(driver.wait, max_bytes));
+      if (!polled.batches.empty() || driver.can.answer_at_once || loop.now() > deadline) return polled;
+    }
+  }
+  // What must be so by now, or soon where the log answers late.
+  bool comes_true(const std::function<bool()>& condition) { return driver.can.answer_at_once ? condition() : until({}, condition); }
   // Lets the members poll until none of them has anything to do any more.
   void settle(std::initializer_list<Member*> members) {
-    for (int quiet = 0; quiet < 2;) {
+    auto busy = loop.now();
+    auto joining = [&] {
+      auto joins = [](const Member* member) { return member->assignments.empty(); };
+      return since(busy, loop) < driver.joining && std::any_of(members.begin(), members.end(), joins);
+    };
+    for (int quiet = 0; quiet < 2 || joining();) {
       bool something = false;
       for (auto* member : members) {
         auto polled = await(member->step(driver.wait));
         something |= !polled.lost.empty() || !polled.revoked.empty() || !polled.assigned.empty() || !polled.batches.empty();
       }
       quiet = something ? 0 : quiet + 1;
+      if (something) busy = loop.now();
     }
   }
 
@@ -349,7 +420,5 @@ class LogTest : public ::testing::TestWithParam<Driver>, public World {
  protected:
   LogTest() : World(GetParam()) {}
 };
-
-inline std::chrono::milliseconds since(Loop::time_point start, const Loop& loop) { return std::chrono::duration_cast<std::chrono::milliseconds>(loop.now() - start); }
 
 }  // namespace mephisto::test

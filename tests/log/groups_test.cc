@@ -9,6 +9,8 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
+using ::testing::UnorderedElementsAre;
+using ::testing::UnorderedElementsAreArray;
 using Set = std::set<int>;
 
 class LogGroups : public LogTest {
@@ -25,6 +27,13 @@ class LogGroups : public LogTest {
       if (info.name == name) return info;
     }
     return {};
+  }
+  // Lets `joining` join until `owner`, which has both partitions of `orders` and holds on to them, is to give up what it must.
+  void await_revoked(Member& owner, Member& joining) {
+    std::vector<AssignmentId> leaving{owner.id_of({"orders", 1})};
+    if (!driver.can.keep_partitions) leaving.push_back(owner.id_of({"orders", 0}));
+    until({&owner, &joining}, [&] { return owner.revoked.size() == leaving.size(); });
+    EXPECT_THAT(owner.revoked, UnorderedElementsAreArray(leaving));
   }
 };
 
@@ -106,20 +115,21 @@ TEST_P(LogGroups, AJoiningMemberWaitsUntilTheOwnerHasFinished) {
   until({&one}, [&] { return one.all_read().size() == 8; });
   one.hold_on = true;
   auto two = member("billing", "two", {"orders"});
-  until({&one, &two}, [&] { return one.revoked.size() == 1; });
+  await_revoked(one, two);
   settle({&one, &two});
   EXPECT_THAT(two.owned("orders"), IsEmpty()) << "the owner has not released it yet";
-  ASSERT_EQ(one.stays.at(one.revoked[0]).partition, (TopicPartition{"orders", 1}));
+  const auto moving = one.id_of({"orders", 1});
 
   // The owner may commit what it still finishes, then hands over with its last commit.
-  ASSERT_TRUE(await(one.consumer->commit({{one.revoked[0], 2, ""}})));
+  ASSERT_TRUE(await(one.consumer->commit({{moving, 2, ""}})));
   EXPECT_EQ(committed_offset("billing", {"orders", 1}), 2);
-  one.stays.at(one.revoked[0]).next = 3;
+  one.stays.at(moving).next = 3;
   ASSERT_TRUE(await(one.give_up()));
   until({&one, &two}, [&] { return two.owns({"orders", 1}); });
   until({&two}, [&] { return !two.all_read().empty(); });
   EXPECT_EQ(two.assignments.at(0).offset, 3);
   EXPECT_THAT(offsets(two.all_read()), ElementsAre(3));
+  if (!driver.can.keep_partitions) until({&one}, [&] { return !one.owned("orders").empty(); });
   EXPECT_EQ(one.owned("orders"), (Set{0}));
 }
 
@@ -129,7 +139,7 @@ TEST_P(LogGroups, ARevokedPartitionBringsNothingMore) {
   until({&one}, [&] { return one.all_read().size() == 2; });
   one.hold_on = true;
   auto two = member("billing", "two", {"orders"});
-  until({&one, &two}, [&] { return one.revoked.size() == 1; });
+  await_revoked(one, two);
   append({"orders", 1}, 3, "late");
   settle({&one, &two});
   EXPECT_THAT(one.all_read(), SizeIs(2));
@@ -141,8 +151,10 @@ TEST_P(LogGroups, APartitionReleasedWithoutACommitIsReadAgain) {
   until({&one}, [&] { return one.all_read().size() == 4; });
   one.hold_on = true;
   auto two = member("billing", "two", {"orders"});
-  until({&one, &two}, [&] { return one.revoked.size() == 1; });
-  ASSERT_TRUE(await(one.consumer->release({{one.revoked[0], -1, ""}})));
+  await_revoked(one, two);
+  std::vector<AssignmentCommit> uncommitted;
+  for (auto id : one.revoked) uncommitted.push_back({id, -1, ""});
+  ASSERT_TRUE(await(one.consumer->release(uncommitted)));
   until({&two}, [&] { return two.all_read().size() == 2; });
   EXPECT_EQ(committed_offset("billing", {"orders", 1}), -1);
 }
@@ -220,11 +232,11 @@ TEST_P(LogGroups, TellWhoIsInThemAndWhatTheyOwn) {
   ASSERT_THAT(info.members, SizeIs(2));
   EXPECT_EQ(info.members[0].client, "one");
   EXPECT_NE(info.members[0].id, info.members[1].id);
-  EXPECT_THAT(info.members[0].owned, ::testing::UnorderedElementsAre(TopicPartition{"orders", 0}, TopicPartition{"orders", 1}));
+  EXPECT_THAT(info.members[0].owned, UnorderedElementsAre(TopicPartition{"orders", 0}, TopicPartition{"orders", 1}));
   EXPECT_THAT(info.members[1].owned, ElementsAre(TopicPartition{"orders", 2}));
   const auto generation = info.generation;
   await(two.close());
-  EXPECT_GT(group("billing").generation, generation);
+  if (driver.can.tell_history) EXPECT_GT(group("billing").generation, generation);
   EXPECT_THAT(group("billing").members, SizeIs(1));
 }
 

@@ -25,8 +25,10 @@ TEST_P(LogTopics, ATopicKeepsItsSettings) {
     EXPECT_EQ(seen.config.retention, 90min);
     EXPECT_EQ(seen.config.retention_bytes, 12345);
     EXPECT_TRUE(seen.config.compact);
-    EXPECT_GE(seen.created, before);
-    EXPECT_LE(seen.created, now());
+    if (driver.can.tell_history) {
+      EXPECT_GE(seen.created, before);
+      EXPECT_LE(seen.created, now());
+    }
   }
 }
 
@@ -95,12 +97,14 @@ TEST_P(LogTopics, PartitionsAreFromOneToTheLimit) {
     EXPECT_EQ(kind_of(log->create_topic("orders", {.partitions = partitions})), ErrorKind::kInvalid) << partitions;
   }
   EXPECT_THAT(last_error, HasSubstr(std::to_string(kMaxPartitions)));
-  create("orders", kMaxPartitions);
-  append({"orders", kMaxPartitions - 1}, 1);
-  EXPECT_EQ(must(log->watermarks({"orders", kMaxPartitions - 1})).end, 1);
+  const int most = driver.can.make_thousands ? kMaxPartitions : 512;
+  create("orders", most);
+  append({"orders", most - 1}, 1);
+  EXPECT_EQ(must(log->watermarks({"orders", most - 1})).end, 1);
 }
 
 TEST_P(LogTopics, OneMoreThanTheLimitIsRefused) {
+  if (!driver.can.make_thousands) GTEST_SKIP() << "how many there may be is for the brokers to say";
   std::vector<Task<Result<TopicInfo>>> tasks;
   for (int i = 0; i < kMaxTopics; ++i) tasks.push_back(log->create_topic(fmt::format("t{}", i), {.partitions = 1}));
   for (auto& result : await(when_all(std::move(tasks)))) ASSERT_TRUE(result) << result.error().message;
@@ -167,7 +171,7 @@ TEST_P(LogTopics, ADeletedOneIsGoneWithItsRecordsAndCommits) {
   EXPECT_EQ(kind_of(log->topic("orders")), ErrorKind::kNotFound);
   EXPECT_EQ(kind_of(log->watermarks({"orders", 1})), ErrorKind::kNotFound);
   EXPECT_THAT(must(log->topics()), SizeIs(1));
-  EXPECT_EQ(committed_offset("billing", {"orders", 1}), -1);
+  EXPECT_TRUE(comes_true([&] { return committed_offset("billing", {"orders", 1}) == -1; }));
 
   create("orders", 3);
   EXPECT_EQ(must(log->watermarks({"orders", 1})).end, 0);
@@ -195,6 +199,7 @@ TEST_P(LogTopics, AMemberGivesUpADeletedTopicAndTakesItWhenItIsMadeAgain) {
 }
 
 TEST_P(LogTopics, AMemberNoticesThatATopicWasMadeAgainBehindItsBack) {
+  if (!driver.can.know_topics_apart) GTEST_SKIP() << "a topic is known to members by its name only";
   create("orders");
   append({"orders", 0}, 3, "old");
   auto member = this->member("billing", "one", {"orders"});

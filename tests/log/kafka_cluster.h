@@ -1,0 +1,31 @@
+// The Kafka cluster that the tests run on, and what they do to it behind the driver's back.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "mephisto/log.h"
+
+namespace mephisto::test {
+
+// All calls block, and throw Failure where the cluster does not do as told.
+class KafkaCluster {
+ public:
+  // That of the environment variable MEPHISTO_KAFKA (`host:port[,host:port]`); there is none without it.
+  static std::optional<KafkaCluster> given();
+
+  explicit KafkaCluster(std::string servers) : servers_(std::move(servers)) {}
+
+  std::string url() const { return "kafka://" + servers_; }
+  // Deletes all topics and groups, even those of members whom an earlier test left behind.
+  void clear() const;
+  // Puts the members called `client` out of their group, as if they had been silent for too long.
+  void expel(const std::string& group, const std::string& client) const;
+  // Deletes the records of `partition` before `offset`, as retention does when it likes.
+  void delete_before(const TopicPartition& partition, std::int64_t offset) const;
+
+ private:
+  std::string servers_;
+};
+
+}  // namespace mephisto::test
