@@ -40,6 +40,7 @@ class KafkaConsumer : public Consumer {
     TopicPartition partition;
     Queue queue;
     std::int64_t next = 0;
+    std::size_t record_bytes = 16 << 10;  // about so large are its records
     bool paused = false;
     bool revoking = false;
     bool releasing = false;

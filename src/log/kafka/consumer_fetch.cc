@@ -46,8 +46,9 @@ std::shared_ptr<Batch> KafkaConsumer::fetch_one(AssignmentId id, Stay& stay, std
   std::vector<rd_kafka_message_t*> records;
   while (!drained && batch->bytes < max_bytes) {
     messages_.resize(kMessages);
-    const auto count = rd_kafka_consume_batch_queue(queue, 0, messages_.data(), kMessages);
-    drained = count < static_cast<ssize_t>(kMessages);
+    const auto wanted = std::clamp<std::size_t>((max_bytes - batch->bytes) / stay.record_bytes, 1, kMessages);
+    const auto count = rd_kafka_consume_batch_queue(queue, 0, messages_.data(), wanted);
+    drained = count < static_cast<ssize_t>(wanted);
     records.clear();
     for (ssize_t i = 0; i < count; ++i) {
       auto* message = messages_[static_cast<std::size_t>(i)];
@@ -60,7 +61,9 @@ std::shared_ptr<Batch> KafkaConsumer::fetch_one(AssignmentId id, Stay& stay, std
     }
     if (records.empty()) continue;
     const auto next = records.back()->offset + 1;
+    const auto bytes = batch->bytes;
     take_records(records, stay.next, *batch);
+    stay.record_bytes = std::max<std::size_t>((batch->bytes - bytes) / records.size(), 1);
     stay.next = std::max(stay.next, next);
   }
   // Marks of transactions and aborted records are behind us without having been seen.

@@ -10,18 +10,22 @@ namespace {
 
 constexpr int kEvents = RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR;
 
-struct Turn {
-  explicit Turn(bool& taken, WaitQueue& next) : taken_(taken), next_(next) { taken_ = true; }
+// A place in a queue, from the call on.
+class Turn {
+ public:
+  Turn(std::list<const void*>& turns, WaitQueue& changed) : turns_(turns), changed_(changed) { turns_.push_back(this); }
   ~Turn() {
-    taken_ = false;
-    next_.notify_one();
+    turns_.remove(this);
+    changed_.notify_all();
   }
   Turn(const Turn&) = delete;
   Turn& operator=(const Turn&) = delete;
 
+  bool come() const { return turns_.front() == this; }
+
  private:
-  bool& taken_;
-  WaitQueue& next_;
+  std::list<const void*>& turns_;
+  WaitQueue& changed_;
 };
 
 }  // namespace
@@ -83,8 +87,6 @@ Task<Result<void>> KafkaProducer::check_places(const std::vector<OutBatch>& batc
 }
 
 Task<Result<void>> KafkaProducer::enqueue(const std::vector<OutBatch>& batches, Delivery& delivery) {
-  while (enqueueing_) co_await turn_.wait("its turn to hand records to librdkafka");
-  const Turn turn{enqueueing_, turn_};
   std::vector<RecordView> records;
   for (std::size_t i = 0; i < batches.size(); ++i) {
     records.clear();
@@ -101,20 +103,27 @@ Task<Result<void>> KafkaProducer::enqueue(const std::vector<OutBatch>& batches, 
 }
 
 Task<Result<std::vector<Appended>>> KafkaProducer::append(std::vector<OutBatch>& batches) {
-  open();
-  if (auto sound = co_await check_places(batches); !sound) co_return std::unexpected(sound.error());
   auto delivery = std::make_shared<Delivery>(batches);
-  under_way_.push_back(delivery);
+  std::uint64_t handle = 0;
   try {
-    (void)co_await enqueue(batches, *delivery);  // what was handed over before an error has to be reported too
+    {
+      const Turn turn{turns_, turn_};
+      while (!turn.come()) co_await turn_.wait("its turn to hand records to librdkafka");
+      if (auto sound = co_await check_places(batches); !sound) co_return std::unexpected(sound.error());
+      open();
+      handle = handles_;
+      under_way_.push_back(delivery);
+      (void)co_await enqueue(batches, *delivery);  // what was handed over before an error has to be reported too
+    }
     for (;;) {
+      if (handle != handles_) co_return fail(ErrorKind::kIndefinite, "cannot append to Kafka: the producer failed; whether it was done is unknown");
       serve();
       if (delivery->complete()) break;
       co_await waker_.woken().wait("Kafka to acknowledge what was sent");
     }
   } catch (const Cancelled&) {
     // Nobody waits for the rest: what is not sent yet never is.
-    rd_kafka_purge(handle_.get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+    if (handle_) rd_kafka_purge(handle_.get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
     throw;
   }
   auto result = delivery->result();
@@ -127,6 +136,9 @@ Task<Result<std::vector<Appended>>> KafkaProducer::append(std::vector<OutBatch>&
     Waker::detach(reports_.get());
     reports_.reset();
     handle_.reset();
+    ++handles_;
+    under_way_.clear();
+    waker_.woken().notify_all();
     co_return fail(ErrorKind::kIndefinite, fmt::format("cannot append to Kafka: {}; whether it was done is unknown", text));
   }
   co_return result;

@@ -38,8 +38,10 @@ class KafkaProducer : public Producer {
   Queue reports_;
   std::map<std::string, int> partitions_;           // of the topics that were looked up
   std::list<std::shared_ptr<Delivery>> under_way_;  // also what nobody waits for any more
-  bool enqueueing_ = false;                         // one append at a time, so that its records stay together and in order
+  // Appends hand their records over in the order of the calls; the first has its turn.
+  std::list<const void*> turns_;
   WaitQueue turn_;
+  std::uint64_t handles_ = 0;  // counts them: one that failed for good is replaced
   std::unique_ptr<Transactions> transactions_;
 };
 
