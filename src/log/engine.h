@@ -107,7 +107,7 @@ class KvConsumer : public Consumer {
   std::map<AssignmentId, Held> held_;
   AssignmentId next_turn_ = 0;  // whose turn it is to be fetched first
   std::uint64_t seen_tick_ = 0;
-  std::string synced_;            // store::group_state when what we hold was last compared with it
+  std::string synced_;  // store::group_state when what we hold was last compared with it
   // The views of batches that are done with: their memory is used again. Shared with the batches, which may outlive the consumer.
   std::shared_ptr<std::vector<std::vector<RecordView>>> spare_views_ = std::make_shared<std::vector<std::vector<RecordView>>>();
   std::optional<Error> damaged_;  // a partition cannot be read; told once what the others had has been

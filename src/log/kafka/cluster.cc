@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <set>
+#include <thread>
 
 namespace mephisto::kafka {
 namespace {
@@ -12,6 +13,8 @@ namespace {
 // The largest record with its headers, in the batch that Kafka makes of it.
 constexpr std::size_t kMaxMessageBytes = kMaxRecordBytes + kMaxHeaderBytes + (64 << 10);
 constexpr int kTimeout = static_cast<int>(kCallTimeout.count());
+constexpr std::chrono::milliseconds kBetween{10};    // tries
+constexpr std::chrono::milliseconds kUnstable{500};  // how long a transaction under way is waited for
 
 using Metadata = std::unique_ptr<const struct rd_kafka_metadata, Deleter<rd_kafka_metadata_destroy>>;
 using NewTopic = std::unique_ptr<rd_kafka_NewTopic_t, Deleter<rd_kafka_NewTopic_destroy>>;
@@ -60,6 +63,24 @@ TopicInfo to_info(const rd_kafka_metadata_topic& topic) {
   return info;
 }
 
+// What the brokers say of one topic.
+Result<Metadata> look_up(rd_kafka_t* handle, const std::string& name) {
+  if (!check_topic_name(name)) return fail(ErrorKind::kNotFound, fmt::format("there is no topic {}", name));
+  const TopicHandle topic{rd_kafka_topic_new(handle, name.c_str(), nullptr)};
+  const struct rd_kafka_metadata* found = nullptr;
+  auto code = rd_kafka_metadata(handle, 0, topic.get(), &found, kTimeout);
+  Metadata metadata{found};
+  if (code == RD_KAFKA_RESP_ERR_NO_ERROR && metadata->topic_cnt == 1) code = metadata->topics[0].err;
+  if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) return fail(ErrorKind::kNotFound, fmt::format("there is no topic {}", name));
+  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return std::unexpected(to_error(code, fmt::format("cannot look up topic {}", name)));
+  return metadata;
+}
+
+// A partition's leader is not known, or moves, for a moment.
+bool is_moving(rd_kafka_resp_err_t code) {
+  return code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION || code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE || code == RD_KAFKA_RESP_ERR__WAIT_CACHE;
+}
+
 std::string place(const rd_kafka_topic_partition_t& one) { return fmt::format("{}/{}", one.topic, one.partition); }
 
 template <class Results>
@@ -73,10 +94,23 @@ Result<void> first_error(Results results, std::size_t count, const std::string& 
   return {};
 }
 
+// The end of a partition is where the next record goes, also while a transaction is open.
+Properties admin_properties(const std::string& servers, const Properties& given) {
+  auto properties = common_properties(servers, given);
+  properties["isolation.level"] = "read_uncommitted";
+  return properties;
+}
+
 }  // namespace
 
+Result<int> partition_count(rd_kafka_t* handle, const std::string& topic) {
+  auto found = look_up(handle, topic);
+  if (!found) return std::unexpected(found.error());
+  return (*found)->topics[0].partition_cnt;
+}
+
 Cluster::Cluster(std::string servers, Properties given)
-    : servers_(std::move(servers)), properties_(std::move(given)), handle_(make_handle(RD_KAFKA_PRODUCER, common_properties(servers_, properties_), 0)) {}
+    : servers_(std::move(servers)), properties_(std::move(given)), handle_(make_handle(RD_KAFKA_PRODUCER, admin_properties(servers_, properties_), 0)) {}
 
 template <class Request>
 Result<Event> Cluster::ask(const std::string& what, Request request) {
@@ -110,6 +144,7 @@ Result<TopicInfo> Cluster::create_topic(const std::string& name, const TopicConf
   const bool exists = count == 1 && rd_kafka_topic_result_error(results[0]) == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS;
   if (!exists) {
     if (auto done = first_error(results, count, what); !done) return std::unexpected(done.error());
+    if (auto led = wait_for_leaders(name, config.partitions); !led) return std::unexpected(led.error());
     return TopicInfo{name, config, {}};
   }
   auto existing = this->topic(name);
@@ -125,6 +160,19 @@ Result<TopicInfo> Cluster::create_topic(const std::string& name, const TopicConf
   existing->config.retention_bytes = config.retention_bytes;
   existing->config.compact = config.compact;
   return existing;
+}
+
+// A topic is created before its partitions have leaders, and before every broker knows of it.
+Result<void> Cluster::wait_for_leaders(const std::string& topic, int partitions) {
+  const auto deadline = std::chrono::steady_clock::now() + kCallTimeout;
+  for (;; std::this_thread::sleep_for(kBetween)) {
+    auto found = look_up(handle_.get(), topic);
+    if (found && (*found)->topics[0].partition_cnt == partitions) {
+      const auto& all = (*found)->topics[0];
+      if (std::all_of(all.partitions, all.partitions + all.partition_cnt, [](const auto& one) { return one.leader >= 0; })) return {};
+    }
+    if (std::chrono::steady_clock::now() >= deadline) return fail(ErrorKind::kTimeout, fmt::format("topic {} was created, but its partitions have no leaders", topic));
+  }
 }
 
 // AlterConfigs replaces all settings of the topic's own: those that are not ours are sent again.
@@ -189,23 +237,11 @@ Result<std::vector<TopicInfo>> Cluster::topics() {
 }
 
 Result<TopicInfo> Cluster::topic(const std::string& name) {
-  if (!check_topic_name(name)) return fail(ErrorKind::kNotFound, fmt::format("there is no topic {}", name));
-  const TopicHandle topic{rd_kafka_topic_new(handle_.get(), name.c_str(), nullptr)};
-  const struct rd_kafka_metadata* found = nullptr;
-  auto code = rd_kafka_metadata(handle_.get(), 0, topic.get(), &found, kTimeout);
-  const Metadata metadata{found};
-  if (code == RD_KAFKA_RESP_ERR_NO_ERROR && metadata->topic_cnt == 1) code = metadata->topics[0].err;
-  if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) return fail(ErrorKind::kNotFound, fmt::format("there is no topic {}", name));
-  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return std::unexpected(to_error(code, fmt::format("cannot look up topic {} at {}", name, servers_)));
-  auto described = describe({to_info(metadata->topics[0])});
+  auto found = look_up(handle_.get(), name);
+  if (!found) return std::unexpected(found.error());
+  auto described = describe({to_info((*found)->topics[0])});
   if (!described) return std::unexpected(described.error());
   return std::move(described->front());
-}
-
-Result<int> Cluster::partitions(const std::string& name) {
-  auto found = topic(name);
-  if (!found) return std::unexpected(found.error());
-  return found->config.partitions;
 }
 
 std::vector<int> Cluster::leaders(const std::vector<std::string>& names) {
@@ -253,17 +289,29 @@ Result<std::vector<TopicInfo>> Cluster::describe(std::vector<TopicInfo> topics) 
 }
 
 Result<std::vector<std::int64_t>> Cluster::offsets(const std::vector<TopicPartition>& partitions, std::int64_t order) {
-  const auto list = new_list(partitions.size());
-  for (const auto& partition : partitions) add(*list, partition, order);
-  const auto code = rd_kafka_offsets_for_times(handle_.get(), list.get(), kTimeout);
-  std::vector<std::int64_t> offsets;
-  for (int i = 0; i < list->cnt; ++i) {
-    const auto& one = list->elems[i];
-    if (one.err != RD_KAFKA_RESP_ERR_NO_ERROR) return std::unexpected(to_error(one.err, fmt::format("cannot look up the offsets of {}", place(one))));
-    offsets.push_back(one.offset);
+  for (const auto& partition : partitions) {
+    if (partition.partition < 0 || !check_topic_name(partition.topic)) return fail(ErrorKind::kNotFound, fmt::format("there is no partition {}", partition.str()));
   }
-  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return std::unexpected(to_error(code, fmt::format("cannot look up offsets at {}", servers_)));
-  return offsets;
+  const auto deadline = std::chrono::steady_clock::now() + kCallTimeout;
+  for (;; std::this_thread::sleep_for(kBetween)) {
+    const auto list = new_list(partitions.size());
+    for (const auto& partition : partitions) add(*list, partition, order);
+    auto code = rd_kafka_offsets_for_times(handle_.get(), list.get(), kTimeout);
+    std::string what = fmt::format("cannot look up offsets at {}", servers_);
+    std::vector<std::int64_t> offsets;
+    for (int i = 0; i < list->cnt; ++i) {
+      const auto& one = list->elems[i];
+      if (one.err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        code = one.err;
+        what = fmt::format("cannot look up the offsets of {}", place(one));
+        break;
+      }
+      offsets.push_back(one.offset);
+    }
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return offsets;
+    if (!is_moving(code) || std::chrono::steady_clock::now() >= deadline) return std::unexpected(to_error(code, what));
+    (void)look_up(handle_.get(), partitions.front().topic);  // who leads it now
+  }
 }
 
 Result<std::vector<Watermarks>> Cluster::watermarks(const std::vector<TopicPartition>& partitions) {
@@ -286,12 +334,25 @@ Result<std::int64_t> Cluster::offset_at(const TopicPartition& partition, Timesta
   return end->front();
 }
 
+// What a transaction that is about to end commits is waited for; one that stays open must not keep people from looking.
 Result<std::vector<Commit>> Cluster::commits(const std::string& group) {
+  const auto deadline = std::chrono::steady_clock::now() + kUnstable;
+  for (;; std::this_thread::sleep_for(kBetween)) {
+    const bool wait = std::chrono::steady_clock::now() < deadline;
+    auto found = commits(group, wait);
+    if (found || !wait || found.error().kind != ErrorKind::kUnavailable) return found;
+  }
+}
+
+Result<std::vector<Commit>> Cluster::commits(const std::string& group, bool stable) {
   const auto what = fmt::format("cannot read the offsets of group {}", group);
   const std::unique_ptr<rd_kafka_ListConsumerGroupOffsets_t, Deleter<rd_kafka_ListConsumerGroupOffsets_destroy>> asked{
       rd_kafka_ListConsumerGroupOffsets_new(group.c_str(), nullptr)};
   auto* one = asked.get();
-  auto event = ask(what, [&](auto* options, auto* queue) { rd_kafka_ListConsumerGroupOffsets(handle_.get(), &one, 1, options, queue); });
+  auto event = ask(what, [&](auto* options, auto* queue) {
+    const KafkaError ignored{rd_kafka_AdminOptions_set_require_stable_offsets(options, stable ? 1 : 0)};
+    rd_kafka_ListConsumerGroupOffsets(handle_.get(), &one, 1, options, queue);
+  });
   if (!event) return std::unexpected(event.error());
   std::vector<Commit> commits;
   std::size_t count = 0;
@@ -301,6 +362,7 @@ Result<std::vector<Commit>> Cluster::commits(const std::string& group) {
     const auto* list = rd_kafka_group_result_partitions(groups[i]);
     for (int n = 0; n < list->cnt; ++n) {
       const auto& offset = list->elems[n];
+      if (offset.err != RD_KAFKA_RESP_ERR_NO_ERROR) return std::unexpected(to_error(offset.err, what));
       if (offset.offset < 0) continue;
       commits.push_back({{offset.topic, offset.partition}, offset.offset, std::string{static_cast<const char*>(offset.metadata), offset.metadata_size}, {}});
     }
@@ -315,7 +377,7 @@ Result<void> Cluster::reset(const std::string& group, const std::map<TopicPartit
   if (!known) return std::unexpected(known.error());
   const auto found = std::ranges::find(*known, group, &GroupInfo::name);
   if (found == known->end()) return fail(ErrorKind::kNotFound, fmt::format("there is no group {}", group));
-  if (!found->members.empty()) return fail(ErrorKind::kFenced, fmt::format("group {} has {} members at work: stop them first", group, found->members.size()));
+  if (!found->members.empty()) return fail(ErrorKind::kFenced, fmt::format("group {} is at work (its member {} is alive): stop it first", group, found->members.front().client));
   std::vector<TopicPartition> partitions;
   for (const auto& [partition, offset] : offsets) partitions.push_back(partition);
   auto marks = watermarks(partitions);

@@ -13,6 +13,9 @@ namespace mephisto::kafka {
 
 inline constexpr std::chrono::milliseconds kCallTimeout{10'000};
 
+// How many partitions the topic has, as the brokers tell `handle`, which knows of them from then on. Blocks.
+Result<int> partition_count(rd_kafka_t* handle, const std::string& topic);
+
 class Cluster {
  public:
   // Throws Failure for properties that cannot be; whether a broker is there shows only when one is asked.
@@ -25,8 +28,6 @@ class Cluster {
   Result<void> delete_topic(const std::string& name);
   Result<std::vector<TopicInfo>> topics();
   Result<TopicInfo> topic(const std::string& name);
-  // How many partitions it has.
-  Result<int> partitions(const std::string& name);
   // The brokers that lead a partition of one of the topics.
   std::vector<int> leaders(const std::vector<std::string>& topics);
 
@@ -42,9 +43,11 @@ class Cluster {
   template <class Request>
   Result<Event> ask(const std::string& what, Request request);
   Result<std::vector<TopicInfo>> describe(std::vector<TopicInfo> topics);
+  Result<void> wait_for_leaders(const std::string& topic, int partitions);
   Result<std::vector<std::int64_t>> offsets(const std::vector<TopicPartition>& partitions, std::int64_t order);
   Result<void> alter(const TopicInfo& existing, const TopicConfig& config);
   Result<std::vector<Commit>> commits(const std::string& group);
+  Result<std::vector<Commit>> commits(const std::string& group, bool stable);
 
   std::string servers_;
   Properties properties_;

@@ -250,10 +250,10 @@ Task<void> KafkaConsumer::begin_fixed(Polled& polled) {
   auto marks = co_await blocking(
       [&]() -> Result<std::vector<Watermarks>> {
         for (const auto& one : partitions) {
-          auto count = log_->cluster().partitions(one.topic);
+          auto count = partition_count(handle_.get(), one.topic);
           if (!count) return std::unexpected(count.error());
           if (one.partition < 0 || one.partition >= *count)
-            return fail(ErrorKind::kNotFound, fmt::format("topic {} has partitions 0 to {}, not {}", one.topic, *count - 1, one.partition));
+            return fail(ErrorKind::kNotFound, fmt::format("there is no {}: topic {} has partitions 0 to {}", one.str(), one.topic, *count - 1));
         }
         brokers = log_->cluster().leaders(topics);
         return log_->cluster().watermarks(partitions);
@@ -302,6 +302,7 @@ Task<Polled> KafkaConsumer::poll(std::size_t max_bytes, std::chrono::millisecond
 }
 
 Result<Partitions> KafkaConsumer::to_list(const std::vector<AssignmentCommit>& commits) const {
+  if (!in_group() && std::ranges::any_of(commits, [](const auto& one) { return one.offset >= 0; })) return fail(ErrorKind::kInvalid, "without a group nothing can be committed");
   auto list = new_list(commits.size());
   for (const auto& commit : commits) {
     const auto place = stays_.find(commit.assignment);

@@ -75,7 +75,8 @@ Task<Result<void>> KafkaProducer::check_places(const std::vector<OutBatch>& batc
     const auto& [topic, partition] = batch.partition;
     auto known = partitions_.find(topic);
     if (known == partitions_.end() || partition >= known->second) {
-      auto found = co_await blocking([&] { return log_->cluster().partitions(topic); }, "a topic of Kafka's");
+      // Asked with the producer's own handle: what it does not know of waits for its next look at the brokers' metadata.
+      auto found = co_await blocking([&] { return partition_count(handle_.get(), topic); }, "a topic of Kafka's");
       if (!found) co_return std::unexpected(found.error());
       known = partitions_.insert_or_assign(topic, *found).first;
     }
@@ -102,15 +103,23 @@ Task<Result<void>> KafkaProducer::enqueue(const std::vector<OutBatch>& batches, 
   co_return Result<void>{};
 }
 
+// A topic that was deleted and made again is unknown until it is looked up anew.
 Task<Result<std::vector<Appended>>> KafkaProducer::append(std::vector<OutBatch>& batches) {
+  auto result = co_await try_append(batches);
+  if (result || result.error().kind != ErrorKind::kNotFound) co_return result;
+  for (const auto& batch : batches) partitions_.erase(batch.partition.topic);
+  co_return co_await try_append(batches);
+}
+
+Task<Result<std::vector<Appended>>> KafkaProducer::try_append(std::vector<OutBatch>& batches) {
   auto delivery = std::make_shared<Delivery>(batches);
   std::uint64_t handle = 0;
   try {
     {
       const Turn turn{turns_, turn_};
       while (!turn.come()) co_await turn_.wait("its turn to hand records to librdkafka");
-      if (auto sound = co_await check_places(batches); !sound) co_return std::unexpected(sound.error());
       open();
+      if (auto sound = co_await check_places(batches); !sound) co_return std::unexpected(sound.error());
       handle = handles_;
       under_way_.push_back(delivery);
       (void)co_await enqueue(batches, *delivery);  // what was handed over before an error has to be reported too
@@ -127,9 +136,6 @@ Task<Result<std::vector<Appended>>> KafkaProducer::append(std::vector<OutBatch>&
     throw;
   }
   auto result = delivery->result();
-  if (!result && result.error().kind == ErrorKind::kNotFound) {
-    for (const auto& batch : batches) partitions_.erase(batch.partition.topic);
-  }
   char text[256];
   if (rd_kafka_fatal_error(handle_.get(), text, sizeof text) != RD_KAFKA_RESP_ERR_NO_ERROR) {
     // Kafka cannot tell what became of it. The handle cannot be used further; another one can.
@@ -145,6 +151,7 @@ Task<Result<std::vector<Appended>>> KafkaProducer::append(std::vector<OutBatch>&
 }
 
 Task<Result<std::vector<Appended>>> KafkaProducer::transact(std::vector<OutBatch>& batches, Consumer& consumer, std::vector<AssignmentCommit> commits) {
+  open();
   if (auto sound = co_await check_places(batches); !sound) co_return std::unexpected(sound.error());
   auto* member = dynamic_cast<KafkaConsumer*>(&consumer);
   if (member == nullptr) co_return fail(ErrorKind::kInvalid, "a transaction on Kafka commits offsets of a consumer on Kafka only");
