@@ -97,7 +97,7 @@ struct CollectOptions {
 
 // Whether a worker of this app is there.
 Task<bool> has_worker() {
-  const auto groups = value_or_throw(co_await open_log(app().log_url())->groups());
+  const auto groups = value_or_throw(co_await app().open_log()->groups());
   co_return std::ranges::any_of(groups, [](const GroupInfo& group) { return group.name == app().id() && !group.members.empty(); });
 }
 

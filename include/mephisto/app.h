@@ -153,6 +153,8 @@ class App {
   std::string appdir() const;
   // The log's URL by the settings.
   std::string log_url() const;
+  // Opens it, with the settings below kafka.properties. Throws Failure as mephisto::open_log.
+  std::shared_ptr<Log> open_log() const;
 
   // The command line; returns the exit code (docs/settings.md lists them).
   int main(int argc, char** argv);

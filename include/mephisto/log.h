@@ -203,7 +203,8 @@ class Log {
 
 // Opens the log that `url` names; all openings of one URL in a process share it. Throws Failure with what is wrong with the URL,
 // the folder or the rights.
-std::shared_ptr<Log> open_log(const std::string& url);
+// `properties` are librdkafka's, for kafka:// (its CONFIGURATION.md).
+std::shared_ptr<Log> open_log(const std::string& url, const std::map<std::string, std::string>& properties = {});
 
 // Whether somebody has made the log that `url` names; open_log makes one that is not there. True also where that cannot be looked at:
 // opening it says why.
@@ -211,6 +212,12 @@ bool log_exists(const std::string& url);
 
 // An error when open_log cannot know what `url` means; looks at the text only.
 Result<void> check_log_url(const std::string& url);
+
+// An error when librdkafka has no such property (naming the nearest), the value cannot be, or the property is not the user's to choose
+// because a guarantee hangs on it.
+Result<void> check_log_property(const std::string& name, const std::string& value);
+// Whether the property's value must not be shown.
+bool is_secret_log_property(std::string_view name);
 
 // An error when `name` cannot be a topic's.
 Result<void> check_topic_name(std::string_view name);

@@ -48,6 +48,9 @@ class Settings {
   std::size_t bytes(std::string_view name) const;
   bool flag(std::string_view name) const;
 
+  // What is set below `section`, by its name there: with "kafka.properties", librdkafka's properties.
+  std::map<std::string, std::string> below(std::string_view section) const;
+
   struct Row {
     const SettingSpec* spec;
     std::string value;  // `***` for a secret that is set
@@ -64,6 +67,8 @@ class Settings {
   };
   // The setting that is called so, or null.
   const SettingSpec* find(const std::string& name) const;
+  // The same; makes one of a property of librdkafka's.
+  const SettingSpec* find_or_make(const std::string& name);
   const Value& value(std::string_view name) const;
   std::string environment_name(const std::string& name) const;
   void load_node(const std::string& path, const std::string& prefix, const void* node);

@@ -97,6 +97,9 @@ Result<std::size_t> parse_bytes(std::string_view text) {
   return number * factor;
 }
 
+// Below it, every property of librdkafka's is a setting.
+constexpr std::string_view kKafkaProperties = "kafka.properties.";
+
 // What is expected of a value, for messages.
 std::string_view described(Type type) {
   switch (type) {
@@ -186,6 +189,20 @@ const SettingSpec* Settings::find(const std::string& name) const {
   return spec == specs_.end() ? nullptr : &*spec;
 }
 
+const SettingSpec* Settings::find_or_make(const std::string& name) {
+  if (const auto* spec = find(name)) return spec;
+  if (!name.starts_with(kKafkaProperties) || name.size() == kKafkaProperties.size()) return nullptr;
+  const auto property = name.substr(kKafkaProperties.size());
+  SettingSpec spec{.name = name, .help = "a property of librdkafka's"};
+  spec.secret = is_secret_log_property(property);
+  spec.check = [property](const std::string& text) {
+    auto sound = check_log_property(property, text);
+    return sound ? std::string{} : sound.error().message;
+  };
+  add(std::move(spec));
+  return find(name);
+}
+
 void Settings::add(SettingSpec spec) {
   for (const auto& name : {spec.name, spec.alias}) {
     if (!name.empty() && find(name) != nullptr) throw Failure(ErrorKind::kInvalid, fmt::format("setting {} is declared twice", name));
@@ -195,7 +212,7 @@ void Settings::add(SettingSpec spec) {
 }
 
 void Settings::set(const std::string& name, const std::string& text, std::string source) {
-  const auto* spec = find(name);
+  const auto* spec = find_or_make(name);
   if (spec == nullptr) {
     std::vector<std::string> known;
     for (const auto& one : specs_) {
@@ -245,7 +262,8 @@ void Settings::load_node(const std::string& path, const std::string& prefix, con
     if (value.IsMap()) {
       // Checked, because an alias may hold itself.
       auto deeper = [&](const SettingSpec& spec) { return std::max(std::ranges::count(spec.name, '.'), std::ranges::count(spec.alias, '.')) > std::ranges::count(name, '.'); };
-      if (std::ranges::none_of(specs_, deeper)) throw Failure(ErrorKind::kInvalid, fmt::format("{}: {}: no setting is as deep as what stands below it", source, printable(name)));
+      if (!(name + ".").starts_with(kKafkaProperties) && std::ranges::none_of(specs_, deeper))
+        throw Failure(ErrorKind::kInvalid, fmt::format("{}: {}: no setting is as deep as what stands below it", source, printable(name)));
       load_node(path, name + ".", &value);
     } else if (value.IsSequence()) {
       if (const auto* spec = find(name); spec != nullptr && !spec->list) {
@@ -284,6 +302,12 @@ void Settings::load_environment() {
   // No error: the prefix may be another program's, too.
   for (char** one = environ; *one != nullptr; ++one) {
     const auto variable = std::string{*one}.substr(0, std::string_view{*one}.find('='));
+    if (const auto prefix = environment_name(std::string{kKafkaProperties}); variable.starts_with(prefix)) {
+      auto name = to_lower(variable.substr(prefix.size()));
+      std::ranges::replace(name, '_', '.');
+      set(std::string{kKafkaProperties} + name, std::getenv(variable.c_str()), "environment " + variable);
+      continue;
+    }
     if (!variable.starts_with(environment_name("")) || std::ranges::find(known, variable) != known.end()) continue;
     log::warn("environment {}: there is no such setting (see: {} config){}", printable(variable), app_id_, did_you_mean(variable, known));
   }
@@ -296,6 +320,15 @@ const Settings::Value& Settings::value(std::string_view name) const {
 }
 
 const std::string& Settings::text(std::string_view name) const { return value(name).text; }
+
+std::map<std::string, std::string> Settings::below(std::string_view section) const {
+  const auto prefix = std::string{section} + ".";
+  std::map<std::string, std::string> found;
+  for (const auto& [name, value] : values_) {
+    if (name.starts_with(prefix)) found[name.substr(prefix.size())] = value.text;
+  }
+  return found;
+}
 
 std::int64_t Settings::integer(std::string_view name) const { return std::strtoll(text(name).c_str(), nullptr, 10); }
 

@@ -170,7 +170,7 @@ int run_worker(App& app) {
   std::error_code error;
   std::filesystem::create_directories(app.appdir(), error);
   if (error) throw Failure(ErrorKind::kUnavailable, fmt::format("cannot create the data folder {}: {}; name another (setting datadir)", app.appdir(), error.message()));
-  auto log = open_log(app.log_url());
+  auto log = app.open_log();
 
   Partitions partitions;
   Loop control;

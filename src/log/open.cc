@@ -29,9 +29,9 @@ std::shared_ptr<Log> make(const std::function<void()>& ended, Arguments&&... arg
                             }};
 }
 
-std::shared_ptr<Log> make_log(const std::string& scheme, const std::string& rest, const std::function<void()>& ended) {
+std::shared_ptr<Log> make_log(const std::string& scheme, const std::string& rest, const kafka::Properties& properties, const std::function<void()>& ended) {
   const auto url = scheme + "://" + rest;
-  if (scheme == "kafka") return make<kafka::KafkaLog>(ended, rest, kafka::Properties{});
+  if (scheme == "kafka") return make<kafka::KafkaLog>(ended, rest, properties);
   if (scheme == "memory") return make<KvLog>(ended, url, std::make_shared<MemoryKv>());
   return make<KvLog>(ended, url, std::make_shared<LocalKv>(rest));
 }
@@ -105,7 +105,7 @@ Result<void> check_log_url(const std::string& url) {
   return {};
 }
 
-std::shared_ptr<Log> open_log(const std::string& url) {
+std::shared_ptr<Log> open_log(const std::string& url, const std::map<std::string, std::string>& properties) {
   value_or_throw(check_log_url(url));
   auto separator = url.find("://");
   auto scheme = url.substr(0, separator);
@@ -117,6 +117,7 @@ std::shared_ptr<Log> open_log(const std::string& url) {
     key = one_name(rest);
   }
   key = scheme + "://" + key;
+  for (const auto& [name, value] : properties) key += fmt::format(" {}={}", name, value);
   std::unique_lock lock{opened().mutex};
   for (;;) {
     auto place = opened().logs.find(key);
@@ -124,7 +125,7 @@ std::shared_ptr<Log> open_log(const std::string& url) {
     if (auto log = place->second.lock()) return log;
     opened().closed.wait(lock);
   }
-  auto log = make_log(scheme, rest, [key] {
+  auto log = make_log(scheme, rest, properties, [key] {
     std::lock_guard closing{opened().mutex};
     opened().logs.erase(key);
     opened().closed.notify_all();

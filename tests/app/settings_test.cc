@@ -254,6 +254,26 @@ TEST_F(SettingsTest, ADurationThatIsTooShortIsRefused) {
   EXPECT_EQ(settings.duration("wait"), 100ms);
 }
 
+TEST_F(SettingsTest, PropertiesOfLibrdkafkaAreSettingsBelowTheirSection) {
+  settings.load_yaml(yaml("kafka:\n  properties:\n    linger.ms: 20\n    compression.codec: lz4\n"));
+  environment("SHOP_KAFKA_PROPERTIES_SASL_PASSWORD", "open sesame");
+  settings.load_environment();
+  EXPECT_EQ(settings.below("kafka.properties"), (std::map<std::string, std::string>{{"linger.ms", "20"}, {"compression.codec", "lz4"}, {"sasl.password", "open sesame"}}));
+  EXPECT_EQ(row("kafka.properties.sasl.password").value, "***");
+  EXPECT_EQ(row("kafka.properties.linger.ms").value, "20");
+}
+
+TEST_F(SettingsTest, APropertyThatLibrdkafkaHasNotIsRefusedWithTheNearest) {
+  EXPECT_THAT(refusal_of("kafka.properties.linger.mss", "20"), AllOf(HasSubstr("--set: kafka.properties.linger.mss"), HasSubstr("linger.ms")));
+  EXPECT_THAT(refusal_of("kafka.properties.linger.ms", "much"), HasSubstr("linger.ms"));
+  EXPECT_THAT(refusal_of("kafka.properties.security.protocol", "carrier pigeon"), HasSubstr("security.protocol"));
+}
+
+TEST_F(SettingsTest, APropertyThatAPromiseHangsOnIsRefused) {
+  EXPECT_THAT(refusal_of("kafka.properties.enable.idempotence", "false"), HasSubstr("not to be changed"));
+  EXPECT_THAT(refusal_of("kafka.properties.enable.auto.commit", "true"), HasSubstr("not to be changed"));
+}
+
 TEST_F(SettingsTest, TheLogsUrlIsCheckedWhereItIsSet) {
   EXPECT_THAT(refusal_of("broker", "pulsar://localhost:6650"), AllOf(HasSubstr("--set: broker:"), HasSubstr("local://FOLDER")));
   EXPECT_THAT(refusal_of("broker", "kafka://localhost:nine"), AllOf(HasSubstr("--set: broker:"), HasSubstr("kafka://HOST:PORT")));

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <thread>
 #include <vector>
 
@@ -11,8 +12,30 @@
 namespace mephisto::kafka {
 namespace {
 
-// Names that hold what nobody may read.
-bool is_secret(std::string_view name) { return name.find("password") != std::string_view::npos || name.find("secret") != std::string_view::npos || name.ends_with(".pem"); }
+// What the guarantees hang on, or what has a setting of its own.
+constexpr std::string_view kOurs[] = {
+    "allow.auto.create.topics",
+    "auto.offset.reset",
+    "bootstrap.servers",
+    "client.id",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.gapless.guarantee",
+    "enable.idempotence",
+    "enable.partition.eof",
+    "group.id",
+    "isolation.level",
+    "message.timeout.ms",
+    "delivery.timeout.ms",
+    "metadata.broker.list",
+    "partition.assignment.strategy",
+    "partitioner",
+    "queuing.strategy",
+    "transaction.timeout.ms",
+    "transactional.id",
+    "session.timeout.ms",
+    "heartbeat.interval.ms",
+};
 
 // All names that this librdkafka knows, for the nearest one.
 std::vector<std::string> property_names() {
@@ -85,6 +108,31 @@ ErrorKind kind_of(rd_kafka_resp_err_t code) {
 
 }  // namespace
 
+}  // namespace mephisto::kafka
+
+namespace mephisto {
+
+bool is_secret_log_property(std::string_view name) {
+  return name.find("password") != name.npos || name.find("secret") != name.npos || name.ends_with("key.pem") || name == "sasl.oauthbearer.config";
+}
+
+Result<void> check_log_property(const std::string& name, const std::string& value) {
+  if (std::ranges::find(kafka::kOurs, name) != std::end(kafka::kOurs))
+    return fail(ErrorKind::kInvalid, fmt::format("{} is not to be changed: what is promised hangs on it, or it has a setting of its own", name));
+  const std::unique_ptr<rd_kafka_conf_t, kafka::Deleter<rd_kafka_conf_destroy>> conf{rd_kafka_conf_new()};
+  char text[512];
+  switch (rd_kafka_conf_set(conf.get(), name.c_str(), value.c_str(), text, sizeof text)) {
+    case RD_KAFKA_CONF_OK: return {};
+    case RD_KAFKA_CONF_UNKNOWN:
+      return fail(ErrorKind::kInvalid, fmt::format("librdkafka {} has no property {}{}", rd_kafka_version_str(), printable(name), did_you_mean(name, kafka::property_names())));
+    default: return fail(ErrorKind::kInvalid, is_secret_log_property(name) ? fmt::format("what is given for {} cannot be", name) : std::string{text});
+  }
+}
+
+}  // namespace mephisto
+
+namespace mephisto::kafka {
+
 void destroy_in_background(rd_kafka_t* handle) {
   std::thread([handle] { rd_kafka_destroy_flags(handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE); }).detach();
 }
@@ -103,15 +151,8 @@ Handle make_handle(rd_kafka_type_t type, const Properties& properties, int event
   char text[512];
   std::unique_ptr<rd_kafka_conf_t, Deleter<rd_kafka_conf_destroy>> conf{rd_kafka_conf_new()};
   for (const auto& [name, value] : properties) {
-    const auto result = rd_kafka_conf_set(conf.get(), name.c_str(), value.c_str(), text, sizeof text);
-    if (result == RD_KAFKA_CONF_UNKNOWN) {
-      throw Failure(ErrorKind::kInvalid,
-                    fmt::format("kafka.properties: librdkafka {} has no property {}{}", rd_kafka_version_str(), printable(name), did_you_mean(name, property_names())));
-    }
-    if (result != RD_KAFKA_CONF_OK) {
-      throw Failure(ErrorKind::kInvalid, fmt::format("kafka.properties: {} cannot be {}: {}", name, is_secret(name) ? "what is given" : printable(value),
-                                                     is_secret(name) ? "see librdkafka's documentation" : text));
-    }
+    if (rd_kafka_conf_set(conf.get(), name.c_str(), value.c_str(), text, sizeof text) == RD_KAFKA_CONF_OK) continue;
+    throw Failure(ErrorKind::kInvalid, fmt::format("cannot use Kafka: {}: {}", name, is_secret_log_property(name) ? "what is given cannot be" : text));
   }
   rd_kafka_conf_set_log_cb(conf.get(), on_log);
   rd_kafka_conf_set_events(conf.get(), events);
