@@ -202,7 +202,7 @@ Agent<None, bool>& collect_securities = app().agent(
           // What one append has for a partition is read in one stretch. Under a budget the stalest of all partitions have to come first,
           // so each is in the log before the next one.
           if (budget().unlimited())
-            co_await collect_security_overview.cast(std::move(one), std::move(options));
+            co_await collect_security_overview.cast(one, options);
           else
             co_await collect_security_overview.send(std::move(one), std::move(options));
         }

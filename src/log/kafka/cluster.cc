@@ -310,7 +310,7 @@ Result<std::vector<std::int64_t>> Cluster::offsets(const std::vector<TopicPartit
     }
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return offsets;
     if (!is_moving(code) || std::chrono::steady_clock::now() >= deadline) return std::unexpected(to_error(code, what));
-    (void)look_up(handle_.get(), partitions.front().topic);  // who leads it now
+    if (auto led = look_up(handle_.get(), partitions.front().topic); !led) return std::unexpected(led.error());  // who leads it now
   }
 }
 

@@ -113,7 +113,7 @@ ErrorKind kind_of(rd_kafka_resp_err_t code) {
 namespace mephisto {
 
 bool is_secret_log_property(std::string_view name) {
-  return name.find("password") != name.npos || name.find("secret") != name.npos || name.ends_with("key.pem") || name == "sasl.oauthbearer.config";
+  return name.find("password") != std::string_view::npos || name.find("secret") != std::string_view::npos || name.ends_with("key.pem") || name == "sasl.oauthbearer.config";
 }
 
 Result<void> check_log_property(const std::string& name, const std::string& value) {
@@ -158,7 +158,7 @@ Handle make_handle(rd_kafka_type_t type, const Properties& properties, int event
   rd_kafka_conf_set_events(conf.get(), events);
   auto* handle = rd_kafka_new(type, conf.get(), text, sizeof text);
   if (handle == nullptr) throw Failure(ErrorKind::kInvalid, fmt::format("cannot use Kafka at {}: {}", properties.at("bootstrap.servers"), text));
-  (void)conf.release();  // the handle's now
+  [[maybe_unused]] const auto* owned = conf.release();  // by the handle now
   return Handle{handle};
 }
 

@@ -12,36 +12,24 @@ Pump::Pump(rd_kafka_t* handle, const Waker& waker) : handle_(handle), answers_(r
 
 Pump::~Pump() { Waker::detach(answers_.get()); }
 
-void Pump::serve_from(const std::vector<int>& brokers) {
-  std::map<int, Broker> kept;
-  for (int id : brokers) kept[id] = brokers_[id];
-  brokers_ = std::move(kept);
-}
-
-void Pump::read_answers() {
-  while (const Event answer{rd_kafka_queue_poll(answers_.get(), 0)}) {
-    const auto id = static_cast<int>(reinterpret_cast<std::intptr_t>(rd_kafka_event_opaque(answer.get())));
-    if (auto place = brokers_.find(id); place != brokers_.end()) place->second.asked = false;
-  }
-}
+void Pump::serve_from(const std::vector<int>& brokers) { brokers_ = brokers; }
 
 Loop::time_point Pump::hungry(Loop::time_point now) {
-  read_answers();
-  for (auto& [id, broker] : brokers_) {
-    if (broker.asked || now < broker.next) continue;
+  while (const Event answer{rd_kafka_queue_poll(answers_.get(), 0)}) --unanswered_;
+  if (unanswered_ > 0 || now < next_) return std::max(next_, now + kEvery);
+  next_ = now + kEvery;
+  for (const int id : brokers_) {
     const std::unique_ptr<rd_kafka_ConfigResource_t, Deleter<rd_kafka_ConfigResource_destroy>> resource{
         rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_BROKER, std::to_string(id).c_str())};
     rd_kafka_ConfigResource_set_config(resource.get(), "broker.id", nullptr);  // one setting, not hundreds
     const std::unique_ptr<rd_kafka_AdminOptions_t, Deleter<rd_kafka_AdminOptions_destroy>> options{rd_kafka_AdminOptions_new(handle_, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS)};
     char text[128];
     rd_kafka_AdminOptions_set_request_timeout(options.get(), kAnswerTimeout, text, sizeof text);
-    rd_kafka_AdminOptions_set_opaque(options.get(), reinterpret_cast<void*>(static_cast<std::intptr_t>(id)));
     auto* one = resource.get();
     rd_kafka_DescribeConfigs(handle_, &one, 1, options.get(), answers_.get());
-    broker.asked = true;
-    broker.next = now + kEvery;
+    ++unanswered_;
   }
-  return now + kEvery;
+  return next_;
 }
 
 }  // namespace mephisto::kafka

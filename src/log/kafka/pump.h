@@ -3,7 +3,6 @@
 // that broker does. Ours asks for one of the broker's settings, at most one at a time and every few milliseconds.
 #pragma once
 
-#include <map>
 #include <vector>
 
 #include "log/kafka/waker.h"
@@ -25,15 +24,11 @@ class Pump {
   Loop::time_point hungry(Loop::time_point now);
 
  private:
-  void read_answers();
-
-  struct Broker {
-    bool asked = false;
-    Loop::time_point next{};
-  };
   rd_kafka_t* handle_;
   Queue answers_;
-  std::map<int, Broker> brokers_;
+  std::vector<int> brokers_;
+  std::size_t unanswered_ = 0;
+  Loop::time_point next_{};
 };
 
 }  // namespace mephisto::kafka

@@ -64,6 +64,7 @@ Result<void> Transactions::open() {
 void Transactions::drop() {
   reports_.reset();
   handle_.reset();
+  unfinished_.clear();
   ready_ = false;
 }
 
@@ -108,9 +109,6 @@ Result<std::vector<Appended>> Transactions::run(const std::vector<OutBatch>& bat
   }
   // The reports of records that are purged point to it: it lives until all have come, or the handle is gone.
   auto delivery = std::make_unique<Delivery>(batches);
-  const auto end_delivery = [&] {
-    if (!delivery->complete()) (void)delivery.release();
-  };
   // The offsets first: a member that the group has put out writes no record at all.
   if (group.offsets->cnt > 0) {
     if (auto error = persist([&] { return rd_kafka_send_offsets_to_transaction(handle_.get(), group.offsets.get(), group.member.get(), timeout); })) {
@@ -127,7 +125,7 @@ Result<std::vector<Appended>> Transactions::run(const std::vector<OutBatch>& bat
     // Aborted, it is certain that nothing of it counts.
     if (why.kind == ErrorKind::kIndefinite || why.kind == ErrorKind::kFatal) why.kind = ErrorKind::kUnavailable;
     auto ended = abort(std::move(why));
-    end_delivery();
+    if (handle_ && !delivery->complete()) unfinished_.push_back(std::move(delivery));
     return ended;
   }
   auto error = persist([&] { return rd_kafka_commit_transaction(handle_.get(), timeout); });

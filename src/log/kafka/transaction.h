@@ -36,7 +36,8 @@ class Transactions {
   std::string id_;
   Handle handle_;
   Queue reports_;
-  bool ready_ = false;  // the producer has its epoch
+  std::vector<std::unique_ptr<Delivery>> unfinished_;  // of aborted transactions: reports may still come
+  bool ready_ = false;                                 // the producer has its epoch
 };
 
 }  // namespace mephisto::kafka

@@ -2,10 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <poll.h>
 #include <signal.h>
-#include <sys/eventfd.h>
-#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -158,7 +155,7 @@ LocalKv::LocalKv(std::string directory) : directory_(prepared(std::move(director
     throw;
   }
   writer_ = std::thread([this] { write_loop(); });
-  watcher_ = std::thread([this] { watch_loop(); });
+  upkeep_ = std::thread([this] { upkeep_loop(); });
 }
 
 LocalKv::~LocalKv() {
@@ -167,10 +164,9 @@ LocalKv::~LocalKv() {
     stopping_ = true;
   }
   filled_.notify_all();
-  std::uint64_t one = 1;
-  (void)!::write(wake_, &one, sizeof one);
+  stopped_.notify_all();
   writer_.join();
-  watcher_.join();
+  upkeep_.join();
   close();
 }
 
@@ -200,21 +196,11 @@ void LocalKv::open() {
   if (!whole) throw cannot_open(whole.error());
   if (!known) throw cannot_open(known.error());
   if (!*known) must(transact([](KvWriter& tx) { store::write_format(tx); }));
-
-  const auto bell = directory_ + "/bell";
-  bell_ = open_reserved(bell, 1);
-  inotify_ = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-  wake_ = eventfd(0, EFD_CLOEXEC);
-  if (inotify_ < 0 || wake_ < 0 || inotify_add_watch(inotify_, bell.c_str(), IN_MODIFY) < 0) {
-    throw Failure(ErrorKind::kInvalid, fmt::format("cannot watch {}: {}; if too many watches are in use, raise fs.inotify.max_user_instances", bell, std::strerror(errno)));
-  }
+  bell_.emplace(directory_);
 }
 
 void LocalKv::close() {
   if (env_ != nullptr) mdb_env_close(env_);
-  for (int fd : {bell_, inotify_, wake_}) {
-    if (fd >= 0) ::close(fd);
-  }
 }
 
 void LocalKv::adopt_new_size() {
@@ -294,21 +280,16 @@ int LocalKv::attempt(const std::function<void(KvWriter&)>& change) {
     Leases& leases;
     ~Released() { leases.set_writer(false); }
   } released{leases_};
-  bool written = false;
   try {
     LocalTx tx{txn, dbi_};
     change(tx);
-    written = tx.writes() > 0;
   } catch (const LmdbError& error) {
     mdb_txn_abort(txn);
     return error.code;
   }
-  const auto number = mdb_txn_id(txn);
   crash_point("local.before_commit");
-  int code = mdb_txn_commit(txn);
+  const int code = mdb_txn_commit(txn);
   crash_point("local.after_commit");
-  // LMDB gives the number of a transaction that wrote nothing to the next one, which may be another process's.
-  if (code == MDB_SUCCESS && written) notified_ = number;
   return code;
 }
 
@@ -356,38 +337,31 @@ void LocalKv::write_loop() {
       group.swap(pending_);
     }
     write(group);
+    bell_->ring();  // before the answers: the other processes have the longest way
     for (auto& one : group) {
       one.post([done = std::move(one.done), result = std::move(one.result)] { done(result); });
     }
-    // Who waits for this very write first, then the readers of this process and of the others.
-    watchers_.notify();
-    (void)!pwrite(bell_, "!", 1, 0);
   }
 }
 
-// Wakes this process's readers when another process has written, and looks after what the dead and the stopped leave behind.
-void LocalKv::watch_loop() {
-  alignas(inotify_event) char events[4096];
-  auto next_upkeep = std::chrono::steady_clock::now();
-  for (;;) {
-    pollfd fds[2] = {{inotify_, POLLIN, 0}, {wake_, POLLIN, 0}};
-    ::poll(fds, 2, static_cast<int>(kUpkeepEvery.count()));
-    if (fds[1].revents != 0) return;
-    while (::read(inotify_, events, sizeof events) > 0) {
-    }
-    try {
-      if (auto now = tick(); now > notified_.exchange(now)) watchers_.notify();
-    } catch (const Failure&) {
-      watchers_.notify();  // they meet it themselves
-    }
-    if (auto now = std::chrono::steady_clock::now(); now >= next_upkeep) {
-      next_upkeep = now + kUpkeepEvery;
-      upkeep();
-    }
+// Looks after what the dead and the stopped leave behind.
+void LocalKv::upkeep_loop() {
+  std::unique_lock lock{mutex_};
+  while (!stopping_) {
+    lock.unlock();
+    upkeep();
+    lock.lock();
+    stopped_.wait_for(lock, kUpkeepEvery, [this] { return stopping_; });
   }
 }
 
 void LocalKv::upkeep() {
+  // Who died between its commit and the bell has told nobody.
+  try {
+    if (auto now = tick(); now != std::exchange(told_, now)) bell_->ring();
+  } catch (const Failure&) {
+    bell_->ring();  // they meet it themselves
+  }
   // A reader that died in the middle keeps all that was written since from being used again.
   int dead = 0;
   mdb_reader_check(env_, &dead);

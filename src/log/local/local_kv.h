@@ -1,8 +1,7 @@
 // The store of local://DIR: LMDB in one directory, used by several processes at once.
 //
 // Writes: one thread per process collects what its loops submit and commits it in one LMDB transaction (group commit); LMDB's lock
-// orders the processes. Reads: snapshots on the caller's thread. Waking: after a commit the writer touches the file `bell`, which a
-// thread in every process watches with inotify; the processes' own watchers are told directly.
+// orders the processes. Reads: snapshots on the caller's thread. Waking: bell.h.
 #pragma once
 
 #include <lmdb.h>
@@ -17,8 +16,8 @@
 #include <vector>
 
 #include "log/kv.h"
+#include "log/local/bell.h"
 #include "log/local/leases.h"
-#include "log/watchers.h"
 
 namespace mephisto {
 
@@ -32,8 +31,8 @@ class LocalKv : public Kv {
   void submit(Loop& loop, KvChange change, std::function<void(Result<void>)> done) override;
   std::uint64_t tick() override;
   Uuid new_id() override;
-  void watch(Loop& loop, WaitQueue* queue) override { watchers_.add(loop, queue); }
-  void unwatch(WaitQueue* queue) override { watchers_.remove(queue); }
+  void watch(Loop& loop, WaitQueue* queue) override { bell_->listen(loop, queue); }
+  void unwatch(WaitQueue* queue) override { bell_->forget(queue); }
   std::uint32_t take_lease(const std::string& member) override { return leases_.take(member); }
   void drop_lease(std::uint32_t lease) override { leases_.drop(lease); }
   bool alive(const GroupMember& member) override { return leases_.alive(member); }
@@ -49,7 +48,7 @@ class LocalKv : public Kv {
   void open();
   void close();
   void write_loop();
-  void watch_loop();
+  void upkeep_loop();
   void upkeep();
   // Runs `look` in a read transaction.
   void snapshot(const std::function<void(MDB_txn*)>& look);
@@ -68,19 +67,17 @@ class LocalKv : public Kv {
   MDB_dbi dbi_ = 0;
   // Shared by transactions; exclusive while the size of the map changes, which LMDB allows only without any.
   std::shared_mutex resize_;
-  int bell_ = -1;
-  int inotify_ = -1;
-  int wake_ = -1;
+  std::optional<Bell> bell_;
   Leases leases_;
-  Watchers watchers_;
-  std::atomic<std::uint64_t> notified_{0};  // the tick that this process's watchers know of
+  std::uint64_t told_ = 0;  // the tick that was seen at the last upkeep
 
   std::mutex mutex_;
   std::condition_variable filled_;
+  std::condition_variable stopped_;
   std::vector<Pending> pending_;
   bool stopping_ = false;
   std::thread writer_;
-  std::thread watcher_;
+  std::thread upkeep_;
 };
 
 }  // namespace mephisto
