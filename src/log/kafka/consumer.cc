@@ -196,8 +196,13 @@ Task<void> KafkaConsumer::begin(Polled& polled) {
   const bool anew = given_.has_value();
   const auto partitions = anew ? *given_ : std::vector<TopicPartition>{again_.begin(), again_.end()};
   std::vector<Begin> begins;
+  std::vector<int> brokers;
   if (!partitions.empty()) {
-    auto found = co_await blocking([&] { return committed(handle_.get(), log_->cluster(), partitions, options_.from_latest); }, "the group's offsets");
+    const auto look = [&] {
+      if (pump_) brokers = log_->cluster().leaders(options_.topics);
+      return committed(handle_.get(), log_->cluster(), partitions, options_.from_latest);
+    };
+    auto found = co_await blocking(look, "the group's offsets");
     if (closed_) co_return;
     serve(polled);  // what was meant for us may be somebody else's by now
     if (anew ? !given_ || *given_ != partitions : revoking_ || again_.empty()) co_return;
@@ -212,12 +217,7 @@ Task<void> KafkaConsumer::begin(Polled& polled) {
   given_.reset();
   again_.clear();
   ++generation_;
-  if (pump_ && !begins.empty()) {
-    const auto topics = options_.topics;
-    auto brokers = co_await blocking([&] { return log_->cluster().leaders(topics); }, "the leaders of partitions");
-    if (closed_) co_return;
-    pump_->serve_from(brokers);
-  }
+  if (pump_) pump_->serve_from(brokers);
   assign(std::move(begins), polled);
 }
 
