@@ -6,9 +6,12 @@ namespace mephisto::fuzz {
 namespace {
 
 std::optional<detail::ReplyAddress> address_of(std::string_view value, std::string_view headers) {
+  auto batch = std::make_shared<Batch>();
+  auto& record = batch->records.emplace_back();
+  record.value = json::padded_copy(value);
+  record.headers = HeadersView{headers.data(), static_cast<std::uint32_t>(headers.size())};
   detail::Slot slot;
-  slot.record.value = json::padded_copy(value);
-  slot.record.headers = HeadersView{headers.data(), static_cast<std::uint32_t>(headers.size())};
+  slot.batch = detail::BatchUse{new detail::DeliveredBatch{std::move(batch), nullptr}};
   return detail::reply_address(slot);
 }
 

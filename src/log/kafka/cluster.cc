@@ -148,6 +148,12 @@ Result<TopicInfo> Cluster::create_topic(const std::string& name, const TopicConf
     return TopicInfo{name, config, {}};
   }
   auto existing = this->topic(name);
+  // Somebody else is making it at this moment: it exists before every broker knows of it.
+  for (const auto until = std::chrono::steady_clock::now() + kCallTimeout;
+       !existing && existing.error().kind == ErrorKind::kNotFound && std::chrono::steady_clock::now() < until;) {
+    std::this_thread::sleep_for(kBetween);
+    existing = this->topic(name);
+  }
   if (!existing) return existing;
   if (existing->config.partitions != config.partitions) {
     return fail(ErrorKind::kInvalid,

@@ -13,8 +13,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// How long the brokers leave a transaction open whose producer says nothing; so long readers of its partitions wait after a kill.
-constexpr std::chrono::milliseconds kTransactionTimeout{30'000};
+// How long the brokers leave a transaction open whose producer says nothing; so long its partitions wait after a kill. One takes
+// milliseconds: everything that it writes is there when it begins.
+constexpr std::chrono::milliseconds kTransactionTimeout{10'000};
 // How long a step is tried again while no broker answers.
 constexpr std::chrono::milliseconds kPatience = kTransactionTimeout;
 constexpr std::chrono::milliseconds kBetween{50};
