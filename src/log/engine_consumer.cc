@@ -1,22 +1,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
 #include <set>
 
+#include "log/consuming.h"
 #include "log/engine.h"
 #include "mephisto/logging.h"
 
 namespace mephisto {
 namespace {
 
-std::atomic<AssignmentId> next_assignment{1};
-
 // How many batches' views are kept for their memory, and of how many records.
 constexpr std::size_t kSpareViews = 16;
 constexpr std::size_t kSpareRecords = 4096;
-
-bool brings_something(const Polled& polled) { return !polled.lost.empty() || !polled.revoked.empty() || !polled.assigned.empty() || !polled.batches.empty(); }
 
 std::map<std::string, int> partition_counts(const std::map<std::string, store::Topic>& topics) {
   std::map<std::string, int> counts;
@@ -98,7 +94,7 @@ void KvConsumer::assign_fixed(Polled& polled) {
   });
   fixed_ = true;
   for (auto& [assigned, held] : found) {
-    assigned.id = next_assignment++;
+    assigned.id = new_assignment();
     held_.emplace(assigned.id, std::move(held));
     polled.assigned.push_back(std::move(assigned));
   }
@@ -151,7 +147,7 @@ Task<void> KvConsumer::acquire(Polled& polled) {
       const auto& topic = topics.at(partition.topic);
       auto place = store::partition(tx, topic.id, partition.partition);
       auto committed = store::commit(tx, options_.group, topic, partition.partition);
-      Assigned one{next_assignment++, partition, options_.from_latest ? place.end : place.start, "", group.generation};
+      Assigned one{new_assignment(), partition, options_.from_latest ? place.end : place.start, "", group.generation};
       if (committed) {
         one.offset = std::max(committed->offset, place.start);
         if (committed->offset < place.start) {

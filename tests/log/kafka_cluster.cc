@@ -1,12 +1,13 @@
 #include "kafka_cluster.h"
 
 #include <fmt/format.h>
-#include <librdkafka/rdkafka.h>
 
 #include <boost/asio/ip/tcp.hpp>
 #include <cstdlib>
 #include <thread>
 #include <vector>
+
+#include "log/kafka/handle.h"
 
 namespace mephisto::test {
 namespace {
@@ -15,18 +16,15 @@ using namespace std::chrono_literals;
 
 constexpr int kWaitMs = 15'000;
 
-template <auto Destroy>
-struct Deleter {
-  void operator()(auto* object) const { Destroy(object); }
-};
-using Handle = std::unique_ptr<rd_kafka_t, Deleter<rd_kafka_destroy>>;
-using Queue = std::unique_ptr<rd_kafka_queue_t, Deleter<rd_kafka_queue_destroy>>;
-using Event = std::unique_ptr<rd_kafka_event_t, Deleter<rd_kafka_event_destroy>>;
-using TopicHandle = std::unique_ptr<rd_kafka_topic_t, Deleter<rd_kafka_topic_destroy>>;
+using kafka::Deleter;
+using kafka::Event;
+using kafka::Partitions;
+using kafka::Queue;
+using kafka::TopicHandle;
+using Handle = std::unique_ptr<rd_kafka_t, Deleter<rd_kafka_destroy>>;  // ended before the test goes on
 using DeleteGroup = std::unique_ptr<rd_kafka_DeleteGroup_t, Deleter<rd_kafka_DeleteGroup_destroy>>;
 using DeleteTopic = std::unique_ptr<rd_kafka_DeleteTopic_t, Deleter<rd_kafka_DeleteTopic_destroy>>;
 using DeleteRecords = std::unique_ptr<rd_kafka_DeleteRecords_t, Deleter<rd_kafka_DeleteRecords_destroy>>;
-using Partitions = std::unique_ptr<rd_kafka_topic_partition_list_t, Deleter<rd_kafka_topic_partition_list_destroy>>;
 using Metadata = std::unique_ptr<const rd_kafka_metadata_t, Deleter<rd_kafka_metadata_destroy>>;
 
 void check(rd_kafka_resp_err_t error, const std::string& what) {

@@ -10,8 +10,6 @@
 namespace mephisto::kafka {
 namespace {
 
-// The largest record with its headers, in the batch that Kafka makes of it.
-constexpr std::size_t kMaxMessageBytes = kMaxRecordBytes + kMaxHeaderBytes + (64 << 10);
 constexpr int kTimeout = static_cast<int>(kCallTimeout.count());
 constexpr std::chrono::milliseconds kBetween{10};    // tries
 constexpr std::chrono::milliseconds kUnstable{500};  // how long a transaction under way is waited for

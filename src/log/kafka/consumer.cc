@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
 
+#include "log/consuming.h"
 #include "log/store.h"
 #include "mephisto/logging.h"
 
@@ -15,10 +15,6 @@ constexpr int kEvents = RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_OFFSET_COMMIT 
 constexpr int kTimeout = static_cast<int>(kCallTimeout.count());
 constexpr std::chrono::milliseconds kBrokersLeastSession{6000};  // group.min.session.timeout.ms, where nobody changed it
 constexpr std::chrono::milliseconds kRetryAfter{500};
-
-bool brings_something(const Polled& polled) { return !polled.lost.empty() || !polled.revoked.empty() || !polled.assigned.empty() || !polled.batches.empty(); }
-
-std::atomic<AssignmentId> next_assignment{1};
 
 Properties consumer_properties(const Cluster& cluster, const ConsumerOptions& options, std::chrono::milliseconds session) {
   auto properties = common_properties(cluster.servers(), {});
@@ -48,32 +44,31 @@ Properties consumer_properties(const Cluster& cluster, const ConsumerOptions& op
 
 // What the group has committed of `partitions`, with the note; where there is nothing, the start, or with `from_latest` the end, which is
 // committed then: what comes from now on is not lost by a restart before the first commit.
-Result<std::vector<std::tuple<TopicPartition, std::int64_t, std::string>>> committed(rd_kafka_t* handle, Cluster& cluster, const std::vector<TopicPartition>& partitions,
-                                                                                     bool from_latest) {
+Result<std::vector<Begin>> committed(rd_kafka_t* handle, Cluster& cluster, const std::vector<TopicPartition>& partitions, bool from_latest) {
   const auto list = new_list(partitions.size());
   for (const auto& partition : partitions) add(*list, partition, RD_KAFKA_OFFSET_INVALID);
   if (const auto code = rd_kafka_committed(handle, list.get(), kTimeout); code != RD_KAFKA_RESP_ERR_NO_ERROR)
     return std::unexpected(to_error(code, "cannot read the group's offsets"));
   auto marks = cluster.watermarks(partitions);
   if (!marks) return std::unexpected(marks.error());
-  std::vector<std::tuple<TopicPartition, std::int64_t, std::string>> found;
+  std::vector<Begin> found;
   const auto latest = new_list(partitions.size());
   for (std::size_t i = 0; i < partitions.size(); ++i) {
     const auto& one = list->elems[i];
     const auto [start, end] = (*marks)[i];
     if (one.err != RD_KAFKA_RESP_ERR_NO_ERROR) return std::unexpected(to_error(one.err, fmt::format("cannot read the group's offset of {}", partitions[i].str())));
     if (one.offset < 0) {
-      found.emplace_back(partitions[i], from_latest ? end : start, "");
+      found.push_back({partitions[i], from_latest ? end : start, ""});
       if (from_latest) add(*latest, partitions[i], end);
     } else if (one.offset < start) {
       log::warn("{}: the records from the committed offset {} to {} are gone (retention); going on at {}", partitions[i].str(), one.offset, start - 1, start);
-      found.emplace_back(partitions[i], start, "");
+      found.push_back({partitions[i], start, ""});
     } else if (one.offset > end) {
       return fail(ErrorKind::kInvalid,
                   fmt::format("{}: the committed offset {} is behind the partition's end {}; was the topic deleted and made again? Reset the group's offset of it",
                               partitions[i].str(), one.offset, end));
     } else {
-      found.emplace_back(partitions[i], one.offset, std::string{static_cast<const char*>(one.metadata), one.metadata_size});
+      found.push_back({partitions[i], one.offset, std::string{static_cast<const char*>(one.metadata), one.metadata_size}});
     }
   }
   if (latest->cnt > 0) {
@@ -212,7 +207,7 @@ Task<void> KafkaConsumer::begin(Polled& polled) {
       retry_at_ = loop_.now() + kRetryAfter;
       co_return;
     }
-    for (auto& [partition, offset, metadata] : *found) begins.push_back({std::move(partition), offset, std::move(metadata)});
+    begins = std::move(*found);
   }
   given_.reset();
   again_.clear();
@@ -229,7 +224,7 @@ void KafkaConsumer::assign(std::vector<Begin> begins, Polled& polled) {
     Stay stay{.partition = one.partition, .queue = Queue{rd_kafka_queue_get_partition(handle_.get(), one.partition.topic.c_str(), one.partition.partition)}, .next = one.offset};
     rd_kafka_queue_forward(stay.queue.get(), nullptr);  // before it is assigned: otherwise its first records come through the common queue
     waker_.attach(stay.queue.get());
-    const auto id = next_assignment++;
+    const auto id = new_assignment();
     polled.assigned.push_back({id, one.partition, one.offset, std::move(one.metadata), generation_});
     stays_.emplace(id, std::move(stay));
   }

@@ -19,6 +19,13 @@
 
 namespace mephisto::kafka {
 
+// Where a stay begins.
+struct Begin {
+  TopicPartition partition;
+  std::int64_t offset = 0;
+  std::string metadata;
+};
+
 class KafkaConsumer : public Consumer {
  public:
   KafkaConsumer(std::shared_ptr<KafkaLog> log, Loop& loop, ConsumerOptions options);
@@ -45,11 +52,6 @@ class KafkaConsumer : public Consumer {
     bool revoking = false;
     bool releasing = false;
     std::optional<Loop::time_point> astray;  // its offset is none that the partition has: when to look again
-  };
-  struct Begin {
-    TopicPartition partition;
-    std::int64_t offset = 0;
-    std::string metadata;
   };
   struct Reply {
     bool done = false;

@@ -34,7 +34,7 @@ Properties producer_properties(const Cluster& cluster) {
   auto properties = common_properties(cluster.servers(), {});
   properties.insert({
       {"enable.idempotence", "true"},
-      {"message.max.bytes", std::to_string(kMaxRecordBytes + kMaxHeaderBytes + (64 << 10))},
+      {"message.max.bytes", std::to_string(kMaxMessageBytes)},
       {"linger.ms", "1"},
       {"batch.size", "1000000"},
       {"batch.num.messages", "100000"},
@@ -87,7 +87,7 @@ Task<Result<void>> KafkaProducer::check_places(const std::vector<OutBatch>& batc
   co_return Result<void>{};
 }
 
-Task<Result<void>> KafkaProducer::enqueue(const std::vector<OutBatch>& batches, Delivery& delivery) {
+Task<void> KafkaProducer::enqueue(const std::vector<OutBatch>& batches, Delivery& delivery) {
   std::vector<RecordView> records;
   for (std::size_t i = 0; i < batches.size(); ++i) {
     records.clear();
@@ -97,10 +97,9 @@ Task<Result<void>> KafkaProducer::enqueue(const std::vector<OutBatch>& batches, 
         serve();
         co_await waker_.woken().wait_until(loop_.now() + std::chrono::milliseconds{100}, "room in librdkafka's queue");
       }
-      if (delivery.error()) co_return std::unexpected(*delivery.error());
+      if (delivery.error()) co_return;
     }
   }
-  co_return Result<void>{};
 }
 
 // A topic that was deleted and made again is unknown until it is looked up anew.
@@ -122,7 +121,7 @@ Task<Result<std::vector<Appended>>> KafkaProducer::try_append(std::vector<OutBat
       if (auto sound = co_await check_places(batches); !sound) co_return std::unexpected(sound.error());
       handle = handles_;
       under_way_.push_back(delivery);
-      (void)co_await enqueue(batches, *delivery);  // what was handed over before an error has to be reported too
+      co_await enqueue(batches, *delivery);  // what was handed over before an error has to be reported too
     }
     for (;;) {
       if (handle != handles_) co_return fail(ErrorKind::kIndefinite, "cannot append to Kafka: the producer failed; whether it was done is unknown");

@@ -26,8 +26,8 @@ class KafkaProducer : public Producer {
   void open();
   // Reads the reports of what was delivered.
   void serve();
-  // Hands all records over, waiting where librdkafka's queue is full.
-  Task<Result<void>> enqueue(const std::vector<OutBatch>& batches, Delivery& delivery);
+  // Hands all records over, waiting where librdkafka's queue is full; up to the first that it refuses, which `delivery` tells.
+  Task<void> enqueue(const std::vector<OutBatch>& batches, Delivery& delivery);
   Task<Result<std::vector<Appended>>> try_append(std::vector<OutBatch>& batches);
   // kNotFound where a topic or partition is none.
   Task<Result<void>> check_places(const std::vector<OutBatch>& batches);

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "log/kv.h"
-#include "log/watchers.h"
+#include "log/memory/watchers.h"
 #include "mephisto/testing.h"
 
 namespace mephisto {
