@@ -43,9 +43,12 @@ struct Case {
 std::vector<Case> json_cases();
 std::vector<Case> log_cases();
 std::vector<Case> process_cases();
+// On the brokers at `servers`.
+std::vector<Case> kafka_cases(const std::string& servers);
 
 // Runs what a benchmark starts as a process of its own: the name of the part and its arguments. 2 where there is no such part.
 int run_part(const std::vector<std::string>& words);
+int run_kafka_part(const std::vector<std::string>& words);
 
 inline double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 

@@ -26,12 +26,17 @@ std::string figure(double value) { return value >= 1000 ? fmt::format("{:.2f} M"
 struct Options {
   bool as_json = false;
   int runs = 5;
+  std::string kafka;  // its brokers: only what is measured there
   std::vector<std::string> only;
 };
 
 int run(const Options& options) {
   std::vector<Case> cases;
-  for (auto some : {json_cases(), log_cases(), process_cases()}) cases.insert(cases.end(), some.begin(), some.end());
+  if (!options.kafka.empty()) {
+    cases = kafka_cases(options.kafka);
+  } else {
+    for (auto some : {json_cases(), log_cases(), process_cases()}) cases.insert(cases.end(), some.begin(), some.end());
+  }
   for (const auto& name : options.only) {
     if (std::ranges::find(cases, name, &Case::name) != cases.end()) continue;
     fmt::print(stderr, "Error: there is no case {}; there are:", name);
@@ -78,10 +83,12 @@ int main(int argc, char** argv) {
       options.as_json = true;
     } else if (words[i] == "--runs" && i + 1 < words.size()) {
       options.runs = std::max(1, std::atoi(words[++i].c_str()));
+    } else if (words[i] == "--kafka" && i + 1 < words.size()) {
+      options.kafka = words[++i];
     } else if (!words[i].starts_with('-')) {
       options.only.push_back(words[i]);
     } else {
-      fmt::print(stderr, "Error: there is no option {}; there are --json, --runs N, and names of cases\n", words[i]);
+      fmt::print(stderr, "Error: there is no option {}; there are --json, --runs N, --kafka SERVERS, and names of cases\n", words[i]);
       return 2;
     }
   }

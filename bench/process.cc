@@ -1,62 +1,16 @@
 // What a user sees of a worker as a process: how long an ask takes, how soon the first output comes, memory, and an idle processor.
 #include <fmt/format.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 
 #include "bench.h"
-
-extern char** environ;
+#include "part.h"
 
 namespace mephisto::bench {
 namespace {
 
 constexpr int kAsks = 300;
-
-// A program beside this one with a part of the work; killed with the object.
-class Part {
- public:
-  Part(const std::string& program, std::vector<std::string> words) {
-    words.insert(words.begin(), program);
-    std::vector<char*> argv;
-    for (auto& word : words) argv.push_back(word.data());
-    argv.push_back(nullptr);
-    const auto path = std::filesystem::read_symlink("/proc/self/exe").parent_path() / program;
-    if (posix_spawn(&pid_, path.c_str(), nullptr, nullptr, argv.data(), environ) != 0) std::abort();
-  }
-  ~Part() {
-    kill(pid_, SIGKILL);
-    waitpid(pid_, nullptr, 0);
-  }
-  Part(const Part&) = delete;
-  Part& operator=(const Part&) = delete;
-
-  // A line of /proc/PID/status in kB, as megabytes.
-  double memory(const std::string& line) const {
-    std::ifstream status{fmt::format("/proc/{}/status", pid_)};
-    for (std::string word; status >> word;) {
-      double kilobytes = 0;
-      if (word == line + ":" && status >> kilobytes) return kilobytes / 1024;
-    }
-    return 0;
-  }
-  double processor_seconds() const {
-    std::ifstream stat{fmt::format("/proc/{}/stat", pid_)};
-    std::string text{std::istreambuf_iterator<char>{stat}, {}};
-    unsigned long user = 0;
-    unsigned long system = 0;
-    std::sscanf(text.c_str() + text.rfind(')'), ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system);
-    return static_cast<double>(user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
-  }
-
- private:
-  pid_t pid_ = 0;
-};
 
 // The worker of most cases: changes trades from `in` to `out`, and squares numbers for who asks.
 struct BenchApp {
@@ -210,6 +164,7 @@ double fixed(double value) { return value; }
 
 int run_part(const std::vector<std::string>& words) {
   if (words.size() == 2 && words[0] == "worker") return run_worker(words[1]);
+  if (!words.empty() && words[0] == "kafka") return run_kafka_part({words.begin() + 1, words.end()});
   return 2;
 }
 

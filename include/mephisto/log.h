@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <map>
 #include <memory>
@@ -109,6 +110,7 @@ struct Polled {
   std::vector<std::shared_ptr<Batch>> batches;
 };
 
+// Where a batch of records is.
 struct Appended {
   std::int64_t offset = 0;              // of the batch's first record
   Timestamp timestamp{};                // of its last record
@@ -119,6 +121,8 @@ struct Appended {
 struct OutBatch {
   TopicPartition partition;
   BatchBuilder records;
+  bool times_chosen = true;            // otherwise each record's time is when it was sent, and the log may take the moment of the append for it
+  std::optional<Appended> appended{};  // by a call that failed; one that repeats it leaves the batch out
 };
 
 struct AssignmentCommit {
@@ -154,9 +158,11 @@ class Producer {
   virtual ~Producer() = default;
 
   // Appends all batches, in order; when it returns they are durable and visible. Gives one Appended a batch. On an error
-  // nothing was appended, but after kIndefinite nobody knows. The batches are left as they are, so that the call can be repeated;
-  // they must not change before it returns.
-  virtual Task<Result<std::vector<Appended>>> append(std::vector<OutBatch>& batches) = 0;
+  // nothing was appended but what `appended` says of its batch; after kIndefinite nobody knows. The call can then be repeated. The batches
+  // must not change before it returns.
+  // `handed_over` is called, if at all, once the next append may begin: it cannot overtake this one any more, and fails where this one does.
+  virtual Task<Result<std::vector<Appended>>> append(std::vector<OutBatch>& batches, std::function<void()> handed_over) = 0;
+  Task<Result<std::vector<Appended>>> append(std::vector<OutBatch>& batches) { return append(batches, {}); }
 
   // Appends all batches and commits the offsets of `consumer`, all or nothing. kFenced as Consumer::commit.
   virtual Task<Result<std::vector<Appended>>> transact(std::vector<OutBatch>& batches, Consumer& consumer, std::vector<AssignmentCommit> commits) = 0;

@@ -98,7 +98,7 @@ class KvProducer : public Producer {
  public:
   explicit KvProducer(std::shared_ptr<KvLog> log) : log_(std::move(log)) {}
 
-  Task<Result<std::vector<Appended>>> append(std::vector<OutBatch>& batches) override { co_return co_await run(batches, nullptr, {}); }
+  Task<Result<std::vector<Appended>>> append(std::vector<OutBatch>& batches, std::function<void()>) override { co_return co_await run(batches, nullptr, {}); }
 
   Task<Result<std::vector<Appended>>> transact(std::vector<OutBatch>& batches, Consumer& consumer, std::vector<AssignmentCommit> commits) override {
     co_return co_await run(batches, dynamic_cast<KvConsumer*>(&consumer), std::move(commits));

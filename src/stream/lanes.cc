@@ -64,6 +64,7 @@ void LaneQueue::drop_pending(Lane& lane) {
 }
 
 void LaneQueue::unuse(DeliveredBatch* batch) {
+  if (on_taken) on_taken(*batch->lane, batch->batch->bytes);
   if (--batch->users > 0) return;
   if (on_free) on_free(*batch->lane, batch->batch->bytes);
   delete batch;

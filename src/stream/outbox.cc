@@ -146,10 +146,12 @@ Result<Ticket> Outbox::add(const TopicPlace& topic, int partition, const SendOpt
   if (auto fits = check_size(topic, partition, options, value ? value->size() : 0); !fits) return std::unexpected(std::move(fits.error()));
   const auto timestamp = options.timestamp.value_or(loop_.timestamp());
   if (transactional_ && origin != nullptr && *origin && !origin->done) {
-    origin->staged.push_back({&topic, partition, options.key, value ? std::optional<std::string>{*value} : std::nullopt, timestamp, options.headers});
+    origin->staged.push_back(
+        {&topic, partition, options.key, value ? std::optional<std::string>{*value} : std::nullopt, timestamp, options.timestamp.has_value(), options.headers});
     return Ticket{0};
   }
   auto& place = free_.at(topic, partition);
+  place.times_chosen |= options.timestamp.has_value();
   const auto before = place.builder.bytes();
   place.builder.add(key_of(options), value, timestamp, options.headers);
   return added(place, before, await);
@@ -157,10 +159,11 @@ Result<Ticket> Outbox::add(const TopicPlace& topic, int partition, const SendOpt
 
 void Outbox::accept(Slot& slot) {
   for (auto& record : slot.staged) {
-    auto& builder = bound_.at(*record.topic, record.partition).builder;
-    const auto before = builder.bytes();
-    builder.add(record.key, record.value, record.timestamp, record.headers);
-    bound_.bytes += builder.bytes() - before;
+    auto& place = bound_.at(*record.topic, record.partition);
+    place.times_chosen |= record.time_chosen;
+    const auto before = place.builder.bytes();
+    place.builder.add(record.key, record.value, record.timestamp, record.headers);
+    bound_.bytes += place.builder.bytes() - before;
   }
   slot.staged.clear();
 }
@@ -170,7 +173,7 @@ void Outbox::collect(Collection& from, Taken& taken) {
     if (place.builder.empty()) continue;
     for (auto [ticket, row] : place.awaited) taken.awaited.push_back({ticket, taken.batches.size(), row});
     place.awaited.clear();
-    taken.batches.push_back({{key.first->name, key.second}, std::move(place.builder)});
+    taken.batches.push_back({{key.first->name, key.second}, std::move(place.builder), std::exchange(place.times_chosen, false)});
     place.builder = BatchBuilder{};
     if (!spare_.empty() && !key.first->best_effort) {
       place.builder = std::move(spare_.back());
@@ -228,11 +231,32 @@ void Outbox::settle(Taken& taken, const Result<std::vector<Appended>>& result) {
   done_.notify_all();
 }
 
-// Appends what is collected, again and again. Guarantee kept here: at-least-once, in order per partition. One append is under way at
-// a time; what fails for a while (disk full) is tried again and stays before what comes after it.
+// Appends what is collected, again and again. Guarantee kept here: at-least-once, in order per partition. The next append begins when
+// the one before it is done, or cannot be overtaken any more; what fails for a while is tried again, and what came after it waits.
 Task<void> Outbox::run() {
+  for (;;) {
+    while (free_.bytes == 0) {
+      if (closing_) co_return;
+      co_await filled_.wait("records to send");
+    }
+    co_await yield();  // let the handlers of this turn add theirs
+    while (flights_.size() == kMaxFlights || (!flights_.empty() && !flights_.back().handed_over)) co_await flown_.wait("the append before");
+    auto& flight = flights_.emplace_back(Flight{take()});
+    flight.task = loop_.spawn("append", fly(flight));
+  }
+}
+
+Task<void> Outbox::fly(Flight& flight) {
+  struct Landed {
+    Outbox& outbox;
+    Flight& flight;
+    ~Landed() {
+      outbox.flights_.remove_if([this](const Flight& one) { return &one == &flight; });
+      outbox.flown_.notify_all();
+    }
+  } landed{*this, flight};
   try {
-    co_await append_all();
+    co_await append(flight);
   } catch (const Failure& failure) {
     log::error("Cannot append to the log: {}", failure.what());
     broken_ = failure.error();
@@ -240,35 +264,32 @@ Task<void> Outbox::run() {
   }
 }
 
-Task<void> Outbox::append_all() {
+Task<void> Outbox::append(Flight& flight) {
+  auto& taken = flight.taken;
+  auto backoff = kFirstRetry;
   for (;;) {
-    while (free_.bytes == 0) {
-      if (closing_) co_return;
-      co_await filled_.wait("records to send");
-    }
-    co_await yield();  // let the handlers of this turn add theirs
-    auto taken = take();
-    auto backoff = kFirstRetry;
-    for (;;) {
-      auto result = co_await producer_->append(taken.batches);
-      if (!result && result.error().kind == ErrorKind::kNotFound && co_await drop_gone(taken)) continue;
-      if (result || !result.error().retriable()) {
-        if (!result) {
-          log::error("Cannot append to the log: {}", result.error().message);
-          // A record that can never be appended is its sender's error where somebody waits for it; otherwise it would be lost silently.
-          const bool one_sender = taken.batches.size() == 1 && taken.awaited.size() == 1 && taken.batches[0].records.count() == 1;
-          if (!one_sender)
-            broken_ = result.error();
-          else
-            durable_ticket_ = taken.last;
-        }
-        settle(taken, result);
-        break;
+    auto result = co_await producer_->append(taken.batches, [this, &flight] {
+      flight.handed_over = true;
+      flown_.notify_all();
+    });
+    while (&flights_.front() != &flight) co_await flown_.wait("the append before");
+    if (!result && result.error().kind == ErrorKind::kNotFound && co_await drop_gone(taken)) continue;
+    if (result || !result.error().retriable()) {
+      if (!result) {
+        log::error("Cannot append to the log: {}", result.error().message);
+        // A record that can never be appended is its sender's error where somebody waits for it; otherwise it would be lost silently.
+        const bool one_sender = taken.batches.size() == 1 && taken.awaited.size() == 1 && taken.batches[0].records.count() == 1;
+        if (!one_sender)
+          broken_ = result.error();
+        else
+          durable_ticket_ = taken.last;
       }
-      log::warn("Cannot append to the log: {}; trying again in {}", result.error().message, format_duration(backoff));
-      co_await sleep_for(backoff);
-      backoff = std::min(backoff * 2, kLastRetry);
+      settle(taken, result);
+      co_return;
     }
+    log::warn("Cannot append to the log: {}; trying again in {}", result.error().message, format_duration(backoff));
+    co_await sleep_for(backoff);
+    backoff = std::min(backoff * 2, kLastRetry);
   }
 }
 
@@ -308,14 +329,23 @@ Task<void> Outbox::close(const Loop::time_point& until) {
   if (!transactional_ && !broken_) co_await flush(until);
   closing_ = true;
   filled_.notify_all();
-  co_await task_.finished();
+  co_await end();
 }
 
 Task<void> Outbox::abandon() {
   for (auto& end : std::exchange(on_close, {})) co_await end();
   closing_ = true;
   task_.cancel();
+  for (auto& flight : flights_) flight.task.cancel();
+  co_await end();
+}
+
+Task<void> Outbox::end() {
   co_await task_.finished();
+  while (!flights_.empty()) {
+    auto task = flights_.front().task;
+    co_await task.finished();
+  }
 }
 
 }  // namespace mephisto::detail

@@ -12,7 +12,8 @@ namespace mephisto::detail {
 namespace {
 
 constexpr std::chrono::milliseconds kPollWait{1000};
-constexpr std::size_t kFetchBytes = 256 << 10;  // at a time: what is worked through together should stay in the processor's cache
+constexpr std::size_t kFetchBytes = 256 << 10;   // at a time: what is worked through together should stay in the processor's cache
+constexpr std::size_t kAhead = 2 * kFetchBytes;  // of a partition, for when its agent is done with what it has
 constexpr std::chrono::milliseconds kRetryAfter{200};
 
 // A commit's metadata is the notes of the agents on the topic: `agent:2-4,7;other:0-9`. Empty mostly.
@@ -44,6 +45,7 @@ void Shard::adopt(LaneQueue& queue) {
     if (!acked_.empty()) acked_.notify_all();
   };
   queue.on_give_up = [this] { acked_.notify_all(); };
+  queue.on_taken = [this](const Lane& lane, std::size_t bytes) { taken(lane, bytes); };
   queue.on_free = [this](const Lane& lane, std::size_t bytes) { freed(lane, bytes); };
 }
 
@@ -138,13 +140,29 @@ void Shard::deliver(std::shared_ptr<Batch> batch) {
   for (auto& lane : held.lanes) {
     bytes_in_flight_ += batch->bytes;
     held.bytes += batch->bytes;
+    held.ahead += batch->bytes;
     lane->queue->push(lane, batch);
   }
-  // A partition whose agent is slow must not take the others' part of the budget.
-  if (!held.paused && held.bytes >= share_of_budget()) {
+  pause_or_resume(held);
+}
+
+// A partition whose agent is slow must not take the others' part of the budget. And what is fetched long before it is worked on only takes
+// memory and has left the processor's cache by then.
+void Shard::pause_or_resume(Held& held) {
+  if (!held.paused && (held.bytes >= share_of_budget() || held.ahead >= kAhead)) {
     held.paused = true;
-    consumer_->pause(batch->assignment);
+    consumer_->pause(held.assigned.id);
+  } else if (held.paused && held.bytes < share_of_budget() / 2 && held.ahead < kAhead / 2) {
+    held.paused = false;
+    consumer_->resume(held.assigned.id);
   }
+}
+
+void Shard::taken(const Lane& lane, std::size_t bytes) {
+  auto place = held_.find(lane.assigned.id);
+  if (place == held_.end()) return;
+  place->second->ahead -= bytes;
+  pause_or_resume(*place->second);
 }
 
 void Shard::freed(const Lane& lane, std::size_t bytes) {
@@ -152,12 +170,8 @@ void Shard::freed(const Lane& lane, std::size_t bytes) {
   if (!freed_.empty()) freed_.notify_all();
   auto place = held_.find(lane.assigned.id);
   if (place == held_.end()) return;
-  auto& held = *place->second;
-  held.bytes -= bytes;
-  if (held.paused && held.bytes < share_of_budget() / 2) {
-    held.paused = false;
-    consumer_->resume(lane.assigned.id);
-  }
+  place->second->bytes -= bytes;
+  pause_or_resume(*place->second);
 }
 
 // Waits until nothing of these partitions is in flight, or the time for draining is over; what is in flight then is delivered again.

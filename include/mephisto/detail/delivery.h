@@ -34,6 +34,7 @@ struct StagedRecord {
   std::optional<std::string> key;
   std::optional<std::string> value;
   Timestamp timestamp{};
+  bool time_chosen = false;  // by the sender
   std::vector<Header> headers;
 };
 
@@ -139,6 +140,8 @@ class LaneQueue {
   std::function<void()> on_give_up;
   // Called when the memory of a batch of the lane is free again.
   std::function<void(const Lane&, std::size_t bytes)> on_free;
+  // Called before that, when no record of a batch is left to deliver.
+  std::function<void(const Lane&, std::size_t bytes)> on_taken;
 
   void add_lane(std::shared_ptr<Lane> lane);
   // Drops what the lane has not begun yet.

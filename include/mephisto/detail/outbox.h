@@ -2,6 +2,7 @@
 // them is under way. Belongs to its loop.
 #pragma once
 
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -95,6 +96,7 @@ class Outbox {
     if (auto sound = check_origin(topic, partition, origin); !sound) return std::unexpected(std::move(sound.error()));
     auto& place = free_.at(topic, partition);
     const auto before = place.builder.bytes();
+    place.times_chosen |= options.timestamp.has_value();
     auto& buffer = place.builder.begin(key_of(options), options.timestamp.value_or(loop_.timestamp()), options.headers);
     try {
       codec.dump(value, buffer);
@@ -113,7 +115,7 @@ class Outbox {
   void accept(Slot& slot);
 
   // With so much under way, senders wait.
-  static constexpr std::size_t kMaxBytes = 8 << 20;
+  static constexpr std::size_t kMaxBytes = 2 << 20;
   bool has_room() const { return bytes() <= kMaxBytes || broken_; }
   Task<void> room();
   // Waits until the record that was added with `await` and this ticket is durable and gives its place.
@@ -164,6 +166,7 @@ class Outbox {
   struct Collected {
     BatchBuilder builder;
     std::vector<std::pair<Ticket, std::uint32_t>> awaited;  // and which row of the batch it is
+    bool times_chosen = false;                              // a sender gave a record's time
   };
   struct Collection {
     Collected& at(const TopicPlace& topic, int partition) {
@@ -187,8 +190,19 @@ class Outbox {
   // What is wrong before a record is written down.
   Result<void> check_origin(const TopicPlace& topic, int partition, const Slot* origin) const;
   Result<void> check_size(const TopicPlace& topic, int partition, const SendOptions& options, std::size_t value_bytes) const;
+  // An append that is under way.
+  struct Flight {
+    Taken taken;
+    bool handed_over = false;  // the next may begin
+    Spawned task{};
+  };
+  static constexpr std::size_t kMaxFlights = 2;
+
   Task<void> run();
-  Task<void> append_all();
+  Task<void> fly(Flight& flight);
+  Task<void> append(Flight& flight);
+  // Waits for the tasks to end.
+  Task<void> end();
 
   Loop& loop_;
   Log& log_;
@@ -210,6 +224,8 @@ class Outbox {
   std::uint64_t appended_ = 0;
   bool closing_ = false;
   std::optional<Error> broken_;
+  std::list<Flight> flights_;  // in order
+  WaitQueue flown_;
   WaitQueue filled_;
   WaitQueue done_;
   Spawned task_;

@@ -89,7 +89,8 @@ class Shard {
     std::int64_t committed = -1;
     std::string committed_metadata;
     std::size_t bytes = 0;  // of its batches that the agents have not done
-    bool paused = false;    // it has its share of the memory budget
+    std::size_t ahead = 0;  // of those that they have not taken whole
+    bool paused = false;    // it has its share of the memory budget, or enough ahead
   };
 
   void handle_assigned(std::vector<Assigned> assigned);
@@ -98,7 +99,9 @@ class Shard {
   // Drains these partitions, commits them and gives them up.
   Task<void> finish(std::vector<AssignmentId> ids, const char* why);
   void deliver(std::shared_ptr<Batch> batch);
+  void taken(const Lane& lane, std::size_t bytes);
   void freed(const Lane& lane, std::size_t bytes);
+  void pause_or_resume(Held& held);
   Task<void> poll_loop();
   Task<void> commit_loop();
   // Commits what is done of these partitions, with what was sent for it; under exactly once of all. False when the log refused it.

@@ -32,9 +32,11 @@ Properties consumer_properties(const Cluster& cluster, const ConsumerOptions& op
       {"isolation.level", "read_committed"},
       {"fetch.wait.max.ms", "100"},
       {"fetch.error.backoff.ms", "50"},
+      {"fetch.max.bytes", "4194304"},
       {"fetch.message.max.bytes", "1048576"},
-      {"queued.min.messages", "20000"},
-      {"queued.max.messages.kbytes", "4096"},  // of a partition
+      // Of a partition. What lies there takes several times its bytes, and has left the processor's cache when it is read.
+      {"queued.min.messages", std::to_string(kPrefetched)},
+      {"queued.max.messages.kbytes", "4096"},
       {"check.crcs", "true"},
   });
   if (rd_kafka_version() >= kHasQueueBackoff) properties["fetch.queue.backoff.ms"] = "5";

@@ -19,6 +19,8 @@
 
 namespace mephisto::kafka {
 
+inline constexpr std::size_t kPrefetched = 5000;  // messages of a partition that librdkafka is told to keep ready
+
 // Where a stay begins.
 struct Begin {
   TopicPartition partition;

@@ -10,15 +10,16 @@
 namespace mephisto::kafka {
 namespace {
 
-constexpr std::size_t kMessages = 1000;       // asked for at a time
-constexpr std::size_t kHungryBelow = 10'000;  // prefetched messages of a partition: half of what librdkafka is told to keep
-constexpr std::size_t kMuch = 64 << 10;       // bytes read from a partition at once
+constexpr std::size_t kMessages = 1000;  // asked for at a time
+constexpr std::size_t kHungryBelow = kPrefetched / 2;
+constexpr std::size_t kMuch = 64 << 10;  // bytes read from a partition at once
 constexpr std::chrono::milliseconds kLookAgain{200};
 constexpr std::chrono::milliseconds kSleep{1200};  // how long librdkafka's threads may sleep after there was much
 
 }  // namespace
 
 void KafkaConsumer::fetch(std::size_t max_bytes, Polled& polled) {
+  feed_at_.reset();
   std::size_t ready = 0;
   for (const auto& [id, stay] : stays_) ready += stay.paused || stay.revoking ? 0 : 1;
   if (ready == 0) return;
@@ -130,7 +131,6 @@ Task<void> KafkaConsumer::look_for_lost_places() {
 }
 
 void KafkaConsumer::feed() {
-  feed_at_.reset();
   if (!pump_ || loop_.now() - flowed_ > kSleep) return;
   for (const auto& [id, stay] : stays_) {
     if (stay.paused || stay.revoking || rd_kafka_queue_length(stay.queue.get()) >= kHungryBelow) continue;

@@ -11,35 +11,33 @@ class Delivery {
  public:
   explicit Delivery(const std::vector<OutBatch>& batches);
 
-  // Hands the record over. kUnavailable where librdkafka's queue is full: read reports, and repeat.
-  rd_kafka_resp_err_t produce(rd_kafka_t* handle, std::size_t batch, const RecordView& record);
-  // Takes in the report of one of its records.
-  static void report(const rd_kafka_message_t& message);
+  const TopicPartition& partition(std::size_t batch) const { return batches_[batch].partition; }
+  // librdkafka took so many records, or refused one for good.
+  void taken(std::size_t count) { produced_ += count; }
+  void refused(std::size_t batch, rd_kafka_resp_err_t code);
+  void report(std::size_t batch, const rd_kafka_message_t& message);
 
   bool complete() const { return reported_ == produced_; }
-  // Once complete: where the records are; or why they are not. kIndefinite where that is not known of some, and of the others' kind where
-  // none was written.
+  // Notes in the batches which of them are appended whole.
+  void note_appended(std::vector<OutBatch>& batches) const;
+  // Once complete: where the records are; or why they are not. kIndefinite where that is not known of some, or a batch is there in part.
   Result<std::vector<Appended>> result() const;
   const std::optional<Error>& error() const { return error_; }
 
  private:
   struct Batch {
-    Delivery* delivery = nullptr;
     TopicPartition partition;
     Appended appended{-1, {}};
     std::int64_t next = -1;  // expected, where the records follow each other
-    std::int64_t count = 0;
+    std::int64_t count = 0;  // of the records that are written
+    std::int64_t wanted = 0;
   };
 
   std::vector<Batch> batches_;
   std::size_t produced_ = 0;
   std::size_t reported_ = 0;
-  std::size_t written_ = 0;
   bool unclear_ = false;
   std::optional<Error> error_;  // the first
 };
-
-// Reads the reports that are in `queue`; false when there were none. What the brokers say besides (errors) is logged.
-bool read_reports(rd_kafka_t* handle, rd_kafka_queue_t* queue, int timeout_ms);
 
 }  // namespace mephisto::kafka

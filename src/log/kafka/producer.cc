@@ -32,18 +32,9 @@ class Turn {
 
 Properties producer_properties(const Cluster& cluster) {
   auto properties = common_properties(cluster.servers(), {});
-  properties.insert({
-      {"enable.idempotence", "true"},
-      {"message.max.bytes", std::to_string(kMaxMessageBytes)},
-      {"linger.ms", "1"},
-      {"batch.size", "1000000"},
-      {"batch.num.messages", "100000"},
-      // The outbox bounds what is under way; this bounds what librdkafka holds of it.
-      {"queue.buffering.max.messages", "1000000"},
-      {"queue.buffering.max.kbytes", "65536"},
-      // As long as it takes: idempotence keeps order and doubles out, and who is in a hurry gives up by cancelling.
-      {"message.timeout.ms", "0"},
-  });
+  properties.merge(sender_properties());
+  // As long as it takes: idempotence keeps order and doubles out, and who is in a hurry gives up by cancelling.
+  properties["message.timeout.ms"] = "0";
   for (const auto& [name, value] : cluster.properties()) properties[name] = value;
   return properties;
 }
@@ -62,10 +53,12 @@ void KafkaProducer::open() {
   handle_ = make_handle(RD_KAFKA_PRODUCER, producer_properties(log_->cluster()), kEvents);
   reports_.reset(rd_kafka_queue_get_main(handle_.get()));
   waker_.attach(reports_.get());
+  sender_.emplace(handle_.get());
 }
 
 void KafkaProducer::serve() {
-  read_reports(handle_.get(), reports_.get(), 0);
+  // What was read here is news for the other appends too.
+  if (read_reports(handle_.get(), reports_.get(), 0)) waker_.woken().notify_all();
   std::erase_if(under_way_, [](const auto& delivery) { return delivery.use_count() == 1 && delivery->complete(); });
 }
 
@@ -88,29 +81,23 @@ Task<Result<void>> KafkaProducer::check_places(const std::vector<OutBatch>& batc
 }
 
 Task<void> KafkaProducer::enqueue(const std::vector<OutBatch>& batches, Delivery& delivery) {
-  std::vector<RecordView> records;
-  for (std::size_t i = 0; i < batches.size(); ++i) {
-    records.clear();
-    batches[i].records.read(records);
-    for (const auto& record : records) {
-      while (delivery.produce(handle_.get(), i, record) == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
-        serve();
-        co_await waker_.woken().wait_until(loop_.now() + std::chrono::milliseconds{100}, "room in librdkafka's queue");
-      }
-      if (delivery.error()) co_return;
-    }
+  Shipment shipment{batches, delivery};
+  const auto handle = handles_;
+  while (handle == handles_ && !sender_->advance(shipment)) {
+    co_await waker_.woken().wait("Kafka to acknowledge what is in front");
+    serve();
   }
 }
 
 // A topic that was deleted and made again is unknown until it is looked up anew.
-Task<Result<std::vector<Appended>>> KafkaProducer::append(std::vector<OutBatch>& batches) {
-  auto result = co_await try_append(batches);
+Task<Result<std::vector<Appended>>> KafkaProducer::append(std::vector<OutBatch>& batches, std::function<void()> handed_over) {
+  auto result = co_await try_append(batches, handed_over);
   if (result || result.error().kind != ErrorKind::kNotFound) co_return result;
   for (const auto& batch : batches) partitions_.erase(batch.partition.topic);
-  co_return co_await try_append(batches);
+  co_return co_await try_append(batches, handed_over);
 }
 
-Task<Result<std::vector<Appended>>> KafkaProducer::try_append(std::vector<OutBatch>& batches) {
+Task<Result<std::vector<Appended>>> KafkaProducer::try_append(std::vector<OutBatch>& batches, const std::function<void()>& handed_over) {
   auto delivery = std::make_shared<Delivery>(batches);
   std::uint64_t handle = 0;
   try {
@@ -123,6 +110,7 @@ Task<Result<std::vector<Appended>>> KafkaProducer::try_append(std::vector<OutBat
       under_way_.push_back(delivery);
       co_await enqueue(batches, *delivery);  // what was handed over before an error has to be reported too
     }
+    if (handed_over && !delivery->error()) handed_over();
     for (;;) {
       if (handle != handles_) co_return fail(ErrorKind::kIndefinite, "cannot append to Kafka: the producer failed; whether it was done is unknown");
       serve();
@@ -134,11 +122,13 @@ Task<Result<std::vector<Appended>>> KafkaProducer::try_append(std::vector<OutBat
     if (handle_) rd_kafka_purge(handle_.get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
     throw;
   }
+  delivery->note_appended(batches);
   auto result = delivery->result();
   char text[256];
   if (rd_kafka_fatal_error(handle_.get(), text, sizeof text) != RD_KAFKA_RESP_ERR_NO_ERROR) {
     // Kafka cannot tell what became of it. The handle cannot be used further; another one can.
     Waker::detach(reports_.get());
+    sender_.reset();
     reports_.reset();
     handle_.reset();
     ++handles_;

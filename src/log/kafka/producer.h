@@ -5,10 +5,12 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "log/kafka/kafka_log.h"
+#include "log/kafka/sender.h"
 #include "log/kafka/transaction.h"
 #include "log/kafka/waker.h"
 
@@ -19,16 +21,16 @@ class KafkaProducer : public Producer {
   KafkaProducer(std::shared_ptr<KafkaLog> log, Loop& loop);
   ~KafkaProducer() override;
 
-  Task<Result<std::vector<Appended>>> append(std::vector<OutBatch>& batches) override;
+  Task<Result<std::vector<Appended>>> append(std::vector<OutBatch>& batches, std::function<void()> handed_over) override;
   Task<Result<std::vector<Appended>>> transact(std::vector<OutBatch>& batches, Consumer& consumer, std::vector<AssignmentCommit> commits) override;
 
  private:
   void open();
   // Reads the reports of what was delivered.
   void serve();
-  // Hands all records over, waiting where librdkafka's queue is full; up to the first that it refuses, which `delivery` tells.
+  // Hands all records over, up to the first that librdkafka refuses, which `delivery` tells.
   Task<void> enqueue(const std::vector<OutBatch>& batches, Delivery& delivery);
-  Task<Result<std::vector<Appended>>> try_append(std::vector<OutBatch>& batches);
+  Task<Result<std::vector<Appended>>> try_append(std::vector<OutBatch>& batches, const std::function<void()>& handed_over);
   // kNotFound where a topic or partition is none.
   Task<Result<void>> check_places(const std::vector<OutBatch>& batches);
 
@@ -37,6 +39,7 @@ class KafkaProducer : public Producer {
   Waker waker_;
   Handle handle_;
   Queue reports_;
+  std::optional<Sender> sender_;
   std::map<std::string, int> partitions_;           // of the topics that were looked up
   std::list<std::shared_ptr<Delivery>> under_way_;  // also what nobody waits for any more
   // Appends hand their records over in the order of the calls; the first has its turn.

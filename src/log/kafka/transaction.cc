@@ -49,6 +49,7 @@ Result<void> Transactions::open() {
     properties["message.timeout.ms"] = std::to_string(kTransactionTimeout.count());
     handle_ = make_handle(RD_KAFKA_PRODUCER, properties, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
     reports_.reset(rd_kafka_queue_get_main(handle_.get()));
+    sender_.emplace(handle_.get());
     ready_ = false;
   }
   if (ready_) return {};
@@ -63,6 +64,7 @@ Result<void> Transactions::open() {
 }
 
 void Transactions::drop() {
+  sender_.reset();
   reports_.reset();
   handle_.reset();
   unfinished_.clear();
@@ -82,15 +84,9 @@ std::unexpected<Error> Transactions::abort(Error why) {
 
 Result<void> Transactions::send(const std::vector<OutBatch>& batches, Delivery& delivery) {
   const auto deadline = Clock::now() + kPatience;
-  std::vector<RecordView> records;
-  for (std::size_t i = 0; i < batches.size(); ++i) {
-    records.clear();
-    batches[i].records.read(records);
-    for (const auto& record : records) {
-      while (delivery.produce(handle_.get(), i, record) == RD_KAFKA_RESP_ERR__QUEUE_FULL) read_reports(handle_.get(), reports_.get(), 100);
-      if (delivery.error()) return std::unexpected(*delivery.error());
-    }
-  }
+  Shipment shipment{batches, delivery};
+  while (!sender_->advance(shipment)) read_reports(handle_.get(), reports_.get(), 100);
+  if (delivery.error()) return std::unexpected(*delivery.error());
   while (!delivery.complete()) {
     if (!read_reports(handle_.get(), reports_.get(), left(deadline)) && Clock::now() >= deadline) {
       return fail(ErrorKind::kUnavailable, fmt::format("Kafka at {} does not acknowledge a transaction's records", cluster_.servers()));

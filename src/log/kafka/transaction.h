@@ -1,11 +1,13 @@
 // Transactions of one producer: records and the offsets they come from, all or nothing.
 #pragma once
 
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "log/kafka/cluster.h"
-#include "log/kafka/delivery.h"
+#include "log/kafka/sender.h"
 
 namespace mephisto::kafka {
 
@@ -36,6 +38,7 @@ class Transactions {
   std::string id_;
   Handle handle_;
   Queue reports_;
+  std::optional<Sender> sender_;
   std::vector<std::unique_ptr<Delivery>> unfinished_;  // of aborted transactions: reports may still come
   bool ready_ = false;                                 // the producer has its epoch
 };

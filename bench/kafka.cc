@@ -1,0 +1,240 @@
+// On a real Apache Kafka, beside what librdkafka itself can do in plain C (raw_kafka.c). Each measurement is a process of its own.
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <thread>
+
+#include "bench.h"
+#include "part.h"
+
+namespace mephisto::bench {
+namespace {
+
+constexpr int kMany = 2'000'000;
+constexpr int kPartitions = 8;
+constexpr int kWide = 512;
+constexpr int kHeavy = 40'000;     // records of the work where the broker is not the bound
+constexpr int kHeavyRounds = 200;  // how often each of them is decoded: some 50 microseconds
+constexpr int kRoundTrips = 2000;
+constexpr auto kLook = std::chrono::milliseconds{5};
+
+// What the agents of all shards have done so far.
+struct Progress {
+  std::atomic<int> seen{0};
+  std::atomic<double> started{0};
+  std::atomic<double> sum{0};
+
+  void begin() {
+    double never = 0;
+    if (started == 0) started.compare_exchange_strong(never, now());
+  }
+};
+
+// The parts of a worker: each agent does one kind of work and counts in batches, which costs nothing.
+struct KafkaApp {
+  KafkaApp(const std::string& kind, const std::string& from, const std::string& to, const std::string& group) : app(group), in(app.topic<Trade>(from)), out(app.topic<Trade>(to)) {
+    app.settings().set("topic_disable_leader", "true", "bench");
+    if (kind == "consume") app.agent("consume", in, [this](Stream<Trade> stream) { return consume(std::move(stream)); });
+    if (kind == "pass") app.agent("pass", in, [this](Stream<Trade> stream) { return pass(std::move(stream)); });
+    if (kind == "heavy") app.agent("heavy", in, [this](Stream<Trade> stream) { return heavy(std::move(stream)); });
+  }
+
+  Task<void> consume(Stream<Trade> stream) {
+    double sum = 0;
+    while (auto event = co_await stream.next()) {
+      if (sum == 0) progress.begin();
+      sum += event->price;
+      progress.seen.fetch_add(1, std::memory_order_relaxed);
+    }
+    progress.sum = sum;
+  }
+  Task<void> pass(Stream<Trade> stream) {
+    SendOptions options;
+    while (auto event = co_await stream.next()) {
+      if (progress.started == 0) progress.begin();
+      event->price *= 1.01;
+      options.key.emplace(event.key());
+      options.partition = event.partition();
+      co_await out.cast(*event, options);
+    }
+  }
+  Task<void> heavy(Stream<Trade> stream) {
+    Trade again;
+    while (auto event = co_await stream.next()) {
+      progress.begin();
+      for (int i = 0; i < kHeavyRounds; ++i) again = value_or_throw(from_json<Trade>(to_json(*event)));
+      progress.sum = again.price;
+      progress.seen.fetch_add(1, std::memory_order_relaxed);
+    }
+  }
+
+  App app;
+  const Topic<Trade>& in;
+  const Topic<Trade>& out;
+  Progress progress;
+};
+
+double peak_megabytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
+// kafka KIND SERVERS GROUP IN OUT COUNT SHARDS GUARANTEE: records a second, from the first that came to the last that is done, and what
+// of `pass` is acknowledged too; then megabytes.
+int run_work(const std::vector<std::string>& words) {
+  const auto& kind = words[0];
+  KafkaApp it{kind, words[3], words[4], words[2]};
+  const auto count = std::atoi(words[5].c_str());
+  const auto shards = std::atoi(words[6].c_str());
+  it.app.settings().set("processing_guarantee", words[7], "bench");
+  log::configure({.level = log::Level::kWarn, .file = ""});
+  std::atomic<bool> done{false};
+  const auto run_shard = [&](int number) {
+    Loop loop;
+    loop.run([](KafkaApp& of, std::string url, int index, int all, bool sends, int wanted, std::atomic<bool>& over) -> Task<void> {
+      Worker worker{of.app, open_log(url), index, all};
+      co_await worker.start();
+      const auto so_far = [&] { return sends ? static_cast<int>(worker.shard().outbox().appended()) : of.progress.seen.load(); };
+      while (!over) {
+        co_await sleep_for(kLook);
+        if (index == 0 && so_far() >= wanted) {
+          fmt::print("{:.0f} {:.1f}\n", wanted / (now() - of.progress.started), peak_megabytes());
+          over = true;
+        }
+      }
+      co_await worker.stop();
+    }(it, "kafka://" + words[1], number, shards, kind == "pass", count, done));
+  };
+  std::vector<std::jthread> others;
+  for (int i = 1; i < shards; ++i) others.emplace_back(run_shard, i);
+  run_shard(0);
+  return 0;
+}
+
+// kafka square SERVERS GROUP: answers for who asks, until it is killed. kafka ask SERVERS GROUP COUNT: the median and the 99th of 100.
+struct SquareApp {
+  explicit SquareApp(const std::string& group) : app(group) { app.settings().set("topic_disable_leader", "true", "bench"); }
+  App app;
+  Agent<int, int>& square = app.agent("square", [](Stream<int> stream) -> Results<int> {
+    while (auto n = co_await stream.next()) co_yield *n** n;
+  });
+};
+
+int run_square(const std::vector<std::string>& words) {
+  SquareApp it{words[2]};
+  log::configure({.level = log::Level::kWarn, .file = ""});
+  Loop loop;
+  loop.run([](App& app, std::string url) -> Task<void> {
+    Worker worker{app, open_log(url)};
+    co_await worker.start();
+    co_await worker.finished();
+  }(it.app, "kafka://" + words[1]));
+  return 0;
+}
+
+int run_ask(const std::vector<std::string>& words) {
+  SquareApp it{words[2]};
+  log::configure({.level = log::Level::kWarn, .file = ""});
+  std::vector<double> took;
+  Loop loop;
+  loop.run([](SquareApp& of, std::string url, int count, std::vector<double>& milliseconds) -> Task<void> {
+    Client client{of.app, open_log(url)};
+    for (int i = -50; i < count; ++i) {
+      const auto start = now();
+      if (co_await of.square.ask(3, {.key = "one"}) != 9) std::abort();
+      if (i >= 0) milliseconds.push_back((now() - start) * 1000);
+    }
+    co_await client.close();
+  }(it, "kafka://" + words[1], std::atoi(words[3].c_str()), took));
+  std::ranges::sort(took);
+  fmt::print("{:.4f} {:.4f}\n", took[took.size() / 2], took[took.size() * 99 / 100]);
+  return 0;
+}
+
+// What the cases need on the broker, made when it is first needed.
+class Place {
+ public:
+  explicit Place(std::string servers) : servers_(std::move(servers)) {}
+
+  const std::string& servers() const { return servers_; }
+  // A topic of a new name.
+  std::string fresh(int partitions) {
+    auto name = fmt::format("out{}", made_++);
+    create(name, partitions);
+    return name;
+  }
+  // A topic with kMany trades.
+  const std::string& filled(int partitions) {
+    auto& name = filled_[partitions];
+    if (name.empty()) {
+      name = fmt::format("in{}", partitions);
+      create(name, partitions);
+      figures_of("raw_kafka", {"fill", servers_, name, std::to_string(partitions), std::to_string(kMany)});
+    }
+    return name;
+  }
+  std::string group() { return fmt::format("bench{}", made_++); }
+
+  std::vector<double> ours(const std::string& kind, int partitions, int count, int shards = 1, const std::string& guarantee = "at_least_once") {
+    const auto& in = filled(partitions);
+    const auto out = kind == "pass" ? fresh(partitions) : "none";
+    return figures_of("mephisto_bench", {"--part", "kafka", kind, servers_, group(), in, out, std::to_string(count), std::to_string(shards), guarantee});
+  }
+
+ private:
+  void create(const std::string& name, int partitions) { figures_of("raw_kafka", {"create", servers_, name, std::to_string(partitions)}); }
+
+  std::string servers_;
+  std::map<int, std::string> filled_;
+  int made_ = 0;
+};
+
+}  // namespace
+
+int run_kafka_part(const std::vector<std::string>& words) {
+  if (words.size() == 8) return run_work(words);
+  if (words.size() == 3 && words[0] == "square") return run_square(words);
+  if (words.size() == 4 && words[0] == "ask") return run_ask(words);
+  return 2;
+}
+
+std::vector<Case> kafka_cases(const std::string& servers) {
+  auto place = std::make_shared<Place>(servers);
+  const auto many = std::to_string(kMany);
+  const auto eight = std::to_string(kPartitions);
+  const auto raw_pass = [=] { return figures_of("raw_kafka", {"pass", servers, place->filled(kPartitions), place->fresh(kPartitions), eight, many}); };
+  // One pair of processes for each round.
+  const auto round_trip = [=](std::size_t which) {
+    return [=] {
+      const auto group = place->group();
+      const Part worker{"mephisto_bench", {"--part", "kafka", "square", servers, group}};
+      return figures_of("mephisto_bench", {"--part", "kafka", "ask", servers, group, std::to_string(kRoundTrips)})[which];
+    };
+  };
+  const auto raw_round_trip = [=](std::size_t which) {
+    return [=] {
+      const auto there = place->fresh(1);
+      const auto back = place->fresh(1);
+      const Part echo{"raw_kafka", {"echo", servers, there, back}};
+      return figures_of("raw_kafka", {"ask", servers, there, back, std::to_string(kRoundTrips)})[which];
+    };
+  };
+  return {
+      {"kafka_consume", "records/s", "raw C, consume", [=] { return place->ours("consume", kPartitions, kMany)[0]; },
+       [=] { return figures_of("raw_kafka", {"consume", servers, place->filled(kPartitions), eight, many})[0]; }, 0.8},
+      {"kafka_pass", "records/s", "raw C, consume→copy→produce", [=] { return place->ours("pass", kPartitions, kMany)[0]; }, [=] { return raw_pass()[0]; }, 0.8},
+      {"kafka_exactly_once", "records/s", "ours, at least once", [=] { return place->ours("pass", kPartitions, kMany, 1, "exactly_once")[0]; },
+       [=] { return place->ours("pass", kPartitions, kMany)[0]; }, 0.9},
+      {"kafka_ask", "ms", "raw C round trip, p50", round_trip(0), raw_round_trip(0), 1.2, true},
+      {"kafka_ask_p99", "ms", "raw C round trip, p99", round_trip(1), raw_round_trip(1), 1.5, true},
+      {"kafka_two_shards", "records/s", "one shard", [=] { return place->ours("heavy", kPartitions, kHeavy, 2)[0]; }, [=] { return place->ours("heavy", kPartitions, kHeavy)[0]; },
+       1.8},
+      {"kafka_partitions", "records/s", "8 partitions", [=] { return place->ours("pass", kWide, kMany)[0]; }, [=] { return place->ours("pass", kPartitions, kMany)[0]; }, 0.83},
+      {"kafka_peak_mb", "MB", "raw C, consume→copy→produce", [=] { return place->ours("pass", kPartitions, kMany)[1]; }, [=] { return raw_pass()[1]; }, 1.2, true},
+  };
+}
+
+}  // namespace mephisto::bench

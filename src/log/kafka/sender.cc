@@ -1,0 +1,205 @@
+#include "log/kafka/sender.h"
+
+#include <algorithm>
+
+#include "log/kafka/cluster.h"
+
+#include "mephisto/logging.h"
+
+namespace mephisto::kafka {
+namespace {
+
+constexpr std::size_t kParcelRecords = 2'500;
+constexpr std::size_t kParcelBytes = 900'000;
+constexpr std::size_t kRequestBytes = 1'000'000;
+constexpr std::size_t kRecordOverhead = 16;
+constexpr int kRingMilliseconds = 1;
+
+// The records of the next parcel.
+std::span<const RecordView> parcel_of(std::span<const RecordView> records) {
+  std::size_t count = 0;
+  for (std::size_t bytes = 0; count < std::min(records.size(), kParcelRecords); ++count) {
+    bytes += records[count].key.size() + records[count].value.size() + records[count].headers.raw().size() + kRecordOverhead;
+    if (bytes > kParcelBytes && count > 0) break;
+  }
+  return records.first(count);
+}
+
+}  // namespace
+
+Properties sender_properties() {
+  return {
+      {"enable.idempotence", "true"},
+      {"message.max.bytes", std::to_string(kMaxMessageBytes)},
+      {"linger.ms", "5"},
+      {"batch.num.messages", std::to_string(kParcelRecords)},
+      {"batch.size", std::to_string(kRequestBytes)},
+  };
+}
+
+void Doorbell::ring() {
+  const std::lock_guard lock{mutex_};
+  waiting_ = true;
+  rung_.notify_one();
+}
+
+void Doorbell::run(const std::stop_token& stop) {
+  std::unique_lock lock{mutex_};
+  while (rung_.wait(lock, stop, [this] { return waiting_; })) {
+    waiting_ = false;
+    lock.unlock();
+    rd_kafka_flush(handle_, kRingMilliseconds);
+    lock.lock();
+  }
+}
+
+rd_kafka_topic_t* Sender::topic(const std::string& name) {
+  auto& topic = topics_[name];
+  if (!topic) topic.reset(rd_kafka_topic_new(handle_, name.c_str(), nullptr));
+  return topic.get();
+}
+
+bool Sender::advance(Shipment& shipment) {
+  std::size_t handed_over = 0;
+  bool rest = false;
+  for (std::size_t i = 0; i < shipment.rests_.size() && !shipment.delivery_.error(); ++i) {
+    const auto& batch = shipment.batches_[i];
+    auto& [records, sent] = shipment.rests_[i];
+    if (sent == batch.records.count() || batch.appended) continue;
+    const Place place{topic(batch.partition.topic), batch.partition.partition};
+    if (!busy_.insert(place).second) {
+      rest = true;
+      continue;
+    }
+    if (records.empty()) batch.records.read(records);
+    const auto parcel_records = parcel_of(std::span{records}.subspan(sent));
+    auto& parcel = under_way_.emplace_front(Parcel{this, &shipment.delivery_, i, place});
+    parcel.self = under_way_.begin();
+    const auto taken = send(parcel, parcel_records, batch.times_chosen);
+    handed_over += parcel.unreported;
+    if (parcel.unreported == 0) {
+      busy_.erase(place);
+      under_way_.pop_front();
+    }
+    sent += taken;
+    if (sent == records.size())
+      std::vector<RecordView>{}.swap(records);
+    else
+      rest = true;
+    if (taken < parcel_records.size()) break;  // the queue is full
+  }
+  if (handed_over > 0) {
+    if (!doorbell_) doorbell_.emplace(handle_);
+    doorbell_->ring();
+  }
+  return !rest || shipment.delivery_.error();
+}
+
+std::size_t Sender::send(Parcel& parcel, std::span<const RecordView> records, bool times_chosen) {
+  const auto plain = [](const RecordView& record) { return record.headers.empty(); };
+  std::size_t sent = 0;
+  while (sent < records.size() && !parcel.delivery->error()) {
+    const auto rest = records.subspan(sent);
+    const auto many = times_chosen ? 0 : static_cast<std::size_t>(std::ranges::find_if_not(rest, plain) - rest.begin());
+    if (many > 0) {
+      const auto taken = send_many(parcel, rest.first(many));
+      sent += taken;
+      if (taken < many) break;
+    } else if (send_one(parcel, rest.front())) {
+      ++sent;
+    } else {
+      break;
+    }
+  }
+  return sent;
+}
+
+void Sender::took(Parcel& parcel, std::size_t count) {
+  parcel.unreported += count;
+  parcel.delivery->taken(count);
+}
+
+void Sender::report(const rd_kafka_message_t& message) {
+  auto& parcel = *static_cast<Parcel*>(message._private);
+  parcel.delivery->report(parcel.index, message);
+  if (--parcel.unreported > 0) return;
+  parcel.sender->busy_.erase(parcel.place);
+  parcel.sender->under_way_.erase(parcel.self);
+}
+
+std::size_t Sender::send_many(Parcel& parcel, std::span<const RecordView> records) {
+  messages_.assign(records.size(), rd_kafka_message_t{});
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    auto& message = messages_[i];
+    const auto& record = records[i];
+    message.payload = const_cast<char*>(record.value.data());
+    message.len = record.value.size();
+    message.key = const_cast<char*>(record.key.data());
+    message.key_len = record.key.size();
+    message._private = &parcel;
+  }
+  const auto& place = parcel.delivery->partition(parcel.index);
+  const auto count = static_cast<int>(messages_.size());
+  auto taken = static_cast<std::size_t>(rd_kafka_produce_batch(topic(place.topic), place.partition, RD_KAFKA_MSG_F_COPY, messages_.data(), count));
+  took(parcel, taken);
+  if (taken == records.size()) return taken;
+  // A full queue takes none of the following; any other error is of its record alone, and ends the delivery.
+  for (const auto& message : messages_) {
+    if (message.err == RD_KAFKA_RESP_ERR_NO_ERROR || message.err == RD_KAFKA_RESP_ERR__QUEUE_FULL) continue;
+    parcel.delivery->refused(parcel.index, message.err);
+    return records.size();
+  }
+  return taken;
+}
+
+// What rd_kafka_produce_batch cannot carry. False where the queue is full.
+bool Sender::send_one(Parcel& parcel, const RecordView& record) {
+  rd_kafka_headers_t* headers = nullptr;
+  if (!record.headers.empty()) {
+    headers = rd_kafka_headers_new(8);
+    for (const auto& header : record.headers.list()) {
+      rd_kafka_header_add(headers, header.name.data(), static_cast<ssize_t>(header.name.size()), header.null ? nullptr : header.value.data(),
+                          static_cast<ssize_t>(header.value.size()));
+    }
+  }
+  // A null pointer is a null key or value. librdkafka takes the time 0 for "now".
+  const auto time = record.timestamp_ms == 0 ? 1 : record.timestamp_ms;
+  const auto& place = parcel.delivery->partition(parcel.index);
+  const auto code =
+      rd_kafka_producev(handle_, RD_KAFKA_V_RKT(topic(place.topic)), RD_KAFKA_V_PARTITION(place.partition), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                        RD_KAFKA_V_KEY(const_cast<char*>(record.key.data()), record.key.size()), RD_KAFKA_V_VALUE(const_cast<char*>(record.value.data()), record.value.size()),
+                        RD_KAFKA_V_TIMESTAMP(time), RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(&parcel), RD_KAFKA_V_END);
+  if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    took(parcel, 1);
+    return true;
+  }
+  if (headers != nullptr) rd_kafka_headers_destroy(headers);  // librdkafka's own only where it took the record
+  if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL) return false;
+  parcel.delivery->refused(parcel.index, code);
+  return true;
+}
+
+bool read_reports(rd_kafka_t* handle, rd_kafka_queue_t* queue, int timeout_ms) {
+  bool any = false;
+  for (;;) {
+    const Event event{rd_kafka_queue_poll(queue, any ? 0 : timeout_ms)};
+    if (!event) return any;
+    any = true;
+    switch (rd_kafka_event_type(event.get())) {
+      case RD_KAFKA_EVENT_DR:
+        while (const auto* message = rd_kafka_event_message_next(event.get())) Sender::report(*message);
+        break;
+      case RD_KAFKA_EVENT_ERROR: {
+        const auto code = rd_kafka_event_error(event.get());
+        if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+          log::warn("Kafka: no broker can be reached; what is sent waits for one");
+        else
+          log::debug("Kafka: {}: {}", rd_kafka_name(handle), rd_kafka_event_error_string(event.get()));
+        break;
+      }
+      default: break;
+    }
+  }
+}
+
+}  // namespace mephisto::kafka

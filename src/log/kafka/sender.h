@@ -1,0 +1,105 @@
+// Records on their way through librdkafka.
+//
+// An idempotent producer has one request of a partition on its way at a time. What is handed over beyond that lies in librdkafka's queue,
+// takes several times its memory there, and makes librdkafka's thread ask without a pause whether it may go (2.0.2). So a partition gets
+// a request's worth, a parcel, and the next one once that is reported. And librdkafka waits for more records to go with those it has
+// (linger.ms): nobody but us knows that there are no more, and it is told so.
+#pragma once
+
+#include <condition_variable>
+#include <list>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "log/kafka/delivery.h"
+
+namespace mephisto::kafka {
+
+// The properties of the handle that go with it.
+Properties sender_properties();
+
+// Makes librdkafka send what it has. The call that does it waits, so that a thread makes it.
+class Doorbell {
+ public:
+  explicit Doorbell(rd_kafka_t* handle) : handle_(handle), thread_([this](const std::stop_token& stop) { run(stop); }) {}
+
+  void ring();
+
+ private:
+  void run(const std::stop_token& stop);
+
+  rd_kafka_t* handle_;
+  std::mutex mutex_;
+  std::condition_variable_any rung_;
+  bool waiting_ = false;
+  std::jthread thread_;
+};
+
+// Batches that are being handed over, and how far.
+class Shipment {
+ public:
+  // Both outlive it; `delivery` also the reports.
+  Shipment(const std::vector<OutBatch>& batches, Delivery& delivery) : batches_(batches), delivery_(delivery), rests_(batches.size()) {}
+
+ private:
+  friend class Sender;
+  struct Rest {
+    std::vector<RecordView> records;  // once its turn has come
+    std::size_t sent = 0;
+  };
+  const std::vector<OutBatch>& batches_;
+  Delivery& delivery_;
+  std::vector<Rest> rests_;
+};
+
+class Sender {
+ public:
+  // `handle` outlives it.
+  explicit Sender(rd_kafka_t* handle) : handle_(handle) {}
+  Sender(const Sender&) = delete;
+  Sender& operator=(const Sender&) = delete;
+
+  // Hands over what can go now. True when that was the rest, or an error has ended it, which the delivery tells; otherwise read reports
+  // and call again.
+  bool advance(Shipment& shipment);
+
+  // Takes in the report of a record.
+  static void report(const rd_kafka_message_t& message);
+
+ private:
+  using Place = std::pair<rd_kafka_topic_t*, int>;  // a partition
+  struct Parcel {
+    Sender* sender;
+    Delivery* delivery;
+    std::size_t index;
+    Place place;
+    std::size_t unreported = 0;
+    std::list<Parcel>::iterator self{};
+  };
+
+  // How many of the records were taken, or one refused for good; fewer than a parcel where librdkafka's queue is full.
+  std::size_t send(Parcel& parcel, std::span<const RecordView> records, bool times_chosen);
+  // A call for all, without headers and with the time of the call.
+  std::size_t send_many(Parcel& parcel, std::span<const RecordView> records);
+  bool send_one(Parcel& parcel, const RecordView& record);
+  static void took(Parcel& parcel, std::size_t count);
+  rd_kafka_topic_t* topic(const std::string& name);
+
+  rd_kafka_t* handle_;
+  std::map<std::string, TopicHandle> topics_;
+  std::list<Parcel> under_way_;
+  std::set<Place> busy_;
+  std::vector<rd_kafka_message_t> messages_;
+  std::optional<Doorbell> doorbell_;
+};
+
+// Reads the reports that are in `queue`; false when there were none. What the brokers say besides (errors) is logged.
+bool read_reports(rd_kafka_t* handle, rd_kafka_queue_t* queue, int timeout_ms);
+
+}  // namespace mephisto::kafka
