@@ -12,7 +12,7 @@ namespace {
 using mephisto::ErrorKind;
 using mephisto::Failure;
 
-constexpr int kSelectionMs = 5'000;  // until a server is found; the answer of a command within ten seconds, also when it is not
+constexpr int kSelectionMs = 4'000;  // until a server is found; the answer of a command within ten seconds, also when it is not
 constexpr int kConnectMs = 3'000;
 constexpr const char* kDefaultDatabase = "horton";
 
@@ -149,7 +149,8 @@ MongoPool::MongoPool(const MongoOptions& options) {
 }
 
 Failure MongoPool::failure(const bson_error_t& error, bool repeatable) const {
-  const std::string_view why = error.domain == MONGOC_ERROR_SERVER_SELECTION ? core_of(error.message) : error.message;
+  std::string_view why = error.domain == MONGOC_ERROR_SERVER_SELECTION ? core_of(error.message) : error.message;
+  if (why.ends_with('.')) why.remove_suffix(1);
   const auto told = [&](ErrorKind kind, std::string_view what, std::string_view advice = "") { return Failure(kind, fmt::format("{} {}: {}{}", place_, what, why, advice)); };
   if (error.domain == MONGOC_ERROR_SERVER_SELECTION) return told(ErrorKind::kUnavailable, "cannot be reached", "; check mongo.host and mongo.port, or mongo.url");
   if (is_refusal(error)) return told(ErrorKind::kUnavailable, "refuses us", "; check mongo.username, mongo.password and the user's rights");
