@@ -115,16 +115,19 @@ Object execute(mongoc_bulk_operation_t* bulk, bool& done, bson_error_t* error) {
 // cost to get the document is not spent again.
 Task<void> MongoDocuments::run(Job job) {
   for (;;) {
+    const auto began = std::chrono::steady_clock::now();
     std::string why;
     try {
       co_await mephisto::blocking([&] { job(pool_.take().get()); }, "MongoDB");
-      if (away_.exchange(false)) mephisto::log::info("{} is back", pool_.place());
+      // What began before was only on its way still.
+      if (auto since = away_since_.load(); since != kThere && since < began && away_since_.compare_exchange_strong(since, kThere)) mephisto::log::info("{} is back", pool_.place());
       co_return;
     } catch (const Failure& failure) {
       if (failure.kind() != ErrorKind::kUnavailable || mephisto::TaskContext::current()->current_event == nullptr) throw;
       why = failure.what();
     }
-    if (!away_.exchange(true)) mephisto::log::warn("{}; events wait for it", why);
+    auto there = kThere;
+    if (away_since_.compare_exchange_strong(there, std::chrono::steady_clock::now())) mephisto::log::warn("{}; events wait for it", why);
     co_await mephisto::sleep_or_give_back(kPause);
   }
 }

@@ -6,6 +6,8 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
+#include <functional>
 #include <mutex>
 #include <set>
 
@@ -35,7 +37,9 @@ class MongoDocuments : public Documents {
   MongoPool pool_;
   std::mutex mutex_;
   std::set<std::string> indexed_;
-  std::atomic<bool> away_ = false;
+  static constexpr auto kThere = std::chrono::steady_clock::time_point::min();
+  // When the server was found to be away.
+  std::atomic<std::chrono::steady_clock::time_point> away_since_{kThere};
 };
 
 }  // namespace horton

@@ -1,4 +1,4 @@
-"""A guard in front of a server that knows no users: it wants SCRAM-SHA-256 of a client before it lets anything through, as MongoDB does."""
+"""Servers for documents, and a guard in front of a server that knows no users: it wants SCRAM-SHA-256 of a client before it lets anything through, as MongoDB does."""
 import base64
 import hashlib
 import hmac
@@ -6,11 +6,15 @@ import os
 import socket
 import socketserver
 import struct
+import subprocess
 import threading
+
+from support import ROOT
 
 OP_REPLY, OP_QUERY, OP_MSG = 1, 2004, 2013
 OPEN_TO_ALL = {"hello", "isMaster", "ismaster", "ping", "endSessions"}
 ROUNDS = 4096
+PASSWORD = "not-to-be-shown-either"
 
 
 def encode(document):
@@ -58,6 +62,11 @@ def receive(connection):
         return None
     size = struct.unpack_from("<i", head)[0]
     return head + connection.recv(size - 16, socket.MSG_WAITALL)
+
+
+def server(command, place, *options):
+    """dev/mongo, for the server in the folder `place`."""
+    return subprocess.run([ROOT / "dev/mongo", command, "--dir", place, *options], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 class Guard:

@@ -1,24 +1,17 @@
-"""Horton with its documents on a server of MongoDB's protocol: the same documents as in SQLite, users, TLS, outages, and what is wrong with it."""
+"""Horton with its documents on a server of MongoDB's protocol: the same documents as in SQLite, users, TLS, outages."""
+import os
 import pathlib
 import re
 import signal
-import socket
-import subprocess
-import threading
 import time
 import unittest
 
-from bad_input import FAILED, BadInput, add_tests, failure, usage
+from bad_input import FAILED
 from collection_test import Service, overview
-from mongo_guard import Guard
-from support import ROOT, Scene, wait_for
+from mongo_guard import PASSWORD, Guard, server
+from support import Scene, wait_for
 
-PASSWORD = "not-to-be-shown-either"
 OWN = {"_id", "listed_at", "overview_checked_at", "overview_retries"}  # an id, and times of this run
-
-
-def server(command, place, *options):
-    return subprocess.run([ROOT / "dev/mongo", command, "--dir", place, *options], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 class OnMongo(Scene):
@@ -48,8 +41,8 @@ class OnMongo(Scene):
     def here(self, *words, **how):
         return self.horton(*words, folder=self.place, **how)
 
-    def worker(self):
-        worker = self.start_worker(folder=self.place)
+    def worker(self, env=None):
+        worker = self.start_worker(folder=self.place, env=env)
         self.addCleanup(worker.end)
         return worker
 
@@ -178,6 +171,18 @@ class Away(OnMongo):
         peak = int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path(f"/proc/{worker.pid}/status").read_text()).group(1))
         self.assertLess(peak, 150_000, "KiB")
 
+    def test_a_server_that_hangs_is_away(self):
+        worker = self.worker(env={"HORTON_MONGO_DEADLINE": "500ms"})
+        self.assertEqual(self.here("start-collect-securities").returncode, 0)
+        wait_for(lambda: len(self.service.asked) > 20, "a good start")
+        pid = int((self.server / "pid").read_text().split()[0])
+        self.addCleanup(os.kill, pid, signal.SIGCONT)
+        os.kill(pid, signal.SIGSTOP)
+        worker.wait_for(r"WARNING .* MongoDB at 127\.0\.0\.1:\d+ .*; events wait for it$")
+        os.kill(pid, signal.SIGCONT)
+        self.check_all_came()
+        self.assertEqual(sorted(self.service.asked), sorted(f"S{number:03}" for number in range(150)), "each once")
+
     def test_a_worker_stops_meanwhile_and_another_goes_on(self):
         worker = self.worker()
         self.take_server_away(worker)
@@ -186,82 +191,6 @@ class Away(OnMongo):
         server("start", self.server)
         self.worker()
         self.check_all_came()
-
-
-class Garbage:
-    """A server that answers everything with what is no message of MongoDB's."""
-
-    def __init__(self):
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self.socket.getsockname()[1]
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        while True:
-            try:
-                connection, _ = self.socket.accept()
-            except OSError:
-                return
-            with connection:
-                try:
-                    connection.recv(1 << 16)
-                    connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-                except OSError:
-                    pass
-
-
-def mongo(*lines):
-    return "service:\n  apikey: k\nmongo:\n" + "".join(f"  {line}\n" for line in lines)
-
-
-USER = ["username: admin", f"password: {PASSWORD}"]
-URL = f"mongodb://admin:{PASSWORD}@"
-BAD = [
-    failure("nobody at the port", "collect --symbol A", "127.0.0.1:1", "cannot be reached", "mongo.port", config=mongo("host: 127.0.0.1", "port: 1", *USER), limit=10),
-    failure("nobody at the port, a worker", "worker -q -l error", "127.0.0.1:1", "cannot be reached", "mongo.port", config=mongo("host: 127.0.0.1", "port: 1", *USER), limit=10),
-    failure("a host that is not there", "collect --symbol A", "no-such-host.invalid", "resolve", "mongo.host", config=mongo("host: no-such-host.invalid", *USER), limit=10),
-    failure("a user without a password", "collect --symbol A", "mongo.username", "HORTON_MONGO_PASSWORD", config=mongo("host: 127.0.0.1", "username: admin")),
-    failure("SQLite and MongoDB at once", "collect --symbol A", "documents", "mongo.host", config="documents: x.db\n" + mongo("host: 127.0.0.1")),
-    usage("a host that is none", "collect --symbol A", "config.yml:4", "mongo.host", '"a b"', config=mongo("host: a b")),
-    usage("a URL for a host", "collect --symbol A", "mongo.host", "mongo.url", config=mongo("host: mongodb://localhost")),
-    usage("a port that is none", "collect --symbol A", "mongo.port", '"99999"', "65535", config=mongo("host: localhost", "port: 99999")),
-    usage("a name of a database that is none", "collect --symbol A", "mongo.database", '"a/b"', config=mongo("host: localhost", "database: a/b")),
-    usage("a URL of nonsense", "collect --symbol A", "mongo.url", "mongodb://HOST:PORT", config=mongo("url: nonsense")),
-    usage("a URL of another scheme", "collect --symbol A", "mongo.url", "mongodb://", config=mongo("url: http://localhost/")),
-    usage("a URL without a host", "collect --symbol A", "mongo.url", "host", config=mongo(f"url: {URL}")),
-    usage("a URL with an @ in the password", "collect --symbol A", "mongo.url", "%40", config=mongo(f"url: {URL}x@localhost/")),
-    usage("a URL with a misspelt option", "collect --symbol A", "mongo.url", "tsl", config=mongo(f"url: {URL}localhost/?tsl=true")),
-    usage("a URL with a bad number", "collect --symbol A", "mongo.url", "connecttimeoutms", config=mongo(f"url: {URL}localhost/?connectTimeoutMS=soon")),
-    usage("environment: URL", "collect --symbol A", "HORTON_MONGO_URL", "mongodb://", env={"HORTON_MONGO_URL": f"mongo://{PASSWORD}@x"}),
-]
-
-
-class BadMongo(BadInput):
-    def check_message(self, got, code, says):
-        super().check_message(got, code, says)
-        self.assertNotIn(PASSWORD, got.stderr)
-
-    def test_garbage(self):
-        garbage = Garbage()
-        self.addCleanup(garbage.socket.close)
-        for name in ("collect --symbol A", "worker -q -l error"):
-            with self.subTest(name):
-                self.try_case(failure(f"garbage {name}", name, f"127.0.0.1:{garbage.port}", "cannot be reached", config=mongo("host: 127.0.0.1", f"port: {garbage.port}", *USER), limit=10))
-
-    def test_wrong_password(self):
-        place = self.folder / "server"
-        port = int(re.search(r":(\d+)/", server("start", place)).group(1))
-        self.addCleanup(server, "stop", place)
-        guard = Guard(port, "admin", "another-one")
-        self.addCleanup(guard.close)
-        for name in ("collect --symbol A", "worker -q -l error"):
-            with self.subTest(name):
-                self.try_case(failure(f"password {name}", name, "refuses us", "Authentication failed", "mongo.password", config=mongo("host: 127.0.0.1", f"port: {guard.port}", *USER), limit=10))
-        with self.subTest("no user"):
-            self.try_case(failure("no user", "collect --symbol A", "refuses us", "requires authentication", "mongo.username", config=mongo("host: 127.0.0.1", f"port: {guard.port}"), limit=10))
-
-
-add_tests(BadMongo, BAD)
 
 
 if __name__ == "__main__":
