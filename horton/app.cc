@@ -23,8 +23,10 @@ void add_mongo_settings(mephisto::Settings& settings) {
   settings.add({.name = "mongo.database", .help = "the database; empty: the one in mongo.url, or else horton", .check = check_mongo_database});
   settings.add({"mongo.username", Type::kText, "", "the user, who is known to the database admin unless mongo.url says authSource"});
   settings.add({"mongo.password", Type::kText, "", "the user's password", true});
-  settings.add(
-      {.name = "mongo.url", .help = "mongodb://… instead of host and port, with its options: several hosts, replicaSet, tls, tlsCAFile", .secret = true, .check = check_mongo_url});
+  settings.add({.name = "mongo.url",
+                .help = "mongodb://HOST:PORT/DATABASE instead of host and port, with its options: several hosts, replicaSet, tls, tlsCAFile",
+                .secret = true,
+                .check = check_mongo_url});
   settings.add({.name = "mongo.deadline", .type = Type::kDuration, .default_value = "30s", .help = "time for one answer of the MongoDB", .least = 1});
 }
 
