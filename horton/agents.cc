@@ -180,7 +180,7 @@ Agent<None, bool>& collect_securities = app().agent(
         log::info("Start collect securities");
         co_await note_collection(event.timestamp());
         std::vector<CollectSecurityOverview> listed;
-        std::vector<Collection::Change> changes;
+        std::vector<Change> changes;
         for (auto& security : co_await service.ask<std::vector<Object>>([](AlphaVantage& client) { return client.securities(); })) {
           CollectSecurityOverview one{text(security, "symbol"), text(security, "exchange")};
           if (one.symbol.empty()) {

@@ -1,5 +1,8 @@
 #include "horton/app.h"
 
+#include "horton/mongo_documents.h"
+#include "horton/sqlite_documents.h"
+
 namespace horton {
 namespace {
 
@@ -11,6 +14,33 @@ mephisto::AppOptions about() {
   mephisto::AppOptions options;
   options.help = "Collects market data of securities from AlphaVantage.";
   return options;
+}
+
+void add_mongo_settings(mephisto::Settings& settings) {
+  using Type = SettingSpec::Type;
+  settings.add({.name = "mongo.host", .help = "the host of the MongoDB with the documents; empty, and no mongo.url: they are in a SQLite file", .check = check_mongo_host});
+  settings.add({.name = "mongo.port", .type = Type::kInteger, .default_value = "27017", .help = "its port", .least = 1, .most = 65535});
+  settings.add({.name = "mongo.database", .help = "the database; empty: the one in mongo.url, or else horton", .check = check_mongo_database});
+  settings.add({"mongo.username", Type::kText, "", "the user, who is known to the database admin unless mongo.url says authSource"});
+  settings.add({"mongo.password", Type::kText, "", "the user's password", true});
+  settings.add({.name = "mongo.url",
+                .help = "mongodb://HOST:PORT/DATABASE instead of host and port, with its options: several hosts, replicaSet, tls, tlsCAFile",
+                .secret = true,
+                .check = check_mongo_url});
+  settings.add({.name = "mongo.deadline", .type = Type::kDuration, .default_value = "30s", .help = "time for one answer of the MongoDB", .least = 1});
+}
+
+std::unique_ptr<Documents> open_documents() {
+  const auto& settings = app().settings();
+  const auto& file = settings.text("documents");
+  MongoOptions mongo{settings.text("mongo.url"),         settings.text("mongo.host"),     static_cast<int>(settings.integer("mongo.port")),
+                     settings.text("mongo.database"),    settings.text("mongo.username"), settings.text("mongo.password"),
+                     settings.duration("mongo.deadline")};
+  if (mongo.url.empty() && mongo.host.empty()) return std::make_unique<SqliteDocuments>(file.empty() ? app().datadir() + "/documents.db" : file);
+  if (!file.empty())
+    throw mephisto::Failure(mephisto::ErrorKind::kInvalid,
+                            "documents names a SQLite file, and mongo.host or mongo.url a MongoDB: which one has the documents? Leave the other one out");
+  return std::make_unique<MongoDocuments>(mongo);
 }
 
 struct Horton {
@@ -32,11 +62,12 @@ struct Horton {
     app.settings().add(
         {.name = "service.concurrency", .type = Type::kInteger, .default_value = "8", .help = "overviews that a worker fetches at the same time", .least = 1, .most = 1024});
     app.settings().add({.name = "service.deadline", .type = Type::kDuration, .default_value = "30s", .help = "time for one attempt of a request", .least = 1});
+    app.settings().add({"documents", Type::kText, "", "the SQLite file with the documents; empty: documents.db in datadir, unless they are on a MongoDB"});
+    add_mongo_settings(app.settings());
     app.on_started = []() -> mephisto::Task<void> {
       check_api_key();
-      co_return;
+      co_await collection_asked_at();  // that the documents can be read is known now, not at the first event
     };
-    app.settings().add({"documents", Type::kText, "", "the SQLite file with the documents; empty: documents.db in datadir"});
   }
   mephisto::App app;
 };
@@ -59,8 +90,8 @@ void check_api_key() {
 ServiceConfig service_config() { return {app().settings().text("service.apiendpoint"), app().settings().text("service.apikey")}; }
 
 Documents& documents() {
-  static Documents opened{app().settings().text("documents").empty() ? app().datadir() + "/documents.db" : app().settings().text("documents")};
-  return opened;
+  static const std::unique_ptr<Documents> opened = open_documents();
+  return *opened;
 }
 
 Collection securities() { return documents().collection("securities", {"symbol", "exchange"}); }

@@ -1,109 +1,78 @@
 #include "horton/documents.h"
 
-#include "horton/sqlite.h"
+#include <algorithm>
+
+#include "mephisto/error.h"
+#include "mephisto/ids.h"
 
 namespace horton {
 namespace {
 
 using mephisto::Task;
 
-class WriteWait : public mephisto::Wait {
- public:
-  using Start = std::function<void(mephisto::Loop&, std::function<void(std::exception_ptr)>)>;
-  explicit WriteWait(Start start) : start_(std::move(start)) {}
-  bool await_ready() const { return false; }
-  void await_suspend(std::coroutine_handle<> handle) {
-    suspend(handle, "a write to the documents");
-    start_(context_->loop(), [this](std::exception_ptr error) {
-      error_ = std::move(error);
-      resume();
-    });
-  }
-  void await_resume() const {
-    if (error_) std::rethrow_exception(error_);
-  }
+Object as_update(Object payload, const UpdateOptions& options) {
+  const bool operators = std::ranges::any_of(payload, [](const auto& field) { return field.key().starts_with('$'); });
+  if (operators || !options.with_set_option) return payload;
+  return {{"$set", std::move(payload)}};
+}
 
- private:
-  bool abandon() override { return false; }
-  Start start_;
-  std::exception_ptr error_;
-};
+std::vector<Change> one_change(Object filter, Object payload, const UpdateOptions& options) {
+  std::vector<Change> changes;
+  changes.push_back({std::move(filter), as_update(std::move(payload), options)});
+  return changes;
+}
 
 }  // namespace
 
-Documents::Documents(const std::string& path) : database_(open_database(path)) {
-  try {
-    reader_ = open_database(path);
-    writer_ = std::thread([this] { work(); });
-  } catch (...) {
-    sqlite3_close(reader_);
-    sqlite3_close(database_);
-    throw;
+std::string new_id() {
+  static thread_local mephisto::Random random;
+  return mephisto::Uuid::random(random).str();
+}
+
+Task<std::vector<Object>> Collection::find_many(Object filter, FindOptions options) const { return documents_.find(*this, std::move(filter), std::move(options)); }
+
+Task<std::optional<Object>> Collection::find_one(Object filter, FindOptions options) const {
+  options.limit = 1;
+  auto found = co_await find_many(std::move(filter), std::move(options));
+  if (found.empty()) co_return std::nullopt;
+  co_return std::move(found.front());
+}
+
+Task<std::vector<Object>> Collection::aggregate(boost::json::array pipeline) const { return documents_.aggregate(*this, std::move(pipeline)); }
+
+Task<std::vector<std::string>> Collection::insert_many(std::vector<Object> documents) const {
+  std::vector<std::string> ids;
+  for (auto& document : documents) {
+    if (!document.contains("_id")) document["_id"] = new_id();
+    if (!document["_id"].is_string()) throw mephisto::Failure(mephisto::ErrorKind::kInvalid, "an _id is a text here, not " + boost::json::serialize(document["_id"]));
+    ids.emplace_back(document["_id"].get_string());
   }
+  co_await documents_.insert(*this, std::move(documents));
+  co_return ids;
 }
 
-Documents::~Documents() {
-  {
-    std::lock_guard lock{mutex_};
-    stopping_ = true;
-  }
-  filled_.notify_all();
-  writer_.join();
-  sqlite3_close(reader_);
-  sqlite3_close(database_);
+Task<std::string> Collection::insert_one(Object document) const {
+  std::vector<Object> one;
+  one.push_back(std::move(document));
+  auto ids = co_await insert_many(std::move(one));
+  co_return std::move(ids.front());
 }
 
-Task<void> Documents::write(Job job) {
-  co_await WriteWait{[&](mephisto::Loop& loop, std::function<void(std::exception_ptr)> done) {
-    std::lock_guard lock{mutex_};
-    pending_.push_back({&job, loop.poster(), std::move(done)});
-    filled_.notify_one();
-  }};
+Task<UpdateResult> Collection::update_one(Object filter, Object payload, UpdateOptions options) const {
+  return documents_.update(*this, one_change(std::move(filter), std::move(payload), options), options.upsert, Which::kFirst);
 }
 
-Task<void> Documents::read(Job job) {
-  co_await mephisto::blocking(
-      [&] {
-        std::lock_guard lock{readers_mutex_};
-        job(reader_);
-      },
-      "the documents");
+Task<UpdateResult> Collection::update_many(Object filter, Object payload, UpdateOptions options) const {
+  return documents_.update(*this, one_change(std::move(filter), std::move(payload), options), options.upsert, Which::kAll);
 }
 
-// Group commit: what came while the transaction before was being written shares the next one. A job that fails is undone alone.
-void Documents::work() {
-  for (;;) {
-    std::deque<Pending> group;
-    {
-      std::unique_lock lock{mutex_};
-      filled_.wait(lock, [this] { return stopping_ || !pending_.empty(); });
-      if (pending_.empty()) return;
-      group.swap(pending_);
-    }
-    std::vector<std::exception_ptr> errors(group.size());
-    try {
-      execute(database_, "BEGIN IMMEDIATE");
-      for (std::size_t i = 0; i < group.size(); ++i) {
-        execute(database_, "SAVEPOINT job");
-        try {
-          (*group[i].job)(database_);
-        } catch (...) {
-          if (sqlite3_get_autocommit(database_) != 0) throw;  // as with a full disk: SQLite gave the whole transaction up
-          errors[i] = std::current_exception();
-          execute(database_, "ROLLBACK TO job");
-        }
-        execute(database_, "RELEASE job");
-      }
-      execute(database_, "COMMIT");
-    } catch (...) {
-      for (auto& error : errors) error = std::current_exception();
-      sqlite3_exec(database_, "ROLLBACK", nullptr, nullptr, nullptr);
-    }
-    for (std::size_t i = 0; i < group.size(); ++i) {
-      // Handed over, not shared: the count of an exception's owners is in libstdc++, where TSan does not see it.
-      group[i].post([done = std::move(group[i].done), error = std::move(errors[i])]() mutable { done(std::move(error)); });
-    }
-  }
+Task<UpdateResult> Collection::upsert_many(std::vector<Change> changes) const {
+  for (auto& change : changes) change.payload = as_update(std::move(change.payload), {});
+  return documents_.update(*this, std::move(changes), true, Which::kFirst);
 }
+
+Task<std::int64_t> Collection::delete_one(Object filter) const { return documents_.remove(*this, std::move(filter), Which::kFirst); }
+
+Task<std::int64_t> Collection::delete_many(Object filter) const { return documents_.remove(*this, std::move(filter), Which::kAll); }
 
 }  // namespace horton

@@ -1,26 +1,18 @@
-// Documents: collections of JSON objects with MongoDB's CRUD, embedded in one SQLite file that several processes share.
+// Documents: collections of JSON objects with MongoDB's CRUD; in one SQLite file that several processes share (sqlite_documents.h) or on a
+// MongoDB server (mongo_documents.h).
 //
 //   auto& documents = horton::documents();
 //   co_await documents.collection("securities").update_one({{"symbol", "AAPL"}}, {{"price", 1.5}}, {.upsert = true});
 //
-// Writes are durable when they return (WAL, synchronous=FULL); those that come together share one transaction. Everything happens off
-// the event loop. Throws mephisto::Failure; the operators are those of query.h.
+// Writes are durable when they return, and everything happens off the event loop. Throws mephisto::Failure.
 #pragma once
 
 #include <boost/json.hpp>
-#include <condition_variable>
-#include <deque>
-#include <functional>
-#include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
-#include "mephisto/sync.h"
-
-struct sqlite3;
+#include "mephisto/task.h"
 
 namespace horton {
 
@@ -44,70 +36,62 @@ struct UpdateResult {
   bool inserted = false;
 };
 
+struct Change {
+  Object filter;
+  Object payload;
+};
+
+// Which of the documents that match.
+enum class Which { kFirst, kAll };
+
 class Documents;
 
-// A collection's table and its unique index are made by the first write.
+// A collection, and its unique index, are made by the first write.
 class Collection {
  public:
   Collection(Documents& documents, std::string name, std::vector<std::string> unique) : documents_(documents), name_(std::move(name)), unique_(std::move(unique)) {}
 
+  const std::string& name() const { return name_; }
+  // The fields that (together) identify a document.
+  const std::vector<std::string>& unique() const { return unique_; }
+
   mephisto::Task<std::optional<Object>> find_one(Object filter, FindOptions options = {}) const;
   mephisto::Task<std::vector<Object>> find_many(Object filter, FindOptions options = {}) const;
   mephisto::Task<std::vector<Object>> aggregate(boost::json::array pipeline) const;
-  // Gives the new document's _id. kInvalid when a unique index forbids it.
+  // Gives the new document's _id, a text. kInvalid when a unique index forbids it.
   mephisto::Task<std::string> insert_one(Object document) const;
   mephisto::Task<std::vector<std::string>> insert_many(std::vector<Object> documents) const;
   mephisto::Task<UpdateResult> update_one(Object filter, Object payload, UpdateOptions options = {}) const;
   mephisto::Task<UpdateResult> update_many(Object filter, Object payload, UpdateOptions options = {}) const;
-  struct Change {
-    Object filter;
-    Object payload;
-  };
-  // Upserts all in one transaction.
+  // Upserts each, in their order.
   mephisto::Task<UpdateResult> upsert_many(std::vector<Change> changes) const;
   mephisto::Task<std::int64_t> delete_one(Object filter) const;
   mephisto::Task<std::int64_t> delete_many(Object filter) const;
 
  private:
-  using Job = std::function<void(sqlite3*)>;
-  // A job of the writer's on the table, which is made where it is missing.
-  mephisto::Task<void> write(Job job) const;
-
   Documents& documents_;
   std::string name_;
   std::vector<std::string> unique_;
 };
 
+// Where collections are kept: what a Collection needs of it.
 class Documents {
  public:
-  // Opens or creates the file. Throws Failure with what is wrong with it.
-  explicit Documents(const std::string& path);
-  ~Documents();
+  virtual ~Documents() = default;
 
-  // A collection; `unique` fields (together) identify a document. Thread-safe, and reads nothing.
+  // `unique` fields (together) identify a document. Thread-safe, and reads nothing.
   Collection collection(std::string name, std::vector<std::string> unique = {}) { return {*this, std::move(name), std::move(unique)}; }
 
-  // A job inside of a write transaction, or on a snapshot; for Collection.
-  using Job = std::function<void(sqlite3*)>;
-  mephisto::Task<void> write(Job job);
-  mephisto::Task<void> read(Job job);
-
- private:
-  struct Pending {
-    Job* job;
-    mephisto::Loop::Poster post;
-    std::function<void(std::exception_ptr)> done;
-  };
-  void work();
-
-  sqlite3* database_ = nullptr;  // of the writer's thread
-  std::mutex readers_mutex_;
-  sqlite3* reader_ = nullptr;
-  std::mutex mutex_;
-  std::condition_variable filled_;
-  std::deque<Pending> pending_;
-  bool stopping_ = false;
-  std::thread writer_;
+  virtual mephisto::Task<std::vector<Object>> find(const Collection& in, Object filter, FindOptions options) = 0;
+  virtual mephisto::Task<std::vector<Object>> aggregate(const Collection& in, boost::json::array pipeline) = 0;
+  // Each with an _id.
+  virtual mephisto::Task<void> insert(const Collection& into, std::vector<Object> documents) = 0;
+  // One after the other; a payload is operators, or replaces the document.
+  virtual mephisto::Task<UpdateResult> update(const Collection& in, std::vector<Change> changes, bool upsert, Which which) = 0;
+  virtual mephisto::Task<std::int64_t> remove(const Collection& from, Object filter, Which which) = 0;
 };
+
+// An _id for a document that has none.
+std::string new_id();
 
 }  // namespace horton

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "horton/budget.h"
+#include "horton/sqlite_documents.h"
 
 namespace horton {
 namespace {
@@ -62,7 +63,7 @@ class BudgetTest : public ::testing::Test {
   BudgetTest() {
     std::string pattern = "/tmp/horton_budget_XXXXXX";
     folder = mkdtemp(pattern.data());
-    documents = std::make_unique<Documents>(folder + "/documents.db");
+    documents = std::make_unique<SqliteDocuments>(folder + "/documents.db");
   }
   ~BudgetTest() override {
     documents.reset();
@@ -135,7 +136,7 @@ TEST_F(BudgetTest, IsSharedByManyTasks) {
 }
 
 TEST_F(BudgetTest, IsSharedByTwoOnTheSameDocuments) {
-  Documents others{folder + "/documents.db"};
+  SqliteDocuments others{folder + "/documents.db"};
   auto one = budget({term(4, 300ms)});
   Budget two{others.collection("budget"), {term(4, 300ms)}};
   std::vector<Timestamp> times;
@@ -151,7 +152,7 @@ TEST_F(BudgetTest, RemembersAfterReopening) {
     loop.run(take(one, 2, times));
   }
   documents.reset();
-  documents = std::make_unique<Documents>(folder + "/documents.db");
+  documents = std::make_unique<SqliteDocuments>(folder + "/documents.db");
   auto again = budget({term(2, 1h)});
   EXPECT_THROW(loop.run(mephisto::timeout(200ms, take(again, 1, times))), mephisto::Failure);
   auto use = loop.run(again.use());
@@ -180,7 +181,7 @@ TEST_F(BudgetTest, TakesNothingWhenItIsCancelledWhileWaiting) {
 }
 
 TEST_F(BudgetTest, ANoticePausesEverybody) {
-  Documents others{folder + "/documents.db"};
+  SqliteDocuments others{folder + "/documents.db"};
   auto one = budget({});
   Budget two{others.collection("budget"), {}};
   loop.run(one.notice());

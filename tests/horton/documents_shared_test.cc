@@ -1,12 +1,9 @@
-// Documents under many hands: unique fields, groups of jobs, several tasks, threads and files.
+// Documents under many hands: unique fields, several tasks, threads and workers, the same wherever they are kept.
 #include <gmock/gmock.h>
-#include <stdlib.h>
 
-#include <atomic>
-#include <filesystem>
 #include <thread>
 
-#include "horton/documents.h"
+#include "documents_place.h"
 
 namespace horton {
 namespace {
@@ -17,18 +14,14 @@ using mephisto::Loop;
 using mephisto::Task;
 using ::testing::HasSubstr;
 
-class SharedDocuments : public ::testing::Test {
+class SharedDocuments : public ::testing::TestWithParam<std::string> {
  protected:
-  SharedDocuments() {
-    std::string pattern = "/tmp/horton_shared_XXXXXX";
-    folder = mkdtemp(pattern.data());
-  }
-  ~SharedDocuments() override { std::filesystem::remove_all(folder); }
-  std::string path() const { return folder + "/documents.db"; }
   static Collection securities(Documents& documents) { return documents.collection("securities", {"symbol", "exchange"}); }
 
-  std::string folder;
+  DocumentsPlace place{GetParam()};
 };
+
+HORTON_ON_EVERY_KIND_OF_DOCUMENTS(SharedDocuments);
 
 UpdateOptions upserting() {
   UpdateOptions options;
@@ -49,10 +42,10 @@ Task<std::string> outcome(Task<T> task) {
   co_return "";
 }
 
-TEST_F(SharedDocuments, UpsertBySymbolAndExchangeKeepsOneDocumentEach) {
+TEST_P(SharedDocuments, UpsertBySymbolAndExchangeKeepsOneDocumentEach) {
   Loop loop;
-  Documents documents{path()};
-  auto all = securities(documents);
+  const auto documents = place.open();
+  auto all = securities(*documents);
   for (int i = 0; i < 3; ++i) {
     loop.run(all.update_one(security("A", "NYSE"), {{"n", i}}, upserting()));
     loop.run(all.update_one(security("A", "NASDAQ"), {{"n", i}}, upserting()));
@@ -61,30 +54,21 @@ TEST_F(SharedDocuments, UpsertBySymbolAndExchangeKeepsOneDocumentEach) {
   EXPECT_EQ(loop.run(all.find_one(security("A", "NYSE"))).value().at("n"), boost::json::value(2));
 }
 
-TEST_F(SharedDocuments, UpsertManyInsertsAndUpdatesInOneTransaction) {
+TEST_P(SharedDocuments, UpsertManyInsertsAndUpdates) {
   Loop loop;
-  Documents documents{path()};
-  auto all = securities(documents);
+  const auto documents = place.open();
+  auto all = securities(*documents);
   loop.run(all.insert_one({{"symbol", "A"}, {"exchange", "NYSE"}, {"overview", "kept"}}));
-  std::vector<Collection::Change> changes{{security("A", "NYSE"), {{"name", "Agilent"}}}, {security("B", "NYSE"), {{"name", "Barnes"}}}};
+  std::vector<Change> changes{{security("A", "NYSE"), {{"name", "Agilent"}}}, {security("B", "NYSE"), {{"name", "Barnes"}}}};
   loop.run(all.upsert_many(changes));
   EXPECT_EQ(loop.run(all.find_many({})).size(), 2U);
   EXPECT_EQ(loop.run(all.find_one(security("A", "NYSE"))).value().at("overview"), boost::json::value("kept"));
 }
 
-TEST_F(SharedDocuments, UpsertManyThatFailsChangesNothing) {
+TEST_P(SharedDocuments, AUniqueIndexRefusesASecondDocument) {
   Loop loop;
-  Documents documents{path()};
-  auto all = securities(documents);
-  std::vector<Collection::Change> changes{{security("A", "NYSE"), {{"n", 1}}}, {security("B", "NYSE"), {{"$rename", Object{{"a", "b"}}}}}};
-  EXPECT_THAT(loop.run(outcome(all.upsert_many(changes))), HasSubstr("$rename"));
-  EXPECT_TRUE(loop.run(all.find_many({})).empty());
-}
-
-TEST_F(SharedDocuments, AUniqueIndexRefusesASecondDocument) {
-  Loop loop;
-  Documents documents{path()};
-  auto all = securities(documents);
+  const auto documents = place.open();
+  auto all = securities(*documents);
   loop.run(all.insert_one(security("A", "NYSE")));
   loop.run(all.insert_one(security("A", "NASDAQ")));
   try {
@@ -97,48 +81,38 @@ TEST_F(SharedDocuments, AUniqueIndexRefusesASecondDocument) {
   EXPECT_EQ(loop.run(all.find_many({})).size(), 2U);
 }
 
-TEST_F(SharedDocuments, AUniqueIndexRefusesAnUpdateIntoAnotherDocument) {
+TEST_P(SharedDocuments, AUniqueIndexRefusesAnUpdateIntoAnotherDocument) {
   Loop loop;
-  Documents documents{path()};
-  auto all = securities(documents);
+  const auto documents = place.open();
+  auto all = securities(*documents);
   loop.run(all.insert_one(security("A", "NYSE")));
   loop.run(all.insert_one(security("B", "NYSE")));
   EXPECT_THAT(loop.run(outcome(all.update_one(security("B", "NYSE"), {{"symbol", "A"}}))), HasSubstr("same key"));
   EXPECT_TRUE(loop.run(all.find_one(security("B", "NYSE"))));
 }
 
-TEST_F(SharedDocuments, AUniqueIndexIsMadeForACollectionThatIsThere) {
+TEST_P(SharedDocuments, AUniqueIndexIsMadeForACollectionThatIsThere) {
   Loop loop;
-  Documents documents{path()};
-  loop.run(documents.collection("securities").insert_one(security("A", "NYSE")));
-  auto all = securities(documents);
+  const auto documents = place.open();
+  loop.run(documents->collection("securities").insert_one(security("A", "NYSE")));
+  auto all = securities(*documents);
   EXPECT_THAT(loop.run(outcome(all.insert_one(security("A", "NYSE")))), HasSubstr("same key"));
 }
 
-TEST_F(SharedDocuments, AUniqueIndexDoesNotHideADocumentWithAnArray) {
-  Loop loop;
-  Documents documents{path()};
-  auto all = securities(documents);
-  loop.run(all.insert_one({{"symbol", boost::json::array{"A", "B"}}, {"exchange", "NYSE"}}));
-  loop.run(all.insert_one(security("A", "NYSE")));
-  EXPECT_EQ(loop.run(all.find_many(security("A", "NYSE"))).size(), 2U);
-  EXPECT_EQ(loop.run(all.find_many(security("B", "NYSE"))).size(), 1U);
-}
-
-TEST_F(SharedDocuments, AUniqueIndexHoldsAfterReopening) {
+TEST_P(SharedDocuments, AUniqueIndexHoldsAfterReopening) {
   Loop loop;
   {
-    Documents documents{path()};
-    loop.run(securities(documents).insert_one(security("A", "NYSE")));
+    const auto documents = place.open();
+    loop.run(securities(*documents).insert_one(security("A", "NYSE")));
   }
-  Documents documents{path()};
-  EXPECT_THAT(loop.run(outcome(documents.collection("securities").insert_one(security("A", "NYSE")))), HasSubstr("same key"));
+  const auto documents = place.open();
+  EXPECT_THAT(loop.run(outcome(documents->collection("securities").insert_one(security("A", "NYSE")))), HasSubstr("same key"));
 }
 
-TEST_F(SharedDocuments, AFailedWriteDoesNotHurtThoseAtTheSameTime) {
+TEST_P(SharedDocuments, AFailedWriteDoesNotHurtThoseAtTheSameTime) {
   Loop loop;
-  Documents documents{path()};
-  auto all = securities(documents);
+  const auto documents = place.open();
+  auto all = securities(*documents);
   std::vector<Task<std::string>> writes;
   for (int i = 0; i < 40; ++i) writes.push_back(outcome(all.insert_one(security(std::to_string(i % 4 == 0 ? 0 : i), "NYSE"))));
   auto ends = loop.run(mephisto::when_all(std::move(writes)));
@@ -146,80 +120,61 @@ TEST_F(SharedDocuments, AFailedWriteDoesNotHurtThoseAtTheSameTime) {
   EXPECT_EQ(loop.run(all.find_many({})).size(), 31U);
 }
 
-TEST_F(SharedDocuments, AWriteIsSeenByTheReadsAfterIt) {
+TEST_P(SharedDocuments, AWriteIsSeenByTheReadsAfterIt) {
   Loop loop;
-  Documents documents{path()};
-  auto all = securities(documents);
+  const auto documents = place.open();
+  auto all = securities(*documents);
   for (int i = 0; i < 20; ++i) {
     loop.run(all.insert_one(security(std::to_string(i), "NYSE")));
     EXPECT_EQ(loop.run(all.find_many({})).size(), static_cast<std::size_t>(i + 1));
   }
 }
 
-TEST_F(SharedDocuments, ManyTasksIncrementWithoutLosingOne) {
+TEST_P(SharedDocuments, ManyTasksIncrementWithoutLosingOne) {
   Loop loop;
-  Documents documents{path()};
-  auto counters = documents.collection("counters");
+  const auto documents = place.open();
+  auto counters = documents->collection("counters");
   std::vector<Task<UpdateResult>> writes;
   for (int i = 0; i < 200; ++i) writes.push_back(counters.update_one({{"_id", "n"}}, {{"$inc", Object{{"n", 1}}}}, upserting()));
   loop.run(mephisto::when_all(std::move(writes)));
   EXPECT_EQ(loop.run(counters.find_one({})).value().at("n"), boost::json::value(200));
 }
 
-// As two workers do: two connections, two threads, one file.
-TEST_F(SharedDocuments, TwoOnOneFileWriteAtOnceWithoutLosingOne) {
+// As two workers do: two openings, two threads, one place.
+TEST_P(SharedDocuments, TwoWorkersWriteAtOnceWithoutLosingOne) {
   auto worker = [&] {
     Loop loop;
-    Documents documents{path()};
-    auto counters = documents.collection("counters");
+    const auto documents = place.open();
+    auto counters = documents->collection("counters");
     for (int i = 0; i < 50; ++i) loop.run(counters.update_one({{"_id", "n"}}, {{"$inc", Object{{"n", 1}}}}, upserting()));
   };
   {
-    Documents first{path()};
+    const auto first = place.open();
   }
   std::jthread one{worker};
   std::jthread two{worker};
   one.join();
   two.join();
   Loop loop;
-  Documents documents{path()};
-  EXPECT_EQ(loop.run(documents.collection("counters").find_one({})).value().at("n"), boost::json::value(100));
-}
-
-TEST_F(SharedDocuments, ManyOpenANewFileAtOnce) {
-  std::atomic<int> refused = 0;
-  for (int round = 0; round < 20; ++round) {
-    const auto file = folder + "/" + std::to_string(round) + ".db";
-    std::vector<std::jthread> openers;
-    for (int i = 0; i < 6; ++i) {
-      openers.emplace_back([&] {
-        try {
-          Documents documents{file};
-          securities(documents);
-        } catch (const Failure& failure) {
-          if (refused++ == 0) ADD_FAILURE() << failure.what();
-        }
-      });
-    }
-  }
-  EXPECT_EQ(refused, 0);
+  const auto documents = place.open();
+  EXPECT_EQ(loop.run(documents->collection("counters").find_one({})).value().at("n"), boost::json::value(100));
 }
 
 // Agents ask for the collection anew for every event while others read.
-TEST_F(SharedDocuments, ACollectionMayBeAskedForWhileReadsAreUnderWay) {
+TEST_P(SharedDocuments, ACollectionMayBeAskedForWhileReadsAreUnderWay) {
   Loop loop;
-  Documents documents{path()};
-  std::vector<Collection::Change> changes;
+  const auto documents = place.open();
+  std::vector<Change> changes;
   for (int i = 0; i < 300; ++i) changes.push_back({security(std::to_string(i), "NYSE"), {{"n", i}}});
-  loop.run(securities(documents).upsert_many(changes));
+  loop.run(securities(*documents).upsert_many(changes));
   auto reader = [&]() -> Task<int> {
     int found = 0;
-    for (int i = 0; i < 40; ++i) found += static_cast<int>((co_await securities(documents).find_many({{"exchange", "NYSE"}})).size());
+    for (int i = 0; i < 40; ++i) found += static_cast<int>((co_await securities(*documents).find_many({{"exchange", "NYSE"}})).size());
     co_return found;
   };
   auto asker = [&]() -> Task<int> {
     for (int i = 0; i < 20'000; ++i) {
-      securities(documents);
+      securities(*documents);
       if (i % 10 == 0) co_await mephisto::yield();
     }
     co_return 0;
@@ -231,19 +186,19 @@ TEST_F(SharedDocuments, ACollectionMayBeAskedForWhileReadsAreUnderWay) {
   EXPECT_THAT(found, ::testing::ElementsAre(12000, 12000, 12000, 12000, 0));
 }
 
-TEST_F(SharedDocuments, ClosingWaitsForWhatIsBeingWritten) {
+TEST_P(SharedDocuments, ClosingWaitsForWhatIsBeingWritten) {
   {
     Loop loop;
-    Documents documents{path()};
-    auto all = documents.collection("late");
+    const auto documents = place.open();
+    auto all = documents->collection("late");
     auto writing = loop.spawn("write", [](Collection to) -> Task<void> { co_await to.insert_one({{"n", 1}}); }(all));
     loop.run([]() -> Task<void> { co_await mephisto::yield(); }());
     writing.cancel();
     loop.run(writing.finished());
   }
   Loop loop;
-  Documents documents{path()};
-  EXPECT_EQ(loop.run(documents.collection("late").find_many({})).size(), 1U);
+  const auto documents = place.open();
+  EXPECT_EQ(loop.run(documents->collection("late").find_many({})).size(), 1U);
 }
 
 }  // namespace

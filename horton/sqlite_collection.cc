@@ -2,11 +2,10 @@
 #include <fmt/format.h>
 #include <simdjson.h>
 
-#include "horton/documents.h"
 #include "horton/query.h"
 #include "horton/sqlite.h"
+#include "horton/sqlite_documents.h"
 #include "mephisto/error.h"
-#include "mephisto/ids.h"
 
 namespace horton {
 namespace {
@@ -34,7 +33,7 @@ bool exists(sqlite3* database, const std::string& name) {
 }
 
 // The documents that match, at most `limit` (0: all). Equalities of plain fields are asked of SQLite as well, where an index serves them.
-std::vector<Object> find(sqlite3* database, const std::string& name, const Object& filter, std::size_t limit = 0) {
+std::vector<Object> select(sqlite3* database, const std::string& name, const Object& filter, std::size_t limit = 0) {
   const Filter decides{filter};
   std::vector<Object> found;
   if (!exists(database, name)) return found;
@@ -48,10 +47,10 @@ std::vector<Object> find(sqlite3* database, const std::string& name, const Objec
     where += where.empty() ? " WHERE " : " AND ";
     where += field == "_id" ? fmt::format("id = ?{}", values.size()) : fmt::format("({0} = ?{1} OR {0} IS NULL)", field_expression(field), values.size());
   }
-  Statement select{database, fmt::format("SELECT doc FROM {}{}", sql_name(name), where)};
-  for (const auto& value : values) select.bind(value);
-  while ((limit == 0 || found.size() < limit) && select.step()) {
-    auto document = boost::json::parse(select.text(0)).as_object();
+  Statement rows{database, fmt::format("SELECT doc FROM {}{}", sql_name(name), where)};
+  for (const auto& value : values) rows.bind(value);
+  while ((limit == 0 || found.size() < limit) && rows.step()) {
+    auto document = boost::json::parse(rows.text(0)).as_object();
     if (decides.matches(document)) found.push_back(std::move(document));
   }
   return found;
@@ -66,18 +65,9 @@ void store(sqlite3* database, const std::string& sql, const Object& document) {
   statement.step();
 }
 
-std::string insert(sqlite3* database, const std::string& name, Object document) {
-  static thread_local mephisto::Random random;
-  if (!document.contains("_id")) document["_id"] = mephisto::Uuid::random(random).str();
-  if (!document["_id"].is_string()) throw Failure(ErrorKind::kInvalid, "the embedded documents take texts as _id");
+void add(sqlite3* database, const std::string& name, const Object& document) {
+  if (!document.at("_id").is_string()) throw Failure(ErrorKind::kInvalid, "an _id is a text here, not " + boost::json::serialize(document.at("_id")));
   store(database, fmt::format("INSERT INTO {} (id, doc) VALUES (?1, ?2)", sql_name(name)), document);
-  return std::string{document["_id"].get_string()};
-}
-
-Object as_update(Object payload, const UpdateOptions& options) {
-  const bool operators = std::ranges::any_of(payload, [](const auto& field) { return field.key().starts_with('$'); });
-  if (operators || !options.with_set_option) return payload;
-  return {{"$set", std::move(payload)}};
 }
 
 // What an upsert begins with: the equalities of its filter.
@@ -101,28 +91,28 @@ Object filter_as_document(const Object& filter) {
   return document;
 }
 
-void change(sqlite3* database, const std::string& name, const Object& filter, const Object& payload, const UpdateOptions& options, bool many, UpdateResult& result) {
-  const auto with = as_update(payload, options);
-  auto found = find(database, name, filter, many ? 0 : 1);
+void change(sqlite3* database, const std::string& name, const Change& change, bool upsert, Which which, UpdateResult& result) {
+  auto found = select(database, name, change.filter, which == Which::kAll ? 0 : 1);
   for (auto& document : found) {
     ++result.matched;
     auto before = document;
-    query::update(document, with);
+    query::update(document, change.payload);
     if (document == before) continue;
     ++result.modified;
     store(database, fmt::format("UPDATE {} SET doc = ?2 WHERE id = ?1", sql_name(name)), document);
   }
   if (!found.empty()) return;
   // Also where nothing is inserted: what is wrong with the payload is said.
-  auto document = options.upsert ? filter_as_document(filter) : Object{};
-  query::update(document, with, true);
-  if (!options.upsert) return;
-  insert(database, name, std::move(document));
+  auto document = upsert ? filter_as_document(change.filter) : Object{};
+  query::update(document, change.payload, true);
+  if (!upsert) return;
+  if (!document.contains("_id")) document["_id"] = new_id();
+  add(database, name, document);
   result.inserted = true;
 }
 
-std::int64_t remove(sqlite3* database, const std::string& name, const Object& filter, std::size_t limit) {
-  const auto found = find(database, name, filter, limit);
+std::int64_t erase(sqlite3* database, const std::string& name, const Object& filter, Which which) {
+  const auto found = select(database, name, filter, which == Which::kAll ? 0 : 1);
   for (const auto& document : found) {
     Statement statement{database, fmt::format("DELETE FROM {} WHERE id = ?", sql_name(name))};
     statement.bind(document.at("_id"));
@@ -133,22 +123,23 @@ std::int64_t remove(sqlite3* database, const std::string& name, const Object& fi
 
 }  // namespace
 
-Task<void> Collection::write(Job job) const {
-  co_await documents_.write([&](sqlite3* database) {
-    execute(database, fmt::format("CREATE TABLE IF NOT EXISTS {} (id TEXT PRIMARY KEY, doc TEXT NOT NULL) WITHOUT ROWID", sql_name(name_)));
+Task<void> SqliteDocuments::write_to(const Collection& collection, Job job) {
+  co_await write([&](sqlite3* database) {
+    execute(database, fmt::format("CREATE TABLE IF NOT EXISTS {} (id TEXT PRIMARY KEY, doc TEXT NOT NULL) WITHOUT ROWID", sql_name(collection.name())));
     std::string fields;
-    for (const auto& field : unique_) fields += (fields.empty() ? "" : ", ") + field_expression(field);
-    if (!fields.empty()) execute(database, fmt::format("CREATE UNIQUE INDEX IF NOT EXISTS {} ON {} ({})", sql_name(name_ + "_unique"), sql_name(name_), fields));
+    for (const auto& field : collection.unique()) fields += (fields.empty() ? "" : ", ") + field_expression(field);
+    if (!fields.empty())
+      execute(database, fmt::format("CREATE UNIQUE INDEX IF NOT EXISTS {} ON {} ({})", sql_name(collection.name() + "_unique"), sql_name(collection.name()), fields));
     job(database);
   });
 }
 
-Task<std::vector<Object>> Collection::find_many(Object filter, FindOptions options) const {
+Task<std::vector<Object>> SqliteDocuments::find(const Collection& in, Object filter, FindOptions options) {
   const query::Projection projection{options.projection};
   const auto enough = options.sort.empty() && options.limit > 0 ? static_cast<std::size_t>(options.limit + std::max<std::int64_t>(options.skip, 0)) : 0;
   std::vector<Object> found;
-  co_await documents_.read([&](sqlite3* database) {
-    found = find(database, name_, filter, enough);
+  co_await read([&](sqlite3* database) {
+    found = select(database, in.name(), filter, enough);
     query::sort(found, options.sort);
     if (options.skip > 0) found.erase(found.begin(), found.begin() + std::min<std::ptrdiff_t>(options.skip, std::ssize(found)));
     if (options.limit > 0 && std::ssize(found) > options.limit) found.resize(static_cast<std::size_t>(options.limit));
@@ -157,64 +148,29 @@ Task<std::vector<Object>> Collection::find_many(Object filter, FindOptions optio
   co_return found;
 }
 
-Task<std::optional<Object>> Collection::find_one(Object filter, FindOptions options) const {
-  options.limit = 1;
-  auto found = co_await find_many(std::move(filter), std::move(options));
-  if (found.empty()) co_return std::nullopt;
-  co_return std::move(found.front());
-}
-
-Task<std::vector<Object>> Collection::aggregate(boost::json::array pipeline) const {
+Task<std::vector<Object>> SqliteDocuments::aggregate(const Collection& in, boost::json::array pipeline) {
   std::vector<Object> found;
-  co_await documents_.read([&](sqlite3* database) { found = query::aggregate(find(database, name_, {}), pipeline); });
+  co_await read([&](sqlite3* database) { found = query::aggregate(select(database, in.name(), {}), pipeline); });
   co_return found;
 }
 
-Task<std::string> Collection::insert_one(Object document) const {
-  std::string id;
-  co_await write([&](sqlite3* database) { id = insert(database, name_, document); });
-  co_return id;
-}
-
-Task<std::vector<std::string>> Collection::insert_many(std::vector<Object> documents) const {
-  std::vector<std::string> ids;
-  co_await write([&](sqlite3* database) {
-    for (const auto& document : documents) ids.push_back(insert(database, name_, document));
+Task<void> SqliteDocuments::insert(const Collection& into, std::vector<Object> documents) {
+  co_await write_to(into, [&](sqlite3* database) {
+    for (const auto& document : documents) add(database, into.name(), document);
   });
-  co_return ids;
 }
 
-Task<UpdateResult> Collection::update_one(Object filter, Object payload, UpdateOptions options) const {
+Task<UpdateResult> SqliteDocuments::update(const Collection& in, std::vector<Change> changes, bool upsert, Which which) {
   UpdateResult result;
-  co_await write([&](sqlite3* database) { change(database, name_, filter, payload, options, false, result); });
-  co_return result;
-}
-
-Task<UpdateResult> Collection::update_many(Object filter, Object payload, UpdateOptions options) const {
-  UpdateResult result;
-  co_await write([&](sqlite3* database) { change(database, name_, filter, payload, options, true, result); });
-  co_return result;
-}
-
-Task<UpdateResult> Collection::upsert_many(std::vector<Change> changes) const {
-  UpdateResult result;
-  UpdateOptions options;
-  options.upsert = true;
-  co_await write([&](sqlite3* database) {
-    for (const auto& one : changes) change(database, name_, one.filter, one.payload, options, false, result);
+  co_await write_to(in, [&](sqlite3* database) {
+    for (const auto& one : changes) change(database, in.name(), one, upsert, which, result);
   });
   co_return result;
 }
 
-Task<std::int64_t> Collection::delete_one(Object filter) const {
+Task<std::int64_t> SqliteDocuments::remove(const Collection& from, Object filter, Which which) {
   std::int64_t deleted = 0;
-  co_await write([&](sqlite3* database) { deleted = remove(database, name_, filter, 1); });
-  co_return deleted;
-}
-
-Task<std::int64_t> Collection::delete_many(Object filter) const {
-  std::int64_t deleted = 0;
-  co_await write([&](sqlite3* database) { deleted = remove(database, name_, filter, 0); });
+  co_await write_to(from, [&](sqlite3* database) { deleted = erase(database, from.name(), filter, which); });
   co_return deleted;
 }
 

@@ -1,0 +1,109 @@
+// The threads and transactions of the embedded documents.
+#include "horton/sqlite.h"
+#include "horton/sqlite_documents.h"
+
+namespace horton {
+namespace {
+
+using mephisto::Task;
+
+class WriteWait : public mephisto::Wait {
+ public:
+  using Start = std::function<void(mephisto::Loop&, std::function<void(std::exception_ptr)>)>;
+  explicit WriteWait(Start start) : start_(std::move(start)) {}
+  bool await_ready() const { return false; }
+  void await_suspend(std::coroutine_handle<> handle) {
+    suspend(handle, "a write to the documents");
+    start_(context_->loop(), [this](std::exception_ptr error) {
+      error_ = std::move(error);
+      resume();
+    });
+  }
+  void await_resume() const {
+    if (error_) std::rethrow_exception(error_);
+  }
+
+ private:
+  bool abandon() override { return false; }
+  Start start_;
+  std::exception_ptr error_;
+};
+
+}  // namespace
+
+SqliteDocuments::SqliteDocuments(const std::string& path) : database_(open_database(path)) {
+  try {
+    reader_ = open_database(path);
+    writer_ = std::thread([this] { work(); });
+  } catch (...) {
+    sqlite3_close(reader_);
+    sqlite3_close(database_);
+    throw;
+  }
+}
+
+SqliteDocuments::~SqliteDocuments() {
+  {
+    std::lock_guard lock{mutex_};
+    stopping_ = true;
+  }
+  filled_.notify_all();
+  writer_.join();
+  sqlite3_close(reader_);
+  sqlite3_close(database_);
+}
+
+Task<void> SqliteDocuments::write(Job job) {
+  co_await WriteWait{[&](mephisto::Loop& loop, std::function<void(std::exception_ptr)> done) {
+    std::lock_guard lock{mutex_};
+    pending_.push_back({&job, loop.poster(), std::move(done)});
+    filled_.notify_one();
+  }};
+}
+
+Task<void> SqliteDocuments::read(Job job) {
+  co_await mephisto::blocking(
+      [&] {
+        std::lock_guard lock{readers_mutex_};
+        job(reader_);
+      },
+      "the documents");
+}
+
+// Group commit: what came while the transaction before was being written shares the next one. A job that fails is undone alone.
+void SqliteDocuments::work() {
+  for (;;) {
+    std::deque<Pending> group;
+    {
+      std::unique_lock lock{mutex_};
+      filled_.wait(lock, [this] { return stopping_ || !pending_.empty(); });
+      if (pending_.empty()) return;
+      group.swap(pending_);
+    }
+    std::vector<std::exception_ptr> errors(group.size());
+    try {
+      execute(database_, "BEGIN IMMEDIATE");
+      for (std::size_t i = 0; i < group.size(); ++i) {
+        execute(database_, "SAVEPOINT job");
+        try {
+          (*group[i].job)(database_);
+        } catch (...) {
+          if (sqlite3_get_autocommit(database_) != 0) throw;  // as with a full disk: SQLite gave the whole transaction up
+          errors[i] = std::current_exception();
+          execute(database_, "ROLLBACK TO job");
+        }
+        execute(database_, "RELEASE job");
+      }
+      execute(database_, "COMMIT");
+    } catch (...) {
+      for (auto& error : errors) error = std::current_exception();
+      sqlite3_exec(database_, "ROLLBACK", nullptr, nullptr, nullptr);
+    }
+    for (std::size_t i = 0; i < group.size(); ++i) {
+      // Handed over, not shared: the count of an exception's owners is in libstdc++, where TSan does not see it.
+      group[i].post([done = std::move(group[i].done), error = std::move(errors[i])]() mutable { done(std::move(error)); });
+    }
+  }
+}
+
+}  // namespace horton
