@@ -115,6 +115,7 @@ inline constexpr std::string_view kCorrelationHeader = "Faust-Ag-CorrelationId";
 struct ReplyAddress {
   std::string topic;
   std::string correlation_id;
+  Timestamp asked;
 };
 std::optional<ReplyAddress> reply_address(const Slot& slot);
 

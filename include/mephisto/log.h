@@ -184,6 +184,10 @@ class Log {
   // `local:///path`, `memory://name`: what people name it by.
   virtual const std::string& url() const = 0;
 
+  // Whether Faust's apps may be on it too. They ask before they make the topic for the answer, and one that answers waits for a topic
+  // that is gone.
+  virtual bool shared_with_faust() const { return false; }
+
   // Creates a topic; kInvalid when it exists with another number of partitions, otherwise existing is fine (the given retention
   // and cleanup become the topic's).
   virtual Task<Result<TopicInfo>> create_topic(std::string name, TopicConfig config) = 0;

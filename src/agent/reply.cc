@@ -48,11 +48,11 @@ std::string response_text(std::string_view key_json, std::string_view value_json
 }
 
 // A reply goes only to a topic that exists: the asker made it, and takes it away when it ends.
-Task<void> send_response(std::string topic, std::string text, Slot* origin) {
+Task<void> send_response(ReplyAddress to, std::string text, Slot* origin) {
   auto& outbox = Outbox::current();
-  const auto* place = co_await outbox.find_reply_topic(topic);
+  const auto* place = co_await outbox.find_reply_topic(to.topic, to.asked);
   if (place == nullptr) {
-    log::debug("Nobody waits for the reply on {} any more", topic);
+    log::debug("Nobody waits for the reply on {} any more", to.topic);
     co_return;
   }
   SendOptions options;
@@ -99,7 +99,12 @@ class ReplyInbox {
   }
 
   const std::string& topic() const { return topic_; }
-  std::map<std::string, std::shared_ptr<Waiting>>& waiting() { return waiting_; }
+  std::shared_ptr<Waiting> wait_for(const std::string& id) { return waiting_[id] = std::make_shared<Waiting>(); }
+  void forget(const std::string& id) {
+    auto place = waiting_.find(id);
+    given_up_ |= !place->second->response;
+    waiting_.erase(place);
+  }
   std::string new_id() { return Uuid::random(random_).str(); }
 
  private:
@@ -156,7 +161,9 @@ class ReplyInbox {
     reader_.cancel();
     co_await reader_.finished();
     consumer_.reset();
-    (void)co_await log_.delete_topic(topic_);
+    // A worker of Faust's that still has to answer would wait for a topic that is gone for twenty minutes, and do nothing else. The one
+    // that is left here maintain() deletes when its retention is over.
+    if (!given_up_ || !log_.shared_with_faust()) (void)co_await log_.delete_topic(topic_);
   }
 
   Outbox& owner_;
@@ -169,6 +176,7 @@ class ReplyInbox {
   std::unique_ptr<Consumer> consumer_;
   Spawned reader_;
   std::map<std::string, std::shared_ptr<Waiting>> waiting_;
+  bool given_up_ = false;  // on an ask, which may still be answered
 };
 
 }  // namespace
@@ -184,10 +192,12 @@ std::optional<ReplyAddress> reply_address(const Slot& slot) {
   if (!slot.record().headers.empty()) {
     if (auto topic = slot.record().headers.find(kReplyToHeader)) {
       auto correlation = slot.record().headers.find(kCorrelationHeader);
-      return ReplyAddress{std::string{topic->value}, correlation ? std::string{correlation->value} : ""};
+      return ReplyAddress{std::string{topic->value}, correlation ? std::string{correlation->value} : "", slot.record().timestamp()};
     }
   }
-  if (auto envelope = envelope_of(slot); envelope && envelope->reply_to) return ReplyAddress{*envelope->reply_to, envelope->correlation_id.value_or("")};
+  if (auto envelope = envelope_of(slot); envelope && envelope->reply_to) {
+    return ReplyAddress{*envelope->reply_to, envelope->correlation_id.value_or(""), slot.record().timestamp()};
+  }
   return std::nullopt;
 }
 
@@ -197,18 +207,21 @@ Task<void> reply(Slot& slot, std::string_view value_json, bool value_has_namespa
   if (!address) co_return;
   slot.answered = true;
   auto key = slot.record().has_key() ? to_json(Bytes{std::string{slot.record().key}}) : std::string{"null"};
-  co_await send_response(address->topic, response_text(key, value_json, address->correlation_id, value_has_namespace, nullptr), &slot);
+  auto text = response_text(key, value_json, address->correlation_id, value_has_namespace, nullptr);
+  co_await send_response(std::move(*address), std::move(text), &slot);
 }
 
 void answer_nothing(Slot& slot) {
   auto address = reply_address(slot);
   if (!address) return;
   slot.answered = true;
-  Loop::current()->spawn("reply", send_response(address->topic, response_text("null", "null", address->correlation_id, false, nullptr), nullptr));
+  auto text = response_text("null", "null", address->correlation_id, false, nullptr);
+  Loop::current()->spawn("reply", send_response(std::move(*address), std::move(text), nullptr));
 }
 
 Task<void> send_error_reply(ReplyAddress address, std::string message) {
-  co_await send_response(address.topic, response_text("null", "null", address.correlation_id, false, &message), nullptr);
+  auto text = response_text("null", "null", address.correlation_id, false, &message);
+  co_await send_response(std::move(address), std::move(text), nullptr);
 }
 
 Task<std::string> ask_raw(const TopicSpec& topic, std::string value, SendOptions options, Loop::duration deadline) {
@@ -219,12 +232,11 @@ Task<std::string> ask_raw(const TopicSpec& topic, std::string value, SendOptions
   const auto id = inbox.new_id();
   options.headers.push_back({std::string{kReplyToHeader}, inbox.topic()});
   options.headers.push_back({std::string{kCorrelationHeader}, id});
-  auto waiting = std::make_shared<ReplyInbox::Waiting>();
-  inbox.waiting()[id] = waiting;
+  auto waiting = inbox.wait_for(id);
   struct Forget {
     ReplyInbox& inbox;
     const std::string& id;
-    ~Forget() { inbox.waiting().erase(id); }
+    ~Forget() { inbox.forget(id); }
   } forget{inbox, id};
   const int partition = outbox.partition_of(*place, options);
   // The request goes at once, also from an exactly-once event: its answer is needed before the event can end.

@@ -13,6 +13,8 @@ namespace mephisto::cli {
 namespace {
 
 constexpr int kDefaultLimit = 100;
+constexpr std::chrono::milliseconds kFollow{60'000};
+constexpr std::chrono::milliseconds kPatience{2'000};
 
 struct TopicCommandOptions {
   std::string name;
@@ -88,8 +90,8 @@ Task<int> topic(TopicCommandOptions options, CommandContext context) {
   bool more = false;
   if (array) fmt::print("[");
   while ((options.follow || !unread.empty()) && printed < limit) {
-    // What is there comes at once, without a wait.
-    auto polled = co_await consumer->poll(1 << 20, std::chrono::milliseconds{options.follow ? 60'000 : 0});
+    // What is there comes at once, from a broker after a moment. At the end of what can be read there may be records that do not count.
+    auto polled = co_await consumer->poll(1 << 20, options.follow ? kFollow : kPatience);
     if (!options.follow && polled.batches.empty() && polled.assigned.empty()) break;
     for (auto& one : polled.assigned) partitions[one.id] = one.partition;
     for (const auto& batch : polled.batches) {

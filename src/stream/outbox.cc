@@ -16,6 +16,10 @@ constexpr std::size_t kSpares = 16;
 constexpr std::size_t kSpareBytes = 512 << 10;
 constexpr std::chrono::milliseconds kFirstRetry{50};
 constexpr std::chrono::milliseconds kLastRetry{5000};
+// How long Faust may take to make the topic for an answer; and when it is looked for again.
+constexpr std::chrono::seconds kAskerMakesTopic{10};
+constexpr std::chrono::milliseconds kLookAgain{100};
+constexpr std::size_t kMostWaitedFor = 1000;
 
 // As they are stored: each name and value with its length before it (docs/local-log-format.md).
 std::size_t header_bytes(const std::vector<Header>& headers) {
@@ -56,10 +60,20 @@ const TopicPlace* Outbox::known(const std::string& topic) const {
   return place == topics_.end() ? nullptr : place->second.get();
 }
 
-Task<const TopicPlace*> Outbox::find_reply_topic(const std::string& topic) {
+// Guarantee kept here: an answer is not lost because it is quicker than Faust, which asks first and makes the topic then.
+Task<const TopicPlace*> Outbox::find_reply_topic(const std::string& topic, Timestamp asked) {
   if (const auto* place = known(topic)) co_return place;
+  const auto until = std::min(asked, loop_.timestamp()) + kAskerMakesTopic;
   auto info = co_await log_.topic(topic);
-  if (!info) co_return nullptr;
+  while (!info && info.error().kind == ErrorKind::kNotFound && log_.shared_with_faust() && loop_.timestamp() < until && !waited_for_.contains(topic)) {
+    co_await sleep_for(kLookAgain);
+    info = co_await log_.topic(topic);
+  }
+  if (!info) {
+    if (waited_for_.size() >= kMostWaitedFor) waited_for_.clear();
+    waited_for_.insert(topic);
+    co_return nullptr;
+  }
   auto& place = topics_[topic];
   if (!place) place = std::make_unique<TopicPlace>(TopicPlace{topic, info->config.partitions, true});
   co_return place.get();

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -68,8 +69,8 @@ class Outbox {
 
   // Looks the topic up, and creates it as declared where there is none and that is allowed (otherwise Failure kNotFound).
   Task<const TopicPlace*> place(const TopicSpec& spec);
-  // The topic of somebody who waits for replies; null where there is none (any more).
-  Task<const TopicPlace*> find_reply_topic(const std::string& topic);
+  // The topic of somebody who asked then and waits for replies; null where there is none (any more).
+  Task<const TopicPlace*> find_reply_topic(const std::string& topic, Timestamp asked);
   // The topic, where it was looked up before.
   const TopicPlace* known(const std::string& topic) const;
   const TopicPlace* known(const TopicSpec& spec) {
@@ -211,6 +212,7 @@ class Outbox {
   bool transactional_;
   Random random_;
   std::map<std::string, std::unique_ptr<TopicPlace>> topics_;
+  std::set<std::string> waited_for_;      // reply topics that did not come
   const TopicSpec* last_spec_ = nullptr;  // of the last known(), and its place
   const TopicPlace* last_place_ = nullptr;
   Collection free_;   // what no event sent; at least once everything

@@ -179,16 +179,13 @@ Result<void> Cluster::wait_for_leaders(const std::string& topic, int partitions)
   }
 }
 
-// AlterConfigs replaces all settings of the topic's own: those that are not ours are sent again.
-Result<void> Cluster::alter(const TopicInfo& existing, const TopicConfig& config) {
-  if (existing.config.retention == config.retention && existing.config.retention_bytes == config.retention_bytes && existing.config.compact == config.compact) return {};
-  const auto what = fmt::format("cannot change the settings of topic {}", existing.name);
-  const Resource asked{rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, existing.name.c_str())};
+Result<Properties> Cluster::settings(const std::string& topic) {
+  const Resource asked{rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic.c_str())};
   auto* one = asked.get();
-  auto event = ask(what, [&](auto* options, auto* queue) { rd_kafka_DescribeConfigs(handle_.get(), &one, 1, options, queue); });
+  auto event =
+      ask(fmt::format("cannot read the settings of topic {}", topic), [&](auto* options, auto* queue) { rd_kafka_DescribeConfigs(handle_.get(), &one, 1, options, queue); });
   if (!event) return std::unexpected(event.error());
-  auto settings = settings_of(config);
-  settings.erase("max.message.bytes");
+  Properties settings;
   std::size_t count = 0;
   const auto* resources = rd_kafka_DescribeConfigs_result_resources(rd_kafka_event_DescribeConfigs_result(event->get()), &count);
   for (std::size_t i = 0; i < count; ++i) {
@@ -200,12 +197,33 @@ Result<void> Cluster::alter(const TopicInfo& existing, const TopicConfig& config
       settings.try_emplace(rd_kafka_ConfigEntry_name(configs[n]), value == nullptr ? "" : value);
     }
   }
+  return settings;
+}
+
+// Nobody else asks for our largest record.
+Result<bool> Cluster::made_here(const std::string& topic) {
+  auto found = settings(topic);
+  if (!found) return std::unexpected(found.error());
+  const auto largest = found->find("max.message.bytes");
+  return largest != found->end() && largest->second == std::to_string(kMaxMessageBytes);
+}
+
+// AlterConfigs replaces all settings of the topic's own: those that are not ours are sent again.
+Result<void> Cluster::alter(const TopicInfo& existing, const TopicConfig& config) {
+  if (existing.config.retention == config.retention && existing.config.retention_bytes == config.retention_bytes && existing.config.compact == config.compact) return {};
+  auto before = settings(existing.name);
+  if (!before) return std::unexpected(before.error());
+  auto settings = settings_of(config);
+  settings.erase("max.message.bytes");
+  settings.merge(*before);
+  const auto what = fmt::format("cannot change the settings of topic {}", existing.name);
   const Resource changed{rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, existing.name.c_str())};
   for (const auto& [name, value] : settings) rd_kafka_ConfigResource_set_config(changed.get(), name.c_str(), value.c_str());
-  one = changed.get();
+  auto* one = changed.get();
   auto done = ask(what, [&](auto* options, auto* queue) { rd_kafka_AlterConfigs(handle_.get(), &one, 1, options, queue); });
   if (!done) return std::unexpected(done.error());
-  resources = rd_kafka_AlterConfigs_result_resources(rd_kafka_event_AlterConfigs_result(done->get()), &count);
+  std::size_t count = 0;
+  const auto* resources = rd_kafka_AlterConfigs_result_resources(rd_kafka_event_AlterConfigs_result(done->get()), &count);
   for (std::size_t i = 0; i < count; ++i) {
     if (const auto code = rd_kafka_ConfigResource_error(resources[i]); code != RD_KAFKA_RESP_ERR_NO_ERROR)
       return std::unexpected(to_error(code, what, rd_kafka_ConfigResource_error_string(resources[i])));

@@ -30,6 +30,8 @@ class Cluster {
   Result<void> delete_topic(const std::string& name);
   Result<std::vector<TopicInfo>> topics();
   Result<TopicInfo> topic(const std::string& name);
+  // Whether create_topic() made it, and not another program.
+  Result<bool> made_here(const std::string& topic);
   // The brokers that lead a partition of one of the topics.
   std::vector<int> leaders(const std::vector<std::string>& topics);
 
@@ -47,6 +49,8 @@ class Cluster {
   Result<std::vector<TopicInfo>> describe(std::vector<TopicInfo> topics);
   Result<void> wait_for_leaders(const std::string& topic, int partitions);
   Result<std::vector<std::int64_t>> offsets(const std::vector<TopicPartition>& partitions, std::int64_t order);
+  // What is set for the topic itself.
+  Result<Properties> settings(const std::string& topic);
   Result<void> alter(const TopicInfo& existing, const TopicConfig& config);
   Result<std::vector<Commit>> commits(const std::string& group);
   Result<std::vector<Commit>> commits(const std::string& group, bool stable);

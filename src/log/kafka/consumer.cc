@@ -127,6 +127,7 @@ void KafkaConsumer::serve(Polled& polled) {
 void KafkaConsumer::on_rebalance(const rd_kafka_event_t& event, Polled& polled) {
   auto* of = const_cast<rd_kafka_event_t*>(&event);
   told_away_ = false;
+  told_others_ = false;
   if (rd_kafka_event_error(of) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
     const auto* list = rd_kafka_event_topic_partition_list(of);
     auto& given = given_.emplace();
@@ -176,6 +177,11 @@ void KafkaConsumer::on_error(rd_kafka_resp_err_t code, const char* text) {
       break;
     case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
       if (!std::exchange(told_away_, true)) log::warn("Kafka at {}: no broker can be reached; waiting for one", log_->cluster().servers());
+      break;
+    case RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL:
+      if (!std::exchange(told_others_, true)) {
+        log::warn("Group {} has members that share its partitions out in another way (workers of Faust?); waiting until they have left", options_.group);
+      }
       break;
     case RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED: log::warn("Group {}: {}", options_.group, text); break;
     case RD_KAFKA_RESP_ERR__AUTHENTICATION:

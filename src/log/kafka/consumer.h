@@ -105,6 +105,7 @@ class KafkaConsumer : public Consumer {
   bool revoking_ = false;
   bool begun_fixed_ = false;
   bool told_away_ = false;
+  bool told_others_ = false;
   bool closed_ = false;
 };
 

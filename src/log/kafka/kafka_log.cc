@@ -48,7 +48,8 @@ Task<Result<void>> KafkaLog::reset(std::string group, std::map<TopicPartition, s
   co_return co_await blocking([&] { return cluster_.reset(group, offsets); }, "Kafka to set a group's offsets");
 }
 
-// Kafka does not tell how old an empty topic is: one where nothing came for its retention while we looked has nobody.
+// Kafka does not tell how old an empty topic is: one where nothing came for its retention while we looked has nobody. Faust's askers give
+// no sign of life: theirs are not ours to delete.
 Task<Result<void>> KafkaLog::maintain() {
   auto all = co_await topics();
   if (!all) co_return std::unexpected(all.error());
@@ -73,7 +74,9 @@ Task<Result<void>> KafkaLog::maintain() {
       abandoned = empty && now - place->second.since >= *topic.config.retention;
       if (abandoned) empty_.erase(place);
     }
-    if (abandoned) (void)co_await delete_topic(topic.name);
+    if (!abandoned) continue;
+    auto ours = co_await blocking([&] { return cluster_.made_here(topic.name); }, "a topic's settings");
+    if (ours && *ours) (void)co_await delete_topic(topic.name);
   }
   co_return Result<void>{};
 }

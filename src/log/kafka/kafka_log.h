@@ -19,6 +19,7 @@ class KafkaLog : public Log, public std::enable_shared_from_this<KafkaLog> {
   KafkaLog(const std::string& servers, Properties properties) : url_("kafka://" + servers), cluster_(servers, std::move(properties)) {}
 
   const std::string& url() const override { return url_; }
+  bool shared_with_faust() const override { return true; }
   Task<Result<TopicInfo>> create_topic(std::string name, TopicConfig config) override;
   Task<Result<void>> delete_topic(std::string name) override;
   Task<Result<std::vector<TopicInfo>>> topics() override;
@@ -27,7 +28,7 @@ class KafkaLog : public Log, public std::enable_shared_from_this<KafkaLog> {
   Task<Result<std::int64_t>> offset_at(TopicPartition partition, Timestamp time) override;
   Task<Result<std::vector<GroupInfo>>> groups() override;
   Task<Result<void>> reset(std::string group, std::map<TopicPartition, std::int64_t> offsets) override;
-  // Deletes the reply topics of askers that are gone; everything else the brokers do.
+  // Deletes the reply topics of our askers that are gone; everything else the brokers do.
   Task<Result<void>> maintain() override;
   std::unique_ptr<Consumer> consumer(Loop& loop, ConsumerOptions options) override;
   std::unique_ptr<Producer> producer(Loop& loop) override;

@@ -1,0 +1,223 @@
+// Our side of tests/faust: the apps that talk with Faust's (peer.py), which have the same records (models.py).
+//   faust_peer ours …     agents that Python calls, its part of the chain, the vectors; `call` calls Python's agents
+//   faust_peer moving …   an app that Faust's `moving` is replaced by, and that is replaced by it
+#include <fmt/format.h>
+
+#include <cstring>
+#include <variant>
+
+#include "mephisto/mephisto.h"
+
+using namespace mephisto;
+
+namespace {
+
+struct Point {
+  static constexpr const char* kNamespace = "geo.Point";
+  std::int64_t x = 0;
+  double y = 0;
+};
+
+struct Line {
+  static constexpr const char* kNamespace = "geo.Line";
+  Point start;
+  Point end;
+  std::optional<std::string> label;
+};
+
+struct Circle {
+  static constexpr const char* kNamespace = "geo.Circle";
+  Point centre;
+  double radius = 0;
+};
+
+struct Square {
+  static constexpr const char* kNamespace = "geo.Square";
+  Point corner;
+  double side = 0;
+};
+
+struct Drawing {
+  static constexpr const char* kNamespace = "geo.Drawing";
+  std::string name;
+  std::vector<std::variant<Circle, Square>> shapes;
+};
+
+Line turned(const Line& line) { return {line.end, line.start, line.label}; }
+
+Drawing doubled(Drawing drawing) {
+  for (auto& shape : drawing.shapes) {
+    if (auto* circle = std::get_if<Circle>(&shape)) circle->radius *= 2;
+    if (auto* square = std::get_if<Square>(&shape)) square->side *= 2;
+  }
+  return drawing;
+}
+
+std::string upper(std::string text) {
+  for (char& c : text) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return text;
+}
+
+SendOptions with_key(std::string_view key) {
+  SendOptions options;
+  options.key = std::string{key};
+  return options;
+}
+
+// An app whose topics its worker makes.
+class Declared : public App {
+ public:
+  using App::App;
+  template <class T>
+  Topic<T>& declare(std::string name, int partitions = 4) {
+    TopicOptions options;
+    options.partitions = partitions;
+    options.internal = true;
+    return topic<T>(std::move(name), options);
+  }
+};
+
+Declared ours{"ours"};
+
+// What Python calls.
+
+template <class T, class R>
+auto& answering(const std::string& name, R (*answer)(T)) {
+  AgentOptions options;
+  options.on_error.retries = 0;
+  return ours.agent(
+      name, ours.declare<T>("ours." + name),
+      [answer](Stream<T> stream) -> Results<R> {
+        while (auto event = co_await stream.next()) co_yield answer(*event);
+      },
+      options);
+}
+
+auto& square = answering<int, int>("square", [](int number) { return number * number; });
+auto& shout = answering<std::string, std::string>("shout", [](std::string text) { return upper(text); });
+auto& ping = answering<None, None>("ping", [](None none) { return none; });
+auto& turn = answering<Line, Line>("turn", [](Line line) { return turned(line); });
+auto& grow = answering<Drawing, Drawing>("grow", [](Drawing drawing) { return doubled(std::move(drawing)); });
+auto& refuse = answering<int, int>("refuse", [](int number) -> int { throw Failure(ErrorKind::kInvalid, fmt::format("{} is refused", number)); });
+
+// Sinks: what Python's agent gives comes in at `ours.sunk`, and goes on to a topic that another agent of Python's reads.
+
+auto& sink_end = ours.declare<int>("peer.sunk");
+auto& sunk = ours.agent("sunk", ours.declare<int>("ours.sunk"),
+                        [](Stream<int> stream) -> Results<int> {
+                          while (auto event = co_await stream.next()) co_yield *event + 1;
+                        })
+                 .sink(sink_end);
+
+// The chain: Python → ours → Python.
+
+struct Numbered {
+  std::int64_t number = 0;
+  std::vector<std::string> by;
+};
+
+auto& chain_3 = ours.declare<Numbered>("chain-3");
+auto& link = ours.agent("link", ours.declare<Numbered>("chain-2"), [](Stream<Numbered> stream) -> Task<void> {
+  while (auto event = co_await stream.next()) {
+    auto numbered = *event;
+    numbered.by.emplace_back("ours");
+    co_await chain_3.cast(numbered, with_key(event.key()));
+  }
+});
+
+// The golden vectors: what Python wrote is read as what it is, and written by us.
+
+template <class T>
+int vectors(const std::string& kind) {
+  auto& back = ours.declare<T>("vectors." + kind + ".back", 1);
+  ours.agent("vectors_" + kind, ours.declare<T>("vectors." + kind, 1), [&back](Stream<T> stream) -> Task<void> {
+    while (auto event = co_await stream.next()) co_await back.cast(*event, with_key(event.key()));
+  });
+  return 0;
+}
+
+const int all_vectors = vectors<std::optional<double>>("double") + vectors<std::int64_t>("int") + vectors<std::uint64_t>("uint") + vectors<std::string>("string") +
+                        vectors<std::vector<Bytes>>("bytes") + vectors<std::vector<Bytes>>("bytes_quoted") + vectors<Microtime>("datetime") +
+                        vectors<std::chrono::year_month_day>("date") + vectors<std::vector<double>>("doubles") + vectors<std::vector<std::string>>("strings") +
+                        vectors<std::map<std::string, std::vector<std::optional<std::int64_t>>>>("ints_by_name") + vectors<Json>("tree");
+
+// Python's agents, as something to call: this app is never run.
+
+App peer{"peer"};
+
+template <class T, class R>
+auto& remote(const std::string& name) {
+  return peer.agent(name, peer.topic<T>("peer." + name), [](Stream<T>) -> Results<R> { co_return; });
+}
+
+auto& peer_square = remote<int, int>("square");
+auto& peer_shout = remote<std::string, std::string>("shout");
+auto& peer_ping = remote<None, None>("ping");
+auto& peer_turn = remote<Line, Line>("turn");
+auto& peer_grow = remote<Drawing, Drawing>("grow");
+auto& peer_sink = remote<int, int>("sink");
+auto& peer_wait = remote<double, double>("wait");
+
+Task<void> call() {
+  const Line line{{1, 0.5}, {2, 1e-7}, std::nullopt};
+  const Drawing drawing{"two", {Circle{{0, 0}, 1.5}, Square{{1, 1}, 2}}};
+  std::vector<int> mapped;
+  co_await peer_square.map({1, 2, 3}, [&](int result) -> Task<void> {
+    mapped.push_back(result);
+    co_return;
+  });
+  std::ranges::sort(mapped);
+  fmt::print(R"({{"square":{},"shout":{},"ping":{},"turn":{},"grow":{},"map":{},"join":{}}})"
+             "\n",
+             co_await peer_square.ask(7), to_json(co_await peer_shout.ask("straße", {.key = "k"})), to_json(co_await peer_ping.ask({})), to_json(co_await peer_turn.ask(line)),
+             to_json(co_await peer_grow.ask(drawing)), to_json(mapped), to_json(co_await peer_square.join({4, 5, 6})));
+}
+
+struct SendTo {
+  std::string reply_to;
+  static std::vector<OptionHelp> help() { return {}; }
+};
+
+Task<void> send(SendTo options) {
+  co_await peer_square.send(8, {}, options.reply_to, "ours");
+  co_await peer_sink.cast(30);
+}
+
+// Asks for what comes only when nobody waits for it any more.
+Task<void> give_up() {
+  try {
+    co_await peer_wait.ask(2, {.timeout = std::chrono::milliseconds{500}});
+  } catch (const Failure& failure) {
+    fmt::print("{}\n", failure.what());
+  }
+}
+
+Declared moving{"moving"};
+
+struct Moved {
+  std::int64_t number = 0;
+  std::string by;
+  int partition = 0;
+  std::int64_t offset = 0;
+};
+
+auto& moved = moving.declare<Moved>("moved");
+// The first of a batch of numbers below zero waits until the worker stops; those behind it are done.
+auto& move = moving.agent("move", moving.declare<std::int64_t>("moving"),
+                          [](Stream<std::int64_t> stream) -> Task<void> {
+                            while (auto event = co_await stream.next()) {
+                              if (*event == -1) co_await sleep_or_give_back(std::chrono::hours{1});
+                              co_await moved.cast({*event, "ours", event.partition(), event.offset()}, with_key(event.key()));
+                            }
+                          },
+                          {.concurrency = 4});
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  ours.command("call", "Ask Python's agents; prints their answers.", call);
+  ours.command<SendTo>("send_to", "Send to Python's agents; one answers to a topic.", send);
+  ours.command("give_up", "Ask, and end before the answer comes.", give_up);
+  const bool is_moving = argc > 1 && std::strcmp(argv[1], "moving") == 0;
+  return (is_moving ? static_cast<App&>(moving) : ours).main(argc - 1, argv + 1);
+}

@@ -1,0 +1,50 @@
+#!/usr/bin/env python3
+"""usage: run.py PROGRAM [TEST...]: runs the tests of this folder with PROGRAM (faust_peer) on one side, Faust on the other, and a broker
+between them. Faust lives in build/faust/venv, which is made where it is not there."""
+import fcntl
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+VENV = ROOT / "build/faust/venv"
+# Faust makes topics by a request that Kafka 4 does not know any more.
+VERSION = "3.9"
+
+
+def python():
+    """The Python that has Faust."""
+    wanted = (HERE / "requirements.txt").read_text()
+    done = VENV / "requirements.txt"  # written last
+    VENV.parent.mkdir(parents=True, exist_ok=True)
+    with open(VENV.parent / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists() or done.read_text() != wanted:
+            print(f"Making {VENV}", file=sys.stderr)
+            shutil.rmtree(VENV, ignore_errors=True)
+            subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
+            subprocess.run([VENV / "bin/pip", "install", "-q", "--disable-pip-version-check", "-r", HERE / "requirements.txt"], check=True)
+            done.write_text(wanted)
+    return VENV / "bin/python"
+
+
+def main():
+    program, *tests = sys.argv[1:]
+    faust = python()
+    kafka = [ROOT / "dev/kafka"]
+    folder = ["--dir", ROOT / "build/faust/kafka"]
+    subprocess.run([*kafka, "stop", *folder], check=True)  # what is left of a run that was killed
+    try:
+        servers = subprocess.run([*kafka, "start", "--version", VERSION, *folder], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+        environment = {**os.environ, "FAUST_TEST_KAFKA": servers, "FAUST_TEST_PROGRAM": program}
+        words = tests or ["discover", "-p", "*_test.py"]
+        return subprocess.run([faust, "-m", "unittest", *words], cwd=HERE, env=environment).returncode
+    finally:
+        subprocess.run([*kafka, "stop", *folder], check=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
