@@ -29,7 +29,7 @@ std::string_view note_of(std::string_view metadata, std::string_view agent) {
 }  // namespace
 
 Shard::Shard(Loop& loop, std::shared_ptr<Log> log, ShardOptions options)
-    : loop_(loop), log_(std::move(log)), options_(std::move(options)), outbox_(loop_, *log_, log_->producer(loop_), options_.topic_defaults, options_.exactly_once) {
+    : loop_(loop), log_(std::move(log)), options_(std::move(options)), outbox_(loop_, *log_, log_->producer(loop_), options_.topic_defaults, options_.exactly_once, true) {
   Outbox::current_pointer() = &outbox_;
 }
 

@@ -111,6 +111,14 @@ class KafkaRun(Run):
         ports = self.direct if program in ("in_flight", "verify") else self.proxy.ports
         return super().settings(program) | {"broker": "kafka://" + ",".join(f"127.0.0.1:{port}" for port in ports), "topic_replication_factor": BROKERS}
 
+    def start_producers(self, count):
+        """Somebody who sends from outside is told when no broker answers, and gives up: until they have begun all is well."""
+        producers = super().start_producers(count)
+        acked = [self.place / f"p{number}.acked" for number in range(count)]
+        while not all(file.exists() and file.stat().st_size for file in acked) and all(producer.poll() is None for producer in producers):
+            time.sleep(0.05)
+        return producers
+
     # What happens.
 
     def at(self, seconds, action):

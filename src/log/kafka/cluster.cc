@@ -11,6 +11,7 @@ namespace mephisto::kafka {
 namespace {
 
 constexpr int kTimeout = static_cast<int>(kCallTimeout.count());
+constexpr int kEachTimeout = 2000;                   // of what every broker is asked: one of them may be gone for good
 constexpr std::chrono::milliseconds kBetween{10};    // tries
 constexpr std::chrono::milliseconds kUnstable{500};  // how long a transaction under way is waited for
 
@@ -111,13 +112,13 @@ Cluster::Cluster(std::string servers, Properties given)
     : servers_(std::move(servers)), properties_(std::move(given)), handle_(make_handle(RD_KAFKA_PRODUCER, admin_properties(servers_, properties_), 0)) {}
 
 template <class Request>
-Result<Event> Cluster::ask(const std::string& what, Request request) {
+Result<Event> Cluster::ask(const std::string& what, Request request, int timeout) {
   const Queue answers{rd_kafka_queue_new(handle_.get())};
   const std::unique_ptr<rd_kafka_AdminOptions_t, Deleter<rd_kafka_AdminOptions_destroy>> options{rd_kafka_AdminOptions_new(handle_.get(), RD_KAFKA_ADMIN_OP_ANY)};
   char text[256];
-  rd_kafka_AdminOptions_set_request_timeout(options.get(), kTimeout, text, sizeof text);
+  rd_kafka_AdminOptions_set_request_timeout(options.get(), timeout, text, sizeof text);
   request(options.get(), answers.get());
-  Event event{rd_kafka_queue_poll(answers.get(), kTimeout + 1000)};
+  Event event{rd_kafka_queue_poll(answers.get(), timeout + 1000)};
   if (!event) return fail(ErrorKind::kTimeout, fmt::format("{}: Kafka at {} does not answer", what, servers_));
   if (const auto code = rd_kafka_event_error(event.get()); code != RD_KAFKA_RESP_ERR_NO_ERROR)
     return std::unexpected(to_error(code, what, rd_kafka_event_error_string(event.get())));
@@ -412,7 +413,7 @@ Result<void> Cluster::reset(const std::string& group, const std::map<TopicPartit
 
 Result<std::vector<GroupInfo>> Cluster::groups() {
   const auto what = fmt::format("cannot list the groups of Kafka at {}", servers_);
-  auto listed = ask(what, [&](auto* options, auto* queue) { rd_kafka_ListConsumerGroups(handle_.get(), options, queue); });
+  auto listed = ask(what, [&](auto* options, auto* queue) { rd_kafka_ListConsumerGroups(handle_.get(), options, queue); }, kEachTimeout);
   if (!listed) return std::unexpected(listed.error());
   std::size_t count = 0;
   const auto* valid = rd_kafka_ListConsumerGroups_result_valid(rd_kafka_event_ListConsumerGroups_result(listed->get()), &count);

@@ -41,9 +41,9 @@ class Cluster {
   Result<void> reset(const std::string& group, const std::map<TopicPartition, std::int64_t>& offsets);
 
  private:
-  // What the brokers answer to a request that was made with an admin call; `kind` is the event that holds it.
+  // What the brokers answer within `timeout` ms to a request that was made with an admin call.
   template <class Request>
-  Result<Event> ask(const std::string& what, Request request);
+  Result<Event> ask(const std::string& what, Request request, int timeout = static_cast<int>(kCallTimeout.count()));
   Result<std::vector<TopicInfo>> describe(std::vector<TopicInfo> topics);
   Result<void> wait_for_leaders(const std::string& topic, int partitions);
   Result<std::vector<std::int64_t>> offsets(const std::vector<TopicPartition>& partitions, std::int64_t order);
