@@ -66,6 +66,7 @@ Task<Result<TopicInfo>> Outbox::ask(std::function<Task<Result<TopicInfo>>()> cal
 }
 
 Task<Result<TopicInfo>> Outbox::create(std::string topic, TopicConfig config) {
+  if (defaults_) config.replicas = defaults_->replicas;
   co_return co_await ask([&] { return log_.create_topic(topic, config); });
 }
 

@@ -70,7 +70,7 @@ Task<void> produce(ProduceOptions options) {
       send.key = key;
       Numbered record{how.producer, key, seq};
       auto placed = co_await in.send(std::move(record), std::move(send));
-      acked << seq << ' ' << placed.partition << ' ' << placed.offset << '\n';
+      acked << seq << ' ' << placed.partition << ' ' << placed.offset << std::endl;
       if (how.pause_ms > 0) co_await sleep_for(std::chrono::milliseconds{how.pause_ms});
     }
   };
@@ -148,6 +148,7 @@ Task<Offsets> committed(Log& log, std::optional<int> pid = std::nullopt) {
 //   results PID   offsets of the process's partitions that have a result and are not committed: what comes again when it is killed
 //   records PID   all offsets of its partitions that are not committed: what can come again when it is stopped, and still has some in hand
 //   mark          notes what is committed, and gives the note's number
+//   committed MARK how many records were committed then
 //   since MARK    offsets that have a result and were not committed then: what can come again when somebody died after it
 //   by PID MARK   of these, those with a result of the process: what can come again when it died after the note
 class InFlight {
@@ -171,6 +172,11 @@ class InFlight {
     if (question == "mark") {
       marks_.push_back(co_await committed(log_));
       co_return static_cast<std::int64_t>(marks_.size()) - 1;
+    }
+    if (question == "committed") {
+      std::int64_t records = 0;
+      for (auto [partition, offset] : marks_.at(static_cast<std::size_t>(numbers.at(0)))) records += offset;
+      co_return records;
     }
     if (question == "since" || question == "by") {
       co_await read_results();

@@ -13,11 +13,14 @@ Under exactly once nothing may be.
 """
 import json
 import pathlib
+import os
 import re
+import shutil
 import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -30,6 +33,7 @@ BROKERS = 3
 NETWORK = {"slow": 4, "requests_held": 6, "replies_held": 6, "cut": 0, "end_lost": 0, "end_late": 0}
 LATE_SECONDS = 13  # longer than the brokers leave a transaction open (transaction.cc: 10 s)
 STORM_STEPS = 8
+UNMOVED_SECONDS = 10  # so long a kill waits for a commit since the one before: others would hit workers that have nothing
 OPEN = ["Ongoing", "PrepareCommit", "PrepareAbort"]
 
 
@@ -56,11 +60,20 @@ class Marks(threading.Thread):
     def __init__(self, in_flight):
         super().__init__(daemon=True)
         self.in_flight, self.last, self.ended = in_flight, in_flight.ask("mark"), threading.Event()
+        self.committed = 0  # records
+        self.standstill = 0.0  # the longest time without a commit
         self.start()
 
     def run(self):
+        since = time.monotonic()
         while not self.ended.wait(0.2):
-            self.last = self.in_flight.ask("mark")
+            mark = self.in_flight.ask("mark")
+            self.last = mark
+            now, before = time.monotonic(), self.committed
+            self.committed = self.in_flight.ask(f"committed {mark}")
+            self.standstill = max(self.standstill, now - since)
+            if self.committed > before:
+                since = now
 
     def stop(self):
         self.ended.set()
@@ -74,13 +87,16 @@ class KafkaRun(Run):
 
     def __init__(self, binary, place, mode, kills, records, seed, broker_kills, stop_seconds):
         self.broker_kills, self.stop_seconds = broker_kills, stop_seconds
-        self.folder = place / "kafka"
+        # In memory where there is much: the brokers' controllers vote anew when a busy disk keeps them waiting.
+        memory = shutil.disk_usage("/dev/shm").free > 4 << 30 if os.path.isdir("/dev/shm") else False
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="chaos-", dir="/dev/shm" if memory else None), "kafka")
         self.later = []  # (when, what is done then)
         self.restarting = None  # the process that starts the broker that was killed
         self.broker_down = False
         self.network_busy = False
         self.told = {}  # by log file: how far it was read, and the records that it says are delivered again
         self.dead = []  # (process id, mark)
+        self.committed_at_kill, self.last_kill = 0, time.monotonic()
         super().__init__(binary, place, mode, kills, records, seed)
         self.faults |= {"long_stop": 0, "storm": 0, "broker_kill": 0, **dict.fromkeys(NETWORK, 0)}
         self.marks = Marks(self.in_flight)
@@ -105,6 +121,7 @@ class KafkaRun(Run):
         for node in range(1, BROKERS + 1):
             subprocess.run(self.kafka("kill", str(node)), check=True)
         subprocess.run(self.kafka("stop"), check=True)
+        self.folder.parent.rmdir()
         self.proxy.stop()
 
     def settings(self, program):
@@ -145,8 +162,10 @@ class KafkaRun(Run):
             return
         choice = self.random.random()
         if choice < 0.45:
-            self.kill(self.random.choice(steady))
-            self.faults["kill"] += 1
+            if self.marks.committed > self.committed_at_kill or time.monotonic() > self.last_kill + UNMOVED_SECONDS:
+                self.kill(self.random.choice(steady))
+                self.faults["kill"] += 1
+                self.committed_at_kill, self.last_kill = self.marks.committed, time.monotonic()
         elif choice < 0.6:
             self.stop_for_a_while(self.random.choice(steady))
         elif choice < 0.65 and not self.broker_down and not self.network_busy:
@@ -253,4 +272,4 @@ class KafkaRun(Run):
         if count > 0:
             self.wrong.append(f"{count} transactions are open")
         self.faults |= {"end_lost": self.proxy.done["lose"], "end_late": self.proxy.done["late"]}
-        return {**result, "open_transactions": count}
+        return {**result, "open_transactions": count, "longest_standstill": round(self.marks.standstill, 1)}

@@ -68,7 +68,7 @@ class Outbox {
 
   // Looks the topic up, and creates it as declared where there is none and that is allowed (otherwise Failure kNotFound).
   Task<const TopicPlace*> place(const TopicSpec& spec);
-  // Makes the topic, or alters it to be as declared.
+  // Makes the topic with as many replicas as the defaults say, or alters it to be as declared.
   Task<Result<TopicInfo>> create(std::string topic, TopicConfig config);
   // The topic of somebody who waits for replies; null where there is none (any more).
   Task<const TopicPlace*> find_reply_topic(const std::string& topic);
