@@ -33,7 +33,7 @@ BROKERS = 3
 NETWORK = {"slow": 4, "requests_held": 6, "replies_held": 6, "cut": 0, "end_lost": 0, "end_late": 0}
 LATE_SECONDS = 13  # longer than the brokers leave a transaction open (transaction.cc: 10 s)
 STORM_STEPS = 8
-UNMOVED_SECONDS = 10  # so long a kill waits for a commit since the one before: others would hit workers that have nothing
+UNMOVED_SECONDS = 10  # so long what happens to workers waits for a commit
 OPEN = ["Ongoing", "PrepareCommit", "PrepareAbort"]
 
 
@@ -96,7 +96,7 @@ class KafkaRun(Run):
         self.network_busy = False
         self.told = {}  # by log file: how far it was read, and the records that it says are delivered again
         self.dead = []  # (process id, mark)
-        self.committed_at_kill, self.last_kill = 0, time.monotonic()
+        self.committed_then, self.hit = 0, time.monotonic()  # when a worker was last killed or stopped
         super().__init__(binary, place, mode, kills, records, seed)
         self.faults |= {"long_stop": 0, "storm": 0, "broker_kill": 0, **dict.fromkeys(NETWORK, 0)}
         self.marks = Marks(self.in_flight)
@@ -161,17 +161,21 @@ class KafkaRun(Run):
             self.faults["add"] += 1
             return
         choice = self.random.random()
-        if choice < 0.45:
-            if self.marks.committed > self.committed_at_kill or time.monotonic() > self.last_kill + UNMOVED_SECONDS:
-                self.kill(self.random.choice(steady))
-                self.faults["kill"] += 1
-                self.committed_at_kill, self.last_kill = self.marks.committed, time.monotonic()
-        elif choice < 0.6:
+        if choice < 0.25:
+            if not self.network_busy:
+                self.disturb_network()
+            return
+        # What happens to workers hits some that have something to lose.
+        if self.marks.committed == self.committed_then and time.monotonic() < self.hit + UNMOVED_SECONDS:
+            return
+        self.committed_then, self.hit = self.marks.committed, time.monotonic()
+        if choice < 0.85:
+            self.kill(self.random.choice(steady))
+            self.faults["kill"] += 1
+        elif choice < 0.95:
             self.stop_for_a_while(self.random.choice(steady))
-        elif choice < 0.65 and not self.broker_down and not self.network_busy:
+        else:
             self.storm()
-        elif not self.network_busy:
-            self.disturb_network()
 
     def enough(self):
         return self.faults["kill"] >= self.kills and self.faults["broker_kill"] >= self.broker_kills

@@ -100,7 +100,9 @@ class Run:
                 worker.mark = mark
                 alive.append(worker)
                 continue
-            if worker.leaving and code == 0:
+            if worker.leaving and code in (0, -signal.SIGTERM):  # told to end before it could stop
+                if code != 0:
+                    self.died(worker)
                 continue
             if worker.stopped:
                 self.faults["killed_by_others"] += 1

@@ -11,9 +11,10 @@ namespace mephisto::kafka {
 namespace {
 
 constexpr int kTimeout = static_cast<int>(kCallTimeout.count());
-constexpr int kEachTimeout = 2000;                   // of what every broker is asked: one of them may be gone for good
-constexpr std::chrono::milliseconds kBetween{10};    // tries
-constexpr std::chrono::milliseconds kUnstable{500};  // how long a transaction under way is waited for
+constexpr int kEachTimeout = 2000;                       // of what every broker is asked: one of them may be gone for good
+constexpr std::chrono::milliseconds kBetween{10};        // tries
+constexpr std::chrono::milliseconds kPropagation{1000};  // until every broker knows of a new topic
+constexpr std::chrono::milliseconds kUnstable{2000};     // how long a transaction under way is waited for
 
 using Metadata = std::unique_ptr<const struct rd_kafka_metadata, Deleter<rd_kafka_metadata_destroy>>;
 using NewTopic = std::unique_ptr<rd_kafka_NewTopic_t, Deleter<rd_kafka_NewTopic_destroy>>;
@@ -103,9 +104,11 @@ Properties admin_properties(const std::string& servers, const Properties& given)
 }  // namespace
 
 Result<int> partition_count(rd_kafka_t* handle, const std::string& topic) {
-  auto found = look_up(handle, topic);
-  if (!found) return std::unexpected(found.error());
-  return (*found)->topics[0].partition_cnt;
+  for (const auto deadline = std::chrono::steady_clock::now() + kPropagation;; std::this_thread::sleep_for(kBetween)) {
+    auto found = look_up(handle, topic);
+    if (found) return (*found)->topics[0].partition_cnt;
+    if (found.error().kind != ErrorKind::kNotFound || std::chrono::steady_clock::now() >= deadline) return std::unexpected(found.error());
+  }
 }
 
 Cluster::Cluster(std::string servers, Properties given)

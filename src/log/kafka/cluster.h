@@ -15,7 +15,8 @@ inline constexpr std::chrono::milliseconds kCallTimeout{10'000};
 // The largest record with its headers, in the batch that Kafka makes of it.
 inline constexpr std::size_t kMaxMessageBytes = kMaxRecordBytes + kMaxHeaderBytes + (64 << 10);
 
-// How many partitions the topic has, as the brokers tell `handle`, which knows of them from then on. Blocks.
+// How many partitions the topic has, as the brokers tell `handle`, which knows of them from then on. Blocks; kNotFound only after a second,
+// in which all brokers hear of a topic that was just made.
 Result<int> partition_count(rd_kafka_t* handle, const std::string& topic);
 
 class Cluster {
