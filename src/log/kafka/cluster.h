@@ -49,8 +49,9 @@ class Cluster {
   Result<void> wait_for_leaders(const std::string& topic, int partitions);
   Result<std::vector<std::int64_t>> offsets(const std::vector<TopicPartition>& partitions, std::int64_t order);
   Result<void> alter(const TopicInfo& existing, const TopicConfig& config);
-  Result<std::vector<Commit>> commits(const std::string& group);
-  Result<std::vector<Commit>> commits(const std::string& group, bool stable);
+  Result<std::vector<Commit>> commits(rd_kafka_t* handle, const std::string& group);
+  Result<std::vector<Commit>> commits(rd_kafka_t* handle, const std::string& group, bool stable);
+  Handle new_handle() const;
 
   std::string servers_;
   Properties properties_;
