@@ -11,9 +11,8 @@ What may be there twice under at least once, `extras_at_most`, is the sum of
   partition next begins at the commit, so it cannot be more.
 Under exactly once nothing may be.
 """
-import json
-import pathlib
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -67,7 +66,10 @@ class Marks(threading.Thread):
     def run(self):
         since = time.monotonic()
         while not self.ended.wait(0.2):
-            mark = self.in_flight.ask("mark")
+            try:
+                mark = self.in_flight.ask("mark")
+            except (OSError, ValueError):
+                return  # it has ended, with the run
             self.last = mark
             now, before = time.monotonic(), self.committed
             self.committed = self.in_flight.ask(f"committed {mark}")
@@ -94,7 +96,6 @@ class KafkaRun(Run):
         self.restarting = None  # the process that starts the broker that was killed
         self.broker_down = False
         self.network_busy = False
-        self.told = {}  # by log file: how far it was read, and the records that it says are delivered again
         self.dead = []  # (process id, mark)
         self.committed_then, self.hit = 0, time.monotonic()  # when a worker was last killed or stopped
         super().__init__(binary, place, mode, kills, records, seed)
@@ -113,7 +114,7 @@ class KafkaRun(Run):
         self.proxy.start(behind)
 
     def tear_down(self):
-        self.marks.stop()
+        self.in_flight.process.kill()
         for worker in self.workers:
             worker.process.kill()
         if self.restarting:
