@@ -34,8 +34,8 @@ thread_local std::vector<Outbox*> live;
 
 }  // namespace
 
-Outbox::Outbox(Loop& loop, Log& log, std::unique_ptr<Producer> producer, std::optional<TopicConfig> defaults, bool transactional)
-    : loop_(loop), log_(log), producer_(std::move(producer)), defaults_(defaults), transactional_(transactional) {
+Outbox::Outbox(Loop& loop, Log& log, std::unique_ptr<Producer> producer, std::optional<TopicConfig> defaults, bool transactional, bool in_worker)
+    : loop_(loop), log_(log), producer_(std::move(producer)), defaults_(defaults), transactional_(transactional), in_worker_(in_worker) {
   live.push_back(this);
   if (!transactional_) task_ = loop_.spawn("outbox", run());
 }
@@ -60,14 +60,29 @@ const TopicPlace* Outbox::known(const std::string& topic) const {
   return place == topics_.end() ? nullptr : place->second.get();
 }
 
+Task<Result<TopicInfo>> Outbox::ask(std::function<Task<Result<TopicInfo>>()> call) {
+  for (auto backoff = kFirstRetry;; backoff = std::min(backoff * 2, kLastRetry)) {
+    auto answer = co_await call();
+    if (answer || !answer.error().retriable() || !in_worker_) co_return answer;
+    log::warn("{}; trying again in {}", answer.error().message, format_duration(backoff));
+    co_await sleep_for(backoff);
+  }
+}
+
+Task<Result<TopicInfo>> Outbox::create(std::string topic, TopicConfig config) {
+  if (defaults_) config.replicas = defaults_->replicas;
+  co_return co_await ask([&] { return log_.create_topic(topic, config); });
+}
+
 // Guarantee kept here: an answer is not lost because it is quicker than Faust, which asks first and makes the topic then.
 Task<const TopicPlace*> Outbox::find_reply_topic(const std::string& topic, Timestamp asked) {
   if (const auto* place = known(topic)) co_return place;
   const auto until = std::min(asked, loop_.timestamp()) + kAskerMakesTopic;
-  auto info = co_await log_.topic(topic);
+  const auto look = [&] { return log_.topic(topic); };
+  auto info = co_await ask(look);
   while (!info && info.error().kind == ErrorKind::kNotFound && log_.shared_with_faust() && loop_.timestamp() < until && !waited_for_.contains(topic)) {
     co_await sleep_for(kLookAgain);
-    info = co_await log_.topic(topic);
+    info = co_await ask(look);
   }
   if (!info) {
     if (waited_for_.size() >= kMostWaitedFor) waited_for_.clear();
@@ -97,14 +112,14 @@ Task<bool> Outbox::drop_gone(Taken& taken) {
 
 Task<const TopicPlace*> Outbox::place(const TopicSpec& spec) {
   if (const auto* place = known(spec)) co_return place;
-  auto info = co_await log_.topic(spec.name);
+  auto info = co_await ask([&] { return log_.topic(spec.name); });
   if (!info && info.error().kind == ErrorKind::kNotFound) {
     if (!defaults_) {
       throw Failure(ErrorKind::kNotFound, fmt::format("there is no topic {}, and setting topic_allow_declare is false: create the topic, or set it to true", spec.name));
     }
     auto config = spec.config;
     if (!spec.partitions_set) config.partitions = defaults_->partitions;
-    info = co_await log_.create_topic(spec.name, config);
+    info = co_await create(spec.name, config);
   }
   if (!info) throw Failure(std::move(info.error()));
   auto& place = topics_[spec.name];

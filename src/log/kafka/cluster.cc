@@ -11,8 +11,10 @@ namespace mephisto::kafka {
 namespace {
 
 constexpr int kTimeout = static_cast<int>(kCallTimeout.count());
-constexpr std::chrono::milliseconds kBetween{10};    // tries
-constexpr std::chrono::milliseconds kUnstable{500};  // how long a transaction under way is waited for
+constexpr int kEachTimeout = 5000;                       // of what every broker is asked
+constexpr std::chrono::milliseconds kBetween{10};        // tries
+constexpr std::chrono::milliseconds kPropagation{1000};  // until every broker knows of a new topic
+constexpr std::chrono::milliseconds kUnstable{2000};     // how long a transaction under way is waited for
 
 using Metadata = std::unique_ptr<const struct rd_kafka_metadata, Deleter<rd_kafka_metadata_destroy>>;
 using NewTopic = std::unique_ptr<rd_kafka_NewTopic_t, Deleter<rd_kafka_NewTopic_destroy>>;
@@ -102,22 +104,25 @@ Properties admin_properties(const std::string& servers, const Properties& given)
 }  // namespace
 
 Result<int> partition_count(rd_kafka_t* handle, const std::string& topic) {
-  auto found = look_up(handle, topic);
-  if (!found) return std::unexpected(found.error());
-  return (*found)->topics[0].partition_cnt;
+  for (const auto deadline = std::chrono::steady_clock::now() + kPropagation;; std::this_thread::sleep_for(kBetween)) {
+    auto found = look_up(handle, topic);
+    if (found) return (*found)->topics[0].partition_cnt;
+    if (found.error().kind != ErrorKind::kNotFound || std::chrono::steady_clock::now() >= deadline) return std::unexpected(found.error());
+  }
 }
 
-Cluster::Cluster(std::string servers, Properties given)
-    : servers_(std::move(servers)), properties_(std::move(given)), handle_(make_handle(RD_KAFKA_PRODUCER, admin_properties(servers_, properties_), 0)) {}
+Cluster::Cluster(std::string servers, Properties given) : servers_(std::move(servers)), properties_(std::move(given)), handle_(new_handle()) {}
+
+Handle Cluster::new_handle() const { return make_handle(RD_KAFKA_PRODUCER, admin_properties(servers_, properties_), 0); }
 
 template <class Request>
-Result<Event> Cluster::ask(const std::string& what, Request request) {
+Result<Event> Cluster::ask(const std::string& what, Request request, int timeout) {
   const Queue answers{rd_kafka_queue_new(handle_.get())};
   const std::unique_ptr<rd_kafka_AdminOptions_t, Deleter<rd_kafka_AdminOptions_destroy>> options{rd_kafka_AdminOptions_new(handle_.get(), RD_KAFKA_ADMIN_OP_ANY)};
   char text[256];
-  rd_kafka_AdminOptions_set_request_timeout(options.get(), kTimeout, text, sizeof text);
+  rd_kafka_AdminOptions_set_request_timeout(options.get(), timeout, text, sizeof text);
   request(options.get(), answers.get());
-  Event event{rd_kafka_queue_poll(answers.get(), kTimeout + 1000)};
+  Event event{rd_kafka_queue_poll(answers.get(), timeout + 1000)};
   if (!event) return fail(ErrorKind::kTimeout, fmt::format("{}: Kafka at {} does not answer", what, servers_));
   if (const auto code = rd_kafka_event_error(event.get()); code != RD_KAFKA_RESP_ERR_NO_ERROR)
     return std::unexpected(to_error(code, what, rd_kafka_event_error_string(event.get())));
@@ -357,23 +362,23 @@ Result<std::int64_t> Cluster::offset_at(const TopicPartition& partition, Timesta
 }
 
 // What a transaction that is about to end commits is waited for; one that stays open must not keep people from looking.
-Result<std::vector<Commit>> Cluster::commits(const std::string& group) {
+Result<std::vector<Commit>> Cluster::commits(rd_kafka_t* handle, const std::string& group) {
   const auto deadline = std::chrono::steady_clock::now() + kUnstable;
   for (;; std::this_thread::sleep_for(kBetween)) {
     const bool wait = std::chrono::steady_clock::now() < deadline;
-    auto found = commits(group, wait);
+    auto found = commits(handle, group, wait);
     if (found || !wait || found.error().kind != ErrorKind::kUnavailable) return found;
   }
 }
 
-Result<std::vector<Commit>> Cluster::commits(const std::string& group, bool stable) {
+Result<std::vector<Commit>> Cluster::commits(rd_kafka_t* handle, const std::string& group, bool stable) {
   const auto what = fmt::format("cannot read the offsets of group {}", group);
   const std::unique_ptr<rd_kafka_ListConsumerGroupOffsets_t, Deleter<rd_kafka_ListConsumerGroupOffsets_destroy>> asked{
       rd_kafka_ListConsumerGroupOffsets_new(group.c_str(), nullptr)};
   auto* one = asked.get();
   auto event = ask(what, [&](auto* options, auto* queue) {
     const KafkaError ignored{rd_kafka_AdminOptions_set_require_stable_offsets(options, stable ? 1 : 0)};
-    rd_kafka_ListConsumerGroupOffsets(handle_.get(), &one, 1, options, queue);
+    rd_kafka_ListConsumerGroupOffsets(handle, &one, 1, options, queue);
   });
   if (!event) return std::unexpected(event.error());
   std::vector<Commit> commits;
@@ -414,7 +419,8 @@ Result<void> Cluster::reset(const std::string& group, const std::map<TopicPartit
   const std::unique_ptr<rd_kafka_AlterConsumerGroupOffsets_t, Deleter<rd_kafka_AlterConsumerGroupOffsets_destroy>> asked{
       rd_kafka_AlterConsumerGroupOffsets_new(group.c_str(), list.get())};
   auto* one = asked.get();
-  auto event = ask(what, [&](auto* options, auto* queue) { rd_kafka_AlterConsumerGroupOffsets(handle_.get(), &one, 1, options, queue); });
+  const auto handle = new_handle();  // which knows of no earlier coordinator
+  auto event = ask(what, [&](auto* options, auto* queue) { rd_kafka_AlterConsumerGroupOffsets(handle.get(), &one, 1, options, queue); });
   if (!event) return std::unexpected(event.error());
   std::size_t count = 0;
   const auto* altered = rd_kafka_AlterConsumerGroupOffsets_result_groups(rd_kafka_event_AlterConsumerGroupOffsets_result(event->get()), &count);
@@ -430,21 +436,34 @@ Result<void> Cluster::reset(const std::string& group, const std::map<TopicPartit
 
 Result<std::vector<GroupInfo>> Cluster::groups() {
   const auto what = fmt::format("cannot list the groups of Kafka at {}", servers_);
-  auto listed = ask(what, [&](auto* options, auto* queue) { rd_kafka_ListConsumerGroups(handle_.get(), options, queue); });
+  // A handle remembers every broker that there was, whose answer it waits for, and who coordinated a group, whom it goes on asking after
+  // another one does: a new handle asks those that are there.
+  const auto handle = new_handle();
+  const struct rd_kafka_metadata* brokers = nullptr;
+  const auto code = rd_kafka_metadata(handle.get(), 0, nullptr, &brokers, kTimeout);
+  const Metadata metadata{brokers};
+  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return std::unexpected(to_error(code, what));
+  auto listed = ask(what, [&](auto* options, auto* queue) { rd_kafka_ListConsumerGroups(handle.get(), options, queue); }, kEachTimeout);
   if (!listed) return std::unexpected(listed.error());
+  const auto* result = rd_kafka_event_ListConsumerGroups_result(listed->get());
   std::size_t count = 0;
-  const auto* valid = rd_kafka_ListConsumerGroups_result_valid(rd_kafka_event_ListConsumerGroups_result(listed->get()), &count);
+  // A group of a broker that does not answer would be taken for none.
+  if (const auto** errors = rd_kafka_ListConsumerGroups_result_errors(result, &count); count > 0) return std::unexpected(to_error(errors[0], what));
+  const auto* valid = rd_kafka_ListConsumerGroups_result_valid(result, &count);
   std::set<std::string> names;
   for (std::size_t i = 0; i < count; ++i) names.insert(rd_kafka_ConsumerGroupListing_group_id(valid[i]));
   std::vector<const char*> asked;
   for (const auto& name : names) asked.push_back(name.c_str());
   std::vector<GroupInfo> groups;
   if (asked.empty()) return groups;
-  auto described = ask(what, [&](auto* options, auto* queue) { rd_kafka_DescribeConsumerGroups(handle_.get(), asked.data(), asked.size(), options, queue); });
+  auto described = ask(what, [&](auto* options, auto* queue) { rd_kafka_DescribeConsumerGroups(handle.get(), asked.data(), asked.size(), options, queue); });
   if (!described) return std::unexpected(described.error());
   const auto* descriptions = rd_kafka_DescribeConsumerGroups_result_groups(rd_kafka_event_DescribeConsumerGroups_result(described->get()), &count);
   for (std::size_t i = 0; i < count; ++i) {
-    if (rd_kafka_ConsumerGroupDescription_error(descriptions[i]) != nullptr) continue;  // gone since it was listed
+    if (const auto* error = rd_kafka_ConsumerGroupDescription_error(descriptions[i])) {
+      if (rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND) continue;  // gone since it was listed
+      return std::unexpected(to_error(error, what));
+    }
     GroupInfo info;
     info.name = rd_kafka_ConsumerGroupDescription_group_id(descriptions[i]);
     for (std::size_t n = 0; n < rd_kafka_ConsumerGroupDescription_member_count(descriptions[i]); ++n) {
@@ -455,7 +474,7 @@ Result<std::vector<GroupInfo>> Cluster::groups() {
       info.members.push_back(std::move(one));
     }
     std::ranges::sort(info.members, {}, &MemberInfo::id);
-    auto found = commits(info.name);
+    auto found = commits(handle.get(), info.name);
     if (!found) return std::unexpected(found.error());
     info.commits = std::move(*found);
     groups.push_back(std::move(info));
