@@ -90,6 +90,7 @@ Task<const TopicPlace*> Outbox::place(const TopicSpec& spec) {
     }
     auto config = spec.config;
     if (!spec.partitions_set) config.partitions = defaults_->partitions;
+    config.replicas = defaults_->replicas;
     info = co_await log_.create_topic(spec.name, config);
   }
   if (!info) throw Failure(std::move(info.error()));

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "log/kafka/handle.h"
+#include "log/kafka/contact.h"
 
 namespace mephisto::kafka {
 
@@ -40,6 +40,6 @@ class Delivery {
 };
 
 // Reads the reports that are in `queue`; false when there were none. What the brokers say besides (errors) is logged.
-bool read_reports(rd_kafka_t* handle, rd_kafka_queue_t* queue, int timeout_ms);
+bool read_reports(rd_kafka_t* handle, rd_kafka_queue_t* queue, int timeout_ms, Contact& contact);
 
 }  // namespace mephisto::kafka
