@@ -80,15 +80,19 @@ class ReplyInbox {
   Task<void> open() {
     while (opening_) co_await opened_.wait("the reply topic");
     if (!topic_.empty()) co_return;
+    struct Opening {
+      ReplyInbox& inbox;
+      ~Opening() {
+        inbox.opening_ = false;
+        inbox.opened_.notify_all();
+      }
+    } opening{*this};
     opening_ = true;
     auto name = std::string{kReplyTopicPrefix} + Uuid::random(random_).str();
     TopicConfig config;
     config.partitions = 1;
     config.retention = kReplyRetention;
-    auto made = co_await log_.create_topic(name, config);
-    opening_ = false;
-    opened_.notify_all();
-    value_or_throw(std::move(made));
+    value_or_throw(co_await owner_.create(name, config));
     topic_ = name;
     ConsumerOptions options;
     options.client = "replies";

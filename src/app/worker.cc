@@ -98,8 +98,7 @@ Task<void> Worker::declare_topics() {
     if (!defaults) co_return (void) co_await shard_.outbox().place(spec);  // it has to be there
     auto config = spec.config;
     if (!spec.partitions_set) config.partitions = defaults->partitions;
-    config.replicas = defaults->replicas;
-    value_or_throw(co_await log_->create_topic(spec.name, config));
+    value_or_throw(co_await shard_.outbox().create(spec.name, config));
   };
   for (const auto& topic : app_.topics()) {
     if (topic->spec().internal) co_await declare(topic->spec());
@@ -200,7 +199,7 @@ Task<void> Worker::end() {
   for (auto& runtime : runtimes_) co_await runtime->stop(std::chrono::milliseconds{500});
 }
 
-Client::Client(App& app, std::shared_ptr<Log> log) : log_(std::move(log)), outbox_(*Loop::current(), *log_, log_->producer(*Loop::current()), topic_defaults(app), false) {
+Client::Client(App& app, std::shared_ptr<Log> log) : log_(std::move(log)), outbox_(*Loop::current(), *log_, log_->producer(*Loop::current()), topic_defaults(app), false, false) {
   if (detail::Outbox::current_pointer() == nullptr) detail::Outbox::current_pointer() = &outbox_;
 }
 

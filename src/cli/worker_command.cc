@@ -78,19 +78,26 @@ struct ShardThread {
 Task<void> run_shard(App& app, std::shared_ptr<Log> log, ShardThread& shard, int number, int shards, std::atomic<bool>& stop_asked, WaitQueue& stop) {
   Worker worker{app, std::move(log), number, shards};
   shard.worker = &worker;
+  bool started = false;
   std::exception_ptr failure;
   try {
-    co_await worker.start();
-    if (number == 0) log::info("Worker ready");
-    auto watch = shard.loop.spawn("watch", [](Worker& of, WaitQueue& wake) -> Task<void> {
-      try {
-        co_await of.finished();
-      } catch (...) {
-      }
-      wake.notify_all();
-    }(worker, stop));
-    while (!stop_asked && !watch.done()) co_await stop.wait("a signal to stop");
-    co_await worker.stop();
+    auto work = shard.loop.spawn("work", [](Worker& of, bool first, bool& ready, WaitQueue& wake) -> Task<void> {
+      struct Wake {
+        WaitQueue& queue;
+        ~Wake() { queue.notify_all(); }
+      } at_end{wake};
+      co_await of.start();
+      ready = true;
+      if (first) log::info("Worker ready");
+      co_await of.finished();
+    }(worker, number == 0, started, stop));
+    while (!stop_asked && !work.done()) co_await stop.wait("a signal to stop");
+    // A start waits for as long as the log is away.
+    if (!started) work.cancel();
+    if (started)
+      co_await worker.stop();
+    else
+      co_await work.join();
   } catch (...) {
     failure = std::current_exception();
   }

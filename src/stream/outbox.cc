@@ -30,8 +30,8 @@ thread_local std::vector<Outbox*> live;
 
 }  // namespace
 
-Outbox::Outbox(Loop& loop, Log& log, std::unique_ptr<Producer> producer, std::optional<TopicConfig> defaults, bool transactional)
-    : loop_(loop), log_(log), producer_(std::move(producer)), defaults_(defaults), transactional_(transactional) {
+Outbox::Outbox(Loop& loop, Log& log, std::unique_ptr<Producer> producer, std::optional<TopicConfig> defaults, bool transactional, bool in_worker)
+    : loop_(loop), log_(log), producer_(std::move(producer)), defaults_(defaults), transactional_(transactional), in_worker_(in_worker) {
   live.push_back(this);
   if (!transactional_) task_ = loop_.spawn("outbox", run());
 }
@@ -56,9 +56,23 @@ const TopicPlace* Outbox::known(const std::string& topic) const {
   return place == topics_.end() ? nullptr : place->second.get();
 }
 
+Task<Result<TopicInfo>> Outbox::ask(std::function<Task<Result<TopicInfo>>()> call) {
+  for (auto backoff = kFirstRetry;; backoff = std::min(backoff * 2, kLastRetry)) {
+    auto answer = co_await call();
+    if (answer || !answer.error().retriable() || !in_worker_) co_return answer;
+    log::warn("{}; trying again in {}", answer.error().message, format_duration(backoff));
+    co_await sleep_for(backoff);
+  }
+}
+
+Task<Result<TopicInfo>> Outbox::create(std::string topic, TopicConfig config) {
+  if (defaults_) config.replicas = defaults_->replicas;
+  co_return co_await ask([&] { return log_.create_topic(topic, config); });
+}
+
 Task<const TopicPlace*> Outbox::find_reply_topic(const std::string& topic) {
   if (const auto* place = known(topic)) co_return place;
-  auto info = co_await log_.topic(topic);
+  auto info = co_await ask([&] { return log_.topic(topic); });
   if (!info) co_return nullptr;
   auto& place = topics_[topic];
   if (!place) place = std::make_unique<TopicPlace>(TopicPlace{topic, info->config.partitions, true});
@@ -83,15 +97,14 @@ Task<bool> Outbox::drop_gone(Taken& taken) {
 
 Task<const TopicPlace*> Outbox::place(const TopicSpec& spec) {
   if (const auto* place = known(spec)) co_return place;
-  auto info = co_await log_.topic(spec.name);
+  auto info = co_await ask([&] { return log_.topic(spec.name); });
   if (!info && info.error().kind == ErrorKind::kNotFound) {
     if (!defaults_) {
       throw Failure(ErrorKind::kNotFound, fmt::format("there is no topic {}, and setting topic_allow_declare is false: create the topic, or set it to true", spec.name));
     }
     auto config = spec.config;
     if (!spec.partitions_set) config.partitions = defaults_->partitions;
-    config.replicas = defaults_->replicas;
-    info = co_await log_.create_topic(spec.name, config);
+    info = co_await create(spec.name, config);
   }
   if (!info) throw Failure(std::move(info.error()));
   auto& place = topics_[spec.name];

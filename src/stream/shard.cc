@@ -29,7 +29,7 @@ std::string_view note_of(std::string_view metadata, std::string_view agent) {
 }  // namespace
 
 Shard::Shard(Loop& loop, std::shared_ptr<Log> log, ShardOptions options)
-    : loop_(loop), log_(std::move(log)), options_(std::move(options)), outbox_(loop_, *log_, log_->producer(loop_), options_.topic_defaults, options_.exactly_once) {
+    : loop_(loop), log_(std::move(log)), options_(std::move(options)), outbox_(loop_, *log_, log_->producer(loop_), options_.topic_defaults, options_.exactly_once, true) {
   Outbox::current_pointer() = &outbox_;
 }
 
@@ -118,10 +118,23 @@ std::vector<TopicPartition> Shard::partitions_of(const std::vector<AssignmentId>
   return partitions;
 }
 
+std::int64_t Shard::uncommitted(const std::vector<AssignmentId>& ids) const {
+  std::int64_t records = 0;
+  for (auto id : ids) {
+    auto place = held_.find(id);
+    if (place == held_.end()) continue;
+    auto begun = place->second->committed;
+    for (const auto& lane : place->second->lanes) begun = std::max(begun, lane->tracker.next());
+    records += begun - place->second->committed;
+  }
+  return records;
+}
+
 void Shard::handle_lost(const std::vector<AssignmentId>& lost) {
   auto partitions = partitions_of(lost);
   if (partitions.empty()) return;
-  log::warn("{} partitions were given to others while this worker gave no sign of life; what it was doing with them does not count", partitions.size());
+  log::warn("{} partitions were given to others while this worker gave no sign of life; what it was doing with them does not count: up to {} records are delivered again",
+            partitions.size(), uncommitted(lost));
   if (on_revoked) on_revoked(partitions);
   for (auto id : lost) close(id, "lost");
   // What their events sent is among what the others' did: none of it may be committed now.
@@ -273,7 +286,9 @@ Task<bool> Shard::commit_offsets(const std::vector<AssignmentCommit>& commits) {
     auto result = co_await consumer_->commit(commits);
     if (result) co_return true;
     if (result.error().kind == ErrorKind::kFenced) {
-      log::warn("A commit was refused: {}", result.error().message);
+      std::vector<AssignmentId> ids;
+      for (const auto& one : commits) ids.push_back(one.assignment);
+      log::warn("A commit was refused: {}; up to {} records are delivered again", result.error().message, uncommitted(ids));
       co_return false;
     }
     co_await before_retry(result.error());

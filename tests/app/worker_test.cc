@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "support/metered_log.h"
 #include "support/world.h"
 
 namespace mephisto::tests {
@@ -25,6 +26,24 @@ std::vector<std::string> topics(World& world) {
   for (const auto& info : world.run([&]() -> Task<std::vector<TopicInfo>> { co_return value_or_throw(co_await world.log->topics()); })) names.push_back(info.name);
   return names;
 }
+
+// Remembers how topics were to be made; makes none while it is away.
+class WatchedLog : public MeteredLog {
+ public:
+  using MeteredLog::MeteredLog;
+
+  Task<Result<TopicInfo>> create_topic(std::string name, TopicConfig config) override {
+    wanted[name] = config;
+    if (away > 0) {
+      --away;
+      co_return fail(ErrorKind::kUnavailable, "no broker answers");
+    }
+    co_return co_await MeteredLog::create_topic(std::move(name), config);
+  }
+
+  std::map<std::string, TopicConfig> wanted;
+  int away = 0;
+};
 
 // Whole seconds since `start`.
 std::vector<long> seconds(const std::vector<Loop::time_point>& times, Loop::time_point start) {
@@ -117,12 +136,40 @@ TEST(Worker, MakesTheInternalTopicsAndWhatItsAgentsConsume) {
   EXPECT_THAT(topics(world), AllOf(Contains("own"), Contains("source"), Contains("app-a-dlq"), Contains("app-__assignor-__leader"), Not(Contains("foreign"))));
 }
 
-TEST(Worker, MakesTopicsWithTheSettingsPartitions) {
+TEST(Worker, MakesTopicsWithTheSettingsPartitionsAndReplicas) {
   World world;
-  world.set("topic_partitions", "3");
+  auto log = std::make_shared<WatchedLog>(world.log);
+  world.log = log;
+  world.set("topic_partitions", "3").set("topic_replication_factor", "2");
+  world.app.topic<int>("own", {.internal = true});
+  world.app.agent("a", world.app.topic<int>("source"), nothing);
+  world.work([](Worker&) -> Task<void> { co_return; });
+  EXPECT_EQ(log->wanted.at("own").partitions, 3);
+  EXPECT_EQ(log->wanted.at("source").partitions, 3);
+  for (const auto* topic : {"own", "source", "app-a-dlq", "app-__assignor-__leader"}) EXPECT_EQ(log->wanted.at(topic).replicas, 2) << topic;
+}
+
+TEST(Worker, ThatStartsWhileTheLogIsAwayWaitsForIt) {
+  World world;
+  auto log = std::make_shared<WatchedLog>(world.log);
+  world.log = log;
+  log->away = 3;
   world.app.topic<int>("own", {.internal = true});
   world.work([](Worker&) -> Task<void> { co_return; });
-  EXPECT_EQ(world.run([&]() -> Task<int> { co_return (co_await world.log->topic("own"))->config.partitions; }), 3);
+  EXPECT_THAT(topics(world), Contains("own"));
+}
+
+TEST(Client, IsToldThatTheLogIsAway) {
+  World world;
+  auto log = std::make_shared<WatchedLog>(world.log);
+  world.log = log;
+  log->away = 1;
+  auto& out = world.app.topic<int>("out");
+  EXPECT_THAT(world.run([&]() -> Task<std::string> {
+    Client client{world.app, world.log};
+    co_return co_await failure_of(out.send(1));
+  }),
+              HasSubstr("no broker answers"));
 }
 
 TEST(Worker, WithoutLeaveToMakeTopicsItSaysAtTheStartWhichIsMissing) {

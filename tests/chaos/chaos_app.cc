@@ -1,10 +1,13 @@
 // The app under dev/chaos: copies numbered records from topic `in` to topic `out`, and accounts for every one of them afterwards.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <iostream>
+#include <iterator>
 #include <map>
 #include <set>
+#include <sstream>
 
 #include "mephisto/mephisto.h"
 
@@ -24,6 +27,7 @@ struct Copied {
   std::int64_t seq = 0;
   int partition = 0;
   std::int64_t offset = 0;
+  int worker = 0;  // the process that made it
 };
 
 App app{"chaos"};
@@ -41,7 +45,7 @@ auto& copy = app.agent("copy", in, [](Stream<Numbered> stream) -> Task<void> {
   while (auto event = co_await stream.next()) {
     SendOptions options;
     options.key = std::string{event.key()};
-    Copied copied{event->producer, event->key, event->seq, event.partition(), event.offset()};
+    Copied copied{event->producer, event->key, event->seq, event.partition(), event.offset(), getpid()};
     co_await out.cast(std::move(copied), std::move(options));
   }
 });
@@ -66,7 +70,7 @@ Task<void> produce(ProduceOptions options) {
       send.key = key;
       Numbered record{how.producer, key, seq};
       auto placed = co_await in.send(std::move(record), std::move(send));
-      acked << seq << ' ' << placed.partition << ' ' << placed.offset << '\n';
+      acked << seq << ' ' << placed.partition << ' ' << placed.offset << std::endl;
       if (how.pause_ms > 0) co_await sleep_for(std::chrono::milliseconds{how.pause_ms});
     }
   };
@@ -144,45 +148,85 @@ Task<Offsets> committed(Log& log, std::optional<int> pid = std::nullopt) {
 //   results PID   offsets of the process's partitions that have a result and are not committed: what comes again when it is killed
 //   records PID   all offsets of its partitions that are not committed: what can come again when it is stopped, and still has some in hand
 //   mark          notes what is committed, and gives the note's number
+//   committed MARK how many records were committed then
 //   since MARK    offsets that have a result and were not committed then: what can come again when somebody died after it
+//   by PID MARK   of these, those with a result of the process: what can come again when it died after the note
 class InFlight {
  public:
   explicit InFlight(Log& log) : log_(log), results_(log, "out") {}
 
-  Task<std::int64_t> answer(std::string question, int number) {
+  // Brokers that are away are waited for.
+  Task<std::int64_t> answer(std::string question, std::vector<int> numbers) {
+    for (;;) {
+      try {
+        co_return co_await try_to_answer(question, numbers);
+      } catch (const Failure& failure) {
+        if (!failure.error().retriable()) throw;
+      }
+      co_await sleep_for(std::chrono::milliseconds{100});
+    }
+  }
+
+ private:
+  Task<std::int64_t> try_to_answer(const std::string& question, const std::vector<int>& numbers) {
     if (question == "mark") {
       marks_.push_back(co_await committed(log_));
       co_return static_cast<std::int64_t>(marks_.size()) - 1;
     }
-    if (question == "since") co_return co_await results_behind(marks_.at(static_cast<std::size_t>(number)));
-    auto offsets = co_await committed(log_, number);
-    if (question == "results") co_return co_await results_behind(offsets);
+    if (question == "committed") {
+      std::int64_t records = 0;
+      for (auto [partition, offset] : marks_.at(static_cast<std::size_t>(numbers.at(0)))) records += offset;
+      co_return records;
+    }
+    if (question == "since" || question == "by") {
+      co_await read_results();
+      auto& results = question == "by" ? done_by_[numbers.at(0)] : done_;
+      auto offsets = marks_.at(static_cast<std::size_t>(numbers.back()));
+      for (const auto& [partition, unused] : results) offsets.try_emplace(partition, 0);  // noted before the topic was there
+      co_return count_behind(offsets, results);
+    }
+    auto offsets = co_await committed(log_, numbers.at(0));
+    if (question == "results") {
+      co_await read_results();
+      co_return count_behind(offsets, done_);
+    }
     std::int64_t records = 0;
     for (auto [partition, offset] : offsets) records += value_or_throw(co_await log_.watermarks({"in", partition})).end - offset;
     co_return records;
   }
 
- private:
-  Task<std::int64_t> results_behind(Offsets offsets) {
-    co_await results_.read_on([&](int, std::int64_t, const Copied& record) { done_[record.partition].insert(record.offset); });
+  using Results = std::map<int, std::set<std::int64_t>>;  // offsets by partition
+
+  Task<void> read_results() {
+    co_await results_.read_on([&](int, std::int64_t, const Copied& record) {
+      done_[record.partition].insert(record.offset);
+      done_by_[record.worker][record.partition].insert(record.offset);
+    });
+  }
+
+  static std::int64_t count_behind(const Offsets& offsets, Results& results) {
     std::int64_t count = 0;
-    for (auto [partition, offset] : offsets) count += std::distance(done_[partition].lower_bound(offset), done_[partition].end());
-    co_return count;
+    for (auto [partition, offset] : offsets) count += std::distance(results[partition].lower_bound(offset), results[partition].end());
+    return count;
   }
 
   Log& log_;
   Reader<Copied> results_;
-  std::map<int, std::set<std::int64_t>> done_;
+  Results done_;
+  std::map<int, Results> done_by_;  // by process
   std::vector<Offsets> marks_;
 };
 
 Task<void> in_flight() {
   auto log = open_log(app.log_url());
   InFlight in_flight{*log};
-  std::string question;
-  int number = 0;
-  while (co_await blocking([&] { return static_cast<bool>(std::cin >> question) && (question == "mark" || std::cin >> number); })) {
-    fmt::print("{}\n", co_await in_flight.answer(question, number));
+  std::string line;
+  while (co_await blocking([&] { return static_cast<bool>(std::getline(std::cin, line)); })) {
+    std::istringstream words{line};
+    std::string question;
+    words >> question;
+    const std::vector<int> numbers{std::istream_iterator<int>{words}, {}};
+    fmt::print("{}\n", co_await in_flight.answer(question, numbers));
     std::fflush(stdout);
   }
 }
@@ -199,12 +243,17 @@ Task<int> verify(VerifyOptions options) {
   using Place = std::pair<int, std::int64_t>;
   std::map<Place, std::pair<std::string, std::int64_t>> input;
   std::map<Place, std::int64_t> results;
+  std::set<std::pair<std::string, std::int64_t>> sent;
+  std::int64_t doubled_input = 0;
   std::int64_t without_input = 0;
   std::int64_t disorder = 0;
   std::map<std::string, std::int64_t> last;
   Reader<Numbered> in_reader{*log, "in"};
   Reader<Copied> out_reader{*log, "out"};
-  co_await in_reader.read_on([&](int partition, std::int64_t offset, const Numbered& record) { input[{partition, offset}] = {record.producer, record.seq}; });
+  co_await in_reader.read_on([&](int partition, std::int64_t offset, const Numbered& record) {
+    auto& what = input[{partition, offset}] = {record.producer, record.seq};
+    doubled_input += sent.insert(what).second ? 0 : 1;
+  });
   co_await out_reader.read_on([&](int, std::int64_t, const Copied& record) {
     auto place = input.find({record.partition, record.offset});
     if (place == input.end() || place->second != std::pair{record.producer, record.seq}) ++without_input;
@@ -242,11 +291,11 @@ Task<int> verify(VerifyOptions options) {
   std::int64_t lag = 0;
   auto commits = co_await committed(*log);
   for (int partition = 0; partition < in_reader.partitions(); ++partition) lag += in_reader.end(partition) - commits[partition];
-  const bool good = acked > 0 && lost == 0 && lost_input == 0 && without_input == 0 && lag == 0 && disorder == 0 && extras <= options.extras_at_most;
+  const bool good = acked > 0 && lost == 0 && lost_input == 0 && doubled_input == 0 && without_input == 0 && lag == 0 && disorder == 0 && extras <= options.extras_at_most;
   fmt::print(
-      R"({{"good":{},"mode":"{}","acknowledged":{},"input":{},"results":{},"lost_acknowledged":{},"lost":{},"extras":{},"extras_at_most":{},"without_input":{},"out_of_order":{},"lag":{}}})"
+      R"({{"good":{},"mode":"{}","acknowledged":{},"input":{},"results":{},"lost_acknowledged":{},"doubled_input":{},"lost":{},"extras":{},"extras_at_most":{},"without_input":{},"out_of_order":{},"lag":{}}})"
       "\n",
-      good, options.mode, acked, input.size(), results.size(), lost_input, lost, extras, options.extras_at_most, without_input, disorder, lag);
+      good, options.mode, acked, input.size(), results.size(), lost_input, doubled_input, lost, extras, options.extras_at_most, without_input, disorder, lag);
   co_return good ? 0 : 1;
 }
 

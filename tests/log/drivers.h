@@ -84,6 +84,7 @@ struct Driver {
   std::chrono::milliseconds joining{0};  // for so long a member may hear nothing before it has its first partitions
   Abilities can;
   std::function<void(const TopicPartition&, std::int64_t)> delete_before;  // deletes a partition's first records where maintain() does not
+  int replicas = 1;                                                        // of the topics that create() makes
 };
 
 inline std::ostream& operator<<(std::ostream& out, const Driver& driver) { return out << driver.name; }
@@ -114,7 +115,7 @@ inline std::vector<Driver> drivers() {
                         .tell_history = false,
                         .know_topics_apart = false,
                         .make_thousands = false};
-    all.push_back({"kafka", Loop::Clock::kReal, empty_url, expel, 700ms, 30s, 5s, can, delete_before});
+    all.push_back({"kafka", Loop::Clock::kReal, empty_url, expel, 700ms, 30s, 5s, can, delete_before, kafka->replicas()});
   }
   return all;
 }
@@ -315,7 +316,10 @@ class World {
   }
 
   Timestamp now() const { return loop.timestamp(); }
-  void create(const std::string& topic, TopicConfig config) { must(log->create_topic(topic, config)); }
+  void create(const std::string& topic, TopicConfig config) {
+    config.replicas = driver.replicas;
+    must(log->create_topic(topic, config));
+  }
   void create(const std::string& topic, int partitions = 1) { create(topic, TopicConfig{.partitions = partitions}); }
 
   // Appends one batch; gives its first offset.

@@ -1,6 +1,7 @@
 // The Kafka cluster that the tests run on, and what they do to it behind the driver's back.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <string>
 
@@ -17,6 +18,8 @@ class KafkaCluster {
   explicit KafkaCluster(std::string servers) : servers_(std::move(servers)) {}
 
   std::string url() const { return "kafka://" + servers_; }
+  // As many as there are brokers: what a topic needs to outlive one.
+  int replicas() const { return 1 + static_cast<int>(std::ranges::count(servers_, ',')); }
   // Deletes all topics and groups, even those of members whom an earlier test left behind.
   void clear() const;
   // Puts the members called `client` out of their group, as if they had been silent for too long.

@@ -57,8 +57,9 @@ using Ticket = std::uint64_t;
 
 class Outbox {
  public:
-  // With `transactional` nothing is appended until the shard takes it for its transaction. Without `defaults` no topic is made.
-  Outbox(Loop& loop, Log& log, std::unique_ptr<Producer> producer, std::optional<TopicConfig> defaults, bool transactional);
+  // With `transactional` nothing is appended until the shard takes it for its transaction. Without `defaults` no topic is made. What
+  // a worker's outbox asks of a log that is away is asked again until it is back; who sends from outside is told.
+  Outbox(Loop& loop, Log& log, std::unique_ptr<Producer> producer, std::optional<TopicConfig> defaults, bool transactional, bool in_worker);
   ~Outbox();
 
   // The outbox of this thread's shard or client. Throws Failure outside of both.
@@ -67,6 +68,8 @@ class Outbox {
 
   // Looks the topic up, and creates it as declared where there is none and that is allowed (otherwise Failure kNotFound).
   Task<const TopicPlace*> place(const TopicSpec& spec);
+  // Makes the topic with as many replicas as the defaults say, or alters it to be as declared.
+  Task<Result<TopicInfo>> create(std::string topic, TopicConfig config);
   // The topic of somebody who waits for replies; null where there is none (any more).
   Task<const TopicPlace*> find_reply_topic(const std::string& topic);
   // The topic, where it was looked up before.
@@ -180,6 +183,8 @@ class Outbox {
     std::size_t bytes = 0;
   };
 
+  // In a worker calls again for as long as the log is away.
+  Task<Result<TopicInfo>> ask(std::function<Task<Result<TopicInfo>>()> call);
   static std::optional<std::string_view> key_of(const SendOptions& options) { return options.key ? std::optional<std::string_view>{*options.key} : std::nullopt; }
   std::size_t bytes() const { return free_.bytes + bound_.bytes + taken_back_bytes_; }
   void collect(Collection& from, Taken& taken);
@@ -195,6 +200,7 @@ class Outbox {
   std::unique_ptr<Producer> producer_;
   std::optional<TopicConfig> defaults_;
   bool transactional_;
+  bool in_worker_;
   Random random_;
   std::map<std::string, std::unique_ptr<TopicPlace>> topics_;
   const TopicSpec* last_spec_ = nullptr;  // of the last known(), and its place

@@ -108,6 +108,8 @@ class Shard {
   Task<bool> transact(const std::vector<AssignmentCommit>& commits);
   // What the commit of a partition is now.
   AssignmentCommit progress(AssignmentId id, const Held& held) const;
+  // The offsets of these partitions that were begun and are not committed: what comes again when they end without another commit.
+  std::int64_t uncommitted(const std::vector<AssignmentId>& ids) const;
   Task<void> take_back();
   // Gives partitions up without a commit.
   Task<void> give_up(const std::vector<AssignmentId>& ids);

@@ -48,6 +48,8 @@ class AckTracker {
   std::uint64_t window() const { return next_ - first_; }
   // The offset of the first record that is not done; of the next one when all are.
   std::int64_t committable() const;
+  // Behind the last one delivered, or skipped.
+  std::int64_t next() const { return next_offset_; }
   // What is done from `base` on, which is at most committable(): `5-9,12`, relative to it. Empty mostly.
   std::string note(std::int64_t base) const;
 

@@ -11,8 +11,10 @@ namespace mephisto::kafka {
 namespace {
 
 constexpr int kTimeout = static_cast<int>(kCallTimeout.count());
-constexpr std::chrono::milliseconds kBetween{10};    // tries
-constexpr std::chrono::milliseconds kUnstable{500};  // how long a transaction under way is waited for
+constexpr int kEachTimeout = 2000;                       // of what every broker is asked: one of them may be gone for good
+constexpr std::chrono::milliseconds kBetween{10};        // tries
+constexpr std::chrono::milliseconds kPropagation{1000};  // until every broker knows of a new topic
+constexpr std::chrono::milliseconds kUnstable{2000};     // how long a transaction under way is waited for
 
 using Metadata = std::unique_ptr<const struct rd_kafka_metadata, Deleter<rd_kafka_metadata_destroy>>;
 using NewTopic = std::unique_ptr<rd_kafka_NewTopic_t, Deleter<rd_kafka_NewTopic_destroy>>;
@@ -98,21 +100,23 @@ const Properties kAdminProperties{{"isolation.level", "read_uncommitted"}};
 }  // namespace
 
 Result<int> partition_count(rd_kafka_t* handle, const std::string& topic) {
-  auto found = look_up(handle, topic);
-  if (!found) return std::unexpected(found.error());
-  return (*found)->topics[0].partition_cnt;
+  for (const auto deadline = std::chrono::steady_clock::now() + kPropagation;; std::this_thread::sleep_for(kBetween)) {
+    auto found = look_up(handle, topic);
+    if (found) return (*found)->topics[0].partition_cnt;
+    if (found.error().kind != ErrorKind::kNotFound || std::chrono::steady_clock::now() >= deadline) return std::unexpected(found.error());
+  }
 }
 
 Cluster::Cluster(Access access) : access_(std::move(access)), contact_(access_.servers), handle_(make_handle(RD_KAFKA_PRODUCER, access_, kAdminProperties, RD_KAFKA_EVENT_ERROR)) {}
 
 template <class Request>
-Result<Event> Cluster::ask(const std::string& what, Request request) {
+Result<Event> Cluster::ask(const std::string& what, Request request, int timeout) {
   const Queue answers{rd_kafka_queue_new(handle_.get())};
   const std::unique_ptr<rd_kafka_AdminOptions_t, Deleter<rd_kafka_AdminOptions_destroy>> options{rd_kafka_AdminOptions_new(handle_.get(), RD_KAFKA_ADMIN_OP_ANY)};
   char text[256];
-  rd_kafka_AdminOptions_set_request_timeout(options.get(), kTimeout, text, sizeof text);
+  rd_kafka_AdminOptions_set_request_timeout(options.get(), timeout, text, sizeof text);
   request(options.get(), answers.get());
-  Event event{rd_kafka_queue_poll(answers.get(), kTimeout + 1000)};
+  Event event{rd_kafka_queue_poll(answers.get(), timeout + 1000)};
   if (!event) return fail(ErrorKind::kTimeout, fmt::format("{}: Kafka at {} does not answer", what, servers()));
   if (const auto code = rd_kafka_event_error(event.get()); code != RD_KAFKA_RESP_ERR_NO_ERROR)
     return std::unexpected(to_error(code, what, rd_kafka_event_error_string(event.get())));
@@ -413,7 +417,7 @@ Result<void> Cluster::reset(const std::string& group, const std::map<TopicPartit
 Result<std::vector<GroupInfo>> Cluster::groups() {
   if (auto made = contact_.make(handle_.get()); !made) return std::unexpected(made.error());
   const auto what = fmt::format("cannot list the groups of Kafka at {}", servers());
-  auto listed = ask(what, [&](auto* options, auto* queue) { rd_kafka_ListConsumerGroups(handle_.get(), options, queue); });
+  auto listed = ask(what, [&](auto* options, auto* queue) { rd_kafka_ListConsumerGroups(handle_.get(), options, queue); }, kEachTimeout);
   if (!listed) return std::unexpected(listed.error());
   std::size_t count = 0;
   const auto* valid = rd_kafka_ListConsumerGroups_result_valid(rd_kafka_event_ListConsumerGroups_result(listed->get()), &count);

@@ -15,7 +15,8 @@ inline constexpr std::chrono::milliseconds kCallTimeout{10'000};
 // The largest record with its headers, in the batch that Kafka makes of it.
 inline constexpr std::size_t kMaxMessageBytes = kMaxRecordBytes + kMaxHeaderBytes + (64 << 10);
 
-// How many partitions the topic has, as the brokers tell `handle`, which knows of them from then on. Blocks.
+// How many partitions the topic has, as the brokers tell `handle`, which knows of them from then on. Blocks; kNotFound only after a second,
+// in which all brokers hear of a topic that was just made.
 Result<int> partition_count(rd_kafka_t* handle, const std::string& topic);
 
 class Cluster {
@@ -42,9 +43,9 @@ class Cluster {
   Result<void> reset(const std::string& group, const std::map<TopicPartition, std::int64_t>& offsets);
 
  private:
-  // What the brokers answer to a request that was made with an admin call; `kind` is the event that holds it.
+  // What the brokers answer within `timeout` ms to a request that was made with an admin call.
   template <class Request>
-  Result<Event> ask(const std::string& what, Request request);
+  Result<Event> ask(const std::string& what, Request request, int timeout = static_cast<int>(kCallTimeout.count()));
   Result<std::vector<TopicInfo>> describe(std::vector<TopicInfo> topics);
   Result<void> wait_for_leaders(const std::string& topic, int partitions);
   Result<std::vector<std::int64_t>> offsets(const std::vector<TopicPartition>& partitions, std::int64_t order);

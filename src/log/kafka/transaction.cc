@@ -5,6 +5,7 @@
 #include <chrono>
 #include <thread>
 
+#include "base/crash_point.h"
 #include "mephisto/ids.h"
 #include "mephisto/logging.h"
 
@@ -121,6 +122,7 @@ Result<std::vector<Appended>> Transactions::run(const std::vector<OutBatch>& bat
       return abort(std::move(why));
     }
   }
+  crash_point("kafka.offsets_sent");
   if (auto sent = send(batches, *delivery); !sent) {
     auto why = sent.error();
     // Aborted, it is certain that nothing of it counts.
@@ -129,7 +131,9 @@ Result<std::vector<Appended>> Transactions::run(const std::vector<OutBatch>& bat
     if (handle_ && !delivery->complete()) unfinished_.push_back(std::move(delivery));
     return ended;
   }
+  crash_point("kafka.before_commit");
   auto error = persist([&] { return rd_kafka_commit_transaction(handle_.get(), timeout); });
+  crash_point("kafka.after_commit");
   if (!error) return delivery->result();
   auto why = to_error(error.get(), "cannot commit a transaction");
   if (rd_kafka_error_txn_requires_abort(error.get())) return abort(std::move(why));

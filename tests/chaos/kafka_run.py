@@ -1,0 +1,279 @@
+"""A run of dev/chaos on three brokers of Apache Kafka.
+
+Workers and producers reach the brokers through a proxy (proxy.py), what looks at the log from outside does not. Beside what happens to
+workers on the embedded log, brokers are killed one after the other, members come and go in storms, and the network fails.
+
+What may be there twice under at least once, `extras_at_most`, is the sum of
+- for each worker that was killed: its results (they carry its process id) of offsets that the group had not committed when it was last
+  seen alive, at most some tenths of a second before; they are counted at the end, when all that it had sent has arrived;
+- for each time that a worker was put out of the group, because it was stopped or the brokers did not hear of it in time, or that its last
+  commit of a partition was refused: the records that it had begun and not committed, as it says itself in its log. Whoever has the
+  partition next begins at the commit, so it cannot be more.
+Under exactly once nothing may be.
+"""
+import json
+import pathlib
+import os
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import threading
+import time
+
+from proxy import Proxy
+from run import Run
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+BROKERS = 3
+# Seconds that each fault of the network lasts.
+NETWORK = {"slow": 4, "requests_held": 6, "replies_held": 6, "cut": 0, "end_lost": 0, "end_late": 0}
+LATE_SECONDS = 13  # longer than the brokers leave a transaction open (transaction.cc: 10 s)
+STORM_STEPS = 8
+UNMOVED_SECONDS = 10  # so long what happens to workers waits for a commit
+OPEN = ["Ongoing", "PrepareCommit", "PrepareAbort"]
+
+
+def compact(texts):
+    return bytes([len(texts) + 1]) + b"".join(bytes([len(text) + 1]) + text.encode() for text in texts)
+
+
+def open_transactions(port):
+    """How many the broker at `port` coordinates (Kafka protocol: ListTransactions, version 0)."""
+    request = struct.pack(">hhih", 66, 0, 1, -1) + b"\0" + compact(OPEN) + compact([]) + b"\0"
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(struct.pack(">i", len(request)) + request)
+        with connection.makefile("rb") as answer:
+            frame = answer.read(struct.unpack(">i", answer.read(4))[0])
+    error, unknown, count = struct.unpack(">hbb", frame[9:13])  # behind correlation, tags and throttle time
+    if error != 0 or unknown != 1:
+        raise OSError(f"the broker at {port} does not list its transactions: error {error}")
+    return count - 1
+
+
+class Marks(threading.Thread):
+    """Notes again and again what the group has committed; while brokers are away that takes as long as it takes."""
+
+    def __init__(self, in_flight):
+        super().__init__(daemon=True)
+        self.in_flight, self.last, self.ended = in_flight, in_flight.ask("mark"), threading.Event()
+        self.committed = 0  # records
+        self.standstill = 0.0  # the longest time without a commit
+        self.start()
+
+    def run(self):
+        since = time.monotonic()
+        while not self.ended.wait(0.2):
+            mark = self.in_flight.ask("mark")
+            self.last = mark
+            now, before = time.monotonic(), self.committed
+            self.committed = self.in_flight.ask(f"committed {mark}")
+            self.standstill = max(self.standstill, now - since)
+            if self.committed > before:
+                since = now
+
+    def stop(self):
+        self.ended.set()
+        self.join()
+
+
+class KafkaRun(Run):
+    CRASH_POINTS = ["kafka.offsets_sent", "kafka.before_commit", "kafka.after_commit", "commit.before"]
+    SECONDS_PER_KILL = 5
+    CALM_SECONDS = 120
+
+    def __init__(self, binary, place, mode, kills, records, seed, broker_kills, stop_seconds):
+        self.broker_kills, self.stop_seconds = broker_kills, stop_seconds
+        # In memory where there is much: the brokers' controllers vote anew when a busy disk keeps them waiting.
+        memory = shutil.disk_usage("/dev/shm").free > 4 << 30 if os.path.isdir("/dev/shm") else False
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="chaos-", dir="/dev/shm" if memory else None), "kafka")
+        self.later = []  # (when, what is done then)
+        self.restarting = None  # the process that starts the broker that was killed
+        self.broker_down = False
+        self.network_busy = False
+        self.told = {}  # by log file: how far it was read, and the records that it says are delivered again
+        self.dead = []  # (process id, mark)
+        self.committed_then, self.hit = 0, time.monotonic()  # when a worker was last killed or stopped
+        super().__init__(binary, place, mode, kills, records, seed)
+        self.faults |= {"long_stop": 0, "storm": 0, "broker_kill": 0, **dict.fromkeys(NETWORK, 0)}
+        self.marks = Marks(self.in_flight)
+
+    def kafka(self, command, *words):
+        return [ROOT / "dev/kafka", command, "--dir", self.folder, *words]
+
+    def set_up(self):
+        self.proxy = Proxy(BROKERS)
+        self.proxy.late_seconds = LATE_SECONDS
+        start = self.kafka("start", "--brokers", str(BROKERS), "--proxies", ",".join(map(str, self.proxy.ports)))
+        listeners = subprocess.run(start, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+        self.direct, behind = ([int(one.rpartition(":")[2]) for one in line.split(",")] for line in listeners)
+        self.proxy.start(behind)
+
+    def tear_down(self):
+        self.marks.stop()
+        for worker in self.workers:
+            worker.process.kill()
+        if self.restarting:
+            self.restarting.wait()
+        for node in range(1, BROKERS + 1):
+            subprocess.run(self.kafka("kill", str(node)), check=True)
+        subprocess.run(self.kafka("stop"), check=True)
+        self.folder.parent.rmdir()
+        self.proxy.stop()
+
+    def settings(self, program):
+        ports = self.direct if program in ("in_flight", "verify") else self.proxy.ports
+        return super().settings(program) | {"broker": "kafka://" + ",".join(f"127.0.0.1:{port}" for port in ports), "topic_replication_factor": BROKERS}
+
+    def start_producers(self, count):
+        """Somebody who sends from outside is told when no broker answers, and gives up: until they have begun all is well."""
+        producers = super().start_producers(count)
+        acked = [self.place / f"p{number}.acked" for number in range(count)]
+        while not all(file.exists() and file.stat().st_size for file in acked) and all(producer.poll() is None for producer in producers):
+            time.sleep(0.05)
+        return producers
+
+    # What happens.
+
+    def at(self, seconds, action):
+        self.later.append((time.monotonic() + seconds, action))
+
+    def look_around(self):
+        super().look_around()
+        now = time.monotonic()
+        for entry in [one for one in self.later if one[0] <= now]:
+            self.later.remove(entry)
+            entry[1]()
+        if self.restarting and self.restarting.poll() is not None:
+            if self.restarting.returncode != 0:
+                self.wrong.append("a broker does not start again")
+            self.restarting, self.broker_down = None, False
+
+    def disturb(self):
+        if not self.broker_down and self.faults["broker_kill"] / self.broker_kills <= self.faults["kill"] / self.kills and not self.enough():
+            self.kill_broker()
+        steady = [worker for worker in self.workers if not worker.stopped and not worker.leaving]
+        if len(steady) < 2 or (len(steady) < 3 and self.random.random() < 0.5):
+            self.start_worker()
+            self.faults["add"] += 1
+            return
+        choice = self.random.random()
+        if choice < 0.25:
+            if not self.network_busy:
+                self.disturb_network()
+            return
+        # What happens to workers hits some that have something to lose.
+        if self.marks.committed == self.committed_then and time.monotonic() < self.hit + UNMOVED_SECONDS:
+            return
+        self.committed_then, self.hit = self.marks.committed, time.monotonic()
+        if choice < 0.85:
+            self.kill(self.random.choice(steady))
+            self.faults["kill"] += 1
+        elif choice < 0.95:
+            self.stop_for_a_while(self.random.choice(steady))
+        else:
+            self.storm()
+
+    def enough(self):
+        return self.faults["kill"] >= self.kills and self.faults["broker_kill"] >= self.broker_kills
+
+    def mark(self):
+        return self.marks.last
+
+    def died(self, worker):
+        self.dead.append((worker.process.pid, worker.mark))
+
+    def kill(self, worker):
+        worker.process.kill()
+        worker.process.wait()
+        self.workers.remove(worker)
+        self.died(worker)
+
+    def stop_for_a_while(self, worker):
+        """Longer than its session, now and then than anything waits for it."""
+        long = self.faults["long_stop"] == 0 or self.random.random() < 0.15
+        long = long and not any(one.stopped for one in self.workers)
+        self.faults["long_stop" if long else "stop"] += 1
+        worker.process.send_signal(signal.SIGSTOP)
+        worker.stopped = True
+
+        def wake():
+            worker.process.send_signal(signal.SIGCONT)
+            worker.stopped = False
+
+        self.at(self.stop_seconds if long else self.random.uniform(2.5, 6), wake)
+
+    def storm(self):
+        """Workers come and, as one that is told to, go, before the group has settled."""
+        self.faults["storm"] += 1
+
+        def leave():
+            steady = [worker for worker in self.workers if not worker.stopped and not worker.leaving]
+            if len(steady) > 1:
+                worker = self.random.choice(steady)
+                worker.leaving = True
+                worker.process.terminate()
+
+        for step in range(STORM_STEPS):
+            self.at(step * self.random.uniform(0.4, 0.8), leave if step % 2 else lambda: self.start_worker(healthy=True))
+
+    def kill_broker(self):
+        node = self.faults["broker_kill"] % BROKERS + 1
+        self.faults["broker_kill"] += 1
+        self.broker_down = True
+        subprocess.run(self.kafka("kill", str(node)), check=True)
+
+        def restart():
+            self.restarting = subprocess.Popen(self.kafka("start"), stdout=subprocess.DEVNULL)
+
+        self.at(self.random.uniform(1, 8), restart)
+
+    def disturb_network(self):
+        kind = self.random.choice([one for one in NETWORK if self.mode == "exactly_once" or not one.startswith("end")])
+        self.faults[kind] += 1
+        broker = self.random.randrange(BROKERS)
+        if kind == "slow":
+            self.proxy.delay = self.random.uniform(0.05, 0.3)
+        elif kind.endswith("held"):
+            self.proxy.black.add((broker, kind.removesuffix("_held")))
+        elif kind == "cut":
+            self.proxy.cut(broker)
+        else:
+            self.proxy.orders["lose" if kind == "end_lost" else "late"] += 1
+        if NETWORK[kind] == 0:
+            return
+        self.network_busy = True
+
+        def heal():
+            self.proxy.calm()
+            self.network_busy = False
+
+        self.at(NETWORK[kind], heal)
+
+    def calm_down(self):
+        while self.later or self.restarting:
+            self.wait(0.1)
+        self.proxy.calm()
+
+    # What is counted.
+
+    def extras_at_most(self):
+        text = (self.place / "workers.log").read_text(errors="replace")
+        told = sum(int(count) for count in re.findall(r"(\d+) records are delivered again", text))
+        return self.at_most + told
+
+    def finish_in_calm(self):
+        self.marks.stop()
+        if self.mode == "at_least_once":
+            self.at_most = sum(self.in_flight.ask(f"by {pid} {mark}") for pid, mark in self.dead)
+        result = super().finish_in_calm()
+        deadline = time.monotonic() + self.CALM_SECONDS
+        while (count := sum(map(open_transactions, self.direct))) > 0 and time.monotonic() < deadline:
+            time.sleep(0.5)
+        if count > 0:
+            self.wrong.append(f"{count} transactions are open")
+        self.faults |= {"end_lost": self.proxy.done["lose"], "end_late": self.proxy.done["late"]}
+        return {**result, "open_transactions": count, "longest_standstill": round(self.marks.standstill, 1)}

@@ -1,0 +1,228 @@
+"""A run of dev/chaos on the embedded log: workers that are killed, stopped and added at random, and what is counted afterwards."""
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+
+LANES = 48  # sends that are under way at the same time, in all producers
+
+
+class InFlight:
+    """What can come again (chaos_app.cc), told by a process that follows the log."""
+
+    def __init__(self, command, place, log):
+        self.process = subprocess.Popen(command, cwd=place, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, bufsize=1)
+
+    def ask(self, line):
+        self.process.stdin.write(line + "\n")
+        return int(self.process.stdout.readline())
+
+    def close(self):
+        self.process.stdin.close()
+        return self.process.wait()
+
+
+class Worker:
+    def __init__(self, command, place, log, crash_at, mark):
+        environment = dict(os.environ)
+        if crash_at:
+            environment["MEPHISTO_CRASH_AT"] = crash_at
+        self.process = subprocess.Popen(command, cwd=place, stdout=log, stderr=log, env=environment)
+        self.mark = mark  # the last one before it was seen alive
+        self.stopped = False
+        self.leaving = False  # it was told to end
+
+
+class Run:
+    CRASH_POINTS = ["local.in_group", "local.before_commit", "local.after_commit", "commit.before"]
+    SECONDS_PER_KILL = 2.3
+    CALM_SECONDS = 60
+
+    def __init__(self, binary, place, mode, kills, records, seed):
+        self.binary, self.place, self.mode, self.kills, self.records = binary, place, mode, kills, records
+        self.random = random.Random(seed)
+        self.workers = []
+        self.faults = {"kill": 0, "kill_while_producing": 0, "stop": 0, "killed_by_others": 0, "crash_point": 0, "add": 0}
+        self.at_most = 0
+        self.wrong = []
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        self.log = open(place / "workers.log", "ab")
+        self.set_up()
+        self.in_flight = InFlight(self.command("in_flight"), place, self.log)
+
+    def set_up(self):
+        """Makes what the run needs besides its programs."""
+
+    def settings(self, program):
+        return {"processing_guarantee": self.mode, "topic_partitions": 6, "broker_commit_interval": "0.3s"}
+
+    def command(self, *words):
+        return [self.binary, *(word for name, value in self.settings(words[0]).items() for word in ("--set", f"{name}={value}")), *words]
+
+    def mark(self):
+        return self.in_flight.ask("mark")
+
+    def died(self, worker):
+        """A worker is gone that was alive at its last mark: what it has done since and not committed comes again."""
+        self.at_most += self.in_flight.ask(f"since {worker.mark}")
+
+    def start_worker(self, healthy=False):
+        crash_at = None
+        if not healthy and self.random.random() < 0.25:
+            crash_at = f"{self.random.choice(self.CRASH_POINTS)}:{self.random.randint(1, 40)}"
+        shards = self.random.choice([1, 2])
+        command = self.command("worker", "-q", "-l", "warn", "--shards", str(shards))
+        self.workers.append(Worker(command, self.place, self.log, crash_at, self.mark()))
+        return self.workers[-1]
+
+    def start_producers(self, count):
+        # Slow enough to last for all the kills.
+        pause_ms = max(1, round(self.kills * self.SECONDS_PER_KILL * 1000 * LANES / self.records))
+        log = open(self.place / "producers.log", "ab")
+        producers = []
+        for number in range(count):
+            name = f"p{number}"
+            words = ["produce", "--producer", name, "--acked", str(self.place / f"{name}.acked"), "--count", str(self.records // count), "--keys", "64", "--pause-ms", str(pause_ms)]
+            producers.append(subprocess.Popen(self.command(*words), cwd=self.place, stdout=log, stderr=log))
+        return producers
+
+    def look_around(self):
+        """Notes what is committed, and finds those that died since the last look."""
+        mark = self.mark()
+        alive = []
+        for worker in self.workers:
+            code = worker.process.poll()
+            if code is None:
+                worker.mark = mark
+                alive.append(worker)
+                continue
+            if worker.leaving and code in (0, -signal.SIGTERM):  # told to end before it could stop
+                if code != 0:
+                    self.died(worker)
+                continue
+            if worker.stopped:
+                self.faults["killed_by_others"] += 1
+            else:
+                self.faults["crash_point"] += 1
+                self.died(worker)
+            if code != -signal.SIGKILL:
+                self.wrong.append(f"a worker ended by itself with code {code}")
+        self.workers = alive
+
+    def wait(self, seconds):
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self.look_around()
+            time.sleep(min(left, 0.05))
+        self.look_around()
+
+    def kill(self, worker):
+        """What its partitions have results for and is not committed comes again: exactly this, so it is stopped while that is counted."""
+        worker.process.send_signal(signal.SIGSTOP)
+        self.at_most += self.in_flight.ask(f"results {worker.process.pid}")
+        worker.process.kill()
+        worker.process.wait()
+        self.workers.remove(worker)
+
+    def stop_for_a_while(self, worker):
+        """Stopped for longer than its lease: fenced when it wakes (or killed, where it held the log's write lock)."""
+        worker.process.send_signal(signal.SIGSTOP)
+        self.at_most += self.in_flight.ask(f"records {worker.process.pid}")
+        worker.stopped = True
+        self.wait(self.random.uniform(2.2, 3.5))
+        worker.process.send_signal(signal.SIGCONT)
+        worker.stopped = False
+
+    def disturb(self):
+        if not self.workers or (len(self.workers) < 3 and self.random.random() < 0.5):
+            self.start_worker()
+            self.faults["add"] += 1
+            return
+        victim = self.random.choice(self.workers)
+        if self.random.random() < 0.25:
+            self.stop_for_a_while(victim)
+            self.faults["stop"] += 1
+        else:
+            self.kill(victim)
+            self.faults["kill"] += 1
+
+    def extras_at_most(self):
+        return self.at_most
+
+    def result(self):
+        words = ["verify", "--mode", self.mode, "--extras-at-most", str(self.extras_at_most() if self.mode == "at_least_once" else 0)]
+        for acked in sorted(self.place.glob("*.acked")):
+            words += ["--acked", str(acked)]
+        try:
+            run = subprocess.run(self.command(*words), cwd=self.place, capture_output=True, text=True, timeout=self.CALM_SECONDS)
+            return json.loads(run.stdout)
+        except json.JSONDecodeError:
+            return {"good": False, "error": run.stderr.strip() or run.stdout.strip()}
+        except subprocess.TimeoutExpired:
+            return {"good": False, "error": "the log cannot be read to its end"}
+
+    def finish_in_calm(self):
+        """One healthy worker finishes what is left, and stops as it should."""
+        calm = self.start_worker(healthy=True)
+        result = {}
+        deadline = time.monotonic() + self.CALM_SECONDS
+        while time.monotonic() < deadline:
+            result = self.result()
+            if result.get("good"):
+                break
+            time.sleep(0.5)
+        calm.process.terminate()
+        if (code := calm.process.wait()) != 0:
+            self.wrong.append(f"the last worker ended with code {code}")
+        return result
+
+    def enough(self):
+        return self.faults["kill"] >= self.kills
+
+    def calm_down(self):
+        """Ends every fault that goes on."""
+
+    def tear_down(self):
+        """Ends what set_up began, however the run went."""
+
+    def run(self, progress):
+        try:
+            return self.go(progress)
+        finally:
+            self.tear_down()
+
+    def go(self, progress):
+        started = time.monotonic()
+        producers = self.start_producers(3)
+        for _ in range(2):
+            self.start_worker()
+        while not self.enough():
+            self.wait(self.random.uniform(0.1, 0.8))
+            before = self.faults["kill"]
+            self.disturb()
+            if any(producer.poll() is None for producer in producers):
+                self.faults["kill_while_producing"] += self.faults["kill"] - before
+            progress(f"{self.mode}: {self.faults['kill']} of {self.kills} kills, {len(self.workers)} workers, {time.monotonic() - started:.0f} s")
+        self.calm_down()
+        progress(f"{self.mode}: the producers finish, {time.monotonic() - started:.0f} s")
+        while any(producer.poll() is None for producer in producers):
+            self.wait(0.2)
+        self.look_around()
+        for worker in list(self.workers):
+            self.kill(worker)
+        result = self.finish_in_calm()
+        failed = [producer.returncode for producer in producers if producer.returncode != 0]
+        if failed:
+            self.wrong.append(f"producers failed: {failed}")
+        if (code := self.in_flight.close()) != 0:
+            self.wrong.append(f"in_flight ended with code {code}")
+        # The workers check their accounts at every commit and stop; one that is wrong says so and ends.
+        unbalanced = sum("does not add up" in line for line in (self.place / "workers.log").read_text(errors="replace").splitlines())
+        if self.wrong or unbalanced:
+            result["good"] = False
+            result["error"] = "; ".join(dict.fromkeys(self.wrong)) or "an account does not add up: see workers.log"
+        return {**result, "unbalanced_accounts": unbalanced, "faults": self.faults, "seconds": round(time.monotonic() - started, 1)}
