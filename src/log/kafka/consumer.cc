@@ -179,6 +179,7 @@ void KafkaConsumer::on_error(rd_kafka_resp_err_t code, const char* text) {
       // Who was let in once is let in again when the brokers are well.
       if (!std::exchange(told_refused_, true)) log::warn("Kafka at {}: {}; trying again", log_->cluster().servers(), text);
       break;
+    case RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID:
     case RD_KAFKA_RESP_ERR__FATAL: {
       char why[512];
       failure_ = to_error(rd_kafka_fatal_error(handle_.get(), why, sizeof why), fmt::format("group {} at {}", options_.group, log_->cluster().servers()), why);

@@ -85,14 +85,10 @@ bool read_reports(rd_kafka_t* handle, rd_kafka_queue_t* queue, int timeout_ms, C
           if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) contact.heard();
         }
         break;
-      case RD_KAFKA_EVENT_ERROR: {
-        const auto code = rd_kafka_event_error(event.get());
-        if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
-          contact.lost();
-        else
-          log::debug("Kafka: {}: {}", rd_kafka_name(handle), rd_kafka_event_error_string(event.get()));
+      case RD_KAFKA_EVENT_ERROR:
+        // Also that no broker can be reached: it may be long ago, if nothing was sent since. Who reads says it.
+        log::debug("Kafka: {}: {}", rd_kafka_name(handle), rd_kafka_event_error_string(event.get()));
         break;
-      }
       default: break;
     }
   }
