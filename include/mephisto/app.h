@@ -146,6 +146,9 @@ class App {
   std::function<void(const std::vector<TopicPartition>&)> on_partitions_assigned;
   std::function<void(const std::vector<TopicPartition>&)> on_partitions_revoked;
 
+  // Gives the token with which to log in to Kafka, where kafka.properties.sasl.mechanism is OAUTHBEARER.
+  LogTokenSource log_token;
+
   Settings& settings() { return settings_; }
   const Settings& settings() const { return settings_; }
   // datadir, and below it the version's folder.
@@ -153,7 +156,7 @@ class App {
   std::string appdir() const;
   // The log's URL by the settings.
   std::string log_url() const;
-  // Opens it, with the settings below kafka.properties. Throws Failure as mephisto::open_log.
+  // Opens it, with the settings below kafka.properties and `log_token`. Throws Failure as mephisto::open_log.
   std::shared_ptr<Log> open_log() const;
 
   // The command line; returns the exit code (docs/settings.md lists them).

@@ -174,6 +174,7 @@ struct ConsumerOptions {
   std::vector<std::string> topics;                    // to subscribe to, with a group
   std::map<TopicPartition, std::int64_t> partitions;  // to read, without one; negative: the start
   bool from_latest = false;                           // where a group has no commit yet: start at the end instead of the start
+  std::string instance;                               // on Kafka: a static member of this name, whose place is kept while it restarts
   std::chrono::milliseconds session_timeout{2000};    // without a sign of life for so long, a member is out
 };
 
@@ -211,10 +212,22 @@ class Log {
   virtual std::unique_ptr<Producer> producer(Loop& loop) = 0;
 };
 
+// What tells Kafka's brokers who this is (SASL OAUTHBEARER).
+struct LogToken {
+  std::string value;
+  Timestamp expires{};
+  std::string principal;                          // whose it is
+  std::map<std::string, std::string> extensions;  // of SASL, for the brokers; mostly none
+};
+// Gives a token: at the start, and anew before the last one expires. Called on a thread of librdkafka's, which it may block; what it
+// throws, or an error, is told, and it is asked again after ten seconds.
+using LogTokenSource = std::function<Result<LogToken>()>;
+
 // Opens the log that `url` names; all openings of one URL in a process share it. Throws Failure with what is wrong with the URL,
 // the folder or the rights.
-// `properties` are librdkafka's, for kafka:// (its CONFIGURATION.md).
-std::shared_ptr<Log> open_log(const std::string& url, const std::map<std::string, std::string>& properties = {});
+// `properties` are librdkafka's, for kafka:// (its CONFIGURATION.md); `token` is for `sasl.mechanism` OAUTHBEARER, the first one given
+// for a URL and its properties.
+std::shared_ptr<Log> open_log(const std::string& url, const std::map<std::string, std::string>& properties = {}, const LogTokenSource& token = {});
 
 // Whether somebody has made the log that `url` names; open_log makes one that is not there. True also where that cannot be looked at:
 // opening it says why.

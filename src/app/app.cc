@@ -73,7 +73,7 @@ std::string App::datadir() const {
 
 std::string App::appdir() const { return fmt::format("{}/v{}", datadir(), options_.version); }
 
-std::shared_ptr<Log> App::open_log() const { return mephisto::open_log(log_url(), settings_.below("kafka.properties")); }
+std::shared_ptr<Log> App::open_log() const { return mephisto::open_log(log_url(), settings_.below("kafka.properties"), log_token); }
 
 std::string App::log_url() const {
   const auto& broker = settings_.text("broker");

@@ -67,6 +67,8 @@ std::vector<SettingSpec> framework_settings() {
       {.name = "broker_commit_interval", .type = Type::kDuration, .help = "time between commits; empty: 2.8s, with exactly_once 0.1s", .least = 1},
       {.name = "broker_commit_every", .type = Type::kInteger, .default_value = "10000", .help = "commit after so many acknowledged records at the latest", .least = 1},
       {.name = "broker_session_timeout", .type = Type::kDuration, .default_value = "2s", .help = "a worker without a sign of life for so long loses its partitions", .least = 100},
+      {"consumer_group_instance_id", Type::kText, "",
+       "a name of this worker's own: while it restarts, for at most broker_session_timeout, its group on Kafka keeps its partitions for it"},
       {.name = "stream_buffer_maxsize",
        .type = Type::kInteger,
        .default_value = "4096",
@@ -99,6 +101,7 @@ Result<std::size_t> parse_bytes(std::string_view text) {
 
 // Below it, every property of librdkafka's is a setting.
 constexpr std::string_view kKafkaProperties = "kafka.properties.";
+constexpr std::string_view kFile = "_FILE";
 
 // What is expected of a value, for messages.
 std::string_view described(Type type) {
@@ -289,6 +292,25 @@ std::string Settings::environment_name(const std::string& name) const {
   return text;
 }
 
+// The variable has the value, or one of its name with _FILE the path of a file that has it, as secrets of containers do.
+void Settings::set_from_environment(const std::string& name, const std::string& variable) {
+  const auto of_file = variable + std::string{kFile};
+  const char* text = std::getenv(variable.c_str());
+  const char* path = std::getenv(of_file.c_str());
+  if (text != nullptr && path != nullptr) throw Failure(ErrorKind::kInvalid, fmt::format("environment: {} and {} are both set: leave one of them out", variable, of_file));
+  if (text != nullptr) set(name, text, "environment " + variable);
+  if (path == nullptr) return;
+  std::string value;
+  try {
+    value = read_file(path);
+  } catch (const Failure& failure) {
+    throw Failure(ErrorKind::kInvalid, fmt::format("environment {}: {}", of_file, failure.what()));
+  }
+  if (value.ends_with('\n')) value.pop_back();
+  if (value.ends_with('\r')) value.pop_back();
+  set(name, value, fmt::format("environment {}: {}", of_file, path));
+}
+
 void Settings::load_environment() {
   std::vector<std::string> known;
   for (const auto& spec : std::vector{specs_}) {
@@ -296,16 +318,18 @@ void Settings::load_environment() {
       if (name.empty()) continue;
       auto variable = environment_name(name);
       known.push_back(variable);
-      if (const char* text = std::getenv(variable.c_str())) set(name, text, "environment " + variable);
+      set_from_environment(name, variable);
+      known.push_back(variable + std::string{kFile});
     }
   }
   // No error: the prefix may be another program's, too.
   for (char** one = environ; *one != nullptr; ++one) {
     const auto variable = std::string{*one}.substr(0, std::string_view{*one}.find('='));
     if (const auto prefix = environment_name(std::string{kKafkaProperties}); variable.starts_with(prefix)) {
-      auto name = to_lower(variable.substr(prefix.size()));
+      const auto of = variable.ends_with(kFile) ? variable.substr(0, variable.size() - kFile.size()) : variable;
+      auto name = to_lower(of.substr(std::min(prefix.size(), of.size())));
       std::ranges::replace(name, '_', '.');
-      set(std::string{kKafkaProperties} + name, std::getenv(variable.c_str()), "environment " + variable);
+      set_from_environment(std::string{kKafkaProperties} + name, of);
       continue;
     }
     if (!variable.starts_with(environment_name("")) || std::ranges::find(known, variable) != known.end()) continue;

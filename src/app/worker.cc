@@ -34,6 +34,7 @@ detail::ShardOptions shard_options(const App& app, int number, int shards) {
   options.commit_every = static_cast<std::uint64_t>(settings.integer("broker_commit_every"));
   options.drain_timeout = settings.duration("drain_timeout");
   options.session_timeout = settings.duration("broker_session_timeout");
+  if (const auto& instance = settings.text("consumer_group_instance_id"); !instance.empty()) options.instance = fmt::format("{}:{}", instance, number);
   options.from_latest = settings.text("consumer_auto_offset_reset") == "latest";
   options.topic_defaults = topic_defaults(app);
   return options;

@@ -233,7 +233,7 @@ std::shared_ptr<Log> CommandLine::open() const {
     throw Failure(ErrorKind::kNotFound,
                   fmt::format("there is no log in {}: start a worker there, or give {}", printable(url.substr(url.find("://") + 3), 300), with_app_ ? "-D or --log" : "--log"));
   }
-  return open_log(url, app_.settings().below("kafka.properties"));
+  return open_log(url, app_.settings().below("kafka.properties"), app_.log_token);
 }
 
 int CommandLine::execute_command() {

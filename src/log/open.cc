@@ -29,9 +29,10 @@ std::shared_ptr<Log> make(const std::function<void()>& ended, Arguments&&... arg
                             }};
 }
 
-std::shared_ptr<Log> make_log(const std::string& scheme, const std::string& rest, const kafka::Properties& properties, const std::function<void()>& ended) {
+std::shared_ptr<Log> make_log(const std::string& scheme, const std::string& rest, const kafka::Properties& properties, const LogTokenSource& token,
+                              const std::function<void()>& ended) {
   const auto url = scheme + "://" + rest;
-  if (scheme == "kafka") return make<kafka::KafkaLog>(ended, rest, properties);
+  if (scheme == "kafka") return make<kafka::KafkaLog>(ended, kafka::Access{rest, properties, token});
   if (scheme == "memory") return make<KvLog>(ended, url, std::make_shared<MemoryKv>());
   return make<KvLog>(ended, url, std::make_shared<LocalKv>(rest));
 }
@@ -105,7 +106,7 @@ Result<void> check_log_url(const std::string& url) {
   return {};
 }
 
-std::shared_ptr<Log> open_log(const std::string& url, const std::map<std::string, std::string>& properties) {
+std::shared_ptr<Log> open_log(const std::string& url, const std::map<std::string, std::string>& properties, const LogTokenSource& token) {
   value_or_throw(check_log_url(url));
   auto separator = url.find("://");
   auto scheme = url.substr(0, separator);
@@ -125,7 +126,7 @@ std::shared_ptr<Log> open_log(const std::string& url, const std::map<std::string
     if (auto log = place->second.lock()) return log;
     opened().closed.wait(lock);
   }
-  auto log = make_log(scheme, rest, properties, [key] {
+  auto log = make_log(scheme, rest, properties, token, [key] {
     std::lock_guard closing{opened().mutex};
     opened().logs.erase(key);
     opened().closed.notify_all();

@@ -64,7 +64,10 @@ Task<Result<TopicInfo>> Outbox::ask(std::function<Task<Result<TopicInfo>>()> cal
   for (auto backoff = kFirstRetry;; backoff = std::min(backoff * 2, kLastRetry)) {
     auto answer = co_await call();
     if (answer || !answer.error().retriable() || !in_worker_) co_return answer;
-    log::warn("{}; trying again in {}", answer.error().message, format_duration(backoff));
+    if (backoff == kFirstRetry)
+      log::warn("{}; trying again until it is there", answer.error().message);
+    else
+      log::debug("{}; trying again in {}", answer.error().message, format_duration(backoff));
     co_await sleep_for(backoff);
   }
 }

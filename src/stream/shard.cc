@@ -407,6 +407,7 @@ Task<void> Shard::run() {
   consumer.client = options_.client;
   consumer.session_timeout = options_.session_timeout;
   consumer.from_latest = options_.from_latest;
+  consumer.instance = options_.instance;
   for (const auto& subscription : subscriptions_) {
     if (std::ranges::find(consumer.topics, subscription.topic) == consumer.topics.end()) consumer.topics.push_back(subscription.topic);
   }

@@ -263,6 +263,26 @@ TEST_F(SettingsTest, PropertiesOfLibrdkafkaAreSettingsBelowTheirSection) {
   EXPECT_EQ(row("kafka.properties.linger.ms").value, "20");
 }
 
+TEST_F(SettingsTest, AnyValueMayBeInAFileThatTheEnvironmentNames) {
+  environment("SHOP_KAFKA_PROPERTIES_SASL_PASSWORD_FILE", yaml("open sesame\n"));
+  settings.load_environment();
+  EXPECT_EQ(settings.below("kafka.properties").at("sasl.password"), "open sesame");
+  EXPECT_EQ(row("kafka.properties.sasl.password").value, "***");
+}
+
+TEST_F(SettingsTest, TheLastLineOfSuchAFileMayEndOrNot) {
+  environment("SHOP_DATADIR_FILE", yaml("/var/shop"));
+  settings.load_environment();
+  EXPECT_EQ(settings.text("datadir"), "/var/shop");
+}
+
+TEST_F(SettingsTest, AValueAndItsFileAtOnceOrAFileThatIsNotThereAreRefused) {
+  environment("SHOP_DATADIR_FILE", "/nowhere/at/all");
+  EXPECT_THAT(refusal_of([&] { settings.load_environment(); }), AllOf(HasSubstr("SHOP_DATADIR_FILE"), HasSubstr("cannot read /nowhere/at/all")));
+  environment("SHOP_DATADIR", "here");
+  EXPECT_THAT(refusal_of([&] { settings.load_environment(); }), AllOf(HasSubstr("SHOP_DATADIR and SHOP_DATADIR_FILE"), HasSubstr("leave one of them out")));
+}
+
 TEST_F(SettingsTest, APropertyThatLibrdkafkaHasNotIsRefusedWithTheNearest) {
   EXPECT_THAT(refusal_of("kafka.properties.linger.mss", "20"), AllOf(HasSubstr("--set: kafka.properties.linger.mss"), HasSubstr("linger.ms")));
   EXPECT_THAT(refusal_of("kafka.properties.linger.ms", "much"), HasSubstr("linger.ms"));

@@ -23,6 +23,7 @@ struct ShardOptions {
   std::chrono::milliseconds drain_timeout{10'000};
   std::chrono::milliseconds session_timeout{2000};
   bool from_latest = false;
+  std::string instance;                       // the name of a static member of the group
   std::optional<TopicConfig> topic_defaults;  // of topics that are made; none: they are not
 };
 

@@ -95,11 +95,7 @@ Result<void> first_error(Results results, std::size_t count, const std::string& 
 }
 
 // The end of a partition is where the next record goes, also while a transaction is open.
-Properties admin_properties(const std::string& servers, const Properties& given) {
-  auto properties = common_properties(servers, given);
-  properties["isolation.level"] = "read_uncommitted";
-  return properties;
-}
+const Properties kAdminProperties{{"isolation.level", "read_uncommitted"}};
 
 }  // namespace
 
@@ -111,9 +107,9 @@ Result<int> partition_count(rd_kafka_t* handle, const std::string& topic) {
   }
 }
 
-Cluster::Cluster(std::string servers, Properties given) : servers_(std::move(servers)), properties_(std::move(given)), handle_(new_handle()) {}
+Cluster::Cluster(Access access) : access_(std::move(access)), contact_(access_.servers), handle_(new_handle()) {}
 
-Handle Cluster::new_handle() const { return make_handle(RD_KAFKA_PRODUCER, admin_properties(servers_, properties_), 0); }
+Handle Cluster::new_handle() const { return make_handle(RD_KAFKA_PRODUCER, access_, kAdminProperties, RD_KAFKA_EVENT_ERROR); }
 
 template <class Request>
 Result<Event> Cluster::ask(const std::string& what, Request request, int timeout) {
@@ -123,7 +119,7 @@ Result<Event> Cluster::ask(const std::string& what, Request request, int timeout
   rd_kafka_AdminOptions_set_request_timeout(options.get(), timeout, text, sizeof text);
   request(options.get(), answers.get());
   Event event{rd_kafka_queue_poll(answers.get(), timeout + 1000)};
-  if (!event) return fail(ErrorKind::kTimeout, fmt::format("{}: Kafka at {} does not answer", what, servers_));
+  if (!event) return fail(ErrorKind::kTimeout, fmt::format("{}: Kafka at {} does not answer", what, servers()));
   if (const auto code = rd_kafka_event_error(event.get()); code != RD_KAFKA_RESP_ERR_NO_ERROR)
     return std::unexpected(to_error(code, what, rd_kafka_event_error_string(event.get())));
   return event;
@@ -134,6 +130,7 @@ Result<TopicInfo> Cluster::create_topic(const std::string& name, const TopicConf
   if (config.partitions < 1 || config.partitions > kMaxPartitions) {
     return fail(ErrorKind::kInvalid, fmt::format("topic {} cannot have {} partitions: 1 to {}", name, config.partitions, kMaxPartitions));
   }
+  if (auto made = contact_.make(handle_.get()); !made) return std::unexpected(made.error());
   const auto what = fmt::format("cannot create topic {}", name);
   char text[256];
   const NewTopic topic{rd_kafka_NewTopic_new(name.c_str(), config.partitions, config.replicas, text, sizeof text)};
@@ -238,6 +235,7 @@ Result<void> Cluster::alter(const TopicInfo& existing, const TopicConfig& config
 
 Result<void> Cluster::delete_topic(const std::string& name) {
   if (auto sound = check_topic_name(name); !sound) return fail(ErrorKind::kNotFound, fmt::format("there is no topic {}", name));
+  if (auto made = contact_.make(handle_.get()); !made) return made;
   const auto what = fmt::format("cannot delete topic {}", name);
   const std::unique_ptr<rd_kafka_DeleteTopic_t, Deleter<rd_kafka_DeleteTopic_destroy>> topic{rd_kafka_DeleteTopic_new(name.c_str())};
   auto* one = topic.get();
@@ -249,9 +247,10 @@ Result<void> Cluster::delete_topic(const std::string& name) {
 }
 
 Result<std::vector<TopicInfo>> Cluster::topics() {
+  if (auto made = contact_.make(handle_.get()); !made) return std::unexpected(made.error());
   const struct rd_kafka_metadata* found = nullptr;
   if (const auto code = rd_kafka_metadata(handle_.get(), 1, nullptr, &found, kTimeout); code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-    return std::unexpected(to_error(code, fmt::format("cannot list the topics of Kafka at {}", servers_)));
+    return std::unexpected(to_error(code, fmt::format("cannot list the topics of Kafka at {}", servers())));
   }
   const Metadata metadata{found};
   std::vector<TopicInfo> topics;
@@ -264,6 +263,7 @@ Result<std::vector<TopicInfo>> Cluster::topics() {
 }
 
 Result<TopicInfo> Cluster::topic(const std::string& name) {
+  if (auto made = contact_.make(handle_.get()); !made) return std::unexpected(made.error());
   auto found = look_up(handle_.get(), name);
   if (!found) return std::unexpected(found.error());
   auto described = describe({to_info((*found)->topics[0])});
@@ -319,12 +319,13 @@ Result<std::vector<std::int64_t>> Cluster::offsets(const std::vector<TopicPartit
   for (const auto& partition : partitions) {
     if (partition.partition < 0 || !check_topic_name(partition.topic)) return fail(ErrorKind::kNotFound, fmt::format("there is no partition {}", partition.str()));
   }
+  if (auto made = contact_.make(handle_.get()); !made) return std::unexpected(made.error());
   const auto deadline = std::chrono::steady_clock::now() + kCallTimeout;
   for (;; std::this_thread::sleep_for(kBetween)) {
     const auto list = new_list(partitions.size());
     for (const auto& partition : partitions) add(*list, partition, order);
     auto code = rd_kafka_offsets_for_times(handle_.get(), list.get(), kTimeout);
-    std::string what = fmt::format("cannot look up offsets at {}", servers_);
+    std::string what = fmt::format("cannot look up offsets at {}", servers());
     std::vector<std::int64_t> offsets;
     for (int i = 0; i < list->cnt; ++i) {
       const auto& one = list->elems[i];
@@ -435,7 +436,8 @@ Result<void> Cluster::reset(const std::string& group, const std::map<TopicPartit
 }
 
 Result<std::vector<GroupInfo>> Cluster::groups() {
-  const auto what = fmt::format("cannot list the groups of Kafka at {}", servers_);
+  if (auto made = contact_.make(handle_.get()); !made) return std::unexpected(made.error());
+  const auto what = fmt::format("cannot list the groups of Kafka at {}", servers());
   // A handle remembers every broker that there was, whose answer it waits for, and who coordinated a group, whom it goes on asking after
   // another one does: a new handle asks those that are there.
   const auto handle = new_handle();

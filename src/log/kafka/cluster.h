@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "log/kafka/handle.h"
+#include "log/kafka/contact.h"
 
 namespace mephisto::kafka {
 
@@ -22,10 +22,11 @@ Result<int> partition_count(rd_kafka_t* handle, const std::string& topic);
 class Cluster {
  public:
   // Throws Failure for properties that cannot be; whether a broker is there shows only when one is asked.
-  Cluster(std::string servers, Properties given);
+  explicit Cluster(Access access);
 
-  const std::string& servers() const { return servers_; }
-  const Properties& properties() const { return properties_; }
+  const Access& access() const { return access_; }
+  const std::string& servers() const { return access_.servers; }
+  Contact& contact() { return contact_; }
 
   Result<TopicInfo> create_topic(const std::string& name, const TopicConfig& config);
   Result<void> delete_topic(const std::string& name);
@@ -57,8 +58,8 @@ class Cluster {
   Result<std::vector<Commit>> commits(rd_kafka_t* handle, const std::string& group, bool stable);
   Handle new_handle() const;
 
-  std::string servers_;
-  Properties properties_;
+  Access access_;
+  Contact contact_;
   Handle handle_;
 };
 

@@ -16,9 +16,8 @@ constexpr int kTimeout = static_cast<int>(kCallTimeout.count());
 constexpr std::chrono::milliseconds kBrokersLeastSession{6000};  // group.min.session.timeout.ms, where nobody changed it
 constexpr std::chrono::milliseconds kRetryAfter{500};
 
-Properties consumer_properties(const Cluster& cluster, const ConsumerOptions& options, std::chrono::milliseconds session) {
-  auto properties = common_properties(cluster.servers(), {});
-  properties.insert({
+Properties consumer_properties(const ConsumerOptions& options, std::chrono::milliseconds session) {
+  Properties properties{
       {"client.id", options.client.empty() ? "mephisto" : options.client},
       // librdkafka wants a name even where there is no group; nothing is ever joined or committed under it.
       {"group.id", options.group.empty() ? "mephisto-no-group" : options.group},
@@ -38,9 +37,9 @@ Properties consumer_properties(const Cluster& cluster, const ConsumerOptions& op
       {"queued.min.messages", std::to_string(kPrefetched)},
       {"queued.max.messages.kbytes", "4096"},
       {"check.crcs", "true"},
-  });
+  };
+  if (!options.instance.empty()) properties["group.instance.id"] = options.instance;
   if (rd_kafka_version() >= kHasQueueBackoff) properties["fetch.queue.backoff.ms"] = "5";
-  for (const auto& [name, value] : cluster.properties()) properties[name] = value;
   return properties;
 }
 
@@ -99,7 +98,7 @@ void KafkaConsumer::open(std::chrono::milliseconds session) {
   if (replies_) Waker::detach(replies_.get());
   queue_.reset();
   replies_.reset();
-  handle_ = make_handle(RD_KAFKA_CONSUMER, consumer_properties(log_->cluster(), options_, session), kEvents);
+  handle_ = make_handle(RD_KAFKA_CONSUMER, log_->cluster().access(), consumer_properties(options_, session), kEvents);
   rd_kafka_poll_set_consumer(handle_.get());
   queue_.reset(rd_kafka_queue_get_consumer(handle_.get()));
   replies_.reset(rd_kafka_queue_new(handle_.get()));
@@ -126,7 +125,7 @@ void KafkaConsumer::serve(Polled& polled) {
 
 void KafkaConsumer::on_rebalance(const rd_kafka_event_t& event, Polled& polled) {
   auto* of = const_cast<rd_kafka_event_t*>(&event);
-  told_away_ = false;
+  log_->cluster().contact().heard();
   told_others_ = false;
   if (rd_kafka_event_error(of) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
     const auto* list = rd_kafka_event_topic_partition_list(of);
@@ -175,9 +174,7 @@ void KafkaConsumer::on_error(rd_kafka_resp_err_t code, const char* text) {
         if (!alive.expired()) open(options_.session_timeout);
       });
       break;
-    case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
-      if (!std::exchange(told_away_, true)) log::warn("Kafka at {}: no broker can be reached; waiting for one", log_->cluster().servers());
-      break;
+    case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN: log_->cluster().contact().lost(); break;
     case RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL:
       if (!std::exchange(told_others_, true)) {
         log::warn("Group {} has members that share its partitions out in another way (workers of Faust?); waiting until they have left", options_.group);
@@ -187,6 +184,15 @@ void KafkaConsumer::on_error(rd_kafka_resp_err_t code, const char* text) {
     case RD_KAFKA_RESP_ERR__AUTHENTICATION:
     case RD_KAFKA_RESP_ERR__SSL:
     case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
+      // Who was let in once is let in again when the brokers are well.
+      if (!std::exchange(told_refused_, true)) log::warn("Kafka at {}: {}; trying again", log_->cluster().servers(), text);
+      break;
+    case RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID:
+    case RD_KAFKA_RESP_ERR__FATAL: {
+      char why[512];
+      failure_ = to_error(rd_kafka_fatal_error(handle_.get(), why, sizeof why), fmt::format("group {} at {}", options_.group, log_->cluster().servers()), why);
+      break;
+    }
     case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_INVALID_GROUP_ID: failure_ = to_error(code, fmt::format("group {} at {}", options_.group, log_->cluster().servers()), text); break;
@@ -333,6 +339,7 @@ void KafkaConsumer::serve_replies() {
     if (place == waiting_.end()) continue;
     auto& reply = *place->second;
     reply.done = any = true;
+    if (rd_kafka_event_error(event.get()) == RD_KAFKA_RESP_ERR_NO_ERROR) log_->cluster().contact().heard();
     if (const auto code = rd_kafka_event_error(event.get()); code != RD_KAFKA_RESP_ERR_NO_ERROR)
       reply.result = std::unexpected(to_error(code, fmt::format("group {} cannot commit", options_.group)));
     const auto* list = rd_kafka_event_topic_partition_list(event.get());

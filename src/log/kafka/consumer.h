@@ -104,8 +104,8 @@ class KafkaConsumer : public Consumer {
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for what is posted
   bool revoking_ = false;
   bool begun_fixed_ = false;
-  bool told_away_ = false;
   bool told_others_ = false;
+  bool told_refused_ = false;
   bool closed_ = false;
 };
 

@@ -64,6 +64,7 @@ std::shared_ptr<Batch> KafkaConsumer::fetch_one(AssignmentId id, Stay& stay, std
     const auto next = records.back()->offset + 1;
     const auto bytes = batch->bytes;
     take_records(records, stay.next, *batch);
+    log_->cluster().contact().heard();
     stay.record_bytes = std::max<std::size_t>((batch->bytes - bytes) / records.size(), 1);
     stay.next = std::max(stay.next, next);
   }

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "log/kafka/handle.h"
+#include "log/kafka/contact.h"
 
 namespace mephisto::kafka {
 

@@ -24,6 +24,7 @@ constexpr std::string_view kOurs[] = {
     "enable.idempotence",
     "enable.partition.eof",
     "group.id",
+    "group.instance.id",
     "isolation.level",
     "message.timeout.ms",
     "delivery.timeout.ms",
@@ -50,10 +51,7 @@ std::vector<std::string> property_names() {
 
 void on_log(const rd_kafka_t*, int level, const char* facility, const char* text) {
   // What goes wrong is told by who meets it; what librdkafka mends by itself is of interest to who looks for it.
-  if (level <= 2)
-    log::warn("librdkafka {}: {}", facility, text);
-  else
-    log::debug("librdkafka {}: {}", facility, text);
+  log::debug("librdkafka {} (level {}): {}", facility, level, text);
 }
 
 ErrorKind kind_of(rd_kafka_resp_err_t code) {
@@ -134,37 +132,97 @@ Result<void> check_log_property(const std::string& name, const std::string& valu
 namespace mephisto::kafka {
 
 void destroy_in_background(rd_kafka_t* handle) {
-  std::thread([handle] { rd_kafka_destroy_flags(handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE); }).detach();
+  std::thread([handle] {
+    const std::unique_ptr<LogTokenSource> token{static_cast<LogTokenSource*>(rd_kafka_opaque(handle))};
+    rd_kafka_destroy_flags(handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+  }).detach();
 }
 
-Properties common_properties(const std::string& servers, const Properties& given) {
+namespace {
+
+// On a thread of librdkafka's.
+void give_token(rd_kafka_t* handle, const char*, void* opaque) {
+  Result<LogToken> token;
+  try {
+    token = (*static_cast<LogTokenSource*>(opaque))();
+  } catch (const std::exception& error) {
+    token = fail(ErrorKind::kUnavailable, error.what());
+  }
+  if (!token) {
+    rd_kafka_oauthbearer_set_token_failure(handle, token.error().message.c_str());
+    return;
+  }
+  std::vector<const char*> extensions;
+  for (const auto& [name, value] : token->extensions) extensions.insert(extensions.end(), {name.c_str(), value.c_str()});
+  char text[512];
+  if (rd_kafka_oauthbearer_set_token(handle, token->value.c_str(), token->expires.time_since_epoch().count(), token->principal.c_str(), extensions.data(), extensions.size(), text,
+                                     sizeof text) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    rd_kafka_oauthbearer_set_token_failure(handle, text);
+  }
+}
+
+// The value of the file that an error names.
+std::string value_named(const Properties& given, std::string_view text) {
+  for (const auto& [name, value] : given) {
+    if (name.ends_with(".location") && text.find(name) != std::string_view::npos) return fmt::format("; {} is {}", name, printable(value));
+  }
+  return "";
+}
+
+// A client that waits for a token which nobody gives says nothing.
+void check_token(const Access& access) {
+  const auto is = [&](const char* name, std::string_view value) { return access.given.contains(name) && access.given.at(name) == value; };
+  if (!is("sasl.mechanism", "OAUTHBEARER") && !is("sasl.mechanisms", "OAUTHBEARER")) return;
+  if (access.token || is("sasl.oauthbearer.method", "oidc") || is("enable.sasl.oauthbearer.unsecure.jwt", "true")) return;
+  throw Failure(ErrorKind::kInvalid, "cannot use Kafka: sasl.mechanism OAUTHBEARER needs tokens: from sasl.oauthbearer.method=oidc, or a function of the app's (App::log_token)");
+}
+
+Properties all_properties(const Access& access, const Properties& own) {
   Properties properties{
       {"allow.auto.create.topics", "false"},         {"socket.nagle.disable", "true"},     {"topic.metadata.refresh.interval.ms", "5000"},
       {"topic.metadata.propagation.max.ms", "1000"}, {"reconnect.backoff.max.ms", "1000"},
   };
-  for (const auto& [name, value] : given) properties[name] = value;
-  properties["bootstrap.servers"] = servers;
+  for (const auto* some : {&own, &access.given}) {
+    for (const auto& [name, value] : *some) properties[name] = value;
+  }
+  properties["bootstrap.servers"] = access.servers;
   return properties;
 }
 
-Handle make_handle(rd_kafka_type_t type, const Properties& properties, int events) {
+}  // namespace
+
+Handle make_handle(rd_kafka_type_t type, const Access& access, const Properties& own, int events) {
+  check_token(access);
   char text[512];
   std::unique_ptr<rd_kafka_conf_t, Deleter<rd_kafka_conf_destroy>> conf{rd_kafka_conf_new()};
-  for (const auto& [name, value] : properties) {
+  for (const auto& [name, value] : all_properties(access, own)) {
     if (rd_kafka_conf_set(conf.get(), name.c_str(), value.c_str(), text, sizeof text) == RD_KAFKA_CONF_OK) continue;
     throw Failure(ErrorKind::kInvalid, fmt::format("cannot use Kafka: {}: {}", name, is_secret_log_property(name) ? "what is given cannot be" : text));
   }
   rd_kafka_conf_set_log_cb(conf.get(), on_log);
   rd_kafka_conf_set_events(conf.get(), events);
+  std::unique_ptr<LogTokenSource> token;
+  if (access.token) {
+    token = std::make_unique<LogTokenSource>(access.token);
+    rd_kafka_conf_set_opaque(conf.get(), token.get());
+    rd_kafka_conf_set_oauthbearer_token_refresh_cb(conf.get(), give_token);
+    rd_kafka_conf_enable_sasl_queue(conf.get(), 1);
+  }
   auto* handle = rd_kafka_new(type, conf.get(), text, sizeof text);
-  if (handle == nullptr) throw Failure(ErrorKind::kInvalid, fmt::format("cannot use Kafka at {}: {}", properties.at("bootstrap.servers"), text));
+  if (handle == nullptr) throw Failure(ErrorKind::kInvalid, fmt::format("cannot use Kafka at {}: {}{}", access.servers, text, value_named(access.given, text)));
   [[maybe_unused]] const auto* owned = conf.release();  // by the handle now
-  return Handle{handle};
+  Handle made{handle};
+  if (token) {
+    [[maybe_unused]] const auto* kept = token.release();  // until the handle is gone
+    const KafkaError none{rd_kafka_sasl_background_callbacks_enable(handle)};
+  }
+  return made;
 }
 
 Error to_error(rd_kafka_resp_err_t code, std::string_view what, std::string_view detail) {
   auto message = fmt::format("{}: {} ({})", what, detail.empty() ? rd_kafka_err2str(code) : detail, rd_kafka_err2name(code));
   if (code == RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE) message += "; raise the brokers' offset.metadata.max.bytes";
+  if (message.find("uthorization failed") != std::string::npos) message += "; who logs in needs the right to do this (kafka-acls.sh)";
   if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) message += "; raise the topic's max.message.bytes";
   return {kind_of(code), std::move(message)};
 }

@@ -36,12 +36,16 @@ using GroupMetadata = std::unique_ptr<rd_kafka_consumer_group_metadata_t, Delete
 // librdkafka's configuration properties by name.
 using Properties = std::map<std::string, std::string>;
 
-// What the user configured, and what every handle needs besides.
-Properties common_properties(const std::string& servers, const Properties& given);
+// Where a cluster is and how its clients log in, as the user says.
+struct Access {
+  std::string servers;
+  Properties given;
+  LogTokenSource token;
+};
 
-// Makes a handle; `events` are the kinds that come through queues (RD_KAFKA_EVENT_…). Throws Failure kInvalid for a property that is
-// none, with the nearest name, and for a value that cannot be.
-Handle make_handle(rd_kafka_type_t type, const Properties& properties, int events);
+// Makes a handle with what every one needs, `properties`, and what the user gave, of which the last counts; `events` are the kinds that come
+// through queues (RD_KAFKA_EVENT_…). Throws Failure kInvalid for a value that cannot be.
+Handle make_handle(rd_kafka_type_t type, const Access& access, const Properties& properties, int events);
 
 // An error of librdkafka or a broker, as ours. `what` says what was being done, on what.
 Error to_error(rd_kafka_resp_err_t code, std::string_view what, std::string_view detail = {});

@@ -16,7 +16,7 @@ namespace mephisto::kafka {
 class KafkaLog : public Log, public std::enable_shared_from_this<KafkaLog> {
  public:
   // Throws Failure for properties that cannot be.
-  KafkaLog(const std::string& servers, Properties properties) : url_("kafka://" + servers), cluster_(servers, std::move(properties)) {}
+  explicit KafkaLog(Access access) : url_("kafka://" + access.servers), cluster_(std::move(access)) {}
 
   const std::string& url() const override { return url_; }
   bool shared_with_faust() const override { return true; }

@@ -30,12 +30,10 @@ class Turn {
 
 }  // namespace
 
-Properties producer_properties(const Cluster& cluster) {
-  auto properties = common_properties(cluster.servers(), {});
-  properties.merge(sender_properties());
+Properties producer_properties() {
+  auto properties = sender_properties();
   // As long as it takes: idempotence keeps order and doubles out, and who is in a hurry gives up by cancelling.
   properties["message.timeout.ms"] = "0";
-  for (const auto& [name, value] : cluster.properties()) properties[name] = value;
   return properties;
 }
 
@@ -50,7 +48,7 @@ KafkaProducer::~KafkaProducer() {
 
 void KafkaProducer::open() {
   if (handle_) return;
-  handle_ = make_handle(RD_KAFKA_PRODUCER, producer_properties(log_->cluster()), kEvents);
+  handle_ = make_handle(RD_KAFKA_PRODUCER, log_->cluster().access(), producer_properties(), kEvents);
   reports_.reset(rd_kafka_queue_get_main(handle_.get()));
   waker_.attach(reports_.get());
   sender_.emplace(handle_.get());
@@ -58,7 +56,10 @@ void KafkaProducer::open() {
 
 void KafkaProducer::serve() {
   // What was read here is news for the other appends too.
-  if (read_reports(handle_.get(), reports_.get(), 0)) waker_.woken().notify_all();
+  if (read_reports(handle_.get(), reports_.get(), 0, log_->cluster().contact())) waker_.woken().notify_all();
+  // One that has failed for good (it has not the right, its order is broken) reports what it still has only when told to drop it.
+  if (rd_kafka_fatal_error(handle_.get(), nullptr, 0) != RD_KAFKA_RESP_ERR_NO_ERROR)
+    rd_kafka_purge(handle_.get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
   std::erase_if(under_way_, [](const auto& delivery) { return delivery.use_count() == 1 && delivery->complete(); });
 }
 
@@ -125,7 +126,8 @@ Task<Result<std::vector<Appended>>> KafkaProducer::try_append(std::vector<OutBat
   delivery->note_appended(batches);
   auto result = delivery->result();
   char text[256];
-  if (rd_kafka_fatal_error(handle_.get(), text, sizeof text) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+  if (const auto code = rd_kafka_fatal_error(handle_.get(), text, sizeof text); code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    auto why = to_error(code, fmt::format("cannot append to {}", batches.front().partition.str()), text);
     // Kafka cannot tell what became of it. The handle cannot be used further; another one can.
     Waker::detach(reports_.get());
     sender_.reset();
@@ -134,7 +136,9 @@ Task<Result<std::vector<Appended>>> KafkaProducer::try_append(std::vector<OutBat
     ++handles_;
     under_way_.clear();
     waker_.woken().notify_all();
-    co_return fail(ErrorKind::kIndefinite, fmt::format("cannot append to Kafka: {}; whether it was done is unknown", text));
+    // Without the right to write, nothing has been sent.
+    if (why.kind == ErrorKind::kInvalid && !(result || result.error().kind == ErrorKind::kIndefinite)) co_return std::unexpected(std::move(why));
+    co_return fail(ErrorKind::kIndefinite, why.message + "; whether it was done is unknown");
   }
   co_return result;
 }

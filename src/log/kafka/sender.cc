@@ -179,7 +179,7 @@ bool Sender::send_one(Parcel& parcel, const RecordView& record) {
   return true;
 }
 
-bool read_reports(rd_kafka_t* handle, rd_kafka_queue_t* queue, int timeout_ms) {
+bool read_reports(rd_kafka_t* handle, rd_kafka_queue_t* queue, int timeout_ms, Contact& contact) {
   bool any = false;
   for (;;) {
     const Event event{rd_kafka_queue_poll(queue, any ? 0 : timeout_ms)};
@@ -187,16 +187,15 @@ bool read_reports(rd_kafka_t* handle, rd_kafka_queue_t* queue, int timeout_ms) {
     any = true;
     switch (rd_kafka_event_type(event.get())) {
       case RD_KAFKA_EVENT_DR:
-        while (const auto* message = rd_kafka_event_message_next(event.get())) Sender::report(*message);
+        while (const auto* message = rd_kafka_event_message_next(event.get())) {
+          Sender::report(*message);
+          if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) contact.heard();
+        }
         break;
-      case RD_KAFKA_EVENT_ERROR: {
-        const auto code = rd_kafka_event_error(event.get());
-        if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
-          log::warn("Kafka: no broker can be reached; what is sent waits for one");
-        else
-          log::debug("Kafka: {}: {}", rd_kafka_name(handle), rd_kafka_event_error_string(event.get()));
+      case RD_KAFKA_EVENT_ERROR:
+        // Also that no broker can be reached: it may be long ago, if nothing was sent since. Who reads says it.
+        log::debug("Kafka: {}: {}", rd_kafka_name(handle), rd_kafka_event_error_string(event.get()));
         break;
-      }
       default: break;
     }
   }

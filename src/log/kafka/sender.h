@@ -17,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+#include "log/kafka/contact.h"
 #include "log/kafka/delivery.h"
 
 namespace mephisto::kafka {
@@ -100,6 +101,6 @@ class Sender {
 };
 
 // Reads the reports that are in `queue`; false when there were none. What the brokers say besides (errors) is logged.
-bool read_reports(rd_kafka_t* handle, rd_kafka_queue_t* queue, int timeout_ms);
+bool read_reports(rd_kafka_t* handle, rd_kafka_queue_t* queue, int timeout_ms, Contact& contact);
 
 }  // namespace mephisto::kafka

@@ -37,18 +37,18 @@ int left(Clock::time_point deadline) { return std::max(1, static_cast<int>(std::
 
 }  // namespace
 
-Transactions::Transactions(const Cluster& cluster, const std::string& group) : cluster_(cluster) {
+Transactions::Transactions(Cluster& cluster, const std::string& group) : cluster_(cluster) {
   Random random;
   id_ = group + "-" + Uuid::random(random).str();
 }
 
 Result<void> Transactions::open() {
   if (!handle_) {
-    auto properties = producer_properties(cluster_);
+    auto properties = producer_properties();
     properties["transactional.id"] = id_;
     properties["transaction.timeout.ms"] = std::to_string(kTransactionTimeout.count());
     properties["message.timeout.ms"] = std::to_string(kTransactionTimeout.count());
-    handle_ = make_handle(RD_KAFKA_PRODUCER, properties, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
+    handle_ = make_handle(RD_KAFKA_PRODUCER, cluster_.access(), properties, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
     reports_.reset(rd_kafka_queue_get_main(handle_.get()));
     sender_.emplace(handle_.get());
     ready_ = false;
@@ -75,7 +75,7 @@ void Transactions::drop() {
 // Nothing of the transaction counts. Where not even that can be said to the brokers, a new producer with the same id says it.
 std::unexpected<Error> Transactions::abort(Error why) {
   rd_kafka_purge(handle_.get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-  read_reports(handle_.get(), reports_.get(), 0);
+  read_reports(handle_.get(), reports_.get(), 0, cluster_.contact());
   if (auto error = persist([&] { return rd_kafka_abort_transaction(handle_.get(), static_cast<int>(kPatience.count())); })) {
     log::debug("Kafka: {}", to_error(error.get(), "cannot abort a transaction").message);
     drop();
@@ -86,10 +86,10 @@ std::unexpected<Error> Transactions::abort(Error why) {
 Result<void> Transactions::send(const std::vector<OutBatch>& batches, Delivery& delivery) {
   const auto deadline = Clock::now() + kPatience;
   Shipment shipment{batches, delivery};
-  while (!sender_->advance(shipment)) read_reports(handle_.get(), reports_.get(), 100);
+  while (!sender_->advance(shipment)) read_reports(handle_.get(), reports_.get(), 100, cluster_.contact());
   if (delivery.error()) return std::unexpected(*delivery.error());
   while (!delivery.complete()) {
-    if (!read_reports(handle_.get(), reports_.get(), left(deadline)) && Clock::now() >= deadline) {
+    if (!read_reports(handle_.get(), reports_.get(), left(deadline), cluster_.contact()) && Clock::now() >= deadline) {
       return fail(ErrorKind::kUnavailable, fmt::format("Kafka at {} does not acknowledge a transaction's records", cluster_.servers()));
     }
   }

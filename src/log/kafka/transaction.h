@@ -17,12 +17,12 @@ struct GroupOffsets {
   GroupMetadata member;
 };
 
-Properties producer_properties(const Cluster& cluster);
+Properties producer_properties();
 
 // Blocks; one call at a time, from any thread.
 class Transactions {
  public:
-  Transactions(const Cluster& cluster, const std::string& group);
+  Transactions(Cluster& cluster, const std::string& group);
 
   // kFenced where the group has gone on without the member: then nothing was written. After kIndefinite the producer is a new one,
   // which has ended the transaction of the old one for good: the group's offsets tell how.
@@ -34,7 +34,7 @@ class Transactions {
   Result<void> send(const std::vector<OutBatch>& batches, Delivery& delivery);
   std::unexpected<Error> abort(Error why);
 
-  const Cluster& cluster_;
+  Cluster& cluster_;
   std::string id_;
   Handle handle_;
   Queue reports_;

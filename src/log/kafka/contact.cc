@@ -1,0 +1,82 @@
+#include "log/kafka/contact.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+
+#include "mephisto/logging.h"
+
+namespace mephisto::kafka {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::milliseconds kPatience{5000};
+constexpr int kStepMs = 100;
+constexpr int kSendsNonceOnce = 0x020601ff;  // as RFC 5802 has it; Kafka 4 insists
+
+// A broker does not take us as we come. An alert of TLS is one, too: without a certificate that it wants, it is all that it says.
+bool is_refusal(rd_kafka_resp_err_t code, std::string_view text) {
+  return code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR__SSL || code == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED ||
+         (text.find("SSL routines") != std::string_view::npos && text.find("alert") != std::string_view::npos);
+}
+
+// What librdkafka and the brokers leave out.
+std::string hint(std::string_view why) {
+  if (why.find("certificate verify failed") != std::string_view::npos) return "; or it is for another host than the one in the broker's address";
+  if (why.find("alert") != std::string_view::npos)
+    return "; the broker wants another client's certificate (ssl.certificate.location and ssl.key.location, or ssl.keystore.location)";
+  if (why.find("SCRAM") != std::string_view::npos && rd_kafka_version() < kSendsNonceOnce) {
+    return fmt::format("; Kafka 4 takes nobody by SCRAM whose librdkafka is older than 2.6.1, and this is {}: use SCRAM with Kafka 3, or PLAIN over TLS", rd_kafka_version_str());
+  }
+  return "";
+}
+
+// Without what librdkafka adds about its own state.
+std::string reason(std::string_view text) { return std::string{text.substr(0, text.rfind(" (after "))}; }
+
+}  // namespace
+
+Result<void> Contact::make(rd_kafka_t* handle) {
+  if (made_) return {};
+  std::lock_guard lock{mutex_};
+  const Queue events{rd_kafka_queue_get_main(handle)};
+  const auto deadline = Clock::now() + kPatience;
+  std::string why = "no answer";
+  bool refused = false;
+  bool all_down = false;  // another server may do what one does not
+  for (;;) {
+    const struct rd_kafka_metadata* found = nullptr;
+    const auto code = made_ ? RD_KAFKA_RESP_ERR_NO_ERROR : rd_kafka_metadata(handle, 0, nullptr, &found, kStepMs);
+    if (found != nullptr) rd_kafka_metadata_destroy(found);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) break;
+    while (const Event event{rd_kafka_queue_poll(events.get(), 0)}) {
+      const auto error = rd_kafka_event_error(event.get());
+      const std::string text = rd_kafka_event_error_string(event.get());
+      if (error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
+        all_down = true;
+      } else if (is_refusal(error, text)) {
+        refused = true;
+        all_down |= text.starts_with("Failed to acquire");  // a token: without it no broker is asked
+        why = reason(text);
+      } else if (!refused && !text.empty()) {
+        why = reason(text);
+      }
+    }
+    if (refused && all_down) return fail(ErrorKind::kInvalid, fmt::format("cannot log in to Kafka at {}: {}{}", servers_, why, hint(why)));
+    if (Clock::now() >= deadline) return fail(ErrorKind::kUnavailable, fmt::format("no broker of Kafka at {} can be reached: {}", servers_, why));
+  }
+  made_ = true;
+  heard();
+  return {};
+}
+
+void Contact::lost() {
+  if (!lost_.exchange(true)) log::warn("Kafka at {}: no broker can be reached; waiting for one", servers_);
+}
+
+void Contact::found() {
+  if (lost_.exchange(false)) log::info("Kafka at {}: a broker answers again", servers_);
+}
+
+}  // namespace mephisto::kafka
