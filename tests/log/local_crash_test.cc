@@ -89,7 +89,7 @@ class LocalCrashWorld : public ::testing::TestWithParam<Crash>, public LocalWorl
 TEST(LocalCrashPoints, AreAllInTheMatrix) {
   std::set<std::string> named;
   for (const auto& file : std::filesystem::recursive_directory_iterator{MEPHISTO_SOURCE_DIR "/src/log"}) {
-    if (file.path().extension() != ".cc") continue;
+    if (file.path().extension() != ".cc" || file.path().parent_path().filename() == "kafka") continue;  // Kafka's are tried by dev/chaos --kafka
     std::ifstream source{file.path()};
     const std::string text{std::istreambuf_iterator<char>{source}, {}};
     const std::regex call{R"re(crash_point\("([^"]+)"\))re"};
