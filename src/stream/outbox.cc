@@ -14,6 +14,7 @@ namespace {
 // Buffers that are kept to be used again, and how large they may be.
 constexpr std::size_t kSpares = 16;
 constexpr std::size_t kSpareBytes = 512 << 10;
+constexpr std::size_t kSpareStaged = 256;
 constexpr std::chrono::milliseconds kFirstRetry{50};
 constexpr std::chrono::milliseconds kLastRetry{5000};
 // How long Faust may take to make the topic for an answer; and when it is looked for again.
@@ -178,8 +179,26 @@ Result<Ticket> Outbox::add(const TopicPlace& topic, int partition, const SendOpt
   if (auto fits = check_size(topic, partition, options, value ? value->size() : 0); !fits) return std::unexpected(std::move(fits.error()));
   const auto timestamp = options.timestamp.value_or(loop_.timestamp());
   if (transactional_ && origin != nullptr && *origin && !origin->done) {
-    origin->staged.push_back(
-        {&topic, partition, options.key, value ? std::optional<std::string>{*value} : std::nullopt, timestamp, options.timestamp.has_value(), options.headers});
+    auto& staged = origin->staged;
+    if (!spare_staged_.empty()) {
+      staged.push_back(std::move(spare_staged_.back()));
+      spare_staged_.pop_back();
+    } else {
+      staged.emplace_back();
+    }
+    auto& record = staged.back();
+    record.topic = &topic;
+    record.partition = partition;
+    record.key = options.key;
+    if (value && record.value)
+      record.value->assign(*value);
+    else if (value)
+      record.value.emplace(*value);
+    else
+      record.value.reset();
+    record.timestamp = timestamp;
+    record.time_chosen = options.timestamp.has_value();
+    record.headers = options.headers;
     return Ticket{0};
   }
   auto& place = free_.at(topic, partition);
@@ -196,6 +215,7 @@ void Outbox::accept(Slot& slot) {
     const auto before = place.builder.bytes();
     place.builder.add(record.key, record.value, record.timestamp, record.headers);
     bound_.bytes += place.builder.bytes() - before;
+    if (spare_staged_.size() < kSpareStaged) spare_staged_.push_back(std::move(record));
   }
   slot.staged.clear();
 }

@@ -363,7 +363,10 @@ Task<void> Shard::give_up(const std::vector<AssignmentId>& ids) {
 
 Task<void> Shard::commit_loop() {
   while (!stopping_) {
-    co_await commit_now_.wait_until(loop_.now() + options_.commit_interval, "the next commit");
+    // What was done during the commit before may be enough for the next one, and its agents may wait for that.
+    if (acked_since_commit_ < options_.commit_every && !must_take_back_) {
+      co_await commit_now_.wait_until(loop_.now() + options_.commit_interval, "the next commit");
+    }
     std::vector<AssignmentId> running;
     for (const auto& [id, held] : held_) {
       if (held->state == LaneState::kRunning) running.push_back(id);

@@ -93,9 +93,9 @@ class Outbox {
   template <class T>
   Result<Ticket> add_value(const TopicPlace& topic, int partition, const SendOptions& options, const Codec& codec, const T& value, Slot* origin, bool await = false) {
     if (transactional_ && origin != nullptr && *origin && !origin->done) {
-      Buffer bytes;
-      codec.dump(value, bytes);
-      return add(topic, partition, options, bytes.view(), origin);
+      encoded_.clear();
+      codec.dump(value, encoded_);
+      return add(topic, partition, options, encoded_.view(), origin);
     }
     if (auto sound = check_origin(topic, partition, origin); !sound) return std::unexpected(std::move(sound.error()));
     auto& place = free_.at(topic, partition);
@@ -120,7 +120,9 @@ class Outbox {
 
   // With so much under way, senders wait.
   static constexpr std::size_t kMaxBytes = 2 << 20;
-  bool has_room() const { return bytes() <= kMaxBytes || broken_; }
+  // A transaction costs milliseconds besides its records.
+  static constexpr std::size_t kMaxTransactionBytes = 8 << 20;
+  bool has_room() const { return bytes() <= (transactional_ ? kMaxTransactionBytes : kMaxBytes) || broken_; }
   Task<void> room();
   // Waits until the record that was added with `await` and this ticket is durable and gives its place.
   Task<RecordMetadata> sent(Ticket ticket, std::string topic, int partition);
@@ -218,8 +220,10 @@ class Outbox {
   bool in_worker_;
   Random random_;
   std::map<std::string, std::unique_ptr<TopicPlace>> topics_;
-  std::set<std::string> waited_for_;      // reply topics that did not come
-  const TopicSpec* last_spec_ = nullptr;  // of the last known(), and its place
+  Buffer encoded_;
+  std::vector<StagedRecord> spare_staged_;  // to be used again, with their memory
+  std::set<std::string> waited_for_;        // reply topics that did not come
+  const TopicSpec* last_spec_ = nullptr;    // of the last known(), and its place
   const TopicPlace* last_place_ = nullptr;
   Collection free_;   // what no event sent; at least once everything
   Collection bound_;  // under exactly once what acknowledged events sent: goes with their offsets or not at all

@@ -46,6 +46,7 @@ Result<void> Transactions::open() {
   if (!handle_) {
     auto properties = producer_properties();
     properties["transactional.id"] = id_;
+    properties["retry.backoff.ms"] = "5";  // how long it waits when the brokers are still ending the transaction before
     properties["transaction.timeout.ms"] = std::to_string(kTransactionTimeout.count());
     properties["message.timeout.ms"] = std::to_string(kTransactionTimeout.count());
     handle_ = make_handle(RD_KAFKA_PRODUCER, cluster_.access(), properties, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
