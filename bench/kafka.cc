@@ -18,6 +18,7 @@ constexpr int kWide = 512;
 constexpr int kHeavy = 40'000;     // records of the work where the broker is not the bound
 constexpr int kHeavyRounds = 200;  // how often each of them is decoded: some 50 microseconds
 constexpr int kRoundTrips = 2000;
+const double process_start = now();
 constexpr auto kLook = std::chrono::milliseconds{5};
 
 // What the agents of all shards have done so far.
@@ -83,7 +84,7 @@ double peak_megabytes() {
 }
 
 // kafka KIND SERVERS GROUP IN OUT COUNT SHARDS GUARANTEE: records a second, from the first that came to the last that is done, and what
-// of `pass` is acknowledged too; then megabytes.
+// of `pass` is acknowledged too; megabytes; seconds since the process began.
 int run_work(const std::vector<std::string>& words) {
   const auto& kind = words[0];
   KafkaApp it{kind, words[3], words[4], words[2]};
@@ -101,7 +102,7 @@ int run_work(const std::vector<std::string>& words) {
       while (!over) {
         co_await sleep_for(kLook);
         if (index == 0 && so_far() >= wanted) {
-          fmt::print("{:.0f} {:.1f}\n", wanted / (now() - of.progress.started), peak_megabytes());
+          fmt::print("{:.0f} {:.1f} {:.3f}\n", wanted / (now() - of.progress.started), peak_megabytes(), now() - process_start);
           over = true;
         }
       }
@@ -192,6 +193,15 @@ class Place {
   int made_ = 0;
 };
 
+// Of processor time, in three seconds of a worker that has nothing to do.
+double idle_milliseconds(const std::vector<std::string>& words) {
+  const Part worker{"mephisto_bench", words};
+  std::this_thread::sleep_for(std::chrono::seconds{6});
+  const auto before = worker.processor_seconds();
+  std::this_thread::sleep_for(std::chrono::seconds{3});
+  return (worker.processor_seconds() - before) * 1000;
+}
+
 }  // namespace
 
 int run_kafka_part(const std::vector<std::string>& words) {
@@ -233,6 +243,9 @@ std::vector<Case> kafka_cases(const std::string& servers) {
       {"kafka_two_shards", "records/s", "one shard", [=] { return place->ours("heavy", kPartitions, kHeavy, 2)[0]; }, [=] { return place->ours("heavy", kPartitions, kHeavy)[0]; },
        1.8},
       {"kafka_partitions", "records/s", "8 partitions", [=] { return place->ours("pass", kWide, kMany)[0]; }, [=] { return place->ours("pass", kPartitions, kMany)[0]; }, 0.83},
+      {"kafka_first_output", "s", "the target", [=] { return place->ours("pass", kPartitions, 1)[2]; }, [] { return 0.3; }, 1, true},
+      {"kafka_idle_cpu", "ms in 3 s", "one tick of the clock", [=] { return idle_milliseconds({"--part", "kafka", "square", servers, place->group()}); }, [] { return 10.0; }, 1,
+       true},
       {"kafka_peak_mb", "MB", "raw C, consume→copy→produce", [=] { return place->ours("pass", kPartitions, kMany)[1]; }, [=] { return raw_pass()[1]; }, 1.2, true},
   };
 }

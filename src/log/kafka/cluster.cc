@@ -145,7 +145,9 @@ Result<TopicInfo> Cluster::create_topic(const std::string& name, const TopicConf
   if (!exists) {
     if (auto done = first_error(results, count, what); !done) return std::unexpected(done.error());
     if (auto led = wait_for_leaders(name, config.partitions); !led) return std::unexpected(led.error());
-    return TopicInfo{name, config, {}};
+    TopicInfo made{name, config, {}};
+    note(made);
+    return made;
   }
   auto existing = this->topic(name);
   // Somebody else is making it at this moment: it exists before every broker knows of it.
@@ -268,7 +270,22 @@ Result<TopicInfo> Cluster::topic(const std::string& name) {
   if (!found) return std::unexpected(found.error());
   auto described = describe({to_info((*found)->topics[0])});
   if (!described) return std::unexpected(described.error());
+  note(described->front());
   return std::move(described->front());
+}
+
+void Cluster::note(const TopicInfo& topic) {
+  const std::lock_guard lock{mutex_};
+  partitions_[topic.name] = topic.config.partitions;
+}
+
+int Cluster::known_partitions(const std::vector<std::string>& topics) {
+  const std::lock_guard lock{mutex_};
+  int count = 0;
+  for (const auto& topic : topics) {
+    if (const auto place = partitions_.find(topic); place != partitions_.end()) count += place->second;
+  }
+  return count;
 }
 
 std::vector<int> Cluster::leaders(const std::vector<std::string>& names) {

@@ -34,6 +34,8 @@ class Cluster {
   Result<TopicInfo> topic(const std::string& name);
   // Whether create_topic() made it, and not another program.
   Result<bool> made_here(const std::string& topic);
+  // How many partitions the topics have together, as far as they were looked at; asks nobody.
+  int known_partitions(const std::vector<std::string>& topics);
   // The brokers that lead a partition of one of the topics.
   std::vector<int> leaders(const std::vector<std::string>& topics);
 
@@ -57,10 +59,13 @@ class Cluster {
   Result<std::vector<Commit>> commits(rd_kafka_t* handle, const std::string& group);
   Result<std::vector<Commit>> commits(rd_kafka_t* handle, const std::string& group, bool stable);
   Handle new_handle() const;
+  void note(const TopicInfo& topic);
 
   Access access_;
   Contact contact_;
   Handle handle_;
+  std::mutex mutex_;
+  std::map<std::string, int> partitions_;  // of the topics that were looked at
 };
 
 }  // namespace mephisto::kafka

@@ -16,7 +16,16 @@ constexpr int kTimeout = static_cast<int>(kCallTimeout.count());
 constexpr std::chrono::milliseconds kBrokersLeastSession{6000};  // group.min.session.timeout.ms, where nobody changed it
 constexpr std::chrono::milliseconds kRetryAfter{500};
 
-Properties consumer_properties(const ConsumerOptions& options, std::chrono::milliseconds session) {
+// What librdkafka reads ahead, of all partitions together. It takes several times its bytes there, and has left the processor's cache when
+// it is read; a partition's part is at least enough for a few hundred small records.
+constexpr std::size_t kAheadBytes = 16 << 20;
+constexpr std::size_t kAheadMessages = 64'000;
+constexpr std::size_t kMostBytes = 1 << 20;  // of a partition
+constexpr std::size_t kMostMessages = 8'000;
+constexpr std::size_t kLeastBytes = 64 << 10;
+constexpr std::size_t kLeastMessages = 300;
+
+Properties consumer_properties(const ConsumerOptions& options, std::chrono::milliseconds session, std::size_t partitions, std::size_t prefetched) {
   Properties properties{
       {"client.id", options.client.empty() ? "mephisto" : options.client},
       // librdkafka wants a name even where there is no group; nothing is ever joined or committed under it.
@@ -31,10 +40,10 @@ Properties consumer_properties(const ConsumerOptions& options, std::chrono::mill
       {"isolation.level", "read_committed"},
       {"fetch.wait.max.ms", "100"},
       {"fetch.error.backoff.ms", "50"},
-      {"fetch.max.bytes", "4194304"},
-      {"fetch.message.max.bytes", "1048576"},
-      // Of a partition. What lies there takes several times its bytes, and has left the processor's cache when it is read.
-      {"queued.min.messages", std::to_string(kPrefetched)},
+      {"fetch.max.bytes", std::to_string(kAheadBytes)},
+      {"fetch.message.max.bytes", std::to_string(std::clamp(kAheadBytes / partitions, kLeastBytes, kMostBytes))},
+      // Of a partition.
+      {"queued.min.messages", std::to_string(prefetched)},
       {"queued.max.messages.kbytes", "4096"},
       {"check.crcs", "true"},
   };
@@ -83,8 +92,11 @@ Result<std::vector<Begin>> committed(rd_kafka_t* handle, Cluster& cluster, const
 
 KafkaConsumer::KafkaConsumer(std::shared_ptr<KafkaLog> log, Loop& loop, ConsumerOptions options) : log_(std::move(log)), loop_(loop), options_(std::move(options)), waker_(loop) {
   if (in_group()) value_or_throw(store::check_group_name(options_.group));
+  partitions_ = std::max<std::size_t>(1, in_group() ? static_cast<std::size_t>(log_->cluster().known_partitions(options_.topics)) : options_.partitions.size());
   open(options_.session_timeout);
 }
+
+std::size_t KafkaConsumer::prefetched() const { return std::clamp(kAheadMessages / partitions_, kLeastMessages, kMostMessages); }
 
 KafkaConsumer::~KafkaConsumer() {
   for (auto& [id, stay] : stays_) Waker::detach(stay.queue.get());
@@ -98,7 +110,7 @@ void KafkaConsumer::open(std::chrono::milliseconds session) {
   if (replies_) Waker::detach(replies_.get());
   queue_.reset();
   replies_.reset();
-  handle_ = make_handle(RD_KAFKA_CONSUMER, log_->cluster().access(), consumer_properties(options_, session), kEvents);
+  handle_ = make_handle(RD_KAFKA_CONSUMER, log_->cluster().access(), consumer_properties(options_, session, partitions_, prefetched()), kEvents);
   rd_kafka_poll_set_consumer(handle_.get());
   queue_.reset(rd_kafka_queue_get_consumer(handle_.get()));
   replies_.reset(rd_kafka_queue_new(handle_.get()));

@@ -19,8 +19,6 @@
 
 namespace mephisto::kafka {
 
-inline constexpr std::size_t kPrefetched = 5000;  // messages of a partition that librdkafka is told to keep ready
-
 // Where a stay begins.
 struct Begin {
   TopicPartition partition;
@@ -60,6 +58,8 @@ class KafkaConsumer : public Consumer {
     Result<void> result;
   };
 
+  // How many messages of a partition librdkafka is to keep ready.
+  std::size_t prefetched() const;
   bool in_group() const { return !options_.group.empty(); }
   void open(std::chrono::milliseconds session);
   // Takes in what librdkafka has to say.
@@ -85,6 +85,7 @@ class KafkaConsumer : public Consumer {
   std::shared_ptr<KafkaLog> log_;
   Loop& loop_;
   ConsumerOptions options_;
+  std::size_t partitions_ = 1;  // how many it can come to have
   Waker waker_;
   Handle handle_;
   Queue queue_;    // rebalances and errors

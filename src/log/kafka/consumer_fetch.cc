@@ -11,7 +11,6 @@ namespace mephisto::kafka {
 namespace {
 
 constexpr std::size_t kMessages = 1000;  // asked for at a time
-constexpr std::size_t kHungryBelow = kPrefetched / 2;
 constexpr std::size_t kMuch = 64 << 10;  // bytes read from a partition at once
 constexpr std::chrono::milliseconds kLookAgain{200};
 constexpr std::chrono::milliseconds kSleep{1200};  // how long librdkafka's threads may sleep after there was much
@@ -134,7 +133,7 @@ Task<void> KafkaConsumer::look_for_lost_places() {
 void KafkaConsumer::feed() {
   if (!pump_ || loop_.now() - flowed_ > kSleep) return;
   for (const auto& [id, stay] : stays_) {
-    if (stay.paused || stay.revoking || rd_kafka_queue_length(stay.queue.get()) >= kHungryBelow) continue;
+    if (stay.paused || stay.revoking || rd_kafka_queue_length(stay.queue.get()) >= prefetched() / 2) continue;
     feed_at_ = pump_->hungry(loop_.now());
     return;
   }

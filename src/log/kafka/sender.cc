@@ -13,7 +13,7 @@ constexpr std::size_t kParcelRecords = 2'500;
 constexpr std::size_t kParcelBytes = 900'000;
 constexpr std::size_t kRequestBytes = 1'000'000;
 constexpr std::size_t kRecordOverhead = 16;
-constexpr int kRingMilliseconds = 1;
+constexpr int kRingMilliseconds = 3;  // as long as librdkafka takes to send parcels of many partitions
 
 // The records of the next parcel.
 std::span<const RecordView> parcel_of(std::span<const RecordView> records) {
