@@ -1,6 +1,7 @@
 // On a real Apache Kafka, beside what librdkafka itself can do in plain C (raw_kafka.c). Each measurement is a process of its own.
 #include <fmt/format.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -163,7 +164,7 @@ class Place {
   const std::string& servers() const { return servers_; }
   // A topic of a new name.
   std::string fresh(int partitions) {
-    auto name = fmt::format("out{}", made_++);
+    auto name = fmt::format("out{}-{}", getpid(), made_++);
     create(name, partitions);
     return name;
   }
@@ -171,13 +172,13 @@ class Place {
   const std::string& filled(int partitions) {
     auto& name = filled_[partitions];
     if (name.empty()) {
-      name = fmt::format("in{}", partitions);
+      name = fmt::format("in{}-{}", partitions, getpid());
       create(name, partitions);
       figures_of("raw_kafka", {"fill", servers_, name, std::to_string(partitions), std::to_string(kMany)});
     }
     return name;
   }
-  std::string group() { return fmt::format("bench{}", made_++); }
+  std::string group() { return fmt::format("bench{}-{}", getpid(), made_++); }
 
   std::vector<double> ours(const std::string& kind, int partitions, int count, int shards = 1, const std::string& guarantee = "at_least_once") {
     const auto& in = filled(partitions);

@@ -274,7 +274,7 @@ TEST_P(LogCommits, TransactionsMakeExactlyOneOutputOfEachInputWhileMembersChange
   ConsumerOptions from_start;
   from_start.partitions[{"out", 0}] = 0;
   Member reader{*log, loop, from_start};
-  const auto deadline = loop.now() + driver.patience;
+  const auto deadline = loop.now() + 3 * driver.patience;  // two records at a time, and each of three members waits for its turn
   for (int turn = 0; reader.all_read().size() < 100 && loop.now() < deadline; ++turn) {
     if (turn == 1 || turn == 3) add();
     if (turn == 5) await(driver.expel(*log, "billing", "m0"));
