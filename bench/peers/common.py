@@ -2,6 +2,10 @@
 import os
 import time
 
+# The frameworks print other things to stdout: those go to stderr.
+figures = os.dup(1)
+os.dup2(2, 1)
+
 
 class Watch:
     """Counts what is acknowledged; at the last prints records per second and the peak of memory, and ends the process."""
@@ -21,5 +25,5 @@ class Watch:
             seconds = time.monotonic() - self.started
             with open("/proc/self/status") as status:
                 peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
-            print(f"{self.count / seconds:.0f} {peak / 1024:.1f}", flush=True)
+            os.write(figures, f"{self.count / seconds:.0f} {peak / 1024:.1f}\n".encode())
             os._exit(0)

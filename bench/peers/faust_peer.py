@@ -19,6 +19,7 @@ class Trade(faust.Record, serializer="json"):
 app = faust.App(
     f"faust-{target}",
     broker=[f"kafka://{server}" for server in servers.split(",")],
+    datadir="build/peers/faust",
     topic_partitions=8,
     topic_allow_declare=False,  # Kafka 4 does not know Faust's request any more
     topic_disable_leader=True,
@@ -48,5 +49,5 @@ async def dearer(stream):
         await outgoing.send(key=event.key, value=trade, callback=acknowledged)
 
 
-sys.argv = ["faust", "--loop", "uvloop", "worker", "--loglevel", "error", "--without-web"]
+sys.argv = ["faust", "--quiet", "--loop", "uvloop", "worker", "--loglevel", "error", "--without-web"]
 app.main()
