@@ -94,7 +94,7 @@ public class Streams {
     settings.put(StreamsConfig.APPLICATION_ID_CONFIG, "streams-" + words[2]);
     settings.put(StreamsConfig.PROCESSING_GUARANTEE_CONFIG, words[4]);
     settings.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, 1);
-    settings.put(StreamsConfig.STATE_DIR_CONFIG, Files.createTempDirectory(Path.of("build/peers"), "state").toString());
+    settings.put(StreamsConfig.STATE_DIR_CONFIG, "build/peers/state");
     settings.put(StreamsConfig.consumerPrefix("max.poll.records"), 10000);
     settings.put(StreamsConfig.consumerPrefix("fetch.min.bytes"), 100000);
     settings.put(StreamsConfig.consumerPrefix("fetch.max.wait.ms"), 100);
