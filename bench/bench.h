@@ -45,6 +45,8 @@ std::vector<Case> log_cases();
 std::vector<Case> process_cases();
 // On the brokers at `servers`.
 std::vector<Case> kafka_cases(const std::string& servers);
+// Measures the other frameworks there, or those of them named in `only`, and prints the table. 2 where one is not known.
+int compare_with_peers(const std::string& servers, const std::vector<std::string>& only, int runs, bool as_json);
 
 // Runs what a benchmark starts as a process of its own: the name of the part and its arguments. 2 where there is no such part.
 int run_part(const std::vector<std::string>& words);

@@ -25,12 +25,15 @@ std::string figure(double value) { return value >= 1000 ? fmt::format("{:.2f} M"
 
 struct Options {
   bool as_json = false;
-  int runs = 5;
+  int runs = 0;       // 0: 5 of a case, 1 of a peer
   std::string kafka;  // its brokers: only what is measured there
+  bool peers = false;
   std::vector<std::string> only;
 };
 
 int run(const Options& options) {
+  if (options.peers) return compare_with_peers(options.kafka, options.only, std::max(1, options.runs), options.as_json);
+  const auto runs = options.runs == 0 ? 5 : options.runs;
   std::vector<Case> cases;
   if (!options.kafka.empty()) {
     cases = kafka_cases(options.kafka);
@@ -50,7 +53,7 @@ int run(const Options& options) {
     if (!options.only.empty() && std::ranges::find(options.only, one.name) == options.only.end()) continue;
     std::vector<double> ours;
     std::vector<double> limit;
-    for (int i = 0; i < options.runs; ++i) {
+    for (int i = 0; i < runs; ++i) {
       ours.push_back(one.ours());
       limit.push_back(one.limit());
     }
@@ -85,12 +88,18 @@ int main(int argc, char** argv) {
       options.runs = std::max(1, std::atoi(words[++i].c_str()));
     } else if (words[i] == "--kafka" && i + 1 < words.size()) {
       options.kafka = words[++i];
+    } else if (words[i] == "--peers") {
+      options.peers = true;
     } else if (!words[i].starts_with('-')) {
       options.only.push_back(words[i]);
     } else {
-      fmt::print(stderr, "Error: there is no option {}; there are --json, --runs N, --kafka SERVERS, and names of cases\n", words[i]);
+      fmt::print(stderr, "Error: there is no option {}; there are --json, --runs N, --kafka SERVERS, --peers, and names of cases or peers\n", words[i]);
       return 2;
     }
+  }
+  if (options.peers && options.kafka.empty()) {
+    fmt::print(stderr, "Error: --peers goes with --kafka\n");
+    return 2;
   }
   return run(options);
 }

@@ -1,0 +1,29 @@
+"""What the peers in Python share."""
+import os
+import time
+
+# The frameworks print other things to stdout: those go to stderr.
+figures = os.dup(1)
+os.dup2(2, 1)
+
+
+class Watch:
+    """Counts what is acknowledged; at the last prints records per second and the peak of memory, and ends the process."""
+
+    def __init__(self, count):
+        self.count = count
+        self.acknowledged = 0
+        self.started = None
+
+    def begin(self):
+        if self.started is None:
+            self.started = time.monotonic()
+
+    def acknowledge(self):
+        self.acknowledged += 1
+        if self.acknowledged == self.count:
+            seconds = time.monotonic() - self.started
+            with open("/proc/self/status") as status:
+                peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+            os.write(figures, f"{self.count / seconds:.0f} {peak / 1024:.1f}\n".encode())
+            os._exit(0)
