@@ -189,6 +189,9 @@ class Log {
   // that is gone.
   virtual bool shared_with_faust() const { return false; }
 
+  // The largest Commit::metadata that the log takes, in bytes.
+  virtual std::size_t max_note_bytes() const { return std::numeric_limits<std::size_t>::max(); }
+
   // Creates a topic; kInvalid when it exists with another number of partitions, otherwise existing is fine (the given retention
   // and cleanup become the topic's).
   virtual Task<Result<TopicInfo>> create_topic(std::string name, TopicConfig config) = 0;

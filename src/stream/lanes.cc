@@ -89,7 +89,7 @@ bool LaneQueue::take_from_batches(Slot& slot) {
     }
     // Behind a batch of the same lane that waits, everything waits: a record must never be delivered before one that is in front of it.
     const bool behind = !blocked_.empty() && std::ranges::any_of(blocked_, [&](const DeliveredBatch* one) { return one->lane.get() == &lane; });
-    if (behind || lane.held > 0 || lane.tracker.window() >= options_.max_window) {
+    if (behind || lane.held > 0 || is_full(lane)) {
       batches_.pop_front();
       blocked_.push_back(batch);
       continue;
@@ -106,6 +106,11 @@ bool LaneQueue::take_from_batches(Slot& slot) {
     return true;
   }
   return false;
+}
+
+bool LaneQueue::is_full(const Lane& lane) const {
+  if (lane.account.in_flight == 0) return false;  // the next one is the first that is not done: noted, it makes no range more
+  return lane.tracker.window() >= options_.max_window || lane.tracker.longest_note(lane.assigned.offset, lane.account.in_flight + 1) > lane.max_note;
 }
 
 bool LaneQueue::must_wait_for_key(Slot& slot) {
@@ -171,7 +176,7 @@ void LaneQueue::settle(Slot& slot, Outcome outcome) {
   lane.tracker.ack(slot.sequence);
   if (slot.holds_lane) --lane.held;
   slot.holds_lane = false;
-  if (!blocked_.empty() && lane.tracker.window() < options_.max_window) {
+  if (!blocked_.empty() && !is_full(lane)) {
     batches_.insert(batches_.begin(), blocked_.begin(), blocked_.end());
     blocked_.clear();
     ready_.notify_all();

@@ -82,6 +82,7 @@ void Shard::handle_assigned(std::vector<Assigned> assigned) {
       if (subscription.topic != one.partition.topic) continue;
       auto& queue = subscription.queue(one.partition);
       auto lane = std::make_shared<Lane>(one, note_of(one.metadata, subscription.name), queue);
+      if (options_.exactly_once) lane->max_note = max_note(subscription);
       queue.add_lane(lane);
       held->lanes.push_back(std::move(lane));
     }
@@ -238,6 +239,17 @@ std::vector<AssignmentId> Shard::all_held() const {
   return ids;
 }
 
+// The agent's part of the longest note that the log takes, without its name.
+std::size_t Shard::max_note(const Subscription& subscription) const {
+  const auto agents = static_cast<std::size_t>(std::ranges::count(subscriptions_, subscription.topic, &Subscription::topic));
+  const auto part = log_->max_note_bytes() / agents;
+  const auto name = subscription.name.size() + 2;
+  return part > name ? part - name : 0;
+}
+
+// Guarantee kept here, where the log takes no longer note: at least once, what is missing in it is delivered again. Under exactly once that
+// would double what it sent: there nothing is missing, as no lane delivers more than it can note.
+//
 // The first offset that is not done, of all the agents on the topic the lowest, and what each has done behind it.
 AssignmentCommit Shard::progress(AssignmentId id, const Held& held) const {
   AssignmentCommit commit{id, std::numeric_limits<std::int64_t>::max(), ""};
@@ -248,7 +260,7 @@ AssignmentCommit Shard::progress(AssignmentId id, const Held& held) const {
   auto lane = held.lanes.begin();
   for (const auto& subscription : subscriptions_) {
     if (subscription.topic != held.assigned.partition.topic) continue;
-    auto note = (*lane++)->tracker.note(commit.offset);
+    auto note = (*lane++)->tracker.note(commit.offset, options_.exactly_once ? std::numeric_limits<std::size_t>::max() : max_note(subscription));
     if (note.empty()) continue;
     if (!commit.metadata.empty()) commit.metadata += ';';
     commit.metadata += subscription.name + ":" + note;

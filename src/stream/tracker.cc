@@ -55,28 +55,47 @@ std::int64_t AckTracker::offset_of(std::uint64_t sequence) const {
 
 std::int64_t AckTracker::committable() const { return first_ == next_ ? next_offset_ : offset_of(first_); }
 
-std::string AckTracker::note(std::int64_t base) const {
+std::string AckTracker::note(std::int64_t base, std::size_t max_bytes) const {
   std::vector<Range> ranges;
   if (const auto first = committable(); base < first) ranges.push_back({base, first - 1});
+  std::vector<std::int64_t> open;
   for (auto sequence = first_; sequence != next_; ++sequence) {
-    if ((word(sequence) & bit(sequence)) == 0) continue;
     const auto offset = offset_of(sequence);
-    ranges.push_back({offset, offset});
+    if ((word(sequence) & bit(sequence)) != 0)
+      ranges.push_back({offset, offset});
+    else
+      open.push_back(offset);
   }
   // What earlier stays had done, also between what this one has in flight.
   for (const auto& range : done_) {
     if (range.last >= base) ranges.push_back({std::max(range.first, base), range.last});
   }
   std::ranges::sort(ranges, {}, &Range::first);
+  // Up to the last one delivered, what was neither done before nor delivered is no record (Kafka's marks of transactions): it parts nothing.
+  const auto parted = [&](std::int64_t last, std::int64_t first) {
+    if (first > next_offset_) return first > last + 1;
+    const auto place = std::ranges::upper_bound(open, last);
+    return place != open.end() && *place < first;
+  };
   std::string text;
   for (std::size_t i = 0; i < ranges.size();) {
     auto [first, last] = ranges[i++];
-    for (; i < ranges.size() && ranges[i].first <= last + 1; ++i) last = std::max(last, ranges[i].last);
+    for (; i < ranges.size() && !parted(last, ranges[i].first); ++i) last = std::max(last, ranges[i].last);
+    auto range = std::to_string(first - base);
+    if (last > first) range += "-" + std::to_string(last - base);
+    if (text.size() + (text.empty() ? 0 : 1) + range.size() > max_bytes) break;
     if (!text.empty()) text += ',';
-    text += std::to_string(first - base);
-    if (last > first) text += "-" + std::to_string(last - base);
+    text += range;
   }
   return text;
+}
+
+std::size_t AckTracker::longest_note(std::int64_t start, std::uint64_t in_flight) const {
+  // Each range but the first ends before a record that is not done, or is one of those behind what was delivered.
+  const auto ahead = done_.end() - std::ranges::lower_bound(done_, next_offset_, {}, &Range::last);
+  const auto end = done_.empty() ? next_offset_ : std::max(next_offset_, done_.back().last);
+  const auto digits = std::to_string(end - start).size();
+  return (1 + in_flight + static_cast<std::uint64_t>(ahead)) * (2 * digits + 2);
 }
 
 void AckTracker::grow() {

@@ -111,6 +111,36 @@ TEST_F(LaneQueueTest, DeliversNoMoreThanTheWindowBehindTheFirstOpenRecord) {
   EXPECT_THAT(pick_all(queue), ElementsAre("a@3", "a@4"));
 }
 
+// Under exactly once what is done must be noted whole, however its acknowledgements come.
+TEST_F(LaneQueueTest, DeliversNoMoreThanCanBeNoted) {
+  Random random{5};
+  LaneQueue queue{{}};
+  std::string note;
+  std::int64_t first = 0;
+  for (int stay = 0; stay < 4; ++stay) {
+    auto p0 = lane(queue, 0, first, note);
+    p0->max_note = 64;
+    queue.push(p0, batch("a", first, 200));
+    slots.clear();
+    for (int step = 0; step < 100; ++step) {
+      pick_all(queue);
+      const auto open = std::ranges::count_if(slots, [](const Slot& one) { return static_cast<bool>(one); });
+      ASSERT_GT(open, 0) << "nothing is delivered any more";
+      auto which = static_cast<std::ptrdiff_t>(random.below(static_cast<std::uint64_t>(open)));
+      for (auto& one : slots) {
+        if (one && which-- == 0) queue.finish(one, Outcome::kAcked);
+      }
+      ASSERT_LE(p0->tracker.note(p0->tracker.committable()).size(), 64u);
+    }
+    first = p0->tracker.committable();
+    note = p0->tracker.note(first);
+    p0->state = LaneState::kClosed;
+    queue.drop_pending(*p0);
+    queue.remove_lane(*p0);
+  }
+  EXPECT_GT(first, 300);
+}
+
 TEST_F(LaneQueueTest, AFullWindowOfOnePartitionDoesNotHoldUpAnother) {
   LaneQueue queue{{.max_window = 2}};
   auto p0 = lane(queue, 0);

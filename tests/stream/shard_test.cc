@@ -159,6 +159,24 @@ TEST_F(ShardTest, WhatWasDoneBehindAGapIsNotDeliveredAgainAfterARestart) {
   EXPECT_THAT(seen, ElementsAre(1));
 }
 
+// Nothing is lost, and what is not in the note comes again.
+TEST_F(ShardTest, ANoteThatTheLogDoesNotTakeIsCut) {
+  world.set("drain_timeout", "100ms");
+  auto metered = std::make_shared<MeteredLog>(world.log);
+  metered->note_bytes = 11;  // of `note:1,3,5,7,9`
+  world.log = metered;
+  stuck = {1, 3, 5, 7, 9};
+  declare(6);
+  world.work([&](Worker&) -> Task<void> {
+    co_await world.produce("in", numbered(11));
+    co_await world.eventually([&] { return seen.size() == 11; });
+  });
+  seen.clear();
+  gate.open();
+  world.work([&](Worker&) -> Task<void> { co_await world.eventually_committed("in", 11); });
+  EXPECT_THAT(seen, ::testing::UnorderedElementsAre(1, 3, 5, 7, 8, 9, 10));
+}
+
 TEST_F(ShardTest, AStopDeliversNothingMoreAndFinishesWhatIsBegun) {
   stuck = {0};
   declare();

@@ -1,8 +1,9 @@
-// A log that knows how many bytes of fetched batches its users hold on to. Not for exactly_once: transactions need the log's own
+// A log that knows how many bytes of fetched batches its users hold on to, and may take short notes only. Not for exactly_once: transactions need the log's own
 // consumers.
 #pragma once
 
 #include <algorithm>
+#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
@@ -64,7 +65,10 @@ class MeteredLog : public Log {
     return std::make_unique<MeteredConsumer>(inner_->consumer(loop, std::move(options)), meter);
   }
 
+  std::size_t max_note_bytes() const override { return note_bytes; }
+
   std::shared_ptr<Meter> meter = std::make_shared<Meter>();
+  std::size_t note_bytes = std::numeric_limits<std::size_t>::max();
 
  private:
   std::shared_ptr<Log> inner_;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <limits>
 #include <list>
 #include <memory>
 #include <string>
@@ -65,10 +66,11 @@ struct Lane {
   AckTracker tracker;
   Account account;
   LaneState state = LaneState::kAssigned;
-  bool stopped = false;      // by the error policy stop_partition
-  int held = 0;              // events that wait for their retry while the policy blocks the partition
-  std::int64_t pending = 0;  // fetched records that are not delivered yet
-  WaitQueue leaves_running;  // told when its state is running no more
+  bool stopped = false;                                            // by the error policy stop_partition
+  std::size_t max_note = std::numeric_limits<std::size_t>::max();  // bytes; no record is delivered that could make it longer
+  int held = 0;                                                    // events that wait for their retry while the policy blocks the partition
+  std::int64_t pending = 0;                                        // fetched records that are not delivered yet
+  WaitQueue leaves_running;                                        // told when its state is running no more
 };
 
 // A fetched batch that an agent works through. Counted by hand: a batch has at most a few thousand records in flight, all on one thread.
@@ -173,6 +175,8 @@ class LaneQueue {
 
  private:
   bool take_from_batches(Slot& slot);
+  // Whether a record more could not be noted when it is done, or lies too far behind the first that is not.
+  bool is_full(const Lane& lane) const;
   bool must_wait_for_key(Slot& slot);
   void hold_key(Slot& slot);
   void release_key(const Slot& slot);
@@ -181,7 +185,7 @@ class LaneQueue {
   Options options_;
   std::vector<std::shared_ptr<Lane>> lanes_;
   std::deque<DeliveredBatch*> batches_;
-  std::deque<DeliveredBatch*> blocked_;                     // their lane's window is full
+  std::deque<DeliveredBatch*> blocked_;                     // their lane is full
   std::deque<Slot> runnable_;                               // retries that are due and records whose key is free again
   std::unordered_map<std::string, std::deque<Slot>> keys_;  // held keys, and the records that wait for them
   WaitQueue ready_;

@@ -111,6 +111,7 @@ class Shard {
   Task<bool> transact(const std::vector<AssignmentCommit>& commits);
   // What the commit of a partition is now.
   AssignmentCommit progress(AssignmentId id, const Held& held) const;
+  std::size_t max_note(const Subscription& subscription) const;
   // The offsets of these partitions that were begun and are not committed: what comes again when they end without another commit.
   std::int64_t uncommitted(const std::vector<AssignmentId>& ids) const;
   Task<void> take_back();

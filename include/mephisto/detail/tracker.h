@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -50,8 +51,12 @@ class AckTracker {
   std::int64_t committable() const;
   // Behind the last one delivered, or skipped.
   std::int64_t next() const { return next_offset_; }
-  // What is done from `base` on, which is at most committable(): `5-9,12`, relative to it. Empty mostly.
-  std::string note(std::int64_t base) const;
+  // What is done from `base` on, which is at most committable(): `5-9,12`, relative to it. Empty mostly. Of one that would have more than
+  // `max_bytes` the end is missing.
+  std::string note(std::int64_t base, std::size_t max_bytes = std::numeric_limits<std::size_t>::max()) const;
+  // No note relative to `start` or what lies behind it gets longer than this before the next delivery, if `in_flight` of the records that
+  // were delivered are not done.
+  std::size_t longest_note(std::int64_t start, std::uint64_t in_flight) const;
 
  private:
   struct Segment {

@@ -20,6 +20,8 @@ class KafkaLog : public Log, public std::enable_shared_from_this<KafkaLog> {
 
   const std::string& url() const override { return url_; }
   bool shared_with_faust() const override { return true; }
+  // The brokers' offset.metadata.max.bytes, where nobody changed it.
+  std::size_t max_note_bytes() const override { return 4096; }
   Task<Result<TopicInfo>> create_topic(std::string name, TopicConfig config) override;
   Task<Result<void>> delete_topic(std::string name) override;
   Task<Result<std::vector<TopicInfo>>> topics() override;

@@ -1,0 +1,114 @@
+"""A worker on a broker with Kafka's own limits, which is away, comes back, and whose topics are changed by others; and the bad input that a log
+sees, on Kafka too."""
+import json
+import re
+import signal
+import unittest
+
+from cluster import KAFKA_TOPICS, Cluster
+import bad_records_test
+from support import Scene, wait_for
+
+AWAY = r"WARNING .*no broker .*can be reached"
+
+
+def setUpModule():
+    global cluster
+    cluster = Cluster("--strict")
+
+
+class OnKafka(Scene):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.config(cls.start_market(), f"broker: {cluster.url}\nshards: 1\nbroker_commit_interval: 50ms\n")
+
+    def collect(self, worker, *where):
+        """A record that is sent now is worked through."""
+        sent = self.horton("send", "collect_security_overview", '{"symbol":"IBM","exchange":"NYSE"}', *where)
+        self.assertEqual(sent.returncode, 0, sent)
+        place = json.loads(sent.stdout)
+        done = (place["topic"], place["partition"], place["offset"] + 1)
+        wait_for(lambda: any((row["topic"], row["partition"], row["committed"]) == done for row in self.rows("lag")), lambda: f"{done} to be committed:\n{worker.stderr[-3000:]}")
+
+    def members(self):
+        return [row["member"] for row in self.rows("groups") if row["group"] == "horton" and row["member"]]
+
+    def stop(self, worker):
+        worker.signal(signal.SIGTERM)
+        self.assertEqual(worker.wait(), 0, worker.stderr[-3000:])
+
+
+class Broker(OnKafka):
+    def test_1_a_worker_waits_for_a_broker_that_is_away_and_says_so_once(self):
+        cluster.kill()
+        worker = self.start_worker(ready=False)
+        worker.wait_for(AWAY)
+        cluster.start()
+        worker.wait_for(r" - Worker ready$")
+        self.collect(worker)
+        self.assertEqual(len(re.findall(AWAY, worker.stderr)), 1, worker.stderr)
+
+        # A session of 2 s is too short for this broker.
+        self.assertEqual(len(re.findall("without a sign of life for 2.* only; using 6", worker.stderr)), 1, worker.stderr)
+
+        cluster.kill()
+        worker.wait_for(rf"(?s){AWAY}.*{AWAY}")
+        cluster.start()
+        self.collect(worker)
+        self.assertEqual(len(re.findall("a broker answers again", worker.stderr)), 1, worker.stderr)  # at the start it is `Worker ready` that tells
+        self.assertEqual(len(re.findall(AWAY, worker.stderr)), 2, worker.stderr)
+        self.stop(worker)
+
+    def test_2_new_partitions_are_picked_up(self):
+        worker = self.start_worker()
+        cluster.tool(KAFKA_TOPICS, "--alter", "--topic", "collect_security_overview", "--partitions", "9")
+        worker.wait_for(r"collect_security_overview +│ +\{0-8\} +│")
+        self.collect(worker, "--partition", "8")
+        self.stop(worker)
+
+    def test_3_a_declared_topic_with_other_partitions_is_an_error_that_says_how_to_mend_it(self):
+        worker = self.start_worker(ready=False)
+        self.assertEqual(worker.wait(), 1)
+        self.assertRegex(worker.stderr, r"(?m)^Error: topic collect_security_overview has 9 partitions, not 8: .*kafka-topics.sh --alter --topic collect_security_overview")
+
+    def test_4_a_topic_that_is_deleted_and_made_again_is_read_from_its_start(self):
+        cluster.tool(KAFKA_TOPICS, "--delete", "--topic", "collect_security_overview")
+        worker = self.start_worker()
+        self.collect(worker)
+        self.stop(worker)
+
+
+class Members(OnKafka):
+    def test_a_worker_that_stops_leaves_its_group(self):
+        worker = self.start_worker()
+        wait_for(self.members, "the worker to join")
+        self.stop(worker)
+        self.assertEqual(self.members(), [])
+
+    def test_one_with_a_name_of_its_own_is_waited_for(self):
+        named = ("--set", "consumer_group_instance_id=one", "--set", "broker_session_timeout=10s")
+        worker = self.start_worker(*named)
+        self.collect(worker)
+        before = self.members()
+        self.stop(worker)
+        self.assertEqual(self.members(), before)
+        again = self.start_worker(*named)
+        self.collect(again)
+        other = self.start_worker(*named, ready=False)
+        self.assertEqual(again.wait(), 1)
+        self.assertRegex(again.stderr, r"(?m)^Error: group horton .*group.instance.id")
+        self.collect(other)
+        self.stop(other)
+
+
+class BadRecords(bad_records_test.WithWorker):
+    """What bad_records_test.py tries on a log of ours."""
+
+    @classmethod
+    def config(cls, url, more="", folder=None):
+        super().config(url, f"broker: {cluster.url}\nshards: 1\n{more}", folder)
+
+
+if __name__ == "__main__":
+    unittest.main()

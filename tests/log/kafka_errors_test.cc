@@ -1,0 +1,169 @@
+// What the client makes of brokers' errors, on librdkafka's own stand-in for a cluster: it answers with the errors that a test wants. It knows
+// nothing of idempotence and transactions, so that it proves nothing about doubles; conformance_test.cc and the chaos runs do, on brokers.
+#include <gmock/gmock.h>
+
+#include "drivers.h"
+#include "log/kafka/handle.h"
+// After librdkafka's own header.
+#include <librdkafka/rdkafka_mock.h>
+
+namespace mephisto::test {
+namespace {
+
+using ::testing::AnyOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+const TopicPartition kZero{"orders", 0};
+
+// Kinds of requests.
+constexpr std::int16_t kProduce = 0;
+constexpr std::int16_t kFetch = 1;
+constexpr std::int16_t kListOffsets = 2;
+constexpr std::int16_t kOffsetCommit = 8;
+constexpr std::int16_t kInitProducerId = 22;
+constexpr std::int16_t kAddPartitionsToTxn = 24;
+constexpr std::int16_t kEndTxn = 26;
+constexpr std::int16_t kTxnOffsetCommit = 28;
+
+class Mock {
+ public:
+  Mock() : handle_(kafka::make_handle(RD_KAFKA_PRODUCER, {"127.0.0.1:1", {}, {}}, {}, RD_KAFKA_EVENT_ERROR)), cluster_(rd_kafka_mock_cluster_new(handle_.get(), 2)) {
+    rd_kafka_mock_topic_create(cluster_.get(), "orders", 1, 2);
+  }
+
+  std::string url() const { return std::string{"kafka://"} + rd_kafka_mock_cluster_bootstraps(cluster_.get()); }
+  std::int64_t committed_by(const std::string& group) const {
+    const auto reader = kafka::make_handle(RD_KAFKA_CONSUMER, {rd_kafka_mock_cluster_bootstraps(cluster_.get()), {}, {}}, {{"group.id", group}}, RD_KAFKA_EVENT_ERROR);
+    const auto list = kafka::new_list(1);
+    kafka::add(*list, kZero, RD_KAFKA_OFFSET_INVALID);
+    EXPECT_EQ(rd_kafka_committed(reader.get(), list.get(), 5000), RD_KAFKA_RESP_ERR_NO_ERROR);
+    return list->elems[0].offset;
+  }
+  // The next requests of the kind get these answers.
+  void fail(std::int16_t kind, const std::vector<rd_kafka_resp_err_t>& errors) { rd_kafka_mock_push_request_errors_array(cluster_.get(), kind, errors.size(), errors.data()); }
+  void lead_from(int broker) { rd_kafka_mock_partition_set_leader(cluster_.get(), "orders", 0, broker); }
+  void coordinate_from(int broker, const std::string& group) { rd_kafka_mock_coordinator_set(cluster_.get(), "group", group.c_str(), broker); }
+
+ private:
+  kafka::Handle handle_;
+  std::unique_ptr<rd_kafka_mock_cluster_t, kafka::Deleter<rd_kafka_mock_cluster_destroy>> cluster_;
+};
+
+Driver driver_on(const Mock& mock) {
+  return {.name = "mock",
+          .clock = Loop::Clock::kReal,
+          .new_url = [url = mock.url()](const TempDir&) { return url; },
+          .expel = {},
+          .wait = 50ms,
+          .patience = 10s,
+          .joining = {},
+          .can = {.answer_at_once = false, .keep_batches = false},
+          .delete_before = {}};
+}
+
+class KafkaErrors : public ::testing::Test, public Mock, public World {
+ protected:
+  KafkaErrors() : World(driver_on(*this)) {}
+
+  std::optional<ErrorKind> append_kind(const std::string& prefix) { return kind_of(send(out(kZero, numbered(1, now(), prefix)))); }
+  std::vector<std::string> written() { return values(read(kZero)); }
+  // A member that has the partition; takes three seconds, which the stand-in waits for others.
+  Member owner(const std::string& group) {
+    auto options = in_group(group, "one", {"orders"});
+    options.session_timeout = 10s;
+    Member one{*log, loop, options};
+    if (!until({&one}, [&] { return one.owns(kZero); })) throw Failure(ErrorKind::kTimeout, "no partition");
+    return one;
+  }
+  std::optional<ErrorKind> commit_kind(Member& member, std::int64_t offset) { return kind_of(member.consumer->commit({{member.id_of(kZero), offset, ""}})); }
+  std::optional<ErrorKind> transact_kind(Member& member, std::int64_t offset) {
+    return kind_of(send_with(out(kZero, numbered(1, now(), fmt::format("t{}-", offset))), *member.consumer, {{member.id_of(kZero), offset, ""}}));
+  }
+};
+
+TEST_F(KafkaErrors, AnAppendThatABrokerCannotTakeAtPresentIsRepeatedAndThereOnce) {
+  fail(kProduce, {RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION, RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS, RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE, RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
+                  RD_KAFKA_RESP_ERR__TRANSPORT});
+  EXPECT_EQ(append_kind("a"), std::nullopt) << last_error;
+  EXPECT_THAT(written(), ElementsAre("a0"));
+}
+
+TEST_F(KafkaErrors, AnAppendFollowsItsPartitionToAnotherLeader) {
+  EXPECT_EQ(append_kind("a"), std::nullopt) << last_error;
+  lead_from(2);
+  EXPECT_EQ(append_kind("b"), std::nullopt) << last_error;
+  lead_from(1);
+  EXPECT_EQ(append_kind("c"), std::nullopt) << last_error;
+  EXPECT_THAT(written(), ElementsAre("a0", "b0", "c0"));
+}
+
+TEST_F(KafkaErrors, ARecordThatABrokerDoesNotTakeIsAnErrorThatSaysWhatToDoAndTheNextIsTaken) {
+  fail(kProduce, {RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE});
+  EXPECT_EQ(append_kind("a"), ErrorKind::kInvalid);
+  EXPECT_THAT(last_error, ::testing::AllOf(HasSubstr("orders/0"), HasSubstr("max.message.bytes")));
+  EXPECT_EQ(append_kind("b"), std::nullopt) << last_error;
+  fail(kProduce, {RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED});
+  EXPECT_EQ(append_kind("c"), ErrorKind::kInvalid);
+  EXPECT_THAT(last_error, ::testing::AllOf(HasSubstr("orders/0"), HasSubstr("needs the right")));
+  EXPECT_THAT(written(), ElementsAre("b0"));
+}
+
+TEST_F(KafkaErrors, AReaderGoesOnAfterErrors) {
+  append(kZero, 3);
+  fail(kFetch, {RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION, RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH, RD_KAFKA_RESP_ERR_UNKNOWN, RD_KAFKA_RESP_ERR__TRANSPORT});
+  fail(kListOffsets, {RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION});
+  EXPECT_THAT(written(), ElementsAre("r0", "r1", "r2"));
+}
+
+TEST_F(KafkaErrors, ACommitTellsWhoIsOutOfTheGroupFromWhoMayTryAgain) {
+  append(kZero, 4);
+  auto one = owner("billing");
+  for (const auto error : {RD_KAFKA_RESP_ERR_NOT_COORDINATOR, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS, RD_KAFKA_RESP_ERR__TRANSPORT}) {
+    fail(kOffsetCommit, {error});
+    EXPECT_THAT(commit_kind(one, 1), AnyOf(std::nullopt, ErrorKind::kUnavailable)) << rd_kafka_err2name(error);
+    EXPECT_TRUE(until({&one}, [&] { return commit_kind(one, 1) == std::nullopt; })) << last_error;
+  }
+  fail(kOffsetCommit, {RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE});
+  EXPECT_EQ(commit_kind(one, 2), ErrorKind::kInvalid);
+  EXPECT_THAT(last_error, HasSubstr("offset.metadata.max.bytes"));
+  for (const auto error : {RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS, RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION, RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID}) {
+    fail(kOffsetCommit, {error});
+    EXPECT_EQ(commit_kind(one, 2), ErrorKind::kFenced) << rd_kafka_err2name(error);
+    EXPECT_THAT(last_error, HasSubstr("billing"));
+  }
+  EXPECT_EQ(committed_by("billing"), 1);
+}
+
+TEST_F(KafkaErrors, ACommitFollowsTheGroupToAnotherCoordinator) {
+  append(kZero, 4);
+  coordinate_from(1, "billing");
+  auto one = owner("billing");
+  EXPECT_EQ(commit_kind(one, 1), std::nullopt) << last_error;
+  coordinate_from(2, "billing");
+  EXPECT_TRUE(until({&one}, [&] { return commit_kind(one, 3) == std::nullopt; })) << last_error;
+  EXPECT_EQ(committed_by("billing"), 3);
+}
+
+TEST_F(KafkaErrors, ATransactionTellsWhoIsOutOfTheGroupFromWhatIsUnknown) {
+  append(kZero, 4);
+  auto one = owner("billing");
+  fail(kInitProducerId, {RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS, RD_KAFKA_RESP_ERR_NOT_COORDINATOR});
+  fail(kAddPartitionsToTxn, {RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS});
+  EXPECT_EQ(transact_kind(one, 1), std::nullopt) << last_error;
+  for (const auto error : {RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION, RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID}) {
+    fail(kTxnOffsetCommit, {error});
+    EXPECT_EQ(transact_kind(one, 2), ErrorKind::kFenced) << rd_kafka_err2name(error);
+  }
+  fail(kProduce, {RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE});
+  EXPECT_EQ(transact_kind(one, 2), ErrorKind::kInvalid);
+  // librdkafka 2.0.2 drops the next one's records, too, which is then aborted and may be repeated.
+  EXPECT_TRUE(until({}, [&] { return transact_kind(one, 2) == std::nullopt; })) << last_error;
+  // Another producer of its id, or a coordinator that has forgotten it: whether it counts is to be looked up.
+  fail(kEndTxn, {RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH});
+  EXPECT_EQ(transact_kind(one, 3), ErrorKind::kIndefinite) << last_error;
+  EXPECT_EQ(transact_kind(one, 3), std::nullopt) << last_error;
+}
+
+}  // namespace
+}  // namespace mephisto::test
