@@ -45,6 +45,8 @@ std::string duration_cell(std::optional<std::chrono::milliseconds> duration, con
 std::vector<Builtin> declaration_commands();  // agents, models, model, tables, reset, clean-versions, livecheck, config
 std::vector<Builtin> log_commands();          // topics, groups, and those below
 Builtin lag_command();
+Builtin why_command();
+Builtin rebalances_command();
 Builtin send_command();
 Builtin topic_command();
 Builtin dlq_command();
