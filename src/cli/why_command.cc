@@ -97,7 +97,9 @@ Task<Rows> look(const App& app, const std::shared_ptr<Log>& log) {
   try {
     if (log) members = co_await look_at_log(app, *log, rows) || members;
   } catch (const Failure& failure) {
-    if (!failure.error().retriable() || workers.empty()) throw;
+    // Where no worker has a partition, that the log is away is all there is to say.
+    const bool nobody = std::ranges::all_of(workers, [](const auto& worker) { return worker.partitions.empty(); });
+    if (!failure.error().retriable() || nobody) throw;
     rows.clear();
     away = failure.error();
   }

@@ -6,6 +6,13 @@
 #include "mephisto/logging.h"
 
 namespace mephisto::detail {
+namespace {
+
+std::int64_t& phase_of(Rebalance& one, Rebalances::Phase phase) {
+  return phase == Rebalances::kDrain ? one.drain_ms : phase == Rebalances::kCommit ? one.commit_ms : one.release_ms;
+}
+
+}  // namespace
 
 void Rebalances::begin(const char* reason, std::size_t held) {
   if (complete_) end();
@@ -59,8 +66,7 @@ void Rebalances::enter(Phase phase) {
 void Rebalances::leave(Phase phase) {
   auto& inside = inside_[phase];
   if (--inside.count > 0) return;
-  auto& ms = phase == kDrain ? present_.drain_ms : phase == kCommit ? present_.commit_ms : present_.release_ms;
-  ms += ms_between(inside.since, loop_.now());
+  phase_of(present_, phase) += ms_between(inside.since, loop_.now());
 }
 
 Rebalance Rebalances::until_now() const {
@@ -69,6 +75,9 @@ Rebalance Rebalances::until_now() const {
   one.over = complete_;
   one.total_ms = ms_between(since_, until);
   if (empty_since_) one.unread_ms += ms_between(*empty_since_, until);
+  for (auto phase : {kDrain, kCommit, kRelease}) {
+    if (inside_[phase].count > 0) phase_of(one, phase) += ms_between(inside_[phase].since, loop_.now());
+  }
   one.wait_ms = std::max<std::int64_t>(one.total_ms - one.drain_ms - one.commit_ms - one.release_ms, 0);
   return one;
 }

@@ -198,9 +198,9 @@ TEST_F(StandingTest, RebalancesAreKeptWithTheirReasonAndPhases) {
     co_await worker.stop();
     std::vector<std::string> lines;
     for (const auto& one : worker.rebalances()) lines.push_back(fmt::format("{}: {} -> {}, drain {}, over {}", one.reason, one.before, one.after, one.drain_ms, one.over));
-    EXPECT_THAT(lines, ElementsAre("start: 0 -> 2, drain 0, over true", "lost: 2 -> 2, drain 0, over true", "stop: 2 -> 0, drain 2000, over true"));
-    EXPECT_GE(worker.rebalances()[1].unread_ms, 1);
-    EXPECT_EQ(worker.rebalances()[1].unread_ms, worker.rebalances()[1].wait_ms);
+    EXPECT_THAT(
+        lines, ElementsAre("start: 0 -> 2, drain 0, over true", "lost: 2 -> 1, drain 0, over true", "assigned: 1 -> 2, drain 0, over true", "stop: 2 -> 0, drain 2000, over true"));
+    EXPECT_EQ(worker.rebalances().back().total_ms, 2000);
   });
 }
 
