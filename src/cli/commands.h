@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/worker_status.h"
 #include "mephisto/app.h"
 #include "mephisto/terminal.h"
 #include "mephisto/worker.h"

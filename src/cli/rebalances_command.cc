@@ -2,7 +2,6 @@
 #include <algorithm>
 
 #include "cli/commands.h"
-#include "cli/worker_status.h"
 
 namespace mephisto::cli {
 namespace {

@@ -7,7 +7,6 @@
 
 #include "base/text.h"
 #include "cli/commands.h"
-#include "cli/worker_status.h"
 #include "mephisto/logging.h"
 
 namespace mephisto::cli {

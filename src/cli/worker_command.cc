@@ -13,7 +13,6 @@
 #include <thread>
 
 #include "cli/commands.h"
-#include "cli/worker_status.h"
 #include "mephisto/version.h"
 
 namespace mephisto::cli {
