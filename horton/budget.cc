@@ -119,7 +119,7 @@ Task<Microtime> Budget::acquire() {
         const auto* why = until == paused_until && is_outage(state) ? "The service cannot be reached" : "The request budget is spent";
         mephisto::log::warn("{}: waiting until {} ({})", why, mephisto::format_iso8601(to_time(until)), mephisto::format_duration(wait));
       }
-      co_await mephisto::sleep_or_give_back(std::min(wait, kLook));
+      co_await mephisto::sleep_or_give_back(std::min(wait, kLook), until == paused_until && is_outage(state) ? "the service to be reachable" : "the request budget");
       continue;
     }
     if (terms_.empty()) co_return time;

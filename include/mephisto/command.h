@@ -133,6 +133,7 @@ struct CommandContext {
 enum class LogUse {
   kNone,    // it is not opened
   kReads,   // one that is there: looking makes none
+  kLooks,   // as kReads; one within another process, which cannot be reached, is left out
   kWrites,  // it is made where there is none
 };
 

@@ -38,6 +38,10 @@ class Instance {
   Instance& operator=(const Instance&) = delete;
 
   LaneQueue& queue() { return queue_; }
+  TaskContext& context() const { return context_; }
+  // Whether it works on the record, alone or in a batch; or, with manual_ack, did and waits for its acknowledgement.
+  bool holds(const Lane& lane, std::int64_t offset) const;
+  bool waits_for_ack(const Lane& lane, std::int64_t offset) const;
   Slot& slot() { return slot_; }
   std::vector<Slot>& held() { return held_; }
   bool manual_ack = false;
@@ -118,8 +122,8 @@ class Event {
 // Sleeps, in a handler, through a wait that may be long and can begin again: for a rate, or for a service that is away. When the
 // event's partition is to go meanwhile (the worker stops, or another one gets it), the wait ends with Cancelled, and the event is given
 // back: neither acknowledged nor failed, but delivered again to whoever has the partition next. Without an event in hand as sleep_for.
-// Of a batch the last event counts.
-Task<void> sleep_or_give_back(Loop::duration duration);
+// Of a batch the last event counts. `what` it waits for appears in `why`, and outlives the wait.
+Task<void> sleep_or_give_back(Loop::duration duration, const char* what = "a pause to end");
 
 // Several events taken together (Stream::batch), acknowledged as one.
 template <class T>

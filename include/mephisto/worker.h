@@ -37,6 +37,8 @@ class Worker {
 
   std::vector<detail::LaneStatus> status() const { return shard_.status(); }
   const std::vector<detail::StateChange>& state_changes() const { return shard_.state_changes(); }
+  std::vector<detail::Standing> standings() const { return shard_.standings(); }
+  std::vector<detail::Rebalance> rebalances() const { return shard_.rebalances(); }
   detail::Shard& shard() { return shard_; }
 
  private:

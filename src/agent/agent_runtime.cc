@@ -74,7 +74,7 @@ AgentRuntime::AgentRuntime(const AgentBase& agent, Shard& shard, std::string app
 
 void AgentRuntime::subscribe(const std::string& topic) {
   shard_.subscribe({agent_.name(), topic, [this](const TopicPartition& partition) -> LaneQueue& { return queue_for(partition); },
-                    [this](const TopicPartition& partition) { queue_closed(partition); }});
+                    [this](const TopicPartition& partition) { queue_closed(partition); }, [this](const Lane& lane) { return waiting(lane); }});
 }
 
 AgentRuntime::~AgentRuntime() = default;
@@ -131,7 +131,8 @@ Task<void> AgentRuntime::declare_dead_letters() {
 }
 
 void AgentRuntime::spawn_instances(const std::shared_ptr<Queue>& queue, int count) {
-  for (int i = 0; i < count; ++i) queue->instances.push_back(shard_.loop().spawn(agent_.name(), supervise(queue)));
+  queue->running.resize(static_cast<std::size_t>(count));
+  for (std::size_t i = 0; i < queue->running.size(); ++i) queue->instances.push_back(shard_.loop().spawn(agent_.name(), supervise(queue, i)));
 }
 
 namespace {
@@ -148,11 +149,16 @@ FailureKind kind_of(const std::exception_ptr& error) {
 
 }  // namespace
 
-Task<void> AgentRuntime::supervise(std::shared_ptr<Queue> queue) {
+Task<void> AgentRuntime::supervise(std::shared_ptr<Queue> queue, std::size_t number) {
   auto restart_after = kFirstRestart;
   auto* context = TaskContext::current();
   while (!queue->lanes.closed()) {
     Instance instance{*this, queue->lanes};
+    struct Running {
+      Running(Instance*& of, Instance& now) : place(of) { place = &now; }
+      ~Running() { place = nullptr; }
+      Instance*& place;
+    } running{queue->running[number], instance};
     std::string error;
     bool held_event = false;
     try {
@@ -319,14 +325,14 @@ Task<void> AgentRuntime::stop(std::chrono::milliseconds grace) {
 
 namespace mephisto {
 
-Task<void> sleep_or_give_back(Loop::duration duration) {
+Task<void> sleep_or_give_back(Loop::duration duration, const char* what) {
   auto* slot = detail::current_slot();
   if (slot == nullptr || !*slot) co_return co_await sleep_for(duration);
   const auto lane = slot->batch->lane;
   const auto& loop = *Loop::current();
   for (const auto until = loop.now() + duration; loop.now() < until;) {
     if (lane->state != detail::LaneState::kRunning) throw Cancelled{};
-    co_await lane->leaves_running.wait_until(until, "a pause to end");
+    co_await lane->leaves_running.wait_until(until, what);
   }
 }
 

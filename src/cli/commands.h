@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/worker_status.h"
 #include "mephisto/app.h"
 #include "mephisto/terminal.h"
 #include "mephisto/worker.h"
@@ -45,6 +46,8 @@ std::string duration_cell(std::optional<std::chrono::milliseconds> duration, con
 std::vector<Builtin> declaration_commands();  // agents, models, model, tables, reset, clean-versions, livecheck, config
 std::vector<Builtin> log_commands();          // topics, groups, and those below
 Builtin lag_command();
+Builtin why_command();
+Builtin rebalances_command();
 Builtin send_command();
 Builtin topic_command();
 Builtin dlq_command();

@@ -74,6 +74,8 @@ std::vector<Builtin> log_commands() {
   commands.push_back(builtin<NoOptions>("topics", "List the log's topics.", LogUse::kReads, topics, false));
   commands.push_back(builtin<NoOptions>("groups", "List groups, their members and partitions.", LogUse::kReads, groups, false));
   commands.push_back(lag_command());
+  commands.push_back(why_command());
+  commands.push_back(rebalances_command());
   commands.push_back(send_command());
   commands.push_back(topic_command());
   commands.push_back(dlq_command());

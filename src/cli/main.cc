@@ -226,10 +226,12 @@ int CommandLine::execute_worker() {
 
 std::shared_ptr<Log> CommandLine::open() const {
   const auto url = app_.log_url();
+  const auto use = chosen_->log_use;
+  if (url.starts_with("memory:") && use == LogUse::kLooks) return nullptr;
   if (url.starts_with("memory:")) throw UsageError("a memory:// log lives within one process: commands cannot reach a worker's; set broker to local://FOLDER");
   if (!with_app_ && app_.settings().text("broker").empty()) throw UsageError("which log? Name it by --log local://FOLDER, or its app by -A");
   // An app's command may be the first to use its log; who looks, or names somebody's log, has mistyped where it is.
-  if ((!with_app_ || chosen_->log_use == LogUse::kReads) && !log_exists(url)) {
+  if ((!with_app_ || use == LogUse::kReads || use == LogUse::kLooks) && !log_exists(url)) {
     throw Failure(ErrorKind::kNotFound,
                   fmt::format("there is no log in {}: start a worker there, or give {}", printable(url.substr(url.find("://") + 3), 300), with_app_ ? "-D or --log" : "--log"));
   }

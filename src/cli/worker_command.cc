@@ -71,6 +71,7 @@ class Partitions {
 struct ShardThread {
   Loop loop;
   Worker* worker = nullptr;
+  std::atomic<bool> ended{false};
   std::thread thread;
   std::exception_ptr failure;
 };
@@ -128,6 +129,45 @@ void dump_tasks(const ShardThread& shard, int number) {
   fmt::print(stderr, "--- shard {}: partitions that went from state to state, since the start ---\n", number);
   for (const auto& change : shard.worker->state_changes()) fmt::print(stderr, "{} -> {}: {}\n", to_string(change.from), to_string(change.to), change.count);
   std::fflush(stderr);
+}
+
+// What the shards say to a command that asks. One whose handler keeps its thread is not waited for.
+Task<WorkerStatus> status_of(const App& app, const std::vector<std::unique_ptr<ShardThread>>& threads) {
+  constexpr std::chrono::seconds kPatience{2};
+  struct Gathered {
+    WorkerStatus status;
+    std::set<std::size_t> awaited;
+    WaitQueue changed;
+  };
+  auto& control = *Loop::current();
+  auto gathered = std::make_shared<Gathered>();
+  gathered->status.app = app.id();
+  gathered->status.worker = worker_name();
+  for (std::size_t i = 0; i < threads.size(); ++i) {
+    auto* shard = threads[i].get();
+    if (shard->ended) continue;
+    gathered->awaited.insert(i);
+    shard->loop.post([shard, i, gathered, answer = control.poster()] {
+      WorkerStatus part;
+      if (shard->worker != nullptr) {
+        part.partitions = shard->worker->standings();
+        part.rebalances = shard->worker->rebalances();
+      }
+      answer([part, i, gathered] {
+        auto& all = gathered->status;
+        all.partitions.insert(all.partitions.end(), part.partitions.begin(), part.partitions.end());
+        all.rebalances.insert(all.rebalances.end(), part.rebalances.begin(), part.rebalances.end());
+        gathered->awaited.erase(i);
+        gathered->changed.notify_all();
+      });
+    });
+  }
+  const auto until = control.now() + kPatience;
+  while (!gathered->awaited.empty() && control.now() < until) co_await gathered->changed.wait_until(until, "the shards' answers");
+  for (const auto i : gathered->awaited) {
+    if (!threads[i]->ended) gathered->status.silent.push_back(fmt::format("{}:{}", worker_name(), i));
+  }
+  co_return gathered->status;
 }
 
 }  // namespace
@@ -233,11 +273,22 @@ int run_worker(App& app) {
         shard.failure = std::current_exception();
         stop_all();
       }
+      shard.ended = true;
       if (--running == 0) control.stop();
     });
   }
   control.spawn("partitions", partitions.log_changes());
+  std::optional<StatusSocket> socket;
+  Spawned answering;
+  try {
+    socket.emplace(control, app);
+    answering = control.spawn("status", socket->run([&] { return status_of(app, threads); }));
+  } catch (const Failure& failure) {
+    log::warn("Commands like why cannot ask this worker: {}", failure.what());
+  }
   control.run();
+  answering.cancel();
+  control.run(answering.finished());
   std::set<std::string> reasons;  // often all shards have the same
   for (auto& shard : threads) {
     shard->thread.join();

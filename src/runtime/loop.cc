@@ -12,6 +12,7 @@
 #include "base/log_place.h"
 #include "mephisto/logging.h"
 #include "runtime/asio.h"
+#include "runtime/tasks.h"
 
 namespace mephisto {
 namespace {
@@ -235,6 +236,7 @@ TimerWait sleep_for(Loop::duration duration) {
 }
 
 boost::asio::io_context& io_context_of(Loop& loop) { return loop.impl().io; }
+const std::vector<TaskContext*>& tasks_of(Loop& loop) { return loop.impl().contexts; }
 void begin_external(Loop& loop) { ++loop.impl().external; }
 void end_external(Loop& loop) { --loop.impl().external; }
 

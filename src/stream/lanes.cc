@@ -217,17 +217,32 @@ void LaneQueue::retry(Slot slot, Loop::duration delay) {
     return;
   }
   hold_key(slot);  // what has its key must not pass it
-  auto kept = std::make_shared<Slot>(std::move(slot));
-  Loop::current()->spawn("retry", [](LaneQueue& self, std::shared_ptr<bool> alive, std::shared_ptr<Slot> waiting, Loop::duration time) -> Task<void> {
-    co_await sleep_for(time);
+  auto& loop = *Loop::current();
+  auto place = retrying_.insert(retrying_.end(), {std::move(slot), loop.now() + delay});
+  loop.spawn("retry", [](LaneQueue& self, std::shared_ptr<bool> alive, std::list<Retrying>::iterator waiting, Loop::time_point at) -> Task<void> {
+    co_await sleep_until(at);
     if (!*alive) co_return;
-    if (!waiting->lane().open()) {  // somebody else's by now
-      self.drop(*waiting);
+    auto due = std::move(waiting->slot);
+    self.retrying_.erase(waiting);
+    if (!due.lane().open()) {  // somebody else's by now
+      self.drop(due);
       co_return;
     }
-    self.runnable_.push_back(std::move(*waiting));
+    self.runnable_.push_back(std::move(due));
     self.ready_.notify_all();
-  }(*this, alive_, kept, delay));
+  }(*this, alive_, place, place->due));
+}
+
+const LaneQueue::Retrying* LaneQueue::retrying(const Lane& lane, std::int64_t offset) const {
+  for (const auto& one : retrying_) {
+    if (&one.slot.lane() == &lane && one.slot.record().offset == offset) return &one;
+  }
+  return nullptr;
+}
+
+bool LaneQueue::waits_for_key(const Lane& lane, std::int64_t offset) const {
+  const auto is = [&](const Slot& slot) { return &slot.lane() == &lane && slot.record().offset == offset; };
+  return std::ranges::any_of(keys_, [&](const auto& key) { return std::ranges::any_of(key.second, is); });
 }
 
 void LaneQueue::give_back(Slot slot) {

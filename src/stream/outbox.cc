@@ -324,6 +324,7 @@ Task<void> Outbox::append(Flight& flight) {
       flight.handed_over = true;
       flown_.notify_all();
     });
+    if (result) trouble_.reset();
     while (&flights_.front() != &flight) co_await flown_.wait("the append before");
     if (!result && result.error().kind == ErrorKind::kNotFound && co_await drop_gone(taken)) continue;
     if (result || !result.error().retriable()) {
@@ -339,6 +340,7 @@ Task<void> Outbox::append(Flight& flight) {
       settle(taken, result);
       co_return;
     }
+    Trouble::note(trouble_, result.error(), loop_.now());
     log::warn("Cannot append to the log: {}; trying again in {}", result.error().message, format_duration(backoff));
     co_await sleep_for(backoff);
     backoff = std::min(backoff * 2, kLastRetry);

@@ -30,7 +30,11 @@ std::string_view note_of(std::string_view metadata, std::string_view agent) {
 }  // namespace
 
 Shard::Shard(Loop& loop, std::shared_ptr<Log> log, ShardOptions options)
-    : loop_(loop), log_(std::move(log)), options_(std::move(options)), outbox_(loop_, *log_, log_->producer(loop_), options_.topic_defaults, options_.exactly_once, true) {
+    : loop_(loop),
+      log_(std::move(log)),
+      options_(std::move(options)),
+      outbox_(loop_, *log_, log_->producer(loop_), options_.topic_defaults, options_.exactly_once, true),
+      rebalances_(loop_, options_.group, options_.client) {
   Outbox::current_pointer() = &outbox_;
 }
 
@@ -58,6 +62,7 @@ void Shard::set_state(Held& held, LaneState state) {
   ++place->count;
   log::debug("{}: {} -> {} (generation {})", held.assigned.partition.str(), to_string(held.state), to_string(state), held.assigned.generation);
   held.state = state;
+  held.since = loop_.now();
   for (auto& lane : held.lanes) {
     lane->state = state;
     if (state != LaneState::kRunning) lane->leaves_running.notify_all();
@@ -72,6 +77,7 @@ void Shard::check_account(const Lane& lane) const {
 }
 
 void Shard::handle_assigned(std::vector<Assigned> assigned) {
+  rebalances_.begin_assigned(held_.size());
   std::vector<TopicPartition> partitions;
   for (auto& one : assigned) {
     auto held = std::make_shared<Held>();
@@ -90,6 +96,7 @@ void Shard::handle_assigned(std::vector<Assigned> assigned) {
     partitions.push_back(one.partition);
     held_.emplace(one.id, std::move(held));
   }
+  rebalances_.moved(held_.size(), draining_ > 0);
   if (on_assigned) on_assigned(partitions);
 }
 
@@ -136,10 +143,12 @@ std::int64_t Shard::uncommitted(const std::vector<AssignmentId>& ids) const {
 void Shard::handle_lost(const std::vector<AssignmentId>& lost) {
   auto partitions = partitions_of(lost);
   if (partitions.empty()) return;
+  rebalances_.begin("lost", held_.size());
   log::warn("{} partitions were given to others while this worker gave no sign of life; what it was doing with them does not count: up to {} records are delivered again",
             partitions.size(), uncommitted(lost));
   if (on_revoked) on_revoked(partitions);
   for (auto id : lost) close(id, "lost");
+  rebalances_.moved(held_.size(), draining_ > 0);
   // What their events sent is among what the others' did: none of it may be committed now.
   if (options_.exactly_once && (outbox_.has_bound() || committing_)) {
     must_take_back_ = true;
@@ -214,6 +223,8 @@ Task<void> Shard::drain(std::vector<AssignmentId> revoked) {
   auto partitions = partitions_of(revoked);
   if (on_revoked) on_revoked(partitions);
   co_await finish(std::move(revoked), "released");
+  --draining_;
+  rebalances_.moved(held_.size(), draining_ > 0);
 }
 
 Task<void> Shard::finish(std::vector<AssignmentId> ids, const char* why) {
@@ -223,14 +234,14 @@ Task<void> Shard::finish(std::vector<AssignmentId> ids, const char* why) {
     set_state(*place->second, LaneState::kDraining);
     for (auto& lane : place->second->lanes) lane->queue->drop_pending(*lane);
   }
-  co_await settled(ids);
+  co_await rebalances_.timed(Rebalances::kDrain, settled(ids));
   // From here on nothing more is done or sent for them, so that the commit is the last word.
   for (auto id : ids) {
     if (auto place = held_.find(id); place != held_.end()) set_state(*place->second, LaneState::kClosed);
   }
-  co_await commit(ids);
+  co_await rebalances_.timed(Rebalances::kCommit, commit(ids));
   for (auto id : ids) close(id, why);
-  co_await give_up(ids);
+  co_await rebalances_.timed(Rebalances::kRelease, give_up(ids));
 }
 
 std::vector<AssignmentId> Shard::all_held() const {
@@ -271,6 +282,7 @@ AssignmentCommit Shard::progress(AssignmentId id, const Held& held) const {
 Task<bool> Shard::commit(std::vector<AssignmentId> ids) {
   while (committing_) co_await commit_done_.wait("the commit before");
   committing_ = true;
+  committing_since_ = loop_.now();
   struct Done {
     Shard& shard;
     ~Done() {
@@ -295,6 +307,7 @@ Task<bool> Shard::commit(std::vector<AssignmentId> ids) {
     helds.push_back(place->second);
   }
   const bool committed = options_.exactly_once ? co_await transact(commits) : co_await commit_offsets(commits);
+  commit_trouble_.reset();
   if (!committed) co_return false;
   for (std::size_t i = 0; i < commits.size(); ++i) {
     helds[i]->committed = commits[i].offset;
@@ -347,6 +360,7 @@ Task<bool> Shard::transact(const std::vector<AssignmentCommit>& commits) {
 
 Task<void> Shard::before_retry(const Error& error) {
   if (!error.retriable() || loop_.now() >= stop_until_) throw Failure(error);
+  Trouble::note(commit_trouble_, error, loop_.now());
   log::warn("Cannot commit: {}; trying again", error.message);
   co_await sleep_for(kRetryAfter);
 }
@@ -357,9 +371,10 @@ Task<void> Shard::take_back() {
   outbox_.drop_bound();
   const auto ids = all_held();
   if (ids.empty()) co_return;
+  rebalances_.begin("taken back", held_.size());
   if (on_revoked) on_revoked(partitions_of(ids));
   for (auto id : ids) close(id, "taken back");
-  co_await give_up(ids);
+  co_await rebalances_.timed(Rebalances::kRelease, give_up(ids));
 }
 
 Task<void> Shard::give_up(const std::vector<AssignmentId>& ids) {
@@ -400,18 +415,25 @@ Task<void> Shard::poll_loop() {
       if (!failed->retriable()) throw;
     }
     if (failed) {
+      Trouble::note(read_trouble_, *failed, loop_.now());
       log::warn("Cannot read from the log: {}; trying again", failed->message);
       co_await sleep_for(kRetryAfter);
       continue;
     }
+    read_trouble_.reset();
     handle_lost(polled.lost);
-    if (!polled.revoked.empty()) drains_.push_back(loop_.spawn("drain", drain(std::move(polled.revoked))));
+    if (!polled.revoked.empty()) {
+      rebalances_.begin("revoked", held_.size());
+      ++draining_;
+      drains_.push_back(loop_.spawn("drain", drain(std::move(polled.revoked))));
+    }
     if (!polled.assigned.empty()) handle_assigned(std::move(polled.assigned));
     for (auto& batch : polled.batches) deliver(std::move(batch));
     for (const auto& task : drains_) {
       if (task.done() && task.error()) std::rethrow_exception(task.error());
     }
     std::erase_if(drains_, [](const Spawned& task) { return task.done(); });
+    rebalances_.rest();
     co_await yield();
   }
 }
@@ -427,6 +449,7 @@ Task<void> Shard::run() {
     if (std::ranges::find(consumer.topics, subscription.topic) == consumer.topics.end()) consumer.topics.push_back(subscription.topic);
   }
   consumer_ = log_->consumer(loop_, std::move(consumer));
+  rebalances_.begin("start", 0);
 
   auto committer = loop_.spawn("commit", commit_loop());
   poller_ = loop_.spawn("poll", poll_loop());
@@ -451,7 +474,11 @@ Task<void> Shard::run() {
 
   if (!failure) {
     try {
+      rebalances_.end();
+      rebalances_.begin("stop", held_.size());
       co_await finish(all_held(), "released at stop");
+      rebalances_.moved(0, false);
+      rebalances_.end();
       if (options_.exactly_once) co_await commit({});  // what no event sent, after a transaction that did not count
       co_await outbox_.close(stop_until_);
       co_await consumer_->close();
@@ -469,19 +496,6 @@ void Shard::stop() {
   stop_until_ = loop_.now() + options_.drain_timeout;
   poller_.cancel();
   commit_now_.notify_all();
-}
-
-std::vector<LaneStatus> Shard::status() const {
-  std::vector<LaneStatus> lines;
-  for (const auto& [id, held] : held_) {
-    std::size_t i = 0;
-    for (const auto& subscription : subscriptions_) {
-      if (subscription.topic != held->assigned.partition.topic) continue;
-      const auto& lane = *held->lanes[i++];
-      lines.push_back({subscription.name, held->assigned.partition, held->assigned.generation, lane.state, lane.tracker.committable(), lane.account});
-    }
-  }
-  return lines;
 }
 
 }  // namespace mephisto::detail

@@ -65,7 +65,7 @@ TEST_F(LogCommandsTest, TopicDecodesAsTheTopicIsDeclared) {
 }
 
 TEST_F(LogCommandsTest, LookingMakesNoLog) {
-  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{{"topics"}, {"groups"}, {"lag"}, {"topic", "plain"}, {"dlq", "list"}}) {
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{{"topics"}, {"groups"}, {"lag"}, {"why"}, {"topic", "plain"}, {"dlq", "list"}}) {
     auto outcome = run(words);
     EXPECT_EQ(outcome.code, 1) << words[0];
     EXPECT_EQ(outcome.err, "Error: there is no log in " + folder + "/data/log: start a worker there, or give -D or --log\n");
@@ -76,7 +76,7 @@ TEST_F(LogCommandsTest, LookingMakesNoLog) {
 TEST_F(LogCommandsTest, LookingMakesNoLogInAFolderThatIsThere) {
   const auto place = folder + "/data/log";
   std::filesystem::create_directories(place);
-  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{{"topics"}, {"groups"}, {"lag"}, {"topic", "plain"}, {"dlq", "list"}}) {
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{{"topics"}, {"groups"}, {"lag"}, {"why"}, {"topic", "plain"}, {"dlq", "list"}}) {
     auto outcome = run(words);
     EXPECT_EQ(outcome.code, 1) << words[0];
     EXPECT_EQ(outcome.err, "Error: there is no log in " + place + ": start a worker there, or give -D or --log\n");
@@ -85,6 +85,8 @@ TEST_F(LogCommandsTest, LookingMakesNoLogInAFolderThatIsThere) {
   send({"plain", "\"x\""});
   EXPECT_EQ(run({"topic", "plain"}).code, 0);
 }
+
+TEST_F(LogCommandsTest, WithoutAWorkerThereAreNoRebalances) { EXPECT_EQ(run({"rebalances", "--json"}).out, "[]\n"); }
 
 // The group `shop`, which has done all of `plain` (three records in partition 0, one in 1); `body` runs while a member is alive.
 class LagReset : public LogCommandsTest {

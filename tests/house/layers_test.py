@@ -16,12 +16,12 @@ PUBLIC = {
     "task": "runtime", "loop": "runtime", "sync": "runtime",
     "reflect": "codec", "reflect_fields": "codec", "values": "codec", "json_write": "codec", "json_fast": "codec", "json_read": "codec", "codec": "codec",
     "log": "log", "record_batch": "log", "testing": "log", "http": "http",
-    "detail/tracker": "stream", "detail/delivery": "stream", "detail/outbox": "stream", "detail/shard": "stream", "topic": "stream", "stream": "stream",
+    "detail/tracker": "stream", "detail/delivery": "stream", "detail/outbox": "stream", "detail/shard": "stream", "detail/standing": "stream", "topic": "stream", "stream": "stream",
     "agent": "agent", "detail/agent_runtime": "agent",
     "app": "app", "settings": "app", "worker": "app", "command": "app", "terminal": "cli", "mephisto": "cli",
 }
 # Private headers for the rooms above too.
-SHARED = {"base/text.h", "base/hash.h", "base/crash_point.h", "base/log_place.h", "runtime/asio.h"}
+SHARED = {"base/text.h", "base/hash.h", "base/crash_point.h", "base/log_place.h", "runtime/asio.h", "runtime/tasks.h"}
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(["<])([^">]+)[">]', re.MULTILINE)
 
 

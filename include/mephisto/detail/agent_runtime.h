@@ -28,6 +28,8 @@ class AgentRuntime {
   Task<void> stop(std::chrono::milliseconds grace);
   // Applies the error policy to an event that failed.
   void failed(Slot& slot, FailureKind kind, const std::string& message);
+  // What the first record of the lane that is not done waits for.
+  Reason waiting(const Lane& lane) const;
   // Where dead letters of this agent go.
   static TopicSpec dead_letter_topic(const std::string& app_id, const AgentBase& agent);
 
@@ -36,6 +38,7 @@ class AgentRuntime {
     explicit Queue(LaneQueue::Options options) : lanes(options) {}
     LaneQueue lanes;
     std::vector<Spawned> instances;
+    std::vector<Instance*> running;  // of each of them; null while it is started again
     int users = 0;
   };
 
@@ -43,7 +46,7 @@ class AgentRuntime {
   void queue_closed(const TopicPartition& partition);
   std::shared_ptr<Queue> make_queue();
   void spawn_instances(const std::shared_ptr<Queue>& queue, int count);
-  Task<void> supervise(std::shared_ptr<Queue> queue);
+  Task<void> supervise(std::shared_ptr<Queue> queue, std::size_t number);
   void dead_letter(Slot& slot, FailureKind kind, const std::string& message);
   // Stops the event's partition with the event in hand.
   void give_up(Slot& slot);

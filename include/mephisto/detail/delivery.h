@@ -166,6 +166,16 @@ class LaneQueue {
   // partition next.
   void give_back(Slot slot);
 
+  // A record that waits for its retry.
+  struct Retrying {
+    Slot slot;
+    Loop::time_point due;
+  };
+  // Whether the record at `offset` does; null when not.
+  const Retrying* retrying(const Lane& lane, std::int64_t offset) const;
+  // Whether it waits for a record in front of it with the same key.
+  bool waits_for_key(const Lane& lane, std::int64_t offset) const;
+
   WaitQueue& ready() { return ready_; }
   void close();
   bool closed() const { return closed_; }
@@ -188,6 +198,7 @@ class LaneQueue {
   std::deque<DeliveredBatch*> blocked_;                     // their lane is full
   std::deque<Slot> runnable_;                               // retries that are due and records whose key is free again
   std::unordered_map<std::string, std::deque<Slot>> keys_;  // held keys, and the records that wait for them
+  std::list<Retrying> retrying_;
   WaitQueue ready_;
   bool closed_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for timers of retries

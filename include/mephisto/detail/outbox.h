@@ -57,6 +57,15 @@ struct RecordMetadata {
 // Numbers a record of an outbox, for waiting until it is durable; 0: not awaitable.
 using Ticket = std::uint64_t;
 
+// A failure that lasts: what is tried again and again does not succeed.
+struct Trouble {
+  std::string message;
+  Loop::time_point since{};
+
+  // Keeps the newest message, and the time of the first.
+  static void note(std::optional<Trouble>& trouble, const Error& error, Loop::time_point now);
+};
+
 class Outbox {
  public:
   // With `transactional` nothing is appended until the shard takes it for its transaction. Without `defaults` no topic is made. What
@@ -165,6 +174,8 @@ class Outbox {
   Task<void> abandon();
   // Set when the log refused for good; nothing can be appended any more.
   const std::optional<Error>& broken() const { return broken_; }
+  // What the append under way fails with; it is tried again.
+  const std::optional<Trouble>& trouble() const { return trouble_; }
 
  private:
   static constexpr Loop::time_point kNever = Loop::time_point::max();
@@ -236,6 +247,7 @@ class Outbox {
   std::uint64_t appended_ = 0;
   bool closing_ = false;
   std::optional<Error> broken_;
+  std::optional<Trouble> trouble_;
   std::list<Flight> flights_;  // in order
   WaitQueue flown_;
   WaitQueue filled_;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "mephisto/detail/outbox.h"
+#include "mephisto/detail/standing.h"
 
 namespace mephisto::detail {
 
@@ -52,6 +53,8 @@ struct Subscription {
   std::function<LaneQueue&(const TopicPartition&)> queue;
   // After the partition's lane is closed.
   std::function<void(const TopicPartition&)> closed;
+  // What the first record of the lane that is not done waits for.
+  std::function<Reason(const Lane&)> waiting;
 };
 
 class Shard {
@@ -76,6 +79,9 @@ class Shard {
   const ShardOptions& options() const { return options_; }
   bool stopping() const { return stopping_; }
   std::vector<LaneStatus> status() const;
+  // Why the offsets of its partitions are where they are.
+  std::vector<Standing> standings() const;
+  std::vector<Rebalance> rebalances() const { return rebalances_.list(); }
   // In the order of the states; without those that never happened. Each is a line of the log at debug.
   const std::vector<StateChange>& state_changes() const { return state_changes_; }
   // Signals for the app: after partitions came, before they go.
@@ -86,6 +92,7 @@ class Shard {
   struct Held {
     Assigned assigned;
     LaneState state = LaneState::kAssigned;
+    Loop::time_point since{};                  // in that state
     std::vector<std::shared_ptr<Lane>> lanes;  // one per subscription
     std::int64_t committed = -1;
     std::string committed_metadata;
@@ -125,6 +132,7 @@ class Shard {
   void set_state(Held& held, LaneState state);
   void close(AssignmentId id, const char* why);
   void check_account(const Lane& lane) const;
+  std::vector<Reason> reasons(const Held& held, const Lane& lane, const Subscription& agent) const;
   std::size_t budget_left() const;
   std::size_t share_of_budget() const { return options_.memory_budget / std::max<std::size_t>(held_.size(), 1); }
 
@@ -141,6 +149,11 @@ class Shard {
   bool stopping_ = false;
   Loop::time_point stop_until_ = Loop::time_point::max();  // what a stop waits for at most
   bool committing_ = false;
+  Loop::time_point committing_since_{};
+  std::optional<Trouble> commit_trouble_;
+  std::optional<Trouble> read_trouble_;
+  Rebalances rebalances_;
+  int draining_ = 0;             // drains under way
   bool must_take_back_ = false;  // before the next commit
   WaitQueue commit_now_;
   WaitQueue commit_done_;

@@ -1,0 +1,203 @@
+// `why`: what an offset that does not move waits for, by the workers on this machine and by the log.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "base/text.h"
+#include "cli/commands.h"
+#include "mephisto/logging.h"
+
+namespace mephisto::cli {
+namespace {
+
+constexpr std::chrono::seconds kStill{1};  // between the two looks that tell whether something moves
+
+struct WhyOptions {
+  std::optional<std::string> place;
+  static std::vector<OptionHelp> help() { return {{"place", "TOPIC, TOPIC/PARTITION or @AGENT (default: all that is behind and does not move)", "", true}}; }
+};
+
+// A line, and an object of --json.
+struct Row {
+  std::string topic;
+  int partition = 0;
+  std::optional<std::int64_t> end;  // null where the log cannot be asked
+  std::optional<std::int64_t> committed;
+  std::optional<std::int64_t> lag;
+  std::int64_t oldest = 0;  // the first record that is not done, as far as is known
+  std::string member;       // who has it
+  std::vector<detail::Reason> reasons;
+};
+using Rows = std::map<TopicPartition, Row>;
+
+std::set<std::string> topics_of(const App& app) {
+  std::set<std::string> topics;
+  for (const auto& agent : app.agents()) topics.insert(agent->topic().name);
+  for (const auto& merged : app.merged()) topics.insert(merged.topic.name);
+  return topics;
+}
+
+// What the log knows of the app's group: ends, commits, who has what. Gives whether the group has members.
+Task<bool> look_at_log(const App& app, Log& log, Rows& rows) {
+  for (const auto& topic : topics_of(app)) {
+    const auto info = co_await log.topic(topic);
+    if (!info && info.error().kind == ErrorKind::kNotFound) continue;
+    for (int i = 0; i < value_or_throw(info).config.partitions; ++i) rows[{topic, i}];
+  }
+  bool members = false;
+  for (const auto& group : value_or_throw(co_await log.groups())) {
+    if (group.name != app.id()) continue;
+    for (const auto& commit : group.commits) rows[commit.partition].committed = commit.offset;
+    for (const auto& member : group.members) {
+      members = true;
+      for (const auto& partition : member.owned) rows[partition].member = member.client;
+    }
+  }
+  for (auto place = rows.begin(); place != rows.end();) {
+    auto& [partition, row] = *place;
+    const auto marks = co_await log.watermarks(partition);
+    if (!marks && marks.error().kind == ErrorKind::kNotFound) {  // the topic is gone
+      place = rows.erase(place);
+      continue;
+    }
+    const auto& [start, end] = value_or_throw(marks);
+    row.end = end;
+    row.oldest = std::max(row.committed.value_or(start), start);
+    row.lag = end - row.oldest;
+    ++place;
+  }
+  co_return members;
+}
+
+// Why nobody on this machine works on it.
+detail::Reason elsewhere(const App& app, const Row& row, const std::vector<WorkerStatus>& workers, bool members) {
+  for (const auto& worker : workers) {
+    if (std::ranges::find(worker.silent, row.member) != worker.silent.end()) {
+      return {"silent", fmt::format("{} does not answer: a handler keeps its thread, and nothing else of it goes on", row.member), std::nullopt};
+    }
+  }
+  if (!row.member.empty()) return {"elsewhere", fmt::format("no worker of {} runs here with it; it is with member {}", app.id(), row.member), std::nullopt};
+  if (!members) return {"no member", fmt::format("no worker of {} runs", app.id()), std::nullopt};
+  for (const auto& worker : workers) {
+    for (const auto& one : worker.rebalances) {
+      if (!one.over) return {"rebalancing", fmt::format("no member has it; {} rebalances since {} ({})", one.member, one.time, one.reason), one.total_ms};
+    }
+  }
+  return {"no member", "no member of the group has it", std::nullopt};
+}
+
+Task<Rows> look(const App& app, const std::shared_ptr<Log>& log) {
+  const auto workers = co_await ask_workers(app);
+  Rows rows;
+  bool members = !workers.empty();
+  std::optional<Error> away;
+  try {
+    if (log) members = co_await look_at_log(app, *log, rows) || members;
+  } catch (const Failure& failure) {
+    // Where no worker has a partition, that the log is away is all there is to say.
+    const bool nobody = std::ranges::all_of(workers, [](const auto& worker) { return worker.partitions.empty(); });
+    if (!failure.error().retriable() || nobody) throw;
+    rows.clear();
+    away = failure.error();
+  }
+  std::set<TopicPartition> here;
+  for (const auto& worker : workers) {
+    for (const auto& one : worker.partitions) {
+      auto& row = rows[{one.topic, one.partition}];
+      here.insert({one.topic, one.partition});
+      row.member = one.member;
+      row.oldest = one.oldest;
+      if (!row.committed && one.committed > 0) row.committed = one.committed;
+      row.reasons = one.reasons;
+    }
+  }
+  for (auto& [partition, row] : rows) {
+    row.topic = partition.topic;
+    row.partition = partition.partition;
+    if (!here.contains(partition)) row.reasons.push_back(elsewhere(app, row, workers, members));
+    if (away) row.reasons.insert(row.reasons.begin(), {"log", "the log cannot be reached: " + away->message, std::nullopt});
+  }
+  co_return rows;
+}
+
+bool is_behind(const Row& row) { return row.lag ? *row.lag > 0 : !row.reasons.empty(); }
+
+std::string line_of(const Row& row) {
+  auto text = fmt::format("{}/{}  ", row.topic, row.partition);
+  const auto size = text.size();
+  const bool done = row.end && row.oldest >= *row.end;
+  if (!is_behind(row)) return text + fmt::format("is done up to its end, {}", row.oldest);
+  if (row.reasons.empty()) {
+    if (done) return text + fmt::format("is done up to its end, {}; the next commit says so", row.oldest);
+    return text + fmt::format("is being read, at {}", row.oldest);
+  }
+  for (std::size_t i = 0; i < row.reasons.size(); ++i) {
+    const auto& reason = row.reasons[i];
+    const auto since = reason.ms ? fmt::format(" ({})", format_duration(std::chrono::milliseconds{*reason.ms})) : "";
+    if (i == 0)
+      text += fmt::format("waits at {}{}: {}", row.oldest, since, printable(reason.text, 500));
+    else
+      text += fmt::format("\n{}also{}: {}", std::string(size, ' '), since, printable(reason.text, 500));
+    if (i == 0 && row.end && *row.end - row.oldest > 1) text += fmt::format("; {} records behind it", *row.end - row.oldest - 1);
+  }
+  return text;
+}
+
+// Leaves what was asked for. Throws UsageError where there is no such thing.
+void choose(const App& app, const std::string& place, Rows& rows) {
+  auto entity = place;
+  std::optional<int> only;
+  if (const auto slash = place.find('/'); slash != std::string::npos) {
+    int number = 0;
+    if (!detail::take_value(place.substr(slash + 1), number)) throw UsageError(fmt::format("{}: expected TOPIC or TOPIC/PARTITION", printable(place)));
+    only = number;
+    entity.resize(slash);
+  }
+  const auto topic = topic_of(app, entity);
+  std::erase_if(rows, [&](const auto& one) { return one.first.topic != topic || (only && one.first.partition != *only); });
+  if (!rows.empty()) return;
+  auto known = topics_of(app);
+  throw UsageError(fmt::format("{} consumes no {}{}", app.id(), printable(place), did_you_mean(topic, std::vector<std::string>{known.begin(), known.end()})));
+}
+
+// Leaves what is behind and is where it was before. What is only not committed yet stands still for a while, and waits for nothing.
+Task<void> leave_still(const App& app, const std::shared_ptr<Log>& log, Rows& rows) {
+  if (std::ranges::none_of(rows, [](const auto& one) { return is_behind(one.second); })) {
+    rows.clear();
+    co_return;
+  }
+  co_await sleep_for(kStill);
+  auto later = co_await look(app, log);
+  std::erase_if(later, [&](const auto& one) {
+    const auto before = rows.find(one.first);
+    const auto& row = one.second;
+    return !is_behind(row) || row.reasons.empty() || before == rows.end() || before->second.oldest != row.oldest;
+  });
+  rows = std::move(later);
+}
+
+Task<int> why(WhyOptions options, CommandContext context) {
+  const auto& log = log_context().log;
+  auto rows = co_await look(context.app, log);
+  if (options.place)
+    choose(context.app, *options.place, rows);
+  else
+    co_await leave_still(context.app, log, rows);
+  if (context.json) {
+    std::vector<Row> all;
+    for (auto& [partition, row] : rows) all.push_back(std::move(row));
+    fmt::print("{}\n", to_json(all));
+    co_return kOk;
+  }
+  for (const auto& [partition, row] : rows) fmt::print("{}\n", line_of(row));
+  if (rows.empty()) fmt::print("Nothing stands still.\n");
+  co_return kOk;
+}
+
+}  // namespace
+
+Builtin why_command() { return builtin<WhyOptions>("why", "Show what an offset that does not move waits for.", LogUse::kLooks, why); }
+
+}  // namespace mephisto::cli

@@ -1,0 +1,184 @@
+#include "cli/worker_status.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/write.hpp>
+#include <filesystem>
+
+#include "mephisto/json_read.h"
+#include "mephisto/logging.h"
+#include "mephisto/sync.h"
+#include "runtime/asio.h"
+
+namespace mephisto::cli {
+namespace {
+
+namespace asio = boost::asio;
+using Stream = asio::local::stream_protocol;
+
+constexpr std::string_view kRequest = "status";
+constexpr std::string_view kEnding = ".sock";
+constexpr std::chrono::seconds kAskerPatience{5};   // for its request, and to read the answer
+constexpr std::chrono::seconds kWorkerPatience{5};  // longer than a worker waits for its shards
+constexpr std::chrono::milliseconds kAfterFailedAccept{100};
+
+std::filesystem::path folder_of(const App& app) { return std::filesystem::path{app.appdir()} / "workers"; }
+
+// A folder as the beginning of a socket's address, which must be short.
+class Folder {
+ public:
+  explicit Folder(const std::filesystem::path& path) : fd_(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)) {}
+  ~Folder() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  Stream::endpoint at(const std::string& name) const { return Stream::endpoint{fmt::format("/proc/self/fd/{}/{}", fd_, name)}; }
+
+ private:
+  int fd_;
+};
+
+std::vector<std::string> sockets_in(const std::filesystem::path& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (std::filesystem::directory_iterator at{folder, error}, end; !error && at != end; at.increment(error)) {
+    if (at->path().extension() == kEnding) names.push_back(at->path().filename().string());
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
+std::string host_name() {
+  char name[65] = "localhost";
+  gethostname(name, sizeof name - 1);
+  return name;
+}
+
+// What workers of this machine that were killed left behind.
+void remove_stale(const std::filesystem::path& folder, const Folder& address) {
+  for (const auto& name : sockets_in(folder)) {
+    if (!name.starts_with(host_name() + "-")) continue;
+    asio::io_context io;
+    Stream::socket socket{io};
+    boost::system::error_code error;
+    socket.connect(address.at(name), error);
+    std::error_code ignored;
+    if (error == asio::error::connection_refused) std::filesystem::remove(folder / name, ignored);
+  }
+}
+
+asio::awaitable<std::unique_ptr<Stream::socket>> accept(Stream::acceptor& acceptor) {
+  co_return std::make_unique<Stream::socket>(co_await acceptor.async_accept(asio::use_awaitable));
+}
+
+asio::awaitable<std::string> read_line(Stream::socket& socket, std::size_t limit) {
+  std::string text;
+  const auto size = co_await asio::async_read_until(socket, asio::dynamic_buffer(text, limit), '\n', asio::use_awaitable);
+  text.resize(size - 1);
+  co_return text;
+}
+
+asio::awaitable<void> write_line(Stream::socket& socket, std::string text) {
+  text += '\n';
+  co_await asio::async_write(socket, asio::buffer(text), asio::use_awaitable);
+}
+
+asio::awaitable<std::string> exchange(Stream::socket& socket, Stream::endpoint endpoint) {
+  co_await socket.async_connect(endpoint, asio::use_awaitable);
+  co_await write_line(socket, std::string{kRequest});
+  co_return co_await read_line(socket, 64 << 20);
+}
+
+Task<std::string> ask(Stream::endpoint endpoint) {
+  Stream::socket socket{io_context_of(*Loop::current())};
+  co_return co_await await_asio(exchange(socket, std::move(endpoint)), "a worker's answer");
+}
+
+}  // namespace
+
+std::string worker_name() { return fmt::format("{}:{}", host_name(), getpid()); }
+
+struct StatusSocket::Impl {
+  Impl(Loop& loop, const App& app) : folder(folder_of(app)), name(fmt::format("{}-{}{}", host_name(), getpid(), kEnding)), acceptor(io_context_of(loop)) {}
+
+  // One asker after the other; one that is slow is left.
+  Task<void> serve(Stream::socket& socket, const std::function<Task<WorkerStatus>()>& status) {
+    const auto request = co_await await_asio(read_line(socket, 1024), "a request");
+    const auto answer = request == kRequest ? to_json(co_await status()) : fmt::format("{{\"error\":\"there is no such request; there is {}\"}}", kRequest);
+    co_await await_asio(write_line(socket, answer), "an asker to read");
+  }
+
+  std::filesystem::path folder;
+  std::string name;
+  Stream::acceptor acceptor;
+};
+
+StatusSocket::StatusSocket(Loop& loop, const App& app) : impl_(std::make_unique<Impl>(loop, app)) {
+  auto& impl = *impl_;
+  std::error_code error;
+  std::filesystem::create_directories(impl.folder, error);
+  if (!error) std::filesystem::permissions(impl.folder, std::filesystem::perms::owner_all, error);
+  boost::system::error_code failed;
+  if (!error) {
+    Folder address{impl.folder};
+    remove_stale(impl.folder, address);
+    std::filesystem::remove(impl.folder / impl.name, error);  // of an earlier process with this id
+    impl.acceptor.open(Stream{}, failed);
+    if (!failed) impl.acceptor.bind(address.at(impl.name), failed);
+    if (!failed) impl.acceptor.listen(asio::socket_base::max_listen_connections, failed);
+  }
+  if (!failed && !error) std::filesystem::permissions(impl.folder / impl.name, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write, error);
+  if (error || failed) {
+    throw Failure(ErrorKind::kUnavailable, fmt::format("there is no socket {}: {}", (impl.folder / impl.name).string(), error ? error.message() : failed.message()));
+  }
+}
+
+StatusSocket::~StatusSocket() {
+  std::error_code ignored;
+  std::filesystem::remove(impl_->folder / impl_->name, ignored);
+}
+
+Task<void> StatusSocket::run(std::function<Task<WorkerStatus>()> status) {
+  auto& impl = *impl_;
+  for (;;) {
+    bool failed = false;
+    try {
+      auto socket = co_await await_asio(accept(impl.acceptor), "commands");
+      co_await timeout(kAskerPatience, impl.serve(*socket, status));
+    } catch (const Failure& failure) {
+      log::debug("A command that asked this worker got no answer: {}", failure.what());
+    } catch (const boost::system::system_error& error) {
+      log::debug("A command that asked this worker got no answer: {}", error.what());
+      failed = true;  // perhaps too many open files
+    }
+    if (failed) co_await sleep_for(kAfterFailedAccept);
+  }
+}
+
+Task<std::vector<WorkerStatus>> ask_workers(const App& app) {
+  const auto folder = folder_of(app);
+  const Folder address{folder};
+  std::vector<WorkerStatus> all;
+  for (const auto& name : sockets_in(folder)) {
+    try {
+      auto answer = from_json<WorkerStatus>(co_await timeout(kWorkerPatience, ask(address.at(name))));
+      if (!answer)
+        log::warn("{}: not the answer of a worker of this version: {}", (folder / name).string(), answer.error().message);
+      else if (answer->app == app.id())
+        all.push_back(std::move(*answer));
+    } catch (const boost::system::system_error& error) {  // it has ended, or is another user's
+      if (error.code() != asio::error::connection_refused && error.code() != asio::error::eof) log::warn("{}: {}", (folder / name).string(), error.code().message());
+    } catch (const Failure&) {
+      log::warn("{}: the worker does not answer", (folder / name).string());
+    }
+  }
+  co_return all;
+}
+
+}  // namespace mephisto::cli

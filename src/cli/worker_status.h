@@ -1,0 +1,44 @@
+// How commands ask the workers of their app that run on this machine: each has a Unix domain socket in the data folder, which answers a
+// line `status` with one line of JSON, and closes.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "mephisto/app.h"
+#include "mephisto/detail/standing.h"
+
+namespace mephisto::cli {
+
+struct WorkerStatus {
+  std::string app;
+  std::string worker;  // HOST:PID, which its members' names begin with
+  std::vector<detail::Standing> partitions;
+  std::vector<detail::Rebalance> rebalances;
+  std::vector<std::string> silent;  // members whose thread did not answer: a handler keeps it
+};
+
+// This process's socket. The file is only the user's own, and goes with the object.
+class StatusSocket {
+ public:
+  // On the loop that run() is to run on. Throws Failure where there can be none.
+  StatusSocket(Loop& loop, const App& app);
+  ~StatusSocket();
+
+  // Answers until it is cancelled.
+  Task<void> run(std::function<Task<WorkerStatus>()> status);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// HOST:PID of this process.
+std::string worker_name();
+
+// What all workers of the app on this machine say. One that does not answer is none.
+Task<std::vector<WorkerStatus>> ask_workers(const App& app);
+
+}  // namespace mephisto::cli

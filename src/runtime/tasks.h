@@ -1,0 +1,13 @@
+// The tasks of a loop, for rooms that tell what one of them waits for; not installed.
+#pragma once
+
+#include <vector>
+
+#include "mephisto/loop.h"
+
+namespace mephisto {
+
+// In the order of their start. Only on the loop's thread.
+const std::vector<TaskContext*>& tasks_of(Loop& loop);
+
+}  // namespace mephisto

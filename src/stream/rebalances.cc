@@ -1,0 +1,91 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "mephisto/detail/standing.h"
+#include "mephisto/logging.h"
+
+namespace mephisto::detail {
+namespace {
+
+std::int64_t& phase_of(Rebalance& one, Rebalances::Phase phase) {
+  return phase == Rebalances::kDrain ? one.drain_ms : phase == Rebalances::kCommit ? one.commit_ms : one.release_ms;
+}
+
+}  // namespace
+
+void Rebalances::begin(const char* reason, std::size_t held) {
+  if (complete_) end();
+  if (under_way_) return;
+  under_way_ = true;
+  since_ = moved_ = loop_.now();
+  empty_since_.reset();
+  if (held == 0) empty_since_ = since_;
+  present_ = {};
+  present_.time = format_iso8601(loop_.wall_time());
+  present_.member = member_;
+  present_.reason = reason;
+  present_.before = present_.after = static_cast<int>(held);
+}
+
+void Rebalances::begin_assigned(std::size_t held) {
+  rest();
+  if (!under_way_) begin("assigned", held);
+}
+
+void Rebalances::moved(std::size_t held, bool going) {
+  if (!under_way_) return;
+  moved_ = loop_.now();
+  present_.after = static_cast<int>(held);
+  if (held == 0 && !empty_since_) empty_since_ = moved_;
+  if (held > 0 && empty_since_) {
+    present_.unread_ms += ms_between(*empty_since_, moved_);
+    empty_since_.reset();
+  }
+  complete_ = held > 0 && !going;
+}
+
+void Rebalances::end() {
+  if (!under_way_) return;
+  auto one = until_now();
+  one.over = true;
+  under_way_ = complete_ = false;
+  if (one.before > 0 || one.after > 0) {
+    log::info("Rebalance of {} ({}): {} → {} partitions in {} ms; nothing was read for {} ms (drain {}, commit {}, release {}, group {})", group_, one.reason, one.before,
+              one.after, one.total_ms, one.unread_ms, one.drain_ms, one.commit_ms, one.release_ms, one.wait_ms);
+  }
+  past_.push_back(std::move(one));
+  if (past_.size() > kKept) past_.pop_front();
+}
+
+void Rebalances::enter(Phase phase) {
+  auto& inside = inside_[phase];
+  if (inside.count++ == 0) inside.since = loop_.now();
+}
+
+void Rebalances::leave(Phase phase) {
+  auto& inside = inside_[phase];
+  if (--inside.count > 0) return;
+  phase_of(present_, phase) += ms_between(inside.since, loop_.now());
+}
+
+Rebalance Rebalances::until_now() const {
+  auto one = present_;
+  const auto until = complete_ ? moved_ : loop_.now();
+  one.over = complete_;
+  one.total_ms = ms_between(since_, until);
+  if (empty_since_) one.unread_ms += ms_between(*empty_since_, until);
+  for (auto phase : {kDrain, kCommit, kRelease}) {
+    if (inside_[phase].count > 0) phase_of(one, phase) += ms_between(inside_[phase].since, loop_.now());
+  }
+  one.wait_ms = std::max<std::int64_t>(one.total_ms - one.drain_ms - one.commit_ms - one.release_ms, 0);
+  return one;
+}
+
+std::vector<Rebalance> Rebalances::list() const {
+  std::vector<Rebalance> all{past_.begin(), past_.end()};
+  if (under_way_) all.push_back(until_now());
+  return all;
+}
+
+}  // namespace mephisto::detail

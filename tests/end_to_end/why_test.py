@@ -1,0 +1,101 @@
+"""`why` and `rebalances`: what a running worker says about an offset that does not move, and how partitions moved."""
+import json
+import os
+import re
+import signal
+import stat
+import unittest
+
+from support import Scene, wait_for
+
+
+class Why(Scene):
+    """Each test in a folder of its own."""
+
+    def setUp(self):
+        self.place = self.folder / self.id().rsplit(".", 1)[1]
+        self.place.mkdir()
+
+    def stuck_worker(self, *options):
+        """A worker whose agent waits for an answer that takes an hour, with the place of the record."""
+        self.config(self.start_market("--slow", "1", "--slow-ms", "3600000"), "  deadline: 2h\n", folder=self.place)
+        worker = self.start_worker("--shards", 1, *options, folder=self.place)
+        worker.wait_for(r"\{0-7\}")
+        sent = json.loads(self.horton("send", "@collect_securities", folder=self.place).stdout)
+        worker.wait_for("Start collect securities")
+        return worker, f"{sent['topic']}/{sent['partition']}", sent
+
+    def why(self, *words):
+        got = self.horton("why", *words, folder=self.place)
+        self.assertEqual((got.returncode, got.stderr), (0, ""), got)
+        return got.stdout
+
+    def sockets(self):
+        return list((self.place / "horton-data/v1/workers").iterdir())
+
+    def test_an_agent_that_hangs_is_named_with_what_it_waits_for(self):
+        worker, place, sent = self.stuck_worker()
+        for _ in range(2):
+            self.horton("send", "@collect_securities", "--partition", sent["partition"], folder=self.place)
+        line = rf"{place}  waits at 0 \([^)]+\): agent collect_securities(?: instance \d+)? waits for an HTTP answer; 2 records behind it\n"
+        self.assertRegex(self.why(), rf"\A{line}\Z")
+        self.assertRegex(self.why(place), rf"\A{line}\Z")
+        (row,) = self.rows("why", folder=self.place)
+        self.assertEqual((row["topic"], row["partition"], row["end"], row["committed"], row["lag"], row["oldest"]), (sent["topic"], sent["partition"], 3, None, 3, 0))
+        self.assertEqual(row["member"].split(":")[1], str(worker.pid))
+        self.assertEqual([reason["kind"] for reason in row["reasons"]], ["agent"])
+        self.assertGreater(row["reasons"][0]["ms"], 0)
+        self.assertEqual(len(self.rows("why", "@collect_securities", folder=self.place)), 8)
+        # The answer is for nobody else, and ends with its worker.
+        (socket,) = self.sockets()
+        self.assertEqual((stat.S_IMODE(socket.stat().st_mode), stat.S_IMODE(socket.parent.stat().st_mode)), (0o600, 0o700))
+        worker.signal(signal.SIGKILL)
+        worker.wait()
+        self.assertIn(f"{place}  waits at 0", self.why())
+        after = self.start_worker("--shards", 1, folder=self.place)
+        self.assertEqual([one.name for one in self.sockets()], [socket.name.replace(str(worker.pid), str(after.pid))])
+        after.signal(signal.SIGTERM)
+        after.wait()
+        self.assertEqual(self.sockets(), [])
+
+    def test_a_spent_request_budget_is_what_it_waits_for(self):
+        self.config(self.start_market(), "  rate: 1/d\n", folder=self.place)
+        worker = self.start_worker("--shards", 1, folder=self.place)
+        self.horton("start-collect-securities", folder=self.place)
+        worker.wait_for("The request budget is spent: waiting until ")
+        self.assertRegex(self.why(), r"agent collect_security_overview(?: instance \d+)? waits for the request budget")
+
+    def test_without_a_worker_the_log_says_what_it_can(self):
+        self.config("http://127.0.0.1:1", folder=self.place)
+        worker = self.start_worker("--shards", 1, folder=self.place)
+        worker.wait_for(r"\{0-7\}")
+        self.assertEqual(self.why(), "Nothing stands still.\n")
+        worker.signal(signal.SIGTERM)
+        worker.wait()
+        sent = json.loads(self.horton("send", "@collect_securities", "--partition", 3, folder=self.place).stdout)
+        self.assertEqual(self.why(), f"{sent['topic']}/3  waits at 0: no worker of horton runs\n")
+        self.assertEqual(self.horton("why", "collect_securitie", folder=self.place).returncode, 2)
+        # One that keeps its data elsewhere cannot be asked.
+        other = self.start_worker("--shards", 1, "--log", f"local://{self.place}/horton-data/log", "-D", "elsewhere", "--set", "service.apiendpoint=http://127.0.0.1:1", folder=self.place)
+        other.wait_for(r"\{0-7\}")
+        self.assertRegex(self.why(f"{sent['topic']}/3"), rf"no worker of horton runs here with it; it is with member [^ ]+:{other.pid}:0\n|is done up to its end")
+
+    def test_rebalances_shows_who_came_and_what_it_took(self):
+        self.config(self.start_market(), folder=self.place)
+        first = self.start_worker("--shards", 1, folder=self.place)
+        first.wait_for(r"Rebalance of horton \(start\): 0 → 17 partitions in \d+ ms; nothing was read for \d+ ms \(drain 0, commit 0, release 0, group \d+\)$")
+        second = self.start_worker("--shards", 1, folder=self.place)
+        first.wait_for(r"Rebalance of horton \(revoked\): 17 → \d+ partitions in \d+ ms; nothing was read for 0 ms \(drain \d+, commit \d+, release \d+, group \d+\)$")
+        second.wait_for(r"Rebalance of horton \(start\): 0 → \d+ partitions")
+        rows = self.rows("rebalances", folder=self.place)
+        self.assertEqual([(row["member"].split(":")[1], row["reason"], row["before"]) for row in rows[:1]], [(str(first.pid), "start", 0)])
+        mine = [row for row in rows if row["member"].split(":")[1] == str(first.pid)]
+        self.assertEqual([(row["reason"], row["before"], row["state"]) for row in mine], [("start", 0, "over"), ("revoked", 17, "over")])
+        self.assertEqual(sum({row["member"]: row["after"] for row in rows}.values()), 17)
+        for row in rows:
+            self.assertGreaterEqual(row["ms"], max(row["drain"], row["commit"], row["release"], row["unread"]))
+        self.assertRegex(self.horton("rebalances", folder=self.place).stdout, r"\| revoked +\| +17 \|")
+
+
+if __name__ == "__main__":
+    unittest.main()
