@@ -16,8 +16,8 @@ namespace {
 constexpr int kMany = 2'000'000;
 constexpr int kPartitions = 8;
 constexpr int kWide = 512;
-constexpr int kHeavy = 40'000;     // records of the work where the broker is not the bound
-constexpr int kHeavyRounds = 200;  // how often each of them is decoded: some 50 microseconds
+constexpr int kHeavy = 200'000;    // records of the work where the broker is not the bound
+constexpr int kHeavyRounds = 200;  // how often each of them is decoded: some 20 microseconds
 constexpr int kRoundTrips = 2000;
 const double process_start = now();
 constexpr auto kLook = std::chrono::milliseconds{5};
@@ -182,7 +182,9 @@ class Place {
 
   std::vector<double> ours(const std::string& kind, int partitions, int count, int shards = 1, const std::string& guarantee = "at_least_once") {
     const auto& in = filled(partitions);
-    const auto out = kind == "pass" ? fresh(partitions) : "none";
+    // Making hundreds of partitions is not what is measured: they stay.
+    if (kind == "pass" && partitions == kWide && wide_.empty()) wide_ = fresh(kWide);
+    const auto out = kind != "pass" ? "none" : partitions == kWide ? wide_ : fresh(partitions);
     return figures_of("mephisto_bench", {"--part", "kafka", kind, servers_, group(), in, out, std::to_string(count), std::to_string(shards), guarantee});
   }
 
@@ -191,6 +193,7 @@ class Place {
 
   std::string servers_;
   std::map<int, std::string> filled_;
+  std::string wide_;
   int made_ = 0;
 };
 

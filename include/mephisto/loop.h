@@ -82,6 +82,9 @@ class Loop {
   Poster poster() const { return Poster{impl_}; }
 
   bool virtual_time() const;
+  // Whether timers, sockets and other threads have waited for some milliseconds, so that who could go on for long should yield(). Never
+  // on virtual time, which stands still meanwhile.
+  bool turn_is_over() const;
   time_point now() const;
   // Wall time, for timestamps of records. On virtual time it moves with the clock, from 2026-01-01.
   Microtime wall_time() const;

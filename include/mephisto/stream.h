@@ -57,6 +57,13 @@ class Instance {
     if (slot_) hold();
     return queue_.pick(slot_);
   }
+  // Whether the loop's other tasks have waited for long enough, while there is always a next record: looked at now and then.
+  bool must_yield() {
+    if (++taken_ < kLookEvery) return must_yield_;
+    taken_ = 0;
+    return must_yield_ = Loop::current()->turn_is_over();
+  }
+  void yielded() { must_yield_ = false; }
   void hold() { held_.push_back(std::exchange(slot_, {})); }
   void settle();
   void settle_held();
@@ -72,9 +79,13 @@ class Instance {
   }
 
  private:
+  static constexpr int kLookEvery = 16;
+
   AgentRuntime& runtime_;
   LaneQueue& queue_;
   TaskContext& context_;
+  int taken_ = 0;
+  bool must_yield_ = false;
   Slot slot_;
   std::vector<Slot> held_;
   std::vector<Slot> unacked_;  // with manual_ack: what was not acknowledged, in flight until the worker stops
@@ -153,12 +164,19 @@ class SourceNode : public StreamNode<T> {
  public:
   SourceNode(Instance& instance, const Codec& codec) : instance_(instance), codec_(codec) {}
 
-  bool try_next(Event<T>& event) override { return take(event, instance_.advance()); }
+  bool try_next(Event<T>& event) override {
+    if (instance_.must_yield()) return false;
+    return take(event, instance_.advance());
+  }
 
   bool take_in_batch(Event<T>& event) { return take(event, instance_.advance_in_batch()); }
 
   Task<void> wait_next(Event<T>& event) override {
-    while (!try_next(event)) {
+    if (instance_.must_yield()) {
+      co_await yield();
+      instance_.yielded();
+    }
+    while (!take(event, instance_.advance())) {
       if (instance_.closed()) co_return;
       co_await instance_.queue().ready().wait("events");
     }

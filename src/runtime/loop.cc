@@ -24,6 +24,8 @@ constexpr Microtime kVirtualEpoch{std::chrono::sys_days{std::chrono::year{2026} 
 
 // How many ready coroutines run before sockets and other threads get their turn.
 constexpr int kTurn = 256;
+// And for how long, where they take long.
+constexpr std::chrono::milliseconds kTurnTime{5};
 
 struct Ready {
   std::coroutine_handle<> handle;
@@ -37,6 +39,7 @@ struct Loop::Impl {
 
   const bool virtual_time;
   time_point virtual_now{};
+  time_point turn_began{};
   boost::asio::io_context io{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work;
   std::vector<Ready> ready;
@@ -130,6 +133,8 @@ void Loop::run() {
   impl_->stopped = false;
 }
 
+bool Loop::turn_is_over() const { return !impl_->virtual_time && std::chrono::steady_clock::now() - impl_->turn_began >= kTurnTime; }
+
 void Loop::run_until(const bool* done) {
   auto& impl = *impl_;
   auto* outer = std::exchange(current_loop, this);
@@ -141,7 +146,8 @@ void Loop::run_until(const bool* done) {
 
   while (!finished()) {
     int turn = 0;
-    while (!impl.ready.empty() && turn < kTurn && !finished()) {
+    if (!impl.virtual_time) impl.turn_began = std::chrono::steady_clock::now();
+    while (!impl.ready.empty() && turn < kTurn && !turn_is_over() && !finished()) {
       impl.running.swap(impl.ready);
       for (std::size_t i = 0; i < impl.running.size(); ++i) {
         auto [handle, context] = impl.running[i];

@@ -52,6 +52,32 @@ std::vector<long> seconds(const std::vector<Loop::time_point>& times, Loop::time
   return all;
 }
 
+TEST(Worker, ATaskComesToItsTurnWhileAnAgentIsBusyWithOneRecordAfterTheOther) {
+  constexpr int kRecords = 400;
+  int done = 0;
+  int done_at_tick = 0;  // how far the agent was when the task had its turn
+  App app{"busy"};
+  auto& numbers = app.topic<int>("numbers", {.partitions = 1});
+  app.agent("work", numbers, [&](Stream<int> stream) -> Task<void> {
+    while (co_await stream.next()) {
+      for (const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds{500}; std::chrono::steady_clock::now() < until;) continue;
+      ++done;
+    }
+  });
+  Loop loop;
+  loop.run([&]() -> Task<void> {
+    auto log = open_log("memory://busy");
+    Worker worker{app, log};
+    co_await worker.start();
+    for (int i = 0; i < kRecords; ++i) co_await numbers.cast(i);
+    while (done == 0) co_await sleep_for(std::chrono::milliseconds{1});
+    done_at_tick = done;
+    while (done < kRecords) co_await sleep_for(std::chrono::milliseconds{1});
+    co_await worker.stop();
+  }());
+  EXPECT_LT(done_at_tick, kRecords);
+}
+
 TEST(App, TheFirstVersionIsItsPlainId) { EXPECT_EQ(App{"shop"}.id(), "shop"); }
 
 TEST(App, ALaterVersionIsInItsId) {
