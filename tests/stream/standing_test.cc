@@ -94,6 +94,7 @@ TEST_F(StandingTest, ARecordThatWaitsForItsRetrySaysWhen) {
     co_await world.produce("in", numbered(1));
     co_await world.eventually([&] { return first(worker).kind == "retry"; });
     EXPECT_THAT(first(worker).text, AllOf(HasSubstr("agent note failed on it and tries it again in "), HasSubstr(" (1 of 3)")));
+    co_await sleep_for(2min);  // until nothing waits any more
   });
 }
 
