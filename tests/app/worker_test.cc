@@ -193,7 +193,9 @@ TEST(Client, IsToldThatTheLogIsAway) {
   auto& out = world.app.topic<int>("out");
   EXPECT_THAT(world.run([&]() -> Task<std::string> {
     Client client{world.app, world.log};
-    co_return co_await failure_of(out.send(1));
+    auto told = co_await failure_of(out.send(1));
+    co_await client.close();
+    co_return told;
   }),
               HasSubstr("no broker answers"));
 }
