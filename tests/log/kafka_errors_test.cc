@@ -109,6 +109,20 @@ TEST_F(KafkaErrors, ARecordThatABrokerDoesNotTakeIsAnErrorThatSaysWhatToDoAndThe
   EXPECT_THAT(written(), ElementsAre("b0"));
 }
 
+// Which of them the failed producer had in hand is a matter of microseconds: one that comes after it has another producer.
+TEST_F(KafkaErrors, AppendsThatWaitForEachOtherAllEndWhenTheirProducerFailsForGood) {
+  fail(kInitProducerId, {RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED});
+  std::vector<Task<Result<std::vector<Appended>>>> appends;
+  for (const auto* prefix : {"a", "b"}) appends.push_back(send(out(kZero, numbered(1, now(), prefix))));
+  const auto results = await(when_all(std::move(appends)));
+  EXPECT_FALSE(results[0]);
+  std::vector<std::string> expected;
+  if (results[1]) expected.emplace_back("b0");
+  EXPECT_TRUE(until({}, [&] { return append_kind("c") == std::nullopt; })) << last_error;
+  expected.emplace_back("c0");
+  EXPECT_THAT(written(), ::testing::ElementsAreArray(expected));
+}
+
 TEST_F(KafkaErrors, AReaderGoesOnAfterErrors) {
   append(kZero, 3);
   fail(kFetch, {RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION, RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH, RD_KAFKA_RESP_ERR_UNKNOWN, RD_KAFKA_RESP_ERR__TRANSPORT});

@@ -55,6 +55,7 @@ void KafkaProducer::open() {
 }
 
 void KafkaProducer::serve() {
+  if (!handle_) return;  // it failed for good, and another append was the first to see it
   // What was read here is news for the other appends too.
   if (read_reports(handle_.get(), reports_.get(), 0, log_->cluster().contact())) waker_.woken().notify_all();
   // One that has failed for good (it has not the right, its order is broken) reports what it still has only when told to drop it.
@@ -81,13 +82,14 @@ Task<Result<void>> KafkaProducer::check_places(const std::vector<OutBatch>& batc
   co_return Result<void>{};
 }
 
-Task<void> KafkaProducer::enqueue(const std::vector<OutBatch>& batches, Delivery& delivery) {
+Task<bool> KafkaProducer::enqueue(const std::vector<OutBatch>& batches, Delivery& delivery) {
   Shipment shipment{batches, delivery};
-  const auto handle = handles_;
-  while (handle == handles_ && !sender_->advance(shipment)) {
+  for (const auto handle = handles_; handle == handles_;) {
+    if (sender_->advance(shipment)) co_return !delivery.error();
     co_await waker_.woken().wait("Kafka to acknowledge what is in front");
     serve();
   }
+  co_return false;
 }
 
 // A topic that was deleted and made again is unknown until it is looked up anew.
@@ -109,9 +111,9 @@ Task<Result<std::vector<Appended>>> KafkaProducer::try_append(std::vector<OutBat
       if (auto sound = co_await check_places(batches); !sound) co_return std::unexpected(sound.error());
       handle = handles_;
       under_way_.push_back(delivery);
-      co_await enqueue(batches, *delivery);  // what was handed over before an error has to be reported too
+      // What was handed over before an error has to be reported too.
+      if (co_await enqueue(batches, *delivery) && handed_over) handed_over();
     }
-    if (handed_over && !delivery->error()) handed_over();
     for (;;) {
       if (handle != handles_) co_return fail(ErrorKind::kIndefinite, "cannot append to Kafka: the producer failed; whether it was done is unknown");
       serve();

@@ -28,8 +28,8 @@ class KafkaProducer : public Producer {
   void open();
   // Reads the reports of what was delivered.
   void serve();
-  // Hands all records over, up to the first that librdkafka refuses, which `delivery` tells.
-  Task<void> enqueue(const std::vector<OutBatch>& batches, Delivery& delivery);
+  // Hands all records over. False where librdkafka refuses one, which `delivery` tells, or the handle has failed meanwhile.
+  Task<bool> enqueue(const std::vector<OutBatch>& batches, Delivery& delivery);
   Task<Result<std::vector<Appended>>> try_append(std::vector<OutBatch>& batches, const std::function<void()>& handed_over);
   // kNotFound where a topic or partition is none.
   Task<Result<void>> check_places(const std::vector<OutBatch>& batches);
