@@ -115,11 +115,12 @@ Task<Microtime> Budget::acquire() {
     for (const auto& term : terms_) until = std::max(until, free_at(times, term));
     if (until > now) {
       const auto wait = milliseconds{until - now};
+      const bool outage = until == paused_until && is_outage(state);
       if (wait > kLongWait && logged_until_.exchange(until) != until) {
-        const auto* why = until == paused_until && is_outage(state) ? "The service cannot be reached" : "The request budget is spent";
+        const auto* why = outage ? "The service cannot be reached" : "The request budget is spent";
         mephisto::log::warn("{}: waiting until {} ({})", why, mephisto::format_iso8601(to_time(until)), mephisto::format_duration(wait));
       }
-      co_await mephisto::sleep_or_give_back(std::min(wait, kLook), until == paused_until && is_outage(state) ? "the service to be reachable" : "the request budget");
+      co_await mephisto::sleep_or_give_back(std::min(wait, kLook), outage ? "the service to be reachable" : "the request budget");
       continue;
     }
     if (terms_.empty()) co_return time;

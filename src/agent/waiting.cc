@@ -31,12 +31,12 @@ Reason waits(const std::string& who, TaskContext& handler) {
 }  // namespace
 
 bool Instance::holds(const Lane& lane, std::int64_t offset) const {
-  const auto is = [&](const Slot& slot) { return slot && &slot.lane() == &lane && slot.record().offset == offset; };
+  const auto is = [&](const Slot& slot) { return slot.is(lane, offset); };
   return is(slot_) || std::ranges::any_of(held_, is);
 }
 
 bool Instance::waits_for_ack(const Lane& lane, std::int64_t offset) const {
-  return std::ranges::any_of(unacked_, [&](const Slot& slot) { return slot && &slot.lane() == &lane && slot.record().offset == offset; });
+  return std::ranges::any_of(unacked_, [&](const Slot& slot) { return slot.is(lane, offset); });
 }
 
 Reason AgentRuntime::waiting(const Lane& lane) const {

@@ -1,7 +1,8 @@
 #include "mephisto/worker.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
+
+#include "base/process.h"
 
 namespace mephisto {
 namespace {
@@ -15,17 +16,11 @@ std::optional<TopicConfig> topic_defaults(const App& app) {
   return config;
 }
 
-std::string host_name() {
-  char name[256] = "localhost";
-  gethostname(name, sizeof name - 1);
-  return name;
-}
-
 detail::ShardOptions shard_options(const App& app, int number, int shards) {
   const auto& settings = app.settings();
   detail::ShardOptions options;
   options.group = app.id();
-  options.client = fmt::format("{}:{}:{}", host_name(), getpid(), number);
+  options.client = fmt::format("{}:{}", process_name(), number);
   options.memory_budget = std::max<std::size_t>(settings.bytes("memory_budget") / static_cast<std::size_t>(shards), 1 << 20);
   options.exactly_once = settings.text("processing_guarantee") == "exactly_once";
   options.commit_interval = !settings.text("broker_commit_interval").empty() ? settings.duration("broker_commit_interval")

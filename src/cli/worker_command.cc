@@ -12,6 +12,7 @@
 #include <set>
 #include <thread>
 
+#include "base/process.h"
 #include "cli/commands.h"
 #include "mephisto/version.h"
 
@@ -142,7 +143,7 @@ Task<WorkerStatus> status_of(const App& app, const std::vector<std::unique_ptr<S
   auto& control = *Loop::current();
   auto gathered = std::make_shared<Gathered>();
   gathered->status.app = app.id();
-  gathered->status.worker = worker_name();
+  gathered->status.worker = process_name();
   for (std::size_t i = 0; i < threads.size(); ++i) {
     auto* shard = threads[i].get();
     if (shard->ended) continue;
@@ -165,7 +166,7 @@ Task<WorkerStatus> status_of(const App& app, const std::vector<std::unique_ptr<S
   const auto until = control.now() + kPatience;
   while (!gathered->awaited.empty() && control.now() < until) co_await gathered->changed.wait_until(until, "the shards' answers");
   for (const auto i : gathered->awaited) {
-    if (!threads[i]->ended) gathered->status.silent.push_back(fmt::format("{}:{}", worker_name(), i));
+    if (!threads[i]->ended) gathered->status.silent.push_back(fmt::format("{}:{}", process_name(), i));
   }
   co_return gathered->status;
 }
@@ -188,15 +189,13 @@ std::string fold(std::vector<int> numbers) {
 Table banner(const App& app, const std::string& log_target) {
   utsname system{};
   uname(&system);
-  char host[256] = "localhost";
-  gethostname(host, sizeof host - 1);
   Table table{"Mephisto v" MEPHISTO_VERSION, {{""}, {""}}};
   table.add({"id", app.id()});
   table.add({"transport", "[" + app.log_url() + "]"});
   table.add({"store", "memory:"});
   table.add({"log", fmt::format("{} ({})", log_target, log::to_string(log::level()))});
   table.add({"pid", std::to_string(getpid())});
-  table.add({"hostname", host});
+  table.add({"hostname", host_name()});
 #if defined(__clang__)
   const auto compiler = fmt::format("Clang {}.{}.{}", __clang_major__, __clang_minor__, __clang_patchlevel__);
 #else

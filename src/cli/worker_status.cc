@@ -10,6 +10,7 @@
 #include <boost/asio/write.hpp>
 #include <filesystem>
 
+#include "base/process.h"
 #include "mephisto/json_read.h"
 #include "mephisto/logging.h"
 #include "mephisto/sync.h"
@@ -54,12 +55,6 @@ std::vector<std::string> sockets_in(const std::filesystem::path& folder) {
   return names;
 }
 
-std::string host_name() {
-  char name[65] = "localhost";
-  gethostname(name, sizeof name - 1);
-  return name;
-}
-
 // What workers of this machine that were killed left behind.
 void remove_stale(const std::filesystem::path& folder, const Folder& address) {
   for (const auto& name : sockets_in(folder)) {
@@ -101,8 +96,6 @@ Task<std::string> ask(Stream::endpoint endpoint) {
 }
 
 }  // namespace
-
-std::string worker_name() { return fmt::format("{}:{}", host_name(), getpid()); }
 
 struct StatusSocket::Impl {
   Impl(Loop& loop, const App& app) : folder(folder_of(app)), name(fmt::format("{}-{}{}", host_name(), getpid(), kEnding)), acceptor(io_context_of(loop)) {}

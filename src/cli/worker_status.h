@@ -35,9 +35,6 @@ class StatusSocket {
   std::unique_ptr<Impl> impl_;
 };
 
-// HOST:PID of this process.
-std::string worker_name();
-
 // What all workers of the app on this machine say. One that does not answer is none.
 Task<std::vector<WorkerStatus>> ask_workers(const App& app);
 

@@ -26,6 +26,8 @@ Account& Account::operator+=(const Account& other) {
   return *this;
 }
 
+bool Slot::is(const Lane& of, std::int64_t offset) const { return *this && &lane() == &of && record().offset == offset; }
+
 std::string Slot::place() const { return fmt::format("{}@{}", lane().assigned.partition.str(), record().offset); }
 
 LaneQueue::~LaneQueue() {
@@ -110,7 +112,8 @@ bool LaneQueue::take_from_batches(Slot& slot) {
 
 bool LaneQueue::is_full(const Lane& lane) const {
   if (lane.account.in_flight == 0) return false;  // the next one is the first that is not done: noted, it makes no range more
-  return lane.tracker.window() >= options_.max_window || lane.tracker.longest_note(lane.assigned.offset, lane.account.in_flight + 1) > lane.max_note;
+  if (lane.tracker.window() >= options_.max_window) return true;
+  return lane.max_note && lane.tracker.longest_note(lane.assigned.offset, lane.account.in_flight + 1) > *lane.max_note;
 }
 
 bool LaneQueue::must_wait_for_key(Slot& slot) {
@@ -235,13 +238,13 @@ void LaneQueue::retry(Slot slot, Loop::duration delay) {
 
 const LaneQueue::Retrying* LaneQueue::retrying(const Lane& lane, std::int64_t offset) const {
   for (const auto& one : retrying_) {
-    if (&one.slot.lane() == &lane && one.slot.record().offset == offset) return &one;
+    if (one.slot.is(lane, offset)) return &one;
   }
   return nullptr;
 }
 
 bool LaneQueue::waits_for_key(const Lane& lane, std::int64_t offset) const {
-  const auto is = [&](const Slot& slot) { return &slot.lane() == &lane && slot.record().offset == offset; };
+  const auto is = [&](const Slot& slot) { return slot.is(lane, offset); };
   return std::ranges::any_of(keys_, [&](const auto& key) { return std::ranges::any_of(key.second, is); });
 }
 

@@ -35,6 +35,11 @@ thread_local std::vector<Outbox*> live;
 
 }  // namespace
 
+void Trouble::note(std::optional<Trouble>& trouble, const Error& error, Loop::time_point now) {
+  if (!trouble) trouble = Trouble{"", now};
+  trouble->message = error.message;
+}
+
 Outbox::Outbox(Loop& loop, Log& log, std::unique_ptr<Producer> producer, std::optional<TopicConfig> defaults, bool transactional, bool in_worker)
     : loop_(loop), log_(log), producer_(std::move(producer)), defaults_(defaults), transactional_(transactional), in_worker_(in_worker) {
   live.push_back(this);
@@ -320,6 +325,7 @@ Task<void> Outbox::append(Flight& flight) {
   auto& taken = flight.taken;
   auto backoff = kFirstRetry;
   for (;;) {
+    flight.handed_over = false;
     auto result = co_await producer_->append(taken.batches, [this, &flight] {
       flight.handed_over = true;
       flown_.notify_all();

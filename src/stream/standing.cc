@@ -9,20 +9,12 @@ constexpr std::chrono::seconds kLongCommit{1};  // a quicker one is nothing to t
 
 }  // namespace
 
-void Trouble::note(std::optional<Trouble>& trouble, const Error& error, Loop::time_point now) {
-  if (!trouble) trouble = Trouble{"", now};
-  trouble->message = error.message;
-}
-
 std::vector<LaneStatus> Shard::status() const {
   std::vector<LaneStatus> lines;
   for (const auto& [id, held] : held_) {
-    std::size_t i = 0;
-    for (const auto& subscription : subscriptions_) {
-      if (subscription.topic != held->assigned.partition.topic) continue;
-      const auto& lane = *held->lanes[i++];
+    each_lane(*held, [&](const Subscription& subscription, const Lane& lane) {
       lines.push_back({subscription.name, held->assigned.partition, held->assigned.generation, lane.state, lane.tracker.committable(), lane.account});
-    }
+    });
   }
   return lines;
 }
@@ -33,14 +25,11 @@ std::vector<Standing> Shard::standings() const {
   for (const auto& [id, held] : held_) {
     const Lane* behind = nullptr;
     const Subscription* agent = nullptr;
-    std::size_t i = 0;
-    for (const auto& subscription : subscriptions_) {
-      if (subscription.topic != held->assigned.partition.topic) continue;
-      const auto& lane = *held->lanes[i++];
-      if (behind != nullptr && behind->tracker.committable() <= lane.tracker.committable()) continue;
+    each_lane(*held, [&](const Subscription& subscription, const Lane& lane) {
+      if (behind != nullptr && behind->tracker.committable() <= lane.tracker.committable()) return;
       behind = &lane;
       agent = &subscription;
-    }
+    });
     if (behind == nullptr) continue;
     const auto& partition = held->assigned.partition;
     all.push_back({partition.topic, partition.partition, options_.client, held->committed, behind->tracker.committable(), behind->tracker.next(), reasons(*held, *behind, *agent)});

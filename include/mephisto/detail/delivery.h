@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <limits>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -66,11 +66,11 @@ struct Lane {
   AckTracker tracker;
   Account account;
   LaneState state = LaneState::kAssigned;
-  bool stopped = false;                                            // by the error policy stop_partition
-  std::size_t max_note = std::numeric_limits<std::size_t>::max();  // bytes; no record is delivered that could make it longer
-  int held = 0;                                                    // events that wait for their retry while the policy blocks the partition
-  std::int64_t pending = 0;                                        // fetched records that are not delivered yet
-  WaitQueue leaves_running;                                        // told when its state is running no more
+  bool stopped = false;                 // by the error policy stop_partition
+  std::optional<std::size_t> max_note;  // bytes; no record is delivered that could make it longer
+  int held = 0;                         // events that wait for their retry while the policy blocks the partition
+  std::int64_t pending = 0;             // fetched records that are not delivered yet
+  WaitQueue leaves_running;             // told when its state is running no more
 };
 
 // A fetched batch that an agent works through. Counted by hand: a batch has at most a few thousand records in flight, all on one thread.
@@ -119,6 +119,8 @@ struct Slot {
   explicit operator bool() const { return static_cast<bool>(batch); }
   Lane& lane() const { return *batch->lane; }
   const RecordView& record() const { return batch->batch->records[index]; }
+  // Whether it is the record at `offset` of the lane.
+  bool is(const Lane& of, std::int64_t offset) const;
   std::string place() const;
 };
 

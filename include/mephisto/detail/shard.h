@@ -116,9 +116,17 @@ class Shard {
   Task<bool> commit(std::vector<AssignmentId> ids);
   Task<bool> commit_offsets(const std::vector<AssignmentCommit>& commits);
   Task<bool> transact(const std::vector<AssignmentCommit>& commits);
+  // Calls `each` with every subscription to the partition's topic and its lane.
+  template <class F>
+  void each_lane(const Held& held, F each) const {
+    auto lane = held.lanes.begin();
+    for (const auto& subscription : subscriptions_) {
+      if (subscription.topic == held.assigned.partition.topic) each(subscription, **lane++);
+    }
+  }
   // What the commit of a partition is now.
   AssignmentCommit progress(AssignmentId id, const Held& held) const;
-  std::size_t max_note(const Subscription& subscription) const;
+  std::optional<std::size_t> max_note(const Subscription& subscription) const;
   // The offsets of these partitions that were begun and are not committed: what comes again when they end without another commit.
   std::int64_t uncommitted(const std::vector<AssignmentId>& ids) const;
   Task<void> take_back();

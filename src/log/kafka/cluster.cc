@@ -11,12 +11,8 @@ namespace mephisto::kafka {
 namespace {
 
 constexpr int kTimeout = static_cast<int>(kCallTimeout.count());
-constexpr int kEachTimeout = 5000;                       // of what every broker is asked
-constexpr std::chrono::milliseconds kBetween{10};        // tries
 constexpr std::chrono::milliseconds kPropagation{1000};  // until every broker knows of a new topic
-constexpr std::chrono::milliseconds kUnstable{2000};     // how long a transaction under way is waited for
 
-using Metadata = std::unique_ptr<const struct rd_kafka_metadata, Deleter<rd_kafka_metadata_destroy>>;
 using NewTopic = std::unique_ptr<rd_kafka_NewTopic_t, Deleter<rd_kafka_NewTopic_destroy>>;
 using Resource = std::unique_ptr<rd_kafka_ConfigResource_t, Deleter<rd_kafka_ConfigResource_destroy>>;
 
@@ -100,7 +96,7 @@ const Properties kAdminProperties{{"isolation.level", "read_uncommitted"}};
 }  // namespace
 
 Result<int> partition_count(rd_kafka_t* handle, const std::string& topic) {
-  for (const auto deadline = std::chrono::steady_clock::now() + kPropagation;; std::this_thread::sleep_for(kBetween)) {
+  for (const auto deadline = std::chrono::steady_clock::now() + kPropagation;; std::this_thread::sleep_for(kBetweenTries)) {
     auto found = look_up(handle, topic);
     if (found) return (*found)->topics[0].partition_cnt;
     if (found.error().kind != ErrorKind::kNotFound || std::chrono::steady_clock::now() >= deadline) return std::unexpected(found.error());
@@ -111,14 +107,14 @@ Cluster::Cluster(Access access) : access_(std::move(access)), contact_(access_.s
 
 Handle Cluster::new_handle() const { return make_handle(RD_KAFKA_PRODUCER, access_, kAdminProperties, RD_KAFKA_EVENT_ERROR); }
 
-template <class Request>
-Result<Event> Cluster::ask(const std::string& what, Request request, int timeout) {
-  const Queue answers{rd_kafka_queue_new(handle_.get())};
-  const std::unique_ptr<rd_kafka_AdminOptions_t, Deleter<rd_kafka_AdminOptions_destroy>> options{rd_kafka_AdminOptions_new(handle_.get(), RD_KAFKA_ADMIN_OP_ANY)};
+Result<Event> Cluster::ask(rd_kafka_t* handle, const std::string& what, const Request& request, std::chrono::milliseconds timeout) {
+  const Queue answers{rd_kafka_queue_new(handle)};
+  const std::unique_ptr<rd_kafka_AdminOptions_t, Deleter<rd_kafka_AdminOptions_destroy>> options{rd_kafka_AdminOptions_new(handle, RD_KAFKA_ADMIN_OP_ANY)};
+  const auto ms = static_cast<int>(timeout.count());
   char text[256];
-  rd_kafka_AdminOptions_set_request_timeout(options.get(), timeout, text, sizeof text);
+  rd_kafka_AdminOptions_set_request_timeout(options.get(), ms, text, sizeof text);
   request(options.get(), answers.get());
-  Event event{rd_kafka_queue_poll(answers.get(), timeout + 1000)};
+  Event event{rd_kafka_queue_poll(answers.get(), ms + 1000)};
   if (!event) return fail(ErrorKind::kTimeout, fmt::format("{}: Kafka at {} does not answer", what, servers()));
   if (const auto code = rd_kafka_event_error(event.get()); code != RD_KAFKA_RESP_ERR_NO_ERROR)
     return std::unexpected(to_error(code, what, rd_kafka_event_error_string(event.get())));
@@ -137,7 +133,7 @@ Result<TopicInfo> Cluster::create_topic(const std::string& name, const TopicConf
   if (!topic) return fail(ErrorKind::kInvalid, fmt::format("{}: {}", what, text));
   for (const auto& [setting, value] : settings_of(config)) rd_kafka_NewTopic_set_config(topic.get(), setting.c_str(), value.c_str());
   auto* wanted = topic.get();
-  auto event = ask(what, [&](auto* options, auto* queue) { rd_kafka_CreateTopics(handle_.get(), &wanted, 1, options, queue); });
+  auto event = ask(handle_.get(), what, [&](auto* options, auto* queue) { rd_kafka_CreateTopics(handle_.get(), &wanted, 1, options, queue); });
   if (!event) return std::unexpected(event.error());
   std::size_t count = 0;
   const auto* results = rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event->get()), &count);
@@ -153,7 +149,7 @@ Result<TopicInfo> Cluster::create_topic(const std::string& name, const TopicConf
   // Somebody else is making it at this moment: it exists before every broker knows of it.
   for (const auto until = std::chrono::steady_clock::now() + kCallTimeout;
        !existing && existing.error().kind == ErrorKind::kNotFound && std::chrono::steady_clock::now() < until;) {
-    std::this_thread::sleep_for(kBetween);
+    std::this_thread::sleep_for(kBetweenTries);
     existing = this->topic(name);
   }
   if (!existing) return existing;
@@ -173,7 +169,7 @@ Result<TopicInfo> Cluster::create_topic(const std::string& name, const TopicConf
 // A topic is created before its partitions have leaders, and before every broker knows of it.
 Result<void> Cluster::wait_for_leaders(const std::string& topic, int partitions) {
   const auto deadline = std::chrono::steady_clock::now() + kCallTimeout;
-  for (;; std::this_thread::sleep_for(kBetween)) {
+  for (;; std::this_thread::sleep_for(kBetweenTries)) {
     auto found = look_up(handle_.get(), topic);
     if (found && (*found)->topics[0].partition_cnt == partitions) {
       const auto& all = (*found)->topics[0];
@@ -186,8 +182,8 @@ Result<void> Cluster::wait_for_leaders(const std::string& topic, int partitions)
 Result<Properties> Cluster::settings(const std::string& topic) {
   const Resource asked{rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic.c_str())};
   auto* one = asked.get();
-  auto event =
-      ask(fmt::format("cannot read the settings of topic {}", topic), [&](auto* options, auto* queue) { rd_kafka_DescribeConfigs(handle_.get(), &one, 1, options, queue); });
+  auto event = ask(handle_.get(), fmt::format("cannot read the settings of topic {}", topic),
+                   [&](auto* options, auto* queue) { rd_kafka_DescribeConfigs(handle_.get(), &one, 1, options, queue); });
   if (!event) return std::unexpected(event.error());
   Properties settings;
   std::size_t count = 0;
@@ -224,7 +220,7 @@ Result<void> Cluster::alter(const TopicInfo& existing, const TopicConfig& config
   const Resource changed{rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, existing.name.c_str())};
   for (const auto& [name, value] : settings) rd_kafka_ConfigResource_set_config(changed.get(), name.c_str(), value.c_str());
   auto* one = changed.get();
-  auto done = ask(what, [&](auto* options, auto* queue) { rd_kafka_AlterConfigs(handle_.get(), &one, 1, options, queue); });
+  auto done = ask(handle_.get(), what, [&](auto* options, auto* queue) { rd_kafka_AlterConfigs(handle_.get(), &one, 1, options, queue); });
   if (!done) return std::unexpected(done.error());
   std::size_t count = 0;
   const auto* resources = rd_kafka_AlterConfigs_result_resources(rd_kafka_event_AlterConfigs_result(done->get()), &count);
@@ -241,7 +237,7 @@ Result<void> Cluster::delete_topic(const std::string& name) {
   const auto what = fmt::format("cannot delete topic {}", name);
   const std::unique_ptr<rd_kafka_DeleteTopic_t, Deleter<rd_kafka_DeleteTopic_destroy>> topic{rd_kafka_DeleteTopic_new(name.c_str())};
   auto* one = topic.get();
-  auto event = ask(what, [&](auto* options, auto* queue) { rd_kafka_DeleteTopics(handle_.get(), &one, 1, options, queue); });
+  auto event = ask(handle_.get(), what, [&](auto* options, auto* queue) { rd_kafka_DeleteTopics(handle_.get(), &one, 1, options, queue); });
   if (!event) return std::unexpected(event.error());
   std::size_t count = 0;
   const auto* results = rd_kafka_DeleteTopics_result_topics(rd_kafka_event_DeleteTopics_result(event->get()), &count);
@@ -308,7 +304,8 @@ Result<std::vector<TopicInfo>> Cluster::describe(std::vector<TopicInfo> topics) 
   std::vector<rd_kafka_ConfigResource_t*> asked;
   asked.reserve(topics.size());
   for (const auto& topic : topics) asked.push_back(rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic.name.c_str()));
-  auto event = ask("cannot read the settings of topics", [&](auto* options, auto* queue) { rd_kafka_DescribeConfigs(handle_.get(), asked.data(), asked.size(), options, queue); });
+  auto event = ask(handle_.get(), "cannot read the settings of topics",
+                   [&](auto* options, auto* queue) { rd_kafka_DescribeConfigs(handle_.get(), asked.data(), asked.size(), options, queue); });
   rd_kafka_ConfigResource_destroy_array(asked.data(), asked.size());
   if (!event) return std::unexpected(event.error());
   std::size_t count = 0;
@@ -338,7 +335,7 @@ Result<std::vector<std::int64_t>> Cluster::offsets(const std::vector<TopicPartit
   }
   if (auto made = contact_.make(handle_.get()); !made) return std::unexpected(made.error());
   const auto deadline = std::chrono::steady_clock::now() + kCallTimeout;
-  for (;; std::this_thread::sleep_for(kBetween)) {
+  for (;; std::this_thread::sleep_for(kBetweenTries)) {
     const auto list = new_list(partitions.size());
     for (const auto& partition : partitions) add(*list, partition, order);
     auto code = rd_kafka_offsets_for_times(handle_.get(), list.get(), kTimeout);
@@ -377,128 +374,6 @@ Result<std::int64_t> Cluster::offset_at(const TopicPartition& partition, Timesta
   auto end = offsets({partition}, RD_KAFKA_OFFSET_END);
   if (!end) return std::unexpected(end.error());
   return end->front();
-}
-
-// What a transaction that is about to end commits is waited for; one that stays open must not keep people from looking.
-Result<std::vector<Commit>> Cluster::commits(rd_kafka_t* handle, const std::string& group) {
-  const auto deadline = std::chrono::steady_clock::now() + kUnstable;
-  for (;; std::this_thread::sleep_for(kBetween)) {
-    const bool wait = std::chrono::steady_clock::now() < deadline;
-    auto found = commits(handle, group, wait);
-    if (found || !wait || found.error().kind != ErrorKind::kUnavailable) return found;
-  }
-}
-
-Result<std::vector<Commit>> Cluster::commits(rd_kafka_t* handle, const std::string& group, bool stable) {
-  const auto what = fmt::format("cannot read the offsets of group {}", group);
-  const std::unique_ptr<rd_kafka_ListConsumerGroupOffsets_t, Deleter<rd_kafka_ListConsumerGroupOffsets_destroy>> asked{
-      rd_kafka_ListConsumerGroupOffsets_new(group.c_str(), nullptr)};
-  auto* one = asked.get();
-  auto event = ask(what, [&](auto* options, auto* queue) {
-    const KafkaError ignored{rd_kafka_AdminOptions_set_require_stable_offsets(options, stable ? 1 : 0)};
-    rd_kafka_ListConsumerGroupOffsets(handle, &one, 1, options, queue);
-  });
-  if (!event) return std::unexpected(event.error());
-  std::vector<Commit> commits;
-  std::size_t count = 0;
-  const auto* groups = rd_kafka_ListConsumerGroupOffsets_result_groups(rd_kafka_event_ListConsumerGroupOffsets_result(event->get()), &count);
-  for (std::size_t i = 0; i < count; ++i) {
-    if (const auto* error = rd_kafka_group_result_error(groups[i])) return std::unexpected(to_error(error, what));
-    const auto* list = rd_kafka_group_result_partitions(groups[i]);
-    for (int n = 0; n < list->cnt; ++n) {
-      const auto& offset = list->elems[n];
-      if (offset.err != RD_KAFKA_RESP_ERR_NO_ERROR) return std::unexpected(to_error(offset.err, what));
-      if (offset.offset < 0) continue;
-      commits.push_back({{offset.topic, offset.partition}, offset.offset, std::string{static_cast<const char*>(offset.metadata), offset.metadata_size}, {}});
-    }
-  }
-  std::ranges::sort(commits, {}, &Commit::partition);
-  return commits;
-}
-
-Result<void> Cluster::reset(const std::string& group, const std::map<TopicPartition, std::int64_t>& offsets) {
-  const auto what = fmt::format("cannot set the offsets of group {}", group);
-  auto known = groups();
-  if (!known) return std::unexpected(known.error());
-  const auto found = std::ranges::find(*known, group, &GroupInfo::name);
-  if (found == known->end()) return fail(ErrorKind::kNotFound, fmt::format("there is no group {}", group));
-  if (!found->members.empty()) return fail(ErrorKind::kFenced, fmt::format("group {} is at work (its member {} is alive): stop it first", group, found->members.front().client));
-  std::vector<TopicPartition> partitions;
-  for (const auto& [partition, offset] : offsets) partitions.push_back(partition);
-  auto marks = watermarks(partitions);
-  if (!marks) return std::unexpected(marks.error());
-  auto list = new_list(partitions.size());
-  for (std::size_t i = 0; i < partitions.size(); ++i) {
-    const auto offset = offsets.at(partitions[i]);
-    const auto [start, end] = (*marks)[i];
-    if (offset < start || offset > end) return fail(ErrorKind::kInvalid, fmt::format("{} has the offsets {} to {}, not {}", partitions[i].str(), start, end, offset));
-    add(*list, partitions[i], offset);
-  }
-  const std::unique_ptr<rd_kafka_AlterConsumerGroupOffsets_t, Deleter<rd_kafka_AlterConsumerGroupOffsets_destroy>> asked{
-      rd_kafka_AlterConsumerGroupOffsets_new(group.c_str(), list.get())};
-  auto* one = asked.get();
-  const auto handle = new_handle();  // which knows of no earlier coordinator
-  auto event = ask(what, [&](auto* options, auto* queue) { rd_kafka_AlterConsumerGroupOffsets(handle.get(), &one, 1, options, queue); });
-  if (!event) return std::unexpected(event.error());
-  std::size_t count = 0;
-  const auto* altered = rd_kafka_AlterConsumerGroupOffsets_result_groups(rd_kafka_event_AlterConsumerGroupOffsets_result(event->get()), &count);
-  for (std::size_t i = 0; i < count; ++i) {
-    if (const auto* error = rd_kafka_group_result_error(altered[i])) return std::unexpected(to_error(error, what));
-    const auto* set = rd_kafka_group_result_partitions(altered[i]);
-    for (int n = 0; set != nullptr && n < set->cnt; ++n) {
-      if (set->elems[n].err != RD_KAFKA_RESP_ERR_NO_ERROR) return std::unexpected(to_error(set->elems[n].err, what));
-    }
-  }
-  return {};
-}
-
-Result<std::vector<GroupInfo>> Cluster::groups() {
-  if (auto made = contact_.make(handle_.get()); !made) return std::unexpected(made.error());
-  const auto what = fmt::format("cannot list the groups of Kafka at {}", servers());
-  // A handle remembers every broker that there was, whose answer it waits for, and who coordinated a group, whom it goes on asking after
-  // another one does: a new handle asks those that are there.
-  const auto handle = new_handle();
-  const struct rd_kafka_metadata* brokers = nullptr;
-  const auto code = rd_kafka_metadata(handle.get(), 0, nullptr, &brokers, kTimeout);
-  const Metadata metadata{brokers};
-  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return std::unexpected(to_error(code, what));
-  auto listed = ask(what, [&](auto* options, auto* queue) { rd_kafka_ListConsumerGroups(handle.get(), options, queue); }, kEachTimeout);
-  if (!listed) return std::unexpected(listed.error());
-  const auto* result = rd_kafka_event_ListConsumerGroups_result(listed->get());
-  std::size_t count = 0;
-  // A group of a broker that does not answer would be taken for none.
-  if (const auto** errors = rd_kafka_ListConsumerGroups_result_errors(result, &count); count > 0) return std::unexpected(to_error(errors[0], what));
-  const auto* valid = rd_kafka_ListConsumerGroups_result_valid(result, &count);
-  std::set<std::string> names;
-  for (std::size_t i = 0; i < count; ++i) names.insert(rd_kafka_ConsumerGroupListing_group_id(valid[i]));
-  std::vector<const char*> asked;
-  for (const auto& name : names) asked.push_back(name.c_str());
-  std::vector<GroupInfo> groups;
-  if (asked.empty()) return groups;
-  auto described = ask(what, [&](auto* options, auto* queue) { rd_kafka_DescribeConsumerGroups(handle.get(), asked.data(), asked.size(), options, queue); });
-  if (!described) return std::unexpected(described.error());
-  const auto* descriptions = rd_kafka_DescribeConsumerGroups_result_groups(rd_kafka_event_DescribeConsumerGroups_result(described->get()), &count);
-  for (std::size_t i = 0; i < count; ++i) {
-    if (const auto* error = rd_kafka_ConsumerGroupDescription_error(descriptions[i])) {
-      if (rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND) continue;  // gone since it was listed
-      return std::unexpected(to_error(error, what));
-    }
-    GroupInfo info;
-    info.name = rd_kafka_ConsumerGroupDescription_group_id(descriptions[i]);
-    for (std::size_t n = 0; n < rd_kafka_ConsumerGroupDescription_member_count(descriptions[i]); ++n) {
-      const auto* member = rd_kafka_ConsumerGroupDescription_member(descriptions[i], n);
-      MemberInfo one{rd_kafka_MemberDescription_consumer_id(member), rd_kafka_MemberDescription_client_id(member), {}};
-      const auto* owned = rd_kafka_MemberAssignment_partitions(rd_kafka_MemberDescription_assignment(member));
-      for (int p = 0; p < owned->cnt; ++p) one.owned.push_back({owned->elems[p].topic, owned->elems[p].partition});
-      info.members.push_back(std::move(one));
-    }
-    std::ranges::sort(info.members, {}, &MemberInfo::id);
-    auto found = commits(handle.get(), info.name);
-    if (!found) return std::unexpected(found.error());
-    info.commits = std::move(*found);
-    groups.push_back(std::move(info));
-  }
-  return groups;
 }
 
 }  // namespace mephisto::kafka

@@ -3,6 +3,10 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +16,8 @@
 namespace mephisto::kafka {
 
 inline constexpr std::chrono::milliseconds kCallTimeout{10'000};
+inline constexpr std::chrono::milliseconds kBetweenTries{10};
+using Metadata = std::unique_ptr<const struct rd_kafka_metadata, Deleter<rd_kafka_metadata_destroy>>;
 // The largest record with its headers, in the batch that Kafka makes of it.
 inline constexpr std::size_t kMaxMessageBytes = kMaxRecordBytes + kMaxHeaderBytes + (64 << 10);
 
@@ -47,9 +53,9 @@ class Cluster {
   Result<void> reset(const std::string& group, const std::map<TopicPartition, std::int64_t>& offsets);
 
  private:
-  // What the brokers answer within `timeout` ms to a request that was made with an admin call.
-  template <class Request>
-  Result<Event> ask(const std::string& what, Request request, int timeout = static_cast<int>(kCallTimeout.count()));
+  using Request = std::function<void(rd_kafka_AdminOptions_t*, rd_kafka_queue_t*)>;
+  // What the brokers answer within `timeout` to a request that is made with an admin call of `handle`.
+  Result<Event> ask(rd_kafka_t* handle, const std::string& what, const Request& request, std::chrono::milliseconds timeout = kCallTimeout);
   Result<std::vector<TopicInfo>> describe(std::vector<TopicInfo> topics);
   Result<void> wait_for_leaders(const std::string& topic, int partitions);
   Result<std::vector<std::int64_t>> offsets(const std::vector<TopicPartition>& partitions, std::int64_t order);

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "log/kafka/cluster.h"
-
 #include "mephisto/logging.h"
 
 namespace mephisto::kafka {

@@ -1,0 +1,140 @@
+// The groups of a cluster: their members, what they have committed, and setting that.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+#include <thread>
+
+#include "log/kafka/cluster.h"
+
+namespace mephisto::kafka {
+namespace {
+
+constexpr std::chrono::milliseconds kEachTimeout{5000};  // of what every broker is asked
+constexpr std::chrono::milliseconds kUnstable{2000};     // how long a transaction under way is waited for
+
+}  // namespace
+
+// What a transaction that is about to end commits is waited for; one that stays open must not keep people from looking.
+Result<std::vector<Commit>> Cluster::commits(rd_kafka_t* handle, const std::string& group) {
+  const auto deadline = std::chrono::steady_clock::now() + kUnstable;
+  for (;; std::this_thread::sleep_for(kBetweenTries)) {
+    const bool wait = std::chrono::steady_clock::now() < deadline;
+    auto found = commits(handle, group, wait);
+    if (found || !wait || found.error().kind != ErrorKind::kUnavailable) return found;
+  }
+}
+
+Result<std::vector<Commit>> Cluster::commits(rd_kafka_t* handle, const std::string& group, bool stable) {
+  const auto what = fmt::format("cannot read the offsets of group {}", group);
+  const std::unique_ptr<rd_kafka_ListConsumerGroupOffsets_t, Deleter<rd_kafka_ListConsumerGroupOffsets_destroy>> asked{
+      rd_kafka_ListConsumerGroupOffsets_new(group.c_str(), nullptr)};
+  auto* one = asked.get();
+  auto event = ask(handle, what, [&](auto* options, auto* queue) {
+    const KafkaError ignored{rd_kafka_AdminOptions_set_require_stable_offsets(options, stable ? 1 : 0)};
+    rd_kafka_ListConsumerGroupOffsets(handle, &one, 1, options, queue);
+  });
+  if (!event) return std::unexpected(event.error());
+  std::vector<Commit> commits;
+  std::size_t count = 0;
+  const auto* groups = rd_kafka_ListConsumerGroupOffsets_result_groups(rd_kafka_event_ListConsumerGroupOffsets_result(event->get()), &count);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (const auto* error = rd_kafka_group_result_error(groups[i])) return std::unexpected(to_error(error, what));
+    const auto* list = rd_kafka_group_result_partitions(groups[i]);
+    for (int n = 0; n < list->cnt; ++n) {
+      const auto& offset = list->elems[n];
+      if (offset.err != RD_KAFKA_RESP_ERR_NO_ERROR) return std::unexpected(to_error(offset.err, what));
+      if (offset.offset < 0) continue;
+      commits.push_back({{offset.topic, offset.partition}, offset.offset, std::string{static_cast<const char*>(offset.metadata), offset.metadata_size}, {}});
+    }
+  }
+  std::ranges::sort(commits, {}, &Commit::partition);
+  return commits;
+}
+
+Result<void> Cluster::reset(const std::string& group, const std::map<TopicPartition, std::int64_t>& offsets) {
+  const auto what = fmt::format("cannot set the offsets of group {}", group);
+  auto known = groups();
+  if (!known) return std::unexpected(known.error());
+  const auto found = std::ranges::find(*known, group, &GroupInfo::name);
+  if (found == known->end()) return fail(ErrorKind::kNotFound, fmt::format("there is no group {}", group));
+  if (!found->members.empty()) return fail(ErrorKind::kFenced, fmt::format("group {} is at work (its member {} is alive): stop it first", group, found->members.front().client));
+  std::vector<TopicPartition> partitions;
+  for (const auto& [partition, offset] : offsets) partitions.push_back(partition);
+  auto marks = watermarks(partitions);
+  if (!marks) return std::unexpected(marks.error());
+  auto list = new_list(partitions.size());
+  for (std::size_t i = 0; i < partitions.size(); ++i) {
+    const auto offset = offsets.at(partitions[i]);
+    const auto [start, end] = (*marks)[i];
+    if (offset < start || offset > end) return fail(ErrorKind::kInvalid, fmt::format("{} has the offsets {} to {}, not {}", partitions[i].str(), start, end, offset));
+    add(*list, partitions[i], offset);
+  }
+  const std::unique_ptr<rd_kafka_AlterConsumerGroupOffsets_t, Deleter<rd_kafka_AlterConsumerGroupOffsets_destroy>> asked{
+      rd_kafka_AlterConsumerGroupOffsets_new(group.c_str(), list.get())};
+  auto* one = asked.get();
+  const auto handle = new_handle();  // which knows of no earlier coordinator
+  auto event = ask(handle.get(), what, [&](auto* options, auto* queue) { rd_kafka_AlterConsumerGroupOffsets(handle.get(), &one, 1, options, queue); });
+  if (!event) return std::unexpected(event.error());
+  std::size_t count = 0;
+  const auto* altered = rd_kafka_AlterConsumerGroupOffsets_result_groups(rd_kafka_event_AlterConsumerGroupOffsets_result(event->get()), &count);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (const auto* error = rd_kafka_group_result_error(altered[i])) return std::unexpected(to_error(error, what));
+    const auto* set = rd_kafka_group_result_partitions(altered[i]);
+    for (int n = 0; set != nullptr && n < set->cnt; ++n) {
+      if (set->elems[n].err != RD_KAFKA_RESP_ERR_NO_ERROR) return std::unexpected(to_error(set->elems[n].err, what));
+    }
+  }
+  return {};
+}
+
+Result<std::vector<GroupInfo>> Cluster::groups() {
+  if (auto made = contact_.make(handle_.get()); !made) return std::unexpected(made.error());
+  const auto what = fmt::format("cannot list the groups of Kafka at {}", servers());
+  // A handle remembers every broker that there was, whose answer it waits for, and who coordinated a group, whom it goes on asking after
+  // another one does: a new handle asks those that are there.
+  const auto handle = new_handle();
+  const struct rd_kafka_metadata* brokers = nullptr;
+  const auto code = rd_kafka_metadata(handle.get(), 0, nullptr, &brokers, static_cast<int>(kCallTimeout.count()));
+  const Metadata metadata{brokers};
+  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return std::unexpected(to_error(code, what));
+  auto listed = ask(handle.get(), what, [&](auto* options, auto* queue) { rd_kafka_ListConsumerGroups(handle.get(), options, queue); }, kEachTimeout);
+  if (!listed) return std::unexpected(listed.error());
+  const auto* result = rd_kafka_event_ListConsumerGroups_result(listed->get());
+  std::size_t count = 0;
+  // A group of a broker that does not answer would be taken for none.
+  if (const auto** errors = rd_kafka_ListConsumerGroups_result_errors(result, &count); count > 0) return std::unexpected(to_error(errors[0], what));
+  const auto* valid = rd_kafka_ListConsumerGroups_result_valid(result, &count);
+  std::set<std::string> names;
+  for (std::size_t i = 0; i < count; ++i) names.insert(rd_kafka_ConsumerGroupListing_group_id(valid[i]));
+  std::vector<const char*> asked;
+  for (const auto& name : names) asked.push_back(name.c_str());
+  std::vector<GroupInfo> groups;
+  if (asked.empty()) return groups;
+  auto described = ask(handle.get(), what, [&](auto* options, auto* queue) { rd_kafka_DescribeConsumerGroups(handle.get(), asked.data(), asked.size(), options, queue); });
+  if (!described) return std::unexpected(described.error());
+  const auto* descriptions = rd_kafka_DescribeConsumerGroups_result_groups(rd_kafka_event_DescribeConsumerGroups_result(described->get()), &count);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (const auto* error = rd_kafka_ConsumerGroupDescription_error(descriptions[i])) {
+      if (rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND) continue;  // gone since it was listed
+      return std::unexpected(to_error(error, what));
+    }
+    GroupInfo info;
+    info.name = rd_kafka_ConsumerGroupDescription_group_id(descriptions[i]);
+    for (std::size_t n = 0; n < rd_kafka_ConsumerGroupDescription_member_count(descriptions[i]); ++n) {
+      const auto* member = rd_kafka_ConsumerGroupDescription_member(descriptions[i], n);
+      MemberInfo one{rd_kafka_MemberDescription_consumer_id(member), rd_kafka_MemberDescription_client_id(member), {}};
+      const auto* owned = rd_kafka_MemberAssignment_partitions(rd_kafka_MemberDescription_assignment(member));
+      for (int p = 0; p < owned->cnt; ++p) one.owned.push_back({owned->elems[p].topic, owned->elems[p].partition});
+      info.members.push_back(std::move(one));
+    }
+    std::ranges::sort(info.members, {}, &MemberInfo::id);
+    auto found = commits(handle.get(), info.name);
+    if (!found) return std::unexpected(found.error());
+    info.commits = std::move(*found);
+    groups.push_back(std::move(info));
+  }
+  return groups;
+}
+
+}  // namespace mephisto::kafka

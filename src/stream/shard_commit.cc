@@ -1,0 +1,168 @@
+// How a shard commits: the offsets up to which its partitions are done, with what was sent for them.
+#include <algorithm>
+#include <limits>
+
+#include "base/crash_point.h"
+#include "mephisto/detail/shard.h"
+#include "mephisto/logging.h"
+
+namespace mephisto::detail {
+namespace {
+
+constexpr std::size_t kUnlimited = std::numeric_limits<std::size_t>::max();
+constexpr std::chrono::milliseconds kRetryAfter{200};
+
+}  // namespace
+
+// The agent's part of the longest note that the log takes, without its name.
+std::optional<std::size_t> Shard::max_note(const Subscription& subscription) const {
+  const auto all = log_->max_note_bytes();
+  if (all == kUnlimited) return std::nullopt;
+  const auto part = all / static_cast<std::size_t>(std::ranges::count(subscriptions_, subscription.topic, &Subscription::topic));
+  const auto name = subscription.name.size() + 2;
+  return part > name ? part - name : 0;
+}
+
+// Guarantee kept here, where the log takes no longer note: at least once, what is missing in it is delivered again. Under exactly once that
+// would double what it sent: there nothing is missing, as no lane delivers more than it can note.
+//
+// The first offset that is not done, of all the agents on the topic the lowest, and what each has done behind it.
+AssignmentCommit Shard::progress(AssignmentId id, const Held& held) const {
+  AssignmentCommit commit{id, std::numeric_limits<std::int64_t>::max(), ""};
+  for (const auto& lane : held.lanes) {
+    check_account(*lane);
+    commit.offset = std::min(commit.offset, lane->tracker.committable());
+  }
+  each_lane(held, [&](const Subscription& subscription, const Lane& lane) {
+    const auto note = lane.tracker.note(commit.offset, options_.exactly_once ? kUnlimited : max_note(subscription).value_or(kUnlimited));
+    if (note.empty()) return;
+    if (!commit.metadata.empty()) commit.metadata += ';';
+    commit.metadata += subscription.name + ":" + note;
+  });
+  return commit;
+}
+
+Task<bool> Shard::commit(std::vector<AssignmentId> ids) {
+  while (committing_) co_await commit_done_.wait("the commit before");
+  committing_ = true;
+  committing_since_ = loop_.now();
+  struct Done {
+    Shard& shard;
+    ~Done() {
+      shard.committing_ = false;
+      shard.commit_done_.notify_all();
+    }
+  } done{*this};
+
+  if (outbox_.broken()) throw Failure(*outbox_.broken());
+  if (must_take_back_) co_await take_back();
+  acked_since_commit_ = 0;
+  if (options_.exactly_once) ids = all_held();  // what events sent is together, so their offsets go together
+  std::vector<AssignmentCommit> commits;
+  std::vector<std::shared_ptr<Held>> helds;
+  for (auto id : ids) {
+    auto place = held_.find(id);
+    if (place == held_.end() || place->second->lanes.empty()) continue;
+    auto& held = *place->second;
+    auto one = progress(id, held);
+    if (one.offset == held.committed && one.metadata == held.committed_metadata) continue;
+    commits.push_back(std::move(one));
+    helds.push_back(place->second);
+  }
+  const bool committed = options_.exactly_once ? co_await transact(commits) : co_await commit_offsets(commits);
+  commit_trouble_.reset();
+  if (!committed) co_return false;
+  for (std::size_t i = 0; i < commits.size(); ++i) {
+    helds[i]->committed = commits[i].offset;
+    helds[i]->committed_metadata = std::move(commits[i].metadata);
+  }
+  co_return true;
+}
+
+// Guarantee kept here: at least once. What was sent for the records before an offset is durable before the offset is.
+Task<bool> Shard::commit_offsets(const std::vector<AssignmentCommit>& commits) {
+  if (commits.empty()) co_return true;
+  co_await outbox_.flush(stop_until_);
+  crash_point("commit.before");
+  for (;;) {
+    auto result = co_await consumer_->commit(commits);
+    if (result) co_return true;
+    if (result.error().kind == ErrorKind::kFenced) {
+      std::vector<AssignmentId> ids;
+      for (const auto& one : commits) ids.push_back(one.assignment);
+      log::warn("A commit was refused: {}; up to {} records are delivered again", result.error().message, uncommitted(ids));
+      co_return false;
+    }
+    co_await before_retry(result.error());
+  }
+}
+
+// Guarantee kept here: exactly once. What acknowledged events sent and their offsets become durable together or not at all; when the
+// log refuses, or its reply is lost, everything goes on from what the log says is committed.
+Task<bool> Shard::transact(const std::vector<AssignmentCommit>& commits) {
+  auto taken = outbox_.take();
+  if (commits.empty() && taken.batches.empty()) co_return true;
+  for (;;) {
+    auto appended = co_await outbox_.producer().transact(taken.batches, *consumer_, commits);
+    if (appended) {
+      outbox_.settle(taken, appended);
+      co_return true;
+    }
+    const auto& error = appended.error();
+    if (error.kind == ErrorKind::kNotFound && co_await outbox_.drop_gone(taken)) continue;
+    if (error.kind == ErrorKind::kFenced || error.kind == ErrorKind::kIndefinite) {
+      log::warn("A transaction does not count: {}; its events are delivered again unless the log has it", error.message);
+      outbox_.take_back(std::move(taken));
+      co_await take_back();
+      co_return false;
+    }
+    if (!error.retriable()) outbox_.settle(taken, appended);
+    co_await before_retry(error);
+  }
+}
+
+Task<void> Shard::before_retry(const Error& error) {
+  if (!error.retriable() || loop_.now() >= stop_until_) throw Failure(error);
+  Trouble::note(commit_trouble_, error, loop_.now());
+  log::warn("Cannot commit: {}; trying again", error.message);
+  co_await sleep_for(kRetryAfter);
+}
+
+// Ends every stay and begins new ones at what the log says is committed.
+Task<void> Shard::take_back() {
+  must_take_back_ = false;
+  outbox_.drop_bound();
+  const auto ids = all_held();
+  if (ids.empty()) co_return;
+  rebalances_.begin("taken back", held_.size());
+  if (on_revoked) on_revoked(partitions_of(ids));
+  for (auto id : ids) close(id, "taken back");
+  co_await rebalances_.timed(Rebalances::kRelease, give_up(ids));
+}
+
+Task<void> Shard::give_up(const std::vector<AssignmentId>& ids) {
+  // One at a time: that one of them is lost already must not keep the others from their next owners.
+  for (auto id : ids) {
+    for (;;) {
+      auto released = co_await consumer_->release({{id, -1, ""}});
+      if (released || released.error().kind == ErrorKind::kFenced) break;
+      co_await before_retry(released.error());
+    }
+  }
+}
+
+Task<void> Shard::commit_loop() {
+  while (!stopping_) {
+    // What was done during the commit before may be enough for the next one, and its agents may wait for that.
+    if (acked_since_commit_ < options_.commit_every && !must_take_back_) {
+      co_await commit_now_.wait_until(loop_.now() + options_.commit_interval, "the next commit");
+    }
+    std::vector<AssignmentId> running;
+    for (const auto& [id, held] : held_) {
+      if (held->state == LaneState::kRunning) running.push_back(id);
+    }
+    co_await commit(std::move(running));
+  }
+}
+
+}  // namespace mephisto::detail
