@@ -1,6 +1,7 @@
 // What the benchmarks share: the record, the cases, and the raw work by hand that ours stands beside.
 #pragma once
 
+#include <fmt/ranges.h>
 #include <lmdb.h>
 
 #include <algorithm>
@@ -56,6 +57,21 @@ inline double now() { return std::chrono::duration<double>(std::chrono::steady_c
 
 inline std::string key_of(int i) { return fmt::format("SYM{:05}", i % kKeys); }
 inline Trade trade(int i) { return {key_of(i), 100 + (i % 977) * 0.25, 100 + i % 5000, 1'600'000'000'000 + i, "XNAS"}; }
+
+inline double median(std::vector<double> values) {
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
+
+// Whether all of `wanted` are among `names`; otherwise says which are there.
+inline bool all_known(const char* what, const std::vector<std::string>& wanted, const std::vector<std::string>& names) {
+  for (const auto& one : wanted) {
+    if (std::ranges::find(names, one) != names.end()) continue;
+    fmt::print(stderr, "Error: there is no {} {}; there are: {}\n", what, one, fmt::join(names, " "));
+    return false;
+  }
+  return true;
+}
 
 // The records' texts, made once.
 const std::vector<std::string>& texts();

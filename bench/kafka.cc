@@ -1,20 +1,17 @@
 // On a real Apache Kafka, beside what librdkafka itself can do in plain C (raw_kafka.c). Each measurement is a process of its own.
 #include <fmt/format.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <cstdlib>
 #include <thread>
 
-#include "bench.h"
-#include "part.h"
+#include "kafka_place.h"
+#include "workers.h"
 
 namespace mephisto::bench {
 namespace {
 
-constexpr int kMany = 2'000'000;
-constexpr int kPartitions = 8;
 constexpr int kWide = 512;
 constexpr int kHeavy = 200'000;    // records of the work where the broker is not the bound
 constexpr int kHeavyRounds = 200;  // how often each of them is decoded: some 20 microseconds
@@ -120,82 +117,21 @@ int run_work(const std::vector<std::string>& words) {
 struct SquareApp {
   explicit SquareApp(const std::string& group) : app(group) { app.settings().set("topic_disable_leader", "true", "bench"); }
   App app;
-  Agent<int, int>& square = app.agent("square", [](Stream<int> stream) -> Results<int> {
-    while (auto n = co_await stream.next()) co_yield *n** n;
-  });
+  Agent<int, int>& squares = app.agent("square", square);
 };
 
 int run_square(const std::vector<std::string>& words) {
   SquareApp it{words[2]};
-  log::configure({.level = log::Level::kWarn, .file = ""});
-  Loop loop;
-  loop.run([](App& app, std::string url) -> Task<void> {
-    Worker worker{app, open_log(url)};
-    co_await worker.start();
-    co_await worker.finished();
-  }(it.app, "kafka://" + words[1]));
-  return 0;
+  return serve(it.app, "kafka://" + words[1]);
 }
 
 int run_ask(const std::vector<std::string>& words) {
   SquareApp it{words[2]};
   log::configure({.level = log::Level::kWarn, .file = ""});
-  std::vector<double> took;
-  Loop loop;
-  loop.run([](SquareApp& of, std::string url, int count, std::vector<double>& milliseconds) -> Task<void> {
-    Client client{of.app, open_log(url)};
-    for (int i = -50; i < count; ++i) {
-      const auto start = now();
-      if (co_await of.square.ask(3, {.key = "one"}) != 9) std::abort();
-      if (i >= 0) milliseconds.push_back((now() - start) * 1000);
-    }
-    co_await client.close();
-  }(it, "kafka://" + words[1], std::atoi(words[3].c_str()), took));
-  std::ranges::sort(took);
+  const auto took = round_trips(it.squares, it.app, "kafka://" + words[1], std::atoi(words[3].c_str()), {.key = "one"});
   fmt::print("{:.4f} {:.4f}\n", took[took.size() / 2], took[took.size() * 99 / 100]);
   return 0;
 }
-
-// What the cases need on the broker, made when it is first needed.
-class Place {
- public:
-  explicit Place(std::string servers) : servers_(std::move(servers)) {}
-
-  const std::string& servers() const { return servers_; }
-  // A topic of a new name.
-  std::string fresh(int partitions) {
-    auto name = fmt::format("out{}-{}", getpid(), made_++);
-    create(name, partitions);
-    return name;
-  }
-  // A topic with kMany trades.
-  const std::string& filled(int partitions) {
-    auto& name = filled_[partitions];
-    if (name.empty()) {
-      name = fmt::format("in{}-{}", partitions, getpid());
-      create(name, partitions);
-      figures_of("raw_kafka", {"fill", servers_, name, std::to_string(partitions), std::to_string(kMany)});
-    }
-    return name;
-  }
-  std::string group() { return fmt::format("bench{}-{}", getpid(), made_++); }
-
-  std::vector<double> ours(const std::string& kind, int partitions, int count, int shards = 1, const std::string& guarantee = "at_least_once") {
-    const auto& in = filled(partitions);
-    // Making hundreds of partitions is not what is measured: they stay.
-    if (kind == "pass" && partitions == kWide && wide_.empty()) wide_ = fresh(kWide);
-    const auto out = kind != "pass" ? "none" : partitions == kWide ? wide_ : fresh(partitions);
-    return figures_of("mephisto_bench", {"--part", "kafka", kind, servers_, group(), in, out, std::to_string(count), std::to_string(shards), guarantee});
-  }
-
- private:
-  void create(const std::string& name, int partitions) { figures_of("raw_kafka", {"create", servers_, name, std::to_string(partitions)}); }
-
-  std::string servers_;
-  std::map<int, std::string> filled_;
-  std::string wide_;
-  int made_ = 0;
-};
 
 // Of processor time, in three seconds of a worker that has nothing to do.
 double idle_milliseconds(const std::vector<std::string>& words) {
@@ -216,14 +152,18 @@ int run_kafka_part(const std::vector<std::string>& words) {
 }
 
 std::vector<Case> kafka_cases(const std::string& servers) {
-  auto place = std::make_shared<Place>(servers);
-  const auto many = std::to_string(kMany);
-  const auto eight = std::to_string(kPartitions);
-  const auto raw_pass = [=] { return figures_of("raw_kafka", {"pass", servers, place->filled(kPartitions), place->fresh(kPartitions), eight, many}); };
+  auto place = std::make_shared<KafkaPlace>(servers);
+  const auto pass = [=](const std::string& guarantee, int count = kMany) { return place->ours("pass", place->filled(), place->fresh(), count, 1, guarantee); };
+  const auto heavy = [=](int shards) { return [=] { return place->ours("heavy", place->filled(), "none", kHeavy, shards)[0]; }; };
+  // Making hundreds of partitions is not what is measured: they stay.
+  const auto wide = [=, out = std::make_shared<std::string>()] {
+    if (out->empty()) *out = place->fresh(kWide);
+    return place->ours("pass", place->filled(kWide), *out, kMany)[0];
+  };
   // One pair of processes for each round.
   const auto round_trip = [=](std::size_t which) {
     return [=] {
-      const auto group = place->group();
+      const auto group = place->name();
       const Part worker{"mephisto_bench", {"--part", "kafka", "square", servers, group}};
       return figures_of("mephisto_bench", {"--part", "kafka", "ask", servers, group, std::to_string(kRoundTrips)})[which];
     };
@@ -236,21 +176,19 @@ std::vector<Case> kafka_cases(const std::string& servers) {
       return figures_of("raw_kafka", {"ask", servers, there, back, std::to_string(kRoundTrips)})[which];
     };
   };
+  const auto raw_consume = [=] { return figures_of("raw_kafka", {"consume", servers, place->filled(), std::to_string(kPartitions), std::to_string(kMany)})[0]; };
   return {
-      {"kafka_consume", "records/s", "raw C, consume", [=] { return place->ours("consume", kPartitions, kMany)[0]; },
-       [=] { return figures_of("raw_kafka", {"consume", servers, place->filled(kPartitions), eight, many})[0]; }, 0.8},
-      {"kafka_pass", "records/s", "raw C, consume→copy→produce", [=] { return place->ours("pass", kPartitions, kMany)[0]; }, [=] { return raw_pass()[0]; }, 0.8},
-      {"kafka_exactly_once", "records/s", "ours, at least once", [=] { return place->ours("pass", kPartitions, kMany, 1, "exactly_once")[0]; },
-       [=] { return place->ours("pass", kPartitions, kMany)[0]; }, 0.9},
+      {"kafka_consume", "records/s", "raw C, consume", [=] { return place->ours("consume", place->filled(), "none", kMany)[0]; }, raw_consume, 0.8},
+      {"kafka_pass", "records/s", "raw C, consume→copy→produce", [=] { return pass("at_least_once")[0]; }, [=] { return place->raw_pass()[0]; }, 0.8},
+      {"kafka_exactly_once", "records/s", "ours, at least once", [=] { return pass("exactly_once")[0]; }, [=] { return pass("at_least_once")[0]; }, 0.9},
       {"kafka_ask", "ms", "raw C round trip, p50", round_trip(0), raw_round_trip(0), 1.2, true},
       {"kafka_ask_p99", "ms", "raw C round trip, p99", round_trip(1), raw_round_trip(1), 1.5, true},
-      {"kafka_two_shards", "records/s", "one shard", [=] { return place->ours("heavy", kPartitions, kHeavy, 2)[0]; }, [=] { return place->ours("heavy", kPartitions, kHeavy)[0]; },
-       1.8},
-      {"kafka_partitions", "records/s", "8 partitions", [=] { return place->ours("pass", kWide, kMany)[0]; }, [=] { return place->ours("pass", kPartitions, kMany)[0]; }, 0.83},
-      {"kafka_first_output", "s", "the target", [=] { return place->ours("pass", kPartitions, 1)[2]; }, [] { return 0.3; }, 1, true},
-      {"kafka_idle_cpu", "ms in 3 s", "one tick of the clock", [=] { return idle_milliseconds({"--part", "kafka", "square", servers, place->group()}); }, [] { return 10.0; }, 1,
+      {"kafka_two_shards", "records/s", "one shard", heavy(2), heavy(1), 1.8},
+      {"kafka_partitions", "records/s", "8 partitions", wide, [=] { return pass("at_least_once")[0]; }, 0.83},
+      {"kafka_first_output", "s", "the target", [=] { return pass("at_least_once", 1)[2]; }, [] { return 0.3; }, 1, true},
+      {"kafka_idle_cpu", "ms in 3 s", "one tick of the clock", [=] { return idle_milliseconds({"--part", "kafka", "square", servers, place->name()}); }, [] { return 10.0; }, 1,
        true},
-      {"kafka_peak_mb", "MB", "raw C, consume→copy→produce", [=] { return place->ours("pass", kPartitions, kMany)[1]; }, [=] { return raw_pass()[1]; }, 1.2, true},
+      {"kafka_peak_mb", "MB", "raw C, consume→copy→produce", [=] { return pass("at_least_once")[1]; }, [=] { return place->raw_pass()[1]; }, 1.2, true},
   };
 }
 

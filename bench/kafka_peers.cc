@@ -1,18 +1,13 @@
 // Other frameworks that do the work of `kafka_pass` on the same broker (bench/peers/run), and ours beside them.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <cstdio>
 
 #include "bench.h"
-#include "part.h"
+#include "kafka_place.h"
 
 namespace mephisto::bench {
 namespace {
-
-constexpr int kMany = 2'000'000;
-constexpr int kWarmUps = 3;
-const std::string kPartitions = "8";
 
 struct Peer {
   std::string name;
@@ -38,10 +33,7 @@ struct Figures {
     rates.push_back(rate_and_megabytes[0]);
     megabytes = std::max(megabytes, rate_and_megabytes[1]);
   }
-  double rate() {
-    std::ranges::sort(rates);
-    return rates[rates.size() / 2];
-  }
+  double rate() const { return median(rates); }
 };
 
 }  // namespace
@@ -49,27 +41,14 @@ struct Figures {
 int compare_with_peers(const std::string& servers, const std::vector<std::string>& only, int runs, bool as_json) {
   const auto script = (std::filesystem::current_path() / "bench" / "peers" / "run").string();
   std::vector<Peer> chosen;
-  for (const auto& name : only) {
-    if (std::ranges::find(peers(), name, &Peer::name) != peers().end()) continue;
-    fmt::print(stderr, "Error: there is no peer {}; there are:", name);
-    for (const auto& one : peers()) fmt::print(stderr, " {}", one.name);
-    fmt::print(stderr, "\n");
-    return 2;
-  }
+  std::vector<std::string> names;
+  for (const auto& one : peers()) names.push_back(one.name);
+  if (!all_known("peer", only, names)) return 2;
   for (const auto& one : peers()) {
     if (only.empty() || std::ranges::find(only, one.name) != only.end()) chosen.push_back(one);
   }
-  const auto once = std::to_string(getpid());  // topics of earlier runs may be there
-  int made = 0;
-  const auto topic = [&](const std::string& name) {
-    figures_of("raw_kafka", {"create", servers, name, kPartitions});
-    return name;
-  };
-  const auto fresh = [&] { return topic(fmt::format("peer-{}-{}", once, made++)); };
-  const auto in = topic("peers-in-" + once);
-  figures_of("raw_kafka", {"fill", servers, in, kPartitions, std::to_string(kMany)});
-  // A broker just started is slow until Java has compiled it: not at the expense of who comes first.
-  for (int i = 0; i < kWarmUps; ++i) figures_of("raw_kafka", {"pass", servers, in, fresh(), kPartitions, std::to_string(kMany)});
+  KafkaPlace place{servers};
+  const auto& in = place.filled();
 
   if (!as_json) fmt::print("| peer | records/s | ours | ours is … times | MB | ours, MB |\n|---|---|---|---|---|---|\n");
   std::string json;
@@ -77,9 +56,8 @@ int compare_with_peers(const std::string& servers, const std::vector<std::string
     Figures theirs;
     Figures ours;
     for (int i = 0; i < runs; ++i) {
-      theirs.add(figures_of(script, {one.name, servers, in, fresh(), std::to_string(one.count)}));
-      const auto out = fresh();
-      ours.add(figures_of("mephisto_bench", {"--part", "kafka", "pass", servers, out, in, out, std::to_string(kMany), "1", one.guarantee}));
+      theirs.add(figures_of(script, {one.name, servers, in, place.fresh(), std::to_string(one.count)}));
+      ours.add(place.ours("pass", in, place.fresh(), kMany, 1, one.guarantee));
     }
     const auto times = ours.rate() / theirs.rate();
     if (!as_json) {

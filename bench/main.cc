@@ -11,11 +11,6 @@ using namespace mephisto::bench;
 
 namespace {
 
-double median(std::vector<double> values) {
-  std::ranges::sort(values);
-  return values[values.size() / 2];
-}
-
 double spread(const std::vector<double>& values) {
   const auto [least, most] = std::ranges::minmax(values);
   return median(values) == 0 ? 0 : (most - least) / median(values);
@@ -40,13 +35,9 @@ int run(const Options& options) {
   } else {
     for (auto some : {json_cases(), log_cases(), process_cases()}) cases.insert(cases.end(), some.begin(), some.end());
   }
-  for (const auto& name : options.only) {
-    if (std::ranges::find(cases, name, &Case::name) != cases.end()) continue;
-    fmt::print(stderr, "Error: there is no case {}; there are:", name);
-    for (const auto& one : cases) fmt::print(stderr, " {}", one.name);
-    fmt::print(stderr, "\n");
-    return 2;
-  }
+  std::vector<std::string> names;
+  for (const auto& one : cases) names.push_back(one.name);
+  if (!all_known("case", options.only, names)) return 2;
   if (!options.as_json) fmt::print("| case | ours | limit | unit | ratio | wanted | spread | against |\n|---|---|---|---|---|---|---|---|\n");
   std::string json;
   for (const auto& one : cases) {
@@ -75,11 +66,12 @@ int run(const Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  // Memory stays with the process between the runs: what a worker does all day is compared, not the kernel's first touch of a page.
-  mallopt(M_MMAP_THRESHOLD, 1 << 30);
-  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
   std::vector<std::string> words(argv + 1, argv + argc);
   if (!words.empty() && words[0] == "--part") return run_part({words.begin() + 1, words.end()});
+  // Memory stays with the process between the runs: what a worker does all day is compared, not the kernel's first touch of a page. (A part
+  // has one run, and what stands beside it has not this either.)
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
   Options options;
   for (std::size_t i = 0; i < words.size(); ++i) {
     if (words[i] == "--json") {

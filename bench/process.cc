@@ -6,6 +6,7 @@
 
 #include "bench.h"
 #include "part.h"
+#include "workers.h"
 
 namespace mephisto::bench {
 namespace {
@@ -23,22 +24,13 @@ struct BenchApp {
       co_await out.cast(*event, {.key = std::string{event.key()}, .partition = event.partition()});
     }
   });
-  Agent<int, int>& square = app.agent("square", [](Stream<int> stream) -> Results<int> {
-    while (auto n = co_await stream.next()) co_yield *n** n;
-  });
+  Agent<int, int>& squares = app.agent("square", square);
 };
 
 int run_worker(const std::string& url) {
   BenchApp it;
   it.app.settings().set("broker", url, "bench");
-  log::configure({.level = log::Level::kWarn, .file = ""});
-  Loop loop;
-  loop.run([](App& app, std::string where) -> Task<void> {
-    Worker worker{app, open_log(where)};
-    co_await worker.start();
-    co_await worker.finished();
-  }(it.app, url));
-  return 0;
+  return serve(it.app, url);
 }
 
 Part bench_worker(const std::string& url) { return {"mephisto_bench", {"--part", "worker", url}}; }
@@ -65,20 +57,9 @@ Task<void> wait_for_outputs(Log& log, std::int64_t count) {
 // Sequential asks from this process to a worker in another one; the median.
 double ask_ours() {
   const auto url = "local://" + fresh_folder("ask");
-  auto worker = bench_worker(url);
-  std::vector<double> seconds;
-  with_log(url, [&](std::shared_ptr<Log> log) -> Task<void> {
-    BenchApp it;
-    Client client{it.app, log};
-    for (int i = 0; i < kAsks + 20; ++i) {
-      const auto start = now();
-      if (co_await it.square.ask(3) != 9) std::abort();
-      if (i >= 20) seconds.push_back(now() - start);
-    }
-    co_await client.close();
-  });
-  std::ranges::nth_element(seconds, seconds.begin() + kAsks / 2);
-  return seconds[kAsks / 2] * 1000;
+  const auto worker = bench_worker(url);
+  BenchApp it;
+  return median(round_trips(it.squares, it.app, url, kAsks, {}));
 }
 
 // What a request and its reply cost at least: two durable commits, one after the other.
@@ -91,8 +72,7 @@ double ask_limit() {
     lmdb.commit(static_cast<std::uint64_t>(2 * i + 1), texts()[0]);
     seconds.push_back(now() - start);
   }
-  std::ranges::nth_element(seconds, seconds.begin() + kAsks / 2);
-  return seconds[kAsks / 2] * 1000;
+  return median(std::move(seconds)) * 1000;
 }
 
 // A log whose `in` is full and whose `out` is empty.

@@ -128,7 +128,7 @@ class Outbox {
   void accept(Slot& slot);
 
   // With so much under way, senders wait.
-  static constexpr std::size_t kMaxBytes = 2 << 20;
+  static constexpr std::size_t kMaxBytes = 4 << 20;
   // A transaction costs milliseconds besides its records.
   static constexpr std::size_t kMaxTransactionBytes = 8 << 20;
   bool has_room() const { return bytes() <= (transactional_ ? kMaxTransactionBytes : kMaxBytes) || broken_; }
