@@ -10,6 +10,9 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+sys.path.insert(0, str(ROOT / "tests/support"))
+from servers import running  # noqa: E402 (its folder is found only now)
+
 VENV = ROOT / "build/faust/venv"
 # Faust makes topics by a request that Kafka 4 does not know any more.
 VERSION = "3.9"
@@ -34,16 +37,10 @@ def python():
 def main():
     program, *tests = sys.argv[1:]
     faust = python()
-    kafka = [ROOT / "dev/kafka"]
-    folder = ["--dir", ROOT / "build/faust/kafka"]
-    subprocess.run([*kafka, "stop", *folder], check=True)  # what is left of a run that was killed
-    try:
-        servers = subprocess.run([*kafka, "start", "--version", VERSION, *folder], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    with running("kafka", ROOT / "build/faust/kafka", "--version", VERSION) as (_, servers):
         environment = {**os.environ, "FAUST_TEST_KAFKA": servers, "FAUST_TEST_PROGRAM": program}
         words = tests or ["discover", "-p", "*_test.py"]
         return subprocess.run([faust, "-m", "unittest", *words], cwd=HERE, env=environment).returncode
-    finally:
-        subprocess.run([*kafka, "stop", *folder], check=True)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,9 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "tests/support"))
+from servers import running  # noqa: E402 (its folder is found only now)
+
 TESTS = "--gtest_filter=*/mongodb:OnMongo.*"
 
 
@@ -22,12 +25,8 @@ def main():
     (program,) = sys.argv[1:]
     if url := os.environ.get("HORTON_TEST_MONGO_URL"):
         return run(program, url)
-    mongo, folder = ROOT / "dev/mongo", ["--dir", ROOT / "build/mongo/documents"]
-    subprocess.run([mongo, "stop", *folder], check=True)  # what is left of a run that was killed
-    try:
-        return run(program, subprocess.run([mongo, "start", *folder], check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
-    finally:
-        subprocess.run([mongo, "stop", *folder], check=True)
+    with running("mongo", ROOT / "build/mongo/documents") as (_, url):
+        return run(program, url)
 
 
 if __name__ == "__main__":

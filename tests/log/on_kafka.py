@@ -10,6 +10,9 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "tests/support"))
+from servers import running  # noqa: E402 (its folder is found only now)
+
 ALL = "--gtest_filter=*/kafka"
 WITH_A_DEAD_BROKER = "--gtest_filter=*LogCommits*/kafka:*LogRecords.Append*/kafka:*LogConsuming.NoRecord*/kafka:*LogGroups.AMemberThat*/kafka-*TransactionsMake*"
 
@@ -17,20 +20,15 @@ WITH_A_DEAD_BROKER = "--gtest_filter=*LogCommits*/kafka:*LogRecords.Append*/kafk
 def main():
     version, program, *dead = sys.argv[1:]
     tests = WITH_A_DEAD_BROKER if dead else ALL
-    kafka = [ROOT / "dev/kafka"]
-    folder = ["--dir", ROOT / "build/kafka" / f"conformance-{version}{'-three' if dead else ''}"]
-    subprocess.run([*kafka, "stop", *folder], check=True)  # what is left of a run that was killed
-    try:
-        servers = subprocess.run([*kafka, "start", "--version", version, "--brokers", "3" if dead else "1", *folder], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    folder = ROOT / "build/kafka" / f"conformance-{version}{'-three' if dead else ''}"
+    with running("kafka", folder, "--version", version, "--brokers", "3" if dead else "1") as (kafka, servers):
         environment = {**os.environ, "MEPHISTO_KAFKA": servers}
         listed = subprocess.run([program, tests, "--gtest_list_tests"], env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
         if "/kafka" not in listed:
             sys.exit(f"{program} has no test for Kafka")
         if dead:
-            subprocess.run([*kafka, "kill", "1", "--missed", *folder], check=True)
+            kafka.run("kill", "1", "--missed")
         return subprocess.run([program, tests, "--gtest_brief=1"], env=environment).returncode
-    finally:
-        subprocess.run([*kafka, "stop", *folder], check=True)
 
 
 if __name__ == "__main__":
