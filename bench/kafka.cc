@@ -17,7 +17,7 @@ constexpr int kHeavy = 200'000;    // records of the work where the broker is no
 constexpr int kHeavyRounds = 200;  // how often each of them is decoded: some 20 microseconds
 constexpr int kRoundTrips = 2000;
 const double process_start = now();
-constexpr auto kLook = std::chrono::milliseconds{5};
+constexpr auto kLook = std::chrono::milliseconds{5};  // between two looks at how far it is
 
 // What the agents of all shards have done so far.
 struct Progress {
@@ -133,7 +133,7 @@ int run_ask(const std::vector<std::string>& words) {
   return 0;
 }
 
-// Of processor time, in three seconds of a worker that has nothing to do.
+// Of processor time, in three seconds of a worker that has nothing to do: its partitions and its first commit are behind it.
 double idle_milliseconds(const std::vector<std::string>& words) {
   const Part worker{"mephisto_bench", words};
   std::this_thread::sleep_for(std::chrono::seconds{6});

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
@@ -12,6 +13,7 @@
 
 #include "horton/mongo_documents.h"
 #include "horton/sqlite_documents.h"
+#include "mephisto/loop.h"
 
 namespace horton {
 
@@ -56,6 +58,53 @@ class DocumentsPlace {
   bool mongo_;
   std::string folder_;
   MongoOptions options_;
+};
+
+inline Object object(std::string_view text) { return boost::json::parse(text).as_object(); }
+
+inline const char* const kThree =
+    R"([{"name": "Ann", "age": 30, "tags": ["a", "b"]}, {"name": "Bob", "age": 40, "tags": ["b"]}, {"name": "Cid", "age": 50, "at": {"city": "Rome"}}])";
+
+// Documents in a place, and a loop to work on them.
+class OnDocuments {
+ protected:
+  explicit OnDocuments(const std::string& kind) : place(kind), documents(place.open()) {}
+
+  void reopen() {
+    documents.reset();
+    documents = place.open();
+  }
+  Collection people() { return documents->collection("people"); }
+  template <class T>
+  T now(mephisto::Task<T> task) {
+    return loop.run(std::move(task));
+  }
+  void insert(std::string_view list) {
+    std::vector<Object> all;
+    for (const auto& one : boost::json::parse(list).as_array()) all.push_back(one.as_object());
+    now(people().insert_many(all));
+  }
+  // The names of what `filter` finds, in the order found where one is asked for.
+  std::vector<std::string> names(std::string_view filter, FindOptions options = {}) {
+    std::vector<std::string> all;
+    for (const auto& one : now(people().find_many(object(filter), options))) all.emplace_back(one.at("name").as_string());
+    if (options.sort.empty()) std::ranges::sort(all);
+    return all;
+  }
+  template <class T>
+  mephisto::Failure failure_of(mephisto::Task<T> task) {
+    try {
+      now(std::move(task));
+    } catch (const mephisto::Failure& failure) {
+      return failure;
+    }
+    ADD_FAILURE() << "it went well";
+    return mephisto::Failure{mephisto::ErrorKind::kFatal, ""};
+  }
+
+  mephisto::Loop loop;
+  DocumentsPlace place;
+  std::unique_ptr<Documents> documents;
 };
 
 }  // namespace horton

@@ -14,31 +14,9 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 namespace json = boost::json;
 
-Object object(std::string_view text) { return json::parse(text).as_object(); }
-
-class DocumentsTest : public ::testing::TestWithParam<std::string> {
+class DocumentsTest : public ::testing::TestWithParam<std::string>, public OnDocuments {
  protected:
-  void reopen() {
-    documents.reset();
-    documents = place.open();
-  }
-  Collection people() { return documents->collection("people"); }
-  template <class T>
-  T now(Task<T> task) {
-    return loop.run(std::move(task));
-  }
-  void insert(std::string_view list) {
-    std::vector<Object> all;
-    for (const auto& one : json::parse(list).as_array()) all.push_back(one.as_object());
-    now(people().insert_many(all));
-  }
-  // The names of what `filter` finds, in the order found.
-  std::vector<std::string> names(std::string_view filter, FindOptions options = {}) {
-    std::vector<std::string> all;
-    for (const auto& one : now(people().find_many(object(filter), options))) all.emplace_back(one.at("name").as_string());
-    if (options.sort.empty()) std::ranges::sort(all);
-    return all;
-  }
+  DocumentsTest() : OnDocuments(GetParam()) {}
   json::value only(std::string_view filter) {
     auto found = now(people().find_many(object(filter)));
     EXPECT_EQ(found.size(), 1U);
@@ -46,25 +24,9 @@ class DocumentsTest : public ::testing::TestWithParam<std::string> {
     found[0].erase("_id");
     return found[0];
   }
-  template <class T>
-  Failure failure_of(Task<T> task) {
-    try {
-      now(std::move(task));
-    } catch (const Failure& failure) {
-      return failure;
-    }
-    ADD_FAILURE() << "it went well";
-    return Failure{ErrorKind::kFatal, ""};
-  }
-
-  mephisto::Loop loop;
-  DocumentsPlace place{GetParam()};
-  std::unique_ptr<Documents> documents = place.open();
 };
 
 HORTON_ON_EVERY_KIND_OF_DOCUMENTS(DocumentsTest);
-
-const char* const kThree = R"([{"name": "Ann", "age": 30, "tags": ["a", "b"]}, {"name": "Bob", "age": 40, "tags": ["b"]}, {"name": "Cid", "age": 50, "at": {"city": "Rome"}}])";
 
 TEST_P(DocumentsTest, InsertOneGivesTheIdUnderWhichItIsFound) {
   auto id = now(people().insert_one({{"name", "Ann"}}));

@@ -18,40 +18,11 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 namespace json = boost::json;
 
-Object object(std::string_view text) { return json::parse(text).as_object(); }
-
-class SqliteDocumentsTest : public ::testing::Test {
+class SqliteDocumentsTest : public ::testing::Test, public OnDocuments {
  protected:
-  Collection people() { return documents.collection("people"); }
-  Collection securities() { return documents.collection("securities", {"symbol", "exchange"}); }
-  void insert(std::string_view list) {
-    std::vector<Object> all;
-    for (const auto& one : json::parse(list).as_array()) all.push_back(one.as_object());
-    loop.run(people().insert_many(all));
-  }
-  std::vector<std::string> names(std::string_view filter) {
-    std::vector<std::string> all;
-    for (const auto& one : loop.run(people().find_many(object(filter)))) all.emplace_back(one.at("name").as_string());
-    std::ranges::sort(all);
-    return all;
-  }
-  template <class T>
-  Failure failure_of(Task<T> task) {
-    try {
-      loop.run(std::move(task));
-    } catch (const Failure& failure) {
-      return failure;
-    }
-    ADD_FAILURE() << "it went well";
-    return Failure{ErrorKind::kFatal, ""};
-  }
-
-  mephisto::Loop loop;
-  DocumentsPlace place{"sqlite"};
-  SqliteDocuments documents{place.path()};
+  SqliteDocumentsTest() : OnDocuments("sqlite") {}
+  Collection securities() { return documents->collection("securities", {"symbol", "exchange"}); }
 };
-
-const char* const kThree = R"([{"name": "Ann", "age": 30, "tags": ["a", "b"]}, {"name": "Bob", "age": 40, "tags": ["b"]}, {"name": "Cid", "age": 50, "at": {"city": "Rome"}}])";
 
 TEST_F(SqliteDocumentsTest, InsertManyInsertsAllOrNothing) {
   std::vector<Object> twice{{{"_id", "a"}}, {{"_id", "b"}}, {{"_id", "a"}}};

@@ -1,4 +1,4 @@
-// What a shard says about offsets that do not move, and about how its partitions moved.
+// What a shard says about offsets that do not move, and about how its partitions moved. All on virtual time, also what is slept.
 #include <gmock/gmock.h>
 
 #include <set>
