@@ -1,4 +1,5 @@
 """What the end-to-end tests share: the programs, folders of their own, processes that always end, and waiting for conditions."""
+import codecs
 import fcntl
 import json
 import os
@@ -107,6 +108,7 @@ class Terminal:
                                       preexec_fn=lambda: (no_core(), fcntl.ioctl(0, termios.TIOCSCTTY, 0)))
         os.close(other)
         self.output = ""
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")  # what is read at once may end within a character
         self.answered = 0
 
     def read(self, seconds):
@@ -117,7 +119,7 @@ class Terminal:
             data = os.read(self.own, 1 << 16)
         except OSError:  # the last program is gone
             data = b""
-        self.output += data.decode(errors="replace")
+        self.output += self.decoder.decode(data)
         return bool(data)
 
     def wait_for(self, pattern, limit=LIMIT):
