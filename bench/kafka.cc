@@ -3,10 +3,12 @@
 #include <sys/resource.h>
 
 #include <atomic>
+#include <csignal>
 #include <cstdlib>
 #include <thread>
 
 #include "kafka_place.h"
+#include "rebalance.h"
 #include "workers.h"
 
 namespace mephisto::bench {
@@ -82,7 +84,7 @@ double peak_megabytes() {
 }
 
 // kafka KIND SERVERS GROUP IN OUT COUNT SHARDS GUARANTEE: records a second, from the first that came to the last that is done, and what
-// of `pass` is acknowledged too; megabytes; seconds since the process began.
+// of `pass` is acknowledged too; megabytes; seconds since the process began. Nothing when it is told to end before.
 int run_work(const std::vector<std::string>& words) {
   const auto& kind = words[0];
   KafkaApp it{kind, words[3], words[4], words[2]};
@@ -93,6 +95,7 @@ int run_work(const std::vector<std::string>& words) {
   std::atomic<bool> done{false};
   const auto run_shard = [&](int number) {
     Loop loop;
+    if (number == 0) loop.on_signal({SIGTERM}, [&](int) { done = true; });
     loop.run([](KafkaApp& of, std::string url, int index, int all, bool sends, int wanted, std::atomic<bool>& over) -> Task<void> {
       Worker worker{of.app, open_log(url), index, all};
       co_await worker.start();
@@ -177,19 +180,22 @@ std::vector<Case> kafka_cases(const std::string& servers) {
     };
   };
   const auto raw_consume = [=] { return figures_of("raw_kafka", {"consume", servers, place->filled(), std::to_string(kPartitions), std::to_string(kMany)})[0]; };
-  return {
-      {"kafka_consume", "records/s", "raw C, consume", [=] { return place->ours("consume", place->filled(), "none", kMany)[0]; }, raw_consume, 0.8},
-      {"kafka_pass", "records/s", "raw C, consume→copy→produce", [=] { return pass("at_least_once")[0]; }, [=] { return place->raw_pass()[0]; }, 0.8},
-      {"kafka_exactly_once", "records/s", "ours, at least once", [=] { return pass("exactly_once")[0]; }, [=] { return pass("at_least_once")[0]; }, 0.9},
-      {"kafka_ask", "ms", "raw C round trip, p50", round_trip(0), raw_round_trip(0), 1.2, true},
-      {"kafka_ask_p99", "ms", "raw C round trip, p99", round_trip(1), raw_round_trip(1), 1.5, true},
-      {"kafka_two_shards", "records/s", "one shard", heavy(2), heavy(1), 1.8},
-      {"kafka_partitions", "records/s", "8 partitions", wide, [=] { return pass("at_least_once")[0]; }, 0.83},
-      {"kafka_first_output", "s", "the target", [=] { return pass("at_least_once", 1)[2]; }, [] { return 0.3; }, 1, true},
-      {"kafka_idle_cpu", "ms in 3 s", "one tick of the clock", [=] { return idle_milliseconds({"--part", "kafka", "square", servers, place->name()}); }, [] { return 10.0; }, 1,
-       true},
-      {"kafka_peak_mb", "MB", "raw C, consume→copy→produce", [=] { return pass("at_least_once")[1]; }, [=] { return place->raw_pass()[1]; }, 1.2, true},
-  };
+  auto cases = rebalance_cases(place);
+  cases.insert(cases.begin(),
+               {
+                   {"kafka_consume", "records/s", "raw C, consume", [=] { return place->ours("consume", place->filled(), "none", kMany)[0]; }, raw_consume, 0.8},
+                   {"kafka_pass", "records/s", "raw C, consume→copy→produce", [=] { return pass("at_least_once")[0]; }, [=] { return place->raw_pass()[0]; }, 0.8},
+                   {"kafka_exactly_once", "records/s", "ours, at least once", [=] { return pass("exactly_once")[0]; }, [=] { return pass("at_least_once")[0]; }, 0.9},
+                   {"kafka_ask", "ms", "raw C round trip, p50", round_trip(0), raw_round_trip(0), 1.2, true},
+                   {"kafka_ask_p99", "ms", "raw C round trip, p99", round_trip(1), raw_round_trip(1), 1.5, true},
+                   {"kafka_two_shards", "records/s", "one shard", heavy(2), heavy(1), 1.8},
+                   {"kafka_partitions", "records/s", "8 partitions", wide, [=] { return pass("at_least_once")[0]; }, 0.83},
+                   {"kafka_first_output", "s", "the target", [=] { return pass("at_least_once", 1)[2]; }, [] { return 0.3; }, 1, true},
+                   {"kafka_idle_cpu", "ms in 3 s", "one tick of the clock", [=] { return idle_milliseconds({"--part", "kafka", "square", servers, place->name()}); },
+                    [] { return 10.0; }, 1, true},
+                   {"kafka_peak_mb", "MB", "raw C, consume→copy→produce", [=] { return pass("at_least_once")[1]; }, [=] { return place->raw_pass()[1]; }, 1.2, true},
+               });
+  return cases;
 }
 
 }  // namespace mephisto::bench

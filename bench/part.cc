@@ -30,8 +30,15 @@ Part::Part(const std::string& program, std::vector<std::string> words) {
 }
 
 Part::~Part() {
+  if (pid_ == 0) return;
   kill(pid_, SIGKILL);
   waitpid(pid_, nullptr, 0);
+}
+
+void Part::end() {
+  kill(pid_, SIGTERM);
+  waitpid(pid_, nullptr, 0);
+  pid_ = 0;
 }
 
 double Part::memory(const std::string& line) const {

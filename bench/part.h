@@ -8,13 +8,16 @@
 
 namespace mephisto::bench {
 
-// A program beside this one with a part of the work; killed with the object.
+// A program beside this one with a part of the work; killed with the object, unless it has ended.
 class Part {
  public:
   Part(const std::string& program, std::vector<std::string> words);
   ~Part();
   Part(const Part&) = delete;
   Part& operator=(const Part&) = delete;
+
+  // Tells it to end, and waits until it has.
+  void end();
 
   // A line of /proc/PID/status in kB, as megabytes.
   double memory(const std::string& line) const;

@@ -17,13 +17,15 @@ constexpr std::chrono::milliseconds kBrokersLeastSession{6000};  // group.min.se
 constexpr std::chrono::milliseconds kRetryAfter{500};
 
 // What librdkafka reads ahead, of all partitions together. It takes several times its bytes there, and has left the processor's cache when
-// it is read; a partition's part is at least enough for a few hundred small records.
-constexpr std::size_t kAheadBytes = 16 << 20;
+// it is read. A partition's part is at least what most producers write as one batch: where the batches are larger than what may be
+// fetched of a partition, a reply brings those of one partition only, however many it was asked for.
+constexpr std::size_t kAheadBytes = 64 << 20;
+constexpr std::size_t kReplyBytes = 16 << 20;
 constexpr std::size_t kAheadMessages = 64'000;
 constexpr std::size_t kMostBytes = 1 << 20;  // of a partition
 constexpr std::size_t kMostMessages = 8'000;
-constexpr std::size_t kLeastBytes = 64 << 10;
-constexpr std::size_t kLeastMessages = 300;
+constexpr std::size_t kLeastBytes = 128 << 10;
+constexpr std::size_t kLeastMessages = 100;
 
 Properties consumer_properties(const ConsumerOptions& options, std::chrono::milliseconds session, std::size_t partitions, std::size_t prefetched) {
   Properties properties{
@@ -40,7 +42,7 @@ Properties consumer_properties(const ConsumerOptions& options, std::chrono::mill
       {"isolation.level", "read_committed"},
       {"fetch.wait.max.ms", "100"},
       {"fetch.error.backoff.ms", "50"},
-      {"fetch.max.bytes", std::to_string(kAheadBytes)},
+      {"fetch.max.bytes", std::to_string(kReplyBytes)},
       {"fetch.message.max.bytes", std::to_string(std::clamp(kAheadBytes / partitions, kLeastBytes, kMostBytes))},
       // Of a partition.
       {"queued.min.messages", std::to_string(prefetched)},

@@ -10,8 +10,9 @@
 namespace mephisto::kafka {
 namespace {
 
-constexpr std::size_t kMessages = 1000;  // asked for at a time
-constexpr std::size_t kMuch = 64 << 10;  // bytes read from a partition at once
+constexpr std::size_t kMessages = 1000;    // asked for at a time
+constexpr std::size_t kVisit = 128 << 10;  // bytes read of a partition in its turn, at least: what it causes to be written should be worth a request
+constexpr std::size_t kMuch = 64 << 10;    // bytes read from a partition at once
 constexpr std::chrono::milliseconds kLookAgain{200};
 constexpr std::chrono::milliseconds kSleep{1200};  // how long librdkafka's threads may sleep after there was much
 
@@ -22,7 +23,7 @@ void KafkaConsumer::fetch(std::size_t max_bytes, Polled& polled) {
   std::size_t ready = 0;
   for (const auto& [id, stay] : stays_) ready += stay.paused || stay.revoking ? 0 : 1;
   if (ready == 0) return;
-  const auto share = std::max<std::size_t>(max_bytes / ready, 64 << 10);
+  const auto share = std::max(max_bytes / ready, kVisit);
   std::size_t total = 0;
   auto place = stays_.lower_bound(next_turn_);
   for (std::size_t n = stays_.size(); n > 0 && total < max_bytes; --n, ++place) {

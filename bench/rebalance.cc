@@ -1,0 +1,151 @@
+// A record goes to each partition every few milliseconds. One worker passes them on; another one joins it, leaves, and is killed, again
+// and again. How long the record waited that waited longest for being passed on is the pause.
+#include "rebalance.h"
+
+#include <array>
+#include <charconv>
+
+namespace mephisto::bench {
+namespace {
+
+constexpr int kRounds = 4;
+constexpr auto kBeat = std::chrono::milliseconds{5};
+constexpr auto kLook = std::chrono::milliseconds{20};
+constexpr double kCalm = 0.15;  // seconds that a record waits at most when nothing happens
+constexpr double kCalmFor = 1;  // and for how long so when it is over
+constexpr double kMilliseconds = 1000;
+
+enum Event { kJoin, kLeave, kKill, kEvents };
+using Pauses = std::array<std::vector<double>, kEvents>;  // milliseconds
+
+class Pulse {
+ public:
+  Pulse(Loop& loop, KafkaPlace& place) : place_(place), log_(open_log("kafka://" + place.servers())), in_(place.fresh()), out_(place.fresh()) {
+    ConsumerOptions reader;
+    for (int p = 0; p < kPartitions; ++p) reader.partitions[{out_, p}] = 0;
+    producer_ = log_->producer(loop);
+    consumer_ = log_->consumer(loop, reader);
+    beating_ = loop.spawn("beat", beat());
+    listening_ = loop.spawn("listen", listen());
+  }
+
+  Task<Pauses> measure() {
+    Pauses pauses;
+    const auto steady = worker();
+    co_await calm(1);
+    for (int round = 0; round < kRounds; ++round) {
+      std::unique_ptr<Part> other;
+      pauses[kJoin].push_back(co_await pause([&] { other = worker(); }, 2));
+      pauses[kLeave].push_back(co_await pause([&] { other->end(); }, 1));
+      pauses[kJoin].push_back(co_await pause([&] { other = worker(); }, 2));
+      pauses[kKill].push_back(co_await pause([&] { other.reset(); }, 1));
+    }
+    over_ = true;
+    co_await beating_.join();
+    co_await listening_.join();
+    co_await consumer_->close();
+    co_return pauses;
+  }
+
+ private:
+  std::unique_ptr<Part> worker() {
+    return std::make_unique<Part>("mephisto_bench", std::vector<std::string>{"--part", "kafka", "pass", place_.servers(), group_, in_, out_, "2000000000", "1", "at_least_once"});
+  }
+
+  // The time of sending is in the record.
+  Task<void> beat() {
+    while (!over_) {
+      std::vector<OutBatch> batches;
+      for (int p = 0; p < kPartitions; ++p) {
+        auto one = trade(p);
+        one.time = static_cast<std::int64_t>(now() * 1e6);
+        batches.push_back({.partition = {in_, p}, .records = {}, .times_chosen = false});
+        batches.back().records.add(one.symbol, to_json(one), {});
+      }
+      value_or_throw(co_await producer_->append(batches));
+      co_await sleep_for(kBeat);
+    }
+  }
+
+  Task<void> listen() {
+    std::map<AssignmentId, int> partitions;
+    while (!over_) {
+      const auto polled = co_await consumer_->poll(1 << 20, kLook);
+      for (const auto& one : polled.assigned) partitions[one.id] = one.partition.partition;
+      for (const auto& batch : polled.batches) {
+        for (const auto& record : batch->records) arrived(partitions[batch->assignment], value_or_throw(from_json<Trade>(record.value)).time);
+      }
+    }
+  }
+  void arrived(int partition, std::int64_t sent) {
+    auto& last = last_[static_cast<std::size_t>(partition)];
+    if (sent <= last) return;  // delivered again
+    last = sent;
+    longest_ = std::max(longest_, now() - static_cast<double>(sent) / 1e6);
+  }
+
+  Task<double> pause(const std::function<void()>& happen, std::size_t members) {
+    longest_ = 0;
+    happen();
+    co_await calm(members);
+    co_return longest_* kMilliseconds;
+  }
+
+  // Waits until every partition's records have come at once for a while, and the group has so many members with partitions.
+  Task<void> calm(std::size_t members) {
+    do {
+      for (double since = now(); now() - since < kCalmFor;) {
+        co_await sleep_for(kLook);
+        if (now() - static_cast<double>(std::ranges::min(last_)) / 1e6 > kCalm) since = now();
+      }
+    } while (co_await working() != members);
+  }
+  Task<std::size_t> working() {
+    for (const auto& group : value_or_throw(co_await log_->groups())) {
+      if (group.name == group_) co_return static_cast<std::size_t>(std::ranges::count_if(group.members, [](const auto& one) { return !one.owned.empty(); }));
+    }
+    co_return 0;
+  }
+
+  KafkaPlace& place_;
+  std::shared_ptr<Log> log_;
+  std::string in_;
+  std::string out_;
+  std::string group_ = place_.name();
+  std::unique_ptr<Producer> producer_;
+  std::unique_ptr<Consumer> consumer_;
+  std::array<std::int64_t, kPartitions> last_{};  // sent: what came of each partition, in microseconds
+  double longest_ = 0;                            // seconds
+  bool over_ = false;
+  Spawned beating_;
+  Spawned listening_;
+};
+
+double of_100(std::vector<double> values, std::size_t nth) {
+  std::ranges::sort(values);
+  return values[values.size() * nth / 100];
+}
+
+}  // namespace
+
+std::vector<Case> rebalance_cases(const std::shared_ptr<KafkaPlace>& place) {
+  // Measured once, and all together.
+  const auto pauses = [place, all = std::make_shared<Pauses>()](Event event) {
+    if (all->front().empty()) {
+      Loop loop;
+      Pulse pulse{loop, *place};
+      *all = loop.run(pulse.measure());
+    }
+    return of_100((*all)[event], 99);
+  };
+  const auto one = [=](const std::string& name, Event event, double bound, const std::string& what, double target) {
+    return Case{"kafka_rebalance_" + name, "ms, p99", what, [=] { return pauses(event); }, [=] { return bound; }, target, true};
+  };
+  return {
+      one("join", kJoin, 500, "heartbeat interval", 1),
+      one("leave", kLeave, 500, "heartbeat interval", 1),
+      one("kill", kKill, 2000, "session timeout", 1.5),
+  };
+}
+
+}  // namespace mephisto::bench
