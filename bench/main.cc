@@ -16,7 +16,10 @@ double spread(const std::vector<double>& values) {
   return median(values) == 0 ? 0 : (most - least) / median(values);
 }
 
-std::string figure(double value) { return value >= 1000 ? fmt::format("{:.2f} M", value / 1e6) : fmt::format("{:.3g}", value); }
+std::string figure(double value) {
+  if (value >= 1e5) return fmt::format("{:.2f} M", value / 1e6);
+  return value >= 1000 ? fmt::format("{:.0f}", value) : fmt::format("{:.3g}", value);
+}
 
 struct Options {
   bool as_json = false;

@@ -8,7 +8,7 @@
 namespace mephisto::bench {
 namespace {
 
-constexpr int kRounds = 4;
+constexpr int kRounds = 25;
 constexpr auto kBeat = std::chrono::milliseconds{5};
 constexpr auto kLook = std::chrono::milliseconds{20};
 constexpr double kCalm = 0.15;  // seconds that a record waits at most when nothing happens
@@ -142,8 +142,8 @@ std::vector<Case> rebalance_cases(const std::shared_ptr<KafkaPlace>& place) {
     return Case{"kafka_rebalance_" + name, "ms, p99", what, [=] { return pauses(event); }, [=] { return bound; }, target, true};
   };
   return {
-      one("join", kJoin, 500, "heartbeat interval", 1),
-      one("leave", kLeave, 500, "heartbeat interval", 1),
+      one("join", kJoin, 100, "heartbeat interval", 1.5),
+      one("leave", kLeave, 100, "heartbeat interval", 1.5),
       one("kill", kKill, 2000, "session timeout", 1.5),
   };
 }

@@ -27,6 +27,9 @@ constexpr std::size_t kMostMessages = 8'000;
 constexpr std::size_t kLeastBytes = 128 << 10;
 constexpr std::size_t kLeastMessages = 100;
 
+// How often a member asks whether the group changes: so long do a member's partitions wait, when it has left, for who has them next.
+constexpr std::chrono::milliseconds heartbeats(std::chrono::milliseconds session) { return std::min(session / 20, std::chrono::milliseconds{1000}); }
+
 Properties consumer_properties(const ConsumerOptions& options, std::chrono::milliseconds session, std::size_t partitions, std::size_t prefetched) {
   Properties properties{
       {"client.id", options.client.empty() ? "mephisto" : options.client},
@@ -37,7 +40,7 @@ Properties consumer_properties(const ConsumerOptions& options, std::chrono::mill
       {"auto.offset.reset", "error"},
       {"partition.assignment.strategy", "range"},
       {"session.timeout.ms", std::to_string(session.count())},
-      {"heartbeat.interval.ms", std::to_string(session.count() / 4)},
+      {"heartbeat.interval.ms", std::to_string(heartbeats(session).count())},
       {"max.poll.interval.ms", std::to_string(std::max<std::int64_t>(300'000, session.count()))},
       {"isolation.level", "read_committed"},
       {"fetch.wait.max.ms", "100"},
@@ -306,6 +309,7 @@ Task<Polled> KafkaConsumer::poll(std::size_t max_bytes, std::chrono::millisecond
     if (std::ranges::any_of(stays_, [](const auto& one) { return one.second.astray.has_value(); })) co_await look_for_lost_places();
     if (closed_) break;
     if (max_bytes > 0) fetch(max_bytes, polled);
+    if (in_group() && !polled.batches.empty()) beat();
     if (brings_something(polled)) break;
     if (failure_) {
       auto failure = std::move(*failure_);
@@ -322,6 +326,15 @@ Task<Polled> KafkaConsumer::poll(std::size_t max_bytes, std::chrono::millisecond
     co_await waker_.woken().wait_until(until, "records or a change of the group");
   }
   co_return closed_ ? Polled{} : std::move(polled);
+}
+
+// librdkafka's thread sends heartbeats when it is awake, otherwise looks twice a second only (2.0.2). A commit of nothing goes to that thread
+// and no further.
+void KafkaConsumer::beat() {
+  if (loop_.now() < beat_at_) return;
+  beat_at_ = loop_.now() + heartbeats(options_.session_timeout);
+  rd_kafka_commit_queue(handle_.get(), new_list(0).get(), replies_.get(), nullptr, nullptr);
+  serve_replies();
 }
 
 Result<Partitions> KafkaConsumer::to_list(const std::vector<AssignmentCommit>& commits) const {

@@ -78,6 +78,7 @@ class KafkaConsumer : public Consumer {
   void fetch(std::size_t max_bytes, Polled& polled);
   std::shared_ptr<Batch> fetch_one(AssignmentId id, Stay& stay, std::size_t max_bytes);
   void feed();
+  void beat();
   Result<Partitions> to_list(const std::vector<AssignmentCommit>& commits) const;
   Task<Result<void>> send(const rd_kafka_topic_partition_list_t& offsets);
   void serve_replies();
@@ -103,6 +104,7 @@ class KafkaConsumer : public Consumer {
   std::optional<Loop::time_point> feed_at_;                     // partitions run empty: when to ask for more
   Loop::time_point flowed_{};                                   // when a partition last had much to read
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for what is posted
+  Loop::time_point beat_at_{};
   bool revoking_ = false;
   bool begun_fixed_ = false;
   bool told_others_ = false;
