@@ -7,8 +7,22 @@ namespace {
 
 constexpr std::size_t kPadding = 64;
 
+constexpr int kUnknownLayout = 0x03000000;  // of librdkafka
+constexpr std::uintptr_t kPage = 4096;
+
+// Whether the message cannot have headers. rd_kafka_message_headers makes and destroys a buffer to find that out, a quarter of all the
+// work on a small record. Where there is a value it lies in the broker's reply, followed by the number of headers. What is older than
+// Kafka 0.11 has no headers and anything there: the byte must be on the value's last page, so that it can be read.
+bool without_headers(const rd_kafka_message_t& message) {
+  static const bool known = rd_kafka_version() < kUnknownLayout;
+  if (!known || message.len == 0) return false;
+  const auto* behind = static_cast<const char*>(message.payload) + message.len;
+  return reinterpret_cast<std::uintptr_t>(behind) % kPage != 0 && *behind == 0;
+}
+
 // The headers of a message in our stored form, appended to `bytes`; how many bytes they take.
 std::size_t put_headers(rd_kafka_message_t* message, Buffer& bytes) {
+  if (without_headers(*message)) return 0;
   rd_kafka_headers_t* headers = nullptr;
   if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) return 0;
   const auto before = bytes.size();
