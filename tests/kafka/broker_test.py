@@ -5,7 +5,7 @@ import re
 import signal
 import unittest
 
-from cluster import KAFKA_TOPICS, Cluster
+from cluster import KAFKA_DELETE_RECORDS, KAFKA_TOPICS, Cluster
 import bad_records_test
 from support import Scene, wait_for
 
@@ -23,11 +23,14 @@ class OnKafka(Scene):
         super().setUpClass()
         cls.config(cls.start_market(), f"broker: {cluster.url}\nshards: 1\nbroker_commit_interval: 50ms\n")
 
-    def collect(self, worker, *where):
-        """A record that is sent now is worked through."""
+    def send(self, *where):
         sent = self.horton("send", "collect_security_overview", '{"symbol":"IBM","exchange":"NYSE"}', *where)
         self.assertEqual(sent.returncode, 0, sent)
-        place = json.loads(sent.stdout)
+        return json.loads(sent.stdout)
+
+    def collect(self, worker, *where):
+        """A record that is sent now is worked through."""
+        place = self.send(*where)
         done = (place["topic"], place["partition"], place["offset"] + 1)
         wait_for(lambda: any((row["topic"], row["partition"], row["committed"]) == done for row in self.rows("lag")), lambda: f"{done} to be committed:\n{worker.stderr[-3000:]}")
 
@@ -76,6 +79,29 @@ class Broker(OnKafka):
         cluster.tool(KAFKA_TOPICS, "--delete", "--topic", "collect_security_overview")
         worker = self.start_worker()
         self.collect(worker)
+        self.stop(worker)
+
+    def test_5_a_topic_that_is_deleted_under_a_worker_is_told_and_read_when_it_is_made_again(self):
+        worker = self.start_worker()
+        self.collect(worker)
+        cluster.tool(KAFKA_TOPICS, "--delete", "--topic", "collect_security_overview")
+        worker.wait_for(r"ERROR .*Group horton: .*collect_security_overview.*Was it deleted\? What reads it waits until it is made again")
+        cluster.tool(KAFKA_TOPICS, "--create", "--topic", "collect_security_overview", "--partitions", "8")
+        self.collect(worker)
+        self.assertEqual(len(re.findall("Was it deleted", worker.stderr)), 1, worker.stderr)
+        self.stop(worker)
+
+    def test_6_records_that_are_gone_before_they_are_read_are_told_and_left_out(self):
+        worker = self.start_worker()
+        self.collect(worker, "--partition", "3")
+        worker.signal(signal.SIGSTOP)  # what it has asked the broker for already brings the first of these
+        last = [self.send("--partition", "3")["offset"] for _ in range(4)][-1]
+        wanted = self.folder / "delete.json"
+        wanted.write_text(json.dumps({"version": 1, "partitions": [{"topic": "collect_security_overview", "partition": 3, "offset": last}]}))
+        cluster.tool(KAFKA_DELETE_RECORDS, "--offset-json-file", wanted)
+        worker.signal(signal.SIGCONT)
+        worker.wait_for(rf"WARNING .*collect_security_overview/3: the records from \d+ to {last - 1} are gone \(retention\); going on at {last}")
+        self.collect(worker, "--partition", "3")
         self.stop(worker)
 
 

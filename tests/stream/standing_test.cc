@@ -158,7 +158,16 @@ TEST_F(StandingTest, ASpentMemoryBudgetIsTold) {
   });
 }
 
-TEST_F(StandingTest, ALogThatTakesNothingComesFirst) {
+struct Guarantee {
+  const char* name;
+  const char* trouble;
+  const char* under_way;
+};
+class ALogThatTakesNothing : public StandingTest, public ::testing::WithParamInterface<Guarantee> {};
+
+TEST_P(ALogThatTakesNothing, ComesFirst) {
+  const auto& guarantee = GetParam();
+  world.set("processing_guarantee", guarantee.name);
   auto& out = world.app.topic<int>("out", {.partitions = 1});
   world.app.agent("note", world.app.topic<int>("in", {.partitions = 1}), [&](Stream<int> stream) -> Task<void> {
     while (auto event = co_await stream.next()) {
@@ -172,14 +181,19 @@ TEST_F(StandingTest, ALogThatTakesNothingComesFirst) {
     co_await world.eventually([&] { return done == 2; });
     co_await sleep_for(20s);
     EXPECT_EQ(first(worker).kind, "log");
-    EXPECT_THAT(first(worker).text, HasSubstr("the log does not take what was sent: "));
+    EXPECT_THAT(first(worker).text, HasSubstr(guarantee.trouble));
     EXPECT_THAT(first(worker).ms, Ge(10'000));
-    EXPECT_EQ(standing(worker).reasons.back().text, "a commit is under way");
+    EXPECT_EQ(standing(worker).reasons.back().text, guarantee.under_way);
     memory_faults(*world.log).fail_appends = 0;
     co_await sleep_for(10s);
     EXPECT_THAT(standing(worker).reasons, IsEmpty());
   });
 }
+
+INSTANTIATE_TEST_SUITE_P(Guarantees, ALogThatTakesNothing,
+                         ::testing::Values(Guarantee{"at_least_once", "the log does not take what was sent: ", "a commit is under way"},
+                                           Guarantee{"exactly_once", "the log does not take commits: ", "a transaction is open"}),
+                         [](const auto& of) { return std::string{of.param.name}; });
 
 // Two partitions: that of `in`, and the leader's.
 TEST_F(StandingTest, RebalancesAreKeptWithTheirReasonAndPhases) {

@@ -192,6 +192,9 @@ void KafkaConsumer::on_error(rd_kafka_resp_err_t code, const char* text) {
       });
       break;
     case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN: log_->cluster().contact().lost(); break;
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+      log::error("Group {}: {}. Was it deleted? What reads it waits until it is made again, which a worker does that starts", options_.group, text);
+      break;
     case RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL:
       if (!std::exchange(told_others_, true)) {
         log::warn("Group {} has members that share its partitions out in another way (workers of Faust?); waiting until they have left", options_.group);
