@@ -50,17 +50,26 @@ std::string servers_of(std::string_view rest) {
   return servers;
 }
 
-// host:port or host, one or several with commas between.
+// host:port or host; an IPv6 address in brackets.
+bool is_server(std::string_view server) {
+  const auto bracket = server.starts_with('[') ? server.find(']') : 0;
+  if (bracket == std::string_view::npos) return false;
+  const auto colon = server.find(':', bracket);
+  const auto host = server.substr(0, colon);
+  if (host.empty() || host.find_first_of("/@ ") != std::string_view::npos || host.starts_with('[') != host.ends_with(']')) return false;
+  if (colon == std::string_view::npos) return true;
+  const auto port = server.substr(colon + 1);
+  int number = 0;
+  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
+  return error == std::errc{} && end == port.data() + port.size() && number > 0 && number < 65536;
+}
+
+// One or several with commas between.
 Result<void> check_servers(const std::string& servers, const std::string& url) {
-  for (const auto part : std::views::split(servers, ',')) {
-    const std::string_view server{part.begin(), part.end()};
-    const auto colon = server.rfind(':');
-    const auto host = server.substr(0, colon);
-    const auto port = colon == std::string_view::npos ? std::string_view{"9092"} : server.substr(colon + 1);
-    int number = 0;
-    const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
-    const bool sound =
-        !host.empty() && host.find_first_of("/@ ") == std::string_view::npos && error == std::errc{} && end == port.data() + port.size() && number > 0 && number < 65536;
+  for (std::size_t from = 0; from <= servers.size();) {
+    const auto comma = std::min(servers.find(',', from), servers.size());
+    const bool sound = is_server(std::string_view{servers}.substr(from, comma - from));
+    from = comma + 1;
     if (sound) continue;
     const auto shown = url.find('@') == std::string::npos ? printable(url) : "what is given";  // which may hold a password
     return fail(ErrorKind::kInvalid, fmt::format("{} is no log's URL: write kafka://HOST:PORT, several with commas between; how to log in belongs into kafka.properties", shown));

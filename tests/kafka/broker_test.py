@@ -7,7 +7,8 @@ import unittest
 
 from cluster import KAFKA_DELETE_RECORDS, KAFKA_TOPICS, Cluster
 import bad_records_test
-from support import Scene, wait_for
+from bad_input import BadInput, add_tests, usage
+from support import MEPHISTO, Scene, wait_for
 
 AWAY = r"WARNING .*no broker .*can be reached"
 
@@ -134,6 +135,27 @@ class BadRecords(bad_records_test.WithWorker):
     @classmethod
     def config(cls, url, more="", folder=None):
         super().config(url, f"broker: {cluster.url}\nshards: 1\n{more}", folder)
+
+
+class BadCommands(BadInput):
+    """Of bad_command_line_test.py what looks at a log."""
+
+    def try_on_kafka(self, case):
+        case.args = ["--log", cluster.url, *case.args]
+        self.try_case(case)
+
+
+add_tests(BadCommands, [
+    usage("send to a topic that is not there", "send nope 1", "nope", "@AGENT"),
+    usage("send to a partition that is not there", "send collect_securities {} --partition 99", "collect_securities", "0 to 7", "99"),
+    usage("topic that is not there", "topic nope", "nope", "horton topics"),
+    usage("dead letters that there are none", "dlq list nope", "nope", "horton dlq list"),
+    usage("why of a topic that is not read", "why nope/1", "nope/1"),
+    usage("reset of a group in nothing", "lag --reset", "--reset", "value"),
+    usage("mephisto: send to a topic that is not there", "send nope 1", "nope", program=MEPHISTO),
+    usage("mephisto: agent without app", "send @collect_securities", "@collect_securities", "-A", program=MEPHISTO),
+    usage("mephisto: topic that is not there", "topic nope", "nope", "mephisto topics", program=MEPHISTO),
+], BadCommands.try_on_kafka)
 
 
 if __name__ == "__main__":
