@@ -83,12 +83,13 @@ class Marks(threading.Thread):
 
 
 class KafkaRun(Run):
-    CRASH_POINTS = ["kafka.offsets_sent", "kafka.before_commit", "kafka.after_commit", "commit.before"]
+    CRASH_AT_MOST = 8
     SECONDS_PER_KILL = 5
     CALM_SECONDS = 120
 
     def __init__(self, binary, place, mode, kills, records, seed, broker_kills, stop_seconds):
         self.broker_kills, self.stop_seconds = broker_kills, stop_seconds
+        self.CRASH_POINTS = ["commit.before"] if mode == "at_least_once" else ["kafka.offsets_sent", "kafka.before_commit", "kafka.after_commit", "commit.before"]
         # In memory where there is much: the brokers' controllers vote anew when a busy disk keeps them waiting.
         memory = shutil.disk_usage("/dev/shm").free > 4 << 30 if os.path.isdir("/dev/shm") else False
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="chaos-", dir="/dev/shm" if memory else None), "kafka")

@@ -38,6 +38,7 @@ class Worker:
 
 class Run:
     CRASH_POINTS = ["local.in_group", "local.before_commit", "local.after_commit", "commit.before"]
+    CRASH_AT_MOST = 40  # passed so often before
     SECONDS_PER_KILL = 2.3
     CALM_SECONDS = 60
 
@@ -73,7 +74,7 @@ class Run:
     def start_worker(self, healthy=False):
         crash_at = None
         if not healthy and self.random.random() < 0.25:
-            crash_at = f"{self.random.choice(self.CRASH_POINTS)}:{self.random.randint(1, 40)}"
+            crash_at = f"{self.random.choice(self.CRASH_POINTS)}:{self.random.randint(1, self.CRASH_AT_MOST)}"
         shards = self.random.choice([1, 2])
         command = self.command("worker", "-q", "-l", "warn", "--shards", str(shards))
         self.workers.append(Worker(command, self.place, self.log, crash_at, self.mark()))
