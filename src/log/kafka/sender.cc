@@ -12,7 +12,6 @@ constexpr std::size_t kParcelRecords = 2'500;
 constexpr std::size_t kParcelBytes = 900'000;
 constexpr std::size_t kRequestBytes = 1'000'000;
 constexpr std::size_t kRecordOverhead = 16;
-constexpr int kRingMilliseconds = 3;  // as long as librdkafka takes to send parcels of many partitions
 
 // The records of the next parcel.
 std::span<const RecordView> parcel_of(std::span<const RecordView> records) {
@@ -30,26 +29,10 @@ Properties sender_properties() {
   return {
       {"enable.idempotence", "true"},
       {"message.max.bytes", std::to_string(kMaxMessageBytes)},
-      {"linger.ms", "5"},
+      {"linger.ms", "0"},
       {"batch.num.messages", std::to_string(kParcelRecords)},
       {"batch.size", std::to_string(kRequestBytes)},
   };
-}
-
-void Doorbell::ring() {
-  const std::lock_guard lock{mutex_};
-  waiting_ = true;
-  rung_.notify_one();
-}
-
-void Doorbell::run(const std::stop_token& stop) {
-  std::unique_lock lock{mutex_};
-  while (rung_.wait(lock, stop, [this] { return waiting_; })) {
-    waiting_ = false;
-    lock.unlock();
-    rd_kafka_flush(handle_, kRingMilliseconds);
-    lock.lock();
-  }
 }
 
 rd_kafka_topic_t* Sender::topic(const std::string& name) {
@@ -59,7 +42,6 @@ rd_kafka_topic_t* Sender::topic(const std::string& name) {
 }
 
 bool Sender::advance(Shipment& shipment) {
-  std::size_t handed_over = 0;
   bool rest = false;
   for (std::size_t i = 0; i < shipment.rests_.size() && !shipment.delivery_.error(); ++i) {
     const auto& batch = shipment.batches_[i];
@@ -75,7 +57,6 @@ bool Sender::advance(Shipment& shipment) {
     auto& parcel = under_way_.emplace_front(Parcel{this, &shipment.delivery_, i, place});
     parcel.self = under_way_.begin();
     const auto taken = send(parcel, parcel_records, batch.times_chosen);
-    handed_over += parcel.unreported;
     if (parcel.unreported == 0) {
       busy_.erase(place);
       under_way_.pop_front();
@@ -86,10 +67,6 @@ bool Sender::advance(Shipment& shipment) {
     else
       rest = true;
     if (taken < parcel_records.size()) break;  // the queue is full
-  }
-  if (handed_over > 0) {
-    if (!doorbell_) doorbell_.emplace(handle_);
-    doorbell_->ring();
   }
   return !rest || shipment.delivery_.error();
 }

@@ -2,19 +2,14 @@
 //
 // An idempotent producer has one request of a partition on its way at a time. What is handed over beyond that lies in librdkafka's queue,
 // takes several times its memory there, and makes librdkafka's thread ask without a pause whether it may go (2.0.2). So a partition gets
-// a request's worth, a parcel, and the next one once that is reported. And librdkafka waits for more records to go with those it has
-// (linger.ms): nobody but us knows that there are no more, and it is told so.
+// a request's worth, a parcel, and the next one once that is reported.
 #pragma once
 
-#include <condition_variable>
 #include <list>
 #include <map>
-#include <mutex>
-#include <optional>
 #include <set>
 #include <span>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "log/kafka/contact.h"
@@ -24,23 +19,6 @@ namespace mephisto::kafka {
 
 // The properties of the handle that go with it.
 Properties sender_properties();
-
-// Makes librdkafka send what it has. The call that does it waits, so that a thread makes it.
-class Doorbell {
- public:
-  explicit Doorbell(rd_kafka_t* handle) : handle_(handle), thread_([this](const std::stop_token& stop) { run(stop); }) {}
-
-  void ring();
-
- private:
-  void run(const std::stop_token& stop);
-
-  rd_kafka_t* handle_;
-  std::mutex mutex_;
-  std::condition_variable_any rung_;
-  bool waiting_ = false;
-  std::jthread thread_;
-};
 
 // Batches that are being handed over, and how far.
 class Shipment {
@@ -97,7 +75,6 @@ class Sender {
   std::list<Parcel> under_way_;
   std::set<Place> busy_;
   std::vector<rd_kafka_message_t> messages_;
-  std::optional<Doorbell> doorbell_;
 };
 
 // Reads the reports that are in `queue`; false when there were none. What the brokers say besides (errors) is logged.
