@@ -56,8 +56,9 @@ int compare_with_peers(const std::string& servers, const std::vector<std::string
     Figures theirs;
     Figures ours;
     for (int i = 0; i < runs; ++i) {
-      theirs.add(figures_of(script, {one.name, servers, in, place.fresh(), std::to_string(one.count)}));
-      ours.add(place.ours("pass", in, place.fresh(), kMany, 1, one.guarantee));
+      const auto out = place.fresh();
+      theirs.add(figures_of(script, {one.name, servers, in, out.name(), std::to_string(one.count)}));
+      ours.add(place.pass(one.guarantee));
     }
     const auto times = ours.rate() / theirs.rate();
     if (!as_json) {

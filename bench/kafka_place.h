@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,6 +17,23 @@ namespace mephisto::bench {
 inline constexpr int kMany = 2'000'000;  // records
 inline constexpr int kPartitions = 8;
 
+// A topic that is deleted with the object: what the kernel has not written to the disk by then it need not.
+class FreshTopic {
+ public:
+  FreshTopic(std::string servers, std::string name, int partitions) : servers_(std::move(servers)), name_(std::move(name)) {
+    figures_of("raw_kafka", {"create", servers_, name_, std::to_string(partitions)});
+  }
+  ~FreshTopic() { figures_of("raw_kafka", {"delete", servers_, name_}); }
+  FreshTopic(const FreshTopic&) = delete;
+  FreshTopic& operator=(const FreshTopic&) = delete;
+
+  const std::string& name() const { return name_; }
+
+ private:
+  std::string servers_;
+  std::string name_;
+};
+
 class KafkaPlace {
  public:
   explicit KafkaPlace(std::string servers) : servers_(std::move(servers)) {}
@@ -23,24 +41,29 @@ class KafkaPlace {
   const std::string& servers() const { return servers_; }
   // A name that no other run has: of a group, or of a topic to be made.
   std::string name() { return fmt::format("bench-{}-{}", getpid(), made_++); }
-  // A new topic.
-  std::string fresh(int partitions = kPartitions) {
-    auto topic = name();
-    figures_of("raw_kafka", {"create", servers_, topic, std::to_string(partitions)});
-    return topic;
-  }
+  FreshTopic fresh(int partitions = kPartitions) { return {servers_, name(), partitions}; }
   // A topic with kMany trades. A broker just started is slow until Java has compiled it: not at the expense of who is measured first.
   const std::string& filled(int partitions = kPartitions) {
     auto& topic = filled_[partitions];
-    if (!topic.empty()) return topic;
-    topic = fresh(partitions);
-    figures_of("raw_kafka", {"fill", servers_, topic, std::to_string(partitions), std::to_string(kMany)});
-    for (int i = 0; partitions == kPartitions && i < kWarmUps; ++i) raw_pass();
-    return topic;
+    if (topic) return topic->name();
+    topic = std::make_unique<FreshTopic>(servers_, name(), partitions);
+    figures_of("raw_kafka", {"fill", servers_, topic->name(), std::to_string(partitions), std::to_string(kMany)});
+    for (int i = 0; partitions == kPartitions && i < kWarmUps; ++i) {
+      raw_pass();
+      pass("at_least_once");
+      pass("exactly_once");
+    }
+    return topic->name();
   }
   std::vector<double> raw_pass() {
     const auto& in = filled();
-    return figures_of("raw_kafka", {"pass", servers_, in, fresh(), std::to_string(kPartitions), std::to_string(kMany)});
+    const auto out = fresh();
+    return figures_of("raw_kafka", {"pass", servers_, in, out.name(), std::to_string(kPartitions), std::to_string(kMany)});
+  }
+  std::vector<double> pass(const std::string& guarantee, int count = kMany) {
+    const auto& in = filled();
+    const auto out = fresh();
+    return ours("pass", in, out.name(), count, 1, guarantee);
   }
   // A worker of ours (kafka.cc).
   std::vector<double> ours(const std::string& kind, const std::string& in, const std::string& out, int count, int shards = 1, const std::string& guarantee = "at_least_once") {
@@ -48,9 +71,9 @@ class KafkaPlace {
   }
 
  private:
-  static constexpr int kWarmUps = 3;
+  static constexpr int kWarmUps = 5;
   std::string servers_;
-  std::map<int, std::string> filled_;
+  std::map<int, std::unique_ptr<FreshTopic>> filled_;
   int made_ = 0;
 };
 

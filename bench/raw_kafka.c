@@ -1,7 +1,8 @@
 /* What librdkafka itself can do, in plain C: what ours stands beside in `dev/bench --kafka`. Each part prints one figure.
  *
  *   raw_kafka create  SERVERS TOPIC PARTITIONS
- *   raw_kafka fill    SERVERS TOPIC PARTITIONS COUNT         makes COUNT trades, about 84 bytes each, with 10,000 keys
+ *   raw_kafka delete  SERVERS TOPIC
+ *   raw_kafka fill    SERVERS TOPIC PARTITIONS COUNT         makes COUNT trades, about 84 bytes each, with 10,000 keys, 1,000 a batch
  *   raw_kafka consume SERVERS TOPIC PARTITIONS COUNT         records a second, from the first record to the last
  *   raw_kafka pass    SERVERS IN OUT PARTITIONS COUNT        the same with every record copied to OUT and acknowledged; then megabytes
  *   raw_kafka echo    SERVERS IN OUT                         sends on what comes in partition 0, until it is killed
@@ -49,9 +50,9 @@ static rd_kafka_t *client(rd_kafka_type_t type, const char *servers, const char 
   return handle;
 }
 
-/* The producer has the settings of ours, but for `linger`. */
-static rd_kafka_t *producer(const char *servers, const char *linger) {
-  const char *const properties[][2] = {{"enable.idempotence", "true"}, {"linger.ms", linger}, {"batch.size", "1000000"}, {"batch.num.messages", "100000"},
+/* The producer has the settings of ours, but for `linger` and how many records a batch has at most. */
+static rd_kafka_t *producer(const char *servers, const char *linger, const char *batch) {
+  const char *const properties[][2] = {{"enable.idempotence", "true"}, {"linger.ms", linger}, {"batch.size", "1000000"}, {"batch.num.messages", batch},
                                        {"queue.buffering.max.messages", "1000000"}, {"queue.buffering.max.kbytes", "65536"}};
   return client(RD_KAFKA_PRODUCER, servers, properties, sizeof properties / sizeof *properties, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
 }
@@ -158,6 +159,12 @@ static void produce(rd_kafka_topic_t *topic, int partition, rd_kafka_message_t *
   }
 }
 
+/* The answer to a call that changes topics. */
+static void check_topic(const char *topic, const rd_kafka_topic_result_t **results, size_t count) {
+  if (count != 1 || rd_kafka_topic_result_error(results[0])) die(topic, count == 1 ? rd_kafka_topic_result_error_string(results[0]) : "no answer");
+  printf("1\n");
+}
+
 static int create(const char *servers, const char *topic, int partitions) {
   char text[512];
   rd_kafka_t *handle = client(RD_KAFKA_PRODUCER, servers, NULL, 0, 0);
@@ -166,14 +173,23 @@ static int create(const char *servers, const char *topic, int partitions) {
   rd_kafka_CreateTopics(handle, &wanted, 1, NULL, queue);
   rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 30000);
   size_t count = 0;
-  const rd_kafka_topic_result_t **results = event ? rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count) : NULL;
-  if (count != 1 || rd_kafka_topic_result_error(results[0])) die(topic, count == 1 ? rd_kafka_topic_result_error_string(results[0]) : "no answer");
-  printf("1\n");
+  check_topic(topic, event ? rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count) : NULL, count);
+  return 0;
+}
+
+static int delete(const char *servers, const char *topic) {
+  rd_kafka_t *handle = client(RD_KAFKA_PRODUCER, servers, NULL, 0, 0);
+  rd_kafka_DeleteTopic_t *unwanted = rd_kafka_DeleteTopic_new(topic);
+  rd_kafka_queue_t *queue = rd_kafka_queue_new(handle);
+  rd_kafka_DeleteTopics(handle, &unwanted, 1, NULL, queue);
+  rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 30000);
+  size_t count = 0;
+  check_topic(topic, event ? rd_kafka_DeleteTopics_result_topics(rd_kafka_event_DeleteTopics_result(event), &count) : NULL, count);
   return 0;
 }
 
 static int fill(const char *servers, const char *name, int partitions, long count) {
-  rd_kafka_t *handle = producer(servers, "5");
+  rd_kafka_t *handle = producer(servers, "5", "1000");
   rd_kafka_queue_t *reports = rd_kafka_queue_get_main(handle);
   rd_kafka_topic_t *topic = rd_kafka_topic_new(handle, name, NULL);
   static char keys[kBatch][16];
@@ -235,7 +251,7 @@ static int pass(const char *servers, const char *from, const char *to, int parti
   static struct consumer in;
   rd_kafka_message_t *messages[kBatch];
   static rd_kafka_message_t batch[kBatch];
-  rd_kafka_t *handle = producer(servers, "1");
+  rd_kafka_t *handle = producer(servers, "1", "100000");
   rd_kafka_queue_t *reports = rd_kafka_queue_get_main(handle);
   rd_kafka_topic_t *topic = rd_kafka_topic_new(handle, to, NULL);
   open_consumer(&in, servers, from, partitions, 0);
@@ -278,7 +294,7 @@ static void send_one(rd_kafka_topic_t *topic, rd_kafka_queue_t *reports, void *v
 static int echo(const char *servers, const char *from, const char *to) {
   static struct consumer in;
   rd_kafka_message_t *messages[kBatch];
-  rd_kafka_t *handle = producer(servers, "0");
+  rd_kafka_t *handle = producer(servers, "0", "100000");
   rd_kafka_queue_t *reports = rd_kafka_queue_get_main(handle);
   rd_kafka_topic_t *topic = rd_kafka_topic_new(handle, to, NULL);
   open_consumer(&in, servers, from, 1, RD_KAFKA_OFFSET_BEGINNING);
@@ -302,7 +318,7 @@ static int by_value(const void *a, const void *b) {
 static int ask(const char *servers, const char *from, const char *to, int count) {
   static struct consumer in;
   rd_kafka_message_t *messages[kBatch];
-  rd_kafka_t *handle = producer(servers, "0");
+  rd_kafka_t *handle = producer(servers, "0", "100000");
   rd_kafka_queue_t *reports = rd_kafka_queue_get_main(handle);
   rd_kafka_topic_t *topic = rd_kafka_topic_new(handle, from, NULL);
   open_consumer(&in, servers, to, 1, RD_KAFKA_OFFSET_BEGINNING);
@@ -325,6 +341,7 @@ int main(int argc, char **argv) {
   const char *part = argc > 2 ? argv[1] : "";
   int code = 2;
   if (!strcmp(part, "create") && argc == 5) code = create(argv[2], argv[3], atoi(argv[4]));
+  if (!strcmp(part, "delete") && argc == 4) code = delete(argv[2], argv[3]);
   if (!strcmp(part, "fill") && argc == 6) code = fill(argv[2], argv[3], atoi(argv[4]), atol(argv[5]));
   if (!strcmp(part, "consume") && argc == 6) code = consume(argv[2], argv[3], atoi(argv[4]), atol(argv[5]));
   if (!strcmp(part, "pass") && argc == 7) code = pass(argv[2], argv[3], argv[4], atoi(argv[5]), atol(argv[6]));

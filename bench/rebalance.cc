@@ -22,7 +22,7 @@ class Pulse {
  public:
   Pulse(Loop& loop, KafkaPlace& place) : place_(place), log_(open_log("kafka://" + place.servers())), in_(place.fresh()), out_(place.fresh()) {
     ConsumerOptions reader;
-    for (int p = 0; p < kPartitions; ++p) reader.partitions[{out_, p}] = 0;
+    for (int p = 0; p < kPartitions; ++p) reader.partitions[{out_.name(), p}] = 0;
     producer_ = log_->producer(loop);
     consumer_ = log_->consumer(loop, reader);
     beating_ = loop.spawn("beat", beat());
@@ -49,7 +49,8 @@ class Pulse {
 
  private:
   std::unique_ptr<Part> worker() {
-    return std::make_unique<Part>("mephisto_bench", std::vector<std::string>{"--part", "kafka", "pass", place_.servers(), group_, in_, out_, "2000000000", "1", "at_least_once"});
+    return std::make_unique<Part>("mephisto_bench",
+                                  std::vector<std::string>{"--part", "kafka", "pass", place_.servers(), group_, in_.name(), out_.name(), "2000000000", "1", "at_least_once"});
   }
 
   // The time of sending is in the record.
@@ -59,7 +60,7 @@ class Pulse {
       for (int p = 0; p < kPartitions; ++p) {
         auto one = trade(p);
         one.time = static_cast<std::int64_t>(now() * 1e6);
-        batches.push_back({.partition = {in_, p}, .records = {}, .times_chosen = false});
+        batches.push_back({.partition = {in_.name(), p}, .records = {}, .times_chosen = false});
         batches.back().records.add(one.symbol, to_json(one), {});
       }
       value_or_throw(co_await producer_->append(batches));
@@ -109,8 +110,8 @@ class Pulse {
 
   KafkaPlace& place_;
   std::shared_ptr<Log> log_;
-  std::string in_;
-  std::string out_;
+  FreshTopic in_;
+  FreshTopic out_;
   std::string group_ = place_.name();
   std::unique_ptr<Producer> producer_;
   std::unique_ptr<Consumer> consumer_;
