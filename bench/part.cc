@@ -30,16 +30,11 @@ Part::Part(const std::string& program, std::vector<std::string> words) {
 }
 
 Part::~Part() {
-  if (pid_ == 0) return;
   kill(pid_, SIGKILL);
   waitpid(pid_, nullptr, 0);
 }
 
-void Part::end() {
-  kill(pid_, SIGTERM);
-  waitpid(pid_, nullptr, 0);
-  pid_ = 0;
-}
+void Part::end() const { kill(pid_, SIGTERM); }
 
 double Part::memory(const std::string& line) const {
   std::ifstream status{fmt::format("/proc/{}/status", pid_)};

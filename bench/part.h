@@ -8,7 +8,7 @@
 
 namespace mephisto::bench {
 
-// A program beside this one with a part of the work; killed with the object, unless it has ended.
+// A program beside this one with a part of the work; killed with the object.
 class Part {
  public:
   Part(const std::string& program, std::vector<std::string> words);
@@ -16,8 +16,8 @@ class Part {
   Part(const Part&) = delete;
   Part& operator=(const Part&) = delete;
 
-  // Tells it to end, and waits until it has.
-  void end();
+  // Tells it to end.
+  void end() const;
 
   // A line of /proc/PID/status in kB, as megabytes.
   double memory(const std::string& line) const;

@@ -173,7 +173,8 @@ static int create(const char *servers, const char *topic, int partitions) {
   rd_kafka_CreateTopics(handle, &wanted, 1, NULL, queue);
   rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 30000);
   size_t count = 0;
-  check_topic(topic, event ? rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count) : NULL, count);
+  const rd_kafka_topic_result_t **results = event ? rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count) : NULL;
+  check_topic(topic, results, count);
   return 0;
 }
 
@@ -184,7 +185,8 @@ static int delete(const char *servers, const char *topic) {
   rd_kafka_DeleteTopics(handle, &unwanted, 1, NULL, queue);
   rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 30000);
   size_t count = 0;
-  check_topic(topic, event ? rd_kafka_DeleteTopics_result_topics(rd_kafka_event_DeleteTopics_result(event), &count) : NULL, count);
+  const rd_kafka_topic_result_t **results = event ? rd_kafka_DeleteTopics_result_topics(rd_kafka_event_DeleteTopics_result(event), &count) : NULL;
+  check_topic(topic, results, count);
   return 0;
 }
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <charconv>
 #include <condition_variable>
@@ -43,8 +44,8 @@ std::string servers_of(std::string_view rest) {
   std::string servers;
   for (const auto part : std::views::split(rest, ';')) {
     std::string_view server{part.begin(), part.end()};
+    if (part.begin() != rest.begin()) servers += ',';
     if (server.starts_with(kScheme)) server.remove_prefix(kScheme.size());
-    if (!servers.empty()) servers += ',';
     servers += server;
   }
   return servers;
@@ -52,16 +53,16 @@ std::string servers_of(std::string_view rest) {
 
 // host:port or host; an IPv6 address in brackets.
 bool is_server(std::string_view server) {
-  const auto bracket = server.starts_with('[') ? server.find(']') : 0;
-  if (bracket == std::string_view::npos) return false;
-  const auto colon = server.find(':', bracket);
-  const auto host = server.substr(0, colon);
-  if (host.empty() || host.find_first_of("/@ ") != std::string_view::npos || host.starts_with('[') != host.ends_with(']')) return false;
-  if (colon == std::string_view::npos) return true;
-  const auto port = server.substr(colon + 1);
+  const bool bracketed = server.starts_with('[');
+  const auto host = bracketed ? server.substr(1, server.find(']') - 1) : server.substr(0, server.find(':'));
+  const auto rest = server.substr(std::min(host.size() + (bracketed ? 2 : 0), server.size()));
+  const auto in_host = [&](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || std::string_view{bracketed ? ".:%" : ".-_"}.contains(c); };
+  if (host.empty() || !std::ranges::all_of(host, in_host) || (bracketed && server.size() < host.size() + 2)) return false;
+  if (rest.empty()) return true;
+  const auto port = rest.substr(1);
   int number = 0;
   const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
-  return error == std::errc{} && end == port.data() + port.size() && number > 0 && number < 65536;
+  return rest.front() == ':' && error == std::errc{} && end == port.data() + port.size() && number > 0 && number < 65536;
 }
 
 // One or several with commas between.

@@ -298,7 +298,8 @@ TEST_F(SettingsTest, TheLogsUrlIsCheckedWhereItIsSet) {
   EXPECT_THAT(refusal_of("broker", "pulsar://localhost:6650"), AllOf(HasSubstr("--set: broker:"), HasSubstr("local://FOLDER")));
   EXPECT_THAT(refusal_of("broker", "kafka://localhost:nine"), AllOf(HasSubstr("--set: broker:"), HasSubstr("kafka://HOST:PORT")));
   EXPECT_THAT(refusal_of("broker", "kafka://user:secret@localhost:9092"), HasSubstr("kafka.properties"));
-  for (const auto* none : {"kafka://", "kafka://one,", "kafka://one,,two", "kafka://one:0", "kafka://one:65536", "kafka://one:1:2", "kafka://[::1", "kafka://::1", "kafka://[]x:1"})
+  for (const auto* none : {"kafka://", "kafka://one,", "kafka://one,,two", "kafka://one:0", "kafka://one:65536", "kafka://one:1:2", "kafka://[::1", "kafka://::1", "kafka://[]x:1",
+                           "kafka://[]:1", "kafka://[::1]]:1", "kafka://a]b:1", "kafka://;one", "kafka://one;", "kafka://a\tb"})
     EXPECT_THAT(refusal_of("broker", none), HasSubstr("kafka://HOST:PORT")) << none;
   for (const auto* good : {"kafka://one:9092;kafka://two:9092", "kafka://one,two:9093", "kafka://[::1]", "kafka://[::1]:9092"})
     EXPECT_EQ(refusal_of("broker", good), "(taken)") << good;

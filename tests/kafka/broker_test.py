@@ -93,7 +93,7 @@ class Broker(OnKafka):
         self.stop(worker)
 
     def test_6_records_that_are_gone_before_they_are_read_are_told_and_left_out(self):
-        worker = self.start_worker()
+        worker = self.start_worker("--set", "broker_session_timeout=30s")
         self.collect(worker, "--partition", "3")
         worker.signal(signal.SIGSTOP)  # what it has asked the broker for already brings the first of these
         last = [self.send("--partition", "3")["offset"] for _ in range(4)][-1]

@@ -16,18 +16,19 @@ constexpr int kTimeout = static_cast<int>(kCallTimeout.count());
 constexpr std::chrono::milliseconds kBrokersLeastSession{6000};  // group.min.session.timeout.ms, where nobody changed it
 constexpr std::chrono::milliseconds kRetryAfter{500};
 
-// What librdkafka reads ahead, of all partitions together. It takes several times its bytes there, and has left the processor's cache when
-// it is read. A partition's part is at least what most producers write as one batch: where the batches are larger than what may be
-// fetched of a partition, a reply brings those of one partition only, however many it was asked for.
-constexpr std::size_t kAheadBytes = 64 << 20;
-constexpr std::size_t kReplyBytes = 16 << 20;
+// What librdkafka reads ahead is shared out between the partitions, as long as each has its least. It takes several times its bytes there, and
+// has left the processor's cache when it is read.
 constexpr std::size_t kAheadMessages = 64'000;
-constexpr std::size_t kMostBytes = 1 << 20;  // of a partition
-constexpr std::size_t kMostMessages = 8'000;
-constexpr std::size_t kLeastBytes = 128 << 10;
+constexpr std::size_t kMostMessages = 8'000;  // of a partition; when it has fewer, more are fetched
 constexpr std::size_t kLeastMessages = 100;
+constexpr std::size_t kReplyBytes = 16 << 20;
+// Fetched of a partition at a time. At least what most producers write as one batch: where the batches are larger than this, a reply
+// brings those of one partition only, however many it was asked for.
+constexpr std::size_t kFetchBytes = 64 << 20;  // shared out
+constexpr std::size_t kMostBytes = 1 << 20;
+constexpr std::size_t kLeastBytes = 128 << 10;
 
-// How often a member asks whether the group changes: so long do a member's partitions wait, when it has left, for who has them next.
+// How often a member at work asks whether the group changes: so long do a member's partitions wait, when it has left, for who has them next.
 constexpr std::chrono::milliseconds heartbeats(std::chrono::milliseconds session) { return std::min(session / 20, std::chrono::milliseconds{1000}); }
 
 Properties consumer_properties(const ConsumerOptions& options, std::chrono::milliseconds session, std::size_t partitions, std::size_t prefetched) {
@@ -46,7 +47,7 @@ Properties consumer_properties(const ConsumerOptions& options, std::chrono::mill
       {"fetch.wait.max.ms", "100"},
       {"fetch.error.backoff.ms", "50"},
       {"fetch.max.bytes", std::to_string(kReplyBytes)},
-      {"fetch.message.max.bytes", std::to_string(std::clamp(kAheadBytes / partitions, kLeastBytes, kMostBytes))},
+      {"fetch.message.max.bytes", std::to_string(std::clamp(kFetchBytes / partitions, kLeastBytes, kMostBytes))},
       // Of a partition.
       {"queued.min.messages", std::to_string(prefetched)},
       {"queued.max.messages.kbytes", "4096"},
@@ -193,7 +194,8 @@ void KafkaConsumer::on_error(rd_kafka_resp_err_t code, const char* text) {
       break;
     case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN: log_->cluster().contact().lost(); break;
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
-      log::error("Group {}: {}. Was it deleted? What reads it waits until it is made again, which a worker does that starts", options_.group, text);
+      // One that was made a moment ago is not known to all brokers yet.
+      if (generation_ > 0) log::error("Group {}: {}. Was it deleted? What reads it waits until it is made again, which a worker does that starts", options_.group, text);
       break;
     case RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL:
       if (!std::exchange(told_others_, true)) {

@@ -2,7 +2,8 @@
 //
 // An idempotent producer has one request of a partition on its way at a time. What is handed over beyond that lies in librdkafka's queue,
 // takes several times its memory there, and makes librdkafka's thread ask without a pause whether it may go (2.0.2). So a partition gets
-// a request's worth, a parcel, and the next one once that is reported.
+// a request's worth, a parcel, and the next one once that is reported. (As nothing lingers, the first records of a parcel may go before
+// the rest, which then waits for one reply.)
 #pragma once
 
 #include <list>
