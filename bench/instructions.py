@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Instructions a record of the cases of dev/bench, counted by callgrind, beside those kept in instructions.json.
 
-  bench/instructions.py [--update] [CASE…]
+  bench/instructions.py [--update] [--kafka | --local | CASE…]
 
 A case is counted with some and with twice as many records, and the difference counts: starting costs nothing. Those named kafka_… are
-counted on a broker that it starts, librdkafka's part included. Exit code 1 where a case takes more than 5 % more than is kept; whoever
+counted on a broker that it starts, librdkafka's part included; --kafka means all of these, --local all others. Exit code 1 where a case takes more than 5 % more than is kept; whoever
 means it to writes the new count down with --update, in the same commit.
 """
 import contextlib
@@ -77,6 +77,8 @@ def main():
     kept = json.loads(KEPT.read_text())
     update = "--update" in words
     cases = [word for word in words if word != "--update"] or list(kept)
+    if cases in (["--kafka"], ["--local"]):
+        cases = [case for case in kept if case.startswith("kafka_") == (cases == ["--kafka"])]
     if unknown := [case for case in cases if case not in kept]:
         sys.exit(f"Error: there is no case {unknown[0]}; there are: {' '.join(kept)}")
     grown = []

@@ -159,34 +159,25 @@ static void produce(rd_kafka_topic_t *topic, int partition, rd_kafka_message_t *
   }
 }
 
-/* The answer to a call that changes topics. */
-static void check_topic(const char *topic, const rd_kafka_topic_result_t **results, size_t count) {
-  if (count != 1 || rd_kafka_topic_result_error(results[0])) die(topic, count == 1 ? rd_kafka_topic_result_error_string(results[0]) : "no answer");
-  printf("1\n");
-}
-
-static int create(const char *servers, const char *topic, int partitions) {
+/* Makes a topic, or without partitions deletes it. */
+static int change(const char *servers, const char *topic, int partitions) {
   char text[512];
   rd_kafka_t *handle = client(RD_KAFKA_PRODUCER, servers, NULL, 0, 0);
-  rd_kafka_NewTopic_t *wanted = rd_kafka_NewTopic_new(topic, partitions, 1, text, sizeof text);
   rd_kafka_queue_t *queue = rd_kafka_queue_new(handle);
-  rd_kafka_CreateTopics(handle, &wanted, 1, NULL, queue);
+  if (partitions > 0) {
+    rd_kafka_NewTopic_t *wanted = rd_kafka_NewTopic_new(topic, partitions, 1, text, sizeof text);
+    rd_kafka_CreateTopics(handle, &wanted, 1, NULL, queue);
+  } else {
+    rd_kafka_DeleteTopic_t *unwanted = rd_kafka_DeleteTopic_new(topic);
+    rd_kafka_DeleteTopics(handle, &unwanted, 1, NULL, queue);
+  }
   rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 30000);
+  if (!event) die(topic, "no answer");
   size_t count = 0;
-  const rd_kafka_topic_result_t **results = event ? rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count) : NULL;
-  check_topic(topic, results, count);
-  return 0;
-}
-
-static int delete(const char *servers, const char *topic) {
-  rd_kafka_t *handle = client(RD_KAFKA_PRODUCER, servers, NULL, 0, 0);
-  rd_kafka_DeleteTopic_t *unwanted = rd_kafka_DeleteTopic_new(topic);
-  rd_kafka_queue_t *queue = rd_kafka_queue_new(handle);
-  rd_kafka_DeleteTopics(handle, &unwanted, 1, NULL, queue);
-  rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 30000);
-  size_t count = 0;
-  const rd_kafka_topic_result_t **results = event ? rd_kafka_DeleteTopics_result_topics(rd_kafka_event_DeleteTopics_result(event), &count) : NULL;
-  check_topic(topic, results, count);
+  const rd_kafka_topic_result_t **results = partitions > 0 ? rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count)
+                                                           : rd_kafka_DeleteTopics_result_topics(rd_kafka_event_DeleteTopics_result(event), &count);
+  if (count != 1 || rd_kafka_topic_result_error(results[0])) die(topic, count == 1 ? rd_kafka_topic_result_error_string(results[0]) : "no answer");
+  printf("1\n");
   return 0;
 }
 
@@ -342,8 +333,8 @@ static int ask(const char *servers, const char *from, const char *to, int count)
 int main(int argc, char **argv) {
   const char *part = argc > 2 ? argv[1] : "";
   int code = 2;
-  if (!strcmp(part, "create") && argc == 5) code = create(argv[2], argv[3], atoi(argv[4]));
-  if (!strcmp(part, "delete") && argc == 4) code = delete(argv[2], argv[3]);
+  if (!strcmp(part, "create") && argc == 5 && atoi(argv[4]) > 0) code = change(argv[2], argv[3], atoi(argv[4]));
+  if (!strcmp(part, "delete") && argc == 4) code = change(argv[2], argv[3], 0);
   if (!strcmp(part, "fill") && argc == 6) code = fill(argv[2], argv[3], atoi(argv[4]), atol(argv[5]));
   if (!strcmp(part, "consume") && argc == 6) code = consume(argv[2], argv[3], atoi(argv[4]), atol(argv[5]));
   if (!strcmp(part, "pass") && argc == 7) code = pass(argv[2], argv[3], argv[4], atoi(argv[5]), atol(argv[6]));

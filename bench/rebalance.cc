@@ -9,10 +9,10 @@ namespace {
 
 constexpr int kRounds = 25;
 constexpr auto kBeat = std::chrono::milliseconds{5};
-constexpr auto kLook = std::chrono::milliseconds{20};
-constexpr double kCalm = 0.15;  // seconds that a record waits at most when nothing happens
+constexpr auto kLook = std::chrono::milliseconds{20};  // between two looks at what has come
+constexpr double kCalm = 0.15;                         // seconds that a record waits at most when nothing happens
+constexpr double kCalmFor = 1;                         // and for how long so when it is over
 constexpr double kPatience = 60;
-constexpr double kCalmFor = 1;  // and for how long so when it is over
 constexpr double kMilliseconds = 1000;
 
 enum Event { kJoin, kLeave, kKill, kEvents };

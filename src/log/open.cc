@@ -67,15 +67,10 @@ bool is_server(std::string_view server) {
 
 // One or several with commas between.
 Result<void> check_servers(const std::string& servers, const std::string& url) {
-  for (std::size_t from = 0; from <= servers.size();) {
-    const auto comma = std::min(servers.find(',', from), servers.size());
-    const bool sound = is_server(std::string_view{servers}.substr(from, comma - from));
-    from = comma + 1;
-    if (sound) continue;
-    const auto shown = url.find('@') == std::string::npos ? printable(url) : "what is given";  // which may hold a password
-    return fail(ErrorKind::kInvalid, fmt::format("{} is no log's URL: write kafka://HOST:PORT, several with commas between; how to log in belongs into kafka.properties", shown));
-  }
-  return {};
+  const auto sound = [](const auto& part) { return is_server({part.begin(), part.end()}); };
+  if (!servers.empty() && std::ranges::all_of(std::views::split(servers, ','), sound)) return {};
+  const auto shown = url.find('@') == std::string::npos ? printable(url) : "what is given";  // which may hold a password
+  return fail(ErrorKind::kInvalid, fmt::format("{} is no log's URL: write kafka://HOST:PORT, several with commas between; how to log in belongs into kafka.properties", shown));
 }
 
 // One name for a folder, however it is spelled and through whatever links. What cannot be looked at is told when it is opened.
