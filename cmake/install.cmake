@@ -9,5 +9,5 @@ install(EXPORT MephistoTargets NAMESPACE Mephisto:: DESTINATION ${CMAKE_INSTALL_
 configure_package_config_file(cmake/MephistoConfig.cmake.in ${CMAKE_BINARY_DIR}/MephistoConfig.cmake
   INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/Mephisto)
 write_basic_package_version_file(${CMAKE_BINARY_DIR}/MephistoConfigVersion.cmake COMPATIBILITY SameMinorVersion)
-install(FILES ${CMAKE_BINARY_DIR}/MephistoConfig.cmake ${CMAKE_BINARY_DIR}/MephistoConfigVersion.cmake cmake/compiler.cmake cmake/FindLMDB.cmake cmake/FindRdKafka.cmake
+install(FILES ${CMAKE_BINARY_DIR}/MephistoConfig.cmake ${CMAKE_BINARY_DIR}/MephistoConfigVersion.cmake cmake/compiler.cmake cmake/FindCodecs.cmake cmake/FindLMDB.cmake cmake/FindRdKafka.cmake
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/Mephisto)

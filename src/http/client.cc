@@ -42,9 +42,9 @@ std::shared_ptr<Trust> trust(const std::string& ca_file) {
   made->set_verify_mode(asio::ssl::verify_peer);
   boost::system::error_code error;
   if (ca_file.empty())
-    made->set_default_verify_paths(error);
+    (void)made->set_default_verify_paths(error);
   else
-    made->load_verify_file(ca_file, error);
+    (void)made->load_verify_file(ca_file, error);
   if (error) throw Failure(ErrorKind::kInvalid, fmt::format("cannot load certificates from {}: {}", ca_file, error.message()));
   place = made;
   return made;

@@ -161,10 +161,10 @@ HttpServer::HttpServer(Loop& loop, Handler handler, int port, const std::string&
   if (port < 0 || port > 65535) throw Failure(ErrorKind::kInvalid, fmt::format("cannot listen on port {}: ports are from 0 to 65535", port));
   tcp::endpoint endpoint{ip, static_cast<unsigned short>(port)};
   auto& acceptor = impl_->acceptor;
-  acceptor.open(endpoint.protocol(), error);
-  if (!error) acceptor.set_option(asio::socket_base::reuse_address{true}, error);
-  if (!error) acceptor.bind(endpoint, error);
-  if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
+  (void)acceptor.open(endpoint.protocol(), error);
+  if (!error) (void)acceptor.set_option(asio::socket_base::reuse_address{true}, error);
+  if (!error) (void)acceptor.bind(endpoint, error);
+  if (!error) (void)acceptor.listen(asio::socket_base::max_listen_connections, error);
   if (error) throw Failure(ErrorKind::kUnavailable, fmt::format("cannot listen on {}:{}: {}; choose another port", address, port, error.message()));
   impl_->port = acceptor.local_endpoint().port();
 }
@@ -197,7 +197,7 @@ Task<void> HttpServer::run() {
   for (auto& connection : impl.connections) connection.cancel();
   co_await Impl::AllEnded{impl};
   boost::system::error_code ignored;
-  impl.acceptor.close(ignored);
+  (void)impl.acceptor.close(ignored);
   std::rethrow_exception(end);
 }
 

@@ -85,6 +85,7 @@ struct Driver {
   Abilities can;
   std::function<void(const TopicPartition&, std::int64_t)> delete_before;  // deletes a partition's first records where maintain() does not
   int replicas = 1;                                                        // of the topics that create() makes
+  std::map<std::string, std::string> properties{};                         // that its log is opened with
 };
 
 inline std::ostream& operator<<(std::ostream& out, const Driver& driver) { return out << driver.name; }
@@ -115,7 +116,7 @@ inline std::vector<Driver> drivers() {
                         .tell_history = false,
                         .know_topics_apart = false,
                         .make_thousands = false};
-    all.push_back({"kafka", Loop::Clock::kReal, empty_url, expel, 700ms, 30s, 5s, can, delete_before, kafka->replicas()});
+    all.push_back({"kafka", Loop::Clock::kReal, empty_url, expel, 700ms, 30s, 5s, can, delete_before, kafka->replicas(), kafka->properties()});
   }
   return all;
 }
@@ -289,7 +290,7 @@ inline std::chrono::milliseconds since(Loop::time_point start, const Loop& loop)
 // The world of one test.
 class World {
  public:
-  explicit World(Driver with) : driver(std::move(with)), loop(driver.clock), log(open_log(driver.new_url(folder))), producer(log->producer(loop)) {}
+  explicit World(Driver with) : driver(std::move(with)), loop(driver.clock), log(open_log(driver.new_url(folder), driver.properties)), producer(log->producer(loop)) {}
 
   template <class T>
   T await(Task<T> task) {

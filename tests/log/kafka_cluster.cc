@@ -145,6 +145,11 @@ std::optional<KafkaCluster> KafkaCluster::given() {
   return servers == nullptr ? std::nullopt : std::optional{KafkaCluster{servers}};
 }
 
+std::map<std::string, std::string> KafkaCluster::properties() const {
+  const char* reader = std::getenv("MEPHISTO_KAFKA_READER");
+  return reader != nullptr && std::string_view{reader} == "librdkafka" ? kReadByLibrdkafka : std::map<std::string, std::string>{};
+}
+
 void KafkaCluster::clear() const {
   Client admin{servers_};
   // A member who was just left behind may join once more before it ends.

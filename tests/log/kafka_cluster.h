@@ -2,12 +2,16 @@
 #pragma once
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <string>
 
 #include "mephisto/log.h"
 
 namespace mephisto::test {
+
+// What is given about reading is librdkafka's to do.
+inline const std::map<std::string, std::string> kReadByLibrdkafka{{"check.crcs", "true"}};
 
 // All calls block, and throw Failure where the cluster does not do as told.
 class KafkaCluster {
@@ -16,6 +20,9 @@ class KafkaCluster {
   static std::optional<KafkaCluster> given();
 
   explicit KafkaCluster(std::string servers) : servers_(std::move(servers)) {}
+
+  // Of the log: records are read by ours, or with MEPHISTO_KAFKA_READER=librdkafka by librdkafka, as over every connection that is not in the clear.
+  std::map<std::string, std::string> properties() const;
 
   std::string url() const { return "kafka://" + servers_; }
   // As many as there are brokers: what a topic needs to outlive one.

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""usage: on_kafka.py VERSION PROGRAM [--one-of-three-dead]
+"""usage: on_kafka.py VERSION PROGRAM [--one-of-three-dead | --read-by-librdkafka]
 
 Runs the part of the conformance suite that PROGRAM (log_test) has for Kafka, on a broker of its own; or some of it on three, of which one was
-killed. What happens while it dies is dev/chaos's.
+killed. What happens while it dies is dev/chaos's. Records are read by our own reader, or by librdkafka's, as they are over TLS.
 """
 import os
 import pathlib
@@ -18,11 +18,12 @@ WITH_A_DEAD_BROKER = "--gtest_filter=*LogCommits*/kafka:*LogRecords.Append*/kafk
 
 
 def main():
-    version, program, *dead = sys.argv[1:]
+    version, program, *how = sys.argv[1:]
+    dead = "--one-of-three-dead" in how
     tests = WITH_A_DEAD_BROKER if dead else ALL
     folder = ROOT / "build/kafka" / f"conformance-{version}{'-three' if dead else ''}"
     with running("kafka", folder, "--version", version, "--brokers", "3" if dead else "1") as (kafka, servers):
-        environment = {**os.environ, "MEPHISTO_KAFKA": servers}
+        environment = {**os.environ, "MEPHISTO_KAFKA": servers, "MEPHISTO_KAFKA_READER": "librdkafka" if "--read-by-librdkafka" in how else "ours"}
         listed = subprocess.run([program, tests, "--gtest_list_tests"], env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
         if "/kafka" not in listed:
             sys.exit(f"{program} has no test for Kafka")

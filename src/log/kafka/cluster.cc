@@ -284,19 +284,21 @@ int Cluster::known_partitions(const std::vector<std::string>& topics) {
   return count;
 }
 
-std::vector<int> Cluster::leaders(const std::vector<std::string>& names) {
-  const struct rd_kafka_metadata* found = nullptr;
-  if (rd_kafka_metadata(handle_.get(), 1, nullptr, &found, kTimeout) != RD_KAFKA_RESP_ERR_NO_ERROR) return {};
-  const Metadata metadata{found};
-  std::set<int> brokers;
-  for (int i = 0; i < metadata->topic_cnt; ++i) {
-    const auto& topic = metadata->topics[i];
-    if (std::ranges::find(names, std::string_view{topic.topic}) == names.end()) continue;
-    for (int n = 0; n < topic.partition_cnt; ++n) {
-      if (topic.partitions[n].leader >= 0) brokers.insert(topic.partitions[n].leader);
+Leaders Cluster::leaders(const std::set<std::string>& names) {
+  Leaders leaders;
+  for (const auto& name : names) {
+    const auto found = look_up(handle_.get(), name);
+    if (!found) continue;
+    const auto& topic = (*found)->topics[0];
+    for (int i = 0; i < topic.partition_cnt; ++i) {
+      if (topic.partitions[i].leader >= 0) leaders.of[{name, topic.partitions[i].id}] = topic.partitions[i].leader;
+    }
+    for (int i = 0; i < (*found)->broker_cnt; ++i) {
+      const auto& broker = (*found)->brokers[i];
+      leaders.brokers[broker.id] = {broker.id, broker.host, broker.port};
     }
   }
-  return {brokers.begin(), brokers.end()};
+  return leaders;
 }
 
 Result<std::vector<TopicInfo>> Cluster::describe(std::vector<TopicInfo> topics) {

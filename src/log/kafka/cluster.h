@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,6 +26,19 @@ inline constexpr std::size_t kMaxMessageBytes = kMaxRecordBytes + kMaxHeaderByte
 // in which all brokers hear of a topic that was just made.
 Result<int> partition_count(rd_kafka_t* handle, const std::string& topic);
 
+struct BrokerAddress {
+  int id = -1;
+  std::string host;
+  int port = 0;
+  bool operator==(const BrokerAddress&) const = default;
+};
+
+// Which broker leads each partition, where one does, and where these brokers are.
+struct Leaders {
+  std::map<TopicPartition, int> of;
+  std::map<int, BrokerAddress> brokers;
+};
+
 class Cluster {
  public:
   // Throws Failure for properties that cannot be; whether a broker is there shows only when one is asked.
@@ -42,8 +56,8 @@ class Cluster {
   Result<bool> made_here(const std::string& topic);
   // How many partitions the topics have together, as far as they were looked at; asks nobody.
   int known_partitions(const std::vector<std::string>& topics);
-  // The brokers that lead a partition of one of the topics.
-  std::vector<int> leaders(const std::vector<std::string>& topics);
+  // Who leads the partitions of the topics, as far as the brokers say.
+  Leaders leaders(const std::set<std::string>& topics);
 
   // The offsets of all, in order. kNotFound where one is none.
   Result<std::vector<Watermarks>> watermarks(const std::vector<TopicPartition>& partitions);

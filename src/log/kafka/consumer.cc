@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include "log/consuming.h"
+#include "log/kafka/queue_source.h"
+#include "log/kafka/reader.h"
 #include "log/store.h"
 #include "mephisto/logging.h"
 
@@ -16,45 +18,23 @@ constexpr int kTimeout = static_cast<int>(kCallTimeout.count());
 constexpr std::chrono::milliseconds kBrokersLeastSession{6000};  // group.min.session.timeout.ms, where nobody changed it
 constexpr std::chrono::milliseconds kRetryAfter{500};
 
-// What librdkafka reads ahead is shared out between the partitions, as long as each has its least. It takes several times its bytes there, and
-// has left the processor's cache when it is read.
-constexpr std::size_t kAheadMessages = 64'000;
-constexpr std::size_t kMostMessages = 8'000;  // of a partition; when it has fewer, more are fetched
-constexpr std::size_t kLeastMessages = 100;
-constexpr std::size_t kReplyBytes = 16 << 20;
-// Fetched of a partition at a time. At least what most producers write as one batch: where the batches are larger than this, a reply
-// brings those of one partition only, however many it was asked for.
-constexpr std::size_t kFetchBytes = 64 << 20;  // shared out
-constexpr std::size_t kMostBytes = 1 << 20;
-constexpr std::size_t kLeastBytes = 128 << 10;
-
 // How often a member at work asks whether the group changes: so long do a member's partitions wait, when it has left, for who has them next.
 constexpr std::chrono::milliseconds heartbeats(std::chrono::milliseconds session) { return std::min(session / 20, std::chrono::milliseconds{1000}); }
 
-Properties consumer_properties(const ConsumerOptions& options, std::chrono::milliseconds session, std::size_t partitions, std::size_t prefetched) {
-  Properties properties{
-      {"client.id", options.client.empty() ? "mephisto" : options.client},
-      // librdkafka wants a name even where there is no group; nothing is ever joined or committed under it.
-      {"group.id", options.group.empty() ? "mephisto-no-group" : options.group},
-      {"enable.auto.commit", "false"},
-      {"enable.auto.offset.store", "false"},
-      {"auto.offset.reset", "error"},
-      {"partition.assignment.strategy", "range"},
-      {"session.timeout.ms", std::to_string(session.count())},
-      {"heartbeat.interval.ms", std::to_string(heartbeats(session).count())},
-      {"max.poll.interval.ms", std::to_string(std::max<std::int64_t>(300'000, session.count()))},
-      {"isolation.level", "read_committed"},
-      {"fetch.wait.max.ms", "100"},
-      {"fetch.error.backoff.ms", "50"},
-      {"fetch.max.bytes", std::to_string(kReplyBytes)},
-      {"fetch.message.max.bytes", std::to_string(std::clamp(kFetchBytes / partitions, kLeastBytes, kMostBytes))},
-      // Of a partition.
-      {"queued.min.messages", std::to_string(prefetched)},
-      {"queued.max.messages.kbytes", "4096"},
-      {"check.crcs", "true"},
-  };
+std::string client_of(const ConsumerOptions& options) { return options.client.empty() ? "mephisto" : options.client; }
+
+Properties consumer_properties(const ConsumerOptions& options, std::chrono::milliseconds session, std::size_t partitions) {
+  auto properties = QueueSource::properties(partitions);
+  // librdkafka wants a name even where there is no group; nothing is ever joined or committed under it.
+  properties["group.id"] = options.group.empty() ? "mephisto-no-group" : options.group;
+  properties["client.id"] = client_of(options);
+  properties["enable.auto.commit"] = "false";
+  properties["enable.auto.offset.store"] = "false";
+  properties["partition.assignment.strategy"] = "range";
+  properties["session.timeout.ms"] = std::to_string(session.count());
+  properties["heartbeat.interval.ms"] = std::to_string(heartbeats(session).count());
+  properties["max.poll.interval.ms"] = std::to_string(std::max<std::int64_t>(300'000, session.count()));
   if (!options.instance.empty()) properties["group.instance.id"] = options.instance;
-  if (rd_kafka_version() >= kHasQueueBackoff) properties["fetch.queue.backoff.ms"] = "5";
   return properties;
 }
 
@@ -102,27 +82,28 @@ KafkaConsumer::KafkaConsumer(std::shared_ptr<KafkaLog> log, Loop& loop, Consumer
   open(options_.session_timeout);
 }
 
-std::size_t KafkaConsumer::prefetched() const { return std::clamp(kAheadMessages / partitions_, kLeastMessages, kMostMessages); }
-
 KafkaConsumer::~KafkaConsumer() {
-  for (auto& [id, stay] : stays_) Waker::detach(stay.queue.get());
   Waker::detach(queue_.get());
   Waker::detach(replies_.get());
 }
 
 void KafkaConsumer::open(std::chrono::milliseconds session) {
-  pump_.reset();
+  source_.reset();
   if (queue_) Waker::detach(queue_.get());
   if (replies_) Waker::detach(replies_.get());
   queue_.reset();
   replies_.reset();
-  handle_ = make_handle(RD_KAFKA_CONSUMER, log_->cluster().access(), consumer_properties(options_, session, partitions_, prefetched()), kEvents);
+  handle_ = make_handle(RD_KAFKA_CONSUMER, log_->cluster().access(), consumer_properties(options_, session, partitions_), kEvents);
   rd_kafka_poll_set_consumer(handle_.get());
   queue_.reset(rd_kafka_queue_get_consumer(handle_.get()));
   replies_.reset(rd_kafka_queue_new(handle_.get()));
   waker_.attach(queue_.get());
   waker_.attach(replies_.get());
-  if (rd_kafka_version() < kHasQueueBackoff) pump_.emplace(handle_.get(), waker_);
+  if (Reader::can_read(log_->cluster().access())) {
+    source_ = std::make_unique<Reader>(handle_.get(), log_, loop_, waker_.woken(), client_of(options_), partitions_);
+  } else {
+    source_ = std::make_unique<QueueSource>(handle_.get(), log_->cluster(), loop_, waker_, partitions_);
+  }
   if (!in_group()) return;
   const auto topics = new_list(options_.topics.size());
   for (const auto& topic : options_.topics) rd_kafka_topic_partition_list_add(topics.get(), topic.c_str(), RD_KAFKA_PARTITION_UA);
@@ -166,6 +147,7 @@ void KafkaConsumer::on_rebalance(const rd_kafka_event_t& event, Polled& polled) 
   revoking_ = true;
   for (auto& [id, stay] : stays_) {
     stay.revoking = true;
+    source_->hold(id, true);
     polled.revoked.push_back(id);
   }
 }
@@ -178,7 +160,7 @@ void KafkaConsumer::lose_all(Polled& polled) {
 }
 
 void KafkaConsumer::end_stay(std::map<AssignmentId, Stay>::iterator place) {
-  Waker::detach(place->second.queue.get());
+  source_->remove(place->first);
   stays_.erase(place);
 }
 
@@ -227,10 +209,10 @@ Task<void> KafkaConsumer::begin(Polled& polled) {
   const bool anew = given_.has_value();
   const auto partitions = anew ? *given_ : std::vector<TopicPartition>{again_.begin(), again_.end()};
   std::vector<Begin> begins;
-  std::vector<int> brokers;
+  Leaders leaders;
   if (!partitions.empty()) {
     const auto look = [&] {
-      if (pump_) brokers = log_->cluster().leaders(options_.topics);
+      leaders = log_->cluster().leaders({options_.topics.begin(), options_.topics.end()});
       return committed(handle_.get(), log_->cluster(), partitions, options_.from_latest);
     };
     auto found = co_await blocking(look, "the group's offsets");
@@ -248,36 +230,30 @@ Task<void> KafkaConsumer::begin(Polled& polled) {
   given_.reset();
   again_.clear();
   ++generation_;
-  if (pump_) pump_->serve_from(brokers);
-  assign(std::move(begins), polled);
+  assign(std::move(begins), leaders, polled);
 }
 
-void KafkaConsumer::assign(std::vector<Begin> begins, Polled& polled) {
-  const auto list = new_list(stays_.size() + begins.size());
-  for (const auto& [id, stay] : stays_) add(*list, stay.partition, stay.next);
+void KafkaConsumer::assign(std::vector<Begin> begins, const Leaders& leaders, Polled& polled) {
   for (auto& one : begins) {
-    add(*list, one.partition, one.offset);
-    Stay stay{.partition = one.partition, .queue = Queue{rd_kafka_queue_get_partition(handle_.get(), one.partition.topic.c_str(), one.partition.partition)}, .next = one.offset};
-    rd_kafka_queue_forward(stay.queue.get(), nullptr);  // before it is assigned: otherwise its first records come through the common queue
-    waker_.attach(stay.queue.get());
     const auto id = new_assignment();
+    source_->add(id, one.partition, one.offset);
     polled.assigned.push_back({id, one.partition, one.offset, std::move(one.metadata), generation_});
-    stays_.emplace(id, std::move(stay));
+    stays_.emplace(id, Stay{.partition = std::move(one.partition), .next = one.offset, .astray = {}});
   }
-  rd_kafka_assign(handle_.get(), list.get());
+  source_->start(leaders);
 }
 
 // Without a group: the given partitions, from the given offsets.
 Task<void> KafkaConsumer::begin_fixed(Polled& polled) {
   std::vector<TopicPartition> partitions;
-  std::vector<std::string> topics;
+  std::set<std::string> topics;
   for (const auto& [partition, offset] : options_.partitions) {
     partitions.push_back(partition);
-    topics.push_back(partition.topic);
+    topics.insert(partition.topic);
   }
   begun_fixed_ = true;
   if (partitions.empty()) co_return;
-  std::vector<int> brokers;
+  Leaders leaders;
   auto marks = co_await blocking(
       [&]() -> Result<std::vector<Watermarks>> {
         for (const auto& one : partitions) {
@@ -286,7 +262,7 @@ Task<void> KafkaConsumer::begin_fixed(Polled& polled) {
           if (one.partition < 0 || one.partition >= *count)
             return fail(ErrorKind::kNotFound, fmt::format("there is no {}: topic {} has partitions 0 to {}", one.str(), one.topic, *count - 1));
         }
-        brokers = log_->cluster().leaders(topics);
+        leaders = log_->cluster().leaders(topics);
         return log_->cluster().watermarks(partitions);
       },
       "offsets of Kafka's");
@@ -295,13 +271,12 @@ Task<void> KafkaConsumer::begin_fixed(Polled& polled) {
     throw Failure(marks.error());
   }
   if (closed_) co_return;
-  if (pump_) pump_->serve_from(brokers);
   std::vector<Begin> begins;
   for (std::size_t i = 0; i < partitions.size(); ++i) {
     const auto wanted = options_.partitions.at(partitions[i]);
     begins.push_back({partitions[i], wanted < 0 ? (*marks)[i].start : std::max(wanted, (*marks)[i].start), ""});
   }
-  assign(std::move(begins), polled);
+  assign(std::move(begins), leaders, polled);
 }
 
 Task<Polled> KafkaConsumer::poll(std::size_t max_bytes, std::chrono::milliseconds wait) {
@@ -324,7 +299,7 @@ Task<Polled> KafkaConsumer::poll(std::size_t max_bytes, std::chrono::millisecond
     if (loop_.now() >= deadline) break;
     auto until = deadline;
     if (retry_at_ > loop_.now()) until = std::min(until, retry_at_);
-    if (feed_at_) until = std::min(until, *feed_at_);
+    if (look_again_at_) until = std::min(until, *look_again_at_);
     for (const auto& [id, stay] : stays_) {
       if (stay.astray) until = std::min(until, *stay.astray);
     }
@@ -343,13 +318,17 @@ void KafkaConsumer::beat() {
 }
 
 void KafkaConsumer::pause(AssignmentId assignment) {
-  if (const auto place = stays_.find(assignment); place != stays_.end()) place->second.paused = true;
+  const auto place = stays_.find(assignment);
+  if (place == stays_.end()) return;
+  place->second.paused = true;
+  source_->hold(assignment, true);
 }
 
 void KafkaConsumer::resume(AssignmentId assignment) {
   const auto place = stays_.find(assignment);
   if (place == stays_.end()) return;
   place->second.paused = false;
+  source_->hold(assignment, place->second.revoking);
   waker_.woken().notify_all();  // its queue may have been full for long
 }
 

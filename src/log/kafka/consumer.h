@@ -1,8 +1,8 @@
 // A member of a group on Kafka, or a reader of given partitions.
 //
 // The group's protocol is the eager one with the assignor `range` (docs/decisions/0008): a rebalance takes every partition from every
-// member first. What was taken and given back is a new stay. Each partition has a queue of its own, which is read or not: that is how a
-// partition is paused, and how a record can never be taken for one of an earlier stay.
+// member first. What was taken and given back is a new stay. Records come from a Source, which keeps those of each stay apart: a partition is
+// paused by not being read, and a record can never be taken for one of an earlier stay.
 #pragma once
 
 #include <map>
@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "log/kafka/kafka_log.h"
-#include "log/kafka/pump.h"
+#include "log/kafka/source.h"
 #include "log/kafka/transaction.h"
 #include "log/kafka/waker.h"
 
@@ -45,9 +45,7 @@ class KafkaConsumer : public Consumer {
  private:
   struct Stay {
     TopicPartition partition;
-    Queue queue;
     std::int64_t next = 0;
-    std::size_t record_bytes = 16 << 10;  // about so large are its records
     bool paused = false;
     bool revoking = false;
     bool releasing = false;
@@ -58,26 +56,23 @@ class KafkaConsumer : public Consumer {
     Result<void> result;
   };
 
-  // How many messages of a partition librdkafka is to keep ready.
-  std::size_t prefetched() const;
   bool in_group() const { return !options_.group.empty(); }
   void open(std::chrono::milliseconds session);
   // Takes in what librdkafka has to say.
   void serve(Polled& polled);
   void on_rebalance(const rd_kafka_event_t& event, Polled& polled);
   void on_error(rd_kafka_resp_err_t code, const char* text);
-  void on_partition_error(Stay& stay, const rd_kafka_message_t& message);
+  void on_partition_error(Stay& stay, const SourceError& error);
   void lose_all(Polled& polled);
   void end_stay(std::map<AssignmentId, Stay>::iterator place);
   // Begins stays of partitions at what the group has committed.
   Task<void> begin(Polled& polled);
   Task<void> begin_fixed(Polled& polled);
-  void assign(std::vector<Begin> begins, Polled& polled);
+  void assign(std::vector<Begin> begins, const Leaders& leaders, Polled& polled);
   Task<void> look_for_lost_places();
   // False when there is nothing to read at present.
   void fetch(std::size_t max_bytes, Polled& polled);
   std::shared_ptr<Batch> fetch_one(AssignmentId id, Stay& stay, std::size_t max_bytes);
-  void feed();
   void beat();
   Result<Partitions> to_list(const std::vector<AssignmentCommit>& commits) const;
   Task<Result<void>> send(const rd_kafka_topic_partition_list_t& offsets);
@@ -91,18 +86,16 @@ class KafkaConsumer : public Consumer {
   Handle handle_;
   Queue queue_;    // rebalances and errors
   Queue replies_;  // of commits
-  std::optional<Pump> pump_;
+  std::unique_ptr<Source> source_;
   std::map<AssignmentId, Stay> stays_;
   std::optional<std::vector<TopicPartition>> given_;  // by the group, and not begun yet
   std::set<TopicPartition> again_;                    // released while they are ours: begun anew from what is committed
   std::map<void*, std::shared_ptr<Reply>> waiting_;   // for replies to commits
-  std::vector<rd_kafka_message_t*> messages_;
   AssignmentId next_turn_ = 0;
   std::int64_t generation_ = 0;   // counts what the group gave; Kafka's own is not told
   std::optional<Error> failure_;  // told once what the others had has been
   Loop::time_point retry_at_{};
-  std::optional<Loop::time_point> feed_at_;                     // partitions run empty: when to ask for more
-  Loop::time_point flowed_{};                                   // when a partition last had much to read
+  std::optional<Loop::time_point> look_again_at_;               // though nothing wakes
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for what is posted
   Loop::time_point beat_at_{};
   bool revoking_ = false;

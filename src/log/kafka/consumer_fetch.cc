@@ -4,22 +4,18 @@
 #include <algorithm>
 
 #include "log/kafka/consumer.h"
-#include "log/kafka/records.h"
 #include "mephisto/logging.h"
 
 namespace mephisto::kafka {
 namespace {
 
-constexpr std::size_t kMessages = 1000;    // asked for at a time
 constexpr std::size_t kVisit = 128 << 10;  // bytes read of a partition in its turn, at least: what it causes to be written should be worth a request
-constexpr std::size_t kMuch = 64 << 10;    // bytes read from a partition at once
 constexpr std::chrono::milliseconds kLookAgain{200};
-constexpr std::chrono::milliseconds kSleep{1200};  // how long librdkafka's threads may sleep after there was much
 
 }  // namespace
 
 void KafkaConsumer::fetch(std::size_t max_bytes, Polled& polled) {
-  feed_at_.reset();
+  look_again_at_.reset();
   std::size_t ready = 0;
   for (const auto& [id, stay] : stays_) ready += stay.paused || stay.revoking ? 0 : 1;
   if (ready == 0) return;
@@ -36,62 +32,28 @@ void KafkaConsumer::fetch(std::size_t max_bytes, Polled& polled) {
     polled.batches.push_back(std::move(batch));
     next_turn_ = id + 1;
   }
-  feed();
+  look_again_at_ = source_->after_round();
 }
 
 std::shared_ptr<Batch> KafkaConsumer::fetch_one(AssignmentId id, Stay& stay, std::size_t max_bytes) {
-  auto* queue = stay.queue.get();
-  const bool something = rd_kafka_queue_length(queue) > 0;
   auto batch = std::make_shared<Batch>(Batch{.assignment = id});
-  bool drained = false;
-  std::vector<rd_kafka_message_t*> records;
-  while (!drained && batch->bytes < max_bytes) {
-    messages_.resize(kMessages);
-    const auto wanted = std::clamp<std::size_t>((max_bytes - batch->bytes) / stay.record_bytes, 1, kMessages);
-    const auto count = rd_kafka_consume_batch_queue(queue, 0, messages_.data(), wanted);
-    drained = count < static_cast<ssize_t>(wanted);
-    records.clear();
-    for (ssize_t i = 0; i < count; ++i) {
-      auto* message = messages_[static_cast<std::size_t>(i)];
-      if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        records.push_back(message);
-        continue;
-      }
-      on_partition_error(stay, *message);
-      rd_kafka_message_destroy(message);
-    }
-    if (records.empty()) continue;
-    const auto next = records.back()->offset + 1;
-    const auto bytes = batch->bytes;
-    take_records(records, stay.next, *batch);
-    log_->cluster().contact().heard();
-    stay.record_bytes = std::max<std::size_t>((batch->bytes - bytes) / records.size(), 1);
-    stay.next = std::max(stay.next, next);
-  }
-  // Marks of transactions and aborted records are behind us without having been seen.
   const auto before = stay.next;
-  if (!drained || batch->bytes >= kMuch) flowed_ = loop_.now();
-  if (drained && something) {
-    const auto list = new_list(1);
-    add(*list, stay.partition, RD_KAFKA_OFFSET_INVALID);
-    if (rd_kafka_position(handle_.get(), list.get()) == RD_KAFKA_RESP_ERR_NO_ERROR) stay.next = std::max(stay.next, list->elems[0].offset);
-  }
+  if (const auto error = source_->take(id, max_bytes, *batch)) on_partition_error(stay, *error);
+  stay.next = std::max(stay.next, batch->next_offset);
   batch->next_offset = stay.next;
   return batch->records.empty() && stay.next == before ? nullptr : batch;
 }
 
-void KafkaConsumer::on_partition_error(Stay& stay, const rd_kafka_message_t& message) {
-  switch (message.err) {
+void KafkaConsumer::on_partition_error(Stay& stay, const SourceError& error) {
+  switch (error.code) {
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
     case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE: stay.astray = loop_.now(); break;
-    case RD_KAFKA_RESP_ERR__PARTITION_EOF: break;
     case RD_KAFKA_RESP_ERR__BAD_MSG:
     case RD_KAFKA_RESP_ERR_INVALID_MSG:
     case RD_KAFKA_RESP_ERR__BAD_COMPRESSION:
-    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
-      failure_ = to_error(message.err, fmt::format("{}@{}", stay.partition.str(), stay.next), rd_kafka_message_errstr(&message));
-      break;
-    default: log::debug("Kafka: {}: {}", stay.partition.str(), rd_kafka_message_errstr(&message));
+    case RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE:
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED: failure_ = to_error(error.code, fmt::format("{}@{}", stay.partition.str(), stay.next), error.text); break;
+    default: log::debug("Kafka: {}: {}", stay.partition.str(), error.text);
   }
 }
 
@@ -123,21 +85,11 @@ Task<void> KafkaConsumer::look_for_lost_places() {
       continue;
     }
     stay.astray.reset();
+    source_->add(place->first, stay.partition, stay.next);
+    source_->hold(place->first, stay.paused || stay.revoking);
     moved = true;
   }
-  if (!moved) co_return;
-  const auto list = new_list(stays_.size());
-  for (const auto& [id, stay] : stays_) add(*list, stay.partition, stay.next);
-  if (!revoking_) rd_kafka_assign(handle_.get(), list.get());
-}
-
-void KafkaConsumer::feed() {
-  if (!pump_ || loop_.now() - flowed_ > kSleep) return;
-  for (const auto& [id, stay] : stays_) {
-    if (stay.paused || stay.revoking || rd_kafka_queue_length(stay.queue.get()) >= prefetched() / 2) continue;
-    feed_at_ = pump_->hungry(loop_.now());
-    return;
-  }
+  if (moved && !revoking_) source_->start({});
 }
 
 }  // namespace mephisto::kafka

@@ -38,7 +38,7 @@ Waker::Waker(Loop& loop) : state_(std::make_shared<State>(loop)) {
 
 Waker::~Waker() {
   boost::system::error_code ignored;
-  state_->file.close(ignored);
+  (void)state_->file.close(ignored);
 }
 
 WaitQueue& Waker::woken() { return state_->woken; }

@@ -62,7 +62,7 @@ void Bell::forget(WaitQueue* queue) {
   if (place == ears_.end()) return;
   place->second->queue = nullptr;
   boost::system::error_code ignored;
-  place->second->file.close(ignored);
+  (void)place->second->file.close(ignored);
   ears_.erase(place);
 }
 

@@ -1,0 +1,320 @@
+#include "log/kafka/reader.h"
+
+#include <algorithm>
+
+#include "mephisto/logging.h"
+
+namespace mephisto::kafka {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Asked for of the partitions of a consumer together, as long as each has its least.
+constexpr std::size_t kFetchBytes = 4 << 20;
+// While so much lies ready of all of them no more is asked for. The rest of the answer that is under way comes besides.
+constexpr std::size_t kReadyBytes = 16 << 20;
+constexpr std::size_t kLeastBytes = 128 << 10;
+constexpr std::size_t kMostBytes = 1 << 20;
+constexpr std::size_t kAnswerBytes = 8 << 20;
+
+constexpr auto kWait = 500ms;  // for something to come
+// The same while other partitions have enough and may soon have room again, or were refused; twice as long each time that nothing comes.
+constexpr auto kLeastGlance = 5ms;
+constexpr auto kMostGlance = 100ms;
+constexpr auto kRefused = 500ms;  // until a broker that refuses a partition is asked again
+constexpr auto kLeastBackoff = 20ms;
+constexpr auto kMostBackoff = 1000ms;
+
+// What can be given and does not say how to read, or over which connections.
+constexpr std::string_view kNotAboutReading[] = {
+    "acks",
+    "batch.num.messages",
+    "batch.size",
+    "compression.codec",
+    "compression.level",
+    "compression.type",
+    "debug",
+    "linger.ms",
+    "log_level",
+    "max.in.flight",
+    "max.in.flight.requests.per.connection",
+    "max.poll.interval.ms",
+    "message.max.bytes",
+    "message.send.max.retries",
+    "queue.buffering.backpressure.threshold",
+    "queue.buffering.max.kbytes",
+    "queue.buffering.max.messages",
+    "queue.buffering.max.ms",
+    "request.required.acks",
+    "request.timeout.ms",
+    "retries",
+    "retry.backoff.ms",
+};
+
+// The broker that was asked does not lead the partition, or cannot say.
+bool is_moving(std::int16_t error) {
+  switch (error) {
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+    case RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE:
+    case RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION:
+    case RD_KAFKA_RESP_ERR_REPLICA_NOT_AVAILABLE:
+    case RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR:
+    case RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH:
+    case RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE: return true;
+    default: return false;
+  }
+}
+
+}  // namespace
+
+bool Reader::can_read(const Access& access) {
+  return std::ranges::all_of(access.given, [](const auto& one) {
+    return std::ranges::find(kNotAboutReading, one.first) != std::end(kNotAboutReading) || (one.first == "security.protocol" && one.second == "plaintext");
+  });
+}
+
+Reader::Reader(rd_kafka_t* handle, std::shared_ptr<KafkaLog> log, Loop& loop, WaitQueue& woken, std::string client, std::size_t partitions)
+    : handle_(handle),
+      log_(std::move(log)),
+      loop_(loop),
+      woken_(woken),
+      client_(std::move(client)),
+      fetch_bytes_(std::clamp(kFetchBytes / partitions, kLeastBytes, kMostBytes)),
+      glance_(kLeastGlance),
+      backoff_(kLeastBackoff) {}
+
+Reader::~Reader() {
+  for (auto& [id, fetcher] : fetchers_) fetcher->stop();
+}
+
+void Reader::add(AssignmentId id, const TopicPartition& partition, std::int64_t offset) {
+  remove(id);
+  auto& place = places_[id];
+  place = Place{.partition = partition, .leader = -1, .taken = offset, .next = offset, .ask_bytes = fetch_bytes_, .ready = {}, .error = {}};
+  by_partition_[partition] = id;
+  if (const auto known = leaders_.find(partition); known != leaders_.end()) place.leader = known->second;
+  changed_.insert(place.leader);
+}
+
+void Reader::remove(AssignmentId id) {
+  const auto place = places_.find(id);
+  if (place == places_.end()) return;
+  if (const auto named = by_partition_.find(place->second.partition); named != by_partition_.end() && named->second == id) by_partition_.erase(named);
+  count(place->second, -static_cast<std::ptrdiff_t>(place->second.ready_bytes));
+  places_.erase(place);
+  wake_all();
+}
+
+void Reader::start(const Leaders& leaders) {
+  rd_kafka_assign(handle_, new_list(0).get());
+  lead(leaders);
+  direct_fetchers();
+}
+
+void Reader::lead(const Leaders& leaders) {
+  for (const auto& [id, address] : leaders.brokers) {
+    if (const auto known = brokers_.find(id); known != brokers_.end() && known->second != address) stop_fetcher(id);
+    brokers_[id] = address;
+  }
+  for (const auto& [partition, leader] : leaders.of) {
+    leaders_[partition] = leader;
+    const auto named = by_partition_.find(partition);
+    if (named == by_partition_.end()) continue;
+    auto& place = places_.at(named->second);
+    if (place.leader == leader) continue;
+    place.leader = leader;
+    place.asked = false;
+    if (!place.refused) changed_.insert(leader);
+  }
+}
+
+void Reader::direct_fetchers() {
+  std::set<int> leading;
+  for (const auto& [id, place] : places_) leading.insert(place.leader);
+  std::erase_if(fetchers_, [&](const auto& one) {
+    if (leading.contains(one.first)) return false;
+    one.second->stop();
+    return true;
+  });
+  for (const int broker : leading) {
+    if (!brokers_.contains(broker)) {
+      locate();
+      continue;
+    }
+    const auto place = fetchers_.find(broker);
+    if (place == fetchers_.end()) {
+      start_fetcher(broker);
+    } else if (changed_.contains(broker) && place->second->waits_for_answer()) {
+      // What waits for records of other partitions may do so for long.
+      stop_fetcher(broker);
+      start_fetcher(broker);
+    } else {
+      place->second->wake();
+    }
+  }
+  changed_.clear();
+}
+
+void Reader::stop_fetcher(int broker) {
+  const auto place = fetchers_.find(broker);
+  if (place == fetchers_.end()) return;
+  place->second->stop();
+  fetchers_.erase(place);
+  for (auto& [id, one] : places_) one.asked &= one.leader != broker;
+}
+
+void Reader::start_fetcher(int broker) {
+  auto fetcher = std::make_shared<Fetcher>(loop_, brokers_.at(broker), client_, static_cast<Fetcher::Owner&>(*this));
+  fetchers_[broker] = fetcher;
+  fetcher->run();
+}
+
+bool Reader::has_enough(const Place& place) const { return place.ready_bytes >= fetch_bytes_ || place.held || ready_bytes_ >= kReadyBytes; }
+
+void Reader::count(Place& place, std::ptrdiff_t bytes) {
+  place.ready_bytes += static_cast<std::size_t>(bytes);
+  if (!place.held) ready_bytes_ += static_cast<std::size_t>(bytes);
+}
+
+void Reader::hold(AssignmentId id, bool held) {
+  const auto place = places_.find(id);
+  if (place == places_.end() || place->second.held == held) return;
+  place->second.held = held;
+  ready_bytes_ += held ? -place->second.ready_bytes : place->second.ready_bytes;
+  wake_all();
+}
+
+void Reader::wake_all() {
+  for (const auto& [broker, fetcher] : fetchers_) fetcher->wake();
+}
+
+Fetcher::Request Reader::next_request(int broker) {
+  Fetcher::Request request{.wanted = {}, .limits = {kWait, kAnswerBytes}};
+  const auto now = loop_.now();
+  bool crowded = false;
+  AssignmentId first = 0;
+  auto& turn = turns_[broker];
+  auto place = places_.lower_bound(turn);
+  for (auto left = places_.size(); left > 0; --left, ++place) {
+    if (place == places_.end()) place = places_.begin();
+    auto& one = place->second;
+    crowded |= one.refused;
+    if (one.leader != broker || one.halted || one.not_before > now) continue;
+    if (has_enough(one)) {
+      crowded = true;
+      continue;
+    }
+    one.asked = true;
+    if (request.wanted.empty()) first = place->first;
+    request.wanted.push_back({&one.partition, one.next, one.ask_bytes});
+  }
+  turn = first + 1;  // who is first gets a batch however large it is: each in its turn
+  if (crowded && !request.wanted.empty()) {
+    request.limits.wait = glance_;
+    glance_ = std::min<std::chrono::milliseconds>(glance_ * 2, kMostGlance);
+  }
+  return request;
+}
+
+void Reader::fetched(int broker, Fetched part) {
+  const auto named = by_partition_.find(part.partition);
+  if (named == by_partition_.end()) return;
+  auto& place = places_.at(named->second);
+  if (place.leader != broker || !std::exchange(place.asked, false)) return;
+  if (part.error != 0) return take_error(place, part.error);
+  log_->cluster().contact().heard();
+  place.refused = false;
+  if (part.size == 0) return;
+  glance_ = kLeastGlance;
+  const auto extent = extent_of({part.bytes.get(), part.size});
+  // A broker gives a batch that is larger than what was asked for only for the first partition in a request.
+  place.ask_bytes = std::max(fetch_bytes_, std::min(extent.first, kAnswerBytes));
+  if (extent.bytes == 0) return;
+  place.next = std::max(place.next, extent.next);
+  count(place, static_cast<std::ptrdiff_t>(extent.bytes));
+  place.ready.emplace_back(std::move(part.bytes), extent.bytes, std::move(part.aborted));
+  woken_.notify_all();
+}
+
+void Reader::take_error(Place& place, std::int16_t error) {
+  log::debug("Kafka: {}@{}: a broker refuses: {}", place.partition.str(), place.next, rd_kafka_err2str(static_cast<rd_kafka_resp_err_t>(error)));
+  if (is_moving(error)) {
+    leaders_.erase(place.partition);
+    place.leader = -1;
+    place.refused = true;
+    return locate();
+  }
+  if (error == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE) {
+    place.halted = true;
+  } else {
+    place.not_before = loop_.now() + kRefused;
+  }
+  const auto code = static_cast<rd_kafka_resp_err_t>(error);
+  place.error = SourceError{code, rd_kafka_err2str(code)};
+  woken_.notify_all();
+}
+
+void Reader::lost(int broker, const Error& error) {
+  log::debug("Kafka: {}", error.message);
+  fetchers_.erase(broker);
+  for (auto& [id, place] : places_) {
+    if (place.leader != broker) continue;
+    place.asked = false;
+    place.leader = -1;
+    leaders_.erase(place.partition);
+    if (error.kind == ErrorKind::kInvalid) place.error = SourceError{RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE, error.message};
+  }
+  if (error.kind == ErrorKind::kInvalid) woken_.notify_all();
+  locate();
+}
+
+void Reader::locate() {
+  if (std::exchange(locating_, true)) return;
+  if (const auto before = std::exchange(located_at_, loop_.now()); located_at_ - before > 2 * kMostBackoff) backoff_ = kLeastBackoff;
+  loop_.spawn("where Kafka's partitions are led", look_up(this, alive_, log_, backoff_));
+  backoff_ = std::min<std::chrono::milliseconds>(backoff_ * 2, kMostBackoff);
+}
+
+Task<void> Reader::look_up(Reader* self, std::weak_ptr<bool> alive, std::shared_ptr<KafkaLog> log, std::chrono::milliseconds delay) {
+  co_await sleep_for(delay);
+  if (alive.expired()) co_return;
+  std::set<std::string> topics;
+  for (const auto& [id, place] : self->places_) {
+    if (!self->brokers_.contains(place.leader)) topics.insert(place.partition.topic);
+  }
+  const auto leaders = co_await blocking([&] { return log->cluster().leaders(topics); }, "the leaders of Kafka's partitions");
+  if (alive.expired()) co_return;
+  self->locating_ = false;
+  self->lead(leaders);
+  self->direct_fetchers();
+}
+
+std::optional<SourceError> Reader::take(AssignmentId id, std::size_t max_bytes, Batch& batch) {
+  auto& place = places_.at(id);
+  batch.next_offset = std::max(batch.next_offset, place.taken);
+  const bool had_enough = has_enough(place);
+  const bool all_had_enough = ready_bytes_ >= kReadyBytes;
+  std::optional<SourceError> error;
+  while (!place.ready.empty() && batch.bytes < max_bytes) {
+    auto& set = place.ready.front();
+    const auto before = set.bytes_left();
+    if (auto done = set.take(place.taken, batch); !done) {
+      const auto code = done.error().kind == ErrorKind::kCorrupt ? RD_KAFKA_RESP_ERR__BAD_MSG : RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE;
+      if (batch.records.empty()) error = SourceError{code, done.error().message};
+      break;
+    }
+    place.taken = batch.next_offset;
+    count(place, static_cast<std::ptrdiff_t>(set.bytes_left()) - static_cast<std::ptrdiff_t>(before));
+    if (set.empty()) place.ready.pop_front();
+  }
+  if (all_had_enough && ready_bytes_ < kReadyBytes) {
+    wake_all();
+  } else if (had_enough && !has_enough(place)) {
+    if (const auto fetcher = fetchers_.find(place.leader); fetcher != fetchers_.end()) fetcher->second->wake();
+  }
+  if (!error && place.ready.empty()) error = std::exchange(place.error, std::nullopt);
+  return error;
+}
+
+}  // namespace mephisto::kafka

@@ -1,0 +1,194 @@
+#include "log/kafka/record_set.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/hash.h"
+#include "log/kafka/decompress.h"
+#include "log/kafka/fetch_wire.h"
+
+namespace mephisto::kafka {
+namespace {
+
+using wire::get;
+
+// Where the fields of a batch are.
+constexpr std::size_t kLength = 8;
+constexpr std::size_t kBehindLength = 12;
+constexpr std::size_t kMagic = 16;
+constexpr std::size_t kCrc = 17;
+constexpr std::size_t kAttributes = 21;
+constexpr std::size_t kLastDelta = 23;
+constexpr std::size_t kBaseTime = 27;
+constexpr std::size_t kMaxTime = 35;
+constexpr std::size_t kProducer = 43;
+constexpr std::size_t kCount = 57;
+constexpr std::size_t kRecords = 61;
+
+constexpr std::int16_t kCodecBits = 0x07;
+constexpr std::int16_t kAppendTime = 0x08;  // every record's time is the batch's largest
+constexpr std::int16_t kTransactional = 0x10;
+constexpr std::int16_t kControl = 0x20;
+constexpr std::int16_t kAbortMark = 0;
+
+std::int16_t attributes_of(std::string_view stored) { return get<std::int16_t>(stored.data() + kAttributes); }
+std::int64_t next_of(std::string_view stored) { return get<std::int64_t>(stored.data()) + get<std::int32_t>(stored.data() + kLastDelta) + 1; }
+
+// Numbers of a changing length; past the end everything is 0, which `damaged` says.
+struct Cursor {
+  const char* at;
+  const char* end;
+  bool damaged = false;
+
+  std::int64_t number() {
+    std::uint64_t value = 0;
+    for (unsigned shift = 0; shift < 64 && at < end; shift += 7) {
+      const auto byte = static_cast<unsigned char>(*at++);
+      value |= std::uint64_t{byte & 0x7fU} << shift;
+      if (byte < 0x80) return static_cast<std::int64_t>(value >> 1U) ^ -static_cast<std::int64_t>(value & 1U);
+    }
+    damaged = true;
+    return 0;
+  }
+  // A text with its length; null where that is -1.
+  std::string_view text() {
+    const auto size = number();
+    if (size == -1) return {};
+    if (size < 0 || size > end - at) {
+      damaged = true;
+      return {};
+    }
+    return {std::exchange(at, at + size), static_cast<std::size_t>(size)};
+  }
+};
+
+// Headers in our stored form; how many bytes they take.
+std::size_t put_headers(Cursor& from, std::int64_t count, Buffer& to) {
+  const auto before = to.size();
+  for (; count > 0 && !from.damaged; --count) {
+    const auto name = from.text();
+    const auto value = from.text();
+    put_header(to, name, value.data() == nullptr ? std::nullopt : std::optional{value});
+  }
+  return to.size() - before;
+}
+
+}  // namespace
+
+Extent extent_of(std::string_view set) {
+  Extent extent;
+  while (set.size() - extent.bytes >= kBehindLength) {
+    const auto stored = set.substr(extent.bytes);
+    const auto size = kBehindLength + static_cast<std::size_t>(std::max(get<std::int32_t>(stored.data() + kLength), 0));
+    if (extent.bytes == 0) extent.first = size;
+    if (size > stored.size()) break;
+    // What is older, or no batch, is told when it is taken.
+    extent.next = size >= kRecords && stored[kMagic] == 2 ? next_of(stored) : get<std::int64_t>(stored.data()) + 1;
+    extent.bytes += size;
+  }
+  return extent;
+}
+
+// Brokers tell of aborted transactions in the order in which they ended.
+RecordSet::RecordSet(std::shared_ptr<const char[]> bytes, std::size_t size, std::vector<Aborted> aborted) : bytes_(std::move(bytes)), size_(size), aborted_(std::move(aborted)) {
+  std::ranges::sort(aborted_, {}, &Aborted::first);
+}
+
+bool RecordSet::is_aborted(std::string_view stored) {
+  const auto producer = get<std::int64_t>(stored.data() + kProducer);
+  for (; begun_ < aborted_.size() && aborted_[begun_].first < next_of(stored); ++begun_) aborting_.push_back(aborted_[begun_].producer);
+  const auto place = std::ranges::find(aborting_, producer);
+  if ((attributes_of(stored) & kControl) == 0) return place != aborting_.end();
+  // The mark: a record whose key is a version and a kind.
+  Cursor record{stored.data() + kRecords, stored.data() + stored.size()};
+  record.number();
+  if (record.at < record.end) ++record.at;
+  record.number();
+  record.number();
+  const auto key = record.text();
+  if (place != aborting_.end() && key.size() >= 4 && get<std::int16_t>(key.data() + 2) == kAbortMark) std::erase(aborting_, producer);
+  return true;
+}
+
+Result<void> RecordSet::take(std::int64_t from, Batch& batch) {
+  const char* begin = bytes_.get() + at_;
+  const std::string_view stored{begin, kBehindLength + static_cast<std::size_t>(std::max(get<std::int32_t>(begin + kLength), 0))};
+  const auto damaged = [&](std::string_view why) { return fail(ErrorKind::kCorrupt, fmt::format("the batch at offset {} is damaged: {}", get<std::int64_t>(begin), why)); };
+  if (stored.size() <= kMagic) return damaged("it is too short");
+  if (stored[kMagic] != 2) {
+    return fail(ErrorKind::kInvalid,
+                fmt::format("the records at offset {} are in format {}, of brokers before Kafka 0.11; with kafka.properties.check.crcs=true librdkafka reads them",
+                            get<std::int64_t>(begin), static_cast<int>(stored[kMagic])));
+  }
+  if (stored.size() < kRecords) return damaged("it is too short");
+  if (crc32c(stored.substr(kAttributes)) != get<std::uint32_t>(begin + kCrc)) return damaged("the checksum is wrong");
+
+  const auto attributes = attributes_of(stored);
+  const auto next = next_of(stored);
+  const auto count = get<std::int32_t>(begin + kCount);
+  const bool hidden = (attributes & (kTransactional | kControl)) != 0 && is_aborted(stored);
+  if (!hidden && next > from && count > 0) {
+    auto pin = std::shared_ptr<const char[]>{bytes_};
+    std::string_view records = stored.substr(kRecords);
+    if (const auto codec = attributes & kCodecBits; codec != 0) {
+      auto plain = decompress(codec, records, kSetPadding);
+      if (!plain) return damaged(plain.error().message);
+      pin = std::move(plain->bytes);
+      records = {pin.get(), plain->size};
+    }
+    const auto base = get<std::int64_t>(begin);
+    const auto base_time = get<std::int64_t>(begin + kBaseTime);
+    const bool append_time = (attributes & kAppendTime) != 0;
+    const auto max_time = get<std::int64_t>(begin + kMaxTime);
+    const auto first = batch.records.size();
+    if (static_cast<std::size_t>(count) > records.size()) return damaged("it has more records than bytes");
+    batch.records.reserve(first + static_cast<std::size_t>(count));
+    Buffer headers;
+    Cursor cursor{records.data(), records.data() + records.size()};
+    for (auto left = count; left > 0; --left) {
+      const auto size = cursor.number();
+      if (cursor.damaged || size < 1 || size > cursor.end - cursor.at) {
+        cursor.damaged = true;
+        break;
+      }
+      Cursor record{cursor.at + 1, cursor.at + size};
+      cursor.at += size;
+      const auto time = base_time + record.number();
+      const auto offset = base + record.number();
+      const auto key = record.text();
+      const auto value = record.text();
+      const auto header_count = record.number();
+      if (offset >= from) {
+        batch.records.push_back({.offset = offset, .timestamp_ms = append_time ? max_time : time, .key = key, .value = value, .headers = {}});
+        if (header_count > 0) batch.records.back().headers = HeadersView{nullptr, static_cast<std::uint32_t>(put_headers(record, header_count, headers))};
+      }
+      if (record.damaged) {
+        cursor.damaged = true;
+        break;
+      }
+    }
+    if (cursor.damaged) {
+      batch.records.resize(first);
+      return damaged("a record is not what it says");
+    }
+    if (!headers.empty()) {
+      const auto block = std::make_shared<const Buffer>(std::move(headers));
+      const char* at = block->data();
+      for (auto place = batch.records.begin() + static_cast<std::ptrdiff_t>(first); place != batch.records.end(); ++place) {
+        const auto size = static_cast<std::uint32_t>(place->headers.raw().size());
+        place->headers = HeadersView{at, size};
+        at += size;
+      }
+      batch.pins.push_back(block);
+      batch.bytes += block->size();
+    }
+    batch.bytes += records.size() + static_cast<std::size_t>(count) * sizeof(RecordView);
+    if (batch.pins.empty() || batch.pins.back() != pin) batch.pins.push_back(std::move(pin));
+  }
+  batch.next_offset = std::max(batch.next_offset, next);
+  at_ += stored.size();
+  return {};
+}
+
+}  // namespace mephisto::kafka
