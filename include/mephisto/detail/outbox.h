@@ -130,7 +130,7 @@ class Outbox {
   // With so much under way, senders wait.
   static constexpr std::size_t kMaxBytes = 4 << 20;
   // A transaction costs milliseconds besides its records.
-  static constexpr std::size_t kMaxTransactionBytes = 8 << 20;
+  static constexpr std::size_t kMaxTransactionBytes = 16 << 20;
   bool has_room() const { return bytes() <= (transactional_ ? kMaxTransactionBytes : kMaxBytes) || broken_; }
   Task<void> room();
   // Waits until the record that was added with `await` and this ticket is durable and gives its place.

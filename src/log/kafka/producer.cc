@@ -152,8 +152,12 @@ Task<Result<std::vector<Appended>>> KafkaProducer::transact(std::vector<OutBatch
   if (member == nullptr) co_return fail(ErrorKind::kInvalid, "a transaction on Kafka commits offsets of a consumer on Kafka only");
   auto offsets = member->prepare(commits);
   if (!offsets) co_return std::unexpected(offsets.error());
-  if (!transactions_) transactions_ = std::make_unique<Transactions>(log_->cluster(), member->group());
-  co_return co_await blocking([&] { return transactions_->run(batches, *offsets); }, "a transaction of Kafka's");
+  auto& transactions = transactions_[next_transactions_];
+  if (!transactions) transactions = std::make_unique<Transactions>(log_->cluster(), member->group());
+  auto done = co_await blocking([&] { return transactions->run(batches, *offsets); }, "a transaction of Kafka's");
+  // What failed may be open yet: the same one ends it, before anything else is written.
+  if (done) next_transactions_ = (next_transactions_ + 1) % transactions_.size();
+  co_return done;
 }
 
 }  // namespace mephisto::kafka

@@ -2,6 +2,7 @@
 // producer); transact() is one transaction of Kafka's (transaction.h).
 #pragma once
 
+#include <array>
 #include <list>
 #include <map>
 #include <memory>
@@ -46,7 +47,9 @@ class KafkaProducer : public Producer {
   std::list<const void*> turns_;
   WaitQueue turn_;
   std::uint64_t handles_ = 0;  // counts them: one that failed for good is replaced
-  std::unique_ptr<Transactions> transactions_;
+  // In turn: a transaction need not wait until the brokers have written the marks of the one before, which is decided by then.
+  std::array<std::unique_ptr<Transactions>, 2> transactions_;
+  std::size_t next_transactions_ = 0;
 };
 
 }  // namespace mephisto::kafka

@@ -69,18 +69,24 @@ void Transactions::drop() {
   sender_.reset();
   reports_.reset();
   handle_.reset();
-  unfinished_.clear();
   ready_ = false;
 }
 
-// Nothing of the transaction counts. Where not even that can be said to the brokers, a new producer with the same id says it.
-std::unexpected<Error> Transactions::abort(Error why) {
+// Nothing of the transaction counts. The producer is made anew: librdkafka 2.0.2 drops the records of the next transaction, too, and what is
+// unfinished here ends with it. False where the brokers could not be told; the new one tells them, as it has the same id.
+bool Transactions::abort() {
   rd_kafka_purge(handle_.get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
   read_reports(handle_.get(), reports_.get(), 0, cluster_.contact());
-  if (auto error = persist([&] { return rd_kafka_abort_transaction(handle_.get(), static_cast<int>(kPatience.count())); })) {
-    log::debug("Kafka: {}", to_error(error.get(), "cannot abort a transaction").message);
-    drop();
-  }
+  const auto error = persist([&] { return rd_kafka_abort_transaction(handle_.get(), static_cast<int>(kPatience.count())); });
+  if (error) log::debug("Kafka: {}", to_error(error.get(), "cannot abort a transaction").message);
+  drop();
+  return !error;
+}
+
+std::unexpected<Error> Transactions::take_back(Error why) {
+  abort();
+  // It was not to be committed: it is certain that nothing of it counts.
+  if (why.kind == ErrorKind::kIndefinite || why.kind == ErrorKind::kFatal) why.kind = ErrorKind::kUnavailable;
   return std::unexpected(std::move(why));
 }
 
@@ -106,8 +112,6 @@ Result<std::vector<Appended>> Transactions::run(const std::vector<OutBatch>& bat
     drop();
     return fail(ErrorKind::kUnavailable, why.message);
   }
-  // The reports of records that are purged point to it: it lives until all have come, or the handle is gone.
-  auto delivery = std::make_unique<Delivery>(batches);
   // The offsets first: a member that the group has put out writes no record at all.
   if (group.offsets->cnt > 0) {
     if (auto error = persist([&] { return rd_kafka_send_offsets_to_transaction(handle_.get(), group.offsets.get(), group.member.get(), timeout); })) {
@@ -116,24 +120,18 @@ Result<std::vector<Appended>> Transactions::run(const std::vector<OutBatch>& bat
         drop();
         return fail(ErrorKind::kUnavailable, why.message);
       }
-      return abort(std::move(why));
+      return take_back(std::move(why));
     }
   }
   crash_point("kafka.offsets_sent");
-  if (auto sent = send(batches, *delivery); !sent) {
-    auto why = sent.error();
-    // Aborted, it is certain that nothing of it counts.
-    if (why.kind == ErrorKind::kIndefinite || why.kind == ErrorKind::kFatal) why.kind = ErrorKind::kUnavailable;
-    auto ended = abort(std::move(why));
-    if (handle_ && !delivery->complete()) unfinished_.push_back(std::move(delivery));
-    return ended;
-  }
+  Delivery delivery{batches};
+  if (auto sent = send(batches, delivery); !sent) return take_back(sent.error());
   crash_point("kafka.before_commit");
   auto error = persist([&] { return rd_kafka_commit_transaction(handle_.get(), timeout); });
   crash_point("kafka.after_commit");
-  if (!error) return delivery->result();
+  if (!error) return delivery.result();
   auto why = to_error(error.get(), "cannot commit a transaction");
-  if (rd_kafka_error_txn_requires_abort(error.get())) return abort(std::move(why));
+  if (rd_kafka_error_txn_requires_abort(error.get()) && abort()) return fail(why.kind == ErrorKind::kFenced ? why.kind : ErrorKind::kUnavailable, why.message);
   // It may have been committed, and librdkafka may still be telling the brokers to: a producer of the same id ends that for good.
   log::warn("Kafka: {}; whether it was done is looked up", why.message);
   drop();

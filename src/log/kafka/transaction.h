@@ -32,15 +32,15 @@ class Transactions {
   Result<void> open();
   void drop();
   Result<void> send(const std::vector<OutBatch>& batches, Delivery& delivery);
-  std::unexpected<Error> abort(Error why);
+  bool abort();
+  std::unexpected<Error> take_back(Error why);
 
   Cluster& cluster_;
   std::string id_;
   Handle handle_;
   Queue reports_;
   std::optional<Sender> sender_;
-  std::vector<std::unique_ptr<Delivery>> unfinished_;  // of aborted transactions: reports may still come
-  bool ready_ = false;                                 // the producer has its epoch
+  bool ready_ = false;  // the producer has its epoch
 };
 
 }  // namespace mephisto::kafka
