@@ -3,6 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <cstdlib>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -131,10 +135,44 @@ Result<void> check_log_property(const std::string& name, const std::string& valu
 
 namespace mephisto::kafka {
 
+namespace {
+
+// Handles whose end is under way.
+struct Endings {
+  static constexpr std::chrono::seconds kPatience{1};
+
+  std::mutex mutex;
+  std::condition_variable fewer;
+  int count = 0;
+
+  // Never destroyed: threads outlive what is.
+  static Endings& all() {
+    static auto& endings = *new Endings;
+    return endings;
+  }
+  // A process that ends takes OpenSSL from under their threads.
+  static void wait() {
+    std::unique_lock lock{all().mutex};
+    all().fewer.wait_for(lock, kPatience, [] { return all().count == 0; });
+  }
+};
+
+}  // namespace
+
 void destroy_in_background(rd_kafka_t* handle) {
-  std::thread([handle] {
+  // Said after OpenSSL has been set up, it comes before OpenSSL's own end.
+  static const int said [[maybe_unused]] = std::atexit(Endings::wait);
+  auto& endings = Endings::all();
+  {
+    std::lock_guard lock{endings.mutex};
+    ++endings.count;
+  }
+  std::thread([handle, &endings] {
     const std::unique_ptr<LogTokenSource> token{static_cast<LogTokenSource*>(rd_kafka_opaque(handle))};
     rd_kafka_destroy_flags(handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    std::lock_guard lock{endings.mutex};
+    --endings.count;
+    endings.fewer.notify_all();
   }).detach();
 }
 
