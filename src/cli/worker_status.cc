@@ -62,7 +62,7 @@ void remove_stale(const std::filesystem::path& folder, const Folder& address) {
     asio::io_context io;
     Stream::socket socket{io};
     boost::system::error_code error;
-    socket.connect(address.at(name), error);
+    (void)socket.connect(address.at(name), error);
     std::error_code ignored;
     if (error == asio::error::connection_refused) std::filesystem::remove(folder / name, ignored);
   }
@@ -122,9 +122,9 @@ StatusSocket::StatusSocket(Loop& loop, const App& app) : impl_(std::make_unique<
     Folder address{impl.folder};
     remove_stale(impl.folder, address);
     std::filesystem::remove(impl.folder / impl.name, error);  // of an earlier process with this id
-    impl.acceptor.open(Stream{}, failed);
-    if (!failed) impl.acceptor.bind(address.at(impl.name), failed);
-    if (!failed) impl.acceptor.listen(asio::socket_base::max_listen_connections, failed);
+    (void)impl.acceptor.open(Stream{}, failed);
+    if (!failed) (void)impl.acceptor.bind(address.at(impl.name), failed);
+    if (!failed) (void)impl.acceptor.listen(asio::socket_base::max_listen_connections, failed);
   }
   if (!failed && !error) std::filesystem::permissions(impl.folder / impl.name, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write, error);
   if (error || failed) {

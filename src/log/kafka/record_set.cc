@@ -33,7 +33,9 @@ constexpr std::int16_t kControl = 0x20;
 constexpr std::int16_t kAbortMark = 0;
 
 std::int16_t attributes_of(std::string_view stored) { return get<std::int16_t>(stored.data() + kAttributes); }
-std::int64_t next_of(std::string_view stored) { return get<std::int64_t>(stored.data()) + get<std::int32_t>(stored.data() + kLastDelta) + 1; }
+// Whatever is in a batch: what is too large begins again at the other end.
+std::int64_t sum(std::int64_t one, std::int64_t other) { return static_cast<std::int64_t>(static_cast<std::uint64_t>(one) + static_cast<std::uint64_t>(other)); }
+std::int64_t next_of(std::string_view stored) { return sum(get<std::int64_t>(stored.data()), std::int64_t{get<std::int32_t>(stored.data() + kLastDelta)} + 1); }
 
 // Numbers of a changing length; past the end everything is 0, which `damaged` says.
 struct Cursor {
@@ -84,7 +86,7 @@ Extent extent_of(std::string_view set) {
     if (extent.bytes == 0) extent.first = size;
     if (size > stored.size()) break;
     // What is older, or no batch, is told when it is taken.
-    extent.next = size >= kRecords && stored[kMagic] == 2 ? next_of(stored) : get<std::int64_t>(stored.data()) + 1;
+    extent.next = size >= kRecords && stored[kMagic] == 2 ? next_of(stored) : sum(get<std::int64_t>(stored.data()), 1);
     extent.bytes += size;
   }
   return extent;
@@ -154,8 +156,8 @@ Result<void> RecordSet::take(std::int64_t from, Batch& batch) {
       }
       Cursor record{cursor.at + 1, cursor.at + size};
       cursor.at += size;
-      const auto time = base_time + record.number();
-      const auto offset = base + record.number();
+      const auto time = sum(base_time, record.number());
+      const auto offset = sum(base, record.number());
       const auto key = record.text();
       const auto value = record.text();
       const auto header_count = record.number();
