@@ -209,8 +209,9 @@ Fetcher::Request Reader::next_request(int broker) {
     if (request.wanted.empty()) first = place->first;
     request.wanted.push_back({&one.partition, one.next, one.ask_bytes});
   }
+  if (request.wanted.empty()) return request;
   turn = first + 1;  // who is first gets a batch however large it is: each in its turn
-  if (crowded && !request.wanted.empty()) {
+  if (crowded) {
     request.limits.wait = glance_;
     glance_ = std::min<std::chrono::milliseconds>(glance_ * 2, kMostGlance);
   }
