@@ -1,5 +1,5 @@
 // Compressed bodies of HTTP replies: at most the limit, or a refusal.
-#include "http/inflate.h"
+#include "base/inflate.h"
 
 #include <zlib.h>
 

@@ -1,4 +1,4 @@
-#include "http/inflate.h"
+#include "base/inflate.h"
 
 #include <fmt/format.h>
 #include <zlib.h>

@@ -14,7 +14,7 @@
 #include <mutex>
 
 #include "base/text.h"
-#include "http/inflate.h"
+#include "base/inflate.h"
 #include "http/lookup.h"
 #include "http/target.h"
 #include "mephisto/http.h"

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/hash.h"
+#include "log/big_endian.h"
 #include "log/kv.h"
 
 namespace mephisto::store {
@@ -20,17 +21,6 @@ inline constexpr char kPartitionPrefix = 'p';
 inline constexpr char kBatchPrefix = 'b';
 inline constexpr char kGroupPrefix = 'g';
 inline constexpr char kCommitPrefix = 'c';
-
-template <class T>
-void put_big_endian(std::string& key, T value) {
-  for (int shift = static_cast<int>(sizeof(T)) * 8 - 8; shift >= 0; shift -= 8) key += static_cast<char>(static_cast<std::uint64_t>(value) >> shift & 0xff);
-}
-
-inline std::uint64_t get_big_endian(std::string_view bytes) {
-  std::uint64_t value = 0;
-  for (char c : bytes) value = value << 8 | static_cast<unsigned char>(c);
-  return value;
-}
 
 inline std::string key_of(char prefix, std::string_view rest) {
   std::string key{prefix};

@@ -2,19 +2,18 @@
 
 #include <lz4frame.h>
 #include <snappy-c.h>
-#include <zlib.h>
 #include <zstd.h>
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <string>
 
+#include "base/inflate.h"
 #include "log/kafka/fetch_wire.h"
 
 namespace mephisto::kafka {
 namespace {
-
-enum Codec : std::uint8_t { kGzip = 1, kSnappy = 2, kLz4 = 3, kZstd = 4 };
 
 constexpr std::size_t kUsualRatio = 4;
 
@@ -49,26 +48,13 @@ class Output {
   std::shared_ptr<char[]> bytes_;
 };
 
-std::unexpected<Error> bad(const char* codec) { return fail(ErrorKind::kCorrupt, std::string{"its "} + codec + " compression cannot be undone"); }
-
-// False where it cannot be.
+// These give false where it cannot be undone.
 bool gunzip(std::string_view from, Output& to) {
-  constexpr int kGzipOnly = 15 + 16;
-  z_stream stream{};
-  if (inflateInit2(&stream, kGzipOnly) != Z_OK) return false;
-  const std::unique_ptr<z_stream, int (*)(z_stream*)> end{&stream, inflateEnd};
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(from.data()));
-  stream.avail_in = static_cast<uInt>(from.size());
-  for (;;) {
-    if (!to.grow()) return false;
-    const auto room = to.room();
-    stream.next_out = reinterpret_cast<Bytef*>(to.at());
-    stream.avail_out = static_cast<uInt>(room);
-    const int code = inflate(&stream, Z_NO_FLUSH);
-    to.wrote(room - stream.avail_out);
-    if (code == Z_STREAM_END) return true;
-    if (code != Z_OK || (stream.avail_in == 0 && stream.avail_out > 0)) return false;
-  }
+  const auto plain = inflate_gzip(from, kMostPlainBytes);
+  if (!plain || !to.grow(plain->size())) return false;
+  std::memcpy(to.at(), plain->data(), plain->size());
+  to.wrote(plain->size());
+  return true;
 }
 
 bool unsnap_block(std::string_view from, Output& to) {
@@ -129,25 +115,19 @@ bool unzstd(std::string_view from, Output& to) {
   }
 }
 
+struct Codec {
+  const char* name;
+  bool (*undo)(std::string_view from, Output& to);
+};
+constexpr Codec kCodecs[] = {{"gzip", gunzip}, {"snappy", unsnap}, {"lz4", unlz4}, {"zstd", unzstd}};  // by Kafka's numbers, from 1 on
+
 }  // namespace
 
 Result<Plain> decompress(int codec, std::string_view compressed, std::size_t padding) {
+  if (codec < 1 || codec > static_cast<int>(std::size(kCodecs))) return fail(ErrorKind::kCorrupt, "its compression has a number that is not known");
+  const auto& [name, undo] = kCodecs[codec - 1];
   Output output{compressed.size() * kUsualRatio + 1, padding};
-  switch (codec) {
-    case kGzip:
-      if (!gunzip(compressed, output)) return bad("gzip");
-      break;
-    case kSnappy:
-      if (!unsnap(compressed, output)) return bad("snappy");
-      break;
-    case kLz4:
-      if (!unlz4(compressed, output)) return bad("lz4");
-      break;
-    case kZstd:
-      if (!unzstd(compressed, output)) return bad("zstd");
-      break;
-    default: return fail(ErrorKind::kCorrupt, "its compression has a number that is not known");
-  }
+  if (!undo(compressed, output)) return fail(ErrorKind::kCorrupt, std::string{"its "} + name + " compression cannot be undone");
   return output.finish();
 }
 

@@ -6,31 +6,24 @@ namespace {
 constexpr std::int32_t kAnyEpoch = -1;
 constexpr std::int8_t kReadCommitted = 1;
 
-template <class T>
-void put(Buffer& to, T value) {
-  char* at = to.room(sizeof(T));
-  for (std::size_t i = 0; i < sizeof(T); ++i) at[i] = static_cast<char>(static_cast<std::make_unsigned_t<T>>(value) >> (8 * (sizeof(T) - 1 - i)));
-  to.commit(at + sizeof(T));
-}
-
 void put_string(Buffer& to, std::string_view text) {
-  put(to, static_cast<std::int16_t>(text.size()));
+  put_big_endian(to, static_cast<std::int16_t>(text.size()));
   to.append(text);
 }
 
 Buffer begin(std::int16_t what, std::int16_t version, std::int32_t correlation, std::string_view client) {
   Buffer request;
-  put<std::int32_t>(request, 0);
-  put(request, what);
-  put(request, version);
-  put(request, correlation);
+  put_big_endian<std::int32_t>(request, 0);
+  put_big_endian(request, what);
+  put_big_endian(request, version);
+  put_big_endian(request, correlation);
   put_string(request, client);
   return request;
 }
 
 void finish(Buffer& request) {
   Buffer length;
-  put(length, static_cast<std::int32_t>(request.size() - sizeof(std::int32_t)));
+  put_big_endian(length, static_cast<std::int32_t>(request.size() - sizeof(std::int32_t)));
   std::memcpy(request.data(), length.data(), length.size());
 }
 
@@ -44,15 +37,15 @@ Buffer api_versions_request(std::string_view client, std::int32_t correlation) {
 
 Buffer fetch_request(std::string_view client, std::int32_t correlation, const FetchLimits& limits, const std::vector<Wanted>& wanted) {
   auto request = begin(kFetch, kFetchVersion, correlation, client);
-  put<std::int32_t>(request, -1);  // no replica
-  put(request, static_cast<std::int32_t>(limits.wait.count()));
-  put<std::int32_t>(request, 1);  // the least bytes to wait for
-  put(request, static_cast<std::int32_t>(limits.bytes));
-  put(request, kReadCommitted);
-  put<std::int32_t>(request, 0);  // no session
-  put(request, kAnyEpoch);
+  put_big_endian<std::int32_t>(request, -1);  // no replica
+  put_big_endian(request, static_cast<std::int32_t>(limits.wait.count()));
+  put_big_endian<std::int32_t>(request, 1);  // the least bytes to wait for
+  put_big_endian(request, static_cast<std::int32_t>(limits.bytes));
+  put_big_endian(request, kReadCommitted);
+  put_big_endian<std::int32_t>(request, 0);  // no session
+  put_big_endian(request, kAnyEpoch);
   const auto topics_at = request.size();
-  put<std::int32_t>(request, 0);
+  put_big_endian<std::int32_t>(request, 0);
   std::int32_t topics = 0;
   for (std::size_t i = 0; i < wanted.size();) {
     const auto& topic = wanted[i].partition->topic;
@@ -60,18 +53,18 @@ Buffer fetch_request(std::string_view client, std::int32_t correlation, const Fe
     while (end < wanted.size() && wanted[end].partition->topic == topic) ++end;
     ++topics;
     put_string(request, topic);
-    put(request, static_cast<std::int32_t>(end - i));
+    put_big_endian(request, static_cast<std::int32_t>(end - i));
     for (; i < end; ++i) {
-      put(request, static_cast<std::int32_t>(wanted[i].partition->partition));
-      put(request, kAnyEpoch);
-      put(request, wanted[i].offset);
-      put<std::int64_t>(request, -1);  // a replica's start
-      put(request, static_cast<std::int32_t>(wanted[i].max_bytes));
+      put_big_endian(request, static_cast<std::int32_t>(wanted[i].partition->partition));
+      put_big_endian(request, kAnyEpoch);
+      put_big_endian(request, wanted[i].offset);
+      put_big_endian<std::int64_t>(request, -1);  // a replica's start
+      put_big_endian(request, static_cast<std::int32_t>(wanted[i].max_bytes));
     }
   }
-  put<std::int32_t>(request, 0);  // nothing is forgotten
+  put_big_endian<std::int32_t>(request, 0);  // nothing is forgotten
   Buffer count;
-  put(count, topics);
+  put_big_endian(count, topics);
   std::memcpy(request.data() + topics_at, count.data(), count.size());
   finish(request);
   return request;

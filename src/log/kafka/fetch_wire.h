@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "log/big_endian.h"
 #include "mephisto/buffer.h"
 #include "mephisto/log.h"
 
@@ -19,9 +20,7 @@ inline constexpr std::int16_t kApiVersions = 18;
 
 template <class T>
 T get(const char* at) {
-  T value = 0;
-  for (std::size_t i = 0; i < sizeof(T); ++i) value = static_cast<T>((static_cast<std::make_unsigned_t<T>>(value) << 8U) | static_cast<unsigned char>(at[i]));
-  return value;
+  return static_cast<T>(get_big_endian({at, sizeof(T)}));
 }
 
 // A partition that is asked for.

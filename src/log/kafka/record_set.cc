@@ -76,6 +76,52 @@ std::size_t put_headers(Cursor& from, std::int64_t count, Buffer& to) {
   return to.size() - before;
 }
 
+// Appends the records of a batch, `records` being their plain bytes, from offset `from` on. False where one is not what it says; then none is given.
+bool append_records(std::string_view stored, std::string_view records, std::int64_t from, Batch& batch) {
+  const auto base = get<std::int64_t>(stored.data());
+  const auto base_time = get<std::int64_t>(stored.data() + kBaseTime);
+  const auto max_time = get<std::int64_t>(stored.data() + kMaxTime);
+  const bool append_time = (attributes_of(stored) & kAppendTime) != 0;
+  const auto count = get<std::int32_t>(stored.data() + kCount);
+  const auto first = batch.records.size();
+  batch.records.reserve(first + static_cast<std::size_t>(count));
+  Buffer headers;
+  Cursor cursor{records.data(), records.data() + records.size()};
+  for (auto left = count; left > 0 && !cursor.damaged; --left) {
+    const auto size = cursor.number();
+    cursor.damaged |= size < 1 || size > cursor.end - cursor.at;
+    if (cursor.damaged) break;
+    Cursor record{cursor.at + 1, cursor.at + size};
+    cursor.at += size;
+    const auto time = sum(base_time, record.number());
+    const auto offset = sum(base, record.number());
+    const auto key = record.text();
+    const auto value = record.text();
+    const auto header_count = record.number();
+    if (offset >= from) {
+      batch.records.push_back({.offset = offset, .timestamp_ms = append_time ? max_time : time, .key = key, .value = value, .headers = {}});
+      if (header_count > 0) batch.records.back().headers = HeadersView{nullptr, static_cast<std::uint32_t>(put_headers(record, header_count, headers))};
+    }
+    cursor.damaged = record.damaged;
+  }
+  if (cursor.damaged) {
+    batch.records.resize(first);
+    return false;
+  }
+  if (headers.empty()) return true;
+  // Where they are is known only now: the buffer has moved while it grew.
+  const auto block = std::make_shared<const Buffer>(std::move(headers));
+  const char* at = block->data();
+  for (auto place = batch.records.begin() + static_cast<std::ptrdiff_t>(first); place != batch.records.end(); ++place) {
+    const auto size = static_cast<std::uint32_t>(place->headers.raw().size());
+    place->headers = HeadersView{at, size};
+    at += size;
+  }
+  batch.pins.push_back(block);
+  batch.bytes += block->size();
+  return true;
+}
+
 }  // namespace
 
 Extent extent_of(std::string_view set) {
@@ -139,52 +185,8 @@ Result<void> RecordSet::take(std::int64_t from, Batch& batch) {
       pin = std::move(plain->bytes);
       records = {pin.get(), plain->size};
     }
-    const auto base = get<std::int64_t>(begin);
-    const auto base_time = get<std::int64_t>(begin + kBaseTime);
-    const bool append_time = (attributes & kAppendTime) != 0;
-    const auto max_time = get<std::int64_t>(begin + kMaxTime);
-    const auto first = batch.records.size();
     if (static_cast<std::size_t>(count) > records.size()) return damaged("it has more records than bytes");
-    batch.records.reserve(first + static_cast<std::size_t>(count));
-    Buffer headers;
-    Cursor cursor{records.data(), records.data() + records.size()};
-    for (auto left = count; left > 0; --left) {
-      const auto size = cursor.number();
-      if (cursor.damaged || size < 1 || size > cursor.end - cursor.at) {
-        cursor.damaged = true;
-        break;
-      }
-      Cursor record{cursor.at + 1, cursor.at + size};
-      cursor.at += size;
-      const auto time = sum(base_time, record.number());
-      const auto offset = sum(base, record.number());
-      const auto key = record.text();
-      const auto value = record.text();
-      const auto header_count = record.number();
-      if (offset >= from) {
-        batch.records.push_back({.offset = offset, .timestamp_ms = append_time ? max_time : time, .key = key, .value = value, .headers = {}});
-        if (header_count > 0) batch.records.back().headers = HeadersView{nullptr, static_cast<std::uint32_t>(put_headers(record, header_count, headers))};
-      }
-      if (record.damaged) {
-        cursor.damaged = true;
-        break;
-      }
-    }
-    if (cursor.damaged) {
-      batch.records.resize(first);
-      return damaged("a record is not what it says");
-    }
-    if (!headers.empty()) {
-      const auto block = std::make_shared<const Buffer>(std::move(headers));
-      const char* at = block->data();
-      for (auto place = batch.records.begin() + static_cast<std::ptrdiff_t>(first); place != batch.records.end(); ++place) {
-        const auto size = static_cast<std::uint32_t>(place->headers.raw().size());
-        place->headers = HeadersView{at, size};
-        at += size;
-      }
-      batch.pins.push_back(block);
-      batch.bytes += block->size();
-    }
+    if (!append_records(stored, records, from, batch)) return damaged("a record is not what it says");
     batch.bytes += records.size() + static_cast<std::size_t>(count) * sizeof(RecordView);
     if (batch.pins.empty() || batch.pins.back() != pin) batch.pins.push_back(std::move(pin));
   }

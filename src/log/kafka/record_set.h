@@ -11,7 +11,7 @@
 
 namespace mephisto::kafka {
 
-// So many bytes behind a record set must be readable.
+// So many bytes behind what holds records must be readable: no fewer than kJsonPadding, whose readers look so far.
 inline constexpr std::size_t kSetPadding = 64;
 
 // A transaction that was aborted: whose, and the first of its records that can be in a reply.

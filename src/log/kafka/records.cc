@@ -2,10 +2,10 @@
 
 #include <cstring>
 
+#include "log/kafka/record_set.h"
+
 namespace mephisto::kafka {
 namespace {
-
-constexpr std::size_t kPadding = 64;
 
 constexpr int kUnknownLayout = 0x03000000;  // of librdkafka
 constexpr std::uintptr_t kPage = 4096;
@@ -44,7 +44,7 @@ char* put(char* at, const void* data, std::size_t size) {
 
 void take_records(const std::vector<rd_kafka_message_t*>& messages, std::int64_t from, Batch& batch) {
   Buffer headers;
-  std::size_t bytes = kPadding;
+  std::size_t bytes = kSetPadding;
   for (const auto* message : messages) bytes += message->key_len + message->len;
   const auto first = batch.records.size();
   batch.records.reserve(first + messages.size());
@@ -76,7 +76,7 @@ void take_records(const std::vector<rd_kafka_message_t*>& messages, std::int64_t
     }
     rd_kafka_message_destroy(message);
   }
-  std::memset(at, 0, kPadding);
+  std::memset(at, 0, kSetPadding);
   batch.bytes += bytes + messages.size() * sizeof(RecordView);
   batch.pins.push_back(std::move(block));
 }
