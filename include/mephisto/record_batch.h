@@ -92,8 +92,14 @@ class BatchBuilder {
   std::size_t largest() const { return largest_; }
   std::size_t largest_headers() const { return largest_headers_; }
 
-  // Appends views of the records, valid until the builder is changed; their offsets count from 0.
-  void read(std::vector<RecordView>& records) const;
+  // Between two records; at first before the first one.
+  struct Cursor {
+    std::size_t at = 0;
+    std::uint32_t count = 0;  // records before it
+  };
+  // Appends views of the next records, valid until the builder is changed: at most `count`, and as many as fit in `bytes` as they are
+  // stored, but one at least. Their offsets count from 0.
+  void read(Cursor& cursor, std::size_t count, std::size_t bytes, std::vector<RecordView>& records) const;
 
   // Forgets all records and keeps the memory.
   void clear();

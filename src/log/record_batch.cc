@@ -239,15 +239,23 @@ void BatchBuilder::seal(std::uint32_t place) {
   put(head, crc32c(buffer_.view().substr(4)));
 }
 
-void BatchBuilder::read(std::vector<RecordView>& records) const {
-  if (count_ == 0) return;
+void BatchBuilder::read(Cursor& cursor, std::size_t count, std::size_t bytes, std::vector<RecordView>& records) const {
   BatchHeader header;
   header.span = next_delta_;
   header.base_timestamp = base_timestamp_;
-  const char* at = buffer_.data() + kHeaderBytes;
+  const char* const start = buffer_.data() + std::max(cursor.at, kHeaderBytes);
   const char* const end = buffer_.data() + buffer_.size();
-  records.reserve(records.size() + count_);
-  for (std::uint32_t i = 0; i < count_; ++i) (void)get_record(at, end, 0, header, records.emplace_back());
+  const char* at = start;
+  for (std::size_t i = 0; i < count && cursor.count < count_; ++i) {
+    const char* next = at;
+    RecordView record;
+    (void)get_record(next, end, 0, header, record);
+    if (i > 0 && static_cast<std::size_t>(next - start) > bytes) break;
+    records.push_back(record);
+    at = next;
+    ++cursor.count;
+  }
+  if (cursor.count > 0) cursor.at = static_cast<std::size_t>(at - buffer_.data());
 }
 
 void BatchBuilder::clear() {

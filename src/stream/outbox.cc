@@ -11,9 +11,7 @@
 namespace mephisto::detail {
 namespace {
 
-// Buffers that are kept to be used again, and how large they may be.
-constexpr std::size_t kSpares = 16;
-constexpr std::size_t kSpareBytes = 512 << 10;
+// Staged records that are kept to be used again.
 constexpr std::size_t kSpareStaged = 256;
 constexpr std::chrono::milliseconds kFirstRetry{50};
 constexpr std::chrono::milliseconds kLastRetry{5000};
@@ -235,6 +233,7 @@ void Outbox::collect(Collection& from, Taken& taken) {
     if (!spare_.empty() && !key.first->best_effort) {
       place.builder = std::move(spare_.back());
       spare_.pop_back();
+      spare_bytes_ -= place.builder.capacity();
     }
   }
   // Every asker has a reply topic of its own: their places would be ever more.
@@ -280,7 +279,9 @@ void Outbox::settle(Taken& taken, const Result<std::vector<Appended>>& result) {
     durable_ticket_ = taken.last;
     for (auto& batch : taken.batches) {
       appended_ += batch.records.count();
-      if (spare_.size() == kSpares || batch.records.capacity() > kSpareBytes) continue;
+      // As much as may be collected: a buffer is up to half empty.
+      if (spare_bytes_ + batch.records.capacity() > 2 * most_bytes()) continue;
+      spare_bytes_ += batch.records.capacity();
       batch.records.clear();
       spare_.push_back(std::move(batch.records));
     }

@@ -131,7 +131,7 @@ class Outbox {
   static constexpr std::size_t kMaxBytes = 4 << 20;
   // A transaction costs milliseconds besides its records.
   static constexpr std::size_t kMaxTransactionBytes = 16 << 20;
-  bool has_room() const { return bytes() <= (transactional_ ? kMaxTransactionBytes : kMaxBytes) || broken_; }
+  bool has_room() const { return bytes() <= most_bytes() || broken_; }
   Task<void> room();
   // Waits until the record that was added with `await` and this ticket is durable and gives its place.
   Task<RecordMetadata> sent(Ticket ticket, std::string topic, int partition);
@@ -203,6 +203,7 @@ class Outbox {
   // In a worker calls again for as long as the log is away.
   Task<Result<TopicInfo>> ask(std::function<Task<Result<TopicInfo>>()> call);
   static std::optional<std::string_view> key_of(const SendOptions& options) { return options.key ? std::optional<std::string_view>{*options.key} : std::nullopt; }
+  std::size_t most_bytes() const { return transactional_ ? kMaxTransactionBytes : kMaxBytes; }
   std::size_t bytes() const { return free_.bytes + bound_.bytes + taken_back_bytes_; }
   void collect(Collection& from, Taken& taken);
   Ticket added(Collected& place, std::size_t before, bool await);
@@ -241,6 +242,7 @@ class Outbox {
   Taken taken_back_;  // of transactions that do not count: goes first with the next one
   std::size_t taken_back_bytes_ = 0;
   std::vector<BatchBuilder> spare_;  // their memory is used again
+  std::size_t spare_bytes_ = 0;
   Ticket next_ticket_ = 1;
   Ticket durable_ticket_ = 0;  // all up to here are durable
   std::map<Ticket, std::optional<Result<Appended>>> awaited_;

@@ -11,17 +11,6 @@ namespace {
 constexpr std::size_t kParcelRecords = 2'500;
 constexpr std::size_t kParcelBytes = 900'000;
 constexpr std::size_t kRequestBytes = 1'000'000;
-constexpr std::size_t kRecordOverhead = 16;
-
-// The records of the next parcel.
-std::span<const RecordView> parcel_of(std::span<const RecordView> records) {
-  std::size_t count = 0;
-  for (std::size_t bytes = 0; count < std::min(records.size(), kParcelRecords); ++count) {
-    bytes += records[count].key.size() + records[count].value.size() + records[count].headers.raw().size() + kRecordOverhead;
-    if (bytes > kParcelBytes && count > 0) break;
-  }
-  return records.first(count);
-}
 
 }  // namespace
 
@@ -45,28 +34,31 @@ bool Sender::advance(Shipment& shipment) {
   bool rest = false;
   for (std::size_t i = 0; i < shipment.rests_.size() && !shipment.delivery_.error(); ++i) {
     const auto& batch = shipment.batches_[i];
-    auto& [records, sent] = shipment.rests_[i];
-    if (sent == batch.records.count() || batch.appended) continue;
+    auto& rest_of_batch = shipment.rests_[i];
+    if (rest_of_batch.count == batch.records.count() || batch.appended) continue;
     const Place place{topic(batch.partition.topic), batch.partition.partition};
     if (!busy_.insert(place).second) {
       rest = true;
       continue;
     }
-    if (records.empty()) batch.records.read(records);
-    const auto parcel_records = parcel_of(std::span{records}.subspan(sent));
+    records_.clear();
+    auto behind = rest_of_batch;
+    batch.records.read(behind, kParcelRecords, kParcelBytes, records_);
     auto& parcel = under_way_.emplace_front(Parcel{this, &shipment.delivery_, i, place});
     parcel.self = under_way_.begin();
-    const auto taken = send(parcel, parcel_records, batch.times_chosen);
+    const auto taken = send(parcel, records_, batch.times_chosen);
     if (parcel.unreported == 0) {
       busy_.erase(place);
       under_way_.pop_front();
     }
-    sent += taken;
-    if (sent == records.size())
-      std::vector<RecordView>{}.swap(records);
-    else
+    if (taken < records_.size()) {  // the queue is full
+      records_.clear();
+      batch.records.read(rest_of_batch, taken, kParcelBytes, records_);
       rest = true;
-    if (taken < parcel_records.size()) break;  // the queue is full
+      break;
+    }
+    rest_of_batch = behind;
+    rest |= behind.count < batch.records.count();
   }
   return !rest || shipment.delivery_.error();
 }

@@ -29,13 +29,9 @@ class Shipment {
 
  private:
   friend class Sender;
-  struct Rest {
-    std::vector<RecordView> records;  // once its turn has come
-    std::size_t sent = 0;
-  };
   const std::vector<OutBatch>& batches_;
   Delivery& delivery_;
-  std::vector<Rest> rests_;
+  std::vector<BatchBuilder::Cursor> rests_;  // of each batch, behind what was handed over
 };
 
 class Sender {
@@ -75,6 +71,8 @@ class Sender {
   std::map<std::string, TopicHandle> topics_;
   std::list<Parcel> under_way_;
   std::set<Place> busy_;
+  // Of the parcel that is being handed over.
+  std::vector<RecordView> records_;
   std::vector<rd_kafka_message_t> messages_;
 };
 
