@@ -47,6 +47,7 @@ void LaneQueue::remove_lane(const Lane& lane) {
 
 void LaneQueue::push(std::shared_ptr<Lane> lane, std::shared_ptr<Batch> batch) {
   lane->pending += static_cast<std::int64_t>(batch->records.size());
+  ahead_ += batch->bytes;
   batches_.push_back(new DeliveredBatch{std::move(batch), std::move(lane), 0, 1});
   ready_.notify_all();
 }
@@ -55,6 +56,7 @@ void LaneQueue::drop_pending(Lane& lane) {
   auto drop = [&](std::deque<DeliveredBatch*>& queue) {
     for (auto*& batch : queue) {
       if (batch->lane.get() != &lane) continue;
+      if (&queue == &batches_) ahead_ -= batch->batch->bytes;
       unuse(batch);
       batch = nullptr;
     }
@@ -72,28 +74,32 @@ void LaneQueue::unuse(DeliveredBatch* batch) {
   delete batch;
 }
 
+DeliveredBatch* LaneQueue::pop_batch() {
+  auto* batch = batches_.front();
+  batches_.pop_front();
+  ahead_ -= batch->batch->bytes;
+  return batch;
+}
+
 bool LaneQueue::take_from_batches(Slot& slot) {
   while (!batches_.empty()) {
     auto* batch = batches_.front();
     auto& lane = *batch->lane;
     auto& records = batch->batch->records;
     if (lane.state != LaneState::kRunning || lane.stopped) {
-      batches_.pop_front();
       lane.pending -= static_cast<std::int64_t>(records.size() - batch->next);
-      unuse(batch);
+      unuse(pop_batch());
       continue;
     }
     if (batch->next == records.size()) {
       lane.tracker.skip_to(batch->batch->next_offset);
-      batches_.pop_front();
-      unuse(batch);
+      unuse(pop_batch());
       continue;
     }
     // Behind a batch of the same lane that waits, everything waits: a record must never be delivered before one that is in front of it.
     const bool behind = !blocked_.empty() && std::ranges::any_of(blocked_, [&](const DeliveredBatch* one) { return one->lane.get() == &lane; });
     if (behind || lane.held > 0 || is_full(lane)) {
-      batches_.pop_front();
-      blocked_.push_back(batch);
+      blocked_.push_back(pop_batch());
       continue;
     }
     const auto index = batch->next++;
@@ -157,6 +163,7 @@ bool LaneQueue::pick(Slot& slot) {
   while (take_from_batches(slot)) {
     if (!must_wait_for_key(slot)) return true;
   }
+  if (on_hungry) on_hungry();
   return false;
 }
 
@@ -180,6 +187,7 @@ void LaneQueue::settle(Slot& slot, Outcome outcome) {
   if (slot.holds_lane) --lane.held;
   slot.holds_lane = false;
   if (!blocked_.empty() && !is_full(lane)) {
+    for (const auto* batch : blocked_) ahead_ += batch->batch->bytes;
     batches_.insert(batches_.begin(), blocked_.begin(), blocked_.end());
     blocked_.clear();
     ready_.notify_all();

@@ -10,8 +10,9 @@ namespace mephisto::detail {
 namespace {
 
 constexpr std::chrono::milliseconds kPollWait{1000};
-constexpr std::size_t kFetchBytes = 256 << 10;   // at a time: what is worked through together should stay in the processor's cache
-constexpr std::size_t kAhead = 2 * kFetchBytes;  // of a partition, for when its agent is done with what it has
+constexpr std::size_t kFetchBytes = 256 << 10;     // at a time: what is worked through together should stay in the processor's cache
+constexpr std::size_t kAhead = 2 * kFetchBytes;    // of a partition, for when its agent is done with what it has
+constexpr std::size_t kAheadOfAgent = 8 * kAhead;  // of all its partitions together
 constexpr std::chrono::milliseconds kRetryAfter{200};
 
 // A commit's metadata is the notes of the agents on the topic: `agent:2-4,7;other:0-9`. Empty mostly.
@@ -47,6 +48,9 @@ void Shard::adopt(LaneQueue& queue) {
     if (!acked_.empty()) acked_.notify_all();
   };
   queue.on_give_up = [this] { acked_.notify_all(); };
+  queue.on_hungry = [this, &queue] {
+    if (queue.has_enough) set_enough(queue, false);  // what it has waits for something else
+  };
   queue.on_taken = [this](const Lane& lane, std::size_t bytes) { taken(lane, bytes); };
   queue.on_free = [this](const Lane& lane, std::size_t bytes) { freed(lane, bytes); };
 }
@@ -163,23 +167,31 @@ void Shard::deliver(std::shared_ptr<Batch> batch) {
     held.bytes += batch->bytes;
     held.ahead += batch->bytes;
     lane->queue->push(lane, batch);
+    if (!lane->queue->has_enough && lane->queue->ahead() >= kAheadOfAgent) set_enough(*lane->queue, true);
   }
   pause_or_resume(held);
+}
+
+void Shard::set_enough(LaneQueue& queue, bool enough) {
+  queue.has_enough = enough;
+  for (const auto& [id, held] : held_) pause_or_resume(*held);
 }
 
 // A partition whose agent is slow must not take the others' part of the budget. And what is fetched long before it is worked on only takes
 // memory and has left the processor's cache by then.
 void Shard::pause_or_resume(Held& held) {
-  if (!held.paused && (held.bytes >= share_of_budget() || held.ahead >= kAhead)) {
+  const bool enough = std::ranges::all_of(held.lanes, [](const auto& lane) { return lane->queue->has_enough; });
+  if (!held.paused && (held.bytes >= share_of_budget() || held.ahead >= kAhead || enough)) {
     held.paused = true;
     consumer_->pause(held.assigned.id);
-  } else if (held.paused && held.bytes < share_of_budget() / 2 && held.ahead < kAhead / 2) {
+  } else if (held.paused && held.bytes < share_of_budget() / 2 && held.ahead < kAhead / 2 && !enough) {
     held.paused = false;
     consumer_->resume(held.assigned.id);
   }
 }
 
 void Shard::taken(const Lane& lane, std::size_t bytes) {
+  if (lane.queue->has_enough && lane.queue->ahead() < kAheadOfAgent / 2) set_enough(*lane.queue, false);
   auto place = held_.find(lane.assigned.id);
   if (place == held_.end()) return;
   place->second->ahead -= bytes;

@@ -391,6 +391,46 @@ TEST_F(ShardTest, APartitionThatIsStuckDoesNotTakeTheWholeBudget) {
   });
 }
 
+// 32 partitions of 400 KiB: none has its share of the budget of 64 MiB, or enough ahead for itself.
+TEST_F(ShardTest, ReadsOnlySoMuchAheadOfManyPartitionsTogether) {
+  auto metered = std::make_shared<MeteredLog>(world.log);
+  world.log = metered;
+  int slow = 0;
+  world.app.agent("slow", world.app.topic<std::string>("in", {.partitions = 32, .serializer = "raw"}), [&](Stream<std::string> stream) -> Task<void> {
+    while (auto event = co_await stream.next()) {
+      co_await gate.pass();
+      ++slow;
+    }
+  });
+  world.work([&](Worker&) -> Task<void> {
+    co_await world.create("in", 32);
+    for (int i = 0; i < 128; ++i) co_await world.produce("in", {{std::nullopt, std::string(100 << 10, 'x'), {}, i % 32}});
+    co_await world.eventually([&] { return gate.waiting() == 1; });
+    co_await sleep_for(10s);
+    EXPECT_LE(metered->meter->held, 5U << 20);
+    gate.open();
+    EXPECT_TRUE(co_await world.eventually([&] { return slow == 128; }, 1s)) << "what was left in the log is not fetched";
+  });
+}
+
+TEST_F(ShardTest, AnAgentIsNotKeptFromItsRecordsByOneThatHasEnough) {
+  int quick = 0;
+  world.app.agent("slow", world.app.topic<std::string>("in", {.partitions = 32, .serializer = "raw"}), [&](Stream<std::string> stream) -> Task<void> {
+    while (auto event = co_await stream.next()) co_await gate.pass();
+  });
+  world.app.agent("quick", world.app.topic<std::string>("other", {.partitions = 1, .serializer = "raw"}), [&](Stream<std::string> stream) -> Task<void> {
+    while (auto event = co_await stream.next()) ++quick;
+  });
+  world.work([&](Worker&) -> Task<void> {
+    co_await world.create("in", 32);
+    for (int i = 0; i < 128; ++i) co_await world.produce("in", {{std::nullopt, std::string(100 << 10, 'x'), {}, i % 32}});
+    co_await sleep_for(10s);
+    co_await world.produce("other", {{std::nullopt, "one", {}, 0}});
+    EXPECT_TRUE(co_await world.eventually([&] { return quick == 1; }, 100ms));
+    gate.open();
+  });
+}
+
 TEST_F(ShardTest, GoesOnAtOnceWhenTheBudgetHasRoomAgain) {
   world.set("memory_budget", "1MiB");
   int seen = 0;

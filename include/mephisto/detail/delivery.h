@@ -146,6 +146,8 @@ class LaneQueue {
   std::function<void(const Lane&, std::size_t bytes)> on_free;
   // Called before that, when no record of a batch is left to deliver.
   std::function<void(const Lane&, std::size_t bytes)> on_taken;
+  // Called when somebody looked for a record and there was none to take.
+  std::function<void()> on_hungry;
 
   void add_lane(std::shared_ptr<Lane> lane);
   // Drops what the lane has not begun yet.
@@ -181,12 +183,16 @@ class LaneQueue {
   WaitQueue& ready() { return ready_; }
   void close();
   bool closed() const { return closed_; }
+  // Bytes of the batches that have records to take, and wait for nothing else.
+  std::size_t ahead() const { return ahead_; }
+  bool has_enough = false;  // so that its shard does not read more for it
   // Lanes of partitions in the states assigned to draining.
   const std::vector<std::shared_ptr<Lane>>& lanes() const { return lanes_; }
   void remove_lane(const Lane& lane);
 
  private:
   bool take_from_batches(Slot& slot);
+  DeliveredBatch* pop_batch();
   // Whether a record more could not be noted when it is done, or lies too far behind the first that is not.
   bool is_full(const Lane& lane) const;
   bool must_wait_for_key(Slot& slot);
@@ -197,6 +203,7 @@ class LaneQueue {
   Options options_;
   std::vector<std::shared_ptr<Lane>> lanes_;
   std::deque<DeliveredBatch*> batches_;
+  std::size_t ahead_ = 0;
   std::deque<DeliveredBatch*> blocked_;                     // their lane is full
   std::deque<Slot> runnable_;                               // retries that are due and records whose key is free again
   std::unordered_map<std::string, std::deque<Slot>> keys_;  // held keys, and the records that wait for them

@@ -2,6 +2,7 @@
 // them is under way. Belongs to its loop.
 #pragma once
 
+#include <algorithm>
 #include <list>
 #include <map>
 #include <memory>
@@ -128,9 +129,10 @@ class Outbox {
   void accept(Slot& slot);
 
   // With so much under way, senders wait.
-  static constexpr std::size_t kMaxBytes = 4 << 20;
-  // A transaction costs milliseconds besides its records.
-  static constexpr std::size_t kMaxTransactionBytes = 16 << 20;
+  static constexpr std::size_t kMinRoom = 4 << 20;
+  // A transaction costs milliseconds besides its records, and a request of a partition some microseconds.
+  static constexpr std::size_t kMaxRoom = 16 << 20;
+  static constexpr std::size_t kRoomOfPartition = 16 << 10;
   bool has_room() const { return bytes() <= most_bytes() || broken_; }
   Task<void> room();
   // Waits until the record that was added with `await` and this ticket is durable and gives its place.
@@ -203,7 +205,7 @@ class Outbox {
   // In a worker calls again for as long as the log is away.
   Task<Result<TopicInfo>> ask(std::function<Task<Result<TopicInfo>>()> call);
   static std::optional<std::string_view> key_of(const SendOptions& options) { return options.key ? std::optional<std::string_view>{*options.key} : std::nullopt; }
-  std::size_t most_bytes() const { return transactional_ ? kMaxTransactionBytes : kMaxBytes; }
+  std::size_t most_bytes() const { return transactional_ ? kMaxRoom : std::clamp(free_.places.size() * kRoomOfPartition, kMinRoom, kMaxRoom); }
   std::size_t bytes() const { return free_.bytes + bound_.bytes + taken_back_bytes_; }
   void collect(Collection& from, Taken& taken);
   Ticket added(Collected& place, std::size_t before, bool await);

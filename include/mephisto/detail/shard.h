@@ -110,6 +110,7 @@ class Shard {
   void taken(const Lane& lane, std::size_t bytes);
   void freed(const Lane& lane, std::size_t bytes);
   void pause_or_resume(Held& held);
+  void set_enough(LaneQueue& queue, bool enough);
   Task<void> poll_loop();
   Task<void> commit_loop();
   // Commits what is done of these partitions, with what was sent for it; under exactly once of all. False when the log refused it.
