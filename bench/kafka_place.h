@@ -71,7 +71,7 @@ class KafkaPlace {
   }
 
  private:
-  static constexpr int kWarmUps = 5;
+  static constexpr int kWarmUps = 10;
   std::string servers_;
   std::map<int, std::unique_ptr<FreshTopic>> filled_;
   int made_ = 0;

@@ -69,7 +69,7 @@ class BatchBuilder {
   // The same in two steps, for a value that is encoded straight into the batch: write it into the buffer that begin() returns,
   // then end(). abandon() instead takes the record back.
   Buffer& begin(std::optional<std::string_view> key, Timestamp timestamp, std::span<const Header> headers = {}, HeadersView raw_headers = {});
-  void end();
+  void end(bool tombstone = false);
   void abandon();
   // Of the value that is being written.
   std::size_t value_bytes() const { return buffer_.size() - value_start_; }

@@ -197,8 +197,8 @@ Buffer& BatchBuilder::begin(std::optional<std::string_view> key, Timestamp times
   return buffer_;
 }
 
-void BatchBuilder::end() {
-  put(buffer_.data() + value_start_ - 4, static_cast<std::uint32_t>(buffer_.size() - value_start_));
+void BatchBuilder::end(bool tombstone) {
+  put(buffer_.data() + value_start_ - 4, tombstone ? kNullValue : static_cast<std::uint32_t>(buffer_.size() - value_start_));
   largest_ = std::max(largest_, record_bytes_ + buffer_.size() - value_start_);
   largest_headers_ = std::max(largest_headers_, record_headers_);
   last_timestamp_ = record_time_;
@@ -212,16 +212,14 @@ void BatchBuilder::abandon() { buffer_.truncate(record_start_); }
 void BatchBuilder::add(std::optional<std::string_view> key, std::optional<std::string_view> value, Timestamp timestamp, std::span<const Header> headers) {
   begin(key, timestamp, headers);
   if (value) buffer_.append(*value);
-  end();
-  if (!value) put(buffer_.data() + value_start_ - 4, kNullValue);
+  end(!value);
 }
 
 void BatchBuilder::add_at(std::uint32_t offset_delta, const RecordView& record) {
   next_delta_ = offset_delta;
   begin(record.has_key() ? std::optional{record.key} : std::nullopt, record.timestamp(), {}, record.headers);
   buffer_.append(record.value);
-  end();
-  if (!record.has_value()) put(buffer_.data() + value_start_ - 4, kNullValue);
+  end(!record.has_value());
 }
 
 void BatchBuilder::seal(std::uint32_t place) {

@@ -11,8 +11,9 @@
 namespace mephisto::detail {
 namespace {
 
-// Staged records that are kept to be used again.
+// Buffers of events that are kept to be used again, and how large they may be.
 constexpr std::size_t kSpareStaged = 256;
+constexpr std::size_t kSpareStagedBytes = 64 << 10;
 constexpr std::chrono::milliseconds kFirstRetry{50};
 constexpr std::chrono::milliseconds kLastRetry{5000};
 // How long Faust may take to make the topic for an answer; and when it is looked for again.
@@ -180,47 +181,49 @@ Ticket Outbox::added(Collected& place, std::size_t before, bool await) {
 Result<Ticket> Outbox::add(const TopicPlace& topic, int partition, const SendOptions& options, std::optional<std::string_view> value, Slot* origin, bool await) {
   if (auto sound = check_origin(topic, partition, origin); !sound) return std::unexpected(std::move(sound.error()));
   if (auto fits = check_size(topic, partition, options, value ? value->size() : 0); !fits) return std::unexpected(std::move(fits.error()));
-  const auto timestamp = options.timestamp.value_or(loop_.timestamp());
-  if (transactional_ && origin != nullptr && *origin && !origin->done) {
-    auto& staged = origin->staged;
-    if (!spare_staged_.empty()) {
-      staged.push_back(std::move(spare_staged_.back()));
-      spare_staged_.pop_back();
-    } else {
-      staged.emplace_back();
-    }
-    auto& record = staged.back();
-    record.topic = &topic;
-    record.partition = partition;
-    record.key = options.key;
-    if (value && record.value)
-      record.value->assign(*value);
-    else if (value)
-      record.value.emplace(*value);
-    else
-      record.value.reset();
-    record.timestamp = timestamp;
-    record.time_chosen = options.timestamp.has_value();
-    record.headers = options.headers;
+  if (stages(origin)) {
+    auto staged = stage(topic, partition, options, *origin);
+    if (value) origin->staged.append(*value);
+    staged.end(!value);
     return Ticket{0};
   }
   auto& place = free_.at(topic, partition);
   place.times_chosen |= options.timestamp.has_value();
   const auto before = place.builder.bytes();
-  place.builder.add(key_of(options), value, timestamp, options.headers);
+  place.builder.add(key_of(options), value, options.timestamp.value_or(loop_.timestamp()), options.headers);
   return added(place, before, await);
 }
 
+StagedWriter Outbox::stage(const TopicPlace& topic, int partition, const SendOptions& options, Slot& origin) {
+  if (origin.staged.capacity() == 0 && !spare_staged_.empty()) {
+    origin.staged = std::move(spare_staged_.back());
+    spare_staged_.pop_back();
+  }
+  const auto timestamp = options.timestamp.value_or(loop_.timestamp());
+  return {origin.staged, {&topic, partition, timestamp, options.timestamp.has_value(), key_of(options)}, options.headers};
+}
+
+Result<Ticket> Outbox::staged_whole(const TopicPlace& topic, int partition, const SendOptions& options, StagedWriter& staged) {
+  if (auto fits = check_size(topic, partition, options, staged.value_bytes()); !fits) {
+    staged.abandon();
+    return std::unexpected(std::move(fits.error()));
+  }
+  staged.end();
+  return Ticket{0};
+}
+
 void Outbox::accept(Slot& slot) {
-  for (auto& record : slot.staged) {
+  StagedWriter::read(slot.staged, [&](const StagedRecord& record) {
     auto& place = bound_.at(*record.topic, record.partition);
     place.times_chosen |= record.time_chosen;
     const auto before = place.builder.bytes();
-    place.builder.add(record.key, record.value, record.timestamp, record.headers);
+    auto& buffer = place.builder.begin(record.key, record.timestamp, {}, record.headers);
+    if (record.value) buffer.append(*record.value);
+    place.builder.end(!record.value);
     bound_.bytes += place.builder.bytes() - before;
-    if (spare_staged_.size() < kSpareStaged) spare_staged_.push_back(std::move(record));
-  }
+  });
   slot.staged.clear();
+  if (spare_staged_.size() < kSpareStaged && slot.staged.capacity() <= kSpareStagedBytes) spare_staged_.push_back(std::move(slot.staged));
 }
 
 void Outbox::collect(Collection& from, Taken& taken) {

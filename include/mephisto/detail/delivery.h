@@ -28,17 +28,6 @@ struct TopicPlace {
   bool best_effort = false;  // replies: what cannot be delivered, because the asker is gone with its topic, is dropped
 };
 
-// A record sent from an event under exactly once, kept until the event is acknowledged.
-struct StagedRecord {
-  const TopicPlace* topic = nullptr;
-  int partition = 0;
-  std::optional<std::string> key;
-  std::optional<std::string> value;
-  Timestamp timestamp{};
-  bool time_chosen = false;  // by the sender
-  std::vector<Header> headers;
-};
-
 enum class LaneState { kAssigned, kRunning, kDraining, kClosed };
 const char* to_string(LaneState state);
 
@@ -114,7 +103,7 @@ struct Slot {
   bool holds_lane = false;  // its lane waits for its retry
   bool done = false;        // acknowledged already, by Event::ack()
   std::chrono::steady_clock::time_point first_failed{};
-  std::vector<StagedRecord> staged;  // exactly once: what it sent so far
+  Buffer staged;            // exactly once: what it sent so far (staged.h)
 
   explicit operator bool() const { return static_cast<bool>(batch); }
   Lane& lane() const { return *batch->lane; }

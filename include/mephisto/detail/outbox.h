@@ -13,6 +13,7 @@
 
 #include "mephisto/codec.h"
 #include "mephisto/detail/delivery.h"
+#include "mephisto/detail/staged.h"
 #include "mephisto/ids.h"
 #include "mephisto/log.h"
 
@@ -102,12 +103,17 @@ class Outbox {
   // The same, with the value encoded in place.
   template <class T>
   Result<Ticket> add_value(const TopicPlace& topic, int partition, const SendOptions& options, const Codec& codec, const T& value, Slot* origin, bool await = false) {
-    if (transactional_ && origin != nullptr && *origin && !origin->done) {
-      encoded_.clear();
-      codec.dump(value, encoded_);
-      return add(topic, partition, options, encoded_.view(), origin);
-    }
     if (auto sound = check_origin(topic, partition, origin); !sound) return std::unexpected(std::move(sound.error()));
+    if (stages(origin)) {
+      auto staged = stage(topic, partition, options, *origin);
+      try {
+        codec.dump(value, origin->staged);
+      } catch (...) {
+        staged.abandon();
+        throw;
+      }
+      return staged_whole(topic, partition, options, staged);
+    }
     auto& place = free_.at(topic, partition);
     const auto before = place.builder.bytes();
     place.times_chosen |= options.timestamp.has_value();
@@ -209,6 +215,9 @@ class Outbox {
   std::size_t bytes() const { return free_.bytes + bound_.bytes + taken_back_bytes_; }
   void collect(Collection& from, Taken& taken);
   Ticket added(Collected& place, std::size_t before, bool await);
+  bool stages(const Slot* origin) const { return transactional_ && origin != nullptr && *origin && !origin->done; }
+  StagedWriter stage(const TopicPlace& topic, int partition, const SendOptions& options, Slot& origin);
+  Result<Ticket> staged_whole(const TopicPlace& topic, int partition, const SendOptions& options, StagedWriter& staged);
   // What is wrong before a record is written down.
   Result<void> check_origin(const TopicPlace& topic, int partition, const Slot* origin) const;
   Result<void> check_size(const TopicPlace& topic, int partition, const SendOptions& options, std::size_t value_bytes) const;
@@ -234,10 +243,9 @@ class Outbox {
   bool in_worker_;
   Random random_;
   std::map<std::string, std::unique_ptr<TopicPlace>> topics_;
-  Buffer encoded_;
-  std::vector<StagedRecord> spare_staged_;  // to be used again, with their memory
-  std::set<std::string> waited_for_;        // reply topics that did not come
-  const TopicSpec* last_spec_ = nullptr;    // of the last known(), and its place
+  std::vector<Buffer> spare_staged_;      // their memory is used again
+  std::set<std::string> waited_for_;      // reply topics that did not come
+  const TopicSpec* last_spec_ = nullptr;  // of the last known(), and its place
   const TopicPlace* last_place_ = nullptr;
   Collection free_;   // what no event sent; at least once everything
   Collection bound_;  // under exactly once what acknowledged events sent: goes with their offsets or not at all
