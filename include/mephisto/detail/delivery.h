@@ -103,7 +103,7 @@ struct Slot {
   bool holds_lane = false;  // its lane waits for its retry
   bool done = false;        // acknowledged already, by Event::ack()
   std::chrono::steady_clock::time_point first_failed{};
-  Buffer staged;            // exactly once: what it sent so far (staged.h)
+  Buffer staged;  // exactly once: what it sent so far (staged.h)
 
   explicit operator bool() const { return static_cast<bool>(batch); }
   Lane& lane() const { return *batch->lane; }
