@@ -58,6 +58,41 @@ TEST_F(ExactlyOnce, WhatAnEventSentIsNotVisibleBeforeItIsDone) {
   });
 }
 
+TEST_F(ExactlyOnce, WhatAnEventSendsArrivesAsItWasSent) {
+  const std::vector<Header> headers{{"a", "1"}, {"none", std::nullopt}, {"", ""}};
+  const std::string large(100'000, 'x');
+  world.app.agent("copy", in, [&](Stream<int> stream) -> Task<void> {
+    while (auto event = co_await stream.next()) {
+      co_await out.send_raw("first", {.key = "k", .headers = headers});
+      co_await out.send_raw(std::nullopt, {.key = ""});
+      co_await out.send_raw("", {});
+      co_await out.send_raw(large, {.key = std::string(300, 'k')});
+      co_await out.cast(7, {.key = "seven", .timestamp = Timestamp{5ms}, .headers = {headers[0]}});
+    }
+  });
+  world.work([&](Worker&) -> Task<void> {
+    co_await produce(2);
+    co_await world.eventually_committed("in", 2);
+    const auto all = co_await world.records("out");
+    EXPECT_EQ(all.size(), 10U);
+    for (std::size_t i = 0; i + 5 <= all.size(); i += 5) {
+      EXPECT_EQ(all[i].key, "k");
+      EXPECT_EQ(all[i].value, "first");
+      EXPECT_EQ(all[i].headers, headers);
+      EXPECT_EQ(all[i + 1].key, "");
+      EXPECT_EQ(all[i + 1].value, std::nullopt);
+      EXPECT_EQ(all[i + 2].key, std::nullopt);
+      EXPECT_EQ(all[i + 2].value, "");
+      EXPECT_THAT(all[i + 2].headers, IsEmpty());
+      EXPECT_EQ(all[i + 3].key, std::string(300, 'k'));
+      EXPECT_EQ(all[i + 3].value, large);
+      EXPECT_EQ(all[i + 4].key, "seven");
+      EXPECT_EQ(all[i + 4].value, "7");
+      EXPECT_EQ(all[i + 4].headers, (std::vector<Header>{headers[0]}));
+    }
+  });
+}
+
 TEST_F(ExactlyOnce, WhatAFailedAttemptSentIsForgotten) {
   world.app.agent("copy", in, [this](Stream<int> stream) -> Task<void> {
     while (auto event = co_await stream.next()) {
