@@ -17,7 +17,7 @@ PUBLIC = {
     "reflect": "codec", "reflect_fields": "codec", "values": "codec", "json_write": "codec", "json_fast": "codec", "json_read": "codec", "codec": "codec",
     "log": "log", "record_batch": "log", "testing": "log", "http": "http",
     "detail/tracker": "stream", "detail/delivery": "stream", "detail/outbox": "stream", "detail/shard": "stream", "detail/standing": "stream", "topic": "stream", "stream": "stream",
-    "agent": "agent", "detail/agent_runtime": "agent",
+    "detail/staged": "stream", "agent": "agent", "detail/agent_runtime": "agent",
     "app": "app", "settings": "app", "worker": "app", "command": "app", "terminal": "cli", "mephisto": "cli",
 }
 # Private headers for the rooms above too.
