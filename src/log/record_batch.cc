@@ -238,6 +238,7 @@ void BatchBuilder::seal(std::uint32_t place) {
 }
 
 void BatchBuilder::read(Cursor& cursor, std::size_t count, std::size_t bytes, std::vector<RecordView>& records) const {
+  if (cursor.count == count_) return;
   BatchHeader header;
   header.span = next_delta_;
   header.base_timestamp = base_timestamp_;
@@ -253,7 +254,7 @@ void BatchBuilder::read(Cursor& cursor, std::size_t count, std::size_t bytes, st
     at = next;
     ++cursor.count;
   }
-  if (cursor.count > 0) cursor.at = static_cast<std::size_t>(at - buffer_.data());
+  cursor.at = static_cast<std::size_t>(at - buffer_.data());
 }
 
 void BatchBuilder::clear() {

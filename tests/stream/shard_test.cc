@@ -406,7 +406,7 @@ TEST_F(ShardTest, ReadsOnlySoMuchAheadOfManyPartitionsTogether) {
     co_await world.create("in", 32);
     for (int i = 0; i < 128; ++i) co_await world.produce("in", {{std::nullopt, std::string(100 << 10, 'x'), {}, i % 32}});
     co_await world.eventually([&] { return gate.waiting() == 1; });
-    co_await sleep_for(10s);
+    co_await sleep_for(10s);  // of the virtual clock: by then all is read that is read before the gate opens
     EXPECT_LE(metered->meter->held, 5U << 20);
     gate.open();
     EXPECT_TRUE(co_await world.eventually([&] { return slow == 128; }, 1s)) << "what was left in the log is not fetched";
@@ -424,7 +424,7 @@ TEST_F(ShardTest, AnAgentIsNotKeptFromItsRecordsByOneThatHasEnough) {
   world.work([&](Worker&) -> Task<void> {
     co_await world.create("in", 32);
     for (int i = 0; i < 128; ++i) co_await world.produce("in", {{std::nullopt, std::string(100 << 10, 'x'), {}, i % 32}});
-    co_await sleep_for(10s);
+    co_await sleep_for(10s);  // of the virtual clock: by then all is read that is read before the gate opens
     co_await world.produce("other", {{std::nullopt, "one", {}, 0}});
     EXPECT_TRUE(co_await world.eventually([&] { return quick == 1; }, 100ms));
     gate.open();

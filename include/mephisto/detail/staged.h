@@ -33,7 +33,7 @@ class StagedWriter {
   // `record` without its value and headers.
   StagedWriter(Buffer& to, const StagedRecord& record, std::span<const Header> headers) : to_(to), start_(to.size()) {
     head_.record = record;
-    put(head_);
+    to_.commit(to_.room(sizeof head_) + sizeof head_);  // end() fills it
     if (record.key) to_.append(*record.key);
     const auto before = to_.size();
     for (const auto& header : headers) put_header(to_, header.name, header.value);
@@ -74,12 +74,6 @@ class StagedWriter {
     std::size_t value_bytes = 0;
     bool has_value = false;
   };
-
-  void put(const Head& head) {
-    char* at = to_.room(sizeof head);
-    std::memcpy(at, &head, sizeof head);
-    to_.commit(at + sizeof head);
-  }
 
   Buffer& to_;
   std::size_t start_;
