@@ -2,14 +2,29 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "log/kafka/consumer.h"
 #include "log/kafka/producer.h"
+#include "mephisto/logging.h"
 
 namespace mephisto::kafka {
 namespace {
 
 void must_be_real_time(const Loop& loop) {
   if (loop.virtual_time()) throw Failure(ErrorKind::kInvalid, "kafka:// works on a loop of real time only: brokers do not wait for a virtual clock");
+}
+
+// From this version on a producer survives that a partition moves while its answer is lost.
+constexpr int kKeepsProducers = 0x020300ff;
+
+// Told once, by a worker.
+void check_library() {
+  static const bool old = rd_kafka_version() < kKeepsProducers;
+  static bool told = false;
+  if (!old || std::exchange(told, true)) return;
+  log::warn("librdkafka {} is older than 2.3: it gives producers up without a cause when brokers die, which delays what is sent; build with a newer one (dev/librdkafka)",
+            rd_kafka_version_str());
 }
 
 }  // namespace
@@ -83,6 +98,7 @@ Task<Result<void>> KafkaLog::maintain() {
 
 std::unique_ptr<Consumer> KafkaLog::consumer(Loop& loop, ConsumerOptions options) {
   must_be_real_time(loop);
+  if (!options.group.empty()) check_library();
   return std::make_unique<KafkaConsumer>(shared_from_this(), loop, std::move(options));
 }
 
