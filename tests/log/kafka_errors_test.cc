@@ -1,11 +1,8 @@
 // What the client makes of brokers' errors, on librdkafka's own stand-in for a cluster: it answers with the errors that a test wants. It knows
-// nothing of idempotence and transactions, so that it proves nothing about doubles; conformance_test.cc and the chaos runs do, on brokers.
+// nothing of idempotence and transactions, so that what it says of doubles is in kafka_doubles_test.cc; conformance_test.cc and the chaos runs use brokers.
 #include <gmock/gmock.h>
 
-#include "drivers.h"
-#include "log/kafka/handle.h"
-// After librdkafka's own header.
-#include <librdkafka/rdkafka_mock.h>
+#include "kafka_mock.h"
 
 namespace mephisto::test {
 namespace {
@@ -15,52 +12,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 const TopicPartition kZero{"orders", 0};
-
-// Kinds of requests.
-constexpr std::int16_t kProduce = 0;
-constexpr std::int16_t kFetch = 1;
-constexpr std::int16_t kListOffsets = 2;
-constexpr std::int16_t kOffsetCommit = 8;
-constexpr std::int16_t kInitProducerId = 22;
-constexpr std::int16_t kAddPartitionsToTxn = 24;
-constexpr std::int16_t kEndTxn = 26;
-constexpr std::int16_t kTxnOffsetCommit = 28;
-
-class Mock {
- public:
-  Mock() : handle_(kafka::make_handle(RD_KAFKA_PRODUCER, {"127.0.0.1:1", {}, {}}, {}, RD_KAFKA_EVENT_ERROR)), cluster_(rd_kafka_mock_cluster_new(handle_.get(), 2)) {
-    rd_kafka_mock_topic_create(cluster_.get(), "orders", 1, 2);
-  }
-
-  std::string url() const { return std::string{"kafka://"} + rd_kafka_mock_cluster_bootstraps(cluster_.get()); }
-  std::int64_t committed_by(const std::string& group) const {
-    const auto reader = kafka::make_handle(RD_KAFKA_CONSUMER, {rd_kafka_mock_cluster_bootstraps(cluster_.get()), {}, {}}, {{"group.id", group}}, RD_KAFKA_EVENT_ERROR);
-    const auto list = kafka::new_list(1);
-    kafka::add(*list, kZero, RD_KAFKA_OFFSET_INVALID);
-    EXPECT_EQ(rd_kafka_committed(reader.get(), list.get(), 5000), RD_KAFKA_RESP_ERR_NO_ERROR);
-    return list->elems[0].offset;
-  }
-  // The next requests of the kind get these answers.
-  void fail(std::int16_t kind, const std::vector<rd_kafka_resp_err_t>& errors) { rd_kafka_mock_push_request_errors_array(cluster_.get(), kind, errors.size(), errors.data()); }
-  void lead_from(int broker) { rd_kafka_mock_partition_set_leader(cluster_.get(), "orders", 0, broker); }
-  void coordinate_from(int broker, const std::string& group) { rd_kafka_mock_coordinator_set(cluster_.get(), "group", group.c_str(), broker); }
-
- private:
-  kafka::Handle handle_;
-  std::unique_ptr<rd_kafka_mock_cluster_t, kafka::Deleter<rd_kafka_mock_cluster_destroy>> cluster_;
-};
-
-Driver driver_on(const Mock& mock) {
-  return {.name = "mock",
-          .clock = Loop::Clock::kReal,
-          .new_url = [url = mock.url()](const TempDir&) { return url; },
-          .expel = {},
-          .wait = 50ms,
-          .patience = 10s,
-          .joining = {},
-          .can = {.answer_at_once = false, .keep_batches = false},
-          .delete_before = {}};
-}
 
 class KafkaErrors : public ::testing::Test, public Mock, public World {
  protected:
@@ -161,7 +112,7 @@ TEST_F(KafkaErrors, ACommitTellsWhoIsOutOfTheGroupFromWhoMayTryAgain) {
     EXPECT_EQ(commit_kind(one, 2), ErrorKind::kFenced) << rd_kafka_err2name(error);
     EXPECT_THAT(last_error, HasSubstr("billing"));
   }
-  EXPECT_EQ(committed_by("billing"), 1);
+  EXPECT_EQ(committed_by("billing", kZero), 1);
 }
 
 TEST_F(KafkaErrors, ACommitFollowsTheGroupToAnotherCoordinator) {
@@ -171,7 +122,7 @@ TEST_F(KafkaErrors, ACommitFollowsTheGroupToAnotherCoordinator) {
   EXPECT_EQ(commit_kind(one, 1), std::nullopt) << last_error;
   coordinate_from(2, "billing");
   EXPECT_TRUE(until({&one}, [&] { return commit_kind(one, 3) == std::nullopt; })) << last_error;
-  EXPECT_EQ(committed_by("billing"), 3);
+  EXPECT_EQ(committed_by("billing", kZero), 3);
 }
 
 TEST_F(KafkaErrors, ATransactionTellsWhoIsOutOfTheGroupFromWhatIsUnknown) {

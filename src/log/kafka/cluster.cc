@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <set>
+#include <span>
 #include <thread>
 
 namespace mephisto::kafka {
@@ -290,8 +291,14 @@ Leaders Cluster::leaders(const std::set<std::string>& names) {
     const auto found = look_up(handle_.get(), name);
     if (!found) continue;
     const auto& topic = (*found)->topics[0];
+    const std::span brokers{(*found)->brokers, static_cast<std::size_t>((*found)->broker_cnt)};
     for (int i = 0; i < topic.partition_cnt; ++i) {
-      if (topic.partitions[i].leader >= 0) leaders.of[{name, topic.partitions[i].id}] = topic.partitions[i].leader;
+      const auto& partition = topic.partitions[i];
+      if (partition.leader < 0) continue;
+      leaders.of[{name, partition.id}] = partition.leader;
+      for (int n = 0; n < partition.isr_cnt; ++n) {
+        if (std::ranges::find(brokers, partition.isrs[n], &rd_kafka_metadata_broker::id) == brokers.end()) leaders.waiting.insert({name, partition.id});
+      }
     }
     for (int i = 0; i < (*found)->broker_cnt; ++i) {
       const auto& broker = (*found)->brokers[i];

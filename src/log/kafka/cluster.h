@@ -36,6 +36,7 @@ struct BrokerAddress {
 // Which broker leads each partition, where one does, and where these brokers are.
 struct Leaders {
   std::map<TopicPartition, int> of;
+  std::set<TopicPartition> waiting;  // of these, for a replica in step whose broker is away: what comes last is not seen yet
   std::map<int, BrokerAddress> brokers;
 };
 

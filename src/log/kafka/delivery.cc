@@ -6,13 +6,22 @@
 
 namespace mephisto::kafka {
 
-Delivery::Delivery(const std::vector<OutBatch>& batches) : batches_(batches.size()) {
+namespace {
+
+// As librdkafka tells the time of a record.
+Timestamp now() { return std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now()); }
+
+}  // namespace
+
+Delivery::Delivery(const std::vector<OutBatch>& batches) : batches_(batches.size()), began_(now()) {
   for (std::size_t i = 0; i < batches.size(); ++i) {
     batches_[i].partition = batches[i].partition;
     batches_[i].wanted = batches[i].records.count();
     if (batches[i].appended) batches_[i].appended = *batches[i].appended;
   }
 }
+
+void Delivery::handed_over() { ended_ = now(); }
 
 void Delivery::refused(std::size_t batch, rd_kafka_resp_err_t code) {
   if (!error_) error_ = to_error(code, fmt::format("cannot append to {}", batches_[batch].partition.str()));
@@ -24,9 +33,12 @@ void Delivery::report(std::size_t batch, const rd_kafka_message_t& message) {
   if (message.err != RD_KAFKA_RESP_ERR_NO_ERROR) {
     const auto status = rd_kafka_message_status(&message);
     unclear_ |= status == RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED;
+    to.failed = true;
     if (!error_) error_ = to_error(message.err, fmt::format("cannot append to {}", to.partition.str()), rd_kafka_err2str(message.err));
     return;
   }
+  // Without its offset nobody knows which: a broker that had it already need not tell.
+  to.mixed |= to.failed || message.offset < 0;
   if (to.count == 0) to.appended.offset = message.offset;
   // Another producer's records may lie between ours: then each has its own offset.
   if (to.count > 0 && message.offset != to.next && to.appended.offsets.empty()) {

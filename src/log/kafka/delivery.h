@@ -18,6 +18,15 @@ class Delivery {
   void report(std::size_t batch, const rd_kafka_message_t& message);
 
   bool complete() const { return reported_ == produced_; }
+  // Whether librdkafka has got any of them; and when, which handed_over() tells.
+  bool begun() const { return produced_ > 0; }
+  void handed_over();
+  Timestamp began() const { return began_; }
+  Timestamp ended() const { return ended_; }
+  // How many of a batch's records are there for certain: the first ones, as the brokers take them in order. None where they did not.
+  std::int64_t count(std::size_t batch) const { return batches_[batch].mixed ? 0 : batches_[batch].count; }
+  // Where these are.
+  const Appended& acknowledged(std::size_t batch) const { return batches_[batch].appended; }
   // Notes in the batches which of them are appended whole.
   void note_appended(std::vector<OutBatch>& batches) const;
   // Once complete: where the records are; or why they are not. kIndefinite where that is not known of some, or a batch is there in part.
@@ -31,12 +40,16 @@ class Delivery {
     std::int64_t next = -1;  // expected, where the records follow each other
     std::int64_t count = 0;  // of the records that are written
     std::int64_t wanted = 0;
+    bool failed = false;  // one of them
+    bool mixed = false;   // one that failed was followed by one that did not
   };
 
   std::vector<Batch> batches_;
   std::size_t produced_ = 0;
   std::size_t reported_ = 0;
   bool unclear_ = false;
+  Timestamp began_{};
+  Timestamp ended_{};
   std::optional<Error> error_;  // the first
 };
 

@@ -4,6 +4,7 @@ namespace mephisto::kafka::wire {
 namespace {
 
 constexpr std::int32_t kAnyEpoch = -1;
+constexpr std::int8_t kReadUncommitted = 0;
 constexpr std::int8_t kReadCommitted = 1;
 
 void put_string(Buffer& to, std::string_view text) {
@@ -41,7 +42,7 @@ Buffer fetch_request(std::string_view client, std::int32_t correlation, const Fe
   put_big_endian(request, static_cast<std::int32_t>(limits.wait.count()));
   put_big_endian<std::int32_t>(request, 1);  // the least bytes to wait for
   put_big_endian(request, static_cast<std::int32_t>(limits.bytes));
-  put_big_endian(request, kReadCommitted);
+  put_big_endian(request, limits.uncommitted ? kReadUncommitted : kReadCommitted);
   put_big_endian<std::int32_t>(request, 0);  // no session
   put_big_endian(request, kAnyEpoch);
   const auto topics_at = request.size();

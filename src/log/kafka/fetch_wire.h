@@ -33,6 +33,7 @@ struct Wanted {
 struct FetchLimits {
   std::chrono::milliseconds wait;  // at most so long until there is something
   std::size_t bytes = 0;           // of the whole reply, unless the first batch is larger
+  bool uncommitted = false;        // also what is of an open transaction or lies behind its begin
 };
 
 // The requests with their lengths, ready to be sent.

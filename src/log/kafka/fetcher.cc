@@ -191,7 +191,7 @@ Fetcher::Awaitable<void> Fetcher::take_partition(std::string topic) {
   co_await need(34);
   part.partition = {std::move(topic), take<std::int32_t>()};
   part.error = take<std::int16_t>();
-  take<std::int64_t>();  // where replicas have come to
+  part.end = take<std::int64_t>();
   take<std::int64_t>();  // where an open transaction begins
   take<std::int64_t>();  // the start
   const auto aborted = static_cast<std::size_t>(std::max(take<std::int32_t>(), 0));

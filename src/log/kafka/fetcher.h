@@ -20,6 +20,7 @@ namespace mephisto::kafka {
 struct Fetched {
   TopicPartition partition;
   std::int16_t error = 0;               // a broker's, as librdkafka numbers them too
+  std::int64_t end = 0;                 // behind what all replicas in step have
   std::shared_ptr<const char[]> bytes;  // of a record set, with kSetPadding behind it
   std::size_t size = 0;
   std::vector<Aborted> aborted;

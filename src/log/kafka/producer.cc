@@ -2,18 +2,28 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "log/engine.h"
 #include "log/kafka/consumer.h"
+#include "mephisto/logging.h"
 
 namespace mephisto::kafka {
 namespace {
 
 constexpr int kEvents = RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR;
 
-// A place in a queue, from the call on.
-class Turn {
+constexpr std::chrono::milliseconds kFirstRetry{50};
+constexpr std::chrono::milliseconds kLastRetry{5000};
+constexpr int kEndsTimeout = 1000;
+constexpr std::size_t kMostWritten = 20'000;  // every asker has a reply topic of its own
+
+}  // namespace
+
+// A place among the appends, from the call to its end.
+class KafkaProducer::Turn {
  public:
-  Turn(std::list<const void*>& turns, WaitQueue& changed) : turns_(turns), changed_(changed) { turns_.push_back(this); }
+  Turn(std::list<const Turn*>& turns, WaitQueue& changed) : turns_(turns), changed_(changed) { turns_.push_back(this); }
   ~Turn() {
     turns_.remove(this);
     changed_.notify_all();
@@ -21,14 +31,21 @@ class Turn {
   Turn(const Turn&) = delete;
   Turn& operator=(const Turn&) = delete;
 
-  bool come() const { return turns_.front() == this; }
+  bool first() const { return turns_.front() == this; }
+  // Whether all that were called before have handed everything over to `handle`, or are done.
+  bool comes(std::uint64_t handle) const {
+    return std::ranges::all_of(turns_.begin(), std::ranges::find(turns_, this), [handle](const Turn* one) { return one->handed_to_ == handle; });
+  }
+  void handed(std::uint64_t handle) {
+    handed_to_ = handle;
+    changed_.notify_all();
+  }
 
  private:
-  std::list<const void*>& turns_;
+  std::list<const Turn*>& turns_;
   WaitQueue& changed_;
+  std::uint64_t handed_to_ = 0;
 };
-
-}  // namespace
 
 Properties producer_properties() {
   auto properties = sender_properties();
@@ -66,12 +83,13 @@ void KafkaProducer::serve() {
 
 Task<Result<void>> KafkaProducer::check_places(const std::vector<OutBatch>& batches) {
   for (const auto& batch : batches) {
+    if (!handle_) co_return Result<void>{};  // it has failed meanwhile, which is seen next
     if (auto fits = check_limits(batch); !fits) co_return fits;
     const auto& [topic, partition] = batch.partition;
     auto known = partitions_.find(topic);
     if (known == partitions_.end() || partition >= known->second) {
       // Asked with the producer's own handle: what it does not know of waits for its next look at the brokers' metadata.
-      auto found = co_await blocking([&] { return partition_count(handle_.get(), topic); }, "a topic of Kafka's");
+      auto found = co_await blocking([&, handle = handle_] { return partition_count(handle.get(), topic); }, "a topic of Kafka's");
       if (!found) co_return std::unexpected(found.error());
       known = partitions_.insert_or_assign(topic, *found).first;
     }
@@ -82,67 +100,135 @@ Task<Result<void>> KafkaProducer::check_places(const std::vector<OutBatch>& batc
   co_return Result<void>{};
 }
 
+Task<void> KafkaProducer::note_ends(const std::vector<OutBatch>& batches) {
+  std::vector<TopicPartition> fresh;
+  for (const auto& batch : batches) {
+    if (!written_.contains(batch.partition)) fresh.push_back(batch.partition);
+  }
+  if (fresh.empty() || !handle_) co_return;
+  if (written_.size() + fresh.size() > kMostWritten) written_.clear();
+  const auto list = new_list(fresh.size());
+  for (const auto& partition : fresh) kafka::add(*list, partition, RD_KAFKA_OFFSET_END);
+  co_await blocking([&, handle = handle_] { rd_kafka_offsets_for_times(handle.get(), list.get(), kEndsTimeout); }, "the ends of Kafka's partitions");
+  for (std::size_t i = 0; i < fresh.size(); ++i) {
+    const auto& one = list->elems[i];
+    if (one.err == RD_KAFKA_RESP_ERR_NO_ERROR && one.offset >= 0) written_.try_emplace(fresh[i], Written{one.offset});
+  }
+}
+
 Task<bool> KafkaProducer::enqueue(const std::vector<OutBatch>& batches, Delivery& delivery) {
   Shipment shipment{batches, delivery};
   for (const auto handle = handles_; handle == handles_;) {
-    if (sender_->advance(shipment)) co_return !delivery.error();
+    const bool all = sender_->advance(shipment);
+    delivery.handed_over();
+    if (all) co_return !delivery.error();
     co_await waker_.woken().wait("Kafka to acknowledge what is in front");
     serve();
   }
   co_return false;
 }
 
-// A topic that was deleted and made again is unknown until it is looked up anew.
 Task<Result<std::vector<Appended>>> KafkaProducer::append(std::vector<OutBatch>& batches, std::function<void()> handed_over) {
-  auto result = co_await try_append(batches, handed_over);
-  if (result || result.error().kind != ErrorKind::kNotFound) co_return result;
-  for (const auto& batch : batches) partitions_.erase(batch.partition.topic);
-  co_return co_await try_append(batches, handed_over);
+  Turn turn{turns_, turn_};
+  Rest rest{batches};
+  for (bool looked_up_anew = false;;) {
+    auto round = co_await send(rest.round(), turn, handed_over);
+    if (round.result) co_return rest.appended(std::move(*round.result));
+    if (round.doubt) {
+      if (auto settled = co_await settle(rest, round, turn); !settled) co_return std::unexpected(settled.error());
+      rest.note_appended();
+      if (rest.round().empty()) co_return rest.appended({});
+      continue;
+    }
+    // A topic that was deleted and made again is unknown until it is looked up anew.
+    if (round.result.error().kind != ErrorKind::kNotFound || std::exchange(looked_up_anew, true)) co_return std::unexpected(round.result.error());
+    for (const auto& batch : batches) partitions_.erase(batch.partition.topic);
+  }
 }
 
-Task<Result<std::vector<Appended>>> KafkaProducer::try_append(std::vector<OutBatch>& batches, const std::function<void()>& handed_over) {
+Task<KafkaProducer::Round> KafkaProducer::send(std::vector<OutBatch>& batches, Turn& turn, const std::function<void()>& handed_over) {
   auto delivery = std::make_shared<Delivery>(batches);
-  std::uint64_t handle = 0;
   try {
-    {
-      const Turn turn{turns_, turn_};
-      while (!turn.come()) co_await turn_.wait("its turn to hand records to librdkafka");
-      open();
-      if (auto sound = co_await check_places(batches); !sound) co_return std::unexpected(sound.error());
-      handle = handles_;
+    while (!turn.comes(handles_)) co_await turn_.wait("its turn to hand records to librdkafka");
+    open();
+    const auto handle = handles_;
+    if (auto sound = co_await check_places(batches); !sound) co_return Round{std::unexpected(sound.error())};
+    co_await note_ends(batches);
+    if (handle == handles_) {
       under_way_.push_back(delivery);
       // What was handed over before an error has to be reported too.
-      if (co_await enqueue(batches, *delivery) && handed_over) handed_over();
+      if (co_await enqueue(batches, *delivery)) {
+        turn.handed(handle);
+        if (handed_over) handed_over();
+      }
     }
-    for (;;) {
-      if (handle != handles_) co_return fail(ErrorKind::kIndefinite, "cannot append to Kafka: the producer failed; whether it was done is unknown");
+    while (handle == handles_) {
       serve();
-      if (delivery->complete()) break;
+      if (delivery->complete()) co_return judge(batches, delivery);
       co_await waker_.woken().wait("Kafka to acknowledge what was sent");
     }
+    co_return Round{fail(ErrorKind::kIndefinite, fmt::format("cannot append to {}: the producer failed", batches.front().partition.str())), delivery, handle};
   } catch (const Cancelled&) {
     // Nobody waits for the rest: what is not sent yet never is.
     if (handle_) rd_kafka_purge(handle_.get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
     throw;
   }
-  delivery->note_appended(batches);
+}
+
+KafkaProducer::Round KafkaProducer::judge(std::vector<OutBatch>& batches, const std::shared_ptr<Delivery>& delivery) {
+  const auto handle = handles_;
   auto result = delivery->result();
   char text[256];
   if (const auto code = rd_kafka_fatal_error(handle_.get(), text, sizeof text); code != RD_KAFKA_RESP_ERR_NO_ERROR) {
     auto why = to_error(code, fmt::format("cannot append to {}", batches.front().partition.str()), text);
-    // Kafka cannot tell what became of it. The handle cannot be used further; another one can.
-    Waker::detach(reports_.get());
-    sender_.reset();
-    reports_.reset();
-    handle_.reset();
-    ++handles_;
-    under_way_.clear();
-    waker_.woken().notify_all();
+    retire();
     // Without the right to write, nothing has been sent.
-    if (why.kind == ErrorKind::kInvalid && !(result || result.error().kind == ErrorKind::kIndefinite)) co_return std::unexpected(std::move(why));
-    co_return fail(ErrorKind::kIndefinite, why.message + "; whether it was done is unknown");
+    if (!result && why.kind == ErrorKind::kInvalid && result.error().kind != ErrorKind::kIndefinite) return {std::unexpected(std::move(why))};
+    if (!result) return {std::unexpected(std::move(why)), delivery, handle};
+  } else if (!result && result.error().retriable()) {
+    retire();
+    return {std::unexpected(result.error()), delivery, handle};
   }
-  co_return result;
+  delivery->note_appended(batches);
+  if (!result) return {std::move(result)};
+  for (std::size_t i = 0; i < batches.size(); ++i) {
+    if (const auto& one = (*result)[i]; one.offset >= 0 && batches[i].records.count() > 0)
+      written_[batches[i].partition] = {one.offsets.empty() ? one.offset + batches[i].records.count() : one.offsets.back() + 1, handle};
+  }
+  return {std::move(result)};
+}
+
+void KafkaProducer::retire() {
+  Waker::detach(reports_.get());
+  sender_.reset();
+  reports_.reset();
+  handle_.reset();
+  ++handles_;
+  under_way_.clear();
+  waker_.woken().notify_all();
+  turn_.notify_all();
+}
+
+// Guarantee kept here: a record is not sent anew while it may be there. What was sent before is settled before: what is found afterwards
+// lies behind it.
+Task<Result<void>> KafkaProducer::settle(Rest& rest, const Round& round, const Turn& turn) {
+  if (!round.doubt->begun()) co_return Result<void>{};
+  log::warn("Kafka: {}; what it has written is looked up in the log", round.result.error().message);
+  while (!turn.first()) co_await turn_.wait("what was sent before to be looked up");
+  auto sought = rest.doubtful(*round.doubt, round.handle, written_);
+  for (auto backoff = kFirstRetry;; backoff = std::min(backoff * 2, kLastRetry)) {
+    auto done = co_await look_up(log_, loop_, sought);
+    if (!done && done.error().kind == ErrorKind::kNotFound) co_return done;
+    if (!done && done.error().retriable()) {
+      log::debug("Kafka: {}; trying again in {}", done.error().message, format_duration(backoff));
+      co_await sleep_for(backoff);
+      continue;
+    }
+    if (!done) log::warn("Kafka: {}: nobody can tell what is there already; it is sent again, and may be there twice", done.error().message);
+    break;
+  }
+  rest.settle(sought, round.handle, written_);
+  co_return Result<void>{};
 }
 
 Task<Result<std::vector<Appended>>> KafkaProducer::transact(std::vector<OutBatch>& batches, Consumer& consumer, std::vector<AssignmentCommit> commits) {

@@ -1,5 +1,6 @@
-// A producer on Kafka. append() is at least once, in order per partition, without doubles while the producer lives (Kafka's idempotent
-// producer); transact() is one transaction of Kafka's (transaction.h).
+// A producer on Kafka. append() is at least once, in order per partition, without doubles while the producer lives: by Kafka's idempotent
+// producer, and where that ends before it was told, by looking in the log (docs/decisions/0013). transact() is one transaction of Kafka's
+// (transaction.h).
 #pragma once
 
 #include <array>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "log/kafka/kafka_log.h"
+#include "log/kafka/rest.h"
 #include "log/kafka/sender.h"
 #include "log/kafka/transaction.h"
 #include "log/kafka/waker.h"
@@ -31,22 +33,38 @@ class KafkaProducer : public Producer {
   void serve();
   // Hands all records over. False where librdkafka refuses one, which `delivery` tells, or the handle has failed meanwhile.
   Task<bool> enqueue(const std::vector<OutBatch>& batches, Delivery& delivery);
-  Task<Result<std::vector<Appended>>> try_append(std::vector<OutBatch>& batches, const std::function<void()>& handed_over);
+  class Turn;
+  // A round of an append. Where `doubt` is set, nobody was told what became of its records.
+  struct Round {
+    Result<std::vector<Appended>> result;
+    std::shared_ptr<Delivery> doubt{};
+    std::uint64_t handle = 0;
+  };
+  Task<Round> send(std::vector<OutBatch>& batches, Turn& turn, const std::function<void()>& handed_over);
+  // What is to be made of a round that has been reported whole.
+  Round judge(std::vector<OutBatch>& batches, const std::shared_ptr<Delivery>& delivery);
+  // Looks in the log which records of the round are there.
+  Task<Result<void>> settle(Rest& rest, const Round& round, const Turn& turn);
+  // What is under way with the handle is in doubt from now on; the next append makes another.
+  void retire();
   // kNotFound where a topic or partition is none.
   Task<Result<void>> check_places(const std::vector<OutBatch>& batches);
+  // Notes where the partitions end that nothing was written to yet, as far as the brokers say.
+  Task<void> note_ends(const std::vector<OutBatch>& batches);
 
   std::shared_ptr<KafkaLog> log_;
   Loop& loop_;
   Waker waker_;
-  Handle handle_;
+  std::shared_ptr<rd_kafka_t> handle_;  // calls on other threads have it too
   Queue reports_;
   std::optional<Sender> sender_;
   std::map<std::string, int> partitions_;           // of the topics that were looked up
   std::list<std::shared_ptr<Delivery>> under_way_;  // also what nobody waits for any more
-  // Appends hand their records over in the order of the calls; the first has its turn.
-  std::list<const void*> turns_;
+  WrittenPlaces written_;
+  // Appends hand their records over in the order of the calls, to each handle.
+  std::list<const Turn*> turns_;
   WaitQueue turn_;
-  std::uint64_t handles_ = 0;  // counts them: one that failed for good is replaced
+  std::uint64_t handles_ = 1;  // counts them: one that failed for good is replaced
   // In turn: a transaction need not wait until the brokers have written the marks of the one before, which is decided by then.
   std::array<std::unique_ptr<Transactions>, 2> transactions_;
   std::size_t next_transactions_ = 0;

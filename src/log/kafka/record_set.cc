@@ -23,6 +23,7 @@ constexpr std::size_t kLastDelta = 23;
 constexpr std::size_t kBaseTime = 27;
 constexpr std::size_t kMaxTime = 35;
 constexpr std::size_t kProducer = 43;
+constexpr std::size_t kSequence = 53;
 constexpr std::size_t kCount = 57;
 constexpr std::size_t kRecords = 61;
 
@@ -141,6 +142,17 @@ Extent extent_of(std::string_view set) {
 // Brokers tell of aborted transactions in the order in which they ended.
 RecordSet::RecordSet(std::shared_ptr<const char[]> bytes, std::size_t size, std::vector<Aborted> aborted) : bytes_(std::move(bytes)), size_(size), aborted_(std::move(aborted)) {
   std::ranges::sort(aborted_, {}, &Aborted::first);
+}
+
+BatchHead RecordSet::head() const {
+  const std::string_view stored{bytes_.get() + at_, size_ - at_};
+  if (stored.size() < kRecords || stored[kMagic] != 2) return {};
+  const auto attributes = attributes_of(stored);
+  return {.next = next_of(stored),
+          .producer = get<std::int64_t>(stored.data() + kProducer),
+          .sequence = get<std::int32_t>(stored.data() + kSequence),
+          .transactional = (attributes & (kTransactional | kControl)) != 0,
+          .append_time = (attributes & kAppendTime) != 0};
 }
 
 bool RecordSet::is_aborted(std::string_view stored) {

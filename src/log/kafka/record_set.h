@@ -28,6 +28,15 @@ struct Extent {
 };
 Extent extent_of(std::string_view set);
 
+// Of a batch: who wrote it.
+struct BatchHead {
+  std::int64_t next = 0;       // the offset behind it
+  std::int64_t producer = -1;  // negative: one that is not idempotent
+  std::int32_t sequence = -1;  // of the first record, among its producer's in this partition
+  bool transactional = false;
+  bool append_time = false;  // its records have the time of a broker
+};
+
 class RecordSet {
  public:
   // `size` bytes of whole batches, and the aborted transactions in them.
@@ -35,6 +44,8 @@ class RecordSet {
 
   bool empty() const { return at_ == size_; }
   std::size_t bytes_left() const { return size_ - at_; }
+  // What the next batch says of itself; its records may be damaged.
+  BatchHead head() const;
   // Appends the records of the next batch from offset `from` on, but for aborted ones, and sets batch.next_offset behind it. kCorrupt where it is damaged,
   // kInvalid where its format is older; both again and again, as it is not passed.
   Result<void> take(std::int64_t from, Batch& batch);

@@ -130,13 +130,12 @@ bool Sender::send_one(Parcel& parcel, const RecordView& record) {
                           static_cast<ssize_t>(header.value.size()));
     }
   }
-  // A null pointer is a null key or value. librdkafka takes the time 0 for "now".
-  const auto time = record.timestamp_ms == 0 ? 1 : record.timestamp_ms;
+  // A null pointer is a null key or value.
   const auto& place = parcel.delivery->partition(parcel.index);
   const auto code =
       rd_kafka_producev(handle_, RD_KAFKA_V_RKT(topic(place.topic)), RD_KAFKA_V_PARTITION(place.partition), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
                         RD_KAFKA_V_KEY(const_cast<char*>(record.key.data()), record.key.size()), RD_KAFKA_V_VALUE(const_cast<char*>(record.value.data()), record.value.size()),
-                        RD_KAFKA_V_TIMESTAMP(time), RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(&parcel), RD_KAFKA_V_END);
+                        RD_KAFKA_V_TIMESTAMP(sent_time(record.timestamp_ms)), RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(&parcel), RD_KAFKA_V_END);
   if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
     took(parcel, 1);
     return true;

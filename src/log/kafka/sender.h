@@ -21,6 +21,9 @@ namespace mephisto::kafka {
 // The properties of the handle that go with it.
 Properties sender_properties();
 
+// librdkafka takes the time 0 for "now".
+inline std::int64_t sent_time(std::int64_t timestamp_ms) { return timestamp_ms == 0 ? 1 : timestamp_ms; }
+
 // Batches that are being handed over, and how far.
 class Shipment {
  public:

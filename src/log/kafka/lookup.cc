@@ -1,0 +1,286 @@
+#include "log/kafka/lookup.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <unordered_map>
+
+#include "log/kafka/fetcher.h"
+#include "log/kafka/reader.h"
+#include "log/kafka/records.h"
+#include "log/kafka/sender.h"
+#include "mephisto/sync.h"
+
+namespace mephisto::kafka {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A request of the producer that ended may still lie in a connection's buffer, and its records on the leader alone: so long, once all replicas
+// in step are there, they are given to arrive.
+constexpr auto kArrival = 1s;
+constexpr auto kBetween = 200ms;
+constexpr std::size_t kFetchBytes = 1 << 20;
+constexpr std::size_t kAnswerBytes = 8 << 20;
+constexpr auto kSilence = 10s;  // of a broker that is asked
+constexpr int kSliceMs = 100;   // in which a cancelled search notices it
+
+std::size_t hash_of(const RecordView& record) {
+  const std::hash<std::string_view> hash;
+  return hash(record.value) * 31 + hash(record.key);
+}
+
+bool same_text(std::string_view one, std::string_view other) { return (one.data() == nullptr) == (other.data() == nullptr) && one == other; }
+
+// Takes the records that the log has, one after the other, for those that are sought: a producer's records are in the log in its order.
+class Matching {
+ public:
+  explicit Matching(Sought& sought) : sought_(sought) {
+    sought_.found.assign(sought_.records.size(), {});
+    for (std::size_t i = 0; i < sought_.records.size(); ++i) places_[hash_of(sought_.records[i])].push_back(i);
+  }
+
+  void seen(const RecordView& record, bool append_time) {
+    const auto places = places_.find(hash_of(record));
+    if (places == places_.end()) return;
+    const auto rest = std::ranges::subrange(std::ranges::lower_bound(places->second, next_), places->second.end());
+    const auto place = std::ranges::find_if(rest, [&](std::size_t i) { return is(record, sought_.records[i], append_time); });
+    if (place == rest.end()) return;
+    sought_.found[*place] = {record.offset, record.timestamp_ms};
+    next_ = *place + 1;
+  }
+
+ private:
+  bool is(const RecordView& there, const RecordView& ours, bool append_time) const {
+    return same_text(there.key, ours.key) && same_text(there.value, ours.value) && there.headers.raw() == ours.headers.raw() && (append_time || is_time(there, ours));
+  }
+  bool is_time(const RecordView& there, const RecordView& ours) const {
+    if (there.timestamp_ms == sent_time(ours.timestamp_ms)) return true;
+    return !sought_.times_chosen && there.timestamp() >= sought_.began && there.timestamp() <= sought_.ended;
+  }
+
+  Sought& sought_;
+  std::unordered_map<std::size_t, std::vector<std::size_t>> places_;
+  std::size_t next_ = 0;  // what lies before it is not looked for any more
+};
+
+// Whose batches may be the producer's that ended. librdkafka tells nobody its number: it is that of the record before those that are
+// sought, or one that is new to the partition.
+class Writers {
+ public:
+  Writers(std::int64_t from, bool follows_ours) : before_(follows_ours ? from - 1 : -1) {}
+
+  // Where reading starts.
+  std::int64_t start(std::int64_t from) const { return before_ >= 0 ? before_ : from; }
+
+  bool may_be(const BatchHead& batch, std::int64_t base) {
+    if (batch.producer < 0 || batch.transactional) return false;
+    if (base <= before_ && before_ < batch.next) known_[batch.producer] = true;
+    return known_.try_emplace(batch.producer, batch.sequence == 0).first->second;
+  }
+
+ private:
+  std::int64_t before_;
+  std::map<std::int64_t, bool> known_;
+};
+
+// How a scan ended: at the partition's end, or at once, as there is nothing at the offset where it was to begin.
+enum class Scanned { kWhole, kGone };
+
+// By our own requests, which show who wrote a batch.
+class Scan : private Fetcher::Owner {
+ public:
+  Scan(Loop& loop, const BrokerAddress& leader, Sought& sought)
+      : loop_(loop),
+        sought_(sought),
+        matching_(sought),
+        writers_(sought.from, sought.follows_ours),
+        next_(writers_.start(sought.from)),
+        fetcher_(std::make_shared<Fetcher>(loop, leader, "mephisto", static_cast<Fetcher::Owner&>(*this))) {}
+  ~Scan() { fetcher_->stop(); }
+  Scan(const Scan&) = delete;
+  Scan& operator=(const Scan&) = delete;
+
+  Task<Result<Scanned>> run() {
+    fetcher_->run();
+    while (!end_) {
+      if (loop_.now() - heard_ > kSilence) co_return fail(ErrorKind::kTimeout, fmt::format("{}: its broker does not answer", sought_.partition.str()));
+      co_await changed_.wait_until(loop_.now() + kBetween, "the log to be looked through");
+    }
+    co_return std::move(*end_);
+  }
+
+ private:
+  Fetcher::Request next_request(int) override {
+    Fetcher::Request request{.wanted = {}, .limits = {0ms, kAnswerBytes, true}};
+    if (!end_) request.wanted.push_back({&sought_.partition, next_, ask_bytes_});
+    return request;
+  }
+
+  void fetched(int, Fetched part) override {
+    heard_ = loop_.now();
+    if (auto taken = take(std::move(part)); !taken) {
+      end_.emplace(std::unexpected(taken.error()));
+    } else if (*taken) {
+      end_ = **taken;
+    }
+    changed_.notify_all();
+  }
+
+  void lost(int, const Error& error) override {
+    end_.emplace(std::unexpected(error));
+    changed_.notify_all();
+  }
+
+  // Nothing: it goes on.
+  Result<std::optional<Scanned>> take(Fetched part) {
+    if (part.error == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE) return Scanned::kGone;
+    if (part.error != 0) return std::unexpected(to_error(static_cast<rd_kafka_resp_err_t>(part.error), fmt::format("cannot read {}", sought_.partition.str())));
+    const auto extent = part.size == 0 ? Extent{} : extent_of({part.bytes.get(), part.size});
+    ask_bytes_ = std::clamp(extent.first, kFetchBytes, kAnswerBytes);
+    if (extent.bytes > 0) {
+      RecordSet set{std::move(part.bytes), extent.bytes, {}};
+      while (!set.empty()) {
+        const auto head = set.head();
+        Batch batch;
+        if (auto taken = set.take(sought_.from, batch); !taken) return std::unexpected(taken.error());
+        if (!writers_.may_be(head, next_)) batch.records.clear();
+        for (const auto& record : batch.records) matching_.seen(record, head.append_time);
+        next_ = head.next;
+      }
+    }
+    return next_ >= part.end ? std::optional{Scanned::kWhole} : std::nullopt;
+  }
+
+  Loop& loop_;
+  Sought& sought_;
+  Matching matching_;
+  Writers writers_;
+  std::int64_t next_;
+  std::size_t ask_bytes_ = kFetchBytes;
+  std::optional<Result<Scanned>> end_;
+  Loop::time_point heard_ = loop_.now();
+  WaitQueue changed_;
+  std::shared_ptr<Fetcher> fetcher_;
+};
+
+// By librdkafka, over connections that only it knows how to make. It does not show who wrote a record.
+class Consumed {
+ public:
+  Consumed(Cluster& cluster, Sought& sought) : sought_(sought), matching_(sought) {
+    const Properties properties{
+        {"group.id", "mephisto-no-group"}, {"enable.auto.commit", "false"},  {"enable.auto.offset.store", "false"}, {"isolation.level", "read_uncommitted"},
+        {"auto.offset.reset", "error"},    {"enable.partition.eof", "true"}, {"fetch.wait.max.ms", "100"},
+    };
+    handle_ = make_handle(RD_KAFKA_CONSUMER, cluster.access(), properties, RD_KAFKA_EVENT_ERROR);
+    rd_kafka_poll_set_consumer(handle_.get());
+    const auto list = new_list(1);
+    add(*list, sought.partition, sought.from);
+    rd_kafka_assign(handle_.get(), list.get());
+  }
+
+  Task<Result<Scanned>> run() {
+    for (const auto until = std::chrono::steady_clock::now() + kSilence;;) {
+      auto end = co_await blocking([this] { return slice(); }, "the log to be looked through");
+      if (!end) co_return std::unexpected(end.error());
+      if (*end) co_return **end;
+      if (std::chrono::steady_clock::now() > until + kSilence * taken_) co_return fail(ErrorKind::kTimeout, fmt::format("{}: its broker does not answer", sought_.partition.str()));
+    }
+  }
+
+ private:
+  // Nothing: it goes on. Blocks for a moment.
+  Result<std::optional<Scanned>> slice() {
+    std::vector<rd_kafka_message_t*> messages;
+    std::optional<Result<Scanned>> end;
+    while (!end) {
+      auto* message = rd_kafka_consumer_poll(handle_.get(), messages.empty() ? kSliceMs : 0);
+      if (message == nullptr) break;
+      if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        messages.push_back(message);
+        if (messages.size() < kMessages) continue;
+        break;
+      }
+      if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+        end = Scanned::kWhole;
+      } else if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
+        end = Scanned::kGone;
+      } else if (auto error = to_error(message->err, fmt::format("cannot read {}", sought_.partition.str()), rd_kafka_message_errstr(message)); !error.retriable()) {
+        end.emplace(std::unexpected(std::move(error)));
+      }
+      rd_kafka_message_destroy(message);
+    }
+    taken_ += messages.empty() ? 0 : 1;
+    std::vector<bool> append_times;
+    for (const auto* message : messages) {
+      rd_kafka_timestamp_type_t type{};
+      rd_kafka_message_timestamp(message, &type);
+      append_times.push_back(type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME);
+    }
+    Batch batch;
+    if (!messages.empty()) take_records(messages, 0, batch);
+    for (std::size_t i = 0; i < batch.records.size(); ++i) matching_.seen(batch.records[i], append_times[i]);
+    if (end && !*end) return std::unexpected(end->error());
+    return end ? std::optional{**end} : std::nullopt;
+  }
+
+  static constexpr std::size_t kMessages = 1000;
+
+  Sought& sought_;
+  Matching matching_;
+  Handle handle_;
+  int taken_ = 0;
+};
+
+// Once all replicas in step are there.
+Task<Result<Leaders>> settled(KafkaLog& log, const std::vector<Sought>& sought) {
+  std::set<std::string> topics;
+  for (const auto& one : sought) topics.insert(one.partition.topic);
+  for (;; co_await sleep_for(kBetween)) {
+    auto leaders = co_await blocking([&] { return log.cluster().leaders(topics); }, "the leaders of Kafka's partitions");
+    for (const auto& one : sought) {
+      if (leaders.of.contains(one.partition)) continue;
+      if (auto there = co_await log.topic(one.partition.topic); !there && there.error().kind == ErrorKind::kNotFound) co_return std::unexpected(there.error());
+    }
+    const auto is_ready = [&](const Sought& one) {
+      const auto leader = leaders.of.find(one.partition);
+      return leader != leaders.of.end() && leaders.brokers.contains(leader->second) && !leaders.waiting.contains(one.partition);
+    };
+    if (std::ranges::all_of(sought, is_ready)) co_return leaders;
+  }
+}
+
+Task<Result<Scanned>> scan(KafkaLog& log, Loop& loop, const Leaders& leaders, Sought& sought) {
+  if (!Reader::can_read(log.cluster().access())) {
+    Consumed consumed{log.cluster(), sought};
+    co_return co_await consumed.run();
+  }
+  Scan scan{loop, leaders.brokers.at(leaders.of.at(sought.partition)), sought};
+  co_return co_await scan.run();
+}
+
+}  // namespace
+
+Task<Result<void>> look_up(std::shared_ptr<KafkaLog> log, Loop& loop, std::vector<Sought>& sought) {
+  if (auto there = co_await settled(*log, sought); !there) co_return std::unexpected(there.error());
+  co_await sleep_for(kArrival);
+  const auto leaders = co_await settled(*log, sought);
+  if (!leaders) co_return std::unexpected(leaders.error());
+  for (auto& one : sought) {
+    auto done = co_await scan(*log, loop, *leaders, one);
+    if (done && *done == Scanned::kGone) {
+      // What lay there is gone, or the topic was made again: what is there now begins later, or before.
+      auto marks = co_await log->watermarks(one.partition);
+      if (!marks) co_return std::unexpected(marks.error());
+      one.from = marks->start;
+      one.follows_ours = false;
+      done = co_await scan(*log, loop, *leaders, one);
+    }
+    if (!done) co_return std::unexpected(done.error());
+  }
+  co_return Result<void>{};
+}
+
+}  // namespace mephisto::kafka
