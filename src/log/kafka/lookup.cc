@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 #include <unordered_map>
 
@@ -207,8 +208,8 @@ class Consumed {
         end = Scanned::kWhole;
       } else if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
         end = Scanned::kGone;
-      } else if (auto error = to_error(message->err, fmt::format("cannot read {}", sought_.partition.str()), rd_kafka_message_errstr(message)); !error.retriable()) {
-        end.emplace(std::unexpected(std::move(error)));
+      } else if (message->rkt != nullptr) {  // otherwise of a broker, which librdkafka calls again
+        end.emplace(std::unexpected(to_error(message->err, fmt::format("cannot read {}", sought_.partition.str()), rd_kafka_message_errstr(message))));
       }
       rd_kafka_message_destroy(message);
     }
@@ -235,14 +236,20 @@ class Consumed {
 };
 
 // Once all replicas in step are there.
-Task<Result<Leaders>> settled(KafkaLog& log, const std::vector<Sought>& sought) {
+Task<Result<Leaders>> settled(KafkaLog& log, Loop& loop, const std::vector<Sought>& sought) {
   std::set<std::string> topics;
   for (const auto& one : sought) topics.insert(one.partition.topic);
-  for (;; co_await sleep_for(kBetween)) {
+  for (std::optional<Loop::time_point> gone;; co_await sleep_for(kBetween)) {
     auto leaders = co_await blocking([&] { return log.cluster().leaders(topics); }, "the leaders of Kafka's partitions");
-    for (const auto& one : sought) {
-      if (leaders.of.contains(one.partition)) continue;
-      if (auto there = co_await log.topic(one.partition.topic); !there && there.error().kind == ErrorKind::kNotFound) co_return std::unexpected(there.error());
+    // A broker that has just started may not have heard of a topic.
+    const auto homeless = std::ranges::find_if(sought, [&](const Sought& one) { return !leaders.of.contains(one.partition); });
+    auto there = homeless == sought.end() ? Result<TopicInfo>{} : co_await log.topic(homeless->partition.topic);
+    if (there || there.error().kind != ErrorKind::kNotFound) {
+      gone.reset();
+    } else if (!gone) {
+      gone = loop.now();
+    } else if (loop.now() - *gone > kArrival) {
+      co_return std::unexpected(there.error());
     }
     const auto is_ready = [&](const Sought& one) {
       const auto leader = leaders.of.find(one.partition);
@@ -252,7 +259,7 @@ Task<Result<Leaders>> settled(KafkaLog& log, const std::vector<Sought>& sought) 
   }
 }
 
-Task<Result<Scanned>> scan(KafkaLog& log, Loop& loop, const Leaders& leaders, Sought& sought) {
+Task<Result<Scanned>> scan_once(KafkaLog& log, Loop& loop, const Leaders& leaders, Sought& sought) {
   if (!Reader::can_read(log.cluster().access())) {
     Consumed consumed{log.cluster(), sought};
     co_return co_await consumed.run();
@@ -261,24 +268,30 @@ Task<Result<Scanned>> scan(KafkaLog& log, Loop& loop, const Leaders& leaders, So
   co_return co_await scan.run();
 }
 
+Task<Result<void>> scan(KafkaLog& log, Loop& loop, const Leaders& leaders, Sought& sought) {
+  for (;;) {
+    auto done = co_await scan_once(log, loop, leaders, sought);
+    if (!done) co_return std::unexpected(done.error());
+    if (*done == Scanned::kWhole) co_return Result<void>{};
+    // What lay there is gone, or the topic was made again: what is there now begins later, or before.
+    auto marks = co_await log.watermarks(sought.partition);
+    if (!marks) co_return std::unexpected(marks.error());
+    sought.from = marks->start;
+    sought.follows_ours = false;
+  }
+}
+
 }  // namespace
 
 Task<Result<void>> look_up(std::shared_ptr<KafkaLog> log, Loop& loop, std::vector<Sought>& sought) {
-  if (auto there = co_await settled(*log, sought); !there) co_return std::unexpected(there.error());
+  if (auto there = co_await settled(*log, loop, sought); !there) co_return std::unexpected(there.error());
   co_await sleep_for(kArrival);
-  const auto leaders = co_await settled(*log, sought);
+  const auto leaders = co_await settled(*log, loop, sought);
   if (!leaders) co_return std::unexpected(leaders.error());
   for (auto& one : sought) {
     auto done = co_await scan(*log, loop, *leaders, one);
-    if (done && *done == Scanned::kGone) {
-      // What lay there is gone, or the topic was made again: what is there now begins later, or before.
-      auto marks = co_await log->watermarks(one.partition);
-      if (!marks) co_return std::unexpected(marks.error());
-      one.from = marks->start;
-      one.follows_ours = false;
-      done = co_await scan(*log, loop, *leaders, one);
-    }
-    if (!done) co_return std::unexpected(done.error());
+    if (!done && done.error().kind == ErrorKind::kNotFound) done.error().kind = ErrorKind::kUnavailable;  // that it is gone for good is seen above
+    if (!done) co_return done;
   }
   co_return Result<void>{};
 }
