@@ -117,12 +117,31 @@ struct Appended {
   std::vector<std::int64_t> offsets{};  // of each record, where they do not follow each other; empty: they do
 };
 
+// The event that records of a batch were sent for: from `row` on, up to the next origin's row.
+struct Origin {
+  std::uint32_t row = 0;
+  std::uint32_t lane = 0;       // which agent's, of those that consume the event's partition
+  AssignmentId assignment = 0;  // of the event's partition; 0: no event sent these records
+  std::int64_t offset = 0;      // of the event
+
+  bool operator==(const Origin&) const = default;
+};
+
+// Records of a batch that the log never takes as they are.
+struct Refusal {
+  std::uint32_t row = 0;  // the first
+  std::uint32_t count = 0;
+  Error error;
+};
+
 // Records for one partition on their way to the log.
 struct OutBatch {
   TopicPartition partition;
   BatchBuilder records;
   bool times_chosen = true;            // otherwise each record's time is when it was sent, and the log may take the moment of the append for it
+  std::vector<Origin> origins{};       // ascending by row; empty: no event sent anything of it
   std::optional<Appended> appended{};  // by a call that failed; one that repeats it leaves the batch out
+  std::vector<Refusal> refused{};      // by a call that failed; ascending by row. `appended` is of the other records then
 };
 
 struct AssignmentCommit {
@@ -160,11 +179,14 @@ class Producer {
   // Appends all batches, in order; when it returns they are durable and visible. Gives one Appended a batch. On an error
   // nothing was appended but what `appended` says of its batch; after kIndefinite nobody knows. The call can then be repeated. The batches
   // must not change before it returns.
+  // Where some records are refused for good (too large, no key in a compacted topic, no such topic), their batches' `refused` names
+  // them; the call can be repeated without them.
   // `handed_over` is called, if at all, once the next append may begin: it cannot overtake this one any more, and fails where this one does.
   virtual Task<Result<std::vector<Appended>>> append(std::vector<OutBatch>& batches, std::function<void()> handed_over) = 0;
   Task<Result<std::vector<Appended>>> append(std::vector<OutBatch>& batches) { return append(batches, {}); }
 
-  // Appends all batches and commits the offsets of `consumer`, all or nothing. kFenced as Consumer::commit.
+  // Appends all batches and commits the offsets of `consumer`, all or nothing. kFenced as Consumer::commit; also where a batch has records
+  // of an event whose offset is not among the commits. On an error nothing was appended.
   virtual Task<Result<std::vector<Appended>>> transact(std::vector<OutBatch>& batches, Consumer& consumer, std::vector<AssignmentCommit> commits) = 0;
 };
 

@@ -91,6 +91,8 @@ class BatchBuilder {
   // take as they are stored.
   std::size_t largest() const { return largest_; }
   std::size_t largest_headers() const { return largest_headers_; }
+  // Whether one of them has no key.
+  bool lacks_keys() const { return lacks_keys_; }
 
   // Between two records; at first before the first one.
   struct Cursor {
@@ -127,6 +129,8 @@ class BatchBuilder {
   std::int64_t record_time_ = 0;
   std::size_t record_bytes_ = 0;
   std::size_t record_headers_ = 0;
+  bool record_lacks_key_ = false;
+  bool lacks_keys_ = false;
   std::size_t largest_ = 0;
   std::size_t largest_headers_ = 0;
 };

@@ -40,6 +40,7 @@ std::string describe(std::exception_ptr error) {
 
 void Instance::settle() {
   if (slot_.done) return queue_.drop(slot_);
+  if (auto why = queue_.refusals->take(slot_)) return runtime_.failed(slot_, FailureKind::kOutput, *why);
   if (manual_ack) {
     unacked_.push_back(std::exchange(slot_, {}));
     return;
@@ -53,6 +54,16 @@ void Instance::settle_held() {
   // A batch is done as a whole: where a part of it moved to another worker, what was sent for it does not count (exactly once), and
   // the rest is delivered again.
   const bool whole = std::ranges::all_of(held_, [](const Slot& slot) { return slot.lane().open(); });
+  std::optional<std::string> refused;
+  for (const auto& slot : held_) {
+    if (auto why = queue_.refusals->take(slot)) refused = std::move(why);
+  }
+  if (whole && refused) {
+    for (auto& slot : held_) runtime_.failed(slot, FailureKind::kOutput, *refused);
+    held_.clear();
+    return;
+  }
+  if (whole && held_.size() > 1 && held_.back().sent) runtime_.shard().done_together(held_);
   for (auto& slot : held_) {
     if (!whole) {
       queue_.give_back(std::move(slot));
@@ -74,7 +85,8 @@ AgentRuntime::AgentRuntime(const AgentBase& agent, Shard& shard, std::string app
 
 void AgentRuntime::subscribe(const std::string& topic) {
   shard_.subscribe({agent_.name(), topic, [this](const TopicPartition& partition) -> LaneQueue& { return queue_for(partition); },
-                    [this](const TopicPartition& partition) { queue_closed(partition); }, [this](const Lane& lane) { return waiting(lane); }});
+                    [this](const TopicPartition& partition) { queue_closed(partition); }, [this](const Lane& lane) { return waiting(lane); },
+                    [this](Slot& slot, const std::string& why) { refused(slot, why); }});
 }
 
 AgentRuntime::~AgentRuntime() = default;
@@ -83,7 +95,9 @@ TopicSpec AgentRuntime::dead_letter_topic(const std::string& app_id, const Agent
   TopicOptions options;
   options.partitions = 1;
   options.internal = true;
-  return make_spec(fmt::format("{}-{}-dlq", app_id, agent.name()), options);
+  auto spec = make_spec(fmt::format("{}-{}-dlq", app_id, agent.name()), options);
+  spec.dead_letters = true;
+  return spec;
 }
 
 std::shared_ptr<AgentRuntime::Queue> AgentRuntime::make_queue() {
@@ -256,6 +270,15 @@ void AgentRuntime::failed(Slot& slot, FailureKind kind, const std::string& messa
   }
 }
 
+void AgentRuntime::refused(Slot& slot, const std::string& message) {
+  try {
+    failed(slot, FailureKind::kOutput, message);
+  } catch (const Failure& failure) {
+    give_up(slot);
+    on_crash_(fmt::format("agent {}: {}", agent_.name(), failure.what()));
+  }
+}
+
 void AgentRuntime::give_up(Slot& slot) {
   if (!slot) return;
   slot.lane().stopped = true;
@@ -282,7 +305,7 @@ void AgentRuntime::dead_letter(Slot& slot, FailureKind kind, const std::string& 
   auto add = [&](std::string name, std::string value) { options.headers.push_back({std::move(name), std::move(value)}); };
   if (cut > 0) add("x-headers-cut", std::to_string(cut));
   add("x-error", shortened(message, kMaxReasonBytes));
-  add("x-error-kind", kind == FailureKind::kDecode ? "decode" : "handler");
+  add("x-error-kind", kind == FailureKind::kDecode ? "decode" : kind == FailureKind::kOutput ? "output" : "handler");
   add("x-app", app_id_);
   add("x-agent", agent_.name());
   add("x-topic", slot.lane().assigned.partition.topic);

@@ -244,8 +244,9 @@ Task<std::string> ask_raw(const TopicSpec& topic, std::string value, SendOptions
   } forget{inbox, id};
   const int partition = outbox.partition_of(*place, options);
   // The request goes at once, also from an exactly-once event: its answer is needed before the event can end.
-  value_or_throw(outbox.add(*place, partition, options, value, nullptr));
+  const auto ticket = value_or_throw(outbox.add(*place, partition, options, value, nullptr, true));
   const auto until = outbox.loop().now() + deadline;
+  (void)co_await outbox.sent(ticket, topic.name, partition, until);
   while (!waiting->response) {
     if (outbox.loop().now() >= until) {
       auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(deadline);

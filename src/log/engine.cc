@@ -4,13 +4,11 @@
 
 #include <algorithm>
 
+#include "log/limits.h"
 #include "mephisto/logging.h"
 
 namespace mephisto {
 namespace {
-
-// What the u32 lengths of the stored form can take, with room to spare.
-constexpr std::size_t kMaxBatchBytes = std::size_t{1} << 30;
 
 TopicInfo to_info(const store::Topic& topic) { return {topic.name, topic.config, topic.created}; }
 
@@ -58,18 +56,26 @@ auto look_at(Kv& kv, const TopicPartition& partition, Look look) {
   return found;
 }
 
-// The topic numbers of the batches' partitions, or what is wrong with one of them.
-Result<std::vector<std::uint32_t>> find_places(KvReader& tx, const std::vector<OutBatch>& batches) {
+// The topic numbers of the batches' partitions; or the first of the refusals, which the batches then name.
+Result<std::vector<std::uint32_t>> find_topics(KvReader& tx, std::vector<OutBatch>& batches) {
   std::vector<std::uint32_t> ids;
   ids.reserve(batches.size());
+  Result<void> sound;
   Result<store::Topic> topic;
-  for (const auto& batch : batches) {
+  for (auto& batch : batches) {
+    batch.refused.clear();
     const auto& [name, number] = batch.partition;
-    const bool same = !ids.empty() && topic->name == name && number >= 0 && number < topic->config.partitions;
+    const bool same = !ids.empty() && topic && topic->name == name && number >= 0 && number < topic->config.partitions;
     if (!same) topic = find(tx, batch.partition);
-    if (!topic) return std::unexpected(topic.error());
-    ids.push_back(topic->id);
+    if (!topic) {
+      batch.refused.push_back({0, batch.records.count(), topic.error()});
+    } else if (topic->config.compact && batch.records.lacks_keys()) {
+      refuse(batch, [](const RecordView& record) { return !record.has_key(); }, keyless(batch.partition));
+    }
+    if (!batch.refused.empty() && sound) sound = std::unexpected(batch.refused.front().error);
+    ids.push_back(topic ? topic->id : 0);
   }
+  if (!sound) return std::unexpected(std::move(sound.error()));
   return ids;
 }
 
@@ -106,22 +112,21 @@ class KvProducer : public Producer {
 
  private:
   Task<Result<std::vector<Appended>>> run(std::vector<OutBatch>& batches, KvConsumer* consumer, std::vector<AssignmentCommit> commits) {
-    for (const auto& batch : batches) {
-      if (auto fits = check_limits(batch); !fits) co_return std::unexpected(fits.error());
-    }
+    if (auto fits = check_limits(batches); !fits) co_return std::unexpected(fits.error());
     Result<KvConsumer::Prepared> prepared;
     if (consumer != nullptr) {
+      if (auto whole = check_origins(batches, commits); !whole) co_return std::unexpected(whole.error());
       prepared = consumer->prepare(commits);
       if (!prepared) co_return std::unexpected(prepared.error());
     }
     std::vector<Appended> appended;
     auto result = co_await submit(log_->kv(), [&](KvWriter& tx) -> Result<void> {
-      auto places = find_places(tx, batches);
-      if (!places) return std::unexpected(places.error());
+      auto topics = find_topics(tx, batches);
+      if (!topics) return std::unexpected(topics.error());
       if (consumer != nullptr) {
         if (auto done = KvConsumer::apply(tx, *prepared); !done) return done;
       }
-      appended = append_all(tx, batches, *places);
+      appended = append_all(tx, batches, *topics);
       return {};
     });
     if (!result) co_return std::unexpected(result.error());
@@ -134,19 +139,6 @@ class KvProducer : public Producer {
 }  // namespace
 
 Task<Result<void>> submit(Kv& kv, KvChange change) { co_return co_await SubmitWait{kv, std::move(change)}; }
-
-Result<void> check_limits(const OutBatch& batch) {
-  if (batch.records.bytes() > kMaxBatchBytes) {
-    return fail(ErrorKind::kInvalid, fmt::format("a batch of {} bytes for {} is too large: at most {} bytes", batch.records.bytes(), batch.partition.str(), kMaxBatchBytes));
-  }
-  if (batch.records.largest() > kMaxRecordBytes) {
-    return fail(ErrorKind::kInvalid, fmt::format("a record of {} bytes for {} is too large: at most {} bytes", batch.records.largest(), batch.partition.str(), kMaxRecordBytes));
-  }
-  if (batch.records.largest_headers() > kMaxHeaderBytes) {
-    return fail(ErrorKind::kInvalid, fmt::format("a record for {} has {} bytes of headers: at most {}", batch.partition.str(), batch.records.largest_headers(), kMaxHeaderBytes));
-  }
-  return {};
-}
 
 Task<Result<TopicInfo>> KvLog::create_topic(std::string name, TopicConfig config) {
   // Most declarations find the topic as it is: that needs no write.

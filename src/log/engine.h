@@ -35,9 +35,6 @@ class KvLog : public Log, public std::enable_shared_from_this<KvLog> {
   std::shared_ptr<Kv> kv_;
 };
 
-// What is wrong with a batch before it is sent anywhere: a record, its headers or the whole too large.
-Result<void> check_limits(const OutBatch& batch);
-
 class KvConsumer : public Consumer {
  public:
   KvConsumer(std::shared_ptr<KvLog> log, Loop& loop, ConsumerOptions options);

@@ -169,6 +169,7 @@ Buffer& BatchBuilder::begin(std::optional<std::string_view> key, Timestamp times
   record_time_ = time;
   record_bytes_ = key ? key->size() : 0;
   record_headers_ = 0;
+  record_lacks_key_ = !key;
   std::size_t header_bytes = raw_headers.raw().size();
   for (const auto& header : headers) header_bytes += header.name.size() + (header.value ? header.value->size() : 0) + 20;
   char* at = buffer_.room(header_bytes + (key ? key->size() : 0) + 64);
@@ -201,6 +202,7 @@ void BatchBuilder::end(bool tombstone) {
   put(buffer_.data() + value_start_ - 4, tombstone ? kNullValue : static_cast<std::uint32_t>(buffer_.size() - value_start_));
   largest_ = std::max(largest_, record_bytes_ + buffer_.size() - value_start_);
   largest_headers_ = std::max(largest_headers_, record_headers_);
+  lacks_keys_ |= record_lacks_key_;
   last_timestamp_ = record_time_;
   max_timestamp_ = std::max(max_timestamp_, record_time_);
   ++count_;

@@ -183,6 +183,7 @@ void LaneQueue::settle(Slot& slot, Outcome outcome) {
     case Outcome::kDeadLettered: ++lane.account.dead_lettered; break;
     case Outcome::kSkipped: ++lane.account.skipped; break;
   }
+  if (outcome != Outcome::kAcked) lane.failures.insert(slot.record().offset);
   lane.tracker.ack(slot.sequence);
   if (slot.holds_lane) --lane.held;
   slot.holds_lane = false;

@@ -62,7 +62,7 @@ Outbox& Outbox::current() {
 
 const TopicPlace* Outbox::known(const std::string& topic) const {
   auto place = topics_.find(topic);
-  return place == topics_.end() ? nullptr : place->second.get();
+  return place == topics_.end() || place->second->stale ? nullptr : place->second.get();
 }
 
 Task<Result<TopicInfo>> Outbox::ask(std::function<Task<Result<TopicInfo>>()> call) {
@@ -98,24 +98,10 @@ Task<const TopicPlace*> Outbox::find_reply_topic(const std::string& topic, Times
     co_return nullptr;
   }
   auto& place = topics_[topic];
-  if (!place) place = std::make_unique<TopicPlace>(TopicPlace{topic, info->config.partitions, true});
+  if (!place) place = std::make_unique<TopicPlace>(TopicPlace{.name = topic, .best_effort = true});
+  place->partitions = info->config.partitions;
+  place->stale = false;
   co_return place.get();
-}
-
-Task<bool> Outbox::drop_gone(Taken& taken) {
-  bool dropped = false;
-  for (std::size_t i = taken.batches.size(); i-- > 0;) {
-    const auto& name = taken.batches[i].partition.topic;
-    const auto* place = known(name);
-    if (place == nullptr || !place->best_effort) continue;
-    if (auto info = co_await log_.topic(name); info || info.error().kind != ErrorKind::kNotFound) continue;
-    log::debug("Replies for {} are dropped: its asker is gone", name);
-    taken.batches.erase(taken.batches.begin() + static_cast<std::ptrdiff_t>(i));
-    taken.first_bound -= i < taken.first_bound ? 1 : 0;
-    for (auto& row : taken.awaited) row.batch -= row.batch > i ? 1 : 0;  // replies are never awaited
-    dropped = true;
-  }
-  co_return dropped;
 }
 
 Task<const TopicPlace*> Outbox::place(const TopicSpec& spec) {
@@ -131,7 +117,11 @@ Task<const TopicPlace*> Outbox::place(const TopicSpec& spec) {
   }
   if (!info) throw Failure(std::move(info.error()));
   auto& place = topics_[spec.name];
-  if (!place) place = std::make_unique<TopicPlace>(TopicPlace{spec.name, info->config.partitions});
+  if (!place) place = std::make_unique<TopicPlace>(TopicPlace{.name = spec.name});
+  place->partitions = info->config.partitions;
+  place->best_effort = false;
+  place->dead_letters = spec.dead_letters;
+  place->stale = false;
   co_return place.get();
 }
 
@@ -166,7 +156,13 @@ Result<void> Outbox::check_size(const TopicPlace& topic, int partition, const Se
   return {};
 }
 
-Ticket Outbox::added(Collected& place, std::size_t before, bool await) {
+Ticket Outbox::added(Collected& place, std::size_t before, bool await, Slot* origin) {
+  if (origin != nullptr && *origin && !origin->done) {
+    origin->sent = true;
+    place.sent_for(origin);
+  } else {
+    place.sent_for(nullptr);
+  }
   const bool first = free_.bytes == 0;
   free_.bytes += place.builder.bytes() - before;
   const auto ticket = next_ticket_++;
@@ -191,7 +187,7 @@ Result<Ticket> Outbox::add(const TopicPlace& topic, int partition, const SendOpt
   place.times_chosen |= options.timestamp.has_value();
   const auto before = place.builder.bytes();
   place.builder.add(key_of(options), value, options.timestamp.value_or(loop_.timestamp()), options.headers);
-  return added(place, before, await);
+  return added(place, before, await, origin);
 }
 
 StagedWriter Outbox::stage(const TopicPlace& topic, int partition, const SendOptions& options, Slot& origin) {
@@ -220,6 +216,7 @@ void Outbox::accept(Slot& slot) {
     auto& buffer = place.builder.begin(record.key, record.timestamp, {}, record.headers);
     if (record.value) buffer.append(*record.value);
     place.builder.end(!record.value);
+    place.sent_for(&slot);
     bound_.bytes += place.builder.bytes() - before;
   });
   slot.staged.clear();
@@ -231,10 +228,11 @@ void Outbox::collect(Collection& from, Taken& taken) {
     if (place.builder.empty()) continue;
     for (auto [ticket, row] : place.awaited) taken.awaited.push_back({ticket, taken.batches.size(), row});
     place.awaited.clear();
-    taken.batches.push_back({{key.first->name, key.second}, std::move(place.builder), std::exchange(place.times_chosen, false)});
+    taken.batches.push_back({{key.first->name, key.second}, std::move(place.builder), std::exchange(place.times_chosen, false), std::exchange(place.origins, {})});
     place.builder = BatchBuilder{};
     if (!spare_.empty() && !key.first->best_effort) {
-      place.builder = std::move(spare_.back());
+      place.builder = std::move(spare_.back().builder);
+      place.origins = std::move(spare_.back().origins);
       spare_.pop_back();
       spare_bytes_ -= place.builder.capacity();
     }
@@ -286,7 +284,8 @@ void Outbox::settle(Taken& taken, const Result<std::vector<Appended>>& result) {
       if (spare_bytes_ + batch.records.capacity() > 2 * most_bytes()) continue;
       spare_bytes_ += batch.records.capacity();
       batch.records.clear();
-      spare_.push_back(std::move(batch.records));
+      batch.origins.clear();
+      spare_.push_back({std::move(batch.records), std::move(batch.origins)});
     }
   }
   done_.notify_all();
@@ -336,16 +335,14 @@ Task<void> Outbox::append(Flight& flight) {
     });
     if (result) trouble_.reset();
     while (&flights_.front() != &flight) co_await flown_.wait("the append before");
-    if (!result && result.error().kind == ErrorKind::kNotFound && co_await drop_gone(taken)) continue;
+    if (!result && take_out_refused(taken) != Refused::kNone && !broken_) {
+      if (!taken.batches.empty()) continue;
+      result.emplace();
+    }
     if (result || !result.error().retriable()) {
       if (!result) {
         log::error("Cannot append to the log: {}", result.error().message);
-        // A record that can never be appended is its sender's error where somebody waits for it; otherwise it would be lost silently.
-        const bool one_sender = taken.batches.size() == 1 && taken.awaited.size() == 1 && taken.batches[0].records.count() == 1;
-        if (!one_sender)
-          broken_ = result.error();
-        else
-          durable_ticket_ = taken.last;
+        if (!broken_) broken_ = result.error();
       }
       settle(taken, result);
       co_return;
@@ -361,7 +358,7 @@ Task<void> Outbox::room() {
   while (!has_room()) co_await done_.wait("room in the outbox");
 }
 
-Task<RecordMetadata> Outbox::sent(Ticket ticket, std::string topic, int partition) {
+Task<RecordMetadata> Outbox::sent(Ticket ticket, std::string topic, int partition, Loop::time_point until) {
   if (ticket == 0) co_return RecordMetadata{std::move(topic), partition, -1, loop_.timestamp()};
   struct Forget {
     Outbox& outbox;
@@ -375,7 +372,8 @@ Task<RecordMetadata> Outbox::sent(Ticket ticket, std::string topic, int partitio
       co_return RecordMetadata{std::move(topic), partition, appended.offset, appended.timestamp};
     }
     if (broken_) throw Failure(*broken_);
-    co_await done_.wait("a record to be durable");
+    if (loop_.now() >= until) throw Failure(ErrorKind::kTimeout, fmt::format("the log did not take a record for {} in time", topic));
+    co_await done_.wait_until(std::min(until, loop_.now() + std::chrono::hours{1}), "a record to be durable");
   }
 }
 
@@ -386,6 +384,7 @@ Task<void> Outbox::flush(const Loop::time_point& until) {
     if (loop_.now() >= until) throw Failure(ErrorKind::kTimeout, "the log does not take what was sent: it is given up, and the events it came from are delivered again");
     co_await done_.wait_until(std::min(until, loop_.now() + std::chrono::seconds{1}), "sent records to be durable");
   }
+  if (refusal_) throw Failure(*std::exchange(refusal_, std::nullopt));
 }
 
 Task<void> Outbox::close(const Loop::time_point& until) {

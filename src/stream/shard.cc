@@ -35,6 +35,7 @@ Shard::Shard(Loop& loop, std::shared_ptr<Log> log, ShardOptions options)
       outbox_(loop_, *log_, log_->producer(loop_), options_.topic_defaults, options_.exactly_once, true),
       rebalances_(loop_, options_.group, options_.client) {
   Outbox::current_pointer() = &outbox_;
+  outbox_.on_refused = [this](const Origin& origin, const Error& error) { event_refused(origin, error); };
 }
 
 Shard::~Shard() = default;
@@ -51,6 +52,7 @@ void Shard::adopt(LaneQueue& queue) {
   queue.on_hungry = [this, &queue] {
     if (queue.has_enough) set_enough(queue, false);  // what it has waits for something else
   };
+  queue.refusals = &refusals_;
   queue.on_taken = [this](const Lane& lane, std::size_t bytes) { taken(lane, bytes); };
   queue.on_free = [this](const Lane& lane, std::size_t bytes) { freed(lane, bytes); };
 }
@@ -89,12 +91,14 @@ void Shard::handle_assigned(std::vector<Assigned> assigned) {
     for (const auto& subscription : subscriptions_) {
       if (subscription.topic != one.partition.topic) continue;
       auto& queue = subscription.queue(one.partition);
-      auto lane = std::make_shared<Lane>(one, note_of(one.metadata, subscription.name), queue);
+      const auto number = static_cast<std::uint32_t>(held->lanes.size());
+      auto lane = std::make_shared<Lane>(one, note_of(one.metadata, subscription.name), queue, number);
       if (options_.exactly_once) lane->max_note = max_note(subscription);
       queue.add_lane(lane);
       held->lanes.push_back(std::move(lane));
     }
     set_state(*held, LaneState::kRunning);
+    refusals_.forget_before(one.partition, one.offset);
     partitions.push_back(one.partition);
     held_.emplace(one.id, std::move(held));
   }
@@ -116,6 +120,7 @@ void Shard::close(AssignmentId id, const char* why) {
     lane->queue->remove_lane(*lane);
   }
   held_.erase(place);
+  std::erase_if(together_, [&](const auto& batch) { return batch.first.assignment == id; });
   for (const auto& subscription : subscriptions_) {
     if (subscription.topic == held->assigned.partition.topic && subscription.closed) subscription.closed(held->assigned.partition);
   }
@@ -217,7 +222,13 @@ Task<void> Shard::settled(const std::vector<AssignmentId>& ids) {
       if (place == held_.end()) continue;
       for (const auto& lane : place->second->lanes) in_flight += lane->stopped ? 0 : lane->account.in_flight;
     }
-    if (in_flight == 0) co_return;
+    if (in_flight == 0) {
+      // What the log refuses of what they sent is their failure, which is for this worker to see to.
+      const auto reopened = reopened_;
+      if (!options_.exactly_once) co_await outbox_.flush(stop_until_);
+      if (reopened == reopened_) co_return;
+      continue;
+    }
     if (loop_.now() >= deadline) {
       log::warn("{} records are still being processed after {}: their partitions are given up, the records will be delivered again", in_flight,
                 format_duration(options_.drain_timeout));
@@ -344,6 +355,7 @@ Task<void> Shard::run() {
       failure = std::current_exception();
     }
   }
+  co_await end_reopened();
   if (failure) co_await outbox_.abandon();
   if (failure) std::rethrow_exception(failure);
 }

@@ -55,34 +55,54 @@ Task<bool> Shard::commit(std::vector<AssignmentId> ids) {
   } done{*this};
 
   if (outbox_.broken()) throw Failure(*outbox_.broken());
-  if (must_take_back_) co_await take_back();
+  // Partitions may be lost again while the ones before are given up.
+  while (must_take_back_) co_await take_back();
   acked_since_commit_ = 0;
   if (options_.exactly_once) ids = all_held();  // what events sent is together, so their offsets go together
+  std::erase_if(failing_, [](const Spawned& task) { return task.done(); });
   std::vector<AssignmentCommit> commits;
   std::vector<std::shared_ptr<Held>> helds;
-  for (auto id : ids) {
-    auto place = held_.find(id);
-    if (place == held_.end() || place->second->lanes.empty()) continue;
-    auto& held = *place->second;
-    auto one = progress(id, held);
-    if (one.offset == held.committed && one.metadata == held.committed_metadata) continue;
-    commits.push_back(std::move(one));
-    helds.push_back(place->second);
+  for (;;) {
+    commits.clear();
+    helds.clear();
+    for (auto id : ids) {
+      auto place = held_.find(id);
+      if (place == held_.end() || place->second->lanes.empty()) continue;
+      auto& held = *place->second;
+      auto one = progress(id, held);
+      if (one.offset == held.committed && one.metadata == held.committed_metadata) continue;
+      commits.push_back(std::move(one));
+      helds.push_back(place->second);
+    }
+    if (options_.exactly_once || commits.empty()) break;
+    // An event whose output is refused is not done after all.
+    const auto reopened = reopened_;
+    co_await outbox_.flush(stop_until_);
+    if (reopened == reopened_) break;
   }
-  const bool committed = options_.exactly_once ? co_await transact(commits) : co_await commit_offsets(commits);
+  const bool counts = options_.exactly_once ? co_await transact(commits) : co_await commit_offsets(commits);
   commit_trouble_.reset();
-  if (!committed) co_return false;
-  for (std::size_t i = 0; i < commits.size(); ++i) {
-    helds[i]->committed = commits[i].offset;
-    helds[i]->committed_metadata = std::move(commits[i].metadata);
-  }
+  if (!counts) co_return false;
+  for (std::size_t i = 0; i < commits.size(); ++i) committed(*helds[i], std::move(commits[i]));
   co_return true;
+}
+
+void Shard::committed(Held& held, AssignmentCommit commit) {
+  held.committed = commit.offset;
+  held.committed_metadata = std::move(commit.metadata);
+  refusals_.forget_before(held.assigned.partition, commit.offset);
+  for (auto& lane : held.lanes) {
+    lane->tracker.forget_before(commit.offset);
+    lane->failures.erase(lane->failures.begin(), lane->failures.lower_bound(commit.offset));
+  }
+  const auto first = together_.lower_bound({commit.assignment});
+  const auto end = together_.lower_bound({commit.assignment + 1});
+  for (auto batch = first; batch != end;) batch = batch->first.offset < commit.offset ? together_.erase(batch) : std::next(batch);
 }
 
 // Guarantee kept here: at least once. What was sent for the records before an offset is durable before the offset is.
 Task<bool> Shard::commit_offsets(const std::vector<AssignmentCommit>& commits) {
   if (commits.empty()) co_return true;
-  co_await outbox_.flush(stop_until_);
   crash_point("commit.before");
   for (;;) {
     auto result = co_await consumer_->commit(commits);
@@ -109,7 +129,15 @@ Task<bool> Shard::transact(const std::vector<AssignmentCommit>& commits) {
       co_return true;
     }
     const auto& error = appended.error();
-    if (error.kind == ErrorKind::kNotFound && co_await outbox_.drop_gone(taken)) continue;
+    const auto refused = outbox_.take_out_refused(taken);
+    if (outbox_.broken()) throw Failure(*outbox_.broken());
+    if (refused == Outbox::Refused::kTakenOut) continue;
+    if (refused == Outbox::Refused::kEvents) {
+      log::warn("A transaction does not count: {}; its events are delivered again, and the one that sent it fails", error.message);
+      outbox_.take_back(std::move(taken));
+      co_await take_back();
+      co_return false;
+    }
     if (error.kind == ErrorKind::kFenced || error.kind == ErrorKind::kIndefinite) {
       log::warn("A transaction does not count: {}; its events are delivered again unless the log has it", error.message);
       outbox_.take_back(std::move(taken));

@@ -53,6 +53,24 @@ std::int64_t AckTracker::offset_of(std::uint64_t sequence) const {
   return place->offset + static_cast<std::int64_t>(sequence - place->sequence);
 }
 
+std::optional<std::uint64_t> AckTracker::reopen(std::int64_t offset) {
+  auto segment = std::ranges::upper_bound(segments_, offset, {}, &Segment::offset);
+  if (segment == segments_.begin()) return std::nullopt;
+  const auto end = segment == segments_.end() ? next_ : segment->sequence;
+  --segment;
+  const auto sequence = segment->sequence + static_cast<std::uint64_t>(offset - segment->offset);
+  if (sequence >= end) return std::nullopt;
+  if (sequence >= first_) {
+    if ((word(sequence) & bit(sequence)) == 0) return std::nullopt;
+    word(sequence) &= ~bit(sequence);
+    return sequence;
+  }
+  while (next_ - sequence > capacity_) grow();
+  for (auto done = sequence + 1; done < first_; ++done) word(done) |= bit(done);
+  first_ = sequence;
+  return sequence;
+}
+
 std::int64_t AckTracker::committable() const { return first_ == next_ ? next_offset_ : offset_of(first_); }
 
 std::string AckTracker::note(std::int64_t base, std::size_t max_bytes) const {

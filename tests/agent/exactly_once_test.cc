@@ -1,6 +1,7 @@
 // processing_guarantee=exactly_once: what an event sends and its offset become visible together, once.
 #include <gmock/gmock.h>
 
+#include "log/engine.h"
 #include "support/world.h"
 
 namespace mephisto::tests {
@@ -343,6 +344,47 @@ TEST_F(ExactlyOnce, UnderFaultsEachRecordHasOneResult) {
       co_await sleep_for(60s);
     });
     one.run([&]() -> Task<void> { EXPECT_EQ(difference(co_await one.values_in("out"), numbered(100)), Difference{}) << "seed " << seed; });
+  }
+}
+
+// Every change of the log takes 5 ms to be heard of, so that each wait of a commit and of what follows it is hit by some period.
+TEST_F(ExactlyOnce, LosingPartitionsAgainAndAgainDuringEveryWaitOfACommitDoublesNothing) {
+  for (int period = 1; period <= 40; ++period) {
+    World one{"app"};
+    one.set("processing_guarantee", "exactly_once").set("broker_commit_interval", "7ms");
+    auto& from = one.app.topic<int>("in", {.partitions = 4});
+    auto& to = one.app.topic<int>("out", {.partitions = 1});
+    one.app.agent("copy", from,
+                  [&](Stream<int> stream) -> Task<void> {
+                    while (auto event = co_await stream.next()) {
+                      co_await to.cast(*event);
+                      co_await sleep_for(1ms);
+                    }
+                  },
+                  {.concurrency = 4});
+    one.work([&](Worker&) -> Task<void> {
+      auto expel = [](Log& log) -> Task<void> {
+        (void)co_await submit(dynamic_cast<KvLog&>(log).kv(), [](KvWriter& tx) -> Result<void> {
+          auto group = store::group(tx, "app");
+          for (const auto& member : std::vector{group.members}) group.leave(member.id);
+          store::put_group(tx, "app", group);
+          return {};
+        });
+      };
+      memory_faults(*one.log).delay = 5ms;
+      std::vector<Row> rows = numbered(200);
+      for (std::size_t i = 0; i < rows.size(); ++i) rows[i].partition = static_cast<int>(i % 4);
+      co_await one.create("in", 4);
+      co_await one.produce("in", rows);
+      for (int loss = 0; loss < 30; ++loss) {
+        one.loop.spawn("expel", expel(*one.log));
+        co_await sleep_for(std::chrono::milliseconds{period});
+      }
+      memory_faults(*one.log).delay = 0ms;
+      co_await one.eventually_in("out", 200);
+      co_await sleep_for(10s);
+    });
+    one.run([&]() -> Task<void> { EXPECT_EQ(difference(co_await one.values_in("out"), numbered(200)), Difference{}) << "period " << period; });
   }
 }
 

@@ -20,7 +20,7 @@ using ::testing::IsEmpty;
 class LaneQueueTest : public ::testing::Test {
  protected:
   std::shared_ptr<Lane> lane(LaneQueue& queue, int partition = 0, std::int64_t offset = 0, std::string note = "") {
-    auto lane = std::make_shared<Lane>(Assigned{next_id_++, {"orders", partition}, offset, "", 1}, note, queue);
+    auto lane = std::make_shared<Lane>(Assigned{next_id_++, {"orders", partition}, offset, "", 1}, note, queue, 0);
     queue.add_lane(lane);
     return lane;
   }

@@ -156,6 +156,11 @@ class Model {
   std::int64_t committable() const { return open_.empty() ? next_ : *open_.begin(); }
   std::set<std::int64_t> done_behind() const { return {done_.lower_bound(committable()), done_.end()}; }
   const std::set<std::int64_t>& open() const { return open_; }
+  const std::set<std::int64_t>& done() const { return done_; }
+  void reopen(std::int64_t offset) {
+    done_.erase(offset);
+    open_.insert(offset);
+  }
 
  private:
   std::set<std::int64_t> open_;
@@ -180,6 +185,7 @@ TEST(AckTracker, AgreesWithAModelForRandomOrdersAndGaps) {
     AckTracker tracker{offset, ""};
     Model model{offset};
     std::map<std::int64_t, std::uint64_t> sequences;
+    std::int64_t committed = offset;
     const auto eager = 1 + random.below(100);  // how much of a hundred steps acknowledges
     for (int step = 0; step < 1500; ++step) {
       if (random.below(100) < eager && !model.open().empty()) {
@@ -187,6 +193,14 @@ TEST(AckTracker, AgreesWithAModelForRandomOrdersAndGaps) {
         auto done = *place;
         tracker.ack(sequences.at(done));
         model.ack(done);
+      } else if (random.below(50) == 0) {
+        committed = tracker.committable();
+        tracker.forget_before(committed);
+      } else if (auto kept = model.done().lower_bound(committed); random.below(20) == 0 && kept != model.done().end()) {
+        kept = std::next(kept, static_cast<std::ptrdiff_t>(random.below(static_cast<std::uint64_t>(std::distance(kept, model.done().end())))));
+        const auto reopened = *kept;
+        ASSERT_EQ(tracker.reopen(reopened), sequences.at(reopened)) << "seed " << seed << " step " << step;
+        model.reopen(reopened);
       } else {
         if (random.below(10) == 0) {
           offset += static_cast<std::int64_t>(random.below(50));
@@ -231,6 +245,30 @@ TEST(AckTracker, NothingIsDeliveredTwiceOverManyRestarts) {
       note = tracker.note(tracker.committable());
     }
   }
+}
+
+TEST(AckTracker, ReopensOnlyWhatIsAcknowledged) {
+  AckTracker tracker{10, ""};
+  tracker.deliver(10);
+  const auto second = tracker.deliver(14);
+  EXPECT_EQ(tracker.reopen(10), std::nullopt) << "it is in flight";
+  EXPECT_EQ(tracker.reopen(9), std::nullopt);
+  EXPECT_EQ(tracker.reopen(12), std::nullopt) << "there is no such record";
+  EXPECT_EQ(tracker.reopen(15), std::nullopt) << "it is not delivered yet";
+  tracker.ack(second);
+  EXPECT_EQ(tracker.reopen(14), second);
+  EXPECT_EQ(tracker.reopen(14), std::nullopt) << "it is reopened already";
+}
+
+// So many acknowledged records do not fit in the window that an idle tracker has.
+TEST(AckTracker, ReopensARecordThatThousandsWereAcknowledgedAfter) {
+  AckTracker tracker{0, ""};
+  for (int offset = 0; offset < 10'000; ++offset) tracker.ack(tracker.deliver(offset));
+  ASSERT_TRUE(tracker.reopen(7));
+  EXPECT_EQ(tracker.committable(), 7);
+  EXPECT_EQ(tracker.note(7), "1-9992");
+  tracker.ack(7);
+  EXPECT_EQ(tracker.committable(), 10'000);
 }
 
 TEST(AckTracker, KeepsAWindowOfManyThousands) {

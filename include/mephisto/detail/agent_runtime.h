@@ -12,7 +12,12 @@
 
 namespace mephisto::detail {
 
-enum class FailureKind { kDecode, kHandler, kRefused };  // kRefused: the handler found the event invalid, and would again
+enum class FailureKind {
+  kDecode,
+  kHandler,
+  kRefused,  // the handler found the event invalid, and would again
+  kOutput,   // the log refused what was sent for it
+};
 
 class AgentRuntime {
  public:
@@ -20,6 +25,7 @@ class AgentRuntime {
   ~AgentRuntime();
 
   const AgentBase& agent() const { return agent_; }
+  Shard& shard() { return shard_; }
   // Consumes another topic too. Before start().
   void subscribe(const std::string& topic);
   // Starts the instances. `on_crash` is told what must end the worker.
@@ -28,6 +34,8 @@ class AgentRuntime {
   Task<void> stop(std::chrono::milliseconds grace);
   // Applies the error policy to an event that failed.
   void failed(Slot& slot, FailureKind kind, const std::string& message);
+  // The same for an event that was done: the log refused what was sent for it.
+  void refused(Slot& slot, const std::string& message);
   // What the first record of the lane that is not done waits for.
   Reason waiting(const Lane& lane) const;
   // Where dead letters of this agent go.

@@ -6,8 +6,10 @@
 #include <deque>
 #include <functional>
 #include <list>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -25,7 +27,9 @@ class LaneQueue;
 struct TopicPlace {
   std::string name;
   int partitions = 0;
-  bool best_effort = false;  // replies: what cannot be delivered, because the asker is gone with its topic, is dropped
+  bool best_effort = false;   // replies: what cannot be delivered is dropped
+  bool dead_letters = false;  // what is refused is kept without its bytes
+  bool stale = false;         // the log refused a record: it is looked up again
 };
 
 enum class LaneState { kAssigned, kRunning, kDraining, kClosed };
@@ -46,12 +50,13 @@ struct Account {
 // One stay of a partition with one agent.
 struct Lane {
   // `note` is the agent's part of the commit's metadata.
-  Lane(Assigned from, std::string_view note, LaneQueue& to) : assigned(std::move(from)), queue(&to), tracker(assigned.offset, note) {}
+  Lane(Assigned from, std::string_view note, LaneQueue& to, std::uint32_t index) : assigned(std::move(from)), queue(&to), number(index), tracker(assigned.offset, note) {}
 
   bool open() const { return state == LaneState::kRunning || state == LaneState::kDraining; }
 
   Assigned assigned;
   LaneQueue* queue;
+  std::uint32_t number;  // among the lanes of its partition
   AckTracker tracker;
   Account account;
   LaneState state = LaneState::kAssigned;
@@ -59,6 +64,7 @@ struct Lane {
   std::optional<std::size_t> max_note;  // bytes; no record is delivered that could make it longer
   int held = 0;                         // events that wait for their retry while the policy blocks the partition
   std::int64_t pending = 0;             // fetched records that are not delivered yet
+  std::set<std::int64_t> failures;      // offsets of its events that failed for good, since the last commit
   WaitQueue leaves_running;             // told when its state is running no more
 };
 
@@ -102,6 +108,7 @@ struct Slot {
   bool parked_key = false;  // it holds its key: by ordered_by_key, or while it waits for its retry
   bool holds_lane = false;  // its lane waits for its retry
   bool done = false;        // acknowledged already, by Event::ack()
+  bool sent = false;        // something was sent for it
   std::chrono::steady_clock::time_point first_failed{};
   Buffer staged;  // exactly once: what it sent so far (staged.h)
 
@@ -114,6 +121,32 @@ struct Slot {
 };
 
 enum class Outcome { kAcked, kDeadLettered, kSkipped };
+
+// Events in flight whose output the log refused, and why: they fail when they are done.
+class Refusals {
+ public:
+  bool empty() const { return all_.empty(); }
+  void add(const Lane& lane, std::int64_t offset, std::string why) { all_.try_emplace({lane.assigned.partition, lane.number, offset}, std::move(why)); }
+  // Gives what was noted of the event, and forgets it.
+  std::optional<std::string> take(const Slot& slot) {
+    if (all_.empty()) return std::nullopt;
+    auto found = all_.extract({slot.lane().assigned.partition, slot.lane().number, slot.record().offset});
+    return found.empty() ? std::nullopt : std::optional{std::move(found.mapped())};
+  }
+  // Forgets the events of the partition before `offset`.
+  void forget_before(const TopicPartition& partition, std::int64_t offset) {
+    std::erase_if(all_, [&](const auto& one) { return one.first.partition == partition && one.first.offset < offset; });
+  }
+
+ private:
+  struct Key {
+    TopicPartition partition;
+    std::uint32_t lane = 0;
+    std::int64_t offset = 0;
+    auto operator<=>(const Key&) const = default;
+  };
+  std::map<Key, std::string> all_;
+};
 
 // What an agent's instances share: the batches of their lanes, and the records that have to wait for their key or for a retry.
 class LaneQueue {
@@ -137,6 +170,8 @@ class LaneQueue {
   std::function<void(const Lane&, std::size_t bytes)> on_taken;
   // Called when somebody looked for a record and there was none to take.
   std::function<void()> on_hungry;
+  // The shard's.
+  Refusals* refusals = nullptr;
 
   void add_lane(std::shared_ptr<Lane> lane);
   // Drops what the lane has not begun yet.

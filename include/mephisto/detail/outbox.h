@@ -37,6 +37,7 @@ struct TopicSpec {
   TopicConfig config;
   bool internal = false;
   bool partitions_set = false;  // config.partitions was given, not the default
+  bool dead_letters = false;    // what the log refuses of it is kept without its bytes
   Codec value_codec = Codec::json();
   std::string help;
   std::optional<ModelInfo> model;  // of values that are records
@@ -70,6 +71,8 @@ struct Trouble {
 
 class Outbox {
  public:
+  static constexpr Loop::time_point kNever = Loop::time_point::max();
+
   // With `transactional` nothing is appended until the shard takes it for its transaction. Without `defaults` no topic is made. What
   // a worker's outbox asks of a log that is away is asked again until it is back; who sends from outside is told.
   Outbox(Loop& loop, Log& log, std::unique_ptr<Producer> producer, std::optional<TopicConfig> defaults, bool transactional, bool in_worker);
@@ -88,7 +91,7 @@ class Outbox {
   // The topic, where it was looked up before.
   const TopicPlace* known(const std::string& topic) const;
   const TopicPlace* known(const TopicSpec& spec) {
-    if (&spec != last_spec_) {
+    if (&spec != last_spec_ || last_place_->stale) {
       last_place_ = known(spec.name);
       last_spec_ = last_place_ == nullptr ? nullptr : &spec;
     }
@@ -129,7 +132,7 @@ class Outbox {
       return std::unexpected(std::move(fits.error()));
     }
     place.builder.end();
-    return added(place, before, await);
+    return added(place, before, await, origin);
   }
   // Moves what a slot staged into the next transaction.
   void accept(Slot& slot);
@@ -141,8 +144,9 @@ class Outbox {
   static constexpr std::size_t kRoomOfPartition = 16 << 10;
   bool has_room() const { return bytes() <= most_bytes() || broken_; }
   Task<void> room();
-  // Waits until the record that was added with `await` and this ticket is durable and gives its place.
-  Task<RecordMetadata> sent(Ticket ticket, std::string topic, int partition);
+  // Waits until the record that was added with `await` and this ticket is durable and gives its place. Throws Failure when the log
+  // refuses it, or at `until` (kTimeout).
+  Task<RecordMetadata> sent(Ticket ticket, std::string topic, int partition, Loop::time_point until = kNever);
   // Waits until all that was added before is durable; throws Failure when the log refuses for good, or at `until` (kTimeout).
   // `until` may come nearer meanwhile, and lives as long as the call.
   Task<void> flush(const Loop::time_point& until = kNever);
@@ -159,8 +163,20 @@ class Outbox {
     Ticket last = 0;
   };
   Taken take();
-  // Takes out what is for reply topics that are gone. False when there was nothing of the kind.
-  Task<bool> drop_gone(Taken& taken);
+  // What became of the records that the log refused for good, after a call that failed.
+  enum class Refused {
+    kNone,      // there were none
+    kTakenOut,  // without them the call can be repeated
+    kEvents,    // some are what events sent in a transaction, which cannot go on without them
+  };
+  // Takes them out and tells their senders: who awaits one gets the error, an event fails (on_refused), a reply is dropped. A dead
+  // letter stays without its bytes.
+  Refused take_out_refused(Taken& taken);
+  // Called with the event whose output was refused.
+  std::function<void(const Origin&, const Error&)> on_refused;
+  std::uint64_t replies_dropped() const { return replies_dropped_; }
+  // Refused records of timers and tasks, whose senders did not wait.
+  std::uint64_t refused() const { return refused_; }
   void settle(Taken& taken, const Result<std::vector<Appended>>& result);
   // After a transaction that does not count: keeps what no event sent for the next one, and forgets the rest, whose events are
   // delivered again.
@@ -186,12 +202,25 @@ class Outbox {
   const std::optional<Trouble>& trouble() const { return trouble_; }
 
  private:
-  static constexpr Loop::time_point kNever = Loop::time_point::max();
-
   struct Collected {
     BatchBuilder builder;
     std::vector<std::pair<Ticket, std::uint32_t>> awaited;  // and which row of the batch it is
     bool times_chosen = false;                              // a sender gave a record's time
+    std::vector<Origin> origins;
+
+    // The event that sent the builder's last record; null: none.
+    void sent_for(const Slot* event) {
+      if (event == nullptr) {
+        if (!origins.empty() && origins.back().assignment != 0) origins.push_back({builder.count() - 1, 0, 0, 0});
+        return;
+      }
+      const auto& lane = event->lane();
+      const auto offset = event->record().offset;
+      if (!origins.empty() && origins.back().offset == offset && origins.back().assignment == lane.assigned.id && origins.back().lane == lane.number) {
+        return;
+      }
+      origins.push_back({builder.count() - 1, lane.number, lane.assigned.id, offset});
+    }
   };
   struct Collection {
     Collected& at(const TopicPlace& topic, int partition) {
@@ -214,7 +243,10 @@ class Outbox {
   std::size_t most_bytes() const { return transactional_ ? kMaxRoom : std::clamp(free_.places.size() * kRoomOfPartition, kMinRoom, kMaxRoom); }
   std::size_t bytes() const { return free_.bytes + bound_.bytes + taken_back_bytes_; }
   void collect(Collection& from, Taken& taken);
-  Ticket added(Collected& place, std::size_t before, bool await);
+  Ticket added(Collected& place, std::size_t before, bool await, Slot* origin);
+  // Tells the sender of a record: the one that awaits it (ticket not 0), its event, or nobody.
+  void refuse(const TopicPlace& topic, const Error& error, const Origin& origin, Ticket ticket);
+  void rebuild(Taken& taken, std::size_t index, const TopicPlace& topic);
   bool stages(const Slot* origin) const { return transactional_ && origin != nullptr && *origin && !origin->done; }
   StagedWriter stage(const TopicPlace& topic, int partition, const SendOptions& options, Slot& origin);
   Result<Ticket> staged_whole(const TopicPlace& topic, int partition, const SendOptions& options, StagedWriter& staged);
@@ -251,12 +283,20 @@ class Outbox {
   Collection bound_;  // under exactly once what acknowledged events sent: goes with their offsets or not at all
   Taken taken_back_;  // of transactions that do not count: goes first with the next one
   std::size_t taken_back_bytes_ = 0;
-  std::vector<BatchBuilder> spare_;  // their memory is used again
+  // Their memory is used again.
+  struct Spare {
+    BatchBuilder builder;
+    std::vector<Origin> origins;
+  };
+  std::vector<Spare> spare_;
   std::size_t spare_bytes_ = 0;
   Ticket next_ticket_ = 1;
   Ticket durable_ticket_ = 0;  // all up to here are durable
   std::map<Ticket, std::optional<Result<Appended>>> awaited_;
   std::uint64_t appended_ = 0;
+  std::uint64_t replies_dropped_ = 0;
+  std::uint64_t refused_ = 0;
+  std::optional<Error> refusal_;  // outside of a worker: the first that nobody waited for
   bool closing_ = false;
   std::optional<Error> broken_;
   std::optional<Trouble> trouble_;

@@ -55,6 +55,8 @@ struct Subscription {
   std::function<void(const TopicPartition&)> closed;
   // What the first record of the lane that is not done waits for.
   std::function<Reason(const Lane&)> waiting;
+  // Applies the error policy to an event whose output the log refused, and empties the slot.
+  std::function<void(Slot&, const std::string& why)> refused;
 };
 
 class Shard {
@@ -72,6 +74,9 @@ class Shard {
   Task<void> run();
   // Finish what is begun (for at most drain_timeout), commit, leave.
   void stop();
+
+  // The events of a batch that is done, of which the last one sent something: they fail together.
+  void done_together(const std::vector<Slot>& slots);
 
   Loop& loop() { return loop_; }
   Log& log() { return *log_; }
@@ -99,6 +104,14 @@ class Shard {
     std::size_t bytes = 0;  // of its batches that the agents have not done
     std::size_t ahead = 0;  // of those that they have not taken whole
     bool paused = false;    // it has its share of the memory budget, or enough ahead
+  };
+
+  // An event, by its offset and whose it is.
+  struct EventId {
+    AssignmentId assignment = 0;
+    std::uint32_t lane = 0;
+    std::int64_t offset = 0;
+    auto operator<=>(const EventId&) const = default;
   };
 
   void handle_assigned(std::vector<Assigned> assigned);
@@ -131,6 +144,14 @@ class Shard {
   // The offsets of these partitions that were begun and are not committed: what comes again when they end without another commit.
   std::int64_t uncommitted(const std::vector<AssignmentId>& ids) const;
   Task<void> take_back();
+  // The log refused what the event sent: it fails (shard_refused.cc).
+  void event_refused(const Origin& origin, const Error& error);
+  // Takes the event's acknowledgement back, so that no commit passes it before it has failed.
+  void reopen(const EventId& event, const std::string& why);
+  Task<void> fail_reopened(std::shared_ptr<Lane> lane, std::uint64_t sequence, std::int64_t offset, std::string why);
+  Task<std::shared_ptr<Batch>> read_again(const Lane& lane, std::int64_t offset);
+  Task<void> end_reopened();
+  void committed(Held& held, AssignmentCommit commit);
   // Gives partitions up without a commit.
   Task<void> give_up(const std::vector<AssignmentId>& ids);
   Task<void> settled(const std::vector<AssignmentId>& ids);
@@ -164,6 +185,10 @@ class Shard {
   Rebalances rebalances_;
   int draining_ = 0;             // drains under way
   bool must_take_back_ = false;  // before the next commit
+  Refusals refusals_;
+  std::map<EventId, std::vector<EventId>> together_;  // batches that are done and not committed, by the event that sent
+  std::uint64_t reopened_ = 0;
+  std::vector<Spawned> failing_;
   WaitQueue commit_now_;
   WaitQueue commit_done_;
   WaitQueue acked_;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -42,7 +43,13 @@ class AckTracker {
       word(first_) &= ~bit(first_);
       ++first_;
     }
-    while (segments_.size() > 1 && segments_[1].sequence <= first_) segments_.pop_front();
+  }
+  // Takes the acknowledgement of the record at `offset` back and gives its sequence number. Nothing where it is not acknowledged, or
+  // lies before what was forgotten.
+  std::optional<std::uint64_t> reopen(std::int64_t offset);
+  // After a commit of `offset`: what is before it is never reopened.
+  void forget_before(std::int64_t offset) {
+    while (segments_.size() > 1 && segments_[1].sequence <= first_ && segments_[1].offset <= offset) segments_.pop_front();
   }
 
   // Records between the first that is not done and the last delivered one.

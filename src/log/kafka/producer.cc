@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "log/engine.h"
 #include "log/kafka/consumer.h"
+#include "log/limits.h"
 #include "mephisto/logging.h"
 
 namespace mephisto::kafka {
@@ -81,10 +81,10 @@ void KafkaProducer::serve() {
   std::erase_if(under_way_, [](const auto& delivery) { return delivery.use_count() == 1 && delivery->complete(); });
 }
 
-Task<Result<void>> KafkaProducer::check_places(const std::vector<OutBatch>& batches) {
+Task<Result<void>> KafkaProducer::check_places(std::vector<OutBatch>& batches) {
+  if (auto fits = check_limits(batches); !fits) co_return fits;
   for (const auto& batch : batches) {
     if (!handle_) co_return Result<void>{};  // it has failed meanwhile, which is seen next
-    if (auto fits = check_limits(batch); !fits) co_return fits;
     const auto& [topic, partition] = batch.partition;
     auto known = partitions_.find(topic);
     if (known == partitions_.end() || partition >= known->second) {
@@ -236,6 +236,7 @@ Task<Result<std::vector<Appended>>> KafkaProducer::transact(std::vector<OutBatch
   if (auto sound = co_await check_places(batches); !sound) co_return std::unexpected(sound.error());
   auto* member = dynamic_cast<KafkaConsumer*>(&consumer);
   if (member == nullptr) co_return fail(ErrorKind::kInvalid, "a transaction on Kafka commits offsets of a consumer on Kafka only");
+  if (auto whole = check_origins(batches, commits); !whole) co_return std::unexpected(whole.error());
   auto offsets = member->prepare(commits);
   if (!offsets) co_return std::unexpected(offsets.error());
   auto& transactions = transactions_[next_transactions_];

@@ -48,7 +48,7 @@ class KafkaProducer : public Producer {
   // What is under way with the handle is in doubt from now on; the next append makes another.
   void retire();
   // kNotFound where a topic or partition is none.
-  Task<Result<void>> check_places(const std::vector<OutBatch>& batches);
+  Task<Result<void>> check_places(std::vector<OutBatch>& batches);
   // Notes where the partitions end that nothing was written to yet, as far as the brokers say.
   Task<void> note_ends(const std::vector<OutBatch>& batches);
 

@@ -1,0 +1,82 @@
+#include "log/limits.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace mephisto {
+namespace {
+
+// What the u32 lengths of the stored form can take, with room to spare.
+constexpr std::size_t kMaxBatchBytes = std::size_t{1} << 30;
+
+std::size_t bytes_of(const RecordView& record) { return record.key.size() + record.value.size(); }
+
+Result<void> check_limits(OutBatch& batch) {
+  const auto& records = batch.records;
+  const auto name = [&] { return batch.partition.str(); };
+  batch.refused.clear();
+  if (records.bytes() > kMaxBatchBytes) {
+    return fail(ErrorKind::kInvalid, fmt::format("a batch of {} bytes for {} is too large: at most {}", records.bytes(), name(), kMaxBatchBytes));
+  }
+  // The builder counts a copied record's headers with its key and value, so this may find nothing.
+  if (records.largest() > kMaxRecordBytes) {
+    refuse(batch, [](const RecordView& record) { return bytes_of(record) > kMaxRecordBytes; },
+           {ErrorKind::kInvalid, fmt::format("a record of {} bytes for {} is too large: at most {} bytes", records.largest(), name(), kMaxRecordBytes)});
+  }
+  if (records.largest_headers() > kMaxHeaderBytes) {
+    refuse(batch, [](const RecordView& record) { return record.headers.raw().size() > kMaxHeaderBytes; },
+           {ErrorKind::kInvalid, fmt::format("a record for {} has {} bytes of headers: at most {}", name(), records.largest_headers(), kMaxHeaderBytes)});
+  }
+  if (!batch.refused.empty()) return std::unexpected(batch.refused.front().error);
+  return {};
+}
+
+}  // namespace
+
+void refuse(OutBatch& batch, const std::function<bool(const RecordView&)>& bad, const Error& error) {
+  BatchBuilder::Cursor cursor;
+  std::vector<RecordView> some;
+  const auto named = [&](std::uint32_t row) { return std::ranges::any_of(batch.refused, [&](const Refusal& one) { return row >= one.row && row < one.row + one.count; }); };
+  while (cursor.count < batch.records.count()) {
+    auto row = cursor.count;
+    some.clear();
+    batch.records.read(cursor, 1000, std::size_t{1} << 20, some);
+    for (const auto& record : some) {
+      if (bad(record) && !named(row)) batch.refused.push_back({row, 1, error});
+      ++row;
+    }
+  }
+  std::ranges::sort(batch.refused, {}, &Refusal::row);
+}
+
+Error keyless(const TopicPartition& partition) {
+  return {ErrorKind::kInvalid, fmt::format("topic {} is compacted and takes no record without a key: give it one", partition.topic)};
+}
+
+Result<void> check_limits(std::vector<OutBatch>& batches) {
+  Result<void> sound;
+  for (auto& batch : batches) {
+    if (auto fits = check_limits(batch); !fits && sound) sound = std::move(fits);
+  }
+  return sound;
+}
+
+Result<void> check_origins(const std::vector<OutBatch>& batches, const std::vector<AssignmentCommit>& commits) {
+  const AssignmentCommit* last = nullptr;
+  for (const auto& batch : batches) {
+    for (const auto& origin : batch.origins) {
+      if (origin.assignment == 0) continue;
+      if (last == nullptr || last->assignment != origin.assignment) {
+        const auto found = std::ranges::find(commits, origin.assignment, &AssignmentCommit::assignment);
+        last = found == commits.end() ? nullptr : &*found;
+      }
+      // What is done beyond the first offset that is not is in the commit's metadata.
+      if (last != nullptr && (origin.offset < last->offset || !last->metadata.empty())) continue;
+      return fail(ErrorKind::kFenced, fmt::format("a transaction has what the event at offset {} sent to {}, but not that offset", origin.offset, batch.partition.str()));
+    }
+  }
+  return {};
+}
+
+}  // namespace mephisto

@@ -1,0 +1,130 @@
+// What becomes of records that the log refuses for good: each is its sender's failure and nobody else's.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "mephisto/detail/outbox.h"
+#include "mephisto/logging.h"
+
+namespace mephisto::detail {
+namespace {
+
+constexpr std::string_view kCut = "x-value-cut";
+constexpr std::size_t kMaxCutReason = 1 << 10;
+// What a dead letter's headers say of its event (AgentRuntime::dead_letter).
+constexpr std::array<std::string_view, 9> kCoordinates{"x-error", "x-error-kind", "x-app", "x-agent", "x-topic", "x-partition", "x-offset", "x-attempts", "x-time"};
+
+bool is_cut(const RecordView& dead_letter) {
+  const auto headers = dead_letter.headers.list();
+  return !headers.empty() && headers.back().name == kCut;
+}
+
+// Keeps why and where, without the event's own bytes: neither its size, its key nor its headers can be what is refused again.
+void add_cut(BatchBuilder& to, const RecordView& dead_letter, const Error& why) {
+  std::vector<Header> kept;
+  const auto text = [&](std::string_view name) {
+    const auto header = dead_letter.headers.find(name);
+    return header ? std::string{header->value} : std::string{};
+  };
+  for (const auto name : kCoordinates) {
+    if (dead_letter.headers.find(name)) kept.push_back({std::string{name}, text(name)});
+  }
+  kept.push_back({std::string{kCut}, why.message.substr(0, kMaxCutReason)});
+  const auto key = fmt::format("{}/{}@{}", text("x-topic"), text("x-partition"), text("x-offset"));
+  to.add(key, "", dead_letter.timestamp(), kept);
+}
+
+const Refusal* refusal_of(const OutBatch& batch, std::uint32_t row) {
+  auto found = std::ranges::upper_bound(batch.refused, row, {}, &Refusal::row);
+  if (found == batch.refused.begin()) return nullptr;
+  --found;
+  return row < found->row + found->count ? &*found : nullptr;
+}
+
+Origin origin_of(const OutBatch& batch, std::uint32_t row) {
+  const auto found = std::ranges::upper_bound(batch.origins, row, {}, &Origin::row);
+  return found == batch.origins.begin() ? Origin{} : *std::prev(found);
+}
+
+}  // namespace
+
+// Guarantee kept here: nothing is lost silently. Each refused record is told to whoever sent it, and no other record goes with it.
+Outbox::Refused Outbox::take_out_refused(Taken& taken) {
+  auto outcome = Refused::kNone;
+  for (std::size_t i = taken.batches.size(); i-- > 0;) {
+    const auto& batch = taken.batches[i];
+    if (batch.refused.empty()) continue;
+    auto& topic = *topics_.at(batch.partition.topic);
+    topic.stale |= std::ranges::any_of(batch.refused, [](const auto& one) { return one.error.kind == ErrorKind::kNotFound; });
+    const bool of_events = i >= taken.first_bound && !topic.best_effort && !topic.dead_letters;
+    if (outcome != Refused::kEvents) outcome = of_events ? Refused::kEvents : Refused::kTakenOut;
+    rebuild(taken, i, topic);
+    if (!taken.batches[i].records.empty()) continue;
+    taken.batches.erase(taken.batches.begin() + static_cast<std::ptrdiff_t>(i));
+    if (i < taken.first_bound) --taken.first_bound;
+    for (auto& one : taken.awaited) one.batch -= one.batch > i ? 1 : 0;
+  }
+  done_.notify_all();
+  return outcome;
+}
+
+// Leaves the refused records out of a batch, and numbers the others anew. Dead letters go on in a batch of their own.
+void Outbox::rebuild(Taken& taken, std::size_t index, const TopicPlace& topic) {
+  auto& batch = taken.batches[index];
+  OutBatch kept{batch.partition, {}, batch.times_chosen};
+  OutBatch cut{batch.partition, {}, batch.times_chosen};
+  kept.appended = std::move(batch.appended);
+  std::vector<Taken::Row> awaited;
+  std::erase_if(taken.awaited, [&](const Taken::Row& one) {
+    if (one.batch == index) awaited.push_back(one);
+    return one.batch == index;
+  });
+  const auto add_origin = [](OutBatch& to, Origin origin) {
+    origin.row = to.records.count() - 1;
+    const auto last = to.origins.empty() ? Origin{} : to.origins.back();
+    if (origin != Origin{origin.row, last.lane, last.assignment, last.offset}) to.origins.push_back(origin);
+  };
+  BatchBuilder::Cursor cursor;
+  std::vector<RecordView> records;
+  batch.records.read(cursor, batch.records.count(), batch.records.bytes(), records);
+  for (std::uint32_t row = 0; row < records.size(); ++row) {
+    const auto& record = records[row];
+    const auto origin = origin_of(batch, row);
+    const auto waiting = std::ranges::find(awaited, row, &Taken::Row::row);
+    if (const auto* refusal = refusal_of(batch, row); refusal == nullptr) {
+      const auto key = record.has_key() ? std::optional{record.key} : std::nullopt;
+      kept.records.begin(key, record.timestamp(), {}, record.headers).append(record.value);
+      kept.records.end(!record.has_value());
+      add_origin(kept, origin);
+      if (waiting != awaited.end()) taken.awaited.push_back({waiting->ticket, index, kept.records.count() - 1});
+    } else if (!topic.dead_letters) {
+      refuse(topic, refusal->error, origin, waiting == awaited.end() ? 0 : waiting->ticket);
+    } else if (is_cut(record)) {
+      broken_ = Error{ErrorKind::kFatal, "not even the reason of a dead letter can be kept: " + refusal->error.message};
+    } else {
+      add_cut(cut.records, record, refusal->error);
+      add_origin(cut, origin);
+    }
+  }
+  batch = std::move(kept);
+  if (!cut.records.empty()) taken.batches.push_back(std::move(cut));
+}
+
+void Outbox::refuse(const TopicPlace& topic, const Error& error, const Origin& origin, Ticket ticket) {
+  if (const auto waiting = awaited_.find(ticket); ticket != 0 && waiting != awaited_.end()) {
+    waiting->second = std::unexpected(error);
+  } else if (topic.best_effort) {
+    ++replies_dropped_;
+    log::debug("A reply for {} is dropped: {}", topic.name, error.message);
+  } else if (origin.assignment != 0) {
+    if (on_refused) on_refused(origin, error);
+  } else if (in_worker_) {
+    ++refused_;
+    log::error("A record that no event sent is lost: {}", error.message);
+  } else if (!refusal_) {
+    refusal_ = error;
+  }
+}
+
+}  // namespace mephisto::detail

@@ -1,0 +1,104 @@
+// An event whose output the log refuses has failed, although its handler has not: its error policy is applied to it.
+#include <fmt/format.h>
+
+#include "mephisto/detail/shard.h"
+#include "mephisto/logging.h"
+
+namespace mephisto::detail {
+namespace {
+
+constexpr std::chrono::seconds kPollWait{1};
+constexpr std::chrono::milliseconds kRetryAfter{200};
+// A record that is not read again in so long is gone: compaction has deleted it.
+constexpr std::chrono::seconds kReadAgain{10};
+
+// One record, by itself; its bytes count for nobody's budget.
+std::shared_ptr<Batch> alone(const RecordView& record, std::vector<std::shared_ptr<const void>> pins) {
+  auto batch = std::make_shared<Batch>();
+  batch->records.push_back(record);
+  batch->next_offset = record.offset + 1;
+  batch->pins = std::move(pins);
+  return batch;
+}
+
+}  // namespace
+
+void Shard::done_together(const std::vector<Slot>& slots) {
+  if (options_.exactly_once) return;  // what a transaction refuses, all its events do again
+  std::vector<EventId> events;
+  for (const auto& slot : slots) events.push_back({slot.lane().assigned.id, slot.lane().number, slot.record().offset});
+  const auto sender = events.back();
+  together_.insert_or_assign(sender, std::move(events));
+}
+
+// Guarantee kept here: an error never loses an event silently. Under exactly once nothing of the transaction counts, and the event
+// fails when it is done again; at least once it is taken back before a commit passes it.
+void Shard::event_refused(const Origin& origin, const Error& error) {
+  const auto found = held_.find(origin.assignment);
+  if (found == held_.end()) return;  // whose it is now, meets the same
+  const auto why = "the log refused what it sent: " + error.message;
+  const EventId event{origin.assignment, origin.lane, origin.offset};
+  if (options_.exactly_once) return refusals_.add(*found->second->lanes.at(origin.lane), origin.offset, why);
+  auto batch = together_.extract(event);
+  if (batch.empty()) return reopen(event, why);
+  for (const auto& one : batch.mapped()) reopen(one, why);
+}
+
+void Shard::reopen(const EventId& event, const std::string& why) {
+  const auto found = held_.find(event.assignment);
+  if (found == held_.end()) return;
+  const auto lane = found->second->lanes.at(event.lane);
+  if (lane->failures.contains(event.offset)) return;  // it has failed already
+  const auto sequence = lane->tracker.reopen(event.offset);
+  if (!sequence) return refusals_.add(*lane, event.offset, why);  // in flight
+  --lane->account.acked;
+  ++lane->account.in_flight;
+  ++reopened_;
+  // Of a partition that is given up, it is delivered again.
+  if (lane->open()) failing_.push_back(loop_.spawn("refused", fail_reopened(lane, *sequence, event.offset, why)));
+}
+
+Task<void> Shard::fail_reopened(std::shared_ptr<Lane> lane, std::uint64_t sequence, std::int64_t offset, std::string why) {
+  const auto batch = co_await read_again(*lane, offset);
+  if (!lane->open()) co_return;
+  Slot slot;
+  slot.batch = BatchUse{new DeliveredBatch{batch, lane, 1}};
+  slot.sequence = sequence;
+  std::uint32_t number = 0;
+  for (const auto& subscription : subscriptions_) {
+    if (subscription.topic == lane->assigned.partition.topic && number++ == lane->number) subscription.refused(slot, why);
+  }
+}
+
+// The event's record; without its bytes where the log does not have it any more.
+Task<std::shared_ptr<Batch>> Shard::read_again(const Lane& lane, std::int64_t offset) {
+  ConsumerOptions options;
+  options.client = options_.client;
+  options.partitions[lane.assigned.partition] = offset;
+  const auto reader = log_->consumer(loop_, std::move(options));
+  const auto until = loop_.now() + kReadAgain;
+  while (lane.open() && loop_.now() < until) {
+    std::optional<Error> failed;
+    try {
+      for (const auto& batch : (co_await reader->poll(1, kPollWait)).batches) {
+        if (batch->records.empty()) continue;
+        const auto& first = batch->records.front();
+        if (first.offset != offset) co_return alone({.offset = offset}, {});
+        co_return alone(first, {batch});
+      }
+    } catch (const Failure& failure) {
+      failed = failure.error();
+    }
+    if (!failed) continue;
+    log::warn("Cannot read {}@{} again, whose output the log refused: {}", lane.assigned.partition.str(), offset, failed->message);
+    co_await sleep_for(kRetryAfter);
+  }
+  co_return alone({.offset = offset}, {});
+}
+
+Task<void> Shard::end_reopened() {
+  for (auto& task : failing_) task.cancel();
+  for (auto& task : failing_) co_await task.finished();
+}
+
+}  // namespace mephisto::detail
