@@ -25,6 +25,7 @@ using Handle = std::unique_ptr<rd_kafka_t, Deleter<rd_kafka_destroy>>;  // ended
 using DeleteGroup = std::unique_ptr<rd_kafka_DeleteGroup_t, Deleter<rd_kafka_DeleteGroup_destroy>>;
 using DeleteTopic = std::unique_ptr<rd_kafka_DeleteTopic_t, Deleter<rd_kafka_DeleteTopic_destroy>>;
 using DeleteRecords = std::unique_ptr<rd_kafka_DeleteRecords_t, Deleter<rd_kafka_DeleteRecords_destroy>>;
+using Config = std::unique_ptr<rd_kafka_ConfigResource_t, Deleter<rd_kafka_ConfigResource_destroy>>;
 using Metadata = std::unique_ptr<const rd_kafka_metadata_t, Deleter<rd_kafka_metadata_destroy>>;
 
 void check(rd_kafka_resp_err_t error, const std::string& what) {
@@ -169,6 +170,17 @@ void KafkaCluster::expel(const std::string& group, const std::string& client) co
   for (const auto& member : found.members) {
     if (member.client == client) leave(found, group, member.id);
   }
+}
+
+void KafkaCluster::configure(const std::string& topic, const std::string& name, const std::string& value) const {
+  Client admin{servers_};
+  const Config changed{rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic.c_str())};
+  rd_kafka_ConfigResource_set_config(changed.get(), name.c_str(), value.c_str());
+  auto* one = changed.get();
+  const auto event = admin.ask("cannot configure " + topic, [&](auto* queue) { rd_kafka_AlterConfigs(admin.handle.get(), &one, 1, nullptr, queue); });
+  std::size_t count = 0;
+  const auto* const* resources = rd_kafka_AlterConfigs_result_resources(rd_kafka_event_AlterConfigs_result(event.get()), &count);
+  check(rd_kafka_ConfigResource_error(resources[0]), "cannot configure " + topic);
 }
 
 void KafkaCluster::delete_before(const TopicPartition& partition, std::int64_t offset) const {

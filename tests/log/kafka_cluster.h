@@ -31,6 +31,8 @@ class KafkaCluster {
   void clear() const;
   // Puts the members called `client` out of their group, as if they had been silent for too long.
   void expel(const std::string& group, const std::string& client) const;
+  // Sets what the brokers take for a topic, as its operator does; what was set before is set no more.
+  void configure(const std::string& topic, const std::string& name, const std::string& value) const;
   // Deletes the records of `partition` before `offset`, as retention does when it likes.
   void delete_before(const TopicPartition& partition, std::int64_t offset) const;
 

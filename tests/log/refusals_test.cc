@@ -167,5 +167,80 @@ TEST_P(Refusals, ATransactionHasNoOutputOfAnEventWithoutItsOffset) {
   await(reader.close());
 }
 
+// What a topic's own settings have Kafka's brokers refuse.
+class RefusalsOfBrokers : public Refusals {
+ protected:
+  void create_with(const std::string& topic, const std::string& name, const std::string& value) {
+    create(topic);
+    KafkaCluster::given()->configure(topic, name, value);
+  }
+  // A hundred records of a kilobyte, one of which the topic does not take.
+  std::vector<Row> with(const Row& bad) const {
+    std::vector<Row> rows;
+    for (int i = 0; i < 100; ++i) rows.push_back(keyed(fmt::format("{:01000}", i)));
+    rows.insert(rows.begin() + 37, bad);
+    return rows;
+  }
+  void expect_one_refused(const std::string& topic, const Row& bad) {
+    const auto rows = with(bad);
+    auto batches = out({topic, 0}, rows);
+    ASSERT_FALSE(append(batches));
+    EXPECT_THAT(refused(batches[0]), ElementsAre(37));
+    auto rest = without_refused(std::move(batches));
+    const auto done = append(rest);
+    ASSERT_TRUE(done) << done.error().message;
+    auto expected = values(rows);
+    expected.erase(expected.begin() + 37);
+    EXPECT_EQ(values(read({topic, 0})), expected) << "lost, doubled or out of order";
+  }
+  void expect_one_refused_in_a_transaction(const std::string& topic, const Row& bad) {
+    create("in");
+    World::append({"in", 0}, 1);
+    auto reader = member("g", "one", {"in"});
+    until({&reader}, [&] { return reader.all_read().size() == 1; });
+    const std::vector<AssignmentCommit> commits{{reader.id_of({"in", 0}), 1, ""}};
+    const auto rows = with(bad);
+    auto batches = out({topic, 0}, rows);
+    auto failed = transact(batches, *reader.consumer, commits);
+    for (int again = 0; again < 20 && !failed && failed.error().retriable(); ++again) failed = transact(batches, *reader.consumer, commits);
+    ASSERT_FALSE(failed);
+    EXPECT_THAT(refused(batches[0]), ElementsAre(37)) << failed.error().message;
+    auto rest = without_refused(std::move(batches));
+    auto done = transact(rest, *reader.consumer, commits);
+    for (int again = 0; again < 20 && !done && done.error().retriable(); ++again) done = transact(rest, *reader.consumer, commits);
+    ASSERT_TRUE(done) << done.error().message;
+    EXPECT_EQ(read({topic, 0}).size(), 100U);
+    EXPECT_EQ(committed_offset("g", {"in", 0}), 1);
+    await(reader.close());
+  }
+};
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(RefusalsOfBrokers);
+INSTANTIATE_TEST_SUITE_P(Log, RefusalsOfBrokers, ::testing::ValuesIn([] {
+                           auto all = drivers();
+                           std::erase_if(all, [](const Driver& one) { return one.name != "kafka"; });
+                           return all;
+                         }()),
+                         [](const auto& info) { return info.param.name; });
+
+TEST_P(RefusalsOfBrokers, ARecordAboveMaxMessageBytesIsNamedAlone) {
+  create_with("small", "max.message.bytes", "20000");
+  expect_one_refused("small", {"k", std::string(30'000, 'x'), now(), {}});
+}
+
+TEST_P(RefusalsOfBrokers, ARecordAboveMaxMessageBytesIsNamedInATransaction) {
+  create_with("small", "max.message.bytes", "20000");
+  expect_one_refused_in_a_transaction("small", {"k", std::string(30'000, 'x'), now(), {}});
+}
+
+TEST_P(RefusalsOfBrokers, ATimeThatIsTooOldIsNamedAlone) {
+  create_with("young", "message.timestamp.before.max.ms", "3600000");
+  expect_one_refused("young", {"k", "old", Timestamp{1000ms}, {}});
+}
+
+TEST_P(RefusalsOfBrokers, ATimeThatIsTooOldIsNamedInATransaction) {
+  create_with("young", "message.timestamp.before.max.ms", "3600000");
+  expect_one_refused_in_a_transaction("young", {"k", "old", Timestamp{1000ms}, {}});
+}
+
 }  // namespace
 }  // namespace mephisto::test

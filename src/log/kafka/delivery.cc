@@ -23,8 +23,33 @@ Delivery::Delivery(const std::vector<OutBatch>& batches) : batches_(batches.size
 
 void Delivery::handed_over() { ended_ = now(); }
 
-void Delivery::refused(std::size_t batch, rd_kafka_resp_err_t code) {
-  if (!error_) error_ = to_error(code, fmt::format("cannot append to {}", batches_[batch].partition.str()));
+void Delivery::refused(std::size_t batch, rd_kafka_resp_err_t code) { fail_with(batch, code, {}); }
+
+void Delivery::fail_with(std::size_t batch, rd_kafka_resp_err_t code, std::string_view detail) {
+  if (error_) return;
+  error_ = to_error(code, fmt::format("cannot append to {}", batches_[batch].partition.str()), detail);
+  code_ = code;
+  if (error_->kind == ErrorKind::kInvalid) refused_in_ = batch;
+}
+
+bool Delivery::of_one_record() const {
+  switch (code_) {
+    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+    case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
+    case RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE:
+    case RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP:
+    case RD_KAFKA_RESP_ERR_INVALID_RECORD:
+    case RD_KAFKA_RESP_ERR_POLICY_VIOLATION: return true;
+    default: return false;
+  }
+}
+
+std::int64_t Delivery::offset_of(std::size_t batch, std::size_t row) const {
+  const auto& [partition, appended, next, count, wanted, failed, mixed, later] = batches_[batch];
+  const auto before = later.empty() ? static_cast<std::size_t>(count)
+                                    : static_cast<std::size_t>(count) - static_cast<std::size_t>(std::ranges::count_if(later, [](auto offset) { return offset >= 0; }));
+  if (row >= before) return row - before < later.size() ? later[row - before] : -1;
+  return appended.offsets.empty() ? appended.offset + static_cast<std::int64_t>(row) : appended.offsets[row];
 }
 
 void Delivery::report(std::size_t batch, const rd_kafka_message_t& message) {
@@ -34,11 +59,13 @@ void Delivery::report(std::size_t batch, const rd_kafka_message_t& message) {
     const auto status = rd_kafka_message_status(&message);
     unclear_ |= status == RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED;
     to.failed = true;
-    if (!error_) error_ = to_error(message.err, fmt::format("cannot append to {}", to.partition.str()), rd_kafka_err2str(message.err));
+    to.later.push_back(-1);
+    fail_with(batch, message.err, rd_kafka_err2str(message.err));
     return;
   }
   // Without its offset nobody knows which: a broker that had it already need not tell.
   to.mixed |= to.failed || message.offset < 0;
+  if (to.failed) to.later.push_back(std::max<std::int64_t>(message.offset, 0));
   if (to.count == 0) to.appended.offset = message.offset;
   // Another producer's records may lie between ours: then each has its own offset.
   if (to.count > 0 && message.offset != to.next && to.appended.offsets.empty()) {

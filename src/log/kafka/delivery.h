@@ -1,6 +1,8 @@
 // What the brokers report of the records of one append or transaction.
 #pragma once
 
+#include <optional>
+#include <string_view>
 #include <vector>
 
 #include "log/kafka/contact.h"
@@ -27,6 +29,14 @@ class Delivery {
   std::int64_t count(std::size_t batch) const { return batches_[batch].mixed ? 0 : batches_[batch].count; }
   // Where these are.
   const Appended& acknowledged(std::size_t batch) const { return batches_[batch].appended; }
+  // The batch whose record was the first that was refused for good; nothing where the call failed for another reason.
+  const std::optional<std::size_t>& refused_in() const { return refused_in_; }
+  // Whether it is the requests' size that the brokers refuse.
+  bool too_large() const { return code_ == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE; }
+  // Whether that is for what is in a record, and not for all that is sent to its topic.
+  bool of_one_record() const;
+  // Where a batch's record is, by the order of the reports, which is that of the records; negative: it is not there.
+  std::int64_t offset_of(std::size_t batch, std::size_t row) const;
   // Notes in the batches which of them are appended whole.
   void note_appended(std::vector<OutBatch>& batches) const;
   // Once complete: where the records are; or why they are not. kIndefinite where that is not known of some, or a batch is there in part.
@@ -40,8 +50,9 @@ class Delivery {
     std::int64_t next = -1;  // expected, where the records follow each other
     std::int64_t count = 0;  // of the records that are written
     std::int64_t wanted = 0;
-    bool failed = false;  // one of them
-    bool mixed = false;   // one that failed was followed by one that did not
+    bool failed = false;                // one of them
+    bool mixed = false;                 // one that failed was followed by one that did not
+    std::vector<std::int64_t> later{};  // offsets of what was reported from the first that failed on; negative: it failed
   };
 
   std::vector<Batch> batches_;
@@ -51,6 +62,9 @@ class Delivery {
   Timestamp began_{};
   Timestamp ended_{};
   std::optional<Error> error_;  // the first
+  rd_kafka_resp_err_t code_ = RD_KAFKA_RESP_ERR_NO_ERROR;
+  std::optional<std::size_t> refused_in_;
+  void fail_with(std::size_t batch, rd_kafka_resp_err_t code, std::string_view detail);
 };
 
 }  // namespace mephisto::kafka

@@ -68,7 +68,7 @@ void KafkaProducer::open() {
   handle_ = make_handle(RD_KAFKA_PRODUCER, log_->cluster().access(), producer_properties(), kEvents);
   reports_.reset(rd_kafka_queue_get_main(handle_.get()));
   waker_.attach(reports_.get());
-  sender_.emplace(handle_.get());
+  sender_.emplace(handle_.get(), sizes_);
 }
 
 void KafkaProducer::serve() {
@@ -83,21 +83,30 @@ void KafkaProducer::serve() {
 
 Task<Result<void>> KafkaProducer::check_places(std::vector<OutBatch>& batches) {
   if (auto fits = check_limits(batches); !fits) co_return fits;
-  for (const auto& batch : batches) {
+  Result<void> sound;
+  for (auto& batch : batches) {
     if (!handle_) co_return Result<void>{};  // it has failed meanwhile, which is seen next
     const auto& [topic, partition] = batch.partition;
+    const auto refuse = [&](Error why) {
+      batch.refused.push_back({0, batch.records.count(), why});
+      if (sound) sound = std::unexpected(std::move(why));
+    };
     auto known = partitions_.find(topic);
     if (known == partitions_.end() || partition >= known->second) {
       // Asked with the producer's own handle: what it does not know of waits for its next look at the brokers' metadata.
       auto found = co_await blocking([&, handle = handle_] { return partition_count(handle.get(), topic); }, "a topic of Kafka's");
-      if (!found) co_return std::unexpected(found.error());
+      if (!found && found.error().kind != ErrorKind::kNotFound) co_return std::unexpected(found.error());
+      if (!found) {
+        refuse(found.error());
+        continue;
+      }
       known = partitions_.insert_or_assign(topic, *found).first;
     }
     if (partition < 0 || partition >= known->second) {
-      co_return fail(ErrorKind::kNotFound, fmt::format("topic {} has partitions 0 to {}, not {}", topic, known->second - 1, partition));
+      refuse({ErrorKind::kNotFound, fmt::format("topic {} has partitions 0 to {}, not {}", topic, known->second - 1, partition)});
     }
   }
-  co_return Result<void>{};
+  co_return sound;
 }
 
 Task<void> KafkaProducer::note_ends(const std::vector<OutBatch>& batches) {
@@ -132,17 +141,24 @@ Task<Result<std::vector<Appended>>> KafkaProducer::append(std::vector<OutBatch>&
   Turn turn{turns_, turn_};
   Rest rest{batches};
   for (bool looked_up_anew = false;;) {
-    auto round = co_await send(rest.round(), turn, handed_over);
-    if (round.result) co_return rest.appended(std::move(*round.result));
-    if (round.doubt) {
+    const auto round = co_await send(rest.round(), turn, handed_over);
+    if (round.result) {
+      if (rest.first()) co_return round.result;
+      rest.succeeded(*round.result);
+    } else if (round.doubt) {
       if (auto settled = co_await settle(rest, round, turn); !settled) co_return std::unexpected(settled.error());
       rest.note_appended();
-      if (rest.round().empty()) co_return rest.appended({});
-      continue;
+    } else if (round.refused) {
+      const auto& batch = rest.round()[*round.refused->refused_in()];
+      if (round.refused->too_large()) sizes_.shrink(batch.partition.topic, batch.records.count());
+      rest.refused(*round.refused);
+    } else if (round.result.error().kind == ErrorKind::kNotFound && !std::exchange(looked_up_anew, true)) {
+      // A topic that was deleted and made again is unknown until it is looked up anew.
+      for (const auto& batch : batches) partitions_.erase(batch.partition.topic);
+    } else if (!rest.refused()) {
+      co_return std::unexpected(round.result.error());
     }
-    // A topic that was deleted and made again is unknown until it is looked up anew.
-    if (round.result.error().kind != ErrorKind::kNotFound || std::exchange(looked_up_anew, true)) co_return std::unexpected(round.result.error());
-    for (const auto& batch : batches) partitions_.erase(batch.partition.topic);
+    if (rest.round().empty()) co_return rest.result();
   }
 }
 
@@ -167,7 +183,7 @@ Task<KafkaProducer::Round> KafkaProducer::send(std::vector<OutBatch>& batches, T
       if (delivery->complete()) co_return judge(batches, delivery);
       co_await waker_.woken().wait("Kafka to acknowledge what was sent");
     }
-    co_return Round{fail(ErrorKind::kIndefinite, fmt::format("cannot append to {}: the producer failed", batches.front().partition.str())), delivery, handle};
+    co_return Round{fail(ErrorKind::kIndefinite, fmt::format("cannot append to {}: the producer failed", batches.front().partition.str())), delivery, {}, handle};
   } catch (const Cancelled&) {
     // Nobody waits for the rest: what is not sent yet never is.
     if (handle_) rd_kafka_purge(handle_.get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
@@ -184,10 +200,12 @@ KafkaProducer::Round KafkaProducer::judge(std::vector<OutBatch>& batches, const 
     retire();
     // Without the right to write, nothing has been sent.
     if (!result && why.kind == ErrorKind::kInvalid && result.error().kind != ErrorKind::kIndefinite) return {std::unexpected(std::move(why))};
-    if (!result) return {std::unexpected(std::move(why)), delivery, handle};
+    if (!result) return {std::unexpected(std::move(why)), delivery, {}, handle};
   } else if (!result && result.error().retriable()) {
     retire();
-    return {std::unexpected(result.error()), delivery, handle};
+    return {std::unexpected(result.error()), delivery, {}, handle};
+  } else if (delivery->refused_in()) {
+    return {std::unexpected(result.error()), {}, delivery, handle};
   }
   delivery->note_appended(batches);
   if (!result) return {std::move(result)};

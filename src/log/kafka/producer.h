@@ -38,6 +38,7 @@ class KafkaProducer : public Producer {
   struct Round {
     Result<std::vector<Appended>> result;
     std::shared_ptr<Delivery> doubt{};
+    std::shared_ptr<Delivery> refused{};  // the brokers refused a record for good
     std::uint64_t handle = 0;
   };
   Task<Round> send(std::vector<OutBatch>& batches, Turn& turn, const std::function<void()>& handed_over);
@@ -57,6 +58,7 @@ class KafkaProducer : public Producer {
   Waker waker_;
   std::shared_ptr<rd_kafka_t> handle_;  // calls on other threads have it too
   Queue reports_;
+  ParcelSizes sizes_;
   std::optional<Sender> sender_;
   std::map<std::string, int> partitions_;           // of the topics that were looked up
   std::list<std::shared_ptr<Delivery>> under_way_;  // also what nobody waits for any more

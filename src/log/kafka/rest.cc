@@ -69,34 +69,101 @@ void Rest::settle(const std::vector<Sought>& sought, std::uint64_t handle, Writt
       written[sought[i].partition] = {offset + 1, handle};
     }
   }
+  next();
+}
+
+void Rest::add_to_round(std::size_t batch, std::size_t most) {
+  std::vector<Row> rows;
+  OutBatch left{whole_[batch].partition, {}, whole_[batch].times_chosen};
+  const auto records = records_of(whole_[batch]);
+  for (std::size_t row = 0; row < records.size() && rows.size() < most; ++row) {
+    if (places_[batch][row].offset >= 0 || refusals_.contains({batch, row})) continue;
+    const auto& record = records[row];
+    const auto text = [](std::string_view one) { return one.data() == nullptr ? std::nullopt : std::optional{one}; };
+    left.records.add(text(record.key), text(record.value), record.timestamp(), record.headers.copy());
+    rows.push_back({batch, row});
+  }
+  if (rows.empty()) return;
+  rest_.push_back(std::move(left));
+  rows_.push_back(std::move(rows));
+}
+
+void Rest::next() {
   again_ = true;
   rest_.clear();
   rows_.clear();
-  for (std::size_t i = 0; i < whole_.size(); ++i) {
-    std::vector<Row> rows;
-    OutBatch left{whole_[i].partition, {}, whole_[i].times_chosen};
-    const auto records = records_of(whole_[i]);
-    for (std::size_t row = 0; row < records.size(); ++row) {
-      if (places_[i][row].offset >= 0) continue;
-      const auto& record = records[row];
-      const auto text = [](std::string_view one) { return one.data() == nullptr ? std::nullopt : std::optional{one}; };
-      left.records.add(text(record.key), text(record.value), record.timestamp(), record.headers.copy());
-      rows.push_back({i, row});
-    }
-    if (rows.empty()) continue;
-    rest_.push_back(std::move(left));
-    rows_.push_back(std::move(rows));
-  }
+  if (suspect_) add_to_round(*suspect_, most_);
+  if (!rest_.empty()) return;
+  suspect_.reset();
+  for (std::size_t i = 0; i < whole_.size(); ++i) add_to_round(i, std::numeric_limits<std::size_t>::max());
 }
 
-std::vector<Appended> Rest::appended(std::vector<Appended> round) {
-  if (!again_) return round;
+void Rest::succeeded(const std::vector<Appended>& round) {
+  begin();
   for (std::size_t i = 0; i < round.size(); ++i) {
-    for (std::size_t row = 0; row < rows_[i].size(); ++row) place(rows_[i][row], offset_of(round[i], row), round[i].timestamp.time_since_epoch().count());
+    const auto count = this->round()[i].records.count();
+    for (std::size_t row = 0; row < count; ++row) place(row_of(i, row), offset_of(round[i], row), round[i].timestamp.time_since_epoch().count());
   }
-  std::vector<Appended> all;
-  for (std::size_t i = 0; i < places_.size(); ++i) all.push_back(appended_whole(i).value_or(Appended{-1, {}}));
-  return all;
+  most_ *= 2;
+  next();
+}
+
+void Rest::refused(const Delivery& delivery) {
+  begin();
+  const auto& sent = round();
+  const auto bad = *delivery.refused_in();
+  std::vector<Row> left;
+  for (std::size_t i = 0; i < sent.size(); ++i) {
+    if (sent[i].appended) continue;
+    const auto time = delivery.acknowledged(i).timestamp.time_since_epoch().count();
+    for (std::size_t row = 0; row < sent[i].records.count(); ++row) {
+      if (const auto offset = delivery.offset_of(i, row); offset >= 0)
+        place(row_of(i, row), offset, time);
+      else if (i == bad)
+        left.push_back(row_of(i, row));
+    }
+  }
+  if (left.size() == 1 || !delivery.of_one_record()) {
+    for (const auto& row : left) refusals_.try_emplace({row.batch, row.row}, *delivery.error());
+  }
+  suspect_ = row_of(bad, 0).batch;
+  most_ = std::max<std::size_t>(1, left.size() / 2);
+  next();
+}
+
+bool Rest::refused() {
+  begin();
+  bool any = false;
+  const auto& sent = round();
+  for (std::size_t i = 0; i < sent.size(); ++i) {
+    for (const auto& refusal : sent[i].refused) {
+      for (std::uint32_t n = 0; n < refusal.count; ++n) {
+        const auto row = row_of(i, refusal.row + n);
+        any |= refusals_.try_emplace({row.batch, row.row}, refusal.error).second;
+      }
+    }
+  }
+  if (any) next();
+  return any;
+}
+
+Result<std::vector<Appended>> Rest::result() {
+  note_appended();
+  if (refusals_.empty()) {
+    std::vector<Appended> all;
+    for (const auto& batch : whole_) all.push_back(batch.appended.value_or(Appended{-1, {}}));
+    return all;
+  }
+  for (auto& batch : whole_) batch.refused.clear();
+  for (const auto& [at, error] : refusals_) {
+    const auto row = static_cast<std::uint32_t>(at.second);
+    auto& named = whole_[at.first].refused;
+    if (!named.empty() && named.back().row + named.back().count == row && named.back().error.message == error.message)
+      ++named.back().count;
+    else
+      named.push_back({row, 1, error});
+  }
+  return std::unexpected(refusals_.begin()->second);
 }
 
 void Rest::note_appended() {
@@ -106,17 +173,20 @@ void Rest::note_appended() {
 }
 
 std::optional<Appended> Rest::appended_whole(std::size_t batch) const {
-  if (places_[batch].empty()) return std::nullopt;
-  Appended all{places_[batch].front().offset, {}};
-  std::int64_t expected = all.offset;
+  std::optional<Appended> all;
+  std::int64_t expected = -1;
   bool in_a_row = true;
-  for (const auto& [offset, timestamp_ms] : places_[batch]) {
+  for (std::size_t row = 0; row < places_[batch].size(); ++row) {
+    if (refusals_.contains({batch, row})) continue;
+    const auto& [offset, timestamp_ms] = places_[batch][row];
     if (offset < 0) return std::nullopt;
-    in_a_row &= offset == expected++;
-    all.offsets.push_back(offset);
-    all.timestamp = Timestamp{std::chrono::milliseconds{timestamp_ms}};
+    if (!all) all.emplace(Appended{offset, {}});
+    in_a_row &= expected < 0 || offset == expected;
+    expected = offset + 1;
+    all->offsets.push_back(offset);
+    all->timestamp = Timestamp{std::chrono::milliseconds{timestamp_ms}};
   }
-  if (in_a_row) all.offsets.clear();
+  if (all && in_a_row) all->offsets.clear();
   return all;
 }
 

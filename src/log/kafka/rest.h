@@ -23,16 +23,24 @@ class Rest {
   // `batches` outlive it and stay as they are.
   explicit Rest(std::vector<OutBatch>& batches) : whole_(batches) {}
 
-  // What the round sends; empty once everything is there.
+  // What the round sends; empty once everything is there, or refused.
   std::vector<OutBatch>& round() { return again_ ? rest_ : whole_; }
+  // Whether it is everything.
+  bool first() const { return !again_; }
   // What to look for after a round of `handle` that failed: what nobody acknowledged. `written` learns what was.
   std::vector<Sought> doubtful(const Delivery& delivery, std::uint64_t handle, WrittenPlaces& written);
   // Takes in what was found of it; the next round is what was not.
   void settle(const std::vector<Sought>& sought, std::uint64_t handle, WrittenPlaces& written);
   // Notes in the batches which of them are appended whole.
   void note_appended();
-  // Where everything is, after a round that succeeded.
-  std::vector<Appended> appended(std::vector<Appended> round);
+  // After a round that succeeded.
+  void succeeded(const std::vector<Appended>& round);
+  // After a round that Kafka refused a record of: the next rounds are smaller, of its batch alone, until it is known which.
+  void refused(const Delivery& delivery);
+  // After a round that was refused before anything was sent: whether its batches say which records those are.
+  bool refused();
+  // Where everything is, once no round is left. Where records were refused, the batches name them, and where the others are.
+  Result<std::vector<Appended>> result();
 
  private:
   struct Row {
@@ -41,6 +49,9 @@ class Rest {
   };
 
   void begin();
+  // Makes the next round of what is not there.
+  void next();
+  void add_to_round(std::size_t batch, std::size_t most);
   // Nothing where one of its records is not there.
   std::optional<Appended> appended_whole(std::size_t batch) const;
   Row row_of(std::size_t batch, std::size_t row) const { return again_ ? rows_[batch][row] : Row{batch, row}; }
@@ -49,9 +60,12 @@ class Rest {
   std::vector<OutBatch>& whole_;
   bool again_ = false;
   std::vector<OutBatch> rest_;
-  std::vector<std::vector<Row>> rows_;              // of the batches in rest_
-  std::vector<std::vector<Sought::Found>> places_;  // of each record of the whole
-  std::vector<std::vector<Row>> doubtful_;          // of what was looked for
+  std::vector<std::vector<Row>> rows_;                             // of the batches in rest_
+  std::vector<std::vector<Sought::Found>> places_;                 // of each record of the whole
+  std::vector<std::vector<Row>> doubtful_;                         // of what was looked for
+  std::map<std::pair<std::size_t, std::size_t>, Error> refusals_;  // by batch and row
+  std::optional<std::size_t> suspect_;                             // the batch that a refused record is sought in
+  std::size_t most_ = 0;                                           // records of it in a round
 };
 
 }  // namespace mephisto::kafka

@@ -8,7 +8,6 @@
 namespace mephisto::kafka {
 namespace {
 
-constexpr std::size_t kParcelRecords = 2'500;
 constexpr std::size_t kParcelBytes = 900'000;
 constexpr std::size_t kRequestBytes = 1'000'000;
 
@@ -19,9 +18,19 @@ Properties sender_properties() {
       {"enable.idempotence", "true"},
       {"message.max.bytes", std::to_string(kMaxMessageBytes)},
       {"linger.ms", "0"},
-      {"batch.num.messages", std::to_string(kParcelRecords)},
+      {"batch.num.messages", std::to_string(ParcelSizes{}.of({}))},
       {"batch.size", std::to_string(kRequestBytes)},
   };
+}
+
+bool ParcelSizes::shrink(const std::string& topic, std::size_t records) {
+  records = std::min(records, of(topic));
+  if (records <= 1) {
+    sizes_.erase(topic);
+    return false;
+  }
+  sizes_[topic] = records / 2;
+  return true;
 }
 
 rd_kafka_topic_t* Sender::topic(const std::string& name) {
@@ -43,7 +52,7 @@ bool Sender::advance(Shipment& shipment) {
     }
     records_.clear();
     auto behind = rest_of_batch;
-    batch.records.read(behind, kParcelRecords, kParcelBytes, records_);
+    batch.records.read(behind, sizes_.of(batch.partition.topic), kParcelBytes, records_);
     auto& parcel = under_way_.emplace_front(Parcel{this, &shipment.delivery_, i, place});
     parcel.self = under_way_.begin();
     const auto taken = send(parcel, records_, batch.times_chosen);

@@ -37,10 +37,25 @@ class Shipment {
   std::vector<BatchBuilder::Cursor> rests_;  // of each batch, behind what was handed over
 };
 
+// The most records of a request to each topic: fewer where the brokers take no larger ones.
+class ParcelSizes {
+ public:
+  std::size_t of(const std::string& topic) const {
+    const auto found = sizes_.find(topic);
+    return found == sizes_.end() ? kMost : found->second;
+  }
+  // After a request of at most `records` was too large. False where it had only one; the next may be of any size again.
+  bool shrink(const std::string& topic, std::size_t records);
+
+ private:
+  static constexpr std::size_t kMost = 2'500;
+  std::map<std::string, std::size_t> sizes_;
+};
+
 class Sender {
  public:
-  // `handle` outlives it.
-  explicit Sender(rd_kafka_t* handle) : handle_(handle) {}
+  // Both outlive it.
+  Sender(rd_kafka_t* handle, const ParcelSizes& sizes) : handle_(handle), sizes_(sizes) {}
   Sender(const Sender&) = delete;
   Sender& operator=(const Sender&) = delete;
 
@@ -71,6 +86,7 @@ class Sender {
   rd_kafka_topic_t* topic(const std::string& name);
 
   rd_kafka_t* handle_;
+  const ParcelSizes& sizes_;
   std::map<std::string, TopicHandle> topics_;
   std::list<Parcel> under_way_;
   std::set<Place> busy_;

@@ -51,7 +51,7 @@ Result<void> Transactions::open() {
     properties["message.timeout.ms"] = std::to_string(kTransactionTimeout.count());
     handle_ = make_handle(RD_KAFKA_PRODUCER, cluster_.access(), properties, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
     reports_.reset(rd_kafka_queue_get_main(handle_.get()));
-    sender_.emplace(handle_.get());
+    sender_.emplace(handle_.get(), sizes_);
     ready_ = false;
   }
   if (ready_) return {};
@@ -104,7 +104,53 @@ Result<void> Transactions::send(const std::vector<OutBatch>& batches, Delivery& 
   return {};
 }
 
-Result<std::vector<Appended>> Transactions::run(const std::vector<OutBatch>& batches, const GroupOffsets& group) {
+Result<std::optional<Error>> Transactions::refusal_of(const OutBatch& batch, std::span<const RecordView> records) {
+  if (auto ready = open(); !ready) return std::unexpected(ready.error());
+  if (KafkaError error{rd_kafka_begin_transaction(handle_.get())}) {
+    drop();
+    return fail(ErrorKind::kUnavailable, "cannot begin a transaction");
+  }
+  std::vector<OutBatch> some;
+  auto& part = some.emplace_back(OutBatch{batch.partition, {}, batch.times_chosen});
+  for (std::size_t i = 0; i < records.size(); ++i) part.records.add_at(static_cast<std::uint32_t>(i), records[i]);
+  Delivery delivery{some};
+  const auto sent = send(some, delivery);
+  abort();
+  if (sent) return std::nullopt;
+  if (!delivery.refused_in()) return fail(ErrorKind::kUnavailable, sent.error().message);
+  return sent.error();
+}
+
+std::unexpected<Error> Transactions::name_refused(OutBatch& batch, const Delivery& delivery) {
+  const auto& why = *delivery.error();
+  const auto count = batch.records.count();
+  if (!delivery.of_one_record()) {
+    batch.refused.push_back({0, count, why});
+    return std::unexpected(why);
+  }
+  if (delivery.too_large() && sizes_.shrink(batch.partition.topic, count)) return fail(ErrorKind::kUnavailable, why.message + "; smaller requests are tried");
+  std::vector<RecordView> records;
+  BatchBuilder::Cursor cursor;
+  batch.records.read(cursor, count, batch.records.bytes(), records);
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> parts{{0, count}};  // the first row and how many, the next last
+  while (!parts.empty()) {
+    const auto [first, many] = parts.back();
+    parts.pop_back();
+    auto refusal = refusal_of(batch, std::span{records}.subspan(first, many));
+    if (!refusal) return std::unexpected(refusal.error());
+    if (!*refusal) continue;
+    if (many == 1) {
+      batch.refused.push_back({first, 1, std::move(**refusal)});
+      continue;
+    }
+    parts.emplace_back(first + many / 2, many - many / 2);
+    parts.emplace_back(first, many / 2);
+  }
+  if (batch.refused.empty()) return fail(ErrorKind::kUnavailable, why.message);
+  return std::unexpected(batch.refused.front().error);
+}
+
+Result<std::vector<Appended>> Transactions::run(std::vector<OutBatch>& batches, const GroupOffsets& group) {
   if (auto ready = open(); !ready) return std::unexpected(ready.error());
   const auto timeout = static_cast<int>(kPatience.count());
   if (KafkaError error{rd_kafka_begin_transaction(handle_.get())}) {
@@ -125,7 +171,11 @@ Result<std::vector<Appended>> Transactions::run(const std::vector<OutBatch>& bat
   }
   crash_point("kafka.offsets_sent");
   Delivery delivery{batches};
-  if (auto sent = send(batches, delivery); !sent) return take_back(sent.error());
+  if (auto sent = send(batches, delivery); !sent) {
+    auto why = take_back(sent.error());
+    if (!delivery.refused_in()) return why;
+    return name_refused(batches[*delivery.refused_in()], delivery);
+  }
   crash_point("kafka.before_commit");
   auto error = persist([&] { return rd_kafka_commit_transaction(handle_.get(), timeout); });
   crash_point("kafka.after_commit");

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,7 +27,8 @@ class Transactions {
 
   // kFenced where the group has gone on without the member: then nothing was written. After kIndefinite the producer is a new one,
   // which has ended the transaction of the old one for good: the group's offsets tell how.
-  Result<std::vector<Appended>> run(const std::vector<OutBatch>& batches, const GroupOffsets& group);
+  // Of records that the brokers refuse for good, those of one batch are named in it.
+  Result<std::vector<Appended>> run(std::vector<OutBatch>& batches, const GroupOffsets& group);
 
  private:
   Result<void> open();
@@ -34,11 +36,16 @@ class Transactions {
   Result<void> send(const std::vector<OutBatch>& batches, Delivery& delivery);
   bool abort();
   std::unexpected<Error> take_back(Error why);
+  // Finds out which records the brokers refuse, by transactions that are aborted.
+  std::unexpected<Error> name_refused(OutBatch& batch, const Delivery& delivery);
+  // Why the brokers refuse a record of these; nothing where they take them all. kUnavailable where that cannot be told now.
+  Result<std::optional<Error>> refusal_of(const OutBatch& batch, std::span<const RecordView> records);
 
   Cluster& cluster_;
   std::string id_;
   Handle handle_;
   Queue reports_;
+  ParcelSizes sizes_;
   std::optional<Sender> sender_;
   bool ready_ = false;  // the producer has its epoch
 };
