@@ -156,6 +156,26 @@ TEST_P(KafkaDoubles, WhoGivesUpIsNotKeptByTheLookingUp) {
   EXPECT_LT(since(told, loop), 2s);
 }
 
+// The stand-in takes it for committed.
+TEST_P(KafkaDoubles, WhatATransactionHasWrittenIsNotSentAgainByAnother) {
+  append(partition(0), 1, "event");
+  auto options = in_group("billing", "one", {"orders"});
+  options.session_timeout = 10s;
+  Member one{*log, loop, options};
+  ASSERT_TRUE(until({&one}, [&] { return one.owns(partition(0)); }));
+  auto batches = out(partition(1), numbered(3, now()));
+  const auto transact = [&] { return await(producer->transact(batches, *one.consumer, {{one.id_of(partition(0)), 1, ""}})); };
+  ASSERT_TRUE(transact());
+  batches = out(partition(1), numbered(3, now(), "again"));
+  fail(kEndTxn, {RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH});
+  EXPECT_EQ(transact().error().kind, ErrorKind::kIndefinite);
+  const auto appended = transact();
+  ASSERT_TRUE(appended) << appended.error().message;
+  const auto there = read(partition(1));
+  EXPECT_THAT(values(there), ElementsAre("r0", "r1", "r2", "again0", "again1", "again2"));
+  EXPECT_EQ(offsets(appended->at(0), 3), (std::vector<std::int64_t>{there[3].offset, there[4].offset, there[5].offset}));
+}
+
 INSTANTIATE_TEST_SUITE_P(Log, KafkaDoubles, ::testing::Values("ours", "librdkafka"), [](const auto& info) { return info.param; });
 
 // Our own reader sees who wrote a batch: the same record of another program is not taken for ours.

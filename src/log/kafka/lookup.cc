@@ -25,7 +25,7 @@ constexpr auto kArrival = 1s;
 constexpr auto kBetween = 200ms;
 constexpr std::size_t kFetchBytes = 1 << 20;
 constexpr std::size_t kAnswerBytes = 8 << 20;
-constexpr auto kSilence = 10s;  // of a broker that is asked
+constexpr auto kSilence = 10s;  // of a broker that is asked; of a transaction that is open, which hides what comes after its begin
 constexpr int kSliceMs = 100;   // in which a cancelled search notices it
 
 std::size_t hash_of(const RecordView& record) {
@@ -107,7 +107,7 @@ class Scan : private Fetcher::Owner {
   Task<Result<Scanned>> run() {
     fetcher_->run();
     while (!end_) {
-      if (loop_.now() - heard_ > kSilence) co_return fail(ErrorKind::kTimeout, fmt::format("{}: its broker does not answer", sought_.partition.str()));
+      if (loop_.now() - heard_ > kSilence) co_return fail(ErrorKind::kTimeout, fmt::format("{} cannot be read to its end", sought_.partition.str()));
       co_await changed_.wait_until(loop_.now() + kBetween, "the log to be looked through");
     }
     co_return std::move(*end_);
@@ -115,13 +115,13 @@ class Scan : private Fetcher::Owner {
 
  private:
   Fetcher::Request next_request(int) override {
-    Fetcher::Request request{.wanted = {}, .limits = {0ms, kAnswerBytes, true}};
+    Fetcher::Request request{.wanted = {}, .limits = {sought_.committed ? kBetween : 0ms, kAnswerBytes, !sought_.committed}};
     if (!end_) request.wanted.push_back({&sought_.partition, next_, ask_bytes_});
     return request;
   }
 
   void fetched(int, Fetched part) override {
-    heard_ = loop_.now();
+    if (part.size > 0) heard_ = loop_.now();
     if (auto taken = take(std::move(part)); !taken) {
       end_.emplace(std::unexpected(taken.error()));
     } else if (*taken) {
@@ -142,12 +142,12 @@ class Scan : private Fetcher::Owner {
     const auto extent = part.size == 0 ? Extent{} : extent_of({part.bytes.get(), part.size});
     ask_bytes_ = std::clamp(extent.first, kFetchBytes, kAnswerBytes);
     if (extent.bytes > 0) {
-      RecordSet set{std::move(part.bytes), extent.bytes, {}};
+      RecordSet set{std::move(part.bytes), extent.bytes, std::move(part.aborted)};
       while (!set.empty()) {
         const auto head = set.head();
         Batch batch;
         if (auto taken = set.take(sought_.from, batch); !taken) return std::unexpected(taken.error());
-        if (!writers_.may_be(head, next_)) batch.records.clear();
+        if (sought_.committed ? !head.transactional : !writers_.may_be(head, next_)) batch.records.clear();
         for (const auto& record : batch.records) matching_.seen(record, head.append_time);
         next_ = head.next;
       }
@@ -172,8 +172,10 @@ class Consumed {
  public:
   Consumed(Cluster& cluster, Sought& sought) : sought_(sought), matching_(sought) {
     const Properties properties{
-        {"group.id", "mephisto-no-group"}, {"enable.auto.commit", "false"},  {"enable.auto.offset.store", "false"}, {"isolation.level", "read_uncommitted"},
-        {"auto.offset.reset", "error"},    {"enable.partition.eof", "true"}, {"fetch.wait.max.ms", "100"},
+        {"group.id", "mephisto-no-group"},     {"enable.auto.commit", "false"},
+        {"enable.auto.offset.store", "false"}, {"isolation.level", sought.committed ? "read_committed" : "read_uncommitted"},
+        {"auto.offset.reset", "error"},        {"enable.partition.eof", "true"},
+        {"fetch.wait.max.ms", "100"},
     };
     handle_ = make_handle(RD_KAFKA_CONSUMER, cluster.access(), properties, RD_KAFKA_EVENT_ERROR);
     rd_kafka_poll_set_consumer(handle_.get());
@@ -285,7 +287,8 @@ Task<Result<void>> scan(KafkaLog& log, Loop& loop, const Leaders& leaders, Sough
 
 Task<Result<void>> look_up(std::shared_ptr<KafkaLog> log, Loop& loop, std::vector<Sought>& sought) {
   if (auto there = co_await settled(*log, loop, sought); !there) co_return std::unexpected(there.error());
-  co_await sleep_for(kArrival);
+  // The brokers take nothing more of a transaction that has ended.
+  if (!std::ranges::all_of(sought, &Sought::committed)) co_await sleep_for(kArrival);
   const auto leaders = co_await settled(*log, loop, sought);
   if (!leaders) co_return std::unexpected(leaders.error());
   for (auto& one : sought) {

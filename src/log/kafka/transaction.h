@@ -27,6 +27,8 @@ class Transactions {
   // kFenced where the group has gone on without the member: then nothing was written. After kIndefinite the producer is a new one,
   // which has ended the transaction of the old one for good: the group's offsets tell how.
   Result<std::vector<Appended>> run(const std::vector<OutBatch>& batches, const GroupOffsets& group);
+  // Whether all transactions have ended, one way or the other.
+  bool ended() const { return ready_; }
 
  private:
   Result<void> open();
