@@ -13,6 +13,7 @@ using ::testing::ElementsAreArray;
 
 constexpr int kPartitions = 3;
 constexpr auto kNever = 60s;
+constexpr int kInFlight = 3;
 constexpr auto kDied = RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;  // what a producer does not survive
 
 TopicPartition partition(int number) { return {"orders", number}; }
@@ -36,7 +37,8 @@ class KafkaDoubles : public ::testing::TestWithParam<std::string>, public Mock, 
   }
   Task<void> die_when_asked() {
     while (!answered(kProduce)) co_await sleep_for(1ms);
-    answer(kProduce, kDied);
+    // Those that were sent after it too, or the stand-in would write them twice.
+    for (int i = 0; i < kInFlight; ++i) answer(kProduce, kDied);
     cut();
   }
   // Appends the batches of one call, while `fault` happens.
@@ -154,26 +156,6 @@ TEST_P(KafkaDoubles, WhoGivesUpIsNotKeptByTheLookingUp) {
   task.cancel();
   await(task.finished());
   EXPECT_LT(since(told, loop), 2s);
-}
-
-// The stand-in takes it for committed.
-TEST_P(KafkaDoubles, WhatATransactionHasWrittenIsNotSentAgainByAnother) {
-  append(partition(0), 1, "event");
-  auto options = in_group("billing", "one", {"orders"});
-  options.session_timeout = 10s;
-  Member one{*log, loop, options};
-  ASSERT_TRUE(until({&one}, [&] { return one.owns(partition(0)); }));
-  auto batches = out(partition(1), numbered(3, now()));
-  const auto transact = [&] { return await(producer->transact(batches, *one.consumer, {{one.id_of(partition(0)), 1, ""}})); };
-  ASSERT_TRUE(transact());
-  batches = out(partition(1), numbered(3, now(), "again"));
-  fail(kEndTxn, {RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH});
-  EXPECT_EQ(transact().error().kind, ErrorKind::kIndefinite);
-  const auto appended = transact();
-  ASSERT_TRUE(appended) << appended.error().message;
-  const auto there = read(partition(1));
-  EXPECT_THAT(values(there), ElementsAre("r0", "r1", "r2", "again0", "again1", "again2"));
-  EXPECT_EQ(offsets(appended->at(0), 3), (std::vector<std::int64_t>{there[3].offset, there[4].offset, there[5].offset}));
 }
 
 INSTANTIATE_TEST_SUITE_P(Log, KafkaDoubles, ::testing::Values("ours", "librdkafka"), [](const auto& info) { return info.param; });

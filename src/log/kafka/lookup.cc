@@ -67,8 +67,8 @@ class Matching {
   std::size_t next_ = 0;  // what lies before it is not looked for any more
 };
 
-// Whose batches may be the producer's that ended. librdkafka tells nobody its number: it is that of the record before those that are
-// sought, or one that is new to the partition.
+// Whose batches may be the producer's that ended. librdkafka tells nobody its number: it is that of the record before those that are sought.
+// Where it has acknowledged none, it is one that is new to the partition.
 class Writers {
  public:
   Writers(std::int64_t from, bool follows_ours) : before_(follows_ours ? from - 1 : -1) {}
@@ -79,7 +79,7 @@ class Writers {
   bool may_be(const BatchHead& batch, std::int64_t base) {
     if (batch.producer < 0 || batch.transactional) return false;
     if (base <= before_ && before_ < batch.next) known_[batch.producer] = true;
-    return known_.try_emplace(batch.producer, batch.sequence == 0).first->second;
+    return known_.try_emplace(batch.producer, before_ < 0 && batch.sequence == 0).first->second;
   }
 
  private:
