@@ -124,9 +124,9 @@ void KafkaConsumer::serve(Polled& polled) {
 
 void KafkaConsumer::on_rebalance(const rd_kafka_event_t& event, Polled& polled) {
   auto* of = const_cast<rd_kafka_event_t*>(&event);
-  log_->cluster().contact().heard();
   told_others_ = false;
   if (rd_kafka_event_error(of) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+    log_->cluster().contact().heard();  // that something is taken away librdkafka may say by itself
     const auto* list = rd_kafka_event_topic_partition_list(of);
     auto& given = given_.emplace();
     for (int i = 0; i < list->cnt; ++i) given.push_back({list->elems[i].topic, list->elems[i].partition});
