@@ -25,8 +25,7 @@ std::string client_of(const ConsumerOptions& options) { return options.client.em
 
 Properties consumer_properties(const ConsumerOptions& options, std::chrono::milliseconds session, std::size_t partitions) {
   auto properties = QueueSource::properties(partitions);
-  // librdkafka wants a name even where there is no group; nothing is ever joined or committed under it.
-  properties["group.id"] = options.group.empty() ? "mephisto-no-group" : options.group;
+  properties["group.id"] = options.group.empty() ? kNoGroup : options.group;
   properties["client.id"] = client_of(options);
   properties["enable.auto.commit"] = "false";
   properties["enable.auto.offset.store"] = "false";

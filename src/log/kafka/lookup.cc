@@ -172,9 +172,12 @@ class Consumed {
  public:
   Consumed(Cluster& cluster, Sought& sought) : sought_(sought), matching_(sought) {
     const Properties properties{
-        {"group.id", "mephisto-no-group"},     {"enable.auto.commit", "false"},
-        {"enable.auto.offset.store", "false"}, {"isolation.level", sought.committed ? "read_committed" : "read_uncommitted"},
-        {"auto.offset.reset", "error"},        {"enable.partition.eof", "true"},
+        {"group.id", kNoGroup},
+        {"enable.auto.commit", "false"},
+        {"enable.auto.offset.store", "false"},
+        {"isolation.level", sought.committed ? "read_committed" : "read_uncommitted"},
+        {"auto.offset.reset", "error"},
+        {"enable.partition.eof", "true"},
         {"fetch.wait.max.ms", "100"},
     };
     handle_ = make_handle(RD_KAFKA_CONSUMER, cluster.access(), properties, RD_KAFKA_EVENT_ERROR);
