@@ -104,9 +104,7 @@ Result<int> partition_count(rd_kafka_t* handle, const std::string& topic) {
   }
 }
 
-Cluster::Cluster(Access access) : access_(std::move(access)), contact_(access_.servers), handle_(new_handle()) {}
-
-Handle Cluster::new_handle() const { return make_handle(RD_KAFKA_PRODUCER, access_, kAdminProperties, RD_KAFKA_EVENT_ERROR); }
+Cluster::Cluster(Access access) : access_(std::move(access)), contact_(access_.servers), handle_(make_handle(RD_KAFKA_PRODUCER, access_, kAdminProperties, RD_KAFKA_EVENT_ERROR)) {}
 
 Result<Event> Cluster::ask(rd_kafka_t* handle, const std::string& what, const Request& request, std::chrono::milliseconds timeout) {
   const Queue answers{rd_kafka_queue_new(handle)};

@@ -79,7 +79,6 @@ class Cluster {
   Result<void> alter(const TopicInfo& existing, const TopicConfig& config);
   Result<std::vector<Commit>> commits(rd_kafka_t* handle, const std::string& group);
   Result<std::vector<Commit>> commits(rd_kafka_t* handle, const std::string& group, bool stable);
-  Handle new_handle() const;
   void note(const TopicInfo& topic);
 
   Access access_;

@@ -13,6 +13,10 @@ namespace {
 constexpr std::chrono::milliseconds kEachTimeout{5000};  // of what every broker is asked
 constexpr std::chrono::milliseconds kUnstable{2000};     // how long a transaction under way is waited for
 
+// A new one, which knows of no earlier coordinator. A consumer's: a producer's ends the process with SIGSEGV where a coordinator moves while it
+// is asked for a group's offsets (librdkafka up to 2.15.1; rd_kafka_handle_OffsetFetch asks the consumer's group, which a producer has not).
+Handle group_handle(const Access& access) { return make_handle(RD_KAFKA_CONSUMER, access, {{"group.id", kNoGroup}}, RD_KAFKA_EVENT_ERROR); }
+
 }  // namespace
 
 // What a transaction that is about to end commits is waited for; one that stays open must not keep people from looking.
@@ -73,7 +77,7 @@ Result<void> Cluster::reset(const std::string& group, const std::map<TopicPartit
   const std::unique_ptr<rd_kafka_AlterConsumerGroupOffsets_t, Deleter<rd_kafka_AlterConsumerGroupOffsets_destroy>> asked{
       rd_kafka_AlterConsumerGroupOffsets_new(group.c_str(), list.get())};
   auto* one = asked.get();
-  const auto handle = new_handle();  // which knows of no earlier coordinator
+  const auto handle = group_handle(access_);
   auto event = ask(handle.get(), what, [&](auto* options, auto* queue) { rd_kafka_AlterConsumerGroupOffsets(handle.get(), &one, 1, options, queue); });
   if (!event) return std::unexpected(event.error());
   std::size_t count = 0;
@@ -93,7 +97,7 @@ Result<std::vector<GroupInfo>> Cluster::groups() {
   const auto what = fmt::format("cannot list the groups of Kafka at {}", servers());
   // A handle remembers every broker that there was, whose answer it waits for, and who coordinated a group, whom it goes on asking after
   // another one does: a new handle asks those that are there.
-  const auto handle = new_handle();
+  const auto handle = group_handle(access_);
   const struct rd_kafka_metadata* brokers = nullptr;
   const auto code = rd_kafka_metadata(handle.get(), 0, nullptr, &brokers, static_cast<int>(kCallTimeout.count()));
   const Metadata metadata{brokers};

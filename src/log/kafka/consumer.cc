@@ -25,8 +25,7 @@ std::string client_of(const ConsumerOptions& options) { return options.client.em
 
 Properties consumer_properties(const ConsumerOptions& options, std::chrono::milliseconds session, std::size_t partitions) {
   auto properties = QueueSource::properties(partitions);
-  // librdkafka wants a name even where there is no group; nothing is ever joined or committed under it.
-  properties["group.id"] = options.group.empty() ? "mephisto-no-group" : options.group;
+  properties["group.id"] = options.group.empty() ? kNoGroup : options.group;
   properties["client.id"] = client_of(options);
   properties["enable.auto.commit"] = "false";
   properties["enable.auto.offset.store"] = "false";
@@ -124,9 +123,9 @@ void KafkaConsumer::serve(Polled& polled) {
 
 void KafkaConsumer::on_rebalance(const rd_kafka_event_t& event, Polled& polled) {
   auto* of = const_cast<rd_kafka_event_t*>(&event);
-  log_->cluster().contact().heard();
   told_others_ = false;
   if (rd_kafka_event_error(of) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+    log_->cluster().contact().heard();  // that something is taken away librdkafka may say by itself
     const auto* list = rd_kafka_event_topic_partition_list(of);
     auto& given = given_.emplace();
     for (int i = 0; i < list->cnt; ++i) given.push_back({list->elems[i].topic, list->elems[i].partition});

@@ -15,9 +15,11 @@ constexpr std::chrono::milliseconds kPatience{5000};
 constexpr int kStepMs = 100;
 constexpr int kSendsNonceOnce = 0x020601ff;  // as RFC 5802 has it; Kafka 4 insists
 
-// A broker does not take us as we come. An alert of TLS is one, too: without a certificate that it wants, it is all that it says.
+// A broker does not take us as we come. An alert of TLS is one, too: without a certificate that it wants, it is all that it says. So is
+// the end of a connection at the first words of TLS, as newer versions of librdkafka tell it (2.15).
 bool is_refusal(rd_kafka_resp_err_t code, std::string_view text) {
   return code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR__SSL || code == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED ||
+         text.find("connecting to a PLAINTEXT broker listener?") != std::string_view::npos ||
          (text.find("SSL routines") != std::string_view::npos && text.find("alert") != std::string_view::npos);
 }
 
@@ -32,6 +34,15 @@ std::string hint(std::string_view why) {
   return "";
 }
 
+// A broker that wants TLS or a password ends the connection of whoever comes without. Of this librdkafka 2.0 tells, and 2.15 says nothing.
+std::string silence(rd_kafka_t* handle) {
+  char protocol[64];
+  std::size_t size = sizeof protocol;
+  rd_kafka_conf_get(rd_kafka_conf(handle), "security.protocol", protocol, &size);
+  const bool plain = std::string_view{protocol} == "plaintext";
+  return plain ? "no answer; if it wants TLS or a password, say so with kafka.properties.security.protocol" : "no answer";
+}
+
 // Without what librdkafka adds about its own state.
 std::string reason(std::string_view text) { return std::string{text.substr(0, text.rfind(" (after "))}; }
 
@@ -42,7 +53,7 @@ Result<void> Contact::make(rd_kafka_t* handle) {
   std::lock_guard lock{mutex_};
   const Queue events{rd_kafka_queue_get_main(handle)};
   const auto deadline = Clock::now() + kPatience;
-  std::string why = "no answer";
+  std::string why = silence(handle);
   bool refused = false;
   bool all_down = false;  // another server may do what one does not
   for (;;) {
@@ -63,8 +74,9 @@ Result<void> Contact::make(rd_kafka_t* handle) {
         why = reason(text);
       }
     }
-    if (refused && all_down) return fail(ErrorKind::kInvalid, fmt::format("cannot log in to Kafka at {}: {}{}", servers_, why, hint(why)));
-    if (Clock::now() >= deadline) return fail(ErrorKind::kUnavailable, fmt::format("no broker of Kafka at {} can be reached: {}", servers_, why));
+    const bool late = Clock::now() >= deadline;
+    if (refused && (all_down || late)) return fail(ErrorKind::kInvalid, fmt::format("cannot log in to Kafka at {}: {}{}", servers_, why, hint(why)));
+    if (late) return fail(ErrorKind::kUnavailable, fmt::format("no broker of Kafka at {} can be reached: {}", servers_, why));
   }
   made_ = true;
   heard();

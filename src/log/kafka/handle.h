@@ -47,6 +47,9 @@ struct Access {
 // through queues (RD_KAFKA_EVENT_…). Throws Failure kInvalid for a value that cannot be.
 Handle make_handle(rd_kafka_type_t type, const Access& access, const Properties& properties, int events);
 
+// The group of a consumer that is in none: librdkafka wants a name. Nothing is ever joined or committed under it.
+inline constexpr const char* kNoGroup = "mephisto-no-group";
+
 // An error of librdkafka or a broker, as ours. `what` says what was being done, on what.
 Error to_error(rd_kafka_resp_err_t code, std::string_view what, std::string_view detail = {});
 Error to_error(const rd_kafka_error_t* error, std::string_view what);

@@ -25,7 +25,7 @@ constexpr auto kArrival = 1s;
 constexpr auto kBetween = 200ms;
 constexpr std::size_t kFetchBytes = 1 << 20;
 constexpr std::size_t kAnswerBytes = 8 << 20;
-constexpr auto kSilence = 10s;  // of a broker that is asked
+constexpr auto kSilence = 10s;  // of a broker that is asked; of a transaction that is open, which hides what comes after its begin
 constexpr int kSliceMs = 100;   // in which a cancelled search notices it
 
 std::size_t hash_of(const RecordView& record) {
@@ -67,8 +67,8 @@ class Matching {
   std::size_t next_ = 0;  // what lies before it is not looked for any more
 };
 
-// Whose batches may be the producer's that ended. librdkafka tells nobody its number: it is that of the record before those that are
-// sought, or one that is new to the partition.
+// Whose batches may be the producer's that ended. librdkafka tells nobody its number: it is that of the record before those that are sought.
+// Where it has acknowledged none, it is one that is new to the partition.
 class Writers {
  public:
   Writers(std::int64_t from, bool follows_ours) : before_(follows_ours ? from - 1 : -1) {}
@@ -79,7 +79,7 @@ class Writers {
   bool may_be(const BatchHead& batch, std::int64_t base) {
     if (batch.producer < 0 || batch.transactional) return false;
     if (base <= before_ && before_ < batch.next) known_[batch.producer] = true;
-    return known_.try_emplace(batch.producer, batch.sequence == 0).first->second;
+    return known_.try_emplace(batch.producer, before_ < 0 && batch.sequence == 0).first->second;
   }
 
  private:
@@ -107,7 +107,7 @@ class Scan : private Fetcher::Owner {
   Task<Result<Scanned>> run() {
     fetcher_->run();
     while (!end_) {
-      if (loop_.now() - heard_ > kSilence) co_return fail(ErrorKind::kTimeout, fmt::format("{}: its broker does not answer", sought_.partition.str()));
+      if (loop_.now() - heard_ > kSilence) co_return fail(ErrorKind::kTimeout, fmt::format("{} cannot be read to its end", sought_.partition.str()));
       co_await changed_.wait_until(loop_.now() + kBetween, "the log to be looked through");
     }
     co_return std::move(*end_);
@@ -115,13 +115,13 @@ class Scan : private Fetcher::Owner {
 
  private:
   Fetcher::Request next_request(int) override {
-    Fetcher::Request request{.wanted = {}, .limits = {0ms, kAnswerBytes, true}};
+    Fetcher::Request request{.wanted = {}, .limits = {sought_.committed ? kBetween : 0ms, kAnswerBytes, !sought_.committed}};
     if (!end_) request.wanted.push_back({&sought_.partition, next_, ask_bytes_});
     return request;
   }
 
   void fetched(int, Fetched part) override {
-    heard_ = loop_.now();
+    if (part.size > 0) heard_ = loop_.now();
     if (auto taken = take(std::move(part)); !taken) {
       end_.emplace(std::unexpected(taken.error()));
     } else if (*taken) {
@@ -142,12 +142,12 @@ class Scan : private Fetcher::Owner {
     const auto extent = part.size == 0 ? Extent{} : extent_of({part.bytes.get(), part.size});
     ask_bytes_ = std::clamp(extent.first, kFetchBytes, kAnswerBytes);
     if (extent.bytes > 0) {
-      RecordSet set{std::move(part.bytes), extent.bytes, {}};
+      RecordSet set{std::move(part.bytes), extent.bytes, std::move(part.aborted)};
       while (!set.empty()) {
         const auto head = set.head();
         Batch batch;
         if (auto taken = set.take(sought_.from, batch); !taken) return std::unexpected(taken.error());
-        if (!writers_.may_be(head, next_)) batch.records.clear();
+        if (sought_.committed ? !head.transactional : !writers_.may_be(head, next_)) batch.records.clear();
         for (const auto& record : batch.records) matching_.seen(record, head.append_time);
         next_ = head.next;
       }
@@ -172,8 +172,13 @@ class Consumed {
  public:
   Consumed(Cluster& cluster, Sought& sought) : sought_(sought), matching_(sought) {
     const Properties properties{
-        {"group.id", "mephisto-no-group"}, {"enable.auto.commit", "false"},  {"enable.auto.offset.store", "false"}, {"isolation.level", "read_uncommitted"},
-        {"auto.offset.reset", "error"},    {"enable.partition.eof", "true"}, {"fetch.wait.max.ms", "100"},
+        {"group.id", kNoGroup},
+        {"enable.auto.commit", "false"},
+        {"enable.auto.offset.store", "false"},
+        {"isolation.level", sought.committed ? "read_committed" : "read_uncommitted"},
+        {"auto.offset.reset", "error"},
+        {"enable.partition.eof", "true"},
+        {"fetch.wait.max.ms", "100"},
     };
     handle_ = make_handle(RD_KAFKA_CONSUMER, cluster.access(), properties, RD_KAFKA_EVENT_ERROR);
     rd_kafka_poll_set_consumer(handle_.get());
@@ -285,7 +290,8 @@ Task<Result<void>> scan(KafkaLog& log, Loop& loop, const Leaders& leaders, Sough
 
 Task<Result<void>> look_up(std::shared_ptr<KafkaLog> log, Loop& loop, std::vector<Sought>& sought) {
   if (auto there = co_await settled(*log, loop, sought); !there) co_return std::unexpected(there.error());
-  co_await sleep_for(kArrival);
+  // The brokers take nothing more of a transaction that has ended.
+  if (!std::ranges::all_of(sought, &Sought::committed)) co_await sleep_for(kArrival);
   const auto leaders = co_await settled(*log, loop, sought);
   if (!leaders) co_return std::unexpected(leaders.error());
   for (auto& one : sought) {

@@ -24,6 +24,7 @@ struct Sought {
   Timestamp ended{};
   std::int64_t from = 0;       // none of them lies before this offset
   bool follows_ours = false;   // what lies before it is of the same producer
+  bool committed = false;      // they are of a transaction that has ended, and count only if it was committed
   std::vector<Found> found{};  // of each record
 };
 

@@ -209,11 +209,16 @@ KafkaProducer::Round KafkaProducer::judge(std::vector<OutBatch>& batches, const 
   }
   delivery->note_appended(batches);
   if (!result) return {std::move(result)};
+  note_written(batches, *result, handle);
+  return {std::move(result)};
+}
+
+void KafkaProducer::note_written(const std::vector<OutBatch>& batches, const std::vector<Appended>& appended, std::uint64_t handle) {
   for (std::size_t i = 0; i < batches.size(); ++i) {
-    if (const auto& one = (*result)[i]; one.offset >= 0 && batches[i].records.count() > 0)
+    const auto& one = appended[i];
+    if (one.offset >= 0 && batches[i].records.count() > 0)
       written_[batches[i].partition] = {one.offsets.empty() ? one.offset + batches[i].records.count() : one.offsets.back() + 1, handle};
   }
-  return {std::move(result)};
 }
 
 void KafkaProducer::retire() {
@@ -259,10 +264,28 @@ Task<Result<std::vector<Appended>>> KafkaProducer::transact(std::vector<OutBatch
   if (!offsets) co_return std::unexpected(offsets.error());
   auto& transactions = transactions_[next_transactions_];
   if (!transactions) transactions = std::make_unique<Transactions>(log_->cluster(), member->group());
+  co_await note_ends(batches);
+  Delivery delivery{batches};
   auto done = co_await blocking([&] { return transactions->run(batches, *offsets); }, "a transaction of Kafka's");
+  delivery.handed_over();
+  if (done) note_written(batches, *done, 0);
+  if (!done && done.error().kind == ErrorKind::kIndefinite && transactions->ended()) co_await note_committed(batches, delivery);
   // What failed may be open yet: the same one ends it, before anything else is written.
   if (done) next_transactions_ = (next_transactions_ + 1) % transactions_.size();
   co_return done;
+}
+
+// Its offsets tell its events apart, not what was sent beside them.
+Task<void> KafkaProducer::note_committed(std::vector<OutBatch>& batches, const Delivery& delivery) {
+  Rest rest{batches};
+  auto sought = rest.doubtful(delivery, 0, written_);
+  for (auto& one : sought) one.committed = true;
+  if (auto done = co_await look_up(log_, loop_, sought); !done) {
+    log::warn("Kafka: {}; what a transaction has written is not looked up", done.error().message);
+    co_return;
+  }
+  rest.settle(sought, 0, written_);
+  rest.note_appended();
 }
 
 }  // namespace mephisto::kafka

@@ -46,6 +46,9 @@ class KafkaProducer : public Producer {
   Round judge(std::vector<OutBatch>& batches, const std::shared_ptr<Delivery>& delivery);
   // Looks in the log which records of the round are there.
   Task<Result<void>> settle(Rest& rest, const Round& round, const Turn& turn);
+  // Notes which batches of a transaction that has ended, nobody was told how, are in the log.
+  Task<void> note_committed(std::vector<OutBatch>& batches, const Delivery& delivery);
+  void note_written(const std::vector<OutBatch>& batches, const std::vector<Appended>& appended, std::uint64_t handle);
   // What is under way with the handle is in doubt from now on; the next append makes another.
   void retire();
   // kNotFound where a topic or partition is none.

@@ -34,7 +34,7 @@ std::vector<Sought> Rest::doubtful(const Delivery& delivery, std::uint64_t handl
   const auto& sent = round();
   for (std::size_t i = 0; i < sent.size(); ++i) {
     if (sent[i].appended) continue;
-    const auto acknowledged = delivery.acknowledged(i);
+    const auto& acknowledged = delivery.acknowledged(i);
     const auto count = static_cast<std::size_t>(delivery.count(i));
     for (std::size_t row = 0; row < count; ++row) place(row_of(i, row), offset_of(acknowledged, row), acknowledged.timestamp.time_since_epoch().count());
     if (count > 0) written[sent[i].partition] = {offset_of(acknowledged, count - 1) + 1, handle};

@@ -29,6 +29,8 @@ class Transactions {
   // which has ended the transaction of the old one for good: the group's offsets tell how.
   // Of records that the brokers refuse for good, those of one batch are named in it.
   Result<std::vector<Appended>> run(std::vector<OutBatch>& batches, const GroupOffsets& group);
+  // Whether all transactions have ended, one way or the other.
+  bool ended() const { return ready_; }
 
  private:
   Result<void> open();
