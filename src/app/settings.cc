@@ -210,10 +210,15 @@ const SettingSpec* Settings::find_or_make(const std::string& name) {
   return find(name);
 }
 
-void Settings::add(SettingSpec spec) {
+void Settings::add(SettingSpec spec, std::source_location where) {
   for (const auto& name : {spec.name, spec.alias}) {
-    if (!name.empty() && find(name) != nullptr) throw Failure(ErrorKind::kInvalid, fmt::format("setting {} is declared twice", name));
+    const auto* other = name.empty() ? nullptr : find(name);
+    if (other == nullptr) continue;
+    const auto place = declared_at_.find(other->name);
+    const auto first = place == declared_at_.end() ? "every app has it" : fmt::format("the first time at {}:{}", place->second.file_name(), place->second.line());
+    throw Failure(ErrorKind::kInvalid, fmt::format("{}:{}: setting {} is declared twice: {}", where.file_name(), where.line(), name, first));
   }
+  declared_at_.emplace(spec.name, where);
   values_[spec.name] = {spec.default_value, "default"};
   specs_.push_back(std::move(spec));
 }

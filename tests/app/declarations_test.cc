@@ -339,6 +339,15 @@ TEST(SendingDeathTest, OutsideOfAnAppEndsTheProgramWith2AndWithoutACore) {
       ::testing::ExitedWithCode(2), "^Error: sending to topic orders works in");
 }
 
+TEST(DeclarationsDeathTest, ASettingThatIsDeclaredTwiceEndsTheProgramWith2AndWithoutACore) {
+  EXPECT_EXIT(
+      {
+        App app{"shop"};
+        std::thread([&] { app.settings().add({.name = "shards"}); }).join();
+      },
+      ::testing::ExitedWithCode(2), "^Error: .*declarations_test.cc:[0-9]+: setting shards is declared twice: every app has it");
+}
+
 TEST(Sending, AfterTheStopIsRefusedAtOnce) {
   for (const char* guarantee : {"at_least_once", "exactly_once"}) {
     World world;
