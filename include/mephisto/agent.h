@@ -59,7 +59,7 @@ class [[nodiscard]] Results {
 
   // The next result, or null at the end. Valid until the next call.
   auto next() {
-    struct [[nodiscard]] Next {
+    struct [[nodiscard("nothing waits until it is awaited: write co_await before it")]] Next {
       std::coroutine_handle<promise_type> handle;
       bool await_ready() const { return false; }
       std::coroutine_handle<> await_suspend(std::coroutine_handle<> driver) const {

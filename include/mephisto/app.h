@@ -83,6 +83,8 @@ class App {
       return unsound<Made>();
     }
   }
+  template <class T>
+  void agent(std::string name, const Topic<T>& topic) = delete;  // an agent has a handler
   // An agent on several topics of the same type, merged into one stream; what is cast to it goes to the first.
   template <class T, class F>
   auto& agent(std::string name, const std::vector<const Topic<T>*>& topics, F handler, AgentOptions options = {}, std::source_location where = std::source_location::current()) {

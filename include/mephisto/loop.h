@@ -125,7 +125,7 @@ class Loop {
 };
 
 // co_await yield(): lets every other ready task run first.
-class [[nodiscard]] YieldWait : public Wait {
+class [[nodiscard("nothing waits until it is awaited: write co_await before it")]] YieldWait : public Wait {
  public:
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> handle) {
@@ -139,7 +139,7 @@ class [[nodiscard]] YieldWait : public Wait {
 inline YieldWait yield() { return YieldWait{}; }
 
 // co_await sleep_until(t), sleep_for(d).
-class [[nodiscard]] TimerWait : public Wait {
+class [[nodiscard("nothing waits until it is awaited: write co_await before it")]] TimerWait : public Wait {
  public:
   explicit TimerWait(Loop::time_point at) : at_(at) {}
   bool await_ready() const { return false; }

@@ -145,7 +145,7 @@ struct TaskPromise<void> : TaskPromiseBase {
 }  // namespace detail
 
 template <class T = void>
-class [[nodiscard]] Task {
+class [[nodiscard("nothing waits until it is awaited: write co_await before it")]] Task {
  public:
   using promise_type = detail::TaskPromise<T>;
   using value_type = T;

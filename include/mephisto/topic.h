@@ -95,7 +95,7 @@ class TopicBase {
 
 // A value that cast() has put on its way already, or that waits for room: `co_await` it. Where there was room, which is nearly always,
 // that does not suspend and costs no coroutine. Where a task is wanted it becomes one.
-class [[nodiscard]] Cast {
+class [[nodiscard("nothing waits until it is awaited: write co_await before it")]] Cast {
  public:
   Cast() = default;
   explicit Cast(Task<void> waiting) : waiting_(std::move(waiting)) {}

@@ -41,7 +41,7 @@ class AuthorMistakes(unittest.TestCase):
             with self.subTest(line=number, pattern=pattern):
                 texts = said.pop(number, [])
                 self.assertEqual(len(texts), 1, "\n".join(texts) or "nothing is said")
-                self.assertRegex(texts[0].splitlines()[0].replace("mephisto::detail::", "").replace("detail::", ""), pattern)
+                self.assertRegex(texts[0].splitlines()[0].replace("mephisto::", "").replace("detail::", ""), pattern)
         self.assertEqual(said, {}, "said of what is right")
 
 
