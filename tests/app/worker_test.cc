@@ -115,11 +115,6 @@ TEST(App, AnAgentWithoutATopicHasOneOfItsOwn) {
   EXPECT_EQ(app.agent("a", nothing).topic().name, "shop-a");
 }
 
-TEST(App, ATimerWithoutAnIntervalIsRefused) {
-  App app{"shop"};
-  EXPECT_THROW(app.timer("t", 0ms, []() -> Task<void> { co_return; }), Failure);
-}
-
 TEST(Worker, MakesTheInternalTopicsAndWhatItsAgentsConsume) {
   World world;
   world.app.topic<int>("foreign");
