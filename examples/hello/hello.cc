@@ -8,12 +8,16 @@ using namespace mephisto;
 
 App app{"hello"};
 auto& lines = app.topic<std::string>("lines", {.internal = true});
-auto& count_words = app.agent("count_words", lines, [](Stream<std::string> stream) -> Task<void> {
-  std::map<std::string, int> counts;
+auto& words = app.topic<std::string>("words", {.internal = true});
+auto& split_lines = app.agent("split_lines", lines, [](Stream<std::string> stream) -> Task<void> {
   while (auto line = co_await stream.next()) {
-    std::istringstream words{*line};
-    for (std::string word; words >> word;) log::info("{}: {}", word, ++counts[word]);
+    std::istringstream text{*line};
+    for (std::string word; text >> word;) co_await words.cast(word, {.key = word});
   }
+});
+auto& count_words = app.agent("count_words", words, [](Stream<std::string> stream) -> Task<void> {
+  std::map<std::string, int> counts;
+  while (auto word = co_await stream.next()) log::info("{}: {}", *word, ++counts[*word]);
 });
 
 int main(int argc, char** argv) { return app.main(argc, argv); }

@@ -8,6 +8,7 @@
 // The callable must not capture anything that dies before the app (best: nothing); the app owns it.
 #pragma once
 
+#include <atomic>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -58,7 +59,7 @@ class [[nodiscard]] Results {
 
   // The next result, or null at the end. Valid until the next call.
   auto next() {
-    struct Next {
+    struct [[nodiscard("nothing waits until it is awaited: write co_await before it")]] Next {
       std::coroutine_handle<promise_type> handle;
       bool await_ready() const { return false; }
       std::coroutine_handle<> await_suspend(std::coroutine_handle<> driver) const {
@@ -141,12 +142,16 @@ class AgentBase {
  public:
   AgentBase(std::string name, detail::TopicSpec topic, AgentOptions options) : name_(std::move(name)), topic_(std::move(topic)), options_(std::move(options)) {}
   virtual ~AgentBase() = default;
+  AgentBase(const AgentBase&) = delete;
+  AgentBase& operator=(const AgentBase&) = delete;
 
   const std::string& name() const { return name_; }
   const detail::TopicSpec& topic() const { return topic_; }
   const AgentOptions& options() const { return options_; }
   // Runs the handler over the instance's stream until it ends.
   virtual Task<void> run(detail::Instance& instance) const = 0;
+  // Set by the app: how many of its workers run, from when on the agent stays as it is.
+  const std::atomic<int>* running = nullptr;
 
  protected:
   std::string name_;
@@ -164,10 +169,12 @@ class Agent : public AgentBase {
   using ResultType = std::conditional_t<std::is_void_v<R>, None, R>;
 
  public:
-  using Handler = std::conditional_t<std::is_void_v<R>, std::function<Task<void>(Stream<T>)>, std::function<Results<ResultType>(Stream<T>)>>;
+  // A reference, so that handlers that take one refer to what run() keeps for as long.
+  using Handler = std::conditional_t<std::is_void_v<R>, std::function<Task<void>(Stream<T>&&)>, std::function<Results<ResultType>(Stream<T>&&)>>;
 
   Agent(std::string name, detail::TopicSpec topic, AgentOptions options, Handler handler)
       : AgentBase(std::move(name), std::move(topic), std::move(options)), handler_(std::move(handler)), to_(topic_) {}
+  Agent(const Agent&) = delete;  // app.agent() gives a reference: write `auto& square = app.agent(…)`
 
   // Sends without waiting for a result. Suspends only while too much is under way.
   Cast cast(const T& value = {}, const SendOptions& options = {}) const { return to_.cast(value, options); }
@@ -214,11 +221,12 @@ class Agent : public AgentBase {
     co_await when_all(std::move(asks));
   }
 
-  // Results also go to: a topic (with the event's key), another agent, a function or a coroutine function. Before the app starts.
+  // Results also go to: a topic (with the event's key), another agent, a function or a coroutine function. Before the app runs.
   template <class To>
   Agent& sink(To&& to)
     requires(!std::is_void_v<R>)
   {
+    if (running != nullptr && *running > 0) throw Failure(ErrorKind::kInvalid, "agent " + name_ + " gets a sink while the app runs: declare it before");
     sinks_.push_back(make_sink(std::forward<To>(to)));
     return *this;
   }

@@ -7,18 +7,25 @@
 //   });
 //   int main(int argc, char** argv) { return app.main(argc, argv); }
 //
-// Everything is declared before main() runs, from one thread. Handlers run on every shard's thread: what they share must be safe.
+// Everything is declared before the app runs, from one thread. Handlers run on every shard's thread: what they share must be safe.
+// Mistakes in what is declared are gathered: main() tells them with file and line and returns 2, a Worker and a Client throw them.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <source_location>
 #include <string>
+#include <type_traits>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
 #include "mephisto/agent.h"
 #include "mephisto/command.h"
+#include "mephisto/detail/captures.h"
+#include "mephisto/detail/handler.h"
 #include "mephisto/logging.h"
 #include "mephisto/settings.h"
 #include "mephisto/topic.h"
@@ -26,35 +33,6 @@
 namespace mephisto {
 
 namespace detail {
-
-template <class>
-struct StreamOf;
-template <class Result, class T>
-struct StreamOf<Result (*)(Stream<T>)> {
-  using type = T;
-};
-template <class Result, class Owner, class T>
-struct StreamOf<Result (Owner::*)(Stream<T>)> {
-  using type = T;
-};
-template <class Result, class Owner, class T>
-struct StreamOf<Result (Owner::*)(Stream<T>) const> {
-  using type = T;
-};
-template <class F>
-struct HandlerStream : StreamOf<decltype(&F::operator())> {};
-template <class F>
-  requires std::is_pointer_v<F>
-struct HandlerStream<F> : StreamOf<F> {};
-
-template <class Result>
-struct ResultOf {
-  using type = void;
-};
-template <class R>
-struct ResultOf<Results<R>> {
-  using type = R;
-};
 
 struct TaskSpec {
   std::string name;
@@ -71,7 +49,7 @@ struct AppOptions {
 
 class App {
  public:
-  explicit App(std::string id, AppOptions options = {});
+  explicit App(std::string id, AppOptions options = {}, std::source_location where = std::source_location::current());
   ~App();
   App(const App&) = delete;
   App& operator=(const App&) = delete;
@@ -80,9 +58,10 @@ class App {
   const std::string& id() const { return id_; }
   const AppOptions& options() const { return options_; }
 
+  // A topic may be declared again if it is declared the same.
   template <class T>
-  Topic<T>& topic(std::string name, TopicOptions options = {}) {
-    auto spec = detail::make_spec(std::move(name), options);
+  Topic<T>& topic(std::string name, TopicOptions options = {}, std::source_location where = std::source_location::current()) {
+    auto spec = topic_spec(std::move(name), options, typeid(T), where);
     if constexpr (Record<T>) spec.model = detail::model_of<T>();
     auto topic = std::make_unique<Topic<T>>(std::move(spec));
     auto& reference = *topic;
@@ -92,53 +71,80 @@ class App {
 
   // An agent on a topic. The handler takes a Stream<T> and returns Task<void>, or Results<R> if it yields.
   template <class T, class F>
-  auto& agent(std::string name, const Topic<T>& topic, F handler, AgentOptions options = {}) {
-    using R = typename detail::ResultOf<std::invoke_result_t<F&, Stream<T>>>::type;
-    auto made = std::make_unique<Agent<T, R>>(std::move(name), topic.spec(), std::move(options), std::move(handler));
-    auto& reference = *made;
-    add_agent(std::move(made));
-    return reference;
+  auto& agent(std::string name, const Topic<T>& topic, F handler, AgentOptions options = {}, std::source_location where = std::source_location::current()) {
+    using Made = Agent<T, typename detail::Handler<F, T>::Result>;
+    if constexpr (detail::Handler<F, T>::check()) {
+      check_captures("agent", name, detail::captured_words(handler), where);
+      auto made = std::make_unique<Made>(std::move(name), topic.spec(), std::move(options), std::move(handler));
+      auto& reference = *made;
+      add_agent(std::move(made), where);
+      return reference;
+    } else {
+      return unsound<Made>();
+    }
   }
+  template <class T>
+  void agent(std::string name, const Topic<T>& topic) = delete;  // an agent has a handler
   // An agent on several topics of the same type, merged into one stream; what is cast to it goes to the first.
   template <class T, class F>
-  auto& agent(std::string name, const std::vector<const Topic<T>*>& topics, F handler, AgentOptions options = {}) {
-    auto& reference = agent(std::move(name), *topics.at(0), std::move(handler), std::move(options));
-    for (std::size_t i = 1; i < topics.size(); ++i) merged_.push_back({&reference, topics[i]->spec()});
+  auto& agent(std::string name, const std::vector<const Topic<T>*>& topics, F handler, AgentOptions options = {}, std::source_location where = std::source_location::current()) {
+    std::vector<const TopicBase*> merged{topics.begin(), topics.end()};
+    const bool sound = check_merged(name, merged, where);
+    const auto& first = sound ? *topics.front() : topic<T>(id_ + "-" + name, {}, where);
+    auto& reference = agent(std::move(name), first, std::move(handler), std::move(options), where);
+    for (std::size_t i = 1; sound && i < merged.size(); ++i) merged_.push_back({&reference, merged[i]->spec()});
     return reference;
   }
   // An agent on a topic of its own, ID-NAME.
   template <class F>
-  auto& agent(std::string name, F handler, AgentOptions options = {})
-    requires requires { typename detail::HandlerStream<F>::type; }
-  {
-    using T = typename detail::HandlerStream<F>::type;
-    TopicOptions internal;
-    internal.internal = true;
-    auto& own = topic<T>(id_ + "-" + name, internal);
-    return agent(std::move(name), own, std::move(handler), std::move(options));
+  auto& agent(std::string name, F handler, AgentOptions options = {}, std::source_location where = std::source_location::current()) {
+    using T = typename detail::ValueOf<typename detail::HandlerStream<F>::type>::type;
+    static_assert(detail::says_what_it_takes<F>, "an agent without a topic has a handler that takes Stream<T>, T being a type that it names");
+    if constexpr (detail::says_what_it_takes<F>) {
+      TopicOptions internal;
+      internal.internal = true;
+      auto& own = topic<T>(id_ + "-" + name, internal, where);
+      return agent(std::move(name), own, std::move(handler), std::move(options), where);
+    } else {
+      return unsound<Agent<None, void>>();
+    }
   }
   // Sends everything that arrives on `from` on to `to` (bytes, key and headers as they are) and gives `to`, for an agent to consume.
   template <class T>
-  const Topic<T>& through(std::string name, const Topic<T>& from, const Topic<T>& to) {
-    add_forwarder(std::move(name), from.spec(), to.spec());
+  const Topic<T>& through(std::string name, const Topic<T>& from, const Topic<T>& to, std::source_location where = std::source_location::current()) {
+    add_forwarder(std::move(name), from.spec(), to.spec(), where);
     return to;
   }
 
   template <class Body>
-  void command(std::string name, std::string help, Body body) {
-    struct NoOptions {};
-    commands_.push_back(std::make_unique<detail::CommandOf<NoOptions, Body>>(std::move(name), std::move(help), std::move(body)));
+  void command(std::string name, std::string help, Body body, std::source_location where = std::source_location::current()) {
+    command<detail::NoOptions>(std::move(name), std::move(help), std::move(body), where);
   }
   template <class Options, class Body>
-  void command(std::string name, std::string help, Body body) {
-    commands_.push_back(std::make_unique<detail::CommandOf<Options, Body>>(std::move(name), std::move(help), std::move(body)));
+  void command(std::string name, std::string help, Body body, std::source_location where = std::source_location::current()) {
+    if constexpr (detail::check_command_body<Body, Options>()) {
+      check_captures("command", name, detail::captured_words(body), where);
+      add_command(std::make_unique<detail::CommandOf<Options, Body>>(std::move(name), std::move(help), std::move(body)), where);
+    }
   }
 
   // Runs once in each worker, on its first shard, after it started; cancelled when it stops.
-  void task(std::string name, std::function<Task<void>()> body);
+  template <class Body>
+  void task(std::string name, Body body, std::source_location where = std::source_location::current()) {
+    if constexpr (detail::check_task_body<Body>()) {
+      check_captures("task", name, detail::captured_words(body), where);
+      add_task({std::move(name), std::move(body), std::nullopt}, where);
+    }
+  }
   // Runs every `interval`, first after one interval; runs do not overlap and do not drift: what a long run
   // misses is left out.
-  void timer(std::string name, std::chrono::milliseconds interval, std::function<Task<void>()> body);
+  template <class Body>
+  void timer(std::string name, std::chrono::milliseconds interval, Body body, std::source_location where = std::source_location::current()) {
+    if constexpr (detail::check_task_body<Body>()) {
+      check_captures("timer", name, detail::captured_words(body), where);
+      add_task({std::move(name), std::move(body), interval}, where);
+    }
+  }
 
   // Signals, on the first shard (partitions: on the shard concerned).
   std::function<Task<void>()> on_started;
@@ -173,9 +179,53 @@ class App {
   };
   const std::vector<Merged>& merged() const { return merged_; }
 
+  // What is wrong with the declarations, each with file and line.
+  std::vector<std::string> mistakes() const;
+  // Throws Failure (kInvalid) where something is.
+  void check() const;
+  // Where that agent, command, task or timer was declared: `file:line`.
+  std::string place_of(std::string_view kind, std::string_view name) const;
+  // While one lives the app runs, and nothing can be declared.
+  class Running {
+   public:
+    explicit Running(App& app) : app_(app) { ++app_.running_; }
+    ~Running() { --app_.running_; }
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+
+   private:
+    App& app_;
+  };
+  // Requests whose answers were not sent, because the topic that they name is not to be answered on (setting reply_to_topics).
+  std::atomic<std::uint64_t> refused_replies{0};
+
  private:
-  void add_agent(std::unique_ptr<AgentBase> agent);
-  void add_forwarder(std::string name, detail::TopicSpec from, detail::TopicSpec to);
+  struct Declared {
+    std::string kind;
+    std::string name;
+    std::source_location where;
+  };
+  struct Capture {
+    std::string mistake;
+    std::source_location where;
+    std::vector<std::uintptr_t> addresses;  // on the stack
+  };
+  template <class Made>
+  static Made& unsound();  // never called: what it stands for does not compile
+
+  // Each notes what is wrong, and goes on with what it has.
+  detail::TopicSpec topic_spec(std::string name, const TopicOptions& options, const std::type_info& type, std::source_location where);
+  void add_agent(std::unique_ptr<AgentBase> agent, std::source_location where);
+  bool check_merged(const std::string& agent, const std::vector<const TopicBase*>& topics, std::source_location where);
+  void add_forwarder(std::string name, detail::TopicSpec from, detail::TopicSpec to, std::source_location where);
+  void add_command(std::unique_ptr<CommandBase> command, std::source_location where);
+  void add_task(detail::TaskSpec spec, std::source_location where);
+  void declare(std::string kind, const std::string& name, std::source_location where);
+  void check_not_running(std::string_view what, std::source_location where) const;
+  void mistake(std::source_location where, const std::string& what);
+  void check_captures(std::string_view kind, const std::string& name, const std::vector<std::uintptr_t>& words, std::source_location where);
+  // Captures of what was in functions that have returned, when the app's main() was called from this frame.
+  void check_captures_at_start(std::uintptr_t frame);
 
   std::string id_;
   AppOptions options_;
@@ -185,6 +235,10 @@ class App {
   std::vector<Merged> merged_;
   std::vector<std::unique_ptr<CommandBase>> commands_;
   std::vector<detail::TaskSpec> tasks_;
+  std::vector<Declared> declared_;
+  std::vector<Capture> captures_;
+  std::vector<std::string> mistakes_;
+  std::atomic<int> running_{0};  // workers and clients
 };
 
 }  // namespace mephisto

@@ -54,6 +54,15 @@ struct OptionSpec {
 };
 
 template <class T>
+constexpr bool is_option_value = std::is_same_v<T, std::string> || (std::is_arithmetic_v<T> && !std::is_same_v<T, bool>);
+template <class T>
+constexpr bool is_option_field = is_option_value<T> || std::is_same_v<T, bool>;
+template <class T>
+constexpr bool is_option_field<std::optional<T>> = is_option_value<T>;
+template <class T>
+constexpr bool is_option_field<std::vector<T>> = is_option_value<T>;
+
+template <class T>
 std::string type_of() {
   if constexpr (std::is_floating_point_v<T>)
     return "FLOAT";
@@ -84,38 +93,42 @@ std::vector<OptionSpec> option_specs(Options& options) {
   reflect::for_each_index<Options>([&](auto index) {
     auto* field = std::get<index()>(fields);
     using Field = std::remove_reference_t<decltype(*field)>;
-    std::string name{reflect::field_name<Options, index()>()};
-    OptionSpec spec;
-    for (const auto& help : helps) {
-      if (help.field != name) continue;
-      spec.help = help.help;
-      spec.short_flag = help.short_flag;
-      spec.positional = help.positional;
-    }
-    for (char& c : name) c = spec.positional && c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c == '_' && !spec.positional ? '-' : c;
-    while (name.ends_with('-')) name.pop_back();
-    spec.name = spec.positional ? name : "--" + name;
-    if constexpr (std::is_same_v<Field, bool>) {
-      spec.flag = true;
-      spec.take = [field](const std::string&) { return *field = true; };
-    } else if constexpr (json::is_optional<Field>) {
-      spec.type = type_of<typename Field::value_type>();
-      spec.take = [field](const std::string& text) { return take_value(text, field->emplace()); };
-    } else if constexpr (json::ListLike<Field>) {
-      spec.many = true;
-      spec.type = type_of<typename Field::value_type>();
-      spec.take = [field](const std::string& text) { return take_value(text, field->emplace_back()); };
+    if constexpr (!is_option_field<Field>) {
+      static_assert(is_option_field<Field>, "a field of a command's options is a string, a number, bool, or an optional or vector of strings or numbers");
     } else {
-      spec.type = type_of<Field>();
-      if constexpr (std::is_same_v<Field, std::string>) {
-        spec.required = field->empty();
-        spec.default_text = *field;
-      } else {
-        spec.default_text = to_json(*field);
+      std::string name{reflect::field_name<Options, index()>()};
+      OptionSpec spec;
+      for (const auto& help : helps) {
+        if (help.field != name) continue;
+        spec.help = help.help;
+        spec.short_flag = help.short_flag;
+        spec.positional = help.positional;
       }
-      spec.take = [field](const std::string& text) { return take_value(text, *field); };
+      for (char& c : name) c = spec.positional && c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c == '_' && !spec.positional ? '-' : c;
+      while (name.ends_with('-')) name.pop_back();
+      spec.name = spec.positional ? name : "--" + name;
+      if constexpr (std::is_same_v<Field, bool>) {
+        spec.flag = true;
+        spec.take = [field](const std::string&) { return *field = true; };
+      } else if constexpr (json::is_optional<Field>) {
+        spec.type = type_of<typename Field::value_type>();
+        spec.take = [field](const std::string& text) { return take_value(text, field->emplace()); };
+      } else if constexpr (json::ListLike<Field>) {
+        spec.many = true;
+        spec.type = type_of<typename Field::value_type>();
+        spec.take = [field](const std::string& text) { return take_value(text, field->emplace_back()); };
+      } else {
+        spec.type = type_of<Field>();
+        if constexpr (std::is_same_v<Field, std::string>) {
+          spec.required = field->empty();
+          spec.default_text = *field;
+        } else {
+          spec.default_text = to_json(*field);
+        }
+        spec.take = [field](const std::string& text) { return take_value(text, *field); };
+      }
+      specs.push_back(std::move(spec));
     }
-    specs.push_back(std::move(spec));
   });
   return specs;
 }
@@ -156,6 +169,8 @@ class CommandBase {
 };
 
 namespace detail {
+
+struct NoOptions {};
 
 template <class Options, class Body>
 class CommandOf : public CommandBase {

@@ -11,6 +11,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -66,7 +67,7 @@ class Loop {
   void stop();
 
   // Starts `task` at the loop's next turn. Not thread-safe; from another thread: post([&]{ loop.spawn(…); }).
-  Spawned spawn(std::string name, Task<void> task);
+  Spawned spawn(const std::string& name, Task<void> task);
   // Runs `action` on the loop's thread. Thread-safe; keeps order per calling thread.
   void post(std::function<void()> action);
   // post() for other threads that may outlive the loop: what comes after its end is dropped.
@@ -94,6 +95,13 @@ class Loop {
   // Calls `action(signal)` on this loop's thread for every such signal of the process. Replaces the default action.
   void on_signal(std::vector<int> signals, std::function<void(int)> action);
 
+  // The task that has the loop's thread, and since when nothing else had it; none between two. Thread-safe.
+  struct Busy {
+    std::string task;
+    time_point since;
+  };
+  std::optional<Busy> busy() const;
+
   // One line a task: its name and what it waits for since when.
   std::vector<std::string> describe_tasks() const;
 
@@ -117,7 +125,7 @@ class Loop {
 };
 
 // co_await yield(): lets every other ready task run first.
-class YieldWait : public Wait {
+class [[nodiscard("nothing waits until it is awaited: write co_await before it")]] YieldWait : public Wait {
  public:
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> handle) {
@@ -131,7 +139,7 @@ class YieldWait : public Wait {
 inline YieldWait yield() { return YieldWait{}; }
 
 // co_await sleep_until(t), sleep_for(d).
-class TimerWait : public Wait {
+class [[nodiscard("nothing waits until it is awaited: write co_await before it")]] TimerWait : public Wait {
  public:
   explicit TimerWait(Loop::time_point at) : at_(at) {}
   bool await_ready() const { return false; }

@@ -7,6 +7,7 @@
 #include <functional>
 #include <limits>
 #include <map>
+#include <source_location>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,7 +36,7 @@ class Settings {
   explicit Settings(std::string app_id);
 
   // Adds an app's own setting. Throws Failure when its name or alias is taken.
-  void add(SettingSpec spec);
+  void add(SettingSpec spec, std::source_location where = std::source_location::current());
 
   // Each checks the name (kInvalid, naming the nearest) and the value's type; `source` is for people: `config.yml`, `--set`.
   void load_yaml(const std::string& path);
@@ -78,6 +79,7 @@ class Settings {
   std::string app_id_;
   std::vector<SettingSpec> specs_;
   std::map<std::string, Value, std::less<>> values_;
+  std::map<std::string, std::source_location> declared_at_;  // the app's own
 };
 
 }  // namespace mephisto

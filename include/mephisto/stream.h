@@ -299,7 +299,7 @@ class Stream {
 
   // co_await next(): acknowledges the event before, and gives the next one; at the end of the stream one that is false.
   auto next() {
-    struct Next {
+    struct [[nodiscard("nothing waits until it is awaited: write co_await before it")]] Next {
       detail::StreamNode<T>& node;
       Event<T> event;
       Task<void> slow;
@@ -318,17 +318,17 @@ class Stream {
 
   // Events whose value passes; the others are acknowledged.
   template <class Test>
-  Stream<T> filter(Test test) const {
+  [[nodiscard("the events go through the stream that this gives")]] Stream<T> filter(Test test) const {
     return Stream<T>{std::make_shared<detail::FilterNode<T, Test>>(node_, std::move(test))};
   }
   // The same events with other values.
   template <class Change>
-  auto map(Change change) const {
+  [[nodiscard("the events go through the stream that this gives")]] auto map(Change change) const {
     using U = std::invoke_result_t<Change&, T&>;
     return Stream<U>{std::make_shared<detail::MapNode<T, U, Change>>(node_, std::move(change))};
   }
   // (key, value) pairs; no key is an empty optional.
-  auto items() const {
+  [[nodiscard("the events go through the stream that this gives")]] auto items() const {
     using Item = std::pair<std::optional<std::string>, T>;
     struct Items {
       Stream<T> stream;
@@ -341,7 +341,7 @@ class Stream {
     return Items{*this};
   }
   // (index, event) pairs, counted from `start` in this instance.
-  auto enumerate(std::size_t start = 0) const {
+  [[nodiscard("the events go through the stream that this gives")]] auto enumerate(std::size_t start = 0) const {
     struct Enumerated {
       Stream<T> stream;
       std::size_t index;
@@ -379,7 +379,7 @@ class Stream {
   }
   // Sends each value on to the topics too.
   template <class... Topics>
-  Stream<T> echo(const Topics&... topics) const {
+  [[nodiscard("the events go through the stream that this gives")]] Stream<T> echo(const Topics&... topics) const {
     auto step = [... to = &topics](Event<T>& event) -> Task<void> {
       SendOptions options;
       if (event.has_key()) options.key = std::string{event.key()};
@@ -388,7 +388,7 @@ class Stream {
     return Stream<T>{std::make_shared<detail::StepNode<T>>(node_, std::move(step))};
   }
   // At most `count` events in each `per`, evenly spaced.
-  Stream<T> rate_limit(double count, Loop::duration per) const {
+  [[nodiscard("the events go through the stream that this gives")]] Stream<T> rate_limit(double count, Loop::duration per) const {
     auto spacing = std::chrono::duration_cast<Loop::duration>(per / count);
     auto due = std::make_shared<Loop::time_point>(Loop::time_point::min());
     auto step = [spacing, due](Event<T>&) -> Task<void> {

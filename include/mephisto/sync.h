@@ -23,7 +23,7 @@ namespace mephisto {
 // Tasks that wait until somebody notifies them. Spurious wake-ups happen: wait in a loop on the condition.
 class WaitQueue {
  public:
-  class Waiter : public Wait {
+  class [[nodiscard("nothing waits until it is awaited: write co_await before it")]] Waiter : public Wait {
    public:
     Waiter(WaitQueue& queue, const char* what, std::optional<Loop::time_point> deadline) : queue_(queue), what_(what), deadline_(deadline) {}
     bool await_ready() const { return false; }

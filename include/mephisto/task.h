@@ -28,7 +28,7 @@ class Task;
 // One logical thread of coroutines. Created by Loop::spawn, when_all, when_any and timeout; never by hand.
 class TaskContext {
  public:
-  TaskContext(Loop& loop, std::string name, TaskContext* parent);
+  TaskContext(Loop& loop, const std::string& name, TaskContext* parent);
   ~TaskContext();
   TaskContext(const TaskContext&) = delete;
   TaskContext& operator=(const TaskContext&) = delete;
@@ -56,7 +56,7 @@ class TaskContext {
   static thread_local TaskContext* current_;
 
   Loop& loop_;
-  std::string name_;
+  const std::string& name_;  // kept by the loop, where other threads may look at it
   bool cancelled_ = false;
   Wait* wait_ = nullptr;
   const char* waiting_for_ = nullptr;
@@ -145,7 +145,7 @@ struct TaskPromise<void> : TaskPromiseBase {
 }  // namespace detail
 
 template <class T = void>
-class [[nodiscard]] Task {
+class [[nodiscard("nothing waits until it is awaited: write co_await before it")]] Task {
  public:
   using promise_type = detail::TaskPromise<T>;
   using value_type = T;

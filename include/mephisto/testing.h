@@ -1,33 +1,89 @@
-// For tests of apps: a log in memory whose faults the test injects. `open_log("memory://NAME")` gives the same log within a process
-// for as long as somebody holds it.
+// For tests of an app: its worker on a log in memory and on a clock that the test moves, all in the test's thread. It needs no test
+// framework, and works with each.
 //
-//   auto log = open_log("memory://orders");
-//   memory_faults(*log).lose_commit_replies = 1;
+//   TestDriver driver{app};
+//   driver.run(orders.send({.id = "1", .price = 9.5}, {.key = "1"}));  // any task: send, cast, ask, the app's own
+//   driver.settle();                                                   // the agents do all that there is to do
+//   assert(driver.values(checked).size() == 1);                        // what is in a topic
+//   assert(driver.run(square.ask(3)) == 9);
+//   driver.advance(1h);                                                // timers run; no test waits for them
+//
+// Each driver begins with an empty log. What is declared in a file without main() can be linked to the program and to its tests.
 #pragma once
 
-#include <chrono>
-#include <functional>
+#include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
-#include "mephisto/log.h"
+#include "mephisto/memory_faults.h"
+#include "mephisto/worker.h"
 
 namespace mephisto {
 
-struct MemoryFaults {
-  std::chrono::milliseconds delay{0};  // before anybody hears that a change is done
-  int fail_appends = 0;                // the next so many appends fail (kUnavailable) and write nothing
-  int lose_commit_replies = 0;         // the next so many commits happen, but are reported as kIndefinite
-  bool hold = false;                   // changes are visible at once but durable, and answered, only after flush()
+// A record of a topic, with the bytes of its value.
+struct TestRecord {
+  std::optional<std::string> key;
+  std::optional<std::string> value;  // none: a tombstone
+  std::vector<Header> headers;
+  int partition = 0;
+  std::int64_t offset = 0;
+  Timestamp timestamp{};
 
-  // Makes what was held durable and answers it.
-  std::function<void()> flush;
-  // Forgets what is not durable, as a power failure does; its callers get no answer. Every member of every group is out.
-  std::function<void()> crash;
-  // Ends the lease of every member whose client name is `client` (empty: all), as if it had died.
-  std::function<void(const std::string& client)> expire;
+  // Empty where there is no such header.
+  std::string header(std::string_view name) const;
 };
 
-// Throws Failure when `log` is no memory:// log. Use it on the log's own loop only.
-MemoryFaults& memory_faults(Log& log);
+class TestDriver {
+ public:
+  // Starts the worker. Throws Failure where it cannot start, or the app's declarations are wrong.
+  explicit TestDriver(App& app);
+  ~TestDriver();
+  TestDriver(const TestDriver&) = delete;
+  TestDriver& operator=(const TestDriver&) = delete;
+
+  // Runs the task to its end and gives its result.
+  template <class T>
+  T run(Task<T> task) {
+    return loop_.run(std::move(task));
+  }
+  // Until every record of the agents' topics is done, with what is sent meanwhile. The clock moves on for what waits for it: retries, a
+  // handler that sleeps. Throws Failure (kTimeout) when something is not done after an hour of that.
+  void settle();
+  // Moves the clock, then settles.
+  void advance(Loop::duration duration);
+  // Stops the worker and starts another one, which goes on where the first one stopped. Throws what ended the first one.
+  void restart();
+
+  // All that is in a topic: partition after partition, in each in order. Without such a topic nothing.
+  std::vector<TestRecord> records(const std::string& topic);
+  // Their values, without tombstones. Throws Failure (kDecode) for one that cannot be read as T.
+  template <class T>
+  std::vector<T> values(const Topic<T>& topic) {
+    std::vector<T> all;
+    for (const auto& record : records(topic.name())) {
+      if (!record.value) continue;
+      auto read = topic.spec().value_codec.load(json::padded_copy(*record.value), all.emplace_back());
+      if (!read) throw Failure(std::move(read.error()));
+    }
+    return all;
+  }
+  // What could not be processed by this agent, with the reason in header x-error.
+  std::vector<TestRecord> dead_letters(const AgentBase& agent);
+
+  // For memory_faults().
+  Log& log() { return *log_; }
+  Loop& loop() { return loop_; }
+  Worker& worker() { return *worker_; }
+
+ private:
+  Task<void> start();
+  Task<bool> all_done();
+
+  App& app_;
+  Loop loop_{Loop::Clock::kVirtual};
+  std::shared_ptr<Log> log_;
+  std::unique_ptr<Worker> worker_;
+};
 
 }  // namespace mephisto

@@ -81,6 +81,8 @@ ModelInfo model_of() {
 class TopicBase {
  public:
   explicit TopicBase(detail::TopicSpec spec) : spec_(std::move(spec)) {}
+  TopicBase(const TopicBase&) = delete;
+  TopicBase& operator=(const TopicBase&) = delete;
   const std::string& name() const { return spec_.name; }
   const detail::TopicSpec& spec() const { return spec_; }
 
@@ -93,7 +95,7 @@ class TopicBase {
 
 // A value that cast() has put on its way already, or that waits for room: `co_await` it. Where there was room, which is nearly always,
 // that does not suspend and costs no coroutine. Where a task is wanted it becomes one.
-class [[nodiscard]] Cast {
+class [[nodiscard("nothing waits until it is awaited: write co_await before it")]] Cast {
  public:
   Cast() = default;
   explicit Cast(Task<void> waiting) : waiting_(std::move(waiting)) {}
@@ -117,10 +119,11 @@ class Topic : public TopicBase {
  public:
   using TopicBase::TopicBase;
   using value_type = T;
+  Topic(const Topic&) = delete;  // app.topic() gives a reference: write `auto& orders = app.topic<Order>("orders")`
 
   // Puts the value on its way; awaiting it suspends only while too much is under way already. Throws Failure when the log refuses.
   Cast cast(const T& value, const SendOptions& options = {}) const {
-    auto& outbox = detail::Outbox::current();
+    auto& outbox = detail::Outbox::current(spec_.name);
     const auto* place = outbox.has_room() ? outbox.known(spec_) : nullptr;
     if (place == nullptr) return Cast{put(value, options)};
     add(outbox, *place, value, options, false);
@@ -129,7 +132,7 @@ class Topic : public TopicBase {
 
   // As cast, and waits until the record is durable.
   Task<RecordMetadata> send(T value, SendOptions options = {}) const {
-    auto& outbox = detail::Outbox::current();
+    auto& outbox = detail::Outbox::current(spec_.name);
     co_await outbox.room();
     const auto* place = co_await outbox.place(spec_);
     options.partition = outbox.partition_of(*place, options);
@@ -143,7 +146,7 @@ class Topic : public TopicBase {
   }
   // By value: what it was called with may be gone when there is room.
   Task<void> put(T value, SendOptions options) const {
-    auto& outbox = detail::Outbox::current();
+    auto& outbox = detail::Outbox::current(spec_.name);
     co_await outbox.room();
     const auto* place = co_await outbox.place(spec_);
     add(outbox, *place, value, options, false);

@@ -24,7 +24,7 @@ namespace mephisto {
 
 class Worker {
  public:
-  // On the current loop. `number` of `shards`; tasks and timers run on shard 0 only.
+  // On the current loop, which has no other worker. Throws Failure where the app's declarations are wrong. `number` of `shards`; tasks and timers run on shard 0 only.
   Worker(App& app, std::shared_ptr<Log> log, int number = 0, int shards = 1);
   ~Worker();
 
@@ -48,7 +48,10 @@ class Worker {
   void crash(std::string why);
   Task<void> end();
 
+  bool may_answer_on(const std::string& topic);
+
   App& app_;
+  App::Running app_runs_;
   std::shared_ptr<Log> log_;
   int number_;
   detail::Shard shard_;
@@ -68,6 +71,7 @@ class Client {
   Task<void> close();
 
  private:
+  App::Running app_runs_;
   std::shared_ptr<Log> log_;
   detail::Outbox outbox_;
 };

@@ -50,6 +50,7 @@ std::string response_text(std::string_view key_json, std::string_view value_json
 // A reply goes only to a topic that exists: the asker made it, and takes it away when it ends.
 Task<void> send_response(ReplyAddress to, std::string text, Slot* origin) {
   auto& outbox = Outbox::current();
+  if (outbox.may_answer_on && !outbox.may_answer_on(to.topic)) co_return;
   const auto* place = co_await outbox.find_reply_topic(to.topic, to.asked);
   if (place == nullptr) {
     log::debug("Nobody waits for the reply on {} any more", to.topic);
@@ -229,7 +230,7 @@ Task<void> send_error_reply(ReplyAddress address, std::string message) {
 }
 
 Task<std::string> ask_raw(const TopicSpec& topic, std::string value, SendOptions options, Loop::duration deadline) {
-  auto& outbox = Outbox::current();
+  auto& outbox = Outbox::current(topic.name);
   auto& inbox = ReplyInbox::current();
   co_await inbox.open();
   const auto* place = co_await outbox.place(topic);

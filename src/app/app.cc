@@ -9,8 +9,6 @@
 namespace mephisto {
 namespace {
 
-std::string versioned(std::string id, int version) { return version <= 1 ? id : fmt::format("{}-v{}", id, version); }
-
 // Passes records on as they are.
 class Forwarder : public AgentBase {
  public:
@@ -40,30 +38,9 @@ class Forwarder : public AgentBase {
 
 }  // namespace
 
-App::App(std::string id, AppOptions options) : id_(versioned(id, options.version)), options_(std::move(options)), settings_(id) {
-  if (auto valid = check_topic_name(id_); !valid) throw Failure(ErrorKind::kInvalid, "an app's id has the rules of a topic's name: " + valid.error().message);
-}
-
-App::~App() = default;
-
-void App::add_agent(std::unique_ptr<AgentBase> agent) {
-  for (const auto& one : agents_) {
-    if (one->name() == agent->name()) throw Failure(ErrorKind::kInvalid, fmt::format("two agents are called {}", agent->name()));
-  }
-  if (agent->options().concurrency < 1) throw Failure(ErrorKind::kInvalid, fmt::format("agent {} has concurrency {}: at least 1", agent->name(), agent->options().concurrency));
-  if (agent->options().isolated_partitions && agent->options().concurrency > 1) {
-    throw Failure(ErrorKind::kInvalid, fmt::format("agent {} has isolated partitions, which have one coroutine each: leave concurrency at 1", agent->name()));
-  }
-  agents_.push_back(std::move(agent));
-}
-
-void App::add_forwarder(std::string name, detail::TopicSpec from, detail::TopicSpec to) { add_agent(std::make_unique<Forwarder>(std::move(name), std::move(from), std::move(to))); }
-
-void App::task(std::string name, std::function<Task<void>()> body) { tasks_.push_back({std::move(name), std::move(body), std::nullopt}); }
-
-void App::timer(std::string name, std::chrono::milliseconds interval, std::function<Task<void>()> body) {
-  if (interval.count() <= 0) throw Failure(ErrorKind::kInvalid, fmt::format("timer {} needs an interval above 0", name));
-  tasks_.push_back({std::move(name), std::move(body), interval});
+void App::add_forwarder(std::string name, detail::TopicSpec from, detail::TopicSpec to, std::source_location where) {
+  if (from.name == to.name) mistake(where, fmt::format("{} sends what arrives on topic {} to the same topic, without end: name another one", name, to.name));
+  add_agent(std::make_unique<Forwarder>(std::move(name), std::move(from), std::move(to)), where);
 }
 
 std::string App::datadir() const {

@@ -63,6 +63,9 @@ std::vector<SettingSpec> framework_settings() {
       {"topic_allow_declare", Type::kFlag, "true",
        "whether topics that are not there are made: by a worker at its start, by what is sent to them later (otherwise an error names them)"},
       {"topic_disable_leader", Type::kFlag, "false", "whether to do without the leader topic"},
+      {.name = "reply_to_topics",
+       .help = "where a request may have its answer, besides reply topics (f-reply-…) and topics that the app declares: names with ; between, PREFIX* for all that begin so",
+       .list = true},
       {"consumer_auto_offset_reset", Type::kChoice, "earliest", "where a group starts that has committed nothing", false, {"earliest", "latest"}},
       {.name = "broker_commit_interval", .type = Type::kDuration, .help = "time between commits; empty: 2.8s, with exactly_once 0.1s", .least = 1},
       {.name = "broker_commit_every", .type = Type::kInteger, .default_value = "10000", .help = "commit after so many acknowledged records at the latest", .least = 1},
@@ -206,10 +209,15 @@ const SettingSpec* Settings::find_or_make(const std::string& name) {
   return find(name);
 }
 
-void Settings::add(SettingSpec spec) {
+void Settings::add(SettingSpec spec, std::source_location where) {
   for (const auto& name : {spec.name, spec.alias}) {
-    if (!name.empty() && find(name) != nullptr) throw Failure(ErrorKind::kInvalid, fmt::format("setting {} is declared twice", name));
+    const auto* other = name.empty() ? nullptr : find(name);
+    if (other == nullptr) continue;
+    const auto place = declared_at_.find(other->name);
+    const auto first = place == declared_at_.end() ? "every app has it" : fmt::format("the first time at {}:{}", place->second.file_name(), place->second.line());
+    throw Failure(ErrorKind::kInvalid, fmt::format("{}:{}: setting {} is declared twice: {}", where.file_name(), where.line(), name, first));
   }
+  declared_at_.emplace(spec.name, where);
   values_[spec.name] = {spec.default_value, "default"};
   specs_.push_back(std::move(spec));
 }

@@ -3,9 +3,20 @@
 #include <fmt/format.h>
 
 #include "base/process.h"
+#include "base/text.h"
 
 namespace mephisto {
 namespace {
+
+App& checked(App& app) {
+  app.check();
+  return app;
+}
+
+Loop& this_loop(const char* what) {
+  if (auto* loop = Loop::current()) return *loop;
+  throw Failure(ErrorKind::kInvalid, fmt::format("{} belongs to a loop: make it in a task that Loop::run or Loop::spawn runs", what));
+}
 
 // How topics are made that are not there; nothing where they are not to be.
 std::optional<TopicConfig> topic_defaults(const App& app) {
@@ -64,7 +75,7 @@ detail::TopicSpec leader_topic(const std::string& app_id) {
 }  // namespace
 
 Worker::Worker(App& app, std::shared_ptr<Log> log, int number, int shards)
-    : app_(app), log_(std::move(log)), number_(number), shard_(*Loop::current(), log_, shard_options(app, number, shards)) {
+    : app_(app), app_runs_(checked(app)), log_(std::move(log)), number_(number), shard_(this_loop("a Worker"), log_, shard_options(app, number, shards)) {
   const auto window = static_cast<std::uint64_t>(app_.settings().integer("stream_buffer_maxsize"));
   for (const auto& agent : app_.agents()) {
     const auto& setting = agent->options().concurrency_setting;
@@ -80,12 +91,29 @@ Worker::Worker(App& app, std::shared_ptr<Log> log, int number, int shards)
     leader_ = std::make_unique<LeaderAgent>(leader_topic(app_.id()));
     runtimes_.push_back(std::make_unique<detail::AgentRuntime>(*leader_, shard_, app_.id(), window, 1));
   }
+  shard_.outbox().may_answer_on = [this](const std::string& topic) { return may_answer_on(topic); };
   shard_.on_assigned = app_.on_partitions_assigned;
   shard_.on_revoked = app_.on_partitions_revoked;
   detail::Outbox::current_pointer() = &shard_.outbox();
 }
 
 Worker::~Worker() = default;
+
+// A request is a stranger's: it must not have the worker write to whatever topic it names.
+bool Worker::may_answer_on(const std::string& topic) {
+  if (topic.starts_with(kReplyTopicPrefix)) return true;
+  if (std::ranges::any_of(app_.topics(), [&](const auto& one) { return one->name() == topic; })) return true;
+  for (const auto& allowed : split(app_.settings().text("reply_to_topics"), ';')) {
+    if (allowed == topic || (allowed.ends_with('*') && topic.starts_with(allowed.substr(0, allowed.size() - 1)))) return true;
+  }
+  if (app_.refused_replies++ == 0) {
+    log::warn(
+        "A request names topic {} for its answer, which is neither a reply topic ({}…) nor declared by this app: it is not answered, nor are others like it (setting "
+        "reply_to_topics)",
+        printable(topic), kReplyTopicPrefix);
+  }
+  return false;
+}
 
 Task<void> Worker::declare_topics() {
   const auto defaults = topic_defaults(app_);
@@ -194,7 +222,8 @@ Task<void> Worker::end() {
   for (auto& runtime : runtimes_) co_await runtime->stop(std::chrono::milliseconds{500});
 }
 
-Client::Client(App& app, std::shared_ptr<Log> log) : log_(std::move(log)), outbox_(*Loop::current(), *log_, log_->producer(*Loop::current()), topic_defaults(app), false, false) {
+Client::Client(App& app, std::shared_ptr<Log> log)
+    : app_runs_(checked(app)), log_(std::move(log)), outbox_(this_loop("a Client"), *log_, log_->producer(*Loop::current()), topic_defaults(app), false, false) {
   if (detail::Outbox::current_pointer() == nullptr) detail::Outbox::current_pointer() = &outbox_;
 }
 

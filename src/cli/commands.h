@@ -56,7 +56,7 @@ template <class Options, class Body>
 Builtin builtin(std::string name, std::string help, LogUse log_use, Body body, bool app_only = true) {
   return {std::make_unique<detail::CommandOf<Options, Body>>(std::move(name), std::move(help), std::move(body)), log_use, app_only};
 }
-struct NoOptions {};
+using detail::NoOptions;
 
 // Runs a worker until a signal or a failure ends it.
 int run_worker(App& app);

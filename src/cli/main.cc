@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <set>
 
 #include "base/text.h"
 #include "cli/command_line.h"
@@ -110,8 +111,10 @@ class CommandLine {
     CommandBase* command = nullptr;  // null: worker, completion, man
     LogUse log_use = LogUse::kNone;
     bool app_only = true;
+    bool of_every_app = true;
   };
 
+  std::vector<std::string> mistakes() const;
   std::string without_command(const std::string& word) const;
   void print_help(std::FILE* to) const;
   int usage_error(const std::string& text) const;
@@ -141,7 +144,7 @@ CommandLine::CommandLine(App& app, std::string program, bool with_app) : app_(ap
   if (with_app_) std::erase_if(global_options_, [](const detail::OptionSpec& option) { return option.name == "--app"; });
   for (auto& one : log_commands()) builtins_.push_back(std::move(one));
   for (auto& one : builtins_) entries_.push_back({{one.command->name(), one.command->help(), one.command->options()}, one.command.get(), one.log_use, one.app_only});
-  for (const auto& one : app_.commands()) entries_.push_back({{one->name(), one->help(), one->options()}, one.get(), one->log_use()});
+  for (const auto& one : app_.commands()) entries_.push_back({{one->name(), one->help(), one->options()}, one.get(), one->log_use(), true, false});
   entries_.push_back({{"worker", "Start worker instance for given app.", detail::option_specs(worker_options_)}});
   entries_.push_back({{"completion", "Output shell completion to be evaluated by the shell.", detail::option_specs(completion_options_)}, nullptr, LogUse::kNone, false});
   entries_.push_back({{"man", "Output the manual page.", {}}, nullptr, LogUse::kNone, false});
@@ -153,6 +156,27 @@ CommandLine::CommandLine(App& app, std::string program, bool with_app) : app_(ap
   }
   std::ranges::sort(entries_, {}, [](const Entry& entry) { return entry.help.name; });
   for (const auto& entry : entries_) helps_.push_back(entry.help);
+}
+
+// What is wrong with the app's declarations.
+std::vector<std::string> CommandLine::mistakes() const {
+  auto all = app_.mistakes();
+  for (const auto& [help, command, log_use, app_only, of_every_app] : entries_) {
+    if (of_every_app) continue;
+    const auto place = app_.place_of("command", help.name);
+    if (std::ranges::any_of(entries_, [&](const Entry& other) { return other.of_every_app && other.help.name == help.name; })) {
+      all.push_back(fmt::format("{}: every app has a command {}: give this one another name", place, help.name));
+    }
+    std::set<std::string> taken{"-h", "--help"};
+    for (const auto& option : global_options_) taken.insert({option.name, option.short_flag});
+    for (const auto& option : help.options) {
+      for (const auto& flag : {option.name, option.short_flag}) {
+        if (flag.empty() || taken.insert(flag).second) continue;
+        all.push_back(fmt::format("{}: command {} has an option {}, which there is already: give its field or flag another name", place, printable(help.name), flag));
+      }
+    }
+  }
+  return all;
 }
 
 // What is wrong with a word that is no command's name.
@@ -275,6 +299,11 @@ int CommandLine::execute() {
 }
 
 int CommandLine::run(int argc, char** argv) {
+  if (const auto wrong = mistakes(); !wrong.empty()) {
+    for (const auto& one : wrong) fmt::print(stderr, "Error: {}\n", one);
+    return kUsage;
+  }
+  App::Running runs{app_};
   Parser parser{global_options_, helps_};
   auto outcome = parser.parse(argc, argv);
   if (!outcome.command.empty()) chosen_ = &*std::ranges::find(entries_, outcome.command, [](const Entry& entry) { return entry.help.name; });
@@ -317,6 +346,7 @@ int run_command_line(App& app, const std::string& program, bool with_app, int ar
 namespace mephisto {
 
 int App::main(int argc, char** argv) {
+  check_captures_at_start(reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)));
   auto program = argc > 0 ? std::filesystem::path{argv[0]}.filename().string() : id_;
   return cli::run_command_line(*this, program, true, argc, argv);
 }

@@ -74,9 +74,11 @@ Task<bool> look_at_log(const App& app, Log& log, Rows& rows) {
 // Why nobody on this machine works on it.
 detail::Reason elsewhere(const App& app, const Row& row, const std::vector<WorkerStatus>& workers, bool members) {
   for (const auto& worker : workers) {
-    if (std::ranges::find(worker.silent, row.member) != worker.silent.end()) {
-      return {"silent", fmt::format("{} does not answer: a handler keeps its thread, and nothing else of it goes on", row.member), std::nullopt};
-    }
+    if (std::ranges::find(worker.silent, row.member) == worker.silent.end()) continue;
+    const auto kept = std::ranges::find_if(worker.kept_threads, [&](const KeptThread& one) { return one.member == row.member && one.now_ms; });
+    const bool known = kept != worker.kept_threads.end();
+    return {"silent", fmt::format("{} does not answer: {} keeps its thread, and nothing else of it goes on", row.member, known ? printable(kept->task) : "a handler"),
+            known ? kept->now_ms : std::nullopt};
   }
   if (!row.member.empty()) return {"elsewhere", fmt::format("no worker of {} runs here with it; it is with member {}", app.id(), row.member), std::nullopt};
   if (!members) return {"no member", fmt::format("no worker of {} runs", app.id()), std::nullopt};

@@ -133,7 +133,7 @@ void dump_tasks(const ShardThread& shard, int number) {
 }
 
 // What the shards say to a command that asks. One whose handler keeps its thread is not waited for.
-Task<WorkerStatus> status_of(const App& app, const std::vector<std::unique_ptr<ShardThread>>& threads) {
+Task<WorkerStatus> status_of(const App& app, const std::vector<std::unique_ptr<ShardThread>>& threads, const ThreadWatch& watch) {
   constexpr std::chrono::seconds kPatience{2};
   struct Gathered {
     WorkerStatus status;
@@ -168,6 +168,8 @@ Task<WorkerStatus> status_of(const App& app, const std::vector<std::unique_ptr<S
   for (const auto i : gathered->awaited) {
     if (!threads[i]->ended) gathered->status.silent.push_back(fmt::format("{}:{}", process_name(), i));
   }
+  gathered->status.kept_threads = watch.kept();
+  gathered->status.refused_replies = app.refused_replies;
   co_return gathered->status;
 }
 
@@ -277,17 +279,23 @@ int run_worker(App& app) {
     });
   }
   control.spawn("partitions", partitions.log_changes());
+  std::vector<const Loop*> loops;
+  for (const auto& shard : threads) loops.push_back(&shard->loop);
+  ThreadWatch watch{app, std::move(loops)};
+  auto watching = control.spawn("watch", watch.run());
   std::optional<StatusSocket> socket;
   Spawned answering;
   try {
     socket.emplace(control, app);
-    answering = control.spawn("status", socket->run([&] { return status_of(app, threads); }));
+    answering = control.spawn("status", socket->run([&] { return status_of(app, threads, watch); }));
   } catch (const Failure& failure) {
     log::warn("Commands like why cannot ask this worker: {}", failure.what());
   }
   control.run();
   answering.cancel();
   control.run(answering.finished());
+  watching.cancel();
+  control.run(watching.finished());
   std::set<std::string> reasons;  // often all shards have the same
   for (auto& shard : threads) {
     shard->thread.join();

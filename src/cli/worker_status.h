@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/thread_watch.h"
 #include "mephisto/app.h"
 #include "mephisto/detail/standing.h"
 
@@ -18,6 +19,8 @@ struct WorkerStatus {
   std::vector<detail::Standing> partitions;
   std::vector<detail::Rebalance> rebalances;
   std::vector<std::string> silent;  // members whose thread did not answer: a handler keeps it
+  std::vector<KeptThread> kept_threads;
+  std::uint64_t refused_replies = 0;  // answers to topics that requests may not name
 };
 
 // This process's socket. The file is only the user's own, and goes with the object.

@@ -8,6 +8,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <list>
+#include <set>
 
 #include "base/log_place.h"
 #include "mephisto/logging.h"
@@ -39,7 +40,6 @@ struct Loop::Impl {
 
   const bool virtual_time;
   time_point virtual_now{};
-  time_point turn_began{};
   boost::asio::io_context io{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work;
   std::vector<Ready> ready;
@@ -47,13 +47,19 @@ struct Loop::Impl {
   std::multimap<time_point, Wait*> timers;
   std::list<boost::asio::signal_set> signals;
   std::vector<TaskContext*> contexts;
+  // The tasks' names, few and kept for good, so that another thread can read that of the running one.
+  std::set<std::string, std::less<>> names;
+  std::atomic<const std::string*> running_name{nullptr};
+  std::atomic<time_point::rep> turn_began_at{0};
   std::atomic<bool> stopped{false};
   int external = 0;
+
+  time_point turn_began() const { return time_point{duration{turn_began_at.load(std::memory_order_relaxed)}}; }
 };
 
 thread_local TaskContext* TaskContext::current_ = nullptr;
 
-TaskContext::TaskContext(Loop& loop, std::string name, TaskContext* parent) : loop_(loop), name_(std::move(name)) {
+TaskContext::TaskContext(Loop& loop, const std::string& name, TaskContext* parent) : loop_(loop), name_(*loop.impl().names.insert(name).first) {
   if (parent != nullptr) cancelled_ = parent->cancelled_;
   loop_.impl().contexts.push_back(this);
 }
@@ -133,7 +139,13 @@ void Loop::run() {
   impl_->stopped = false;
 }
 
-bool Loop::turn_is_over() const { return !impl_->virtual_time && std::chrono::steady_clock::now() - impl_->turn_began >= kTurnTime; }
+bool Loop::turn_is_over() const { return !impl_->virtual_time && std::chrono::steady_clock::now() - impl_->turn_began() >= kTurnTime; }
+
+std::optional<Loop::Busy> Loop::busy() const {
+  const auto* name = impl_->running_name.load(std::memory_order_acquire);
+  if (name == nullptr) return std::nullopt;
+  return Busy{*name, impl_->turn_began()};
+}
 
 void Loop::run_until(const bool* done) {
   auto& impl = *impl_;
@@ -146,16 +158,18 @@ void Loop::run_until(const bool* done) {
 
   while (!finished()) {
     int turn = 0;
-    if (!impl.virtual_time) impl.turn_began = std::chrono::steady_clock::now();
+    if (!impl.virtual_time) impl.turn_began_at.store(std::chrono::steady_clock::now().time_since_epoch().count(), std::memory_order_relaxed);
     while (!impl.ready.empty() && turn < kTurn && !turn_is_over() && !finished()) {
       impl.running.swap(impl.ready);
       for (std::size_t i = 0; i < impl.running.size(); ++i) {
         auto [handle, context] = impl.running[i];
         TaskContext::current_ = context;
+        impl.running_name.store(context == nullptr ? nullptr : &context->name(), std::memory_order_release);
         handle.resume();
         ++turn;
       }
       TaskContext::current_ = nullptr;
+      impl.running_name.store(nullptr, std::memory_order_release);
       impl.running.clear();
     }
     if (finished()) break;

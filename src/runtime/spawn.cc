@@ -13,7 +13,7 @@ namespace mephisto {
 namespace detail {
 
 struct SpawnState {
-  SpawnState(Loop& loop, std::string name) : context(std::make_unique<TaskContext>(loop, std::move(name), TaskContext::current())) {}
+  SpawnState(Loop& loop, const std::string& name) : context(std::make_unique<TaskContext>(loop, name, TaskContext::current())) {}
   ~SpawnState() {
     if (root) root.destroy();
   }
@@ -100,8 +100,8 @@ Task<void> Spawned::finished() { return wait_for(state_); }
 
 Task<void> Spawned::join() { return join_state(state_); }
 
-Spawned Loop::spawn(std::string name, Task<void> task) {
-  auto state = std::make_shared<detail::SpawnState>(*this, std::move(name));
+Spawned Loop::spawn(const std::string& name, Task<void> task) {
+  auto state = std::make_shared<detail::SpawnState>(*this, name);
   state->root = detail::run_root(state, std::move(task)).handle;
   detail::SpawnState::start(*this, state);
   return Spawned{state};

@@ -41,6 +41,10 @@ void Trouble::note(std::optional<Trouble>& trouble, const Error& error, Loop::ti
 
 Outbox::Outbox(Loop& loop, Log& log, std::unique_ptr<Producer> producer, std::optional<TopicConfig> defaults, bool transactional, bool in_worker)
     : loop_(loop), log_(log), producer_(std::move(producer)), defaults_(defaults), transactional_(transactional), in_worker_(in_worker) {
+  // What handlers send goes by the thread, which therefore has one worker.
+  if (in_worker && std::ranges::any_of(live, [](const Outbox* other) { return other->in_worker_; })) {
+    throw Failure(ErrorKind::kInvalid, "this thread has a worker already: run each on a thread and loop of its own, as the command worker does with its shards");
+  }
   live.push_back(this);
   if (!transactional_) task_ = loop_.spawn("outbox", run());
 }
@@ -55,9 +59,10 @@ Outbox*& Outbox::current_pointer() {
   return current;
 }
 
-Outbox& Outbox::current() {
+Outbox& Outbox::current(std::string_view to) {
   if (auto* outbox = current_pointer()) return *outbox;
-  throw Failure(ErrorKind::kInvalid, "sending works inside of an app only: in an agent, task, timer or command");
+  throw Failure(ErrorKind::kInvalid,
+                fmt::format("sending{}{} works in an agent, task, timer or command of an app that runs, and on its thread", to.empty() ? "" : " to topic ", to));
 }
 
 const TopicPlace* Outbox::known(const std::string& topic) const {
@@ -403,12 +408,15 @@ Task<void> Outbox::abandon() {
   co_await end();
 }
 
+// From then on nothing is sent any more, and whoever tries is told.
 Task<void> Outbox::end() {
   co_await task_.finished();
   while (!flights_.empty()) {
     auto task = flights_.front().task;
     co_await task.finished();
   }
+  if (!broken_) broken_ = Error{ErrorKind::kInvalid, "nothing can be sent any more: the worker or client has stopped"};
+  done_.notify_all();
 }
 
 }  // namespace mephisto::detail

@@ -22,7 +22,7 @@ detail::TopicSpec detail::make_spec(std::string name, const TopicOptions& option
 }
 
 Task<RecordMetadata> TopicBase::send_raw(std::optional<std::string> value, SendOptions options) const {
-  auto& outbox = detail::Outbox::current();
+  auto& outbox = detail::Outbox::current(spec_.name);
   co_await outbox.room();
   const auto* place = co_await outbox.place(spec_);
   const int partition = outbox.partition_of(*place, options);

@@ -139,9 +139,8 @@ TEST_F(Asking, TheAskerHearsOfAnErrorOnlyAfterTheLastRetry) {
 }
 
 TEST_F(Asking, AValueThatCannotBeDecodedIsAnErrorForTheAsker) {
-  auto& topic = world.app.topic<std::string>("app-square", {.internal = true});
   world.work([&](Worker&) -> Task<void> {
-    Agent<std::string, int> wrong{"square", topic.spec(), {}, nullptr};
+    Agent<std::string, int> wrong{"square", detail::make_spec("app-square", {.internal = true}), {}, nullptr};
     EXPECT_THAT(co_await failure_of(wrong.ask("text", {.timeout = 5s})), HasSubstr("expected"));
   });
 }
@@ -274,7 +273,8 @@ TEST_F(Asking, SendGivesThePlaceOfTheRequest) {
   });
 }
 
-TEST_F(Asking, SendLetsTheResultGoToATopic) {
+TEST_F(Asking, SendLetsTheResultGoToATopicOfTheApp) {
+  world.app.topic<Json>("answers");
   world.work([&](Worker&) -> Task<void> {
     co_await world.create("answers");
     co_await square.send(7, {}, "answers", "c-1");

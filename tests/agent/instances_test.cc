@@ -259,13 +259,5 @@ TEST_F(Instances, AStopCancelsAnInstanceThatDoesNotEnd) {
   EXPECT_TRUE(cancelled);
 }
 
-TEST_F(Instances, ConcurrencyBelowOneIsRefused) {
-  EXPECT_THROW(world.app.agent("a", in(), [](Stream<int>) -> Task<void> { co_return; }, {.concurrency = 0}), Failure);
-}
-
-TEST_F(Instances, IsolatedPartitionsWithConcurrencyAreRefused) {
-  EXPECT_THROW(world.app.agent("a", in(), [](Stream<int>) -> Task<void> { co_return; }, {.concurrency = 2, .isolated_partitions = true}), Failure);
-}
-
 }  // namespace
 }  // namespace mephisto::tests

@@ -333,6 +333,13 @@ TEST_F(SettingsTest, AnAppsOwnSettingMayNotTakeAName) {
   EXPECT_THAT(refusal_of([&] { settings.add({"shards", Type::kText, "", "", false, {}, ""}); }), HasSubstr("declared twice"));
 }
 
+TEST_F(SettingsTest, ASettingThatIsDeclaredTwiceIsToldWithBothPlaces) {
+  const int first = __LINE__ + 1;
+  settings.add({"own", Type::kText, "", "", false, {}, ""});
+  const auto said = refusal_of([&] { settings.add({"own", Type::kText, "", "", false, {}, ""}); });
+  EXPECT_THAT(said, AllOf(HasSubstr(fmt::format("settings_test.cc:{}: setting own is declared twice", first + 1)), HasSubstr(fmt::format("settings_test.cc:{}", first))));
+}
+
 TEST_F(SettingsTest, AnAppsOwnSettingMayNotTakeAnAlias) {
   EXPECT_NE(refusal_of([&] { settings.add({"kafka.servers", Type::kText, "", "", false, {}, ""}); }), "(taken)");
 }

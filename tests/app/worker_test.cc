@@ -110,47 +110,9 @@ TEST(App, WithoutABrokerTheLogIsInItsFolder) {
   EXPECT_EQ(app.log_url(), "memory://x");
 }
 
-TEST(App, AnIdThatCannotBeATopicsNameIsRefused) {
-  EXPECT_THROW(App{""}, Failure);
-  EXPECT_THROW(App{"my shop"}, Failure);
-  EXPECT_THROW(App{"a/b"}, Failure);
-}
-
-TEST(App, TwoAgentsOfTheSameNameAreRefused) {
-  App app{"shop"};
-  app.agent("a", nothing);
-  try {
-    app.agent("a", nothing);
-    FAIL() << "taken";
-  } catch (const Failure& failure) {
-    EXPECT_STREQ(failure.what(), "two agents are called a");
-  }
-}
-
-TEST(App, ATopicsNameIsChecked) {
-  App app{"shop"};
-  EXPECT_THROW(app.topic<int>("a b"), Failure);
-  EXPECT_THROW(app.topic<int>(std::string(300, 'a')), Failure);
-}
-
-TEST(App, AnUnknownSerializerIsRefusedWithTheTopicsName) {
-  App app{"shop"};
-  try {
-    app.topic<int>("orders", {.serializer = "jsn"});
-    FAIL() << "taken";
-  } catch (const Failure& failure) {
-    EXPECT_THAT(failure.what(), AllOf(HasSubstr("orders"), HasSubstr("json")));
-  }
-}
-
 TEST(App, AnAgentWithoutATopicHasOneOfItsOwn) {
   App app{"shop"};
   EXPECT_EQ(app.agent("a", nothing).topic().name, "shop-a");
-}
-
-TEST(App, ATimerWithoutAnIntervalIsRefused) {
-  App app{"shop"};
-  EXPECT_THROW(app.timer("t", 0ms, []() -> Task<void> { co_return; }), Failure);
 }
 
 TEST(Worker, MakesTheInternalTopicsAndWhatItsAgentsConsume) {

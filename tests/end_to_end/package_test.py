@@ -1,4 +1,4 @@
-"""The installed package: an app is built with it, and compilers that would break it are refused."""
+"""The installed package: apps are built with it in each way, and compilers that would break it are refused."""
 import json
 import pathlib
 import re
@@ -24,28 +24,108 @@ class Package(Scene):
     def configure(self, source, build, *options):
         return run("cmake", "-S", source, "-B", self.folder / build, f"-DCMAKE_PREFIX_PATH={self.prefix}", *options, folder=self.folder, limit=COMPILING)
 
-    def test_an_app_is_built_and_runs(self):
-        if not shutil.which("clang++-19"):
-            self.skipTest("there is no clang++-19 here")
-        configured = self.configure(ROOT / "examples/hello", "hello", "-DCMAKE_CXX_COMPILER=clang++-19")
+    def build(self, source, build, *options, target="all"):
+        """Configures and builds with the compiler that the package is built with."""
+        configured = self.configure(source, build, "-DCMAKE_C_COMPILER=clang-19", "-DCMAKE_CXX_COMPILER=clang++-19", *options)
         self.assertEqual(configured.returncode, 0, configured.stdout + configured.stderr)
-        built = run("cmake", "--build", self.folder / "hello", folder=self.folder, limit=COMPILING)
+        built = run("cmake", "--build", self.folder / build, "--target", target, folder=self.folder, limit=COMPILING)
         self.assertEqual(built.returncode, 0, built.stdout[-5000:])
-        hello = self.folder / "hello/hello"
+        return self.folder / build
+
+    def source(self, name, example, text=None):
+        """A copy of the example, with another text of its program."""
+        folder = self.folder / name
+        shutil.copytree(ROOT / "examples" / example, folder)
+        if text:
+            (folder / f"{example}.cc").write_text(text)
+        return folder
+
+    @staticmethod
+    def code_in(document, heading):
+        """The first program below the heading."""
+        return (ROOT / document).read_text().partition(f"\n## {heading}\n")[2].partition("```cpp\n")[2].partition("```")[0]
+
+    def test_the_smallest_program_of_the_readme_counts_right(self):
+        program = self.code_in("README.md", "The smallest program")
+        self.assertIn(program, (ROOT / "examples/hello/hello.cc").read_text(), "the example is the program of the README")
+        hello = self.build(self.source("readme", "hello", program), "readme-build") / "hello"
         worker = self.start(hello, "worker", name="worker")
         worker.wait_for("Worker ready$")
-        sent = run(hello, "send", "lines", '"to be or not to be"', folder=self.folder)
-        self.assertEqual((sent.returncode, sent.stderr), (0, ""))
-        self.assertEqual(json.loads(sent.stdout)["topic"], "lines")
-        worker.wait_for(r"hello\.hello:count_words:\d+ - be: 2$")
-        self.assertEqual(re.findall(r":count_words:\d+ - (\w+: \d+)$", worker.stderr, re.MULTILINE), ["to: 1", "be: 1", "or: 1", "not: 1", "to: 2", "be: 2"])
+        for _ in range(5):
+            sent = run(hello, "send", "lines", '"to be or not to be"', folder=self.folder)
+            self.assertEqual((sent.returncode, sent.stderr), (0, ""))
+            self.assertEqual(json.loads(sent.stdout)["topic"], "lines")
+        counts = {"to": 10, "be": 10, "or": 5, "not": 5}
+        for word, count in counts.items():
+            worker.wait_for(rf"hello\.hello:count_words:\d+ - {word}: {count}$")
         worker.signal(signal.SIGTERM)
         self.assertEqual(worker.wait(), 0)
+        said = re.findall(r":count_words:\d+ - (\w+): (\d+)$", worker.stderr, re.MULTILINE)
+        for word, count in counts.items():
+            self.assertEqual([int(number) for of, number in said if of == word], list(range(1, count + 1)))
+
+    def test_the_test_of_the_documents_passes(self):
+        folder = self.source("tested", "hello", self.code_in("docs/writing-apps.md", "Testing"))
+        self.assertIn("TestDriver", (folder / "hello.cc").read_text())
+        got = run(self.build(folder, "tested-build") / "hello", folder=self.folder)
+        self.assertEqual(got.returncode, 0, got.stderr)
+
+    def test_an_app_is_a_library_for_the_tool(self):
+        library = self.build(ROOT / "examples/library", "library") / "libshop.so"
+        tool = self.prefix / "bin/mephisto"
+        agents = run(tool, "-A", library, "agents", "--json", folder=self.folder)
+        self.assertEqual((agents.returncode, agents.stderr), (0, ""))
+        self.assertIn("check", agents.stdout)
+        worker = self.start(tool, "-A", library, "worker", name="worker")
+        worker.wait_for("Worker ready$")
+        sent = run(tool, "-A", library, "send", "orders", '{"id": "1", "price": 9.5}', folder=self.folder)
+        self.assertEqual((sent.returncode, sent.stderr), (0, ""))
+        worker.wait_for(r"shop\.shop:check:\d+ - 1 costs 9\.5$")
+        worker.signal(signal.SIGTERM)
+        self.assertEqual(worker.wait(), 0)
+
+    def test_pkg_config_has_what_a_compiler_needs(self):
+        env = {"PKG_CONFIG_PATH": str(next(self.prefix.rglob("pkgconfig")))}
+        flags = run("pkg-config", "--cflags", "--libs", "mephisto", folder=self.folder, env=env)
+        self.assertEqual((flags.returncode, flags.stderr), (0, ""))
+        program = self.folder / "smallest.cc"
+        program.write_text('#include <mephisto/app.h>\nint main(int argc, char** argv) { return mephisto::App{"smallest"}.main(argc, argv); }\n')
+        built = run("clang++-19", program, *flags.stdout.split(), "-o", self.folder / "smallest", folder=self.folder, limit=COMPILING)
+        self.assertEqual(built.returncode, 0, built.stderr)
+        self.assertIn("Usage: smallest", run(self.folder / "smallest", "--help", folder=self.folder).stdout)
+        version = run("pkg-config", "--modversion", "mephisto", folder=self.folder, env=env).stdout.strip()
+        self.assertIn(f"version Mephisto {version}\n", run(self.folder / "smallest", "--version", folder=self.folder).stdout)
+
+    def test_it_is_a_part_of_another_project(self):
+        """By FetchContent, which is add_subdirectory of what it has fetched; the whole library would take minutes."""
+        folder = self.source("within", "hello")
+        cmake = folder / "CMakeLists.txt"
+        cmake.write_text(cmake.read_text().replace("find_package(Mephisto REQUIRED)",
+                                                   f"include(FetchContent)\nFetchContent_Declare(mephisto SOURCE_DIR {ROOT})\nFetchContent_MakeAvailable(mephisto)"))
+        build = self.build(folder, "within-build", "-GNinja", target="CMakeFiles/hello.dir/hello.cc.o")
+        targets = run("ninja", "-C", build, "-t", "targets", "all", folder=self.folder).stdout
+        self.assertRegex(targets, r"libmephisto\.a: ")
+        self.assertRegex(targets, r"(?m)^hello: ")
+        self.assertNotRegex(targets, r"horton|_test|bench")
+        flags = json.loads(run("ninja", "-C", build, "-t", "compdb", folder=self.folder).stdout)
+        own = next(entry["command"] for entry in flags if entry["file"].endswith("hello.cc"))
+        library = next(entry["command"] for entry in flags if entry["file"].endswith("/src/app/app.cc"))
+        for layout in ("-march=", "-DSIMDJSON_DEVELOPMENT_CHECKS="):  # of simdjson's parser, which the headers use
+            self.assertEqual(re.findall(rf"{layout}\S+", own)[:1], re.findall(rf"{layout}\S+", library)[:1])
 
     def test_the_tool_is_there(self):
         got = run(self.prefix / "bin/mephisto", "--version", folder=self.folder)
         self.assertEqual((got.returncode, got.stderr), (0, ""))
         self.assertRegex(got.stdout, r"^mephisto, version Mephisto \d+\.\d+\.\d+\n$")
+
+    def test_its_manual_page_and_completions_are_where_they_are_looked_for(self):
+        tool = self.prefix / "bin/mephisto"
+        for path, words in (("man/man1/mephisto.1", ["man"]), ("bash-completion/completions/mephisto", ["completion", "bash"]), ("zsh/site-functions/_mephisto", ["completion", "zsh"]),
+                            ("fish/vendor_completions.d/mephisto.fish", ["completion", "fish"])):
+            expected = run(tool, *words, folder=self.folder).stdout
+            self.assertGreater(len(expected), 500)
+            self.assertEqual((self.prefix / "share" / path).read_text(), expected)
+        self.assertEqual(run("bash", "-n", self.prefix / "share/bash-completion/completions/mephisto", folder=self.folder).returncode, 0)
 
     def test_it_works_on_other_machines(self):
         files = sorted(self.prefix.rglob("*.cmake"))

@@ -15,10 +15,10 @@ PUBLIC = {
     "error": "base", "time": "base", "ids": "base", "buffer": "base", "logging": "base", "version": "base",
     "task": "runtime", "loop": "runtime", "sync": "runtime",
     "reflect": "codec", "reflect_fields": "codec", "values": "codec", "json_write": "codec", "json_fast": "codec", "json_read": "codec", "codec": "codec",
-    "log": "log", "record_batch": "log", "testing": "log", "http": "http",
+    "log": "log", "record_batch": "log", "memory_faults": "log", "http": "http",
     "detail/tracker": "stream", "detail/delivery": "stream", "detail/outbox": "stream", "detail/shard": "stream", "detail/standing": "stream", "topic": "stream", "stream": "stream",
     "detail/staged": "stream", "agent": "agent", "detail/agent_runtime": "agent",
-    "app": "app", "settings": "app", "worker": "app", "command": "app", "terminal": "cli", "mephisto": "cli",
+    "app": "app", "settings": "app", "worker": "app", "command": "app", "detail/handler": "app", "detail/captures": "app", "testing": "app", "terminal": "cli", "mephisto": "cli",
 }
 # Private headers for the rooms above too.
 SHARED = {"base/text.h", "base/hash.h", "base/inflate.h", "base/crash_point.h", "base/log_place.h", "base/process.h", "runtime/asio.h", "runtime/tasks.h"}

@@ -20,7 +20,7 @@
 #include "log/engine.h"
 #include "mephisto/log.h"
 #include "mephisto/loop.h"
-#include "mephisto/testing.h"
+#include "mephisto/memory_faults.h"
 
 namespace mephisto::test {
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <future>
 #include <thread>
 
 #include "helpers.h"
@@ -352,6 +353,35 @@ TEST(Loops, OnSeveralThreadsDoNotKnowEachOther) {
     }
   }
   EXPECT_THAT(sums, ElementsAre(499'500, 499'500, 499'500));
+}
+
+TEST(RealTime, AnotherThreadSeesWhichTaskHasTheThread) {
+  Loop loop;
+  std::promise<void> began;
+  std::promise<void> end;
+  EXPECT_FALSE(loop.busy());
+  const auto before = std::chrono::steady_clock::now();
+  std::thread thread{[&] {
+    loop.run([](Loop& of, std::promise<void>& to_begin, std::future<void> to_end) -> Task<void> {
+      co_await of
+          .spawn("keeps",
+                 [](std::promise<void>& here, std::future<void> until) -> Task<void> {
+                   here.set_value();
+                   until.wait();
+                   co_return;
+                 }(to_begin, std::move(to_end)))
+          .join();
+    }(loop, began, end.get_future()));
+  }};
+  began.get_future().wait();
+  const auto busy = loop.busy();
+  ASSERT_TRUE(busy);
+  EXPECT_EQ(busy->task, "keeps");
+  EXPECT_GE(busy->since, before);
+  EXPECT_LE(busy->since, std::chrono::steady_clock::now());
+  end.set_value();
+  thread.join();
+  EXPECT_FALSE(loop.busy());
 }
 
 }  // namespace

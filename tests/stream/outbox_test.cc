@@ -88,7 +88,7 @@ TEST_F(Sending, APartitionThatIsNotThereIsNamed) {
 }
 
 TEST_F(Sending, OutsideOfAnAppSaysWhereItWorks) {
-  world.run([&]() -> Task<void> { EXPECT_THAT(co_await failure_of(out.send("v")), HasSubstr("sending works inside of an app only")); });
+  world.run([&]() -> Task<void> { EXPECT_THAT(co_await failure_of(out.send("v")), HasSubstr("sending to topic out works in an agent, task, timer or command")); });
 }
 
 TEST_F(Sending, ATombstoneIsSentRaw) {

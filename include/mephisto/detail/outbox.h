@@ -8,7 +8,9 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <source_location>
 #include <string>
+#include <typeinfo>
 #include <vector>
 
 #include "mephisto/codec.h"
@@ -38,6 +40,8 @@ struct TopicSpec {
   bool internal = false;
   bool partitions_set = false;  // config.partitions was given, not the default
   bool dead_letters = false;    // what the log refuses of it is kept without its bytes
+  const std::type_info* type = nullptr;  // of the values
+  std::source_location where;            // of the declaration
   Codec value_codec = Codec::json();
   std::string help;
   std::optional<ModelInfo> model;  // of values that are records
@@ -78,8 +82,8 @@ class Outbox {
   Outbox(Loop& loop, Log& log, std::unique_ptr<Producer> producer, std::optional<TopicConfig> defaults, bool transactional, bool in_worker);
   ~Outbox();
 
-  // The outbox of this thread's shard or client. Throws Failure outside of both.
-  static Outbox& current();
+  // The outbox of this thread's shard or client. Throws Failure outside of both; `to` is what it names as not sent to.
+  static Outbox& current(std::string_view to = "");
   static Outbox*& current_pointer();
 
   // Looks the topic up, and creates it as declared where there is none and that is allowed (otherwise Failure kNotFound).
@@ -188,6 +192,8 @@ class Outbox {
   Producer& producer() { return *producer_; }
   Loop& loop() { return loop_; }
   Log& log() { return log_; }
+  // Whether a request may name this topic for its answer; any topic where it is not set.
+  std::function<bool(const std::string& topic)> may_answer_on;
   // Where the agent room keeps the replies to this loop's asks, and what has to end before the outbox does.
   std::shared_ptr<void> inbox;
   std::vector<std::function<Task<void>()>> on_close;

@@ -10,7 +10,7 @@
 
 #include "log/kv.h"
 #include "log/memory/watchers.h"
-#include "mephisto/testing.h"
+#include "mephisto/memory_faults.h"
 
 namespace mephisto {
 

@@ -1,0 +1,134 @@
+#include "mephisto/testing.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <set>
+
+namespace mephisto {
+namespace {
+
+constexpr std::chrono::milliseconds kFirstStep{1};
+constexpr std::chrono::milliseconds kLastStep{1000};
+constexpr std::chrono::hours kPatience{1};
+
+std::string new_url() {
+  static std::atomic<int> next{0};
+  return fmt::format("memory://test-driver-{}", next++);
+}
+
+Task<std::vector<TestRecord>> read(Loop& loop, Log& log, std::string topic) {
+  std::vector<TestRecord> all;
+  const auto info = co_await log.topic(topic);
+  if (!info) co_return all;
+  for (int partition = 0; partition < info->config.partitions; ++partition) {
+    const TopicPartition place{topic, partition};
+    const auto marks = value_or_throw(co_await log.watermarks(place));
+    ConsumerOptions options;
+    options.partitions[place] = marks.start;
+    auto consumer = log.consumer(loop, std::move(options));
+    for (auto next = marks.start; next < marks.end;) {
+      const auto polled = co_await consumer->poll(1 << 20, std::chrono::milliseconds{1000});
+      for (const auto& batch : polled.batches) {
+        next = batch->next_offset;
+        for (const auto& record : batch->records) {
+          auto& row = all.emplace_back();
+          if (record.has_key()) row.key = std::string{record.key};
+          if (record.has_value()) row.value = std::string{record.value};
+          row.headers = record.headers.copy();
+          row.partition = partition;
+          row.offset = record.offset;
+          row.timestamp = record.timestamp();
+        }
+      }
+    }
+  }
+  co_return all;
+}
+
+}  // namespace
+
+std::string TestRecord::header(std::string_view name) const {
+  const auto place = std::ranges::find(headers, name, &Header::name);
+  return place == headers.end() ? "" : place->value.value_or("");
+}
+
+TestDriver::TestDriver(App& app) : app_(app), log_(open_log(new_url())) { loop_.run(start()); }
+
+TestDriver::~TestDriver() {
+  try {
+    loop_.run(worker_->stop());
+  } catch (...) {  // the test has seen what it looked for
+  }
+}
+
+Task<void> TestDriver::start() {
+  worker_ = std::make_unique<Worker>(app_, log_);
+  co_await worker_->start();
+}
+
+// Whether the agents have done what is in their topics, and what they sent is there. When it was true twice, nothing is on its way.
+Task<bool> TestDriver::all_done() {
+  auto& outbox = worker_->shard().outbox();
+  co_await outbox.flush();
+  if (outbox.has_bound()) co_return false;
+  std::size_t lanes = 0;
+  std::set<std::pair<std::string, std::string>> consumed;  // agent, topic
+  for (const auto& agent : app_.agents()) consumed.insert({agent->name(), agent->topic().name});
+  for (const auto& merged : app_.merged()) consumed.insert({merged.agent->name(), merged.topic.name});
+  for (const auto& [agent, topic] : consumed) lanes += static_cast<std::size_t>(value_or_throw(co_await log_->topic(topic)).config.partitions);
+  for (const auto& lane : worker_->status()) {
+    if (!consumed.contains({lane.agent, lane.partition.topic})) continue;
+    if (lane.committable < value_or_throw(co_await log_->watermarks(lane.partition)).end) co_return false;
+    --lanes;
+  }
+  co_return lanes == 0;
+}
+
+void TestDriver::settle() {
+  loop_.run([](TestDriver& self) -> Task<void> {
+    const auto until = self.loop_.now() + kPatience;
+    auto step = kFirstStep;
+    for (int done = 0; done < 2;) {
+      if (co_await self.all_done()) {
+        ++done;
+        co_await yield();
+        continue;
+      }
+      done = 0;
+      if (self.loop_.now() >= until) {
+        std::string open;
+        for (const auto& lane : self.worker_->status()) {
+          if (lane.account.in_flight > 0) open += fmt::format("; agent {} has {} records of {} in hand", lane.agent, lane.account.in_flight, lane.partition.str());
+        }
+        throw Failure(ErrorKind::kTimeout, fmt::format("not all records are done after {} of the test's clock{}", format_duration(kPatience), open));
+      }
+      try {
+        co_await timeout(step, self.worker_->finished());  // throws what ended it, if something did
+      } catch (const Failure& failure) {
+        if (failure.kind() != ErrorKind::kTimeout) throw;
+      }
+      step = std::min(step * 2, kLastStep);
+    }
+  }(*this));
+}
+
+void TestDriver::advance(Loop::duration duration) {
+  loop_.run([](Loop::duration time) -> Task<void> { co_await sleep_for(time); }(duration));
+  settle();
+}
+
+void TestDriver::restart() {
+  loop_.run([](TestDriver& self) -> Task<void> {
+    co_await self.worker_->stop();
+    self.worker_.reset();
+    co_await self.start();
+  }(*this));
+}
+
+std::vector<TestRecord> TestDriver::records(const std::string& topic) { return loop_.run(read(loop_, *log_, topic)); }
+
+std::vector<TestRecord> TestDriver::dead_letters(const AgentBase& agent) { return records(detail::AgentRuntime::dead_letter_topic(app_.id(), agent).name); }
+
+}  // namespace mephisto
