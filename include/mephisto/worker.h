@@ -46,7 +46,7 @@ class Worker {
   Task<void> declare_topics();
   Task<void> run_timer(const detail::TaskSpec& spec);
   void crash(std::string why);
-  Task<void> end();
+  Task<void> end(std::optional<Loop::time_point> until = {});
 
   App& app_;
   std::shared_ptr<Log> log_;

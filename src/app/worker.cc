@@ -137,7 +137,7 @@ Task<void> Worker::start() {
   }
   if (!failure) co_return;
   co_await end();
-  co_await shard_.outbox().abandon();  // the shard closes it, but may never have run
+  co_await shard_.outbox().abandon(shard_.loop().now() + shard_.options().drain_timeout);  // the shard closes it, but may never have run
   std::rethrow_exception(failure);
 }
 
@@ -181,17 +181,28 @@ Task<void> Worker::finished() {
 }
 
 Task<void> Worker::stop() {
-  if (number_ == 0 && app_.on_stopping) co_await app_.on_stopping();
-  co_await end();
+  const auto& limit = shard_.options().drain_timeout;
+  const auto until = shard_.loop().now() + limit;
+  if (number_ == 0 && app_.on_stopping) {
+    try {
+      co_await timeout(limit, app_.on_stopping());
+    } catch (const Failure& failure) {
+      if (shard_.loop().now() < until) throw;
+      log::warn("on_stopping: {} (setting drain_timeout)", failure.what());
+    }
+  }
+  co_await end(until);
   co_await finished();
 }
 
-Task<void> Worker::end() {
+Task<void> Worker::end(std::optional<Loop::time_point> until) {
   for (auto& task : tasks_) task.cancel();
   for (auto& task : tasks_) co_await task.finished();
-  shard_.stop();
+  shard_.stop(until);
   co_await running_.finished();
-  for (auto& runtime : runtimes_) co_await runtime->stop(std::chrono::milliseconds{500});
+  std::vector<Task<void>> ends;
+  for (auto& runtime : runtimes_) ends.push_back(runtime->stop(std::chrono::milliseconds{500}));
+  co_await when_all(std::move(ends));
 }
 
 Client::Client(App& app, std::shared_ptr<Log> log) : log_(std::move(log)), outbox_(*Loop::current(), *log_, log_->producer(*Loop::current()), topic_defaults(app), false, false) {

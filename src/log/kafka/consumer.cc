@@ -211,11 +211,11 @@ Task<void> KafkaConsumer::begin(Polled& polled) {
   std::vector<Begin> begins;
   Leaders leaders;
   if (!partitions.empty()) {
-    const auto look = [&] {
-      leaders = log_->cluster().leaders({options_.topics.begin(), options_.topics.end()});
-      return committed(handle_.get(), log_->cluster(), partitions, options_.from_latest);
+    auto look = [log = log_, handle = handle_, partitions, topics = std::set<std::string>{options_.topics.begin(), options_.topics.end()}, latest = options_.from_latest] {
+      auto led = log->cluster().leaders(topics);
+      return std::pair{std::move(led), committed(handle.get(), log->cluster(), partitions, latest)};
     };
-    auto found = co_await blocking(look, "the group's offsets");
+    auto [led, found] = co_await call(std::move(look), "the group's offsets");
     if (closed_) co_return;
     serve(polled);  // what was meant for us may be somebody else's by now
     if (anew ? !given_ || *given_ != partitions : revoking_ || again_.empty()) co_return;
@@ -225,6 +225,7 @@ Task<void> KafkaConsumer::begin(Polled& polled) {
       retry_at_ = loop_.now() + kRetryAfter;
       co_return;
     }
+    leaders = std::move(led);
     begins = std::move(*found);
   }
   given_.reset();
@@ -251,30 +252,31 @@ Task<void> KafkaConsumer::begin_fixed(Polled& polled) {
     partitions.push_back(partition);
     topics.insert(partition.topic);
   }
-  begun_fixed_ = true;
-  if (partitions.empty()) co_return;
-  Leaders leaders;
-  auto marks = co_await blocking(
-      [&]() -> Result<std::vector<Watermarks>> {
-        for (const auto& one : partitions) {
-          auto count = partition_count(handle_.get(), one.topic);
-          if (!count) return std::unexpected(count.error());
-          if (one.partition < 0 || one.partition >= *count)
-            return fail(ErrorKind::kNotFound, fmt::format("there is no {}: topic {} has partitions 0 to {}", one.str(), one.topic, *count - 1));
-        }
-        leaders = log_->cluster().leaders(topics);
-        return log_->cluster().watermarks(partitions);
-      },
-      "offsets of Kafka's");
-  if (!marks) {
-    begun_fixed_ = false;
-    throw Failure(marks.error());
+  if (partitions.empty()) {
+    begun_fixed_ = true;
+    co_return;
   }
+  auto look = [log = log_, handle = handle_, partitions, topics]() -> Result<std::pair<Leaders, std::vector<Watermarks>>> {
+    for (const auto& one : partitions) {
+      auto count = partition_count(handle.get(), one.topic);
+      if (!count) return std::unexpected(count.error());
+      if (one.partition < 0 || one.partition >= *count)
+        return fail(ErrorKind::kNotFound, fmt::format("there is no {}: topic {} has partitions 0 to {}", one.str(), one.topic, *count - 1));
+    }
+    auto led = log->cluster().leaders(topics);
+    auto found = log->cluster().watermarks(partitions);
+    if (!found) return std::unexpected(found.error());
+    return std::pair{std::move(led), std::move(*found)};
+  };
+  auto found = co_await call(std::move(look), "offsets of Kafka's");
+  if (!found) throw Failure(found.error());
+  begun_fixed_ = true;
   if (closed_) co_return;
+  const auto& [leaders, marks] = *found;
   std::vector<Begin> begins;
   for (std::size_t i = 0; i < partitions.size(); ++i) {
     const auto wanted = options_.partitions.at(partitions[i]);
-    begins.push_back({partitions[i], wanted < 0 ? (*marks)[i].start : std::max(wanted, (*marks)[i].start), ""});
+    begins.push_back({partitions[i], wanted < 0 ? marks[i].start : std::max(wanted, marks[i].start), ""});
   }
   assign(std::move(begins), leaders, polled);
 }

@@ -83,7 +83,7 @@ class KafkaConsumer : public Consumer {
   ConsumerOptions options_;
   std::size_t partitions_ = 1;  // how many it can come to have
   Waker waker_;
-  Handle handle_;
+  SharedHandle handle_;
   Queue queue_;    // rebalances and errors
   Queue replies_;  // of commits
   std::unique_ptr<Source> source_;

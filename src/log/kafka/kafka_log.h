@@ -1,7 +1,7 @@
 // kafka://host:port[,host:port…]: the log on Apache Kafka, through librdkafka.
 //
 // A consumer is one member of its group, a producer one (idempotent) producer of Kafka's; both are served on their loop's thread, which
-// must run on real time. What blocks is called on the pool of blocking threads.
+// must run on real time. What blocks is called on the pool of blocking threads, and left where its caller is cancelled (call.h).
 #pragma once
 
 #include <map>
@@ -9,6 +9,7 @@
 #include <mutex>
 #include <string>
 
+#include "log/kafka/call.h"
 #include "log/kafka/cluster.h"
 
 namespace mephisto::kafka {
@@ -38,6 +39,11 @@ class KafkaLog : public Log, public std::enable_shared_from_this<KafkaLog> {
   Cluster& cluster() { return cluster_; }
 
  private:
+  // What `ask` is told by the cluster, which a caller that is cancelled does not wait for.
+  template <class Ask>
+  auto from_cluster(Ask ask, const char* what) {
+    return call([log = shared_from_this(), ask = std::move(ask)] { return ask(log->cluster_); }, what);
+  }
   struct Seen {
     std::int64_t ends = 0;
     std::chrono::steady_clock::time_point since;

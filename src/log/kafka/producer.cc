@@ -71,7 +71,7 @@ Task<Result<void>> KafkaProducer::check_places(const std::vector<OutBatch>& batc
     auto known = partitions_.find(topic);
     if (known == partitions_.end() || partition >= known->second) {
       // Asked with the producer's own handle: what it does not know of waits for its next look at the brokers' metadata.
-      auto found = co_await blocking([&] { return partition_count(handle_.get(), topic); }, "a topic of Kafka's");
+      auto found = co_await call([handle = handle_, topic] { return partition_count(handle.get(), topic); }, "a topic of Kafka's");
       if (!found) co_return std::unexpected(found.error());
       known = partitions_.insert_or_assign(topic, *found).first;
     }
@@ -153,8 +153,16 @@ Task<Result<std::vector<Appended>>> KafkaProducer::transact(std::vector<OutBatch
   auto offsets = member->prepare(commits);
   if (!offsets) co_return std::unexpected(offsets.error());
   auto& transactions = transactions_[next_transactions_];
-  if (!transactions) transactions = std::make_unique<Transactions>(log_->cluster(), member->group());
-  auto done = co_await blocking([&] { return transactions->run(batches, *offsets); }, "a transaction of Kafka's");
+  if (!transactions) transactions = std::make_shared<Transactions>(log_->cluster(), member->group());
+  struct Work {
+    std::shared_ptr<KafkaLog> log;
+    std::shared_ptr<Transactions> by;
+    std::vector<OutBatch> batches;
+    GroupOffsets offsets;
+  };
+  auto work = std::make_shared<Work>(log_, transactions, std::move(batches), std::move(*offsets));
+  auto done = co_await call([work] { return work->by->run(work->batches, work->offsets); }, "a transaction of Kafka's");
+  batches = std::move(work->batches);
   // What failed may be open yet: the same one ends it, before anything else is written.
   if (done) next_transactions_ = (next_transactions_ + 1) % transactions_.size();
   co_return done;

@@ -38,7 +38,7 @@ class KafkaProducer : public Producer {
   std::shared_ptr<KafkaLog> log_;
   Loop& loop_;
   Waker waker_;
-  Handle handle_;
+  SharedHandle handle_;
   Queue reports_;
   std::optional<Sender> sender_;
   std::map<std::string, int> partitions_;           // of the topics that were looked up
@@ -48,7 +48,7 @@ class KafkaProducer : public Producer {
   WaitQueue turn_;
   std::uint64_t handles_ = 0;  // counts them: one that failed for good is replaced
   // In turn: a transaction need not wait until the brokers have written the marks of the one before, which is decided by then.
-  std::array<std::unique_ptr<Transactions>, 2> transactions_;
+  std::array<std::shared_ptr<Transactions>, 2> transactions_;
   std::size_t next_transactions_ = 0;
 };
 
