@@ -77,7 +77,7 @@ struct MemberInfo {
 
 struct GroupInfo {
   std::string name;
-  std::int64_t generation = 0;
+  std::optional<std::int64_t> generation;  // none: the log does not tell
   std::vector<MemberInfo> members;
   std::vector<Commit> commits;
 };

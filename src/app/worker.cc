@@ -101,8 +101,20 @@ Task<void> Worker::declare_topics() {
   // What an agent consumes has to be there; a source topic that somebody else made is taken as it is.
   for (const auto& runtime : runtimes_) (void)co_await shard_.outbox().place(runtime->agent().topic());
   for (const auto& merged : app_.merged()) (void)co_await shard_.outbox().place(merged.topic);
+  if (number_ == 0) co_await compare_topics();
   for (const auto& agent : app_.agents()) {
     if (agent->options().on_error.then == ErrorPolicy::Then::kDeadLetter) co_await declare(detail::AgentRuntime::dead_letter_topic(app_.id(), *agent));
+  }
+}
+
+// Keys of a topic with another number of partitions than declared are in other partitions than this app, or who made it, expects.
+Task<void> Worker::compare_topics() {
+  for (const auto& topic : app_.topics()) {
+    const auto& spec = topic->spec();
+    if (spec.internal || !spec.partitions_set) continue;
+    const auto found = co_await log_->topic(spec.name);
+    if (!found || found->config.partitions == spec.config.partitions) continue;
+    log::warn("Topic {} has {} partitions, and the app declares {}: it is used as it is", spec.name, found->config.partitions, spec.config.partitions);
   }
 }
 

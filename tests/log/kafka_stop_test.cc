@@ -120,7 +120,7 @@ class KafkaStop : public ::testing::TestWithParam<Case> {
  protected:
   KafkaStop() {
     const auto set = [&](const std::string& name, const std::string& value) { app.settings().set(name, value, "test"); };
-    set("drain_timeout", format_duration(kDrain));
+    set("drain_timeout", fmt::format("{}ms", kDrain.count()));
     set("broker_session_timeout", "10s");
     set("broker_commit_interval", "50ms");
     set("processing_guarantee", GetParam().exactly_once ? "exactly_once" : "at_least_once");

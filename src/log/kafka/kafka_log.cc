@@ -48,6 +48,14 @@ Task<Result<void>> KafkaLog::reset(std::string group, std::map<TopicPartition, s
   co_return co_await from_cluster([=](Cluster& cluster) { return cluster.reset(group, offsets); }, "Kafka to set a group's offsets");
 }
 
+Task<Result<std::vector<OpenTransaction>>> KafkaLog::open_transactions(std::vector<TopicPartition> partitions) {
+  co_return co_await from_cluster([=](Cluster& cluster) { return cluster.open_transactions(partitions); }, "Kafka's transactions");
+}
+
+Task<Result<void>> KafkaLog::end_transaction(TopicPartition partition, std::int64_t start) {
+  co_return co_await from_cluster([=](Cluster& cluster) { return cluster.end_transaction(partition, start); }, "Kafka to end a transaction");
+}
+
 // Kafka does not tell how old an empty topic is: one where nothing came for its retention while we looked has nobody. Faust's askers give
 // no sign of life: theirs are not ours to delete.
 Task<Result<void>> KafkaLog::maintain() {
