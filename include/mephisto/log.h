@@ -77,9 +77,27 @@ struct MemberInfo {
 
 struct GroupInfo {
   std::string name;
-  std::int64_t generation = 0;
+  std::optional<std::int64_t> generation;  // none: the log does not tell
   std::vector<MemberInfo> members;
   std::vector<Commit> commits;
+};
+
+// A transaction that is open in a partition: nobody reads what lies behind its first record there. Others than Mephisto may have begun it.
+struct OpenTransaction {
+  TopicPartition partition;
+  std::int64_t start = 0;     // its first record
+  std::int64_t producer = 0;  // negative: what follows is not known
+  std::string id;             // the transactional id; empty: nobody knows one
+  std::string state;          // what its coordinator says of it
+  Timestamp last_write{};
+  bool hanging = false;  // its coordinator takes it for ended, or for none: it stays open until somebody ends it by hand
+};
+
+// A partition that its member cannot begin with.
+struct HeldUp {
+  TopicPartition partition;
+  std::string why;
+  std::chrono::steady_clock::time_point since;
 };
 
 // Names one stay of a partition with one consumer. Never used twice, so that what belongs to an earlier stay is told apart.
@@ -159,6 +177,9 @@ class Consumer {
   // is damaged (in turn with what the other partitions have); the call can be repeated.
   virtual Task<Polled> poll(std::size_t max_bytes, std::chrono::milliseconds wait) = 0;
 
+  // The partitions that are this member's, and that poll() cannot bring at present.
+  virtual std::vector<HeldUp> held_up() const { return {}; }
+
   virtual void pause(AssignmentId assignment) = 0;
   virtual void resume(AssignmentId assignment) = 0;
 
@@ -228,6 +249,14 @@ class Log {
   // Sets where a group goes on, in all of these partitions or in none. kFenced while a member of the group gives signs of life;
   // kNotFound when there is no such group or partition; kInvalid for an offset outside of [start, end].
   virtual Task<Result<void>> reset(std::string group, std::map<TopicPartition, std::int64_t> offsets) = 0;
+
+  // The transactions that are open in these partitions, or without any in all that there are.
+  virtual Task<Result<std::vector<OpenTransaction>>> open_transactions(std::vector<TopicPartition>) { co_return std::vector<OpenTransaction>{}; }
+  // Ends the hanging transaction whose first record in the partition is `start`: what it wrote there does not count. kInvalid where it is
+  // not hanging, kNotFound where there is none.
+  virtual Task<Result<void>> end_transaction(TopicPartition partition, std::int64_t start) {
+    co_return fail(ErrorKind::kNotFound, "no transaction is open in " + partition.str() + " from " + std::to_string(start) + " on");
+  }
 
   // Deletes what retention and compaction allow. Workers call it from time to time; any process may.
   virtual Task<Result<void>> maintain() = 0;

@@ -44,9 +44,10 @@ class Worker {
  private:
   Task<void> begin();
   Task<void> declare_topics();
+  Task<void> compare_topics();
   Task<void> run_timer(const detail::TaskSpec& spec);
   void crash(std::string why);
-  Task<void> end();
+  Task<void> end(std::optional<Loop::time_point> until = {});
 
   bool may_answer_on(const std::string& topic);
 

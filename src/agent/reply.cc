@@ -100,7 +100,7 @@ class ReplyInbox {
     options.partitions[{name, 0}] = 0;
     consumer_ = log_.consumer(loop_, std::move(options));
     reader_ = loop_.spawn("replies", read());
-    owner_.on_close.emplace_back([this] { return close(); });
+    owner_.on_close.emplace_back([this](Loop::time_point until) { return close(until); });
   }
 
   const std::string& topic() const { return topic_; }
@@ -162,13 +162,18 @@ class ReplyInbox {
     co_return co_await log_.producer(loop_)->append(batches);
   }
 
-  Task<void> close() {
+  Task<void> close(Loop::time_point until) {
     reader_.cancel();
     co_await reader_.finished();
     consumer_.reset();
     // A worker of Faust's that still has to answer would wait for a topic that is gone for twenty minutes, and do nothing else. The one
     // that is left here maintain() deletes when its retention is over.
-    if (!given_up_ || !log_.shared_with_faust()) (void)co_await log_.delete_topic(topic_);
+    if ((given_up_ && log_.shared_with_faust()) || loop_.now() >= until) co_return;
+    try {
+      (void)co_await timeout(until - loop_.now(), log_.delete_topic(topic_));
+    } catch (const Failure& failure) {
+      log::debug("{} is left to the log's maintenance: {}", topic_, failure.what());
+    }
   }
 
   Outbox& owner_;

@@ -129,8 +129,20 @@ Task<void> Worker::declare_topics() {
   // What an agent consumes has to be there; a source topic that somebody else made is taken as it is.
   for (const auto& runtime : runtimes_) (void)co_await shard_.outbox().place(runtime->agent().topic());
   for (const auto& merged : app_.merged()) (void)co_await shard_.outbox().place(merged.topic);
+  if (number_ == 0) co_await compare_topics();
   for (const auto& agent : app_.agents()) {
     if (agent->options().on_error.then == ErrorPolicy::Then::kDeadLetter) co_await declare(detail::AgentRuntime::dead_letter_topic(app_.id(), *agent));
+  }
+}
+
+// Keys of a topic with another number of partitions than declared are in other partitions than this app, or who made it, expects.
+Task<void> Worker::compare_topics() {
+  for (const auto& topic : app_.topics()) {
+    const auto& spec = topic->spec();
+    if (spec.internal || !spec.partitions_set) continue;
+    const auto found = co_await log_->topic(spec.name);
+    if (!found || found->config.partitions == spec.config.partitions) continue;
+    log::warn("Topic {} has {} partitions, and the app declares {}: it is used as it is", spec.name, found->config.partitions, spec.config.partitions);
   }
 }
 
@@ -165,7 +177,7 @@ Task<void> Worker::start() {
   }
   if (!failure) co_return;
   co_await end();
-  co_await shard_.outbox().abandon();  // the shard closes it, but may never have run
+  co_await shard_.outbox().abandon(shard_.loop().now() + shard_.options().drain_timeout);  // the shard closes it, but may never have run
   std::rethrow_exception(failure);
 }
 
@@ -209,17 +221,28 @@ Task<void> Worker::finished() {
 }
 
 Task<void> Worker::stop() {
-  if (number_ == 0 && app_.on_stopping) co_await app_.on_stopping();
-  co_await end();
+  const auto& limit = shard_.options().drain_timeout;
+  const auto until = shard_.loop().now() + limit;
+  if (number_ == 0 && app_.on_stopping) {
+    try {
+      co_await timeout(limit, app_.on_stopping());
+    } catch (const Failure& failure) {
+      if (shard_.loop().now() < until) throw;
+      log::warn("on_stopping: {} (setting drain_timeout)", failure.what());
+    }
+  }
+  co_await end(until);
   co_await finished();
 }
 
-Task<void> Worker::end() {
+Task<void> Worker::end(std::optional<Loop::time_point> until) {
   for (auto& task : tasks_) task.cancel();
   for (auto& task : tasks_) co_await task.finished();
-  shard_.stop();
+  shard_.stop(until);
   co_await running_.finished();
-  for (auto& runtime : runtimes_) co_await runtime->stop(std::chrono::milliseconds{500});
+  std::vector<Task<void>> ends;
+  for (auto& runtime : runtimes_) ends.push_back(runtime->stop(std::chrono::milliseconds{500}));
+  co_await when_all(std::move(ends));
 }
 
 Client::Client(App& app, std::shared_ptr<Log> log)

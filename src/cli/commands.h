@@ -50,6 +50,7 @@ Builtin why_command();
 Builtin rebalances_command();
 Builtin send_command();
 Builtin topic_command();
+Builtin transactions_command();
 Builtin dlq_command();
 
 template <class Options, class Body>

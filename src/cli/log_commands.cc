@@ -12,14 +12,15 @@ namespace {
 
 Task<int> topics(NoOptions, CommandContext context) {
   auto& log = *log_context().log;
-  Table table{"Topics", {{"topic"}, {"partitions", true}, {"records", true}, {"retention", context.json}, {"cleanup"}}};
+  Table table{"Topics", {{"topic"}, {"partitions", true}, {"offsets", true}, {"retention", context.json}, {"cleanup"}}};
   for (const auto& topic : value_or_throw(co_await log.topics())) {
-    std::int64_t records = 0;
+    // Not all of them need be records: also the mark that ends a transaction has one, and what is compacted away had.
+    std::int64_t offsets = 0;
     for (int i = 0; i < topic.config.partitions; ++i) {
       auto marks = value_or_throw(co_await log.watermarks({topic.name, i}));
-      records += marks.end - marks.start;
+      offsets += marks.end - marks.start;
     }
-    table.add({topic.name, std::to_string(topic.config.partitions), std::to_string(records), duration_cell(topic.config.retention, "forever", context.json),
+    table.add({topic.name, std::to_string(topic.config.partitions), std::to_string(offsets), duration_cell(topic.config.retention, "forever", context.json),
                topic.config.compact ? "compact" : "delete"});
   }
   table.print(context.json);
@@ -27,15 +28,17 @@ Task<int> topics(NoOptions, CommandContext context) {
 }
 
 Task<int> groups(NoOptions, CommandContext context) {
+  // Kafka's brokers tell nobody a group's generation.
   Table table{"Groups", {{"group"}, {"generation", true}, {"member"}, {"partitions"}}};
+  const auto generation = [](const GroupInfo& group) { return group.generation ? std::to_string(*group.generation) : ""; };
   for (const auto& group : value_or_throw(co_await log_context().log->groups())) {
-    if (group.members.empty()) table.add({group.name, std::to_string(group.generation), "", ""});
+    if (group.members.empty()) table.add({group.name, generation(group), "", ""});
     for (const auto& member : group.members) {
       std::map<std::string, std::vector<int>> owned;
       for (const auto& partition : member.owned) owned[partition.topic].push_back(partition.partition);
       std::string text;
       for (auto& [topic, numbers] : owned) text += (text.empty() ? "" : ", ") + topic + " " + fold(numbers);
-      table.add({group.name, std::to_string(group.generation), member.client, text});
+      table.add({group.name, generation(group), member.client, text});
     }
   }
   table.print(context.json);
@@ -78,6 +81,7 @@ std::vector<Builtin> log_commands() {
   commands.push_back(rebalances_command());
   commands.push_back(send_command());
   commands.push_back(topic_command());
+  commands.push_back(transactions_command());
   commands.push_back(dlq_command());
   return commands;
 }

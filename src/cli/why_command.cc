@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "cli/commands.h"
+#include "log/open_transaction.h"
 #include "mephisto/logging.h"
 
 namespace mephisto::cli {
@@ -80,6 +81,9 @@ detail::Reason elsewhere(const App& app, const Row& row, const std::vector<Worke
     return {"silent", fmt::format("{} does not answer: {} keeps its thread, and nothing else of it goes on", row.member, known ? printable(kept->task) : "a handler"),
             known ? kept->now_ms : std::nullopt};
   }
+  if (std::ranges::any_of(workers, [&](const auto& worker) { return row.member.starts_with(worker.worker + ":"); })) {
+    return {"beginning", fmt::format("its member {} has not begun with it yet", row.member), std::nullopt};
+  }
   if (!row.member.empty()) return {"elsewhere", fmt::format("no worker of {} runs here with it; it is with member {}", app.id(), row.member), std::nullopt};
   if (!members) return {"no member", fmt::format("no worker of {} runs", app.id()), std::nullopt};
   for (const auto& worker : workers) {
@@ -88,6 +92,23 @@ detail::Reason elsewhere(const App& app, const Row& row, const std::vector<Worke
     }
   }
   return {"no member", "no member of the group has it", std::nullopt};
+}
+
+// The transactions that keep readers from the records that come next, whoever began them.
+Task<void> look_at_transactions(Log& log, Rows& rows) {
+  std::vector<TopicPartition> behind;
+  for (const auto& [partition, row] : rows) {
+    if (row.lag && *row.lag > 0) behind.push_back(partition);
+  }
+  if (behind.empty()) co_return;
+  const auto now = Loop::current()->timestamp();
+  for (const auto& open : value_or_throw(co_await log.open_transactions(behind))) {
+    auto& row = rows.at(open.partition);
+    if (open.start > row.oldest) continue;  // there is something to read before it
+    std::optional<std::int64_t> ms;
+    if (open.producer >= 0) ms = (now - open.last_write).count();
+    row.reasons.insert(row.reasons.begin(), {"transaction", describe(open, log.url()), ms});
+  }
 }
 
 Task<Rows> look(const App& app, const std::shared_ptr<Log>& log) {
@@ -110,7 +131,7 @@ Task<Rows> look(const App& app, const std::shared_ptr<Log>& log) {
       auto& row = rows[{one.topic, one.partition}];
       here.insert({one.topic, one.partition});
       row.member = one.member;
-      row.oldest = one.oldest;
+      if (one.oldest >= 0) row.oldest = one.oldest;
       if (!row.committed && one.committed > 0) row.committed = one.committed;
       row.reasons = one.reasons;
     }
@@ -121,6 +142,7 @@ Task<Rows> look(const App& app, const std::shared_ptr<Log>& log) {
     if (!here.contains(partition)) row.reasons.push_back(elsewhere(app, row, workers, members));
     if (away) row.reasons.insert(row.reasons.begin(), {"log", "the log cannot be reached: " + away->message, std::nullopt});
   }
+  if (log && !away) co_await look_at_transactions(*log, rows);
   co_return rows;
 }
 

@@ -393,15 +393,15 @@ Task<void> Outbox::flush(const Loop::time_point& until) {
 }
 
 Task<void> Outbox::close(const Loop::time_point& until) {
-  for (auto& end : std::exchange(on_close, {})) co_await end();
+  for (auto& end : std::exchange(on_close, {})) co_await end(until);
   if (!transactional_ && !broken_) co_await flush(until);
   closing_ = true;
   filled_.notify_all();
   co_await end();
 }
 
-Task<void> Outbox::abandon() {
-  for (auto& end : std::exchange(on_close, {})) co_await end();
+Task<void> Outbox::abandon(Loop::time_point until) {
+  for (auto& end : std::exchange(on_close, {})) co_await end(until);
   closing_ = true;
   task_.cancel();
   for (auto& flight : flights_) flight.task.cancel();

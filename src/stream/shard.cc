@@ -14,6 +14,7 @@ constexpr std::size_t kFetchBytes = 256 << 10;     // at a time: what is worked 
 constexpr std::size_t kAhead = 2 * kFetchBytes;    // of a partition, for when its agent is done with what it has
 constexpr std::size_t kAheadOfAgent = 8 * kAhead;  // of all its partitions together
 constexpr std::chrono::milliseconds kRetryAfter{200};
+constexpr std::chrono::milliseconds kLastCommit{1000};  // for the last commit, where draining took all the time that there was
 
 // A commit's metadata is the notes of the agents on the topic: `agent:2-4,7;other:0-9`. Empty mostly.
 std::string_view note_of(std::string_view metadata, std::string_view agent) {
@@ -320,14 +321,14 @@ Task<void> Shard::run() {
   consumer_ = log_->consumer(loop_, std::move(consumer));
   rebalances_.begin("start", 0);
 
-  auto committer = loop_.spawn("commit", commit_loop());
+  committer_ = loop_.spawn("commit", commit_loop());
   poller_ = loop_.spawn("poll", poll_loop());
   TaskGroup group{"the shard's work"};
-  group.spawn(poller_.join());
-  group.spawn(committer.join());
+  group.spawn(poller_.finished());
+  group.spawn(committer_.finished());
   co_await group.wait(true);
   std::exception_ptr failure;
-  for (const auto* task : {&poller_, &committer}) {
+  for (const auto* task : {&poller_, &committer_}) {
     if (!task->done() || !task->error()) continue;
     try {
       std::rethrow_exception(task->error());
@@ -337,33 +338,58 @@ Task<void> Shard::run() {
     }
   }
   stop();
-  if (failure) committer.cancel();
+  auto patience = loop_.spawn("patience", lose_patience());
+  if (failure) committer_.cancel();
   co_await group.wait();
   for (auto& task : drains_) co_await task.finished();
 
-  if (!failure) {
-    try {
-      rebalances_.end();
-      rebalances_.begin("stop", held_.size());
-      co_await finish(all_held(), "released at stop");
-      rebalances_.moved(0, false);
-      rebalances_.end();
-      if (options_.exactly_once) co_await commit({});  // what no event sent, after a transaction that did not count
-      co_await outbox_.close(stop_until_);
-      co_await consumer_->close();
-    } catch (...) {
-      failure = std::current_exception();
-    }
+  if (!failure && !lost_patience_) {
+    leaving_ = loop_.spawn("stop", leave());
+    co_await leaving_.finished();
+    failure = leaving_.error();
   }
   co_await end_reopened();
-  if (failure) co_await outbox_.abandon();
+  if (lost_patience_) failure = all_committed_ ? nullptr : std::make_exception_ptr(not_stopped());
+  if (failure || lost_patience_) co_await outbox_.abandon(stop_until_);
+  patience.cancel();
+  co_await patience.finished();
   if (failure) std::rethrow_exception(failure);
 }
 
-void Shard::stop() {
+Task<void> Shard::leave() {
+  rebalances_.end();
+  rebalances_.begin("stop", held_.size());
+  co_await finish(all_held(), "released at stop");
+  rebalances_.moved(0, false);
+  rebalances_.end();
+  if (options_.exactly_once) co_await commit({});  // what no event sent, after a transaction that did not count
+  co_await outbox_.close(stop_until_);
+  all_committed_ = true;
+  co_await consumer_->close();
+}
+
+// Guarantee kept here: a stop ends, whatever it waits for. What it has not committed by then is delivered again.
+Task<void> Shard::lose_patience() {
+  co_await sleep_until(stop_until_ + kLastCommit);
+  for (const auto& line : loop_.describe_tasks()) log::debug("At the end of drain_timeout: {}", line);
+  lost_patience_ = true;
+  if (all_committed_) log::warn("The log does not answer: the group {} hears that this member has left only when its session is over", options_.group);
+  poller_.cancel();
+  committer_.cancel();
+  for (auto& task : drains_) task.cancel();
+  leaving_.cancel();
+}
+
+Failure Shard::not_stopped() const {
+  const auto& trouble = commit_trouble_ ? commit_trouble_ : outbox_.trouble();
+  return Failure(ErrorKind::kTimeout, fmt::format("the log has not taken the last commit within {} (setting drain_timeout){}; up to {} records are delivered again",
+                                                  format_duration(options_.drain_timeout), trouble ? ": " + trouble->message : "", uncommitted(all_held())));
+}
+
+void Shard::stop(std::optional<Loop::time_point> until) {
   if (stopping_) return;
   stopping_ = true;
-  stop_until_ = loop_.now() + options_.drain_timeout;
+  stop_until_ = until.value_or(loop_.now() + options_.drain_timeout);
   poller_.cancel();
   commit_now_.notify_all();
 }

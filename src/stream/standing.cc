@@ -34,6 +34,11 @@ std::vector<Standing> Shard::standings() const {
     const auto& partition = held->assigned.partition;
     all.push_back({partition.topic, partition.partition, options_.client, held->committed, behind->tracker.committable(), behind->tracker.next(), reasons(*held, *behind, *agent)});
   }
+  if (!consumer_) return all;
+  for (const auto& one : consumer_->held_up()) {
+    const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(loop_.now() - one.since).count();
+    all.push_back({one.partition.topic, one.partition.partition, options_.client, -1, -1, -1, {{"transaction", one.why, ms}}});
+  }
   return all;
 }
 

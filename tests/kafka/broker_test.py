@@ -5,10 +5,10 @@ import re
 import signal
 import unittest
 
-from cluster import KAFKA_DELETE_RECORDS, KAFKA_TOPICS, Cluster
+from cluster import KAFKA_DELETE_RECORDS, KAFKA_TOPICS, TESTS, Cluster
 import bad_records_test
 from bad_input import BadInput, add_tests, usage
-from support import MEPHISTO, Scene, wait_for
+from support import MEPHISTO, Scene, run, wait_for
 
 AWAY = r"WARNING .*no broker .*can be reached"
 
@@ -127,6 +127,40 @@ class Members(OnKafka):
         self.assertRegex(again.stderr, r"(?m)^Error: group horton .*group.instance.id")
         self.collect(other)
         self.stop(other)
+
+
+class Latest(Scene):
+    """A group that begins at the end of what is there."""
+
+    def tool(self, *words):
+        got = run(MEPHISTO, "--log", cluster.url, *words, folder=self.folder)
+        self.assertEqual((got.returncode, got.stderr), (0, ""), got)
+        return got.stdout
+
+    def send(self, partition, number):
+        self.tool("send", "in", json.dumps({"producer": "p", "key": "k", "seq": number}), "--partition", partition)
+
+    def copied(self):
+        """The numbers of the records that the worker has read."""
+        if not any(row["topic"] == "out" for row in json.loads(self.tool("--json", "topics"))):
+            return []
+        return sorted(json.loads(line)["value"]["seq"] for line in self.tool("topic", "out", "--limit", "0").splitlines())
+
+    def test_what_was_there_is_left_out_but_not_what_comes_to_a_partition_that_is_added(self):
+        cluster.tool(KAFKA_TOPICS, "--create", "--topic", "in", "--partitions", "8")
+        for partition in range(8):
+            self.send(partition, partition)
+        settings = ["--set", f"broker={cluster.url}", "--set", "consumer_auto_offset_reset=latest", "--set", "broker_commit_interval=50ms"]
+        worker = self.start(TESTS / "chaos_app", *settings, "worker", "--without-web", "-l", "info", "--shards", "2", name="worker")
+        worker.wait_for(r"in +│ +\{0-7\} +│")
+        self.send(3, 100)
+        wait_for(lambda: self.copied() == [100], lambda: f"the record that came later: {self.copied()}\n{worker.stderr[-3000:]}")
+        cluster.tool(KAFKA_TOPICS, "--alter", "--topic", "in", "--partitions", "10")
+        self.send(8, 108)
+        self.send(9, 109)
+        wait_for(lambda: self.copied() == [100, 108, 109], lambda: f"those of the new partitions: {self.copied()}\n{worker.stderr[-3000:]}")
+        worker.signal(signal.SIGTERM)
+        self.assertEqual(worker.wait(), 0)
 
 
 class BadRecords(bad_records_test.WithWorker):

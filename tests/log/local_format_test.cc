@@ -82,7 +82,7 @@ TEST_F(LocalFormat, IsAsTheDocumentSays) {
     ASSERT_TRUE(await(one.consumer->commit({{one.id_of({"orders", 1}), 2, "0"}})));
     commit_time = committed("billing", {"orders", 1})->time.time_since_epoch().count();
     await(one.close());
-    generation = must(log->groups()).at(0).generation;
+    generation = must(log->groups()).at(0).generation.value();
   }
 
   auto batch = [](const std::string& key, std::uint32_t records, std::int64_t base_time, std::int64_t largest_time, const std::string& payload) {

@@ -194,14 +194,15 @@ class Outbox {
   Log& log() { return log_; }
   // Whether a request may name this topic for its answer; any topic where it is not set.
   std::function<bool(const std::string& topic)> may_answer_on;
-  // Where the agent room keeps the replies to this loop's asks, and what has to end before the outbox does.
+  // Where the agent room keeps the replies to this loop's asks, and what has to end before the outbox does; for the log it waits until
+  // the given time at most.
   std::shared_ptr<void> inbox;
-  std::vector<std::function<Task<void>()>> on_close;
+  std::vector<std::function<Task<void>(Loop::time_point until)>> on_close;
   std::uint64_t appended() const { return appended_; }
   // Stops after flushing what is there, for at most until `until`.
   Task<void> close(const Loop::time_point& until = kNever);
-  // Stops without.
-  Task<void> abandon();
+  // Stops without; waits for nothing of the log after `until`.
+  Task<void> abandon(Loop::time_point until);
   // Set when the log refused for good; nothing can be appended any more.
   const std::optional<Error>& broken() const { return broken_; }
   // What the append under way fails with; it is tried again.

@@ -72,8 +72,8 @@ class Shard {
   // Consumes until stop(); drains, commits and leaves the group then. Throws Failure when the log is unusable or the accounting
   // is broken.
   Task<void> run();
-  // Finish what is begun (for at most drain_timeout), commit, leave.
-  void stop();
+  // Finish what is begun (until then, or for at most drain_timeout), commit, leave. Waits for nothing much longer than that.
+  void stop(std::optional<Loop::time_point> until = {});
 
   // The events of a batch that is done, of which the last one sent something: they fail together.
   void done_together(const std::vector<Slot>& slots);
@@ -126,6 +126,11 @@ class Shard {
   void set_enough(LaneQueue& queue, bool enough);
   Task<void> poll_loop();
   Task<void> commit_loop();
+  // The orderly end, after poll_loop() and commit_loop().
+  Task<void> leave();
+  // Ends whatever the stop still waits for when its time is over.
+  Task<void> lose_patience();
+  Failure not_stopped() const;
   // Commits what is done of these partitions, with what was sent for it; under exactly once of all. False when the log refused it.
   Task<bool> commit(std::vector<AssignmentId> ids);
   Task<bool> commit_offsets(const std::vector<AssignmentCommit>& commits);
@@ -178,6 +183,8 @@ class Shard {
   std::uint64_t acked_since_commit_ = 0;
   bool stopping_ = false;
   Loop::time_point stop_until_ = Loop::time_point::max();  // what a stop waits for at most
+  bool lost_patience_ = false;
+  bool all_committed_ = false;  // by a stop
   bool committing_ = false;
   Loop::time_point committing_since_{};
   std::optional<Trouble> commit_trouble_;
@@ -194,6 +201,8 @@ class Shard {
   WaitQueue acked_;
   WaitQueue freed_;
   Spawned poller_;
+  Spawned committer_;
+  Spawned leaving_;
   std::vector<Spawned> drains_;
 };
 

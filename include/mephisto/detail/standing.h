@@ -15,12 +15,13 @@ namespace mephisto::detail {
 
 // One thing that an offset waits for.
 struct Reason {
-  std::string kind;                // log, draining, stopped, agent, retry, key, instances, memory, commit; for programs
+  std::string kind;                // log, draining, stopped, agent, retry, key, instances, memory, commit, transaction; for programs
   std::string text;                // for people
   std::optional<std::int64_t> ms;  // for how long already
 };
 
-// A partition that a shard holds. The reasons are the most important first; none: nothing of it is in hand.
+// A partition that a shard holds; where its offsets are negative, one that it cannot begin with. The reasons are the most important first; none:
+// nothing of it is in hand.
 struct Standing {
   std::string topic;
   int partition = 0;

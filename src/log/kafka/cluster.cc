@@ -336,7 +336,7 @@ Result<std::vector<TopicInfo>> Cluster::describe(std::vector<TopicInfo> topics) 
   return topics;
 }
 
-Result<std::vector<std::int64_t>> Cluster::offsets(const std::vector<TopicPartition>& partitions, std::int64_t order) {
+Result<std::vector<std::int64_t>> Cluster::offsets(const std::vector<TopicPartition>& partitions, std::int64_t order, rd_kafka_t* handle) {
   for (const auto& partition : partitions) {
     if (partition.partition < 0 || !check_topic_name(partition.topic)) return fail(ErrorKind::kNotFound, fmt::format("there is no partition {}", partition.str()));
   }
@@ -345,7 +345,7 @@ Result<std::vector<std::int64_t>> Cluster::offsets(const std::vector<TopicPartit
   for (;; std::this_thread::sleep_for(kBetweenTries)) {
     const auto list = new_list(partitions.size());
     for (const auto& partition : partitions) add(*list, partition, order);
-    auto code = rd_kafka_offsets_for_times(handle_.get(), list.get(), kTimeout);
+    auto code = rd_kafka_offsets_for_times(handle, list.get(), kTimeout);
     std::string what = fmt::format("cannot look up offsets at {}", servers());
     std::vector<std::int64_t> offsets;
     for (int i = 0; i < list->cnt; ++i) {
@@ -359,7 +359,7 @@ Result<std::vector<std::int64_t>> Cluster::offsets(const std::vector<TopicPartit
     }
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return offsets;
     if (!is_moving(code) || std::chrono::steady_clock::now() >= deadline) return std::unexpected(to_error(code, what));
-    if (auto led = look_up(handle_.get(), partitions.front().topic); !led) return std::unexpected(led.error());  // who leads it now
+    if (auto led = look_up(handle, partitions.front().topic); !led) return std::unexpected(led.error());  // who leads it now
   }
 }
 

@@ -64,6 +64,15 @@ class Cluster {
   Result<std::vector<Watermarks>> watermarks(const std::vector<TopicPartition>& partitions);
   Result<std::int64_t> offset_at(const TopicPartition& partition, Timestamp time);
   Result<std::vector<GroupInfo>> groups();
+  // What a group has committed of each of the partitions, if anything; or the error (kUnavailable) of one whose offset an open transaction
+  // commits. Asked with `handle`.
+  using Committed = std::map<TopicPartition, Result<std::optional<Commit>>>;
+  Result<Committed> committed(rd_kafka_t* handle, const std::string& group, const std::vector<TopicPartition>& partitions);
+  // Where the brokers keep the group's offsets.
+  Result<TopicPartition> offsets_place(const std::string& group);
+  // As Log::open_transactions and Log::end_transaction.
+  Result<std::vector<OpenTransaction>> open_transactions(std::vector<TopicPartition> partitions);
+  Result<void> end_transaction(const TopicPartition& partition, std::int64_t start);
   // As Log::reset. Where a broker refuses one of the partitions the others may have been set.
   Result<void> reset(const std::string& group, const std::map<TopicPartition, std::int64_t>& offsets);
 
@@ -73,7 +82,10 @@ class Cluster {
   Result<Event> ask(rd_kafka_t* handle, const std::string& what, const Request& request, std::chrono::milliseconds timeout = kCallTimeout);
   Result<std::vector<TopicInfo>> describe(std::vector<TopicInfo> topics);
   Result<void> wait_for_leaders(const std::string& topic, int partitions);
-  Result<std::vector<std::int64_t>> offsets(const std::vector<TopicPartition>& partitions, std::int64_t order);
+  Result<std::vector<std::int64_t>> offsets(const std::vector<TopicPartition>& partitions, std::int64_t order, rd_kafka_t* handle);
+  Result<std::vector<std::int64_t>> offsets(const std::vector<TopicPartition>& partitions, std::int64_t order) { return offsets(partitions, order, handle_.get()); }
+  struct Open;  // a transaction, with what it takes to end it
+  Result<std::vector<Open>> open_in(const std::vector<TopicPartition>& partitions);
   // What is set for the topic itself.
   Result<Properties> settings(const std::string& topic);
   Result<void> alter(const TopicInfo& existing, const TopicConfig& config);

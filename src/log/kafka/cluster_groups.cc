@@ -5,6 +5,7 @@
 #include <set>
 #include <thread>
 
+#include "log/kafka/begin.h"
 #include "log/kafka/cluster.h"
 
 namespace mephisto::kafka {
@@ -49,11 +50,47 @@ Result<std::vector<Commit>> Cluster::commits(rd_kafka_t* handle, const std::stri
       const auto& offset = list->elems[n];
       if (offset.err != RD_KAFKA_RESP_ERR_NO_ERROR) return std::unexpected(to_error(offset.err, what));
       if (offset.offset < 0) continue;
-      commits.push_back({{offset.topic, offset.partition}, offset.offset, std::string{static_cast<const char*>(offset.metadata), offset.metadata_size}, {}});
+      const std::string_view metadata{static_cast<const char*>(offset.metadata), offset.metadata_size};
+      commits.push_back({{offset.topic, offset.partition}, offset.offset, read_noted(metadata).note, {}});
     }
   }
   std::ranges::sort(commits, {}, &Commit::partition);
   return commits;
+}
+
+Result<Cluster::Committed> Cluster::committed(rd_kafka_t* handle, const std::string& group, const std::vector<TopicPartition>& partitions) {
+  const auto what = fmt::format("cannot read the offsets of group {}", group);
+  const auto wanted = new_list(partitions.size());
+  for (const auto& partition : partitions) add(*wanted, partition, RD_KAFKA_OFFSET_INVALID);
+  const std::unique_ptr<rd_kafka_ListConsumerGroupOffsets_t, Deleter<rd_kafka_ListConsumerGroupOffsets_destroy>> asked{
+      rd_kafka_ListConsumerGroupOffsets_new(group.c_str(), wanted.get())};
+  auto* one = asked.get();
+  auto event = ask(handle, what, [&](auto* options, auto* queue) {
+    const KafkaError ignored{rd_kafka_AdminOptions_set_require_stable_offsets(options, 1)};
+    rd_kafka_ListConsumerGroupOffsets(handle, &one, 1, options, queue);
+  });
+  if (!event) return std::unexpected(event.error());
+  Committed committed;
+  std::size_t count = 0;
+  const auto* groups = rd_kafka_ListConsumerGroupOffsets_result_groups(rd_kafka_event_ListConsumerGroupOffsets_result(event->get()), &count);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (const auto* error = rd_kafka_group_result_error(groups[i])) return std::unexpected(to_error(error, what));
+    const auto* list = rd_kafka_group_result_partitions(groups[i]);
+    for (int n = 0; n < list->cnt; ++n) {
+      const auto& offset = list->elems[n];
+      const TopicPartition partition{offset.topic, offset.partition};
+      if (offset.err == RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT) {
+        committed.emplace(partition, std::unexpected(to_error(offset.err, what)));
+      } else if (offset.err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return std::unexpected(to_error(offset.err, what));
+      } else if (offset.offset < 0) {
+        committed.emplace(partition, std::nullopt);
+      } else {
+        committed.emplace(partition, Commit{partition, offset.offset, std::string{static_cast<const char*>(offset.metadata), offset.metadata_size}, {}});
+      }
+    }
+  }
+  return committed;
 }
 
 Result<void> Cluster::reset(const std::string& group, const std::map<TopicPartition, std::int64_t>& offsets) {

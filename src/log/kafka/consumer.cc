@@ -14,9 +14,9 @@ namespace mephisto::kafka {
 namespace {
 
 constexpr int kEvents = RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_OFFSET_COMMIT | RD_KAFKA_EVENT_ERROR;
-constexpr int kTimeout = static_cast<int>(kCallTimeout.count());
 constexpr std::chrono::milliseconds kBrokersLeastSession{6000};  // group.min.session.timeout.ms, where nobody changed it
 constexpr std::chrono::milliseconds kRetryAfter{500};
+constexpr std::chrono::milliseconds kHeldUpRetry{1000};
 
 // How often a member at work asks whether the group changes: so long do a member's partitions wait, when it has left, for who has them next.
 constexpr std::chrono::milliseconds heartbeats(std::chrono::milliseconds session) { return std::min(session / 20, std::chrono::milliseconds{1000}); }
@@ -35,42 +35,6 @@ Properties consumer_properties(const ConsumerOptions& options, std::chrono::mill
   properties["max.poll.interval.ms"] = std::to_string(std::max<std::int64_t>(300'000, session.count()));
   if (!options.instance.empty()) properties["group.instance.id"] = options.instance;
   return properties;
-}
-
-// What the group has committed of `partitions`, with the note; where there is nothing, the start, or with `from_latest` the end, which is
-// committed then: what comes from now on is not lost by a restart before the first commit.
-Result<std::vector<Begin>> committed(rd_kafka_t* handle, Cluster& cluster, const std::vector<TopicPartition>& partitions, bool from_latest) {
-  const auto list = new_list(partitions.size());
-  for (const auto& partition : partitions) add(*list, partition, RD_KAFKA_OFFSET_INVALID);
-  if (const auto code = rd_kafka_committed(handle, list.get(), kTimeout); code != RD_KAFKA_RESP_ERR_NO_ERROR)
-    return std::unexpected(to_error(code, "cannot read the group's offsets"));
-  auto marks = cluster.watermarks(partitions);
-  if (!marks) return std::unexpected(marks.error());
-  std::vector<Begin> found;
-  const auto latest = new_list(partitions.size());
-  for (std::size_t i = 0; i < partitions.size(); ++i) {
-    const auto& one = list->elems[i];
-    const auto [start, end] = (*marks)[i];
-    if (one.err != RD_KAFKA_RESP_ERR_NO_ERROR) return std::unexpected(to_error(one.err, fmt::format("cannot read the group's offset of {}", partitions[i].str())));
-    if (one.offset < 0) {
-      found.push_back({partitions[i], from_latest ? end : start, ""});
-      if (from_latest) add(*latest, partitions[i], end);
-    } else if (one.offset < start) {
-      log::warn("{}: the records from the committed offset {} to {} are gone (retention); going on at {}", partitions[i].str(), one.offset, start - 1, start);
-      found.push_back({partitions[i], start, ""});
-    } else if (one.offset > end) {
-      return fail(ErrorKind::kInvalid,
-                  fmt::format("{}: the committed offset {} is behind the partition's end {}; was the topic deleted and made again? Reset the group's offset of it",
-                              partitions[i].str(), one.offset, end));
-    } else {
-      found.push_back({partitions[i], one.offset, std::string{static_cast<const char*>(one.metadata), one.metadata_size}});
-    }
-  }
-  if (latest->cnt > 0) {
-    if (const auto code = rd_kafka_commit(handle, latest.get(), 0); code != RD_KAFKA_RESP_ERR_NO_ERROR)
-      return std::unexpected(to_error(code, "cannot commit where the group starts"));
-  }
-  return found;
 }
 
 }  // namespace
@@ -134,6 +98,7 @@ void KafkaConsumer::on_rebalance(const rd_kafka_event_t& event, Polled& polled) 
   }
   given_.reset();
   again_.clear();
+  held_up_.clear();
   if (rd_kafka_assignment_lost(handle_.get()) != 0) {
     log::warn("Group {}: this member was put out of it (no sign of life in time, or too long at one thing); its partitions are lost", options_.group);
     lose_all(polled);
@@ -180,7 +145,10 @@ void KafkaConsumer::on_error(rd_kafka_resp_err_t code, const char* text) {
       break;
     case RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL:
       if (!std::exchange(told_others_, true)) {
-        log::warn("Group {} has members that share its partitions out in another way (workers of Faust?); waiting until they have left", options_.group);
+        log::warn(
+            "Group {} has members of another kind, which share its partitions out in another way (of Faust or Kafka Streams?): this one waits until they have left, or their "
+            "sessions are over (45 s where they left without a word)",
+            options_.group);
       }
       break;
     case RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED: log::warn("Group {}: {}", options_.group, text); break;
@@ -207,14 +175,11 @@ Task<void> KafkaConsumer::begin(Polled& polled) {
   if (loop_.now() < retry_at_) co_return;
   const bool anew = given_.has_value();
   const auto partitions = anew ? *given_ : std::vector<TopicPartition>{again_.begin(), again_.end()};
-  std::vector<Begin> begins;
-  Leaders leaders;
+  Beginnings beginnings;
   if (!partitions.empty()) {
-    const auto look = [&] {
-      leaders = log_->cluster().leaders({options_.topics.begin(), options_.topics.end()});
-      return committed(handle_.get(), log_->cluster(), partitions, options_.from_latest);
-    };
-    auto found = co_await blocking(look, "the group's offsets");
+    // Who is held up is looked at again and again, while the others are read.
+    Question question{handle_, options_.group, log_->url(), partitions, {options_.topics.begin(), options_.topics.end()}, options_.from_latest, held_up_.empty()};
+    auto found = co_await call([log = log_, asked = std::move(question)] { return find_beginnings(log->cluster(), asked); }, "the group's offsets");
     if (closed_) co_return;
     serve(polled);  // what was meant for us may be somebody else's by now
     if (anew ? !given_ || *given_ != partitions : revoking_ || again_.empty()) co_return;
@@ -224,20 +189,44 @@ Task<void> KafkaConsumer::begin(Polled& polled) {
       retry_at_ = loop_.now() + kRetryAfter;
       co_return;
     }
-    begins = std::move(*found);
+    beginnings = std::move(*found);
   }
   given_.reset();
   again_.clear();
-  ++generation_;
-  assign(std::move(begins), leaders, polled);
+  hold_up(beginnings.held_up);
+  if (anew) {
+    ++generation_;
+    if (partitions.empty() != std::exchange(spare_, partitions.empty()) && spare_) {
+      log::info("Group {} has no partition for this member ({}): others have them all; it is spare, and takes over when one of them leaves", options_.group, options_.client);
+    }
+  }
+  assign(std::move(beginnings.begins), beginnings.leaders, polled);
+}
+
+void KafkaConsumer::hold_up(const std::map<TopicPartition, std::string>& reasons) {
+  std::map<TopicPartition, HeldUp> now;
+  for (const auto& [partition, why] : reasons) {
+    again_.insert(partition);
+    const auto before = held_up_.find(partition);
+    if (before == held_up_.end() || before->second.why != why) log::warn("{} waits: {}", partition.str(), why);
+    now[partition] = {partition, why, before == held_up_.end() ? loop_.now() : before->second.since};
+  }
+  held_up_ = std::move(now);
+  if (!held_up_.empty()) retry_at_ = loop_.now() + kHeldUpRetry;
+}
+
+std::vector<HeldUp> KafkaConsumer::held_up() const {
+  std::vector<HeldUp> all;
+  for (const auto& [partition, one] : held_up_) all.push_back(one);
+  return all;
 }
 
 void KafkaConsumer::assign(std::vector<Begin> begins, const Leaders& leaders, Polled& polled) {
   for (auto& one : begins) {
     const auto id = new_assignment();
     source_->add(id, one.partition, one.offset);
-    polled.assigned.push_back({id, one.partition, one.offset, std::move(one.metadata), generation_});
-    stays_.emplace(id, Stay{.partition = std::move(one.partition), .next = one.offset, .astray = {}});
+    polled.assigned.push_back({id, one.partition, one.offset, std::move(one.noted.note), generation_});
+    stays_.emplace(id, Stay{.partition = std::move(one.partition), .next = one.offset, .partitions = one.noted.partitions, .astray = {}});
   }
   source_->start(leaders);
 }
@@ -250,30 +239,31 @@ Task<void> KafkaConsumer::begin_fixed(Polled& polled) {
     partitions.push_back(partition);
     topics.insert(partition.topic);
   }
-  begun_fixed_ = true;
-  if (partitions.empty()) co_return;
-  Leaders leaders;
-  auto marks = co_await blocking(
-      [&]() -> Result<std::vector<Watermarks>> {
-        for (const auto& one : partitions) {
-          auto count = partition_count(handle_.get(), one.topic);
-          if (!count) return std::unexpected(count.error());
-          if (one.partition < 0 || one.partition >= *count)
-            return fail(ErrorKind::kNotFound, fmt::format("there is no {}: topic {} has partitions 0 to {}", one.str(), one.topic, *count - 1));
-        }
-        leaders = log_->cluster().leaders(topics);
-        return log_->cluster().watermarks(partitions);
-      },
-      "offsets of Kafka's");
-  if (!marks) {
-    begun_fixed_ = false;
-    throw Failure(marks.error());
+  if (partitions.empty()) {
+    begun_fixed_ = true;
+    co_return;
   }
+  auto look = [log = log_, handle = handle_, partitions, topics]() -> Result<std::pair<Leaders, std::vector<Watermarks>>> {
+    for (const auto& one : partitions) {
+      auto count = partition_count(handle.get(), one.topic);
+      if (!count) return std::unexpected(count.error());
+      if (one.partition < 0 || one.partition >= *count)
+        return fail(ErrorKind::kNotFound, fmt::format("there is no {}: topic {} has partitions 0 to {}", one.str(), one.topic, *count - 1));
+    }
+    auto led = log->cluster().leaders(topics);
+    auto found = log->cluster().watermarks(partitions);
+    if (!found) return std::unexpected(found.error());
+    return std::pair{std::move(led), std::move(*found)};
+  };
+  auto found = co_await call(std::move(look), "offsets of Kafka's");
+  if (!found) throw Failure(found.error());
+  begun_fixed_ = true;
   if (closed_) co_return;
+  const auto& [leaders, marks] = *found;
   std::vector<Begin> begins;
   for (std::size_t i = 0; i < partitions.size(); ++i) {
     const auto wanted = options_.partitions.at(partitions[i]);
-    begins.push_back({partitions[i], wanted < 0 ? (*marks)[i].start : std::max(wanted, (*marks)[i].start), ""});
+    begins.push_back({partitions[i], wanted < 0 ? marks[i].start : std::max(wanted, marks[i].start), {}});
   }
   assign(std::move(begins), leaders, polled);
 }

@@ -19,19 +19,13 @@
 
 namespace mephisto::kafka {
 
-// Where a stay begins.
-struct Begin {
-  TopicPartition partition;
-  std::int64_t offset = 0;
-  std::string metadata;
-};
-
 class KafkaConsumer : public Consumer {
  public:
   KafkaConsumer(std::shared_ptr<KafkaLog> log, Loop& loop, ConsumerOptions options);
   ~KafkaConsumer() override;
 
   Task<Polled> poll(std::size_t max_bytes, std::chrono::milliseconds wait) override;
+  std::vector<HeldUp> held_up() const override;
   void pause(AssignmentId assignment) override;
   void resume(AssignmentId assignment) override;
   Task<Result<void>> commit(std::vector<AssignmentCommit> commits) override;
@@ -46,6 +40,7 @@ class KafkaConsumer : public Consumer {
   struct Stay {
     TopicPartition partition;
     std::int64_t next = 0;
+    std::optional<int> partitions;  // to be noted with its commits
     bool paused = false;
     bool revoking = false;
     bool releasing = false;
@@ -62,6 +57,8 @@ class KafkaConsumer : public Consumer {
   void serve(Polled& polled);
   void on_rebalance(const rd_kafka_event_t& event, Polled& polled);
   void on_error(rd_kafka_resp_err_t code, const char* text);
+  // Which partitions of ours cannot begin, and why.
+  void hold_up(const std::map<TopicPartition, std::string>& reasons);
   void on_partition_error(Stay& stay, const SourceError& error);
   void lose_all(Polled& polled);
   void end_stay(std::map<AssignmentId, Stay>::iterator place);
@@ -83,13 +80,14 @@ class KafkaConsumer : public Consumer {
   ConsumerOptions options_;
   std::size_t partitions_ = 1;  // how many it can come to have
   Waker waker_;
-  Handle handle_;
+  SharedHandle handle_;
   Queue queue_;    // rebalances and errors
   Queue replies_;  // of commits
   std::unique_ptr<Source> source_;
   std::map<AssignmentId, Stay> stays_;
   std::optional<std::vector<TopicPartition>> given_;  // by the group, and not begun yet
-  std::set<TopicPartition> again_;                    // released while they are ours: begun anew from what is committed
+  std::set<TopicPartition> again_;                    // ours and not begun: released, or held up
+  std::map<TopicPartition, HeldUp> held_up_;          // of these
   std::map<void*, std::shared_ptr<Reply>> waiting_;   // for replies to commits
   AssignmentId next_turn_ = 0;
   std::int64_t generation_ = 0;   // counts what the group gave; Kafka's own is not told
@@ -102,6 +100,7 @@ class KafkaConsumer : public Consumer {
   bool begun_fixed_ = false;
   bool told_others_ = false;
   bool told_refused_ = false;
+  bool spare_ = false;  // the group has nothing for it
   bool closed_ = false;
 };
 

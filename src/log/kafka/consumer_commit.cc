@@ -16,10 +16,11 @@ Result<Partitions> KafkaConsumer::to_list(const std::vector<AssignmentCommit>& c
     if (place == stays_.end()) return fail(ErrorKind::kFenced, "a partition is another member's by now");
     if (commit.offset < 0) continue;
     auto* one = add(*list, place->second.partition, commit.offset);
-    if (commit.metadata.empty()) continue;
-    one->metadata = std::malloc(commit.metadata.size());
-    std::memcpy(one->metadata, commit.metadata.data(), commit.metadata.size());
-    one->metadata_size = commit.metadata.size();
+    const auto metadata = write_noted(commit.metadata, place->second.partitions);
+    if (metadata.empty()) continue;
+    one->metadata = std::malloc(metadata.size());
+    std::memcpy(one->metadata, metadata.data(), metadata.size());
+    one->metadata_size = metadata.size();
   }
   return list;
 }

@@ -64,7 +64,7 @@ Task<void> KafkaConsumer::look_for_lost_places() {
     if (stay.astray && *stay.astray <= loop_.now()) partitions.push_back(stay.partition);
   }
   if (partitions.empty()) co_return;
-  auto marks = co_await blocking([&] { return log_->cluster().watermarks(partitions); }, "offsets of Kafka's");
+  auto marks = co_await call([log = log_, partitions] { return log->cluster().watermarks(partitions); }, "offsets of Kafka's");
   if (closed_) co_return;
   bool moved = false;
   for (std::size_t i = 0; i < partitions.size(); ++i) {

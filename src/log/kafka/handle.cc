@@ -1,10 +1,12 @@
 #include "log/kafka/handle.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <cstdio>
 #include <cstdlib>
 #include <mutex>
 #include <thread>
@@ -137,8 +139,8 @@ namespace mephisto::kafka {
 
 namespace {
 
-// Handles whose end is under way.
-struct Endings {
+// Threads that are inside of librdkafka, also where nobody waits for them.
+struct Users {
   static constexpr std::chrono::seconds kPatience{1};
 
   std::mutex mutex;
@@ -146,33 +148,37 @@ struct Endings {
   int count = 0;
 
   // Never destroyed: threads outlive what is.
-  static Endings& all() {
-    static auto& endings = *new Endings;
-    return endings;
+  static Users& all() {
+    static auto& users = *new Users;
+    return users;
   }
-  // A process that ends takes OpenSSL from under their threads.
-  static void wait() {
+  // A process that ends takes OpenSSL from under them: where they do not end in time, nothing is taken from them.
+  static void at_exit(int status, void*) {
     std::unique_lock lock{all().mutex};
-    all().fewer.wait_for(lock, kPatience, [] { return all().count == 0; });
+    if (all().fewer.wait_for(lock, kPatience, [] { return all().count == 0; })) return;
+    std::fflush(nullptr);
+    _exit(status);
   }
 };
 
 }  // namespace
 
+InUse::InUse() {
+  const std::lock_guard lock{Users::all().mutex};
+  ++Users::all().count;
+}
+
+InUse::~InUse() {
+  const std::lock_guard lock{Users::all().mutex};
+  --Users::all().count;
+  Users::all().fewer.notify_all();
+}
+
 void destroy_in_background(rd_kafka_t* handle) {
-  // Said after OpenSSL has been set up, it comes before OpenSSL's own end.
-  static const int said [[maybe_unused]] = std::atexit(Endings::wait);
-  auto& endings = Endings::all();
-  {
-    std::lock_guard lock{endings.mutex};
-    ++endings.count;
-  }
-  std::thread([handle, &endings] {
+  std::thread([handle, in_use = std::make_shared<InUse>()]() mutable {
     const std::unique_ptr<LogTokenSource> token{static_cast<LogTokenSource*>(rd_kafka_opaque(handle))};
     rd_kafka_destroy_flags(handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
-    std::lock_guard lock{endings.mutex};
-    --endings.count;
-    endings.fewer.notify_all();
+    in_use.reset();
   }).detach();
 }
 
@@ -250,6 +256,8 @@ Handle make_handle(rd_kafka_type_t type, const Access& access, const Properties&
   if (handle == nullptr) throw Failure(ErrorKind::kInvalid, fmt::format("cannot use Kafka at {}: {}{}", access.servers, text, value_named(access.given, text)));
   [[maybe_unused]] const auto* owned = conf.release();  // by the handle now
   Handle made{handle};
+  // Said after OpenSSL has been set up, it comes before OpenSSL's own end.
+  static const int said [[maybe_unused]] = on_exit(Users::at_exit, nullptr);
   if (token) {
     [[maybe_unused]] const auto* kept = token.release();  // until the handle is gone
     const KafkaError none{rd_kafka_sasl_background_callbacks_enable(handle)};

@@ -25,7 +25,17 @@ struct Deleter {
 // on a thread of its own, without leaving the group.
 void destroy_in_background(rd_kafka_t* handle);
 
+// While it lives, a thread is inside of librdkafka. The process's end waits for it, but not for long.
+class InUse {
+ public:
+  InUse();
+  ~InUse();
+  InUse(const InUse&) = delete;
+  InUse& operator=(const InUse&) = delete;
+};
+
 using Handle = std::unique_ptr<rd_kafka_t, Deleter<destroy_in_background>>;
+using SharedHandle = std::shared_ptr<rd_kafka_t>;  // made of a Handle: also calls that were left keep it
 using Queue = std::unique_ptr<rd_kafka_queue_t, Deleter<rd_kafka_queue_destroy>>;
 using TopicHandle = std::unique_ptr<rd_kafka_topic_t, Deleter<rd_kafka_topic_destroy>>;
 using Event = std::unique_ptr<rd_kafka_event_t, Deleter<rd_kafka_event_destroy>>;

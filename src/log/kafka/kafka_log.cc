@@ -30,37 +30,45 @@ void check_library() {
 }  // namespace
 
 Task<Result<TopicInfo>> KafkaLog::create_topic(std::string name, TopicConfig config) {
-  co_return co_await blocking([&] { return cluster_.create_topic(name, config); }, "Kafka to create a topic");
+  co_return co_await from_cluster([=](Cluster& cluster) { return cluster.create_topic(name, config); }, "Kafka to create a topic");
 }
 
 Task<Result<void>> KafkaLog::delete_topic(std::string name) {
-  co_return co_await blocking([&] { return cluster_.delete_topic(name); }, "Kafka to delete a topic");
+  co_return co_await from_cluster([=](Cluster& cluster) { return cluster.delete_topic(name); }, "Kafka to delete a topic");
 }
 
 Task<Result<std::vector<TopicInfo>>> KafkaLog::topics() {
-  co_return co_await blocking([&] { return cluster_.topics(); }, "Kafka's topics");
+  co_return co_await from_cluster([](Cluster& cluster) { return cluster.topics(); }, "Kafka's topics");
 }
 
 Task<Result<TopicInfo>> KafkaLog::topic(std::string name) {
-  co_return co_await blocking([&] { return cluster_.topic(name); }, "a topic of Kafka's");
+  co_return co_await from_cluster([=](Cluster& cluster) { return cluster.topic(name); }, "a topic of Kafka's");
 }
 
 Task<Result<Watermarks>> KafkaLog::watermarks(TopicPartition partition) {
-  auto found = co_await blocking([&] { return cluster_.watermarks({partition}); }, "offsets of Kafka's");
+  auto found = co_await from_cluster([=](Cluster& cluster) { return cluster.watermarks({partition}); }, "offsets of Kafka's");
   if (!found) co_return std::unexpected(found.error());
   co_return found->front();
 }
 
 Task<Result<std::int64_t>> KafkaLog::offset_at(TopicPartition partition, Timestamp time) {
-  co_return co_await blocking([&] { return cluster_.offset_at(partition, time); }, "an offset of Kafka's");
+  co_return co_await from_cluster([=](Cluster& cluster) { return cluster.offset_at(partition, time); }, "an offset of Kafka's");
 }
 
 Task<Result<std::vector<GroupInfo>>> KafkaLog::groups() {
-  co_return co_await blocking([&] { return cluster_.groups(); }, "Kafka's groups");
+  co_return co_await from_cluster([](Cluster& cluster) { return cluster.groups(); }, "Kafka's groups");
 }
 
 Task<Result<void>> KafkaLog::reset(std::string group, std::map<TopicPartition, std::int64_t> offsets) {
-  co_return co_await blocking([&] { return cluster_.reset(group, offsets); }, "Kafka to set a group's offsets");
+  co_return co_await from_cluster([=](Cluster& cluster) { return cluster.reset(group, offsets); }, "Kafka to set a group's offsets");
+}
+
+Task<Result<std::vector<OpenTransaction>>> KafkaLog::open_transactions(std::vector<TopicPartition> partitions) {
+  co_return co_await from_cluster([=](Cluster& cluster) { return cluster.open_transactions(partitions); }, "Kafka's transactions");
+}
+
+Task<Result<void>> KafkaLog::end_transaction(TopicPartition partition, std::int64_t start) {
+  co_return co_await from_cluster([=](Cluster& cluster) { return cluster.end_transaction(partition, start); }, "Kafka to end a transaction");
 }
 
 // Kafka does not tell how old an empty topic is: one where nothing came for its retention while we looked has nobody. Faust's askers give
@@ -73,7 +81,7 @@ Task<Result<void>> KafkaLog::maintain() {
     if (!topic.name.starts_with(kReplyTopicPrefix) || !topic.config.retention) continue;
     std::vector<TopicPartition> partitions;
     for (int p = 0; p < topic.config.partitions; ++p) partitions.push_back({topic.name, p});
-    auto found = co_await blocking([&] { return cluster_.watermarks(partitions); }, "offsets of Kafka's");
+    auto found = co_await from_cluster([=](Cluster& cluster) { return cluster.watermarks(partitions); }, "offsets of Kafka's");
     if (!found) continue;
     std::int64_t ends = 0;
     bool empty = true;
@@ -90,7 +98,7 @@ Task<Result<void>> KafkaLog::maintain() {
       if (abandoned) empty_.erase(place);
     }
     if (!abandoned) continue;
-    auto ours = co_await blocking([&] { return cluster_.made_here(topic.name); }, "a topic's settings");
+    auto ours = co_await from_cluster([name = topic.name](Cluster& cluster) { return cluster.made_here(name); }, "a topic's settings");
     if (ours && *ours) (void)co_await delete_topic(topic.name);
   }
   co_return Result<void>{};

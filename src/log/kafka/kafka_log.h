@@ -1,7 +1,7 @@
 // kafka://host:port[,host:port…]: the log on Apache Kafka, through librdkafka.
 //
 // A consumer is one member of its group, a producer one (idempotent) producer of Kafka's; both are served on their loop's thread, which
-// must run on real time. What blocks is called on the pool of blocking threads.
+// must run on real time. What blocks is called on the pool of blocking threads, and left where its caller is cancelled (call.h).
 #pragma once
 
 #include <map>
@@ -9,6 +9,8 @@
 #include <mutex>
 #include <string>
 
+#include "log/kafka/begin.h"
+#include "log/kafka/call.h"
 #include "log/kafka/cluster.h"
 
 namespace mephisto::kafka {
@@ -21,7 +23,7 @@ class KafkaLog : public Log, public std::enable_shared_from_this<KafkaLog> {
   const std::string& url() const override { return url_; }
   bool shared_with_faust() const override { return true; }
   // The brokers' offset.metadata.max.bytes, where nobody changed it.
-  std::size_t max_note_bytes() const override { return 4096; }
+  std::size_t max_note_bytes() const override { return 4096 - kNotedBytes; }
   Task<Result<TopicInfo>> create_topic(std::string name, TopicConfig config) override;
   Task<Result<void>> delete_topic(std::string name) override;
   Task<Result<std::vector<TopicInfo>>> topics() override;
@@ -30,6 +32,8 @@ class KafkaLog : public Log, public std::enable_shared_from_this<KafkaLog> {
   Task<Result<std::int64_t>> offset_at(TopicPartition partition, Timestamp time) override;
   Task<Result<std::vector<GroupInfo>>> groups() override;
   Task<Result<void>> reset(std::string group, std::map<TopicPartition, std::int64_t> offsets) override;
+  Task<Result<std::vector<OpenTransaction>>> open_transactions(std::vector<TopicPartition> partitions) override;
+  Task<Result<void>> end_transaction(TopicPartition partition, std::int64_t start) override;
   // Deletes the reply topics of our askers that are gone; everything else the brokers do.
   Task<Result<void>> maintain() override;
   std::unique_ptr<Consumer> consumer(Loop& loop, ConsumerOptions options) override;
@@ -38,6 +42,11 @@ class KafkaLog : public Log, public std::enable_shared_from_this<KafkaLog> {
   Cluster& cluster() { return cluster_; }
 
  private:
+  // What `ask` is told by the cluster, which a caller that is cancelled does not wait for.
+  template <class Ask>
+  auto from_cluster(Ask ask, const char* what) {
+    return call([log = shared_from_this(), ask = std::move(ask)] { return ask(log->cluster_); }, what);
+  }
   struct Seen {
     std::int64_t ends = 0;
     std::chrono::steady_clock::time_point since;

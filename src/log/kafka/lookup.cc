@@ -245,7 +245,7 @@ Task<Result<Leaders>> settled(KafkaLog& log, Loop& loop, const std::vector<Sough
   std::set<std::string> topics;
   for (const auto& one : sought) topics.insert(one.partition.topic);
   for (std::optional<Loop::time_point> gone;; co_await sleep_for(kBetween)) {
-    auto leaders = co_await blocking([&] { return log.cluster().leaders(topics); }, "the leaders of Kafka's partitions");
+    auto leaders = co_await call([shared = log.shared_from_this(), topics] { return shared->cluster().leaders(topics); }, "the leaders of Kafka's partitions");
     // A broker that has just started may not have heard of a topic.
     const auto homeless = std::ranges::find_if(sought, [&](const Sought& one) { return !leaders.of.contains(one.partition); });
     auto there = homeless == sought.end() ? Result<TopicInfo>{} : co_await log.topic(homeless->partition.topic);

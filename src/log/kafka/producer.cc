@@ -94,7 +94,7 @@ Task<Result<void>> KafkaProducer::check_places(std::vector<OutBatch>& batches) {
     auto known = partitions_.find(topic);
     if (known == partitions_.end() || partition >= known->second) {
       // Asked with the producer's own handle: what it does not know of waits for its next look at the brokers' metadata.
-      auto found = co_await blocking([&, handle = handle_] { return partition_count(handle.get(), topic); }, "a topic of Kafka's");
+      auto found = co_await call([handle = handle_, topic] { return partition_count(handle.get(), topic); }, "a topic of Kafka's");
       if (!found && found.error().kind != ErrorKind::kNotFound) co_return std::unexpected(found.error());
       if (!found) {
         refuse(found.error());
@@ -116,9 +116,9 @@ Task<void> KafkaProducer::note_ends(const std::vector<OutBatch>& batches) {
   }
   if (fresh.empty() || !handle_) co_return;
   if (written_.size() + fresh.size() > kMostWritten) written_.clear();
-  const auto list = new_list(fresh.size());
+  const std::shared_ptr<rd_kafka_topic_partition_list_t> list = new_list(fresh.size());
   for (const auto& partition : fresh) kafka::add(*list, partition, RD_KAFKA_OFFSET_END);
-  co_await blocking([&, handle = handle_] { rd_kafka_offsets_for_times(handle.get(), list.get(), kEndsTimeout); }, "the ends of Kafka's partitions");
+  co_await call([handle = handle_, list] { return rd_kafka_offsets_for_times(handle.get(), list.get(), kEndsTimeout); }, "the ends of Kafka's partitions");
   for (std::size_t i = 0; i < fresh.size(); ++i) {
     const auto& one = list->elems[i];
     if (one.err == RD_KAFKA_RESP_ERR_NO_ERROR && one.offset >= 0) written_.try_emplace(fresh[i], Written{one.offset});
@@ -263,10 +263,18 @@ Task<Result<std::vector<Appended>>> KafkaProducer::transact(std::vector<OutBatch
   auto offsets = member->prepare(commits);
   if (!offsets) co_return std::unexpected(offsets.error());
   auto& transactions = transactions_[next_transactions_];
-  if (!transactions) transactions = std::make_unique<Transactions>(log_->cluster(), member->group());
+  if (!transactions) transactions = std::make_shared<Transactions>(log_->cluster(), member->group());
   co_await note_ends(batches);
   Delivery delivery{batches};
-  auto done = co_await blocking([&] { return transactions->run(batches, *offsets); }, "a transaction of Kafka's");
+  struct Work {
+    std::shared_ptr<KafkaLog> log;
+    std::shared_ptr<Transactions> by;
+    std::vector<OutBatch> batches;
+    GroupOffsets offsets;
+  };
+  auto work = std::make_shared<Work>(log_, transactions, std::move(batches), std::move(*offsets));
+  auto done = co_await call([work] { return work->by->run(work->batches, work->offsets); }, "a transaction of Kafka's");
+  batches = std::move(work->batches);
   delivery.handed_over();
   if (done) note_written(batches, *done, 0);
   if (!done && done.error().kind == ErrorKind::kIndefinite && transactions->ended()) co_await note_committed(batches, delivery);

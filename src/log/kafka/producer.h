@@ -59,7 +59,7 @@ class KafkaProducer : public Producer {
   std::shared_ptr<KafkaLog> log_;
   Loop& loop_;
   Waker waker_;
-  std::shared_ptr<rd_kafka_t> handle_;  // calls on other threads have it too
+  SharedHandle handle_;
   Queue reports_;
   ParcelSizes sizes_;
   std::optional<Sender> sender_;
@@ -71,7 +71,7 @@ class KafkaProducer : public Producer {
   WaitQueue turn_;
   std::uint64_t handles_ = 1;  // counts them: one that failed for good is replaced
   // In turn: a transaction need not wait until the brokers have written the marks of the one before, which is decided by then.
-  std::array<std::unique_ptr<Transactions>, 2> transactions_;
+  std::array<std::shared_ptr<Transactions>, 2> transactions_;
   std::size_t next_transactions_ = 0;
 };
 

@@ -284,7 +284,7 @@ Task<void> Reader::look_up(Reader* self, std::weak_ptr<bool> alive, std::shared_
   for (const auto& [id, place] : self->places_) {
     if (!self->brokers_.contains(place.leader)) topics.insert(place.partition.topic);
   }
-  const auto leaders = co_await blocking([&] { return log->cluster().leaders(topics); }, "the leaders of Kafka's partitions");
+  const auto leaders = co_await call([log, topics] { return log->cluster().leaders(topics); }, "the leaders of Kafka's partitions");
   if (alive.expired()) co_return;
   self->locating_ = false;
   self->lead(leaders);

@@ -1,0 +1,114 @@
+"""A worker that is told to stop while its broker is frozen or gone: it ends in time, whatever it waits for; a second signal ends it at once. What
+each kind of request does that is not answered, tests/log/kafka_stop_test.cc tries on a stand-in."""
+import os
+import re
+import signal
+import time
+import unittest
+
+from cluster import TESTS, Cluster
+from support import Scene, wait_for
+
+CHAOS = str(TESTS / "chaos_app")
+DRAIN = 2  # seconds
+AT_MOST = DRAIN + 4
+GUARANTEES = ("at_least_once", "exactly_once")
+# What the tasks of a worker wait for when the broker goes away in the midst of its work.
+BUSY = {"at_least_once": "Kafka to take a commit|Kafka to acknowledge what was sent", "exactly_once": "a transaction of Kafka's"}
+
+
+def setUpModule():
+    global cluster
+    cluster = Cluster()
+
+
+class Stop(Scene):
+    def settings(self, guarantee, drain=DRAIN):
+        given = {"broker": cluster.url, "processing_guarantee": guarantee, "drain_timeout": f"{drain}s", "broker_commit_interval": "50ms", "broker_session_timeout": "60s"}
+        return [word for name, value in given.items() for word in ("--set", f"{name}={value}")]
+
+    def worker(self, guarantee, ready=True, **given):
+        worker = self.start(CHAOS, *self.settings(guarantee, **given), "worker", "--without-web", "-l", "info", "--shards", "1", name="worker")
+        if ready:
+            worker.wait_for(r"(?s)Worker ready.*\{0-7\}")
+        return worker
+
+    def producer(self):
+        return self.start(CHAOS, *self.settings("at_least_once"), "produce", "--producer", "p", "--acked", "acked", "--count", "1000000", name="producer")
+
+    def away(self, how):
+        """The broker does not answer any more; it does again after the test."""
+        pid = int((cluster.folder / "cluster/node1/pid").read_text().split()[0])
+        os.kill(pid, how)
+        if how == signal.SIGSTOP:
+            self.addCleanup(os.kill, pid, signal.SIGCONT)
+        else:
+            self.addCleanup(cluster.start)
+
+    def waits_for(self, worker, pattern):
+        """One of its tasks has done so for a while, as a dump says that is asked for again and again."""
+        def look():
+            worker.signal(signal.SIGUSR1)
+            time.sleep(0.1)  # between two looks
+            return re.search(rf"waits for (?:{pattern}) since (?:[5-9]\d\d ms|\d+(?:\.\d+)? s)", worker.stderr.rpartition("--- shard 0: what every task does")[2])
+        wait_for(look, lambda: f"a task to wait for {pattern}:\n{worker.stderr[-3000:]}")
+
+    def ends_in_time(self, worker, at_most=AT_MOST):
+        started = time.monotonic()
+        worker.signal(signal.SIGTERM)
+        code = worker.wait()
+        self.assertLess(time.monotonic() - started, at_most, worker.stderr[-3000:])
+        self.assertIn(code, (0, 1), worker.stderr[-3000:])
+        return code
+
+    def test_before_it_has_started(self):
+        for how in (signal.SIGSTOP, signal.SIGKILL):
+            with self.subTest(how=how.name):
+                self.away(how)
+                worker = self.worker("at_least_once", ready=False)
+                worker.wait_for("no broker .*can be reached")
+                self.ends_in_time(worker)
+                self.doCleanups()
+
+    def test_while_nothing_is_to_be_done(self):
+        for guarantee in GUARANTEES:
+            with self.subTest(guarantee=guarantee):
+                worker = self.worker(guarantee)
+                self.away(signal.SIGSTOP)
+                self.assertEqual(self.ends_in_time(worker), 0, "everything was committed")
+                self.doCleanups()
+
+    def test_in_the_midst_of_its_work(self):
+        for guarantee in GUARANTEES:
+            for how in (signal.SIGSTOP, signal.SIGKILL):
+                with self.subTest(guarantee=guarantee, how=how.name):
+                    worker, producer = self.worker(guarantee), self.producer()
+                    wait_for(lambda: (self.folder / "acked").exists(), "records to flow")
+                    self.away(how)
+                    self.waits_for(worker, BUSY[guarantee])
+                    self.assertEqual(self.ends_in_time(worker), 1)
+                    self.assertRegex(worker.stderr, "(?m)^Error: .*again")
+                    producer.end()
+                    (self.folder / "acked").unlink()
+                    self.doCleanups()
+
+    def test_a_second_signal_ends_it_at_once(self):
+        for guarantee in GUARANTEES:
+            with self.subTest(guarantee=guarantee):
+                worker, producer = self.worker(guarantee, drain=3600), self.producer()
+                wait_for(lambda: (self.folder / "acked").exists(), "records to flow")
+                self.away(signal.SIGSTOP)
+                self.waits_for(worker, BUSY[guarantee])
+                worker.signal(signal.SIGTERM)
+                worker.wait_for("SIGTERM: stopping")
+                started = time.monotonic()
+                worker.signal(signal.SIGTERM)
+                self.assertEqual(worker.wait(), 128 + signal.SIGTERM)
+                self.assertLess(time.monotonic() - started, 1)
+                producer.end()
+                (self.folder / "acked").unlink()
+                self.doCleanups()
+
+
+if __name__ == "__main__":
+    unittest.main()
