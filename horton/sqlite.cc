@@ -1,9 +1,13 @@
 #include "horton/sqlite.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <filesystem>
+#include <mutex>
 #include <thread>
 
 #include "mephisto/error.h"
@@ -37,12 +41,35 @@ void use_wal(sqlite3* database) {
   }
 }
 
+// Its owner's only, whatever the umask is, with the files that SQLite makes beside it, which get its rights. Nothing that another user may have
+// prepared is used: a link, another's file.
+void keep_own(const std::string& path) {
+  namespace fs = std::filesystem;
+  constexpr auto kOwn = fs::perms::owner_read | fs::perms::owner_write;
+  std::error_code ignored;
+  const auto folder = fs::path{path}.parent_path();
+  if (!folder.empty() && fs::create_directories(folder, ignored)) fs::permissions(folder, fs::perms::owner_all, ignored);
+  // Never opened where it is there: closing it would free the locks that SQLite has on it in this process.
+  if (const int made = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600); made >= 0) ::close(made);
+  for (const auto* ending : {"", "-wal", "-shm"}) {
+    const auto file = path + ending;
+    struct stat found{};
+    if (lstat(file.c_str(), &found) != 0 || S_ISDIR(found.st_mode)) continue;  // SQLite says what is wrong with a folder
+    if (!S_ISREG(found.st_mode) || found.st_uid != geteuid()) {
+      throw Failure(ErrorKind::kInvalid, fmt::format("the documents in {} are not used: {} is {}; remove it, or name another folder (setting datadir)", path, file,
+                                                     S_ISREG(found.st_mode) ? "another user's" : "a link, or no file"));
+    }
+    if (static_cast<fs::perms>(found.st_mode & ALLPERMS) != kOwn) fs::permissions(file, kOwn, ignored);
+  }
+}
+
 }  // namespace
 
 sqlite3* open_database(const std::string& path) {
+  static std::mutex one_at_a_time;
+  const std::lock_guard lock{one_at_a_time};
+  keep_own(path);
   sqlite3* database = nullptr;
-  std::error_code ignored;
-  std::filesystem::create_directories(std::filesystem::path{path}.parent_path(), ignored);
   if (sqlite3_open_v2(path.c_str(), &database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr) != SQLITE_OK) {
     const std::string why = sqlite3_errmsg(database);
     sqlite3_close(database);

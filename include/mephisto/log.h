@@ -31,8 +31,9 @@ inline constexpr int kMaxPartitions = 4096;               // of a topic
 inline constexpr int kMaxTopics = 10'000;
 inline constexpr std::size_t kMaxTopicName = 249;  // letters, digits, '.', '_', '-'
 
-// A topic whose name starts so is an asker's, who deletes it in the end. Where the asker was killed, maintain() does so: once the
-// topic is empty and older than its retention. An asker that lives sends it a sign of life in less time than that.
+// A topic whose name starts so is an asker's, who deletes it in the end. Where the asker was killed, maintain() does so: where it can see that
+// nobody reads the topic any more, after a minute, otherwise once the topic is empty and older than its retention. An asker that lives reads it
+// from its beginning, and sends it a sign of life in less time than the retention.
 inline constexpr std::string_view kReplyTopicPrefix = "f-reply-";
 
 struct TopicPartition {
@@ -120,8 +121,18 @@ struct Batch {
   std::vector<std::shared_ptr<const void>> pins;
 };
 
-// What poll() brings. Order of handling: lost, revoked, assigned, batches.
+// What a member hears of its group when the members, or what is meant for it, have changed. Names are ConsumerOptions::client.
+struct GroupChange {
+  std::size_t members = 0;          // now, with this one
+  std::size_t meant = 0;            // partitions that this member has or gets when others have given them up; 0: it is spare
+  std::vector<std::string> joined;  // since it heard last; not this member itself
+  std::vector<std::string> left;    // by close()
+  std::vector<std::string> died;    // without a sign of life
+};
+
+// What poll() brings. Order of handling: change, lost, revoked, assigned, batches.
 struct Polled {
+  std::optional<GroupChange> change;
   std::vector<AssignmentId> lost;     // gone already: commits would be refused
   std::vector<AssignmentId> revoked;  // to be given up: finish what is begun, then release()
   std::vector<Assigned> assigned;
@@ -216,7 +227,8 @@ struct ConsumerOptions {
   std::string client;                                 // who this is, for people
   std::vector<std::string> topics;                    // to subscribe to, with a group
   std::map<TopicPartition, std::int64_t> partitions;  // to read, without one; negative: the start
-  bool from_latest = false;                           // where a group has no commit yet: start at the end instead of the start
+  bool from_latest = false;                           // where a group has no commit yet: start at the end instead of the start, but for
+                                                      // what was made since the group knows its topic
   std::string instance;                               // on Kafka: a static member of this name, whose place is kept while it restarts
   std::chrono::milliseconds session_timeout{2000};    // without a sign of life for so long, a member is out
 };

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <optional>
 #include <source_location>
 #include <string>
@@ -34,6 +35,22 @@ Level level();
 
 // Replaces every occurrence of `secret` in later lines by `***`.
 void mask_secret(std::string secret);
+
+// A trouble that lasts, of which every attempt would write the same line: it is told at once, then after 10 s, 20 s, 40 s and so on, at
+// least every 10 min. One for each trouble; not thread-safe.
+class Repeated {
+ public:
+  using time_point = std::chrono::steady_clock::time_point;
+  // What the line adds: nothing at first, then ` (for 40s)`. No value where none is due.
+  std::optional<std::string> due(time_point now);
+  // It is over; gives for how long it was, ` after 40s`, or no value where there was none.
+  std::optional<std::string> over(time_point now);
+
+ private:
+  std::optional<time_point> since_;
+  time_point next_{};
+  std::chrono::seconds pause_{0};
+};
 
 void write(Level level, std::source_location place, std::string_view text);
 

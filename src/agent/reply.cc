@@ -30,7 +30,8 @@ struct Response {
   std::optional<std::string> error;
 };
 
-constexpr std::chrono::hours kReplyRetention{24};
+// The topic of an asker that was killed is deleted after it where the log cannot see that nobody reads it.
+constexpr std::chrono::hours kReplyRetention{1};
 
 std::optional<Envelope> envelope_of(const Slot& slot) {
   const auto& bytes = slot.record().value;
@@ -116,13 +117,14 @@ class ReplyInbox {
   // What comes next; a log that cannot be read for a while is asked again.
   Task<Polled> poll() {
     std::string reason;
+    log::Repeated told;
     for (;;) {
       try {
         co_return co_await consumer_->poll(1 << 20, std::chrono::milliseconds{60'000});
       } catch (const Failure& failure) {
         reason = failure.what();
       }
-      log::warn("Cannot read replies: {}; trying again", reason);
+      if (const auto lasting = told.due(loop_.now())) log::warn("Cannot read replies{}: {}; trying again", *lasting, reason);
       co_await sleep_for(std::chrono::seconds{1});
     }
   }

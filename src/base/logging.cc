@@ -10,11 +10,14 @@
 #include <cstdio>
 #include <cstring>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "base/log_place.h"
+#include "base/private_file.h"
 #include "base/text.h"
 #include "mephisto/error.h"
+#include "mephisto/time.h"
 
 namespace mephisto::log {
 
@@ -85,10 +88,8 @@ std::string_view to_string(Level level) { return kNames[static_cast<std::size_t>
 void configure(const Options& options) {
   std::FILE* file = stderr;
   if (!options.file.empty()) {
-    file = std::fopen(options.file.c_str(), "ae");
-    if (file == nullptr) {
-      throw Failure(ErrorKind::kInvalid, fmt::format("cannot write log file {}: {}; name another with --logfile", options.file, std::strerror(errno)));
-    }
+    file = fdopen(open_own_log_file(options.file), "a");
+    if (file == nullptr) throw Failure(ErrorKind::kInvalid, fmt::format("cannot write log file {}: {}", options.file, std::strerror(errno)));
   }
   std::lock_guard lock{sink().mutex};
   if (sink().file != stderr) std::fclose(sink().file);
@@ -106,6 +107,29 @@ void mask_secret(std::string secret) {
   secrets.push_back(std::move(secret));
   // The longest first: one may begin with another.
   std::ranges::sort(secrets, std::ranges::greater{}, &std::string::size);
+}
+
+namespace {
+
+std::string length(Repeated::time_point from, Repeated::time_point to) { return format_duration(std::chrono::duration_cast<std::chrono::seconds>(to - from)); }
+
+}  // namespace
+
+std::optional<std::string> Repeated::due(time_point now) {
+  constexpr std::chrono::seconds kFirst{10};
+  constexpr std::chrono::seconds kLast{600};
+  const bool first = !since_;
+  if (first) since_ = next_ = now;
+  if (now < next_) return std::nullopt;
+  pause_ = first ? kFirst : std::min(pause_ * 2, kLast);
+  next_ = now + pause_;
+  return first ? "" : fmt::format(" (for {})", length(*since_, now));
+}
+
+std::optional<std::string> Repeated::over(time_point now) {
+  const auto since = std::exchange(since_, std::nullopt);
+  if (!since) return std::nullopt;
+  return fmt::format(" after {}", length(*since, now));
 }
 
 void write(Level level, std::source_location place, std::string_view text) {

@@ -25,7 +25,10 @@ Task<int> rebalances(NoOptions, CommandContext context) {
                {"state"}}};
   for (const auto& one : all) {
     table.add({one.time, one.member, one.reason, std::to_string(one.before), std::to_string(one.after), std::to_string(one.total_ms), std::to_string(one.unread_ms),
-               std::to_string(one.drain_ms), std::to_string(one.commit_ms), std::to_string(one.release_ms), std::to_string(one.wait_ms), one.over ? "over" : "under way"});
+               std::to_string(one.drain_ms), std::to_string(one.commit_ms), std::to_string(one.release_ms), std::to_string(one.wait_ms),
+               one.spare  ? "spare"
+               : one.over ? "over"
+                          : "under way"});
   }
   table.print(context.json);
   co_return kOk;

@@ -1,17 +1,20 @@
 // `worker`: the banner, one thread and loop per shard, the tables of partitions, and the ways it ends.
 #include <fmt/format.h>
 #include <signal.h>
+#include <fmt/ranges.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
-#include <filesystem>
+#include <cerrno>
 #include <map>
 #include <mutex>
 #include <set>
 #include <thread>
 
+#include "base/private_file.h"
 #include "base/process.h"
 #include "cli/commands.h"
 #include "mephisto/version.h"
@@ -173,6 +176,41 @@ Task<WorkerStatus> status_of(const App& app, const std::vector<std::unique_ptr<S
   co_return gathered->status;
 }
 
+// Guarantee kept here: a stop takes at most drain_timeout and a moment, whatever a shard waits for, and also where a handler keeps its
+// thread.
+Task<void> end_at_last(const App& app, const std::vector<std::unique_ptr<ShardThread>>& threads) {
+  constexpr std::chrono::seconds kMoment{4};  // shards give up themselves before
+  constexpr std::chrono::milliseconds kPatience{500};
+  const auto drain_timeout = app.settings().duration("drain_timeout");
+  co_await sleep_for(drain_timeout + kMoment);
+  auto answers = std::make_shared<std::map<std::size_t, std::string>>();
+  auto& control = *Loop::current();
+  for (std::size_t i = 0; i < threads.size(); ++i) {
+    auto* shard = threads[i].get();
+    if (shard->ended) continue;
+    (*answers)[i] = "a handler keeps its thread";
+    shard->loop.post(
+        [shard, i, answers, post = control.poster()] { post([i, answers, lines = shard->loop.describe_tasks()] { (*answers)[i] = fmt::format("{}", fmt::join(lines, "; ")); }); });
+  }
+  co_await sleep_for(kPatience);
+  fmt::print(stderr, "Error: the stop takes longer than drain_timeout ({}): ending at once; what was being processed will be delivered again.\n", format_duration(drain_timeout));
+  for (const auto& [shard, waits] : *answers) fmt::print(stderr, "Shard {}: {}\n", shard, waits);
+  std::fflush(stderr);
+  _exit(kFailed);
+}
+
+// Ends when the folder is not there any more, or another one.
+Task<void> watch_folder(std::string path, std::function<void(std::exception_ptr)> gone) {
+  constexpr std::chrono::seconds kEvery{2};
+  struct stat first{};
+  struct stat now{};
+  if (stat(path.c_str(), &first) != 0) co_return;
+  do {
+    co_await sleep_for(kEvery);
+  } while (stat(path.c_str(), &now) == 0 ? now.st_ino == first.st_ino && now.st_dev == first.st_dev : errno != ENOENT && errno != ENOTDIR);
+  gone(std::make_exception_ptr(Failure(ErrorKind::kFatal, fmt::format("the data folder {} was removed or exchanged while it was in use: start this worker again", path))));
+}
+
 }  // namespace
 
 std::string fold(std::vector<int> numbers) {
@@ -215,9 +253,11 @@ Table banner(const App& app, const std::string& log_target) {
 int run_worker(App& app) {
   int shards = static_cast<int>(app.settings().integer("shards"));
   if (shards == 0) shards = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  std::error_code error;
-  std::filesystem::create_directories(app.appdir(), error);
-  if (error) throw Failure(ErrorKind::kUnavailable, fmt::format("cannot create the data folder {}: {}; name another (setting datadir)", app.appdir(), error.message()));
+  try {
+    for (const auto& folder : {app.datadir(), app.appdir()}) own_folder(folder);
+  } catch (const Failure& failure) {
+    throw Failure(failure.kind(), fmt::format("the data folder: {} (setting datadir)", failure.what()));
+  }
   auto log = app.open_log();
 
   Partitions partitions;
@@ -242,7 +282,8 @@ int run_worker(App& app) {
     stops.push_back(std::make_unique<WaitQueue>());
   }
   auto stop_all = [&] {
-    stop_asked = true;
+    if (stop_asked.exchange(true)) return;
+    control.post([&] { control.spawn("the end of the stop", end_at_last(app, threads)); });
     for (int i = 0; i < shards; ++i) {
       threads[static_cast<std::size_t>(i)]->loop.post([queue = stops[static_cast<std::size_t>(i)].get()] { queue->notify_all(); });
     }
@@ -283,6 +324,11 @@ int run_worker(App& app) {
   for (const auto& shard : threads) loops.push_back(&shard->loop);
   ThreadWatch watch{app, std::move(loops)};
   auto watching = control.spawn("watch", watch.run());
+  std::exception_ptr folder_gone;
+  control.spawn("folder", watch_folder(app.appdir(), [&](std::exception_ptr failure) {
+                  folder_gone = failure;
+                  stop_all();
+                }));
   std::optional<StatusSocket> socket;
   Spawned answering;
   try {
@@ -301,6 +347,7 @@ int run_worker(App& app) {
     shard->thread.join();
     if (shard->failure) reasons.insert(what(shard->failure));
   }
+  if (folder_gone) reasons.insert(what(folder_gone));
   for (const auto& reason : reasons) fmt::print(stderr, "Error: {}\n", reason);
   log::info("Stopped");
   return reasons.empty() ? kOk : kFailed;

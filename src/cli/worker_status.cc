@@ -10,6 +10,7 @@
 #include <boost/asio/write.hpp>
 #include <filesystem>
 
+#include "base/private_file.h"
 #include "base/process.h"
 #include "mephisto/json_read.h"
 #include "mephisto/logging.h"
@@ -114,9 +115,8 @@ struct StatusSocket::Impl {
 
 StatusSocket::StatusSocket(Loop& loop, const App& app) : impl_(std::make_unique<Impl>(loop, app)) {
   auto& impl = *impl_;
+  own_folder(impl.folder.string());
   std::error_code error;
-  std::filesystem::create_directories(impl.folder, error);
-  if (!error) std::filesystem::permissions(impl.folder, std::filesystem::perms::owner_all, error);
   boost::system::error_code failed;
   if (!error) {
     Folder address{impl.folder};

@@ -13,6 +13,8 @@ inline AssignmentId new_assignment() {
   return next++;
 }
 
-inline bool brings_something(const Polled& polled) { return !polled.lost.empty() || !polled.revoked.empty() || !polled.assigned.empty() || !polled.batches.empty(); }
+inline bool brings_something(const Polled& polled) {
+  return polled.change || !polled.lost.empty() || !polled.revoked.empty() || !polled.assigned.empty() || !polled.batches.empty();
+}
 
 }  // namespace mephisto

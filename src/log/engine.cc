@@ -18,18 +18,22 @@ class SubmitWait : public Wait {
   bool await_ready() const { return false; }
   void await_suspend(std::coroutine_handle<> handle) {
     suspend(handle, "a write to the log");
-    kv_.submit(context_->loop(), std::move(change_), [this](Result<void> result) {
+    number_ = kv_.submit(context_->loop(), std::move(change_), [this](Result<void> result) {
       result_ = std::move(result);
       resume();
     });
   }
   // A write that was under way when its task was cancelled has happened: its outcome is given even then.
-  Result<void> await_resume() { return std::move(result_); }
+  Result<void> await_resume() {
+    throw_if_cancelled();
+    return std::move(result_);
+  }
 
  private:
-  bool abandon() override { return false; }
+  bool abandon() override { return kv_.withdraw(number_); }
   Kv& kv_;
   KvChange change_;
+  std::uint64_t number_ = 0;
   Result<void> result_;
 };
 
@@ -90,14 +94,16 @@ std::vector<Appended> append_all(KvWriter& tx, std::vector<OutBatch>& batches, c
   return appended;
 }
 
-// Whether a reply topic has nobody who looks after it any more.
-bool is_abandoned(KvReader& tx, const store::Topic& topic, Timestamp now) {
-  if (!topic.name.starts_with(kReplyTopicPrefix) || !topic.config.retention || topic.created >= now - *topic.config.retention) return false;
-  for (int number = 0; number < topic.config.partitions; ++number) {
-    const auto place = store::partition(tx, topic.id, number);
-    if (place.start < place.end) return false;
-  }
-  return true;
+// An asker reads its topic as soon as it has made it. A topic whose time is still to come is of a clock that was wrong.
+bool can_be_abandoned(const store::Topic& topic, Timestamp now) {
+  constexpr std::chrono::minutes kNew{1};
+  return topic.name.starts_with(kReplyTopicPrefix) && topic.config.retention && (topic.created < now - kNew || topic.created > now);
+}
+
+// Deletes the topic, unless it is gone, or another one of its name.
+Result<void> delete_same(KvWriter& tx, const store::Topic& topic) {
+  const auto current = store::find_topic(tx, topic.name);
+  return current && current->id == topic.id ? store::delete_topic(tx, topic.name) : Result<void>{};
 }
 
 class KvProducer : public Producer {
@@ -219,7 +225,7 @@ Task<Result<void>> KvLog::reset(std::string name, std::map<TopicPartition, std::
     auto group = store::group(tx, name);
     for (const auto& member : std::vector{group.members}) {
       if (kv_->alive(member)) return fail(ErrorKind::kFenced, fmt::format("group {} is at work (member {}): stop its workers first", name, member.client));
-      group.leave(member.id);
+      group.leave(member.id, true);
     }
     std::vector<store::Topic> topics;
     for (const auto& [partition, offset] : offsets) {
@@ -245,6 +251,11 @@ Task<Result<void>> KvLog::maintain() {
   std::vector<store::Topic> all;
   kv_->read([&](KvReader& tx) { all = store::all_topics(tx); });
   for (const auto& topic : all) {
+    if (can_be_abandoned(topic, now) && !kv_->claimed(topic.name)) {
+      co_await yield();
+      if (auto deleted = co_await submit(*kv_, [&](KvWriter& tx) { return delete_same(tx, topic); }); !deleted && deleted.error().retriable()) co_return deleted;
+      continue;
+    }
     if (!topic.config.retention && !topic.config.retention_bytes && !topic.config.compact) continue;
     for (int number = 0; number < topic.config.partitions; ++number) {
       for (bool more = true; more;) {
@@ -256,7 +267,7 @@ Task<Result<void>> KvLog::maintain() {
           auto left = store::maintain(tx, *current, number, now, kBatchesATime);
           if (!left) return std::unexpected(left.error());
           more = *left;
-          return is_abandoned(tx, *current, now) ? store::delete_topic(tx, topic.name) : Result<void>{};
+          return {};
         });
         // What is damaged must not keep the others from being maintained.
         if (!result && result.error().retriable()) co_return result;

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "log/kv.h"
@@ -86,6 +87,10 @@ class KvConsumer : public Consumer {
   // Compares what we hold with what the group says, and acquires what is meant for us and free.
   Task<void> sync(Polled& polled);
   Task<void> acquire(Polled& polled);
+  // With from_latest: the group's first look at a topic decides where it begins.
+  void begin_at_latest(KvWriter& tx, const Group& group, const store::Topic& topic, Timestamp now) const;
+  // Tells what is new of the members since the last time.
+  void note_change(const Group& group, std::size_t meant, Polled& polled);
   void assign_fixed(Polled& polled);
   // False when there is nothing to fetch at present.
   bool fetch(std::size_t max_bytes, Polled& polled);
@@ -105,6 +110,11 @@ class KvConsumer : public Consumer {
   AssignmentId next_turn_ = 0;  // whose turn it is to be fetched first
   std::uint64_t seen_tick_ = 0;
   std::string synced_;  // store::group_state when what we hold was last compared with it
+  // What poll() has told of the group.
+  std::map<std::string, std::string> known_members_;  // clients by id; empty: nothing yet
+  std::int64_t known_generation_ = 0;
+  std::size_t known_meant_ = 0;
+  std::set<std::string> unborn_;  // subscribed topics that were not there when this member joined
   // The views of batches that are done with: their memory is used again. Shared with the batches, which may outlive the consumer.
   std::shared_ptr<std::vector<std::vector<RecordView>>> spare_views_ = std::make_shared<std::vector<std::vector<RecordView>>>();
   std::optional<Error> damaged_;  // a partition cannot be read; told once what the others had has been

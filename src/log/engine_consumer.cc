@@ -10,10 +10,6 @@
 namespace mephisto {
 namespace {
 
-// How many batches' views are kept for their memory, and of how many records.
-constexpr std::size_t kSpareViews = 16;
-constexpr std::size_t kSpareRecords = 4096;
-
 std::map<std::string, int> partition_counts(const std::map<std::string, store::Topic>& topics) {
   std::map<std::string, int> counts;
   for (const auto& [name, topic] : topics) counts[name] = topic.config.partitions;
@@ -36,6 +32,10 @@ void put_commit(KvWriter& tx, const KvConsumer::Prepared& prepared, const store:
 
 KvConsumer::KvConsumer(std::shared_ptr<KvLog> log, Loop& loop, ConsumerOptions options) : log_(std::move(log)), kv_(log_->kv()), loop_(loop), options_(std::move(options)) {
   if (in_group()) value_or_throw(store::check_group_name(options_.group));
+  // An asker's topic stays for as long as it is read: see KvLog::maintain.
+  for (const auto& [partition, from] : options_.partitions) {
+    if (partition.topic.starts_with(kReplyTopicPrefix) && lease_ == 0) lease_ = kv_.take_lease(partition.topic);
+  }
   kv_.watch(loop_, &changed_);
 }
 
@@ -65,13 +65,19 @@ Task<void> KvConsumer::join() {
   auto result = co_await submit(kv_, [&](KvWriter& tx) -> Result<void> {
     auto group = store::group(tx, options_.group);
     for (const auto& member : std::vector{group.members}) {
-      if (!kv_.alive(member)) group.leave(member.id);
+      if (!kv_.alive(member)) group.leave(member.id, true);
+    }
+    const auto topics = subscribed(tx);
+    unborn_.clear();
+    for (const auto& name : options_.topics) {
+      if (!topics.contains(name)) unborn_.insert(name);
     }
     group.join({member_, options_.client, options_.topics, lease_, options_.session_timeout.count()});
     store::put_group(tx, options_.group, group);
     return {};
   });
   value_or_throw(std::move(result));
+  known_members_.clear();
   log::debug("Joined group {} as {}", options_.group, member_);
 }
 
@@ -115,12 +121,23 @@ Task<void> KvConsumer::expire_dead() {
       const auto* member = group.find(id);
       if (member == nullptr || alive(*member)) continue;
       log::warn("Member {} of group {} gives no sign of life: its partitions move on", member->client, options_.group);
-      changed |= group.leave(id);
+      changed |= group.leave(id, true);
     }
     if (changed) store::put_group(tx, options_.group, group);
     return {};
   });
   value_or_throw(std::move(result));
+}
+
+// What comes from now on is this group's, also in the partitions that others get, and when this member ends before its first commit. A
+// topic that was not there before is read from its beginning.
+void KvConsumer::begin_at_latest(KvWriter& tx, const Group& group, const store::Topic& topic, Timestamp now) const {
+  if (std::ranges::find(group.ownerships, topic.name, &Ownership::topic) != group.ownerships.end()) return;
+  for (int number = 0; number < topic.config.partitions; ++number) {
+    if (store::commit(tx, options_.group, topic, number)) continue;
+    const auto place = store::partition(tx, topic.id, number);
+    store::put_commit(tx, options_.group, topic, number, unborn_.contains(topic.name) ? place.start : place.end, "", now);
+  }
 }
 
 Task<void> KvConsumer::acquire(Polled& polled) {
@@ -142,12 +159,17 @@ Task<void> KvConsumer::acquire(Polled& polled) {
       changed = true;
     }
     auto topics = subscribed(tx);
+    std::set<TopicPartition> met;  // the others are new to the group: nobody could have read them before
+    if (options_.from_latest) {
+      for (const auto& [name, topic] : topics) begin_at_latest(tx, group, topic, now);
+      for (const auto& one : group.ownerships) met.insert({one.topic, one.partition});
+    }
     for (auto& partition : group.acquire(member_, partition_counts(topics))) {
       changed = true;
       const auto& topic = topics.at(partition.topic);
       auto place = store::partition(tx, topic.id, partition.partition);
       auto committed = store::commit(tx, options_.group, topic, partition.partition);
-      Assigned one{new_assignment(), partition, options_.from_latest ? place.end : place.start, "", group.generation};
+      Assigned one{new_assignment(), partition, place.start, "", group.generation};
       if (committed) {
         one.offset = std::max(committed->offset, place.start);
         if (committed->offset < place.start) {
@@ -159,8 +181,8 @@ Task<void> KvConsumer::acquire(Polled& polled) {
         } else {
           one.metadata = committed->metadata;
         }
-      } else if (options_.from_latest) {
-        // What comes from now on is this group's, also when this member ends before its first commit.
+      } else if (met.contains(partition)) {
+        one.offset = place.end;
         store::put_commit(tx, options_.group, topic, partition.partition, place.end, "", now);
       }
       acquired.push_back(std::move(one));
@@ -175,6 +197,25 @@ Task<void> KvConsumer::acquire(Polled& polled) {
     held_.emplace(one.id, Held{.partition = one.partition, .topic = topic_ids[i], .epoch = one.generation, .next = one.offset});
     polled.assigned.push_back(std::move(one));
   }
+}
+
+void KvConsumer::note_change(const Group& group, std::size_t meant, Polled& polled) {
+  const bool first = known_members_.empty();
+  if (!first && group.generation == known_generation_ && meant == known_meant_) return;
+  auto& change = polled.change.emplace();
+  change.members = group.members.size();
+  change.meant = meant;
+  std::map<std::string, std::string> members;
+  for (const auto& member : group.members) {
+    if (!first && !known_members_.contains(member.id)) change.joined.push_back(member.client);
+    members.emplace(member.id, member.client);
+  }
+  for (const auto& member : group.former.value_or(std::vector<FormerMember>{})) {
+    if (!first && member.generation > known_generation_) (member.died ? change.died : change.left).push_back(member.client);
+  }
+  known_members_ = std::move(members);
+  known_generation_ = group.generation;
+  known_meant_ = meant;
 }
 
 Task<void> KvConsumer::sync(Polled& polled) {
@@ -198,6 +239,7 @@ Task<void> KvConsumer::sync(Polled& polled) {
   }
 
   auto targets = assign_range(group.members, partition_counts(topics))[member_];
+  note_change(group, targets.size(), polled);
   std::set<TopicPartition> kept;
   for (auto place = held_.begin(); place != held_.end();) {
     auto& [id, held] = *place;
@@ -222,77 +264,6 @@ Task<void> KvConsumer::sync(Polled& polled) {
   const bool unknown = std::ranges::any_of(group.ownerships, [&](const Ownership& one) { return one.owner == member_ && !kept.contains({one.topic, one.partition}); });
   if (free || unknown) co_await acquire(polled);
   synced_ = std::move(state);
-}
-
-std::shared_ptr<Batch> KvConsumer::new_batch(AssignmentId id) {
-  std::shared_ptr<Batch> batch{new Batch{.assignment = id}, [spare = spare_views_](Batch* done) {
-                                 done->records.clear();
-                                 if (spare->size() < kSpareViews && done->records.capacity() <= kSpareRecords) spare->push_back(std::move(done->records));
-                                 delete done;
-                               }};
-  if (!spare_views_->empty()) {
-    batch->records = std::move(spare_views_->back());
-    spare_views_->pop_back();
-  }
-  return batch;
-}
-
-// Null when there is nothing to read at present. Of a damaged batch nothing is read; what lies before it is.
-std::shared_ptr<Batch> KvConsumer::fetch_one(KvReader& tx, AssignmentId id, Held& held, std::size_t max_bytes) {
-  std::shared_ptr<Batch> batch;
-  auto read = [&](const store::StoredBatch& stored) -> Result<void> {
-    auto bytes = stored.entry.value;
-    auto pin = stored.entry.pin;
-    if (!pin) {
-      std::shared_ptr<char[]> copy{new char[bytes.size()]};
-      std::memcpy(copy.get(), bytes.data(), bytes.size());
-      bytes = {copy.get(), bytes.size()};
-      pin = std::move(copy);
-    }
-    if (!batch) batch = new_batch(id);
-    if (auto done = read_batch(bytes, stored.base, held.next, batch->records); !done) return fail(done.error().kind, fmt::format("@{}: {}", stored.base, done.error().message));
-    batch->bytes += bytes.size();
-    batch->pins.push_back(std::move(pin));
-    batch->next_offset = stored.base + stored.header.span;
-    return {};
-  };
-  Result<void> whole;
-  auto scanned = store::scan_batches(tx, held.topic, held.partition.partition, held.next, [&](const store::StoredBatch& stored) {
-    whole = read(stored);
-    return whole && batch->bytes < max_bytes;
-  });
-  if (whole) whole = std::move(scanned);
-  if (!whole && whole.error().kind == ErrorKind::kNotFound) {
-    auto topic = store::find_topic(tx, held.partition.topic);
-    if (!topic || topic->id != held.topic) return nullptr;  // deleted since; sync() will tell
-    whole.error().kind = ErrorKind::kCorrupt;
-  }
-  if (!whole) damaged_ = Error{whole.error().kind, held.partition.str() + whole.error().message};
-  if (!batch || batch->pins.empty()) return nullptr;
-  held.next = batch->next_offset;
-  return batch;
-}
-
-bool KvConsumer::fetch(std::size_t max_bytes, Polled& polled) {
-  std::size_t ready = 0;
-  for (const auto& [id, held] : held_) ready += held.paused || held.revoking ? 0 : 1;
-  if (ready == 0) return false;
-  const auto share = std::max<std::size_t>(max_bytes / ready, 64 << 10);
-  std::size_t total = 0;
-  kv_.read([&](KvReader& tx) {
-    auto place = held_.lower_bound(next_turn_);
-    for (std::size_t n = held_.size(); n > 0 && total < max_bytes; --n, ++place) {
-      if (place == held_.end()) place = held_.begin();
-      auto& [id, held] = *place;
-      if (held.paused || held.revoking) continue;
-      auto batch = fetch_one(tx, id, held, std::min(share, max_bytes - total));
-      if (!batch) continue;
-      total += batch->bytes;
-      polled.batches.push_back(std::move(batch));
-      next_turn_ = id + 1;
-    }
-  });
-  return !polled.batches.empty() || damaged_;
 }
 
 Task<void> KvConsumer::advance(std::size_t max_bytes, Polled& polled) {

@@ -22,9 +22,15 @@ void Group::join(GroupMember member) {
   std::ranges::sort(members, {}, &GroupMember::id);
 }
 
-bool Group::leave(const std::string& member) {
-  if (std::erase_if(members, [&](const GroupMember& m) { return m.id == member; }) == 0) return false;
+bool Group::leave(const std::string& member, bool died) {
+  constexpr std::size_t kKept = 16;
+  const auto* leaves = find(member);
+  if (leaves == nullptr) return false;
   ++generation;
+  if (!former) former.emplace();
+  if (former->size() == kKept) former->erase(former->begin());
+  former->push_back({leaves->client, generation, died});
+  std::erase_if(members, [&](const GroupMember& m) { return m.id == member; });
   for (auto& ownership : ownerships) {
     if (ownership.owner == member) ownership.owner.clear();
   }

@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,17 +31,25 @@ struct Ownership {
   std::int64_t epoch = 0;  // generation in which the owner acquired it
 };
 
+// A member that is none any more.
+struct FormerMember {
+  std::string client;
+  std::int64_t generation = 0;  // the first one without it
+  bool died = false;            // it was taken out
+};
+
 struct Group {
   std::int64_t generation = 0;
   std::vector<GroupMember> members;  // by id
   std::vector<Ownership> ownerships;
+  std::optional<std::vector<FormerMember>> former;  // the last ones, the oldest first; for people
 
   const GroupMember* find(const std::string& member) const;
   Ownership* ownership(const TopicPartition& partition);
 
   void join(GroupMember member);
   // Removes a member and frees what it owns. False when it is none.
-  bool leave(const std::string& member);
+  bool leave(const std::string& member, bool died = false);
   // Gives the member what is meant for it and free. Returns what it newly owns.
   std::vector<TopicPartition> acquire(const std::string& member, const std::map<std::string, int>& partitions);
   void release(const std::string& member, const TopicPartition& partition);

@@ -52,8 +52,10 @@ class Kv {
   virtual void read(const std::function<void(KvReader&)>& look) = 0;
 
   // Runs `change` alone, after all that were submitted before it; calls `done` when it is durable, or with the error of the change
-  // or of the store. Any thread; `done` runs on `loop`'s thread.
-  virtual void submit(Loop& loop, KvChange change, std::function<void(Result<void>)> done) = 0;
+  // or of the store. Any thread; `done` runs on `loop`'s thread. Gives the change's number.
+  virtual std::uint64_t submit(Loop& loop, KvChange change, std::function<void(Result<void>)> done) = 0;
+  // True: the change had not begun, and never will; `done` is not called.
+  virtual bool withdraw(std::uint64_t number) = 0;
 
   // Rises with every change that any process made. A read() afterwards sees at least what this tick stands for.
   virtual std::uint64_t tick() = 0;
@@ -69,9 +71,11 @@ class Kv {
   virtual std::uint32_t take_lease(const std::string& member) = 0;
   virtual void drop_lease(std::uint32_t lease) = 0;
   virtual bool alive(const GroupMember& member) = 0;
+  // Whether somebody who lives has a lease of this name, or that cannot be known at present.
+  virtual bool claimed(const std::string& name) = 0;
 };
 
-// Awaits Kv::submit. Cannot be abandoned: a change that is under way is waited for.
+// Awaits Kv::submit. Cancelled, it withdraws the change; one that has begun is waited for.
 Task<Result<void>> submit(Kv& kv, KvChange change);
 
 }  // namespace mephisto

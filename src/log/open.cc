@@ -9,8 +9,10 @@
 #include <charconv>
 #include <condition_variable>
 #include <filesystem>
+#include <future>
 #include <mutex>
 #include <ranges>
+#include <thread>
 
 #include "base/text.h"
 #include "log/engine.h"
@@ -30,12 +32,28 @@ std::shared_ptr<Log> make(const std::function<void()>& ended, Arguments&&... arg
                             }};
 }
 
+// For so long the end of a log is waited for.
+constexpr std::chrono::seconds kPatience{2};
+
+// As make, but does not wait for ever where another process keeps a write from ending: the log is then closed in the background.
+std::shared_ptr<Log> make_local(const std::string& url, const std::string& folder, const std::function<void()>& ended) {
+  return std::shared_ptr<KvLog>{new KvLog(url, std::make_shared<LocalKv>(folder)), [ended](KvLog* last) {
+                                  auto closed = std::make_shared<std::promise<void>>();
+                                  std::thread{[last, ended, closed] {
+                                    delete last;
+                                    ended();
+                                    closed->set_value();
+                                  }}.detach();
+                                  closed->get_future().wait_for(kPatience);
+                                }};
+}
+
 std::shared_ptr<Log> make_log(const std::string& scheme, const std::string& rest, const kafka::Properties& properties, const LogTokenSource& token,
                               const std::function<void()>& ended) {
   const auto url = scheme + "://" + rest;
   if (scheme == "kafka") return make<kafka::KafkaLog>(ended, kafka::Access{rest, properties, token});
   if (scheme == "memory") return make<KvLog>(ended, url, std::make_shared<MemoryKv>());
-  return make<KvLog>(ended, url, std::make_shared<LocalKv>(rest));
+  return make_local(url, rest, ended);
 }
 
 // kafka://a:9092;kafka://b:9092, as Faust joins its list of brokers, as librdkafka has it: a:9092,b:9092.
@@ -124,12 +142,15 @@ std::shared_ptr<Log> open_log(const std::string& url, const std::map<std::string
   }
   key = scheme + "://" + key;
   for (const auto& [name, value] : properties) key += fmt::format(" {}={}", name, value);
+  constexpr std::chrono::seconds kClosing{10};
   std::unique_lock lock{opened().mutex};
   for (;;) {
     auto place = opened().logs.find(key);
     if (place == opened().logs.end()) break;
     if (auto log = place->second.lock()) return log;
-    opened().closed.wait(lock);
+    if (opened().closed.wait_for(lock, kClosing) == std::cv_status::timeout) {
+      throw Failure(ErrorKind::kUnavailable, fmt::format("cannot open {}: this process is still closing it; what it wrote last has to end first", url));
+    }
   }
   auto log = make_log(scheme, rest, properties, token, [key] {
     std::lock_guard closing{opened().mutex};

@@ -34,9 +34,16 @@ thread_local std::vector<Outbox*> live;
 
 }  // namespace
 
-void Trouble::note(std::optional<Trouble>& trouble, const Error& error, Loop::time_point now) {
+std::optional<std::string> Trouble::note(std::optional<Trouble>& trouble, const Error& error, Loop::time_point now) {
   if (!trouble) trouble = Trouble{"", now};
   trouble->message = error.message;
+  return trouble->told.due(now);
+}
+
+void Trouble::over(std::optional<Trouble>& trouble, const char* what, Loop::time_point now) {
+  if (!trouble) return;
+  log::warn("{} again{}", what, trouble->told.over(now).value_or(""));
+  trouble.reset();
 }
 
 Outbox::Outbox(Loop& loop, Log& log, std::unique_ptr<Producer> producer, std::optional<TopicConfig> defaults, bool transactional, bool in_worker)
@@ -338,7 +345,7 @@ Task<void> Outbox::append(Flight& flight) {
       flight.handed_over = true;
       flown_.notify_all();
     });
-    if (result) trouble_.reset();
+    if (result) Trouble::over(trouble_, "The log takes what is sent", loop_.now());
     while (&flights_.front() != &flight) co_await flown_.wait("the append before");
     if (!result && take_out_refused(taken) != Refused::kNone && !broken_) {
       if (!taken.batches.empty()) continue;
@@ -352,8 +359,7 @@ Task<void> Outbox::append(Flight& flight) {
       settle(taken, result);
       co_return;
     }
-    Trouble::note(trouble_, result.error(), loop_.now());
-    log::warn("Cannot append to the log: {}; trying again in {}", result.error().message, format_duration(backoff));
+    if (const auto lasting = Trouble::note(trouble_, result.error(), loop_.now())) log::warn("Cannot append to the log{}: {}; trying again", *lasting, result.error().message);
     co_await sleep_for(backoff);
     backoff = std::min(backoff * 2, kLastRetry);
   }

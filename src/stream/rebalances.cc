@@ -12,7 +12,36 @@ std::int64_t& phase_of(Rebalance& one, Rebalances::Phase phase) {
   return phase == Rebalances::kDrain ? one.drain_ms : phase == Rebalances::kCommit ? one.commit_ms : one.release_ms;
 }
 
+// `a, b and 3 more died`.
+void tell(std::string& text, const std::vector<std::string>& members, const char* what) {
+  constexpr std::size_t kShown = 3;
+  if (members.empty()) return;
+  if (!text.empty()) text += "; ";
+  for (std::size_t i = 0; i < std::min(members.size(), kShown); ++i) text += (i == 0 ? "" : ", ") + members[i];
+  if (members.size() > kShown) text += fmt::format(" and {} more", members.size() - kShown);
+  text += std::string{" "} + what;
+}
+
 }  // namespace
+
+void Rebalances::heard(const GroupChange& change) {
+  meant_ = change.meant;
+  members_ = change.members;
+  std::string text;
+  tell(text, change.died, "died");
+  tell(text, change.left, "left");
+  tell(text, change.joined, "joined");
+  if (!text.empty() && under_way_ && !complete_ && present_.reason == heard_) present_.reason = text = heard_ + "; " + text;
+  if (!text.empty()) heard_ = std::move(text);
+  if (under_way_ && !complete_) settle();
+}
+
+// Guarantee kept here: a member that is spare has no rebalance under way.
+void Rebalances::settle() {
+  const auto held = static_cast<std::size_t>(present_.after);
+  complete_ = !going_ && (meant_ ? held == *meant_ : held > 0);
+  if (complete_) moved_ = loop_.now();
+}
 
 void Rebalances::begin(const char* reason, std::size_t held) {
   if (complete_) end();
@@ -24,7 +53,8 @@ void Rebalances::begin(const char* reason, std::size_t held) {
   present_ = {};
   present_.time = format_iso8601(loop_.wall_time());
   present_.member = member_;
-  present_.reason = reason;
+  const bool explained = !heard_.empty() && (reason == std::string_view{"assigned"} || reason == std::string_view{"revoked"});
+  present_.reason = explained ? heard_ : reason;
   present_.before = present_.after = static_cast<int>(held);
 }
 
@@ -42,7 +72,8 @@ void Rebalances::moved(std::size_t held, bool going) {
     present_.unread_ms += ms_between(*empty_since_, moved_);
     empty_since_.reset();
   }
-  complete_ = held > 0 && !going;
+  going_ = going;
+  settle();
 }
 
 void Rebalances::end() {
@@ -50,10 +81,12 @@ void Rebalances::end() {
   auto one = until_now();
   one.over = true;
   under_way_ = complete_ = false;
+  heard_.clear();
   if (one.before > 0 || one.after > 0) {
     log::info("Rebalance of {} ({}): {} → {} partitions in {} ms; nothing was read for {} ms (drain {}, commit {}, release {}, group {})", group_, one.reason, one.before,
               one.after, one.total_ms, one.unread_ms, one.drain_ms, one.commit_ms, one.release_ms, one.wait_ms);
   }
+  if (one.spare) log::info("{} is spare: group {} has {} members and no partition left for it; it takes over where one of them goes", member_, group_, members_);
   past_.push_back(std::move(one));
   if (past_.size() > kKept) past_.pop_front();
 }
@@ -73,6 +106,7 @@ Rebalance Rebalances::until_now() const {
   auto one = present_;
   const auto until = complete_ ? moved_ : loop_.now();
   one.over = complete_;
+  one.spare = complete_ && meant_ == 0U;
   one.total_ms = ms_between(since_, until);
   if (empty_since_) one.unread_ms += ms_between(*empty_since_, until);
   for (auto phase : {kDrain, kCommit, kRelease}) {

@@ -285,12 +285,12 @@ Task<void> Shard::poll_loop() {
       if (!failed->retriable()) throw;
     }
     if (failed) {
-      Trouble::note(read_trouble_, *failed, loop_.now());
-      log::warn("Cannot read from the log: {}; trying again", failed->message);
+      if (const auto lasting = Trouble::note(read_trouble_, *failed, loop_.now())) log::warn("Cannot read from the log{}: {}; trying again", *lasting, failed->message);
       co_await sleep_for(kRetryAfter);
       continue;
     }
-    read_trouble_.reset();
+    Trouble::over(read_trouble_, "The log can be read", loop_.now());
+    if (polled.change) rebalances_.heard(*polled.change);
     handle_lost(polled.lost);
     if (!polled.revoked.empty()) {
       rebalances_.begin("revoked", held_.size());

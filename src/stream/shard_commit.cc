@@ -81,7 +81,7 @@ Task<bool> Shard::commit(std::vector<AssignmentId> ids) {
     if (reopened == reopened_) break;
   }
   const bool counts = options_.exactly_once ? co_await transact(commits) : co_await commit_offsets(commits);
-  commit_trouble_.reset();
+  Trouble::over(commit_trouble_, "The log takes commits", loop_.now());
   if (!counts) co_return false;
   for (std::size_t i = 0; i < commits.size(); ++i) committed(*helds[i], std::move(commits[i]));
   co_return true;
@@ -151,8 +151,7 @@ Task<bool> Shard::transact(const std::vector<AssignmentCommit>& commits) {
 
 Task<void> Shard::before_retry(const Error& error) {
   if (!error.retriable() || loop_.now() >= stop_until_) throw Failure(error);
-  Trouble::note(commit_trouble_, error, loop_.now());
-  log::warn("Cannot commit: {}; trying again", error.message);
+  if (const auto lasting = Trouble::note(commit_trouble_, error, loop_.now())) log::warn("Cannot commit{}: {}; trying again", *lasting, error.message);
   co_await sleep_for(kRetryAfter);
 }
 

@@ -227,6 +227,25 @@ TEST_F(Logging, LinesOfSeveralThreadsDoNotMix) {
 
 void log_in_an_anonymous_namespace() { info("here"); }
 
+TEST(Repeated, IsToldAtOnceAndThenEverMoreRarely) {
+  using namespace std::chrono_literals;
+  log::Repeated trouble;
+  const log::Repeated::time_point start{1h};
+  std::vector<std::pair<std::int64_t, std::string>> told;
+  for (std::int64_t second = 0; second < 3600; ++second) {
+    if (const auto lasting = trouble.due(start + std::chrono::seconds{second})) told.emplace_back(second, *lasting);
+  }
+  ASSERT_EQ(told.size(), 11U);
+  EXPECT_EQ(told[0], (std::pair<std::int64_t, std::string>{0, ""}));
+  EXPECT_EQ(told[1], (std::pair<std::int64_t, std::string>{10, " (for 10s)"}));
+  EXPECT_EQ(told[2].first, 30);
+  EXPECT_EQ(told[3], (std::pair<std::int64_t, std::string>{70, " (for 1m 10s)"}));
+  EXPECT_EQ(told[10].first - told[9].first, 600);
+  EXPECT_EQ(trouble.over(start + 1h), " after 1h");
+  EXPECT_EQ(trouble.over(start + 1h), std::nullopt);
+  EXPECT_EQ(trouble.due(start + 1h), "") << "it is another trouble now";
+}
+
 }  // namespace
 }  // namespace mephisto::log
 

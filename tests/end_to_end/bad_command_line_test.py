@@ -139,7 +139,7 @@ PLACES = [
     failure("log folder cannot be made", "--log local:///proc/nope send @collect_securities", "/proc/nope", "cannot create"),
     failure("documents are no database", "--set documents=file.db collect --symbol A", "file.db", "not a database", files={"file.db": "x" * 4096}),
     failure("documents are a folder", "--set documents=folder collect --symbol A", "folder", "cannot open", files={"folder": None}),
-    failure("log folder not writable", "--log local://log topics", "log", "Permission denied", "rights", files={"log/data.mdb": ""}, **AS_NOBODY),
+    failure("log folder of another user", "--log local://log topics", "log", "belongs to user root", "nobody", files={"log/data.mdb": ""}, **AS_NOBODY),
     failure("data folder not writable", "send @collect_securities", "horton-data", "Permission denied", **AS_NOBODY),
     failure("worker: data folder not writable", "worker -q -l error", "horton-data", "Permission denied", "datadir", **AS_NOBODY),
     failure("documents not writable", "--log local:///tmp/mephisto-{pid}-log --set documents=folder/d.db collect --symbol A", "folder/d.db", "rights", files={"folder": None}, **AS_NOBODY),

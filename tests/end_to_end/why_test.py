@@ -85,16 +85,28 @@ class Why(Scene):
         first = self.start_worker("--shards", 1, folder=self.place)
         first.wait_for(r"Rebalance of horton \(start\): 0 → 17 partitions in \d+ ms; nothing was read for \d+ ms \(drain 0, commit 0, release 0, group \d+\)$")
         second = self.start_worker("--shards", 1, folder=self.place)
-        first.wait_for(r"Rebalance of horton \(revoked\): 17 → \d+ partitions in \d+ ms; nothing was read for 0 ms \(drain \d+, commit \d+, release \d+, group \d+\)$")
+        first.wait_for(rf"Rebalance of horton \([^ ]+:{second.pid}:0 joined\): 17 → \d+ partitions in \d+ ms; nothing was read for 0 ms \(drain \d+, commit \d+, release \d+, group \d+\)$")
         second.wait_for(r"Rebalance of horton \(start\): 0 → \d+ partitions")
         rows = self.rows("rebalances", folder=self.place)
         self.assertEqual([(row["member"].split(":")[1], row["reason"], row["before"]) for row in rows[:1]], [(str(first.pid), "start", 0)])
+        joined = f"{rows[0]['member'].split(':')[0]}:{second.pid}:0 joined"
         mine = [row for row in rows if row["member"].split(":")[1] == str(first.pid)]
-        self.assertEqual([(row["reason"], row["before"], row["state"]) for row in mine], [("start", 0, "over"), ("revoked", 17, "over")])
+        self.assertEqual([(row["reason"], row["before"], row["state"]) for row in mine], [("start", 0, "over"), (joined, 17, "over")])
         self.assertEqual(sum({row["member"]: row["after"] for row in rows}.values()), 17)
         for row in rows:
             self.assertGreaterEqual(row["ms"], max(row["drain"], row["commit"], row["release"], row["unread"]))
-        self.assertRegex(self.horton("rebalances", folder=self.place).stdout, r"\| revoked +\| +17 \|")
+        self.assertRegex(self.horton("rebalances", folder=self.place).stdout, rf"\| {joined} +\| +17 \|")
+        second.signal(signal.SIGKILL)
+        first.wait_for(rf"Rebalance of horton \([^ ]+:{second.pid}:0 died\): \d+ → 17 partitions")
+
+    def test_a_member_for_which_no_partition_is_left_says_that_it_is_spare(self):
+        self.config(self.start_market(), "topic_partitions: 1\n", folder=self.place)
+        worker = self.start_worker("--shards", 3, folder=self.place)
+        worker.wait_for(r"[^ ]+:\d is spare: group horton has 3 members and no partition left for it; it takes over where one of them goes$")
+
+        def states():
+            return sorted(row["state"] for row in self.rows("rebalances", folder=self.place) if row["reason"] == "start")
+        wait_for(lambda: "spare" in states() and "under way" not in states(), states)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "base/hash.h"
 #include "kafka_cluster.h"
 #include "log/engine.h"
 #include "mephisto/log.h"
@@ -54,9 +55,27 @@ inline Task<void> expel_from_kv(Log& log, std::string group, std::string client)
   value_or_throw(co_await submit(kv, [&](KvWriter& tx) -> Result<void> {
     auto state = store::group(tx, group);
     for (const auto& member : std::vector{state.members}) {
-      if (member.client == client) state.leave(member.id);
+      if (member.client == client) state.leave(member.id, true);
     }
     store::put_group(tx, group, state);
+    return {};
+  }));
+}
+
+// Gives a topic one more partition, as another program may on Kafka, and a later version here.
+inline Task<void> grow_in_kv(Log& log, std::string topic) {
+  auto& kv = dynamic_cast<KvLog&>(log).kv();
+  value_or_throw(co_await submit(kv, [&](KvWriter& tx) -> Result<void> {
+    const auto found = store::find_topic(tx, topic);
+    const auto key = "t" + topic;
+    std::string value{tx.get(key)->value};
+    value.resize(value.size() - sizeof(std::uint32_t));
+    const auto before = fmt::format("\"partitions\":{}", found->config.partitions);
+    value.replace(value.find(before), before.size(), fmt::format("\"partitions\":{}", found->config.partitions + 1));
+    const auto check = crc32c(value, crc32c(key));
+    value.append(reinterpret_cast<const char*>(&check), sizeof check);
+    tx.put(key, std::string_view{value});
+    store::put_partition(tx, found->id, found->config.partitions, {});
     return {};
   }));
 }
@@ -72,6 +91,8 @@ struct Abilities {
   bool tell_history = true;       // when a topic was made and an offset committed, and how often a group changed
   bool know_topics_apart = true;  // the members know a topic that was made again from the one before
   bool make_thousands = true;     // of topics, and of partitions of one
+  bool tell_changes = true;       // which members joined, left and died, and what is meant for a member
+  bool grow = true;               // a test can give a topic partitions, and a group tells what is new to it from what it knows
 };
 
 struct Driver {
@@ -86,6 +107,7 @@ struct Driver {
   std::function<void(const TopicPartition&, std::int64_t)> delete_before;  // deletes a partition's first records where maintain() does not
   int replicas = 1;                                                        // of the topics that create() makes
   std::map<std::string, std::string> properties{};                         // that its log is opened with
+  std::function<Task<void>(Log&, std::string topic)> grow = grow_in_kv;    // gives a topic one more partition
 };
 
 inline std::ostream& operator<<(std::ostream& out, const Driver& driver) { return out << driver.name; }
@@ -115,7 +137,9 @@ inline std::vector<Driver> drivers() {
                         .maintain = false,
                         .tell_history = false,
                         .know_topics_apart = false,
-                        .make_thousands = false};
+                        .make_thousands = false,
+                        .tell_changes = false,
+                        .grow = false};
     all.push_back({"kafka", Loop::Clock::kReal, empty_url, expel, 700ms, 30s, 5s, can, delete_before, kafka->replicas(), kafka->properties()});
   }
   return all;
@@ -198,6 +222,7 @@ class Member {
 
   Task<Polled> step(std::chrono::milliseconds wait, std::size_t max_bytes = 1 << 20) {
     auto polled = co_await consumer->poll(max_bytes, wait);
+    if (polled.change) changes.push_back(*polled.change);
     for (auto id : polled.lost) {
       ++lost;
       stays.erase(id);
@@ -279,6 +304,7 @@ class Member {
   std::map<AssignmentId, Stay> stays;
   std::map<TopicPartition, std::vector<Row>> read;
   std::vector<Assigned> assignments;  // all there ever were
+  std::vector<GroupChange> changes;   // all that were told
   std::vector<AssignmentId> revoked;  // and not given up yet
   int lost = 0;
   bool hold_on = false;
@@ -392,7 +418,7 @@ class World {
       bool something = false;
       for (auto* member : members) {
         auto polled = await(member->step(driver.wait));
-        something |= !polled.lost.empty() || !polled.revoked.empty() || !polled.assigned.empty() || !polled.batches.empty();
+        something |= polled.change || !polled.lost.empty() || !polled.revoked.empty() || !polled.assigned.empty() || !polled.batches.empty();
       }
       quiet = something ? 0 : quiet + 1;
       if (something) busy = loop.now();

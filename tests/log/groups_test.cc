@@ -322,6 +322,113 @@ TEST_P(LogGroups, FromLatestStartsAtTheEndOnlyWithoutACommit) {
   EXPECT_THAT(values(late.read[(TopicPartition{"orders", 1})]), ElementsAre("new0"));
 }
 
+// Nobody could have read it before.
+TEST_P(LogGroups, FromLatestReadsANewPartitionOfAKnownTopicFromItsBeginning) {
+  if (!driver.can.grow) return;
+  fill("orders", 2, 3);
+  auto options = in_group("billing", "one", {"orders"});
+  options.from_latest = true;
+  Member one{*log, loop, options};
+  settle({&one});
+  await(driver.grow(*log, "orders"));
+  append({"orders", 2}, 2, "grown");
+  append({"orders", 1}, 1, "new");
+  until({&one}, [&] { return one.all_read().size() == 3; });
+  EXPECT_THAT(values(one.read[(TopicPartition{"orders", 2})]), ElementsAre("grown0", "grown1"));
+  EXPECT_THAT(values(one.read[(TopicPartition{"orders", 1})]), ElementsAre("new0"));
+}
+
+TEST_P(LogGroups, FromLatestReadsANewPartitionFromItsBeginningAlsoWhenNobodyWasThere) {
+  if (!driver.can.grow) return;
+  fill("orders", 1, 3);
+  auto options = in_group("billing", "one", {"orders"});
+  options.from_latest = true;
+  {
+    Member one{*log, loop, options};
+    settle({&one});
+    await(one.close());
+  }
+  await(driver.grow(*log, "orders"));
+  append({"orders", 1}, 1, "grown");
+  Member two{*log, loop, options};
+  until({&two}, [&] { return two.all_read().size() == 1; });
+  EXPECT_THAT(values(two.all_read()), ElementsAre("grown0"));
+}
+
+TEST_P(LogGroups, FromLatestReadsATopicThatIsMadeLaterFromItsBeginning) {
+  if (!driver.can.grow) return;
+  auto options = in_group("billing", "one", {"orders"});
+  options.from_latest = true;
+  Member one{*log, loop, options};
+  settle({&one});
+  fill("orders", 2, 3);
+  until({&one}, [&] { return one.all_read().size() == 6; });
+}
+
+// Two members that begin together: what is there before either of them is not for them, whoever gets which partition.
+TEST_P(LogGroups, FromLatestSeveralMembersBeginAtTheEnd) {
+  fill("orders", 4, 3);
+  auto options = in_group("billing", "one", {"orders"});
+  options.from_latest = true;
+  Member one{*log, loop, options};
+  options.client = "two";
+  Member two{*log, loop, options};
+  until({&one, &two}, [&] { return one.owned("orders").size() == 2 && two.owned("orders").size() == 2; });
+  settle({&one, &two});
+  EXPECT_THAT(one.all_read(), IsEmpty());
+  EXPECT_THAT(two.all_read(), IsEmpty());
+}
+
+TEST_P(LogGroups, AMemberHearsWhoJoinedLeftAndDied) {
+  if (!driver.can.tell_changes) return;
+  create("orders", 2);
+  auto one = member("billing", "one", {"orders"});
+  settle({&one});
+  ASSERT_THAT(one.changes, SizeIs(1));
+  EXPECT_EQ(one.changes[0].members, 1U);
+  EXPECT_EQ(one.changes[0].meant, 2U);
+  EXPECT_THAT(one.changes[0].joined, IsEmpty()) << "not itself";
+
+  auto two = member("billing", "two", {"orders"});
+  auto three = member("billing", "three", {"orders"});
+  settle({&one, &two, &three});
+  std::vector<std::string> joined;
+  for (const auto& change : one.changes) joined.insert(joined.end(), change.joined.begin(), change.joined.end());
+  EXPECT_THAT(joined, ::testing::UnorderedElementsAre("two", "three"));
+  EXPECT_EQ(one.changes.back().members, 3U);
+
+  one.changes.clear();
+  await(two.close());
+  settle({&one, &three});
+  ASSERT_FALSE(one.changes.empty());
+  EXPECT_THAT(one.changes[0].left, ElementsAre("two"));
+  EXPECT_THAT(one.changes[0].died, IsEmpty());
+
+  one.changes.clear();
+  await(driver.expel(*log, "billing", "three"));
+  settle({&one});
+  ASSERT_FALSE(one.changes.empty());
+  EXPECT_THAT(one.changes[0].died, ElementsAre("three"));
+  EXPECT_EQ(one.changes.back().meant, 2U);
+}
+
+TEST_P(LogGroups, AMemberForWhomNothingIsLeftHearsThatItIsSpare) {
+  if (!driver.can.tell_changes) return;
+  create("orders", 1);
+  auto one = member("billing", "one", {"orders"});
+  settle({&one});
+  auto two = member("billing", "two", {"orders"});
+  settle({&one, &two});
+  auto& spare = one.owned("orders").empty() ? one : two;
+  auto& busy = one.owned("orders").empty() ? two : one;
+  ASSERT_FALSE(spare.changes.empty());
+  EXPECT_EQ(spare.changes.back().meant, 0U);
+  EXPECT_EQ(busy.changes.back().meant, 1U);
+  await(busy.close());
+  until({&spare}, [&] { return spare.owned("orders").size() == 1; });
+  EXPECT_EQ(spare.changes.back().meant, 1U);
+}
+
 TEST_P(LogGroups, FromLatestLosesNothingWhenAMemberEndsBeforeItsFirstCommit) {
   fill("orders", 1, 3);
   auto options = in_group("billing", "one", {"orders"});

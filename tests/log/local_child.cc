@@ -1,6 +1,6 @@
 // The other process in the tests of local://.
 //
-//   local_child [--uid N] URL MODE …
+//   local_child [--uid N] [--new-pids] URL MODE …      (in a namespace of process ids of its own, as in a container)
 //
 //   open                               opens the log, prints "opened"
 //   append TOPIC PARTITIONS FROM COUNT SIZE
@@ -15,14 +15,17 @@
 //   member TOPIC GROUP CLIENT          the same as a member: also "assigned P@OFFSET", "revoked P", "lost P"
 //   pipe IN OUT GROUP                  copies IN to partition 0 of OUT, a transaction a batch, until all is committed: "done"
 //   stop-in-write                      stops itself in the middle of a write transaction, prints "writing" before
+//   hang-in-write                      prints "writing" in the middle of a write transaction, goes on at a line of its input, prints "written"
 //   hold-snapshot                      prints "reading" in the middle of a read transaction, and stays there
 //
 // The error that ends it is printed as "error KIND: MESSAGE", exit code 1. A watch or a member takes commands, a line each:
 // "append TOPIC PARTITION VALUE" → "acked VALUE"; "commit" → "committed" or "commit KIND", for the partitions as they were when they
 // were last told; "quit". At the end of its input it ends.
 #include <fmt/format.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -240,6 +243,17 @@ Task<void> stop_in_write(Log& log) {
   say("written");
 }
 
+Task<void> hang_in_write(Log& log) {
+  value_or_throw(co_await submit(dynamic_cast<KvLog&>(log).kv(), [](KvWriter& tx) -> Result<void> {
+    tx.put("x", std::string_view{"late"});
+    say("writing");
+    std::string line;
+    std::getline(std::cin, line);
+    return {};
+  }));
+  say("written");
+}
+
 Task<void> run(Log& log, Loop& loop, std::string mode, Arguments arguments) {
   if (mode == "append")
     co_await append(log, loop, std::move(arguments));
@@ -259,6 +273,8 @@ Task<void> run(Log& log, Loop& loop, std::string mode, Arguments arguments) {
     co_await copy(log, loop, std::move(arguments));
   else if (mode == "stop-in-write")
     co_await stop_in_write(log);
+  else if (mode == "hang-in-write")
+    co_await hang_in_write(log);
   else
     throw Failure(ErrorKind::kInvalid, "no mode " + mode);
 }
@@ -268,6 +284,17 @@ int start(Arguments arguments) {
     auto uid = static_cast<uid_t>(std::stoul(arguments.at(1)));
     if (setgid(uid) != 0 || setuid(uid) != 0) throw Failure(ErrorKind::kInvalid, "cannot change the user");
     arguments.erase(arguments.begin(), arguments.begin() + 2);
+  }
+  if (arguments.at(0) == "--new-pids") {
+    arguments.erase(arguments.begin());
+    if (unshare(CLONE_NEWPID) != 0) throw Failure(ErrorKind::kInvalid, "cannot make a namespace of process ids");
+    if (const pid_t inner = fork(); inner != 0) {
+      int status = 0;
+      while (waitpid(inner, &status, 0) < 0) {
+      }
+      return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+    }
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
   }
   auto log = open_log(arguments.at(0));
   auto mode = arguments.at(1);

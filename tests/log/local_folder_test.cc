@@ -5,6 +5,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <fstream>
@@ -109,29 +110,67 @@ TEST_F(LocalFolder, KeepsEverythingWhenItIsClosedAndOpened) {
   EXPECT_EQ(append({"orders", 1}, 1), 2);
 }
 
-TEST_F(LocalFolder, OfWhichOneMayNotWriteIsRefused) {
+TEST_F(LocalFolder, OfAnotherUserIsRefusedWhateverItsRightsAre) {
+  fs::permissions(dir(), fs::perms::all);
+  EXPECT_THAT(as_nobody(), AllOf(StartsWith("error invalid: "), HasSubstr(dir()), HasSubstr("belongs to user root"), HasSubstr("nobody")));
   fs::permissions(dir(), fs::perms::owner_all | fs::perms::group_read | fs::perms::group_exec | fs::perms::others_read | fs::perms::others_exec);
-  EXPECT_THAT(as_nobody(), AllOf(StartsWith("error invalid: "), HasSubstr(dir()), HasSubstr("rights")));
+  EXPECT_THAT(as_nobody(), AllOf(StartsWith("error invalid: "), HasSubstr(dir()), HasSubstr("belongs to user root")));
 }
 
 TEST_F(LocalFolder, OfWhichOneMayNotEvenLookIsRefused) {
   fs::permissions(dir(), fs::perms::owner_all);
-  EXPECT_THAT(as_nobody(), AllOf(StartsWith("error invalid: "), HasSubstr(dir())));
+  EXPECT_THAT(as_nobody(), AllOf(StartsWith("error invalid: "), HasSubstr(dir()), HasSubstr("rights")));
   fs::permissions(folder.path(), fs::perms::owner_all);
   EXPECT_THAT(as_nobody(), AllOf(StartsWith("error invalid: "), HasSubstr(dir())));
 }
 
 TEST_F(LocalFolder, WithFilesOfAnotherUserIsRefused) {
-  fs::permissions(dir(), fs::perms::all);
-  EXPECT_THAT(as_nobody(), AllOf(StartsWith("error invalid: "), HasSubstr(dir()), HasSubstr("ermission")));
-  fs::permissions(dir() + "/leases", fs::perms::all);
-  EXPECT_THAT(as_nobody(), AllOf(StartsWith("error invalid: "), HasSubstr(dir()), HasSubstr("ermission")));
-  fs::permissions(dir() + "/lock.mdb", fs::perms::all);
-  EXPECT_THAT(as_nobody(), AllOf(StartsWith("error invalid: "), HasSubstr(dir()), HasSubstr("ermission")));
-  fs::permissions(dir() + "/data.mdb", fs::perms::all);
-  EXPECT_THAT(as_nobody(), AllOf(StartsWith("error invalid: "), HasSubstr(dir()), HasSubstr("ermission")));
-  fs::permissions(dir() + "/bell", fs::perms::all);
-  EXPECT_EQ(as_nobody(), "opened");
+  fill_and_close();
+  for (const auto* name : {"leases", "lock.mdb", "data.mdb", "bell"}) {
+    const auto path = dir() + "/" + name;
+    ASSERT_EQ(chown(path.c_str(), 65534, 65534), 0);
+    fs::permissions(path, fs::perms::all);
+    auto error = open_error(dir());
+    ASSERT_TRUE(error) << name;
+    EXPECT_THAT(error->message, AllOf(HasSubstr(path), HasSubstr("belongs to user nobody")));
+    ASSERT_EQ(chown(path.c_str(), 0, 0), 0);
+  }
+  reopen();
+  for (const auto& file : fs::directory_iterator{dir()}) EXPECT_EQ(file.status().permissions(), fs::perms::owner_read | fs::perms::owner_write) << file.path();
+}
+
+TEST_F(LocalFolder, WithALinkInPlaceOfAFileIsRefused) {
+  fill_and_close();
+  write_file(folder / "victim", "precious");
+  for (const auto* name : {"leases", "lock.mdb", "data.mdb", "bell"}) {
+    const auto path = dir() + "/" + name;
+    fs::rename(path, folder / "kept");
+    fs::create_symlink(folder / "victim", path);
+    auto error = open_error(dir());
+    ASSERT_TRUE(error) << name;
+    EXPECT_THAT(error->message, AllOf(HasSubstr(path), HasSubstr("link")));
+    EXPECT_EQ(fs::file_size(folder / "victim"), 8U) << name;
+    fs::remove(path);
+    fs::rename(folder / "kept", path);
+  }
+  reopen();
+  EXPECT_THAT(read({"orders", 0}), SizeIs(2));
+}
+
+TEST_F(LocalFolder, IsForItsOwnerOnlyWhateverTheUmaskIs) {
+  close_log();
+  for (const mode_t mask : {0U, 077U, 0277U}) {
+    fs::remove_all(dir());
+    const auto before = umask(mask);
+    log = open_log("local://" + dir());
+    umask(before);
+    producer = log->producer(loop);
+    create("orders");
+    append({"orders", 0}, 2);
+    EXPECT_EQ(fs::status(dir()).permissions(), fs::perms::owner_all) << mask;
+    for (const auto& file : fs::directory_iterator{dir()}) EXPECT_EQ(file.status().permissions(), fs::perms::owner_read | fs::perms::owner_write) << file.path() << mask;
+    close_log();
+  }
 }
 
 TEST_F(LocalFolder, ThatCannotBeMadeIsRefused) {

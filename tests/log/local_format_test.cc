@@ -8,7 +8,6 @@
 #include <fstream>
 
 #include "local_process.h"
-#include "log/local/leases.h"
 
 namespace mephisto::test {
 namespace {
@@ -105,8 +104,8 @@ TEST_F(LocalFormat, IsAsTheDocumentSays) {
   EXPECT_THAT(entries(),
               ElementsAre(first_batch, second_batch, entry("cbilling\0"_b + one + one, fmt::format(R"({{"offset":2,"time_ms":{},"metadata":"0"}})", commit_time)), Pair("f", "1"),
                           entry("gbilling", fmt::format(R"({{"generation":{},"members":[],"ownerships":[{{"topic":"orders","partition":0,"owner":"","epoch":1}},)"
-                                                        R"({{"topic":"orders","partition":1,"owner":"","epoch":1}}]}})",
-                                                        generation)),
+                                                        R"({{"topic":"orders","partition":1,"owner":"","epoch":1}}],"former":[{{"client":"one","generation":{},"died":false}}]}})",
+                                                        generation, generation)),
                           entry("n", little<std::uint32_t>(2) + little<std::int32_t>(1)), entry("p"_b + one + zero, std::string(24, '\0')),
                           entry("p"_b + one + one, little<std::int64_t>(0) + little<std::int64_t>(3) + little(stored)),
                           entry("torders", fmt::format(R"({{"id":1,"partitions":2,"retention_ms":90000,"retention_bytes":null,"compact":true,"created_ms":{}}})", created))));
@@ -133,15 +132,17 @@ TEST_F(LocalFormat, OfLeasesIsAsTheDocumentSays) {
   const auto now_ms = monotonic.tv_sec * 1000 + monotonic.tv_nsec / 1'000'000;
   EXPECT_GE(number(0), now_ms - 60'000);
   EXPECT_LE(number(0), now_ms);
-  std::ifstream stat{"/proc/self/stat"};
-  std::string field;
-  for (int i = 1; i <= 22; ++i) stat >> field;  // this program's name has no space
-  EXPECT_EQ(std::to_string(number(8)), field);
-  EXPECT_EQ(static_cast<std::int32_t>(number(16)), 0) << "nobody writes";
+  constexpr std::int64_t kMagic = 0x6c65617365735f31;
+  EXPECT_EQ(static_cast<std::int32_t>(number(8)), getpid());
+  const auto process = number(8) >> 32;
+  EXPECT_EQ(process, 1);
+  EXPECT_EQ(number(16), number(0) ^ process << 32 ^ getpid() ^ kMagic);
   EXPECT_EQ(number(64), 0) << "slot 0 is not used";
-  EXPECT_EQ(static_cast<std::uint64_t>(number(128)), hash | 1);
-  EXPECT_GE(number(136), now_ms - 2000);
-  EXPECT_LE(number(136), now_ms);
+  const auto slot = static_cast<std::size_t>(64 * (2 + (hash | 1) % 4095));
+  EXPECT_EQ(static_cast<std::uint64_t>(number(slot)), hash | 1);
+  EXPECT_GE(number(slot + 8), now_ms - 2000);
+  EXPECT_LE(number(slot + 8), now_ms);
+  EXPECT_EQ(number(slot + 16), number(slot) ^ number(slot + 8) ^ kMagic);
 
   const int fd = ::open((dir() + "/leases").c_str(), O_RDWR | O_CLOEXEC);
   ASSERT_GE(fd, 0);
@@ -154,37 +155,12 @@ TEST_F(LocalFormat, OfLeasesIsAsTheDocumentSays) {
     EXPECT_EQ(fcntl(fd, F_OFD_GETLK, &lock), 0);
     return lock.l_type != F_UNLCK;
   };
-  EXPECT_TRUE(is_locked(128));
-  EXPECT_FALSE(is_locked(129));
-  EXPECT_FALSE(is_locked(192));
+  const auto at = static_cast<std::int64_t>(slot);
+  EXPECT_TRUE(is_locked(at));
+  EXPECT_FALSE(is_locked(at + 1));
+  EXPECT_FALSE(is_locked(at + 64));
   await(one.close());
-  EXPECT_FALSE(is_locked(128));
-  ::close(fd);
-}
-
-// Another process may have taken the store's write lock between this one's giving it back and saying so.
-TEST_F(LocalFormat, OfLeasesKeepsTheNextWriter) {
-  const auto path = folder / "next-writer";
-  Leases leases{path};
-  const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
-  ASSERT_GE(fd, 0);
-  auto writer = [fd] {
-    std::pair<std::uint64_t, std::int32_t> started_and_pid;
-    EXPECT_EQ(pread(fd, &started_and_pid.first, 8, 8), 8);
-    EXPECT_EQ(pread(fd, &started_and_pid.second, 4, 16), 4);
-    return started_and_pid;
-  };
-  leases.set_writer(true);
-  EXPECT_EQ(writer().second, getpid());
-  const std::uint64_t started = 4711;
-  const std::int32_t pid = getpid() + 1;
-  ASSERT_EQ(pwrite(fd, &started, 8, 8), 8);
-  ASSERT_EQ(pwrite(fd, &pid, 4, 16), 4);
-  leases.set_writer(false);
-  EXPECT_EQ(writer(), std::pair(started, pid));
-  leases.set_writer(true);
-  leases.set_writer(false);
-  EXPECT_EQ(writer().second, 0);
+  EXPECT_FALSE(is_locked(at));
   ::close(fd);
 }
 

@@ -18,6 +18,7 @@
 #include "mephisto/detail/staged.h"
 #include "mephisto/ids.h"
 #include "mephisto/log.h"
+#include "mephisto/logging.h"
 
 namespace mephisto::detail {
 
@@ -69,8 +70,12 @@ struct Trouble {
   std::string message;
   Loop::time_point since{};
 
-  // Keeps the newest message, and the time of the first.
-  static void note(std::optional<Trouble>& trouble, const Error& error, Loop::time_point now);
+  log::Repeated told{};
+
+  // Keeps the newest message, and the time of the first. What a warning of it adds, where one is due.
+  static std::optional<std::string> note(std::optional<Trouble>& trouble, const Error& error, Loop::time_point now);
+  // Tells that `what` goes on again, where there was trouble.
+  static void over(std::optional<Trouble>& trouble, const char* what, Loop::time_point now);
 };
 
 class Outbox {

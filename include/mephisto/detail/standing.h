@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "mephisto/log.h"
 #include "mephisto/loop.h"
 
 namespace mephisto::detail {
@@ -36,7 +37,7 @@ struct Standing {
 struct Rebalance {
   std::string time;  // of its beginning
   std::string member;
-  std::string reason;  // start, assigned, revoked, lost, taken back, stop
+  std::string reason;  // start, lost, taken back, stop; which members joined, left or died; assigned or revoked where that is not known
   int before = 0;      // partitions
   int after = 0;
   std::int64_t total_ms = 0;
@@ -46,6 +47,7 @@ struct Rebalance {
   std::int64_t release_ms = 0;  // until the group knew that they were free
   std::int64_t wait_ms = 0;     // for the group to assign partitions
   bool over = false;
+  bool spare = false;  // and nothing is meant for this member
 };
 
 // The last changes of a shard. Each is a line of the log at info when it is over.
@@ -53,11 +55,14 @@ class Rebalances {
  public:
   Rebalances(Loop& loop, std::string group, std::string member) : loop_(loop), group_(std::move(group)), member_(std::move(member)) {}
 
+  // What the group said, before what follows from it begins.
+  void heard(const GroupChange& change);
   // Begins one, unless one is under way; `held` partitions are there.
   void begin(const char* reason, std::size_t held);
   // As begin("assigned"), but what comes right after another one belongs to that: partitions come as others release them.
   void begin_assigned(std::size_t held);
-  // After partitions went, or came: it is complete when some are there and no more are `going`.
+  // After partitions went, or came: it is complete when all that are meant for the member are there (where the log does not say that:
+  // when some are) and no more are `going`.
   void moved(std::size_t held, bool going);
   // Logs one that has been complete for a while. To be called from time to time.
   void rest() {
@@ -84,6 +89,7 @@ class Rebalances {
  private:
   static std::int64_t ms_between(Loop::time_point from, Loop::time_point to) { return std::chrono::duration_cast<std::chrono::milliseconds>(to - from).count(); }
   Rebalance until_now() const;
+  void settle();
   void enter(Phase phase);
   void leave(Phase phase);
 
@@ -95,6 +101,10 @@ class Rebalances {
   std::deque<Rebalance> past_;
   bool under_way_ = false;
   bool complete_ = false;  // more may come yet
+  bool going_ = false;
+  std::optional<std::size_t> meant_;  // for this member, by what was heard last
+  std::size_t members_ = 0;
+  std::string heard_;  // of the members, since the last one that it explains
   Rebalance present_;
   struct Inside {
     int count = 0;

@@ -47,7 +47,18 @@ Bell::Bell(const std::string& directory) : path_(directory + "/bell"), file_(ope
 
 Bell::~Bell() { ::close(file_); }
 
-void Bell::ring() const { (void)!pwrite(file_, "!", 1, 0); }
+void Bell::ring() const {
+  std::lock_guard lock{mutex_};
+  (void)!pwrite(file_, "!", 1, 0);
+}
+
+void Bell::look_after() {
+  std::lock_guard lock{mutex_};
+  if (is_at(file_, path_)) return;
+  const int file = open_reserved(path_, 1);
+  ::close(std::exchange(file_, file));
+  for (const auto& [queue, ear] : ears_) inotify_add_watch(ear->file.native_handle(), path_.c_str(), IN_MODIFY);
+}
 
 void Bell::listen(Loop& loop, WaitQueue* queue) {
   auto ear = std::make_shared<Ear>(loop, watch(path_), queue);

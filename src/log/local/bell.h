@@ -21,6 +21,8 @@ class Bell {
 
   // Any thread of any process.
   void ring() const;
+  // Another file may be in the place of the bell: it is the one from now on. To be called from time to time; throws Failure.
+  void look_after();
   // `queue` is notified on the loop's thread of every ring. Both on that thread; throws Failure when nothing more can be watched.
   void listen(Loop& loop, WaitQueue* queue);
   void forget(WaitQueue* queue);
@@ -28,8 +30,8 @@ class Bell {
  private:
   struct Ear;
   std::string path_;
+  mutable std::mutex mutex_;
   int file_ = -1;
-  std::mutex mutex_;
   std::map<WaitQueue*, std::shared_ptr<Ear>> ears_;
 };
 

@@ -8,8 +8,8 @@
 
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
 
+#include "base/private_file.h"
 #include "mephisto/error.h"
 
 namespace mephisto {
@@ -42,10 +42,11 @@ const char* network_file_system(unsigned long type) {
 }
 
 void prepare_folder(const std::string& directory) {
-  std::error_code error;
-  std::filesystem::create_directories(directory, error);
-  if (error) throw Failure(ErrorKind::kInvalid, fmt::format("cannot create the log's folder {}: {}; name another (setting broker, local://FOLDER)", directory, error.message()));
-  if (!std::filesystem::is_directory(directory)) throw Failure(ErrorKind::kInvalid, fmt::format("the log's folder {} is a file", directory));
+  try {
+    own_folder(directory);
+  } catch (const Failure& failure) {
+    throw Failure(failure.kind(), fmt::format("the log's folder: {} (setting broker, local://FOLDER)", failure.what()));
+  }
   struct statfs fs{};
   if (statfs(directory.c_str(), &fs) == 0) {
     if (const char* name = network_file_system(static_cast<unsigned long>(fs.f_type))) {
@@ -59,13 +60,21 @@ void prepare_folder(const std::string& directory) {
 }
 
 int open_reserved(const std::string& path, std::size_t bytes) {
-  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (fd < 0 && !means_full(errno)) throw Failure(ErrorKind::kInvalid, fmt::format("cannot open {}: {}; check the folder's owner and rights", path, std::strerror(errno)));
-  const int error = fd < 0 ? errno : reserve(fd, 0, bytes);
+  const int fd = open_own_file(path);
+  const int error = reserve(fd, 0, bytes);
   if (error == 0) return fd;
-  if (fd >= 0) ::close(fd);
+  ::close(fd);
   if (means_full(error)) throw Failure(ErrorKind::kUnavailable, fmt::format("cannot make room for {}: the disk is full; free some space and try again", path));
   throw Failure(ErrorKind::kFatal, fmt::format("cannot make room for {}: {}", path, std::strerror(error)));
+}
+
+bool is_at(int fd, const std::string& path) {
+  struct stat open{};
+  struct stat there{};
+  if (fstat(fd, &open) != 0) return false;
+  // What cannot be looked at just now is taken for what it was.
+  if (lstat(path.c_str(), &there) != 0) return errno != ENOENT && errno != ENOTDIR;
+  return open.st_dev == there.st_dev && open.st_ino == there.st_ino;
 }
 
 bool is_full(int fd) {

@@ -7,11 +7,14 @@
 
 namespace mephisto {
 
-// Makes the folder with its parents, or throws Failure with what is wrong with it and what to do.
+// Makes the folder with its parents for its owner only, or throws Failure with what is wrong with it and what to do.
 void prepare_folder(const std::string& directory);
 
-// Opens a file, creating it, with room on the disk for its first `bytes`; its size is left as it is. Throws Failure.
+// Opens a file of one's own, creating it, with room on the disk for its first `bytes`; its size is left as it is. Throws Failure.
 int open_reserved(const std::string& path, std::size_t bytes);
+
+// Whether `path` still leads to the open file.
+bool is_at(int fd, const std::string& path);
 
 // Whether nothing more can be added to the file: its disk is full, or the user's quota used up.
 bool is_full(int fd);

@@ -3,14 +3,19 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 
 #include "base/crash_point.h"
+#include "base/private_file.h"
+#include "base/process.h"
+#include "base/text.h"
 #include "log/local/folder.h"
+#include "log/local/local_tx.h"
 #include "log/store.h"
 #include "mephisto/logging.h"
 
@@ -21,11 +26,11 @@ constexpr std::size_t kFirstMapBytes = std::size_t{256} << 20;
 constexpr unsigned kMaxReaders = 1024;
 // The size of LMDB's lock file with so many readers, generously.
 constexpr std::size_t kLockBytes = 128 << 10;
-// A transaction that reads more than this through the map gives the pages back, so that reading a large log does not look like using
-// memory.
-constexpr std::size_t kReleaseAbove = std::size_t{256} << 10;
-// A process that is stopped while it holds the write lock is taken out after this; everybody else waits for it till then.
-constexpr std::int64_t kStuckMs = 5000;
+// A process that is stopped while it holds the write lock is killed after this; everybody else waits for it till then.
+constexpr std::chrono::milliseconds kStuck{5000};
+// What waits for longer is refused, and tried again by whoever sent it.
+constexpr std::chrono::milliseconds kRefuse{6500};
+constexpr std::chrono::milliseconds kResize{2000};
 constexpr std::chrono::milliseconds kUpkeepEvery{1000};
 
 std::string prepared(std::string directory) {
@@ -33,93 +38,8 @@ std::string prepared(std::string directory) {
   return directory;
 }
 
-// Carries an LMDB code out of a change, through code that knows nothing of LMDB.
-struct LmdbError {
-  int code;
-};
-
 // In the place of a code of LMDB: a change failed after it had begun to write.
 constexpr int kHalfDone = 1'000'000;
-
-void check(int code) {
-  if (code != MDB_SUCCESS) throw LmdbError{code};
-}
-
-class LocalTx : public KvWriter {
- public:
-  LocalTx(MDB_txn* txn, MDB_dbi dbi) : txn_(txn), dbi_(dbi) {}
-  ~LocalTx() override {
-    if (cursor_ != nullptr) mdb_cursor_close(cursor_);
-  }
-
-  std::optional<KvEntry> get(std::string_view key) override { return seek(key, MDB_SET_KEY); }
-  std::optional<KvEntry> at_or_after(std::string_view key) override { return seek(key, MDB_SET_RANGE); }
-  std::optional<KvEntry> at_or_before(std::string_view key) override {
-    auto found = seek(key, MDB_SET_RANGE);
-    if (found && found->key == key) return found;
-    MDB_val k{};
-    MDB_val v{};
-    int code = mdb_cursor_get(cursor(), &k, &v, found ? MDB_PREV : MDB_LAST);
-    if (code == MDB_NOTFOUND) return std::nullopt;
-    check(code);
-    return entry(k, v);
-  }
-  void put(std::string_view key, std::string_view value) override {
-    ++writes_;
-    MDB_val k = val(key);
-    MDB_val v = val(value);
-    check(mdb_put(txn_, dbi_, &k, &v, 0));
-  }
-  void put(std::string_view key, Buffer value) override { put(key, value.view()); }
-  void erase(std::string_view key) override {
-    MDB_val k = val(key);
-    int code = mdb_del(txn_, dbi_, &k, nullptr);
-    if (code == MDB_NOTFOUND) return;
-    ++writes_;
-    check(code);
-  }
-
-  std::uint64_t writes() const { return writes_; }
-
-  // Gives the pages of the map that were read back to the system once they are many; they stay in its cache.
-  void release_pages() const {
-    if (bytes_read_ < kReleaseAbove) return;
-    constexpr std::uintptr_t kPage = 4096;
-    auto from = first_ & ~(kPage - 1);
-    // NOLINTNEXTLINE(performance-no-int-to-ptr): the start of a page, of which only the number is known
-    madvise(reinterpret_cast<void*>(from), (last_ - from + kPage - 1) & ~(kPage - 1), MADV_DONTNEED);
-  }
-
- private:
-  static MDB_val val(std::string_view bytes) { return {bytes.size(), const_cast<char*>(bytes.data())}; }
-  KvEntry entry(const MDB_val& k, const MDB_val& v) {
-    auto at = reinterpret_cast<std::uintptr_t>(v.mv_data);
-    bytes_read_ += v.mv_size;
-    first_ = std::min(first_, at);
-    last_ = std::max(last_, at + v.mv_size);
-    return {{static_cast<const char*>(k.mv_data), k.mv_size}, {static_cast<const char*>(v.mv_data), v.mv_size}, nullptr};
-  }
-  MDB_cursor* cursor() {
-    if (cursor_ == nullptr) check(mdb_cursor_open(txn_, dbi_, &cursor_));
-    return cursor_;
-  }
-  std::optional<KvEntry> seek(std::string_view key, MDB_cursor_op op) {
-    MDB_val k = val(key);
-    MDB_val v{};
-    int code = mdb_cursor_get(cursor(), &k, &v, op);
-    if (code == MDB_NOTFOUND) return std::nullopt;
-    check(code);
-    return entry(k, v);
-  }
-
-  MDB_txn* txn_;
-  MDB_dbi dbi_;
-  MDB_cursor* cursor_ = nullptr;
-  std::uint64_t writes_ = 0;
-  std::size_t bytes_read_ = 0;
-  std::uintptr_t first_ = UINTPTR_MAX;
-  std::uintptr_t last_ = 0;
-};
 
 }  // namespace
 
@@ -146,6 +66,13 @@ Failure LocalKv::failure(int code, std::string_view doing) const {
 }
 
 Failure LocalKv::cannot_open(const Error& error) const { return {error.kind, fmt::format("cannot use the log in {}: {}", directory_, error.message)}; }
+
+// Guarantee kept here: a log that was removed or exchanged is not written on, where nobody would find it.
+void LocalKv::throw_if_gone() const {
+  if (!gone_) return;
+  throw Failure(ErrorKind::kFatal,
+                fmt::format("the log in {} was removed or exchanged while it was in use: put it back or make a new one, then start this program again", directory_));
+}
 
 LocalKv::LocalKv(std::string directory) : directory_(prepared(std::move(directory))), leases_(directory_ + "/leases") {
   try {
@@ -174,7 +101,8 @@ void LocalKv::open() {
   auto must = [&](int code) {
     if (code != MDB_SUCCESS) throw failure(code, "open");
   };
-  ::close(open_reserved(directory_ + "/lock.mdb", kLockBytes));
+  lock_file_ = open_reserved(directory_ + "/lock.mdb", kLockBytes);
+  ::close(open_own_file(directory_ + "/data.mdb"));  // LMDB begins with an empty one
   must(mdb_env_create(&env_));
   must(mdb_env_set_userctx(env_, &directory_));
   must(mdb_env_set_assert(env_, [](MDB_env* env, const char* what) {
@@ -201,15 +129,18 @@ void LocalKv::open() {
 
 void LocalKv::close() {
   if (env_ != nullptr) mdb_env_close(env_);
+  if (lock_file_ >= 0) ::close(lock_file_);
 }
 
-void LocalKv::adopt_new_size() {
-  std::unique_lock lock{resize_};
-  mdb_env_set_mapsize(env_, 0);
+bool LocalKv::adopt_new_size() {
+  // The writer may wait for a process that keeps the write lock.
+  const std::unique_lock lock{resize_, kResize};
+  if (lock) mdb_env_set_mapsize(env_, 0);
+  return lock.owns_lock();
 }
 
 int LocalKv::grow() {
-  std::unique_lock lock{resize_};
+  const std::unique_lock lock{resize_};
   mdb_env_set_mapsize(env_, 0);
   MDB_envinfo info{};
   mdb_env_info(env_, &info);
@@ -219,6 +150,7 @@ int LocalKv::grow() {
 }
 
 void LocalKv::snapshot(const std::function<void(MDB_txn*)>& look) {
+  throw_if_gone();
   for (;;) {
     {
       std::shared_lock lock{resize_};
@@ -240,7 +172,7 @@ void LocalKv::snapshot(const std::function<void(MDB_txn*)>& look) {
       }
       if (code != MDB_MAP_RESIZED) throw failure(code, "read");
     }
-    adopt_new_size();
+    if (!adopt_new_size()) throw Failure(ErrorKind::kUnavailable, fmt::format("cannot read the log in {}: it has grown, and a write of this process has to end first", directory_));
   }
 }
 
@@ -265,21 +197,59 @@ Uuid LocalKv::new_id() {
   return Uuid::random(random);
 }
 
-void LocalKv::submit(Loop& loop, KvChange change, std::function<void(Result<void>)> done) {
+std::uint64_t LocalKv::submit(Loop& loop, KvChange change, std::function<void(Result<void>)> done) {
   std::lock_guard lock{mutex_};
-  pending_.push_back({loop.poster(), std::move(change), std::move(done), {}});
-  filled_.notify_one();
+  Pending one{++last_number_, loop.poster(), std::move(change), std::move(done), {}};
+  if (refused_) {
+    one.post([done = std::move(one.done), error = *refused_] { done(std::unexpected(error)); });
+  } else {
+    pending_.push_back(std::move(one));
+    filled_.notify_one();
+  }
+  return last_number_;
+}
+
+bool LocalKv::withdraw(std::uint64_t number) {
+  std::lock_guard lock{mutex_};
+  const auto is_it = [&](const Pending& one) { return one.number == number; };
+  return std::erase_if(pending_, is_it) + std::erase_if(waiting_, is_it) > 0;
+}
+
+void LocalKv::answer(std::vector<Pending> group) {
+  for (auto& one : group) one.post([done = std::move(one.done), result = std::move(one.result)] { done(result); });
+}
+
+void LocalKv::refuse(const Error& error) {
+  std::vector<Pending> refused;
+  {
+    std::lock_guard lock{mutex_};
+    refused_ = error;
+    refused = std::move(waiting_);
+    waiting_.clear();
+    std::ranges::move(pending_, std::back_inserter(refused));
+    pending_.clear();
+  }
+  for (auto& one : refused) one.result = std::unexpected(error);
+  answer(std::move(refused));
+}
+
+void LocalKv::wait_for_lock(bool waiting) {
+  std::lock_guard lock{mutex_};
+  waits_since_.reset();
+  if (waiting)
+    waits_since_ = std::chrono::steady_clock::now();
+  else if (!gone_)
+    refused_.reset();
 }
 
 int LocalKv::attempt(const std::function<void(KvWriter&)>& change) {
   std::shared_lock lock{resize_};
   MDB_txn* txn = nullptr;
-  if (int code = mdb_txn_begin(env_, nullptr, 0, &txn); code != MDB_SUCCESS) return code;
-  leases_.set_writer(true);
-  struct Released {
-    Leases& leases;
-    ~Released() { leases.set_writer(false); }
-  } released{leases_};
+  wait_for_lock(true);
+  const int begun = mdb_txn_begin(env_, nullptr, 0, &txn);
+  wait_for_lock(false);
+  if (begun != MDB_SUCCESS) return begun;
+  leases_.set_writer();
   try {
     LocalTx tx{txn, dbi_};
     change(tx);
@@ -297,50 +267,66 @@ int LocalKv::transact(const std::function<void(KvWriter&)>& change) {
   for (;;) {
     int code = attempt(change);
     if (code == MDB_MAP_RESIZED)
-      adopt_new_size();
+      (void)adopt_new_size();
     else if (code != MDB_MAP_FULL || (code = grow()) != MDB_SUCCESS)
       return code;
   }
 }
 
-void LocalKv::write(std::span<Pending> group) {
-  int code = transact([&](KvWriter& tx) {
-    // A newer program may have taken the folder over meanwhile.
-    const auto known = store::check_format(tx);
-    for (auto& one : group) {
-      const auto before = static_cast<LocalTx&>(tx).writes();
-      try {
-        one.result = known ? one.change(tx) : std::unexpected(cannot_open(known.error()).error());
-      } catch (const Failure& failure) {
-        one.result = std::unexpected(failure.error());
-      }
-      if (!one.result && static_cast<LocalTx&>(tx).writes() != before) throw LmdbError{kHalfDone};
-      crash_point("local.in_group");
+void LocalKv::run(std::span<Pending> group, KvWriter& tx) {
+  // A newer program may have taken the folder over meanwhile.
+  const auto known = store::check_format(tx);
+  for (auto& one : group) {
+    const auto before = static_cast<LocalTx&>(tx).writes();
+    try {
+      one.result = known ? one.change(tx) : std::unexpected(cannot_open(known.error()).error());
+    } catch (const Failure& failure) {
+      one.result = std::unexpected(failure.error());
     }
+    if (!one.result && static_cast<LocalTx&>(tx).writes() != before) throw LmdbError{kHalfDone};
+    crash_point("local.in_group");
+  }
+}
+
+std::vector<LocalKv::Pending> LocalKv::take_waiting() {
+  std::lock_guard lock{mutex_};
+  return std::exchange(waiting_, {});
+}
+
+std::vector<LocalKv::Pending> LocalKv::write_waiting() {
+  std::vector<Pending> group;
+  const int code = transact([&](KvWriter& tx) {
+    // From here on they are under way, and the lock is ours.
+    if (group.empty()) group = take_waiting();
+    run(group, tx);
   });
-  if (code == MDB_SUCCESS) return;
+  if (code == MDB_SUCCESS) return group;
+  if (group.empty()) group = take_waiting();
   // One change that fails half-way, meets damage or is too large for the disk must not take the others with it.
   if (group.size() > 1) {
-    for (auto& one : group) write({&one, 1});
-  } else if (code != kHalfDone) {
+    for (auto& one : group) write_one(one);
+  } else if (!group.empty() && code != kHalfDone) {
     group[0].result = std::unexpected(failure(code, "write to").error());
   }
+  return group;
+}
+
+void LocalKv::write_one(Pending& one) {
+  const int code = transact([&](KvWriter& tx) { run({&one, 1}, tx); });
+  if (code != MDB_SUCCESS && code != kHalfDone) one.result = std::unexpected(failure(code, "write to").error());
 }
 
 void LocalKv::write_loop() {
   for (;;) {
-    std::vector<Pending> group;
     {
       std::unique_lock lock{mutex_};
       filled_.wait(lock, [this] { return stopping_ || !pending_.empty(); });
       if (pending_.empty()) return;
-      group.swap(pending_);
+      waiting_.swap(pending_);
     }
-    write(group);
+    auto group = write_waiting();
     bell_->ring();  // before the answers: the other processes have the longest way
-    for (auto& one : group) {
-      one.post([done = std::move(one.done), result = std::move(one.result)] { done(result); });
-    }
+    answer(std::move(group));
   }
 }
 
@@ -356,8 +342,12 @@ void LocalKv::upkeep_loop() {
 }
 
 void LocalKv::upkeep() {
+  check_place();
+  if (gone_) return bell_->ring();  // who waits meets it
+  check_writer();
   // Who died between its commit and the bell has told nobody.
   try {
+    bell_->look_after();
     if (auto now = tick(); now != std::exchange(told_, now)) bell_->ring();
   } catch (const Failure&) {
     bell_->ring();  // they meet it themselves
@@ -366,13 +356,49 @@ void LocalKv::upkeep() {
   int dead = 0;
   mdb_reader_check(env_, &dead);
   if (dead > 0) log::debug("Cleared {} stale readers of {}", dead, directory_);
+}
 
-  // LMDB's write lock is freed by the system when its holder dies, but not when it is stopped: then nobody can write, and no group can
-  // take the stopped member out. See docs/decisions/0003.
-  if (int pid = leases_.stopped_writer(kStuckMs)) {
-    log::warn("Process {} is stopped while it holds the write lock of {}: killing it, so that the others can go on", pid, directory_);
-    ::kill(pid, SIGKILL);
+void LocalKv::check_place() {
+  if (gone_) return;
+  mdb_filehandle_t data = -1;
+  mdb_env_get_fd(env_, &data);
+  if (is_at(data, directory_ + "/data.mdb") && is_at(lock_file_, directory_ + "/lock.mdb")) return;
+  gone_ = true;
+  try {
+    throw_if_gone();
+  } catch (const Failure& failure) {
+    log::error("{}", failure.what());
+    refuse(failure.error());
   }
+}
+
+// LMDB's write lock is freed by the system when its holder dies, but not when it is stopped: then nobody can write, and no group can take the
+// stopped member out. See docs/decisions/0003 and 0021.
+void LocalKv::check_writer() {
+  std::chrono::steady_clock::time_point since;
+  {
+    std::lock_guard lock{mutex_};
+    if (!waits_since_ || gone_) return;
+    since = *waits_since_;
+  }
+  const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - since);
+  if (waited <= kStuck) return;
+  const auto writer = leases_.writer();
+  if (writer && writer->stopped && writer->since > kStuck) {
+    log::warn("Process {} ({}) is stopped while it holds the write lock of {}: killing it, so that the others can go on", writer->pid, printable(writer->name), directory_);
+    ::kill(writer->pid, SIGKILL);
+  }
+  if (waited <= kRefuse) return;
+  std::string who = "another process";
+  auto length = waited;
+  if (writer) {
+    who = writer->pid != 0 ? fmt::format("process {} ({})", writer->pid, printable(writer->name))
+                           : fmt::format("a process of another container, where it is number {},", writer->own_pid);
+    length = writer->since;
+  }
+  const auto begun = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now() - length);
+  refuse({ErrorKind::kUnavailable, fmt::format("cannot write to the log in {}: {} holds its write lock since {} ({}); if it was frozen or hangs, let it go on or end it",
+                                               directory_, who, format_iso8601(begun), format_duration(std::chrono::floor<std::chrono::seconds>(length)))});
 }
 
 }  // namespace mephisto

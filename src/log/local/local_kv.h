@@ -1,14 +1,17 @@
 // The store of local://DIR: LMDB in one directory, used by several processes at once.
 //
 // Writes: one thread per process collects what its loops submit and commits it in one LMDB transaction (group commit); LMDB's lock
-// orders the processes. Reads: snapshots on the caller's thread. Waking: bell.h.
+// orders the processes. A change that waits for that lock has not begun: it can be withdrawn, and is refused for a while where a process
+// keeps the lock. Reads: snapshots on the caller's thread. Waking: bell.h.
 #pragma once
 
 #include <lmdb.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <optional>
 #include <shared_mutex>
 #include <span>
 #include <string>
@@ -28,7 +31,8 @@ class LocalKv : public Kv {
   ~LocalKv() override;
 
   void read(const std::function<void(KvReader&)>& look) override;
-  void submit(Loop& loop, KvChange change, std::function<void(Result<void>)> done) override;
+  std::uint64_t submit(Loop& loop, KvChange change, std::function<void(Result<void>)> done) override;
+  bool withdraw(std::uint64_t number) override;
   std::uint64_t tick() override;
   Uuid new_id() override;
   void watch(Loop& loop, WaitQueue* queue) override { bell_->listen(loop, queue); }
@@ -36,9 +40,11 @@ class LocalKv : public Kv {
   std::uint32_t take_lease(const std::string& member) override { return leases_.take(member); }
   void drop_lease(std::uint32_t lease) override { leases_.drop(lease); }
   bool alive(const GroupMember& member) override { return leases_.alive(member); }
+  bool claimed(const std::string& name) override { return leases_.claimed(name); }
 
  private:
   struct Pending {
+    std::uint64_t number = 0;
     Loop::Poster post;
     KvChange change;
     std::function<void(Result<void>)> done;
@@ -50,23 +56,38 @@ class LocalKv : public Kv {
   void write_loop();
   void upkeep_loop();
   void upkeep();
+  // Whether the folder and its files are those that were opened; if not, the log is refused from now on.
+  void check_place();
+  // Ends or tells of who keeps the write lock.
+  void check_writer();
+  // Answers all that has not begun.
+  void refuse(const Error& error);
+  static void answer(std::vector<Pending> group);
+  std::vector<Pending> take_waiting();
+  void wait_for_lock(bool waiting);
+  void throw_if_gone() const;
   // Runs `look` in a read transaction.
   void snapshot(const std::function<void(MDB_txn*)>& look);
-  // Commits `group` and sets its results: as one, or where that fails one by one.
-  void write(std::span<Pending> group);
+  // Commits all that waits, as one, or where that fails one by one; gives it with its results.
+  std::vector<Pending> write_waiting();
+  void write_one(Pending& one);
+  // Runs the changes of `group` in one transaction.
+  void run(std::span<Pending> group, KvWriter& tx);
   // Runs `change` in a durable write transaction, again where the map was too small for it; returns LMDB's code.
   int transact(const std::function<void(KvWriter&)>& change);
   int attempt(const std::function<void(KvWriter&)>& change);
   int grow();
-  void adopt_new_size();
+  // False where a transaction of this process does not end.
+  bool adopt_new_size();
   Failure failure(int code, std::string_view doing) const;
   Failure cannot_open(const Error& error) const;
 
   std::string directory_;
   MDB_env* env_ = nullptr;
   MDB_dbi dbi_ = 0;
+  int lock_file_ = -1;  // stays open: closing it would free LMDB's own locks on it
   // Shared by transactions; exclusive while the size of the map changes, which LMDB allows only without any.
-  std::shared_mutex resize_;
+  std::shared_timed_mutex resize_;
   std::optional<Bell> bell_;
   Leases leases_;
   std::uint64_t told_ = 0;  // the tick that was seen at the last upkeep
@@ -74,7 +95,12 @@ class LocalKv : public Kv {
   std::mutex mutex_;
   std::condition_variable filled_;
   std::condition_variable stopped_;
-  std::vector<Pending> pending_;
+  std::vector<Pending> pending_;  // new
+  std::vector<Pending> waiting_;  // for the write lock
+  std::uint64_t last_number_ = 0;
+  std::optional<std::chrono::steady_clock::time_point> waits_since_;  // for the write lock
+  std::optional<Error> refused_;                                      // what changes are answered with at present
+  std::atomic<bool> gone_ = false;                                    // the folder or a file in it; refused_ says so from then on
   bool stopping_ = false;
   std::thread writer_;
   std::thread upkeep_;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "log/store.h"
 
 namespace mephisto {
@@ -88,7 +90,7 @@ void MemoryKv::read(const std::function<void(KvReader&)>& look) {
   look(tx);
 }
 
-void MemoryKv::submit(Loop& loop, KvChange change, std::function<void(Result<void>)> done) {
+std::uint64_t MemoryKv::submit(Loop& loop, KvChange change, std::function<void(Result<void>)> done) {
   std::lock_guard lock{mutex_};
   MemoryTx tx{map_};
   Result<void> result;
@@ -97,10 +99,14 @@ void MemoryKv::submit(Loop& loop, KvChange change, std::function<void(Result<voi
   } catch (const Failure& failure) {
     result = std::unexpected(failure.error());
   }
-  if (!result) return answer(loop, std::move(done), std::move(result));
+  if (!result) {
+    answer(loop, std::move(done), std::move(result));
+    return 0;
+  }
   if (faults_.fail_appends > 0 && tx.touches('b')) {
     --faults_.fail_appends;
-    return answer(loop, std::move(done), fail(ErrorKind::kUnavailable, "append failed (injected)"));
+    answer(loop, std::move(done), fail(ErrorKind::kUnavailable, "append failed (injected)"));
+    return 0;
   }
   if (faults_.lose_commit_replies > 0 && tx.touches('c')) {
     --faults_.lose_commit_replies;
@@ -108,9 +114,13 @@ void MemoryKv::submit(Loop& loop, KvChange change, std::function<void(Result<voi
   }
   Held held;
   commit(tx.changes(), faults_.hold ? &held.before : nullptr);
-  if (!faults_.hold) return answer(loop, std::move(done), std::move(result));
+  if (!faults_.hold) {
+    answer(loop, std::move(done), std::move(result));
+    return 0;
+  }
   held.answer = [this, &loop, done = std::move(done), result = std::move(result)] { answer(loop, done, result); };
   held_.push_back(std::move(held));
+  return 0;
 }
 
 void MemoryKv::commit(Map& changes, Map* before) {
@@ -161,7 +171,7 @@ void MemoryKv::crash() {
   MemoryTx tx{map_};
   for (const auto& name : store::group_names(tx)) {
     auto group = store::group(tx, name);
-    for (const auto& member : std::vector{group.members}) group.leave(member.id);
+    for (const auto& member : std::vector{group.members}) group.leave(member.id, true);
     store::put_group(tx, name, group);
   }
   commit(tx.changes(), nullptr);
@@ -199,6 +209,11 @@ bool MemoryKv::alive(const GroupMember& member) {
   std::lock_guard lock{mutex_};
   auto place = leases_.find(member.lease);
   return place != leases_.end() && place->second == member.id && !expired_.contains(member.id);
+}
+
+bool MemoryKv::claimed(const std::string& name) {
+  std::lock_guard lock{mutex_};
+  return std::ranges::any_of(leases_, [&](const auto& lease) { return lease.second == name; });
 }
 
 }  // namespace mephisto

@@ -22,7 +22,9 @@ class MemoryKv : public Kv {
   MemoryKv();
 
   void read(const std::function<void(KvReader&)>& look) override;
-  void submit(Loop& loop, KvChange change, std::function<void(Result<void>)> done) override;
+  // What is submitted has happened.
+  std::uint64_t submit(Loop& loop, KvChange change, std::function<void(Result<void>)> done) override;
+  bool withdraw(std::uint64_t) override { return false; }
   std::uint64_t tick() override;
   Uuid new_id() override;
   void watch(Loop& loop, WaitQueue* queue) override { watchers_.add(loop, queue); }
@@ -30,6 +32,7 @@ class MemoryKv : public Kv {
   std::uint32_t take_lease(const std::string& member) override;
   void drop_lease(std::uint32_t lease) override;
   bool alive(const GroupMember& member) override;
+  bool claimed(const std::string& name) override;
 
   MemoryFaults& faults() { return faults_; }
 
