@@ -32,8 +32,14 @@ struct Trade {
   std::chrono::year_month_day day{};
 };
 
-// As json.dumps writes it: NaN and infinities stay what they are.
-std::string written(const auto& record) { return to_json(record, Dialect::kStdlib); }
+// Nothing where it is refused: NaN is read but not written.
+std::optional<std::string> written(const auto& record) {
+  try {
+    return to_json(record, Dialect::kStdlib);
+  } catch (const Failure&) {
+    return std::nullopt;
+  }
+}
 
 template <class T>
 void read_all_ways(std::string_view input, T& used) {
@@ -54,7 +60,8 @@ void read_all_ways(std::string_view input, T& used) {
   const auto first = written(fresh);
   promise(first == written(used), "a used record reads like a new one");
   promise(first == written(other), "what lies behind a text makes no difference");
-  auto back = from_json<T>(first);
+  if (!first) return;
+  auto back = from_json<T>(*first);
   promise(back.has_value(), "what is written can be read");
   promise(written(*back) == first, "what is written reads the same");
 }

@@ -43,8 +43,8 @@ inline constexpr bool is_vector<std::vector<T>> = !std::is_same_v<T, bool>;
 // are those around T).
 template <class T, class... Outer>
 consteval bool readable() {
-  if constexpr (std::is_same_v<T, bool> || Integer<T> || std::is_floating_point_v<T> || std::is_same_v<T, std::string> || std::is_same_v<T, Decimal> || std::is_same_v<T, Uuid> ||
-                TimePoint<T> || std::is_same_v<T, std::chrono::year_month_day> || std::is_enum_v<T>) {
+  if constexpr (std::is_same_v<T, bool> || Integer<T> || std::is_floating_point_v<T> || is_duration<T> || std::is_same_v<T, std::string> || std::is_same_v<T, Decimal> ||
+                std::is_same_v<T, Uuid> || TimePoint<T> || std::is_same_v<T, std::chrono::year_month_day> || std::is_enum_v<T>) {
     return true;
   } else if constexpr (is_optional<T> || is_vector<T>) {
     return readable<typename T::value_type, Outer...>();
@@ -95,6 +95,12 @@ class Reader {
       return integer(at, out);
     } else if constexpr (std::is_floating_point_v<T>) {
       return floating(at, out);
+    } else if constexpr (is_duration<T>) {
+      double seconds = 0;
+      if ((at = floating(at, seconds)) == nullptr) return nullptr;
+      const auto duration = duration_of<T>(seconds);
+      if (duration) out = *duration;
+      return duration ? at : nullptr;
     } else if constexpr (is_optional<T>) {
       if (*at == 'n') {
         out.reset();
@@ -211,11 +217,14 @@ class Reader {
     } else {
       const auto time = parse_iso8601(read);
       if (!time) return false;
-      if constexpr (TimePoint<T>)
-        out = std::chrono::floor<typename T::duration>(*time);
-      else
+      if constexpr (TimePoint<T>) {
+        const auto fitting = time_of<T>(*time);
+        if (fitting) out = *fitting;
+        return fitting.has_value();
+      } else {
         out = std::chrono::year_month_day{std::chrono::floor<std::chrono::days>(*time)};
-      return true;
+        return true;
+      }
     }
   }
 
