@@ -41,7 +41,7 @@ class Codec {
   // What load() gives for nearly all records of plain JSON; false: ask load().
   template <class T>
   bool load_fast(std::string_view bytes, T& value) const {
-    if constexpr (json::require_sound<T>()) {
+    if constexpr (json::is_sound<T>) {
       if constexpr (json::fast::readable<T>()) return !raw_ && stages_.empty() && !bytes.empty() && json::fast::read(bytes, value);
     }
     return false;
@@ -67,7 +67,8 @@ class Codec {
       if (raw_) return out.append(value.data);
     }
     if (raw_) throw Failure(ErrorKind::kInvalid, "codec raw takes std::string and Bytes only: declare the topic with json");
-    if constexpr (json::require_sound<T>()) json::write(out, value, dialect_);
+    (void)sizeof(json::Required<T>);
+    if constexpr (json::is_sound<T>) json::write(out, value, dialect_);
   }
 
   template <class T>

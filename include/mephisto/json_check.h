@@ -1,6 +1,6 @@
 // Finds, when compiling, what a record cannot hold: one error that names the structure, the field, its type and why.
 //
-//   error: static assertion failed due to requirement 'can_be_a_field<Order, Text<6>{"price"}, long double, false>':
+//   error: static assertion failed due to requirement 'can_be_a_field<Order, Text<6>{"price"}, long double>':
 //   a long double has more digits than JSON's numbers keep: use double, or Decimal
 #pragma once
 
@@ -61,13 +61,16 @@ consteval auto first_flaw(First first, Rest... rest) {
 
 inline constexpr Text<1> kNoField{""};
 
-template <class T, std::size_t Count, std::size_t I>
-inline constexpr auto kFieldName = [] {
-  constexpr auto name = reflect::detail::name_of_field<T, Count, I>();
-  Text<name.size() + 1> text{};
+template <std::size_t Size>
+consteval Text<Size + 1> text_of(std::string_view name) {
+  Text<Size + 1> text{};
   std::ranges::copy(name, text.text);
   return text;
-}();
+}
+template <class T, std::size_t Count, std::size_t I>
+inline constexpr auto kFieldName = text_of<reflect::detail::name_of_field<T, Count, I>().size()>(reflect::detail::name_of_field<T, Count, I>());
+template <class T, std::size_t I>
+inline constexpr auto kOptionsMember = text_of<field_options<T>[I].member.size()>(field_options<T>[I].member);
 
 template <class... A>
 consteval bool has_distinct_namespaces(std::type_identity<std::variant<A...>>) {
@@ -83,7 +86,9 @@ consteval bool has_distinct_namespaces(std::type_identity<std::variant<A...>>) {
 template <class T>
 consteval bool holds_null() {
   if constexpr (is_variant<T>)
-    return []<std::size_t... I>(std::index_sequence<I...>) { return (std::is_same_v<std::variant_alternative_t<I, T>, None> || ...); }(std::make_index_sequence<std::variant_size_v<T>>{});
+    return []<std::size_t... I>(std::index_sequence<I...>) {
+      return (std::is_same_v<std::variant_alternative_t<I, T>, None> || ...);
+    }(std::make_index_sequence<std::variant_size_v<T>>{});
   return is_optional<T> || std::is_same_v<T, None>;
 }
 
@@ -174,7 +179,8 @@ template <class T>
 consteval auto check_names() {
   constexpr auto names = reflect::wire_names<T>();
   constexpr auto members = reflect::field_names<T>();
-  constexpr bool unknown = std::ranges::any_of(field_options<T>, [&](const FieldOptions& one) { return std::ranges::find(members, one.member) == members.end(); });
+  constexpr auto unknown = static_cast<std::size_t>(
+      std::ranges::find_if(field_options<T>, [&](const FieldOptions& one) { return std::ranges::find(members, one.member) == members.end(); }) - field_options<T>.begin());
   constexpr auto escaped = [](char c) { return c == '"' || c == '\\' || (c >= 0 && c < ' '); };
   constexpr auto bad = static_cast<std::size_t>(std::ranges::find_if(names, [&](std::string_view name) { return std::ranges::any_of(name, escaped); }) - names.begin());
   constexpr auto twice = [&] {
@@ -182,8 +188,8 @@ consteval auto check_names() {
     while (i < names.size() && std::ranges::count(names, names[i]) == 1 && !(HasNamespace<T> && names[i] == "__faust")) ++i;
     return i;
   }();
-  if constexpr (unknown) {
-    return Refused<T, kNoField, T, Flaw::kUnknownMember>{};
+  if constexpr (unknown < field_options<T>.size()) {
+    return Refused<T, kOptionsMember<T, unknown>, T, Flaw::kUnknownMember>{};
   } else if constexpr (bad < names.size()) {
     return Refused<T, kFieldName<T, names.size(), bad>, reflect::field_type<T, bad>, Flaw::kBadName>{};
   } else if constexpr (twice < names.size()) {
@@ -228,38 +234,105 @@ consteval auto check_record() {
   }
 }
 
-template <class Owner, Text Field, class Type, bool Can>
-inline constexpr bool can_be_a_field = Can;
+// False, and named by the compiler where it is required.
+template <class Structure, Text Field, class Type>
+inline constexpr bool can_be_a_field = false;
 
 template <class Checked>
 struct Required {};
-template <class T, Text F, class Type, Flaw Why>
-struct Required<Refused<T, F, Type, Why>> {
-  static_assert(can_be_a_field<T, F, Type, Why != Flaw::kBase>, "a record has no base class: write its fields into the record, or make it a field");
-  static_assert(can_be_a_field<T, F, Type, Why != Flaw::kNoDefault>, "a record can be made without values: no references, and no fields of types without a default constructor");
-  static_assert(can_be_a_field<T, F, Type, Why != Flaw::kArray>, "a record has no C arrays: use std::array, std::vector or std::string");
-  static_assert(can_be_a_field<T, F, Type, Why != Flaw::kTooManyFields>, "a record has at most 64 fields: make some of them a structure of their own");
-  static_assert(can_be_a_field<T, F, Type, Why != Flaw::kNotCounted>, "its first field takes a value of any type, as std::any does: use a type that a field may have (mephisto/json_types.h)");
-  static_assert(can_be_a_field<T, F, Type, Why != Flaw::kUnknownMember>, "kFields has a member that the record does not have: write it as the field is spelt");
-  static_assert(can_be_a_field<T, F, Type, Why != Flaw::kBadName>, "a name on the wire has no quote, backslash or control character");
-  static_assert(can_be_a_field<T, F, Type, Why != Flaw::kNameTwice>, "two fields have this name on the wire (__faust is taken by records with kNamespace): give them different names");
-  static_assert(can_be_a_field<T, F, Type, Why != Flaw::kConst>, "a field that is const cannot be read: leave const out");
-  static_assert(can_be_a_field<T, F, Type, Why != Flaw::kLongDouble>, "a long double has more digits than JSON's numbers keep: use double, or Decimal");
-  static_assert(can_be_a_field<T, F, Type, Why != Flaw::kCharacter>, "this is neither a number nor a text in JSON: use std::int8_t, std::int64_t or std::string");
-  static_assert(can_be_a_field<T, F, Type, Why != Flaw::kPointer>, "a pointer cannot be read: use the value itself, std::optional or std::vector");
-  static_assert(can_be_a_field<T, F, Type, Why != Flaw::kText>, "this text cannot be read, as it does not own what it shows: use std::string");
-  static_assert(can_be_a_field<T, F, Type, Why != Flaw::kEnum>,
-                "an enum is sent by name, and no enumerator from -128 to 1023 was found: list them, `template <> inline constexpr auto mephisto::enumerators<E> = std::array{E::a, E::b};`");
-  static_assert(can_be_a_field<T, F, Type, Why != Flaw::kClock>, "only times of the system clock, in whole units, mean the same elsewhere: use mephisto::Timestamp or Microtime");
-  static_assert(can_be_a_field<T, F, Type, Why != Flaw::kDuration>, "a duration is sent in seconds and would not read back the same: use whole units (std::chrono::milliseconds) or duration<double>");
-  static_assert(can_be_a_field<T, F, Type, Why != Flaw::kNullTwice>, "null would mean two things here: leave the inner std::optional or None out");
-  static_assert(can_be_a_field<T, F, Type, Why != Flaw::kVariant>,
-                "a variant holds None and records that each have `static constexpr std::string_view kNamespace`: it tells them apart on the wire");
-  static_assert(can_be_a_field<T, F, Type, Why != Flaw::kVariantNames>, "two records of this variant have the same kNamespace: give each its own");
-  static_assert(can_be_a_field<T, F, Type, Why != Flaw::kKey>, "keys of maps are strings, integers, enums or UUIDs");
-  static_assert(can_be_a_field<T, F, Type, Why != Flaw::kMap>, "keys would fall together or cannot be read: use std::map or std::unordered_map");
-  static_assert(can_be_a_field<T, F, Type, Why != Flaw::kList>, "this list cannot be read: use std::vector, or std::set, std::deque, std::list, std::array");
-  static_assert(can_be_a_field<T, F, Type, Why != Flaw::kOther>, "JSON has no such value: use a plain structure or a type that a field may have (mephisto/json_types.h)");
+template <class S, Text F, class T>
+struct Required<Refused<S, F, T, Flaw::kBase>> {
+  static_assert(can_be_a_field<S, F, T>, "a record has no base class: write its fields into the record, or make it a field");
+};
+template <class S, Text F, class T>
+struct Required<Refused<S, F, T, Flaw::kNoDefault>> {
+  static_assert(can_be_a_field<S, F, T>, "a record can be made without values: no references, and no fields of types without a default constructor");
+};
+template <class S, Text F, class T>
+struct Required<Refused<S, F, T, Flaw::kArray>> {
+  static_assert(can_be_a_field<S, F, T>, "a record has no C arrays: use std::array, std::vector or std::string");
+};
+template <class S, Text F, class T>
+struct Required<Refused<S, F, T, Flaw::kTooManyFields>> {
+  static_assert(can_be_a_field<S, F, T>, "a record has at most 64 fields: make some of them a structure of their own");
+};
+template <class S, Text F, class T>
+struct Required<Refused<S, F, T, Flaw::kNotCounted>> {
+  static_assert(can_be_a_field<S, F, T>, "its first field takes a value of any type, as std::any does: use a type that a field may have (mephisto/json_types.h)");
+};
+template <class S, Text F, class T>
+struct Required<Refused<S, F, T, Flaw::kUnknownMember>> {
+  static_assert(can_be_a_field<S, F, T>, "kFields has a member that the record does not have: write it as the field is spelt");
+};
+template <class S, Text F, class T>
+struct Required<Refused<S, F, T, Flaw::kBadName>> {
+  static_assert(can_be_a_field<S, F, T>, "a name on the wire has no quote, backslash or control character");
+};
+template <class S, Text F, class T>
+struct Required<Refused<S, F, T, Flaw::kNameTwice>> {
+  static_assert(can_be_a_field<S, F, T>, "two fields have this name on the wire (__faust is taken by records with kNamespace): give them different names");
+};
+template <class S, Text F, class T>
+struct Required<Refused<S, F, T, Flaw::kConst>> {
+  static_assert(can_be_a_field<S, F, T>, "a field that is const cannot be read: leave const out");
+};
+template <class S, Text F, class T>
+struct Required<Refused<S, F, T, Flaw::kLongDouble>> {
+  static_assert(can_be_a_field<S, F, T>, "a long double has more digits than JSON's numbers keep: use double, or Decimal");
+};
+template <class S, Text F, class T>
+struct Required<Refused<S, F, T, Flaw::kCharacter>> {
+  static_assert(can_be_a_field<S, F, T>, "this is neither a number nor a text in JSON: use std::int8_t, std::int64_t or std::string");
+};
+template <class S, Text F, class T>
+struct Required<Refused<S, F, T, Flaw::kPointer>> {
+  static_assert(can_be_a_field<S, F, T>, "a pointer cannot be read: use the value itself, std::optional or std::vector");
+};
+template <class S, Text F, class T>
+struct Required<Refused<S, F, T, Flaw::kText>> {
+  static_assert(can_be_a_field<S, F, T>, "this text cannot be read, as it does not own what it shows: use std::string");
+};
+template <class S, Text F, class T>
+struct Required<Refused<S, F, T, Flaw::kEnum>> {
+  static_assert(
+      can_be_a_field<S, F, T>,
+      "an enum is sent by name, and no enumerator from -128 to 1023 was found: list them, `template <> inline constexpr auto mephisto::enumerators<E> = std::array{E::a, E::b};`");
+};
+template <class S, Text F, class T>
+struct Required<Refused<S, F, T, Flaw::kClock>> {
+  static_assert(can_be_a_field<S, F, T>, "only times of the system clock, in whole units, mean the same elsewhere: use mephisto::Timestamp or Microtime");
+};
+template <class S, Text F, class T>
+struct Required<Refused<S, F, T, Flaw::kDuration>> {
+  static_assert(can_be_a_field<S, F, T>, "a duration is sent in seconds and would not read back the same: use whole units (std::chrono::milliseconds) or duration<double>");
+};
+template <class S, Text F, class T>
+struct Required<Refused<S, F, T, Flaw::kNullTwice>> {
+  static_assert(can_be_a_field<S, F, T>, "null would mean two things here: leave the inner std::optional or None out");
+};
+template <class S, Text F, class T>
+struct Required<Refused<S, F, T, Flaw::kVariant>> {
+  static_assert(can_be_a_field<S, F, T>, "a variant holds None and records that each have `static constexpr std::string_view kNamespace`: it tells them apart on the wire");
+};
+template <class S, Text F, class T>
+struct Required<Refused<S, F, T, Flaw::kVariantNames>> {
+  static_assert(can_be_a_field<S, F, T>, "two records of this variant have the same kNamespace: give each its own");
+};
+template <class S, Text F, class T>
+struct Required<Refused<S, F, T, Flaw::kKey>> {
+  static_assert(can_be_a_field<S, F, T>, "keys of maps are strings, integers, enums or UUIDs");
+};
+template <class S, Text F, class T>
+struct Required<Refused<S, F, T, Flaw::kMap>> {
+  static_assert(can_be_a_field<S, F, T>, "keys would fall together or cannot be read: use std::map or std::unordered_map");
+};
+template <class S, Text F, class T>
+struct Required<Refused<S, F, T, Flaw::kList>> {
+  static_assert(can_be_a_field<S, F, T>, "this list cannot be read: use std::vector, or std::set, std::deque, std::list, std::array");
+};
+template <class S, Text F, class T>
+struct Required<Refused<S, F, T, Flaw::kOther>> {
+  static_assert(can_be_a_field<S, F, T>, "JSON has no such value: use a plain structure or a type that a field may have (mephisto/json_types.h)");
 };
 
 template <class T>
@@ -271,10 +344,9 @@ using Checked = decltype(check_value<T, kNoField, T>());
 template <class T>
 inline constexpr bool is_sound = detail::is_fine<detail::Checked<T>>;
 
-// The same; where not, the compiler says why, once for each reason. What would follow from it is left out by `if constexpr`.
+// Has the compiler say why T is not sound, once, where it is asked for its size. What would follow is left out by
+// `if constexpr (is_sound<T>)`.
 template <class T>
-consteval bool require_sound() {
-  return sizeof(detail::Required<detail::Checked<T>>) > 0 && is_sound<T>;
-}
+using Required = detail::Required<detail::Checked<T>>;
 
 }  // namespace mephisto::json

@@ -310,9 +310,7 @@ bool read_tuple(V& value, T& out, Reader& reader) {
     simdjson::ondemand::value inner;
     if (auto error = item.get(inner)) return reader.fail(syntax_error(error));
     if (index == size) return reader.fail("has more than " + std::to_string(size) + " elements");
-    const bool ok = [&]<std::size_t... I>(std::index_sequence<I...>) {
-      return ((I != index || read(inner, std::get<I>(out), reader)) && ...);
-    }(std::make_index_sequence<size>{});
+    const bool ok = [&]<std::size_t... I>(std::index_sequence<I...>) { return ((I != index || read(inner, std::get<I>(out), reader)) && ...); }(std::make_index_sequence<size>{});
     if (!ok) return reader.at_index(index);
     ++index;
   }
@@ -492,7 +490,8 @@ Result<void> read_any_shape(std::string_view text, T& out) {
 // As from_json, for text with kJsonPadding readable bytes behind it.
 template <class T>
 Result<void> read_padded(std::string_view text, T& out) {
-  if constexpr (require_sound<T>()) {
+  (void)sizeof(Required<T>);
+  if constexpr (is_sound<T>) {
     if constexpr (fast::readable<T>()) {
       if (fast::read(text, out)) return {};
     }

@@ -82,15 +82,20 @@ consteval bool nests_freely() {
   } else if constexpr (is_optional<T>) {
     return nests_freely<typename T::value_type, Outer...>();
   } else if constexpr (is_pair_or_tuple<T>) {
-    return []<std::size_t... I>(std::index_sequence<I...>) { return (nests_freely<std::tuple_element_t<I, T>, Outer...>() || ...); }(std::make_index_sequence<std::tuple_size_v<T>>{});
+    return
+        []<std::size_t... I>(std::index_sequence<I...>) { return (nests_freely<std::tuple_element_t<I, T>, Outer...>() || ...); }(std::make_index_sequence<std::tuple_size_v<T>>{});
   } else if constexpr (is_variant<T>) {
-    return []<std::size_t... I>(std::index_sequence<I...>) { return (nests_freely<std::variant_alternative_t<I, T>, Outer...>() || ...); }(std::make_index_sequence<std::variant_size_v<T>>{});
+    return []<std::size_t... I>(std::index_sequence<I...>) {
+      return (nests_freely<std::variant_alternative_t<I, T>, Outer...>() || ...);
+    }(std::make_index_sequence<std::variant_size_v<T>>{});
   } else if constexpr (MapLike<T>) {
     return nests_freely<typename T::mapped_type, Outer...>();
   } else if constexpr (ListLike<T>) {
     return nests_freely<typename T::value_type, Outer...>();
   } else if constexpr (Record<T>) {
-    return []<std::size_t... I>(std::index_sequence<I...>) { return (nests_freely<reflect::field_type<T, I>, T, Outer...>() || ...); }(std::make_index_sequence<reflect::field_count<T>>{});
+    return []<std::size_t... I>(std::index_sequence<I...>) {
+      return (nests_freely<reflect::field_type<T, I>, T, Outer...>() || ...);
+    }(std::make_index_sequence<reflect::field_count<T>>{});
   } else {
     return false;
   }

@@ -7,7 +7,6 @@
 
 #include <charconv>
 #include <cstring>
-#include <iterator>
 
 #include "mephisto/buffer.h"
 #include "mephisto/error.h"
@@ -23,16 +22,13 @@ enum class Dialect {
 
 namespace json {
 
-// Why a value cannot be written; on its way out it collects the path to it.
+// Why a value cannot be written. Where it stands is looked for afterwards, so that writing does not keep account of it.
 struct Refusal {
-  std::string path;
   std::string why;
 };
 [[noreturn]] void refuse(std::string why);
-// Throws the Refusal that is being handled on, with the step before its path.
-[[noreturn]] void refuse_at(Refusal& refusal, std::string_view field);
-[[noreturn]] void refuse_at(Refusal& refusal, std::ptrdiff_t index);
-[[noreturn]] void fail_to_write(const Refusal& refusal, std::string_view type);
+// `order` and `lines[2]` → `order.lines[2]`.
+std::string joined(std::string path, const std::string& rest);
 
 void write_escaped(Buffer& out, std::string_view text, Dialect dialect);
 void write_double(Buffer& out, double value, Dialect dialect);
@@ -134,18 +130,14 @@ class Level {
 };
 struct NoLevel {};
 
-// Into an array, one after the other; the place of what is refused is found when it is.
 template <class List>
 void put_list(Buffer& out, const List& list, Dialect dialect) {
   out.append('[');
-  auto item = list.begin();
-  try {
-    for (bool first = true; item != list.end(); ++item, first = false) {
-      if (!first) out.append(',');
-      put(out, static_cast<const typename List::value_type&>(*item), dialect);
-    }
-  } catch (Refusal& refusal) {
-    refuse_at(refusal, std::distance(list.begin(), item));
+  bool first = true;
+  for (const auto& item : list) {
+    if (!first) out.append(',');
+    first = false;
+    put(out, static_cast<const typename List::value_type&>(item), dialect);
   }
   out.append(']');
 }
@@ -153,16 +145,13 @@ void put_list(Buffer& out, const List& list, Dialect dialect) {
 template <class Tuple>
 void put_tuple(Buffer& out, const Tuple& tuple, Dialect dialect) {
   out.append('[');
-  std::ptrdiff_t index = 0;
-  try {
-    std::apply(
-        [&](const auto&... element) {
-          ((out.append(index == 0 ? std::string_view{} : std::string_view{","}), put(out, element, dialect), ++index), ...);
-        },
-        tuple);
-  } catch (Refusal& refusal) {
-    refuse_at(refusal, index);
-  }
+  bool first = true;
+  auto add = [&](const auto& element) {
+    if (!first) out.append(',');
+    first = false;
+    put(out, element, dialect);
+  };
+  std::apply([&](const auto&... element) { (add(element), ...); }, tuple);
   out.append(']');
 }
 
@@ -180,18 +169,13 @@ void put_key(Buffer& out, const K& key, Dialect dialect) {
 template <class Map>
 void put_map(Buffer& out, const Map& map, Dialect dialect) {
   out.append('{');
-  auto entry = map.begin();
-  try {
-    for (bool first = true; entry != map.end(); ++entry, first = false) {
-      if (!first) out.append(',');
-      put_key(out, entry->first, dialect);
-      out.append(':');
-      put(out, entry->second, dialect);
-    }
-  } catch (Refusal& refusal) {
-    Buffer key;
-    put_key(key, entry->first, Dialect::kShown);
-    refuse_at(refusal, key.view().substr(1, key.view().size() - 2));
+  bool first = true;
+  for (const auto& [key, mapped] : map) {
+    if (!first) out.append(',');
+    first = false;
+    put_key(out, key, dialect);
+    out.append(':');
+    put(out, mapped, dialect);
   }
   out.append('}');
 }
@@ -211,11 +195,7 @@ void put_record(Buffer& out, const T& value, Dialect dialect) {
       out.commit(std::to_chars(at + literal.size(), at + literal.size() + 24, field).ptr);
     } else {
       out.append({literal.data(), literal.size()});
-      try {
-        put(out, field, dialect);
-      } catch (Refusal& refusal) {
-        refuse_at(refusal, reflect::wire_name<T, index()>());
-      }
+      put(out, field, dialect);
     }
   });
   if constexpr (HasNamespace<T>) {
@@ -249,8 +229,7 @@ template <class T>
 void put_enum(Buffer& out, const T& value, Dialect dialect) {
   const auto name = reflect::enum_name(value);
   if (name.empty()) {
-    refuse(std::to_string(static_cast<std::underlying_type_t<T>>(value)) +
-           " has no name in its enum; those outside of -128 to 1023 are listed by mephisto::enumerators");
+    refuse(std::to_string(static_cast<std::underlying_type_t<T>>(value)) + " has no name in its enum; those outside of -128 to 1023 are listed by mephisto::enumerators");
   }
   write_string(out, name, dialect);
 }
@@ -313,6 +292,60 @@ void put(Buffer& out, const T& value, Dialect dialect) {
   }
 }
 
+// Where in `value` the first is that cannot be written: `lines[2].price`.
+template <class T>
+std::string path_to_refused(const T& value, Dialect dialect) {
+  std::string path;
+  // Takes the step to a part when it is that part, and looks on there.
+  auto step = [&](const auto& part, auto name) {
+    try {
+      Buffer out;
+      put(out, part, dialect);
+      return false;
+    } catch (const Refusal&) {
+      path = joined(name(), path_to_refused(part, dialect));
+      return true;
+    }
+  };
+  if constexpr (is_optional<T>) {
+    if (value) path = path_to_refused(*value, dialect);
+  } else if constexpr (is_variant<T>) {
+    path = std::visit([&](const auto& alternative) { return path_to_refused(alternative, dialect); }, value);
+  } else if constexpr (is_pair_or_tuple<T>) {
+    std::size_t index = 0;
+    auto name = [&] { return "[" + std::to_string(index) + "]"; };
+    std::apply([&](const auto&... element) { (void)((step(element, name) || (++index, false)) || ...); }, value);
+  } else if constexpr (MapLike<T>) {
+    for (const auto& [key, mapped] : value) {
+      auto name = [&] {
+        Buffer out;
+        put_key(out, key, Dialect::kShown);
+        return std::string{out.view().substr(1, out.size() - 2)};
+      };
+      if (step(mapped, name)) break;
+    }
+  } else if constexpr (ListLike<T>) {
+    std::size_t index = 0;
+    for (const auto& item : value) {
+      if (step(static_cast<const typename T::value_type&>(item), [&] { return "[" + std::to_string(index) + "]"; })) break;
+      ++index;
+    }
+  } else if constexpr (Record<T>) {
+    auto fields = reflect::field_pointers(value);
+    bool found = false;
+    reflect::for_each_index<T>([&](auto index) {
+      const std::string_view name = reflect::wire_name<T, index()>();
+      found = found || step(*std::get<index()>(fields), [&] { return std::string{name}; });
+    });
+  }
+  return path;
+}
+
+template <class T>
+[[noreturn, gnu::noinline, gnu::cold]] void fail_to_write(const T& value, Dialect dialect, const Refusal& refusal) {
+  throw Failure(ErrorKind::kInvalid, joined(std::string{reflect::type_name<T>()}, path_to_refused(value, dialect)) + ": " + refusal.why);
+}
+
 // Appends `value`, or throws Failure (kInvalid); `out` may hold a part of it then.
 template <class T>
 void write(Buffer& out, const T& value, Dialect dialect = Dialect::kOrjson) {
@@ -321,7 +354,7 @@ void write(Buffer& out, const T& value, Dialect dialect = Dialect::kOrjson) {
     put(out, value, dialect);
     if constexpr (nests_freely<T>()) check_depth(out.view().substr(before));
   } catch (const Refusal& refusal) {
-    fail_to_write(refusal, reflect::type_name<T>());
+    fail_to_write(value, dialect, refusal);
   }
 }
 

@@ -226,18 +226,11 @@ void check_depth(std::string_view text) {
   }
 }
 
-void refuse(std::string why) { throw Refusal{{}, std::move(why)}; }
+void refuse(std::string why) { throw Refusal{std::move(why)}; }
 
-void refuse_at(Refusal& refusal, std::string_view field) {
-  refusal.path = std::string{field} + (refusal.path.empty() || refusal.path[0] == '[' ? "" : ".") + refusal.path;
-  throw;
-}
-
-void refuse_at(Refusal& refusal, std::ptrdiff_t index) { refuse_at(refusal, "[" + std::to_string(index) + "]"); }
-
-void fail_to_write(const Refusal& refusal, std::string_view type) {
-  auto path = std::string{type} + (refusal.path.empty() || refusal.path[0] == '[' ? "" : ".") + refusal.path;
-  throw Failure(ErrorKind::kInvalid, path + ": " + refusal.why);
+std::string joined(std::string path, const std::string& rest) {
+  if (!rest.empty() && rest[0] != '[') path += '.';
+  return path + rest;
 }
 
 }  // namespace mephisto::json

@@ -109,8 +109,10 @@ TEST(Refusal, DecimalsThatAreNone) {
 }
 
 TEST(Refusal, RawJsonThatIsNone) {
-  for (auto text : {"", " ", "[-Infinity]", "NaN", "[1,]", "{\"a\":1} x", "1 2", "{a:1}", "\"\xff\"", "\"\\ud800\"", "'a'", "01", "nul", "[1}"}) EXPECT_TRUE(refused(Json{text})) << text;
-  for (auto text : {"null", " [1, 2]\n", "{}", "-0", "18446744073709551615", "-9223372036854775808", "1e308", "0.1000000000000000055511151231257827"}) EXPECT_FALSE(refused(Json{text})) << text;
+  for (auto text : {"", " ", "[-Infinity]", "NaN", "[1,]", "{\"a\":1} x", "1 2", "{a:1}", "\"\xff\"", "\"\\ud800\"", "'a'", "01", "nul", "[1}"})
+    EXPECT_TRUE(refused(Json{text})) << text;
+  for (auto text : {"null", " [1, 2]\n", "{}", "-0", "18446744073709551615", "-9223372036854775808", "1e308", "0.1000000000000000055511151231257827"})
+    EXPECT_FALSE(refused(Json{text})) << text;
 }
 
 TEST(Refusal, RawJsonThatOthersReadAsSomethingElse) {

@@ -47,8 +47,16 @@ template <class T>
   requires(std::is_floating_point_v<T>)
 struct Any<T> {
   static T make(Random& random) {
-    static constexpr T kSpecial[] = {0, -T{0}, std::numeric_limits<T>::quiet_NaN(), std::numeric_limits<T>::infinity(), -std::numeric_limits<T>::infinity(), std::numeric_limits<T>::max(),
-                                     std::numeric_limits<T>::denorm_min(), T(0.1), T(1e16), T(1e-5)};
+    static constexpr T kSpecial[] = {0,
+                                     -T{0},
+                                     std::numeric_limits<T>::quiet_NaN(),
+                                     std::numeric_limits<T>::infinity(),
+                                     -std::numeric_limits<T>::infinity(),
+                                     std::numeric_limits<T>::max(),
+                                     std::numeric_limits<T>::denorm_min(),
+                                     T(0.1),
+                                     T(1e16),
+                                     T(1e-5)};
     if (random.below(3) == 0) return kSpecial[random.below(std::size(kSpecial))];
     using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
     return std::bit_cast<T>(static_cast<Bits>(random.next()));
@@ -249,14 +257,16 @@ class RoundTrip : public testing::Test {};
 template <class T>
 class WholeRoundTrip : public testing::Test {};
 
-using Sound = testing::Types<bool, std::int8_t, std::uint8_t, std::int16_t, std::uint32_t, std::int64_t, std::uint64_t, Flag, Uuid, Bytes, std::vector<Bytes>, std::optional<std::int64_t>,
-                             std::map<std::int16_t, bool>, std::pair<bool, std::uint64_t>, std::set<std::int8_t>, std::vector<bool>, std::array<int, 3>, std::tuple<>, std::map<Uuid, Flag>>;
+using Sound =
+    testing::Types<bool, std::int8_t, std::uint8_t, std::int16_t, std::uint32_t, std::int64_t, std::uint64_t, Flag, Uuid, Bytes, std::vector<Bytes>, std::optional<std::int64_t>,
+                   std::map<std::int16_t, bool>, std::pair<bool, std::uint64_t>, std::set<std::int8_t>, std::vector<bool>, std::array<int, 3>, std::tuple<>, std::map<Uuid, Flag>>;
 using Mixed =
-    testing::Types<double, float, std::string, Status, Color, Decimal, Json, std::optional<Json>, std::vector<Json>, Timestamp, Microtime, std::chrono::sys_seconds, std::chrono::sys_days,
-                   std::chrono::sys_time<std::chrono::nanoseconds>, std::chrono::sys_time<std::chrono::minutes>, std::chrono::year_month_day, std::chrono::milliseconds, std::chrono::nanoseconds,
-                   std::chrono::hours, std::chrono::days, std::chrono::duration<double>, std::optional<double>, std::vector<double>, std::vector<std::optional<float>>, std::deque<Status>, std::list<Decimal>,
-                   std::set<std::string>, std::unordered_set<std::string>, std::map<std::string, double>, std::unordered_map<std::string, int>, std::map<Status, int>, std::map<Color, std::string>,
-                   std::pair<double, std::string>, std::tuple<float>, std::tuple<Status, std::optional<Color>, std::chrono::milliseconds>, std::array<double, 2>, std::array<std::pair<int, double>, 2>,
+    testing::Types<double, float, std::string, Status, Color, Decimal, Json, std::optional<Json>, std::vector<Json>, Timestamp, Microtime, std::chrono::sys_seconds,
+                   std::chrono::sys_days, std::chrono::sys_time<std::chrono::nanoseconds>, std::chrono::sys_time<std::chrono::minutes>, std::chrono::year_month_day,
+                   std::chrono::milliseconds, std::chrono::nanoseconds, std::chrono::hours, std::chrono::days, std::chrono::duration<double>, std::optional<double>,
+                   std::vector<double>, std::vector<std::optional<float>>, std::deque<Status>, std::list<Decimal>, std::set<std::string>, std::unordered_set<std::string>,
+                   std::map<std::string, double>, std::unordered_map<std::string, int>, std::map<Status, int>, std::map<Color, std::string>, std::pair<double, std::string>,
+                   std::tuple<float>, std::tuple<Status, std::optional<Color>, std::chrono::milliseconds>, std::array<double, 2>, std::array<std::pair<int, double>, 2>,
                    std::variant<None, Chosen>, std::vector<std::variant<Chosen, Tree>>, Chosen, Tree, std::map<std::string, std::vector<std::optional<Chosen>>>>;
 TYPED_TEST_SUITE(WholeRoundTrip, Sound);
 TYPED_TEST_SUITE(RoundTrip, Mixed);
