@@ -30,20 +30,20 @@ consteval std::uint64_t all_fields() {
   return count == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1;
 }
 
-// As JSON, for comparing; what cannot be written is like nothing else that can.
+// Nothing for a value that is refused, such as a date that is none.
 template <class T>
-std::string comparable(const T& value) {
+std::optional<std::string> written(const T& value) {
   Buffer out;
   try {
     put(out, value, Dialect::kOrjson);
-  } catch (const Refusal& refusal) {
-    return refusal.why;
+  } catch (const Refusal&) {
+    return std::nullopt;
   }
   return std::string{out.view()};
 }
 
 template <class T, std::size_t I>
-bool may_be_missing(const T& fresh, const std::vector<bool>& written) {
+bool may_be_missing(const T& fresh, const std::vector<bool>& bytes) {
   using Field = reflect::field_type<T, I>;
   constexpr bool said = std::ranges::any_of(field_options<T>, [](const FieldOptions& one) { return one.may_be_missing && one.member == reflect::field_name<T, I>(); });
   const auto& field = *std::get<I>(reflect::field_pointers(fresh));
@@ -51,9 +51,9 @@ bool may_be_missing(const T& fresh, const std::vector<bool>& written) {
     return true;
   } else if constexpr (std::is_trivially_default_constructible_v<Field>) {
     const auto offset = reinterpret_cast<const char*>(&field) - reinterpret_cast<const char*>(&fresh);
-    return any_written(written, static_cast<std::size_t>(offset), sizeof(Field));
+    return any_written(bytes, static_cast<std::size_t>(offset), sizeof(Field));
   } else {
-    return comparable(field) != comparable(Field{});
+    return written(field) != written(Field{});
   }
 }
 
@@ -62,10 +62,10 @@ template <class T>
 std::uint64_t fields_that_may_be_missing() {
   static const std::uint64_t fields = [] {
     const T fresh{};
-    const auto written = bytes_written(sizeof(T), alignof(T), [](void* at) { ::new (at) T; }, [](void* at) { static_cast<T*>(at)->~T(); });
+    const auto bytes = bytes_written(sizeof(T), alignof(T), [](void* at) { ::new (at) T; }, [](void* at) { static_cast<T*>(at)->~T(); });
     std::uint64_t found = 0;
     reflect::for_each_index<T>([&](auto index) {
-      if (may_be_missing<T, index()>(fresh, written)) found |= std::uint64_t{1} << index();
+      if (may_be_missing<T, index()>(fresh, bytes)) found |= std::uint64_t{1} << index();
     });
     return found;
   }();

@@ -25,8 +25,10 @@ namespace json {
 // Why a value cannot be written. Where it stands is looked for afterwards, so that writing does not keep account of it.
 struct Refusal {
   std::string why;
+  bool of_a_part = true;  // not of the whole
 };
 [[noreturn]] void refuse(std::string why);
+[[noreturn]] void refuse_depth();
 // `order` and `lines[2]` → `order.lines[2]`.
 std::string joined(std::string path, const std::string& rest);
 
@@ -118,7 +120,7 @@ void put(Buffer& out, const T& value, Dialect dialect);
 class Level {
  public:
   Level() {
-    if (depth_ == kMaxDepth) refuse("nested too deep");
+    if (depth_ == kMaxDepth) refuse_depth();
     ++depth_;
   }
   ~Level() { --depth_; }
@@ -343,7 +345,8 @@ std::string path_to_refused(const T& value, Dialect dialect) {
 
 template <class T>
 [[noreturn, gnu::noinline, gnu::cold]] void fail_to_write(const T& value, Dialect dialect, const Refusal& refusal) {
-  throw Failure(ErrorKind::kInvalid, joined(std::string{reflect::type_name<T>()}, path_to_refused(value, dialect)) + ": " + refusal.why);
+  const auto path = refusal.of_a_part ? path_to_refused(value, dialect) : std::string{};
+  throw Failure(ErrorKind::kInvalid, joined(std::string{reflect::type_name<T>()}, path) + ": " + refusal.why);
 }
 
 // Appends `value`, or throws Failure (kInvalid); `out` may hold a part of it then.

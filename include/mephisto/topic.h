@@ -68,10 +68,12 @@ ModelInfo model_of() {
     model.name = T::kNamespace;
   else
     model.name = reflect::type_name<T>();
+  const T fresh{};
   reflect::for_each_index<T>([&](auto index) {
     using Field = reflect::field_type<T, index()>;
     const bool required = !(json::fields_that_may_be_missing<T>() >> index() & 1);
-    model.fields.push_back({std::string{reflect::wire_name<T, index()>()}, wire_type<Field>(), required});
+    auto initial = json::written(*std::get<index()>(reflect::field_pointers(fresh)));
+    model.fields.push_back({std::string{reflect::wire_name<T, index()>()}, wire_type<Field>(), required, required ? "" : initial.value_or("")});
   });
   model.check = [](std::string_view text) -> Result<void> {
     auto value = from_json<T>(text);

@@ -219,7 +219,7 @@ void check_depth(std::string_view text) {
     } else if (c == '"') {
       quoted = true;
     } else if (c == '{' || c == '[') {
-      if (++depth > kMaxSentDepth) refuse("nested too deep: more than " + std::to_string(kMaxSentDepth) + " objects and lists in each other");
+      if (++depth > kMaxSentDepth) refuse_depth();
     } else if (c == '}' || c == ']') {
       --depth;
     }
@@ -227,6 +227,8 @@ void check_depth(std::string_view text) {
 }
 
 void refuse(std::string why) { throw Refusal{std::move(why)}; }
+
+void refuse_depth() { throw Refusal{"nested too deep: more than " + std::to_string(kMaxSentDepth) + " objects and lists in each other", false}; }
 
 std::string joined(std::string path, const std::string& rest) {
   if (!rest.empty() && rest[0] != '[') path += '.';
