@@ -181,13 +181,16 @@ class Reader {
     }
     if (*at == 'e' || *at == 'E' || digits > 19 || mantissa > (std::uint64_t{1} << 53)) return slow_floating(begin, out);
     const double value = static_cast<double>(mantissa) / kPowers[fraction];
+    if constexpr (std::is_same_v<T, float>) {
+      if (rounds_twice(value)) return slow_floating(begin, out);
+    }
     out = static_cast<T>(negative ? -value : value);
     return at;
   }
 
   template <class T>
   const char* slow_floating(const char* at, T& out) const {
-    double value = 0;
+    T value = 0;
     auto [end, error] = std::from_chars(at, end_, value);
     if (error != std::errc{} || !digit(end[-1])) return nullptr;
     // from_chars takes `1.`, and exponents of any length.
@@ -195,7 +198,7 @@ class Reader {
       if (*c == '.' && !digit(c[1])) return nullptr;
       if ((*c == 'e' || *c == 'E') && end - c > 6) return nullptr;
     }
-    out = static_cast<T>(value);
+    out = value;
     if (std::isinf(out)) return nullptr;
     return end;
   }

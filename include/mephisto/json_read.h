@@ -283,8 +283,9 @@ bool read_map_key(std::string_view text, K& key, Reader& reader) {
   }
 }
 
-template <class V>
-bool read_double(V& value, double& number, Reader& reader) {
+template <class T, class V>
+bool read_floating(V& value, T& out, Reader& reader) {
+  double number = 0;
   const auto token = token_of(value);
   if (auto error = value.get_double().get(number)) {
     auto special = special_double(token);
@@ -295,6 +296,11 @@ bool read_double(V& value, double& number, Reader& reader) {
     // simdjson 3.0 reads `0.` and twenty digits or more wrong; what it took is a number, so this is only slower.
     std::from_chars(token.data(), token.data() + token.size(), number);
   }
+  out = static_cast<T>(number);
+  if constexpr (std::is_same_v<T, float>) {
+    if (rounds_twice(number)) std::from_chars(token.data(), token.data() + token.size(), out);
+  }
+  if (std::isinf(out) && !std::isinf(number)) return reader.fail(shown(token) + " does not fit");
   return true;
 }
 
@@ -327,11 +333,7 @@ bool read(V& value, T& out, Reader& reader) {
   } else if constexpr (Integer<T>) {
     return read_integer(value, out, reader);
   } else if constexpr (std::is_floating_point_v<T>) {
-    double number = 0;
-    if (!read_double(value, number, reader)) return false;
-    out = static_cast<T>(number);
-    if (std::isinf(out) && !std::isinf(number)) return reader.fail(shown(token_of(value)) + " does not fit");
-    return true;
+    return read_floating(value, out, reader);
   } else if constexpr (std::is_same_v<T, std::string>) {
     std::string_view text;
     if (!read_text(value, text, reader, "a string")) return false;
@@ -380,7 +382,7 @@ bool read(V& value, T& out, Reader& reader) {
     return true;
   } else if constexpr (is_duration<T>) {
     double seconds = 0;
-    if (!read_double(value, seconds, reader)) return false;
+    if (!read_floating(value, seconds, reader)) return false;
     const auto duration = duration_of<T>(seconds);
     if (!duration) return reader.fail("does not fit: a duration of " + std::to_string(seconds) + " seconds");
     out = *duration;

@@ -298,16 +298,20 @@ void put(Buffer& out, const T& value, Dialect dialect) {
 template <class T>
 std::string path_to_refused(const T& value, Dialect dialect) {
   std::string path;
-  // Takes the step to a part when it is that part, and looks on there.
-  auto step = [&](const auto& part, auto name) {
+  auto refused = [](auto write) {
     try {
       Buffer out;
-      put(out, part, dialect);
+      write(out);
       return false;
     } catch (const Refusal&) {
-      path = joined(name(), path_to_refused(part, dialect));
       return true;
     }
+  };
+  // Takes the step to a part when it is that part, and looks on there.
+  auto step = [&](const auto& part, auto name) {
+    if (!refused([&](Buffer& out) { put(out, part, dialect); })) return false;
+    path = joined(name(), path_to_refused(part, dialect));
+    return true;
   };
   if constexpr (is_optional<T>) {
     if (value) path = path_to_refused(*value, dialect);
@@ -319,9 +323,10 @@ std::string path_to_refused(const T& value, Dialect dialect) {
     std::apply([&](const auto&... element) { (void)((step(element, name) || (++index, false)) || ...); }, value);
   } else if constexpr (MapLike<T>) {
     for (const auto& [key, mapped] : value) {
+      if (refused([&](Buffer& out) { put_key(out, key, dialect); })) return "[key]";
       auto name = [&] {
         Buffer out;
-        put_key(out, key, Dialect::kShown);
+        put_key(out, key, dialect);
         return std::string{out.view().substr(1, out.size() - 2)};
       };
       if (step(mapped, name)) break;

@@ -182,6 +182,14 @@ TEST(JsonRead, ReadingInPlaceTakesOnlyTheGivenText) {
   EXPECT_EQ(point, (Point{1, 2}));
 }
 
+// Rounded to a double first, they would be the neighbours of the right floats.
+TEST(JsonRead, FloatsAreRoundedOnce) {
+  EXPECT_EQ(from_json<float>("7.038531e-26").value(), 7.038531e-26F);
+  EXPECT_EQ(from_json<std::vector<float>>("[ -7.038531e-26  ]").value().at(0), -7.038531e-26F);
+  EXPECT_EQ(from_json<float>("1e-45").value(), 1e-45F);
+  EXPECT_EQ(from_json<float>("1e-60").value(), 0.0F);
+}
+
 // simdjson 3.0 of Debian 12 gives 0.1439… for the first one.
 TEST(JsonRead, LongFractionsAreExact) {
   EXPECT_EQ(from_json<double>("0.70072631734787010659").value(), 0.70072631734787010659);
