@@ -104,9 +104,7 @@ consteval bool nests_freely() {
 
 // Whether a float that was read as this double may be the neighbour of the right one: the text was near the middle of two floats, and
 // was rounded to it first (7.038531e-26).
-inline bool rounds_twice(double value) {
-  return (std::bit_cast<std::uint64_t>(value) & 0x1fff'ffff) == 0x1000'0000 || (value != 0 && std::fabs(value) < 0x1p-126);
-}
+inline bool rounds_twice(double value) { return (std::bit_cast<std::uint64_t>(value) & 0x1fff'ffff) == 0x1000'0000 || (value != 0 && std::fabs(value) < 0x1p-126); }
 
 // A duration on the wire is a number of seconds, as Faust's.
 template <class D>

@@ -243,7 +243,7 @@ void put_optional(Buffer& out, const T& value, Dialect dialect) {
   put(out, *value, dialect);
   if constexpr (std::is_same_v<typename T::value_type, Json>) {
     const auto text = out.view().substr(before);
-    if (text.find("null") != text.npos && text.find_first_not_of(" \t\r\nnul") == text.npos) refuse("holds null, which would read back as nothing: leave it empty");
+    if (text.contains("null") && text.find_first_not_of(" \t\r\nnul") == std::string_view::npos) refuse("holds null, which would read back as nothing: leave it empty");
   }
 }
 

@@ -201,7 +201,7 @@ void write_date(Buffer& out, std::chrono::year_month_day date, Dialect dialect) 
 void write_decimal(Buffer& out, std::string_view text, Dialect dialect) {
   // Python's decimals have exponents of at most 18 digits.
   const auto exponent = text.find_first_of("eE");
-  const bool too_long = exponent != text.npos && text.size() - text.find_first_not_of("eE+-", exponent) > 18;
+  const bool too_long = exponent != std::string_view::npos && text.size() - text.find_first_not_of("eE+-", exponent) > 18;
   if (!is_decimal(text) || too_long) refuse("is no decimal number: \"" + printable(text) + '"');
   write_string(out, text, dialect);
 }

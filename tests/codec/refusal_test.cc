@@ -63,7 +63,8 @@ TEST(Refusal, IsTheSameInPythonsDialect) { EXPECT_THROW(to_json(std::nan(""), Di
 
 TEST(Refusal, EnumeratorsWithoutAName) {
   EXPECT_EQ(message(static_cast<Status>(1000)), "Status: 1000 has no name in its enum; those outside of -128 to 1023 are listed by mephisto::enumerators");
-  EXPECT_TRUE(message(std::map<Status, int>{{static_cast<Status>(201), 1}}).ends_with("[key]: 201 has no name in its enum; those outside of -128 to 1023 are listed by mephisto::enumerators"));
+  EXPECT_TRUE(message(std::map<Status, int>{{static_cast<Status>(201), 1}})
+                  .ends_with("[key]: 201 has no name in its enum; those outside of -128 to 1023 are listed by mephisto::enumerators"));
   EXPECT_FALSE(refused(Status::kNotFound));
 }
 
