@@ -1,12 +1,13 @@
-// Which fields of a record may be missing in JSON, so that records which were written before a field was there can still be read. A field that
-// is missing has the value that it has in T{}.
+// Which fields of a record may be missing in JSON, so that records from before a field was there can still be read. A field
+// that is missing has the value that it has in T{}.
 //
-// May be missing: a std::optional; a field with a default member initialiser (`int count = 0;`, `std::string currency = "USD";`); one of which
-// `kFields` says so (reflect.h). All others are required.
+// May be missing: a std::optional; a field with a default member initialiser (`int count = 0;`, `std::string currency = "USD";`);
+// a field of which `kFields` says so (reflect.h). All others are required.
 //
-// Initialisers are found by making a T, once for each type: a number, bool, enum, date, duration or array of these has one if a new T
-// has a value there; another type, if T{} holds something else than the type's own default. So `std::string note;` and
-// `std::vector<int> ids = {};`, which C++ makes the same, are both required: use std::optional there, or `.may_be_missing`.
+// Initialisers are found by making a T, once for each type: a number, bool, enum, date, duration or array of these has one if a
+// new T has a value there; another type, if T{} holds something else than the type's own default. So `std::string note = "";` and
+// `std::vector<int> ids = {};` are required, as C++ makes no difference between them and `std::string note;`: use std::optional
+// there, or `.may_be_missing`.
 #pragma once
 
 #include <cstddef>

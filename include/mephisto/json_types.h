@@ -1,21 +1,21 @@
-// What a field may be. Everything that is sent reads back as the same value, by us and by Faust; a value that would not is refused by
-// `send`, and a type that could not by the compiler (json_check.h).
+// What a field may be. What is sent reads back as the same value, by us and by Faust; `send` refuses a value that would not, and
+// the compiler a type that could not (json_check.h).
 //
-//   bool, integers up to 64 bits, float, double    numbers; NaN and infinities are refused
+//   bool, integers up to 64 bits, float, double    a number; NaN and infinities are refused
 //   std::string                                    text; what is not UTF-8 is refused (use Bytes)
 //   enum, enum class                               the enumerator's name; a value without a name is refused
-//   std::optional<T>                               null where empty; may be missing
-//   std::vector, deque, list, set, std::array …    an array
+//   std::optional<T>                               null where it is empty; may be missing
+//   std::vector, deque, list, set, std::array      an array
 //   std::pair, std::tuple                          an array of as many elements
 //   std::map, std::unordered_map                   an object; keys are strings, integers, enums or UUIDs
-//   std::variant of records with kNamespace        the record; None for null
-//   std::chrono::sys_time (Timestamp, Microtime)   ISO 8601 in UTC, whole microseconds of the years 1 to 9999
+//   std::variant of records with kNamespace        the record; None is null
+//   std::chrono::sys_time (Timestamp, Microtime)   ISO 8601 in UTC; whole microseconds of the years 1 to 9999
 //   std::chrono::year_month_day                    2026-11-29
-//   std::chrono durations                          a number of seconds
+//   std::chrono::milliseconds, seconds, …          a number of seconds
 //   Decimal, Uuid                                  text
 //   Bytes                                          text; what is not UTF-8 as Faust writes it, as Python's repr
-//   Json                                           any JSON, at most 63 deep with what is around it
-//   a plain structure of these                     an object
+//   Json                                           any JSON that everybody reads as the same
+//   a plain structure of these                     an object, at most 63 deep with what is in it
 #pragma once
 
 #include <bit>
@@ -102,8 +102,8 @@ consteval bool nests_freely() {
   }
 }
 
-// Whether a float that was read as this double may be the neighbour of the right one: the text was near the middle of two floats, and
-// was rounded to it first (7.038531e-26).
+// Whether a float that was read as this double may be the neighbour of the right one: a text near the middle of two floats is
+// rounded to that middle first (7.038531e-26).
 inline bool rounds_twice(double value) { return (std::bit_cast<std::uint64_t>(value) & 0x1fff'ffff) == 0x1000'0000 || (value != 0 && std::fabs(value) < 0x1p-126); }
 
 // A duration on the wire is a number of seconds, as Faust's.

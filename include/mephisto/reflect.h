@@ -1,8 +1,8 @@
 // Field names and types of plain aggregates, and names of enumerators, at compile time. This is what lets any
 // `struct Order { std::string id; double price; };` be a record: no macro, no generated code.
 //
-// Works for aggregates with up to 64 public fields, no base class and no C array; `Record<T>` is the concept. json_types.h says what a field
-// may be, json_check.h finds what it may not be.
+// Works for aggregates with up to 64 public fields, no base class and no C array; `Record<T>` is the concept. json_types.h says
+// what a field may be, json_check.h finds what it may not be.
 //
 // A field has its own name on the wire. What is to be otherwise, the record says:
 //
@@ -10,12 +10,15 @@
 //     std::string id;
 //     std::string class_;
 //     std::vector<std::string> tags;
-//     static constexpr mephisto::FieldOptions kFields[] = {{.member = "class_", .name = "class"}, {.member = "tags", .may_be_missing = true}};
+//     static constexpr mephisto::FieldOptions kFields[] = {{.member = "class_", .name = "class"},
+//                                                          {.member = "tags", .may_be_missing = true}};
 //   };
 //
 // of a structure that cannot be changed, the app:
 //
-//   template <> inline constexpr auto mephisto::field_options<Theirs> = std::to_array<mephisto::FieldOptions>({{.member = "id", .name = "order-id"}});
+//   template <>
+//   inline constexpr auto mephisto::field_options<Theirs> =
+//       std::to_array<mephisto::FieldOptions>({{.member = "id", .name = "order-id"}});
 #pragma once
 
 #include <array>
@@ -75,7 +78,8 @@ constexpr bool constructible_around(std::index_sequence<I...>, std::index_sequen
   return requires { T{AnyField{I}..., {}, AnyField{J}...}; };
 }
 
-// How many of Count values the field takes that begins with value At: a C array takes one for each element, where empty braces take one for all.
+// How many of Count values the field takes that begins with value At: a C array takes one for each element, where empty braces
+// take one for all.
 template <class T, std::size_t Count, std::size_t At, std::size_t Width = 1>
 constexpr std::size_t width() {
   if constexpr (At + Width > Count)
