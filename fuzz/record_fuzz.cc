@@ -30,6 +30,9 @@ struct Trade {
   Uuid uuid;
   Microtime created{};
   std::chrono::year_month_day day{};
+  std::chrono::milliseconds wait{};
+  std::string class_;
+  static constexpr FieldOptions kFields[] = {{.member = "class_", .name = "class"}};
 };
 
 // Nothing where it is refused: NaN is read but not written.
@@ -68,8 +71,22 @@ void read_all_ways(std::string_view input, T& used) {
 
 Trade any_trade(Random& random) {
   auto order = random_records::any_order(random);
-  return {order.id,   order.tiny,  order.wide, random.uniform() * 1e4, order.ratio, order.open, static_cast<std::int64_t>(random.next()), order.fills, {std::nullopt, order.id},
-          order.side, order.total, order.uuid, order.created,          order.day};
+  return {order.id,
+          order.tiny,
+          order.wide,
+          random.uniform() * 1e4,
+          order.ratio,
+          order.open,
+          static_cast<std::int64_t>(random.next()),
+          order.fills,
+          {std::nullopt, order.id},
+          order.side,
+          order.total,
+          order.uuid,
+          order.created,
+          order.day,
+          std::chrono::floor<std::chrono::milliseconds>(order.wait),
+          order.class_};
 }
 
 }  // namespace
