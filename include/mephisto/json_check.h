@@ -222,7 +222,7 @@ consteval auto check_record() {
     constexpr auto layout = reflect::detail::layout<T, count>();
     if constexpr (count == reflect::detail::kMaxFields && reflect::detail::constructible<T>(std::make_index_sequence<count + 1>{})) {
       return Refused<T, kNoField, T, Flaw::kTooManyFields>{};
-    } else if constexpr (reflect::detail::constructible_around<T>(std::make_index_sequence<count>{}, std::index_sequence<>{})) {
+    } else if constexpr (count == 0 && !std::is_empty_v<T>) {
       return Refused<T, kNoField, T, Flaw::kNotCounted>{};
     } else if constexpr (layout.fields != count) {
       return Refused<T, kFieldName<T, layout.fields, layout.first_array>, T, Flaw::kArray>{};
@@ -258,7 +258,7 @@ struct Required<Refused<S, F, T, Flaw::kTooManyFields>> {
 };
 template <class S, Text F, class T>
 struct Required<Refused<S, F, T, Flaw::kNotCounted>> {
-  static_assert(can_be_a_field<S, F, T>, "a field takes a value of any type, as std::any does: use a type that a field may have (mephisto/json_types.h)");
+  static_assert(can_be_a_field<S, F, T>, "its first field takes a value of any type, as std::any does: use a type that a field may have (mephisto/json_types.h)");
 };
 template <class S, Text F, class T>
 struct Required<Refused<S, F, T, Flaw::kUnknownMember>> {

@@ -130,14 +130,6 @@ struct Array {
 struct FirstArray {
   int all[2];
 };
-struct AnyFirst {
-  std::any a;
-};
-struct AnyLater {
-  int a = 0;
-  std::any b;
-  int c = 0;
-};
 struct Constant {
   int a = 0;
   const int b = 0;
@@ -181,8 +173,6 @@ static_assert(refused_whole<Derived>(Flaw::kBase));
 static_assert(refused_whole<OnlyDerived>(Flaw::kBase));
 static_assert(refused_whole<Array>(Flaw::kArray, "name"));
 static_assert(refused_whole<FirstArray>(Flaw::kArray, "all"));
-static_assert(refused_whole<AnyFirst>(Flaw::kNotCounted));
-static_assert(refused_whole<AnyLater>(Flaw::kNotCounted));
 static_assert(refused_whole<Constant>(Flaw::kConst, "b"));
 static_assert(refused_whole<Reference>(Flaw::kNoDefault));
 static_assert(refused_whole<Undefaulted>(Flaw::kNoDefault));
