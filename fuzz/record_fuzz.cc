@@ -30,10 +30,19 @@ struct Trade {
   Uuid uuid;
   Microtime created{};
   std::chrono::year_month_day day{};
+  std::chrono::milliseconds wait{};
+  std::string class_;
+  static constexpr FieldOptions kFields[] = {{.member = "class_", .name = "class"}};
 };
 
-// As json.dumps writes it: NaN and infinities stay what they are.
-std::string written(const auto& record) { return to_json(record, Dialect::kStdlib); }
+// Nothing where it is refused: NaN is read but not written.
+std::optional<std::string> written(const auto& record) {
+  try {
+    return to_json(record, Dialect::kStdlib);
+  } catch (const Failure&) {
+    return std::nullopt;
+  }
+}
 
 template <class T>
 void read_all_ways(std::string_view input, T& used) {
@@ -54,15 +63,30 @@ void read_all_ways(std::string_view input, T& used) {
   const auto first = written(fresh);
   promise(first == written(used), "a used record reads like a new one");
   promise(first == written(other), "what lies behind a text makes no difference");
-  auto back = from_json<T>(first);
+  if (!first) return;
+  auto back = from_json<T>(*first);
   promise(back.has_value(), "what is written can be read");
   promise(written(*back) == first, "what is written reads the same");
 }
 
 Trade any_trade(Random& random) {
   auto order = random_records::any_order(random);
-  return {order.id,   order.tiny,  order.wide, random.uniform() * 1e4, order.ratio, order.open, static_cast<std::int64_t>(random.next()), order.fills, {std::nullopt, order.id},
-          order.side, order.total, order.uuid, order.created,          order.day};
+  return {order.id,
+          order.tiny,
+          order.wide,
+          random.uniform() * 1e4,
+          order.ratio,
+          order.open,
+          static_cast<std::int64_t>(random.next()),
+          order.fills,
+          {std::nullopt, order.id},
+          order.side,
+          order.total,
+          order.uuid,
+          order.created,
+          order.day,
+          std::chrono::floor<std::chrono::milliseconds>(order.wait),
+          order.class_};
 }
 
 }  // namespace

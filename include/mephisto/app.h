@@ -62,7 +62,8 @@ class App {
   template <class T>
   Topic<T>& topic(std::string name, TopicOptions options = {}, std::source_location where = std::source_location::current()) {
     auto spec = topic_spec(std::move(name), options, typeid(T), where);
-    if constexpr (Record<T>) spec.model = detail::model_of<T>();
+    (void)sizeof(json::Required<T>);
+    if constexpr (json::is_sound<T> && Record<T>) spec.model = detail::model_of<T>();
     auto topic = std::make_unique<Topic<T>>(std::move(spec));
     auto& reference = *topic;
     topics_.push_back(std::move(topic));

@@ -41,7 +41,9 @@ class Codec {
   // What load() gives for nearly all records of plain JSON; false: ask load().
   template <class T>
   bool load_fast(std::string_view bytes, T& value) const {
-    if constexpr (json::fast::readable<T>()) return !raw_ && stages_.empty() && !bytes.empty() && json::fast::read(bytes, value);
+    if constexpr (json::is_sound<T>) {
+      if constexpr (json::fast::readable<T>()) return !raw_ && stages_.empty() && !bytes.empty() && json::fast::read(bytes, value);
+    }
     return false;
   }
 
@@ -59,15 +61,14 @@ class Codec {
  private:
   template <class T>
   void represent(const T& value, Buffer& out) const {
-    if constexpr (std::is_same_v<T, std::string> || std::is_same_v<T, std::string_view>) {
+    if constexpr (std::is_same_v<T, std::string>) {
       if (raw_) return out.append(value);
     } else if constexpr (std::is_same_v<T, Bytes>) {
       if (raw_) return out.append(value.data);
-    } else if constexpr (std::is_same_v<T, Json>) {
-      if (raw_) return out.append(value.text);
     }
-    if (raw_) throw Failure(ErrorKind::kInvalid, "codec raw takes strings and bytes only: declare the topic with json");
-    json::write(out, value, dialect_);
+    if (raw_) throw Failure(ErrorKind::kInvalid, "codec raw takes std::string and Bytes only: declare the topic with json");
+    (void)sizeof(json::Required<T>);
+    if constexpr (json::is_sound<T>) json::write(out, value, dialect_);
   }
 
   template <class T>
@@ -83,7 +84,7 @@ class Codec {
         return {};
       }
     }
-    if (raw_) return fail(ErrorKind::kInvalid, "codec raw gives strings and bytes only: declare the topic with json");
+    if (raw_) return fail(ErrorKind::kInvalid, "codec raw gives std::string and Bytes only: declare the topic with json");
     return json::read_padded(bytes, value);
   }
 

@@ -123,7 +123,7 @@ std::vector<OptionSpec> option_specs(Options& options) {
           spec.required = field->empty();
           spec.default_text = *field;
         } else {
-          spec.default_text = to_json(*field);
+          spec.default_text = to_json(*field, Dialect::kShown);
         }
         spec.take = [field](const std::string& text) { return take_value(text, *field); };
       }

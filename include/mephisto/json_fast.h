@@ -43,8 +43,8 @@ inline constexpr bool is_vector<std::vector<T>> = !std::is_same_v<T, bool>;
 // are those around T).
 template <class T, class... Outer>
 consteval bool readable() {
-  if constexpr (std::is_same_v<T, bool> || Integer<T> || std::is_floating_point_v<T> || std::is_same_v<T, std::string> || std::is_same_v<T, Decimal> || std::is_same_v<T, Uuid> ||
-                TimePoint<T> || std::is_same_v<T, std::chrono::year_month_day> || std::is_enum_v<T>) {
+  if constexpr (std::is_same_v<T, bool> || Integer<T> || std::is_floating_point_v<T> || is_duration<T> || std::is_same_v<T, std::string> || std::is_same_v<T, Decimal> ||
+                std::is_same_v<T, Uuid> || TimePoint<T> || std::is_same_v<T, std::chrono::year_month_day> || std::is_enum_v<T>) {
     return true;
   } else if constexpr (is_optional<T> || is_vector<T>) {
     return readable<typename T::value_type, Outer...>();
@@ -95,6 +95,12 @@ class Reader {
       return integer(at, out);
     } else if constexpr (std::is_floating_point_v<T>) {
       return floating(at, out);
+    } else if constexpr (is_duration<T>) {
+      double seconds = 0;
+      if ((at = floating(at, seconds)) == nullptr) return nullptr;
+      const auto duration = duration_of<T>(seconds);
+      if (duration) out = *duration;
+      return duration ? at : nullptr;
     } else if constexpr (is_optional<T>) {
       if (*at == 'n') {
         out.reset();
@@ -175,13 +181,16 @@ class Reader {
     }
     if (*at == 'e' || *at == 'E' || digits > 19 || mantissa > (std::uint64_t{1} << 53)) return slow_floating(begin, out);
     const double value = static_cast<double>(mantissa) / kPowers[fraction];
+    if constexpr (std::is_same_v<T, float>) {
+      if (rounds_twice(value)) return slow_floating(begin, out);
+    }
     out = static_cast<T>(negative ? -value : value);
     return at;
   }
 
   template <class T>
   const char* slow_floating(const char* at, T& out) const {
-    double value = 0;
+    T value = 0;
     auto [end, error] = std::from_chars(at, end_, value);
     if (error != std::errc{} || !digit(end[-1])) return nullptr;
     // from_chars takes `1.`, and exponents of any length.
@@ -189,7 +198,7 @@ class Reader {
       if (*c == '.' && !digit(c[1])) return nullptr;
       if ((*c == 'e' || *c == 'E') && end - c > 6) return nullptr;
     }
-    out = static_cast<T>(value);
+    out = value;
     if (std::isinf(out)) return nullptr;
     return end;
   }
@@ -211,11 +220,14 @@ class Reader {
     } else {
       const auto time = parse_iso8601(read);
       if (!time) return false;
-      if constexpr (TimePoint<T>)
-        out = std::chrono::floor<typename T::duration>(*time);
-      else
+      if constexpr (TimePoint<T>) {
+        const auto fitting = time_of<T>(*time);
+        if (fitting) out = *fitting;
+        return fitting.has_value();
+      } else {
         out = std::chrono::year_month_day{std::chrono::floor<std::chrono::days>(*time)};
-      return true;
+        return true;
+      }
     }
   }
 

@@ -1,8 +1,8 @@
 // Reading JSON into records: the usual shape in one pass (json_fast.h), everything else with simdjson On-Demand; no document is
 // built, each field is read straight from the bytes.
 //
-// Strict: a missing field that is not optional, a wrong type, a number that does not fit, a name given twice, bad UTF-8 or anything
-// after the value is an Error (kDecode) that says where and what was found, e.g. `price.amount: expected a number, found "12,5"`.
+// Strict: a missing field that may not be (json_missing.h), a wrong type, a number that does not fit, a name given twice, bad UTF-8 or
+// anything after the value is an Error (kDecode) that says where and what was found, e.g. `price.amount: expected a number, found "12,5"`.
 // Unknown fields are skipped, as Faust does. Nothing here throws.
 #pragma once
 
@@ -14,7 +14,9 @@
 #include <utility>
 
 #include "mephisto/error.h"
+#include "mephisto/json_check.h"
 #include "mephisto/json_fast.h"
+#include "mephisto/json_missing.h"
 #include "mephisto/json_write.h"
 
 namespace mephisto {
@@ -23,8 +25,6 @@ namespace mephisto {
 inline constexpr std::size_t kJsonPadding = simdjson::SIMDJSON_PADDING;
 
 namespace json {
-
-inline constexpr int kMaxDepth = 64;
 
 // The state of reading one text: its end, for comparing names safely, and the error once there is one.
 class Reader {
@@ -115,20 +115,10 @@ inline bool has_escape(const char* raw, const char* end) {
   return raw < end && *raw == '\\';
 }
 
-template <class T>
-consteval std::uint64_t required_fields() {
-  std::uint64_t mask = 0;
-  reflect::for_each_index<T>([&](auto index) {
-    using Field = reflect::field_type<T, index()>;
-    if (!is_optional<Field> && !std::is_same_v<Field, None>) mask |= std::uint64_t{1} << index();
-  });
-  return mask;
-}
-
 template <class T, std::size_t I>
 bool read_field(simdjson::ondemand::value& value, T& out, std::uint64_t& seen, Reader& reader) {
   constexpr std::uint64_t bit = std::uint64_t{1} << I;
-  constexpr auto name = reflect::field_name<T, I>();
+  constexpr auto name = reflect::wire_name<T, I>();
   if (seen & bit) {
     reader.fail("given twice");
     return reader.at(name);
@@ -145,7 +135,7 @@ bool read_named(const char* raw, const char* end, simdjson::ondemand::value& val
   bool ok = true;
   known = false;
   auto attempt = [&]<std::size_t I>(std::integral_constant<std::size_t, I>) {
-    if (!same_name(raw, end, reflect::field_name<T, I>())) return false;
+    if (!same_name(raw, end, reflect::wire_name<T, I>())) return false;
     known = true;
     next = I + 1;
     ok = read_field<T, I>(value, out, seen, reader);
@@ -184,23 +174,12 @@ bool read_record(V& value, T& out, Reader& reader) {
     if (!known && !check_json(inner, reader)) return false;
   }
   // A broken object ends the loop above with its error in the iterator; the document's end is checked by the caller.
-  if (auto missing = required_fields<T>() & ~seen) {
-    auto first = static_cast<std::size_t>(std::countr_zero(missing));
-    reader.fail("missing");
-    return reader.at(reflect::field_names<T>()[first]);
-  }
-  // The record may have held another value before.
-  constexpr auto count = reflect::field_count<T>;
-  if (seen != (count == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1)) {
-    reflect::for_each_index<T>([&](auto index) {
-      using Field = reflect::field_type<T, index()>;
-      if constexpr (is_optional<Field>) {
-        if (!(seen >> index() & 1)) {
-          static const T kFresh{};
-          *std::get<index()>(reflect::field_pointers(out)) = *std::get<index()>(reflect::field_pointers(kFresh));
-        }
-      }
-    });
+  if (const auto missing = all_fields<T>() & ~seen) {
+    if (const auto needed = missing & ~fields_that_may_be_missing<T>()) {
+      reader.fail("missing");
+      return reader.at(reflect::wire_names<T>()[static_cast<std::size_t>(std::countr_zero(needed))]);
+    }
+    fill_in(out, missing);
   }
   --reader.depth;
   return true;
@@ -305,6 +284,48 @@ bool read_map_key(std::string_view text, K& key, Reader& reader) {
 }
 
 template <class T, class V>
+bool read_floating(V& value, T& out, Reader& reader) {
+  double number = 0;
+  const auto token = token_of(value);
+  if (auto error = value.get_double().get(number)) {
+    auto special = special_double(token);
+    if (!special) return mismatched(value, reader, "a number", error);
+    number = *special;
+    consume(value);
+  } else if (token.size() > 20) {
+    // simdjson 3.0 reads `0.` and twenty digits or more wrong; what it took is a number, so this is only slower.
+    std::from_chars(token.data(), token.data() + token.size(), number);
+  }
+  out = static_cast<T>(number);
+  if constexpr (std::is_same_v<T, float>) {
+    if (rounds_twice(number)) std::from_chars(token.data(), token.data() + token.size(), out);
+  }
+  if (std::isinf(out) && !std::isinf(number)) return reader.fail(shown(token) + " does not fit");
+  return true;
+}
+
+// An array of exactly as many elements.
+template <class T, class V>
+bool read_tuple(V& value, T& out, Reader& reader) {
+  constexpr auto size = std::tuple_size_v<T>;
+  simdjson::ondemand::array array;
+  if (auto error = value.get_array().get(array)) return mismatched(value, reader, "an array", error);
+  if (++reader.depth > kMaxDepth) return reader.fail("nested too deep");
+  std::size_t index = 0;
+  for (auto item : array) {
+    simdjson::ondemand::value inner;
+    if (auto error = item.get(inner)) return reader.fail(syntax_error(error));
+    if (index == size) return reader.fail("has more than " + std::to_string(size) + " elements");
+    const bool ok = [&]<std::size_t... I>(std::index_sequence<I...>) { return ((I != index || read(inner, std::get<I>(out), reader)) && ...); }(std::make_index_sequence<size>{});
+    if (!ok) return reader.at_index(index);
+    ++index;
+  }
+  if (index != size) return reader.fail("has " + std::to_string(index) + " elements, not " + std::to_string(size));
+  --reader.depth;
+  return true;
+}
+
+template <class T, class V>
 bool read(V& value, T& out, Reader& reader) {
   if constexpr (std::is_same_v<T, bool>) {
     if (auto error = value.get_bool().get(out)) return mismatched(value, reader, "true or false", error);
@@ -312,20 +333,7 @@ bool read(V& value, T& out, Reader& reader) {
   } else if constexpr (Integer<T>) {
     return read_integer(value, out, reader);
   } else if constexpr (std::is_floating_point_v<T>) {
-    double number = 0;
-    const auto token = token_of(value);
-    if (auto error = value.get_double().get(number)) {
-      auto special = special_double(token);
-      if (!special) return mismatched(value, reader, "a number", error);
-      number = *special;
-      consume(value);
-    } else if (token.size() > 20) {
-      // simdjson 3.0 reads `0.` and twenty digits or more wrong; what it took is a number, so this is only slower.
-      std::from_chars(token.data(), token.data() + token.size(), number);
-    }
-    out = static_cast<T>(number);
-    if (std::isinf(out) && !std::isinf(number)) return reader.fail(shown(token_of(value)) + " does not fit");
-    return true;
+    return read_floating(value, out, reader);
   } else if constexpr (std::is_same_v<T, std::string>) {
     std::string_view text;
     if (!read_text(value, text, reader, "a string")) return false;
@@ -364,19 +372,27 @@ bool read(V& value, T& out, Reader& reader) {
     if (!read_text(value, text, reader, "a time")) return false;
     auto time = parse_iso8601(text);
     if (!time) return reader.fail("expected an ISO 8601 time, found \"" + shown(text) + "\"");
-    if constexpr (TimePoint<T>)
-      out = std::chrono::floor<typename T::duration>(*time);
-    else
+    if constexpr (TimePoint<T>) {
+      const auto fitting = time_of<T>(*time);
+      if (!fitting) return reader.fail("does not fit: \"" + shown(text) + "\"");
+      out = *fitting;
+    } else {
       out = std::chrono::year_month_day{std::chrono::floor<std::chrono::days>(*time)};
+    }
+    return true;
+  } else if constexpr (is_duration<T>) {
+    double seconds = 0;
+    if (!read_floating(value, seconds, reader)) return false;
+    const auto duration = duration_of<T>(seconds);
+    if (!duration) return reader.fail("does not fit: a duration of " + std::to_string(seconds) + " seconds");
+    out = *duration;
     return true;
   } else if constexpr (std::is_enum_v<T>) {
     std::string_view text;
     if (!read_text(value, text, reader, "a name")) return false;
     if (reflect::enum_value(text, out)) return true;
     std::string names;
-    for (auto name : reflect::enum_names<T>) {
-      if (!name.empty()) names += (names.empty() ? "" : ", ") + std::string{name};
-    }
+    for (auto name : reflect::enum_names<T>) names += (names.empty() ? "" : ", ") + std::string{name};
     return reader.fail("expected one of " + names + ", found \"" + shown(text) + "\"");
   } else if constexpr (is_optional<T>) {
     bool null = false;
@@ -388,6 +404,8 @@ bool read(V& value, T& out, Reader& reader) {
     return read(value, out.emplace(), reader);
   } else if constexpr (is_variant<T>) {
     return read_variant(value, out, reader);
+  } else if constexpr (is_pair_or_tuple<T>) {
+    return read_tuple(value, out, reader);
   } else if constexpr (MapLike<T>) {
     simdjson::ondemand::object object;
     if (auto error = value.get_object().get(object)) return mismatched(value, reader, "an object", error);
@@ -448,15 +466,15 @@ Error trailing_error(simdjson::error_code code);
 // Whether an array or object ends before the text does; simdjson tells this and a missing end alike.
 bool closes_early(std::string_view text);
 
-// The complete reader, for text with kJsonPadding readable bytes behind it.
-template <class T>
-Result<void> read_any_shape(std::string_view text, T& out) {
+// Gives the one value of the text, which has kJsonPadding readable bytes behind it, to `take(document, reader)`.
+template <class Take>
+Result<void> read_document(std::string_view text, Take take) {
   if (text.empty()) return fail(ErrorKind::kDecode, "empty, not JSON");
   simdjson::ondemand::document document;
   auto code = thread_parser().iterate(text.data(), text.size(), text.size() + kJsonPadding).get(document);
   if (code) return fail(ErrorKind::kDecode, syntax_error(code));
   Reader reader{text.data() + text.size()};
-  if (!read(document, out, reader)) {
+  if (!take(document, reader)) {
     if (reader.at_root() && closes_early(text)) return std::unexpected(trailing_error(simdjson::SUCCESS));
     return std::unexpected(reader.error());
   }
@@ -465,13 +483,22 @@ Result<void> read_any_shape(std::string_view text, T& out) {
   return {};
 }
 
+// The complete reader.
+template <class T>
+Result<void> read_any_shape(std::string_view text, T& out) {
+  return read_document(text, [&](simdjson::ondemand::document& document, Reader& reader) { return read(document, out, reader); });
+}
+
 // As from_json, for text with kJsonPadding readable bytes behind it.
 template <class T>
 Result<void> read_padded(std::string_view text, T& out) {
-  if constexpr (fast::readable<T>()) {
-    if (fast::read(text, out)) return {};
+  (void)sizeof(Required<T>);
+  if constexpr (is_sound<T>) {
+    if constexpr (fast::readable<T>()) {
+      if (fast::read(text, out)) return {};
+    }
+    return read_any_shape(text, out);
   }
-  return read_any_shape(text, out);
 }
 
 }  // namespace json

@@ -1,7 +1,24 @@
 // Field names and types of plain aggregates, and names of enumerators, at compile time. This is what lets any
 // `struct Order { std::string id; double price; };` be a record: no macro, no generated code.
 //
-// Works for aggregates with up to 64 public fields, no base class and no C array; `Record<T>` is the concept.
+// Works for aggregates with up to 64 public fields, no base class and no C array; `Record<T>` is the concept. json_types.h says
+// what a field may be, json_check.h finds what it may not be.
+//
+// A field has its own name on the wire. What is to be otherwise, the record says:
+//
+//   struct Order {
+//     std::string id;
+//     std::string class_;
+//     std::vector<std::string> tags;
+//     static constexpr mephisto::FieldOptions kFields[] = {{.member = "class_", .name = "class"},
+//                                                          {.member = "tags", .may_be_missing = true}};
+//   };
+//
+// of a structure that cannot be changed, the app:
+//
+//   template <>
+//   inline constexpr auto mephisto::field_options<Theirs> =
+//       std::to_array<mephisto::FieldOptions>({{.member = "id", .name = "order-id"}});
 #pragma once
 
 #include <array>
@@ -12,6 +29,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "mephisto/reflect_enum.h"
 #include "mephisto/reflect_fields.h"
 
 namespace mephisto {
@@ -19,6 +37,20 @@ namespace mephisto {
 // A type says with this what its `__faust.ns` is on the wire; without it records carry no such metadata.
 template <class T>
 concept HasNamespace = requires { std::string_view{T::kNamespace}; };
+
+struct FieldOptions {
+  std::string_view member;      // as the structure has it
+  std::string_view name = {};   // on the wire, where it is another
+  bool may_be_missing = false;  // then it is what T{} has there; a field with an initialiser may be missing anyway
+};
+
+template <class T>
+inline constexpr auto field_options = [] {
+  if constexpr (requires { T::kFields; })
+    return std::to_array(T::kFields);
+  else
+    return std::array<FieldOptions, 0>{};
+}();
 
 // Types that look like aggregates but are single values on the wire specialise this.
 template <class T>
@@ -39,6 +71,54 @@ template <class T, std::size_t... I>
 constexpr bool constructible(std::index_sequence<I...>) {
   return requires { T{AnyField{I}...}; };
 }
+
+// Whether T is made of so many values, then one that is empty braces, and so many more.
+template <class T, std::size_t... I, std::size_t... J>
+constexpr bool constructible_around(std::index_sequence<I...>, std::index_sequence<J...>) {
+  return requires { T{AnyField{I}..., {}, AnyField{J}...}; };
+}
+
+// How many of Count values the field takes that begins with value At: a C array takes one for each element, where empty braces
+// take one for all.
+template <class T, std::size_t Count, std::size_t At, std::size_t Width = 1>
+constexpr std::size_t width() {
+  if constexpr (At + Width > Count)
+    return 1;  // {} does not make it
+  else if constexpr (constructible_around<T>(std::make_index_sequence<At>{}, std::make_index_sequence<Count - At - Width>{}))
+    return Width;
+  else
+    return width<T, Count, At, Width + 1>();
+}
+
+struct Layout {
+  std::size_t fields = 0;
+  std::size_t first_array = 0;
+};
+
+// The fields that T has for Count values.
+template <class T, std::size_t Count>
+constexpr Layout layout() {
+  return []<std::size_t... I>(std::index_sequence<I...>) {
+    constexpr std::array<std::size_t, Count> widths{width<T, Count, I>()...};
+    Layout found;
+    bool array = false;
+    for (std::size_t at = 0; at < Count; at += widths[at]) {
+      if (widths[at] > 1 && !std::exchange(array, true)) found.first_array = found.fields;
+      ++found.fields;
+    }
+    return found;
+  }(std::make_index_sequence<Count>{});
+}
+
+// Converts to the base classes of T only.
+template <class T>
+struct AnyBase {
+  template <class Base>
+    requires(std::is_base_of_v<Base, T> && !std::is_same_v<Base, T>)
+  operator Base() const;
+};
+template <class T>
+inline constexpr bool has_base = requires { T{AnyBase<T>{}}; };
 
 template <class T, std::size_t N = 0>
 constexpr std::size_t count() {
@@ -69,16 +149,10 @@ struct FieldPointer {
 template <class T>
 FieldPointer(const T*) -> FieldPointer<T>;
 
-template <auto Pointer>
-constexpr std::string_view signature() {
-  return __PRETTY_FUNCTION__;
-}
-
-// `… [Pointer = FieldPointer<…>{&holder.value.symbol}]` → `symbol`.
-constexpr std::string_view last_name(std::string_view text) {
-  auto end = text.find_last_not_of("]})>; ");
-  auto begin = text.find_last_of(".:&)", end);
-  return text.substr(begin + 1, end - begin);
+// The name of field I of Count.
+template <class T, std::size_t Count, std::size_t I>
+constexpr std::string_view name_of_field() {
+  return last_name(signature<FieldPointer{std::get<I>(field_pointers<Count>(holder<T>.value))}>());
 }
 
 }  // namespace detail
@@ -96,7 +170,7 @@ using field_type = std::remove_cvref_t<decltype(*std::get<I>(field_pointers(std:
 
 template <class T, std::size_t I>
 constexpr std::string_view field_name() {
-  return detail::last_name(detail::signature<detail::FieldPointer{std::get<I>(detail::field_pointers<field_count<T>>(detail::holder<T>.value))}>());
+  return detail::name_of_field<T, field_count<T>, I>();
 }
 
 template <class T>
@@ -104,57 +178,24 @@ constexpr auto field_names() {
   return []<std::size_t... I>(std::index_sequence<I...>) { return std::array<std::string_view, sizeof...(I)>{field_name<T, I>()...}; }(std::make_index_sequence<field_count<T>>{});
 }
 
+// What field I is called on the wire.
+template <class T, std::size_t I>
+constexpr std::string_view wire_name() {
+  for (const auto& options : field_options<T>) {
+    if (options.member == field_name<T, I>() && !options.name.empty()) return options.name;
+  }
+  return field_name<T, I>();
+}
+
+template <class T>
+constexpr auto wire_names() {
+  return []<std::size_t... I>(std::index_sequence<I...>) { return std::array<std::string_view, sizeof...(I)>{wire_name<T, I>()...}; }(std::make_index_sequence<field_count<T>>{});
+}
+
 // Calls visit(std::integral_constant<std::size_t, I>) for each field.
 template <class T, class Visitor>
 constexpr void for_each_index(Visitor&& visit) {
   [&]<std::size_t... I>(std::index_sequence<I...>) { (visit(std::integral_constant<std::size_t, I>{}), ...); }(std::make_index_sequence<field_count<T>>{});
-}
-
-namespace detail {
-
-// Enumerators with values in this range have names.
-inline constexpr int kEnumMin = -8;
-inline constexpr int kEnumMax = 128;
-
-template <class E, int Value>
-constexpr std::string_view enumerator() {
-  constexpr auto text = last_name(signature<static_cast<E>(Value)>());
-  constexpr bool named = !text.empty() && ((text[0] >= 'a' && text[0] <= 'z') || (text[0] >= 'A' && text[0] <= 'Z') || text[0] == '_');
-  return named ? text : std::string_view{};
-}
-
-template <class E, int First, int... I>
-constexpr auto enumerators(std::integer_sequence<int, I...>) {
-  return std::array<std::string_view, sizeof...(I)>{enumerator<E, First + I>()...};
-}
-
-}  // namespace detail
-
-template <class E>
-constexpr int enum_first() {
-  return std::is_signed_v<std::underlying_type_t<E>> ? detail::kEnumMin : 0;
-}
-
-// Names by value, from enum_first<E>() on; empty where no enumerator has that value.
-template <class E>
-inline constexpr auto enum_names = detail::enumerators<E, enum_first<E>()>(std::make_integer_sequence<int, detail::kEnumMax - enum_first<E>()>{});
-
-template <class E>
-constexpr std::string_view enum_name(E value) {
-  auto index = static_cast<long long>(value) - enum_first<E>();
-  if (index < 0 || index >= static_cast<long long>(enum_names<E>.size())) return {};
-  return enum_names<E>[static_cast<std::size_t>(index)];
-}
-
-template <class E>
-constexpr bool enum_value(std::string_view name, E& value) {
-  for (std::size_t i = 0; i < enum_names<E>.size(); ++i) {
-    if (!name.empty() && enum_names<E>[i] == name) {
-      value = static_cast<E>(static_cast<int>(i) + enum_first<E>());
-      return true;
-    }
-  }
-  return false;
 }
 
 // The type's plain name: `horton::CollectSecurityOverview` → `CollectSecurityOverview`.

@@ -39,6 +39,10 @@ template <class T>
 std::string wire_type() {
   if constexpr (json::is_optional<T>)
     return wire_type<typename T::value_type>();
+  else if constexpr (json::is_duration<T>)
+    return "seconds";
+  else if constexpr (json::is_pair_or_tuple<T>)
+    return "list";
   else if constexpr (std::is_same_v<T, bool>)
     return "bool";
   else if constexpr (json::Integer<T>)
@@ -64,9 +68,12 @@ ModelInfo model_of() {
     model.name = T::kNamespace;
   else
     model.name = reflect::type_name<T>();
+  const T fresh{};
   reflect::for_each_index<T>([&](auto index) {
     using Field = reflect::field_type<T, index()>;
-    model.fields.push_back({std::string{reflect::field_name<T, index()>()}, wire_type<Field>(), !json::is_optional<Field>});
+    const bool required = !(json::fields_that_may_be_missing<T>() >> index() & 1);
+    auto initial = json::written(*std::get<index()>(reflect::field_pointers(fresh)));
+    model.fields.push_back({std::string{reflect::wire_name<T, index()>()}, wire_type<Field>(), required, required ? "" : initial.value_or("")});
   });
   model.check = [](std::string_view text) -> Result<void> {
     auto value = from_json<T>(text);

@@ -44,8 +44,8 @@ std::optional<Envelope> envelope_of(const Slot& slot) {
 }
 
 std::string response_text(std::string_view key_json, std::string_view value_json, std::string_view correlation, bool model, const std::string* error) {
-  return fmt::format(R"({{"key":{},"value":{},"correlation_id":{},{}"__faust":{{"ns":"{}"}}}})", key_json, value_json, to_json(std::string{correlation}),
-                     error != nullptr ? fmt::format("\"error\":{},", to_json(*error)) : "", model ? "faust.agents.models.ModelReqRepResponse" : "@ReqRepResponse");
+  return fmt::format(R"({{"key":{},"value":{},"correlation_id":{},{}"__faust":{{"ns":"{}"}}}})", key_json, value_json, to_json(correlation, Dialect::kShown),
+                     error != nullptr ? fmt::format("\"error\":{},", to_json(*error, Dialect::kShown)) : "", model ? "faust.agents.models.ModelReqRepResponse" : "@ReqRepResponse");
 }
 
 // A reply goes only to a topic that exists: the asker made it, and takes it away when it ends.

@@ -79,7 +79,7 @@ Task<int> model(ModelOptions options, CommandContext context) {
     throw UsageError(fmt::format("there is no model \"{}\" (see: {} models){}", printable(options.name), context.app.id(), did_you_mean(options.name, names)));
   }
   Table table{options.name, {{"field"}, {"type"}, {"default"}}};
-  for (const auto& field : place->second->fields) table.add({field.name, field.type, field.required ? "*" : "null"});
+  for (const auto& field : place->second->fields) table.add({field.name, field.type, field.required ? "*" : field.initial});
   table.print(context.json);
   co_return kOk;
 }

@@ -156,7 +156,7 @@ void list(const DeadLetters& letters, Table& table) {
 void show(const RecordView& record, bool json) {
   auto letter = letter_of(record);
   if (json) {
-    fmt::print("{}\n", to_json(std::vector{letter}));
+    fmt::print("{}\n", to_json(std::vector{letter}, Dialect::kShown));
     return;
   }
   auto line = [](const char* name, std::string_view value) { fmt::print("{:<11}{}\n", name, value); };

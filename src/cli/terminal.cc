@@ -137,13 +137,13 @@ std::string Table::json() const {
       if (i > 0) text += ',';
       auto name = columns_[i].name;
       std::ranges::replace(name, ' ', '_');
-      text += to_json(name) + ":";
+      text += to_json(name, Dialect::kShown) + ":";
       if (columns_[i].right && is_number(row[i]))
         text += row[i];
       else if (columns_[i].right && row[i].empty())
         text += "null";
       else
-        text += to_json(row[i]);
+        text += to_json(row[i], Dialect::kShown);
     }
     text += '}';
   }

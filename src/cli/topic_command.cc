@@ -49,7 +49,7 @@ std::string value_json(const Codec& codec, std::string_view bytes) {
 std::string record_json(const TopicPartition& partition, const RecordView& record, const Codec& codec) {
   std::string headers;
   for (const auto& header : record.headers.list()) {
-    headers += fmt::format("{}{}:{}", headers.empty() ? "" : ",", to_json(std::string{header.name}), header.null ? "null" : to_json(Bytes{std::string{header.value}}));
+    headers += fmt::format("{}{}:{}", headers.empty() ? "" : ",", to_json(header.name, Dialect::kShown), header.null ? "null" : to_json(Bytes{std::string{header.value}}));
   }
   return fmt::format(R"({{"partition":{},"offset":{},"time":"{}","key":{},"value":{},"headers":{{{}}}}})", partition.partition, record.offset, format_iso8601(record.timestamp()),
                      record.has_key() ? to_json(Bytes{std::string{record.key}}) : "null", record.has_value() ? value_json(codec, record.value) : "null", headers);

@@ -212,7 +212,7 @@ Task<int> why(WhyOptions options, CommandContext context) {
   if (context.json) {
     std::vector<Row> all;
     for (auto& [partition, row] : rows) all.push_back(std::move(row));
-    fmt::print("{}\n", to_json(all));
+    fmt::print("{}\n", to_json(all, Dialect::kShown));
     co_return kOk;
   }
   for (const auto& [partition, row] : rows) fmt::print("{}\n", line_of(row));

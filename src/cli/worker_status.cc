@@ -104,7 +104,7 @@ struct StatusSocket::Impl {
   // One asker after the other; one that is slow is left.
   Task<void> serve(Stream::socket& socket, const std::function<Task<WorkerStatus>()>& status) {
     const auto request = co_await await_asio(read_line(socket, 1024), "a request");
-    const auto answer = request == kRequest ? to_json(co_await status()) : fmt::format("{{\"error\":\"there is no such request; there is {}\"}}", kRequest);
+    const auto answer = request == kRequest ? to_json(co_await status(), Dialect::kShown) : fmt::format("{{\"error\":\"there is no such request; there is {}\"}}", kRequest);
     co_await await_asio(write_line(socket, answer), "an asker to read");
   }
 

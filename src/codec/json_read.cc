@@ -1,5 +1,7 @@
 #include "mephisto/json_read.h"
 
+#include <set>
+
 #include "base/text.h"
 
 namespace mephisto::json {
@@ -7,11 +9,12 @@ namespace {
 
 using simdjson::ondemand::json_type;
 
-// Takes the text of a value that is only checked.
+// Takes the text of a value that is only checked: one that nobody asked for, or one that is sent.
 struct Nowhere {
   void operator+=(char) {}
   void operator+=(std::string_view) {}
 };
+struct Sent : Nowhere {};
 
 void add_string(std::string& out, std::string_view text) { out += to_json(std::string{text}); }
 void add_string(Nowhere&, std::string_view) {}
@@ -27,8 +30,24 @@ bool is_json_number(std::string_view token) {
   return !token.empty() && token[0] >= '0' && token[0] <= '9' && is_decimal(token);
 }
 
+// Whether everybody reads the same number: Python's orjson rounds whole numbers beyond 64 bits.
+bool is_common_number(std::string_view token) {
+  const auto fits = [&](auto number) {
+    const auto [end, code] = std::from_chars(token.data(), token.data() + token.size(), number);
+    return code == std::errc{} && end == token.data() + token.size();
+  };
+  return is_whole(token) ? fits(std::int64_t{}) || fits(std::uint64_t{}) : fits(double{});
+}
+
 template <class V, class Out>
 bool copy_shape(V& value, Out& out, Reader& reader) {
+  if constexpr (std::is_same_v<Out, Nowhere>) {
+    // Python's json module writes NaN, which is no JSON; in a field that nobody asked for it does no harm.
+    if (special_double(token_of(value))) {
+      consume(value);
+      return true;
+    }
+  }
   json_type type{};
   if (auto error = value.type().get(type)) return reader.fail(syntax_error(error));
   if (type == json_type::array) {
@@ -54,9 +73,13 @@ bool copy_shape(V& value, Out& out, Reader& reader) {
     if (++reader.depth > kMaxDepth) return reader.fail("nested too deep");
     out += '{';
     bool first = true;
+    std::set<std::string, std::less<>> names;
     for (auto field : object) {
       std::string_view name;
       if (auto error = field.unescaped_key().get(name)) return reader.fail(syntax_error(error));
+      if constexpr (std::is_same_v<Out, Sent>) {
+        if (!names.emplace(name).second) return reader.fail("has the name \"" + shown(name) + "\" twice in an object");
+      }
       if (!first) out += ',';
       first = false;
       add_string(out, name);
@@ -90,7 +113,8 @@ bool copy_shape(V& value, Out& out, Reader& reader) {
     }
     default:
       // The digits stay as they are, so also those that no double holds are fine.
-      ok = is_json_number(token) || special_double(token).has_value();
+      ok = is_json_number(token);
+      if (std::is_same_v<Out, Sent> && ok && !is_common_number(token)) return reader.fail("has a number that others round: " + printable(token));
       consume(value);
   }
   if (!ok) return reader.fail("is no JSON value: " + printable(token));
@@ -113,6 +137,15 @@ bool check_json(simdjson::ondemand::value value, Reader& reader) {
 }
 
 bool copy_json(simdjson::ondemand::document& document, std::string& out, Reader& reader) { return copy_shape(document, out, reader); }
+
+void write_json(Buffer& out, std::string_view text) {
+  const auto read = read_document(padded_copy(text), [](simdjson::ondemand::document& document, Reader& reader) {
+    Sent sent;
+    return copy_shape(document, sent, reader);
+  });
+  if (!read) refuse("is no JSON that everybody reads as the same: " + read.error().message);
+  out.append(text);
+}
 
 std::string syntax_error(simdjson::error_code code) {
   switch (code) {

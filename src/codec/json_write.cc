@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "mephisto/json_read.h"
 
 namespace mephisto::json {
 namespace {
@@ -72,11 +73,8 @@ char* put_short_decimal(char* at, double value) {
 template <class Float>
 void write_floating(Buffer& out, Float value, Dialect dialect) {
   if (!std::isfinite(value)) {
-    if (dialect == Dialect::kOrjson)
-      out.append("null");
-    else
-      out.append(std::isnan(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity");
-    return;
+    if (dialect == Dialect::kShown) return out.append("null");
+    refuse(std::string{std::isnan(value) ? "NaN" : "infinity"} + " is no number that JSON has; a value that may be absent is a std::optional");
   }
   // The shortest digits that read back the same, then laid out as Python does: plain from 1e-4 (orjson: 1e-5) up to 1e16.
   char* at = out.room(48);
@@ -84,7 +82,7 @@ void write_floating(Buffer& out, Float value, Dialect dialect) {
     if (char* end = put_short_decimal(at, value)) return out.commit(end);
   }
   auto magnitude = std::fabs(value);
-  const Float least = dialect == Dialect::kOrjson ? Float(1e-5) : Float(1e-4);
+  const Float least = dialect != Dialect::kStdlib ? Float(1e-5) : Float(1e-4);
   if (magnitude == 0 || (magnitude >= least && magnitude < Float(1e16))) {
     char* end = std::to_chars(at, at + 40, value, std::chars_format::fixed).ptr;
     if (std::find(at, end, '.') == end) {
@@ -95,7 +93,7 @@ void write_floating(Buffer& out, Float value, Dialect dialect) {
     return;
   }
   char* end = std::to_chars(at, at + 40, value, std::chars_format::scientific).ptr;
-  if (dialect == Dialect::kOrjson && end[-2] == '0' && (end[-3] == '-' || end[-3] == '+')) {
+  if (dialect != Dialect::kStdlib && end[-2] == '0' && (end[-3] == '-' || end[-3] == '+')) {
     end[-2] = end[-1];  // e-07 → e-7
     --end;
   }
@@ -120,12 +118,9 @@ void write_escaped(Buffer& out, std::string_view text, Dialect dialect) {
     }
     auto byte = static_cast<unsigned char>(*from);
     if (byte >= 0x80 && !valid_utf8(std::string_view{from, std::min<std::size_t>(sequence_length(byte), static_cast<std::size_t>(end - from))})) {
-      // Broken UTF-8 could not be read again: the replacement character stands for it.
+      if (dialect != Dialect::kShown) refuse("is not UTF-8 (byte " + std::to_string(from - text.data() + 1) + "): use mephisto::Bytes for what is not text");
       ++from;
-      if (ascii)
-        at = put_unicode_escape(at, 0xfffd);
-      else
-        at = std::copy_n("\xef\xbf\xbd", 3, at);
+      at = std::copy_n("\xef\xbf\xbd", 3, at);
       continue;
     }
     if (ascii && byte == 0x7f) {
@@ -186,6 +181,58 @@ void write_bytes(Buffer& out, std::string_view bytes, Dialect dialect) {
     }
   }
   write_string(out, repr + quote, dialect);
+}
+
+void write_time(Buffer& out, Microtime time, Dialect dialect) {
+  using std::chrono::year;
+  constexpr Microtime kFirst = std::chrono::sys_days{year{1} / 1 / 1};
+  constexpr Microtime kEnd = std::chrono::sys_days{year{10000} / 1 / 1};
+  if (time < kFirst || time >= kEnd) refuse("is a time outside of the years 1 to 9999");
+  write_string(out, format_iso8601(time), dialect);
+}
+
+void write_date(Buffer& out, std::chrono::year_month_day date, Dialect dialect) {
+  if (!date.ok()) refuse("is no date of the calendar");
+  if (date.year() < std::chrono::year{1} || date.year() > std::chrono::year{9999}) refuse("is a date outside of the years 1 to 9999");
+  // orjson writes the date alone, the json module through isoformat() of midnight.
+  write_string(out, std::string_view{format_iso8601(std::chrono::sys_days{date})}.substr(0, dialect == Dialect::kStdlib ? 19 : 10), dialect);
+}
+
+void write_decimal(Buffer& out, std::string_view text, Dialect dialect) {
+  // Python's decimals have exponents of at most 18 digits.
+  const auto exponent = text.find_first_of("eE");
+  const bool too_long = exponent != std::string_view::npos && text.size() - text.find_first_not_of("eE+-", exponent) > 18;
+  if (!is_decimal(text) || too_long) refuse("is no decimal number: \"" + printable(text) + '"');
+  write_string(out, text, dialect);
+}
+
+void check_depth(std::string_view text) {
+  int depth = 0;
+  bool quoted = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (quoted) {
+      if (c == '\\')
+        ++i;
+      else if (c == '"')
+        quoted = false;
+    } else if (c == '"') {
+      quoted = true;
+    } else if (c == '{' || c == '[') {
+      if (++depth > kMaxSentDepth) refuse_depth();
+    } else if (c == '}' || c == ']') {
+      --depth;
+    }
+  }
+}
+
+void refuse(std::string why) { throw Refusal{std::move(why)}; }
+
+void refuse_depth() { throw Refusal{"nested too deep: more than " + std::to_string(kMaxSentDepth) + " objects and lists in each other", false}; }
+
+std::string joined(std::string path, const std::string& rest) {
+  if (!rest.empty() && rest[0] != '[') path += '.';
+  return path + rest;
 }
 
 }  // namespace mephisto::json

@@ -1,6 +1,7 @@
 // Calling agents: cast, send, ask, join, map, and what happens when no answer comes.
 #include <gmock/gmock.h>
 
+#include <cmath>
 #include <set>
 
 #include "support/world.h"
@@ -53,6 +54,20 @@ class Asking : public ::testing::Test {
 
 TEST_F(Asking, AskGivesTheResult) {
   world.work([&](Worker&) -> Task<void> { EXPECT_EQ(co_await square.ask(3), 9); });
+}
+
+TEST_F(Asking, AnAnswerThatIsRefusedIsTheFailureOfItsEvent) {
+  const auto& root = world.app.agent(
+      "root",
+      [](Stream<double> stream) -> Results<double> {
+        while (auto event = co_await stream.next()) co_yield std::sqrt(*event);
+      },
+      no_retries());
+  world.work([&](Worker&) -> Task<void> {
+    EXPECT_EQ(co_await root.ask(4), 2);
+    EXPECT_THAT(co_await failure_of(root.ask(-1)), HasSubstr("NaN is no number that JSON has"));
+    EXPECT_THAT(co_await failure_of(root.ask(std::nan(""))), HasSubstr("NaN is no number that JSON has"));
+  });
 }
 
 TEST_F(Asking, AskWorksFromAClientWhileAWorkerRuns) {

@@ -1,6 +1,8 @@
 // processing_guarantee=exactly_once: what an event sends and its offset become visible together, once.
 #include <gmock/gmock.h>
 
+#include <cmath>
+
 #include "log/engine.h"
 #include "support/world.h"
 
@@ -105,6 +107,27 @@ TEST_F(ExactlyOnce, WhatAFailedAttemptSentIsForgotten) {
     co_await produce(2);
     co_await world.eventually_committed("in", 2);
     EXPECT_THAT(co_await world.values_in("out"), UnorderedElementsAre("0", "1"));
+  });
+}
+
+TEST_F(ExactlyOnce, AValueThatIsRefusedIsTheFailureOfItsEvent) {
+  const auto& halves = world.app.topic<double>("halves", {.partitions = 1});
+  AgentOptions options;
+  options.on_error.retries = 0;
+  world.app.agent(
+      "halve", in,
+      [&](Stream<int> stream) -> Task<void> {
+        while (auto event = co_await stream.next()) {
+          co_await halves.cast(*event);
+          co_await halves.cast(*event == 1 ? std::nan("") : *event / 2.0);
+        }
+      },
+      options);
+  world.work([&](Worker&) -> Task<void> {
+    co_await produce(3);
+    co_await world.eventually_committed("in", 3);
+    EXPECT_THAT(co_await world.values_in("halves"), ElementsAre("0.0", "0.0", "2.0", "1.0"));
+    EXPECT_EQ((co_await world.records("app-halve-dlq")).size(), 1U);
   });
 }
 

@@ -29,7 +29,7 @@ struct Text {
 struct Point {
   static constexpr std::string_view kNamespace = "gold.Point";
   int x = 0;
-  int y = 0;
+  int y;
 };
 struct Circle {
   static constexpr std::string_view kNamespace = "gold.Circle";
@@ -141,6 +141,22 @@ TEST(JsonErrors, ControlCharactersOfTheInputAreMadeVisible) { EXPECT_EQ(message<
 
 TEST(JsonErrors, AFixedArrayThatIsTooLongIsTold) { EXPECT_EQ((message<std::array<int, 2>>("[1,2,3]")), "has more than 2 elements"); }
 TEST(JsonErrors, AFixedArrayThatIsTooShortIsTold) { EXPECT_EQ((message<std::array<int, 2>>("[1]")), "has 1 elements, not 2"); }
+
+TEST(JsonErrors, APairOfAnotherSizeIsTold) {
+  EXPECT_EQ((message<std::pair<int, int>>("[1,2,3]")), "has more than 2 elements");
+  EXPECT_EQ((message<std::pair<int, int>>("[1]")), "has 1 elements, not 2");
+  EXPECT_EQ((message<std::pair<int, int>>("[1,true]")), "[1]: expected a whole number, found true");
+  EXPECT_EQ((message<std::pair<int, int>>("7")), "expected an array, found 7");
+}
+TEST(JsonErrors, ADurationThatDoesNotFitIsTold) {
+  EXPECT_NE(message<std::chrono::nanoseconds>("1e10"), "no error");
+  EXPECT_EQ(message<std::chrono::seconds>("true"), "expected a number, found true");
+}
+TEST(JsonErrors, ATimeThatDoesNotFitIsTold) { EXPECT_EQ(message<std::chrono::sys_time<std::chrono::nanoseconds>>(R"("9999-01-01")"), "does not fit: \"9999-01-01\""); }
+
+TEST(JsonErrors, JsonHasNoNaN) {
+  for (auto text : {"[NaN]", "NaN", "[-Infinity]", R"({"a":Infinity})"}) EXPECT_NE(message<Json>(text), "no error") << text;
+}
 
 TEST(JsonErrors, EmptyInputIsTold) { EXPECT_EQ(message<Price>(""), "empty, not JSON"); }
 TEST(JsonErrors, BlankInputIsTold) { EXPECT_EQ(message<Price>(" \n"), "empty, not JSON"); }

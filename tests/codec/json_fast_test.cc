@@ -133,6 +133,8 @@ TEST(JsonFast, ReadsNumbersToTheBit) {
       ASSERT_TRUE(expected) << text;
       ASSERT_EQ(std::bit_cast<std::uint64_t>(real), std::bit_cast<std::uint64_t>(*expected)) << text;
     }
+    float single = 0;
+    if (fast(text, single)) ASSERT_EQ(std::bit_cast<std::uint32_t>(single), std::bit_cast<std::uint32_t>(*complete<float>(text))) << text;
     std::int32_t whole = 0;
     if (fast(text, whole)) ASSERT_EQ(whole, complete<std::int32_t>(text)) << text;
     std::uint64_t wide = 0;

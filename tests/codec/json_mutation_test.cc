@@ -21,7 +21,17 @@ Result<T> read_exact(std::string_view text, char padding = '\0') {
   return value;
 }
 
-// Reads every mutation; gives how many were refused. Each refusal must say why, and each value must survive a round trip.
+// What would be sent; nothing where that is refused, as it is of numbers in Json that others round.
+template <class T>
+std::optional<std::string> sent(const T& value) {
+  try {
+    return to_json(value);
+  } catch (const Failure&) {
+    return std::nullopt;
+  }
+}
+
+// Reads every mutation; gives how many were refused. Each refusal must say why, and each value that is sent must survive a round trip.
 template <class T>
 int refused_mutations(std::uint64_t seed, T (*make)(Random&)) {
   Random random{seed};
@@ -30,8 +40,7 @@ int refused_mutations(std::uint64_t seed, T (*make)(Random&)) {
     auto text = damaged(to_json(make(random)), random);
     auto value = read_exact<T>(text);
     if (value) {
-      auto again = from_json<T>(to_json(*value));
-      EXPECT_TRUE(again && *again == *value) << text;
+      if (const auto again = sent(*value)) EXPECT_EQ(from_json<T>(*again), *value) << text;
     } else {
       ++refused;
       EXPECT_EQ(value.error().kind, ErrorKind::kDecode);

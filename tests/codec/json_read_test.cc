@@ -130,6 +130,16 @@ TEST(JsonRead, MapsWithNumbersAsKeysRead) { EXPECT_EQ((read<std::map<std::int8_t
 TEST(JsonRead, MapsWithEnumsAsKeysRead) { EXPECT_EQ((read<std::map<Side, int>>(R"({"sell":1})")), (std::map<Side, int>{{Side::sell, 1}})); }
 TEST(JsonRead, MapsWithUuidsAsKeysRead) { EXPECT_EQ((read<std::map<Uuid, int>>(R"({"00000000-0000-0000-0000-000000000000":1})")), (std::map<Uuid, int>{{Uuid{}, 1}})); }
 TEST(JsonRead, SetsRead) { EXPECT_THAT(read<std::set<int>>("[2,1,2]"), ElementsAre(1, 2)); }
+TEST(JsonRead, PairsAndTuplesRead) {
+  EXPECT_EQ((read<std::pair<int, std::string>>(R"([1,"a"])")), (std::pair{1, std::string{"a"}}));
+  EXPECT_EQ((read<std::tuple<int, double, std::optional<int>>>("[ 1 , 2.5 , null ]")), (std::tuple{1, 2.5, std::optional<int>{}}));
+}
+TEST(JsonRead, DurationsReadToTheNearestUnit) {
+  EXPECT_EQ(read<std::chrono::milliseconds>("0.3"), std::chrono::milliseconds{300});
+  EXPECT_EQ(read<std::chrono::milliseconds>("0.30000000000000004"), std::chrono::milliseconds{300});
+  EXPECT_EQ(read<std::chrono::hours>("7200"), std::chrono::hours{2});
+  EXPECT_EQ(read<std::chrono::duration<double>>("1.25"), std::chrono::duration<double>{1.25});
+}
 TEST(JsonRead, FixedArraysRead) { EXPECT_THAT((read<std::array<int, 3>>("[1,2,3]")), ElementsAre(1, 2, 3)); }
 TEST(JsonRead, EmptyArraysAndObjectsRead) {
   EXPECT_TRUE(read<std::vector<int>>("[ ]").empty());
@@ -170,6 +180,14 @@ TEST(JsonRead, ReadingInPlaceTakesOnlyTheGivenText) {
   Point point;
   EXPECT_TRUE(json::read_padded(std::string_view{bytes}.substr(0, 13), point));
   EXPECT_EQ(point, (Point{1, 2}));
+}
+
+// Rounded to a double first, they would be the neighbours of the right floats.
+TEST(JsonRead, FloatsAreRoundedOnce) {
+  EXPECT_EQ(from_json<float>("7.038531e-26").value(), 7.038531e-26F);
+  EXPECT_EQ(from_json<std::vector<float>>("[ -7.038531e-26  ]").value().at(0), -7.038531e-26F);
+  EXPECT_EQ(from_json<float>("1e-45").value(), 1e-45F);
+  EXPECT_EQ(from_json<float>("1e-60").value(), 0.0F);
 }
 
 // simdjson 3.0 of Debian 12 gives 0.1439… for the first one.

@@ -53,7 +53,13 @@ struct Order {
   Bytes raw;
   Json anything;
   None nothing;
+  std::pair<std::int32_t, Side> best{};
+  std::tuple<bool, std::optional<float>> odds{};
+  std::array<std::int8_t, 2> corner{};
+  std::chrono::microseconds wait{};
+  std::string class_ = "common";
   bool operator==(const Order&) const = default;
+  static constexpr FieldOptions kFields[] = {{.member = "class_", .name = "class"}, {.member = "levels", .may_be_missing = true}};
 };
 
 inline std::string any_text(Random& random) {
@@ -118,6 +124,11 @@ inline Order any_order(Random& random) {
   order.uuid = Uuid::random(random);
   for (auto left = random.below(8); left > 0; --left) order.raw.data += static_cast<char>(random.next());
   order.anything = any_json(random);
+  order.best = {static_cast<std::int32_t>(random.next()), static_cast<Side>(random.below(3))};
+  order.odds = {random.below(2) == 0, random.below(2) == 0 ? std::optional{static_cast<float>(random.uniform())} : std::nullopt};
+  order.corner = {static_cast<std::int8_t>(random.next()), static_cast<std::int8_t>(random.next())};
+  order.wait = std::chrono::microseconds{static_cast<std::int64_t>(random.next() >> (20 + random.below(40)))};
+  order.class_ = any_text(random);
   return order;
 }
 

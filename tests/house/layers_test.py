@@ -14,7 +14,7 @@ APART = {("http", "log"), ("http", "codec"), ("stream", "http"), ("agent", "http
 PUBLIC = {
     "error": "base", "time": "base", "ids": "base", "buffer": "base", "logging": "base", "version": "base",
     "task": "runtime", "loop": "runtime", "sync": "runtime",
-    "reflect": "codec", "reflect_fields": "codec", "values": "codec", "json_write": "codec", "json_fast": "codec", "json_read": "codec", "codec": "codec",
+    "reflect": "codec", "reflect_fields": "codec", "reflect_enum": "codec", "json_types": "codec", "json_check": "codec", "json_missing": "codec", "values": "codec", "json_write": "codec", "json_fast": "codec", "json_read": "codec", "codec": "codec",
     "log": "log", "record_batch": "log", "memory_faults": "log", "http": "http",
     "detail/tracker": "stream", "detail/delivery": "stream", "detail/outbox": "stream", "detail/shard": "stream", "detail/standing": "stream", "topic": "stream", "stream": "stream",
     "detail/staged": "stream", "agent": "agent", "detail/agent_runtime": "agent",

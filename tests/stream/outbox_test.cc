@@ -1,6 +1,8 @@
 // Sending at least once: what is appended, in which order, what is tried again, and what is refused.
 #include <gmock/gmock.h>
 
+#include <cmath>
+
 #include "support/world.h"
 
 namespace mephisto::tests {
@@ -123,6 +125,17 @@ TEST_F(Sending, TwoSendersOfWhichOneIsTooLargeAreToldApart) {
     EXPECT_THAT(bad, HasSubstr("too large"));
   });
   EXPECT_THAT(values(sent()), ElementsAre("good"));
+}
+
+TEST_F(Sending, AValueThatIsRefusedTakesNoOtherWithIt) {
+  const auto& numbers = world.app.topic<double>("numbers", {.partitions = 1});
+  send([&]() -> Task<void> {
+    co_await numbers.cast(1);
+    EXPECT_THAT(co_await failure_of(numbers.send(std::nan(""))), HasSubstr("NaN is no number that JSON has"));
+    EXPECT_THROW(co_await numbers.cast(HUGE_VAL), Failure);
+    co_await numbers.send(2);
+  });
+  EXPECT_THAT(values(world.run([&] { return world.records("numbers"); })), ElementsAre("1.0", "2.0"));
 }
 
 TEST_F(Sending, HeadersAreLimitedAsTheyAreStored) {

@@ -29,6 +29,7 @@ struct ModelInfo {
     std::string name;
     std::string type;
     bool required = true;
+    std::string initial;  // what a field that is missing is, as JSON
   };
   std::vector<Field> fields;
   std::function<Result<void>(std::string_view json)> check;
