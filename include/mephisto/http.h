@@ -6,11 +6,13 @@
 
 #include <chrono>
 #include <functional>
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "mephisto/ids.h"
@@ -18,10 +20,38 @@
 
 namespace mephisto {
 
+// Header fields in their order. Names compare without regard to case; a name may stand several times.
+class HttpHeaders {
+ public:
+  using Field = std::pair<std::string, std::string>;
+
+  HttpHeaders() = default;
+  HttpHeaders(std::initializer_list<Field> fields) : fields_(fields) {}
+
+  // The first value under `name`; empty where there is none.
+  const std::string& operator[](std::string_view name) const;
+  bool contains(std::string_view name) const;
+  // The elements of every list under `name`: the fields `a, b` and `c` have three.
+  std::vector<std::string> list(std::string_view name) const;
+  void add(std::string name, std::string value) { fields_.emplace_back(std::move(name), std::move(value)); }
+  // Replaces all fields of that name.
+  void set(std::string name, std::string value);
+
+  auto begin() const { return fields_.begin(); }
+  auto end() const { return fields_.end(); }
+
+ private:
+  std::vector<Field> fields_;
+};
+
 struct HttpResponse {
   int status = 200;
-  std::string body;                            // decoded where it came compressed
-  std::map<std::string, std::string> headers;  // names in lower case
+  std::string body;  // decoded where it came compressed
+  HttpHeaders headers;
+
+  // How long to wait before the next request, as `Retry-After` says it in seconds or as a date; at most a year. Nothing
+  // where the answer has none, or one that cannot be read.
+  std::optional<std::chrono::seconds> retry_after() const;
 };
 
 struct HttpOptions {

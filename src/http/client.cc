@@ -108,10 +108,9 @@ http::request<http::empty_body> request_for(const Target& target, const HttpOpti
 HttpResponse response_of(http::response<http::string_body> got, const Target& target, const HttpOptions& options) {
   HttpResponse response;
   response.status = static_cast<int>(got.result_int());
-  for (const auto& field : got) response.headers[to_lower(std::string_view{field.name_string().data(), field.name_string().size()})] = std::string{field.value()};
+  for (const auto& field : got) response.headers.add(std::string{field.name_string()}, std::string{field.value()});
   response.body = std::move(got.body());
-  auto encoding = response.headers.find("content-encoding");
-  if (encoding == response.headers.end() || to_lower(encoding->second) != "gzip" || response.body.empty()) return response;
+  if (to_lower(response.headers["content-encoding"]) != "gzip" || response.body.empty()) return response;
   auto plain = inflate_gzip(response.body, options.body_limit);
   if (!plain && plain.error().kind == ErrorKind::kInvalid) throw Failure(ErrorKind::kUnavailable, fmt::format("{}: {}", target.shown(), plain.error().message));
   if (!plain) throw std::runtime_error(plain.error().message);
