@@ -78,6 +78,7 @@ class Service {
   static HttpOptions http_options() {
     HttpOptions options;
     options.deadline = app().settings().duration("service.deadline");
+    options.proxy = app().settings().text("service.proxy");
     options.retries = 0;
     return options;
   }

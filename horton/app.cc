@@ -62,6 +62,13 @@ struct Horton {
     app.settings().add(
         {.name = "service.concurrency", .type = Type::kInteger, .default_value = "8", .help = "overviews that a worker fetches at the same time", .least = 1, .most = 1024});
     app.settings().add({.name = "service.deadline", .type = Type::kDuration, .default_value = "30s", .help = "time for one attempt of a request", .least = 1});
+    SettingSpec proxy{"service.proxy", Type::kText, "",
+                      "an HTTP proxy for requests, http://[NAME:PASSWORD@]HOST:PORT; empty: the environment's HTTPS_PROXY, HTTP_PROXY and NO_PROXY", true};
+    proxy.check = [](const std::string& url) {
+      auto usable = mephisto::check_http_proxy(url);
+      return usable || url.empty() ? std::string{} : usable.error().message;
+    };
+    app.settings().add(std::move(proxy));
     app.settings().add({"documents", Type::kText, "", "the SQLite file with the documents; empty: documents.db in datadir, unless they are on a MongoDB"});
     add_mongo_settings(app.settings());
     app.on_started = []() -> mephisto::Task<void> {

@@ -3,28 +3,101 @@
 #include <fmt/format.h>
 #include <zlib.h>
 
-#include <memory>
+#include <algorithm>
+#include <limits>
 
 namespace mephisto {
+namespace {
+
+std::unexpected<Error> broken() { return fail(ErrorKind::kDecode, "the compressed answer is broken or cut off"); }
+
+}  // namespace
+
+struct Inflater::State {
+  explicit State(Format of) : format(of) {
+    if (inflateInit2(&stream, format == Format::kGzip ? 16 + MAX_WBITS : MAX_WBITS) != Z_OK) throw Failure(ErrorKind::kFatal, "cannot start decompression");
+  }
+  ~State() { inflateEnd(&stream); }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+
+  enum class Place { kStart, kInside, kBetween, kPadding };
+
+  Format format;
+  z_stream stream{};
+  Place place = Place::kStart;
+  std::string head;  // of a deflate text, until its format is known
+};
+
+Inflater::Inflater(Format format) : state_(std::make_unique<State>(format)) {}
+Inflater::~Inflater() = default;
+Inflater::Inflater(Inflater&&) noexcept = default;
+Inflater& Inflater::operator=(Inflater&&) noexcept = default;
+
+bool Inflater::whole() const { return state_->place == State::Place::kBetween || state_->place == State::Place::kPadding; }
+
+Result<void> Inflater::take(std::string_view& in, std::string& out, std::size_t most) {
+  using Place = State::Place;
+  auto& [format, stream, place, head] = *state_;
+  if (format == Format::kDeflate && place == Place::kStart) {
+    while (!in.empty() && head.size() < 2) {
+      head += in.front();
+      in.remove_prefix(1);
+    }
+    if (head.size() < 2) return {};
+    const auto first = static_cast<unsigned char>(head[0]);
+    const bool zlib = (first & 0x0f) == Z_DEFLATED && (first * 256u + static_cast<unsigned char>(head[1])) % 31 == 0;
+    if (!zlib && inflateReset2(&stream, -MAX_WBITS) != Z_OK) return broken();
+    place = Place::kInside;
+  }
+  if (place == Place::kBetween && !in.empty()) {
+    constexpr char kFirstByteOfGzip = '\x1f';
+    if (format == Format::kGzip && in.front() == kFirstByteOfGzip) {
+      inflateReset(&stream);
+      place = Place::kInside;
+    } else {
+      place = Place::kPadding;
+    }
+  }
+  if (place == Place::kPadding) in = {};
+  if (in.empty() && head.empty() && place != Place::kInside) return {};
+  place = Place::kInside;
+  const auto before = out.size();
+  out.resize(before + std::min<std::size_t>(most, std::numeric_limits<uInt>::max()));
+  stream.next_out = reinterpret_cast<Bytef*>(out.data() + before);
+  stream.avail_out = static_cast<uInt>(out.size() - before);
+  int code = Z_OK;
+  auto feed = [&](std::string_view& from) {
+    const auto size = static_cast<uInt>(std::min<std::size_t>(from.size(), std::numeric_limits<uInt>::max()));
+    stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(from.data()));
+    stream.avail_in = size;
+    code = ::inflate(&stream, Z_NO_FLUSH);
+    from.remove_prefix(size - stream.avail_in);
+  };
+  if (std::string_view rest = head; !rest.empty()) {
+    feed(rest);
+    head.clear();  // two bytes are always taken
+  }
+  if (code == Z_OK || code == Z_BUF_ERROR) feed(in);
+  out.resize(out.size() - stream.avail_out);
+  if (code == Z_STREAM_END)
+    place = Place::kBetween;
+  else if (code != Z_OK && code != Z_BUF_ERROR)  // the latter: it waits for more
+    return broken();
+  return {};
+}
 
 Result<std::string> inflate_gzip(std::string_view compressed, std::size_t limit) {
-  constexpr int kGzip = 16 + MAX_WBITS;
-  z_stream stream{};
-  if (inflateInit2(&stream, kGzip) != Z_OK) return fail(ErrorKind::kFatal, "cannot start decompression");
-  std::unique_ptr<z_stream, int (*)(z_stream*)> end{&stream, inflateEnd};
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(compressed.data()));
-  stream.avail_in = static_cast<uInt>(compressed.size());
+  Inflater inflater{Inflater::Format::kGzip};
   std::string plain;
-  char chunk[16384];
-  for (;;) {
-    stream.next_out = reinterpret_cast<Bytef*>(chunk);
-    stream.avail_out = sizeof chunk;
-    int code = inflate(&stream, Z_NO_FLUSH);
-    plain.append(chunk, sizeof chunk - stream.avail_out);
+  while (true) {
+    const auto left = compressed.size();
+    const auto before = plain.size();
+    if (auto taken = inflater.take(compressed, plain, 16384); !taken) return std::unexpected(std::move(taken.error()));
     if (plain.size() > limit) return fail(ErrorKind::kInvalid, fmt::format("the answer is larger than {} bytes when it is decompressed", limit));
-    if (code == Z_STREAM_END && stream.avail_in == 0) return plain;
-    if (code == Z_STREAM_END) code = inflateReset(&stream);  // several members one after the other are one text
-    if (code != Z_OK || (stream.avail_in == 0 && stream.avail_out > 0)) return fail(ErrorKind::kDecode, "the compressed answer is broken or cut off");
+    if (compressed.size() < left || plain.size() > before) continue;
+    if (inflater.whole()) return plain;
+    return broken();
   }
 }
 

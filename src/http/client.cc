@@ -2,22 +2,13 @@
 #include <openssl/err.h>
 
 #include <algorithm>
-#include <boost/asio/connect.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/ssl.hpp>
-#include <boost/beast/core.hpp>
-#include <boost/beast/http.hpp>
-#include <boost/beast/ssl.hpp>
-#include <deque>
-#include <map>
-#include <memory>
-#include <mutex>
+#include <array>
+#include <boost/beast/core/error.hpp>
+#include <limits>
 
 #include "base/text.h"
-#include "base/inflate.h"
-#include "http/lookup.h"
-#include "http/target.h"
-#include "mephisto/http.h"
+#include "http/exchange.h"
+#include "mephisto/ids.h"
 #include "mephisto/logging.h"
 #include "runtime/asio.h"
 
@@ -26,116 +17,67 @@ namespace {
 
 namespace asio = boost::asio;
 namespace beast = boost::beast;
-namespace http = beast::http;
-using tcp = asio::ip::tcp;
 
-using Trust = asio::ssl::context;
+constexpr std::uint64_t kUnlimited = std::numeric_limits<std::uint64_t>::max();
 
-// The authorities that are trusted: the file's, or the system's. Clients share what is loaded, which takes a megabyte.
-std::shared_ptr<Trust> trust(const std::string& ca_file) {
-  static std::mutex mutex;
-  static auto& loaded = *new std::map<std::string, std::weak_ptr<Trust>>;  // never destroyed: clients may be among the statics
-  std::lock_guard lock{mutex};
-  auto& place = loaded[ca_file];
-  if (auto there = place.lock()) return there;
-  auto made = std::make_shared<Trust>(Trust::tls_client);
-  made->set_verify_mode(asio::ssl::verify_peer);
-  boost::system::error_code error;
-  if (ca_file.empty())
-    (void)made->set_default_verify_paths(error);
-  else
-    (void)made->load_verify_file(ca_file, error);
-  if (error) throw Failure(ErrorKind::kInvalid, fmt::format("cannot load certificates from {}: {}", ca_file, error.message()));
-  place = made;
-  return made;
-}
+// What says where a message ends and what becomes of its connection: a second opinion would mix up requests.
+constexpr std::array<std::string_view, 10> kOurHeaders{"host",    "connection", "content-length", "transfer-encoding", "te",
+                                                       "trailer", "upgrade",    "expect",         "keep-alive",        "proxy-connection"};
 
-struct Connection {
-  explicit Connection(asio::io_context& io, asio::ssl::context* tls) {
-    if (tls != nullptr)
-      secure.emplace(io, *tls);
-    else
-      plain.emplace(io);
+Order order_of(HttpCall call) {
+  Order order{value_or_throw(parse_target(call.url)), std::move(call.method), std::move(call.headers), std::move(call.body)};
+  if (!is_token(order.method) || order.method == "CONNECT") throw Failure(ErrorKind::kInvalid, fmt::format("\"{}\" is no method that can be sent", printable(order.method)));
+  for (const auto& [name, value] : order.headers) {
+    if (!is_token(name)) throw Failure(ErrorKind::kInvalid, fmt::format("\"{}\" is no name of a header", printable(name)));
+    if (!is_field_value(value)) throw Failure(ErrorKind::kInvalid, fmt::format("the value of the header {} has a control character in it", name));
+    if (std::ranges::find(kOurHeaders, to_lower(name)) != kOurHeaders.end()) throw Failure(ErrorKind::kInvalid, fmt::format("the header {} is the client's own", name));
   }
-  beast::tcp_stream& tcp_layer() { return secure ? beast::get_lowest_layer(*secure) : *plain; }
-
-  std::optional<beast::tcp_stream> plain;
-  std::optional<beast::ssl_stream<beast::tcp_stream>> secure;
-  beast::flat_buffer buffer;
-  bool connected = false;
-  bool used = false;
-};
-
-template <class Stream>
-asio::awaitable<http::response<http::string_body>> exchange(Stream& stream, beast::flat_buffer& buffer, const http::request<http::empty_body>& request, std::size_t limit) {
-  co_await http::async_write(stream, request, asio::use_awaitable);
-  http::response_parser<http::string_body> parser;
-  parser.body_limit(limit);
-  co_await http::async_read(stream, buffer, parser, asio::use_awaitable);
-  co_return parser.release();
+  return order;
 }
 
-asio::awaitable<void> connect(Connection& connection, const Target& target, std::chrono::steady_clock::time_point deadline) {
-  auto found = co_await look_up(target, deadline);
-  co_await connection.tcp_layer().async_connect(found, asio::use_awaitable);
-  connection.connected = true;
-  connection.tcp_layer().socket().set_option(tcp::no_delay{true});
-  if (!connection.secure) co_return;
-  if (!target.host_is_address && !SSL_set_tlsext_host_name(connection.secure->native_handle(), target.host.c_str())) throw std::runtime_error("cannot set the TLS server name");
-  connection.secure->set_verify_callback(asio::ssl::host_name_verification(target.host));
-  co_await connection.secure->async_handshake(asio::ssl::stream_base::client, asio::use_awaitable);
+// Whether twice is as once.
+bool can_be_repeated(const std::string& method) {
+  static constexpr std::array<std::string_view, 6> kMethods{"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"};
+  return std::ranges::find(kMethods, method) != kMethods.end();
 }
 
-asio::awaitable<http::response<http::string_body>> attempt(Connection& connection, const Target& target, const http::request<http::empty_body>& request,
-                                                           const HttpOptions& options) {
-  const auto deadline = std::chrono::steady_clock::now() + options.deadline;
-  connection.tcp_layer().expires_at(deadline);
-  if (!connection.used) co_await connect(connection, target, deadline);
-  connection.used = true;
-  if (connection.secure) co_return co_await exchange(*connection.secure, connection.buffer, request, options.body_limit);
-  co_return co_await exchange(*connection.plain, connection.buffer, request, options.body_limit);
+bool moved(const HttpResponse& response) {
+  static constexpr std::array<int, 5> kMoves{301, 302, 303, 307, 308};
+  return std::ranges::find(kMoves, response.status) != kMoves.end() && response.headers.contains("Location");
 }
 
-http::request<http::empty_body> request_for(const Target& target, const HttpOptions& options) {
-  http::request<http::empty_body> request{http::verb::get, target.path, 11};
-  request.set(http::field::host, target.authority);
-  request.set(http::field::user_agent, options.user_agent);
-  request.set(http::field::accept_encoding, "gzip");
-  return request;
+// The order that a redirect makes of `order`.
+void redirect(Order& order, const HttpResponse& response) {
+  const auto from = order.target.origin();
+  order.target = value_or_throw(redirected(order.target, response.headers["Location"]));
+  // As browsers do, who sent a form and get a page to look at.
+  const bool becomes_get = response.status == 303 ? order.method != "HEAD" : response.status <= 302 && order.method == "POST";
+  if (becomes_get) {
+    order.method = "GET";
+    order.body.clear();
+  }
+  const bool elsewhere = order.target.origin() != from;
+  HttpHeaders kept;
+  for (const auto& [name, value] : order.headers) {
+    const auto lower = to_lower(name);
+    const bool content = lower.starts_with("content-");
+    // Others may be a password or a key for the server that was asked.
+    const bool for_everybody = content || lower.starts_with("accept") || lower == "user-agent";
+    if ((becomes_get && content) || (elsewhere && !for_everybody)) continue;
+    kept.add(name, value);
+  }
+  order.headers = std::move(kept);
 }
-
-// The answer as the caller gets it. Throws Failure where it is too large, runtime_error where it is broken.
-HttpResponse response_of(http::response<http::string_body> got, const Target& target, const HttpOptions& options) {
-  HttpResponse response;
-  response.status = static_cast<int>(got.result_int());
-  for (const auto& field : got) response.headers[to_lower(std::string_view{field.name_string().data(), field.name_string().size()})] = std::string{field.value()};
-  response.body = std::move(got.body());
-  auto encoding = response.headers.find("content-encoding");
-  if (encoding == response.headers.end() || to_lower(encoding->second) != "gzip" || response.body.empty()) return response;
-  auto plain = inflate_gzip(response.body, options.body_limit);
-  if (!plain && plain.error().kind == ErrorKind::kInvalid) throw Failure(ErrorKind::kUnavailable, fmt::format("{}: {}", target.shown(), plain.error().message));
-  if (!plain) throw std::runtime_error(plain.error().message);
-  response.body = std::move(*plain);
-  return response;
-}
-
-bool moved(const HttpResponse& response) { return response.status >= 301 && response.status <= 308 && response.status != 304 && response.headers.contains("location"); }
-
-bool worth_a_retry(int status) { return status == 429 || status >= 500; }
 
 // A connection that was kept may have been closed by the other side meanwhile.
 bool closed_meanwhile(const boost::system::error_code& code) {
-  return code == http::error::end_of_stream || code == asio::error::connection_reset || code == asio::error::broken_pipe || code == asio::error::eof ||
-         code == asio::ssl::error::stream_truncated;
+  return code == asio::error::connection_reset || code == asio::error::broken_pipe || code == asio::error::eof || code == asio::ssl::error::stream_truncated;
 }
 
 // What is wrong, for people. Throws Failure where another attempt would be in vain.
 std::string problem_of(const boost::system::error_code& code, const Target& target, const HttpOptions& options) {
   if (code == beast::error::timeout) return fmt::format("no whole answer within {}", format_duration(options.deadline));
-  if (code == http::error::body_limit) throw Failure(ErrorKind::kUnavailable, fmt::format("{}: the answer is larger than {} bytes", target.shown(), options.body_limit));
-  if (code == http::error::partial_message || code == asio::ssl::error::stream_truncated) return "the answer was cut off";
-  if (code == http::error::end_of_stream) return "the connection was closed without an answer";
-  if (code.category() == http::make_error_code(http::error::bad_version).category()) return fmt::format("the answer is no HTTP ({})", code.message());
+  if (code == asio::ssl::error::stream_truncated) return "the answer was cut off";
   if (code == asio::error::connection_refused) return "connection refused; is it running?";
   if (code.category() == asio::error::get_ssl_category() && ERR_GET_REASON(static_cast<unsigned long>(code.value())) == SSL_R_CERTIFICATE_VERIFY_FAILED) {
     throw Failure(ErrorKind::kInvalid, fmt::format("{}: its certificate cannot be trusted for this host", target.shown()));
@@ -143,76 +85,207 @@ std::string problem_of(const boost::system::error_code& code, const Target& targ
   return code.message();
 }
 
-}  // namespace
-
-struct HttpClient::Connections {
-  std::shared_ptr<Trust> tls;                                           // once it is needed, or a file is named for it
-  std::map<std::string, std::deque<std::unique_ptr<Connection>>> idle;  // by origin
-};
-
-HttpClient::HttpClient(HttpOptions options) : options_(std::move(options)), connections_(std::make_unique<Connections>()) {
-  if (!options_.ca_file.empty()) connections_->tls = trust(options_.ca_file);
+std::string problem_of(const BadMessage& bad, const Target& target, const HttpOptions& options) {
+  auto in_vain = [&](const std::string& what) { return Failure(ErrorKind::kUnavailable, fmt::format("{}: {}", target.shown(), what)); };
+  switch (bad.kind()) {
+    case BadMessage::Kind::kClosed: return "the connection was closed without an answer";
+    case BadMessage::Kind::kCut: return "the answer was cut off";
+    case BadMessage::Kind::kUnusable: break;
+  }
+  if (bad.reason().status == 431) throw in_vain(fmt::format("the head of the answer is larger than {} bytes or {} fields", options.header_limit, kMostFields));
+  if (bad.reason().status == 413) throw in_vain(fmt::format("the answer is larger than {} bytes", options.body_limit));
+  return fmt::format("the answer is no HTTP ({})", bad.reason().why);
 }
 
-HttpClient::~HttpClient() = default;
+// How an attempt failed.
+struct Problem {
+  std::string text;
+  bool late = false;
+};
 
-Task<HttpResponse> HttpClient::get(std::string url) {
-  auto& io = io_context_of(TaskContext::current()->loop());
-  auto target = value_or_throw(parse_target(url));
+// Call it while the exception is being handled. Throws Failure where another attempt would be in vain.
+Problem present_problem(const Target& target, const HttpOptions& options) {
+  try {
+    throw;
+  } catch (const boost::system::system_error& error) {
+    return {problem_of(error.code(), target, options), error.code() == beast::error::timeout};
+  } catch (const BadMessage& bad) {
+    return {problem_of(bad, target, options)};
+  } catch (const Failure&) {
+    throw;
+  } catch (const std::runtime_error& error) {
+    return {error.what()};
+  }
+}
+
+// Call it while the exception is being handled.
+bool present_is_a_closed_connection() {
+  try {
+    throw;
+  } catch (const boost::system::system_error& error) {
+    return closed_meanwhile(error.code());
+  } catch (const BadMessage& bad) {
+    return bad.kind() == BadMessage::Kind::kClosed;
+  } catch (...) {
+    return false;
+  }
+}
+
+asio::awaitable<void> whole_body(Exchange& exchange, std::string& body, Wire::time_point deadline) {
+  while (co_await exchange.next(body, deadline)) {
+  }
+}
+
+asio::awaitable<HttpResponse> attempt(Exchange& exchange, const Order& order, const std::optional<Proxy>& proxy, const HttpOptions& options, bool whole) {
+  const auto deadline = std::chrono::steady_clock::now() + options.deadline;
+  co_await exchange.begin(order, proxy, options, deadline, whole ? options.body_limit : kUnlimited);
+  HttpResponse response{exchange.head().status, "", exchange.head().headers};
+  if (whole) co_await whole_body(exchange, response.body, deadline);
+  co_return response;
+}
+
+}  // namespace
+
+struct HttpClient::Impl {
+  explicit Impl(HttpOptions given) : options(std::move(given)), proxies(options.proxy) {
+    if (!options.ca_file.empty()) tls = trust(options.ca_file);
+  }
+
+  std::unique_ptr<Connection> connection_to(const Target& target, const std::optional<Proxy>& proxy) {
+    auto place = target.origin() + (proxy ? " by " + proxy->target.origin() : "");
+    if (auto kept = pool->take(place)) return kept;
+    if (target.tls && !tls) tls = trust("");
+    return std::make_unique<Connection>(io_context_of(TaskContext::current()->loop()), target.tls ? tls : nullptr, std::move(place));
+  }
+
+  struct Answer {
+    HttpResponse response;
+    std::unique_ptr<Exchange> exchange;  // what comes next is the body, where it is not whole
+    Target target;
+  };
+  // One answer, with its whole body or up to it; with redirects and retries.
+  static Task<Answer> answer(std::shared_ptr<Impl> self, HttpCall call, bool whole);
+
+  const HttpOptions options;
+  const Proxies proxies;
+  std::shared_ptr<Trust> tls;  // once it is needed, or a file is named for it
+  std::shared_ptr<Pool> pool = std::make_shared<Pool>();
+  Random random;
+  std::uint64_t retried = 0;
+};
+
+Task<HttpClient::Impl::Answer> HttpClient::Impl::answer(std::shared_ptr<Impl> self, HttpCall call, bool whole) {
+  const auto& options = self->options;
+  auto order = order_of(std::move(call));
+  const auto doing = to_lower(order.method);
   int redirects = 0;
   bool reached = false;
-  auto backoff = options_.first_backoff;
+  auto backoff = options.first_backoff;
   for (int tries = 0;;) {
-    const auto request = request_for(target, options_);
-    auto& idle = connections_->idle[target.origin()];
-    std::unique_ptr<Connection> connection;
-    if (!idle.empty()) {
-      connection = std::move(idle.back());
-      idle.pop_back();
-    } else {
-      if (target.tls && !connections_->tls) connections_->tls = trust("");
-      connection = std::make_unique<Connection>(io, target.tls ? connections_->tls.get() : nullptr);
-    }
-    auto& present = *connection;  // stays where it is when it becomes idle
-    const bool reused = present.used;
-    std::string problem;
-    bool late = false;
+    const auto proxy = value_or_throw(self->proxies.for_target(order.target));
+    auto exchange = std::make_unique<Exchange>(self->connection_to(order.target, proxy));
+    const bool reused = exchange->connection().used;
+    const bool repeatable = can_be_repeated(order.method);
+    auto pause = backoff + std::chrono::milliseconds{self->random.below(static_cast<std::uint64_t>(backoff.count()) / 2 + 1)};
+    std::optional<HttpResponse> response;
+    Problem problem;
     try {
-      auto got = co_await await_asio(attempt(present, target, request, options_), "an HTTP answer");
-      reached = true;
-      if (got.keep_alive()) {
-        present.tcp_layer().expires_never();
-        idle.push_back(std::move(connection));
+      response = co_await await_asio(attempt(*exchange, order, proxy, options, whole), "an HTTP answer");
+    } catch (const std::exception&) {
+      const auto& connection = exchange->connection();
+      if (reused && repeatable && present_is_a_closed_connection()) continue;  // on a new connection, which is no retry
+      reached |= connection.connected;
+      problem = present_problem(order.target, options);
+      if (connection.sent && !repeatable) {
+        throw Failure(ErrorKind::kIndefinite, fmt::format("cannot {} {}: {}; it may have been carried out, and is not repeated", doing, order.target.shown(), problem.text));
       }
-      auto response = response_of(std::move(got), target, options_);
-      if (moved(response)) {
-        if (++redirects > options_.redirects) throw Failure(ErrorKind::kUnavailable, fmt::format("{} redirects more than {} times", target.shown(), options_.redirects));
-        target = value_or_throw(redirected(target, response.headers["location"]));
+    }
+    if (response) {
+      reached = true;
+      // The server had given up waiting for a request before it came.
+      if (reused && response->status == 408) continue;
+      if (whole) exchange->end(*self->pool);
+      if (moved(*response)) {
+        if (++redirects > options.redirects) throw Failure(ErrorKind::kUnavailable, fmt::format("{} redirects more than {} times", order.target.shown(), options.redirects));
+        redirect(order, *response);
         continue;
       }
-      if (!worth_a_retry(response.status) || tries >= options_.retries) co_return response;
-      problem = fmt::format("status {}", response.status);
-    } catch (const boost::system::system_error& error) {
-      if (reused && closed_meanwhile(error.code())) continue;  // on a new connection, which is no retry
-      late = error.code() == beast::error::timeout;
-      reached |= present.connected;
-      problem = problem_of(error.code(), target, options_);
-    } catch (const std::runtime_error& error) {
-      if (dynamic_cast<const Failure*>(&error) != nullptr) throw;
-      reached = true;
-      problem = error.what();
+      const bool again = (response->status == 429 || (response->status >= 500 && repeatable)) && tries < options.retries;
+      const auto told = response->retry_after();
+      if (!again || told > options.last_backoff) co_return Answer{std::move(*response), std::move(exchange), std::move(order.target)};
+      if (told) pause = std::max<std::chrono::milliseconds>(pause, *told);
+      problem.text = fmt::format("status {}", response->status);
     }
-    if (++tries > options_.retries) {
-      Error error{late ? ErrorKind::kTimeout : ErrorKind::kUnavailable, fmt::format("cannot get {}: {} ({} attempt{})", target.shown(), problem, tries, tries == 1 ? "" : "s")};
+    if (++tries > options.retries) {
+      Error error{problem.late ? ErrorKind::kTimeout : ErrorKind::kUnavailable,
+                  fmt::format("cannot {} {}: {} ({} attempt{})", doing, order.target.shown(), problem.text, tries, tries == 1 ? "" : "s")};
       if (!reached) throw Unreachable(std::move(error));
       throw Failure(std::move(error));
     }
-    ++retried_;
-    auto pause = backoff + std::chrono::milliseconds{random_.below(static_cast<std::uint64_t>(backoff.count()) / 2 + 1)};
-    log::debug("{}: {}; trying again in {}", target.shown(), problem, format_duration(pause));
+    ++self->retried;
+    log::debug("{}: {}; trying again in {}", order.target.shown(), problem.text, format_duration(pause));
+    exchange.reset();
     co_await sleep_for(pause);
-    backoff = std::min(backoff * 2, options_.last_backoff);
+    backoff = std::min(backoff * 2, options.last_backoff);
   }
+}
+
+HttpClient::HttpClient(HttpOptions options) : impl_(std::make_shared<Impl>(std::move(options))) {}
+HttpClient::~HttpClient() = default;
+
+Task<HttpResponse> HttpClient::send(HttpCall call) { co_return (co_await Impl::answer(impl_, std::move(call), true)).response; }
+
+Task<HttpResponse> HttpClient::get(std::string url) {
+  HttpCall call;
+  call.url = std::move(url);
+  co_return co_await send(std::move(call));
+}
+
+std::uint64_t HttpClient::retried() const { return impl_->retried; }
+
+struct HttpStream::Impl {
+  HttpResponse head;
+  std::unique_ptr<Exchange> exchange;  // null after its end
+  Target target;
+  HttpOptions options;
+  std::shared_ptr<Pool> pool;
+};
+
+HttpStream::HttpStream(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+HttpStream::HttpStream(HttpStream&&) noexcept = default;
+HttpStream& HttpStream::operator=(HttpStream&&) noexcept = default;
+HttpStream::~HttpStream() = default;
+
+const HttpResponse& HttpStream::head() const { return impl_->head; }
+
+Task<HttpStream> HttpClient::open(HttpCall call) {
+  auto answer = co_await Impl::answer(impl_, std::move(call), false);
+  co_return HttpStream{
+      std::unique_ptr<HttpStream::Impl>{new HttpStream::Impl{std::move(answer.response), std::move(answer.exchange), std::move(answer.target), impl_->options, impl_->pool}}};
+}
+
+Task<std::optional<std::string>> HttpStream::next() {
+  auto& [head, exchange, target, options, pool] = *impl_;
+  if (!exchange) co_return std::nullopt;
+  auto present = std::move(exchange);
+  std::string piece;
+  bool more = false;
+  Problem problem;
+  try {
+    const auto deadline = std::chrono::steady_clock::now() + options.deadline;
+    more = co_await await_asio(present->next(piece, deadline), "the next part of an HTTP answer");
+  } catch (const std::exception&) {
+    problem = present_problem(target, options);
+  }
+  if (!problem.text.empty()) {
+    throw Failure(problem.late ? ErrorKind::kTimeout : ErrorKind::kUnavailable, fmt::format("cannot read all of {}: {}", target.shown(), problem.text));
+  }
+  if (more) {
+    exchange = std::move(present);
+    co_return piece;
+  }
+  present->end(*pool);
+  co_return std::nullopt;
 }
 
 std::string url_encode(std::string_view text) {

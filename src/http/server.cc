@@ -1,89 +1,41 @@
 #include <fmt/format.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/beast/core.hpp>
-#include <boost/beast/http.hpp>
-#include <boost/url/parse.hpp>
-#include <boost/url/url_view.hpp>
 #include <list>
 
 #include "base/text.h"
+#include "http/guest.h"
 #include "mephisto/http.h"
 #include "mephisto/logging.h"
-#include "mephisto/version.h"
 #include "runtime/asio.h"
 
 namespace mephisto {
 namespace {
 
 namespace asio = boost::asio;
-namespace beast = boost::beast;
-namespace http = beast::http;
 using tcp = asio::ip::tcp;
+using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::seconds kIdle{60};
 constexpr std::chrono::milliseconds kAfterFailedAccept{100};
-constexpr std::size_t kBodyLimit = 1 << 20;
+constexpr std::chrono::seconds kBetweenWarnings{10};
+// How long a client may take nothing of its reply while others wait for its place.
+constexpr std::chrono::seconds kPatience{5};
 
 asio::awaitable<std::unique_ptr<tcp::socket>> accept(tcp::acceptor& acceptor) { co_return std::make_unique<tcp::socket>(co_await acceptor.async_accept(asio::use_awaitable)); }
 
-asio::awaitable<http::request<http::string_body>> read_request(beast::tcp_stream& stream, beast::flat_buffer& buffer) {
-  stream.expires_after(kIdle);
-  http::request_parser<http::string_body> parser;
-  parser.body_limit(kBodyLimit);
-  co_await http::async_read(stream, buffer, parser, asio::use_awaitable);
-  co_return parser.release();
-}
-
-asio::awaitable<void> write_reply(beast::tcp_stream& stream, http::response<http::string_body> response, bool cut) {
-  stream.expires_after(kIdle);
-  if (!cut) {
-    co_await http::async_write(stream, response, asio::use_awaitable);
-    co_return;
-  }
-  // The header promises the whole body; half of it comes.
-  http::response_serializer<http::string_body> serializer{response};
-  co_await http::async_write_header(stream, serializer, asio::use_awaitable);
-  auto half = response.body().substr(0, response.body().size() / 2);
-  co_await asio::async_write(stream, asio::buffer(half), asio::use_awaitable);
-  stream.close();
-}
-
-// Nothing where the target is no path.
-std::optional<HttpRequest> to_request(const http::request<http::string_body>& from) {
-  HttpRequest request{std::string{from.method_string()}, "", {}, from.body()};
-  auto target = boost::urls::parse_origin_form({from.target().data(), from.target().size()});
-  if (!target) return std::nullopt;
-  request.path = std::string{target->encoded_path()};
-  for (const auto& parameter : target->params()) request.query[std::string{parameter.key}] = std::string{parameter.value};
-  return request;
-}
-
-// What a client that sent no usable request is told, if it can be told.
-std::optional<http::status> refusal_of(const boost::system::error_code& code) {
-  if (code == http::error::end_of_stream || code == http::error::partial_message) return std::nullopt;
-  if (code == http::error::body_limit) return http::status::payload_too_large;
-  if (code == http::error::header_limit) return http::status::request_header_fields_too_large;
-  if (code.category() == http::make_error_code(http::error::bad_version).category()) return http::status::bad_request;
-  return std::nullopt;
-}
-
-http::response<http::string_body> response_for(HttpReply reply, bool keep_alive, bool head) {
-  http::response<http::string_body> response{static_cast<http::status>(reply.status), 11};
-  response.set(http::field::server, "mephisto/" MEPHISTO_VERSION);
-  response.set(http::field::content_type, reply.content_type);
-  if (reply.location) response.set(http::field::location, *reply.location);
-  response.keep_alive(keep_alive);
-  response.body() = std::move(reply.body);
-  response.prepare_payload();
-  if (head) response.body().clear();  // the header tells the length that a GET would bring
-  return response;
+// Leaves the rest of the process the most of its files.
+std::size_t most_connections(std::size_t wanted) {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) return std::max<std::size_t>(wanted, 1);
+  return std::clamp<std::size_t>(files.rlim_cur / 4, 1, std::max<std::size_t>(wanted, 1));
 }
 
 }  // namespace
 
 struct HttpServer::Impl {
-  Impl(Loop& on, Handler to) : loop(on), handler(std::move(to)), acceptor(io_context_of(on)) {}
+  Impl(Loop& on, Handler to, HttpLimits limits) : loop(on), handler(std::move(to)), shared{limits}, acceptor(io_context_of(on)) {}
 
   // Waits for the last connection, cancelled or not: handlers refer to what goes when the server does.
   class AllEnded : public Wait {
@@ -100,61 +52,147 @@ struct HttpServer::Impl {
     bool abandon() override { return false; }
     Impl& server_;
   };
-  // Counts a connection from its beginning to its end.
+
+  // A connection, counted from its beginning to its end.
   struct Counted {
-    explicit Counted(Impl& of) : server(of) {}
+    Counted(Impl& of, tcp::socket socket) : server(of), guest(std::move(socket), of.shared) { server.guests.push_back(&guest); }
     ~Counted() {
+      server.guests.remove(&guest);
+      server.room.notify_all();
       if (--server.open == 0 && server.ending != nullptr) server.ending->resume();
     }
     Impl& server;
+    Guest guest;
   };
 
-  Task<HttpReply> answer(const http::request<http::string_body>& request) {
-    auto wanted = to_request(request);
-    if (!wanted) co_return HttpReply{400, "{\"error\":\"the request's target is no path\"}"};
-    std::string why;
-    try {
-      co_return co_await handler(std::move(*wanted));
-    } catch (const std::exception& error) {
-      why = error.what();
-    }
-    log::error("{} {} failed: {}", std::string{request.method_string()}, printable(request.target().substr(0, request.target().find('?')), 200), why);
-    co_return HttpReply{500, "{\"error\":\"internal error\"}"};
-  }
-
-  static Task<void> serve(Impl& self, beast::tcp_stream stream) {
-    Counted counted{self};
-    beast::flat_buffer buffer;
-    std::optional<http::status> refused;
-    try {
-      for (bool more = true; more;) {
-        auto request = co_await await_asio(read_request(stream, buffer), "a request");
-        auto reply = co_await self.answer(request);
-        const bool cut = reply.cut;
-        more = request.keep_alive() && !cut;
-        co_await await_asio(write_reply(stream, response_for(std::move(reply), more, request.method() == http::verb::head), cut), "a client to read");
+  // The pieces of a streamed reply, on their way to a client.
+  class Sink final : public HttpSink {
+   public:
+    explicit Sink(Guest& guest) : guest_(guest) {}
+    Task<void> write(std::string bytes) override {
+      try {
+        co_await await_asio(guest_.stream(std::move(bytes)), "a client to read");
+      } catch (const boost::system::system_error&) {
+        gone_ = true;
       }
-    } catch (const boost::system::system_error& error) {
-      refused = refusal_of(error.code());  // otherwise the client went, or was too slow
+      if (gone_) throw Failure(ErrorKind::kUnavailable, "the client of a streamed reply went, or takes nothing of it");
     }
-    if (!refused) co_return;
-    try {
-      HttpReply reply{static_cast<int>(*refused), fmt::format("{{\"error\":\"{}\"}}", std::string_view{http::obsolete_reason(*refused)})};
-      co_await await_asio(write_reply(stream, response_for(std::move(reply), false, false), false), "a client to read");
-    } catch (const boost::system::system_error&) {
-    }
-  }
+    bool gone() const { return gone_; }
+
+   private:
+    Guest& guest_;
+    bool gone_ = false;
+  };
+
+  Task<HttpReply> answer(HttpRequest request, const std::string& asked);
+  Task<void> reply(Guest& guest, HttpReply reply, const std::string& asked);
+  static Task<void> serve(Impl& self, tcp::socket socket);
+  // Closes the connection that can best be spared; false where all have a request that is worked for.
+  bool spare_one();
+  void warn(const std::string& text);
 
   Loop& loop;
   Handler handler;
+  Shared shared;
   tcp::acceptor acceptor;
   int port = 0;
   std::list<Spawned> connections;
+  std::list<Guest*> guests;  // the connections that are not closed, the oldest first
+  WaitQueue room;            // for another connection
   std::size_t open = 0;
   AllEnded* ending = nullptr;
+  Clock::time_point next_warning{};
 };
 
-HttpServer::HttpServer(Loop& loop, Handler handler, int port, const std::string& address) : impl_(std::make_unique<Impl>(loop, std::move(handler))) {
+void HttpServer::Impl::warn(const std::string& text) {
+  if (Clock::now() < next_warning) return;
+  next_warning = Clock::now() + kBetweenWarnings;
+  log::warn("{}", text);
+}
+
+bool HttpServer::Impl::spare_one() {
+  auto rank = [](const Guest& guest) {
+    switch (guest.state()) {
+      case Guest::State::kArriving: return 0;
+      case Guest::State::kIdle: return 1;
+      case Guest::State::kWriting: return Clock::now() - guest.since() >= kPatience ? 2 : 3;
+      case Guest::State::kWorking: break;
+    }
+    return 3;
+  };
+  const auto spared = std::ranges::min_element(guests, {}, [&](const Guest* one) { return std::pair{rank(*one), one->since()}; });
+  if (spared == guests.end() || rank(**spared) == 3) return false;
+  auto& guest = **spared;
+  guests.erase(spared);
+  guest.close();
+  return true;
+}
+
+Task<HttpReply> HttpServer::Impl::answer(HttpRequest request, const std::string& asked) {
+  std::string why;
+  try {
+    auto reply = co_await handler(std::move(request));
+    const auto fault = fault_of(reply);
+    if (!fault) co_return reply;
+    why = *fault;
+  } catch (const std::exception& error) {
+    why = error.what();
+  }
+  log::error("{} failed: {}", asked, why);
+  co_return HttpReply{500, "{\"error\":\"internal error\"}"};
+}
+
+Task<void> HttpServer::Impl::reply(Guest& guest, HttpReply reply, const std::string& asked) {
+  if (!reply.stream) {
+    const bool cut = reply.cut;
+    co_await await_asio(guest.send(std::move(reply)), "a client to read");
+    if (cut) guest.close();
+    co_return;
+  }
+  const auto stream = std::exchange(reply.stream, nullptr);
+  co_await await_asio(guest.begin_stream(std::move(reply)), "a client to read");
+  if (!guest.wants_body()) co_return;
+  Sink sink{guest};
+  std::string why;
+  try {
+    co_await stream(sink);
+  } catch (const std::exception& error) {
+    why = error.what();
+  }
+  if (!why.empty()) {
+    if (!sink.gone()) log::error("{} failed in the middle of its reply: {}", asked, why);
+    guest.reset();
+  } else {
+    co_await await_asio(guest.end_stream(), "a client to read");
+  }
+}
+
+Task<void> HttpServer::Impl::serve(Impl& self, tcp::socket socket) {
+  Counted counted{self, std::move(socket)};
+  auto& guest = counted.guest;
+  std::optional<Unusable> refused;
+  try {
+    do {
+      auto request = co_await await_asio(guest.request(), "a request");
+      const auto asked = fmt::format("{} {}", printable(request.method), printable(request.path, 200));
+      auto reply = co_await self.answer(std::move(request), asked);
+      co_await self.reply(guest, std::move(reply), asked);
+      self.room.notify_all();
+    } while (guest.persistent());
+  } catch (const boost::system::system_error&) {
+    co_return;  // the client went, or was too slow
+  } catch (const BadMessage& bad) {
+    if (bad.kind() != BadMessage::Kind::kUnusable) co_return;
+    refused = bad.reason();
+  }
+  try {
+    if (refused) co_await await_asio(guest.refuse(std::move(*refused)), "a client to read");
+    co_await await_asio(guest.part(), "a client to go");
+  } catch (const boost::system::system_error&) {
+  }
+}
+
+HttpServer::HttpServer(Loop& loop, Handler handler, int port, const std::string& address, HttpLimits limits) : impl_(std::make_unique<Impl>(loop, std::move(handler), limits)) {
   boost::system::error_code error;
   auto ip = asio::ip::make_address(address, error);
   if (error) throw Failure(ErrorKind::kInvalid, fmt::format("\"{}\" is no IP address to listen on", printable(address)));
@@ -181,15 +219,19 @@ Task<void> HttpServer::run() {
       std::string problem;
       try {
         auto socket = co_await await_asio(accept(impl.acceptor), "connections");
+        while (impl.guests.size() >= most_connections(impl.shared.limits.connections)) {
+          impl.warn(fmt::format("Port {} has {} connections open, its most: those without a request are closed", port(), impl.guests.size()));
+          if (!impl.spare_one()) co_await impl.room.wait_until(impl.loop.now() + kPatience, "room for a connection");
+        }
         ++impl.open;
-        impl.connections.push_back(impl.loop.spawn("http", Impl::serve(impl, beast::tcp_stream{std::move(*socket)})));
+        impl.connections.push_back(impl.loop.spawn("http", Impl::serve(impl, std::move(*socket))));
         std::erase_if(impl.connections, [](const Spawned& one) { return one.done(); });
         continue;
       } catch (const boost::system::system_error& error) {
         problem = error.code().message();  // too many open files, or a client that went at once
       }
-      log::warn("Cannot accept a connection on port {}: {}", port(), problem);
-      co_await sleep_for(kAfterFailedAccept);
+      impl.warn(fmt::format("Cannot accept a connection on port {}: {}", port(), problem));
+      if (!impl.spare_one()) co_await sleep_for(kAfterFailedAccept);
     }
   } catch (...) {
     end = std::current_exception();

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <boost/url/src.hpp>
+#include <cctype>
 #include <charconv>
 
 #include "base/text.h"
@@ -28,6 +29,33 @@ boost::system::result<urls::url_view> parsed(std::string_view text) {
   const auto end = text.find_first_of(":/?#");
   if (end < text.size() && text[end] == ':' && !text.substr(end + 1).starts_with('/')) return boost::system::error_code{urls::grammar::error::invalid};
   return urls::parse_uri_reference(text);
+}
+
+bool may_stand_in_url(unsigned char c) { return std::isalnum(c) != 0 || (c != 0 && std::string_view{"-._~:/?#@!$&'()*+,;=%"}.contains(static_cast<char>(c))); }
+
+// A `Location` with its mistakes mended: blanks around it go, and what may not stand in a path or a query (spaces, bars, UTF-8, a
+// percent sign that begins no escape) is percent-encoded. A host stays as it is, and the fragment goes, which is nothing to a server.
+std::string as_browsers_take_it(std::string_view location) {
+  auto text = trim(location);
+  text = text.substr(0, text.find('#'));
+  std::size_t host_end = 0;
+  if (const auto slashes = text.find("//"); slashes != std::string_view::npos && text.find_first_of("/?") == slashes)
+    host_end = std::min(text.find_first_of("/?\\", slashes + 2), text.size());
+  std::string cleaned{text.substr(0, host_end)};
+  bool in_query = false;
+  for (auto at = host_end; at < text.size(); ++at) {
+    const char c = text[at];
+    in_query |= c == '?';
+    const bool escape =
+        c == '%' && at + 2 < text.size() && std::isxdigit(static_cast<unsigned char>(text[at + 1])) != 0 && std::isxdigit(static_cast<unsigned char>(text[at + 2])) != 0;
+    if (c == '\\' && !in_query)
+      cleaned += '/';
+    else if (c == '%' ? escape : may_stand_in_url(static_cast<unsigned char>(c)))
+      cleaned += c;
+    else
+      cleaned += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  }
+  return cleaned;
 }
 
 Result<Target> target_of(const urls::url_view_base& url, std::string_view text) {
@@ -62,7 +90,8 @@ Result<Target> parse_target(const std::string& url) {
 Result<Target> redirected(const Target& from, const std::string& location) {
   const auto from_url = (from.tls ? "https://" : "http://") + from.authority + from.path;
   auto base = parsed(from_url);  // a view
-  auto reference = parsed(location);
+  const auto cleaned = as_browsers_take_it(location);
+  auto reference = parsed(cleaned);
   urls::url resolved;
   if (!base || !reference || !urls::resolve(*base, *reference, resolved)) return unusable(location, "it is not well-formed");
   auto target = target_of(resolved, location);

@@ -15,8 +15,10 @@ struct Target {
   std::string authority;  // for the header Host
   std::string path;       // with the query
 
+  // `host:port`, with the brackets of an IPv6 address.
+  std::string place() const { return (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":" + port; }
   // Targets of one origin may share a connection.
-  std::string origin() const { return (tls ? "https://" : "http://") + (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":" + port; }
+  std::string origin() const { return (tls ? "https://" : "http://") + place(); }
   // For messages: without the query, where keys are.
   std::string shown() const { return origin() + path.substr(0, path.find('?')); }
 };

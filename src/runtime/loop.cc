@@ -28,6 +28,10 @@ constexpr int kTurn = 256;
 // And for how long, where they take long.
 constexpr std::chrono::milliseconds kTurnTime{5};
 
+// How many handlers of sockets and posts run before coroutines and timers get theirs: a socket that always has something to read is never
+// done.
+constexpr int kHandlers = 16;
+
 struct Ready {
   std::coroutine_handle<> handle;
   TaskContext* context;
@@ -173,7 +177,8 @@ void Loop::run_until(const bool* done) {
       impl.running.clear();
     }
     if (finished()) break;
-    impl.io.poll();
+    int handled = 0;
+    while (handled < kHandlers && impl.io.poll_one() > 0) ++handled;
     if (!impl.timers.empty()) {
       auto time = now();
       while (!impl.timers.empty() && impl.timers.begin()->first <= time) {
@@ -182,7 +187,7 @@ void Loop::run_until(const bool* done) {
         wait->due();
       }
     }
-    if (!impl.ready.empty() || finished()) continue;
+    if (!impl.ready.empty() || handled == kHandlers || finished()) continue;
     if (!impl.virtual_time) {
       if (impl.timers.empty())
         impl.io.run_one();

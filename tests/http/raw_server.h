@@ -7,9 +7,12 @@
 #pragma once
 
 #include <fmt/format.h>
+#include <arpa/inet.h>
 #include <netinet/in.h>
-#include <signal.h>
+#include <netinet/tcp.h>
 #include <openssl/ssl.h>
+#include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -41,12 +44,24 @@ class Peer {
   std::string request() {
     std::string head;
     while (usable_ && !head.ends_with("\r\n\r\n")) {
-      char byte = 0;
-      const auto got = tls_ ? SSL_read(tls_.get(), &byte, 1) : static_cast<int>(::read(fd_, &byte, 1));
-      if (got != 1) return "";
+      const auto byte = read(1);
+      if (byte.empty()) return "";
       head += byte;
     }
     return head;
+  }
+  // So many bytes; fewer when the client has gone.
+  std::string read(std::size_t size) {
+    std::string bytes(size, '\0');
+    std::size_t have = 0;
+    while (usable_ && have < size) {
+      const auto left = size - have;
+      const auto got = tls_ ? SSL_read(tls_.get(), bytes.data() + have, static_cast<int>(left)) : static_cast<int>(::read(fd_, bytes.data() + have, left));
+      if (got <= 0) break;
+      have += static_cast<std::size_t>(got);
+    }
+    bytes.resize(have);
+    return bytes;
   }
   void write(std::string_view text) {
     while (usable_ && !text.empty()) {
@@ -62,6 +77,31 @@ class Peer {
   void wait_until_gone() {
     while (!request().empty()) {
     }
+  }
+  // What is written goes out together when it is pulled.
+  void cork(bool on) {
+    const int value = on ? 1 : 0;
+    setsockopt(fd_, IPPROTO_TCP, TCP_CORK, &value, sizeof value);
+  }
+  // As a proxy: carries bytes between the client and a server, until one of them ends.
+  void join(const char* address, int port) {
+    const int other = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(static_cast<std::uint16_t>(port));
+    inet_pton(AF_INET, address, &to.sin_addr);
+    bool more = ::connect(other, reinterpret_cast<sockaddr*>(&to), sizeof to) == 0;
+    while (more) {
+      pollfd both[] = {{fd_, POLLIN, 0}, {other, POLLIN, 0}};
+      ::poll(both, 2, -1);
+      for (int i = 0; i < 2 && more; ++i) {
+        if (both[i].revents == 0) continue;
+        char bytes[4096];
+        const auto got = ::read(both[i].fd, bytes, sizeof bytes);
+        more = got > 0 && ::send(both[1 - i].fd, bytes, static_cast<std::size_t>(got), MSG_NOSIGNAL) == got;
+      }
+    }
+    ::close(other);
   }
   int fd() const { return fd_; }
 
@@ -140,10 +180,10 @@ class RawServer {
   std::thread acceptor_;
 };
 
-// `text` as one gzip member.
-inline std::string gzip(std::string_view text) {
+// `text` compressed, in the format that zlib means by `window_bits`.
+inline std::string deflated(std::string_view text, int window_bits) {
   z_stream stream{};
-  deflateInit2(&stream, Z_BEST_COMPRESSION, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY);
+  deflateInit2(&stream, Z_BEST_COMPRESSION, Z_DEFLATED, window_bits, 8, Z_DEFAULT_STRATEGY);
   std::string packed(deflateBound(&stream, text.size()) + 64, '\0');
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
   stream.avail_in = static_cast<uInt>(text.size());
@@ -154,5 +194,8 @@ inline std::string gzip(std::string_view text) {
   deflateEnd(&stream);
   return packed;
 }
+
+// `text` as one gzip member.
+inline std::string gzip(std::string_view text) { return deflated(text, 16 + MAX_WBITS); }
 
 }  // namespace mephisto::tests

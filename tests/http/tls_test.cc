@@ -153,6 +153,60 @@ TEST(HttpTls, AServerWithoutTlsIsTold) {
   EXPECT_THAT(error.message, AllOf(HasSubstr("cannot get https://127.0.0.1"), HasSubstr("wrong version number")));
 }
 
+TEST(HttpTls, GoesThroughAProxyToTheServerItself) {
+  auto server = secure("local");
+  std::string asked;
+  {
+    RawServer proxy{[&](Peer& peer, int) {
+      asked = peer.request();
+      peer.write("HTTP/1.1 200 Connection established\r\n\r\n");
+      peer.join("127.0.0.1", server.port());
+    }};
+    auto options = trusting();
+    options.proxy = fmt::format("http://me:sesame@127.0.0.1:{}", proxy.port());
+    on_loop([&]() -> Task<void> {
+      HttpClient client{options};
+      for (int i = 0; i < 3; ++i) {
+        auto response = co_await client.get(server.url("/x", "localhost"));
+        EXPECT_THAT(response.body, AllOf(StartsWith("GET /x HTTP/1.1\r\n"), Not(HasSubstr("Proxy-Authorization"))));
+      }
+    });
+    EXPECT_EQ(proxy.connections(), 1);
+  }
+  EXPECT_THAT(asked, AllOf(StartsWith(fmt::format("CONNECT localhost:{} HTTP/1.1\r\n", server.port())), HasSubstr("Proxy-Authorization: Basic bWU6c2VzYW1l\r\n")));
+}
+
+TEST(HttpTls, AConnectionOnWhichMoreCameThanWasAskedForIsNotUsedAgain) {
+  // In one TLS record with the answer, in one of its own behind it, and with a close.
+  for (int kind = 0; kind < 3; ++kind) {
+    auto server = secure("local", [&](Peer& peer, int number) {
+      peer.request();
+      const std::string right = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nright";
+      const std::string wrong = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong";
+      if (number > 0 || kind == 2) {
+        peer.write(right);
+        return;
+      }
+      if (kind == 0) {
+        peer.write(right + wrong);
+      } else {
+        peer.cork(true);
+        peer.write(right);
+        peer.write(wrong);
+        peer.cork(false);
+      }
+      if (!peer.request().empty()) peer.write(wrong);
+    });
+    auto options = trusting();
+    options.retries = 0;
+    on_loop([&]() -> Task<void> {
+      HttpClient client{options};
+      for (int i = 0; i < 2; ++i) EXPECT_EQ((co_await client.get(server.url())).body, "right") << kind;
+    });
+    EXPECT_EQ(server.connections(), 2) << kind;
+  }
+}
+
 TEST(HttpTls, ARedirectFromHttpToHttpsIsFollowed) {
   auto server = secure("local");
   RawServer plain{[&](Peer& peer, int) {

@@ -332,6 +332,20 @@ TEST(Signals, ReachEveryHandler) {
   EXPECT_EQ(first + second, 2);
 }
 
+TEST(Loops, TasksAndTimersHaveTheirTurnWhilePostsHaveNoEnd) {
+  Loop loop;
+  bool more = true;
+  std::function<void()> again = [&] {
+    if (more) loop.post(again);
+  };
+  loop.post(again);
+  loop.run([](bool& flag) -> Task<void> {
+    for (int i = 0; i < 100; ++i) co_await yield();
+    co_await sleep_for(std::chrono::milliseconds{1});
+    flag = false;
+  }(more));
+}
+
 TEST(Loops, OnSeveralThreadsDoNotKnowEachOther) {
   std::int64_t sums[3] = {};
   {

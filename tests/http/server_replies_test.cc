@@ -1,0 +1,154 @@
+// What the server makes of requests and replies besides the plain ones: bodies in chunks, headers, streams.
+#include <gmock/gmock.h>
+
+#include "http/server.h"
+
+namespace mephisto::tests {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+Task<HttpReply> show(HttpRequest request) { co_return HttpReply{200, fmt::format("[{} {} {}]", request.method, request.path, request.body), "text/plain"}; }
+
+TEST(HttpServer, TakesRequestsOneAfterTheOtherWithTheirBodies) {
+  serving(show, [](HttpServer& server) -> Task<void> {
+    const auto got = co_await answer_to(server,
+                                        "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\nGET /hidden HTTP/1.1"
+                                        "\r\nPOST /b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nT: u\r\n\r\n"
+                                        "GET http://x/c?d=e HTTP/1.1\r\nHost: x\r\n\r\nGET /last HTTP/1.0\r\n\r\n");
+    EXPECT_THAT(got, AllOf(HasSubstr("[POST /a GET /hidden HTTP/1.1]"), HasSubstr("[POST /b abcde]"), HasSubstr("[GET /c ]"), EndsWith("[GET /last ]")));
+  });
+}
+
+TEST(HttpServer, AsksForABodyThatIsHeldBack) {
+  serving(show, [](HttpServer& server) -> Task<void> {
+    const auto got = co_await blocking([port = server.port()] {
+      Raw raw{port};
+      raw.write("POST /in HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n");
+      auto first = raw.read("\r\n\r\n");
+      raw.write("hello");
+      return first + raw.read();
+    });
+    EXPECT_THAT(got, AllOf(StartsWith("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 "), EndsWith("[POST /in hello]")));
+  });
+}
+
+TEST(HttpServer, GivesHandlersTheHeaders) {
+  serving(
+      [](HttpRequest request) -> Task<HttpReply> {
+        co_return HttpReply{200, request.headers["x-one"] + "|" + fmt::format("{}", request.headers.list("X-Two").size()), "text/plain"};
+      },
+      [](HttpServer& server) -> Task<void> { EXPECT_THAT(co_await answer_to(server, "GET / HTTP/1.0\r\nX-One:  a b \r\nX-Two: 1, 2\r\nx-two: 3\r\n\r\n"), EndsWith("a b|3")); });
+}
+
+TEST(HttpServer, AReplyThatCannotBeSentIsAnError) {
+  using namespace std::string_literals;
+  const HttpReply bad[] = {{99, "x"},
+                           {600, "x"},
+                           {200, "x", "text/plain\r\nX: y"},
+                           {200, "x", "text/plain", {{"X", "y\r\n\r\nHTTP/1.1 200 OK"}}},
+                           {200, "x", "text/plain", {{"X Y", "z"}}},
+                           {200, "x", "text/plain", {{"Content-Length", "9"}}},
+                           {200, "x", "text/plain", {{"Transfer-Encoding", "chunked"}}}};
+  log::configure({.level = log::Level::kCrit, .file = ""});
+  for (const auto& reply : bad) {
+    serving([&](HttpRequest) -> Task<HttpReply> { co_return reply; },
+            [](HttpServer& server) -> Task<void> {
+              EXPECT_THAT(co_await answer_to(server, "GET / HTTP/1.0\r\n\r\n"), AllOf(StartsWith("HTTP/1.1 500 "), EndsWith("{\"error\":\"internal error\"}")));
+            });
+  }
+}
+
+TEST(HttpServer, AReplyWithoutABodySaysNoLength) {
+  serving(
+      [](HttpRequest) -> Task<HttpReply> { co_return HttpReply{204, "ignored"}; },
+      [](HttpServer& server) -> Task<void> { EXPECT_THAT(co_await answer_to(server, "GET / HTTP/1.0\r\n\r\n"), AllOf(Not(HasSubstr("Content-Length")), EndsWith("\r\n\r\n"))); });
+}
+
+HttpServer::Handler streaming(std::function<Task<void>(HttpSink&)> stream) {
+  return [=](HttpRequest) -> Task<HttpReply> {
+    HttpReply reply;
+    reply.content_type = "text/plain";
+    reply.stream = stream;
+    co_return reply;
+  };
+}
+
+TEST(HttpServer, StreamsARepliesPieces) {
+  WaitQueue seen;
+  int taken = 0;
+  serving(streaming([&](HttpSink& sink) -> Task<void> {
+            for (int i = 0; i < 3; ++i) {
+              co_await sink.write(fmt::format("part{}", i));
+              co_await sink.write("");
+              while (taken <= i) co_await seen.wait("the client");
+            }
+          }),
+          [&](HttpServer& server) -> Task<void> {
+            HttpClient client{quick()};
+            HttpCall call;
+            call.url = url(server);
+            auto stream = co_await client.open(call);
+            std::string all;
+            while (auto piece = co_await stream.next()) {
+              all += *piece;
+              ++taken;
+              seen.notify_all();
+            }
+            EXPECT_EQ(all, "part0part1part2");
+            EXPECT_EQ((co_await client.get(url(server))).body, "part0part1part2");
+            EXPECT_THAT(co_await answer_to(server, "GET / HTTP/1.0\r\n\r\n"), AllOf(Not(HasSubstr("chunked")), EndsWith("\r\n\r\npart0part1part2")));
+            EXPECT_THAT(co_await answer_to(server, "HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), EndsWith("\r\n\r\n"));
+          });
+}
+
+TEST(HttpServer, AStreamThatFailsIsSeenToBeCut) {
+  log::configure({.level = log::Level::kCrit, .file = ""});
+  serving(streaming([](HttpSink& sink) -> Task<void> {
+            co_await sink.write("half");
+            throw std::runtime_error("secret reason");
+          }),
+          [](HttpServer& server) -> Task<void> {
+            auto options = quick();
+            options.retries = 0;
+            HttpClient client{options};
+            try {
+              co_await client.get(url(server));
+              ADD_FAILURE() << "a whole answer";
+            } catch (const Failure& failure) {
+              EXPECT_THAT(failure.what(), Not(HasSubstr("secret")));
+            }
+          });
+}
+
+TEST(HttpServer, AStreamEndsWhenItsClientWent) {
+  WaitQueue changed;
+  bool ended = false;
+  serving(streaming([&](HttpSink& sink) -> Task<void> {
+            struct Ended {
+              WaitQueue& queue;
+              bool& flag;
+              ~Ended() {
+                flag = true;
+                queue.notify_all();
+              }
+            } at_end{changed, ended};
+            while (true) co_await sink.write(std::string(100'000, 'x'));
+          }),
+          [&](HttpServer& server) -> Task<void> {
+            {
+              Raw raw{server.port()};
+              raw.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+              // What it does not read fills the sockets, and then it goes.
+              co_await sleep_for(10ms);
+            }
+            while (!ended) co_await changed.wait("the stream's end");
+          });
+}
+
+}  // namespace
+}  // namespace mephisto::tests
