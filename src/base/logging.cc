@@ -122,6 +122,9 @@ void write(Level level, std::source_location place, std::string_view text) {
     for (std::size_t at = 0; (at = masked.find(secret, at)) != std::string::npos; at += 3) masked.replace(at, secret.size(), "***");
     text = masked;
   }
+  // A line is a line, whatever the text has that somebody else wrote.
+  std::string safe;
+  if (std::ranges::any_of(text, [](char c) { return c < ' ' || c > '~'; })) text = safe = printable(text, kWhole);
   auto index = static_cast<std::size_t>(level);
   auto line =
       fmt::format("{:%Y-%m-%d %H:%M:%S}.{:03} | {}{:<8}{} | {}:{}:{} - {}\n", fmt::localtime(std::chrono::system_clock::to_time_t(now)), ms, out.colour ? kColours[index] : "",

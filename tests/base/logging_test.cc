@@ -175,6 +175,18 @@ TEST_F(Logging, VeryShortSecretsAreNotSearchedFor) {
   EXPECT_THAT(lines(), ElementsAre(EndsWith(" - every letter")));
 }
 
+TEST_F(Logging, AMessageIsOneLineWhateverItHas) {
+  info("symbol {}",
+       "\x1b[2Jx\n2026-01-01 00:00:00.000 | CRITICAL | forged:line:1 - \r\xc2\x9b"
+       "31m\xe2\x80\xae\xff");
+  EXPECT_THAT(lines(), ElementsAre(EndsWith(R"( - symbol \x1b[2Jx\x0a2026-01-01 00:00:00.000 | CRITICAL | forged:line:1 - \x0d\xc2\x9b31m\xe2\x80\xae\xff)")));
+}
+
+TEST_F(Logging, WhatIsReadableStaysAsItIs) {
+  info("{}", "na\xc3\xafve \xe2\x86\x92 \xf0\x9f\x98\x80");
+  EXPECT_THAT(lines(), ElementsAre(EndsWith(" - na\xc3\xafve \xe2\x86\x92 \xf0\x9f\x98\x80")));
+}
+
 TEST_F(Logging, AFileIsContinuedNotReplaced) {
   info("before");
   configure({.level = Level::kDebug, .file = path_});

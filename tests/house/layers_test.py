@@ -12,7 +12,7 @@ ROOMS = ["base", "runtime", "codec", "log", "http", "stream", "agent", "app", "c
 APART = {("http", "log"), ("http", "codec"), ("stream", "http"), ("agent", "http")}
 # The room of each public header.
 PUBLIC = {
-    "error": "base", "time": "base", "ids": "base", "buffer": "base", "logging": "base", "version": "base",
+    "error": "base", "time": "base", "ids": "base", "buffer": "base", "logging": "base", "text": "base", "version": "base",
     "task": "runtime", "loop": "runtime", "sync": "runtime",
     "reflect": "codec", "reflect_fields": "codec", "values": "codec", "json_write": "codec", "json_fast": "codec", "json_read": "codec", "codec": "codec",
     "log": "log", "record_batch": "log", "testing": "log", "http": "http",
