@@ -5,13 +5,16 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <functional>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
+#include <functional>
 #include <mutex>
+#include <utility>
 #include <vector>
 
+#include "base/log_file.h"
 #include "base/log_place.h"
 #include "base/text.h"
 #include "mephisto/error.h"
@@ -27,6 +30,7 @@ namespace {
 struct Sink {
   std::mutex mutex;
   std::FILE* file = stderr;
+  std::string path;  // absolute; empty: standard error
   bool colour = false;
   std::vector<std::string> secrets;
 };
@@ -84,17 +88,37 @@ std::string_view to_string(Level level) { return kNames[static_cast<std::size_t>
 
 void configure(const Options& options) {
   std::FILE* file = stderr;
+  std::string path;
   if (!options.file.empty()) {
     file = std::fopen(options.file.c_str(), "ae");
     if (file == nullptr) {
       throw Failure(ErrorKind::kInvalid, fmt::format("cannot write log file {}: {}; name another with --logfile", options.file, std::strerror(errno)));
     }
+    path = std::filesystem::absolute(options.file).string();
   }
   std::lock_guard lock{sink().mutex};
   if (sink().file != stderr) std::fclose(sink().file);
   sink().file = file;
+  sink().path = std::move(path);
   sink().colour = options.colour && isatty(fileno(file)) != 0;
   detail::threshold = options.level;
+}
+
+void reopen() {
+  auto& out = sink();
+  std::string path;
+  {
+    std::lock_guard lock{out.mutex};
+    path = out.path;
+  }
+  if (path.empty()) return;
+  auto* file = std::fopen(path.c_str(), "ae");
+  if (file == nullptr) return error("Cannot open the log file {} anew: {}; going on with the one before", path, std::strerror(errno));
+  {
+    std::lock_guard lock{out.mutex};
+    std::fclose(std::exchange(out.file, file));
+  }
+  info("Log file {} opened anew", path);
 }
 
 Level level() { return detail::threshold; }

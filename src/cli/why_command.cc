@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/output.h"
 #include "mephisto/logging.h"
 
 namespace mephisto::cli {
@@ -188,7 +189,7 @@ Task<int> why(WhyOptions options, CommandContext context) {
   if (context.json) {
     std::vector<Row> all;
     for (auto& [partition, row] : rows) all.push_back(std::move(row));
-    fmt::print("{}\n", to_json(all));
+    print_json(to_json(all));
     co_return kOk;
   }
   for (const auto& [partition, row] : rows) fmt::print("{}\n", line_of(row));

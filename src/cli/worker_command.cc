@@ -1,7 +1,6 @@
-// `worker`: the banner, one thread and loop per shard, the tables of partitions, and the ways it ends.
+// `worker`: one thread and loop per shard, what is told of their partitions, and the ways it ends.
 #include <fmt/format.h>
 #include <signal.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,14 +11,15 @@
 #include <set>
 #include <thread>
 
+#include "base/log_file.h"
 #include "base/process.h"
 #include "cli/commands.h"
-#include "mephisto/version.h"
+#include "cli/output.h"
 
 namespace mephisto::cli {
 namespace {
 
-// What all shards have together, for the table; changes come from their threads.
+// What all shards have together; changes come from their threads.
 class Partitions {
  public:
   void add(const std::vector<TopicPartition>& partitions) {
@@ -36,7 +36,7 @@ class Partitions {
     ++changes_;
     changed_.notify_all();
   }
-  // Logs the table once its changes have come to rest.
+  // Logs them once their changes have come to rest.
   Task<void> log_changes() {
     for (std::uint64_t logged = 0;;) {
       while (logged == changes_) co_await changed_.wait("partitions to come or go");
@@ -44,22 +44,20 @@ class Partitions {
         logged = changes_;
         co_await sleep_for(kRest);
       }
-      if (log::level() <= log::Level::kInfo) log::info("Partitions of this worker:\n{}", table());
+      if (log::level() <= log::Level::kInfo) log::info("Partitions of this worker: {}", text());
     }
   }
 
  private:
-  static constexpr std::chrono::milliseconds kRest{300};  // shards start and partitions move together; one table for them all
+  static constexpr std::chrono::milliseconds kRest{300};  // shards start and partitions move together; one line for them all
 
-  std::string table() {
+  std::string text() {
     std::lock_guard lock{mutex_};
-    Table table{"Topic Partition Set", {{"topic"}, {"partitions"}}};
+    std::string all;
     for (const auto& [topic, numbers] : owned_) {
-      if (!numbers.empty()) table.add({topic, fold({numbers.begin(), numbers.end()})});
+      if (!numbers.empty()) all += fmt::format("{}{} {}", all.empty() ? "" : ", ", topic, fold({numbers.begin(), numbers.end()}));
     }
-    auto text = table.text(true);
-    text.pop_back();  // the log line ends it
-    return text;
+    return all.empty() ? "none" : all;
   }
 
   std::mutex mutex_;
@@ -119,7 +117,7 @@ std::string what(std::exception_ptr error) {
 
 void dump_tasks(const ShardThread& shard, int number) {
   fmt::print(stderr, "--- shard {}: what every task does ---\n", number);
-  for (const auto& line : shard.loop.describe_tasks()) fmt::print(stderr, "{}\n", line);
+  for (const auto& line : shard.loop.describe_tasks()) fmt::print(stderr, "{}\n", printable(line, kWhole));
   if (shard.worker == nullptr) return;
   fmt::print(stderr, "--- shard {}: consumed = acked + in flight + dead-lettered + skipped ---\n", number);
   for (const auto& lane : shard.worker->status()) {
@@ -132,7 +130,7 @@ void dump_tasks(const ShardThread& shard, int number) {
   std::fflush(stderr);
 }
 
-// What the shards say to a command that asks. One whose handler keeps its thread is not waited for.
+// What the shards say to somebody who asks. One whose handler keeps its thread is not waited for.
 Task<WorkerStatus> status_of(const App& app, const std::vector<std::unique_ptr<ShardThread>>& threads) {
   constexpr std::chrono::seconds kPatience{2};
   struct Gathered {
@@ -171,6 +169,24 @@ Task<WorkerStatus> status_of(const App& app, const std::vector<std::unique_ptr<S
   co_return gathered->status;
 }
 
+// After the first signal to stop: what each partition waits for that has a record in work. People want it whatever is logged, and where.
+Task<void> tell_what_is_waited_for(const App& app, const std::vector<std::unique_ptr<ShardThread>>& threads) {
+  constexpr std::size_t kTold = 10;
+  fmt::print(stderr, "Stopping: what is being processed is finished first, within {} (setting drain_timeout). A second signal ends at once; the rest is delivered again.\n",
+             format_duration(app.settings().duration("drain_timeout")));
+  const auto status = co_await status_of(app, threads);
+  std::vector<std::string> lines;
+  for (const auto& one : status.partitions) {
+    for (const auto& reason : one.reasons) {
+      if (reason.kind == "draining" || reason.kind == "memory") continue;  // every one has it, or it does not matter any more
+      lines.push_back(fmt::format("{}/{} waits at {}: {}", one.topic, one.partition, one.oldest, reason.text));
+    }
+  }
+  for (const auto& member : status.silent) lines.push_back(fmt::format("{} does not answer: a handler keeps its thread", member));
+  for (std::size_t i = 0; i < std::min(lines.size(), kTold); ++i) fmt::print(stderr, "  {}\n", printable(lines[i], kWhole));
+  if (lines.size() > kTold) fmt::print(stderr, "  and {} more\n", lines.size() - kTold);
+}
+
 }  // namespace
 
 std::string fold(std::vector<int> numbers) {
@@ -186,31 +202,8 @@ std::string fold(std::vector<int> numbers) {
   return text + "}";
 }
 
-Table banner(const App& app, const std::string& log_target) {
-  utsname system{};
-  uname(&system);
-  Table table{"Mephisto v" MEPHISTO_VERSION, {{""}, {""}}};
-  table.add({"id", app.id()});
-  table.add({"transport", "[" + app.log_url() + "]"});
-  table.add({"store", "memory:"});
-  table.add({"log", fmt::format("{} ({})", log_target, log::to_string(log::level()))});
-  table.add({"pid", std::to_string(getpid())});
-  table.add({"hostname", host_name()});
-#if defined(__clang__)
-  const auto compiler = fmt::format("Clang {}.{}.{}", __clang_major__, __clang_minor__, __clang_patchlevel__);
-#else
-  const auto compiler = fmt::format("GCC {}.{}", __GNUC__, __GNUC_MINOR__);
-#endif
-  table.add({"platform", fmt::format("C++23 {} ({} {})", compiler, system.sysname, system.machine)});
-  table.add({"drivers", ""});
-  table.add({"  transport", app.log_url().starts_with("memory") ? "memory" : "local (LMDB)"});
-  table.add({"  web", "off"});
-  table.add({"datadir", app.datadir()});
-  table.add({"appdir", app.appdir()});
-  return table;
-}
-
-int run_worker(App& app) {
+int run_worker(App& app, bool json) {
+  std::signal(SIGPIPE, SIG_IGN);  // that nobody reads its output any more does not end it
   int shards = static_cast<int>(app.settings().integer("shards"));
   if (shards == 0) shards = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   std::error_code error;
@@ -247,6 +240,7 @@ int run_worker(App& app) {
   };
 
   int signals = 0;
+  Spawned telling;
   control.on_signal({SIGINT, SIGTERM}, [&](int signal) {
     if (++signals > 1) {
       fmt::print(stderr, "Second signal: ending at once; what was being processed will be delivered again.\n");
@@ -254,7 +248,9 @@ int run_worker(App& app) {
     }
     log::info("{}: stopping", signal == SIGINT ? "SIGINT" : "SIGTERM");
     stop_all();
+    telling = control.spawn("stop", tell_what_is_waited_for(app, threads));
   });
+  control.on_signal({SIGHUP}, [](int) { log::reopen(); });
   control.on_signal({SIGUSR1}, [&](int) {
     for (int i = 0; i < shards; ++i) {
       auto* shard = threads[static_cast<std::size_t>(i)].get();
@@ -286,14 +282,16 @@ int run_worker(App& app) {
     log::warn("Commands like why cannot ask this worker: {}", failure.what());
   }
   control.run();
-  answering.cancel();
-  control.run(answering.finished());
+  for (auto* task : {&answering, &telling}) {
+    task->cancel();
+    control.run(task->finished());
+  }
   std::set<std::string> reasons;  // often all shards have the same
   for (auto& shard : threads) {
     shard->thread.join();
     if (shard->failure) reasons.insert(what(shard->failure));
   }
-  for (const auto& reason : reasons) fmt::print(stderr, "Error: {}\n", reason);
+  for (const auto& reason : reasons) print_error(reason, kFailed, json);
   log::info("Stopped");
   return reasons.empty() ? kOk : kFailed;
 }
