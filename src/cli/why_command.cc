@@ -131,7 +131,7 @@ std::string line_of(const Row& row) {
   const bool done = row.end && row.oldest >= *row.end;
   if (!is_behind(row)) return text + fmt::format("is done up to its end, {}", row.oldest);
   if (row.reasons.empty()) {
-    if (done) return text + fmt::format("is done up to its end, {}; the next commit says so", row.oldest);
+    if (done) return text + fmt::format("is done up to its end, {}; {} is committed, and the next commit says so", row.oldest, *row.end - *row.lag);
     return text + fmt::format("is being read, at {}", row.oldest);
   }
   for (std::size_t i = 0; i < row.reasons.size(); ++i) {

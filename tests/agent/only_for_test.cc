@@ -90,7 +90,7 @@ TEST_P(OnlyFor, WhatIsSentOnIsForEverybodyThere) {
 
 TEST_P(OnlyFor, AnAgentOnSeveralTopicsTakesItFromItsTopic) {
   const auto& more = world.app.topic<int>("more", {.partitions = 1});
-  world.app.agent("left", {&in, &more}, collector(left));
+  world.app.agent("left", std::vector{&in, &more}, collector(left));
   world.app.agent("right", more, collector(right));
   world.work([&](Worker&) -> Task<void> {
     co_await world.produce("more", {for_one("1", "app/left", "more")});

@@ -80,6 +80,11 @@ class Json(Scene):
             self.check(got, words)
         self.assertEqual(json.loads(self.horton("--version", "--json").stdout)[0]["program"], "horton")
 
+    def test_a_market(self):
+        market = self.start(HORTON, "market", "--json", "--port", 0, folder=self.folder, name="market")
+        (opened,) = json.loads(market.wait_for(r"^\[.*\]$", stream="stdout").group())
+        self.assertRegex(opened["url"], r"^http://127\.0\.0\.1:\d+/$")
+
     def test_after_two_dashes_it_is_a_value(self):
         self.assertRegex(self.horton("model", "--", "--json").stderr, "^Error: ")
 
