@@ -3,6 +3,8 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <cstdio>
+
 #include "base/process.h"
 #include "cli/commands.h"
 #include "cli/output.h"
@@ -49,7 +51,6 @@ void print_banner(const App& app, const std::string& log_target, bool json) {
   const auto url = app.log_url();
   const Banner banner{MEPHISTO_VERSION, app.id(), url,           "memory:",   fmt::format("{} ({})", log_target, log::to_string(log::level())), getpid(), host_name(), platform(),
                       driver_of(url),   "off",    app.datadir(), app.appdir()};
-  if (json) return print_json("[" + to_json(banner) + "]");
   Table table{"Mephisto v" MEPHISTO_VERSION, {{""}, {""}}};
   table.add({"id", banner.id});
   table.add({"transport", "[" + banner.transport + "]"});
@@ -63,7 +64,9 @@ void print_banner(const App& app, const std::string& log_target, bool json) {
   table.add({"  web", banner.web});
   table.add({"datadir", banner.datadir});
   table.add({"appdir", banner.appdir});
-  fmt::print("{}", table.text(true, false));
+  const auto text = json ? printable_json("[" + to_json(banner) + "]") + "\n" : table.text(true, false);
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
 }
 
 }  // namespace mephisto::cli

@@ -88,7 +88,7 @@ struct Running {
 // To somebody who waits after a first signal.
 Task<void> say_what_ends_late() {
   co_await sleep_for(std::chrono::seconds{1});
-  fmt::print(stderr, "Ending: what was sent is still being written, or a call is under way; a second signal ends at once.\n");
+  print_notice("Ending: what was sent is still being written, or a call is under way; a second signal ends at once.");
 }
 
 // The command is a task of its own: cancelling it leaves the client's end, which takes away what it made on the log, alone.
@@ -228,10 +228,8 @@ std::string CommandLine::shell() const {
 
 int CommandLine::execute_worker() {
   if (worker_options_.with_web || worker_options_.web_port) throw UsageError("this version serves no web pages: leave out --with-web and --web-port");
-  if (!global_.quiet) {
-    print_banner(app_, global_.logfile.value_or("-stderr-"), json_);
-    std::fflush(stdout);
-  }
+  std::signal(SIGPIPE, SIG_IGN);  // that nobody reads its output any more ends no worker
+  if (!global_.quiet) print_banner(app_, global_.logfile.value_or("-stderr-"), json_);
   return run_worker(app_, json_);
 }
 
@@ -320,6 +318,7 @@ int CommandLine::run(int argc, char** argv) {
   try {
     set_up_logging();
     auto code = execute();
+    if (chosen_->help.name == "worker") return code;  // its work is not what it prints
     if (std::fflush(stdout) != 0) throw Failure(ErrorKind::kUnavailable, fmt::format("cannot write the result: {}", std::strerror(errno)));
     return code;
   } catch (const UsageError& error) {

@@ -14,14 +14,18 @@ namespace mephisto::cli {
 
 void print_json(std::string_view json) { fmt::print("{}\n", printable_json(json)); }
 
+void print_notice(std::string_view line) {
+  const auto safe = printable(line, kWhole) + "\n";
+  std::fwrite(safe.data(), 1, safe.size(), stderr);
+}
+
 void print_error(std::string_view text, int exit_code, bool as_json, std::string_view help) {
   if (as_json) {
     const auto hint = help.empty() ? "" : fmt::format(",\"try\":{}", to_json(std::string{help}));
-    fmt::print(stderr, "{}\n", printable_json(fmt::format(R"({{"error":{},"exit_code":{}{}}})", to_json(Bytes{std::string{text}}), exit_code, hint)));
-    return;
+    return print_notice(printable_json(fmt::format(R"({{"error":{},"exit_code":{}{}}})", to_json(Bytes{std::string{text}}), exit_code, hint)));
   }
-  fmt::print(stderr, "Error: {}\n", printable(text, kWhole));
-  if (!help.empty()) fmt::print(stderr, "Try: {}\n", help);
+  print_notice(fmt::format("Error: {}", text));
+  if (!help.empty()) print_notice(fmt::format("Try: {}", help));
 }
 
 JsonRows::JsonRows(bool as_array) : as_array_(as_array) {

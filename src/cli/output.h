@@ -12,6 +12,9 @@ namespace mephisto::cli {
 // A line of JSON on standard output.
 void print_json(std::string_view json);
 
+// A line on standard error. That nobody reads it any more is no failure.
+void print_notice(std::string_view line);
+
 // `Error: TEXT` on standard error, and `Try: HELP` where that is given; with `as_json` one object with `error`, `exit_code` and `try`.
 void print_error(std::string_view text, int exit_code, bool as_json, std::string_view help = {});
 

@@ -116,18 +116,17 @@ std::string what(std::exception_ptr error) {
 }
 
 void dump_tasks(const ShardThread& shard, int number) {
-  fmt::print(stderr, "--- shard {}: what every task does ---\n", number);
-  for (const auto& line : shard.loop.describe_tasks()) fmt::print(stderr, "{}\n", printable(line, kWhole));
+  print_notice(fmt::format("--- shard {}: what every task does ---", number));
+  for (const auto& line : shard.loop.describe_tasks()) print_notice(line);
   if (shard.worker == nullptr) return;
-  fmt::print(stderr, "--- shard {}: consumed = acked + in flight + dead-lettered + skipped ---\n", number);
+  print_notice(fmt::format("--- shard {}: consumed = acked + in flight + dead-lettered + skipped ---", number));
   for (const auto& lane : shard.worker->status()) {
     const auto& a = lane.account;
-    fmt::print(stderr, "{} {} ({}, generation {}): {} = {} + {} + {} + {}; first not done: {}\n", lane.agent, lane.partition.str(), to_string(lane.state), lane.generation,
-               a.consumed, a.acked, a.in_flight, a.dead_lettered, a.skipped, lane.committable);
+    print_notice(fmt::format("{} {} ({}, generation {}): {} = {} + {} + {} + {}; first not done: {}", lane.agent, lane.partition.str(), to_string(lane.state), lane.generation,
+                             a.consumed, a.acked, a.in_flight, a.dead_lettered, a.skipped, lane.committable));
   }
-  fmt::print(stderr, "--- shard {}: partitions that went from state to state, since the start ---\n", number);
-  for (const auto& change : shard.worker->state_changes()) fmt::print(stderr, "{} -> {}: {}\n", to_string(change.from), to_string(change.to), change.count);
-  std::fflush(stderr);
+  print_notice(fmt::format("--- shard {}: partitions that went from state to state, since the start ---", number));
+  for (const auto& change : shard.worker->state_changes()) print_notice(fmt::format("{} -> {}: {}", to_string(change.from), to_string(change.to), change.count));
 }
 
 // What the shards say to somebody who asks. One whose handler keeps its thread is not waited for.
@@ -172,8 +171,8 @@ Task<WorkerStatus> status_of(const App& app, const std::vector<std::unique_ptr<S
 // After the first signal to stop: what each partition waits for that has a record in work. People want it whatever is logged, and where.
 Task<void> tell_what_is_waited_for(const App& app, const std::vector<std::unique_ptr<ShardThread>>& threads) {
   constexpr std::size_t kTold = 10;
-  fmt::print(stderr, "Stopping: what is being processed is finished first, within {} (setting drain_timeout). A second signal ends at once; the rest is delivered again.\n",
-             format_duration(app.settings().duration("drain_timeout")));
+  print_notice(fmt::format("Stopping: what is being processed is finished first, within {} (setting drain_timeout). A second signal ends at once; the rest is delivered again.",
+                           format_duration(app.settings().duration("drain_timeout"))));
   const auto status = co_await status_of(app, threads);
   std::vector<std::string> lines;
   for (const auto& one : status.partitions) {
@@ -183,8 +182,8 @@ Task<void> tell_what_is_waited_for(const App& app, const std::vector<std::unique
     }
   }
   for (const auto& member : status.silent) lines.push_back(fmt::format("{} does not answer: a handler keeps its thread", member));
-  for (std::size_t i = 0; i < std::min(lines.size(), kTold); ++i) fmt::print(stderr, "  {}\n", printable(lines[i], kWhole));
-  if (lines.size() > kTold) fmt::print(stderr, "  and {} more\n", lines.size() - kTold);
+  for (std::size_t i = 0; i < std::min(lines.size(), kTold); ++i) print_notice("  " + lines[i]);
+  if (lines.size() > kTold) print_notice(fmt::format("  and {} more", lines.size() - kTold));
 }
 
 }  // namespace
@@ -203,7 +202,6 @@ std::string fold(std::vector<int> numbers) {
 }
 
 int run_worker(App& app, bool json) {
-  std::signal(SIGPIPE, SIG_IGN);  // that nobody reads its output any more does not end it
   int shards = static_cast<int>(app.settings().integer("shards"));
   if (shards == 0) shards = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   std::error_code error;
@@ -243,7 +241,7 @@ int run_worker(App& app, bool json) {
   Spawned telling;
   control.on_signal({SIGINT, SIGTERM}, [&](int signal) {
     if (++signals > 1) {
-      fmt::print(stderr, "Second signal: ending at once; what was being processed will be delivered again.\n");
+      print_notice("Second signal: ending at once; what was being processed will be delivered again.");
       _exit(128 + signal);
     }
     log::info("{}: stopping", signal == SIGINT ? "SIGINT" : "SIGTERM");

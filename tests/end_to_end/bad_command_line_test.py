@@ -26,7 +26,7 @@ COMMAND_LINE = [
     usage("model without name", "model", "NAME", "required"),
     usage("-A, which only the general tool has", "-A x agents", "no option -A"),
     usage("value for a flag", "agents --json=x", "--json", "no value"),
-    usage("only options", "--json", "no command"),
+    usage("only options", "--quiet", "no command"),
     usage("option without its value", "agents -l", "--loglevel", "value"),
     usage("limit is no number", "securities --limit many", "--limit", '"many"', "number"),
     usage("limit below zero", "securities --limit -1", "--limit", "from 0", files={"horton-data/log/data.mdb": ""}),

@@ -1,12 +1,10 @@
 """What signals do to a worker and to commands."""
 import json
-import os
-import re
 import signal
 import subprocess
 import unittest
 
-from support import HORTON, LIMIT, Process, Scene, environment, no_core, wait_for
+from support import HORTON, LIMIT, Scene, environment, no_core, wait_for
 
 
 class Signals(Scene):
@@ -23,16 +21,16 @@ class Signals(Scene):
         self.config(self.url, "  deadline: 2h\ndrain_timeout: 1h\n", folder=self.place)
 
     def busy_worker(self, *options):
-        """One whose agent waits for an answer, with the place of its record."""
+        """One whose agent waits for an answer."""
         worker = self.start(HORTON, "worker", "--shards", 1, *options, folder=self.place, name="worker")
-        sent = json.loads(wait_for(lambda: self.horton("send", "@collect_securities", folder=self.place).stdout, "a log to send to"))
+        wait_for(lambda: self.horton("send", "@collect_securities", folder=self.place).stdout, "a log to send to")
 
         def at_work():
             self.assertIsNone(worker.child.poll(), worker.stderr)
             rows = json.loads(self.horton("why", "--json", folder=self.place).stdout or "[]")
             return any(reason["kind"] == "agent" for row in rows for reason in row["reasons"])
         wait_for(at_work, "the agent to be at work")
-        return worker, f"{sent['topic']}/{sent['partition']}"
+        return worker
 
     def ends_well(self, worker):
         self.assertIsNone(worker.child.poll(), worker.stderr)
@@ -81,24 +79,23 @@ class Signals(Scene):
         child = subprocess.Popen([HORTON, "worker", "-l", "debug"], cwd=self.place, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=no_core)
         self.addCleanup(child.wait, LIMIT)
         self.addCleanup(child.kill)
-        self.assertTrue(child.stderr.readline())
         child.stdout.close()
         child.stderr.close()
         wait_for(lambda: [row for row in json.loads(self.horton("lag", "--json", folder=self.place).stdout or "[]") if row["owner"]], "partitions of the worker")
         sent = json.loads(self.horton("send", "@collect_securities", folder=self.place).stdout)
         place = f"{sent['topic']}/{sent['partition']}"
         wait_for(lambda: "agent collect_securities" in self.horton("why", place, folder=self.place).stdout, "the worker to be at work")
-        child.send_signal(signal.SIGTERM)
-        child.send_signal(signal.SIGHUP)
+        for number in (signal.SIGUSR1, signal.SIGHUP, signal.SIGTERM):
+            child.send_signal(number)
         wait_for(lambda: child.poll() or child.send_signal(signal.SIGTERM), "the worker to end")
         self.assertEqual(child.wait(), 128 + signal.SIGTERM)
 
     def test_the_first_signal_says_what_is_waited_for_and_what_a_second_one_does(self):
         for number, options in ((signal.SIGINT, []), (signal.SIGTERM, ["-l", "crit", "-f", "log.txt"])):
-            worker, place = self.busy_worker(*options)
+            worker = self.busy_worker(*options)
             worker.signal(number)
             worker.wait_for(r"^Stopping: what is being processed is finished first, within 1 h .*A second signal ends at once; the rest is delivered again\.$")
-            worker.wait_for(rf"^  {place} waits at \d+: agent collect_securities(?: instance \d+)? waits for an HTTP answer$")
+            worker.wait_for(r"^  collect_securities/\d waits at \d+: agent collect_securities(?: instance \d+)? waits for an HTTP answer$")
             self.assertIsNone(worker.child.poll())
             worker.signal(number)
             self.assertEqual(worker.wait(), 128 + number)
