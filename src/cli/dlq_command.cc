@@ -129,9 +129,7 @@ std::vector<RecordView> choose(const DeadLetters& letters, const DlqOptions& opt
 }
 
 // One topic's, replayed or dropped; a row each.
-Task<void> handle_chosen(const App& app, DeadLetters& letters, const std::vector<RecordView>& chosen, const DlqOptions& options, Table& table) {
-  std::optional<TopicInfo> to;
-  if (options.to) to = co_await find_topic(app, topic_of(app, *options.to));
+Task<void> handle_chosen(const App& app, DeadLetters& letters, const std::vector<RecordView>& chosen, const DlqOptions& options, std::optional<TopicInfo> to, Table& table) {
   std::vector<Replay> where;
   for (const auto& record : chosen) {
     if (options.action == "replay") where.push_back(co_await replay_of(app, letters, record, to));
@@ -146,19 +144,27 @@ Task<int> dlq(DlqOptions options, CommandContext context) {
   Table listed{"Dead letters", {{"agent"}, {"number", true}, {"time"}, {"from"}, {"key"}, {"reason"}}};
   Table handled{options.dry_run ? "Dead letters (dry run)" : "Dead letters", {{"dead letters"}, {"number", true}, {"to"}, {"for"}, {"reason"}}};
   for (const auto& topic : co_await topics_of(context.app, options.agent)) {
+    std::optional<TopicInfo> to;
+    if (options.to) to = co_await find_topic(context.app, topic_of(context.app, *options.to));
     auto letters = co_await read_dead_letters(topic, options.handles() && !options.dry_run);
     const auto chosen = choose(letters, options);
     const bool missing = options.number && chosen.empty();
+    std::exception_ptr failure;  // the next one who handles them does not wait for this one
     if (options.action == "list") {
       list(chosen, listed, context.json);
     } else if (options.action == "show" && !missing) {
       show(chosen.front(), context.json);
     } else if (options.handles() && !missing) {
-      co_await handle_chosen(context.app, letters, chosen, options, handled);
+      try {
+        co_await handle_chosen(context.app, letters, chosen, options, to, handled);
+      } catch (...) {
+        failure = std::current_exception();
+      }
       const auto* done = options.action == "replay" ? "Replayed" : "Dropped";
-      if (!context.json && !options.dry_run) fmt::print("{} {} dead letter{} of {}\n", done, chosen.size(), chosen.size() == 1 ? "" : "s", topic);
+      if (!failure && !context.json && !options.dry_run) fmt::print("{} {} dead letter{} of {}\n", done, chosen.size(), chosen.size() == 1 ? "" : "s", topic);
     }
     co_await letters.consumer->close();
+    if (failure) std::rethrow_exception(failure);
     if (missing) throw UsageError(fmt::format("{} has no open dead letter {}; see: {} dlq list", topic, *options.number, context.app.id()));
   }
   if (options.action == "list") listed.print(context.json);
