@@ -47,6 +47,6 @@ struct MarketOptions {
   std::string bind = "127.0.0.1";
   static std::vector<mephisto::OptionHelp> help();
 };
-mephisto::Task<void> run_market(MarketOptions options);
+mephisto::Task<void> run_market(MarketOptions options, bool json = false);
 
 }  // namespace horton

@@ -61,9 +61,8 @@ Task<int> show_security(SecurityOptions options, CommandContext context) {
   if (options.exchange) filter["exchange"] = *options.exchange;
   auto found = co_await securities().find_many(std::move(filter));
   if (found.empty()) {
-    if (context.json) fmt::print("[]\n");
-    fmt::print(stderr, "Error: there is no security {}{} in the documents; see: horton securities\n", options.symbol, options.exchange ? " on " + *options.exchange : "");
-    co_return 1;
+    throw Failure(ErrorKind::kNotFound,
+                  fmt::format("there is no security {}{} in the documents; see: horton securities", options.symbol, options.exchange ? " on " + *options.exchange : ""));
   }
   if (context.json) {
     boost::json::array all(found.begin(), found.end());
@@ -249,19 +248,28 @@ Task<int> progress(ProgressOptions options, CommandContext context) {
   }
 }
 
+struct StartOptions {};
+
+Task<int> start_collection(StartOptions, CommandContext context) {
+  const auto sent = co_await collect_securities.send(None{});
+  co_await note_collection(sent.timestamp);
+  if (context.json) fmt::print("{}\n", to_json(std::vector{sent}));
+  co_return 0;
+}
+
 struct Registered {
   Registered() {
-    app().command("start-collect-securities", "Collect securities and overview.", []() -> Task<void> {
-      const auto sent = co_await collect_securities.send(None{});
-      co_await note_collection(sent.timestamp);
-    });
+    app().command<StartOptions>("start-collect-securities", "Collect securities and overview.", start_collection);
     app().command<ListOptions>("securities", "List the collected securities.", list_securities);
     app().command<SecurityOptions>("security", "Show one security.", show_security);
     app().command<CollectOptions>("collect", "Collect one security now and show it.", collect);
     app().command<ProgressOptions>("progress", "Show how far the collection is.", progress);
     app().command<BudgetOptions>("budget", "Show how much of the request budget is used.", show_budget);
     app().command<MarketOptions>("market", "Run a stand-in for AlphaVantage's API on loopback: LISTING_STATUS, OVERVIEW and GLOBAL_QUOTE, no prices of the past nor indicators.",
-                                 [](MarketOptions options) -> Task<void> { co_await run_market(std::move(options)); });
+                                 [](MarketOptions options, CommandContext context) -> Task<int> {
+                                   co_await run_market(std::move(options), context.json);
+                                   co_return 0;
+                                 });
   }
 } registered;
 

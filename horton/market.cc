@@ -128,7 +128,7 @@ std::vector<OptionHelp> MarketOptions::help() {
           {"bind", "address to listen on"}};
 }
 
-Task<void> run_market(MarketOptions options) {
+Task<void> run_market(MarketOptions options, bool json) {
   for (double share : {options.quota, options.error, options.unknown, options.fail, options.cut, options.slow}) {
     if (!(share >= 0 && share <= 1)) throw UsageError("shares of faults are numbers from 0 to 1");
   }
@@ -138,7 +138,11 @@ Task<void> run_market(MarketOptions options) {
   }
   Market market{options};
   HttpServer server{*Loop::current(), [&](HttpRequest request) { return market.answer(std::move(request)); }, options.port, options.bind};
-  fmt::print("The market is open: http://{}:{}/\n", options.bind, server.port());
+  const auto url = fmt::format("http://{}:{}/", options.bind, server.port());
+  if (json)
+    fmt::print("[{{\"url\":{}}}]\n", to_json(url));
+  else
+    fmt::print("The market is open: {}\n", url);
   std::fflush(stdout);
   co_await server.run();
 }

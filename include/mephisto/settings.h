@@ -40,7 +40,7 @@ class Settings {
 
   // Each checks the name (kInvalid, naming the nearest) and the value's type; `source` is for people: `config.yml`, `--set`.
   void load_yaml(const std::string& path);
-  // Also the contents of the file that NAME_FILE names, for secrets: HORTON_SERVICE_APIKEY_FILE.
+  // Also the text of the file that NAME_FILE names, for secrets: HORTON_SERVICE_APIKEY_FILE.
   void load_environment();
   void set(const std::string& name, const std::string& value, std::string source);
 
@@ -74,7 +74,6 @@ class Settings {
   const Value& value(std::string_view name) const;
   std::string environment_name(const std::string& name) const;
   void set_from_environment(const std::string& name, const std::string& variable);
-  void load_node(const std::string& path, const std::string& prefix, const void* node);
 
   std::string app_id_;
   std::vector<SettingSpec> specs_;

@@ -101,7 +101,7 @@ TopicSpec AgentRuntime::dead_letter_topic(const std::string& app_id, const Agent
 }
 
 std::shared_ptr<AgentRuntime::Queue> AgentRuntime::make_queue() {
-  auto queue = std::make_shared<Queue>(LaneQueue::Options{agent_.options().ordered_by_key, max_window_});
+  auto queue = std::make_shared<Queue>(LaneQueue::Options{agent_.options().ordered_by_key, max_window_, app_id_ + "/" + agent_.name()});
   shard_.adopt(queue->lanes);
   return queue;
 }

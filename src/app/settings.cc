@@ -3,19 +3,12 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <unistd.h>
-#include <yaml-cpp/yaml.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <cstdlib>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <optional>
-#include <set>
-#include <tuple>
 
+#include "app/settings_file.h"
 #include "base/text.h"
 #include "mephisto/error.h"
 #include "mephisto/log.h"
@@ -128,6 +121,12 @@ bool parse_flag(const std::string& text, bool& value) {
 void check(const SettingSpec& spec, const std::string& text) {
   auto refuse = [&](const std::string& why) { throw Failure(ErrorKind::kInvalid, why); };
   if (text.empty() && spec.default_value.empty()) return;
+  // Such a value is a mistake of the file or the shell it comes from, and would end a header or a line of a protocol. Keys and certificates
+  // have lines.
+  const auto control = std::ranges::find_if(text, [&](char c) { return (static_cast<unsigned char>(c) < ' ' || c == '\x7f') && c != '\t'; });
+  if (control != text.end() && !spec.name.ends_with(".pem")) {
+    refuse(*control == '\n' || *control == '\r' ? "the value has more than one line" : "the value has a control character, " + printable({&*control, 1}));
+  }
   if (spec.check) {
     if (auto wrong = spec.check(text); !wrong.empty()) refuse(wrong);
   }
@@ -162,26 +161,6 @@ void check(const SettingSpec& spec, const std::string& text) {
       }
       return;
   }
-}
-
-std::string read_file(const std::string& path) {
-  // A folder opens as a file, and only reading it fails.
-  std::error_code error;
-  if (std::filesystem::is_directory(path, error)) throw Failure(ErrorKind::kInvalid, fmt::format("cannot read {}: it is a directory", path));
-  std::ifstream file{path, std::ios::binary};
-  if (!file) throw Failure(ErrorKind::kInvalid, fmt::format("cannot read {}: {}", path, std::strerror(errno)));
-  return {std::istreambuf_iterator<char>{file}, {}};
-}
-
-// The first line (from 1) with a tab in its indentation. YAML's own errors do not name it.
-std::optional<int> line_indented_by_a_tab(std::string_view text) {
-  int number = 0;
-  for (const auto& line : split(text, '\n')) {
-    ++number;
-    auto indentation = line.substr(0, line.find_first_not_of(" \t"));
-    if (indentation.size() < line.size() && indentation.find('\t') != std::string::npos) return number;
-  }
-  return std::nullopt;
 }
 
 }  // namespace
@@ -244,51 +223,15 @@ void Settings::set(const std::string& name, const std::string& text, std::string
 }
 
 void Settings::load_yaml(const std::string& path) {
-  const auto text = read_file(path);
-  YAML::Node root;
-  try {
-    root = YAML::Load(text);
-  } catch (const YAML::Exception& error) {
-    auto [line, column] = std::pair{error.mark.line + 1, error.mark.column + 1};
-    std::string why = error.msg;
-    if (auto tab = line_indented_by_a_tab(text)) {
-      std::tie(line, column) = std::pair{*tab, 1};
-      why = "a tab cannot indent a line in YAML: use spaces";
+  std::map<std::string, std::string> places;  // by the setting's own name
+  for (auto& one : read_settings_file(path)) {
+    const auto* spec = find(one.name);
+    const auto [before, fresh] = places.try_emplace(spec == nullptr ? one.name : spec->name, one.source);
+    if (!fresh) throw Failure(ErrorKind::kInvalid, fmt::format("{}: {} is there twice, first at {}: leave one of them out", one.source, printable(one.name), before->second));
+    if (spec != nullptr && one.list && !spec->list) {
+      throw Failure(ErrorKind::kInvalid, fmt::format("{}: {}: expected {}, found a list", one.source, one.name, described(spec->type)));
     }
-    throw Failure(ErrorKind::kInvalid, fmt::format("{}:{}:{}: {}", path, line, column, why));
-  }
-  if (root.IsNull()) return;
-  if (!root.IsMap()) throw Failure(ErrorKind::kInvalid, fmt::format("{}: expected `name: value` lines at the top", path));
-  load_node(path, "", &root);
-}
-
-void Settings::load_node(const std::string& path, const std::string& prefix, const void* untyped) {
-  const auto& node = *static_cast<const YAML::Node*>(untyped);
-  std::set<std::string> names;
-  for (const auto& entry : node) {
-    auto name = prefix + entry.first.Scalar();
-    auto source = fmt::format("{}:{}", path, entry.first.Mark().line + 1);
-    if (!names.insert(name).second) throw Failure(ErrorKind::kInvalid, fmt::format("{}: {} is there twice: leave one of them out", source, printable(name)));
-    const auto& value = entry.second;
-    if (value.IsMap()) {
-      // Checked, because an alias may hold itself.
-      auto deeper = [&](const SettingSpec& spec) { return std::max(std::ranges::count(spec.name, '.'), std::ranges::count(spec.alias, '.')) > std::ranges::count(name, '.'); };
-      if (!(name + ".").starts_with(kKafkaProperties) && std::ranges::none_of(specs_, deeper))
-        throw Failure(ErrorKind::kInvalid, fmt::format("{}: {}: no setting is as deep as what stands below it", source, printable(name)));
-      load_node(path, name + ".", &value);
-    } else if (value.IsSequence()) {
-      if (const auto* spec = find(name); spec != nullptr && !spec->list) {
-        throw Failure(ErrorKind::kInvalid, fmt::format("{}: {}: expected {}, found a list", source, name, described(spec->type)));
-      }
-      std::vector<std::string> items;
-      for (const auto& item : value) {
-        if (!item.IsScalar()) throw Failure(ErrorKind::kInvalid, fmt::format("{}: {}: expected a list of plain values", source, name));
-        items.push_back(item.Scalar());
-      }
-      set(name, fmt::format("{}", fmt::join(items, ";")), source);
-    } else {
-      set(name, value.IsNull() ? "" : value.Scalar(), source);
-    }
+    set(one.name, one.text, one.source);
   }
 }
 
@@ -310,12 +253,10 @@ void Settings::set_from_environment(const std::string& name, const std::string& 
   if (path == nullptr) return;
   std::string value;
   try {
-    value = read_file(path);
+    value = read_value_file(path);
   } catch (const Failure& failure) {
     throw Failure(ErrorKind::kInvalid, fmt::format("environment {}: {}", of_file, failure.what()));
   }
-  if (value.ends_with('\n')) value.pop_back();
-  if (value.ends_with('\r')) value.pop_back();
   set(name, value, fmt::format("environment {}: {}", of_file, path));
 }
 

@@ -5,14 +5,16 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <functional>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
+#include <functional>
 #include <mutex>
 #include <utility>
 #include <vector>
 
+#include "base/log_file.h"
 #include "base/log_place.h"
 #include "base/private_file.h"
 #include "base/text.h"
@@ -30,6 +32,7 @@ namespace {
 struct Sink {
   std::mutex mutex;
   std::FILE* file = stderr;
+  std::string path;  // absolute; empty: standard error
   bool colour = false;
   std::vector<std::string> secrets;
 };
@@ -87,15 +90,41 @@ std::string_view to_string(Level level) { return kNames[static_cast<std::size_t>
 
 void configure(const Options& options) {
   std::FILE* file = stderr;
+  std::string path;
   if (!options.file.empty()) {
     file = fdopen(open_own_log_file(options.file), "a");
-    if (file == nullptr) throw Failure(ErrorKind::kInvalid, fmt::format("cannot write log file {}: {}", options.file, std::strerror(errno)));
+    if (file == nullptr) {
+      throw Failure(ErrorKind::kInvalid, fmt::format("cannot write log file {}: {}; name another with --logfile", options.file, std::strerror(errno)));
+    }
+    path = std::filesystem::absolute(options.file).string();
   }
   std::lock_guard lock{sink().mutex};
   if (sink().file != stderr) std::fclose(sink().file);
   sink().file = file;
+  sink().path = std::move(path);
   sink().colour = options.colour && isatty(fileno(file)) != 0;
   detail::threshold = options.level;
+}
+
+void reopen() {
+  auto& out = sink();
+  std::string path;
+  {
+    std::lock_guard lock{out.mutex};
+    path = out.path;
+  }
+  if (path.empty()) return;
+  std::FILE* file = nullptr;
+  try {
+    file = fdopen(open_own_log_file(path), "a");
+  } catch (const Failure& failure) {
+    return error("Cannot open the log file anew: {}; going on with the one before", failure.what());
+  }
+  {
+    std::lock_guard lock{out.mutex};
+    std::fclose(std::exchange(out.file, file));
+  }
+  info("Log file {} opened anew", path);
 }
 
 Level level() { return detail::threshold; }
@@ -146,11 +175,25 @@ void write(Level level, std::source_location place, std::string_view text) {
     for (std::size_t at = 0; (at = masked.find(secret, at)) != std::string::npos; at += 3) masked.replace(at, secret.size(), "***");
     text = masked;
   }
+  // A line is a line, whatever the text has that somebody else wrote.
+  std::string safe;
+  if (std::ranges::any_of(text, [](char c) { return c < ' ' || c > '~'; })) text = safe = printable(text, kWhole);
   auto index = static_cast<std::size_t>(level);
   auto line =
       fmt::format("{:%Y-%m-%d %H:%M:%S}.{:03} | {}{:<8}{} | {}:{}:{} - {}\n", fmt::localtime(std::chrono::system_clock::to_time_t(now)), ms, out.colour ? kColours[index] : "",
                   kLabels[index], out.colour ? "\x1b[0m" : "", module_of(place.file_name()), task.empty() ? function_of(place.function_name()) : task, place.line(), text);
   std::fwrite(line.data(), 1, line.size(), out.file);
+  std::fflush(out.file);
+}
+
+void write_below(std::string_view lines) {
+  std::string text;
+  for (const auto& line : split(lines, '\n')) {
+    if (!line.empty()) text += printable(line, kWhole) + "\n";
+  }
+  auto& out = sink();
+  std::lock_guard lock{out.mutex};
+  std::fwrite(text.data(), 1, text.size(), out.file);
   std::fflush(out.file);
 }
 

@@ -61,6 +61,27 @@ std::size_t utf8_length(std::string_view text) {
   return 0;
 }
 
+constexpr char kHex[] = "0123456789abcdef";
+constexpr std::uint32_t kReplacement = 0xfffd;
+
+// Of one well-formed UTF-8 sequence.
+std::uint32_t code_point(std::string_view sequence) {
+  auto code = static_cast<std::uint32_t>(static_cast<unsigned char>(sequence[0]));
+  if (sequence.size() > 1) code &= 0x7fU >> sequence.size();
+  for (const char c : sequence.substr(1)) code = code << 6 | (static_cast<unsigned char>(c) & 0x3f);
+  return code;
+}
+
+// Whether a terminal acts on the character, or a reader cannot see it.
+bool is_unsafe(std::uint32_t code) {
+  if (code < 0x20 || (code >= 0x7f && code <= 0x9f)) return true;  // C0, DEL, C1
+  if (code < 0x61c) return false;
+  return code == 0x61c || (code >= 0x200e && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) ||  // lines, writing direction
+         (code >= 0x2066 && code <= 0x206f) ||                                                         // writing direction
+         code == 0x200b || (code >= 0x2060 && code <= 0x2064) || code == 0xfeff ||                     // without width
+         (code >= 0xfff9 && code <= 0xfffb) || (code >= 0xe0000 && code <= 0xe007f);                   // annotations, tags
+}
+
 }  // namespace
 
 std::optional<std::string> nearest(std::string_view word, std::span<const std::string> candidates) {
@@ -116,22 +137,49 @@ std::vector<std::string> split(std::string_view text, char separator) {
 }
 
 std::string printable(std::string_view text, std::size_t max) {
-  static constexpr char kHex[] = "0123456789abcdef";
   std::string result;
   while (!text.empty() && result.size() < max) {
-    auto length = utf8_length(text);
-    auto byte = static_cast<unsigned char>(text[0]);
-    if (length == 0 || byte < 0x20 || byte == 0x7f) {
-      result += "\\x";
-      result += kHex[byte >> 4];
-      result += kHex[byte & 15];
-      text.remove_prefix(1);
+    const auto length = utf8_length(text);
+    const auto taken = text.substr(0, std::max<std::size_t>(length, 1));
+    if (length > 0 && !is_unsafe(code_point(taken))) {
+      result += taken;
     } else {
-      result += text.substr(0, length);
-      text.remove_prefix(length);
+      for (const char c : taken) {
+        const auto byte = static_cast<unsigned char>(c);
+        result += "\\x";
+        result += kHex[byte >> 4];
+        result += kHex[byte & 15];
+      }
     }
+    text.remove_prefix(taken.size());
   }
   if (!text.empty()) result += "…";
+  return result;
+}
+
+std::string printable_json(std::string_view json) {
+  std::string result;
+  result.reserve(json.size());
+  auto escape = [&](std::uint32_t unit) {
+    result += "\\u";
+    for (int shift = 12; shift >= 0; shift -= 4) result += kHex[unit >> shift & 15];
+  };
+  while (!json.empty()) {
+    const auto length = utf8_length(json);
+    const auto taken = json.substr(0, std::max<std::size_t>(length, 1));
+    const auto code = length == 0 ? kReplacement : code_point(taken);
+    if (code == '\n' || code == '\r' || code == '\t') {  // between two values: within a string JSON has none of them
+      result += ' ';
+    } else if (length > 0 && !is_unsafe(code)) {
+      result += taken;
+    } else if (code >= 0x10000) {
+      escape(0xd800 + ((code - 0x10000) >> 10));
+      escape(0xdc00 + ((code - 0x10000) & 0x3ff));
+    } else {
+      escape(code);
+    }
+    json.remove_prefix(taken.size());
+  }
   return result;
 }
 

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "mephisto/text.h"
+
 namespace mephisto {
 
 // The candidate that `word` was most likely meant to be, if one is near enough to say so.
@@ -19,9 +21,6 @@ std::string to_upper(std::string_view text);
 std::string to_lower(std::string_view text);
 std::string_view trim(std::string_view text);
 std::vector<std::string> split(std::string_view text, char separator);
-
-// `text` with control characters and broken UTF-8 made visible, cut at `max` bytes: for error messages about somebody's input.
-std::string printable(std::string_view text, std::size_t max = 60);
 
 // Whether `text` is well-formed UTF-8.
 bool valid_utf8(std::string_view text);

@@ -60,9 +60,9 @@ Builtin builtin(std::string name, std::string help, LogUse log_use, Body body, b
 using detail::NoOptions;
 
 // Runs a worker until a signal or a failure ends it.
-int run_worker(App& app);
-// The banner's rows: what a worker is and works with.
-Table banner(const App& app, const std::string& log_target);
+int run_worker(App& app, bool json);
+// What a worker is and works with.
+void print_banner(const App& app, const std::string& log_target, bool json);
 // Consecutive numbers folded: `{0-3, 7-8, 50}`.
 std::string fold(std::vector<int> numbers);
 

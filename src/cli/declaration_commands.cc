@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/output.h"
 
 namespace mephisto::cli {
 namespace {
@@ -52,7 +53,7 @@ Task<int> models(ModelsOptions, CommandContext context) {
       listed.push_back({name, {}});
       for (const auto& field : model->fields) listed.back().fields.push_back(field.name);
     }
-    fmt::print("{}\n", to_json(listed));
+    print_json(to_json(listed));
     co_return kOk;
   }
   Table table{"Models", {{"name"}, {"fields"}}};
@@ -84,18 +85,18 @@ Task<int> model(ModelOptions options, CommandContext context) {
   co_return kOk;
 }
 
-Task<int> tables(NoOptions, CommandContext context) {
+// A sentence for people, an empty list for programs.
+int nothing(const CommandContext& context, const char* sentence) {
   if (context.json)
-    fmt::print("[]\n");
+    print_json("[]");
   else
-    fmt::print("{} has no tables.\n", context.app.id());
-  co_return kOk;
+    fmt::print("{} {}\n", context.app.id(), sentence);
+  return kOk;
 }
 
-Task<int> reset(NoOptions, CommandContext context) {
-  fmt::print("{} has no tables, so there is no local state to delete.\n", context.app.id());
-  co_return kOk;
-}
+Task<int> tables(NoOptions, CommandContext context) { co_return nothing(context, "has no tables."); }
+
+Task<int> reset(NoOptions, CommandContext context) { co_return nothing(context, "has no tables, so there is no local state to delete."); }
 
 // The worker's, so that one line starts either.
 struct LivecheckOptions {
@@ -106,18 +107,18 @@ struct LivecheckOptions {
   static std::vector<OptionHelp> help() { return {{"without_web", "as worker"}, {"with_web", "as worker"}, {"web_port", "as worker", "-p"}, {"shards", "as worker"}}; }
 };
 
-Task<int> livecheck(LivecheckOptions, CommandContext context) {
-  fmt::print("{} has no LiveCheck cases, so there is nothing to check.\n", context.app.id());
-  co_return kOk;
-}
+Task<int> livecheck(LivecheckOptions, CommandContext context) { co_return nothing(context, "has no LiveCheck cases, so there is nothing to check."); }
 
 Task<int> clean_versions(NoOptions, CommandContext context) {
+  Table removed{"Removed", {{"directory"}}};
   for (int version = 0; version < context.app.options().version; ++version) {
     auto directory = fmt::format("{}/v{}", context.app.datadir(), version);
     if (!std::filesystem::is_directory(directory)) continue;
-    fmt::print("Removing old version directory {}\n", directory);
+    if (!context.json) fmt::print("Removing old version directory {}\n", printable(directory, kWhole));
     std::filesystem::remove_all(directory);
+    removed.add({directory});
   }
+  if (context.json) removed.print(true);
   co_return kOk;
 }
 
@@ -127,7 +128,7 @@ struct ConfigOptions {
 };
 
 Task<int> config(ConfigOptions options, CommandContext context) {
-  if (options.markdown) {
+  if (options.markdown && !context.json) {
     fmt::print("| setting | default | meaning | environment |\n|---|---|---|---|\n");
     for (const auto& row : context.app.settings().rows()) {
       fmt::print("| `{}`{} | {} | {} | `{}` |\n", row.spec->name, row.spec->alias.empty() ? "" : fmt::format(" (also `{}`)", row.spec->alias),

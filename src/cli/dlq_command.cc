@@ -1,11 +1,12 @@
-// `dlq`: dead letters. What agents could not process, with the reason, kept in topics ID-AGENT-dlq.
+// `dlq`: dead letters by hand: list, show, replay, drop.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
 #include "base/text.h"
-#include "cli/commands.h"
-#include "mephisto/detail/tracker.h"
+#include "cli/dead_letters.h"
+#include "cli/output.h"
 
 namespace mephisto::cli {
 namespace {
@@ -15,186 +16,90 @@ struct DlqOptions {
   std::optional<std::string> agent;
   std::optional<std::int64_t> number;
   bool all = false;
+  std::optional<std::string> reason;
+  std::optional<std::string> to;
+  bool dry_run = false;
 
   static std::vector<OptionHelp> help() {
-    return {{"action", "list, show, replay or drop", "", true},
+    return {{"action", "list, show, replay (to the agent that failed, and no other) or drop", "", true},
             {"agent", "the agent's name, or the topic with its dead letters", "", true},
             {"number", "which one, as `list` numbers them", "", true},
-            {"all", "replay or drop all of the agent's"}};
+            {"all", "replay or drop all of the agent's"},
+            {"reason", "only those whose reason has this text in it, in any case"},
+            {"to", "replay to this topic, or @AGENT's, where every agent gets them"},
+            {"dry_run", "show what would be replayed or dropped, and leave it"}};
   }
+  bool handles() const { return action == "replay" || action == "drop"; }
 };
-
-constexpr std::string_view kSuffix = "-dlq";
-
-// One topic of dead letters. Which of them were handled (replayed or dropped) is the commit of a group of its own, so nothing is
-// ever deleted here and two people who replay at the same time cannot both do it.
-struct DeadLetters {
-  std::string topic;
-  std::unique_ptr<Consumer> consumer;
-  Assigned assigned;
-  std::vector<std::shared_ptr<Batch>> batches;
-  std::vector<RecordView> open;  // not handled yet
-  std::unique_ptr<detail::AckTracker> tracker;
-  std::vector<std::pair<std::int64_t, std::uint64_t>> sequences;  // by offset
-};
-
-std::string group_of(const std::string& topic) { return topic + "-handled"; }
-
-std::string header(const RecordView& record, std::string_view name) {
-  auto found = record.headers.find(name);
-  return found ? std::string{found->value} : "";
-}
-
-// Where the handling of a topic's dead letters has come to.
-Task<Commit> handled(std::string topic) {
-  for (const auto& group : value_or_throw(co_await log_context().log->groups())) {
-    if (group.name != group_of(topic)) continue;
-    for (const auto& commit : group.commits) co_return commit;
-  }
-  co_return Commit{};
-}
-
-// The open dead letters; `to_handle` keeps everybody else from handling them until the consumer is closed.
-Task<DeadLetters> read(std::string topic, bool to_handle) {
-  auto& log = *log_context().log;
-  DeadLetters letters;
-  letters.topic = topic;
-  auto marks = value_or_throw(co_await log.watermarks({topic, 0}));
-  ConsumerOptions options;
-  options.client = "dlq";
-  Commit done;
-  if (to_handle) {
-    options.group = group_of(topic);
-    options.topics = {topic};
-  } else {
-    done = co_await handled(topic);
-    options.partitions[{topic, 0}] = std::max(done.offset, marks.start);
-  }
-  letters.consumer = log.consumer(*Loop::current(), std::move(options));
-  const auto deadline = Loop::current()->now() + std::chrono::seconds{10};
-  std::int64_t next = -1;
-  while (next < marks.end) {
-    if (Loop::current()->now() > deadline) throw Failure(ErrorKind::kTimeout, fmt::format("somebody else is working with the dead letters in {}", topic));
-    auto polled = co_await letters.consumer->poll(64 << 20, std::chrono::milliseconds{200});
-    for (auto& one : polled.assigned) {
-      letters.assigned = one;
-      letters.tracker = std::make_unique<detail::AckTracker>(one.offset, to_handle ? one.metadata : done.metadata);
-      next = one.offset;
-    }
-    for (auto& batch : polled.batches) {
-      for (const auto& record : batch->records) {
-        if (letters.tracker->done_before(record.offset)) continue;
-        letters.sequences.emplace_back(record.offset, letters.tracker->deliver(record.offset));
-        letters.open.push_back(record);
-      }
-      next = batch->next_offset;
-      letters.batches.push_back(std::move(batch));
-    }
-  }
-  co_return letters;
-}
 
 // The topics with dead letters: all, or those of one agent (by name, or the topic itself).
 Task<std::vector<std::string>> topics_of(const App& app, std::optional<std::string> agent) {
   std::vector<std::string> all;
   for (const auto& one : value_or_throw(co_await log_context().log->topics())) {
-    if (one.name.ends_with(kSuffix)) all.push_back(one.name);
+    if (one.name.ends_with(kDeadLetters)) all.push_back(one.name);
   }
   if (!agent) co_return all;
-  for (const auto& name : {*agent, fmt::format("{}-{}{}", app.id(), *agent, kSuffix)}) {
+  for (const auto& name : {*agent, fmt::format("{}-{}{}", app.id(), *agent, kDeadLetters)}) {
     if (std::ranges::find(all, name) != all.end()) co_return std::vector{name};
   }
   // On a log without its app any app's agent may be meant.
   std::vector<std::string> matching;
-  std::ranges::copy_if(all, std::back_inserter(matching), [&](const std::string& topic) { return topic.ends_with(fmt::format("-{}{}", *agent, kSuffix)); });
+  std::ranges::copy_if(all, std::back_inserter(matching), [&](const std::string& topic) { return topic.ends_with(fmt::format("-{}{}", *agent, kDeadLetters)); });
   if (!log_context().with_app && matching.size() == 1) co_return matching;
   if (!log_context().with_app && matching.size() > 1)
-    throw UsageError(fmt::format("there are several agents \"{}\": name one of the topics {}", *agent, fmt::join(matching, ", ")));
+    throw UsageError(fmt::format("there are several agents \"{}\": name one of the topics {}", printable(*agent), fmt::join(matching, ", ")));
   std::vector<std::string> known = all;
   for (const auto& one : app.agents()) known.push_back(one->name());
   throw UsageError(fmt::format("there are no dead letters of \"{}\" (see: {} dlq list){}", printable(*agent), app.id(), did_you_mean(*agent, known)));
 }
-
-Table list_table() { return {"Dead letters", {{"agent"}, {"number", true}, {"time"}, {"from"}, {"key"}, {"reason"}}}; }
 
 struct DeadLetter {
   std::int64_t number;
   std::string agent;
   std::string from;
   std::string time;
-  std::string reason;
+  Bytes reason;
   int attempts;
   std::optional<Bytes> key;
   std::optional<Bytes> value;
-  std::map<std::string, Bytes> headers;  // the record's own
+  Json headers;  // the record's own
 };
 
 DeadLetter letter_of(const RecordView& record) {
   auto bytes = [](bool there, std::string_view of) { return there ? std::optional{Bytes{std::string{of}}} : std::nullopt; };
-  DeadLetter letter{record.offset,
-                    header(record, "x-agent"),
-                    fmt::format("{}/{}@{}", header(record, "x-topic"), header(record, "x-partition"), header(record, "x-offset")),
-                    format_iso8601(record.timestamp()),
-                    header(record, "x-error"),
-                    std::atoi(header(record, "x-attempts").c_str()),
-                    bytes(record.has_key(), record.key),
-                    bytes(record.has_value(), record.value),
-                    {}};
-  for (const auto& one : record.headers.list()) {
-    if (!one.name.starts_with("x-")) letter.headers.insert_or_assign(std::string{one.name}, Bytes{std::string{one.value}});
-  }
-  return letter;
+  const LetterHeaders headers{record};
+  return {record.offset,
+          headers.added("x-agent"),
+          fmt::format("{}/{}@{}", headers.added("x-topic"), headers.added("x-partition"), headers.added("x-offset")),
+          format_iso8601(record.timestamp()),
+          Bytes{headers.added("x-error")},
+          std::atoi(headers.added("x-attempts").c_str()),
+          bytes(record.has_key(), record.key),
+          bytes(record.has_value(), record.value),
+          Json{headers_json(headers.own())}};
 }
 
-void list(const DeadLetters& letters, Table& table) {
-  for (const auto& record : letters.open) {
-    auto one = letter_of(record);
-    table.add({one.agent, std::to_string(one.number), one.time, one.from, printable(record.key, 30), printable(one.reason, 80)});
+void list(const std::vector<RecordView>& chosen, Table& table, bool json) {
+  for (const auto& record : chosen) {
+    const auto one = letter_of(record);
+    table.add({one.agent, std::to_string(one.number), one.time, one.from, json ? std::string{record.key} : printable(record.key, 30),
+               json ? one.reason.data : printable(one.reason.data, 80)});
   }
 }
 
 void show(const RecordView& record, bool json) {
-  auto letter = letter_of(record);
-  if (json) {
-    fmt::print("{}\n", to_json(std::vector{letter}, Dialect::kShown));
-    return;
-  }
-  auto line = [](const char* name, std::string_view value) { fmt::print("{:<11}{}\n", name, value); };
+  const auto letter = letter_of(record);
+  if (json) return print_json(to_json(std::vector{letter}, Dialect::kShown));
+  auto line = [](const char* name, std::string_view value, std::size_t max = kWhole) { fmt::print("{:<11}{}\n", name, printable(value, max)); };
   line("number:", std::to_string(letter.number));
   line("agent:", letter.agent);
   line("from:", letter.from);
   line("time:", letter.time);
-  line("reason:", letter.reason);
+  line("reason:", letter.reason.data);
   line("attempts:", std::to_string(letter.attempts));
-  line("key:", record.has_key() ? printable(record.key, 200) : "none");
-  for (const auto& [name, value] : letter.headers) line("header:", fmt::format("{}: {}", name, printable(value.data, 200)));
-  line("value:", record.has_value() ? printable(record.value, 4000) : "none");
-}
-
-// Guarantee: what is replayed is appended and marked as handled in one transaction.
-Task<void> handle(DeadLetters& letters, const std::vector<RecordView>& chosen, bool replay) {
-  std::vector<OutBatch> batches;
-  for (const auto& record : chosen) {
-    for (auto [offset, sequence] : letters.sequences) {
-      if (offset == record.offset) letters.tracker->ack(sequence);
-    }
-    if (!replay) continue;
-    if (header(record, "x-topic").empty()) {
-      throw Failure(ErrorKind::kInvalid, fmt::format("{}/0@{} does not say where it came from (header x-topic): it can only be dropped", letters.topic, record.offset));
-    }
-    std::vector<Header> headers;
-    for (auto& one : record.headers.copy()) {
-      if (!one.name.starts_with("x-")) headers.push_back(std::move(one));
-    }
-    headers.push_back({"x-replayed-from", fmt::format("{}/0@{}", letters.topic, record.offset)});
-    OutBatch batch{{header(record, "x-topic"), std::atoi(header(record, "x-partition").c_str())}, {}};
-    batch.records.add(record.has_key() ? std::optional{record.key} : std::nullopt, record.has_value() ? std::optional{record.value} : std::nullopt, Loop::current()->timestamp(),
-                      headers);
-    batches.push_back(std::move(batch));
-  }
-  auto producer = log_context().log->producer(*Loop::current());
-  std::vector<AssignmentCommit> commits{{letters.assigned.id, letters.tracker->committable(), letters.tracker->note(letters.tracker->committable())}};
-  value_or_throw(co_await producer->transact(batches, *letters.consumer, std::move(commits)));
+  line("key:", record.has_key() ? record.key : "none", 200);
+  for (const auto& one : LetterHeaders{record}.own()) line("header:", fmt::format("{}: {}", one.name, one.null ? "null" : one.value), 400);
+  line("value:", record.has_value() ? record.value : "none", 4000);
 }
 
 void check_options(const DlqOptions& options) {
@@ -202,35 +107,68 @@ void check_options(const DlqOptions& options) {
   if (std::ranges::find(kActions, options.action) == kActions.end()) {
     throw UsageError(fmt::format("dlq {}: expected list, show, replay or drop{}", printable(options.action), did_you_mean(options.action, kActions)));
   }
+  if (options.to && options.action != "replay") throw UsageError(fmt::format("dlq {}: --to goes with replay", options.action));
+  if (options.dry_run && !options.handles()) throw UsageError(fmt::format("dlq {}: --dry-run goes with replay and drop", options.action));
+  if (options.number && (options.all || options.reason)) throw UsageError(fmt::format("dlq {}: give a number, or --all or --reason", options.action));
   if (options.action == "list") return;
   if (!options.agent) throw UsageError(fmt::format("dlq {}: name the agent", options.action));
   if (options.action == "show" && !options.number) throw UsageError("dlq show AGENT NUMBER: give the number; see: dlq list");
-  if (options.action != "show" && !options.number && !options.all) throw UsageError(fmt::format("dlq {} AGENT: give a number, or --all", options.action));
+  if (options.handles() && !options.number && !options.all && !options.reason) {
+    throw UsageError(fmt::format("dlq {} AGENT: give a number, or --all, or --reason TEXT", options.action));
+  }
+}
+
+std::vector<RecordView> choose(const DeadLetters& letters, const DlqOptions& options) {
+  std::vector<RecordView> chosen;
+  for (const auto& record : letters.open) {
+    if (options.number && record.offset != *options.number) continue;
+    if (options.reason && !to_lower(LetterHeaders{record}.added("x-error")).contains(to_lower(*options.reason))) continue;
+    chosen.push_back(record);
+  }
+  return chosen;
+}
+
+// One topic's, replayed or dropped; a row each.
+Task<void> handle_chosen(const App& app, DeadLetters& letters, const std::vector<RecordView>& chosen, const DlqOptions& options, std::optional<TopicInfo> to, Table& table) {
+  std::vector<Replay> where;
+  for (const auto& record : chosen) {
+    if (options.action == "replay") where.push_back(co_await replay_of(app, letters, record, to));
+    table.add({letters.topic, std::to_string(record.offset), where.empty() ? "" : where.back().partition.str(), where.empty() ? "" : where.back().agent.value_or("all"),
+               LetterHeaders{record}.added("x-error")});
+  }
+  if (!chosen.empty() && !options.dry_run) co_await handle(letters, chosen, where);
 }
 
 Task<int> dlq(DlqOptions options, CommandContext context) {
   check_options(options);
-  auto table = list_table();
+  Table listed{"Dead letters", {{"agent"}, {"number", true}, {"time"}, {"from"}, {"key"}, {"reason"}}};
+  Table handled{options.dry_run ? "Dead letters (dry run)" : "Dead letters", {{"dead letters"}, {"number", true}, {"to"}, {"for"}, {"reason"}}};
   for (const auto& topic : co_await topics_of(context.app, options.agent)) {
-    const bool to_handle = options.action == "replay" || options.action == "drop";
-    auto letters = co_await read(topic, to_handle);
-    std::vector<RecordView> chosen;
-    for (const auto& record : letters.open) {
-      if (options.all || record.offset == options.number) chosen.push_back(record);
-    }
-    const bool missing = options.action != "list" && chosen.empty() && !options.all;
+    std::optional<TopicInfo> to;
+    if (options.to) to = co_await find_topic(context.app, topic_of(context.app, *options.to));
+    auto letters = co_await read_dead_letters(topic, options.handles() && !options.dry_run);
+    const auto chosen = choose(letters, options);
+    const bool missing = options.number && chosen.empty();
+    std::exception_ptr failure;  // the next one who handles them does not wait for this one
     if (options.action == "list") {
-      list(letters, table);
-    } else if (options.action == "show" && !chosen.empty()) {
+      list(chosen, listed, context.json);
+    } else if (options.action == "show" && !missing) {
       show(chosen.front(), context.json);
-    } else if (to_handle && !missing) {
-      if (!chosen.empty()) co_await handle(letters, chosen, options.action == "replay");
-      fmt::print("{} {} dead letter{} of {}\n", options.action == "replay" ? "Replayed" : "Dropped", chosen.size(), chosen.size() == 1 ? "" : "s", topic);
+    } else if (options.handles() && !missing) {
+      try {
+        co_await handle_chosen(context.app, letters, chosen, options, to, handled);
+      } catch (...) {
+        failure = std::current_exception();
+      }
+      const auto* done = options.action == "replay" ? "Replayed" : "Dropped";
+      if (!failure && !context.json && !options.dry_run) fmt::print("{} {} dead letter{} of {}\n", done, chosen.size(), chosen.size() == 1 ? "" : "s", topic);
     }
     co_await letters.consumer->close();
+    if (failure) std::rethrow_exception(failure);
     if (missing) throw UsageError(fmt::format("{} has no open dead letter {}; see: {} dlq list", topic, *options.number, context.app.id()));
   }
-  if (options.action == "list") table.print(context.json);
+  if (options.action == "list") listed.print(context.json);
+  if (options.handles() && (context.json || options.dry_run)) handled.print(context.json);
   co_return kOk;
 }
 

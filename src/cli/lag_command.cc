@@ -33,10 +33,22 @@ Task<std::optional<Timestamp>> time_of(TopicPartition partition, std::int64_t of
   co_return polled.batches.front()->records.front().timestamp();
 }
 
-Task<int> show(bool json) {
+// The first record that is not done, by the app's workers on this machine: what is committed follows it an interval later.
+Task<std::map<TopicPartition, std::int64_t>> done_here(const App& app) {
+  std::map<TopicPartition, std::int64_t> done;
+  if (!log_context().with_app) co_return done;
+  for (const auto& worker : co_await ask_workers(app)) {
+    for (const auto& one : worker.partitions) done[{one.topic, one.partition}] = one.oldest;
+  }
+  co_return done;
+}
+
+Task<int> show(const App& app, bool json) {
   auto& log = *log_context().log;
+  const auto done = co_await done_here(app);
   const auto now = Loop::current()->timestamp();
-  Table table{"Lag", {{"group"}, {"topic"}, {"partition", true}, {"end", true}, {"committed", true}, {"lag", true}, {"owner"}, {"oldest unacknowledged", json}}};
+  Table table{"Lag",
+              {{"group"}, {"topic"}, {"partition", true}, {"end", true}, {"committed", true}, {"lag", true}, {"uncommitted", true}, {"owner"}, {"oldest unacknowledged", json}}};
   for (const auto& group : value_or_throw(co_await log.groups())) {
     struct Line {
       std::optional<std::int64_t> committed;
@@ -55,8 +67,10 @@ Task<int> show(bool json) {
       if (from < marks->end) {
         if (auto time = co_await time_of(partition, from)) age = std::max(now - *time, std::chrono::milliseconds{0});
       }
+      const auto here = group.name == app.id() ? done.find(partition) : done.end();
       table.add({group.name, partition.topic, std::to_string(partition.partition), std::to_string(marks->end), line.committed ? std::to_string(*line.committed) : "",
-                 std::to_string(marks->end - from), line.owner, duration_cell(age, "", json)});
+                 std::to_string(marks->end - from), here == done.end() ? "" : std::to_string(std::max<std::int64_t>(here->second - from, 0)), line.owner,
+                 duration_cell(age, "", json)});
     }
   }
   table.print(json);
@@ -116,11 +130,13 @@ Task<int> reset(LagOptions options, CommandContext context) {
 Task<int> lag(LagOptions options, CommandContext context) {
   if (!options.reset.empty()) co_return co_await reset(std::move(options), context);
   if (options.group || options.dry_run) throw UsageError("--group and --dry-run go with --reset TOPIC=WHERE");
-  co_return co_await show(context.json);
+  co_return co_await show(context.app, context.json);
 }
 
 }  // namespace
 
-Builtin lag_command() { return builtin<LagOptions>("lag", "Show how far each group is behind, or set where one goes on.", LogUse::kReads, lag, false); }
+Builtin lag_command() {
+  return builtin<LagOptions>("lag", "Show how far each group is behind, and how much of it is done and not committed yet; or set where one goes on.", LogUse::kReads, lag, false);
+}
 
 }  // namespace mephisto::cli

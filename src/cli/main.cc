@@ -9,8 +9,10 @@
 #include <filesystem>
 #include <set>
 
+#include "base/log_file.h"
 #include "base/text.h"
 #include "cli/command_line.h"
+#include "cli/output.h"
 #include "cli/parser.h"
 #include "mephisto/version.h"
 
@@ -41,9 +43,9 @@ struct Global {
             {"config", "settings are read from this file (default: an app's config.yml, where there is one)"},
             {"log", "the log's URL, as setting broker: local://FOLDER"},
             {"set", "NAME=VALUE, overrides a setting"},
-            {"json", "results as one JSON array"},
+            {"json", "results as one JSON array, an error as one JSON object (on standard error)"},
             {"no_color", "no colours, on a terminal neither (as the environment variable NO_COLOR)"},
-            {"logfile", "log to this file instead of standard error", "-f"},
+            {"logfile", "log to this file instead of standard error; the signal SIGHUP opens it anew, after it was moved", "-f"},
             {"loglevel", "debug, info, warn, error or crit (default: warn; worker: info)", "-l"},
             {"version", "show the version and exit"}};
   }
@@ -83,6 +85,12 @@ struct Running {
   int code = kFailed;
   std::exception_ptr failure;
 };
+
+// To somebody who waits after a first signal.
+Task<void> say_what_ends_late() {
+  co_await sleep_for(std::chrono::seconds{1});
+  print_notice("Ending: what was sent is still being written, or a call is under way; a second signal ends at once.");
+}
 
 // The command is a task of its own: cancelling it leaves the client's end, which takes away what it made on the log, alone.
 Task<void> run_command(Running& running) {
@@ -125,10 +133,13 @@ class CommandLine {
   int execute_command();
   std::shared_ptr<Log> open() const;
   std::string shell() const;
+  // A text that is the whole result; with --json the only field of the only object.
+  void print_text(const char* name, const std::string& text) const;
 
   App& app_;
   std::string program_;
   bool with_app_;
+  bool json_ = false;  // also where the options cannot be read
   Global global_;
   WorkerOptions worker_options_;
   CompletionOptions completion_options_;
@@ -193,7 +204,7 @@ void CommandLine::print_help(std::FILE* to) const {
 }
 
 int CommandLine::usage_error(const std::string& text) const {
-  fmt::print(stderr, "Error: {}\nTry: {}{} --help\n", text, program_, chosen_ == nullptr ? "" : " " + chosen_->help.name);
+  print_error(text, kUsage, json_, fmt::format("{}{} --help", program_, chosen_ == nullptr ? "" : " " + chosen_->help.name));
   return kUsage;
 }
 
@@ -241,11 +252,9 @@ std::string CommandLine::shell() const {
 
 int CommandLine::execute_worker() {
   if (worker_options_.with_web || worker_options_.web_port) throw UsageError("this version serves no web pages: leave out --with-web and --web-port");
-  if (!global_.quiet) {
-    std::fputs(banner(app_, global_.logfile.value_or("-stderr-")).text(true, false).c_str(), stdout);
-    std::fflush(stdout);
-  }
-  return run_worker(app_);
+  std::signal(SIGPIPE, SIG_IGN);  // that nobody reads its output any more ends no worker
+  if (!global_.quiet) print_banner(app_, global_.logfile.value_or("-stderr-"), json_);
+  return run_worker(app_, json_);
 }
 
 std::shared_ptr<Log> CommandLine::open() const {
@@ -263,7 +272,7 @@ std::shared_ptr<Log> CommandLine::open() const {
 }
 
 int CommandLine::execute_command() {
-  CommandContext context{app_, global_.json, global_.quiet};
+  CommandContext context{app_, json_, global_.quiet};
   LogContext log_context{chosen_->log_use == LogUse::kNone ? nullptr : open(), with_app_};
   current_log_context() = &log_context;
   Loop loop;
@@ -272,11 +281,20 @@ int CommandLine::execute_command() {
     if (running.signal != 0) _exit(128 + number);
     running.signal = number;
     running.task.cancel();
+    loop.spawn("signal", say_what_ends_late());
   });
+  if (global_.logfile) loop.on_signal({SIGHUP}, [](int) { log::reopen(); });
   loop.run(run_command(running));
   if (running.signal != 0) return 128 + running.signal;
   if (running.failure) std::rethrow_exception(running.failure);
   return running.code;
+}
+
+void CommandLine::print_text(const char* name, const std::string& text) const {
+  if (json_)
+    print_json(fmt::format(R"([{{"{}":{}}}])", name, to_json(text)));
+  else
+    std::fputs(text.c_str(), stdout);
 }
 
 int CommandLine::execute() {
@@ -287,11 +305,11 @@ int CommandLine::execute() {
     if (error) throw UsageError(fmt::format("--workdir {}: {}", printable(*global_.workdir), error.message()));
   }
   if (name == "completion") {
-    std::fputs(completion_script(shell(), program_, global_options_, helps_).c_str(), stdout);
+    print_text("script", completion_script(shell(), program_, global_options_, helps_));
     return kOk;
   }
   if (name == "man") {
-    std::fputs(man_page(program_, app_.options().help, global_options_, helps_).c_str(), stdout);
+    print_text("page", man_page(program_, app_.options().help, global_options_, helps_));
     return kOk;
   }
   load_settings();
@@ -299,8 +317,9 @@ int CommandLine::execute() {
 }
 
 int CommandLine::run(int argc, char** argv) {
+  json_ = wants_json(argc, argv);
   if (const auto wrong = mistakes(); !wrong.empty()) {
-    for (const auto& one : wrong) fmt::print(stderr, "Error: {}\n", one);
+    for (const auto& one : wrong) print_error(one, kUsage, json_);
     return kUsage;
   }
   App::Running runs{app_};
@@ -314,7 +333,10 @@ int CommandLine::run(int argc, char** argv) {
   if (!outcome.unknown_command.empty()) return usage_error(without_command(outcome.unknown_command));
   if (!outcome.error.empty()) return usage_error(outcome.error);
   if (global_.version) {
-    fmt::print("{}, version Mephisto {}\n", program_, MEPHISTO_VERSION);
+    if (json_)
+      print_json(fmt::format(R"([{{"program":{},"version":"{}"}}])", to_json(program_), MEPHISTO_VERSION));
+    else
+      fmt::print("{}, version Mephisto {}\n", program_, MEPHISTO_VERSION);
     return kOk;
   }
   if (chosen_ == nullptr) {
@@ -325,17 +347,24 @@ int CommandLine::run(int argc, char** argv) {
   try {
     set_up_logging();
     auto code = execute();
+    if (chosen_->help.name == "worker") return code;  // its work is not what it prints
     if (std::fflush(stdout) != 0) throw Failure(ErrorKind::kUnavailable, fmt::format("cannot write the result: {}", std::strerror(errno)));
     return code;
   } catch (const UsageError& error) {
     return usage_error(error.what());
   } catch (const std::exception& error) {
-    fmt::print(stderr, "Error: {}\n", error.what());
+    print_error(error.what(), kFailed, json_);
     return kFailed;
   }
 }
 
 }  // namespace
+
+bool wants_json(int argc, char** argv) {
+  const std::vector<std::string_view> words(argv, argv + argc);
+  const auto end = std::ranges::find(words, "--");
+  return std::find(words.begin(), end, "--json") != end;
+}
 
 LogContext& log_context() { return *current_log_context(); }
 

@@ -9,20 +9,21 @@
 #include <vector>
 
 #include "cli/command_line.h"
+#include "cli/output.h"
 
 namespace {
 
-int usage(const std::string& text) {
-  fmt::print(stderr, "Error: {}\nTry: mephisto --help\n", text);
+int usage(const std::string& text, bool json) {
+  mephisto::cli::print_error(text, mephisto::cli::kUsage, json, "mephisto --help");
   return mephisto::cli::kUsage;
 }
 
-int run_library(const std::string& path, std::vector<char*> arguments) {
+int run_library(const std::string& path, std::vector<char*> arguments, bool json) {
   // A name without a slash would be looked for among the system's libraries.
   void* library = dlopen((path.find('/') == std::string::npos ? "./" + path : path).c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) return usage(fmt::format("-A {}: cannot be loaded as an app: {}", path, dlerror()));
+  if (library == nullptr) return usage(fmt::format("-A {}: cannot be loaded as an app: {}", path, dlerror()), json);
   auto* run = reinterpret_cast<int (*)(int, char**)>(dlsym(library, "mephisto_main"));
-  if (run == nullptr) return usage(fmt::format("-A {}: is no Mephisto app: it does not export mephisto_main", path));
+  if (run == nullptr) return usage(fmt::format("-A {}: is no Mephisto app: it does not export mephisto_main", path), json);
   return run(static_cast<int>(arguments.size()), arguments.data());
 }
 
@@ -46,7 +47,8 @@ int main(int argc, char** argv) {
       rest.push_back(argv[i]);
     }
   }
-  if (library) return library->empty() ? usage("-A needs the path of an app's shared library (--app=PATH)") : run_library(*library, rest);
+  const bool json = mephisto::cli::wants_json(argc, argv);
+  if (library) return library->empty() ? usage("-A needs the path of an app's shared library (--app=PATH)", json) : run_library(*library, rest, json);
 
   mephisto::AppOptions options;
   options.help = "Look at a log, or run an app that is a shared library.";

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/output.h"
 #include "mephisto/json_read.h"
 
 namespace mephisto::cli {
@@ -105,6 +106,7 @@ Task<int> send(SendCommandOptions options, CommandContext context) {
   const auto* place = co_await detail::Outbox::current().place(topic.spec());
   if (options.partition) check_partition(name, place->partitions, *options.partition);
   Random random;
+  JsonRows rows{context.json};
   for (int i = 0; i < options.repeat; ++i) {
     if (i > 0 && options.max_latency > 0) {
       auto seconds = options.min_latency + random.uniform() * (options.max_latency - options.min_latency);
@@ -114,8 +116,8 @@ Task<int> send(SendCommandOptions options, CommandContext context) {
     how.key = options.key;
     how.partition = options.partition;
     auto placed = co_await topic.send_raw(value, how);
-    fmt::print("{{\"topic\": {}, \"partition\": {}, \"topic_partition\": [{}, {}], \"offset\": {}, \"timestamp\": {}, \"timestamp_type\": 0}}\n", to_json(placed.topic),
-               placed.partition, to_json(placed.topic), placed.partition, placed.offset, placed.timestamp.time_since_epoch().count());
+    rows.add(fmt::format(R"({{"topic": {}, "partition": {}, "topic_partition": [{}, {}], "offset": {}, "timestamp": {}, "timestamp_type": 0}})", to_json(placed.topic),
+                         placed.partition, to_json(placed.topic), placed.partition, placed.offset, placed.timestamp.time_since_epoch().count()));
     std::fflush(stdout);
   }
   co_return kOk;

@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "mephisto/json_write.h"
+#include "mephisto/values.h"
 
 namespace mephisto {
 namespace {
@@ -67,7 +68,7 @@ std::string Table::text(bool box, bool header, std::size_t width) const {
   // Control characters of what somebody else wrote do not reach the terminal.
   auto rows = rows_;
   for (auto& row : rows) {
-    for (auto& cell : row) cell = printable(cell, 4 * cell.size());
+    for (auto& cell : row) cell = printable(cell, kWhole);
   }
   std::vector<std::size_t> widths;
   for (const auto& column : columns_) widths.push_back(header ? display_width(column.name) : 0);
@@ -143,11 +144,11 @@ std::string Table::json() const {
       else if (columns_[i].right && row[i].empty())
         text += "null";
       else
-        text += to_json(row[i], Dialect::kShown);
+        text += to_json(Bytes{row[i]});
     }
     text += '}';
   }
-  return text + "]";
+  return printable_json(text + "]");
 }
 
 void Table::print(bool as_json) const {

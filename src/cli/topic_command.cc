@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/output.h"
 #include "mephisto/json_read.h"
 
 namespace mephisto::cli {
@@ -47,12 +48,9 @@ std::string value_json(const Codec& codec, std::string_view bytes) {
 }
 
 std::string record_json(const TopicPartition& partition, const RecordView& record, const Codec& codec) {
-  std::string headers;
-  for (const auto& header : record.headers.list()) {
-    headers += fmt::format("{}{}:{}", headers.empty() ? "" : ",", to_json(header.name, Dialect::kShown), header.null ? "null" : to_json(Bytes{std::string{header.value}}));
-  }
-  return fmt::format(R"({{"partition":{},"offset":{},"time":"{}","key":{},"value":{},"headers":{{{}}}}})", partition.partition, record.offset, format_iso8601(record.timestamp()),
-                     record.has_key() ? to_json(Bytes{std::string{record.key}}) : "null", record.has_value() ? value_json(codec, record.value) : "null", headers);
+  return fmt::format(R"({{"partition":{},"offset":{},"time":"{}","key":{},"value":{},"headers":{}}})", partition.partition, record.offset, format_iso8601(record.timestamp()),
+                     record.has_key() ? to_json(Bytes{std::string{record.key}}) : "null", record.has_value() ? value_json(codec, record.value) : "null",
+                     headers_json(record.headers.list()));
 }
 
 // The offset that --from means in one partition.
@@ -85,10 +83,9 @@ Task<int> topic(TopicCommandOptions options, CommandContext context) {
   std::map<AssignmentId, TopicPartition> partitions;
   const auto wanted = options.limit.value_or(options.follow ? 0 : kDefaultLimit);
   const auto limit = wanted == 0 ? std::numeric_limits<std::int64_t>::max() : wanted;
-  const bool array = context.json && !options.follow;
   std::int64_t printed = 0;
   bool more = false;
-  if (array) fmt::print("[");
+  JsonRows rows{context.json && !options.follow};
   while ((options.follow || !unread.empty()) && printed < limit) {
     // What is there comes at once, from a broker after a moment. At the end of what can be read there may be records that do not count.
     auto polled = co_await consumer->poll(1 << 20, options.follow ? kFollow : kPatience);
@@ -103,17 +100,13 @@ Task<int> topic(TopicCommandOptions options, CommandContext context) {
           more = true;
           break;
         }
-        if (array)
-          fmt::print("{}{}", printed > 0 ? "," : "", record_json(partition, record, codec));
-        else
-          fmt::print("{}\n", record_json(partition, record, codec));
+        rows.add(record_json(partition, record, codec));
         ++printed;
       }
       if (end != unread.end() && batch->next_offset >= end->second) unread.erase(end);
     }
     std::fflush(stdout);
   }
-  if (array) fmt::print("]\n");
   if (!options.limit && !context.json && (more || !unread.empty()) && printed == limit) fmt::print(stderr, "These are the first {} records; all: --limit 0\n", printed);
   co_return kOk;
 }

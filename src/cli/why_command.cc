@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/output.h"
 #include "log/open_transaction.h"
 #include "mephisto/logging.h"
 
@@ -154,7 +155,7 @@ std::string line_of(const Row& row) {
   const bool done = row.end && row.oldest >= *row.end;
   if (!is_behind(row)) return text + fmt::format("is done up to its end, {}", row.oldest);
   if (row.reasons.empty()) {
-    if (done) return text + fmt::format("is done up to its end, {}; the next commit says so", row.oldest);
+    if (done) return text + fmt::format("is done up to its end, {}; {} is committed, and the next commit says so", row.oldest, *row.end - *row.lag);
     return text + fmt::format("is being read, at {}", row.oldest);
   }
   for (std::size_t i = 0; i < row.reasons.size(); ++i) {
@@ -212,7 +213,7 @@ Task<int> why(WhyOptions options, CommandContext context) {
   if (context.json) {
     std::vector<Row> all;
     for (auto& [partition, row] : rows) all.push_back(std::move(row));
-    fmt::print("{}\n", to_json(all, Dialect::kShown));
+    print_json(to_json(all, Dialect::kShown));
     co_return kOk;
   }
   for (const auto& [partition, row] : rows) fmt::print("{}\n", line_of(row));

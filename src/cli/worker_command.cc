@@ -1,9 +1,8 @@
-// `worker`: the banner, one thread and loop per shard, the tables of partitions, and the ways it ends.
+// `worker`: one thread and loop per shard, what is told of their partitions, and the ways it ends.
 #include <fmt/format.h>
 #include <signal.h>
 #include <fmt/ranges.h>
 #include <sys/stat.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,15 +13,16 @@
 #include <set>
 #include <thread>
 
+#include "base/log_file.h"
 #include "base/private_file.h"
 #include "base/process.h"
 #include "cli/commands.h"
-#include "mephisto/version.h"
+#include "cli/output.h"
 
 namespace mephisto::cli {
 namespace {
 
-// What all shards have together, for the table; changes come from their threads.
+// What all shards have together; changes come from their threads.
 class Partitions {
  public:
   void add(const std::vector<TopicPartition>& partitions) {
@@ -39,7 +39,7 @@ class Partitions {
     ++changes_;
     changed_.notify_all();
   }
-  // Logs the table once its changes have come to rest.
+  // Logs the table once their changes have come to rest.
   Task<void> log_changes() {
     for (std::uint64_t logged = 0;;) {
       while (logged == changes_) co_await changed_.wait("partitions to come or go");
@@ -47,7 +47,9 @@ class Partitions {
         logged = changes_;
         co_await sleep_for(kRest);
       }
-      if (log::level() <= log::Level::kInfo) log::info("Partitions of this worker:\n{}", table());
+      if (log::level() > log::Level::kInfo) continue;
+      log::info("Partitions of this worker:");
+      log::write_below(table());
     }
   }
 
@@ -60,9 +62,7 @@ class Partitions {
     for (const auto& [topic, numbers] : owned_) {
       if (!numbers.empty()) table.add({topic, fold({numbers.begin(), numbers.end()})});
     }
-    auto text = table.text(true);
-    text.pop_back();  // the log line ends it
-    return text;
+    return table.text(true);
   }
 
   std::mutex mutex_;
@@ -121,21 +121,20 @@ std::string what(std::exception_ptr error) {
 }
 
 void dump_tasks(const ShardThread& shard, int number) {
-  fmt::print(stderr, "--- shard {}: what every task does ---\n", number);
-  for (const auto& line : shard.loop.describe_tasks()) fmt::print(stderr, "{}\n", line);
+  print_notice(fmt::format("--- shard {}: what every task does ---", number));
+  for (const auto& line : shard.loop.describe_tasks()) print_notice(line);
   if (shard.worker == nullptr) return;
-  fmt::print(stderr, "--- shard {}: consumed = acked + in flight + dead-lettered + skipped ---\n", number);
+  print_notice(fmt::format("--- shard {}: consumed = acked + in flight + dead-lettered + skipped ---", number));
   for (const auto& lane : shard.worker->status()) {
     const auto& a = lane.account;
-    fmt::print(stderr, "{} {} ({}, generation {}): {} = {} + {} + {} + {}; first not done: {}\n", lane.agent, lane.partition.str(), to_string(lane.state), lane.generation,
-               a.consumed, a.acked, a.in_flight, a.dead_lettered, a.skipped, lane.committable);
+    print_notice(fmt::format("{} {} ({}, generation {}): {} = {} + {} + {} + {}; first not done: {}", lane.agent, lane.partition.str(), to_string(lane.state), lane.generation,
+                             a.consumed, a.acked, a.in_flight, a.dead_lettered, a.skipped, lane.committable));
   }
-  fmt::print(stderr, "--- shard {}: partitions that went from state to state, since the start ---\n", number);
-  for (const auto& change : shard.worker->state_changes()) fmt::print(stderr, "{} -> {}: {}\n", to_string(change.from), to_string(change.to), change.count);
-  std::fflush(stderr);
+  print_notice(fmt::format("--- shard {}: partitions that went from state to state, since the start ---", number));
+  for (const auto& change : shard.worker->state_changes()) print_notice(fmt::format("{} -> {}: {}", to_string(change.from), to_string(change.to), change.count));
 }
 
-// What the shards say to a command that asks. One whose handler keeps its thread is not waited for.
+// What the shards say to somebody who asks. One whose handler keeps its thread is not waited for.
 Task<WorkerStatus> status_of(const App& app, const std::vector<std::unique_ptr<ShardThread>>& threads, const ThreadWatch& watch) {
   constexpr std::chrono::seconds kPatience{2};
   struct Gathered {
@@ -178,7 +177,7 @@ Task<WorkerStatus> status_of(const App& app, const std::vector<std::unique_ptr<S
 
 // Guarantee kept here: a stop takes at most drain_timeout and a moment, whatever a shard waits for, and also where a handler keeps its
 // thread.
-Task<void> end_at_last(const App& app, const std::vector<std::unique_ptr<ShardThread>>& threads) {
+Task<void> end_at_last(const App& app, const std::vector<std::unique_ptr<ShardThread>>& threads, bool json) {
   constexpr std::chrono::seconds kMoment{4};  // shards give up themselves before
   constexpr std::chrono::milliseconds kPatience{500};
   const auto drain_timeout = app.settings().duration("drain_timeout");
@@ -193,9 +192,10 @@ Task<void> end_at_last(const App& app, const std::vector<std::unique_ptr<ShardTh
         [shard, i, answers, post = control.poster()] { post([i, answers, lines = shard->loop.describe_tasks()] { (*answers)[i] = fmt::format("{}", fmt::join(lines, "; ")); }); });
   }
   co_await sleep_for(kPatience);
-  fmt::print(stderr, "Error: the stop takes longer than drain_timeout ({}): ending at once; what was being processed will be delivered again.\n", format_duration(drain_timeout));
-  for (const auto& [shard, waits] : *answers) fmt::print(stderr, "Shard {}: {}\n", shard, waits);
-  std::fflush(stderr);
+  print_error(fmt::format("the stop takes longer than drain_timeout ({}): ending at once; what was being processed will be delivered again",
+                          format_duration(drain_timeout)),
+              kFailed, json);
+  for (const auto& [shard, waits] : *answers) print_notice(fmt::format("Shard {}: {}", shard, waits));
   _exit(kFailed);
 }
 
@@ -209,6 +209,24 @@ Task<void> watch_folder(std::string path, std::function<void(std::exception_ptr)
     co_await sleep_for(kEvery);
   } while (stat(path.c_str(), &now) == 0 ? now.st_ino == first.st_ino && now.st_dev == first.st_dev : errno != ENOENT && errno != ENOTDIR);
   gone(std::make_exception_ptr(Failure(ErrorKind::kFatal, fmt::format("the data folder {} was removed or exchanged while it was in use: start this worker again", path))));
+}
+
+// After the first signal to stop: what each partition waits for that has a record in work. People want it whatever is logged, and where.
+Task<void> tell_what_is_waited_for(const App& app, const std::vector<std::unique_ptr<ShardThread>>& threads, const ThreadWatch& watch) {
+  constexpr std::size_t kTold = 10;
+  print_notice(fmt::format("Stopping: what is being processed is finished first, within {} (setting drain_timeout). A second signal ends at once; the rest is delivered again.",
+                           format_duration(app.settings().duration("drain_timeout"))));
+  const auto status = co_await status_of(app, threads, watch);
+  std::vector<std::string> lines;
+  for (const auto& one : status.partitions) {
+    for (const auto& reason : one.reasons) {
+      if (reason.kind == "draining" || reason.kind == "memory") continue;  // every one has it, or it does not matter any more
+      lines.push_back(fmt::format("{}/{} waits at {}: {}", one.topic, one.partition, one.oldest, reason.text));
+    }
+  }
+  for (const auto& member : status.silent) lines.push_back(fmt::format("{} does not answer: a handler keeps its thread", member));
+  for (std::size_t i = 0; i < std::min(lines.size(), kTold); ++i) print_notice("  " + lines[i]);
+  if (lines.size() > kTold) print_notice(fmt::format("  and {} more", lines.size() - kTold));
 }
 
 }  // namespace
@@ -226,31 +244,7 @@ std::string fold(std::vector<int> numbers) {
   return text + "}";
 }
 
-Table banner(const App& app, const std::string& log_target) {
-  utsname system{};
-  uname(&system);
-  Table table{"Mephisto v" MEPHISTO_VERSION, {{""}, {""}}};
-  table.add({"id", app.id()});
-  table.add({"transport", "[" + app.log_url() + "]"});
-  table.add({"store", "memory:"});
-  table.add({"log", fmt::format("{} ({})", log_target, log::to_string(log::level()))});
-  table.add({"pid", std::to_string(getpid())});
-  table.add({"hostname", host_name()});
-#if defined(__clang__)
-  const auto compiler = fmt::format("Clang {}.{}.{}", __clang_major__, __clang_minor__, __clang_patchlevel__);
-#else
-  const auto compiler = fmt::format("GCC {}.{}", __GNUC__, __GNUC_MINOR__);
-#endif
-  table.add({"platform", fmt::format("C++23 {} ({} {})", compiler, system.sysname, system.machine)});
-  table.add({"drivers", ""});
-  table.add({"  transport", app.log_url().starts_with("memory") ? "memory" : "local (LMDB)"});
-  table.add({"  web", "off"});
-  table.add({"datadir", app.datadir()});
-  table.add({"appdir", app.appdir()});
-  return table;
-}
-
-int run_worker(App& app) {
+int run_worker(App& app, bool json) {
   int shards = static_cast<int>(app.settings().integer("shards"));
   if (shards == 0) shards = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   try {
@@ -283,21 +277,28 @@ int run_worker(App& app) {
   }
   auto stop_all = [&] {
     if (stop_asked.exchange(true)) return;
-    control.post([&] { control.spawn("the end of the stop", end_at_last(app, threads)); });
+    control.post([&] { control.spawn("the end of the stop", end_at_last(app, threads, json)); });
     for (int i = 0; i < shards; ++i) {
       threads[static_cast<std::size_t>(i)]->loop.post([queue = stops[static_cast<std::size_t>(i)].get()] { queue->notify_all(); });
     }
   };
 
+  std::vector<const Loop*> loops;
+  for (const auto& shard : threads) loops.push_back(&shard->loop);
+  ThreadWatch watch{app, std::move(loops)};
+
   int signals = 0;
+  Spawned telling;
   control.on_signal({SIGINT, SIGTERM}, [&](int signal) {
     if (++signals > 1) {
-      fmt::print(stderr, "Second signal: ending at once; what was being processed will be delivered again.\n");
+      print_notice("Second signal: ending at once; what was being processed will be delivered again.");
       _exit(128 + signal);
     }
     log::info("{}: stopping", signal == SIGINT ? "SIGINT" : "SIGTERM");
     stop_all();
+    telling = control.spawn("stop", tell_what_is_waited_for(app, threads, watch));
   });
+  control.on_signal({SIGHUP}, [](int) { log::reopen(); });
   control.on_signal({SIGUSR1}, [&](int) {
     for (int i = 0; i < shards; ++i) {
       auto* shard = threads[static_cast<std::size_t>(i)].get();
@@ -320,9 +321,6 @@ int run_worker(App& app) {
     });
   }
   control.spawn("partitions", partitions.log_changes());
-  std::vector<const Loop*> loops;
-  for (const auto& shard : threads) loops.push_back(&shard->loop);
-  ThreadWatch watch{app, std::move(loops)};
   auto watching = control.spawn("watch", watch.run());
   std::exception_ptr folder_gone;
   control.spawn("folder", watch_folder(app.appdir(), [&](std::exception_ptr failure) {
@@ -338,17 +336,17 @@ int run_worker(App& app) {
     log::warn("Commands like why cannot ask this worker: {}", failure.what());
   }
   control.run();
-  answering.cancel();
-  control.run(answering.finished());
-  watching.cancel();
-  control.run(watching.finished());
+  for (auto* task : {&answering, &telling, &watching}) {
+    task->cancel();
+    control.run(task->finished());
+  }
   std::set<std::string> reasons;  // often all shards have the same
   for (auto& shard : threads) {
     shard->thread.join();
     if (shard->failure) reasons.insert(what(shard->failure));
   }
   if (folder_gone) reasons.insert(what(folder_gone));
-  for (const auto& reason : reasons) fmt::print(stderr, "Error: {}\n", reason);
+  for (const auto& reason : reasons) print_error(reason, kFailed, json);
   log::info("Stopped");
   return reasons.empty() ? kOk : kFailed;
 }

@@ -28,6 +28,7 @@ constexpr std::string_view kEnding = ".sock";
 constexpr std::chrono::seconds kAskerPatience{5};   // for its request, and to read the answer
 constexpr std::chrono::seconds kWorkerPatience{5};  // longer than a worker waits for its shards
 constexpr std::chrono::milliseconds kAfterFailedAccept{100};
+constexpr int kAtOnce = 16;  // askers; a seventeenth waits until one is left
 
 std::filesystem::path folder_of(const App& app) { return std::filesystem::path{app.appdir()} / "workers"; }
 
@@ -101,11 +102,31 @@ Task<std::string> ask(Stream::endpoint endpoint) {
 struct StatusSocket::Impl {
   Impl(Loop& loop, const App& app) : folder(folder_of(app)), name(fmt::format("{}-{}{}", host_name(), getpid(), kEnding)), acceptor(io_context_of(loop)) {}
 
-  // One asker after the other; one that is slow is left.
   Task<void> serve(Stream::socket& socket, const std::function<Task<WorkerStatus>()>& status) {
     const auto request = co_await await_asio(read_line(socket, 1024), "a request");
     const auto answer = request == kRequest ? to_json(co_await status(), Dialect::kShown) : fmt::format("{{\"error\":\"there is no such request; there is {}\"}}", kRequest);
     co_await await_asio(write_line(socket, answer), "an asker to read");
+  }
+
+  // Takes one asker after the other; one that is slow is left.
+  Task<void> answer(const std::function<Task<WorkerStatus>()>& status) {
+    for (;;) {
+      std::unique_ptr<Stream::socket> socket;
+      try {
+        socket = co_await await_asio(accept(acceptor), "commands");
+      } catch (const boost::system::system_error& error) {
+        log::debug("Commands cannot ask this worker: {}", error.what());
+      }
+      if (!socket) {  // perhaps too many open files
+        co_await sleep_for(kAfterFailedAccept);
+        continue;
+      }
+      try {
+        co_await timeout(kAskerPatience, serve(*socket, status));
+      } catch (const std::exception& error) {
+        log::debug("A command that asked this worker got no answer: {}", error.what());
+      }
+    }
   }
 
   std::filesystem::path folder;
@@ -138,20 +159,9 @@ StatusSocket::~StatusSocket() {
 }
 
 Task<void> StatusSocket::run(std::function<Task<WorkerStatus>()> status) {
-  auto& impl = *impl_;
-  for (;;) {
-    bool failed = false;
-    try {
-      auto socket = co_await await_asio(accept(impl.acceptor), "commands");
-      co_await timeout(kAskerPatience, impl.serve(*socket, status));
-    } catch (const Failure& failure) {
-      log::debug("A command that asked this worker got no answer: {}", failure.what());
-    } catch (const boost::system::system_error& error) {
-      log::debug("A command that asked this worker got no answer: {}", error.what());
-      failed = true;  // perhaps too many open files
-    }
-    if (failed) co_await sleep_for(kAfterFailedAccept);
-  }
+  TaskGroup group{"status"};
+  for (int i = 0; i < kAtOnce; ++i) group.spawn(impl_->answer(status));
+  co_await group.wait();
 }
 
 Task<std::vector<WorkerStatus>> ask_workers(const App& app) {

@@ -17,6 +17,8 @@ const char* to_string(LaneState state) {
   return "unknown";
 }
 
+std::string only_for(const std::string& agent, const std::string& topic) { return agent + "@" + topic; }
+
 Account& Account::operator+=(const Account& other) {
   consumed += other.consumed;
   acked += other.acked;
@@ -106,14 +108,27 @@ bool LaneQueue::take_from_batches(Slot& slot) {
     const auto offset = records[index].offset;
     --lane.pending;
     if (lane.tracker.done_before(offset)) continue;
+    const auto sequence = lane.tracker.deliver(offset);
+    ++lane.account.consumed;
+    if (!records[index].headers.empty() && is_for_another(lane, records[index])) {
+      ++lane.account.skipped;
+      lane.tracker.ack(sequence);
+      continue;
+    }
     slot.batch = BatchUse{batch};
     slot.index = index;
-    slot.sequence = lane.tracker.deliver(offset);
-    ++lane.account.consumed;
+    slot.sequence = sequence;
     ++lane.account.in_flight;
     return true;
   }
   return false;
+}
+
+bool LaneQueue::is_for_another(const Lane& lane, const RecordView& record) const {
+  const auto header = record.headers.find(kOnlyFor);
+  if (!header) return false;
+  const auto at = header->value.rfind('@');
+  return at != std::string_view::npos && header->value.substr(at + 1) == lane.assigned.partition.topic && header->value.substr(0, at) != options_.agent;
 }
 
 bool LaneQueue::is_full(const Lane& lane) const {

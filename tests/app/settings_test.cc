@@ -229,6 +229,99 @@ TEST_F(SettingsTest, AYamlAliasThatHoldsItselfIsRefused) {
   EXPECT_THAT(refusal_of([&] { settings.load_yaml(yaml("service: &all\n  more: *all\n")); }), AllOf(HasSubstr(":2"), HasSubstr("service.more")));
 }
 
+// What would silently be read as something else, each with what is said of it.
+TEST_F(SettingsTest, NothingInAYamlFileVanishes) {
+  const std::vector<std::pair<std::string, std::string>> kFiles{
+      {"service:\n  apikey: \"abc\nshards: 2\ndatadir: \"x\"\n", ":2: a quote is not closed in its line"},
+      {"service:\n  apikey: \"abc\nshards: 2\n", ":2: a quote is not closed in its line"},
+      {"service:\n  apikey: 'abc\nshards: 2\n", ":2: a quote is not closed in its line"},
+      {"service:\n  apikey: 'abc\nshards: 2\n# it's\n", ":2: a quote is not closed in its line"},
+      {"broker: ['memory://a\n  b']\n", ":1: a quote is not closed in its line"},
+      {"service: {apikey: \"a\\\"b\n, rate: 1/s}\n", ":1"},
+      {"shards: 2\n---\nshards: 3\n", ":3: a second document begins here"},
+      {"shards: 2\n...\ndatadir: x\n", ":3: a second document begins here"},
+      {"shards: 2\n...\nrubbish\n", ":3: a second document begins here"},
+      {"datadir: a\n  shards 2\n", ":1: the value goes on in the next line"},
+      {"service:\n  apikey: abc\n    rate: 1/s\n", ":3"},
+      {"datadir\n", "expected `name: value`"},
+      {"shards: 1\ndatadir\n", ":2: expected `name: value`"},
+      {"{shards, datadir: x}\n", ":1: expected `name: value`"},
+      {"? {a: b}\n: c\n", ":1: expected `name: value`"},
+      {"base: &base\n  rate: 1/s\nservice:\n  <<: *base\n", ":2"},
+      {"service:\n  <<: {rate: 1/s}\n", ":2: a merge (<<) is not read"},
+      {"shards: !foo 2\n", ":1: the tag !foo means nothing here"},
+      {"service:\n  apikey: !!binary YWJj\n", "binary means nothing here"},
+      {"service: !secret\n  apikey: abc\n", ":1: the tag !secret means nothing here"},
+      {"broker: memory://a\nkafka:\n  servers: memory://b\n", ":3: kafka.servers is there twice, first at "},
+      {"service.rate: 1/s\nservice:\n  rate: 2/s\n", ":3: service.rate is there twice"},
+      {"service:\n  rate: 1/s\nshards: 1\nservice:\n  apikey: abc\n  rate: 2/s\n", ":6: service.rate is there twice"},
+      {"service: {}\n", ":1: service: an empty section"},
+      {"servce: {}\n", ":1: servce: an empty section"},
+      {"datadir: {}\n", ":1: datadir: an empty section"},
+      {"service:\n", "\"service\" is a section"},
+      {"service: [apikey, rate]\n", "\"service\" is a section"},
+      {"kafka:\n  properties: &all\n    more: *all\n", ":3: kafka.properties.more holds itself"},
+      {"kafka: &all\n  properties:\n    more: *all\n", ":3: kafka.properties.more holds itself"},
+      {"kafka:\n  servers: &all [*all]\n", ":2: kafka.servers: expected a list of plain values"},
+      {"service:\n  apikey: |\n    abc\n", ":2: service.apikey: the value has more than one line"},
+      {"datadir: \"a\\nb\"\n", ":1: datadir: the value has more than one line"},
+      {"datadir: \"a\\0b\"\n", "datadir: the value has a control character, \\x00"},
+      {"datadir: \"a\\eb\"\n", "datadir: the value has a control character, \\x1b"},
+      {std::string{"shards: 2\n\0", 11}, ": it is not UTF-8 text (UTF-16?): save it as UTF-8"},
+      {std::string{"\xff\xfes\0h\0", 6}, ": it is not UTF-8 text (UTF-16?): save it as UTF-8"},
+      {std::string{"\xfe\xff\0s\0h", 6}, ": it is not UTF-8 text (UTF-16?): save it as UTF-8"},
+      {"shards: 2\ndatadir: caf\xe9\n", ":2: it is not UTF-8 text: save it as UTF-8"},
+  };
+  for (const auto& [text, said] : kFiles) {
+    Settings fresh{"shop"};
+    fresh.add({"service.apikey", Type::kText, "", "a key", true, {}, ""});
+    fresh.add({"service.rate", Type::kText, "1/s", "a rate", false, {}, ""});
+    EXPECT_THAT(refusal_of([&] { fresh.load_yaml(yaml(text)); }), HasSubstr(said)) << text;
+  }
+}
+
+TEST_F(SettingsTest, WhatIsOnlyWrittenOtherwiseIsTaken) {
+  for (const std::string text :
+       {"\xef\xbb\xbfshards: 2\ndatadir: \xc3\xbc x\n", "shards: 2\r\ndatadir: \xc3\xbc x\r\n", "shards: 2\rdatadir: '\xc3\xbc x'\r", "---\nshards: 2\ndatadir: \xc3\xbc x\n...\n",
+        "# what\n---\n---\nshards: 2\ndatadir: \xc3\xbc x\n---\n", "\"shards\": !!int 2\n'datadir' : !!str '\xc3\xbc x'\n", "{\"shards\": 2,\n \"datadir\": \"\xc3\xbc x\"}\n",
+        "datadir: &place\n  \xc3\xbc x\nshards: &n 2\n", "datadir: >-\n  \xc3\xbc\n  x\nshards: 2 # it's \"two\n", "%YAML 1.2\n---\nshards: 2\ndatadir: \"\\u00fc x\"\n"}) {
+    Settings fresh{"shop"};
+    fresh.load_yaml(yaml(text));
+    EXPECT_EQ(fresh.integer("shards"), 2) << text;
+    EXPECT_EQ(fresh.text("datadir"), "\xc3\xbc x") << text;
+  }
+}
+
+TEST_F(SettingsTest, QuotesWithinAValueAreTaken) {
+  settings.load_yaml(yaml("service:\n  apikey: 'it''s \"one\"'\n  rate: \"a\\\"b # c\"  # d\n"));
+  EXPECT_EQ(settings.text("service.apikey"), "it's \"one\"");
+  EXPECT_EQ(settings.text("service.rate"), "a\"b # c");
+}
+
+TEST_F(SettingsTest, AnAliasIsTheValueThatItNames) {
+  settings.load_yaml(yaml("service:\n  apikey: &key 'abc'\n  rate: *key\n"));
+  EXPECT_EQ(settings.text("service.rate"), "abc");
+}
+
+TEST_F(SettingsTest, KeysAndCertificatesHaveLines) {
+  settings.load_yaml(yaml("kafka:\n  properties:\n    ssl.ca.pem: |\n      -----BEGIN\n      AAAA\n"));
+  EXPECT_EQ(settings.text("kafka.properties.ssl.ca.pem"), "-----BEGIN\nAAAA\n");
+  EXPECT_THAT(refusal_of("kafka.properties.sasl.password", "a\nb"), HasSubstr("more than one line"));
+}
+
+TEST_F(SettingsTest, AFileWithoutEndIsRefused) {
+  EXPECT_THAT(refusal_of([&] { settings.load_yaml("/dev/zero"); }), HasSubstr("/dev/zero: it has more than 1 MiB"));
+  environment("SHOP_SERVICE_APIKEY_FILE", "/dev/zero");
+  EXPECT_THAT(refusal_of([&] { settings.load_environment(); }), AllOf(HasSubstr("SHOP_SERVICE_APIKEY_FILE"), HasSubstr("more than 1 MiB")));
+}
+
+TEST_F(SettingsTest, ARefusalNeverShowsASecret) {
+  for (const std::string text : {"service:\n  apikey: \"s3cr3t\nshards: 2\n", "service:\n  apikey: s3cr3t\n    more\n", "service:\n  apikey: |\n    s3cr3t\n",
+                                 "service:\n  apikey: !x s3cr3t\n", "service:\n  apikey: s3cr3t\n  apikey: s3cr3t\n"}) {
+    EXPECT_THAT(refusal_of([&] { settings.load_yaml(yaml(text)); }), Not(HasSubstr("s3cr3t"))) << text;
+  }
+}
+
 TEST_F(SettingsTest, AMissingYamlFileIsNamed) {
   EXPECT_THAT(refusal_of([&] { settings.load_yaml(folder + "/none.yml"); }), HasSubstr("cannot read " + folder + "/none.yml"));
 }
@@ -274,6 +367,35 @@ TEST_F(SettingsTest, TheLastLineOfSuchAFileMayEndOrNot) {
   environment("SHOP_DATADIR_FILE", yaml("/var/shop"));
   settings.load_environment();
   EXPECT_EQ(settings.text("datadir"), "/var/shop");
+}
+
+TEST_F(SettingsTest, WhatAnEditorAddsToSuchAFileIsNotTheValues) {
+  for (const std::string text : {"abc\n\n", "abc\r\n\r\n", "abc\n  \n\t\n",
+                                 "\xef\xbb\xbf"
+                                 "abc\n",
+                                 "abc\r"}) {
+    environment("SHOP_SERVICE_APIKEY_FILE", yaml(text));
+    settings.load_environment();
+    EXPECT_EQ(settings.text("service.apikey"), "abc") << text;
+  }
+  environment("SHOP_SERVICE_APIKEY_FILE", yaml(" open sesame \n"));
+  settings.load_environment();
+  EXPECT_EQ(settings.text("service.apikey"), " open sesame ") << "spaces may be part of it";
+}
+
+TEST_F(SettingsTest, SuchAFileWithSomethingElseIsRefused) {
+  for (const auto& [text, said] : std::vector<std::pair<std::string, std::string>>{{"", "it is empty"},
+                                                                                   {"\n \n", "it is empty"},
+                                                                                   {"abc\ndef\n", "service.apikey: the value has more than one line"},
+                                                                                   {"\nabc\n", "service.apikey: the value has more than one line"},
+                                                                                   {std::string{"\xff\xfe"
+                                                                                                "a\0b\0",
+                                                                                                6},
+                                                                                    "it is not UTF-8 text"},
+                                                                                   {std::string{"a\0b", 3}, "it is not UTF-8 text"}}) {
+    environment("SHOP_SERVICE_APIKEY_FILE", yaml(text));
+    EXPECT_THAT(refusal_of([&] { settings.load_environment(); }), AllOf(HasSubstr("SHOP_SERVICE_APIKEY_FILE"), HasSubstr(said), Not(HasSubstr("abc")))) << text;
+  }
 }
 
 TEST_F(SettingsTest, AValueAndItsFileAtOnceOrAFileThatIsNotThereAreRefused) {

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <thread>
 
+#include "base/log_file.h"
 #include "base/log_place.h"
 #include "mephisto/error.h"
 #include "mephisto/logging.h"
@@ -175,11 +176,63 @@ TEST_F(Logging, VeryShortSecretsAreNotSearchedFor) {
   EXPECT_THAT(lines(), ElementsAre(EndsWith(" - every letter")));
 }
 
+TEST_F(Logging, AMessageIsOneLineWhateverItHas) {
+  info("symbol {}",
+       "\x1b[2Jx\n2026-01-01 00:00:00.000 | CRITICAL | forged:line:1 - \r\xc2\x9b"
+       "31m\xe2\x80\xae\xff");
+  EXPECT_THAT(lines(), ElementsAre(EndsWith(R"( - symbol \x1b[2Jx\x0a2026-01-01 00:00:00.000 | CRITICAL | forged:line:1 - \x0d\xc2\x9b31m\xe2\x80\xae\xff)")));
+}
+
+TEST_F(Logging, WhatIsReadableStaysAsItIs) {
+  info("{}", "na\xc3\xafve \xe2\x86\x92 \xf0\x9f\x98\x80");
+  EXPECT_THAT(lines(), ElementsAre(EndsWith(" - na\xc3\xafve \xe2\x86\x92 \xf0\x9f\x98\x80")));
+}
+
 TEST_F(Logging, AFileIsContinuedNotReplaced) {
   info("before");
   configure({.level = Level::kDebug, .file = path_});
   info("after");
   EXPECT_THAT(lines(), ElementsAre(EndsWith("before"), EndsWith("after")));
+}
+
+TEST_F(Logging, AFileThatWasMovedIsOpenedAnew) {
+  info("before");
+  std::filesystem::rename(path_, path_ + ".1");
+  info("still there");
+  reopen();
+  info("after");
+  EXPECT_THAT(lines_of(path_ + ".1"), ElementsAre(EndsWith("before"), EndsWith("still there")));
+  EXPECT_THAT(lines(), ElementsAre(EndsWith("opened anew"), EndsWith("after")));
+  std::filesystem::remove(path_ + ".1");
+}
+
+TEST_F(Logging, AFileOfARelativeNameIsOpenedAnewWhereItWas) {
+  const auto before = std::filesystem::current_path();
+  std::filesystem::current_path(testing::TempDir());
+  configure({.level = Level::kDebug, .file = std::filesystem::path{path_}.filename().string()});
+  std::filesystem::current_path("/");
+  std::filesystem::remove(path_);
+  reopen();
+  std::filesystem::current_path(before);
+  EXPECT_THAT(lines(), ElementsAre(EndsWith("opened anew")));
+}
+
+TEST_F(Logging, AFileThatCannotBeOpenedAnewGoesOn) {
+  const auto folder = path_ + ".d";
+  std::filesystem::create_directory(folder);
+  configure({.level = Level::kDebug, .file = folder + "/log"});
+  std::filesystem::rename(folder, folder + ".moved");
+  reopen();
+  info("after");
+  EXPECT_THAT(lines_of(folder + ".moved/log"), ElementsAre(HasSubstr("Cannot open the log file " + folder + "/log anew: No such file or directory"), EndsWith("after")));
+  std::filesystem::remove_all(folder + ".moved");
+}
+
+TEST_F(Logging, WithoutAFileThereIsNothingToOpenAnew) {
+  testing::internal::CaptureStderr();
+  configure({.level = Level::kDebug});
+  reopen();
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
 }
 
 TEST_F(Logging, FilesHaveNoColours) {

@@ -1,6 +1,9 @@
 // Helpers on text: suggestions, UTF-8, base64.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <utility>
 
 #include "base/text.h"
 #include "mephisto/ids.h"
@@ -38,6 +41,38 @@ TEST(Printable, ShowsBrokenUtf8) { EXPECT_EQ(printable("\xff\xc3(\xc3"), R"(\xff
 TEST(Printable, CutsLongTextAndSaysSo) { EXPECT_EQ(printable("abcdefgh", 5), "abcde…"); }
 TEST(Printable, DoesNotMarkTextThatJustFits) { EXPECT_EQ(printable("abcde", 5), "abcde"); }
 TEST(Printable, DoesNotCutACharacterInTwo) { EXPECT_TRUE(valid_utf8(printable("abcd\xf0\x9f\x98\x80\xf0\x9f\x98\x80", 5))); }
+
+TEST(Printable, CutsNothingWhereTheWholeIsWanted) { EXPECT_EQ(printable(std::string(5000, 'x'), kWhole), std::string(5000, 'x')); }
+
+// What a terminal acts on or nobody sees, as UTF-8 and as a JSON string has it.
+const std::pair<std::string, std::string> kUnsafe[] = {
+    {"\x01", R"(\u0001)"},         {"\x1b", R"(\u001b)"},         {"\x7f", R"(\u007f)"},
+    {"\xc2\x80", R"(\u0080)"},     {"\xc2\x9b", R"(\u009b)"},     {"\xc2\x9f", R"(\u009f)"},
+    {"\xd8\x9c", R"(\u061c)"},     {"\xe2\x80\x8b", R"(\u200b)"}, {"\xe2\x80\x8e", R"(\u200e)"},
+    {"\xe2\x80\x8f", R"(\u200f)"}, {"\xe2\x80\xa8", R"(\u2028)"}, {"\xe2\x80\xa9", R"(\u2029)"},
+    {"\xe2\x80\xaa", R"(\u202a)"}, {"\xe2\x80\xae", R"(\u202e)"}, {"\xe2\x81\xa6", R"(\u2066)"},
+    {"\xe2\x81\xa9", R"(\u2069)"}, {"\xef\xbb\xbf", R"(\ufeff)"}, {"\xf3\xa0\x81\x81", R"(\udb40\udc41)"},
+};
+TEST(Printable, ShowsWhatATerminalActsOnAndWhatNobodySees) {
+  for (const auto& [text, unused] : kUnsafe) {
+    std::string bytes;
+    for (unsigned char c : text) bytes += fmt::format("\\x{:02x}", c);
+    EXPECT_EQ(printable("a" + text + "b"), "a" + bytes + "b");
+  }
+}
+TEST(Printable, LeavesTheirNeighboursAlone) {
+  for (std::string_view text : {" ", "~", "\xc2\xa0", "\xd8\x9b", "\xd8\x9d", "\xe2\x80\x8d", "\xe2\x80\x90", "\xe2\x80\xaf", "\xe2\x81\x9f", "\xe2\x81\xb0", "\xef\xbf\xbd"}) {
+    EXPECT_EQ(printable(text), text);
+    EXPECT_EQ(printable_json(text), text);
+  }
+}
+
+TEST(PrintableJson, EscapesTheSameCharacters) {
+  for (const auto& [text, escaped] : kUnsafe) EXPECT_EQ(printable_json("[\"a" + text + "\"]"), "[\"a" + escaped + "\"]");
+}
+TEST(PrintableJson, IsOneLine) { EXPECT_EQ(printable_json("{\n\t\"a\": 1,\r\n\t\"b\": 2\n}"), "{  \"a\": 1,   \"b\": 2 }"); }
+TEST(PrintableJson, LeavesPlainTextAndEscapesAlone) { EXPECT_EQ(printable_json(R"({"café":"\u001b\n\\"})"), R"({"café":"\u001b\n\\"})"); }
+TEST(PrintableJson, HasTheReplacementCharacterForBrokenUtf8) { EXPECT_EQ(printable_json("\"\xff\""), R"("\ufffd")"); }
 
 TEST(ValidUtf8, AcceptsTheFirstAndLastCharacterOfEveryLength) {
   for (std::string_view text :

@@ -114,6 +114,20 @@ class WithWorker(BadInput):
         value = os.fsdecode(value) if isinstance(value, bytes) else value
         self.check_dead_letter(self.horton("send", "collect_security_overview", value, "--partition", 3), says, '{"symbol":"IBM","exchange":"NYSE"}')
 
+    def test_a_record_neither_forges_a_line_of_the_log_nor_reaches_the_terminal(self):
+        forged = "x\x1b[2J\n2026-01-01 00:00:00.000 | CRITICAL | forged:line:1 - \u009b31m\u202e\x7f"
+        for value in (json.dumps({"symbol": forged, "exchange": "X"}), json.dumps({"symbol": forged}), forged):
+            sent = self.horton("send", "collect_security_overview", value, "-k", forged, "--partition", 6)
+            self.assertEqual(sent.returncode, 0, sent)
+        self.check_dead_letter(self.horton("send", "collect_security_overview", "{", "--partition", 6), ["broken JSON"], '{"symbol":"IBM","exchange":"NYSE"}')
+        for text in (self.worker.stderr, self.horton("dlq", "list").stdout, self.horton("topic", "collect_security_overview", "-n", 0).stdout, self.horton("why").stdout):
+            self.assertIsNone(re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text), text)
+        for line in self.worker.stderr.splitlines():
+            self.assertRegex(line, r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \| ")
+            self.assertNotIn("| forged", line[:60])
+        kept = [row for row in json.loads(self.horton("topic", "collect_security_overview", "-n", 0, "--json").stdout) if row["partition"] == 6]
+        self.assertEqual((kept[0]["key"], kept[0]["value"]["symbol"]), (forged, forged))
+
     def test_10_mb_of_garbage_become_a_dead_letter(self):
         sent = self.horton("send", "collect_security_overview", "x" * 100_000, "--partition", 3, "--value-serializer", "|".join(["binary"] * 16))
         self.check_dead_letter(sent, ["expected an object"], '{"symbol":"IBM","exchange":"NYSE"}')

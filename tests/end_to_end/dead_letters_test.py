@@ -70,7 +70,7 @@ class DeadLetters(Scene):
         self.assertEqual(self.ok("dlq", "replay", "collect_security_overview", "0"), f"Replayed 1 dead letter of {TOPIC}\n")
         self.assertEqual(self.letters(0), [])
         (again,) = [row for row in self.rows("topic", "collect_security_overview") if row["headers"]]
-        self.assertEqual((again["partition"], again["key"], again["headers"]), (sent["partition"], "A", {"x-replayed-from": f"{TOPIC}/0@0"}))
+        self.assertEqual((again["partition"], again["key"], again["headers"]), (sent["partition"], "A", {"x-replayed-from": f"{TOPIC}/0@0", "x-only-for": "horton/collect_security_overview@collect_security_overview"}))
         wait_for(lambda: any(row["committed"] == again["offset"] + 1 for row in self.rows("lag") if (row["topic"], row["partition"]) == ("collect_security_overview", again["partition"])),
                  "the replayed record to be done")
         self.assertEqual(self.letters(0), [])

@@ -33,7 +33,7 @@ class Session(Scene):
         banner = self.worker.stdout
         self.assertRegex(banner, r"^┌Mephisto v\d+\.\d+\.\d+─+┐$".replace("^", "(?m)^"))
         expected = {"id": "horton", "transport": rf"\[local://{self.folder}/horton-data/log\]", "store": "memory:", "log": r"-stderr- \(info\)", "pid": str(self.worker.pid),
-                    "hostname": re.escape(os.uname().nodename), "platform": r"C\+\+.*Linux.*", "drivers": "", "  transport": "local.*", "  web": "off",
+                    "hostname": re.escape(os.uname().nodename), "platform": r"C\+\+.*Linux.*", "drivers": "", "  transport": r"local \(LMDB\)", "  web": "off",
                     "datadir": rf"{self.folder}/horton-data", "appdir": rf"{self.folder}/horton-data/v1"}
         rows = re.findall(r"^│ (.*?) *│ (.*?) *│$", banner, re.MULTILINE)
         self.assertEqual([name for name, _ in rows], list(expected))

@@ -3,10 +3,12 @@ import json
 import os
 import re
 import signal
+import socket
 import stat
+import time
 import unittest
 
-from support import Scene, wait_for
+from support import LIMIT, Scene, wait_for
 
 
 class Why(Scene):
@@ -57,6 +59,33 @@ class Why(Scene):
         after.signal(signal.SIGTERM)
         after.wait()
         self.assertEqual(self.sockets(), [])
+
+    def test_askers_that_say_nothing_or_nonsense_keep_nobody_waiting(self):
+        self.config("http://127.0.0.1:1", folder=self.place)
+        worker = self.start_worker("--shards", 1, folder=self.place)
+        worker.wait_for(r"\{0-7\}")
+        (path,) = self.sockets()
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir(path.parent)  # a socket's address is short
+
+        def asker(text=b""):
+            one = socket.socket(socket.AF_UNIX)
+            self.addCleanup(one.close)
+            one.settimeout(LIMIT)
+            one.connect(path.name)
+            one.sendall(text)
+            return one
+        silent = [asker() for _ in range(12)]
+        begun = time.monotonic()
+        for _ in range(30):
+            asker().close()
+            asker(b"\0" * 5000).close()
+            self.assertIn(b"there is no such request", asker(b"nonsense\n").recv(1000))
+        with asker(b"status\n").makefile() as answer:
+            self.assertEqual(json.loads(answer.readline())["app"], "horton")
+        self.assertEqual(self.why(), "Nothing stands still.\n")
+        self.assertLess(time.monotonic() - begun, 4, "less than a worker's patience with one that is silent")
+        self.assertEqual([one.recv(1) for one in silent], [b""] * 12, "they are left in the end")
 
     def test_a_spent_request_budget_is_what_it_waits_for(self):
         self.config(self.start_market(), "  rate: 1/d\n", folder=self.place)

@@ -12,7 +12,7 @@ ROOMS = ["base", "runtime", "codec", "log", "http", "stream", "agent", "app", "c
 APART = {("http", "log"), ("http", "codec"), ("stream", "http"), ("agent", "http")}
 # The room of each public header.
 PUBLIC = {
-    "error": "base", "time": "base", "ids": "base", "buffer": "base", "logging": "base", "version": "base",
+    "error": "base", "time": "base", "ids": "base", "buffer": "base", "logging": "base", "text": "base", "version": "base",
     "task": "runtime", "loop": "runtime", "sync": "runtime",
     "reflect": "codec", "reflect_fields": "codec", "reflect_enum": "codec", "json_types": "codec", "json_check": "codec", "json_missing": "codec", "values": "codec", "json_write": "codec", "json_fast": "codec", "json_read": "codec", "codec": "codec",
     "log": "log", "record_batch": "log", "memory_faults": "log", "http": "http",
@@ -21,7 +21,7 @@ PUBLIC = {
     "app": "app", "settings": "app", "worker": "app", "command": "app", "detail/handler": "app", "detail/captures": "app", "testing": "app", "terminal": "cli", "mephisto": "cli",
 }
 # Private headers for the rooms above too.
-SHARED = {"base/text.h", "base/hash.h", "base/inflate.h", "base/crash_point.h", "base/log_place.h", "base/private_file.h", "base/process.h", "runtime/asio.h", "runtime/tasks.h"}
+SHARED = {"base/text.h", "base/hash.h", "base/inflate.h", "base/crash_point.h", "base/log_place.h", "base/log_file.h", "base/private_file.h", "base/process.h", "runtime/asio.h", "runtime/tasks.h"}
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(["<])([^">]+)[">]', re.MULTILINE)
 
 

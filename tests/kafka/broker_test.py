@@ -161,6 +161,25 @@ class Latest(Scene):
         wait_for(lambda: self.copied() == [100, 108, 109], lambda: f"those of the new partitions: {self.copied()}\n{worker.stderr[-3000:]}")
         worker.signal(signal.SIGTERM)
         self.assertEqual(worker.wait(), 0)
+class DeadLetters(OnKafka):
+    def test_one_that_is_replayed_goes_to_the_agent_that_failed_and_is_committed(self):
+        for guarantee in ("at_least_once", "exactly_once"):
+            worker = self.start_worker("--set", f"processing_guarantee={guarantee}")
+            self.assertRegex(worker.stdout, r"transport +│ kafka \(librdkafka\)")
+            letters = len(self.rows("dlq", "list"))
+            self.assertEqual(self.horton("send", "collect_security_overview", f"bad {guarantee}", "--partition", "5").returncode, 0)
+            wait_for(lambda: len(self.rows("dlq", "list")) == letters + 1, "a dead letter")
+            number = str(self.rows("dlq", "list")[-1]["number"])
+            self.assertEqual(self.horton("dlq", "replay", "collect_security_overview", number).stdout, "Replayed 1 dead letter of horton-collect_security_overview-dlq\n")
+            wait_for(lambda: [row for row in self.rows("dlq", "list") if row["number"] > int(number)], "the dead letter of the replayed record")
+            replayed = self.rows("topic", "collect_security_overview", "--partition", "5", "-n", "0")[-1]
+            self.assertEqual(replayed["headers"], {"x-replayed-from": f"horton-collect_security_overview-dlq/0@{number}",
+                                                   "x-only-for": "horton/collect_security_overview@collect_security_overview"})
+            # With the marks of transactions at its end, too.
+            wait_for(lambda: all(row["lag"] == 0 for row in self.rows("lag") if row["group"] == "horton"), lambda: f"all to be committed: {self.rows('lag')}")
+            end = next(row["end"] for row in self.rows("lag") if (row["topic"], row["partition"]) == ("collect_security_overview", 5))
+            self.assertEqual(self.horton("why", "collect_security_overview/5").stdout, f"collect_security_overview/5  is done up to its end, {end}\n")
+            self.stop(worker)
 
 
 class BadRecords(bad_records_test.WithWorker):

@@ -43,7 +43,7 @@ class AgentRuntime {
 
  private:
   struct Queue {
-    explicit Queue(LaneQueue::Options options) : lanes(options) {}
+    explicit Queue(LaneQueue::Options options) : lanes(std::move(options)) {}
     LaneQueue lanes;
     std::vector<Spawned> instances;
     std::vector<Instance*> running;  // of each of them; null while it is started again

@@ -32,10 +32,16 @@ struct TopicPlace {
   bool stale = false;         // the log refused a record: it is looked up again
 };
 
+// The header of a record that is for one agent on its topic only: the lanes of all others pass it over as done. A replayed dead letter has
+// it. Where somebody sends the record on to another topic with its headers, it is for everybody there.
+inline constexpr std::string_view kOnlyFor = "x-only-for";
+// Its value; `agent` is APP/AGENT.
+std::string only_for(const std::string& agent, const std::string& topic);
+
 enum class LaneState { kAssigned, kRunning, kDraining, kClosed };
 const char* to_string(LaneState state);
 
-// consumed = acked + in_flight + dead_lettered + skipped, always.
+// consumed = acked + in_flight + dead_lettered + skipped, always. Skipped: by the error policy, or for another agent only.
 struct Account {
   std::uint64_t consumed = 0;
   std::uint64_t acked = 0;
@@ -154,8 +160,9 @@ class LaneQueue {
   struct Options {
     bool ordered_by_key = false;
     std::uint64_t max_window = 4096;  // records of a lane between the first that is not done and the last delivered
+    std::string agent;                // APP/AGENT, whose queue it is
   };
-  explicit LaneQueue(Options options) : options_(options) {}
+  explicit LaneQueue(Options options) : options_(std::move(options)) {}
   ~LaneQueue();
   LaneQueue(const LaneQueue&) = delete;
   LaneQueue& operator=(const LaneQueue&) = delete;
@@ -217,6 +224,7 @@ class LaneQueue {
  private:
   bool take_from_batches(Slot& slot);
   DeliveredBatch* pop_batch();
+  bool is_for_another(const Lane& lane, const RecordView& record) const;
   // Whether a record more could not be noted when it is done, or lies too far behind the first that is not.
   bool is_full(const Lane& lane) const;
   bool must_wait_for_key(Slot& slot);
