@@ -2,6 +2,7 @@
 #pragma once
 
 #include <boost/json.hpp>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -9,8 +10,14 @@
 
 namespace horton {
 
-// One object a row, names in snake case, `_type: "physical"` added. Quoted commas and CRLF as RFC 4180 has them. kDecode when it is
-// no such listing, or a row has another number of fields than the header.
-mephisto::Result<std::vector<boost::json::object>> parse_listing(std::string_view csv);
+struct Listing {
+  std::vector<boost::json::object> securities;  // one a row, names in snake case, `_type: "physical"` added
+  std::size_t skipped = 0;                      // rows that cannot be read
+  std::vector<std::string> unreadable;          // the first of them, for people: `line 7 has 5 fields, not 7: …`
+};
+
+// Quoted commas and CRLF as RFC 4180 has them. A row that cannot be read costs that row. kDecode when the header is that of something
+// else, or most rows cannot be read.
+mephisto::Result<Listing> parse_listing(std::string_view csv);
 
 }  // namespace horton

@@ -18,8 +18,10 @@ const std::string kHeader = "symbol,name,exchange,assetType,ipoDate,delistingDat
 std::vector<json::object> rows_of(std::string_view csv) {
   auto rows = parse_listing(csv);
   EXPECT_TRUE(rows) << rows.error().message;
-  return rows ? *rows : std::vector<json::object>{};
+  return rows ? rows->securities : std::vector<json::object>{};
 }
+
+const std::string kRow = "AAPL,Apple Inc.,NASDAQ,Stock,1980-12-12,null,Active\r\n";
 
 // The message of the refusal, which must be of kind kDecode.
 std::string refusal_of(std::string_view csv) {
@@ -78,14 +80,68 @@ TEST(Listing, WithoutRowsIsAnEmptyList) { EXPECT_TRUE(rows_of(kHeader).empty());
 
 TEST(Listing, OfNothingIsRefused) { EXPECT_THAT(refusal_of(""), HasSubstr("empty")); }
 
-TEST(Listing, NamesTheRowWithAnotherNumberOfFields) {
-  EXPECT_THAT(refusal_of("symbol,name,exchange\r\nA,a,X\r\nB,b\r\n"), HasSubstr("row 3"));
-  EXPECT_THAT(refusal_of("symbol,name,exchange\r\nA,a,X,more\r\n"), HasSubstr("4 fields, not 3"));
+struct BadRow {
+  const char* name;
+  std::string row;
+  const char* why;
+};
+
+class OneBadRow : public ::testing::TestWithParam<BadRow> {};
+
+TEST_P(OneBadRow, CostsThatRow) {
+  const auto& bad = GetParam();
+  for (const auto& before : {std::string{}, kRow + kRow}) {
+    auto listing = parse_listing(kHeader + before + bad.row + "\r\n" + kRow + "BRK,\"Berkshire, \"\"B\"\", Inc.\",NYSE,Stock,,null,Active\r\n" + kRow);
+    ASSERT_TRUE(listing) << listing.error().message;
+    EXPECT_EQ(listing->securities.size(), before.empty() ? 3U : 5U);
+    EXPECT_EQ(listing->securities[listing->securities.size() - 2].at("name"), json::value("Berkshire, \"B\", Inc."));
+    EXPECT_EQ(listing->skipped, 1U);
+    EXPECT_THAT(listing->unreadable, ::testing::ElementsAre(::testing::AllOf(HasSubstr(before.empty() ? "line 2 " : "line 4 "), HasSubstr(bad.why))));
+  }
 }
 
-TEST(Listing, NamesTheRowWithBrokenQuotes) { EXPECT_THAT(refusal_of("symbol,name,exchange\r\nA,a \"b\" c,X\r\n"), HasSubstr("row 2")); }
+INSTANTIATE_TEST_SUITE_P(All, OneBadRow,
+                         ::testing::Values(BadRow{"StrayQuoteAtTheFront", "B,\"Bee Inc.,NYSE,Stock,,null,Active", "quote"},
+                                           BadRow{"StrayQuoteInside", "B,Bee\" Inc.,NYSE,Stock,,null,Active", "quote"},
+                                           BadRow{"StrayQuoteAtTheEnd", "B,Bee Inc.,NYSE,Stock,,null,Active\"", "quote"}, BadRow{"StrayQuoteInAShortRow", "B,\"Bee", "quote"},
+                                           BadRow{"InnerQuotes", "B,Bee \"B\" Inc.,NYSE,Stock,,null,Active", "quote"},
+                                           BadRow{"InnerQuotesInQuotes", "B,\"Bee \"B\" Inc.\",NYSE,Stock,,null,Active", "quote"},
+                                           BadRow{"OneCommaTooMany", "B,Bee, Inc.,NYSE,Stock,,null,Active", "8 fields, not 7"},
+                                           BadRow{"OneCommaTooFew", "B,Bee Inc. NYSE,Stock,,null,Active", "6 fields, not 7"}, BadRow{"OneWord", "B", "1 fields, not 7"},
+                                           BadRow{"Latin1", "B,Nestl\xe9,NYSE,Stock,,null,Active", "UTF-8"}, BadRow{"ZeroByte", std::string("\0", 1), "1 fields, not 7"},
+                                           BadRow{"AControl", "B,\x1b[2J", "\\u001B[2J"}),
+                         [](const auto& one) { return std::string{one.param.name}; });
 
-TEST(Listing, RefusesAQuoteThatNeverEnds) { EXPECT_THAT(refusal_of("symbol,name,exchange\r\nA,\"a,X\r\n"), HasSubstr("broken CSV")); }
+TEST(Listing, TwoStrayQuotesCostTwoRows) {
+  auto listing = parse_listing(kHeader + kRow + "B,\"Bee Inc.,NYSE,Stock,,null,Active\r\nC,Cee Inc.\",NYSE,Stock,,null,Active\r\n" + kRow);
+  ASSERT_TRUE(listing);
+  EXPECT_EQ(listing->securities.size(), 2U);
+  EXPECT_EQ(listing->skipped, 2U);
+}
+
+TEST(Listing, ShowsTheFirstBadRowsAndCountsTheOthers) {
+  std::string csv = kHeader;
+  for (int i = 0; i < 1000; ++i) csv += kRow + (i % 2 == 0 ? "B\r\n" : "");
+  auto listing = parse_listing(csv);
+  ASSERT_TRUE(listing);
+  EXPECT_EQ(listing->securities.size(), 1000U);
+  EXPECT_EQ(listing->skipped, 500U);
+  EXPECT_EQ(listing->unreadable.size(), 10U);
+}
+
+TEST(Listing, OfMostlyBadRowsIsRefused) { EXPECT_THAT(refusal_of(kHeader + kRow + "B\r\nC\r\n"), ::testing::AllOf(HasSubstr("2 of 3"), HasSubstr("line 3"))); }
+
+TEST(Listing, OfOpenQuotesIsRefusedAtOnce) {
+  std::string csv = kHeader;
+  for (int i = 0; i < 100'000; ++i) csv += "\"\n\n";
+  EXPECT_THAT(refusal_of(csv), HasSubstr("most rows"));
+}
+
+TEST(Listing, GivesColumnsWithoutLettersAndTwinsANameEach) {
+  auto rows = rows_of("symbol,%,name,Name,#\r\nA,1,a,b,2\r\n");
+  ASSERT_EQ(rows.size(), 1U);
+  EXPECT_EQ(json::value(rows[0]), json::parse(R"({"symbol": "A", "field": 1, "name": "a", "name_2": "b", "field_2": 2, "_type": "physical"})"));
+}
 
 TEST(Listing, RefusesACsvOfSomethingElse) { EXPECT_THAT(refusal_of("timestamp,open,high\r\n2018-12-31,1,2\r\n"), HasSubstr("timestamp")); }
 
@@ -93,8 +149,7 @@ TEST(Listing, RefusesAPageOfHtml) { EXPECT_THAT(refusal_of("<!DOCTYPE html>\n<ht
 
 TEST(Listing, RefusesAnObject) { refusal_of(R"({"Note": "Thank you for using Alpha Vantage!"})"); }
 
-// Documents are JSON, and JSON is UTF-8: one bad name would make them unreadable.
-TEST(Listing, RefusesTextThatIsNotUtf8) { refusal_of("symbol,name,exchange\r\nNESN,Nestl\xe9,SIX\r\n"); }
+TEST(Listing, RefusesAHeaderThatIsNotUtf8) { refusal_of("symbol,n\xe9me,exchange\r\nNESN,Nestl,SIX\r\n"); }
 
 TEST(Listing, TheBuiltInOneHas237DifferentSecurities) {
   std::ifstream file{HORTON_DATA_DIR "/listing_status.csv", std::ios::binary};

@@ -57,13 +57,13 @@ class MarketTest : public ::testing::Test {
 TEST_F(MarketTest, ListsTheBuiltInSecurities) {
   auto rows = parse_listing(ask("function=LISTING_STATUS&state=active").body);
   ASSERT_TRUE(rows);
-  EXPECT_EQ(rows->size(), 237U);
+  EXPECT_EQ(rows->securities.size(), 237U);
 }
 
 TEST_F(MarketTest, ListsNoDelistedOnes) {
   auto rows = parse_listing(ask("function=LISTING_STATUS&state=delisted").body);
   ASSERT_TRUE(rows);
-  EXPECT_TRUE(rows->empty());
+  EXPECT_TRUE(rows->securities.empty());
 }
 
 TEST_F(MarketTest, AddsSyntheticSecuritiesWithOverviews) {
@@ -73,11 +73,11 @@ TEST_F(MarketTest, AddsSyntheticSecuritiesWithOverviews) {
     auto rows = parse_listing((co_await http.get(url("function=LISTING_STATUS"))).body);
     EXPECT_TRUE(rows);
     if (!rows) co_return;
-    EXPECT_EQ(rows->size(), 300U);
-    last = rows->back().at("symbol").as_string();
+    EXPECT_EQ(rows->securities.size(), 300U);
+    last = rows->securities.back().at("symbol").as_string();
     auto overview = parse_reply((co_await http.get(url("function=OVERVIEW&symbol=" + last))).body);
     EXPECT_EQ(overview.at("symbol"), boost::json::value(last));
-    EXPECT_EQ(overview.at("name"), rows->back().at("name"));
+    EXPECT_EQ(overview.at("name"), rows->securities.back().at("name"));
   });
 }
 

@@ -46,6 +46,16 @@ TEST(SnakeCaseAgain, LeavesWhatIsSnakeCaseAlready) {
 
 TEST(SnakeCaseAgain, OfNothingIsNothing) { EXPECT_EQ(snake_case(""), ""); }
 
+TEST(SnakeCaseAgain, KeepsLettersBeyondAscii) { EXPECT_EQ(snake_case("Название"), "Название"); }
+
+TEST(TidyText, KeepsWhatIsWrittenAsACode) {
+  for (const char* text : {"007", "00", "-07", "00.5", "037833100", "12E4", "45168E101", "1e5"}) EXPECT_EQ(tidy_text("", text), json::value(text));
+  for (const char* field : {"cusip", "company_cik", "isin", "product_code"}) EXPECT_EQ(tidy_text(field, "594918104"), json::value("594918104")) << field;
+  EXPECT_EQ(tidy_text("", "0"), json::value(0));
+  EXPECT_EQ(tidy_text("", "0.5"), json::value(0.5));
+  EXPECT_EQ(tidy_text("", "-0.5"), json::value(-0.5));
+}
+
 TEST(TidyText, MakesWholeNumbersOfDigits) {
   EXPECT_EQ(tidy_text("market_capitalization", "2877482139000"), json::value(2877482139000));
   EXPECT_EQ(tidy_text("change", "-3"), json::value(-3));
@@ -80,6 +90,13 @@ TEST(Tidy, TidiesNamesAndValuesAtEveryDepth) {
   auto tidied = tidy(json::parse(R"({"Symbol": "IBM", "Meta Data": {"2. Symbol": "7203", "PERatio": "22.5"}, "Rows": [{"EPSTTM": "None"}, "12"]})"));
   EXPECT_EQ(tidied, json::parse(R"({"symbol": "IBM", "meta_data": {"symbol": "7203", "pe_ratio": 22.5}, "rows": [{"eps_ttm": null}, 12]})"));
 }
+
+TEST(Tidy, KeepsAllFieldsWhoseNamesBecomeOne) {
+  EXPECT_EQ(tidy(json::parse(R"({"PERatio": "1", "pe_ratio": "2", "PE Ratio": "3", "pe_ratio_2": "4", "%": "5", "": "6"})")),
+            json::parse(R"({"pe_ratio": 1, "pe_ratio_2": 2, "pe_ratio_3": 3, "pe_ratio_2_2": 4, "field": 5, "field_2": 6})"));
+}
+
+TEST(Tidy, TakesOnlyDatesForDates) { EXPECT_EQ(tidy(json::parse(R"({"2018-$.evil.x": 1})")), json::parse(R"({"2018_evil_x": 1})")); }
 
 TEST(Tidy, KeepsDatesThatAreKeys) {
   auto tidied = tidy(json::parse(R"json({"Time Series (Daily)": {"2018-12-31": {"1. open": "112.5", "6. volume": "5019"}}})json"));
