@@ -96,9 +96,11 @@ std::string_view core_of(std::string_view message) {
   return open == std::string_view::npos || close == std::string_view::npos || close <= open + 1 ? message : message.substr(open + 1, close - open - 1);
 }
 
-// Codes of MongoDB's: the server is not the one that writes just now, is stopping, could not reach enough others, or its disk is full.
+// Codes of MongoDB's: the server is not the one that writes just now, is stopping, is locked, could not reach enough others, or has no more
+// room (its disk is full, or the quota that its owner has).
 bool is_passing(std::uint32_t code) {
-  constexpr std::uint32_t kPassing[] = {6, 7, 50, 64, 89, 91, 112, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436, 14031};
+  constexpr std::uint32_t kPassing[] = {6,   7,   24,  46,   50,   63,    64,    89,    91,    94,    100,   112,   133,   134,  189,
+                                        246, 262, 279, 8000, 9001, 10107, 11600, 11601, 11602, 12501, 13388, 13435, 13436, 14031};
   return std::ranges::find(kPassing, code) != std::end(kPassing);
 }
 
@@ -117,12 +119,13 @@ std::string check_mongo_url(const std::string& url) {
 }
 
 std::string check_mongo_host(const std::string& host) {
-  return sound_host(host) && !host.contains("://") ? "" : fmt::format("\"{}\" is no host: write its name or address, or set mongo.url", host);
+  if (sound_host(host) && !host.contains("://")) return "";
+  return "what is given is no host: write its name or address, or put a URL into mongo.url";  // not shown: a URL may have a password in it
 }
 
 std::string check_mongo_database(const std::string& name) {
   const bool sound = name.size() < 64 && std::ranges::none_of(name, [](unsigned char c) { return c <= ' ' || std::string_view{"/\\.\"$*<>:|?"}.contains(static_cast<char>(c)); });
-  return sound ? "" : fmt::format("\"{}\" is no name of a database: at most 63 characters, without spaces and / \\ . \" $ * < > : | ?", name);
+  return sound ? "" : "what is given is no name of a database: at most 63 characters, without spaces and / \\ . \" $ * < > : | ?";
 }
 
 MongoPool::MongoPool(const MongoOptions& options) {

@@ -5,8 +5,6 @@
 #include <algorithm>
 
 #include "horton/bson.h"
-#include "mephisto/logging.h"
-#include "mephisto/stream.h"
 #include "mephisto/sync.h"
 
 namespace horton {
@@ -15,8 +13,6 @@ namespace {
 using mephisto::ErrorKind;
 using mephisto::Failure;
 using mephisto::Task;
-
-constexpr std::chrono::seconds kPause{1};  // the driver looks for the server meanwhile
 
 struct Destroy {
   void operator()(mongoc_collection_t* collection) const { mongoc_collection_destroy(collection); }
@@ -111,25 +107,8 @@ Object execute(mongoc_bulk_operation_t* bulk, bool& done, bson_error_t* error) {
 
 }  // namespace
 
-// Guarantee kept here: nothing is lost. An event whose document cannot be written now is neither acknowledged nor given up, and what it
-// cost to get the document is not spent again.
 Task<void> MongoDocuments::run(Job job) {
-  for (;;) {
-    const auto began = std::chrono::steady_clock::now();
-    std::string why;
-    try {
-      co_await mephisto::blocking([&] { job(pool_.take().get()); }, "MongoDB");
-      // What began before was only on its way still.
-      if (auto since = away_since_.load(); since != kThere && since < began && away_since_.compare_exchange_strong(since, kThere)) mephisto::log::info("{} is back", pool_.place());
-      co_return;
-    } catch (const Failure& failure) {
-      if (failure.kind() != ErrorKind::kUnavailable || mephisto::TaskContext::current()->current_event == nullptr) throw;
-      why = failure.what();
-    }
-    auto there = kThere;
-    if (away_since_.compare_exchange_strong(there, std::chrono::steady_clock::now())) mephisto::log::warn("{}; events wait for it", why);
-    co_await mephisto::sleep_or_give_back(kPause);
-  }
+  co_await patience_.run(pool_.place(), "the MongoDB to be reachable", [&] { return mephisto::blocking([&] { job(pool_.take().get()); }, "MongoDB"); });
 }
 
 void MongoDocuments::make_index(mongoc_client_t* client, const Collection& collection) {

@@ -1,18 +1,16 @@
 // Documents on a MongoDB server. It is MongoDB that understands filters, updates and pipelines, also where query.h does not. Each document
 // changes whole or not at all; a call with several that fails half-way keeps what it did (the embedded ones undo it).
 //
-// While the server is away, a call for an event waits for it, however long that takes, and goes on by itself; when the event's partition
-// moves or the worker stops meanwhile, the event is given back. Without an event, as in commands, it fails with kUnavailable.
+// While the server is away, a call for an event waits for it (patience.h). Without an event, as in commands, it fails with kUnavailable.
 #pragma once
 
-#include <atomic>
-#include <chrono>
 #include <functional>
 #include <mutex>
 #include <set>
 
 #include "horton/documents.h"
 #include "horton/mongo.h"
+#include "horton/patience.h"
 
 namespace horton {
 
@@ -29,7 +27,7 @@ class MongoDocuments : public Documents {
 
  private:
   using Job = std::function<void(mongoc_client_t*)>;
-  // Runs `job` on a thread for blocking calls; again where it fails with kUnavailable and there is an event to wait for.
+  // Runs `job` on a thread for blocking calls, again and again where the server is away and there is an event to wait for.
   mephisto::Task<void> run(Job job);
   // The collection's unique index, once.
   void make_index(mongoc_client_t* client, const Collection& collection);
@@ -37,9 +35,7 @@ class MongoDocuments : public Documents {
   MongoPool pool_;
   std::mutex mutex_;
   std::set<std::string> indexed_;
-  static constexpr auto kThere = std::chrono::steady_clock::time_point::min();
-  // When the server was found to be away.
-  std::atomic<std::chrono::steady_clock::time_point> away_since_{kThere};
+  Patience patience_;
 };
 
 }  // namespace horton

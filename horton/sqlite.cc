@@ -19,15 +19,47 @@ namespace {
 using mephisto::ErrorKind;
 using mephisto::Failure;
 
-constexpr std::chrono::seconds kPatience{30};
+constexpr std::chrono::seconds kPatience{30};  // with a new file
+constexpr std::chrono::seconds kLockWait{4};   // within a call, which nothing can end
+
+// What a failed call says of the file, and not of the call.
+ErrorKind kind_of(int code) {
+  switch (code) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED: return ErrorKind::kTimeout;
+    case SQLITE_FULL:
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+    case SQLITE_NOMEM:
+    case SQLITE_NOLFS:
+    case SQLITE_PROTOCOL:
+    case SQLITE_INTERRUPT: return ErrorKind::kUnavailable;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB: return ErrorKind::kCorrupt;
+    default: return ErrorKind::kInvalid;
+  }
+}
+
+std::string_view advice_for(int code) {
+  switch (code) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED: return "; another program has it locked";
+    case SQLITE_FULL: return "; make room on the disk";
+    case SQLITE_IOERR: return "; check the disk and its free space";
+    case SQLITE_CANTOPEN:
+    case SQLITE_READONLY:
+    case SQLITE_PERM: return "; check the folder and its rights";
+    default: return "";
+  }
+}
 
 Failure failure(sqlite3* database, std::string_view doing) {
   const int code = sqlite3_errcode(database);
   const char* file = sqlite3_db_filename(database, nullptr);
-  auto kind = code == SQLITE_FULL || code == SQLITE_BUSY || code == SQLITE_IOERR ? ErrorKind::kUnavailable
-              : code == SQLITE_CORRUPT || code == SQLITE_NOTADB                  ? ErrorKind::kCorrupt
-                                                                                 : ErrorKind::kInvalid;
-  return {kind, fmt::format("cannot {} the documents in {}: {}", doing, file == nullptr ? "" : file, sqlite3_errmsg(database))};
+  return {kind_of(code), fmt::format("cannot {} the documents in {}: {}{}", doing, file == nullptr ? "" : file, sqlite3_errmsg(database), advice_for(code))};
 }
 
 // Two who switch a new file to WAL each hold it shared and want it alone; SQLite tells them at once that it is busy instead of letting
@@ -76,8 +108,8 @@ sqlite3* open_database(const std::string& path) {
     throw Failure(ErrorKind::kInvalid, fmt::format("cannot open the documents in {}: {}; check the folder and its rights", path, why));
   }
   try {
-    sqlite3_busy_timeout(database, std::chrono::milliseconds{kPatience}.count());
     use_wal(database);
+    sqlite3_busy_timeout(database, std::chrono::milliseconds{kLockWait}.count());
     execute(database, "PRAGMA synchronous=FULL");
   } catch (...) {
     sqlite3_close(database);

@@ -163,6 +163,7 @@ Task<void> SqliteDocuments::insert(const Collection& into, std::vector<Object> d
 Task<UpdateResult> SqliteDocuments::update(const Collection& in, std::vector<Change> changes, bool upsert, Which which) {
   UpdateResult result;
   co_await write_to(in, [&](sqlite3* database) {
+    result = {};
     for (const auto& one : changes) change(database, in.name(), one, upsert, which, result);
   });
   co_return result;

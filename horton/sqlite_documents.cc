@@ -7,6 +7,8 @@ namespace {
 
 using mephisto::Task;
 
+constexpr std::chrono::seconds kLockPatience{30};  // of a command
+
 class WriteWait : public mephisto::Wait {
  public:
   using Start = std::function<void(mephisto::Loop&, std::function<void(std::exception_ptr)>)>;
@@ -31,7 +33,7 @@ class WriteWait : public mephisto::Wait {
 
 }  // namespace
 
-SqliteDocuments::SqliteDocuments(const std::string& path) : database_(open_database(path)) {
+SqliteDocuments::SqliteDocuments(const std::string& path) : place_("the documents in " + path), database_(open_database(path)) {
   try {
     reader_ = open_database(path);
     writer_ = std::thread([this] { work(); });
@@ -54,20 +56,26 @@ SqliteDocuments::~SqliteDocuments() {
 }
 
 Task<void> SqliteDocuments::write(Job job) {
-  co_await WriteWait{[&](mephisto::Loop& loop, std::function<void(std::exception_ptr)> done) {
-    std::lock_guard lock{mutex_};
-    pending_.push_back({&job, loop.poster(), std::move(done)});
-    filled_.notify_one();
-  }};
+  const auto once = [&]() -> Task<void> {
+    co_await WriteWait{[&](mephisto::Loop& loop, std::function<void(std::exception_ptr)> done) {
+      std::lock_guard lock{mutex_};
+      pending_.push_back({&job, loop.poster(), std::move(done)});
+      filled_.notify_one();
+    }};
+  };
+  co_await patience_.run(place_, "the documents to be writable", once, kLockPatience);
 }
 
 Task<void> SqliteDocuments::read(Job job) {
-  co_await mephisto::blocking(
-      [&] {
-        std::lock_guard lock{readers_mutex_};
-        job(reader_);
-      },
-      "the documents");
+  const auto once = [&] {
+    return mephisto::blocking(
+        [&] {
+          std::lock_guard lock{readers_mutex_};
+          job(reader_);
+        },
+        "the documents");
+  };
+  co_await patience_.run(place_, "the documents to be readable", once, kLockPatience);
 }
 
 // Group commit: what came while the transaction before was being written shares the next one. A job that fails is undone alone.

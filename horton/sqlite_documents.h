@@ -1,6 +1,6 @@
 // Documents embedded in one SQLite file that several processes share: one table for a collection, with JSON. Writes are durable when they
 // return (WAL, synchronous=FULL); those that come together share one transaction. What a call changes it changes whole or not at all. The
-// operators are those of query.h.
+// operators are those of query.h. While the file cannot be used (a full disk, another program's lock), a call for an event waits (patience.h).
 #pragma once
 
 #include <condition_variable>
@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "horton/documents.h"
+#include "horton/patience.h"
 #include "mephisto/sync.h"
 
 struct sqlite3;
@@ -30,7 +31,7 @@ class SqliteDocuments : public Documents {
 
  private:
   using Job = std::function<void(sqlite3*)>;
-  // A job inside of a write transaction; `write_to` makes the collection's table first, where it is missing.
+  // A job inside of a write transaction, which may be called several times; `write_to` makes the collection's table first, where it is missing.
   mephisto::Task<void> write(Job job);
   mephisto::Task<void> write_to(const Collection& collection, Job job);
   // A job on a snapshot.
@@ -43,6 +44,8 @@ class SqliteDocuments : public Documents {
   };
   void work();
 
+  std::string place_;  // for people
+  Patience patience_;
   sqlite3* database_ = nullptr;  // of the writer's thread
   std::mutex readers_mutex_;
   sqlite3* reader_ = nullptr;
