@@ -5,17 +5,18 @@
 #include <map>
 
 #include "horton/app.h"
+#include "horton/collection.h"
 
 namespace horton {
 namespace {
 
 using namespace mephisto;
 
-// Attempts at a request while the service is out of order, and the pause before the second one, doubled each time.
-constexpr int kAttempts = 5;
-constexpr std::chrono::milliseconds kFirstPause{250};
-// Attempts at an event beyond the first: its request was answered, but with something wrong.
-constexpr int kRetries = 5;
+// So often in a row the service may fail at one request while it answers others.
+constexpr int kFailures = 4;
+constexpr std::chrono::milliseconds kFirstPause{250};  // doubled each time
+// An event is tried once more when its request was answered with what is no data. What was refused is refused again.
+constexpr int kRetries = 1;
 
 TopicOptions internal() {
   TopicOptions options;
@@ -28,46 +29,53 @@ class Service {
  public:
   Service() : client_(service_config(), http_options()) {}
 
+  // The reply, however long it takes while the service is out of order or says that there were too many requests: that is no failure of the
+  // request's, and costs neither events nor the day's budget. Throws ApiError where the service answers otherwise.
   template <class T>
   Task<T> ask(std::function<Task<T>(AlphaVantage&)> request) {
-    auto pause = kFirstPause;
+    int failures = 0;
     int notices = 0;
-    for (int attempt = 1;; ++retried_) {
-      const auto asked = co_await budget().acquire();
-      bool over_quota = false;
-      std::string unreachable;
+    std::optional<std::uint64_t> answers;
+    for (;; ++retried_) {
+      const auto ticket = co_await budget().acquire();
+      std::optional<T> reply;
+      std::exception_ptr refused;
+      std::optional<ApiError> notice;
+      std::string failure;
+      std::optional<std::chrono::milliseconds> retry_after;
       try {
-        auto reply = co_await request(client_);
-        budget().answered();
-        co_return reply;
+        reply = co_await request(client_);
       } catch (const ApiError& error) {
-        over_quota = error.kind() == ApiError::Kind::kQuota;
-        if (!over_quota) budget().answered();
-        if (!over_quota && (!error.passing() || attempt == kAttempts)) throw;
-        log::debug("{}; asking again", error.what());
-      } catch (const Unreachable& failure) {
-        unreachable = failure.what();
-      } catch (const Failure& failure) {
-        if (!failure.error().retriable() || attempt == kAttempts) throw;
-        log::debug("{}; asking again", failure.what());
-      }
-      // Nor is it the request's failure that the service is away: that may last for hours, and costs neither budget nor events.
-      if (!unreachable.empty()) {
-        co_await budget().unreachable(asked, unreachable);
-        continue;
-      }
-      // A quota notice is no failure of the request: however long it takes, it is asked again. Where no quota is known a first notice may
-      // be a whim, and this request alone waits; otherwise everybody does.
-      if (over_quota) {
-        if (budget().unlimited() && ++notices == 1)
-          co_await sleep_or_give_back(Budget::kFirstPause);
+        retry_after = error.retry_after();
+        if (error.kind() == ApiError::Kind::kOutOfOrder)
+          failure = error.what();
+        else if (error.kind() == ApiError::Kind::kQuota)
+          notice = error;
         else
-          co_await budget().notice(asked);
+          refused = std::current_exception();
+      } catch (const Failure& error) {  // no connection, no whole answer, or none that could be trusted
+        failure = error.what();
+      }
+      if (notice) {
+        // Where no quota is known a first notice may be a whim, and this request alone waits; otherwise everybody does.
+        if (budget().unlimited() && !ticket.probe && !retry_after && ++notices == 1)
+          co_await sleep_or_give_back(Budget::kFirstPause, "the request budget (the service said that it is spent)");
+        else
+          co_await budget().notice(ticket, retry_after);
         continue;
       }
-      co_await sleep_or_give_back(pause + std::chrono::milliseconds{random_.below(static_cast<std::uint64_t>(pause.count()) / 4)});
-      pause *= 2;
-      ++attempt;
+      if (failure.empty()) {
+        co_await budget().answered(ticket);
+        if (refused) std::rethrow_exception(refused);
+        co_return std::move(*reply);
+      }
+      failures += answers && *answers != ticket.answers ? 1 : 0;
+      answers = ticket.answers;
+      const bool all_wait = co_await budget().failed(ticket, failure, retry_after);
+      if (failures >= kFailures) throw Failure(ErrorKind::kInvalid, fmt::format("the service answers others, but not this: {}", failure));
+      if (all_wait) continue;
+      log::debug("{}; asking again", failure);
+      co_await sleep_or_give_back(with_jitter(kFirstPause * (1 << failures)), "the service to answer this request");
     }
   }
 
@@ -82,6 +90,7 @@ class Service {
     options.retries = 0;
     return options;
   }
+  std::chrono::milliseconds with_jitter(std::chrono::milliseconds pause) { return pause + std::chrono::milliseconds{random_.below(static_cast<std::uint64_t>(pause.count()) / 4)}; }
 
   AlphaVantage client_;
   Random random_;
@@ -92,9 +101,6 @@ std::string text(const Object& object, const char* name) {
   const auto* value = object.if_contains(name);
   return value != nullptr && value->is_string() ? std::string{value->get_string()} : std::string{};
 }
-
-// When a security was last looked at; nothing: never.
-std::optional<Microtime> checked_at(const Object& security) { return parse_iso8601(text(security, "overview_checked_at")); }
 
 Object identity(const CollectSecurityOverview& one) { return {{"symbol", one.symbol}, {"exchange", one.exchange}}; }
 
@@ -133,6 +139,72 @@ AgentOptions listing_options() {
   return options;
 }
 
+// Whether an event that fails so is tried again.
+template <class T>
+bool is_last_attempt(const Event<T>& event, const std::exception& error) {
+  const auto* failure = dynamic_cast<const Failure*>(&error);
+  return event.attempt() >= kRetries || (failure != nullptr && failure->kind() == ErrorKind::kInvalid);
+}
+
+// Asks for the overview and stores it; false where the market does not know the symbol.
+Task<bool> look_at(Service& service, const Event<CollectSecurityOverview>& event, bool was_known) {
+  log::info("Start collect security [{}] overview", event->symbol);
+  const auto retried = service.retried();
+  Object about;
+  bool known = true;
+  try {
+    about = co_await service.ask<Object>([&](AlphaVantage& client) { return client.security_overview(event->symbol); });
+  } catch (const ApiError& error) {
+    if (error.kind() != ApiError::Kind::kUnknownSymbol) throw;
+    known = false;
+  }
+  // Whatever a reply says, a security stays who it is, and what is known of it stays known.
+  about.erase("symbol");
+  about.erase("exchange");
+  erase_own_fields(about);
+  about["overview_status"] = known || was_known ? "known" : "unknown";
+  about["overview_retries"] = event.attempt() + service.retried() - retried;
+  co_await note_overview(identity(*event), event.timestamp(), std::move(about));
+  co_return known;
+}
+
+// Lists the securities, and sends for the overview of each.
+Task<void> list_all(Service& service, const Event<None>& event) {
+  log::info("Start collect securities");
+  co_await note_collection(event.timestamp());
+  std::vector<CollectSecurityOverview> listed;
+  std::vector<Change> changes;
+  for (auto& security : co_await service.ask<std::vector<Object>>([](AlphaVantage& client) { return client.securities(); })) {
+    CollectSecurityOverview one{text(security, "symbol"), text(security, "exchange")};
+    if (one.symbol.empty()) {
+      log::warn("The listing has a security without a symbol: {}", boost::json::serialize(security));
+      continue;
+    }
+    erase_own_fields(security);
+    security["exchange"] = one.exchange;  // also where the listing names none: it is part of the key
+    security["listed_at"] = format_iso8601(event.timestamp());
+    changes.push_back({identity(one), std::move(security)});
+    listed.push_back(std::move(one));
+  }
+  co_await securities().upsert_many(std::move(changes));
+  co_await note_listed(event.timestamp());
+  const auto count = listed.size();
+  for (auto& one : co_await stalest_first(std::move(listed))) {
+    SendOptions options;
+    options.key = one.symbol;
+    // As old as what it was sent for: when that comes again after a crash, what was looked at meanwhile is not looked at again.
+    options.timestamp = event.timestamp();
+    // What one append has for a partition is read in one stretch. Under a budget the stalest of all partitions have to come first, so each
+    // is in the log before the next one.
+    if (budget().unlimited())
+      co_await collect_security_overview.cast(one, options);
+    else
+      co_await collect_security_overview.send(std::move(one), std::move(options));
+  }
+  if (count == 0) log::warn("The listing names no securities");
+  log::info("Listed {} securities", count);
+}
+
 }  // namespace
 
 Agent<CollectSecurityOverview, bool>& collect_security_overview = app().agent(
@@ -147,27 +219,21 @@ Agent<CollectSecurityOverview, bool>& collect_security_overview = app().agent(
         }
         const bool was_known = text(*before, "overview_status") == "known";
         // It was looked at after this was sent: the event comes again, or waited for the budget behind another one of the same security.
-        if (checked_at(*before) > Microtime{event.timestamp()}) {
+        if (is_done(*before, event.timestamp())) {
           co_yield was_known;
           continue;
         }
-        log::info("Start collect security [{}] overview", event->symbol);
-        const auto retried = service.retried();
-        Object about;
-        bool known = true;
+        bool known = false;
+        std::exception_ptr error;
+        std::string given_up;
         try {
-          about = co_await service.ask<Object>([&](AlphaVantage& client) { return client.security_overview(event->symbol); });
-        } catch (const ApiError& error) {
-          if (error.kind() != ApiError::Kind::kUnknownSymbol) throw;
-          known = false;
+          known = co_await look_at(service, event, was_known);
+        } catch (const std::exception& failure) {
+          error = std::current_exception();
+          if (is_last_attempt(event, failure)) given_up = failure.what();
         }
-        // Whatever a reply says, a security stays who it is, and what is known of it stays known.
-        about.erase("symbol");
-        about.erase("exchange");
-        about["overview_status"] = known || was_known ? "known" : "unknown";
-        about["overview_checked_at"] = format_iso8601(Loop::current()->wall_time());
-        about["overview_retries"] = event.attempt() + service.retried() - retried;
-        co_await securities().update_one(identity(*event), std::move(about));
+        if (!given_up.empty()) co_await note_overview_failed(identity(*event), event.timestamp(), given_up);
+        if (error) std::rethrow_exception(error);
         co_yield known;
       }
     },
@@ -178,36 +244,16 @@ Agent<None, bool>& collect_securities = app().agent(
     [](Stream<None> stream) -> Results<bool> {
       Service service;
       while (auto event = co_await stream.next()) {
-        log::info("Start collect securities");
-        co_await note_collection(event.timestamp());
-        std::vector<CollectSecurityOverview> listed;
-        std::vector<Change> changes;
-        for (auto& security : co_await service.ask<std::vector<Object>>([](AlphaVantage& client) { return client.securities(); })) {
-          CollectSecurityOverview one{text(security, "symbol"), text(security, "exchange")};
-          if (one.symbol.empty()) {
-            log::warn("The listing has a security without a symbol: {}", boost::json::serialize(security));
-            continue;
-          }
-          security["exchange"] = one.exchange;  // also where the listing names none: it is part of the key
-          security["listed_at"] = format_iso8601(event.timestamp());
-          changes.push_back({identity(one), std::move(security)});
-          listed.push_back(std::move(one));
+        std::exception_ptr error;
+        std::string given_up;
+        try {
+          co_await list_all(service, event);
+        } catch (const std::exception& failure) {
+          error = std::current_exception();
+          if (is_last_attempt(event, failure)) given_up = failure.what();
         }
-        co_await securities().upsert_many(std::move(changes));
-        const auto count = listed.size();
-        for (auto& one : co_await stalest_first(std::move(listed))) {
-          SendOptions options;
-          options.key = one.symbol;
-          // As old as what it was sent for: when that comes again after a crash, what was looked at meanwhile is not looked at again.
-          options.timestamp = event.timestamp();
-          // What one append has for a partition is read in one stretch. Under a budget the stalest of all partitions have to come first,
-          // so each is in the log before the next one.
-          if (budget().unlimited())
-            co_await collect_security_overview.cast(one, options);
-          else
-            co_await collect_security_overview.send(std::move(one), std::move(options));
-        }
-        log::info("Listed {} securities", count);
+        if (!given_up.empty()) co_await note_listing_failed(event.timestamp(), given_up);
+        if (error) std::rethrow_exception(error);
         co_yield true;
       }
     },

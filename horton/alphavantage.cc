@@ -7,6 +7,7 @@
 
 #include "horton/listing.h"
 #include "horton/snake_case.h"
+#include "mephisto/logging.h"
 
 namespace horton {
 namespace {
@@ -15,8 +16,6 @@ using mephisto::Task;
 using Kind = ApiError::Kind;
 
 constexpr std::size_t kShown = 160;
-// In an `Information`: the call will never be answered with this key, however long one waits.
-constexpr std::string_view kRefusals[] = {"premium endpoint", "API key is for demo purposes"};
 
 void hide(std::string& text, std::string_view secret) {
   for (std::size_t at = 0; (at = text.find(secret, at)) != std::string::npos; at += 3) text.replace(at, secret.size(), "***");
@@ -32,26 +31,97 @@ std::string shown(std::string_view reply, std::string_view api_key) {
   return text.size() > kShown ? text.substr(0, kShown) + "…" : text;
 }
 
+// What a notice says, by words of AlphaVantage's in small letters. The first that fits counts: every notice praises the premium plans,
+// and the one about a blocked key may name the limits that it broke.
+struct Wording {
+  Kind kind;
+  std::string_view meaning;
+  std::vector<std::string_view> about;  // one of these, where there are any,
+  std::vector<std::string_view> words;  // and one of these
+};
+
+const std::vector<Wording>& wordings() {
+  static const std::vector<Wording> all{
+      {Kind::kKey,
+       "the key is refused",
+       {"key", "account"},
+       {"blocked", "banned", "suspended", "deactivated", "disabled", "revoked", "expired", "demo purposes", "invalid or missing", "invalid api key", "key is invalid",
+        "not valid"}},
+      {Kind::kPremium, "the key may not use this function", {}, {"is a premium", "are premium", "available to premium", "requires a premium", "require a premium"}},
+      {Kind::kQuota,
+       "over quota",
+       {},
+       {"rate limit", "call frequency", "call volume", "requests per", "request per", "calls per", "call per", "spreading out", "too many requests"}},
+      {Kind::kBadCall, "refused", {}, {"invalid input", "invalid api call", "invalid parameter"}},
+  };
+  return all;
+}
+
+// The error that a notice is; `otherwise` where it has none of the known wordings.
+ApiError notice_error(std::string_view text, std::string_view api_key, Kind otherwise, std::string_view meaning) {
+  std::string small{text};
+  std::ranges::transform(small, small.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const auto has_one_of = [&](const auto& words) { return std::ranges::any_of(words, [&](auto word) { return small.contains(word); }); };
+  const auto found = std::ranges::find_if(wordings(), [&](const Wording& one) { return (one.about.empty() || has_one_of(one.about)) && has_one_of(one.words); });
+  if (found == wordings().end()) return {otherwise, fmt::format("{}: {}", meaning, shown(text, api_key))};
+  return {found->kind, fmt::format("{}: {}", found->meaning, shown(text, api_key))};
+}
+
 // Throws where an object of AlphaVantage is a notice instead of data.
 void check_notice(const boost::json::object& object, std::string_view api_key) {
   for (const char* name : {"Note", "Information"}) {
     // A time series carries an "1. Information" of its own, inside of its metadata; at the top it is a notice.
     if (const auto* notice = object.if_contains(name); notice != nullptr && notice->is_string() && object.size() <= 2) {
-      const std::string_view text = notice->get_string();
-      if (std::ranges::any_of(kRefusals, [&](auto refusal) { return text.contains(refusal); })) throw ApiError(Kind::kBadCall, "refused: " + shown(text, api_key));
-      throw ApiError(Kind::kQuota, "over quota: " + shown(text, api_key));
+      throw notice_error(notice->get_string(), api_key, Kind::kNotice, "a notice instead of data");
     }
   }
   if (const auto* message = object.if_contains("Error Message")) {
-    throw ApiError(Kind::kBadCall, "refused: " + shown(message->is_string() ? std::string_view{message->get_string()} : std::string_view{"no reason given"}, api_key));
+    throw notice_error(message->is_string() ? std::string_view{message->get_string()} : "no reason given", api_key, Kind::kBadCall, "refused");
   }
+}
+
+// Without what may stand before a text.
+std::string_view body_of(std::string_view reply) {
+  if (reply.starts_with("\xef\xbb\xbf")) reply.remove_prefix(3);
+  reply.remove_prefix(std::min(reply.find_first_not_of(" \t\r\n"), reply.size()));
+  return reply;
 }
 
 boost::json::object parse_object(std::string_view body, std::string_view api_key) {
   boost::system::error_code error;
-  auto value = boost::json::parse(body, error);
+  auto value = boost::json::parse(body_of(body), error);
   if (error || !value.is_object()) throw ApiError(Kind::kGarbage, fmt::format("the reply is no JSON object: {}", shown(body, api_key)));
   return std::move(value.get_object());
+}
+
+// Throws what a status other than 200 means.
+void check_status(const mephisto::HttpResponse& response, std::string_view api_key) {
+  const auto status = response.status;
+  if (status == 200) return;
+  // A day is more than any limit that is known here: who says more may be wrong.
+  constexpr std::chrono::milliseconds kLongest = std::chrono::hours{24};
+  std::optional<std::chrono::milliseconds> after = response.retry_after();
+  if (after) after = std::min(*after, kLongest);
+  if (status == 429) throw ApiError(Kind::kQuota, "over quota: status 429", after);
+  const auto text = fmt::format("status {}: {}", status, shown(response.body, api_key));
+  if (status >= 500 || status == 408) throw ApiError(Kind::kOutOfOrder, text, after);
+  if (status == 401 || status == 403) throw notice_error(response.body, api_key, Kind::kKey, fmt::format("the key is refused: status {}", status));
+  if (status >= 400) throw notice_error(response.body, api_key, Kind::kBadCall, fmt::format("refused: status {}", status));
+  throw ApiError(Kind::kGarbage, text);
+}
+
+mephisto::ErrorKind error_kind(Kind kind) {
+  switch (kind) {
+    case Kind::kQuota:
+    case Kind::kOutOfOrder: return mephisto::ErrorKind::kUnavailable;
+    case Kind::kPremium:
+    case Kind::kKey:
+    case Kind::kBadCall: return mephisto::ErrorKind::kInvalid;
+    case Kind::kUnknownSymbol: return mephisto::ErrorKind::kNotFound;
+    case Kind::kNotice:
+    case Kind::kGarbage: return mephisto::ErrorKind::kDecode;
+  }
+  return mephisto::ErrorKind::kDecode;
 }
 
 ApiError unknown_symbol() { return {Kind::kUnknownSymbol, "AlphaVantage does not know this symbol"}; }
@@ -62,6 +132,9 @@ bool same_symbol(std::string_view a, std::string_view b) {
 
 }  // namespace
 
+ApiError::ApiError(Kind kind, const std::string& message, std::optional<std::chrono::milliseconds> retry_after)
+    : Failure(error_kind(kind), message), kind_(kind), retry_after_(retry_after) {}
+
 boost::json::object parse_reply(std::string_view body, std::string_view api_key) {
   auto object = parse_object(body, api_key);
   if (object.empty()) throw unknown_symbol();
@@ -69,22 +142,19 @@ boost::json::object parse_reply(std::string_view body, std::string_view api_key)
   return tidy(object).get_object();
 }
 
-AlphaVantage::AlphaVantage(ServiceConfig config, mephisto::HttpOptions http) : config_(std::move(config)), http_(std::move(http)) {
-  if (!config_.endpoint.ends_with('/')) config_.endpoint += '/';
-}
+AlphaVantage::AlphaVantage(ServiceConfig config, mephisto::HttpOptions http) : config_(std::move(config)), http_(std::move(http)) {}
 
 Task<std::string> AlphaVantage::construct_query(Query parameters) {
   parameters.emplace_back("datatype", "json");
   parameters.emplace_back("apikey", config_.api_key);
-  auto url = config_.endpoint + "query/";
+  auto url = config_.endpoint.url + "query/";
   char separator = '?';
   for (const auto& [name, value] : parameters) {
     url += separator + name + "=" + mephisto::url_encode(value);
     separator = '&';
   }
   auto response = co_await http_.get(std::move(url));
-  if (response.status == 429) throw ApiError(Kind::kQuota, "over quota: status 429");
-  if (response.status != 200) throw ApiError(Kind::kGarbage, fmt::format("status {}: {}", response.status, shown(response.body, config_.api_key)), response.status >= 500);
+  check_status(response, config_.api_key);
   co_return std::move(response.body);
 }
 
@@ -97,13 +167,15 @@ Task<boost::json::object> AlphaVantage::object(Query parameters, const char* wan
 Task<std::vector<boost::json::object>> AlphaVantage::securities(std::string state) {
   Query parameters{{"function", "LISTING_STATUS"}, {"state", state}};
   auto body = co_await construct_query(std::move(parameters));
-  if (body.starts_with('{')) {
+  if (body_of(body).starts_with('{')) {
     check_notice(parse_object(body, config_.api_key), config_.api_key);
     throw ApiError(Kind::kGarbage, fmt::format("the listing is an object: {}", shown(body, config_.api_key)));
   }
-  auto rows = parse_listing(body);
-  if (!rows) throw ApiError(Kind::kGarbage, shown(rows.error().message, config_.api_key));
-  co_return std::move(*rows);
+  auto listing = parse_listing(body);
+  if (!listing) throw ApiError(Kind::kGarbage, shown(listing.error().message, config_.api_key));
+  for (const auto& row : listing->unreadable) mephisto::log::warn("The listing's {}", shown(row, config_.api_key));
+  if (listing->skipped > 0) mephisto::log::warn("{} rows of the listing cannot be read and are left out; {} can", listing->skipped, listing->securities.size());
+  co_return std::move(listing->securities);
 }
 
 Task<boost::json::object> AlphaVantage::security_overview(std::string symbol) {

@@ -2,34 +2,50 @@
 #pragma once
 
 #include <boost/json.hpp>
+#include <chrono>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "mephisto/error.h"
 #include "mephisto/http.h"
 
 namespace horton {
 
-class ApiError : public std::runtime_error {
+class ApiError : public mephisto::Failure {
  public:
   enum class Kind {
-    kQuota,          // `Note` or `Information`, or status 429: too many requests
-    kBadCall,        // `Error Message`: the request is wrong
+    kQuota,          // a notice of too many requests, or status 429
+    kPremium,        // a notice that the key may not use this function
+    kKey,            // a notice that the key is none, is blocked or only for demonstrations; status 401 or 403
+    kBadCall,        // `Error Message`, a notice of invalid inputs, another status 4xx: the request is wrong
+    kNotice,         // a notice in words that are not known here
     kUnknownSymbol,  // `{}`, or a quote of nothing
-    kGarbage,        // neither data nor any of the above
+    kOutOfOrder,     // status 5xx or 408: the same call may well be answered later
+    kGarbage,        // none of the above, and no data
   };
-  ApiError(Kind kind, const std::string& message, bool passing = false) : std::runtime_error(message), kind_(kind), passing_(passing) {}
+  ApiError(Kind kind, const std::string& message, std::optional<std::chrono::milliseconds> retry_after = std::nullopt);
   Kind kind() const { return kind_; }
-  // Whether the same call may well be answered a little later: the service is out of order, the call is not.
-  bool passing() const { return passing_; }
+  // When the service wants to be asked again.
+  std::optional<std::chrono::milliseconds> retry_after() const { return retry_after_; }
 
  private:
   Kind kind_;
-  bool passing_;
+  std::optional<std::chrono::milliseconds> retry_after_;
 };
 
+struct Endpoint {
+  std::string url;    // with a slash at its end
+  bool real = false;  // AlphaVantage's own, and no stand-in
+};
+
+// `https://HOST`, with or without a last slash, a path, and `/query` as in AlphaVantage's documentation. kInvalid says what is wrong, and
+// shows neither a password nor a query.
+mephisto::Result<Endpoint> parse_endpoint(const std::string& text);
+
 struct ServiceConfig {
-  std::string endpoint;  // with a slash at its end
+  Endpoint endpoint;
   std::string api_key;
 };
 

@@ -8,8 +8,6 @@ namespace {
 
 using mephisto::SettingSpec;
 
-constexpr const char* kRealEndpoint = "https://www.alphavantage.co/";
-
 mephisto::AppOptions about() {
   mephisto::AppOptions options;
   options.help = "Collects market data of securities from AlphaVantage.";
@@ -46,9 +44,9 @@ std::unique_ptr<Documents> open_documents() {
 struct Horton {
   Horton() : app("horton", about()) {
     using Type = SettingSpec::Type;
-    SettingSpec endpoint{"service.apiendpoint", Type::kText, kRealEndpoint, "AlphaVantage's API, or a stand-in (horton market)"};
+    SettingSpec endpoint{"service.apiendpoint", Type::kText, "https://www.alphavantage.co/", "AlphaVantage's API, or a stand-in (horton market)"};
     endpoint.check = [](const std::string& url) {
-      auto usable = mephisto::check_http_url(url);
+      auto usable = parse_endpoint(url);
       return usable ? std::string{} : usable.error().message;
     };
     app.settings().add(std::move(endpoint));
@@ -69,11 +67,14 @@ struct Horton {
       return usable || url.empty() ? std::string{} : usable.error().message;
     };
     app.settings().add(std::move(proxy));
-    app.settings().add({"documents", Type::kText, "", "the SQLite file with the documents; empty: documents.db in datadir, unless they are on a MongoDB"});
+    app.settings().add(
+        {.name = "documents", .help = "the SQLite file with the documents; empty: documents.db in datadir, unless they are on a MongoDB", .check = [](const std::string& file) {
+           return file.contains("://") ? "what is given is a URL, not a file: put a MongoDB's into mongo.url" : std::string{};
+         }});
     add_mongo_settings(app.settings());
     app.on_started = []() -> mephisto::Task<void> {
       check_api_key();
-      co_await collection_asked_at();  // that the documents can be read is known now, not at the first event
+      co_await securities().find_one({});  // that the documents can be read is known now, not at the first event
     };
   }
   mephisto::App app;
@@ -87,14 +88,14 @@ mephisto::App& app() {
 }
 
 void check_api_key() {
-  const auto& settings = app().settings();
-  if (settings.text("service.apiendpoint") != kRealEndpoint || !settings.text("service.apikey").empty()) return;
+  const auto service = service_config();
+  if (!service.endpoint.real || !service.api_key.empty()) return;
   throw mephisto::Failure(mephisto::ErrorKind::kInvalid,
                           "service.apikey is empty: get a key at https://www.alphavantage.co/support/#api-key and set HORTON_SERVICE_APIKEY or service.apikey in config.yml; "
                           "without one, run a stand-in (horton market) and set service.apiendpoint to it");
 }
 
-ServiceConfig service_config() { return {app().settings().text("service.apiendpoint"), app().settings().text("service.apikey")}; }
+ServiceConfig service_config() { return {mephisto::value_or_throw(parse_endpoint(app().settings().text("service.apiendpoint"))), app().settings().text("service.apikey")}; }
 
 Documents& documents() {
   static const std::unique_ptr<Documents> opened = open_documents();
@@ -103,26 +104,13 @@ Documents& documents() {
 
 Collection securities() { return documents().collection("securities", {"symbol", "exchange"}); }
 
-mephisto::Task<std::optional<mephisto::Microtime>> collection_asked_at() {
-  const auto noted = co_await documents().collection("collections").find_one({{"_id", "last"}});
-  if (!noted) co_return std::nullopt;
-  co_return mephisto::parse_iso8601(std::string{noted->at("asked_at").as_string()});
-}
-
-mephisto::Task<void> note_collection(mephisto::Timestamp asked_at) {
-  if (co_await collection_asked_at() >= mephisto::Microtime{asked_at}) co_return;
-  UpdateOptions options;
-  options.upsert = true;
-  co_await documents().collection("collections").update_one({{"_id", "last"}}, {{"asked_at", mephisto::format_iso8601(asked_at)}}, options);
-}
-
 Budget& budget() {
   static Budget shared = [] {
     auto rate = app().settings().text("service.rate");
-    if (rate.empty()) rate = service_config().endpoint.contains("alphavantage.co") ? "1/s,25/d" : "unlimited";
+    if (rate.empty()) rate = service_config().endpoint.real ? "1/s,25/d" : "unlimited";
     auto terms = parse_rate(rate);
     if (!terms) throw mephisto::Failure(terms.error().kind, "service.rate: " + terms.error().message);
-    return Budget{documents().collection("budget"), std::move(*terms)};
+    return Budget{documents().collection("budget"), std::move(*terms), app().settings().duration("service.deadline")};
   }();
   return shared;
 }

@@ -20,11 +20,6 @@ Documents& documents();
 Collection securities();
 Budget& budget();
 
-// When the last collection was asked for; a security whose `listed_at` is older than that is still to be listed by it.
-mephisto::Task<std::optional<mephisto::Microtime>> collection_asked_at();
-// Notes it, unless a later one is noted.
-mephisto::Task<void> note_collection(mephisto::Timestamp asked_at);
-
 // The agents (agents.cc).
 extern mephisto::Agent<mephisto::None, bool>& collect_securities;
 extern mephisto::Agent<CollectSecurityOverview, bool>& collect_security_overview;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "horton/clock.h"
 #include "mephisto/logging.h"
 #include "mephisto/loop.h"
 #include "mephisto/stream.h"
@@ -20,7 +21,9 @@ using std::chrono::milliseconds;
 constexpr const char* kId = "service";
 constexpr milliseconds kLastPause{60'000};
 constexpr milliseconds kLongWait{5'000};  // is logged
-constexpr milliseconds kLook{60'000};     // the wall clock may be set, and a computer sleeps
+constexpr milliseconds kLook{10'000};     // the wall clock may be set, a computer sleeps, and another worker may know more
+constexpr milliseconds kLongestPause = std::chrono::hours{24};
+constexpr milliseconds kLongWindow = std::chrono::hours{1};
 
 milliseconds window_of(std::string_view unit) {
   if (unit == "s" || unit == "sec") return std::chrono::seconds{1};
@@ -30,47 +33,68 @@ milliseconds window_of(std::string_view unit) {
   return milliseconds{0};
 }
 
-std::vector<std::int64_t> times_of(const std::optional<Object>& state) {
-  std::vector<std::int64_t> times;
-  if (!state) return times;
-  if (const auto* list = state->if_contains("times")) {
-    for (const auto& time : list->as_array()) times.push_back(time.to_number<std::int64_t>());
-  }
-  return times;
-}
-
-std::int64_t field(const std::optional<Object>& state, const char* name) {
-  const auto* value = state ? state->if_contains(name) : nullptr;
-  return value == nullptr || value->is_null() ? 0 : value->to_number<std::int64_t>();
-}
-
-// When the next request may go, by one term: when the count-th last one leaves the window.
-std::int64_t free_at(const std::vector<std::int64_t>& times, const RateTerm& term) {
-  auto count = static_cast<std::size_t>(term.count);
-  return times.size() < count ? 0 : times[times.size() - count] + term.window.count();
-}
-
 Timestamp to_time(std::int64_t ms) { return Timestamp{milliseconds{ms}}; }
 
 std::int64_t now_ms() { return mephisto::Loop::current()->timestamp().time_since_epoch().count(); }
 
-// As it stands in the list of times.
+// As it stands in the lists of times.
 std::int64_t to_ms(Microtime time) { return std::chrono::floor<milliseconds>(time).time_since_epoch().count(); }
 
 boost::json::array to_list(const std::vector<std::int64_t>& times) { return boost::json::array(times.begin(), times.end()); }
 
-bool is_outage(const std::optional<Object>& state) {
-  const auto* value = state ? state->if_contains("unreachable") : nullptr;
-  return value != nullptr && value->is_bool() && value->get_bool();
+// The document. Times that a wrong clock noted are not in it.
+struct State {
+  bool stored = false;
+  std::int64_t version = 0;
+  std::vector<std::int64_t> times;   // requests, in their order
+  std::vector<std::int64_t> failed;  // those that were not answered
+  std::int64_t paused_until = 0;
+  std::int64_t noticed_at = 0;  // µs; when the last pause began
+  std::string out_of_order;     // why; empty: the service works, as far as is known
+  bool probing = false;         // the pause is one request's time
+  std::int64_t outages = 0;     // in a row
+  std::int64_t recoveries = 0;
+};
+
+std::int64_t number(const Object& document, const char* name) {
+  const auto* value = document.if_contains(name);
+  return value == nullptr || !value->is_number() ? 0 : value->to_number<std::int64_t>();
 }
 
-milliseconds growing(int row) { return std::min(milliseconds{Budget::kFirstPause.count() << std::min(row, 10)}, kLastPause); }
+std::vector<std::int64_t> times_of(const Object& document, const char* name) {
+  std::vector<std::int64_t> times;
+  const auto* list = document.if_contains(name);
+  if (list == nullptr || !list->is_array()) return times;
+  for (const auto& time : list->get_array()) {
+    if (const auto ms = time.to_number<std::int64_t>(); !is_future(to_time(ms))) times.push_back(ms);
+  }
+  std::ranges::sort(times);
+  return times;
+}
+
+Task<State> read(const Collection& collection) {
+  const auto document = co_await collection.find_one({{"_id", kId}});
+  State state;
+  if (!document) co_return state;
+  state.stored = true;
+  state.version = number(*document, "version");
+  state.times = times_of(*document, "times");
+  state.failed = times_of(*document, "failed");
+  state.outages = number(*document, "outages");
+  state.recoveries = number(*document, "recoveries");
+  if (const auto* why = document->if_contains("out_of_order"); why != nullptr && why->is_string()) state.out_of_order = why->get_string();
+  const auto noticed_at = number(*document, "noticed_at");
+  if (is_future(to_time(number(*document, "paused_at"))) || is_future(Microtime{std::chrono::microseconds{noticed_at}})) co_return state;
+  state.noticed_at = noticed_at;
+  state.probing = number(*document, "probing") != 0;
+  state.paused_until = std::min(number(*document, "paused_until"), now_ms() + kLongestPause.count());
+  co_return state;
+}
 
 // Compare and set: false when another worker changed the state meanwhile.
-Task<bool> replace_state(const Collection& collection, const std::optional<Object>& state, Object changed) {
-  const auto version = field(state, "version");
-  changed["version"] = version + 1;
-  if (state) co_return (co_await collection.update_one({{"_id", kId}, {"version", version}}, std::move(changed))).matched == 1;
+Task<bool> write(const Collection& collection, const State& state, Object changed) {
+  changed["version"] = state.version + 1;
+  if (state.stored) co_return (co_await collection.update_one({{"_id", kId}, {"version", state.version}}, std::move(changed))).matched == 1;
   changed["_id"] = kId;
   try {
     co_await collection.insert_one(std::move(changed));
@@ -80,6 +104,35 @@ Task<bool> replace_state(const Collection& collection, const std::optional<Objec
   }
   co_return true;
 }
+
+void set_pause(Object& changed, std::int64_t until, bool probing) {
+  changed["paused_until"] = until;
+  changed["paused_at"] = now_ms();
+  changed["probing"] = probing ? 1 : 0;
+}
+
+// What counts for a term. The service saw the requests that failed, too many at a time would be one more trouble; but a day must not be
+// spent on an outage.
+std::vector<std::int64_t> counted(const State& state, const RateTerm& term) {
+  if (term.window >= kLongWindow) return state.times;
+  std::vector<std::int64_t> all;
+  std::ranges::merge(state.times, state.failed, std::back_inserter(all));
+  return all;
+}
+
+// When the next request may go, by one term: when the count-th last one leaves the window.
+std::int64_t free_at(const State& state, const RateTerm& term) {
+  const auto times = counted(state, term);
+  auto count = static_cast<std::size_t>(term.count);
+  return times.size() < count ? 0 : times[times.size() - count] + term.window.count();
+}
+
+void keep_last(std::vector<std::int64_t>& times, const std::vector<RateTerm>& terms) {
+  const auto longest = static_cast<std::size_t>(std::ranges::max(terms, {}, &RateTerm::count).count);
+  if (times.size() > longest) times.erase(times.begin(), times.end() - static_cast<std::ptrdiff_t>(longest));
+}
+
+milliseconds growing(std::int64_t row) { return std::min(milliseconds{Budget::kFirstPause.count() << std::min<std::int64_t>(row, 10)}, kLastPause); }
 
 }  // namespace
 
@@ -104,99 +157,119 @@ mephisto::Result<std::vector<RateTerm>> parse_rate(std::string_view text) {
   return terms;
 }
 
-Task<Microtime> Budget::acquire() {
+Task<Budget::Ticket> Budget::acquire() {
   for (;;) {
-    std::optional<Object> state = co_await collection_.find_one({{"_id", kId}});
-    const auto time = mephisto::Loop::current()->wall_time();
+    auto state = co_await read(collection_);
+    const auto& loop = *mephisto::Loop::current();
     const auto now = now_ms();
-    const auto paused_until = field(state, "paused_until");
-    auto until = paused_until;
-    auto times = times_of(state);
-    for (const auto& term : terms_) until = std::max(until, free_at(times, term));
+    const bool outage = !state.out_of_order.empty();
+    auto until = state.paused_until;
+    for (const auto& term : terms_) until = std::max(until, free_at(state, term));
     if (until > now) {
       const auto wait = milliseconds{until - now};
-      const bool outage = until == paused_until && is_outage(state);
-      if (wait > kLongWait && logged_until_.exchange(until) != until) {
-        const auto* why = outage ? "The service cannot be reached" : "The request budget is spent";
+      if (wait > kLongWait && !state.probing && logged_until_.exchange(until) != until) {
+        const auto why = outage ? "The service is out of order: " + state.out_of_order : "The request budget is spent";
         mephisto::log::warn("{}: waiting until {} ({})", why, mephisto::format_iso8601(to_time(until)), mephisto::format_duration(wait));
       }
-      co_await mephisto::sleep_or_give_back(std::min(wait, kLook), outage ? "the service to be reachable" : "the request budget");
+      // A probe's answer may come at any time.
+      co_await mephisto::sleep_or_give_back(std::min(wait, state.probing ? kFirstPause : kLook), outage ? "the service to work again" : "the request budget");
       continue;
     }
-    if (terms_.empty()) co_return time;
-    times.push_back(to_ms(time));
-    const auto longest = static_cast<std::size_t>(std::ranges::max(terms_, {}, &RateTerm::count).count);
-    if (times.size() > longest) times.erase(times.begin(), times.end() - static_cast<std::ptrdiff_t>(longest));
-    Object taken{{"times", to_list(times)}};
-    if (co_await replace_state(collection_, state, std::move(taken))) co_return time;
+    Ticket ticket{loop.wall_time(), loop.now(), outage, answers_.load() + static_cast<std::uint64_t>(state.recoveries)};
+    Object changed;
+    if (outage) set_pause(changed, now + deadline_.count() + kFirstPause.count(), true);
+    if (!terms_.empty()) {
+      state.times.push_back(to_ms(ticket.asked));
+      keep_last(state.times, terms_);
+      changed["times"] = to_list(state.times);
+    }
+    if (changed.empty() || co_await write(collection_, state, std::move(changed))) co_return ticket;
   }
 }
 
-Task<void> Budget::notice(std::optional<Microtime> asked) {
-  if (!asked) asked = mephisto::Loop::current()->wall_time();
+Task<void> Budget::answered(const Ticket& ticket) {
+  ++answers_;
+  notices_ = 0;
+  last_answer_ = mephisto::Loop::current()->now();
+  while (ticket.probe) {
+    const auto state = co_await read(collection_);
+    if (state.out_of_order.empty()) co_return;
+    Object works{{"out_of_order", ""}, {"outages", 0}, {"recoveries", state.recoveries + 1}};
+    set_pause(works, 0, false);
+    if (!co_await write(collection_, state, std::move(works))) continue;
+    mephisto::log::info("The service works again");
+    co_return;
+  }
+}
+
+Task<void> Budget::notice(const Ticket& ticket, std::optional<milliseconds> retry_after) {
   for (;;) {
-    const auto state = co_await collection_.find_one({{"_id", kId}});
-    if (field(state, "noticed_at") > asked->time_since_epoch().count()) co_return;
+    const auto state = co_await read(collection_);
+    if (state.noticed_at > ticket.asked.time_since_epoch().count()) co_return;
     const auto row = notices_.load();
     auto pause = growing(row);
     if (!terms_.empty()) pause = terms_[std::min(static_cast<std::size_t>(row), terms_.size() - 1)].window;
+    if (retry_after && retry_after->count() > 0) pause = *retry_after;
     // Another worker may know of a longer one.
-    const auto until = std::max(now_ms() + pause.count(), field(state, "paused_until"));
-    const auto noticed = mephisto::Loop::current()->wall_time().time_since_epoch().count();
-    Object paused{{"paused_until", until}, {"noticed_at", noticed}, {"unreachable", false}};
-    if (!co_await replace_state(collection_, state, std::move(paused))) continue;
+    const auto until = std::max(now_ms() + pause.count(), state.paused_until);
+    Object paused{{"noticed_at", mephisto::Loop::current()->wall_time().time_since_epoch().count()}, {"out_of_order", ""}, {"outages", 0}};
+    set_pause(paused, until, false);
+    if (!co_await write(collection_, state, std::move(paused))) continue;
     ++notices_;
     mephisto::log::warn("The service says that there were too many requests: waiting until {}", mephisto::format_iso8601(to_time(until)));
     co_return;
   }
 }
 
-Task<void> Budget::unreachable(Microtime asked, const std::string& why) {
+Task<bool> Budget::failed(const Ticket& ticket, const std::string& why, std::optional<milliseconds> retry_after) {
+  const bool alone = !ticket.probe && !retry_after && last_answer_.load() > ticket.sent;
   for (;;) {
-    const auto state = co_await collection_.find_one({{"_id", kId}});
+    auto state = co_await read(collection_);
     Object changed;
-    auto times = times_of(state);
-    if (const auto place = std::ranges::find(times, to_ms(asked)); place != times.end()) {
-      times.erase(place);
-      changed["times"] = to_list(times);
+    if (const auto place = std::ranges::find(state.times, to_ms(ticket.asked)); !terms_.empty() && place != state.times.end()) {
+      state.failed.insert(std::ranges::upper_bound(state.failed, *place), *place);
+      state.times.erase(place);
+      keep_last(state.failed, terms_);
+      changed["times"] = to_list(state.times);
+      changed["failed"] = to_list(state.failed);
     }
     // The requests that were on their way when the wait began say nothing new.
-    const bool news = field(state, "noticed_at") <= asked.time_since_epoch().count();
-    const auto known_until = field(state, "paused_until");
-    const auto until = now_ms() + growing(outages_.load()).count();
-    if (news) changed["noticed_at"] = mephisto::Loop::current()->wall_time().time_since_epoch().count();
-    if (news && until > known_until) {
-      changed["paused_until"] = until;
-      changed["unreachable"] = true;
+    const bool news = !alone && (ticket.probe || state.noticed_at <= ticket.asked.time_since_epoch().count());
+    auto until = state.paused_until;
+    if (news) {
+      const auto pause = retry_after && retry_after->count() > 0 ? *retry_after : growing(state.outages);
+      until = now_ms() + pause.count();
+      if (!state.probing) until = std::max(until, state.paused_until);
+      changed["noticed_at"] = mephisto::Loop::current()->wall_time().time_since_epoch().count();
+      changed["outages"] = state.outages + 1;
+      changed["out_of_order"] = why.empty() ? "no reason given" : why;
+      set_pause(changed, until, false);
     }
-    if (!changed.empty() && !co_await replace_state(collection_, state, std::move(changed))) continue;
-    if (!news) co_return;
-    ++outages_;
+    if (!changed.empty() && !co_await write(collection_, state, std::move(changed))) continue;
+    if (!news) co_return !alone;
     logged_until_ = until;
-    mephisto::log::warn("The service cannot be reached: {}; waiting until {}", why, mephisto::format_iso8601(to_time(std::max(until, known_until))));
-    co_return;
+    mephisto::log::warn("The service is out of order: {}; waiting until {}", why, mephisto::format_iso8601(to_time(until)));
+    co_return true;
   }
 }
 
 Task<std::vector<Budget::Use>> Budget::use() {
-  auto state = co_await collection_.find_one({{"_id", kId}});
-  auto times = times_of(state);
+  const auto state = co_await read(collection_);
   const auto now = now_ms();
   std::vector<Use> uses;
   for (const auto& term : terms_) {
     Use one{term, 0, std::nullopt};
-    for (auto time : times) one.used += time > now - term.window.count() ? 1 : 0;
-    if (auto at = free_at(times, term); at > now) one.free_at = to_time(at);
+    for (auto time : counted(state, term)) one.used += time > now - term.window.count() ? 1 : 0;
+    if (auto at = free_at(state, term); at > now) one.free_at = to_time(at);
     uses.push_back(std::move(one));
   }
   co_return uses;
 }
 
 Task<std::optional<Budget::Pause>> Budget::pause() {
-  const auto state = co_await collection_.find_one({{"_id", kId}});
-  const auto until = field(state, "paused_until");
-  if (until <= now_ms()) co_return std::nullopt;
-  co_return Pause{to_time(until), is_outage(state)};
+  const auto state = co_await read(collection_);
+  if (state.paused_until <= now_ms() && state.out_of_order.empty()) co_return std::nullopt;
+  co_return Pause{to_time(state.paused_until), state.out_of_order};
 }
 
 }  // namespace horton

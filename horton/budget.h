@@ -1,5 +1,6 @@
 // How many requests the service allows: `1/s,25/d`, `75/min`, `unlimited`. The count is a document, so it is shared by all workers of
 // the documents, survives restarts, and is exact over sliding windows: a request goes when the N-th last one is a whole window ago.
+// Beside it stands what everybody knows of the service: until when nobody asks it, and why.
 #pragma once
 
 #include <atomic>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "horton/documents.h"
+#include "mephisto/loop.h"
 #include "mephisto/time.h"
 
 namespace horton {
@@ -25,24 +27,35 @@ mephisto::Result<std::vector<RateTerm>> parse_rate(std::string_view text);
 // Shared by the shards of a worker.
 class Budget {
  public:
-  Budget(Collection collection, std::vector<RateTerm> terms) : collection_(std::move(collection)), terms_(std::move(terms)) {}
+  // `deadline`: of one request.
+  Budget(Collection collection, std::vector<RateTerm> terms, std::chrono::milliseconds deadline = std::chrono::seconds{30})
+      : collection_(std::move(collection)), terms_(std::move(terms)), deadline_(deadline) {}
 
-  // What everybody waits at the first notice when unlimited, and when the service cannot be reached.
+  // What everybody waits at the first notice when unlimited, and at the first sign of an outage.
   static constexpr std::chrono::milliseconds kFirstPause{1000};
 
+  // A request that may go.
+  struct Ticket {
+    mephisto::Microtime asked;
+    mephisto::Loop::time_point sent;
+    bool probe = false;         // the only one that asks whether an outage is over
+    std::uint64_t answers = 0;  // another number than an earlier ticket's: others were answered between them
+  };
+
   bool unlimited() const { return terms_.empty(); }
-  // Takes one request, waiting until the terms allow it, and gives the time at which it may go. Logs until when it waits, once for all
-  // who do. An event that waits is given back when its worker stops.
-  mephisto::Task<mephisto::Microtime> acquire();
-  // The service said "too many" all the same, to a request that went at `asked` (none: just now): nobody asks before the wait is over.
-  // Waits grow while the notices go on: from 1 s up when unlimited, else from the shortest term's window to the longest. Notices to
-  // requests that were on their way when the wait began are one with the first.
-  mephisto::Task<void> notice(std::optional<mephisto::Microtime> asked = std::nullopt);
-  // The request that was to go at `asked` never reached the service: it is given back, and nobody asks before the wait is over. Waits
-  // grow from 1 s to 1 min while this goes on. `why` is for the log.
-  mephisto::Task<void> unreachable(mephisto::Microtime asked, const std::string& why);
-  // A request was answered.
-  void answered() { notices_ = outages_ = 0; }
+  // Takes one request, waiting until the terms allow it. While the service is out of order, one request at a time goes. Logs until when it
+  // waits, once for all who do. An event that waits is given back when its worker stops.
+  mephisto::Task<Ticket> acquire();
+  // The request was answered, by whatever: the service works.
+  mephisto::Task<void> answered(const Ticket& ticket);
+  // The service said "too many" all the same: nobody asks before the wait is over. Waits grow while the notices go on: from 1 s up when
+  // unlimited, else from the shortest term's window to the longest; or they are as the service says. Notices to requests that were on
+  // their way when the wait began are one with the first.
+  mephisto::Task<void> notice(const Ticket& ticket, std::optional<std::chrono::milliseconds> retry_after = std::nullopt);
+  // The request was not answered: the service cannot be reached, is out of order (5xx), or stopped half-way. Such a request costs nothing of
+  // the terms from an hour up. False where others are answered meanwhile: it is this request's trouble. Otherwise nobody asks before the
+  // wait is over, and then one. Waits grow from 1 s to 1 min, or are as the service says. `why` is for people.
+  mephisto::Task<bool> failed(const Ticket& ticket, const std::string& why, std::optional<std::chrono::milliseconds> retry_after = std::nullopt);
 
   struct Use {
     RateTerm term;
@@ -52,7 +65,7 @@ class Budget {
   mephisto::Task<std::vector<Use>> use();
   struct Pause {
     mephisto::Timestamp until;
-    bool unreachable = false;  // otherwise because of a notice
+    std::string out_of_order;  // why the service cannot be asked; empty: the pause is because of a notice, or of the terms
   };
   // The pause that everybody makes now.
   mephisto::Task<std::optional<Pause>> pause();
@@ -60,8 +73,10 @@ class Budget {
  private:
   Collection collection_;
   std::vector<RateTerm> terms_;
-  std::atomic<int> notices_ = 0;                // in a row
-  std::atomic<int> outages_ = 0;                // in a row
+  std::chrono::milliseconds deadline_;
+  std::atomic<int> notices_ = 0;  // in a row
+  std::atomic<std::uint64_t> answers_ = 0;
+  std::atomic<mephisto::Loop::time_point> last_answer_{};
   std::atomic<std::int64_t> logged_until_ = 0;  // the wait that was logged last
 };
 

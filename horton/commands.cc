@@ -6,18 +6,25 @@
 #include <cstdio>
 
 #include "horton/app.h"
+#include "horton/collection.h"
+#include "horton/json_text.h"
+#include "mephisto/text.h"
 
 namespace horton {
 namespace {
 
 using namespace mephisto;
 
-// A value for the terminal: a text as it is, but with control characters as JSON has them; null is `nothing`.
+constexpr std::size_t kShownReason = 100;
+
+// A value for the terminal: a text as it is, but safe; null is `nothing`.
 std::string shown(const boost::json::value* value, const char* nothing = "") {
   if (value == nullptr || value->is_null()) return nothing;
   const auto* text = value->if_string();
-  return text == nullptr || std::ranges::any_of(*text, [](unsigned char c) { return c < ' '; }) ? boost::json::serialize(*value) : std::string{*text};
+  return printable(text == nullptr ? json_text(*value) : std::string{*text}, kWhole);
 }
+
+void print_json(const boost::json::array& rows) { fmt::print("{}\n", printable_json(json_text(rows))); }
 
 std::string text(const Object& document, const char* name) { return shown(document.if_contains(name)); }
 
@@ -36,17 +43,35 @@ Task<int> list_securities(ListOptions options, CommandContext context) {
   find.sort = {{"symbol", 1}, {"exchange", 1}};
   find.limit = options.limit;
   auto found = co_await securities().find_many(std::move(filter), std::move(find));
+  static constexpr const char* kColumns[] = {"symbol", "name", "exchange", "sector", "market_capitalization"};
+  if (context.json) {  // not by the table, where a code could look like a number
+    boost::json::array rows;
+    for (const auto& one : found) {
+      Object row;
+      for (const char* name : kColumns) row[name] = one.contains(name) ? one.at(name) : nullptr;
+      rows.push_back(std::move(row));
+    }
+    print_json(rows);
+    co_return 0;
+  }
   Table table{"Securities", {{"symbol"}, {"name"}, {"exchange"}, {"sector"}, {"market_capitalization", true}}};
-  for (const auto& one : found) table.add({text(one, "symbol"), text(one, "name"), text(one, "exchange"), text(one, "sector"), text(one, "market_capitalization")});
-  table.print(context.json);
-  if (found.empty() && !context.json) fmt::print(stderr, "No securities yet. Start a worker (horton worker), then: horton start-collect-securities\n");
+  for (const auto& one : found) {
+    std::vector<std::string> cells;
+    for (const char* name : kColumns) cells.push_back(text(one, name));
+    table.add(std::move(cells));
+  }
+  table.print(false);
+  if (found.empty()) fmt::print(stderr, "No securities yet. Start a worker (horton worker), then: horton start-collect-securities\n");
   co_return 0;
 }
 
 void print_document(const Object& document) {
   std::size_t width = 0;
-  for (const auto& [name, unused] : document) width = std::max(width, name.size());
-  for (const auto& [name, value] : document) fmt::print("{:<{}}  {}\n", std::string_view{name}, width, shown(&value, "-"));
+  for (const auto& [name, unused] : document) width = std::max(width, display_width(printable(name)));
+  for (const auto& [name, value] : document) {
+    const auto safe = printable(name);
+    fmt::print("{}{:{}}  {}\n", safe, "", width - display_width(safe), shown(&value, "-"));
+  }
 }
 
 struct SecurityOptions {
@@ -65,8 +90,7 @@ Task<int> show_security(SecurityOptions options, CommandContext context) {
                   fmt::format("there is no security {}{} in the documents; see: horton securities", options.symbol, options.exchange ? " on " + *options.exchange : ""));
   }
   if (context.json) {
-    boost::json::array all(found.begin(), found.end());
-    fmt::print("{}\n", boost::json::serialize(all));
+    print_json(boost::json::array(found.begin(), found.end()));
     co_return 0;
   }
   for (const auto& one : found) {
@@ -80,7 +104,7 @@ Task<int> show_security(SecurityOptions options, CommandContext context) {
 Task<std::optional<Budget::Pause>> waits_until() {
   auto wait = co_await budget().pause();
   for (const auto& use : co_await budget().use()) {
-    if (use.free_at && (!wait || *use.free_at > wait->until)) wait = Budget::Pause{*use.free_at};
+    if (use.free_at && (!wait || *use.free_at > wait->until)) wait = Budget::Pause{*use.free_at, wait ? wait->out_of_order : ""};
   }
   co_return wait;
 }
@@ -129,9 +153,10 @@ Task<int> collect(CollectOptions options, CommandContext context) {
     if (!wait) throw Failure(*late);
     throw Failure(ErrorKind::kTimeout,
                   fmt::format("no answer within {}: {} until {}; {} is collected then", format_duration(patience),
-                              wait->unreachable ? "the service cannot be reached, and nobody asks it" : "the request budget is spent", format_iso8601(wait->until), wanted.symbol));
+                              wait->out_of_order.empty() ? "the request budget is spent" : fmt::format("the service is out of order ({}), and nobody asks it", wait->out_of_order),
+                              format_iso8601(wait->until), wanted.symbol));
   }
-  if (!known) fmt::print(stderr, "AlphaVantage does not know {}.\n", wanted.symbol);
+  if (!known) fmt::print(stderr, "AlphaVantage does not know {}.\n", printable(wanted.symbol));
   SecurityOptions show{wanted.symbol, wanted.exchange};
   co_return co_await show_security(std::move(show), context);
 }
@@ -145,12 +170,15 @@ Task<int> show_budget(BudgetOptions, CommandContext context) {
   const auto paused = co_await budget().pause();
   Table table{"Budget", {{"allowed"}, {"used", true}, {"free again"}}};
   for (const auto& use : uses) table.add({use.term.text, std::to_string(use.used), use.free_at ? format_iso8601(*use.free_at) : "now"});
-  if (paused) table.add({paused->unreachable ? "(service unreachable)" : "(quota notice)", "", format_iso8601(paused->until)});
+  const bool outage = paused && !paused->out_of_order.empty();
+  if (paused) table.add({outage ? "(service out of order)" : "(quota notice)", "", format_iso8601(paused->until)});
   table.print(context.json);
   if (context.json) co_return 0;
   if (uses.empty()) fmt::print("The rate is unlimited (service.rate).\n");
-  if (paused)
-    fmt::print("The service {}: nobody asks it before {}.\n", paused->unreachable ? "cannot be reached" : "said that there were too many requests", format_iso8601(paused->until));
+  if (outage)
+    fmt::print("The service is out of order: {}. One request asks it again at {}.\n", printable(paused->out_of_order, kWhole), format_iso8601(paused->until));
+  else if (paused)
+    fmt::print("The service said that there were too many requests: nobody asks it before {}.\n", format_iso8601(paused->until));
   co_return 0;
 }
 
@@ -159,51 +187,25 @@ struct ProgressOptions {
   bool follow = false;
   double timeout = 0;
   static std::vector<OptionHelp> help() {
-    return {{"follow", "go on until every listed security was looked at, then print a summary"}, {"timeout", "with --follow: give up after so many seconds (0: never)"}};
+    return {{"follow", "go on until every listed security was looked at, then print a summary; exit code 1 if some failed for good"},
+            {"timeout", "with --follow: give up after so many seconds (0: never)"}};
   }
 };
-
-struct Progress {
-  std::int64_t listed = 0;
-  std::int64_t checked = 0;
-  std::int64_t known = 0;
-  std::int64_t retries = 0;
-  bool to_be_listed = false;  // a collection was asked for whose listing has not come
-  bool done() const { return listed > 0 && checked == listed && !to_be_listed; }
-};
-
-Task<Progress> progress_now() {
-  Progress now;
-  FindOptions fields;
-  fields.projection = {{"overview_status", 1}, {"overview_retries", 1}, {"overview_checked_at", 1}, {"listed_at", 1}};
-  const auto asked_at = co_await collection_asked_at();
-  std::optional<Microtime> last_listing;
-  for (const auto& one : co_await securities().find_many({}, std::move(fields))) {
-    ++now.listed;
-    const auto listed_at = parse_iso8601(text(one, "listed_at"));
-    last_listing = std::max(last_listing, listed_at);
-    // What an earlier collection found is not this one's.
-    const bool checked = parse_iso8601(text(one, "overview_checked_at")) > listed_at;
-    now.checked += checked ? 1 : 0;
-    now.known += checked && text(one, "overview_status") == "known" ? 1 : 0;
-    if (const auto* retries = one.if_contains("overview_retries")) now.retries += retries->to_number<std::int64_t>();
-  }
-  now.to_be_listed = last_listing < asked_at;
-  co_return now;
-}
 
 // What is done, how fast since `first`, and what it waits for.
 Task<std::string> progress_line(Progress now, Progress first, double seconds) {
   auto line = fmt::format("{} securities listed, {} overviews done", now.listed, now.checked);
-  if (now.done()) co_return line;
+  if (now.failed > 0) line += fmt::format(", {} failed", now.failed);
+  if (!now.listing_failed.empty()) line += ", the new listing failed";
+  if (now.ended()) co_return line;
   if (now.to_be_listed) line += ", a new listing is to come";
   const auto wait = co_await waits_until();
-  if (wait && wait->until - Loop::current()->timestamp() > std::chrono::seconds{5}) {
-    co_return line + fmt::format(", waiting for the {} until {}", wait->unreachable ? "service" : "budget", format_iso8601(wait->until));
-  }
+  if (wait && !wait->out_of_order.empty())
+    co_return line + fmt::format(", waiting for the service until {} ({})", format_iso8601(wait->until), printable(wait->out_of_order, kShownReason));
+  if (wait && wait->until - Loop::current()->timestamp() > std::chrono::seconds{5}) co_return line + fmt::format(", waiting for the budget until {}", format_iso8601(wait->until));
   const double rate = static_cast<double>(now.checked - first.checked) / seconds;
   if (rate > 0) {
-    const auto left = std::chrono::milliseconds{static_cast<std::int64_t>(1000 * static_cast<double>(now.listed - now.checked) / rate)};
+    const auto left = std::chrono::milliseconds{static_cast<std::int64_t>(1000 * static_cast<double>(now.listed - now.checked - now.failed) / rate)};
     line += fmt::format(", {:.{}f}/s, {} left", rate, rate < 10 ? 1 : 0, format_duration(left));
   }
   co_return line;
@@ -211,13 +213,21 @@ Task<std::string> progress_line(Progress now, Progress first, double seconds) {
 
 void print_summary(Progress now, Progress first, double seconds, bool json) {
   if (json) {
-    fmt::print(R"([{{"listed":{},"checked":{},"known":{},"unknown":{},"retried":{},"seconds":{:.2f}}}])"
+    fmt::print(R"([{{"listed":{},"checked":{},"known":{},"unknown":{},"failed":{},"retried":{},"seconds":{:.2f}}}])"
                "\n",
-               now.listed, now.checked, now.known, now.checked - now.known, now.retries, seconds);
+               now.listed, now.checked, now.known, now.checked - now.known, now.failed, now.retries, seconds);
     return;
   }
-  fmt::print("securities        {}\nwith overview     {}\nunknown           {}\nretried requests  {}\ntime              {:.1f} s\nrecords/s         {:.0f}\n", now.listed,
-             now.known, now.checked - now.known, now.retries, seconds, static_cast<double>(now.listed - first.listed + now.checked - first.checked) / seconds);
+  fmt::print("securities        {}\nwith overview     {}\nunknown           {}\nfailed            {}\nretried requests  {}\ntime              {:.1f} s\nrecords/s         {:.0f}\n",
+             now.listed, now.known, now.checked - now.known, now.failed, now.retries, seconds,
+             static_cast<double>(now.listed - first.listed + now.checked - first.checked) / seconds);
+}
+
+// What failed for good, and how to look; false: nothing did.
+bool tell_failures(const Progress& now) {
+  if (!now.listing_failed.empty()) fmt::print(stderr, "Error: the listing failed: {}; see: horton dlq list collect_securities\n", printable(now.listing_failed, kWhole));
+  if (now.failed > 0) fmt::print(stderr, "Error: {} of {} overviews failed; see: horton dlq list collect_security_overview\n", now.failed, now.listed);
+  return !now.listing_failed.empty() || now.failed > 0;
 }
 
 // One line that rewrites itself on a terminal; a line now and then when piped.
@@ -228,7 +238,7 @@ Task<int> progress(ProgressOptions options, CommandContext context) {
   const auto first = co_await progress_now();
   auto last_line = start - std::chrono::hours{1};
   for (auto now = first;; now = co_await progress_now()) {
-    const bool done = now.done();
+    const bool done = now.ended();
     const auto seconds = std::max(0.001, std::chrono::duration<double>(loop.now() - start).count());
     if (!context.json && (terminal || done || !options.follow || loop.now() - last_line >= std::chrono::seconds{1})) {
       auto line = co_await progress_line(now, first, seconds);
@@ -238,7 +248,7 @@ Task<int> progress(ProgressOptions options, CommandContext context) {
     }
     if (done || !options.follow) {
       if (options.follow || context.json) print_summary(now, first, seconds, context.json);
-      co_return 0;
+      co_return options.follow&& tell_failures(now) ? 1 : 0;
     }
     if (options.timeout > 0 && seconds > options.timeout) {
       fmt::print(stderr, "{}Error: not complete after {:.0f} s: is a worker running?\n", terminal ? "\n" : "", seconds);

@@ -41,8 +41,7 @@ class Market {
       if (symbol == nullptr || !symbol->is_string()) throw Failure(ErrorKind::kDecode, fmt::format("{}:{}: expected a JSON object with a Symbol", path, number));
       overviews_[std::string{symbol->get_string()}] = line;
     }
-    auto listed = parse_listing(listing_);
-    for (auto n = value_or_throw(std::move(listed)).size(); n < static_cast<std::size_t>(std::max(0, options.securities)); ++n) {
+    for (auto n = value_or_throw(parse_listing(listing_)).securities.size(); n < static_cast<std::size_t>(std::max(0, options.securities)); ++n) {
       auto symbol = fmt::format("SYN{:05}", n);
       listing_ += fmt::format("{},\"Synthetic {}, Inc.\",NYSE,Stock,2000-01-01,null,Active\r\n", symbol, n);
       overviews_[symbol] = fmt::format(

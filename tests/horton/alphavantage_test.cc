@@ -49,7 +49,7 @@ class AlphaVantageTest : public ::testing::Test {
       auto serving = on.spawn("service", service.run());
       std::exception_ptr error;
       {
-        AlphaVantage client{{"http://127.0.0.1:" + std::to_string(service.port()), kKey}, http};
+        AlphaVantage client{{parse_endpoint("http://127.0.0.1:" + std::to_string(service.port())).value(), kKey}, http};
         try {
           co_await act(client);
         } catch (...) {
@@ -144,7 +144,7 @@ TEST_F(AlphaVantageTest, TriesAgainAfterACutAnswer) {
 
 TEST_F(AlphaVantageTest, GivesUpWhenTheServiceStaysBroken) {
   auto [kind, message] = error_of({reply("oops", 500)});
-  EXPECT_EQ(kind, Kind::kGarbage);
+  EXPECT_EQ(kind, Kind::kOutOfOrder);
   EXPECT_THAT(message, HasSubstr("500"));
   EXPECT_EQ(asked.size(), 4U);
 }
@@ -183,17 +183,15 @@ TEST_F(AlphaVantageTest, TakesRepliesWithoutTheirDataForGarbage) {
   });
 }
 
-TEST_F(AlphaVantageTest, TellsWhetherAnErrorMayPass) {
-  for (auto [status, passing] : {std::pair{503, true}, {404, false}}) {
-    with({reply("oops", status)}, [&](AlphaVantage& client) -> Task<void> {
-      try {
-        co_await client.security_overview("IBM");
-        ADD_FAILURE() << "taken for data";
-      } catch (const ApiError& error) {
-        EXPECT_EQ(error.passing(), passing) << status;
-      }
-    });
+TEST_F(AlphaVantageTest, TellsWhatAStatusMeans) {
+  const std::pair<int, Kind> kinds[] = {{500, Kind::kOutOfOrder}, {502, Kind::kOutOfOrder}, {503, Kind::kOutOfOrder}, {504, Kind::kOutOfOrder},
+                                        {599, Kind::kOutOfOrder}, {408, Kind::kOutOfOrder}, {429, Kind::kQuota},      {401, Kind::kKey},
+                                        {403, Kind::kKey},        {400, Kind::kBadCall},    {404, Kind::kBadCall},    {204, Kind::kGarbage}};
+  for (auto [status, kind] : kinds) {
+    asked.clear();
+    EXPECT_EQ(error_of({reply("oops", status)}).first, kind) << status;
   }
+  EXPECT_EQ(error_of({reply(R"({"Information": "This is a premium endpoint."})", 403)}).first, Kind::kPremium);
 }
 
 TEST_F(AlphaVantageTest, TellsErrorMessagesUnknownSymbolsAndGarbageApart) {
@@ -215,6 +213,22 @@ TEST_F(AlphaVantageTest, TakesAQuotaNoticeInsteadOfTheListingForAQuotaError) {
       EXPECT_EQ(error.kind(), Kind::kQuota);
     }
   });
+}
+
+TEST_F(AlphaVantageTest, KnowsANoticeBehindWhiteSpaceOrAByteOrderMark) {
+  for (const char* before : {" ", "\r\n\t ", "\xef\xbb\xbf", "\xef\xbb\xbf\n "}) {
+    asked.clear();
+    const auto notice = before + std::string{R"({"Information": "25 requests per day"})"};
+    EXPECT_EQ(error_of({reply(notice)}).first, Kind::kQuota);
+    with({reply(notice)}, [&](AlphaVantage& client) -> Task<void> {
+      try {
+        co_await client.securities();
+        ADD_FAILURE() << "taken for a listing";
+      } catch (const ApiError& error) {
+        EXPECT_EQ(error.kind(), Kind::kQuota);
+      }
+    });
+  }
 }
 
 TEST_F(AlphaVantageTest, TakesAnEmptyQuoteForAnUnknownSymbol) {
@@ -248,7 +262,7 @@ TEST_F(AlphaVantageTest, NeverTellsTheKeyWhenNobodyListens) {
   {
     port = mephisto::HttpServer{loop, {}, 0}.port();
   }
-  AlphaVantage client{{"http://127.0.0.1:" + std::to_string(port), kKey}, options};
+  AlphaVantage client{{parse_endpoint("http://127.0.0.1:" + std::to_string(port)).value(), kKey}, options};
   try {
     loop.run(client.security_overview("IBM"));
     FAIL() << "somebody answered";
@@ -258,6 +272,29 @@ TEST_F(AlphaVantageTest, NeverTellsTheKeyWhenNobodyListens) {
     EXPECT_THAT(failure.what(), HasSubstr("127.0.0.1"));
     EXPECT_THAT(failure.what(), Not(HasSubstr(mephisto::url_encode(kKey))));
     EXPECT_THAT(failure.what(), Not(HasSubstr("apikey")));
+  }
+}
+
+TEST(Endpoint, IsUnderstoodAsPeopleWriteIt) {
+  for (const char* text : {"https://www.alphavantage.co", "https://www.alphavantage.co/", "https://www.alphavantage.co//", "https://www.alphavantage.co/query",
+                           "https://www.alphavantage.co/query/", "https://www.alphavantage.co//query//"})
+    EXPECT_EQ(parse_endpoint(text).value().url, "https://www.alphavantage.co/") << text;
+  EXPECT_EQ(parse_endpoint("http://127.0.0.1:8642/market/query").value().url, "http://127.0.0.1:8642/market/");
+}
+
+TEST(Endpoint, IsTheRealOneByItsHost) {
+  for (const char* text : {"https://www.alphavantage.co", "HTTPS://WWW.AlphaVantage.CO/query", "http://alphavantage.co:80/"})
+    EXPECT_TRUE(parse_endpoint(text).value().real) << text;
+  for (const char* text : {"http://127.0.0.1:8642/", "http://localhost/alphavantage.co/", "http://www.alphavantage.co.test/", "http://notalphavantage.co/"})
+    EXPECT_FALSE(parse_endpoint(text).value().real) << text;
+}
+
+TEST(Endpoint, WithAQueryOrAPasswordIsRefusedWithoutShowingThem) {
+  for (const char* text : {"https://www.alphavantage.co/query?apikey=s3cret", "https://www.alphavantage.co/?s3cret", "https://www.alphavantage.co/#s3cret",
+                           "https://me:s3cret@www.alphavantage.co/", "ftp://me:s3cret@host/?apikey=s3cret", "https://:s3cret@/"}) {
+    const auto endpoint = parse_endpoint(text);
+    ASSERT_FALSE(endpoint) << text;
+    EXPECT_THAT(endpoint.error().message, Not(HasSubstr("s3cret")));
   }
 }
 

@@ -86,6 +86,21 @@ class BudgetTest : public ::testing::Test {
       EXPECT_GE(times[i] - times[i - static_cast<std::size_t>(count)], window - 60ms) << "request " << i;
     }
   }
+  // As of a request that is asked now.
+  Budget::Ticket ticket(bool probe = false) {
+    Budget::Ticket made{loop.wall_time(), loop.now()};
+    made.probe = probe;
+    return made;
+  }
+  void notice(Budget& one, std::optional<milliseconds> retry_after = std::nullopt) { loop.run(one.notice(ticket(), retry_after)); }
+  bool fail(Budget& one, const Budget::Ticket& of, std::optional<milliseconds> retry_after = std::nullopt) { return loop.run(one.failed(of, "status 503", retry_after)); }
+  // What a worker noted whose clock was `ahead`.
+  void change_state(Object fields) {
+    UpdateOptions upsert;
+    upsert.upsert = true;
+    loop.run(documents->collection("budget").update_one({{"_id", "service"}}, std::move(fields), upsert));
+  }
+  std::int64_t ms(std::chrono::hours ahead) { return (loop.timestamp() + ahead).time_since_epoch().count(); }
   milliseconds paused(Budget& one) {
     auto pause = loop.run(one.pause());
     return pause ? pause->until - loop.timestamp() : 0ms;
@@ -184,7 +199,7 @@ TEST_F(BudgetTest, ANoticePausesEverybody) {
   SqliteDocuments others{folder + "/documents.db"};
   auto one = budget({});
   Budget two{others.collection("budget"), {}};
-  loop.run(one.notice());
+  notice(one);
   const auto noticed = loop.timestamp();
   EXPECT_GT(paused(two), 500ms);
   std::vector<Timestamp> times;
@@ -195,41 +210,41 @@ TEST_F(BudgetTest, ANoticePausesEverybody) {
 
 TEST_F(BudgetTest, NoticesInARowPauseLongerUpToAMinute) {
   auto one = budget({});
-  loop.run(one.notice());
+  notice(one);
   EXPECT_LE(paused(one), 1s);
-  loop.run(one.notice());
+  notice(one);
   EXPECT_GT(paused(one), 1s);
-  for (int i = 0; i < 40; ++i) loop.run(one.notice());
+  for (int i = 0; i < 40; ++i) notice(one);
   EXPECT_GT(paused(one), 50s);
   EXPECT_LE(paused(one), 60s);
 }
 
 TEST_F(BudgetTest, AnAnswerEndsTheRowOfNotices) {
   auto one = budget({});
-  loop.run(one.notice());
-  loop.run(one.notice());
-  one.answered();
+  notice(one);
+  notice(one);
+  loop.run(one.answered(ticket()));
   loop.run(documents->collection("budget").delete_many({}));
-  loop.run(one.notice());
+  notice(one);
   EXPECT_LE(paused(one), 1s);
 }
 
 TEST_F(BudgetTest, NoticesWithTermsPauseFromTheShortestWindowToTheLongest) {
   auto one = budget({term(1, 2s), term(25, 24h)});
-  loop.run(one.notice());
+  notice(one);
   EXPECT_LE(paused(one), 2s);
-  loop.run(one.notice());
+  notice(one);
   EXPECT_GT(paused(one), 23h);
-  loop.run(one.notice());
+  notice(one);
   EXPECT_LE(paused(one), 24h);
 }
 
 TEST_F(BudgetTest, ALaterNoticeNeverShortensThePause) {
   auto one = budget({term(1, 2s), term(25, 24h)});
   auto two = budget({term(1, 2s), term(25, 24h)});
-  loop.run(one.notice());
-  loop.run(one.notice());
-  loop.run(two.notice());
+  notice(one);
+  notice(one);
+  notice(two);
   EXPECT_GT(paused(one), 23h);
 }
 
@@ -237,7 +252,7 @@ TEST_F(BudgetTest, ALaterNoticeNeverShortensThePause) {
 TEST_F(BudgetTest, NoticesAtTheSameTimeCountOnce) {
   auto one = budget({term(8, 2s), term(25, 24h)});
   std::vector<Task<void>> notices;
-  for (int i = 0; i < 8; ++i) notices.push_back(one.notice());
+  for (int i = 0; i < 8; ++i) notices.push_back(one.notice(ticket()));
   loop.run(mephisto::when_all(std::move(notices)));
   EXPECT_LE(paused(one), 2s);
 }
@@ -255,47 +270,134 @@ TEST_F(BudgetTest, ANoticeDoesNotForgetWhatWasUsed) {
   auto one = budget({term(5, 1h)});
   std::vector<Timestamp> times;
   loop.run(take(one, 3, times));
-  loop.run(one.notice());
+  notice(one);
   EXPECT_EQ(loop.run(one.use()).at(0).used, 3);
 }
 
-TEST_F(BudgetTest, ARequestThatNeverReachedTheServiceIsGivenBackAndAllWait) {
-  auto one = budget({term(5, 24h)});
+TEST_F(BudgetTest, ANoticeThatSaysHowLongIsBelieved) {
+  auto one = budget({term(1, 2s), term(25, 24h)});
+  notice(one, 40s);
+  EXPECT_GT(paused(one), 39s);
+  EXPECT_LE(paused(one), 40s);
+}
+
+TEST_F(BudgetTest, ARequestThatFailedCostsNothingOfADayAndAllWait) {
+  auto one = budget({term(5, 1min), term(5, 24h)});
   loop.run(one.acquire());
-  loop.run(one.unreachable(loop.run(one.acquire()), "refused"));
-  EXPECT_EQ(loop.run(one.use()).at(0).used, 1);
-  EXPECT_TRUE(loop.run(one.pause()).value().unreachable);
+  EXPECT_TRUE(fail(one, loop.run(one.acquire())));
+  auto use = loop.run(one.use());
+  EXPECT_EQ(use.at(0).used, 2) << "the service saw it";
+  EXPECT_EQ(use.at(1).used, 1);
+  EXPECT_EQ(loop.run(one.pause()).value().out_of_order, "status 503");
   EXPECT_GT(paused(one), 500ms);
   EXPECT_LE(paused(one), 1s);
 }
 
 TEST_F(BudgetTest, AnOutagePausesLongerUpToAMinuteWhateverTheTerms) {
   auto one = budget({term(1, 2s), term(25, 24h)});
-  for (int i = 0; i < 40; ++i) loop.run(one.unreachable(loop.wall_time(), "refused"));
+  for (int i = 0; i < 40; ++i) fail(one, ticket(true));
   EXPECT_GT(paused(one), 50s);
   EXPECT_LE(paused(one), 60s);
-  one.answered();
-  loop.run(documents->collection("budget").delete_many({}));
-  loop.run(one.unreachable(loop.wall_time(), "refused"));
+  loop.run(one.answered(ticket(true)));
+  EXPECT_FALSE(loop.run(one.pause()));
+  fail(one, ticket());
   EXPECT_LE(paused(one), 1s);
+}
+
+TEST_F(BudgetTest, AnOutageIsAsLongAsTheServiceSays) {
+  auto one = budget({term(25, 24h)});
+  fail(one, ticket(), 300s);
+  EXPECT_GT(paused(one), 299s);
+  fail(one, ticket(true), 10s);
+  EXPECT_LE(paused(one), 10s);
 }
 
 // All are given back, and it is one outage.
 TEST_F(BudgetTest, AnOutageOfManyRequestsCountsOnce) {
   auto one = budget({term(8, 24h)});
-  std::vector<mephisto::Microtime> asked;
+  std::vector<Budget::Ticket> asked;
   for (int i = 0; i < 8; ++i) asked.push_back(loop.run(one.acquire()));
-  for (auto time : asked) loop.run(one.unreachable(time, "refused"));
+  for (const auto& each : asked) EXPECT_TRUE(fail(one, each));
   EXPECT_EQ(loop.run(one.use()).at(0).used, 0);
   EXPECT_LE(paused(one), 1s);
 }
 
 TEST_F(BudgetTest, AnOutageDoesNotShortenANoticesPause) {
   auto one = budget({term(25, 24h)});
-  loop.run(one.notice());
-  loop.run(one.unreachable(loop.wall_time(), "refused"));
+  notice(one);
+  fail(one, ticket());
   EXPECT_GT(paused(one), 23h);
-  EXPECT_FALSE(loop.run(one.pause()).value().unreachable);
+}
+
+TEST_F(BudgetTest, AfterAnOutageOneRequestAsksAndTheOthersWaitForItsAnswer) {
+  auto one = budget({});
+  fail(one, ticket());
+  const auto probe = loop.run(one.acquire());
+  EXPECT_TRUE(probe.probe);
+  std::vector<Timestamp> times;
+  EXPECT_THROW(loop.run(mephisto::timeout(1500ms, take(one, 1, times))), mephisto::Failure);
+  loop.run(one.answered(probe));
+  EXPECT_EQ(loop.run(mephisto::timeout(10s, take(one, 20, times))), 20);
+  EXPECT_GT(loop.run(one.acquire()).answers, probe.answers);
+}
+
+TEST_F(BudgetTest, OfTwoOnTheSameDocumentsOneAsks) {
+  SqliteDocuments others{folder + "/documents.db"};
+  auto one = budget({});
+  Budget two{others.collection("budget"), {}};
+  fail(one, ticket());
+  const auto probe = loop.run(two.acquire());
+  EXPECT_TRUE(probe.probe);
+  std::vector<Timestamp> times;
+  EXPECT_THROW(loop.run(mephisto::timeout(1500ms, take(one, 1, times))), mephisto::Failure);
+  EXPECT_TRUE(fail(two, probe));
+  EXPECT_GT(paused(one), 1s) << "the second pause is longer, whoever makes it";
+}
+
+// Its worker was killed: others do not wait for its answer for ever.
+TEST_F(BudgetTest, AProbeWithoutAnAnswerIsFollowedByAnother) {
+  Budget one{documents->collection("budget"), {}, 100ms};
+  fail(one, ticket());
+  EXPECT_TRUE(loop.run(one.acquire()).probe);
+  EXPECT_TRUE(loop.run(mephisto::timeout(20s, one.acquire())).probe);
+}
+
+TEST_F(BudgetTest, ARequestThatFailsWhileOthersAreAnsweredWaitsAlone) {
+  auto one = budget({term(5, 24h)});
+  const auto failing = loop.run(one.acquire());
+  loop.run(one.answered(loop.run(one.acquire())));
+  EXPECT_FALSE(fail(one, failing));
+  EXPECT_FALSE(loop.run(one.pause()));
+  EXPECT_EQ(loop.run(one.use()).at(0).used, 1);
+  // A service that says when to come again says it to all.
+  EXPECT_TRUE(fail(one, failing, 30s));
+}
+
+// A clock was three days ahead for a moment.
+TEST_F(BudgetTest, RequestsOfTheFutureDoNotCount) {
+  auto one = budget({term(2, 1s), term(2, 24h)});
+  change_state({{"times", boost::json::array{ms(72h), ms(73h)}}});
+  EXPECT_EQ(loop.run(one.use()).at(1).used, 0);
+  std::vector<Timestamp> times;
+  EXPECT_EQ(loop.run(mephisto::timeout(5s, take(one, 2, times))), 2);
+  EXPECT_EQ(loop.run(one.use()).at(1).used, 2);
+}
+
+TEST_F(BudgetTest, APauseThatBeginsInTheFutureDoesNotCount) {
+  auto one = budget({});
+  for (const char* why : {"", "status 503"}) {
+    change_state({{"paused_until", ms(3h)}, {"paused_at", ms(2h)}, {"noticed_at", ms(2h) * 1000}, {"out_of_order", why}});
+    EXPECT_NO_THROW(loop.run(mephisto::timeout(5s, one.acquire()))) << why;
+    // Nor does it hide what happens now.
+    fail(one, ticket(), 30s);
+    EXPECT_GT(paused(one), 29s) << why;
+  }
+}
+
+TEST_F(BudgetTest, NoPauseIsLongerThanADay) {
+  auto one = budget({});
+  change_state({{"paused_until", ms(72h)}});
+  EXPECT_LE(paused(one), 24h);
 }
 
 }  // namespace

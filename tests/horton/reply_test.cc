@@ -33,11 +33,60 @@ TEST(Reply, WithANoteIsAQuotaError) {
 
 TEST(Reply, WithAnInformationIsAQuotaError) { EXPECT_EQ(error_of(R"({"Information": "Our standard API rate limit is 25 requests per day."})").first, Kind::kQuota); }
 
-// However long one waits, these are never answered.
-TEST(Reply, WithAnInformationThatTheKeyMayNotIsABadCall) {
-  EXPECT_EQ(error_of(R"({"Information": "Thank you for using Alpha Vantage! This is a premium endpoint. You may subscribe to any of the premium plans."})").first, Kind::kBadCall);
-  EXPECT_EQ(error_of(R"({"Information": "The **demo** API key is for demo purposes only. Please claim your free API key."})").first, Kind::kBadCall);
+struct Notice {
+  const char* text;
+  Kind kind;
+};
+
+class Notices : public ::testing::TestWithParam<Notice> {};
+
+TEST_P(Notices, IsWhatItsWordingSays) {
+  for (const char* name : {"Note", "Information"}) {
+    auto [kind, message] = error_of(boost::json::serialize(boost::json::object{{name, GetParam().text}}));
+    EXPECT_EQ(kind, GetParam().kind) << GetParam().text;
+    EXPECT_THAT(message, HasSubstr(std::string{GetParam().text}.substr(0, 40)));
+  }
 }
+
+INSTANTIATE_TEST_SUITE_P(
+    OfAlphaVantage, Notices,
+    ::testing::Values(
+        Notice{
+            "Thank you for using Alpha Vantage! Our standard API call frequency is 5 calls per minute and 500 calls per day. Please visit https://www.alphavantage.co/premium/ if "
+            "you would like to target a higher API call frequency.",
+            Kind::kQuota},
+        Notice{"We have detected your API key as *** and our standard API rate limit is 25 requests per day. Please subscribe to any of the premium plans to instantly remove all "
+               "daily "
+               "rate limits.",
+               Kind::kQuota},
+        Notice{
+            "Please consider spreading out your free API requests more sparingly (1 request per second). You may subscribe to any of the premium plans to lift the free key rate "
+            "limit (25 requests per day) and instantly unlock all premium endpoints",
+            Kind::kQuota},
+        Notice{"Please consider optimizing your API call frequency.", Kind::kQuota},
+        Notice{"Thank you for using Alpha Vantage! This is a premium endpoint. You may subscribe to any of the premium plans to instantly unlock all premium endpoints",
+               Kind::kPremium},
+        Notice{"The outputsize=full parameter value is a premium feature for the TIME_SERIES_DAILY endpoint. You may subscribe to any of the premium plans.", Kind::kPremium},
+        Notice{"Realtime data is only available to premium users.", Kind::kPremium},
+        Notice{"The **demo** API key is for demo purposes only. Please claim your free API key at (https://www.alphavantage.co/support/#api-key).", Kind::kKey},
+        Notice{"Your API key has been blocked because it went beyond the rate limit again and again. Please contact support@alphavantage.co.", Kind::kKey},
+        Notice{"the parameter apikey is invalid or missing. Please claim your free API key.", Kind::kKey},
+        Notice{"Invalid inputs. Please refer to the API documentation https://www.alphavantage.co/documentation#newsapi and try again.", Kind::kBadCall},
+        Notice{"We are moving to a new data centre this weekend.", Kind::kNotice}, Notice{"Thank you for using Alpha Vantage!", Kind::kNotice}, Notice{"", Kind::kNotice}));
+
+TEST(Reply, WithAnErrorMessageAboutTheKeySaysSo) {
+  EXPECT_EQ(error_of(R"({"Error Message": "the parameter apikey is invalid or missing. Please claim your free API key."})").first, Kind::kKey);
+}
+
+// What is refused is not asked again: each request costs of a day's 25.
+TEST(Reply, ThatRefusesIsNotAskedForAgain) {
+  for (auto kind : {Kind::kPremium, Kind::kKey, Kind::kBadCall}) {
+    const ApiError error{kind, "no"};
+    EXPECT_EQ(static_cast<const mephisto::Failure&>(error).kind(), mephisto::ErrorKind::kInvalid);
+  }
+}
+
+TEST(Reply, MayBeginWithAByteOrderMark) { EXPECT_EQ(parse_reply("\xef\xbb\xbf {\"Symbol\": \"IBM\"}").at("symbol"), boost::json::value("IBM")); }
 
 TEST(Reply, KeepsTheKeyToItselfAndTheDataWhole) {
   const std::string notice = "We have detected your API key as demo, and much more than is shown of it, because the text goes on and on until it is cut off somewhere near demo. ";
