@@ -37,7 +37,7 @@ class Service {
     int notices = 0;
     std::optional<std::uint64_t> answers;
     for (;; ++retried_) {
-      const auto ticket = co_await budget().acquire();
+      const auto ticket = co_await budget().acquire(answers.has_value());
       std::optional<T> reply;
       std::exception_ptr refused;
       std::optional<ApiError> notice;

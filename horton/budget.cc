@@ -157,13 +157,13 @@ mephisto::Result<std::vector<RateTerm>> parse_rate(std::string_view text) {
   return terms;
 }
 
-Task<Budget::Ticket> Budget::acquire() {
+Task<Budget::Ticket> Budget::acquire(bool again) {
   for (;;) {
     auto state = co_await read(collection_);
     const auto& loop = *mephisto::Loop::current();
     const auto now = now_ms();
     const bool outage = !state.out_of_order.empty();
-    auto until = state.paused_until;
+    auto until = state.paused_until + (outage && again ? kFirstPause.count() : 0);
     for (const auto& term : terms_) until = std::max(until, free_at(state, term));
     if (until > now) {
       const auto wait = milliseconds{until - now};

@@ -44,8 +44,9 @@ class Budget {
 
   bool unlimited() const { return terms_.empty(); }
   // Takes one request, waiting until the terms allow it. While the service is out of order, one request at a time goes. Logs until when it
-  // waits, once for all who do. An event that waits is given back when its worker stops.
-  mephisto::Task<Ticket> acquire();
+  // waits, once for all who do. An event that waits is given back when its worker stops. What failed before (`again`) asks a little later
+  // than what did not: whether the service works is seen sooner.
+  mephisto::Task<Ticket> acquire(bool again = false);
   // The request was answered, by whatever: the service works.
   mephisto::Task<void> answered(const Ticket& ticket);
   // The service said "too many" all the same: nobody asks before the wait is over. Waits grow while the notices go on: from 1 s up when

@@ -24,7 +24,9 @@ def overview(symbol):
 
 
 class Service:
-    """AlphaVantage, as moody as the test wants it: `answer(symbol, number of the call)` gives a body, or (status, body)."""
+    """AlphaVantage, as moody as the test wants it: `answer(symbol, number of the call)` gives a body, (status, body), or headers with them;
+    `listing`, where it is set, is the listing's text."""
+    listing = None
 
     def __init__(self, securities, answer=lambda symbol, call: overview(symbol), port=0):
         self.securities, self.answer = securities, answer
@@ -44,14 +46,16 @@ class Service:
                 with service.lock:
                     service.calls.append((time.monotonic(), symbol))
                     call = len(service.calls)
-                body = listing(*service.securities) if query["function"] == "LISTING_STATUS" else service.answer(symbol, call)
-                status, body = body if isinstance(body, tuple) else (200, body)
+                body = (service.listing or listing(*service.securities)) if query["function"] == "LISTING_STATUS" else service.answer(symbol, call)
+                status, body, headers = (*body, {})[:3] if isinstance(body, tuple) else (200, body, {})
                 text = (body if isinstance(body, str) else json.dumps(body)).encode()
                 try:
                     self.send_response(status)
-                    self.send_header("Content-Length", str(len(text)))
+                    for name, value in ({"Content-Length": str(len(text))} | headers).items():
+                        self.send_header(name, value)
                     self.end_headers()
                     self.wfile.write(text)
+                    self.close_connection = "Content-Length" in headers
                 except OSError:
                     pass  # the client went
 
@@ -67,7 +71,9 @@ class Service:
         self.server.server_close()
 
 
-class Collection(Scene):
+class Collecting(Scene):
+    """A folder, a service and workers for each test."""
+
     def setUp(self):
         self.place = self.folder / self.id().rsplit(".", 1)[1]
         self.place.mkdir()
@@ -108,6 +114,8 @@ class Collection(Scene):
         for early, late in zip(times, times[count:]):
             self.assertGreater(late - early, window - 0.2, f"more than {count} requests in {window} s")
 
+
+class Collection(Collecting):
     def test_a_security_stays_who_it_is(self):
         self.serve([("ABC", "NYSE"), ("ABC", "LSE"), ("XYZ", "")])
         self.worker()
@@ -129,7 +137,7 @@ class Collection(Scene):
                 mood[0] = kind
                 self.here("collect", "--symbol", "ABC", limit=60)
                 (now,) = self.rows("security", "ABC")
-                changing = ("overview_checked_at", "overview_retries")
+                changing = ("overview_checked_at", "overview_retries", "overview_sent_at", "overview_failed_at", "overview_error")
                 self.assertEqual({name: value for name, value in now.items() if name not in changing}, {name: value for name, value in good.items() if name not in changing})
         self.assertEqual(len(self.rows("dlq", "list")), len(replies) - 1, "all but the unknown symbol")
 
@@ -190,10 +198,10 @@ class Collection(Scene):
         self.config(gone.url, "  rate: 100/s,25/d\n", folder=self.place)
         worker = self.worker()
         self.assertEqual(self.here("start-collect-securities").returncode, 0)
-        worker.wait_for(r"(?s)(WARNING  \| .*The service cannot be reached: [^\n]*connection refused[^\n]* waiting until \d{4}-.*){3}")
-        unreachable = {row["allowed"]: list(row.values())[1:] for row in self.rows("budget")}
-        self.assertEqual(unreachable["25/d"][0], 0)
-        self.assertRegex(unreachable["(service unreachable)"][1], r"^\d{4}-")
+        worker.wait_for(r"(?s)(WARNING  \| .*The service is out of order: [^\n]*connection refused[^\n]* waiting until \d{4}-.*){3}")
+        outage = {row["allowed"]: list(row.values())[1:] for row in self.rows("budget")}
+        self.assertEqual(outage["25/d"][0], 0)
+        self.assertRegex(outage["(service out of order)"][1], r"^\d{4}-")
         service = Service([("A", "X"), ("B", "X")], port=port)
         self.addCleanup(service.close)
         self.wait_for_all()

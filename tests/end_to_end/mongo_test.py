@@ -11,7 +11,7 @@ from collection_test import Service, overview
 from mongo_guard import PASSWORD, Guard, server
 from support import Scene, wait_for
 
-OWN = {"_id", "listed_at", "overview_checked_at", "overview_retries"}  # an id, and times of this run
+OWN = {"_id", "listed_at", "overview_checked_at", "overview_sent_at", "overview_retries"}  # an id, and times of this run
 
 
 class OnMongo(Scene):
