@@ -66,6 +66,9 @@ Uri parse(const std::string& url, std::string& wrong) {
 
 std::string no_url(const std::string& why) { return fmt::format("is no URL of a MongoDB: {}; write mongodb://HOST:PORT/DATABASE", why); }
 
+// A URL that stands in a wrong place may have a password in it.
+std::string shown(const std::string& value) { return value.find_first_of("@:/?#") == std::string::npos ? fmt::format("\"{}\"", value) : "what is given"; }
+
 void set_default(mongoc_uri_t* uri, const char* option, std::int64_t value) {
   if (!mongoc_uri_has_option(uri, option))
     mongoc_uri_set_option_as_int32(uri, option, static_cast<std::int32_t>(std::min<std::int64_t>(value, std::numeric_limits<std::int32_t>::max())));
@@ -120,12 +123,12 @@ std::string check_mongo_url(const std::string& url) {
 
 std::string check_mongo_host(const std::string& host) {
   if (sound_host(host) && !host.contains("://")) return "";
-  return "what is given is no host: write its name or address, or put a URL into mongo.url";  // not shown: a URL may have a password in it
+  return shown(host) + " is no host: write its name or address, or put a URL into mongo.url";
 }
 
 std::string check_mongo_database(const std::string& name) {
   const bool sound = name.size() < 64 && std::ranges::none_of(name, [](unsigned char c) { return c <= ' ' || std::string_view{"/\\.\"$*<>:|?"}.contains(static_cast<char>(c)); });
-  return sound ? "" : "what is given is no name of a database: at most 63 characters, without spaces and / \\ . \" $ * < > : | ?";
+  return sound ? "" : shown(name) + " is no name of a database: at most 63 characters, without spaces and / \\ . \" $ * < > : | ?";
 }
 
 MongoPool::MongoPool(const MongoOptions& options) {

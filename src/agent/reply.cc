@@ -130,7 +130,7 @@ class ReplyInbox {
   }
 
   Task<void> read() {
-    auto last_sign = loop_.timestamp();
+    auto last_sign = loop_.now();
     for (;;) {
       auto polled = co_await poll();
       for (const auto& batch : polled.batches) {
@@ -146,9 +146,9 @@ class ReplyInbox {
           place->second->arrived.notify_all();
         }
       }
-      if (loop_.timestamp() - last_sign < kReplyRetention / 2) continue;
+      if (loop_.now() - last_sign < kReplyRetention / 2) continue;
       if (auto sent = co_await send_sign_of_life()) {
-        last_sign = loop_.timestamp();
+        last_sign = loop_.now();
       } else if (sent.error().kind == ErrorKind::kNotFound) {
         topic_.clear();  // this process was stopped for longer than the retention; the next ask opens another one
         co_return;

@@ -163,6 +163,14 @@ void check(const SettingSpec& spec, const std::string& text) {
   }
 }
 
+// A message about a value, without it.
+std::string without(const std::string& value, std::string message) {
+  for (const auto& shown : {value, printable(value)}) {
+    for (std::size_t at = 0; !shown.empty() && (at = message.find(shown, at)) != std::string::npos; at += 3) message.replace(at, shown.size(), "***");
+  }
+  return message;
+}
+
 }  // namespace
 
 Settings::Settings(std::string app_id) : app_id_(std::move(app_id)), specs_(framework_settings()) {
@@ -216,7 +224,8 @@ void Settings::set(const std::string& name, const std::string& text, std::string
   try {
     check(*spec, text);
   } catch (const Failure& failure) {
-    throw Failure(ErrorKind::kInvalid, fmt::format("{}: {}: {}", source, name, failure.what()));
+    const bool hide = spec->secret || text.find_first_of("@?") != std::string::npos;  // a URL that is set in a wrong place has its password with it
+    throw Failure(ErrorKind::kInvalid, fmt::format("{}: {}: {}", source, name, hide ? without(text, failure.what()) : failure.what()));
   }
   if (spec->secret) log::mask_secret(text);
   values_[spec->name] = {text, std::move(source)};

@@ -14,8 +14,20 @@
 namespace mephisto {
 namespace {
 
-bool is_number(const std::string& text) {
-  return !text.empty() && text.find_first_not_of("-0123456789.") == std::string::npos && text != "-" && text.back() != '.' && text.find('-', 1) == std::string::npos;
+// As JSON writes it: a code such as 007 is none.
+bool is_number(std::string_view text) {
+  const auto digits = [&] {
+    const auto count = std::min(text.find_first_not_of("0123456789"), text.size());
+    text.remove_prefix(count);
+    return count;
+  };
+  if (text.starts_with('-')) text.remove_prefix(1);
+  const bool zero = text.starts_with('0');
+  const auto whole = digits();
+  if (whole == 0 || (zero && whole > 1)) return false;
+  if (!text.starts_with('.')) return text.empty();
+  text.remove_prefix(1);
+  return digits() > 0 && text.empty();
 }
 
 // No column is wrapped to less, however narrow the terminal is.

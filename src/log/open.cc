@@ -83,12 +83,15 @@ bool is_server(std::string_view server) {
   return rest.front() == ':' && error == std::errc{} && end == port.data() + port.size() && number > 0 && number < 65536;
 }
 
+// For messages: what may have a password or a key in it is not shown.
+std::string shown(const std::string& url) { return url.find_first_of("@?#") == std::string::npos ? "\"" + printable(url) + "\"" : "what is given"; }
+
 // One or several with commas between.
 Result<void> check_servers(const std::string& servers, const std::string& url) {
   const auto sound = [](const auto& part) { return is_server({part.begin(), part.end()}); };
   if (!servers.empty() && std::ranges::all_of(std::views::split(servers, ','), sound)) return {};
-  const auto shown = url.find('@') == std::string::npos ? printable(url) : "what is given";  // which may hold a password
-  return fail(ErrorKind::kInvalid, fmt::format("{} is no log's URL: write kafka://HOST:PORT, several with commas between; how to log in belongs into kafka.properties", shown));
+  return fail(ErrorKind::kInvalid,
+              fmt::format("{} is no log's URL: write kafka://HOST:PORT, several with commas between; how to log in belongs into kafka.properties", shown(url)));
 }
 
 // One name for a folder, however it is spelled and through whatever links. What cannot be looked at is told when it is opened.
@@ -117,12 +120,12 @@ Opened& opened() {
 
 Result<void> check_log_url(const std::string& url) {
   auto separator = url.find("://");
-  if (separator == std::string::npos) return fail(ErrorKind::kInvalid, fmt::format("\"{}\" is no log's URL: write local://FOLDER, kafka://HOST:PORT or memory://", printable(url)));
+  if (separator == std::string::npos) return fail(ErrorKind::kInvalid, fmt::format("{} is no log's URL: write local://FOLDER, kafka://HOST:PORT or memory://", shown(url)));
   static const std::string kSchemes[] = {"local", "kafka", "memory"};
   auto scheme = url.substr(0, separator);
   if (std::ranges::find(kSchemes, scheme) == std::end(kSchemes)) {
-    return fail(ErrorKind::kInvalid, fmt::format("no log driver for \"{}\" in {} (there are local://FOLDER, kafka://HOST:PORT and memory://){}", printable(scheme), printable(url),
-                                                 did_you_mean(scheme, kSchemes)));
+    return fail(ErrorKind::kInvalid,
+                fmt::format("no log driver for the scheme of {} (there are local://FOLDER, kafka://HOST:PORT and memory://){}", shown(url), did_you_mean(scheme, kSchemes)));
   }
   if (scheme == "kafka") return check_servers(servers_of(std::string_view{url}.substr(separator + 3)), url);
   if (url == "local://") return fail(ErrorKind::kInvalid, "local:// names no folder: write local://FOLDER");

@@ -1,5 +1,6 @@
 // The batches of a partition: appending, reading, finding by time, retention and compaction.
 #include <algorithm>
+#include <limits>
 #include <unordered_map>
 
 #include "log/store.h"
@@ -103,13 +104,29 @@ Result<std::int64_t> offset_at(KvReader& tx, std::uint32_t topic, int number, Ti
 
 namespace {
 
+// The batches at the front that a wrong clock wrote are of the future. They are older than those behind them: where the first one that is not
+// of the future is too old, so are they. Gives the offset of that one, or 0.
+std::int64_t end_of_future(KvWriter& tx, const Topic& topic, int number, std::int64_t now, std::int64_t oldest) {
+  std::int64_t end = 0;
+  // What cannot be read, the deletion itself tells.
+  (void)scan_batches(tx, topic.id, number, 0, [&](const StoredBatch& batch) {
+    if (batch.header.max_timestamp > now) return true;
+    if (batch.header.max_timestamp < oldest) end = batch.base;
+    return false;
+  });
+  return end;
+}
+
 // Deletes whole batches from the front while they are too old or the partition is too large. The last batch stays unless it is old.
 Result<std::size_t> apply_retention(KvWriter& tx, const Topic& topic, int number, Timestamp now, std::size_t max_batches) {
   auto place = partition(tx, topic.id, number);
   std::size_t deleted = 0;
+  const auto now_ms = now.time_since_epoch().count();
+  const auto oldest = topic.config.retention ? now_ms - topic.config.retention->count() : std::numeric_limits<std::int64_t>::min();
+  const auto future = topic.config.retention ? end_of_future(tx, topic, number, now_ms, oldest) : 0;
   auto scanned = scan_batches(tx, topic.id, number, 0, [&](const StoredBatch& batch) {
     const auto next = batch.base + batch.header.span;
-    const bool old = topic.config.retention && batch.header.max_timestamp < (now - *topic.config.retention).time_since_epoch().count();
+    const bool old = batch.header.max_timestamp < oldest || batch.base < future;
     const bool large = topic.config.retention_bytes && place.bytes > *topic.config.retention_bytes && next < place.end;
     if (deleted == max_batches || (!old && !large)) return false;
     place.bytes -= static_cast<std::int64_t>(batch.entry.value.size());

@@ -428,6 +428,16 @@ TEST_F(SettingsTest, TheLogsUrlIsCheckedWhereItIsSet) {
   EXPECT_THAT(refusal_of("kafka.servers", "nonsense"), HasSubstr("kafka.servers: \"nonsense\" is no log's URL"));
 }
 
+TEST_F(SettingsTest, AUrlInAWrongPlaceIsRefusedWithoutItsPassword) {
+  for (const char* url : {"mongodb://me:s3cret@host/db", "http://host/?apikey=s3cret", "me:s3cret@host", "kafka://me:s3cret@host:9092", "s3cret@host://x", "local//s3cret@host"}) {
+    for (const char* name : {"broker", "kafka.servers", "shards", "memory_budget", "drain_timeout", "topic_disable_leader", "processing_guarantee"}) {
+      const auto refusal = refusal_of(name, url);
+      EXPECT_THAT(refusal, HasSubstr(name)) << url;
+      EXPECT_THAT(refusal, Not(HasSubstr("s3cret"))) << name;
+    }
+  }
+}
+
 TEST_F(SettingsTest, AListWhereOneValueBelongsIsRefused) {
   EXPECT_THAT(refusal_of([&] { settings.load_yaml(yaml("datadir: [a, b]\n")); }), HasSubstr("config.yml:1: datadir: expected a text, found a list"));
   EXPECT_THAT(refusal_of([&] { settings.load_yaml(yaml("shards: [1]\n")); }), HasSubstr("shards: expected a whole number, found a list"));

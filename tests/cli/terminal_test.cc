@@ -123,8 +123,9 @@ TEST(Table, AsJsonHasNumbersWhereTheColumnHas) {
 
 TEST(Table, AsJsonOfATextInANumbersColumnIsAText) {
   Table table{"x", {{"n", true}}};
-  for (const char* text : {"-5", "1.5", "1.", "-", "1-2", "x", "1e5"}) table.add({text});
-  EXPECT_EQ(table.json(), R"([{"n":-5},{"n":1.5},{"n":"1."},{"n":"-"},{"n":"1-2"},{"n":"x"},{"n":"1e5"}])");
+  for (const char* text : {"-5", "1.5", "1.", "-", "1-2", "x", "1e5", "007", "-07", "0", "-0.5", ".5", "1.2.3", "--1"}) table.add({text});
+  EXPECT_EQ(table.json(),
+            R"([{"n":-5},{"n":1.5},{"n":"1."},{"n":"-"},{"n":"1-2"},{"n":"x"},{"n":"1e5"},{"n":"007"},{"n":"-07"},{"n":0},{"n":-0.5},{"n":".5"},{"n":"1.2.3"},{"n":"--1"}])");
 }
 
 TEST(Table, WithoutRowsIsAnEmptyArray) { EXPECT_EQ((Table{"None", {{"a"}}}.json()), "[]"); }
