@@ -31,9 +31,15 @@ struct MarketOptions {
   std::optional<std::string> data;  // folder; none: the built-in one
   int securities = 0;               // 0: those of the files; more: seeded synthetic ones, marked so
   double quota = 0;                 // share of replies that are a quota notice
+  double premium = 0;               // … a notice that the key may not use the function
+  double blocked = 0;               // … a notice that the key is blocked
+  double inputs = 0;                // … a notice of invalid inputs
+  double limited = 0;               // … status 429
   double error = 0;                 // … an error message
   double unknown = 0;               // … an unknown symbol
   double fail = 0;                  // … status 500
+  int down = 0;                     // so many seconds from the first overview on, all replies are status 503
+  int retry_after = 0;              // what 429 and 503 say; 0: nothing
   double cut = 0;                   // … cut in the middle
   double slow = 0;                  // … late by `slow_ms`
   int slow_ms = 2000;

@@ -56,29 +56,46 @@ class Market {
     auto fault = choose_fault();
     if (fault == Fault::kSlow) co_await sleep_for(std::chrono::milliseconds{options_.slow_ms});
     if (fault == Fault::kQuota) reply.body = R"({"Information": "Thank you for using Alpha Vantage! Our standard API rate limit is 25 requests per day."})";
+    if (fault == Fault::kPremium)
+      reply.body =
+          R"({"Information": "Thank you for using Alpha Vantage! This is a premium endpoint. You may subscribe to any of the premium plans to unlock all premium endpoints."})";
+    if (fault == Fault::kBlocked) reply.body = R"({"Information": "Your API key has been blocked. Please contact support@alphavantage.co."})";
+    if (fault == Fault::kInputs) reply.body = R"({"Information": "Invalid inputs. Please refer to the API documentation and try again."})";
     if (fault == Fault::kError) reply.body = R"({"Error Message": "Invalid API call. Please retry or visit the documentation."})";
     if (fault == Fault::kUnknown) reply.body = "{}";
     if (fault == Fault::kFail) reply = {500, "Internal Server Error", "text/plain"};
+    if (fault == Fault::kLimited) reply = {429, "Too Many Requests", "text/plain"};
+    if (is_down(request)) reply = {503, "Service Unavailable", "text/plain"};
+    if ((reply.status == 429 || reply.status == 503) && options_.retry_after > 0) reply.headers.set("Retry-After", std::to_string(options_.retry_after));
     if (fault == Fault::kCut) reply.cut = true;
     co_return reply;
   }
 
  private:
-  enum class Fault { kNone, kQuota, kError, kUnknown, kFail, kCut, kSlow };
+  enum class Fault { kNone, kQuota, kPremium, kBlocked, kInputs, kLimited, kError, kUnknown, kFail, kCut, kSlow };
 
   Fault choose_fault() {
     if (options_.every > 0 && calls_ % static_cast<std::uint64_t>(options_.every) == 0) {
       static constexpr Fault kTurns[] = {Fault::kQuota, Fault::kFail, Fault::kCut, Fault::kSlow};
       return kTurns[calls_ / static_cast<std::uint64_t>(options_.every) % std::size(kTurns)];
     }
-    const std::pair<double, Fault> shares[] = {{options_.quota, Fault::kQuota}, {options_.error, Fault::kError}, {options_.unknown, Fault::kUnknown},
-                                               {options_.fail, Fault::kFail},   {options_.cut, Fault::kCut},     {options_.slow, Fault::kSlow}};
+    const std::pair<double, Fault> shares[] = {{options_.quota, Fault::kQuota},     {options_.error, Fault::kError},     {options_.unknown, Fault::kUnknown},
+                                               {options_.fail, Fault::kFail},       {options_.cut, Fault::kCut},         {options_.slow, Fault::kSlow},
+                                               {options_.premium, Fault::kPremium}, {options_.blocked, Fault::kBlocked}, {options_.inputs, Fault::kInputs},
+                                               {options_.limited, Fault::kLimited}};
     auto draw = random_.uniform();
     for (auto [share, fault] : shares) {
       if (draw < share) return fault;
       draw -= share;
     }
     return Fault::kNone;
+  }
+
+  bool is_down(const HttpRequest& request) {
+    const auto now = Loop::current()->now();
+    const auto function = request.query.find("function");
+    if (options_.down > 0 && !down_until_ && function != request.query.end() && function->second == "OVERVIEW") down_until_ = now + std::chrono::seconds{options_.down};
+    return down_until_ && now < *down_until_;
   }
 
   HttpReply data(const HttpRequest& request) const {
@@ -107,6 +124,7 @@ class Market {
   std::string listing_;
   std::map<std::string, std::string> overviews_;
   std::uint64_t calls_ = 0;
+  std::optional<Loop::time_point> down_until_;
 };
 
 }  // namespace
@@ -116,9 +134,15 @@ std::vector<OptionHelp> MarketOptions::help() {
           {"data", "folder with listing_status.csv and overview.jsonl (default: the built-in one)"},
           {"securities", "so many securities; those beyond the files' are synthetic"},
           {"quota", "share of replies (0 to 1) that are a quota notice"},
+          {"premium", "share that are a notice of a premium function"},
+          {"blocked", "share that are a notice of a blocked key"},
+          {"inputs", "share that are a notice of invalid inputs"},
+          {"limited", "share that are a status 429"},
           {"error", "share that are an error message"},
           {"unknown", "share that say the symbol is unknown"},
           {"fail", "share that are a status 500"},
+          {"down", "for so many seconds from the first overview on, all replies are status 503"},
+          {"retry_after", "seconds that status 429 and 503 name in Retry-After (0: none)"},
           {"cut", "share that end in the middle"},
           {"slow", "share that come late"},
           {"slow_ms", "how late, in milliseconds"},
@@ -128,11 +152,15 @@ std::vector<OptionHelp> MarketOptions::help() {
 }
 
 Task<void> run_market(MarketOptions options, bool json) {
-  for (double share : {options.quota, options.error, options.unknown, options.fail, options.cut, options.slow}) {
+  for (double share : {options.quota, options.premium, options.blocked, options.inputs, options.limited, options.error, options.unknown, options.fail, options.cut, options.slow}) {
     if (!(share >= 0 && share <= 1)) throw UsageError("shares of faults are numbers from 0 to 1");
   }
   if (options.port < 0 || options.port > 65535) throw UsageError(fmt::format("--port {}: from 0 to 65535", options.port));
-  for (auto [name, number] : {std::pair{"--every", options.every}, {"--slow-ms", options.slow_ms}, {"--securities", options.securities}}) {
+  for (auto [name, number] : {std::pair{"--every", options.every},
+                              {"--slow-ms", options.slow_ms},
+                              {"--securities", options.securities},
+                              {"--down", options.down},
+                              {"--retry-after", options.retry_after}}) {
     if (number < 0) throw UsageError(fmt::format("{} {}: from 0", name, number));
   }
   Market market{options};

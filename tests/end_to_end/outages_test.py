@@ -52,6 +52,14 @@ class Outages(collection_test.Collecting):
     def test_answers_that_are_cut_off(self):
         self.assertLess(self.out_of_order(lambda: (200, '{"Symbol": ', {"Content-Length": "1000"}), 3), 10)
 
+    def test_the_stand_in_market_is_down_for_a_while(self):
+        self.config(self.start_market("--down", 4, "--retry-after", 5), "  rate: 1000/s,300/d\n", folder=self.place)
+        worker = self.worker()
+        self.collect_all(60)
+        self.assertIn("The service is out of order: status 503: Service Unavailable", worker.stderr)
+        self.assertEqual(self.used("300/d"), 238)
+        self.check_no_letters()
+
     def test_a_quota_that_says_when_to_come_again(self):
         service = self.serve([("A", "X"), ("B", "X")], lambda symbol, call: (429, "", {"Retry-After": "3"}) if call == 2 else overview(symbol), rate="1/s,25/d")
         self.worker()

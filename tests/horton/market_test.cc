@@ -115,6 +115,38 @@ TEST_F(MarketTest, Fails) {
   EXPECT_EQ(ask().status, 500);
 }
 
+TEST_F(MarketTest, SendsNoticesOfEachKind) {
+  using Kind = ApiError::Kind;
+  for (auto [share, kind] : {std::pair{&MarketOptions::premium, Kind::kPremium}, {&MarketOptions::blocked, Kind::kKey}, {&MarketOptions::inputs, Kind::kBadCall}}) {
+    options.*share = 1;
+    try {
+      parse_reply(ask().body);
+      ADD_FAILURE() << "taken for data";
+    } catch (const ApiError& error) {
+      EXPECT_EQ(error.kind(), kind);
+    }
+    options.*share = 0;
+  }
+}
+
+TEST_F(MarketTest, SaysWhenToComeAgain) {
+  options.limited = 1;
+  EXPECT_EQ(ask().status, 429);
+  EXPECT_FALSE(ask().retry_after());
+  options.retry_after = 7;
+  EXPECT_EQ(ask().retry_after(), 7s);
+}
+
+TEST_F(MarketTest, IsDownForAWhile) {
+  options.down = 1;
+  open([&](mephisto::HttpClient& http) -> Task<void> {
+    EXPECT_EQ((co_await http.get(url("function=LISTING_STATUS"))).status, 200);
+    EXPECT_EQ((co_await http.get(url("function=OVERVIEW&symbol=AAPL"))).status, 503);
+    co_await mephisto::sleep_for(1100ms);  // what it was told
+    EXPECT_EQ((co_await http.get(url("function=OVERVIEW&symbol=AAPL"))).status, 200);
+  });
+}
+
 TEST_F(MarketTest, CutsAnswers) {
   options.cut = 1;
   try {
