@@ -331,7 +331,7 @@ std::string path_to_refused(const T& value, Dialect dialect) {
       };
       if (step(mapped, name)) break;
     }
-  } else if constexpr (ListLike<T>) {
+  } else if constexpr (ListLike<T> && !std::is_convertible_v<const T&, std::string_view>) {
     std::size_t index = 0;
     for (const auto& item : value) {
       if (step(static_cast<const typename T::value_type&>(item), [&] { return "[" + std::to_string(index) + "]"; })) break;
