@@ -31,7 +31,7 @@ struct Response {
 };
 
 // The topic of an asker that was killed is deleted after it where the log cannot see that nobody reads it.
-constexpr std::chrono::hours kReplyRetention{1};
+constexpr std::chrono::minutes kReplyRetention{60};
 
 std::optional<Envelope> envelope_of(const Slot& slot) {
   const auto& bytes = slot.record().value;
