@@ -192,8 +192,7 @@ Task<void> end_at_last(const App& app, const std::vector<std::unique_ptr<ShardTh
         [shard, i, answers, post = control.poster()] { post([i, answers, lines = shard->loop.describe_tasks()] { (*answers)[i] = fmt::format("{}", fmt::join(lines, "; ")); }); });
   }
   co_await sleep_for(kPatience);
-  print_error(fmt::format("the stop takes longer than drain_timeout ({}): ending at once; what was being processed will be delivered again",
-                          format_duration(drain_timeout)),
+  print_error(fmt::format("the stop takes longer than drain_timeout ({}): ending at once; what was being processed will be delivered again", format_duration(drain_timeout)),
               kFailed, json);
   for (const auto& [shard, waits] : *answers) print_notice(fmt::format("Shard {}: {}", shard, waits));
   _exit(kFailed);

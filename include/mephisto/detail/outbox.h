@@ -40,8 +40,8 @@ struct TopicSpec {
   std::string name;
   TopicConfig config;
   bool internal = false;
-  bool partitions_set = false;  // config.partitions was given, not the default
-  bool dead_letters = false;    // what the log refuses of it is kept without its bytes
+  bool partitions_set = false;           // config.partitions was given, not the default
+  bool dead_letters = false;             // what the log refuses of it is kept without its bytes
   const std::type_info* type = nullptr;  // of the values
   std::source_location where;            // of the declaration
   Codec value_codec = Codec::json();
