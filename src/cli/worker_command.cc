@@ -155,11 +155,15 @@ Task<WorkerStatus> status_of(const App& app, const std::vector<std::unique_ptr<S
       if (shard->worker != nullptr) {
         part.partitions = shard->worker->standings();
         part.rebalances = shard->worker->rebalances();
+        part.dropped_replies = shard->worker->shard().outbox().replies_dropped();
+        part.refused_records = shard->worker->shard().outbox().refused();
       }
       answer([part, i, gathered] {
         auto& all = gathered->status;
         all.partitions.insert(all.partitions.end(), part.partitions.begin(), part.partitions.end());
         all.rebalances.insert(all.rebalances.end(), part.rebalances.begin(), part.rebalances.end());
+        all.dropped_replies += part.dropped_replies;
+        all.refused_records += part.refused_records;
         gathered->awaited.erase(i);
         gathered->changed.notify_all();
       });

@@ -21,6 +21,8 @@ struct WorkerStatus {
   std::vector<std::string> silent;  // members whose thread did not answer: a handler keeps it
   std::vector<KeptThread> kept_threads;
   std::uint64_t refused_replies = 0;  // answers to topics that requests may not name
+  std::uint64_t dropped_replies = 0;  // answers that the log did not take
+  std::uint64_t refused_records = 0;  // of timers and tasks, which the log did not take
 };
 
 // This process's socket. The file is only the user's own, and goes with the object.
