@@ -29,12 +29,13 @@ class FailingKv : public MemoryKv {
   void set_kind(ErrorKind kind) { kind_ = kind; }
   int writes() const { return writes_; }
 
-  void submit(Loop& loop, KvChange change, std::function<void(Result<void>)> done) override {
+  std::uint64_t submit(Loop& loop, KvChange change, std::function<void(Result<void>)> done) override {
     ++writes_;
     if (writes_ < from_ || writes_ > to_) return MemoryKv::submit(loop, std::move(change), std::move(done));
     auto refuse = [done = std::move(done), kind = kind_](const Result<void>&) { done(fail(kind, "the disk is full (by the test)")); };
     if (are_done_) return MemoryKv::submit(loop, std::move(change), std::move(refuse));
     loop.post([refuse] { refuse({}); });
+    return 0;
   }
 
  private:

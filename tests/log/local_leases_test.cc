@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <fstream>
+
 #include "local_process.h"
 #include "log/local/leases.h"
 #include "log/store.h"
