@@ -67,10 +67,11 @@ void make_folders(const std::filesystem::path& path) {
   for (const auto& part : path) {
     made /= part;
     // As it should be whatever the umask takes away.
-    if (mkdir(made.c_str(), S_IRWXU) == 0)
+    if (mkdir(made.c_str(), S_IRWXU) == 0) {
       (void)chmod(made.c_str(), S_IRWXU);
-    else if (errno != EEXIST && errno != EISDIR && access(made.c_str(), F_OK) != 0)
-      throw cannot("create the folder", made.string(), errno);
+    } else if (const int error = errno; error != EEXIST && access(made.c_str(), F_OK) != 0) {
+      throw cannot("create the folder", path.string(), error);
+    }
   }
 }
 

@@ -82,9 +82,10 @@ class Frozen(Scene):
     def test_a_stop_while_a_commit_waits_says_who_holds_the_lock(self):
         for guarantee in ("at_least_once", "exactly_once"):
             with self.subTest(guarantee):
+                self.url = self.start_market("--slow", "1", "--slow-ms", "3000")  # so that what is to be committed comes after the lock is gone
                 worker = self.worker(f"processing_guarantee: {guarantee}\nbroker_commit_interval: 100ms\n")
                 self.assertEqual(self.horton("start-collect-securities", folder=self.place).returncode, 0)
-                worker.wait_for("Listed 237 securities")
+                worker.wait_for("Start collect securities")
                 holder = self.hold()
                 worker.wait_for(f"(Cannot commit|Cannot append to the log).*process {holder.pid} \\(local_child\\) holds its write lock since")
                 self.assertIn(f"process {holder.pid}", self.horton("why", folder=self.place).stdout)

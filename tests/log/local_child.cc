@@ -288,13 +288,16 @@ int start(Arguments arguments) {
   if (arguments.at(0) == "--new-pids") {
     arguments.erase(arguments.begin());
     if (unshare(CLONE_NEWPID) != 0) throw Failure(ErrorKind::kInvalid, "cannot make a namespace of process ids");
-    if (const pid_t inner = fork(); inner != 0) {
-      int status = 0;
-      while (waitpid(inner, &status, 0) < 0) {
+    // Twice: the first process of a namespace cannot stop itself.
+    for (int i = 0; i < 2; ++i) {
+      if (const pid_t inner = fork(); inner != 0) {
+        int status = 0;
+        while (waitpid(inner, &status, 0) < 0) {
+        }
+        _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
       }
-      return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
     }
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
   }
   auto log = open_log(arguments.at(0));
   auto mode = arguments.at(1);

@@ -92,7 +92,7 @@ TEST_F(LocalFolder, IsMadeWithItsParentsForItsOwnerOnly) {
 
 TEST_F(LocalFolder, KeepsEverythingWhenItIsClosedAndOpened) {
   create("orders", {.partitions = 2, .retention = 5h, .compact = true});
-  append({"orders", 1}, {{"k", "v", now(), {{"h", std::nullopt}}}, {std::nullopt, std::nullopt, now(), {}}});
+  append({"orders", 1}, {{"k", "v", now(), {{"h", std::nullopt}}}, {"deleted", std::nullopt, now(), {}}});
   {
     auto one = member("billing", "one", {"orders"});
     until({&one}, [&] { return one.all_read().size() == 2; });

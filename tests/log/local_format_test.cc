@@ -68,11 +68,12 @@ class LocalFormat : public LocalTest {
 };
 
 TEST_F(LocalFormat, IsAsTheDocumentSays) {
-  create("orders", {.partitions = 2, .retention = 90s, .compact = true});
+  create("orders", {.partitions = 2, .retention = 90s});
   const auto created = must(log->topic("orders")).created.time_since_epoch().count();
   const Timestamp time{std::chrono::milliseconds{1'000'000}};
   append({"orders", 1}, {{"k", "v", time, {}}});
   append({"orders", 1}, {{"key", "value", time, {{"h", "x"}, {"n", std::nullopt}}}, {std::nullopt, std::nullopt, time - 3ms, {}}});
+  create("orders", {.partitions = 2, .retention = 90s, .compact = true});  // from now on
   std::int64_t generation = 0;
   std::int64_t commit_time = 0;
   {

@@ -105,6 +105,8 @@ TEST_F(LocalLeases, TheDeadArePutOutAlsoAfterTheFileWasExchanged) {
 
 TEST_F(LocalLeases, WhoGetsThePlaceOfTheDeadIsNotTakenForThem) {
   const auto path = folder / "own";
+  std::ofstream{path};  // otherwise it is new, of which others may not know yet
+  fs::permissions(path, fs::perms::owner_read | fs::perms::owner_write);
   Leases leases{path};
   const GroupMember first{.id = "first", .client = "", .topics = {}, .lease = leases.take("first")};
   EXPECT_TRUE(leases.alive(first));
