@@ -24,11 +24,27 @@ std::string shown(std::string_view url) {
 
 std::unexpected<Error> unusable(std::string_view url, std::string_view why) { return fail(ErrorKind::kInvalid, fmt::format("\"{}\" is no usable URL: {}", shown(url), why)); }
 
-// Boost 1.81 ends the process when a path with no first character follows a scheme (`x:]`); no URL that is of use has one there.
-boost::system::result<urls::url_view> parsed(std::string_view text) {
+// Where the host of a URL begins and ends; two equal places where it has none.
+std::pair<std::size_t, std::size_t> place_of_host(std::string_view url) {
+  const auto slashes = url.find("//");
+  if (slashes == std::string_view::npos || url.find_first_of("/?#") != slashes) return {0, 0};
+  return {slashes + 2, std::min(url.find_first_of("/?#\\", slashes + 2), url.size())};
+}
+
+// Boost 1.81 ends the process when a path with no first character follows a scheme (`x:]`); no URL that is of use has one there. And it
+// takes the name `10.0.0.1.nip.io` for an address with something behind it, unless its first digit is escaped.
+boost::system::result<urls::url> parsed(std::string_view text) {
   const auto end = text.find_first_of(":/?#");
   if (end < text.size() && text[end] == ':' && !text.substr(end + 1).starts_with('/')) return boost::system::error_code{urls::grammar::error::invalid};
-  return urls::parse_uri_reference(text);
+  std::string url{text};
+  const auto [begin, behind] = place_of_host(text);
+  const auto host = text.substr(begin, behind - begin);
+  const auto name = host.substr(0, host.find(':'));
+  if (!name.empty() && std::isdigit(static_cast<unsigned char>(name[0])) != 0 && name.find_first_not_of("0123456789.") != std::string_view::npos)
+    url.replace(begin, 1, fmt::format("%3{}", name[0]));
+  auto view = urls::parse_uri_reference(url);
+  if (!view) return view.error();
+  return urls::url{*view};
 }
 
 bool may_stand_in_url(unsigned char c) { return std::isalnum(c) != 0 || (c != 0 && std::string_view{"-._~:/?#@!$&'()*+,;=%"}.contains(static_cast<char>(c))); }
@@ -38,9 +54,7 @@ bool may_stand_in_url(unsigned char c) { return std::isalnum(c) != 0 || (c != 0 
 std::string as_browsers_take_it(std::string_view location) {
   auto text = trim(location);
   text = text.substr(0, text.find('#'));
-  std::size_t host_end = 0;
-  if (const auto slashes = text.find("//"); slashes != std::string_view::npos && text.find_first_of("/?") == slashes)
-    host_end = std::min(text.find_first_of("/?\\", slashes + 2), text.size());
+  const auto host_end = place_of_host(text).second;
   std::string cleaned{text.substr(0, host_end)};
   bool in_query = false;
   for (auto at = host_end; at < text.size(); ++at) {
@@ -74,6 +88,7 @@ Result<Target> target_of(const urls::url_view_base& url, std::string_view text) 
   // Boost 1.81 takes what follows a colon and is no port for the path.
   if (!url.encoded_path().empty() && !url.is_path_absolute()) return unusable(text, "it is not well-formed");
   target.authority = std::string{url.encoded_host_and_port()};
+  if (target.authority.starts_with("%3") && target.authority.size() > 2 && std::isdigit(static_cast<unsigned char>(target.authority[2])) != 0) target.authority.erase(0, 2);
   target.path = url.encoded_path().empty() ? "/" : std::string{url.encoded_path()};
   if (url.has_query()) target.path += "?" + std::string{url.encoded_query()};
   return target;
@@ -89,7 +104,7 @@ Result<Target> parse_target(const std::string& url) {
 
 Result<Target> redirected(const Target& from, const std::string& location) {
   const auto from_url = (from.tls ? "https://" : "http://") + from.authority + from.path;
-  auto base = parsed(from_url);  // a view
+  auto base = parsed(from_url);
   const auto cleaned = as_browsers_take_it(location);
   auto reference = parsed(cleaned);
   urls::url resolved;

@@ -4,6 +4,7 @@
 #include <condition_variable>
 
 #include "http/client.h"
+#include "http/target.h"
 
 namespace mephisto::tests {
 namespace {
@@ -233,6 +234,19 @@ TEST(HttpClient, RefusesUrlsItCannotUseAndSaysWhy) {
 
 TEST(HttpClient, TakesUsableUrls) {
   for (const char* url : {"http://a", "https://a.example:8443/x/y?z#f", "HTTP://A/", "http://127.0.0.1:1/", "http://[::1]:80/"}) EXPECT_TRUE(check_http_url(url)) << url;
+}
+
+TEST(HttpClient, ANameThatBeginsAsAnAddressIsAName) {
+  for (const char* host : {"10.0.0.1.nip.io", "1.2.3.4.5.example:8080", "3com.example", "1-2-3-4.example"}) {
+    auto target = value_or_throw(parse_target(fmt::format("http://{}/x", host)));
+    EXPECT_EQ(target.authority, host);
+    EXPECT_EQ(target.place(), std::string_view{host}.contains(':') ? host : fmt::format("{}:80", host));
+    EXPECT_FALSE(target.host_is_address);
+    auto moved = value_or_throw(redirected(target, "/y"));
+    EXPECT_EQ(moved.authority + moved.path, fmt::format("{}/y", host));
+    EXPECT_EQ(value_or_throw(redirected(value_or_throw(parse_target("http://a/")), fmt::format("//{}/y", host))).authority, host);
+  }
+  EXPECT_TRUE(value_or_throw(parse_target("http://10.0.0.1/")).host_is_address);
 }
 
 TEST(HttpClient, AMissingFileWithCertificatesIsNamed) {
