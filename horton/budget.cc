@@ -20,8 +20,10 @@ using std::chrono::milliseconds;
 
 constexpr const char* kId = "service";
 constexpr milliseconds kLastPause{60'000};
-constexpr milliseconds kLongWait{5'000};  // is logged
-constexpr milliseconds kLook{10'000};     // the wall clock may be set, a computer sleeps, and another worker may know more
+constexpr milliseconds kLongWait{5'000};        // is logged
+constexpr milliseconds kLook{10'000};           // the wall clock may be set, a computer sleeps, and another worker may know more
+constexpr milliseconds kLate{50};               // after the time that is noted for it, a request may go still
+constexpr milliseconds kFurthestAhead{30'000};  // below what clocks may differ by: later times do not count
 constexpr milliseconds kLongestPause = std::chrono::hours{24};
 constexpr milliseconds kLongWindow = std::chrono::hours{1};
 
@@ -157,11 +159,17 @@ mephisto::Result<std::vector<RateTerm>> parse_rate(std::string_view text) {
   return terms;
 }
 
+// Guarantee kept here: the request goes when the document says so. Between the look at the document and the answer that the time is noted
+// in it any time may pass. A request whose time is over by then gives it back and notes one so far ahead that it can be kept.
 Task<Budget::Ticket> Budget::acquire(bool again) {
+  milliseconds ahead{0};
+  std::optional<std::int64_t> missed;
   for (;;) {
     auto state = co_await read(collection_);
     const auto& loop = *mephisto::Loop::current();
+    const auto looked = loop.now();
     const auto now = now_ms();
+    if (const auto place = std::ranges::find(state.times, missed.value_or(-1)); place != state.times.end()) state.times.erase(place);
     const bool outage = !state.out_of_order.empty();
     auto until = state.paused_until + (outage && again ? kFirstPause.count() : 0);
     for (const auto& term : terms_) until = std::max(until, free_at(state, term));
@@ -177,13 +185,26 @@ Task<Budget::Ticket> Budget::acquire(bool again) {
     }
     Ticket ticket{loop.wall_time(), loop.now(), outage, answers_.load() + static_cast<std::uint64_t>(state.recoveries)};
     Object changed;
-    if (outage) set_pause(changed, now + deadline_.count() + kFirstPause.count(), true);
+    if (outage) set_pause(changed, now + ahead.count() + deadline_.count() + kFirstPause.count(), true);
+    const auto goes = now + ahead.count();
     if (!terms_.empty()) {
-      state.times.push_back(to_ms(ticket.asked));
+      ticket.asked = to_time(goes);
+      state.times.insert(std::ranges::upper_bound(state.times, goes), goes);
       keep_last(state.times, terms_);
       changed["times"] = to_list(state.times);
     }
-    if (changed.empty() || co_await write(collection_, state, std::move(changed))) co_return ticket;
+    if (changed.empty()) co_return ticket;
+    if (!co_await write(collection_, state, std::move(changed))) continue;
+    missed.reset();
+    const auto took = std::chrono::duration_cast<milliseconds>(loop.now() - looked);
+    // A probe is alone, however late it is. What is slower than that cannot be kept by any time ahead.
+    if (terms_.empty() || outage || took <= ahead + kLate || took > kFurthestAhead) {
+      if (took < ahead) co_await mephisto::sleep_or_give_back(ahead - took, "the request budget");
+      ticket.sent = loop.now();
+      co_return ticket;
+    }
+    ahead = std::min(2 * took, kFurthestAhead);
+    missed = goes;
   }
 }
 
@@ -239,7 +260,7 @@ Task<bool> Budget::failed(const Ticket& ticket, const std::string& why, std::opt
     if (news) {
       const auto pause = retry_after && retry_after->count() > 0 ? *retry_after : growing(state.outages);
       until = now_ms() + pause.count();
-      if (!state.probing) until = std::max(until, state.paused_until);
+      if (!ticket.probe) until = std::max(until, state.paused_until);
       changed["noticed_at"] = mephisto::Loop::current()->wall_time().time_since_epoch().count();
       changed["outages"] = state.outages + 1;
       changed["out_of_order"] = why.empty() ? "no reason given" : why;
@@ -269,7 +290,7 @@ Task<std::vector<Budget::Use>> Budget::use() {
 Task<std::optional<Budget::Pause>> Budget::pause() {
   const auto state = co_await read(collection_);
   if (state.paused_until <= now_ms() && state.out_of_order.empty()) co_return std::nullopt;
-  co_return Pause{to_time(state.paused_until), state.out_of_order};
+  co_return Pause{to_time(std::max(state.paused_until, now_ms())), state.out_of_order};
 }
 
 }  // namespace horton

@@ -98,6 +98,7 @@ class BudgetTest : public ::testing::Test {
   void change_state(Object fields) {
     UpdateOptions upsert;
     upsert.upsert = true;
+    fields["version"] = 1;
     loop.run(documents->collection("budget").update_one({{"_id", "service"}}, std::move(fields), upsert));
   }
   std::int64_t ms(std::chrono::hours ahead) { return (loop.timestamp() + ahead).time_since_epoch().count(); }
@@ -398,6 +399,67 @@ TEST_F(BudgetTest, NoPauseIsLongerThanADay) {
   auto one = budget({});
   change_state({{"paused_until", ms(72h)}});
   EXPECT_LE(paused(one), 24h);
+}
+
+// One document, on virtual time: each call takes a while before it is done, and a while until its answer comes.
+class SlowDocuments : public Documents {
+ public:
+  SlowDocuments(std::optional<Object>& document, milliseconds before, milliseconds after) : document_(document), before_(before), after_(after) {}
+
+  Task<std::vector<Object>> find(const Collection&, Object, FindOptions) override {
+    std::vector<Object> found;
+    co_await mephisto::sleep_for(before_);
+    if (document_) found.push_back(*document_);
+    co_await mephisto::sleep_for(after_);
+    co_return found;
+  }
+  Task<std::vector<Object>> aggregate(const Collection&, boost::json::array) override { co_return std::vector<Object>{}; }
+  Task<void> insert(const Collection&, std::vector<Object> documents) override {
+    co_await mephisto::sleep_for(before_);
+    if (document_) throw mephisto::Failure(mephisto::ErrorKind::kInvalid, "it is there already");
+    document_ = documents.at(0);
+    co_await mephisto::sleep_for(after_);
+  }
+  Task<UpdateResult> update(const Collection&, std::vector<Change> changes, bool, Which) override {
+    UpdateResult result;
+    co_await mephisto::sleep_for(before_);
+    const auto& wanted = changes.at(0).filter.at("version");
+    if (document_ && document_->at("version") == wanted) {
+      result.matched = 1;
+      for (const auto& [name, value] : changes.at(0).payload.at("$set").as_object()) (*document_)[name] = value;
+    }
+    co_await mephisto::sleep_for(after_);
+    co_return result;
+  }
+  Task<std::int64_t> remove(const Collection&, Object, Which) override { co_return 0; }
+
+ private:
+  std::optional<Object>& document_;
+  milliseconds before_;
+  milliseconds after_;
+};
+
+TEST(BudgetOnSlowDocuments, NoTwoRequestsGoWithinAWindowHoweverLateTheDocumentsAnswer) {
+  for (auto [before, after] : {std::pair{0ms, 2000ms}, {2000ms, 0ms}, {400ms, 700ms}, {0ms, 60ms}, {0ms, 9000ms}}) {
+    Loop loop{Loop::Clock::kVirtual};
+    std::optional<Object> document;
+    SlowDocuments slow{document, before, after};
+    SlowDocuments quick{document, 1ms, 1ms};
+    Budget one{slow.collection("budget"), {term(1, 1s), term(100, 24h)}};
+    Budget two{quick.collection("budget"), {term(1, 1s), term(100, 24h)}};
+    std::vector<Timestamp> times;
+    auto taking = [&](Budget& from, int count) -> Task<void> {
+      for (int i = 0; i < count; ++i) {
+        co_await from.acquire();
+        times.push_back(Loop::current()->timestamp());
+        co_await mephisto::sleep_for(500ms);
+      }
+    };
+    loop.run(mephisto::when_all(taking(one, 3), taking(two, 12)));
+    ASSERT_EQ(times.size(), 15U);
+    for (std::size_t i = 1; i < times.size(); ++i) EXPECT_GE(times[i] - times[i - 1], 950ms) << before.count() << " and " << after.count() << " ms, request " << i;
+    EXPECT_EQ(loop.run(two.use()).at(1).used, 15) << "no time is noted twice";
+  }
 }
 
 }  // namespace
