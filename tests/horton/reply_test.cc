@@ -129,7 +129,8 @@ TEST(Reply, OfGarbageIsShownShortened) { EXPECT_LT(error_of(std::string(100'000,
 TEST(Reply, MayCarryAnInformationInside) {
   auto data = parse_reply(R"json({"Meta Data": {"1. Information": "Daily Prices", "Information": "x"}, "Time Series (Daily)": {"2018-12-31": {"4. close": "113.67"}}})json");
   EXPECT_EQ(data.at("time_series_daily").at("2018-12-31").at("close"), boost::json::value(113.67));
-  EXPECT_EQ(data.at("meta_data").at("information"), boost::json::value("x"));
+  EXPECT_EQ(data.at("meta_data").at("information"), boost::json::value("Daily Prices"));
+  EXPECT_EQ(data.at("meta_data").at("information_2"), boost::json::value("x"));
 }
 
 TEST(Reply, MayCarryAFieldCalledInformationAmongOthers) {
