@@ -120,12 +120,9 @@ std::optional<YAML::Node> Reader::document() const {
   return found;
 }
 
-// Behind an anchor and a tag. The library counts characters.
+// Behind an anchor and a tag. The library's positions are bytes.
 std::size_t Reader::start_of(const YAML::Node& scalar) const {
-  std::size_t at = 0;
-  for (int left = scalar.Mark().pos; at < text_.size(); ++at) {
-    if ((static_cast<unsigned char>(text_[at]) & 0xc0) != 0x80 && left-- == 0) break;
-  }
+  auto at = static_cast<std::size_t>(std::max(scalar.Mark().pos, 0));
   while (at < text_.size() && (text_[at] == '&' || text_[at] == '!')) at = text_.find_first_not_of(" \t\n", text_.find_first_of(" \t\n", at));
   return at;
 }

@@ -120,6 +120,7 @@ void reopen() {
   } catch (const Failure& failure) {
     return error("Cannot open the log file anew: {}; going on with the one before", failure.what());
   }
+  if (file == nullptr) return error("Cannot open the log file {} anew: {}; going on with the one before", path, std::strerror(errno));
   {
     std::lock_guard lock{out.mutex};
     std::fclose(std::exchange(out.file, file));

@@ -64,7 +64,7 @@ void print_banner(const App& app, const std::string& log_target, bool json) {
   table.add({"  web", banner.web});
   table.add({"datadir", banner.datadir});
   table.add({"appdir", banner.appdir});
-  const auto text = json ? printable_json("[" + to_json(banner) + "]") + "\n" : table.text(true, false);
+  const auto text = json ? printable_json("[" + to_json(banner, Dialect::kShown) + "]") + "\n" : table.text(true, false);
   std::fwrite(text.data(), 1, text.size(), stdout);
   std::fflush(stdout);
 }

@@ -292,7 +292,7 @@ int CommandLine::execute_command() {
 
 void CommandLine::print_text(const char* name, const std::string& text) const {
   if (json_)
-    print_json(fmt::format(R"([{{"{}":{}}}])", name, to_json(text)));
+    print_json(fmt::format(R"([{{"{}":{}}}])", name, to_json(text, Dialect::kShown)));
   else
     std::fputs(text.c_str(), stdout);
 }
@@ -334,7 +334,7 @@ int CommandLine::run(int argc, char** argv) {
   if (!outcome.error.empty()) return usage_error(outcome.error);
   if (global_.version) {
     if (json_)
-      print_json(fmt::format(R"([{{"program":{},"version":"{}"}}])", to_json(program_), MEPHISTO_VERSION));
+      print_json(fmt::format(R"([{{"program":{},"version":"{}"}}])", to_json(program_, Dialect::kShown), MEPHISTO_VERSION));
     else
       fmt::print("{}, version Mephisto {}\n", program_, MEPHISTO_VERSION);
     return kOk;

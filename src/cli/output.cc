@@ -21,7 +21,7 @@ void print_notice(std::string_view line) {
 
 void print_error(std::string_view text, int exit_code, bool as_json, std::string_view help) {
   if (as_json) {
-    const auto hint = help.empty() ? "" : fmt::format(",\"try\":{}", to_json(std::string{help}));
+    const auto hint = help.empty() ? "" : fmt::format(",\"try\":{}", to_json(std::string{help}, Dialect::kShown));
     return print_notice(printable_json(fmt::format(R"({{"error":{},"exit_code":{}{}}})", to_json(Bytes{std::string{text}}), exit_code, hint)));
   }
   print_notice(fmt::format("Error: {}", text));

@@ -247,7 +247,7 @@ TEST_F(SettingsTest, NothingInAYamlFileVanishes) {
       {"shards: 1\ndatadir\n", ":2: expected `name: value`"},
       {"{shards, datadir: x}\n", ":1: expected `name: value`"},
       {"? {a: b}\n: c\n", ":1: expected `name: value`"},
-      {"base: &base\n  rate: 1/s\nservice:\n  <<: *base\n", ":2"},
+      {"base: &base\n  rate: 1/s\nservice:\n  <<: *base\n", ":4: a merge (<<) is not read"},
       {"service:\n  <<: {rate: 1/s}\n", ":2: a merge (<<) is not read"},
       {"shards: !foo 2\n", ":1: the tag !foo means nothing here"},
       {"service:\n  apikey: !!binary YWJj\n", "binary means nothing here"},
@@ -284,7 +284,7 @@ TEST_F(SettingsTest, WhatIsOnlyWrittenOtherwiseIsTaken) {
   for (const std::string text :
        {"\xef\xbb\xbfshards: 2\ndatadir: \xc3\xbc x\n", "shards: 2\r\ndatadir: \xc3\xbc x\r\n", "shards: 2\rdatadir: '\xc3\xbc x'\r", "---\nshards: 2\ndatadir: \xc3\xbc x\n...\n",
         "# what\n---\n---\nshards: 2\ndatadir: \xc3\xbc x\n---\n", "\"shards\": !!int 2\n'datadir' : !!str '\xc3\xbc x'\n", "{\"shards\": 2,\n \"datadir\": \"\xc3\xbc x\"}\n",
-        "datadir: &place\n  \xc3\xbc x\nshards: &n 2\n", "datadir: >-\n  \xc3\xbc\n  x\nshards: 2 # it's \"two\n", "%YAML 1.2\n---\nshards: 2\ndatadir: \"\\u00fc x\"\n"}) {
+        "# \xc3\xbc\xc3\xbc\ndatadir: &place\n  \xc3\xbc x\nshards: &n \"2\"\n", "datadir: >-\n  \xc3\xbc\n  x\nshards: 2 # it's \"two\n", "%YAML 1.2\n---\nshards: 2\ndatadir: \"\\u00fc x\"\n"}) {
     Settings fresh{"shop"};
     fresh.load_yaml(yaml(text));
     EXPECT_EQ(fresh.integer("shards"), 2) << text;

@@ -163,7 +163,7 @@ TEST_F(LagReset, SaysWhatIsWrong) {
 
 TEST_F(LogCommandsTest, JsonHasNumbersAndNothingAsPrograms) {
   send({"plain", "\"x\"", "--partition", "0"});
-  EXPECT_THAT(run({"topics", "--json"}).out, HasSubstr("\"topic\":\"plain\",\"partitions\":2,\"records\":1,\"retention\":null,"));
+  EXPECT_THAT(run({"topics", "--json"}).out, HasSubstr("\"topic\":\"plain\",\"partitions\":2,\"offsets\":1,\"retention\":null,"));
   EXPECT_THAT(run({"topics"}).out, HasSubstr("| forever"));
 }
 

@@ -123,7 +123,7 @@ class WithWorker(BadInput):
         for text in (self.worker.stderr, self.horton("dlq", "list").stdout, self.horton("topic", "collect_security_overview", "-n", 0).stdout, self.horton("why").stdout):
             self.assertIsNone(re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text), text)
         for line in self.worker.stderr.splitlines():
-            self.assertRegex(line, r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \| ")
+            self.assertRegex(line, r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \| |[┌│├└])")  # the latter: the table of partitions
             self.assertNotIn("| forged", line[:60])
         kept = [row for row in json.loads(self.horton("topic", "collect_security_overview", "-n", 0, "--json").stdout) if row["partition"] == 6]
         self.assertEqual((kept[0]["key"], kept[0]["value"]["symbol"]), (forged, forged))
