@@ -89,9 +89,10 @@ class Json(Scene):
         self.assertRegex(self.horton("model", "--", "--json").stderr, "^Error: ")
 
     def test_a_worker(self):
-        worker = self.start(HORTON, "worker", "--json", "-l", "warn", folder=self.folder, name="worker")
+        worker = self.start(HORTON, "worker", "--json", "-l", "info", folder=self.folder, name="worker")
         (banner,) = json.loads(worker.wait_for(r"^\[.*\]$", stream="stdout").group())
         self.assertEqual((banner["id"], banner["pid"], banner["driver"], banner["transport"]), ("horton", worker.pid, "local (LMDB)", self.log))
+        worker.wait_for(r" - Worker ready$")
         worker.signal(signal.SIGTERM)
         self.assertEqual(worker.wait(), 0)
         failed = self.horton("worker", "--json", "-q", "-l", "error", "--set", "service.apiendpoint=https://www.alphavantage.co/", "--set", "service.apikey=")
