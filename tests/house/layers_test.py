@@ -21,7 +21,7 @@ PUBLIC = {
     "app": "app", "settings": "app", "worker": "app", "command": "app", "detail/handler": "app", "detail/captures": "app", "testing": "app", "terminal": "cli", "mephisto": "cli",
 }
 # Private headers for the rooms above too.
-SHARED = {"base/text.h", "base/hash.h", "base/inflate.h", "base/crash_point.h", "base/log_place.h", "base/log_file.h", "base/private_file.h", "base/process.h", "runtime/asio.h", "runtime/tasks.h"}
+SHARED = {"base/text.h", "base/hash.h", "base/inflate.h", "base/crash_point.h", "base/log_place.h", "base/log_file.h", "base/private_file.h", "base/process.h", "log/open_transaction.h", "runtime/asio.h", "runtime/tasks.h"}
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(["<])([^">]+)[">]', re.MULTILINE)
 
 
