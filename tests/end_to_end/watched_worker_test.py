@@ -32,7 +32,7 @@ class WatchedWorker(Scene):
     def test_a_handler_that_keeps_its_thread_is_named(self):
         worker = self.start_keeper()
         self.keeper("send", "pauses", "9000")
-        said = worker.wait_for(r"\| WARNING +\| .* - Agent keeper_agent keeps its thread \(\S+:\d+:([01])\) for [23]\.?\d*s already: nothing else there goes on meanwhile")
+        said = worker.wait_for(r"\| WARNING +\| .* - Agent keeper_agent keeps its thread \(\S+:\d+:([01])\) for [23]\.\d s already: nothing else there goes on meanwhile")
         reasons = [reason["text"] for row in json.loads(self.keeper("why", "--json")) for reason in row["reasons"]]
         self.assertTrue(any(re.search(rf":{said.group(1)} does not answer: keeper_agent keeps its thread", reason) for reason in reasons), reasons)
         kept, = self.status(worker)["kept_threads"]
