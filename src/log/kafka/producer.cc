@@ -151,7 +151,7 @@ Task<Result<std::vector<Appended>>> KafkaProducer::append(std::vector<OutBatch>&
     } else if (round.refused) {
       const auto& batch = rest.round()[*round.refused->refused_in()];
       if (round.refused->too_large()) sizes_.shrink(batch.partition.topic, batch.records.count());
-      rest.refused(*round.refused);
+      rest.refused(*round.refused, round.handle, written_);
     } else if (round.result.error().kind == ErrorKind::kNotFound && !std::exchange(looked_up_anew, true)) {
       // A topic that was deleted and made again is unknown until it is looked up anew.
       for (const auto& batch : batches) partitions_.erase(batch.partition.topic);

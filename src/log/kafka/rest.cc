@@ -108,7 +108,7 @@ void Rest::succeeded(const std::vector<Appended>& round) {
   next();
 }
 
-void Rest::refused(const Delivery& delivery) {
+void Rest::refused(const Delivery& delivery, std::uint64_t handle, WrittenPlaces& written) {
   begin();
   const auto& sent = round();
   const auto bad = *delivery.refused_in();
@@ -117,10 +117,12 @@ void Rest::refused(const Delivery& delivery) {
     if (sent[i].appended) continue;
     const auto time = delivery.acknowledged(i).timestamp.time_since_epoch().count();
     for (std::size_t row = 0; row < sent[i].records.count(); ++row) {
-      if (const auto offset = delivery.offset_of(i, row); offset >= 0)
+      if (const auto offset = delivery.offset_of(i, row); offset >= 0) {
         place(row_of(i, row), offset, time);
-      else if (i == bad)
+        written[sent[i].partition] = {offset + 1, handle};
+      } else if (i == bad) {
         left.push_back(row_of(i, row));
+      }
     }
   }
   if (left.size() == 1 || !delivery.of_one_record()) {

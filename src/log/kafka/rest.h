@@ -36,7 +36,7 @@ class Rest {
   // After a round that succeeded.
   void succeeded(const std::vector<Appended>& round);
   // After a round that Kafka refused a record of: the next rounds are smaller, of its batch alone, until it is known which.
-  void refused(const Delivery& delivery);
+  void refused(const Delivery& delivery, std::uint64_t handle, WrittenPlaces& written);
   // After a round that was refused before anything was sent: whether its batches say which records those are.
   bool refused();
   // Where everything is, once no round is left. Where records were refused, the batches name them, and where the others are.
