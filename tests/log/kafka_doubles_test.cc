@@ -147,13 +147,6 @@ TEST_P(KafkaDoubles, ThatTheLogCannotBeReadAtFirstIsNoReasonToSendAgain) {
   EXPECT_THAT(written(), ElementsAre("before0", "a"));
 }
 
-TEST_P(KafkaDoubles, WhereNobodyMayLookARecordIsThereTwiceRatherThanNotAtAll) {
-  append(partition(0), 1, "before");
-  fail(kFetch, {RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED});
-  append_during(lose_next_answer(), one("a"));
-  EXPECT_THAT(written(), ElementsAre("before0", "a", "a"));
-}
-
 TEST_P(KafkaDoubles, WhoGivesUpIsNotKeptByTheLookingUp) {
   append(partition(0), 1, "before");
   auto task = loop.spawn("append", [](KafkaDoubles& self) -> Task<void> { (void)co_await self.send(one("a")); }(*this));
