@@ -84,6 +84,7 @@ class Marks(threading.Thread):
 
 class KafkaRun(Run):
     CRASH_AT_MOST = 8
+    LEAVE_CODES = (*Run.LEAVE_CODES, 1)  # 1: the brokers did not take its last commit in time (setting drain_timeout), as it says
     SECONDS_PER_KILL = 5
     CALM_SECONDS = 120
 
@@ -98,6 +99,7 @@ class KafkaRun(Run):
         self.broker_down = False
         self.network_busy = False
         self.dead = []  # (process id, mark)
+        self.late = 0  # workers that left without their last commit
         self.committed_then, self.hit = 0, time.monotonic()  # when a worker was last killed or stopped
         super().__init__(binary, place, mode, kills, records, seed)
         self.faults |= {"long_stop": 0, "storm": 0, "broker_kill": 0, **dict.fromkeys(NETWORK, 0)}
@@ -187,6 +189,7 @@ class KafkaRun(Run):
 
     def died(self, worker):
         self.dead.append((worker.process.pid, worker.mark))
+        self.late += worker.process.returncode == 1
 
     def kill(self, worker):
         worker.process.kill()
@@ -272,6 +275,9 @@ class KafkaRun(Run):
         if self.mode == "at_least_once":
             self.at_most = sum(self.in_flight.ask(f"by {pid} {mark}") for pid, mark in self.dead)
         result = super().finish_in_calm()
+        said = (self.place / "workers.log").read_text(errors="replace").count("the log has not taken the last commit within")
+        if said != self.late:
+            self.wrong.append(f"{self.late} workers left with code 1, and {said} say that the log has not taken their last commit")
         deadline = time.monotonic() + self.CALM_SECONDS
         while (count := sum(map(open_transactions, self.direct))) > 0 and time.monotonic() < deadline:
             time.sleep(0.5)

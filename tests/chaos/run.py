@@ -39,6 +39,7 @@ class Worker:
 class Run:
     CRASH_POINTS = ["local.in_group", "local.before_commit", "local.after_commit", "commit.before"]
     CRASH_AT_MOST = 40  # passed so often before
+    LEAVE_CODES = (0, -signal.SIGTERM)  # of a worker that was told to end, also before it could stop
     SECONDS_PER_KILL = 2.3
     CALM_SECONDS = 60
 
@@ -101,7 +102,7 @@ class Run:
                 worker.mark = mark
                 alive.append(worker)
                 continue
-            if worker.leaving and code in (0, -signal.SIGTERM):  # told to end before it could stop
+            if worker.leaving and code in self.LEAVE_CODES:
                 if code != 0:
                     self.died(worker)
                 continue

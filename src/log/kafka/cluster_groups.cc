@@ -12,6 +12,7 @@ namespace mephisto::kafka {
 namespace {
 
 constexpr std::chrono::milliseconds kEachTimeout{5000};  // of what every broker is asked
+constexpr std::chrono::milliseconds kEachOffset{500};    // until an offset is taken for one that a transaction may change
 constexpr std::chrono::milliseconds kUnstable{2000};     // how long a transaction under way is waited for
 
 // A new one, which knows of no earlier coordinator. A consumer's: a producer's ends the process with SIGSEGV where a coordinator moves while it
@@ -58,26 +59,18 @@ Result<std::vector<Commit>> Cluster::commits(rd_kafka_t* handle, const std::stri
   return commits;
 }
 
+// Not by the call for administrators: up to librdkafka 2.15.1 that ends the process where a connection to the coordinator is lost while it is
+// made (its issue 4605). This one waits as long as an offset is not stable, and does not say which one is not: each is asked for by itself.
 Result<Cluster::Committed> Cluster::committed(rd_kafka_t* handle, const std::string& group, const std::vector<TopicPartition>& partitions) {
   const auto what = fmt::format("cannot read the offsets of group {}", group);
-  const auto wanted = new_list(partitions.size());
-  for (const auto& partition : partitions) add(*wanted, partition, RD_KAFKA_OFFSET_INVALID);
-  const std::unique_ptr<rd_kafka_ListConsumerGroupOffsets_t, Deleter<rd_kafka_ListConsumerGroupOffsets_destroy>> asked{
-      rd_kafka_ListConsumerGroupOffsets_new(group.c_str(), wanted.get())};
-  auto* one = asked.get();
-  auto event = ask(handle, what, [&](auto* options, auto* queue) {
-    const KafkaError ignored{rd_kafka_AdminOptions_set_require_stable_offsets(options, 1)};
-    rd_kafka_ListConsumerGroupOffsets(handle, &one, 1, options, queue);
-  });
-  if (!event) return std::unexpected(event.error());
   Committed committed;
-  std::size_t count = 0;
-  const auto* groups = rd_kafka_ListConsumerGroupOffsets_result_groups(rd_kafka_event_ListConsumerGroupOffsets_result(event->get()), &count);
-  for (std::size_t i = 0; i < count; ++i) {
-    if (const auto* error = rd_kafka_group_result_error(groups[i])) return std::unexpected(to_error(error, what));
-    const auto* list = rd_kafka_group_result_partitions(groups[i]);
-    for (int n = 0; n < list->cnt; ++n) {
-      const auto& offset = list->elems[n];
+  const auto read = [&](const std::vector<TopicPartition>& some, std::chrono::milliseconds patience) -> Result<void> {
+    const auto list = new_list(some.size());
+    for (const auto& partition : some) add(*list, partition, RD_KAFKA_OFFSET_INVALID);
+    if (const auto code = rd_kafka_committed(handle, list.get(), static_cast<int>(patience.count())); code != RD_KAFKA_RESP_ERR_NO_ERROR)
+      return std::unexpected(to_error(code, what));
+    for (int i = 0; i < list->cnt; ++i) {
+      const auto& offset = list->elems[i];
       const TopicPartition partition{offset.topic, offset.partition};
       if (offset.err == RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT) {
         committed.emplace(partition, std::unexpected(to_error(offset.err, what)));
@@ -89,6 +82,18 @@ Result<Cluster::Committed> Cluster::committed(rd_kafka_t* handle, const std::str
         committed.emplace(partition, Commit{partition, offset.offset, std::string{static_cast<const char*>(offset.metadata), offset.metadata_size}, {}});
       }
     }
+    return {};
+  };
+  auto all = read(partitions, kEachOffset);
+  if (all) return committed;
+  if (all.error().kind != ErrorKind::kTimeout) return std::unexpected(all.error());
+  // Whether anybody answers shows a partition that nobody commits.
+  if (auto answered = read({{partitions.front().topic, kMaxPartitions}}, kEachTimeout); !answered) return std::unexpected(answered.error());
+  committed.clear();
+  for (const auto& partition : partitions) {
+    auto one = read({partition}, kEachOffset);
+    if (!one && one.error().kind != ErrorKind::kTimeout) return std::unexpected(one.error());
+    if (!one) committed.emplace(partition, std::unexpected(one.error()));
   }
   return committed;
 }
