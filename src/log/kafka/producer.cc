@@ -155,7 +155,7 @@ Task<Result<std::vector<Appended>>> KafkaProducer::append(std::vector<OutBatch>&
     } else if (round.result.error().kind == ErrorKind::kNotFound && !std::exchange(looked_up_anew, true)) {
       // A topic that was deleted and made again is unknown until it is looked up anew.
       for (const auto& batch : batches) partitions_.erase(batch.partition.topic);
-    } else if (!rest.refused()) {
+    } else if (rest.first() || !rest.refused()) {  // at first nothing has been sent
       co_return std::unexpected(round.result.error());
     }
     if (rest.round().empty()) co_return rest.result();
