@@ -39,6 +39,7 @@ bool Delivery::of_one_record() const {
     case RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE:
     case RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP:
     case RD_KAFKA_RESP_ERR_INVALID_RECORD:
+    case kRefusedNeighbour:
     case RD_KAFKA_RESP_ERR_POLICY_VIOLATION: return true;
     default: return false;
   }

@@ -60,6 +60,9 @@ Handle make_handle(rd_kafka_type_t type, const Access& access, const Properties&
 // The group of a consumer that is in none: librdkafka wants a name. Nothing is ever joined or committed under it.
 inline constexpr const char* kNoGroup = "mephisto-no-group";
 
+// Of a record that is refused with another one of its request (RD_KAFKA_RESP_ERR__INVALID_DIFFERENT_RECORD, from librdkafka 2.4 on).
+inline constexpr auto kRefusedNeighbour = static_cast<rd_kafka_resp_err_t>(-138);
+
 // An error of librdkafka or a broker, as ours. `what` says what was being done, on what.
 Error to_error(rd_kafka_resp_err_t code, std::string_view what, std::string_view detail = {});
 Error to_error(const rd_kafka_error_t* error, std::string_view what);
