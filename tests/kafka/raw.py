@@ -3,7 +3,7 @@ import socket
 import struct
 import time
 
-INIT_PRODUCER_ID, ADD_PARTITIONS, END_TXN, TXN_OFFSET_COMMIT, PRODUCE = 22, 24, 26, 28, 0
+FIND_COORDINATOR, INIT_PRODUCER_ID, ADD_PARTITIONS, END_TXN, TXN_OFFSET_COMMIT, PRODUCE = 10, 22, 24, 26, 28, 0
 TRANSACTIONAL = 0x10
 NOT_YET = (14, 15, 16, 51)  # the coordinator is loading, not known, or ends the transaction before
 
@@ -42,6 +42,8 @@ def batch(producer, epoch, value):
 class Client:
     def __init__(self, port, name):
         self.port, self.name = port, name
+        # Who asks first has the brokers make their topic for transactions.
+        self.until_ready(FIND_COORDINATOR, 1, text(name) + b"\1", lambda body: struct.unpack(">h", body[4:6])[0])
         answer = self.until_ready(INIT_PRODUCER_ID, 0, text(name) + struct.pack(">i", 600_000), lambda body: struct.unpack(">h", body[4:6])[0])
         self.producer, self.epoch = struct.unpack(">qh", answer[6:16])
 
