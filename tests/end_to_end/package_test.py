@@ -57,7 +57,7 @@ class Package(Scene):
             self.assertEqual(json.loads(sent.stdout)["topic"], "lines")
         counts = {"to": 10, "be": 10, "or": 5, "not": 5}
         for word, count in counts.items():
-            worker.wait_for(rf"hello\.hello:count_words:\d+ - {word}: {count}$")
+            worker.wait_for(rf"\.hello:count_words:\d+ - {word}: {count}$")
         worker.signal(signal.SIGTERM)
         self.assertEqual(worker.wait(), 0)
         said = re.findall(r":count_words:\d+ - (\w+): (\d+)$", worker.stderr, re.MULTILINE)
@@ -80,7 +80,7 @@ class Package(Scene):
         worker.wait_for("Worker ready$")
         sent = run(tool, "-A", library, "send", "orders", '{"id": "1", "price": 9.5}', folder=self.folder)
         self.assertEqual((sent.returncode, sent.stderr), (0, ""))
-        worker.wait_for(r"shop\.shop:check:\d+ - 1 costs 9\.5$")
+        worker.wait_for(r"\.shop:check:\d+ - 1 costs 9\.5$")
         worker.signal(signal.SIGTERM)
         self.assertEqual(worker.wait(), 0)
 
