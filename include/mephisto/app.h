@@ -73,8 +73,11 @@ class App {
   // An agent on a topic. The handler takes a Stream<T> and returns Task<void>, or Results<R> if it yields.
   template <class T, class F>
   auto& agent(std::string name, const Topic<T>& topic, F handler, AgentOptions options = {}, std::source_location where = std::source_location::current()) {
-    using Made = Agent<T, typename detail::Handler<F, T>::Result>;
-    if constexpr (detail::Handler<F, T>::check()) {
+    using Result = typename detail::Handler<F, T>::Result;
+    using Given = std::conditional_t<std::is_void_v<Result>, None, Result>;
+    using Made = Agent<T, Result>;
+    (void)sizeof(json::Required<Given>);
+    if constexpr (detail::Handler<F, T>::check() && json::is_sound<Given> && json::is_sound<T>) {
       check_captures("agent", name, detail::captured_words(handler), where);
       auto made = std::make_unique<Made>(std::move(name), topic.spec(), std::move(options), std::move(handler));
       auto& reference = *made;
@@ -101,6 +104,7 @@ class App {
   auto& agent(std::string name, F handler, AgentOptions options = {}, std::source_location where = std::source_location::current()) {
     using T = typename detail::ValueOf<typename detail::HandlerStream<F>::type>::type;
     static_assert(detail::says_what_it_takes<F>, "an agent without a topic has a handler that takes Stream<T>, T being a type that it names");
+    (void)sizeof(json::Required<std::conditional_t<std::is_void_v<T>, None, T>>);
     if constexpr (detail::says_what_it_takes<F>) {
       TopicOptions internal;
       internal.internal = true;

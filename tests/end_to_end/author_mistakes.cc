@@ -94,6 +94,21 @@ void handlers() {
   app.agent("l", [](Stream<int>) -> int { return 1; });
 }
 
+// What an agent takes or yields cannot be a record.
+struct Pointed {
+  int* at = nullptr;
+};
+struct Pointing {
+  int* at = nullptr;
+};
+
+void records() {
+  // says: 'can_be_a_field<Pointed, .*"at".*, int \*>': a pointer cannot be read
+  app.agent("a", [](Stream<Pointed>) -> Task<void> { co_return; });
+  // says: 'can_be_a_field<Pointing, .*"at".*, int \*>': a pointer cannot be read
+  app.agent("b", numbers, [](Stream<int>) -> Results<Pointing> { co_return; });
+}
+
 struct Options {
   std::string name;
 };
