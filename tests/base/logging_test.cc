@@ -225,7 +225,8 @@ TEST_F(Logging, AFileThatCannotBeOpenedAnewGoesOn) {
   std::filesystem::rename(folder, folder + ".moved");
   reopen();
   info("after");
-  EXPECT_THAT(lines_of(folder + ".moved/log"), ElementsAre(AllOf(HasSubstr("Cannot open the log file anew: "), HasSubstr(folder + "/log: No such file or directory")), EndsWith("after")));
+  EXPECT_THAT(lines_of(folder + ".moved/log"),
+              ElementsAre(AllOf(HasSubstr("Cannot open the log file anew: "), HasSubstr(folder + "/log: No such file or directory")), EndsWith("after")));
   std::filesystem::remove_all(folder + ".moved");
 }
 
