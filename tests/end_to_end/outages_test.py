@@ -174,7 +174,7 @@ class Documents(collection_test.Collecting):
         wait_for(lambda: len(service.asked) > 5, "some overviews")
         away()
         worker.wait_for(says + r".*; events wait for it")
-        self.assertIn("the documents to be ", self.here("why", "collect_security_overview", env=self.documents_env()).stdout)
+        self.assertIn(" the documents", self.here("why", "collect_security_overview", env=self.documents_env()).stdout)
         back()
         worker.wait_for(r"the documents in .* is back")
         self.wait_for_all(60, env=self.documents_env())
