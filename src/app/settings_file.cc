@@ -63,7 +63,7 @@ bool is_indented_by_a_tab(std::string_view line) {
 // Where the quoted text that begins at `at` ends, behind its second quote; nothing where that is not in the same line.
 std::optional<std::size_t> end_of_quoted(std::string_view text, std::size_t at) {
   const char quote = text[at];
-  while (++at < text.size() && text[at] != '\n') {
+  for (++at; at < text.size() && text[at] != '\n'; ++at) {
     if (quote == '"' && text[at] == '\\') {
       ++at;
     } else if (text[at] == quote) {

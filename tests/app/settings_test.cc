@@ -284,7 +284,8 @@ TEST_F(SettingsTest, WhatIsOnlyWrittenOtherwiseIsTaken) {
   for (const std::string text :
        {"\xef\xbb\xbfshards: 2\ndatadir: \xc3\xbc x\n", "shards: 2\r\ndatadir: \xc3\xbc x\r\n", "shards: 2\rdatadir: '\xc3\xbc x'\r", "---\nshards: 2\ndatadir: \xc3\xbc x\n...\n",
         "# what\n---\n---\nshards: 2\ndatadir: \xc3\xbc x\n---\n", "\"shards\": !!int 2\n'datadir' : !!str '\xc3\xbc x'\n", "{\"shards\": 2,\n \"datadir\": \"\xc3\xbc x\"}\n",
-        "# \xc3\xbc\xc3\xbc\ndatadir: &place\n  \xc3\xbc x\nshards: &n \"2\"\n", "datadir: >-\n  \xc3\xbc\n  x\nshards: 2 # it's \"two\n", "%YAML 1.2\n---\nshards: 2\ndatadir: \"\\u00fc x\"\n"}) {
+        "# \xc3\xbc\xc3\xbc\ndatadir: &place\n  \xc3\xbc x\nshards: &n \"2\"\n", "datadir: >-\n  \xc3\xbc\n  x\nshards: 2 # it's \"two\n",
+        "%YAML 1.2\n---\nshards: 2\ndatadir: \"\\u00fc x\"\n"}) {
     Settings fresh{"shop"};
     fresh.load_yaml(yaml(text));
     EXPECT_EQ(fresh.integer("shards"), 2) << text;
