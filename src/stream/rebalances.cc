@@ -86,7 +86,10 @@ void Rebalances::end() {
     log::info("Rebalance of {} ({}): {} → {} partitions in {} ms; nothing was read for {} ms (drain {}, commit {}, release {}, group {})", group_, one.reason, one.before,
               one.after, one.total_ms, one.unread_ms, one.drain_ms, one.commit_ms, one.release_ms, one.wait_ms);
   }
-  if (one.spare) log::info("{} is spare: group {} has {} members and no partition left for it; it takes over where one of them goes", member_, group_, members_);
+  if (one.spare) {
+    const auto members = members_ > 0 ? fmt::format("{} members and ", members_) : "";  // where the log tells how many
+    log::info("{} is spare: group {} has {}no partition left for it; it takes over where one of them goes", member_, group_, members);
+  }
   past_.push_back(std::move(one));
   if (past_.size() > kKept) past_.pop_front();
 }

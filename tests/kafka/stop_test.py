@@ -24,7 +24,7 @@ def setUpModule():
 
 class Stop(Scene):
     def settings(self, guarantee, drain=DRAIN):
-        given = {"broker": cluster.url, "processing_guarantee": guarantee, "drain_timeout": f"{drain}s", "broker_commit_interval": "50ms", "broker_session_timeout": "60s"}
+        given = {"broker": cluster.url, "processing_guarantee": guarantee, "drain_timeout": f"{drain}s", "broker_commit_interval": "50ms", "broker_session_timeout": "10s"}
         return [word for name, value in given.items() for word in ("--set", f"{name}={value}")]
 
     def worker(self, guarantee, ready=True, **given):
@@ -34,7 +34,12 @@ class Stop(Scene):
         return worker
 
     def producer(self):
-        return self.start(CHAOS, *self.settings("at_least_once"), "produce", "--producer", "p", "--acked", "acked", "--count", "1000000", name="producer")
+        """One whose records flow."""
+        acked = self.folder / "acked"
+        acked.unlink(missing_ok=True)
+        producer = self.start(CHAOS, *self.settings("at_least_once"), "produce", "--producer", "p", "--acked", acked, "--count", "1000000", name="producer")
+        wait_for(lambda: acked.exists() and acked.stat().st_size > 10_000, "records to flow")
+        return producer
 
     def away(self, how):
         """The broker does not answer any more; it does again after the test."""
@@ -61,7 +66,7 @@ class Stop(Scene):
         self.assertIn(code, (0, 1), worker.stderr[-3000:])
         return code
 
-    def test_before_it_has_started(self):
+    def test_2_before_it_has_started(self):
         for how in (signal.SIGSTOP, signal.SIGKILL):
             with self.subTest(how=how.name):
                 self.away(how)
@@ -70,7 +75,7 @@ class Stop(Scene):
                 self.ends_in_time(worker)
                 self.doCleanups()
 
-    def test_while_nothing_is_to_be_done(self):
+    def test_1_while_nothing_is_to_be_done(self):
         for guarantee in GUARANTEES:
             with self.subTest(guarantee=guarantee):
                 worker = self.worker(guarantee)
@@ -78,25 +83,22 @@ class Stop(Scene):
                 self.assertEqual(self.ends_in_time(worker), 0, "everything was committed")
                 self.doCleanups()
 
-    def test_in_the_midst_of_its_work(self):
+    def test_3_in_the_midst_of_its_work(self):
         for guarantee in GUARANTEES:
             for how in (signal.SIGSTOP, signal.SIGKILL):
                 with self.subTest(guarantee=guarantee, how=how.name):
                     worker, producer = self.worker(guarantee), self.producer()
-                    wait_for(lambda: (self.folder / "acked").exists(), "records to flow")
                     self.away(how)
                     self.waits_for(worker, BUSY[guarantee])
                     self.assertEqual(self.ends_in_time(worker), 1)
                     self.assertRegex(worker.stderr, "(?m)^Error: .*again")
                     producer.end()
-                    (self.folder / "acked").unlink()
                     self.doCleanups()
 
-    def test_a_second_signal_ends_it_at_once(self):
+    def test_4_a_second_signal_ends_it_at_once(self):
         for guarantee in GUARANTEES:
             with self.subTest(guarantee=guarantee):
                 worker, producer = self.worker(guarantee, drain=3600), self.producer()
-                wait_for(lambda: (self.folder / "acked").exists(), "records to flow")
                 self.away(signal.SIGSTOP)
                 self.waits_for(worker, BUSY[guarantee])
                 worker.signal(signal.SIGTERM)
@@ -106,7 +108,6 @@ class Stop(Scene):
                 self.assertEqual(worker.wait(), 128 + signal.SIGTERM)
                 self.assertLess(time.monotonic() - started, 1)
                 producer.end()
-                (self.folder / "acked").unlink()
                 self.doCleanups()
 
 

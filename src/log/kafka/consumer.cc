@@ -196,9 +196,7 @@ Task<void> KafkaConsumer::begin(Polled& polled) {
   hold_up(beginnings.held_up);
   if (anew) {
     ++generation_;
-    if (partitions.empty() != std::exchange(spare_, partitions.empty()) && spare_) {
-      log::info("Group {} has no partition for this member ({}): others have them all; it is spare, and takes over when one of them leaves", options_.group, options_.client);
-    }
+    polled.change = GroupChange{.meant = partitions.size(), .joined = {}, .left = {}, .died = {}};  // more of the group its brokers do not tell
   }
   assign(std::move(beginnings.begins), beginnings.leaders, polled);
 }

@@ -100,7 +100,6 @@ class KafkaConsumer : public Consumer {
   bool begun_fixed_ = false;
   bool told_others_ = false;
   bool told_refused_ = false;
-  bool spare_ = false;  // the group has nothing for it
   bool closed_ = false;
 };
 
