@@ -166,6 +166,7 @@ class DeadLetters(OnKafka):
         for guarantee in ("at_least_once", "exactly_once"):
             worker = self.start_worker("--set", f"processing_guarantee={guarantee}")
             self.assertRegex(worker.stdout, r"transport +│ kafka \(librdkafka\)")
+            wait_for(lambda: self.horton("dlq", "list").returncode == 0, "the broker's coordinator to be there")
             letters = len(self.rows("dlq", "list"))
             self.assertEqual(self.horton("send", "collect_security_overview", f"bad {guarantee}", "--partition", "5").returncode, 0)
             wait_for(lambda: len(self.rows("dlq", "list")) == letters + 1, "a dead letter")
