@@ -3,6 +3,7 @@
 //   faust_peer moving …   an app that Faust's `moving` is replaced by, and that is replaced by it
 #include <fmt/format.h>
 
+#include <cmath>
 #include <cstring>
 #include <variant>
 
@@ -131,7 +132,13 @@ template <class T>
 int vectors(const std::string& kind) {
   auto& back = ours.declare<T>("vectors." + kind + ".back", 1);
   ours.agent("vectors_" + kind, ours.declare<T>("vectors." + kind, 1), [&back](Stream<T> stream) -> Task<void> {
-    while (auto event = co_await stream.next()) co_await back.cast(*event, with_key(event.key()));
+    while (auto event = co_await stream.next()) {
+      auto value = *event;
+      if constexpr (std::is_same_v<T, std::optional<double>>) {
+        if (value && !std::isfinite(*value)) value.reset();  // Python's NaN is read; sent it is refused
+      }
+      co_await back.cast(value, with_key(event.key()));
+    }
   });
   return 0;
 }
