@@ -23,6 +23,7 @@ constexpr milliseconds kLastPause{60'000};
 constexpr milliseconds kLongWait{5'000};        // is logged
 constexpr milliseconds kLook{10'000};           // the wall clock may be set, a computer sleeps, and another worker may know more
 constexpr milliseconds kLate{50};               // after the time that is noted for it, a request may go still
+constexpr milliseconds kAMoment{1'000};         // in which a service that has answered is taken for well
 constexpr milliseconds kFurthestAhead{30'000};  // below what clocks may differ by: later times do not count
 constexpr milliseconds kLongestPause = std::chrono::hours{24};
 constexpr milliseconds kLongWindow = std::chrono::hours{1};
@@ -243,7 +244,8 @@ Task<void> Budget::notice(const Ticket& ticket, std::optional<milliseconds> retr
 }
 
 Task<bool> Budget::failed(const Ticket& ticket, const std::string& why, std::optional<milliseconds> retry_after) {
-  const bool alone = !ticket.probe && !retry_after && last_answer_.load() > ticket.sent;
+  // Of a service that answers others, one failure is no outage: each would make everybody wait.
+  const bool alone = !ticket.probe && !retry_after && answers_ > 0 && last_answer_.load() > ticket.sent - kAMoment;
   for (;;) {
     auto state = co_await read(collection_);
     Object changed;

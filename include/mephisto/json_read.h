@@ -468,10 +468,10 @@ bool closes_early(std::string_view text);
 
 // Gives the one value of the text, which has kJsonPadding readable bytes behind it, to `take(document, reader)`.
 template <class Take>
-Result<void> read_document(std::string_view text, Take take) {
+Result<void> read_document(std::string_view text, Take take, simdjson::ondemand::parser& parser = thread_parser()) {
   if (text.empty()) return fail(ErrorKind::kDecode, "empty, not JSON");
   simdjson::ondemand::document document;
-  auto code = thread_parser().iterate(text.data(), text.size(), text.size() + kJsonPadding).get(document);
+  auto code = parser.iterate(text.data(), text.size(), text.size() + kJsonPadding).get(document);
   if (code) return fail(ErrorKind::kDecode, syntax_error(code));
   Reader reader{text.data() + text.size()};
   if (!take(document, reader)) {

@@ -57,7 +57,7 @@ std::vector<SettingSpec> framework_settings() {
        "whether topics that are not there are made: by a worker at its start, by what is sent to them later (otherwise an error names them)"},
       {"topic_disable_leader", Type::kFlag, "false", "whether to do without the leader topic"},
       {.name = "reply_to_topics",
-       .help = "where a request may have its answer, besides reply topics (f-reply-…) and topics that the app declares: names with ; between, PREFIX* for all that begin so",
+       .help = "where a request may have its answer, besides reply topics (f-reply-*) and topics that the app declares: names with ; between, PREFIX* for all that begin so",
        .list = true},
       {"consumer_auto_offset_reset", Type::kChoice, "earliest", "where a group starts that has committed nothing", false, {"earliest", "latest"}},
       {.name = "broker_commit_interval", .type = Type::kDuration, .help = "time between commits; empty: 2.8s, with exactly_once 0.1s", .least = 1},

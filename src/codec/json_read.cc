@@ -139,10 +139,13 @@ bool check_json(simdjson::ondemand::value value, Reader& reader) {
 bool copy_json(simdjson::ondemand::document& document, std::string& out, Reader& reader) { return copy_shape(document, out, reader); }
 
 void write_json(Buffer& out, std::string_view text) {
-  const auto read = read_document(padded_copy(text), [](simdjson::ondemand::document& document, Reader& reader) {
+  // Not the thread's parser: a record's first reading writes the initial values of its fields.
+  static thread_local simdjson::ondemand::parser parser;
+  const auto check = [](simdjson::ondemand::document& document, Reader& reader) {
     Sent sent;
     return copy_shape(document, sent, reader);
-  });
+  };
+  const auto read = read_document(padded_copy(text), check, parser);
   if (!read) refuse("is no JSON that everybody reads as the same: " + read.error().message);
   out.append(text);
 }

@@ -189,7 +189,7 @@ class Session(Scene):
             rows = self.rows("lag")
             return rows if rows and not any(row["lag"] for row in rows) else None
         rows = wait_for(done, "no lag")
-        self.assertEqual(list(rows[0]), ["group", "topic", "partition", "end", "committed", "lag", "owner", "oldest_unacknowledged"])
+        self.assertEqual(list(rows[0]), ["group", "topic", "partition", "end", "committed", "lag", "uncommitted", "owner", "oldest_unacknowledged"])
         self.assertEqual({(row["topic"], row["partition"]) for row in rows if row["topic"] in AGENTS}, {(topic, number) for topic in AGENTS for number in range(8)})
         self.assertEqual({row["oldest_unacknowledged"] for row in rows}, {None})
         self.assertEqual({f":{self.worker.pid}:" in row["owner"] for row in rows}, {True})

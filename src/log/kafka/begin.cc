@@ -68,15 +68,12 @@ Result<std::optional<int>> first_known(Cluster& cluster, const Question& questio
   for (int i = 0; i < count; ++i) all.push_back({topic, i});
   const auto asked = cluster.committed(question.handle.get(), question.group, all);
   if (!asked) return std::unexpected(asked.error());
+  // Commits of others, as Faust, say nothing of it.
   std::optional<int> fewest;
-  int behind_last = 0;
   for (const auto& [partition, commit] : *asked) {
     if (!commit || !*commit) continue;
-    behind_last = std::max(behind_last, partition.partition + 1);
     if (const auto then = read_noted((*commit)->metadata).partitions) fewest = std::min(fewest.value_or(*then), *then);
   }
-  // Commits of others, as Faust, say nothing of it.
-  if (!fewest && behind_last > 0) fewest = behind_last;
   return fewest;
 }
 
