@@ -254,7 +254,11 @@ Task<std::string> ask_raw(const TopicSpec& topic, std::string value, SendOptions
   // The request goes at once, also from an exactly-once event: its answer is needed before the event can end.
   const auto ticket = value_or_throw(outbox.add(*place, partition, options, value, nullptr, true));
   const auto until = outbox.loop().now() + deadline;
-  (void)co_await outbox.sent(ticket, topic.name, partition, until);
+  try {
+    (void)co_await outbox.sent(ticket, topic.name, partition, until);
+  } catch (const Failure& failure) {
+    if (failure.kind() != ErrorKind::kTimeout) throw;  // which is told below
+  }
   while (!waiting->response) {
     if (outbox.loop().now() >= until) {
       auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(deadline);

@@ -26,7 +26,7 @@ std::vector<std::uintptr_t> captured_words(const Body& body) {
     fill(bytes[1], sizeof(Body), 0xff);
     auto* first = new (bytes[0]) Body(body);
     auto* second = new (bytes[1]) Body(body);
-    auto words = equal_words(first, second, sizeof(Body));
+    auto words = equal_words(bytes[0], bytes[1], sizeof(Body));
     std::destroy_at(second);
     std::destroy_at(first);
     return words;
