@@ -209,7 +209,7 @@ Task<Budget::Ticket> Budget::acquire(bool again) {
   }
 }
 
-Task<void> Budget::answered(const Ticket& ticket) {
+Task<void> Budget::answered(Ticket ticket) {
   ++answers_;
   notices_ = 0;
   last_answer_ = mephisto::Loop::current()->now();
@@ -224,7 +224,7 @@ Task<void> Budget::answered(const Ticket& ticket) {
   }
 }
 
-Task<void> Budget::notice(const Ticket& ticket, std::optional<milliseconds> retry_after) {
+Task<void> Budget::notice(Ticket ticket, std::optional<milliseconds> retry_after) {
   for (;;) {
     const auto state = co_await read(collection_);
     if (state.noticed_at > ticket.asked.time_since_epoch().count()) co_return;
@@ -243,7 +243,7 @@ Task<void> Budget::notice(const Ticket& ticket, std::optional<milliseconds> retr
   }
 }
 
-Task<bool> Budget::failed(const Ticket& ticket, const std::string& why, std::optional<milliseconds> retry_after) {
+Task<bool> Budget::failed(Ticket ticket, const std::string& why, std::optional<milliseconds> retry_after) {
   // Of a service that answers others, one failure is no outage: each would make everybody wait.
   const bool alone = !ticket.probe && !retry_after && answers_ > 0 && last_answer_.load() > ticket.sent - kAMoment;
   for (;;) {

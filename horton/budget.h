@@ -48,15 +48,15 @@ class Budget {
   // than what did not: whether the service works is seen sooner.
   mephisto::Task<Ticket> acquire(bool again = false);
   // The request was answered, by whatever: the service works.
-  mephisto::Task<void> answered(const Ticket& ticket);
+  mephisto::Task<void> answered(Ticket ticket);
   // The service said "too many" all the same: nobody asks before the wait is over. Waits grow while the notices go on: from 1 s up when
   // unlimited, else from the shortest term's window to the longest; or they are as the service says. Notices to requests that were on
   // their way when the wait began are one with the first.
-  mephisto::Task<void> notice(const Ticket& ticket, std::optional<std::chrono::milliseconds> retry_after = std::nullopt);
+  mephisto::Task<void> notice(Ticket ticket, std::optional<std::chrono::milliseconds> retry_after = std::nullopt);
   // The request was not answered: the service cannot be reached, is out of order (5xx), or stopped half-way. Such a request costs nothing of
   // the terms from an hour up. False where others are answered meanwhile: it is this request's trouble. Otherwise nobody asks before the
   // wait is over, and then one. Waits grow from 1 s to 1 min, or are as the service says. `why` is for people.
-  mephisto::Task<bool> failed(const Ticket& ticket, const std::string& why, std::optional<std::chrono::milliseconds> retry_after = std::nullopt);
+  mephisto::Task<bool> failed(Ticket ticket, const std::string& why, std::optional<std::chrono::milliseconds> retry_after = std::nullopt);
 
   struct Use {
     RateTerm term;

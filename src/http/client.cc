@@ -260,8 +260,7 @@ const HttpResponse& HttpStream::head() const { return impl_->head; }
 
 Task<HttpStream> HttpClient::open(HttpCall call) {
   auto answer = co_await Impl::answer(impl_, std::move(call), false);
-  co_return HttpStream{
-      std::unique_ptr<HttpStream::Impl>{new HttpStream::Impl{std::move(answer.response), std::move(answer.exchange), std::move(answer.target), impl_->options, impl_->pool}}};
+  co_return HttpStream{std::make_unique<HttpStream::Impl>(std::move(answer.response), std::move(answer.exchange), std::move(answer.target), impl_->options, impl_->pool)};
 }
 
 Task<std::optional<std::string>> HttpStream::next() {

@@ -402,10 +402,17 @@ Task<void> Outbox::flush(const Loop::time_point& until) {
 
 Task<void> Outbox::close(const Loop::time_point& until) {
   for (auto& end : std::exchange(on_close, {})) co_await end(until);
-  if (!transactional_ && !broken_) co_await flush(until);
+  std::optional<Error> refusal;
+  try {
+    if (!transactional_ && !broken_) co_await flush(until);
+  } catch (const Failure& failure) {
+    if (durable_ticket_ + 1 < next_ticket_) throw;  // and what is left would be waited for
+    refusal = failure.error();
+  }
   closing_ = true;
   filled_.notify_all();
   co_await end();
+  if (refusal) throw Failure(*refusal);
 }
 
 Task<void> Outbox::abandon(Loop::time_point until) {

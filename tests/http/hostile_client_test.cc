@@ -202,6 +202,11 @@ class FewFiles {
 };
 
 TEST(HostileClient, TheServerGoesOnWhereNoMoreFilesCanBeOpened) {
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+  GTEST_SKIP() << "UBSan, which goes with it, looks at an object's type through a pipe, for which no file is left";
+#endif
+#endif
   HttpLimits limits;
   limits.head_within = 60s;
   serving(
