@@ -217,10 +217,8 @@ TEST(Captures, OfAFunctionsVariablesByReferenceAreTold) {
 }
 
 TEST_F(Declarations, ACaptureOfAFunctionThatHasReturnedIsTold) {
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-  GTEST_SKIP() << "AddressSanitizer keeps the variables of functions on the heap";
-#endif
+#ifndef __OPTIMIZE__
+  GTEST_SKIP() << "without optimisation the frames of the check lie over the variable of the function that has returned";
 #endif
   App on_stack{"shop"};
   declare_in_a_function(on_stack);
