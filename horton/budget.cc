@@ -24,6 +24,7 @@ constexpr milliseconds kLongWait{5'000};        // is logged
 constexpr milliseconds kLook{10'000};           // the wall clock may be set, a computer sleeps, and another worker may know more
 constexpr milliseconds kLate{50};               // after the time that is noted for it, a request may go still
 constexpr milliseconds kAMoment{1'000};         // in which a service that has answered is taken for well
+constexpr int kAloneAtMost = 3;                 // failures in a row that are no outage in that moment
 constexpr milliseconds kFurthestAhead{30'000};  // below what clocks may differ by: later times do not count
 constexpr milliseconds kLongestPause = std::chrono::hours{24};
 constexpr milliseconds kLongWindow = std::chrono::hours{1};
@@ -211,6 +212,7 @@ Task<Budget::Ticket> Budget::acquire(bool again) {
 
 Task<void> Budget::answered(Ticket ticket) {
   ++answers_;
+  failures_ = 0;
   notices_ = 0;
   last_answer_ = mephisto::Loop::current()->now();
   while (ticket.probe) {
@@ -245,7 +247,7 @@ Task<void> Budget::notice(Ticket ticket, std::optional<milliseconds> retry_after
 
 Task<bool> Budget::failed(Ticket ticket, const std::string& why, std::optional<milliseconds> retry_after) {
   // Of a service that answers others, one failure is no outage: each would make everybody wait.
-  const bool alone = !ticket.probe && !retry_after && answers_ > 0 && last_answer_.load() > ticket.sent - kAMoment;
+  const bool alone = ++failures_ <= kAloneAtMost && !ticket.probe && !retry_after && answers_ > 0 && last_answer_.load() > ticket.sent - kAMoment;
   for (;;) {
     auto state = co_await read(collection_);
     Object changed;

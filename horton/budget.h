@@ -54,8 +54,8 @@ class Budget {
   // their way when the wait began are one with the first.
   mephisto::Task<void> notice(Ticket ticket, std::optional<std::chrono::milliseconds> retry_after = std::nullopt);
   // The request was not answered: the service cannot be reached, is out of order (5xx), or stopped half-way. Such a request costs nothing of
-  // the terms from an hour up. False where others are answered meanwhile: it is this request's trouble. Otherwise nobody asks before the
-  // wait is over, and then one. Waits grow from 1 s to 1 min, or are as the service says. `why` is for people.
+  // the terms from an hour up. False where others are answered meanwhile: it is this request's trouble. Otherwise, and at the fourth failure
+  // without an answer between them, nobody asks before the wait is over, and then one. Waits grow from 1 s to 1 min, or are as the service says. `why` is for people.
   mephisto::Task<bool> failed(Ticket ticket, const std::string& why, std::optional<std::chrono::milliseconds> retry_after = std::nullopt);
 
   struct Use {
@@ -77,6 +77,7 @@ class Budget {
   std::chrono::milliseconds deadline_;
   std::atomic<int> notices_ = 0;  // in a row
   std::atomic<std::uint64_t> answers_ = 0;
+  std::atomic<int> failures_ = 0;  // since the last answer
   std::atomic<mephisto::Loop::time_point> last_answer_{};
   std::atomic<std::int64_t> logged_until_ = 0;  // the wait that was logged last
 };

@@ -33,8 +33,7 @@ class Outages(collection_test.Collecting):
         self.assertEqual(self.here("start-collect-securities").returncode, 0)
         worker.wait_for(r"The service is out of order: .*; waiting until ")
         self.assertRegex(self.here("progress").stdout, r"0 overviews done, waiting for the service until \d{4}-[^ ]+ \(.+\)")
-        why = self.here("why", "collect_security_overview").stdout
-        self.assertIn("the service to work again", why)
+        wait_for(lambda: "the service to work again" in self.here("why", "collect_security_overview").stdout, "the reason why events wait")
         self.wait_for_all(60)
         self.check_no_letters()
         self.assertEqual(self.used(), 6, "the listing and five overviews")

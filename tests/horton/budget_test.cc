@@ -375,6 +375,14 @@ TEST_F(BudgetTest, ARequestThatFailsWhileOthersAreAnsweredWaitsAlone) {
 }
 
 // A clock was three days ahead for a moment.
+TEST_F(BudgetTest, AFourthFailureInARowIsAnOutageHoweverLateTheLastAnswerWas) {
+  auto one = budget({});
+  loop.run(one.answered(loop.run(one.acquire())));
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(fail(one, ticket()));
+  EXPECT_TRUE(fail(one, ticket()));
+  EXPECT_GT(paused(one), 0ms);
+}
+
 TEST_F(BudgetTest, RequestsOfTheFutureDoNotCount) {
   auto one = budget({term(2, 1s), term(2, 24h)});
   change_state({{"times", boost::json::array{ms(72h), ms(73h)}}});
