@@ -46,14 +46,18 @@ std::vector<Case> log_cases();
 std::vector<Case> process_cases();
 // On the brokers at `servers`.
 std::vector<Case> kafka_cases(const std::string& servers);
-// Measures the other frameworks there, or those of them named in `only`, and prints the table. 2 where one is not known.
+// Measures the other frameworks there, or those of them named in `only`, and prints the table. 2 where one is not
+// known.
 int compare_with_peers(const std::string& servers, const std::vector<std::string>& only, int runs, bool as_json);
 
-// Runs what a benchmark starts as a process of its own: the name of the part and its arguments. 2 where there is no such part.
+// Runs what a benchmark starts as a process of its own: the name of the part and its arguments. 2 where there is no
+// such part.
 int run_part(const std::vector<std::string>& words);
 int run_kafka_part(const std::vector<std::string>& words);
 
-inline double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+inline double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 inline std::string key_of(int i) { return fmt::format("SYM{:05}", i % kKeys); }
 inline Trade trade(int i) { return {key_of(i), 100 + (i % 977) * 0.25, 100 + i % 5000, 1'600'000'000'000 + i, "XNAS"}; }
@@ -82,7 +86,8 @@ std::string fresh_folder(const std::string& name);
 // Makes `topic` and fills it with all records, a durable batch of kBatch a partition at a time.
 Task<void> fill(Log& log, const std::string& topic, int partitions);
 
-// --- by hand ------------------------------------------------------------------------------------------------------------------
+// --- by hand
+// ------------------------------------------------------------------------------------------------------------------
 
 inline void decode_by_hand(simdjson::ondemand::parser& parser, std::string_view text, Trade& out) {
   auto document = parser.iterate(text.data(), text.size(), text.size() + kJsonPadding);

@@ -78,8 +78,9 @@ Lmdb::Lmdb(const std::string& folder) {
   mdb_env_create(&env);
   mdb_env_set_mapsize(env, std::size_t{1} << 30);
   MDB_txn* txn = nullptr;
-  if (mdb_env_open(env, folder.c_str(), MDB_NOTLS, 0600) != MDB_SUCCESS || mdb_txn_begin(env, nullptr, 0, &txn) != MDB_SUCCESS ||
-      mdb_dbi_open(txn, nullptr, 0, &dbi) != MDB_SUCCESS || mdb_txn_commit(txn) != MDB_SUCCESS) {
+  if (mdb_env_open(env, folder.c_str(), MDB_NOTLS, 0600) != MDB_SUCCESS ||
+      mdb_txn_begin(env, nullptr, 0, &txn) != MDB_SUCCESS || mdb_dbi_open(txn, nullptr, 0, &dbi) != MDB_SUCCESS ||
+      mdb_txn_commit(txn) != MDB_SUCCESS) {
     std::abort();
   }
 }
@@ -89,7 +90,9 @@ void Lmdb::commit(std::uint64_t key, std::string_view value) {
   const auto big_endian = __builtin_bswap64(key);
   MDB_val k{8, const_cast<std::uint64_t*>(&big_endian)};
   MDB_val v{value.size(), const_cast<char*>(value.data())};
-  if (mdb_txn_begin(env, nullptr, 0, &txn) != MDB_SUCCESS || mdb_put(txn, dbi, &k, &v, MDB_APPEND) != MDB_SUCCESS || mdb_txn_commit(txn) != MDB_SUCCESS) std::abort();
+  if (mdb_txn_begin(env, nullptr, 0, &txn) != MDB_SUCCESS || mdb_put(txn, dbi, &k, &v, MDB_APPEND) != MDB_SUCCESS ||
+      mdb_txn_commit(txn) != MDB_SUCCESS)
+    std::abort();
 }
 
 }  // namespace mephisto::bench

@@ -1,4 +1,5 @@
-// On a real Apache Kafka, beside what librdkafka itself can do in plain C (raw_kafka.c). Each measurement is a process of its own.
+// On a real Apache Kafka, beside what librdkafka itself can do in plain C (raw_kafka.c). Each measurement is a process
+// of its own.
 #include <fmt/format.h>
 #include <sys/resource.h>
 
@@ -35,9 +36,11 @@ struct Progress {
 
 // The parts of a worker: each agent does one kind of work and counts in batches, which costs nothing.
 struct KafkaApp {
-  KafkaApp(const std::string& kind, const std::string& from, const std::string& to, const std::string& group) : app(group), in(app.topic<Trade>(from)), out(app.topic<Trade>(to)) {
+  KafkaApp(const std::string& kind, const std::string& from, const std::string& to, const std::string& group)
+      : app(group), in(app.topic<Trade>(from)), out(app.topic<Trade>(to)) {
     app.settings().set("topic_disable_leader", "true", "bench");
-    if (kind == "consume") app.agent("consume", in, [this](Stream<Trade> stream) { return consume(std::move(stream)); });
+    if (kind == "consume")
+      app.agent("consume", in, [this](Stream<Trade> stream) { return consume(std::move(stream)); });
     if (kind == "pass") app.agent("pass", in, [this](Stream<Trade> stream) { return pass(std::move(stream)); });
     if (kind == "heavy") app.agent("heavy", in, [this](Stream<Trade> stream) { return heavy(std::move(stream)); });
   }
@@ -83,8 +86,9 @@ double peak_megabytes() {
   return static_cast<double>(usage.ru_maxrss) / 1024;
 }
 
-// kafka KIND SERVERS GROUP IN OUT COUNT SHARDS GUARANTEE: records a second, from the first that came to the last that is done, and what
-// of `pass` is acknowledged too; megabytes; seconds since the process began. Nothing when it is told to end before.
+// kafka KIND SERVERS GROUP IN OUT COUNT SHARDS GUARANTEE: records a second, from the first that came to the last that
+// is done, and what of `pass` is acknowledged too; megabytes; seconds since the process began. Nothing when it is told
+// to end before.
 int run_work(const std::vector<std::string>& words) {
   const auto& kind = words[0];
   KafkaApp it{kind, words[3], words[4], words[2]};
@@ -96,14 +100,18 @@ int run_work(const std::vector<std::string>& words) {
   const auto run_shard = [&](int number) {
     Loop loop;
     if (number == 0) loop.on_signal({SIGTERM}, [&](int) { done = true; });
-    loop.run([](KafkaApp& of, std::string url, int index, int all, bool sends, int wanted, std::atomic<bool>& over) -> Task<void> {
+    loop.run([](KafkaApp& of, std::string url, int index, int all, bool sends, int wanted,
+                std::atomic<bool>& over) -> Task<void> {
       Worker worker{of.app, open_log(url), index, all};
       co_await worker.start();
-      const auto so_far = [&] { return sends ? static_cast<int>(worker.shard().outbox().appended()) : of.progress.seen.load(); };
+      const auto so_far = [&] {
+        return sends ? static_cast<int>(worker.shard().outbox().appended()) : of.progress.seen.load();
+      };
       while (!over) {
         co_await sleep_for(kLook);
         if (index == 0 && so_far() >= wanted) {
-          fmt::print("{:.0f} {:.1f} {:.3f}\n", wanted / (now() - of.progress.started), peak_megabytes(), now() - process_start);
+          fmt::print("{:.0f} {:.1f} {:.3f}\n", wanted / (now() - of.progress.started), peak_megabytes(),
+                     now() - process_start);
           over = true;
         }
       }
@@ -116,9 +124,12 @@ int run_work(const std::vector<std::string>& words) {
   return 0;
 }
 
-// kafka square SERVERS GROUP: answers for who asks, until it is killed. kafka ask SERVERS GROUP COUNT: the median and the 99th of 100.
+// kafka square SERVERS GROUP: answers for who asks, until it is killed. kafka ask SERVERS GROUP COUNT: the median and
+// the 99th of 100.
 struct SquareApp {
-  explicit SquareApp(const std::string& group) : app(group) { app.settings().set("topic_disable_leader", "true", "bench"); }
+  explicit SquareApp(const std::string& group) : app(group) {
+    app.settings().set("topic_disable_leader", "true", "bench");
+  }
   App app;
   Agent<int, int>& squares = app.agent("square", square);
 };
@@ -136,7 +147,8 @@ int run_ask(const std::vector<std::string>& words) {
   return 0;
 }
 
-// Percent of a processor that a worker takes which has nothing to do: its partitions and its first commit are behind it.
+// Percent of a processor that a worker takes which has nothing to do: its partitions and its first commit are behind
+// it.
 double idle_percent(const std::vector<std::string>& words) {
   constexpr int kSeconds = 10;
   const Part worker{"mephisto_bench", words};
@@ -157,7 +169,9 @@ int run_kafka_part(const std::vector<std::string>& words) {
 
 std::vector<Case> kafka_cases(const std::string& servers) {
   auto place = std::make_shared<KafkaPlace>(servers);
-  const auto heavy = [=](int shards) { return [=] { return place->ours("heavy", place->filled(), "none", kHeavy, shards)[0]; }; };
+  const auto heavy = [=](int shards) {
+    return [=] { return place->ours("heavy", place->filled(), "none", kHeavy, shards)[0]; };
+  };
   // Making hundreds of partitions is not what is measured: they stay.
   const auto wide = [=, out = std::make_shared<std::unique_ptr<FreshTopic>>()] {
     const auto pass = [&] { return place->ours("pass", place->filled(kWide), (*out)->name(), kMany)[0]; };
@@ -173,7 +187,8 @@ std::vector<Case> kafka_cases(const std::string& servers) {
     return [=] {
       const auto group = place->name();
       const Part worker{"mephisto_bench", {"--part", "kafka", "square", servers, group}};
-      return figures_of("mephisto_bench", {"--part", "kafka", "ask", servers, group, std::to_string(kRoundTrips)})[which];
+      return figures_of("mephisto_bench",
+                        {"--part", "kafka", "ask", servers, group, std::to_string(kRoundTrips)})[which];
     };
   };
   const auto raw_round_trip = [=](std::size_t which) {
@@ -184,18 +199,28 @@ std::vector<Case> kafka_cases(const std::string& servers) {
       return figures_of("raw_kafka", {"ask", servers, there.name(), back.name(), std::to_string(kRoundTrips)})[which];
     };
   };
-  const auto raw_consume = [=] { return figures_of("raw_kafka", {"consume", servers, place->filled(), std::to_string(kPartitions), std::to_string(kMany)})[0]; };
+  const auto raw_consume = [=] {
+    return figures_of("raw_kafka",
+                      {"consume", servers, place->filled(), std::to_string(kPartitions), std::to_string(kMany)})[0];
+  };
   std::vector<Case> cases{
-      {"kafka_consume", "records/s", "raw C, consume", [=] { return place->ours("consume", place->filled(), "none", kMany)[0]; }, raw_consume, 0.8},
-      {"kafka_pass", "records/s", "raw C, consume→copy→produce", [=] { return place->pass("at_least_once")[0]; }, [=] { return place->raw_pass()[0]; }, 0.8},
-      {"kafka_exactly_once", "records/s", "ours, at least once", [=] { return place->pass("exactly_once")[0]; }, [=] { return place->pass("at_least_once")[0]; }, 0.9},
+      {"kafka_consume", "records/s", "raw C, consume",
+       [=] { return place->ours("consume", place->filled(), "none", kMany)[0]; }, raw_consume, 0.8},
+      {"kafka_pass", "records/s", "raw C, consume→copy→produce", [=] { return place->pass("at_least_once")[0]; },
+       [=] { return place->raw_pass()[0]; }, 0.8},
+      {"kafka_exactly_once", "records/s", "ours, at least once", [=] { return place->pass("exactly_once")[0]; },
+       [=] { return place->pass("at_least_once")[0]; }, 0.9},
       {"kafka_ask", "ms", "raw C round trip, p50", round_trip(0), raw_round_trip(0), 1.2, true},
       {"kafka_ask_p99", "ms", "raw C round trip, p99", round_trip(1), raw_round_trip(1), 1.5, true},
       {"kafka_two_shards", "records/s", "one shard", heavy(2), heavy(1), 1.8},
       {"kafka_partitions", "records/s", "8 partitions", wide, [=] { return place->pass("at_least_once")[0]; }, 0.83},
-      {"kafka_first_output", "s", "the target", [=] { return place->pass("at_least_once", 1)[2]; }, [] { return 0.3; }, 1, true},
-      {"kafka_idle_cpu", "%", "half a percent", [=] { return idle_percent({"--part", "kafka", "square", servers, place->name()}); }, [] { return 0.5; }, 1, true},
-      {"kafka_peak_mb", "MB", "raw C, consume→copy→produce", [=] { return place->pass("at_least_once")[1]; }, [=] { return place->raw_pass()[1]; }, 1.2, true},
+      {"kafka_first_output", "s", "the target", [=] { return place->pass("at_least_once", 1)[2]; }, [] { return 0.3; },
+       1, true},
+      {"kafka_idle_cpu", "%", "half a percent",
+       [=] { return idle_percent({"--part", "kafka", "square", servers, place->name()}); }, [] { return 0.5; }, 1,
+       true},
+      {"kafka_peak_mb", "MB", "raw C, consume→copy→produce", [=] { return place->pass("at_least_once")[1]; },
+       [=] { return place->raw_pass()[1]; }, 1.2, true},
   };
   for (auto& one : rebalance_cases(place)) cases.push_back(std::move(one));
   return cases;

@@ -17,11 +17,12 @@ struct Peer {
 };
 
 const std::vector<Peer>& peers() {
-  static const std::vector<Peer> all{{"streams", "Kafka Streams 4.3.1, at least once", kMany, "at_least_once"},
-                                     {"streams_exactly_once", "Kafka Streams 4.3.1, exactly once", kMany, "exactly_once"},
-                                     {"goka", "goka 1.1.15", kMany, "at_least_once"},
-                                     {"quix", "quix-streams 3.28.1", 300'000, "at_least_once"},
-                                     {"faust", "faust-streaming 0.15.3", 100'000, "at_least_once"}};
+  static const std::vector<Peer> all{
+      {"streams", "Kafka Streams 4.3.1, at least once", kMany, "at_least_once"},
+      {"streams_exactly_once", "Kafka Streams 4.3.1, exactly once", kMany, "exactly_once"},
+      {"goka", "goka 1.1.15", kMany, "at_least_once"},
+      {"quix", "quix-streams 3.28.1", 300'000, "at_least_once"},
+      {"faust", "faust-streaming 0.15.3", 100'000, "at_least_once"}};
   return all;
 }
 
@@ -50,7 +51,8 @@ int compare_with_peers(const std::string& servers, const std::vector<std::string
   KafkaPlace place{servers};
   const auto& in = place.filled();
 
-  if (!as_json) fmt::print("| peer | records/s | ours | ours is … times | MB | ours, MB |\n|---|---|---|---|---|---|\n");
+  if (!as_json)
+    fmt::print("| peer | records/s | ours | ours is … times | MB | ours, MB |\n|---|---|---|---|---|---|\n");
   std::string json;
   for (const auto& one : chosen) {
     Figures theirs;
@@ -62,11 +64,13 @@ int compare_with_peers(const std::string& servers, const std::vector<std::string
     }
     const auto times = ours.rate() / theirs.rate();
     if (!as_json) {
-      fmt::print("| {} | {:.0f} | {:.0f} | {:.1f} | {:.0f} | {:.0f} |\n", one.title, theirs.rate(), ours.rate(), times, theirs.megabytes, ours.megabytes);
+      fmt::print("| {} | {:.0f} | {:.0f} | {:.1f} | {:.0f} | {:.0f} |\n", one.title, theirs.rate(), ours.rate(), times,
+                 theirs.megabytes, ours.megabytes);
       std::fflush(stdout);
     }
-    json += fmt::format(R"({}{{"name":"{}","records_per_second":{:.0f},"ours":{:.0f},"times":{:.2f},"megabytes":{:.1f},"our_megabytes":{:.1f}}})", json.empty() ? "" : ",",
-                        one.name, theirs.rate(), ours.rate(), times, theirs.megabytes, ours.megabytes);
+    json += fmt::format(
+        R"({}{{"name":"{}","records_per_second":{:.0f},"ours":{:.0f},"times":{:.2f},"megabytes":{:.1f},"our_megabytes":{:.1f}}})",
+        json.empty() ? "" : ",", one.name, theirs.rate(), ours.rate(), times, theirs.megabytes, ours.megabytes);
   }
   if (as_json) fmt::print("{{\"peers\":[{}]}}\n", json);
   return 0;

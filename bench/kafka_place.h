@@ -20,7 +20,8 @@ inline constexpr int kPartitions = 8;
 // A topic that is deleted with the object: what the kernel has not written to the disk by then it need not.
 class FreshTopic {
  public:
-  FreshTopic(std::string servers, std::string name, int partitions) : servers_(std::move(servers)), name_(std::move(name)) {
+  FreshTopic(std::string servers, std::string name, int partitions)
+      : servers_(std::move(servers)), name_(std::move(name)) {
     figures_of("raw_kafka", {"create", servers_, name_, std::to_string(partitions)});
   }
   ~FreshTopic() { figures_of("raw_kafka", {"delete", servers_, name_}); }
@@ -42,7 +43,8 @@ class KafkaPlace {
   // A name that no other run has: of a group, or of a topic to be made.
   std::string name() { return fmt::format("bench-{}-{}", getpid(), made_++); }
   FreshTopic fresh(int partitions = kPartitions) { return {servers_, name(), partitions}; }
-  // A topic with kMany trades. A broker just started is slow until Java has compiled it: not at the expense of who is measured first.
+  // A topic with kMany trades. A broker just started is slow until Java has compiled it: not at the expense of who is
+  // measured first.
   const std::string& filled(int partitions = kPartitions) {
     auto& topic = filled_[partitions];
     if (topic) return topic->name();
@@ -58,7 +60,8 @@ class KafkaPlace {
   std::vector<double> raw_pass() {
     const auto& in = filled();
     const auto out = fresh();
-    return figures_of("raw_kafka", {"pass", servers_, in, out.name(), std::to_string(kPartitions), std::to_string(kMany)});
+    return figures_of("raw_kafka",
+                      {"pass", servers_, in, out.name(), std::to_string(kPartitions), std::to_string(kMany)});
   }
   std::vector<double> pass(const std::string& guarantee, int count = kMany) {
     const auto& in = filled();
@@ -66,8 +69,10 @@ class KafkaPlace {
     return ours("pass", in, out.name(), count, 1, guarantee);
   }
   // A worker of ours (kafka.cc).
-  std::vector<double> ours(const std::string& kind, const std::string& in, const std::string& out, int count, int shards = 1, const std::string& guarantee = "at_least_once") {
-    return figures_of("mephisto_bench", {"--part", "kafka", kind, servers_, name(), in, out, std::to_string(count), std::to_string(shards), guarantee});
+  std::vector<double> ours(const std::string& kind, const std::string& in, const std::string& out, int count,
+                           int shards = 1, const std::string& guarantee = "at_least_once") {
+    return figures_of("mephisto_bench", {"--part", "kafka", kind, servers_, name(), in, out, std::to_string(count),
+                                         std::to_string(shards), guarantee});
   }
 
  private:

@@ -56,7 +56,8 @@ double pipeline_on_kept(const std::string& url, int partitions) {
   return pipeline(url, partitions);
 }
 
-// The same work in a loop: views of the stored batches, decode, change, encode into a batch per partition, hand it over.
+// The same work in a loop: views of the stored batches, decode, change, encode into a batch per partition, hand it
+// over.
 double memory_pipeline_limit() {
   static const std::vector<Buffer> stored = [] {
     std::vector<Buffer> batches;
@@ -102,12 +103,15 @@ double append_ours() {
     std::vector<OutBatch> building(1);
     std::vector<OutBatch> written(1);
     building[0].partition = written[0].partition = {"in", 0};
-    const auto append = [](Producer& to, std::vector<OutBatch>& batches) -> Task<void> { value_or_throw(co_await to.append(batches)); };
+    const auto append = [](Producer& to, std::vector<OutBatch>& batches) -> Task<void> {
+      value_or_throw(co_await to.append(batches));
+    };
     const auto start = now();
     std::optional<Spawned> writing;
     for (int from = 0; from < kRecords; from += kBatch) {
       building[0].records.clear();
-      for (int i = from; i < from + kBatch; ++i) building[0].records.add(std::nullopt, texts()[static_cast<std::size_t>(i)], Timestamp{});
+      for (int i = from; i < from + kBatch; ++i)
+        building[0].records.add(std::nullopt, texts()[static_cast<std::size_t>(i)], Timestamp{});
       if (writing) co_await writing->finished();
       std::swap(building, written);
       writing = Loop::current()->spawn("append", append(*producer, written));
@@ -220,11 +224,13 @@ double large_append_limit() { return append_by_hand(fresh_folder("append_limit")
 
 std::vector<Case> log_cases() {
   return {
-      {"memory_pipeline", "records/s", "a loop by hand", [] { return pipeline_on_kept("memory://bench", 8); }, memory_pipeline_limit, 0.8},
+      {"memory_pipeline", "records/s", "a loop by hand", [] { return pipeline_on_kept("memory://bench", 8); },
+       memory_pipeline_limit, 0.8},
       {"local_append", "records/s", "plain LMDB, 1,000 a commit", append_ours, append_limit, 0.8},
       {"local_read", "records/s", "plain LMDB, simdjson by hand", read_ours, read_limit, 0.5},
       {"local_pipeline", "records/s", "plain LMDB append, 8,000 a commit", local_pipeline, large_append_limit, 0.6},
-      {"partitions_512", "records/s", "8 partitions", [] { return pipeline_on_kept("memory://wide", 512); }, [] { return pipeline_on_kept("memory://narrow", 8); }, 0.8},
+      {"partitions_512", "records/s", "8 partitions", [] { return pipeline_on_kept("memory://wide", 512); },
+       [] { return pipeline_on_kept("memory://narrow", 8); }, 0.8},
   };
 }
 

@@ -41,7 +41,9 @@ int run(const Options& options) {
   std::vector<std::string> names;
   for (const auto& one : cases) names.push_back(one.name);
   if (!all_known("case", options.only, names)) return 2;
-  if (!options.as_json) fmt::print("| case | ours | limit | unit | ratio | wanted | spread | against |\n|---|---|---|---|---|---|---|---|\n");
+  if (!options.as_json)
+    fmt::print(
+        "| case | ours | limit | unit | ratio | wanted | spread | against |\n|---|---|---|---|---|---|---|---|\n");
   std::string json;
   for (const auto& one : cases) {
     if (!options.only.empty() && std::ranges::find(options.only, one.name) == options.only.end()) continue;
@@ -53,12 +55,13 @@ int run(const Options& options) {
     }
     const auto ratio = median(ours) / median(limit);
     if (!options.as_json) {
-      fmt::print("| `{}` | {} | {} | {} | {:.2f} | {} {} | {:.0f} % | {} |\n", one.name, figure(median(ours)), figure(median(limit)), one.unit, ratio, one.less_is_more ? "≤" : "≥",
-                 one.target, spread(ours) * 100, one.against);
+      fmt::print("| `{}` | {} | {} | {} | {:.2f} | {} {} | {:.0f} % | {} |\n", one.name, figure(median(ours)),
+                 figure(median(limit)), one.unit, ratio, one.less_is_more ? "≤" : "≥", one.target, spread(ours) * 100,
+                 one.against);
       std::fflush(stdout);
     }
-    json += fmt::format(R"({}{{"name":"{}","ours":{:.4f},"limit":{:.4f},"ratio":{:.3f},"unit":"{}","spread":{:.3f}}})", json.empty() ? "" : ",", one.name, median(ours),
-                        median(limit), ratio, one.unit, spread(ours));
+    json += fmt::format(R"({}{{"name":"{}","ours":{:.4f},"limit":{:.4f},"ratio":{:.3f},"unit":"{}","spread":{:.3f}}})",
+                        json.empty() ? "" : ",", one.name, median(ours), median(limit), ratio, one.unit, spread(ours));
   }
   if (options.as_json) fmt::print("{{\"cases\":[{}]}}\n", json);
   std::error_code ignored;
@@ -71,8 +74,8 @@ int run(const Options& options) {
 int main(int argc, char** argv) {
   std::vector<std::string> words(argv + 1, argv + argc);
   if (!words.empty() && words[0] == "--part") return run_part({words.begin() + 1, words.end()});
-  // Memory stays with the process between the runs: what a worker does all day is compared, not the kernel's first touch of a page. (A part
-  // has one run, and what stands beside it has not this either.)
+  // Memory stays with the process between the runs: what a worker does all day is compared, not the kernel's first
+  // touch of a page. (A part has one run, and what stands beside it has not this either.)
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
   Options options;
@@ -88,7 +91,10 @@ int main(int argc, char** argv) {
     } else if (!words[i].starts_with('-')) {
       options.only.push_back(words[i]);
     } else {
-      fmt::print(stderr, "Error: there is no option {}; there are --json, --runs N, --kafka SERVERS, --peers, and names of cases or peers\n", words[i]);
+      fmt::print(stderr,
+                 "Error: there is no option {}; there are --json, --runs N, --kafka SERVERS, --peers, and names of "
+                 "cases or peers\n",
+                 words[i]);
       return 2;
     }
   }

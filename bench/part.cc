@@ -17,7 +17,9 @@ extern char** environ;
 namespace mephisto::bench {
 namespace {
 
-std::string beside(const std::string& program) { return (std::filesystem::read_symlink("/proc/self/exe").parent_path() / program).string(); }
+std::string beside(const std::string& program) {
+  return (std::filesystem::read_symlink("/proc/self/exe").parent_path() / program).string();
+}
 
 }  // namespace
 

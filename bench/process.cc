@@ -1,4 +1,5 @@
-// What a user sees of a worker as a process: how long an ask takes, how soon the first output comes, memory, and an idle processor.
+// What a user sees of a worker as a process: how long an ask takes, how soon the first output comes, memory, and an
+// idle processor.
 #include <fmt/format.h>
 
 #include <cstdlib>
@@ -119,7 +120,9 @@ Idle idle() {
   constexpr std::size_t kPartitions = 2 * 8 + 1;  // of its agents, and the leader's
   const auto folder = fresh_folder("idle");
   std::filesystem::create_directories(folder);
-  Part worker{"horton", {"-q", "-l", "error", "-W", folder, "--datadir", folder, "--set", "service.apiendpoint=http://127.0.0.1:9/", "worker", "--without-web"}};
+  Part worker{"horton",
+              {"-q", "-l", "error", "-W", folder, "--datadir", folder, "--set",
+               "service.apiendpoint=http://127.0.0.1:9/", "worker", "--without-web"}};
   Idle seen;
   with_log("local://" + folder + "/log", [&](std::shared_ptr<Log> log) -> Task<void> {
     for (std::size_t owned = 0; owned < kPartitions;) {
@@ -170,7 +173,8 @@ std::vector<Case> process_cases() {
       {"start_to_output", "s", "the target", first_output, [] { return fixed(0.3); }, 1, true},
       {"peak_memory", "MB", "the target", peak_memory, [] { return fixed(64); }, 1, true},
       {"idle_memory", "MB", "the target", [] { return idle().megabytes; }, [] { return fixed(20); }, 1, true},
-      {"idle_cpu", "ms in 3 s", "one tick of the clock", [] { return idle().milliseconds; }, [] { return fixed(10); }, 1, true},
+      {"idle_cpu", "ms in 3 s", "one tick of the clock", [] { return idle().milliseconds; }, [] { return fixed(10); },
+       1, true},
   };
 }
 

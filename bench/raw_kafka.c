@@ -1,15 +1,18 @@
-/* What librdkafka itself can do, in plain C: what ours stands beside in `dev/bench --kafka`. Each part prints one figure.
+/* What librdkafka itself can do, in plain C: what ours stands beside in `dev/bench --kafka`. Each part prints one
+ * figure.
  *
  *   raw_kafka create  SERVERS TOPIC PARTITIONS
  *   raw_kafka delete  SERVERS TOPIC
- *   raw_kafka fill    SERVERS TOPIC PARTITIONS COUNT         makes COUNT trades, about 84 bytes each, with 10,000 keys, 1,000 a batch
- *   raw_kafka consume SERVERS TOPIC PARTITIONS COUNT         records a second, from the first record to the last
- *   raw_kafka pass    SERVERS IN OUT PARTITIONS COUNT        the same with every record copied to OUT and acknowledged; then megabytes
- *   raw_kafka echo    SERVERS IN OUT                         sends on what comes in partition 0, until it is killed
- *   raw_kafka ask     SERVERS IN OUT COUNT                   milliseconds of a round trip through `echo`: the median and the 99th of 100
+ *   raw_kafka fill    SERVERS TOPIC PARTITIONS COUNT         makes COUNT trades, about 84 bytes each, with 10,000 keys,
+ * 1,000 a batch raw_kafka consume SERVERS TOPIC PARTITIONS COUNT         records a second, from the first record to the
+ * last raw_kafka pass    SERVERS IN OUT PARTITIONS COUNT        the same with every record copied to OUT and
+ * acknowledged; then megabytes raw_kafka echo    SERVERS IN OUT                         sends on what comes in
+ * partition 0, until it is killed raw_kafka ask     SERVERS IN OUT COUNT                   milliseconds of a round trip
+ * through `echo`: the median and the 99th of 100
  *
- * One queue and one batch a partition, as few calls a record as there can be. A thread asks the partitions' leaders for their offsets
- * while little is prefetched: without that, librdkafka 2.0's fetchers sleep for up to a second once they have had enough. */
+ * One queue and one batch a partition, as few calls a record as there can be. A thread asks the partitions' leaders for
+ * their offsets while little is prefetched: without that, librdkafka 2.0's fetchers sleep for up to a second once they
+ * have had enough. */
 #include <inttypes.h>
 #include <librdkafka/rdkafka.h>
 #include <poll.h>
@@ -26,7 +29,7 @@
 
 enum { kBatch = 1000, kMaxPartitions = 1024, kHungryBelow = 10000, kPumpMicroseconds = 5000, kWarmUp = 50 };
 
-static void die(const char *what, const char *why) {
+static void die(const char* what, const char* why) {
   fprintf(stderr, "raw_kafka: %s: %s\n", what, why);
   exit(1);
 }
@@ -37,38 +40,46 @@ static double now(void) {
   return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 
-static rd_kafka_t *client(rd_kafka_type_t type, const char *servers, const char *const properties[][2], size_t count, int events) {
+static rd_kafka_t* client(rd_kafka_type_t type, const char* servers, const char* const properties[][2], size_t count,
+                          int events) {
   char text[512];
-  rd_kafka_conf_t *conf = rd_kafka_conf_new();
-  if (rd_kafka_conf_set(conf, "bootstrap.servers", servers, text, sizeof text) || rd_kafka_conf_set(conf, "socket.nagle.disable", "true", text, sizeof text)) die("servers", text);
+  rd_kafka_conf_t* conf = rd_kafka_conf_new();
+  if (rd_kafka_conf_set(conf, "bootstrap.servers", servers, text, sizeof text) ||
+      rd_kafka_conf_set(conf, "socket.nagle.disable", "true", text, sizeof text))
+    die("servers", text);
   for (size_t i = 0; i < count; ++i) {
     if (rd_kafka_conf_set(conf, properties[i][0], properties[i][1], text, sizeof text)) die(properties[i][0], text);
   }
   rd_kafka_conf_set_events(conf, events);
-  rd_kafka_t *handle = rd_kafka_new(type, conf, text, sizeof text);
+  rd_kafka_t* handle = rd_kafka_new(type, conf, text, sizeof text);
   if (!handle) die("client", text);
   return handle;
 }
 
 /* The producer has the settings of ours, but for `linger` and how many records a batch has at most. */
-static rd_kafka_t *producer(const char *servers, const char *linger, const char *batch) {
-  const char *const properties[][2] = {{"enable.idempotence", "true"}, {"linger.ms", linger}, {"batch.size", "1000000"}, {"batch.num.messages", batch},
-                                       {"queue.buffering.max.messages", "1000000"}, {"queue.buffering.max.kbytes", "65536"}};
-  return client(RD_KAFKA_PRODUCER, servers, properties, sizeof properties / sizeof *properties, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
+static rd_kafka_t* producer(const char* servers, const char* linger, const char* batch) {
+  const char* const properties[][2] = {{"enable.idempotence", "true"},
+                                       {"linger.ms", linger},
+                                       {"batch.size", "1000000"},
+                                       {"batch.num.messages", batch},
+                                       {"queue.buffering.max.messages", "1000000"},
+                                       {"queue.buffering.max.kbytes", "65536"}};
+  return client(RD_KAFKA_PRODUCER, servers, properties, sizeof properties / sizeof *properties,
+                RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
 }
 
 /* A consumer of partitions 0 to `partitions` - 1 from `offset`, a queue for each, with the memory bound of ours. */
 struct consumer {
-  rd_kafka_t *handle;
-  rd_kafka_queue_t *queues[kMaxPartitions];
+  rd_kafka_t* handle;
+  rd_kafka_queue_t* queues[kMaxPartitions];
   int partitions;
   int wake; /* readable when a queue has something */
-  const char *topic;
+  const char* topic;
   atomic_bool hungry;
 };
 
-static void *pump(void *argument) {
-  struct consumer *of = argument;
+static void* pump(void* argument) {
+  struct consumer* of = argument;
   for (;;) {
     usleep(kPumpMicroseconds);
     int64_t low = 0;
@@ -78,9 +89,15 @@ static void *pump(void *argument) {
   return NULL;
 }
 
-static void open_consumer(struct consumer *of, const char *servers, const char *topic, int partitions, int64_t offset) {
-  const char *const properties[][2] = {{"group.id", "raw"}, {"enable.auto.commit", "false"}, {"enable.auto.offset.store", "false"}, {"isolation.level", "read_committed"},
-                                       {"check.crcs", "true"}, {"fetch.wait.max.ms", "100"}, {"queued.min.messages", "20000"}, {"queued.max.messages.kbytes", "4096"},
+static void open_consumer(struct consumer* of, const char* servers, const char* topic, int partitions, int64_t offset) {
+  const char* const properties[][2] = {{"group.id", "raw"},
+                                       {"enable.auto.commit", "false"},
+                                       {"enable.auto.offset.store", "false"},
+                                       {"isolation.level", "read_committed"},
+                                       {"check.crcs", "true"},
+                                       {"fetch.wait.max.ms", "100"},
+                                       {"queued.min.messages", "20000"},
+                                       {"queued.max.messages.kbytes", "4096"},
                                        {"fetch.message.max.bytes", "1048576"}};
   static const uint64_t one = 1;
   if (partitions > kMaxPartitions) die(topic, "too many partitions");
@@ -90,7 +107,7 @@ static void open_consumer(struct consumer *of, const char *servers, const char *
   of->topic = topic;
   of->wake = eventfd(0, EFD_NONBLOCK);
   atomic_init(&of->hungry, false);
-  rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(partitions);
+  rd_kafka_topic_partition_list_t* list = rd_kafka_topic_partition_list_new(partitions);
   for (int i = 0; i < partitions; ++i) {
     rd_kafka_topic_partition_list_add(list, topic, i)->offset = offset;
     of->queues[i] = rd_kafka_queue_get_partition(of->handle, topic, i);
@@ -103,7 +120,7 @@ static void open_consumer(struct consumer *of, const char *servers, const char *
   pthread_create(&thread, NULL, pump, of);
 }
 
-static void wait_for_more(const struct consumer *of) {
+static void wait_for_more(const struct consumer* of) {
   struct pollfd file = {of->wake, POLLIN, 0};
   poll(&file, 1, 10);
   uint64_t count;
@@ -111,7 +128,7 @@ static void wait_for_more(const struct consumer *of) {
 }
 
 /* Takes what is there of a partition's records, without errors. */
-static ssize_t take(struct consumer *of, int partition, rd_kafka_message_t **messages) {
+static ssize_t take(struct consumer* of, int partition, rd_kafka_message_t** messages) {
   ssize_t count = rd_kafka_consume_batch_queue(of->queues[partition], 0, messages, kBatch);
   ssize_t kept = 0;
   for (ssize_t i = 0; i < count; ++i) {
@@ -127,10 +144,10 @@ static ssize_t take(struct consumer *of, int partition, rd_kafka_message_t **mes
 
 static long reported = 0;
 
-static void serve_reports(rd_kafka_queue_t *queue, int timeout_ms) {
-  rd_kafka_event_t *event;
+static void serve_reports(rd_kafka_queue_t* queue, int timeout_ms) {
+  rd_kafka_event_t* event;
   while ((event = rd_kafka_queue_poll(queue, timeout_ms)) != NULL) {
-    const rd_kafka_message_t *message;
+    const rd_kafka_message_t* message;
     if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_DR) {
       while ((message = rd_kafka_event_message_next(event)) != NULL) {
         if (message->err) die("produce", rd_kafka_err2str(message->err));
@@ -143,7 +160,8 @@ static void serve_reports(rd_kafka_queue_t *queue, int timeout_ms) {
 }
 
 /* Hands a batch over, waiting while librdkafka's queue is full. */
-static void produce(rd_kafka_topic_t *topic, int partition, rd_kafka_message_t *batch, int count, rd_kafka_queue_t *reports) {
+static void produce(rd_kafka_topic_t* topic, int partition, rd_kafka_message_t* batch, int count,
+                    rd_kafka_queue_t* reports) {
   int done = rd_kafka_produce_batch(topic, partition, RD_KAFKA_MSG_F_COPY, batch, count);
   while (done < count) {
     int left = 0;
@@ -160,31 +178,33 @@ static void produce(rd_kafka_topic_t *topic, int partition, rd_kafka_message_t *
 }
 
 /* Makes a topic, or without partitions deletes it. */
-static int change(const char *servers, const char *topic, int partitions) {
+static int change(const char* servers, const char* topic, int partitions) {
   char text[512];
-  rd_kafka_t *handle = client(RD_KAFKA_PRODUCER, servers, NULL, 0, 0);
-  rd_kafka_queue_t *queue = rd_kafka_queue_new(handle);
+  rd_kafka_t* handle = client(RD_KAFKA_PRODUCER, servers, NULL, 0, 0);
+  rd_kafka_queue_t* queue = rd_kafka_queue_new(handle);
   if (partitions > 0) {
-    rd_kafka_NewTopic_t *wanted = rd_kafka_NewTopic_new(topic, partitions, 1, text, sizeof text);
+    rd_kafka_NewTopic_t* wanted = rd_kafka_NewTopic_new(topic, partitions, 1, text, sizeof text);
     rd_kafka_CreateTopics(handle, &wanted, 1, NULL, queue);
   } else {
-    rd_kafka_DeleteTopic_t *unwanted = rd_kafka_DeleteTopic_new(topic);
+    rd_kafka_DeleteTopic_t* unwanted = rd_kafka_DeleteTopic_new(topic);
     rd_kafka_DeleteTopics(handle, &unwanted, 1, NULL, queue);
   }
-  rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 30000);
+  rd_kafka_event_t* event = rd_kafka_queue_poll(queue, 30000);
   if (!event) die(topic, "no answer");
   size_t count = 0;
-  const rd_kafka_topic_result_t **results = partitions > 0 ? rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count)
-                                                           : rd_kafka_DeleteTopics_result_topics(rd_kafka_event_DeleteTopics_result(event), &count);
-  if (count != 1 || rd_kafka_topic_result_error(results[0])) die(topic, count == 1 ? rd_kafka_topic_result_error_string(results[0]) : "no answer");
+  const rd_kafka_topic_result_t** results =
+      partitions > 0 ? rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count)
+                     : rd_kafka_DeleteTopics_result_topics(rd_kafka_event_DeleteTopics_result(event), &count);
+  if (count != 1 || rd_kafka_topic_result_error(results[0]))
+    die(topic, count == 1 ? rd_kafka_topic_result_error_string(results[0]) : "no answer");
   printf("1\n");
   return 0;
 }
 
-static int fill(const char *servers, const char *name, int partitions, long count) {
-  rd_kafka_t *handle = producer(servers, "5", "1000");
-  rd_kafka_queue_t *reports = rd_kafka_queue_get_main(handle);
-  rd_kafka_topic_t *topic = rd_kafka_topic_new(handle, name, NULL);
+static int fill(const char* servers, const char* name, int partitions, long count) {
+  rd_kafka_t* handle = producer(servers, "5", "1000");
+  rd_kafka_queue_t* reports = rd_kafka_queue_get_main(handle);
+  rd_kafka_topic_t* topic = rd_kafka_topic_new(handle, name, NULL);
   static char keys[kBatch][16];
   static char values[kBatch][128];
   static rd_kafka_message_t batch[kBatch];
@@ -196,8 +216,10 @@ static int fill(const char *servers, const char *name, int partitions, long coun
       batch[i].key = keys[i];
       batch[i].key_len = (size_t)snprintf(keys[i], sizeof keys[i], "SYM%05ld", n % 10000);
       batch[i].payload = values[i];
-      batch[i].len = (size_t)snprintf(values[i], sizeof values[i], "{\"symbol\":\"%s\",\"price\":%.2f,\"volume\":%ld,\"time\":%ld,\"venue\":\"XNAS\"}", keys[i],
-                                      100 + (double)(n % 977) * 0.25, 100 + n % 5000, 1600000000000 + n);
+      batch[i].len =
+          (size_t)snprintf(values[i], sizeof values[i],
+                           "{\"symbol\":\"%s\",\"price\":%.2f,\"volume\":%ld,\"time\":%ld,\"venue\":\"XNAS\"}", keys[i],
+                           100 + (double)(n % 977) * 0.25, 100 + n % 5000, 1600000000000 + n);
     }
     produce(topic, (int)(turn % partitions), batch, size, reports);
     serve_reports(reports, 0);
@@ -207,9 +229,9 @@ static int fill(const char *servers, const char *name, int partitions, long coun
   return 0;
 }
 
-static int consume(const char *servers, const char *topic, int partitions, long count) {
+static int consume(const char* servers, const char* topic, int partitions, long count) {
   static struct consumer in;
-  rd_kafka_message_t *messages[kBatch];
+  rd_kafka_message_t* messages[kBatch];
   open_consumer(&in, servers, topic, partitions, 0);
   double start = 0;
   size_t bytes = 0;
@@ -220,7 +242,7 @@ static int consume(const char *servers, const char *topic, int partitions, long 
       const ssize_t n = take(&in, p, messages);
       if (n > 0 && start == 0) start = now();
       for (ssize_t i = 0; i < n; ++i) {
-        bytes += messages[i]->len + (size_t)(*(const char *)messages[i]->payload == '{');
+        bytes += messages[i]->len + (size_t)(*(const char*)messages[i]->payload == '{');
         rd_kafka_message_destroy(messages[i]);
       }
       seen += n;
@@ -240,13 +262,13 @@ static double peak_megabytes(void) {
   return (double)usage.ru_maxrss / 1024;
 }
 
-static int pass(const char *servers, const char *from, const char *to, int partitions, long count) {
+static int pass(const char* servers, const char* from, const char* to, int partitions, long count) {
   static struct consumer in;
-  rd_kafka_message_t *messages[kBatch];
+  rd_kafka_message_t* messages[kBatch];
   static rd_kafka_message_t batch[kBatch];
-  rd_kafka_t *handle = producer(servers, "1", "100000");
-  rd_kafka_queue_t *reports = rd_kafka_queue_get_main(handle);
-  rd_kafka_topic_t *topic = rd_kafka_topic_new(handle, to, NULL);
+  rd_kafka_t* handle = producer(servers, "1", "100000");
+  rd_kafka_queue_t* reports = rd_kafka_queue_get_main(handle);
+  rd_kafka_topic_t* topic = rd_kafka_topic_new(handle, to, NULL);
   open_consumer(&in, servers, from, partitions, 0);
   double start = 0;
   for (long seen = 0; seen < count;) {
@@ -279,17 +301,18 @@ static int pass(const char *servers, const char *from, const char *to, int parti
 }
 
 /* Sends `value`, and sees that it goes at once. */
-static void send_one(rd_kafka_topic_t *topic, rd_kafka_queue_t *reports, void *value, size_t size) {
-  if (rd_kafka_produce(topic, 0, RD_KAFKA_MSG_F_COPY, value, size, NULL, 0, NULL)) die("produce", rd_kafka_err2str(rd_kafka_last_error()));
+static void send_one(rd_kafka_topic_t* topic, rd_kafka_queue_t* reports, void* value, size_t size) {
+  if (rd_kafka_produce(topic, 0, RD_KAFKA_MSG_F_COPY, value, size, NULL, 0, NULL))
+    die("produce", rd_kafka_err2str(rd_kafka_last_error()));
   serve_reports(reports, 0);
 }
 
-static int echo(const char *servers, const char *from, const char *to) {
+static int echo(const char* servers, const char* from, const char* to) {
   static struct consumer in;
-  rd_kafka_message_t *messages[kBatch];
-  rd_kafka_t *handle = producer(servers, "0", "100000");
-  rd_kafka_queue_t *reports = rd_kafka_queue_get_main(handle);
-  rd_kafka_topic_t *topic = rd_kafka_topic_new(handle, to, NULL);
+  rd_kafka_message_t* messages[kBatch];
+  rd_kafka_t* handle = producer(servers, "0", "100000");
+  rd_kafka_queue_t* reports = rd_kafka_queue_get_main(handle);
+  rd_kafka_topic_t* topic = rd_kafka_topic_new(handle, to, NULL);
   open_consumer(&in, servers, from, 1, RD_KAFKA_OFFSET_BEGINNING);
   for (;;) {
     const ssize_t n = take(&in, 0, messages);
@@ -302,20 +325,20 @@ static int echo(const char *servers, const char *from, const char *to) {
   }
 }
 
-static int by_value(const void *a, const void *b) {
-  const double x = *(const double *)a;
-  const double y = *(const double *)b;
+static int by_value(const void* a, const void* b) {
+  const double x = *(const double*)a;
+  const double y = *(const double*)b;
   return (x > y) - (x < y);
 }
 
-static int ask(const char *servers, const char *from, const char *to, int count) {
+static int ask(const char* servers, const char* from, const char* to, int count) {
   static struct consumer in;
-  rd_kafka_message_t *messages[kBatch];
-  rd_kafka_t *handle = producer(servers, "0", "100000");
-  rd_kafka_queue_t *reports = rd_kafka_queue_get_main(handle);
-  rd_kafka_topic_t *topic = rd_kafka_topic_new(handle, from, NULL);
+  rd_kafka_message_t* messages[kBatch];
+  rd_kafka_t* handle = producer(servers, "0", "100000");
+  rd_kafka_queue_t* reports = rd_kafka_queue_get_main(handle);
+  rd_kafka_topic_t* topic = rd_kafka_topic_new(handle, from, NULL);
   open_consumer(&in, servers, to, 1, RD_KAFKA_OFFSET_BEGINNING);
-  double *took = calloc((size_t)count, sizeof *took);
+  double* took = calloc((size_t)count, sizeof *took);
   for (int i = -kWarmUp; i < count; ++i) {
     const double start = now();
     send_one(topic, reports, "3", 1);
@@ -330,8 +353,8 @@ static int ask(const char *servers, const char *from, const char *to, int count)
   return 0;
 }
 
-int main(int argc, char **argv) {
-  const char *part = argc > 2 ? argv[1] : "";
+int main(int argc, char** argv) {
+  const char* part = argc > 2 ? argv[1] : "";
   int code = 2;
   if (!strcmp(part, "create") && argc == 5 && atoi(argv[4]) > 0) code = change(argv[2], argv[3], atoi(argv[4]));
   if (!strcmp(part, "delete") && argc == 4) code = change(argv[2], argv[3], 0);

@@ -1,5 +1,5 @@
-// A record goes to each partition every few milliseconds. One worker passes them on; another one joins it, leaves, and is killed, again
-// and again. How long the record waited that waited longest for being passed on is the pause.
+// A record goes to each partition every few milliseconds. One worker passes them on; another one joins it, leaves, and
+// is killed, again and again. How long the record waited that waited longest for being passed on is the pause.
 #include "rebalance.h"
 
 #include <array>
@@ -20,7 +20,8 @@ using Pauses = std::array<std::vector<double>, kEvents>;  // milliseconds
 
 class Pulse {
  public:
-  Pulse(Loop& loop, KafkaPlace& place) : place_(place), log_(open_log("kafka://" + place.servers())), in_(place.fresh()), out_(place.fresh()) {
+  Pulse(Loop& loop, KafkaPlace& place)
+      : place_(place), log_(open_log("kafka://" + place.servers())), in_(place.fresh()), out_(place.fresh()) {
     ConsumerOptions reader;
     for (int p = 0; p < kPartitions; ++p) reader.partitions[{out_.name(), p}] = 0;
     producer_ = log_->producer(loop);
@@ -49,8 +50,9 @@ class Pulse {
 
  private:
   std::unique_ptr<Part> worker() {
-    return std::make_unique<Part>("mephisto_bench",
-                                  std::vector<std::string>{"--part", "kafka", "pass", place_.servers(), group_, in_.name(), out_.name(), "2000000000", "1", "at_least_once"});
+    return std::make_unique<Part>(
+        "mephisto_bench", std::vector<std::string>{"--part", "kafka", "pass", place_.servers(), group_, in_.name(),
+                                                   out_.name(), "2000000000", "1", "at_least_once"});
   }
 
   // The time of sending is in the record.
@@ -74,7 +76,8 @@ class Pulse {
       const auto polled = co_await consumer_->poll(1 << 20, kLook);
       for (const auto& one : polled.assigned) partitions[one.id] = one.partition.partition;
       for (const auto& batch : polled.batches) {
-        for (const auto& record : batch->records) arrived(partitions[batch->assignment], value_or_throw(from_json<Trade>(record.value)).time);
+        for (const auto& record : batch->records)
+          arrived(partitions[batch->assignment], value_or_throw(from_json<Trade>(record.value)).time);
       }
     }
   }
@@ -92,7 +95,8 @@ class Pulse {
     co_return longest_* kMilliseconds;
   }
 
-  // Waits until every partition's records have come at once for a while, and the group has so many members with partitions.
+  // Waits until every partition's records have come at once for a while, and the group has so many members with
+  // partitions.
   Task<void> calm(std::size_t members) {
     const auto begun = now();
     do {
@@ -105,7 +109,9 @@ class Pulse {
   }
   Task<std::size_t> working() {
     for (const auto& group : value_or_throw(co_await log_->groups())) {
-      if (group.name == group_) co_return static_cast<std::size_t>(std::ranges::count_if(group.members, [](const auto& one) { return !one.owned.empty(); }));
+      if (group.name == group_)
+        co_return static_cast<std::size_t>(
+            std::ranges::count_if(group.members, [](const auto& one) { return !one.owned.empty(); }));
     }
     co_return 0;
   }
@@ -137,7 +143,8 @@ std::vector<Case> rebalance_cases(const std::shared_ptr<KafkaPlace>& place) {
     return std::ranges::max((*all)[event]);
   };
   const auto one = [=](const std::string& name, Event event, double bound, const std::string& what, double target) {
-    return Case{"kafka_rebalance_" + name, "ms, longest", what, [=] { return pauses(event); }, [=] { return bound; }, target, true};
+    return Case{"kafka_rebalance_" + name, "ms, longest", what, [=] { return pauses(event); },
+                [=] { return bound; },     target,        true};
   };
   return {
       one("join", kJoin, 100, "heartbeat interval", 1.5),

@@ -24,10 +24,12 @@ Results<int> square(Stream<int> numbers) {
   while (auto n = co_await numbers.next()) co_yield *n** n;
 }
 
-std::vector<double> round_trips(Agent<int, int>& squares, App& app, const std::string& url, int count, const AskOptions& options) {
+std::vector<double> round_trips(Agent<int, int>& squares, App& app, const std::string& url, int count,
+                                const AskOptions& options) {
   std::vector<double> took;
   Loop loop;
-  loop.run([](Agent<int, int>& asked, App& of, std::string where, int asks, AskOptions with, std::vector<double>& milliseconds) -> Task<void> {
+  loop.run([](Agent<int, int>& asked, App& of, std::string where, int asks, AskOptions with,
+              std::vector<double>& milliseconds) -> Task<void> {
     Client client{of, open_log(where)};
     for (int i = -kWarmUps; i < asks; ++i) {
       const auto start = now();

@@ -14,6 +14,7 @@ int serve(App& app, const std::string& url);
 Results<int> square(Stream<int> numbers);
 
 // Asks an agent that squares, one question after the other; milliseconds of each, in ascending order.
-std::vector<double> round_trips(Agent<int, int>& squares, App& app, const std::string& url, int count, const AskOptions& options);
+std::vector<double> round_trips(Agent<int, int>& squares, App& app, const std::string& url, int count,
+                                const AskOptions& options);
 
 }  // namespace mephisto::bench

@@ -1,7 +1,7 @@
-// Stored batches: records inside of the batch's own bytes and offsets, or a refusal. The checksum is not looked at first, so that what
-// is behind it is reached: damage that it does not notice must not do harm either.
+// Stored batches: records inside of the batch's own bytes and offsets, or a refusal. The checksum is not looked at
+// first, so that what is behind it is reached: damage that it does not notice must not do harm either.
 #include "fuzz.h"
-#include "mephisto/record_batch.h"
+#include "mephisto/log/record_batch.h"
 
 namespace mephisto::fuzz {
 namespace {
@@ -9,13 +9,18 @@ namespace {
 constexpr std::int64_t kBase = 1000;
 
 void look_at(std::string_view stored, const BatchHeader& header, const std::vector<RecordView>& records) {
-  const auto inside = [&](std::string_view part) { return part.data() == nullptr || (part.data() >= stored.data() && part.data() + part.size() <= stored.data() + stored.size()); };
+  const auto inside = [&](std::string_view part) {
+    return part.data() == nullptr ||
+           (part.data() >= stored.data() && part.data() + part.size() <= stored.data() + stored.size());
+  };
   promise(records.size() <= header.count, "a batch gives no more records than it has");
   BatchBuilder copy;
   for (const auto& record : records) {
     promise(record.offset >= kBase && record.offset < kBase + header.span, "an offset is one of the batch's");
-    promise(inside(record.key) && inside(record.value) && inside(record.headers.raw()), "a record is inside of its batch");
-    for (const auto& one : record.headers.list()) promise(inside(one.name) && inside(one.value), "a header is inside of its batch");
+    promise(inside(record.key) && inside(record.value) && inside(record.headers.raw()),
+            "a record is inside of its batch");
+    for (const auto& one : record.headers.list())
+      promise(inside(one.name) && inside(one.value), "a header is inside of its batch");
     copy.add_at(static_cast<std::uint32_t>(record.offset - kBase), record);
   }
   const auto again = copy.finish();
@@ -23,9 +28,13 @@ void look_at(std::string_view stored, const BatchHeader& header, const std::vect
   promise(read_batch(again.view(), kBase, 0, copied).has_value(), "a copied batch is sound");
   promise(copied.size() == records.size(), "a copy has the same records");
   for (std::size_t i = 0; i < records.size(); ++i) {
-    promise(copied[i].offset == records[i].offset && copied[i].timestamp_ms == records[i].timestamp_ms, "a copied record is where it was");
-    promise(copied[i].key == records[i].key && copied[i].value == records[i].value && copied[i].headers.raw() == records[i].headers.raw(), "a copied record is the same");
-    promise(copied[i].has_key() == records[i].has_key() && copied[i].has_value() == records[i].has_value(), "what is null stays null");
+    promise(copied[i].offset == records[i].offset && copied[i].timestamp_ms == records[i].timestamp_ms,
+            "a copied record is where it was");
+    promise(copied[i].key == records[i].key && copied[i].value == records[i].value &&
+                copied[i].headers.raw() == records[i].headers.raw(),
+            "a copied record is the same");
+    promise(copied[i].has_key() == records[i].has_key() && copied[i].has_value() == records[i].has_value(),
+            "what is null stays null");
   }
 }
 

@@ -21,7 +21,8 @@ std::vector<std::string> seeds() {
   return {
       R"({"value":{"symbol":"A"},"reply_to":"f-reply-1","correlation_id":"c-1","__faust":{"ns":"@ReqRepRequest"}})",
       R"({"__faust":{"ns":"faust.agents.models.ModelReqRepRequest"},"correlation_id":null,"reply_to":"t","value":[1,"ReqRepRequest"]})",
-      std::string{"\x11"} + std::string{detail::kReplyToHeader} + "\x02t" + "\x18" + std::string{detail::kCorrelationHeader} + "\x03id",
+      std::string{"\x11"} + std::string{detail::kReplyToHeader} + "\x02t" + "\x18" +
+          std::string{detail::kCorrelationHeader} + "\x03id",
   };
 }
 

@@ -1,5 +1,5 @@
-// What every fuzzer here is made of: seeds, made by code, and one function that takes any bytes. A promise that is broken ends the
-// program, so that the sanitizers and libFuzzer keep the input.
+// What every fuzzer here is made of: seeds, made by code, and one function that takes any bytes. A promise that is
+// broken ends the program, so that the sanitizers and libFuzzer keep the input.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// Whatever a server answers, HttpClient gives a response or a Failure, soon. The server is a thread that sends the input and hangs up.
+// Whatever a server answers, HttpClient gives a response or a Failure, soon. The server is a thread that sends the
+// input and hangs up.
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -24,7 +25,8 @@ class Server {
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof address;
     auto* raw = reinterpret_cast<sockaddr*>(&address);
-    promise(bind(listener_, raw, size) == 0 && listen(listener_, 64) == 0 && getsockname(listener_, raw, &size) == 0, "a port can be had");
+    promise(bind(listener_, raw, size) == 0 && listen(listener_, 64) == 0 && getsockname(listener_, raw, &size) == 0,
+            "a port can be had");
     port_ = ntohs(address.sin_port);
     std::thread{[this] {
       while (true) serve(accept(listener_, nullptr, nullptr));
@@ -74,7 +76,8 @@ void take(std::string_view input) {
   // Never ended: the thread and the connections live as long as the process.
   static auto& server = *new Server;
   static auto& loop = *new Loop;
-  static auto& client = *new HttpClient{{.deadline = std::chrono::milliseconds{2000}, .retries = 0, .redirects = 0, .body_limit = kLimit}};
+  static auto& client = *new HttpClient{
+      {.deadline = std::chrono::milliseconds{2000}, .retries = 0, .redirects = 0, .body_limit = kLimit}};
   server.answer(input);
   try {
     auto response = loop.run(client.get("http://127.0.0.1:" + std::to_string(server.port()) + "/query?apikey=secret"));

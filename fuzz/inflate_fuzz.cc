@@ -28,7 +28,8 @@ std::string gzip(std::string_view plain) {
 }  // namespace
 
 std::vector<std::string> seeds() {
-  return {gzip(""), gzip("plain text"), gzip(R"({"Symbol":"IBM"})") + "behind", gzip(std::string(kLimit + 1, 'x')), gzip("cut off").substr(0, 15)};
+  return {gzip(""), gzip("plain text"), gzip(R"({"Symbol":"IBM"})") + "behind", gzip(std::string(kLimit + 1, 'x')),
+          gzip("cut off").substr(0, 15)};
 }
 
 void take(std::string_view input) {

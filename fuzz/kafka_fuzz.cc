@@ -1,5 +1,5 @@
-// What a broker of Kafka sends: records inside of what came or was unpacked from it, or a refusal. The checksums are set right first, so that
-// what is behind them is reached.
+// What a broker of Kafka sends: records inside of what came or was unpacked from it, or a refusal. The checksums are
+// set right first, so that what is behind them is reached.
 #include "fuzz.h"
 #include "log/kafka/fetch_wire.h"
 #include "log/kafka/record_set.h"
@@ -10,12 +10,13 @@ namespace mephisto::fuzz {
 std::vector<std::string> seeds() {
   using test::KafkaBatch;
   std::vector<std::string> sets;
-  const KafkaBatch plain{.base = 5,
-                         .base_time = 1'790'000'000'000,
-                         .max_time = 1'790'000'000'001,
-                         .producer = 1,
-                         .records = {{.key = "key", .value = R"({"seq":1})", .headers = {{"name", "value"}, {"null", std::nullopt}}},
-                                     {.offset_delta = 1, .key = std::nullopt, .value = std::nullopt}}};
+  const KafkaBatch plain{
+      .base = 5,
+      .base_time = 1'790'000'000'000,
+      .max_time = 1'790'000'000'001,
+      .producer = 1,
+      .records = {{.key = "key", .value = R"({"seq":1})", .headers = {{"name", "value"}, {"null", std::nullopt}}},
+                  {.offset_delta = 1, .key = std::nullopt, .value = std::nullopt}}};
   sets.push_back(test::stored(plain));
   auto aborted = plain;
   aborted.attributes = 0x10;

@@ -18,12 +18,15 @@ std::vector<std::string> seeds() {
 void take(std::string_view input) {
   const auto bytes = exact(input);
   auto listing = horton::parse_listing({bytes.data(), bytes.size()});
-  if (!listing) return promise(listing.error().kind == ErrorKind::kDecode && !listing.error().message.empty(), "a refusal says why");
+  if (!listing)
+    return promise(listing.error().kind == ErrorKind::kDecode && !listing.error().message.empty(),
+                   "a refusal says why");
   for (const auto& security : listing->securities) {
     promise(security.contains("symbol") && security.contains("_type"), "each security has its symbol and type");
     promise(security.size() == listing->securities.front().size(), "each security has the same fields");
     // Not compared as a whole: Boost.JSON reads some numbers of 17 digits with another last one.
-    promise(boost::json::parse(boost::json::serialize(security)).as_object().size() == security.size(), "a security is JSON");
+    promise(boost::json::parse(boost::json::serialize(security)).as_object().size() == security.size(),
+            "a security is JSON");
   }
 }
 

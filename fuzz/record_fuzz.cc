@@ -1,6 +1,6 @@
-// JSON into records with every kind of field. What is taken comes out the same when it is written and read again; a record that held
-// another value before reads like a new one; what lies behind the text makes no difference; the reader of the usual shape takes nothing
-// that the complete one does not take, with the same result.
+// JSON into records with every kind of field. What is taken comes out the same when it is written and read again; a
+// record that held another value before reads like a new one; what lies behind the text makes no difference; the reader
+// of the usual shape takes nothing that the complete one does not take, with the same result.
 #include "codec/damage.h"
 #include "codec/records.h"
 #include "fuzz.h"
@@ -54,7 +54,8 @@ void read_all_ways(std::string_view input, T& used) {
   T other{};
   const tests::Exact elsewhere{input, input.ends_with('}') || input.ends_with(']') ? input.back() : '"'};
   const auto there = Codec::json().load(elsewhere.view(), other);
-  promise(read.has_value() == again.has_value() && read.has_value() == there.has_value(), "a text is taken always or never");
+  promise(read.has_value() == again.has_value() && read.has_value() == there.has_value(),
+          "a text is taken always or never");
   if (!read) {
     promise(!read.error().message.empty() && read.error().kind == ErrorKind::kDecode, "a refusal says why");
     promise(read.error().message == again.error().message, "what is wrong is the same with a used record");

@@ -1,4 +1,5 @@
-// Whatever a client sends: heads and bodies are understood the same in one piece and byte by byte, and never are larger than they may.
+// Whatever a client sends: heads and bodies are understood the same in one piece and byte by byte, and never are larger
+// than they may.
 #include "fuzz.h"
 #include "http/message.h"
 
@@ -31,9 +32,12 @@ Understood understand(std::string_view input, std::size_t step) {
   all.head = block.text();
   auto head = parse_request_head(all.head);
   if (!head) return {all.head, "", head.error().why, 0};
-  promise(head->method.find_first_of(" \r\n") == std::string::npos && head->target.find_first_of(" \r\n") == std::string::npos, "a request is one line");
+  promise(head->method.find_first_of(" \r\n") == std::string::npos &&
+              head->target.find_first_of(" \r\n") == std::string::npos,
+          "a request is one line");
   promise(head->minor == 0 || head->headers.contains("Host"), "there is a host");
-  promise(!(head->headers.contains("Content-Length") && head->headers.contains("Transfer-Encoding")), "there is one length");
+  promise(!(head->headers.contains("Content-Length") && head->headers.contains("Transfer-Encoding")),
+          "there is one length");
   BodyReader reader{head->body, kLimit, kLimit};
   while (!reader.done() && all.used < input.size()) {
     auto piece = input.substr(all.used, step);
@@ -68,7 +72,8 @@ void take(std::string_view input) {
   auto rest = all;
   if (block.take(rest) != Block::State::kWhole) return;
   for (bool to_head : {false, true}) {
-    if (auto head = parse_response_head(block.text(), to_head)) promise(head->status >= 100 && head->status <= 999, "a status has three digits");
+    if (auto head = parse_response_head(block.text(), to_head))
+      promise(head->status >= 100 && head->status <= 999, "a status has three digits");
   }
 }
 

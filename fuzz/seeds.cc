@@ -1,4 +1,5 @@
-// libFuzzer's entry points: writes the seeds into the corpus folder that the command line names, then hands on each input.
+// libFuzzer's entry points: writes the seeds into the corpus folder that the command line names, then hands on each
+// input.
 #include <filesystem>
 #include <fstream>
 
@@ -9,7 +10,8 @@ extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv) {
     const std::filesystem::path folder{(*argv)[i]};
     if (!std::filesystem::is_directory(folder)) continue;
     int number = 0;
-    for (const auto& seed : mephisto::fuzz::seeds()) std::ofstream{folder / ("seed-" + std::to_string(number++)), std::ios::binary} << seed;
+    for (const auto& seed : mephisto::fuzz::seeds())
+      std::ofstream{folder / ("seed-" + std::to_string(number++)), std::ios::binary} << seed;
     break;
   }
   return 0;

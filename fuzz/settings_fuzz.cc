@@ -15,11 +15,14 @@ using Type = SettingSpec::Type;
 // A file in memory, which has a path like any other.
 class MemoryFile {
  public:
-  MemoryFile() : descriptor_(memfd_create("config.yml", 0)), path_("/proc/self/fd/" + std::to_string(descriptor_)) { promise(descriptor_ >= 0, "memory files can be made"); }
+  MemoryFile() : descriptor_(memfd_create("config.yml", 0)), path_("/proc/self/fd/" + std::to_string(descriptor_)) {
+    promise(descriptor_ >= 0, "memory files can be made");
+  }
   const std::string& path() const { return path_; }
   void fill(std::string_view text) const {
     const auto size = static_cast<ssize_t>(text.size());
-    promise(ftruncate(descriptor_, 0) == 0 && pwrite(descriptor_, text.data(), text.size(), 0) == size, "memory files can be written");
+    promise(ftruncate(descriptor_, 0) == 0 && pwrite(descriptor_, text.data(), text.size(), 0) == size,
+            "memory files can be written");
   }
 
  private:
@@ -40,7 +43,8 @@ Settings new_settings() {
 
 void read_as_declared(const Settings& settings, const SettingSpec& spec) {
   const auto& text = settings.text(spec.name);
-  if (text.empty()) return promise(spec.default_value.empty() || spec.type == Type::kText, "an empty value is an empty default");
+  if (text.empty())
+    return promise(spec.default_value.empty() || spec.type == Type::kText, "an empty value is an empty default");
   switch (spec.type) {
     case Type::kText:
     case Type::kChoice: break;
@@ -56,8 +60,10 @@ void read_as_declared(const Settings& settings, const SettingSpec& spec) {
 std::vector<std::string> seeds() {
   return {
       "broker: local:///tmp/log\nservice:\n  rate: 1/s,25/d\nshards: 2\n",
-      "kafka:\n  servers:\n    - a:9092\n    - b:9092\nprocessing_guarantee: exactly_once\nbroker_commit_interval: 0.3s\nmemory_budget: 64MiB\n",
-      "a: &a {topic_partitions: 8}\n<<: *a\ntopic_disable_leader: yes # comment\nstream_buffer_maxsize: \"12\"\n--- \nx: |\n  y\n",
+      "kafka:\n  servers:\n    - a:9092\n    - b:9092\nprocessing_guarantee: exactly_once\nbroker_commit_interval: "
+      "0.3s\nmemory_budget: 64MiB\n",
+      "a: &a {topic_partitions: 8}\n<<: *a\ntopic_disable_leader: yes # comment\nstream_buffer_maxsize: \"12\"\n--- "
+      "\nx: |\n  y\n",
       "shards: &a {b: *a}\n",
       "? [x]\n: y\n? {a: b}\n: [[1], {c: d}]\n!tag k: ~\n",
   };

@@ -1,12 +1,12 @@
-// The log's own records (topic, partition, group, commit) with any content in one of them, under a checksum that fits: used as what they
-// say, or kCorrupt.
+// The log's own records (topic, partition, group, commit) with any content in one of them, under a checksum that fits:
+// used as what they say, or kCorrupt.
 #include "log/store.h"
 
 #include <map>
 
 #include "fuzz.h"
 #include "log/store_keys.h"
-#include "mephisto/json_read.h"
+#include "mephisto/codec/json_read.h"
 
 namespace mephisto::fuzz {
 namespace {
@@ -19,7 +19,9 @@ class Store : public KvWriter {
     auto place = values_.upper_bound(key);
     return place == values_.begin() ? std::nullopt : entry(std::prev(place));
   }
-  void put(std::string_view key, std::string_view value) override { values_.insert_or_assign(std::string{key}, std::string{value}); }
+  void put(std::string_view key, std::string_view value) override {
+    values_.insert_or_assign(std::string{key}, std::string{value});
+  }
   void put(std::string_view key, Buffer value) override { put(key, value.view()); }
   void erase(std::string_view key) override {
     if (auto place = values_.find(key); place != values_.end()) values_.erase(place);
@@ -65,7 +67,8 @@ bool has_checksum(std::string_view key) { return key[0] != store::kBatchPrefix &
 void use_group(Store& log, const std::map<std::string, int>& partitions) {
   auto group = store::group(log, "g");
   group.join({"m3", "late", {"t"}, 3, 2000});
-  for (const auto& partition : group.acquire("m3", partitions)) promise(group.check("m3", partition, group.generation).has_value(), "what is acquired may be committed");
+  for (const auto& partition : group.acquire("m3", partitions))
+    promise(group.check("m3", partition, group.generation).has_value(), "what is acquired may be committed");
   for (const auto& partition : group.acquire("m1", partitions)) group.release("m1", partition);
   promise(group.leave("m3") && group.find("m3") == nullptr, "who leaves is out");
   store::put_group(log, "g", group);
@@ -77,7 +80,8 @@ void use(Store& log) {
   auto topics = store::all_topics(log);
   std::map<std::string, int> partitions;
   for (const auto& topic : topics) {
-    promise(topic.config.partitions >= 1 && topic.config.partitions <= kMaxPartitions, "a topic has as many partitions as one may have");
+    promise(topic.config.partitions >= 1 && topic.config.partitions <= kMaxPartitions,
+            "a topic has as many partitions as one may have");
     partitions[topic.name] = topic.config.partitions;
   }
   for (const auto& commit : store::commits(log, "g", topics)) promise(commit.offset >= 0, "a commit is at an offset");
@@ -104,7 +108,8 @@ std::vector<std::string> seeds() {
   std::vector<std::string> all;
   char number = 0;
   for (const auto& [key, value] : small_log().values()) {
-    all.push_back(std::string{number++} + value.substr(0, value.size() - (has_checksum(key) ? sizeof(std::uint32_t) : 0)));
+    all.push_back(std::string{number++} +
+                  value.substr(0, value.size() - (has_checksum(key) ? sizeof(std::uint32_t) : 0)));
   }
   return all;
 }

@@ -1,4 +1,5 @@
-// URLs and what a redirect leads to: a target that can be asked for again, or a refusal that shows neither query nor password.
+// URLs and what a redirect leads to: a target that can be asked for again, or a refusal that shows neither query nor
+// password.
 #include "fuzz.h"
 #include "http/target.h"
 
@@ -6,11 +7,14 @@ namespace mephisto::fuzz {
 namespace {
 
 void look_at(const Result<Target>& target) {
-  if (!target) return promise(target.error().kind == ErrorKind::kInvalid && !target.error().message.empty(), "a refusal says why");
+  if (!target)
+    return promise(target.error().kind == ErrorKind::kInvalid && !target.error().message.empty(), "a refusal says why");
   promise(!target->host.empty() && !target->port.empty() && target->path.starts_with('/'), "a target is whole");
-  for (const auto* part : {&target->authority, &target->path}) promise(part->find_first_of("\r\n ") == std::string::npos, "a request stays one line");
+  for (const auto* part : {&target->authority, &target->path})
+    promise(part->find_first_of("\r\n ") == std::string::npos, "a request stays one line");
   auto again = parse_target((target->tls ? "https://" : "http://") + target->authority + target->path);
-  promise(again && again->origin() == target->origin() && again->path == target->path, "a target's own URL leads to it");
+  promise(again && again->origin() == target->origin() && again->path == target->path,
+          "a target's own URL leads to it");
 }
 
 }  // namespace
@@ -29,7 +33,8 @@ std::vector<std::string> seeds() {
 void take(std::string_view input) {
   const std::string text{input};
   look_at(parse_target(text));
-  for (const char* from : {"http://127.0.0.1:8642/a/b?apikey=secret", "https://host/"}) look_at(redirected(value_or_throw(parse_target(from)), text));
+  for (const char* from : {"http://127.0.0.1:8642/a/b?apikey=secret", "https://host/"})
+    look_at(redirected(value_or_throw(parse_target(from)), text));
 }
 
 }  // namespace mephisto::fuzz

@@ -24,13 +24,15 @@ TopicOptions internal() {
   return options;
 }
 
-// An agent's connection to the service. Each attempt is taken from the budget, so the HTTP client makes none of its own.
+// An agent's connection to the service. Each attempt is taken from the budget, so the HTTP client makes none of its
+// own.
 class Service {
  public:
   Service() : client_(service_config(), http_options()) {}
 
-  // The reply, however long it takes while the service is out of order or says that there were too many requests: that is no failure of the
-  // request's, and costs neither events nor the day's budget. Throws ApiError where the service answers otherwise.
+  // The reply, however long it takes while the service is out of order or says that there were too many requests: that
+  // is no failure of the request's, and costs neither events nor the day's budget. Throws ApiError where the service
+  // answers otherwise.
   template <class T>
   Task<T> ask(std::function<Task<T>(AlphaVantage&)> request) {
     int failures = 0;
@@ -72,7 +74,8 @@ class Service {
       failures += answers && *answers != ticket.answers ? 1 : 0;
       answers = ticket.answers;
       const bool all_wait = co_await budget().failed(ticket, failure, retry_after);
-      if (failures >= kFailures) throw Failure(ErrorKind::kInvalid, fmt::format("the service answers others, but not this: {}", failure));
+      if (failures >= kFailures)
+        throw Failure(ErrorKind::kInvalid, fmt::format("the service answers others, but not this: {}", failure));
       if (all_wait) continue;
       log::debug("{}; asking again", failure);
       co_await sleep_or_give_back(with_jitter(kFirstPause * (1 << failures)), "the service to answer this request");
@@ -90,7 +93,9 @@ class Service {
     options.retries = 0;
     return options;
   }
-  std::chrono::milliseconds with_jitter(std::chrono::milliseconds pause) { return pause + std::chrono::milliseconds{random_.below(static_cast<std::uint64_t>(pause.count()) / 4)}; }
+  std::chrono::milliseconds with_jitter(std::chrono::milliseconds pause) {
+    return pause + std::chrono::milliseconds{random_.below(static_cast<std::uint64_t>(pause.count()) / 4)};
+  }
 
   AlphaVantage client_;
   Random random_;
@@ -109,7 +114,8 @@ Task<std::vector<CollectSecurityOverview>> stalest_first(std::vector<CollectSecu
   FindOptions options;
   options.projection = {{"symbol", 1}, {"exchange", 1}, {"overview_checked_at", 1}};
   std::map<std::pair<std::string, std::string>, std::optional<Microtime>> checked;
-  for (const auto& known : co_await securities().find_many({}, options)) checked[{text(known, "symbol"), text(known, "exchange")}] = checked_at(known);
+  for (const auto& known : co_await securities().find_many({}, options))
+    checked[{text(known, "symbol"), text(known, "exchange")}] = checked_at(known);
   std::multimap<std::optional<Microtime>, CollectSecurityOverview> order;
   for (auto& one : listed) {
     const auto time = checked[{one.symbol, one.exchange}];
@@ -121,12 +127,14 @@ Task<std::vector<CollectSecurityOverview>> stalest_first(std::vector<CollectSecu
 }
 
 const auto& collect_securities_topic = app().topic<None>("collect_securities", internal());
-const auto& collect_security_overview_topic = app().topic<CollectSecurityOverview>("collect_security_overview", internal());
+const auto& collect_security_overview_topic =
+    app().topic<CollectSecurityOverview>("collect_security_overview", internal());
 
 AgentOptions overview_options() {
   AgentOptions options;
   options.concurrency_setting = "service.concurrency";
-  options.ordered_by_key = true;  // two events of a security one after the other: the second one sees what the first one stored
+  options.ordered_by_key =
+      true;  // two events of a security one after the other: the second one sees what the first one stored
   options.on_error.retries = kRetries;
   options.help = "Fetches the overview of one security into its document.";
   return options;
@@ -174,7 +182,8 @@ Task<void> list_all(Service& service, const Event<None>& event) {
   co_await note_collection(event.timestamp());
   std::vector<CollectSecurityOverview> listed;
   std::vector<Change> changes;
-  for (auto& security : co_await service.ask<std::vector<Object>>([](AlphaVantage& client) { return client.securities(); })) {
+  for (auto& security :
+       co_await service.ask<std::vector<Object>>([](AlphaVantage& client) { return client.securities(); })) {
     CollectSecurityOverview one{text(security, "symbol"), text(security, "exchange")};
     if (one.symbol.empty()) {
       log::warn("The listing has a security without a symbol: {}", boost::json::serialize(security));
@@ -192,10 +201,11 @@ Task<void> list_all(Service& service, const Event<None>& event) {
   for (auto& one : co_await stalest_first(std::move(listed))) {
     SendOptions options;
     options.key = one.symbol;
-    // As old as what it was sent for: when that comes again after a crash, what was looked at meanwhile is not looked at again.
+    // As old as what it was sent for: when that comes again after a crash, what was looked at meanwhile is not looked
+    // at again.
     options.timestamp = event.timestamp();
-    // What one append has for a partition is read in one stretch. Under a budget the stalest of all partitions have to come first, so each
-    // is in the log before the next one.
+    // What one append has for a partition is read in one stretch. Under a budget the stalest of all partitions have to
+    // come first, so each is in the log before the next one.
     if (budget().unlimited())
       co_await collect_security_overview.cast(one, options);
     else
@@ -214,11 +224,15 @@ Agent<CollectSecurityOverview, bool>& collect_security_overview = app().agent(
       while (auto event = co_await stream.next()) {
         const auto before = co_await securities().find_one(identity(*event));
         if (!before) {
-          throw Failure(ErrorKind::kInvalid, fmt::format("{} on {} is not listed; see: horton securities (a new listing: horton start-collect-securities)", event->symbol,
-                                                         event->exchange.empty() ? "no exchange" : event->exchange));
+          throw Failure(
+              ErrorKind::kInvalid,
+              fmt::format(
+                  "{} on {} is not listed; see: horton securities (a new listing: horton start-collect-securities)",
+                  event->symbol, event->exchange.empty() ? "no exchange" : event->exchange));
         }
         const bool was_known = text(*before, "overview_status") == "known";
-        // It was looked at after this was sent: the event comes again, or waited for the budget behind another one of the same security.
+        // It was looked at after this was sent: the event comes again, or waited for the budget behind another one of
+        // the same security.
         if (is_done(*before, event.timestamp())) {
           co_yield was_known;
           continue;

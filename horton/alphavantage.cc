@@ -18,7 +18,8 @@ using Kind = ApiError::Kind;
 constexpr std::size_t kShown = 160;
 
 void hide(std::string& text, std::string_view secret) {
-  for (std::size_t at = 0; (at = text.find(secret, at)) != std::string::npos; at += 3) text.replace(at, secret.size(), "***");
+  for (std::size_t at = 0; (at = text.find(secret, at)) != std::string::npos; at += 3)
+    text.replace(at, secret.size(), "***");
 }
 
 // What an error shows of a reply. AlphaVantage's notices repeat the key, and errors go into logs and dead letters.
@@ -31,8 +32,8 @@ std::string shown(std::string_view reply, std::string_view api_key) {
   return text.size() > kShown ? text.substr(0, kShown) + "…" : text;
 }
 
-// What a notice says, by words of AlphaVantage's in small letters. The first that fits counts: every notice praises the premium plans,
-// and the one about a blocked key may name the limits that it broke.
+// What a notice says, by words of AlphaVantage's in small letters. The first that fits counts: every notice praises the
+// premium plans, and the one about a blocked key may name the limits that it broke.
 struct Wording {
   Kind kind;
   std::string_view meaning;
@@ -45,13 +46,17 @@ const std::vector<Wording>& wordings() {
       {Kind::kKey,
        "the key is refused",
        {"key", "account"},
-       {"blocked", "banned", "suspended", "deactivated", "disabled", "revoked", "expired", "demo purposes", "invalid or missing", "invalid api key", "key is invalid",
-        "not valid"}},
-      {Kind::kPremium, "the key may not use this function", {}, {"is a premium", "are premium", "available to premium", "requires a premium", "require a premium"}},
+       {"blocked", "banned", "suspended", "deactivated", "disabled", "revoked", "expired", "demo purposes",
+        "invalid or missing", "invalid api key", "key is invalid", "not valid"}},
+      {Kind::kPremium,
+       "the key may not use this function",
+       {},
+       {"is a premium", "are premium", "available to premium", "requires a premium", "require a premium"}},
       {Kind::kQuota,
        "over quota",
        {},
-       {"rate limit", "call frequency", "call volume", "requests per", "request per", "calls per", "call per", "spreading out", "too many requests"}},
+       {"rate limit", "call frequency", "call volume", "requests per", "request per", "calls per", "call per",
+        "spreading out", "too many requests"}},
       {Kind::kBadCall, "refused", {}, {"invalid input", "invalid api call", "invalid parameter"}},
   };
   return all;
@@ -61,8 +66,12 @@ const std::vector<Wording>& wordings() {
 ApiError notice_error(std::string_view text, std::string_view api_key, Kind otherwise, std::string_view meaning) {
   std::string small{text};
   std::ranges::transform(small, small.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  const auto has_one_of = [&](const auto& words) { return std::ranges::any_of(words, [&](auto word) { return small.contains(word); }); };
-  const auto found = std::ranges::find_if(wordings(), [&](const Wording& one) { return (one.about.empty() || has_one_of(one.about)) && has_one_of(one.words); });
+  const auto has_one_of = [&](const auto& words) {
+    return std::ranges::any_of(words, [&](auto word) { return small.contains(word); });
+  };
+  const auto found = std::ranges::find_if(wordings(), [&](const Wording& one) {
+    return (one.about.empty() || has_one_of(one.about)) && has_one_of(one.words);
+  });
   if (found == wordings().end()) return {otherwise, fmt::format("{}: {}", meaning, shown(text, api_key))};
   return {found->kind, fmt::format("{}: {}", found->meaning, shown(text, api_key))};
 }
@@ -76,7 +85,8 @@ void check_notice(const boost::json::object& object, std::string_view api_key) {
     }
   }
   if (const auto* message = object.if_contains("Error Message")) {
-    throw notice_error(message->is_string() ? std::string_view{message->get_string()} : "no reason given", api_key, Kind::kBadCall, "refused");
+    throw notice_error(message->is_string() ? std::string_view{message->get_string()} : "no reason given", api_key,
+                       Kind::kBadCall, "refused");
   }
 }
 
@@ -90,7 +100,8 @@ std::string_view body_of(std::string_view reply) {
 boost::json::object parse_object(std::string_view body, std::string_view api_key) {
   boost::system::error_code error;
   auto value = boost::json::parse(body_of(body), error);
-  if (error || !value.is_object()) throw ApiError(Kind::kGarbage, fmt::format("the reply is no JSON object: {}", shown(body, api_key)));
+  if (error || !value.is_object())
+    throw ApiError(Kind::kGarbage, fmt::format("the reply is no JSON object: {}", shown(body, api_key)));
   return std::move(value.get_object());
 }
 
@@ -105,8 +116,10 @@ void check_status(const mephisto::HttpResponse& response, std::string_view api_k
   if (status == 429) throw ApiError(Kind::kQuota, "over quota: status 429", after);
   const auto text = fmt::format("status {}: {}", status, shown(response.body, api_key));
   if (status >= 500 || status == 408) throw ApiError(Kind::kOutOfOrder, text, after);
-  if (status == 401 || status == 403) throw notice_error(response.body, api_key, Kind::kKey, fmt::format("the key is refused: status {}", status));
-  if (status >= 400) throw notice_error(response.body, api_key, Kind::kBadCall, fmt::format("refused: status {}", status));
+  if (status == 401 || status == 403)
+    throw notice_error(response.body, api_key, Kind::kKey, fmt::format("the key is refused: status {}", status));
+  if (status >= 400)
+    throw notice_error(response.body, api_key, Kind::kBadCall, fmt::format("refused: status {}", status));
   throw ApiError(Kind::kGarbage, text);
 }
 
@@ -142,7 +155,8 @@ boost::json::object parse_reply(std::string_view body, std::string_view api_key)
   return tidy(object).get_object();
 }
 
-AlphaVantage::AlphaVantage(ServiceConfig config, mephisto::HttpOptions http) : config_(std::move(config)), http_(std::move(http)) {}
+AlphaVantage::AlphaVantage(ServiceConfig config, mephisto::HttpOptions http)
+    : config_(std::move(config)), http_(std::move(http)) {}
 
 Task<std::string> AlphaVantage::construct_query(Query parameters) {
   parameters.emplace_back("datatype", "json");
@@ -174,7 +188,9 @@ Task<std::vector<boost::json::object>> AlphaVantage::securities(std::string stat
   auto listing = parse_listing(body);
   if (!listing) throw ApiError(Kind::kGarbage, shown(listing.error().message, config_.api_key));
   for (const auto& row : listing->unreadable) mephisto::log::warn("The listing's {}", shown(row, config_.api_key));
-  if (listing->skipped > 0) mephisto::log::warn("{} rows of the listing cannot be read and are left out; {} can", listing->skipped, listing->securities.size());
+  if (listing->skipped > 0)
+    mephisto::log::warn("{} rows of the listing cannot be read and are left out; {} can", listing->skipped,
+                        listing->securities.size());
   co_return std::move(listing->securities);
 }
 
@@ -183,7 +199,9 @@ Task<boost::json::object> AlphaVantage::security_overview(std::string symbol) {
   auto overview = co_await object(std::move(parameters), "symbol");
   const auto* about = overview.at("symbol").if_string();
   if (about == nullptr || !same_symbol(*about, symbol)) {
-    throw ApiError(Kind::kGarbage, fmt::format("the overview is of {}, not of {}", shown(boost::json::serialize(overview.at("symbol")), config_.api_key), symbol));
+    throw ApiError(Kind::kGarbage,
+                   fmt::format("the overview is of {}, not of {}",
+                               shown(boost::json::serialize(overview.at("symbol")), config_.api_key), symbol));
   }
   co_return overview;
 }
@@ -196,11 +214,13 @@ Task<boost::json::object> AlphaVantage::historical_data(std::string symbol) {
 Task<boost::json::object> AlphaVantage::last_price_data(std::string symbol) {
   Query parameters{{"function", "GLOBAL_QUOTE"}, {"symbol", symbol}};
   auto reply = co_await object(std::move(parameters), "global_quote");
-  if (const auto* quote = reply.at("global_quote").if_object(); quote != nullptr && quote->empty()) throw unknown_symbol();
+  if (const auto* quote = reply.at("global_quote").if_object(); quote != nullptr && quote->empty())
+    throw unknown_symbol();
   co_return reply;
 }
 
-Task<boost::json::object> AlphaVantage::indicator_data(std::string symbol, std::string indicator, std::map<std::string, std::string> options) {
+Task<boost::json::object> AlphaVantage::indicator_data(std::string symbol, std::string indicator,
+                                                       std::map<std::string, std::string> options) {
   Query parameters{{"function", indicator}, {"symbol", symbol}};
   for (auto& option : options) parameters.emplace_back(option);
   co_return co_await object(std::move(parameters), "meta_data");

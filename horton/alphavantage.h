@@ -1,4 +1,5 @@
-// AlphaVantage's API as it is today. Every reply that is not data is an ApiError of its own kind, so that it can never be taken for data.
+// AlphaVantage's API as it is today. Every reply that is not data is an ApiError of its own kind, so that it can never
+// be taken for data.
 #pragma once
 
 #include <boost/json.hpp>
@@ -40,8 +41,8 @@ struct Endpoint {
   bool real = false;  // AlphaVantage's own, and no stand-in
 };
 
-// `https://HOST`, with or without a last slash, a path, and `/query` as in AlphaVantage's documentation. kInvalid says what is wrong, and
-// shows neither a password nor a query.
+// `https://HOST`, with or without a last slash, a path, and `/query` as in AlphaVantage's documentation. kInvalid says
+// what is wrong, and shows neither a password nor a query.
 mephisto::Result<Endpoint> parse_endpoint(const std::string& text);
 
 struct ServiceConfig {
@@ -58,7 +59,8 @@ class AlphaVantage {
   mephisto::Task<boost::json::object> security_overview(std::string symbol);
   mephisto::Task<boost::json::object> historical_data(std::string symbol);
   mephisto::Task<boost::json::object> last_price_data(std::string symbol);
-  mephisto::Task<boost::json::object> indicator_data(std::string symbol, std::string indicator, std::map<std::string, std::string> options = {});
+  mephisto::Task<boost::json::object> indicator_data(std::string symbol, std::string indicator,
+                                                     std::map<std::string, std::string> options = {});
 
   // Requests that the HTTP client repeated.
   std::uint64_t retried() const { return http_.retried(); }

@@ -17,7 +17,8 @@ namespace json = boost::json;
 [[noreturn]] void refuse(const std::string& why) { throw mephisto::Failure(mephisto::ErrorKind::kInvalid, why); }
 
 int length_of(std::string_view text) {
-  if (text.size() > std::numeric_limits<int>::max()) refuse("a document is too large: a text of it has more than 2 GiB");
+  if (text.size() > std::numeric_limits<int>::max())
+    refuse("a document is too large: a text of it has more than 2 GiB");
   return static_cast<int>(text.size());
 }
 
@@ -38,7 +39,8 @@ void append(bson_t* to, std::string_view name, const json::value& value) {
     case json::kind::null: return check(bson_append_null(to, name.data(), length));
     case json::kind::bool_: return check(bson_append_bool(to, name.data(), length, value.get_bool()));
     case json::kind::int64: return check(bson_append_int64(to, name.data(), length, value.get_int64()));
-    case json::kind::uint64: return check(bson_append_double(to, name.data(), length, static_cast<double>(value.get_uint64())));
+    case json::kind::uint64:
+      return check(bson_append_double(to, name.data(), length, static_cast<double>(value.get_uint64())));
     case json::kind::double_: return check(bson_append_double(to, name.data(), length, value.get_double()));
     case json::kind::string: {
       const auto text = checked(value.get_string());
@@ -99,7 +101,9 @@ json::value from_iterator(const bson_iter_t& place) {
       const char* text = bson_iter_utf8(&place, &length);
       return json::value(std::string_view{text, length});
     }
-    case BSON_TYPE_DATE_TIME: return json::value(mephisto::format_iso8601(mephisto::Timestamp{std::chrono::milliseconds{bson_iter_date_time(&place)}}));
+    case BSON_TYPE_DATE_TIME:
+      return json::value(
+          mephisto::format_iso8601(mephisto::Timestamp{std::chrono::milliseconds{bson_iter_date_time(&place)}}));
     case BSON_TYPE_OID: {
       char text[25];
       bson_oid_to_string(bson_iter_oid(&place), text);

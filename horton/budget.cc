@@ -20,9 +20,9 @@ using std::chrono::milliseconds;
 
 constexpr const char* kId = "service";
 constexpr milliseconds kLastPause{60'000};
-constexpr milliseconds kLongWait{5'000};        // is logged
-constexpr milliseconds kLook{10'000};           // the wall clock may be set, a computer sleeps, and another worker may know more
-constexpr milliseconds kLate{50};               // after the time that is noted for it, a request may go still
+constexpr milliseconds kLongWait{5'000};  // is logged
+constexpr milliseconds kLook{10'000};  // the wall clock may be set, a computer sleeps, and another worker may know more
+constexpr milliseconds kLate{50};      // after the time that is noted for it, a request may go still
 constexpr milliseconds kAMoment{1'000};         // in which a service that has answered is taken for well
 constexpr int kAloneAtMost = 3;                 // failures in a row that are no outage in that moment
 constexpr milliseconds kFurthestAhead{30'000};  // below what clocks may differ by: later times do not count
@@ -44,7 +44,9 @@ std::int64_t now_ms() { return mephisto::Loop::current()->timestamp().time_since
 // As it stands in the lists of times.
 std::int64_t to_ms(Microtime time) { return std::chrono::floor<milliseconds>(time).time_since_epoch().count(); }
 
-boost::json::array to_list(const std::vector<std::int64_t>& times) { return boost::json::array(times.begin(), times.end()); }
+boost::json::array to_list(const std::vector<std::int64_t>& times) {
+  return boost::json::array(times.begin(), times.end());
+}
 
 // The document. Times that a wrong clock noted are not in it.
 struct State {
@@ -86,9 +88,11 @@ Task<State> read(const Collection& collection) {
   state.failed = times_of(*document, "failed");
   state.outages = number(*document, "outages");
   state.recoveries = number(*document, "recoveries");
-  if (const auto* why = document->if_contains("out_of_order"); why != nullptr && why->is_string()) state.out_of_order = why->get_string();
+  if (const auto* why = document->if_contains("out_of_order"); why != nullptr && why->is_string())
+    state.out_of_order = why->get_string();
   const auto noticed_at = number(*document, "noticed_at");
-  if (is_future(to_time(number(*document, "paused_at"))) || is_future(Microtime{std::chrono::microseconds{noticed_at}})) co_return state;
+  if (is_future(to_time(number(*document, "paused_at"))) || is_future(Microtime{std::chrono::microseconds{noticed_at}}))
+    co_return state;
   state.noticed_at = noticed_at;
   state.probing = number(*document, "probing") != 0;
   state.paused_until = std::min(number(*document, "paused_until"), now_ms() + kLongestPause.count());
@@ -98,7 +102,9 @@ Task<State> read(const Collection& collection) {
 // Compare and set: false when another worker changed the state meanwhile.
 Task<bool> write(const Collection& collection, const State& state, Object changed) {
   changed["version"] = state.version + 1;
-  if (state.stored) co_return (co_await collection.update_one({{"_id", kId}, {"version", state.version}}, std::move(changed))).matched == 1;
+  if (state.stored)
+    co_return (co_await collection.update_one({{"_id", kId}, {"version", state.version}}, std::move(changed)))
+            .matched == 1;
   changed["_id"] = kId;
   try {
     co_await collection.insert_one(std::move(changed));
@@ -115,8 +121,8 @@ void set_pause(Object& changed, std::int64_t until, bool probing) {
   changed["probing"] = probing ? 1 : 0;
 }
 
-// What counts for a term. The service saw the requests that failed, too many at a time would be one more trouble; but a day must not be
-// spent on an outage.
+// What counts for a term. The service saw the requests that failed, too many at a time would be one more trouble; but a
+// day must not be spent on an outage.
 std::vector<std::int64_t> counted(const State& state, const RateTerm& term) {
   if (term.window >= kLongWindow) return state.times;
   std::vector<std::int64_t> all;
@@ -136,21 +142,27 @@ void keep_last(std::vector<std::int64_t>& times, const std::vector<RateTerm>& te
   if (times.size() > longest) times.erase(times.begin(), times.end() - static_cast<std::ptrdiff_t>(longest));
 }
 
-milliseconds growing(std::int64_t row) { return std::min(milliseconds{Budget::kFirstPause.count() << std::min<std::int64_t>(row, 10)}, kLastPause); }
+milliseconds growing(std::int64_t row) {
+  return std::min(milliseconds{Budget::kFirstPause.count() << std::min<std::int64_t>(row, 10)}, kLastPause);
+}
 
 }  // namespace
 
 mephisto::Result<std::vector<RateTerm>> parse_rate(std::string_view text) {
   std::vector<RateTerm> terms;
   if (text == "unlimited") return terms;
-  auto invalid = [&] { return mephisto::fail(mephisto::ErrorKind::kInvalid, fmt::format("\"{}\" is no rate: write for example 1/s,25/d or 75/min or unlimited", text)); };
+  auto invalid = [&] {
+    return mephisto::fail(mephisto::ErrorKind::kInvalid,
+                          fmt::format("\"{}\" is no rate: write for example 1/s,25/d or 75/min or unlimited", text));
+  };
   for (std::string_view rest = text;;) {
     auto comma = rest.find(',');
     auto part = rest.substr(0, comma);
     RateTerm term;
     term.text = part;
     auto [at, code] = std::from_chars(part.data(), part.data() + part.size(), term.count);
-    if (code != std::errc{} || term.count < 1 || term.count > 10'000 || at == part.data() + part.size() || *at != '/') return invalid();
+    if (code != std::errc{} || term.count < 1 || term.count > 10'000 || at == part.data() + part.size() || *at != '/')
+      return invalid();
     term.window = window_of(part.substr(static_cast<std::size_t>(at + 1 - part.data())));
     if (term.window.count() == 0) return invalid();
     terms.push_back(std::move(term));
@@ -161,8 +173,9 @@ mephisto::Result<std::vector<RateTerm>> parse_rate(std::string_view text) {
   return terms;
 }
 
-// Guarantee kept here: the request goes when the document says so. Between the look at the document and the answer that the time is noted
-// in it any time may pass. A request whose time is over by then gives it back and notes one so far ahead that it can be kept.
+// Guarantee kept here: the request goes when the document says so. Between the look at the document and the answer that
+// the time is noted in it any time may pass. A request whose time is over by then gives it back and notes one so far
+// ahead that it can be kept.
 Task<Budget::Ticket> Budget::acquire(bool again) {
   milliseconds ahead{0};
   std::optional<std::int64_t> missed;
@@ -171,7 +184,8 @@ Task<Budget::Ticket> Budget::acquire(bool again) {
     const auto& loop = *mephisto::Loop::current();
     const auto looked = loop.now();
     const auto now = now_ms();
-    if (const auto place = std::ranges::find(state.times, missed.value_or(-1)); place != state.times.end()) state.times.erase(place);
+    if (const auto place = std::ranges::find(state.times, missed.value_or(-1)); place != state.times.end())
+      state.times.erase(place);
     const bool outage = !state.out_of_order.empty();
     auto until = state.paused_until + (outage && again ? kFirstPause.count() : 0);
     for (const auto& term : terms_) until = std::max(until, free_at(state, term));
@@ -179,10 +193,12 @@ Task<Budget::Ticket> Budget::acquire(bool again) {
       const auto wait = milliseconds{until - now};
       if (wait > kLongWait && !state.probing && logged_until_.exchange(until) != until) {
         const auto why = outage ? "The service is out of order: " + state.out_of_order : "The request budget is spent";
-        mephisto::log::warn("{}: waiting until {} ({})", why, mephisto::format_iso8601(to_time(until)), mephisto::format_duration(wait));
+        mephisto::log::warn("{}: waiting until {} ({})", why, mephisto::format_iso8601(to_time(until)),
+                            mephisto::format_duration(wait));
       }
       // A probe's answer may come at any time.
-      co_await mephisto::sleep_or_give_back(std::min(wait, state.probing ? kFirstPause : kLook), outage ? "the service to work again" : "the request budget");
+      co_await mephisto::sleep_or_give_back(std::min(wait, state.probing ? kFirstPause : kLook),
+                                            outage ? "the service to work again" : "the request budget");
       continue;
     }
     Ticket ticket{loop.wall_time(), loop.now(), outage, answers_.load() + static_cast<std::uint64_t>(state.recoveries)};
@@ -236,22 +252,27 @@ Task<void> Budget::notice(Ticket ticket, std::optional<milliseconds> retry_after
     if (retry_after && retry_after->count() > 0) pause = *retry_after;
     // Another worker may know of a longer one.
     const auto until = std::max(now_ms() + pause.count(), state.paused_until);
-    Object paused{{"noticed_at", mephisto::Loop::current()->wall_time().time_since_epoch().count()}, {"out_of_order", ""}, {"outages", 0}};
+    Object paused{{"noticed_at", mephisto::Loop::current()->wall_time().time_since_epoch().count()},
+                  {"out_of_order", ""},
+                  {"outages", 0}};
     set_pause(paused, until, false);
     if (!co_await write(collection_, state, std::move(paused))) continue;
     ++notices_;
-    mephisto::log::warn("The service says that there were too many requests: waiting until {}", mephisto::format_iso8601(to_time(until)));
+    mephisto::log::warn("The service says that there were too many requests: waiting until {}",
+                        mephisto::format_iso8601(to_time(until)));
     co_return;
   }
 }
 
 Task<bool> Budget::failed(Ticket ticket, const std::string& why, std::optional<milliseconds> retry_after) {
   // Of a service that answers others, one failure is no outage: each would make everybody wait.
-  const bool alone = ++failures_ <= kAloneAtMost && !ticket.probe && !retry_after && answers_ > 0 && last_answer_.load() > ticket.sent - kAMoment;
+  const bool alone = ++failures_ <= kAloneAtMost && !ticket.probe && !retry_after && answers_ > 0 &&
+                     last_answer_.load() > ticket.sent - kAMoment;
   for (;;) {
     auto state = co_await read(collection_);
     Object changed;
-    if (const auto place = std::ranges::find(state.times, to_ms(ticket.asked)); !terms_.empty() && place != state.times.end()) {
+    if (const auto place = std::ranges::find(state.times, to_ms(ticket.asked));
+        !terms_.empty() && place != state.times.end()) {
       state.failed.insert(std::ranges::upper_bound(state.failed, *place), *place);
       state.times.erase(place);
       keep_last(state.failed, terms_);
@@ -273,7 +294,8 @@ Task<bool> Budget::failed(Ticket ticket, const std::string& why, std::optional<m
     if (!changed.empty() && !co_await write(collection_, state, std::move(changed))) continue;
     if (!news) co_return !alone;
     logged_until_ = until;
-    mephisto::log::warn("The service is out of order: {}; waiting until {}", why, mephisto::format_iso8601(to_time(until)));
+    mephisto::log::warn("The service is out of order: {}; waiting until {}", why,
+                        mephisto::format_iso8601(to_time(until)));
     co_return true;
   }
 }

@@ -12,6 +12,8 @@ namespace horton {
 inline constexpr std::chrono::minutes kClocksDiffer{1};
 
 // Whether a stored time was noted by a clock that was wrong: it is still to come. Such a time does not count.
-inline bool is_future(mephisto::Microtime stored) { return stored > mephisto::Loop::current()->wall_time() + kClocksDiffer; }
+inline bool is_future(mephisto::Microtime stored) {
+  return stored > mephisto::Loop::current()->wall_time() + kClocksDiffer;
+}
 
 }  // namespace horton

@@ -13,8 +13,8 @@ using mephisto::Timestamp;
 
 using Time = std::optional<Microtime>;
 
-// The fields of a security's document that are Horton's own, besides what identifies it. Times are those of events' records where they
-// say `sent` or `listed`, so that they are the same when an event is delivered again.
+// The fields of a security's document that are Horton's own, besides what identifies it. Times are those of events'
+// records where they say `sent` or `listed`, so that they are the same when an event is delivered again.
 constexpr const char* kStatus = "overview_status";  // `known`, `unknown` to the market
 constexpr const char* kCheckedAt = "overview_checked_at";
 constexpr const char* kRetries = "overview_retries";
@@ -25,7 +25,8 @@ constexpr const char* kListedAt = "listed_at";
 
 Time time_in(const Object& document, const char* name) {
   const auto* value = document.if_contains(name);
-  return value != nullptr && value->is_string() ? mephisto::parse_iso8601(std::string_view{value->get_string()}) : std::nullopt;
+  return value != nullptr && value->is_string() ? mephisto::parse_iso8601(std::string_view{value->get_string()})
+                                                : std::nullopt;
 }
 
 // A time that a wrong clock noted does not count.
@@ -54,14 +55,17 @@ void add(Progress& now, const Object& security) {
   const bool gave_up = security.contains(kFailedAt);
   // What an earlier collection did is not this one's. Where a wrong clock listed it, times cannot tell.
   const bool comparable = sound(listed) == listed;
-  const auto since = [&](const char* name) { return comparable ? sound(time_in(security, name)) > listed : !sent && security.contains(name); };
+  const auto since = [&](const char* name) {
+    return comparable ? sound(time_in(security, name)) > listed : !sent && security.contains(name);
+  };
   const bool by_listing = sent && sent == listed;
   const bool checked = (by_listing && !gave_up) || since(kCheckedAt);
   now.checked += checked ? 1 : 0;
   now.failed += !checked && gave_up && (by_listing || since(kFailedAt)) ? 1 : 0;
   const auto* status = security.if_contains(kStatus);
   now.known += checked && status != nullptr && *status == "known" ? 1 : 0;
-  if (const auto* retries = security.if_contains(kRetries); retries != nullptr && retries->is_number()) now.retries += retries->to_number<std::int64_t>();
+  if (const auto* retries = security.if_contains(kRetries); retries != nullptr && retries->is_number())
+    now.retries += retries->to_number<std::int64_t>();
 }
 
 }  // namespace
@@ -76,10 +80,13 @@ Task<void> note_listed(Timestamp asked_at) {
   co_await note({{kListedAt, format_iso8601(asked_at)}}, {{"failed", ""}, {"error", ""}});
 }
 
-Task<void> note_listing_failed(Timestamp asked_at, const std::string& why) { co_await note({{"failed", format_iso8601(asked_at)}, {"error", why}}, {}); }
+Task<void> note_listing_failed(Timestamp asked_at, const std::string& why) {
+  co_await note({{"failed", format_iso8601(asked_at)}, {"error", why}}, {});
+}
 
 void erase_own_fields(Object& from_the_market) {
-  for (const char* name : {kStatus, kCheckedAt, kRetries, kSent, kFailedAt, kError, kListedAt}) from_the_market.erase(name);
+  for (const char* name : {kStatus, kCheckedAt, kRetries, kSent, kFailedAt, kError, kListedAt})
+    from_the_market.erase(name);
 }
 
 Time checked_at(const Object& security) { return sound(time_in(security, kCheckedAt)); }
@@ -92,11 +99,14 @@ bool is_done(const Object& security, Timestamp sent) {
 Task<void> note_overview(Object identity, Timestamp sent, Object overview) {
   overview[kCheckedAt] = format_iso8601(mephisto::Loop::current()->wall_time());
   overview[kSent] = format_iso8601(sent);
-  co_await securities().update_one(std::move(identity), {{"$set", std::move(overview)}, {"$unset", {{kFailedAt, ""}, {kError, ""}}}});
+  co_await securities().update_one(std::move(identity),
+                                   {{"$set", std::move(overview)}, {"$unset", {{kFailedAt, ""}, {kError, ""}}}});
 }
 
 Task<void> note_overview_failed(Object identity, Timestamp sent, const std::string& why) {
-  Object failed{{kFailedAt, format_iso8601(mephisto::Loop::current()->wall_time())}, {kSent, format_iso8601(sent)}, {kError, why}};
+  Object failed{{kFailedAt, format_iso8601(mephisto::Loop::current()->wall_time())},
+                {kSent, format_iso8601(sent)},
+                {kError, why}};
   co_await securities().update_one(std::move(identity), std::move(failed));
 }
 
@@ -120,7 +130,8 @@ Task<Progress> progress_now() {
   };
   now.to_be_listed = asked && !is_in_them && !reached(kListedAt, last_listing);
   now.empty = now.listed == 0 && last.contains(kListedAt) && !now.to_be_listed;
-  if (now.to_be_listed && reached("failed")) now.listing_failed = last.contains("error") ? std::string{last.at("error").as_string()} : "no reason is noted";
+  if (now.to_be_listed && reached("failed"))
+    now.listing_failed = last.contains("error") ? std::string{last.at("error").as_string()} : "no reason is noted";
   co_return now;
 }
 

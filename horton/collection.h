@@ -1,4 +1,5 @@
-// What the documents say of a collection: when it was asked for and listed, which securities it has looked at, and how far it is.
+// What the documents say of a collection: when it was asked for and listed, which securities it has looked at, and how
+// far it is.
 #pragma once
 
 #include "horton/documents.h"
@@ -17,7 +18,8 @@ void erase_own_fields(Object& from_the_market);
 std::optional<mephisto::Microtime> checked_at(const Object& security);
 // Whether an event that was sent at `sent` has been worked on with success, or need not be any more.
 bool is_done(const Object& security, mephisto::Timestamp sent);
-// What an update of the document has to say after the event: with the overview, and its fields `overview_status` and `overview_retries`;
+// What an update of the document has to say after the event: with the overview, and its fields `overview_status` and
+// `overview_retries`;
 mephisto::Task<void> note_overview(Object identity, mephisto::Timestamp sent, Object overview);
 // or when it is given up.
 mephisto::Task<void> note_overview_failed(Object identity, mephisto::Timestamp sent, const std::string& why);
@@ -31,7 +33,9 @@ struct Progress {
   bool to_be_listed = false;   // a collection was asked for whose listing has not come
   std::string listing_failed;  // why it never will; empty: it may
   bool empty = false;          // the listing came, and names nothing
-  bool ended() const { return !listing_failed.empty() || (!to_be_listed && (listed > 0 || empty) && checked + failed == listed); }
+  bool ended() const {
+    return !listing_failed.empty() || (!to_be_listed && (listed > 0 || empty) && checked + failed == listed);
+  }
 };
 mephisto::Task<Progress> progress_now();
 

@@ -8,7 +8,7 @@
 #include "horton/app.h"
 #include "horton/collection.h"
 #include "horton/json_text.h"
-#include "mephisto/text.h"
+#include "mephisto/base/text.h"
 
 namespace horton {
 namespace {
@@ -32,7 +32,9 @@ struct ListOptions {
   static constexpr bool kOnlyReads = true;
   std::optional<std::string> exchange;
   int limit = 0;
-  static std::vector<OptionHelp> help() { return {{"exchange", "only of this exchange"}, {"limit", "at most so many (0: all)", "-n"}}; }
+  static std::vector<OptionHelp> help() {
+    return {{"exchange", "only of this exchange"}, {"limit", "at most so many (0: all)", "-n"}};
+  }
 };
 
 Task<int> list_securities(ListOptions options, CommandContext context) {
@@ -61,7 +63,8 @@ Task<int> list_securities(ListOptions options, CommandContext context) {
     table.add(std::move(cells));
   }
   table.print(false);
-  if (found.empty()) fmt::print(stderr, "No securities yet. Start a worker (horton worker), then: horton start-collect-securities\n");
+  if (found.empty())
+    fmt::print(stderr, "No securities yet. Start a worker (horton worker), then: horton start-collect-securities\n");
   co_return 0;
 }
 
@@ -78,7 +81,9 @@ struct SecurityOptions {
   static constexpr bool kOnlyReads = true;
   std::string symbol;
   std::optional<std::string> exchange;
-  static std::vector<OptionHelp> help() { return {{"symbol", "the security's symbol", "", true}, {"exchange", "where the symbol is on several"}}; }
+  static std::vector<OptionHelp> help() {
+    return {{"symbol", "the security's symbol", "", true}, {"exchange", "where the symbol is on several"}};
+  }
 };
 
 Task<int> show_security(SecurityOptions options, CommandContext context) {
@@ -87,7 +92,8 @@ Task<int> show_security(SecurityOptions options, CommandContext context) {
   auto found = co_await securities().find_many(std::move(filter));
   if (found.empty()) {
     throw Failure(ErrorKind::kNotFound,
-                  fmt::format("there is no security {}{} in the documents; see: horton securities", options.symbol, options.exchange ? " on " + *options.exchange : ""));
+                  fmt::format("there is no security {}{} in the documents; see: horton securities", options.symbol,
+                              options.exchange ? " on " + *options.exchange : ""));
   }
   if (context.json) {
     print_json(boost::json::array(found.begin(), found.end()));
@@ -104,7 +110,8 @@ Task<int> show_security(SecurityOptions options, CommandContext context) {
 Task<std::optional<Budget::Pause>> waits_until() {
   auto wait = co_await budget().pause();
   for (const auto& use : co_await budget().use()) {
-    if (use.free_at && (!wait || *use.free_at > wait->until)) wait = Budget::Pause{*use.free_at, wait ? wait->out_of_order : ""};
+    if (use.free_at && (!wait || *use.free_at > wait->until))
+      wait = Budget::Pause{*use.free_at, wait ? wait->out_of_order : ""};
   }
   co_return wait;
 }
@@ -114,26 +121,34 @@ struct CollectOptions {
   std::optional<std::string> exchange;
   double timeout = 60;
   static std::vector<OptionHelp> help() {
-    return {{"symbol", "the security's symbol"}, {"exchange", "its exchange (default: the one it is listed on)"}, {"timeout", "seconds to wait for the answer"}};
+    return {{"symbol", "the security's symbol"},
+            {"exchange", "its exchange (default: the one it is listed on)"},
+            {"timeout", "seconds to wait for the answer"}};
   }
 };
 
 // Whether a worker of this app is there.
 Task<bool> has_worker() {
   const auto groups = value_or_throw(co_await app().open_log()->groups());
-  co_return std::ranges::any_of(groups, [](const GroupInfo& group) { return group.name == app().id() && !group.members.empty(); });
+  co_return std::ranges::any_of(
+      groups, [](const GroupInfo& group) { return group.name == app().id() && !group.members.empty(); });
 }
 
 Task<int> collect(CollectOptions options, CommandContext context) {
-  if (!(options.timeout > 0 && options.timeout <= 1e9)) throw UsageError(fmt::format("--timeout {}: a number of seconds above 0", options.timeout));
+  if (!(options.timeout > 0 && options.timeout <= 1e9))
+    throw UsageError(fmt::format("--timeout {}: a number of seconds above 0", options.timeout));
   CollectSecurityOverview wanted{options.symbol, options.exchange.value_or("")};
   std::vector<Object> listed;
   if (!options.exchange) listed = co_await securities().find_many({{"symbol", options.symbol}});
   // The key is the worker's, who may have it from elsewhere. Without a worker, what is missing here is missing.
   if (!co_await has_worker()) check_api_key();
   if (!options.exchange) {
-    if (listed.empty()) throw Failure(ErrorKind::kNotFound, fmt::format("{} is not listed yet: run start-collect-securities first, or name its --exchange", options.symbol));
-    if (listed.size() > 1) throw UsageError(fmt::format("{} is listed on several exchanges: name one with --exchange", options.symbol));
+    if (listed.empty())
+      throw Failure(ErrorKind::kNotFound,
+                    fmt::format("{} is not listed yet: run start-collect-securities first, or name its --exchange",
+                                options.symbol));
+    if (listed.size() > 1)
+      throw UsageError(fmt::format("{} is listed on several exchanges: name one with --exchange", options.symbol));
     wanted.exchange = text(listed.front(), "exchange");
   }
   AskOptions ask;
@@ -151,10 +166,13 @@ Task<int> collect(CollectOptions options, CommandContext context) {
   if (late) {
     const auto wait = co_await waits_until();
     if (!wait) throw Failure(*late);
-    throw Failure(ErrorKind::kTimeout,
-                  fmt::format("no answer within {}: {} until {}; {} is collected then", format_duration(patience),
-                              wait->out_of_order.empty() ? "the request budget is spent" : fmt::format("the service is out of order ({}), and nobody asks it", wait->out_of_order),
-                              format_iso8601(wait->until), wanted.symbol));
+    throw Failure(
+        ErrorKind::kTimeout,
+        fmt::format("no answer within {}: {} until {}; {} is collected then", format_duration(patience),
+                    wait->out_of_order.empty()
+                        ? "the request budget is spent"
+                        : fmt::format("the service is out of order ({}), and nobody asks it", wait->out_of_order),
+                    format_iso8601(wait->until), wanted.symbol));
   }
   if (!known) fmt::print(stderr, "AlphaVantage does not know {}.\n", printable(wanted.symbol));
   SecurityOptions show{wanted.symbol, wanted.exchange};
@@ -169,16 +187,19 @@ Task<int> show_budget(BudgetOptions, CommandContext context) {
   const auto uses = co_await budget().use();
   const auto paused = co_await budget().pause();
   Table table{"Budget", {{"allowed"}, {"used", true}, {"free again"}}};
-  for (const auto& use : uses) table.add({use.term.text, std::to_string(use.used), use.free_at ? format_iso8601(*use.free_at) : "now"});
+  for (const auto& use : uses)
+    table.add({use.term.text, std::to_string(use.used), use.free_at ? format_iso8601(*use.free_at) : "now"});
   const bool outage = paused && !paused->out_of_order.empty();
   if (paused) table.add({outage ? "(service out of order)" : "(quota notice)", "", format_iso8601(paused->until)});
   table.print(context.json);
   if (context.json) co_return 0;
   if (uses.empty()) fmt::print("The rate is unlimited (service.rate).\n");
   if (outage)
-    fmt::print("The service is out of order: {}. One request asks it again at {}.\n", printable(paused->out_of_order, kWhole), format_iso8601(paused->until));
+    fmt::print("The service is out of order: {}. One request asks it again at {}.\n",
+               printable(paused->out_of_order, kWhole), format_iso8601(paused->until));
   else if (paused)
-    fmt::print("The service said that there were too many requests: nobody asks it before {}.\n", format_iso8601(paused->until));
+    fmt::print("The service said that there were too many requests: nobody asks it before {}.\n",
+               format_iso8601(paused->until));
   co_return 0;
 }
 
@@ -187,8 +208,10 @@ struct ProgressOptions {
   bool follow = false;
   double timeout = 0;
   static std::vector<OptionHelp> help() {
-    return {{"follow", "go on until every listed security was looked at, then print a summary; exit code 1 if some failed for good"},
-            {"timeout", "with --follow: give up after so many seconds (0: never)"}};
+    return {
+        {"follow",
+         "go on until every listed security was looked at, then print a summary; exit code 1 if some failed for good"},
+        {"timeout", "with --follow: give up after so many seconds (0: never)"}};
   }
 };
 
@@ -201,11 +224,14 @@ Task<std::string> progress_line(Progress now, Progress first, double seconds) {
   if (now.to_be_listed) line += ", a new listing is to come";
   const auto wait = co_await waits_until();
   if (wait && !wait->out_of_order.empty())
-    co_return line + fmt::format(", waiting for the service until {} ({})", format_iso8601(wait->until), printable(wait->out_of_order, kShownReason));
-  if (wait && wait->until - Loop::current()->timestamp() > std::chrono::seconds{5}) co_return line + fmt::format(", waiting for the budget until {}", format_iso8601(wait->until));
+    co_return line + fmt::format(", waiting for the service until {} ({})", format_iso8601(wait->until),
+                                 printable(wait->out_of_order, kShownReason));
+  if (wait && wait->until - Loop::current()->timestamp() > std::chrono::seconds{5})
+    co_return line + fmt::format(", waiting for the budget until {}", format_iso8601(wait->until));
   const double rate = static_cast<double>(now.checked - first.checked) / seconds;
   if (rate > 0) {
-    const auto left = std::chrono::milliseconds{static_cast<std::int64_t>(1000 * static_cast<double>(now.listed - now.checked - now.failed) / rate)};
+    const auto left = std::chrono::milliseconds{
+        static_cast<std::int64_t>(1000 * static_cast<double>(now.listed - now.checked - now.failed) / rate)};
     line += fmt::format(", {:.{}f}/s, {} left", rate, rate < 10 ? 1 : 0, format_duration(left));
   }
   co_return line;
@@ -218,15 +244,21 @@ void print_summary(Progress now, Progress first, double seconds, bool json) {
                now.listed, now.checked, now.known, now.checked - now.known, now.failed, now.retries, seconds);
     return;
   }
-  fmt::print("securities        {}\nwith overview     {}\nunknown           {}\nfailed            {}\nretried requests  {}\ntime              {:.1f} s\nrecords/s         {:.0f}\n",
-             now.listed, now.known, now.checked - now.known, now.failed, now.retries, seconds,
-             static_cast<double>(now.listed - first.listed + now.checked - first.checked) / seconds);
+  fmt::print(
+      "securities        {}\nwith overview     {}\nunknown           {}\nfailed            {}\nretried requests  "
+      "{}\ntime              {:.1f} s\nrecords/s         {:.0f}\n",
+      now.listed, now.known, now.checked - now.known, now.failed, now.retries, seconds,
+      static_cast<double>(now.listed - first.listed + now.checked - first.checked) / seconds);
 }
 
 // What failed for good, and how to look; false: nothing did.
 bool tell_failures(const Progress& now) {
-  if (!now.listing_failed.empty()) fmt::print(stderr, "Error: the listing failed: {}; see: horton dlq list collect_securities\n", printable(now.listing_failed, kWhole));
-  if (now.failed > 0) fmt::print(stderr, "Error: {} of {} overviews failed; see: horton dlq list collect_security_overview\n", now.failed, now.listed);
+  if (!now.listing_failed.empty())
+    fmt::print(stderr, "Error: the listing failed: {}; see: horton dlq list collect_securities\n",
+               printable(now.listing_failed, kWhole));
+  if (now.failed > 0)
+    fmt::print(stderr, "Error: {} of {} overviews failed; see: horton dlq list collect_security_overview\n", now.failed,
+               now.listed);
   return !now.listing_failed.empty() || now.failed > 0;
 }
 
@@ -275,7 +307,9 @@ struct Registered {
     app().command<CollectOptions>("collect", "Collect one security now and show it.", collect);
     app().command<ProgressOptions>("progress", "Show how far the collection is.", progress);
     app().command<BudgetOptions>("budget", "Show how much of the request budget is used.", show_budget);
-    app().command<MarketOptions>("market", "Run a stand-in for AlphaVantage's API on loopback: LISTING_STATUS, OVERVIEW and GLOBAL_QUOTE, no prices of the past nor indicators.",
+    app().command<MarketOptions>("market",
+                                 "Run a stand-in for AlphaVantage's API on loopback: LISTING_STATUS, OVERVIEW and "
+                                 "GLOBAL_QUOTE, no prices of the past nor indicators.",
                                  [](MarketOptions options, CommandContext context) -> Task<int> {
                                    co_await run_market(std::move(options), context.json);
                                    co_return 0;

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "mephisto/error.h"
-#include "mephisto/ids.h"
+#include "mephisto/base/ids.h"
 
 namespace horton {
 namespace {
@@ -29,7 +29,9 @@ std::string new_id() {
   return mephisto::Uuid::random(random).str();
 }
 
-Task<std::vector<Object>> Collection::find_many(Object filter, FindOptions options) const { return documents_.find(*this, std::move(filter), std::move(options)); }
+Task<std::vector<Object>> Collection::find_many(Object filter, FindOptions options) const {
+  return documents_.find(*this, std::move(filter), std::move(options));
+}
 
 Task<std::optional<Object>> Collection::find_one(Object filter, FindOptions options) const {
   options.limit = 1;
@@ -38,13 +40,17 @@ Task<std::optional<Object>> Collection::find_one(Object filter, FindOptions opti
   co_return std::move(found.front());
 }
 
-Task<std::vector<Object>> Collection::aggregate(boost::json::array pipeline) const { return documents_.aggregate(*this, std::move(pipeline)); }
+Task<std::vector<Object>> Collection::aggregate(boost::json::array pipeline) const {
+  return documents_.aggregate(*this, std::move(pipeline));
+}
 
 Task<std::vector<std::string>> Collection::insert_many(std::vector<Object> documents) const {
   std::vector<std::string> ids;
   for (auto& document : documents) {
     if (!document.contains("_id")) document["_id"] = new_id();
-    if (!document["_id"].is_string()) throw mephisto::Failure(mephisto::ErrorKind::kInvalid, "an _id is a text here, not " + boost::json::serialize(document["_id"]));
+    if (!document["_id"].is_string())
+      throw mephisto::Failure(mephisto::ErrorKind::kInvalid,
+                              "an _id is a text here, not " + boost::json::serialize(document["_id"]));
     ids.emplace_back(document["_id"].get_string());
   }
   co_await documents_.insert(*this, std::move(documents));
@@ -59,11 +65,13 @@ Task<std::string> Collection::insert_one(Object document) const {
 }
 
 Task<UpdateResult> Collection::update_one(Object filter, Object payload, UpdateOptions options) const {
-  return documents_.update(*this, one_change(std::move(filter), std::move(payload), options), options.upsert, Which::kFirst);
+  return documents_.update(*this, one_change(std::move(filter), std::move(payload), options), options.upsert,
+                           Which::kFirst);
 }
 
 Task<UpdateResult> Collection::update_many(Object filter, Object payload, UpdateOptions options) const {
-  return documents_.update(*this, one_change(std::move(filter), std::move(payload), options), options.upsert, Which::kAll);
+  return documents_.update(*this, one_change(std::move(filter), std::move(payload), options), options.upsert,
+                           Which::kAll);
 }
 
 Task<UpdateResult> Collection::upsert_many(std::vector<Change> changes) const {
@@ -71,8 +79,12 @@ Task<UpdateResult> Collection::upsert_many(std::vector<Change> changes) const {
   return documents_.update(*this, std::move(changes), true, Which::kFirst);
 }
 
-Task<std::int64_t> Collection::delete_one(Object filter) const { return documents_.remove(*this, std::move(filter), Which::kFirst); }
+Task<std::int64_t> Collection::delete_one(Object filter) const {
+  return documents_.remove(*this, std::move(filter), Which::kFirst);
+}
 
-Task<std::int64_t> Collection::delete_many(Object filter) const { return documents_.remove(*this, std::move(filter), Which::kAll); }
+Task<std::int64_t> Collection::delete_many(Object filter) const {
+  return documents_.remove(*this, std::move(filter), Which::kAll);
+}
 
 }  // namespace horton

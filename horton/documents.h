@@ -1,5 +1,5 @@
-// Documents: collections of JSON objects with MongoDB's CRUD; in one SQLite file that several processes share (sqlite_documents.h) or on a
-// MongoDB server (mongo_documents.h).
+// Documents: collections of JSON objects with MongoDB's CRUD; in one SQLite file that several processes share
+// (sqlite_documents.h) or on a MongoDB server (mongo_documents.h).
 //
 //   auto& documents = horton::documents();
 //   co_await documents.collection("securities").update_one({{"symbol", "AAPL"}}, {{"price", 1.5}}, {.upsert = true});
@@ -49,7 +49,8 @@ class Documents;
 // A collection, and its unique index, are made by the first write.
 class Collection {
  public:
-  Collection(Documents& documents, std::string name, std::vector<std::string> unique) : documents_(documents), name_(std::move(name)), unique_(std::move(unique)) {}
+  Collection(Documents& documents, std::string name, std::vector<std::string> unique)
+      : documents_(documents), name_(std::move(name)), unique_(std::move(unique)) {}
 
   const std::string& name() const { return name_; }
   // The fields that (together) identify a document.
@@ -80,14 +81,17 @@ class Documents {
   virtual ~Documents() = default;
 
   // `unique` fields (together) identify a document. Thread-safe, and reads nothing.
-  Collection collection(std::string name, std::vector<std::string> unique = {}) { return {*this, std::move(name), std::move(unique)}; }
+  Collection collection(std::string name, std::vector<std::string> unique = {}) {
+    return {*this, std::move(name), std::move(unique)};
+  }
 
   virtual mephisto::Task<std::vector<Object>> find(const Collection& in, Object filter, FindOptions options) = 0;
   virtual mephisto::Task<std::vector<Object>> aggregate(const Collection& in, boost::json::array pipeline) = 0;
   // Each with an _id.
   virtual mephisto::Task<void> insert(const Collection& into, std::vector<Object> documents) = 0;
   // One after the other; a payload is operators, or replaces the document.
-  virtual mephisto::Task<UpdateResult> update(const Collection& in, std::vector<Change> changes, bool upsert, Which which) = 0;
+  virtual mephisto::Task<UpdateResult> update(const Collection& in, std::vector<Change> changes, bool upsert,
+                                              Which which) = 0;
   virtual mephisto::Task<std::int64_t> remove(const Collection& from, Object filter, Which which) = 0;
 };
 

@@ -29,7 +29,9 @@ mephisto::Result<Endpoint> parse_endpoint(const std::string& text) {
   if (auto usable = mephisto::check_http_url(text); !usable) return std::unexpected(usable.error());
   // What stands there may be the key.
   if (text.find_first_of("?#") != std::string::npos) {
-    return fail(ErrorKind::kInvalid, "the endpoint has a ? or # and what follows it: write https://HOST/ alone; the key belongs into service.apikey");
+    return fail(ErrorKind::kInvalid,
+                "the endpoint has a ? or # and what follows it: write https://HOST/ alone; the key belongs into "
+                "service.apikey");
   }
   Endpoint endpoint{text, false};
   auto& url = endpoint.url;

@@ -13,7 +13,8 @@ constexpr double kLargest = 1e21;
 void add_number(std::string& text, double number) {
   char digits[40];
   const auto size = std::abs(number);
-  const auto format = number == 0 || (size >= kSmallest && size < kLargest) ? std::chars_format::fixed : std::chars_format::scientific;
+  const auto format =
+      number == 0 || (size >= kSmallest && size < kLargest) ? std::chars_format::fixed : std::chars_format::scientific;
   text.append(digits, std::to_chars(digits, std::end(digits), number, format).ptr);
 }
 

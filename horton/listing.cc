@@ -23,7 +23,8 @@ constexpr std::size_t kShownOfARow = 100;
 class Parser {
  public:
   Parser() {
-    if (csv_init(&parser_, CSV_STRICT | CSV_STRICT_FINI) != 0) throw mephisto::Failure(ErrorKind::kFatal, "cannot start reading CSV");
+    if (csv_init(&parser_, CSV_STRICT | CSV_STRICT_FINI) != 0)
+      throw mephisto::Failure(ErrorKind::kFatal, "cannot start reading CSV");
   }
   ~Parser() { csv_free(&parser_); }
   Parser(const Parser&) = delete;
@@ -32,7 +33,8 @@ class Parser {
   // The fields of one row; or why it is none.
   mephisto::Result<Fields> row(std::string_view text) {
     Read read;
-    if (csv_parse(&parser_, text.data(), text.size(), on_field, on_row, &read) != text.size() || csv_fini(&parser_, on_field, on_row, &read) != 0) {
+    if (csv_parse(&parser_, text.data(), text.size(), on_field, on_row, &read) != text.size() ||
+        csv_fini(&parser_, on_field, on_row, &read) != 0) {
       // The library begins anew only after an end without error.
       csv_free(&parser_);
       csv_init(&parser_, CSV_STRICT | CSV_STRICT_FINI);
@@ -47,7 +49,9 @@ class Parser {
     Fields fields;
     int rows = 0;
   };
-  static void on_field(void* data, std::size_t size, void* context) { static_cast<Read*>(context)->fields.emplace_back(static_cast<const char*>(data), size); }
+  static void on_field(void* data, std::size_t size, void* context) {
+    static_cast<Read*>(context)->fields.emplace_back(static_cast<const char*>(data), size);
+  }
   static void on_row(int, void* context) { ++static_cast<Read*>(context)->rows; }
 
   csv_parser parser_{};
@@ -65,9 +69,11 @@ std::vector<std::string_view> lines_of(std::string_view text) {
   return lines;
 }
 
-// Whether a row may go on in the next line: a quoted field is open, and some fields are missing. A line with all its fields has a stray
-// quote, and must not take the next rows along.
-bool goes_on(std::string_view row, std::size_t width) { return std::ranges::count(row, '"') % 2 == 1 && std::ranges::count(row, ',') + 1 < static_cast<std::ptrdiff_t>(width); }
+// Whether a row may go on in the next line: a quoted field is open, and some fields are missing. A line with all its
+// fields has a stray quote, and must not take the next rows along.
+bool goes_on(std::string_view row, std::size_t width) {
+  return std::ranges::count(row, '"') % 2 == 1 && std::ranges::count(row, ',') + 1 < static_cast<std::ptrdiff_t>(width);
+}
 
 class Reader {
  public:
@@ -82,8 +88,9 @@ class Reader {
       at += is_blank(lines_[at]) ? 1 : read_row(at);
     }
     if (listing_.skipped > listing_.securities.size()) {
-      return fail(ErrorKind::kDecode, fmt::format("most rows of the listing cannot be read: {} of {}; the first is {}", listing_.skipped,
-                                                  listing_.skipped + listing_.securities.size(), listing_.unreadable.front()));
+      return fail(ErrorKind::kDecode,
+                  fmt::format("most rows of the listing cannot be read: {} of {}; the first is {}", listing_.skipped,
+                              listing_.skipped + listing_.securities.size(), listing_.unreadable.front()));
     }
     return std::move(listing_);
   }
@@ -93,24 +100,30 @@ class Reader {
 
   mephisto::Result<void> read_header(std::string_view line) {
     auto fields = parser_.row(line);
-    if (!fields || !simdjson::validate_utf8(line.data(), line.size())) return fail(ErrorKind::kDecode, "this is no listing: its first line cannot be read");
+    if (!fields || !simdjson::validate_utf8(line.data(), line.size()))
+      return fail(ErrorKind::kDecode, "this is no listing: its first line cannot be read");
     FieldNames names;
     for (const auto& field : *fields) names_.push_back(names.take(snake_case(field)));
     if (names_.size() >= 3 && names_[0] == "symbol") return {};
-    return fail(ErrorKind::kDecode, fmt::format("this is no listing: its first column is \"{}\", not \"symbol\"", names_.empty() ? "" : names_[0]));
+    return fail(ErrorKind::kDecode, fmt::format("this is no listing: its first column is \"{}\", not \"symbol\"",
+                                                names_.empty() ? "" : names_[0]));
   }
 
   // Gives how many lines it took.
   std::size_t read_row(std::size_t first) {
     std::size_t count = 1;
-    while (goes_on(text_of(first, count), names_.size()) && count < kMaxLinesOfARow && first + count < lines_.size() && !is_row(lines_[first + count])) ++count;
+    while (goes_on(text_of(first, count), names_.size()) && count < kMaxLinesOfARow && first + count < lines_.size() &&
+           !is_row(lines_[first + count]))
+      ++count;
     auto fields = fields_of(text_of(first, count));
     if (!fields && count > 1) {
       count = 1;
       fields = fields_of(lines_[first]);
     }
     if (!fields) {
-      if (++listing_.skipped <= kShownRows) listing_.unreadable.push_back(fmt::format("line {} {}: {}", first + 1, fields.error().message, shown(lines_[first])));
+      if (++listing_.skipped <= kShownRows)
+        listing_.unreadable.push_back(
+            fmt::format("line {} {}: {}", first + 1, fields.error().message, shown(lines_[first])));
       return count;
     }
     boost::json::object security;
@@ -123,7 +136,8 @@ class Reader {
   mephisto::Result<Fields> fields_of(std::string_view row) {
     if (!simdjson::validate_utf8(row.data(), row.size())) return fail(ErrorKind::kDecode, "has text that is not UTF-8");
     auto fields = parser_.row(row);
-    if (fields && fields->size() != names_.size()) return fail(ErrorKind::kDecode, fmt::format("has {} fields, not {}", fields->size(), names_.size()));
+    if (fields && fields->size() != names_.size())
+      return fail(ErrorKind::kDecode, fmt::format("has {} fields, not {}", fields->size(), names_.size()));
     return fields;
   }
   bool is_row(std::string_view line) { return fields_of(line).has_value(); }

@@ -16,8 +16,8 @@ struct Listing {
   std::vector<std::string> unreadable;          // the first of them, for people: `line 7 has 5 fields, not 7: …`
 };
 
-// Quoted commas and CRLF as RFC 4180 has them. A row that cannot be read costs that row. kDecode when the header is that of something
-// else, or most rows cannot be read.
+// Quoted commas and CRLF as RFC 4180 has them. A row that cannot be read costs that row. kDecode when the header is
+// that of something else, or most rows cannot be read.
 mephisto::Result<Listing> parse_listing(std::string_view csv);
 
 }  // namespace horton

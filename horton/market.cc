@@ -1,4 +1,5 @@
-// The stand-in market server: AlphaVantage's API from files, with all the ways in which the real one and the network fail.
+// The stand-in market server: AlphaVantage's API from files, with all the ways in which the real one and the network
+// fail.
 #include <fmt/format.h>
 
 #include <fstream>
@@ -17,7 +18,9 @@ using namespace mephisto;
 
 std::string read_file(const std::string& path) {
   std::ifstream file{path, std::ios::binary};
-  if (!file) throw Failure(ErrorKind::kNotFound, fmt::format("cannot read {}; name the folder with the market's data by --data", path));
+  if (!file)
+    throw Failure(ErrorKind::kNotFound,
+                  fmt::format("cannot read {}; name the folder with the market's data by --data", path));
   std::ostringstream text;
   text << file.rdbuf();
   return text.str();
@@ -38,10 +41,12 @@ class Market {
       auto overview = boost::json::parse(line, error);
       const auto* object = error ? nullptr : overview.if_object();
       const auto* symbol = object == nullptr ? nullptr : object->if_contains("Symbol");
-      if (symbol == nullptr || !symbol->is_string()) throw Failure(ErrorKind::kDecode, fmt::format("{}:{}: expected a JSON object with a Symbol", path, number));
+      if (symbol == nullptr || !symbol->is_string())
+        throw Failure(ErrorKind::kDecode, fmt::format("{}:{}: expected a JSON object with a Symbol", path, number));
       overviews_[std::string{symbol->get_string()}] = line;
     }
-    for (auto n = value_or_throw(parse_listing(listing_)).securities.size(); n < static_cast<std::size_t>(std::max(0, options.securities)); ++n) {
+    for (auto n = value_or_throw(parse_listing(listing_)).securities.size();
+         n < static_cast<std::size_t>(std::max(0, options.securities)); ++n) {
       auto symbol = fmt::format("SYN{:05}", n);
       listing_ += fmt::format("{},\"Synthetic {}, Inc.\",NYSE,Stock,2000-01-01,null,Active\r\n", symbol, n);
       overviews_[symbol] = fmt::format(
@@ -55,18 +60,24 @@ class Market {
     auto reply = data(request);
     auto fault = choose_fault();
     if (fault == Fault::kSlow) co_await sleep_for(std::chrono::milliseconds{options_.slow_ms});
-    if (fault == Fault::kQuota) reply.body = R"({"Information": "Thank you for using Alpha Vantage! Our standard API rate limit is 25 requests per day."})";
+    if (fault == Fault::kQuota)
+      reply.body =
+          R"({"Information": "Thank you for using Alpha Vantage! Our standard API rate limit is 25 requests per day."})";
     if (fault == Fault::kPremium)
       reply.body =
           R"({"Information": "Thank you for using Alpha Vantage! This is a premium endpoint. You may subscribe to any of the premium plans to unlock all premium endpoints."})";
-    if (fault == Fault::kBlocked) reply.body = R"({"Information": "Your API key has been blocked. Please contact support@alphavantage.co."})";
-    if (fault == Fault::kInputs) reply.body = R"({"Information": "Invalid inputs. Please refer to the API documentation and try again."})";
-    if (fault == Fault::kError) reply.body = R"({"Error Message": "Invalid API call. Please retry or visit the documentation."})";
+    if (fault == Fault::kBlocked)
+      reply.body = R"({"Information": "Your API key has been blocked. Please contact support@alphavantage.co."})";
+    if (fault == Fault::kInputs)
+      reply.body = R"({"Information": "Invalid inputs. Please refer to the API documentation and try again."})";
+    if (fault == Fault::kError)
+      reply.body = R"({"Error Message": "Invalid API call. Please retry or visit the documentation."})";
     if (fault == Fault::kUnknown) reply.body = "{}";
     if (fault == Fault::kFail) reply = {500, "Internal Server Error", "text/plain"};
     if (fault == Fault::kLimited) reply = {429, "Too Many Requests", "text/plain"};
     if (is_down(request)) reply = {503, "Service Unavailable", "text/plain"};
-    if ((reply.status == 429 || reply.status == 503) && options_.retry_after > 0) reply.headers.set("Retry-After", std::to_string(options_.retry_after));
+    if ((reply.status == 429 || reply.status == 503) && options_.retry_after > 0)
+      reply.headers.set("Retry-After", std::to_string(options_.retry_after));
     if (fault == Fault::kCut) reply.cut = true;
     co_return reply;
   }
@@ -79,10 +90,11 @@ class Market {
       static constexpr Fault kTurns[] = {Fault::kQuota, Fault::kFail, Fault::kCut, Fault::kSlow};
       return kTurns[calls_ / static_cast<std::uint64_t>(options_.every) % std::size(kTurns)];
     }
-    const std::pair<double, Fault> shares[] = {{options_.quota, Fault::kQuota},     {options_.error, Fault::kError},     {options_.unknown, Fault::kUnknown},
-                                               {options_.fail, Fault::kFail},       {options_.cut, Fault::kCut},         {options_.slow, Fault::kSlow},
-                                               {options_.premium, Fault::kPremium}, {options_.blocked, Fault::kBlocked}, {options_.inputs, Fault::kInputs},
-                                               {options_.limited, Fault::kLimited}};
+    const std::pair<double, Fault> shares[] = {
+        {options_.quota, Fault::kQuota},     {options_.error, Fault::kError},     {options_.unknown, Fault::kUnknown},
+        {options_.fail, Fault::kFail},       {options_.cut, Fault::kCut},         {options_.slow, Fault::kSlow},
+        {options_.premium, Fault::kPremium}, {options_.blocked, Fault::kBlocked}, {options_.inputs, Fault::kInputs},
+        {options_.limited, Fault::kLimited}};
     auto draw = random_.uniform();
     for (auto [share, fault] : shares) {
       if (draw < share) return fault;
@@ -94,7 +106,8 @@ class Market {
   bool is_down(const HttpRequest& request) {
     const auto now = Loop::current()->now();
     const auto function = request.query.find("function");
-    if (options_.down > 0 && !down_until_ && function != request.query.end() && function->second == "OVERVIEW") down_until_ = now + std::chrono::seconds{options_.down};
+    if (options_.down > 0 && !down_until_ && function != request.query.end() && function->second == "OVERVIEW")
+      down_until_ = now + std::chrono::seconds{options_.down};
     return down_until_ && now < *down_until_;
   }
 
@@ -106,14 +119,17 @@ class Market {
     if (request.path != "/query" && request.path != "/query/") return {404, "not found", "text/plain"};
     const auto function = parameter("function");
     const auto symbol = parameter("symbol");
-    if (function == "LISTING_STATUS") return {200, parameter("state") == "delisted" ? listing_.substr(0, listing_.find('\n') + 1) : listing_, "application/x-download"};
+    if (function == "LISTING_STATUS")
+      return {200, parameter("state") == "delisted" ? listing_.substr(0, listing_.find('\n') + 1) : listing_,
+              "application/x-download"};
     if (function == "OVERVIEW") {
       auto place = overviews_.find(symbol);
       return {200, place == overviews_.end() ? "{}" : place->second};
     }
     if (function == "GLOBAL_QUOTE") {
       boost::json::object quote;
-      if (overviews_.contains(symbol)) quote = {{"01. symbol", symbol}, {"05. price", "100.00"}, {"07. latest trading day", "2018-12-31"}};
+      if (overviews_.contains(symbol))
+        quote = {{"01. symbol", symbol}, {"05. price", "100.00"}, {"07. latest trading day", "2018-12-31"}};
       return {200, boost::json::serialize(boost::json::object{{"Global Quote", std::move(quote)}})};
     }
     return {200, R"({"Error Message": "This API function does not exist."})"};
@@ -152,10 +168,12 @@ std::vector<OptionHelp> MarketOptions::help() {
 }
 
 Task<void> run_market(MarketOptions options, bool json) {
-  for (double share : {options.quota, options.premium, options.blocked, options.inputs, options.limited, options.error, options.unknown, options.fail, options.cut, options.slow}) {
+  for (double share : {options.quota, options.premium, options.blocked, options.inputs, options.limited, options.error,
+                       options.unknown, options.fail, options.cut, options.slow}) {
     if (!(share >= 0 && share <= 1)) throw UsageError("shares of faults are numbers from 0 to 1");
   }
-  if (options.port < 0 || options.port > 65535) throw UsageError(fmt::format("--port {}: from 0 to 65535", options.port));
+  if (options.port < 0 || options.port > 65535)
+    throw UsageError(fmt::format("--port {}: from 0 to 65535", options.port));
   for (auto [name, number] : {std::pair{"--every", options.every},
                               {"--slow-ms", options.slow_ms},
                               {"--securities", options.securities},
@@ -164,7 +182,8 @@ Task<void> run_market(MarketOptions options, bool json) {
     if (number < 0) throw UsageError(fmt::format("{} {}: from 0", name, number));
   }
   Market market{options};
-  HttpServer server{*Loop::current(), [&](HttpRequest request) { return market.answer(std::move(request)); }, options.port, options.bind};
+  HttpServer server{*Loop::current(), [&](HttpRequest request) { return market.answer(std::move(request)); },
+                    options.port, options.bind};
   const auto url = fmt::format("http://{}:{}/", options.bind, server.port());
   if (json)
     fmt::print("[{{\"url\":{}}}]\n", to_json(url));

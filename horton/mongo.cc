@@ -12,7 +12,8 @@ namespace {
 using mephisto::ErrorKind;
 using mephisto::Failure;
 
-constexpr int kSelectionMs = 4'000;  // until a server is found; the answer of a command within ten seconds, also when it is not
+constexpr int kSelectionMs =
+    4'000;  // until a server is found; the answer of a command within ten seconds, also when it is not
 constexpr int kConnectMs = 3'000;
 constexpr const char* kDefaultDatabase = "horton";
 
@@ -22,7 +23,8 @@ thread_local std::string* complaints = nullptr;
 void log_line(mongoc_log_level_t level, const char* domain, const char* message, void*) {
   if (level > MONGOC_LOG_LEVEL_WARNING) return;
   if (complaints == nullptr) return mephisto::log::debug("{}: {}", domain, message);
-  if (complaints->empty()) *complaints = std::string_view{message}.substr(0, std::string_view{message}.find_last_not_of('\n') + 1);
+  if (complaints->empty())
+    *complaints = std::string_view{message}.substr(0, std::string_view{message}.find_last_not_of('\n') + 1);
 }
 
 void initialize() {
@@ -40,11 +42,13 @@ struct UriDestroy {
 using Uri = std::unique_ptr<mongoc_uri_t, UriDestroy>;
 
 bool sound_host(std::string_view host) {
-  return !host.empty() && std::ranges::none_of(host, [](unsigned char c) { return c <= ' ' || c == '@' || c == '/' || c == '?' || c == '#' || c == ',' || c == '\x7f'; });
+  return !host.empty() && std::ranges::none_of(host, [](unsigned char c) {
+    return c <= ' ' || c == '@' || c == '/' || c == '?' || c == '#' || c == ',' || c == '\x7f';
+  });
 }
 
-// Null with `wrong` said. An option that the driver does not know, or a strange value of one, is an error: it may be the one that was to
-// keep the connection safe.
+// Null with `wrong` said. An option that the driver does not know, or a strange value of one, is an error: it may be
+// the one that was to keep the connection safe.
 Uri parse(const std::string& url, std::string& wrong) {
   initialize();
   bson_error_t error{};
@@ -58,37 +62,50 @@ Uri parse(const std::string& url, std::string& wrong) {
     wrong = said;
   } else {
     for (const auto* host = mongoc_uri_get_hosts(uri.get()); host != nullptr; host = host->next) {
-      if (!sound_host(host->host)) wrong = "its host is none; an @, : or / in a password is written as %40, %3A or %2F";  // shows nothing: it may be a part of the password
+      if (!sound_host(host->host))
+        wrong =
+            "its host is none; an @, : or / in a password is written as %40, %3A or %2F";  // shows nothing: it may be a
+                                                                                           // part of the password
     }
   }
   return wrong.empty() ? std::move(uri) : nullptr;
 }
 
-std::string no_url(const std::string& why) { return fmt::format("is no URL of a MongoDB: {}; write mongodb://HOST:PORT/DATABASE", why); }
+std::string no_url(const std::string& why) {
+  return fmt::format("is no URL of a MongoDB: {}; write mongodb://HOST:PORT/DATABASE", why);
+}
 
 // A URL that stands in a wrong place may have a password in it.
-std::string shown(const std::string& value) { return value.find_first_of("@:/?#") == std::string::npos ? fmt::format("\"{}\"", value) : "what is given"; }
+std::string shown(const std::string& value) {
+  return value.find_first_of("@:/?#") == std::string::npos ? fmt::format("\"{}\"", value) : "what is given";
+}
 
 void set_default(mongoc_uri_t* uri, const char* option, std::int64_t value) {
   if (!mongoc_uri_has_option(uri, option))
-    mongoc_uri_set_option_as_int32(uri, option, static_cast<std::int32_t>(std::min<std::int64_t>(value, std::numeric_limits<std::int32_t>::max())));
+    mongoc_uri_set_option_as_int32(
+        uri, option,
+        static_cast<std::int32_t>(std::min<std::int64_t>(value, std::numeric_limits<std::int32_t>::max())));
 }
 
 std::string hosts_of(const mongoc_uri_t* uri) {
   std::string all;
-  for (const auto* host = mongoc_uri_get_hosts(uri); host != nullptr; host = host->next) all += (all.empty() ? "" : ", ") + std::string{host->host_and_port};
+  for (const auto* host = mongoc_uri_get_hosts(uri); host != nullptr; host = host->next)
+    all += (all.empty() ? "" : ", ") + std::string{host->host_and_port};
   return all.empty() ? mongoc_uri_get_srv_hostname(uri) : all;
 }
 
-// What keeps the user from being known; empty: nothing. The driver itself does not live through a user without a password.
+// What keeps the user from being known; empty: nothing. The driver itself does not live through a user without a
+// password.
 std::string wrong_user(const mongoc_uri_t* uri) {
   const char* name = mongoc_uri_get_username(uri);
   const char* password = mongoc_uri_get_password(uri);
   const char* mechanism = mongoc_uri_get_auth_mechanism(uri);
-  const bool by_password = mechanism == nullptr || std::string_view{mechanism}.starts_with("SCRAM-") || std::string_view{mechanism} == "PLAIN";
+  const bool by_password = mechanism == nullptr || std::string_view{mechanism}.starts_with("SCRAM-") ||
+                           std::string_view{mechanism} == "PLAIN";
   const bool named = name != nullptr && *name != '\0';
   const bool secret = password != nullptr && *password != '\0';
-  if (named && !secret && by_password) return "mongo.username is set, but no password: set mongo.password (HORTON_MONGO_PASSWORD)";
+  if (named && !secret && by_password)
+    return "mongo.username is set, but no password: set mongo.password (HORTON_MONGO_PASSWORD)";
   return secret && !named ? "mongo.password is set, but no user: set mongo.username" : "";
 }
 
@@ -96,21 +113,24 @@ std::string wrong_user(const mongoc_uri_t* uri) {
 std::string_view core_of(std::string_view message) {
   const auto open = message.find('[');
   const auto close = message.rfind(']');
-  return open == std::string_view::npos || close == std::string_view::npos || close <= open + 1 ? message : message.substr(open + 1, close - open - 1);
+  return open == std::string_view::npos || close == std::string_view::npos || close <= open + 1
+             ? message
+             : message.substr(open + 1, close - open - 1);
 }
 
-// Codes of MongoDB's: the server is not the one that writes just now, is stopping, is locked, could not reach enough others, or has no more
-// room (its disk is full, or the quota that its owner has).
+// Codes of MongoDB's: the server is not the one that writes just now, is stopping, is locked, could not reach enough
+// others, or has no more room (its disk is full, or the quota that its owner has).
 bool is_passing(std::uint32_t code) {
-  constexpr std::uint32_t kPassing[] = {6,   7,   24,  46,   50,   63,    64,    89,    91,    94,    100,   112,   133,   134,  189,
-                                        246, 262, 279, 8000, 9001, 10107, 11600, 11601, 11602, 12501, 13388, 13435, 13436, 14031};
+  constexpr std::uint32_t kPassing[] = {6,     7,     24,    46,    50,    63,    64,    89,    91,   94,
+                                        100,   112,   133,   134,   189,   246,   262,   279,   8000, 9001,
+                                        10107, 11600, 11601, 11602, 12501, 13388, 13435, 13436, 14031};
   return std::ranges::find(kPassing, code) != std::end(kPassing);
 }
 
 bool is_refusal(const bson_error_t& error) {
   const bool by_server = error.domain == MONGOC_ERROR_SERVER && (error.code == 13 || error.code == 18);
-  return by_server || (error.domain == MONGOC_ERROR_CLIENT && error.code == MONGOC_ERROR_CLIENT_AUTHENTICATE) || error.domain == MONGOC_ERROR_SCRAM ||
-         error.domain == MONGOC_ERROR_SASL;
+  return by_server || (error.domain == MONGOC_ERROR_CLIENT && error.code == MONGOC_ERROR_CLIENT_AUTHENTICATE) ||
+         error.domain == MONGOC_ERROR_SCRAM || error.domain == MONGOC_ERROR_SASL;
 }
 
 }  // namespace
@@ -127,14 +147,22 @@ std::string check_mongo_host(const std::string& host) {
 }
 
 std::string check_mongo_database(const std::string& name) {
-  const bool sound = name.size() < 64 && std::ranges::none_of(name, [](unsigned char c) { return c <= ' ' || std::string_view{"/\\.\"$*<>:|?"}.contains(static_cast<char>(c)); });
-  return sound ? "" : shown(name) + " is no name of a database: at most 63 characters, without spaces and / \\ . \" $ * < > : | ?";
+  const bool sound =
+      name.size() < 64 &&
+      std::ranges::none_of(
+          name,
+          [](unsigned char c) { return c <= ' ' || std::string_view{"/\\.\"$*<>:|?"}.contains(static_cast<char>(c)); });
+  return sound ? ""
+               : shown(name) +
+                     " is no name of a database: at most 63 characters, without spaces and / \\ . \" $ * < > : | ?";
 }
 
 MongoPool::MongoPool(const MongoOptions& options) {
   std::string wrong;
   const bool six = options.host.contains(':') && !options.host.starts_with('[');
-  const auto url = !options.url.empty() ? options.url : fmt::format("mongodb://{}:{}/", six ? "[" + options.host + "]" : options.host, options.port);
+  const auto url = !options.url.empty()
+                       ? options.url
+                       : fmt::format("mongodb://{}:{}/", six ? "[" + options.host + "]" : options.host, options.port);
   const auto uri = parse(url, wrong);
   if (uri == nullptr) throw Failure(ErrorKind::kInvalid, "mongo.url " + no_url(wrong));
   if (!options.username.empty()) mongoc_uri_set_username(uri.get(), options.username.c_str());
@@ -157,13 +185,21 @@ MongoPool::MongoPool(const MongoOptions& options) {
 Failure MongoPool::failure(const bson_error_t& error, bool repeatable) const {
   std::string_view why = error.domain == MONGOC_ERROR_SERVER_SELECTION ? core_of(error.message) : error.message;
   if (why.ends_with('.')) why.remove_suffix(1);
-  const auto told = [&](ErrorKind kind, std::string_view what, std::string_view advice = "") { return Failure(kind, fmt::format("{} {}: {}{}", place_, what, why, advice)); };
-  if (error.domain == MONGOC_ERROR_SERVER_SELECTION) return told(ErrorKind::kUnavailable, "cannot be reached", "; check mongo.host and mongo.port, or mongo.url");
-  if (is_refusal(error)) return told(ErrorKind::kUnavailable, "refuses us", "; check mongo.username, mongo.password and the user's rights");
-  if (error.code == MONGOC_ERROR_DUPLICATE_KEY) return {ErrorKind::kInvalid, fmt::format("a document with the same key is there already ({})", why)};
+  const auto told = [&](ErrorKind kind, std::string_view what, std::string_view advice = "") {
+    return Failure(kind, fmt::format("{} {}: {}{}", place_, what, why, advice));
+  };
+  if (error.domain == MONGOC_ERROR_SERVER_SELECTION)
+    return told(ErrorKind::kUnavailable, "cannot be reached", "; check mongo.host and mongo.port, or mongo.url");
+  if (is_refusal(error))
+    return told(ErrorKind::kUnavailable, "refuses us", "; check mongo.username, mongo.password and the user's rights");
+  if (error.code == MONGOC_ERROR_DUPLICATE_KEY)
+    return {ErrorKind::kInvalid, fmt::format("a document with the same key is there already ({})", why)};
   const bool broken = error.domain == MONGOC_ERROR_STREAM || error.domain == MONGOC_ERROR_PROTOCOL;
-  const bool passing = error.domain == MONGOC_ERROR_WRITE_CONCERN || (error.domain == MONGOC_ERROR_SERVER && is_passing(error.code));
-  if (broken || passing) return told(repeatable ? ErrorKind::kUnavailable : ErrorKind::kIndefinite, broken ? "was lost" : "cannot do it now");
+  const bool passing =
+      error.domain == MONGOC_ERROR_WRITE_CONCERN || (error.domain == MONGOC_ERROR_SERVER && is_passing(error.code));
+  if (broken || passing)
+    return told(repeatable ? ErrorKind::kUnavailable : ErrorKind::kIndefinite,
+                broken ? "was lost" : "cannot do it now");
   return told(ErrorKind::kInvalid, "refuses a call");
 }
 

@@ -27,7 +27,8 @@ std::string check_mongo_url(const std::string& url);
 std::string check_mongo_host(const std::string& host);
 std::string check_mongo_database(const std::string& name);
 
-// Connections to one server (or set of servers) for threads that block. They are made when they are needed, and watched in the background.
+// Connections to one server (or set of servers) for threads that block. They are made when they are needed, and watched
+// in the background.
 class MongoPool {
  public:
   // Connects to nothing yet. Throws Failure (kInvalid) with what is wrong with the options.
@@ -44,8 +45,8 @@ class MongoPool {
   // For people: `MongoDB at localhost:27017 (database horton)`.
   const std::string& place() const { return place_; }
 
-  // What an error of a call means. `repeatable` calls may be made again when nobody knows whether they were done: for these that is
-  // kUnavailable, for the others kIndefinite.
+  // What an error of a call means. `repeatable` calls may be made again when nobody knows whether they were done: for
+  // these that is kUnavailable, for the others kIndefinite.
   mephisto::Failure failure(const bson_error_t& error, bool repeatable) const;
 
  private:

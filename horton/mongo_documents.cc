@@ -23,7 +23,8 @@ template <class T>
 using Owned = std::unique_ptr<T, Destroy>;
 
 Owned<mongoc_collection_t> open(mongoc_client_t* client, const MongoPool& pool, const Collection& collection) {
-  return Owned<mongoc_collection_t>{mongoc_client_get_collection(client, pool.database().c_str(), collection.name().c_str())};
+  return Owned<mongoc_collection_t>{
+      mongoc_client_get_collection(client, pool.database().c_str(), collection.name().c_str())};
 }
 
 std::vector<Object> all_of(const Owned<mongoc_cursor_t>& cursor, const MongoPool& pool) {
@@ -56,11 +57,13 @@ Prepared prepare(Change change, bool upsert) {
   Prepared prepared;
   auto& payload = change.payload;
   prepared.replaces = std::ranges::none_of(payload, [](const auto& field) { return field.key().starts_with('$'); });
-  prepared.repeatable =
-      prepared.replaces || std::ranges::all_of(payload, [](const auto& field) { return field.key() == "$set" || field.key() == "$unset" || field.key() == "$setOnInsert"; });
+  prepared.repeatable = prepared.replaces || std::ranges::all_of(payload, [](const auto& field) {
+                          return field.key() == "$set" || field.key() == "$unset" || field.key() == "$setOnInsert";
+                        });
   // The server would give an object id; an _id is a text here.
   if (const auto* set = payload.if_contains("$set");
-      upsert && !prepared.replaces && !change.filter.contains("_id") && !(set != nullptr && set->is_object() && set->get_object().contains("_id"))) {
+      upsert && !prepared.replaces && !change.filter.contains("_id") &&
+      !(set != nullptr && set->is_object() && set->get_object().contains("_id"))) {
     auto& inserted = payload.emplace("$setOnInsert", Object{}).first->value();
     if (inserted.is_object()) inserted.get_object().emplace("_id", new_id());
   }
@@ -71,7 +74,8 @@ Prepared prepare(Change change, bool upsert) {
 
 bool add(mongoc_bulk_operation_t* bulk, const Prepared& change, bool upsert, Which which, bson_error_t* error) {
   const auto options = to_bson({{"upsert", upsert}});
-  if (change.replaces && which == Which::kAll) throw Failure(ErrorKind::kInvalid, "MongoDB replaces one document at a time: put the fields into $set");
+  if (change.replaces && which == Which::kAll)
+    throw Failure(ErrorKind::kInvalid, "MongoDB replaces one document at a time: put the fields into $set");
   const auto apply = change.replaces        ? mongoc_bulk_operation_replace_one_with_opts
                      : which == Which::kAll ? mongoc_bulk_operation_update_many_with_opts
                                             : mongoc_bulk_operation_update_one_with_opts;
@@ -108,7 +112,8 @@ Object execute(mongoc_bulk_operation_t* bulk, bool& done, bson_error_t* error) {
 }  // namespace
 
 Task<void> MongoDocuments::run(Job job) {
-  co_await patience_.run(pool_.place(), "the MongoDB to be reachable", [&] { return mephisto::blocking([&] { job(pool_.take().get()); }, "MongoDB"); });
+  co_await patience_.run(pool_.place(), "the MongoDB to be reachable",
+                         [&] { return mephisto::blocking([&] { job(pool_.take().get()); }, "MongoDB"); });
 }
 
 void MongoDocuments::make_index(mongoc_client_t* client, const Collection& collection) {
@@ -123,10 +128,14 @@ void MongoDocuments::make_index(mongoc_client_t* client, const Collection& colle
     key[field] = 1;
     name += (name.empty() ? "" : "_") + field + "_1";
   }
-  const auto command = to_bson({{"createIndexes", collection.name()}, {"indexes", boost::json::array{Object{{"key", key}, {"name", name}, {"unique", true}}}}});
+  const auto command =
+      to_bson({{"createIndexes", collection.name()},
+               {"indexes", boost::json::array{Object{{"key", key}, {"name", name}, {"unique", true}}}}});
   bson_error_t error{};
   Reply reply;
-  if (!mongoc_client_write_command_with_opts(client, pool_.database().c_str(), command.get(), nullptr, &reply.bson, &error)) throw pool_.failure(error, true);
+  if (!mongoc_client_write_command_with_opts(client, pool_.database().c_str(), command.get(), nullptr, &reply.bson,
+                                             &error))
+    throw pool_.failure(error, true);
   std::lock_guard lock{mutex_};
   indexed_.insert(collection.name());
 }
@@ -137,7 +146,9 @@ Task<std::vector<Object>> MongoDocuments::find(const Collection& in, Object filt
   std::vector<Object> found;
   co_await run([&](mongoc_client_t* client) {
     const auto collection = open(client, pool_, in);
-    found = all_of(Owned<mongoc_cursor_t>{mongoc_collection_find_with_opts(collection.get(), wanted.get(), given.get(), nullptr)}, pool_);
+    found = all_of(
+        Owned<mongoc_cursor_t>{mongoc_collection_find_with_opts(collection.get(), wanted.get(), given.get(), nullptr)},
+        pool_);
   });
   co_return found;
 }
@@ -147,7 +158,9 @@ Task<std::vector<Object>> MongoDocuments::aggregate(const Collection& in, boost:
   std::vector<Object> found;
   co_await run([&](mongoc_client_t* client) {
     const auto collection = open(client, pool_, in);
-    found = all_of(Owned<mongoc_cursor_t>{mongoc_collection_aggregate(collection.get(), MONGOC_QUERY_NONE, stages.get(), nullptr, nullptr)}, pool_);
+    found = all_of(Owned<mongoc_cursor_t>{mongoc_collection_aggregate(collection.get(), MONGOC_QUERY_NONE, stages.get(),
+                                                                      nullptr, nullptr)},
+                   pool_);
   });
   co_return found;
 }
@@ -159,17 +172,19 @@ Task<void> MongoDocuments::insert(const Collection& into, std::vector<Object> do
   co_await run([&](mongoc_client_t* client) {
     make_index(client, into);
     const auto collection = open(client, pool_, into);
-    const Owned<mongoc_bulk_operation_t> bulk{mongoc_collection_create_bulk_operation_with_opts(collection.get(), nullptr)};
+    const Owned<mongoc_bulk_operation_t> bulk{
+        mongoc_collection_create_bulk_operation_with_opts(collection.get(), nullptr)};
     bson_error_t error{};
     bool done = true;
-    for (const auto& document : all) done = done && mongoc_bulk_operation_insert_with_opts(bulk.get(), document.get(), nullptr, &error);
+    for (const auto& document : all)
+      done = done && mongoc_bulk_operation_insert_with_opts(bulk.get(), document.get(), nullptr, &error);
     if (done) execute(bulk.get(), done, &error);
     if (!done) throw pool_.failure(error, false);
   });
 }
 
-// Two who upsert the same key at once may both want to insert it; the unique index refuses one of them, who then finds the other's
-// document. So the one that was refused is tried once more, and those behind it follow.
+// Two who upsert the same key at once may both want to insert it; the unique index refuses one of them, who then finds
+// the other's document. So the one that was refused is tried once more, and those behind it follow.
 Task<UpdateResult> MongoDocuments::update(const Collection& in, std::vector<Change> changes, bool upsert, Which which) {
   std::vector<Prepared> prepared;
   for (auto& change : changes) prepared.push_back(prepare(std::move(change), upsert));
@@ -181,7 +196,8 @@ Task<UpdateResult> MongoDocuments::update(const Collection& in, std::vector<Chan
     make_index(client, in);
     const auto collection = open(client, pool_, in);
     while (first < prepared.size()) {
-      const Owned<mongoc_bulk_operation_t> bulk{mongoc_collection_create_bulk_operation_with_opts(collection.get(), nullptr)};
+      const Owned<mongoc_bulk_operation_t> bulk{
+          mongoc_collection_create_bulk_operation_with_opts(collection.get(), nullptr)};
       bson_error_t error{};
       for (std::size_t i = first; i < prepared.size(); ++i) {
         if (!add(bulk.get(), prepared[i], upsert, which, &error)) throw pool_.failure(error, repeatable);
@@ -195,7 +211,8 @@ Task<UpdateResult> MongoDocuments::update(const Collection& in, std::vector<Chan
       const auto at = refused_at(reply);
       if (!at) throw pool_.failure(error, repeatable);
       first += *at;
-      if (!upsert || error.code != MONGOC_ERROR_DUPLICATE_KEY || refused == first) throw pool_.failure(error, repeatable);
+      if (!upsert || error.code != MONGOC_ERROR_DUPLICATE_KEY || refused == first)
+        throw pool_.failure(error, repeatable);
       refused = first;
     }
   });
@@ -207,8 +224,10 @@ Task<std::int64_t> MongoDocuments::remove(const Collection& from, Object filter,
   std::int64_t removed = 0;
   co_await run([&](mongoc_client_t* client) {
     const auto collection = open(client, pool_, from);
-    const Owned<mongoc_bulk_operation_t> bulk{mongoc_collection_create_bulk_operation_with_opts(collection.get(), nullptr)};
-    const auto apply = which == Which::kAll ? mongoc_bulk_operation_remove_many_with_opts : mongoc_bulk_operation_remove_one_with_opts;
+    const Owned<mongoc_bulk_operation_t> bulk{
+        mongoc_collection_create_bulk_operation_with_opts(collection.get(), nullptr)};
+    const auto apply =
+        which == Which::kAll ? mongoc_bulk_operation_remove_many_with_opts : mongoc_bulk_operation_remove_one_with_opts;
     bson_error_t error{};
     bool done = apply(bulk.get(), wanted.get(), nullptr, &error);
     if (done) removed = count(execute(bulk.get(), done, &error), "nRemoved");

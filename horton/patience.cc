@@ -12,13 +12,16 @@ using mephisto::Failure;
 constexpr std::chrono::seconds kPause{1};
 
 // Whether the event is not at fault.
-bool is_of_the_place(ErrorKind kind) { return kind == ErrorKind::kUnavailable || kind == ErrorKind::kTimeout || kind == ErrorKind::kCorrupt; }
+bool is_of_the_place(ErrorKind kind) {
+  return kind == ErrorKind::kUnavailable || kind == ErrorKind::kTimeout || kind == ErrorKind::kCorrupt;
+}
 
 }  // namespace
 
-// Guarantee kept here: nothing is lost. An event whose document cannot be written now is neither acknowledged nor given up, and what it
-// cost to get the document is not spent again.
-mephisto::Task<void> Patience::run(std::string place, const char* what, std::function<mephisto::Task<void>()> call, std::chrono::seconds without_event) {
+// Guarantee kept here: nothing is lost. An event whose document cannot be written now is neither acknowledged nor given
+// up, and what it cost to get the document is not spent again.
+mephisto::Task<void> Patience::run(std::string place, const char* what, std::function<mephisto::Task<void>()> call,
+                                   std::chrono::seconds without_event) {
   const auto first = std::chrono::steady_clock::now();
   for (;;) {
     const auto began = std::chrono::steady_clock::now();
@@ -26,7 +29,9 @@ mephisto::Task<void> Patience::run(std::string place, const char* what, std::fun
     try {
       co_await call();
       // What began before was only on its way still.
-      if (auto since = away_since_.load(); since != kThere && since < began && away_since_.compare_exchange_strong(since, kThere)) mephisto::log::info("{} is back", place);
+      if (auto since = away_since_.load();
+          since != kThere && since < began && away_since_.compare_exchange_strong(since, kThere))
+        mephisto::log::info("{} is back", place);
       co_return;
     } catch (const Failure& failure) {
       const bool event = mephisto::TaskContext::current()->current_event != nullptr;
@@ -35,7 +40,8 @@ mephisto::Task<void> Patience::run(std::string place, const char* what, std::fun
       why = failure.what();
     }
     auto there = kThere;
-    if (away_since_.compare_exchange_strong(there, std::chrono::steady_clock::now())) mephisto::log::warn("{}; events wait for it", why);
+    if (away_since_.compare_exchange_strong(there, std::chrono::steady_clock::now()))
+      mephisto::log::warn("{}; events wait for it", why);
     co_await mephisto::sleep_or_give_back(kPause, what);
   }
 }

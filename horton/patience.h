@@ -1,4 +1,5 @@
-// Waiting for the place of the documents, which may be away for a while: a server that cannot be reached, a full disk, a locked file.
+// Waiting for the place of the documents, which may be away for a while: a server that cannot be reached, a full disk,
+// a locked file.
 #pragma once
 
 #include <atomic>
@@ -13,10 +14,12 @@ namespace horton {
 
 class Patience {
  public:
-  // Calls `call`. Where it fails because of the place and there is an event to wait for, calls it again until it succeeds, however long
-  // that takes; when the event's partition moves or the worker stops meanwhile, the event is given back. Without an event, as in
-  // commands, only what is locked is waited for, at most `without_event`. `place` is for people, `what` for `why`; both outlive the call.
-  mephisto::Task<void> run(std::string place, const char* what, std::function<mephisto::Task<void>()> call, std::chrono::seconds without_event = {});
+  // Calls `call`. Where it fails because of the place and there is an event to wait for, calls it again until it
+  // succeeds, however long that takes; when the event's partition moves or the worker stops meanwhile, the event is
+  // given back. Without an event, as in commands, only what is locked is waited for, at most `without_event`. `place`
+  // is for people, `what` for `why`; both outlive the call.
+  mephisto::Task<void> run(std::string place, const char* what, std::function<mephisto::Task<void>()> call,
+                           std::chrono::seconds without_event = {});
 
  private:
   static constexpr auto kThere = std::chrono::steady_clock::time_point::min();

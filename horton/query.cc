@@ -32,7 +32,8 @@ const Value& sort_key(const Object& document, std::string_view path, bool up) {
 void add_path(Object& tree, std::string_view path, std::string_view whole) {
   const auto step = first_step(path);
   auto [place, fresh] = tree.emplace(step.name, step.rest.empty() ? Value(true) : Value(Object{}));
-  if (!fresh && (step.rest.empty() || !place->value().is_object())) refuse(fmt::format("the projection names \"{}\" and a part of it", whole));
+  if (!fresh && (step.rest.empty() || !place->value().is_object()))
+    refuse(fmt::format("the projection names \"{}\" and a part of it", whole));
   if (!step.rest.empty()) add_path(place->value().get_object(), step.rest, whole);
 }
 
@@ -90,7 +91,8 @@ void sort(std::vector<Object>& documents, const Object& order) {
   for (const auto& [path, direction] : order) {
     check_path(path);
     if (!direction.is_number() || (number(direction) != 1 && number(direction) != -1)) {
-      refuse(fmt::format("the order of \"{}\" is 1 or -1, not {}", std::string_view{path}, boost::json::serialize(direction)));
+      refuse(fmt::format("the order of \"{}\" is 1 or -1, not {}", std::string_view{path},
+                         boost::json::serialize(direction)));
     }
   }
   struct Row {
@@ -100,7 +102,8 @@ void sort(std::vector<Object>& documents, const Object& order) {
   std::vector<Row> rows(documents.size());
   for (std::size_t i = 0; i < rows.size(); ++i) {
     rows[i].place = i;
-    for (const auto& [path, direction] : order) rows[i].keys.push_back(&sort_key(documents[i], path, number(direction) > 0));
+    for (const auto& [path, direction] : order)
+      rows[i].keys.push_back(&sort_key(documents[i], path, number(direction) > 0));
   }
   // Not std::stable_sort: its temporary buffer is deprecated in this library.
   std::ranges::sort(rows, [&](const Row& a, const Row& b) {
@@ -122,7 +125,8 @@ Projection::Projection(const Object& fields) {
   auto wanted = [](const auto& field) {
     const Value& value = field.value();
     if (!value.is_bool() && !value.is_number())
-      refuse_unknown(fmt::format("in the projection of \"{}\" the expression", std::string_view{field.key()}), boost::json::serialize(value));
+      refuse_unknown(fmt::format("in the projection of \"{}\" the expression", std::string_view{field.key()}),
+                     boost::json::serialize(value));
     return value.is_bool() ? value.get_bool() : number(value) != 0;
   };
   bool with_id = true;
@@ -133,7 +137,9 @@ Projection::Projection(const Object& fields) {
       with_id = wanted(field);
       continue;
     }
-    if (keeps.value_or(wanted(field)) != wanted(field)) refuse(fmt::format("the projection keeps some fields and leaves out others such as \"{}\"", std::string_view{field.key()}));
+    if (keeps.value_or(wanted(field)) != wanted(field))
+      refuse(fmt::format("the projection keeps some fields and leaves out others such as \"{}\"",
+                         std::string_view{field.key()}));
     keeps = wanted(field);
     add_path(tree_, field.key(), field.key());
   }
@@ -141,7 +147,9 @@ Projection::Projection(const Object& fields) {
   if (keeps_ == with_id) tree_["_id"] = true;
 }
 
-Object Projection::of(const Object& document) const { return keeps_ ? kept(document, tree_) : without(document, tree_); }
+Object Projection::of(const Object& document) const {
+  return keeps_ ? kept(document, tree_) : without(document, tree_);
+}
 
 Object project(const Object& document, const Object& fields) { return Projection{fields}.of(document); }
 

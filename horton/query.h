@@ -1,6 +1,6 @@
-// MongoDB's language on JSON documents, as much of it as people use here: comparison and logical operators of filters, operators of
-// updates, sort, projection, and a few stages of aggregate. Anything else is a Failure (kInvalid) that names the operator, also where
-// no document is there to try it on.
+// MongoDB's language on JSON documents, as much of it as people use here: comparison and logical operators of filters,
+// operators of updates, sort, projection, and a few stages of aggregate. Anything else is a Failure (kInvalid) that
+// names the operator, also where no document is there to try it on.
 #pragma once
 
 #include <boost/json.hpp>
@@ -14,11 +14,13 @@ namespace horton::query {
 using Object = boost::json::object;
 using Value = boost::json::value;
 
-// Order of values: null, numbers, texts, objects, arrays, booleans, as MongoDB's. Numbers are compared exactly, whole or not.
+// Order of values: null, numbers, texts, objects, arrays, booleans, as MongoDB's. Numbers are compared exactly, whole
+// or not.
 int compare(const Value& a, const Value& b);
 
-// $eq $ne $gt $gte $lt $lte $in $nin $exists $regex (with $options) $not $and $or $nor and plain equality. A path goes through arrays,
-// by place and by field; a condition on an array holds where it holds for the array or for any one of its elements.
+// $eq $ne $gt $gte $lt $lte $in $nin $exists $regex (with $options) $not $and $or $nor and plain equality. A path goes
+// through arrays, by place and by field; a condition on an array holds where it holds for the array or for any one of
+// its elements.
 class Filter {
  public:
   explicit Filter(const Object& filter);
@@ -30,8 +32,8 @@ class Filter {
 // For one document.
 bool matches(const Object& document, const Object& filter);
 
-// $set $unset $inc $push $setOnInsert (when `inserting`). A plain object without operators replaces all fields but _id, which no
-// update can change. Where it throws, the document is as before.
+// $set $unset $inc $push $setOnInsert (when `inserting`). A plain object without operators replaces all fields but _id,
+// which no update can change. Where it throws, the document is as before.
 void update(Object& document, const Object& change, bool inserting = false);
 
 // `{field: 1, other: -1}`; documents that are equal by it keep their order.

@@ -77,13 +77,16 @@ Numbers numbers(const std::vector<std::optional<Value>>& values) {
 
 Value sum(const std::vector<std::optional<Value>>& values) {
   const auto all = numbers(values);
-  const bool fits = all.whole >= std::numeric_limits<std::int64_t>::min() && all.whole <= std::numeric_limits<std::int64_t>::max();
-  return all.exact && fits ? Value(static_cast<std::int64_t>(all.whole)) : Value(static_cast<double>(all.whole) + all.decimal);
+  const bool fits =
+      all.whole >= std::numeric_limits<std::int64_t>::min() && all.whole <= std::numeric_limits<std::int64_t>::max();
+  return all.exact && fits ? Value(static_cast<std::int64_t>(all.whole))
+                           : Value(static_cast<double>(all.whole) + all.decimal);
 }
 
 Value average(const std::vector<std::optional<Value>>& values) {
   const auto all = numbers(values);
-  return all.count == 0 ? Value{} : Value((static_cast<double>(all.whole) + all.decimal) / static_cast<double>(all.count));
+  return all.count == 0 ? Value{}
+                        : Value((static_cast<double>(all.whole) + all.decimal) / static_cast<double>(all.count));
 }
 
 Value extreme(const std::vector<std::optional<Value>>& values, int sign) {
@@ -94,7 +97,9 @@ Value extreme(const std::vector<std::optional<Value>>& values, int sign) {
   return result;
 }
 
-Value first(const std::vector<std::optional<Value>>& values) { return values.empty() ? Value{} : values.front().value_or(nullptr); }
+Value first(const std::vector<std::optional<Value>>& values) {
+  return values.empty() ? Value{} : values.front().value_or(nullptr);
+}
 
 Value all(const std::vector<std::optional<Value>>& values) {
   boost::json::array list;
@@ -111,8 +116,10 @@ struct Accumulator {
 };
 
 Accumulator accumulator(std::string_view field, const Value& spec) {
-  if (field.empty() || is_operator(field) || field.contains('.')) refuse(fmt::format("$group: \"{}\" is no name for a field", field));
-  if (!has_operators(spec) || spec.get_object().size() != 1) refuse(fmt::format("$group: {} needs one accumulator such as {{$sum: 1}}", field));
+  if (field.empty() || is_operator(field) || field.contains('.'))
+    refuse(fmt::format("$group: \"{}\" is no name for a field", field));
+  if (!has_operators(spec) || spec.get_object().size() != 1)
+    refuse(fmt::format("$group: {} needs one accumulator such as {{$sum: 1}}", field));
   const std::string_view name = spec.get_object().begin()->key();
   const auto& expression = spec.get_object().begin()->value();
   evaluate({}, expression);  // names what is not known in it
@@ -197,7 +204,8 @@ void run(std::vector<Object>& documents, std::string_view stage, const Value& ar
   } else if (stage == "$limit") {
     documents.resize(std::min(documents.size(), whole(stage, argument, 1)));
   } else if (stage == "$skip") {
-    documents.erase(documents.begin(), documents.begin() + static_cast<std::ptrdiff_t>(std::min(documents.size(), whole(stage, argument, 0))));
+    documents.erase(documents.begin(), documents.begin() + static_cast<std::ptrdiff_t>(
+                                                               std::min(documents.size(), whole(stage, argument, 0))));
   } else if (stage == "$project") {
     Projection projection{fields_for(stage, argument)};
     for (auto& document : documents) document = projection.of(document);
@@ -213,7 +221,8 @@ void run(std::vector<Object>& documents, std::string_view stage, const Value& ar
 std::vector<Object> aggregate(std::vector<Object> documents, const boost::json::array& pipeline) {
   for (const auto& stage : pipeline) {
     const auto* one = stage.if_object();
-    if (one == nullptr || one->size() != 1) refuse(fmt::format("a stage of aggregate is an object with one operator, not {}", boost::json::serialize(stage)));
+    if (one == nullptr || one->size() != 1)
+      refuse(fmt::format("a stage of aggregate is an object with one operator, not {}", boost::json::serialize(stage)));
     run(documents, one->begin()->key(), one->begin()->value());
   }
   return documents;

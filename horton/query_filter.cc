@@ -16,7 +16,9 @@ using Predicate = std::function<bool(const Value*)>;
 const Value kNull;
 
 Test all_of(std::vector<Test> tests) {
-  return [tests = std::move(tests)](const Object& document) { return std::ranges::all_of(tests, [&](const Test& one) { return one(document); }); };
+  return [tests = std::move(tests)](const Object& document) {
+    return std::ranges::all_of(tests, [&](const Test& one) { return one(document); });
+  };
 }
 
 Test negated(Test test) {
@@ -49,19 +51,25 @@ Test ordered(std::string_view path, const Value& wanted, bool (*holds)(int)) {
 Test one_of(std::string_view path, std::string_view name, const Value& wanted) {
   if (!wanted.is_array()) refuse(fmt::format("{} takes an array, not {}", name, boost::json::serialize(wanted)));
   return any(path, [all = wanted.get_array()](const Value* value) {
-    return std::ranges::any_of(all, [&](const Value& one) { return compare(value == nullptr ? kNull : *value, one) == 0; });
+    return std::ranges::any_of(all,
+                               [&](const Value& one) { return compare(value == nullptr ? kNull : *value, one) == 0; });
   });
 }
 
 Test exists(std::string_view path, const Value& wanted) {
-  if (!wanted.is_bool() && !wanted.is_number()) refuse(fmt::format("$exists takes true or false, not {}", boost::json::serialize(wanted)));
-  Test there = [path = std::string{path}](const Object& document) { return reach(document, path, [](const Value* value) { return value != nullptr; }); };
-  return wanted.is_bool() ? (wanted.get_bool() ? there : negated(there)) : (number(wanted) != 0 ? there : negated(there));
+  if (!wanted.is_bool() && !wanted.is_number())
+    refuse(fmt::format("$exists takes true or false, not {}", boost::json::serialize(wanted)));
+  Test there = [path = std::string{path}](const Object& document) {
+    return reach(document, path, [](const Value* value) { return value != nullptr; });
+  };
+  return wanted.is_bool() ? (wanted.get_bool() ? there : negated(there))
+                          : (number(wanted) != 0 ? there : negated(there));
 }
 
 Test regex(std::string_view path, const Value& wanted, const Value* options) {
   if (!wanted.is_string()) refuse(fmt::format("$regex takes a text, not {}", boost::json::serialize(wanted)));
-  if (options != nullptr && !options->is_string()) refuse(fmt::format("$options takes a text, not {}", boost::json::serialize(*options)));
+  if (options != nullptr && !options->is_string())
+    refuse(fmt::format("$options takes a text, not {}", boost::json::serialize(*options)));
   const std::string pattern{wanted.get_string()};
   boost::regex::flag_type syntax = boost::regex::perl;
   auto start = boost::match_single_line;
@@ -106,7 +114,8 @@ Test condition(std::string_view path, std::string_view name, const Value& wanted
   if (name == "$exists") return exists(path, wanted);
   if (name == "$regex") return regex(path, wanted, all.if_contains("$options"));
   if (name == "$not") {
-    if (!has_operators(wanted)) refuse(fmt::format("$not takes an object of conditions, not {}", boost::json::serialize(wanted)));
+    if (!has_operators(wanted))
+      refuse(fmt::format("$not takes an object of conditions, not {}", boost::json::serialize(wanted)));
     return negated(conditions(path, wanted.get_object()));
   }
   refuse_unknown("the operator", name);
@@ -128,11 +137,14 @@ Test compile(const Object& filter);
 
 Test logic(std::string_view name, const Value& argument) {
   const auto* list = argument.if_array();
-  if (list == nullptr || list->empty()) refuse(fmt::format("{} takes an array of filters, not {}", name, boost::json::serialize(argument)));
+  if (list == nullptr || list->empty())
+    refuse(fmt::format("{} takes an array of filters, not {}", name, boost::json::serialize(argument)));
   std::vector<Test> tests;
   for (const auto& one : *list) tests.push_back(compile(object_for(fmt::format("each filter of {}", name), one)));
   if (name == "$and") return all_of(std::move(tests));
-  Test some = [tests = std::move(tests)](const Object& document) { return std::ranges::any_of(tests, [&](const Test& one) { return one(document); }); };
+  Test some = [tests = std::move(tests)](const Object& document) {
+    return std::ranges::any_of(tests, [&](const Test& one) { return one(document); });
+  };
   return name == "$or" ? some : negated(some);
 }
 

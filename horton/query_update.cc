@@ -33,14 +33,16 @@ Value& make(Value& container, std::string_view path, std::string_view whole) {
     value = &object->emplace(step.name, missing).first->value();
   } else if (auto* array = container.if_array()) {
     const auto place = place_of(step.name);
-    if (!place || *place >= kMaxPlaces) refuse(fmt::format("cannot follow the path \"{}\": \"{}\" is no place in an array", whole, step.name));
+    if (!place || *place >= kMaxPlaces)
+      refuse(fmt::format("cannot follow the path \"{}\": \"{}\" is no place in an array", whole, step.name));
     if (*place >= array->size()) {
       array->resize(*place + 1);
       array->back() = missing;
     }
     value = &(*array)[*place];
   } else {
-    refuse(fmt::format("cannot follow the path \"{}\": there is {} before \"{}\", no object", whole, boost::json::serialize(container), path));
+    refuse(fmt::format("cannot follow the path \"{}\": there is {} before \"{}\", no object", whole,
+                       boost::json::serialize(container), path));
   }
   return step.rest.empty() ? *value : make(*value, step.rest, whole);
 }
@@ -70,7 +72,8 @@ void increment(Value& root, std::string_view path, const Value& by) {
     return;
   }
   std::int64_t sum = 0;
-  if (__builtin_add_overflow(value->get_int64(), by.get_int64(), &sum)) refuse(fmt::format("$inc: the sum of {} and {} is too large", value->get_int64(), by.get_int64()));
+  if (__builtin_add_overflow(value->get_int64(), by.get_int64(), &sum))
+    refuse(fmt::format("$inc: the sum of {} and {} is too large", value->get_int64(), by.get_int64()));
   *value = sum;
 }
 
@@ -100,18 +103,22 @@ void apply(Value& root, std::string_view name, std::string_view path, const Valu
 void check(const Object& change) {
   std::vector<std::string_view> paths;
   for (const auto& [name, argument] : change) {
-    if (!is_operator(name)) refuse(fmt::format("the update mixes the field \"{}\" with operators; put it into $set", std::string_view{name}));
-    if (std::ranges::find(kOperators, std::string_view{name}) == std::end(kOperators)) refuse_unknown("the update operator", name);
+    if (!is_operator(name))
+      refuse(fmt::format("the update mixes the field \"{}\" with operators; put it into $set", std::string_view{name}));
+    if (std::ranges::find(kOperators, std::string_view{name}) == std::end(kOperators))
+      refuse_unknown("the update operator", name);
     for (const auto& field : object_for(name, argument)) {
       const std::string_view path = field.key();
       check_path(path);
       for (auto rest = path; !rest.empty(); rest = first_step(rest).rest) {
-        if (is_operator(first_step(rest).name)) refuse_unknown(fmt::format("in the path \"{}\" the step", path), first_step(rest).name);
+        if (is_operator(first_step(rest).name))
+          refuse_unknown(fmt::format("in the path \"{}\" the step", path), first_step(rest).name);
       }
       for (auto other : paths) {
         const auto shorter = std::min(path.size(), other.size());
         if (path.substr(0, shorter) != other.substr(0, shorter)) continue;
-        if (path.size() == other.size() || (path.size() > shorter ? path : other)[shorter] == '.') refuse(fmt::format("the update changes \"{}\" and \"{}\" at once", other, path));
+        if (path.size() == other.size() || (path.size() > shorter ? path : other)[shorter] == '.')
+          refuse(fmt::format("the update changes \"{}\" and \"{}\" at once", other, path));
       }
       paths.push_back(path);
     }

@@ -41,14 +41,17 @@ bool reach_inside(const Value& value, std::string_view path, const Visit& visit)
     const auto& element = (*array)[*place];
     if (step.rest.empty() ? visit(&element) : reach_inside(element, step.rest, visit)) return true;
   }
-  return std::ranges::any_of(*array, [&](const Value& element) { return element.is_object() && reach(element.get_object(), path, visit); });
+  return std::ranges::any_of(
+      *array, [&](const Value& element) { return element.is_object() && reach(element.get_object(), path, visit); });
 }
 
 }  // namespace
 
 void refuse(const std::string& why) { throw mephisto::Failure(mephisto::ErrorKind::kInvalid, why); }
 
-void refuse_unknown(std::string_view what, std::string_view name) { refuse(fmt::format("the embedded documents do not know {} {}; with MongoDB it may work", what, name)); }
+void refuse_unknown(std::string_view what, std::string_view name) {
+  refuse(fmt::format("the embedded documents do not know {} {}; with MongoDB it may work", what, name));
+}
 
 bool is_operator(std::string_view name) { return name.starts_with('$'); }
 
@@ -101,7 +104,8 @@ Step first_step(std::string_view path) {
 }
 
 void check_path(std::string_view path) {
-  if (path.empty() || path.starts_with('.') || path.ends_with('.') || path.contains("..")) refuse(fmt::format("the path \"{}\" has an empty step", path));
+  if (path.empty() || path.starts_with('.') || path.ends_with('.') || path.contains(".."))
+    refuse(fmt::format("the path \"{}\" has an empty step", path));
 }
 
 std::optional<std::size_t> place_of(std::string_view step) {

@@ -36,7 +36,8 @@ void check_path(std::string_view path);
 // The place in an array that a step names.
 std::optional<std::size_t> place_of(std::string_view step);
 
-// Calls `visit` with each value that the path leads to, until it returns true; with a null pointer where the path leads nowhere.
+// Calls `visit` with each value that the path leads to, until it returns true; with a null pointer where the path leads
+// nowhere.
 using Visit = std::function<bool(const Value*)>;
 bool reach(const Object& document, std::string_view path, const Visit& visit);
 

@@ -15,23 +15,29 @@ bool digit(char c) { return c >= '0' && c <= '9'; }
 bool beyond_ascii(char c) { return static_cast<unsigned char>(c) >= 0x80; }
 
 // Abbreviations that run into the next one: no capital letter shows where they end.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kRuns{{{"EPSTTM", "Eps Ttm"}, {"PERatio", "Pe Ratio"}, {"PEGRatio", "Peg Ratio"}, {"TTM", "Ttm"}}};
+constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kRuns{
+    {{"EPSTTM", "Eps Ttm"}, {"PERatio", "Pe Ratio"}, {"PEGRatio", "Peg Ratio"}, {"TTM", "Ttm"}}};
 
 // Codes and names stay text even where they look like numbers.
 constexpr std::string_view kTexts[] = {
-    "symbol", "name", "exchange", "asset_type", "cik", "currency", "country", "sector", "industry",    "address",       "status",          "cusip",       "isin",     "sedol",
-    "figi",   "lei",  "ticker",   "code",       "id",  "phone",    "zip",     "sic",    "description", "official_site", "fiscal_year_end", "information", "time_zone"};
+    "symbol",          "name",        "exchange", "asset_type", "cik",  "currency", "country",     "sector",
+    "industry",        "address",     "status",   "cusip",      "isin", "sedol",    "figi",        "lei",
+    "ticker",          "code",        "id",       "phone",      "zip",  "sic",      "description", "official_site",
+    "fiscal_year_end", "information", "time_zone"};
 
 // By the name's last words: `company_cik` is a code too.
 bool is_text(std::string_view name) {
-  return std::ranges::any_of(kTexts, [&](std::string_view one) { return name == one || (name.ends_with(one) && name[name.size() - one.size() - 1] == '_'); });
+  return std::ranges::any_of(kTexts, [&](std::string_view one) {
+    return name == one || (name.ends_with(one) && name[name.size() - one.size() - 1] == '_');
+  });
 }
 
 // `2018-12-31`, `2018-12-31 16:00:00`.
 bool is_date(std::string_view name) {
   constexpr std::string_view kShape = "0000-00-00 00:00:00";
   if (name.size() < 10 || name.size() > kShape.size()) return false;
-  return std::ranges::equal(name, kShape.substr(0, name.size()), [](char c, char shape) { return shape == '0' ? digit(c) : c == shape; });
+  return std::ranges::equal(name, kShape.substr(0, name.size()),
+                            [](char c, char shape) { return shape == '0' ? digit(c) : c == shape; });
 }
 
 // `007`, `-01`, but not `0`, `0.5`.
@@ -43,7 +49,8 @@ bool has_leading_zero(std::string_view text) {
 std::string replace_runs(std::string_view name) {
   std::string text{name};
   for (auto [run, words] : kRuns) {
-    for (std::size_t at = 0; (at = text.find(run, at)) != std::string::npos; at += words.size() + 1) text.replace(at, run.size(), std::string{words} + " ");
+    for (std::size_t at = 0; (at = text.find(run, at)) != std::string::npos; at += words.size() + 1)
+      text.replace(at, run.size(), std::string{words} + " ");
   }
   return text;
 }
@@ -97,7 +104,9 @@ boost::json::value tidy_text(std::string_view name, std::string_view text) {
   std::int64_t whole = 0;
   if (auto [at, code] = std::from_chars(text.data(), end, whole); code == std::errc{} && at == end) return whole;
   double number = 0;
-  if (auto [at, code] = std::from_chars(text.data(), end, number, std::chars_format::fixed); code == std::errc{} && at == end) return number;
+  if (auto [at, code] = std::from_chars(text.data(), end, number, std::chars_format::fixed);
+      code == std::errc{} && at == end)
+    return number;
   return boost::json::value(text);
 }
 
@@ -108,8 +117,8 @@ boost::json::value tidy(const boost::json::value& value) {
     for (const auto& [key, inner] : *object) {
       // Dates as keys (time series) are values, not names.
       const auto plain = is_date(key) ? std::string{key} : snake_case(key);
-      auto value = inner.is_string() ? tidy_text(plain, inner.get_string()) : tidy(inner);
-      tidied[names.take(plain)] = std::move(value);
+      auto clean = inner.is_string() ? tidy_text(plain, inner.get_string()) : tidy(inner);
+      tidied[names.take(plain)] = std::move(clean);
     }
     return tidied;
   }

@@ -8,8 +8,8 @@
 
 namespace horton {
 
-// `EBITDA` → `ebitda`, `PERatio` → `pe_ratio`, `52WeekHigh` → `52_week_high`, `ipoDate` → `ipo_date`, `1. open` → `open`. Letters
-// beyond ASCII stay as they are. Empty where the name has neither letter nor digit.
+// `EBITDA` → `ebitda`, `PERatio` → `pe_ratio`, `52WeekHigh` → `52_week_high`, `ipoDate` → `ipo_date`, `1. open` →
+// `open`. Letters beyond ASCII stay as they are. Empty where the name has neither letter nor digit.
 std::string snake_case(std::string_view name);
 
 // The names of one object's fields: none is empty, and none is there twice.
@@ -24,8 +24,8 @@ class FieldNames {
 
 // Names in snake case at every depth, none twice; numbers as numbers; `None`, `-` and empty texts as null.
 boost::json::value tidy(const boost::json::value& value);
-// One text of a field called `name` (snake case): a number where it is written as one, and the field is none of names and codes. `007` and
-// `12E4` are codes.
+// One text of a field called `name` (snake case): a number where it is written as one, and the field is none of names
+// and codes. `007` and `12E4` are codes.
 boost::json::value tidy_text(std::string_view name, std::string_view text);
 
 }  // namespace horton

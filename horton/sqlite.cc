@@ -11,7 +11,7 @@
 #include <thread>
 
 #include "mephisto/error.h"
-#include "mephisto/ids.h"
+#include "mephisto/base/ids.h"
 
 namespace horton {
 namespace {
@@ -59,37 +59,44 @@ std::string_view advice_for(int code) {
 Failure failure(sqlite3* database, std::string_view doing) {
   const int code = sqlite3_errcode(database);
   const char* file = sqlite3_db_filename(database, nullptr);
-  return {kind_of(code), fmt::format("cannot {} the documents in {}: {}{}", doing, file == nullptr ? "" : file, sqlite3_errmsg(database), advice_for(code))};
+  return {kind_of(code), fmt::format("cannot {} the documents in {}: {}{}", doing, file == nullptr ? "" : file,
+                                     sqlite3_errmsg(database), advice_for(code))};
 }
 
-// Two who switch a new file to WAL each hold it shared and want it alone; SQLite tells them at once that it is busy instead of letting
-// them wait for each other. Each lets go and tries again after a while of its own.
+// Two who switch a new file to WAL each hold it shared and want it alone; SQLite tells them at once that it is busy
+// instead of letting them wait for each other. Each lets go and tries again after a while of its own.
 void use_wal(sqlite3* database) {
   const auto until = std::chrono::steady_clock::now() + kPatience;
   mephisto::Random random;
   while (sqlite3_exec(database, "PRAGMA journal_mode=WAL", nullptr, nullptr, nullptr) != SQLITE_OK) {
-    if (sqlite3_errcode(database) != SQLITE_BUSY || std::chrono::steady_clock::now() > until) throw failure(database, "open");
+    if (sqlite3_errcode(database) != SQLITE_BUSY || std::chrono::steady_clock::now() > until)
+      throw failure(database, "open");
     std::this_thread::sleep_for(std::chrono::microseconds{500 + random.below(5000)});
   }
 }
 
-// Its owner's only, whatever the umask is, with the files that SQLite makes beside it, which get its rights. Nothing that another user may have
-// prepared is used: a link, another's file.
+// Its owner's only, whatever the umask is, with the files that SQLite makes beside it, which get its rights. Nothing
+// that another user may have prepared is used: a link, another's file.
 void keep_own(const std::string& path) {
   namespace fs = std::filesystem;
   constexpr auto kOwn = fs::perms::owner_read | fs::perms::owner_write;
   std::error_code ignored;
   const auto folder = fs::path{path}.parent_path();
-  if (!folder.empty() && fs::create_directories(folder, ignored)) fs::permissions(folder, fs::perms::owner_all, ignored);
+  if (!folder.empty() && fs::create_directories(folder, ignored))
+    fs::permissions(folder, fs::perms::owner_all, ignored);
   // Never opened where it is there: closing it would free the locks that SQLite has on it in this process.
-  if (const int made = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600); made >= 0) ::close(made);
+  if (const int made = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600); made >= 0)
+    ::close(made);
   for (const auto* ending : {"", "-wal", "-shm"}) {
     const auto file = path + ending;
     struct stat found{};
-    if (lstat(file.c_str(), &found) != 0 || S_ISDIR(found.st_mode)) continue;  // SQLite says what is wrong with a folder
+    if (lstat(file.c_str(), &found) != 0 || S_ISDIR(found.st_mode))
+      continue;  // SQLite says what is wrong with a folder
     if (!S_ISREG(found.st_mode) || found.st_uid != geteuid()) {
-      throw Failure(ErrorKind::kInvalid, fmt::format("the documents in {} are not used: {} is {}; remove it, or name another folder (setting datadir)", path, file,
-                                                     S_ISREG(found.st_mode) ? "another user's" : "a link, or no file"));
+      throw Failure(
+          ErrorKind::kInvalid,
+          fmt::format("the documents in {} are not used: {} is {}; remove it, or name another folder (setting datadir)",
+                      path, file, S_ISREG(found.st_mode) ? "another user's" : "a link, or no file"));
     }
     if (static_cast<fs::perms>(found.st_mode & ALLPERMS) != kOwn) fs::permissions(file, kOwn, ignored);
   }
@@ -102,10 +109,12 @@ sqlite3* open_database(const std::string& path) {
   const std::lock_guard lock{one_at_a_time};
   keep_own(path);
   sqlite3* database = nullptr;
-  if (sqlite3_open_v2(path.c_str(), &database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr) != SQLITE_OK) {
+  if (sqlite3_open_v2(path.c_str(), &database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+                      nullptr) != SQLITE_OK) {
     const std::string why = sqlite3_errmsg(database);
     sqlite3_close(database);
-    throw Failure(ErrorKind::kInvalid, fmt::format("cannot open the documents in {}: {}; check the folder and its rights", path, why));
+    throw Failure(ErrorKind::kInvalid,
+                  fmt::format("cannot open the documents in {}: {}; check the folder and its rights", path, why));
   }
   try {
     use_wal(database);
@@ -123,7 +132,8 @@ void execute(sqlite3* database, const std::string& sql) {
 }
 
 Statement::Statement(sqlite3* database, const std::string& sql) : database_(database) {
-  if (sqlite3_prepare_v2(database, sql.c_str(), static_cast<int>(sql.size()), &statement_, nullptr) != SQLITE_OK) throw failure(database, "use");
+  if (sqlite3_prepare_v2(database, sql.c_str(), static_cast<int>(sql.size()), &statement_, nullptr) != SQLITE_OK)
+    throw failure(database, "use");
 }
 
 void Statement::bind(const boost::json::value& value) {
@@ -131,19 +141,23 @@ void Statement::bind(const boost::json::value& value) {
   if (value.is_int64())
     sqlite3_bind_int64(statement_, bound_, value.get_int64());
   else
-    sqlite3_bind_text(statement_, bound_, value.as_string().data(), static_cast<int>(value.as_string().size()), SQLITE_TRANSIENT);
+    sqlite3_bind_text(statement_, bound_, value.as_string().data(), static_cast<int>(value.as_string().size()),
+                      SQLITE_TRANSIENT);
 }
 
 bool Statement::step() {
   const int code = sqlite3_step(statement_);
   if (code == SQLITE_ROW) return true;
   if (code == SQLITE_DONE) return false;
-  if (code == SQLITE_CONSTRAINT) throw Failure(ErrorKind::kInvalid, fmt::format("a document with the same key is there already ({})", sqlite3_errmsg(database_)));
+  if (code == SQLITE_CONSTRAINT)
+    throw Failure(ErrorKind::kInvalid,
+                  fmt::format("a document with the same key is there already ({})", sqlite3_errmsg(database_)));
   throw failure(database_, "use");
 }
 
 std::string_view Statement::text(int column) const {
-  return {reinterpret_cast<const char*>(sqlite3_column_text(statement_, column)), static_cast<std::size_t>(sqlite3_column_bytes(statement_, column))};
+  return {reinterpret_cast<const char*>(sqlite3_column_text(statement_, column)),
+          static_cast<std::size_t>(sqlite3_column_bytes(statement_, column))};
 }
 
 namespace {

@@ -1,4 +1,5 @@
-// The CRUD of a collection: a table of documents as JSON text. SQL only leaves out what cannot match; what matches, query.h decides.
+// The CRUD of a collection: a table of documents as JSON text. SQL only leaves out what cannot match; what matches,
+// query.h decides.
 #include <fmt/format.h>
 #include <simdjson.h>
 
@@ -23,7 +24,9 @@ std::string field_expression(std::string_view field) {
 
 // Whether SQLite finds a field of this name: it looks for it as it is written in the text.
 bool plain(std::string_view name) {
-  return !name.empty() && !name.starts_with('$') && std::ranges::none_of(name, [](char c) { return c == '.' || c == '"' || c == '\\' || (c >= 0 && c < ' ') || c == '\x7f'; });
+  return !name.empty() && !name.starts_with('$') && std::ranges::none_of(name, [](char c) {
+    return c == '.' || c == '"' || c == '\\' || (c >= 0 && c < ' ') || c == '\x7f';
+  });
 }
 
 bool exists(sqlite3* database, const std::string& name) {
@@ -32,7 +35,8 @@ bool exists(sqlite3* database, const std::string& name) {
   return find.step();
 }
 
-// The documents that match, at most `limit` (0: all). Equalities of plain fields are asked of SQLite as well, where an index serves them.
+// The documents that match, at most `limit` (0: all). Equalities of plain fields are asked of SQLite as well, where an
+// index serves them.
 std::vector<Object> select(sqlite3* database, const std::string& name, const Object& filter, std::size_t limit = 0) {
   const Filter decides{filter};
   std::vector<Object> found;
@@ -45,7 +49,8 @@ std::vector<Object> select(sqlite3* database, const std::string& name, const Obj
     if (!plain(field) || (!text && !wanted.is_int64())) continue;
     values.push_back(wanted);
     where += where.empty() ? " WHERE " : " AND ";
-    where += field == "_id" ? fmt::format("id = ?{}", values.size()) : fmt::format("({0} = ?{1} OR {0} IS NULL)", field_expression(field), values.size());
+    where += field == "_id" ? fmt::format("id = ?{}", values.size())
+                            : fmt::format("({0} = ?{1} OR {0} IS NULL)", field_expression(field), values.size());
   }
   Statement rows{database, fmt::format("SELECT doc FROM {}{}", sql_name(name), where)};
   for (const auto& value : values) rows.bind(value);
@@ -66,7 +71,8 @@ void store(sqlite3* database, const std::string& sql, const Object& document) {
 }
 
 void add(sqlite3* database, const std::string& name, const Object& document) {
-  if (!document.at("_id").is_string()) throw Failure(ErrorKind::kInvalid, "an _id is a text here, not " + boost::json::serialize(document.at("_id")));
+  if (!document.at("_id").is_string())
+    throw Failure(ErrorKind::kInvalid, "an _id is a text here, not " + boost::json::serialize(document.at("_id")));
   store(database, fmt::format("INSERT INTO {} (id, doc) VALUES (?1, ?2)", sql_name(name)), document);
 }
 
@@ -78,7 +84,9 @@ void collect_equalities(const Object& filter, Object& equalities) {
       continue;
     }
     const auto* conditions = value.if_object();
-    if (field.starts_with('$') || (conditions != nullptr && !conditions->empty() && conditions->begin()->key().starts_with('$') && !conditions->contains("$eq"))) continue;
+    if (field.starts_with('$') || (conditions != nullptr && !conditions->empty() &&
+                                   conditions->begin()->key().starts_with('$') && !conditions->contains("$eq")))
+      continue;
     equalities[field] = conditions != nullptr && conditions->contains("$eq") ? conditions->at("$eq") : value;
   }
 }
@@ -91,7 +99,8 @@ Object filter_as_document(const Object& filter) {
   return document;
 }
 
-void change(sqlite3* database, const std::string& name, const Change& change, bool upsert, Which which, UpdateResult& result) {
+void change(sqlite3* database, const std::string& name, const Change& change, bool upsert, Which which,
+            UpdateResult& result) {
   auto found = select(database, name, change.filter, which == Which::kAll ? 0 : 1);
   for (auto& document : found) {
     ++result.matched;
@@ -125,23 +134,29 @@ std::int64_t erase(sqlite3* database, const std::string& name, const Object& fil
 
 Task<void> SqliteDocuments::write_to(const Collection& collection, Job job) {
   co_await write([&](sqlite3* database) {
-    execute(database, fmt::format("CREATE TABLE IF NOT EXISTS {} (id TEXT PRIMARY KEY, doc TEXT NOT NULL) WITHOUT ROWID", sql_name(collection.name())));
+    execute(database,
+            fmt::format("CREATE TABLE IF NOT EXISTS {} (id TEXT PRIMARY KEY, doc TEXT NOT NULL) WITHOUT ROWID",
+                        sql_name(collection.name())));
     std::string fields;
     for (const auto& field : collection.unique()) fields += (fields.empty() ? "" : ", ") + field_expression(field);
     if (!fields.empty())
-      execute(database, fmt::format("CREATE UNIQUE INDEX IF NOT EXISTS {} ON {} ({})", sql_name(collection.name() + "_unique"), sql_name(collection.name()), fields));
+      execute(database, fmt::format("CREATE UNIQUE INDEX IF NOT EXISTS {} ON {} ({})",
+                                    sql_name(collection.name() + "_unique"), sql_name(collection.name()), fields));
     job(database);
   });
 }
 
 Task<std::vector<Object>> SqliteDocuments::find(const Collection& in, Object filter, FindOptions options) {
   const query::Projection projection{options.projection};
-  const auto enough = options.sort.empty() && options.limit > 0 ? static_cast<std::size_t>(options.limit + std::max<std::int64_t>(options.skip, 0)) : 0;
+  const auto enough = options.sort.empty() && options.limit > 0
+                          ? static_cast<std::size_t>(options.limit + std::max<std::int64_t>(options.skip, 0))
+                          : 0;
   std::vector<Object> found;
   co_await read([&](sqlite3* database) {
     found = select(database, in.name(), filter, enough);
     query::sort(found, options.sort);
-    if (options.skip > 0) found.erase(found.begin(), found.begin() + std::min<std::ptrdiff_t>(options.skip, std::ssize(found)));
+    if (options.skip > 0)
+      found.erase(found.begin(), found.begin() + std::min<std::ptrdiff_t>(options.skip, std::ssize(found)));
     if (options.limit > 0 && std::ssize(found) > options.limit) found.resize(static_cast<std::size_t>(options.limit));
     for (auto& document : found) document = projection.of(document);
   });
@@ -160,7 +175,8 @@ Task<void> SqliteDocuments::insert(const Collection& into, std::vector<Object> d
   });
 }
 
-Task<UpdateResult> SqliteDocuments::update(const Collection& in, std::vector<Change> changes, bool upsert, Which which) {
+Task<UpdateResult> SqliteDocuments::update(const Collection& in, std::vector<Change> changes, bool upsert,
+                                           Which which) {
   UpdateResult result;
   co_await write_to(in, [&](sqlite3* database) {
     result = {};

@@ -33,7 +33,8 @@ class WriteWait : public mephisto::Wait {
 
 }  // namespace
 
-SqliteDocuments::SqliteDocuments(const std::string& path) : place_("the documents in " + path), database_(open_database(path)) {
+SqliteDocuments::SqliteDocuments(const std::string& path)
+    : place_("the documents in " + path), database_(open_database(path)) {
   try {
     reader_ = open_database(path);
     writer_ = std::thread([this] { work(); });
@@ -78,7 +79,8 @@ Task<void> SqliteDocuments::read(Job job) {
   co_await patience_.run(place_, "the documents to be readable", once, kLockPatience);
 }
 
-// Group commit: what came while the transaction before was being written shares the next one. A job that fails is undone alone.
+// Group commit: what came while the transaction before was being written shares the next one. A job that fails is
+// undone alone.
 void SqliteDocuments::work() {
   for (;;) {
     std::deque<Pending> group;
@@ -96,7 +98,8 @@ void SqliteDocuments::work() {
         try {
           (*group[i].job)(database_);
         } catch (...) {
-          if (sqlite3_get_autocommit(database_) != 0) throw;  // as with a full disk: SQLite gave the whole transaction up
+          if (sqlite3_get_autocommit(database_) != 0)
+            throw;  // as with a full disk: SQLite gave the whole transaction up
           errors[i] = std::current_exception();
           execute(database_, "ROLLBACK TO job");
         }
@@ -109,7 +112,8 @@ void SqliteDocuments::work() {
     }
     for (std::size_t i = 0; i < group.size(); ++i) {
       // Handed over, not shared: the count of an exception's owners is in libstdc++, where TSan does not see it.
-      group[i].post([done = std::move(group[i].done), error = std::move(errors[i])]() mutable { done(std::move(error)); });
+      group[i].post(
+          [done = std::move(group[i].done), error = std::move(errors[i])]() mutable { done(std::move(error)); });
     }
   }
 }

@@ -1,6 +1,7 @@
-// Documents embedded in one SQLite file that several processes share: one table for a collection, with JSON. Writes are durable when they
-// return (WAL, synchronous=FULL); those that come together share one transaction. What a call changes it changes whole or not at all. The
-// operators are those of query.h. While the file cannot be used (a full disk, another program's lock), a call for an event waits (patience.h).
+// Documents embedded in one SQLite file that several processes share: one table for a collection, with JSON. Writes are
+// durable when they return (WAL, synchronous=FULL); those that come together share one transaction. What a call changes
+// it changes whole or not at all. The operators are those of query.h. While the file cannot be used (a full disk,
+// another program's lock), a call for an event waits (patience.h).
 #pragma once
 
 #include <condition_variable>
@@ -26,12 +27,14 @@ class SqliteDocuments : public Documents {
   mephisto::Task<std::vector<Object>> find(const Collection& in, Object filter, FindOptions options) override;
   mephisto::Task<std::vector<Object>> aggregate(const Collection& in, boost::json::array pipeline) override;
   mephisto::Task<void> insert(const Collection& into, std::vector<Object> documents) override;
-  mephisto::Task<UpdateResult> update(const Collection& in, std::vector<Change> changes, bool upsert, Which which) override;
+  mephisto::Task<UpdateResult> update(const Collection& in, std::vector<Change> changes, bool upsert,
+                                      Which which) override;
   mephisto::Task<std::int64_t> remove(const Collection& from, Object filter, Which which) override;
 
  private:
   using Job = std::function<void(sqlite3*)>;
-  // A job inside of a write transaction, which may be called several times; `write_to` makes the collection's table first, where it is missing.
+  // A job inside of a write transaction, which may be called several times; `write_to` makes the collection's table
+  // first, where it is missing.
   mephisto::Task<void> write(Job job);
   mephisto::Task<void> write_to(const Collection& collection, Job job);
   // A job on a snapshot.

@@ -1,4 +1,5 @@
-// An app as a shared library: `mephisto -A build/libshop.so worker`, `mephisto -A build/libshop.so send orders '{"id": "1", "price": 9.5}'`.
+// An app as a shared library: `mephisto -A build/libshop.so worker`, `mephisto -A build/libshop.so send orders '{"id":
+// "1", "price": 9.5}'`.
 #include <mephisto/mephisto.h>
 
 using namespace mephisto;

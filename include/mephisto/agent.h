@@ -36,7 +36,9 @@ class [[nodiscard]] Results {
 
     struct Handover {
       bool await_ready() const noexcept { return false; }
-      std::coroutine_handle<> await_suspend(std::coroutine_handle<promise_type> handle) const noexcept { return handle.promise().driver; }
+      std::coroutine_handle<> await_suspend(std::coroutine_handle<promise_type> handle) const noexcept {
+        return handle.promise().driver;
+      }
       void await_resume() const noexcept {}
     };
     Results get_return_object() { return Results{std::coroutine_handle<promise_type>::from_promise(*this)}; }
@@ -80,8 +82,9 @@ class [[nodiscard]] Results {
   std::coroutine_handle<promise_type> handle_;
 };
 
-// What happens to an event whose handler throws. A Failure of kInvalid is not retried. Nor, therefore, is an ask that was answered with
-// an error: the agent that was asked has had its own retries, and says the same again. An ask without an answer (kTimeout) is retried.
+// What happens to an event whose handler throws. A Failure of kInvalid is not retried. Nor, therefore, is an ask that
+// was answered with an error: the agent that was asked has had its own retries, and says the same again. An ask without
+// an answer (kTimeout) is retried.
 struct ErrorPolicy {
   enum class Then {
     kDeadLetter,     // to the topic <id>-<agent>-dlq, with the reason in headers
@@ -99,7 +102,7 @@ struct ErrorPolicy {
 };
 
 struct AgentOptions {
-  int concurrency = 1;               // coroutines of a worker that share the events, spread over its shards (at least one on each)
+  int concurrency = 1;  // coroutines of a worker that share the events, spread over its shards (at least one on each)
   std::string concurrency_setting;   // the setting that gives the number instead
   bool ordered_by_key = false;       // with concurrency: events of one key one after the other
   bool isolated_partitions = false;  // one coroutine per partition
@@ -140,7 +143,8 @@ struct Sink {
 
 class AgentBase {
  public:
-  AgentBase(std::string name, detail::TopicSpec topic, AgentOptions options) : name_(std::move(name)), topic_(std::move(topic)), options_(std::move(options)) {}
+  AgentBase(std::string name, detail::TopicSpec topic, AgentOptions options)
+      : name_(std::move(name)), topic_(std::move(topic)), options_(std::move(options)) {}
   virtual ~AgentBase() = default;
   AgentBase(const AgentBase&) = delete;
   AgentBase& operator=(const AgentBase&) = delete;
@@ -170,7 +174,8 @@ class Agent : public AgentBase {
 
  public:
   // A reference, so that handlers that take one refer to what run() keeps for as long.
-  using Handler = std::conditional_t<std::is_void_v<R>, std::function<Task<void>(Stream<T>&&)>, std::function<Results<ResultType>(Stream<T>&&)>>;
+  using Handler = std::conditional_t<std::is_void_v<R>, std::function<Task<void>(Stream<T>&&)>,
+                                     std::function<Results<ResultType>(Stream<T>&&)>>;
 
   Agent(std::string name, detail::TopicSpec topic, AgentOptions options, Handler handler)
       : AgentBase(std::move(name), std::move(topic), std::move(options)), handler_(std::move(handler)), to_(topic_) {}
@@ -179,8 +184,10 @@ class Agent : public AgentBase {
   // Sends without waiting for a result. Suspends only while too much is under way.
   Cast cast(const T& value = {}, const SendOptions& options = {}) const { return to_.cast(value, options); }
 
-  // Sends, durable when it returns; the result goes to `reply_to` (a topic's name) if one is given, under `correlation_id`.
-  Task<RecordMetadata> send(T value, SendOptions options = {}, std::string reply_to = "", std::string correlation_id = "") const {
+  // Sends, durable when it returns; the result goes to `reply_to` (a topic's name) if one is given, under
+  // `correlation_id`.
+  Task<RecordMetadata> send(T value, SendOptions options = {}, std::string reply_to = "",
+                            std::string correlation_id = "") const {
     if (!reply_to.empty()) {
       options.headers.push_back({std::string{detail::kReplyToHeader}, std::move(reply_to)});
       options.headers.push_back({std::string{detail::kCorrelationHeader}, std::move(correlation_id)});
@@ -188,8 +195,8 @@ class Agent : public AgentBase {
     co_return co_await to_.send(std::move(value), std::move(options));
   }
 
-  // Sends and waits for the result. Throws Failure: kTimeout after the deadline; kInvalid with what the handler failed with for good,
-  // after the retries of its own error policy.
+  // Sends and waits for the result. Throws Failure: kTimeout after the deadline; kInvalid with what the handler failed
+  // with for good, after the retries of its own error policy.
   Task<R> ask(T value, AskOptions options = {}) const {
     Buffer bytes;
     topic_.value_codec.dump(value, bytes);
@@ -214,19 +221,22 @@ class Agent : public AgentBase {
   {
     std::vector<Task<void>> asks;
     for (auto& value : values) {
-      asks.push_back([](const Agent& agent, T one, AskOptions how, std::function<Task<void>(ResultType)>& then) -> Task<void> {
-        co_await then(co_await agent.ask(std::move(one), std::move(how)));
-      }(*this, std::move(value), options, each));
+      asks.push_back(
+          [](const Agent& agent, T one, AskOptions how, std::function<Task<void>(ResultType)>& then) -> Task<void> {
+            co_await then(co_await agent.ask(std::move(one), std::move(how)));
+          }(*this, std::move(value), options, each));
     }
     co_await when_all(std::move(asks));
   }
 
-  // Results also go to: a topic (with the event's key), another agent, a function or a coroutine function. Before the app runs.
+  // Results also go to: a topic (with the event's key), another agent, a function or a coroutine function. Before the
+  // app runs.
   template <class To>
   Agent& sink(To&& to)
     requires(!std::is_void_v<R>)
   {
-    if (running != nullptr && *running > 0) throw Failure(ErrorKind::kInvalid, "agent " + name_ + " gets a sink while the app runs: declare it before");
+    if (running != nullptr && *running > 0)
+      throw Failure(ErrorKind::kInvalid, "agent " + name_ + " gets a sink while the app runs: declare it before");
     sinks_.push_back(make_sink(std::forward<To>(to)));
     return *this;
   }

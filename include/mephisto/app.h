@@ -7,8 +7,9 @@
 //   });
 //   int main(int argc, char** argv) { return app.main(argc, argv); }
 //
-// Everything is declared before the app runs, from one thread. Handlers run on every shard's thread: what they share must be safe.
-// Mistakes in what is declared are gathered: main() tells them with file and line and returns 2, a Worker and a Client throw them.
+// Everything is declared before the app runs, from one thread. Handlers run on every shard's thread: what they share
+// must be safe. Mistakes in what is declared are gathered: main() tells them with file and line and returns 2, a Worker
+// and a Client throw them.
 #pragma once
 
 #include <atomic>
@@ -24,8 +25,8 @@
 
 #include "mephisto/agent.h"
 #include "mephisto/command.h"
-#include "mephisto/detail/captures.h"
-#include "mephisto/detail/handler.h"
+#include "mephisto/app/captures.h"
+#include "mephisto/app/handler.h"
 #include "mephisto/logging.h"
 #include "mephisto/settings.h"
 #include "mephisto/topic.h"
@@ -60,7 +61,8 @@ class App {
 
   // A topic may be declared again if it is declared the same.
   template <class T>
-  Topic<T>& topic(std::string name, TopicOptions options = {}, std::source_location where = std::source_location::current()) {
+  Topic<T>& topic(std::string name, TopicOptions options = {},
+                  std::source_location where = std::source_location::current()) {
     auto spec = topic_spec(std::move(name), options, typeid(T), where);
     (void)sizeof(json::Required<T>);
     if constexpr (json::is_sound<T> && Record<T>) spec.model = detail::model_of<T>();
@@ -72,7 +74,8 @@ class App {
 
   // An agent on a topic. The handler takes a Stream<T> and returns Task<void>, or Results<R> if it yields.
   template <class T, class F>
-  auto& agent(std::string name, const Topic<T>& topic, F handler, AgentOptions options = {}, std::source_location where = std::source_location::current()) {
+  auto& agent(std::string name, const Topic<T>& topic, F handler, AgentOptions options = {},
+              std::source_location where = std::source_location::current()) {
     using Result = typename detail::Handler<F, T>::Result;
     using Given = std::conditional_t<std::is_void_v<Result>, None, Result>;
     using Made = Agent<T, Result>;
@@ -91,7 +94,8 @@ class App {
   void agent(std::string name, const Topic<T>& topic) = delete;  // an agent has a handler
   // An agent on several topics of the same type, merged into one stream; what is cast to it goes to the first.
   template <class T, class F>
-  auto& agent(std::string name, const std::vector<const Topic<T>*>& topics, F handler, AgentOptions options = {}, std::source_location where = std::source_location::current()) {
+  auto& agent(std::string name, const std::vector<const Topic<T>*>& topics, F handler, AgentOptions options = {},
+              std::source_location where = std::source_location::current()) {
     std::vector<const TopicBase*> merged{topics.begin(), topics.end()};
     const bool sound = check_merged(name, merged, where);
     const auto& first = sound ? *topics.front() : topic<T>(id_ + "-" + name, {}, where);
@@ -101,9 +105,11 @@ class App {
   }
   // An agent on a topic of its own, ID-NAME.
   template <class F>
-  auto& agent(std::string name, F handler, AgentOptions options = {}, std::source_location where = std::source_location::current()) {
+  auto& agent(std::string name, F handler, AgentOptions options = {},
+              std::source_location where = std::source_location::current()) {
     using T = typename detail::ValueOf<typename detail::HandlerStream<F>::type>::type;
-    static_assert(detail::says_what_it_takes<F>, "an agent without a topic has a handler that takes Stream<T>, T being a type that it names");
+    static_assert(detail::says_what_it_takes<F>,
+                  "an agent without a topic has a handler that takes Stream<T>, T being a type that it names");
     (void)sizeof(json::Required<std::conditional_t<std::is_void_v<T>, None, T>>);
     if constexpr (detail::says_what_it_takes<F>) {
       TopicOptions internal;
@@ -114,22 +120,27 @@ class App {
       return unsound<Agent<None, void>>();
     }
   }
-  // Sends everything that arrives on `from` on to `to` (bytes, key and headers as they are) and gives `to`, for an agent to consume.
+  // Sends everything that arrives on `from` on to `to` (bytes, key and headers as they are) and gives `to`, for an
+  // agent to consume.
   template <class T>
-  const Topic<T>& through(std::string name, const Topic<T>& from, const Topic<T>& to, std::source_location where = std::source_location::current()) {
+  const Topic<T>& through(std::string name, const Topic<T>& from, const Topic<T>& to,
+                          std::source_location where = std::source_location::current()) {
     add_forwarder(std::move(name), from.spec(), to.spec(), where);
     return to;
   }
 
   template <class Body>
-  void command(std::string name, std::string help, Body body, std::source_location where = std::source_location::current()) {
+  void command(std::string name, std::string help, Body body,
+               std::source_location where = std::source_location::current()) {
     command<detail::NoOptions>(std::move(name), std::move(help), std::move(body), where);
   }
   template <class Options, class Body>
-  void command(std::string name, std::string help, Body body, std::source_location where = std::source_location::current()) {
+  void command(std::string name, std::string help, Body body,
+               std::source_location where = std::source_location::current()) {
     if constexpr (detail::check_command_body<Body, Options>()) {
       check_captures("command", name, detail::captured_words(body), where);
-      add_command(std::make_unique<detail::CommandOf<Options, Body>>(std::move(name), std::move(help), std::move(body)), where);
+      add_command(std::make_unique<detail::CommandOf<Options, Body>>(std::move(name), std::move(help), std::move(body)),
+                  where);
     }
   }
 
@@ -144,7 +155,8 @@ class App {
   // Runs every `interval`, first after one interval; runs do not overlap and do not drift: what a long run
   // misses is left out.
   template <class Body>
-  void timer(std::string name, std::chrono::milliseconds interval, Body body, std::source_location where = std::source_location::current()) {
+  void timer(std::string name, std::chrono::milliseconds interval, Body body,
+             std::source_location where = std::source_location::current()) {
     if constexpr (detail::check_task_body<Body>()) {
       check_captures("timer", name, detail::captured_words(body), where);
       add_task({std::move(name), std::move(body), interval}, where);
@@ -201,7 +213,8 @@ class App {
    private:
     App& app_;
   };
-  // Requests whose answers were not sent, because the topic that they name is not to be answered on (setting reply_to_topics).
+  // Requests whose answers were not sent, because the topic that they name is not to be answered on (setting
+  // reply_to_topics).
   std::atomic<std::uint64_t> refused_replies{0};
 
  private:
@@ -219,7 +232,8 @@ class App {
   static Made& unsound();  // never called: what it stands for does not compile
 
   // Each notes what is wrong, and goes on with what it has.
-  detail::TopicSpec topic_spec(std::string name, const TopicOptions& options, const std::type_info& type, std::source_location where);
+  detail::TopicSpec topic_spec(std::string name, const TopicOptions& options, const std::type_info& type,
+                               std::source_location where);
   void add_agent(std::unique_ptr<AgentBase> agent, std::source_location where);
   bool check_merged(const std::string& agent, const std::vector<const TopicBase*>& topics, std::source_location where);
   void add_forwarder(std::string name, detail::TopicSpec from, detail::TopicSpec to, std::source_location where);
@@ -228,7 +242,8 @@ class App {
   void declare(std::string kind, const std::string& name, std::source_location where);
   void check_not_running(std::string_view what, std::source_location where) const;
   void mistake(std::source_location where, const std::string& what);
-  void check_captures(std::string_view kind, const std::string& name, const std::vector<std::uintptr_t>& words, std::source_location where);
+  void check_captures(std::string_view kind, const std::string& name, const std::vector<std::uintptr_t>& words,
+                      std::source_location where);
   // Captures of what was in functions that have returned, when the app's main() was called from this frame.
   void check_captures_at_start(std::uintptr_t frame);
 

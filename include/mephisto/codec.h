@@ -1,5 +1,6 @@
-// How values become bytes and back: a chain of named codecs, `json` (the default for values), `raw`, `json|binary`, or with
-// codecs of your own. The first one turns the value into text or bytes, the others work on bytes; reading goes the other way.
+// How values become bytes and back: a chain of named codecs, `json` (the default for values), `raw`, `json|binary`, or
+// with codecs of your own. The first one turns the value into text or bytes, the others work on bytes; reading goes the
+// other way.
 #pragma once
 
 #include <functional>
@@ -8,7 +9,7 @@
 #include <vector>
 
 #include "mephisto/error.h"
-#include "mephisto/json_read.h"
+#include "mephisto/codec/json_read.h"
 
 namespace mephisto {
 
@@ -18,12 +19,14 @@ struct ByteCodec {
   std::function<Result<std::string>(std::string_view)> load;
 };
 
-// Makes `name` usable in chains, e.g. "json|gzip". Throws Failure when the name is taken. Call it before topics are declared.
+// Makes `name` usable in chains, e.g. "json|gzip". Throws Failure when the name is taken. Call it before topics are
+// declared.
 void register_codec(std::string name, ByteCodec codec);
 
 class Codec {
  public:
-  // `json`, `raw`, `binary` (base64), registered ones, and chains of them with `|`. An unknown name is kInvalid and names the nearest.
+  // `json`, `raw`, `binary` (base64), registered ones, and chains of them with `|`. An unknown name is kInvalid and
+  // names the nearest.
   static Result<Codec> parse(std::string_view chain);
   static Codec json(Dialect dialect = Dialect::kOrjson);
   static Codec raw();
@@ -42,7 +45,8 @@ class Codec {
   template <class T>
   bool load_fast(std::string_view bytes, T& value) const {
     if constexpr (json::is_sound<T>) {
-      if constexpr (json::fast::readable<T>()) return !raw_ && stages_.empty() && !bytes.empty() && json::fast::read(bytes, value);
+      if constexpr (json::fast::readable<T>())
+        return !raw_ && stages_.empty() && !bytes.empty() && json::fast::read(bytes, value);
     }
     return false;
   }
@@ -66,7 +70,8 @@ class Codec {
     } else if constexpr (std::is_same_v<T, Bytes>) {
       if (raw_) return out.append(value.data);
     }
-    if (raw_) throw Failure(ErrorKind::kInvalid, "codec raw takes std::string and Bytes only: declare the topic with json");
+    if (raw_)
+      throw Failure(ErrorKind::kInvalid, "codec raw takes std::string and Bytes only: declare the topic with json");
     (void)sizeof(json::Required<T>);
     if constexpr (json::is_sound<T>) json::write(out, value, dialect_);
   }
@@ -84,7 +89,8 @@ class Codec {
         return {};
       }
     }
-    if (raw_) return fail(ErrorKind::kInvalid, "codec raw gives std::string and Bytes only: declare the topic with json");
+    if (raw_)
+      return fail(ErrorKind::kInvalid, "codec raw gives std::string and Bytes only: declare the topic with json");
     return json::read_padded(bytes, value);
   }
 

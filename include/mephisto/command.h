@@ -3,10 +3,10 @@
 //   struct Greet { std::string name; int times = 1; bool loud = false; };
 //   app.command<Greet>("greet", "Greet somebody.", [](Greet options) -> Task<void> { … });
 //
-// gives `app greet --name N [--times T] [--loud]`. Fields: strings, numbers, bool (a flag), optional, vector (may be repeated). A
-// field without optional that is a string is required; others keep their initial value. `static std::vector<OptionHelp> help()` in
-// the structure adds help texts, short flags, and makes fields positional. What is wrong with the values a command says by throwing
-// UsageError.
+// gives `app greet --name N [--times T] [--loud]`. Fields: strings, numbers, bool (a flag), optional, vector (may be
+// repeated). A field without optional that is a string is required; others keep their initial value. `static
+// std::vector<OptionHelp> help()` in the structure adds help texts, short flags, and makes fields positional. What is
+// wrong with the values a command says by throwing UsageError.
 #pragma once
 
 #include <charconv>
@@ -17,10 +17,10 @@
 #include <vector>
 
 #include "mephisto/error.h"
-#include "mephisto/json_write.h"
-#include "mephisto/reflect.h"
+#include "mephisto/codec/json_write.h"
+#include "mephisto/codec/reflect.h"
 #include "mephisto/task.h"
-#include "mephisto/values.h"
+#include "mephisto/codec/values.h"
 
 namespace mephisto {
 
@@ -54,7 +54,8 @@ struct OptionSpec {
 };
 
 template <class T>
-constexpr bool is_option_value = std::is_same_v<T, std::string> || (std::is_arithmetic_v<T> && !std::is_same_v<T, bool>);
+constexpr bool is_option_value =
+    std::is_same_v<T, std::string> || (std::is_arithmetic_v<T> && !std::is_same_v<T, bool>);
 template <class T>
 constexpr bool is_option_field = is_option_value<T> || std::is_same_v<T, bool>;
 template <class T>
@@ -94,7 +95,9 @@ std::vector<OptionSpec> option_specs(Options& options) {
     auto* field = std::get<index()>(fields);
     using Field = std::remove_reference_t<decltype(*field)>;
     if constexpr (!is_option_field<Field>) {
-      static_assert(is_option_field<Field>, "a field of a command's options is a string, a number, bool, or an optional or vector of strings or numbers");
+      static_assert(
+          is_option_field<Field>,
+          "a field of a command's options is a string, a number, bool, or an optional or vector of strings or numbers");
     } else {
       std::string name{reflect::field_name<Options, index()>()};
       OptionSpec spec;
@@ -104,7 +107,10 @@ std::vector<OptionSpec> option_specs(Options& options) {
         spec.short_flag = help.short_flag;
         spec.positional = help.positional;
       }
-      for (char& c : name) c = spec.positional && c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c == '_' && !spec.positional ? '-' : c;
+      for (char& c : name)
+        c = spec.positional && c >= 'a' && c <= 'z' ? static_cast<char>(c - 32)
+            : c == '_' && !spec.positional          ? '-'
+                                                    : c;
       while (name.ends_with('-')) name.pop_back();
       spec.name = spec.positional ? name : "--" + name;
       if constexpr (std::is_same_v<Field, bool>) {
@@ -175,7 +181,8 @@ struct NoOptions {};
 template <class Options, class Body>
 class CommandOf : public CommandBase {
  public:
-  CommandOf(std::string name, std::string help, Body body) : CommandBase(std::move(name), std::move(help)), body_(std::move(body)) {}
+  CommandOf(std::string name, std::string help, Body body)
+      : CommandBase(std::move(name), std::move(help)), body_(std::move(body)) {}
   std::vector<OptionSpec> options() override {
     options_ = Options{};
     return option_specs(options_);

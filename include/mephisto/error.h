@@ -1,5 +1,6 @@
-// How things fail. An Error is a value (a kind to decide by, a message to read) for paths where failing is ordinary: reading a
-// record, appending to the log. A Failure is the same as an exception, for misuse and for what ends an operation.
+// How things fail. An Error is a value (a kind to decide by, a message to read) for paths where failing is ordinary:
+// reading a record, appending to the log. A Failure is the same as an exception, for misuse and for what ends an
+// operation.
 //
 // A message says what failed, on what (topic, partition, offset, key), why, and what to do.
 #pragma once
@@ -30,8 +31,11 @@ struct Error {
   ErrorKind kind = ErrorKind::kInvalid;
   std::string message;
 
-  // True where the same call may succeed later without anybody changing anything. After kIndefinite it may do its work twice.
-  bool retriable() const { return kind == ErrorKind::kUnavailable || kind == ErrorKind::kTimeout || kind == ErrorKind::kIndefinite; }
+  // True where the same call may succeed later without anybody changing anything. After kIndefinite it may do its work
+  // twice.
+  bool retriable() const {
+    return kind == ErrorKind::kUnavailable || kind == ErrorKind::kTimeout || kind == ErrorKind::kIndefinite;
+  }
 };
 
 template <class T>
@@ -53,7 +57,9 @@ class Failure : public std::runtime_error {
 // `catch (const std::exception&)` does not swallow it.
 struct Cancelled {};
 
-inline std::unexpected<Error> fail(ErrorKind kind, std::string message) { return std::unexpected(Error{kind, std::move(message)}); }
+inline std::unexpected<Error> fail(ErrorKind kind, std::string message) {
+  return std::unexpected(Error{kind, std::move(message)});
+}
 
 // The value of `result`, or its error thrown as a Failure.
 template <class T>

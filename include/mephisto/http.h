@@ -2,10 +2,11 @@
 //
 //   HttpClient http;
 //   auto response = co_await http.get("https://www.alphavantage.co/query?function=OVERVIEW&symbol=AAPL");
-//   co_await http.send({.url = "http://localhost:9000/in", .method = "POST", .headers = {{"Content-Type", "text/plain"}}, .body = "x"});
+//   co_await http.send({.url = "http://localhost:9000/in", .method = "POST", .headers = {{"Content-Type",
+//   "text/plain"}}, .body = "x"});
 //
-//   HttpServer server{*Loop::current(), [](HttpRequest request) -> Task<HttpReply> { co_return HttpReply{200, "{}"}; }, 8080};
-//   co_await server.run();
+//   HttpServer server{*Loop::current(), [](HttpRequest request) -> Task<HttpReply> { co_return HttpReply{200, "{}"}; },
+//   8080}; co_await server.run();
 #pragma once
 
 #include <chrono>
@@ -19,7 +20,7 @@
 #include <utility>
 #include <vector>
 
-#include "mephisto/ids.h"
+#include "mephisto/base/ids.h"
 #include "mephisto/sync.h"
 
 namespace mephisto {
@@ -68,8 +69,8 @@ struct HttpOptions {
   std::size_t body_limit = 64 << 20;    // as it comes, and after decompression
   std::string user_agent = "mephisto/0.1";
   std::string ca_file;  // empty: the system's certificates
-  // `http://[NAME:PASSWORD@]HOST:PORT`, for all requests. Empty: HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the environment count,
-  // but for this machine.
+  // `http://[NAME:PASSWORD@]HOST:PORT`, for all requests. Empty: HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the
+  // environment count, but for this machine.
   std::string proxy;
 };
 
@@ -81,8 +82,8 @@ struct HttpCall {
   std::string body;
 };
 
-// No attempt got a connection (name not found, connection refused, no route, not in time): the server has seen nothing of the
-// request.
+// No attempt got a connection (name not found, connection refused, no route, not in time): the server has seen nothing
+// of the request.
 class Unreachable : public Failure {
  public:
   using Failure::Failure;
@@ -97,8 +98,8 @@ class HttpStream {
 
   // Status and headers; its body is empty.
   const HttpResponse& head() const;
-  // The next bytes of the body, decompressed, some 64 KiB at most; nothing at its end. Waits at most HttpOptions::deadline. Throws
-  // Failure as HttpClient::send does; there is nothing more then.
+  // The next bytes of the body, decompressed, some 64 KiB at most; nothing at its end. Waits at most
+  // HttpOptions::deadline. Throws Failure as HttpClient::send does; there is nothing more then.
   Task<std::optional<std::string>> next();
 
  private:
@@ -108,21 +109,22 @@ class HttpStream {
   std::unique_ptr<Impl> impl_;
 };
 
-// Keeps connections open between requests. A connection on which anything came that was not asked for is not used again. Belongs
-// to its loop; several tasks may use it at once.
+// Keeps connections open between requests. A connection on which anything came that was not asked for is not used
+// again. Belongs to its loop; several tasks may use it at once.
 class HttpClient {
  public:
   // Throws Failure when `options.ca_file` cannot be read.
   explicit HttpClient(HttpOptions options = {});
   ~HttpClient();
 
-  // Follows redirects (but not from https to http), checks certificate and host name, and retries with growing pauses: at once a
-  // GET, HEAD, PUT, DELETE, OPTIONS or TRACE; another method only where the server has not got the request, or answers 429. An answer with a
-  // Retry-After is waited for that long, or, where that is more than `last_backoff`, is not tried again.
-  // Returns any status that is left after the retries. Throws Failure: kInvalid for what it cannot send, a proxy it cannot use and
-  // a certificate that cannot be trusted, kTimeout, kUnavailable when no attempt brought a whole answer (Unreachable where none got
-  // as far as a connection) or it is too large, kIndefinite where a request that is not repeated may have been carried out.
-  // Neither messages nor log lines contain the query of the URL, where keys are.
+  // Follows redirects (but not from https to http), checks certificate and host name, and retries with growing pauses:
+  // at once a GET, HEAD, PUT, DELETE, OPTIONS or TRACE; another method only where the server has not got the request,
+  // or answers 429. An answer with a Retry-After is waited for that long, or, where that is more than `last_backoff`,
+  // is not tried again. Returns any status that is left after the retries. Throws Failure: kInvalid for what it cannot
+  // send, a proxy it cannot use and a certificate that cannot be trusted, kTimeout, kUnavailable when no attempt
+  // brought a whole answer (Unreachable where none got as far as a connection) or it is too large, kIndefinite where a
+  // request that is not repeated may have been carried out. Neither messages nor log lines contain the query of the
+  // URL, where keys are.
   Task<HttpResponse> send(HttpCall call);
   Task<HttpResponse> get(std::string url);
   // As send(), up to the answer's head. Its body may be of any length.
@@ -162,8 +164,8 @@ class HttpSink {
   ~HttpSink() = default;
 };
 
-// What a server sends; `cut` closes the connection in the middle of the body (for tests of clients). The server itself says how
-// long the body is and what becomes of the connection.
+// What a server sends; `cut` closes the connection in the middle of the body (for tests of clients). The server itself
+// says how long the body is and what becomes of the connection.
 struct HttpReply {
   int status = 200;
   std::string body;
@@ -176,9 +178,9 @@ struct HttpReply {
 
 // What clients can take of a server.
 struct HttpLimits {
-  // Also at most a quarter of the files that the process may open. Where there are more, those without a request are closed, the
-  // oldest first: the ones that have not sent a whole request before idle ones; then the ones that do not take their replies.
-  // Where all have a request that is worked for, others wait.
+  // Also at most a quarter of the files that the process may open. Where there are more, those without a request are
+  // closed, the oldest first: the ones that have not sent a whole request before idle ones; then the ones that do not
+  // take their replies. Where all have a request that is worked for, others wait.
   std::size_t connections = 256;
   std::size_t header = 64 << 10;                  // bytes of a request's head
   std::size_t body = 1 << 20;                     // bytes of a request's body

@@ -36,8 +36,8 @@ Level level();
 // Replaces every occurrence of `secret` in later lines by `***`.
 void mask_secret(std::string secret);
 
-// A trouble that lasts, of which every attempt would write the same line: it is told at once, then after 10 s, 20 s, 40 s and so on, at
-// least every 10 min. One for each trouble; not thread-safe.
+// A trouble that lasts, of which every attempt would write the same line: it is told at once, then after 10 s, 20 s, 40
+// s and so on, at least every 10 min. One for each trouble; not thread-safe.
 class Repeated {
  public:
   using time_point = std::chrono::steady_clock::time_point;
@@ -62,7 +62,8 @@ template <class... Args>
 struct Format {
   template <class Text>
     requires std::convertible_to<const Text&, std::string_view>
-  consteval Format(const Text& format, std::source_location where = std::source_location::current()) : text(format), place(where) {}
+  consteval Format(const Text& format, std::source_location where = std::source_location::current())
+      : text(format), place(where) {}
   fmt::format_string<Args...> text;
   std::source_location place;
 };

@@ -1,5 +1,6 @@
-// Loop: one thread's event loop. Everything a shard does (its agents, timers, sockets, its part of the log) runs on one Loop, so
-// nothing on it needs a lock. Tests run a Loop on virtual time: when nothing is left to do the clock jumps to the next timer.
+// Loop: one thread's event loop. Everything a shard does (its agents, timers, sockets, its part of the log) runs on one
+// Loop, so nothing on it needs a lock. Tests run a Loop on virtual time: when nothing is left to do the clock jumps to
+// the next timer.
 //
 //   Loop loop;
 //   int n = loop.run(answer());
@@ -83,8 +84,8 @@ class Loop {
   Poster poster() const { return Poster{impl_}; }
 
   bool virtual_time() const;
-  // Whether timers, sockets and other threads have waited for some milliseconds, so that who could go on for long should yield(). Never
-  // on virtual time, which stands still meanwhile.
+  // Whether timers, sockets and other threads have waited for some milliseconds, so that who could go on for long
+  // should yield(). Never on virtual time, which stands still meanwhile.
   bool turn_is_over() const;
   time_point now() const;
   // Wall time, for timestamps of records. On virtual time it moves with the clock, from 2026-01-01.
@@ -106,9 +107,9 @@ class Loop {
   std::vector<std::string> describe_tasks() const;
 
   // Timers of waits, for the awaitables of this library.
-  using TimerPlace = std::multimap<time_point, Wait*>::iterator;
-  TimerPlace add_timer(time_point at, Wait* wait);
-  void remove_timer(TimerPlace place);
+  using TimerId = std::multimap<time_point, Wait*>::iterator;
+  TimerId add_timer(time_point at, Wait* wait);
+  void remove_timer(TimerId place);
 
   // For the rooms that do input and output through Asio; see runtime/asio.h.
   Impl& impl() { return *impl_; }
@@ -149,7 +150,7 @@ class [[nodiscard("nothing waits until it is awaited: write co_await before it")
  private:
   bool abandon() override;
   Loop::time_point at_;
-  Loop::TimerPlace place_{};
+  Loop::TimerId place_{};
 };
 inline TimerWait sleep_until(Loop::time_point at) { return TimerWait{at}; }
 TimerWait sleep_for(Loop::duration duration);

@@ -1,5 +1,5 @@
-// Settings: one table with every setting's name, default and meaning; a value comes from (later wins) the default, config.yml, the
-// environment, the command line. The table also makes docs/settings.md and `config`.
+// Settings: one table with every setting's name, default and meaning; a value comes from (later wins) the default,
+// config.yml, the environment, the command line. The table also makes docs/settings.md and `config`.
 #pragma once
 
 #include <chrono>
@@ -38,7 +38,8 @@ class Settings {
   // Adds an app's own setting. Throws Failure when its name or alias is taken.
   void add(SettingSpec spec, std::source_location where = std::source_location::current());
 
-  // Each checks the name (kInvalid, naming the nearest) and the value's type; `source` is for people: `config.yml`, `--set`.
+  // Each checks the name (kInvalid, naming the nearest) and the value's type; `source` is for people: `config.yml`,
+  // `--set`.
   void load_yaml(const std::string& path);
   // Also the text of the file that NAME_FILE names, for secrets: HORTON_SERVICE_APIKEY_FILE.
   void load_environment();

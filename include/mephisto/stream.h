@@ -2,8 +2,9 @@
 //
 //   while (auto event = co_await stream.next()) { use(event->price, event.key()); }
 //
-// An event is acknowledged when the next one is asked for, or the agent ends normally. An exception that leaves the agent while it
-// holds an event goes by the agent's error policy (agent.h). While a fetched batch lasts, next() does not suspend.
+// An event is acknowledged when the next one is asked for, or the agent ends normally. An exception that leaves the
+// agent while it holds an event goes by the agent's error policy (agent.h). While a fetched batch lasts, next() does
+// not suspend.
 #pragma once
 
 #include <functional>
@@ -14,7 +15,7 @@
 #include <vector>
 
 #include "mephisto/codec.h"
-#include "mephisto/detail/delivery.h"
+#include "mephisto/stream/delivery.h"
 #include "mephisto/topic.h"
 
 namespace mephisto {
@@ -23,14 +24,18 @@ namespace detail {
 
 class AgentRuntime;
 
-// Leaves out almost all values that are no request in an envelope (Faust without headers); Instance::unwrap() looks at the rest.
-inline bool maybe_envelope(std::string_view value) { return value.starts_with('{') && value.find("ReqRepRequest") != std::string_view::npos; }
+// Leaves out almost all values that are no request in an envelope (Faust without headers); Instance::unwrap() looks at
+// the rest.
+inline bool maybe_envelope(std::string_view value) {
+  return value.starts_with('{') && value.find("ReqRepRequest") != std::string_view::npos;
+}
 
 // One running coroutine of an agent, with the event (or batch of events) that it holds.
 class Instance {
  public:
   // On the task that runs the handler.
-  Instance(AgentRuntime& runtime, LaneQueue& queue) : runtime_(runtime), queue_(queue), context_(*TaskContext::current()) {}
+  Instance(AgentRuntime& runtime, LaneQueue& queue)
+      : runtime_(runtime), queue_(queue), context_(*TaskContext::current()) {}
   ~Instance() {
     for (auto& slot : unacked_) queue_.drop(slot);
   }
@@ -48,7 +53,7 @@ class Instance {
 
   // Acknowledges what is held and takes the next record.
   bool advance() {
-    if (slot_) settle();
+    if (slot_) acknowledge();
     if (!held_.empty()) settle_held();
     return queue_.pick(slot_);
   }
@@ -57,7 +62,8 @@ class Instance {
     if (slot_) hold();
     return queue_.pick(slot_);
   }
-  // Whether the loop's other tasks have waited for long enough, while there is always a next record: looked at now and then.
+  // Whether the loop's other tasks have waited for long enough, while there is always a next record: looked at now and
+  // then.
   bool must_yield() {
     if (++taken_ < kLookEvery) return must_yield_;
     taken_ = 0;
@@ -65,14 +71,15 @@ class Instance {
   }
   void yielded() { must_yield_ = false; }
   void hold() { held_.push_back(std::exchange(slot_, {})); }
-  void settle();
+  void acknowledge();
   void settle_held();
   void decode_failed(const Error& error);
   // Where the value of a request in an envelope (Faust without headers) is, unpadded; empty when it is none.
   std::string_view unwrap();
   bool closed() const { return queue_.closed(); }
   AgentRuntime& runtime() { return runtime_; }
-  // What the handler sends from now on is sent for this event; also where the stream is asked in a task of its own (timeout).
+  // What the handler sends from now on is sent for this event; also where the stream is asked in a task of its own
+  // (timeout).
   void work_on(Slot* slot) {
     context_.current_event = slot;
     TaskContext::current()->current_event = slot;
@@ -122,7 +129,7 @@ class Event {
   }
   // Acknowledges now; for streams with noack().
   void ack() const {
-    if (!slot_->done) slot_->lane().queue->settle(*slot_, detail::Outcome::kAcked);
+    if (!slot_->done) slot_->lane().queue->acknowledge(*slot_, detail::Outcome::kAcked);
   }
 
  private:
@@ -130,10 +137,11 @@ class Event {
   detail::Slot* slot_ = nullptr;
 };
 
-// Sleeps, in a handler, through a wait that may be long and can begin again: for a rate, or for a service that is away. When the
-// event's partition is to go meanwhile (the worker stops, or another one gets it), the wait ends with Cancelled, and the event is given
-// back: neither acknowledged nor failed, but delivered again to whoever has the partition next. Without an event in hand as sleep_for.
-// Of a batch the last event counts. `what` it waits for appears in `why`, and outlives the wait.
+// Sleeps, in a handler, through a wait that may be long and can begin again: for a rate, or for a service that is away.
+// When the event's partition is to go meanwhile (the worker stops, or another one gets it), the wait ends with
+// Cancelled, and the event is given back: neither acknowledged nor failed, but delivered again to whoever has the
+// partition next. Without an event in hand as sleep_for. Of a batch the last event counts. `what` it waits for appears
+// in `why`, and outlives the wait.
 Task<void> sleep_or_give_back(Loop::duration duration, const char* what = "a pause to end");
 
 // Several events taken together (Stream::batch), acknowledged as one.
@@ -352,11 +360,12 @@ class Stream {
     };
     return Enumerated{*this, start};
   }
-  // Up to `max` values, as many as come within `within` after the first. They are acknowledged as one, when the next are asked for.
-  // Only on the stream itself, before other operators.
+  // Up to `max` values, as many as come within `within` after the first. They are acknowledged as one, when the next
+  // are asked for. Only on the stream itself, before other operators.
   Task<EventBatch<T>> batch(std::size_t max, Loop::duration within) {
     auto* source = dynamic_cast<detail::SourceNode<T>*>(node_.get());
-    if (source == nullptr) throw Failure(ErrorKind::kInvalid, "batch() works on the agent's own stream, not behind another operator");
+    if (source == nullptr)
+      throw Failure(ErrorKind::kInvalid, "batch() works on the agent's own stream, not behind another operator");
     EventBatch<T> batch;
     Event<T> event;
     co_await source->wait_next(event);
@@ -388,7 +397,8 @@ class Stream {
     return Stream<T>{std::make_shared<detail::StepNode<T>>(node_, std::move(step))};
   }
   // At most `count` events in each `per`, evenly spaced.
-  [[nodiscard("the events go through the stream that this gives")]] Stream<T> rate_limit(double count, Loop::duration per) const {
+  [[nodiscard("the events go through the stream that this gives")]] Stream<T> rate_limit(double count,
+                                                                                         Loop::duration per) const {
     auto spacing = std::chrono::duration_cast<Loop::duration>(per / count);
     auto due = std::make_shared<Loop::time_point>(Loop::time_point::min());
     auto step = [spacing, due](Event<T>&) -> Task<void> {

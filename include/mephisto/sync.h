@@ -1,5 +1,5 @@
-// What tasks of one loop use to wait for each other: WaitQueue, Channel, and the combinators when_all, when_any and timeout.
-// Nothing here is thread-safe; `blocking` is the way to do slow work on another thread.
+// What tasks of one loop use to wait for each other: WaitQueue, Channel, and the combinators when_all, when_any and
+// timeout. Nothing here is thread-safe; `blocking` is the way to do slow work on another thread.
 //
 //   auto [a, b] = co_await when_all(fetch("a"), fetch("b"));
 //   auto page = co_await timeout(5s, fetch("c"));          // throws Failure kTimeout; fetch is cancelled
@@ -25,7 +25,8 @@ class WaitQueue {
  public:
   class [[nodiscard("nothing waits until it is awaited: write co_await before it")]] Waiter : public Wait {
    public:
-    Waiter(WaitQueue& queue, const char* what, std::optional<Loop::time_point> deadline) : queue_(queue), what_(what), deadline_(deadline) {}
+    Waiter(WaitQueue& queue, const char* what, std::optional<Loop::time_point> deadline)
+        : queue_(queue), what_(what), deadline_(deadline) {}
     bool await_ready() const { return false; }
     bool await_suspend(std::coroutine_handle<> handle) {
       if (cancelled()) {
@@ -61,7 +62,7 @@ class WaitQueue {
     const char* what_;
     std::optional<Loop::time_point> deadline_;
     std::list<Waiter*>::iterator place_{};
-    Loop::TimerPlace timer_{};
+    Loop::TimerId timer_{};
   };
 
   // `what` appears where people ask what a task waits for; it must outlive the wait.
@@ -196,7 +197,8 @@ Task<std::vector<detail::Kept<T>>> when_all(std::vector<Task<T>> tasks) {
   co_return values;
 }
 
-// Waits for the first to be done, cancels the others and waits for their end. Gives the index of the first, and its value.
+// Waits for the first to be done, cancels the others and waits for their end. Gives the index of the first, and its
+// value.
 template <class T>
 Task<std::pair<std::size_t, detail::Kept<T>>> when_any(std::vector<Task<T>> tasks) {
   if (tasks.empty()) throw Failure(ErrorKind::kInvalid, "when_any of nothing would wait for ever");
@@ -230,8 +232,8 @@ Task<T> timeout(Loop::duration limit, Task<T> task) {
   if constexpr (!std::is_void_v<T>) co_return std::move(*value);
 }
 
-// Runs `work` on a thread of the process's pool for blocking calls and resumes on the loop. Cannot be abandoned half-way: a
-// cancelled caller waits for the call to end, then gets Cancelled.
+// Runs `work` on a thread of the process's pool for blocking calls and resumes on the loop. Cannot be abandoned
+// half-way: a cancelled caller waits for the call to end, then gets Cancelled.
 Task<void> blocking_call(std::function<void()> work, const char* what);
 
 template <class Work>

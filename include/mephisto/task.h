@@ -2,8 +2,9 @@
 //
 //   Task<int> answer() { co_await sleep_for(1s); co_return 42; }
 //
-// A task belongs to the thread of its Loop. Each chain of awaiting tasks runs in a TaskContext: its name (for log lines and for
-// "what does it wait for?"), and its cancellation, which ends whatever the chain waits for with the exception Cancelled.
+// A task belongs to the thread of its Loop. Each chain of awaiting tasks runs in a TaskContext: its name (for log lines
+// and for "what does it wait for?"), and its cancellation, which ends whatever the chain waits for with the exception
+// Cancelled.
 #pragma once
 
 #include <chrono>
@@ -46,8 +47,8 @@ class TaskContext {
   // Ends the present wait and every later one with Cancelled. Idempotent. Only on the loop's thread.
   void cancel();
 
-  // What the stream room keeps here: the event that is being processed (null outside of agents). Children in a TaskGroup work for
-  // the same event; a task of Loop::spawn may outlive it and works for none.
+  // What the stream room keeps here: the event that is being processed (null outside of agents). Children in a
+  // TaskGroup work for the same event; a task of Loop::spawn may outlive it and works for none.
   void* current_event = nullptr;
 
  private:
@@ -63,8 +64,8 @@ class TaskContext {
   std::chrono::steady_clock::time_point waiting_since_{};
 };
 
-// The one primitive under every suspension. A derived awaitable calls suspend() when it must wait and resume() when what it waited
-// for has come; cancellation ends it earlier. It lives in the frame of the coroutine that awaits it.
+// The one primitive under every suspension. A derived awaitable calls suspend() when it must wait and resume() when
+// what it waited for has come; cancellation ends it earlier. It lives in the frame of the coroutine that awaits it.
 class Wait {
  public:
   Wait() : context_(TaskContext::current()) {}
@@ -189,7 +190,9 @@ template <class T>
 Task<T> TaskPromise<T>::get_return_object() {
   return Task<T>{std::coroutine_handle<TaskPromise<T>>::from_promise(*this)};
 }
-inline Task<void> TaskPromise<void>::get_return_object() { return Task<void>{std::coroutine_handle<TaskPromise<void>>::from_promise(*this)}; }
+inline Task<void> TaskPromise<void>::get_return_object() {
+  return Task<void>{std::coroutine_handle<TaskPromise<void>>::from_promise(*this)};
+}
 }  // namespace detail
 
 }  // namespace mephisto

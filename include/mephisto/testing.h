@@ -1,5 +1,5 @@
-// For tests of an app: its worker on a log in memory and on a clock that the test moves, all in the test's thread. It needs no test
-// framework, and works with each.
+// For tests of an app: its worker on a log in memory and on a clock that the test moves, all in the test's thread. It
+// needs no test framework, and works with each.
 //
 //   TestDriver driver{app};
 //   driver.run(orders.send({.id = "1", .price = 9.5}, {.key = "1"}));  // any task: send, cast, ask, the app's own
@@ -8,7 +8,8 @@
 //   assert(driver.run(square.ask(3)) == 9);
 //   driver.advance(1h);                                                // timers run; no test waits for them
 //
-// Each driver begins with an empty log. What is declared in a file without main() can be linked to the program and to its tests.
+// Each driver begins with an empty log. What is declared in a file without main() can be linked to the program and to
+// its tests.
 #pragma once
 
 #include <memory>
@@ -16,7 +17,7 @@
 #include <string>
 #include <vector>
 
-#include "mephisto/memory_faults.h"
+#include "mephisto/log/memory_faults.h"
 #include "mephisto/worker.h"
 
 namespace mephisto {
@@ -47,12 +48,13 @@ class TestDriver {
   T run(Task<T> task) {
     return loop_.run(std::move(task));
   }
-  // Until every record of the agents' topics is done, with what is sent meanwhile. The clock moves on for what waits for it: retries, a
-  // handler that sleeps. Throws Failure (kTimeout) when something is not done after an hour of that.
+  // Until every record of the agents' topics is done, with what is sent meanwhile. The clock moves on for what waits
+  // for it: retries, a handler that sleeps. Throws Failure (kTimeout) when something is not done after an hour of that.
   void settle();
   // Moves the clock, then settles.
   void advance(Loop::duration duration);
-  // Stops the worker and starts another one, which goes on where the first one stopped. Throws what ended the first one.
+  // Stops the worker and starts another one, which goes on where the first one stopped. Throws what ended the first
+  // one.
   void restart();
 
   // All that is in a topic: partition after partition, in each in order. Without such a topic nothing.

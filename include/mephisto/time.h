@@ -17,8 +17,8 @@ using Microtime = std::chrono::sys_time<std::chrono::microseconds>;
 // `2020-01-02T03:04:05.000006Z`; the fraction only when it is not zero, then always six digits (Faust with orjson).
 std::string format_iso8601(Microtime time);
 
-// Reads a date with an optional time, fraction and zone (`Z`, `+HH:MM`, `+HHMM`, `+HH`); without a zone it is UTC. Any one
-// character may stand between date and time. Nothing when the text is no such time.
+// Reads a date with an optional time, fraction and zone (`Z`, `+HH:MM`, `+HHMM`, `+HH`); without a zone it is UTC. Any
+// one character may stand between date and time. Nothing when the text is no such time.
 std::optional<Microtime> parse_iso8601(std::string_view text);
 
 // `1.5s`, `250ms`, `2m`, `1h`, `7d`, or a plain number of seconds.

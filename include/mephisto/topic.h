@@ -2,13 +2,14 @@
 //
 //   auto& orders = app.topic<Order>("orders", {.partitions = 4});
 //   co_await orders.send({.id = "1", .price = 9.5}, {.key = "1"});   // durable when it returns
-//   co_await orders.cast({.id = "2", .price = 1.0});                 // on its way; durable before the event that sent it is committed
+//   co_await orders.cast({.id = "2", .price = 1.0});                 // on its way; durable before the event that sent
+//   it is committed
 #pragma once
 
 #include <string>
 #include <utility>
 
-#include "mephisto/detail/outbox.h"
+#include "mephisto/stream/outbox.h"
 
 namespace mephisto {
 
@@ -73,7 +74,8 @@ ModelInfo model_of() {
     using Field = reflect::field_type<T, index()>;
     const bool required = !(json::fields_that_may_be_missing<T>() >> index() & 1);
     auto initial = json::written(*std::get<index()>(reflect::field_pointers(fresh)));
-    model.fields.push_back({std::string{reflect::wire_name<T, index()>()}, wire_type<Field>(), required, required ? "" : initial.value_or("")});
+    model.fields.push_back({std::string{reflect::wire_name<T, index()>()}, wire_type<Field>(), required,
+                            required ? "" : initial.value_or("")});
   });
   model.check = [](std::string_view text) -> Result<void> {
     auto value = from_json<T>(text);
@@ -100,15 +102,17 @@ class TopicBase {
   detail::TopicSpec spec_;
 };
 
-// A value that cast() has put on its way already, or that waits for room: `co_await` it. Where there was room, which is nearly always,
-// that does not suspend and costs no coroutine. Where a task is wanted it becomes one.
+// A value that cast() has put on its way already, or that waits for room: `co_await` it. Where there was room, which is
+// nearly always, that does not suspend and costs no coroutine. Where a task is wanted it becomes one.
 class [[nodiscard("nothing waits until it is awaited: write co_await before it")]] Cast {
  public:
   Cast() = default;
   explicit Cast(Task<void> waiting) : waiting_(std::move(waiting)) {}
 
   bool await_ready() const { return !waiting_; }
-  std::coroutine_handle<> await_suspend(std::coroutine_handle<> handle) { return waiting_.operator co_await().await_suspend(handle); }
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<> handle) {
+    return waiting_.operator co_await().await_suspend(handle);
+  }
   void await_resume() {
     if (waiting_) waiting_.operator co_await().await_resume();
   }
@@ -128,7 +132,8 @@ class Topic : public TopicBase {
   using value_type = T;
   Topic(const Topic&) = delete;  // app.topic() gives a reference: write `auto& orders = app.topic<Order>("orders")`
 
-  // Puts the value on its way; awaiting it suspends only while too much is under way already. Throws Failure when the log refuses.
+  // Puts the value on its way; awaiting it suspends only while too much is under way already. Throws Failure when the
+  // log refuses.
   Cast cast(const T& value, const SendOptions& options = {}) const {
     auto& outbox = detail::Outbox::current(spec_.name);
     const auto* place = outbox.has_room() ? outbox.known(spec_) : nullptr;
@@ -141,21 +146,23 @@ class Topic : public TopicBase {
   Task<RecordMetadata> send(T value, SendOptions options = {}) const {
     auto& outbox = detail::Outbox::current(spec_.name);
     co_await outbox.room();
-    const auto* place = co_await outbox.place(spec_);
+    const auto* place = co_await outbox.resolve(spec_);
     options.partition = outbox.partition_of(*place, options);
     const auto ticket = add(outbox, *place, value, options, true);
     co_return co_await outbox.sent(ticket, spec_.name, *options.partition);
   }
 
  private:
-  detail::Ticket add(detail::Outbox& outbox, const detail::TopicPlace& place, const T& value, const SendOptions& options, bool await) const {
-    return value_or_throw(outbox.add_value(place, outbox.partition_of(place, options), options, spec_.value_codec, value, detail::current_slot(), await));
+  detail::Ticket add(detail::Outbox& outbox, const detail::TopicHandle& place, const T& value,
+                     const SendOptions& options, bool await) const {
+    return value_or_throw(outbox.add_value(place, outbox.partition_of(place, options), options, spec_.value_codec,
+                                           value, detail::current_slot(), await));
   }
   // By value: what it was called with may be gone when there is room.
   Task<void> put(T value, SendOptions options) const {
     auto& outbox = detail::Outbox::current(spec_.name);
     co_await outbox.room();
-    const auto* place = co_await outbox.place(spec_);
+    const auto* place = co_await outbox.resolve(spec_);
     add(outbox, *place, value, options, false);
   }
 };

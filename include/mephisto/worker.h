@@ -1,5 +1,5 @@
-// Running an app in process: a Worker is one shard of it on a loop, a Client lets code send and ask. The command line's `worker` runs
-// one Worker per shard; tests run them on virtual time with memory://.
+// Running an app in process: a Worker is one shard of it on a loop, a Client lets code send and ask. The command line's
+// `worker` runs one Worker per shard; tests run them on virtual time with memory://.
 //
 //   Loop loop{Loop::Clock::kVirtual};
 //   auto log = open_log("memory://test");
@@ -17,18 +17,20 @@
 #include <vector>
 
 #include "mephisto/app.h"
-#include "mephisto/detail/agent_runtime.h"
-#include "mephisto/detail/shard.h"
+#include "mephisto/agent/agent_runtime.h"
+#include "mephisto/stream/shard.h"
 
 namespace mephisto {
 
 class Worker {
  public:
-  // On the current loop, which has no other worker. Throws Failure where the app's declarations are wrong. `number` of `shards`; tasks and timers run on shard 0 only.
+  // On the current loop, which has no other worker. Throws Failure where the app's declarations are wrong. `number` of
+  // `shards`; tasks and timers run on shard 0 only.
   Worker(App& app, std::shared_ptr<Log> log, int number = 0, int shards = 1);
   ~Worker();
 
-  // Declares the topics and begins to consume. When it throws, what had begun has ended, and stop() is not to be called.
+  // Declares the topics and begins to consume. When it throws, what had begun has ended, and stop() is not to be
+  // called.
   Task<void> start();
   // Drains, commits and leaves the group. Throws what ended the worker, if something did.
   Task<void> stop();
@@ -37,7 +39,7 @@ class Worker {
 
   std::vector<detail::LaneStatus> status() const { return shard_.status(); }
   const std::vector<detail::StateChange>& state_changes() const { return shard_.state_changes(); }
-  std::vector<detail::Standing> standings() const { return shard_.standings(); }
+  std::vector<detail::PartitionDiagnosis> diagnose() const { return shard_.diagnose(); }
   std::vector<detail::Rebalance> rebalances() const { return shard_.rebalances(); }
   detail::Shard& shard() { return shard_; }
 
@@ -63,7 +65,8 @@ class Worker {
   std::optional<std::string> crash_;
 };
 
-// Sends and asks without consuming. One at a time per loop. On the loop of a worker what is sent goes out with the worker's own.
+// Sends and asks without consuming. One at a time per loop. On the loop of a worker what is sent goes out with the
+// worker's own.
 class Client {
  public:
   Client(App& app, std::shared_ptr<Log> log);

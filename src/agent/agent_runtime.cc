@@ -1,4 +1,4 @@
-#include "mephisto/detail/agent_runtime.h"
+#include "mephisto/agent/agent_runtime.h"
 
 #include <fmt/format.h>
 
@@ -9,8 +9,8 @@
 namespace mephisto::detail {
 namespace {
 
-// An instance that crashes without an event in hand (it could not even begin) waits a little longer each time; so many times within
-// the window is a loop, and ends the worker.
+// An instance that crashes without an event in hand (it could not even begin) waits a little longer each time; so many
+// times within the window is a loop, and ends the worker.
 constexpr std::size_t kMaxCrashes = 10;
 constexpr std::chrono::seconds kCrashWindow{60};
 constexpr std::chrono::milliseconds kFirstRestart{100};
@@ -38,7 +38,7 @@ std::string describe(std::exception_ptr error) {
 
 }  // namespace
 
-void Instance::settle() {
+void Instance::acknowledge() {
   if (slot_.done) return queue_.drop(slot_);
   if (auto why = queue_.refusals->take(slot_)) return runtime_.failed(slot_, FailureKind::kOutput, *why);
   if (manual_ack) {
@@ -51,8 +51,8 @@ void Instance::settle() {
 }
 
 void Instance::settle_held() {
-  // A batch is done as a whole: where a part of it moved to another worker, what was sent for it does not count (exactly once), and
-  // the rest is delivered again.
+  // A batch is done as a whole: where a part of it moved to another worker, what was sent for it does not count
+  // (exactly once), and the rest is delivered again.
   const bool whole = std::ranges::all_of(held_, [](const Slot& slot) { return slot.lane().open(); });
   std::optional<std::string> refused;
   for (const auto& slot : held_) {
@@ -66,7 +66,7 @@ void Instance::settle_held() {
   if (whole && held_.size() > 1 && held_.back().sent) runtime_.shard().done_together(held_);
   for (auto& slot : held_) {
     if (!whole) {
-      queue_.give_back(std::move(slot));
+      queue_.return_to_queue(std::move(slot));
       continue;
     }
     if (!slot.answered && !slot.record().headers.empty()) answer_nothing(slot);
@@ -77,15 +77,23 @@ void Instance::settle_held() {
 
 void Instance::decode_failed(const Error& error) { runtime_.failed(slot_, FailureKind::kDecode, error.message); }
 
-AgentRuntime::AgentRuntime(const AgentBase& agent, Shard& shard, std::string app_id, std::uint64_t max_window, int concurrency)
-    : agent_(agent), shard_(shard), app_id_(std::move(app_id)), max_window_(max_window), concurrency_(concurrency), dead_letters_(dead_letter_topic(app_id_, agent)) {
+AgentRuntime::AgentRuntime(const AgentBase& agent, Shard& shard, std::string app_id, std::uint64_t max_window,
+                           int concurrency)
+    : agent_(agent),
+      shard_(shard),
+      app_id_(std::move(app_id)),
+      max_window_(max_window),
+      concurrency_(concurrency),
+      dead_letters_(dead_letter_topic(app_id_, agent)) {
   if (!agent_.options().isolated_partitions) queues_[""] = make_queue();
   subscribe(agent_.topic().name);
 }
 
 void AgentRuntime::subscribe(const std::string& topic) {
-  shard_.subscribe({agent_.name(), topic, [this](const TopicPartition& partition) -> LaneQueue& { return queue_for(partition); },
-                    [this](const TopicPartition& partition) { queue_closed(partition); }, [this](const Lane& lane) { return waiting(lane); },
+  shard_.subscribe({agent_.name(), topic,
+                    [this](const TopicPartition& partition) -> LaneQueue& { return queue_for(partition); },
+                    [this](const TopicPartition& partition) { queue_closed(partition); },
+                    [this](const Lane& lane) { return waiting(lane); },
                     [this](Slot& slot, const std::string& why) { refused(slot, why); }});
 }
 
@@ -101,7 +109,8 @@ TopicSpec AgentRuntime::dead_letter_topic(const std::string& app_id, const Agent
 }
 
 std::shared_ptr<AgentRuntime::Queue> AgentRuntime::make_queue() {
-  auto queue = std::make_shared<Queue>(LaneQueue::Options{agent_.options().ordered_by_key, max_window_, app_id_ + "/" + agent_.name()});
+  auto queue = std::make_shared<Queue>(
+      LaneQueue::Options{agent_.options().ordered_by_key, max_window_, app_id_ + "/" + agent_.name()});
   shard_.adopt(queue->lanes);
   return queue;
 }
@@ -125,28 +134,33 @@ void AgentRuntime::queue_closed(const TopicPartition& partition) {
   auto place = queues_.find(partition.str());
   if (place == queues_.end()) return;
   place->second->lanes.close();
-  std::erase_if(retired_, [](const auto& queue) { return std::ranges::all_of(queue->instances, [](const Spawned& instance) { return instance.done(); }); });
+  std::erase_if(retired_, [](const auto& queue) {
+    return std::ranges::all_of(queue->instances, [](const Spawned& instance) { return instance.done(); });
+  });
   retired_.push_back(std::move(place->second));
   queues_.erase(place);
 }
 
 void AgentRuntime::start(std::function<void(std::string)> on_crash) {
   on_crash_ = std::move(on_crash);
-  if (agent_.options().on_error.then == ErrorPolicy::Then::kDeadLetter) shard_.loop().spawn(agent_.name(), declare_dead_letters());
+  if (agent_.options().on_error.then == ErrorPolicy::Then::kDeadLetter)
+    shard_.loop().spawn(agent_.name(), declare_dead_letters());
   for (auto& [name, queue] : queues_) spawn_instances(queue, concurrency_);
 }
 
 Task<void> AgentRuntime::declare_dead_letters() {
   try {
-    dead_letter_place_ = co_await shard_.outbox().place(dead_letters_);
+    dead_letter_topic_ = co_await shard_.outbox().resolve(dead_letters_);
   } catch (const Failure& failure) {
-    on_crash_(fmt::format("agent {}: the topic {} could not be made: {}", agent_.name(), dead_letters_.name, failure.what()));
+    on_crash_(
+        fmt::format("agent {}: the topic {} could not be made: {}", agent_.name(), dead_letters_.name, failure.what()));
   }
 }
 
 void AgentRuntime::spawn_instances(const std::shared_ptr<Queue>& queue, int count) {
   queue->running.resize(static_cast<std::size_t>(count));
-  for (std::size_t i = 0; i < queue->running.size(); ++i) queue->instances.push_back(shard_.loop().spawn(agent_.name(), supervise(queue, i)));
+  for (std::size_t i = 0; i < queue->running.size(); ++i)
+    queue->instances.push_back(shard_.loop().spawn(agent_.name(), supervise(queue, i)));
 }
 
 namespace {
@@ -179,7 +193,7 @@ Task<void> AgentRuntime::supervise(std::shared_ptr<Queue> queue, std::size_t num
       co_await agent_.run(instance);
       if (instance.slot() || !instance.held().empty()) {
         // The handler returned with an event in hand: it is done with it.
-        if (instance.slot()) instance.settle();
+        if (instance.slot()) instance.acknowledge();
         instance.settle_held();
         held_event = true;
       }
@@ -188,8 +202,8 @@ Task<void> AgentRuntime::supervise(std::shared_ptr<Queue> queue, std::size_t num
     } catch (const Cancelled&) {  // the instance, or its event's wait (sleep_or_give_back)
       error = "its wait was cancelled";
       held_event = instance.slot() || !instance.held().empty();
-      if (instance.slot()) queue->lanes.give_back(std::exchange(instance.slot(), {}));
-      for (auto& slot : instance.held()) queue->lanes.give_back(std::exchange(slot, {}));
+      if (instance.slot()) queue->lanes.return_to_queue(std::exchange(instance.slot(), {}));
+      for (auto& slot : instance.held()) queue->lanes.return_to_queue(std::exchange(slot, {}));
       if (context->cancelled()) co_return;
     } catch (...) {
       error = describe(std::current_exception());
@@ -200,8 +214,8 @@ Task<void> AgentRuntime::supervise(std::shared_ptr<Queue> queue, std::size_t num
         for (auto& slot : instance.held()) failed(slot, kind, error);
         if (instance.slot()) failed(instance.slot(), kind, error);
       } catch (const Failure& failure) {  // the policy itself failed: no dead letter could be written
-        for (auto& slot : instance.held()) give_up(slot);
-        give_up(instance.slot());
+        for (auto& slot : instance.held()) stop_partition(slot);
+        stop_partition(instance.slot());
         on_crash_(fmt::format("agent {}: {}", agent_.name(), failure.what()));
         co_return;
       }
@@ -215,8 +229,8 @@ Task<void> AgentRuntime::supervise(std::shared_ptr<Queue> queue, std::size_t num
     crashes_.push_back(now);
     while (!crashes_.empty() && crashes_.front() < now - kCrashWindow) crashes_.pop_front();
     if (crashes_.size() > kMaxCrashes) {
-      on_crash_(
-          fmt::format("agent {} crashed {} times within {} before it took an event; the last time: {}", agent_.name(), crashes_.size(), format_duration(kCrashWindow), error));
+      on_crash_(fmt::format("agent {} crashed {} times within {} before it took an event; the last time: {}",
+                            agent_.name(), crashes_.size(), format_duration(kCrashWindow), error));
       co_return;
     }
     log::error("Agent {} crashed: {}; starting it again in {}", agent_.name(), error, format_duration(restart_after));
@@ -228,9 +242,10 @@ Task<void> AgentRuntime::supervise(std::shared_ptr<Queue> queue, std::size_t num
 void AgentRuntime::failed(Slot& slot, FailureKind kind, const std::string& message) {
   const auto& policy = agent_.options().on_error;
   auto& queue = *slot.lane().queue;
-  const auto place = slot.place();
+  const auto place = slot.position();
   if (slot.done || !slot.lane().open()) {  // acknowledged already, or another worker's event now
-    log::warn("Agent {} failed on {}: {} (the event is {})", agent_.name(), place, message, slot.done ? "acknowledged already" : "another worker's now");
+    log::warn("Agent {} failed on {}: {} (the event is {})", agent_.name(), place, message,
+              slot.done ? "acknowledged already" : "another worker's now");
     return queue.drop(slot);
   }
   const char* what = kind == FailureKind::kDecode ? "cannot decode value of" : "failed on";
@@ -239,18 +254,22 @@ void AgentRuntime::failed(Slot& slot, FailureKind kind, const std::string& messa
   slot.staged.clear();
   if (kind == FailureKind::kHandler && slot.attempt <= policy.retries) {
     if (slot.attempt == 1) slot.first_failed = shard_.loop().now();
-    auto backoff = std::min<std::chrono::milliseconds>(policy.first_backoff * (1LL << std::min(slot.attempt - 1, 20)), policy.last_backoff);
+    auto backoff = std::min<std::chrono::milliseconds>(policy.first_backoff * (1LL << std::min(slot.attempt - 1, 20)),
+                                                       policy.last_backoff);
     // Jitter by the clock, so that the events of a batch come again together.
-    const auto tick = static_cast<std::uint64_t>(shard_.loop().now().time_since_epoch() / std::chrono::milliseconds{16});
+    const auto tick =
+        static_cast<std::uint64_t>(shard_.loop().now().time_since_epoch() / std::chrono::milliseconds{16});
     backoff += std::chrono::milliseconds{tick * 2654435761U % (static_cast<std::uint64_t>(backoff.count()) / 4 + 1)};
-    log::warn("Agent {} {} {}: {}; trying again in {} ({} of {})", agent_.name(), what, place, message, format_duration(backoff), slot.attempt, policy.retries);
+    log::warn("Agent {} {} {}: {}; trying again in {} ({} of {})", agent_.name(), what, place, message,
+              format_duration(backoff), slot.attempt, policy.retries);
     if (policy.blocks == ErrorPolicy::Blocks::kPartition && !std::exchange(slot.holds_lane, true)) ++slot.lane().held;
     queue.retry(std::exchange(slot, {}), backoff);
     return;
   }
   switch (policy.then) {
     case ErrorPolicy::Then::kDeadLetter:
-      log::error("Agent {} {} {}: {} (record kept in {}; see: {} dlq list {})", agent_.name(), what, place, message, dead_letters_.name, app_id_, agent_.name());
+      log::error("Agent {} {} {}: {} (record kept in {}; see: {} dlq list {})", agent_.name(), what, place, message,
+                 dead_letters_.name, app_id_, agent_.name());
       answer_with_error(slot, message);
       dead_letter(slot, kind, message);
       queue.finish(slot, Outcome::kDeadLettered);
@@ -261,10 +280,11 @@ void AgentRuntime::failed(Slot& slot, FailureKind kind, const std::string& messa
       queue.finish(slot, Outcome::kSkipped);
       return;
     case ErrorPolicy::Then::kStopPartition:
-      log::error("Agent {} {} {}: {} (this partition is stopped until the worker is started again)", agent_.name(), what, place, message);
-      return give_up(slot);
+      log::error("Agent {} {} {}: {} (this partition is stopped until the worker is started again)", agent_.name(),
+                 what, place, message);
+      return stop_partition(slot);
     case ErrorPolicy::Then::kCrash:
-      give_up(slot);
+      stop_partition(slot);
       on_crash_(fmt::format("agent {} {} {}: {}", agent_.name(), what, place, message));
       return;
   }
@@ -274,12 +294,12 @@ void AgentRuntime::refused(Slot& slot, const std::string& message) {
   try {
     failed(slot, FailureKind::kOutput, message);
   } catch (const Failure& failure) {
-    give_up(slot);
+    stop_partition(slot);
     on_crash_(fmt::format("agent {}: {}", agent_.name(), failure.what()));
   }
 }
 
-void AgentRuntime::give_up(Slot& slot) {
+void AgentRuntime::stop_partition(Slot& slot) {
   if (!slot) return;
   slot.lane().stopped = true;
   stopped_.push_back(std::exchange(slot, {}));
@@ -302,7 +322,9 @@ void AgentRuntime::dead_letter(Slot& slot, FailureKind kind, const std::string& 
   const auto kept = std::ranges::find_if_not(options.headers, fits);
   const auto cut = options.headers.end() - kept;
   options.headers.erase(kept, options.headers.end());
-  auto add = [&](std::string name, std::string value) { options.headers.push_back({std::move(name), std::move(value)}); };
+  auto add = [&](std::string name, std::string value) {
+    options.headers.push_back({std::move(name), std::move(value)});
+  };
   if (cut > 0) add("x-headers-cut", std::to_string(cut));
   add("x-error", shortened(message, kMaxReasonBytes));
   add("x-error-kind", kind == FailureKind::kDecode ? "decode" : kind == FailureKind::kOutput ? "output" : "handler");
@@ -313,8 +335,10 @@ void AgentRuntime::dead_letter(Slot& slot, FailureKind kind, const std::string& 
   add("x-offset", std::to_string(record.offset));
   add("x-attempts", std::to_string(slot.attempt));
   add("x-time", format_iso8601(shard_.loop().wall_time()));
-  if (dead_letter_place_ == nullptr) throw Failure(ErrorKind::kFatal, fmt::format("the topic {} could not be made", dead_letters_.name));
-  auto added = shard_.outbox().add(*dead_letter_place_, 0, options, record.has_value() ? std::optional{record.value} : std::nullopt, &slot);
+  if (dead_letter_topic_ == nullptr)
+    throw Failure(ErrorKind::kFatal, fmt::format("the topic {} could not be made", dead_letters_.name));
+  auto added = shard_.outbox().add(*dead_letter_topic_, 0, options,
+                                   record.has_value() ? std::optional{record.value} : std::nullopt, &slot);
   if (!added && added.error().kind != ErrorKind::kFenced) throw Failure(added.error());
 }
 
@@ -331,12 +355,13 @@ Task<void> AgentRuntime::stop(std::chrono::milliseconds grace) {
   for (auto& [name, queue] : queues_) queues.push_back(queue);
   for (auto& queue : queues) queue->lanes.close();
   const auto deadline = shard_.loop().now() + grace;
-  auto limit = shard_.loop().spawn("stop", [](std::vector<std::shared_ptr<Queue>> all, Loop::time_point at) -> Task<void> {
-    co_await sleep_until(at);
-    for (auto& queue : all) {
-      for (auto& instance : queue->instances) instance.cancel();
-    }
-  }(queues, deadline));
+  auto limit =
+      shard_.loop().spawn("stop", [](std::vector<std::shared_ptr<Queue>> all, Loop::time_point at) -> Task<void> {
+        co_await sleep_until(at);
+        for (auto& queue : all) {
+          for (auto& instance : queue->instances) instance.cancel();
+        }
+      }(queues, deadline));
   for (auto& queue : queues) {
     for (auto& instance : queue->instances) co_await instance.finished();
   }

@@ -4,7 +4,7 @@
 #include <map>
 
 #include "mephisto/agent.h"
-#include "mephisto/detail/agent_runtime.h"
+#include "mephisto/agent/agent_runtime.h"
 #include "mephisto/logging.h"
 
 namespace mephisto::detail {
@@ -43,9 +43,12 @@ std::optional<Envelope> envelope_of(const Slot& slot) {
   return std::move(*envelope);
 }
 
-std::string response_text(std::string_view key_json, std::string_view value_json, std::string_view correlation, bool model, const std::string* error) {
-  return fmt::format(R"({{"key":{},"value":{},"correlation_id":{},{}"__faust":{{"ns":"{}"}}}})", key_json, value_json, to_json(correlation, Dialect::kShown),
-                     error != nullptr ? fmt::format("\"error\":{},", to_json(*error, Dialect::kShown)) : "", model ? "faust.agents.models.ModelReqRepResponse" : "@ReqRepResponse");
+std::string response_text(std::string_view key_json, std::string_view value_json, std::string_view correlation,
+                          bool model, const std::string* error) {
+  return fmt::format(R"({{"key":{},"value":{},"correlation_id":{},{}"__faust":{{"ns":"{}"}}}})", key_json, value_json,
+                     to_json(correlation, Dialect::kShown),
+                     error != nullptr ? fmt::format("\"error\":{},", to_json(*error, Dialect::kShown)) : "",
+                     model ? "faust.agents.models.ModelReqRepResponse" : "@ReqRepResponse");
 }
 
 // A reply goes only to a topic that exists: the asker made it, and takes it away when it ends.
@@ -115,7 +118,7 @@ class ReplyInbox {
 
  private:
   // What comes next; a log that cannot be read for a while is asked again.
-  Task<Polled> poll() {
+  Task<PollResult> poll() {
     std::string reason;
     log::Repeated told;
     for (;;) {
@@ -124,7 +127,8 @@ class ReplyInbox {
       } catch (const Failure& failure) {
         reason = failure.what();
       }
-      if (const auto lasting = told.due(loop_.now())) log::warn("Cannot read replies{}: {}; trying again", *lasting, reason);
+      if (const auto lasting = told.due(loop_.now()))
+        log::warn("Cannot read replies{}: {}; trying again", *lasting, reason);
       co_await sleep_for(std::chrono::seconds{1});
     }
   }
@@ -157,7 +161,7 @@ class ReplyInbox {
   }
 
   // A response to nobody. The log deletes a reply topic that stays empty for longer than its retention.
-  Task<Result<std::vector<Appended>>> send_sign_of_life() {
+  Task<Result<std::vector<AppendResult>>> send_sign_of_life() {
     std::vector<OutBatch> batches;
     batches.push_back({{topic_, 0}, {}});
     batches[0].records.add(std::nullopt, "{}", loop_.timestamp());
@@ -168,8 +172,8 @@ class ReplyInbox {
     reader_.cancel();
     co_await reader_.finished();
     consumer_.reset();
-    // A worker of Faust's that still has to answer would wait for a topic that is gone for twenty minutes, and do nothing else. The one
-    // that is left here maintain() deletes when its retention is over.
+    // A worker of Faust's that still has to answer would wait for a topic that is gone for twenty minutes, and do
+    // nothing else. The one that is left here maintain() deletes when its retention is over.
     if ((given_up_ && log_.shared_with_faust()) || loop_.now() >= until) co_return;
     try {
       (void)co_await timeout(until - loop_.now(), log_.delete_topic(topic_));
@@ -204,7 +208,8 @@ std::optional<ReplyAddress> reply_address(const Slot& slot) {
   if (!slot.record().headers.empty()) {
     if (auto topic = slot.record().headers.find(kReplyToHeader)) {
       auto correlation = slot.record().headers.find(kCorrelationHeader);
-      return ReplyAddress{std::string{topic->value}, correlation ? std::string{correlation->value} : "", slot.record().timestamp()};
+      return ReplyAddress{std::string{topic->value}, correlation ? std::string{correlation->value} : "",
+                          slot.record().timestamp()};
     }
   }
   if (auto envelope = envelope_of(slot); envelope && envelope->reply_to) {
@@ -240,7 +245,7 @@ Task<std::string> ask_raw(const TopicSpec& topic, std::string value, SendOptions
   auto& outbox = Outbox::current(topic.name);
   auto& inbox = ReplyInbox::current();
   co_await inbox.open();
-  const auto* place = co_await outbox.place(topic);
+  const auto* place = co_await outbox.resolve(topic);
   const auto id = inbox.new_id();
   options.headers.push_back({std::string{kReplyToHeader}, inbox.topic()});
   options.headers.push_back({std::string{kCorrelationHeader}, id});
@@ -262,7 +267,8 @@ Task<std::string> ask_raw(const TopicSpec& topic, std::string value, SendOptions
   while (!waiting->response) {
     if (outbox.loop().now() >= until) {
       auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(deadline);
-      throw Failure(ErrorKind::kTimeout, fmt::format("no answer on {} within {}: is a worker running?", topic.name, format_duration(ms)));
+      throw Failure(ErrorKind::kTimeout,
+                    fmt::format("no answer on {} within {}: is a worker running?", topic.name, format_duration(ms)));
     }
     co_await waiting->arrived.wait_until(until, "a reply");
   }

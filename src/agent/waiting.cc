@@ -3,13 +3,14 @@
 
 #include <algorithm>
 
-#include "mephisto/detail/agent_runtime.h"
+#include "mephisto/agent/agent_runtime.h"
 #include "runtime/tasks.h"
 
 namespace mephisto::detail {
 namespace {
 
-// The task that the handler waits for in the end: of those that work for its event the last one begun, but for the clocks of timeouts.
+// The task that the handler waits for in the end: of those that work for its event the last one begun, but for the
+// clocks of timeouts.
 const TaskContext& innermost(TaskContext& handler) {
   if (handler.current_event == nullptr) return handler;
   const TaskContext* found = &handler;
@@ -42,27 +43,39 @@ bool Instance::waits_for_ack(const Lane& lane, std::int64_t offset) const {
 Reason AgentRuntime::waiting(const Lane& lane) const {
   const auto offset = lane.tracker.committable();
   const auto& name = agent_.name();
-  if (lane.stopped) return {"stopped", fmt::format("agent {} failed on it, and its error policy stops the partition until the worker is started again", name), std::nullopt};
+  if (lane.stopped)
+    return {
+        "stopped",
+        fmt::format("agent {} failed on it, and its error policy stops the partition until the worker is started again",
+                    name),
+        std::nullopt};
   const Queue* queue = nullptr;
   for (const auto& [place, one] : queues_) {
     if (&one->lanes == lane.queue) queue = one.get();
   }
   if (queue == nullptr) return {"agent", fmt::format("agent {} is ending", name), std::nullopt};
-  const auto who = [&](std::size_t index) { return queue->running.size() == 1 ? "agent " + name : fmt::format("agent {} instance {}", name, index + 1); };
+  const auto who = [&](std::size_t index) {
+    return queue->running.size() == 1 ? "agent " + name : fmt::format("agent {} instance {}", name, index + 1);
+  };
   for (std::size_t i = 0; i < queue->running.size(); ++i) {
     const auto* instance = queue->running[i];
     if (instance == nullptr) continue;
     if (instance->holds(lane, offset)) return waits(who(i), instance->context());
-    if (instance->waits_for_ack(lane, offset)) return {"agent", fmt::format("{} has not acknowledged it (noack)", who(i)), std::nullopt};
+    if (instance->waits_for_ack(lane, offset))
+      return {"agent", fmt::format("{} has not acknowledged it (noack)", who(i)), std::nullopt};
   }
   if (const auto* retry = queue->lanes.retrying(lane, offset)) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(retry->due - shard_.loop().now());
-    return {"retry", fmt::format("agent {} failed on it and tries it again in {} ({} of {})", name, format_duration(left), retry->slot.attempt, agent_.options().on_error.retries),
+    return {"retry",
+            fmt::format("agent {} failed on it and tries it again in {} ({} of {})", name, format_duration(left),
+                        retry->slot.attempt, agent_.options().on_error.retries),
             std::nullopt};
   }
-  if (queue->lanes.waits_for_key(lane, offset)) return {"key", fmt::format("agent {} works on an earlier record with its key", name), std::nullopt};
+  if (queue->lanes.waits_for_key(lane, offset))
+    return {"key", fmt::format("agent {} works on an earlier record with its key", name), std::nullopt};
   // It is not in anybody's hands: what keeps the first instance keeps it.
-  if (const auto* first = queue->running.empty() ? nullptr : queue->running.front(); first != nullptr && first->context().current_event != nullptr) {
+  if (const auto* first = queue->running.empty() ? nullptr : queue->running.front();
+      first != nullptr && first->context().current_event != nullptr) {
     auto reason = waits(who(0), first->context());
     return {"instances", "agent " + name + " has no free instance: " + reason.text, reason.ms};
   }

@@ -4,7 +4,7 @@
 
 #include <filesystem>
 
-#include "mephisto/detail/agent_runtime.h"
+#include "mephisto/agent/agent_runtime.h"
 
 namespace mephisto {
 namespace {
@@ -12,11 +12,12 @@ namespace {
 // Passes records on as they are.
 class Forwarder : public AgentBase {
  public:
-  Forwarder(std::string name, detail::TopicSpec from, detail::TopicSpec to) : AgentBase(std::move(name), std::move(from), {}), to_(std::move(to)) {}
+  Forwarder(std::string name, detail::TopicSpec from, detail::TopicSpec to)
+      : AgentBase(std::move(name), std::move(from), {}), to_(std::move(to)) {}
 
   Task<void> run(detail::Instance& instance) const override {
     auto& outbox = detail::Outbox::current();
-    const auto* place = co_await outbox.place(to_);
+    const auto* place = co_await outbox.resolve(to_);
     for (;;) {
       while (!instance.advance()) {
         if (instance.closed()) co_return;
@@ -28,7 +29,8 @@ class Forwarder : public AgentBase {
       options.timestamp = record.timestamp();
       options.headers = record.headers.copy();
       co_await outbox.room();
-      value_or_throw(outbox.add(*place, outbox.partition_of(*place, options), options, record.has_value() ? std::optional{record.value} : std::nullopt, &instance.slot()));
+      value_or_throw(outbox.add(*place, outbox.partition_of(*place, options), options,
+                                record.has_value() ? std::optional{record.value} : std::nullopt, &instance.slot()));
     }
   }
 
@@ -39,7 +41,9 @@ class Forwarder : public AgentBase {
 }  // namespace
 
 void App::add_forwarder(std::string name, detail::TopicSpec from, detail::TopicSpec to, std::source_location where) {
-  if (from.name == to.name) mistake(where, fmt::format("{} sends what arrives on topic {} to the same topic, without end: name another one", name, to.name));
+  if (from.name == to.name)
+    mistake(where, fmt::format("{} sends what arrives on topic {} to the same topic, without end: name another one",
+                               name, to.name));
   add_agent(std::make_unique<Forwarder>(std::move(name), std::move(from), std::move(to)), where);
 }
 
@@ -50,7 +54,9 @@ std::string App::datadir() const {
 
 std::string App::appdir() const { return fmt::format("{}/v{}", datadir(), options_.version); }
 
-std::shared_ptr<Log> App::open_log() const { return mephisto::open_log(log_url(), settings_.below("kafka.properties"), log_token); }
+std::shared_ptr<Log> App::open_log() const {
+  return mephisto::open_log(log_url(), settings_.below("kafka.properties"), log_token);
+}
 
 std::string App::log_url() const {
   const auto& broker = settings_.text("broker");

@@ -10,7 +10,7 @@
 
 #include "base/text.h"
 #include "mephisto/app.h"
-#include "mephisto/detail/agent_runtime.h"
+#include "mephisto/agent/agent_runtime.h"
 
 namespace mephisto {
 namespace {
@@ -20,8 +20,10 @@ std::string str(const std::source_location& where) { return fmt::format("{}:{}",
 // In what two declarations of one topic differ.
 std::vector<std::string> differences(const detail::TopicSpec& a, const detail::TopicSpec& b) {
   std::vector<std::string> all;
-  if (a.type != b.type && (a.type == nullptr || b.type == nullptr || *a.type != *b.type)) all.emplace_back("the type of its values");
-  if (a.partitions_set != b.partitions_set || a.config.partitions != b.config.partitions) all.emplace_back("partitions");
+  if (a.type != b.type && (a.type == nullptr || b.type == nullptr || *a.type != *b.type))
+    all.emplace_back("the type of its values");
+  if (a.partitions_set != b.partitions_set || a.config.partitions != b.config.partitions)
+    all.emplace_back("partitions");
   if (a.config.retention != b.config.retention) all.emplace_back("retention");
   if (a.config.retention_bytes != b.config.retention_bytes) all.emplace_back("retention_bytes");
   if (a.config.compact != b.config.compact) all.emplace_back("compacting");
@@ -55,8 +57,10 @@ bool is_static(const void* object) {
 }
 
 std::string captured(std::string_view kind, std::string_view name) {
-  return fmt::format("{} {} captures a variable of a function by reference, and it is called when that function has returned: capture by value, or make the variable static", kind,
-                     name);
+  return fmt::format(
+      "{} {} captures a variable of a function by reference, and it is called when that function has returned: capture "
+      "by value, or make the variable static",
+      kind, name);
 }
 
 // A mistake that throws before main(), or on a thread of the author's own, is told as every error is, not by a core.
@@ -94,9 +98,12 @@ std::vector<std::uintptr_t> detail::equal_words(const void* a, const void* b, st
 }
 
 App::App(std::string id, AppOptions options, std::source_location where)
-    : id_(options.version <= 1 ? id : fmt::format("{}-v{}", id, options.version)), options_(std::move(options)), settings_(id) {
+    : id_(options.version <= 1 ? id : fmt::format("{}-v{}", id, options.version)),
+      options_(std::move(options)),
+      settings_(id) {
   tell_mistakes();
-  if (auto valid = check_topic_name(id_); !valid) mistake(where, fmt::format("an app's id has the rules of a topic's name: {}", valid.error().message));
+  if (auto valid = check_topic_name(id_); !valid)
+    mistake(where, fmt::format("an app's id has the rules of a topic's name: {}", valid.error().message));
 }
 
 App::~App() = default;
@@ -107,22 +114,29 @@ void App::mistake(std::source_location where, const std::string& what) {
 }
 
 void App::check_not_running(std::string_view what, std::source_location where) const {
-  if (running_ > 0) throw Failure(ErrorKind::kInvalid, fmt::format("{}: {} is declared while the app runs: declare it before, where all else is declared", str(where), what));
+  if (running_ > 0)
+    throw Failure(ErrorKind::kInvalid,
+                  fmt::format("{}: {} is declared while the app runs: declare it before, where all else is declared",
+                              str(where), what));
 }
 
 std::string App::place_of(std::string_view kind, std::string_view name) const {
-  const auto place = std::ranges::find_if(declared_, [&](const Declared& one) { return one.kind == kind && one.name == name; });
+  const auto place =
+      std::ranges::find_if(declared_, [&](const Declared& one) { return one.kind == kind && one.name == name; });
   return place == declared_.end() ? "" : str(place->where);
 }
 
 void App::declare(std::string kind, const std::string& name, std::source_location where) {
   check_not_running(fmt::format("{} {}", kind, printable(name)), where);
   const auto first = place_of(kind, name);
-  if (!first.empty()) mistake(where, fmt::format("there is {} {} already, declared at {}: give one of them another name", kind, printable(name), first));
+  if (!first.empty())
+    mistake(where, fmt::format("there is {} {} already, declared at {}: give one of them another name", kind,
+                               printable(name), first));
   declared_.push_back({std::move(kind), name, where});
 }
 
-detail::TopicSpec App::topic_spec(std::string name, const TopicOptions& options, const std::type_info& type, std::source_location where) {
+detail::TopicSpec App::topic_spec(std::string name, const TopicOptions& options, const std::type_info& type,
+                                  std::source_location where) {
   check_not_running(fmt::format("topic {}", printable(name)), where);
   detail::TopicSpec spec;
   spec.name = name;
@@ -133,15 +147,17 @@ detail::TopicSpec App::topic_spec(std::string name, const TopicOptions& options,
   }
   if (options.partitions < 0 || options.partitions > kMaxPartitions) {
     mistake(where,
-            fmt::format("topic {} cannot have {} partitions: from 1 to {}, or 0 for the setting topic_partitions", printable(spec.name), options.partitions, kMaxPartitions));
+            fmt::format("topic {} cannot have {} partitions: from 1 to {}, or 0 for the setting topic_partitions",
+                        printable(spec.name), options.partitions, kMaxPartitions));
   }
   spec.type = &type;
   spec.where = where;
   const auto same = std::ranges::find_if(topics_, [&](const auto& one) { return one->name() == spec.name; });
   if (same == topics_.end()) return spec;
   if (const auto other = differences((*same)->spec(), spec); !other.empty()) {
-    mistake(where, fmt::format("topic {} is declared at {} already, and here differently ({}): declare it once and use the reference that it gives", printable(spec.name),
-                               str((*same)->spec().where), fmt::join(other, ", ")));
+    mistake(where, fmt::format("topic {} is declared at {} already, and here differently ({}): declare it once and use "
+                               "the reference that it gives",
+                               printable(spec.name), str((*same)->spec().where), fmt::join(other, ", ")));
   }
   return spec;
 }
@@ -150,24 +166,32 @@ void App::add_agent(std::unique_ptr<AgentBase> agent, std::source_location where
   const auto& name = agent->name();
   declare("agent", name, where);
   if (auto valid = check_topic_name(fmt::format("{}-{}-dlq", id_, name)); !valid && check_topic_name(id_)) {
-    mistake(where, fmt::format("agent {}: its dead letters' topic has its name: {}", printable(name), valid.error().message));
+    mistake(where,
+            fmt::format("agent {}: its dead letters' topic has its name: {}", printable(name), valid.error().message));
   }
-  if (agent->options().concurrency < 1) mistake(where, fmt::format("agent {} has concurrency {}: at least 1", name, agent->options().concurrency));
+  if (agent->options().concurrency < 1)
+    mistake(where, fmt::format("agent {} has concurrency {}: at least 1", name, agent->options().concurrency));
   if (agent->options().isolated_partitions && agent->options().concurrency > 1) {
-    mistake(where, fmt::format("agent {} has isolated partitions, which have one coroutine each: leave concurrency at 1", name));
+    mistake(
+        where,
+        fmt::format("agent {} has isolated partitions, which have one coroutine each: leave concurrency at 1", name));
   }
   agent->running = &running_;
   agents_.push_back(std::move(agent));
 }
 
-bool App::check_merged(const std::string& agent, const std::vector<const TopicBase*>& topics, std::source_location where) {
+bool App::check_merged(const std::string& agent, const std::vector<const TopicBase*>& topics,
+                       std::source_location where) {
   const auto before = mistakes_.size();
-  if (topics.empty()) mistake(where, fmt::format("agent {} has a list of topics without a topic: name one at least", printable(agent)));
+  if (topics.empty())
+    mistake(where, fmt::format("agent {} has a list of topics without a topic: name one at least", printable(agent)));
   for (auto at = topics.begin(); at != topics.end(); ++at) {
     if (*at == nullptr) {
       mistake(where, fmt::format("agent {}: a topic of its list is null", printable(agent)));
-    } else if (std::any_of(topics.begin(), at, [&](const auto* other) { return other != nullptr && other->name() == (*at)->name(); })) {
-      mistake(where, fmt::format("agent {} has the topic {} twice in its list: name it once", printable(agent), printable((*at)->name())));
+    } else if (std::any_of(topics.begin(), at,
+                           [&](const auto* other) { return other != nullptr && other->name() == (*at)->name(); })) {
+      mistake(where, fmt::format("agent {} has the topic {} twice in its list: name it once", printable(agent),
+                                 printable((*at)->name())));
     }
   }
   return mistakes_.size() == before;
@@ -176,18 +200,23 @@ bool App::check_merged(const std::string& agent, const std::vector<const TopicBa
 void App::add_command(std::unique_ptr<CommandBase> command, std::source_location where) {
   const auto& name = command->name();
   declare("command", name, where);
-  const bool plain = std::ranges::all_of(name, [](unsigned char c) { return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.' || c >= 0x80; });
-  if (name.empty() || name.starts_with('-') || !plain) mistake(where, fmt::format("\"{}\" cannot be a command's name: a word of letters, digits, '-' and '_'", printable(name)));
+  const bool plain = std::ranges::all_of(
+      name, [](unsigned char c) { return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.' || c >= 0x80; });
+  if (name.empty() || name.starts_with('-') || !plain)
+    mistake(where,
+            fmt::format("\"{}\" cannot be a command's name: a word of letters, digits, '-' and '_'", printable(name)));
   commands_.push_back(std::move(command));
 }
 
 void App::add_task(detail::TaskSpec spec, std::source_location where) {
   declare(spec.every ? "timer" : "task", spec.name, where);
-  if (spec.every && spec.every->count() <= 0) mistake(where, fmt::format("timer {} needs an interval above 0", printable(spec.name)));
+  if (spec.every && spec.every->count() <= 0)
+    mistake(where, fmt::format("timer {} needs an interval above 0", printable(spec.name)));
   tasks_.push_back(std::move(spec));
 }
 
-void App::check_captures(std::string_view kind, const std::string& name, const std::vector<std::uintptr_t>& words, std::source_location where) {
+void App::check_captures(std::string_view kind, const std::string& name, const std::vector<std::uintptr_t>& words,
+                         std::source_location where) {
   if (words.empty()) return;
   const auto here = stack();
   std::vector<std::uintptr_t> on_stack;
@@ -202,7 +231,8 @@ void App::check_captures(std::string_view kind, const std::string& name, const s
 void App::check_captures_at_start(std::uintptr_t frame) {
   const auto here = stack();
   for (const auto& [what, where, addresses] : captures_) {
-    if (std::ranges::any_of(addresses, [&](std::uintptr_t address) { return here.has(address) && address < frame; })) mistake(where, what);
+    if (std::ranges::any_of(addresses, [&](std::uintptr_t address) { return here.has(address) && address < frame; }))
+      mistake(where, what);
   }
 }
 
@@ -212,14 +242,16 @@ std::vector<std::string> App::mistakes() const {
   for (const auto& agent : agents_) {
     const auto& setting = agent->options().concurrency_setting;
     if (!setting.empty() && std::ranges::none_of(rows, [&](const auto& row) { return row.spec->name == setting; })) {
-      all.push_back(fmt::format("{}: agent {} takes its concurrency from setting {}, which there is not", place_of("agent", agent->name()), agent->name(), printable(setting)));
+      all.push_back(fmt::format("{}: agent {} takes its concurrency from setting {}, which there is not",
+                                place_of("agent", agent->name()), agent->name(), printable(setting)));
     }
   }
   return all;
 }
 
 void App::check() const {
-  if (const auto all = mistakes(); !all.empty()) throw Failure(ErrorKind::kInvalid, fmt::format("{}", fmt::join(all, "\n")));
+  if (const auto all = mistakes(); !all.empty())
+    throw Failure(ErrorKind::kInvalid, fmt::format("{}", fmt::join(all, "\n")));
 }
 
 }  // namespace mephisto

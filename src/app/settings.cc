@@ -26,7 +26,8 @@ constexpr int kMaxShards = 1024;  // more threads than that are a typing error
 std::vector<SettingSpec> framework_settings() {
   return {
       {.name = "broker",
-       .help = "the log: local://FOLDER, kafka://HOST:PORT (several with ; between), or memory:// within one process; empty: local:// in the folder log of datadir",
+       .help = "the log: local://FOLDER, kafka://HOST:PORT (several with ; between), or memory:// within one process; "
+               "empty: local:// in the folder log of datadir",
        .alias = "kafka.servers",
        .check =
            [](const std::string& url) {
@@ -35,7 +36,12 @@ std::vector<SettingSpec> framework_settings() {
            },
        .list = true},
       {"datadir", Type::kText, "", "where local state is kept; empty: ID-data in the working directory"},
-      {"processing_guarantee", Type::kChoice, "at_least_once", "what is promised for each record", false, {"at_least_once", "exactly_once"}},
+      {"processing_guarantee",
+       Type::kChoice,
+       "at_least_once",
+       "what is promised for each record",
+       false,
+       {"at_least_once", "exactly_once"}},
       {.name = "shards",
        .type = Type::kInteger,
        .default_value = "0",
@@ -54,25 +60,49 @@ std::vector<SettingSpec> framework_settings() {
        .least = 1,
        .most = std::numeric_limits<std::int16_t>::max()},
       {"topic_allow_declare", Type::kFlag, "true",
-       "whether topics that are not there are made: by a worker at its start, by what is sent to them later (otherwise an error names them)"},
+       "whether topics that are not there are made: by a worker at its start, by what is sent to them later (otherwise "
+       "an error names them)"},
       {"topic_disable_leader", Type::kFlag, "false", "whether to do without the leader topic"},
       {.name = "reply_to_topics",
-       .help = "where a request may have its answer, besides reply topics (f-reply-*) and topics that the app declares: names with ; between, PREFIX* for all that begin so",
+       .help = "where a request may have its answer, besides reply topics (f-reply-*) and topics that the app "
+               "declares: names with ; between, PREFIX* for all that begin so",
        .list = true},
-      {"consumer_auto_offset_reset", Type::kChoice, "earliest", "where a group starts that has committed nothing", false, {"earliest", "latest"}},
-      {.name = "broker_commit_interval", .type = Type::kDuration, .help = "time between commits; empty: 2.8s, with exactly_once 0.1s", .least = 1},
-      {.name = "broker_commit_every", .type = Type::kInteger, .default_value = "10000", .help = "commit after so many acknowledged records at the latest", .least = 1},
-      {.name = "broker_session_timeout", .type = Type::kDuration, .default_value = "2s", .help = "a worker without a sign of life for so long loses its partitions", .least = 100},
+      {"consumer_auto_offset_reset",
+       Type::kChoice,
+       "earliest",
+       "where a group starts that has committed nothing",
+       false,
+       {"earliest", "latest"}},
+      {.name = "broker_commit_interval",
+       .type = Type::kDuration,
+       .help = "time between commits; empty: 2.8s, with exactly_once 0.1s",
+       .least = 1},
+      {.name = "broker_commit_every",
+       .type = Type::kInteger,
+       .default_value = "10000",
+       .help = "commit after so many acknowledged records at the latest",
+       .least = 1},
+      {.name = "broker_session_timeout",
+       .type = Type::kDuration,
+       .default_value = "2s",
+       .help = "a worker without a sign of life for so long loses its partitions",
+       .least = 100},
       {"consumer_group_instance_id", Type::kText, "",
-       "a name of this worker's own: while it restarts, for at most broker_session_timeout, its group on Kafka keeps its partitions for it"},
+       "a name of this worker's own: while it restarts, for at most broker_session_timeout, its group on Kafka keeps "
+       "its partitions for it"},
       {.name = "stream_buffer_maxsize",
        .type = Type::kInteger,
        .default_value = "4096",
        .help = "records of a partition that may be delivered behind one that is not done",
        .least = 1},
       {"memory_budget", Type::kBytes, "64MiB", "bytes of fetched records in the whole worker"},
-      {"drain_timeout", Type::kDuration, "10s", "how long a stop or a partition that leaves waits for events that are being processed"},
-      {.name = "maintenance_interval", .type = Type::kDuration, .default_value = "5m", .help = "time between applications of retention and compaction", .least = 1000},
+      {"drain_timeout", Type::kDuration, "10s",
+       "how long a stop or a partition that leaves waits for events that are being processed"},
+      {.name = "maintenance_interval",
+       .type = Type::kDuration,
+       .default_value = "5m",
+       .help = "time between applications of retention and compaction",
+       .least = 1000},
   };
 }
 
@@ -121,11 +151,13 @@ bool parse_flag(const std::string& text, bool& value) {
 void check(const SettingSpec& spec, const std::string& text) {
   auto refuse = [&](const std::string& why) { throw Failure(ErrorKind::kInvalid, why); };
   if (text.empty() && spec.default_value.empty()) return;
-  // Such a value is a mistake of the file or the shell it comes from, and would end a header or a line of a protocol. Keys and certificates
-  // have lines.
-  const auto control = std::ranges::find_if(text, [&](char c) { return (static_cast<unsigned char>(c) < ' ' || c == '\x7f') && c != '\t'; });
+  // Such a value is a mistake of the file or the shell it comes from, and would end a header or a line of a protocol.
+  // Keys and certificates have lines.
+  const auto control = std::ranges::find_if(
+      text, [&](char c) { return (static_cast<unsigned char>(c) < ' ' || c == '\x7f') && c != '\t'; });
   if (control != text.end() && !spec.name.ends_with(".pem")) {
-    refuse(*control == '\n' || *control == '\r' ? "the value has more than one line" : "the value has a control character, " + printable({&*control, 1}));
+    refuse(*control == '\n' || *control == '\r' ? "the value has more than one line"
+                                                : "the value has a control character, " + printable({&*control, 1}));
   }
   if (spec.check) {
     if (auto wrong = spec.check(text); !wrong.empty()) refuse(wrong);
@@ -144,7 +176,9 @@ void check(const SettingSpec& spec, const std::string& text) {
     case Type::kDuration: {
       auto parsed = parse_duration(text);
       if (!parsed) refuse(parsed.error().message);
-      if (parsed->count() < spec.least) refuse(fmt::format("\"{}\" is too short: at least {}", text, format_duration(std::chrono::milliseconds{spec.least})));
+      if (parsed->count() < spec.least)
+        refuse(fmt::format("\"{}\" is too short: at least {}", text,
+                           format_duration(std::chrono::milliseconds{spec.least})));
       return;
     }
     case Type::kBytes:
@@ -157,7 +191,8 @@ void check(const SettingSpec& spec, const std::string& text) {
     }
     case Type::kChoice:
       if (std::ranges::find(spec.choices, text) == spec.choices.end()) {
-        refuse(fmt::format("\"{}\" is none of {}{}", printable(text), fmt::join(spec.choices, ", "), did_you_mean(text, spec.choices)));
+        refuse(fmt::format("\"{}\" is none of {}{}", printable(text), fmt::join(spec.choices, ", "),
+                           did_you_mean(text, spec.choices)));
       }
       return;
   }
@@ -166,7 +201,8 @@ void check(const SettingSpec& spec, const std::string& text) {
 // A message about a value, without it.
 std::string without(const std::string& value, std::string message) {
   for (const auto& shown : {value, printable(value)}) {
-    for (std::size_t at = 0; !shown.empty() && (at = message.find(shown, at)) != std::string::npos; at += 3) message.replace(at, shown.size(), "***");
+    for (std::size_t at = 0; !shown.empty() && (at = message.find(shown, at)) != std::string::npos; at += 3)
+      message.replace(at, shown.size(), "***");
   }
   return message;
 }
@@ -178,7 +214,8 @@ Settings::Settings(std::string app_id) : app_id_(std::move(app_id)), specs_(fram
 }
 
 const SettingSpec* Settings::find(const std::string& name) const {
-  auto spec = std::ranges::find_if(specs_, [&](const SettingSpec& one) { return one.name == name || (!one.alias.empty() && one.alias == name); });
+  auto spec = std::ranges::find_if(
+      specs_, [&](const SettingSpec& one) { return one.name == name || (!one.alias.empty() && one.alias == name); });
   return spec == specs_.end() ? nullptr : &*spec;
 }
 
@@ -201,8 +238,11 @@ void Settings::add(SettingSpec spec, std::source_location where) {
     const auto* other = name.empty() ? nullptr : find(name);
     if (other == nullptr) continue;
     const auto place = declared_at_.find(other->name);
-    const auto first = place == declared_at_.end() ? "every app has it" : fmt::format("the first time at {}:{}", place->second.file_name(), place->second.line());
-    throw Failure(ErrorKind::kInvalid, fmt::format("{}:{}: setting {} is declared twice: {}", where.file_name(), where.line(), name, first));
+    const auto first = place == declared_at_.end()
+                           ? "every app has it"
+                           : fmt::format("the first time at {}:{}", place->second.file_name(), place->second.line());
+    throw Failure(ErrorKind::kInvalid,
+                  fmt::format("{}:{}: setting {} is declared twice: {}", where.file_name(), where.line(), name, first));
   }
   declared_at_.emplace(spec.name, where);
   values_[spec.name] = {spec.default_value, "default"};
@@ -215,17 +255,23 @@ void Settings::set(const std::string& name, const std::string& text, std::string
     std::vector<std::string> known;
     for (const auto& one : specs_) {
       if (one.name.starts_with(name + ".")) {
-        throw Failure(ErrorKind::kInvalid, fmt::format("{}: \"{}\" is a section, not a setting: name one in it, such as {}", source, printable(name), one.name));
+        throw Failure(ErrorKind::kInvalid,
+                      fmt::format("{}: \"{}\" is a section, not a setting: name one in it, such as {}", source,
+                                  printable(name), one.name));
       }
       known.push_back(one.name);
     }
-    throw Failure(ErrorKind::kInvalid, fmt::format("{}: there is no setting \"{}\" (see: {} config){}", source, printable(name), app_id_, did_you_mean(name, known)));
+    throw Failure(ErrorKind::kInvalid, fmt::format("{}: there is no setting \"{}\" (see: {} config){}", source,
+                                                   printable(name), app_id_, did_you_mean(name, known)));
   }
   try {
     check(*spec, text);
   } catch (const Failure& failure) {
-    const bool hide = spec->secret || text.find_first_of("@?") != std::string::npos;  // a URL that is set in a wrong place has its password with it
-    throw Failure(ErrorKind::kInvalid, fmt::format("{}: {}: {}", source, name, hide ? without(text, failure.what()) : failure.what()));
+    const bool hide =
+        spec->secret ||
+        text.find_first_of("@?") != std::string::npos;  // a URL that is set in a wrong place has its password with it
+    throw Failure(ErrorKind::kInvalid,
+                  fmt::format("{}: {}: {}", source, name, hide ? without(text, failure.what()) : failure.what()));
   }
   if (spec->secret) log::mask_secret(text);
   values_[spec->name] = {text, std::move(source)};
@@ -236,9 +282,12 @@ void Settings::load_yaml(const std::string& path) {
   for (auto& one : read_settings_file(path)) {
     const auto* spec = find(one.name);
     const auto [before, fresh] = places.try_emplace(spec == nullptr ? one.name : spec->name, one.source);
-    if (!fresh) throw Failure(ErrorKind::kInvalid, fmt::format("{}: {} is there twice, first at {}: leave one of them out", one.source, printable(one.name), before->second));
+    if (!fresh)
+      throw Failure(ErrorKind::kInvalid, fmt::format("{}: {} is there twice, first at {}: leave one of them out",
+                                                     one.source, printable(one.name), before->second));
     if (spec != nullptr && one.list && !spec->list) {
-      throw Failure(ErrorKind::kInvalid, fmt::format("{}: {}: expected {}, found a list", one.source, one.name, described(spec->type)));
+      throw Failure(ErrorKind::kInvalid,
+                    fmt::format("{}: {}: expected {}, found a list", one.source, one.name, described(spec->type)));
     }
     set(one.name, one.text, one.source);
   }
@@ -252,12 +301,15 @@ std::string Settings::environment_name(const std::string& name) const {
   return text;
 }
 
-// The variable has the value, or one of its name with _FILE the path of a file that has it, as secrets of containers do.
+// The variable has the value, or one of its name with _FILE the path of a file that has it, as secrets of containers
+// do.
 void Settings::set_from_environment(const std::string& name, const std::string& variable) {
   const auto of_file = variable + std::string{kFile};
   const char* text = std::getenv(variable.c_str());
   const char* path = std::getenv(of_file.c_str());
-  if (text != nullptr && path != nullptr) throw Failure(ErrorKind::kInvalid, fmt::format("environment: {} and {} are both set: leave one of them out", variable, of_file));
+  if (text != nullptr && path != nullptr)
+    throw Failure(ErrorKind::kInvalid,
+                  fmt::format("environment: {} and {} are both set: leave one of them out", variable, of_file));
   if (text != nullptr) set(name, text, "environment " + variable);
   if (path == nullptr) return;
   std::string value;
@@ -291,7 +343,8 @@ void Settings::load_environment() {
       continue;
     }
     if (!variable.starts_with(environment_name("")) || std::ranges::find(known, variable) != known.end()) continue;
-    log::warn("environment {}: there is no such setting (see: {} config){}", printable(variable), app_id_, did_you_mean(variable, known));
+    log::warn("environment {}: there is no such setting (see: {} config){}", printable(variable), app_id_,
+              did_you_mean(variable, known));
   }
 }
 
@@ -314,7 +367,9 @@ std::map<std::string, std::string> Settings::below(std::string_view section) con
 
 std::int64_t Settings::integer(std::string_view name) const { return std::strtoll(text(name).c_str(), nullptr, 10); }
 
-std::chrono::milliseconds Settings::duration(std::string_view name) const { return value_or_throw(parse_duration(text(name))); }
+std::chrono::milliseconds Settings::duration(std::string_view name) const {
+  return value_or_throw(parse_duration(text(name)));
+}
 
 std::size_t Settings::bytes(std::string_view name) const { return value_or_throw(parse_bytes(text(name))); }
 
@@ -328,7 +383,8 @@ std::vector<Settings::Row> Settings::rows() const {
   std::vector<Row> rows;
   for (const auto& spec : specs_) {
     const auto& current = values_.find(spec.name)->second;
-    rows.push_back({&spec, spec.secret && !current.text.empty() ? "***" : current.text, current.source, environment_name(spec.name)});
+    rows.push_back({&spec, spec.secret && !current.text.empty() ? "***" : current.text, current.source,
+                    environment_name(spec.name)});
   }
   return rows;
 }

@@ -20,20 +20,24 @@ namespace {
 constexpr std::streamsize kLargest = 1 << 20;
 constexpr std::string_view kStandardTags = "tag:yaml.org,2002:";
 
-[[noreturn]] void refuse(const std::string& place, const std::string& why) { throw Failure(ErrorKind::kInvalid, fmt::format("{}: {}", place, why)); }
+[[noreturn]] void refuse(const std::string& place, const std::string& why) {
+  throw Failure(ErrorKind::kInvalid, fmt::format("{}: {}", place, why));
+}
 
 // As it is but for a byte order mark; ends of lines of other systems are `\n`.
 std::string read_text(const std::string& path) {
   // A folder opens as a file, and only reading it fails.
   std::error_code error;
-  if (std::filesystem::is_directory(path, error)) throw Failure(ErrorKind::kInvalid, fmt::format("cannot read {}: it is a directory", path));
+  if (std::filesystem::is_directory(path, error))
+    throw Failure(ErrorKind::kInvalid, fmt::format("cannot read {}: it is a directory", path));
   std::ifstream file{path, std::ios::binary};
   if (!file) throw Failure(ErrorKind::kInvalid, fmt::format("cannot read {}: {}", path, std::strerror(errno)));
   std::string bytes(kLargest + 1, '\0');
   file.read(bytes.data(), kLargest + 1);
   if (file.gcount() > kLargest) refuse(path, "it has more than 1 MiB, so it is something else");
   bytes.resize(static_cast<std::size_t>(file.gcount()));
-  if (bytes.starts_with("\xff\xfe") || bytes.starts_with("\xfe\xff") || bytes.contains('\0')) refuse(path, "it is not UTF-8 text (UTF-16?): save it as UTF-8");
+  if (bytes.starts_with("\xff\xfe") || bytes.starts_with("\xfe\xff") || bytes.contains('\0'))
+    refuse(path, "it is not UTF-8 text (UTF-16?): save it as UTF-8");
   if (bytes.starts_with("\xef\xbb\xbf")) bytes.erase(0, 3);
   std::string text;
   for (std::size_t i = 0; i < bytes.size(); ++i) {
@@ -113,8 +117,10 @@ std::optional<YAML::Node> Reader::document() const {
     }
   } catch (const YAML::Exception& error) {
     // The library's place is where it gave up, which may be far behind the mistake.
-    if (auto line = line_that(text_, is_indented_by_a_tab)) refuse(fmt::format("{}:{}:1", path_, *line), "a tab cannot indent a line in YAML: use spaces");
-    if (auto line = line_that(text_, leaves_a_quote_open)) refuse(fmt::format("{}:{}", path_, *line), "a quote is not closed in its line");
+    if (auto line = line_that(text_, is_indented_by_a_tab))
+      refuse(fmt::format("{}:{}:1", path_, *line), "a tab cannot indent a line in YAML: use spaces");
+    if (auto line = line_that(text_, leaves_a_quote_open))
+      refuse(fmt::format("{}:{}", path_, *line), "a quote is not closed in its line");
     refuse(fmt::format("{}:{}:{}", path_, error.mark.line + 1, error.mark.column + 1), error.msg);
   }
   return found;
@@ -123,11 +129,13 @@ std::optional<YAML::Node> Reader::document() const {
 // Behind an anchor and a tag. The library's positions are bytes.
 std::size_t Reader::start_of(const YAML::Node& scalar) const {
   auto at = static_cast<std::size_t>(std::max(scalar.Mark().pos, 0));
-  while (at < text_.size() && (text_[at] == '&' || text_[at] == '!')) at = text_.find_first_not_of(" \t\n", text_.find_first_of(" \t\n", at));
+  while (at < text_.size() && (text_[at] == '&' || text_[at] == '!'))
+    at = text_.find_first_not_of(" \t\n", text_.find_first_of(" \t\n", at));
   return at;
 }
 
-// Behind a value that is in one line, so that nothing of the next one is taken for its end; a block (| or >) is many on purpose.
+// Behind a value that is in one line, so that nothing of the next one is taken for its end; a block (| or >) is many on
+// purpose.
 std::size_t Reader::end_of(const YAML::Node& scalar) const {
   const auto start = start_of(scalar);
   if (start >= text_.size()) return text_.size();
@@ -137,14 +145,16 @@ std::size_t Reader::end_of(const YAML::Node& scalar) const {
     if (!end) refuse(place(scalar), "a quote is not closed in its line");
     return *end;
   }
-  if (!text_.substr(start).starts_with(scalar.Scalar())) refuse(place(scalar), "the value goes on in the next line: write it in one, or as a block (|)");
+  if (!text_.substr(start).starts_with(scalar.Scalar()))
+    refuse(place(scalar), "the value goes on in the next line: write it in one, or as a block (|)");
   return start + scalar.Scalar().size();
 }
 
 void Reader::check(const YAML::Node& node) const {
   const auto& tag = node.Tag();
   const bool standard = tag.starts_with(kStandardTags) && !tag.ends_with(":binary");
-  if (!tag.empty() && tag != "?" && tag != "!" && !standard) refuse(place(node), fmt::format("the tag {} means nothing here: leave it out", printable(tag)));
+  if (!tag.empty() && tag != "?" && tag != "!" && !standard)
+    refuse(place(node), fmt::format("the tag {} means nothing here: leave it out", printable(tag)));
   if (node.IsScalar()) (void)end_of(node);
 }
 
@@ -152,7 +162,8 @@ std::string Reader::name_of(const YAML::Node& key, const std::string& prefix) co
   if (!key.IsScalar()) refuse(place(key), "expected `name: value`");
   if (key.Scalar() == "<<") refuse(place(key), "a merge (<<) is not read: write the settings out");
   const auto colon = text_.find_first_not_of(" \t", end_of(key));
-  if (colon == std::string_view::npos || text_[colon] != ':') refuse(place(key), "expected `name: value`, found no colon");
+  if (colon == std::string_view::npos || text_[colon] != ':')
+    refuse(place(key), "expected `name: value`, found no colon");
   return prefix + key.Scalar();
 }
 
@@ -174,7 +185,8 @@ void Reader::read(const YAML::Node& node, const std::string& prefix) {
     if (value.IsSequence()) {
       std::vector<std::string> items;
       for (const auto& item : value) {
-        if (!item.IsScalar()) refuse(setting.source, fmt::format("{}: expected a list of plain values", printable(name)));
+        if (!item.IsScalar())
+          refuse(setting.source, fmt::format("{}: expected a list of plain values", printable(name)));
         check(item);
         items.push_back(item.Scalar());
       }
@@ -200,7 +212,8 @@ std::string read_value_file(const std::string& path) {
 
 std::vector<FileSetting> read_settings_file(const std::string& path) {
   const auto text = read_text(path);
-  if (auto line = line_that(text, [](std::string_view one) { return !valid_utf8(one); })) refuse(fmt::format("{}:{}", path, *line), "it is not UTF-8 text: save it as UTF-8");
+  if (auto line = line_that(text, [](std::string_view one) { return !valid_utf8(one); }))
+    refuse(fmt::format("{}:{}", path, *line), "it is not UTF-8 text: save it as UTF-8");
   Reader reader{path, text};
   const auto root = reader.document();
   if (!root) return {};

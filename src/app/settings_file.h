@@ -1,5 +1,5 @@
-// Files that people write by hand: a config.yml, a file with one secret. What would silently be read as something else is refused with
-// its line. Private to the room.
+// Files that people write by hand: a config.yml, a file with one secret. What would silently be read as something else
+// is refused with its line. Private to the room.
 #pragma once
 
 #include <string>
@@ -7,8 +7,8 @@
 
 namespace mephisto {
 
-// The value in the file: its text without a byte order mark and without line ends and blank lines at its end. Throws Failure where there
-// is none.
+// The value in the file: its text without a byte order mark and without line ends and blank lines at its end. Throws
+// Failure where there is none.
 std::string read_value_file(const std::string& path);
 
 struct FileSetting {

@@ -68,16 +68,18 @@ Task<void> TestDriver::start() {
   co_await worker_->start();
 }
 
-// Whether the agents have done what is in their topics, and what they sent is there. When it was true twice, nothing is on its way.
+// Whether the agents have done what is in their topics, and what they sent is there. When it was true twice, nothing is
+// on its way.
 Task<bool> TestDriver::all_done() {
   auto& outbox = worker_->shard().outbox();
   co_await outbox.flush();
-  if (outbox.has_bound()) co_return false;
+  if (outbox.has_event_output()) co_return false;
   std::size_t lanes = 0;
   std::set<std::pair<std::string, std::string>> consumed;  // agent, topic
   for (const auto& agent : app_.agents()) consumed.insert({agent->name(), agent->topic().name});
   for (const auto& merged : app_.merged()) consumed.insert({merged.agent->name(), merged.topic.name});
-  for (const auto& [agent, topic] : consumed) lanes += static_cast<std::size_t>(value_or_throw(co_await log_->topic(topic)).config.partitions);
+  for (const auto& [agent, topic] : consumed)
+    lanes += static_cast<std::size_t>(value_or_throw(co_await log_->topic(topic)).config.partitions);
   for (const auto& lane : worker_->status()) {
     if (!consumed.contains({lane.agent, lane.partition.topic})) continue;
     if (lane.committable < value_or_throw(co_await log_->watermarks(lane.partition)).end) co_return false;
@@ -100,9 +102,12 @@ void TestDriver::settle() {
       if (self.loop_.now() >= until) {
         std::string open;
         for (const auto& lane : self.worker_->status()) {
-          if (lane.account.in_flight > 0) open += fmt::format("; agent {} has {} records of {} in hand", lane.agent, lane.account.in_flight, lane.partition.str());
+          if (lane.account.in_flight > 0)
+            open += fmt::format("; agent {} has {} records of {} in hand", lane.agent, lane.account.in_flight,
+                                lane.partition.str());
         }
-        throw Failure(ErrorKind::kTimeout, fmt::format("not all records are done after {} of the test's clock{}", format_duration(kPatience), open));
+        throw Failure(ErrorKind::kTimeout, fmt::format("not all records are done after {} of the test's clock{}",
+                                                       format_duration(kPatience), open));
       }
       try {
         co_await timeout(step, self.worker_->finished());  // throws what ended it, if something did
@@ -129,6 +134,8 @@ void TestDriver::restart() {
 
 std::vector<TestRecord> TestDriver::records(const std::string& topic) { return loop_.run(read(loop_, *log_, topic)); }
 
-std::vector<TestRecord> TestDriver::dead_letters(const AgentBase& agent) { return records(detail::AgentRuntime::dead_letter_topic(app_.id(), agent).name); }
+std::vector<TestRecord> TestDriver::dead_letters(const AgentBase& agent) {
+  return records(detail::AgentRuntime::dead_letter_topic(app_.id(), agent).name);
+}
 
 }  // namespace mephisto

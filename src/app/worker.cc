@@ -15,7 +15,8 @@ App& checked(App& app) {
 
 Loop& this_loop(const char* what) {
   if (auto* loop = Loop::current()) return *loop;
-  throw Failure(ErrorKind::kInvalid, fmt::format("{} belongs to a loop: make it in a task that Loop::run or Loop::spawn runs", what));
+  throw Failure(ErrorKind::kInvalid,
+                fmt::format("{} belongs to a loop: make it in a task that Loop::run or Loop::spawn runs", what));
 }
 
 // How topics are made that are not there; nothing where they are not to be.
@@ -32,15 +33,18 @@ detail::ShardOptions shard_options(const App& app, int number, int shards) {
   detail::ShardOptions options;
   options.group = app.id();
   options.client = fmt::format("{}:{}", process_name(), number);
-  options.memory_budget = std::max<std::size_t>(settings.bytes("memory_budget") / static_cast<std::size_t>(shards), 1 << 20);
+  options.memory_budget =
+      std::max<std::size_t>(settings.bytes("memory_budget") / static_cast<std::size_t>(shards), 1 << 20);
   options.exactly_once = settings.text("processing_guarantee") == "exactly_once";
-  options.commit_interval = !settings.text("broker_commit_interval").empty() ? settings.duration("broker_commit_interval")
-                            : options.exactly_once                           ? std::chrono::milliseconds{100}
-                                                                             : std::chrono::milliseconds{2800};
+  options.commit_interval = !settings.text("broker_commit_interval").empty()
+                                ? settings.duration("broker_commit_interval")
+                            : options.exactly_once ? std::chrono::milliseconds{100}
+                                                   : std::chrono::milliseconds{2800};
   options.commit_every = static_cast<std::uint64_t>(settings.integer("broker_commit_every"));
   options.drain_timeout = settings.duration("drain_timeout");
   options.session_timeout = settings.duration("broker_session_timeout");
-  if (const auto& instance = settings.text("consumer_group_instance_id"); !instance.empty()) options.instance = fmt::format("{}:{}", instance, number);
+  if (const auto& instance = settings.text("consumer_group_instance_id"); !instance.empty())
+    options.instance = fmt::format("{}:{}", instance, number);
   options.from_latest = settings.text("consumer_auto_offset_reset") == "latest";
   options.topic_defaults = topic_defaults(app);
   return options;
@@ -75,12 +79,18 @@ detail::TopicSpec leader_topic(const std::string& app_id) {
 }  // namespace
 
 Worker::Worker(App& app, std::shared_ptr<Log> log, int number, int shards)
-    : app_(app), app_runs_(checked(app)), log_(std::move(log)), number_(number), shard_(this_loop("a Worker"), log_, shard_options(app, number, shards)) {
+    : app_(app),
+      app_runs_(checked(app)),
+      log_(std::move(log)),
+      number_(number),
+      shard_(this_loop("a Worker"), log_, shard_options(app, number, shards)) {
   const auto window = static_cast<std::uint64_t>(app_.settings().integer("stream_buffer_maxsize"));
   for (const auto& agent : app_.agents()) {
     const auto& setting = agent->options().concurrency_setting;
-    const int concurrency = setting.empty() ? agent->options().concurrency : static_cast<int>(app_.settings().integer(setting));
-    runtimes_.push_back(std::make_unique<detail::AgentRuntime>(*agent, shard_, app_.id(), window, std::max(1, (concurrency + shards - 1) / shards)));
+    const int concurrency =
+        setting.empty() ? agent->options().concurrency : static_cast<int>(app_.settings().integer(setting));
+    runtimes_.push_back(std::make_unique<detail::AgentRuntime>(*agent, shard_, app_.id(), window,
+                                                               std::max(1, (concurrency + shards - 1) / shards)));
   }
   for (const auto& merged : app_.merged()) {
     for (auto& runtime : runtimes_) {
@@ -104,11 +114,13 @@ bool Worker::may_answer_on(const std::string& topic) {
   if (topic.starts_with(kReplyTopicPrefix)) return true;
   if (std::ranges::any_of(app_.topics(), [&](const auto& one) { return one->name() == topic; })) return true;
   for (const auto& allowed : split(app_.settings().text("reply_to_topics"), ';')) {
-    if (allowed == topic || (allowed.ends_with('*') && topic.starts_with(allowed.substr(0, allowed.size() - 1)))) return true;
+    if (allowed == topic || (allowed.ends_with('*') && topic.starts_with(allowed.substr(0, allowed.size() - 1))))
+      return true;
   }
   if (app_.refused_replies++ == 0) {
     log::warn(
-        "A request names topic {} for its answer, which is neither a reply topic ({}…) nor declared by this app: it is not answered, nor are others like it (setting "
+        "A request names topic {} for its answer, which is neither a reply topic ({}…) nor declared by this app: it is "
+        "not answered, nor are others like it (setting "
         "reply_to_topics)",
         printable(topic), kReplyTopicPrefix);
   }
@@ -118,7 +130,7 @@ bool Worker::may_answer_on(const std::string& topic) {
 Task<void> Worker::declare_topics() {
   const auto defaults = topic_defaults(app_);
   auto declare = [&](const detail::TopicSpec& spec) -> Task<void> {
-    if (!defaults) co_return (void) co_await shard_.outbox().place(spec);  // it has to be there
+    if (!defaults) co_return (void) co_await shard_.outbox().resolve(spec);  // it has to be there
     auto config = spec.config;
     if (!spec.partitions_set) config.partitions = defaults->partitions;
     value_or_throw(co_await shard_.outbox().create(spec.name, config));
@@ -127,22 +139,25 @@ Task<void> Worker::declare_topics() {
     if (topic->spec().internal) co_await declare(topic->spec());
   }
   // What an agent consumes has to be there; a source topic that somebody else made is taken as it is.
-  for (const auto& runtime : runtimes_) (void)co_await shard_.outbox().place(runtime->agent().topic());
-  for (const auto& merged : app_.merged()) (void)co_await shard_.outbox().place(merged.topic);
+  for (const auto& runtime : runtimes_) (void)co_await shard_.outbox().resolve(runtime->agent().topic());
+  for (const auto& merged : app_.merged()) (void)co_await shard_.outbox().resolve(merged.topic);
   if (number_ == 0) co_await compare_topics();
   for (const auto& agent : app_.agents()) {
-    if (agent->options().on_error.then == ErrorPolicy::Then::kDeadLetter) co_await declare(detail::AgentRuntime::dead_letter_topic(app_.id(), *agent));
+    if (agent->options().on_error.then == ErrorPolicy::Then::kDeadLetter)
+      co_await declare(detail::AgentRuntime::dead_letter_topic(app_.id(), *agent));
   }
 }
 
-// Keys of a topic with another number of partitions than declared are in other partitions than this app, or who made it, expects.
+// Keys of a topic with another number of partitions than declared are in other partitions than this app, or who made
+// it, expects.
 Task<void> Worker::compare_topics() {
   for (const auto& topic : app_.topics()) {
     const auto& spec = topic->spec();
     if (spec.internal || !spec.partitions_set) continue;
     const auto found = co_await log_->topic(spec.name);
     if (!found || found->config.partitions == spec.config.partitions) continue;
-    log::warn("Topic {} has {} partitions, and the app declares {}: it is used as it is", spec.name, found->config.partitions, spec.config.partitions);
+    log::warn("Topic {} has {} partitions, and the app declares {}: it is used as it is", spec.name,
+              found->config.partitions, spec.config.partitions);
   }
 }
 
@@ -151,7 +166,8 @@ Task<void> Worker::run_timer(const detail::TaskSpec& spec) {
   for (;;) {
     due += *spec.every;
     // Beats that a long run has missed are left out.
-    if (auto late = shard_.loop().now() - due; late.count() > 0) due += (late / *spec.every + (late % *spec.every == Loop::duration{} ? 0 : 1)) * *spec.every;
+    if (auto late = shard_.loop().now() - due; late.count() > 0)
+      due += (late / *spec.every + (late % *spec.every == Loop::duration{} ? 0 : 1)) * *spec.every;
     co_await sleep_until(due);
     try {
       co_await spec.body();
@@ -166,8 +182,8 @@ void Worker::crash(std::string why) {
   shard_.stop();
 }
 
-// Guarantee kept here: nothing is lost. A worker that did not start leaves its group as one that stops does, and no task that refers
-// to it stays on the loop.
+// Guarantee kept here: nothing is lost. A worker that did not start leaves its group as one that stops does, and no
+// task that refers to it stays on the loop.
 Task<void> Worker::start() {
   std::exception_ptr failure;
   try {
@@ -177,7 +193,8 @@ Task<void> Worker::start() {
   }
   if (!failure) co_return;
   co_await end();
-  co_await shard_.outbox().abandon(shard_.loop().now() + shard_.options().drain_timeout);  // the shard closes it, but may never have run
+  co_await shard_.outbox().abandon(shard_.loop().now() +
+                                   shard_.options().drain_timeout);  // the shard closes it, but may never have run
   std::rethrow_exception(failure);
 }
 
@@ -246,7 +263,9 @@ Task<void> Worker::end(std::optional<Loop::time_point> until) {
 }
 
 Client::Client(App& app, std::shared_ptr<Log> log)
-    : app_runs_(checked(app)), log_(std::move(log)), outbox_(this_loop("a Client"), *log_, log_->producer(*Loop::current()), topic_defaults(app), false, false) {
+    : app_runs_(checked(app)),
+      log_(std::move(log)),
+      outbox_(this_loop("a Client"), *log_, log_->producer(*Loop::current()), topic_defaults(app), false, false) {
   if (detail::Outbox::current_pointer() == nullptr) detail::Outbox::current_pointer() = &outbox_;
 }
 

@@ -1,4 +1,5 @@
-// Named places where a test makes the process die as if by `kill -9`: MEPHISTO_CRASH_AT=name or name:N for the N-th time.
+// Named places where a test makes the process die as if by `kill -9`: MEPHISTO_CRASH_AT=name or name:N for the N-th
+// time.
 #pragma once
 
 #include <string_view>

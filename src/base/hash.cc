@@ -68,7 +68,10 @@ class Shift {
       }
     }
   }
-  std::uint32_t operator()(std::uint64_t crc) const { return tables_[0][crc & 0xff] ^ tables_[1][crc >> 8 & 0xff] ^ tables_[2][crc >> 16 & 0xff] ^ tables_[3][crc >> 24 & 0xff]; }
+  std::uint32_t operator()(std::uint64_t crc) const {
+    return tables_[0][crc & 0xff] ^ tables_[1][crc >> 8 & 0xff] ^ tables_[2][crc >> 16 & 0xff] ^
+           tables_[3][crc >> 24 & 0xff];
+  }
 
  private:
   std::array<std::array<std::uint32_t, 256>, 4> tables_{};

@@ -1,4 +1,5 @@
-// Hashes that are part of a format: murmur2 chooses partitions (as Kafka's Java client and Faust do), CRC-32C guards stored bytes.
+// Hashes that are part of a format: murmur2 chooses partitions (as Kafka's Java client and Faust do), CRC-32C guards
+// stored bytes.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +11,9 @@ namespace mephisto {
 std::uint32_t murmur2(std::string_view bytes);
 
 // The partition of a key among `partitions`: (murmur2 & 0x7fffffff) % partitions.
-inline int partition_of_key(std::string_view key, int partitions) { return static_cast<int>((murmur2(key) & 0x7fffffffU) % static_cast<std::uint32_t>(partitions)); }
+inline int partition_of_key(std::string_view key, int partitions) {
+  return static_cast<int>((murmur2(key) & 0x7fffffffU) % static_cast<std::uint32_t>(partitions));
+}
 
 // CRC-32C (Castagnoli) of `bytes`, continuing from `seed`.
 std::uint32_t crc32c(std::string_view bytes, std::uint32_t seed = 0);

@@ -1,4 +1,4 @@
-#include "mephisto/ids.h"
+#include "mephisto/base/ids.h"
 
 #include <bit>
 #include <random>
@@ -47,7 +47,9 @@ std::uint64_t Random::next() {
   return result;
 }
 
-std::uint64_t Random::below(std::uint64_t bound) { return static_cast<std::uint64_t>((static_cast<unsigned __int128>(next()) * bound) >> 64); }
+std::uint64_t Random::below(std::uint64_t bound) {
+  return static_cast<std::uint64_t>((static_cast<unsigned __int128>(next()) * bound) >> 64);
+}
 
 double Random::uniform() { return static_cast<double>(next() >> 11) * 0x1.0p-53; }
 

@@ -15,7 +15,8 @@ std::unexpected<Error> broken() { return fail(ErrorKind::kDecode, "the compresse
 
 struct Inflater::State {
   explicit State(Format of) : format(of) {
-    if (inflateInit2(&stream, format == Format::kGzip ? 16 + MAX_WBITS : MAX_WBITS) != Z_OK) throw Failure(ErrorKind::kFatal, "cannot start decompression");
+    if (inflateInit2(&stream, format == Format::kGzip ? 16 + MAX_WBITS : MAX_WBITS) != Z_OK)
+      throw Failure(ErrorKind::kFatal, "cannot start decompression");
   }
   ~State() { inflateEnd(&stream); }
   State(const State&) = delete;
@@ -34,7 +35,9 @@ Inflater::~Inflater() = default;
 Inflater::Inflater(Inflater&&) noexcept = default;
 Inflater& Inflater::operator=(Inflater&&) noexcept = default;
 
-bool Inflater::whole() const { return state_->place == State::Place::kBetween || state_->place == State::Place::kPadding; }
+bool Inflater::whole() const {
+  return state_->place == State::Place::kBetween || state_->place == State::Place::kPadding;
+}
 
 Result<void> Inflater::take(std::string_view& in, std::string& out, std::size_t most) {
   using Place = State::Place;
@@ -94,7 +97,9 @@ Result<std::string> inflate_gzip(std::string_view compressed, std::size_t limit)
     const auto left = compressed.size();
     const auto before = plain.size();
     if (auto taken = inflater.take(compressed, plain, 16384); !taken) return std::unexpected(std::move(taken.error()));
-    if (plain.size() > limit) return fail(ErrorKind::kInvalid, fmt::format("the answer is larger than {} bytes when it is decompressed", limit));
+    if (plain.size() > limit)
+      return fail(ErrorKind::kInvalid,
+                  fmt::format("the answer is larger than {} bytes when it is decompressed", limit));
     if (compressed.size() < left || plain.size() > before) continue;
     if (inflater.whole()) return plain;
     return broken();

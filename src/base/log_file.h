@@ -5,7 +5,8 @@
 
 namespace mephisto::log {
 
-// Opens it anew by its name, after it was moved or removed. Where it cannot be opened, lines go on to the one before, and say so.
+// Opens it anew by its name, after it was moved or removed. Where it cannot be opened, lines go on to the one before,
+// and say so.
 void reopen();
 
 // Writes lines below a log line, as a table has them; what is foreign in them is made visible.

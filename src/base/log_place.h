@@ -1,4 +1,5 @@
-// How a log line learns the name of the task that writes it, without this room knowing what a task is: the runtime sets the hook.
+// How a log line learns the name of the task that writes it, without this room knowing what a task is: the runtime sets
+// the hook.
 #pragma once
 
 #include <atomic>

@@ -46,7 +46,8 @@ constexpr std::string_view kNames[] = {"debug", "info", "warn", "error", "crit"}
 constexpr std::string_view kLabels[] = {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"};
 constexpr std::string_view kColours[] = {"\x1b[2m", "\x1b[1m", "\x1b[33m", "\x1b[31m", "\x1b[1;31m"};
 
-// `horton/agents.cc` → `horton.agents`; `src/log/memory.cc` → `mephisto.log.memory`; of an absolute path the last two parts.
+// `horton/agents.cc` → `horton.agents`; `src/log/memory.cc` → `mephisto.log.memory`; of an absolute path the last two
+// parts.
 std::string module_of(std::string_view path) {
   std::string prefix;
   if (path.starts_with("src/")) {
@@ -67,7 +68,8 @@ std::string module_of(std::string_view path) {
 // The plain name in a compiler's full signature: `Task<void> horton::run(int)` → `run`.
 std::string_view function_of(std::string_view signature) {
   constexpr std::string_view kAnonymous = "(anonymous namespace)::";
-  if (auto anonymous = signature.rfind(kAnonymous); anonymous != std::string_view::npos) signature.remove_prefix(anonymous + kAnonymous.size());
+  if (auto anonymous = signature.rfind(kAnonymous); anonymous != std::string_view::npos)
+    signature.remove_prefix(anonymous + kAnonymous.size());
   signature = signature.substr(0, signature.find('('));
   auto start = signature.find_last_of(": *&");
   auto name = start == std::string_view::npos ? signature : signature.substr(start + 1);
@@ -94,7 +96,8 @@ void configure(const Options& options) {
   if (!options.file.empty()) {
     file = fdopen(open_own_log_file(options.file), "a");
     if (file == nullptr) {
-      throw Failure(ErrorKind::kInvalid, fmt::format("cannot write log file {}: {}; name another with --logfile", options.file, std::strerror(errno)));
+      throw Failure(ErrorKind::kInvalid, fmt::format("cannot write log file {}: {}; name another with --logfile",
+                                                     options.file, std::strerror(errno)));
     }
     path = std::filesystem::absolute(options.file).string();
   }
@@ -120,7 +123,8 @@ void reopen() {
   } catch (const Failure& failure) {
     return error("Cannot open the log file anew: {}; going on with the one before", failure.what());
   }
-  if (file == nullptr) return error("Cannot open the log file {} anew: {}; going on with the one before", path, std::strerror(errno));
+  if (file == nullptr)
+    return error("Cannot open the log file {} anew: {}; going on with the one before", path, std::strerror(errno));
   {
     std::lock_guard lock{out.mutex};
     std::fclose(std::exchange(out.file, file));
@@ -141,7 +145,9 @@ void mask_secret(std::string secret) {
 
 namespace {
 
-std::string length(Repeated::time_point from, Repeated::time_point to) { return format_duration(std::chrono::duration_cast<std::chrono::seconds>(to - from)); }
+std::string length(Repeated::time_point from, Repeated::time_point to) {
+  return format_duration(std::chrono::duration_cast<std::chrono::seconds>(to - from));
+}
 
 }  // namespace
 
@@ -173,7 +179,8 @@ void write(Level level, std::source_location place, std::string_view text) {
   for (const auto& secret : out.secrets) {
     if (text.find(secret) == std::string_view::npos) continue;
     masked = text;
-    for (std::size_t at = 0; (at = masked.find(secret, at)) != std::string::npos; at += 3) masked.replace(at, secret.size(), "***");
+    for (std::size_t at = 0; (at = masked.find(secret, at)) != std::string::npos; at += 3)
+      masked.replace(at, secret.size(), "***");
     text = masked;
   }
   // A line is a line, whatever the text has that somebody else wrote.
@@ -181,8 +188,10 @@ void write(Level level, std::source_location place, std::string_view text) {
   if (std::ranges::any_of(text, [](char c) { return c < ' ' || c > '~'; })) text = safe = printable(text, kWhole);
   auto index = static_cast<std::size_t>(level);
   auto line =
-      fmt::format("{:%Y-%m-%d %H:%M:%S}.{:03} | {}{:<8}{} | {}:{}:{} - {}\n", fmt::localtime(std::chrono::system_clock::to_time_t(now)), ms, out.colour ? kColours[index] : "",
-                  kLabels[index], out.colour ? "\x1b[0m" : "", module_of(place.file_name()), task.empty() ? function_of(place.function_name()) : task, place.line(), text);
+      fmt::format("{:%Y-%m-%d %H:%M:%S}.{:03} | {}{:<8}{} | {}:{}:{} - {}\n",
+                  fmt::localtime(std::chrono::system_clock::to_time_t(now)), ms, out.colour ? kColours[index] : "",
+                  kLabels[index], out.colour ? "\x1b[0m" : "", module_of(place.file_name()),
+                  task.empty() ? function_of(place.function_name()) : task, place.line(), text);
   std::fwrite(line.data(), 1, line.size(), out.file);
   std::fflush(out.file);
 }

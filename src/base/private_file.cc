@@ -27,17 +27,23 @@ std::string user_name(uid_t uid) {
   return std::to_string(uid);
 }
 
-Failure refused(const std::string& path, std::string_view why) { return {ErrorKind::kInvalid, fmt::format("{} is not used: {}", path, why)}; }
+Failure refused(const std::string& path, std::string_view why) {
+  return {ErrorKind::kInvalid, fmt::format("{} is not used: {}", path, why)};
+}
 
 Failure cannot(const char* doing, const std::string& path, int error) {
-  if (error == ENOSPC || error == EDQUOT) return {ErrorKind::kUnavailable, fmt::format("cannot {} {}: the disk is full; free some space and try again", doing, path)};
-  return {ErrorKind::kInvalid, fmt::format("cannot {} {}: {}; check its owner and rights, or name another", doing, path, std::strerror(error))};
+  if (error == ENOSPC || error == EDQUOT)
+    return {ErrorKind::kUnavailable,
+            fmt::format("cannot {} {}: the disk is full; free some space and try again", doing, path)};
+  return {ErrorKind::kInvalid, fmt::format("cannot {} {}: {}; check its owner and rights, or name another", doing, path,
+                                           std::strerror(error))};
 }
 
 bool trusted(uid_t owner) { return owner == geteuid() || owner == 0; }
 
 std::string of_another(uid_t owner) {
-  return fmt::format("it belongs to user {}, and this program runs as {}; run it as {}, or name another", user_name(owner), user_name(geteuid()), user_name(owner));
+  return fmt::format("it belongs to user {}, and this program runs as {}; run it as {}, or name another",
+                     user_name(owner), user_name(geteuid()), user_name(owner));
 }
 
 void check_link(const std::string& path) {
@@ -86,8 +92,11 @@ void own_folder(const std::string& path) {
   if (folder.get() < 0 || fstat(folder.get(), &found) != 0) throw cannot("use the folder", path, errno);
   if (found.st_uid != geteuid()) throw refused(path, of_another(found.st_uid));
   struct stat parent{};
-  if (fstatat(folder.get(), "..", &parent, 0) == 0 && (parent.st_mode & S_IWOTH) != 0 && (parent.st_mode & S_ISVTX) == 0) {
-    throw refused(path, "everybody may write to the folder above it, and so exchange this one; take that right away (chmod o-w), or name another");
+  if (fstatat(folder.get(), "..", &parent, 0) == 0 && (parent.st_mode & S_IWOTH) != 0 &&
+      (parent.st_mode & S_ISVTX) == 0) {
+    throw refused(path,
+                  "everybody may write to the folder above it, and so exchange this one; take that right away (chmod "
+                  "o-w), or name another");
   }
   if ((found.st_mode & kOthers) != 0 || (found.st_mode & S_IRWXU) != S_IRWXU) (void)fchmod(folder.get(), S_IRWXU);
 }
@@ -100,8 +109,10 @@ int open_own_file(const std::string& path) {
   if (file.get() < 0 || fstat(file.get(), &found) != 0) throw cannot("open", path, errno);
   if (!S_ISREG(found.st_mode)) throw refused(path, "it is no plain file; remove it");
   if (found.st_uid != geteuid()) throw refused(path, of_another(found.st_uid));
-  if (found.st_nlink > 1) throw refused(path, "the same file has another name too, and would change there; copy it instead of linking it");
-  if ((found.st_mode & ALLPERMS) != (S_IRUSR | S_IWUSR) && fchmod(file.get(), S_IRUSR | S_IWUSR) != 0) throw cannot("open", path, errno);
+  if (found.st_nlink > 1)
+    throw refused(path, "the same file has another name too, and would change there; copy it instead of linking it");
+  if ((found.st_mode & ALLPERMS) != (S_IRUSR | S_IWUSR) && fchmod(file.get(), S_IRUSR | S_IWUSR) != 0)
+    throw cannot("open", path, errno);
   return file.release();
 }
 
@@ -110,7 +121,8 @@ int open_own_log_file(const std::string& path) {
   Descriptor file{::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR)};
   struct stat found{};
   if (file.get() < 0 || fstat(file.get(), &found) != 0) {
-    throw Failure(ErrorKind::kInvalid, fmt::format("cannot write log file {}: {}; name another with --logfile", path, std::strerror(errno)));
+    throw Failure(ErrorKind::kInvalid,
+                  fmt::format("cannot write log file {}: {}; name another with --logfile", path, std::strerror(errno)));
   }
   if (!S_ISREG(found.st_mode)) return file.release();
   if (!trusted(found.st_uid)) throw refused(path, of_another(found.st_uid));

@@ -76,10 +76,11 @@ std::uint32_t code_point(std::string_view sequence) {
 bool is_unsafe(std::uint32_t code) {
   if (code < 0x20 || (code >= 0x7f && code <= 0x9f)) return true;  // C0, DEL, C1
   if (code < 0x61c) return false;
-  return code == 0x61c || (code >= 0x200e && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) ||  // lines, writing direction
-         (code >= 0x2066 && code <= 0x206f) ||                                                         // writing direction
-         code == 0x200b || (code >= 0x2060 && code <= 0x2064) || code == 0xfeff ||                     // without width
-         (code >= 0xfff9 && code <= 0xfffb) || (code >= 0xe0000 && code <= 0xe007f);                   // annotations, tags
+  return code == 0x61c || (code >= 0x200e && code <= 0x200f) ||
+         (code >= 0x2028 && code <= 0x202e) ||                                        // lines, writing direction
+         (code >= 0x2066 && code <= 0x206f) ||                                        // writing direction
+         code == 0x200b || (code >= 0x2060 && code <= 0x2064) || code == 0xfeff ||    // without width
+         (code >= 0xfff9 && code <= 0xfffb) || (code >= 0xe0000 && code <= 0xe007f);  // annotations, tags
 }
 
 }  // namespace

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "mephisto/text.h"
+#include "mephisto/base/text.h"
 
 namespace mephisto {
 

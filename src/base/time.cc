@@ -58,8 +58,9 @@ std::string format_iso8601(Microtime time) {
   std::chrono::year_month_day date{day};
   std::chrono::hh_mm_ss clock{seconds - day};
   auto micros = (time - seconds).count();
-  auto text = fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", static_cast<int>(date.year()), static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-                          clock.hours().count(), clock.minutes().count(), clock.seconds().count());
+  auto text = fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", static_cast<int>(date.year()),
+                          static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), clock.hours().count(),
+                          clock.minutes().count(), clock.seconds().count());
   if (micros != 0) text += fmt::format(".{:06}", micros);
   return text + "Z";
 }
@@ -72,7 +73,8 @@ std::optional<Microtime> parse_iso8601(std::string_view text) {
   if (!month || !take(text, '-')) return std::nullopt;
   auto day = take_digits(text, 1, 2);
   if (!day) return std::nullopt;
-  year_month_day date{std::chrono::year{*year}, std::chrono::month{static_cast<unsigned>(*month)}, std::chrono::day{static_cast<unsigned>(*day)}};
+  year_month_day date{std::chrono::year{*year}, std::chrono::month{static_cast<unsigned>(*month)},
+                      std::chrono::day{static_cast<unsigned>(*day)}};
   if (!date.ok()) return std::nullopt;
   Microtime time = sys_days{date};
   if (text.empty()) return time;
@@ -116,7 +118,8 @@ Result<std::chrono::milliseconds> parse_duration(std::string_view text) {
   else if (unit == "d")
     factor = 86400e3;
   if (code != std::errc{} || factor < 0 || !(number >= 0) || number * factor > 1e15) {
-    return fail(ErrorKind::kInvalid, fmt::format("\"{}\" is no duration: write a number of seconds, or 250ms, 1.5s, 2m, 1h, 7d", text));
+    return fail(ErrorKind::kInvalid,
+                fmt::format("\"{}\" is no duration: write a number of seconds, or 250ms, 1.5s, 2m, 1h, 7d", text));
   }
   return std::chrono::milliseconds{std::llround(number * factor)};
 }

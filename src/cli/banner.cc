@@ -8,7 +8,7 @@
 #include "base/process.h"
 #include "cli/commands.h"
 #include "cli/output.h"
-#include "mephisto/version.h"
+#include "mephisto/base/version.h"
 
 namespace mephisto::cli {
 namespace {
@@ -49,8 +49,18 @@ std::string driver_of(const std::string& url) {
 
 void print_banner(const App& app, const std::string& log_target, bool json) {
   const auto url = app.log_url();
-  const Banner banner{MEPHISTO_VERSION, app.id(), url,           "memory:",   fmt::format("{} ({})", log_target, log::to_string(log::level())), getpid(), host_name(), platform(),
-                      driver_of(url),   "off",    app.datadir(), app.appdir()};
+  const Banner banner{MEPHISTO_VERSION,
+                      app.id(),
+                      url,
+                      "memory:",
+                      fmt::format("{} ({})", log_target, log::to_string(log::level())),
+                      getpid(),
+                      host_name(),
+                      platform(),
+                      driver_of(url),
+                      "off",
+                      app.datadir(),
+                      app.appdir()};
   Table table{"Mephisto v" MEPHISTO_VERSION, {{""}, {""}}};
   table.add({"id", banner.id});
   table.add({"transport", "[" + banner.transport + "]"});
@@ -64,7 +74,8 @@ void print_banner(const App& app, const std::string& log_target, bool json) {
   table.add({"  web", banner.web});
   table.add({"datadir", banner.datadir});
   table.add({"appdir", banner.appdir});
-  const auto text = json ? printable_json("[" + to_json(banner, Dialect::kShown) + "]") + "\n" : table.text(true, false);
+  const auto text =
+      json ? printable_json("[" + to_json(banner, Dialect::kShown) + "]") + "\n" : table.text(true, false);
   std::fwrite(text.data(), 1, text.size(), stdout);
   std::fflush(stdout);
 }

@@ -8,7 +8,7 @@
 
 #include "cli/worker_status.h"
 #include "mephisto/app.h"
-#include "mephisto/terminal.h"
+#include "mephisto/cli/terminal.h"
 #include "mephisto/worker.h"
 
 namespace mephisto::cli {
@@ -38,7 +38,8 @@ void check_partition(const std::string& topic, int partitions, int partition);
 
 // The topic of that name. Throws UsageError, which names the nearest, where there is none.
 Task<TopicInfo> find_topic(const App& app, std::string name);
-// The offset that a text names in a partition: an offset, kept within the marks, or that of a time. Nothing when it is neither.
+// The offset that a text names in a partition: an offset, kept within the marks, or that of a time. Nothing when it is
+// neither.
 Task<std::optional<std::int64_t>> offset_or_time(TopicPartition partition, Watermarks marks, std::string text);
 // Programs get milliseconds, or null, in a column of numbers.
 std::string duration_cell(std::optional<std::chrono::milliseconds> duration, const char* none, bool json);
@@ -55,7 +56,8 @@ Builtin dlq_command();
 
 template <class Options, class Body>
 Builtin builtin(std::string name, std::string help, LogUse log_use, Body body, bool app_only = true) {
-  return {std::make_unique<detail::CommandOf<Options, Body>>(std::move(name), std::move(help), std::move(body)), log_use, app_only};
+  return {std::make_unique<detail::CommandOf<Options, Body>>(std::move(name), std::move(help), std::move(body)),
+          log_use, app_only};
 }
 using detail::NoOptions;
 
@@ -72,10 +74,14 @@ struct CommandHelp {
   std::string help;
   std::vector<detail::OptionSpec> options;
 };
-std::string help_text(const std::string& program, const std::string& about, const std::vector<detail::OptionSpec>& global, const std::vector<CommandHelp>& commands);
-std::string command_help_text(const std::string& program, const CommandHelp& command, const std::vector<detail::OptionSpec>& global);
-std::string man_page(const std::string& program, const std::string& about, const std::vector<detail::OptionSpec>& global, const std::vector<CommandHelp>& commands);
+std::string help_text(const std::string& program, const std::string& about,
+                      const std::vector<detail::OptionSpec>& global, const std::vector<CommandHelp>& commands);
+std::string command_help_text(const std::string& program, const CommandHelp& command,
+                              const std::vector<detail::OptionSpec>& global);
+std::string man_page(const std::string& program, const std::string& about,
+                     const std::vector<detail::OptionSpec>& global, const std::vector<CommandHelp>& commands);
 // `bash`, `zsh` or `fish`; throws UsageError for another shell.
-std::string completion_script(const std::string& shell, const std::string& program, const std::vector<detail::OptionSpec>& global, const std::vector<CommandHelp>& commands);
+std::string completion_script(const std::string& shell, const std::string& program,
+                              const std::vector<detail::OptionSpec>& global, const std::vector<CommandHelp>& commands);
 
 }  // namespace mephisto::cli

@@ -5,13 +5,15 @@
 #include <algorithm>
 #include <array>
 
-#include "mephisto/detail/delivery.h"
+#include "mephisto/stream/delivery.h"
 
 namespace mephisto::cli {
 namespace {
 
 // AgentRuntime::dead_letter adds them.
-constexpr std::array<std::string_view, 10> kAdded{"x-headers-cut", "x-error", "x-error-kind", "x-app", "x-agent", "x-topic", "x-partition", "x-offset", "x-attempts", "x-time"};
+constexpr std::array<std::string_view, 10> kAdded{"x-headers-cut", "x-error", "x-error-kind", "x-app",
+                                                  "x-agent",       "x-topic", "x-partition",  "x-offset",
+                                                  "x-attempts",    "x-time"};
 constexpr std::string_view kReplayedFrom = "x-replayed-from";
 
 std::string group_of(const std::string& topic) { return topic + "-handled"; }
@@ -26,8 +28,10 @@ Task<Commit> handled(std::string topic) {
 }
 
 bool consumes(const App& app, const std::string& agent, const std::string& topic) {
-  return std::ranges::any_of(app.agents(), [&](const auto& one) { return one->name() == agent && one->topic().name == topic; }) ||
-         std::ranges::any_of(app.merged(), [&](const auto& one) { return one.agent->name() == agent && one.topic.name == topic; });
+  return std::ranges::any_of(app.agents(),
+                             [&](const auto& one) { return one->name() == agent && one->topic().name == topic; }) ||
+         std::ranges::any_of(app.merged(),
+                             [&](const auto& one) { return one.agent->name() == agent && one.topic.name == topic; });
 }
 
 }  // namespace
@@ -36,7 +40,8 @@ bool consumes(const App& app, const std::string& agent, const std::string& topic
 LetterHeaders::LetterHeaders(const RecordView& record) {
   const auto all = record.headers.list();
   for (auto one = all.rbegin(); one != all.rend(); ++one) {
-    if (std::ranges::find(kAdded, one->name) == kAdded.end() || !added_.try_emplace(one->name, one->value).second) own_.push_back(*one);
+    if (std::ranges::find(kAdded, one->name) == kAdded.end() || !added_.try_emplace(one->name, one->value).second)
+      own_.push_back(*one);
   }
   std::ranges::reverse(own_);
 }
@@ -65,7 +70,8 @@ Task<DeadLetters> read_dead_letters(std::string topic, bool to_handle) {
   const auto deadline = Loop::current()->now() + std::chrono::seconds{10};
   std::int64_t next = -1;
   while (next < marks.end) {
-    if (Loop::current()->now() > deadline) throw Failure(ErrorKind::kTimeout, fmt::format("somebody else is working with the dead letters in {}", topic));
+    if (Loop::current()->now() > deadline)
+      throw Failure(ErrorKind::kTimeout, fmt::format("somebody else is working with the dead letters in {}", topic));
     auto polled = co_await letters.consumer->poll(64 << 20, std::chrono::milliseconds{200});
     for (auto& one : polled.assigned) {
       letters.assigned = one;
@@ -85,7 +91,8 @@ Task<DeadLetters> read_dead_letters(std::string topic, bool to_handle) {
   co_return letters;
 }
 
-Task<Replay> replay_of(const App& app, const DeadLetters& letters, const RecordView& record, std::optional<TopicInfo> to) {
+Task<Replay> replay_of(const App& app, const DeadLetters& letters, const RecordView& record,
+                       std::optional<TopicInfo> to) {
   const auto place = fmt::format("{}/0@{}", letters.topic, record.offset);
   if (to) {
     auto& outbox = detail::Outbox::current();
@@ -93,23 +100,31 @@ Task<Replay> replay_of(const App& app, const DeadLetters& letters, const RecordV
     spec.name = to->name;
     detail::SendOptions options;
     if (record.has_key()) options.key = std::string{record.key};
-    co_return Replay{{to->name, outbox.partition_of(*co_await outbox.place(spec), options)}, std::nullopt};
+    co_return Replay{{to->name, outbox.partition_of(*co_await outbox.resolve(spec), options)}, std::nullopt};
   }
   const LetterHeaders headers{record};
   const auto from_app = headers.added("x-app");
   const auto agent = headers.added("x-agent");
   const auto topic = headers.added("x-topic");
   if (topic.empty() || agent.empty()) {
-    throw Failure(ErrorKind::kInvalid, fmt::format("{} does not say which agent failed (headers x-topic, x-agent): replay it with --to TOPIC, or drop it", place));
+    throw Failure(
+        ErrorKind::kInvalid,
+        fmt::format(
+            "{} does not say which agent failed (headers x-topic, x-agent): replay it with --to TOPIC, or drop it",
+            place));
   }
   if (log_context().with_app && from_app == app.id() && !consumes(app, agent, topic)) {
-    throw Failure(ErrorKind::kInvalid, fmt::format("{}: {} has no agent {} on topic {} any more: replay it with --to TOPIC, or drop it", place, from_app, agent, topic));
+    throw Failure(ErrorKind::kInvalid,
+                  fmt::format("{}: {} has no agent {} on topic {} any more: replay it with --to TOPIC, or drop it",
+                              place, from_app, agent, topic));
   }
   const auto info = co_await log_context().log->topic(topic);
   const auto partition = std::atoi(headers.added("x-partition").c_str());
   if (!info && info.error().kind != ErrorKind::kNotFound) throw Failure(info.error());
   if (!info || partition < 0 || partition >= info->config.partitions) {
-    throw Failure(ErrorKind::kNotFound, fmt::format("{}: there is no {}/{} any more: replay it with --to TOPIC, or drop it", place, topic, partition));
+    throw Failure(
+        ErrorKind::kNotFound,
+        fmt::format("{}: there is no {}/{} any more: replay it with --to TOPIC, or drop it", place, topic, partition));
   }
   co_return Replay{{topic, partition}, fmt::format("{}/{}", from_app, agent)};
 }
@@ -125,17 +140,21 @@ Task<void> handle(DeadLetters& letters, const std::vector<RecordView>& chosen, c
     if (where.empty()) continue;
     std::vector<Header> headers;
     for (const auto& one : LetterHeaders{record}.own()) {
-      if (one.name != kReplayedFrom && one.name != detail::kOnlyFor) headers.push_back({std::string{one.name}, one.null ? std::nullopt : std::optional{std::string{one.value}}});
+      if (one.name != kReplayedFrom && one.name != detail::kOnlyFor)
+        headers.push_back({std::string{one.name}, one.null ? std::nullopt : std::optional{std::string{one.value}}});
     }
     headers.push_back({std::string{kReplayedFrom}, fmt::format("{}/0@{}", letters.topic, record.offset)});
-    if (where[i].agent) headers.push_back({std::string{detail::kOnlyFor}, detail::only_for(*where[i].agent, where[i].partition.topic)});
+    if (where[i].agent)
+      headers.push_back({std::string{detail::kOnlyFor}, detail::only_for(*where[i].agent, where[i].partition.topic)});
     OutBatch batch{where[i].partition, {}};
-    batch.records.add(record.has_key() ? std::optional{record.key} : std::nullopt, record.has_value() ? std::optional{record.value} : std::nullopt, Loop::current()->timestamp(),
+    batch.records.add(record.has_key() ? std::optional{record.key} : std::nullopt,
+                      record.has_value() ? std::optional{record.value} : std::nullopt, Loop::current()->timestamp(),
                       headers);
     batches.push_back(std::move(batch));
   }
   auto producer = log_context().log->producer(*Loop::current());
-  std::vector<AssignmentCommit> commits{{letters.assigned.id, letters.tracker->committable(), letters.tracker->note(letters.tracker->committable())}};
+  std::vector<AssignmentCommit> commits{{letters.assigned.id, letters.tracker->committable(),
+                                         letters.tracker->acks_ahead(letters.tracker->committable())}};
   value_or_throw(co_await producer->transact(batches, *letters.consumer, std::move(commits)));
 }
 

@@ -1,4 +1,5 @@
-// Dead letters as the log has them: what agents could not process, in topics ID-AGENT-dlq, and how they are replayed or dropped.
+// Dead letters as the log has them: what agents could not process, in topics ID-AGENT-dlq, and how they are replayed or
+// dropped.
 #pragma once
 
 #include <map>
@@ -9,7 +10,7 @@
 #include <vector>
 
 #include "cli/commands.h"
-#include "mephisto/detail/tracker.h"
+#include "mephisto/stream/tracker.h"
 
 namespace mephisto::cli {
 
@@ -28,12 +29,12 @@ class LetterHeaders {
   std::vector<HeaderView> own_;
 };
 
-// One topic of dead letters. Which of them were handled (replayed or dropped) is the commit of a group of its own, so nothing is
-// ever deleted here and two people who replay at the same time cannot both do it.
+// One topic of dead letters. Which of them were handled (replayed or dropped) is the commit of a group of its own, so
+// nothing is ever deleted here and two people who replay at the same time cannot both do it.
 struct DeadLetters {
   std::string topic;
   std::unique_ptr<Consumer> consumer;
-  Assigned assigned;
+  PartitionAssignment assigned;
   std::vector<std::shared_ptr<Batch>> batches;
   std::vector<RecordView> open;  // not handled yet
   std::unique_ptr<detail::AckTracker> tracker;
@@ -49,7 +50,8 @@ struct Replay {
   std::optional<std::string> agent;  // `APP/AGENT`, the only one that takes it; none: all that consume the topic
 };
 // To the agent that failed, or with `to` to that topic. Throws Failure where it cannot.
-Task<Replay> replay_of(const App& app, const DeadLetters& letters, const RecordView& record, std::optional<TopicInfo> to);
+Task<Replay> replay_of(const App& app, const DeadLetters& letters, const RecordView& record,
+                       std::optional<TopicInfo> to);
 
 // Replays (`where` has a place for each) or drops (it is empty) what was chosen.
 Task<void> handle(DeadLetters& letters, const std::vector<RecordView>& chosen, const std::vector<Replay>& where);

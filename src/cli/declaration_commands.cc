@@ -24,19 +24,25 @@ std::map<std::string, const detail::ModelInfo*> models_of(const App& app) {
 struct AgentsOptions {
   bool local = false;
   bool no_local = false;
-  static std::vector<OptionHelp> help() { return {{"local", "agents without a topic, too (there are none)"}, {"no_local", "without those (default)"}}; }
+  static std::vector<OptionHelp> help() {
+    return {{"local", "agents without a topic, too (there are none)"}, {"no_local", "without those (default)"}};
+  }
 };
 struct ModelsOptions {
   bool builtins = false;
   bool no_builtins = false;
-  static std::vector<OptionHelp> help() { return {{"builtins", "models that are not the app's, too (there are none)"}, {"no_builtins", "without those (default)"}}; }
+  static std::vector<OptionHelp> help() {
+    return {{"builtins", "models that are not the app's, too (there are none)"},
+            {"no_builtins", "without those (default)"}};
+  }
 };
 
 Task<int> agents(AgentsOptions, CommandContext context) {
   Table table{"Agents", {{"name"}, {"topic"}, {"help"}}};
   std::map<std::string, const AgentBase*> sorted;
   for (const auto& agent : context.app.agents()) sorted[agent->name()] = agent.get();
-  for (const auto& [name, agent] : sorted) table.add({"@" + name, agent->topic().name, agent->options().help.empty() ? "<N/A>" : agent->options().help});
+  for (const auto& [name, agent] : sorted)
+    table.add({"@" + name, agent->topic().name, agent->options().help.empty() ? "<N/A>" : agent->options().help});
   table.print(context.json);
   co_return kOk;
 }
@@ -77,10 +83,12 @@ Task<int> model(ModelOptions options, CommandContext context) {
   if (place == all.end()) {
     std::vector<std::string> names;
     for (const auto& [name, unused] : all) names.push_back(name);
-    throw UsageError(fmt::format("there is no model \"{}\" (see: {} models){}", printable(options.name), context.app.id(), did_you_mean(options.name, names)));
+    throw UsageError(fmt::format("there is no model \"{}\" (see: {} models){}", printable(options.name),
+                                 context.app.id(), did_you_mean(options.name, names)));
   }
   Table table{options.name, {{"field"}, {"type"}, {"default"}}};
-  for (const auto& field : place->second->fields) table.add({field.name, field.type, field.required ? "*" : field.initial});
+  for (const auto& field : place->second->fields)
+    table.add({field.name, field.type, field.required ? "*" : field.initial});
   table.print(context.json);
   co_return kOk;
 }
@@ -96,7 +104,9 @@ int nothing(const CommandContext& context, const char* sentence) {
 
 Task<int> tables(NoOptions, CommandContext context) { co_return nothing(context, "has no tables."); }
 
-Task<int> reset(NoOptions, CommandContext context) { co_return nothing(context, "has no tables, so there is no local state to delete."); }
+Task<int> reset(NoOptions, CommandContext context) {
+  co_return nothing(context, "has no tables, so there is no local state to delete.");
+}
 
 // The worker's, so that one line starts either.
 struct LivecheckOptions {
@@ -104,10 +114,17 @@ struct LivecheckOptions {
   bool with_web = false;
   std::optional<int> web_port;
   std::optional<int> shards;
-  static std::vector<OptionHelp> help() { return {{"without_web", "as worker"}, {"with_web", "as worker"}, {"web_port", "as worker", "-p"}, {"shards", "as worker"}}; }
+  static std::vector<OptionHelp> help() {
+    return {{"without_web", "as worker"},
+            {"with_web", "as worker"},
+            {"web_port", "as worker", "-p"},
+            {"shards", "as worker"}};
+  }
 };
 
-Task<int> livecheck(LivecheckOptions, CommandContext context) { co_return nothing(context, "has no LiveCheck cases, so there is nothing to check."); }
+Task<int> livecheck(LivecheckOptions, CommandContext context) {
+  co_return nothing(context, "has no LiveCheck cases, so there is nothing to check.");
+}
 
 Task<int> clean_versions(NoOptions, CommandContext context) {
   Table removed{"Removed", {{"directory"}}};
@@ -131,13 +148,16 @@ Task<int> config(ConfigOptions options, CommandContext context) {
   if (options.markdown && !context.json) {
     fmt::print("| setting | default | meaning | environment |\n|---|---|---|---|\n");
     for (const auto& row : context.app.settings().rows()) {
-      fmt::print("| `{}`{} | {} | {} | `{}` |\n", row.spec->name, row.spec->alias.empty() ? "" : fmt::format(" (also `{}`)", row.spec->alias),
-                 row.spec->default_value.empty() ? "" : "`" + row.spec->default_value + "`", row.spec->help, row.environment);
+      fmt::print("| `{}`{} | {} | {} | `{}` |\n", row.spec->name,
+                 row.spec->alias.empty() ? "" : fmt::format(" (also `{}`)", row.spec->alias),
+                 row.spec->default_value.empty() ? "" : "`" + row.spec->default_value + "`", row.spec->help,
+                 row.environment);
     }
     co_return kOk;
   }
   Table table{"Settings", {{"setting"}, {"value"}, {"from"}, {"meaning"}}};
-  for (const auto& row : context.app.settings().rows()) table.add({row.spec->name, row.value, row.source, row.spec->help});
+  for (const auto& row : context.app.settings().rows())
+    table.add({row.spec->name, row.value, row.source, row.spec->help});
   table.print(context.json);
   co_return kOk;
 }
@@ -147,11 +167,14 @@ Task<int> config(ConfigOptions options, CommandContext context) {
 std::vector<Builtin> declaration_commands() {
   std::vector<Builtin> commands;
   commands.push_back(builtin<AgentsOptions>("agents", "List agents.", LogUse::kNone, agents));
-  commands.push_back(builtin<NoOptions>("clean-versions", "Delete old version directories.", LogUse::kNone, clean_versions));
-  commands.push_back(builtin<ConfigOptions>("config", "Show every setting, its value and where it came from.", LogUse::kNone, config));
+  commands.push_back(
+      builtin<NoOptions>("clean-versions", "Delete old version directories.", LogUse::kNone, clean_versions));
+  commands.push_back(
+      builtin<ConfigOptions>("config", "Show every setting, its value and where it came from.", LogUse::kNone, config));
   commands.push_back(builtin<LivecheckOptions>("livecheck", "Manage LiveCheck instances.", LogUse::kNone, livecheck));
   commands.push_back(builtin<ModelOptions>("model", "Show model detail.", LogUse::kNone, model));
-  commands.push_back(builtin<ModelsOptions>("models", "List all available models as a tabulated list.", LogUse::kNone, models));
+  commands.push_back(
+      builtin<ModelsOptions>("models", "List all available models as a tabulated list.", LogUse::kNone, models));
   commands.push_back(builtin<NoOptions>("reset", "Delete local table state.", LogUse::kNone, reset));
   commands.push_back(builtin<NoOptions>("tables", "List available tables.", LogUse::kNone, tables));
   return commands;

@@ -44,13 +44,17 @@ Task<std::vector<std::string>> topics_of(const App& app, std::optional<std::stri
   }
   // On a log without its app any app's agent may be meant.
   std::vector<std::string> matching;
-  std::ranges::copy_if(all, std::back_inserter(matching), [&](const std::string& topic) { return topic.ends_with(fmt::format("-{}{}", *agent, kDeadLetters)); });
+  std::ranges::copy_if(all, std::back_inserter(matching), [&](const std::string& topic) {
+    return topic.ends_with(fmt::format("-{}{}", *agent, kDeadLetters));
+  });
   if (!log_context().with_app && matching.size() == 1) co_return matching;
   if (!log_context().with_app && matching.size() > 1)
-    throw UsageError(fmt::format("there are several agents \"{}\": name one of the topics {}", printable(*agent), fmt::join(matching, ", ")));
+    throw UsageError(fmt::format("there are several agents \"{}\": name one of the topics {}", printable(*agent),
+                                 fmt::join(matching, ", ")));
   std::vector<std::string> known = all;
   for (const auto& one : app.agents()) known.push_back(one->name());
-  throw UsageError(fmt::format("there are no dead letters of \"{}\" (see: {} dlq list){}", printable(*agent), app.id(), did_you_mean(*agent, known)));
+  throw UsageError(fmt::format("there are no dead letters of \"{}\" (see: {} dlq list){}", printable(*agent), app.id(),
+                               did_you_mean(*agent, known)));
 }
 
 struct DeadLetter {
@@ -66,7 +70,9 @@ struct DeadLetter {
 };
 
 DeadLetter letter_of(const RecordView& record) {
-  auto bytes = [](bool there, std::string_view of) { return there ? std::optional{Bytes{std::string{of}}} : std::nullopt; };
+  auto bytes = [](bool there, std::string_view of) {
+    return there ? std::optional{Bytes{std::string{of}}} : std::nullopt;
+  };
   const LetterHeaders headers{record};
   return {record.offset,
           headers.added("x-agent"),
@@ -82,7 +88,8 @@ DeadLetter letter_of(const RecordView& record) {
 void list(const std::vector<RecordView>& chosen, Table& table, bool json) {
   for (const auto& record : chosen) {
     const auto one = letter_of(record);
-    table.add({one.agent, std::to_string(one.number), one.time, one.from, json ? std::string{record.key} : printable(record.key, 30),
+    table.add({one.agent, std::to_string(one.number), one.time, one.from,
+               json ? std::string{record.key} : printable(record.key, 30),
                json ? one.reason.data : printable(one.reason.data, 80)});
   }
 }
@@ -90,7 +97,9 @@ void list(const std::vector<RecordView>& chosen, Table& table, bool json) {
 void show(const RecordView& record, bool json) {
   const auto letter = letter_of(record);
   if (json) return print_json(to_json(std::vector{letter}, Dialect::kShown));
-  auto line = [](const char* name, std::string_view value, std::size_t max = kWhole) { fmt::print("{:<11}{}\n", name, printable(value, max)); };
+  auto line = [](const char* name, std::string_view value, std::size_t max = kWhole) {
+    fmt::print("{:<11}{}\n", name, printable(value, max));
+  };
   line("number:", std::to_string(letter.number));
   line("agent:", letter.agent);
   line("from:", letter.from);
@@ -98,21 +107,27 @@ void show(const RecordView& record, bool json) {
   line("reason:", letter.reason.data);
   line("attempts:", std::to_string(letter.attempts));
   line("key:", record.has_key() ? record.key : "none", 200);
-  for (const auto& one : LetterHeaders{record}.own()) line("header:", fmt::format("{}: {}", one.name, one.null ? "null" : one.value), 400);
+  for (const auto& one : LetterHeaders{record}.own())
+    line("header:", fmt::format("{}: {}", one.name, one.null ? "null" : one.value), 400);
   line("value:", record.has_value() ? record.value : "none", 4000);
 }
 
 void check_options(const DlqOptions& options) {
   static const std::vector<std::string> kActions{"list", "show", "replay", "drop"};
   if (std::ranges::find(kActions, options.action) == kActions.end()) {
-    throw UsageError(fmt::format("dlq {}: expected list, show, replay or drop{}", printable(options.action), did_you_mean(options.action, kActions)));
+    throw UsageError(fmt::format("dlq {}: expected list, show, replay or drop{}", printable(options.action),
+                                 did_you_mean(options.action, kActions)));
   }
-  if (options.to && options.action != "replay") throw UsageError(fmt::format("dlq {}: --to goes with replay", options.action));
-  if (options.dry_run && !options.handles()) throw UsageError(fmt::format("dlq {}: --dry-run goes with replay and drop", options.action));
-  if (options.number && (options.all || options.reason)) throw UsageError(fmt::format("dlq {}: give a number, or --all or --reason", options.action));
+  if (options.to && options.action != "replay")
+    throw UsageError(fmt::format("dlq {}: --to goes with replay", options.action));
+  if (options.dry_run && !options.handles())
+    throw UsageError(fmt::format("dlq {}: --dry-run goes with replay and drop", options.action));
+  if (options.number && (options.all || options.reason))
+    throw UsageError(fmt::format("dlq {}: give a number, or --all or --reason", options.action));
   if (options.action == "list") return;
   if (!options.agent) throw UsageError(fmt::format("dlq {}: name the agent", options.action));
-  if (options.action == "show" && !options.number) throw UsageError("dlq show AGENT NUMBER: give the number; see: dlq list");
+  if (options.action == "show" && !options.number)
+    throw UsageError("dlq show AGENT NUMBER: give the number; see: dlq list");
   if (options.handles() && !options.number && !options.all && !options.reason) {
     throw UsageError(fmt::format("dlq {} AGENT: give a number, or --all, or --reason TEXT", options.action));
   }
@@ -122,19 +137,21 @@ std::vector<RecordView> choose(const DeadLetters& letters, const DlqOptions& opt
   std::vector<RecordView> chosen;
   for (const auto& record : letters.open) {
     if (options.number && record.offset != *options.number) continue;
-    if (options.reason && !to_lower(LetterHeaders{record}.added("x-error")).contains(to_lower(*options.reason))) continue;
+    if (options.reason && !to_lower(LetterHeaders{record}.added("x-error")).contains(to_lower(*options.reason)))
+      continue;
     chosen.push_back(record);
   }
   return chosen;
 }
 
 // One topic's, replayed or dropped; a row each.
-Task<void> handle_chosen(const App& app, DeadLetters& letters, const std::vector<RecordView>& chosen, const DlqOptions& options, std::optional<TopicInfo> to, Table& table) {
+Task<void> handle_chosen(const App& app, DeadLetters& letters, const std::vector<RecordView>& chosen,
+                         const DlqOptions& options, std::optional<TopicInfo> to, Table& table) {
   std::vector<Replay> where;
   for (const auto& record : chosen) {
     if (options.action == "replay") where.push_back(co_await replay_of(app, letters, record, to));
-    table.add({letters.topic, std::to_string(record.offset), where.empty() ? "" : where.back().partition.str(), where.empty() ? "" : where.back().agent.value_or("all"),
-               LetterHeaders{record}.added("x-error")});
+    table.add({letters.topic, std::to_string(record.offset), where.empty() ? "" : where.back().partition.str(),
+               where.empty() ? "" : where.back().agent.value_or("all"), LetterHeaders{record}.added("x-error")});
   }
   if (!chosen.empty() && !options.dry_run) co_await handle(letters, chosen, where);
 }
@@ -142,7 +159,8 @@ Task<void> handle_chosen(const App& app, DeadLetters& letters, const std::vector
 Task<int> dlq(DlqOptions options, CommandContext context) {
   check_options(options);
   Table listed{"Dead letters", {{"agent"}, {"number", true}, {"time"}, {"from"}, {"key"}, {"reason"}}};
-  Table handled{options.dry_run ? "Dead letters (dry run)" : "Dead letters", {{"dead letters"}, {"number", true}, {"to"}, {"for"}, {"reason"}}};
+  Table handled{options.dry_run ? "Dead letters (dry run)" : "Dead letters",
+                {{"dead letters"}, {"number", true}, {"to"}, {"for"}, {"reason"}}};
   for (const auto& topic : co_await topics_of(context.app, options.agent)) {
     std::optional<TopicInfo> to;
     if (options.to) to = co_await find_topic(context.app, topic_of(context.app, *options.to));
@@ -161,11 +179,14 @@ Task<int> dlq(DlqOptions options, CommandContext context) {
         failure = std::current_exception();
       }
       const auto* done = options.action == "replay" ? "Replayed" : "Dropped";
-      if (!failure && !context.json && !options.dry_run) fmt::print("{} {} dead letter{} of {}\n", done, chosen.size(), chosen.size() == 1 ? "" : "s", topic);
+      if (!failure && !context.json && !options.dry_run)
+        fmt::print("{} {} dead letter{} of {}\n", done, chosen.size(), chosen.size() == 1 ? "" : "s", topic);
     }
     co_await letters.consumer->close();
     if (failure) std::rethrow_exception(failure);
-    if (missing) throw UsageError(fmt::format("{} has no open dead letter {}; see: {} dlq list", topic, *options.number, context.app.id()));
+    if (missing)
+      throw UsageError(
+          fmt::format("{} has no open dead letter {}; see: {} dlq list", topic, *options.number, context.app.id()));
   }
   if (options.action == "list") listed.print(context.json);
   if (options.handles() && (context.json || options.dry_run)) handled.print(context.json);
@@ -174,6 +195,8 @@ Task<int> dlq(DlqOptions options, CommandContext context) {
 
 }  // namespace
 
-Builtin dlq_command() { return builtin<DlqOptions>("dlq", "List, show, replay or drop dead letters.", LogUse::kReads, dlq, false); }
+Builtin dlq_command() {
+  return builtin<DlqOptions>("dlq", "List, show, replay or drop dead letters.", LogUse::kReads, dlq, false);
+}
 
 }  // namespace mephisto::cli

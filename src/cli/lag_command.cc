@@ -16,7 +16,9 @@ struct LagOptions {
   bool dry_run = false;
 
   static std::vector<OptionHelp> help() {
-    return {{"reset", "TOPIC[/PARTITION]=WHERE: the group goes on there, whose workers are stopped; WHERE is earliest, latest, an offset, or a time (2026-01-02T03:04:05Z)"},
+    return {{"reset",
+             "TOPIC[/PARTITION]=WHERE: the group goes on there, whose workers are stopped; WHERE is earliest, latest, "
+             "an offset, or a time (2026-01-02T03:04:05Z)"},
             {"group", "with --reset: the group (default: the app's)"},
             {"dry_run", "with --reset: show what would change, and leave it"}};
   }
@@ -33,7 +35,8 @@ Task<std::optional<Timestamp>> time_of(TopicPartition partition, std::int64_t of
   co_return polled.batches.front()->records.front().timestamp();
 }
 
-// The first record that is not done, by the app's workers on this machine: what is committed follows it an interval later.
+// The first record that is not done, by the app's workers on this machine: what is committed follows it an interval
+// later.
 Task<std::map<TopicPartition, std::int64_t>> done_here(const App& app) {
   std::map<TopicPartition, std::int64_t> done;
   if (!log_context().with_app) co_return done;
@@ -48,7 +51,15 @@ Task<int> show(const App& app, bool json) {
   const auto done = co_await done_here(app);
   const auto now = Loop::current()->timestamp();
   Table table{"Lag",
-              {{"group"}, {"topic"}, {"partition", true}, {"end", true}, {"committed", true}, {"lag", true}, {"uncommitted", true}, {"owner"}, {"oldest unacknowledged", json}}};
+              {{"group"},
+               {"topic"},
+               {"partition", true},
+               {"end", true},
+               {"committed", true},
+               {"lag", true},
+               {"uncommitted", true},
+               {"owner"},
+               {"oldest unacknowledged", json}}};
   for (const auto& group : value_or_throw(co_await log.groups())) {
     struct Line {
       std::optional<std::int64_t> committed;
@@ -68,8 +79,9 @@ Task<int> show(const App& app, bool json) {
         if (auto time = co_await time_of(partition, from)) age = std::max(now - *time, std::chrono::milliseconds{0});
       }
       const auto here = group.name == app.id() ? done.find(partition) : done.end();
-      table.add({group.name, partition.topic, std::to_string(partition.partition), std::to_string(marks->end), line.committed ? std::to_string(*line.committed) : "",
-                 std::to_string(marks->end - from), here == done.end() ? "" : std::to_string(std::max<std::int64_t>(here->second - from, 0)), line.owner,
+      table.add({group.name, partition.topic, std::to_string(partition.partition), std::to_string(marks->end),
+                 line.committed ? std::to_string(*line.committed) : "", std::to_string(marks->end - from),
+                 here == done.end() ? "" : std::to_string(std::max<std::int64_t>(here->second - from, 0)), line.owner,
                  duration_cell(age, "", json)});
     }
   }
@@ -79,7 +91,9 @@ Task<int> show(const App& app, bool json) {
 
 // What one --reset says of each of its partitions.
 Task<void> read_reset(const App& app, std::string text, std::map<TopicPartition, std::int64_t>& offsets) {
-  const auto wrong = [&] { return UsageError(fmt::format("--reset {}: expected TOPIC=WHERE or TOPIC/PARTITION=WHERE", printable(text))); };
+  const auto wrong = [&] {
+    return UsageError(fmt::format("--reset {}: expected TOPIC=WHERE or TOPIC/PARTITION=WHERE", printable(text)));
+  };
   const auto equals = text.find('=');
   if (equals == std::string::npos || equals == 0) throw wrong();
   auto entity = text.substr(0, equals);
@@ -101,7 +115,9 @@ Task<void> read_reset(const App& app, std::string text, std::map<TopicPartition,
       offset = marks.end;
     else if (where != "earliest")
       offset = co_await offset_or_time(partition, marks, where);
-    if (!offset) throw UsageError(fmt::format("--reset {}: expected earliest, latest, an offset, or a time like 2026-01-02T03:04:05Z", printable(text)));
+    if (!offset)
+      throw UsageError(fmt::format(
+          "--reset {}: expected earliest, latest, an offset, or a time like 2026-01-02T03:04:05Z", printable(text)));
     offsets[partition] = *offset;
   }
 }
@@ -118,10 +134,12 @@ Task<int> reset(LagOptions options, CommandContext context) {
     for (const auto& commit : group.commits) before[commit.partition] = commit.offset;
   }
   if (!options.dry_run) value_or_throw(co_await log.reset(name, offsets));
-  Table table{options.dry_run ? "Offsets (dry run)" : "Offsets", {{"group"}, {"topic"}, {"partition", true}, {"before", true}, {"after", true}}};
+  Table table{options.dry_run ? "Offsets (dry run)" : "Offsets",
+              {{"group"}, {"topic"}, {"partition", true}, {"before", true}, {"after", true}}};
   for (const auto& [partition, offset] : offsets) {
     const auto place = before.find(partition);
-    table.add({name, partition.topic, std::to_string(partition.partition), place == before.end() ? "" : std::to_string(place->second), std::to_string(offset)});
+    table.add({name, partition.topic, std::to_string(partition.partition),
+               place == before.end() ? "" : std::to_string(place->second), std::to_string(offset)});
   }
   table.print(context.json);
   co_return kOk;
@@ -136,7 +154,10 @@ Task<int> lag(LagOptions options, CommandContext context) {
 }  // namespace
 
 Builtin lag_command() {
-  return builtin<LagOptions>("lag", "Show how far each group is behind, and how much of it is done and not committed yet; or set where one goes on.", LogUse::kReads, lag, false);
+  return builtin<LagOptions>(
+      "lag",
+      "Show how far each group is behind, and how much of it is done and not committed yet; or set where one goes on.",
+      LogUse::kReads, lag, false);
 }
 
 }  // namespace mephisto::cli

@@ -20,7 +20,8 @@ Task<int> topics(NoOptions, CommandContext context) {
       auto marks = value_or_throw(co_await log.watermarks({topic.name, i}));
       offsets += marks.end - marks.start;
     }
-    table.add({topic.name, std::to_string(topic.config.partitions), std::to_string(offsets), duration_cell(topic.config.retention, "forever", context.json),
+    table.add({topic.name, std::to_string(topic.config.partitions), std::to_string(offsets),
+               duration_cell(topic.config.retention, "forever", context.json),
                topic.config.compact ? "compact" : "delete"});
   }
   table.print(context.json);
@@ -30,7 +31,9 @@ Task<int> topics(NoOptions, CommandContext context) {
 Task<int> groups(NoOptions, CommandContext context) {
   // Kafka's brokers tell nobody a group's generation.
   Table table{"Groups", {{"group"}, {"generation", true}, {"member"}, {"partitions"}}};
-  const auto generation = [](const GroupInfo& group) { return group.generation ? std::to_string(*group.generation) : ""; };
+  const auto generation = [](const GroupInfo& group) {
+    return group.generation ? std::to_string(*group.generation) : "";
+  };
   for (const auto& group : value_or_throw(co_await log_context().log->groups())) {
     if (group.members.empty()) table.add({group.name, generation(group), "", ""});
     for (const auto& member : group.members) {
@@ -59,7 +62,8 @@ Task<TopicInfo> find_topic(const App& app, std::string name) {
   if (info.error().kind != ErrorKind::kNotFound) throw Failure(info.error());
   std::vector<std::string> names;
   for (const auto& one : value_or_throw(co_await log.topics())) names.push_back(one.name);
-  throw UsageError(fmt::format("there is no topic \"{}\" (see: {} topics){}", printable(name), app.id(), did_you_mean(name, names)));
+  throw UsageError(
+      fmt::format("there is no topic \"{}\" (see: {} topics){}", printable(name), app.id(), did_you_mean(name, names)));
 }
 
 Task<std::optional<std::int64_t>> offset_or_time(TopicPartition partition, Watermarks marks, std::string text) {
@@ -67,7 +71,8 @@ Task<std::optional<std::int64_t>> offset_or_time(TopicPartition partition, Water
     co_return std::clamp<std::int64_t>(std::stoll(text), marks.start, marks.end);
   }
   if (auto time = parse_iso8601(text)) {
-    co_return value_or_throw(co_await log_context().log->offset_at(std::move(partition), std::chrono::floor<std::chrono::milliseconds>(*time)));
+    co_return value_or_throw(co_await log_context().log->offset_at(
+        std::move(partition), std::chrono::floor<std::chrono::milliseconds>(*time)));
   }
   co_return std::nullopt;
 }
@@ -75,7 +80,8 @@ Task<std::optional<std::int64_t>> offset_or_time(TopicPartition partition, Water
 std::vector<Builtin> log_commands() {
   std::vector<Builtin> commands;
   commands.push_back(builtin<NoOptions>("topics", "List the log's topics.", LogUse::kReads, topics, false));
-  commands.push_back(builtin<NoOptions>("groups", "List groups, their members and partitions.", LogUse::kReads, groups, false));
+  commands.push_back(
+      builtin<NoOptions>("groups", "List groups, their members and partitions.", LogUse::kReads, groups, false));
   commands.push_back(lag_command());
   commands.push_back(why_command());
   commands.push_back(rebalances_command());

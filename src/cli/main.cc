@@ -14,7 +14,7 @@
 #include "cli/command_line.h"
 #include "cli/output.h"
 #include "cli/parser.h"
-#include "mephisto/version.h"
+#include "mephisto/base/version.h"
 
 namespace mephisto::cli {
 namespace {
@@ -45,7 +45,8 @@ struct Global {
             {"set", "NAME=VALUE, overrides a setting"},
             {"json", "results as one JSON array, an error as one JSON object (on standard error)"},
             {"no_color", "no colours, on a terminal neither (as the environment variable NO_COLOR)"},
-            {"logfile", "log to this file instead of standard error; the signal SIGHUP opens it anew, after it was moved", "-f"},
+            {"logfile",
+             "log to this file instead of standard error; the signal SIGHUP opens it anew, after it was moved", "-f"},
             {"loglevel", "debug, info, warn, error or crit (default: warn; worker: info)", "-l"},
             {"version", "show the version and exit"}};
   }
@@ -92,12 +93,14 @@ Task<void> say_what_ends_late() {
   print_notice("Ending: what was sent is still being written, or a call is under way; a second signal ends at once.");
 }
 
-// The command is a task of its own: cancelling it leaves the client's end, which takes away what it made on the log, alone.
+// The command is a task of its own: cancelling it leaves the client's end, which takes away what it made on the log,
+// alone.
 Task<void> run_command(Running& running) {
   auto& loop = *Loop::current();
   std::optional<Client> client;
   if (running.log) client.emplace(running.app, running.log);
-  running.task = loop.spawn("command", [](Running& of) -> Task<void> { of.code = co_await of.command.run(of.context); }(running));
+  running.task =
+      loop.spawn("command", [](Running& of) -> Task<void> { of.code = co_await of.command.run(of.context); }(running));
   if (running.signal != 0) running.task.cancel();
   co_await running.task.finished();
   running.failure = running.task.error();
@@ -151,13 +154,24 @@ class CommandLine {
   const Entry* chosen_ = nullptr;
 };
 
-CommandLine::CommandLine(App& app, std::string program, bool with_app) : app_(app), program_(std::move(program)), with_app_(with_app) {
-  if (with_app_) std::erase_if(global_options_, [](const detail::OptionSpec& option) { return option.name == "--app"; });
+CommandLine::CommandLine(App& app, std::string program, bool with_app)
+    : app_(app), program_(std::move(program)), with_app_(with_app) {
+  if (with_app_)
+    std::erase_if(global_options_, [](const detail::OptionSpec& option) { return option.name == "--app"; });
   for (auto& one : log_commands()) builtins_.push_back(std::move(one));
-  for (auto& one : builtins_) entries_.push_back({{one.command->name(), one.command->help(), one.command->options()}, one.command.get(), one.log_use, one.app_only});
-  for (const auto& one : app_.commands()) entries_.push_back({{one->name(), one->help(), one->options()}, one.get(), one->log_use(), true, false});
+  for (auto& one : builtins_)
+    entries_.push_back({{one.command->name(), one.command->help(), one.command->options()},
+                        one.command.get(),
+                        one.log_use,
+                        one.app_only});
+  for (const auto& one : app_.commands())
+    entries_.push_back({{one->name(), one->help(), one->options()}, one.get(), one->log_use(), true, false});
   entries_.push_back({{"worker", "Start worker instance for given app.", detail::option_specs(worker_options_)}});
-  entries_.push_back({{"completion", "Output shell completion to be evaluated by the shell.", detail::option_specs(completion_options_)}, nullptr, LogUse::kNone, false});
+  entries_.push_back({{"completion", "Output shell completion to be evaluated by the shell.",
+                       detail::option_specs(completion_options_)},
+                      nullptr,
+                      LogUse::kNone,
+                      false});
   entries_.push_back({{"man", "Output the manual page.", {}}, nullptr, LogUse::kNone, false});
   if (!with_app_) {
     for (const auto& entry : entries_) {
@@ -175,7 +189,8 @@ std::vector<std::string> CommandLine::mistakes() const {
   for (const auto& [help, command, log_use, app_only, of_every_app] : entries_) {
     if (of_every_app) continue;
     const auto place = app_.place_of("command", help.name);
-    if (std::ranges::any_of(entries_, [&](const Entry& other) { return other.of_every_app && other.help.name == help.name; })) {
+    if (std::ranges::any_of(entries_,
+                            [&](const Entry& other) { return other.of_every_app && other.help.name == help.name; })) {
       all.push_back(fmt::format("{}: every app has a command {}: give this one another name", place, help.name));
     }
     std::set<std::string> taken{"-h", "--help"};
@@ -183,7 +198,9 @@ std::vector<std::string> CommandLine::mistakes() const {
     for (const auto& option : help.options) {
       for (const auto& flag : {option.name, option.short_flag}) {
         if (flag.empty() || taken.insert(flag).second) continue;
-        all.push_back(fmt::format("{}: command {} has an option {}, which there is already: give its field or flag another name", place, printable(help.name), flag));
+        all.push_back(
+            fmt::format("{}: command {} has an option {}, which there is already: give its field or flag another name",
+                        place, printable(help.name), flag));
       }
     }
   }
@@ -195,16 +212,19 @@ std::string CommandLine::without_command(const std::string& word) const {
   if (std::ranges::find(of_apps_, word) != of_apps_.end()) return "Need to specify app using -A parameter";
   std::vector<std::string> known;
   for (const auto& help : helps_) known.push_back(help.name);
-  return fmt::format("there is no command \"{}\"{}{}", printable(word), with_app_ ? "" : " without an app (-A)", did_you_mean(word, known));
+  return fmt::format("there is no command \"{}\"{}{}", printable(word), with_app_ ? "" : " without an app (-A)",
+                     did_you_mean(word, known));
 }
 
 void CommandLine::print_help(std::FILE* to) const {
-  auto text = chosen_ == nullptr ? help_text(program_, app_.options().help, global_options_, helps_) : command_help_text(program_, chosen_->help, global_options_);
+  auto text = chosen_ == nullptr ? help_text(program_, app_.options().help, global_options_, helps_)
+                                 : command_help_text(program_, chosen_->help, global_options_);
   std::fputs(text.c_str(), to);
 }
 
 int CommandLine::usage_error(const std::string& text) const {
-  print_error(text, kUsage, json_, fmt::format("{}{} --help", program_, chosen_ == nullptr ? "" : " " + chosen_->help.name));
+  print_error(text, kUsage, json_,
+              fmt::format("{}{} --help", program_, chosen_ == nullptr ? "" : " " + chosen_->help.name));
   return kUsage;
 }
 
@@ -213,7 +233,9 @@ void CommandLine::set_up_logging() const {
   logging.level = chosen_->help.name == "worker" ? log::Level::kInfo : log::Level::kWarn;
   if (global_.loglevel) {
     auto level = log::parse_level(*global_.loglevel);
-    if (!level) throw UsageError(fmt::format("--loglevel {}: expected debug, info, warn, error or crit", printable(*global_.loglevel)));
+    if (!level)
+      throw UsageError(
+          fmt::format("--loglevel {}: expected debug, info, warn, error or crit", printable(*global_.loglevel)));
     logging.level = *level;
   }
   if (global_.debug) logging.level = log::Level::kDebug;
@@ -251,7 +273,8 @@ std::string CommandLine::shell() const {
 }
 
 int CommandLine::execute_worker() {
-  if (worker_options_.with_web || worker_options_.web_port) throw UsageError("this version serves no web pages: leave out --with-web and --web-port");
+  if (worker_options_.with_web || worker_options_.web_port)
+    throw UsageError("this version serves no web pages: leave out --with-web and --web-port");
   std::signal(SIGPIPE, SIG_IGN);  // that nobody reads its output any more ends no worker
   if (!global_.quiet) print_banner(app_, global_.logfile.value_or("-stderr-"), json_);
   return run_worker(app_, json_);
@@ -261,12 +284,16 @@ std::shared_ptr<Log> CommandLine::open() const {
   const auto url = app_.log_url();
   const auto use = chosen_->log_use;
   if (url.starts_with("memory:") && use == LogUse::kLooks) return nullptr;
-  if (url.starts_with("memory:")) throw UsageError("a memory:// log lives within one process: commands cannot reach a worker's; set broker to local://FOLDER");
-  if (!with_app_ && app_.settings().text("broker").empty()) throw UsageError("which log? Name it by --log local://FOLDER, or its app by -A");
+  if (url.starts_with("memory:"))
+    throw UsageError(
+        "a memory:// log lives within one process: commands cannot reach a worker's; set broker to local://FOLDER");
+  if (!with_app_ && app_.settings().text("broker").empty())
+    throw UsageError("which log? Name it by --log local://FOLDER, or its app by -A");
   // An app's command may be the first to use its log; who looks, or names somebody's log, has mistyped where it is.
   if ((!with_app_ || use == LogUse::kReads || use == LogUse::kLooks) && !log_exists(url)) {
     throw Failure(ErrorKind::kNotFound,
-                  fmt::format("there is no log in {}: start a worker there, or give {}", printable(url.substr(url.find("://") + 3), 300), with_app_ ? "-D or --log" : "--log"));
+                  fmt::format("there is no log in {}: start a worker there, or give {}",
+                              printable(url.substr(url.find("://") + 3), 300), with_app_ ? "-D or --log" : "--log"));
   }
   return open_log(url, app_.settings().below("kafka.properties"), app_.log_token);
 }
@@ -325,7 +352,8 @@ int CommandLine::run(int argc, char** argv) {
   App::Running runs{app_};
   Parser parser{global_options_, helps_};
   auto outcome = parser.parse(argc, argv);
-  if (!outcome.command.empty()) chosen_ = &*std::ranges::find(entries_, outcome.command, [](const Entry& entry) { return entry.help.name; });
+  if (!outcome.command.empty())
+    chosen_ = &*std::ranges::find(entries_, outcome.command, [](const Entry& entry) { return entry.help.name; });
   if (outcome.help) {
     print_help(stdout);
     return kOk;
@@ -334,7 +362,8 @@ int CommandLine::run(int argc, char** argv) {
   if (!outcome.error.empty()) return usage_error(outcome.error);
   if (global_.version) {
     if (json_)
-      print_json(fmt::format(R"([{{"program":{},"version":"{}"}}])", to_json(program_, Dialect::kShown), MEPHISTO_VERSION));
+      print_json(
+          fmt::format(R"([{{"program":{},"version":"{}"}}])", to_json(program_, Dialect::kShown), MEPHISTO_VERSION));
     else
       fmt::print("{}, version Mephisto {}\n", program_, MEPHISTO_VERSION);
     return kOk;
@@ -348,7 +377,8 @@ int CommandLine::run(int argc, char** argv) {
     set_up_logging();
     auto code = execute();
     if (chosen_->help.name == "worker") return code;  // its work is not what it prints
-    if (std::fflush(stdout) != 0) throw Failure(ErrorKind::kUnavailable, fmt::format("cannot write the result: {}", std::strerror(errno)));
+    if (std::fflush(stdout) != 0)
+      throw Failure(ErrorKind::kUnavailable, fmt::format("cannot write the result: {}", std::strerror(errno)));
     return code;
   } catch (const UsageError& error) {
     return usage_error(error.what());
@@ -368,7 +398,9 @@ bool wants_json(int argc, char** argv) {
 
 LogContext& log_context() { return *current_log_context(); }
 
-int run_command_line(App& app, const std::string& program, bool with_app, int argc, char** argv) { return CommandLine{app, program, with_app}.run(argc, argv); }
+int run_command_line(App& app, const std::string& program, bool with_app, int argc, char** argv) {
+  return CommandLine{app, program, with_app}.run(argc, argv);
+}
 
 }  // namespace mephisto::cli
 

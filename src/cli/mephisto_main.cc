@@ -1,4 +1,5 @@
-// `mephisto`: runs an app that is built as a shared library (-A path/to/libapp.so), as `faust -A` does; without one, looks at any log.
+// `mephisto`: runs an app that is built as a shared library (-A path/to/libapp.so), as `faust -A` does; without one,
+// looks at any log.
 //
 // The library exports its command line:
 //   extern "C" int mephisto_main(int argc, char** argv) { return my_app().main(argc, argv); }
@@ -23,7 +24,8 @@ int run_library(const std::string& path, std::vector<char*> arguments, bool json
   void* library = dlopen((path.find('/') == std::string::npos ? "./" + path : path).c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) return usage(fmt::format("-A {}: cannot be loaded as an app: {}", path, dlerror()), json);
   auto* run = reinterpret_cast<int (*)(int, char**)>(dlsym(library, "mephisto_main"));
-  if (run == nullptr) return usage(fmt::format("-A {}: is no Mephisto app: it does not export mephisto_main", path), json);
+  if (run == nullptr)
+    return usage(fmt::format("-A {}: is no Mephisto app: it does not export mephisto_main", path), json);
   return run(static_cast<int>(arguments.size()), arguments.data());
 }
 
@@ -48,7 +50,9 @@ int main(int argc, char** argv) {
     }
   }
   const bool json = mephisto::cli::wants_json(argc, argv);
-  if (library) return library->empty() ? usage("-A needs the path of an app's shared library (--app=PATH)", json) : run_library(*library, rest, json);
+  if (library)
+    return library->empty() ? usage("-A needs the path of an app's shared library (--app=PATH)", json)
+                            : run_library(*library, rest, json);
 
   mephisto::AppOptions options;
   options.help = "Look at a log, or run an app that is a shared library.";

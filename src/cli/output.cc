@@ -7,8 +7,8 @@
 #include <optional>
 #include <vector>
 
-#include "mephisto/json_write.h"
-#include "mephisto/values.h"
+#include "mephisto/codec/json_write.h"
+#include "mephisto/codec/values.h"
 
 namespace mephisto::cli {
 
@@ -22,7 +22,8 @@ void print_notice(std::string_view line) {
 void print_error(std::string_view text, int exit_code, bool as_json, std::string_view help) {
   if (as_json) {
     const auto hint = help.empty() ? "" : fmt::format(",\"try\":{}", to_json(std::string{help}, Dialect::kShown));
-    return print_notice(printable_json(fmt::format(R"({{"error":{},"exit_code":{}{}}})", to_json(Bytes{std::string{text}}), exit_code, hint)));
+    return print_notice(printable_json(
+        fmt::format(R"({{"error":{},"exit_code":{}{}}})", to_json(Bytes{std::string{text}}), exit_code, hint)));
   }
   print_notice(fmt::format("Error: {}", text));
   if (!help.empty()) print_notice(fmt::format("Try: {}", help));
@@ -52,7 +53,8 @@ std::string headers_json(const std::vector<HeaderView>& headers) {
   std::string text;
   for (const auto& name : names) {
     const auto& all = values[name];
-    text += fmt::format("{}{}:{}", text.empty() ? "" : ",", to_json(Bytes{std::string{name}}), all.size() == 1 ? to_json(all.front()) : to_json(all));
+    text += fmt::format("{}{}:{}", text.empty() ? "" : ",", to_json(Bytes{std::string{name}}),
+                        all.size() == 1 ? to_json(all.front()) : to_json(all));
   }
   return "{" + text + "}";
 }

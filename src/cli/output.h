@@ -4,8 +4,8 @@
 #include <string>
 #include <string_view>
 
-#include "mephisto/record_batch.h"
-#include "mephisto/text.h"
+#include "mephisto/log/record_batch.h"
+#include "mephisto/base/text.h"
 
 namespace mephisto::cli {
 
@@ -15,7 +15,8 @@ void print_json(std::string_view json);
 // A line on standard error. That nobody reads it any more is no failure.
 void print_notice(std::string_view line);
 
-// `Error: TEXT` on standard error, and `Try: HELP` where that is given; with `as_json` one object with `error`, `exit_code` and `try`.
+// `Error: TEXT` on standard error, and `Try: HELP` where that is given; with `as_json` one object with `error`,
+// `exit_code` and `try`.
 void print_error(std::string_view text, int exit_code, bool as_json, std::string_view help = {});
 
 // JSON values that are printed as they are found: one line each, or all as one array.

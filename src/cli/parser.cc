@@ -19,7 +19,8 @@ void add_options(CLI::App& parser, const std::vector<detail::OptionSpec>& option
     auto* added = parser.add_option(names, [option](const CLI::results_t& values) {
       for (const auto& value : values) {
         if (option.take(value)) continue;
-        throw CLI::ConversionError(fmt::format("{}: \"{}\" is no {}", option.name, printable(value), option.type == "INTEGER" ? "whole number that fits" : "number"));
+        throw CLI::ConversionError(fmt::format("{}: \"{}\" is no {}", option.name, printable(value),
+                                               option.type == "INTEGER" ? "whole number that fits" : "number"));
       }
       return true;
     });
@@ -39,7 +40,8 @@ struct Parser::Impl {
   void explain(const CLI::ParseError& error, Outcome& outcome) const;
 };
 
-Parser::Parser(const std::vector<detail::OptionSpec>& global, const std::vector<CommandHelp>& commands) : impl_(std::make_unique<Impl>()) {
+Parser::Parser(const std::vector<detail::OptionSpec>& global, const std::vector<CommandHelp>& commands)
+    : impl_(std::make_unique<Impl>()) {
   auto& app = impl_->app;
   app.set_help_flag("-h,--help");
   app.require_subcommand(0, 1);
@@ -61,11 +63,14 @@ void Parser::Impl::explain(const CLI::ParseError& error, Outcome& outcome) const
     return;
   }
   if (const std::string flag = "Could not convert: "; text.starts_with(flag)) {
-    outcome.error = fmt::format("{} takes no value", text.substr(flag.size(), text.find(' ', flag.size()) - flag.size()));
+    outcome.error =
+        fmt::format("{} takes no value", text.substr(flag.size(), text.find(' ', flag.size()) - flag.size()));
     return;
   }
   const auto rest = app.remaining(true);
-  if ((dynamic_cast<const CLI::ExtrasError*>(&error) == nullptr && dynamic_cast<const CLI::RequiredError*>(&error) == nullptr) || rest.empty()) {
+  if ((dynamic_cast<const CLI::ExtrasError*>(&error) == nullptr &&
+       dynamic_cast<const CLI::RequiredError*>(&error) == nullptr) ||
+      rest.empty()) {
     outcome.error = text;
     return;
   }
@@ -76,7 +81,8 @@ void Parser::Impl::explain(const CLI::ParseError& error, Outcome& outcome) const
       if (of == nullptr) continue;
       for (const auto* option : of->get_options()) known.push_back(option->get_name());
     }
-    outcome.error = fmt::format("there is no option {}{}", printable(first), did_you_mean(first.substr(0, first.find('=')), known));
+    outcome.error =
+        fmt::format("there is no option {}{}", printable(first), did_you_mean(first.substr(0, first.find('=')), known));
   } else if (chosen() == nullptr) {
     outcome.unknown_command = first;
   } else {

@@ -24,8 +24,9 @@ Task<int> rebalances(NoOptions, CommandContext context) {
                {"wait", true},
                {"state"}}};
   for (const auto& one : all) {
-    table.add({one.time, one.member, one.reason, std::to_string(one.before), std::to_string(one.after), std::to_string(one.total_ms), std::to_string(one.unread_ms),
-               std::to_string(one.drain_ms), std::to_string(one.commit_ms), std::to_string(one.release_ms), std::to_string(one.wait_ms),
+    table.add({one.time, one.member, one.reason, std::to_string(one.before), std::to_string(one.after),
+               std::to_string(one.total_ms), std::to_string(one.unread_ms), std::to_string(one.drain_ms),
+               std::to_string(one.commit_ms), std::to_string(one.release_ms), std::to_string(one.wait_ms),
                one.spare  ? "spare"
                : one.over ? "over"
                           : "under way"});
@@ -37,7 +38,10 @@ Task<int> rebalances(NoOptions, CommandContext context) {
 }  // namespace
 
 Builtin rebalances_command() {
-  return builtin<NoOptions>("rebalances", "Show when and why partitions of the workers on this machine moved, with the milliseconds of each phase.", LogUse::kNone, rebalances);
+  return builtin<NoOptions>(
+      "rebalances",
+      "Show when and why partitions of the workers on this machine moved, with the milliseconds of each phase.",
+      LogUse::kNone, rebalances);
 }
 
 }  // namespace mephisto::cli

@@ -7,7 +7,7 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/output.h"
-#include "mephisto/json_read.h"
+#include "mephisto/codec/json_read.h"
 
 namespace mephisto::cli {
 namespace {
@@ -48,7 +48,9 @@ std::string encode(const std::optional<std::string>& codec_name, const std::stri
   Buffer bytes;
   if (*codec_name == "json" || codec_name->starts_with("json|")) {
     auto json = from_json<Json>(text);
-    if (!json) throw UsageError(fmt::format("{} {}: \"{}\" is no JSON: {}", option, printable(*codec_name), printable(text), json.error().message));
+    if (!json)
+      throw UsageError(fmt::format("{} {}: \"{}\" is no JSON: {}", option, printable(*codec_name), printable(text),
+                                   json.error().message));
     codec->dump(*json, bytes);
   } else {
     codec->dump(text, bytes);
@@ -64,7 +66,8 @@ void check_model(const App& app, const std::optional<std::string>& name, const s
     if (!model) continue;
     known.push_back(model->name);
     if (model->name != *name) continue;
-    if (auto fits = model->check(text); !fits) throw UsageError(fmt::format("the value is no {}: {}", *name, fits.error().message));
+    if (auto fits = model->check(text); !fits)
+      throw UsageError(fmt::format("the value is no {}: {}", *name, fits.error().message));
     return;
   }
   throw UsageError(fmt::format("{}: there is no model \"{}\"{}", option, printable(*name), did_you_mean(*name, known)));
@@ -81,7 +84,8 @@ Task<detail::TopicSpec> find_topic(const App& app, std::string name) {
   std::vector<std::string> names;
   for (const auto& one : value_or_throw(co_await log_context().log->topics())) names.push_back(one.name);
   if (std::ranges::find(names, name) == names.end()) {
-    throw UsageError(fmt::format("there is no topic \"{}\" (for an agent's topic write @AGENT){}", printable(name), did_you_mean(name, names)));
+    throw UsageError(fmt::format("there is no topic \"{}\" (for an agent's topic write @AGENT){}", printable(name),
+                                 did_you_mean(name, names)));
   }
   detail::TopicSpec spec;
   spec.name = std::move(name);
@@ -94,7 +98,8 @@ Task<int> send(SendCommandOptions options, CommandContext context) {
   if (options.repeat < 1) throw UsageError(fmt::format("--repeat {}: at least 1", options.repeat));
   // Written so that it refuses what is no number, too.
   if (!(options.min_latency >= 0 && options.max_latency >= options.min_latency && options.max_latency <= 86'400)) {
-    throw UsageError("--min-latency and --max-latency are seconds from 0 to 86400, the latter not less than the former");
+    throw UsageError(
+        "--min-latency and --max-latency are seconds from 0 to 86400, the latter not less than the former");
   }
   auto value = options.value.value_or("null");
   check_model(context.app, options.value_type, value, "--value-type");
@@ -103,7 +108,7 @@ Task<int> send(SendCommandOptions options, CommandContext context) {
   if (options.key) options.key = encode(options.key_serializer, *options.key, "--key-serializer");
 
   TopicBase topic{co_await find_topic(context.app, name)};
-  const auto* place = co_await detail::Outbox::current().place(topic.spec());
+  const auto* place = co_await detail::Outbox::current().resolve(topic.spec());
   if (options.partition) check_partition(name, place->partitions, *options.partition);
   Random random;
   JsonRows rows{context.json};
@@ -116,8 +121,10 @@ Task<int> send(SendCommandOptions options, CommandContext context) {
     how.key = options.key;
     how.partition = options.partition;
     auto placed = co_await topic.send_raw(value, how);
-    rows.add(fmt::format(R"({{"topic": {}, "partition": {}, "topic_partition": [{}, {}], "offset": {}, "timestamp": {}, "timestamp_type": 0}})", to_json(placed.topic),
-                         placed.partition, to_json(placed.topic), placed.partition, placed.offset, placed.timestamp.time_since_epoch().count()));
+    rows.add(fmt::format(
+        R"({{"topic": {}, "partition": {}, "topic_partition": [{}, {}], "offset": {}, "timestamp": {}, "timestamp_type": 0}})",
+        to_json(placed.topic), placed.partition, to_json(placed.topic), placed.partition, placed.offset,
+        placed.timestamp.time_since_epoch().count()));
     std::fflush(stdout);
   }
   co_return kOk;
@@ -133,14 +140,20 @@ std::string topic_of(const App& app, const std::string& entity) {
     if (agent->name() == wanted) return agent->topic().name;
     names.push_back(agent->name());
   }
-  if (!log_context().with_app) throw UsageError(fmt::format("{}: agents are known with their app only: give it by -A, or name the topic", printable(entity)));
-  throw UsageError(fmt::format("there is no agent \"{}\" (see: {} agents){}", printable(wanted), app.id(), did_you_mean(wanted, names)));
+  if (!log_context().with_app)
+    throw UsageError(
+        fmt::format("{}: agents are known with their app only: give it by -A, or name the topic", printable(entity)));
+  throw UsageError(fmt::format("there is no agent \"{}\" (see: {} agents){}", printable(wanted), app.id(),
+                               did_you_mean(wanted, names)));
 }
 
 void check_partition(const std::string& topic, int partitions, int partition) {
-  if (partition < 0 || partition >= partitions) throw UsageError(fmt::format("topic {} has partitions 0 to {}, not {}", topic, partitions - 1, partition));
+  if (partition < 0 || partition >= partitions)
+    throw UsageError(fmt::format("topic {} has partitions 0 to {}, not {}", topic, partitions - 1, partition));
 }
 
-Builtin send_command() { return builtin<SendCommandOptions>("send", "Send message to agent/topic.", LogUse::kWrites, send, false); }
+Builtin send_command() {
+  return builtin<SendCommandOptions>("send", "Send message to agent/topic.", LogUse::kWrites, send, false);
+}
 
 }  // namespace mephisto::cli

@@ -1,4 +1,4 @@
-#include "mephisto/terminal.h"
+#include "mephisto/cli/terminal.h"
 
 #include <fmt/format.h>
 #include <sys/ioctl.h>
@@ -8,8 +8,8 @@
 #include <cstdio>
 
 #include "base/text.h"
-#include "mephisto/json_write.h"
-#include "mephisto/values.h"
+#include "mephisto/codec/json_write.h"
+#include "mephisto/codec/values.h"
 
 namespace mephisto {
 namespace {
@@ -65,8 +65,10 @@ std::size_t display_width(std::string_view text) {
     auto byte = static_cast<unsigned char>(text[i]);
     std::size_t length = byte < 0x80 ? 1 : byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4;
     std::uint32_t code = length == 1 ? byte : byte & (0xff >> (length + 1));
-    for (std::size_t k = 1; k < length && i + k < text.size(); ++k) code = code << 6 | (static_cast<unsigned char>(text[i + k]) & 0x3f);
-    bool wide = (code >= 0x1100 && code <= 0x115f) || (code >= 0x2e80 && code <= 0xa4cf) || (code >= 0xac00 && code <= 0xd7a3) || (code >= 0xf900 && code <= 0xfaff) ||
+    for (std::size_t k = 1; k < length && i + k < text.size(); ++k)
+      code = code << 6 | (static_cast<unsigned char>(text[i + k]) & 0x3f);
+    bool wide = (code >= 0x1100 && code <= 0x115f) || (code >= 0x2e80 && code <= 0xa4cf) ||
+                (code >= 0xac00 && code <= 0xd7a3) || (code >= 0xf900 && code <= 0xfaff) ||
                 (code >= 0xff00 && code <= 0xff60) || code >= 0x1f300;
     width += wide ? 2 : 1;
     i += length;
@@ -135,7 +137,9 @@ std::string Table::text(bool box, bool header, std::size_t width) const {
   for (const auto& row : rows) {
     const auto last = wrap(row.back(), widths.back());
     for (std::size_t n = 0; n < last.size(); ++n) {
-      result += line([&](std::size_t i) -> const std::string& { return i + 1 == row.size() ? last[n] : n == 0 ? row[i] : kNothing; });
+      result += line([&](std::size_t i) -> const std::string& {
+        return i + 1 == row.size() ? last[n] : n == 0 ? row[i] : kNothing;
+      });
     }
   }
   return result + (box ? rule("└", "┴", "┘", "") : rule("+", "+", "+", ""));
@@ -164,7 +168,8 @@ std::string Table::json() const {
 }
 
 void Table::print(bool as_json) const {
-  auto out = as_json ? json() + "\n" : text(is_terminal(STDOUT_FILENO), true, is_terminal(STDOUT_FILENO) ? terminal_width() : 0);
+  auto out = as_json ? json() + "\n"
+                     : text(is_terminal(STDOUT_FILENO), true, is_terminal(STDOUT_FILENO) ? terminal_width() : 0);
   std::fwrite(out.data(), 1, out.size(), stdout);
 }
 

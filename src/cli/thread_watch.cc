@@ -16,7 +16,8 @@ constexpr std::chrono::seconds kLong{2};
 }  // namespace
 
 ThreadWatch::ThreadWatch(const App& app, std::vector<const Loop*> shards) : app_(app) {
-  for (const auto* loop : shards) shards_.push_back({loop, fmt::format("{}:{}", process_name(), shards_.size()), std::nullopt});
+  for (const auto* loop : shards)
+    shards_.push_back({loop, fmt::format("{}:{}", process_name(), shards_.size()), std::nullopt});
 }
 
 Task<void> ThreadWatch::run() {
@@ -27,7 +28,8 @@ Task<void> ThreadWatch::run() {
 }
 
 std::size_t ThreadWatch::place_of(const Shard& shard, const std::string& task) {
-  auto place = std::ranges::find_if(kept_, [&](const KeptThread& one) { return one.member == shard.member && one.task == task; });
+  auto place = std::ranges::find_if(
+      kept_, [&](const KeptThread& one) { return one.member == shard.member && one.task == task; });
   if (place == kept_.end()) place = kept_.insert(place, {shard.member, task});
   return static_cast<std::size_t>(place - kept_.begin());
 }
@@ -39,12 +41,15 @@ void ThreadWatch::look(Shard& shard) {
     shard.told.reset();
   }
   if (!busy) return;
-  const auto time = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - busy->since);
+  const auto time =
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - busy->since);
   if (time < kLong) return;
   if (!shard.told) {
     const bool agent = std::ranges::any_of(app_.agents(), [&](const auto& one) { return one->name() == busy->task; });
-    log::warn("{} {} keeps its thread ({}) for {} already: nothing else there goes on meanwhile; let slow calls run in co_await blocking(…)", agent ? "Agent" : "Task", busy->task,
-              shard.member, format_duration(time));
+    log::warn(
+        "{} {} keeps its thread ({}) for {} already: nothing else there goes on meanwhile; let slow calls run in "
+        "co_await blocking(…)",
+        agent ? "Agent" : "Task", busy->task, shard.member, format_duration(time));
     shard.told = busy->since;
     shard.place = place_of(shard, busy->task);
     ++kept_[shard.place].times;

@@ -8,7 +8,7 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/output.h"
-#include "mephisto/json_read.h"
+#include "mephisto/codec/json_read.h"
 
 namespace mephisto::cli {
 namespace {
@@ -48,8 +48,10 @@ std::string value_json(const Codec& codec, std::string_view bytes) {
 }
 
 std::string record_json(const TopicPartition& partition, const RecordView& record, const Codec& codec) {
-  return fmt::format(R"({{"partition":{},"offset":{},"time":"{}","key":{},"value":{},"headers":{}}})", partition.partition, record.offset, format_iso8601(record.timestamp()),
-                     record.has_key() ? to_json(Bytes{std::string{record.key}}) : "null", record.has_value() ? value_json(codec, record.value) : "null",
+  return fmt::format(R"({{"partition":{},"offset":{},"time":"{}","key":{},"value":{},"headers":{}}})",
+                     partition.partition, record.offset, format_iso8601(record.timestamp()),
+                     record.has_key() ? to_json(Bytes{std::string{record.key}}) : "null",
+                     record.has_value() ? value_json(codec, record.value) : "null",
                      headers_json(record.headers.list()));
 }
 
@@ -58,7 +60,8 @@ Task<std::int64_t> start_of(TopicPartition partition, Watermarks marks, std::str
   if (from == "start") co_return marks.start;
   if (from == "end") co_return marks.end;
   if (auto offset = co_await offset_or_time(partition, marks, from)) co_return *offset;
-  throw UsageError(fmt::format("--from {}: expected start, end, an offset, or a time like 2026-01-02T03:04:05Z", printable(from)));
+  throw UsageError(
+      fmt::format("--from {}: expected start, end, an offset, or a time like 2026-01-02T03:04:05Z", printable(from)));
 }
 
 Task<int> topic(TopicCommandOptions options, CommandContext context) {
@@ -70,7 +73,8 @@ Task<int> topic(TopicCommandOptions options, CommandContext context) {
   const auto codec = codec_of(context.app, info.name);
   ConsumerOptions consume;
   consume.client = "command line";
-  std::map<TopicPartition, std::int64_t> unread;  // partitions with the end they had; without --follow, that is where reading ends
+  std::map<TopicPartition, std::int64_t>
+      unread;  // partitions with the end they had; without --follow, that is where reading ends
   for (int i = 0; i < info.config.partitions; ++i) {
     if (options.partition && *options.partition != i) continue;
     TopicPartition partition{info.name, i};
@@ -87,7 +91,8 @@ Task<int> topic(TopicCommandOptions options, CommandContext context) {
   bool more = false;
   JsonRows rows{context.json && !options.follow};
   while ((options.follow || !unread.empty()) && printed < limit) {
-    // What is there comes at once, from a broker after a moment. At the end of what can be read there may be records that do not count.
+    // What is there comes at once, from a broker after a moment. At the end of what can be read there may be records
+    // that do not count.
     auto polled = co_await consumer->poll(1 << 20, options.follow ? kFollow : kPatience);
     if (!options.follow && polled.batches.empty() && polled.assigned.empty()) break;
     for (auto& one : polled.assigned) partitions[one.id] = one.partition;
@@ -107,12 +112,15 @@ Task<int> topic(TopicCommandOptions options, CommandContext context) {
     }
     std::fflush(stdout);
   }
-  if (!options.limit && !context.json && (more || !unread.empty()) && printed == limit) fmt::print(stderr, "These are the first {} records; all: --limit 0\n", printed);
+  if (!options.limit && !context.json && (more || !unread.empty()) && printed == limit)
+    fmt::print(stderr, "These are the first {} records; all: --limit 0\n", printed);
   co_return kOk;
 }
 
 }  // namespace
 
-Builtin topic_command() { return builtin<TopicCommandOptions>("topic", "Show a topic's records.", LogUse::kReads, topic, false); }
+Builtin topic_command() {
+  return builtin<TopicCommandOptions>("topic", "Show a topic's records.", LogUse::kReads, topic, false);
+}
 
 }  // namespace mephisto::cli

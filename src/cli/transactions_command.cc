@@ -29,13 +29,22 @@ TopicPartition partition_of(const std::string& text) {
 }
 
 Task<int> list(Log& log, const TransactionsOptions& options, bool json) {
-  Table table{"Transactions", {{"topic"}, {"partition", true}, {"start", true}, {"producer", true}, {"id"}, {"state"}, {"last write"}, {"hangs"}}};
+  Table table{"Transactions",
+              {{"topic"},
+               {"partition", true},
+               {"start", true},
+               {"producer", true},
+               {"id"},
+               {"state"},
+               {"last write"},
+               {"hangs"}}};
   std::vector<TopicPartition> partitions;
   if (options.place) partitions.push_back(partition_of(*options.place));
   for (const auto& one : value_or_throw(co_await log.open_transactions(std::move(partitions)))) {
     const bool known = one.producer >= 0;
-    table.add({one.partition.topic, std::to_string(one.partition.partition), std::to_string(one.start), known ? std::to_string(one.producer) : "", printable(one.id, 100),
-               one.state, known ? format_iso8601(one.last_write) : "",
+    table.add({one.partition.topic, std::to_string(one.partition.partition), std::to_string(one.start),
+               known ? std::to_string(one.producer) : "", printable(one.id, 100), one.state,
+               known ? format_iso8601(one.last_write) : "",
                !known        ? ""
                : one.hanging ? "yes"
                              : "no"});
@@ -47,7 +56,8 @@ Task<int> list(Log& log, const TransactionsOptions& options, bool json) {
 Task<int> transactions(TransactionsOptions options, CommandContext context) {
   auto& log = *log_context().log;
   if (options.action == "list" && !options.start) co_return co_await list(log, options, context.json);
-  if (options.action != "end" || !options.place || !options.start) throw UsageError("transactions: expected list, list TOPIC/PARTITION, or end TOPIC/PARTITION START");
+  if (options.action != "end" || !options.place || !options.start)
+    throw UsageError("transactions: expected list, list TOPIC/PARTITION, or end TOPIC/PARTITION START");
   const auto partition = partition_of(*options.place);
   value_or_throw(co_await log.end_transaction(partition, *options.start));
   fmt::print("Ended: what the transaction wrote to {} from {} on does not count\n", partition.str(), *options.start);
@@ -57,7 +67,8 @@ Task<int> transactions(TransactionsOptions options, CommandContext context) {
 }  // namespace
 
 Builtin transactions_command() {
-  return builtin<TransactionsOptions>("transactions", "Show the log's open transactions, or end one that hangs.", LogUse::kReads, transactions, false);
+  return builtin<TransactionsOptions>("transactions", "Show the log's open transactions, or end one that hangs.",
+                                      LogUse::kReads, transactions, false);
 }
 
 }  // namespace mephisto::cli

@@ -18,7 +18,9 @@ constexpr std::chrono::seconds kStill{1};  // between the two looks that tell wh
 
 struct WhyOptions {
   std::optional<std::string> place;
-  static std::vector<OptionHelp> help() { return {{"place", "TOPIC, TOPIC/PARTITION or @AGENT (default: all that is behind and does not move)", "", true}}; }
+  static std::vector<OptionHelp> help() {
+    return {{"place", "TOPIC, TOPIC/PARTITION or @AGENT (default: all that is behind and does not move)", "", true}};
+  }
 };
 
 // A line, and an object of --json.
@@ -77,19 +79,27 @@ Task<bool> look_at_log(const App& app, Log& log, Rows& rows) {
 detail::Reason elsewhere(const App& app, const Row& row, const std::vector<WorkerStatus>& workers, bool members) {
   for (const auto& worker : workers) {
     if (std::ranges::find(worker.silent, row.member) == worker.silent.end()) continue;
-    const auto kept = std::ranges::find_if(worker.kept_threads, [&](const KeptThread& one) { return one.member == row.member && one.now_ms; });
+    const auto kept = std::ranges::find_if(
+        worker.kept_threads, [&](const KeptThread& one) { return one.member == row.member && one.now_ms; });
     const bool known = kept != worker.kept_threads.end();
-    return {"silent", fmt::format("{} does not answer: {} keeps its thread, and nothing else of it goes on", row.member, known ? printable(kept->task) : "a handler"),
+    return {"silent",
+            fmt::format("{} does not answer: {} keeps its thread, and nothing else of it goes on", row.member,
+                        known ? printable(kept->task) : "a handler"),
             known ? kept->now_ms : std::nullopt};
   }
   if (std::ranges::any_of(workers, [&](const auto& worker) { return row.member.starts_with(worker.worker + ":"); })) {
     return {"beginning", fmt::format("its member {} has not begun with it yet", row.member), std::nullopt};
   }
-  if (!row.member.empty()) return {"elsewhere", fmt::format("no worker of {} runs here with it; it is with member {}", app.id(), row.member), std::nullopt};
+  if (!row.member.empty())
+    return {"elsewhere", fmt::format("no worker of {} runs here with it; it is with member {}", app.id(), row.member),
+            std::nullopt};
   if (!members) return {"no member", fmt::format("no worker of {} runs", app.id()), std::nullopt};
   for (const auto& worker : workers) {
     for (const auto& one : worker.rebalances) {
-      if (!one.over) return {"rebalancing", fmt::format("no member has it; {} rebalances since {} ({})", one.member, one.time, one.reason), one.total_ms};
+      if (!one.over)
+        return {"rebalancing",
+                fmt::format("no member has it; {} rebalances since {} ({})", one.member, one.time, one.reason),
+                one.total_ms};
     }
   }
   return {"no member", "no member of the group has it", std::nullopt};
@@ -141,7 +151,8 @@ Task<Rows> look(const App& app, const std::shared_ptr<Log>& log) {
     row.topic = partition.topic;
     row.partition = partition.partition;
     if (!here.contains(partition)) row.reasons.push_back(elsewhere(app, row, workers, members));
-    if (away) row.reasons.insert(row.reasons.begin(), {"log", "the log cannot be reached: " + away->message, std::nullopt});
+    if (away)
+      row.reasons.insert(row.reasons.begin(), {"log", "the log cannot be reached: " + away->message, std::nullopt});
   }
   if (log && !away) co_await look_at_transactions(*log, rows);
   co_return rows;
@@ -155,7 +166,9 @@ std::string line_of(const Row& row) {
   const bool done = row.end && row.oldest >= *row.end;
   if (!is_behind(row)) return text + fmt::format("is done up to its end, {}", row.oldest);
   if (row.reasons.empty()) {
-    if (done) return text + fmt::format("is done up to its end, {}; {} is committed, and the next commit says so", row.oldest, *row.end - *row.lag);
+    if (done)
+      return text + fmt::format("is done up to its end, {}; {} is committed, and the next commit says so", row.oldest,
+                                *row.end - *row.lag);
     return text + fmt::format("is being read, at {}", row.oldest);
   }
   for (std::size_t i = 0; i < row.reasons.size(); ++i) {
@@ -165,7 +178,8 @@ std::string line_of(const Row& row) {
       text += fmt::format("waits at {}{}: {}", row.oldest, since, printable(reason.text, 500));
     else
       text += fmt::format("\n{}also{}: {}", std::string(size, ' '), since, printable(reason.text, 500));
-    if (i == 0 && row.end && *row.end - row.oldest > 1) text += fmt::format("; {} records behind it", *row.end - row.oldest - 1);
+    if (i == 0 && row.end && *row.end - row.oldest > 1)
+      text += fmt::format("; {} records behind it", *row.end - row.oldest - 1);
   }
   return text;
 }
@@ -176,18 +190,22 @@ void choose(const App& app, const std::string& place, Rows& rows) {
   std::optional<int> only;
   if (const auto slash = place.find('/'); slash != std::string::npos) {
     int number = 0;
-    if (!detail::take_value(place.substr(slash + 1), number)) throw UsageError(fmt::format("{}: expected TOPIC or TOPIC/PARTITION", printable(place)));
+    if (!detail::take_value(place.substr(slash + 1), number))
+      throw UsageError(fmt::format("{}: expected TOPIC or TOPIC/PARTITION", printable(place)));
     only = number;
     entity.resize(slash);
   }
   const auto topic = topic_of(app, entity);
-  std::erase_if(rows, [&](const auto& one) { return one.first.topic != topic || (only && one.first.partition != *only); });
+  std::erase_if(rows,
+                [&](const auto& one) { return one.first.topic != topic || (only && one.first.partition != *only); });
   if (!rows.empty()) return;
   auto known = topics_of(app);
-  throw UsageError(fmt::format("{} consumes no {}{}", app.id(), printable(place), did_you_mean(topic, std::vector<std::string>{known.begin(), known.end()})));
+  throw UsageError(fmt::format("{} consumes no {}{}", app.id(), printable(place),
+                               did_you_mean(topic, std::vector<std::string>{known.begin(), known.end()})));
 }
 
-// Leaves what is behind and is where it was before. What is only not committed yet stands still for a while, and waits for nothing.
+// Leaves what is behind and is where it was before. What is only not committed yet stands still for a while, and waits
+// for nothing.
 Task<void> leave_still(const App& app, const std::shared_ptr<Log>& log, Rows& rows) {
   if (std::ranges::none_of(rows, [](const auto& one) { return is_behind(one.second); })) {
     rows.clear();
@@ -223,6 +241,8 @@ Task<int> why(WhyOptions options, CommandContext context) {
 
 }  // namespace
 
-Builtin why_command() { return builtin<WhyOptions>("why", "Show what an offset that does not move waits for.", LogUse::kLooks, why); }
+Builtin why_command() {
+  return builtin<WhyOptions>("why", "Show what an offset that does not move waits for.", LogUse::kLooks, why);
+}
 
 }  // namespace mephisto::cli

@@ -54,7 +54,8 @@ class Partitions {
   }
 
  private:
-  static constexpr std::chrono::milliseconds kRest{300};  // shards start and partitions move together; one table for them all
+  static constexpr std::chrono::milliseconds kRest{
+      300};  // shards start and partitions move together; one table for them all
 
   std::string table() {
     std::lock_guard lock{mutex_};
@@ -80,7 +81,8 @@ struct ShardThread {
   std::exception_ptr failure;
 };
 
-Task<void> run_shard(App& app, std::shared_ptr<Log> log, ShardThread& shard, int number, int shards, std::atomic<bool>& stop_asked, WaitQueue& stop) {
+Task<void> run_shard(App& app, std::shared_ptr<Log> log, ShardThread& shard, int number, int shards,
+                     std::atomic<bool>& stop_asked, WaitQueue& stop) {
   Worker worker{app, std::move(log), number, shards};
   shard.worker = &worker;
   bool started = false;
@@ -127,15 +129,18 @@ void dump_tasks(const ShardThread& shard, int number) {
   print_notice(fmt::format("--- shard {}: consumed = acked + in flight + dead-lettered + skipped ---", number));
   for (const auto& lane : shard.worker->status()) {
     const auto& a = lane.account;
-    print_notice(fmt::format("{} {} ({}, generation {}): {} = {} + {} + {} + {}; first not done: {}", lane.agent, lane.partition.str(), to_string(lane.state), lane.generation,
-                             a.consumed, a.acked, a.in_flight, a.dead_lettered, a.skipped, lane.committable));
+    print_notice(fmt::format("{} {} ({}, generation {}): {} = {} + {} + {} + {}; first not done: {}", lane.agent,
+                             lane.partition.str(), to_string(lane.state), lane.generation, a.consumed, a.acked,
+                             a.in_flight, a.dead_lettered, a.skipped, lane.committable));
   }
   print_notice(fmt::format("--- shard {}: partitions that went from state to state, since the start ---", number));
-  for (const auto& change : shard.worker->state_changes()) print_notice(fmt::format("{} -> {}: {}", to_string(change.from), to_string(change.to), change.count));
+  for (const auto& change : shard.worker->state_changes())
+    print_notice(fmt::format("{} -> {}: {}", to_string(change.from), to_string(change.to), change.count));
 }
 
 // What the shards say to somebody who asks. One whose handler keeps its thread is not waited for.
-Task<WorkerStatus> status_of(const App& app, const std::vector<std::unique_ptr<ShardThread>>& threads, const ThreadWatch& watch) {
+Task<WorkerStatus> status_of(const App& app, const std::vector<std::unique_ptr<ShardThread>>& threads,
+                             const ThreadWatch& watch) {
   constexpr std::chrono::seconds kPatience{2};
   struct Gathered {
     WorkerStatus status;
@@ -153,7 +158,7 @@ Task<WorkerStatus> status_of(const App& app, const std::vector<std::unique_ptr<S
     shard->loop.post([shard, i, gathered, answer = control.poster()] {
       WorkerStatus part;
       if (shard->worker != nullptr) {
-        part.partitions = shard->worker->standings();
+        part.partitions = shard->worker->diagnose();
         part.rebalances = shard->worker->rebalances();
         part.dropped_replies = shard->worker->shard().outbox().replies_dropped();
         part.refused_records = shard->worker->shard().outbox().refused();
@@ -170,7 +175,8 @@ Task<WorkerStatus> status_of(const App& app, const std::vector<std::unique_ptr<S
     });
   }
   const auto until = control.now() + kPatience;
-  while (!gathered->awaited.empty() && control.now() < until) co_await gathered->changed.wait_until(until, "the shards' answers");
+  while (!gathered->awaited.empty() && control.now() < until)
+    co_await gathered->changed.wait_until(until, "the shards' answers");
   for (const auto i : gathered->awaited) {
     if (!threads[i]->ended) gathered->status.silent.push_back(fmt::format("{}:{}", process_name(), i));
   }
@@ -179,8 +185,8 @@ Task<WorkerStatus> status_of(const App& app, const std::vector<std::unique_ptr<S
   co_return gathered->status;
 }
 
-// Guarantee kept here: a stop takes at most drain_timeout and a moment, whatever a shard waits for, and also where a handler keeps its
-// thread.
+// Guarantee kept here: a stop takes at most drain_timeout and a moment, whatever a shard waits for, and also where a
+// handler keeps its thread.
 Task<void> end_at_last(const App& app, const std::vector<std::unique_ptr<ShardThread>>& threads, bool json) {
   constexpr std::chrono::seconds kMoment{4};  // shards give up themselves before
   constexpr std::chrono::milliseconds kPatience{500};
@@ -192,11 +198,16 @@ Task<void> end_at_last(const App& app, const std::vector<std::unique_ptr<ShardTh
     auto* shard = threads[i].get();
     if (shard->ended) continue;
     (*answers)[i] = "a handler keeps its thread";
-    shard->loop.post(
-        [shard, i, answers, post = control.poster()] { post([i, answers, lines = shard->loop.describe_tasks()] { (*answers)[i] = fmt::format("{}", fmt::join(lines, "; ")); }); });
+    shard->loop.post([shard, i, answers, post = control.poster()] {
+      post([i, answers, lines = shard->loop.describe_tasks()] {
+        (*answers)[i] = fmt::format("{}", fmt::join(lines, "; "));
+      });
+    });
   }
   co_await sleep_for(kPatience);
-  print_error(fmt::format("the stop takes longer than drain_timeout ({}): ending at once; what was being processed will be delivered again", format_duration(drain_timeout)),
+  print_error(fmt::format("the stop takes longer than drain_timeout ({}): ending at once; what was being processed "
+                          "will be delivered again",
+                          format_duration(drain_timeout)),
               kFailed, json);
   for (const auto& [shard, waits] : *answers) print_notice(fmt::format("Shard {}: {}", shard, waits));
   _exit(kFailed);
@@ -210,24 +221,33 @@ Task<void> watch_folder(std::string path, std::function<void(std::exception_ptr)
   if (stat(path.c_str(), &first) != 0) co_return;
   do {
     co_await sleep_for(kEvery);
-  } while (stat(path.c_str(), &now) == 0 ? now.st_ino == first.st_ino && now.st_dev == first.st_dev : errno != ENOENT && errno != ENOTDIR);
-  gone(std::make_exception_ptr(Failure(ErrorKind::kFatal, fmt::format("the data folder {} was removed or exchanged while it was in use: start this worker again", path))));
+  } while (stat(path.c_str(), &now) == 0 ? now.st_ino == first.st_ino && now.st_dev == first.st_dev
+                                         : errno != ENOENT && errno != ENOTDIR);
+  gone(std::make_exception_ptr(Failure(
+      ErrorKind::kFatal,
+      fmt::format("the data folder {} was removed or exchanged while it was in use: start this worker again", path))));
 }
 
-// After the first signal to stop: what each partition waits for that has a record in work. People want it whatever is logged, and where.
-Task<void> tell_what_is_waited_for(const App& app, const std::vector<std::unique_ptr<ShardThread>>& threads, const ThreadWatch& watch) {
+// After the first signal to stop: what each partition waits for that has a record in work. People want it whatever is
+// logged, and where.
+Task<void> tell_what_is_waited_for(const App& app, const std::vector<std::unique_ptr<ShardThread>>& threads,
+                                   const ThreadWatch& watch) {
   constexpr std::size_t kTold = 10;
-  print_notice(fmt::format("Stopping: what is being processed is finished first, within {} (setting drain_timeout). A second signal ends at once; the rest is delivered again.",
-                           format_duration(app.settings().duration("drain_timeout"))));
+  print_notice(
+      fmt::format("Stopping: what is being processed is finished first, within {} (setting drain_timeout). A second "
+                  "signal ends at once; the rest is delivered again.",
+                  format_duration(app.settings().duration("drain_timeout"))));
   const auto status = co_await status_of(app, threads, watch);
   std::vector<std::string> lines;
   for (const auto& one : status.partitions) {
     for (const auto& reason : one.reasons) {
-      if (reason.kind == "draining" || reason.kind == "memory") continue;  // every one has it, or it does not matter any more
+      if (reason.kind == "draining" || reason.kind == "memory")
+        continue;  // every one has it, or it does not matter any more
       lines.push_back(fmt::format("{}/{} waits at {}: {}", one.topic, one.partition, one.oldest, reason.text));
     }
   }
-  for (const auto& member : status.silent) lines.push_back(fmt::format("{} does not answer: a handler keeps its thread", member));
+  for (const auto& member : status.silent)
+    lines.push_back(fmt::format("{} does not answer: a handler keeps its thread", member));
   for (std::size_t i = 0; i < std::min(lines.size(), kTold); ++i) print_notice("  " + lines[i]);
   if (lines.size() > kTold) print_notice(fmt::format("  and {} more", lines.size() - kTold));
 }
@@ -282,7 +302,8 @@ int run_worker(App& app, bool json) {
     if (stop_asked.exchange(true)) return;
     control.post([&] { control.spawn("the end of the stop", end_at_last(app, threads, json)); });
     for (int i = 0; i < shards; ++i) {
-      threads[static_cast<std::size_t>(i)]->loop.post([queue = stops[static_cast<std::size_t>(i)].get()] { queue->notify_all(); });
+      threads[static_cast<std::size_t>(i)]->loop.post(
+          [queue = stops[static_cast<std::size_t>(i)].get()] { queue->notify_all(); });
     }
   };
 

@@ -12,7 +12,7 @@
 
 #include "base/private_file.h"
 #include "base/process.h"
-#include "mephisto/json_read.h"
+#include "mephisto/codec/json_read.h"
 #include "mephisto/logging.h"
 #include "mephisto/sync.h"
 #include "runtime/asio.h"
@@ -41,7 +41,9 @@ class Folder {
   }
   Folder(const Folder&) = delete;
   Folder& operator=(const Folder&) = delete;
-  Stream::endpoint at(const std::string& name) const { return Stream::endpoint{fmt::format("/proc/self/fd/{}/{}", fd_, name)}; }
+  Stream::endpoint at(const std::string& name) const {
+    return Stream::endpoint{fmt::format("/proc/self/fd/{}/{}", fd_, name)};
+  }
 
  private:
   int fd_;
@@ -76,7 +78,8 @@ asio::awaitable<std::unique_ptr<Stream::socket>> accept(Stream::acceptor& accept
 
 asio::awaitable<std::string> read_line(Stream::socket& socket, std::size_t limit) {
   std::string text;
-  const auto size = co_await asio::async_read_until(socket, asio::dynamic_buffer(text, limit), '\n', asio::use_awaitable);
+  const auto size =
+      co_await asio::async_read_until(socket, asio::dynamic_buffer(text, limit), '\n', asio::use_awaitable);
   text.resize(size - 1);
   co_return text;
 }
@@ -100,11 +103,16 @@ Task<std::string> ask(Stream::endpoint endpoint) {
 }  // namespace
 
 struct StatusSocket::Impl {
-  Impl(Loop& loop, const App& app) : folder(folder_of(app)), name(fmt::format("{}-{}{}", host_name(), getpid(), kEnding)), acceptor(io_context_of(loop)) {}
+  Impl(Loop& loop, const App& app)
+      : folder(folder_of(app)),
+        name(fmt::format("{}-{}{}", host_name(), getpid(), kEnding)),
+        acceptor(io_context_of(loop)) {}
 
   Task<void> serve(Stream::socket& socket, const std::function<Task<WorkerStatus>()>& status) {
     const auto request = co_await await_asio(read_line(socket, 1024), "a request");
-    const auto answer = request == kRequest ? to_json(co_await status(), Dialect::kShown) : fmt::format("{{\"error\":\"there is no such request; there is {}\"}}", kRequest);
+    const auto answer = request == kRequest
+                            ? to_json(co_await status(), Dialect::kShown)
+                            : fmt::format("{{\"error\":\"there is no such request; there is {}\"}}", kRequest);
     co_await await_asio(write_line(socket, answer), "an asker to read");
   }
 
@@ -147,9 +155,12 @@ StatusSocket::StatusSocket(Loop& loop, const App& app) : impl_(std::make_unique<
     if (!failed) (void)impl.acceptor.bind(address.at(impl.name), failed);
     if (!failed) (void)impl.acceptor.listen(asio::socket_base::max_listen_connections, failed);
   }
-  if (!failed && !error) std::filesystem::permissions(impl.folder / impl.name, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write, error);
+  if (!failed && !error)
+    std::filesystem::permissions(impl.folder / impl.name,
+                                 std::filesystem::perms::owner_read | std::filesystem::perms::owner_write, error);
   if (error || failed) {
-    throw Failure(ErrorKind::kUnavailable, fmt::format("there is no socket {}: {}", (impl.folder / impl.name).string(), error ? error.message() : failed.message()));
+    throw Failure(ErrorKind::kUnavailable, fmt::format("there is no socket {}: {}", (impl.folder / impl.name).string(),
+                                                       error ? error.message() : failed.message()));
   }
 }
 
@@ -172,11 +183,13 @@ Task<std::vector<WorkerStatus>> ask_workers(const App& app) {
     try {
       auto answer = from_json<WorkerStatus>(co_await timeout(kWorkerPatience, ask(address.at(name))));
       if (!answer)
-        log::warn("{}: not the answer of a worker of this version: {}", (folder / name).string(), answer.error().message);
+        log::warn("{}: not the answer of a worker of this version: {}", (folder / name).string(),
+                  answer.error().message);
       else if (answer->app == app.id())
         all.push_back(std::move(*answer));
     } catch (const boost::system::system_error& error) {  // it has ended, or is another user's
-      if (error.code() != asio::error::connection_refused && error.code() != asio::error::eof) log::warn("{}: {}", (folder / name).string(), error.code().message());
+      if (error.code() != asio::error::connection_refused && error.code() != asio::error::eof)
+        log::warn("{}: {}", (folder / name).string(), error.code().message());
     } catch (const Failure&) {
       log::warn("{}: the worker does not answer", (folder / name).string());
     }

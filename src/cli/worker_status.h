@@ -1,5 +1,5 @@
-// How commands ask the workers of their app that run on this machine: each has a Unix domain socket in the data folder, which answers a
-// line `status` with one line of JSON, and closes.
+// How commands ask the workers of their app that run on this machine: each has a Unix domain socket in the data folder,
+// which answers a line `status` with one line of JSON, and closes.
 #pragma once
 
 #include <functional>
@@ -9,14 +9,14 @@
 
 #include "cli/thread_watch.h"
 #include "mephisto/app.h"
-#include "mephisto/detail/standing.h"
+#include "mephisto/stream/diagnosis.h"
 
 namespace mephisto::cli {
 
 struct WorkerStatus {
   std::string app;
   std::string worker;  // HOST:PID, which its members' names begin with
-  std::vector<detail::Standing> partitions;
+  std::vector<detail::PartitionDiagnosis> partitions;
   std::vector<detail::Rebalance> rebalances;
   std::vector<std::string> silent;  // members whose thread did not answer: a handler keeps it
   std::vector<KeptThread> kept_threads;

@@ -21,7 +21,9 @@ Registry& registry() {
     made->codecs["binary"] = {[](std::string_view bytes) { return base64_encode(bytes); },
                               [](std::string_view text) -> Result<std::string> {
                                 auto bytes = base64_decode(text);
-                                if (!bytes) return fail(ErrorKind::kDecode, fmt::format("expected base64, found \"{}\"", printable(text, 40)));
+                                if (!bytes)
+                                  return fail(ErrorKind::kDecode,
+                                              fmt::format("expected base64, found \"{}\"", printable(text, 40)));
                                 return std::move(*bytes);
                               }};
     return made;
@@ -33,8 +35,10 @@ Registry& registry() {
 
 void register_codec(std::string name, ByteCodec codec) {
   std::lock_guard lock{registry().mutex};
-  if (name == "json" || name == "raw" || name.empty() || name.find('|') != std::string::npos || !registry().codecs.emplace(name, std::move(codec)).second) {
-    throw Failure(ErrorKind::kInvalid, fmt::format("a codec cannot be registered as \"{}\": the name is taken or not possible", name));
+  if (name == "json" || name == "raw" || name.empty() || name.find('|') != std::string::npos ||
+      !registry().codecs.emplace(name, std::move(codec)).second) {
+    throw Failure(ErrorKind::kInvalid,
+                  fmt::format("a codec cannot be registered as \"{}\": the name is taken or not possible", name));
   }
 }
 
@@ -68,8 +72,10 @@ Result<Codec> Codec::parse(std::string_view chain) {
     if (place == registry().codecs.end()) {
       std::vector<std::string> known{"json", "raw"};
       for (const auto& [name, unused] : registry().codecs) known.push_back(name);
-      return fail(ErrorKind::kInvalid, fmt::format("{}there is no codec \"{}\" (there are {}){}", names.size() > 1 ? "\"" + printable(chain) + "\": " : "", printable(names[i]),
-                                                   fmt::join(known, ", "), did_you_mean(names[i], known)));
+      return fail(ErrorKind::kInvalid,
+                  fmt::format("{}there is no codec \"{}\" (there are {}){}",
+                              names.size() > 1 ? "\"" + printable(chain) + "\": " : "", printable(names[i]),
+                              fmt::join(known, ", "), did_you_mean(names[i], known)));
     }
     codec.stages_.push_back(&place->second);
   }

@@ -1,4 +1,4 @@
-#include "mephisto/json_missing.h"
+#include "mephisto/codec/json_missing.h"
 
 #include <algorithm>
 #include <cstring>

@@ -1,4 +1,4 @@
-#include "mephisto/json_read.h"
+#include "mephisto/codec/json_read.h"
 
 #include <set>
 
@@ -26,7 +26,9 @@ bool is_json_number(std::string_view token) {
   if (token.starts_with('-')) token.remove_prefix(1);
   if (token.size() > 1 && token[0] == '0' && token[1] >= '0' && token[1] <= '9') return false;
   auto point = token.find('.');
-  if (point != std::string_view::npos && (point == 0 || point + 1 == token.size() || token[point + 1] < '0' || token[point + 1] > '9')) return false;
+  if (point != std::string_view::npos &&
+      (point == 0 || point + 1 == token.size() || token[point + 1] < '0' || token[point + 1] > '9'))
+    return false;
   return !token.empty() && token[0] >= '0' && token[0] <= '9' && is_decimal(token);
 }
 
@@ -114,7 +116,8 @@ bool copy_shape(V& value, Out& out, Reader& reader) {
     default:
       // The digits stay as they are, so also those that no double holds are fine.
       ok = is_json_number(token);
-      if (std::is_same_v<Out, Sent> && ok && !is_common_number(token)) return reader.fail("has a number that others round: " + printable(token));
+      if (std::is_same_v<Out, Sent> && ok && !is_common_number(token))
+        return reader.fail("has a number that others round: " + printable(token));
       consume(value);
   }
   if (!ok) return reader.fail("is no JSON value: " + printable(token));
@@ -129,14 +132,18 @@ bool copy_any(simdjson::ondemand::value value, Out& out, Reader& reader) {
 
 }  // namespace
 
-bool copy_json(simdjson::ondemand::value value, std::string& out, Reader& reader) { return copy_shape(value, out, reader); }
+bool copy_json(simdjson::ondemand::value value, std::string& out, Reader& reader) {
+  return copy_shape(value, out, reader);
+}
 
 bool check_json(simdjson::ondemand::value value, Reader& reader) {
   Nowhere nowhere;
   return copy_shape(value, nowhere, reader);
 }
 
-bool copy_json(simdjson::ondemand::document& document, std::string& out, Reader& reader) { return copy_shape(document, out, reader); }
+bool copy_json(simdjson::ondemand::document& document, std::string& out, Reader& reader) {
+  return copy_shape(document, out, reader);
+}
 
 void write_json(Buffer& out, std::string_view text) {
   // Not the thread's parser: a record's first reading writes the initial values of its fields.
@@ -168,7 +175,8 @@ std::string syntax_error(simdjson::error_code code) {
 std::string mismatch(std::string_view expected, std::string_view token, simdjson::error_code code) {
   token = trim(token);
   bool string_broken = token.starts_with('"') && code != simdjson::INCORRECT_TYPE && code != simdjson::NUMBER_ERROR;
-  bool shape_right = (expected == "an object" && token.starts_with('{')) || (expected == "an array" && token.starts_with('['));
+  bool shape_right =
+      (expected == "an object" && token.starts_with('{')) || (expected == "an array" && token.starts_with('['));
   if (token.empty() || string_broken || shape_right || code == simdjson::TRAILING_CONTENT) return syntax_error(code);
   std::string found = printable(token);
   if (token.starts_with('{')) found = "an object";
@@ -273,6 +281,8 @@ bool closes_early(std::string_view text) {
   return false;
 }
 
-Error trailing_error(simdjson::error_code code) { return {ErrorKind::kDecode, syntax_error(code == simdjson::SUCCESS ? simdjson::TRAILING_CONTENT : code)}; }
+Error trailing_error(simdjson::error_code code) {
+  return {ErrorKind::kDecode, syntax_error(code == simdjson::SUCCESS ? simdjson::TRAILING_CONTENT : code)};
+}
 
 }  // namespace mephisto::json

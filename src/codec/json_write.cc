@@ -1,9 +1,9 @@
-#include "mephisto/json_write.h"
+#include "mephisto/codec/json_write.h"
 
 #include <algorithm>
 
 #include "base/text.h"
-#include "mephisto/json_read.h"
+#include "mephisto/codec/json_read.h"
 
 namespace mephisto::json {
 namespace {
@@ -51,8 +51,8 @@ unsigned decode_utf8(const char*& at) {
   return code;
 }
 
-// Up to four decimals, as prices have: eleven digits before them keep within the fifteen that tell one double from every other, so
-// these are also its shortest digits. Null where the value has others.
+// Up to four decimals, as prices have: eleven digits before them keep within the fifteen that tell one double from
+// every other, so these are also its shortest digits. Null where the value has others.
 char* put_short_decimal(char* at, double value) {
   constexpr double kScale = 1e4;
   if (!(std::fabs(value) < 1e11)) return nullptr;
@@ -74,9 +74,11 @@ template <class Float>
 void write_floating(Buffer& out, Float value, Dialect dialect) {
   if (!std::isfinite(value)) {
     if (dialect == Dialect::kShown) return out.append("null");
-    refuse(std::string{std::isnan(value) ? "NaN" : "infinity"} + " is no number that JSON has; a value that may be absent is a std::optional");
+    refuse(std::string{std::isnan(value) ? "NaN" : "infinity"} +
+           " is no number that JSON has; a value that may be absent is a std::optional");
   }
-  // The shortest digits that read back the same, then laid out as Python does: plain from 1e-4 (orjson: 1e-5) up to 1e16.
+  // The shortest digits that read back the same, then laid out as Python does: plain from 1e-4 (orjson: 1e-5) up to
+  // 1e16.
   char* at = out.room(48);
   if constexpr (std::is_same_v<Float, double>) {
     if (char* end = put_short_decimal(at, value)) return out.commit(end);
@@ -117,8 +119,12 @@ void write_escaped(Buffer& out, std::string_view text, Dialect dialect) {
       continue;
     }
     auto byte = static_cast<unsigned char>(*from);
-    if (byte >= 0x80 && !valid_utf8(std::string_view{from, std::min<std::size_t>(sequence_length(byte), static_cast<std::size_t>(end - from))})) {
-      if (dialect != Dialect::kShown) refuse("is not UTF-8 (byte " + std::to_string(from - text.data() + 1) + "): use mephisto::Bytes for what is not text");
+    if (byte >= 0x80 &&
+        !valid_utf8(std::string_view{
+            from, std::min<std::size_t>(sequence_length(byte), static_cast<std::size_t>(end - from))})) {
+      if (dialect != Dialect::kShown)
+        refuse("is not UTF-8 (byte " + std::to_string(from - text.data() + 1) +
+               "): use mephisto::Bytes for what is not text");
       ++from;
       at = std::copy_n("\xef\xbf\xbd", 3, at);
       continue;
@@ -162,8 +168,10 @@ void write_double(Buffer& out, double value, Dialect dialect) { write_floating(o
 void write_float(Buffer& out, float value, Dialect dialect) { write_floating(out, value, dialect); }
 
 void write_bytes(Buffer& out, std::string_view bytes, Dialect dialect) {
-  if (valid_utf8(bytes) && !bytes.starts_with("b'") && !bytes.starts_with("b\"")) return write_string(out, bytes, dialect);
-  const char quote = bytes.find('\'') != std::string_view::npos && bytes.find('"') == std::string_view::npos ? '"' : '\'';
+  if (valid_utf8(bytes) && !bytes.starts_with("b'") && !bytes.starts_with("b\""))
+    return write_string(out, bytes, dialect);
+  const char quote =
+      bytes.find('\'') != std::string_view::npos && bytes.find('"') == std::string_view::npos ? '"' : '\'';
   std::string repr{'b', quote};
   for (char c : bytes) {
     auto byte = static_cast<unsigned char>(c);
@@ -193,15 +201,20 @@ void write_time(Buffer& out, Microtime time, Dialect dialect) {
 
 void write_date(Buffer& out, std::chrono::year_month_day date, Dialect dialect) {
   if (!date.ok()) refuse("is no date of the calendar");
-  if (date.year() < std::chrono::year{1} || date.year() > std::chrono::year{9999}) refuse("is a date outside of the years 1 to 9999");
+  if (date.year() < std::chrono::year{1} || date.year() > std::chrono::year{9999})
+    refuse("is a date outside of the years 1 to 9999");
   // orjson writes the date alone, the json module through isoformat() of midnight.
-  write_string(out, std::string_view{format_iso8601(std::chrono::sys_days{date})}.substr(0, dialect == Dialect::kStdlib ? 19 : 10), dialect);
+  write_string(
+      out,
+      std::string_view{format_iso8601(std::chrono::sys_days{date})}.substr(0, dialect == Dialect::kStdlib ? 19 : 10),
+      dialect);
 }
 
 void write_decimal(Buffer& out, std::string_view text, Dialect dialect) {
   // Python's decimals have exponents of at most 18 digits.
   const auto exponent = text.find_first_of("eE");
-  const bool too_long = exponent != std::string_view::npos && text.size() - text.find_first_not_of("eE+-", exponent) > 18;
+  const bool too_long =
+      exponent != std::string_view::npos && text.size() - text.find_first_not_of("eE+-", exponent) > 18;
   if (!is_decimal(text) || too_long) refuse("is no decimal number: \"" + printable(text) + '"');
   write_string(out, text, dialect);
 }
@@ -228,7 +241,10 @@ void check_depth(std::string_view text) {
 
 void refuse(std::string why) { throw Refusal{std::move(why)}; }
 
-void refuse_depth() { throw Refusal{"nested too deep: more than " + std::to_string(kMaxSentDepth) + " objects and lists in each other", false}; }
+void refuse_depth() {
+  throw Refusal{"nested too deep: more than " + std::to_string(kMaxSentDepth) + " objects and lists in each other",
+                false};
+}
 
 std::string joined(std::string path, const std::string& rest) {
   if (!rest.empty() && rest[0] != '[') path += '.';

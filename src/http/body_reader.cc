@@ -8,16 +8,19 @@
 namespace mephisto {
 namespace {
 
-// Of one chunk's head, and of what may stand in all heads of a body behind their sizes, where nobody writes anything, beyond as
-// much as the body itself has.
+// Of one chunk's head, and of what may stand in all heads of a body behind their sizes, where nobody writes anything,
+// beyond as much as the body itself has.
 constexpr std::size_t kChunkHeadLimit = 4096;
 constexpr std::uint64_t kExtensionsLimit = 16 << 10;
 
-std::unexpected<Unusable> unusable(std::string why, int status = 400) { return std::unexpected(Unusable{status, std::move(why)}); }
+std::unexpected<Unusable> unusable(std::string why, int status = 400) {
+  return std::unexpected(Unusable{status, std::move(why)});
+}
 
 }  // namespace
 
-BodyReader::BodyReader(Framing framing, std::uint64_t limit, std::size_t trailer_limit) : left_(framing.length), room_(limit), trailer_(trailer_limit) {
+BodyReader::BodyReader(Framing framing, std::uint64_t limit, std::size_t trailer_limit)
+    : left_(framing.length), room_(limit), trailer_(trailer_limit) {
   switch (framing.kind) {
     case Framing::Kind::kNone: state_ = State::kDone; break;
     case Framing::Kind::kLength: state_ = State::kData; break;
@@ -96,7 +99,9 @@ Parsed<void> BodyReader::begin_chunk() {
   head.remove_prefix(static_cast<std::size_t>(rest - head.data()));
   extensions_ += head.size();
   if (extensions_ > kExtensionsLimit + taken_) return unusable("the heads of its chunks are too long");
-  if (const auto extension = head.find_first_not_of(" \t"); extension != std::string_view::npos && head[extension] != ';') return unusable("a chunk has no valid size");
+  if (const auto extension = head.find_first_not_of(" \t");
+      extension != std::string_view::npos && head[extension] != ';')
+    return unusable("a chunk has no valid size");
   if (!is_field_value(head)) return unusable("a control character stands in the head of a chunk");
   if (size > room_) return unusable("its body is too large", 413);
   left_ = size;

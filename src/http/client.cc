@@ -8,7 +8,7 @@
 
 #include "base/text.h"
 #include "http/exchange.h"
-#include "mephisto/ids.h"
+#include "mephisto/base/ids.h"
 #include "mephisto/logging.h"
 #include "runtime/asio.h"
 
@@ -21,16 +21,22 @@ namespace beast = boost::beast;
 constexpr std::uint64_t kUnlimited = std::numeric_limits<std::uint64_t>::max();
 
 // What says where a message ends and what becomes of its connection: a second opinion would mix up requests.
-constexpr std::array<std::string_view, 10> kOurHeaders{"host",    "connection", "content-length", "transfer-encoding", "te",
-                                                       "trailer", "upgrade",    "expect",         "keep-alive",        "proxy-connection"};
+constexpr std::array<std::string_view, 10> kOurHeaders{
+    "host",    "connection", "content-length", "transfer-encoding", "te",
+    "trailer", "upgrade",    "expect",         "keep-alive",        "proxy-connection"};
 
 Order order_of(HttpCall call) {
-  Order order{value_or_throw(parse_target(call.url)), std::move(call.method), std::move(call.headers), std::move(call.body)};
-  if (!is_token(order.method) || order.method == "CONNECT") throw Failure(ErrorKind::kInvalid, fmt::format("\"{}\" is no method that can be sent", printable(order.method)));
+  Order order{value_or_throw(parse_target(call.url)), std::move(call.method), std::move(call.headers),
+              std::move(call.body)};
+  if (!is_token(order.method) || order.method == "CONNECT")
+    throw Failure(ErrorKind::kInvalid, fmt::format("\"{}\" is no method that can be sent", printable(order.method)));
   for (const auto& [name, value] : order.headers) {
-    if (!is_token(name)) throw Failure(ErrorKind::kInvalid, fmt::format("\"{}\" is no name of a header", printable(name)));
-    if (!is_field_value(value)) throw Failure(ErrorKind::kInvalid, fmt::format("the value of the header {} has a control character in it", name));
-    if (std::ranges::find(kOurHeaders, to_lower(name)) != kOurHeaders.end()) throw Failure(ErrorKind::kInvalid, fmt::format("the header {} is the client's own", name));
+    if (!is_token(name))
+      throw Failure(ErrorKind::kInvalid, fmt::format("\"{}\" is no name of a header", printable(name)));
+    if (!is_field_value(value))
+      throw Failure(ErrorKind::kInvalid, fmt::format("the value of the header {} has a control character in it", name));
+    if (std::ranges::find(kOurHeaders, to_lower(name)) != kOurHeaders.end())
+      throw Failure(ErrorKind::kInvalid, fmt::format("the header {} is the client's own", name));
   }
   return order;
 }
@@ -51,7 +57,8 @@ void redirect(Order& order, const HttpResponse& response) {
   const auto from = order.target.origin();
   order.target = value_or_throw(redirected(order.target, response.headers["Location"]));
   // As browsers do, who sent a form and get a page to look at.
-  const bool becomes_get = response.status == 303 ? order.method != "HEAD" : response.status <= 302 && order.method == "POST";
+  const bool becomes_get =
+      response.status == 303 ? order.method != "HEAD" : response.status <= 302 && order.method == "POST";
   if (becomes_get) {
     order.method = "GET";
     order.body.clear();
@@ -71,7 +78,8 @@ void redirect(Order& order, const HttpResponse& response) {
 
 // A connection that was kept may have been closed by the other side meanwhile.
 bool closed_meanwhile(const boost::system::error_code& code) {
-  return code == asio::error::connection_reset || code == asio::error::broken_pipe || code == asio::error::eof || code == asio::ssl::error::stream_truncated;
+  return code == asio::error::connection_reset || code == asio::error::broken_pipe || code == asio::error::eof ||
+         code == asio::ssl::error::stream_truncated;
 }
 
 // What is wrong, for people. Throws Failure where another attempt would be in vain.
@@ -79,20 +87,26 @@ std::string problem_of(const boost::system::error_code& code, const Target& targ
   if (code == beast::error::timeout) return fmt::format("no whole answer within {}", format_duration(options.deadline));
   if (code == asio::ssl::error::stream_truncated) return "the answer was cut off";
   if (code == asio::error::connection_refused) return "connection refused; is it running?";
-  if (code.category() == asio::error::get_ssl_category() && ERR_GET_REASON(static_cast<unsigned long>(code.value())) == SSL_R_CERTIFICATE_VERIFY_FAILED) {
-    throw Failure(ErrorKind::kInvalid, fmt::format("{}: its certificate cannot be trusted for this host", target.shown()));
+  if (code.category() == asio::error::get_ssl_category() &&
+      ERR_GET_REASON(static_cast<unsigned long>(code.value())) == SSL_R_CERTIFICATE_VERIFY_FAILED) {
+    throw Failure(ErrorKind::kInvalid,
+                  fmt::format("{}: its certificate cannot be trusted for this host", target.shown()));
   }
   return code.message();
 }
 
 std::string problem_of(const BadMessage& bad, const Target& target, const HttpOptions& options) {
-  auto in_vain = [&](const std::string& what) { return Failure(ErrorKind::kUnavailable, fmt::format("{}: {}", target.shown(), what)); };
+  auto in_vain = [&](const std::string& what) {
+    return Failure(ErrorKind::kUnavailable, fmt::format("{}: {}", target.shown(), what));
+  };
   switch (bad.kind()) {
     case BadMessage::Kind::kClosed: return "the connection was closed without an answer";
     case BadMessage::Kind::kCut: return "the answer was cut off";
     case BadMessage::Kind::kUnusable: break;
   }
-  if (bad.reason().status == 431) throw in_vain(fmt::format("the head of the answer is larger than {} bytes or {} fields", options.header_limit, kMostFields));
+  if (bad.reason().status == 431)
+    throw in_vain(
+        fmt::format("the head of the answer is larger than {} bytes or {} fields", options.header_limit, kMostFields));
   if (bad.reason().status == 413) throw in_vain(fmt::format("the answer is larger than {} bytes", options.body_limit));
   return fmt::format("the answer is no HTTP ({})", bad.reason().why);
 }
@@ -136,7 +150,8 @@ asio::awaitable<void> whole_body(Exchange& exchange, std::string& body, Wire::ti
   }
 }
 
-asio::awaitable<HttpResponse> attempt(Exchange& exchange, const Order& order, const std::optional<Proxy>& proxy, const HttpOptions& options, bool whole) {
+asio::awaitable<HttpResponse> attempt(Exchange& exchange, const Order& order, const std::optional<Proxy>& proxy,
+                                      const HttpOptions& options, bool whole) {
   const auto deadline = std::chrono::steady_clock::now() + options.deadline;
   co_await exchange.begin(order, proxy, options, deadline, whole ? options.body_limit : kUnlimited);
   HttpResponse response{exchange.head().status, "", exchange.head().headers};
@@ -155,7 +170,8 @@ struct HttpClient::Impl {
     auto place = target.origin() + (proxy ? " by " + proxy->target.origin() : "");
     if (auto kept = pool->take(place)) return kept;
     if (target.tls && !tls) tls = trust("");
-    return std::make_unique<Connection>(io_context_of(TaskContext::current()->loop()), target.tls ? tls : nullptr, std::move(place));
+    return std::make_unique<Connection>(io_context_of(TaskContext::current()->loop()), target.tls ? tls : nullptr,
+                                        std::move(place));
   }
 
   struct Answer {
@@ -186,7 +202,8 @@ Task<HttpClient::Impl::Answer> HttpClient::Impl::answer(std::shared_ptr<Impl> se
     auto exchange = std::make_unique<Exchange>(self->connection_to(order.target, proxy));
     const bool reused = exchange->connection().used;
     const bool repeatable = can_be_repeated(order.method);
-    auto pause = backoff + std::chrono::milliseconds{self->random.below(static_cast<std::uint64_t>(backoff.count()) / 2 + 1)};
+    auto pause =
+        backoff + std::chrono::milliseconds{self->random.below(static_cast<std::uint64_t>(backoff.count()) / 2 + 1)};
     std::optional<HttpResponse> response;
     Problem problem;
     try {
@@ -197,7 +214,9 @@ Task<HttpClient::Impl::Answer> HttpClient::Impl::answer(std::shared_ptr<Impl> se
       reached |= connection.connected;
       problem = present_problem(order.target, options);
       if (connection.sent && !repeatable) {
-        throw Failure(ErrorKind::kIndefinite, fmt::format("cannot {} {}: {}; it may have been carried out, and is not repeated", doing, order.target.shown(), problem.text));
+        throw Failure(ErrorKind::kIndefinite,
+                      fmt::format("cannot {} {}: {}; it may have been carried out, and is not repeated", doing,
+                                  order.target.shown(), problem.text));
       }
     }
     if (response) {
@@ -206,19 +225,24 @@ Task<HttpClient::Impl::Answer> HttpClient::Impl::answer(std::shared_ptr<Impl> se
       if (reused && response->status == 408) continue;
       if (whole) exchange->end(*self->pool);
       if (moved(*response)) {
-        if (++redirects > options.redirects) throw Failure(ErrorKind::kUnavailable, fmt::format("{} redirects more than {} times", order.target.shown(), options.redirects));
+        if (++redirects > options.redirects)
+          throw Failure(ErrorKind::kUnavailable,
+                        fmt::format("{} redirects more than {} times", order.target.shown(), options.redirects));
         redirect(order, *response);
         continue;
       }
-      const bool again = (response->status == 429 || (response->status >= 500 && repeatable)) && tries < options.retries;
+      const bool again =
+          (response->status == 429 || (response->status >= 500 && repeatable)) && tries < options.retries;
       const auto told = response->retry_after();
-      if (!again || told > options.last_backoff) co_return Answer{std::move(*response), std::move(exchange), std::move(order.target)};
+      if (!again || told > options.last_backoff)
+        co_return Answer{std::move(*response), std::move(exchange), std::move(order.target)};
       if (told) pause = std::max<std::chrono::milliseconds>(pause, *told);
       problem.text = fmt::format("status {}", response->status);
     }
     if (++tries > options.retries) {
       Error error{problem.late ? ErrorKind::kTimeout : ErrorKind::kUnavailable,
-                  fmt::format("cannot {} {}: {} ({} attempt{})", doing, order.target.shown(), problem.text, tries, tries == 1 ? "" : "s")};
+                  fmt::format("cannot {} {}: {} ({} attempt{})", doing, order.target.shown(), problem.text, tries,
+                              tries == 1 ? "" : "s")};
       if (!reached) throw Unreachable(std::move(error));
       throw Failure(std::move(error));
     }
@@ -233,7 +257,9 @@ Task<HttpClient::Impl::Answer> HttpClient::Impl::answer(std::shared_ptr<Impl> se
 HttpClient::HttpClient(HttpOptions options) : impl_(std::make_shared<Impl>(std::move(options))) {}
 HttpClient::~HttpClient() = default;
 
-Task<HttpResponse> HttpClient::send(HttpCall call) { co_return (co_await Impl::answer(impl_, std::move(call), true)).response; }
+Task<HttpResponse> HttpClient::send(HttpCall call) {
+  co_return (co_await Impl::answer(impl_, std::move(call), true)).response;
+}
 
 Task<HttpResponse> HttpClient::get(std::string url) {
   HttpCall call;
@@ -260,7 +286,8 @@ const HttpResponse& HttpStream::head() const { return impl_->head; }
 
 Task<HttpStream> HttpClient::open(HttpCall call) {
   auto answer = co_await Impl::answer(impl_, std::move(call), false);
-  co_return HttpStream{std::make_unique<HttpStream::Impl>(std::move(answer.response), std::move(answer.exchange), std::move(answer.target), impl_->options, impl_->pool)};
+  co_return HttpStream{std::make_unique<HttpStream::Impl>(std::move(answer.response), std::move(answer.exchange),
+                                                          std::move(answer.target), impl_->options, impl_->pool)};
 }
 
 Task<std::optional<std::string>> HttpStream::next() {
@@ -277,7 +304,8 @@ Task<std::optional<std::string>> HttpStream::next() {
     problem = present_problem(target, options);
   }
   if (!problem.text.empty()) {
-    throw Failure(problem.late ? ErrorKind::kTimeout : ErrorKind::kUnavailable, fmt::format("cannot read all of {}: {}", target.shown(), problem.text));
+    throw Failure(problem.late ? ErrorKind::kTimeout : ErrorKind::kUnavailable,
+                  fmt::format("cannot read all of {}: {}", target.shown(), problem.text));
   }
   if (more) {
     exchange = std::move(present);
@@ -290,7 +318,8 @@ Task<std::optional<std::string>> HttpStream::next() {
 std::string url_encode(std::string_view text) {
   std::string encoded;
   for (char c : text) {
-    bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.' || c == '~';
+    bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+                 c == '.' || c == '~';
     if (plain)
       encoded += c;
     else

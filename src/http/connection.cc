@@ -35,16 +35,21 @@ asio::awaitable<void> ask_proxy(Wire& wire, const Target& target, const Proxy& p
   }
   if (status / 100 == 2) co_return;
   if (status == 407) {
-    throw Failure(ErrorKind::kInvalid, fmt::format("the proxy {} wants a name and password: write them into its URL, http://NAME:PASSWORD@HOST:PORT", proxy.target.origin()));
+    throw Failure(
+        ErrorKind::kInvalid,
+        fmt::format("the proxy {} wants a name and password: write them into its URL, http://NAME:PASSWORD@HOST:PORT",
+                    proxy.target.origin()));
   }
-  throw std::runtime_error(fmt::format("the proxy {} does not connect to it (status {})", proxy.target.origin(), status));
+  throw std::runtime_error(
+      fmt::format("the proxy {} does not connect to it (status {})", proxy.target.origin(), status));
 }
 
 }  // namespace
 
 std::shared_ptr<Trust> trust(const std::string& ca_file) {
   static std::mutex mutex;
-  static auto& loaded = *new std::map<std::string, std::weak_ptr<Trust>>;  // never destroyed: clients may be among the statics
+  static auto& loaded =
+      *new std::map<std::string, std::weak_ptr<Trust>>;  // never destroyed: clients may be among the statics
   std::lock_guard lock{mutex};
   auto& place = loaded[ca_file];
   if (auto there = place.lock()) return there;
@@ -55,7 +60,8 @@ std::shared_ptr<Trust> trust(const std::string& ca_file) {
     (void)made->set_default_verify_paths(error);
   else
     (void)made->load_verify_file(ca_file, error);
-  if (error) throw Failure(ErrorKind::kInvalid, fmt::format("cannot load certificates from {}: {}", ca_file, error.message()));
+  if (error)
+    throw Failure(ErrorKind::kInvalid, fmt::format("cannot load certificates from {}: {}", ca_file, error.message()));
   place = made;
   return made;
 }
@@ -73,7 +79,8 @@ asio::awaitable<void> connect(Connection& connection, const Target& target, cons
   }
   if (proxy) co_await ask_proxy(wire, target, *proxy);
   connection.connected = true;
-  if (!target.host_is_address && !SSL_set_tlsext_host_name(tls->native_handle(), target.host.c_str())) throw std::runtime_error("cannot set the TLS server name");
+  if (!target.host_is_address && !SSL_set_tlsext_host_name(tls->native_handle(), target.host.c_str()))
+    throw std::runtime_error("cannot set the TLS server name");
   tls->set_verify_callback(asio::ssl::host_name_verification(target.host));
   // What came with the proxy's answer is of the TLS already, which would not see it.
   if (!wire.arrived.empty()) throw std::runtime_error("the server speaks before it is asked to");

@@ -15,12 +15,13 @@ namespace mephisto {
 
 using Trust = boost::asio::ssl::context;
 
-// The authorities that are trusted: the file's, or the system's where it is empty. Clients share what is loaded, which takes a
-// megabyte. Throws Failure.
+// The authorities that are trusted: the file's, or the system's where it is empty. Clients share what is loaded, which
+// takes a megabyte. Throws Failure.
 std::shared_ptr<Trust> trust(const std::string& ca_file);
 
 struct Connection {
-  Connection(boost::asio::io_context& io, std::shared_ptr<Trust> trusted, std::string leads_to) : tls(std::move(trusted)), wire(io, tls.get()), place(std::move(leads_to)) {}
+  Connection(boost::asio::io_context& io, std::shared_ptr<Trust> trusted, std::string leads_to)
+      : tls(std::move(trusted)), wire(io, tls.get()), place(std::move(leads_to)) {}
 
   std::shared_ptr<Trust> tls;
   Wire wire;
@@ -30,8 +31,8 @@ struct Connection {
   bool used = false;       // for an earlier request
 };
 
-// To the target's server, with TLS where the target says so. Throws system_error, BadMessage, or Failure where it would be in vain to
-// try again.
+// To the target's server, with TLS where the target says so. Throws system_error, BadMessage, or Failure where it would
+// be in vain to try again.
 boost::asio::awaitable<void> connect(Connection& connection, const Target& target, const std::optional<Proxy>& proxy);
 
 // Connections that wait for a request.

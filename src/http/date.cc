@@ -14,7 +14,8 @@ namespace {
 using namespace std::chrono;
 
 constexpr std::array<std::string_view, 7> kDays{"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-constexpr std::array<std::string_view, 12> kMonths{"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+constexpr std::array<std::string_view, 12> kMonths{"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                                   "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 
 std::optional<int> number(std::string_view text) {
   int value = 0;
@@ -38,7 +39,8 @@ std::optional<sys_seconds> made(std::string_view day, std::string_view month, in
   const auto* place = std::ranges::find(kMonths, month);
   const auto of_day = time_of_day(time);
   if (!number_of_day || place == kMonths.end() || !of_day) return std::nullopt;
-  const year_month_day date{std::chrono::year{year}, std::chrono::month{static_cast<unsigned>(place - kMonths.begin() + 1)},
+  const year_month_day date{std::chrono::year{year},
+                            std::chrono::month{static_cast<unsigned>(place - kMonths.begin() + 1)},
                             std::chrono::day{static_cast<unsigned>(*number_of_day)}};
   if (!date.ok()) return std::nullopt;
   return sys_days{date} + *of_day;
@@ -57,8 +59,10 @@ std::string format_http_date(sys_seconds time) {
   const auto day = floor<days>(time);
   const year_month_day date{day};
   const hh_mm_ss clock{time - day};
-  return fmt::format("{}, {:02} {} {:04} {:02}:{:02}:{:02} GMT", kDays[weekday{day}.c_encoding()], static_cast<unsigned>(date.day()),
-                     kMonths[static_cast<unsigned>(date.month()) - 1], static_cast<int>(date.year()), clock.hours().count(), clock.minutes().count(), clock.seconds().count());
+  return fmt::format("{}, {:02} {} {:04} {:02}:{:02}:{:02} GMT", kDays[weekday{day}.c_encoding()],
+                     static_cast<unsigned>(date.day()), kMonths[static_cast<unsigned>(date.month()) - 1],
+                     static_cast<int>(date.year()), clock.hours().count(), clock.minutes().count(),
+                     clock.seconds().count());
 }
 
 std::optional<sys_seconds> parse_http_date(std::string_view text) {

@@ -22,8 +22,11 @@ Result<Decoder> Decoder::make(const std::vector<std::string>& codings, std::uint
     const auto coding = to_lower(*place);
     if (coding == "identity") continue;
     const bool gzip = coding == "gzip" || coding == "x-gzip";
-    if (!gzip && coding != "deflate") return fail(ErrorKind::kInvalid, fmt::format("the answer is encoded as \"{}\", which was not asked for", printable(coding)));
-    if (decoder.stages_.size() == kMostCodings) return fail(ErrorKind::kInvalid, fmt::format("the answer is encoded more than {} times", kMostCodings));
+    if (!gzip && coding != "deflate")
+      return fail(ErrorKind::kInvalid,
+                  fmt::format("the answer is encoded as \"{}\", which was not asked for", printable(coding)));
+    if (decoder.stages_.size() == kMostCodings)
+      return fail(ErrorKind::kInvalid, fmt::format("the answer is encoded more than {} times", kMostCodings));
     decoder.stages_.push_back({Inflater{gzip ? Inflater::Format::kGzip : Inflater::Format::kDeflate}, {}, 0});
   }
   return decoder;
@@ -47,7 +50,9 @@ Result<bool> Decoder::pull(std::size_t count, std::string& out) {
     if (auto taken = inflater.take(rest, out, kPiece); !taken) return std::unexpected(std::move(taken.error()));
     waiting.erase(0, waiting.size() - rest.size());
     plain += out.size() - before;
-    if (plain > limit_) return fail(ErrorKind::kInvalid, fmt::format("the answer is larger than {} bytes when it is decompressed", limit_));
+    if (plain > limit_)
+      return fail(ErrorKind::kInvalid,
+                  fmt::format("the answer is larger than {} bytes when it is decompressed", limit_));
     if (out.size() > before) return true;
     if (!waiting.empty()) continue;
     auto more = pull(count - 1, waiting);

@@ -13,13 +13,13 @@ namespace mephisto {
 
 class Decoder {
  public:
-  // As `Content-Encoding` names them, the last one applied last. An error where one of them is not known, or there are too many.
-  // No coding may give more than `limit` bytes.
+  // As `Content-Encoding` names them, the last one applied last. An error where one of them is not known, or there are
+  // too many. No coding may give more than `limit` bytes.
   static Result<Decoder> make(const std::vector<std::string>& codings, std::uint64_t limit);
 
   void give(std::string_view bytes) { given_ += bytes; }
-  // Appends the next plain bytes to `out`, some 64 KiB at most; false where more must be given first. An error: kDecode for what
-  // is broken, kInvalid for what is too large.
+  // Appends the next plain bytes to `out`, some 64 KiB at most; false where more must be given first. An error: kDecode
+  // for what is broken, kInvalid for what is too large.
   Result<bool> take(std::string& out);
   // Whether what was given may be all.
   bool whole() const;

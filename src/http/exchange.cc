@@ -14,7 +14,9 @@ namespace asio = boost::asio;
 
 std::string head_of(const Order& order, const std::optional<Proxy>& proxy, const HttpOptions& options) {
   const bool by_proxy = proxy && !order.target.tls;
-  auto head = fmt::format("{} {}{} HTTP/1.1\r\nHost: {}\r\n", order.method, by_proxy ? "http://" + order.target.authority : "", order.target.path, order.target.authority);
+  auto head =
+      fmt::format("{} {}{} HTTP/1.1\r\nHost: {}\r\n", order.method, by_proxy ? "http://" + order.target.authority : "",
+                  order.target.path, order.target.authority);
   auto add = [&](std::string_view name, std::string_view value) { head += fmt::format("{}: {}\r\n", name, value); };
   if (by_proxy && !proxy->authorization.empty()) add("Proxy-Authorization", proxy->authorization);
   if (!order.headers.contains("User-Agent")) add("User-Agent", options.user_agent);
@@ -27,7 +29,8 @@ std::string head_of(const Order& order, const std::optional<Proxy>& proxy, const
 
 }  // namespace
 
-asio::awaitable<void> Exchange::begin(const Order& order, const std::optional<Proxy>& proxy, const HttpOptions& options, Wire::time_point deadline, std::uint64_t body_limit) {
+asio::awaitable<void> Exchange::begin(const Order& order, const std::optional<Proxy>& proxy, const HttpOptions& options,
+                                      Wire::time_point deadline, std::uint64_t body_limit) {
   auto& wire = connection_->wire;
   wire.set_deadline(deadline);
   connection_->sent = false;
@@ -38,7 +41,9 @@ asio::awaitable<void> Exchange::begin(const Order& order, const std::optional<Pr
     co_await wire.send(head_of(order, proxy, options), order.body);
   } catch (const boost::system::system_error& error) {
     // A server that refuses a body may answer before it has come, and close.
-    if (order.body.empty() || (error.code() != asio::error::broken_pipe && error.code() != asio::error::connection_reset)) throw;
+    if (order.body.empty() ||
+        (error.code() != asio::error::broken_pipe && error.code() != asio::error::connection_reset))
+      throw;
     unsent = std::current_exception();
     reusable_ = false;
   }
@@ -62,7 +67,8 @@ asio::awaitable<void> Exchange::begin(const Order& order, const std::optional<Pr
   std::string_view nothing;
   if (auto taken = body_->take(nothing, came_); !taken) throw BadMessage{std::move(taken.error())};
   auto decoder = Decoder::make(head_.headers.list("Content-Encoding"), body_limit);
-  if (!decoder) throw Failure(ErrorKind::kUnavailable, fmt::format("{}: {}", order.target.shown(), decoder.error().message));
+  if (!decoder)
+    throw Failure(ErrorKind::kUnavailable, fmt::format("{}: {}", order.target.shown(), decoder.error().message));
   decoder_ = std::move(*decoder);
 }
 

@@ -23,8 +23,10 @@ class Exchange {
  public:
   explicit Exchange(std::unique_ptr<Connection> connection) : connection_(std::move(connection)) {}
 
-  // Sends the request and waits for the head of the answer that is not interim. Connects first where that is to be done.
-  boost::asio::awaitable<void> begin(const Order& order, const std::optional<Proxy>& proxy, const HttpOptions& options, Wire::time_point deadline, std::uint64_t body_limit);
+  // Sends the request and waits for the head of the answer that is not interim. Connects first where that is to be
+  // done.
+  boost::asio::awaitable<void> begin(const Order& order, const std::optional<Proxy>& proxy, const HttpOptions& options,
+                                     Wire::time_point deadline, std::uint64_t body_limit);
   const ResponseHead& head() const { return head_; }
 
   // Appends the next plain bytes of the body to `out`; false at its end.
@@ -43,7 +45,7 @@ class Exchange {
   bool reusable_ = true;
 };
 
-// Both throw, besides BadMessage and system_error: runtime_error where another attempt can succeed, Failure (kUnavailable or
-// kInvalid) where it would be in vain.
+// Both throw, besides BadMessage and system_error: runtime_error where another attempt can succeed, Failure
+// (kUnavailable or kInvalid) where it would be in vain.
 
 }  // namespace mephisto

@@ -11,7 +11,7 @@
 
 #include "base/text.h"
 #include "http/date.h"
-#include "mephisto/version.h"
+#include "mephisto/base/version.h"
 
 namespace mephisto {
 namespace {
@@ -24,7 +24,8 @@ constexpr std::size_t kPiece = 256 << 10;
 constexpr std::chrono::seconds kParting{2};
 constexpr std::size_t kPartingBytes = 1 << 20;
 
-constexpr std::array<std::string_view, 7> kOurHeaders{"connection", "content-length", "keep-alive", "proxy-connection", "trailer", "transfer-encoding", "upgrade"};
+constexpr std::array<std::string_view, 7> kOurHeaders{
+    "connection", "content-length", "keep-alive", "proxy-connection", "trailer", "transfer-encoding", "upgrade"};
 
 BadMessage unusable(int status, std::string why) { return BadMessage{Unusable{status, std::move(why)}}; }
 
@@ -41,7 +42,8 @@ HttpRequest to_request(RequestHead head) {
   auto parsed = boost::urls::parse_origin_form(target);
   if (!parsed) throw unusable(400, "its target is no path");
   HttpRequest request{std::move(head.method), std::string{parsed->encoded_path()}, {}, std::move(head.headers), ""};
-  for (const auto& parameter : parsed->params()) request.query[std::string{parameter.key}] = std::string{parameter.value};
+  for (const auto& parameter : parsed->params())
+    request.query[std::string{parameter.key}] = std::string{parameter.value};
   return request;
 }
 
@@ -53,8 +55,10 @@ std::optional<std::string> fault_of(const HttpReply& reply) {
   if (reply.status < 200 || reply.status > 599) return fmt::format("{} is no status of a reply", reply.status);
   if (!is_field_value(reply.content_type)) return "its content type has a control character in it";
   for (const auto& [name, value] : reply.headers) {
-    if (!is_token(name) || !is_field_value(value)) return fmt::format("its header \"{}\" cannot be sent", printable(name));
-    if (std::ranges::find(kOurHeaders, to_lower(name)) != kOurHeaders.end()) return fmt::format("the header {} is the server's own", name);
+    if (!is_token(name) || !is_field_value(value))
+      return fmt::format("its header \"{}\" cannot be sent", printable(name));
+    if (std::ranges::find(kOurHeaders, to_lower(name)) != kOurHeaders.end())
+      return fmt::format("the header {} is the server's own", name);
   }
   return std::nullopt;
 }
@@ -105,7 +109,8 @@ asio::awaitable<std::string> Guest::body(const RequestHead& head) {
   };
   take();
   if (const auto& expect = head.headers["Expect"]; !expect.empty() && head.minor > 0) {
-    if (to_lower(expect) != "100-continue") throw unusable(417, "its Expect is unknown: 100-continue alone is possible");
+    if (to_lower(expect) != "100-continue")
+      throw unusable(417, "its Expect is unknown: 100-continue alone is possible");
     if (!reader.done() && content.empty()) co_await wire_.send("HTTP/1.1 100 Continue\r\n\r\n");
   }
   while (!reader.done()) {
@@ -116,10 +121,12 @@ asio::awaitable<std::string> Guest::body(const RequestHead& head) {
 }
 
 std::string Guest::head_of(const HttpReply& reply, std::string_view framing) const {
-  auto head = fmt::format("HTTP/1.1 {} {}\r\nServer: mephisto/{}\r\nDate: {}\r\n", reply.status,
-                          std::string_view{boost::beast::http::obsolete_reason(static_cast<boost::beast::http::status>(reply.status))}, MEPHISTO_VERSION,
-                          format_http_date(std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now())));
-  if (!reply.content_type.empty() && !reply.headers.contains("Content-Type") && !has_no_body(reply.status)) head += fmt::format("Content-Type: {}\r\n", reply.content_type);
+  auto head = fmt::format(
+      "HTTP/1.1 {} {}\r\nServer: mephisto/{}\r\nDate: {}\r\n", reply.status,
+      std::string_view{boost::beast::http::obsolete_reason(static_cast<boost::beast::http::status>(reply.status))},
+      MEPHISTO_VERSION, format_http_date(std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now())));
+  if (!reply.content_type.empty() && !reply.headers.contains("Content-Type") && !has_no_body(reply.status))
+    head += fmt::format("Content-Type: {}\r\n", reply.content_type);
   for (const auto& [name, value] : reply.headers) head += fmt::format("{}: {}\r\n", name, value);
   head += framing;
   if (!persistent_)

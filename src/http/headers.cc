@@ -57,7 +57,8 @@ std::optional<std::chrono::seconds> HttpResponse::retry_after() const {
   const auto until = parse_http_date(text);
   if (!until) return std::nullopt;
   // By the server's own clock, where it tells it.
-  const auto now = parse_http_date(headers["Date"]).value_or(std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()));
+  const auto now = parse_http_date(headers["Date"])
+                       .value_or(std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()));
   return std::clamp(*until - now, std::chrono::seconds{0}, kLongest);
 }
 

@@ -46,7 +46,8 @@ void run(const std::shared_ptr<Lookup>& lookup, const std::string& host, const s
 
 asio::awaitable<Found> look_up(const Target& target, std::chrono::steady_clock::time_point deadline) {
   auto executor = co_await asio::this_coro::executor;
-  if (target.host_is_address) co_return tcp::resolver{executor}.resolve(target.host, target.port, tcp::resolver::numeric_host);
+  if (target.host_is_address)
+    co_return tcp::resolver{executor}.resolve(target.host, target.port, tcp::resolver::numeric_host);
   auto lookup = std::make_shared<Lookup>();
   asio::steady_timer wait{executor, deadline};
   lookup->wait = &wait;
@@ -62,7 +63,8 @@ asio::awaitable<Found> look_up(const Target& target, std::chrono::steady_clock::
   boost::system::error_code ended;
   co_await wait.async_wait(asio::redirect_error(asio::use_awaitable, ended));
   std::lock_guard lock{lookup->mutex};
-  if (!lookup->done) throw boost::system::system_error{ended ? ended : boost::system::error_code{boost::beast::error::timeout}};
+  if (!lookup->done)
+    throw boost::system::system_error{ended ? ended : boost::system::error_code{boost::beast::error::timeout}};
   if (lookup->error) throw boost::system::system_error{lookup->error};
   co_return lookup->found;
 }

@@ -10,6 +10,7 @@
 namespace mephisto {
 
 // Throws boost::system::system_error: what the system says, or beast::error::timeout at the deadline.
-boost::asio::awaitable<boost::asio::ip::tcp::resolver::results_type> look_up(const Target& target, std::chrono::steady_clock::time_point deadline);
+boost::asio::awaitable<boost::asio::ip::tcp::resolver::results_type> look_up(
+    const Target& target, std::chrono::steady_clock::time_point deadline);
 
 }  // namespace mephisto

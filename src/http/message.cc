@@ -11,7 +11,9 @@
 namespace mephisto {
 namespace {
 
-std::unexpected<Unusable> unusable(std::string why, int status = 400) { return std::unexpected(Unusable{status, std::move(why)}); }
+std::unexpected<Unusable> unusable(std::string why, int status = 400) {
+  return std::unexpected(Unusable{status, std::move(why)});
+}
 
 bool is_blank(char c) { return c == ' ' || c == '\t'; }
 
@@ -91,7 +93,8 @@ Parsed<std::optional<std::uint64_t>> content_length(const HttpHeaders& headers) 
 }
 
 bool has_option(const HttpHeaders& headers, std::string_view option) {
-  return std::ranges::any_of(headers.list("Connection"), [&](const std::string& one) { return to_lower(one) == option; });
+  return std::ranges::any_of(headers.list("Connection"),
+                             [&](const std::string& one) { return to_lower(one) == option; });
 }
 
 bool persistent(const HttpHeaders& headers, int minor) {
@@ -100,13 +103,15 @@ bool persistent(const HttpHeaders& headers, int minor) {
 }
 
 std::size_t count(const HttpHeaders& headers, std::string_view name) {
-  return static_cast<std::size_t>(std::ranges::count_if(headers, [&](const auto& field) { return to_lower(field.first) == name; }));
+  return static_cast<std::size_t>(
+      std::ranges::count_if(headers, [&](const auto& field) { return to_lower(field.first) == name; }));
 }
 
 // Whether the body is chunked; any other transfer coding is refused.
 Parsed<bool> chunked(const HttpHeaders& headers) {
   if (!headers.contains("Transfer-Encoding")) return false;
-  if (count(headers, "transfer-encoding") != 1 || to_lower(headers["Transfer-Encoding"]) != "chunked") return unusable("its transfer coding is unknown: chunked alone is possible");
+  if (count(headers, "transfer-encoding") != 1 || to_lower(headers["Transfer-Encoding"]) != "chunked")
+    return unusable("its transfer coding is unknown: chunked alone is possible");
   return true;
 }
 
@@ -123,7 +128,8 @@ Parsed<Framing> request_framing(const RequestHead& head) {
     framing.kind = Framing::Kind::kChunked;
     return framing;
   }
-  if (lengths > 1 || head.headers["Content-Length"].find(',') != std::string::npos) return unusable("it has several Content-Lengths");
+  if (lengths > 1 || head.headers["Content-Length"].find(',') != std::string::npos)
+    return unusable("it has several Content-Lengths");
   auto length = content_length(head.headers);
   if (!length) return std::unexpected(std::move(length.error()));
   if (!*length || **length == 0) return framing;
@@ -158,7 +164,10 @@ Parsed<Framing> response_framing(const ResponseHead& head, int minor, bool to_he
 }
 
 bool is_host(std::string_view text) {
-  return std::ranges::all_of(text, [](unsigned char c) { return c > ' ' && c < 0x7f && std::string_view{"/?#@\\\"<>^`{|}"}.find(static_cast<char>(c)) == std::string_view::npos; });
+  return std::ranges::all_of(text, [](unsigned char c) {
+    return c > ' ' && c < 0x7f &&
+           std::string_view{"/?#@\\\"<>^`{|}"}.find(static_cast<char>(c)) == std::string_view::npos;
+  });
 }
 
 }  // namespace
@@ -181,7 +190,8 @@ Block::State Block::take(std::string_view& in) {
 
 bool is_token(std::string_view text) {
   return !text.empty() && std::ranges::all_of(text, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c) || std::string_view{"!#$%&'*+-.^_`|~"}.find(c) != std::string_view::npos;
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c) ||
+           std::string_view{"!#$%&'*+-.^_`|~"}.find(c) != std::string_view::npos;
   });
 }
 
@@ -199,9 +209,11 @@ Parsed<RequestHead> parse_request_head(std::string_view block) {
   head.target = line.substr(method_end + 1, target_end - method_end - 1);
   line.remove_prefix(target_end + 1);
   if (!is_token(head.method)) return unusable("it has no valid method");
-  if (head.target.empty() || !std::ranges::all_of(head.target, [](unsigned char c) { return c > ' ' && c != 0x7f; })) return unusable("it has no valid target");
+  if (head.target.empty() || !std::ranges::all_of(head.target, [](unsigned char c) { return c > ' ' && c != 0x7f; }))
+    return unusable("it has no valid target");
   const auto minor = take_version(line);
-  if (!minor && line.size() == 8 && line.starts_with("HTTP/") && is_digit(line[5]) && line[6] == '.' && is_digit(line[7]))
+  if (!minor && line.size() == 8 && line.starts_with("HTTP/") && is_digit(line[5]) && line[6] == '.' &&
+      is_digit(line[7]))
     return unusable("HTTP/1.0 and HTTP/1.1 are possible", 505);
   if (!minor || !line.empty()) return unusable("its first line is not METHOD TARGET HTTP/1.1");
   head.minor = *minor;
@@ -223,7 +235,8 @@ Parsed<ResponseHead> parse_response_head(std::string_view block, bool to_head) {
   ResponseHead head;
   const auto minor = take_version(line);
   // What follows the status is for people; some servers leave it out with its blank.
-  if (!minor || line.size() < 4 || line[0] != ' ' || !std::ranges::all_of(line.substr(1, 3), is_digit) || (line.size() > 4 && line[4] != ' ') || line[1] == '0')
+  if (!minor || line.size() < 4 || line[0] != ' ' || !std::ranges::all_of(line.substr(1, 3), is_digit) ||
+      (line.size() > 4 && line[4] != ' ') || line[1] == '0')
     return unusable("its first line is not HTTP/1.1 STATUS");
   head.status = (line[1] - '0') * 100 + (line[2] - '0') * 10 + (line[3] - '0');
   auto headers = parse_fields(block, Folding::kTaken);

@@ -1,5 +1,5 @@
-// The parts of a message as they come on a connection (RFC 9112): where a head ends, what it says, and how its body ends. Nothing
-// here waits or grows without a bound; what two readers could understand differently is refused.
+// The parts of a message as they come on a connection (RFC 9112): where a head ends, what it says, and how its body
+// ends. Nothing here waits or grows without a bound; what two readers could understand differently is refused.
 #pragma once
 
 #include <cstdint>

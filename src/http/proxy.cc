@@ -25,8 +25,8 @@ std::string environment(const char* lower, const char* upper) {
   return "";
 }
 
-// Whether `address` is in `network`, `10.0.0.0/8` and the like. (Asio's make_network_v4 throws from its function that gives an error
-// code, where the address is none.)
+// Whether `address` is in `network`, `10.0.0.0/8` and the like. (Asio's make_network_v4 throws from its function that
+// gives an error code, where the address is none.)
 bool in_network(const std::string& network, const std::string& address) {
   const auto slash = network.find('/');
   if (slash == std::string::npos) return false;
@@ -36,12 +36,16 @@ bool in_network(const std::string& network, const std::string& address) {
   const auto all = ip::make_address(network.substr(0, slash), error);
   unsigned short bits = 0;
   const auto [end, wrong] = std::from_chars(network.data() + slash + 1, network.data() + network.size(), bits);
-  if (error || wrong != std::errc{} || end != network.data() + network.size() || one.is_v4() != all.is_v4() || bits > (one.is_v4() ? 32 : 128)) return false;
-  if (one.is_v4()) return ip::make_network_v4(one.to_v4(), bits).canonical() == ip::make_network_v4(all.to_v4(), bits).canonical();
+  if (error || wrong != std::errc{} || end != network.data() + network.size() || one.is_v4() != all.is_v4() ||
+      bits > (one.is_v4() ? 32 : 128))
+    return false;
+  if (one.is_v4())
+    return ip::make_network_v4(one.to_v4(), bits).canonical() == ip::make_network_v4(all.to_v4(), bits).canonical();
   return ip::make_network_v6(one.to_v6(), bits).canonical() == ip::make_network_v6(all.to_v6(), bits).canonical();
 }
 
-// Whether an element of NO_PROXY means the target: `*`, a host and all below it, an address, a network; each with a port or not.
+// Whether an element of NO_PROXY means the target: `*`, a host and all below it, an address, a network; each with a
+// port or not.
 bool means(std::string element, const Target& target) {
   if (element == "*") return true;
   if (target.host_is_address && in_network(element, target.host)) return true;
@@ -81,7 +85,9 @@ Result<Proxy> parse_proxy(const std::string& url) {
   }
   auto target = parse_target(text);
   if (!target) return fail(ErrorKind::kInvalid, fmt::format("cannot use the proxy: {}", target.error().message));
-  if (target->tls) return fail(ErrorKind::kInvalid, fmt::format("cannot use the proxy {}: only http:// proxies are possible", target->origin()));
+  if (target->tls)
+    return fail(ErrorKind::kInvalid,
+                fmt::format("cannot use the proxy {}: only http:// proxies are possible", target->origin()));
   proxy.target = std::move(*target);
   return proxy;
 }
@@ -96,13 +102,16 @@ Proxies::Proxies(const std::string& setting) : setting_(setting) {
   if (!setting.empty()) return;
   http_ = environment("http_proxy", "HTTP_PROXY");
   https_ = environment("https_proxy", "HTTPS_PROXY");
-  for (const auto& element : split(environment("no_proxy", "NO_PROXY"), ',')) none_for_.push_back(to_lower(trim(element)));
+  for (const auto& element : split(environment("no_proxy", "NO_PROXY"), ','))
+    none_for_.push_back(to_lower(trim(element)));
 }
 
 Result<std::optional<Proxy>> Proxies::for_target(const Target& target) const {
   const auto& url = !setting_.empty() ? setting_ : target.tls ? https_ : http_;
   if (url.empty()) return std::nullopt;
-  if (setting_.empty() && (this_machine(target) || std::ranges::any_of(none_for_, [&](const auto& element) { return means(element, target); }))) return std::nullopt;
+  if (setting_.empty() && (this_machine(target) ||
+                           std::ranges::any_of(none_for_, [&](const auto& element) { return means(element, target); })))
+    return std::nullopt;
   return parse_proxy(url);
 }
 

@@ -23,19 +23,23 @@ constexpr std::chrono::seconds kBetweenWarnings{10};
 // How long a client may take nothing of its reply while others wait for its place.
 constexpr std::chrono::seconds kPatience{5};
 
-asio::awaitable<std::unique_ptr<tcp::socket>> accept(tcp::acceptor& acceptor) { co_return std::make_unique<tcp::socket>(co_await acceptor.async_accept(asio::use_awaitable)); }
+asio::awaitable<std::unique_ptr<tcp::socket>> accept(tcp::acceptor& acceptor) {
+  co_return std::make_unique<tcp::socket>(co_await acceptor.async_accept(asio::use_awaitable));
+}
 
 // Leaves the rest of the process the most of its files.
 std::size_t most_connections(std::size_t wanted) {
   rlimit files{};
-  if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) return std::max<std::size_t>(wanted, 1);
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY)
+    return std::max<std::size_t>(wanted, 1);
   return std::clamp<std::size_t>(files.rlim_cur / 4, 1, std::max<std::size_t>(wanted, 1));
 }
 
 }  // namespace
 
 struct HttpServer::Impl {
-  Impl(Loop& on, Handler to, HttpLimits limits) : loop(on), handler(std::move(to)), shared{limits}, acceptor(io_context_of(on)) {}
+  Impl(Loop& on, Handler to, HttpLimits limits)
+      : loop(on), handler(std::move(to)), shared{limits}, acceptor(io_context_of(on)) {}
 
   // Waits for the last connection, cancelled or not: handlers refer to what goes when the server does.
   class AllEnded : public Wait {
@@ -55,7 +59,9 @@ struct HttpServer::Impl {
 
   // A connection, counted from its beginning to its end.
   struct Counted {
-    Counted(Impl& of, tcp::socket socket) : server(of), guest(std::move(socket), of.shared) { server.guests.push_back(&guest); }
+    Counted(Impl& of, tcp::socket socket) : server(of), guest(std::move(socket), of.shared) {
+      server.guests.push_back(&guest);
+    }
     ~Counted() {
       server.guests.remove(&guest);
       server.room.notify_all();
@@ -120,7 +126,8 @@ bool HttpServer::Impl::spare_one() {
     }
     return 3;
   };
-  const auto spared = std::ranges::min_element(guests, {}, [&](const Guest* one) { return std::pair{rank(*one), one->since()}; });
+  const auto spared =
+      std::ranges::min_element(guests, {}, [&](const Guest* one) { return std::pair{rank(*one), one->since()}; });
   if (spared == guests.end() || rank(**spared) == 3) return false;
   auto& guest = **spared;
   guests.erase(spared);
@@ -192,18 +199,23 @@ Task<void> HttpServer::Impl::serve(Impl& self, tcp::socket socket) {
   }
 }
 
-HttpServer::HttpServer(Loop& loop, Handler handler, int port, const std::string& address, HttpLimits limits) : impl_(std::make_unique<Impl>(loop, std::move(handler), limits)) {
+HttpServer::HttpServer(Loop& loop, Handler handler, int port, const std::string& address, HttpLimits limits)
+    : impl_(std::make_unique<Impl>(loop, std::move(handler), limits)) {
   boost::system::error_code error;
   auto ip = asio::ip::make_address(address, error);
-  if (error) throw Failure(ErrorKind::kInvalid, fmt::format("\"{}\" is no IP address to listen on", printable(address)));
-  if (port < 0 || port > 65535) throw Failure(ErrorKind::kInvalid, fmt::format("cannot listen on port {}: ports are from 0 to 65535", port));
+  if (error)
+    throw Failure(ErrorKind::kInvalid, fmt::format("\"{}\" is no IP address to listen on", printable(address)));
+  if (port < 0 || port > 65535)
+    throw Failure(ErrorKind::kInvalid, fmt::format("cannot listen on port {}: ports are from 0 to 65535", port));
   tcp::endpoint endpoint{ip, static_cast<unsigned short>(port)};
   auto& acceptor = impl_->acceptor;
   (void)acceptor.open(endpoint.protocol(), error);
   if (!error) (void)acceptor.set_option(asio::socket_base::reuse_address{true}, error);
   if (!error) (void)acceptor.bind(endpoint, error);
   if (!error) (void)acceptor.listen(asio::socket_base::max_listen_connections, error);
-  if (error) throw Failure(ErrorKind::kUnavailable, fmt::format("cannot listen on {}:{}: {}; choose another port", address, port, error.message()));
+  if (error)
+    throw Failure(ErrorKind::kUnavailable,
+                  fmt::format("cannot listen on {}:{}: {}; choose another port", address, port, error.message()));
   impl_->port = acceptor.local_endpoint().port();
 }
 
@@ -220,7 +232,8 @@ Task<void> HttpServer::run() {
       try {
         auto socket = co_await await_asio(accept(impl.acceptor), "connections");
         while (impl.guests.size() >= most_connections(impl.shared.limits.connections)) {
-          impl.warn(fmt::format("Port {} has {} connections open, its most: those without a request are closed", port(), impl.guests.size()));
+          impl.warn(fmt::format("Port {} has {} connections open, its most: those without a request are closed", port(),
+                                impl.guests.size()));
           if (!impl.spare_one()) co_await impl.room.wait_until(impl.loop.now() + kPatience, "room for a connection");
         }
         ++impl.open;

@@ -90,7 +90,8 @@ bool Wire::quiet() {
 asio::awaitable<std::string> read_head(Wire& wire, std::size_t limit, std::string_view start) {
   Block block{limit};
   while (true) {
-    if (wire.arrived.empty() && !co_await wire.receive()) throw BadMessage{block.text().empty() ? BadMessage::Kind::kClosed : BadMessage::Kind::kCut};
+    if (wire.arrived.empty() && !co_await wire.receive())
+      throw BadMessage{block.text().empty() ? BadMessage::Kind::kClosed : BadMessage::Kind::kCut};
     const auto state = block.take(wire.arrived);
     const auto begun = std::string_view{block.text()}.substr(0, start.size());
     if (!start.starts_with(begun)) throw BadMessage{Unusable{400, fmt::format("it does not begin with {}", start)}};

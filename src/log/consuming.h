@@ -13,8 +13,9 @@ inline AssignmentId new_assignment() {
   return next++;
 }
 
-inline bool brings_something(const Polled& polled) {
-  return polled.change || !polled.lost.empty() || !polled.revoked.empty() || !polled.assigned.empty() || !polled.batches.empty();
+inline bool brings_something(const PollResult& polled) {
+  return polled.change || !polled.lost.empty() || !polled.revoked.empty() || !polled.assigned.empty() ||
+         !polled.batches.empty();
 }
 
 }  // namespace mephisto

@@ -42,7 +42,8 @@ Result<store::Topic> find(KvReader& tx, const TopicPartition& partition) {
   auto topic = store::find_topic(tx, partition.topic);
   if (!topic) return fail(ErrorKind::kNotFound, fmt::format("there is no topic {}", partition.topic));
   if (partition.partition < 0 || partition.partition >= topic->config.partitions) {
-    return fail(ErrorKind::kNotFound, fmt::format("topic {} has partitions 0 to {}, not {}", partition.topic, topic->config.partitions - 1, partition.partition));
+    return fail(ErrorKind::kNotFound, fmt::format("topic {} has partitions 0 to {}, not {}", partition.topic,
+                                                  topic->config.partitions - 1, partition.partition));
   }
   return std::move(*topic);
 }
@@ -83,8 +84,9 @@ Result<std::vector<std::uint32_t>> find_topics(KvReader& tx, std::vector<OutBatc
   return ids;
 }
 
-std::vector<Appended> append_all(KvWriter& tx, std::vector<OutBatch>& batches, const std::vector<std::uint32_t>& ids) {
-  std::vector<Appended> appended;
+std::vector<AppendResult> append_all(KvWriter& tx, std::vector<OutBatch>& batches,
+                                     const std::vector<std::uint32_t>& ids) {
+  std::vector<AppendResult> appended;
   appended.reserve(batches.size());
   for (std::size_t i = 0; i < batches.size(); ++i) {
     auto& records = batches[i].records;
@@ -97,7 +99,8 @@ std::vector<Appended> append_all(KvWriter& tx, std::vector<OutBatch>& batches, c
 // An asker reads its topic as soon as it has made it. A topic whose time is still to come is of a clock that was wrong.
 bool can_be_abandoned(const store::Topic& topic, Timestamp now) {
   constexpr std::chrono::minutes kNew{1};
-  return topic.name.starts_with(kReplyTopicPrefix) && topic.config.retention && (topic.created < now - kNew || topic.created > now);
+  return topic.name.starts_with(kReplyTopicPrefix) && topic.config.retention &&
+         (topic.created < now - kNew || topic.created > now);
 }
 
 // Deletes the topic, unless it is gone, or another one of its name.
@@ -110,14 +113,18 @@ class KvProducer : public Producer {
  public:
   explicit KvProducer(std::shared_ptr<KvLog> log) : log_(std::move(log)) {}
 
-  Task<Result<std::vector<Appended>>> append(std::vector<OutBatch>& batches, std::function<void()>) override { co_return co_await run(batches, nullptr, {}); }
+  Task<Result<std::vector<AppendResult>>> append(std::vector<OutBatch>& batches, std::function<void()>) override {
+    co_return co_await run(batches, nullptr, {});
+  }
 
-  Task<Result<std::vector<Appended>>> transact(std::vector<OutBatch>& batches, Consumer& consumer, std::vector<AssignmentCommit> commits) override {
+  Task<Result<std::vector<AppendResult>>> transact(std::vector<OutBatch>& batches, Consumer& consumer,
+                                                   std::vector<AssignmentCommit> commits) override {
     co_return co_await run(batches, dynamic_cast<KvConsumer*>(&consumer), std::move(commits));
   }
 
  private:
-  Task<Result<std::vector<Appended>>> run(std::vector<OutBatch>& batches, KvConsumer* consumer, std::vector<AssignmentCommit> commits) {
+  Task<Result<std::vector<AppendResult>>> run(std::vector<OutBatch>& batches, KvConsumer* consumer,
+                                              std::vector<AssignmentCommit> commits) {
     if (auto fits = check_limits(batches); !fits) co_return std::unexpected(fits.error());
     Result<KvConsumer::Prepared> prepared;
     if (consumer != nullptr) {
@@ -125,7 +132,7 @@ class KvProducer : public Producer {
       prepared = consumer->prepare(commits);
       if (!prepared) co_return std::unexpected(prepared.error());
     }
-    std::vector<Appended> appended;
+    std::vector<AppendResult> appended;
     auto result = co_await submit(log_->kv(), [&](KvWriter& tx) -> Result<void> {
       auto topics = find_topics(tx, batches);
       if (!topics) return std::unexpected(topics.error());
@@ -178,7 +185,8 @@ Task<Result<std::vector<TopicInfo>>> KvLog::topics() {
 }
 
 Task<Result<TopicInfo>> KvLog::topic(std::string name) {
-  co_return look_at(*kv_, {name, 0}, [](KvReader&, const store::Topic& topic) -> Result<TopicInfo> { return to_info(topic); });
+  co_return look_at(*kv_, {name, 0},
+                    [](KvReader&, const store::Topic& topic) -> Result<TopicInfo> { return to_info(topic); });
 }
 
 Task<Result<Watermarks>> KvLog::watermarks(TopicPartition partition) {
@@ -216,15 +224,19 @@ Task<Result<std::vector<GroupInfo>>> KvLog::groups() {
   co_return infos;
 }
 
-// Guarantee kept here: what a member has under way is never committed over what is set, because the member is taken out with it.
+// Guarantee kept here: what a member has under way is never committed over what is set, because the member is taken out
+// with it.
 Task<Result<void>> KvLog::reset(std::string name, std::map<TopicPartition, std::int64_t> offsets) {
   const auto now = Loop::current()->timestamp();
   co_return co_await submit(*kv_, [&](KvWriter& tx) -> Result<void> {
     const auto names = store::group_names(tx);
-    if (std::ranges::find(names, name) == names.end()) return fail(ErrorKind::kNotFound, fmt::format("there is no group {}", name));
+    if (std::ranges::find(names, name) == names.end())
+      return fail(ErrorKind::kNotFound, fmt::format("there is no group {}", name));
     auto group = store::group(tx, name);
     for (const auto& member : std::vector{group.members}) {
-      if (kv_->alive(member)) return fail(ErrorKind::kFenced, fmt::format("group {} is at work (member {}): stop its workers first", name, member.client));
+      if (kv_->alive(member))
+        return fail(ErrorKind::kFenced,
+                    fmt::format("group {} is at work (member {}): stop its workers first", name, member.client));
       group.leave(member.id, true);
     }
     std::vector<store::Topic> topics;
@@ -233,13 +245,15 @@ Task<Result<void>> KvLog::reset(std::string name, std::map<TopicPartition, std::
       if (!topic) return std::unexpected(topic.error());
       const auto place = store::partition(tx, topic->id, partition.partition);
       if (offset < place.start || offset > place.end) {
-        return fail(ErrorKind::kInvalid, fmt::format("{} has the offsets {} to {}, not {}", partition.str(), place.start, place.end, offset));
+        return fail(ErrorKind::kInvalid, fmt::format("{} has the offsets {} to {}, not {}", partition.str(),
+                                                     place.start, place.end, offset));
       }
       topics.push_back(std::move(*topic));
     }
     store::put_group(tx, name, group);
     auto topic = topics.begin();
-    for (const auto& [partition, offset] : offsets) store::put_commit(tx, name, *topic++, partition.partition, offset, "", now);
+    for (const auto& [partition, offset] : offsets)
+      store::put_commit(tx, name, *topic++, partition.partition, offset, "", now);
     return {};
   });
 }
@@ -253,7 +267,9 @@ Task<Result<void>> KvLog::maintain() {
   for (const auto& topic : all) {
     if (can_be_abandoned(topic, now) && !kv_->claimed(topic.name)) {
       co_await yield();
-      if (auto deleted = co_await submit(*kv_, [&](KvWriter& tx) { return delete_same(tx, topic); }); !deleted && deleted.error().retriable()) co_return deleted;
+      if (auto deleted = co_await submit(*kv_, [&](KvWriter& tx) { return delete_same(tx, topic); });
+          !deleted && deleted.error().retriable())
+        co_return deleted;
       continue;
     }
     if (!topic.config.retention && !topic.config.retention_bytes && !topic.config.compact) continue;
@@ -281,7 +297,9 @@ Task<Result<void>> KvLog::maintain() {
   co_return outcome;
 }
 
-std::unique_ptr<Consumer> KvLog::consumer(Loop& loop, ConsumerOptions options) { return std::make_unique<KvConsumer>(shared_from_this(), loop, std::move(options)); }
+std::unique_ptr<Consumer> KvLog::consumer(Loop& loop, ConsumerOptions options) {
+  return std::make_unique<KvConsumer>(shared_from_this(), loop, std::move(options));
+}
 
 std::unique_ptr<Producer> KvLog::producer(Loop&) { return std::make_unique<KvProducer>(shared_from_this()); }
 

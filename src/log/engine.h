@@ -41,7 +41,7 @@ class KvConsumer : public Consumer {
   KvConsumer(std::shared_ptr<KvLog> log, Loop& loop, ConsumerOptions options);
   ~KvConsumer() override;
 
-  Task<Polled> poll(std::size_t max_bytes, std::chrono::milliseconds wait) override;
+  Task<PollResult> poll(std::size_t max_bytes, std::chrono::milliseconds wait) override;
   void pause(AssignmentId assignment) override;
   void resume(AssignmentId assignment) override;
   Task<Result<void>> commit(std::vector<AssignmentCommit> commits) override;
@@ -81,23 +81,23 @@ class KvConsumer : public Consumer {
   bool in_group() const { return !options_.group.empty(); }
   bool alive(GroupMember member) const;
   // Learns what is new and fetches.
-  Task<void> advance(std::size_t max_bytes, Polled& polled);
+  Task<void> advance(std::size_t max_bytes, PollResult& polled);
   Task<void> expire_dead();
   Task<void> join();
   // Compares what we hold with what the group says, and acquires what is meant for us and free.
-  Task<void> sync(Polled& polled);
-  Task<void> acquire(Polled& polled);
+  Task<void> sync(PollResult& polled);
+  Task<void> acquire(PollResult& polled);
   // With from_latest: the group's first look at a topic decides where it begins.
   void begin_at_latest(KvWriter& tx, const Group& group, const store::Topic& topic, Timestamp now) const;
   // Tells what is new of the members since the last time.
-  void note_change(const Group& group, std::size_t meant, Polled& polled);
-  void assign_fixed(Polled& polled);
+  void note_change(const Group& group, std::size_t meant, PollResult& polled);
+  void assign_fixed(PollResult& polled);
   // False when there is nothing to fetch at present.
-  bool fetch(std::size_t max_bytes, Polled& polled);
+  bool fetch(std::size_t max_bytes, PollResult& polled);
   std::shared_ptr<Batch> new_batch(AssignmentId id);
   std::shared_ptr<Batch> fetch_one(KvReader& tx, AssignmentId id, Held& held, std::size_t max_bytes);
   std::map<std::string, store::Topic> subscribed(KvReader& tx) const;
-  void lose_all(Polled& polled);
+  void lose_all(PollResult& polled);
 
   std::shared_ptr<KvLog> log_;
   Kv& kv_;
@@ -115,8 +115,10 @@ class KvConsumer : public Consumer {
   std::int64_t known_generation_ = 0;
   std::size_t known_meant_ = 0;
   std::set<std::string> unborn_;  // subscribed topics that were not there when this member joined
-  // The views of batches that are done with: their memory is used again. Shared with the batches, which may outlive the consumer.
-  std::shared_ptr<std::vector<std::vector<RecordView>>> spare_views_ = std::make_shared<std::vector<std::vector<RecordView>>>();
+  // The views of batches that are done with: their memory is used again. Shared with the batches, which may outlive the
+  // consumer.
+  std::shared_ptr<std::vector<std::vector<RecordView>>> spare_views_ =
+      std::make_shared<std::vector<std::vector<RecordView>>>();
   std::optional<Error> damaged_;  // a partition cannot be read; told once what the others had has been
   bool drained_ = false;          // the last fetch at seen_tick_ found nothing
   bool fixed_ = false;            // the partitions of a consumer without group are assigned

@@ -17,20 +17,25 @@ std::map<std::string, int> partition_counts(const std::map<std::string, store::T
 }
 
 // The topic of a commit; kFenced unless the member still owns the partition, and it is the topic that it read.
-Result<store::Topic> owned_topic(KvReader& tx, const Group& group, const std::string& member, const KvConsumer::Prepared::One& one) {
+Result<store::Topic> owned_topic(KvReader& tx, const Group& group, const std::string& member,
+                                 const KvConsumer::Prepared::One& one) {
   if (auto owned = group.check(member, one.partition, one.epoch); !owned) return std::unexpected(owned.error());
   auto topic = store::find_topic(tx, one.partition.topic);
-  if (!topic || topic->id != one.topic) return fail(ErrorKind::kFenced, fmt::format("topic {} was deleted", one.partition.topic));
+  if (!topic || topic->id != one.topic)
+    return fail(ErrorKind::kFenced, fmt::format("topic {} was deleted", one.partition.topic));
   return std::move(*topic);
 }
 
-void put_commit(KvWriter& tx, const KvConsumer::Prepared& prepared, const store::Topic& topic, const KvConsumer::Prepared::One& one) {
-  if (one.offset >= 0) store::put_commit(tx, prepared.group, topic, one.partition.partition, one.offset, one.metadata, prepared.now);
+void put_commit(KvWriter& tx, const KvConsumer::Prepared& prepared, const store::Topic& topic,
+                const KvConsumer::Prepared::One& one) {
+  if (one.offset >= 0)
+    store::put_commit(tx, prepared.group, topic, one.partition.partition, one.offset, one.metadata, prepared.now);
 }
 
 }  // namespace
 
-KvConsumer::KvConsumer(std::shared_ptr<KvLog> log, Loop& loop, ConsumerOptions options) : log_(std::move(log)), kv_(log_->kv()), loop_(loop), options_(std::move(options)) {
+KvConsumer::KvConsumer(std::shared_ptr<KvLog> log, Loop& loop, ConsumerOptions options)
+    : log_(std::move(log)), kv_(log_->kv()), loop_(loop), options_(std::move(options)) {
   if (in_group()) value_or_throw(store::check_group_name(options_.group));
   // An asker's topic stays for as long as it is read: see KvLog::maintain.
   for (const auto& [partition, from] : options_.partitions) {
@@ -81,13 +86,13 @@ Task<void> KvConsumer::join() {
   log::debug("Joined group {} as {}", options_.group, member_);
 }
 
-void KvConsumer::lose_all(Polled& polled) {
+void KvConsumer::lose_all(PollResult& polled) {
   for (const auto& [id, held] : held_) polled.lost.push_back(id);
   held_.clear();
 }
 
-void KvConsumer::assign_fixed(Polled& polled) {
-  std::vector<std::pair<Assigned, Held>> found;
+void KvConsumer::assign_fixed(PollResult& polled) {
+  std::vector<std::pair<PartitionAssignment, Held>> found;
   kv_.read([&](KvReader& tx) {
     for (const auto& [partition, from] : options_.partitions) {
       auto topic = store::find_topic(tx, partition.topic);
@@ -95,7 +100,8 @@ void KvConsumer::assign_fixed(Polled& polled) {
         throw Failure(ErrorKind::kNotFound, fmt::format("there is no partition {}", partition.str()));
       }
       auto offset = from < 0 ? store::partition(tx, topic->id, partition.partition).start : from;
-      found.push_back({{.partition = partition, .offset = offset}, {.partition = partition, .topic = topic->id, .next = offset}});
+      found.push_back(
+          {{.partition = partition, .offset = offset}, {.partition = partition, .topic = topic->id, .next = offset}});
     }
   });
   fixed_ = true;
@@ -129,21 +135,22 @@ Task<void> KvConsumer::expire_dead() {
   value_or_throw(std::move(result));
 }
 
-// What comes from now on is this group's, also in the partitions that others get, and when this member ends before its first commit. A
-// topic that was not there before is read from its beginning.
+// What comes from now on is this group's, also in the partitions that others get, and when this member ends before its
+// first commit. A topic that was not there before is read from its beginning.
 void KvConsumer::begin_at_latest(KvWriter& tx, const Group& group, const store::Topic& topic, Timestamp now) const {
   if (std::ranges::find(group.ownerships, topic.name, &Ownership::topic) != group.ownerships.end()) return;
   for (int number = 0; number < topic.config.partitions; ++number) {
     if (store::commit(tx, options_.group, topic, number)) continue;
     const auto place = store::partition(tx, topic.id, number);
-    store::put_commit(tx, options_.group, topic, number, unborn_.contains(topic.name) ? place.start : place.end, "", now);
+    store::put_commit(tx, options_.group, topic, number, unborn_.contains(topic.name) ? place.start : place.end, "",
+                      now);
   }
 }
 
-Task<void> KvConsumer::acquire(Polled& polled) {
+Task<void> KvConsumer::acquire(PollResult& polled) {
   std::set<TopicPartition> kept;
   for (const auto& [id, held] : held_) kept.insert(held.partition);
-  std::vector<Assigned> acquired;
+  std::vector<PartitionAssignment> acquired;
   std::vector<std::uint32_t> topic_ids;
   const auto now = loop_.timestamp();
   auto result = co_await submit(kv_, [&](KvWriter& tx) -> Result<void> {
@@ -169,14 +176,16 @@ Task<void> KvConsumer::acquire(Polled& polled) {
       const auto& topic = topics.at(partition.topic);
       auto place = store::partition(tx, topic.id, partition.partition);
       auto committed = store::commit(tx, options_.group, topic, partition.partition);
-      Assigned one{new_assignment(), partition, place.start, "", group.generation};
+      PartitionAssignment one{new_assignment(), partition, place.start, "", group.generation};
       if (committed) {
         one.offset = std::max(committed->offset, place.start);
         if (committed->offset < place.start) {
-          log::warn("{}: committed offset {} is deleted by retention already; going on at {}", partition.str(), committed->offset, place.start);
+          log::warn("{}: committed offset {} is deleted by retention already; going on at {}", partition.str(),
+                    committed->offset, place.start);
         } else if (committed->offset > place.end) {
           return fail(ErrorKind::kInvalid,
-                      fmt::format("{}: committed offset {} lies behind its end {}: the topic was made anew or the log replaced; reset the group's offset (lag --reset)",
+                      fmt::format("{}: committed offset {} lies behind its end {}: the topic was made anew or the log "
+                                  "replaced; reset the group's offset (lag --reset)",
                                   partition.str(), committed->offset, place.end));
         } else {
           one.metadata = committed->metadata;
@@ -194,12 +203,13 @@ Task<void> KvConsumer::acquire(Polled& polled) {
   value_or_throw(std::move(result));
   for (std::size_t i = 0; i < acquired.size(); ++i) {
     auto& one = acquired[i];
-    held_.emplace(one.id, Held{.partition = one.partition, .topic = topic_ids[i], .epoch = one.generation, .next = one.offset});
+    held_.emplace(one.id,
+                  Held{.partition = one.partition, .topic = topic_ids[i], .epoch = one.generation, .next = one.offset});
     polled.assigned.push_back(std::move(one));
   }
 }
 
-void KvConsumer::note_change(const Group& group, std::size_t meant, Polled& polled) {
+void KvConsumer::note_change(const Group& group, std::size_t meant, PollResult& polled) {
   const bool first = known_members_.empty();
   if (!first && group.generation == known_generation_ && meant == known_meant_) return;
   auto& change = polled.change.emplace();
@@ -211,14 +221,15 @@ void KvConsumer::note_change(const Group& group, std::size_t meant, Polled& poll
     members.emplace(member.id, member.client);
   }
   for (const auto& member : group.former.value_or(std::vector<FormerMember>{})) {
-    if (!first && member.generation > known_generation_) (member.died ? change.died : change.left).push_back(member.client);
+    if (!first && member.generation > known_generation_)
+      (member.died ? change.died : change.left).push_back(member.client);
   }
   known_members_ = std::move(members);
   known_generation_ = group.generation;
   known_meant_ = meant;
 }
 
-Task<void> KvConsumer::sync(Polled& polled) {
+Task<void> KvConsumer::sync(PollResult& polled) {
   if (closed_) co_return;
   std::string state;
   Group group;
@@ -231,7 +242,8 @@ Task<void> KvConsumer::sync(Polled& polled) {
   });
   if (state == synced_) co_return;
   if (group.find(member_) == nullptr) {
-    if (!held_.empty()) log::warn("Group {} went on without this member ({}): joining again", options_.group, options_.client);
+    if (!held_.empty())
+      log::warn("Group {} went on without this member ({}): joining again", options_.group, options_.client);
     lose_all(polled);
     co_await join();
     co_await acquire(polled);
@@ -244,7 +256,8 @@ Task<void> KvConsumer::sync(Polled& polled) {
   for (auto place = held_.begin(); place != held_.end();) {
     auto& [id, held] = *place;
     auto topic = topics.find(held.partition.topic);
-    const bool ours = topic != topics.end() && topic->second.id == held.topic && group.check(member_, held.partition, held.epoch);
+    const bool ours =
+        topic != topics.end() && topic->second.id == held.topic && group.check(member_, held.partition, held.epoch);
     if (!ours && !held.releasing) {
       polled.lost.push_back(id);
       place = held_.erase(place);
@@ -261,12 +274,14 @@ Task<void> KvConsumer::sync(Polled& polled) {
     auto* ownership = group.ownership(target);
     return ownership == nullptr || ownership->owner.empty();
   });
-  const bool unknown = std::ranges::any_of(group.ownerships, [&](const Ownership& one) { return one.owner == member_ && !kept.contains({one.topic, one.partition}); });
+  const bool unknown = std::ranges::any_of(group.ownerships, [&](const Ownership& one) {
+    return one.owner == member_ && !kept.contains({one.topic, one.partition});
+  });
   if (free || unknown) co_await acquire(polled);
   synced_ = std::move(state);
 }
 
-Task<void> KvConsumer::advance(std::size_t max_bytes, Polled& polled) {
+Task<void> KvConsumer::advance(std::size_t max_bytes, PollResult& polled) {
   if (auto damaged = std::exchange(damaged_, std::nullopt)) throw Failure(std::move(*damaged));
   if (in_group() && loop_.now() >= next_check_) {
     next_check_ = loop_.now() + options_.session_timeout / 4;
@@ -282,8 +297,8 @@ Task<void> KvConsumer::advance(std::size_t max_bytes, Polled& polled) {
   if (!drained_ && max_bytes > 0) drained_ = !fetch(max_bytes, polled);
 }
 
-Task<Polled> KvConsumer::poll(std::size_t max_bytes, std::chrono::milliseconds wait) {
-  Polled polled;
+Task<PollResult> KvConsumer::poll(std::size_t max_bytes, std::chrono::milliseconds wait) {
+  PollResult polled;
   const auto deadline = loop_.now() + wait;
   while (!closed_) {
     try {
@@ -298,7 +313,7 @@ Task<Polled> KvConsumer::poll(std::size_t max_bytes, std::chrono::milliseconds w
     auto until = in_group() ? std::min(deadline, next_check_) : deadline;
     co_await changed_.wait_until(until, "records or a change of the group");
   }
-  co_return closed_ ? Polled{} : std::move(polled);
+  co_return closed_ ? PollResult{} : std::move(polled);
 }
 
 void KvConsumer::pause(AssignmentId assignment) {
@@ -317,7 +332,8 @@ Result<KvConsumer::Prepared> KvConsumer::prepare(const std::vector<AssignmentCom
   Prepared prepared{options_.group, member_, loop_.timestamp(), {}};
   for (const auto& one : commits) {
     auto place = held_.find(one.assignment);
-    if (place == held_.end()) return fail(ErrorKind::kFenced, "a partition of this commit is not this member's any more");
+    if (place == held_.end())
+      return fail(ErrorKind::kFenced, "a partition of this commit is not this member's any more");
     const auto& held = place->second;
     prepared.commits.push_back({held.partition, held.topic, held.epoch, one.offset, one.metadata});
   }
@@ -386,7 +402,9 @@ Task<void> KvConsumer::close() {
       if (group.leave(member_)) store::put_group(tx, options_.group, group);
       return {};
     });
-    if (!result) log::warn("Cannot leave group {}: {}; its partitions move on when the lease is over", options_.group, result.error().message);
+    if (!result)
+      log::warn("Cannot leave group {}: {}; its partitions move on when the lease is over", options_.group,
+                result.error().message);
   }
   kv_.drop_lease(std::exchange(lease_, 0));
   held_.clear();

@@ -18,7 +18,8 @@ constexpr std::size_t kSpareRecords = 4096;
 std::shared_ptr<Batch> KvConsumer::new_batch(AssignmentId id) {
   std::shared_ptr<Batch> batch{new Batch{.assignment = id}, [spare = spare_views_](Batch* done) {
                                  done->records.clear();
-                                 if (spare->size() < kSpareViews && done->records.capacity() <= kSpareRecords) spare->push_back(std::move(done->records));
+                                 if (spare->size() < kSpareViews && done->records.capacity() <= kSpareRecords)
+                                   spare->push_back(std::move(done->records));
                                  delete done;
                                }};
   if (!spare_views_->empty()) {
@@ -41,17 +42,19 @@ std::shared_ptr<Batch> KvConsumer::fetch_one(KvReader& tx, AssignmentId id, Held
       pin = std::move(copy);
     }
     if (!batch) batch = new_batch(id);
-    if (auto done = read_batch(bytes, stored.base, held.next, batch->records); !done) return fail(done.error().kind, fmt::format("@{}: {}", stored.base, done.error().message));
+    if (auto done = read_batch(bytes, stored.base, held.next, batch->records); !done)
+      return fail(done.error().kind, fmt::format("@{}: {}", stored.base, done.error().message));
     batch->bytes += bytes.size();
     batch->pins.push_back(std::move(pin));
     batch->next_offset = stored.base + stored.header.span;
     return {};
   };
   Result<void> whole;
-  auto scanned = store::scan_batches(tx, held.topic, held.partition.partition, held.next, [&](const store::StoredBatch& stored) {
-    whole = read(stored);
-    return whole && batch->bytes < max_bytes;
-  });
+  auto scanned =
+      store::scan_batches(tx, held.topic, held.partition.partition, held.next, [&](const store::StoredBatch& stored) {
+        whole = read(stored);
+        return whole && batch->bytes < max_bytes;
+      });
   if (whole) whole = std::move(scanned);
   if (!whole && whole.error().kind == ErrorKind::kNotFound) {
     auto topic = store::find_topic(tx, held.partition.topic);
@@ -64,7 +67,7 @@ std::shared_ptr<Batch> KvConsumer::fetch_one(KvReader& tx, AssignmentId id, Held
   return batch;
 }
 
-bool KvConsumer::fetch(std::size_t max_bytes, Polled& polled) {
+bool KvConsumer::fetch(std::size_t max_bytes, PollResult& polled) {
   std::size_t ready = 0;
   for (const auto& [id, held] : held_) ready += held.paused || held.revoking ? 0 : 1;
   if (ready == 0) return false;

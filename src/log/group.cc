@@ -12,7 +12,8 @@ const GroupMember* Group::find(const std::string& member) const {
 }
 
 Ownership* Group::ownership(const TopicPartition& partition) {
-  auto place = std::ranges::find_if(ownerships, [&](const Ownership& o) { return o.partition == partition.partition && o.topic == partition.topic; });
+  auto place = std::ranges::find_if(
+      ownerships, [&](const Ownership& o) { return o.partition == partition.partition && o.topic == partition.topic; });
   return place == ownerships.end() ? nullptr : &*place;
 }
 
@@ -59,10 +60,13 @@ void Group::release(const std::string& member, const TopicPartition& partition) 
 Result<void> Group::check(const std::string& member, const TopicPartition& partition, std::int64_t epoch) const {
   auto* place = const_cast<Group*>(this)->ownership(partition);
   if (place != nullptr && place->owner == member && place->epoch == epoch) return {};
-  return fail(ErrorKind::kFenced, fmt::format("{} is not this member's any more (its lease was over, or it was given up)", partition.str()));
+  return fail(
+      ErrorKind::kFenced,
+      fmt::format("{} is not this member's any more (its lease was over, or it was given up)", partition.str()));
 }
 
-std::map<std::string, std::vector<TopicPartition>> assign_range(const std::vector<GroupMember>& members, const std::map<std::string, int>& partitions) {
+std::map<std::string, std::vector<TopicPartition>> assign_range(const std::vector<GroupMember>& members,
+                                                                const std::map<std::string, int>& partitions) {
   std::map<std::string, std::vector<TopicPartition>> targets;
   for (const auto& [topic, count] : partitions) {
     std::vector<const GroupMember*> subscribers;
@@ -74,7 +78,8 @@ std::map<std::string, std::vector<TopicPartition>> assign_range(const std::vecto
     const int extra = count % static_cast<int>(subscribers.size());
     int next = 0;
     for (int i = 0; i < static_cast<int>(subscribers.size()); ++i) {
-      for (int n = each + (i < extra ? 1 : 0); n > 0; --n) targets[subscribers[static_cast<std::size_t>(i)]->id].push_back({topic, next++});
+      for (int n = each + (i < extra ? 1 : 0); n > 0; --n)
+        targets[subscribers[static_cast<std::size_t>(i)]->id].push_back({topic, next++});
     }
   }
   return targets;

@@ -1,9 +1,10 @@
-// The rules of a consumer group, the same for every driver that keeps its groups itself: who is a member, who should have which
-// partition, who has it now, and which commits are allowed. A plain value: the memory driver keeps it in memory, the local driver
-// stores it as JSON.
+// The rules of a consumer group, the same for every driver that keeps its groups itself: who is a member, who should
+// have which partition, who has it now, and which commits are allowed. A plain value: the memory driver keeps it in
+// memory, the local driver stores it as JSON.
 //
-// A partition moves in two steps: a change of the members makes a new generation with new targets; the present owner finishes what
-// it has begun, commits and releases; only then the target may acquire it. An owner that is out (its lease is over) loses at once.
+// A partition moves in two steps: a change of the members makes a new generation with new targets; the present owner
+// finishes what it has begun, commits and releases; only then the target may acquire it. An owner that is out (its
+// lease is over) loses at once.
 #pragma once
 
 #include <functional>
@@ -57,8 +58,10 @@ struct Group {
   Result<void> check(const std::string& member, const TopicPartition& partition, std::int64_t epoch) const;
 };
 
-// What each member should own: assignor `range`, as Kafka's RangeAssignor: for each topic the members that subscribe to it, sorted
-// by id, get consecutive runs of partitions, the first ones one more. Equal partition numbers of topics go together.
-std::map<std::string, std::vector<TopicPartition>> assign_range(const std::vector<GroupMember>& members, const std::map<std::string, int>& partitions);
+// What each member should own: assignor `range`, as Kafka's RangeAssignor: for each topic the members that subscribe to
+// it, sorted by id, get consecutive runs of partitions, the first ones one more. Equal partition numbers of topics go
+// together.
+std::map<std::string, std::vector<TopicPartition>> assign_range(const std::vector<GroupMember>& members,
+                                                                const std::map<std::string, int>& partitions);
 
 }  // namespace mephisto

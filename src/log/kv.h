@@ -1,5 +1,5 @@
-// What the log's own drivers stand on: an ordered key-value store with serial, durable write transactions. The log's whole schema
-// and behaviour is in store.cc and is the same for memory:// and local://; they differ only in this.
+// What the log's own drivers stand on: an ordered key-value store with serial, durable write transactions. The log's
+// whole schema and behaviour is in store.cc and is the same for memory:// and local://; they differ only in this.
 #pragma once
 
 #include <functional>
@@ -9,9 +9,9 @@
 #include <string_view>
 
 #include "log/group.h"
-#include "mephisto/buffer.h"
+#include "mephisto/base/buffer.h"
 #include "mephisto/error.h"
-#include "mephisto/ids.h"
+#include "mephisto/base/ids.h"
 #include "mephisto/sync.h"
 
 namespace mephisto {
@@ -51,8 +51,8 @@ class Kv {
   // Runs `look` on a consistent snapshot. Any thread. Throws Failure when the store cannot be read.
   virtual void read(const std::function<void(KvReader&)>& look) = 0;
 
-  // Runs `change` alone, after all that were submitted before it; calls `done` when it is durable, or with the error of the change
-  // or of the store. Any thread; `done` runs on `loop`'s thread. Gives the change's number.
+  // Runs `change` alone, after all that were submitted before it; calls `done` when it is durable, or with the error of
+  // the change or of the store. Any thread; `done` runs on `loop`'s thread. Gives the change's number.
   virtual std::uint64_t submit(Loop& loop, KvChange change, std::function<void(Result<void>)> done) = 0;
   // True: the change had not begun, and never will; `done` is not called.
   virtual bool withdraw(std::uint64_t number) = 0;

@@ -17,16 +17,19 @@ Result<void> check_limits(OutBatch& batch) {
   const auto name = [&] { return batch.partition.str(); };
   batch.refused.clear();
   if (records.bytes() > kMaxBatchBytes) {
-    return fail(ErrorKind::kInvalid, fmt::format("a batch of {} bytes for {} is too large: at most {}", records.bytes(), name(), kMaxBatchBytes));
+    return fail(ErrorKind::kInvalid, fmt::format("a batch of {} bytes for {} is too large: at most {}", records.bytes(),
+                                                 name(), kMaxBatchBytes));
   }
   // The builder counts a copied record's headers with its key and value, so this may find nothing.
   if (records.largest() > kMaxRecordBytes) {
     refuse(batch, [](const RecordView& record) { return bytes_of(record) > kMaxRecordBytes; },
-           {ErrorKind::kInvalid, fmt::format("a record of {} bytes for {} is too large: at most {} bytes", records.largest(), name(), kMaxRecordBytes)});
+           {ErrorKind::kInvalid, fmt::format("a record of {} bytes for {} is too large: at most {} bytes",
+                                             records.largest(), name(), kMaxRecordBytes)});
   }
   if (records.largest_headers() > kMaxHeaderBytes) {
     refuse(batch, [](const RecordView& record) { return record.headers.raw().size() > kMaxHeaderBytes; },
-           {ErrorKind::kInvalid, fmt::format("a record for {} has {} bytes of headers: at most {}", name(), records.largest_headers(), kMaxHeaderBytes)});
+           {ErrorKind::kInvalid, fmt::format("a record for {} has {} bytes of headers: at most {}", name(),
+                                             records.largest_headers(), kMaxHeaderBytes)});
   }
   if (!batch.refused.empty()) return std::unexpected(batch.refused.front().error);
   return {};
@@ -37,7 +40,10 @@ Result<void> check_limits(OutBatch& batch) {
 void refuse(OutBatch& batch, const std::function<bool(const RecordView&)>& bad, const Error& error) {
   BatchBuilder::Cursor cursor;
   std::vector<RecordView> some;
-  const auto named = [&](std::uint32_t row) { return std::ranges::any_of(batch.refused, [&](const Refusal& one) { return row >= one.row && row < one.row + one.count; }); };
+  const auto named = [&](std::uint32_t row) {
+    return std::ranges::any_of(batch.refused,
+                               [&](const Refusal& one) { return row >= one.row && row < one.row + one.count; });
+  };
   while (cursor.count < batch.records.count()) {
     auto row = cursor.count;
     some.clear();
@@ -51,7 +57,8 @@ void refuse(OutBatch& batch, const std::function<bool(const RecordView&)>& bad, 
 }
 
 Error keyless(const TopicPartition& partition) {
-  return {ErrorKind::kInvalid, fmt::format("topic {} is compacted and takes no record without a key: give it one", partition.topic)};
+  return {ErrorKind::kInvalid,
+          fmt::format("topic {} is compacted and takes no record without a key: give it one", partition.topic)};
 }
 
 Result<void> check_limits(std::vector<OutBatch>& batches) {
@@ -73,7 +80,9 @@ Result<void> check_origins(const std::vector<OutBatch>& batches, const std::vect
       }
       // What is done beyond the first offset that is not is in the commit's metadata.
       if (last != nullptr && (origin.offset < last->offset || !last->metadata.empty())) continue;
-      return fail(ErrorKind::kFenced, fmt::format("a transaction has what the event at offset {} sent to {}, but not that offset", origin.offset, batch.partition.str()));
+      return fail(ErrorKind::kFenced,
+                  fmt::format("a transaction has what the event at offset {} sent to {}, but not that offset",
+                              origin.offset, batch.partition.str()));
     }
   }
   return {};

@@ -17,7 +17,8 @@ Error keyless(const TopicPartition& partition);
 // An error when a batch, a record or its headers are too large; the batches then name the records.
 Result<void> check_limits(std::vector<OutBatch>& batches);
 
-// Guarantee kept here: exactly once. kFenced when a batch has records of an event whose offset is not among the commits.
+// Guarantee kept here: exactly once. kFenced when a batch has records of an event whose offset is not among the
+// commits.
 Result<void> check_origins(const std::vector<OutBatch>& batches, const std::vector<AssignmentCommit>& commits);
 
 }  // namespace mephisto

@@ -35,7 +35,8 @@ std::shared_ptr<Log> make(const std::function<void()>& ended, Arguments&&... arg
 // For so long the end of a log is waited for.
 constexpr std::chrono::seconds kPatience{2};
 
-// As make, but does not wait for ever where another process keeps a write from ending: the log is then closed in the background.
+// As make, but does not wait for ever where another process keeps a write from ending: the log is then closed in the
+// background.
 std::shared_ptr<Log> make_local(const std::string& url, const std::string& folder, const std::function<void()>& ended) {
   return std::shared_ptr<KvLog>{new KvLog(url, std::make_shared<LocalKv>(folder)), [ended](KvLog* last) {
                                   auto closed = std::make_shared<std::promise<void>>();
@@ -48,8 +49,8 @@ std::shared_ptr<Log> make_local(const std::string& url, const std::string& folde
                                 }};
 }
 
-std::shared_ptr<Log> make_log(const std::string& scheme, const std::string& rest, const kafka::Properties& properties, const LogTokenSource& token,
-                              const std::function<void()>& ended) {
+std::shared_ptr<Log> make_log(const std::string& scheme, const std::string& rest, const kafka::Properties& properties,
+                              const LogTokenSource& token, const std::function<void()>& ended) {
   const auto url = scheme + "://" + rest;
   if (scheme == "kafka") return make<kafka::KafkaLog>(ended, kafka::Access{rest, properties, token});
   if (scheme == "memory") return make<KvLog>(ended, url, std::make_shared<MemoryKv>());
@@ -74,27 +75,35 @@ bool is_server(std::string_view server) {
   const bool bracketed = server.starts_with('[');
   const auto host = bracketed ? server.substr(1, server.find(']') - 1) : server.substr(0, server.find(':'));
   const auto rest = server.substr(std::min(host.size() + (bracketed ? 2 : 0), server.size()));
-  const auto in_host = [&](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || std::string_view{bracketed ? ".:%" : ".-_"}.contains(c); };
-  if (host.empty() || !std::ranges::all_of(host, in_host) || (bracketed && server.size() < host.size() + 2)) return false;
+  const auto in_host = [&](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || std::string_view{bracketed ? ".:%" : ".-_"}.contains(c);
+  };
+  if (host.empty() || !std::ranges::all_of(host, in_host) || (bracketed && server.size() < host.size() + 2))
+    return false;
   if (rest.empty()) return true;
   const auto port = rest.substr(1);
   int number = 0;
   const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
-  return rest.front() == ':' && error == std::errc{} && end == port.data() + port.size() && number > 0 && number < 65536;
+  return rest.front() == ':' && error == std::errc{} && end == port.data() + port.size() && number > 0 &&
+         number < 65536;
 }
 
 // For messages: what may have a password or a key in it is not shown.
-std::string shown(const std::string& url) { return url.find_first_of("@?#") == std::string::npos ? "\"" + printable(url) + "\"" : "what is given"; }
+std::string shown(const std::string& url) {
+  return url.find_first_of("@?#") == std::string::npos ? "\"" + printable(url) + "\"" : "what is given";
+}
 
 // One or several with commas between.
 Result<void> check_servers(const std::string& servers, const std::string& url) {
   const auto sound = [](const auto& part) { return is_server({part.begin(), part.end()}); };
   if (!servers.empty() && std::ranges::all_of(std::views::split(servers, ','), sound)) return {};
-  return fail(ErrorKind::kInvalid,
-              fmt::format("{} is no log's URL: write kafka://HOST:PORT, several with commas between; how to log in belongs into kafka.properties", shown(url)));
+  return fail(ErrorKind::kInvalid, fmt::format("{} is no log's URL: write kafka://HOST:PORT, several with commas "
+                                               "between; how to log in belongs into kafka.properties",
+                                               shown(url)));
 }
 
-// One name for a folder, however it is spelled and through whatever links. What cannot be looked at is told when it is opened.
+// One name for a folder, however it is spelled and through whatever links. What cannot be looked at is told when it is
+// opened.
 std::string one_name(const std::string& folder) {
   auto path = std::filesystem::absolute(folder).lexically_normal();
   std::error_code error;
@@ -103,8 +112,8 @@ std::string one_name(const std::string& folder) {
   return path.has_filename() ? path.string() : path.parent_path().string();
 }
 
-// The logs that are open in this process. One that is closing is waited for, because LMDB must never have one folder open twice in a
-// process: closing one of them would free the other's locks.
+// The logs that are open in this process. One that is closing is waited for, because LMDB must never have one folder
+// open twice in a process: closing one of them would free the other's locks.
 struct Opened {
   std::mutex mutex;
   std::condition_variable closed;
@@ -120,19 +129,24 @@ Opened& opened() {
 
 Result<void> check_log_url(const std::string& url) {
   auto separator = url.find("://");
-  if (separator == std::string::npos) return fail(ErrorKind::kInvalid, fmt::format("{} is no log's URL: write local://FOLDER, kafka://HOST:PORT or memory://", shown(url)));
+  if (separator == std::string::npos)
+    return fail(ErrorKind::kInvalid,
+                fmt::format("{} is no log's URL: write local://FOLDER, kafka://HOST:PORT or memory://", shown(url)));
   static const std::string kSchemes[] = {"local", "kafka", "memory"};
   auto scheme = url.substr(0, separator);
   if (std::ranges::find(kSchemes, scheme) == std::end(kSchemes)) {
-    return fail(ErrorKind::kInvalid,
-                fmt::format("no log driver for the scheme of {} (there are local://FOLDER, kafka://HOST:PORT and memory://){}", shown(url), did_you_mean(scheme, kSchemes)));
+    return fail(
+        ErrorKind::kInvalid,
+        fmt::format("no log driver for the scheme of {} (there are local://FOLDER, kafka://HOST:PORT and memory://){}",
+                    shown(url), did_you_mean(scheme, kSchemes)));
   }
   if (scheme == "kafka") return check_servers(servers_of(std::string_view{url}.substr(separator + 3)), url);
   if (url == "local://") return fail(ErrorKind::kInvalid, "local:// names no folder: write local://FOLDER");
   return {};
 }
 
-std::shared_ptr<Log> open_log(const std::string& url, const std::map<std::string, std::string>& properties, const LogTokenSource& token) {
+std::shared_ptr<Log> open_log(const std::string& url, const std::map<std::string, std::string>& properties,
+                              const LogTokenSource& token) {
   value_or_throw(check_log_url(url));
   auto separator = url.find("://");
   auto scheme = url.substr(0, separator);
@@ -152,7 +166,9 @@ std::shared_ptr<Log> open_log(const std::string& url, const std::map<std::string
     if (place == opened().logs.end()) break;
     if (auto log = place->second.lock()) return log;
     if (opened().closed.wait_for(lock, kClosing) == std::cv_status::timeout) {
-      throw Failure(ErrorKind::kUnavailable, fmt::format("cannot open {}: this process is still closing it; what it wrote last has to end first", url));
+      throw Failure(
+          ErrorKind::kUnavailable,
+          fmt::format("cannot open {}: this process is still closing it; what it wrote last has to end first", url));
     }
   }
   auto log = make_log(scheme, rest, properties, token, [key] {
@@ -166,13 +182,15 @@ std::shared_ptr<Log> open_log(const std::string& url, const std::map<std::string
 
 bool log_exists(const std::string& url) {
   constexpr std::string_view kLocal = "local://";
-  return !url.starts_with(kLocal) || access((url.substr(kLocal.size()) + "/data.mdb").c_str(), F_OK) == 0 || errno != ENOENT;
+  return !url.starts_with(kLocal) || access((url.substr(kLocal.size()) + "/data.mdb").c_str(), F_OK) == 0 ||
+         errno != ENOENT;
 }
 
 MemoryFaults& memory_faults(Log& log) {
   auto* kv_log = dynamic_cast<KvLog*>(&log);
   auto* kv = kv_log == nullptr ? nullptr : dynamic_cast<MemoryKv*>(&kv_log->kv());
-  if (kv == nullptr) throw Failure(ErrorKind::kInvalid, fmt::format("{} is no memory:// log: it takes no injected faults", log.url()));
+  if (kv == nullptr)
+    throw Failure(ErrorKind::kInvalid, fmt::format("{} is no memory:// log: it takes no injected faults", log.url()));
   return kv->faults();
 }
 

@@ -9,17 +9,25 @@ namespace mephisto {
 std::string describe(const OpenTransaction& open, const std::string& url) {
   const auto from = fmt::format("from offset {} of {} on", open.start, open.partition.str());
   if (open.producer < 0) {
-    return fmt::format("a transaction is open {}, and nobody reads what lies behind that before it ends; Kafka's kafka-transactions.sh find-hanging tells whether it ever does",
-                       from);
+    return fmt::format(
+        "a transaction is open {}, and nobody reads what lies behind that before it ends; Kafka's "
+        "kafka-transactions.sh find-hanging tells whether it ever does",
+        from);
   }
-  const auto whose = open.id.empty() ? fmt::format("producer {}", open.producer) : fmt::format("producer {} (transactional id {})", open.producer, printable(open.id, 100));
+  const auto whose = open.id.empty()
+                         ? fmt::format("producer {}", open.producer)
+                         : fmt::format("producer {} (transactional id {})", open.producer, printable(open.id, 100));
   if (open.hanging) {
-    return fmt::format("a transaction of {} hangs {} since {}: {}, so that it stays open until somebody ends it: mephisto --log {} transactions end {} {}", whose, from,
-                       format_iso8601(open.last_write), open.state.empty() ? "no broker knows it" : fmt::format("its coordinator says {}", open.state), url, open.partition.str(),
-                       open.start);
+    return fmt::format(
+        "a transaction of {} hangs {} since {}: {}, so that it stays open until somebody ends it: mephisto --log {} "
+        "transactions end {} {}",
+        whose, from, format_iso8601(open.last_write),
+        open.state.empty() ? "no broker knows it" : fmt::format("its coordinator says {}", open.state), url,
+        open.partition.str(), open.start);
   }
-  return fmt::format("a transaction of {} is open {} since {}, and nobody reads what lies behind that before it ends ({})", whose, from, format_iso8601(open.last_write),
-                     open.state);
+  return fmt::format(
+      "a transaction of {} is open {} since {}, and nobody reads what lies behind that before it ends ({})", whose,
+      from, format_iso8601(open.last_write), open.state);
 }
 
 }  // namespace mephisto

@@ -1,4 +1,4 @@
-#include "mephisto/record_batch.h"
+#include "mephisto/log/record_batch.h"
 
 #include <fmt/format.h>
 
@@ -16,10 +16,8 @@ namespace {
 //   8 u8  version, u8 zero, u16 zero
 //  12 u32 number of records
 //  16 u32 offsets taken
-//  20 u32 CRC-32C of the batch's key, bytes 4-19 and 24-39: that this header belongs here can be told without the records
-//  24 i64 base timestamp, ms
-//  32 i64 largest timestamp, ms
-//  40 records, then padding
+//  20 u32 CRC-32C of the batch's key, bytes 4-19 and 24-39: that this header belongs here can be told without the
+//  records 24 i64 base timestamp, ms 32 i64 largest timestamp, ms 40 records, then padding
 constexpr std::size_t kHeaderBytes = 40;
 constexpr std::size_t kPadding = 64;
 constexpr std::uint8_t kVersion = 1;
@@ -60,8 +58,12 @@ bool get_varint(const char*& at, const char* end, std::uint64_t& value) {
   return false;
 }
 
-std::uint64_t zigzag(std::int64_t value) { return static_cast<std::uint64_t>(value) << 1 ^ static_cast<std::uint64_t>(value >> 63); }
-std::int64_t unzigzag(std::uint64_t value) { return static_cast<std::int64_t>(value >> 1) ^ -static_cast<std::int64_t>(value & 1); }
+std::uint64_t zigzag(std::int64_t value) {
+  return static_cast<std::uint64_t>(value) << 1 ^ static_cast<std::uint64_t>(value >> 63);
+}
+std::int64_t unzigzag(std::uint64_t value) {
+  return static_cast<std::int64_t>(value >> 1) ^ -static_cast<std::int64_t>(value & 1);
+}
 
 bool get_bytes(const char*& at, const char* end, std::string_view& bytes, bool& null) {
   std::uint64_t length = 0;
@@ -80,8 +82,8 @@ bool get_header(const char*& at, const char* end, HeaderView& header) {
   return get_bytes(at, end, header.name, null_name) && !null_name && get_bytes(at, end, header.value, header.null);
 }
 
-// offset delta, timestamp delta, key, headers (bytes of them, then each), value with a fixed u32 length. False where the record
-// leaves the batch, in its bytes or its offsets.
+// offset delta, timestamp delta, key, headers (bytes of them, then each), value with a fixed u32 length. False where
+// the record leaves the batch, in its bytes or its offsets.
 bool get_record(const char*& at, const char* end, std::int64_t base, const BatchHeader& header, RecordView& record) {
   std::uint64_t delta = 0;
   std::uint64_t time = 0;
@@ -90,7 +92,8 @@ bool get_record(const char*& at, const char* end, std::int64_t base, const Batch
   if (!get_varint(at, end, delta) || delta >= header.span || !get_varint(at, end, time)) return false;
   record.offset = base + static_cast<std::int64_t>(delta);
   // Unsigned, so that a time beyond all time wraps around.
-  record.timestamp_ms = static_cast<std::int64_t>(static_cast<std::uint64_t>(header.base_timestamp) + static_cast<std::uint64_t>(unzigzag(time)));
+  record.timestamp_ms = static_cast<std::int64_t>(static_cast<std::uint64_t>(header.base_timestamp) +
+                                                  static_cast<std::uint64_t>(unzigzag(time)));
   record.key = {};
   if (!get_bytes(at, end, record.key, null_key)) return false;
   if (!get_varint(at, end, header_bytes) || header_bytes > static_cast<std::uint64_t>(end - at)) return false;
@@ -107,9 +110,13 @@ bool get_record(const char*& at, const char* end, std::int64_t base, const Batch
   return true;
 }
 
-std::uint32_t header_check(const char* head, std::uint32_t place) { return crc32c({head + 24, 16}, crc32c({head + 4, 16}, place)); }
+std::uint32_t header_check(const char* head, std::uint32_t place) {
+  return crc32c({head + 24, 16}, crc32c({head + 4, 16}, place));
+}
 
-std::unexpected<Error> corrupt(std::string why) { return fail(ErrorKind::kCorrupt, "stored batch is damaged: " + std::move(why)); }
+std::unexpected<Error> corrupt(std::string why) {
+  return fail(ErrorKind::kCorrupt, "stored batch is damaged: " + std::move(why));
+}
 
 }  // namespace
 
@@ -161,7 +168,8 @@ void BatchBuilder::start() {
   }
 }
 
-Buffer& BatchBuilder::begin(std::optional<std::string_view> key, Timestamp timestamp, std::span<const Header> headers, HeadersView raw_headers) {
+Buffer& BatchBuilder::begin(std::optional<std::string_view> key, Timestamp timestamp, std::span<const Header> headers,
+                            HeadersView raw_headers) {
   start();
   auto time = timestamp.time_since_epoch().count();
   if (count_ == 0) base_timestamp_ = time;
@@ -171,10 +179,12 @@ Buffer& BatchBuilder::begin(std::optional<std::string_view> key, Timestamp times
   record_headers_ = 0;
   record_lacks_key_ = !key;
   std::size_t header_bytes = raw_headers.raw().size();
-  for (const auto& header : headers) header_bytes += header.name.size() + (header.value ? header.value->size() : 0) + 20;
+  for (const auto& header : headers)
+    header_bytes += header.name.size() + (header.value ? header.value->size() : 0) + 20;
   char* at = buffer_.room(header_bytes + (key ? key->size() : 0) + 64);
   at = put_varint(at, next_delta_);
-  at = put_varint(at, zigzag(static_cast<std::int64_t>(static_cast<std::uint64_t>(time) - static_cast<std::uint64_t>(base_timestamp_))));
+  at = put_varint(at, zigzag(static_cast<std::int64_t>(static_cast<std::uint64_t>(time) -
+                                                       static_cast<std::uint64_t>(base_timestamp_))));
   at = put_varint(at, key ? key->size() + 1 : 0);
   if (key && !key->empty()) {
     std::memcpy(at, key->data(), key->size());
@@ -199,7 +209,8 @@ Buffer& BatchBuilder::begin(std::optional<std::string_view> key, Timestamp times
 }
 
 void BatchBuilder::end(bool tombstone) {
-  put(buffer_.data() + value_start_ - 4, tombstone ? kNullValue : static_cast<std::uint32_t>(buffer_.size() - value_start_));
+  put(buffer_.data() + value_start_ - 4,
+      tombstone ? kNullValue : static_cast<std::uint32_t>(buffer_.size() - value_start_));
   largest_ = std::max(largest_, record_bytes_ + buffer_.size() - value_start_);
   largest_headers_ = std::max(largest_headers_, record_headers_);
   lacks_keys_ |= record_lacks_key_;
@@ -211,7 +222,8 @@ void BatchBuilder::end(bool tombstone) {
 
 void BatchBuilder::abandon() { buffer_.truncate(record_start_); }
 
-void BatchBuilder::add(std::optional<std::string_view> key, std::optional<std::string_view> value, Timestamp timestamp, std::span<const Header> headers) {
+void BatchBuilder::add(std::optional<std::string_view> key, std::optional<std::string_view> value, Timestamp timestamp,
+                       std::span<const Header> headers) {
   begin(key, timestamp, headers);
   if (value) buffer_.append(*value);
   end(!value);
@@ -282,7 +294,10 @@ std::string_view BatchBuilder::stored(std::uint32_t place) {
 Result<BatchHeader> read_batch_header(std::string_view stored) {
   if (stored.size() < kHeaderBytes + kPadding) return corrupt(fmt::format("{} bytes are too few", stored.size()));
   if (auto version = static_cast<unsigned char>(stored[8]); version != kVersion) {
-    if (version > kVersion) return fail(ErrorKind::kInvalid, fmt::format("stored batch has format version {}, this program reads up to {}: use a newer one", version, kVersion));
+    if (version > kVersion)
+      return fail(ErrorKind::kInvalid,
+                  fmt::format("stored batch has format version {}, this program reads up to {}: use a newer one",
+                              version, kVersion));
     return corrupt("its format version is 0");
   }
   BatchHeader header;
@@ -299,17 +314,20 @@ bool is_of_place(std::string_view stored, std::uint32_t place) {
   return stored.size() >= kHeaderBytes && get<std::uint32_t>(stored.data() + 20) == header_check(stored.data(), place);
 }
 
-Result<void> read_batch(std::string_view stored, std::int64_t base, std::int64_t from, std::vector<RecordView>& records, bool verify) {
+Result<void> read_batch(std::string_view stored, std::int64_t base, std::int64_t from, std::vector<RecordView>& records,
+                        bool verify) {
   auto header = read_batch_header(stored);
   if (!header) return std::unexpected(header.error());
-  if (verify && get<std::uint32_t>(stored.data()) != crc32c(stored.substr(4, kHeaderBytes - 4 + header->payload_bytes))) {
+  if (verify &&
+      get<std::uint32_t>(stored.data()) != crc32c(stored.substr(4, kHeaderBytes - 4 + header->payload_bytes))) {
     return corrupt("its checksum is wrong");
   }
   const auto before = records.size();
   const char* at = stored.data() + kHeaderBytes;
   const char* const end = at + header->payload_bytes;
   if (header->count > header->payload_bytes / 7) return corrupt("it cannot hold so many records");
-  if (const auto wanted = before + header->count; wanted > records.capacity()) records.reserve(std::max(wanted, 2 * records.capacity()));
+  if (const auto wanted = before + header->count; wanted > records.capacity())
+    records.reserve(std::max(wanted, 2 * records.capacity()));
   std::int64_t lowest = base;  // offsets ascend
   for (std::uint32_t i = 0; i < header->count; ++i) {
     auto& record = records.emplace_back();
@@ -329,10 +347,15 @@ Result<void> read_batch(std::string_view stored, std::int64_t base, std::int64_t
 
 Result<void> check_topic_name(std::string_view name) {
   constexpr std::string_view kAllowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-  if (name.empty() || name == "." || name == "..") return fail(ErrorKind::kInvalid, fmt::format("\"{}\" cannot be a topic's name", name));
-  if (name.size() > kMaxTopicName) return fail(ErrorKind::kInvalid, fmt::format("a topic's name has at most {} characters, this one {}", kMaxTopicName, name.size()));
+  if (name.empty() || name == "." || name == "..")
+    return fail(ErrorKind::kInvalid, fmt::format("\"{}\" cannot be a topic's name", name));
+  if (name.size() > kMaxTopicName)
+    return fail(ErrorKind::kInvalid,
+                fmt::format("a topic's name has at most {} characters, this one {}", kMaxTopicName, name.size()));
   if (name.find_first_not_of(kAllowed) != std::string_view::npos) {
-    return fail(ErrorKind::kInvalid, fmt::format("\"{}\" cannot be a topic's name: only letters, digits, '.', '_' and '-' may be in it", name));
+    return fail(
+        ErrorKind::kInvalid,
+        fmt::format("\"{}\" cannot be a topic's name: only letters, digits, '.', '_' and '-' may be in it", name));
   }
   return {};
 }

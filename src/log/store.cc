@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "log/store_keys.h"
-#include "mephisto/json_read.h"
+#include "mephisto/codec/json_read.h"
 
 namespace mephisto::store {
 namespace {
@@ -33,16 +33,21 @@ std::string commit_key(const std::string& group, std::uint32_t topic, int partit
 
 // Whether a record can be what a program wrote, also where its checksum fits.
 bool sound(const TopicRecord& record) {
-  return record.partitions >= 1 && record.partitions <= kMaxPartitions && record.retention_ms.value_or(0) >= 0 && record.retention_bytes.value_or(0) >= 0;
+  return record.partitions >= 1 && record.partitions <= kMaxPartitions && record.retention_ms.value_or(0) >= 0 &&
+         record.retention_bytes.value_or(0) >= 0;
 }
 bool sound(const CommitRecord& record) { return record.offset >= 0; }
-bool sound(const Group& group) { return group.generation >= 0 && group.generation < std::numeric_limits<std::int64_t>::max(); }
+bool sound(const Group& group) {
+  return group.generation >= 0 && group.generation < std::numeric_limits<std::int64_t>::max();
+}
 
 template <class T, class What>
 T parse(const KvEntry& entry, What what) {
   auto value = from_json<T>(checked(entry, what));
   if (value && !sound(*value)) value = fail(ErrorKind::kCorrupt, "its numbers are out of range");
-  if (!value) throw Failure(ErrorKind::kCorrupt, fmt::format("the log's record of {} cannot be read: {}", what(), value.error().message));
+  if (!value)
+    throw Failure(ErrorKind::kCorrupt,
+                  fmt::format("the log's record of {} cannot be read: {}", what(), value.error().message));
   return std::move(*value);
 }
 
@@ -79,13 +84,16 @@ Topic to_topic(std::string_view name, const TopicRecord& record) {
 Result<bool> check_format(KvReader& tx) {
   auto entry = tx.get(kFormatKey);
   if (!entry) {
-    if (tx.at_or_after(std::string_view{"\0", 1})) return fail(ErrorKind::kInvalid, "its data.mdb is of another program");
+    if (tx.at_or_after(std::string_view{"\0", 1}))
+      return fail(ErrorKind::kInvalid, "its data.mdb is of another program");
     return false;
   }
   auto version = from_json<std::int64_t>(entry->value);
   if (!version) return fail(ErrorKind::kCorrupt, "the log's format record is damaged");
   if (*version > kFormatVersion) {
-    return fail(ErrorKind::kInvalid, fmt::format("it has format version {}, this program knows up to {}: use the newer program", *version, kFormatVersion));
+    return fail(ErrorKind::kInvalid,
+                fmt::format("it has format version {}, this program knows up to {}: use the newer program", *version,
+                            kFormatVersion));
   }
   return true;
 }
@@ -98,7 +106,10 @@ Result<void> check_topics(KvReader& tx) {
   });
   const auto count = topic_numbers(tx).count;
   if (found == count) return {};
-  return fail(ErrorKind::kCorrupt, fmt::format("its data is damaged: {} topics are there, where {} were made; restore the folder from a copy", found, count));
+  return fail(
+      ErrorKind::kCorrupt,
+      fmt::format("its data is damaged: {} topics are there, where {} were made; restore the folder from a copy", found,
+                  count));
 }
 
 void write_format(KvWriter& tx) {
@@ -124,19 +135,24 @@ std::vector<Topic> all_topics(KvReader& tx) {
 Result<Topic> create_topic(KvWriter& tx, const std::string& name, const TopicConfig& config, Timestamp now) {
   if (auto valid = check_topic_name(name); !valid) return std::unexpected(valid.error());
   if (config.partitions < 1 || config.partitions > kMaxPartitions) {
-    return fail(ErrorKind::kInvalid, fmt::format("topic {} cannot have {} partitions: from 1 to {}", name, config.partitions, kMaxPartitions));
+    return fail(ErrorKind::kInvalid, fmt::format("topic {} cannot have {} partitions: from 1 to {}", name,
+                                                 config.partitions, kMaxPartitions));
   }
   TopicRecord record;
   if (auto existing = find_topic(tx, name)) {
     if (existing->config.partitions != config.partitions) {
-      return fail(ErrorKind::kInvalid, fmt::format("topic {} has {} partitions, but {} are declared: declare {}, or give the topic another name", name, existing->config.partitions,
-                                                   config.partitions, existing->config.partitions));
+      return fail(
+          ErrorKind::kInvalid,
+          fmt::format("topic {} has {} partitions, but {} are declared: declare {}, or give the topic another name",
+                      name, existing->config.partitions, config.partitions, existing->config.partitions));
     }
     record.id = existing->id;
     record.created_ms = existing->created.time_since_epoch().count();
   } else {
     auto numbers = topic_numbers(tx);
-    if (numbers.count >= kMaxTopics) return fail(ErrorKind::kInvalid, fmt::format("topic {} would be one too many: a log has at most {}", name, kMaxTopics));
+    if (numbers.count >= kMaxTopics)
+      return fail(ErrorKind::kInvalid,
+                  fmt::format("topic {} would be one too many: a log has at most {}", name, kMaxTopics));
     record.id = numbers.next++;
     ++numbers.count;
     put_topic_numbers(tx, numbers);
@@ -164,7 +180,8 @@ Result<void> delete_topic(KvWriter& tx, const std::string& name) {
   }
   for (const auto& group_name : group_names(tx)) {
     auto owners = group(tx, group_name);
-    if (std::erase_if(owners.ownerships, [&](const Ownership& one) { return one.topic == name; }) > 0) put_group(tx, group_name, owners);
+    if (std::erase_if(owners.ownerships, [&](const Ownership& one) { return one.topic == name; }) > 0)
+      put_group(tx, group_name, owners);
   }
   auto numbers = topic_numbers(tx);
   --numbers.count;
@@ -175,7 +192,8 @@ Result<void> delete_topic(KvWriter& tx, const std::string& name) {
 
 Result<void> check_group_name(std::string_view name) {
   if (name.empty() || name.size() > kMaxTopicName) {
-    return fail(ErrorKind::kInvalid, fmt::format("a group's name has 1 to {} bytes, this one {}: {}", kMaxTopicName, name.size(), name.substr(0, 40)));
+    return fail(ErrorKind::kInvalid, fmt::format("a group's name has 1 to {} bytes, this one {}: {}", kMaxTopicName,
+                                                 name.size(), name.substr(0, 40)));
   }
   if (name.contains('\0')) return fail(ErrorKind::kInvalid, "a group's name cannot have a zero byte in it");
   return {};
@@ -186,7 +204,9 @@ Group group(KvReader& tx, const std::string& name) {
   return entry ? parse<Group>(*entry, [&] { return "group " + name; }) : Group{};
 }
 
-void put_group(KvWriter& tx, const std::string& name, const Group& group) { put_checked(tx, key_of(kGroupPrefix, name), to_json(group)); }
+void put_group(KvWriter& tx, const std::string& name, const Group& group) {
+  put_checked(tx, key_of(kGroupPrefix, name), to_json(group));
+}
 
 std::vector<std::string> group_names(KvReader& tx) {
   std::vector<std::string> names;
@@ -211,12 +231,18 @@ std::string group_state(KvReader& tx, const std::string& name, const std::vector
 std::optional<Commit> commit(KvReader& tx, const std::string& group_name, const Topic& topic, int number) {
   auto entry = tx.get(commit_key(group_name, topic.id, number));
   if (!entry) return std::nullopt;
-  auto record = parse<CommitRecord>(*entry, [&] { return fmt::format("the commit of {} on {}/{}", group_name, topic.name, number); });
-  return Commit{{topic.name, number}, record.offset, std::move(record.metadata), Timestamp{std::chrono::milliseconds{record.time_ms}}};
+  auto record = parse<CommitRecord>(
+      *entry, [&] { return fmt::format("the commit of {} on {}/{}", group_name, topic.name, number); });
+  return Commit{{topic.name, number},
+                record.offset,
+                std::move(record.metadata),
+                Timestamp{std::chrono::milliseconds{record.time_ms}}};
 }
 
-void put_commit(KvWriter& tx, const std::string& group_name, const Topic& topic, int number, std::int64_t offset, const std::string& metadata, Timestamp now) {
-  put_checked(tx, commit_key(group_name, topic.id, number), to_json(CommitRecord{offset, now.time_since_epoch().count(), metadata}));
+void put_commit(KvWriter& tx, const std::string& group_name, const Topic& topic, int number, std::int64_t offset,
+                const std::string& metadata, Timestamp now) {
+  put_checked(tx, commit_key(group_name, topic.id, number),
+              to_json(CommitRecord{offset, now.time_since_epoch().count(), metadata}));
 }
 
 std::vector<Commit> commits(KvReader& tx, const std::string& group_name, const std::vector<Topic>& topics) {

@@ -22,9 +22,13 @@ std::string batch_key(std::uint32_t topic, int partition, std::int64_t base) {
   return key;
 }
 
-std::int64_t base_of(std::string_view key) { return static_cast<std::int64_t>(get_big_endian(key.substr(key.size() - 8))); }
+std::int64_t base_of(std::string_view key) {
+  return static_cast<std::int64_t>(get_big_endian(key.substr(key.size() - 8)));
+}
 
-std::unexpected<Error> at(std::int64_t offset, ErrorKind kind, std::string_view what) { return fail(kind, fmt::format("@{}: {}", offset, what)); }
+std::unexpected<Error> at(std::int64_t offset, ErrorKind kind, std::string_view what) {
+  return fail(kind, fmt::format("@{}: {}", offset, what));
+}
 
 std::optional<Partition> find_partition(KvReader& tx, std::uint32_t topic, int number) {
   auto entry = tx.get(partition_key(kPartitionPrefix, topic, number));
@@ -33,8 +37,10 @@ std::optional<Partition> find_partition(KvReader& tx, std::uint32_t topic, int n
   Partition partition;
   const bool whole = bytes.size() == sizeof partition;
   if (whole) std::memcpy(&partition, bytes.data(), sizeof partition);
-  if (!whole || partition.start < 0 || partition.start > partition.end || partition.end > kMaxStored || partition.bytes < 0 || partition.bytes > kMaxStored) {
-    throw Failure(ErrorKind::kCorrupt, fmt::format("the log's record of partition {} of topic number {} cannot be read", number, topic));
+  if (!whole || partition.start < 0 || partition.start > partition.end || partition.end > kMaxStored ||
+      partition.bytes < 0 || partition.bytes > kMaxStored) {
+    throw Failure(ErrorKind::kCorrupt,
+                  fmt::format("the log's record of partition {} of topic number {} cannot be read", number, topic));
   }
   return partition;
 }
@@ -43,12 +49,16 @@ std::optional<Partition> find_partition(KvReader& tx, std::uint32_t topic, int n
 
 Partition partition(KvReader& tx, std::uint32_t topic, int number) {
   if (auto found = find_partition(tx, topic, number)) return *found;
-  throw Failure(ErrorKind::kCorrupt, fmt::format("the log's record of partition {} of topic number {} is missing; restore the folder from a copy", number, topic));
+  throw Failure(
+      ErrorKind::kCorrupt,
+      fmt::format("the log's record of partition {} of topic number {} is missing; restore the folder from a copy",
+                  number, topic));
 }
 
 void put_partition(KvWriter& tx, std::uint32_t topic, int number, const Partition& partition) {
   static_assert(sizeof partition == 24);
-  put_checked(tx, partition_key(kPartitionPrefix, topic, number), {reinterpret_cast<const char*>(&partition), sizeof partition});
+  put_checked(tx, partition_key(kPartitionPrefix, topic, number),
+              {reinterpret_cast<const char*>(&partition), sizeof partition});
 }
 
 std::int64_t append(KvWriter& tx, std::uint32_t topic, int number, BatchBuilder& records) {
@@ -64,20 +74,25 @@ std::int64_t append(KvWriter& tx, std::uint32_t topic, int number, BatchBuilder&
   return base;
 }
 
-Result<void> scan_batches(KvReader& tx, std::uint32_t topic, int number, std::int64_t offset, const std::function<bool(const StoredBatch&)>& visit) {
+Result<void> scan_batches(KvReader& tx, std::uint32_t topic, int number, std::int64_t offset,
+                          const std::function<bool(const StoredBatch&)>& visit) {
   const auto place = find_partition(tx, topic, number);
   if (!place) return at(0, ErrorKind::kNotFound, "the log's record of the partition is missing");
   const auto prefix = partition_key(kBatchPrefix, topic, number);
   auto next = std::max(offset, place->start);
   if (next >= place->end) return {};
-  for (auto entry = tx.at_or_before(batch_key(topic, number, next)); next < place->end; entry = tx.at_or_after(batch_key(topic, number, next))) {
-    if (!entry || !entry->key.starts_with(prefix) || entry->key.size() != prefix.size() + 8) return at(next, ErrorKind::kCorrupt, "the stored batch is missing");
+  for (auto entry = tx.at_or_before(batch_key(topic, number, next)); next < place->end;
+       entry = tx.at_or_after(batch_key(topic, number, next))) {
+    if (!entry || !entry->key.starts_with(prefix) || entry->key.size() != prefix.size() + 8)
+      return at(next, ErrorKind::kCorrupt, "the stored batch is missing");
     StoredBatch batch{base_of(entry->key), {}, *entry};
     auto header = read_batch_header(entry->value);
     if (!header) return at(batch.base, header.error().kind, header.error().message);
     batch.header = *header;
-    if (!is_of_place(entry->value, crc32c(entry->key))) return at(batch.base, ErrorKind::kCorrupt, "stored batch is damaged: the checksum of its header is wrong");
-    if (batch.base > next || batch.base + header->span <= next) return at(next, ErrorKind::kCorrupt, "the stored batch is missing");
+    if (!is_of_place(entry->value, crc32c(entry->key)))
+      return at(batch.base, ErrorKind::kCorrupt, "stored batch is damaged: the checksum of its header is wrong");
+    if (batch.base > next || batch.base + header->span <= next)
+      return at(next, ErrorKind::kCorrupt, "the stored batch is missing");
     next = batch.base + header->span;
     if (!visit(batch)) return {};
   }
@@ -104,8 +119,8 @@ Result<std::int64_t> offset_at(KvReader& tx, std::uint32_t topic, int number, Ti
 
 namespace {
 
-// The batches at the front that a wrong clock wrote are of the future. They are older than those behind them: where the first one that is not
-// of the future is too old, so are they. Gives the offset of that one, or 0.
+// The batches at the front that a wrong clock wrote are of the future. They are older than those behind them: where the
+// first one that is not of the future is too old, so are they. Gives the offset of that one, or 0.
 std::int64_t end_of_future(KvWriter& tx, const Topic& topic, int number, std::int64_t now, std::int64_t oldest) {
   std::int64_t end = 0;
   // What cannot be read, the deletion itself tells.
@@ -117,12 +132,15 @@ std::int64_t end_of_future(KvWriter& tx, const Topic& topic, int number, std::in
   return end;
 }
 
-// Deletes whole batches from the front while they are too old or the partition is too large. The last batch stays unless it is old.
-Result<std::size_t> apply_retention(KvWriter& tx, const Topic& topic, int number, Timestamp now, std::size_t max_batches) {
+// Deletes whole batches from the front while they are too old or the partition is too large. The last batch stays
+// unless it is old.
+Result<std::size_t> apply_retention(KvWriter& tx, const Topic& topic, int number, Timestamp now,
+                                    std::size_t max_batches) {
   auto place = partition(tx, topic.id, number);
   std::size_t deleted = 0;
   const auto now_ms = now.time_since_epoch().count();
-  const auto oldest = topic.config.retention ? now_ms - topic.config.retention->count() : std::numeric_limits<std::int64_t>::min();
+  const auto oldest =
+      topic.config.retention ? now_ms - topic.config.retention->count() : std::numeric_limits<std::int64_t>::min();
   const auto future = topic.config.retention ? end_of_future(tx, topic, number, now_ms, oldest) : 0;
   auto scanned = scan_batches(tx, topic.id, number, 0, [&](const StoredBatch& batch) {
     const auto next = batch.base + batch.header.span;
@@ -140,8 +158,8 @@ Result<std::size_t> apply_retention(KvWriter& tx, const Topic& topic, int number
   return deleted;
 }
 
-// Keeps the last record of each key (and records without a key); a tombstone goes once nothing older of its key is left and it is
-// older than a day. Rewrites the whole partition when there is something to drop.
+// Keeps the last record of each key (and records without a key); a tombstone goes once nothing older of its key is left
+// and it is older than a day. Rewrites the whole partition when there is something to drop.
 Result<void> compact(KvWriter& tx, const Topic& topic, int number, Timestamp now) {
   constexpr auto kTombstoneLife = std::chrono::hours{24};
   struct Original {
@@ -157,7 +175,8 @@ Result<void> compact(KvWriter& tx, const Topic& topic, int number, Timestamp now
   if (originals.size() < 2) return {};
   std::vector<RecordView> records;
   for (const auto& original : originals) {
-    if (auto read = read_batch(original.bytes, original.base, 0, records); !read) return at(original.base, read.error().kind, read.error().message);
+    if (auto read = read_batch(original.bytes, original.base, 0, records); !read)
+      return at(original.base, read.error().kind, read.error().message);
   }
   std::unordered_map<std::string_view, std::int64_t> last;
   std::unordered_map<std::string_view, int> seen;

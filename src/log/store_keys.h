@@ -1,5 +1,5 @@
-// The keys of the log's schema, and values that carry a checksum of key and value, so that a flipped bit is told and never believed.
-// For store.cc and store_batches.cc only.
+// The keys of the log's schema, and values that carry a checksum of key and value, so that a flipped bit is told and
+// never believed. For store.cc and store_batches.cc only.
 #pragma once
 
 #include <fmt/format.h>
@@ -50,7 +50,9 @@ std::string_view checked(const KvEntry& entry, What what) {
     std::memcpy(&check, entry.value.data() + value.size(), sizeof check);
     if (check == crc32c(value, crc32c(entry.key))) return value;
   }
-  throw Failure(ErrorKind::kCorrupt, fmt::format("the log's record of {} is damaged: its checksum is wrong; restore the folder from a copy", what()));
+  throw Failure(
+      ErrorKind::kCorrupt,
+      fmt::format("the log's record of {} is damaged: its checksum is wrong; restore the folder from a copy", what()));
 }
 
 // Entries whose keys start with `prefix`, in order, until `visit` returns false. `visit` may change the store.

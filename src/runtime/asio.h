@@ -14,7 +14,8 @@ namespace mephisto {
 
 boost::asio::io_context& io_context_of(Loop& loop);
 
-// Counts operations whose end comes from outside (a socket, another thread), so that a loop on virtual time waits for them.
+// Counts operations whose end comes from outside (a socket, another thread), so that a loop on virtual time waits for
+// them.
 void begin_external(Loop& loop);
 void end_external(Loop& loop);
 
@@ -36,7 +37,8 @@ class AsioWait : public Wait {
       }
       resume();
     };
-    boost::asio::co_spawn(io_context_of(loop), std::move(operation_), boost::asio::bind_cancellation_slot(signal_.slot(), std::move(done)));
+    boost::asio::co_spawn(io_context_of(loop), std::move(operation_),
+                          boost::asio::bind_cancellation_slot(signal_.slot(), std::move(done)));
     if (cancelled()) signal_.emit(boost::asio::cancellation_type::terminal);
   }
   T await_resume() {

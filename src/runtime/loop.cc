@@ -28,8 +28,8 @@ constexpr int kTurn = 256;
 // And for how long, where they take long.
 constexpr std::chrono::milliseconds kTurnTime{5};
 
-// How many handlers of sockets and posts run before coroutines and timers get theirs: a socket that always has something to read is never
-// done.
+// How many handlers of sockets and posts run before coroutines and timers get theirs: a socket that always has
+// something to read is never done.
 constexpr int kHandlers = 16;
 
 struct Ready {
@@ -63,7 +63,8 @@ struct Loop::Impl {
 
 thread_local TaskContext* TaskContext::current_ = nullptr;
 
-TaskContext::TaskContext(Loop& loop, const std::string& name, TaskContext* parent) : loop_(loop), name_(*loop.impl().names.insert(name).first) {
+TaskContext::TaskContext(Loop& loop, const std::string& name, TaskContext* parent)
+    : loop_(loop), name_(*loop.impl().names.insert(name).first) {
   if (parent != nullptr) cancelled_ = parent->cancelled_;
   loop_.impl().contexts.push_back(this);
 }
@@ -85,7 +86,9 @@ void TaskContext::cancel() {
 }
 
 void Wait::suspend(std::coroutine_handle<> handle, const char* what) {
-  if (context_ == nullptr) throw Failure(ErrorKind::kInvalid, fmt::format("co_await of {} outside of a task: use Loop::spawn or Loop::run", what));
+  if (context_ == nullptr)
+    throw Failure(ErrorKind::kInvalid,
+                  fmt::format("co_await of {} outside of a task: use Loop::spawn or Loop::run", what));
   handle_ = handle;
   context_->wait_ = this;
   context_->waiting_for_ = what;
@@ -121,7 +124,9 @@ void Loop::post(std::function<void()> action) { boost::asio::post(impl_->io, std
 
 bool Loop::virtual_time() const { return impl_->virtual_time; }
 
-Loop::time_point Loop::now() const { return impl_->virtual_time ? impl_->virtual_now : std::chrono::steady_clock::now(); }
+Loop::time_point Loop::now() const {
+  return impl_->virtual_time ? impl_->virtual_now : std::chrono::steady_clock::now();
+}
 
 Microtime Loop::wall_time() const {
   if (!impl_->virtual_time) return std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
@@ -143,7 +148,9 @@ void Loop::run() {
   impl_->stopped = false;
 }
 
-bool Loop::turn_is_over() const { return !impl_->virtual_time && std::chrono::steady_clock::now() - impl_->turn_began() >= kTurnTime; }
+bool Loop::turn_is_over() const {
+  return !impl_->virtual_time && std::chrono::steady_clock::now() - impl_->turn_began() >= kTurnTime;
+}
 
 std::optional<Loop::Busy> Loop::busy() const {
   const auto* name = impl_->running_name.load(std::memory_order_acquire);
@@ -162,7 +169,8 @@ void Loop::run_until(const bool* done) {
 
   while (!finished()) {
     int turn = 0;
-    if (!impl.virtual_time) impl.turn_began_at.store(std::chrono::steady_clock::now().time_since_epoch().count(), std::memory_order_relaxed);
+    if (!impl.virtual_time)
+      impl.turn_began_at.store(std::chrono::steady_clock::now().time_since_epoch().count(), std::memory_order_relaxed);
     while (!impl.ready.empty() && turn < kTurn && !turn_is_over() && !finished()) {
       impl.running.swap(impl.ready);
       for (std::size_t i = 0; i < impl.running.size(); ++i) {
@@ -228,15 +236,16 @@ std::vector<std::string> Loop::describe_tasks() const {
       continue;
     }
     auto since = std::chrono::duration_cast<std::chrono::milliseconds>(now() - context->waiting_since());
-    lines.push_back(fmt::format("{}: waits for {} since {}", context->name(), context->waiting_for(), format_duration(since)));
+    lines.push_back(
+        fmt::format("{}: waits for {} since {}", context->name(), context->waiting_for(), format_duration(since)));
   }
   std::ranges::sort(lines);
   return lines;
 }
 
-Loop::TimerPlace Loop::add_timer(time_point at, Wait* wait) { return impl_->timers.emplace(at, wait); }
+Loop::TimerId Loop::add_timer(time_point at, Wait* wait) { return impl_->timers.emplace(at, wait); }
 
-void Loop::remove_timer(TimerPlace place) { impl_->timers.erase(place); }
+void Loop::remove_timer(TimerId place) { impl_->timers.erase(place); }
 
 bool TimerWait::await_suspend(std::coroutine_handle<> handle) {
   if (cancelled()) {
@@ -255,7 +264,8 @@ bool TimerWait::abandon() {
 
 TimerWait sleep_for(Loop::duration duration) {
   auto* context = TaskContext::current();
-  if (context == nullptr) throw Failure(ErrorKind::kInvalid, "sleep_for outside of a task: use Loop::spawn or Loop::run");
+  if (context == nullptr)
+    throw Failure(ErrorKind::kInvalid, "sleep_for outside of a task: use Loop::spawn or Loop::run");
   auto now = context->loop().now();
   return TimerWait{duration > Loop::time_point::max() - now ? Loop::time_point::max() : now + duration};
 }

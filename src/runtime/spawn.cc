@@ -13,7 +13,8 @@ namespace mephisto {
 namespace detail {
 
 struct SpawnState {
-  SpawnState(Loop& loop, const std::string& name) : context(std::make_unique<TaskContext>(loop, name, TaskContext::current())) {}
+  SpawnState(Loop& loop, const std::string& name)
+      : context(std::make_unique<TaskContext>(loop, name, TaskContext::current())) {}
   ~SpawnState() {
     if (root) root.destroy();
   }
@@ -24,7 +25,9 @@ struct SpawnState {
   std::exception_ptr error;
   WaitQueue finished;
 
-  static void start(Loop& loop, const std::shared_ptr<SpawnState>& state) { loop.schedule(state->root, state->context.get()); }
+  static void start(Loop& loop, const std::shared_ptr<SpawnState>& state) {
+    loop.schedule(state->root, state->context.get());
+  }
 };
 
 namespace {
@@ -40,8 +43,8 @@ struct Root {
   std::coroutine_handle<promise_type> handle;
 };
 
-// The frame owns the state, so the state lives until the task has ended, whoever still holds a handle. A loop that is destroyed
-// before that leaves the frame to the process: there is no moment at which unwinding it would be safe.
+// The frame owns the state, so the state lives until the task has ended, whoever still holds a handle. A loop that is
+// destroyed before that leaves the frame to the process: there is no moment at which unwinding it would be safe.
 Root run_root(std::shared_ptr<SpawnState> state, Task<void> task) {
   try {
     co_await std::move(task);
@@ -127,9 +130,10 @@ class TaskGroup::Waiter : public Wait {
 
 void TaskGroup::spawn(Task<void> task) {
   auto* context = TaskContext::current();
-  if (context == nullptr) throw Failure(ErrorKind::kInvalid, "a TaskGroup works inside of a task only: use Loop::spawn");
-  // A child carries its parent's name, so that its log lines say whose they are. It is counted as done after its frame is gone:
-  // what the frame refers to may then go too.
+  if (context == nullptr)
+    throw Failure(ErrorKind::kInvalid, "a TaskGroup works inside of a task only: use Loop::spawn");
+  // A child carries its parent's name, so that its log lines say whose they are. It is counted as done after its frame
+  // is gone: what the frame refers to may then go too.
   auto body = [](TaskGroup& group, std::size_t index, void* event, Task<void> inner) -> Task<void> {
     TaskContext::current()->current_event = event;
     std::exception_ptr error;
@@ -143,7 +147,8 @@ void TaskGroup::spawn(Task<void> task) {
     if (group.waiter_ != nullptr) group.waiter_->resume();
     if (error) std::rethrow_exception(error);
   };
-  children_.push_back(context->loop().spawn(context->name(), body(*this, children_.size(), context->current_event, std::move(task))));
+  children_.push_back(
+      context->loop().spawn(context->name(), body(*this, children_.size(), context->current_event, std::move(task))));
 }
 
 void TaskGroup::cancel_all() {

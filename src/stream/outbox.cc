@@ -1,4 +1,4 @@
-#include "mephisto/detail/outbox.h"
+#include "mephisto/stream/outbox.h"
 
 #include <fmt/format.h>
 
@@ -23,9 +23,12 @@ constexpr std::size_t kMostWaitedFor = 1000;
 
 // As they are stored: each name and value with its length before it (docs/local-log-format.md).
 std::size_t header_bytes(const std::vector<Header>& headers) {
-  const auto stored = [](std::size_t size) { return size + static_cast<std::size_t>(std::bit_width(size + 1) + 6) / 7; };
+  const auto stored = [](std::size_t size) {
+    return size + static_cast<std::size_t>(std::bit_width(size + 1) + 6) / 7;
+  };
   std::size_t bytes = 0;
-  for (const auto& header : headers) bytes += stored(header.name.size()) + (header.value ? stored(header.value->size()) : 1);
+  for (const auto& header : headers)
+    bytes += stored(header.name.size()) + (header.value ? stored(header.value->size()) : 1);
   return bytes;
 }
 
@@ -34,23 +37,32 @@ thread_local std::vector<Outbox*> live;
 
 }  // namespace
 
-std::optional<std::string> Trouble::note(std::optional<Trouble>& trouble, const Error& error, Loop::time_point now) {
-  if (!trouble) trouble = Trouble{"", now};
+std::optional<std::string> LastingError::note(std::optional<LastingError>& trouble, const Error& error,
+                                              Loop::time_point now) {
+  if (!trouble) trouble = LastingError{"", now};
   trouble->message = error.message;
   return trouble->told.due(now);
 }
 
-void Trouble::over(std::optional<Trouble>& trouble, const char* what, Loop::time_point now) {
+void LastingError::over(std::optional<LastingError>& trouble, const char* what, Loop::time_point now) {
   if (!trouble) return;
   log::warn("{} again{}", what, trouble->told.over(now).value_or(""));
   trouble.reset();
 }
 
-Outbox::Outbox(Loop& loop, Log& log, std::unique_ptr<Producer> producer, std::optional<TopicConfig> defaults, bool transactional, bool in_worker)
-    : loop_(loop), log_(log), producer_(std::move(producer)), defaults_(defaults), transactional_(transactional), in_worker_(in_worker) {
+Outbox::Outbox(Loop& loop, Log& log, std::unique_ptr<Producer> producer, std::optional<TopicConfig> defaults,
+               bool transactional, bool in_worker)
+    : loop_(loop),
+      log_(log),
+      producer_(std::move(producer)),
+      defaults_(defaults),
+      transactional_(transactional),
+      in_worker_(in_worker) {
   // What handlers send goes by the thread, which therefore has one worker.
   if (in_worker && std::ranges::any_of(live, [](const Outbox* other) { return other->in_worker_; })) {
-    throw Failure(ErrorKind::kInvalid, "this thread has a worker already: run each on a thread and loop of its own, as the command worker does with its shards");
+    throw Failure(ErrorKind::kInvalid,
+                  "this thread has a worker already: run each on a thread and loop of its own, as the command worker "
+                  "does with its shards");
   }
   live.push_back(this);
   if (!transactional_) task_ = loop_.spawn("outbox", run());
@@ -68,11 +80,13 @@ Outbox*& Outbox::current_pointer() {
 
 Outbox& Outbox::current(std::string_view to) {
   if (auto* outbox = current_pointer()) return *outbox;
-  throw Failure(ErrorKind::kInvalid,
-                fmt::format("sending{}{} works in an agent, task, timer or command of an app that runs, and on its thread", to.empty() ? "" : " to topic ", to));
+  throw Failure(
+      ErrorKind::kInvalid,
+      fmt::format("sending{}{} works in an agent, task, timer or command of an app that runs, and on its thread",
+                  to.empty() ? "" : " to topic ", to));
 }
 
-const TopicPlace* Outbox::known(const std::string& topic) const {
+const TopicHandle* Outbox::known(const std::string& topic) const {
   auto place = topics_.find(topic);
   return place == topics_.end() || place->second->stale ? nullptr : place->second.get();
 }
@@ -94,15 +108,17 @@ Task<Result<TopicInfo>> Outbox::create(std::string topic, TopicConfig config) {
   co_return co_await ask([&] { return log_.create_topic(topic, config); });
 }
 
-// Guarantee kept here: an answer is not lost because it is quicker than Faust, which asks first and makes the topic then.
-Task<const TopicPlace*> Outbox::find_reply_topic(const std::string& topic, Timestamp asked) {
+// Guarantee kept here: an answer is not lost because it is quicker than Faust, which asks first and makes the topic
+// then.
+Task<const TopicHandle*> Outbox::find_reply_topic(const std::string& topic, Timestamp asked) {
   if (const auto* place = known(topic)) co_return place;
   // By the clock that nobody sets; an asker's clock that is ahead makes the wait no longer.
   const auto age = std::max(loop_.timestamp() - asked, std::chrono::milliseconds{0});
   const auto until = loop_.now() - age + kAskerMakesTopic;
   const auto look = [&] { return log_.topic(topic); };
   auto info = co_await ask(look);
-  while (!info && info.error().kind == ErrorKind::kNotFound && log_.shared_with_faust() && loop_.now() < until && !waited_for_.contains(topic)) {
+  while (!info && info.error().kind == ErrorKind::kNotFound && log_.shared_with_faust() && loop_.now() < until &&
+         !waited_for_.contains(topic)) {
     co_await sleep_for(kLookAgain);
     info = co_await ask(look);
   }
@@ -112,18 +128,22 @@ Task<const TopicPlace*> Outbox::find_reply_topic(const std::string& topic, Times
     co_return nullptr;
   }
   auto& place = topics_[topic];
-  if (!place) place = std::make_unique<TopicPlace>(TopicPlace{.name = topic, .best_effort = true});
+  if (!place) place = std::make_unique<TopicHandle>(TopicHandle{.name = topic, .best_effort = true});
   place->partitions = info->config.partitions;
   place->stale = false;
   co_return place.get();
 }
 
-Task<const TopicPlace*> Outbox::place(const TopicSpec& spec) {
+Task<const TopicHandle*> Outbox::resolve(const TopicSpec& spec) {
   if (const auto* place = known(spec)) co_return place;
   auto info = co_await ask([&] { return log_.topic(spec.name); });
   if (!info && info.error().kind == ErrorKind::kNotFound) {
     if (!defaults_) {
-      throw Failure(ErrorKind::kNotFound, fmt::format("there is no topic {}, and setting topic_allow_declare is false: create the topic, or set it to true", spec.name));
+      throw Failure(
+          ErrorKind::kNotFound,
+          fmt::format(
+              "there is no topic {}, and setting topic_allow_declare is false: create the topic, or set it to true",
+              spec.name));
     }
     auto config = spec.config;
     if (!spec.partitions_set) config.partitions = defaults_->partitions;
@@ -131,7 +151,7 @@ Task<const TopicPlace*> Outbox::place(const TopicSpec& spec) {
   }
   if (!info) throw Failure(std::move(info.error()));
   auto& place = topics_[spec.name];
-  if (!place) place = std::make_unique<TopicPlace>(TopicPlace{.name = spec.name});
+  if (!place) place = std::make_unique<TopicHandle>(TopicHandle{.name = spec.name});
   place->partitions = info->config.partitions;
   place->best_effort = false;
   place->dead_letters = spec.dead_letters;
@@ -139,10 +159,11 @@ Task<const TopicPlace*> Outbox::place(const TopicSpec& spec) {
   co_return place.get();
 }
 
-int Outbox::partition_of(const TopicPlace& topic, const SendOptions& options) {
+int Outbox::partition_of(const TopicHandle& topic, const SendOptions& options) {
   if (options.partition) {
     if (*options.partition < 0 || *options.partition >= topic.partitions) {
-      throw Failure(ErrorKind::kInvalid, fmt::format("topic {} has partitions 0 to {}, not {}", topic.name, topic.partitions - 1, *options.partition));
+      throw Failure(ErrorKind::kInvalid, fmt::format("topic {} has partitions 0 to {}, not {}", topic.name,
+                                                     topic.partitions - 1, *options.partition));
     }
     return *options.partition;
   }
@@ -150,35 +171,41 @@ int Outbox::partition_of(const TopicPlace& topic, const SendOptions& options) {
   return static_cast<int>(random_.below(static_cast<std::uint64_t>(topic.partitions)));
 }
 
-Result<void> Outbox::check_origin(const TopicPlace& topic, int partition, const Slot* origin) const {
+Result<void> Outbox::check_origin(const TopicHandle& topic, int partition, const Slot* origin) const {
   if (broken_) return std::unexpected(*broken_);
   if (origin != nullptr && *origin && !origin->lane().open()) {
-    return fail(ErrorKind::kFenced, fmt::format("{} moved to another worker while it was processed: nothing more is sent for it", origin->place()));
+    return fail(ErrorKind::kFenced,
+                fmt::format("{} moved to another worker while it was processed: nothing more is sent for it",
+                            origin->position()));
   }
-  if (partition < 0 || partition >= topic.partitions) return fail(ErrorKind::kInvalid, fmt::format("topic {} has no partition {}", topic.name, partition));
+  if (partition < 0 || partition >= topic.partitions)
+    return fail(ErrorKind::kInvalid, fmt::format("topic {} has no partition {}", topic.name, partition));
   return {};
 }
 
-Result<void> Outbox::check_size(const TopicPlace& topic, int partition, const SendOptions& options, std::size_t value_bytes) const {
+Result<void> Outbox::check_size(const TopicHandle& topic, int partition, const SendOptions& options,
+                                std::size_t value_bytes) const {
   if (const auto bytes = value_bytes + (options.key ? options.key->size() : 0); bytes > kMaxRecordBytes) {
-    return fail(ErrorKind::kInvalid, fmt::format("a record of {} bytes for {}/{} is too large: at most {} bytes", bytes, topic.name, partition, kMaxRecordBytes));
+    return fail(ErrorKind::kInvalid, fmt::format("a record of {} bytes for {}/{} is too large: at most {} bytes", bytes,
+                                                 topic.name, partition, kMaxRecordBytes));
   }
   if (options.headers.empty()) return {};
   if (const auto bytes = header_bytes(options.headers); bytes > kMaxHeaderBytes) {
-    return fail(ErrorKind::kInvalid, fmt::format("a record for {}/{} has {} bytes of headers: at most {}", topic.name, partition, bytes, kMaxHeaderBytes));
+    return fail(ErrorKind::kInvalid, fmt::format("a record for {}/{} has {} bytes of headers: at most {}", topic.name,
+                                                 partition, bytes, kMaxHeaderBytes));
   }
   return {};
 }
 
-Ticket Outbox::added(Collected& place, std::size_t before, bool await, Slot* origin) {
+Ticket Outbox::added(PartitionBatch& place, std::size_t before, bool await, Slot* origin) {
   if (origin != nullptr && *origin && !origin->done) {
     origin->sent = true;
     place.sent_for(origin);
   } else {
     place.sent_for(nullptr);
   }
-  const bool first = free_.bytes == 0;
-  free_.bytes += place.builder.bytes() - before;
+  const bool first = unscoped_.bytes == 0;
+  unscoped_.bytes += place.builder.bytes() - before;
   const auto ticket = next_ticket_++;
   if (await) {
     place.awaited.emplace_back(ticket, place.builder.count() - 1);
@@ -188,32 +215,36 @@ Ticket Outbox::added(Collected& place, std::size_t before, bool await, Slot* ori
   return ticket;
 }
 
-Result<Ticket> Outbox::add(const TopicPlace& topic, int partition, const SendOptions& options, std::optional<std::string_view> value, Slot* origin, bool await) {
+Result<Ticket> Outbox::add(const TopicHandle& topic, int partition, const SendOptions& options,
+                           std::optional<std::string_view> value, Slot* origin, bool await) {
   if (auto sound = check_origin(topic, partition, origin); !sound) return std::unexpected(std::move(sound.error()));
-  if (auto fits = check_size(topic, partition, options, value ? value->size() : 0); !fits) return std::unexpected(std::move(fits.error()));
+  if (auto fits = check_size(topic, partition, options, value ? value->size() : 0); !fits)
+    return std::unexpected(std::move(fits.error()));
   if (stages(origin)) {
     auto staged = stage(topic, partition, options, *origin);
     if (value) origin->staged.append(*value);
     staged.end(!value);
     return Ticket{0};
   }
-  auto& place = free_.at(topic, partition);
+  auto& place = unscoped_.at(topic, partition);
   place.times_chosen |= options.timestamp.has_value();
   const auto before = place.builder.bytes();
   place.builder.add(key_of(options), value, options.timestamp.value_or(loop_.timestamp()), options.headers);
   return added(place, before, await, origin);
 }
 
-StagedWriter Outbox::stage(const TopicPlace& topic, int partition, const SendOptions& options, Slot& origin) {
+StagedWriter Outbox::stage(const TopicHandle& topic, int partition, const SendOptions& options, Slot& origin) {
   if (origin.staged.capacity() == 0 && !spare_staged_.empty()) {
     origin.staged = std::move(spare_staged_.back());
     spare_staged_.pop_back();
   }
   const auto timestamp = options.timestamp.value_or(loop_.timestamp());
-  return {origin.staged, {&topic, partition, timestamp, options.timestamp.has_value(), key_of(options)}, options.headers};
+  return {
+      origin.staged, {&topic, partition, timestamp, options.timestamp.has_value(), key_of(options)}, options.headers};
 }
 
-Result<Ticket> Outbox::staged_whole(const TopicPlace& topic, int partition, const SendOptions& options, StagedWriter& staged) {
+Result<Ticket> Outbox::staged_whole(const TopicHandle& topic, int partition, const SendOptions& options,
+                                    StagedWriter& staged) {
   if (auto fits = check_size(topic, partition, options, staged.value_bytes()); !fits) {
     staged.abandon();
     return std::unexpected(std::move(fits.error()));
@@ -222,27 +253,31 @@ Result<Ticket> Outbox::staged_whole(const TopicPlace& topic, int partition, cons
   return Ticket{0};
 }
 
-void Outbox::accept(Slot& slot) {
+void Outbox::merge(Slot& slot) {
   StagedWriter::read(slot.staged, [&](const StagedRecord& record) {
-    auto& place = bound_.at(*record.topic, record.partition);
+    auto& place = event_output_.at(*record.topic, record.partition);
     place.times_chosen |= record.time_chosen;
     const auto before = place.builder.bytes();
     auto& buffer = place.builder.begin(record.key, record.timestamp, {}, record.headers);
     if (record.value) buffer.append(*record.value);
     place.builder.end(!record.value);
     place.sent_for(&slot);
-    bound_.bytes += place.builder.bytes() - before;
+    event_output_.bytes += place.builder.bytes() - before;
   });
   slot.staged.clear();
-  if (spare_staged_.size() < kSpareStaged && slot.staged.capacity() <= kSpareStagedBytes) spare_staged_.push_back(std::move(slot.staged));
+  if (spare_staged_.size() < kSpareStaged && slot.staged.capacity() <= kSpareStagedBytes)
+    spare_staged_.push_back(std::move(slot.staged));
 }
 
-void Outbox::collect(Collection& from, Taken& taken) {
+void Outbox::collect(Collection& from, Outgoing& taken) {
   for (auto& [key, place] : from.places) {
     if (place.builder.empty()) continue;
     for (auto [ticket, row] : place.awaited) taken.awaited.push_back({ticket, taken.batches.size(), row});
     place.awaited.clear();
-    taken.batches.push_back({{key.first->name, key.second}, std::move(place.builder), std::exchange(place.times_chosen, false), std::exchange(place.origins, {})});
+    taken.batches.push_back({{key.first->name, key.second},
+                             std::move(place.builder),
+                             std::exchange(place.times_chosen, false),
+                             std::exchange(place.origins, {})});
     place.builder = BatchBuilder{};
     if (!spare_.empty() && !key.first->best_effort) {
       place.builder = std::move(spare_.back().builder);
@@ -257,28 +292,28 @@ void Outbox::collect(Collection& from, Taken& taken) {
   from.bytes = 0;
 }
 
-Outbox::Taken Outbox::take() {
-  auto taken = std::exchange(taken_back_, {});
-  taken_back_bytes_ = 0;
+Outbox::Outgoing Outbox::take() {
+  auto taken = std::exchange(kept_, {});
+  kept_bytes_ = 0;
   taken.last = next_ticket_ - 1;
-  collect(free_, taken);
-  taken.first_bound = taken.batches.size();
-  collect(bound_, taken);
+  collect(unscoped_, taken);
+  taken.first_event_output = taken.batches.size();
+  collect(event_output_, taken);
   return taken;
 }
 
-void Outbox::take_back(Taken taken) {
-  taken.batches.resize(taken.first_bound);
-  for (const auto& batch : taken.batches) taken_back_bytes_ += batch.records.bytes();
-  taken_back_ = std::move(taken);
+void Outbox::keep_unscoped(Outgoing taken) {
+  taken.batches.resize(taken.first_event_output);
+  for (const auto& batch : taken.batches) kept_bytes_ += batch.records.bytes();
+  kept_ = std::move(taken);
 }
 
-void Outbox::drop_bound() {
-  bound_ = Collection{};
+void Outbox::discard_event_output() {
+  event_output_ = Collection{};
   done_.notify_all();
 }
 
-void Outbox::settle(Taken& taken, const Result<std::vector<Appended>>& result) {
+void Outbox::complete(Outgoing& taken, const Result<std::vector<AppendResult>>& result) {
   for (const auto& row : taken.awaited) {
     auto place = awaited_.find(row.ticket);
     if (place == awaited_.end()) continue;  // nobody waits any more
@@ -305,16 +340,18 @@ void Outbox::settle(Taken& taken, const Result<std::vector<Appended>>& result) {
   done_.notify_all();
 }
 
-// Appends what is collected, again and again. Guarantee kept here: at-least-once, in order per partition. The next append begins when
-// the one before it is done, or cannot be overtaken any more; what fails for a while is tried again, and what came after it waits.
+// Appends what is collected, again and again. Guarantee kept here: at-least-once, in order per partition. The next
+// append begins when the one before it is done, or cannot be overtaken any more; what fails for a while is tried again,
+// and what came after it waits.
 Task<void> Outbox::run() {
   for (;;) {
-    while (free_.bytes == 0) {
+    while (unscoped_.bytes == 0) {
       if (closing_) co_return;
       co_await filled_.wait("records to send");
     }
     co_await yield();  // let the handlers of this turn add theirs
-    while (flights_.size() == kMaxFlights || (!flights_.empty() && !flights_.back().handed_over)) co_await flown_.wait("the append before");
+    while (flights_.size() == kMaxFlights || (!flights_.empty() && !flights_.back().handed_over))
+      co_await flown_.wait("the append before");
     auto& flight = flights_.emplace_back(Flight{take()});
     flight.task = loop_.spawn("append", fly(flight));
   }
@@ -347,7 +384,7 @@ Task<void> Outbox::append(Flight& flight) {
       flight.handed_over = true;
       flown_.notify_all();
     });
-    if (result) Trouble::over(trouble_, "The log takes what is sent", loop_.now());
+    if (result) LastingError::over(trouble_, "The log takes what is sent", loop_.now());
     while (&flights_.front() != &flight) co_await flown_.wait("the append before");
     if (!result && take_out_refused(taken) != Refused::kNone && !broken_) {
       if (!taken.batches.empty()) continue;
@@ -358,10 +395,11 @@ Task<void> Outbox::append(Flight& flight) {
         log::error("Cannot append to the log: {}", result.error().message);
         if (!broken_) broken_ = result.error();
       }
-      settle(taken, result);
+      complete(taken, result);
       co_return;
     }
-    if (const auto lasting = Trouble::note(trouble_, result.error(), loop_.now())) log::warn("Cannot append to the log{}: {}; trying again", *lasting, result.error().message);
+    if (const auto lasting = LastingError::note(trouble_, result.error(), loop_.now()))
+      log::warn("Cannot append to the log{}: {}; trying again", *lasting, result.error().message);
     co_await sleep_for(backoff);
     backoff = std::min(backoff * 2, kLastRetry);
   }
@@ -385,7 +423,8 @@ Task<RecordMetadata> Outbox::sent(Ticket ticket, std::string topic, int partitio
       co_return RecordMetadata{std::move(topic), partition, appended.offset, appended.timestamp};
     }
     if (broken_) throw Failure(*broken_);
-    if (loop_.now() >= until) throw Failure(ErrorKind::kTimeout, fmt::format("the log did not take a record for {} in time", topic));
+    if (loop_.now() >= until)
+      throw Failure(ErrorKind::kTimeout, fmt::format("the log did not take a record for {} in time", topic));
     co_await done_.wait_until(std::min(until, loop_.now() + std::chrono::hours{1}), "a record to be durable");
   }
 }
@@ -394,7 +433,10 @@ Task<void> Outbox::flush(const Loop::time_point& until) {
   const auto last = next_ticket_ - 1;
   while (durable_ticket_ < last) {
     if (broken_) throw Failure(*broken_);
-    if (loop_.now() >= until) throw Failure(ErrorKind::kTimeout, "the log does not take what was sent: it is given up, and the events it came from are delivered again");
+    if (loop_.now() >= until)
+      throw Failure(
+          ErrorKind::kTimeout,
+          "the log does not take what was sent: it is given up, and the events it came from are delivered again");
     co_await done_.wait_until(std::min(until, loop_.now() + std::chrono::seconds{1}), "sent records to be durable");
   }
   if (refusal_) throw Failure(*std::exchange(refusal_, std::nullopt));

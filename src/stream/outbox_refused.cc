@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <array>
 
-#include "mephisto/detail/outbox.h"
+#include "mephisto/stream/outbox.h"
 #include "mephisto/logging.h"
 
 namespace mephisto::detail {
@@ -13,14 +13,16 @@ namespace {
 constexpr std::string_view kCut = "x-value-cut";
 constexpr std::size_t kMaxCutReason = 1 << 10;
 // What a dead letter's headers say of its event (AgentRuntime::dead_letter).
-constexpr std::array<std::string_view, 9> kCoordinates{"x-error", "x-error-kind", "x-app", "x-agent", "x-topic", "x-partition", "x-offset", "x-attempts", "x-time"};
+constexpr std::array<std::string_view, 9> kCoordinates{
+    "x-error", "x-error-kind", "x-app", "x-agent", "x-topic", "x-partition", "x-offset", "x-attempts", "x-time"};
 
 bool is_cut(const RecordView& dead_letter) {
   const auto headers = dead_letter.headers.list();
   return !headers.empty() && headers.back().name == kCut;
 }
 
-// Keeps why and where, without the event's own bytes: neither its size, its key nor its headers can be what is refused again.
+// Keeps why and where, without the event's own bytes: neither its size, its key nor its headers can be what is refused
+// again.
 void add_cut(BatchBuilder& to, const RecordView& dead_letter, const Error& why) {
   std::vector<Header> kept;
   const auto text = [&](std::string_view name) {
@@ -49,20 +51,22 @@ Origin origin_of(const OutBatch& batch, std::uint32_t row) {
 
 }  // namespace
 
-// Guarantee kept here: nothing is lost silently. Each refused record is told to whoever sent it, and no other record goes with it.
-Outbox::Refused Outbox::take_out_refused(Taken& taken) {
+// Guarantee kept here: nothing is lost silently. Each refused record is told to whoever sent it, and no other record
+// goes with it.
+Outbox::Refused Outbox::take_out_refused(Outgoing& taken) {
   auto outcome = Refused::kNone;
   for (std::size_t i = taken.batches.size(); i-- > 0;) {
     const auto& batch = taken.batches[i];
     if (batch.refused.empty()) continue;
     auto& topic = *topics_.at(batch.partition.topic);
-    topic.stale |= std::ranges::any_of(batch.refused, [](const auto& one) { return one.error.kind == ErrorKind::kNotFound; });
-    const bool of_events = i >= taken.first_bound && !topic.best_effort && !topic.dead_letters;
+    topic.stale |=
+        std::ranges::any_of(batch.refused, [](const auto& one) { return one.error.kind == ErrorKind::kNotFound; });
+    const bool of_events = i >= taken.first_event_output && !topic.best_effort && !topic.dead_letters;
     if (outcome != Refused::kEvents) outcome = of_events ? Refused::kEvents : Refused::kTakenOut;
     rebuild(taken, i, topic);
     if (!taken.batches[i].records.empty()) continue;
     taken.batches.erase(taken.batches.begin() + static_cast<std::ptrdiff_t>(i));
-    if (i < taken.first_bound) --taken.first_bound;
+    if (i < taken.first_event_output) --taken.first_event_output;
     for (auto& one : taken.awaited) one.batch -= one.batch > i ? 1 : 0;
   }
   done_.notify_all();
@@ -70,13 +74,13 @@ Outbox::Refused Outbox::take_out_refused(Taken& taken) {
 }
 
 // Leaves the refused records out of a batch, and numbers the others anew. Dead letters go on in a batch of their own.
-void Outbox::rebuild(Taken& taken, std::size_t index, const TopicPlace& topic) {
+void Outbox::rebuild(Outgoing& taken, std::size_t index, const TopicHandle& topic) {
   auto& batch = taken.batches[index];
   OutBatch kept{batch.partition, {}, batch.times_chosen};
   OutBatch cut{batch.partition, {}, batch.times_chosen};
   kept.appended = std::move(batch.appended);
-  std::vector<Taken::Row> awaited;
-  std::erase_if(taken.awaited, [&](const Taken::Row& one) {
+  std::vector<Outgoing::Row> awaited;
+  std::erase_if(taken.awaited, [&](const Outgoing::Row& one) {
     if (one.batch == index) awaited.push_back(one);
     return one.batch == index;
   });
@@ -91,7 +95,7 @@ void Outbox::rebuild(Taken& taken, std::size_t index, const TopicPlace& topic) {
   for (std::uint32_t row = 0; row < records.size(); ++row) {
     const auto& record = records[row];
     const auto origin = origin_of(batch, row);
-    const auto waiting = std::ranges::find(awaited, row, &Taken::Row::row);
+    const auto waiting = std::ranges::find(awaited, row, &Outgoing::Row::row);
     if (const auto* refusal = refusal_of(batch, row); refusal == nullptr) {
       const auto key = record.has_key() ? std::optional{record.key} : std::nullopt;
       kept.records.begin(key, record.timestamp(), {}, record.headers).append(record.value);
@@ -111,7 +115,7 @@ void Outbox::rebuild(Taken& taken, std::size_t index, const TopicPlace& topic) {
   if (!cut.records.empty()) taken.batches.push_back(std::move(cut));
 }
 
-void Outbox::refuse(const TopicPlace& topic, const Error& error, const Origin& origin, Ticket ticket) {
+void Outbox::refuse(const TopicHandle& topic, const Error& error, const Origin& origin, Ticket ticket) {
   if (const auto waiting = awaited_.find(ticket); ticket != 0 && waiting != awaited_.end()) {
     waiting->second = std::unexpected(error);
   } else if (topic.best_effort) {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "mephisto/detail/standing.h"
+#include "mephisto/stream/diagnosis.h"
 #include "mephisto/logging.h"
 
 namespace mephisto::detail {
@@ -31,7 +31,8 @@ void Rebalances::heard(const GroupChange& change) {
   tell(text, change.died, "died");
   tell(text, change.left, "left");
   tell(text, change.joined, "joined");
-  if (!text.empty() && under_way_ && !complete_ && present_.reason == heard_) present_.reason = text = heard_ + "; " + text;
+  if (!text.empty() && under_way_ && !complete_ && present_.reason == heard_)
+    present_.reason = text = heard_ + "; " + text;
   if (!text.empty()) heard_ = std::move(text);
   if (under_way_ && !complete_) settle();
 }
@@ -53,7 +54,8 @@ void Rebalances::begin(const char* reason, std::size_t held) {
   present_ = {};
   present_.time = format_iso8601(loop_.wall_time());
   present_.member = member_;
-  const bool explained = !heard_.empty() && (reason == std::string_view{"assigned"} || reason == std::string_view{"revoked"});
+  const bool explained =
+      !heard_.empty() && (reason == std::string_view{"assigned"} || reason == std::string_view{"revoked"});
   present_.reason = explained ? heard_ : reason;
   present_.before = present_.after = static_cast<int>(held);
 }
@@ -83,12 +85,16 @@ void Rebalances::end() {
   under_way_ = complete_ = false;
   heard_.clear();
   if (one.before > 0 || one.after > 0) {
-    log::info("Rebalance of {} ({}): {} → {} partitions in {} ms; nothing was read for {} ms (drain {}, commit {}, release {}, group {})", group_, one.reason, one.before,
-              one.after, one.total_ms, one.unread_ms, one.drain_ms, one.commit_ms, one.release_ms, one.wait_ms);
+    log::info(
+        "Rebalance of {} ({}): {} → {} partitions in {} ms; nothing was read for {} ms (drain {}, commit {}, release "
+        "{}, group {})",
+        group_, one.reason, one.before, one.after, one.total_ms, one.unread_ms, one.drain_ms, one.commit_ms,
+        one.release_ms, one.wait_ms);
   }
   if (one.spare) {
     const auto members = members_ > 0 ? fmt::format("{} members and ", members_) : "";  // where the log tells how many
-    log::info("{} is spare: group {} has {}no partition left for it; it takes over where one of them goes", member_, group_, members);
+    log::info("{} is spare: group {} has {}no partition left for it; it takes over where one of them goes", member_,
+              group_, members);
   }
   past_.push_back(std::move(one));
   if (past_.size() > kKept) past_.pop_front();

@@ -1,4 +1,4 @@
-#include "mephisto/detail/shard.h"
+#include "mephisto/stream/shard.h"
 
 #include <fmt/format.h>
 
@@ -10,19 +10,22 @@ namespace mephisto::detail {
 namespace {
 
 constexpr std::chrono::milliseconds kPollWait{1000};
-constexpr std::size_t kFetchBytes = 256 << 10;     // at a time: what is worked through together should stay in the processor's cache
+constexpr std::size_t kFetchBytes =
+    256 << 10;  // at a time: what is worked through together should stay in the processor's cache
 constexpr std::size_t kAhead = 2 * kFetchBytes;    // of a partition, for when its agent is done with what it has
 constexpr std::size_t kAheadOfAgent = 8 * kAhead;  // of all its partitions together
 constexpr std::chrono::milliseconds kRetryAfter{200};
-constexpr std::chrono::milliseconds kLastCommit{1000};  // for the last commit, where draining took all the time that there was
+constexpr std::chrono::milliseconds kLastCommit{
+    1000};  // for the last commit, where draining took all the time that there was
 
 // A commit's metadata is the notes of the agents on the topic: `agent:2-4,7;other:0-9`. Empty mostly.
-std::string_view note_of(std::string_view metadata, std::string_view agent) {
+std::string_view acks_ahead_of(std::string_view metadata, std::string_view agent) {
   while (!metadata.empty()) {
     const auto end = std::min(metadata.find(';'), metadata.size());
     const auto part = metadata.substr(0, end);
     metadata.remove_prefix(std::min(end + 1, metadata.size()));
-    if (part.size() > agent.size() && part.starts_with(agent) && part[agent.size()] == ':') return part.substr(agent.size() + 1);
+    if (part.size() > agent.size() && part.starts_with(agent) && part[agent.size()] == ':')
+      return part.substr(agent.size() + 1);
   }
   return {};
 }
@@ -45,12 +48,12 @@ void Shard::subscribe(Subscription subscription) { subscriptions_.push_back(std:
 
 void Shard::adopt(LaneQueue& queue) {
   queue.on_ack = [this](Slot& slot) {
-    if (!slot.staged.empty()) outbox_.accept(slot);
+    if (!slot.staged.empty()) outbox_.merge(slot);
     if (++acked_since_commit_ >= options_.commit_every) commit_now_.notify_all();
     if (!acked_.empty()) acked_.notify_all();
   };
-  queue.on_give_up = [this] { acked_.notify_all(); };
-  queue.on_hungry = [this, &queue] {
+  queue.on_returned = [this] { acked_.notify_all(); };
+  queue.on_starved = [this, &queue] {
     if (queue.has_enough) set_enough(queue, false);  // what it has waits for something else
   };
   queue.refusals = &refusals_;
@@ -58,14 +61,19 @@ void Shard::adopt(LaneQueue& queue) {
   queue.on_free = [this](const Lane& lane, std::size_t bytes) { freed(lane, bytes); };
 }
 
-std::size_t Shard::budget_left() const { return bytes_in_flight_ >= options_.memory_budget ? 0 : options_.memory_budget - bytes_in_flight_; }
+std::size_t Shard::budget_left() const {
+  return bytes_in_flight_ >= options_.memory_budget ? 0 : options_.memory_budget - bytes_in_flight_;
+}
 
 void Shard::set_state(Held& held, LaneState state) {
   if (held.state == state) return;
-  auto place = std::ranges::lower_bound(state_changes_, std::pair{held.state, state}, {}, [](const StateChange& change) { return std::pair{change.from, change.to}; });
-  if (place == state_changes_.end() || place->from != held.state || place->to != state) place = state_changes_.insert(place, {held.state, state, 0});
+  auto place = std::ranges::lower_bound(state_changes_, std::pair{held.state, state}, {},
+                                        [](const StateChange& change) { return std::pair{change.from, change.to}; });
+  if (place == state_changes_.end() || place->from != held.state || place->to != state)
+    place = state_changes_.insert(place, {held.state, state, 0});
   ++place->count;
-  log::debug("{}: {} -> {} (generation {})", held.assigned.partition.str(), to_string(held.state), to_string(state), held.assigned.generation);
+  log::debug("{}: {} -> {} (generation {})", held.assigned.partition.str(), to_string(held.state), to_string(state),
+             held.assigned.generation);
   held.state = state;
   held.since = loop_.now();
   for (auto& lane : held.lanes) {
@@ -77,11 +85,14 @@ void Shard::set_state(Held& held, LaneState state) {
 void Shard::check_account(const Lane& lane) const {
   if (lane.account.balanced()) return;
   const auto& a = lane.account;
-  throw Failure(ErrorKind::kFatal, fmt::format("the account of {} does not add up: consumed {} != acked {} + in flight {} + dead-lettered {} + skipped {}",
-                                               lane.assigned.partition.str(), a.consumed, a.acked, a.in_flight, a.dead_lettered, a.skipped));
+  throw Failure(
+      ErrorKind::kFatal,
+      fmt::format(
+          "the account of {} does not add up: consumed {} != acked {} + in flight {} + dead-lettered {} + skipped {}",
+          lane.assigned.partition.str(), a.consumed, a.acked, a.in_flight, a.dead_lettered, a.skipped));
 }
 
-void Shard::handle_assigned(std::vector<Assigned> assigned) {
+void Shard::handle_assigned(std::vector<PartitionAssignment> assigned) {
   rebalances_.begin_assigned(held_.size());
   std::vector<TopicPartition> partitions;
   for (auto& one : assigned) {
@@ -93,8 +104,8 @@ void Shard::handle_assigned(std::vector<Assigned> assigned) {
       if (subscription.topic != one.partition.topic) continue;
       auto& queue = subscription.queue(one.partition);
       const auto number = static_cast<std::uint32_t>(held->lanes.size());
-      auto lane = std::make_shared<Lane>(one, note_of(one.metadata, subscription.name), queue, number);
-      if (options_.exactly_once) lane->max_note = max_note(subscription);
+      auto lane = std::make_shared<Lane>(one, acks_ahead_of(one.metadata, subscription.name), queue, number);
+      if (options_.exactly_once) lane->max_acks_ahead = max_acks_ahead(subscription);
       queue.add_lane(lane);
       held->lanes.push_back(std::move(lane));
     }
@@ -123,7 +134,8 @@ void Shard::close(AssignmentId id, const char* why) {
   held_.erase(place);
   std::erase_if(together_, [&](const auto& batch) { return batch.first.assignment == id; });
   for (const auto& subscription : subscriptions_) {
-    if (subscription.topic == held->assigned.partition.topic && subscription.closed) subscription.closed(held->assigned.partition);
+    if (subscription.topic == held->assigned.partition.topic && subscription.closed)
+      subscription.closed(held->assigned.partition);
   }
   log::debug("{}: {}", held->assigned.partition.str(), why);
 }
@@ -152,14 +164,16 @@ void Shard::handle_lost(const std::vector<AssignmentId>& lost) {
   auto partitions = partitions_of(lost);
   if (partitions.empty()) return;
   rebalances_.begin("lost", held_.size());
-  log::warn("{} partitions were given to others while this worker gave no sign of life; what it was doing with them does not count: up to {} records are delivered again",
-            partitions.size(), uncommitted(lost));
+  log::warn(
+      "{} partitions were given to others while this worker gave no sign of life; what it was doing with them does not "
+      "count: up to {} records are delivered again",
+      partitions.size(), uncommitted(lost));
   if (on_revoked) on_revoked(partitions);
   for (auto id : lost) close(id, "lost");
   rebalances_.moved(held_.size(), draining_ > 0);
   // What their events sent is among what the others' did: none of it may be committed now.
-  if (options_.exactly_once && (outbox_.has_bound() || committing_)) {
-    must_take_back_ = true;
+  if (options_.exactly_once && (outbox_.has_event_output() || committing_)) {
+    must_rewind_ = true;
     commit_now_.notify_all();
   }
 }
@@ -183,8 +197,8 @@ void Shard::set_enough(LaneQueue& queue, bool enough) {
   for (const auto& [id, held] : held_) pause_or_resume(*held);
 }
 
-// A partition whose agent is slow must not take the others' part of the budget. And what is fetched long before it is worked on only takes
-// memory and has left the processor's cache by then.
+// A partition whose agent is slow must not take the others' part of the budget. And what is fetched long before it is
+// worked on only takes memory and has left the processor's cache by then.
 void Shard::pause_or_resume(Held& held) {
   const bool enough = std::ranges::all_of(held.lanes, [](const auto& lane) { return lane->queue->has_enough; });
   if (!held.paused && (held.bytes >= share_of_budget() || held.ahead >= kAhead || enough)) {
@@ -213,8 +227,9 @@ void Shard::freed(const Lane& lane, std::size_t bytes) {
   pause_or_resume(*place->second);
 }
 
-// Waits until nothing of these partitions is in flight, or the time for draining is over; what is in flight then is delivered again.
-Task<void> Shard::settled(const std::vector<AssignmentId>& ids) {
+// Waits until nothing of these partitions is in flight, or the time for draining is over; what is in flight then is
+// delivered again.
+Task<void> Shard::wait_until_idle(const std::vector<AssignmentId>& ids) {
   const auto deadline = std::min(loop_.now() + options_.drain_timeout, stop_until_);
   for (;;) {
     std::uint64_t in_flight = 0;
@@ -231,11 +246,14 @@ Task<void> Shard::settled(const std::vector<AssignmentId>& ids) {
       continue;
     }
     if (loop_.now() >= deadline) {
-      log::warn("{} records are still being processed after {}: their partitions are given up, the records will be delivered again", in_flight,
-                format_duration(options_.drain_timeout));
+      log::warn(
+          "{} records are still being processed after {}: their partitions are given up, the records will be delivered "
+          "again",
+          in_flight, format_duration(options_.drain_timeout));
       co_return;
     }
-    co_await acked_.wait_until(std::min(deadline, loop_.now() + options_.commit_interval), "events in flight to be done");
+    co_await acked_.wait_until(std::min(deadline, loop_.now() + options_.commit_interval),
+                               "events in flight to be done");
     // A handler may wait for what it sent, which under exactly once only a transaction sends.
     if (options_.exactly_once) co_await commit(all_held());
   }
@@ -256,14 +274,14 @@ Task<void> Shard::finish(std::vector<AssignmentId> ids, const char* why) {
     set_state(*place->second, LaneState::kDraining);
     for (auto& lane : place->second->lanes) lane->queue->drop_pending(*lane);
   }
-  co_await rebalances_.timed(Rebalances::kDrain, settled(ids));
+  co_await rebalances_.timed(Rebalances::kDrain, wait_until_idle(ids));
   // From here on nothing more is done or sent for them, so that the commit is the last word.
   for (auto id : ids) {
     if (auto place = held_.find(id); place != held_.end()) set_state(*place->second, LaneState::kClosed);
   }
   co_await rebalances_.timed(Rebalances::kCommit, commit(ids));
   for (auto id : ids) close(id, why);
-  co_await rebalances_.timed(Rebalances::kRelease, give_up(ids));
+  co_await rebalances_.timed(Rebalances::kRelease, release(ids));
 }
 
 std::vector<AssignmentId> Shard::all_held() const {
@@ -275,21 +293,23 @@ std::vector<AssignmentId> Shard::all_held() const {
 Task<void> Shard::poll_loop() {
   while (!stopping_) {
     if (budget_left() == 0) co_await freed_.wait_until(loop_.now() + kPollWait, "memory_budget to have room");
-    Polled polled;
+    PollResult polled;
     std::optional<Error> failed;
     try {
       // Without room only changes of the group are looked for.
-      polled = co_await consumer_->poll(std::min(budget_left(), kFetchBytes), budget_left() == 0 ? std::chrono::milliseconds{0} : kPollWait);
+      polled = co_await consumer_->poll(std::min(budget_left(), kFetchBytes),
+                                        budget_left() == 0 ? std::chrono::milliseconds{0} : kPollWait);
     } catch (const Failure& failure) {
       failed = failure.error();
       if (!failed->retriable()) throw;
     }
     if (failed) {
-      if (const auto lasting = Trouble::note(read_trouble_, *failed, loop_.now())) log::warn("Cannot read from the log{}: {}; trying again", *lasting, failed->message);
+      if (const auto lasting = LastingError::note(read_trouble_, *failed, loop_.now()))
+        log::warn("Cannot read from the log{}: {}; trying again", *lasting, failed->message);
       co_await sleep_for(kRetryAfter);
       continue;
     }
-    Trouble::over(read_trouble_, "The log can be read", loop_.now());
+    LastingError::over(read_trouble_, "The log can be read", loop_.now());
     if (polled.change) rebalances_.heard(*polled.change);
     handle_lost(polled.lost);
     if (!polled.revoked.empty()) {
@@ -316,7 +336,8 @@ Task<void> Shard::run() {
   consumer.from_latest = options_.from_latest;
   consumer.instance = options_.instance;
   for (const auto& subscription : subscriptions_) {
-    if (std::ranges::find(consumer.topics, subscription.topic) == consumer.topics.end()) consumer.topics.push_back(subscription.topic);
+    if (std::ranges::find(consumer.topics, subscription.topic) == consumer.topics.end())
+      consumer.topics.push_back(subscription.topic);
   }
   consumer_ = log_->consumer(loop_, std::move(consumer));
   rebalances_.begin("start", 0);
@@ -338,19 +359,19 @@ Task<void> Shard::run() {
     }
   }
   stop();
-  auto patience = loop_.spawn("patience", lose_patience());
+  auto patience = loop_.spawn("patience", end_at_deadline());
   if (failure) committer_.cancel();
   co_await group.wait();
   for (auto& task : drains_) co_await task.finished();
 
-  if (!failure && !lost_patience_) {
+  if (!failure && !past_deadline_) {
     leaving_ = loop_.spawn("stop", leave());
     co_await leaving_.finished();
     failure = leaving_.error();
   }
   co_await end_reopened();
-  if (lost_patience_) failure = all_committed_ ? nullptr : std::make_exception_ptr(not_stopped());
-  if (failure || lost_patience_) co_await outbox_.abandon(stop_until_);
+  if (past_deadline_) failure = all_committed_ ? nullptr : std::make_exception_ptr(not_stopped());
+  if (failure || past_deadline_) co_await outbox_.abandon(stop_until_);
   patience.cancel();
   co_await patience.finished();
   if (failure) std::rethrow_exception(failure);
@@ -369,11 +390,13 @@ Task<void> Shard::leave() {
 }
 
 // Guarantee kept here: a stop ends, whatever it waits for. What it has not committed by then is delivered again.
-Task<void> Shard::lose_patience() {
+Task<void> Shard::end_at_deadline() {
   co_await sleep_until(stop_until_ + kLastCommit);
   for (const auto& line : loop_.describe_tasks()) log::debug("At the end of drain_timeout: {}", line);
-  lost_patience_ = true;
-  if (all_committed_) log::warn("The log does not answer: the group {} hears that this member has left only when its session is over", options_.group);
+  past_deadline_ = true;
+  if (all_committed_)
+    log::warn("The log does not answer: the group {} hears that this member has left only when its session is over",
+              options_.group);
   poller_.cancel();
   committer_.cancel();
   for (auto& task : drains_) task.cancel();
@@ -382,8 +405,10 @@ Task<void> Shard::lose_patience() {
 
 Failure Shard::not_stopped() const {
   const auto& trouble = commit_trouble_ ? commit_trouble_ : outbox_.trouble();
-  return Failure(ErrorKind::kTimeout, fmt::format("the log has not taken the last commit within {} (setting drain_timeout){}; up to {} records are delivered again",
-                                                  format_duration(options_.drain_timeout), trouble ? ": " + trouble->message : "", uncommitted(all_held())));
+  return Failure(ErrorKind::kTimeout, fmt::format("the log has not taken the last commit within {} (setting "
+                                                  "drain_timeout){}; up to {} records are delivered again",
+                                                  format_duration(options_.drain_timeout),
+                                                  trouble ? ": " + trouble->message : "", uncommitted(all_held())));
 }
 
 void Shard::stop(std::optional<Loop::time_point> until) {

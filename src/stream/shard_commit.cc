@@ -3,7 +3,7 @@
 #include <limits>
 
 #include "base/crash_point.h"
-#include "mephisto/detail/shard.h"
+#include "mephisto/stream/shard.h"
 #include "mephisto/logging.h"
 
 namespace mephisto::detail {
@@ -15,16 +15,18 @@ constexpr std::chrono::milliseconds kRetryAfter{200};
 }  // namespace
 
 // The agent's part of the longest note that the log takes, without its name.
-std::optional<std::size_t> Shard::max_note(const Subscription& subscription) const {
-  const auto all = log_->max_note_bytes();
+std::optional<std::size_t> Shard::max_acks_ahead(const Subscription& subscription) const {
+  const auto all = log_->max_acks_ahead_bytes();
   if (all == kUnlimited) return std::nullopt;
-  const auto part = all / static_cast<std::size_t>(std::ranges::count(subscriptions_, subscription.topic, &Subscription::topic));
+  const auto part =
+      all / static_cast<std::size_t>(std::ranges::count(subscriptions_, subscription.topic, &Subscription::topic));
   const auto name = subscription.name.size() + 2;
   return part > name ? part - name : 0;
 }
 
-// Guarantee kept here, where the log takes no longer note: at least once, what is missing in it is delivered again. Under exactly once that
-// would double what it sent: there nothing is missing, as no lane delivers more than it can note.
+// Guarantee kept here, where the log takes no longer note: at least once, what is missing in it is delivered again.
+// Under exactly once that would double what it sent: there nothing is missing, as no lane delivers more than it can
+// note.
 //
 // The first offset that is not done, of all the agents on the topic the lowest, and what each has done behind it.
 AssignmentCommit Shard::progress(AssignmentId id, const Held& held) const {
@@ -34,7 +36,8 @@ AssignmentCommit Shard::progress(AssignmentId id, const Held& held) const {
     commit.offset = std::min(commit.offset, lane->tracker.committable());
   }
   each_lane(held, [&](const Subscription& subscription, const Lane& lane) {
-    const auto note = lane.tracker.note(commit.offset, options_.exactly_once ? kUnlimited : max_note(subscription).value_or(kUnlimited));
+    const auto note = lane.tracker.acks_ahead(
+        commit.offset, options_.exactly_once ? kUnlimited : max_acks_ahead(subscription).value_or(kUnlimited));
     if (note.empty()) return;
     if (!commit.metadata.empty()) commit.metadata += ';';
     commit.metadata += subscription.name + ":" + note;
@@ -56,7 +59,7 @@ Task<bool> Shard::commit(std::vector<AssignmentId> ids) {
 
   if (outbox_.broken()) throw Failure(*outbox_.broken());
   // Partitions may be lost again while the ones before are given up.
-  while (must_take_back_) co_await take_back();
+  while (must_rewind_) co_await rewind_to_committed();
   acked_since_commit_ = 0;
   if (options_.exactly_once) ids = all_held();  // what events sent is together, so their offsets go together
   std::erase_if(failing_, [](const Spawned& task) { return task.done(); });
@@ -81,7 +84,7 @@ Task<bool> Shard::commit(std::vector<AssignmentId> ids) {
     if (reopened == reopened_) break;
   }
   const bool counts = options_.exactly_once ? co_await transact(commits) : co_await commit_offsets(commits);
-  Trouble::over(commit_trouble_, "The log takes commits", loop_.now());
+  LastingError::over(commit_trouble_, "The log takes commits", loop_.now());
   if (!counts) co_return false;
   for (std::size_t i = 0; i < commits.size(); ++i) committed(*helds[i], std::move(commits[i]));
   co_return true;
@@ -97,7 +100,8 @@ void Shard::committed(Held& held, AssignmentCommit commit) {
   }
   const auto first = together_.lower_bound({commit.assignment});
   const auto end = together_.lower_bound({commit.assignment + 1});
-  for (auto batch = first; batch != end;) batch = batch->first.offset < commit.offset ? together_.erase(batch) : std::next(batch);
+  for (auto batch = first; batch != end;)
+    batch = batch->first.offset < commit.offset ? together_.erase(batch) : std::next(batch);
 }
 
 // Guarantee kept here: at least once. What was sent for the records before an offset is durable before the offset is.
@@ -110,22 +114,23 @@ Task<bool> Shard::commit_offsets(const std::vector<AssignmentCommit>& commits) {
     if (result.error().kind == ErrorKind::kFenced) {
       std::vector<AssignmentId> ids;
       for (const auto& one : commits) ids.push_back(one.assignment);
-      log::warn("A commit was refused: {}; up to {} records are delivered again", result.error().message, uncommitted(ids));
+      log::warn("A commit was refused: {}; up to {} records are delivered again", result.error().message,
+                uncommitted(ids));
       co_return false;
     }
     co_await before_retry(result.error());
   }
 }
 
-// Guarantee kept here: exactly once. What acknowledged events sent and their offsets become durable together or not at all; when the
-// log refuses, or its reply is lost, everything goes on from what the log says is committed.
+// Guarantee kept here: exactly once. What acknowledged events sent and their offsets become durable together or not at
+// all; when the log refuses, or its reply is lost, everything goes on from what the log says is committed.
 Task<bool> Shard::transact(const std::vector<AssignmentCommit>& commits) {
   auto taken = outbox_.take();
   if (commits.empty() && taken.batches.empty()) co_return true;
   for (;;) {
     auto appended = co_await outbox_.producer().transact(taken.batches, *consumer_, commits);
     if (appended) {
-      outbox_.settle(taken, appended);
+      outbox_.complete(taken, appended);
       co_return true;
     }
     const auto& error = appended.error();
@@ -133,41 +138,44 @@ Task<bool> Shard::transact(const std::vector<AssignmentCommit>& commits) {
     if (outbox_.broken()) throw Failure(*outbox_.broken());
     if (refused == Outbox::Refused::kTakenOut) continue;
     if (refused == Outbox::Refused::kEvents) {
-      log::warn("A transaction does not count: {}; its events are delivered again, and the one that sent it fails", error.message);
-      outbox_.take_back(std::move(taken));
-      co_await take_back();
+      log::warn("A transaction does not count: {}; its events are delivered again, and the one that sent it fails",
+                error.message);
+      outbox_.keep_unscoped(std::move(taken));
+      co_await rewind_to_committed();
       co_return false;
     }
     if (error.kind == ErrorKind::kFenced || error.kind == ErrorKind::kIndefinite) {
-      log::warn("A transaction does not count: {}; its events are delivered again unless the log has it", error.message);
-      outbox_.take_back(std::move(taken));
-      co_await take_back();
+      log::warn("A transaction does not count: {}; its events are delivered again unless the log has it",
+                error.message);
+      outbox_.keep_unscoped(std::move(taken));
+      co_await rewind_to_committed();
       co_return false;
     }
-    if (!error.retriable()) outbox_.settle(taken, appended);
+    if (!error.retriable()) outbox_.complete(taken, appended);
     co_await before_retry(error);
   }
 }
 
 Task<void> Shard::before_retry(const Error& error) {
   if (!error.retriable() || loop_.now() >= stop_until_) throw Failure(error);
-  if (const auto lasting = Trouble::note(commit_trouble_, error, loop_.now())) log::warn("Cannot commit{}: {}; trying again", *lasting, error.message);
+  if (const auto lasting = LastingError::note(commit_trouble_, error, loop_.now()))
+    log::warn("Cannot commit{}: {}; trying again", *lasting, error.message);
   co_await sleep_for(kRetryAfter);
 }
 
 // Ends every stay and begins new ones at what the log says is committed.
-Task<void> Shard::take_back() {
-  must_take_back_ = false;
-  outbox_.drop_bound();
+Task<void> Shard::rewind_to_committed() {
+  must_rewind_ = false;
+  outbox_.discard_event_output();
   const auto ids = all_held();
   if (ids.empty()) co_return;
   rebalances_.begin("taken back", held_.size());
   if (on_revoked) on_revoked(partitions_of(ids));
   for (auto id : ids) close(id, "taken back");
-  co_await rebalances_.timed(Rebalances::kRelease, give_up(ids));
+  co_await rebalances_.timed(Rebalances::kRelease, release(ids));
 }
 
-Task<void> Shard::give_up(const std::vector<AssignmentId>& ids) {
+Task<void> Shard::release(const std::vector<AssignmentId>& ids) {
   // One at a time: that one of them is lost already must not keep the others from their next owners.
   for (auto id : ids) {
     for (;;) {
@@ -181,7 +189,7 @@ Task<void> Shard::give_up(const std::vector<AssignmentId>& ids) {
 Task<void> Shard::commit_loop() {
   while (!stopping_) {
     // What was done during the commit before may be enough for the next one, and its agents may wait for that.
-    if (acked_since_commit_ < options_.commit_every && !must_take_back_) {
+    if (acked_since_commit_ < options_.commit_every && !must_rewind_) {
       co_await commit_now_.wait_until(loop_.now() + options_.commit_interval, "the next commit");
     }
     std::vector<AssignmentId> running;

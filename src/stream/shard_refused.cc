@@ -1,7 +1,7 @@
 // An event whose output the log refuses has failed, although its handler has not: its error policy is applied to it.
 #include <fmt/format.h>
 
-#include "mephisto/detail/shard.h"
+#include "mephisto/stream/shard.h"
 #include "mephisto/logging.h"
 
 namespace mephisto::detail {
@@ -31,8 +31,8 @@ void Shard::done_together(const std::vector<Slot>& slots) {
   together_.insert_or_assign(sender, std::move(events));
 }
 
-// Guarantee kept here: an error never loses an event silently. Under exactly once nothing of the transaction counts, and the event
-// fails when it is done again; at least once it is taken back before a commit passes it.
+// Guarantee kept here: an error never loses an event silently. Under exactly once nothing of the transaction counts,
+// and the event fails when it is done again; at least once it is taken back before a commit passes it.
 void Shard::event_refused(const Origin& origin, const Error& error) {
   const auto found = held_.find(origin.assignment);
   if (found == held_.end()) return;  // whose it is now, meets the same
@@ -58,7 +58,8 @@ void Shard::reopen(const EventId& event, const std::string& why) {
   if (lane->open()) failing_.push_back(loop_.spawn("refused", fail_reopened(lane, *sequence, event.offset, why)));
 }
 
-Task<void> Shard::fail_reopened(std::shared_ptr<Lane> lane, std::uint64_t sequence, std::int64_t offset, std::string why) {
+Task<void> Shard::fail_reopened(std::shared_ptr<Lane> lane, std::uint64_t sequence, std::int64_t offset,
+                                std::string why) {
   const auto batch = co_await read_again(*lane, offset);
   if (!lane->open()) co_return;
   Slot slot;
@@ -66,7 +67,8 @@ Task<void> Shard::fail_reopened(std::shared_ptr<Lane> lane, std::uint64_t sequen
   slot.sequence = sequence;
   std::uint32_t number = 0;
   for (const auto& subscription : subscriptions_) {
-    if (subscription.topic == lane->assigned.partition.topic && number++ == lane->number) subscription.refused(slot, why);
+    if (subscription.topic == lane->assigned.partition.topic && number++ == lane->number)
+      subscription.refused(slot, why);
   }
 }
 
@@ -90,7 +92,8 @@ Task<std::shared_ptr<Batch>> Shard::read_again(const Lane& lane, std::int64_t of
       failed = failure.error();
     }
     if (!failed) continue;
-    log::warn("Cannot read {}@{} again, whose output the log refused: {}", lane.assigned.partition.str(), offset, failed->message);
+    log::warn("Cannot read {}@{} again, whose output the log refused: {}", lane.assigned.partition.str(), offset,
+              failed->message);
     co_await sleep_for(kRetryAfter);
   }
   co_return alone({.offset = offset}, {});

@@ -1,4 +1,4 @@
-#include "mephisto/detail/tracker.h"
+#include "mephisto/stream/tracker.h"
 
 #include <algorithm>
 #include <charconv>
@@ -73,7 +73,7 @@ std::optional<std::uint64_t> AckTracker::reopen(std::int64_t offset) {
 
 std::int64_t AckTracker::committable() const { return first_ == next_ ? next_offset_ : offset_of(first_); }
 
-std::string AckTracker::note(std::int64_t base, std::size_t max_bytes) const {
+std::string AckTracker::acks_ahead(std::int64_t base, std::size_t max_bytes) const {
   std::vector<Range> ranges;
   if (const auto first = committable(); base < first) ranges.push_back({base, first - 1});
   std::vector<std::int64_t> open;
@@ -89,7 +89,8 @@ std::string AckTracker::note(std::int64_t base, std::size_t max_bytes) const {
     if (range.last >= base) ranges.push_back({std::max(range.first, base), range.last});
   }
   std::ranges::sort(ranges, {}, &Range::first);
-  // Up to the last one delivered, what was neither done before nor delivered is no record (Kafka's marks of transactions): it parts nothing.
+  // Up to the last one delivered, what was neither done before nor delivered is no record (Kafka's marks of
+  // transactions): it parts nothing.
   const auto parted = [&](std::int64_t last, std::int64_t first) {
     if (first > next_offset_) return first > last + 1;
     const auto place = std::ranges::upper_bound(open, last);
@@ -108,7 +109,7 @@ std::string AckTracker::note(std::int64_t base, std::size_t max_bytes) const {
   return text;
 }
 
-std::size_t AckTracker::longest_note(std::int64_t start, std::uint64_t in_flight) const {
+std::size_t AckTracker::longest_acks_ahead(std::int64_t start, std::uint64_t in_flight) const {
   // Each range but the first ends before a record that is not done, or is one of those behind what was delivered.
   const auto ahead = done_.end() - std::ranges::lower_bound(done_, next_offset_, {}, &Range::last);
   const auto end = done_.empty() ? next_offset_ : std::max(next_offset_, done_.back().last);

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <set>
 
-#include "support/world.h"
+#include "support/test_app.h"
 
 namespace mephisto::tests {
 namespace {
@@ -32,11 +32,13 @@ class Asking : public ::testing::Test {
   }
   std::vector<std::string> topics() {
     std::vector<std::string> names;
-    for (const auto& info : world.run([&]() -> Task<std::vector<TopicInfo>> { co_return value_or_throw(co_await world.log->topics()); })) names.push_back(info.name);
+    for (const auto& info :
+         world.run([&]() -> Task<std::vector<TopicInfo>> { co_return value_or_throw(co_await world.log->topics()); }))
+      names.push_back(info.name);
     return names;
   }
 
-  World world;
+  TestApp world;
   Gate gate;
   std::vector<int> handled;
   const Agent<int, int>& square = world.app.agent(
@@ -120,7 +122,8 @@ TEST_F(Asking, OnlyTheFirstResultAnswers) {
 TEST_F(Asking, WithoutAnAnswerTheDeadlineIsAnError) {
   world.work([&](Worker&) -> Task<void> {
     const auto start = world.loop.now();
-    EXPECT_THAT(co_await failure_of(square.ask(0, {.timeout = 5s})), AllOf(HasSubstr("no answer on app-square within 5"), HasSubstr("is a worker running?")));
+    EXPECT_THAT(co_await failure_of(square.ask(0, {.timeout = 5s})),
+                AllOf(HasSubstr("no answer on app-square within 5"), HasSubstr("is a worker running?")));
     EXPECT_EQ(world.loop.now() - start, 5s);
     gate.open();
   });
@@ -166,7 +169,8 @@ TEST_F(Asking, AValueThatCannotBeSentSaysSoAtOnce) {
   });
   world.run([&]() -> Task<void> {
     Client client{world.app, world.log};
-    EXPECT_THAT(co_await failure_of(length.ask(std::string(kMaxRecordBytes + 1, 'x'), {.timeout = 5s})), HasSubstr("too large"));
+    EXPECT_THAT(co_await failure_of(length.ask(std::string(kMaxRecordBytes + 1, 'x'), {.timeout = 5s})),
+                HasSubstr("too large"));
     (void)co_await failure_of(client.close());
   });
 }
@@ -175,7 +179,8 @@ TEST_F(Asking, ACancelledAskLeavesNothingBehind) {
   world.work([&](Worker& worker) -> Task<void> {
     (void)co_await square.ask(1);
     const auto before = world.loop.describe_tasks().size();
-    auto asking = world.loop.spawn("ask", [](const Agent<int, int>& agent) -> Task<void> { (void)co_await agent.ask(0); }(square));
+    auto asking = world.loop.spawn(
+        "ask", [](const Agent<int, int>& agent) -> Task<void> { (void)co_await agent.ask(0); }(square));
     co_await world.eventually([&] { return gate.waiting() == 1; });
     asking.cancel();
     co_await asking.finished();
@@ -294,7 +299,8 @@ TEST_F(Asking, SendLetsTheResultGoToATopicOfTheApp) {
     co_await world.create("answers");
     co_await square.send(7, {}, "answers", "c-1");
     co_await world.eventually_in("answers", 1);
-    EXPECT_THAT(co_await world.values_in("answers"), ElementsAre(R"({"key":null,"value":49,"correlation_id":"c-1","__faust":{"ns":"@ReqRepResponse"}})"));
+    EXPECT_THAT(co_await world.values_in("answers"),
+                ElementsAre(R"({"key":null,"value":49,"correlation_id":"c-1","__faust":{"ns":"@ReqRepResponse"}})"));
   });
 }
 
@@ -342,7 +348,7 @@ class AskingAnother : public ::testing::Test {
     return dead.at(0).header("x-error");
   }
 
-  World world;
+  TestApp world;
   Gate gate;
   int asked = 0;
   int tried = 0;
@@ -379,15 +385,17 @@ TEST_F(Asking, AnEventThatMovedToAnotherWorkerIsNotAnsweredWithAnError) {
       },
       no_retries());
   world.work([&](Worker& worker) -> Task<void> {
-    auto asking = world.loop.spawn("ask", [](const Agent<int, int>& agent) -> Task<void> { EXPECT_EQ(co_await failure_of(agent.ask(1, {.timeout = 1h})), ""); }(fragile));
+    auto asking = world.loop.spawn("ask", [](const Agent<int, int>& agent) -> Task<void> {
+      EXPECT_EQ(co_await failure_of(agent.ask(1, {.timeout = 1h})), "");
+    }(fragile));
     co_await world.eventually([&] { return gate.waiting() == 1; });
     memory_faults(*world.log).expire("");
-    auto rival = world.rival({"app-fragile"});
-    (void)co_await rival->poll(0, 0ms);
+    auto competitor = world.competing_member({"app-fragile"});
+    (void)co_await competitor->poll(0, 0ms);
     co_await world.eventually([&] { return account(worker, "fragile").consumed == 0; });
     gate.open();
     co_await sleep_for(1s);
-    co_await rival->close();
+    co_await competitor->close();
     co_await asking.join();
   });
 }

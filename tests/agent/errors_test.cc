@@ -3,7 +3,7 @@
 
 #include <numeric>
 
-#include "support/world.h"
+#include "support/test_app.h"
 
 namespace mephisto::tests {
 namespace {
@@ -27,7 +27,8 @@ class Errors : public ::testing::Test {
         [this](Stream<int> stream) -> Task<void> {
           while (auto event = co_await stream.next()) {
             tried.emplace_back(*event, world.loop.now());
-            if (auto place = bad.find(*event); place != bad.end() && place->second-- > 0) throw std::runtime_error(fmt::format("{} is bad", *event));
+            if (auto place = bad.find(*event); place != bad.end() && place->second-- > 0)
+              throw std::runtime_error(fmt::format("{} is bad", *event));
             done.push_back(*event);
           }
         },
@@ -37,7 +38,7 @@ class Errors : public ::testing::Test {
     return world.run([&] { return world.records("app-work-dlq"); });
   }
 
-  World world;
+  TestApp world;
   std::map<int, int> bad;
   std::vector<std::pair<int, Loop::time_point>> tried;
   std::vector<int> done;
@@ -110,7 +111,11 @@ TEST_F(Errors, ADeadLetterIsCountedAndOthersGoOn) {
 TEST_F(Errors, AValueThatCannotBeDecodedIsKeptWithoutRetries) {
   declare({.retries = 5, .first_backoff = 1h, .last_backoff = 1h});
   world.work([&](Worker&) -> Task<void> {
-    co_await world.produce("in", {{std::nullopt, "0", {}}, {std::nullopt, "\"text\"", {}}, {std::nullopt, "", {}}, {std::nullopt, std::nullopt, {}}, {std::nullopt, "4", {}}});
+    co_await world.produce("in", {{std::nullopt, "0", {}},
+                                  {std::nullopt, "\"text\"", {}},
+                                  {std::nullopt, "", {}},
+                                  {std::nullopt, std::nullopt, {}},
+                                  {std::nullopt, "4", {}}});
     co_await world.eventually_committed("in", 5);
   });
   EXPECT_THAT(done, ElementsAre(0, 4));
@@ -210,7 +215,10 @@ TEST_F(Errors, ABlockedPartitionWaitsForTheRetryAndKeepsItsOrder) {
   declare({.blocks = Blocks::kPartition}, {}, 2);
   world.work([&](Worker&) -> Task<void> {
     co_await world.create("in", 2);
-    co_await world.produce("in", {{std::nullopt, "0", {}, 0}, {std::nullopt, "1", {}, 0}, {std::nullopt, "2", {}, 0}, {std::nullopt, "10", {}, 1}});
+    co_await world.produce("in", {{std::nullopt, "0", {}, 0},
+                                  {std::nullopt, "1", {}, 0},
+                                  {std::nullopt, "2", {}, 0},
+                                  {std::nullopt, "10", {}, 1}});
     co_await world.eventually_committed("in", 3, 0);
     co_await world.eventually_committed("in", 1, 1);
   });
@@ -250,7 +258,8 @@ TEST_F(Errors, ARetryHoldsBackItsOwnKey) {
   bad[0] = 2;
   declare({.first_backoff = 1s});
   world.work([&](Worker&) -> Task<void> {
-    co_await world.produce("in", {{"x", "0", {}}, {"x", "1", {}}, {"y", "2", {}}, {std::nullopt, "3", {}}, {"x", "4", {}}});
+    co_await world.produce("in",
+                           {{"x", "0", {}}, {"x", "1", {}}, {"y", "2", {}}, {std::nullopt, "3", {}}, {"x", "4", {}}});
     co_await world.eventually_committed("in", 5);
   });
   EXPECT_THAT(done, ElementsAre(2, 3, 0, 1, 4));
@@ -316,7 +325,8 @@ TEST_F(Errors, ARecordOfTheLargestSizeCanBeDeadLettered) {
   world.run([&]() -> Task<void> {
     Worker worker{world.app, world.log};
     co_await worker.start();
-    co_await world.produce("in", {{std::nullopt, std::string(kMaxRecordBytes - 100, 'x'), {}}, {std::nullopt, "1", {}}});
+    co_await world.produce("in",
+                           {{std::nullopt, std::string(kMaxRecordBytes - 100, 'x'), {}}, {std::nullopt, "1", {}}});
     co_await world.eventually_committed("in", 2);
     EXPECT_EQ(co_await failure_of(worker.stop()), "");
   });

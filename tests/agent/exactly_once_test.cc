@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "log/engine.h"
-#include "support/world.h"
+#include "support/test_app.h"
 
 namespace mephisto::tests {
 namespace {
@@ -32,7 +32,7 @@ class ExactlyOnce : public ::testing::Test {
   // No commit before the test wants one.
   void commit_rarely() { world.set("broker_commit_interval", "1h"); }
 
-  World world;
+  TestApp world;
   Gate gate;
   int stuck = -1;  // the event that waits for the gate
   int handled = 0;
@@ -178,7 +178,8 @@ TEST_F(ExactlyOnce, AStopWhileATransactionIsTriedAgainLosesNothing) {
   world.work([&](Worker& worker) -> Task<void> {
     co_await produce(3);
     memory_faults(*world.log).fail_appends = 1;
-    co_await world.eventually([&] { return account(worker, "copy").acked == 3 && memory_faults(*world.log).fail_appends == 0; });
+    co_await world.eventually(
+        [&] { return account(worker, "copy").acked == 3 && memory_faults(*world.log).fail_appends == 0; });
   });
   world.run([&]() -> Task<void> {
     EXPECT_EQ(co_await world.committed("in"), 3);
@@ -218,10 +219,12 @@ TEST_F(ExactlyOnce, APartitionThatMovesTakesOnlyItsOwnOutputsAlong) {
   world.work([&](Worker& worker) -> Task<void> {
     co_await world.produce("wide", {{std::nullopt, "0", {}, 0}, {std::nullopt, "1", {}, 1}});
     co_await world.eventually([&] { return account(worker, "copy").acked == 2; });
-    auto other = world.rival({"wide"});
+    auto other = world.competing_member({"wide"});
     (void)co_await other->poll(0, 0ms);
     co_await world.eventually([&] { return worker.status().size() == 2; });  // one is left, and the leader's
-    EXPECT_EQ((co_await world.values_in("out")).size(), static_cast<std::size_t>((co_await world.committed("wide", 0) == 1) + (co_await world.committed("wide", 1) == 1)))
+    EXPECT_EQ((co_await world.values_in("out")).size(),
+              static_cast<std::size_t>((co_await world.committed("wide", 0) == 1) +
+                                       (co_await world.committed("wide", 1) == 1)))
         << "outputs without their offset, or the other way round";
     co_await other->close();
   });
@@ -268,7 +271,9 @@ TEST_F(ExactlyOnce, WhatWasDoneBehindAStuckEventIsNotDoneAgainAfterTwoRestarts) 
       co_await sleep_for(1s);
     });
   }
-  world.run([&]() -> Task<void> { EXPECT_THAT(co_await world.values_in("out"), UnorderedElementsAre("0", "1", "2", "3", "4")); });
+  world.run([&]() -> Task<void> {
+    EXPECT_THAT(co_await world.values_in("out"), UnorderedElementsAre("0", "1", "2", "3", "4"));
+  });
 }
 
 TEST_F(ExactlyOnce, TwoAgentsOnATopicEachProduceOnceAlthoughOneIsSlower) {
@@ -342,7 +347,7 @@ TEST_F(ExactlyOnce, AnAnswerOfAFailedAttemptIsForgottenAndGivenAgain) {
 // Many faults in one run: everything once, whatever happens to appends, partitions and attempts.
 TEST_F(ExactlyOnce, UnderFaultsEachRecordHasOneResult) {
   for (std::uint64_t seed = 0; seed < 10; ++seed) {
-    World one{"app"};
+    TestApp one{"app"};
     Random random{seed};
     one.set("processing_guarantee", "exactly_once");
     auto& from = one.app.topic<int>("in", {.partitions = 2});
@@ -366,14 +371,17 @@ TEST_F(ExactlyOnce, UnderFaultsEachRecordHasOneResult) {
       co_await one.eventually_in("out", 100);
       co_await sleep_for(60s);
     });
-    one.run([&]() -> Task<void> { EXPECT_EQ(difference(co_await one.values_in("out"), numbered(100)), Difference{}) << "seed " << seed; });
+    one.run([&]() -> Task<void> {
+      EXPECT_EQ(difference(co_await one.values_in("out"), numbered(100)), Difference{}) << "seed " << seed;
+    });
   }
 }
 
-// Every change of the log takes 5 ms to be heard of, so that each wait of a commit and of what follows it is hit by some period.
+// Every change of the log takes 5 ms to be heard of, so that each wait of a commit and of what follows it is hit by
+// some period.
 TEST_F(ExactlyOnce, LosingPartitionsAgainAndAgainDuringEveryWaitOfACommitDoublesNothing) {
   for (int period = 1; period <= 40; ++period) {
-    World one{"app"};
+    TestApp one{"app"};
     one.set("processing_guarantee", "exactly_once").set("broker_commit_interval", "7ms");
     auto& from = one.app.topic<int>("in", {.partitions = 4});
     auto& to = one.app.topic<int>("out", {.partitions = 1});
@@ -407,7 +415,9 @@ TEST_F(ExactlyOnce, LosingPartitionsAgainAndAgainDuringEveryWaitOfACommitDoubles
       co_await one.eventually_in("out", 200);
       co_await sleep_for(10s);
     });
-    one.run([&]() -> Task<void> { EXPECT_EQ(difference(co_await one.values_in("out"), numbered(200)), Difference{}) << "period " << period; });
+    one.run([&]() -> Task<void> {
+      EXPECT_EQ(difference(co_await one.values_in("out"), numbered(200)), Difference{}) << "period " << period;
+    });
   }
 }
 

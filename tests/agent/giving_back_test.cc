@@ -1,7 +1,8 @@
-// sleep_or_give_back: an event whose handler only waits holds up neither a stop nor a partition that moves, and is not lost.
+// sleep_or_give_back: an event whose handler only waits holds up neither a stop nor a partition that moves, and is not
+// lost.
 #include <gmock/gmock.h>
 
-#include "support/world.h"
+#include "support/test_app.h"
 
 namespace mephisto::tests {
 namespace {
@@ -33,7 +34,7 @@ class GivingBack : public ::testing::Test {
     });
   }
 
-  World world;
+  TestApp world;
   Loop::duration pause = 24h;
   std::vector<int> begun;
   std::vector<int> done;
@@ -79,14 +80,14 @@ TEST_F(GivingBack, APartitionThatMovesIsReleasedAtOnceAndTheOtherWaitsOn) {
     co_await world.create("in", 2);
     co_await world.produce("in", {{std::nullopt, "0", {}, 0}, {std::nullopt, "1", {}, 1}});
     co_await world.eventually([&] { return begun.size() == 2; });
-    auto rival = world.rival({"in"});
-    (void)co_await rival->poll(0, 0ms);
-    auto polled = co_await rival->poll(0, 1000ms);
+    auto competitor = world.competing_member({"in"});
+    (void)co_await competitor->poll(0, 0ms);
+    auto polled = co_await competitor->poll(0, 1000ms);
     EXPECT_EQ(polled.assigned.size(), 1u);
     if (!polled.assigned.empty()) EXPECT_EQ(polled.assigned[0].offset, 0) << "committed, but not done";
     EXPECT_EQ(account(worker, "patient").in_flight, 1u);
     EXPECT_EQ(account(worker, "patient").consumed, 1u);
-    co_await rival->close();
+    co_await competitor->close();
     co_await world.eventually_committed("in", 1, 0, 3h);
     co_await world.eventually_committed("in", 1, 1, 3h);
   });
@@ -101,13 +102,14 @@ TEST_F(GivingBack, AnInstanceGoesOnWithOtherPartitions) {
     co_await world.create("in", 2);
     co_await world.produce("in", {{std::nullopt, "1", {}, 1}});
     co_await world.eventually([&] { return begun.size() == 1; });
-    auto rival = world.rival({"in"});
-    (void)co_await rival->poll(0, 0ms);
+    auto competitor = world.competing_member({"in"});
+    (void)co_await competitor->poll(0, 0ms);
     co_await world.eventually([&] { return worker.status().size() == 2; });
-    const auto own = worker.status()[0].partition.topic == "in" ? worker.status()[0].partition : worker.status()[1].partition;
+    const auto own =
+        worker.status()[0].partition.topic == "in" ? worker.status()[0].partition : worker.status()[1].partition;
     co_await world.produce("in", {{std::nullopt, "2", {}, own.partition}});
     co_await world.eventually([&] { return begun.back() == 2 || done.size() == 1; }, 3h);
-    co_await rival->close();
+    co_await competitor->close();
   });
 }
 

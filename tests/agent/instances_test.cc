@@ -3,7 +3,7 @@
 
 #include <set>
 
-#include "support/world.h"
+#include "support/test_app.h"
 
 namespace mephisto::tests {
 namespace {
@@ -18,7 +18,7 @@ class Instances : public ::testing::Test {
  protected:
   const Topic<int>& in(int partitions = 1) { return world.app.topic<int>("in", {.partitions = partitions}); }
 
-  World world;
+  TestApp world;
   Gate gate;
   std::vector<int> done;
 };
@@ -106,7 +106,10 @@ TEST_F(Instances, IsolatedPartitionsDoNotWaitForOneAnother) {
                   {.isolated_partitions = true});
   world.work([&](Worker&) -> Task<void> {
     co_await world.create("in", 3);
-    co_await world.produce("in", {{std::nullopt, "10", {}, 1}, {std::nullopt, "0", {}, 0}, {std::nullopt, "20", {}, 2}, {std::nullopt, "11", {}, 1}});
+    co_await world.produce("in", {{std::nullopt, "10", {}, 1},
+                                  {std::nullopt, "0", {}, 0},
+                                  {std::nullopt, "20", {}, 2},
+                                  {std::nullopt, "11", {}, 1}});
     co_await world.eventually([&] { return done.size() == 2; });
     gate.open();
     co_await world.eventually_committed("in", 2, 1);

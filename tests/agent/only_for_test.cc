@@ -1,8 +1,8 @@
 // A record that is for one agent only (a replayed dead letter): others on its topic pass it over, and count it as done.
 #include <gmock/gmock.h>
 
-#include "mephisto/detail/delivery.h"
-#include "support/world.h"
+#include "mephisto/stream/delivery.h"
+#include "support/test_app.h"
 
 namespace mephisto::tests {
 namespace {
@@ -29,7 +29,7 @@ class OnlyFor : public ::testing::TestWithParam<std::string> {
     };
   }
 
-  World world;
+  TestApp world;
   Gate gate;
   int stuck = -1;
   const Topic<int>& in = world.app.topic<int>("in", {.partitions = 1});
@@ -68,8 +68,9 @@ TEST_P(OnlyFor, AnotherAppsAgentOfThatNamePassesItOverToo) {
 TEST_P(OnlyFor, OnAnotherTopicItIsForEverybody) {
   world.app.agent("left", in, collector(left));
   world.work([&](Worker&) -> Task<void> {
-    co_await world.produce(
-        "in", {for_one("1", "app/right", "elsewhere"), {"k", "2", {{std::string{detail::kOnlyFor}, ""}}}, {"k", "3", {{std::string{detail::kOnlyFor}, std::nullopt}}}});
+    co_await world.produce("in", {for_one("1", "app/right", "elsewhere"),
+                                  {"k", "2", {{std::string{detail::kOnlyFor}, ""}}},
+                                  {"k", "3", {{std::string{detail::kOnlyFor}, std::nullopt}}}});
     co_await world.eventually_committed("in", 3);
   });
   EXPECT_THAT(left, ElementsAre(1, 2, 3));
@@ -107,7 +108,8 @@ TEST_P(OnlyFor, WhatIsPassedOverBehindAnEventInWorkIsNotedAsDone) {
   options.concurrency = 2;
   world.app.agent("left", in, collector(left), options);
   world.work([&](Worker& worker) -> Task<void> {
-    co_await world.produce("in", {{"k", "0", {}}, for_one("1", "app/right"), for_one("2", "app/right"), {"k", "3", {}}});
+    co_await world.produce("in",
+                           {{"k", "0", {}}, for_one("1", "app/right"), for_one("2", "app/right"), {"k", "3", {}}});
     co_await world.eventually([&] { return gate.waiting() == 1 && left == std::vector{3}; });
     EXPECT_EQ(account(worker, "left").skipped, 2u);
     EXPECT_EQ(account(worker, "left").in_flight, 1u);
@@ -130,7 +132,8 @@ TEST_P(OnlyFor, HoldsWithSeveralInstancesAndByKey) {
   options.ordered_by_key = true;
   world.app.agent("left", in, collector(left), options);
   world.work([&](Worker& worker) -> Task<void> {
-    co_await world.produce("in", {{"a", "0", {}}, for_one("1", "app/right"), {"b", "2", {}}, for_one("3", "app/right"), {"a", "4", {}}});
+    co_await world.produce(
+        "in", {{"a", "0", {}}, for_one("1", "app/right"), {"b", "2", {}}, for_one("3", "app/right"), {"a", "4", {}}});
     co_await world.eventually([&] { return gate.waiting() == 1 && left == std::vector{2}; });
     EXPECT_EQ(account(worker, "left").skipped, 2u);
     gate.open();
@@ -145,13 +148,15 @@ TEST_P(OnlyFor, ABatchHasOnlyWhatIsForItsAgent) {
     while (auto batch = co_await stream.batch(2, 1h)) batches.push_back(batch.values);
   });
   world.work([&](Worker&) -> Task<void> {
-    co_await world.produce("in", {{"k", "0", {}}, for_one("1", "app/right"), {"k", "2", {}}, for_one("3", "app/right")});
+    co_await world.produce("in",
+                           {{"k", "0", {}}, for_one("1", "app/right"), {"k", "2", {}}, for_one("3", "app/right")});
     co_await world.eventually_committed("in", 4);
   });
   EXPECT_THAT(batches, ElementsAre(ElementsAre(0, 2)));
 }
 
-INSTANTIATE_TEST_SUITE_P(Guarantee, OnlyFor, ::testing::Values("at_least_once", "exactly_once"), [](const auto& one) { return one.param; });
+INSTANTIATE_TEST_SUITE_P(Guarantee, OnlyFor, ::testing::Values("at_least_once", "exactly_once"),
+                         [](const auto& one) { return one.param; });
 
 }  // namespace
 }  // namespace mephisto::tests

@@ -1,7 +1,7 @@
 // What an event sends and the log refuses: its event fails, and nobody else pays for it.
 #include <gmock/gmock.h>
 
-#include "support/world.h"
+#include "support/test_app.h"
 
 namespace mephisto::tests {
 namespace {
@@ -53,7 +53,7 @@ class RefusedOutput : public ::testing::TestWithParam<const char*> {
     return all;
   }
 
-  World world;
+  TestApp world;
   Gate gate;
   int bad = 5;
   int stuck = -1;
@@ -63,7 +63,8 @@ class RefusedOutput : public ::testing::TestWithParam<const char*> {
   const Topic<int>& compacted = world.app.topic<int>("compacted", {.partitions = 1, .compacting = true});
 };
 
-INSTANTIATE_TEST_SUITE_P(Guarantees, RefusedOutput, ::testing::Values("at_least_once", "exactly_once"), [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Guarantees, RefusedOutput, ::testing::Values("at_least_once", "exactly_once"),
+                         [](const auto& info) { return info.param; });
 
 TEST_P(RefusedOutput, IsItsEventsFailureAndNobodyElses) {
   copy();
@@ -108,7 +109,8 @@ TEST_P(RefusedOutput, OfManyEventsIsEachOnesFailure) {
     for (std::size_t i = 0; i < rows.size(); ++i) rows[i].partition = static_cast<int>(i % 3);
     co_await world.create("wide", 3);
     co_await world.produce("wide", rows);
-    co_await world.eventually([&] { return account(worker, "copy").acked + account(worker, "copy").dead_lettered == 100; });
+    co_await world.eventually(
+        [&] { return account(worker, "copy").acked + account(worker, "copy").dead_lettered == 100; });
     co_await world.eventually_in("app-copy-dlq", 15);
     co_await sleep_for(10s);
     EXPECT_EQ(account(worker, "copy").dead_lettered, 15U);
@@ -212,7 +214,8 @@ TEST_P(RefusedOutput, ToATopicThatIsDeletedMeanwhile) {
     co_await world.eventually([&] { return account(worker, "copy").dead_lettered == 1; });
     co_await world.produce("in", numbered(3, 6));
     co_await world.eventually_committed("in", 9);
-    EXPECT_THAT(co_await world.values_in("out"), ElementsAre("6", "7", "8")) << "the topic is made anew for what comes next";
+    EXPECT_THAT(co_await world.values_in("out"), ElementsAre("6", "7", "8"))
+        << "the topic is made anew for what comes next";
   });
   ASSERT_THAT(dead(), SizeIs(1));
   EXPECT_THAT(dead()[0].header("x-error"), HasSubstr("there is no topic out"));
@@ -248,7 +251,8 @@ TEST_P(RefusedOutput, AReplyThatIsRefusedIsDroppedAndCounted) {
     config.partitions = 1;
     config.compact = true;
     value_or_throw(co_await world.log->create_topic("f-reply-stranger", config));
-    co_await world.produce("in", {{std::nullopt, "3", {{"Faust-Ag-ReplyTo", "f-reply-stranger"}, {"Faust-Ag-CorrelationId", "1"}}}});
+    co_await world.produce(
+        "in", {{std::nullopt, "3", {{"Faust-Ag-ReplyTo", "f-reply-stranger"}, {"Faust-Ag-CorrelationId", "1"}}}});
     co_await world.produce("in", numbered(2));
     co_await world.eventually_committed("in", 3);
     EXPECT_EQ(account(worker, "square").acked, 3U);
@@ -282,7 +286,7 @@ TEST_P(RefusedOutput, ARequestThatIsRefusedIsItsAskersError) {
 }
 
 TEST(RefusedCast, OfACommandIsItsError) {
-  World world;
+  TestApp world;
   auto& compacted = world.app.topic<int>("compacted", {.partitions = 1, .compacting = true});
   auto& out = world.app.topic<int>("out", {.partitions = 1});
   world.run([&]() -> Task<void> {

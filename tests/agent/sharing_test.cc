@@ -7,8 +7,8 @@
 #include <set>
 #include <thread>
 
-#include "support/colleague.h"
-#include "support/world.h"
+#include "support/other_worker.h"
+#include "support/test_app.h"
 
 namespace mephisto::tests {
 namespace {
@@ -43,14 +43,16 @@ class Sharing : public ::testing::Test {
     for (std::size_t i = 0; i < rows.size(); ++i) rows[i].partition = static_cast<int>(i % 4);
     loop.run([](Sharing& self, std::vector<Row> some) -> Task<void> {
       std::vector<OutBatch> batches(4);
-      for (int partition = 0; partition < 4; ++partition) batches[static_cast<std::size_t>(partition)].partition = {"in", partition};
-      for (const auto& row : some) batches[static_cast<std::size_t>(row.partition)].records.add(std::nullopt, *row.value, self.loop.timestamp());
+      for (int partition = 0; partition < 4; ++partition)
+        batches[static_cast<std::size_t>(partition)].partition = {"in", partition};
+      for (const auto& row : some)
+        batches[static_cast<std::size_t>(row.partition)].records.add(std::nullopt, *row.value, self.loop.timestamp());
       auto producer = self.log->producer(self.loop);
       value_or_throw(co_await producer->append(batches));
     }(*this, rows));
   }
   std::vector<std::string> results() {
-    World reader;
+    TestApp reader;
     reader.log = log;
     return values(reader.run([&] { return reader.records("out"); }));
   }
@@ -58,8 +60,8 @@ class Sharing : public ::testing::Test {
   void expel_all() { memory_faults(*log).expire(""); }
 
   // A worker of the app, which notes under its name what it has handled.
-  std::unique_ptr<Colleague> hire(std::string name) {
-    return std::make_unique<Colleague>(url, [this, name = std::move(name)](App& app) {
+  std::unique_ptr<OtherWorker> hire(std::string name) {
+    return std::make_unique<OtherWorker>(url, [this, name = std::move(name)](App& app) {
       auto& out = app.topic<int>("out", {.partitions = 1});
       app.agent("work", app.topic<int>("in", {.partitions = 4}), [this, name, &out](Stream<int> stream) -> Task<void> {
         while (auto event = co_await stream.next()) {
@@ -71,7 +73,7 @@ class Sharing : public ::testing::Test {
   }
 
   Loop loop;
-  World quiet;  // for its log level
+  TestApp quiet;  // for its log level
   std::string url = "memory://sharing-" + std::string{::testing::UnitTest::GetInstance()->current_test_info()->name()};
   std::shared_ptr<Log> log = open_log(url);
   Journal journal;

@@ -1,7 +1,7 @@
 // Where results go besides the asker.
 #include <gmock/gmock.h>
 
-#include "support/world.h"
+#include "support/test_app.h"
 
 namespace mephisto::tests {
 namespace {
@@ -19,11 +19,12 @@ class Sinks : public ::testing::Test {
     });
   }
 
-  World world;
+  TestApp world;
   std::vector<int> got;
-  Agent<int, int>& twice = world.app.agent("twice", world.app.topic<int>("in", {.partitions = 1}), [](Stream<int> stream) -> Results<int> {
-    while (auto event = co_await stream.next()) co_yield *event * 2;
-  });
+  Agent<int, int>& twice =
+      world.app.agent("twice", world.app.topic<int>("in", {.partitions = 1}), [](Stream<int> stream) -> Results<int> {
+        while (auto event = co_await stream.next()) co_yield *event * 2;
+      });
 };
 
 TEST_F(Sinks, ATopicGetsEachResultWithTheEventsKey) {
@@ -64,7 +65,9 @@ TEST_F(Sinks, ACoroutineIsAwaitedForEachResult) {
 
 TEST_F(Sinks, SeveralSinksGetTheResultInTheirOrder) {
   std::vector<std::string> order;
-  twice.sink([&](const int& result) { order.push_back(fmt::format("first {}", result)); }).sink([&](const int& result) { order.push_back(fmt::format("second {}", result)); });
+  twice.sink([&](const int& result) { order.push_back(fmt::format("first {}", result)); }).sink([&](const int& result) {
+    order.push_back(fmt::format("second {}", result));
+  });
   work_on(numbered(2));
   EXPECT_THAT(order, ElementsAre("first 0", "second 0", "first 2", "second 2"));
 }
@@ -76,11 +79,12 @@ TEST_F(Sinks, TheAskerGetsItsAnswerToo) {
 }
 
 TEST_F(Sinks, EachOfSeveralResultsOfAnEventGoesToTheSinks) {
-  auto& all = world.app.agent("all", world.app.topic<int>("many", {.partitions = 1}), [](Stream<int> stream) -> Results<int> {
-    while (auto event = co_await stream.next()) {
-      for (int i = 0; i < *event; ++i) co_yield i;
-    }
-  });
+  auto& all =
+      world.app.agent("all", world.app.topic<int>("many", {.partitions = 1}), [](Stream<int> stream) -> Results<int> {
+        while (auto event = co_await stream.next()) {
+          for (int i = 0; i < *event; ++i) co_yield i;
+        }
+      });
   all.sink([this](const int& result) { got.push_back(result); });
   world.work([&](Worker&) -> Task<void> {
     co_await world.produce("many", {{std::nullopt, "3", {}}});

@@ -6,16 +6,16 @@
 #include <mutex>
 #include <set>
 
-#include "support/colleague.h"
-#include "support/world.h"
+#include "support/other_worker.h"
+#include "support/test_app.h"
 
 namespace mephisto::tests {
 namespace {
 
 constexpr int kPartitions = 4;
 
-// Under exactly once each record of topic T becomes one record `agent VALUE` of `out`. Version 1 has agents on `both`, `changed` and
-// `old`; version 2 on `both`, another one on `changed`, and one on `added`.
+// Under exactly once each record of topic T becomes one record `agent VALUE` of `out`. Version 1 has agents on `both`,
+// `changed` and `old`; version 2 on `both`, another one on `changed`, and one on `added`.
 class Versions : public ::testing::TestWithParam<const char*> {
  protected:
   Versions() {
@@ -28,7 +28,8 @@ class Versions : public ::testing::TestWithParam<const char*> {
     }
     log = open_log(url);
     reader.log = log;
-    for (const char* topic : {"both", "changed", "old", "added"}) reader.run([&] { return reader.create(topic, kPartitions); });
+    for (const char* topic : {"both", "changed", "old", "added"})
+      reader.run([&] { return reader.create(topic, kPartitions); });
     reader.run([&] { return reader.create("out"); });
   }
   ~Versions() override {
@@ -37,14 +38,15 @@ class Versions : public ::testing::TestWithParam<const char*> {
     if (!folder.empty()) std::filesystem::remove_all(folder);
   }
 
-  std::unique_ptr<Colleague> version(int number) {
-    return std::make_unique<Colleague>(url, [this, number](App& app) {
+  std::unique_ptr<OtherWorker> version(int number) {
+    return std::make_unique<OtherWorker>(url, [this, number](App& app) {
       app.settings().set("processing_guarantee", "exactly_once", "test");
       auto& out = app.topic<std::string>("out", {.partitions = 1});
       auto copy = [&](const std::string& agent, const std::string& topic) {
-        app.agent(agent, app.topic<int>(topic, {.partitions = kPartitions}), [agent, &out](Stream<int> stream) -> Task<void> {
-          while (auto event = co_await stream.next()) co_await out.cast(fmt::format("{} {}", agent, *event));
-        });
+        app.agent(agent, app.topic<int>(topic, {.partitions = kPartitions}),
+                  [agent, &out](Stream<int> stream) -> Task<void> {
+                    while (auto event = co_await stream.next()) co_await out.cast(fmt::format("{} {}", agent, *event));
+                  });
       };
       copy("both", "both");
       copy(number == 1 ? "changed" : "rewritten", "changed");
@@ -84,7 +86,7 @@ class Versions : public ::testing::TestWithParam<const char*> {
 
   std::string folder;
   std::string url;
-  World reader{"app", {}, Loop::Clock::kReal};
+  TestApp reader{"app", {}, Loop::Clock::kReal};
   std::shared_ptr<Log> log;
   int produced = 0;
   std::mutex mutex;
@@ -117,7 +119,8 @@ TEST_P(Versions, EachRecordIsHandledOnceByAWorkerThatHasItsAgent) {
   EXPECT_EQ(topics_of[2], (std::set<std::string>{"both", "changed", "added"}));
 }
 
-INSTANTIATE_TEST_SUITE_P(Drivers, Versions, ::testing::Values("memory", "local"), [](const auto& info) { return std::string{info.param}; });
+INSTANTIATE_TEST_SUITE_P(Drivers, Versions, ::testing::Values("memory", "local"),
+                         [](const auto& info) { return std::string{info.param}; });
 
 }  // namespace
 }  // namespace mephisto::tests

@@ -1,7 +1,7 @@
 // Requests and replies on Faust's wire, to the byte (faust-behaviour.md 1.8, 1.9 and 1.15).
 #include <gmock/gmock.h>
 
-#include "support/world.h"
+#include "support/test_app.h"
 
 namespace mephisto::tests {
 namespace {
@@ -19,7 +19,9 @@ struct Point {
 class Wire : public ::testing::Test {
  protected:
   // What the reply topic `r` holds after `request` came to an agent that gives back what it gets.
-  std::vector<Row> reply_to(Row request, std::string topic = "in") { return replies_on("r", std::move(request), std::move(topic)); }
+  std::vector<Row> reply_to(Row request, std::string topic = "in") {
+    return replies_on("r", std::move(request), std::move(topic));
+  }
   std::vector<Row> replies_on(const std::string& replies, Row request, std::string topic = "in") {
     world.work([&](Worker&) -> Task<void> {
       co_await world.create(replies);
@@ -37,9 +39,11 @@ class Wire : public ::testing::Test {
       }
     });
   }
-  static std::vector<Header> reply_headers(std::string topic = "r") { return {{"Faust-Ag-ReplyTo", std::move(topic)}, {"Faust-Ag-CorrelationId", "c"}}; }
+  static std::vector<Header> reply_headers(std::string topic = "r") {
+    return {{"Faust-Ag-ReplyTo", std::move(topic)}, {"Faust-Ag-CorrelationId", "c"}};
+  }
 
-  World world;
+  TestApp world;
   std::vector<int> seen;
   const Topic<int>& in = world.app.topic<int>("in", {.partitions = 1});
   const Topic<Json>& r = world.app.topic<Json>("r");
@@ -53,46 +57,63 @@ TEST_F(Wire, ARequestCarriesTheTwoHeadersAndThePlainValue) {
   auto request = world.run([&] { return world.records("in"); }).at(0);
   EXPECT_EQ(request.value, "3");
   EXPECT_EQ(request.key, std::nullopt);
-  EXPECT_THAT(request.header("Faust-Ag-ReplyTo"), MatchesRegex("f-reply-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"));
-  EXPECT_THAT(request.header("Faust-Ag-CorrelationId"), MatchesRegex("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"));
+  EXPECT_THAT(request.header("Faust-Ag-ReplyTo"),
+              MatchesRegex("f-reply-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"));
+  EXPECT_THAT(request.header("Faust-Ag-CorrelationId"),
+              MatchesRegex("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"));
   EXPECT_EQ(request.headers.size(), 2u);
 }
 
 TEST_F(Wire, AReplyIsFaustsToTheByteWithANullKey) {
   declare();
   auto replies = reply_to({std::nullopt, "3", reply_headers()});
-  EXPECT_THAT(values(replies), ElementsAre(R"({"key":null,"value":3,"correlation_id":"c","__faust":{"ns":"@ReqRepResponse"}})"));
+  EXPECT_THAT(values(replies),
+              ElementsAre(R"({"key":null,"value":3,"correlation_id":"c","__faust":{"ns":"@ReqRepResponse"}})"));
   EXPECT_EQ(replies.at(0).key, std::nullopt);
   EXPECT_THAT(replies.at(0).headers, IsEmpty());
 }
 
 TEST_F(Wire, AnEnvelopeIsUnderstoodAndAnsweredAsFaustDoes) {
   declare();
-  auto replies = reply_to({std::nullopt, R"({"value":3,"reply_to":"r","correlation_id":"c","__faust":{"ns":"@ReqRepRequest"}})", {}});
-  EXPECT_THAT(values(replies), ElementsAre(R"({"key":null,"value":3,"correlation_id":"c","__faust":{"ns":"@ReqRepResponse"}})"));
+  auto replies = reply_to(
+      {std::nullopt, R"({"value":3,"reply_to":"r","correlation_id":"c","__faust":{"ns":"@ReqRepRequest"}})", {}});
+  EXPECT_THAT(values(replies),
+              ElementsAre(R"({"key":null,"value":3,"correlation_id":"c","__faust":{"ns":"@ReqRepResponse"}})"));
   EXPECT_THAT(seen, ElementsAre(3));
 }
 
 TEST_F(Wire, AnEnvelopeWithOtherSpacingAndOrderIsUnderstood) {
   declare();
-  auto replies = reply_to({std::nullopt, R"({"__faust": {"ns": "@ReqRepRequest"}, "correlation_id": "c", "reply_to": "r", "value": 3})", {}});
-  EXPECT_THAT(values(replies), ElementsAre(R"({"key":null,"value":3,"correlation_id":"c","__faust":{"ns":"@ReqRepResponse"}})"));
+  auto replies =
+      reply_to({std::nullopt,
+                R"({"__faust": {"ns": "@ReqRepRequest"}, "correlation_id": "c", "reply_to": "r", "value": 3})",
+                {}});
+  EXPECT_THAT(values(replies),
+              ElementsAre(R"({"key":null,"value":3,"correlation_id":"c","__faust":{"ns":"@ReqRepResponse"}})"));
 }
 
 TEST_F(Wire, AnEnvelopeThatPythonsJsonWroteIsUnderstood) {
   declare();
-  auto replies = reply_to({std::nullopt, R"({"value": 3, "reply_to": "r", "correlation_id": "c", "__faust": {"ns": "@ReqRepRequest"}})", {}});
-  EXPECT_THAT(values(replies), ElementsAre(R"({"key":null,"value":3,"correlation_id":"c","__faust":{"ns":"@ReqRepResponse"}})"));
+  auto replies =
+      reply_to({std::nullopt,
+                R"({"value": 3, "reply_to": "r", "correlation_id": "c", "__faust": {"ns": "@ReqRepRequest"}})",
+                {}});
+  EXPECT_THAT(values(replies),
+              ElementsAre(R"({"key":null,"value":3,"correlation_id":"c","__faust":{"ns":"@ReqRepResponse"}})"));
 }
 
 TEST_F(Wire, AnEnvelopeAroundARecordIsUnderstood) {
-  world.app.agent("echo", world.app.topic<Point>("points", {.partitions = 1}), [](Stream<Point> stream) -> Results<int> {
-    while (auto event = co_await stream.next()) co_yield event->x;
-  });
+  world.app.agent("echo", world.app.topic<Point>("points", {.partitions = 1}),
+                  [](Stream<Point> stream) -> Results<int> {
+                    while (auto event = co_await stream.next()) co_yield event->x;
+                  });
   auto replies = reply_to(
-      {std::nullopt, R"({"value":{"x":4,"__faust":{"ns":"geo.Point"}},"reply_to":"r","correlation_id":"c","__faust":{"ns":"faust.agents.models.ModelReqRepRequest"}})", {}},
+      {std::nullopt,
+       R"({"value":{"x":4,"__faust":{"ns":"geo.Point"}},"reply_to":"r","correlation_id":"c","__faust":{"ns":"faust.agents.models.ModelReqRepRequest"}})",
+       {}},
       "points");
-  EXPECT_THAT(values(replies), ElementsAre(R"({"key":null,"value":4,"correlation_id":"c","__faust":{"ns":"@ReqRepResponse"}})"));
+  EXPECT_THAT(values(replies),
+              ElementsAre(R"({"key":null,"value":4,"correlation_id":"c","__faust":{"ns":"@ReqRepResponse"}})"));
 }
 
 TEST_F(Wire, ARecordWithANamespaceAnswersAsAModel) {
@@ -100,8 +121,10 @@ TEST_F(Wire, ARecordWithANamespaceAnswersAsAModel) {
     while (auto event = co_await stream.next()) co_yield Point{*event};
   });
   auto replies = reply_to({std::nullopt, "3", reply_headers()});
-  EXPECT_THAT(values(replies),
-              ElementsAre(R"({"key":null,"value":{"x":3,"__faust":{"ns":"geo.Point"}},"correlation_id":"c","__faust":{"ns":"faust.agents.models.ModelReqRepResponse"}})"));
+  EXPECT_THAT(
+      values(replies),
+      ElementsAre(
+          R"({"key":null,"value":{"x":3,"__faust":{"ns":"geo.Point"}},"correlation_id":"c","__faust":{"ns":"faust.agents.models.ModelReqRepResponse"}})"));
 }
 
 TEST_F(Wire, WithoutAnAddressNothingIsAnswered) {
@@ -134,13 +157,15 @@ TEST_F(Wire, AnAnswerFromFaustIsUnderstood) {
   });
   world.run([&]() -> Task<void> {
     Client client{world.app, world.log};
-    auto answer = world.loop.spawn("faust", [](World& self) -> Task<void> {
+    auto answer = world.loop.spawn("faust", [](TestApp& self) -> Task<void> {
       co_await self.eventually_in("in", 1);
       auto request = (co_await self.records("in")).at(0);
       co_await self.produce(
           request.header("Faust-Ag-ReplyTo"),
           {{std::nullopt,
-            fmt::format(R"({{"key": "b'k'", "value": 11, "correlation_id": "{}", "__faust": {{"ns": "@ReqRepResponse"}}}})", request.header("Faust-Ag-CorrelationId")),
+            fmt::format(
+                R"({{"key": "b'k'", "value": 11, "correlation_id": "{}", "__faust": {{"ns": "@ReqRepResponse"}}}})",
+                request.header("Faust-Ag-CorrelationId")),
             {}}});
     }(world));
     EXPECT_EQ(co_await echo.ask(3), 11);
@@ -162,7 +187,10 @@ TEST_F(Wire, AnErrorTellsFaustSomethingItCanRead) {
       },
       options);
   auto replies = reply_to({std::nullopt, "3", reply_headers()});
-  EXPECT_THAT(values(replies), ElementsAre(R"({"key":null,"value":null,"correlation_id":"c","error":"no \"threes\"","__faust":{"ns":"@ReqRepResponse"}})"));
+  EXPECT_THAT(
+      values(replies),
+      ElementsAre(
+          R"({"key":null,"value":null,"correlation_id":"c","error":"no \"threes\"","__faust":{"ns":"@ReqRepResponse"}})"));
 }
 
 // A request is a stranger's: it must not have the worker write where it likes.
@@ -184,7 +212,11 @@ TEST_F(Wire, AnAnswerToAForeignTopicIsNotSentAndCounted) {
 
 TEST_F(Wire, NorIsOneWhoseAddressIsInAnEnvelope) {
   declare();
-  EXPECT_THAT(replies_on("accounts", {std::nullopt, R"({"value":3,"reply_to":"accounts","correlation_id":"c","__faust":{"ns":"@ReqRepRequest"}})", {}}), IsEmpty());
+  EXPECT_THAT(replies_on("accounts",
+                         {std::nullopt,
+                          R"({"value":3,"reply_to":"accounts","correlation_id":"c","__faust":{"ns":"@ReqRepRequest"}})",
+                          {}}),
+              IsEmpty());
   EXPECT_EQ(world.app.refused_replies, 1u);
 }
 
@@ -205,7 +237,8 @@ TEST_F(Wire, NorIsNothing) {
 
 TEST_F(Wire, NamesThatOnlyResembleAReplyTopicAreForeign) {
   declare();
-  for (const char* topic : {"f-reply", "F-REPLY-1", "x-f-reply-1", "in2", "app-echo-dlq", "app-__assignor-__leader", "R"}) {
+  for (const char* topic :
+       {"f-reply", "F-REPLY-1", "x-f-reply-1", "in2", "app-echo-dlq", "app-__assignor-__leader", "R"}) {
     world.work([&](Worker&) -> Task<void> {
       (void)co_await failure_of(world.create(topic));
       co_await world.produce("in", {{std::nullopt, "3", reply_headers(topic)}});
@@ -247,7 +280,8 @@ TEST_F(Wire, AnAnswerGoesToATopicThatBothAppsDeclare) {
     while (auto answer = co_await stream.next()) got.push_back(answer->text);
   });
   App remote{"app"};  // what the other app knows of this one
-  auto& echo = remote.agent("echo", remote.topic<int>("in", {.partitions = 1}), [](Stream<int>) -> Results<int> { co_return; });
+  auto& echo =
+      remote.agent("echo", remote.topic<int>("in", {.partitions = 1}), [](Stream<int>) -> Results<int> { co_return; });
   world.run([&]() -> Task<void> {
     Client client{other, world.log};
     (void)co_await answers.send_raw("0");

@@ -1,11 +1,12 @@
-// Mistakes of an app's author: each is told with file and line, and ends the command line with 2, before anything else happens.
+// Mistakes of an app's author: each is told with file and line, and ends the command line with 2, before anything else
+// happens.
 #include <alloca.h>
 #include <gmock/gmock.h>
 
 #include <thread>
 
 #include "support/run_app.h"
-#include "support/world.h"
+#include "support/test_app.h"
 
 namespace mephisto::tests {
 namespace {
@@ -29,7 +30,9 @@ Task<void> done() { co_return; }
 
 class Declarations : public ::testing::Test {
  protected:
-  static std::string at(int line, std::source_location where = std::source_location::current()) { return fmt::format("{}:{}", where.file_name(), line); }
+  static std::string at(int line, std::source_location where = std::source_location::current()) {
+    return fmt::format("{}:{}", where.file_name(), line);
+  }
   std::vector<std::string> mistakes() const { return app.mistakes(); }
 
   App app{"shop"};
@@ -50,24 +53,29 @@ TEST_F(Declarations, ATopicIsDeclaredTheSameEachTime) {
   const int first = __LINE__ + 1;
   app.topic<int>("orders", {.partitions = 4});
   app.topic<int>("orders", {.partitions = 8});
-  EXPECT_THAT(mistakes(), ElementsAre(at(first + 1) + ": topic orders is declared at " + at(first) +
-                                      " already, and here differently (partitions): declare it once and use the reference that it gives"));
+  EXPECT_THAT(
+      mistakes(),
+      ElementsAre(at(first + 1) + ": topic orders is declared at " + at(first) +
+                  " already, and here differently (partitions): declare it once and use the reference that it gives"));
 }
 
 TEST_F(Declarations, EveryOptionOfATopicIsCompared) {
   app.topic<int>("orders");
-  const TopicOptions others[] = {{.partitions = 8}, {.retention = 1h}, {.retention_bytes = 1}, {.compacting = true}, {.internal = true}, {.serializer = "raw"}};
+  const TopicOptions others[] = {{.partitions = 8},    {.retention = 1h},  {.retention_bytes = 1},
+                                 {.compacting = true}, {.internal = true}, {.serializer = "raw"}};
   for (const auto& other : others) app.topic<int>("orders", other, std::source_location::current());
   EXPECT_THAT(mistakes(), SizeIs(std::size(others)));
-  EXPECT_THAT(mistakes(), ElementsAre(HasSubstr("(partitions)"), HasSubstr("(retention)"), HasSubstr("(retention_bytes)"), HasSubstr("(compacting)"), HasSubstr("(internal)"),
-                                      HasSubstr("(serializer)")));
+  EXPECT_THAT(mistakes(),
+              ElementsAre(HasSubstr("(partitions)"), HasSubstr("(retention)"), HasSubstr("(retention_bytes)"),
+                          HasSubstr("(compacting)"), HasSubstr("(internal)"), HasSubstr("(serializer)")));
 }
 
 TEST_F(Declarations, ATopicHasOneType) {
   const int first = __LINE__ + 1;
   app.topic<int>("orders");
   app.topic<std::string>("orders");
-  EXPECT_THAT(mistakes(), ElementsAre(AllOf(HasSubstr(at(first + 1) + ": topic orders is declared at " + at(first)), HasSubstr("(the type of its values)"))));
+  EXPECT_THAT(mistakes(), ElementsAre(AllOf(HasSubstr(at(first + 1) + ": topic orders is declared at " + at(first)),
+                                            HasSubstr("(the type of its values)"))));
 }
 
 TEST_F(Declarations, ABadTopicIsToldWithItsLine) {
@@ -77,10 +85,11 @@ TEST_F(Declarations, ABadTopicIsToldWithItsLine) {
   app.topic<int>("sound", {.serializer = "jso"});
   app.topic<int>("many", {.partitions = 1'000'000});
   app.topic<int>("few", {.partitions = -1});
-  EXPECT_THAT(mistakes(),
-              ElementsAre(HasSubstr(at(first) + ": \"a b\" cannot be a topic's name"), HasSubstr(at(first + 1) + ": a topic's name has at most"),
-                          AllOf(HasSubstr(at(first + 2) + ": topic sound:"), HasSubstr("json")), HasSubstr(at(first + 3) + ": topic many cannot have 1000000 partitions"),
-                          HasSubstr(at(first + 4) + ": topic few cannot have -1 partitions")));
+  EXPECT_THAT(mistakes(), ElementsAre(HasSubstr(at(first) + ": \"a b\" cannot be a topic's name"),
+                                      HasSubstr(at(first + 1) + ": a topic's name has at most"),
+                                      AllOf(HasSubstr(at(first + 2) + ": topic sound:"), HasSubstr("json")),
+                                      HasSubstr(at(first + 3) + ": topic many cannot have 1000000 partitions"),
+                                      HasSubstr(at(first + 4) + ": topic few cannot have -1 partitions")));
 }
 
 TEST_F(Declarations, NamesAreGivenOnce) {
@@ -94,17 +103,21 @@ TEST_F(Declarations, NamesAreGivenOnce) {
   app.task("x", done);
   app.task("x", done);
   const auto twice = [](const char* kind) {
-    return MatchesRegex(fmt::format(".*declarations_test.cc:[0-9]+: there is {} x already, declared at .*declarations_test.cc:[0-9]+: give one.*", kind));
+    return MatchesRegex(fmt::format(
+        ".*declarations_test.cc:[0-9]+: there is {} x already, declared at .*declarations_test.cc:[0-9]+: give one.*",
+        kind));
   };
   EXPECT_THAT(mistakes(), ElementsAre(twice("agent"), twice("command"), twice("timer"), twice("task")));
-  EXPECT_THAT(mistakes().front(), AllOf(HasSubstr(at(first + 1) + ": there is"), HasSubstr("declared at " + at(first))));
+  EXPECT_THAT(mistakes().front(),
+              AllOf(HasSubstr(at(first + 1) + ": there is"), HasSubstr("declared at " + at(first))));
 }
 
 TEST_F(Declarations, AnAgentsNameCanBeATopics) {
   const int first = __LINE__ + 1;
   app.agent("a b", app.topic<int>("orders"), nothing);
   app.agent("a:1-2", app.topic<int>("orders"), nothing);
-  EXPECT_THAT(mistakes(), ElementsAre(HasSubstr(at(first) + ": agent a b"), HasSubstr(at(first + 1) + ": agent a:1-2")));
+  EXPECT_THAT(mistakes(),
+              ElementsAre(HasSubstr(at(first) + ": agent a b"), HasSubstr(at(first + 1) + ": agent a:1-2")));
 }
 
 TEST_F(Declarations, AnAgentsOptionsAreChecked) {
@@ -112,8 +125,10 @@ TEST_F(Declarations, AnAgentsOptionsAreChecked) {
   app.agent("a", nothing, {.concurrency = 0});
   app.agent("b", nothing, {.concurrency = 2, .isolated_partitions = true});
   app.agent("c", nothing, {.concurrency_setting = "no.such"});
-  EXPECT_THAT(mistakes(), ElementsAre(HasSubstr(at(first) + ": agent a has concurrency 0"), HasSubstr(at(first + 1) + ": agent b has isolated partitions"),
-                                      HasSubstr(at(first + 2) + ": agent c takes its concurrency from setting no.such")));
+  EXPECT_THAT(mistakes(),
+              ElementsAre(HasSubstr(at(first) + ": agent a has concurrency 0"),
+                          HasSubstr(at(first + 1) + ": agent b has isolated partitions"),
+                          HasSubstr(at(first + 2) + ": agent c takes its concurrency from setting no.such")));
 }
 
 TEST_F(Declarations, AListOfTopicsHasEachOnce) {
@@ -123,7 +138,8 @@ TEST_F(Declarations, AListOfTopicsHasEachOnce) {
   app.agent("a", Topics{&orders, &orders}, nothing);
   app.agent("b", Topics{}, nothing);
   app.agent("c", Topics{&orders, nullptr}, nothing);
-  EXPECT_THAT(mistakes(), ElementsAre(HasSubstr(at(first) + ": agent a has the topic orders twice"), HasSubstr(at(first + 1) + ": agent b has a list of topics without"),
+  EXPECT_THAT(mistakes(), ElementsAre(HasSubstr(at(first) + ": agent a has the topic orders twice"),
+                                      HasSubstr(at(first + 1) + ": agent b has a list of topics without"),
                                       HasSubstr(at(first + 2) + ": agent c: a topic of its list is null")));
 }
 
@@ -131,7 +147,8 @@ TEST_F(Declarations, NothingIsPassedOnInACircle) {
   auto& orders = app.topic<int>("orders");
   const int first = __LINE__ + 1;
   app.through("round", orders, orders);
-  EXPECT_THAT(mistakes(), ElementsAre(HasSubstr(at(first) + ": round sends what arrives on topic orders to the same topic")));
+  EXPECT_THAT(mistakes(),
+              ElementsAre(HasSubstr(at(first) + ": round sends what arrives on topic orders to the same topic")));
 }
 
 TEST_F(Declarations, ATimersIntervalIsAboveZero) {
@@ -147,11 +164,13 @@ TEST_F(Declarations, ACommandsNameIsAWord) {
   app.command("a\x1b[2Jb", "", done);
   app.command("déjà-vu_2", "", done);
   EXPECT_THAT(mistakes(), SizeIs(4));
-  for (const auto& one : mistakes()) EXPECT_THAT(one, AllOf(HasSubstr("cannot be a command's name"), ::testing::Not(HasSubstr("\x1b"))));
+  for (const auto& one : mistakes())
+    EXPECT_THAT(one, AllOf(HasSubstr("cannot be a command's name"), ::testing::Not(HasSubstr("\x1b"))));
 }
 
 TEST(App, AnIdThatCannotBeATopicsNameIsAMistake) {
-  for (const char* id : {"", "my shop", "a/b"}) EXPECT_THAT(App{id}.mistakes(), ElementsAre(HasSubstr("an app's id has the rules of a topic's name"))) << id;
+  for (const char* id : {"", "my shop", "a/b"})
+    EXPECT_THAT(App{id}.mistakes(), ElementsAre(HasSubstr("an app's id has the rules of a topic's name"))) << id;
 }
 
 // What an app captures that has the same lifetime is right.
@@ -187,7 +206,8 @@ struct Adds {
   });
   app.agent("by_pointer", topic, Adds{&local});
   app.agent("by_value", topic, [local, text, nothing_in_it, &topic, at = &lasting](Stream<int> stream) -> Task<void> {
-    while (co_await stream.next()) *at += local + static_cast<int>(text.size() + topic.name().size() + nothing_in_it.has_value());
+    while (co_await stream.next())
+      *at += local + static_cast<int>(text.size() + topic.name().size() + nothing_in_it.has_value());
   });
   app.task("task", [&local]() -> Task<void> {
     ++local;
@@ -205,8 +225,11 @@ struct Adds {
 
 TEST(Captures, OfAFunctionsVariablesByReferenceAreTold) {
   capture_locals();
-  const auto told = [](const char* what) { return HasSubstr(fmt::format(": {} captures a variable of a function by reference", what)); };
-  EXPECT_THAT(static_app().mistakes(), ElementsAre(told("agent by_reference"), told("agent by_pointer"), told("task task"), told("timer timer"), told("command command")));
+  const auto told = [](const char* what) {
+    return HasSubstr(fmt::format(": {} captures a variable of a function by reference", what));
+  };
+  EXPECT_THAT(static_app().mistakes(), ElementsAre(told("agent by_reference"), told("agent by_pointer"),
+                                                   told("task task"), told("timer timer"), told("command command")));
 }
 
 [[gnu::noinline]] void declare_in_a_function(App& app) {
@@ -218,7 +241,8 @@ TEST(Captures, OfAFunctionsVariablesByReferenceAreTold) {
 
 TEST_F(Declarations, ACaptureOfAFunctionThatHasReturnedIsTold) {
 #ifndef __OPTIMIZE__
-  GTEST_SKIP() << "without optimisation the frames of the check lie over the variable of the function that has returned";
+  GTEST_SKIP()
+      << "without optimisation the frames of the check lie over the variable of the function that has returned";
 #endif
   App on_stack{"shop"};
   declare_in_a_function(on_stack);
@@ -252,27 +276,30 @@ TEST_F(Declarations, ACommandTakesNothingThatEveryAppHas) {
   app.command<Taken>("taken", "", [](Taken) -> Task<void> { co_return; });
   const auto got = run_app(app, {"shop", "agents"});
   EXPECT_EQ(got.code, 2);
-  for (const char* name : {"worker", "completion", "man", "dlq", "config"}) EXPECT_THAT(got.err, HasSubstr(fmt::format("every app has a command {}:", name)));
-  EXPECT_THAT(got.err, AllOf(HasSubstr(at(first) + ": every app has a command"), HasSubstr(at(first + 1) + ": command taken has an option --json"),
+  for (const char* name : {"worker", "completion", "man", "dlq", "config"})
+    EXPECT_THAT(got.err, HasSubstr(fmt::format("every app has a command {}:", name)));
+  EXPECT_THAT(got.err, AllOf(HasSubstr(at(first) + ": every app has a command"),
+                             HasSubstr(at(first + 1) + ": command taken has an option --json"),
                              HasSubstr("command taken has an option -q")));
 }
 
 template <class Made>
-Task<void> make(World& world) {
+Task<void> make(TestApp& world) {
   Made made{world.app, world.log};
   co_return;
 }
 
 TEST(Worker, RefusesAWrongApp) {
-  World world;
+  TestApp world;
   world.app.topic<int>("a b");
   for (auto* attempt : {make<Worker>, make<Client>}) {
-    EXPECT_THAT(world.run([&] { return failure_of(attempt(world)); }), AllOf(HasSubstr("declarations_test.cc:"), HasSubstr("\"a b\" cannot be a topic's name")));
+    EXPECT_THAT(world.run([&] { return failure_of(attempt(world)); }),
+                AllOf(HasSubstr("declarations_test.cc:"), HasSubstr("\"a b\" cannot be a topic's name")));
   }
 }
 
 TEST_F(Declarations, NothingIsDeclaredWhileTheAppRuns) {
-  World world;
+  TestApp world;
   auto& topic = world.app.topic<int>("orders");
   auto& agent = world.app.agent("a", [](Stream<int> stream) -> Results<int> {
     while (auto event = co_await stream.next()) co_yield *event;
@@ -330,7 +357,9 @@ TEST(Sending, OutsideOfAnAppNamesTheTopic) {
     (void)orders.cast(1);
     FAIL() << "sent";
   } catch (const Failure& failure) {
-    EXPECT_STREQ(failure.what(), "sending to topic orders works in an agent, task, timer or command of an app that runs, and on its thread");
+    EXPECT_STREQ(
+        failure.what(),
+        "sending to topic orders works in an agent, task, timer or command of an app that runs, and on its thread");
   }
 }
 
@@ -350,12 +379,13 @@ TEST(DeclarationsDeathTest, ASettingThatIsDeclaredTwiceEndsTheProgramWith2AndWit
         App app{"shop"};
         std::thread([&] { app.settings().add({.name = "shards"}); }).join();
       },
-      ::testing::ExitedWithCode(2), "^Error: .*declarations_test.cc:[0-9]+: setting shards is declared twice: every app has it");
+      ::testing::ExitedWithCode(2),
+      "^Error: .*declarations_test.cc:[0-9]+: setting shards is declared twice: every app has it");
 }
 
 TEST(Sending, AfterTheStopIsRefusedAtOnce) {
   for (const char* guarantee : {"at_least_once", "exactly_once"}) {
-    World world;
+    TestApp world;
     world.set("processing_guarantee", guarantee);
     auto& orders = world.app.topic<int>("orders");
     auto& square = world.app.agent("square", [](Stream<int> stream) -> Results<int> {
@@ -379,7 +409,7 @@ TEST(Sending, AfterTheStopIsRefusedAtOnce) {
 }
 
 TEST(Sending, AfterAClientsEndIsRefusedAtOnce) {
-  World world;
+  TestApp world;
   auto& orders = world.app.topic<int>("orders");
   world.run([&]() -> Task<void> {
     Client client{world.app, world.log};
@@ -390,9 +420,9 @@ TEST(Sending, AfterAClientsEndIsRefusedAtOnce) {
 }
 
 TEST(Worker, ASecondOnOneLoopIsRefused) {
-  World world;
+  TestApp world;
   auto& orders = world.app.topic<int>("orders");
-  World other{"other"};
+  TestApp other{"other"};
   world.work([&](Worker&) -> Task<void> {
     EXPECT_THAT(co_await failure_of(make<Worker>(other)), HasSubstr("this thread has a worker already"));
     (void)co_await orders.send(1);
@@ -402,7 +432,7 @@ TEST(Worker, ASecondOnOneLoopIsRefused) {
 }
 
 TEST(Worker, BelongsToALoop) {
-  World world;
+  TestApp world;
   EXPECT_THROW((Worker{world.app, world.log}), Failure);
   EXPECT_THROW((Client{world.app, world.log}), Failure);
 }

@@ -133,18 +133,23 @@ TEST_F(SettingsTest, AnAliasWorksInTheEnvironmentToo) {
 
 TEST_F(SettingsTest, AnUnknownNameIsRefusedWithTheNearest) {
   EXPECT_THAT(refusal_of("topic_partition", "2"),
-              AllOf(HasSubstr("--set: there is no setting \"topic_partition\""), HasSubstr("did you mean \"topic_partitions\"?"), HasSubstr("shop config")));
+              AllOf(HasSubstr("--set: there is no setting \"topic_partition\""),
+                    HasSubstr("did you mean \"topic_partitions\"?"), HasSubstr("shop config")));
 }
 
-TEST_F(SettingsTest, AnUnknownNameFarFromAllIsRefusedWithoutAGuess) { EXPECT_THAT(refusal_of("xyzzy", "2"), AllOf(HasSubstr("no setting"), Not(HasSubstr("did you mean")))); }
+TEST_F(SettingsTest, AnUnknownNameFarFromAllIsRefusedWithoutAGuess) {
+  EXPECT_THAT(refusal_of("xyzzy", "2"), AllOf(HasSubstr("no setting"), Not(HasSubstr("did you mean"))));
+}
 
 TEST_F(SettingsTest, AnUnknownNameInYamlSaysWhichLine) {
   auto path = yaml("shards: 1\nservice:\n  rat: 3\n");
-  EXPECT_THAT(refusal_of([&] { settings.load_yaml(path); }), AllOf(HasSubstr(path + ":3"), HasSubstr("service.rat"), HasSubstr("did you mean \"service.rate\"?")));
+  EXPECT_THAT(refusal_of([&] { settings.load_yaml(path); }),
+              AllOf(HasSubstr(path + ":3"), HasSubstr("service.rat"), HasSubstr("did you mean \"service.rate\"?")));
 }
 
 TEST_F(SettingsTest, AValueOfAnotherTypeIsRefused) {
-  EXPECT_THAT(refusal_of("shards", "two"), AllOf(HasSubstr("--set: shards:"), HasSubstr("\"two\" is no whole number from 0")));
+  EXPECT_THAT(refusal_of("shards", "two"),
+              AllOf(HasSubstr("--set: shards:"), HasSubstr("\"two\" is no whole number from 0")));
   EXPECT_THAT(refusal_of("shards", "-1"), HasSubstr("no whole number"));
   EXPECT_THAT(refusal_of("shards", "1.5"), HasSubstr("no whole number"));
   EXPECT_THAT(refusal_of("shards", "99999999999999999999"), HasSubstr("no whole number"));
@@ -157,7 +162,8 @@ TEST_F(SettingsTest, AValueOfAnotherTypeIsRefused) {
 }
 
 TEST_F(SettingsTest, AChoiceNamesAllAndTheNearest) {
-  EXPECT_THAT(refusal_of("processing_guarantee", "exactly_onc"), AllOf(HasSubstr("at_least_once, exactly_once"), HasSubstr("did you mean \"exactly_once\"?")));
+  EXPECT_THAT(refusal_of("processing_guarantee", "exactly_onc"),
+              AllOf(HasSubstr("at_least_once, exactly_once"), HasSubstr("did you mean \"exactly_once\"?")));
 }
 
 TEST_F(SettingsTest, ARefusedValueLeavesTheOldOne) {
@@ -178,7 +184,8 @@ TEST_F(SettingsTest, FlagsAreReadAsPeopleWriteThem) {
 }
 
 TEST_F(SettingsTest, SizesHaveUnits) {
-  for (auto [text, size] : std::vector<std::pair<std::string, std::size_t>>{{"1", 1}, {"2B", 2}, {"3K", 3072}, {"512KiB", 512u << 10}, {"64MiB", 64u << 20}, {"2G", 2ull << 30}}) {
+  for (auto [text, size] : std::vector<std::pair<std::string, std::size_t>>{
+           {"1", 1}, {"2B", 2}, {"3K", 3072}, {"512KiB", 512u << 10}, {"64MiB", 64u << 20}, {"2G", 2ull << 30}}) {
     settings.set("memory_budget", text, "--set");
     EXPECT_EQ(settings.bytes("memory_budget"), size) << text;
   }
@@ -218,7 +225,8 @@ TEST_F(SettingsTest, AYamlFileOfSomethingElseIsRefused) {
 }
 
 TEST_F(SettingsTest, ANestedListInYamlIsRefused) {
-  EXPECT_THAT(refusal_of([&] { settings.load_yaml(yaml("broker:\n  - [a, b]\n")); }), HasSubstr("broker: expected a list of plain values"));
+  EXPECT_THAT(refusal_of([&] { settings.load_yaml(yaml("broker:\n  - [a, b]\n")); }),
+              HasSubstr("broker: expected a list of plain values"));
 }
 
 TEST_F(SettingsTest, AYamlKeyThatIsNoTextIsRefused) {
@@ -226,7 +234,8 @@ TEST_F(SettingsTest, AYamlKeyThatIsNoTextIsRefused) {
 }
 
 TEST_F(SettingsTest, AYamlAliasThatHoldsItselfIsRefused) {
-  EXPECT_THAT(refusal_of([&] { settings.load_yaml(yaml("service: &all\n  more: *all\n")); }), AllOf(HasSubstr(":2"), HasSubstr("service.more")));
+  EXPECT_THAT(refusal_of([&] { settings.load_yaml(yaml("service: &all\n  more: *all\n")); }),
+              AllOf(HasSubstr(":2"), HasSubstr("service.more")));
 }
 
 // What would silently be read as something else, each with what is said of it.
@@ -282,9 +291,12 @@ TEST_F(SettingsTest, NothingInAYamlFileVanishes) {
 
 TEST_F(SettingsTest, WhatIsOnlyWrittenOtherwiseIsTaken) {
   for (const std::string text :
-       {"\xef\xbb\xbfshards: 2\ndatadir: \xc3\xbc x\n", "shards: 2\r\ndatadir: \xc3\xbc x\r\n", "shards: 2\rdatadir: '\xc3\xbc x'\r", "---\nshards: 2\ndatadir: \xc3\xbc x\n...\n",
-        "# what\n---\n---\nshards: 2\ndatadir: \xc3\xbc x\n---\n", "\"shards\": !!int 2\n'datadir' : !!str '\xc3\xbc x'\n", "{\"shards\": 2,\n \"datadir\": \"\xc3\xbc x\"}\n",
-        "# \xc3\xbc\xc3\xbc\ndatadir: &place\n  \xc3\xbc x\nshards: &n \"2\"\n", "datadir: >-\n  \xc3\xbc\n  x\nshards: 2 # it's \"two\n",
+       {"\xef\xbb\xbfshards: 2\ndatadir: \xc3\xbc x\n", "shards: 2\r\ndatadir: \xc3\xbc x\r\n",
+        "shards: 2\rdatadir: '\xc3\xbc x'\r", "---\nshards: 2\ndatadir: \xc3\xbc x\n...\n",
+        "# what\n---\n---\nshards: 2\ndatadir: \xc3\xbc x\n---\n",
+        "\"shards\": !!int 2\n'datadir' : !!str '\xc3\xbc x'\n", "{\"shards\": 2,\n \"datadir\": \"\xc3\xbc x\"}\n",
+        "# \xc3\xbc\xc3\xbc\ndatadir: &place\n  \xc3\xbc x\nshards: &n \"2\"\n",
+        "datadir: >-\n  \xc3\xbc\n  x\nshards: 2 # it's \"two\n",
         "%YAML 1.2\n---\nshards: 2\ndatadir: \"\\u00fc x\"\n"}) {
     Settings fresh{"shop"};
     fresh.load_yaml(yaml(text));
@@ -313,18 +325,21 @@ TEST_F(SettingsTest, KeysAndCertificatesHaveLines) {
 TEST_F(SettingsTest, AFileWithoutEndIsRefused) {
   EXPECT_THAT(refusal_of([&] { settings.load_yaml("/dev/zero"); }), HasSubstr("/dev/zero: it has more than 1 MiB"));
   environment("SHOP_SERVICE_APIKEY_FILE", "/dev/zero");
-  EXPECT_THAT(refusal_of([&] { settings.load_environment(); }), AllOf(HasSubstr("SHOP_SERVICE_APIKEY_FILE"), HasSubstr("more than 1 MiB")));
+  EXPECT_THAT(refusal_of([&] { settings.load_environment(); }),
+              AllOf(HasSubstr("SHOP_SERVICE_APIKEY_FILE"), HasSubstr("more than 1 MiB")));
 }
 
 TEST_F(SettingsTest, ARefusalNeverShowsASecret) {
-  for (const std::string text : {"service:\n  apikey: \"s3cr3t\nshards: 2\n", "service:\n  apikey: s3cr3t\n    more\n", "service:\n  apikey: |\n    s3cr3t\n",
-                                 "service:\n  apikey: !x s3cr3t\n", "service:\n  apikey: s3cr3t\n  apikey: s3cr3t\n"}) {
+  for (const std::string text : {"service:\n  apikey: \"s3cr3t\nshards: 2\n", "service:\n  apikey: s3cr3t\n    more\n",
+                                 "service:\n  apikey: |\n    s3cr3t\n", "service:\n  apikey: !x s3cr3t\n",
+                                 "service:\n  apikey: s3cr3t\n  apikey: s3cr3t\n"}) {
     EXPECT_THAT(refusal_of([&] { settings.load_yaml(yaml(text)); }), Not(HasSubstr("s3cr3t"))) << text;
   }
 }
 
 TEST_F(SettingsTest, AMissingYamlFileIsNamed) {
-  EXPECT_THAT(refusal_of([&] { settings.load_yaml(folder + "/none.yml"); }), HasSubstr("cannot read " + folder + "/none.yml"));
+  EXPECT_THAT(refusal_of([&] { settings.load_yaml(folder + "/none.yml"); }),
+              HasSubstr("cannot read " + folder + "/none.yml"));
 }
 
 TEST_F(SettingsTest, AnEmptyYamlFileIsFine) {
@@ -352,7 +367,9 @@ TEST_F(SettingsTest, PropertiesOfLibrdkafkaAreSettingsBelowTheirSection) {
   settings.load_yaml(yaml("kafka:\n  properties:\n    linger.ms: 20\n    compression.codec: lz4\n"));
   environment("SHOP_KAFKA_PROPERTIES_SASL_PASSWORD", "open sesame");
   settings.load_environment();
-  EXPECT_EQ(settings.below("kafka.properties"), (std::map<std::string, std::string>{{"linger.ms", "20"}, {"compression.codec", "lz4"}, {"sasl.password", "open sesame"}}));
+  EXPECT_EQ(settings.below("kafka.properties"),
+            (std::map<std::string, std::string>{
+                {"linger.ms", "20"}, {"compression.codec", "lz4"}, {"sasl.password", "open sesame"}}));
   EXPECT_EQ(row("kafka.properties.sasl.password").value, "***");
   EXPECT_EQ(row("kafka.properties.linger.ms").value, "20");
 }
@@ -385,29 +402,35 @@ TEST_F(SettingsTest, WhatAnEditorAddsToSuchAFileIsNotTheValues) {
 }
 
 TEST_F(SettingsTest, SuchAFileWithSomethingElseIsRefused) {
-  for (const auto& [text, said] : std::vector<std::pair<std::string, std::string>>{{"", "it is empty"},
-                                                                                   {"\n \n", "it is empty"},
-                                                                                   {"abc\ndef\n", "service.apikey: the value has more than one line"},
-                                                                                   {"\nabc\n", "service.apikey: the value has more than one line"},
-                                                                                   {std::string{"\xff\xfe"
-                                                                                                "a\0b\0",
-                                                                                                6},
-                                                                                    "it is not UTF-8 text"},
-                                                                                   {std::string{"a\0b", 3}, "it is not UTF-8 text"}}) {
+  for (const auto& [text, said] : std::vector<std::pair<std::string, std::string>>{
+           {"", "it is empty"},
+           {"\n \n", "it is empty"},
+           {"abc\ndef\n", "service.apikey: the value has more than one line"},
+           {"\nabc\n", "service.apikey: the value has more than one line"},
+           {std::string{"\xff\xfe"
+                        "a\0b\0",
+                        6},
+            "it is not UTF-8 text"},
+           {std::string{"a\0b", 3}, "it is not UTF-8 text"}}) {
     environment("SHOP_SERVICE_APIKEY_FILE", yaml(text));
-    EXPECT_THAT(refusal_of([&] { settings.load_environment(); }), AllOf(HasSubstr("SHOP_SERVICE_APIKEY_FILE"), HasSubstr(said), Not(HasSubstr("abc")))) << text;
+    EXPECT_THAT(refusal_of([&] { settings.load_environment(); }),
+                AllOf(HasSubstr("SHOP_SERVICE_APIKEY_FILE"), HasSubstr(said), Not(HasSubstr("abc"))))
+        << text;
   }
 }
 
 TEST_F(SettingsTest, AValueAndItsFileAtOnceOrAFileThatIsNotThereAreRefused) {
   environment("SHOP_DATADIR_FILE", "/nowhere/at/all");
-  EXPECT_THAT(refusal_of([&] { settings.load_environment(); }), AllOf(HasSubstr("SHOP_DATADIR_FILE"), HasSubstr("cannot read /nowhere/at/all")));
+  EXPECT_THAT(refusal_of([&] { settings.load_environment(); }),
+              AllOf(HasSubstr("SHOP_DATADIR_FILE"), HasSubstr("cannot read /nowhere/at/all")));
   environment("SHOP_DATADIR", "here");
-  EXPECT_THAT(refusal_of([&] { settings.load_environment(); }), AllOf(HasSubstr("SHOP_DATADIR and SHOP_DATADIR_FILE"), HasSubstr("leave one of them out")));
+  EXPECT_THAT(refusal_of([&] { settings.load_environment(); }),
+              AllOf(HasSubstr("SHOP_DATADIR and SHOP_DATADIR_FILE"), HasSubstr("leave one of them out")));
 }
 
 TEST_F(SettingsTest, APropertyThatLibrdkafkaHasNotIsRefusedWithTheNearest) {
-  EXPECT_THAT(refusal_of("kafka.properties.linger.mss", "20"), AllOf(HasSubstr("--set: kafka.properties.linger.mss"), HasSubstr("linger.ms")));
+  EXPECT_THAT(refusal_of("kafka.properties.linger.mss", "20"),
+              AllOf(HasSubstr("--set: kafka.properties.linger.mss"), HasSubstr("linger.ms")));
   EXPECT_THAT(refusal_of("kafka.properties.linger.ms", "much"), HasSubstr("linger.ms"));
   EXPECT_THAT(refusal_of("kafka.properties.security.protocol", "carrier pigeon"), HasSubstr("security.protocol"));
 }
@@ -418,20 +441,26 @@ TEST_F(SettingsTest, APropertyThatAPromiseHangsOnIsRefused) {
 }
 
 TEST_F(SettingsTest, TheLogsUrlIsCheckedWhereItIsSet) {
-  EXPECT_THAT(refusal_of("broker", "pulsar://localhost:6650"), AllOf(HasSubstr("--set: broker:"), HasSubstr("local://FOLDER")));
-  EXPECT_THAT(refusal_of("broker", "kafka://localhost:nine"), AllOf(HasSubstr("--set: broker:"), HasSubstr("kafka://HOST:PORT")));
+  EXPECT_THAT(refusal_of("broker", "pulsar://localhost:6650"),
+              AllOf(HasSubstr("--set: broker:"), HasSubstr("local://FOLDER")));
+  EXPECT_THAT(refusal_of("broker", "kafka://localhost:nine"),
+              AllOf(HasSubstr("--set: broker:"), HasSubstr("kafka://HOST:PORT")));
   EXPECT_THAT(refusal_of("broker", "kafka://user:secret@localhost:9092"), HasSubstr("kafka.properties"));
-  for (const auto* none : {"kafka://", "kafka://one,", "kafka://one,,two", "kafka://one:0", "kafka://one:65536", "kafka://one:1:2", "kafka://[::1", "kafka://::1", "kafka://[]x:1",
-                           "kafka://[]:1", "kafka://[::1]]:1", "kafka://a]b:1", "kafka://;one", "kafka://one;", "kafka://a\tb"})
+  for (const auto* none : {"kafka://", "kafka://one,", "kafka://one,,two", "kafka://one:0", "kafka://one:65536",
+                           "kafka://one:1:2", "kafka://[::1", "kafka://::1", "kafka://[]x:1", "kafka://[]:1",
+                           "kafka://[::1]]:1", "kafka://a]b:1", "kafka://;one", "kafka://one;", "kafka://a\tb"})
     EXPECT_THAT(refusal_of("broker", none), HasSubstr("kafka://HOST:PORT")) << none;
-  for (const auto* good : {"kafka://one:9092;kafka://two:9092", "kafka://one,two:9093", "kafka://[::1]", "kafka://[::1]:9092"})
+  for (const auto* good :
+       {"kafka://one:9092;kafka://two:9092", "kafka://one,two:9093", "kafka://[::1]", "kafka://[::1]:9092"})
     EXPECT_EQ(refusal_of("broker", good), "(taken)") << good;
   EXPECT_THAT(refusal_of("kafka.servers", "nonsense"), HasSubstr("kafka.servers: \"nonsense\" is no log's URL"));
 }
 
 TEST_F(SettingsTest, AUrlInAWrongPlaceIsRefusedWithoutItsPassword) {
-  for (const char* url : {"mongodb://me:s3cret@host/db", "http://host/?apikey=s3cret", "me:s3cret@host", "kafka://me:s3cret@host:9092", "s3cret@host://x", "local//s3cret@host"}) {
-    for (const char* name : {"broker", "kafka.servers", "shards", "memory_budget", "drain_timeout", "topic_disable_leader", "processing_guarantee"}) {
+  for (const char* url : {"mongodb://me:s3cret@host/db", "http://host/?apikey=s3cret", "me:s3cret@host",
+                          "kafka://me:s3cret@host:9092", "s3cret@host://x", "local//s3cret@host"}) {
+    for (const char* name : {"broker", "kafka.servers", "shards", "memory_budget", "drain_timeout",
+                             "topic_disable_leader", "processing_guarantee"}) {
       const auto refusal = refusal_of(name, url);
       EXPECT_THAT(refusal, HasSubstr(name)) << url;
       EXPECT_THAT(refusal, Not(HasSubstr("s3cret"))) << name;
@@ -440,17 +469,21 @@ TEST_F(SettingsTest, AUrlInAWrongPlaceIsRefusedWithoutItsPassword) {
 }
 
 TEST_F(SettingsTest, AListWhereOneValueBelongsIsRefused) {
-  EXPECT_THAT(refusal_of([&] { settings.load_yaml(yaml("datadir: [a, b]\n")); }), HasSubstr("config.yml:1: datadir: expected a text, found a list"));
-  EXPECT_THAT(refusal_of([&] { settings.load_yaml(yaml("shards: [1]\n")); }), HasSubstr("shards: expected a whole number, found a list"));
+  EXPECT_THAT(refusal_of([&] { settings.load_yaml(yaml("datadir: [a, b]\n")); }),
+              HasSubstr("config.yml:1: datadir: expected a text, found a list"));
+  EXPECT_THAT(refusal_of([&] { settings.load_yaml(yaml("shards: [1]\n")); }),
+              HasSubstr("shards: expected a whole number, found a list"));
 }
 
 TEST_F(SettingsTest, ASectionIsNoSetting) {
-  EXPECT_THAT(refusal_of([&] { settings.load_yaml(yaml("service: 5\n")); }),
-              HasSubstr("config.yml:1: \"service\" is a section, not a setting: name one in it, such as service.apikey"));
+  EXPECT_THAT(
+      refusal_of([&] { settings.load_yaml(yaml("service: 5\n")); }),
+      HasSubstr("config.yml:1: \"service\" is a section, not a setting: name one in it, such as service.apikey"));
 }
 
 TEST_F(SettingsTest, AKeyThatIsThereTwiceIsRefused) {
-  EXPECT_THAT(refusal_of([&] { settings.load_yaml(yaml("shards: 1\nservice:\n  rate: 1/s\n  rate: 2/s\n")); }), HasSubstr("config.yml:4: service.rate is there twice"));
+  EXPECT_THAT(refusal_of([&] { settings.load_yaml(yaml("shards: 1\nservice:\n  rate: 1/s\n  rate: 2/s\n")); }),
+              HasSubstr("config.yml:4: service.rate is there twice"));
 }
 
 TEST_F(SettingsTest, AFolderIsNoFile) {
@@ -463,14 +496,16 @@ TEST_F(SettingsTest, ATabInsideOfALineIsFine) {
 }
 
 TEST_F(SettingsTest, AnAppsOwnSettingMayNotTakeAName) {
-  EXPECT_THAT(refusal_of([&] { settings.add({"shards", Type::kText, "", "", false, {}, ""}); }), HasSubstr("declared twice"));
+  EXPECT_THAT(refusal_of([&] { settings.add({"shards", Type::kText, "", "", false, {}, ""}); }),
+              HasSubstr("declared twice"));
 }
 
 TEST_F(SettingsTest, ASettingThatIsDeclaredTwiceIsToldWithBothPlaces) {
   const int first = __LINE__ + 1;
   settings.add({"own", Type::kText, "", "", false, {}, ""});
   const auto said = refusal_of([&] { settings.add({"own", Type::kText, "", "", false, {}, ""}); });
-  EXPECT_THAT(said, AllOf(HasSubstr(fmt::format("settings_test.cc:{}: setting own is declared twice", first + 1)), HasSubstr(fmt::format("settings_test.cc:{}", first))));
+  EXPECT_THAT(said, AllOf(HasSubstr(fmt::format("settings_test.cc:{}: setting own is declared twice", first + 1)),
+                          HasSubstr(fmt::format("settings_test.cc:{}", first))));
 }
 
 TEST_F(SettingsTest, AnAppsOwnSettingMayNotTakeAnAlias) {
@@ -478,7 +513,9 @@ TEST_F(SettingsTest, AnAppsOwnSettingMayNotTakeAnAlias) {
 }
 
 TEST_F(SettingsTest, AnAppsOwnCheckRefusesWithItsReason) {
-  settings.add({"service.url", Type::kText, "http://x", "", false, {}, "", [](const std::string& text) { return text.starts_with("http") ? "" : "write http:// before it"; }});
+  settings.add({"service.url", Type::kText, "http://x", "", false, {}, "", [](const std::string& text) {
+                  return text.starts_with("http") ? "" : "write http:// before it";
+                }});
   EXPECT_THAT(refusal_of("service.url", "ftp://x"), HasSubstr("service.url: write http:// before it"));
 }
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "support/metered_log.h"
-#include "support/world.h"
+#include "support/test_app.h"
 
 namespace mephisto::tests {
 namespace {
@@ -21,9 +21,11 @@ Task<void> nothing(Stream<int> stream) {
   }
 }
 
-std::vector<std::string> topics(World& world) {
+std::vector<std::string> topics(TestApp& world) {
   std::vector<std::string> names;
-  for (const auto& info : world.run([&]() -> Task<std::vector<TopicInfo>> { co_return value_or_throw(co_await world.log->topics()); })) names.push_back(info.name);
+  for (const auto& info :
+       world.run([&]() -> Task<std::vector<TopicInfo>> { co_return value_or_throw(co_await world.log->topics()); }))
+    names.push_back(info.name);
   return names;
 }
 
@@ -60,7 +62,9 @@ TEST(Worker, ATaskComesToItsTurnWhileAnAgentIsBusyWithOneRecordAfterTheOther) {
   auto& numbers = app.topic<int>("numbers", {.partitions = 1});
   app.agent("work", numbers, [&](Stream<int> stream) -> Task<void> {
     while (co_await stream.next()) {
-      for (const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds{500}; std::chrono::steady_clock::now() < until;) continue;
+      for (const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds{500};
+           std::chrono::steady_clock::now() < until;)
+        continue;
       ++done;
     }
   });
@@ -116,16 +120,17 @@ TEST(App, AnAgentWithoutATopicHasOneOfItsOwn) {
 }
 
 TEST(Worker, MakesTheInternalTopicsAndWhatItsAgentsConsume) {
-  World world;
+  TestApp world;
   world.app.topic<int>("foreign");
   world.app.topic<int>("own", {.internal = true});
   world.app.agent("a", world.app.topic<int>("source"), nothing);
   world.work([](Worker&) -> Task<void> { co_return; });
-  EXPECT_THAT(topics(world), AllOf(Contains("own"), Contains("source"), Contains("app-a-dlq"), Contains("app-__assignor-__leader"), Not(Contains("foreign"))));
+  EXPECT_THAT(topics(world), AllOf(Contains("own"), Contains("source"), Contains("app-a-dlq"),
+                                   Contains("app-__assignor-__leader"), Not(Contains("foreign"))));
 }
 
 TEST(Worker, MakesTopicsWithTheSettingsPartitionsAndReplicas) {
-  World world;
+  TestApp world;
   auto log = std::make_shared<WatchedLog>(world.log);
   world.log = log;
   world.set("topic_partitions", "3").set("topic_replication_factor", "2");
@@ -134,11 +139,12 @@ TEST(Worker, MakesTopicsWithTheSettingsPartitionsAndReplicas) {
   world.work([](Worker&) -> Task<void> { co_return; });
   EXPECT_EQ(log->wanted.at("own").partitions, 3);
   EXPECT_EQ(log->wanted.at("source").partitions, 3);
-  for (const auto* topic : {"own", "source", "app-a-dlq", "app-__assignor-__leader"}) EXPECT_EQ(log->wanted.at(topic).replicas, 2) << topic;
+  for (const auto* topic : {"own", "source", "app-a-dlq", "app-__assignor-__leader"})
+    EXPECT_EQ(log->wanted.at(topic).replicas, 2) << topic;
 }
 
 TEST(Worker, ThatStartsWhileTheLogIsAwayWaitsForIt) {
-  World world;
+  TestApp world;
   auto log = std::make_shared<WatchedLog>(world.log);
   world.log = log;
   log->away = 3;
@@ -148,7 +154,7 @@ TEST(Worker, ThatStartsWhileTheLogIsAwayWaitsForIt) {
 }
 
 TEST(Client, IsToldThatTheLogIsAway) {
-  World world;
+  TestApp world;
   auto log = std::make_shared<WatchedLog>(world.log);
   world.log = log;
   log->away = 1;
@@ -163,7 +169,7 @@ TEST(Client, IsToldThatTheLogIsAway) {
 }
 
 TEST(Worker, WithoutLeaveToMakeTopicsItSaysAtTheStartWhichIsMissing) {
-  World world;
+  TestApp world;
   world.set("topic_allow_declare", "false").set("topic_disable_leader", "true");
   AgentOptions options;
   options.on_error.then = ErrorPolicy::Then::kSkip;
@@ -175,16 +181,18 @@ TEST(Worker, WithoutLeaveToMakeTopicsItSaysAtTheStartWhichIsMissing) {
               AllOf(HasSubstr("no topic in,"), HasSubstr("topic_allow_declare is false")));
   EXPECT_THAT(topics(world), IsEmpty());
   world.run([&] { return world.create("in"); });
-  world.work([&](Worker& worker) -> Task<void> { co_await world.eventually([&] { return worker.status().size() == 1; }); });
+  world.work(
+      [&](Worker& worker) -> Task<void> { co_await world.eventually([&] { return worker.status().size() == 1; }); });
 }
 
 TEST(Worker, WithoutLeaveToMakeTopicsSendingToOneThatIsMissingIsAnError) {
-  World world;
+  TestApp world;
   world.set("topic_allow_declare", "false");
   auto& out = world.app.topic<int>("out");
   world.run([&]() -> Task<void> {
     Client client{world.app, world.log};
-    EXPECT_THAT(co_await failure_of(out.send(1)), AllOf(HasSubstr("no topic out,"), HasSubstr("topic_allow_declare is false")));
+    EXPECT_THAT(co_await failure_of(out.send(1)),
+                AllOf(HasSubstr("no topic out,"), HasSubstr("topic_allow_declare is false")));
     co_await world.create("out");
     EXPECT_EQ(co_await failure_of(out.send(2)), "");
     co_await client.close();
@@ -193,7 +201,7 @@ TEST(Worker, WithoutLeaveToMakeTopicsSendingToOneThatIsMissingIsAnError) {
 }
 
 TEST(Worker, AClientOnItsLoopLeavesItsAgentsTheirTransactions) {
-  World world;
+  TestApp world;
   Gate gate;
   world.set("processing_guarantee", "exactly_once").set("topic_disable_leader", "true");
   auto& out = world.app.topic<int>("out", {.partitions = 1});
@@ -209,7 +217,8 @@ TEST(Worker, AClientOnItsLoopLeavesItsAgentsTheirTransactions) {
     co_await world.eventually([&] { return gate.waiting() == 1; });
     co_await out.cast(7);
     co_await client.close();
-    EXPECT_THAT(co_await world.values_in("out"), ElementsAre("7")) << "durable when the client is closed, and the event's is not there before its event is done";
+    EXPECT_THAT(co_await world.values_in("out"), ElementsAre("7"))
+        << "durable when the client is closed, and the event's is not there before its event is done";
     gate.open();
     co_await world.eventually_committed("in", 1);
     EXPECT_THAT(co_await world.values_in("out"), ElementsAre("7", "0"));
@@ -217,7 +226,7 @@ TEST(Worker, AClientOnItsLoopLeavesItsAgentsTheirTransactions) {
 }
 
 TEST(Worker, ATopicOfAnotherSizeIsAnErrorAtTheStart) {
-  World world;
+  TestApp world;
   world.app.topic<int>("own", {.partitions = 4, .internal = true});
   world.run([&]() -> Task<void> {
     co_await world.create("own", 2);
@@ -229,7 +238,7 @@ TEST(Worker, ATopicOfAnotherSizeIsAnErrorAtTheStart) {
 TEST(Worker, AGroupOfALaterVersionBeginsAnew) {
   AppOptions options;
   options.version = 2;
-  World world{"app", options};
+  TestApp world{"app", options};
   world.app.agent("a", world.app.topic<int>("in", {.partitions = 1}), nothing);
   world.work([&](Worker&) -> Task<void> {
     co_await world.produce("in", numbered(2));
@@ -239,7 +248,7 @@ TEST(Worker, AGroupOfALaterVersionBeginsAnew) {
 }
 
 TEST(Worker, FromLatestLeavesOutWhatWasThereBefore) {
-  World world;
+  TestApp world;
   world.set("consumer_auto_offset_reset", "latest");
   std::vector<int> seen;
   world.app.agent("a", world.app.topic<int>("in", {.partitions = 1}), [&](Stream<int> stream) -> Task<void> {
@@ -255,7 +264,7 @@ TEST(Worker, FromLatestLeavesOutWhatWasThereBefore) {
 }
 
 TEST(Worker, ATaskRunsOnceAfterTheStart) {
-  World world;
+  TestApp world;
   int runs = 0;
   world.app.task("t", [&]() -> Task<void> {
     ++runs;
@@ -266,7 +275,7 @@ TEST(Worker, ATaskRunsOnceAfterTheStart) {
 }
 
 TEST(Worker, ATaskMayAskAnAgent) {
-  World world;
+  TestApp world;
   int answer = 0;
   auto& square = world.app.agent("square", [](Stream<int> stream) -> Results<int> {
     while (auto event = co_await stream.next()) co_yield *event** event;
@@ -276,7 +285,7 @@ TEST(Worker, ATaskMayAskAnAgent) {
 }
 
 TEST(Worker, ATaskIsCancelledAtTheStop) {
-  World world;
+  TestApp world;
   bool cancelled = false;
   world.app.task("t", [&]() -> Task<void> {
     try {
@@ -291,7 +300,7 @@ TEST(Worker, ATaskIsCancelledAtTheStop) {
 }
 
 TEST(Worker, ATaskThatFailsEndsTheWorkerWithTheReason) {
-  World world;
+  TestApp world;
   world.app.task("load", []() -> Task<void> {
     co_await sleep_for(1s);
     throw std::runtime_error("no file");
@@ -300,7 +309,7 @@ TEST(Worker, ATaskThatFailsEndsTheWorkerWithTheReason) {
 }
 
 TEST(Worker, OnlyTheFirstShardRunsTasks) {
-  World world;
+  TestApp world;
   int runs = 0;
   world.app.task("t", [&]() -> Task<void> {
     ++runs;
@@ -316,7 +325,7 @@ TEST(Worker, OnlyTheFirstShardRunsTasks) {
 }
 
 TEST(Worker, ATimerRunsEveryInterval) {
-  World world;
+  TestApp world;
   std::vector<Loop::time_point> runs;
   Loop::time_point start;
   world.app.timer("t", 10s, [&]() -> Task<void> {
@@ -331,7 +340,7 @@ TEST(Worker, ATimerRunsEveryInterval) {
 }
 
 TEST(Worker, ATimerDoesNotDriftByItsRuns) {
-  World world;
+  TestApp world;
   std::vector<Loop::time_point> runs;
   Loop::time_point start;
   world.app.timer("t", 10s, [&]() -> Task<void> {
@@ -346,7 +355,7 @@ TEST(Worker, ATimerDoesNotDriftByItsRuns) {
 }
 
 TEST(Worker, ATimersRunsDoNotOverlap) {
-  World world;
+  TestApp world;
   int running = 0;
   int most = 0;
   world.app.timer("t", 1s, [&]() -> Task<void> {
@@ -359,7 +368,7 @@ TEST(Worker, ATimersRunsDoNotOverlap) {
 }
 
 TEST(Worker, ATimerIsBackOnItsBeatAfterARunThatTookTooLong) {
-  World world;
+  TestApp world;
   std::vector<Loop::time_point> runs;
   Loop::time_point start;
   world.app.timer("t", 10s, [&]() -> Task<void> {
@@ -374,7 +383,7 @@ TEST(Worker, ATimerIsBackOnItsBeatAfterARunThatTookTooLong) {
 }
 
 TEST(Worker, ATimerThatFailsRunsAgain) {
-  World world;
+  TestApp world;
   int runs = 0;
   world.app.timer("t", 1s, [&]() -> Task<void> {
     if (++runs == 1) throw std::runtime_error("once");
@@ -385,7 +394,7 @@ TEST(Worker, ATimerThatFailsRunsAgain) {
 }
 
 TEST(Worker, TellsWhenItHasStartedAndWhenItStops) {
-  World world;
+  TestApp world;
   std::vector<std::string> told;
   world.app.on_started = [&]() -> Task<void> {
     told.push_back("started");
@@ -403,7 +412,7 @@ TEST(Worker, TellsWhenItHasStartedAndWhenItStops) {
 }
 
 TEST(Worker, AStartThatFailedLeavesNothingBehind) {
-  World world;
+  TestApp world;
   world.app.agent("a", nothing);
   world.app.task("t", []() -> Task<void> { co_await sleep_for(1h); });
   world.app.on_started = []() -> Task<void> {
@@ -421,7 +430,7 @@ TEST(Worker, AStartThatFailedLeavesNothingBehind) {
 }
 
 TEST(Worker, MaySendWhenItStops) {
-  World world;
+  TestApp world;
   auto& out = world.app.topic<int>("out", {.partitions = 1});
   world.app.on_stopping = [&]() -> Task<void> { co_await out.cast(1); };
   world.work([](Worker&) -> Task<void> { co_return; });
@@ -429,14 +438,14 @@ TEST(Worker, MaySendWhenItStops) {
 }
 
 TEST(Worker, AStopRightAfterTheStartIsFine) {
-  World world;
+  TestApp world;
   world.app.agent("a", nothing);
   world.work([](Worker&) -> Task<void> { co_return; });
   EXPECT_THAT(world.loop.describe_tasks(), IsEmpty());
 }
 
 TEST(Worker, LeavesItsGroupAtTheStop) {
-  World world;
+  TestApp world;
   world.app.agent("a", nothing);
   world.work([](Worker&) -> Task<void> { co_await sleep_for(1s); });
   world.run([&]() -> Task<void> {
@@ -445,7 +454,7 @@ TEST(Worker, LeavesItsGroupAtTheStop) {
 }
 
 TEST(Worker, AppliesRetentionFromTimeToTime) {
-  World world;
+  TestApp world;
   world.app.topic<int>("short", {.partitions = 1, .retention = 1min, .internal = true});
   world.work([&](Worker&) -> Task<void> {
     co_await world.produce("short", numbered(3));

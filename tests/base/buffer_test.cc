@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "mephisto/buffer.h"
+#include "mephisto/base/buffer.h"
 
 namespace mephisto {
 namespace {

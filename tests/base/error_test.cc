@@ -7,7 +7,8 @@ namespace mephisto {
 namespace {
 
 TEST(Error, TheSameCallMaySucceedLaterOnlyWhereSomethingWasUnavailableOrLate) {
-  for (auto kind : {ErrorKind::kInvalid, ErrorKind::kNotFound, ErrorKind::kDecode, ErrorKind::kFenced, ErrorKind::kCorrupt, ErrorKind::kFatal}) {
+  for (auto kind : {ErrorKind::kInvalid, ErrorKind::kNotFound, ErrorKind::kDecode, ErrorKind::kFenced,
+                    ErrorKind::kCorrupt, ErrorKind::kFatal}) {
     EXPECT_FALSE((Error{kind, ""}.retriable())) << to_string(kind);
   }
   EXPECT_TRUE((Error{ErrorKind::kUnavailable, ""}.retriable()));
@@ -31,7 +32,9 @@ TEST(Error, AResultsErrorBecomesAFailure) {
   }
 }
 
-TEST(Error, AResultWithoutAValueThrowsToo) { EXPECT_THROW(value_or_throw(Result<void>{fail(ErrorKind::kFatal, "")}), Failure); }
+TEST(Error, AResultWithoutAValueThrowsToo) {
+  EXPECT_THROW(value_or_throw(Result<void>{fail(ErrorKind::kFatal, "")}), Failure);
+}
 
 TEST(Error, AFailureGivesItsErrorBack) {
   auto error = Failure{ErrorKind::kTimeout, "late"}.error();

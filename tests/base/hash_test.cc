@@ -1,10 +1,11 @@
-// Hashes against values computed by others: murmur2 decides on which partition a key lives, CRC-32C whether stored bytes are whole.
+// Hashes against values computed by others: murmur2 decides on which partition a key lives, CRC-32C whether stored
+// bytes are whole.
 #include <gtest/gtest.h>
 
 #include <string>
 
 #include "base/hash.h"
-#include "mephisto/ids.h"
+#include "mephisto/base/ids.h"
 
 namespace mephisto {
 namespace {
@@ -100,7 +101,8 @@ TEST(Crc32c, AgreesWithTheDefinitionForEveryLength) {
 TEST(Crc32c, ContinuesFromWhereAnotherEnded) {
   std::string text = "the quick brown fox jumps over the lazy dog";
   for (std::size_t cut = 0; cut <= text.size(); ++cut) {
-    EXPECT_EQ(crc32c(std::string_view{text}.substr(cut), crc32c(std::string_view{text}.substr(0, cut))), crc32c(text)) << cut;
+    EXPECT_EQ(crc32c(std::string_view{text}.substr(cut), crc32c(std::string_view{text}.substr(0, cut))), crc32c(text))
+        << cut;
   }
 }
 

@@ -4,7 +4,7 @@
 #include <set>
 #include <vector>
 
-#include "mephisto/ids.h"
+#include "mephisto/base/ids.h"
 
 namespace mephisto {
 namespace {
@@ -88,12 +88,15 @@ TEST(Uuid, TheTextIsLowerCaseWithDashesInTheirPlaces) {
   EXPECT_EQ(uuid.str(), "00112233-4455-6677-8899-aabbccddeeff");
 }
 
-TEST(Uuid, UpperCaseTextIsRead) { EXPECT_EQ(Uuid::parse("00112233-4455-6677-8899-AABBCCDDEEFF")->str(), "00112233-4455-6677-8899-aabbccddeeff"); }
+TEST(Uuid, UpperCaseTextIsRead) {
+  EXPECT_EQ(Uuid::parse("00112233-4455-6677-8899-AABBCCDDEEFF")->str(), "00112233-4455-6677-8899-aabbccddeeff");
+}
 
 TEST(Uuid, OtherTextIsRefused) {
-  for (auto text :
-       {"", "00112233445566778899aabbccddeeff", "00112233-4455-6677-8899-aabbccddeef", "00112233-4455-6677-8899-aabbccddeefff", "00112233-4455-6677-8899-aabbccddeefg",
-        "0011223-34455-6677-8899-aabbccddeeff", "{0112233-4455-6677-8899-aabbccddeef}", "00112233-4455-6677-8899_aabbccddeeff", " 0112233-4455-6677-8899-aabbccddeeff"}) {
+  for (auto text : {"", "00112233445566778899aabbccddeeff", "00112233-4455-6677-8899-aabbccddeef",
+                    "00112233-4455-6677-8899-aabbccddeefff", "00112233-4455-6677-8899-aabbccddeefg",
+                    "0011223-34455-6677-8899-aabbccddeeff", "{0112233-4455-6677-8899-aabbccddeef}",
+                    "00112233-4455-6677-8899_aabbccddeeff", " 0112233-4455-6677-8899-aabbccddeeff"}) {
     EXPECT_EQ(Uuid::parse(text), std::nullopt) << text;
   }
 }

@@ -47,7 +47,8 @@ std::vector<std::string> lines_of(const std::string& path) {
 class Logging : public testing::Test {
  protected:
   void SetUp() override {
-    path_ = testing::TempDir() + "mephisto-" + std::to_string(getpid()) + "-" + testing::UnitTest::GetInstance()->current_test_info()->name() + ".log";
+    path_ = testing::TempDir() + "mephisto-" + std::to_string(getpid()) + "-" +
+            testing::UnitTest::GetInstance()->current_test_info()->name() + ".log";
     std::filesystem::remove(path_);
     configure({.level = Level::kDebug, .file = path_});
   }
@@ -76,7 +77,8 @@ TEST(LogLevel, OtherWordsAreNone) {
   for (auto text : {"", "loud", "infos", " info", "3"}) EXPECT_EQ(parse_level(text), std::nullopt) << text;
 }
 TEST(LogLevel, ReadsBackFromItsName) {
-  for (auto level : {Level::kDebug, Level::kInfo, Level::kWarn, Level::kError, Level::kCrit}) EXPECT_EQ(parse_level(to_string(level)), level);
+  for (auto level : {Level::kDebug, Level::kInfo, Level::kWarn, Level::kError, Level::kCrit})
+    EXPECT_EQ(parse_level(to_string(level)), level);
 }
 
 TEST_F(Logging, ALineHasTimeLevelPlaceAndText) {
@@ -94,7 +96,8 @@ TEST_F(Logging, EveryLevelHasItsLabel) {
   error("d");
   crit("e");
   EXPECT_THAT(lines(),
-              ElementsAre(HasSubstr(" | DEBUG    | "), HasSubstr(" | INFO     | "), HasSubstr(" | WARNING  | "), HasSubstr(" | ERROR    | "), HasSubstr(" | CRITICAL | ")));
+              ElementsAre(HasSubstr(" | DEBUG    | "), HasSubstr(" | INFO     | "), HasSubstr(" | WARNING  | "),
+                          HasSubstr(" | ERROR    | "), HasSubstr(" | CRITICAL | ")));
 }
 
 TEST_F(Logging, LinesBelowTheLevelAreNotWritten) {
@@ -181,7 +184,10 @@ TEST_F(Logging, AMessageIsOneLineWhateverItHas) {
   info("symbol {}",
        "\x1b[2Jx\n2026-01-01 00:00:00.000 | CRITICAL | forged:line:1 - \r\xc2\x9b"
        "31m\xe2\x80\xae\xff");
-  EXPECT_THAT(lines(), ElementsAre(EndsWith(R"( - symbol \x1b[2Jx\x0a2026-01-01 00:00:00.000 | CRITICAL | forged:line:1 - \x0d\xc2\x9b31m\xe2\x80\xae\xff)")));
+  EXPECT_THAT(
+      lines(),
+      ElementsAre(EndsWith(
+          R"( - symbol \x1b[2Jx\x0a2026-01-01 00:00:00.000 | CRITICAL | forged:line:1 - \x0d\xc2\x9b31m\xe2\x80\xae\xff)")));
 }
 
 TEST_F(Logging, WhatIsReadableStaysAsItIs) {
@@ -225,8 +231,9 @@ TEST_F(Logging, AFileThatCannotBeOpenedAnewGoesOn) {
   std::filesystem::rename(folder, folder + ".moved");
   reopen();
   info("after");
-  EXPECT_THAT(lines_of(folder + ".moved/log"),
-              ElementsAre(AllOf(HasSubstr("Cannot open the log file anew: "), HasSubstr(folder + "/log: No such file or directory")), EndsWith("after")));
+  EXPECT_THAT(lines_of(folder + ".moved/log"), ElementsAre(AllOf(HasSubstr("Cannot open the log file anew: "),
+                                                                 HasSubstr(folder + "/log: No such file or directory")),
+                                                           EndsWith("after")));
   std::filesystem::remove_all(folder + ".moved");
 }
 
@@ -247,7 +254,9 @@ TEST_F(Logging, AFileThatCannotBeOpenedIsToldWithWhatToDo) {
     configure({.file = "/no/such/directory/a.log"});
     FAIL();
   } catch (const Failure& failure) {
-    EXPECT_STREQ(failure.what(), "cannot write log file /no/such/directory/a.log: No such file or directory; name another with --logfile");
+    EXPECT_STREQ(
+        failure.what(),
+        "cannot write log file /no/such/directory/a.log: No such file or directory; name another with --logfile");
   }
 }
 

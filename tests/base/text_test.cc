@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "base/text.h"
-#include "mephisto/ids.h"
+#include "mephisto/base/ids.h"
 
 namespace mephisto {
 namespace {
@@ -35,14 +35,22 @@ TEST(Text, TrimOfSpaceIsEmpty) { EXPECT_EQ(trim(" \n"), ""); }
 TEST(Text, SplitKeepsEmptyParts) { EXPECT_THAT(split("a,,b,", ','), ElementsAre("a", "", "b", "")); }
 TEST(Text, SplitOfNothingIsOneEmptyPart) { EXPECT_THAT(split("", ','), ElementsAre("")); }
 
-TEST(Printable, LeavesPlainTextAlone) { EXPECT_EQ(printable("caf\xc3\xa9 \xf0\x9f\x98\x80"), "caf\xc3\xa9 \xf0\x9f\x98\x80"); }
-TEST(Printable, ShowsControlCharacters) { EXPECT_EQ(printable(std::string_view{"a\0\n\x1b\x7f", 5}), R"(a\x00\x0a\x1b\x7f)"); }
+TEST(Printable, LeavesPlainTextAlone) {
+  EXPECT_EQ(printable("caf\xc3\xa9 \xf0\x9f\x98\x80"), "caf\xc3\xa9 \xf0\x9f\x98\x80");
+}
+TEST(Printable, ShowsControlCharacters) {
+  EXPECT_EQ(printable(std::string_view{"a\0\n\x1b\x7f", 5}), R"(a\x00\x0a\x1b\x7f)");
+}
 TEST(Printable, ShowsBrokenUtf8) { EXPECT_EQ(printable("\xff\xc3(\xc3"), R"(\xff\xc3(\xc3)"); }
 TEST(Printable, CutsLongTextAndSaysSo) { EXPECT_EQ(printable("abcdefgh", 5), "abcde…"); }
 TEST(Printable, DoesNotMarkTextThatJustFits) { EXPECT_EQ(printable("abcde", 5), "abcde"); }
-TEST(Printable, DoesNotCutACharacterInTwo) { EXPECT_TRUE(valid_utf8(printable("abcd\xf0\x9f\x98\x80\xf0\x9f\x98\x80", 5))); }
+TEST(Printable, DoesNotCutACharacterInTwo) {
+  EXPECT_TRUE(valid_utf8(printable("abcd\xf0\x9f\x98\x80\xf0\x9f\x98\x80", 5)));
+}
 
-TEST(Printable, CutsNothingWhereTheWholeIsWanted) { EXPECT_EQ(printable(std::string(5000, 'x'), kWhole), std::string(5000, 'x')); }
+TEST(Printable, CutsNothingWhereTheWholeIsWanted) {
+  EXPECT_EQ(printable(std::string(5000, 'x'), kWhole), std::string(5000, 'x'));
+}
 
 // What a terminal acts on or nobody sees, as UTF-8 and as a JSON string has it.
 const std::pair<std::string, std::string> kUnsafe[] = {
@@ -61,40 +69,53 @@ TEST(Printable, ShowsWhatATerminalActsOnAndWhatNobodySees) {
   }
 }
 TEST(Printable, LeavesTheirNeighboursAlone) {
-  for (std::string_view text : {" ", "~", "\xc2\xa0", "\xd8\x9b", "\xd8\x9d", "\xe2\x80\x8d", "\xe2\x80\x90", "\xe2\x80\xaf", "\xe2\x81\x9f", "\xe2\x81\xb0", "\xef\xbf\xbd"}) {
+  for (std::string_view text : {" ", "~", "\xc2\xa0", "\xd8\x9b", "\xd8\x9d", "\xe2\x80\x8d", "\xe2\x80\x90",
+                                "\xe2\x80\xaf", "\xe2\x81\x9f", "\xe2\x81\xb0", "\xef\xbf\xbd"}) {
     EXPECT_EQ(printable(text), text);
     EXPECT_EQ(printable_json(text), text);
   }
 }
 
 TEST(PrintableJson, EscapesTheSameCharacters) {
-  for (const auto& [text, escaped] : kUnsafe) EXPECT_EQ(printable_json("[\"a" + text + "\"]"), "[\"a" + escaped + "\"]");
+  for (const auto& [text, escaped] : kUnsafe)
+    EXPECT_EQ(printable_json("[\"a" + text + "\"]"), "[\"a" + escaped + "\"]");
 }
-TEST(PrintableJson, IsOneLine) { EXPECT_EQ(printable_json("{\n\t\"a\": 1,\r\n\t\"b\": 2\n}"), "{  \"a\": 1,   \"b\": 2 }"); }
-TEST(PrintableJson, LeavesPlainTextAndEscapesAlone) { EXPECT_EQ(printable_json(R"({"café":"\u001b\n\\"})"), R"({"café":"\u001b\n\\"})"); }
+TEST(PrintableJson, IsOneLine) {
+  EXPECT_EQ(printable_json("{\n\t\"a\": 1,\r\n\t\"b\": 2\n}"), "{  \"a\": 1,   \"b\": 2 }");
+}
+TEST(PrintableJson, LeavesPlainTextAndEscapesAlone) {
+  EXPECT_EQ(printable_json(R"({"café":"\u001b\n\\"})"), R"({"café":"\u001b\n\\"})");
+}
 TEST(PrintableJson, HasTheReplacementCharacterForBrokenUtf8) { EXPECT_EQ(printable_json("\"\xff\""), R"("\ufffd")"); }
 
 TEST(ValidUtf8, AcceptsTheFirstAndLastCharacterOfEveryLength) {
-  for (std::string_view text :
-       {"", "\x01", "\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80", "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"}) {
+  for (std::string_view text : {"", "\x01", "\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf",
+                                "\xee\x80\x80", "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"}) {
     EXPECT_TRUE(valid_utf8(text)) << printable(text);
   }
 }
 TEST(ValidUtf8, AcceptsAZeroByte) { EXPECT_TRUE(valid_utf8(std::string_view{"a\0b", 3})); }
 TEST(ValidUtf8, RefusesOverlongForms) {
-  for (std::string_view text : {"\xc0\x80", "\xc1\xbf", "\xe0\x80\x80", "\xe0\x9f\xbf", "\xf0\x80\x80\x80", "\xf0\x8f\xbf\xbf"}) EXPECT_FALSE(valid_utf8(text)) << printable(text);
+  for (std::string_view text :
+       {"\xc0\x80", "\xc1\xbf", "\xe0\x80\x80", "\xe0\x9f\xbf", "\xf0\x80\x80\x80", "\xf0\x8f\xbf\xbf"})
+    EXPECT_FALSE(valid_utf8(text)) << printable(text);
 }
 TEST(ValidUtf8, RefusesSurrogates) {
-  for (std::string_view text : {"\xed\xa0\x80", "\xed\xaf\xbf", "\xed\xb0\x80", "\xed\xbf\xbf"}) EXPECT_FALSE(valid_utf8(text)) << printable(text);
+  for (std::string_view text : {"\xed\xa0\x80", "\xed\xaf\xbf", "\xed\xb0\x80", "\xed\xbf\xbf"})
+    EXPECT_FALSE(valid_utf8(text)) << printable(text);
 }
 TEST(ValidUtf8, RefusesCharactersBeyondTheLast) {
-  for (std::string_view text : {"\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xf8\x88\x80\x80\x80", "\xff"}) EXPECT_FALSE(valid_utf8(text)) << printable(text);
+  for (std::string_view text : {"\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xf8\x88\x80\x80\x80", "\xff"})
+    EXPECT_FALSE(valid_utf8(text)) << printable(text);
 }
 TEST(ValidUtf8, RefusesCharactersCutShort) {
-  for (std::string_view text : {"\xc3", "\xe2\x80", "\xf0\x9f\x98", "abc\xf0", "\xe2\x80(", "\xc3\xc3\xa9"}) EXPECT_FALSE(valid_utf8(text)) << printable(text);
+  for (std::string_view text : {"\xc3", "\xe2\x80", "\xf0\x9f\x98", "abc\xf0", "\xe2\x80(", "\xc3\xc3\xa9"})
+    EXPECT_FALSE(valid_utf8(text)) << printable(text);
 }
 TEST(ValidUtf8, RefusesLoneContinuations) { EXPECT_FALSE(valid_utf8("a\x80")); }
-TEST(ValidUtf8, DoesNotReadBeyondTheText) { EXPECT_FALSE(valid_utf8(std::string_view{"\xf0\x9f\x98\x80"}.substr(0, 2))); }
+TEST(ValidUtf8, DoesNotReadBeyondTheText) {
+  EXPECT_FALSE(valid_utf8(std::string_view{"\xf0\x9f\x98\x80"}.substr(0, 2)));
+}
 
 TEST(Base64, EncodesTheVectorsOfRfc4648) {
   EXPECT_EQ(base64_encode(""), "");
@@ -119,10 +140,12 @@ TEST(Base64, RefusesAWrongLength) {
   for (auto text : {"Z", "Zg", "Zg=", "Zm9vY"}) EXPECT_EQ(base64_decode(text), std::nullopt) << text;
 }
 TEST(Base64, RefusesOtherCharacters) {
-  for (auto text : {"Zg_=", "Zm9-", "Zm9 ", "Zm9\n", "Zm\xc3\xa9"}) EXPECT_EQ(base64_decode(text), std::nullopt) << text;
+  for (auto text : {"Zg_=", "Zm9-", "Zm9 ", "Zm9\n", "Zm\xc3\xa9"})
+    EXPECT_EQ(base64_decode(text), std::nullopt) << text;
 }
 TEST(Base64, RefusesPaddingInTheWrongPlace) {
-  for (auto text : {"====", "Z===", "=Zg=", "Z=g=", "Zg=a", "Zg==Zg=="}) EXPECT_EQ(base64_decode(text), std::nullopt) << text;
+  for (auto text : {"====", "Z===", "=Zg=", "Z=g=", "Zg=a", "Zg==Zg=="})
+    EXPECT_EQ(base64_decode(text), std::nullopt) << text;
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // Times and durations as text.
 #include <gtest/gtest.h>
 
-#include "mephisto/ids.h"
+#include "mephisto/base/ids.h"
 #include "mephisto/time.h"
 
 namespace mephisto {
@@ -21,7 +21,8 @@ TEST(Iso8601, YearsHaveFourDigits) { EXPECT_EQ(format_iso8601(sys_days{year{7} /
 TEST(Iso8601, WhatIsWrittenReadsBack) {
   Random random{1};
   for (int i = 0; i < 2000; ++i) {
-    Microtime time{std::chrono::microseconds{static_cast<std::int64_t>(random.below(315'537'897'600'000'000)) - 62'135'596'800'000'000}};
+    Microtime time{std::chrono::microseconds{static_cast<std::int64_t>(random.below(315'537'897'600'000'000)) -
+                                             62'135'596'800'000'000}};
     ASSERT_EQ(parse_iso8601(format_iso8601(time)), time) << format_iso8601(time);
   }
 }
@@ -29,17 +30,22 @@ TEST(Iso8601, WhatIsWrittenReadsBack) {
 TEST(Iso8601, ADateAloneIsMidnight) { EXPECT_EQ(parse_iso8601("2020-01-02"), kDay); }
 TEST(Iso8601, MonthsAndDaysMayHaveOneDigit) { EXPECT_EQ(parse_iso8601("2020-1-2"), kDay); }
 TEST(Iso8601, AnyCharacterMayStandBetweenDateAndTime) {
-  for (auto text : {"2020-01-02T01:00:00", "2020-01-02 01:00:00", "2020-01-02t01:00:00", "2020-01-02_01:00:00"}) EXPECT_EQ(parse_iso8601(text), kDay + 1h) << text;
+  for (auto text : {"2020-01-02T01:00:00", "2020-01-02 01:00:00", "2020-01-02t01:00:00", "2020-01-02_01:00:00"})
+    EXPECT_EQ(parse_iso8601(text), kDay + 1h) << text;
 }
 TEST(Iso8601, SecondsMayBeLeftOut) { EXPECT_EQ(parse_iso8601("2020-01-02T03:04Z"), kDay + 3h + 4min); }
-TEST(Iso8601, AFractionCountsByItsPlacesNotAsAWhole) { EXPECT_EQ(parse_iso8601("2020-01-02T00:00:00.5Z"), kDay + 500ms); }
+TEST(Iso8601, AFractionCountsByItsPlacesNotAsAWhole) {
+  EXPECT_EQ(parse_iso8601("2020-01-02T00:00:00.5Z"), kDay + 500ms);
+}
 TEST(Iso8601, FractionsOfOneToSixDigitsAreRead) {
   EXPECT_EQ(parse_iso8601("2020-01-02T00:00:00.12Z"), kDay + 120ms);
   EXPECT_EQ(parse_iso8601("2020-01-02T00:00:00.123Z"), kDay + 123ms);
   EXPECT_EQ(parse_iso8601("2020-01-02T00:00:00.1234Z"), kDay + 123400us);
   EXPECT_EQ(parse_iso8601("2020-01-02T00:00:00.123456Z"), kDay + 123456us);
 }
-TEST(Iso8601, DigitsBelowTheMicrosecondAreDropped) { EXPECT_EQ(parse_iso8601("2020-01-02T00:00:00.123456999Z"), kDay + 123456us); }
+TEST(Iso8601, DigitsBelowTheMicrosecondAreDropped) {
+  EXPECT_EQ(parse_iso8601("2020-01-02T00:00:00.123456999Z"), kDay + 123456us);
+}
 TEST(Iso8601, WithoutAZoneItIsUtc) { EXPECT_EQ(parse_iso8601("2020-01-02T00:00:00"), kDay); }
 TEST(Iso8601, AZoneEastOfGreenwichIsEarlierInUtc) { EXPECT_EQ(parse_iso8601("2020-01-02T02:00:00+02:00"), kDay); }
 TEST(Iso8601, AZoneWestOfGreenwichIsLaterInUtc) { EXPECT_EQ(parse_iso8601("2020-01-01T20:30:00-03:30"), kDay); }
@@ -49,20 +55,25 @@ TEST(Iso8601, ZonesWithoutColonOrMinutesAreRead) {
   EXPECT_EQ(parse_iso8601("2020-01-02T00:00:00z"), kDay);
 }
 
-TEST(Iso8601, TheLeapDayOfALeapYearIsRead) { EXPECT_EQ(parse_iso8601("2020-02-29"), Microtime{sys_days{year{2020} / 2 / 29}}); }
+TEST(Iso8601, TheLeapDayOfALeapYearIsRead) {
+  EXPECT_EQ(parse_iso8601("2020-02-29"), Microtime{sys_days{year{2020} / 2 / 29}});
+}
 TEST(Iso8601, TheLeapDayOfACenturyIsReadEvery400Years) {
   EXPECT_NE(parse_iso8601("2000-02-29"), std::nullopt);
   EXPECT_EQ(parse_iso8601("1900-02-29"), std::nullopt);
 }
 TEST(Iso8601, DaysThatDoNotExistAreRefused) {
-  for (auto text : {"2021-02-29", "2021-02-30", "2021-04-31", "2021-00-01", "2021-13-01", "2021-01-00", "2021-01-32"}) EXPECT_EQ(parse_iso8601(text), std::nullopt) << text;
+  for (auto text : {"2021-02-29", "2021-02-30", "2021-04-31", "2021-00-01", "2021-13-01", "2021-01-00", "2021-01-32"})
+    EXPECT_EQ(parse_iso8601(text), std::nullopt) << text;
 }
 TEST(Iso8601, TimesThatDoNotExistAreRefused) {
-  for (auto text : {"2020-01-02T24:00:00", "2020-01-02T00:60:00", "2020-01-02T00:00:61"}) EXPECT_EQ(parse_iso8601(text), std::nullopt) << text;
+  for (auto text : {"2020-01-02T24:00:00", "2020-01-02T00:60:00", "2020-01-02T00:00:61"})
+    EXPECT_EQ(parse_iso8601(text), std::nullopt) << text;
 }
 TEST(Iso8601, OtherTextIsRefused) {
-  for (auto text : {"", "2020", "2020-01", "20-01-02", "2020/01/02", "2020-01-02T", "2020-01-02T03", "2020-01-02T3:04", "2020-01-02T03:04:", "2020-01-02T03:04:05.",
-                    "2020-01-02T03:04:05+", "2020-01-02T03:04:05+1", "2020-01-02T03:04:05 UTC", "2020-01-02T03:04:05Zx", "x2020-01-02", "-2020-01-02", "noon"}) {
+  for (auto text : {"", "2020", "2020-01", "20-01-02", "2020/01/02", "2020-01-02T", "2020-01-02T03", "2020-01-02T3:04",
+                    "2020-01-02T03:04:", "2020-01-02T03:04:05.", "2020-01-02T03:04:05+", "2020-01-02T03:04:05+1",
+                    "2020-01-02T03:04:05 UTC", "2020-01-02T03:04:05Zx", "x2020-01-02", "-2020-01-02", "noon"}) {
     EXPECT_EQ(parse_iso8601(text), std::nullopt) << text;
   }
 }
@@ -82,13 +93,15 @@ TEST(Duration, FractionsAreRead) { EXPECT_EQ(parse_duration("1.5s"), 1500ms); }
 TEST(Duration, FractionsOfMillisecondsAreRounded) { EXPECT_EQ(parse_duration("1.6ms"), 2ms); }
 TEST(Duration, ZeroIsADuration) { EXPECT_EQ(parse_duration("0"), 0ms); }
 TEST(Duration, OtherTextIsRefused) {
-  for (auto text : {"", "s", "ms", "-1s", "5x", "5 s", " 5s", "1h30m", "inf", "nan", "1e300d", "five", "0x10"}) EXPECT_FALSE(parse_duration(text)) << text;
+  for (auto text : {"", "s", "ms", "-1s", "5x", "5 s", " 5s", "1h30m", "inf", "nan", "1e300d", "five", "0x10"})
+    EXPECT_FALSE(parse_duration(text)) << text;
 }
 TEST(Duration, TheRefusalShowsTheTextAndWhatToWrite) {
   auto duration = parse_duration("5 parsecs");
   ASSERT_FALSE(duration);
   EXPECT_EQ(duration.error().kind, ErrorKind::kInvalid);
-  EXPECT_EQ(duration.error().message, "\"5 parsecs\" is no duration: write a number of seconds, or 250ms, 1.5s, 2m, 1h, 7d");
+  EXPECT_EQ(duration.error().message,
+            "\"5 parsecs\" is no duration: write a number of seconds, or 250ms, 1.5s, 2m, 1h, 7d");
 }
 
 TEST(Duration, PeopleReadTheTwoLargestUnits) {

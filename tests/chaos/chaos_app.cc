@@ -1,4 +1,5 @@
-// The app under dev/chaos: copies numbered records from topic `in` to topic `out`, and accounts for every one of them afterwards.
+// The app under dev/chaos: copies numbered records from topic `in` to topic `out`, and accounts for every one of them
+// afterwards.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -65,7 +66,8 @@ Task<void> produce(ProduceOptions options) {
   constexpr int kLanes = 16;
   auto lane = [](const ProduceOptions& how, std::ofstream& acked, int number) -> Task<void> {
     for (int seq = number; seq < how.count; seq += kLanes) {
-      auto key = fmt::format("{}-{}", how.producer, seq % kLanes + kLanes * ((seq / kLanes) % std::max(1, how.keys / kLanes)));
+      auto key =
+          fmt::format("{}-{}", how.producer, seq % kLanes + kLanes * ((seq / kLanes) % std::max(1, how.keys / kLanes)));
       SendOptions send;
       send.key = key;
       Numbered record{how.producer, key, seq};
@@ -104,7 +106,8 @@ class Reader {
       while (next < marks.end) {
         auto polled = co_await consumer->poll(8 << 20, std::chrono::milliseconds{1000});
         for (const auto& batch : polled.batches) {
-          for (const auto& record : batch->records) visit(partition, record.offset, value_or_throw(from_json<T>(record.value)));
+          for (const auto& record : batch->records)
+            visit(partition, record.offset, value_or_throw(from_json<T>(record.value)));
           next = batch->next_offset;
         }
       }
@@ -122,7 +125,8 @@ class Reader {
 
 using Offsets = std::map<int, std::int64_t>;  // by partition
 
-// What the group has committed of `in`, of those partitions only that the process `pid` has, where one is given. 0 where nothing is.
+// What the group has committed of `in`, of those partitions only that the process `pid` has, where one is given. 0
+// where nothing is.
 Task<Offsets> committed(Log& log, std::optional<int> pid = std::nullopt) {
   Offsets offsets;
   auto info = co_await log.topic("in");
@@ -138,19 +142,20 @@ Task<Offsets> committed(Log& log, std::optional<int> pid = std::nullopt) {
       }
     }
     for (const auto& commit : group.commits) {
-      if (commit.partition.topic == "in" && offsets.contains(commit.partition.partition)) offsets[commit.partition.partition] = commit.offset;
+      if (commit.partition.topic == "in" && offsets.contains(commit.partition.partition))
+        offsets[commit.partition.partition] = commit.offset;
     }
   }
   co_return offsets;
 }
 
 // Answers dev/chaos line by line what can come again:
-//   results PID   offsets of the process's partitions that have a result and are not committed: what comes again when it is killed
-//   records PID   all offsets of its partitions that are not committed: what can come again when it is stopped, and still has some in hand
-//   mark          notes what is committed, and gives the note's number
-//   committed MARK how many records were committed then
-//   since MARK    offsets that have a result and were not committed then: what can come again when somebody died after it
-//   by PID MARK   of these, those with a result of the process: what can come again when it died after the note
+//   results PID   offsets of the process's partitions that have a result and are not committed: what comes again when
+//   it is killed records PID   all offsets of its partitions that are not committed: what can come again when it is
+//   stopped, and still has some in hand mark          notes what is committed, and gives the note's number committed
+//   MARK how many records were committed then since MARK    offsets that have a result and were not committed then:
+//   what can come again when somebody died after it by PID MARK   of these, those with a result of the process: what
+//   can come again when it died after the note
 class InFlight {
  public:
   explicit InFlight(Log& log) : log_(log), results_(log, "out") {}
@@ -182,7 +187,8 @@ class InFlight {
       co_await read_results();
       auto& results = question == "by" ? done_by_[numbers.at(0)] : done_;
       auto offsets = marks_.at(static_cast<std::size_t>(numbers.back()));
-      for (const auto& [partition, unused] : results) offsets.try_emplace(partition, 0);  // noted before the topic was there
+      for (const auto& [partition, unused] : results)
+        offsets.try_emplace(partition, 0);  // noted before the topic was there
       co_return count_behind(offsets, results);
     }
     auto offsets = co_await committed(log_, numbers.at(0));
@@ -191,7 +197,8 @@ class InFlight {
       co_return count_behind(offsets, done_);
     }
     std::int64_t records = 0;
-    for (auto [partition, offset] : offsets) records += value_or_throw(co_await log_.watermarks({"in", partition})).end - offset;
+    for (auto [partition, offset] : offsets)
+      records += value_or_throw(co_await log_.watermarks({"in", partition})).end - offset;
     co_return records;
   }
 
@@ -206,7 +213,8 @@ class InFlight {
 
   static std::int64_t count_behind(const Offsets& offsets, Results& results) {
     std::int64_t count = 0;
-    for (auto [partition, offset] : offsets) count += std::distance(results[partition].lower_bound(offset), results[partition].end());
+    for (auto [partition, offset] : offsets)
+      count += std::distance(results[partition].lower_bound(offset), results[partition].end());
     return count;
   }
 
@@ -237,7 +245,8 @@ struct VerifyOptions {
   std::vector<std::string> acked;
 };
 
-// The accounting of what was acknowledged, what is in the input, and what came out. Prints one JSON object; fails when something is wrong.
+// The accounting of what was acknowledged, what is in the input, and what came out. Prints one JSON object; fails when
+// something is wrong.
 Task<int> verify(VerifyOptions options) {
   auto log = open_log(app.log_url());
   using Place = std::pair<int, std::int64_t>;
@@ -290,12 +299,15 @@ Task<int> verify(VerifyOptions options) {
   }
   std::int64_t lag = 0;
   auto commits = co_await committed(*log);
-  for (int partition = 0; partition < in_reader.partitions(); ++partition) lag += in_reader.end(partition) - commits[partition];
-  const bool good = acked > 0 && lost == 0 && lost_input == 0 && doubled_input == 0 && without_input == 0 && lag == 0 && disorder == 0 && extras <= options.extras_at_most;
+  for (int partition = 0; partition < in_reader.partitions(); ++partition)
+    lag += in_reader.end(partition) - commits[partition];
+  const bool good = acked > 0 && lost == 0 && lost_input == 0 && doubled_input == 0 && without_input == 0 && lag == 0 &&
+                    disorder == 0 && extras <= options.extras_at_most;
   fmt::print(
       R"({{"good":{},"mode":"{}","acknowledged":{},"input":{},"results":{},"lost_acknowledged":{},"doubled_input":{},"lost":{},"extras":{},"extras_at_most":{},"without_input":{},"out_of_order":{},"lag":{}}})"
       "\n",
-      good, options.mode, acked, input.size(), results.size(), lost_input, doubled_input, lost, extras, options.extras_at_most, without_input, disorder, lag);
+      good, options.mode, acked, input.size(), results.size(), lost_input, doubled_input, lost, extras,
+      options.extras_at_most, without_input, disorder, lag);
   co_return good ? 0 : 1;
 }
 

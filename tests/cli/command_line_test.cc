@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "cli/commands.h"
-#include "mephisto/version.h"
+#include "mephisto/base/version.h"
 #include "support/run_app.h"
 
 namespace mephisto::tests {
@@ -27,7 +27,11 @@ struct Greet {
   std::vector<std::string> cc;
 
   static std::vector<OptionHelp> help() {
-    return {{"name", "who is greeted", "", true}, {"times", "how often", "-n"}, {"loud", "shout"}, {"from", "who greets"}, {"cc", "who else"}};
+    return {{"name", "who is greeted", "", true},
+            {"times", "how often", "-n"},
+            {"loud", "shout"},
+            {"from", "who greets"},
+            {"cc", "who else"}};
   }
 };
 
@@ -69,11 +73,11 @@ TEST_F(CommandLineTest, OptionsHaveTheValuesOfTheirStructure) {
 }
 
 TEST_F(CommandLineTest, OptionsAreTakenInEveryUsualForm) {
-  for (const std::vector<std::string>& words :
-       std::vector<std::vector<std::string>>{{"greet", "you", "--times", "3", "--loud", "--from", "me", "--cc", "a", "--cc", "b"},
-                                             {"greet", "--times=3", "--cc=a", "--cc=b", "--from=me", "--loud", "you"},
-                                             {"greet", "-n3", "--cc", "a", "you", "--cc", "b", "--from", "me", "--loud"},
-                                             {"--json", "greet", "-n", "3", "--loud", "-q", "you", "--from", "me", "--cc", "a", "--cc", "b"}}) {
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {"greet", "you", "--times", "3", "--loud", "--from", "me", "--cc", "a", "--cc", "b"},
+           {"greet", "--times=3", "--cc=a", "--cc=b", "--from=me", "--loud", "you"},
+           {"greet", "-n3", "--cc", "a", "you", "--cc", "b", "--from", "me", "--loud"},
+           {"--json", "greet", "-n", "3", "--loud", "-q", "you", "--from", "me", "--cc", "a", "--cc", "b"}}) {
     seen = {};
     auto outcome = run(words);
     ASSERT_EQ(outcome.code, 0) << outcome.err;
@@ -106,11 +110,17 @@ TEST_F(CommandLineTest, ValuesMayBeEmpty) {
 }
 
 TEST_F(CommandLineTest, AValueOfAnotherTypeIsWrongUse) {
-  for (auto [option, value] : std::vector<std::pair<std::string, std::string>>{
-           {"--times", "many"}, {"--times", "1.5"}, {"--times", "99999999999"}, {"--times", "3x"}, {"--times", ""}, {"--pause", "long"}, {"--pause", "1,5"}}) {
+  for (auto [option, value] : std::vector<std::pair<std::string, std::string>>{{"--times", "many"},
+                                                                               {"--times", "1.5"},
+                                                                               {"--times", "99999999999"},
+                                                                               {"--times", "3x"},
+                                                                               {"--times", ""},
+                                                                               {"--pause", "long"},
+                                                                               {"--pause", "1,5"}}) {
     auto outcome = run({"greet", "you", option, value});
     EXPECT_EQ(outcome.code, 2) << option << " " << value;
-    EXPECT_EQ(outcome.err, fmt::format("Error: {}: \"{}\" is no {}\nTry: shop greet --help\n", option, value, option == "--times" ? "whole number that fits" : "number"));
+    EXPECT_EQ(outcome.err, fmt::format("Error: {}: \"{}\" is no {}\nTry: shop greet --help\n", option, value,
+                                       option == "--times" ? "whole number that fits" : "number"));
     EXPECT_EQ(outcome.out, "");
   }
 }
@@ -143,8 +153,10 @@ TEST_F(CommandLineTest, NothingGivenShowsTheHelp) {
 
 TEST_F(CommandLineTest, TheHelpHasWhatTheAppIsAndItsCommands) {
   auto help = run({"--help"}).out;
-  EXPECT_THAT(help, StartsWith("Usage: shop [OPTIONS] COMMAND [ARGS]...\n\n  Sells things.\n\nOptions:\n  -q, --quiet "));
-  EXPECT_THAT(help, AllOf(HasSubstr("\n  greet           Greet somebody.\n"), HasSubstr("\n  worker          Start worker instance for given app.\n"),
+  EXPECT_THAT(help,
+              StartsWith("Usage: shop [OPTIONS] COMMAND [ARGS]...\n\n  Sells things.\n\nOptions:\n  -q, --quiet "));
+  EXPECT_THAT(help, AllOf(HasSubstr("\n  greet           Greet somebody.\n"),
+                          HasSubstr("\n  worker          Start worker instance for given app.\n"),
                           HasSubstr("\nExit codes: 0 success, 1 failure, 2 wrong use"), Not(HasSubstr("--app"))));
 }
 
@@ -167,13 +179,16 @@ TEST_F(CommandLineTest, TheHelpOfACommandHasItsArgumentsAndOptions) {
   EXPECT_EQ(seen.name, "") << "it ran";
 }
 
-TEST_F(CommandLineTest, TheVersionNamesTheProgram) { EXPECT_EQ(run({"--version"}).out, "shop, version Mephisto " MEPHISTO_VERSION "\n"); }
+TEST_F(CommandLineTest, TheVersionNamesTheProgram) {
+  EXPECT_EQ(run({"--version"}).out, "shop, version Mephisto " MEPHISTO_VERSION "\n");
+}
 
 TEST_F(CommandLineTest, TheManualHasEveryCommandAndOption) {
   auto page = run({"man"}).out;
   EXPECT_THAT(page, StartsWith(".TH SHOP 1 "));
   EXPECT_THAT(page, AllOf(HasSubstr("shop \\- Sells things.\n"), HasSubstr(".SS greet NAME\nGreet somebody.\n"),
-                          HasSubstr("\\fB\\-n, \\-\\-times INTEGER\\fR\nhow often  [default: 1]\n"), HasSubstr(".SH EXIT STATUS\n0 success")));
+                          HasSubstr("\\fB\\-n, \\-\\-times INTEGER\\fR\nhow often  [default: 1]\n"),
+                          HasSubstr(".SH EXIT STATUS\n0 success")));
 }
 
 TEST_F(CommandLineTest, ACommandThatThrowsNothingPrintsNothing) {

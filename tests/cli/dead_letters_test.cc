@@ -141,7 +141,8 @@ TEST_P(DeadLettersTest, AreReplayedToTheAgentThatFailedAndNoOther) {
   const auto parcels_there = run({"topic", "parcels", "--json"}).out;
   EXPECT_EQ(std::ranges::count(parcels_there, '{') / 2, 3) << parcels_there;
   const auto records = run({"topic", "orders", "--json"}).out;
-  EXPECT_THAT(records, HasSubstr(R"("headers":{"x-replayed-from":"shop-pack-dlq/0@0","x-only-for":"shop/pack@orders"})"));
+  EXPECT_THAT(records,
+              HasSubstr(R"("headers":{"x-replayed-from":"shop-pack-dlq/0@0","x-only-for":"shop/pack@orders"})"));
 }
 
 TEST_P(DeadLettersTest, OfWhatFailsAgainComeBackOnceMore) {
@@ -149,13 +150,15 @@ TEST_P(DeadLettersTest, OfWhatFailsAgainComeBackOnceMore) {
   ASSERT_EQ(dlq({"replay", "pack", "0"}).code, 0);
   broken = {{"cup", "still broken"}};
   work([this] { return failed == 3; });
-  EXPECT_THAT(open(), AllOf(HasSubstr("the jug leaks"), HasSubstr("still broken"), Not(HasSubstr("The Cup is broken"))));
+  EXPECT_THAT(open(),
+              AllOf(HasSubstr("the jug leaks"), HasSubstr("still broken"), Not(HasSubstr("The Cup is broken"))));
   broken.clear();
   ASSERT_EQ(dlq({"replay", "pack", "2"}).code, 0);
   work([this] { return !packed.empty(); });
   EXPECT_THAT(packed, ElementsAre("cup"));
   EXPECT_THAT(billed, IsEmpty());
-  EXPECT_THAT(run({"topic", "orders", "--json"}).out, HasSubstr(R"("headers":{"x-replayed-from":"shop-pack-dlq/0@2","x-only-for":"shop/pack@orders"})"));
+  EXPECT_THAT(run({"topic", "orders", "--json"}).out,
+              HasSubstr(R"("headers":{"x-replayed-from":"shop-pack-dlq/0@2","x-only-for":"shop/pack@orders"})"));
 }
 
 TEST_P(DeadLettersTest, AreReplayedToAnotherTopicForAllItsAgents) {
@@ -166,14 +169,17 @@ TEST_P(DeadLettersTest, AreReplayedToAnotherTopicForAllItsAgents) {
   EXPECT_THAT(framed, ElementsAre("jug"));
   EXPECT_THAT(packed, ElementsAre("cup")) << "`pack` is on that topic, too";
   EXPECT_THAT(billed, ElementsAre("cup"));
-  EXPECT_THAT(run({"topic", "frames", "--json"}).out, HasSubstr(R"("key":"k","value":"jug","headers":{"x-replayed-from":"shop-pack-dlq/0@1"})"));
+  EXPECT_THAT(run({"topic", "frames", "--json"}).out,
+              HasSubstr(R"("key":"k","value":"jug","headers":{"x-replayed-from":"shop-pack-dlq/0@1"})"));
 }
 
 TEST_P(DeadLettersTest, AreChosenByTheirReason) {
   two_fail();
-  EXPECT_THAT(dlq({"list", "pack", "--reason", "BROKEN", "--json"}).out, AllOf(HasSubstr("The Cup is broken"), Not(HasSubstr("jug"))));
+  EXPECT_THAT(dlq({"list", "pack", "--reason", "BROKEN", "--json"}).out,
+              AllOf(HasSubstr("The Cup is broken"), Not(HasSubstr("jug"))));
   EXPECT_EQ(dlq({"replay", "pack", "--reason", "cup is"}).out, "Replayed 1 dead letter of shop-pack-dlq\n");
-  EXPECT_EQ(dlq({"drop", "pack", "--all", "--reason", "no such reason"}).out, "Dropped 0 dead letters of shop-pack-dlq\n");
+  EXPECT_EQ(dlq({"drop", "pack", "--all", "--reason", "no such reason"}).out,
+            "Dropped 0 dead letters of shop-pack-dlq\n");
   EXPECT_THAT(open(), AllOf(HasSubstr("the jug leaks"), Not(HasSubstr("Cup"))));
   work([this] { return !packed.empty(); });
   EXPECT_THAT(packed, ElementsAre("cup"));
@@ -182,37 +188,53 @@ TEST_P(DeadLettersTest, AreChosenByTheirReason) {
 TEST_P(DeadLettersTest, ADryRunShowsWhatWouldBeDoneAndLeavesIt) {
   two_fail();
   const auto before = open();
-  EXPECT_EQ(dlq({"replay", "pack", "--all", "--dry-run", "--json"}).out,
-            R"([{"dead_letters":"shop-pack-dlq","number":0,"to":"orders/1","for":"shop/pack","reason":"The Cup is broken"},)"
-            R"({"dead_letters":"shop-pack-dlq","number":1,"to":"orders/1","for":"shop/pack","reason":"the jug leaks"}])"
-            "\n");
-  EXPECT_THAT(dlq({"drop", "pack", "1", "--dry-run"}).out, AllOf(HasSubstr("dry run"), HasSubstr("the jug leaks"), Not(HasSubstr("Cup"))));
-  EXPECT_THAT(dlq({"replay", "pack", "1", "--to", "frames", "--dry-run", "--json"}).out, HasSubstr(R"("to":"frames/0","for":"all")"));
+  EXPECT_EQ(
+      dlq({"replay", "pack", "--all", "--dry-run", "--json"}).out,
+      R"([{"dead_letters":"shop-pack-dlq","number":0,"to":"orders/1","for":"shop/pack","reason":"The Cup is broken"},)"
+      R"({"dead_letters":"shop-pack-dlq","number":1,"to":"orders/1","for":"shop/pack","reason":"the jug leaks"}])"
+      "\n");
+  EXPECT_THAT(dlq({"drop", "pack", "1", "--dry-run"}).out,
+              AllOf(HasSubstr("dry run"), HasSubstr("the jug leaks"), Not(HasSubstr("Cup"))));
+  EXPECT_THAT(dlq({"replay", "pack", "1", "--to", "frames", "--dry-run", "--json"}).out,
+              HasSubstr(R"("to":"frames/0","for":"all")"));
   EXPECT_EQ(open(), before);
 }
 
 TEST_P(DeadLettersTest, KeepTheHeadersThatTheRecordHad) {
-  two_fail({{"x-request", "17"}, {"x-topic", "parcels"}, {"x-agent", "bill"}, {"x-only-for", "shop/pack@elsewhere"}, {"note", "a"}, {"note", std::nullopt}});
+  two_fail({{"x-request", "17"},
+            {"x-topic", "parcels"},
+            {"x-agent", "bill"},
+            {"x-only-for", "shop/pack@elsewhere"},
+            {"note", "a"},
+            {"note", std::nullopt}});
   EXPECT_THAT(dlq({"show", "pack", "0", "--json"}).out,
-              AllOf(HasSubstr(R"("agent":"pack","from":"orders/1@1")"), HasSubstr(R"("headers":{"x-request":"17","x-topic":"parcels","x-agent":"bill","x-only-for":)")));
+              AllOf(HasSubstr(R"("agent":"pack","from":"orders/1@1")"),
+                    HasSubstr(R"("headers":{"x-request":"17","x-topic":"parcels","x-agent":"bill","x-only-for":)")));
   ASSERT_EQ(dlq({"replay", "pack", "--all"}).code, 0);
-  EXPECT_THAT(run({"topic", "orders", "--json"}).out, HasSubstr(R"("headers":{"x-request":"17","x-topic":"parcels","x-agent":"bill","note":["a",null],"x-replayed-from":)"));
+  EXPECT_THAT(
+      run({"topic", "orders", "--json"}).out,
+      HasSubstr(
+          R"("headers":{"x-request":"17","x-topic":"parcels","x-agent":"bill","note":["a",null],"x-replayed-from":)"));
 }
 
 TEST_P(DeadLettersTest, ThatNobodyWouldTakeAreNotReplayed) {
   two_fail();
   App later{"shop"};
   later.agent("bill", later.topic<std::string>("orders", {.partitions = 2}), collector(billed));
-  auto refused = run_app(later, {"shop", "-D", folder + "/data", "--log", url(), "dlq", "replay", "shop-pack-dlq", "0"});
+  auto refused =
+      run_app(later, {"shop", "-D", folder + "/data", "--log", url(), "dlq", "replay", "shop-pack-dlq", "0"});
   EXPECT_EQ(refused.code, 1);
-  EXPECT_EQ(refused.err, "Error: shop-pack-dlq/0@0: shop has no agent pack on topic orders any more: replay it with --to TOPIC, or drop it\n");
+  EXPECT_EQ(refused.err,
+            "Error: shop-pack-dlq/0@0: shop has no agent pack on topic orders any more: replay it with --to TOPIC, or "
+            "drop it\n");
   EXPECT_THAT(open(), HasSubstr("The Cup is broken"));
 }
 
 TEST_P(DeadLettersTest, WhatIsNoDeadLetterIsOnlyReplayedToATopic) {
   two_fail();
   ASSERT_EQ(run({"send", "shop-pack-dlq", "\"stray\""}).code, 0);
-  EXPECT_THAT(dlq({"replay", "pack", "2"}).err, HasSubstr("shop-pack-dlq/0@2 does not say which agent failed (headers x-topic, x-agent): replay it with --to TOPIC, or drop it"));
+  EXPECT_THAT(dlq({"replay", "pack", "2"}).err, HasSubstr("shop-pack-dlq/0@2 does not say which agent failed (headers "
+                                                          "x-topic, x-agent): replay it with --to TOPIC, or drop it"));
   EXPECT_EQ(dlq({"replay", "pack", "2", "--to", "frames"}).code, 0);
   work([this] { return !framed.empty(); });
   EXPECT_THAT(framed, ElementsAre("stray"));
@@ -227,7 +249,10 @@ TEST_P(DeadLettersTest, ShowTheTerminalNothingThatItActsOn) {
   produce("orders", evil, {{"h\x1b[1m\n", evil}, {"\xff", "\xff"}});
   work([this] { return failed == 1 && billed.size() == 2; });
   for (const std::vector<std::string>& words :
-       std::vector<std::vector<std::string>>{{"dlq", "list"}, {"dlq", "show", "pack", "0"}, {"dlq", "replay", "pack", "0", "--dry-run"}, {"topic", "orders"}}) {
+       std::vector<std::vector<std::string>>{{"dlq", "list"},
+                                             {"dlq", "show", "pack", "0"},
+                                             {"dlq", "replay", "pack", "0", "--dry-run"},
+                                             {"topic", "orders"}}) {
     for (const bool json : {false, true}) {
       auto line = words;
       if (json) line.emplace_back("--json");
@@ -235,26 +260,30 @@ TEST_P(DeadLettersTest, ShowTheTerminalNothingThatItActsOn) {
       EXPECT_EQ(shown.code, 0);
       EXPECT_EQ(shown.err, "");
       EXPECT_THAT(shown.out,
-                  AllOf(HasSubstr("ERROR"), Not(HasSubstr("\x1b")), Not(HasSubstr("\x7f")), Not(HasSubstr("\xc2\x9b")), Not(HasSubstr("\xe2\x80\xae")), Not(HasSubstr("\nERROR"))));
+                  AllOf(HasSubstr("ERROR"), Not(HasSubstr("\x1b")), Not(HasSubstr("\x7f")), Not(HasSubstr("\xc2\x9b")),
+                        Not(HasSubstr("\xe2\x80\xae")), Not(HasSubstr("\nERROR"))));
       EXPECT_TRUE(valid_utf8(shown.out));
       if (json) EXPECT_EQ(std::ranges::count(shown.out, '\n'), 1);
-      if (json && line[1] != "replay" && line[1] != "list") EXPECT_THAT(shown.out, HasSubstr(R"("h\u001b[1m\n":"\u001b[2J\nERROR\u007f\u009b31m\u202e","b'\\xff'":"b'\\xff'")"));
+      if (json && line[1] != "replay" && line[1] != "list")
+        EXPECT_THAT(shown.out,
+                    HasSubstr(R"("h\u001b[1m\n":"\u001b[2J\nERROR\u007f\u009b31m\u202e","b'\\xff'":"b'\\xff'")"));
     }
   }
 }
 
 TEST_P(DeadLettersTest, WrongUseIsSaid) {
   two_fail();
-  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{{"replay", "pack"},
-                                                                                     {"drop", "pack"},
-                                                                                     {"replay"},
-                                                                                     {"drop", "pack", "--all", "--to", "frames"},
-                                                                                     {"list", "--dry-run"},
-                                                                                     {"show", "pack", "0", "--to", "frames"},
-                                                                                     {"replay", "pack", "0", "--all"},
-                                                                                     {"replay", "pack", "0", "--reason", "x"},
-                                                                                     {"replay", "pack", "0", "--to", "nowhere"},
-                                                                                     {"replay", "pack", "0", "--to", "@nobody"}}) {
+  for (const std::vector<std::string>& words :
+       std::vector<std::vector<std::string>>{{"replay", "pack"},
+                                             {"drop", "pack"},
+                                             {"replay"},
+                                             {"drop", "pack", "--all", "--to", "frames"},
+                                             {"list", "--dry-run"},
+                                             {"show", "pack", "0", "--to", "frames"},
+                                             {"replay", "pack", "0", "--all"},
+                                             {"replay", "pack", "0", "--reason", "x"},
+                                             {"replay", "pack", "0", "--to", "nowhere"},
+                                             {"replay", "pack", "0", "--to", "@nobody"}}) {
     const auto refused = dlq(words);
     EXPECT_EQ(refused.code, 2) << words.back();
     EXPECT_THAT(refused.err, StartsWith("Error: "));
@@ -262,7 +291,8 @@ TEST_P(DeadLettersTest, WrongUseIsSaid) {
   EXPECT_THAT(open(), AllOf(HasSubstr("The Cup is broken"), HasSubstr("the jug leaks")));
 }
 
-INSTANTIATE_TEST_SUITE_P(Guarantee, DeadLettersTest, ::testing::Values("at_least_once", "exactly_once"), [](const auto& one) { return one.param; });
+INSTANTIATE_TEST_SUITE_P(Guarantee, DeadLettersTest, ::testing::Values("at_least_once", "exactly_once"),
+                         [](const auto& one) { return one.param; });
 
 }  // namespace
 }  // namespace mephisto::tests

@@ -65,10 +65,12 @@ TEST_F(LogCommandsTest, TopicDecodesAsTheTopicIsDeclared) {
 }
 
 TEST_F(LogCommandsTest, LookingMakesNoLog) {
-  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{{"topics"}, {"groups"}, {"lag"}, {"why"}, {"topic", "plain"}, {"dlq", "list"}}) {
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {"topics"}, {"groups"}, {"lag"}, {"why"}, {"topic", "plain"}, {"dlq", "list"}}) {
     auto outcome = run(words);
     EXPECT_EQ(outcome.code, 1) << words[0];
-    EXPECT_EQ(outcome.err, "Error: there is no log in " + folder + "/data/log: start a worker there, or give -D or --log\n");
+    EXPECT_EQ(outcome.err,
+              "Error: there is no log in " + folder + "/data/log: start a worker there, or give -D or --log\n");
   }
   EXPECT_FALSE(std::filesystem::exists(folder + "/data"));
 }
@@ -76,7 +78,8 @@ TEST_F(LogCommandsTest, LookingMakesNoLog) {
 TEST_F(LogCommandsTest, LookingMakesNoLogInAFolderThatIsThere) {
   const auto place = folder + "/data/log";
   std::filesystem::create_directories(place);
-  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{{"topics"}, {"groups"}, {"lag"}, {"why"}, {"topic", "plain"}, {"dlq", "list"}}) {
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {"topics"}, {"groups"}, {"lag"}, {"why"}, {"topic", "plain"}, {"dlq", "list"}}) {
     auto outcome = run(words);
     EXPECT_EQ(outcome.code, 1) << words[0];
     EXPECT_EQ(outcome.err, "Error: there is no log in " + place + ": start a worker there, or give -D or --log\n");
@@ -88,7 +91,8 @@ TEST_F(LogCommandsTest, LookingMakesNoLogInAFolderThatIsThere) {
 
 TEST_F(LogCommandsTest, WithoutAWorkerThereAreNoRebalances) { EXPECT_EQ(run({"rebalances", "--json"}).out, "[]\n"); }
 
-// The group `shop`, which has done all of `plain` (three records in partition 0, one in 1); `body` runs while a member is alive.
+// The group `shop`, which has done all of `plain` (three records in partition 0, one in 1); `body` runs while a member
+// is alive.
 class LagReset : public LogCommandsTest {
  protected:
   LagReset() {
@@ -106,7 +110,8 @@ class LagReset : public LogCommandsTest {
       auto member = on->consumer(*Loop::current(), options);
       std::vector<AssignmentCommit> commits;
       while (commits.size() < 2) {
-        for (const auto& one : (co_await member->poll(1, std::chrono::milliseconds{10})).assigned) commits.push_back({one.id, one.partition.partition == 0 ? 3 : 1, ""});
+        for (const auto& one : (co_await member->poll(1, std::chrono::milliseconds{10})).assigned)
+          commits.push_back({one.id, one.partition.partition == 0 ? 3 : 1, ""});
       }
       value_or_throw(co_await member->commit(commits));
       then();
@@ -120,8 +125,10 @@ TEST_F(LagReset, ShowsBeforeAndAfter) {
   with_member();
   auto outcome = run({"lag", "--reset", "plain=earliest", "--json"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_EQ(outcome.out, R"([{"group":"shop","topic":"plain","partition":0,"before":3,"after":0},{"group":"shop","topic":"plain","partition":1,"before":1,"after":0}])"
-                         "\n");
+  EXPECT_EQ(
+      outcome.out,
+      R"([{"group":"shop","topic":"plain","partition":0,"before":3,"after":0},{"group":"shop","topic":"plain","partition":1,"before":1,"after":0}])"
+      "\n");
   EXPECT_THAT(committed(), HasSubstr(R"("partition":0,"end":3,"committed":0,"lag":3)"));
   EXPECT_EQ(run({"lag", "--reset", "plain/0=2", "--reset", "plain/1=latest"}).code, 0);
   EXPECT_THAT(committed(), HasSubstr(R"("partition":0,"end":3,"committed":2,"lag":1)"));
@@ -152,7 +159,8 @@ TEST_F(LagReset, IsRefusedWhileTheGroupIsAtWork) {
 
 TEST_F(LagReset, SaysWhatIsWrong) {
   with_member();
-  for (const std::string text : {"plain", "=earliest", "plain/x=earliest", "plain/7=earliest", "plain=soon", "pain=earliest", "@nobody=latest"}) {
+  for (const std::string text : {"plain", "=earliest", "plain/x=earliest", "plain/7=earliest", "plain=soon",
+                                 "pain=earliest", "@nobody=latest"}) {
     auto outcome = run({"lag", "--reset", text});
     EXPECT_EQ(outcome.code, 2) << text << outcome.err;
   }
@@ -163,7 +171,8 @@ TEST_F(LagReset, SaysWhatIsWrong) {
 
 TEST_F(LogCommandsTest, JsonHasNumbersAndNothingAsPrograms) {
   send({"plain", "\"x\"", "--partition", "0"});
-  EXPECT_THAT(run({"topics", "--json"}).out, HasSubstr("\"topic\":\"plain\",\"partitions\":2,\"offsets\":1,\"retention\":null,"));
+  EXPECT_THAT(run({"topics", "--json"}).out,
+              HasSubstr("\"topic\":\"plain\",\"partitions\":2,\"offsets\":1,\"retention\":null,"));
   EXPECT_THAT(run({"topics"}).out, HasSubstr("| forever"));
 }
 

@@ -1,5 +1,5 @@
 // Tables: aligned whatever is in them, in boxes or plain, wrapped, and as JSON.
-#include "mephisto/terminal.h"
+#include "mephisto/cli/terminal.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -52,7 +52,9 @@ TEST(Table, IsABoxOnATerminal) {
 
 TEST(Table, MayHaveNoHeader) { EXPECT_THAT(fruits().text(false, false), Not(HasSubstr("count"))); }
 
-TEST(Table, WithoutRowsHasItsHeader) { EXPECT_EQ((Table{"None", {{"a"}, {"b"}}}.text(false)), "+None---+\n| a | b |\n+---+---+\n+---+---+\n"); }
+TEST(Table, WithoutRowsHasItsHeader) {
+  EXPECT_EQ((Table{"None", {{"a"}, {"b"}}}.text(false)), "+None---+\n| a | b |\n+---+---+\n+---+---+\n");
+}
 
 TEST(Table, IsAsWideAsItsTitle) {
   Table table{"A title that is longer than all else", {{"a"}, {"b"}}};
@@ -111,7 +113,8 @@ TEST(Table, FitsWhereItCan) {
   std::string words;
   for (int i = 0; i < 100; ++i) words += "word" + std::to_string(i) + " ";
   table.add({"n", words});
-  for (std::size_t width = 30; width < 120; ++width) EXPECT_THAT(widths(table.text(true, true, width)), Each(Le(width)));
+  for (std::size_t width = 30; width < 120; ++width)
+    EXPECT_THAT(widths(table.text(true, true, width)), Each(Le(width)));
 }
 
 TEST(Table, AsJsonHasNumbersWhereTheColumnHas) {
@@ -123,9 +126,11 @@ TEST(Table, AsJsonHasNumbersWhereTheColumnHas) {
 
 TEST(Table, AsJsonOfATextInANumbersColumnIsAText) {
   Table table{"x", {{"n", true}}};
-  for (const char* text : {"-5", "1.5", "1.", "-", "1-2", "x", "1e5", "007", "-07", "0", "-0.5", ".5", "1.2.3", "--1"}) table.add({text});
-  EXPECT_EQ(table.json(),
-            R"([{"n":-5},{"n":1.5},{"n":"1."},{"n":"-"},{"n":"1-2"},{"n":"x"},{"n":"1e5"},{"n":"007"},{"n":"-07"},{"n":0},{"n":-0.5},{"n":".5"},{"n":"1.2.3"},{"n":"--1"}])");
+  for (const char* text : {"-5", "1.5", "1.", "-", "1-2", "x", "1e5", "007", "-07", "0", "-0.5", ".5", "1.2.3", "--1"})
+    table.add({text});
+  EXPECT_EQ(
+      table.json(),
+      R"([{"n":-5},{"n":1.5},{"n":"1."},{"n":"-"},{"n":"1-2"},{"n":"x"},{"n":"1e5"},{"n":"007"},{"n":"-07"},{"n":0},{"n":-0.5},{"n":".5"},{"n":"1.2.3"},{"n":"--1"}])");
 }
 
 TEST(Table, WithoutRowsIsAnEmptyArray) { EXPECT_EQ((Table{"None", {{"a"}}}.json()), "[]"); }

@@ -73,7 +73,8 @@ template <>
 struct Any<std::string> {
   static std::string make(Random& random) {
     auto text = any_text(random);
-    if (random.below(4) == 0) text.insert(random.below(text.size() + 1), 1, static_cast<char>(0x80 + random.below(128)));
+    if (random.below(4) == 0)
+      text.insert(random.below(text.size() + 1), 1, static_cast<char>(0x80 + random.below(128)));
     return text;
   }
 };
@@ -82,7 +83,8 @@ struct Any<Bytes> {
   static Bytes make(Random& random) {
     Bytes bytes;
     static constexpr std::string_view kTricky = "b'\"\\xn\xff";
-    for (auto left = random.below(8); left > 0; --left) bytes.data += random.below(2) == 0 ? kTricky[random.below(kTricky.size())] : static_cast<char>(random.next());
+    for (auto left = random.below(8); left > 0; --left)
+      bytes.data += random.below(2) == 0 ? kTricky[random.below(kTricky.size())] : static_cast<char>(random.next());
     return bytes;
   }
 };
@@ -138,22 +140,29 @@ struct Any<std::chrono::time_point<Clock, Duration>> {
 };
 template <class Rep, class Period>
 struct Any<std::chrono::duration<Rep, Period>> {
-  static std::chrono::duration<Rep, Period> make(Random& random) { return std::chrono::duration<Rep, Period>{Any<Rep>::make(random)}; }
+  static std::chrono::duration<Rep, Period> make(Random& random) {
+    return std::chrono::duration<Rep, Period>{Any<Rep>::make(random)};
+  }
 };
 template <>
 struct Any<std::chrono::year_month_day> {
   static std::chrono::year_month_day make(Random& random) {
-    const auto year = random.below(2) == 0 ? 2000 + static_cast<int>(random.below(40)) : static_cast<int>(random.below(65'535)) - 32'767;
+    const auto year = random.below(2) == 0 ? 2000 + static_cast<int>(random.below(40))
+                                           : static_cast<int>(random.below(65'535)) - 32'767;
     return std::chrono::year{year} / static_cast<int>(random.below(14)) / static_cast<int>(random.below(33));
   }
 };
 template <class T>
 struct Any<std::optional<T>> {
-  static std::optional<T> make(Random& random) { return random.below(2) == 0 ? std::nullopt : std::optional{Any<T>::make(random)}; }
+  static std::optional<T> make(Random& random) {
+    return random.below(2) == 0 ? std::nullopt : std::optional{Any<T>::make(random)};
+  }
 };
 template <class A, class B>
 struct Any<std::pair<A, B>> {
-  static std::pair<A, B> make(Random& random) { return {Any<std::remove_const_t<A>>::make(random), Any<B>::make(random)}; }
+  static std::pair<A, B> make(Random& random) {
+    return {Any<std::remove_const_t<A>>::make(random), Any<B>::make(random)};
+  }
 };
 template <class... T>
 struct Any<std::tuple<T...>> {
@@ -179,7 +188,8 @@ template <class T>
 struct Any<T> {
   static T make(Random& random) {
     T made;
-    for (auto left = random.below(4); left > 0; --left) made.insert(made.end(), Any<typename T::value_type>::make(random));
+    for (auto left = random.below(4); left > 0; --left)
+      made.insert(made.end(), Any<typename T::value_type>::make(random));
     return made;
   }
 };
@@ -203,12 +213,17 @@ struct Wrapped {
 
 // Every kind of value that a field can be.
 template <template <class...> class List>
-using AllKinds = List<double, float, std::string, Status, Color, Decimal, Json, std::optional<Json>, std::vector<Json>, Timestamp, Microtime, std::chrono::sys_seconds,
-                      std::chrono::sys_days, std::chrono::sys_time<std::chrono::nanoseconds>, std::chrono::sys_time<std::chrono::minutes>, std::chrono::year_month_day,
-                      std::chrono::milliseconds, std::chrono::nanoseconds, std::chrono::hours, std::chrono::days, std::chrono::duration<double>, std::optional<double>,
-                      std::vector<double>, std::vector<std::optional<float>>, std::deque<Status>, std::list<Decimal>, std::set<std::string>, std::unordered_set<std::string>,
-                      std::map<std::string, double>, std::unordered_map<std::string, int>, std::map<Status, int>, std::map<Color, std::string>, std::pair<double, std::string>,
-                      std::tuple<float>, std::tuple<Status, std::optional<Color>, std::chrono::milliseconds>, std::array<double, 2>, std::array<std::pair<int, double>, 2>,
-                      std::variant<None, Chosen>, std::vector<std::variant<Chosen, Tree>>, Chosen, Tree, std::map<std::string, std::vector<std::optional<Chosen>>>>;
+using AllKinds =
+    List<double, float, std::string, Status, Color, Decimal, Json, std::optional<Json>, std::vector<Json>, Timestamp,
+         Microtime, std::chrono::sys_seconds, std::chrono::sys_days, std::chrono::sys_time<std::chrono::nanoseconds>,
+         std::chrono::sys_time<std::chrono::minutes>, std::chrono::year_month_day, std::chrono::milliseconds,
+         std::chrono::nanoseconds, std::chrono::hours, std::chrono::days, std::chrono::duration<double>,
+         std::optional<double>, std::vector<double>, std::vector<std::optional<float>>, std::deque<Status>,
+         std::list<Decimal>, std::set<std::string>, std::unordered_set<std::string>, std::map<std::string, double>,
+         std::unordered_map<std::string, int>, std::map<Status, int>, std::map<Color, std::string>,
+         std::pair<double, std::string>, std::tuple<float>,
+         std::tuple<Status, std::optional<Color>, std::chrono::milliseconds>, std::array<double, 2>,
+         std::array<std::pair<int, double>, 2>, std::variant<None, Chosen>, std::vector<std::variant<Chosen, Tree>>,
+         Chosen, Tree, std::map<std::string, std::vector<std::optional<Chosen>>>>;
 
 }  // namespace mephisto::any_value

@@ -7,8 +7,8 @@
 #include <string>
 #include <string_view>
 
-#include "mephisto/ids.h"
-#include "mephisto/json_read.h"
+#include "mephisto/base/ids.h"
+#include "mephisto/codec/json_read.h"
 
 namespace mephisto::tests {
 
@@ -35,7 +35,8 @@ inline std::string damaged(std::string text, Random& random) {
 // A copy of `text` that ends right behind its padding, which is filled with `padding`.
 class Exact {
  public:
-  explicit Exact(std::string_view text, char padding = '\0') : size_(text.size()), bytes_(new char[text.size() + kJsonPadding]) {
+  explicit Exact(std::string_view text, char padding = '\0')
+      : size_(text.size()), bytes_(new char[text.size() + kJsonPadding]) {
     std::memcpy(bytes_.get(), text.data(), text.size());
     std::memset(bytes_.get() + text.size(), padding, kJsonPadding);
   }

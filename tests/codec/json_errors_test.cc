@@ -3,7 +3,7 @@
 
 #include <array>
 
-#include "mephisto/json_read.h"
+#include "mephisto/codec/json_read.h"
 
 namespace mephisto {
 namespace {
@@ -51,12 +51,17 @@ std::string message(std::string_view text) {
 TEST(JsonErrors, AreOfTheKindDecode) { EXPECT_EQ(from_json<int>("x").error().kind, ErrorKind::kDecode); }
 
 TEST(JsonErrors, AWrongTypeSaysWhereAndWhatWasFound) {
-  EXPECT_EQ(message<Item>(R"({"price":{"amount":"12,5","currency":"EUR"},"count":1})"), R"(price.amount: expected a number, found "12,5")");
+  EXPECT_EQ(message<Item>(R"({"price":{"amount":"12,5","currency":"EUR"},"count":1})"),
+            R"(price.amount: expected a number, found "12,5")");
 }
 
-TEST(JsonErrors, AMissingFieldIsNamed) { EXPECT_EQ(message<Item>(R"({"price":{"amount":1}})"), "price.currency: missing"); }
+TEST(JsonErrors, AMissingFieldIsNamed) {
+  EXPECT_EQ(message<Item>(R"({"price":{"amount":1}})"), "price.currency: missing");
+}
 TEST(JsonErrors, TheFirstOfSeveralMissingFieldsIsNamed) { EXPECT_EQ(message<Item>("{}"), "price: missing"); }
-TEST(JsonErrors, ANullForARequiredFieldIsAWrongType) { EXPECT_EQ(message<Text>(R"({"text":null})"), "text: expected a string, found null"); }
+TEST(JsonErrors, ANullForARequiredFieldIsAWrongType) {
+  EXPECT_EQ(message<Text>(R"({"text":null})"), "text: expected a string, found null");
+}
 
 TEST(JsonErrors, EveryTypeSaysWhatItExpected) {
   EXPECT_EQ(message<bool>("1"), "expected true or false, found 1");
@@ -81,7 +86,9 @@ TEST(JsonErrors, AnObjectOrArrayInTheWrongPlaceIsCalledThat) {
 }
 
 TEST(JsonErrors, AFractionIsNoWholeNumber) { EXPECT_EQ(message<int>("1.5"), "expected a whole number, found 1.5"); }
-TEST(JsonErrors, ANegativeNumberIsNoNumberFromZero) { EXPECT_EQ(message<unsigned>("-1"), "expected a whole number from 0, found -1"); }
+TEST(JsonErrors, ANegativeNumberIsNoNumberFromZero) {
+  EXPECT_EQ(message<unsigned>("-1"), "expected a whole number from 0, found -1");
+}
 
 TEST(JsonErrors, NumbersThatDoNotFitNameTheLimits) {
   EXPECT_EQ(message<std::int8_t>("128"), "128 does not fit; from -128 to 127");
@@ -99,48 +106,88 @@ TEST(JsonErrors, NumbersBeyond64BitsAreRefused) {
   EXPECT_NE(message<std::uint64_t>("18446744073709551616"), "no error");
 }
 
-TEST(JsonErrors, NumbersBeyond64BitsAreNotCalledNoWholeNumbers) { EXPECT_NE(message<std::int64_t>("9223372036854775808"), "expected a whole number, found 9223372036854775808"); }
+TEST(JsonErrors, NumbersBeyond64BitsAreNotCalledNoWholeNumbers) {
+  EXPECT_NE(message<std::int64_t>("9223372036854775808"), "expected a whole number, found 9223372036854775808");
+}
 
 TEST(JsonErrors, ANumberTooLargeForAFloatIsRefused) { EXPECT_NE(message<float>("1e300"), "no error"); }
-TEST(JsonErrors, ANumberTooLargeForADoubleIsRefused) { EXPECT_EQ(message<double>("1e400"), "expected a number, found 1e400"); }
-TEST(JsonErrors, LongInputIsCutInMessages) { EXPECT_LT(message<int>("\"" + std::string(1000, 'x') + "\"").size(), 120U); }
+TEST(JsonErrors, ANumberTooLargeForADoubleIsRefused) {
+  EXPECT_EQ(message<double>("1e400"), "expected a number, found 1e400");
+}
+TEST(JsonErrors, LongInputIsCutInMessages) {
+  EXPECT_LT(message<int>("\"" + std::string(1000, 'x') + "\"").size(), 120U);
+}
 
-TEST(JsonErrors, AFieldGivenTwiceIsNamed) { EXPECT_EQ(message<Text>(R"({"text":"a","text":"b"})"), "text: given twice"); }
-TEST(JsonErrors, AFieldGivenTwiceIsFoundUnderItsEscapedNameToo) { EXPECT_EQ(message<Text>(R"({"text":"a","t\u0065xt":"b"})"), "text: given twice"); }
-TEST(JsonErrors, AMapKeyGivenTwiceIsNamed) { EXPECT_EQ((message<std::map<std::string, int>>(R"({"a":1,"b":2,"a":3})")), "a: given twice"); }
+TEST(JsonErrors, AFieldGivenTwiceIsNamed) {
+  EXPECT_EQ(message<Text>(R"({"text":"a","text":"b"})"), "text: given twice");
+}
+TEST(JsonErrors, AFieldGivenTwiceIsFoundUnderItsEscapedNameToo) {
+  EXPECT_EQ(message<Text>(R"({"text":"a","t\u0065xt":"b"})"), "text: given twice");
+}
+TEST(JsonErrors, AMapKeyGivenTwiceIsNamed) {
+  EXPECT_EQ((message<std::map<std::string, int>>(R"({"a":1,"b":2,"a":3})")), "a: given twice");
+}
 
 TEST(JsonErrors, TheElementOfAnArrayIsNamedByItsIndex) {
-  EXPECT_EQ(message<Order>(R"({"items":[{"price":{"amount":1,"currency":""},"count":1},{"price":{"amount":true}}],"extras":{}})"),
+  EXPECT_EQ(message<Order>(
+                R"({"items":[{"price":{"amount":1,"currency":""},"count":1},{"price":{"amount":true}}],"extras":{}})"),
             "items[1].price.amount: expected a number, found true");
 }
 TEST(JsonErrors, TheElementOfAnArrayInAnArrayIsNamedByBothIndices) {
   EXPECT_EQ(message<std::vector<std::vector<int>>>("[[1],[2,3,null]]"), "[1][2]: expected a whole number, found null");
 }
 TEST(JsonErrors, TheEntryOfAMapIsNamedByItsKey) {
-  EXPECT_EQ(message<Order>(R"({"items":[],"extras":{"tax":{"amount":1,"currency":"EUR"},"toll":{"amount":1}}})"), "extras.toll.currency: missing");
+  EXPECT_EQ(message<Order>(R"({"items":[],"extras":{"tax":{"amount":1,"currency":"EUR"},"toll":{"amount":1}}})"),
+            "extras.toll.currency: missing");
 }
-TEST(JsonErrors, AKeyThatIsNoNumberIsNamed) { EXPECT_EQ((message<std::map<int, int>>(R"({"a":1})")), "a: key is no whole number that fits"); }
-TEST(JsonErrors, AKeyThatDoesNotFitIsNamed) { EXPECT_EQ((message<std::map<std::int8_t, int>>(R"({"128":1})")), "128: key is no whole number that fits"); }
-TEST(JsonErrors, AKeyThatIsNoUuidIsNamed) { EXPECT_EQ((message<std::map<Uuid, int>>(R"({"x":1})")), "x: key is no UUID"); }
-TEST(JsonErrors, AKeyThatIsNoEnumeratorIsNamed) { EXPECT_EQ((message<std::map<Side, int>>(R"({"hold":1})")), "hold: unknown name"); }
+TEST(JsonErrors, AKeyThatIsNoNumberIsNamed) {
+  EXPECT_EQ((message<std::map<int, int>>(R"({"a":1})")), "a: key is no whole number that fits");
+}
+TEST(JsonErrors, AKeyThatDoesNotFitIsNamed) {
+  EXPECT_EQ((message<std::map<std::int8_t, int>>(R"({"128":1})")), "128: key is no whole number that fits");
+}
+TEST(JsonErrors, AKeyThatIsNoUuidIsNamed) {
+  EXPECT_EQ((message<std::map<Uuid, int>>(R"({"x":1})")), "x: key is no UUID");
+}
+TEST(JsonErrors, AKeyThatIsNoEnumeratorIsNamed) {
+  EXPECT_EQ((message<std::map<Side, int>>(R"({"hold":1})")), "hold: unknown name");
+}
 
-TEST(JsonErrors, AnUnknownEnumeratorIsShownWithThoseThereAre) { EXPECT_EQ(message<Side>(R"("hold")"), R"(expected one of buy, sell, found "hold")"); }
-TEST(JsonErrors, AnUnknownNamespaceOfAVariantIsShown) {
-  EXPECT_EQ(message<Shape>(R"({"x":1,"__faust":{"ns":"gold.Square"}})"), R"(is a "gold.Square", which is none of the records expected here)");
+TEST(JsonErrors, AnUnknownEnumeratorIsShownWithThoseThereAre) {
+  EXPECT_EQ(message<Side>(R"("hold")"), R"(expected one of buy, sell, found "hold")");
 }
-TEST(JsonErrors, AVariantWithoutANamespaceIsTold) { EXPECT_EQ(message<Shape>(R"({"x":1,"y":2})"), "has no __faust.ns to tell which record it is"); }
-TEST(JsonErrors, TheFieldOfAVariantsRecordIsNamed) { EXPECT_EQ(message<Shape>(R"({"x":1,"__faust":{"ns":"gold.Point"}})"), "y: missing"); }
+TEST(JsonErrors, AnUnknownNamespaceOfAVariantIsShown) {
+  EXPECT_EQ(message<Shape>(R"({"x":1,"__faust":{"ns":"gold.Square"}})"),
+            R"(is a "gold.Square", which is none of the records expected here)");
+}
+TEST(JsonErrors, AVariantWithoutANamespaceIsTold) {
+  EXPECT_EQ(message<Shape>(R"({"x":1,"y":2})"), "has no __faust.ns to tell which record it is");
+}
+TEST(JsonErrors, TheFieldOfAVariantsRecordIsNamed) {
+  EXPECT_EQ(message<Shape>(R"({"x":1,"__faust":{"ns":"gold.Point"}})"), "y: missing");
+}
 TEST(JsonErrors, ThePathGoesThroughAVariant) {
-  EXPECT_EQ(message<Drawing>(R"({"shape":{"radius":"wide","__faust":{"ns":"gold.Circle"}}})"), R"(shape.radius: expected a number, found "wide")");
+  EXPECT_EQ(message<Drawing>(R"({"shape":{"radius":"wide","__faust":{"ns":"gold.Circle"}}})"),
+            R"(shape.radius: expected a number, found "wide")");
 }
 
 TEST(JsonErrors, ATextThatIsNoUuidIsShown) { EXPECT_EQ(message<Uuid>(R"("xyz")"), R"(expected a UUID, found "xyz")"); }
-TEST(JsonErrors, ATextThatIsNoTimeIsShown) { EXPECT_EQ(message<Microtime>(R"("noon")"), R"(expected an ISO 8601 time, found "noon")"); }
-TEST(JsonErrors, ATextThatIsNoDecimalIsShown) { EXPECT_EQ(message<Decimal>(R"("1,5")"), R"(expected a decimal number, found "1,5")"); }
-TEST(JsonErrors, ControlCharactersOfTheInputAreMadeVisible) { EXPECT_EQ(message<Uuid>(R"("\u001b[2J")"), R"(expected a UUID, found "\x1b[2J")"); }
+TEST(JsonErrors, ATextThatIsNoTimeIsShown) {
+  EXPECT_EQ(message<Microtime>(R"("noon")"), R"(expected an ISO 8601 time, found "noon")");
+}
+TEST(JsonErrors, ATextThatIsNoDecimalIsShown) {
+  EXPECT_EQ(message<Decimal>(R"("1,5")"), R"(expected a decimal number, found "1,5")");
+}
+TEST(JsonErrors, ControlCharactersOfTheInputAreMadeVisible) {
+  EXPECT_EQ(message<Uuid>(R"("\u001b[2J")"), R"(expected a UUID, found "\x1b[2J")");
+}
 
-TEST(JsonErrors, AFixedArrayThatIsTooLongIsTold) { EXPECT_EQ((message<std::array<int, 2>>("[1,2,3]")), "has more than 2 elements"); }
-TEST(JsonErrors, AFixedArrayThatIsTooShortIsTold) { EXPECT_EQ((message<std::array<int, 2>>("[1]")), "has 1 elements, not 2"); }
+TEST(JsonErrors, AFixedArrayThatIsTooLongIsTold) {
+  EXPECT_EQ((message<std::array<int, 2>>("[1,2,3]")), "has more than 2 elements");
+}
+TEST(JsonErrors, AFixedArrayThatIsTooShortIsTold) {
+  EXPECT_EQ((message<std::array<int, 2>>("[1]")), "has 1 elements, not 2");
+}
 
 TEST(JsonErrors, APairOfAnotherSizeIsTold) {
   EXPECT_EQ((message<std::pair<int, int>>("[1,2,3]")), "has more than 2 elements");
@@ -152,22 +199,40 @@ TEST(JsonErrors, ADurationThatDoesNotFitIsTold) {
   EXPECT_NE(message<std::chrono::nanoseconds>("1e10"), "no error");
   EXPECT_EQ(message<std::chrono::seconds>("true"), "expected a number, found true");
 }
-TEST(JsonErrors, ATimeThatDoesNotFitIsTold) { EXPECT_EQ(message<std::chrono::sys_time<std::chrono::nanoseconds>>(R"("9999-01-01")"), "does not fit: \"9999-01-01\""); }
+TEST(JsonErrors, ATimeThatDoesNotFitIsTold) {
+  EXPECT_EQ(message<std::chrono::sys_time<std::chrono::nanoseconds>>(R"("9999-01-01")"),
+            "does not fit: \"9999-01-01\"");
+}
 
 TEST(JsonErrors, JsonHasNoNaN) {
-  for (auto text : {"[NaN]", "NaN", "[-Infinity]", R"({"a":Infinity})"}) EXPECT_NE(message<Json>(text), "no error") << text;
+  for (auto text : {"[NaN]", "NaN", "[-Infinity]", R"({"a":Infinity})"})
+    EXPECT_NE(message<Json>(text), "no error") << text;
 }
 
 TEST(JsonErrors, EmptyInputIsTold) { EXPECT_EQ(message<Price>(""), "empty, not JSON"); }
 TEST(JsonErrors, BlankInputIsTold) { EXPECT_EQ(message<Price>(" \n"), "empty, not JSON"); }
 TEST(JsonErrors, BadUtf8IsTold) { EXPECT_EQ(message<Text>("{\"text\":\"\xff\"}"), "is not valid UTF-8"); }
-TEST(JsonErrors, BadUtf8InASkippedFieldIsToldToo) { EXPECT_EQ(message<Text>("{\"text\":\"\",\"other\":\"\xc3\"}"), "is not valid UTF-8"); }
-TEST(JsonErrors, AnUnclosedStringIsTold) { EXPECT_EQ(message<Text>(R"({"text":"a)"), "broken JSON: a string is not closed"); }
-TEST(JsonErrors, AnUnclosedObjectIsTold) { EXPECT_EQ(message<Text>(R"({"text":"a")"), "broken JSON: an array or object is not closed"); }
-TEST(JsonErrors, AnUnclosedArrayIsTold) { EXPECT_EQ(message<std::vector<int>>("[1,2"), "broken JSON: an array or object is not closed"); }
-TEST(JsonErrors, AControlCharacterInAStringIsTold) { EXPECT_EQ(message<Text>("{\"text\":\"a\nb\"}"), "broken JSON: a control character in a string"); }
-TEST(JsonErrors, ABadEscapeIsTold) { EXPECT_EQ(message<Text>(R"({"text":"\q"})"), "text: broken JSON: a bad escape in a string"); }
-TEST(JsonErrors, ALoneSurrogateIsTold) { EXPECT_EQ(message<Text>(R"({"text":"\ud800"})"), "text: broken JSON: a bad escape in a string"); }
+TEST(JsonErrors, BadUtf8InASkippedFieldIsToldToo) {
+  EXPECT_EQ(message<Text>("{\"text\":\"\",\"other\":\"\xc3\"}"), "is not valid UTF-8");
+}
+TEST(JsonErrors, AnUnclosedStringIsTold) {
+  EXPECT_EQ(message<Text>(R"({"text":"a)"), "broken JSON: a string is not closed");
+}
+TEST(JsonErrors, AnUnclosedObjectIsTold) {
+  EXPECT_EQ(message<Text>(R"({"text":"a")"), "broken JSON: an array or object is not closed");
+}
+TEST(JsonErrors, AnUnclosedArrayIsTold) {
+  EXPECT_EQ(message<std::vector<int>>("[1,2"), "broken JSON: an array or object is not closed");
+}
+TEST(JsonErrors, AControlCharacterInAStringIsTold) {
+  EXPECT_EQ(message<Text>("{\"text\":\"a\nb\"}"), "broken JSON: a control character in a string");
+}
+TEST(JsonErrors, ABadEscapeIsTold) {
+  EXPECT_EQ(message<Text>(R"({"text":"\q"})"), "text: broken JSON: a bad escape in a string");
+}
+TEST(JsonErrors, ALoneSurrogateIsTold) {
+  EXPECT_EQ(message<Text>(R"({"text":"\ud800"})"), "text: broken JSON: a bad escape in a string");
+}
 TEST(JsonErrors, ABrokenValueOfAnUnknownFieldIsRefused) {
   for (auto other : {"1.5.5", "tru", "[1 2]", R"({"a" 1})", R"({"a":[1})", R"(",a":1])", R"("\q")", "01", "[1,]"}) {
     EXPECT_NE(message<Text>(std::string{R"({"other":)"} + other + R"(,"text":"a"})"), "no error") << other;
@@ -175,23 +240,36 @@ TEST(JsonErrors, ABrokenValueOfAnUnknownFieldIsRefused) {
   }
 }
 TEST(JsonErrors, BrokenPunctuationIsRefused) {
-  for (auto text : {R"({"text":"a",})", R"({"text" "a"})", R"({"text":})", R"({text:"a"})", R"({"text":"a" "b":1})", R"({,"text":"a"})", "{", "}"}) {
+  for (auto text : {R"({"text":"a",})", R"({"text" "a"})", R"({"text":})", R"({text:"a"})", R"({"text":"a" "b":1})",
+                    R"({,"text":"a"})", "{", "}"}) {
     EXPECT_NE(message<Text>(text), "no error") << text;
   }
 }
 TEST(JsonErrors, BrokenListsAreRefused) {
-  for (auto text : {"[1,]", "[1 2]", "[,1]", "[", "]", "[1,2}", "[1]]", "[1],", "[01]", "[+1]", "[1.]"}) EXPECT_NE(message<std::vector<int>>(text), "no error") << text;
+  for (auto text : {"[1,]", "[1 2]", "[,1]", "[", "]", "[1,2}", "[1]]", "[1],", "[01]", "[+1]", "[1.]"})
+    EXPECT_NE(message<std::vector<int>>(text), "no error") << text;
 }
 TEST(JsonErrors, WordsThatAreNoValuesAreRefused) {
-  for (auto text : {"nul", "nulll", "True", "tru", "none", "[1,nan]"}) EXPECT_NE(message<Json>(text), "no error") << text;
+  for (auto text : {"nul", "nulll", "True", "tru", "none", "[1,nan]"})
+    EXPECT_NE(message<Json>(text), "no error") << text;
 }
 
-TEST(JsonErrors, AValueAfterAnObjectIsTold) { EXPECT_EQ(message<Text>(R"({"text":"a"} x)"), "broken JSON: something follows after the value"); }
-TEST(JsonErrors, ASecondObjectIsTold) { EXPECT_EQ(message<Text>(R"({"text":"a"}{"text":"b"})"), "broken JSON: something follows after the value"); }
-TEST(JsonErrors, AValueAfterANumberIsTold) { EXPECT_EQ(message<int>("3 4"), "broken JSON: something follows after the value"); }
-TEST(JsonErrors, ANullByteAfterTheValueIsRefused) { EXPECT_NE(message<Text>(std::string_view{"{\"text\":\"a\"}\0", 13}), "no error"); }
+TEST(JsonErrors, AValueAfterAnObjectIsTold) {
+  EXPECT_EQ(message<Text>(R"({"text":"a"} x)"), "broken JSON: something follows after the value");
+}
+TEST(JsonErrors, ASecondObjectIsTold) {
+  EXPECT_EQ(message<Text>(R"({"text":"a"}{"text":"b"})"), "broken JSON: something follows after the value");
+}
+TEST(JsonErrors, AValueAfterANumberIsTold) {
+  EXPECT_EQ(message<int>("3 4"), "broken JSON: something follows after the value");
+}
+TEST(JsonErrors, ANullByteAfterTheValueIsRefused) {
+  EXPECT_NE(message<Text>(std::string_view{"{\"text\":\"a\"}\0", 13}), "no error");
+}
 
-TEST(JsonErrors, ListsNestedDeeperThan64AreRefused) { EXPECT_EQ(message<Json>(std::string(65, '[') + std::string(65, ']')), "nested too deep"); }
+TEST(JsonErrors, ListsNestedDeeperThan64AreRefused) {
+  EXPECT_EQ(message<Json>(std::string(65, '[') + std::string(65, ']')), "nested too deep");
+}
 TEST(JsonErrors, ObjectsNestedDeeperThan64AreRefused) {
   std::string text = "1";
   for (int i = 0; i < 65; ++i) text = R"({"a":)" + text + "}";
@@ -202,7 +280,9 @@ TEST(JsonErrors, RecordsNestedDeeperThan64AreRefused) {
   for (int i = 0; i < 40; ++i) text = R"({"children":[)" + text + "]}";
   EXPECT_TRUE(message<Node>(text).ends_with(": nested too deep")) << message<Node>(text);
 }
-TEST(JsonErrors, AHundredThousandOpenBracketsAreRefused) { EXPECT_NE(message<Json>(std::string(100'000, '[')), "no error"); }
+TEST(JsonErrors, AHundredThousandOpenBracketsAreRefused) {
+  EXPECT_NE(message<Json>(std::string(100'000, '[')), "no error");
+}
 
 }  // namespace
 }  // namespace mephisto

@@ -1,5 +1,5 @@
 // The fast reader against the complete one: it takes the usual shape, and nothing that the other would read otherwise.
-#include "mephisto/json_fast.h"
+#include "mephisto/codec/json_fast.h"
 
 #include <gtest/gtest.h>
 
@@ -38,7 +38,9 @@ std::string plain_text(Random& random) {
   std::string text;
   for (auto left = random.below(40); left > 0; --left) {
     const auto kind = random.below(10);
-    text += kind == 0 ? "\xc3\xa9" : kind == 1 ? "\xf0\x9f\x98\x80" : std::string(1, static_cast<char>('a' + random.below(26)));
+    text += kind == 0   ? "\xc3\xa9"
+            : kind == 1 ? "\xf0\x9f\x98\x80"
+                        : std::string(1, static_cast<char>('a' + random.below(26)));
   }
   return text;
 }
@@ -57,7 +59,8 @@ Quote any_quote(Random& random) {
   auto fill = [&] { return Fill{static_cast<std::int64_t>(random.below(1'000'000'000)), any_double(random)}; };
   if (random.below(2) == 0) quote.last = fill();
   for (auto left = random.below(4); left > 0; --left) quote.fills.push_back(fill());
-  for (auto left = random.below(4); left > 0; --left) quote.levels.push_back(random.below(3) == 0 ? std::nullopt : std::optional{static_cast<int>(random.next())});
+  for (auto left = random.below(4); left > 0; --left)
+    quote.levels.push_back(random.below(3) == 0 ? std::nullopt : std::optional{static_cast<int>(random.next())});
   quote.created = any_time(random);
   quote.day = std::chrono::floor<std::chrono::days>(any_time(random));
   quote.total = {std::to_string(static_cast<std::int64_t>(random.next())) + "." + std::to_string(random.below(1000))};
@@ -124,8 +127,10 @@ TEST(JsonFast, ReadsNumbersToTheBit) {
   static constexpr std::string_view kDigits = "0123456789.-+eE";
   int taken = 0;
   for (int i = 0; i < 500'000; ++i) {
-    std::string text = random.below(2) == 0 ? to_json(any_double(random)) : std::to_string(random.next() >> random.below(64));
-    for (auto left = random.below(3); left > 0; --left) text.insert(random.below(text.size() + 1), 1, kDigits[random.below(kDigits.size())]);
+    std::string text =
+        random.below(2) == 0 ? to_json(any_double(random)) : std::to_string(random.next() >> random.below(64));
+    for (auto left = random.below(3); left > 0; --left)
+      text.insert(random.below(text.size() + 1), 1, kDigits[random.below(kDigits.size())]);
     double real = 0;
     if (fast(text, real)) {
       ++taken;
@@ -134,7 +139,8 @@ TEST(JsonFast, ReadsNumbersToTheBit) {
       ASSERT_EQ(std::bit_cast<std::uint64_t>(real), std::bit_cast<std::uint64_t>(*expected)) << text;
     }
     float single = 0;
-    if (fast(text, single)) ASSERT_EQ(std::bit_cast<std::uint32_t>(single), std::bit_cast<std::uint32_t>(*complete<float>(text))) << text;
+    if (fast(text, single))
+      ASSERT_EQ(std::bit_cast<std::uint32_t>(single), std::bit_cast<std::uint32_t>(*complete<float>(text))) << text;
     std::int32_t whole = 0;
     if (fast(text, whole)) ASSERT_EQ(whole, complete<std::int32_t>(text)) << text;
     std::uint64_t wide = 0;
@@ -145,7 +151,8 @@ TEST(JsonFast, ReadsNumbersToTheBit) {
 
 TEST(JsonFast, IsNotMisledByWhatStandsBehindTheText) {
   for (char padding : {'"', '}', '0', ' ', '\xff'}) {
-    for (std::string_view text : {R"({"quantity":5,"price":1)", R"({"quantity":5,"price":1.5)", R"({"quantity":)", R"({"quantity":5,"price":1.5 )", "{"}) {
+    for (std::string_view text : {R"({"quantity":5,"price":1)", R"({"quantity":5,"price":1.5)", R"({"quantity":)",
+                                  R"({"quantity":5,"price":1.5 )", "{"}) {
       Fill fill;
       EXPECT_FALSE(json::fast::read(Exact{text, padding}.view(), fill)) << text << padding;
     }

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "damage.h"
-#include "mephisto/json_read.h"
+#include "mephisto/codec/json_read.h"
 
 namespace mephisto {
 
@@ -14,7 +14,8 @@ struct Theirs {
 };
 
 template <>
-inline constexpr auto field_options<Theirs> = std::to_array<FieldOptions>({{.member = "id", .name = "order-id"}, {.member = "amount", .name = "größe"}});
+inline constexpr auto field_options<Theirs> =
+    std::to_array<FieldOptions>({{.member = "id", .name = "order-id"}, {.member = "amount", .name = "größe"}});
 
 namespace {
 
@@ -79,7 +80,8 @@ struct Defaulted {
 };
 
 TEST(JsonMissing, FieldsWithoutAnInitialiserAreRequired) {
-  EXPECT_THAT(required<Bare>(), ElementsAre("text", "number", "real", "flag", "side", "list", "map", "pair", "wait", "day", "time", "decimal", "uuid", "json", "inner"));
+  EXPECT_THAT(required<Bare>(), ElementsAre("text", "number", "real", "flag", "side", "list", "map", "pair", "wait",
+                                            "day", "time", "decimal", "uuid", "json", "inner"));
 }
 TEST(JsonMissing, FieldsWithAnInitialiserMayBeMissing) { EXPECT_THAT(required<Defaulted>(), IsEmpty()); }
 
@@ -174,7 +176,9 @@ struct Said {
   static constexpr FieldOptions kFields[] = {{.member = "list", .may_be_missing = true}};
 };
 
-TEST(JsonMissing, AnInitialiserThatIsTheTypesOwnDefaultDoesNotCount) { EXPECT_THAT(required<Alike>(), ElementsAre("text", "list", "time")); }
+TEST(JsonMissing, AnInitialiserThatIsTheTypesOwnDefaultDoesNotCount) {
+  EXPECT_THAT(required<Alike>(), ElementsAre("text", "list", "time"));
+}
 TEST(JsonMissing, TheRecordSaysWhatElseMayBeMissing) { EXPECT_THAT(required<Said>(), ElementsAre("text")); }
 
 struct Renamed {
@@ -183,7 +187,8 @@ struct Renamed {
   int order_id = 0;
   std::optional<std::string> note;
   bool operator==(const Renamed&) const = default;
-  static constexpr FieldOptions kFields[] = {{.member = "class_", .name = "class"}, {.member = "order_id", .name = "order-id"}};
+  static constexpr FieldOptions kFields[] = {{.member = "class_", .name = "class"},
+                                             {.member = "order_id", .name = "order-id"}};
 };
 
 TEST(JsonNames, AFieldHasItsNameOfTheWire) {
@@ -200,7 +205,9 @@ TEST(JsonNames, BothReadersKnowIt) {
 }
 
 TEST(JsonNames, AnEscapedNameIsKnownToo) { EXPECT_EQ(read<Renamed>(R"({"cl\u0061ss":"a"})").class_, "a"); }
-TEST(JsonNames, TheMembersOwnNameIsAnUnknownField) { EXPECT_EQ(from_json<Renamed>(R"({"class_":"a"})").error().message, "class: missing"); }
+TEST(JsonNames, TheMembersOwnNameIsAnUnknownField) {
+  EXPECT_EQ(from_json<Renamed>(R"({"class_":"a"})").error().message, "class: missing");
+}
 TEST(JsonNames, ErrorsUseTheNameOfTheWire) {
   EXPECT_EQ(from_json<Renamed>(R"({"class":7})").error().message, "class: expected a string, found 7");
   EXPECT_EQ(from_json<Renamed>(R"({"class":"a","class":"b"})").error().message, "class: given twice");
@@ -217,7 +224,9 @@ TEST(JsonNames, StructuresOfOthersAreNamedByTheApp) {
   EXPECT_EQ(read<Theirs>("{\"größe\":1,\"order-id\":\"a\"}").amount, 1);
 }
 
-TEST(JsonUnknown, FieldsThatNobodyKnowsAreIgnored) { EXPECT_EQ(read<Old>(R"({"new":{"a":[1,2]},"id":"a","newer":null})").id, "a"); }
+TEST(JsonUnknown, FieldsThatNobodyKnowsAreIgnored) {
+  EXPECT_EQ(read<Old>(R"({"new":{"a":[1,2]},"id":"a","newer":null})").id, "a");
+}
 // Python's json module writes it.
 TEST(JsonUnknown, AlsoWhereTheyHoldNaN) { EXPECT_EQ(read<Old>(R"({"score":NaN,"all":[-Infinity],"id":"a"})").id, "a"); }
 

@@ -1,4 +1,5 @@
-// Damaged text: whatever arrives, reading ends with a value or an error, and never looks beyond the text and its padding.
+// Damaged text: whatever arrives, reading ends with a value or an error, and never looks beyond the text and its
+// padding.
 #include <gtest/gtest.h>
 
 #include "damage.h"
@@ -31,7 +32,8 @@ std::optional<std::string> sent(const T& value) {
   }
 }
 
-// Reads every mutation; gives how many were refused. Each refusal must say why, and each value that is sent must survive a round trip.
+// Reads every mutation; gives how many were refused. Each refusal must say why, and each value that is sent must
+// survive a round trip.
 template <class T>
 int refused_mutations(std::uint64_t seed, T (*make)(Random&)) {
   Random random{seed};
@@ -50,9 +52,13 @@ int refused_mutations(std::uint64_t seed, T (*make)(Random&)) {
   return refused;
 }
 
-TEST(JsonMutation, DamagedRecordsAreReadOrRefused) { EXPECT_GT(refused_mutations<Order>(1, any_order), kMutations / 4); }
+TEST(JsonMutation, DamagedRecordsAreReadOrRefused) {
+  EXPECT_GT(refused_mutations<Order>(1, any_order), kMutations / 4);
+}
 
-TEST(JsonMutation, DamagedVariantsAreReadOrRefused) { EXPECT_GT(refused_mutations<Outcome>(2, any_outcome), kMutations / 4); }
+TEST(JsonMutation, DamagedVariantsAreReadOrRefused) {
+  EXPECT_GT(refused_mutations<Outcome>(2, any_outcome), kMutations / 4);
+}
 
 TEST(JsonMutation, DamagedJsonOfAnyShapeIsReadOrRefused) {
   auto make = +[](Random& random) { return Json{to_json(any_order(random))}; };
@@ -63,7 +69,8 @@ TEST(JsonMutation, EveryTruncationOfARecordIsRefused) {
   Random random{4};
   for (int i = 0; i < 20; ++i) {
     auto text = to_json(any_order(random));
-    for (std::size_t size = 0; size < text.size(); ++size) ASSERT_FALSE(read_exact<Order>(text.substr(0, size))) << text.substr(0, size);
+    for (std::size_t size = 0; size < text.size(); ++size)
+      ASSERT_FALSE(read_exact<Order>(text.substr(0, size))) << text.substr(0, size);
   }
 }
 

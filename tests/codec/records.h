@@ -8,7 +8,7 @@
 #include <variant>
 #include <vector>
 
-#include "mephisto/json_read.h"
+#include "mephisto/codec/json_read.h"
 
 namespace mephisto::random_records {
 
@@ -59,7 +59,8 @@ struct Order {
   std::chrono::microseconds wait{};
   std::string class_ = "common";
   bool operator==(const Order&) const = default;
-  static constexpr FieldOptions kFields[] = {{.member = "class_", .name = "class"}, {.member = "levels", .may_be_missing = true}};
+  static constexpr FieldOptions kFields[] = {{.member = "class_", .name = "class"},
+                                             {.member = "levels", .may_be_missing = true}};
 };
 
 inline std::string any_text(Random& random) {
@@ -82,7 +83,9 @@ inline double any_double(Random& random) {
   return std::ldexp(mantissa, static_cast<int>(random.below(400)) - 263);
 }
 
-inline Fill any_fill(Random& random) { return {static_cast<std::int64_t>(random.next() >> random.below(64)), any_double(random)}; }
+inline Fill any_fill(Random& random) {
+  return {static_cast<std::int64_t>(random.next() >> random.below(64)), any_double(random)};
+}
 
 inline Outcome any_outcome(Random& random) {
   if (random.below(2) == 0) return any_fill(random);
@@ -91,11 +94,13 @@ inline Outcome any_outcome(Random& random) {
 
 // Years 1 to 9999, which is what Python's datetime holds.
 inline Microtime any_time(Random& random) {
-  return Microtime{std::chrono::microseconds{static_cast<std::int64_t>(random.below(315'537'897'600'000'000)) - 62'135'596'800'000'000}};
+  return Microtime{std::chrono::microseconds{static_cast<std::int64_t>(random.below(315'537'897'600'000'000)) -
+                                             62'135'596'800'000'000}};
 }
 
 inline Json any_json(Random& random) {
-  static const std::vector<std::string> kTexts{"null", "true", "[]", "{}", "[1,2.5,\"x\"]", R"({"a":{"b":[null,false]},"c":"\"\\"})", "1e-7", "\"\xc3\xa9\""};
+  static const std::vector<std::string> kTexts{
+      "null", "true", "[]", "{}", "[1,2.5,\"x\"]", R"({"a":{"b":[null,false]},"c":"\"\\"})", "1e-7", "\"\xc3\xa9\""};
   return {kTexts[random.below(kTexts.size())]};
 }
 
@@ -111,9 +116,11 @@ inline Order any_order(Random& random) {
   for (auto left = random.below(4); left > 0; --left) order.fills.push_back(any_fill(random));
   for (auto left = random.below(4); left > 0; --left) {
     auto& list = order.levels[any_text(random)];
-    for (auto item = random.below(3); item > 0; --item) list.push_back(random.below(3) == 0 ? std::nullopt : std::optional{static_cast<std::int32_t>(random.next())});
+    for (auto item = random.below(3); item > 0; --item)
+      list.push_back(random.below(3) == 0 ? std::nullopt : std::optional{static_cast<std::int32_t>(random.next())});
   }
-  for (auto left = random.below(4); left > 0; --left) order.sides[static_cast<std::int16_t>(random.next())] = static_cast<Side>(random.below(3));
+  for (auto left = random.below(4); left > 0; --left)
+    order.sides[static_cast<std::int16_t>(random.next())] = static_cast<Side>(random.below(3));
   for (auto left = random.below(3); left > 0; --left) order.notes[Uuid::random(random)] = any_text(random);
   order.outcome = any_outcome(random);
   for (auto left = random.below(4); left > 0; --left) order.history.push_back(any_outcome(random));
@@ -125,7 +132,8 @@ inline Order any_order(Random& random) {
   for (auto left = random.below(8); left > 0; --left) order.raw.data += static_cast<char>(random.next());
   order.anything = any_json(random);
   order.best = {static_cast<std::int32_t>(random.next()), static_cast<Side>(random.below(3))};
-  order.odds = {random.below(2) == 0, random.below(2) == 0 ? std::optional{static_cast<float>(random.uniform())} : std::nullopt};
+  order.odds = {random.below(2) == 0,
+                random.below(2) == 0 ? std::optional{static_cast<float>(random.uniform())} : std::nullopt};
   order.corner = {static_cast<std::int8_t>(random.next()), static_cast<std::int8_t>(random.next())};
   order.wait = std::chrono::microseconds{static_cast<std::int64_t>(random.next() >> (20 + random.below(40)))};
   order.class_ = any_text(random);

@@ -1,7 +1,7 @@
 // Names and counts of fields and enumerators at compile time.
 #include <gtest/gtest.h>
 
-#include "mephisto/json_read.h"
+#include "mephisto/codec/json_read.h"
 
 namespace mephisto {
 
@@ -52,10 +52,14 @@ struct Trailing_ {
 };
 
 struct Widest {
-  int f00 = 0, f01 = 0, f02 = 0, f03 = 0, f04 = 0, f05 = 0, f06 = 0, f07 = 0, f08 = 0, f09 = 0, f10 = 0, f11 = 0, f12 = 0, f13 = 0, f14 = 0, f15 = 0;
-  int f16 = 0, f17 = 0, f18 = 0, f19 = 0, f20 = 0, f21 = 0, f22 = 0, f23 = 0, f24 = 0, f25 = 0, f26 = 0, f27 = 0, f28 = 0, f29 = 0, f30 = 0, f31 = 0;
-  int f32 = 0, f33 = 0, f34 = 0, f35 = 0, f36 = 0, f37 = 0, f38 = 0, f39 = 0, f40 = 0, f41 = 0, f42 = 0, f43 = 0, f44 = 0, f45 = 0, f46 = 0, f47 = 0;
-  int f48 = 0, f49 = 0, f50 = 0, f51 = 0, f52 = 0, f53 = 0, f54 = 0, f55 = 0, f56 = 0, f57 = 0, f58 = 0, f59 = 0, f60 = 0, f61 = 0, f62 = 0, f63 = 0;
+  int f00 = 0, f01 = 0, f02 = 0, f03 = 0, f04 = 0, f05 = 0, f06 = 0, f07 = 0, f08 = 0, f09 = 0, f10 = 0, f11 = 0,
+      f12 = 0, f13 = 0, f14 = 0, f15 = 0;
+  int f16 = 0, f17 = 0, f18 = 0, f19 = 0, f20 = 0, f21 = 0, f22 = 0, f23 = 0, f24 = 0, f25 = 0, f26 = 0, f27 = 0,
+      f28 = 0, f29 = 0, f30 = 0, f31 = 0;
+  int f32 = 0, f33 = 0, f34 = 0, f35 = 0, f36 = 0, f37 = 0, f38 = 0, f39 = 0, f40 = 0, f41 = 0, f42 = 0, f43 = 0,
+      f44 = 0, f45 = 0, f46 = 0, f47 = 0;
+  int f48 = 0, f49 = 0, f50 = 0, f51 = 0, f52 = 0, f53 = 0, f54 = 0, f55 = 0, f56 = 0, f57 = 0, f58 = 0, f59 = 0,
+      f60 = 0, f61 = 0, f62 = 0, f63 = 0;
 };
 
 enum class Signal { kLow = -3, kNone = 0, kHigh = 5, kLast = 127 };
@@ -89,8 +93,9 @@ class NotAnAggregate {
 
 TEST(Reflect, FieldsHaveTheirNamesInOrder) {
   constexpr auto names = reflect::field_names<Order>();
-  std::vector<std::string_view> expected{"id",   "price_per_unit", "quantity", "parts", "main_part", "by_name",  "other",
-                                         "paid", "created",        "total",    "uuid",  "raw",       "anything", "triple"};
+  std::vector<std::string_view> expected{"id",       "price_per_unit", "quantity", "parts", "main_part", "by_name",
+                                         "other",    "paid",           "created",  "total", "uuid",      "raw",
+                                         "anything", "triple"};
   EXPECT_EQ((std::vector<std::string_view>{names.begin(), names.end()}), expected);
 }
 
@@ -99,7 +104,9 @@ TEST(Reflect, ARecordMayHaveNoFields) { EXPECT_EQ(reflect::field_count<Empty>, 0
 TEST(Reflect, ARecordMayHave64Fields) { EXPECT_EQ(reflect::field_count<Widest>, 64U); }
 TEST(Reflect, TheLastOf64FieldsHasItsName) { EXPECT_EQ((reflect::field_name<Widest, 63>()), "f63"); }
 TEST(Reflect, UnderscoresCapitalsAndDigitsBelongToNames) { EXPECT_EQ((reflect::field_name<Trailing_, 0>()), "value_"); }
-TEST(Reflect, NamesOfTypesOutsideAnonymousNamespacesWorkToo) { EXPECT_EQ((reflect::field_name<OutsideAnonymous, 0>()), "visible"); }
+TEST(Reflect, NamesOfTypesOutsideAnonymousNamespacesWorkToo) {
+  EXPECT_EQ((reflect::field_name<OutsideAnonymous, 0>()), "visible");
+}
 
 TEST(Reflect, FieldTypesAreThoseDeclared) {
   EXPECT_TRUE((std::is_same_v<reflect::field_type<Order, 0>, std::string>));
@@ -162,7 +169,9 @@ TEST(Reflect, EveryUnderlyingTypeIsFine) {
   EXPECT_EQ(reflect::enum_name(Byte::kMost), "kMost");
   EXPECT_EQ(reflect::enum_name(Huge::kZero), "kZero");
 }
-TEST(Reflect, EnumeratorsOfTemplatesHaveTheirNames) { EXPECT_EQ(reflect::enum_name(Pair<int, char>::Kind::kSecond), "kSecond"); }
+TEST(Reflect, EnumeratorsOfTemplatesHaveTheirNames) {
+  EXPECT_EQ(reflect::enum_name(Pair<int, char>::Kind::kSecond), "kSecond");
+}
 TEST(Reflect, UnsignedEnumsStartAtZero) { EXPECT_EQ(reflect::enum_name(Small::a), "a"); }
 TEST(Reflect, AValueWithoutAnEnumeratorHasNoName) { EXPECT_EQ(reflect::enum_name(static_cast<Signal>(4)), ""); }
 TEST(Reflect, AnEnumeratorOutOfRangeHasNoName) { EXPECT_EQ(reflect::enum_name(Beyond::kFar), ""); }
@@ -187,7 +196,9 @@ TEST(Reflect, TheEmptyNameIsNoEnumerator) {
 TEST(Reflect, TypesHaveTheirPlainName) { EXPECT_EQ(reflect::type_name<OutsideAnonymous>(), "OutsideAnonymous"); }
 TEST(Reflect, TypesInAnonymousNamespacesHaveTheirPlainName) { EXPECT_EQ(reflect::type_name<Order>(), "Order"); }
 TEST(Reflect, BuiltInTypesHaveTheirName) { EXPECT_EQ(reflect::type_name<int>(), "int"); }
-TEST(Reflect, TemplatesKeepTheirArguments) { EXPECT_NE(reflect::type_name<Box<int>>().find("Box<int>"), std::string_view::npos); }
+TEST(Reflect, TemplatesKeepTheirArguments) {
+  EXPECT_NE(reflect::type_name<Box<int>>().find("Box<int>"), std::string_view::npos);
+}
 
 TEST(Reflect, PlainStructuresAreRecords) {
   EXPECT_TRUE(Record<Order>);

@@ -39,9 +39,12 @@ bool refused(const T& value) {
 constexpr std::string_view kNoNumber = " is no number that JSON has; a value that may be absent is a std::optional";
 
 TEST(Refusal, SaysWhereAndWhy) {
-  EXPECT_EQ(message(Order{.lines = {{"a", 1}, {"b", std::nan("")}}, .extras = {}}), std::string{"Order.lines[1].price: NaN"}.append(kNoNumber));
-  EXPECT_EQ(message(Order{.lines = {}, .extras = {{"tax", 1}, {"toll", HUGE_VAL}}}), std::string{"Order.extras.toll: infinity"}.append(kNoNumber));
-  EXPECT_EQ(message(Order{.lines = {}, .extras = {}, .best = {1, -HUGE_VAL}}), std::string{"Order.best[1]: infinity"}.append(kNoNumber));
+  EXPECT_EQ(message(Order{.lines = {{"a", 1}, {"b", std::nan("")}}, .extras = {}}),
+            std::string{"Order.lines[1].price: NaN"}.append(kNoNumber));
+  EXPECT_EQ(message(Order{.lines = {}, .extras = {{"tax", 1}, {"toll", HUGE_VAL}}}),
+            std::string{"Order.extras.toll: infinity"}.append(kNoNumber));
+  EXPECT_EQ(message(Order{.lines = {}, .extras = {}, .best = {1, -HUGE_VAL}}),
+            std::string{"Order.best[1]: infinity"}.append(kNoNumber));
   EXPECT_EQ(message(std::nan("")), std::string{"double: NaN"}.append(kNoNumber));
 }
 
@@ -62,9 +65,12 @@ TEST(Refusal, NaNAndInfinitiesWhereverTheyAre) {
 TEST(Refusal, IsTheSameInPythonsDialect) { EXPECT_THROW(to_json(std::nan(""), Dialect::kStdlib), Failure); }
 
 TEST(Refusal, EnumeratorsWithoutAName) {
-  EXPECT_EQ(message(static_cast<Status>(1000)), "Status: 1000 has no name in its enum; those outside of -128 to 1023 are listed by mephisto::enumerators");
-  EXPECT_TRUE(message(std::map<Status, int>{{static_cast<Status>(201), 1}})
-                  .ends_with("[key]: 201 has no name in its enum; those outside of -128 to 1023 are listed by mephisto::enumerators"));
+  EXPECT_EQ(message(static_cast<Status>(1000)),
+            "Status: 1000 has no name in its enum; those outside of -128 to 1023 are listed by mephisto::enumerators");
+  EXPECT_TRUE(
+      message(std::map<Status, int>{{static_cast<Status>(201), 1}})
+          .ends_with(
+              "[key]: 201 has no name in its enum; those outside of -128 to 1023 are listed by mephisto::enumerators"));
   EXPECT_FALSE(refused(Status::kNotFound));
 }
 
@@ -105,19 +111,25 @@ TEST(Refusal, TextThatIsNotUtf8) {
 }
 
 TEST(Refusal, DecimalsThatAreNone) {
-  for (auto text : {"", "abc", "1,5", "1.2.3", "NaN", "Infinity", "1e", " 1", "1 ", "0x10", "1e9999999999999999999"}) EXPECT_TRUE(refused(Decimal{text})) << text;
-  for (auto text : {"0", "-1.10", "+5", ".5", "5.", "1E+3", "1e999999999999999999"}) EXPECT_FALSE(refused(Decimal{text})) << text;
+  for (auto text : {"", "abc", "1,5", "1.2.3", "NaN", "Infinity", "1e", " 1", "1 ", "0x10", "1e9999999999999999999"})
+    EXPECT_TRUE(refused(Decimal{text})) << text;
+  for (auto text : {"0", "-1.10", "+5", ".5", "5.", "1E+3", "1e999999999999999999"})
+    EXPECT_FALSE(refused(Decimal{text})) << text;
 }
 
 TEST(Refusal, RawJsonThatIsNone) {
-  for (auto text : {"", " ", "[-Infinity]", "NaN", "[1,]", "{\"a\":1} x", "1 2", "{a:1}", "\"\xff\"", "\"\\ud800\"", "'a'", "01", "nul", "[1}"})
+  for (auto text : {"", " ", "[-Infinity]", "NaN", "[1,]", "{\"a\":1} x", "1 2", "{a:1}", "\"\xff\"", "\"\\ud800\"",
+                    "'a'", "01", "nul", "[1}"})
     EXPECT_TRUE(refused(Json{text})) << text;
-  for (auto text : {"null", " [1, 2]\n", "{}", "-0", "18446744073709551615", "-9223372036854775808", "1e308", "0.1000000000000000055511151231257827"})
+  for (auto text : {"null", " [1, 2]\n", "{}", "-0", "18446744073709551615", "-9223372036854775808", "1e308",
+                    "0.1000000000000000055511151231257827"})
     EXPECT_FALSE(refused(Json{text})) << text;
 }
 
 TEST(Refusal, RawJsonThatOthersReadAsSomethingElse) {
-  for (auto text : {"18446744073709551616", "-9223372036854775809", "[1e400]", R"({"a":1,"a":2})", R"([{"a":{"b":1,"\u0062":2}}])"}) EXPECT_TRUE(refused(Json{text})) << text;
+  for (auto text :
+       {"18446744073709551616", "-9223372036854775809", "[1e400]", R"({"a":1,"a":2})", R"([{"a":{"b":1,"\u0062":2}}])"})
+    EXPECT_TRUE(refused(Json{text})) << text;
 }
 
 TEST(Refusal, NullInAnOptional) {

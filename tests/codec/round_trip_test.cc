@@ -1,5 +1,5 @@
-// One rule for values of every type, sound or not: what is written reads back as the same value, by both readers, and is JSON that
-// everybody reads as the same; anything else is refused when it is written.
+// One rule for values of every type, sound or not: what is written reads back as the same value, by both readers, and
+// is JSON that everybody reads as the same; anything else is refused when it is written.
 #include <gtest/gtest.h>
 
 #include "any_value.h"
@@ -62,9 +62,10 @@ class RoundTrip : public testing::Test {};
 template <class T>
 class WholeRoundTrip : public testing::Test {};
 
-using Sound =
-    testing::Types<bool, std::int8_t, std::uint8_t, std::int16_t, std::uint32_t, std::int64_t, std::uint64_t, Flag, Uuid, Bytes, std::vector<Bytes>, std::optional<std::int64_t>,
-                   std::map<std::int16_t, bool>, std::pair<bool, std::uint64_t>, std::set<std::int8_t>, std::vector<bool>, std::array<int, 3>, std::tuple<>, std::map<Uuid, Flag>>;
+using Sound = testing::Types<bool, std::int8_t, std::uint8_t, std::int16_t, std::uint32_t, std::int64_t, std::uint64_t,
+                             Flag, Uuid, Bytes, std::vector<Bytes>, std::optional<std::int64_t>,
+                             std::map<std::int16_t, bool>, std::pair<bool, std::uint64_t>, std::set<std::int8_t>,
+                             std::vector<bool>, std::array<int, 3>, std::tuple<>, std::map<Uuid, Flag>>;
 using Mixed = any_value::AllKinds<testing::Types>;
 TYPED_TEST_SUITE(WholeRoundTrip, Sound);
 TYPED_TEST_SUITE(RoundTrip, Mixed);

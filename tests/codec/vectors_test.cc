@@ -7,7 +7,7 @@
 #include <fstream>
 #include <functional>
 
-#include "mephisto/json_read.h"
+#include "mephisto/codec/json_read.h"
 
 namespace mephisto {
 namespace {
@@ -46,7 +46,8 @@ template <class T>
 T number(const std::string& text, int base = 10) {
   T value{};
   auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value, base);
-  if (code != std::errc{} || end != text.data() + text.size()) throw std::runtime_error("bad number in json_vectors.tsv: " + text);
+  if (code != std::errc{} || end != text.data() + text.size())
+    throw std::runtime_error("bad number in json_vectors.tsv: " + text);
   return value;
 }
 
@@ -79,11 +80,17 @@ IntsByName to_ints_by_name(const std::string& text) {
   return lists;
 }
 
-Microtime to_datetime(const std::string& text) { return Microtime{std::chrono::microseconds{number<std::int64_t>(text)}}; }
-std::chrono::year_month_day to_date(const std::string& text) { return std::chrono::sys_days{std::chrono::days{number<int>(text)}}; }
+Microtime to_datetime(const std::string& text) {
+  return Microtime{std::chrono::microseconds{number<std::int64_t>(text)}};
+}
+std::chrono::year_month_day to_date(const std::string& text) {
+  return std::chrono::sys_days{std::chrono::days{number<int>(text)}};
+}
 Bytes to_bytes(const std::string& text) { return {from_hex(text)}; }
 
-bool same(double a, double b) { return std::bit_cast<std::uint64_t>(a) == std::bit_cast<std::uint64_t>(b) || (std::isnan(a) && std::isnan(b)); }
+bool same(double a, double b) {
+  return std::bit_cast<std::uint64_t>(a) == std::bit_cast<std::uint64_t>(b) || (std::isnan(a) && std::isnan(b));
+}
 template <class T>
 bool same(const T& a, const T& b) {
   return a == b;
@@ -99,15 +106,18 @@ std::string written(const T& value, Dialect dialect) {
   }
 }
 
-// What differs when the inputs of `kind` are written; empty when nothing does. NaN and infinities, of which Python's json module makes words, are refused.
+// What differs when the inputs of `kind` are written; empty when nothing does. NaN and infinities, of which Python's
+// json module makes words, are refused.
 template <class T>
-std::vector<std::string> wrong_when_written(const std::string& kind, T (*value_of)(const std::string&), Dialect dialect) {
+std::vector<std::string> wrong_when_written(const std::string& kind, T (*value_of)(const std::string&),
+                                            Dialect dialect) {
   std::vector<std::string> wrong;
   auto all = vectors(kind);
   if (all.empty()) wrong.push_back("no vectors of kind " + kind);
   for (const auto& vector : all) {
     auto text = written(value_of(vector.input), dialect);
-    if (text != (vector.orjson == "null" ? vector.orjson : vector.text(dialect))) wrong.push_back(vector.input + ": Python writes " + vector.text(dialect) + ", we write " + text);
+    if (text != (vector.orjson == "null" ? vector.orjson : vector.text(dialect)))
+      wrong.push_back(vector.input + ": Python writes " + vector.text(dialect) + ", we write " + text);
   }
   return wrong;
 }
@@ -137,42 +147,86 @@ std::vector<std::string> to_strings(const std::string& text) { return to_list<st
 std::int64_t to_int(const std::string& text) { return number<std::int64_t>(text); }
 std::uint64_t to_uint(const std::string& text) { return number<std::uint64_t>(text); }
 
-TEST(JsonVectors, DoublesAreWrittenAsOrjsonDoes) { EXPECT_THAT(wrong_when_written("double", to_double, Dialect::kOrjson), IsEmpty()); }
-TEST(JsonVectors, DoublesAreWrittenAsPythonsJsonDoes) { EXPECT_THAT(wrong_when_written("double", to_double, Dialect::kStdlib), IsEmpty()); }
-TEST(JsonVectors, DoublesOfBothDialectsReadBackToTheBit) { EXPECT_THAT(wrong_when_read("double", to_double), IsEmpty()); }
+TEST(JsonVectors, DoublesAreWrittenAsOrjsonDoes) {
+  EXPECT_THAT(wrong_when_written("double", to_double, Dialect::kOrjson), IsEmpty());
+}
+TEST(JsonVectors, DoublesAreWrittenAsPythonsJsonDoes) {
+  EXPECT_THAT(wrong_when_written("double", to_double, Dialect::kStdlib), IsEmpty());
+}
+TEST(JsonVectors, DoublesOfBothDialectsReadBackToTheBit) {
+  EXPECT_THAT(wrong_when_read("double", to_double), IsEmpty());
+}
 
-TEST(JsonVectors, IntegersAreWrittenAsOrjsonDoes) { EXPECT_THAT(wrong_when_written("int", to_int, Dialect::kOrjson), IsEmpty()); }
-TEST(JsonVectors, IntegersAreWrittenAsPythonsJsonDoes) { EXPECT_THAT(wrong_when_written("int", to_int, Dialect::kStdlib), IsEmpty()); }
+TEST(JsonVectors, IntegersAreWrittenAsOrjsonDoes) {
+  EXPECT_THAT(wrong_when_written("int", to_int, Dialect::kOrjson), IsEmpty());
+}
+TEST(JsonVectors, IntegersAreWrittenAsPythonsJsonDoes) {
+  EXPECT_THAT(wrong_when_written("int", to_int, Dialect::kStdlib), IsEmpty());
+}
 TEST(JsonVectors, IntegersReadBack) { EXPECT_THAT(wrong_when_read("int", to_int), IsEmpty()); }
-TEST(JsonVectors, IntegersBeyondTheSignedOnesAreWrittenAsOrjsonDoes) { EXPECT_THAT(wrong_when_written("uint", to_uint, Dialect::kOrjson), IsEmpty()); }
+TEST(JsonVectors, IntegersBeyondTheSignedOnesAreWrittenAsOrjsonDoes) {
+  EXPECT_THAT(wrong_when_written("uint", to_uint, Dialect::kOrjson), IsEmpty());
+}
 TEST(JsonVectors, IntegersBeyondTheSignedOnesReadBack) { EXPECT_THAT(wrong_when_read("uint", to_uint), IsEmpty()); }
 
-TEST(JsonVectors, StringsAreWrittenAsOrjsonDoes) { EXPECT_THAT(wrong_when_written("string", from_hex, Dialect::kOrjson), IsEmpty()); }
-TEST(JsonVectors, StringsAreWrittenAsPythonsJsonDoes) { EXPECT_THAT(wrong_when_written("string", from_hex, Dialect::kStdlib), IsEmpty()); }
+TEST(JsonVectors, StringsAreWrittenAsOrjsonDoes) {
+  EXPECT_THAT(wrong_when_written("string", from_hex, Dialect::kOrjson), IsEmpty());
+}
+TEST(JsonVectors, StringsAreWrittenAsPythonsJsonDoes) {
+  EXPECT_THAT(wrong_when_written("string", from_hex, Dialect::kStdlib), IsEmpty());
+}
 TEST(JsonVectors, StringsOfBothDialectsReadBack) { EXPECT_THAT(wrong_when_read("string", from_hex), IsEmpty()); }
 
-TEST(JsonVectors, BytesThatAreNoTextAreWrittenAsFaustWithOrjsonDoes) { EXPECT_THAT(wrong_when_written("bytes", to_bytes, Dialect::kOrjson), IsEmpty()); }
-TEST(JsonVectors, BytesThatAreNoTextAreWrittenAsFaustWithPythonsJsonDoes) { EXPECT_THAT(wrong_when_written("bytes", to_bytes, Dialect::kStdlib), IsEmpty()); }
+TEST(JsonVectors, BytesThatAreNoTextAreWrittenAsFaustWithOrjsonDoes) {
+  EXPECT_THAT(wrong_when_written("bytes", to_bytes, Dialect::kOrjson), IsEmpty());
+}
+TEST(JsonVectors, BytesThatAreNoTextAreWrittenAsFaustWithPythonsJsonDoes) {
+  EXPECT_THAT(wrong_when_written("bytes", to_bytes, Dialect::kStdlib), IsEmpty());
+}
 TEST(JsonVectors, BytesThatAreNoTextReadBack) { EXPECT_THAT(wrong_when_read("bytes", to_bytes), IsEmpty()); }
-TEST(JsonVectors, BytesWithQuotesLineEndsAndTabsAreWrittenAsPythonsRepr) { EXPECT_THAT(wrong_when_written("bytes_quoted", to_bytes, Dialect::kOrjson), IsEmpty()); }
-TEST(JsonVectors, BytesWithQuotesLineEndsAndTabsReadBack) { EXPECT_THAT(wrong_when_read("bytes_quoted", to_bytes), IsEmpty()); }
+TEST(JsonVectors, BytesWithQuotesLineEndsAndTabsAreWrittenAsPythonsRepr) {
+  EXPECT_THAT(wrong_when_written("bytes_quoted", to_bytes, Dialect::kOrjson), IsEmpty());
+}
+TEST(JsonVectors, BytesWithQuotesLineEndsAndTabsReadBack) {
+  EXPECT_THAT(wrong_when_read("bytes_quoted", to_bytes), IsEmpty());
+}
 
-TEST(JsonVectors, TimesAreWrittenAsOrjsonDoes) { EXPECT_THAT(wrong_when_written("datetime", to_datetime, Dialect::kOrjson), IsEmpty()); }
-TEST(JsonVectors, TimesAreWrittenAsFaustWithPythonsJsonDoes) { EXPECT_THAT(wrong_when_written("datetime", to_datetime, Dialect::kStdlib), IsEmpty()); }
+TEST(JsonVectors, TimesAreWrittenAsOrjsonDoes) {
+  EXPECT_THAT(wrong_when_written("datetime", to_datetime, Dialect::kOrjson), IsEmpty());
+}
+TEST(JsonVectors, TimesAreWrittenAsFaustWithPythonsJsonDoes) {
+  EXPECT_THAT(wrong_when_written("datetime", to_datetime, Dialect::kStdlib), IsEmpty());
+}
 TEST(JsonVectors, TimesReadBackToTheMicrosecond) { EXPECT_THAT(wrong_when_read("datetime", to_datetime), IsEmpty()); }
-TEST(JsonVectors, DatesAreWrittenAsOrjsonDoes) { EXPECT_THAT(wrong_when_written("date", to_date, Dialect::kOrjson), IsEmpty()); }
-TEST(JsonVectors, DatesAreWrittenAsFaustWithPythonsJsonDoes) { EXPECT_THAT(wrong_when_written("date", to_date, Dialect::kStdlib), IsEmpty()); }
+TEST(JsonVectors, DatesAreWrittenAsOrjsonDoes) {
+  EXPECT_THAT(wrong_when_written("date", to_date, Dialect::kOrjson), IsEmpty());
+}
+TEST(JsonVectors, DatesAreWrittenAsFaustWithPythonsJsonDoes) {
+  EXPECT_THAT(wrong_when_written("date", to_date, Dialect::kStdlib), IsEmpty());
+}
 TEST(JsonVectors, DatesOfBothDialectsReadBack) { EXPECT_THAT(wrong_when_read("date", to_date), IsEmpty()); }
 
-TEST(JsonVectors, ListsOfDoublesAreWrittenAsOrjsonDoes) { EXPECT_THAT(wrong_when_written("doubles", to_doubles, Dialect::kOrjson), IsEmpty()); }
-TEST(JsonVectors, ListsOfDoublesAreWrittenAsPythonsJsonDoes) { EXPECT_THAT(wrong_when_written("doubles", to_doubles, Dialect::kStdlib), IsEmpty()); }
+TEST(JsonVectors, ListsOfDoublesAreWrittenAsOrjsonDoes) {
+  EXPECT_THAT(wrong_when_written("doubles", to_doubles, Dialect::kOrjson), IsEmpty());
+}
+TEST(JsonVectors, ListsOfDoublesAreWrittenAsPythonsJsonDoes) {
+  EXPECT_THAT(wrong_when_written("doubles", to_doubles, Dialect::kStdlib), IsEmpty());
+}
 TEST(JsonVectors, ListsOfDoublesReadBack) { EXPECT_THAT(wrong_when_read("doubles", to_doubles), IsEmpty()); }
-TEST(JsonVectors, ListsOfStringsAreWrittenAsOrjsonDoes) { EXPECT_THAT(wrong_when_written("strings", to_strings, Dialect::kOrjson), IsEmpty()); }
-TEST(JsonVectors, ListsOfStringsAreWrittenAsPythonsJsonDoes) { EXPECT_THAT(wrong_when_written("strings", to_strings, Dialect::kStdlib), IsEmpty()); }
+TEST(JsonVectors, ListsOfStringsAreWrittenAsOrjsonDoes) {
+  EXPECT_THAT(wrong_when_written("strings", to_strings, Dialect::kOrjson), IsEmpty());
+}
+TEST(JsonVectors, ListsOfStringsAreWrittenAsPythonsJsonDoes) {
+  EXPECT_THAT(wrong_when_written("strings", to_strings, Dialect::kStdlib), IsEmpty());
+}
 TEST(JsonVectors, ListsOfStringsReadBack) { EXPECT_THAT(wrong_when_read("strings", to_strings), IsEmpty()); }
 
-TEST(JsonVectors, ObjectsOfListsAreWrittenAsOrjsonDoes) { EXPECT_THAT(wrong_when_written("ints_by_name", to_ints_by_name, Dialect::kOrjson), IsEmpty()); }
-TEST(JsonVectors, ObjectsOfListsAreWrittenAsPythonsJsonDoes) { EXPECT_THAT(wrong_when_written("ints_by_name", to_ints_by_name, Dialect::kStdlib), IsEmpty()); }
+TEST(JsonVectors, ObjectsOfListsAreWrittenAsOrjsonDoes) {
+  EXPECT_THAT(wrong_when_written("ints_by_name", to_ints_by_name, Dialect::kOrjson), IsEmpty());
+}
+TEST(JsonVectors, ObjectsOfListsAreWrittenAsPythonsJsonDoes) {
+  EXPECT_THAT(wrong_when_written("ints_by_name", to_ints_by_name, Dialect::kStdlib), IsEmpty());
+}
 TEST(JsonVectors, ObjectsOfListsReadBack) { EXPECT_THAT(wrong_when_read("ints_by_name", to_ints_by_name), IsEmpty()); }
 
 TEST(JsonVectors, AnyTreeReadsAsJsonTextFromEveryDialect) {

@@ -1,5 +1,5 @@
-// What an app's author gets wrong, and what the compiler says of it. author_mistakes_test.py compiles this, and looks up what stands in
-// the comment above each line.
+// What an app's author gets wrong, and what the compiler says of it. author_mistakes_test.py compiles this, and looks
+// up what stands in the comment above each line.
 // clang-format off
 #include <mephisto/mephisto.h>
 

@@ -99,9 +99,11 @@ auto& shout = answering<std::string, std::string>("shout", [](std::string text) 
 auto& ping = answering<None, None>("ping", [](None none) { return none; });
 auto& turn = answering<Line, Line>("turn", [](Line line) { return turned(line); });
 auto& grow = answering<Drawing, Drawing>("grow", [](Drawing drawing) { return doubled(std::move(drawing)); });
-auto& refuse = answering<int, int>("refuse", [](int number) -> int { throw Failure(ErrorKind::kInvalid, fmt::format("{} is refused", number)); });
+auto& refuse = answering<int, int>(
+    "refuse", [](int number) -> int { throw Failure(ErrorKind::kInvalid, fmt::format("{} is refused", number)); });
 
-// Sinks: what Python's agent gives comes in at `ours.sunk`, and goes on to a topic that another agent of Python's reads.
+// Sinks: what Python's agent gives comes in at `ours.sunk`, and goes on to a topic that another agent of Python's
+// reads.
 
 auto& sink_end = ours.declare<int>("peer.sunk");
 auto& sunk = ours.agent("sunk", ours.declare<int>("ours.sunk"),
@@ -143,10 +145,13 @@ int vectors(const std::string& kind) {
   return 0;
 }
 
-const int all_vectors = vectors<std::optional<double>>("double") + vectors<std::int64_t>("int") + vectors<std::uint64_t>("uint") + vectors<std::string>("string") +
-                        vectors<std::vector<Bytes>>("bytes") + vectors<std::vector<Bytes>>("bytes_quoted") + vectors<Microtime>("datetime") +
-                        vectors<std::chrono::year_month_day>("date") + vectors<std::vector<double>>("doubles") + vectors<std::vector<std::string>>("strings") +
-                        vectors<std::map<std::string, std::vector<std::optional<std::int64_t>>>>("ints_by_name") + vectors<Json>("tree");
+const int all_vectors = vectors<std::optional<double>>("double") + vectors<std::int64_t>("int") +
+                        vectors<std::uint64_t>("uint") + vectors<std::string>("string") +
+                        vectors<std::vector<Bytes>>("bytes") + vectors<std::vector<Bytes>>("bytes_quoted") +
+                        vectors<Microtime>("datetime") + vectors<std::chrono::year_month_day>("date") +
+                        vectors<std::vector<double>>("doubles") + vectors<std::vector<std::string>>("strings") +
+                        vectors<std::map<std::string, std::vector<std::optional<std::int64_t>>>>("ints_by_name") +
+                        vectors<Json>("tree");
 
 // Python's agents, as something to call: this app is never run.
 
@@ -176,7 +181,8 @@ Task<void> call() {
   std::ranges::sort(mapped);
   fmt::print(R"({{"square":{},"shout":{},"ping":{},"turn":{},"grow":{},"map":{},"join":{}}})"
              "\n",
-             co_await peer_square.ask(7), to_json(co_await peer_shout.ask("straße", {.key = "k"})), to_json(co_await peer_ping.ask({})), to_json(co_await peer_turn.ask(line)),
+             co_await peer_square.ask(7), to_json(co_await peer_shout.ask("straße", {.key = "k"})),
+             to_json(co_await peer_ping.ask({})), to_json(co_await peer_turn.ask(line)),
              to_json(co_await peer_grow.ask(drawing)), to_json(mapped), to_json(co_await peer_square.join({4, 5, 6})));
 }
 
@@ -210,14 +216,15 @@ struct Moved {
 
 auto& moved = moving.declare<Moved>("moved");
 // The first of a batch of numbers below zero waits until the worker stops; those behind it are done.
-auto& move = moving.agent("move", moving.declare<std::int64_t>("moving"),
-                          [](Stream<std::int64_t> stream) -> Task<void> {
-                            while (auto event = co_await stream.next()) {
-                              if (*event == -1) co_await sleep_or_give_back(std::chrono::hours{1});
-                              co_await moved.cast({*event, "ours", event.partition(), event.offset()}, with_key(event.key()));
-                            }
-                          },
-                          {.concurrency = 4});
+auto& move =
+    moving.agent("move", moving.declare<std::int64_t>("moving"),
+                 [](Stream<std::int64_t> stream) -> Task<void> {
+                   while (auto event = co_await stream.next()) {
+                     if (*event == -1) co_await sleep_or_give_back(std::chrono::hours{1});
+                     co_await moved.cast({*event, "ours", event.partition(), event.offset()}, with_key(event.key()));
+                   }
+                 },
+                 {.concurrency = 4});
 
 }  // namespace
 

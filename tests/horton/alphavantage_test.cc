@@ -82,14 +82,18 @@ class AlphaVantageTest : public ::testing::Test {
 const char* const kOverview = R"({"Symbol": "IBM", "Name": "International Business Machines", "PERatio": "22.5"})";
 
 TEST_F(AlphaVantageTest, AsksForAnOverviewWithAllParameters) {
-  with({reply(kOverview)}, [&](AlphaVantage& client) -> Task<void> { EXPECT_EQ((co_await client.security_overview("IBM")).at("pe_ratio"), boost::json::value(22.5)); });
+  with({reply(kOverview)}, [&](AlphaVantage& client) -> Task<void> {
+    EXPECT_EQ((co_await client.security_overview("IBM")).at("pe_ratio"), boost::json::value(22.5));
+  });
   ASSERT_EQ(asked.size(), 1U);
   EXPECT_EQ(asked[0].path, "/query/");
-  EXPECT_EQ(asked[0].query, (std::map<std::string, std::string>{{"function", "OVERVIEW"}, {"symbol", "IBM"}, {"datatype", "json"}, {"apikey", kKey}}));
+  EXPECT_EQ(asked[0].query, (std::map<std::string, std::string>{
+                                {"function", "OVERVIEW"}, {"symbol", "IBM"}, {"datatype", "json"}, {"apikey", kKey}}));
 }
 
 TEST_F(AlphaVantageTest, EncodesWhatMayNotStandInAUrl) {
-  with({reply(R"({"Symbol": "B&R #1"})")}, [&](AlphaVantage& client) -> Task<void> { co_await client.security_overview("B&R #1"); });
+  with({reply(R"({"Symbol": "B&R #1"})")},
+       [&](AlphaVantage& client) -> Task<void> { co_await client.security_overview("B&R #1"); });
   EXPECT_EQ(asked.at(0).query.at("symbol"), "B&R #1");
 }
 
@@ -104,17 +108,22 @@ TEST_F(AlphaVantageTest, ListsSecuritiesOfAState) {
 }
 
 TEST_F(AlphaVantageTest, AsksForTheWholeHistory) {
-  with({reply(R"json({"Meta Data": {"1. Information": "Daily"}, "Time Series (Daily)": {"2018-12-31": {"4. close": "113.67"}}})json")}, [&](AlphaVantage& client) -> Task<void> {
-    auto data = co_await client.historical_data("IBM");
-    EXPECT_EQ(data.at("time_series_daily").at("2018-12-31").at("close"), boost::json::value(113.67));
-  });
+  with(
+      {reply(
+          R"json({"Meta Data": {"1. Information": "Daily"}, "Time Series (Daily)": {"2018-12-31": {"4. close": "113.67"}}})json")},
+      [&](AlphaVantage& client) -> Task<void> {
+        auto data = co_await client.historical_data("IBM");
+        EXPECT_EQ(data.at("time_series_daily").at("2018-12-31").at("close"), boost::json::value(113.67));
+      });
   EXPECT_EQ(asked.at(0).query.at("function"), "TIME_SERIES_DAILY_ADJUSTED");
   EXPECT_EQ(asked.at(0).query.at("outputsize"), "full");
 }
 
 TEST_F(AlphaVantageTest, AsksForTheLastPrice) {
   with({reply(R"({"Global Quote": {"01. symbol": "IBM", "05. price": "113.67"}})")},
-       [&](AlphaVantage& client) -> Task<void> { EXPECT_EQ((co_await client.last_price_data("IBM")).at("global_quote").at("price"), boost::json::value(113.67)); });
+       [&](AlphaVantage& client) -> Task<void> {
+         EXPECT_EQ((co_await client.last_price_data("IBM")).at("global_quote").at("price"), boost::json::value(113.67));
+       });
   EXPECT_EQ(asked.at(0).query.at("function"), "GLOBAL_QUOTE");
 }
 
@@ -150,11 +159,14 @@ TEST_F(AlphaVantageTest, GivesUpWhenTheServiceStaysBroken) {
 }
 
 TEST_F(AlphaVantageTest, TakesAQuotaNoticeForAQuotaErrorAtOnce) {
-  EXPECT_EQ(error_of({reply(R"({"Information": "Our standard API rate limit is 25 requests per day."})")}).first, Kind::kQuota);
+  EXPECT_EQ(error_of({reply(R"({"Information": "Our standard API rate limit is 25 requests per day."})")}).first,
+            Kind::kQuota);
   EXPECT_EQ(asked.size(), 1U);
 }
 
-TEST_F(AlphaVantageTest, TakesStatus429ForAQuotaError) { EXPECT_EQ(error_of({reply("slow down", 429)}).first, Kind::kQuota); }
+TEST_F(AlphaVantageTest, TakesStatus429ForAQuotaError) {
+  EXPECT_EQ(error_of({reply("slow down", 429)}).first, Kind::kQuota);
+}
 
 TEST_F(AlphaVantageTest, TakesTheOverviewOfAnotherSymbolForGarbage) {
   auto [kind, message] = error_of({reply(R"({"Symbol": "MSFT", "Name": "Microsoft"})")});
@@ -163,7 +175,9 @@ TEST_F(AlphaVantageTest, TakesTheOverviewOfAnotherSymbolForGarbage) {
 }
 
 TEST_F(AlphaVantageTest, KnowsASymbolInSmallLetters) {
-  with({reply(R"({"Symbol": "ibm"})")}, [&](AlphaVantage& client) -> Task<void> { EXPECT_EQ((co_await client.security_overview("IBM")).at("symbol"), boost::json::value("ibm")); });
+  with({reply(R"({"Symbol": "ibm"})")}, [&](AlphaVantage& client) -> Task<void> {
+    EXPECT_EQ((co_await client.security_overview("IBM")).at("symbol"), boost::json::value("ibm"));
+  });
 }
 
 TEST_F(AlphaVantageTest, TakesRepliesWithoutTheirDataForGarbage) {
@@ -184,9 +198,10 @@ TEST_F(AlphaVantageTest, TakesRepliesWithoutTheirDataForGarbage) {
 }
 
 TEST_F(AlphaVantageTest, TellsWhatAStatusMeans) {
-  const std::pair<int, Kind> kinds[] = {{500, Kind::kOutOfOrder}, {502, Kind::kOutOfOrder}, {503, Kind::kOutOfOrder}, {504, Kind::kOutOfOrder},
-                                        {599, Kind::kOutOfOrder}, {408, Kind::kOutOfOrder}, {429, Kind::kQuota},      {401, Kind::kKey},
-                                        {403, Kind::kKey},        {400, Kind::kBadCall},    {404, Kind::kBadCall},    {204, Kind::kGarbage}};
+  const std::pair<int, Kind> kinds[] = {{500, Kind::kOutOfOrder}, {502, Kind::kOutOfOrder}, {503, Kind::kOutOfOrder},
+                                        {504, Kind::kOutOfOrder}, {599, Kind::kOutOfOrder}, {408, Kind::kOutOfOrder},
+                                        {429, Kind::kQuota},      {401, Kind::kKey},        {403, Kind::kKey},
+                                        {400, Kind::kBadCall},    {404, Kind::kBadCall},    {204, Kind::kGarbage}};
   for (auto [status, kind] : kinds) {
     asked.clear();
     EXPECT_EQ(error_of({reply("oops", status)}).first, kind) << status;
@@ -202,7 +217,9 @@ TEST_F(AlphaVantageTest, TellsErrorMessagesUnknownSymbolsAndGarbageApart) {
   EXPECT_EQ(error_of({reply("<html>")}).first, Kind::kGarbage);
 }
 
-TEST_F(AlphaVantageTest, TakesAnOverviewWithoutSymbolForGarbage) { EXPECT_EQ(error_of({reply(R"({"Name": "IBM", "Sector": "X", "Country": "USA"})")}).first, Kind::kGarbage); }
+TEST_F(AlphaVantageTest, TakesAnOverviewWithoutSymbolForGarbage) {
+  EXPECT_EQ(error_of({reply(R"({"Name": "IBM", "Sector": "X", "Country": "USA"})")}).first, Kind::kGarbage);
+}
 
 TEST_F(AlphaVantageTest, TakesAQuotaNoticeInsteadOfTheListingForAQuotaError) {
   with({reply(R"({"Information": "25 requests per day"})")}, [&](AlphaVantage& client) -> Task<void> {
@@ -243,7 +260,8 @@ TEST_F(AlphaVantageTest, TakesAnEmptyQuoteForAnUnknownSymbol) {
 }
 
 TEST_F(AlphaVantageTest, NeverTellsTheKeyThatANoticeRepeats) {
-  auto [kind, message] = error_of({reply(R"({"Information": "We have detected your API key as )" + kKey + R"( and our standard API rate limit is 25 requests per day."})")});
+  auto [kind, message] = error_of({reply(R"({"Information": "We have detected your API key as )" + kKey +
+                                         R"( and our standard API rate limit is 25 requests per day."})")});
   EXPECT_EQ(kind, Kind::kQuota);
   EXPECT_THAT(message, Not(HasSubstr(kKey)));
 }
@@ -251,7 +269,8 @@ TEST_F(AlphaVantageTest, NeverTellsTheKeyThatANoticeRepeats) {
 TEST_F(AlphaVantageTest, NeverTellsTheKeyThatAnErrorPageRepeats) {
   EXPECT_THAT(error_of({reply("bad request: /query?apikey=" + kKey, 400)}).second, Not(HasSubstr(kKey)));
   asked.clear();
-  EXPECT_THAT(error_of({reply("bad request: apikey=" + mephisto::url_encode(kKey), 400)}).second, Not(HasSubstr(mephisto::url_encode(kKey))));
+  EXPECT_THAT(error_of({reply("bad request: apikey=" + mephisto::url_encode(kKey), 400)}).second,
+              Not(HasSubstr(mephisto::url_encode(kKey))));
 }
 
 TEST_F(AlphaVantageTest, NeverTellsTheKeyWhenNobodyListens) {
@@ -276,22 +295,26 @@ TEST_F(AlphaVantageTest, NeverTellsTheKeyWhenNobodyListens) {
 }
 
 TEST(Endpoint, IsUnderstoodAsPeopleWriteIt) {
-  for (const char* text : {"https://www.alphavantage.co", "https://www.alphavantage.co/", "https://www.alphavantage.co//", "https://www.alphavantage.co/query",
+  for (const char* text : {"https://www.alphavantage.co", "https://www.alphavantage.co/",
+                           "https://www.alphavantage.co//", "https://www.alphavantage.co/query",
                            "https://www.alphavantage.co/query/", "https://www.alphavantage.co//query//"})
     EXPECT_EQ(parse_endpoint(text).value().url, "https://www.alphavantage.co/") << text;
   EXPECT_EQ(parse_endpoint("http://127.0.0.1:8642/market/query").value().url, "http://127.0.0.1:8642/market/");
 }
 
 TEST(Endpoint, IsTheRealOneByItsHost) {
-  for (const char* text : {"https://www.alphavantage.co", "HTTPS://WWW.AlphaVantage.CO/query", "http://alphavantage.co:80/"})
+  for (const char* text :
+       {"https://www.alphavantage.co", "HTTPS://WWW.AlphaVantage.CO/query", "http://alphavantage.co:80/"})
     EXPECT_TRUE(parse_endpoint(text).value().real) << text;
-  for (const char* text : {"http://127.0.0.1:8642/", "http://localhost/alphavantage.co/", "http://www.alphavantage.co.test/", "http://notalphavantage.co/"})
+  for (const char* text : {"http://127.0.0.1:8642/", "http://localhost/alphavantage.co/",
+                           "http://www.alphavantage.co.test/", "http://notalphavantage.co/"})
     EXPECT_FALSE(parse_endpoint(text).value().real) << text;
 }
 
 TEST(Endpoint, WithAQueryOrAPasswordIsRefusedWithoutShowingThem) {
-  for (const char* text : {"https://www.alphavantage.co/query?apikey=s3cret", "https://www.alphavantage.co/?s3cret", "https://www.alphavantage.co/#s3cret",
-                           "https://me:s3cret@www.alphavantage.co/", "ftp://me:s3cret@host/?apikey=s3cret", "https://:s3cret@/"}) {
+  for (const char* text : {"https://www.alphavantage.co/query?apikey=s3cret", "https://www.alphavantage.co/?s3cret",
+                           "https://www.alphavantage.co/#s3cret", "https://me:s3cret@www.alphavantage.co/",
+                           "ftp://me:s3cret@host/?apikey=s3cret", "https://:s3cret@/"}) {
     const auto endpoint = parse_endpoint(text);
     ASSERT_FALSE(endpoint) << text;
     EXPECT_THAT(endpoint.error().message, Not(HasSubstr("s3cret")));

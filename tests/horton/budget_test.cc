@@ -26,10 +26,14 @@ std::vector<std::pair<int, milliseconds>> terms_of(std::string_view rate) {
   return all;
 }
 
-TEST(Rate, MayHaveOneTerm) { EXPECT_THAT(terms_of("75/min"), ::testing::ElementsAre(std::pair{75, milliseconds{1min}})); }
+TEST(Rate, MayHaveOneTerm) {
+  EXPECT_THAT(terms_of("75/min"), ::testing::ElementsAre(std::pair{75, milliseconds{1min}}));
+}
 
 TEST(Rate, MayHaveManyTermsTheShortestFirst) {
-  EXPECT_THAT(terms_of("25/d,500/h,1/s"), ::testing::ElementsAre(std::pair{1, milliseconds{1s}}, std::pair{500, milliseconds{1h}}, std::pair{25, milliseconds{24h}}));
+  EXPECT_THAT(terms_of("25/d,500/h,1/s"),
+              ::testing::ElementsAre(std::pair{1, milliseconds{1s}}, std::pair{500, milliseconds{1h}},
+                                     std::pair{25, milliseconds{24h}}));
 }
 
 TEST(Rate, KeepsATermsText) { EXPECT_EQ(parse_rate("1/s,25/d").value().at(1).text, "25/d"); }
@@ -47,8 +51,8 @@ TEST_P(BadRate, IsRefusedWithItsTextAndAnExample) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, BadRate,
-                         ::testing::Values("", "5", "/s", "5/", "0/s", "-1/s", "1.5/s", "5/fortnight", "5/s,", ",5/s", "5/s;1/d", "unlimited,1/s", "99999999999/s", "five/s", "5s",
-                                           "5 /s"));
+                         ::testing::Values("", "5", "/s", "5/", "0/s", "-1/s", "1.5/s", "5/fortnight", "5/s,", ",5/s",
+                                           "5/s;1/d", "unlimited,1/s", "99999999999/s", "five/s", "5s", "5 /s"));
 
 RateTerm term(int count, milliseconds window) {
   RateTerm one;
@@ -92,8 +96,12 @@ class BudgetTest : public ::testing::Test {
     made.probe = probe;
     return made;
   }
-  void notice(Budget& one, std::optional<milliseconds> retry_after = std::nullopt) { loop.run(one.notice(ticket(), retry_after)); }
-  bool fail(Budget& one, const Budget::Ticket& of, std::optional<milliseconds> retry_after = std::nullopt) { return loop.run(one.failed(of, "status 503", retry_after)); }
+  void notice(Budget& one, std::optional<milliseconds> retry_after = std::nullopt) {
+    loop.run(one.notice(ticket(), retry_after));
+  }
+  bool fail(Budget& one, const Budget::Ticket& of, std::optional<milliseconds> retry_after = std::nullopt) {
+    return loop.run(one.failed(of, "status 503", retry_after));
+  }
   // What a worker noted whose clock was `ahead`.
   void change_state(Object fields) {
     UpdateOptions upsert;
@@ -395,7 +403,8 @@ TEST_F(BudgetTest, RequestsOfTheFutureDoNotCount) {
 TEST_F(BudgetTest, APauseThatBeginsInTheFutureDoesNotCount) {
   auto one = budget({});
   for (const char* why : {"", "status 503"}) {
-    change_state({{"paused_until", ms(3h)}, {"paused_at", ms(2h)}, {"noticed_at", ms(2h) * 1000}, {"out_of_order", why}});
+    change_state(
+        {{"paused_until", ms(3h)}, {"paused_at", ms(2h)}, {"noticed_at", ms(2h) * 1000}, {"out_of_order", why}});
     EXPECT_NO_THROW(loop.run(mephisto::timeout(5s, one.acquire()))) << why;
     // Nor does it hide what happens now.
     fail(one, ticket(), 30s);
@@ -412,7 +421,8 @@ TEST_F(BudgetTest, NoPauseIsLongerThanADay) {
 // One document, on virtual time: each call takes a while before it is done, and a while until its answer comes.
 class SlowDocuments : public Documents {
  public:
-  SlowDocuments(std::optional<Object>& document, milliseconds before, milliseconds after) : document_(document), before_(before), after_(after) {}
+  SlowDocuments(std::optional<Object>& document, milliseconds before, milliseconds after)
+      : document_(document), before_(before), after_(after) {}
 
   Task<std::vector<Object>> find(const Collection&, Object, FindOptions) override {
     std::vector<Object> found;
@@ -421,7 +431,9 @@ class SlowDocuments : public Documents {
     co_await mephisto::sleep_for(after_);
     co_return found;
   }
-  Task<std::vector<Object>> aggregate(const Collection&, boost::json::array) override { co_return std::vector<Object>{}; }
+  Task<std::vector<Object>> aggregate(const Collection&, boost::json::array) override {
+    co_return std::vector<Object>{};
+  }
   Task<void> insert(const Collection&, std::vector<Object> documents) override {
     co_await mephisto::sleep_for(before_);
     if (document_) throw mephisto::Failure(mephisto::ErrorKind::kInvalid, "it is there already");
@@ -465,7 +477,8 @@ TEST(BudgetOnSlowDocuments, NoTwoRequestsGoWithinAWindowHoweverLateTheDocumentsA
     };
     loop.run(mephisto::when_all(taking(one, 3), taking(two, 12)));
     ASSERT_EQ(times.size(), 15U);
-    for (std::size_t i = 1; i < times.size(); ++i) EXPECT_GE(times[i] - times[i - 1], 950ms) << before.count() << " and " << after.count() << " ms, request " << i;
+    for (std::size_t i = 1; i < times.size(); ++i)
+      EXPECT_GE(times[i] - times[i - 1], 950ms) << before.count() << " and " << after.count() << " ms, request " << i;
     EXPECT_EQ(loop.run(two.use()).at(1).used, 15) << "no time is noted twice";
   }
 }

@@ -1,4 +1,5 @@
-// Where documents are kept in tests: in SQLite, and on the MongoDB that HORTON_TEST_MONGO_URL names, in a database of the test's own.
+// Where documents are kept in tests: in SQLite, and on the MongoDB that HORTON_TEST_MONGO_URL names, in a database of
+// the test's own.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -23,7 +24,9 @@ inline std::vector<std::string> kinds_of_documents() {
   return kinds;
 }
 
-#define HORTON_ON_EVERY_KIND_OF_DOCUMENTS(Suite) INSTANTIATE_TEST_SUITE_P(Documents, Suite, ::testing::ValuesIn(kinds_of_documents()), [](const auto& info) { return info.param; })
+#define HORTON_ON_EVERY_KIND_OF_DOCUMENTS(Suite)                                        \
+  INSTANTIATE_TEST_SUITE_P(Documents, Suite, ::testing::ValuesIn(kinds_of_documents()), \
+                           [](const auto& info) { return info.param; })
 
 // Empty at first, and gone with its owner.
 class DocumentsPlace {
@@ -87,7 +90,8 @@ class OnDocuments {
   // The names of what `filter` finds, in the order found where one is asked for.
   std::vector<std::string> names(std::string_view filter, FindOptions options = {}) {
     std::vector<std::string> all;
-    for (const auto& one : now(people().find_many(object(filter), options))) all.emplace_back(one.at("name").as_string());
+    for (const auto& one : now(people().find_many(object(filter), options)))
+      all.emplace_back(one.at("name").as_string());
     if (options.sort.empty()) std::ranges::sort(all);
     return all;
   }

@@ -16,7 +16,9 @@ using ::testing::HasSubstr;
 
 class SharedDocuments : public ::testing::TestWithParam<std::string> {
  protected:
-  static Collection securities(Documents& documents) { return documents.collection("securities", {"symbol", "exchange"}); }
+  static Collection securities(Documents& documents) {
+    return documents.collection("securities", {"symbol", "exchange"});
+  }
 
   DocumentsPlace place{GetParam()};
 };
@@ -29,7 +31,9 @@ UpdateOptions upserting() {
   return options;
 }
 
-Object security(std::string_view symbol, std::string_view exchange) { return {{"symbol", symbol}, {"exchange", exchange}}; }
+Object security(std::string_view symbol, std::string_view exchange) {
+  return {{"symbol", symbol}, {"exchange", exchange}};
+}
 
 // How `task` ended: empty or the message.
 template <class T>
@@ -59,7 +63,8 @@ TEST_P(SharedDocuments, UpsertManyInsertsAndUpdates) {
   const auto documents = place.open();
   auto all = securities(*documents);
   loop.run(all.insert_one({{"symbol", "A"}, {"exchange", "NYSE"}, {"overview", "kept"}}));
-  std::vector<Change> changes{{security("A", "NYSE"), {{"name", "Agilent"}}}, {security("B", "NYSE"), {{"name", "Barnes"}}}};
+  std::vector<Change> changes{{security("A", "NYSE"), {{"name", "Agilent"}}},
+                              {security("B", "NYSE"), {{"name", "Barnes"}}}};
   loop.run(all.upsert_many(changes));
   EXPECT_EQ(loop.run(all.find_many({})).size(), 2U);
   EXPECT_EQ(loop.run(all.find_one(security("A", "NYSE"))).value().at("overview"), boost::json::value("kept"));
@@ -106,7 +111,8 @@ TEST_P(SharedDocuments, AUniqueIndexHoldsAfterReopening) {
     loop.run(securities(*documents).insert_one(security("A", "NYSE")));
   }
   const auto documents = place.open();
-  EXPECT_THAT(loop.run(outcome(documents->collection("securities").insert_one(security("A", "NYSE")))), HasSubstr("same key"));
+  EXPECT_THAT(loop.run(outcome(documents->collection("securities").insert_one(security("A", "NYSE")))),
+              HasSubstr("same key"));
 }
 
 TEST_P(SharedDocuments, AFailedWriteDoesNotHurtThoseAtTheSameTime) {
@@ -114,7 +120,8 @@ TEST_P(SharedDocuments, AFailedWriteDoesNotHurtThoseAtTheSameTime) {
   const auto documents = place.open();
   auto all = securities(*documents);
   std::vector<Task<std::string>> writes;
-  for (int i = 0; i < 40; ++i) writes.push_back(outcome(all.insert_one(security(std::to_string(i % 4 == 0 ? 0 : i), "NYSE"))));
+  for (int i = 0; i < 40; ++i)
+    writes.push_back(outcome(all.insert_one(security(std::to_string(i % 4 == 0 ? 0 : i), "NYSE"))));
   auto ends = loop.run(mephisto::when_all(std::move(writes)));
   EXPECT_EQ(std::ranges::count(ends, ""), 31);
   EXPECT_EQ(loop.run(all.find_many({})).size(), 31U);
@@ -135,7 +142,8 @@ TEST_P(SharedDocuments, ManyTasksIncrementWithoutLosingOne) {
   const auto documents = place.open();
   auto counters = documents->collection("counters");
   std::vector<Task<UpdateResult>> writes;
-  for (int i = 0; i < 200; ++i) writes.push_back(counters.update_one({{"_id", "n"}}, {{"$inc", Object{{"n", 1}}}}, upserting()));
+  for (int i = 0; i < 200; ++i)
+    writes.push_back(counters.update_one({{"_id", "n"}}, {{"$inc", Object{{"n", 1}}}}, upserting()));
   loop.run(mephisto::when_all(std::move(writes)));
   EXPECT_EQ(loop.run(counters.find_one({})).value().at("n"), boost::json::value(200));
 }
@@ -146,7 +154,8 @@ TEST_P(SharedDocuments, TwoWorkersWriteAtOnceWithoutLosingOne) {
     Loop loop;
     const auto documents = place.open();
     auto counters = documents->collection("counters");
-    for (int i = 0; i < 50; ++i) loop.run(counters.update_one({{"_id", "n"}}, {{"$inc", Object{{"n", 1}}}}, upserting()));
+    for (int i = 0; i < 50; ++i)
+      loop.run(counters.update_one({{"_id", "n"}}, {{"$inc", Object{{"n", 1}}}}, upserting()));
   };
   {
     const auto first = place.open();
@@ -169,7 +178,8 @@ TEST_P(SharedDocuments, ACollectionMayBeAskedForWhileReadsAreUnderWay) {
   loop.run(securities(*documents).upsert_many(changes));
   auto reader = [&]() -> Task<int> {
     int found = 0;
-    for (int i = 0; i < 40; ++i) found += static_cast<int>((co_await securities(*documents).find_many({{"exchange", "NYSE"}})).size());
+    for (int i = 0; i < 40; ++i)
+      found += static_cast<int>((co_await securities(*documents).find_many({{"exchange", "NYSE"}})).size());
     co_return found;
   };
   auto asker = [&]() -> Task<int> {

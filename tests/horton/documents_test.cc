@@ -35,14 +35,18 @@ TEST_P(DocumentsTest, InsertOneGivesTheIdUnderWhichItIsFound) {
   EXPECT_EQ(found->at("name"), json::value("Ann"));
 }
 
-TEST_P(DocumentsTest, InsertOneKeepsAnIdThatItIsGiven) { EXPECT_EQ(now(people().insert_one({{"_id", "ann"}, {"name", "Ann"}})), "ann"); }
+TEST_P(DocumentsTest, InsertOneKeepsAnIdThatItIsGiven) {
+  EXPECT_EQ(now(people().insert_one({{"_id", "ann"}, {"name", "Ann"}})), "ann");
+}
 
 TEST_P(DocumentsTest, InsertOneRefusesAnIdThatIsThere) {
   now(people().insert_one({{"_id", "ann"}}));
   EXPECT_EQ(failure_of(people().insert_one({{"_id", "ann"}})).kind(), ErrorKind::kInvalid);
 }
 
-TEST_P(DocumentsTest, InsertOneRefusesAnIdThatIsNoText) { EXPECT_THAT(failure_of(people().insert_one({{"_id", 5}})).what(), HasSubstr("_id")); }
+TEST_P(DocumentsTest, InsertOneRefusesAnIdThatIsNoText) {
+  EXPECT_THAT(failure_of(people().insert_one({{"_id", 5}})).what(), HasSubstr("_id"));
+}
 
 TEST_P(DocumentsTest, InsertManyGivesTheIdsInOrder) {
   std::vector<Object> two{{{"_id", "z"}}, {{"_id", "b"}}};
@@ -57,8 +61,8 @@ TEST_P(DocumentsTest, InsertOneRefusesTextThatIsNotUtf8) {
 }
 
 TEST_P(DocumentsTest, ADocumentComesBackAsItWas) {
-  auto document =
-      object(R"({"_id": "x", "text": "é \" \\ \u0001", "whole": 9007199254740993, "decimal": 0.1, "null": null, "yes": true, "list": [1, {"a": []}], "52_week_high": 1.5})");
+  auto document = object(
+      R"({"_id": "x", "text": "é \" \\ \u0001", "whole": 9007199254740993, "decimal": 0.1, "null": null, "yes": true, "list": [1, {"a": []}], "52_week_high": 1.5})");
   now(people().insert_one(document));
   EXPECT_EQ(json::value(now(people().find_one({})).value()), json::value(document));
 }
@@ -186,7 +190,8 @@ TEST_P(DocumentsTest, UpdateOneInsertsNothingUnlessAsked) {
 TEST_P(DocumentsTest, UpdateOneUpsertsWhatTheFilterAndThePayloadSay) {
   UpdateOptions options;
   options.upsert = true;
-  EXPECT_TRUE(now(people().update_one(object(R"({"name": "Zoe", "age": {"$gt": 5}})"), {{"city", "Rome"}}, options)).inserted);
+  EXPECT_TRUE(
+      now(people().update_one(object(R"({"name": "Zoe", "age": {"$gt": 5}})"), {{"city", "Rome"}}, options)).inserted);
   EXPECT_EQ(only("{}"), json::parse(R"({"name": "Zoe", "city": "Rome"})"));
 }
 
@@ -201,8 +206,10 @@ TEST_P(DocumentsTest, UpdateOneUpsertsPathsOfTheFilterAsObjects) {
 TEST_P(DocumentsTest, UpdateOneUpsertsEqualitiesOfOperators) {
   UpdateOptions options;
   options.upsert = true;
-  now(people().update_one(object(R"({"$and": [{"name": {"$eq": "Zoe"}}, {"age": {"$gt": 1}}], "$or": [{"city": "Rome"}, {"city": "Oslo"}]})"),
-                          object(R"({"$setOnInsert": {"new": true}})"), options));
+  now(people().update_one(
+      object(
+          R"({"$and": [{"name": {"$eq": "Zoe"}}, {"age": {"$gt": 1}}], "$or": [{"city": "Rome"}, {"city": "Oslo"}]})"),
+      object(R"({"$setOnInsert": {"new": true}})"), options));
   EXPECT_EQ(only("{}"), json::parse(R"({"name": "Zoe", "new": true})"));
 }
 
@@ -214,7 +221,8 @@ TEST_P(DocumentsTest, UpdateOneRefusesFieldsBesideOperators) {
 
 TEST_P(DocumentsTest, UpdateOneRefusesToChangeAnId) {
   now(people().insert_one({{"_id", "ann"}, {"name", "Ann"}}));
-  EXPECT_THAT(failure_of(people().update_one({{"name", "Ann"}}, object(R"({"$set": {"_id": "bob"}})"))).what(), HasSubstr("_id"));
+  EXPECT_THAT(failure_of(people().update_one({{"name", "Ann"}}, object(R"({"$set": {"_id": "bob"}})"))).what(),
+              HasSubstr("_id"));
 }
 
 TEST_P(DocumentsTest, UpdateManyChangesAll) {
@@ -240,7 +248,9 @@ TEST_P(DocumentsTest, DeleteManyDeletesAllThatMatch) {
 
 TEST_P(DocumentsTest, AggregateWorksOnTheWholeCollection) {
   insert(kThree);
-  auto result = now(people().aggregate(json::parse(R"([{"$match": {"age": {"$gt": 30}}}, {"$group": {"_id": null, "sum": {"$sum": "$age"}}}])").as_array()));
+  auto result = now(people().aggregate(
+      json::parse(R"([{"$match": {"age": {"$gt": 30}}}, {"$group": {"_id": null, "sum": {"$sum": "$age"}}}])")
+          .as_array()));
   EXPECT_THAT(result, ElementsAre(object(R"({"_id": null, "sum": 90})")));
 }
 

@@ -27,7 +27,8 @@ TEST(JsonText, WritesOnlyZerosShort) {
 }
 
 TEST(JsonText, IsReadBackAsTheSame) {
-  const auto value = json::parse(R"({"a": [], "b": {}, "c": [1, [2.5, {"{": "["}], null, true], "d\"e": "\u001b\n", "f": 1.0152E2, "g": "007", "h": {"i": {}, "j": [[]]}})");
+  const auto value = json::parse(
+      R"({"a": [], "b": {}, "c": [1, [2.5, {"{": "["}], null, true], "d\"e": "\u001b\n", "f": 1.0152E2, "g": "007", "h": {"i": {}, "j": [[]]}})");
   EXPECT_EQ(json::parse(json_text(value)), value);
   EXPECT_EQ(json_text(json::parse(R"(["007", "1.5", 1.5])")), R"(["007","1.5",1.5])");
 }

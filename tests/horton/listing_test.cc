@@ -35,7 +35,10 @@ std::string refusal_of(std::string_view csv) {
 TEST(Listing, GivesAnObjectARow) {
   auto rows = rows_of(kHeader + "AAPL,Apple Inc.,NASDAQ,Stock,1980-12-12,null,Active\r\n");
   ASSERT_EQ(rows.size(), 1U);
-  EXPECT_EQ(json::value(rows[0]), json::parse(R"({"symbol": "AAPL", "name": "Apple Inc.", "exchange": "NASDAQ", "asset_type": "Stock", "ipo_date": "1980-12-12",
+  EXPECT_EQ(
+      json::value(rows[0]),
+      json::parse(
+          R"({"symbol": "AAPL", "name": "Apple Inc.", "exchange": "NASDAQ", "asset_type": "Stock", "ipo_date": "1980-12-12",
                                                  "delisting_date": null, "status": "Active", "_type": "physical"})"));
 }
 
@@ -72,9 +75,13 @@ TEST(Listing, MakesNullOfNullAndOfNothing) {
   for (const char* field : {"name", "ipo_date", "delisting_date"}) EXPECT_TRUE(rows[0].at(field).is_null()) << field;
 }
 
-TEST(Listing, KeepsASymbolOfDigitsAsText) { EXPECT_EQ(rows_of("symbol,name,exchange\r\n0700,3,X\r\n").at(0).at("symbol"), json::value("0700")); }
+TEST(Listing, KeepsASymbolOfDigitsAsText) {
+  EXPECT_EQ(rows_of("symbol,name,exchange\r\n0700,3,X\r\n").at(0).at("symbol"), json::value("0700"));
+}
 
-TEST(Listing, KeepsLettersBeyondAscii) { EXPECT_EQ(rows_of("symbol,name,exchange\r\nNESN,Nestlé,SIX\r\n").at(0).at("name"), json::value("Nestlé")); }
+TEST(Listing, KeepsLettersBeyondAscii) {
+  EXPECT_EQ(rows_of("symbol,name,exchange\r\nNESN,Nestlé,SIX\r\n").at(0).at("name"), json::value("Nestlé"));
+}
 
 TEST(Listing, WithoutRowsIsAnEmptyList) { EXPECT_TRUE(rows_of(kHeader).empty()); }
 
@@ -91,29 +98,36 @@ class OneBadRow : public ::testing::TestWithParam<BadRow> {};
 TEST_P(OneBadRow, CostsThatRow) {
   const auto& bad = GetParam();
   for (const auto& before : {std::string{}, kRow + kRow}) {
-    auto listing = parse_listing(kHeader + before + bad.row + "\r\n" + kRow + "BRK,\"Berkshire, \"\"B\"\", Inc.\",NYSE,Stock,,null,Active\r\n" + kRow);
+    auto listing = parse_listing(kHeader + before + bad.row + "\r\n" + kRow +
+                                 "BRK,\"Berkshire, \"\"B\"\", Inc.\",NYSE,Stock,,null,Active\r\n" + kRow);
     ASSERT_TRUE(listing) << listing.error().message;
     EXPECT_EQ(listing->securities.size(), before.empty() ? 3U : 5U);
     EXPECT_EQ(listing->securities[listing->securities.size() - 2].at("name"), json::value("Berkshire, \"B\", Inc."));
     EXPECT_EQ(listing->skipped, 1U);
-    EXPECT_THAT(listing->unreadable, ::testing::ElementsAre(::testing::AllOf(HasSubstr(before.empty() ? "line 2 " : "line 4 "), HasSubstr(bad.why))));
+    EXPECT_THAT(listing->unreadable, ::testing::ElementsAre(::testing::AllOf(
+                                         HasSubstr(before.empty() ? "line 2 " : "line 4 "), HasSubstr(bad.why))));
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, OneBadRow,
-                         ::testing::Values(BadRow{"StrayQuoteAtTheFront", "B,\"Bee Inc.,NYSE,Stock,,null,Active", "quote"},
-                                           BadRow{"StrayQuoteInside", "B,Bee\" Inc.,NYSE,Stock,,null,Active", "quote"},
-                                           BadRow{"StrayQuoteAtTheEnd", "B,Bee Inc.,NYSE,Stock,,null,Active\"", "quote"}, BadRow{"StrayQuoteInAShortRow", "B,\"Bee", "quote"},
-                                           BadRow{"InnerQuotes", "B,Bee \"B\" Inc.,NYSE,Stock,,null,Active", "quote"},
-                                           BadRow{"InnerQuotesInQuotes", "B,\"Bee \"B\" Inc.\",NYSE,Stock,,null,Active", "quote"},
-                                           BadRow{"OneCommaTooMany", "B,Bee, Inc.,NYSE,Stock,,null,Active", "8 fields, not 7"},
-                                           BadRow{"OneCommaTooFew", "B,Bee Inc. NYSE,Stock,,null,Active", "6 fields, not 7"}, BadRow{"OneWord", "B", "1 fields, not 7"},
-                                           BadRow{"Latin1", "B,Nestl\xe9,NYSE,Stock,,null,Active", "UTF-8"}, BadRow{"ZeroByte", std::string("\0", 1), "1 fields, not 7"},
-                                           BadRow{"AControl", "B,\x1b[2J", "[2J"}),
-                         [](const auto& one) { return std::string{one.param.name}; });
+INSTANTIATE_TEST_SUITE_P(
+    All, OneBadRow,
+    ::testing::Values(BadRow{"StrayQuoteAtTheFront", "B,\"Bee Inc.,NYSE,Stock,,null,Active", "quote"},
+                      BadRow{"StrayQuoteInside", "B,Bee\" Inc.,NYSE,Stock,,null,Active", "quote"},
+                      BadRow{"StrayQuoteAtTheEnd", "B,Bee Inc.,NYSE,Stock,,null,Active\"", "quote"},
+                      BadRow{"StrayQuoteInAShortRow", "B,\"Bee", "quote"},
+                      BadRow{"InnerQuotes", "B,Bee \"B\" Inc.,NYSE,Stock,,null,Active", "quote"},
+                      BadRow{"InnerQuotesInQuotes", "B,\"Bee \"B\" Inc.\",NYSE,Stock,,null,Active", "quote"},
+                      BadRow{"OneCommaTooMany", "B,Bee, Inc.,NYSE,Stock,,null,Active", "8 fields, not 7"},
+                      BadRow{"OneCommaTooFew", "B,Bee Inc. NYSE,Stock,,null,Active", "6 fields, not 7"},
+                      BadRow{"OneWord", "B", "1 fields, not 7"},
+                      BadRow{"Latin1", "B,Nestl\xe9,NYSE,Stock,,null,Active", "UTF-8"},
+                      BadRow{"ZeroByte", std::string("\0", 1), "1 fields, not 7"},
+                      BadRow{"AControl", "B,\x1b[2J", "[2J"}),
+    [](const auto& one) { return std::string{one.param.name}; });
 
 TEST(Listing, TwoStrayQuotesCostTwoRows) {
-  auto listing = parse_listing(kHeader + kRow + "B,\"Bee Inc.,NYSE,Stock,,null,Active\r\nC,Cee Inc.\",NYSE,Stock,,null,Active\r\n" + kRow);
+  auto listing = parse_listing(
+      kHeader + kRow + "B,\"Bee Inc.,NYSE,Stock,,null,Active\r\nC,Cee Inc.\",NYSE,Stock,,null,Active\r\n" + kRow);
   ASSERT_TRUE(listing);
   EXPECT_EQ(listing->securities.size(), 2U);
   EXPECT_EQ(listing->skipped, 2U);
@@ -129,7 +143,9 @@ TEST(Listing, ShowsTheFirstBadRowsAndCountsTheOthers) {
   EXPECT_EQ(listing->unreadable.size(), 10U);
 }
 
-TEST(Listing, OfMostlyBadRowsIsRefused) { EXPECT_THAT(refusal_of(kHeader + kRow + "B\r\nC\r\n"), ::testing::AllOf(HasSubstr("2 of 3"), HasSubstr("line 3"))); }
+TEST(Listing, OfMostlyBadRowsIsRefused) {
+  EXPECT_THAT(refusal_of(kHeader + kRow + "B\r\nC\r\n"), ::testing::AllOf(HasSubstr("2 of 3"), HasSubstr("line 3")));
+}
 
 TEST(Listing, OfOpenQuotesIsRefusedAtOnce) {
   std::string csv = kHeader;
@@ -140,12 +156,18 @@ TEST(Listing, OfOpenQuotesIsRefusedAtOnce) {
 TEST(Listing, GivesColumnsWithoutLettersAndTwinsANameEach) {
   auto rows = rows_of("symbol,%,name,Name,#\r\nA,1,a,b,2\r\n");
   ASSERT_EQ(rows.size(), 1U);
-  EXPECT_EQ(json::value(rows[0]), json::parse(R"({"symbol": "A", "field": 1, "name": "a", "name_2": "b", "field_2": 2, "_type": "physical"})"));
+  EXPECT_EQ(
+      json::value(rows[0]),
+      json::parse(R"({"symbol": "A", "field": 1, "name": "a", "name_2": "b", "field_2": 2, "_type": "physical"})"));
 }
 
-TEST(Listing, RefusesACsvOfSomethingElse) { EXPECT_THAT(refusal_of("timestamp,open,high\r\n2018-12-31,1,2\r\n"), HasSubstr("timestamp")); }
+TEST(Listing, RefusesACsvOfSomethingElse) {
+  EXPECT_THAT(refusal_of("timestamp,open,high\r\n2018-12-31,1,2\r\n"), HasSubstr("timestamp"));
+}
 
-TEST(Listing, RefusesAPageOfHtml) { EXPECT_THAT(refusal_of("<!DOCTYPE html>\n<html><body>Down for maintenance</body></html>\n"), HasSubstr("listing")); }
+TEST(Listing, RefusesAPageOfHtml) {
+  EXPECT_THAT(refusal_of("<!DOCTYPE html>\n<html><body>Down for maintenance</body></html>\n"), HasSubstr("listing"));
+}
 
 TEST(Listing, RefusesAnObject) { refusal_of(R"({"Note": "Thank you for using Alpha Vantage!"})"); }
 
@@ -158,7 +180,8 @@ TEST(Listing, TheBuiltInOneHas237DifferentSecurities) {
   auto rows = rows_of(text.str());
   EXPECT_EQ(rows.size(), 237U);
   std::set<std::string> identities;
-  for (const auto& row : rows) identities.insert(json::serialize(row.at("symbol")) + json::serialize(row.at("exchange")));
+  for (const auto& row : rows)
+    identities.insert(json::serialize(row.at("symbol")) + json::serialize(row.at("exchange")));
   EXPECT_EQ(identities.size(), 237U);
 }
 

@@ -42,7 +42,9 @@ class MarketTest : public ::testing::Test {
       if (error) std::rethrow_exception(error);
     }(*this, body));
   }
-  std::string url(const std::string& query) const { return "http://127.0.0.1:" + std::to_string(options.port) + "/query/?" + query; }
+  std::string url(const std::string& query) const {
+    return "http://127.0.0.1:" + std::to_string(options.port) + "/query/?" + query;
+  }
   // One answer to `query`.
   HttpResponse ask(const std::string& query = "function=OVERVIEW&symbol=AAPL") {
     HttpResponse response;
@@ -85,14 +87,21 @@ TEST_F(MarketTest, GivesAnOverview) { EXPECT_EQ(parse_reply(ask().body).at("symb
 
 TEST_F(MarketTest, DoesNotKnowEverySymbol) { EXPECT_EQ(ask("function=OVERVIEW&symbol=NOPE").body, "{}"); }
 
-TEST_F(MarketTest, GivesAQuote) { EXPECT_EQ(parse_reply(ask("function=GLOBAL_QUOTE&symbol=AAPL").body).at("global_quote").at("symbol"), boost::json::value("AAPL")); }
+TEST_F(MarketTest, GivesAQuote) {
+  EXPECT_EQ(parse_reply(ask("function=GLOBAL_QUOTE&symbol=AAPL").body).at("global_quote").at("symbol"),
+            boost::json::value("AAPL"));
+}
 
 TEST_F(MarketTest, RefusesAnUnknownFunction) { EXPECT_THAT(ask("function=NONSENSE").body, HasSubstr("Error Message")); }
 
-TEST_F(MarketTest, StaysJsonWhateverTheFunctionIsCalled) { EXPECT_NO_THROW(boost::json::parse(ask("function=%22%5C%0A").body)); }
+TEST_F(MarketTest, StaysJsonWhateverTheFunctionIsCalled) {
+  EXPECT_NO_THROW(boost::json::parse(ask("function=%22%5C%0A").body));
+}
 
 TEST_F(MarketTest, HasNothingElsewhere) {
-  open([&](mephisto::HttpClient& http) -> Task<void> { EXPECT_EQ((co_await http.get("http://127.0.0.1:" + std::to_string(options.port) + "/")).status, 404); });
+  open([&](mephisto::HttpClient& http) -> Task<void> {
+    EXPECT_EQ((co_await http.get("http://127.0.0.1:" + std::to_string(options.port) + "/")).status, 404);
+  });
 }
 
 TEST_F(MarketTest, SendsQuotaNotices) {
@@ -117,7 +126,9 @@ TEST_F(MarketTest, Fails) {
 
 TEST_F(MarketTest, SendsNoticesOfEachKind) {
   using Kind = ApiError::Kind;
-  for (auto [share, kind] : {std::pair{&MarketOptions::premium, Kind::kPremium}, {&MarketOptions::blocked, Kind::kKey}, {&MarketOptions::inputs, Kind::kBadCall}}) {
+  for (auto [share, kind] : {std::pair{&MarketOptions::premium, Kind::kPremium},
+                             {&MarketOptions::blocked, Kind::kKey},
+                             {&MarketOptions::inputs, Kind::kBadCall}}) {
     options.*share = 1;
     try {
       parse_reply(ask().body);
@@ -173,7 +184,11 @@ Task<std::string> kinds(mephisto::HttpClient& http, std::string url, int count) 
   for (int i = 0; i < count; ++i) {
     try {
       auto response = co_await http.get(url);
-      all += response.status == 500 ? 'f' : response.body.contains("\"Information\"") ? 'q' : response.body.contains("\"Error Message\"") ? 'e' : response.body == "{}" ? 'u' : '+';
+      all += response.status == 500                        ? 'f'
+             : response.body.contains("\"Information\"")   ? 'q'
+             : response.body.contains("\"Error Message\"") ? 'e'
+             : response.body == "{}"                       ? 'u'
+                                                           : '+';
     } catch (const Failure&) {
       all += 'c';
     }
@@ -185,7 +200,9 @@ TEST_F(MarketTest, GivesEachSoManyThCallAFaultOfAllKindsInTurn) {
   options.every = 3;
   options.slow_ms = 1;
   std::string seen;
-  open([&](mephisto::HttpClient& http) -> Task<void> { seen = co_await kinds(http, url("function=OVERVIEW&symbol=AAPL"), 24); });
+  open([&](mephisto::HttpClient& http) -> Task<void> {
+    seen = co_await kinds(http, url("function=OVERVIEW&symbol=AAPL"), 24);
+  });
   for (std::size_t i = 0; i < seen.size(); ++i) {
     if (i % 3 != 2) EXPECT_EQ(seen[i], '+') << seen;
   }
@@ -198,7 +215,11 @@ TEST_F(MarketTest, MakesTheSameFaultsWithTheSameSeed) {
   std::string first;
   std::string second;
   std::string other;
-  auto look = [&](std::string& to) { open([&](mephisto::HttpClient& http) -> Task<void> { to = co_await kinds(http, url("function=OVERVIEW&symbol=AAPL"), 40); }); };
+  auto look = [&](std::string& to) {
+    open([&](mephisto::HttpClient& http) -> Task<void> {
+      to = co_await kinds(http, url("function=OVERVIEW&symbol=AAPL"), 40);
+    });
+  };
   look(first);
   look(second);
   options.seed = 8;
@@ -210,7 +231,9 @@ TEST_F(MarketTest, MakesTheSameFaultsWithTheSameSeed) {
 TEST_F(MarketTest, MakesFaultsAboutAsOftenAsTold) {
   options.fail = 0.25;
   std::string seen;
-  open([&](mephisto::HttpClient& http) -> Task<void> { seen = co_await kinds(http, url("function=OVERVIEW&symbol=AAPL"), 400); });
+  open([&](mephisto::HttpClient& http) -> Task<void> {
+    seen = co_await kinds(http, url("function=OVERVIEW&symbol=AAPL"), 400);
+  });
   EXPECT_NEAR(static_cast<double>(std::ranges::count(seen, 'f')), 100, 40);
 }
 

@@ -18,8 +18,10 @@ using ::testing::Not;
 class GoodMongoUrl : public ::testing::TestWithParam<const char*> {};
 TEST_P(GoodMongoUrl, IsTaken) { EXPECT_EQ(check_mongo_url(GetParam()), ""); }
 INSTANTIATE_TEST_SUITE_P(All, GoodMongoUrl,
-                         ::testing::Values("mongodb://localhost", "mongodb://localhost:27018/horton", "mongodb://u:p%40ss@a.example:1,b.example:2/?replicaSet=rs",
-                                           "mongodb://[::1]:27017/", "mongodb+srv://cluster.example.com/", "mongodb://h/?tls=true&tlsCAFile=/etc/ca.pem&authSource=admin"));
+                         ::testing::Values("mongodb://localhost", "mongodb://localhost:27018/horton",
+                                           "mongodb://u:p%40ss@a.example:1,b.example:2/?replicaSet=rs",
+                                           "mongodb://[::1]:27017/", "mongodb+srv://cluster.example.com/",
+                                           "mongodb://h/?tls=true&tlsCAFile=/etc/ca.pem&authSource=admin"));
 
 class BadMongoUrl : public ::testing::TestWithParam<const char*> {};
 TEST_P(BadMongoUrl, IsRefusedWithoutThePassword) {
@@ -27,18 +29,25 @@ TEST_P(BadMongoUrl, IsRefusedWithoutThePassword) {
   EXPECT_THAT(wrong, AllOf(HasSubstr("mongodb://HOST:PORT"), Not(HasSubstr("secret")), Not(HasSubstr("w0rd"))));
 }
 INSTANTIATE_TEST_SUITE_P(All, BadMongoUrl,
-                         ::testing::Values("nonsense", "http://localhost/", "mongodb://", "mongodb://u:secret@", "mongodb://u:secret@/", "mongodb://u:secret@h:99999/",
-                                           "mongodb://u:secret@a b/", "mongodb://u:sec@w0rd@h/", "mongodb://u:secret%zz@h/", "mongodb://u:sec/w0rd@h/x",
-                                           "mongodb://u:secret@h/?tsl=true", "mongodb://u:secret@h/?connectTimeoutMS=soon", "mongodb://u:secret@h/a$b"));
+                         ::testing::Values("nonsense", "http://localhost/", "mongodb://", "mongodb://u:secret@",
+                                           "mongodb://u:secret@/", "mongodb://u:secret@h:99999/",
+                                           "mongodb://u:secret@a b/", "mongodb://u:sec@w0rd@h/",
+                                           "mongodb://u:secret%zz@h/", "mongodb://u:sec/w0rd@h/x",
+                                           "mongodb://u:secret@h/?tsl=true",
+                                           "mongodb://u:secret@h/?connectTimeoutMS=soon", "mongodb://u:secret@h/a$b"));
 
 TEST(Mongo, TakesHostsAndNamesThatCanBe) {
-  for (const char* host : {"localhost", "127.0.0.1", "::1", "mongo.example"}) EXPECT_EQ(check_mongo_host(host), "") << host;
+  for (const char* host : {"localhost", "127.0.0.1", "::1", "mongo.example"})
+    EXPECT_EQ(check_mongo_host(host), "") << host;
   for (const char* host : {"a b", "a,b"}) EXPECT_THAT(check_mongo_host(host), HasSubstr(host));
-  for (const char* host : {"mongodb://secret", "mongodb://u:secret@host", "u:secret@host", "secret@host", "host/secret", "host?secret"})
-    EXPECT_THAT(check_mongo_host(host), ::testing::AllOf(HasSubstr("no host"), ::testing::Not(HasSubstr("secret")))) << host;
+  for (const char* host :
+       {"mongodb://secret", "mongodb://u:secret@host", "u:secret@host", "secret@host", "host/secret", "host?secret"})
+    EXPECT_THAT(check_mongo_host(host), ::testing::AllOf(HasSubstr("no host"), ::testing::Not(HasSubstr("secret"))))
+        << host;
   EXPECT_EQ(check_mongo_database("horton_2"), "");
   for (const char* name : {"a b", "a.b", "$x"}) EXPECT_THAT(check_mongo_database(name), HasSubstr(name));
-  EXPECT_THAT(check_mongo_database("mongodb://u:secret@host/db"), ::testing::AllOf(HasSubstr("no name"), ::testing::Not(HasSubstr("secret"))));
+  EXPECT_THAT(check_mongo_database("mongodb://u:secret@host/db"),
+              ::testing::AllOf(HasSubstr("no name"), ::testing::Not(HasSubstr("secret"))));
   EXPECT_NE(check_mongo_database(std::string(64, 'x')), "");
 }
 
@@ -79,12 +88,15 @@ bson_error_t error_of(std::uint32_t domain, std::uint32_t code, const char* mess
   return error;
 }
 
-// What may have been done is repeated only where that does no harm; what cannot be wrong with the call is no fault of the event's.
+// What may have been done is repeated only where that does no harm; what cannot be wrong with the call is no fault of
+// the event's.
 TEST(Mongo, TellsWhatMayBeRepeated) {
   MongoOptions options;
   options.host = "localhost";
   const MongoPool pool{options};
-  auto kind = [&](std::uint32_t domain, std::uint32_t code, bool repeatable) { return pool.failure(error_of(domain, code, "why"), repeatable).kind(); };
+  auto kind = [&](std::uint32_t domain, std::uint32_t code, bool repeatable) {
+    return pool.failure(error_of(domain, code, "why"), repeatable).kind();
+  };
   EXPECT_EQ(kind(MONGOC_ERROR_SERVER_SELECTION, 13053, false), ErrorKind::kUnavailable);
   EXPECT_EQ(kind(MONGOC_ERROR_STREAM, MONGOC_ERROR_STREAM_SOCKET, true), ErrorKind::kUnavailable);
   EXPECT_EQ(kind(MONGOC_ERROR_STREAM, MONGOC_ERROR_STREAM_SOCKET, false), ErrorKind::kIndefinite);
@@ -101,8 +113,12 @@ TEST(Mongo, SaysWhyNoServerIsFound) {
   MongoOptions options;
   options.host = "localhost";
   const auto failure = MongoPool{options}.failure(
-      error_of(MONGOC_ERROR_SERVER_SELECTION, 13053, "No suitable servers found: `serverSelectionTimeoutMS` expired: [Failed to resolve localhost]"), true);
-  EXPECT_STREQ(failure.what(), "MongoDB at localhost:27017 (database horton) cannot be reached: Failed to resolve localhost; check mongo.host and mongo.port, or mongo.url");
+      error_of(MONGOC_ERROR_SERVER_SELECTION, 13053,
+               "No suitable servers found: `serverSelectionTimeoutMS` expired: [Failed to resolve localhost]"),
+      true);
+  EXPECT_STREQ(failure.what(),
+               "MongoDB at localhost:27017 (database horton) cannot be reached: Failed to resolve localhost; check "
+               "mongo.host and mongo.port, or mongo.url");
 }
 
 class OnMongo : public ::testing::Test {
@@ -147,7 +163,8 @@ TEST_F(OnMongo, ManyUpsertTheSameKeysAtOnce) {
       mephisto::Loop own;
       const auto opened = place->open();
       std::vector<Change> changes;
-      for (int i = 0; i < 50; ++i) changes.push_back({{{"symbol", std::to_string(i)}, {"exchange", "X"}}, {{"by", worker}}});
+      for (int i = 0; i < 50; ++i)
+        changes.push_back({{{"symbol", std::to_string(i)}, {"exchange", "X"}}, {{"by", worker}}});
       own.run(opened->collection("securities", {"symbol", "exchange"}).upsert_many(std::move(changes)));
     });
   }
@@ -159,7 +176,8 @@ TEST_F(OnMongo, AnUpsertIntoAnotherDocumentsKeyIsRefused) {
   loop.run(securities().insert_one({{"symbol", "A"}, {"exchange", "X"}}));
   UpdateOptions options;
   options.upsert = true;
-  const auto failure = failure_of(securities().update_one({{"symbol", "B"}, {"exchange", "X"}}, {{"symbol", "A"}}, options));
+  const auto failure =
+      failure_of(securities().update_one({{"symbol", "B"}, {"exchange", "X"}}, {{"symbol", "A"}}, options));
   ASSERT_TRUE(failure);
   EXPECT_EQ(failure->kind(), ErrorKind::kInvalid);
 }

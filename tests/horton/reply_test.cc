@@ -22,7 +22,8 @@ std::pair<Kind, std::string> error_of(std::string_view body) {
 
 TEST(Reply, WithDataIsTheDataInSnakeCase) {
   auto data = parse_reply(R"({"Symbol": "IBM", "PERatio": "22.5", "DividendDate": "None"})");
-  EXPECT_EQ(boost::json::value(data), boost::json::parse(R"({"symbol": "IBM", "pe_ratio": 22.5, "dividend_date": null})"));
+  EXPECT_EQ(boost::json::value(data),
+            boost::json::parse(R"({"symbol": "IBM", "pe_ratio": 22.5, "dividend_date": null})"));
 }
 
 TEST(Reply, WithANoteIsAQuotaError) {
@@ -31,7 +32,9 @@ TEST(Reply, WithANoteIsAQuotaError) {
   EXPECT_THAT(message, HasSubstr("5 calls per minute"));
 }
 
-TEST(Reply, WithAnInformationIsAQuotaError) { EXPECT_EQ(error_of(R"({"Information": "Our standard API rate limit is 25 requests per day."})").first, Kind::kQuota); }
+TEST(Reply, WithAnInformationIsAQuotaError) {
+  EXPECT_EQ(error_of(R"({"Information": "Our standard API rate limit is 25 requests per day."})").first, Kind::kQuota);
+}
 
 struct Notice {
   const char* text;
@@ -50,32 +53,45 @@ TEST_P(Notices, IsWhatItsWordingSays) {
 
 INSTANTIATE_TEST_SUITE_P(
     OfAlphaVantage, Notices,
-    ::testing::Values(
-        Notice{
-            "Thank you for using Alpha Vantage! Our standard API call frequency is 5 calls per minute and 500 calls per day. Please visit https://www.alphavantage.co/premium/ if "
-            "you would like to target a higher API call frequency.",
-            Kind::kQuota},
-        Notice{"We have detected your API key as *** and our standard API rate limit is 25 requests per day. Please subscribe to any of the premium plans to instantly remove all "
-               "daily "
-               "rate limits.",
-               Kind::kQuota},
-        Notice{
-            "Please consider spreading out your free API requests more sparingly (1 request per second). You may subscribe to any of the premium plans to lift the free key rate "
-            "limit (25 requests per day) and instantly unlock all premium endpoints",
-            Kind::kQuota},
-        Notice{"Please consider optimizing your API call frequency.", Kind::kQuota},
-        Notice{"Thank you for using Alpha Vantage! This is a premium endpoint. You may subscribe to any of the premium plans to instantly unlock all premium endpoints",
-               Kind::kPremium},
-        Notice{"The outputsize=full parameter value is a premium feature for the TIME_SERIES_DAILY endpoint. You may subscribe to any of the premium plans.", Kind::kPremium},
-        Notice{"Realtime data is only available to premium users.", Kind::kPremium},
-        Notice{"The **demo** API key is for demo purposes only. Please claim your free API key at (https://www.alphavantage.co/support/#api-key).", Kind::kKey},
-        Notice{"Your API key has been blocked because it went beyond the rate limit again and again. Please contact support@alphavantage.co.", Kind::kKey},
-        Notice{"the parameter apikey is invalid or missing. Please claim your free API key.", Kind::kKey},
-        Notice{"Invalid inputs. Please refer to the API documentation https://www.alphavantage.co/documentation#newsapi and try again.", Kind::kBadCall},
-        Notice{"We are moving to a new data centre this weekend.", Kind::kNotice}, Notice{"Thank you for using Alpha Vantage!", Kind::kNotice}, Notice{"", Kind::kNotice}));
+    ::testing::Values(Notice{"Thank you for using Alpha Vantage! Our standard API call frequency is 5 calls per minute "
+                             "and 500 calls per day. Please visit https://www.alphavantage.co/premium/ if "
+                             "you would like to target a higher API call frequency.",
+                             Kind::kQuota},
+                      Notice{"We have detected your API key as *** and our standard API rate limit is 25 requests per "
+                             "day. Please subscribe to any of the premium plans to instantly remove all "
+                             "daily "
+                             "rate limits.",
+                             Kind::kQuota},
+                      Notice{"Please consider spreading out your free API requests more sparingly (1 request per "
+                             "second). You may subscribe to any of the premium plans to lift the free key rate "
+                             "limit (25 requests per day) and instantly unlock all premium endpoints",
+                             Kind::kQuota},
+                      Notice{"Please consider optimizing your API call frequency.", Kind::kQuota},
+                      Notice{"Thank you for using Alpha Vantage! This is a premium endpoint. You may subscribe to any "
+                             "of the premium plans to instantly unlock all premium endpoints",
+                             Kind::kPremium},
+                      Notice{"The outputsize=full parameter value is a premium feature for the TIME_SERIES_DAILY "
+                             "endpoint. You may subscribe to any of the premium plans.",
+                             Kind::kPremium},
+                      Notice{"Realtime data is only available to premium users.", Kind::kPremium},
+                      Notice{"The **demo** API key is for demo purposes only. Please claim your free API key at "
+                             "(https://www.alphavantage.co/support/#api-key).",
+                             Kind::kKey},
+                      Notice{"Your API key has been blocked because it went beyond the rate limit again and again. "
+                             "Please contact support@alphavantage.co.",
+                             Kind::kKey},
+                      Notice{"the parameter apikey is invalid or missing. Please claim your free API key.", Kind::kKey},
+                      Notice{"Invalid inputs. Please refer to the API documentation "
+                             "https://www.alphavantage.co/documentation#newsapi and try again.",
+                             Kind::kBadCall},
+                      Notice{"We are moving to a new data centre this weekend.", Kind::kNotice},
+                      Notice{"Thank you for using Alpha Vantage!", Kind::kNotice}, Notice{"", Kind::kNotice}));
 
 TEST(Reply, WithAnErrorMessageAboutTheKeySaysSo) {
-  EXPECT_EQ(error_of(R"({"Error Message": "the parameter apikey is invalid or missing. Please claim your free API key."})").first, Kind::kKey);
+  EXPECT_EQ(
+      error_of(R"({"Error Message": "the parameter apikey is invalid or missing. Please claim your free API key."})")
+          .first,
+      Kind::kKey);
 }
 
 // What is refused is not asked again: each request costs of a day's 25.
@@ -86,10 +102,14 @@ TEST(Reply, ThatRefusesIsNotAskedForAgain) {
   }
 }
 
-TEST(Reply, MayBeginWithAByteOrderMark) { EXPECT_EQ(parse_reply("\xef\xbb\xbf {\"Symbol\": \"IBM\"}").at("symbol"), boost::json::value("IBM")); }
+TEST(Reply, MayBeginWithAByteOrderMark) {
+  EXPECT_EQ(parse_reply("\xef\xbb\xbf {\"Symbol\": \"IBM\"}").at("symbol"), boost::json::value("IBM"));
+}
 
 TEST(Reply, KeepsTheKeyToItselfAndTheDataWhole) {
-  const std::string notice = "We have detected your API key as demo, and much more than is shown of it, because the text goes on and on until it is cut off somewhere near demo. ";
+  const std::string notice =
+      "We have detected your API key as demo, and much more than is shown of it, because the text goes on and on until "
+      "it is cut off somewhere near demo. ";
   try {
     parse_reply(R"({"Information": ")" + notice + notice + R"("})", "demo");
     FAIL() << "taken for data";
@@ -97,7 +117,8 @@ TEST(Reply, KeepsTheKeyToItselfAndTheDataWhole) {
     EXPECT_THAT(error.what(), HasSubstr("API key as ***"));
     EXPECT_THAT(error.what(), ::testing::Not(HasSubstr("dem")));
   }
-  EXPECT_EQ(parse_reply(R"({"Symbol": "X", "Description": "demographics"})", "demo").at("description"), boost::json::value("demographics"));
+  EXPECT_EQ(parse_reply(R"({"Symbol": "X", "Description": "demographics"})", "demo").at("description"),
+            boost::json::value("demographics"));
 }
 
 TEST(Reply, WithAnErrorMessageIsABadCall) {
@@ -106,7 +127,9 @@ TEST(Reply, WithAnErrorMessageIsABadCall) {
   EXPECT_THAT(message, HasSubstr("Invalid API call"));
 }
 
-TEST(Reply, WithAnErrorMessageThatIsNoTextIsABadCall) { EXPECT_EQ(error_of(R"({"Error Message": {"code": 1}})").first, Kind::kBadCall); }
+TEST(Reply, WithAnErrorMessageThatIsNoTextIsABadCall) {
+  EXPECT_EQ(error_of(R"({"Error Message": {"code": 1}})").first, Kind::kBadCall);
+}
 
 TEST(Reply, OfAnEmptyObjectIsAnUnknownSymbol) {
   EXPECT_EQ(error_of("{}").first, Kind::kUnknownSymbol);
@@ -114,7 +137,8 @@ TEST(Reply, OfAnEmptyObjectIsAnUnknownSymbol) {
 }
 
 TEST(Reply, OfAnythingElseIsGarbage) {
-  for (const char* body : {"", "null", "[]", "17", "\"text\"", "{\"Symbol\": \"IB", "{\"Symbol\": \"IBM\"} and more", "\xff\xfe"})
+  for (const char* body :
+       {"", "null", "[]", "17", "\"text\"", "{\"Symbol\": \"IB", "{\"Symbol\": \"IBM\"} and more", "\xff\xfe"})
     EXPECT_EQ(error_of(body).first, Kind::kGarbage) << body;
 }
 
@@ -127,14 +151,16 @@ TEST(Reply, OfHtmlIsGarbageThatIsShown) {
 TEST(Reply, OfGarbageIsShownShortened) { EXPECT_LT(error_of(std::string(100'000, 'x')).second.size(), 300U); }
 
 TEST(Reply, MayCarryAnInformationInside) {
-  auto data = parse_reply(R"json({"Meta Data": {"1. Information": "Daily Prices", "Information": "x"}, "Time Series (Daily)": {"2018-12-31": {"4. close": "113.67"}}})json");
+  auto data = parse_reply(
+      R"json({"Meta Data": {"1. Information": "Daily Prices", "Information": "x"}, "Time Series (Daily)": {"2018-12-31": {"4. close": "113.67"}}})json");
   EXPECT_EQ(data.at("time_series_daily").at("2018-12-31").at("close"), boost::json::value(113.67));
   EXPECT_EQ(data.at("meta_data").at("information"), boost::json::value("Daily Prices"));
   EXPECT_EQ(data.at("meta_data").at("information_2"), boost::json::value("x"));
 }
 
 TEST(Reply, MayCarryAFieldCalledInformationAmongOthers) {
-  EXPECT_NO_THROW(parse_reply(R"({"Symbol": "IT", "Name": "Gartner", "Sector": "TECHNOLOGY", "Information": "Research and advice"})"));
+  EXPECT_NO_THROW(parse_reply(
+      R"({"Symbol": "IT", "Name": "Gartner", "Sector": "TECHNOLOGY", "Information": "Research and advice"})"));
 }
 
 }  // namespace

@@ -40,14 +40,16 @@ TEST_F(SqliteDocumentsTest, UnknownOperatorsAreNamed) {
   insert(kThree);
   EXPECT_THAT(failure_of(people().find_many(object(R"({"name": {"$near": 1}})"))).what(), HasSubstr("$near"));
   EXPECT_THAT(failure_of(people().update_one({}, object(R"({"$rename": {"a": "b"}})"))).what(), HasSubstr("$rename"));
-  EXPECT_THAT(failure_of(people().aggregate(json::parse(R"([{"$lookup": {}}])").as_array())).what(), HasSubstr("$lookup"));
+  EXPECT_THAT(failure_of(people().aggregate(json::parse(R"([{"$lookup": {}}])").as_array())).what(),
+              HasSubstr("$lookup"));
 }
 
 TEST_F(SqliteDocumentsTest, UnknownOperatorsAreNamedAlsoWhereNothingIs) {
   EXPECT_THAT(failure_of(people().find_many(object(R"({"name": {"$near": 1}})"))).what(), HasSubstr("$near"));
   EXPECT_THAT(failure_of(people().update_many({}, object(R"({"$rename": {"a": "b"}})"))).what(), HasSubstr("$rename"));
   EXPECT_THAT(failure_of(people().delete_many(object(R"({"$where": "1"})"))).what(), HasSubstr("$where"));
-  EXPECT_THAT(failure_of(people().aggregate(json::parse(R"([{"$lookup": {}}])").as_array())).what(), HasSubstr("$lookup"));
+  EXPECT_THAT(failure_of(people().aggregate(json::parse(R"([{"$lookup": {}}])").as_array())).what(),
+              HasSubstr("$lookup"));
 }
 
 TEST_F(SqliteDocumentsTest, AFileThatIsNoDatabaseIsRefusedByItsName) {
@@ -73,7 +75,8 @@ TEST_F(SqliteDocumentsTest, AFileThatCannotBeMadeIsRefusedByItsName) {
 
 TEST_F(SqliteDocumentsTest, UpsertManyThatFailsChangesNothing) {
   auto all = securities();
-  std::vector<Change> changes{{Object{{"symbol", "A"}, {"exchange", "NYSE"}}, {{"n", 1}}}, {Object{{"symbol", "B"}, {"exchange", "NYSE"}}, {{"$rename", Object{{"a", "b"}}}}}};
+  std::vector<Change> changes{{Object{{"symbol", "A"}, {"exchange", "NYSE"}}, {{"n", 1}}},
+                              {Object{{"symbol", "B"}, {"exchange", "NYSE"}}, {{"$rename", Object{{"a", "b"}}}}}};
   EXPECT_THAT(failure_of(all.upsert_many(changes)).what(), HasSubstr("$rename"));
   EXPECT_TRUE(loop.run(all.find_many({})).empty());
 }

@@ -43,11 +43,17 @@ Error failure_of(HttpCall call, HttpOptions options = quick()) {
 TEST(HttpCalls, SendMethodHeadersAndBody) {
   RawServer server{echo};
   const std::string body(300'000, 'b');
-  auto response = send({server.url("/in"), "POST", {{"Content-Type", "text/plain"}, {"X-Two", "1"}, {"X-Two", "2"}, {"User-Agent", "mine"}}, body});
-  EXPECT_THAT(response.body, AllOf(StartsWith("POST /in HTTP/1.1\r\n"), HasSubstr("Content-Type: text/plain\r\n"), HasSubstr("X-Two: 1\r\nX-Two: 2\r\n"),
-                                   HasSubstr("User-Agent: mine\r\n"), Not(HasSubstr("mephisto/")), HasSubstr("Content-Length: 300000\r\n"), EndsWith("\r\n\r\n" + body)));
+  auto response = send({server.url("/in"),
+                        "POST",
+                        {{"Content-Type", "text/plain"}, {"X-Two", "1"}, {"X-Two", "2"}, {"User-Agent", "mine"}},
+                        body});
+  EXPECT_THAT(response.body,
+              AllOf(StartsWith("POST /in HTTP/1.1\r\n"), HasSubstr("Content-Type: text/plain\r\n"),
+                    HasSubstr("X-Two: 1\r\nX-Two: 2\r\n"), HasSubstr("User-Agent: mine\r\n"),
+                    Not(HasSubstr("mephisto/")), HasSubstr("Content-Length: 300000\r\n"), EndsWith("\r\n\r\n" + body)));
   EXPECT_THAT(send({server.url(), "PUT", {}, ""}).body, HasSubstr("Content-Length: 0\r\n"));
-  EXPECT_THAT(send({server.url(), "DELETE", {}, ""}).body, AllOf(StartsWith("DELETE / "), Not(HasSubstr("Content-Length"))));
+  EXPECT_THAT(send({server.url(), "DELETE", {}, ""}).body,
+              AllOf(StartsWith("DELETE / "), Not(HasSubstr("Content-Length"))));
 }
 
 TEST(HttpCalls, AHeadHasNoBody) {
@@ -67,7 +73,8 @@ TEST(HttpCalls, WhatCannotBeSentIsRefused) {
       {{"http://127.0.0.1:1/", "", {}, ""}, "no method that can be sent"},
       {{"http://127.0.0.1:1/", "CONNECT", {}, ""}, "no method that can be sent"},
       {{"http://127.0.0.1:1/", "GET", {{"X Y", "1"}}, ""}, "no name of a header"},
-      {{"http://127.0.0.1:1/", "GET", {{"X", "sesame\r\nY: 2"}}, ""}, "the value of the header X has a control character"},
+      {{"http://127.0.0.1:1/", "GET", {{"X", "sesame\r\nY: 2"}}, ""},
+       "the value of the header X has a control character"},
       {{"http://127.0.0.1:1/", "GET", {{"X", "a\0b"s}}, ""}, "the value of the header X has a control character"},
       {{"http://127.0.0.1:1/", "GET", {{"Host", "elsewhere"}}, ""}, "the header Host is the client's own"},
       {{"http://127.0.0.1:1/", "POST", {{"content-length", "1"}}, "x"}, "the client's own"},
@@ -85,7 +92,9 @@ TEST(HttpCalls, WhatMayHaveBeenCarriedOutIsNotRepeated) {
     RawServer server{[](Peer& peer, int) { whole_request(peer); }};
     auto error = failure_of({server.url("/pay?apikey=sesame"), method, {}, "10"});
     EXPECT_EQ(error.kind, ErrorKind::kIndefinite);
-    EXPECT_THAT(error.message, AllOf(HasSubstr("the connection was closed without an answer; it may have been carried out"), Not(HasSubstr("sesame"))));
+    EXPECT_THAT(error.message,
+                AllOf(HasSubstr("the connection was closed without an answer; it may have been carried out"),
+                      Not(HasSubstr("sesame"))));
     EXPECT_EQ(server.connections(), 1);
   }
   for (const char* method : {"PUT", "DELETE", "GET"}) {
@@ -147,8 +156,9 @@ TEST(HttpCalls, ARedirectedPostBecomesAGetAsInBrowsers) {
     const char* method;
     const char* becomes;
   };
-  const Case cases[] = {{"301 x", "POST", "GET"}, {"302 x", "POST", "GET"},  {"303 x", "POST", "GET"},  {"303 x", "PUT", "GET"},      {"303 x", "HEAD", "HEAD"},
-                        {"301 x", "PUT", "PUT"},  {"307 x", "POST", "POST"}, {"308 x", "POST", "POST"}, {"308 x", "DELETE", "DELETE"}};
+  const Case cases[] = {{"301 x", "POST", "GET"},  {"302 x", "POST", "GET"},  {"303 x", "POST", "GET"},
+                        {"303 x", "PUT", "GET"},   {"303 x", "HEAD", "HEAD"}, {"301 x", "PUT", "PUT"},
+                        {"307 x", "POST", "POST"}, {"308 x", "POST", "POST"}, {"308 x", "DELETE", "DELETE"}};
   for (const auto& one : cases) {
     std::string second;
     {
@@ -163,7 +173,8 @@ TEST(HttpCalls, ARedirectedPostBecomesAGetAsInBrowsers) {
       }};
       send({server.url(), one.method, {{"Content-Type", "text/plain"}, {"X", "y"}}, "body"});
     }
-    EXPECT_THAT(second, AllOf(StartsWith(fmt::format("{} /there HTTP/1.1\r\n", one.becomes)), HasSubstr("X: y\r\n"))) << one.status << one.method;
+    EXPECT_THAT(second, AllOf(StartsWith(fmt::format("{} /there HTTP/1.1\r\n", one.becomes)), HasSubstr("X: y\r\n")))
+        << one.status << one.method;
     const bool kept = std::string_view{one.method} == one.becomes;
     EXPECT_EQ(second.ends_with("\r\n\r\nbody"), kept) << one.status << one.method;
     EXPECT_EQ(second.contains("Content-Type"), kept) << one.status << one.method;
@@ -176,7 +187,11 @@ TEST(HttpCalls, WhatTheCallerSaysToOneServerIsNotToldToAnother) {
     peer.request();
     peer.reply("", fmt::format("Location: {}\r\n", second.url()), "307 Temporary Redirect");
   }};
-  auto response = send({first.url(), "GET", {{"Authorization", "sesame"}, {"Cookie", "sesame"}, {"X-Api-Key", "sesame"}, {"Accept", "text/plain"}}, ""});
+  auto response =
+      send({first.url(),
+            "GET",
+            {{"Authorization", "sesame"}, {"Cookie", "sesame"}, {"X-Api-Key", "sesame"}, {"Accept", "text/plain"}},
+            ""});
   EXPECT_THAT(response.body, AllOf(Not(HasSubstr("sesame")), HasSubstr("Accept: text/plain\r\n")));
 }
 
@@ -208,9 +223,12 @@ TEST(HttpLocation, IsTakenAsBrowsersTakeIt) {
     EXPECT_THAT(get(server.url("/start")).body, StartsWith(fmt::format("GET {} HTTP/1.1\r\n", path))) << location;
     RawServer whole{[&](Peer& peer, int) {
       for (std::string head; !(head = peer.request()).empty();)
-        peer.reply(head, head.starts_with("GET /begin") ? fmt::format("Location: {}{}\r\n", whole.url(""), location) : "", head.starts_with("GET /begin") ? "302 Found" : "200 OK");
+        peer.reply(head,
+                   head.starts_with("GET /begin") ? fmt::format("Location: {}{}\r\n", whole.url(""), location) : "",
+                   head.starts_with("GET /begin") ? "302 Found" : "200 OK");
     }};
-    if (location[0] == '/') EXPECT_THAT(get(whole.url("/begin")).body, StartsWith(fmt::format("GET {} HTTP/1.1\r\n", path))) << location;
+    if (location[0] == '/')
+      EXPECT_THAT(get(whole.url("/begin")).body, StartsWith(fmt::format("GET {} HTTP/1.1\r\n", path))) << location;
   }
 }
 
@@ -230,12 +248,13 @@ TEST(HttpRetryAfter, IsWaitedForWhereItIsShort) {
   // On virtual time, which only pauses move.
   auto ask = [&](const std::string& url) {
     Loop loop{Loop::Clock::kVirtual};
-    return loop.run([](Loop& clock, const HttpOptions& how, std::string from) -> Task<std::pair<int, std::chrono::nanoseconds>> {
-      HttpClient client{how};
-      const auto start = clock.now();
-      const auto status = (co_await client.get(from)).status;
-      co_return std::pair{status, std::chrono::nanoseconds{clock.now() - start}};
-    }(loop, options, url));
+    return loop.run(
+        [](Loop& clock, const HttpOptions& how, std::string from) -> Task<std::pair<int, std::chrono::nanoseconds>> {
+          HttpClient client{how};
+          const auto start = clock.now();
+          const auto status = (co_await client.get(from)).status;
+          co_return std::pair{status, std::chrono::nanoseconds{clock.now() - start}};
+        }(loop, options, url));
   };
   auto shortly = server_with("5");
   auto [status, waited] = ask(shortly->url());

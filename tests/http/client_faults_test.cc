@@ -37,13 +37,21 @@ const std::vector<Fault>& faults() {
   static const std::vector<Fault> all{
       {"status 500", [](Peer& peer) { peer.reply("", "Connection: close\r\n", "500 Internal Server Error"); }, ""},
       {"status 429", [](Peer& peer) { peer.reply("", "Connection: close\r\n", "429 Too Many Requests"); }, ""},
-      {"a cut body", [](Peer& peer) { peer.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"); }, "the answer was cut off"},
-      {"cut chunks", [](Peer& peer) { peer.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\nhalf"); }, "the answer was cut off"},
+      {"a cut body", [](Peer& peer) { peer.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"); },
+       "the answer was cut off"},
+      {"cut chunks", [](Peer& peer) { peer.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\nhalf"); },
+       "the answer was cut off"},
       {"a cut head", [](Peer& peer) { peer.write("HTTP/1.1 200 OK\r\nContent-"); }, "the answer was cut off"},
       {"no answer", [](Peer&) {}, "closed without an answer"},
       {"no HTTP", [](Peer& peer) { peer.write("SSH-2.0-OpenSSH_9.2p1\r\n\r\n"); }, "the answer is no HTTP"},
-      {"broken compression", [](Peer& peer) { peer.reply("no gzip", "Content-Encoding: gzip\r\nConnection: close\r\n"); }, "compressed answer is broken"},
-      {"cut compression", [](Peer& peer) { peer.reply(gzip("some text").substr(0, 15), "Content-Encoding: gzip\r\nConnection: close\r\n"); }, "compressed answer is broken"},
+      {"broken compression",
+       [](Peer& peer) { peer.reply("no gzip", "Content-Encoding: gzip\r\nConnection: close\r\n"); },
+       "compressed answer is broken"},
+      {"cut compression",
+       [](Peer& peer) {
+         peer.reply(gzip("some text").substr(0, 15), "Content-Encoding: gzip\r\nConnection: close\r\n");
+       },
+       "compressed answer is broken"},
       {"a reset connection",
        [](Peer& peer) {
          linger hard{1, 0};
@@ -73,14 +81,16 @@ TEST(HttpFaults, EachIsToldWhenItDoesNotEnd) {
     options.retries = 2;
     auto error = failure_of(server.url("/path?apikey=sesame"), options);
     EXPECT_EQ(error.kind, ErrorKind::kUnavailable) << fault.name;
-    EXPECT_THAT(error.message, AllOf(HasSubstr(fmt::format("cannot get {}: ", server.url("/path"))), HasSubstr(fault.said), HasSubstr("(3 attempts)"), Not(HasSubstr("sesame"))))
+    EXPECT_THAT(error.message, AllOf(HasSubstr(fmt::format("cannot get {}: ", server.url("/path"))),
+                                     HasSubstr(fault.said), HasSubstr("(3 attempts)"), Not(HasSubstr("sesame"))))
         << fault.name;
     EXPECT_EQ(server.connections(), 3) << fault.name;
   }
 }
 
 TEST(HttpFaults, TheLastStatusIsTheAnswer) {
-  auto server = failing(1000, [](Peer& peer) { peer.reply("why", "Connection: close\r\n", "503 Service Unavailable"); });
+  auto server =
+      failing(1000, [](Peer& peer) { peer.reply("why", "Connection: close\r\n", "503 Service Unavailable"); });
   auto response = get(server.url());
   EXPECT_EQ(response.status, 503);
   EXPECT_EQ(response.body, "why");
@@ -103,7 +113,8 @@ TEST(HttpFaults, ARefusedConnectionIsTold) {
   }
   auto error = failure_of(url);
   EXPECT_EQ(error.kind, ErrorKind::kUnavailable);
-  EXPECT_THAT(error.message, AllOf(HasSubstr("connection refused; is it running?"), HasSubstr("(5 attempts)"), Not(HasSubstr("sesame"))));
+  EXPECT_THAT(error.message, AllOf(HasSubstr("connection refused; is it running?"), HasSubstr("(5 attempts)"),
+                                   Not(HasSubstr("sesame"))));
 }
 
 TEST(HttpFaults, AHostThatIsNotThereIsTold) {
@@ -111,7 +122,8 @@ TEST(HttpFaults, AHostThatIsNotThereIsTold) {
   options.retries = 0;
   auto error = failure_of("http://no-such-host.invalid/", options);
   EXPECT_EQ(error.kind, ErrorKind::kUnavailable);
-  EXPECT_THAT(error.message, AllOf(HasSubstr("cannot get http://no-such-host.invalid:80/: "), HasSubstr("(1 attempt)")));
+  EXPECT_THAT(error.message,
+              AllOf(HasSubstr("cannot get http://no-such-host.invalid:80/: "), HasSubstr("(1 attempt)")));
 }
 
 TEST(HttpFaults, PausesGrowUpToALimitWithChanceInThem) {
@@ -149,7 +161,8 @@ TEST(HttpFaults, AServerThatHangsIsGivenUpAtTheDeadline) {
   options.retries = 1;
   auto error = failure_of(server.url("/slow?apikey=sesame"), options);
   EXPECT_EQ(error.kind, ErrorKind::kTimeout);
-  EXPECT_THAT(error.message, AllOf(HasSubstr("no whole answer within 50 ms"), HasSubstr("(2 attempts)"), Not(HasSubstr("sesame"))));
+  EXPECT_THAT(error.message,
+              AllOf(HasSubstr("no whole answer within 50 ms"), HasSubstr("(2 attempts)"), Not(HasSubstr("sesame"))));
   EXPECT_EQ(server.connections(), 2);
 }
 
@@ -186,7 +199,8 @@ TEST(HttpFaults, AnAnswerOfExactlyTheLimitIsTaken) {
         auto sent = packed ? gzip(body) : body;
         const std::string coding = packed ? "Content-Encoding: gzip\r\n" : "";
         if (chunked)
-          peer.write(fmt::format("HTTP/1.1 200 OK\r\n{}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{}\r\n0\r\n\r\n", coding, sent.size(), sent));
+          peer.write(fmt::format("HTTP/1.1 200 OK\r\n{}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{}\r\n0\r\n\r\n",
+                                 coding, sent.size(), sent));
         else
           peer.reply(sent, coding);
       }};
@@ -224,7 +238,8 @@ TEST(HttpFaults, ACancelledGetEndsAtOnceAndClosesItsConnection) {
   }};
   on_loop([&]() -> Task<void> {
     HttpClient client{quick()};
-    auto get = Loop::current()->spawn("get", [](HttpClient& with, std::string url) -> Task<void> { co_await with.get(url); }(client, server.url()));
+    auto get = Loop::current()->spawn(
+        "get", [](HttpClient& with, std::string url) -> Task<void> { co_await with.get(url); }(client, server.url()));
     EXPECT_TRUE(co_await blocking([&] { return wait_for(asked); }));
     get.cancel();
     co_await get.finished();

@@ -24,7 +24,8 @@ TEST(HttpClient, AsksForWhatTheUrlSays) {
   auto response = get(server.url("/a%20b/c?x=1&y=%2B#fragment"));
   EXPECT_EQ(response.status, 200);
   EXPECT_THAT(response.body, StartsWith("GET /a%20b/c?x=1&y=%2B HTTP/1.1\r\n"));
-  EXPECT_THAT(response.body, AllOf(HasSubstr(fmt::format("Host: 127.0.0.1:{}\r\n", server.port())), HasSubstr("User-Agent: mephisto/"), HasSubstr("Accept-Encoding: gzip\r\n")));
+  EXPECT_THAT(response.body, AllOf(HasSubstr(fmt::format("Host: 127.0.0.1:{}\r\n", server.port())),
+                                   HasSubstr("User-Agent: mephisto/"), HasSubstr("Accept-Encoding: gzip\r\n")));
 }
 
 TEST(HttpClient, AUrlWithoutAPathIsTheRoot) {
@@ -157,7 +158,8 @@ std::function<void(Peer&, int)> redirecting(std::string location, std::string st
 }
 
 TEST(HttpClient, FollowsRedirectsOfEveryKind) {
-  for (const char* status : {"301 Moved Permanently", "302 Found", "303 See Other", "307 Temporary Redirect", "308 Permanent Redirect"}) {
+  for (const char* status :
+       {"301 Moved Permanently", "302 Found", "303 See Other", "307 Temporary Redirect", "308 Permanent Redirect"}) {
     RawServer server{redirecting("/there?x=1", status)};
     EXPECT_THAT(get(server.url("/start")).body, StartsWith("GET /there?x=1 HTTP/1.1\r\n")) << status;
     EXPECT_EQ(server.connections(), 1) << "the connection is kept";
@@ -165,8 +167,10 @@ TEST(HttpClient, FollowsRedirectsOfEveryKind) {
 }
 
 TEST(HttpClient, FollowsRelativeRedirects) {
-  const std::pair<const char*, const char*> cases[] = {
-      {"other", "GET /other HTTP"}, {"../other?y", "GET /other?y HTTP"}, {"?z=2", "GET /starting/x?z=2 HTTP"}, {"./", "GET /starting/ HTTP"}};
+  const std::pair<const char*, const char*> cases[] = {{"other", "GET /other HTTP"},
+                                                       {"../other?y", "GET /other?y HTTP"},
+                                                       {"?z=2", "GET /starting/x?z=2 HTTP"},
+                                                       {"./", "GET /starting/ HTTP"}};
   for (auto [location, line] : cases) {
     RawServer server{[location](Peer& peer, int) {
       bool first = true;
@@ -181,7 +185,8 @@ TEST(HttpClient, FollowsRelativeRedirects) {
 TEST(HttpClient, FollowsARedirectToAnotherServer) {
   RawServer second{echo};
   RawServer first{redirecting(second.url("/there"))};
-  EXPECT_THAT(get(first.url("/start")).body, AllOf(StartsWith("GET /there "), HasSubstr(fmt::format("Host: 127.0.0.1:{}\r\n", second.port()))));
+  EXPECT_THAT(get(first.url("/start")).body,
+              AllOf(StartsWith("GET /there "), HasSubstr(fmt::format("Host: 127.0.0.1:{}\r\n", second.port()))));
 }
 
 TEST(HttpClient, ARedirectInACircleEnds) {
@@ -225,7 +230,8 @@ TEST(HttpClient, RefusesUrlsItCannotUseAndSaysWhy) {
   for (auto [url, why] : cases) {
     auto error = failure_of(url);
     EXPECT_EQ(error.kind, ErrorKind::kInvalid) << url;
-    EXPECT_THAT(error.message, AllOf(HasSubstr("is no usable URL: "), HasSubstr(why), Not(HasSubstr("secret-pw")))) << url;
+    EXPECT_THAT(error.message, AllOf(HasSubstr("is no usable URL: "), HasSubstr(why), Not(HasSubstr("secret-pw"))))
+        << url;
     auto checked = check_http_url(url);
     ASSERT_FALSE(checked) << url;
     EXPECT_EQ(checked.error().message, error.message);
@@ -233,7 +239,9 @@ TEST(HttpClient, RefusesUrlsItCannotUseAndSaysWhy) {
 }
 
 TEST(HttpClient, TakesUsableUrls) {
-  for (const char* url : {"http://a", "https://a.example:8443/x/y?z#f", "HTTP://A/", "http://127.0.0.1:1/", "http://[::1]:80/"}) EXPECT_TRUE(check_http_url(url)) << url;
+  for (const char* url :
+       {"http://a", "https://a.example:8443/x/y?z#f", "HTTP://A/", "http://127.0.0.1:1/", "http://[::1]:80/"})
+    EXPECT_TRUE(check_http_url(url)) << url;
 }
 
 TEST(HttpClient, ANameThatBeginsAsAnAddressIsAName) {
@@ -244,7 +252,9 @@ TEST(HttpClient, ANameThatBeginsAsAnAddressIsAName) {
     EXPECT_FALSE(target.host_is_address);
     auto moved = value_or_throw(redirected(target, "/y"));
     EXPECT_EQ(moved.authority + moved.path, fmt::format("{}/y", host));
-    EXPECT_EQ(value_or_throw(redirected(value_or_throw(parse_target("http://a/")), fmt::format("//{}/y", host))).authority, host);
+    EXPECT_EQ(
+        value_or_throw(redirected(value_or_throw(parse_target("http://a/")), fmt::format("//{}/y", host))).authority,
+        host);
   }
   EXPECT_TRUE(value_or_throw(parse_target("http://10.0.0.1/")).host_is_address);
 }

@@ -38,7 +38,8 @@ TEST(RetryAfter, IsASecondsCount) {
 }
 
 TEST(RetryAfter, IsADateByTheServersClock) {
-  for (const char* until : {"Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"}) {
+  for (const char* until :
+       {"Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"}) {
     EXPECT_EQ(with({{"Retry-After", until}, {"Date", "Sun, 06 Nov 1994 08:47:37 GMT"}}).retry_after(), 120s) << until;
     EXPECT_EQ(with({{"Retry-After", until}, {"Date", "Sun, 06 Nov 1994 09:00:00 GMT"}}).retry_after(), 0s) << until;
     EXPECT_EQ(with({{"Retry-After", until}}).retry_after(), 0s) << "a date that has passed";
@@ -61,8 +62,9 @@ TEST(RetryAfter, IsNeverMoreThanAYear) {
 
 TEST(RetryAfter, IsNothingWhereItCannotBeRead) {
   EXPECT_EQ(with({}).retry_after(), std::nullopt);
-  for (const char* value : {"", "soon", "-1", "1.5", "12 s", "Sun, 31 Feb 1994 08:49:37 GMT", "Sun, 06 Nov 1994 25:00:00 GMT", "Sun, 06 Non 1994 08:49:37 GMT",
-                            "Sun, 06 Nov 1994 08:49:37 CET", "Sun, 06 Nov 1994", "06-Nov-94", ", - :"}) {
+  for (const char* value :
+       {"", "soon", "-1", "1.5", "12 s", "Sun, 31 Feb 1994 08:49:37 GMT", "Sun, 06 Nov 1994 25:00:00 GMT",
+        "Sun, 06 Non 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 CET", "Sun, 06 Nov 1994", "06-Nov-94", ", - :"}) {
     EXPECT_EQ(with({{"Retry-After", value}}).retry_after(), std::nullopt) << value;
   }
 }

@@ -1,5 +1,5 @@
-// The server against clients that no decent person would run: a request that could be understood in two ways is refused, a body is
-// never taken for a request, and neither connections nor memory nor time are without a bound.
+// The server against clients that no decent person would run: a request that could be understood in two ways is
+// refused, a body is never taken for a request, and neither connections nor memory nor time are without a bound.
 #include <gmock/gmock.h>
 #include <poll.h>
 #include <sys/resource.h>
@@ -15,7 +15,9 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-Task<HttpReply> show(HttpRequest request) { co_return HttpReply{200, fmt::format("[{} {} {}]", request.method, request.path, request.body), "text/plain"}; }
+Task<HttpReply> show(HttpRequest request) {
+  co_return HttpReply{200, fmt::format("[{} {} {}]", request.method, request.path, request.body), "text/plain"};
+}
 
 std::string many_of(std::string_view text, int count) {
   std::string all;
@@ -35,17 +37,21 @@ TEST(HostileClient, WhatCouldBeUnderstoodInTwoWaysIsRefusedAndNothingBehindItIsA
   const std::pair<const char*, std::string> cases[] = {
       {"no Host", "GET / HTTP/1.1\r\n\r\n"},
       {"two Hosts", "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"},
-      {"a length and chunks", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
-      {"chunks and a length", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 6\r\n\r\n0\r\n\r\n"},
+      {"a length and chunks",
+       "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
+      {"chunks and a length",
+       "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 6\r\n\r\n0\r\n\r\n"},
       {"two lengths", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nContent-Length: 40\r\n\r\n"},
       {"the same length twice", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc"},
       {"a list of lengths", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0, 40\r\n\r\n"},
       {"a signed length", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +0\r\n\r\n"},
       {"an unknown coding", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n"},
-      {"an unknown coding before chunks", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"},
+      {"an unknown coding before chunks",
+       "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"},
       {"chunks that are not last", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, x\r\n\r\n0\r\n\r\n"},
       {"nearly chunked", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"},
-      {"two codings", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: cow\r\n\r\n0\r\n\r\n"},
+      {"two codings",
+       "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: cow\r\n\r\n0\r\n\r\n"},
       {"a blank before the colon", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n"},
       {"a folded coding", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n"},
       {"a folded header", "POST / HTTP/1.1\r\nHost: x\r\nX: y\r\n Content-Length: 40\r\n\r\n"},
@@ -55,7 +61,8 @@ TEST(HostileClient, WhatCouldBeUnderstoodInTwoWaysIsRefusedAndNothingBehindItIsA
       {"a CR in a header", "GET / HTTP/1.1\r\nHost: x\r\nX: y\rContent-Length: 40\r\n\r\n"},
       {"chunks by HTTP/1.0", "POST / HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
       {"a chunk that ends in LF", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\na\r\n0\r\n\r\n"},
-      {"a chunk that is longer than its size", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n"},
+      {"a chunk that is longer than its size",
+       "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n"},
       {"a chunk with a sign", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n+1\r\na\r\n0\r\n\r\n"},
       {"a chunk by 0x", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0x1\r\na\r\n0\r\n\r\n"},
       {"a trailer that ends in LF", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: y\n\r\n"},
@@ -74,7 +81,9 @@ TEST(HostileClient, WhatCouldBeUnderstoodInTwoWaysIsRefusedAndNothingBehindItIsA
       [&](HttpServer& server) -> Task<void> {
         for (const auto& [name, text] : cases) {
           const auto got = co_await answer_to(server, text + hidden);
-          EXPECT_THAT(got, AllOf(StartsWith("HTTP/1.1 400 "), HasSubstr("Connection: close\r\n"), HasSubstr("cannot take the request"))) << name;
+          EXPECT_THAT(got, AllOf(StartsWith("HTTP/1.1 400 "), HasSubstr("Connection: close\r\n"),
+                                 HasSubstr("cannot take the request")))
+              << name;
           EXPECT_EQ(answers_in(got), 1u) << name;
         }
         EXPECT_THAT(asked, ::testing::IsEmpty());
@@ -95,14 +104,16 @@ TEST(HostileClient, WhatIsRefusedSaysWhy) {
       {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 18446744073709551615\r\n\r\n", "HTTP/1.1 413 "},
       {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n65\r\n", "HTTP/1.1 413 "},
       {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffffff\r\n", "HTTP/1.1 413 "},
-      {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: " + std::string(5000, 'x'), "HTTP/1.1 431 "},
+      {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: " + std::string(5000, 'x'),
+       "HTTP/1.1 431 "},
       {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;" + std::string(5000, 'x'), "HTTP/1.1 400 "},
       {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nExpect: magic\r\n\r\n", "HTTP/1.1 417 "},
   };
   serving(
       show,
       [&](HttpServer& server) -> Task<void> {
-        for (const auto& [text, status] : cases) EXPECT_THAT(co_await answer_to(server, text), StartsWith(status)) << text.substr(0, 80);
+        for (const auto& [text, status] : cases)
+          EXPECT_THAT(co_await answer_to(server, text), StartsWith(status)) << text.substr(0, 80);
         EXPECT_THAT(co_await answer_to(server, "GET /good HTTP/1.0\r\n\r\n"), StartsWith("HTTP/1.1 200 "));
       },
       limits);
@@ -110,7 +121,9 @@ TEST(HostileClient, WhatIsRefusedSaysWhy) {
 
 TEST(HostileClient, ARefusalArrivesAlsoWhileTheClientStillSends) {
   serving(show, [](HttpServer& server) -> Task<void> {
-    EXPECT_THAT(co_await answer_to(server, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n" + std::string(900'000, 'x')), StartsWith("HTTP/1.1 413 "));
+    EXPECT_THAT(co_await answer_to(server, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n" +
+                                               std::string(900'000, 'x')),
+                StartsWith("HTTP/1.1 413 "));
   });
 }
 
@@ -122,8 +135,10 @@ TEST(HostileClient, HalfOpenConnectionsMakeRoomForOthers) {
       show,
       [](HttpServer& server) -> Task<void> {
         log::configure({.level = log::Level::kCrit, .file = ""});
-        for (const char* part : {"", "G", "GET / HTTP/1.1\r\nHost: x\r\nX: ", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf",
-                                 "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5;x", "GET / HTTP/1.1\r\nHost: x\r\n\r\n"}) {
+        for (const char* part : {"", "G", "GET / HTTP/1.1\r\nHost: x\r\nX: ",
+                                 "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf",
+                                 "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5;x",
+                                 "GET / HTTP/1.1\r\nHost: x\r\n\r\n"}) {
           std::vector<std::unique_ptr<Raw>> half_open;
           for (int i = 0; i < 80; ++i) {
             half_open.push_back(std::make_unique<Raw>(server.port()));
@@ -155,8 +170,9 @@ TEST(HostileClient, WhoHasARequestUnderWayIsNotClosedForOthers) {
         std::vector<std::string> got(3);
         std::vector<Spawned> asking;
         for (auto& place : got) {
-          asking.push_back(loop.spawn(
-              "client", [](HttpClient& with, std::string from, std::string& to) -> Task<void> { to = (co_await with.get(from)).body; }(client, url(server, "/slow"), place)));
+          asking.push_back(loop.spawn("client", [](HttpClient& with, std::string from, std::string& to) -> Task<void> {
+            to = (co_await with.get(from)).body;
+          }(client, url(server, "/slow"), place)));
         }
         while (waiting < 3) co_await gate.wait("the requests");
         std::vector<std::unique_ptr<Raw>> half_open;
@@ -173,17 +189,20 @@ TEST(HostileClient, WhoHasARequestUnderWayIsNotClosedForOthers) {
 TEST(HostileClient, WhoTakesNothingOfItsReplyMakesRoomForOthers) {
   HttpLimits limits;
   limits.connections = 4;
-  serving([](HttpRequest request) -> Task<HttpReply> { co_return HttpReply{200, request.path == "/large" ? std::string(16'000'000, 'x') : "small", "text/plain"}; },
-          [](HttpServer& server) -> Task<void> {
-            log::configure({.level = log::Level::kCrit, .file = ""});
-            std::vector<std::unique_ptr<Raw>> deaf;
-            for (int i = 0; i < 4; ++i) {
-              deaf.push_back(std::make_unique<Raw>(server.port()));
-              deaf.back()->write("GET /large HTTP/1.1\r\nHost: x\r\n\r\n");
-            }
-            EXPECT_THAT(co_await answer_to(server, "GET /good HTTP/1.0\r\n\r\n"), EndsWith("small"));
-          },
-          limits);
+  serving(
+      [](HttpRequest request) -> Task<HttpReply> {
+        co_return HttpReply{200, request.path == "/large" ? std::string(16'000'000, 'x') : "small", "text/plain"};
+      },
+      [](HttpServer& server) -> Task<void> {
+        log::configure({.level = log::Level::kCrit, .file = ""});
+        std::vector<std::unique_ptr<Raw>> deaf;
+        for (int i = 0; i < 4; ++i) {
+          deaf.push_back(std::make_unique<Raw>(server.port()));
+          deaf.back()->write("GET /large HTTP/1.1\r\nHost: x\r\n\r\n");
+        }
+        EXPECT_THAT(co_await answer_to(server, "GET /good HTTP/1.0\r\n\r\n"), EndsWith("small"));
+      },
+      limits);
 }
 
 // The process may open few files more than it has, for as long as this lives.
@@ -213,7 +232,8 @@ TEST(HostileClient, TheServerGoesOnWhereNoMoreFilesCanBeOpened) {
       show,
       [](HttpServer& server) -> Task<void> {
         log::configure({.level = log::Level::kCrit, .file = ""});
-        // The clients are of this process too: they take its files until it has none, and the server has none to accept with.
+        // The clients are of this process too: they take its files until it has none, and the server has none to accept
+        // with.
         FewFiles few{64};
         std::vector<std::unique_ptr<Raw>> half_open;
         for (int i = 0; i < 80; ++i) half_open.push_back(std::make_unique<Raw>(server.port()));
@@ -232,21 +252,23 @@ TEST(HostileClient, WhoIsTooSlowIsLeft) {
   serving(
       show,
       [](HttpServer& server) -> Task<void> {
-        for (const char* part : {"", "GET / HT", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf"}) EXPECT_EQ(co_await answer_to(server, part), "") << part;
+        for (const char* part : {"", "GET / HT", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf"})
+          EXPECT_EQ(co_await answer_to(server, part), "") << part;
         EXPECT_THAT(co_await answer_to(server, "GET /once HTTP/1.1\r\nHost: x\r\n\r\n"), EndsWith("[GET /once ]"));
       },
       limits);
 }
 
 TEST(HostileClient, WhoSendsWithoutEndIsLeftSoon) {
-  const std::pair<const char*, const char*> floods[] = {{"", "x"},
-                                                        {"GET / HTTP/1.1\r\n", "X: y\r\n"},
-                                                        {"", "\r\n"},
-                                                        {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;", "x"},
-                                                        {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", "1;xxxxxxxxxxxxxxxxxxx\r\na\r\n"},
-                                                        {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", "0"},
-                                                        {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", "X: y\r\n"},
-                                                        {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\na\r\n"}};
+  const std::pair<const char*, const char*> floods[] = {
+      {"", "x"},
+      {"GET / HTTP/1.1\r\n", "X: y\r\n"},
+      {"", "\r\n"},
+      {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;", "x"},
+      {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", "1;xxxxxxxxxxxxxxxxxxx\r\na\r\n"},
+      {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", "0"},
+      {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", "X: y\r\n"},
+      {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\na\r\n"}};
   serving(show, [&](HttpServer& server) -> Task<void> {
     for (auto [start, more] : floods) {
       const auto sent = co_await blocking([start, more, port = server.port()] {

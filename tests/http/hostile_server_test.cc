@@ -1,5 +1,5 @@
-// The client against servers that no decent person would run: each answer is the right one or a clear error, it never is another
-// request's, and neither memory nor time is without a bound.
+// The client against servers that no decent person would run: each answer is the right one or a clear error, it never
+// is another request's, and neither memory nor time is without a bound.
 #include <gmock/gmock.h>
 #include <netinet/tcp.h>
 
@@ -23,8 +23,12 @@ struct Case {
   bool kept = true;    // the next request comes on the same connection
 };
 
-std::string ok(std::string_view body) { return fmt::format("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", body.size(), body); }
-std::string chunked(std::string_view chunks) { return fmt::format("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{}", chunks); }
+std::string ok(std::string_view body) {
+  return fmt::format("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", body.size(), body);
+}
+std::string chunked(std::string_view chunks) {
+  return fmt::format("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{}", chunks);
+}
 std::string headed(std::string_view headers, std::string_view body = "right") {
   return fmt::format("HTTP/1.1 200 OK\r\n{}Content-Length: {}\r\n\r\n{}", headers, body.size(), body);
 }
@@ -46,8 +50,10 @@ const std::vector<Case>& cases() {
       {"100 without a reason", "HTTP/1.1 100\r\n\r\n" + ok("right"), "right", ""},
       {"an unknown interim status", "HTTP/1.1 199 What\r\n\r\n" + ok("right"), "right", ""},
       {"several interim answers", "HTTP/1.1 100 Continue\r\n\r\n" + early + early + ok("right"), "right", ""},
-      {"an interim answer with a length", "HTTP/1.1 100 Continue\r\nContent-Length: 7\r\n\r\n" + ok("right"), "right", "", false},
-      {"an interim answer before chunks", "HTTP/1.1 100 Continue\r\n\r\n" + chunked("5\r\nright\r\n0\r\n\r\n"), "right", ""},
+      {"an interim answer with a length", "HTTP/1.1 100 Continue\r\nContent-Length: 7\r\n\r\n" + ok("right"), "right",
+       "", false},
+      {"an interim answer before chunks", "HTTP/1.1 100 Continue\r\n\r\n" + chunked("5\r\nright\r\n0\r\n\r\n"), "right",
+       ""},
       {"interim answers without end",
        [&] {
          std::string many;
@@ -55,7 +61,8 @@ const std::vector<Case>& cases() {
          return many;
        }(),
        "", "the head of the answer is larger than 16384 bytes", false},
-      {"101", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n", "", "a protocol that was not asked for", false},
+      {"101", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n", "", "a protocol that was not asked for",
+       false},
       // Status lines.
       {"no reason", "HTTP/1.1 200\r\nContent-Length: 5\r\n\r\nright", "right", ""},
       {"an empty reason", "HTTP/1.1 200 \r\nContent-Length: 5\r\n\r\nright", "right", ""},
@@ -68,8 +75,10 @@ const std::vector<Case>& cases() {
       {"a thousand headers", headed(many_of("X: y\r\n", 998)), "right", ""},
       {"too many headers", headed(many_of("X: y\r\n", 1000)), "", "or 1000 fields", false},
       {"a folded header", headed("X: one\r\n two\r\n"), "right", ""},
-      {"a header without end", headed("X: " + std::string(1'000'000, 'x')), "", "the head of the answer is larger than 16384 bytes", false},
-      {"a status line without end", "HTTP/1.1 200 " + std::string(1'000'000, 'x'), "", "the head of the answer is larger than 16384 bytes", false},
+      {"a header without end", headed("X: " + std::string(1'000'000, 'x')), "",
+       "the head of the answer is larger than 16384 bytes", false},
+      {"a status line without end", "HTTP/1.1 200 " + std::string(1'000'000, 'x'), "",
+       "the head of the answer is larger than 16384 bytes", false},
       {"lines that end in LF", "HTTP/1.1 200 OK\nContent-Length: 5\n\nright", "", "does not end in CRLF", false},
       {"a blank before the colon", headed("Transfer-Encoding : chunked\r\n"), "", "no valid name", false},
       {"a line without a colon", headed("nonsense\r\n"), "", "no colon", false},
@@ -79,36 +88,52 @@ const std::vector<Case>& cases() {
       {"the same length twice", headed("Content-Length: 5\r\n"), "right", ""},
       {"two lengths", headed("Content-Length: 4\r\n"), "", "several Content-Lengths", false},
       {"a length below zero", "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nright", "", "no number", false},
-      {"a length beyond all", "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\nright", "", "no number", false},
-      {"a length beyond the limit", "HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n\r\nright", "", "the answer is larger than 65536 bytes", false},
-      {"a body without a length that is too long", "HTTP/1.1 200 OK\r\n\r\n" + std::string(1'000'000, 'x'), "", "the answer is larger than 65536 bytes", false},
-      {"a length and chunks", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nright\r\n0\r\n\r\n", "right", "", false},
-      {"an unknown transfer coding", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n5\r\nright\r\n0\r\n\r\n", "", "transfer coding is unknown", false},
-      {"chunked twice", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nright\r\n0\r\n\r\n", "", "transfer coding is unknown", false},
+      {"a length beyond all", "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\nright", "", "no number",
+       false},
+      {"a length beyond the limit", "HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n\r\nright", "",
+       "the answer is larger than 65536 bytes", false},
+      {"a body without a length that is too long", "HTTP/1.1 200 OK\r\n\r\n" + std::string(1'000'000, 'x'), "",
+       "the answer is larger than 65536 bytes", false},
+      {"a length and chunks",
+       "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nright\r\n0\r\n\r\n", "right", "",
+       false},
+      {"an unknown transfer coding",
+       "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n5\r\nright\r\n0\r\n\r\n", "",
+       "transfer coding is unknown", false},
+      {"chunked twice",
+       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nright\r\n0\r\n\r\n", "",
+       "transfer coding is unknown", false},
       // Chunks.
       {"extensions and a trailer", chunked("5;a=b\r\nright\r\n0;c\r\nX: y\r\n\r\n"), "right", ""},
-      {"a chunk's head without end", chunked("5;" + std::string(1'000'000, 'x')), "", "head of a chunk is too long", false},
-      {"a trailer without end", chunked("5\r\nright\r\n0\r\nX: " + std::string(1'000'000, 'x')), "", "the head of the answer is larger than 16384 bytes", false},
+      {"a chunk's head without end", chunked("5;" + std::string(1'000'000, 'x')), "", "head of a chunk is too long",
+       false},
+      {"a trailer without end", chunked("5\r\nright\r\n0\r\nX: " + std::string(1'000'000, 'x')), "",
+       "the head of the answer is larger than 16384 bytes", false},
       {"a chunk without a size", chunked("\r\nright\r\n0\r\n\r\n"), "", "a chunk has no size", false},
       {"a chunk below zero", chunked("-5\r\nright\r\n0\r\n\r\n"), "", "a chunk has no size", false},
       {"a chunk beyond all", chunked("fffffffffffffffff\r\nright"), "", "the answer is larger than 65536 bytes", false},
       {"a chunk longer than it says", chunked("4\r\nright\r\n0\r\n\r\n"), "", "a chunk is longer than its size", false},
-      {"chunks beyond the limit", chunked("ffff\r\n" + std::string(65535, 'x') + "\r\n2\r\nxx\r\n0\r\n\r\n"), "", "the answer is larger than 65536 bytes", false},
+      {"chunks beyond the limit", chunked("ffff\r\n" + std::string(65535, 'x') + "\r\n2\r\nxx\r\n0\r\n\r\n"), "",
+       "the answer is larger than 65536 bytes", false},
       // More than was asked for.
       {"two answers", ok("right") + ok("wrong"), "right", "", false},
       {"a byte behind the body", ok("right") + "x", "right", "", false},
       {"an empty line behind the body", ok("right") + "\r\n", "right", "", false},
       {"a second answer behind chunks", chunked("5\r\nright\r\n0\r\n\r\n") + ok("wrong"), "right", "", false},
-      {"a body where none may be", "HTTP/1.1 204 No Content\r\nContent-Length: 90\r\n\r\n" + ok("wrong"), "", "", false},
+      {"a body where none may be", "HTTP/1.1 204 No Content\r\nContent-Length: 90\r\n\r\n" + ok("wrong"), "", "",
+       false},
       {"an answer behind none", "HTTP/1.1 304 Not Modified\r\n\r\n" + ok("wrong"), "", "", false},
-      {"a request to close, and an answer", "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" + ok("wrong"), "", "", false},
+      {"a request to close, and an answer",
+       "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" + ok("wrong"), "", "", false},
       // Codings.
       {"gzip", headed("Content-Encoding: gzip\r\n", gzip("right")), "right", ""},
       {"x-gzip", headed("Content-Encoding: x-gzip\r\n", gzip("right")), "right", ""},
-      {"gzip and zeros behind", headed("Content-Encoding: gzip\r\n", gzip("right") + std::string(512, '\0')), "right", ""},
+      {"gzip and zeros behind", headed("Content-Encoding: gzip\r\n", gzip("right") + std::string(512, '\0')), "right",
+       ""},
       {"gzip and a newline behind", headed("Content-Encoding: gzip\r\n", gzip("right") + "\r\n"), "right", ""},
       {"gzip twice", headed("Content-Encoding: gzip, gzip\r\n", gzip(gzip("right"))), "right", ""},
-      {"gzip twice in two fields", headed("Content-Encoding: gzip\r\nContent-Encoding: x-gzip\r\n", gzip(gzip("right"))), "right", ""},
+      {"gzip twice in two fields",
+       headed("Content-Encoding: gzip\r\nContent-Encoding: x-gzip\r\n", gzip(gzip("right"))), "right", ""},
       {"gzip and nothing", headed("Content-Encoding: identity, GZip\r\n", gzip("right")), "right", ""},
       {"deflate", headed("Content-Encoding: deflate\r\n", deflated("right", 15)), "right", ""},
       {"deflate without its head", headed("Content-Encoding: deflate\r\n", deflated("right", -15)), "right", ""},
@@ -116,12 +141,17 @@ const std::vector<Case>& cases() {
       {"an empty coding", headed("Content-Encoding: \r\n"), "right", ""},
       {"brotli", headed("Content-Encoding: br\r\n"), "", "encoded as \"br\"", false},
       {"gzip and brotli", headed("Content-Encoding: br, gzip\r\n", gzip("right")), "", "encoded as \"br\"", false},
-      {"many codings", headed("Content-Encoding: gzip,gzip,gzip,gzip,gzip,gzip\r\n"), "", "encoded more than 4 times", false},
+      {"many codings", headed("Content-Encoding: gzip,gzip,gzip,gzip,gzip,gzip\r\n"), "", "encoded more than 4 times",
+       false},
       {"what is not gzip", headed("Content-Encoding: gzip\r\n"), "", "compressed answer is broken", false},
-      {"half of gzip", headed("Content-Encoding: gzip\r\n", gzip("right").substr(0, 20)), "", "compressed answer is broken", false},
-      {"a second member that is cut", headed("Content-Encoding: gzip\r\n", gzip("right") + gzip("x").substr(0, 5)), "", "compressed answer is broken", false},
-      {"a bomb", headed("Content-Encoding: gzip\r\n", gzip(std::string(10'000'000, 'x'))), "", "larger than 65536 bytes", false},
-      {"a bomb in a bomb", headed("Content-Encoding: gzip, gzip\r\n", gzip(gzip(std::string(10'000'000, 'x')))), "", "larger than 65536 bytes", false},
+      {"half of gzip", headed("Content-Encoding: gzip\r\n", gzip("right").substr(0, 20)), "",
+       "compressed answer is broken", false},
+      {"a second member that is cut", headed("Content-Encoding: gzip\r\n", gzip("right") + gzip("x").substr(0, 5)), "",
+       "compressed answer is broken", false},
+      {"a bomb", headed("Content-Encoding: gzip\r\n", gzip(std::string(10'000'000, 'x'))), "",
+       "larger than 65536 bytes", false},
+      {"a bomb in a bomb", headed("Content-Encoding: gzip, gzip\r\n", gzip(gzip(std::string(10'000'000, 'x')))), "",
+       "larger than 65536 bytes", false},
   };
   return all;
 }
@@ -204,8 +234,8 @@ class Gate {
 };
 
 TEST(HostileServer, AConnectionOnWhichSomethingCameWhileItWasIdleIsNotUsedAgain) {
-  for (const auto& stray :
-       {ok("wrong"), std::string{"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n"}, std::string{"x"}, std::string{"HTTP/1.1 100 Continue\r\n\r\n"}}) {
+  for (const auto& stray : {ok("wrong"), std::string{"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n"},
+                            std::string{"x"}, std::string{"HTTP/1.1 100 Continue\r\n\r\n"}}) {
     for (const char* method : {"GET", "POST", "HEAD"}) {
       Gate idle;
       Gate sent;
@@ -226,7 +256,8 @@ TEST(HostileServer, AConnectionOnWhichSomethingCameWhileItWasIdleIsNotUsedAgain)
         HttpCall call;
         call.url = server.url();
         call.method = method;
-        EXPECT_EQ((co_await client.send(call)).body, std::string_view{method} == "HEAD" ? "" : "right") << stray << method;
+        EXPECT_EQ((co_await client.send(call)).body, std::string_view{method} == "HEAD" ? "" : "right")
+            << stray << method;
       });
       EXPECT_EQ(server.connections(), 2) << stray << method;
     }
@@ -257,7 +288,8 @@ std::uint64_t flooded(const std::string& start, const std::string& more, HttpOpt
       peer.write(start);
       std::string block;
       while (block.size() < 64'000) block += more;
-      for (ssize_t put = 0; (put = ::send(peer.fd(), block.data(), block.size(), MSG_NOSIGNAL)) > 0;) sent += static_cast<std::uint64_t>(put);
+      for (ssize_t put = 0; (put = ::send(peer.fd(), block.data(), block.size(), MSG_NOSIGNAL)) > 0;)
+        sent += static_cast<std::uint64_t>(put);
     }};
     error = failure_of(server.url("/?apikey=sesame"), std::move(options)).message;
   }
@@ -298,7 +330,8 @@ TEST(HostileServer, TheDeadlineHoldsWhereSomethingAlwaysComes) {
   auto options = small();
   options.deadline = 50ms;
   options.body_limit = std::size_t{1} << 40;
-  for (const auto& [start, more] : {std::pair{chunked(""), std::string{"1\r\na\r\n"}}, {std::string{"HTTP/1.1 200 OK\r\n\r\n"}, std::string(1000, 'x')}}) {
+  for (const auto& [start, more] : {std::pair{chunked(""), std::string{"1\r\na\r\n"}},
+                                    {std::string{"HTTP/1.1 200 OK\r\n\r\n"}, std::string(1000, 'x')}}) {
     std::string error;
     const auto begun = std::chrono::steady_clock::now();
     flooded(start, more, options, error);
@@ -316,7 +349,9 @@ TEST(HostileServer, OthersHaveTheirTurnWhileALargeAnswerIsTaken) {
   on_loop([&]() -> Task<void> {
     auto& loop = *Loop::current();
     HttpClient client{quick()};
-    auto get = loop.spawn("get", [](HttpClient& with, std::string url) -> Task<void> { EXPECT_EQ((co_await with.get(url)).body.size(), 30'000'000u); }(client, server.url()));
+    auto get = loop.spawn("get", [](HttpClient& with, std::string url) -> Task<void> {
+      EXPECT_EQ((co_await with.get(url)).body.size(), 30'000'000u);
+    }(client, server.url()));
     // What they do between two parts of the body.
     int turns = 0;
     while (!get.done()) {

@@ -75,7 +75,8 @@ TEST_F(HttpLookup, CountsTowardsTheDeadline) {
 TEST_F(HttpLookup, IsLeftBehindWhenItsCallerIsCancelled) {
   on_loop([&]() -> Task<void> {
     HttpClient client{quick()};
-    auto got = Loop::current()->spawn("get", [](HttpClient& with) -> Task<void> { (void)co_await with.get("http://slow.test:1/"); }(client));
+    auto got = Loop::current()->spawn(
+        "get", [](HttpClient& with) -> Task<void> { (void)co_await with.get("http://slow.test:1/"); }(client));
     while (lookups() == 0) co_await sleep_for(1ms);  // between two looks
     got.cancel();
     co_await got.finished();

@@ -1,4 +1,5 @@
-// What stands on a connection: heads and bodies that are right, and those that two readers could understand differently.
+// What stands on a connection: heads and bodies that are right, and those that two readers could understand
+// differently.
 #include "http/message.h"
 
 #include <gmock/gmock.h>
@@ -8,7 +9,9 @@ namespace {
 
 using ::testing::HasSubstr;
 
-std::string request(const std::string& headers, const std::string& line = "POST /in HTTP/1.1") { return line + "\r\n" + headers + "\r\n"; }
+std::string request(const std::string& headers, const std::string& line = "POST /in HTTP/1.1") {
+  return line + "\r\n" + headers + "\r\n";
+}
 
 TEST(RequestHead, SaysMethodTargetHeadersAndBody) {
   auto head = parse_request_head(request("Host: a:80\r\nX:\t some value \t\r\ncontent-length: 12\r\n"));
@@ -22,11 +25,12 @@ TEST(RequestHead, SaysMethodTargetHeadersAndBody) {
 }
 
 TEST(RequestHead, KeepsTheConnectionAsItSays) {
-  const std::pair<std::string, bool> cases[] = {{request("Host: a\r\n"), true},
-                                                {request("Host: a\r\nConnection: close\r\n"), false},
-                                                {request("Host: a\r\nConnection: x, CLOSE\r\nConnection: keep-alive\r\n"), false},
-                                                {request("", "GET / HTTP/1.0"), false},
-                                                {request("Connection: Keep-Alive\r\n", "GET / HTTP/1.0"), true}};
+  const std::pair<std::string, bool> cases[] = {
+      {request("Host: a\r\n"), true},
+      {request("Host: a\r\nConnection: close\r\n"), false},
+      {request("Host: a\r\nConnection: x, CLOSE\r\nConnection: keep-alive\r\n"), false},
+      {request("", "GET / HTTP/1.0"), false},
+      {request("Connection: Keep-Alive\r\n", "GET / HTTP/1.0"), true}};
   for (const auto& [text, kept] : cases) {
     auto head = parse_request_head(text);
     ASSERT_TRUE(head) << text << head.error().why;
@@ -61,7 +65,8 @@ TEST(RequestHead, WhatCouldBeUnderstoodInTwoWaysIsRefused) {
       {request("Host: a\r\nTransfer-Encoding: \"chunked\"\r\n"), "transfer coding is unknown"},
       {request("Host: a\r\nTransfer-Encoding: \r\n"), "transfer coding is unknown"},
       {request("Host: a\r\nTransfer-Encoding: \vchunked\r\n"), "control character"},
-      {request("Host: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"), "transfer coding is unknown"},
+      {request("Host: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"),
+       "transfer coding is unknown"},
       {request("Host: a\r\nTransfer-Encoding: identity\r\n"), "transfer coding is unknown"},
       {request("Transfer-Encoding: chunked\r\n", "POST / HTTP/1.0"), "HTTP/1.0 knows no transfer coding"},
       {request("Host: a\r\nTransfer-Encoding : chunked\r\n"), "no valid name"},
@@ -102,7 +107,8 @@ TEST(RequestHead, AnotherVersionIsToldSo) {
 }
 
 TEST(ResponseHead, IsTakenAsServersWriteIt) {
-  for (const char* line : {"HTTP/1.1 200 OK", "HTTP/1.1 200 ", "HTTP/1.1 200", "HTTP/1.1 200 Tr\xc3\xa8s bien", "HTTP/1.9 200 OK"}) {
+  for (const char* line :
+       {"HTTP/1.1 200 OK", "HTTP/1.1 200 ", "HTTP/1.1 200", "HTTP/1.1 200 Tr\xc3\xa8s bien", "HTTP/1.9 200 OK"}) {
     auto head = parse_response_head(fmt::format("{}\r\nContent-Length: 3\r\n\r\n", line), false);
     ASSERT_TRUE(head) << line << head.error().why;
     EXPECT_EQ(head->status, 200);
@@ -118,8 +124,8 @@ TEST(ResponseHead, AFoldedValueIsOneLine) {
 }
 
 TEST(ResponseHead, WhatIsNoAnswerIsRefused) {
-  for (const char* line :
-       {"HTTP/2 200 OK", "HTTP/1.1 20 OK", "HTTP/1.1 2000 OK", "HTTP/1.1 099 OK", "HTTP/1.1  200 OK", "HTTP/1.1 200\tOK", "HTTP/1.1", "ICY 200 OK", "", "200 OK"}) {
+  for (const char* line : {"HTTP/2 200 OK", "HTTP/1.1 20 OK", "HTTP/1.1 2000 OK", "HTTP/1.1 099 OK", "HTTP/1.1  200 OK",
+                           "HTTP/1.1 200\tOK", "HTTP/1.1", "ICY 200 OK", "", "200 OK"}) {
     EXPECT_FALSE(parse_response_head(fmt::format("{}\r\nContent-Length: 3\r\n\r\n", line), false)) << line;
   }
 }
@@ -155,8 +161,10 @@ TEST(ResponseHead, TellsHowTheBodyEnds) {
     EXPECT_EQ(head->body.kind, one.kind) << one.status << one.headers;
     EXPECT_EQ(head->body.persistent, one.persistent) << one.status << one.headers;
   }
-  for (const char* headers : {"Content-Length: 3\r\nContent-Length: 4\r\n", "Content-Length: 3, 4\r\n", "Content-Length: x\r\n", "Transfer-Encoding: gzip\r\n",
-                              "Transfer-Encoding: gzip, chunked\r\n", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"}) {
+  for (const char* headers :
+       {"Content-Length: 3\r\nContent-Length: 4\r\n", "Content-Length: 3, 4\r\n", "Content-Length: x\r\n",
+        "Transfer-Encoding: gzip\r\n", "Transfer-Encoding: gzip, chunked\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"}) {
     EXPECT_FALSE(parse_response_head(fmt::format("HTTP/1.1 200 X\r\n{}\r\n", headers), false)) << headers;
   }
 }
@@ -179,7 +187,8 @@ TEST(Block, EndsAtItsEmptyLineAndNoWhereElse) {
 }
 
 TEST(Block, IsRefusedAtOnceWhereALineHasNoCr) {
-  for (std::string_view text : {"GET / HTTP/1.1\n", "GET / HTTP/1.1\r\nHost: a\n", "GET / HTTP/1.1\r\nHost: a\r\n\n", "\n"}) {
+  for (std::string_view text :
+       {"GET / HTTP/1.1\n", "GET / HTTP/1.1\r\nHost: a\n", "GET / HTTP/1.1\r\nHost: a\r\n\n", "\n"}) {
     Block block{100};
     EXPECT_EQ(block.take(text), Block::State::kBroken);
   }
@@ -196,7 +205,8 @@ TEST(Block, IsNeverLargerThanItsLimit) {
 }
 
 // The body that `text` is, given in pieces of `size` bytes; what is wrong otherwise. `rest` is what comes behind it.
-std::string body_of(Framing framing, std::string_view text, std::size_t size, std::uint64_t limit = 1000, std::string* rest = nullptr) {
+std::string body_of(Framing framing, std::string_view text, std::size_t size, std::uint64_t limit = 1000,
+                    std::string* rest = nullptr) {
   BodyReader reader{framing, limit, 100};
   std::string body;
   for (std::size_t at = 0; at < text.size() && !reader.done(); at += size) {
@@ -204,7 +214,8 @@ std::string body_of(Framing framing, std::string_view text, std::size_t size, st
     while (!piece.empty() && !reader.done()) {
       if (auto taken = reader.take(piece, body); !taken) return "error: " + taken.error().why;
     }
-    if (rest != nullptr && reader.done()) *rest = std::string{piece} + std::string{text.substr(std::min(at + size, text.size()))};
+    if (rest != nullptr && reader.done())
+      *rest = std::string{piece} + std::string{text.substr(std::min(at + size, text.size()))};
   }
   return reader.done() ? body : "unfinished: " + body;
 }
@@ -264,7 +275,9 @@ TEST(BodyReader, RefusesBrokenChunks) {
   };
   for (const auto& [text, why] : cases) {
     for (std::size_t size : {1, 3, 100'000})
-      EXPECT_THAT(body_of({Framing::Kind::kChunked}, text, size), AllOf(::testing::StartsWith("error: "), HasSubstr(why))) << text.substr(0, 40);
+      EXPECT_THAT(body_of({Framing::Kind::kChunked}, text, size),
+                  AllOf(::testing::StartsWith("error: "), HasSubstr(why)))
+          << text.substr(0, 40);
   }
 }
 
@@ -277,7 +290,9 @@ TEST(BodyReader, TellsALengthThatIsTooLargeBeforeAByteOfItCame) {
   EXPECT_EQ(taken.error().status, 413);
 }
 
-TEST(BodyReader, AnEndlessBodyHasALimitToo) { EXPECT_EQ(body_of({Framing::Kind::kUntilClose}, std::string(1001, 'x'), 10), "error: its body is too large"); }
+TEST(BodyReader, AnEndlessBodyHasALimitToo) {
+  EXPECT_EQ(body_of({Framing::Kind::kUntilClose}, std::string(1001, 'x'), 10), "error: its body is too large");
+}
 
 }  // namespace
 }  // namespace mephisto::tests

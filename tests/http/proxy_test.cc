@@ -21,7 +21,8 @@ class HttpProxy : public ::testing::Test {
   HttpProxy() { clear(); }
   ~HttpProxy() override { clear(); }
   static void clear() {
-    for (const char* name : {"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"}) unsetenv(name);
+    for (const char* name : {"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"})
+      unsetenv(name);
   }
   // The proxy that a request to `url` goes to, `host:port`; empty: none.
   static std::string proxy_for(const std::string& url, const std::string& setting = "") {
@@ -49,7 +50,8 @@ TEST_F(HttpProxy, IsAskedForTheWholeUrl) {
   // A name that nobody could look up: the proxy does.
   const auto response = get("http://service.invalid:8080/a?b=c", options);
   EXPECT_THAT(response.body,
-              AllOf(StartsWith("GET http://service.invalid:8080/a?b=c HTTP/1.1\r\nHost: service.invalid:8080\r\n"), HasSubstr("Proxy-Authorization: Basic bWU6cEBzcw==\r\n")));
+              AllOf(StartsWith("GET http://service.invalid:8080/a?b=c HTTP/1.1\r\nHost: service.invalid:8080\r\n"),
+                    HasSubstr("Proxy-Authorization: Basic bWU6cEBzcw==\r\n")));
 }
 
 TEST_F(HttpProxy, OfTheEnvironmentIsUsed) {
@@ -59,7 +61,8 @@ TEST_F(HttpProxy, OfTheEnvironmentIsUsed) {
   setenv("NO_PROXY", "service.invalid", 1);
   auto options = quick();
   options.retries = 0;
-  EXPECT_THAT(failure_of("http://service.invalid/", options).message, HasSubstr("cannot get http://service.invalid:80/"));
+  EXPECT_THAT(failure_of("http://service.invalid/", options).message,
+              HasSubstr("cannot get http://service.invalid:80/"));
   EXPECT_EQ(server.connections(), 1);
 }
 
@@ -80,13 +83,20 @@ TEST_F(HttpProxy, IsChosenByTheEnvironmentAsByCurl) {
 
 TEST_F(HttpProxy, IsNotUsedForWhatNoProxyNames) {
   setenv("HTTP_PROXY", "http://proxy:1", 1);
-  setenv("NO_PROXY", "example.com, .dotted.example,*.starred.example,port.example:8080,10.1.0.0/16,10.9.0.0/33,10.8/8/8,x/8,/,192.0.2.7,[2001:db8::1],2001:db8:1::/48", 1);
-  for (const char* url : {"http://example.com/", "http://a.b.EXAMPLE.com/", "http://dotted.example/", "http://a.dotted.example/", "http://a.starred.example/",
-                          "http://port.example:8080/", "http://10.1.2.3/", "http://192.0.2.7:99/", "http://[2001:db8::1]/", "http://[2001:db8:1::5]/"}) {
+  setenv("NO_PROXY",
+         "example.com, "
+         ".dotted.example,*.starred.example,port.example:8080,10.1.0.0/16,10.9.0.0/33,10.8/8/8,x/8,/"
+         ",192.0.2.7,[2001:db8::1],2001:db8:1::/48",
+         1);
+  for (const char* url :
+       {"http://example.com/", "http://a.b.EXAMPLE.com/", "http://dotted.example/", "http://a.dotted.example/",
+        "http://a.starred.example/", "http://port.example:8080/", "http://10.1.2.3/", "http://192.0.2.7:99/",
+        "http://[2001:db8::1]/", "http://[2001:db8:1::5]/"}) {
     EXPECT_EQ(proxy_for(url), "") << url;
   }
-  for (const char* url : {"http://notexample.com/", "http://example.com.org/", "http://port.example/", "http://10.2.0.1/", "http://192.0.2.70/", "http://1.192.0.2.7.example/",
-                          "http://[2001:db8::2]/"}) {
+  for (const char* url :
+       {"http://notexample.com/", "http://example.com.org/", "http://port.example/", "http://10.2.0.1/",
+        "http://192.0.2.70/", "http://1.192.0.2.7.example/", "http://[2001:db8::2]/"}) {
     EXPECT_EQ(proxy_for(url), "proxy:1") << url;
   }
   setenv("NO_PROXY", "*", 1);
@@ -94,8 +104,9 @@ TEST_F(HttpProxy, IsNotUsedForWhatNoProxyNames) {
 }
 
 TEST_F(HttpProxy, ThatDoesNotConnectIsTold) {
-  for (auto [status, kind, said] : {std::tuple{"502 Bad Gateway", ErrorKind::kUnavailable, "does not connect to it (status 502)"},
-                                    {"407 Proxy Authentication Required", ErrorKind::kInvalid, "wants a name and password"}}) {
+  for (auto [status, kind, said] :
+       {std::tuple{"502 Bad Gateway", ErrorKind::kUnavailable, "does not connect to it (status 502)"},
+        {"407 Proxy Authentication Required", ErrorKind::kInvalid, "wants a name and password"}}) {
     RawServer server{proxy(status)};
     auto options = quick();
     options.proxy = fmt::format("http://me:sesame@127.0.0.1:{}", server.port());
@@ -104,14 +115,17 @@ TEST_F(HttpProxy, ThatDoesNotConnectIsTold) {
       ADD_FAILURE() << "it connected";
     } catch (const Failure& failure) {
       EXPECT_EQ(failure.kind(), kind);
-      EXPECT_THAT(failure.what(), AllOf(HasSubstr(said), HasSubstr(fmt::format("http://127.0.0.1:{}", server.port())), Not(HasSubstr("sesame"))));
-      EXPECT_EQ(dynamic_cast<const Unreachable*>(&failure) != nullptr, kind == ErrorKind::kUnavailable) << "the server has seen nothing";
+      EXPECT_THAT(failure.what(), AllOf(HasSubstr(said), HasSubstr(fmt::format("http://127.0.0.1:{}", server.port())),
+                                        Not(HasSubstr("sesame"))));
+      EXPECT_EQ(dynamic_cast<const Unreachable*>(&failure) != nullptr, kind == ErrorKind::kUnavailable)
+          << "the server has seen nothing";
     }
   }
 }
 
 TEST_F(HttpProxy, ThatCannotBeUsedIsRefusedWithoutItsPassword) {
-  for (const char* url : {"socks5://me:sesame@host:1", "https://me:sesame@host:1", "http://me:sesame@", "http://me:ses%zzame@host", "http://me:sesame@host:99999"}) {
+  for (const char* url : {"socks5://me:sesame@host:1", "https://me:sesame@host:1", "http://me:sesame@",
+                          "http://me:ses%zzame@host", "http://me:sesame@host:99999"}) {
     auto options = quick();
     options.proxy = url;
     auto error = failure_of("http://service.invalid/", options);

@@ -1,4 +1,5 @@
-// A server on a plain socket, with threads of its own, that does exactly what a test says: also what no decent server would do.
+// A server on a plain socket, with threads of its own, that does exactly what a test says: also what no decent server
+// would do.
 //
 //   RawServer server{[](Peer& peer, int number) {
 //     while (!peer.request().empty()) peer.reply("hello");
@@ -56,7 +57,8 @@ class Peer {
     std::size_t have = 0;
     while (usable_ && have < size) {
       const auto left = size - have;
-      const auto got = tls_ ? SSL_read(tls_.get(), bytes.data() + have, static_cast<int>(left)) : static_cast<int>(::read(fd_, bytes.data() + have, left));
+      const auto got = tls_ ? SSL_read(tls_.get(), bytes.data() + have, static_cast<int>(left))
+                            : static_cast<int>(::read(fd_, bytes.data() + have, left));
       if (got <= 0) break;
       have += static_cast<std::size_t>(got);
     }
@@ -65,7 +67,8 @@ class Peer {
   }
   void write(std::string_view text) {
     while (usable_ && !text.empty()) {
-      const auto put = tls_ ? SSL_write(tls_.get(), text.data(), static_cast<int>(text.size())) : static_cast<int>(::send(fd_, text.data(), text.size(), MSG_NOSIGNAL));
+      const auto put = tls_ ? SSL_write(tls_.get(), text.data(), static_cast<int>(text.size()))
+                            : static_cast<int>(::send(fd_, text.data(), text.size(), MSG_NOSIGNAL));
       if (put <= 0) return;
       text.remove_prefix(static_cast<std::size_t>(put));
     }
@@ -113,8 +116,10 @@ class Peer {
 
 class RawServer {
  public:
-  // `script` runs once for each connection, on a thread of its own; when it returns the connection is closed. `number` counts from 0.
-  explicit RawServer(std::function<void(Peer&, int number)> script, SSL_CTX* tls = nullptr) : script_(std::move(script)), tls_(tls) {
+  // `script` runs once for each connection, on a thread of its own; when it returns the connection is closed. `number`
+  // counts from 0.
+  explicit RawServer(std::function<void(Peer&, int number)> script, SSL_CTX* tls = nullptr)
+      : script_(std::move(script)), tls_(tls) {
     fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in address{};
     address.sin_family = AF_INET;

@@ -21,7 +21,9 @@ void serving(HttpServer::Handler handler, Body body, HttpLimits limits = {}) {
   });
 }
 
-inline std::string url(const HttpServer& server, const std::string& path = "/") { return fmt::format("http://127.0.0.1:{}{}", server.port(), path); }
+inline std::string url(const HttpServer& server, const std::string& path = "/") {
+  return fmt::format("http://127.0.0.1:{}{}", server.port(), path);
+}
 
 // A plain socket to the server; false where nobody listens.
 class Raw {

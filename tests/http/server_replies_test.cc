@@ -12,15 +12,19 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-Task<HttpReply> show(HttpRequest request) { co_return HttpReply{200, fmt::format("[{} {} {}]", request.method, request.path, request.body), "text/plain"}; }
+Task<HttpReply> show(HttpRequest request) {
+  co_return HttpReply{200, fmt::format("[{} {} {}]", request.method, request.path, request.body), "text/plain"};
+}
 
 TEST(HttpServer, TakesRequestsOneAfterTheOtherWithTheirBodies) {
   serving(show, [](HttpServer& server) -> Task<void> {
     const auto got = co_await answer_to(server,
                                         "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\nGET /hidden HTTP/1.1"
-                                        "\r\nPOST /b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nT: u\r\n\r\n"
+                                        "\r\nPOST /b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: "
+                                        "chunked\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nT: u\r\n\r\n"
                                         "GET http://x/c?d=e HTTP/1.1\r\nHost: x\r\n\r\nGET /last HTTP/1.0\r\n\r\n");
-    EXPECT_THAT(got, AllOf(HasSubstr("[POST /a GET /hidden HTTP/1.1]"), HasSubstr("[POST /b abcde]"), HasSubstr("[GET /c ]"), EndsWith("[GET /last ]")));
+    EXPECT_THAT(got, AllOf(HasSubstr("[POST /a GET /hidden HTTP/1.1]"), HasSubstr("[POST /b abcde]"),
+                           HasSubstr("[GET /c ]"), EndsWith("[GET /last ]")));
   });
 }
 
@@ -28,7 +32,8 @@ TEST(HttpServer, AsksForABodyThatIsHeldBack) {
   serving(show, [](HttpServer& server) -> Task<void> {
     const auto got = co_await blocking([port = server.port()] {
       Raw raw{port};
-      raw.write("POST /in HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n");
+      raw.write(
+          "POST /in HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n");
       auto first = raw.read("\r\n\r\n");
       raw.write("hello");
       return first + raw.read();
@@ -40,9 +45,14 @@ TEST(HttpServer, AsksForABodyThatIsHeldBack) {
 TEST(HttpServer, GivesHandlersTheHeaders) {
   serving(
       [](HttpRequest request) -> Task<HttpReply> {
-        co_return HttpReply{200, request.headers["x-one"] + "|" + fmt::format("{}", request.headers.list("X-Two").size()), "text/plain"};
+        co_return HttpReply{200,
+                            request.headers["x-one"] + "|" + fmt::format("{}", request.headers.list("X-Two").size()),
+                            "text/plain"};
       },
-      [](HttpServer& server) -> Task<void> { EXPECT_THAT(co_await answer_to(server, "GET / HTTP/1.0\r\nX-One:  a b \r\nX-Two: 1, 2\r\nx-two: 3\r\n\r\n"), EndsWith("a b|3")); });
+      [](HttpServer& server) -> Task<void> {
+        EXPECT_THAT(co_await answer_to(server, "GET / HTTP/1.0\r\nX-One:  a b \r\nX-Two: 1, 2\r\nx-two: 3\r\n\r\n"),
+                    EndsWith("a b|3"));
+      });
 }
 
 TEST(HttpServer, AReplyThatCannotBeSentIsAnError) {
@@ -58,15 +68,18 @@ TEST(HttpServer, AReplyThatCannotBeSentIsAnError) {
   for (const auto& reply : bad) {
     serving([&](HttpRequest) -> Task<HttpReply> { co_return reply; },
             [](HttpServer& server) -> Task<void> {
-              EXPECT_THAT(co_await answer_to(server, "GET / HTTP/1.0\r\n\r\n"), AllOf(StartsWith("HTTP/1.1 500 "), EndsWith("{\"error\":\"internal error\"}")));
+              EXPECT_THAT(co_await answer_to(server, "GET / HTTP/1.0\r\n\r\n"),
+                          AllOf(StartsWith("HTTP/1.1 500 "), EndsWith("{\"error\":\"internal error\"}")));
             });
   }
 }
 
 TEST(HttpServer, AReplyWithoutABodySaysNoLength) {
-  serving(
-      [](HttpRequest) -> Task<HttpReply> { co_return HttpReply{204, "ignored"}; },
-      [](HttpServer& server) -> Task<void> { EXPECT_THAT(co_await answer_to(server, "GET / HTTP/1.0\r\n\r\n"), AllOf(Not(HasSubstr("Content-Length")), EndsWith("\r\n\r\n"))); });
+  serving([](HttpRequest) -> Task<HttpReply> { co_return HttpReply{204, "ignored"}; },
+          [](HttpServer& server) -> Task<void> {
+            EXPECT_THAT(co_await answer_to(server, "GET / HTTP/1.0\r\n\r\n"),
+                        AllOf(Not(HasSubstr("Content-Length")), EndsWith("\r\n\r\n")));
+          });
 }
 
 HttpServer::Handler streaming(std::function<Task<void>(HttpSink&)> stream) {
@@ -101,8 +114,10 @@ TEST(HttpServer, StreamsARepliesPieces) {
             }
             EXPECT_EQ(all, "part0part1part2");
             EXPECT_EQ((co_await client.get(url(server))).body, "part0part1part2");
-            EXPECT_THAT(co_await answer_to(server, "GET / HTTP/1.0\r\n\r\n"), AllOf(Not(HasSubstr("chunked")), EndsWith("\r\n\r\npart0part1part2")));
-            EXPECT_THAT(co_await answer_to(server, "HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), EndsWith("\r\n\r\n"));
+            EXPECT_THAT(co_await answer_to(server, "GET / HTTP/1.0\r\n\r\n"),
+                        AllOf(Not(HasSubstr("chunked")), EndsWith("\r\n\r\npart0part1part2")));
+            EXPECT_THAT(co_await answer_to(server, "HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+                        EndsWith("\r\n\r\n"));
           });
 }
 

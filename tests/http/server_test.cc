@@ -31,7 +31,9 @@ TEST(HttpServer, GivesHandlersTheRequestAndClientsTheReply) {
 
 TEST(HttpServer, GivesHandlersTheBody) {
   serving(show, [](HttpServer& server) -> Task<void> {
-    EXPECT_THAT(co_await answer_to(server, "POST /in HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"), EndsWith("\r\n\r\nPOST /in [hello]"));
+    EXPECT_THAT(co_await answer_to(
+                    server, "POST /in HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"),
+                EndsWith("\r\n\r\nPOST /in [hello]"));
   });
 }
 
@@ -74,21 +76,25 @@ TEST(HttpServer, KeepsConnectionsUnlessTold) {
       all.push_back(raw.read());
       return all;
     });
-    EXPECT_THAT(answers, ::testing::ElementsAre(EndsWith("GET /0 []"), EndsWith("GET /1 []"), EndsWith("GET /2 []"), EndsWith("GET /last []")));
+    EXPECT_THAT(answers, ::testing::ElementsAre(EndsWith("GET /0 []"), EndsWith("GET /1 []"), EndsWith("GET /2 []"),
+                                                EndsWith("GET /last []")));
     EXPECT_THAT(co_await answer_to(server, "GET /old HTTP/1.0\r\n\r\n"), EndsWith("GET /old []"));
   });
 }
 
 TEST(HttpServer, ToldToCutItEndsInTheMiddleOfTheBody) {
-  serving([](HttpRequest) -> Task<HttpReply> { co_return HttpReply{200, "0123456789", "text/plain", {}, nullptr, true}; },
-          [](HttpServer& server) -> Task<void> {
-            EXPECT_THAT(co_await answer_to(server, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"), AllOf(HasSubstr("Content-Length: 10\r\n"), EndsWith("\r\n\r\n01234")));
-          });
+  serving(
+      [](HttpRequest) -> Task<HttpReply> { co_return HttpReply{200, "0123456789", "text/plain", {}, nullptr, true}; },
+      [](HttpServer& server) -> Task<void> {
+        EXPECT_THAT(co_await answer_to(server, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+                    AllOf(HasSubstr("Content-Length: 10\r\n"), EndsWith("\r\n\r\n01234")));
+      });
 }
 
 TEST(HttpServer, AnswersHeadWithoutABody) {
   serving(show, [](HttpServer& server) -> Task<void> {
-    EXPECT_THAT(co_await answer_to(server, "HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), AllOf(HasSubstr("Content-Length: 9\r\n"), EndsWith("\r\n\r\n")));
+    EXPECT_THAT(co_await answer_to(server, "HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+                AllOf(HasSubstr("Content-Length: 9\r\n"), EndsWith("\r\n\r\n")));
   });
 }
 
@@ -115,17 +121,23 @@ TEST(HttpServer, ASlowHandlerHoldsNobodyElseUp) {
 TEST(HttpServer, RefusesBadRequestsAndGoesOn) {
   serving(show, [](HttpServer& server) -> Task<void> {
     EXPECT_THAT(co_await answer_to(server, "nonsense\r\n\r\n"), StartsWith("HTTP/1.1 400 "));
-    EXPECT_THAT(co_await answer_to(server, "GET nonsense HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), StartsWith("HTTP/1.1 400 "));
-    EXPECT_THAT(co_await answer_to(server, "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n"), StartsWith("HTTP/1.1 400 "));
-    EXPECT_THAT(co_await answer_to(server, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n"), StartsWith("HTTP/1.1 413 "));
-    EXPECT_THAT(co_await answer_to(server, "GET / HTTP/1.1\r\nHost: x\r\nX: " + std::string(70'000, 'x') + "\r\n\r\n"), StartsWith("HTTP/1.1 431 "));
-    EXPECT_THAT(co_await answer_to(server, "GET /good HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), StartsWith("HTTP/1.1 200 "));
+    EXPECT_THAT(co_await answer_to(server, "GET nonsense HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+                StartsWith("HTTP/1.1 400 "));
+    EXPECT_THAT(co_await answer_to(server, "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n"),
+                StartsWith("HTTP/1.1 400 "));
+    EXPECT_THAT(co_await answer_to(server, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n"),
+                StartsWith("HTTP/1.1 413 "));
+    EXPECT_THAT(co_await answer_to(server, "GET / HTTP/1.1\r\nHost: x\r\nX: " + std::string(70'000, 'x') + "\r\n\r\n"),
+                StartsWith("HTTP/1.1 431 "));
+    EXPECT_THAT(co_await answer_to(server, "GET /good HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+                StartsWith("HTTP/1.1 200 "));
   });
 }
 
 TEST(HttpServer, AClientThatGoesInTheMiddleHarmsNobody) {
   serving(show, [](HttpServer& server) -> Task<void> {
-    for (const char* part : {"", "GET", "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf", "GET / HTTP/1.1\r\nHost: x\r\n\r\n"}) {
+    for (const char* part : {"", "GET", "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf",
+                             "GET / HTTP/1.1\r\nHost: x\r\n\r\n"}) {
       co_await blocking([=, port = server.port()] { Raw{port}.write(part); });
     }
     HttpClient client{quick()};
@@ -160,7 +172,8 @@ TEST(HttpServer, SaysWhereItCannotListen) {
     };
     auto taken = failure(first.port(), "127.0.0.1");
     EXPECT_EQ(taken.kind, ErrorKind::kUnavailable);
-    EXPECT_THAT(taken.message, AllOf(HasSubstr(fmt::format("127.0.0.1:{}", first.port())), HasSubstr("in use"), HasSubstr("choose another port")));
+    EXPECT_THAT(taken.message, AllOf(HasSubstr(fmt::format("127.0.0.1:{}", first.port())), HasSubstr("in use"),
+                                     HasSubstr("choose another port")));
     EXPECT_THAT(failure(0, "nowhere").message, HasSubstr("\"nowhere\" is no IP address"));
     EXPECT_THAT(failure(0, "192.0.2.1").message, HasSubstr("cannot listen on 192.0.2.1:0"));
     for (int port : {-1, 65536}) EXPECT_THAT(failure(port, "127.0.0.1").message, HasSubstr("from 0 to 65535"));
@@ -198,7 +211,9 @@ TEST(HttpServer, EndsWhenItIsCancelledAfterItsHandlers) {
     auto options = quick();
     options.retries = 0;
     HttpClient client{options};
-    auto asking = loop.spawn("client", [](HttpClient& with, std::string from) -> Task<void> { co_await with.get(from); }(client, url(server)));
+    auto asking = loop.spawn("client", [](HttpClient& with, std::string from) -> Task<void> {
+      co_await with.get(from);
+    }(client, url(server)));
     while (!has_begun) co_await begun.wait("the handler");
     Raw idle{server.port()};  // an open connection without a request
     running.cancel();

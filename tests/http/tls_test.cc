@@ -45,7 +45,10 @@ class Certificates {
     if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("cannot make " + pattern);
     folder_ = pattern;
     for (const char* name : {"ca", "other-ca"}) {
-      run(fmt::format("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj '/CN=Test {0}' -keyout {0}.key -out {0}.pem", name));
+      run(
+          fmt::format("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj '/CN=Test {0}' "
+                      "-keyout {0}.key -out {0}.pem",
+                      name));
     }
     certificate("local", "DNS:localhost,IP:127.0.0.1", "-days 30");
     certificate("elsewhere", "DNS:elsewhere.example", "-days 30");
@@ -53,8 +56,11 @@ class Certificates {
   }
   void certificate(const std::string& name, const std::string& names, const std::string& days) {
     std::ofstream{folder_ + "/" + name + ".ext"} << "subjectAltName=" << names << "\n";
-    run(fmt::format("req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=server -keyout {0}.key -out {0}.csr", name));
-    run(fmt::format("x509 -req -in {0}.csr -CA ca.pem -CAkey ca.key -CAcreateserial {1} -extfile {0}.ext -out {0}.pem", name, days));
+    run(fmt::format(
+        "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=server -keyout {0}.key -out {0}.csr",
+        name));
+    run(fmt::format("x509 -req -in {0}.csr -CA ca.pem -CAkey ca.key -CAcreateserial {1} -extfile {0}.ext -out {0}.pem",
+                    name, days));
   }
   void run(const std::string& what) const {
     auto command = fmt::format("cd {} && openssl {} >openssl.log 2>&1", folder_, what);
@@ -86,7 +92,8 @@ TEST(HttpTls, TalksToAServerItTrusts) {
   auto server = secure("local");
   for (const char* host : {"localhost", "127.0.0.1"}) {
     auto response = get(server.url("/x?y=1", host), trusting());
-    EXPECT_THAT(response.body, AllOf(StartsWith("GET /x?y=1 HTTP/1.1\r\n"), HasSubstr(fmt::format("Host: {}:{}\r\n", host, server.port()))));
+    EXPECT_THAT(response.body, AllOf(StartsWith("GET /x?y=1 HTTP/1.1\r\n"),
+                                     HasSubstr(fmt::format("Host: {}:{}\r\n", host, server.port()))));
   }
 }
 
@@ -131,12 +138,15 @@ void expect_untrusted(const std::string& certificate, const std::string& host, H
   });
   auto error = failure_of(server.url("/x?apikey=sesame", host), std::move(options));
   EXPECT_EQ(error.kind, ErrorKind::kInvalid);
-  EXPECT_THAT(error.message, AllOf(HasSubstr("its certificate cannot be trusted for this host"), HasSubstr(server.url("/x", host)), Not(HasSubstr("sesame"))));
+  EXPECT_THAT(error.message, AllOf(HasSubstr("its certificate cannot be trusted for this host"),
+                                   HasSubstr(server.url("/x", host)), Not(HasSubstr("sesame"))));
   EXPECT_EQ(server.connections(), 1);
   EXPECT_EQ(requests, 0);
 }
 
-TEST(HttpTls, ACertificateOfAnUnknownAuthorityIsRefused) { expect_untrusted("local", "localhost", trusting("other-ca")); }
+TEST(HttpTls, ACertificateOfAnUnknownAuthorityIsRefused) {
+  expect_untrusted("local", "localhost", trusting("other-ca"));
+}
 TEST(HttpTls, TheSystemsAuthoritiesAreTheDefault) { expect_untrusted("local", "localhost", quick()); }
 TEST(HttpTls, ACertificateOfAnotherHostIsRefused) {
   expect_untrusted("elsewhere", "localhost", trusting());
@@ -173,7 +183,8 @@ TEST(HttpTls, GoesThroughAProxyToTheServerItself) {
     });
     EXPECT_EQ(proxy.connections(), 1);
   }
-  EXPECT_THAT(asked, AllOf(StartsWith(fmt::format("CONNECT localhost:{} HTTP/1.1\r\n", server.port())), HasSubstr("Proxy-Authorization: Basic bWU6c2VzYW1l\r\n")));
+  EXPECT_THAT(asked, AllOf(StartsWith(fmt::format("CONNECT localhost:{} HTTP/1.1\r\n", server.port())),
+                           HasSubstr("Proxy-Authorization: Basic bWU6c2VzYW1l\r\n")));
 }
 
 TEST(HttpTls, AConnectionOnWhichMoreCameThanWasAskedForIsNotUsedAgain) {

@@ -73,7 +73,7 @@ TEST_P(LogCommits, TheNoteIsKeptToTheByte) {
   fill();
   auto first = member("billing", "one", {"orders"});
   join(first);
-  const std::string longest(std::min<std::size_t>(10'000, log->max_note_bytes()), 'n');
+  const std::string longest(std::min<std::size_t>(10'000, log->max_acks_ahead_bytes()), 'n');
   for (const auto& note : {std::string{"\"quoted\"\\ \n\t"}, std::string{"schlüssel"}, longest}) {
     ASSERT_TRUE(await(first.consumer->commit({{first.id_of(kZero), 1, note}})));
     EXPECT_EQ(committed("billing", kZero).value().metadata, note);
@@ -186,7 +186,8 @@ TEST_P(LogCommits, ATransactionWritesItsOutputsAndOffsets) {
   create("out", 3);
   auto first = member("billing", "one", {"orders"});
   join(first);
-  auto appended = must(send_with(two_outputs(), *first.consumer, {{first.id_of(kZero), 4, "note"}, {first.id_of(kOne), 2, ""}}));
+  auto appended =
+      must(send_with(two_outputs(), *first.consumer, {{first.id_of(kZero), 4, "note"}, {first.id_of(kOne), 2, ""}}));
   ASSERT_THAT(appended, SizeIs(2));
   EXPECT_THAT(values(read({"out", 0})), ElementsAre("x0", "x1"));
   EXPECT_THAT(values(read({"out", 2})), ElementsAre("y0"));
@@ -227,7 +228,8 @@ TEST_P(LogCommits, OneFencedPartitionKeepsTheWholeTransactionOut) {
   (kept == kZero ? zero : one) = first.id_of(kept);
   EXPECT_EQ(kind_of(send_with(two_outputs(), *first.consumer, {{zero, 1, ""}, {one, 1, ""}})), ErrorKind::kFenced);
   EXPECT_EQ(written(), 0);
-  EXPECT_EQ(committed_offset("billing", kept), driver.can.keep_partitions ? -1 : 4) << "4 where it gave up and got back what it keeps";
+  EXPECT_EQ(committed_offset("billing", kept), driver.can.keep_partitions ? -1 : 4)
+      << "4 where it gave up and got back what it keeps";
 }
 
 TEST_P(LogCommits, ATransactionWithAnUnknownTopicCommitsNothing) {
@@ -237,7 +239,8 @@ TEST_P(LogCommits, ATransactionWithAnUnknownTopicCommitsNothing) {
   join(first);
   auto batches = two_outputs();
   batches.push_back(out_batch({"nowhere", 0}, numbered(1, now())));
-  EXPECT_EQ(kind_of(send_with(std::move(batches), *first.consumer, {{first.id_of(kZero), 4, ""}})), ErrorKind::kNotFound);
+  EXPECT_EQ(kind_of(send_with(std::move(batches), *first.consumer, {{first.id_of(kZero), 4, ""}})),
+            ErrorKind::kNotFound);
   EXPECT_EQ(written(), 0);
   EXPECT_EQ(committed_offset("billing", kZero), -1);
 }
@@ -249,7 +252,8 @@ TEST_P(LogCommits, ATransactionWithARecordTooLargeCommitsNothing) {
   join(first);
   auto batches = two_outputs();
   batches.push_back(out_batch({"out", 1}, {{"k", std::string(kMaxRecordBytes + 1, 'x'), now(), {}}}));
-  EXPECT_EQ(kind_of(send_with(std::move(batches), *first.consumer, {{first.id_of(kZero), 4, ""}})), ErrorKind::kInvalid);
+  EXPECT_EQ(kind_of(send_with(std::move(batches), *first.consumer, {{first.id_of(kZero), 4, ""}})),
+            ErrorKind::kInvalid);
   EXPECT_EQ(written(), 0);
   EXPECT_EQ(committed_offset("billing", kZero), -1);
 }
@@ -260,14 +264,18 @@ TEST_P(LogCommits, TransactionsMakeExactlyOneOutputOfEachInputWhileMembersChange
   create("out", 3);
   for (int partition = 0; partition < 4; ++partition) append({"orders", partition}, 25, fmt::format("p{}-", partition));
   std::vector<std::unique_ptr<Member>> members;
-  auto add = [&] { members.push_back(std::make_unique<Member>(*log, loop, in_group("billing", fmt::format("m{}", members.size()), {"orders"}))); };
+  auto add = [&] {
+    members.push_back(
+        std::make_unique<Member>(*log, loop, in_group("billing", fmt::format("m{}", members.size()), {"orders"})));
+  };
   auto work = [&](Member& member) -> Task<void> {
     auto before = member.read;
     auto polled = co_await member.step(driver.wait, 200);
     for (const auto& batch : polled.batches) {
       auto outputs = out({"out", 0}, {});
       for (const auto& record : batch->records) outputs[0].records.add(record.key, record.value, record.timestamp());
-      auto done = co_await send_with(std::move(outputs), *member.consumer, {{batch->assignment, batch->next_offset, ""}});
+      auto done =
+          co_await send_with(std::move(outputs), *member.consumer, {{batch->assignment, batch->next_offset, ""}});
       if (!done) EXPECT_EQ(done.error().kind, ErrorKind::kFenced);
     }
   };
@@ -275,7 +283,8 @@ TEST_P(LogCommits, TransactionsMakeExactlyOneOutputOfEachInputWhileMembersChange
   ConsumerOptions from_start;
   from_start.partitions[{"out", 0}] = 0;
   Member reader{*log, loop, from_start};
-  const auto deadline = loop.now() + 3 * driver.patience;  // two records at a time, and each of three members waits for its turn
+  const auto deadline =
+      loop.now() + 3 * driver.patience;  // two records at a time, and each of three members waits for its turn
   for (int turn = 0; reader.all_read().size() < 100 && loop.now() < deadline; ++turn) {
     if (turn == 1 || turn == 3) add();
     if (turn == 5) await(driver.expel(*log, "billing", "m0"));

@@ -1,9 +1,9 @@
-// The conformance suite, first part: what is appended to a partition is what is read from it. The other parts are topics_test,
-// consuming_test, groups_test, commits_test and maintenance_test; each runs on every driver of drivers.h.
+// The conformance suite, first part: what is appended to a partition is what is read from it. The other parts are
+// topics_test, consuming_test, groups_test, commits_test and maintenance_test; each runs on every driver of drivers.h.
 #include <gmock/gmock.h>
 
 #include "drivers.h"
-#include "mephisto/json_read.h"
+#include "mephisto/codec/json_read.h"
 #include "mephisto/sync.h"
 
 namespace mephisto::test {
@@ -20,9 +20,10 @@ class LogRecords : public LogTest {};
 
 TEST_P(LogRecords, KeyValueHeadersAndTimeComeBackAsTheyWere) {
   create("orders");
-  std::vector<Row> rows{{"AAPL", R"({"price":1.5})", at(1'700'000'000'123), {{"trace", "abc"}, {"kind", "new"}}},
-                        {std::string("\0\xff\n", 3), std::string("\0\0", 2), at(driver.can.keep_time_zero ? 0 : 1), {{"", ""}}},
-                        {"schlüssel", std::string(100'000, 'x'), at(-5), {}}};
+  std::vector<Row> rows{
+      {"AAPL", R"({"price":1.5})", at(1'700'000'000'123), {{"trace", "abc"}, {"kind", "new"}}},
+      {std::string("\0\xff\n", 3), std::string("\0\0", 2), at(driver.can.keep_time_zero ? 0 : 1), {{"", ""}}},
+      {"schlüssel", std::string(100'000, 'x'), at(-5), {}}};
   append(kOrders, rows);
   for (std::size_t i = 0; i < rows.size(); ++i) rows[i].offset = static_cast<std::int64_t>(i);
   EXPECT_EQ(read(kOrders), rows);
@@ -30,8 +31,10 @@ TEST_P(LogRecords, KeyValueHeadersAndTimeComeBackAsTheyWere) {
 
 TEST_P(LogRecords, NullAndEmptyAreToldApart) {
   create("orders");
-  append(kOrders,
-         {{std::nullopt, std::nullopt, at(1), {{"null", std::nullopt}, {"empty", ""}}}, {"", "", at(2), {}}, {std::nullopt, "", at(3), {}}, {"", std::nullopt, at(4), {}}});
+  append(kOrders, {{std::nullopt, std::nullopt, at(1), {{"null", std::nullopt}, {"empty", ""}}},
+                   {"", "", at(2), {}},
+                   {std::nullopt, "", at(3), {}},
+                   {"", std::nullopt, at(4), {}}});
   auto rows = read(kOrders);
   ASSERT_THAT(rows, SizeIs(4));
   EXPECT_EQ(rows[0], (Row{std::nullopt, std::nullopt, at(1), {{"null", std::nullopt}, {"empty", ""}}, 0}));
@@ -124,7 +127,7 @@ TEST_P(LogRecords, OffsetAtATimeIsThatOfTheFirstRecordThenOrLater) {
 TEST_P(LogRecords, AppendsThatRunAtOnceEachStayTogether) {
   constexpr int kProducers = 40;
   create("orders");
-  std::vector<Task<Result<std::vector<Appended>>>> tasks;
+  std::vector<Task<Result<std::vector<AppendResult>>>> tasks;
   for (int i = 0; i < kProducers; ++i) tasks.push_back(send(out(kOrders, numbered(3, now(), fmt::format("p{}-", i)))));
   std::set<std::int64_t> bases;
   auto results = await(when_all(std::move(tasks)));
@@ -133,13 +136,14 @@ TEST_P(LogRecords, AppendsThatRunAtOnceEachStayTogether) {
   for (int i = 0; i < kProducers; ++i) {
     auto base = value_or_throw(results[static_cast<std::size_t>(i)]).at(0).offset;
     EXPECT_TRUE(bases.insert(base).second);
-    for (int n = 0; n < 3; ++n) EXPECT_EQ(rows.at(static_cast<std::size_t>(base + n)).value, fmt::format("p{}-{}", i, n));
+    for (int n = 0; n < 3; ++n)
+      EXPECT_EQ(rows.at(static_cast<std::size_t>(base + n)).value, fmt::format("p{}-{}", i, n));
   }
 }
 
 TEST_P(LogRecords, AppendsOfOneTaskKeepTheirOrder) {
   create("orders");
-  std::vector<Task<Result<std::vector<Appended>>>> tasks;
+  std::vector<Task<Result<std::vector<AppendResult>>>> tasks;
   for (int i = 0; i < 20; ++i) tasks.push_back(send(out(kOrders, {{"k", std::to_string(i), now(), {}}})));
   await(when_all(std::move(tasks)));
   auto rows = read(kOrders);
@@ -177,7 +181,8 @@ TEST_P(LogRecords, ABatchLargerThanAFetchStillComesWhole) {
   Member reader{*log, loop, options};
   next(reader, 1);
   if (driver.can.keep_batches) EXPECT_THAT(offsets(reader.read[kOrders]), ElementsAre(0, 1));
-  for (int polls = 1; polls < (driver.can.keep_batches ? 2 : 3) && reader.read[kOrders].size() < 3; ++polls) next(reader, 1);
+  for (int polls = 1; polls < (driver.can.keep_batches ? 2 : 3) && reader.read[kOrders].size() < 3; ++polls)
+    next(reader, 1);
   EXPECT_THAT(offsets(reader.read[kOrders]), ElementsAre(0, 1, 2));
 }
 
@@ -187,11 +192,13 @@ TEST_P(LogRecords, AFullPartitionDoesNotStarveAnother) {
   std::vector<OutBatch> batches;
   for (int partition = 0; partition < 4; ++partition) {
     options.partitions[{"orders", partition}] = 0;
-    for (int i = 0; i < 20; ++i) batches.push_back(out_batch({"orders", partition}, {{"k", std::string(50'000, 'x'), now(), {}}}));
+    for (int i = 0; i < 20; ++i)
+      batches.push_back(out_batch({"orders", partition}, {{"k", std::string(50'000, 'x'), now(), {}}}));
   }
   must(send(std::move(batches)));
   Member reader{*log, loop, options};
-  const int enough = driver.can.keep_batches ? 4 : 80;  // brokers send one partition's records sooner, another's later: all must come
+  const int enough =
+      driver.can.keep_batches ? 4 : 80;  // brokers send one partition's records sooner, another's later: all must come
   for (int polls = 0; polls < enough && reader.read.size() < 4; ++polls) next(reader, 100'000);
   EXPECT_THAT(reader.read, SizeIs(4)) << "each partition had its turn";
 }
@@ -234,14 +241,16 @@ TEST_P(LogRecords, AValueCanBeReadInPlaceAsJson) {
   options.partitions[kOrders] = 0;
   auto consumer = log->consumer(loop, options);
   std::vector<std::shared_ptr<Batch>> batches;
-  for (int polls = 0; polls < (driver.can.keep_batches ? 2 : 10) && (batches.empty() || batches.back()->next_offset < 2); ++polls) {
+  for (int polls = 0;
+       polls < (driver.can.keep_batches ? 2 : 10) && (batches.empty() || batches.back()->next_offset < 2); ++polls) {
     for (auto& batch : await(consumer->poll(1 << 20, driver.patience)).batches) batches.push_back(std::move(batch));
   }
   if (driver.can.keep_batches) ASSERT_THAT(batches, SizeIs(1));
   ASSERT_FALSE(batches.empty() || batches.back()->records.empty());
   const auto& last = batches.back()->records.back().value;
   unsigned sum = 0;
-  for (std::size_t i = 0; i < kJsonPadding; ++i) sum += static_cast<unsigned char>(last.data()[last.size() + i]);  // ASan looks
+  for (std::size_t i = 0; i < kJsonPadding; ++i)
+    sum += static_cast<unsigned char>(last.data()[last.size() + i]);  // ASan looks
   EXPECT_EQ(sum, 0U);
   EXPECT_EQ(from_json<std::vector<int>>(last), (std::vector<int>{3}));
 }
@@ -263,7 +272,8 @@ TEST_P(LogRecords, TooManyHeaderBytesAreRefused) {
   std::vector<Header> headers;
   for (int i = 0; i < 70; ++i) headers.push_back({"name", std::string(1000, 'h')});
   EXPECT_EQ(kind_of(send(out(kOrders, {{"k", "v", now(), headers}}))), ErrorKind::kInvalid);
-  EXPECT_THAT(last_error, ::testing::AllOf(::testing::HasSubstr("headers"), ::testing::HasSubstr("orders/0"), ::testing::HasSubstr("65536")));
+  EXPECT_THAT(last_error, ::testing::AllOf(::testing::HasSubstr("headers"), ::testing::HasSubstr("orders/0"),
+                                           ::testing::HasSubstr("65536")));
   headers.resize(60);
   append(kOrders, {{"k", "v", now(), headers}});
   EXPECT_EQ(read(kOrders).at(0).headers, headers);
@@ -287,7 +297,8 @@ TEST_P(LogRecords, WhatSeveralPartitionsGetInOneAppendIsSeenAtOnce) {
   auto writing = loop.spawn("writer", [](World& world) -> Task<void> {
     for (int i = 0; i < 30; ++i) {
       std::vector<OutBatch> batches;
-      for (int partition = 0; partition < 2; ++partition) batches.push_back(out_batch({"orders", partition}, numbered(1, world.now())));
+      for (int partition = 0; partition < 2; ++partition)
+        batches.push_back(out_batch({"orders", partition}, numbered(1, world.now())));
       value_or_throw(co_await world.send(std::move(batches)));
     }
   }(*this));

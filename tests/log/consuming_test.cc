@@ -17,7 +17,9 @@ using ::testing::SizeIs;
 const TopicPartition kZero{"orders", 0};
 const TopicPartition kOne{"orders", 1};
 
-bool nothing(const Polled& polled) { return polled.lost.empty() && polled.revoked.empty() && polled.assigned.empty() && polled.batches.empty(); }
+bool nothing(const PollResult& polled) {
+  return polled.lost.empty() && polled.revoked.empty() && polled.assigned.empty() && polled.batches.empty();
+}
 
 class LogConsuming : public LogTest {
  protected:
@@ -166,8 +168,10 @@ TEST_P(LogConsuming, AnAppendWakesAWaitingPoll) {
   create("orders");
   auto member = reader({{kZero, 0}});
   drain(member);
-  std::optional<Polled> polled;
-  auto waiting = loop.spawn("reader", [](Member& who, std::optional<Polled>& got) -> Task<void> { got = co_await who.consumer->poll(1 << 20, 1h); }(member, polled));
+  std::optional<PollResult> polled;
+  auto waiting = loop.spawn("reader", [](Member& who, std::optional<PollResult>& got) -> Task<void> {
+    got = co_await who.consumer->poll(1 << 20, 1h);
+  }(member, polled));
   await([]() -> Task<void> { co_await yield(); }());
   EXPECT_FALSE(polled);
   const auto start = loop.now();

@@ -1,6 +1,6 @@
-// The drivers that the conformance suite runs on, and the world its tests are written in: a loop, an empty log, and members of groups
-// that behave as an app does. A driver joins the suite by an entry in drivers(); kafka:// where MEPHISTO_KAFKA names a cluster, whose
-// topics and groups are deleted.
+// The drivers that the conformance suite runs on, and the world its tests are written in: a loop, an empty log, and
+// members of groups that behave as an app does. A driver joins the suite by an entry in drivers(); kafka:// where
+// MEPHISTO_KAFKA names a cluster, whose topics and groups are deleted.
 #pragma once
 
 #include <fmt/format.h>
@@ -21,7 +21,7 @@
 #include "log/engine.h"
 #include "mephisto/log.h"
 #include "mephisto/loop.h"
-#include "mephisto/memory_faults.h"
+#include "mephisto/log/memory_faults.h"
 
 namespace mephisto::test {
 
@@ -32,7 +32,8 @@ class TempDir {
  public:
   TempDir() {
     auto pattern = (std::filesystem::temp_directory_path() / "mephisto-log-XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr) throw Failure(ErrorKind::kUnavailable, "cannot make a folder like " + pattern);
+    if (mkdtemp(pattern.data()) == nullptr)
+      throw Failure(ErrorKind::kUnavailable, "cannot make a folder like " + pattern);
     path_ = pattern;
   }
   ~TempDir() {
@@ -82,8 +83,9 @@ inline Task<void> grow_in_kv(Log& log, std::string topic) {
 
 // What one driver can and another cannot, for reasons that are not the driver's.
 struct Abilities {
-  bool answer_at_once = true;     // what is written comes with the next poll, what is deleted is missing in the next answer
-  bool keep_batches = true;       // what is appended as a batch is fetched as one
+  bool answer_at_once =
+      true;                  // what is written comes with the next poll, what is deleted is missing in the next answer
+  bool keep_batches = true;  // what is appended as a batch is fetched as one
   bool append_atomically = true;  // a reader sees all partitions of an append or none
   bool keep_time_zero = true;     // a record may be of the first millisecond of 1970
   bool keep_partitions = true;    // a member goes on with those that it keeps when another joins or leaves
@@ -92,7 +94,7 @@ struct Abilities {
   bool know_topics_apart = true;  // the members know a topic that was made again from the one before
   bool make_thousands = true;     // of topics, and of partitions of one
   bool tell_changes = true;       // which members joined, left and died, and what is meant for a member
-  bool grow = true;               // a test can give a topic partitions, and a group tells what is new to it from what it knows
+  bool grow = true;  // a test can give a topic partitions, and a group tells what is new to it from what it knows
 };
 
 struct Driver {
@@ -104,10 +106,11 @@ struct Driver {
   std::chrono::milliseconds patience;    // until something that must happen has happened
   std::chrono::milliseconds joining{0};  // for so long a member may hear nothing before it has its first partitions
   Abilities can;
-  std::function<void(const TopicPartition&, std::int64_t)> delete_before;  // deletes a partition's first records where maintain() does not
-  int replicas = 1;                                                        // of the topics that create() makes
-  std::map<std::string, std::string> properties{};                         // that its log is opened with
-  std::function<Task<void>(Log&, std::string topic)> grow = grow_in_kv;    // gives a topic one more partition
+  std::function<void(const TopicPartition&, std::int64_t)>
+      delete_before;                                // deletes a partition's first records where maintain() does not
+  int replicas = 1;                                 // of the topics that create() makes
+  std::map<std::string, std::string> properties{};  // that its log is opened with
+  std::function<Task<void>(Log&, std::string topic)> grow = grow_in_kv;  // gives a topic one more partition
 };
 
 inline std::ostream& operator<<(std::ostream& out, const Driver& driver) { return out << driver.name; }
@@ -128,7 +131,9 @@ inline std::vector<Driver> drivers() {
       cluster.expel(group, client);
       co_return;
     };
-    auto delete_before = [cluster = *kafka](const TopicPartition& partition, std::int64_t offset) { cluster.delete_before(partition, offset); };
+    auto delete_before = [cluster = *kafka](const TopicPartition& partition, std::int64_t offset) {
+      cluster.delete_before(partition, offset);
+    };
     const Abilities can{.answer_at_once = false,
                         .keep_batches = false,
                         .append_atomically = false,
@@ -140,12 +145,14 @@ inline std::vector<Driver> drivers() {
                         .make_thousands = false,
                         .tell_changes = false,
                         .grow = false};
-    all.push_back({"kafka", Loop::Clock::kReal, empty_url, expel, 700ms, 30s, 5s, can, delete_before, kafka->replicas(), kafka->properties()});
+    all.push_back({"kafka", Loop::Clock::kReal, empty_url, expel, 700ms, 30s, 5s, can, delete_before, kafka->replicas(),
+                   kafka->properties()});
   }
   return all;
 }
 
-#define MEPHISTO_ON_EVERY_DRIVER(Suite) INSTANTIATE_TEST_SUITE_P(Log, Suite, ::testing::ValuesIn(drivers()), [](const auto& info) { return info.param.name; })
+#define MEPHISTO_ON_EVERY_DRIVER(Suite) \
+  INSTANTIATE_TEST_SUITE_P(Log, Suite, ::testing::ValuesIn(drivers()), [](const auto& info) { return info.param.name; })
 
 // A record as the tests write and expect it.
 struct Row {
@@ -159,7 +166,8 @@ struct Row {
 };
 
 inline std::ostream& operator<<(std::ostream& out, const Row& row) {
-  out << "@" << row.offset << " " << row.key.value_or("null") << "=" << row.value.value_or("null").substr(0, 40) << " time " << row.time.time_since_epoch().count();
+  out << "@" << row.offset << " " << row.key.value_or("null") << "=" << row.value.value_or("null").substr(0, 40)
+      << " time " << row.time.time_since_epoch().count();
   for (const auto& header : row.headers) out << " " << header.name << ":" << header.value.value_or("null");
   return out;
 }
@@ -177,7 +185,9 @@ inline Row to_row(const RecordView& record) {
 inline OutBatch out_batch(const TopicPartition& partition, const std::vector<Row>& rows) {
   OutBatch batch{partition, {}};
   for (const auto& row : rows) {
-    auto view = [](const std::optional<std::string>& text) { return text ? std::optional<std::string_view>{*text} : std::nullopt; };
+    auto view = [](const std::optional<std::string>& text) {
+      return text ? std::optional<std::string_view>{*text} : std::nullopt;
+    };
     batch.records.add(view(row.key), view(row.value), row.time, row.headers);
   }
   return batch;
@@ -208,19 +218,19 @@ inline std::vector<Row> numbered(int count, Timestamp time, const std::string& p
   return rows;
 }
 
-// A member of a group (or a reader without one) as an app has it: takes what it is assigned, keeps what it reads, and gives up what
-// is revoked, committing how far it came; unless it is told to hold on.
+// A member of a group (or a reader without one) as an app has it: takes what it is assigned, keeps what it reads, and
+// gives up what is revoked, committing how far it came; unless it is told to hold on.
 class Member {
  public:
   struct Stay {
     TopicPartition partition;
     std::int64_t next = 0;
-    Assigned assigned;
+    PartitionAssignment assigned;
   };
 
   Member(Log& log, Loop& loop, ConsumerOptions options) : consumer(log.consumer(loop, std::move(options))) {}
 
-  Task<Polled> step(std::chrono::milliseconds wait, std::size_t max_bytes = 1 << 20) {
+  Task<PollResult> step(std::chrono::milliseconds wait, std::size_t max_bytes = 1 << 20) {
     auto polled = co_await consumer->poll(max_bytes, wait);
     if (polled.change) changes.push_back(*polled.change);
     for (auto id : polled.lost) {
@@ -256,7 +266,8 @@ class Member {
     co_return polled;
   }
 
-  // Commits the positions of the revoked partitions and releases them. Where the log was not available they stay, for another try.
+  // Commits the positions of the revoked partitions and releases them. Where the log was not available they stay, for
+  // another try.
   Task<Result<void>> give_up() {
     std::vector<AssignmentCommit> commits;
     for (auto id : revoked) commits.push_back({id, stays.at(id).next, ""});
@@ -303,20 +314,26 @@ class Member {
   std::unique_ptr<Consumer> consumer;
   std::map<AssignmentId, Stay> stays;
   std::map<TopicPartition, std::vector<Row>> read;
-  std::vector<Assigned> assignments;  // all there ever were
-  std::vector<GroupChange> changes;   // all that were told
-  std::vector<AssignmentId> revoked;  // and not given up yet
+  std::vector<PartitionAssignment> assignments;  // all there ever were
+  std::vector<GroupChange> changes;              // all that were told
+  std::vector<AssignmentId> revoked;             // and not given up yet
   int lost = 0;
   bool hold_on = false;
   bool forgiving = false;  // a release that fails is no failure of the test
 };
 
-inline std::chrono::milliseconds since(Loop::time_point start, const Loop& loop) { return std::chrono::duration_cast<std::chrono::milliseconds>(loop.now() - start); }
+inline std::chrono::milliseconds since(Loop::time_point start, const Loop& loop) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(loop.now() - start);
+}
 
 // The world of one test.
 class World {
  public:
-  explicit World(Driver with) : driver(std::move(with)), loop(driver.clock), log(open_log(driver.new_url(folder), driver.properties)), producer(log->producer(loop)) {}
+  explicit World(Driver with)
+      : driver(std::move(with)),
+        loop(driver.clock),
+        log(open_log(driver.new_url(folder), driver.properties)),
+        producer(log->producer(loop)) {}
 
   template <class T>
   T await(Task<T> task) {
@@ -337,8 +354,11 @@ class World {
   }
 
   // As Producer::append and transact, keeping the batches.
-  Task<Result<std::vector<Appended>>> send(std::vector<OutBatch> batches) { co_return co_await producer->append(batches); }
-  Task<Result<std::vector<Appended>>> send_with(std::vector<OutBatch> batches, Consumer& consumer, std::vector<AssignmentCommit> commits) {
+  Task<Result<std::vector<AppendResult>>> send(std::vector<OutBatch> batches) {
+    co_return co_await producer->append(batches);
+  }
+  Task<Result<std::vector<AppendResult>>> send_with(std::vector<OutBatch> batches, Consumer& consumer,
+                                                    std::vector<AssignmentCommit> commits) {
     co_return co_await producer->transact(batches, consumer, std::move(commits));
   }
 
@@ -350,12 +370,17 @@ class World {
   void create(const std::string& topic, int partitions = 1) { create(topic, TopicConfig{.partitions = partitions}); }
 
   // Appends one batch; gives its first offset.
-  std::int64_t append(const TopicPartition& partition, const std::vector<Row>& rows) { return must(send(out(partition, rows))).at(0).offset; }
-  std::int64_t append(const TopicPartition& partition, int count, const std::string& prefix = "r") { return append(partition, numbered(count, now(), prefix)); }
+  std::int64_t append(const TopicPartition& partition, const std::vector<Row>& rows) {
+    return must(send(out(partition, rows))).at(0).offset;
+  }
+  std::int64_t append(const TopicPartition& partition, int count, const std::string& prefix = "r") {
+    return append(partition, numbered(count, now(), prefix));
+  }
 
   // A topic of which `expire` deletes what is older than an hour.
   void create_expiring(const std::string& topic) {
-    create(topic, {.partitions = 1, .retention = driver.can.maintain ? std::optional<std::chrono::milliseconds>{1h} : std::nullopt});
+    create(topic, {.partitions = 1,
+                   .retention = driver.can.maintain ? std::optional<std::chrono::milliseconds>{1h} : std::nullopt});
   }
   // Has the records of `partition` before `offset`, which are all that are older than an hour, deleted.
   void expire(const TopicPartition& partition, std::int64_t offset) {
@@ -383,7 +408,9 @@ class World {
     options.topics = std::move(topics);
     return options;
   }
-  Member member(const std::string& group, const std::string& client, std::vector<std::string> topics) { return {*log, loop, in_group(group, client, std::move(topics))}; }
+  Member member(const std::string& group, const std::string& client, std::vector<std::string> topics) {
+    return {*log, loop, in_group(group, client, std::move(topics))};
+  }
 
   // Lets the members poll by turns until `condition` holds; false, and a failure of the test, when it never does.
   bool until(std::initializer_list<Member*> members, const std::function<bool()>& condition) {
@@ -398,7 +425,7 @@ class World {
     return true;
   }
   // The next poll that brings records.
-  Polled next(Member& member, std::size_t max_bytes) {
+  PollResult next(Member& member, std::size_t max_bytes) {
     const auto deadline = loop.now() + driver.patience;
     for (;;) {
       auto polled = await(member.step(driver.wait, max_bytes));
@@ -406,7 +433,9 @@ class World {
     }
   }
   // What must be so by now, or soon where the log answers late.
-  bool comes_true(const std::function<bool()>& condition) { return driver.can.answer_at_once ? condition() : until({}, condition); }
+  bool comes_true(const std::function<bool()>& condition) {
+    return driver.can.answer_at_once ? condition() : until({}, condition);
+  }
   // Lets the members poll until none of them has anything to do any more.
   void settle(std::initializer_list<Member*> members) {
     auto busy = loop.now();
@@ -418,7 +447,8 @@ class World {
       bool something = false;
       for (auto* member : members) {
         auto polled = await(member->step(driver.wait));
-        something |= polled.change || !polled.lost.empty() || !polled.revoked.empty() || !polled.assigned.empty() || !polled.batches.empty();
+        something |= polled.change || !polled.lost.empty() || !polled.revoked.empty() || !polled.assigned.empty() ||
+                     !polled.batches.empty();
       }
       quiet = something ? 0 : quiet + 1;
       if (something) busy = loop.now();

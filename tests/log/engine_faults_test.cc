@@ -1,4 +1,5 @@
-// The shared engine on a store that fails when the test says so: what is not available now goes on later, and nothing is lost between.
+// The shared engine on a store that fails when the test says so: what is not available now goes on later, and nothing
+// is lost between.
 #include <gmock/gmock.h>
 
 #include "drivers.h"
@@ -16,8 +17,8 @@ using ::testing::SizeIs;
 const TopicPartition kZero{"orders", 0};
 const TopicPartition kOne{"orders", 1};
 
-// A store in memory whose writes fail, as on a full disk: nothing is written, and kUnavailable (or another kind) is the answer. Or they
-// are done, and that is the answer all the same.
+// A store in memory whose writes fail, as on a full disk: nothing is written, and kUnavailable (or another kind) is the
+// answer. Or they are done, and that is the answer all the same.
 class FailingKv : public MemoryKv {
  public:
   // The write with this number, counting from 1, fails, and `more` after it.
@@ -32,7 +33,9 @@ class FailingKv : public MemoryKv {
   std::uint64_t submit(Loop& loop, KvChange change, std::function<void(Result<void>)> done) override {
     ++writes_;
     if (writes_ < from_ || writes_ > to_) return MemoryKv::submit(loop, std::move(change), std::move(done));
-    auto refuse = [done = std::move(done), kind = kind_](const Result<void>&) { done(fail(kind, "the disk is full (by the test)")); };
+    auto refuse = [done = std::move(done), kind = kind_](const Result<void>&) {
+      done(fail(kind, "the disk is full (by the test)"));
+    };
     if (are_done_) return MemoryKv::submit(loop, std::move(change), std::move(refuse));
     loop.post([refuse] { refuse({}); });
     return 0;
@@ -119,7 +122,8 @@ TEST_F(EngineFaults, APartitionWhoseReleaseFailedStillReachesItsNextOwner) {
   until({&one, &two}, [&] { return one.revoked.size() == 1; });
   kv->fail_at(1);
   EXPECT_EQ(kind_of(one.give_up()), ErrorKind::kUnavailable);
-  EXPECT_EQ(kind_of(one.give_up()), std::nullopt) << "the same call goes through once the log is available: " << last_error;
+  EXPECT_EQ(kind_of(one.give_up()), std::nullopt)
+      << "the same call goes through once the log is available: " << last_error;
   until({&one, &two}, [&] { return two.owned("orders").size() == 1; });
 }
 
@@ -183,7 +187,8 @@ TEST_F(EngineFaults, MaintenanceThatIsCancelledEndsAfterTheWriteUnderWay) {
   create("orders", {.partitions = 100, .retention = 1h});
   const auto before = kv->writes();
   await([](FailingWorld& world, int writes) -> Task<void> {
-    auto maintenance = world.loop.spawn("maintenance", [](Log& log) -> Task<void> { (void)co_await log.maintain(); }(*world.log));
+    auto maintenance =
+        world.loop.spawn("maintenance", [](Log& log) -> Task<void> { (void)co_await log.maintain(); }(*world.log));
     while (world.kv->writes() == writes) co_await yield();
     maintenance.cancel();
     co_await maintenance.finished();
@@ -191,8 +196,8 @@ TEST_F(EngineFaults, MaintenanceThatIsCancelledEndsAfterTheWriteUnderWay) {
   EXPECT_EQ(kv->writes(), before + 1);
 }
 
-// Whichever write of a session fails, or is done without our hearing of it, and however often, two members end with each record read
-// and everything committed.
+// Whichever write of a session fails, or is done without our hearing of it, and however often, two members end with
+// each record read and everything committed.
 class EngineFaultSweep : public ::testing::TestWithParam<bool> {};
 
 TEST_P(EngineFaultSweep, NoFailedWriteStopsAGroupForGood) {
@@ -201,7 +206,8 @@ TEST_P(EngineFaultSweep, NoFailedWriteStopsAGroupForGood) {
       SCOPED_TRACE(fmt::format("write {} and {} more fail", number, more));
       FailingWorld world;
       world.create("orders", 4);
-      for (int partition = 0; partition < 4; ++partition) world.append({"orders", partition}, 3, fmt::format("p{}-", partition));
+      for (int partition = 0; partition < 4; ++partition)
+        world.append({"orders", partition}, 3, fmt::format("p{}-", partition));
       auto one = std::make_unique<Member>(*world.log, world.loop, world.in_group("billing", "one", {"orders"}));
       auto two = std::make_unique<Member>(*world.log, world.loop, world.in_group("billing", "two", {"orders"}));
       const auto before = world.kv->writes();
@@ -228,7 +234,8 @@ TEST_P(EngineFaultSweep, NoFailedWriteStopsAGroupForGood) {
       };
       while (!done() && world.loop.now() < deadline) work(*two);
       EXPECT_TRUE(done()) << "a partition is stuck";
-      for (const auto& [partition, rows] : two->read) read[partition].insert(read[partition].end(), rows.begin(), rows.end());
+      for (const auto& [partition, rows] : two->read)
+        read[partition].insert(read[partition].end(), rows.begin(), rows.end());
       for (const auto& [partition, rows] : read) {
         std::set<std::string> distinct;
         for (const auto& row : rows) distinct.insert(*row.value);
@@ -240,7 +247,8 @@ TEST_P(EngineFaultSweep, NoFailedWriteStopsAGroupForGood) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Writes, EngineFaultSweep, ::testing::Bool(), [](const auto& info) { return std::string{info.param ? "DoneUnheard" : "NotDone"}; });
+INSTANTIATE_TEST_SUITE_P(Writes, EngineFaultSweep, ::testing::Bool(),
+                         [](const auto& info) { return std::string{info.param ? "DoneUnheard" : "NotDone"}; });
 
 TEST_F(EngineFaults, APartitionOfAnotherTopicIsReleasedAlthoughOneIsGone) {
   create("orders");
@@ -251,7 +259,8 @@ TEST_F(EngineFaults, APartitionOfAnotherTopicIsReleasedAlthoughOneIsGone) {
   const auto orders = one.id_of(kZero);
   const auto refunds = one.id_of({"refunds", 0});
   must(log->delete_topic("orders"));
-  EXPECT_EQ(kind_of(one.consumer->release({{orders, 0, ""}, {refunds, 2, ""}})), ErrorKind::kFenced) << "the one of the deleted topic";
+  EXPECT_EQ(kind_of(one.consumer->release({{orders, 0, ""}, {refunds, 2, ""}})), ErrorKind::kFenced)
+      << "the one of the deleted topic";
   EXPECT_EQ(committed_offset("billing", {"refunds", 0}), 2) << "the other was committed and given up";
 }
 
@@ -327,7 +336,8 @@ TEST_F(EngineFaults, NumbersThatNobodyCanHaveWrittenAreCorruptThoughTheirChecksu
     }
   };
   const store::Partition backwards{.start = 3, .end = 1, .bytes = 0};
-  replace(store::partition_key(store::kPartitionPrefix, 1, 0), {reinterpret_cast<const char*>(&backwards), sizeof backwards});
+  replace(store::partition_key(store::kPartitionPrefix, 1, 0),
+          {reinterpret_cast<const char*>(&backwards), sizeof backwards});
   EXPECT_EQ(thrown_by(log->watermarks(kZero)), ErrorKind::kCorrupt);
   replace(store::key_of(store::kTopicPrefix, "orders"), R"({"id":1,"partitions":-1,"compact":false,"created_ms":0})");
   EXPECT_EQ(thrown_by(log->topic("orders")), ErrorKind::kCorrupt);

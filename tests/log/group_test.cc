@@ -6,7 +6,7 @@
 #include <set>
 
 #include "drivers.h"
-#include "mephisto/ids.h"
+#include "mephisto/base/ids.h"
 
 namespace mephisto::test {
 namespace {
@@ -19,10 +19,13 @@ const TopicPartition kZero{"orders", 0};
 const TopicPartition kOne{"orders", 1};
 const std::map<std::string, int> kOrders2{{"orders", 2}};
 
-GroupMember subscriber(const std::string& id, std::vector<std::string> topics = {"orders"}) { return {id, "client of " + id, std::move(topics), 0, 2000}; }
+GroupMember subscriber(const std::string& id, std::vector<std::string> topics = {"orders"}) {
+  return {id, "client of " + id, std::move(topics), 0, 2000};
+}
 
 // Kafka's RangeAssignor, as its Java code has it: start and length of each consumer's run.
-std::map<std::string, std::vector<TopicPartition>> range_of_kafka(const std::vector<GroupMember>& members, const std::map<std::string, int>& partitions) {
+std::map<std::string, std::vector<TopicPartition>> range_of_kafka(const std::vector<GroupMember>& members,
+                                                                  const std::map<std::string, int>& partitions) {
   std::map<std::string, std::vector<TopicPartition>> assignment;
   for (const auto& [topic, count] : partitions) {
     std::set<std::string> consumers;
@@ -176,10 +179,12 @@ TEST(GroupRules, AnEarlierEpochOfTheSameMemberIsFenced) {
   EXPECT_TRUE(group.check("a", kOne, 3));
 }
 
-TEST(GroupRules, APartitionNobodyHadIsFenced) { EXPECT_EQ(Group{}.check("a", kZero, 0).error().kind, ErrorKind::kFenced); }
+TEST(GroupRules, APartitionNobodyHadIsFenced) {
+  EXPECT_EQ(Group{}.check("a", kZero, 0).error().kind, ErrorKind::kFenced);
+}
 
-// Members come, go, take and give up at random: a partition never has two owners, only the owner's present stay passes the check, and
-// once everybody has done their part each partition is where it is meant to be.
+// Members come, go, take and give up at random: a partition never has two owners, only the owner's present stay passes
+// the check, and once everybody has done their part each partition is where it is meant to be.
 TEST(GroupRules, HoldUnderRandomChanges) {
   Random random{3};
   const std::map<std::string, int> partitions{{"orders", 7}, {"refunds", 3}};
@@ -213,7 +218,9 @@ TEST(GroupRules, HoldUnderRandomChanges) {
       switch (random.below(5)) {
         case 0: {
           auto id = fmt::format("m{}", random.below(100'000));
-          if (members.insert(id).second) group.join(subscriber(id, random.below(3) == 0 ? std::vector<std::string>{"orders"} : std::vector<std::string>{"orders", "refunds"}));
+          if (members.insert(id).second)
+            group.join(subscriber(id, random.below(3) == 0 ? std::vector<std::string>{"orders"}
+                                                           : std::vector<std::string>{"orders", "refunds"}));
           break;
         }
         case 1:

@@ -19,7 +19,8 @@ class LogGroups : public LogTest {
     create(topic, partitions);
     std::vector<OutBatch> batches;
     for (int partition = 0; partition < partitions; ++partition)
-      if (each > 0) batches.push_back(out_batch({topic, partition}, numbered(each, now(), fmt::format("p{}-", partition))));
+      if (each > 0)
+        batches.push_back(out_batch({topic, partition}, numbered(each, now(), fmt::format("p{}-", partition))));
     must(send(std::move(batches)));
   }
   GroupInfo group(const std::string& name) {
@@ -28,7 +29,8 @@ class LogGroups : public LogTest {
     }
     return {};
   }
-  // Lets `joining` join until `owner`, which has both partitions of `orders` and holds on to them, is to give up what it must.
+  // Lets `joining` join until `owner`, which has both partitions of `orders` and holds on to them, is to give up what
+  // it must.
   void await_revoked(Member& owner, Member& joining) {
     std::vector<AssignmentId> leaving{owner.id_of({"orders", 1})};
     if (!driver.can.keep_partitions) leaving.push_back(owner.id_of({"orders", 0}));
@@ -54,7 +56,9 @@ TEST_P(LogGroups, TwoMembersShareByRange) {
   fill("refunds", 2, 1);
   auto one = member("billing", "one", {"orders", "refunds"});
   auto two = member("billing", "two", {"refunds", "orders"});
-  until({&one, &two}, [&] { return one.owned("orders").size() == 3 && two.owned("orders").size() == 2 && two.owned("refunds").size() == 1; });
+  until({&one, &two}, [&] {
+    return one.owned("orders").size() == 3 && two.owned("orders").size() == 2 && two.owned("refunds").size() == 1;
+  });
   EXPECT_EQ(one.owned("orders"), (Set{0, 1, 2}));
   EXPECT_EQ(two.owned("orders"), (Set{3, 4}));
   EXPECT_EQ(one.owned("refunds"), (Set{0}));
@@ -67,7 +71,10 @@ TEST_P(LogGroups, EqualPartitionsOfTopicsGoToTheSameMember) {
   auto one = member("join", "one", {"orders", "customers"});
   auto two = member("join", "two", {"orders", "customers"});
   auto three = member("join", "three", {"orders", "customers"});
-  until({&one, &two, &three}, [&] { return one.owned("orders").size() == 2 && two.owned("customers").size() == 2 && three.owned("customers").size() == 2; });
+  until({&one, &two, &three}, [&] {
+    return one.owned("orders").size() == 2 && two.owned("customers").size() == 2 &&
+           three.owned("customers").size() == 2;
+  });
   settle({&one, &two, &three});
   for (auto* who : {&one, &two, &three}) {
     EXPECT_EQ(who->owned("orders"), who->owned("customers"));
@@ -192,7 +199,8 @@ TEST_P(LogGroups, AClosedMemberStaysOutEvenWhenAPollWasUnderWay) {
   fill("orders", 2, 1);
   auto one = member("billing", "one", {"orders"});
   until({&one}, [&] { return one.all_read().size() == 2; });
-  auto waiting = loop.spawn("reader", [](Member& who) -> Task<void> { (void)co_await who.consumer->poll(1 << 20, 300ms); }(one));
+  auto waiting =
+      loop.spawn("reader", [](Member& who) -> Task<void> { (void)co_await who.consumer->poll(1 << 20, 300ms); }(one));
   await([]() -> Task<void> { co_await yield(); }());
   await(one.close());
   append({"orders", 0}, 1);
@@ -253,7 +261,8 @@ TEST_P(LogGroups, AreResetToWhereTheyAreTold) {
   auto one = member("billing", "one", {"orders"});
   until({&one}, [&] { return one.all_read().size() == 2; });
   EXPECT_THAT(offsets(one.read[(TopicPartition{"orders", 1})]), ElementsAre(1, 2));
-  for (const auto& assigned : one.assignments) EXPECT_EQ(assigned.metadata, assigned.partition.partition == 1 ? "" : "a note of what is done");
+  for (const auto& assigned : one.assignments)
+    EXPECT_EQ(assigned.metadata, assigned.partition.partition == 1 ? "" : "a note of what is done");
 }
 
 TEST_P(LogGroups, AreNotResetWhileAMemberIsAlive) {
@@ -278,7 +287,8 @@ TEST_P(LogGroups, AMemberThatIsDeadDoesNotKeepThemFromBeingReset) {
   }
   const auto deadline = loop.now() + driver.patience;
   Result<void> done;
-  while (!(done = await(log->reset("billing", {{{"orders", 0}, 2}}))) && loop.now() < deadline) await([]() -> Task<void> { co_await sleep_for(10ms); }());
+  while (!(done = await(log->reset("billing", {{{"orders", 0}, 2}}))) && loop.now() < deadline)
+    await([]() -> Task<void> { co_await sleep_for(10ms); }());
   ASSERT_TRUE(done) << done.error().message;
   EXPECT_THAT(group("billing").members, IsEmpty());
   EXPECT_EQ(group("billing").commits.at(0).offset, 2);
@@ -468,8 +478,12 @@ TEST_P(LogGroups, ABadNameDoesNotHarmTheWritesBesideIt) {
       auto bad = world.member(std::string(600, 'g'), "one", {"orders"});
       co_await bad.step(0ms);
     }(*this));
-    auto first = loop.spawn("first", [](World& world) -> Task<void> { value_or_throw(co_await world.send(out({"orders", 0}, numbered(1, world.now())))); }(*this));
-    auto second = loop.spawn("second", [](World& world) -> Task<void> { value_or_throw(co_await world.send(out({"orders", 0}, numbered(1, world.now())))); }(*this));
+    auto first = loop.spawn("first", [](World& world) -> Task<void> {
+      value_or_throw(co_await world.send(out({"orders", 0}, numbered(1, world.now()))));
+    }(*this));
+    auto second = loop.spawn("second", [](World& world) -> Task<void> {
+      value_or_throw(co_await world.send(out({"orders", 0}, numbered(1, world.now()))));
+    }(*this));
     await(join.finished());
     ASSERT_NO_THROW(await(first.join()));
     ASSERT_NO_THROW(await(second.join()));
@@ -482,9 +496,11 @@ TEST_P(LogGroups, ShareFiveHundredPartitions) {
   fill("orders", kPartitions, 1);
   auto one = member("billing", "one", {"orders"});
   auto two = member("billing", "two", {"orders"});
-  until({&one, &two}, [&] { return one.owned("orders").size() == kPartitions / 2 && two.owned("orders").size() == kPartitions / 2; });
+  until({&one, &two},
+        [&] { return one.owned("orders").size() == kPartitions / 2 && two.owned("orders").size() == kPartitions / 2; });
   settle({&one, &two});
-  EXPECT_EQ(one.all_read().size() + two.all_read().size(), 512U) << "what the first had read it handed over with its commit";
+  EXPECT_EQ(one.all_read().size() + two.all_read().size(), 512U)
+      << "what the first had read it handed over with its commit";
   ASSERT_TRUE(await(one.commit()));
   ASSERT_TRUE(await(two.commit()));
   const auto commits = group("billing").commits;

@@ -19,7 +19,8 @@ TEST(KafkaNoted, IsReadAsItWasWritten) {
 }
 
 TEST(KafkaNoted, WhatOthersHaveWrittenStaysAsItIs) {
-  for (const auto* metadata : {"", "agent:2-4,7", "a free text = 8", "a=8", "agent:1;=", "agent:1;=x", "agent:1;=0", "agent:1;=-3", "agent:1;=99999999999", "agent:1;=8 "}) {
+  for (const auto* metadata : {"", "agent:2-4,7", "a free text = 8", "a=8", "agent:1;=", "agent:1;=x", "agent:1;=0",
+                               "agent:1;=-3", "agent:1;=99999999999", "agent:1;=8 "}) {
     EXPECT_EQ(read_noted(metadata).note, metadata);
     EXPECT_EQ(read_noted(metadata).partitions, std::nullopt);
     EXPECT_EQ(write_noted(metadata, std::nullopt), metadata);

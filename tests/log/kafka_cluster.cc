@@ -29,11 +29,14 @@ using Config = std::unique_ptr<rd_kafka_ConfigResource_t, Deleter<rd_kafka_Confi
 using Metadata = std::unique_ptr<const rd_kafka_metadata_t, Deleter<rd_kafka_metadata_destroy>>;
 
 void check(rd_kafka_resp_err_t error, const std::string& what) {
-  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) throw Failure(ErrorKind::kUnavailable, fmt::format("{}: {}", what, rd_kafka_err2str(error)));
+  if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
+    throw Failure(ErrorKind::kUnavailable, fmt::format("{}: {}", what, rd_kafka_err2str(error)));
 }
 
 std::string int16(int value) { return {static_cast<char>(value >> 8), static_cast<char>(value)}; }
-std::string int32(std::size_t value) { return int16(static_cast<int>(value >> 16)) + int16(static_cast<int>(value & 0xffff)); }
+std::string int32(std::size_t value) {
+  return int16(static_cast<int>(value >> 16)) + int16(static_cast<int>(value & 0xffff));
+}
 std::string text(const std::string& value) { return int16(static_cast<int>(value.size())) + value; }
 
 struct Member {
@@ -49,13 +52,17 @@ struct Members {
 
 // LeaveGroup, version 3: what librdkafka's own clients say for themselves only.
 void leave(const Members& group, const std::string& name, const std::string& member) {
-  const auto request = int16(13) + int16(3) + int32(1) + text("test") + text(name) + int32(1) + text(member) + int16(-1);
+  const auto request =
+      int16(13) + int16(3) + int32(1) + text("test") + text(name) + int32(1) + text(member) + int16(-1);
   boost::asio::ip::tcp::iostream connection{group.coordinator_host, group.coordinator_port};
   connection << int32(request.size()) << request << std::flush;
   char answer[14];  // size, correlation, throttle time, error
   connection.read(answer, sizeof answer);
-  if (!connection) throw Failure(ErrorKind::kUnavailable, fmt::format("{}:{} does not answer", group.coordinator_host, group.coordinator_port));
-  check(static_cast<rd_kafka_resp_err_t>(answer[12] << 8 | static_cast<unsigned char>(answer[13])), fmt::format("cannot put {} out of {}", member, name));
+  if (!connection)
+    throw Failure(ErrorKind::kUnavailable,
+                  fmt::format("{}:{} does not answer", group.coordinator_host, group.coordinator_port));
+  check(static_cast<rd_kafka_resp_err_t>(answer[12] << 8 | static_cast<unsigned char>(answer[13])),
+        fmt::format("cannot put {} out of {}", member, name));
 }
 
 // One for each call: a handle remembers topics, also after they were deleted and made again.
@@ -98,9 +105,11 @@ struct Client {
   }
 
   std::vector<std::string> groups() {
-    auto event = ask("cannot list the groups", [&](auto* queue) { rd_kafka_ListConsumerGroups(handle.get(), nullptr, queue); });
+    auto event =
+        ask("cannot list the groups", [&](auto* queue) { rd_kafka_ListConsumerGroups(handle.get(), nullptr, queue); });
     std::size_t count = 0;
-    const auto** found = rd_kafka_ListConsumerGroups_result_valid(rd_kafka_event_ListConsumerGroups_result(event.get()), &count);
+    const auto** found =
+        rd_kafka_ListConsumerGroups_result_valid(rd_kafka_event_ListConsumerGroups_result(event.get()), &count);
     std::vector<std::string> names;
     for (std::size_t i = 0; i < count; ++i) names.emplace_back(rd_kafka_ConsumerGroupListing_group_id(found[i]));
     return names;
@@ -108,16 +117,19 @@ struct Client {
 
   Members members(const std::string& group) {
     const char* name = group.c_str();
-    auto event = ask("cannot describe " + group, [&](auto* queue) { rd_kafka_DescribeConsumerGroups(handle.get(), &name, 1, nullptr, queue); });
+    auto event = ask("cannot describe " + group,
+                     [&](auto* queue) { rd_kafka_DescribeConsumerGroups(handle.get(), &name, 1, nullptr, queue); });
     std::size_t count = 0;
-    const auto** found = rd_kafka_DescribeConsumerGroups_result_groups(rd_kafka_event_DescribeConsumerGroups_result(event.get()), &count);
+    const auto** found = rd_kafka_DescribeConsumerGroups_result_groups(
+        rd_kafka_event_DescribeConsumerGroups_result(event.get()), &count);
     const auto* error = rd_kafka_ConsumerGroupDescription_error(found[0]);
     check(error == nullptr ? RD_KAFKA_RESP_ERR_NO_ERROR : rd_kafka_error_code(error), "cannot describe " + group);
     const auto* coordinator = rd_kafka_ConsumerGroupDescription_coordinator(found[0]);
     Members all{rd_kafka_Node_host(coordinator), std::to_string(rd_kafka_Node_port(coordinator)), {}};
     for (std::size_t i = 0; i < rd_kafka_ConsumerGroupDescription_member_count(found[0]); ++i) {
       const auto* member = rd_kafka_ConsumerGroupDescription_member(found[0], i);
-      all.members.push_back({rd_kafka_MemberDescription_consumer_id(member), rd_kafka_MemberDescription_client_id(member)});
+      all.members.push_back(
+          {rd_kafka_MemberDescription_consumer_id(member), rd_kafka_MemberDescription_client_id(member)});
     }
     return all;
   }
@@ -135,7 +147,8 @@ struct Client {
     std::vector<DeleteTopic> deleting;
     std::vector<rd_kafka_DeleteTopic_t*> all;
     for (const auto& name : topics) all.push_back(deleting.emplace_back(rd_kafka_DeleteTopic_new(name.c_str())).get());
-    ask("cannot delete topics", [&](auto* queue) { rd_kafka_DeleteTopics(handle.get(), all.data(), all.size(), nullptr, queue); });
+    ask("cannot delete topics",
+        [&](auto* queue) { rd_kafka_DeleteTopics(handle.get(), all.data(), all.size(), nullptr, queue); });
   }
 };
 
@@ -148,7 +161,8 @@ std::optional<KafkaCluster> KafkaCluster::given() {
 
 std::map<std::string, std::string> KafkaCluster::properties() const {
   const char* reader = std::getenv("MEPHISTO_KAFKA_READER");
-  return reader != nullptr && std::string_view{reader} == "librdkafka" ? kReadByLibrdkafka : std::map<std::string, std::string>{};
+  return reader != nullptr && std::string_view{reader} == "librdkafka" ? kReadByLibrdkafka
+                                                                       : std::map<std::string, std::string>{};
 }
 
 void KafkaCluster::clear() const {
@@ -177,9 +191,12 @@ void KafkaCluster::configure(const std::string& topic, const std::string& name, 
   const Config changed{rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic.c_str())};
   rd_kafka_ConfigResource_set_config(changed.get(), name.c_str(), value.c_str());
   auto* one = changed.get();
-  const auto event = admin.ask("cannot configure " + topic, [&](auto* queue) { rd_kafka_AlterConfigs(admin.handle.get(), &one, 1, nullptr, queue); });
+  const auto event = admin.ask("cannot configure " + topic, [&](auto* queue) {
+    rd_kafka_AlterConfigs(admin.handle.get(), &one, 1, nullptr, queue);
+  });
   std::size_t count = 0;
-  const auto* const* resources = rd_kafka_AlterConfigs_result_resources(rd_kafka_event_AlterConfigs_result(event.get()), &count);
+  const auto* const* resources =
+      rd_kafka_AlterConfigs_result_resources(rd_kafka_event_AlterConfigs_result(event.get()), &count);
   check(rd_kafka_ConfigResource_error(resources[0]), "cannot configure " + topic);
 }
 
@@ -191,8 +208,10 @@ void KafkaCluster::delete_before(const TopicPartition& partition, std::int64_t o
   rd_kafka_topic_partition_list_add(list.get(), partition.topic.c_str(), partition.partition)->offset = offset;
   DeleteRecords deleting{rd_kafka_DeleteRecords_new(list.get())};
   auto* one = deleting.get();
-  auto event = admin.ask("cannot delete records", [&](auto* queue) { rd_kafka_DeleteRecords(admin.handle.get(), &one, 1, nullptr, queue); });
-  check(rd_kafka_DeleteRecords_result_offsets(rd_kafka_event_DeleteRecords_result(event.get()))->elems[0].err, "cannot delete records of " + partition.str());
+  auto event = admin.ask("cannot delete records",
+                         [&](auto* queue) { rd_kafka_DeleteRecords(admin.handle.get(), &one, 1, nullptr, queue); });
+  check(rd_kafka_DeleteRecords_result_offsets(rd_kafka_event_DeleteRecords_result(event.get()))->elems[0].err,
+        "cannot delete records of " + partition.str());
 }
 
 }  // namespace mephisto::test

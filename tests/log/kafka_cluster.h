@@ -21,7 +21,8 @@ class KafkaCluster {
 
   explicit KafkaCluster(std::string servers) : servers_(std::move(servers)) {}
 
-  // Of the log: records are read by ours, or with MEPHISTO_KAFKA_READER=librdkafka by librdkafka, as over every connection that is not in the clear.
+  // Of the log: records are read by ours, or with MEPHISTO_KAFKA_READER=librdkafka by librdkafka, as over every
+  // connection that is not in the clear.
   std::map<std::string, std::string> properties() const;
 
   std::string url() const { return "kafka://" + servers_; }

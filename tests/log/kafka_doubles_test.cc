@@ -1,5 +1,6 @@
-// A producer that ends before it was told what became of its records: what the log has is not sent again, and nothing else is left out. On
-// librdkafka's stand-in for a cluster, which keeps what is sent as a broker does; by both ways to read.
+// A producer that ends before it was told what became of its records: what the log has is not sent again, and nothing
+// else is left out. On librdkafka's stand-in for a cluster, which keeps what is sent as a broker does; by both ways to
+// read.
 #include <gmock/gmock.h>
 
 #include "kafka_mock.h"
@@ -29,7 +30,7 @@ class KafkaDoubles : public ::testing::TestWithParam<std::string>, public Mock, 
  protected:
   KafkaDoubles() : Mock(kPartitions), World(driver_on(*this, GetParam())) {}
 
-  using Appends = std::vector<Task<Result<std::vector<Appended>>>>;
+  using Appends = std::vector<Task<Result<std::vector<AppendResult>>>>;
 
   // The broker has what it is asked to write next, and its producer dies before it hears of it.
   Task<void> lose_next_answer() {
@@ -42,16 +43,18 @@ class KafkaDoubles : public ::testing::TestWithParam<std::string>, public Mock, 
     cut();
   }
   // Appends the batches of one call, while `fault` happens.
-  std::vector<Appended> append_during(Task<void> fault, std::vector<OutBatch> batches) {
+  std::vector<AppendResult> append_during(Task<void> fault, std::vector<OutBatch> batches) {
     auto [result, done] = await(when_all(send(std::move(batches)), std::move(fault)));
     return value_or_throw(std::move(result));
   }
   std::vector<std::string> written(int number = 0) { return values(read(partition(number))); }
 
-  static std::vector<OutBatch> one(const std::string& value) { return out(partition(0), {{"key", value, Timestamp{1'700'000'000'000ms}, {}}}); }
+  static std::vector<OutBatch> one(const std::string& value) {
+    return out(partition(0), {{"key", value, Timestamp{1'700'000'000'000ms}, {}}});
+  }
 };
 
-std::vector<std::int64_t> offsets(const Appended& appended, std::size_t count) {
+std::vector<std::int64_t> offsets(const AppendResult& appended, std::size_t count) {
   auto all = appended.offsets;
   for (std::size_t i = 0; all.size() < count; ++i) all.push_back(appended.offset + static_cast<std::int64_t>(i));
   return all;
@@ -109,10 +112,12 @@ TEST_P(KafkaDoubles, OfABatchThatIsThereInPartTheRestIsSentInOrder) {
 
 TEST_P(KafkaDoubles, EveryPartitionIsLookedAt) {
   std::vector<OutBatch> batches;
-  for (int i = 0; i < kPartitions; ++i) batches.push_back(out_batch(partition(i), numbered(5, now(), fmt::format("p{}-", i))));
+  for (int i = 0; i < kPartitions; ++i)
+    batches.push_back(out_batch(partition(i), numbered(5, now(), fmt::format("p{}-", i))));
   answer(kProduce, RD_KAFKA_RESP_ERR_NO_ERROR);
   append_during(lose_next_answer(), std::move(batches));
-  for (int i = 0; i < kPartitions; ++i) EXPECT_THAT(written(i), ElementsAreArray(values(numbered(5, now(), fmt::format("p{}-", i))))) << i;
+  for (int i = 0; i < kPartitions; ++i)
+    EXPECT_THAT(written(i), ElementsAreArray(values(numbered(5, now(), fmt::format("p{}-", i))))) << i;
 }
 
 // What comes before it in the log is another.
@@ -158,7 +163,8 @@ TEST_P(KafkaDoubles, WhoGivesUpIsNotKeptByTheLookingUp) {
   EXPECT_LT(since(told, loop), 2s);
 }
 
-INSTANTIATE_TEST_SUITE_P(Log, KafkaDoubles, ::testing::Values("ours", "librdkafka"), [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Log, KafkaDoubles, ::testing::Values("ours", "librdkafka"),
+                         [](const auto& info) { return info.param; });
 
 // Our own reader sees who wrote a batch: the same record of another program is not taken for ours.
 class KafkaStranger : public ::testing::Test, public Mock, public World {
@@ -176,7 +182,9 @@ TEST_F(KafkaStranger, ARecordOfAnotherProgramIsNotTakenForOurs) {
   append(partition(0), 1, "ours");
   await(by_stranger("stranger"));
   fail(kProduce, {kDied});
-  auto ours = loop.spawn("append", [](KafkaStranger& self, std::vector<Row> rows) -> Task<void> { value_or_throw(co_await self.send(out(partition(0), rows))); }(*this, row));
+  auto ours = loop.spawn("append", [](KafkaStranger& self, std::vector<Row> rows) -> Task<void> {
+    value_or_throw(co_await self.send(out(partition(0), rows)));
+  }(*this, row));
   await([]() -> Task<void> { co_await sleep_for(300ms); }());
   await(by_stranger("a"));
   await(ours.finished());

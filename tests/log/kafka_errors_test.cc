@@ -1,5 +1,6 @@
-// What the client makes of brokers' errors, on librdkafka's own stand-in for a cluster: it answers with the errors that a test wants. It knows
-// nothing of idempotence and transactions, so that what it says of doubles is in kafka_doubles_test.cc; conformance_test.cc and the chaos runs use brokers.
+// What the client makes of brokers' errors, on librdkafka's own stand-in for a cluster: it answers with the errors that
+// a test wants. It knows nothing of idempotence and transactions, so that what it says of doubles is in
+// kafka_doubles_test.cc; conformance_test.cc and the chaos runs use brokers.
 #include <gmock/gmock.h>
 
 #include "kafka_mock.h"
@@ -17,7 +18,9 @@ class KafkaErrors : public ::testing::Test, public Mock, public World {
  protected:
   KafkaErrors() : World(driver_on(*this)) {}
 
-  std::optional<ErrorKind> append_kind(const std::string& prefix) { return kind_of(send(out(kZero, numbered(1, now(), prefix)))); }
+  std::optional<ErrorKind> append_kind(const std::string& prefix) {
+    return kind_of(send(out(kZero, numbered(1, now(), prefix))));
+  }
   std::vector<std::string> written() { return values(read(kZero)); }
   // A member that has the partition; takes three seconds, which the stand-in waits for others.
   Member owner(const std::string& group) {
@@ -27,15 +30,19 @@ class KafkaErrors : public ::testing::Test, public Mock, public World {
     if (!until({&one}, [&] { return one.owns(kZero); })) throw Failure(ErrorKind::kTimeout, "no partition");
     return one;
   }
-  std::optional<ErrorKind> commit_kind(Member& member, std::int64_t offset) { return kind_of(member.consumer->commit({{member.id_of(kZero), offset, ""}})); }
+  std::optional<ErrorKind> commit_kind(Member& member, std::int64_t offset) {
+    return kind_of(member.consumer->commit({{member.id_of(kZero), offset, ""}}));
+  }
   std::optional<ErrorKind> transact_kind(Member& member, std::int64_t offset) {
-    return kind_of(send_with(out(kZero, numbered(1, now(), fmt::format("t{}-", offset))), *member.consumer, {{member.id_of(kZero), offset, ""}}));
+    return kind_of(send_with(out(kZero, numbered(1, now(), fmt::format("t{}-", offset))), *member.consumer,
+                             {{member.id_of(kZero), offset, ""}}));
   }
 };
 
 TEST_F(KafkaErrors, AnAppendThatABrokerCannotTakeAtPresentIsRepeatedAndThereOnce) {
-  fail(kProduce, {RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION, RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS, RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE, RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
-                  RD_KAFKA_RESP_ERR__TRANSPORT});
+  fail(kProduce,
+       {RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION, RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
+        RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE, RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT, RD_KAFKA_RESP_ERR__TRANSPORT});
   EXPECT_EQ(append_kind("a"), std::nullopt) << last_error;
   EXPECT_THAT(written(), ElementsAre("a0"));
 }
@@ -60,10 +67,11 @@ TEST_F(KafkaErrors, ARecordThatABrokerDoesNotTakeIsAnErrorThatSaysWhatToDoAndThe
   EXPECT_THAT(written(), ElementsAre("b0"));
 }
 
-// Which of them the failed producer had in hand is a matter of microseconds: one that comes after it has another producer.
+// Which of them the failed producer had in hand is a matter of microseconds: one that comes after it has another
+// producer.
 TEST_F(KafkaErrors, AppendsThatWaitForEachOtherAllEndWhenTheirProducerFailsForGood) {
   fail(kInitProducerId, {RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED});
-  std::vector<Task<Result<std::vector<Appended>>>> appends;
+  std::vector<Task<Result<std::vector<AppendResult>>>> appends;
   for (const auto* prefix : {"a", "b"}) appends.push_back(send(out(kZero, numbered(1, now(), prefix))));
   const auto results = await(when_all(std::move(appends)));
   std::vector<std::string> expected;
@@ -78,7 +86,8 @@ TEST_F(KafkaErrors, AReaderGoesOnAfterErrors) {
   append(kZero, 3);
   for (const auto& properties : {std::map<std::string, std::string>{}, kReadByLibrdkafka}) {
     log = open_log(url(), properties);
-    fail(kFetch, {RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION, RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH, RD_KAFKA_RESP_ERR_UNKNOWN, RD_KAFKA_RESP_ERR__TRANSPORT});
+    fail(kFetch, {RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION, RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH,
+                  RD_KAFKA_RESP_ERR_UNKNOWN, RD_KAFKA_RESP_ERR__TRANSPORT});
     fail(kListOffsets, {RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION});
     EXPECT_THAT(written(), ElementsAre("r0", "r1", "r2"));
   }
@@ -99,7 +108,8 @@ TEST_F(KafkaErrors, AReaderFollowsItsPartitionToAnotherLeader) {
 TEST_F(KafkaErrors, ACommitTellsWhoIsOutOfTheGroupFromWhoMayTryAgain) {
   append(kZero, 4);
   auto one = owner("billing");
-  for (const auto error : {RD_KAFKA_RESP_ERR_NOT_COORDINATOR, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS, RD_KAFKA_RESP_ERR__TRANSPORT}) {
+  for (const auto error : {RD_KAFKA_RESP_ERR_NOT_COORDINATOR, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
+                           RD_KAFKA_RESP_ERR__TRANSPORT}) {
     fail(kOffsetCommit, {error});
     EXPECT_THAT(commit_kind(one, 1), AnyOf(std::nullopt, ErrorKind::kUnavailable)) << rd_kafka_err2name(error);
     EXPECT_TRUE(until({&one}, [&] { return commit_kind(one, 1) == std::nullopt; })) << last_error;
@@ -107,7 +117,8 @@ TEST_F(KafkaErrors, ACommitTellsWhoIsOutOfTheGroupFromWhoMayTryAgain) {
   fail(kOffsetCommit, {RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE});
   EXPECT_EQ(commit_kind(one, 2), ErrorKind::kInvalid);
   EXPECT_THAT(last_error, HasSubstr("offset.metadata.max.bytes"));
-  for (const auto error : {RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS, RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION, RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID}) {
+  for (const auto error : {RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS, RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION,
+                           RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID}) {
     fail(kOffsetCommit, {error});
     EXPECT_EQ(commit_kind(one, 2), ErrorKind::kFenced) << rd_kafka_err2name(error);
     EXPECT_THAT(last_error, HasSubstr("billing"));

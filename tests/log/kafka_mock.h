@@ -1,4 +1,5 @@
-// librdkafka's own stand-in for a cluster: it answers with the errors that a test wants. It knows nothing of idempotence and transactions.
+// librdkafka's own stand-in for a cluster: it answers with the errors that a test wants. It knows nothing of
+// idempotence and transactions.
 #pragma once
 
 #include <algorithm>
@@ -25,7 +26,8 @@ inline constexpr std::int16_t kTxnOffsetCommit = 28;
 class Mock {
  public:
   explicit Mock(int partitions = 1)
-      : handle_(kafka::make_handle(RD_KAFKA_PRODUCER, {"127.0.0.1:1", {}, {}}, {}, RD_KAFKA_EVENT_ERROR)), cluster_(rd_kafka_mock_cluster_new(handle_.get(), 2)) {
+      : handle_(kafka::make_handle(RD_KAFKA_PRODUCER, {"127.0.0.1:1", {}, {}}, {}, RD_KAFKA_EVENT_ERROR)),
+        cluster_(rd_kafka_mock_cluster_new(handle_.get(), 2)) {
     rd_kafka_mock_topic_create(cluster_.get(), "orders", partitions, 2);
     for (int i = 0; i < partitions; ++i) rd_kafka_mock_partition_set_leader(cluster_.get(), "orders", i, 1);
   }
@@ -33,14 +35,17 @@ class Mock {
   std::string servers() const { return rd_kafka_mock_cluster_bootstraps(cluster_.get()); }
   std::string url() const { return "kafka://" + servers(); }
   std::int64_t committed_by(const std::string& group, const TopicPartition& partition) const {
-    const auto reader = kafka::make_handle(RD_KAFKA_CONSUMER, {servers(), {}, {}}, {{"group.id", group}}, RD_KAFKA_EVENT_ERROR);
+    const auto reader =
+        kafka::make_handle(RD_KAFKA_CONSUMER, {servers(), {}, {}}, {{"group.id", group}}, RD_KAFKA_EVENT_ERROR);
     const auto list = kafka::new_list(1);
     kafka::add(*list, partition, RD_KAFKA_OFFSET_INVALID);
     EXPECT_EQ(rd_kafka_committed(reader.get(), list.get(), 5000), RD_KAFKA_RESP_ERR_NO_ERROR);
     return list->elems[0].offset;
   }
   // The next requests of the kind get these answers.
-  void fail(std::int16_t kind, const std::vector<rd_kafka_resp_err_t>& errors) { rd_kafka_mock_push_request_errors_array(cluster_.get(), kind, errors.size(), errors.data()); }
+  void fail(std::int16_t kind, const std::vector<rd_kafka_resp_err_t>& errors) {
+    rd_kafka_mock_push_request_errors_array(cluster_.get(), kind, errors.size(), errors.data());
+  }
   // The next request of the kind to the first broker is done, and answered with `error`, as late as said.
   void answer(std::int16_t kind, rd_kafka_resp_err_t error, std::chrono::milliseconds late = {}) {
     rd_kafka_mock_broker_push_request_error_rtts(cluster_.get(), 1, kind, 1, error, static_cast<int>(late.count()));
@@ -57,7 +62,9 @@ class Mock {
     rd_kafka_mock_broker_set_up(cluster_.get(), 1);
   }
   void lead_from(int broker) { rd_kafka_mock_partition_set_leader(cluster_.get(), "orders", 0, broker); }
-  void coordinate_from(int broker, const std::string& group) { rd_kafka_mock_coordinator_set(cluster_.get(), "group", group.c_str(), broker); }
+  void coordinate_from(int broker, const std::string& group) {
+    rd_kafka_mock_coordinator_set(cluster_.get(), "group", group.c_str(), broker);
+  }
 
  private:
   kafka::Handle handle_;

@@ -12,13 +12,13 @@
 namespace mephisto::test {
 namespace {
 
-using kafka::Aborted;
+using kafka::AbortedTransaction;
 using kafka::RecordSet;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-RecordSet set_of(const std::string& bytes, std::vector<Aborted> aborted = {}) {
+RecordSet set_of(const std::string& bytes, std::vector<AbortedTransaction> aborted = {}) {
   auto copy = std::make_shared<char[]>(bytes.size() + kafka::kSetPadding);
   std::memcpy(copy.get(), bytes.data(), bytes.size());
   return {std::move(copy), bytes.size(), std::move(aborted)};
@@ -38,8 +38,14 @@ std::vector<std::string> values_of(const Batch& batch) {
 }
 
 KafkaBatch numbered(std::int64_t base, int count, std::int16_t attributes = 0, std::int64_t producer = -1) {
-  KafkaBatch batch{.base = base, .attributes = attributes, .base_time = 1000, .max_time = 2000, .producer = producer, .records = {}};
-  for (int i = 0; i < count; ++i) batch.records.push_back({.offset_delta = i, .time_delta = i, .key = std::nullopt, .value = "v" + std::to_string(base + i), .headers = {}});
+  KafkaBatch batch{
+      .base = base, .attributes = attributes, .base_time = 1000, .max_time = 2000, .producer = producer, .records = {}};
+  for (int i = 0; i < count; ++i)
+    batch.records.push_back({.offset_delta = i,
+                             .time_delta = i,
+                             .key = std::nullopt,
+                             .value = "v" + std::to_string(base + i),
+                             .headers = {}});
   return batch;
 }
 
@@ -52,13 +58,17 @@ std::optional<ErrorKind> kind_of(const std::string& bytes) {
 }
 
 TEST(KafkaRecordSet, ARecordIsWhatWasSent) {
-  const auto batch =
-      read_all(set_of(stored({.base = 7,
-                              .base_time = 1'790'000'000'000,
-                              .max_time = 1'790'000'000'005,
-                              .records = {{.offset_delta = 0, .time_delta = 5, .key = "key", .value = "value", .headers = {{"name", "text"}, {"null", std::nullopt}, {"", ""}}},
-                                          {.offset_delta = 1, .time_delta = -3, .key = std::nullopt, .value = std::nullopt, .headers = {}},
-                                          {.offset_delta = 2, .time_delta = 0, .key = "", .value = "", .headers = {{"other", "one"}}}}})));
+  const auto batch = read_all(set_of(stored(
+      {.base = 7,
+       .base_time = 1'790'000'000'000,
+       .max_time = 1'790'000'000'005,
+       .records = {{.offset_delta = 0,
+                    .time_delta = 5,
+                    .key = "key",
+                    .value = "value",
+                    .headers = {{"name", "text"}, {"null", std::nullopt}, {"", ""}}},
+                   {.offset_delta = 1, .time_delta = -3, .key = std::nullopt, .value = std::nullopt, .headers = {}},
+                   {.offset_delta = 2, .time_delta = 0, .key = "", .value = "", .headers = {{"other", "one"}}}}})));
   ASSERT_EQ(batch.records.size(), 3);
   const auto& [first, second, third] = std::tie(batch.records[0], batch.records[1], batch.records[2]);
   EXPECT_EQ(first.offset, 7);
@@ -113,17 +123,21 @@ TEST(KafkaRecordSet, CompactionLeavesGaps) {
 TEST(KafkaRecordSet, WhatATransactionWroteThatWasAbortedIsNotSeen) {
   constexpr std::int16_t kTransactional = 0x10;
   // Producer 1 aborts, commits, and aborts; producer 2 commits meanwhile; producer 3 sends without transactions.
-  const auto bytes = stored(numbered(0, 1, kTransactional, 1)) + stored(numbered(1, 1, kTransactional, 2)) + stored(numbered(2, 1, 0, 3)) + mark(3, 1, false) +
-                     stored(numbered(4, 1, kTransactional, 1)) + mark(5, 1, true) + mark(6, 2, true) + stored(numbered(7, 2, kTransactional, 1)) + mark(9, 1, false);
+  const auto bytes = stored(numbered(0, 1, kTransactional, 1)) + stored(numbered(1, 1, kTransactional, 2)) +
+                     stored(numbered(2, 1, 0, 3)) + mark(3, 1, false) + stored(numbered(4, 1, kTransactional, 1)) +
+                     mark(5, 1, true) + mark(6, 2, true) + stored(numbered(7, 2, kTransactional, 1)) +
+                     mark(9, 1, false);
   const auto batch = read_all(set_of(bytes, {{1, 0}, {1, 7}}));
   EXPECT_THAT(values_of(batch), ElementsAre("v1", "v2", "v4"));
   EXPECT_EQ(batch.next_offset, 10);
   // Brokers tell of them in the order in which they ended.
-  const auto around = stored(numbered(0, 1, kTransactional, 1)) + stored(numbered(1, 1, kTransactional, 2)) + mark(2, 2, false) + stored(numbered(3, 1, kTransactional, 2)) +
-                      mark(4, 1, false) + mark(5, 2, true);
+  const auto around = stored(numbered(0, 1, kTransactional, 1)) + stored(numbered(1, 1, kTransactional, 2)) +
+                      mark(2, 2, false) + stored(numbered(3, 1, kTransactional, 2)) + mark(4, 1, false) +
+                      mark(5, 2, true);
   EXPECT_THAT(values_of(read_all(set_of(around, {{2, 1}, {1, 0}}))), ElementsAre("v3"));
   // From the middle of the first, where the broker tells of the second transaction only.
-  EXPECT_THAT(values_of(read_all(set_of(bytes.substr(bytes.find(stored(numbered(2, 1, 0, 3)))), {{1, 7}}), 2)), ElementsAre("v2", "v4"));
+  EXPECT_THAT(values_of(read_all(set_of(bytes.substr(bytes.find(stored(numbered(2, 1, 0, 3)))), {{1, 7}}), 2)),
+              ElementsAre("v2", "v4"));
 }
 
 std::string gzip(const std::string& plain) {
@@ -175,10 +189,12 @@ std::string zstd(const std::string& plain) {
 
 TEST(KafkaRecordSet, EveryCompressionIsUndone) {
   using Pack = std::string (*)(const std::string&);
-  for (const auto& [codec, pack] : std::vector<std::pair<std::int16_t, Pack>>{{1, gzip}, {1, gzip_twice}, {2, snappy}, {2, xerial}, {3, lz4}, {4, zstd}}) {
+  for (const auto& [codec, pack] : std::vector<std::pair<std::int16_t, Pack>>{
+           {1, gzip}, {1, gzip_twice}, {2, snappy}, {2, xerial}, {3, lz4}, {4, zstd}}) {
     auto batch = numbered(0, 500, codec);
     // Longer than what is made room for at first.
-    batch.records.push_back({.offset_delta = 500, .key = "long", .value = std::string(100'000, 'x'), .headers = {{"name", "value"}}});
+    batch.records.push_back(
+        {.offset_delta = 500, .key = "long", .value = std::string(100'000, 'x'), .headers = {{"name", "value"}}});
     const auto packed = pack(records_of(batch));
     ASSERT_LT(packed.size(), 50'000);
     const auto read = read_all(set_of(stored(batch, packed) + stored(numbered(501, 1))));
@@ -225,7 +241,8 @@ TEST(KafkaRecordSet, DamageIsToldAndNothingOfTheBatchIsGiven) {
   seal(text);
   EXPECT_EQ(kind_of(text), ErrorKind::kCorrupt);
   for (const std::string& record :
-       {zigzag(100), zigzag(-5), std::string(20, '\xff'), zigzag(6) + '\0' + zigzag(0) + zigzag(0) + zigzag(50) + "key", zigzag(3) + '\0' + zigzag(0) + zigzag(0)}) {
+       {zigzag(100), zigzag(-5), std::string(20, '\xff'), zigzag(6) + '\0' + zigzag(0) + zigzag(0) + zigzag(50) + "key",
+        zigzag(3) + '\0' + zigzag(0) + zigzag(0)}) {
     EXPECT_EQ(kind_of(stored(numbered(0, 1), record)), ErrorKind::kCorrupt) << ::testing::PrintToString(record);
   }
 }

@@ -43,12 +43,15 @@ inline std::string zigzag(std::int64_t value) {
   return text + static_cast<char>(left);
 }
 
-inline std::string counted(const std::optional<std::string>& text) { return text ? zigzag(static_cast<std::int64_t>(text->size())) + *text : zigzag(-1); }
+inline std::string counted(const std::optional<std::string>& text) {
+  return text ? zigzag(static_cast<std::int64_t>(text->size())) + *text : zigzag(-1);
+}
 
 inline std::string records_of(const KafkaBatch& batch) {
   std::string all;
   for (const auto& one : batch.records) {
-    std::string record = '\0' + zigzag(one.time_delta) + zigzag(one.offset_delta) + counted(one.key) + counted(one.value) + zigzag(static_cast<std::int64_t>(one.headers.size()));
+    std::string record = '\0' + zigzag(one.time_delta) + zigzag(one.offset_delta) + counted(one.key) +
+                         counted(one.value) + zigzag(static_cast<std::int64_t>(one.headers.size()));
     for (const auto& [name, value] : one.headers) record += counted(name) + counted(value);
     all += zigzag(static_cast<std::int64_t>(record.size())) + record;
   }
@@ -56,14 +59,22 @@ inline std::string records_of(const KafkaBatch& batch) {
 }
 
 // Sets the checksum right.
-inline void seal(std::string& stored) { stored.replace(17, 4, big_endian(crc32c(std::string_view{stored}.substr(21)), 4)); }
+inline void seal(std::string& stored) {
+  stored.replace(17, 4, big_endian(crc32c(std::string_view{stored}.substr(21)), 4));
+}
 
 // The batch with `records`, its own ones as they are or compressed, as a broker stores it.
 inline std::string stored(const KafkaBatch& batch, const std::string& records) {
-  const auto last = batch.last_delta >= 0 ? batch.last_delta : static_cast<std::int32_t>(batch.records.empty() ? 0 : batch.records.back().offset_delta);
-  const auto put = [](std::int64_t value, std::size_t bytes) { return big_endian(static_cast<std::uint64_t>(value), bytes); };
-  auto text = put(batch.base, 8) + put(static_cast<std::int64_t>(49 + records.size()), 4) + put(0, 4) + '\2' + put(0, 4) + put(batch.attributes, 2) + put(last, 4) +
-              put(batch.base_time, 8) + put(batch.max_time, 8) + put(batch.producer, 8) + put(0, 2) + put(0, 4) + put(static_cast<std::int64_t>(batch.records.size()), 4) + records;
+  const auto last = batch.last_delta >= 0
+                        ? batch.last_delta
+                        : static_cast<std::int32_t>(batch.records.empty() ? 0 : batch.records.back().offset_delta);
+  const auto put = [](std::int64_t value, std::size_t bytes) {
+    return big_endian(static_cast<std::uint64_t>(value), bytes);
+  };
+  auto text = put(batch.base, 8) + put(static_cast<std::int64_t>(49 + records.size()), 4) + put(0, 4) + '\2' +
+              put(0, 4) + put(batch.attributes, 2) + put(last, 4) + put(batch.base_time, 8) + put(batch.max_time, 8) +
+              put(batch.producer, 8) + put(0, 2) + put(0, 4) + put(static_cast<std::int64_t>(batch.records.size()), 4) +
+              records;
   seal(text);
   return text;
 }
@@ -72,7 +83,10 @@ inline std::string stored(const KafkaBatch& batch) { return stored(batch, record
 // What ends a transaction of `producer`.
 inline std::string mark(std::int64_t offset, std::int64_t producer, bool committed) {
   const auto kind = committed ? std::string{"\0\0\0\1", 4} : std::string(4, '\0');
-  return stored({.base = offset, .attributes = 0x30, .producer = producer, .records = {{.key = kind, .value = std::string(6, '\0')}}});
+  return stored({.base = offset,
+                 .attributes = 0x30,
+                 .producer = producer,
+                 .records = {{.key = kind, .value = std::string(6, '\0')}}});
 }
 
 }  // namespace mephisto::test

@@ -1,5 +1,5 @@
-// A worker that is told to stop while the brokers do not answer, whatever it waits for at that moment. They are librdkafka's stand-in, which holds
-// back its answers to one kind of request.
+// A worker that is told to stop while the brokers do not answer, whatever it waits for at that moment. They are
+// librdkafka's stand-in, which holds back its answers to one kind of request.
 #include <gmock/gmock.h>
 
 #include "log/kafka/handle.h"
@@ -37,7 +37,9 @@ constexpr std::int16_t kTxnOffsetCommit = 28;
 
 class Mock {
  public:
-  Mock() : handle_(kafka::make_handle(RD_KAFKA_PRODUCER, {"127.0.0.1:1", {}, {}}, {}, RD_KAFKA_EVENT_ERROR)), cluster_(rd_kafka_mock_cluster_new(handle_.get(), kBrokers)) {
+  Mock()
+      : handle_(kafka::make_handle(RD_KAFKA_PRODUCER, {"127.0.0.1:1", {}, {}}, {}, RD_KAFKA_EVENT_ERROR)),
+        cluster_(rd_kafka_mock_cluster_new(handle_.get(), kBrokers)) {
     for (const auto* topic : {"in", "out"}) rd_kafka_mock_topic_create(cluster_.get(), topic, 1, kBrokers);
   }
   std::string url() const { return std::string{"kafka://"} + rd_kafka_mock_cluster_bootstraps(cluster_.get()); }
@@ -46,7 +48,9 @@ class Mock {
     constexpr auto kMs = static_cast<int>(kAnswerAfter.count());
     constexpr auto kFine = RD_KAFKA_RESP_ERR_NO_ERROR;
     for (int broker = 1; broker <= kBrokers; ++broker) {
-      for (int i = 0; i < 10; ++i) rd_kafka_mock_broker_push_request_error_rtts(cluster_.get(), broker, kind, 4, kFine, kMs, kFine, kMs, kFine, kMs, kFine, kMs);
+      for (int i = 0; i < 10; ++i)
+        rd_kafka_mock_broker_push_request_error_rtts(cluster_.get(), broker, kind, 4, kFine, kMs, kFine, kMs, kFine,
+                                                     kMs, kFine, kMs);
     }
   }
 
@@ -60,18 +64,30 @@ class LogOnMock : public Log {
  public:
   explicit LogOnMock(std::shared_ptr<Log> inner) : inner_(std::move(inner)) {}
   const std::string& url() const override { return inner_->url(); }
-  std::size_t max_note_bytes() const override { return inner_->max_note_bytes(); }
-  Task<Result<TopicInfo>> create_topic(std::string name, TopicConfig config) override { co_return TopicInfo{std::move(name), config, {}}; }
+  std::size_t max_acks_ahead_bytes() const override { return inner_->max_acks_ahead_bytes(); }
+  Task<Result<TopicInfo>> create_topic(std::string name, TopicConfig config) override {
+    co_return TopicInfo{std::move(name), config, {}};
+  }
   Task<Result<void>> delete_topic(std::string name) override { return inner_->delete_topic(std::move(name)); }
   Task<Result<std::vector<TopicInfo>>> topics() override { return inner_->topics(); }
-  Task<Result<TopicInfo>> topic(std::string name) override { co_return TopicInfo{std::move(name), {.partitions = 1}, {}}; }
-  Task<Result<Watermarks>> watermarks(TopicPartition partition) override { return inner_->watermarks(std::move(partition)); }
-  Task<Result<std::int64_t>> offset_at(TopicPartition partition, Timestamp time) override { return inner_->offset_at(std::move(partition), time); }
+  Task<Result<TopicInfo>> topic(std::string name) override {
+    co_return TopicInfo{std::move(name), {.partitions = 1}, {}};
+  }
+  Task<Result<Watermarks>> watermarks(TopicPartition partition) override {
+    return inner_->watermarks(std::move(partition));
+  }
+  Task<Result<std::int64_t>> offset_at(TopicPartition partition, Timestamp time) override {
+    return inner_->offset_at(std::move(partition), time);
+  }
   Task<Result<std::vector<GroupInfo>>> groups() override { return inner_->groups(); }
-  Task<Result<void>> reset(std::string group, std::map<TopicPartition, std::int64_t> offsets) override { return inner_->reset(std::move(group), std::move(offsets)); }
+  Task<Result<void>> reset(std::string group, std::map<TopicPartition, std::int64_t> offsets) override {
+    return inner_->reset(std::move(group), std::move(offsets));
+  }
   Task<Result<void>> maintain() override { return inner_->maintain(); }
   std::unique_ptr<Producer> producer(Loop& loop) override { return inner_->producer(loop); }
-  std::unique_ptr<Consumer> consumer(Loop& loop, ConsumerOptions options) override { return inner_->consumer(loop, std::move(options)); }
+  std::unique_ptr<Consumer> consumer(Loop& loop, ConsumerOptions options) override {
+    return inner_->consumer(loop, std::move(options));
+  }
 
  private:
   std::shared_ptr<Log> inner_;
@@ -119,7 +135,9 @@ const std::vector<Case>& cases() {
 class KafkaStop : public ::testing::TestWithParam<Case> {
  protected:
   KafkaStop() {
-    const auto set = [&](const std::string& name, const std::string& value) { app.settings().set(name, value, "test"); };
+    const auto set = [&](const std::string& name, const std::string& value) {
+      app.settings().set(name, value, "test");
+    };
     set("drain_timeout", fmt::format("{}ms", kDrain.count()));
     set("broker_session_timeout", "10s");
     set("broker_commit_interval", "50ms");
@@ -141,8 +159,10 @@ class KafkaStop : public ::testing::TestWithParam<Case> {
   }
   // For longer than brokers need to answer.
   bool waits_for(const std::string& what) {
-    return std::ranges::any_of(
-        tasks_of(loop), [&](const TaskContext* task) { return task->waiting_for() != nullptr && task->waiting_for() == what && loop.now() - task->waiting_since() >= 300ms; });
+    return std::ranges::any_of(tasks_of(loop), [&](const TaskContext* task) {
+      return task->waiting_for() != nullptr && task->waiting_for() == what &&
+             loop.now() - task->waiting_since() >= 300ms;
+    });
   }
   Task<void> send(int value) {
     std::vector<OutBatch> batches;
@@ -199,7 +219,8 @@ TEST_P(KafkaStop, EndsInTime) {
   }());
 }
 
-INSTANTIATE_TEST_SUITE_P(InEveryWait, KafkaStop, ::testing::ValuesIn(cases()), [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(InEveryWait, KafkaStop, ::testing::ValuesIn(cases()),
+                         [](const auto& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace mephisto::test

@@ -1,5 +1,5 @@
-// The stores under memory:// and local:// against a plain sorted map: a transaction sees its own changes over what is stored, at every
-// key and between any two.
+// The stores under memory:// and local:// against a plain sorted map: a transaction sees its own changes over what is
+// stored, at every key and between any two.
 #include "log/kv.h"
 
 #include <gmock/gmock.h>
@@ -9,7 +9,7 @@
 #include "drivers.h"
 #include "log/local/local_kv.h"
 #include "log/memory/memory_kv.h"
-#include "mephisto/ids.h"
+#include "mephisto/base/ids.h"
 
 namespace mephisto::test {
 namespace {
@@ -40,7 +40,8 @@ void expect_same(KvReader& tx, const Model& model, const std::string& key) {
   ASSERT_EQ(pair_of(exact), pair_of(model, place)) << "get";
   ASSERT_EQ(pair_of(tx.at_or_after(key)), pair_of(model, model.lower_bound(key))) << "at_or_after";
   auto after = model.upper_bound(key);
-  ASSERT_EQ(pair_of(tx.at_or_before(key)), after == model.begin() ? Pair{} : pair_of(model, std::prev(after))) << "at_or_before";
+  ASSERT_EQ(pair_of(tx.at_or_before(key)), after == model.begin() ? Pair{} : pair_of(model, std::prev(after)))
+      << "at_or_before";
 }
 
 struct Store {
@@ -99,7 +100,8 @@ TEST_P(KvStore, AgreesWithAMapUnderRandomTransactions) {
     kv->read([&](KvReader& tx) {
       for (int i = 0; i < 10; ++i) expect_same(tx, model, random_key(random));
       Model all;
-      for (auto entry = tx.at_or_after("\x01"); entry; entry = tx.at_or_after(std::string{entry->key} + '\0')) all[std::string{entry->key}] = entry->value;
+      for (auto entry = tx.at_or_after("\x01"); entry; entry = tx.at_or_after(std::string{entry->key} + '\0'))
+        all[std::string{entry->key}] = entry->value;
       ASSERT_EQ(all, model);
     });
     if (HasFatalFailure()) return;
@@ -197,7 +199,8 @@ TEST_P(KvStore, ChangesRunInTheOrderTheyAreSubmitted) {
   kv->read([](KvReader& tx) { EXPECT_EQ(tx.get("k")->value, "z"); });
 }
 
-// Who sees a tick must see, in a snapshot taken after it, what made it rise; otherwise a reader falls asleep over a change.
+// Who sees a tick must see, in a snapshot taken after it, what made it rise; otherwise a reader falls asleep over a
+// change.
 TEST_P(KvStore, ASnapshotIsNeverOlderThanTheTickBeforeIt) {
   constexpr int kChanges = 300;
   std::atomic<bool> stop{false};
@@ -251,10 +254,11 @@ TEST_P(KvStore, ALeaseIsKeptAliveInTheBackground) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Log, KvStore,
-                         ::testing::Values(Store{"memory", [](const TempDir&) { return std::make_shared<MemoryKv>(); }},
-                                           Store{"local", [](const TempDir& folder) { return std::make_shared<LocalKv>(folder / "log"); }}),
-                         [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Log, KvStore,
+    ::testing::Values(Store{"memory", [](const TempDir&) { return std::make_shared<MemoryKv>(); }},
+                      Store{"local", [](const TempDir& folder) { return std::make_shared<LocalKv>(folder / "log"); }}),
+    [](const auto& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace mephisto::test

@@ -4,23 +4,24 @@
 //
 //   open                               opens the log, prints "opened"
 //   append TOPIC PARTITIONS FROM COUNT SIZE
-//                                      COUNT appends of two records of SIZE bytes to each partition, their values "N/a" and "N/b";
-//                                      after each prints "acked N"
+//                                      COUNT appends of two records of SIZE bytes to each partition, their values "N/a"
+//                                      and "N/b"; after each prints "acked N"
 //   burst TOPIC PARTITIONS FROM COUNT SIZE
 //                                      the same appends, all at once, so that they go into few transactions
 //   maintain                           deletes and compacts once
 //   delete TOPIC                       deletes a topic
 //   dump TOPIC                         prints "record PARTITION@OFFSET VALUE" for all that is there, then "done"
-//   watch TOPIC                        reads all partitions without a group, prints "ready", then "record PARTITION@OFFSET VALUE"
-//   member TOPIC GROUP CLIENT          the same as a member: also "assigned P@OFFSET", "revoked P", "lost P"
-//   pipe IN OUT GROUP                  copies IN to partition 0 of OUT, a transaction a batch, until all is committed: "done"
-//   stop-in-write                      stops itself in the middle of a write transaction, prints "writing" before
-//   hang-in-write                      prints "writing" in the middle of a write transaction, goes on at a line of its input, prints "written"
-//   hold-snapshot                      prints "reading" in the middle of a read transaction, and stays there
+//   watch TOPIC                        reads all partitions without a group, prints "ready", then "record
+//   PARTITION@OFFSET VALUE" member TOPIC GROUP CLIENT          the same as a member: also "assigned P@OFFSET", "revoked
+//   P", "lost P" pipe IN OUT GROUP                  copies IN to partition 0 of OUT, a transaction a batch, until all
+//   is committed: "done" stop-in-write                      stops itself in the middle of a write transaction, prints
+//   "writing" before hang-in-write                      prints "writing" in the middle of a write transaction, goes on
+//   at a line of its input, prints "written" hold-snapshot                      prints "reading" in the middle of a
+//   read transaction, and stays there
 //
-// The error that ends it is printed as "error KIND: MESSAGE", exit code 1. A watch or a member takes commands, a line each:
-// "append TOPIC PARTITION VALUE" → "acked VALUE"; "commit" → "committed" or "commit KIND", for the partitions as they were when they
-// were last told; "quit". At the end of its input it ends.
+// The error that ends it is printed as "error KIND: MESSAGE", exit code 1. A watch or a member takes commands, a line
+// each: "append TOPIC PARTITION VALUE" → "acked VALUE"; "commit" → "committed" or "commit KIND", for the partitions as
+// they were when they were last told; "quit". At the end of its input it ends.
 #include <fmt/format.h>
 #include <sched.h>
 #include <signal.h>
@@ -98,7 +99,8 @@ Task<void> dump(Log& log, Loop& loop, Arguments arguments) {
     for (std::int64_t next = 0; next < end;) {
       auto polled = co_await consumer->poll(1 << 20, 1h);
       for (const auto& batch : polled.batches) {
-        for (const auto& record : batch->records) say(fmt::format("record {}@{} {}", partition, record.offset, record.value.substr(0, 60)));
+        for (const auto& record : batch->records)
+          say(fmt::format("record {}@{} {}", partition, record.offset, record.value.substr(0, 60)));
         next = batch->next_offset;
       }
     }
@@ -107,7 +109,8 @@ Task<void> dump(Log& log, Loop& loop, Arguments arguments) {
 }
 
 struct Reader {
-  Reader(Log& log, Loop& loop, ConsumerOptions options) : consumer(log.consumer(loop, std::move(options))), producer(log.producer(loop)), loop_(loop) {}
+  Reader(Log& log, Loop& loop, ConsumerOptions options)
+      : consumer(log.consumer(loop, std::move(options))), producer(log.producer(loop)), loop_(loop) {}
 
   Task<void> run() {
     bool ready = false;
@@ -117,7 +120,8 @@ struct Reader {
       if (!polled.revoked.empty()) {
         std::vector<AssignmentCommit> commits;
         for (auto id : polled.revoked) commits.push_back({id, next_[id], ""});
-        if (auto given = co_await consumer->release(commits); !given && given.error().kind != ErrorKind::kFenced) value_or_throw(given);
+        if (auto given = co_await consumer->release(commits); !given && given.error().kind != ErrorKind::kFenced)
+          value_or_throw(given);
         for (auto id : polled.revoked) {
           say(fmt::format("revoked {}", partitions_[id]));
           next_.erase(id);
@@ -129,7 +133,9 @@ struct Reader {
         say(fmt::format("assigned {}@{}", one.partition.partition, one.offset));
       }
       for (const auto& batch : polled.batches) {
-        for (const auto& record : batch->records) say(fmt::format("record {}@{} {}", partitions_[batch->assignment], record.offset, record.value.substr(0, 60)));
+        for (const auto& record : batch->records)
+          say(fmt::format("record {}@{} {}", partitions_[batch->assignment], record.offset,
+                          record.value.substr(0, 60)));
         next_[batch->assignment] = batch->next_offset;
       }
       if (!ready && polled.batches.empty() && polled.assigned.empty()) {
@@ -149,7 +155,8 @@ struct Reader {
       _exit(0);
     } else if (verb == "commit") {
       std::vector<AssignmentCommit> commits;
-      for (const auto& [id, offset] : told_) commits.push_back({id, next_.contains(id) ? next_[id] : offset, "by command"});
+      for (const auto& [id, offset] : told_)
+        commits.push_back({id, next_.contains(id) ? next_[id] : offset, "by command"});
       auto result = co_await consumer->commit(std::move(commits));
       say(result ? "committed" : fmt::format("commit {}", to_string(result.error().kind)));
     } else if (verb == "append") {
@@ -188,7 +195,8 @@ Task<void> read(Log& log, Loop& loop, ConsumerOptions options) {
 Task<void> watch(Log& log, Loop& loop, Arguments arguments) {
   ConsumerOptions options;
   auto topic = value_or_throw(co_await log.topic(arguments.at(0)));
-  for (int partition = 0; partition < topic.config.partitions; ++partition) options.partitions[{topic.name, partition}] = -1;
+  for (int partition = 0; partition < topic.config.partitions; ++partition)
+    options.partitions[{topic.name, partition}] = -1;
   co_await read(log, loop, std::move(options));
 }
 

@@ -1,12 +1,13 @@
-// local:// under kill -9 at the worst moments: what was acknowledged is there, what was not is there whole or not at all, and whoever
-// comes next goes on. Each thing that the log does is killed at each named point of its writing, in its first write and in later ones.
+// local:// under kill -9 at the worst moments: what was acknowledged is there, what was not is there whole or not at
+// all, and whoever comes next goes on. Each thing that the log does is killed at each named point of its writing, in
+// its first write and in later ones.
 #include <gmock/gmock.h>
 
 #include <fstream>
 #include <regex>
 
 #include "local_process.h"
-#include "mephisto/ids.h"
+#include "mephisto/base/ids.h"
 
 namespace mephisto::test {
 namespace {
@@ -28,7 +29,9 @@ struct Crash {
 
 std::ostream& operator<<(std::ostream& out, const Crash& crash) { return out << crash.point.name << ":" << crash.time; }
 
-std::vector<std::string> crash_at(const Crash& crash) { return {fmt::format("MEPHISTO_CRASH_AT={}:{}", crash.point.name, crash.time)}; }
+std::vector<std::string> crash_at(const Crash& crash) {
+  return {fmt::format("MEPHISTO_CRASH_AT={}:{}", crash.point.name, crash.time)};
+}
 
 // Each point at each of these times.
 std::vector<Crash> each_point_at(std::initializer_list<int> times) {
@@ -39,7 +42,9 @@ std::vector<Crash> each_point_at(std::initializer_list<int> times) {
   return crashes;
 }
 
-std::string name_of(const ::testing::TestParamInfo<Crash>& info) { return fmt::format("{}_{}", std::string{info.param.point.name}.substr(6), info.param.time); }
+std::string name_of(const ::testing::TestParamInfo<Crash>& info) {
+  return fmt::format("{}_{}", std::string{info.param.point.name}.substr(6), info.param.time);
+}
 
 constexpr int kPartitions = 3;
 
@@ -70,12 +75,14 @@ class LocalCrashWorld : public ::testing::TestWithParam<Crash>, public LocalWorl
     }
     return last;
   }
-  std::vector<std::string> appending(int from, int count, const std::string& size = "3000", const std::string& mode = "append") {
+  std::vector<std::string> appending(int from, int count, const std::string& size = "3000",
+                                     const std::string& mode = "append") {
     return with(mode, {"orders", std::to_string(kPartitions), std::to_string(from), std::to_string(count), size});
   }
   // The lock is free and the next writer goes on, in this process and in a new one; also after all had closed the log.
   void expect_it_goes_on(std::size_t found) {
-    for (int partition = 0; partition < kPartitions; ++partition) append({"orders", partition}, {{"100", "100/a", now(), {}}, {"100", "100/b", now(), {}}});
+    for (int partition = 0; partition < kPartitions; ++partition)
+      append({"orders", partition}, {{"100", "100/a", now(), {}}, {"100", "100/b", now(), {}}});
     Child next{appending(200, 3)};
     EXPECT_EQ(last_acked(next.rest()), 202);
     EXPECT_EQ(next.wait(), 0);
@@ -89,11 +96,13 @@ class LocalCrashWorld : public ::testing::TestWithParam<Crash>, public LocalWorl
 TEST(LocalCrashPoints, AreAllInTheMatrix) {
   std::set<std::string> named;
   for (const auto& file : std::filesystem::recursive_directory_iterator{MEPHISTO_SOURCE_DIR "/src/log"}) {
-    if (file.path().extension() != ".cc" || file.path().parent_path().filename() == "kafka") continue;  // Kafka's are tried by dev/chaos --kafka
+    if (file.path().extension() != ".cc" || file.path().parent_path().filename() == "kafka")
+      continue;  // Kafka's are tried by dev/chaos --kafka
     std::ifstream source{file.path()};
     const std::string text{std::istreambuf_iterator<char>{source}, {}};
     const std::regex call{R"re(crash_point\("([^"]+)"\))re"};
-    for (auto match = std::sregex_iterator{text.begin(), text.end(), call}; match != std::sregex_iterator{}; ++match) named.insert((*match)[1]);
+    for (auto match = std::sregex_iterator{text.begin(), text.end(), call}; match != std::sregex_iterator{}; ++match)
+      named.insert((*match)[1]);
   }
   std::set<std::string> tried{"local.open"};  // AnOpening below
   for (const auto& point : kPoints) tried.insert(point.name);
@@ -126,14 +135,16 @@ TEST_P(LocalCrashGroup, IsThereAsFarAsItWasAcknowledgedAndNoAppendIsHalf) {
   for (const auto& line : child.rest()) acked.insert(std::stoi(line.substr(6)));
   ASSERT_TRUE(child.killed_by(SIGKILL));
   const auto found = whole_appends();
-  for (std::size_t i = 0; i < found.size(); ++i) EXPECT_EQ(found[i], static_cast<int>(i)) << "in the order in which they were made";
+  for (std::size_t i = 0; i < found.size(); ++i)
+    EXPECT_EQ(found[i], static_cast<int>(i)) << "in the order in which they were made";
   for (int number : acked) EXPECT_LT(number, static_cast<int>(found.size())) << "acknowledged and lost";
   if (!GetParam().point.is_committed) EXPECT_LT(found.size(), std::size_t{kAppends});
   expect_it_goes_on(found.size());
 }
 
 INSTANTIATE_TEST_SUITE_P(Points, LocalCrashGroup,
-                         ::testing::Values(Crash{kPoints[0], 1}, Crash{kPoints[0], 2}, Crash{kPoints[0], 20}, Crash{kPoints[0], 40}, Crash{kPoints[1], 1}, Crash{kPoints[2], 1}),
+                         ::testing::Values(Crash{kPoints[0], 1}, Crash{kPoints[0], 2}, Crash{kPoints[0], 20},
+                                           Crash{kPoints[0], 40}, Crash{kPoints[1], 1}, Crash{kPoints[2], 1}),
                          name_of);
 
 using LocalCrashTransaction = LocalCrashWorld;
@@ -158,7 +169,8 @@ TEST_P(LocalCrashTransaction, HappensOnceHoweverOftenTheProcessDiesInIt) {
   auto copied = values(read({"out", 0}));
   EXPECT_THAT(copied, SizeIs(kPartitions * 12));
   EXPECT_EQ(std::set<std::string>(copied.begin(), copied.end()).size(), copied.size());
-  for (int partition = 0; partition < kPartitions; ++partition) EXPECT_EQ(committed_offset("copying", {"orders", partition}), 12);
+  for (int partition = 0; partition < kPartitions; ++partition)
+    EXPECT_EQ(committed_offset("copying", {"orders", partition}), 12);
 }
 
 INSTANTIATE_TEST_SUITE_P(Points, LocalCrashTransaction, ::testing::ValuesIn(each_point_at({4, 5})), name_of);
@@ -190,7 +202,8 @@ TEST_P(LocalCrashMember, LeavesItsPartitionsToTheOtherWhereItHadCommitted) {
   for (int partition = 0; partition < 4; ++partition) {
     const TopicPartition place{"orders", partition};
     const auto offset = committed_offset("billing", place);
-    EXPECT_TRUE(offset == 3 || (offset == -1 && !committed_all)) << "acknowledged: " << committed_all << ", there: " << offset;
+    EXPECT_TRUE(offset == 3 || (offset == -1 && !committed_all))
+        << "acknowledged: " << committed_all << ", there: " << offset;
     EXPECT_EQ(mine.stays.at(mine.id_of(place)).assigned.offset, std::max<std::int64_t>(offset, 0));
   }
   ASSERT_TRUE(await(mine.commit()));
@@ -206,7 +219,8 @@ TEST_P(LocalCrashMaintenance, KeepsTheLastOfEachKey) {
   const TopicPartition orders{"orders", 0};
   create("orders", {.partitions = 2, .compact = true});
   for (int round = 0; round < 5; ++round) {
-    for (int partition = 0; partition < 2; ++partition) append({"orders", partition}, numbered(4, now(), fmt::format("round{}-", round)));
+    for (int partition = 0; partition < 2; ++partition)
+      append({"orders", partition}, numbered(4, now(), fmt::format("round{}-", round)));
   }
   auto state = [&](const TopicPartition& partition) {
     std::map<std::string, std::pair<std::int64_t, std::string>> last;
@@ -224,7 +238,8 @@ TEST_P(LocalCrashMaintenance, KeepsTheLastOfEachKey) {
     EXPECT_EQ(append({"orders", partition}, {{"k0", "new", now(), {}}}), 20);
   }
   must(log->maintain());
-  for (int partition = 0; partition < 2; ++partition) EXPECT_THAT(offsets(read({"orders", partition})), ::testing::ElementsAre(17, 18, 19, 20));
+  for (int partition = 0; partition < 2; ++partition)
+    EXPECT_THAT(offsets(read({"orders", partition})), ::testing::ElementsAre(17, 18, 19, 20));
 }
 
 TEST_P(LocalCrashMaintenance, DeletesWhatIsOldOrNothing) {
@@ -242,7 +257,8 @@ TEST_P(LocalCrashMaintenance, DeletesWhatIsOldOrNothing) {
     EXPECT_THAT(read({"orders", partition}), SizeIs(partition < done ? 2 : 6));
   }
   must(log->maintain());
-  for (int partition = 0; partition < 2; ++partition) EXPECT_THAT(offsets(read({"orders", partition})), ::testing::ElementsAre(4, 5));
+  for (int partition = 0; partition < 2; ++partition)
+    EXPECT_THAT(offsets(read({"orders", partition})), ::testing::ElementsAre(4, 5));
 }
 
 INSTANTIATE_TEST_SUITE_P(Points, LocalCrashMaintenance, ::testing::ValuesIn(each_point_at({1, 2})), name_of);

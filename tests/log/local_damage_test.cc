@@ -8,7 +8,7 @@
 #include <fstream>
 
 #include "local_process.h"
-#include "mephisto/ids.h"
+#include "mephisto/base/ids.h"
 
 namespace mephisto::test {
 namespace {
@@ -61,7 +61,8 @@ TEST_F(LocalDamage, AFlippedBitInAStoredBatchIsCorruptAndNotWrongData) {
   ASSERT_NE(value, std::string::npos);
   ASSERT_EQ(bytes.find(marker, value + 1), std::string::npos) << "it is there once";
 
-  // From the checksum at the batch's start, which is at most 40 bytes of header and about 30 of the record before the value, to its end.
+  // From the checksum at the batch's start, which is at most 40 bytes of header and about 30 of the record before the
+  // value, to its end.
   const auto header = bytes.rfind(std::string("\x01\0\0\0\x02\0\0\0\x02\0\0\0", 12), value) - 8;
   ASSERT_LT(value - header, 80U);
   Random random{5};
@@ -110,7 +111,8 @@ class LocalFlippedBit : public LocalDamage {
   // Two partitions with batches of several sizes, closed; what is in them.
   Dump filled() {
     create("orders", 2);
-    for (int i = 0; i < 40; ++i) append({"orders", i % 2}, {{"k", fmt::format("{} {}", i, std::string(i % 5 == 0 ? 3000 : 50, 'v')), now(), {}}});
+    for (int i = 0; i < 40; ++i)
+      append({"orders", i % 2}, {{"k", fmt::format("{} {}", i, std::string(i % 5 == 0 ? 3000 : 50, 'v')), now(), {}}});
     close_log();
     return dump();
   }
@@ -121,7 +123,8 @@ class LocalFlippedBit : public LocalDamage {
   std::vector<std::size_t> places_of(const std::string& bytes) const {
     std::vector<std::size_t> places;
     const auto all = data();
-    for (auto place = all.find(bytes); place != std::string::npos; place = all.find(bytes, place + 1)) places.push_back(place);
+    for (auto place = all.find(bytes); place != std::string::npos; place = all.find(bytes, place + 1))
+      places.push_back(place);
     return places;
   }
   static void expect_nothing_wrong(const Dump& seen, const Dump& expected) {
@@ -257,7 +260,8 @@ class LocalFullDisk : public ::testing::Test {
   static constexpr const char* kSize = "size=8m";
 
   void SetUp() override {
-    if (mount("tmpfs", folder.path().c_str(), "tmpfs", 0, kSize) != 0) GTEST_SKIP() << "mount is not permitted here, so no disk can be made full: " << std::strerror(errno);
+    if (mount("tmpfs", folder.path().c_str(), "tmpfs", 0, kSize) != 0)
+      GTEST_SKIP() << "mount is not permitted here, so no disk can be made full: " << std::strerror(errno);
     mounted = true;
   }
   void TearDown() override {
@@ -270,7 +274,9 @@ class LocalFullDisk : public ::testing::Test {
     for (;;) {
       struct statvfs now{};
       ASSERT_EQ(statvfs(folder.path().c_str(), &now), 0);
-      if (now.f_bavail * now.f_bsize <= keep || !file.write(some.data(), static_cast<std::streamsize>(some.size())).flush()) return;
+      if (now.f_bavail * now.f_bsize <= keep ||
+          !file.write(some.data(), static_cast<std::streamsize>(some.size())).flush())
+        return;
     }
   }
   void free_space() { std::filesystem::remove(folder / "ballast"); }
@@ -297,7 +303,7 @@ TEST_F(LocalFullDisk, IsToldLosesNothingAcknowledgedAndGoesOnWhenThereIsSpace) {
   world.until({&one}, [&] { return one.owned("orders").size() == 2; });
 
   std::vector<std::string> acked;
-  Result<std::vector<Appended>> result;
+  Result<std::vector<AppendResult>> result;
   for (int i = 0; i < 1000; ++i) {
     Row row{"k", fmt::format("{}-{}", i, std::string(30'000, 'x')), world.now(), {}};
     result = world.await(world.send(out(kZero, {row})));
@@ -307,7 +313,8 @@ TEST_F(LocalFullDisk, IsToldLosesNothingAcknowledgedAndGoesOnWhenThereIsSpace) {
   ASSERT_FALSE(result) << "8 MiB hold no 30 MB";
   EXPECT_EQ(result.error().kind, ErrorKind::kUnavailable);
   EXPECT_TRUE(result.error().retriable());
-  EXPECT_THAT(result.error().message, AllOf(HasSubstr("disk is full"), HasSubstr(folder.path()), HasSubstr("free some space")));
+  EXPECT_THAT(result.error().message,
+              AllOf(HasSubstr("disk is full"), HasSubstr(folder.path()), HasSubstr("free some space")));
   EXPECT_GT(acked.size(), 50U);
 
   // All that is large fails again and again, and what was acknowledged can be read all the while.
@@ -340,7 +347,8 @@ TEST_F(LocalFullDisk, CommitsAndJoinsFailForNowOnly) {
   world.until({&one}, [&] { return one.all_read().size() == 5; });
   fill_up();
   std::optional<ErrorKind> kind;
-  for (int i = 0; i < 200 && !kind; ++i) kind = world.kind_of(one.commit(std::string(2000, 'n')));  // free pages of the file are used first
+  for (int i = 0; i < 200 && !kind; ++i)
+    kind = world.kind_of(one.commit(std::string(2000, 'n')));  // free pages of the file are used first
   EXPECT_EQ(kind, ErrorKind::kUnavailable) << world.last_error;
 
   auto two = world.member("billing", "two", {"orders"});

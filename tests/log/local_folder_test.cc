@@ -1,4 +1,5 @@
-// local:// in folders that are not as they should be: each is refused with what is wrong and what to do, and nothing is harmed.
+// local:// in folders that are not as they should be: each is refused with what is wrong and what to do, and nothing is
+// harmed.
 #include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <lmdb.h>
@@ -43,7 +44,9 @@ namespace fs = std::filesystem;
 
 class LocalFolder : public LocalTest {
  protected:
-  LocalFolder() { fs::permissions(folder.path(), fs::perms::owner_all | fs::perms::group_exec | fs::perms::others_exec); }
+  LocalFolder() {
+    fs::permissions(folder.path(), fs::perms::owner_all | fs::perms::group_exec | fs::perms::others_exec);
+  }
 
   void fill_and_close() {
     create("orders");
@@ -60,7 +63,9 @@ class LocalFolder : public LocalTest {
     EXPECT_TRUE(WIFEXITED(child.wait())) << "it died";
     return lines.empty() ? "" : lines.back();
   }
-  void write_file(const std::string& path, const std::string& content) { std::ofstream{path, std::ios::binary} << content; }
+  void write_file(const std::string& path, const std::string& content) {
+    std::ofstream{path, std::ios::binary} << content;
+  }
   // Puts one entry into the closed log by LMDB itself.
   void put_raw(const std::string& key, const std::string& value) {
     MDB_env* env = nullptr;
@@ -85,7 +90,8 @@ TEST_F(LocalFolder, IsMadeWithItsParentsForItsOwnerOnly) {
     must(deep->create_topic("orders", {.partitions = 1}));
   }
   for (const auto& file : fs::directory_iterator{path}) {
-    EXPECT_EQ(file.status().permissions() & (fs::perms::group_all | fs::perms::others_all), fs::perms::none) << file.path();
+    EXPECT_EQ(file.status().permissions() & (fs::perms::group_all | fs::perms::others_all), fs::perms::none)
+        << file.path();
   }
   EXPECT_THAT(must(open_log("local://" + path)->topics()), SizeIs(1));
 }
@@ -112,8 +118,10 @@ TEST_F(LocalFolder, KeepsEverythingWhenItIsClosedAndOpened) {
 
 TEST_F(LocalFolder, OfAnotherUserIsRefusedWhateverItsRightsAre) {
   fs::permissions(dir(), fs::perms::all);
-  EXPECT_THAT(as_nobody(), AllOf(StartsWith("error invalid: "), HasSubstr(dir()), HasSubstr("belongs to user root"), HasSubstr("nobody")));
-  fs::permissions(dir(), fs::perms::owner_all | fs::perms::group_read | fs::perms::group_exec | fs::perms::others_read | fs::perms::others_exec);
+  EXPECT_THAT(as_nobody(), AllOf(StartsWith("error invalid: "), HasSubstr(dir()), HasSubstr("belongs to user root"),
+                                 HasSubstr("nobody")));
+  fs::permissions(dir(), fs::perms::owner_all | fs::perms::group_read | fs::perms::group_exec | fs::perms::others_read |
+                             fs::perms::others_exec);
   EXPECT_THAT(as_nobody(), AllOf(StartsWith("error invalid: "), HasSubstr(dir()), HasSubstr("belongs to user root")));
 }
 
@@ -136,7 +144,8 @@ TEST_F(LocalFolder, WithFilesOfAnotherUserIsRefused) {
     ASSERT_EQ(chown(path.c_str(), 0, 0), 0);
   }
   reopen();
-  for (const auto& file : fs::directory_iterator{dir()}) EXPECT_EQ(file.status().permissions(), fs::perms::owner_read | fs::perms::owner_write) << file.path();
+  for (const auto& file : fs::directory_iterator{dir()})
+    EXPECT_EQ(file.status().permissions(), fs::perms::owner_read | fs::perms::owner_write) << file.path();
 }
 
 TEST_F(LocalFolder, WithALinkInPlaceOfAFileIsRefused) {
@@ -168,7 +177,8 @@ TEST_F(LocalFolder, IsForItsOwnerOnlyWhateverTheUmaskIs) {
     create("orders");
     append({"orders", 0}, 2);
     EXPECT_EQ(fs::status(dir()).permissions(), fs::perms::owner_all) << mask;
-    for (const auto& file : fs::directory_iterator{dir()}) EXPECT_EQ(file.status().permissions(), fs::perms::owner_read | fs::perms::owner_write) << file.path() << mask;
+    for (const auto& file : fs::directory_iterator{dir()})
+      EXPECT_EQ(file.status().permissions(), fs::perms::owner_read | fs::perms::owner_write) << file.path() << mask;
     close_log();
   }
 }
@@ -192,7 +202,8 @@ TEST_F(LocalFolder, ThatIsAFileOrLiesBelowOneIsRefused) {
 
 TEST_F(LocalFolder, OnAReadOnlyFileSystemIsRefused) {
   fill_and_close();
-  if (mount(folder.path().c_str(), folder.path().c_str(), nullptr, MS_BIND, nullptr) != 0) GTEST_SKIP() << "mount is not permitted here: " << std::strerror(errno);
+  if (mount(folder.path().c_str(), folder.path().c_str(), nullptr, MS_BIND, nullptr) != 0)
+    GTEST_SKIP() << "mount is not permitted here: " << std::strerror(errno);
   struct Unmount {
     std::string path;
     ~Unmount() { umount2(path.c_str(), MNT_DETACH); }
@@ -207,14 +218,16 @@ TEST_F(LocalFolder, OnAReadOnlyFileSystemIsRefused) {
 }
 
 TEST_F(LocalFolder, OnANetworkFileSystemIsRefused) {
-  const std::pair<long, const char*> kinds[] = {{0x6969, "NFS"}, {0xfe534d42, "SMB"}, {0xff534d42, "SMB"}, {0x01021997, "9P"}, {0x00c36400, "Ceph"}};
+  const std::pair<long, const char*> kinds[] = {
+      {0x6969, "NFS"}, {0xfe534d42, "SMB"}, {0xff534d42, "SMB"}, {0x01021997, "9P"}, {0x00c36400, "Ceph"}};
   for (const auto& [kind, name] : kinds) {
     remote_folder = folder / "far";
     remote_kind = kind;
     auto error = open_error(remote_folder);
     ASSERT_TRUE(error) << name;
     EXPECT_EQ(error->kind, ErrorKind::kInvalid);
-    EXPECT_THAT(error->message, AllOf(HasSubstr(remote_folder), HasSubstr("network"), HasSubstr(name), HasSubstr("local disk")));
+    EXPECT_THAT(error->message,
+                AllOf(HasSubstr(remote_folder), HasSubstr("network"), HasSubstr(name), HasSubstr("local disk")));
     EXPECT_TRUE(fs::is_empty(remote_folder)) << "nothing was written";
   }
   remote_folder.clear();

@@ -34,7 +34,9 @@ std::string little(T value) {
 
 std::string operator""_b(const char* bytes, std::size_t size) { return {bytes, size}; }
 
-std::pair<std::string, std::string> entry(const std::string& key, const std::string& value) { return {key, value + little(crc({key, value}))}; }
+std::pair<std::string, std::string> entry(const std::string& key, const std::string& value) {
+  return {key, value + little(crc({key, value}))};
+}
 
 class LocalFormat : public LocalTest {
  protected:
@@ -72,7 +74,8 @@ TEST_F(LocalFormat, IsAsTheDocumentSays) {
   const auto created = must(log->topic("orders")).created.time_since_epoch().count();
   const Timestamp time{std::chrono::milliseconds{1'000'000}};
   append({"orders", 1}, {{"k", "v", time, {}}});
-  append({"orders", 1}, {{"key", "value", time, {{"h", "x"}, {"n", std::nullopt}}}, {std::nullopt, std::nullopt, time - 3ms, {}}});
+  append({"orders", 1},
+         {{"key", "value", time, {{"h", "x"}, {"n", std::nullopt}}}, {std::nullopt, std::nullopt, time - 3ms, {}}});
   create("orders", {.partitions = 2, .retention = 90s, .compact = true});  // from now on
   std::int64_t generation = 0;
   std::int64_t commit_time = 0;
@@ -85,8 +88,10 @@ TEST_F(LocalFormat, IsAsTheDocumentSays) {
     generation = must(log->groups()).at(0).generation.value();
   }
 
-  auto batch = [](const std::string& key, std::uint32_t records, std::int64_t base_time, std::int64_t largest_time, const std::string& payload) {
-    const auto counted = little<std::uint32_t>(static_cast<std::uint32_t>(payload.size())) + "\x01\0\0\0"_b + little(records) + little(records);
+  auto batch = [](const std::string& key, std::uint32_t records, std::int64_t base_time, std::int64_t largest_time,
+                  const std::string& payload) {
+    const auto counted = little<std::uint32_t>(static_cast<std::uint32_t>(payload.size())) + "\x01\0\0\0"_b +
+                         little(records) + little(records);
     const auto times = little(base_time) + little(largest_time);
     const auto content = counted + little(crc({key, counted, times})) + times + payload;
     return std::pair{key, little(crc({content})) + content + std::string(64, '\0')};
@@ -102,14 +107,26 @@ TEST_F(LocalFormat, IsAsTheDocumentSays) {
                                   "\x05\0\0\0value"
                                   "\x01\x05\0\0\xff\xff\xff\xff"_b);
   const auto stored = static_cast<std::int64_t>(first_batch.second.size() + second_batch.second.size());
-  EXPECT_THAT(entries(),
-              ElementsAre(first_batch, second_batch, entry("cbilling\0"_b + one + one, fmt::format(R"({{"offset":2,"time_ms":{},"metadata":"0"}})", commit_time)), Pair("f", "1"),
-                          entry("gbilling", fmt::format(R"({{"generation":{},"members":[],"ownerships":[{{"topic":"orders","partition":0,"owner":"","epoch":1}},)"
-                                                        R"({{"topic":"orders","partition":1,"owner":"","epoch":1}}],"former":[{{"client":"one","generation":{},"died":false}}]}})",
-                                                        generation, generation)),
-                          entry("n", little<std::uint32_t>(2) + little<std::int32_t>(1)), entry("p"_b + one + zero, std::string(24, '\0')),
-                          entry("p"_b + one + one, little<std::int64_t>(0) + little<std::int64_t>(3) + little(stored)),
-                          entry("torders", fmt::format(R"({{"id":1,"partitions":2,"retention_ms":90000,"retention_bytes":null,"compact":true,"created_ms":{}}})", created))));
+  EXPECT_THAT(
+      entries(),
+      ElementsAre(
+          first_batch, second_batch,
+          entry("cbilling\0"_b + one + one, fmt::format(R"({{"offset":2,"time_ms":{},"metadata":"0"}})", commit_time)),
+          Pair("f", "1"),
+          entry(
+              "gbilling",
+              fmt::format(
+                  R"({{"generation":{},"members":[],"ownerships":[{{"topic":"orders","partition":0,"owner":"","epoch":1}},)"
+                  R"({{"topic":"orders","partition":1,"owner":"","epoch":1}}],"former":[{{"client":"one","generation":{},"died":false}}]}})",
+                  generation, generation)),
+          entry("n", little<std::uint32_t>(2) + little<std::int32_t>(1)),
+          entry("p"_b + one + zero, std::string(24, '\0')),
+          entry("p"_b + one + one, little<std::int64_t>(0) + little<std::int64_t>(3) + little(stored)),
+          entry(
+              "torders",
+              fmt::format(
+                  R"({{"id":1,"partitions":2,"retention_ms":90000,"retention_bytes":null,"compact":true,"created_ms":{}}})",
+                  created))));
   EXPECT_EQ(content("bell"), "!");
 }
 

@@ -1,4 +1,5 @@
-// local:// while a process keeps its write lock, and when it is taken away: the others say so, go on where they can, and end where they are told.
+// local:// while a process keeps its write lock, and when it is taken away: the others say so, go on where they can,
+// and end where they are told.
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 
@@ -37,9 +38,11 @@ class LocalFrozen : public LocalTest {
 TEST_F(LocalFrozen, AWriteIsRefusedWithWhoHoldsTheLockAndGoesOnAfterwards) {
   auto holder = hold();
   EXPECT_LT(time_of([&] { EXPECT_EQ(kind_of(send(out(kZero, numbered(1, now())))), ErrorKind::kUnavailable); }), 10s);
-  EXPECT_THAT(last_error,
-              AllOf(HasSubstr(dir()), HasSubstr(fmt::format("process {} (local_child)", holder->pid())), ContainsRegex("since 20[0-9-]+T[0-9:]+"), HasSubstr("let it go on")));
-  EXPECT_LT(time_of([&] { EXPECT_EQ(kind_of(log->create_topic("more", {.partitions = 1})), ErrorKind::kUnavailable); }), 1s) << "it is known by now";
+  EXPECT_THAT(last_error, AllOf(HasSubstr(dir()), HasSubstr(fmt::format("process {} (local_child)", holder->pid())),
+                                ContainsRegex("since 20[0-9-]+T[0-9:]+"), HasSubstr("let it go on")));
+  EXPECT_LT(time_of([&] { EXPECT_EQ(kind_of(log->create_topic("more", {.partitions = 1})), ErrorKind::kUnavailable); }),
+            1s)
+      << "it is known by now";
   EXPECT_EQ(must(log->watermarks(kZero)).end, 0) << "reading goes on";
 
   holder->send("go on");
@@ -58,7 +61,9 @@ TEST_F(LocalFrozen, AProcessOfAnotherContainerIsNamedAsSuchAndNeverKilled) {
   auto arguments = with("append", {"orders", "1", "0", "1", "10"});
   arguments.insert(arguments.begin(), "--new-pids");
   Child waiter{arguments};
-  EXPECT_THAT(waiter.expect("error "), AllOf(StartsWith("unavailable: "), HasSubstr(fmt::format("another container, where it is number {}", holder.pid()))));
+  EXPECT_THAT(waiter.expect("error "),
+              AllOf(StartsWith("unavailable: "),
+                    HasSubstr(fmt::format("another container, where it is number {}", holder.pid()))));
   EXPECT_EQ(kill(holder.pid(), 0), 0);
   holder.signal(SIGCONT);
   holder.expect("written");
@@ -96,7 +101,9 @@ TEST_F(LocalFrozen, ACancelledWriteHasNotHappened) {
   auto holder = hold();
   EXPECT_LT(time_of([&] {
               await([](LocalFrozen& self) -> Task<void> {
-                auto writing = self.loop.spawn("write", [](LocalFrozen& of) -> Task<void> { (void)co_await of.send(out(kZero, numbered(1, of.now(), "cancelled"))); }(self));
+                auto writing = self.loop.spawn("write", [](LocalFrozen& of) -> Task<void> {
+                  (void)co_await of.send(out(kZero, numbered(1, of.now(), "cancelled")));
+                }(self));
                 co_await sleep_for(300ms);
                 writing.cancel();
                 co_await writing.finished();
@@ -111,7 +118,9 @@ TEST_F(LocalFrozen, ACancelledWriteHasNotHappened) {
 
 TEST_F(LocalFrozen, TheLogIsClosedWithoutWaitingForTheOther) {
   auto holder = hold();
-  auto writing = loop.spawn("write", [](LocalFrozen& self) -> Task<void> { (void)co_await self.send(out(kZero, numbered(1, self.now()))); }(*this));
+  auto writing = loop.spawn("write", [](LocalFrozen& self) -> Task<void> {
+    (void)co_await self.send(out(kZero, numbered(1, self.now())));
+  }(*this));
   await([]() -> Task<void> { co_await sleep_for(300ms); }());
   writing.cancel();
   await(writing.finished());
@@ -153,11 +162,13 @@ TEST_P(LocalGone, ALogThatIsTakenAwayIsNoticedWithinSeconds) {
   member.expect("record");
   EXPECT_LT(time_of([&] {
               take_away();
-              EXPECT_THAT(member.expect("error ", 10s), AllOf(StartsWith("fatal: "), HasSubstr(dir()), HasSubstr("removed or exchanged")));
+              EXPECT_THAT(member.expect("error ", 10s),
+                          AllOf(StartsWith("fatal: "), HasSubstr(dir()), HasSubstr("removed or exchanged")));
               EXPECT_THAT(reader.expect("error ", 10s), StartsWith("fatal: "));
             }),
             6s);
-  EXPECT_EQ(kind_of(send(out(kZero, numbered(1, now())))), ErrorKind::kFatal) << "nothing is written where nobody finds it";
+  EXPECT_EQ(kind_of(send(out(kZero, numbered(1, now())))), ErrorKind::kFatal)
+      << "nothing is written where nobody finds it";
 }
 
 INSTANTIATE_TEST_SUITE_P(Log, LocalGone, ::testing::Values("removed", "renamed", "exchanged", "data.mdb", "lock.mdb"),

@@ -1,4 +1,5 @@
-// Signs of life of local:// when their file is cut, grown, exchanged, removed or overwritten: nobody ends, and nobody is put out for it.
+// Signs of life of local:// when their file is cut, grown, exchanged, removed or overwritten: nobody ends, and nobody
+// is put out for it.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sys/stat.h>

@@ -1,5 +1,5 @@
-// Real processes for the tests of local://: starts the program local_child (see there for what it can do), reads what it prints line
-// by line, and kills and stops it. A child never outlives its test.
+// Real processes for the tests of local://: starts the program local_child (see there for what it can do), reads what
+// it prints line by line, and kills and stops it. A child never outlives its test.
 #pragma once
 
 #include <fcntl.h>
@@ -47,7 +47,9 @@ class Child {
     ::close(out[1]);
     to_ = in[1];
     from_ = out[0];
-    if (error != 0) throw Failure(ErrorKind::kNotFound, fmt::format("cannot start {}: {}", MEPHISTO_LOCAL_CHILD, std::strerror(error)));
+    if (error != 0)
+      throw Failure(ErrorKind::kNotFound,
+                    fmt::format("cannot start {}: {}", MEPHISTO_LOCAL_CHILD, std::strerror(error)));
   }
   ~Child() {
     if (!status_) {
@@ -84,7 +86,8 @@ class Child {
         all_ += "\n  " + found.substr(0, 200);
         return found;
       }
-      auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
+      auto left =
+          std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
       pollfd readable{from_, POLLIN, 0};
       if (ended_ || ::poll(&readable, 1, static_cast<int>(std::max<std::int64_t>(left, 0))) <= 0) return std::nullopt;
       char bytes[65536];
@@ -95,10 +98,12 @@ class Child {
         read_.append(bytes, static_cast<std::size_t>(count));
     }
   }
-  // What follows `prefix` in the first line that starts with it; other lines are skipped. A failure of the test if none comes.
+  // What follows `prefix` in the first line that starts with it; other lines are skipped. A failure of the test if none
+  // comes.
   std::string expect(const std::string& prefix, std::chrono::milliseconds patience = 20s) {
     const auto deadline = std::chrono::steady_clock::now() + patience;
-    while (auto next = line(std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()))) {
+    while (auto next = line(
+               std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()))) {
       if (next->starts_with(prefix)) return next->substr(prefix.size());
     }
     ADD_FAILURE() << "the child printed no \"" << prefix << "\", but:" << all_;

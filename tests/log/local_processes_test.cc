@@ -1,4 +1,5 @@
-// local:// among processes: they see each other's records at once and for no processor time, and take over from the dead and stopped.
+// local:// among processes: they see each other's records at once and for no processor time, and take over from the
+// dead and stopped.
 #include <gmock/gmock.h>
 
 #include "local_process.h"
@@ -173,7 +174,8 @@ TEST_F(LocalProcesses, AProcessStoppedInTheMiddleOfAWriteDoesNotStopTheOthers) {
   append(kZero, 1);
   EXPECT_LT(since(start, loop), 12s);
   EXPECT_TRUE(child.killed_by(SIGKILL));
-  dynamic_cast<KvLog&>(*log).kv().read([](KvReader& tx) { EXPECT_FALSE(tx.get("x")) << "its half-made write is not there"; });
+  dynamic_cast<KvLog&>(*log).kv().read(
+      [](KvReader& tx) { EXPECT_FALSE(tx.get("x")) << "its half-made write is not there"; });
 }
 
 TEST_F(LocalProcesses, ALogWhoseOnlyWriterIsStoppedInAWriteCanBeOpened) {
@@ -257,7 +259,8 @@ TEST_F(LocalProcesses, AReaderKilledInTheMiddleLeavesNoSnapshotBehind) {
   Child next{with("open")};  // whoever opens the log clears the place of the dead
   next.expect("opened");
 
-  // With the dead one's snapshot in place nothing that is deleted could be used again, and the file would grow with every round.
+  // With the dead one's snapshot in place nothing that is deleted could be used again, and the file would grow with
+  // every round.
   const auto round = [&] {
     append(kZero, {{"k", std::string(1 << 20, 'x'), now() - 2h, {}}});
     must(log->maintain());

@@ -14,7 +14,9 @@ const TopicPartition kOrders{"orders", 0};
 
 class LogDeletedRecords : public LogTest {
  protected:
-  Row row(const std::string& key, std::optional<std::string> value, std::chrono::milliseconds age = 0ms) { return {key, std::move(value), now() - age, {}}; }
+  Row row(const std::string& key, std::optional<std::string> value, std::chrono::milliseconds age = 0ms) {
+    return {key, std::move(value), now() - age, {}};
+  }
   std::int64_t start() { return must(log->watermarks(kOrders)).start; }
   std::int64_t end() { return must(log->watermarks(kOrders)).end; }
 };
@@ -191,8 +193,10 @@ TEST_P(LogMaintenance, CompactionKeepsTheLastOfEachKeyAndItsOffset) {
 
 TEST_P(LogMaintenance, CompactionKeepsKeysHeadersAndTimes) {
   create("orders", {.partitions = 1, .compact = true});
-  std::vector<Row> rows{
-      {"a", "1", now() - 5h, {{"h", "1"}, {"h", std::nullopt}}, 0}, {"a", "2", now() - 9h, {{"h", "2"}}, 1}, {"", "empty key", now(), {}, 2}, {"b", "", now() - 1h, {{"", ""}}, 3}};
+  std::vector<Row> rows{{"a", "1", now() - 5h, {{"h", "1"}, {"h", std::nullopt}}, 0},
+                        {"a", "2", now() - 9h, {{"h", "2"}}, 1},
+                        {"", "empty key", now(), {}, 2},
+                        {"b", "", now() - 1h, {{"", ""}}, 3}};
   append(kOrders, {rows[0], rows[1], rows[2]});
   append(kOrders, {rows[3]});
   maintain();
@@ -216,7 +220,8 @@ TEST_P(LogMaintenance, ATombstoneDeletesItsKeyAndGoesWhenItIsOld) {
   append(kOrders, {row("just gone", std::nullopt, 1h)});
   append(kOrders, {row("x", "1")});
   maintain();
-  EXPECT_THAT(offsets(read(kOrders)), ElementsAre(1, 3, 4, 5)) << "a reader that has seen the value must see the tombstone";
+  EXPECT_THAT(offsets(read(kOrders)), ElementsAre(1, 3, 4, 5))
+      << "a reader that has seen the value must see the tombstone";
   EXPECT_EQ(state(), (std::map<std::string, std::string>{{"stays", "1"}, {"x", "1"}}));
   append(kOrders, {row("y", "1")});
   maintain();
@@ -257,7 +262,8 @@ TEST_P(LogMaintenance, CompactionAgainAndAgainAgreesWithAMap) {
           rows.push_back(row(key, std::nullopt, 48h));
           expected.erase(key);
         } else {
-          rows.push_back(row(key, std::string(random.below(3) == 0 ? 100'000 : 10, 'v') + fmt::format("{}-{}", round, i), 48h));
+          rows.push_back(
+              row(key, std::string(random.below(3) == 0 ? 100'000 : 10, 'v') + fmt::format("{}-{}", round, i), 48h));
           expected[key] = *rows.back().value;
         }
       }
@@ -267,7 +273,8 @@ TEST_P(LogMaintenance, CompactionAgainAndAgainAgreesWithAMap) {
     ASSERT_EQ(end(), next);
     maintain();
     ASSERT_EQ(state(), expected) << "round " << round;
-    for (const auto& one : read(kOrders)) EXPECT_EQ(one.offset, last_offset[*one.key]) << "one record of each key, where it was";
+    for (const auto& one : read(kOrders))
+      EXPECT_EQ(one.offset, last_offset[*one.key]) << "one record of each key, where it was";
   }
 }
 
@@ -335,7 +342,8 @@ TEST_F(ReplyTopics, AreDeletedSoonWhereNobodyReadsThem) {
   options.partitions[{"f-reply-2", 0}] = 0;
   auto asker = std::make_unique<Member>(*log, loop, options);
   pass(30s);
-  EXPECT_THAT(topics(), ElementsAre("f-reply-1", "f-reply-2", "f-reply-for-ever", "orders")) << "an asker may be about to read what it has made";
+  EXPECT_THAT(topics(), ElementsAre("f-reply-1", "f-reply-2", "f-reply-for-ever", "orders"))
+      << "an asker may be about to read what it has made";
   pass(2min);
   EXPECT_THAT(topics(), ElementsAre("f-reply-2", "f-reply-for-ever", "orders"));
   pass(100h);

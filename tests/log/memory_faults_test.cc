@@ -20,7 +20,9 @@ class MemoryLog : public ::testing::Test, public World {
   MemoryLog() : World(drivers().at(0)) {}
 
   MemoryFaults& faults() { return memory_faults(*log); }
-  std::optional<ErrorKind> append_kind(const std::string& prefix) { return kind_of(send(out(kZero, numbered(1, now(), prefix)))); }
+  std::optional<ErrorKind> append_kind(const std::string& prefix) {
+    return kind_of(send(out(kZero, numbered(1, now(), prefix))));
+  }
   // Starts `task`, which may never be answered; its frame is kept until the process ends.
   Spawned& forget(Task<void> task) {
     static auto* kept = new std::vector<std::unique_ptr<Spawned>>;
@@ -115,7 +117,8 @@ TEST_F(MemoryLog, AFailedAppendLeavesItsTransactionsOffsetsAlone) {
   auto member = this->member("billing", "one", {"orders"});
   until({&member}, [&] { return member.all_read().size() == 3; });
   faults().fail_appends = 1;
-  EXPECT_EQ(kind_of(send_with(out({"out", 0}, numbered(1, now())), *member.consumer, {{member.id_of(kZero), 3, ""}})), ErrorKind::kUnavailable);
+  EXPECT_EQ(kind_of(send_with(out({"out", 0}, numbered(1, now())), *member.consumer, {{member.id_of(kZero), 3, ""}})),
+            ErrorKind::kUnavailable);
   EXPECT_EQ(committed_offset("billing", kZero), -1);
   EXPECT_THAT(read({"out", 0}), IsEmpty());
 }
@@ -130,7 +133,8 @@ TEST_F(MemoryLog, ACommitWhoseReplyIsLostHasHappened) {
   EXPECT_EQ(kind_of(member.consumer->commit({{member.id_of(kZero), 2, ""}})), ErrorKind::kIndefinite);
   EXPECT_THAT(last_error, HasSubstr("unknown"));
   EXPECT_EQ(committed_offset("billing", kZero), 2);
-  EXPECT_EQ(kind_of(send_with(out({"out", 0}, numbered(1, now())), *member.consumer, {{member.id_of(kZero), 3, ""}})), ErrorKind::kIndefinite);
+  EXPECT_EQ(kind_of(send_with(out({"out", 0}, numbered(1, now())), *member.consumer, {{member.id_of(kZero), 3, ""}})),
+            ErrorKind::kIndefinite);
   EXPECT_EQ(committed_offset("billing", kZero), 3);
   EXPECT_THAT(read({"out", 0}), SizeIs(1));
   EXPECT_TRUE(await(member.commit()));
@@ -234,7 +238,9 @@ TEST_F(MemoryLog, ExpiresMembersByTheirWholeName) {
   auto one = member("billing", "worker-1", {"orders"});
   auto ten = member("billing", "worker-10", {"orders"});
   auto two = member("billing", "worker-2", {"orders"});
-  until({&one, &ten, &two}, [&] { return one.owned("orders").size() == 1 && ten.owned("orders").size() == 1 && two.owned("orders").size() == 1; });
+  until({&one, &ten, &two}, [&] {
+    return one.owned("orders").size() == 1 && ten.owned("orders").size() == 1 && two.owned("orders").size() == 1;
+  });
   faults().expire("worker-1");
   until({&ten, &two}, [&] { return ten.owned("orders").size() + two.owned("orders").size() == 3; });
   settle({&ten, &two});
@@ -256,7 +262,9 @@ TEST_F(MemoryLog, TheSameStepsHaveTheSameOutcome) {
     World world{drivers().at(0)};
     world.create("orders", 6);
     std::vector<std::unique_ptr<Member>> members;
-    for (int i = 0; i < 3; ++i) members.push_back(std::make_unique<Member>(*world.log, world.loop, world.in_group("billing", "worker", {"orders"})));
+    for (int i = 0; i < 3; ++i)
+      members.push_back(
+          std::make_unique<Member>(*world.log, world.loop, world.in_group("billing", "worker", {"orders"})));
     world.settle({members[0].get(), members[1].get(), members[2].get()});
     std::string outcome;
     for (const auto& member : members) outcome += fmt::format("[{}]", fmt::join(member->owned("orders"), ","));
@@ -265,38 +273,48 @@ TEST_F(MemoryLog, TheSameStepsHaveTheSameOutcome) {
   EXPECT_THAT(outcomes, SizeIs(1)) << "memory:// is deterministic: nothing may depend on chance";
 }
 
-// Four members that poll at the same time, copy what they read in transactions, and meet every kind of fault; all that each of them
-// sees, with the time.
+// Four members that poll at the same time, copy what they read in transactions, and meet every kind of fault; all that
+// each of them sees, with the time.
 std::string session() {
   World world{drivers().at(0)};
   world.create("orders", 6);
   world.create("out", 2);
   std::string trace;
-  auto note = [&](const std::string& who, const std::string& what) { trace += fmt::format("{} {}: {}\n", since({}, world.loop).count(), who, what); };
+  auto note = [&](const std::string& who, const std::string& what) {
+    trace += fmt::format("{} {}: {}\n", since({}, world.loop).count(), who, what);
+  };
   std::vector<std::unique_ptr<Member>> members;
   std::vector<Spawned> tasks;
   for (int i = 0; i < 4; ++i) {
-    members.push_back(std::make_unique<Member>(*world.log, world.loop, world.in_group("copying", fmt::format("m{}", i % 3), {"orders"})));
+    members.push_back(std::make_unique<Member>(*world.log, world.loop,
+                                               world.in_group("copying", fmt::format("m{}", i % 3), {"orders"})));
     members.back()->forgiving = true;
-    tasks.push_back(world.loop.spawn("member", [](World& in, Member& self, std::string name, decltype(note)& say) -> Task<void> {
-      for (;;) {
-        auto polled = co_await self.step(300ms, 500);
-        for (auto id : polled.lost) say(name, fmt::format("lost {}", id == 0 ? "?" : "one"));
-        for (const auto& one : polled.assigned) say(name, fmt::format("has {} from {} in {}", one.partition.str(), one.offset, one.generation));
-        for (const auto& batch : polled.batches) {
-          auto outputs = out({"out", static_cast<int>(batch->next_offset % 2)}, {});
-          for (const auto& record : batch->records) outputs[0].records.add(record.key, record.value, record.timestamp());
-          auto done = co_await in.send_with(std::move(outputs), *self.consumer, {{batch->assignment, batch->next_offset, ""}});
-          say(name, fmt::format("{} records: {}", batch->records.size(), done ? fmt::format("at {}", done->at(0).offset) : done.error().message));
-        }
-      }
-    }(world, *members.back(), fmt::format("m{}", i), note)));
+    tasks.push_back(
+        world.loop.spawn("member", [](World& in, Member& self, std::string name, decltype(note)& say) -> Task<void> {
+          for (;;) {
+            auto polled = co_await self.step(300ms, 500);
+            for (auto id : polled.lost) say(name, fmt::format("lost {}", id == 0 ? "?" : "one"));
+            for (const auto& one : polled.assigned)
+              say(name, fmt::format("has {} from {} in {}", one.partition.str(), one.offset, one.generation));
+            for (const auto& batch : polled.batches) {
+              auto outputs = out({"out", static_cast<int>(batch->next_offset % 2)}, {});
+              for (const auto& record : batch->records)
+                outputs[0].records.add(record.key, record.value, record.timestamp());
+              auto done = co_await in.send_with(std::move(outputs), *self.consumer,
+                                                {{batch->assignment, batch->next_offset, ""}});
+              say(name, fmt::format("{} records: {}", batch->records.size(),
+                                    done ? fmt::format("at {}", done->at(0).offset) : done.error().message));
+            }
+          }
+        }(world, *members.back(), fmt::format("m{}", i), note)));
   }
   world.await([](World& in) -> Task<void> {
     auto& faults = memory_faults(*in.log);
     for (int round = 0; round < 40; ++round) {
       std::vector<OutBatch> batches;
-      for (int i = 0; i < 3; ++i) batches.push_back(out_batch({"orders", (round + i) % 6}, numbered(2, in.now(), fmt::format("{}-{}-", round, i))));
+      for (int i = 0; i < 3; ++i)
+        batches.push_back(
+            out_batch({"orders", (round + i) % 6}, numbered(2, in.now(), fmt::format("{}-{}-", round, i))));
       (void)co_await in.send(std::move(batches));
       if (round == 7) faults.expire("m1");
       if (round == 12) faults.delay = 30ms;
@@ -310,7 +328,8 @@ std::string session() {
   }(world));
   for (auto& task : tasks) task.cancel();
   for (auto& task : tasks) world.await(task.finished());
-  for (int partition = 0; partition < 2; ++partition) trace += fmt::format("{}\n", fmt::join(values(world.read({"out", partition})), " "));
+  for (int partition = 0; partition < 2; ++partition)
+    trace += fmt::format("{}\n", fmt::join(values(world.read({"out", partition})), " "));
   return trace;
 }
 

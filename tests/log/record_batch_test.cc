@@ -1,5 +1,5 @@
 // The stored form of records: whatever goes in comes out, and whatever is damaged is told, never read.
-#include "mephisto/record_batch.h"
+#include "mephisto/log/record_batch.h"
 
 #include <gmock/gmock.h>
 
@@ -7,8 +7,8 @@
 
 #include "base/hash.h"
 #include "drivers.h"
-#include "mephisto/ids.h"
-#include "mephisto/json_read.h"
+#include "mephisto/base/ids.h"
+#include "mephisto/codec/json_read.h"
 
 namespace mephisto::test {
 namespace {
@@ -35,12 +35,14 @@ std::optional<std::string> maybe_text(Random& random, std::size_t longest) {
 }
 
 Row random_row(Random& random) {
-  constexpr std::int64_t kTimes[] = {0, 1, -1, 1'700'000'000'000, -62'135'596'800'000, 253'402'300'799'999, std::int64_t{1} << 52};
+  constexpr std::int64_t kTimes[] = {
+      0, 1, -1, 1'700'000'000'000, -62'135'596'800'000, 253'402'300'799'999, std::int64_t{1} << 52};
   Row row{maybe_text(random, 20),
           maybe_text(random, random.below(10) == 0 ? 20'000 : 60),
           at(kTimes[random.below(std::size(kTimes))] + static_cast<std::int64_t>(random.below(1000))),
           {}};
-  for (auto n = random.below(4); n > 0; --n) row.headers.push_back({random_text(random, random.below(8) == 0 ? 300 : 6), maybe_text(random, 12)});
+  for (auto n = random.below(4); n > 0; --n)
+    row.headers.push_back({random_text(random, random.below(8) == 0 ? 300 : 6), maybe_text(random, 12)});
   return row;
 }
 
@@ -49,8 +51,10 @@ std::string stored(const std::vector<Row>& rows) {
   return std::string{buffer.view()};
 }
 
-// Rows of a stored batch, or the kind of its error; a copy of exactly its size is read, so that ASan sees a byte too far.
-Result<std::vector<Row>> rows_of(std::string_view bytes, std::int64_t base = 0, std::int64_t from = 0, bool verify = true) {
+// Rows of a stored batch, or the kind of its error; a copy of exactly its size is read, so that ASan sees a byte too
+// far.
+Result<std::vector<Row>> rows_of(std::string_view bytes, std::int64_t base = 0, std::int64_t from = 0,
+                                 bool verify = true) {
   std::unique_ptr<char[]> exact{new char[bytes.size()]};
   std::memcpy(exact.get(), bytes.data(), bytes.size());
   std::vector<RecordView> records;
@@ -91,7 +95,8 @@ TEST(RecordBatch, RandomRecordsComeBackAsTheyWere) {
 }
 
 TEST(RecordBatch, TimesMayBeAsFarApartAsTheyCan) {
-  const std::vector<Row> rows{{"a", "1", Timestamp::max(), {}, 0}, {"b", "2", Timestamp::min(), {}, 1}, {"c", "3", at(0), {}, 2}};
+  const std::vector<Row> rows{
+      {"a", "1", Timestamp::max(), {}, 0}, {"b", "2", Timestamp::min(), {}, 1}, {"c", "3", at(0), {}, 2}};
   EXPECT_EQ(value_or_throw(rows_of(stored(rows))), rows);
 }
 
@@ -180,7 +185,8 @@ TEST(RecordBatch, AHeaderIsFoundByItsLastUse) {
 TEST(RecordBatch, AnAbandonedRecordLeavesNoTrace) {
   BatchBuilder builder;
   builder.add("a", "1", at(10));
-  builder.begin("gone", at(1'000'000), std::vector<Header>{{"h", std::string(kMaxHeaderBytes, 'h')}}).append(std::string(1000, 'x'));
+  builder.begin("gone", at(1'000'000), std::vector<Header>{{"h", std::string(kMaxHeaderBytes, 'h')}})
+      .append(std::string(1000, 'x'));
   builder.abandon();
   builder.add("b", "2", at(5));
   EXPECT_EQ(builder.max_timestamp(), 10) << "retention would keep the batch for the time of a record that is not in it";
@@ -201,7 +207,8 @@ TEST(RecordBatch, AnAbandonedFirstRecordLeavesNoTraceEither) {
 }
 
 TEST(RecordBatch, RecordsCanStandAtChosenOffsetsWithGaps) {
-  auto original = stored({{"a", "1", at(10), {{"h", "w"}}}, {"b", std::nullopt, at(9), {}}, {std::nullopt, "", at(30), {}}});
+  auto original =
+      stored({{"a", "1", at(10), {{"h", "w"}}}, {"b", std::nullopt, at(9), {}}, {std::nullopt, "", at(30), {}}});
   std::vector<RecordView> records;
   ASSERT_TRUE(read_batch(original, 100, 0, records));
   BatchBuilder builder;
@@ -213,7 +220,9 @@ TEST(RecordBatch, RecordsCanStandAtChosenOffsetsWithGaps) {
   auto finished = builder.finish();
   EXPECT_EQ(value_or_throw(read_batch_header(finished.view())).span, 2000U);
   auto rows = value_or_throw(rows_of(finished.view(), 50));
-  EXPECT_EQ(rows, (std::vector<Row>{{"a", "1", at(10), {{"h", "w"}}, 52}, {"b", std::nullopt, at(9), {}, 57}, {std::nullopt, "", at(30), {}, 1050}}));
+  EXPECT_EQ(rows, (std::vector<Row>{{"a", "1", at(10), {{"h", "w"}}, 52},
+                                    {"b", std::nullopt, at(9), {}, 57},
+                                    {std::nullopt, "", at(30), {}, 1050}}));
 }
 
 TEST(RecordBatch, SizesAreOfTheLargestRecord) {
@@ -238,7 +247,8 @@ TEST(RecordBatch, EveryCutIsCorrupt) {
 
 TEST(RecordBatch, EveryFlippedBitIsToldAndNothingIsRead) {
   Random random{3};
-  auto bytes = stored({{"key", "value", at(5), {{"h", "w"}}}, random_row(random), {"k", std::string(50, 'v'), at(6), {}}});
+  auto bytes =
+      stored({{"key", "value", at(5), {{"h", "w"}}}, random_row(random), {"k", std::string(50, 'v'), at(6), {}}});
   for (std::size_t i = 0; i < bytes.size() - kPadding; ++i) {
     for (int bit = 0; bit < 8; ++bit) {
       auto damaged = bytes;
@@ -260,15 +270,18 @@ TEST(RecordBatch, ANewerVersionIsRefusedWithAWordOnIt) {
   EXPECT_THAT(read.error().message, HasSubstr("version 2"));
 }
 
-// What no disk does by chance but a hostile or buggy writer could: damage under a checksum that fits. It may be refused or read as
-// something else, but never reaches outside of the batch or its offsets.
+// What no disk does by chance but a hostile or buggy writer could: damage under a checksum that fits. It may be refused
+// or read as something else, but never reaches outside of the batch or its offsets.
 TEST(RecordBatch, DamageWithAFittingChecksumStaysWithinTheBatch) {
   Random random{4};
   int refused = 0;
   for (int round = 0; round < 20'000; ++round) {
     std::vector<Row> rows;
     for (auto n = 1 + random.below(4); n > 0; --n)
-      rows.push_back({maybe_text(random, 5), maybe_text(random, 20), at(static_cast<std::int64_t>(random.below(1000))), {{"h", maybe_text(random, 5)}}});
+      rows.push_back({maybe_text(random, 5),
+                      maybe_text(random, 20),
+                      at(static_cast<std::int64_t>(random.below(1000))),
+                      {{"h", maybe_text(random, 5)}}});
     auto bytes = stored(rows);
     for (auto n = 1 + random.below(6); n > 0; --n) {
       auto place = 8 + random.below(bytes.size() - kPadding - 8);
@@ -305,12 +318,14 @@ std::string batch_starting_with(const std::string& start) {
 
 TEST(RecordBatch, AnOffsetBeyondTheBatchIsCorruptHoweverLarge) {
   EXPECT_TRUE(rows_of(batch_starting_with(std::string("\0\0", 2)), 1000));
-  for (const auto& delta : {std::string("\x01"), std::string(4, '\xff') + '\x0f', std::string(8, '\xff') + '\x7f', std::string(9, '\xff') + '\x01'}) {
+  for (const auto& delta : {std::string("\x01"), std::string(4, '\xff') + '\x0f', std::string(8, '\xff') + '\x7f',
+                            std::string(9, '\xff') + '\x01'}) {
     auto read = rows_of(batch_starting_with(delta + '\0'), 1000);
     ASSERT_FALSE(read) << delta.size() << " bytes of offset";
     EXPECT_EQ(read.error().kind, ErrorKind::kCorrupt);
   }
-  EXPECT_FALSE(rows_of(batch_starting_with(std::string(12, '\xff') + std::string(2, '\0')))) << "a number too long for 64 bits";
+  EXPECT_FALSE(rows_of(batch_starting_with(std::string(12, '\xff') + std::string(2, '\0'))))
+      << "a number too long for 64 bits";
 }
 
 TEST(RecordBatch, OffsetsThatDoNotAscendAreCorrupt) {
@@ -335,7 +350,8 @@ TEST(RecordBatch, BytesBehindTheLastRecordAreCorrupt) {
 
 TEST(RecordBatch, ATimeBeyondAllTimeDoesNoHarm) {
   auto bytes = batch_starting_with(std::string(1, '\0') + std::string(9, '\xff') + '\x01');
-  for (auto base : {std::numeric_limits<std::int64_t>::min(), std::int64_t{0}, std::numeric_limits<std::int64_t>::max()}) {
+  for (auto base :
+       {std::numeric_limits<std::int64_t>::min(), std::int64_t{0}, std::numeric_limits<std::int64_t>::max()}) {
     std::memcpy(bytes.data() + 24, &base, sizeof base);
     reseal(bytes);
     (void)rows_of(bytes);  // refused or read as some time: UBSan looks

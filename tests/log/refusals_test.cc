@@ -33,21 +33,27 @@ class Refusals : public LogTest {
       for (std::uint32_t row = 0; row < records.size(); ++row) {
         if (std::ranges::find(rows, row) != rows.end()) continue;
         const auto& record = records[row];
-        kept.records.add(record.has_key() ? std::optional{record.key} : std::nullopt, record.value, record.timestamp(), record.headers.copy());
+        kept.records.add(record.has_key() ? std::optional{record.key} : std::nullopt, record.value, record.timestamp(),
+                         record.headers.copy());
       }
       if (!kept.records.empty()) rest.push_back(std::move(kept));
     }
     return rest;
   }
-  Result<std::vector<Appended>> append(std::vector<OutBatch>& batches) {
-    return loop.run([](Producer& by, std::vector<OutBatch>& all) -> Task<Result<std::vector<Appended>>> { co_return co_await by.append(all); }(*producer, batches));
+  Result<std::vector<AppendResult>> append(std::vector<OutBatch>& batches) {
+    return loop.run([](Producer& by, std::vector<OutBatch>& all) -> Task<Result<std::vector<AppendResult>>> {
+      co_return co_await by.append(all);
+    }(*producer, batches));
   }
-  Result<std::vector<Appended>> transact(std::vector<OutBatch>& batches, Consumer& consumer, std::vector<AssignmentCommit> commits) {
-    return loop.run([](Producer& by, std::vector<OutBatch>& all, Consumer& of, std::vector<AssignmentCommit> some) -> Task<Result<std::vector<Appended>>> {
+  Result<std::vector<AppendResult>> transact(std::vector<OutBatch>& batches, Consumer& consumer,
+                                             std::vector<AssignmentCommit> commits) {
+    return loop.run([](Producer& by, std::vector<OutBatch>& all, Consumer& of,
+                       std::vector<AssignmentCommit> some) -> Task<Result<std::vector<AppendResult>>> {
       co_return co_await by.transact(all, of, std::move(some));
     }(*producer, batches, consumer, std::move(commits)));
   }
-  // That a topic has these and no others. Brokers refuse a request: its other records may come after those of the next one.
+  // That a topic has these and no others. Brokers refuse a request: its other records may come after those of the next
+  // one.
   void expect_all(const TopicPartition& partition, const std::vector<std::string>& expected) {
     if (driver.can.append_atomically)
       EXPECT_EQ(values(read(partition)), expected) << "lost, doubled or out of order";
@@ -162,7 +168,8 @@ TEST_P(Refusals, ATransactionHasNoOutputOfAnEventWithoutItsOffset) {
     batches[0].origins.push_back({.assignment = assignment, .offset = offset});
     return transact(batches, *reader.consumer, std::move(commits));
   };
-  for (const auto& commits : std::vector<std::vector<AssignmentCommit>>{{}, {{assignment + 1, 5, ""}}, {{assignment, 2, ""}}}) {
+  for (const auto& commits :
+       std::vector<std::vector<AssignmentCommit>>{{}, {{assignment + 1, 5, ""}}, {{assignment, 2, ""}}}) {
     const auto failed = with(2, commits);
     ASSERT_FALSE(failed);
     EXPECT_EQ(failed.error().kind, ErrorKind::kFenced) << failed.error().message;
@@ -210,12 +217,14 @@ class RefusalsOfBrokers : public Refusals {
     const auto rows = with(bad);
     auto batches = out({topic, 0}, rows);
     auto failed = transact(batches, *reader.consumer, commits);
-    for (int again = 0; again < 20 && !failed && failed.error().retriable(); ++again) failed = transact(batches, *reader.consumer, commits);
+    for (int again = 0; again < 20 && !failed && failed.error().retriable(); ++again)
+      failed = transact(batches, *reader.consumer, commits);
     ASSERT_FALSE(failed);
     EXPECT_THAT(refused(batches[0]), ElementsAre(37)) << failed.error().message;
     auto rest = without_refused(std::move(batches));
     auto done = transact(rest, *reader.consumer, commits);
-    for (int again = 0; again < 20 && !done && done.error().retriable(); ++again) done = transact(rest, *reader.consumer, commits);
+    for (int again = 0; again < 20 && !done && done.error().retriable(); ++again)
+      done = transact(rest, *reader.consumer, commits);
     ASSERT_TRUE(done) << done.error().message;
     EXPECT_EQ(read({topic, 0}).size(), 100U);
     EXPECT_EQ(committed_offset("g", {"in", 0}), 1);

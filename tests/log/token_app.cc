@@ -1,5 +1,6 @@
-// An app that logs in to Kafka with tokens of its own making (SASL OAUTHBEARER): without a signature, as a broker takes them in a test.
-// TEST_TOKEN_USER is whose they are, TEST_TOKEN_SECONDS how long they live; with TEST_TOKEN_ERROR none is made.
+// An app that logs in to Kafka with tokens of its own making (SASL OAUTHBEARER): without a signature, as a broker takes
+// them in a test. TEST_TOKEN_USER is whose they are, TEST_TOKEN_SECONDS how long they live; with TEST_TOKEN_ERROR none
+// is made.
 #include <fmt/format.h>
 
 #include <atomic>
@@ -33,12 +34,14 @@ std::string base64url(std::string_view text) {
 std::atomic<int> made{0};
 
 Result<LogToken> make_token() {
-  if (const auto why = variable("TEST_TOKEN_ERROR", ""); !why.empty()) return std::unexpected(Error{ErrorKind::kUnavailable, why});
+  if (const auto why = variable("TEST_TOKEN_ERROR", ""); !why.empty())
+    return std::unexpected(Error{ErrorKind::kUnavailable, why});
   ++made;
   const auto now = std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now());
   const auto seconds = std::atoll(variable("TEST_TOKEN_SECONDS", "600").c_str());
   // One that has expired is a broker's to refuse: librdkafka does not even take it.
-  LogToken token{.expires = Timestamp{now.time_since_epoch() + std::chrono::seconds{seconds > 0 ? seconds : 600}}, .principal = variable("TEST_TOKEN_USER", "")};
+  LogToken token{.expires = Timestamp{now.time_since_epoch() + std::chrono::seconds{seconds > 0 ? seconds : 600}},
+                 .principal = variable("TEST_TOKEN_USER", "")};
   const auto begun = now.time_since_epoch().count() / 1000;
   const auto claims = fmt::format(R"({{"sub":"{}","iat":{},"exp":{}}})", token.principal, begun - 20, begun + seconds);
   token.value = base64url(R"({"alg":"none"})") + "." + base64url(claims) + ".";

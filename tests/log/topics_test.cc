@@ -18,7 +18,8 @@ TEST_P(LogTopics, ANewLogHasNone) { EXPECT_THAT(must(log->topics()), SizeIs(0));
 
 TEST_P(LogTopics, ATopicKeepsItsSettings) {
   const auto before = now();
-  auto info = must(log->create_topic("orders", {.partitions = 3, .retention = 90min, .retention_bytes = 12345, .compact = true}));
+  auto info = must(
+      log->create_topic("orders", {.partitions = 3, .retention = 90min, .retention_bytes = 12345, .compact = true}));
   for (const auto& seen : {info, must(log->topic("orders")), must(log->topics()).at(0)}) {
     EXPECT_EQ(seen.name, "orders");
     EXPECT_EQ(seen.config.partitions, 3);
@@ -83,7 +84,17 @@ TEST_P(LogTopics, ANameMayBeOfLettersDigitsDotsDashesAndUnderscoresUpTo249) {
 }
 
 TEST_P(LogTopics, ABadNameIsRefusedWithTheReason) {
-  const std::string bad[] = {"", ".", "..", "a b", "a/b", "ä", std::string("a\0b", 3), "a\n", std::string(250, 'x'), std::string(600, 'x'), std::string(5000, 'x')};
+  const std::string bad[] = {"",
+                             ".",
+                             "..",
+                             "a b",
+                             "a/b",
+                             "ä",
+                             std::string("a\0b", 3),
+                             "a\n",
+                             std::string(250, 'x'),
+                             std::string(600, 'x'),
+                             std::string(5000, 'x')};
   for (const auto& name : bad) {
     std::optional<ErrorKind> kind;
     EXPECT_NO_THROW(kind = kind_of(log->create_topic(name, {.partitions = 1}))) << name.size() << " bytes";
@@ -145,7 +156,7 @@ TEST_P(LogTopics, OneUnknownPartitionKeepsTheWholeAppendOut) {
 
 TEST_P(LogTopics, ABadAppendDoesNotHarmTheOnesBesideIt) {
   create("orders");
-  std::vector<Task<Result<std::vector<Appended>>>> tasks;
+  std::vector<Task<Result<std::vector<AppendResult>>>> tasks;
   tasks.push_back(send(out({"orders", 0}, numbered(1, now(), "a"))));
   tasks.push_back(send(out({"orderz", 0}, numbered(1, now()))));
   tasks.push_back(send(out({std::string(600, 'x'), 0}, numbered(1, now()))));

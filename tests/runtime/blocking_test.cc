@@ -18,7 +18,8 @@ namespace {
 using testing::Each;
 using testing::ElementsAre;
 
-// A door that one thread opens for others. Waiting gives up after some seconds, so that a mistake fails instead of hanging.
+// A door that one thread opens for others. Waiting gives up after some seconds, so that a mistake fails instead of
+// hanging.
 class Door {
  public:
   void open() {
@@ -85,7 +86,8 @@ TEST(Blocking, WithoutAValueRunsItsWork) {
 }
 
 TEST(Blocking, ThrowsWhatItsWorkThrew) {
-  EXPECT_EQ(run_virtual([](Loop&) { return outcome(blocking([]() { throw std::runtime_error("disk gone"); })); }), "disk gone");
+  EXPECT_EQ(run_virtual([](Loop&) { return outcome(blocking([]() { throw std::runtime_error("disk gone"); })); }),
+            "disk gone");
 }
 
 TEST(Blocking, RunsOffTheLoopsThreadAndResumesOnIt) {
@@ -99,7 +101,8 @@ TEST(Blocking, RunsOffTheLoopsThreadAndResumesOnIt) {
 }
 
 TEST(Blocking, WorkIsOutsideOfEveryTask) {
-  EXPECT_TRUE(run_virtual([](Loop&) { return blocking([] { return Loop::current() == nullptr && TaskContext::current() == nullptr; }); }));
+  EXPECT_TRUE(run_virtual(
+      [](Loop&) { return blocking([] { return Loop::current() == nullptr && TaskContext::current() == nullptr; }); }));
 }
 
 TEST(Blocking, LetsOtherTasksRunMeanwhile) {
@@ -229,10 +232,13 @@ boost::asio::awaitable<void> asio_fails() {
   co_return;
 }
 
-Task<void> awaits_asio(std::chrono::milliseconds duration) { (void)co_await await_asio(asio_sleep(duration, 0), "the network"); }
+Task<void> awaits_asio(std::chrono::milliseconds duration) {
+  (void)co_await await_asio(asio_sleep(duration, 0), "the network");
+}
 
 TEST(Asio, AnOperationGivesItsValue) {
-  EXPECT_EQ(run_virtual([](Loop&) -> Task<int> { co_return co_await await_asio(asio_sleep(1ms, 6), "the network"); }), 6);
+  EXPECT_EQ(run_virtual([](Loop&) -> Task<int> { co_return co_await await_asio(asio_sleep(1ms, 6), "the network"); }),
+            6);
 }
 
 TEST(Asio, AnOperationThrowsWhatItThrew) {

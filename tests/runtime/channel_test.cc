@@ -32,7 +32,8 @@ TEST(Channel, PushWaitsForRoom) {
   run_virtual([](Loop& loop) -> Task<void> {
     Channel<int> channel{1};
     channel.try_push(1);
-    auto pusher = loop.spawn("pusher", [](Channel<int>& to) -> Task<void> { EXPECT_TRUE(co_await to.push(2)); }(channel));
+    auto pusher =
+        loop.spawn("pusher", [](Channel<int>& to) -> Task<void> { EXPECT_TRUE(co_await to.push(2)); }(channel));
     co_await sleep_for(1min);
     EXPECT_FALSE(pusher.done());
     EXPECT_EQ(co_await channel.pop(), 1);
@@ -93,7 +94,9 @@ TEST(Channel, ClosingEndsEveryWaitingPush) {
   run_virtual([&](Loop& loop) -> Task<void> {
     Channel<int> channel{1};
     channel.try_push(0);
-    auto push = [](Channel<int>& to, std::vector<bool>& results) -> Task<void> { results.push_back(co_await to.push(1)); };
+    auto push = [](Channel<int>& to, std::vector<bool>& results) -> Task<void> {
+      results.push_back(co_await to.push(1));
+    };
     auto a = loop.spawn("a", push(channel, pushed));
     auto b = loop.spawn("b", push(channel, pushed));
     co_await sleep_for(1s);
@@ -109,7 +112,9 @@ TEST(Channel, ClosingEndsEveryWaitingPop) {
   std::vector<std::optional<int>> popped;
   run_virtual([&](Loop& loop) -> Task<void> {
     Channel<int> channel{1};
-    auto pop = [](Channel<int>& from, std::vector<std::optional<int>>& results) -> Task<void> { results.push_back(co_await from.pop()); };
+    auto pop = [](Channel<int>& from, std::vector<std::optional<int>>& results) -> Task<void> {
+      results.push_back(co_await from.pop());
+    };
     auto a = loop.spawn("a", pop(channel, popped));
     auto b = loop.spawn("b", pop(channel, popped));
     co_await sleep_for(1s);
@@ -120,7 +125,8 @@ TEST(Channel, ClosingEndsEveryWaitingPop) {
   EXPECT_THAT(popped, ElementsAre(std::nullopt, std::nullopt));
 }
 
-// Several producers push 0…999 each with their number, several consumers collect; `capacity` bounds what lies between them.
+// Several producers push 0…999 each with their number, several consumers collect; `capacity` bounds what lies between
+// them.
 struct Traffic {
   using Item = std::pair<int, int>;  // producer, sequence
 
@@ -259,7 +265,9 @@ TEST(WaitQueue, AWaitThatReachedItsDeadlineIsNotInTheQueueAnyMore) {
 TEST(WaitQueue, AWaitWithADeadlineCanBeCancelled) {
   run_virtual([](Loop& loop) -> Task<void> {
     WaitQueue queue;
-    auto waiter = loop.spawn("waiter", [](Loop& same, WaitQueue& waiters) -> Task<void> { co_await waiters.wait_until(same.now() + 1min, "a test"); }(loop, queue));
+    auto waiter = loop.spawn("waiter", [](Loop& same, WaitQueue& waiters) -> Task<void> {
+      co_await waiters.wait_until(same.now() + 1min, "a test");
+    }(loop, queue));
     co_await sleep_for(1s);
     waiter.cancel();
     EXPECT_TRUE(queue.empty());

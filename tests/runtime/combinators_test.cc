@@ -38,7 +38,9 @@ TEST(WhenAll, GivesTheValuesInTheOrderOfItsArguments) {
 }
 
 TEST(WhenAll, GivesTheValuesOfAListInItsOrder) {
-  run_virtual([](Loop&) -> Task<void> { EXPECT_THAT(co_await when_all(list_of(after(3s, 1), after(1s, 2), after(2s, 3))), ElementsAre(1, 2, 3)); });
+  run_virtual([](Loop&) -> Task<void> {
+    EXPECT_THAT(co_await when_all(list_of(after(3s, 1), after(1s, 2), after(2s, 3))), ElementsAre(1, 2, 3));
+  });
 }
 
 TEST(WhenAll, RunsItsTasksAtTheSameTime) {
@@ -80,7 +82,9 @@ TEST(WhenAll, CarriesValuesThatCanOnlyMove) {
 
 TEST(WhenAll, ThrowsTheFirstErrorInOrderNotInTime) {
   EXPECT_EQ(run_virtual([](Loop&) -> Task<std::string> {
-              auto both = []() -> Task<void> { co_await when_all(fails_after(2s, "first in order"), fails_after(1s, "first in time")); };
+              auto both = []() -> Task<void> {
+                co_await when_all(fails_after(2s, "first in order"), fails_after(1s, "first in time"));
+              };
               co_return co_await outcome(both());
             }),
             "first in order");
@@ -89,7 +93,9 @@ TEST(WhenAll, ThrowsTheFirstErrorInOrderNotInTime) {
 TEST(WhenAll, ThrowsOnlyAfterAllAreDone) {
   std::vector<std::string> ended;
   run_virtual([&](Loop& loop) -> Task<void> {
-    auto all = [](std::vector<std::string>& list) -> Task<void> { co_await when_all(fails("early"), noted("slow", list, 1min, 1)); };
+    auto all = [](std::vector<std::string>& list) -> Task<void> {
+      co_await when_all(fails("early"), noted("slow", list, 1min, 1));
+    };
     auto start = loop.now();
     EXPECT_EQ(co_await outcome(all(ended)), "early");
     EXPECT_EQ(loop.now() - start, 1min);
@@ -99,7 +105,9 @@ TEST(WhenAll, ThrowsOnlyAfterAllAreDone) {
 
 TEST(WhenAll, ThrowsTheErrorOfAListToo) {
   EXPECT_EQ(run_virtual([](Loop&) -> Task<std::string> {
-              auto all = []() -> Task<void> { co_await when_all(list_of(sleep_task(), fails("second"), fails("third"))); };
+              auto all = []() -> Task<void> {
+                co_await when_all(list_of(sleep_task(), fails("second"), fails("third")));
+              };
               co_return co_await outcome(all());
             }),
             "second");
@@ -237,7 +245,8 @@ TEST(Timeout, LetsTheTaskWinThatIsReadyAtItsLimit) {
 }
 
 TEST(Timeout, NestsAndTheShorterOneStrikes) {
-  EXPECT_EQ(run_virtual([](Loop&) { return outcome(timeout(1min, timeout(1s, sleep_task(1h)))); }), "not done within 1.0 s");
+  EXPECT_EQ(run_virtual([](Loop&) { return outcome(timeout(1min, timeout(1s, sleep_task(1h)))); }),
+            "not done within 1.0 s");
 }
 
 TEST(Timeout, LeavesNoTimerBehind) {

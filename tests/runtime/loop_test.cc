@@ -33,7 +33,9 @@ TEST(VirtualTime, StandsStillWhileTasksRun) {
   });
 }
 
-TEST(VirtualTime, WallTimeBeginsWith2026) { EXPECT_EQ(format_iso8601(Loop{Loop::Clock::kVirtual}.wall_time()), "2026-01-01T00:00:00Z"); }
+TEST(VirtualTime, WallTimeBeginsWith2026) {
+  EXPECT_EQ(format_iso8601(Loop{Loop::Clock::kVirtual}.wall_time()), "2026-01-01T00:00:00Z");
+}
 
 TEST(VirtualTime, WallTimeMovesWithTheClock) {
   run_virtual([](Loop& loop) -> Task<void> {
@@ -58,13 +60,17 @@ Task<void> note_after(Loop::duration duration, std::string name, std::vector<std
 
 TEST(Timers, FireInTheOrderOfTheirTimes) {
   std::vector<std::string> notes;
-  run_virtual([&](Loop&) -> Task<void> { co_await when_all(note_after(3s, "c", notes), note_after(1s, "a", notes), note_after(2s, "b", notes)); });
+  run_virtual([&](Loop&) -> Task<void> {
+    co_await when_all(note_after(3s, "c", notes), note_after(1s, "a", notes), note_after(2s, "b", notes));
+  });
   EXPECT_THAT(notes, ElementsAre("a", "b", "c"));
 }
 
 TEST(Timers, OfTheSameTimeFireInTheOrderTheyWereSet) {
   std::vector<std::string> notes;
-  run_virtual([&](Loop&) -> Task<void> { co_await when_all(note_after(1s, "a", notes), note_after(1s, "b", notes), note_after(1s, "c", notes)); });
+  run_virtual([&](Loop&) -> Task<void> {
+    co_await when_all(note_after(1s, "a", notes), note_after(1s, "b", notes), note_after(1s, "c", notes));
+  });
   EXPECT_THAT(notes, ElementsAre("a", "b", "c"));
 }
 
@@ -265,7 +271,8 @@ TEST(DescribeTasks, NamesEveryTaskAndWhatItWaitsForSinceWhen) {
     auto sleeper = loop.spawn("sleeper", sleep_task(1min));
     auto joiner = loop.spawn("joiner", [](Spawned task) -> Task<void> { co_await task.join(); }(sleeper));
     co_await sleep_for(5s);
-    EXPECT_THAT(loop.describe_tasks(), UnorderedElementsAre("joiner: waits for a task to end since 5.0 s", "main: running", "sleeper: waits for a timer since 5.0 s"));
+    EXPECT_THAT(loop.describe_tasks(), UnorderedElementsAre("joiner: waits for a task to end since 5.0 s",
+                                                            "main: running", "sleeper: waits for a timer since 5.0 s"));
     co_await joiner.join();
     EXPECT_THAT(loop.describe_tasks(), ElementsAre("main: running"));
   });
@@ -276,7 +283,8 @@ TEST(DescribeTasks, ShowsWhichCombinatorATaskWaitsIn) {
     auto all = []() -> Task<void> { co_await when_all(sleep_task(1min)); };
     auto task = loop.spawn("parent", all());
     co_await sleep_for(1s);
-    EXPECT_THAT(loop.describe_tasks(), UnorderedElementsAre("main: running", "parent: waits for a timer since 1.0 s", "parent: waits for when_all since 1.0 s"));
+    EXPECT_THAT(loop.describe_tasks(), UnorderedElementsAre("main: running", "parent: waits for a timer since 1.0 s",
+                                                            "parent: waits for when_all since 1.0 s"));
     co_await task.join();
   });
 }

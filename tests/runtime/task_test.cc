@@ -94,7 +94,8 @@ TEST(Task, IsEmptyAfterItWasMovedFrom) {
   EXPECT_TRUE(other);
 }
 
-// Knows which of its objects live. A compiler that destroys a temporary twice, or not at all, shows in `faults` and `alive`.
+// Knows which of its objects live. A compiler that destroys a temporary twice, or not at all, shows in `faults` and
+// `alive`.
 class Counted {
  public:
   Counted() { born(); }
@@ -153,7 +154,8 @@ TEST(Lifetime, ABracedArgumentOfAnAwaitedCallDiesOnce) {
 }
 
 TEST(Lifetime, ABracedArgumentByReferenceDiesOnceAndAfterTheCall) {
-  expect_each_dies_once([](Loop&) -> Task<void> { EXPECT_EQ(co_await send_by_reference({.url = Counted{}, .retries = 4}), 4); });
+  expect_each_dies_once(
+      [](Loop&) -> Task<void> { EXPECT_EQ(co_await send_by_reference({.url = Counted{}, .retries = 4}), 4); });
 }
 
 TEST(Lifetime, WhatALambdaArgumentCapturesDiesOnce) {

@@ -1,7 +1,7 @@
 // Stream::batch: several events taken together and acknowledged as one.
 #include <gmock/gmock.h>
 
-#include "support/world.h"
+#include "support/test_app.h"
 
 namespace mephisto::tests {
 namespace {
@@ -24,7 +24,7 @@ class BatchTest : public ::testing::Test {
         std::move(options));
   }
 
-  World world;
+  TestApp world;
   Gate gate;
   std::vector<std::vector<int>> batches;
   std::function<Task<void>()> at_batch;
@@ -175,13 +175,13 @@ TEST_F(BatchTest, ABatchOfALostPartitionProducesNothing) {
     co_await world.produce("in", numbered(2));
     co_await world.eventually([&] { return gate.waiting() == 1; });
     memory_faults(*world.log).expire("");
-    auto rival = world.rival({"in"});
-    (void)co_await rival->poll(0, 0ms);
+    auto competitor = world.competing_member({"in"});
+    (void)co_await competitor->poll(0, 0ms);
     co_await world.eventually([&] { return account(worker, "copy").consumed == 0; });
     gate.open();
     co_await sleep_for(10s);
     EXPECT_THAT(co_await world.records("out"), ::testing::IsEmpty());
-    co_await rival->close();
+    co_await competitor->close();
     co_await world.eventually_in("out", 2);
   });
 }

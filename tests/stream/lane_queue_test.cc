@@ -3,7 +3,7 @@
 
 #include <list>
 
-#include "support/world.h"
+#include "support/test_app.h"
 
 namespace mephisto::tests {
 namespace {
@@ -20,12 +20,14 @@ using ::testing::IsEmpty;
 class LaneQueueTest : public ::testing::Test {
  protected:
   std::shared_ptr<Lane> lane(LaneQueue& queue, int partition = 0, std::int64_t offset = 0, std::string note = "") {
-    auto lane = std::make_shared<Lane>(Assigned{next_id_++, {"orders", partition}, offset, "", 1}, note, queue, 0);
+    auto lane =
+        std::make_shared<Lane>(PartitionAssignment{next_id_++, {"orders", partition}, offset, "", 1}, note, queue, 0);
     queue.add_lane(lane);
     return lane;
   }
   // A batch of records whose values are `name@offset`; keys by turns, if any.
-  std::shared_ptr<Batch> batch(const std::string& name, std::int64_t first, int count, const std::vector<std::string>& keys = {}) {
+  std::shared_ptr<Batch> batch(const std::string& name, std::int64_t first, int count,
+                               const std::vector<std::string>& keys = {}) {
     BatchBuilder builder;
     for (int i = 0; i < count; ++i) {
       std::optional<std::string_view> key;
@@ -89,7 +91,8 @@ TEST_F(LaneQueueTest, CountsWhatIsInFlightAndWhatIsDone) {
   queue.finish(slot("a@1"), Outcome::kDeadLettered);
   queue.finish(slot("a@2"), Outcome::kSkipped);
   const auto& account = p0->account;
-  EXPECT_THAT((std::vector{account.consumed, account.acked, account.dead_lettered, account.skipped, account.in_flight}), ElementsAre(4, 1, 1, 1, 1));
+  EXPECT_THAT((std::vector{account.consumed, account.acked, account.dead_lettered, account.skipped, account.in_flight}),
+              ElementsAre(4, 1, 1, 1, 1));
   EXPECT_TRUE(account.balanced());
 }
 
@@ -119,7 +122,7 @@ TEST_F(LaneQueueTest, DeliversNoMoreThanCanBeNoted) {
   std::int64_t first = 0;
   for (int stay = 0; stay < 4; ++stay) {
     auto p0 = lane(queue, 0, first, note);
-    p0->max_note = 64;
+    p0->max_acks_ahead = 64;
     queue.push(p0, batch("a", first, 200));
     slots.clear();
     for (int step = 0; step < 100; ++step) {
@@ -130,10 +133,10 @@ TEST_F(LaneQueueTest, DeliversNoMoreThanCanBeNoted) {
       for (auto& one : slots) {
         if (one && which-- == 0) queue.finish(one, Outcome::kAcked);
       }
-      ASSERT_LE(p0->tracker.note(p0->tracker.committable()).size(), 64u);
+      ASSERT_LE(p0->tracker.acks_ahead(p0->tracker.committable()).size(), 64u);
     }
     first = p0->tracker.committable();
-    note = p0->tracker.note(first);
+    note = p0->tracker.acks_ahead(first);
     p0->state = LaneState::kClosed;
     queue.drop_pending(*p0);
     queue.remove_lane(*p0);
@@ -229,13 +232,13 @@ TEST_F(LaneQueueTest, ARecordThatIsGivenBackComesBeforeTheOthers) {
   auto p0 = lane(queue);
   queue.push(p0, batch("a", 0, 3));
   pick_all(queue, 1);
-  queue.give_back(std::exchange(slot("a@0"), Slot{}));
+  queue.return_to_queue(std::exchange(slot("a@0"), Slot{}));
   EXPECT_THAT(work_through(queue), ElementsAre("a@0", "a@1", "a@2"));
   EXPECT_EQ(p0->account.consumed, 3u);
 }
 
 TEST_F(LaneQueueTest, ARetryComesAfterItsDelayAndOthersGoOnMeanwhile) {
-  World world;
+  TestApp world;
   world.run([&]() -> Task<void> {
     LaneQueue queue{{}};
     auto p0 = lane(queue);
@@ -343,7 +346,7 @@ TEST_F(LaneQueueTest, RandomWorkKeepsTheOrderOfEachKeyAndTheAccount) {
         }
         case 1:
           if (open.empty()) break;
-          queue.give_back(std::move(open.front()));
+          queue.return_to_queue(std::move(open.front()));
           open.pop_front();
           break;
         default:
@@ -364,7 +367,7 @@ TEST_F(LaneQueueTest, RandomWorkKeepsTheOrderOfEachKeyAndTheAccount) {
         ASSERT_LE(one->tracker.committable(), static_cast<std::int64_t>(one->account.consumed));
       }
     }
-    for (auto& slot : open) queue.give_back(std::move(slot));
+    for (auto& slot : open) queue.return_to_queue(std::move(slot));
   }
 }
 

@@ -16,13 +16,16 @@ struct Order {
   std::optional<double> limit;
   std::chrono::milliseconds wait{1500};
   std::pair<int, int> range;
-  static constexpr FieldOptions kFields[] = {{.member = "class_", .name = "class"}, {.member = "range", .may_be_missing = true}};
+  static constexpr FieldOptions kFields[] = {{.member = "class_", .name = "class"},
+                                             {.member = "range", .may_be_missing = true}};
 };
 
 TEST(Model, HasTheNamesOfTheWireAndWhatIsRequired) {
   std::vector<std::string> lines;
-  for (const auto& field : detail::model_of<Order>().fields) lines.push_back(field.name + " " + field.type + " " + (field.required ? "*" : field.initial));
-  EXPECT_THAT(lines, testing::ElementsAre("id str *", "class str *", "quantity int 1", "currency str \"USD\"", "limit float null", "wait seconds 1.5", "range list [0,0]"));
+  for (const auto& field : detail::model_of<Order>().fields)
+    lines.push_back(field.name + " " + field.type + " " + (field.required ? "*" : field.initial));
+  EXPECT_THAT(lines, testing::ElementsAre("id str *", "class str *", "quantity int 1", "currency str \"USD\"",
+                                          "limit float null", "wait seconds 1.5", "range list [0,0]"));
 }
 
 TEST(Model, ChecksATextAsAReaderDoes) {

@@ -3,7 +3,7 @@
 
 #include <set>
 
-#include "support/world.h"
+#include "support/test_app.h"
 
 namespace mephisto::tests {
 namespace {
@@ -26,7 +26,7 @@ class Operators : public ::testing::Test {
     return world.run([&] { return world.records(topic); });
   }
 
-  World world;
+  TestApp world;
   std::vector<int> seen;
   const Topic<int>& in = world.app.topic<int>("in", {.partitions = 1});
 };
@@ -64,7 +64,9 @@ TEST_F(Operators, MapGivesOtherValuesWithTheSameKey) {
 
 TEST_F(Operators, OperatorsFollowOneAnother) {
   world.app.agent("a", in, [&](Stream<int> stream) -> Task<void> {
-    auto chain = stream.filter([](int n) { return n > 2; }).map([](int n) { return n * 10; }).filter([](int n) { return n != 50; });
+    auto chain = stream.filter([](int n) { return n > 2; }).map([](int n) { return n * 10; }).filter([](int n) {
+      return n != 50;
+    });
     while (auto event = co_await chain.next()) seen.push_back(*event);
   });
   work_on(7);
@@ -103,7 +105,8 @@ TEST_F(Operators, AnEventKnowsWhereItComesFrom) {
   std::string place;
   world.app.agent("a", in, [&](Stream<int> stream) -> Task<void> {
     while (auto event = co_await stream.next()) {
-      place = fmt::format("{}/{}@{} {} {} {}", event.topic(), event.partition(), event.offset(), event.has_key(), event.headers().find("h")->value, event.attempt());
+      place = fmt::format("{}/{}@{} {} {} {}", event.topic(), event.partition(), event.offset(), event.has_key(),
+                          event.headers().find("h")->value, event.attempt());
     }
   });
   world.work([&](Worker&) -> Task<void> {

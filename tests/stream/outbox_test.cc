@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "support/world.h"
+#include "support/test_app.h"
 
 namespace mephisto::tests {
 namespace {
@@ -29,7 +29,7 @@ class Sending : public ::testing::Test {
     return world.run([&] { return world.records("out"); });
   }
 
-  World world;
+  TestApp world;
   const Topic<std::string>& out = world.app.topic<std::string>("out", {.partitions = 1, .serializer = "raw"});
 };
 
@@ -49,7 +49,8 @@ TEST_F(Sending, SendIsDurableWhenItReturns) {
   send([&]() -> Task<void> {
     co_await world.create("out");
     faults.hold = true;
-    auto sending = world.loop.spawn("send", [](const Topic<std::string>& to) -> Task<void> { (void)co_await to.send("a"); }(out));
+    auto sending =
+        world.loop.spawn("send", [](const Topic<std::string>& to) -> Task<void> { (void)co_await to.send("a"); }(out));
     co_await sleep_for(1min);
     EXPECT_FALSE(sending.done());
     faults.hold = false;
@@ -79,18 +80,25 @@ TEST_F(Sending, AFailedAppendIsTriedAgainAndNothingIsLostOrDoubled) {
 }
 
 TEST_F(Sending, KeyHeadersAndTimestampGoWithTheRecord) {
-  send([&]() -> Task<void> { co_await out.send("v", {.key = "k", .timestamp = Timestamp{5ms}, .headers = {{"a", "1"}, {"b", std::nullopt}}}); });
+  send([&]() -> Task<void> {
+    co_await out.send("v", {.key = "k", .timestamp = Timestamp{5ms}, .headers = {{"a", "1"}, {"b", std::nullopt}}});
+  });
   auto row = sent().at(0);
   EXPECT_EQ(row.key, "k");
   EXPECT_THAT(row.headers, ElementsAre(Header{"a", "1"}, Header{"b", std::nullopt}));
 }
 
 TEST_F(Sending, APartitionThatIsNotThereIsNamed) {
-  send([&]() -> Task<void> { EXPECT_EQ(co_await failure_of(out.send("v", {.partition = 3})), "topic out has partitions 0 to 0, not 3"); });
+  send([&]() -> Task<void> {
+    EXPECT_EQ(co_await failure_of(out.send("v", {.partition = 3})), "topic out has partitions 0 to 0, not 3");
+  });
 }
 
 TEST_F(Sending, OutsideOfAnAppSaysWhereItWorks) {
-  world.run([&]() -> Task<void> { EXPECT_THAT(co_await failure_of(out.send("v")), HasSubstr("sending to topic out works in an agent, task, timer or command")); });
+  world.run([&]() -> Task<void> {
+    EXPECT_THAT(co_await failure_of(out.send("v")),
+                HasSubstr("sending to topic out works in an agent, task, timer or command"));
+  });
 }
 
 TEST_F(Sending, ATombstoneIsSentRaw) {
@@ -101,7 +109,8 @@ TEST_F(Sending, ATombstoneIsSentRaw) {
 TEST_F(Sending, ARecordThatIsTooLargeIsItsSendersError) {
   send([&]() -> Task<void> {
     co_await world.create("out");
-    EXPECT_THAT(co_await failure_of(out.send(std::string(kMaxRecordBytes + 1, 'x'))), AllOf(HasSubstr("too large"), HasSubstr("out/0")));
+    EXPECT_THAT(co_await failure_of(out.send(std::string(kMaxRecordBytes + 1, 'x'))),
+                AllOf(HasSubstr("too large"), HasSubstr("out/0")));
     EXPECT_EQ((co_await out.send("after")).offset, 0);
   });
 }
@@ -110,7 +119,9 @@ TEST_F(Sending, ARecordThatIsTooLargeTakesNoOtherWithIt) {
   send([&]() -> Task<void> {
     co_await world.create("out");
     co_await out.cast("before");
-    auto large = world.loop.spawn("large", [](const Topic<std::string>& to) -> Task<void> { (void)co_await failure_of(to.send(std::string(kMaxRecordBytes + 1, 'x'))); }(out));
+    auto large = world.loop.spawn("large", [](const Topic<std::string>& to) -> Task<void> {
+      (void)co_await failure_of(to.send(std::string(kMaxRecordBytes + 1, 'x')));
+    }(out));
     co_await large.join();
     EXPECT_EQ(co_await failure_of(out.send("after")), "");
   });
@@ -120,7 +131,8 @@ TEST_F(Sending, ARecordThatIsTooLargeTakesNoOtherWithIt) {
 TEST_F(Sending, TwoSendersOfWhichOneIsTooLargeAreToldApart) {
   send([&]() -> Task<void> {
     co_await world.create("out");
-    auto [good, bad] = co_await when_all(failure_of(out.send("good")), failure_of(out.send(std::string(kMaxRecordBytes + 1, 'x'))));
+    auto [good, bad] =
+        co_await when_all(failure_of(out.send("good")), failure_of(out.send(std::string(kMaxRecordBytes + 1, 'x'))));
     EXPECT_EQ(good, "");
     EXPECT_THAT(bad, HasSubstr("too large"));
   });
@@ -142,7 +154,8 @@ TEST_F(Sending, HeadersAreLimitedAsTheyAreStored) {
   send([&]() -> Task<void> {
     co_await world.create("out");
     SendOptions options;
-    for (int i = 0; i < 32 << 10; ++i) options.headers.push_back({"h", "v"});  // 64 KiB of names and values, and their lengths
+    for (int i = 0; i < 32 << 10; ++i)
+      options.headers.push_back({"h", "v"});  // 64 KiB of names and values, and their lengths
     EXPECT_THAT(co_await failure_of(out.send("v", options)), AllOf(HasSubstr("headers"), HasSubstr("out/0")));
     EXPECT_EQ((co_await out.send("after")).offset, 0);
   });
@@ -150,7 +163,8 @@ TEST_F(Sending, HeadersAreLimitedAsTheyAreStored) {
 
 TEST_F(Sending, ACancelledSendLeavesTheOthersAlone) {
   send([&]() -> Task<void> {
-    auto sending = world.loop.spawn("send", [](const Topic<std::string>& to) -> Task<void> { (void)co_await to.send("a"); }(out));
+    auto sending =
+        world.loop.spawn("send", [](const Topic<std::string>& to) -> Task<void> { (void)co_await to.send("a"); }(out));
     co_await yield();
     sending.cancel();
     co_await out.send("b");
@@ -179,10 +193,11 @@ class SendingAgent : public ::testing::Test {
  protected:
   SendingAgent() {
     world.app.agent("copy", world.app.topic<int>("in", {.partitions = 1}), [this](Stream<int> stream) -> Task<void> {
-      while (auto event = co_await stream.next()) co_await out.cast(*event == large ? std::string(kMaxRecordBytes + 1, 'x') : std::to_string(*event));
+      while (auto event = co_await stream.next())
+        co_await out.cast(*event == large ? std::string(kMaxRecordBytes + 1, 'x') : std::to_string(*event));
     });
   }
-  World world;
+  TestApp world;
   int large = -1;
   const Topic<std::string>& out = world.app.topic<std::string>("out", {.partitions = 1, .serializer = "raw"});
 };

@@ -1,10 +1,11 @@
-// The shard: what is counted, what is committed, what a partition that goes leaves behind, and how much memory is taken.
+// The shard: what is counted, what is committed, what a partition that goes leaves behind, and how much memory is
+// taken.
 #include <gmock/gmock.h>
 
 #include <set>
 
 #include "support/metered_log.h"
-#include "support/world.h"
+#include "support/test_app.h"
 
 namespace mephisto::tests {
 namespace {
@@ -18,7 +19,8 @@ class ShardTest : public ::testing::Test {
  protected:
   ShardTest() { world.set("drain_timeout", "2s"); }
 
-  // Declares an agent on `in` that notes each value when it begins with it, and waits with those in `stuck` for the gate.
+  // Declares an agent on `in` that notes each value when it begins with it, and waits with those in `stuck` for the
+  // gate.
   void declare(int concurrency = 1, int partitions = 1) {
     world.app.agent("note", world.app.topic<int>("in", {.partitions = partitions}),
                     [this](Stream<int> stream) -> Task<void> {
@@ -37,7 +39,7 @@ class ShardTest : public ::testing::Test {
     return {};
   }
 
-  World world;
+  TestApp world;
   Gate gate;
   std::set<int> stuck;
   std::vector<int> seen;
@@ -54,7 +56,8 @@ TEST_F(ShardTest, APartitionRunsAfterItIsAssigned) {
 
 std::vector<std::string> changes(const Worker& worker) {
   std::vector<std::string> all;
-  for (const auto& [from, to, count] : worker.state_changes()) all.push_back(fmt::format("{} -> {}: {}", to_string(from), to_string(to), count));
+  for (const auto& [from, to, count] : worker.state_changes())
+    all.push_back(fmt::format("{} -> {}: {}", to_string(from), to_string(to), count));
   return all;
 }
 
@@ -70,7 +73,8 @@ TEST_F(ShardTest, EachChangeOfAPartitionsStateIsCounted) {
     co_await world.eventually([&] { return worker.status().size() == 2; });
     EXPECT_THAT(changes(worker), ElementsAre("assigned -> running: 4", "running -> closed: 2"));
     co_await worker.stop();
-    EXPECT_THAT(changes(worker), ElementsAre("assigned -> running: 4", "running -> draining: 2", "running -> closed: 2", "draining -> closed: 2"));
+    EXPECT_THAT(changes(worker), ElementsAre("assigned -> running: 4", "running -> draining: 2", "running -> closed: 2",
+                                             "draining -> closed: 2"));
   });
 }
 
@@ -104,7 +108,8 @@ TEST_F(ShardTest, TheAccountAddsUpWhateverHappens) {
       co_await world.produce("in", {{std::nullopt, i % 10 == 0 ? "broken" : std::to_string(i), {}, i % 2}});
       if (i == 30) co_await world.expel({"in"});
       co_await sleep_for(20ms);
-      for (const auto& line : worker.status()) EXPECT_TRUE(line.account.balanced()) << line.partition.str() << " at " << i;
+      for (const auto& line : worker.status())
+        EXPECT_TRUE(line.account.balanced()) << line.partition.str() << " at " << i;
     }
     co_await world.eventually_committed("in", 30, 0);
     co_await world.eventually_committed("in", 30, 1);
@@ -233,15 +238,16 @@ TEST_F(ShardTest, APartitionThatLeavesIsDrainedAndCommittedFirst) {
     co_await world.create("in", 2);
     co_await world.produce("in", {{std::nullopt, "0", {}, 0}, {std::nullopt, "1", {}, 1}});
     co_await world.eventually([&] { return gate.waiting() == 2; });
-    auto rival = world.rival({"in"});
-    (void)co_await rival->poll(0, 0ms);
-    co_await world.eventually([&] { return lane(worker, 0).state == LaneState::kDraining || lane(worker, 1).state == LaneState::kDraining; });
+    auto competitor = world.competing_member({"in"});
+    (void)co_await competitor->poll(0, 0ms);
+    co_await world.eventually(
+        [&] { return lane(worker, 0).state == LaneState::kDraining || lane(worker, 1).state == LaneState::kDraining; });
     gate.open();
     co_await world.eventually([&] { return worker.status().size() == 2; });
-    auto polled = co_await rival->poll(0, 1000ms);
+    auto polled = co_await competitor->poll(0, 1000ms);
     EXPECT_EQ(polled.assigned.size(), 1u);
     if (!polled.assigned.empty()) EXPECT_EQ(polled.assigned[0].offset, 1) << "drained, but not committed";
-    co_await rival->close();
+    co_await competitor->close();
   });
 }
 
@@ -252,14 +258,14 @@ TEST_F(ShardTest, APartitionThatLeavesIsHeldBackNoLongerThanTheDrainTimeout) {
     co_await world.create("in", 2);
     co_await world.produce("in", {{std::nullopt, "0", {}, 0}, {std::nullopt, "1", {}, 1}});
     co_await world.eventually([&] { return gate.waiting() == 2; });
-    auto rival = world.rival({"in"});
-    (void)co_await rival->poll(0, 0ms);
+    auto competitor = world.competing_member({"in"});
+    (void)co_await competitor->poll(0, 0ms);
     co_await sleep_for(2500ms);
-    auto polled = co_await rival->poll(0, 0ms);
+    auto polled = co_await competitor->poll(0, 0ms);
     EXPECT_EQ(polled.assigned.size(), 1u);
     if (!polled.assigned.empty()) EXPECT_EQ(polled.assigned[0].offset, 0) << "what was not done is committed";
     gate.open();
-    co_await rival->close();
+    co_await competitor->close();
     co_await world.eventually([&] { return seen.size() == 3; });
   });
 }
@@ -271,13 +277,13 @@ TEST_F(ShardTest, AnExpelledWorkersAcknowledgementsCommitNothing) {
     co_await world.produce("in", numbered(1));
     co_await world.eventually([&] { return gate.waiting() == 1; });
     memory_faults(*world.log).expire("");
-    auto rival = world.rival({"in"});
-    (void)co_await rival->poll(0, 0ms);
+    auto competitor = world.competing_member({"in"});
+    (void)co_await competitor->poll(0, 0ms);
     co_await world.eventually([&] { return lane(worker).agent.empty(); });
     gate.open();
     co_await sleep_for(10s);
     EXPECT_EQ(co_await world.committed("in"), -1);
-    co_await rival->close();
+    co_await competitor->close();
   });
 }
 
@@ -293,13 +299,13 @@ TEST_F(ShardTest, AnExpelledWorkersEventProducesNothing) {
     co_await world.produce("in", numbered(1));
     co_await world.eventually([&] { return gate.waiting() == 1; });
     memory_faults(*world.log).expire("");
-    auto rival = world.rival({"in"});
-    (void)co_await rival->poll(0, 0ms);
+    auto competitor = world.competing_member({"in"});
+    (void)co_await competitor->poll(0, 0ms);
     co_await world.eventually([&] { return account(worker, "copy").consumed == 0; });
     gate.open();
     co_await sleep_for(10s);
     EXPECT_THAT(co_await world.records("out"), IsEmpty());
-    co_await rival->close();
+    co_await competitor->close();
     co_await world.eventually_in("out", 1);
   });
 }
@@ -352,12 +358,13 @@ TEST_F(ShardTest, TakesNoMoreMemoryThanItsBudgetAndABatch) {
   auto metered = std::make_shared<MeteredLog>(world.log);
   world.log = metered;
   int done = 0;
-  world.app.agent("note", world.app.topic<std::string>("in", {.partitions = 1, .serializer = "raw"}), [&](Stream<std::string> stream) -> Task<void> {
-    while (auto event = co_await stream.next()) {
-      co_await gate.pass();
-      ++done;
-    }
-  });
+  world.app.agent("note", world.app.topic<std::string>("in", {.partitions = 1, .serializer = "raw"}),
+                  [&](Stream<std::string> stream) -> Task<void> {
+                    while (auto event = co_await stream.next()) {
+                      co_await gate.pass();
+                      ++done;
+                    }
+                  });
   world.work([&](Worker&) -> Task<void> {
     for (int i = 0; i < 40; ++i) co_await world.produce("in", {{std::nullopt, std::string(100 << 10, 'x'), {}}});
     co_await world.eventually([&] { return gate.waiting() == 1; });
@@ -396,34 +403,40 @@ TEST_F(ShardTest, ReadsOnlySoMuchAheadOfManyPartitionsTogether) {
   auto metered = std::make_shared<MeteredLog>(world.log);
   world.log = metered;
   int slow = 0;
-  world.app.agent("slow", world.app.topic<std::string>("in", {.partitions = 32, .serializer = "raw"}), [&](Stream<std::string> stream) -> Task<void> {
-    while (auto event = co_await stream.next()) {
-      co_await gate.pass();
-      ++slow;
-    }
-  });
+  world.app.agent("slow", world.app.topic<std::string>("in", {.partitions = 32, .serializer = "raw"}),
+                  [&](Stream<std::string> stream) -> Task<void> {
+                    while (auto event = co_await stream.next()) {
+                      co_await gate.pass();
+                      ++slow;
+                    }
+                  });
   world.work([&](Worker&) -> Task<void> {
     co_await world.create("in", 32);
-    for (int i = 0; i < 128; ++i) co_await world.produce("in", {{std::nullopt, std::string(100 << 10, 'x'), {}, i % 32}});
+    for (int i = 0; i < 128; ++i)
+      co_await world.produce("in", {{std::nullopt, std::string(100 << 10, 'x'), {}, i % 32}});
     co_await world.eventually([&] { return gate.waiting() == 1; });
     co_await sleep_for(10s);  // of the virtual clock: by then all is read that is read before the gate opens
     EXPECT_LE(metered->meter->held, 5U << 20);
     gate.open();
-    EXPECT_TRUE(co_await world.eventually([&] { return slow == 128; }, 1s)) << "what was left in the log is not fetched";
+    EXPECT_TRUE(co_await world.eventually([&] { return slow == 128; }, 1s))
+        << "what was left in the log is not fetched";
   });
 }
 
 TEST_F(ShardTest, AnAgentIsNotKeptFromItsRecordsByOneThatHasEnough) {
   int quick = 0;
-  world.app.agent("slow", world.app.topic<std::string>("in", {.partitions = 32, .serializer = "raw"}), [&](Stream<std::string> stream) -> Task<void> {
-    while (auto event = co_await stream.next()) co_await gate.pass();
-  });
-  world.app.agent("quick", world.app.topic<std::string>("other", {.partitions = 1, .serializer = "raw"}), [&](Stream<std::string> stream) -> Task<void> {
-    while (auto event = co_await stream.next()) ++quick;
-  });
+  world.app.agent("slow", world.app.topic<std::string>("in", {.partitions = 32, .serializer = "raw"}),
+                  [&](Stream<std::string> stream) -> Task<void> {
+                    while (auto event = co_await stream.next()) co_await gate.pass();
+                  });
+  world.app.agent("quick", world.app.topic<std::string>("other", {.partitions = 1, .serializer = "raw"}),
+                  [&](Stream<std::string> stream) -> Task<void> {
+                    while (auto event = co_await stream.next()) ++quick;
+                  });
   world.work([&](Worker&) -> Task<void> {
     co_await world.create("in", 32);
-    for (int i = 0; i < 128; ++i) co_await world.produce("in", {{std::nullopt, std::string(100 << 10, 'x'), {}, i % 32}});
+    for (int i = 0; i < 128; ++i)
+      co_await world.produce("in", {{std::nullopt, std::string(100 << 10, 'x'), {}, i % 32}});
     co_await sleep_for(10s);  // of the virtual clock: by then all is read that is read before the gate opens
     co_await world.produce("other", {{std::nullopt, "one", {}, 0}});
     EXPECT_TRUE(co_await world.eventually([&] { return quick == 1; }, 100ms));
@@ -434,11 +447,12 @@ TEST_F(ShardTest, AnAgentIsNotKeptFromItsRecordsByOneThatHasEnough) {
 TEST_F(ShardTest, GoesOnAtOnceWhenTheBudgetHasRoomAgain) {
   world.set("memory_budget", "1MiB");
   int seen = 0;
-  world.app.agent("note", world.app.topic<std::string>("in", {.partitions = 1, .serializer = "raw"}), [&](Stream<std::string> stream) -> Task<void> {
-    while (auto event = co_await stream.next()) {
-      if (seen++ == 0) co_await gate.pass();
-    }
-  });
+  world.app.agent("note", world.app.topic<std::string>("in", {.partitions = 1, .serializer = "raw"}),
+                  [&](Stream<std::string> stream) -> Task<void> {
+                    while (auto event = co_await stream.next()) {
+                      if (seen++ == 0) co_await gate.pass();
+                    }
+                  });
   world.work([&](Worker&) -> Task<void> {
     for (int i = 0; i < 40; ++i) co_await world.produce("in", {{std::nullopt, std::string(100 << 10, 'x'), {}, 0}});
     co_await sleep_for(10s);

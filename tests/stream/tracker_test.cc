@@ -5,8 +5,8 @@
 #include <map>
 #include <set>
 
-#include "mephisto/detail/tracker.h"
-#include "mephisto/ids.h"
+#include "mephisto/stream/tracker.h"
+#include "mephisto/base/ids.h"
 
 namespace mephisto::detail {
 namespace {
@@ -38,7 +38,7 @@ TEST(AckTracker, NotesWhatIsDoneBehindTheFirst) {
   std::vector<std::uint64_t> sequences;
   for (int offset = 100; offset < 110; ++offset) sequences.push_back(tracker.deliver(offset));
   for (int done : {2, 3, 4, 7}) tracker.ack(sequences[static_cast<std::size_t>(done)]);
-  EXPECT_EQ(tracker.note(tracker.committable()), "2-4,7");
+  EXPECT_EQ(tracker.acks_ahead(tracker.committable()), "2-4,7");
 }
 
 // As Kafka's marks of transactions: offsets of no record.
@@ -46,17 +46,17 @@ TEST(AckTracker, NotesRecordsThatFollowEachOtherAsOneRangeOverGaps) {
   AckTracker tracker{0, ""};
   for (int offset = 0; offset < 10; offset += 2) tracker.deliver(offset);
   for (std::uint64_t sequence = 1; sequence < 5; ++sequence) tracker.ack(sequence);
-  EXPECT_EQ(tracker.note(0), "2-8");
+  EXPECT_EQ(tracker.acks_ahead(0), "2-8");
 }
 
 TEST(AckTracker, ANoteThatIsCutHasTheNearestRangesWhole) {
   AckTracker tracker{0, ""};
   for (int offset = 0; offset < 20; ++offset) tracker.deliver(offset);
   for (std::uint64_t done : {2, 3, 7, 10, 11}) tracker.ack(done);
-  EXPECT_EQ(tracker.note(0, 11), "2-3,7,10-11");
-  EXPECT_EQ(tracker.note(0, 10), "2-3,7");
-  EXPECT_EQ(tracker.note(0, 4), "2-3");
-  EXPECT_EQ(tracker.note(0, 2), "");
+  EXPECT_EQ(tracker.acks_ahead(0, 11), "2-3,7,10-11");
+  EXPECT_EQ(tracker.acks_ahead(0, 10), "2-3,7");
+  EXPECT_EQ(tracker.acks_ahead(0, 4), "2-3");
+  EXPECT_EQ(tracker.acks_ahead(0, 2), "");
 }
 
 TEST(AckTracker, NoNoteIsLongerThanTheLongestOfWhatIsInFlight) {
@@ -68,21 +68,22 @@ TEST(AckTracker, NoNoteIsLongerThanTheLongestOfWhatIsInFlight) {
       const auto start = commit;
       AckTracker tracker{start, note};
       std::vector<std::uint64_t> in_flight;
-      std::size_t longest = tracker.longest_note(start, 0);
-      for (std::int64_t offset = start; offset < start + 200; offset += 1 + static_cast<std::int64_t>(random.below(3))) {
+      std::size_t longest = tracker.longest_acks_ahead(start, 0);
+      for (std::int64_t offset = start; offset < start + 200;
+           offset += 1 + static_cast<std::int64_t>(random.below(3))) {
         const bool before = tracker.done_before(offset);
         if (!before) in_flight.push_back(tracker.deliver(offset));
-        longest = tracker.longest_note(start, in_flight.size());
+        longest = tracker.longest_acks_ahead(start, in_flight.size());
         while (random.below(2) == 0 && !in_flight.empty()) {
           const auto place = in_flight.begin() + static_cast<std::ptrdiff_t>(random.below(in_flight.size()));
           tracker.ack(*place);
           in_flight.erase(place);
-          ASSERT_LE(tracker.note(start).size(), longest);
-          ASSERT_LE(tracker.note(tracker.committable()).size(), longest);
+          ASSERT_LE(tracker.acks_ahead(start).size(), longest);
+          ASSERT_LE(tracker.acks_ahead(tracker.committable()).size(), longest);
         }
       }
       commit = tracker.committable();
-      note = tracker.note(commit);
+      note = tracker.acks_ahead(commit);
     }
   }
 }
@@ -99,7 +100,8 @@ TEST(AckTracker, KnowsFromItsNoteWhatWasDone) {
 TEST(AckTracker, TakesTheNoteOfSomebodyElseForNone) {
   for (const char* note : {"x", "1-", "3,abc", "{\"a\":1}", "-", ",", "5x", "1-2x"}) {
     AckTracker tracker{0, note};
-    for (std::int64_t offset = 0; offset < 10; ++offset) EXPECT_FALSE(tracker.done_before(offset)) << note << " " << offset;
+    for (std::int64_t offset = 0; offset < 10; ++offset)
+      EXPECT_FALSE(tracker.done_before(offset)) << note << " " << offset;
   }
 }
 
@@ -119,7 +121,8 @@ TEST(AckTracker, WithSomethingInFlightTheCommitStaysBeforeAGap) {
   EXPECT_EQ(tracker.committable(), 40);
 }
 
-// Behind a gap that the end of a batch told of (compaction, the marks of transactions), offsets count on from behind it.
+// Behind a gap that the end of a batch told of (compaction, the marks of transactions), offsets count on from behind
+// it.
 TEST(AckTracker, WhatIsDeliveredBehindAGapHasItsOwnOffset) {
   AckTracker tracker{0, ""};
   const auto before = tracker.deliver(3);
@@ -136,8 +139,9 @@ TEST(AckTracker, KeepsTheNoteOfAnEarlierStayWhileTheFirstRecordIsStillInFlight) 
   AckTracker tracker{0, "1-4"};
   tracker.deliver(0);
   tracker.deliver(5);
-  AckTracker after_restart{tracker.committable(), tracker.note(tracker.committable())};
-  for (std::int64_t offset = 1; offset <= 4; ++offset) EXPECT_TRUE(after_restart.done_before(offset)) << offset << " would be delivered again";
+  AckTracker after_restart{tracker.committable(), tracker.acks_ahead(tracker.committable())};
+  for (std::int64_t offset = 1; offset <= 4; ++offset)
+    EXPECT_TRUE(after_restart.done_before(offset)) << offset << " would be delivered again";
 }
 
 // A model that remembers everything: offsets delivered, and offsets done.
@@ -169,7 +173,8 @@ class Model {
 };
 
 // Which of `records` (by offset) are. That of an offset without a record says nothing.
-std::set<std::int64_t> done_by_note(std::int64_t offset, const std::string& note, const std::map<std::int64_t, std::uint64_t>& records) {
+std::set<std::int64_t> done_by_note(std::int64_t offset, const std::string& note,
+                                    const std::map<std::int64_t, std::uint64_t>& records) {
   AckTracker restarted{offset, note};
   std::set<std::int64_t> done;
   for (auto record = records.lower_bound(offset); record != records.end(); ++record) {
@@ -197,7 +202,8 @@ TEST(AckTracker, AgreesWithAModelForRandomOrdersAndGaps) {
         committed = tracker.committable();
         tracker.forget_before(committed);
       } else if (auto kept = model.done().lower_bound(committed); random.below(20) == 0 && kept != model.done().end()) {
-        kept = std::next(kept, static_cast<std::ptrdiff_t>(random.below(static_cast<std::uint64_t>(std::distance(kept, model.done().end())))));
+        kept = std::next(kept, static_cast<std::ptrdiff_t>(
+                                   random.below(static_cast<std::uint64_t>(std::distance(kept, model.done().end())))));
         const auto reopened = *kept;
         ASSERT_EQ(tracker.reopen(reopened), sequences.at(reopened)) << "seed " << seed << " step " << step;
         model.reopen(reopened);
@@ -215,7 +221,9 @@ TEST(AckTracker, AgreesWithAModelForRandomOrdersAndGaps) {
       }
       ASSERT_EQ(tracker.committable(), model.committable()) << "seed " << seed << " step " << step;
       if (step % 100 == 0) {
-        ASSERT_EQ(done_by_note(tracker.committable(), tracker.note(tracker.committable()), sequences), model.done_behind()) << "seed " << seed << " step " << step;
+        ASSERT_EQ(done_by_note(tracker.committable(), tracker.acks_ahead(tracker.committable()), sequences),
+                  model.done_behind())
+            << "seed " << seed << " step " << step;
       }
     }
   }
@@ -242,7 +250,7 @@ TEST(AckTracker, NothingIsDeliveredTwiceOverManyRestarts) {
         done.insert(offset);
       }
       commit = tracker.committable();
-      note = tracker.note(tracker.committable());
+      note = tracker.acks_ahead(tracker.committable());
     }
   }
 }
@@ -266,7 +274,7 @@ TEST(AckTracker, ReopensARecordThatThousandsWereAcknowledgedAfter) {
   for (int offset = 0; offset < 10'000; ++offset) tracker.ack(tracker.deliver(offset));
   ASSERT_TRUE(tracker.reopen(7));
   EXPECT_EQ(tracker.committable(), 7);
-  EXPECT_EQ(tracker.note(7), "1-9992");
+  EXPECT_EQ(tracker.acks_ahead(7), "1-9992");
   tracker.ack(7);
   EXPECT_EQ(tracker.committable(), 10'000);
 }
@@ -276,7 +284,7 @@ TEST(AckTracker, KeepsAWindowOfManyThousands) {
   for (int offset = 0; offset < 100'000; ++offset) tracker.deliver(offset);
   for (std::uint64_t sequence = 1; sequence < 100'000; ++sequence) tracker.ack(sequence);
   EXPECT_EQ(tracker.committable(), 0);
-  EXPECT_EQ(tracker.note(tracker.committable()), "1-99999");
+  EXPECT_EQ(tracker.acks_ahead(tracker.committable()), "1-99999");
   tracker.ack(0);
   EXPECT_EQ(tracker.committable(), 100'000);
 }

@@ -1,5 +1,5 @@
-// A log that knows how many bytes of fetched batches its users hold on to, and may take short notes only. Not for exactly_once: transactions need the log's own
-// consumers.
+// A log that knows how many bytes of fetched batches its users hold on to, and may take short notes only. Not for
+// exactly_once: transactions need the log's own consumers.
 #pragma once
 
 #include <algorithm>
@@ -21,9 +21,10 @@ struct Meter {
 
 class MeteredConsumer : public Consumer {
  public:
-  MeteredConsumer(std::unique_ptr<Consumer> inner, std::shared_ptr<Meter> meter) : inner_(std::move(inner)), meter_(std::move(meter)) {}
+  MeteredConsumer(std::unique_ptr<Consumer> inner, std::shared_ptr<Meter> meter)
+      : inner_(std::move(inner)), meter_(std::move(meter)) {}
 
-  Task<Polled> poll(std::size_t max_bytes, std::chrono::milliseconds wait) override {
+  Task<PollResult> poll(std::size_t max_bytes, std::chrono::milliseconds wait) override {
     auto polled = co_await inner_->poll(max_bytes, wait);
     for (auto& batch : polled.batches) {
       meter_->held += batch->bytes;
@@ -36,8 +37,12 @@ class MeteredConsumer : public Consumer {
   }
   void pause(AssignmentId assignment) override { inner_->pause(assignment); }
   void resume(AssignmentId assignment) override { inner_->resume(assignment); }
-  Task<Result<void>> commit(std::vector<AssignmentCommit> commits) override { return inner_->commit(std::move(commits)); }
-  Task<Result<void>> release(std::vector<AssignmentCommit> commits) override { return inner_->release(std::move(commits)); }
+  Task<Result<void>> commit(std::vector<AssignmentCommit> commits) override {
+    return inner_->commit(std::move(commits));
+  }
+  Task<Result<void>> release(std::vector<AssignmentCommit> commits) override {
+    return inner_->release(std::move(commits));
+  }
   Task<void> close() override { return inner_->close(); }
 
  private:
@@ -50,14 +55,22 @@ class MeteredLog : public Log {
   explicit MeteredLog(std::shared_ptr<Log> inner) : inner_(std::move(inner)) {}
 
   const std::string& url() const override { return inner_->url(); }
-  Task<Result<TopicInfo>> create_topic(std::string name, TopicConfig config) override { return inner_->create_topic(std::move(name), config); }
+  Task<Result<TopicInfo>> create_topic(std::string name, TopicConfig config) override {
+    return inner_->create_topic(std::move(name), config);
+  }
   Task<Result<void>> delete_topic(std::string name) override { return inner_->delete_topic(std::move(name)); }
   Task<Result<std::vector<TopicInfo>>> topics() override { return inner_->topics(); }
   Task<Result<TopicInfo>> topic(std::string name) override { return inner_->topic(std::move(name)); }
-  Task<Result<Watermarks>> watermarks(TopicPartition partition) override { return inner_->watermarks(std::move(partition)); }
-  Task<Result<std::int64_t>> offset_at(TopicPartition partition, Timestamp time) override { return inner_->offset_at(std::move(partition), time); }
+  Task<Result<Watermarks>> watermarks(TopicPartition partition) override {
+    return inner_->watermarks(std::move(partition));
+  }
+  Task<Result<std::int64_t>> offset_at(TopicPartition partition, Timestamp time) override {
+    return inner_->offset_at(std::move(partition), time);
+  }
   Task<Result<std::vector<GroupInfo>>> groups() override { return inner_->groups(); }
-  Task<Result<void>> reset(std::string group, std::map<TopicPartition, std::int64_t> offsets) override { return inner_->reset(std::move(group), std::move(offsets)); }
+  Task<Result<void>> reset(std::string group, std::map<TopicPartition, std::int64_t> offsets) override {
+    return inner_->reset(std::move(group), std::move(offsets));
+  }
   Task<Result<void>> maintain() override { return inner_->maintain(); }
   std::unique_ptr<Producer> producer(Loop& loop) override { return inner_->producer(loop); }
   std::unique_ptr<Consumer> consumer(Loop& loop, ConsumerOptions options) override {
@@ -65,7 +78,7 @@ class MeteredLog : public Log {
     return std::make_unique<MeteredConsumer>(inner_->consumer(loop, std::move(options)), meter);
   }
 
-  std::size_t max_note_bytes() const override { return note_bytes; }
+  std::size_t max_acks_ahead_bytes() const override { return note_bytes; }
 
   std::shared_ptr<Meter> meter = std::make_shared<Meter>();
   std::size_t note_bytes = std::numeric_limits<std::size_t>::max();

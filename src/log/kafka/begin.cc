@@ -22,14 +22,21 @@ using Known = std::map<TopicPartition, std::optional<Commit>>;
 Result<Known> stable_commits(const Question& question) {
   const auto list = new_list(question.partitions.size());
   for (const auto& partition : question.partitions) add(*list, partition, RD_KAFKA_OFFSET_INVALID);
-  if (const auto code = rd_kafka_committed(question.handle.get(), list.get(), kWaitMs); code != RD_KAFKA_RESP_ERR_NO_ERROR)
+  if (const auto code = rd_kafka_committed(question.handle.get(), list.get(), kWaitMs);
+      code != RD_KAFKA_RESP_ERR_NO_ERROR)
     return std::unexpected(to_error(code, "cannot read the group's offsets"));
   Known known;
   for (int i = 0; i < list->cnt; ++i) {
     const auto& one = list->elems[i];
-    if (one.err != RD_KAFKA_RESP_ERR_NO_ERROR) return std::unexpected(to_error(one.err, fmt::format("cannot read the group's offset of {}/{}", one.topic, one.partition)));
+    if (one.err != RD_KAFKA_RESP_ERR_NO_ERROR)
+      return std::unexpected(
+          to_error(one.err, fmt::format("cannot read the group's offset of {}/{}", one.topic, one.partition)));
     auto& place = known[{one.topic, one.partition}];
-    if (one.offset >= 0) place = Commit{{one.topic, one.partition}, one.offset, std::string{static_cast<const char*>(one.metadata), one.metadata_size}, {}};
+    if (one.offset >= 0)
+      place = Commit{{one.topic, one.partition},
+                     one.offset,
+                     std::string{static_cast<const char*>(one.metadata), one.metadata_size},
+                     {}};
   }
   return known;
 }
@@ -43,10 +50,12 @@ std::string why_unstable(Cluster& cluster, const Question& question) {
   if (!open || open->empty()) return why;
   // One that hangs says most.
   const auto hanging = std::ranges::find(*open, true, &OpenTransaction::hanging);
-  return "its committed offset is not known: " + describe(hanging == open->end() ? open->front() : *hanging, question.url);
+  return "its committed offset is not known: " +
+         describe(hanging == open->end() ? open->front() : *hanging, question.url);
 }
 
-Result<Known> commits_at_once(Cluster& cluster, const Question& question, std::map<TopicPartition, std::string>& held_up) {
+Result<Known> commits_at_once(Cluster& cluster, const Question& question,
+                              std::map<TopicPartition, std::string>& held_up) {
   auto asked = cluster.committed(question.handle.get(), question.group, question.partitions);
   if (!asked) return std::unexpected(asked.error());
   Known known;
@@ -63,7 +72,8 @@ Result<Known> commits_at_once(Cluster& cluster, const Question& question, std::m
 }
 
 // How many partitions the topic had when the group came to know it; nothing where it does not know it.
-Result<std::optional<int>> first_known(Cluster& cluster, const Question& question, const std::string& topic, int count) {
+Result<std::optional<int>> first_known(Cluster& cluster, const Question& question, const std::string& topic,
+                                       int count) {
   std::vector<TopicPartition> all;
   for (int i = 0; i < count; ++i) all.push_back({topic, i});
   const auto asked = cluster.committed(question.handle.get(), question.group, all);
@@ -77,9 +87,11 @@ Result<std::optional<int>> first_known(Cluster& cluster, const Question& questio
   return fewest;
 }
 
-// Where the group's first commit of the partitions is to be: it is made at once, so that what comes from now on is not lost by a restart
-// before the next one.
-Result<void> begin_at_latest(Cluster& cluster, const Question& question, const std::vector<std::pair<TopicPartition, Watermarks>>& fresh, std::vector<Begin>& begins) {
+// Where the group's first commit of the partitions is to be: it is made at once, so that what comes from now on is not
+// lost by a restart before the next one.
+Result<void> begin_at_latest(Cluster& cluster, const Question& question,
+                             const std::vector<std::pair<TopicPartition, Watermarks>>& fresh,
+                             std::vector<StartPosition>& begins) {
   const auto list = new_list(fresh.size());
   std::map<std::string, std::pair<int, std::optional<int>>> topics;
   for (const auto& [partition, marks] : fresh) {
@@ -93,8 +105,10 @@ Result<void> begin_at_latest(Cluster& cluster, const Question& question, const s
     }
     const auto [count, first] = place->second;
     const bool added = first && partition.partition >= *first;
-    if (added) log::info("{} was added to its topic since group {} began: it is read from its start", partition.str(), question.group);
-    Begin one{partition, added ? marks.start : marks.end, {"", count}};
+    if (added)
+      log::info("{} was added to its topic since group {} began: it is read from its start", partition.str(),
+                question.group);
+    StartPosition one{partition, added ? marks.start : marks.end, {"", count}};
     const auto metadata = write_noted("", count);
     auto* entry = add(*list, partition, one.offset);
     entry->metadata = std::malloc(metadata.size());
@@ -114,7 +128,9 @@ Noted read_noted(std::string_view metadata) {
   int count = 0;
   if (at == std::string_view::npos || (at > 0 && metadata[at - 1] != ';')) return {std::string{metadata}, {}};
   const auto* end = metadata.data() + metadata.size();
-  if (const auto [behind, error] = std::from_chars(metadata.data() + at + 1, end, count); error != std::errc{} || behind != end || count <= 0) return {std::string{metadata}, {}};
+  if (const auto [behind, error] = std::from_chars(metadata.data() + at + 1, end, count);
+      error != std::errc{} || behind != end || count <= 0)
+    return {std::string{metadata}, {}};
   return {std::string{metadata.substr(0, at == 0 ? 0 : at - 1)}, count};
 }
 
@@ -127,7 +143,8 @@ Result<Beginnings> find_beginnings(Cluster& cluster, const Question& question) {
   Beginnings found{cluster.leaders(question.topics), {}, {}};
   Result<Known> known;
   if (question.wait) known = stable_commits(question);
-  if (!question.wait || (!known && known.error().kind == ErrorKind::kTimeout)) known = commits_at_once(cluster, question, found.held_up);
+  if (!question.wait || (!known && known.error().kind == ErrorKind::kTimeout))
+    known = commits_at_once(cluster, question, found.held_up);
   if (!known) return std::unexpected(known.error());
   std::vector<TopicPartition> partitions;
   for (const auto& [partition, commit] : *known) partitions.push_back(partition);
@@ -147,18 +164,20 @@ Result<Beginnings> find_beginnings(Cluster& cluster, const Question& question) {
     if (!commit) {
       found.begins.push_back({partition, start, {}});
     } else if (commit->offset < start) {
-      log::warn("{}: the records from the committed offset {} to {} are gone (retention); going on at {}", partition.str(), commit->offset, start - 1, start);
+      log::warn("{}: the records from the committed offset {} to {} are gone (retention); going on at {}",
+                partition.str(), commit->offset, start - 1, start);
       found.begins.push_back({partition, start, {"", noted.partitions}});
     } else if (commit->offset > end) {
-      return fail(ErrorKind::kInvalid,
-                  fmt::format("{}: the committed offset {} is behind the partition's end {}; was the topic deleted and made again? Reset the group's offset of it", partition.str(),
-                              commit->offset, end));
+      return fail(ErrorKind::kInvalid, fmt::format("{}: the committed offset {} is behind the partition's end {}; was "
+                                                   "the topic deleted and made again? Reset the group's offset of it",
+                                                   partition.str(), commit->offset, end));
     } else {
       found.begins.push_back({partition, commit->offset, noted});
     }
   }
   if (!fresh.empty()) {
-    if (auto done = begin_at_latest(cluster, question, fresh, found.begins); !done) return std::unexpected(done.error());
+    if (auto done = begin_at_latest(cluster, question, fresh, found.begins); !done)
+      return std::unexpected(done.error());
   }
   return found;
 }

@@ -13,8 +13,8 @@
 
 namespace mephisto::kafka {
 
-// What a commit's metadata holds: the note, and how many partitions the topic had when the group came to know this one. A partition beyond the
-// fewest of these was added since, and nobody of the group can have left out anything of it.
+// What a commit's metadata holds: the note, and how many partitions the topic had when the group came to know this one.
+// A partition beyond the fewest of these was added since, and nobody of the group can have left out anything of it.
 struct Noted {
   std::string note;
   std::optional<int> partitions;
@@ -23,7 +23,7 @@ Noted read_noted(std::string_view metadata);
 std::string write_noted(std::string_view note, std::optional<int> partitions);
 inline constexpr std::size_t kNotedBytes = 8;  // beside the note
 
-struct Begin {
+struct StartPosition {
   TopicPartition partition;
   std::int64_t offset = 0;
   Noted noted;
@@ -41,7 +41,7 @@ struct Question {
 
 struct Beginnings {
   Leaders leaders;
-  std::vector<Begin> begins;
+  std::vector<StartPosition> begins;
   std::map<TopicPartition, std::string> held_up;  // and why
 };
 

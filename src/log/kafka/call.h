@@ -11,8 +11,8 @@
 
 namespace mephisto::kafka {
 
-// As mephisto::blocking, but a caller that is cancelled does not wait for the brokers: the call ends by itself, and nobody hears how. So
-// `work` owns or shares all that it uses.
+// As mephisto::blocking, but a caller that is cancelled does not wait for the brokers: the call ends by itself, and
+// nobody hears how. So `work` owns or shares all that it uses.
 template <class Work>
 Task<std::invoke_result_t<Work>> call(Work work, const char* what) {
   struct Call {

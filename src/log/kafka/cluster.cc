@@ -17,8 +17,8 @@ constexpr std::chrono::milliseconds kPropagation{1000};  // until every broker k
 using NewTopic = std::unique_ptr<rd_kafka_NewTopic_t, Deleter<rd_kafka_NewTopic_destroy>>;
 using Resource = std::unique_ptr<rd_kafka_ConfigResource_t, Deleter<rd_kafka_ConfigResource_destroy>>;
 
-// Kafka's settings of what a topic's configuration says. Everything is said: a broker's default retention would delete records with old
-// times within seconds.
+// Kafka's settings of what a topic's configuration says. Everything is said: a broker's default retention would delete
+// records with old times within seconds.
 Properties settings_of(const TopicConfig& config) {
   return {
       {"retention.ms", std::to_string(config.retention ? config.retention->count() : -1)},
@@ -68,14 +68,17 @@ Result<Metadata> look_up(rd_kafka_t* handle, const std::string& name) {
   auto code = rd_kafka_metadata(handle, 0, topic.get(), &found, kTimeout);
   Metadata metadata{found};
   if (code == RD_KAFKA_RESP_ERR_NO_ERROR && metadata->topic_cnt == 1) code = metadata->topics[0].err;
-  if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) return fail(ErrorKind::kNotFound, fmt::format("there is no topic {}", name));
-  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return std::unexpected(to_error(code, fmt::format("cannot look up topic {}", name)));
+  if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+    return fail(ErrorKind::kNotFound, fmt::format("there is no topic {}", name));
+  if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+    return std::unexpected(to_error(code, fmt::format("cannot look up topic {}", name)));
   return metadata;
 }
 
 // A partition's leader is not known, or moves, for a moment.
 bool is_moving(rd_kafka_resp_err_t code) {
-  return code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION || code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE || code == RD_KAFKA_RESP_ERR__WAIT_CACHE;
+  return code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION || code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE ||
+         code == RD_KAFKA_RESP_ERR__WAIT_CACHE;
 }
 
 std::string place(const rd_kafka_topic_partition_t& one) { return fmt::format("{}/{}", one.topic, one.partition); }
@@ -97,18 +100,25 @@ const Properties kAdminProperties{{"isolation.level", "read_uncommitted"}};
 }  // namespace
 
 Result<int> partition_count(rd_kafka_t* handle, const std::string& topic) {
-  for (const auto deadline = std::chrono::steady_clock::now() + kPropagation;; std::this_thread::sleep_for(kBetweenTries)) {
+  for (const auto deadline = std::chrono::steady_clock::now() + kPropagation;;
+       std::this_thread::sleep_for(kBetweenTries)) {
     auto found = look_up(handle, topic);
     if (found) return (*found)->topics[0].partition_cnt;
-    if (found.error().kind != ErrorKind::kNotFound || std::chrono::steady_clock::now() >= deadline) return std::unexpected(found.error());
+    if (found.error().kind != ErrorKind::kNotFound || std::chrono::steady_clock::now() >= deadline)
+      return std::unexpected(found.error());
   }
 }
 
-Cluster::Cluster(Access access) : access_(std::move(access)), contact_(access_.servers), handle_(make_handle(RD_KAFKA_PRODUCER, access_, kAdminProperties, RD_KAFKA_EVENT_ERROR)) {}
+Cluster::Cluster(Access access)
+    : access_(std::move(access)),
+      contact_(access_.servers),
+      handle_(make_handle(RD_KAFKA_PRODUCER, access_, kAdminProperties, RD_KAFKA_EVENT_ERROR)) {}
 
-Result<Event> Cluster::ask(rd_kafka_t* handle, const std::string& what, const Request& request, std::chrono::milliseconds timeout) {
+Result<Event> Cluster::ask(rd_kafka_t* handle, const std::string& what, const Request& request,
+                           std::chrono::milliseconds timeout) {
   const Queue answers{rd_kafka_queue_new(handle)};
-  const std::unique_ptr<rd_kafka_AdminOptions_t, Deleter<rd_kafka_AdminOptions_destroy>> options{rd_kafka_AdminOptions_new(handle, RD_KAFKA_ADMIN_OP_ANY)};
+  const std::unique_ptr<rd_kafka_AdminOptions_t, Deleter<rd_kafka_AdminOptions_destroy>> options{
+      rd_kafka_AdminOptions_new(handle, RD_KAFKA_ADMIN_OP_ANY)};
   const auto ms = static_cast<int>(timeout.count());
   char text[256];
   rd_kafka_AdminOptions_set_request_timeout(options.get(), ms, text, sizeof text);
@@ -123,16 +133,20 @@ Result<Event> Cluster::ask(rd_kafka_t* handle, const std::string& what, const Re
 Result<TopicInfo> Cluster::create_topic(const std::string& name, const TopicConfig& config) {
   if (auto sound = check_topic_name(name); !sound) return std::unexpected(sound.error());
   if (config.partitions < 1 || config.partitions > kMaxPartitions) {
-    return fail(ErrorKind::kInvalid, fmt::format("topic {} cannot have {} partitions: 1 to {}", name, config.partitions, kMaxPartitions));
+    return fail(ErrorKind::kInvalid,
+                fmt::format("topic {} cannot have {} partitions: 1 to {}", name, config.partitions, kMaxPartitions));
   }
   if (auto made = contact_.make(handle_.get()); !made) return std::unexpected(made.error());
   const auto what = fmt::format("cannot create topic {}", name);
   char text[256];
   const NewTopic topic{rd_kafka_NewTopic_new(name.c_str(), config.partitions, config.replicas, text, sizeof text)};
   if (!topic) return fail(ErrorKind::kInvalid, fmt::format("{}: {}", what, text));
-  for (const auto& [setting, value] : settings_of(config)) rd_kafka_NewTopic_set_config(topic.get(), setting.c_str(), value.c_str());
+  for (const auto& [setting, value] : settings_of(config))
+    rd_kafka_NewTopic_set_config(topic.get(), setting.c_str(), value.c_str());
   auto* wanted = topic.get();
-  auto event = ask(handle_.get(), what, [&](auto* options, auto* queue) { rd_kafka_CreateTopics(handle_.get(), &wanted, 1, options, queue); });
+  auto event = ask(handle_.get(), what, [&](auto* options, auto* queue) {
+    rd_kafka_CreateTopics(handle_.get(), &wanted, 1, options, queue);
+  });
   if (!event) return std::unexpected(event.error());
   std::size_t count = 0;
   const auto* results = rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event->get()), &count);
@@ -154,7 +168,8 @@ Result<TopicInfo> Cluster::create_topic(const std::string& name, const TopicConf
   if (!existing) return existing;
   if (existing->config.partitions != config.partitions) {
     return fail(ErrorKind::kInvalid,
-                fmt::format("topic {} has {} partitions, not {}: declare as many, or delete the topic; Kafka's own tool can add partitions (kafka-topics.sh --alter --topic {} "
+                fmt::format("topic {} has {} partitions, not {}: declare as many, or delete the topic; Kafka's own "
+                            "tool can add partitions (kafka-topics.sh --alter --topic {} "
                             "--partitions N), which gives keys other partitions",
                             name, existing->config.partitions, config.partitions, name));
   }
@@ -172,21 +187,26 @@ Result<void> Cluster::wait_for_leaders(const std::string& topic, int partitions)
     auto found = look_up(handle_.get(), topic);
     if (found && (*found)->topics[0].partition_cnt == partitions) {
       const auto& all = (*found)->topics[0];
-      if (std::all_of(all.partitions, all.partitions + all.partition_cnt, [](const auto& one) { return one.leader >= 0; })) return {};
+      if (std::all_of(all.partitions, all.partitions + all.partition_cnt,
+                      [](const auto& one) { return one.leader >= 0; }))
+        return {};
     }
-    if (std::chrono::steady_clock::now() >= deadline) return fail(ErrorKind::kTimeout, fmt::format("topic {} was created, but its partitions have no leaders", topic));
+    if (std::chrono::steady_clock::now() >= deadline)
+      return fail(ErrorKind::kTimeout, fmt::format("topic {} was created, but its partitions have no leaders", topic));
   }
 }
 
 Result<Properties> Cluster::settings(const std::string& topic) {
   const Resource asked{rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic.c_str())};
   auto* one = asked.get();
-  auto event = ask(handle_.get(), fmt::format("cannot read the settings of topic {}", topic),
-                   [&](auto* options, auto* queue) { rd_kafka_DescribeConfigs(handle_.get(), &one, 1, options, queue); });
+  auto event =
+      ask(handle_.get(), fmt::format("cannot read the settings of topic {}", topic),
+          [&](auto* options, auto* queue) { rd_kafka_DescribeConfigs(handle_.get(), &one, 1, options, queue); });
   if (!event) return std::unexpected(event.error());
   Properties settings;
   std::size_t count = 0;
-  const auto* resources = rd_kafka_DescribeConfigs_result_resources(rd_kafka_event_DescribeConfigs_result(event->get()), &count);
+  const auto* resources =
+      rd_kafka_DescribeConfigs_result_resources(rd_kafka_event_DescribeConfigs_result(event->get()), &count);
   for (std::size_t i = 0; i < count; ++i) {
     std::size_t entries = 0;
     const auto* configs = rd_kafka_ConfigResource_configs(resources[i], &entries);
@@ -209,7 +229,9 @@ Result<bool> Cluster::made_here(const std::string& topic) {
 
 // AlterConfigs replaces all settings of the topic's own: those that are not ours are sent again.
 Result<void> Cluster::alter(const TopicInfo& existing, const TopicConfig& config) {
-  if (existing.config.retention == config.retention && existing.config.retention_bytes == config.retention_bytes && existing.config.compact == config.compact) return {};
+  if (existing.config.retention == config.retention && existing.config.retention_bytes == config.retention_bytes &&
+      existing.config.compact == config.compact)
+    return {};
   auto before = settings(existing.name);
   if (!before) return std::unexpected(before.error());
   auto settings = settings_of(config);
@@ -217,12 +239,15 @@ Result<void> Cluster::alter(const TopicInfo& existing, const TopicConfig& config
   settings.merge(*before);
   const auto what = fmt::format("cannot change the settings of topic {}", existing.name);
   const Resource changed{rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, existing.name.c_str())};
-  for (const auto& [name, value] : settings) rd_kafka_ConfigResource_set_config(changed.get(), name.c_str(), value.c_str());
+  for (const auto& [name, value] : settings)
+    rd_kafka_ConfigResource_set_config(changed.get(), name.c_str(), value.c_str());
   auto* one = changed.get();
-  auto done = ask(handle_.get(), what, [&](auto* options, auto* queue) { rd_kafka_AlterConfigs(handle_.get(), &one, 1, options, queue); });
+  auto done = ask(handle_.get(), what,
+                  [&](auto* options, auto* queue) { rd_kafka_AlterConfigs(handle_.get(), &one, 1, options, queue); });
   if (!done) return std::unexpected(done.error());
   std::size_t count = 0;
-  const auto* resources = rd_kafka_AlterConfigs_result_resources(rd_kafka_event_AlterConfigs_result(done->get()), &count);
+  const auto* resources =
+      rd_kafka_AlterConfigs_result_resources(rd_kafka_event_AlterConfigs_result(done->get()), &count);
   for (std::size_t i = 0; i < count; ++i) {
     if (const auto code = rd_kafka_ConfigResource_error(resources[i]); code != RD_KAFKA_RESP_ERR_NO_ERROR)
       return std::unexpected(to_error(code, what, rd_kafka_ConfigResource_error_string(resources[i])));
@@ -231,12 +256,15 @@ Result<void> Cluster::alter(const TopicInfo& existing, const TopicConfig& config
 }
 
 Result<void> Cluster::delete_topic(const std::string& name) {
-  if (auto sound = check_topic_name(name); !sound) return fail(ErrorKind::kNotFound, fmt::format("there is no topic {}", name));
+  if (auto sound = check_topic_name(name); !sound)
+    return fail(ErrorKind::kNotFound, fmt::format("there is no topic {}", name));
   if (auto made = contact_.make(handle_.get()); !made) return made;
   const auto what = fmt::format("cannot delete topic {}", name);
-  const std::unique_ptr<rd_kafka_DeleteTopic_t, Deleter<rd_kafka_DeleteTopic_destroy>> topic{rd_kafka_DeleteTopic_new(name.c_str())};
+  const std::unique_ptr<rd_kafka_DeleteTopic_t, Deleter<rd_kafka_DeleteTopic_destroy>> topic{
+      rd_kafka_DeleteTopic_new(name.c_str())};
   auto* one = topic.get();
-  auto event = ask(handle_.get(), what, [&](auto* options, auto* queue) { rd_kafka_DeleteTopics(handle_.get(), &one, 1, options, queue); });
+  auto event = ask(handle_.get(), what,
+                   [&](auto* options, auto* queue) { rd_kafka_DeleteTopics(handle_.get(), &one, 1, options, queue); });
   if (!event) return std::unexpected(event.error());
   std::size_t count = 0;
   const auto* results = rd_kafka_DeleteTopics_result_topics(rd_kafka_event_DeleteTopics_result(event->get()), &count);
@@ -246,14 +274,16 @@ Result<void> Cluster::delete_topic(const std::string& name) {
 Result<std::vector<TopicInfo>> Cluster::topics() {
   if (auto made = contact_.make(handle_.get()); !made) return std::unexpected(made.error());
   const struct rd_kafka_metadata* found = nullptr;
-  if (const auto code = rd_kafka_metadata(handle_.get(), 1, nullptr, &found, kTimeout); code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+  if (const auto code = rd_kafka_metadata(handle_.get(), 1, nullptr, &found, kTimeout);
+      code != RD_KAFKA_RESP_ERR_NO_ERROR) {
     return std::unexpected(to_error(code, fmt::format("cannot list the topics of Kafka at {}", servers())));
   }
   const Metadata metadata{found};
   std::vector<TopicInfo> topics;
   for (int i = 0; i < metadata->topic_cnt; ++i) {
     const auto& topic = metadata->topics[i];
-    if (topic.err == RD_KAFKA_RESP_ERR_NO_ERROR && !std::string_view{topic.topic}.starts_with("__")) topics.push_back(to_info(topic));
+    if (topic.err == RD_KAFKA_RESP_ERR_NO_ERROR && !std::string_view{topic.topic}.starts_with("__"))
+      topics.push_back(to_info(topic));
   }
   std::ranges::sort(topics, {}, &TopicInfo::name);
   return describe(std::move(topics));
@@ -295,7 +325,8 @@ Leaders Cluster::leaders(const std::set<std::string>& names) {
       if (partition.leader < 0) continue;
       leaders.of[{name, partition.id}] = partition.leader;
       for (int n = 0; n < partition.isr_cnt; ++n) {
-        if (std::ranges::find(brokers, partition.isrs[n], &rd_kafka_metadata_broker::id) == brokers.end()) leaders.waiting.insert({name, partition.id});
+        if (std::ranges::find(brokers, partition.isrs[n], &rd_kafka_metadata_broker::id) == brokers.end())
+          leaders.waiting.insert({name, partition.id});
       }
     }
     for (int i = 0; i < (*found)->broker_cnt; ++i) {
@@ -310,13 +341,16 @@ Result<std::vector<TopicInfo>> Cluster::describe(std::vector<TopicInfo> topics) 
   if (topics.empty()) return topics;
   std::vector<rd_kafka_ConfigResource_t*> asked;
   asked.reserve(topics.size());
-  for (const auto& topic : topics) asked.push_back(rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic.name.c_str()));
-  auto event = ask(handle_.get(), "cannot read the settings of topics",
-                   [&](auto* options, auto* queue) { rd_kafka_DescribeConfigs(handle_.get(), asked.data(), asked.size(), options, queue); });
+  for (const auto& topic : topics)
+    asked.push_back(rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic.name.c_str()));
+  auto event = ask(handle_.get(), "cannot read the settings of topics", [&](auto* options, auto* queue) {
+    rd_kafka_DescribeConfigs(handle_.get(), asked.data(), asked.size(), options, queue);
+  });
   rd_kafka_ConfigResource_destroy_array(asked.data(), asked.size());
   if (!event) return std::unexpected(event.error());
   std::size_t count = 0;
-  const auto* resources = rd_kafka_DescribeConfigs_result_resources(rd_kafka_event_DescribeConfigs_result(event->get()), &count);
+  const auto* resources =
+      rd_kafka_DescribeConfigs_result_resources(rd_kafka_event_DescribeConfigs_result(event->get()), &count);
   for (std::size_t i = 0; i < count; ++i) {
     const auto name = std::string_view{rd_kafka_ConfigResource_name(resources[i])};
     const auto topic = std::ranges::find(topics, name, &TopicInfo::name);
@@ -336,9 +370,11 @@ Result<std::vector<TopicInfo>> Cluster::describe(std::vector<TopicInfo> topics) 
   return topics;
 }
 
-Result<std::vector<std::int64_t>> Cluster::offsets(const std::vector<TopicPartition>& partitions, std::int64_t order, rd_kafka_t* handle) {
+Result<std::vector<std::int64_t>> Cluster::offsets(const std::vector<TopicPartition>& partitions, std::int64_t order,
+                                                   rd_kafka_t* handle) {
   for (const auto& partition : partitions) {
-    if (partition.partition < 0 || !check_topic_name(partition.topic)) return fail(ErrorKind::kNotFound, fmt::format("there is no partition {}", partition.str()));
+    if (partition.partition < 0 || !check_topic_name(partition.topic))
+      return fail(ErrorKind::kNotFound, fmt::format("there is no partition {}", partition.str()));
   }
   if (auto made = contact_.make(handle_.get()); !made) return std::unexpected(made.error());
   const auto deadline = std::chrono::steady_clock::now() + kCallTimeout;
@@ -359,7 +395,8 @@ Result<std::vector<std::int64_t>> Cluster::offsets(const std::vector<TopicPartit
     }
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return offsets;
     if (!is_moving(code) || std::chrono::steady_clock::now() >= deadline) return std::unexpected(to_error(code, what));
-    if (auto led = look_up(handle, partitions.front().topic); !led) return std::unexpected(led.error());  // who leads it now
+    if (auto led = look_up(handle, partitions.front().topic); !led)
+      return std::unexpected(led.error());  // who leads it now
   }
 }
 

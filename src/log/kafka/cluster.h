@@ -1,5 +1,5 @@
-// What is asked of a Kafka cluster as a whole: topics, offsets, groups. Every call blocks until the brokers have answered, for at most
-// kCallTimeout, and may be made from any thread.
+// What is asked of a Kafka cluster as a whole: topics, offsets, groups. Every call blocks until the brokers have
+// answered, for at most kCallTimeout, and may be made from any thread.
 #pragma once
 
 #include <chrono>
@@ -22,8 +22,8 @@ using Metadata = std::unique_ptr<const struct rd_kafka_metadata, Deleter<rd_kafk
 // The largest record with its headers, in the batch that Kafka makes of it.
 inline constexpr std::size_t kMaxMessageBytes = kMaxRecordBytes + kMaxHeaderBytes + (64 << 10);
 
-// How many partitions the topic has, as the brokers tell `handle`, which knows of them from then on. Blocks; kNotFound only after a second,
-// in which all brokers hear of a topic that was just made.
+// How many partitions the topic has, as the brokers tell `handle`, which knows of them from then on. Blocks; kNotFound
+// only after a second, in which all brokers hear of a topic that was just made.
 Result<int> partition_count(rd_kafka_t* handle, const std::string& topic);
 
 struct BrokerAddress {
@@ -36,7 +36,8 @@ struct BrokerAddress {
 // Which broker leads each partition, where one does, and where these brokers are.
 struct Leaders {
   std::map<TopicPartition, int> of;
-  std::set<TopicPartition> waiting;  // of these, for a replica in step whose broker is away: what comes last is not seen yet
+  std::set<TopicPartition>
+      waiting;  // of these, for a replica in step whose broker is away: what comes last is not seen yet
   std::map<int, BrokerAddress> brokers;
 };
 
@@ -64,10 +65,11 @@ class Cluster {
   Result<std::vector<Watermarks>> watermarks(const std::vector<TopicPartition>& partitions);
   Result<std::int64_t> offset_at(const TopicPartition& partition, Timestamp time);
   Result<std::vector<GroupInfo>> groups();
-  // What a group has committed of each of the partitions, if anything; or the error (kUnavailable) of one whose offset an open transaction
-  // commits. Asked with `handle`.
+  // What a group has committed of each of the partitions, if anything; or the error (kUnavailable) of one whose offset
+  // an open transaction commits. Asked with `handle`.
   using Committed = std::map<TopicPartition, Result<std::optional<Commit>>>;
-  Result<Committed> committed(rd_kafka_t* handle, const std::string& group, const std::vector<TopicPartition>& partitions);
+  Result<Committed> committed(rd_kafka_t* handle, const std::string& group,
+                              const std::vector<TopicPartition>& partitions);
   // Where the brokers keep the group's offsets.
   Result<TopicPartition> offsets_place(const std::string& group);
   // As Log::open_transactions and Log::end_transaction.
@@ -79,11 +81,15 @@ class Cluster {
  private:
   using Request = std::function<void(rd_kafka_AdminOptions_t*, rd_kafka_queue_t*)>;
   // What the brokers answer within `timeout` to a request that is made with an admin call of `handle`.
-  Result<Event> ask(rd_kafka_t* handle, const std::string& what, const Request& request, std::chrono::milliseconds timeout = kCallTimeout);
+  Result<Event> ask(rd_kafka_t* handle, const std::string& what, const Request& request,
+                    std::chrono::milliseconds timeout = kCallTimeout);
   Result<std::vector<TopicInfo>> describe(std::vector<TopicInfo> topics);
   Result<void> wait_for_leaders(const std::string& topic, int partitions);
-  Result<std::vector<std::int64_t>> offsets(const std::vector<TopicPartition>& partitions, std::int64_t order, rd_kafka_t* handle);
-  Result<std::vector<std::int64_t>> offsets(const std::vector<TopicPartition>& partitions, std::int64_t order) { return offsets(partitions, order, handle_.get()); }
+  Result<std::vector<std::int64_t>> offsets(const std::vector<TopicPartition>& partitions, std::int64_t order,
+                                            rd_kafka_t* handle);
+  Result<std::vector<std::int64_t>> offsets(const std::vector<TopicPartition>& partitions, std::int64_t order) {
+    return offsets(partitions, order, handle_.get());
+  }
   struct Open;  // a transaction, with what it takes to end it
   Result<std::vector<Open>> open_in(const std::vector<TopicPartition>& partitions);
   // What is set for the topic itself.

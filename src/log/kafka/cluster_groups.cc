@@ -12,12 +12,15 @@ namespace mephisto::kafka {
 namespace {
 
 constexpr std::chrono::milliseconds kEachTimeout{5000};  // of what every broker is asked
-constexpr std::chrono::milliseconds kEachOffset{500};    // until an offset is taken for one that a transaction may change
-constexpr std::chrono::milliseconds kUnstable{2000};     // how long a transaction under way is waited for
+constexpr std::chrono::milliseconds kEachOffset{500};  // until an offset is taken for one that a transaction may change
+constexpr std::chrono::milliseconds kUnstable{2000};   // how long a transaction under way is waited for
 
-// A new one, which knows of no earlier coordinator. A consumer's: a producer's ends the process with SIGSEGV where a coordinator moves while it
-// is asked for a group's offsets (librdkafka up to 2.15.1; rd_kafka_handle_OffsetFetch asks the consumer's group, which a producer has not).
-Handle group_handle(const Access& access) { return make_handle(RD_KAFKA_CONSUMER, access, {{"group.id", kNoGroup}}, RD_KAFKA_EVENT_ERROR); }
+// A new one, which knows of no earlier coordinator. A consumer's: a producer's ends the process with SIGSEGV where a
+// coordinator moves while it is asked for a group's offsets (librdkafka up to 2.15.1; rd_kafka_handle_OffsetFetch asks
+// the consumer's group, which a producer has not).
+Handle group_handle(const Access& access) {
+  return make_handle(RD_KAFKA_CONSUMER, access, {{"group.id", kNoGroup}}, RD_KAFKA_EVENT_ERROR);
+}
 
 }  // namespace
 
@@ -43,7 +46,8 @@ Result<std::vector<Commit>> Cluster::commits(rd_kafka_t* handle, const std::stri
   if (!event) return std::unexpected(event.error());
   std::vector<Commit> commits;
   std::size_t count = 0;
-  const auto* groups = rd_kafka_ListConsumerGroupOffsets_result_groups(rd_kafka_event_ListConsumerGroupOffsets_result(event->get()), &count);
+  const auto* groups = rd_kafka_ListConsumerGroupOffsets_result_groups(
+      rd_kafka_event_ListConsumerGroupOffsets_result(event->get()), &count);
   for (std::size_t i = 0; i < count; ++i) {
     if (const auto* error = rd_kafka_group_result_error(groups[i])) return std::unexpected(to_error(error, what));
     const auto* list = rd_kafka_group_result_partitions(groups[i]);
@@ -59,15 +63,18 @@ Result<std::vector<Commit>> Cluster::commits(rd_kafka_t* handle, const std::stri
   return commits;
 }
 
-// Not by the call for administrators: up to librdkafka 2.15.1 that ends the process where a connection to the coordinator is lost while it is
-// made (its issue 4605). This one waits as long as an offset is not stable, and does not say which one is not: each is asked for by itself.
-Result<Cluster::Committed> Cluster::committed(rd_kafka_t* handle, const std::string& group, const std::vector<TopicPartition>& partitions) {
+// Not by the call for administrators: up to librdkafka 2.15.1 that ends the process where a connection to the
+// coordinator is lost while it is made (its issue 4605). This one waits as long as an offset is not stable, and does
+// not say which one is not: each is asked for by itself.
+Result<Cluster::Committed> Cluster::committed(rd_kafka_t* handle, const std::string& group,
+                                              const std::vector<TopicPartition>& partitions) {
   const auto what = fmt::format("cannot read the offsets of group {}", group);
   Committed committed;
   const auto read = [&](const std::vector<TopicPartition>& some, std::chrono::milliseconds patience) -> Result<void> {
     const auto list = new_list(some.size());
     for (const auto& partition : some) add(*list, partition, RD_KAFKA_OFFSET_INVALID);
-    if (const auto code = rd_kafka_committed(handle, list.get(), static_cast<int>(patience.count())); code != RD_KAFKA_RESP_ERR_NO_ERROR)
+    if (const auto code = rd_kafka_committed(handle, list.get(), static_cast<int>(patience.count()));
+        code != RD_KAFKA_RESP_ERR_NO_ERROR)
       return std::unexpected(to_error(code, what));
     for (int i = 0; i < list->cnt; ++i) {
       const auto& offset = list->elems[i];
@@ -79,7 +86,11 @@ Result<Cluster::Committed> Cluster::committed(rd_kafka_t* handle, const std::str
       } else if (offset.offset < 0) {
         committed.emplace(partition, std::nullopt);
       } else {
-        committed.emplace(partition, Commit{partition, offset.offset, std::string{static_cast<const char*>(offset.metadata), offset.metadata_size}, {}});
+        committed.emplace(partition,
+                          Commit{partition,
+                                 offset.offset,
+                                 std::string{static_cast<const char*>(offset.metadata), offset.metadata_size},
+                                 {}});
       }
     }
     return {};
@@ -88,7 +99,8 @@ Result<Cluster::Committed> Cluster::committed(rd_kafka_t* handle, const std::str
   if (all) return committed;
   if (all.error().kind != ErrorKind::kTimeout) return std::unexpected(all.error());
   // Whether anybody answers shows a partition that nobody commits.
-  if (auto answered = read({{partitions.front().topic, kMaxPartitions}}, kEachTimeout); !answered) return std::unexpected(answered.error());
+  if (auto answered = read({{partitions.front().topic, kMaxPartitions}}, kEachTimeout); !answered)
+    return std::unexpected(answered.error());
   committed.clear();
   for (const auto& partition : partitions) {
     auto one = read({partition}, kEachOffset);
@@ -104,7 +116,9 @@ Result<void> Cluster::reset(const std::string& group, const std::map<TopicPartit
   if (!known) return std::unexpected(known.error());
   const auto found = std::ranges::find(*known, group, &GroupInfo::name);
   if (found == known->end()) return fail(ErrorKind::kNotFound, fmt::format("there is no group {}", group));
-  if (!found->members.empty()) return fail(ErrorKind::kFenced, fmt::format("group {} is at work (its member {} is alive): stop it first", group, found->members.front().client));
+  if (!found->members.empty())
+    return fail(ErrorKind::kFenced, fmt::format("group {} is at work (its member {} is alive): stop it first", group,
+                                                found->members.front().client));
   std::vector<TopicPartition> partitions;
   for (const auto& [partition, offset] : offsets) partitions.push_back(partition);
   auto marks = watermarks(partitions);
@@ -113,17 +127,22 @@ Result<void> Cluster::reset(const std::string& group, const std::map<TopicPartit
   for (std::size_t i = 0; i < partitions.size(); ++i) {
     const auto offset = offsets.at(partitions[i]);
     const auto [start, end] = (*marks)[i];
-    if (offset < start || offset > end) return fail(ErrorKind::kInvalid, fmt::format("{} has the offsets {} to {}, not {}", partitions[i].str(), start, end, offset));
+    if (offset < start || offset > end)
+      return fail(ErrorKind::kInvalid,
+                  fmt::format("{} has the offsets {} to {}, not {}", partitions[i].str(), start, end, offset));
     add(*list, partitions[i], offset);
   }
-  const std::unique_ptr<rd_kafka_AlterConsumerGroupOffsets_t, Deleter<rd_kafka_AlterConsumerGroupOffsets_destroy>> asked{
-      rd_kafka_AlterConsumerGroupOffsets_new(group.c_str(), list.get())};
+  const std::unique_ptr<rd_kafka_AlterConsumerGroupOffsets_t, Deleter<rd_kafka_AlterConsumerGroupOffsets_destroy>>
+      asked{rd_kafka_AlterConsumerGroupOffsets_new(group.c_str(), list.get())};
   auto* one = asked.get();
   const auto handle = group_handle(access_);
-  auto event = ask(handle.get(), what, [&](auto* options, auto* queue) { rd_kafka_AlterConsumerGroupOffsets(handle.get(), &one, 1, options, queue); });
+  auto event = ask(handle.get(), what, [&](auto* options, auto* queue) {
+    rd_kafka_AlterConsumerGroupOffsets(handle.get(), &one, 1, options, queue);
+  });
   if (!event) return std::unexpected(event.error());
   std::size_t count = 0;
-  const auto* altered = rd_kafka_AlterConsumerGroupOffsets_result_groups(rd_kafka_event_AlterConsumerGroupOffsets_result(event->get()), &count);
+  const auto* altered = rd_kafka_AlterConsumerGroupOffsets_result_groups(
+      rd_kafka_event_AlterConsumerGroupOffsets_result(event->get()), &count);
   for (std::size_t i = 0; i < count; ++i) {
     if (const auto* error = rd_kafka_group_result_error(altered[i])) return std::unexpected(to_error(error, what));
     const auto* set = rd_kafka_group_result_partitions(altered[i]);
@@ -137,19 +156,22 @@ Result<void> Cluster::reset(const std::string& group, const std::map<TopicPartit
 Result<std::vector<GroupInfo>> Cluster::groups() {
   if (auto made = contact_.make(handle_.get()); !made) return std::unexpected(made.error());
   const auto what = fmt::format("cannot list the groups of Kafka at {}", servers());
-  // A handle remembers every broker that there was, whose answer it waits for, and who coordinated a group, whom it goes on asking after
-  // another one does: a new handle asks those that are there.
+  // A handle remembers every broker that there was, whose answer it waits for, and who coordinated a group, whom it
+  // goes on asking after another one does: a new handle asks those that are there.
   const auto handle = group_handle(access_);
   const struct rd_kafka_metadata* brokers = nullptr;
   const auto code = rd_kafka_metadata(handle.get(), 0, nullptr, &brokers, static_cast<int>(kCallTimeout.count()));
   const Metadata metadata{brokers};
   if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return std::unexpected(to_error(code, what));
-  auto listed = ask(handle.get(), what, [&](auto* options, auto* queue) { rd_kafka_ListConsumerGroups(handle.get(), options, queue); }, kEachTimeout);
+  auto listed = ask(
+      handle.get(), what,
+      [&](auto* options, auto* queue) { rd_kafka_ListConsumerGroups(handle.get(), options, queue); }, kEachTimeout);
   if (!listed) return std::unexpected(listed.error());
   const auto* result = rd_kafka_event_ListConsumerGroups_result(listed->get());
   std::size_t count = 0;
   // A group of a broker that does not answer would be taken for none.
-  if (const auto** errors = rd_kafka_ListConsumerGroups_result_errors(result, &count); count > 0) return std::unexpected(to_error(errors[0], what));
+  if (const auto** errors = rd_kafka_ListConsumerGroups_result_errors(result, &count); count > 0)
+    return std::unexpected(to_error(errors[0], what));
   const auto* valid = rd_kafka_ListConsumerGroups_result_valid(result, &count);
   std::set<std::string> names;
   for (std::size_t i = 0; i < count; ++i) names.insert(rd_kafka_ConsumerGroupListing_group_id(valid[i]));
@@ -157,9 +179,12 @@ Result<std::vector<GroupInfo>> Cluster::groups() {
   for (const auto& name : names) asked.push_back(name.c_str());
   std::vector<GroupInfo> groups;
   if (asked.empty()) return groups;
-  auto described = ask(handle.get(), what, [&](auto* options, auto* queue) { rd_kafka_DescribeConsumerGroups(handle.get(), asked.data(), asked.size(), options, queue); });
+  auto described = ask(handle.get(), what, [&](auto* options, auto* queue) {
+    rd_kafka_DescribeConsumerGroups(handle.get(), asked.data(), asked.size(), options, queue);
+  });
   if (!described) return std::unexpected(described.error());
-  const auto* descriptions = rd_kafka_DescribeConsumerGroups_result_groups(rd_kafka_event_DescribeConsumerGroups_result(described->get()), &count);
+  const auto* descriptions = rd_kafka_DescribeConsumerGroups_result_groups(
+      rd_kafka_event_DescribeConsumerGroups_result(described->get()), &count);
   for (std::size_t i = 0; i < count; ++i) {
     if (const auto* error = rd_kafka_ConsumerGroupDescription_error(descriptions[i])) {
       if (rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND) continue;  // gone since it was listed

@@ -21,7 +21,8 @@ std::int32_t java_hash(std::string_view utf8) {
     const auto first = static_cast<unsigned char>(utf8[i++]);
     const int more = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : first >= 0xc0 ? 1 : 0;
     std::uint32_t point = more == 0 ? first : first & (0x3fU >> more);
-    for (int n = 0; n < more && i < utf8.size(); ++n) point = point << 6U | (static_cast<unsigned char>(utf8[i++]) & 0x3fU);
+    for (int n = 0; n < more && i < utf8.size(); ++n)
+      point = point << 6U | (static_cast<unsigned char>(utf8[i++]) & 0x3fU);
     if (point < 0x10000) {
       add(point);
     } else {
@@ -32,10 +33,12 @@ std::int32_t java_hash(std::string_view utf8) {
   return static_cast<std::int32_t>(hash);
 }
 
-std::map<int, std::vector<TopicPartition>> by_leader(const Leaders& leaders, const std::vector<TopicPartition>& partitions) {
+std::map<int, std::vector<TopicPartition>> by_leader(const Leaders& leaders,
+                                                     const std::vector<TopicPartition>& partitions) {
   std::map<int, std::vector<TopicPartition>> led;
   for (const auto& one : partitions) {
-    if (const auto place = leaders.of.find(one); place != leaders.of.end() && leaders.brokers.contains(place->second)) led[place->second].push_back(one);
+    if (const auto place = leaders.of.find(one); place != leaders.of.end() && leaders.brokers.contains(place->second))
+      led[place->second].push_back(one);
   }
   return led;
 }
@@ -81,7 +84,9 @@ Result<std::vector<Cluster::Open>> Cluster::open_in(const std::vector<TopicParti
     known.insert(known.end(), some->begin(), some->end());
   }
   for (const auto& one : *open) {
-    Open entry{one, {one.partition, one.start, one.producer, "", "", Timestamp{std::chrono::milliseconds{one.last_timestamp}}}};
+    Open entry{
+        one,
+        {one.partition, one.start, one.producer, "", "", Timestamp{std::chrono::milliseconds{one.last_timestamp}}}};
     auto& told = entry.transaction;
     told.hanging = std::ranges::none_of(known, [&](const auto& transaction) { return transaction.covers(one); });
     if (const auto place = std::ranges::find(known, one.producer, &KnownTransaction::producer); place != known.end()) {
@@ -96,7 +101,8 @@ Result<std::vector<Cluster::Open>> Cluster::open_in(const std::vector<TopicParti
   if (!later) return std::unexpected(later.error());
   std::erase_if(found, [&](const auto& entry) {
     return entry.transaction.hanging && std::ranges::none_of(*later, [&](const auto& one) {
-             return one.partition == entry.producer.partition && one.producer == entry.producer.producer && one.start == entry.producer.start;
+             return one.partition == entry.producer.partition && one.producer == entry.producer.producer &&
+                    one.start == entry.producer.start;
            });
   });
   return found;
@@ -108,9 +114,11 @@ Result<std::vector<OpenTransaction>> Cluster::open_transactions(std::vector<Topi
     const struct rd_kafka_metadata* all = nullptr;
     const auto code = rd_kafka_metadata(handle_.get(), 1, nullptr, &all, static_cast<int>(kCallTimeout.count()));
     const Metadata metadata{all};
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return std::unexpected(to_error(code, fmt::format("cannot list the topics of Kafka at {}", servers())));
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+      return std::unexpected(to_error(code, fmt::format("cannot list the topics of Kafka at {}", servers())));
     for (int i = 0; i < metadata->topic_cnt; ++i) {
-      for (int p = 0; p < metadata->topics[i].partition_cnt; ++p) partitions.push_back({metadata->topics[i].topic, metadata->topics[i].partitions[p].id});
+      for (int p = 0; p < metadata->topics[i].partition_cnt; ++p)
+        partitions.push_back({metadata->topics[i].topic, metadata->topics[i].partitions[p].id});
     }
   }
   std::vector<OpenTransaction> told;
@@ -124,7 +132,8 @@ Result<std::vector<OpenTransaction>> Cluster::open_transactions(std::vector<Topi
     log::debug("Kafka: {}", found.error().message);  // it may be older than Kafka 2.8
   }
   // Readers stop at the first one that is open.
-  const auto reader = make_handle(RD_KAFKA_PRODUCER, access_, {{"isolation.level", "read_committed"}}, RD_KAFKA_EVENT_ERROR);
+  const auto reader =
+      make_handle(RD_KAFKA_PRODUCER, access_, {{"isolation.level", "read_committed"}}, RD_KAFKA_EVENT_ERROR);
   auto stable = offsets(partitions, RD_KAFKA_OFFSET_END, reader.get());
   if (!stable) return std::unexpected(stable.error());
   auto ends = offsets(partitions, RD_KAFKA_OFFSET_END);
@@ -139,21 +148,25 @@ Result<void> Cluster::end_transaction(const TopicPartition& partition, std::int6
   if (auto made = contact_.make(handle_.get()); !made) return made;
   if (!in_the_clear(access_)) {
     return fail(ErrorKind::kInvalid,
-                fmt::format("over TLS or with a password this is Kafka's own tool's: kafka-transactions.sh --bootstrap-server {} abort --topic {} --partition {} "
+                fmt::format("over TLS or with a password this is Kafka's own tool's: kafka-transactions.sh "
+                            "--bootstrap-server {} abort --topic {} --partition {} "
                             "--start-offset {}",
                             servers(), partition.topic, partition.partition, start));
   }
   const auto open = open_in({partition});
   if (!open) return std::unexpected(open.error());
   const auto place = std::ranges::find(*open, start, [](const auto& entry) { return entry.producer.start; });
-  if (place == open->end()) return fail(ErrorKind::kNotFound, fmt::format("no transaction is open in {} from {} on", partition.str(), start));
+  if (place == open->end())
+    return fail(ErrorKind::kNotFound, fmt::format("no transaction is open in {} from {} on", partition.str(), start));
   if (!place->transaction.hanging) {
-    return fail(ErrorKind::kInvalid, fmt::format("the transaction in {} from {} on does not hang: its coordinator says {}, and ends it when its time is over", partition.str(),
-                                                 start, place->transaction.state));
+    return fail(ErrorKind::kInvalid, fmt::format("the transaction in {} from {} on does not hang: its coordinator says "
+                                                 "{}, and ends it when its time is over",
+                                                 partition.str(), start, place->transaction.state));
   }
   const auto leaders = this->leaders({partition.topic});
   const auto leader = leaders.of.find(partition);
-  if (leader == leaders.of.end() || !leaders.brokers.contains(leader->second)) return fail(ErrorKind::kUnavailable, fmt::format("{} has no leader", partition.str()));
+  if (leader == leaders.of.end() || !leaders.brokers.contains(leader->second))
+    return fail(ErrorKind::kUnavailable, fmt::format("{} has no leader", partition.str()));
   return write_abort(leaders.brokers.at(leader->second), place->producer);
 }
 

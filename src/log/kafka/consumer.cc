@@ -14,16 +14,21 @@ namespace mephisto::kafka {
 namespace {
 
 constexpr int kEvents = RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_OFFSET_COMMIT | RD_KAFKA_EVENT_ERROR;
-constexpr std::chrono::milliseconds kBrokersLeastSession{6000};  // group.min.session.timeout.ms, where nobody changed it
+constexpr std::chrono::milliseconds kBrokersLeastSession{
+    6000};  // group.min.session.timeout.ms, where nobody changed it
 constexpr std::chrono::milliseconds kRetryAfter{500};
 constexpr std::chrono::milliseconds kHeldUpRetry{1000};
 
-// How often a member at work asks whether the group changes: so long do a member's partitions wait, when it has left, for who has them next.
-constexpr std::chrono::milliseconds heartbeats(std::chrono::milliseconds session) { return std::min(session / 20, std::chrono::milliseconds{1000}); }
+// How often a member at work asks whether the group changes: so long do a member's partitions wait, when it has left,
+// for who has them next.
+constexpr std::chrono::milliseconds heartbeats(std::chrono::milliseconds session) {
+  return std::min(session / 20, std::chrono::milliseconds{1000});
+}
 
 std::string client_of(const ConsumerOptions& options) { return options.client.empty() ? "mephisto" : options.client; }
 
-Properties consumer_properties(const ConsumerOptions& options, std::chrono::milliseconds session, std::size_t partitions) {
+Properties consumer_properties(const ConsumerOptions& options, std::chrono::milliseconds session,
+                               std::size_t partitions) {
   auto properties = QueueSource::properties(partitions);
   properties["group.id"] = options.group.empty() ? kNoGroup : options.group;
   properties["client.id"] = client_of(options);
@@ -39,9 +44,12 @@ Properties consumer_properties(const ConsumerOptions& options, std::chrono::mill
 
 }  // namespace
 
-KafkaConsumer::KafkaConsumer(std::shared_ptr<KafkaLog> log, Loop& loop, ConsumerOptions options) : log_(std::move(log)), loop_(loop), options_(std::move(options)), waker_(loop) {
+KafkaConsumer::KafkaConsumer(std::shared_ptr<KafkaLog> log, Loop& loop, ConsumerOptions options)
+    : log_(std::move(log)), loop_(loop), options_(std::move(options)), waker_(loop) {
   if (in_group()) value_or_throw(store::check_group_name(options_.group));
-  partitions_ = std::max<std::size_t>(1, in_group() ? static_cast<std::size_t>(log_->cluster().known_partitions(options_.topics)) : options_.partitions.size());
+  partitions_ =
+      std::max<std::size_t>(1, in_group() ? static_cast<std::size_t>(log_->cluster().known_partitions(options_.topics))
+                                          : options_.partitions.size());
   open(options_.session_timeout);
 }
 
@@ -56,7 +64,8 @@ void KafkaConsumer::open(std::chrono::milliseconds session) {
   if (replies_) Waker::detach(replies_.get());
   queue_.reset();
   replies_.reset();
-  handle_ = make_handle(RD_KAFKA_CONSUMER, log_->cluster().access(), consumer_properties(options_, session, partitions_), kEvents);
+  handle_ = make_handle(RD_KAFKA_CONSUMER, log_->cluster().access(),
+                        consumer_properties(options_, session, partitions_), kEvents);
   rd_kafka_poll_set_consumer(handle_.get());
   queue_.reset(rd_kafka_queue_get_consumer(handle_.get()));
   replies_.reset(rd_kafka_queue_new(handle_.get()));
@@ -69,23 +78,26 @@ void KafkaConsumer::open(std::chrono::milliseconds session) {
   }
   if (!in_group()) return;
   const auto topics = new_list(options_.topics.size());
-  for (const auto& topic : options_.topics) rd_kafka_topic_partition_list_add(topics.get(), topic.c_str(), RD_KAFKA_PARTITION_UA);
+  for (const auto& topic : options_.topics)
+    rd_kafka_topic_partition_list_add(topics.get(), topic.c_str(), RD_KAFKA_PARTITION_UA);
   if (const auto code = rd_kafka_subscribe(handle_.get(), topics.get()); code != RD_KAFKA_RESP_ERR_NO_ERROR) {
     throw Failure(to_error(code, fmt::format("group {} cannot subscribe", options_.group)));
   }
 }
 
-void KafkaConsumer::serve(Polled& polled) {
+void KafkaConsumer::serve(PollResult& polled) {
   while (const Event event{rd_kafka_queue_poll(queue_.get(), 0)}) {
     switch (rd_kafka_event_type(event.get())) {
       case RD_KAFKA_EVENT_REBALANCE: on_rebalance(*event, polled); break;
-      case RD_KAFKA_EVENT_ERROR: on_error(rd_kafka_event_error(event.get()), rd_kafka_event_error_string(event.get())); break;
+      case RD_KAFKA_EVENT_ERROR:
+        on_error(rd_kafka_event_error(event.get()), rd_kafka_event_error_string(event.get()));
+        break;
       default: break;
     }
   }
 }
 
-void KafkaConsumer::on_rebalance(const rd_kafka_event_t& event, Polled& polled) {
+void KafkaConsumer::on_rebalance(const rd_kafka_event_t& event, PollResult& polled) {
   auto* of = const_cast<rd_kafka_event_t*>(&event);
   told_others_ = false;
   if (rd_kafka_event_error(of) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
@@ -100,7 +112,10 @@ void KafkaConsumer::on_rebalance(const rd_kafka_event_t& event, Polled& polled) 
   again_.clear();
   held_up_.clear();
   if (rd_kafka_assignment_lost(handle_.get()) != 0) {
-    log::warn("Group {}: this member was put out of it (no sign of life in time, or too long at one thing); its partitions are lost", options_.group);
+    log::warn(
+        "Group {}: this member was put out of it (no sign of life in time, or too long at one thing); its partitions "
+        "are lost",
+        options_.group);
     lose_all(polled);
     return;
   }
@@ -116,7 +131,7 @@ void KafkaConsumer::on_rebalance(const rd_kafka_event_t& event, Polled& polled) 
   }
 }
 
-void KafkaConsumer::lose_all(Polled& polled) {
+void KafkaConsumer::lose_all(PollResult& polled) {
   for (const auto& [id, stay] : stays_) polled.lost.push_back(id);
   while (!stays_.empty()) end_stay(stays_.begin());
   revoking_ = false;
@@ -131,8 +146,8 @@ void KafkaConsumer::end_stay(std::map<AssignmentId, Stay>::iterator place) {
 void KafkaConsumer::on_error(rd_kafka_resp_err_t code, const char* text) {
   switch (code) {
     case RD_KAFKA_RESP_ERR_INVALID_SESSION_TIMEOUT:
-      log::warn("The brokers do not let a member of a group be without a sign of life for {} only; using {}", format_duration(options_.session_timeout),
-                format_duration(kBrokersLeastSession));
+      log::warn("The brokers do not let a member of a group be without a sign of life for {} only; using {}",
+                format_duration(options_.session_timeout), format_duration(kBrokersLeastSession));
       options_.session_timeout = kBrokersLeastSession;
       loop_.post([this, alive = std::weak_ptr{alive_}] {
         if (!alive.expired()) open(options_.session_timeout);
@@ -141,12 +156,16 @@ void KafkaConsumer::on_error(rd_kafka_resp_err_t code, const char* text) {
     case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN: log_->cluster().contact().lost(); break;
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
       // One that was made a moment ago is not known to all brokers yet.
-      if (generation_ > 0) log::error("Group {}: {}. Was it deleted? What reads it waits until it is made again, which a worker does that starts", options_.group, text);
+      if (generation_ > 0)
+        log::error(
+            "Group {}: {}. Was it deleted? What reads it waits until it is made again, which a worker does that starts",
+            options_.group, text);
       break;
     case RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL:
       if (!std::exchange(told_others_, true)) {
         log::warn(
-            "Group {} has members of another kind, which share its partitions out in another way (of Faust or Kafka Streams?): this one waits until they have left, or their "
+            "Group {} has members of another kind, which share its partitions out in another way (of Faust or Kafka "
+            "Streams?): this one waits until they have left, or their "
             "sessions are over (45 s where they left without a word)",
             options_.group);
       }
@@ -156,30 +175,42 @@ void KafkaConsumer::on_error(rd_kafka_resp_err_t code, const char* text) {
     case RD_KAFKA_RESP_ERR__SSL:
     case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
       // Who was let in once is let in again when the brokers are well.
-      if (!std::exchange(told_refused_, true)) log::warn("Kafka at {}: {}; trying again", log_->cluster().servers(), text);
+      if (!std::exchange(told_refused_, true))
+        log::warn("Kafka at {}: {}; trying again", log_->cluster().servers(), text);
       break;
     case RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID:
     case RD_KAFKA_RESP_ERR__FATAL: {
       char why[512];
-      failure_ = to_error(rd_kafka_fatal_error(handle_.get(), why, sizeof why), fmt::format("group {} at {}", options_.group, log_->cluster().servers()), why);
+      failure_ = to_error(rd_kafka_fatal_error(handle_.get(), why, sizeof why),
+                          fmt::format("group {} at {}", options_.group, log_->cluster().servers()), why);
       break;
     }
     case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
-    case RD_KAFKA_RESP_ERR_INVALID_GROUP_ID: failure_ = to_error(code, fmt::format("group {} at {}", options_.group, log_->cluster().servers()), text); break;
+    case RD_KAFKA_RESP_ERR_INVALID_GROUP_ID:
+      failure_ = to_error(code, fmt::format("group {} at {}", options_.group, log_->cluster().servers()), text);
+      break;
     default: log::debug("Kafka: group {}: {}", options_.group, text);
   }
 }
 
-Task<void> KafkaConsumer::begin(Polled& polled) {
+Task<void> KafkaConsumer::begin(PollResult& polled) {
   if (loop_.now() < retry_at_) co_return;
   const bool anew = given_.has_value();
   const auto partitions = anew ? *given_ : std::vector<TopicPartition>{again_.begin(), again_.end()};
   Beginnings beginnings;
   if (!partitions.empty()) {
     // Who is held up is looked at again and again, while the others are read.
-    Question question{handle_, options_.group, log_->url(), partitions, {options_.topics.begin(), options_.topics.end()}, options_.from_latest, held_up_.empty()};
-    auto found = co_await call([log = log_, asked = std::move(question)] { return find_beginnings(log->cluster(), asked); }, "the group's offsets");
+    Question question{handle_,
+                      options_.group,
+                      log_->url(),
+                      partitions,
+                      {options_.topics.begin(), options_.topics.end()},
+                      options_.from_latest,
+                      held_up_.empty()};
+    auto found =
+        co_await call([log = log_, asked = std::move(question)] { return find_beginnings(log->cluster(), asked); },
+                      "the group's offsets");
     if (closed_) co_return;
     serve(polled);  // what was meant for us may be somebody else's by now
     if (anew ? !given_ || *given_ != partitions : revoking_ || again_.empty()) co_return;
@@ -196,7 +227,8 @@ Task<void> KafkaConsumer::begin(Polled& polled) {
   hold_up(beginnings.held_up);
   if (anew) {
     ++generation_;
-    polled.change = GroupChange{.meant = partitions.size(), .joined = {}, .left = {}, .died = {}};  // more of the group its brokers do not tell
+    polled.change = GroupChange{
+        .meant = partitions.size(), .joined = {}, .left = {}, .died = {}};  // more of the group its brokers do not tell
   }
   assign(std::move(beginnings.begins), beginnings.leaders, polled);
 }
@@ -219,18 +251,21 @@ std::vector<HeldUp> KafkaConsumer::held_up() const {
   return all;
 }
 
-void KafkaConsumer::assign(std::vector<Begin> begins, const Leaders& leaders, Polled& polled) {
+void KafkaConsumer::assign(std::vector<StartPosition> begins, const Leaders& leaders, PollResult& polled) {
   for (auto& one : begins) {
     const auto id = new_assignment();
     source_->add(id, one.partition, one.offset);
     polled.assigned.push_back({id, one.partition, one.offset, std::move(one.noted.note), generation_});
-    stays_.emplace(id, Stay{.partition = std::move(one.partition), .next = one.offset, .partitions = one.noted.partitions, .astray = {}});
+    stays_.emplace(id, Stay{.partition = std::move(one.partition),
+                            .next = one.offset,
+                            .partitions = one.noted.partitions,
+                            .out_of_range = {}});
   }
   source_->start(leaders);
 }
 
 // Without a group: the given partitions, from the given offsets.
-Task<void> KafkaConsumer::begin_fixed(Polled& polled) {
+Task<void> KafkaConsumer::begin_fixed(PollResult& polled) {
   std::vector<TopicPartition> partitions;
   std::set<std::string> topics;
   for (const auto& [partition, offset] : options_.partitions) {
@@ -241,12 +276,14 @@ Task<void> KafkaConsumer::begin_fixed(Polled& polled) {
     begun_fixed_ = true;
     co_return;
   }
-  auto look = [log = log_, handle = handle_, partitions, topics]() -> Result<std::pair<Leaders, std::vector<Watermarks>>> {
+  auto look = [log = log_, handle = handle_, partitions,
+               topics]() -> Result<std::pair<Leaders, std::vector<Watermarks>>> {
     for (const auto& one : partitions) {
       auto count = partition_count(handle.get(), one.topic);
       if (!count) return std::unexpected(count.error());
       if (one.partition < 0 || one.partition >= *count)
-        return fail(ErrorKind::kNotFound, fmt::format("there is no {}: topic {} has partitions 0 to {}", one.str(), one.topic, *count - 1));
+        return fail(ErrorKind::kNotFound,
+                    fmt::format("there is no {}: topic {} has partitions 0 to {}", one.str(), one.topic, *count - 1));
     }
     auto led = log->cluster().leaders(topics);
     auto found = log->cluster().watermarks(partitions);
@@ -258,7 +295,7 @@ Task<void> KafkaConsumer::begin_fixed(Polled& polled) {
   begun_fixed_ = true;
   if (closed_) co_return;
   const auto& [leaders, marks] = *found;
-  std::vector<Begin> begins;
+  std::vector<StartPosition> begins;
   for (std::size_t i = 0; i < partitions.size(); ++i) {
     const auto wanted = options_.partitions.at(partitions[i]);
     begins.push_back({partitions[i], wanted < 0 ? marks[i].start : std::max(wanted, marks[i].start), {}});
@@ -266,14 +303,15 @@ Task<void> KafkaConsumer::begin_fixed(Polled& polled) {
   assign(std::move(begins), leaders, polled);
 }
 
-Task<Polled> KafkaConsumer::poll(std::size_t max_bytes, std::chrono::milliseconds wait) {
-  Polled polled;
+Task<PollResult> KafkaConsumer::poll(std::size_t max_bytes, std::chrono::milliseconds wait) {
+  PollResult polled;
   const auto deadline = loop_.now() + wait;
   while (!closed_) {
     serve(polled);
     if (!in_group() && !begun_fixed_) co_await begin_fixed(polled);
     if (given_ || !again_.empty()) co_await begin(polled);
-    if (std::ranges::any_of(stays_, [](const auto& one) { return one.second.astray.has_value(); })) co_await look_for_lost_places();
+    if (std::ranges::any_of(stays_, [](const auto& one) { return one.second.out_of_range.has_value(); }))
+      co_await recheck_positions();
     if (closed_) break;
     if (max_bytes > 0) fetch(max_bytes, polled);
     if (in_group() && !polled.batches.empty()) beat();
@@ -288,15 +326,15 @@ Task<Polled> KafkaConsumer::poll(std::size_t max_bytes, std::chrono::millisecond
     if (retry_at_ > loop_.now()) until = std::min(until, retry_at_);
     if (look_again_at_) until = std::min(until, *look_again_at_);
     for (const auto& [id, stay] : stays_) {
-      if (stay.astray) until = std::min(until, *stay.astray);
+      if (stay.out_of_range) until = std::min(until, *stay.out_of_range);
     }
     co_await waker_.woken().wait_until(until, "records or a change of the group");
   }
-  co_return closed_ ? Polled{} : std::move(polled);
+  co_return closed_ ? PollResult{} : std::move(polled);
 }
 
-// librdkafka's thread sends heartbeats when it is awake, otherwise looks twice a second only (2.0.2). A commit of nothing goes to that thread
-// and no further.
+// librdkafka's thread sends heartbeats when it is awake, otherwise looks twice a second only (2.0.2). A commit of
+// nothing goes to that thread and no further.
 void KafkaConsumer::beat() {
   if (loop_.now() < beat_at_) return;
   beat_at_ = loop_.now() + heartbeats(options_.session_timeout);

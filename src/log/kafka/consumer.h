@@ -1,8 +1,9 @@
 // A member of a group on Kafka, or a reader of given partitions.
 //
-// The group's protocol is the eager one with the assignor `range` (docs/decisions/0008): a rebalance takes every partition from every
-// member first. What was taken and given back is a new stay. Records come from a Source, which keeps those of each stay apart: a partition is
-// paused by not being read, and a record can never be taken for one of an earlier stay.
+// The group's protocol is the eager one with the assignor `range` (docs/decisions/0008): a rebalance takes every
+// partition from every member first. What was taken and given back is a new stay. Records come from a Source, which
+// keeps those of each stay apart: a partition is paused by not being read, and a record can never be taken for one of
+// an earlier stay.
 #pragma once
 
 #include <map>
@@ -24,7 +25,7 @@ class KafkaConsumer : public Consumer {
   KafkaConsumer(std::shared_ptr<KafkaLog> log, Loop& loop, ConsumerOptions options);
   ~KafkaConsumer() override;
 
-  Task<Polled> poll(std::size_t max_bytes, std::chrono::milliseconds wait) override;
+  Task<PollResult> poll(std::size_t max_bytes, std::chrono::milliseconds wait) override;
   std::vector<HeldUp> held_up() const override;
   void pause(AssignmentId assignment) override;
   void resume(AssignmentId assignment) override;
@@ -44,7 +45,7 @@ class KafkaConsumer : public Consumer {
     bool paused = false;
     bool revoking = false;
     bool releasing = false;
-    std::optional<Loop::time_point> astray;  // its offset is none that the partition has: when to look again
+    std::optional<Loop::time_point> out_of_range;  // its offset is none that the partition has: when to look again
   };
   struct Reply {
     bool done = false;
@@ -54,21 +55,21 @@ class KafkaConsumer : public Consumer {
   bool in_group() const { return !options_.group.empty(); }
   void open(std::chrono::milliseconds session);
   // Takes in what librdkafka has to say.
-  void serve(Polled& polled);
-  void on_rebalance(const rd_kafka_event_t& event, Polled& polled);
+  void serve(PollResult& polled);
+  void on_rebalance(const rd_kafka_event_t& event, PollResult& polled);
   void on_error(rd_kafka_resp_err_t code, const char* text);
   // Which partitions of ours cannot begin, and why.
   void hold_up(const std::map<TopicPartition, std::string>& reasons);
   void on_partition_error(Stay& stay, const SourceError& error);
-  void lose_all(Polled& polled);
+  void lose_all(PollResult& polled);
   void end_stay(std::map<AssignmentId, Stay>::iterator place);
   // Begins stays of partitions at what the group has committed.
-  Task<void> begin(Polled& polled);
-  Task<void> begin_fixed(Polled& polled);
-  void assign(std::vector<Begin> begins, const Leaders& leaders, Polled& polled);
-  Task<void> look_for_lost_places();
+  Task<void> begin(PollResult& polled);
+  Task<void> begin_fixed(PollResult& polled);
+  void assign(std::vector<StartPosition> begins, const Leaders& leaders, PollResult& polled);
+  Task<void> recheck_positions();
   // False when there is nothing to read at present.
-  void fetch(std::size_t max_bytes, Polled& polled);
+  void fetch(std::size_t max_bytes, PollResult& polled);
   std::shared_ptr<Batch> fetch_one(AssignmentId id, Stay& stay, std::size_t max_bytes);
   void beat();
   Result<Partitions> to_list(const std::vector<AssignmentCommit>& commits) const;

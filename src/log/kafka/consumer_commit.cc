@@ -9,7 +9,8 @@
 namespace mephisto::kafka {
 
 Result<Partitions> KafkaConsumer::to_list(const std::vector<AssignmentCommit>& commits) const {
-  if (!in_group() && std::ranges::any_of(commits, [](const auto& one) { return one.offset >= 0; })) return fail(ErrorKind::kInvalid, "without a group nothing can be committed");
+  if (!in_group() && std::ranges::any_of(commits, [](const auto& one) { return one.offset >= 0; }))
+    return fail(ErrorKind::kInvalid, "without a group nothing can be committed");
   auto list = new_list(commits.size());
   for (const auto& commit : commits) {
     const auto place = stays_.find(commit.assignment);
@@ -45,7 +46,8 @@ void KafkaConsumer::serve_replies() {
     for (int i = 0; list != nullptr && reply.result && i < list->cnt; ++i) {
       const auto& one = list->elems[i];
       if (one.err != RD_KAFKA_RESP_ERR_NO_ERROR)
-        reply.result = std::unexpected(to_error(one.err, fmt::format("group {} cannot commit {}/{}", options_.group, one.topic, one.partition)));
+        reply.result = std::unexpected(
+            to_error(one.err, fmt::format("group {} cannot commit {}/{}", options_.group, one.topic, one.partition)));
     }
     waiting_.erase(place);
   }
@@ -56,7 +58,8 @@ Task<Result<void>> KafkaConsumer::send(const rd_kafka_topic_partition_list_t& of
   if (offsets.cnt == 0) co_return Result<void>{};
   auto reply = std::make_shared<Reply>();
   waiting_.emplace(reply.get(), reply);
-  if (const auto code = rd_kafka_commit_queue(handle_.get(), &offsets, replies_.get(), nullptr, reply.get()); code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+  if (const auto code = rd_kafka_commit_queue(handle_.get(), &offsets, replies_.get(), nullptr, reply.get());
+      code != RD_KAFKA_RESP_ERR_NO_ERROR) {
     waiting_.erase(reply.get());
     co_return std::unexpected(to_error(code, fmt::format("group {} cannot commit", options_.group)));
   }

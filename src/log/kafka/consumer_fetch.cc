@@ -9,12 +9,14 @@
 namespace mephisto::kafka {
 namespace {
 
-constexpr std::size_t kVisit = 128 << 10;  // bytes read of a partition in its turn, at least: what it causes to be written should be worth a request
+constexpr std::size_t kVisit =
+    128
+    << 10;  // bytes read of a partition in its turn, at least: what it causes to be written should be worth a request
 constexpr std::chrono::milliseconds kLookAgain{200};
 
 }  // namespace
 
-void KafkaConsumer::fetch(std::size_t max_bytes, Polled& polled) {
+void KafkaConsumer::fetch(std::size_t max_bytes, PollResult& polled) {
   look_again_at_.reset();
   std::size_t ready = 0;
   for (const auto& [id, stay] : stays_) ready += stay.paused || stay.revoking ? 0 : 1;
@@ -47,44 +49,51 @@ std::shared_ptr<Batch> KafkaConsumer::fetch_one(AssignmentId id, Stay& stay, std
 void KafkaConsumer::on_partition_error(Stay& stay, const SourceError& error) {
   switch (error.code) {
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
-    case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE: stay.astray = loop_.now(); break;
+    case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE: stay.out_of_range = loop_.now(); break;
     case RD_KAFKA_RESP_ERR__BAD_MSG:
     case RD_KAFKA_RESP_ERR_INVALID_MSG:
     case RD_KAFKA_RESP_ERR__BAD_COMPRESSION:
     case RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE:
-    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED: failure_ = to_error(error.code, fmt::format("{}@{}", stay.partition.str(), stay.next), error.text); break;
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+      failure_ = to_error(error.code, fmt::format("{}@{}", stay.partition.str(), stay.next), error.text);
+      break;
     default: log::debug("Kafka: {}: {}", stay.partition.str(), error.text);
   }
 }
 
 // A place that the partition does not have: what lay there is gone (retention), or is still to come.
-Task<void> KafkaConsumer::look_for_lost_places() {
+Task<void> KafkaConsumer::recheck_positions() {
   std::vector<TopicPartition> partitions;
   for (const auto& [id, stay] : stays_) {
-    if (stay.astray && *stay.astray <= loop_.now()) partitions.push_back(stay.partition);
+    if (stay.out_of_range && *stay.out_of_range <= loop_.now()) partitions.push_back(stay.partition);
   }
   if (partitions.empty()) co_return;
-  auto marks = co_await call([log = log_, partitions] { return log->cluster().watermarks(partitions); }, "offsets of Kafka's");
+  auto marks =
+      co_await call([log = log_, partitions] { return log->cluster().watermarks(partitions); }, "offsets of Kafka's");
   if (closed_) co_return;
   bool moved = false;
   for (std::size_t i = 0; i < partitions.size(); ++i) {
-    const auto place = std::ranges::find_if(stays_, [&](const auto& one) { return one.second.partition == partitions[i] && one.second.astray; });
+    const auto place = std::ranges::find_if(
+        stays_, [&](const auto& one) { return one.second.partition == partitions[i] && one.second.out_of_range; });
     if (place == stays_.end()) continue;
     auto& stay = place->second;
-    stay.astray = loop_.now() + kLookAgain;
+    stay.out_of_range = loop_.now() + kLookAgain;
     if (!marks) continue;  // told when it is asked again
     const auto [start, end] = (*marks)[i];
     if (stay.next < start) {
-      log::warn("{}: the records from {} to {} are gone (retention); going on at {}", stay.partition.str(), stay.next, start - 1, start);
+      log::warn("{}: the records from {} to {} are gone (retention); going on at {}", stay.partition.str(), stay.next,
+                start - 1, start);
       stay.next = start;
     } else if (stay.next > end) {
       if (in_group()) {
-        failure_ = Error{ErrorKind::kInvalid,
-                         fmt::format("{}: the offset {} is behind the partition's end {}; was the topic deleted and made again?", stay.partition.str(), stay.next, end)};
+        failure_ = Error{
+            ErrorKind::kInvalid,
+            fmt::format("{}: the offset {} is behind the partition's end {}; was the topic deleted and made again?",
+                        stay.partition.str(), stay.next, end)};
       }
       continue;
     }
-    stay.astray.reset();
+    stay.out_of_range.reset();
     source_->add(place->first, stay.partition, stay.next);
     source_->hold(place->first, stay.paused || stay.revoking);
     moved = true;

@@ -15,32 +15,41 @@ constexpr std::chrono::milliseconds kPatience{5000};
 constexpr int kStepMs = 100;
 constexpr int kSendsNonceOnce = 0x020601ff;  // as RFC 5802 has it; Kafka 4 insists
 
-// A broker does not take us as we come. An alert of TLS is one, too: without a certificate that it wants, it is all that it says. So is
-// the end of a connection at the first words of TLS, as newer versions of librdkafka tell it (2.15).
+// A broker does not take us as we come. An alert of TLS is one, too: without a certificate that it wants, it is all
+// that it says. So is the end of a connection at the first words of TLS, as newer versions of librdkafka tell it
+// (2.15).
 bool is_refusal(rd_kafka_resp_err_t code, std::string_view text) {
-  return code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR__SSL || code == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED ||
+  return code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR__SSL ||
+         code == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED ||
          text.find("connecting to a PLAINTEXT broker listener?") != std::string_view::npos ||
          (text.find("SSL routines") != std::string_view::npos && text.find("alert") != std::string_view::npos);
 }
 
 // What librdkafka and the brokers leave out.
 std::string hint(std::string_view why) {
-  if (why.find("certificate verify failed") != std::string_view::npos) return "; or it is for another host than the one in the broker's address";
+  if (why.find("certificate verify failed") != std::string_view::npos)
+    return "; or it is for another host than the one in the broker's address";
   if (why.find("alert") != std::string_view::npos)
-    return "; the broker wants another client's certificate (ssl.certificate.location and ssl.key.location, or ssl.keystore.location)";
+    return "; the broker wants another client's certificate (ssl.certificate.location and ssl.key.location, or "
+           "ssl.keystore.location)";
   if (why.find("SCRAM") != std::string_view::npos && rd_kafka_version() < kSendsNonceOnce) {
-    return fmt::format("; Kafka 4 takes nobody by SCRAM whose librdkafka is older than 2.6.1, and this is {}: use SCRAM with Kafka 3, or PLAIN over TLS", rd_kafka_version_str());
+    return fmt::format(
+        "; Kafka 4 takes nobody by SCRAM whose librdkafka is older than 2.6.1, and this is {}: use SCRAM with Kafka 3, "
+        "or PLAIN over TLS",
+        rd_kafka_version_str());
   }
   return "";
 }
 
-// A broker that wants TLS or a password ends the connection of whoever comes without. Of this librdkafka 2.0 tells, and 2.15 says nothing.
+// A broker that wants TLS or a password ends the connection of whoever comes without. Of this librdkafka 2.0 tells,
+// and 2.15 says nothing.
 std::string silence(rd_kafka_t* handle) {
   char protocol[64];
   std::size_t size = sizeof protocol;
   rd_kafka_conf_get(rd_kafka_conf(handle), "security.protocol", protocol, &size);
   const bool plain = std::string_view{protocol} == "plaintext";
-  return plain ? "no answer; if it wants TLS or a password, say so with kafka.properties.security.protocol" : "no answer";
+  return plain ? "no answer; if it wants TLS or a password, say so with kafka.properties.security.protocol"
+               : "no answer";
 }
 
 // Without what librdkafka adds about its own state.
@@ -75,8 +84,10 @@ Result<void> Contact::make(rd_kafka_t* handle) {
       }
     }
     const bool late = Clock::now() >= deadline;
-    if (refused && (all_down || late)) return fail(ErrorKind::kInvalid, fmt::format("cannot log in to Kafka at {}: {}{}", servers_, why, hint(why)));
-    if (late) return fail(ErrorKind::kUnavailable, fmt::format("no broker of Kafka at {} can be reached: {}", servers_, why));
+    if (refused && (all_down || late))
+      return fail(ErrorKind::kInvalid, fmt::format("cannot log in to Kafka at {}: {}{}", servers_, why, hint(why)));
+    if (late)
+      return fail(ErrorKind::kUnavailable, fmt::format("no broker of Kafka at {} can be reached: {}", servers_, why));
   }
   made_ = true;
   heard();

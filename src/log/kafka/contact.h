@@ -14,8 +14,8 @@ class Contact {
  public:
   explicit Contact(std::string servers) : servers_(std::move(servers)) {}
 
-  // Waits until a broker has answered `handle`, whose errors come through its main queue; from then on there is nothing to wait for.
-  // kInvalid where none lets us in, kUnavailable where none answers within five seconds. Blocks.
+  // Waits until a broker has answered `handle`, whose errors come through its main queue; from then on there is nothing
+  // to wait for. kInvalid where none lets us in, kUnavailable where none answers within five seconds. Blocks.
   Result<void> make(rd_kafka_t* handle);
 
   // No broker can be reached any more; said once, until one is heard.

@@ -20,7 +20,8 @@ constexpr std::size_t kUsualRatio = 4;
 // Grows as a decompressor fills it.
 class Output {
  public:
-  Output(std::size_t room, std::size_t padding) : room_(std::min(room, kMostPlainBytes)), padding_(padding), bytes_(new char[room_ + padding]) {}
+  Output(std::size_t room, std::size_t padding)
+      : room_(std::min(room, kMostPlainBytes)), padding_(padding), bytes_(new char[room_ + padding]) {}
 
   char* at() { return bytes_.get() + size_; }
   std::size_t room() const { return room_ - size_; }
@@ -119,15 +120,18 @@ struct Codec {
   const char* name;
   bool (*undo)(std::string_view from, Output& to);
 };
-constexpr Codec kCodecs[] = {{"gzip", gunzip}, {"snappy", unsnap}, {"lz4", unlz4}, {"zstd", unzstd}};  // by Kafka's numbers, from 1 on
+constexpr Codec kCodecs[] = {
+    {"gzip", gunzip}, {"snappy", unsnap}, {"lz4", unlz4}, {"zstd", unzstd}};  // by Kafka's numbers, from 1 on
 
 }  // namespace
 
 Result<Plain> decompress(int codec, std::string_view compressed, std::size_t padding) {
-  if (codec < 1 || codec > static_cast<int>(std::size(kCodecs))) return fail(ErrorKind::kCorrupt, "its compression has a number that is not known");
+  if (codec < 1 || codec > static_cast<int>(std::size(kCodecs)))
+    return fail(ErrorKind::kCorrupt, "its compression has a number that is not known");
   const auto& [name, undo] = kCodecs[codec - 1];
   Output output{compressed.size() * kUsualRatio + 1, padding};
-  if (!undo(compressed, output)) return fail(ErrorKind::kCorrupt, std::string{"its "} + name + " compression cannot be undone");
+  if (!undo(compressed, output))
+    return fail(ErrorKind::kCorrupt, std::string{"its "} + name + " compression cannot be undone");
   return output.finish();
 }
 

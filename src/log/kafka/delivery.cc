@@ -47,8 +47,10 @@ bool Delivery::of_one_record() const {
 
 std::int64_t Delivery::offset_of(std::size_t batch, std::size_t row) const {
   const auto& [partition, appended, next, count, wanted, failed, mixed, later] = batches_[batch];
-  const auto before = later.empty() ? static_cast<std::size_t>(count)
-                                    : static_cast<std::size_t>(count) - static_cast<std::size_t>(std::ranges::count_if(later, [](auto offset) { return offset >= 0; }));
+  const auto before = later.empty()
+                          ? static_cast<std::size_t>(count)
+                          : static_cast<std::size_t>(count) - static_cast<std::size_t>(std::ranges::count_if(
+                                                                  later, [](auto offset) { return offset >= 0; }));
   if (row >= before) return row - before < later.size() ? later[row - before] : -1;
   return appended.offsets.empty() ? appended.offset + static_cast<std::int64_t>(row) : appended.offsets[row];
 }
@@ -85,15 +87,16 @@ void Delivery::note_appended(std::vector<OutBatch>& batches) const {
   }
 }
 
-Result<std::vector<Appended>> Delivery::result() const {
+Result<std::vector<AppendResult>> Delivery::result() const {
   if (error_) {
     // A batch that is written in part would be doubled by a repetition.
     const auto begun = [](const Batch& batch) { return batch.count > 0 && batch.count < batch.wanted; };
-    const bool partly = std::ranges::any_of(batches_, begun) && (error_->retriable() || error_->kind == ErrorKind::kFenced);
+    const bool partly =
+        std::ranges::any_of(batches_, begun) && (error_->retriable() || error_->kind == ErrorKind::kFenced);
     if (unclear_ || partly) return fail(ErrorKind::kIndefinite, error_->message + "; whether it was done is unknown");
     return std::unexpected(*error_);
   }
-  std::vector<Appended> appended;
+  std::vector<AppendResult> appended;
   appended.reserve(batches_.size());
   for (const auto& batch : batches_) appended.push_back(batch.appended);
   return appended;

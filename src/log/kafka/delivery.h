@@ -25,10 +25,11 @@ class Delivery {
   void handed_over();
   Timestamp began() const { return began_; }
   Timestamp ended() const { return ended_; }
-  // How many of a batch's records are there for certain: the first ones, as the brokers take them in order. None where they did not.
+  // How many of a batch's records are there for certain: the first ones, as the brokers take them in order. None where
+  // they did not.
   std::int64_t count(std::size_t batch) const { return batches_[batch].mixed ? 0 : batches_[batch].count; }
   // Where these are.
-  const Appended& acknowledged(std::size_t batch) const { return batches_[batch].appended; }
+  const AppendResult& acknowledged(std::size_t batch) const { return batches_[batch].appended; }
   // The batch whose record was the first that was refused for good; nothing where the call failed for another reason.
   const std::optional<std::size_t>& refused_in() const { return refused_in_; }
   // Whether it is the requests' size that the brokers refuse.
@@ -39,20 +40,22 @@ class Delivery {
   std::int64_t offset_of(std::size_t batch, std::size_t row) const;
   // Notes in the batches which of them are appended whole.
   void note_appended(std::vector<OutBatch>& batches) const;
-  // Once complete: where the records are; or why they are not. kIndefinite where that is not known of some, or a batch is there in part.
-  Result<std::vector<Appended>> result() const;
+  // Once complete: where the records are; or why they are not. kIndefinite where that is not known of some, or a batch
+  // is there in part.
+  Result<std::vector<AppendResult>> result() const;
   const std::optional<Error>& error() const { return error_; }
 
  private:
   struct Batch {
     TopicPartition partition;
-    Appended appended{-1, {}};
+    AppendResult appended{-1, {}};
     std::int64_t next = -1;  // expected, where the records follow each other
     std::int64_t count = 0;  // of the records that are written
     std::int64_t wanted = 0;
-    bool failed = false;                // one of them
-    bool mixed = false;                 // one that failed was followed by one that did not
-    std::vector<std::int64_t> later{};  // offsets of what was reported from the first that failed on; negative: it failed
+    bool failed = false;  // one of them
+    bool mixed = false;   // one that failed was followed by one that did not
+    std::vector<std::int64_t>
+        later{};  // offsets of what was reported from the first that failed on; negative: it failed
   };
 
   std::vector<Batch> batches_;

@@ -36,7 +36,8 @@ Buffer api_versions_request(std::string_view client, std::int32_t correlation) {
   return request;
 }
 
-Buffer fetch_request(std::string_view client, std::int32_t correlation, const FetchLimits& limits, const std::vector<Wanted>& wanted) {
+Buffer fetch_request(std::string_view client, std::int32_t correlation, const FetchLimits& limits,
+                     const std::vector<Wanted>& wanted) {
   auto request = begin(kFetch, kFetchVersion, correlation, client);
   put_big_endian<std::int32_t>(request, -1);  // no replica
   put_big_endian(request, static_cast<std::int32_t>(limits.wait.count()));
@@ -74,11 +75,15 @@ Buffer fetch_request(std::string_view client, std::int32_t correlation, const Fe
 Result<bool> knows_fetch(std::string_view body) {
   constexpr std::size_t kHead = 6;
   constexpr std::size_t kEntry = 6;
-  if (body.size() < kHead || get<std::int16_t>(body.data()) != 0) return fail(ErrorKind::kCorrupt, "it answers like no broker of Kafka");
+  if (body.size() < kHead || get<std::int16_t>(body.data()) != 0)
+    return fail(ErrorKind::kCorrupt, "it answers like no broker of Kafka");
   const auto count = get<std::int32_t>(body.data() + 2);
-  if (count < 0 || static_cast<std::size_t>(count) > (body.size() - kHead) / kEntry) return fail(ErrorKind::kCorrupt, "it answers like no broker of Kafka");
-  for (const char* at = body.data() + kHead; at < body.data() + kHead + static_cast<std::size_t>(count) * kEntry; at += kEntry) {
-    if (get<std::int16_t>(at) == kFetch) return get<std::int16_t>(at + 2) <= kFetchVersion && get<std::int16_t>(at + 4) >= kFetchVersion;
+  if (count < 0 || static_cast<std::size_t>(count) > (body.size() - kHead) / kEntry)
+    return fail(ErrorKind::kCorrupt, "it answers like no broker of Kafka");
+  for (const char* at = body.data() + kHead; at < body.data() + kHead + static_cast<std::size_t>(count) * kEntry;
+       at += kEntry) {
+    if (get<std::int16_t>(at) == kFetch)
+      return get<std::int16_t>(at + 2) <= kFetchVersion && get<std::int16_t>(at + 4) >= kFetchVersion;
   }
   return false;
 }

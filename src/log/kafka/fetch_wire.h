@@ -1,5 +1,5 @@
-// The bytes of the two requests that Reader makes: which versions a broker knows, and records (Kafka's protocol guide, ApiVersions version 0
-// and Fetch version 10; numbers are big-endian).
+// The bytes of the two requests that Reader makes: which versions a broker knows, and records (Kafka's protocol guide,
+// ApiVersions version 0 and Fetch version 10; numbers are big-endian).
 #pragma once
 
 #include <cstdint>
@@ -8,13 +8,14 @@
 #include <vector>
 
 #include "log/big_endian.h"
-#include "mephisto/buffer.h"
+#include "mephisto/base/buffer.h"
 #include "mephisto/log.h"
 
 namespace mephisto::kafka::wire {
 
 inline constexpr std::int16_t kFetch = 1;
-// Kafka 2.1 and later. From version 11 on a broker that only follows the partition's leader answers too, however far behind it is.
+// Kafka 2.1 and later. From version 11 on a broker that only follows the partition's leader answers too, however far
+// behind it is.
 inline constexpr std::int16_t kFetchVersion = 10;
 inline constexpr std::int16_t kApiVersions = 18;
 
@@ -38,9 +39,11 @@ struct FetchLimits {
 
 // The requests with their lengths, ready to be sent.
 Buffer api_versions_request(std::string_view client, std::int32_t correlation);
-Buffer fetch_request(std::string_view client, std::int32_t correlation, const FetchLimits& limits, const std::vector<Wanted>& wanted);
+Buffer fetch_request(std::string_view client, std::int32_t correlation, const FetchLimits& limits,
+                     const std::vector<Wanted>& wanted);
 
-// Whether `body`, a broker's answer to ApiVersions behind its correlation, has Fetch in our version. kCorrupt where it is no such answer.
+// Whether `body`, a broker's answer to ApiVersions behind its correlation, has Fetch in our version. kCorrupt where it
+// is no such answer.
 Result<bool> knows_fetch(std::string_view body);
 
 }  // namespace mephisto::kafka::wire

@@ -55,13 +55,14 @@ Fetcher::Awaitable<void> Fetcher::live(std::shared_ptr<Fetcher> self) {
   }
   self->deadline_.cancel();
   if (self->stopped_) co_return;
-  error.message = fmt::format("broker {} at {}:{}: {}", self->broker_.id, self->broker_.host, self->broker_.port, error.message);
+  error.message =
+      fmt::format("broker {} at {}:{}: {}", self->broker_.id, self->broker_.host, self->broker_.port, error.message);
   self->stopped_ = true;
   self->owner_.lost(self->broker_.id, error);
 }
 
 Fetcher::Awaitable<void> Fetcher::work() {
-  be_patient();
+  extend_deadline();
   co_await connect();
   while (!stopped_) {
     const auto request = owner_.next_request(broker_.id);
@@ -93,7 +94,7 @@ Fetcher::Awaitable<void> Fetcher::connect() {
     asio::ip::tcp::resolver resolver{socket_.get_executor()};
     const auto found = co_await resolver.async_resolve(broker_.host, std::to_string(broker_.port), use_awaitable);
     if (late_) throw Failure(ErrorKind::kTimeout, "its name could not be looked up in time");
-    be_patient();
+    extend_deadline();
     co_await asio::async_connect(socket_, found, use_awaitable);
   }
   socket_.set_option(asio::ip::tcp::no_delay{true});
@@ -107,12 +108,13 @@ Fetcher::Awaitable<void> Fetcher::connect() {
   left_ = 0;
   if (!known) {
     throw Failure(ErrorKind::kInvalid,
-                  fmt::format("it does not know version {} of Fetch, as brokers since Kafka 2.1 do; with kafka.properties.check.crcs=true librdkafka reads from older ones",
+                  fmt::format("it does not know version {} of Fetch, as brokers since Kafka 2.1 do; with "
+                              "kafka.properties.check.crcs=true librdkafka reads from older ones",
                               wire::kFetchVersion));
   }
 }
 
-void Fetcher::be_patient() {
+void Fetcher::extend_deadline() {
   deadline_.expires_after(kPatience);
   deadline_.async_wait([weak = weak_from_this()](const boost::system::error_code& cancelled) {
     const auto self = weak.lock();
@@ -124,7 +126,7 @@ void Fetcher::be_patient() {
 }
 
 Fetcher::Awaitable<void> Fetcher::send(const Buffer& request) {
-  be_patient();
+  extend_deadline();
   co_await asio::async_write(socket_, asio::buffer(request.data(), request.size()), use_awaitable);
 }
 
@@ -137,7 +139,7 @@ T Fetcher::take() {
 }
 
 Fetcher::Awaitable<std::size_t> Fetcher::receive(char* to, std::size_t room) {
-  be_patient();
+  extend_deadline();
   co_return co_await socket_.async_read_some(asio::buffer(to, room), use_awaitable);
 }
 
@@ -163,14 +165,17 @@ Fetcher::Awaitable<void> Fetcher::begin_answer() {
   left_ = 2 * sizeof(std::int32_t);
   co_await need(left_);
   const auto size = take<std::int32_t>();
-  if (size < static_cast<std::int32_t>(sizeof(std::int32_t)) || static_cast<std::size_t>(size) > kMostAnswerBytes || take<std::int32_t>() != correlation_) no_broker();
+  if (size < static_cast<std::int32_t>(sizeof(std::int32_t)) || static_cast<std::size_t>(size) > kMostAnswerBytes ||
+      take<std::int32_t>() != correlation_)
+    no_broker();
   left_ = static_cast<std::size_t>(size) - sizeof(std::int32_t);
 }
 
 Fetcher::Awaitable<void> Fetcher::take_answer() {
   co_await need(14);
   const std::chrono::milliseconds throttle{take<std::int32_t>()};
-  if (const auto error = take<std::int16_t>(); error != 0) throw Failure(ErrorKind::kUnavailable, fmt::format("it refuses with error {}", error));
+  if (const auto error = take<std::int16_t>(); error != 0)
+    throw Failure(ErrorKind::kUnavailable, fmt::format("it refuses with error {}", error));
   take<std::int32_t>();  // the session
   for (auto topics = take<std::int32_t>(); topics > 0; --topics) {
     co_await need(2);
@@ -179,7 +184,8 @@ Fetcher::Awaitable<void> Fetcher::take_answer() {
     const std::string topic{buffer_.data() + begin_, length};
     begin_ += length;
     left_ -= length;
-    for (auto partitions = take<std::int32_t>(); partitions > 0 && !stopped_; --partitions) co_await take_partition(topic);
+    for (auto partitions = take<std::int32_t>(); partitions > 0 && !stopped_; --partitions)
+      co_await take_partition(topic);
     if (stopped_) co_return;
   }
   if (left_ != 0) no_broker();
@@ -187,7 +193,7 @@ Fetcher::Awaitable<void> Fetcher::take_answer() {
 }
 
 Fetcher::Awaitable<void> Fetcher::take_partition(std::string topic) {
-  Fetched part;
+  FetchedPartition part;
   co_await need(34);
   part.partition = {std::move(topic), take<std::int32_t>()};
   part.error = take<std::int16_t>();

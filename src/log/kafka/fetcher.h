@@ -1,5 +1,5 @@
-// Fetches records from one broker, over a connection of its own in the clear, until it is stopped or the connection is lost. One request is under
-// way at a time; the next one goes out before what came has been looked at.
+// Fetches records from one broker, over a connection of its own in the clear, until it is stopped or the connection is
+// lost. One request is under way at a time; the next one goes out before what came has been looked at.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -17,13 +17,13 @@
 namespace mephisto::kafka {
 
 // What a broker says of a partition that it was asked for.
-struct Fetched {
+struct FetchedPartition {
   TopicPartition partition;
   std::int16_t error = 0;               // a broker's, as librdkafka numbers them too
   std::int64_t end = 0;                 // behind what all replicas in step have
   std::shared_ptr<const char[]> bytes;  // of a record set, with kSetPadding behind it
   std::size_t size = 0;
-  std::vector<Aborted> aborted;
+  std::vector<AbortedTransaction> aborted;
 };
 
 class Fetcher : public std::enable_shared_from_this<Fetcher> {
@@ -36,7 +36,7 @@ class Fetcher : public std::enable_shared_from_this<Fetcher> {
   class Owner {
    public:
     virtual Request next_request(int broker) = 0;
-    virtual void fetched(int broker, Fetched part) = 0;
+    virtual void fetched(int broker, FetchedPartition part) = 0;
     // The end. kInvalid where this broker cannot be fetched from in this way.
     virtual void lost(int broker, const Error& error) = 0;
 
@@ -77,7 +77,7 @@ class Fetcher : public std::enable_shared_from_this<Fetcher> {
   template <class T>
   T take();
   // From now on the connection is given up where nothing more comes for a while.
-  void be_patient();
+  void extend_deadline();
 
   BrokerAddress broker_;
   std::string client_;

@@ -118,19 +118,26 @@ ErrorKind kind_of(rd_kafka_resp_err_t code) {
 namespace mephisto {
 
 bool is_secret_log_property(std::string_view name) {
-  return name.find("password") != std::string_view::npos || name.find("secret") != std::string_view::npos || name.ends_with("key.pem") || name == "sasl.oauthbearer.config";
+  return name.find("password") != std::string_view::npos || name.find("secret") != std::string_view::npos ||
+         name.ends_with("key.pem") || name == "sasl.oauthbearer.config";
 }
 
 Result<void> check_log_property(const std::string& name, const std::string& value) {
   if (std::ranges::find(kafka::kOurs, name) != std::end(kafka::kOurs))
-    return fail(ErrorKind::kInvalid, fmt::format("{} is not to be changed: what is promised hangs on it, or it has a setting of its own", name));
+    return fail(
+        ErrorKind::kInvalid,
+        fmt::format("{} is not to be changed: what is promised hangs on it, or it has a setting of its own", name));
   const std::unique_ptr<rd_kafka_conf_t, kafka::Deleter<rd_kafka_conf_destroy>> conf{rd_kafka_conf_new()};
   char text[512];
   switch (rd_kafka_conf_set(conf.get(), name.c_str(), value.c_str(), text, sizeof text)) {
     case RD_KAFKA_CONF_OK: return {};
     case RD_KAFKA_CONF_UNKNOWN:
-      return fail(ErrorKind::kInvalid, fmt::format("librdkafka {} has no property {}{}", rd_kafka_version_str(), printable(name), did_you_mean(name, kafka::property_names())));
-    default: return fail(ErrorKind::kInvalid, is_secret_log_property(name) ? fmt::format("what is given for {} cannot be", name) : std::string{text});
+      return fail(ErrorKind::kInvalid, fmt::format("librdkafka {} has no property {}{}", rd_kafka_version_str(),
+                                                   printable(name), did_you_mean(name, kafka::property_names())));
+    default:
+      return fail(ErrorKind::kInvalid, is_secret_log_property(name)
+                                           ? fmt::format("what is given for {} cannot be", name)
+                                           : std::string{text});
   }
 }
 
@@ -198,9 +205,11 @@ void give_token(rd_kafka_t* handle, const char*, void* opaque) {
     return;
   }
   std::vector<const char*> extensions;
-  for (const auto& [name, value] : token->extensions) extensions.insert(extensions.end(), {name.c_str(), value.c_str()});
+  for (const auto& [name, value] : token->extensions)
+    extensions.insert(extensions.end(), {name.c_str(), value.c_str()});
   char text[512];
-  if (rd_kafka_oauthbearer_set_token(handle, token->value.c_str(), token->expires.time_since_epoch().count(), token->principal.c_str(), extensions.data(), extensions.size(), text,
+  if (rd_kafka_oauthbearer_set_token(handle, token->value.c_str(), token->expires.time_since_epoch().count(),
+                                     token->principal.c_str(), extensions.data(), extensions.size(), text,
                                      sizeof text) != RD_KAFKA_RESP_ERR_NO_ERROR) {
     rd_kafka_oauthbearer_set_token_failure(handle, text);
   }
@@ -209,23 +218,30 @@ void give_token(rd_kafka_t* handle, const char*, void* opaque) {
 // The value of the file that an error names.
 std::string value_named(const Properties& given, std::string_view text) {
   for (const auto& [name, value] : given) {
-    if (name.ends_with(".location") && text.find(name) != std::string_view::npos) return fmt::format("; {} is {}", name, printable(value));
+    if (name.ends_with(".location") && text.find(name) != std::string_view::npos)
+      return fmt::format("; {} is {}", name, printable(value));
   }
   return "";
 }
 
 // A client that waits for a token which nobody gives says nothing.
 void check_token(const Access& access) {
-  const auto is = [&](const char* name, std::string_view value) { return access.given.contains(name) && access.given.at(name) == value; };
+  const auto is = [&](const char* name, std::string_view value) {
+    return access.given.contains(name) && access.given.at(name) == value;
+  };
   if (!is("sasl.mechanism", "OAUTHBEARER") && !is("sasl.mechanisms", "OAUTHBEARER")) return;
-  if (access.token || is("sasl.oauthbearer.method", "oidc") || is("enable.sasl.oauthbearer.unsecure.jwt", "true")) return;
-  throw Failure(ErrorKind::kInvalid, "cannot use Kafka: sasl.mechanism OAUTHBEARER needs tokens: from sasl.oauthbearer.method=oidc, or a function of the app's (App::log_token)");
+  if (access.token || is("sasl.oauthbearer.method", "oidc") || is("enable.sasl.oauthbearer.unsecure.jwt", "true"))
+    return;
+  throw Failure(ErrorKind::kInvalid,
+                "cannot use Kafka: sasl.mechanism OAUTHBEARER needs tokens: from sasl.oauthbearer.method=oidc, or a "
+                "function of the app's (App::log_token)");
 }
 
 Properties all_properties(const Access& access, const Properties& own) {
   Properties properties{
-      {"allow.auto.create.topics", "false"},         {"socket.nagle.disable", "true"},     {"topic.metadata.refresh.interval.ms", "5000"},
-      {"topic.metadata.propagation.max.ms", "1000"}, {"reconnect.backoff.max.ms", "1000"},
+      {"allow.auto.create.topics", "false"},          {"socket.nagle.disable", "true"},
+      {"topic.metadata.refresh.interval.ms", "5000"}, {"topic.metadata.propagation.max.ms", "1000"},
+      {"reconnect.backoff.max.ms", "1000"},
   };
   for (const auto* some : {&own, &access.given}) {
     for (const auto& [name, value] : *some) properties[name] = value;
@@ -242,7 +258,8 @@ Handle make_handle(rd_kafka_type_t type, const Access& access, const Properties&
   std::unique_ptr<rd_kafka_conf_t, Deleter<rd_kafka_conf_destroy>> conf{rd_kafka_conf_new()};
   for (const auto& [name, value] : all_properties(access, own)) {
     if (rd_kafka_conf_set(conf.get(), name.c_str(), value.c_str(), text, sizeof text) == RD_KAFKA_CONF_OK) continue;
-    throw Failure(ErrorKind::kInvalid, fmt::format("cannot use Kafka: {}: {}", name, is_secret_log_property(name) ? "what is given cannot be" : text));
+    throw Failure(ErrorKind::kInvalid, fmt::format("cannot use Kafka: {}: {}", name,
+                                                   is_secret_log_property(name) ? "what is given cannot be" : text));
   }
   rd_kafka_conf_set_log_cb(conf.get(), on_log);
   rd_kafka_conf_set_events(conf.get(), events);
@@ -254,7 +271,9 @@ Handle make_handle(rd_kafka_type_t type, const Access& access, const Properties&
     rd_kafka_conf_enable_sasl_queue(conf.get(), 1);
   }
   auto* handle = rd_kafka_new(type, conf.get(), text, sizeof text);
-  if (handle == nullptr) throw Failure(ErrorKind::kInvalid, fmt::format("cannot use Kafka at {}: {}{}", access.servers, text, value_named(access.given, text)));
+  if (handle == nullptr)
+    throw Failure(ErrorKind::kInvalid,
+                  fmt::format("cannot use Kafka at {}: {}{}", access.servers, text, value_named(access.given, text)));
   [[maybe_unused]] const auto* owned = conf.release();  // by the handle now
   Handle made{handle};
   // Said after OpenSSL has been set up, it comes before OpenSSL's own end.
@@ -267,13 +286,17 @@ Handle make_handle(rd_kafka_type_t type, const Access& access, const Properties&
 }
 
 Error to_error(rd_kafka_resp_err_t code, std::string_view what, std::string_view detail) {
-  auto message = fmt::format("{}: {} ({})", what, detail.empty() ? rd_kafka_err2str(code) : detail, rd_kafka_err2name(code));
+  auto message =
+      fmt::format("{}: {} ({})", what, detail.empty() ? rd_kafka_err2str(code) : detail, rd_kafka_err2name(code));
   if (code == RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE) message += "; raise the brokers' offset.metadata.max.bytes";
-  if (message.find("uthorization failed") != std::string::npos) message += "; who logs in needs the right to do this (kafka-acls.sh)";
+  if (message.find("uthorization failed") != std::string::npos)
+    message += "; who logs in needs the right to do this (kafka-acls.sh)";
   if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) message += "; raise the topic's max.message.bytes";
   return {kind_of(code), std::move(message)};
 }
 
-Error to_error(const rd_kafka_error_t* error, std::string_view what) { return to_error(rd_kafka_error_code(error), what, rd_kafka_error_string(error)); }
+Error to_error(const rd_kafka_error_t* error, std::string_view what) {
+  return to_error(rd_kafka_error_code(error), what, rd_kafka_error_string(error));
+}
 
 }  // namespace mephisto::kafka

@@ -21,8 +21,8 @@ struct Deleter {
   }
 };
 
-// A handle's end waits for its threads, and with librdkafka 2.0.2 for ever where a topic that it read was deleted (#4187): it happens
-// on a thread of its own, without leaving the group.
+// A handle's end waits for its threads, and with librdkafka 2.0.2 for ever where a topic that it read was deleted
+// (#4187): it happens on a thread of its own, without leaving the group.
 void destroy_in_background(rd_kafka_t* handle);
 
 // While it lives, a thread is inside of librdkafka. The process's end waits for it, but not for long.
@@ -41,7 +41,8 @@ using TopicHandle = std::unique_ptr<rd_kafka_topic_t, Deleter<rd_kafka_topic_des
 using Event = std::unique_ptr<rd_kafka_event_t, Deleter<rd_kafka_event_destroy>>;
 using Partitions = std::unique_ptr<rd_kafka_topic_partition_list_t, Deleter<rd_kafka_topic_partition_list_destroy>>;
 using KafkaError = std::unique_ptr<rd_kafka_error_t, Deleter<rd_kafka_error_destroy>>;
-using GroupMetadata = std::unique_ptr<rd_kafka_consumer_group_metadata_t, Deleter<rd_kafka_consumer_group_metadata_destroy>>;
+using GroupMetadata =
+    std::unique_ptr<rd_kafka_consumer_group_metadata_t, Deleter<rd_kafka_consumer_group_metadata_destroy>>;
 
 // librdkafka's configuration properties by name.
 using Properties = std::map<std::string, std::string>;
@@ -53,14 +54,15 @@ struct Access {
   LogTokenSource token;
 };
 
-// Makes a handle with what every one needs, `properties`, and what the user gave, of which the last counts; `events` are the kinds that come
-// through queues (RD_KAFKA_EVENT_…). Throws Failure kInvalid for a value that cannot be.
+// Makes a handle with what every one needs, `properties`, and what the user gave, of which the last counts; `events`
+// are the kinds that come through queues (RD_KAFKA_EVENT_…). Throws Failure kInvalid for a value that cannot be.
 Handle make_handle(rd_kafka_type_t type, const Access& access, const Properties& properties, int events);
 
 // The group of a consumer that is in none: librdkafka wants a name. Nothing is ever joined or committed under it.
 inline constexpr const char* kNoGroup = "mephisto-no-group";
 
-// Of a record that is refused with another one of its request (RD_KAFKA_RESP_ERR__INVALID_DIFFERENT_RECORD, from librdkafka 2.4 on).
+// Of a record that is refused with another one of its request (RD_KAFKA_RESP_ERR__INVALID_DIFFERENT_RECORD, from
+// librdkafka 2.4 on).
 inline constexpr auto kRefusedNeighbour = static_cast<rd_kafka_resp_err_t>(-138);
 
 // An error of librdkafka or a broker, as ours. `what` says what was being done, on what.
@@ -70,11 +72,14 @@ Error to_error(const rd_kafka_error_t* error, std::string_view what);
 // From this version on, a full prefetch queue delays fetching only as long as fetch.queue.backoff.ms says.
 inline constexpr int kHasQueueBackoff = 0x020200ff;
 
-inline rd_kafka_topic_partition_t* add(rd_kafka_topic_partition_list_t& list, const TopicPartition& partition, std::int64_t offset) {
+inline rd_kafka_topic_partition_t* add(rd_kafka_topic_partition_list_t& list, const TopicPartition& partition,
+                                       std::int64_t offset) {
   auto* one = rd_kafka_topic_partition_list_add(&list, partition.topic.c_str(), partition.partition);
   one->offset = offset;
   return one;
 }
-inline Partitions new_list(std::size_t size) { return Partitions{rd_kafka_topic_partition_list_new(static_cast<int>(size))}; }
+inline Partitions new_list(std::size_t size) {
+  return Partitions{rd_kafka_topic_partition_list_new(static_cast<int>(size))};
+}
 
 }  // namespace mephisto::kafka

@@ -12,7 +12,9 @@ namespace mephisto::kafka {
 namespace {
 
 void must_be_real_time(const Loop& loop) {
-  if (loop.virtual_time()) throw Failure(ErrorKind::kInvalid, "kafka:// works on a loop of real time only: brokers do not wait for a virtual clock");
+  if (loop.virtual_time())
+    throw Failure(ErrorKind::kInvalid,
+                  "kafka:// works on a loop of real time only: brokers do not wait for a virtual clock");
 }
 
 // From this version on a producer survives that a partition moves while its answer is lost.
@@ -23,18 +25,22 @@ void check_library() {
   static const bool old = rd_kafka_version() < kKeepsProducers;
   static bool told = false;
   if (!old || std::exchange(told, true)) return;
-  log::warn("librdkafka {} is older than 2.3: it gives producers up without a cause when brokers die, which delays what is sent; build with a newer one (dev/librdkafka)",
-            rd_kafka_version_str());
+  log::warn(
+      "librdkafka {} is older than 2.3: it gives producers up without a cause when brokers die, which delays what is "
+      "sent; build with a newer one (dev/librdkafka)",
+      rd_kafka_version_str());
 }
 
 }  // namespace
 
 Task<Result<TopicInfo>> KafkaLog::create_topic(std::string name, TopicConfig config) {
-  co_return co_await from_cluster([=](Cluster& cluster) { return cluster.create_topic(name, config); }, "Kafka to create a topic");
+  co_return co_await from_cluster([=](Cluster& cluster) { return cluster.create_topic(name, config); },
+                                  "Kafka to create a topic");
 }
 
 Task<Result<void>> KafkaLog::delete_topic(std::string name) {
-  co_return co_await from_cluster([=](Cluster& cluster) { return cluster.delete_topic(name); }, "Kafka to delete a topic");
+  co_return co_await from_cluster([=](Cluster& cluster) { return cluster.delete_topic(name); },
+                                  "Kafka to delete a topic");
 }
 
 Task<Result<std::vector<TopicInfo>>> KafkaLog::topics() {
@@ -46,13 +52,15 @@ Task<Result<TopicInfo>> KafkaLog::topic(std::string name) {
 }
 
 Task<Result<Watermarks>> KafkaLog::watermarks(TopicPartition partition) {
-  auto found = co_await from_cluster([=](Cluster& cluster) { return cluster.watermarks({partition}); }, "offsets of Kafka's");
+  auto found =
+      co_await from_cluster([=](Cluster& cluster) { return cluster.watermarks({partition}); }, "offsets of Kafka's");
   if (!found) co_return std::unexpected(found.error());
   co_return found->front();
 }
 
 Task<Result<std::int64_t>> KafkaLog::offset_at(TopicPartition partition, Timestamp time) {
-  co_return co_await from_cluster([=](Cluster& cluster) { return cluster.offset_at(partition, time); }, "an offset of Kafka's");
+  co_return co_await from_cluster([=](Cluster& cluster) { return cluster.offset_at(partition, time); },
+                                  "an offset of Kafka's");
 }
 
 Task<Result<std::vector<GroupInfo>>> KafkaLog::groups() {
@@ -60,19 +68,22 @@ Task<Result<std::vector<GroupInfo>>> KafkaLog::groups() {
 }
 
 Task<Result<void>> KafkaLog::reset(std::string group, std::map<TopicPartition, std::int64_t> offsets) {
-  co_return co_await from_cluster([=](Cluster& cluster) { return cluster.reset(group, offsets); }, "Kafka to set a group's offsets");
+  co_return co_await from_cluster([=](Cluster& cluster) { return cluster.reset(group, offsets); },
+                                  "Kafka to set a group's offsets");
 }
 
 Task<Result<std::vector<OpenTransaction>>> KafkaLog::open_transactions(std::vector<TopicPartition> partitions) {
-  co_return co_await from_cluster([=](Cluster& cluster) { return cluster.open_transactions(partitions); }, "Kafka's transactions");
+  co_return co_await from_cluster([=](Cluster& cluster) { return cluster.open_transactions(partitions); },
+                                  "Kafka's transactions");
 }
 
 Task<Result<void>> KafkaLog::end_transaction(TopicPartition partition, std::int64_t start) {
-  co_return co_await from_cluster([=](Cluster& cluster) { return cluster.end_transaction(partition, start); }, "Kafka to end a transaction");
+  co_return co_await from_cluster([=](Cluster& cluster) { return cluster.end_transaction(partition, start); },
+                                  "Kafka to end a transaction");
 }
 
-// Kafka does not tell how old an empty topic is: one where nothing came for its retention while we looked has nobody. Faust's askers give
-// no sign of life: theirs are not ours to delete.
+// Kafka does not tell how old an empty topic is: one where nothing came for its retention while we looked has nobody.
+// Faust's askers give no sign of life: theirs are not ours to delete.
 Task<Result<void>> KafkaLog::maintain() {
   auto all = co_await topics();
   if (!all) co_return std::unexpected(all.error());
@@ -81,7 +92,8 @@ Task<Result<void>> KafkaLog::maintain() {
     if (!topic.name.starts_with(kReplyTopicPrefix) || !topic.config.retention) continue;
     std::vector<TopicPartition> partitions;
     for (int p = 0; p < topic.config.partitions; ++p) partitions.push_back({topic.name, p});
-    auto found = co_await from_cluster([=](Cluster& cluster) { return cluster.watermarks(partitions); }, "offsets of Kafka's");
+    auto found =
+        co_await from_cluster([=](Cluster& cluster) { return cluster.watermarks(partitions); }, "offsets of Kafka's");
     if (!found) continue;
     std::int64_t ends = 0;
     bool empty = true;
@@ -98,7 +110,8 @@ Task<Result<void>> KafkaLog::maintain() {
       if (abandoned) empty_.erase(place);
     }
     if (!abandoned) continue;
-    auto ours = co_await from_cluster([name = topic.name](Cluster& cluster) { return cluster.made_here(name); }, "a topic's settings");
+    auto ours = co_await from_cluster([name = topic.name](Cluster& cluster) { return cluster.made_here(name); },
+                                      "a topic's settings");
     if (ours && *ours) (void)co_await delete_topic(topic.name);
   }
   co_return Result<void>{};

@@ -1,7 +1,8 @@
 // kafka://host:port[,host:port…]: the log on Apache Kafka, through librdkafka.
 //
-// A consumer is one member of its group, a producer one (idempotent) producer of Kafka's; both are served on their loop's thread, which
-// must run on real time. What blocks is called on the pool of blocking threads, and left where its caller is cancelled (call.h).
+// A consumer is one member of its group, a producer one (idempotent) producer of Kafka's; both are served on their
+// loop's thread, which must run on real time. What blocks is called on the pool of blocking threads, and left where its
+// caller is cancelled (call.h).
 #pragma once
 
 #include <map>
@@ -23,7 +24,7 @@ class KafkaLog : public Log, public std::enable_shared_from_this<KafkaLog> {
   const std::string& url() const override { return url_; }
   bool shared_with_faust() const override { return true; }
   // The brokers' offset.metadata.max.bytes, where nobody changed it.
-  std::size_t max_note_bytes() const override { return 4096 - kNotedBytes; }
+  std::size_t max_acks_ahead_bytes() const override { return 4096 - kNotedBytes; }
   Task<Result<TopicInfo>> create_topic(std::string name, TopicConfig config) override;
   Task<Result<void>> delete_topic(std::string name) override;
   Task<Result<std::vector<TopicInfo>>> topics() override;

@@ -19,23 +19,27 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A request of the producer that ended may still lie in a connection's buffer, and its records on the leader alone: so long, once all replicas
-// in step are there, they are given to arrive.
+// A request of the producer that ended may still lie in a connection's buffer, and its records on the leader alone: so
+// long, once all replicas in step are there, they are given to arrive.
 constexpr auto kArrival = 1s;
 constexpr auto kBetween = 200ms;
 constexpr std::size_t kFetchBytes = 1 << 20;
 constexpr std::size_t kAnswerBytes = 8 << 20;
-constexpr auto kSilence = 10s;  // of a broker that is asked; of a transaction that is open, which hides what comes after its begin
-constexpr int kSliceMs = 100;   // in which a cancelled search notices it
+constexpr auto kSilence =
+    10s;  // of a broker that is asked; of a transaction that is open, which hides what comes after its begin
+constexpr int kSliceMs = 100;  // in which a cancelled search notices it
 
 std::size_t hash_of(const RecordView& record) {
   const std::hash<std::string_view> hash;
   return hash(record.value) * 31 + hash(record.key);
 }
 
-bool same_text(std::string_view one, std::string_view other) { return (one.data() == nullptr) == (other.data() == nullptr) && one == other; }
+bool same_text(std::string_view one, std::string_view other) {
+  return (one.data() == nullptr) == (other.data() == nullptr) && one == other;
+}
 
-// Takes the records that the log has, one after the other, for those that are sought: a producer's records are in the log in its order.
+// Takes the records that the log has, one after the other, for those that are sought: a producer's records are in the
+// log in its order.
 class Matching {
  public:
   explicit Matching(Sought& sought) : sought_(sought) {
@@ -47,7 +51,8 @@ class Matching {
     const auto places = places_.find(hash_of(record));
     if (places == places_.end()) return;
     const auto rest = std::ranges::subrange(std::ranges::lower_bound(places->second, next_), places->second.end());
-    const auto place = std::ranges::find_if(rest, [&](std::size_t i) { return is(record, sought_.records[i], append_time); });
+    const auto place =
+        std::ranges::find_if(rest, [&](std::size_t i) { return is(record, sought_.records[i], append_time); });
     if (place == rest.end()) return;
     sought_.found[*place] = {record.offset, record.timestamp_ms};
     next_ = *place + 1;
@@ -55,7 +60,8 @@ class Matching {
 
  private:
   bool is(const RecordView& there, const RecordView& ours, bool append_time) const {
-    return same_text(there.key, ours.key) && same_text(there.value, ours.value) && there.headers.raw() == ours.headers.raw() && (append_time || is_time(there, ours));
+    return same_text(there.key, ours.key) && same_text(there.value, ours.value) &&
+           there.headers.raw() == ours.headers.raw() && (append_time || is_time(there, ours));
   }
   bool is_time(const RecordView& there, const RecordView& ours) const {
     if (there.timestamp_ms == sent_time(ours.timestamp_ms)) return true;
@@ -67,8 +73,8 @@ class Matching {
   std::size_t next_ = 0;  // what lies before it is not looked for any more
 };
 
-// Whose batches may be the producer's that ended. librdkafka tells nobody its number: it is that of the record before those that are sought.
-// Where it has acknowledged none, it is one that is new to the partition.
+// Whose batches may be the producer's that ended. librdkafka tells nobody its number: it is that of the record before
+// those that are sought. Where it has acknowledged none, it is one that is new to the partition.
 class Writers {
  public:
   Writers(std::int64_t from, bool follows_ours) : before_(follows_ours ? from - 1 : -1) {}
@@ -107,7 +113,8 @@ class Scan : private Fetcher::Owner {
   Task<Result<Scanned>> run() {
     fetcher_->run();
     while (!end_) {
-      if (loop_.now() - heard_ > kSilence) co_return fail(ErrorKind::kTimeout, fmt::format("{} cannot be read to its end", sought_.partition.str()));
+      if (loop_.now() - heard_ > kSilence)
+        co_return fail(ErrorKind::kTimeout, fmt::format("{} cannot be read to its end", sought_.partition.str()));
       co_await changed_.wait_until(loop_.now() + kBetween, "the log to be looked through");
     }
     co_return std::move(*end_);
@@ -115,12 +122,13 @@ class Scan : private Fetcher::Owner {
 
  private:
   Fetcher::Request next_request(int) override {
-    Fetcher::Request request{.wanted = {}, .limits = {sought_.committed ? kBetween : 0ms, kAnswerBytes, !sought_.committed}};
+    Fetcher::Request request{.wanted = {},
+                             .limits = {sought_.committed ? kBetween : 0ms, kAnswerBytes, !sought_.committed}};
     if (!end_) request.wanted.push_back({&sought_.partition, next_, ask_bytes_});
     return request;
   }
 
-  void fetched(int, Fetched part) override {
+  void fetched(int, FetchedPartition part) override {
     if (part.size > 0) heard_ = loop_.now();
     if (auto taken = take(std::move(part)); !taken) {
       end_.emplace(std::unexpected(taken.error()));
@@ -136,9 +144,11 @@ class Scan : private Fetcher::Owner {
   }
 
   // Nothing: it goes on.
-  Result<std::optional<Scanned>> take(Fetched part) {
+  Result<std::optional<Scanned>> take(FetchedPartition part) {
     if (part.error == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE) return Scanned::kGone;
-    if (part.error != 0) return std::unexpected(to_error(static_cast<rd_kafka_resp_err_t>(part.error), fmt::format("cannot read {}", sought_.partition.str())));
+    if (part.error != 0)
+      return std::unexpected(to_error(static_cast<rd_kafka_resp_err_t>(part.error),
+                                      fmt::format("cannot read {}", sought_.partition.str())));
     const auto extent = part.size == 0 ? Extent{} : extent_of({part.bytes.get(), part.size});
     ask_bytes_ = std::clamp(extent.first, kFetchBytes, kAnswerBytes);
     if (extent.bytes > 0) {
@@ -192,7 +202,8 @@ class Consumed {
       auto end = co_await blocking([this] { return slice(); }, "the log to be looked through");
       if (!end) co_return std::unexpected(end.error());
       if (*end) co_return **end;
-      if (std::chrono::steady_clock::now() > until + kSilence * taken_) co_return fail(ErrorKind::kTimeout, fmt::format("{}: its broker does not answer", sought_.partition.str()));
+      if (std::chrono::steady_clock::now() > until + kSilence * taken_)
+        co_return fail(ErrorKind::kTimeout, fmt::format("{}: its broker does not answer", sought_.partition.str()));
     }
   }
 
@@ -214,7 +225,8 @@ class Consumed {
       } else if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
         end = Scanned::kGone;
       } else if (message->rkt != nullptr) {  // otherwise of a broker, which librdkafka calls again
-        end.emplace(std::unexpected(to_error(message->err, fmt::format("cannot read {}", sought_.partition.str()), rd_kafka_message_errstr(message))));
+        end.emplace(std::unexpected(to_error(message->err, fmt::format("cannot read {}", sought_.partition.str()),
+                                             rd_kafka_message_errstr(message))));
       }
       rd_kafka_message_destroy(message);
     }
@@ -245,9 +257,12 @@ Task<Result<Leaders>> settled(KafkaLog& log, Loop& loop, const std::vector<Sough
   std::set<std::string> topics;
   for (const auto& one : sought) topics.insert(one.partition.topic);
   for (std::optional<Loop::time_point> gone;; co_await sleep_for(kBetween)) {
-    auto leaders = co_await call([shared = log.shared_from_this(), topics] { return shared->cluster().leaders(topics); }, "the leaders of Kafka's partitions");
+    auto leaders =
+        co_await call([shared = log.shared_from_this(), topics] { return shared->cluster().leaders(topics); },
+                      "the leaders of Kafka's partitions");
     // A broker that has just started may not have heard of a topic.
-    const auto homeless = std::ranges::find_if(sought, [&](const Sought& one) { return !leaders.of.contains(one.partition); });
+    const auto homeless =
+        std::ranges::find_if(sought, [&](const Sought& one) { return !leaders.of.contains(one.partition); });
     auto there = homeless == sought.end() ? Result<TopicInfo>{} : co_await log.topic(homeless->partition.topic);
     if (there || there.error().kind != ErrorKind::kNotFound) {
       gone.reset();
@@ -258,7 +273,8 @@ Task<Result<Leaders>> settled(KafkaLog& log, Loop& loop, const std::vector<Sough
     }
     const auto is_ready = [&](const Sought& one) {
       const auto leader = leaders.of.find(one.partition);
-      return leader != leaders.of.end() && leaders.brokers.contains(leader->second) && !leaders.waiting.contains(one.partition);
+      return leader != leaders.of.end() && leaders.brokers.contains(leader->second) &&
+             !leaders.waiting.contains(one.partition);
     };
     if (std::ranges::all_of(sought, is_ready)) co_return leaders;
   }
@@ -296,7 +312,8 @@ Task<Result<void>> look_up(std::shared_ptr<KafkaLog> log, Loop& loop, std::vecto
   if (!leaders) co_return std::unexpected(leaders.error());
   for (auto& one : sought) {
     auto done = co_await scan(*log, loop, *leaders, one);
-    if (!done && done.error().kind == ErrorKind::kNotFound) done.error().kind = ErrorKind::kUnavailable;  // that it is gone for good is seen above
+    if (!done && done.error().kind == ErrorKind::kNotFound)
+      done.error().kind = ErrorKind::kUnavailable;  // that it is gone for good is seen above
     if (!done) co_return done;
   }
   co_return Result<void>{};

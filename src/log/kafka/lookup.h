@@ -28,8 +28,9 @@ struct Sought {
   std::vector<Found> found{};  // of each record
 };
 
-// Looks for all of them, after a while in which what is still under way arrives. Reads to the partitions' ends, which an open transaction does
-// not hide. An error that is not retriable says that nobody can look: kInvalid without the right to read, kNotFound where a topic is gone.
+// Looks for all of them, after a while in which what is still under way arrives. Reads to the partitions' ends, which
+// an open transaction does not hide. An error that is not retriable says that nobody can look: kInvalid without the
+// right to read, kNotFound where a topic is gone.
 Task<Result<void>> look_up(std::shared_ptr<KafkaLog> log, Loop& loop, std::vector<Sought>& sought);
 
 }  // namespace mephisto::kafka

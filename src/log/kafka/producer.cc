@@ -34,7 +34,8 @@ class KafkaProducer::Turn {
   bool first() const { return turns_.front() == this; }
   // Whether all that were called before have handed everything over to `handle`, or are done.
   bool comes(std::uint64_t handle) const {
-    return std::ranges::all_of(turns_.begin(), std::ranges::find(turns_, this), [handle](const Turn* one) { return one->handed_to_ == handle; });
+    return std::ranges::all_of(turns_.begin(), std::ranges::find(turns_, this),
+                               [handle](const Turn* one) { return one->handed_to_ == handle; });
   }
   void handed(std::uint64_t handle) {
     handed_to_ = handle;
@@ -54,7 +55,8 @@ Properties producer_properties() {
   return properties;
 }
 
-KafkaProducer::KafkaProducer(std::shared_ptr<KafkaLog> log, Loop& loop) : log_(std::move(log)), loop_(loop), waker_(loop) {}
+KafkaProducer::KafkaProducer(std::shared_ptr<KafkaLog> log, Loop& loop)
+    : log_(std::move(log)), loop_(loop), waker_(loop) {}
 
 KafkaProducer::~KafkaProducer() {
   if (!handle_) return;
@@ -75,7 +77,8 @@ void KafkaProducer::serve() {
   if (!handle_) return;  // it failed for good, and another append was the first to see it
   // What was read here is news for the other appends too.
   if (read_reports(handle_.get(), reports_.get(), 0, log_->cluster().contact())) waker_.woken().notify_all();
-  // One that has failed for good (it has not the right, its order is broken) reports what it still has only when told to drop it.
+  // One that has failed for good (it has not the right, its order is broken) reports what it still has only when told
+  // to drop it.
   if (rd_kafka_fatal_error(handle_.get(), nullptr, 0) != RD_KAFKA_RESP_ERR_NO_ERROR)
     rd_kafka_purge(handle_.get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
   std::erase_if(under_way_, [](const auto& delivery) { return delivery.use_count() == 1 && delivery->complete(); });
@@ -93,8 +96,10 @@ Task<Result<void>> KafkaProducer::check_places(std::vector<OutBatch>& batches) {
     };
     auto known = partitions_.find(topic);
     if (known == partitions_.end() || partition >= known->second) {
-      // Asked with the producer's own handle: what it does not know of waits for its next look at the brokers' metadata.
-      auto found = co_await call([handle = handle_, topic] { return partition_count(handle.get(), topic); }, "a topic of Kafka's");
+      // Asked with the producer's own handle: what it does not know of waits for its next look at the brokers'
+      // metadata.
+      auto found = co_await call([handle = handle_, topic] { return partition_count(handle.get(), topic); },
+                                 "a topic of Kafka's");
       if (!found && found.error().kind != ErrorKind::kNotFound) co_return std::unexpected(found.error());
       if (!found) {
         refuse(found.error());
@@ -103,7 +108,8 @@ Task<Result<void>> KafkaProducer::check_places(std::vector<OutBatch>& batches) {
       known = partitions_.insert_or_assign(topic, *found).first;
     }
     if (partition < 0 || partition >= known->second) {
-      refuse({ErrorKind::kNotFound, fmt::format("topic {} has partitions 0 to {}, not {}", topic, known->second - 1, partition)});
+      refuse({ErrorKind::kNotFound,
+              fmt::format("topic {} has partitions 0 to {}, not {}", topic, known->second - 1, partition)});
     }
   }
   co_return sound;
@@ -118,7 +124,8 @@ Task<void> KafkaProducer::note_ends(const std::vector<OutBatch>& batches) {
   if (written_.size() + fresh.size() > kMostWritten) written_.clear();
   const std::shared_ptr<rd_kafka_topic_partition_list_t> list = new_list(fresh.size());
   for (const auto& partition : fresh) kafka::add(*list, partition, RD_KAFKA_OFFSET_END);
-  co_await call([handle = handle_, list] { return rd_kafka_offsets_for_times(handle.get(), list.get(), kEndsTimeout); }, "the ends of Kafka's partitions");
+  co_await call([handle = handle_, list] { return rd_kafka_offsets_for_times(handle.get(), list.get(), kEndsTimeout); },
+                "the ends of Kafka's partitions");
   for (std::size_t i = 0; i < fresh.size(); ++i) {
     const auto& one = list->elems[i];
     if (one.err == RD_KAFKA_RESP_ERR_NO_ERROR && one.offset >= 0) written_.try_emplace(fresh[i], Written{one.offset});
@@ -137,7 +144,8 @@ Task<bool> KafkaProducer::enqueue(const std::vector<OutBatch>& batches, Delivery
   co_return false;
 }
 
-Task<Result<std::vector<Appended>>> KafkaProducer::append(std::vector<OutBatch>& batches, std::function<void()> handed_over) {
+Task<Result<std::vector<AppendResult>>> KafkaProducer::append(std::vector<OutBatch>& batches,
+                                                              std::function<void()> handed_over) {
   Turn turn{turns_, turn_};
   Rest rest{batches};
   for (bool looked_up_anew = false;;) {
@@ -162,7 +170,8 @@ Task<Result<std::vector<Appended>>> KafkaProducer::append(std::vector<OutBatch>&
   }
 }
 
-Task<KafkaProducer::Round> KafkaProducer::send(std::vector<OutBatch>& batches, Turn& turn, const std::function<void()>& handed_over) {
+Task<KafkaProducer::Round> KafkaProducer::send(std::vector<OutBatch>& batches, Turn& turn,
+                                               const std::function<void()>& handed_over) {
   auto delivery = std::make_shared<Delivery>(batches);
   try {
     while (!turn.comes(handles_)) co_await turn_.wait("its turn to hand records to librdkafka");
@@ -183,10 +192,15 @@ Task<KafkaProducer::Round> KafkaProducer::send(std::vector<OutBatch>& batches, T
       if (delivery->complete()) co_return judge(batches, delivery);
       co_await waker_.woken().wait("Kafka to acknowledge what was sent");
     }
-    co_return Round{fail(ErrorKind::kIndefinite, fmt::format("cannot append to {}: the producer failed", batches.front().partition.str())), delivery, {}, handle};
+    co_return Round{fail(ErrorKind::kIndefinite,
+                         fmt::format("cannot append to {}: the producer failed", batches.front().partition.str())),
+                    delivery,
+                    {},
+                    handle};
   } catch (const Cancelled&) {
     // Nobody waits for the rest: what is not sent yet never is.
-    if (handle_) rd_kafka_purge(handle_.get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+    if (handle_)
+      rd_kafka_purge(handle_.get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
     throw;
   }
 }
@@ -199,7 +213,8 @@ KafkaProducer::Round KafkaProducer::judge(std::vector<OutBatch>& batches, const 
     auto why = to_error(code, fmt::format("cannot append to {}", batches.front().partition.str()), text);
     retire();
     // Without the right to write, nothing has been sent.
-    if (!result && why.kind == ErrorKind::kInvalid && result.error().kind != ErrorKind::kIndefinite) return {std::unexpected(std::move(why))};
+    if (!result && why.kind == ErrorKind::kInvalid && result.error().kind != ErrorKind::kIndefinite)
+      return {std::unexpected(std::move(why))};
     if (!result) return {std::unexpected(std::move(why)), delivery, {}, handle};
   } else if (!result && result.error().retriable()) {
     retire();
@@ -213,11 +228,13 @@ KafkaProducer::Round KafkaProducer::judge(std::vector<OutBatch>& batches, const 
   return {std::move(result)};
 }
 
-void KafkaProducer::note_written(const std::vector<OutBatch>& batches, const std::vector<Appended>& appended, std::uint64_t handle) {
+void KafkaProducer::note_written(const std::vector<OutBatch>& batches, const std::vector<AppendResult>& appended,
+                                 std::uint64_t handle) {
   for (std::size_t i = 0; i < batches.size(); ++i) {
     const auto& one = appended[i];
     if (one.offset >= 0 && batches[i].records.count() > 0)
-      written_[batches[i].partition] = {one.offsets.empty() ? one.offset + batches[i].records.count() : one.offsets.back() + 1, handle};
+      written_[batches[i].partition] = {
+          one.offsets.empty() ? one.offset + batches[i].records.count() : one.offsets.back() + 1, handle};
   }
 }
 
@@ -232,8 +249,8 @@ void KafkaProducer::retire() {
   turn_.notify_all();
 }
 
-// Guarantee kept here: a record is not sent anew while it may be there. What was sent before is settled before: what is found afterwards
-// lies behind it.
+// Guarantee kept here: a record is not sent anew while it may be there. What was sent before is settled before: what is
+// found afterwards lies behind it.
 Task<Result<void>> KafkaProducer::settle(Rest& rest, const Round& round, const Turn& turn) {
   if (!round.doubt->begun()) co_return Result<void>{};
   log::warn("Kafka: {}; what it has written is looked up in the log", round.result.error().message);
@@ -247,18 +264,22 @@ Task<Result<void>> KafkaProducer::settle(Rest& rest, const Round& round, const T
       co_await sleep_for(backoff);
       continue;
     }
-    if (!done) log::warn("Kafka: {}: nobody can tell what is there already; it is sent again, and may be there twice", done.error().message);
+    if (!done)
+      log::warn("Kafka: {}: nobody can tell what is there already; it is sent again, and may be there twice",
+                done.error().message);
     break;
   }
   rest.settle(sought, round.handle, written_);
   co_return Result<void>{};
 }
 
-Task<Result<std::vector<Appended>>> KafkaProducer::transact(std::vector<OutBatch>& batches, Consumer& consumer, std::vector<AssignmentCommit> commits) {
+Task<Result<std::vector<AppendResult>>> KafkaProducer::transact(std::vector<OutBatch>& batches, Consumer& consumer,
+                                                                std::vector<AssignmentCommit> commits) {
   open();
   if (auto sound = co_await check_places(batches); !sound) co_return std::unexpected(sound.error());
   auto* member = dynamic_cast<KafkaConsumer*>(&consumer);
-  if (member == nullptr) co_return fail(ErrorKind::kInvalid, "a transaction on Kafka commits offsets of a consumer on Kafka only");
+  if (member == nullptr)
+    co_return fail(ErrorKind::kInvalid, "a transaction on Kafka commits offsets of a consumer on Kafka only");
   if (auto whole = check_origins(batches, commits); !whole) co_return std::unexpected(whole.error());
   auto offsets = member->prepare(commits);
   if (!offsets) co_return std::unexpected(offsets.error());
@@ -277,7 +298,8 @@ Task<Result<std::vector<Appended>>> KafkaProducer::transact(std::vector<OutBatch
   batches = std::move(work->batches);
   delivery.handed_over();
   if (done) note_written(batches, *done, 0);
-  if (!done && done.error().kind == ErrorKind::kIndefinite && transactions->ended()) co_await note_committed(batches, delivery);
+  if (!done && done.error().kind == ErrorKind::kIndefinite && transactions->ended())
+    co_await note_committed(batches, delivery);
   // What failed may be open yet: the same one ends it, before anything else is written.
   if (done) next_transactions_ = (next_transactions_ + 1) % transactions_.size();
   co_return done;

@@ -1,6 +1,6 @@
-// A producer on Kafka. append() is at least once, in order per partition, without doubles while the producer lives: by Kafka's idempotent
-// producer, and where that ends before it was told, by looking in the log (docs/decisions/0013). transact() is one transaction of Kafka's
-// (transaction.h).
+// A producer on Kafka. append() is at least once, in order per partition, without doubles while the producer lives: by
+// Kafka's idempotent producer, and where that ends before it was told, by looking in the log (docs/decisions/0013).
+// transact() is one transaction of Kafka's (transaction.h).
 #pragma once
 
 #include <array>
@@ -24,19 +24,22 @@ class KafkaProducer : public Producer {
   KafkaProducer(std::shared_ptr<KafkaLog> log, Loop& loop);
   ~KafkaProducer() override;
 
-  Task<Result<std::vector<Appended>>> append(std::vector<OutBatch>& batches, std::function<void()> handed_over) override;
-  Task<Result<std::vector<Appended>>> transact(std::vector<OutBatch>& batches, Consumer& consumer, std::vector<AssignmentCommit> commits) override;
+  Task<Result<std::vector<AppendResult>>> append(std::vector<OutBatch>& batches,
+                                                 std::function<void()> handed_over) override;
+  Task<Result<std::vector<AppendResult>>> transact(std::vector<OutBatch>& batches, Consumer& consumer,
+                                                   std::vector<AssignmentCommit> commits) override;
 
  private:
   void open();
   // Reads the reports of what was delivered.
   void serve();
-  // Hands all records over. False where librdkafka refuses one, which `delivery` tells, or the handle has failed meanwhile.
+  // Hands all records over. False where librdkafka refuses one, which `delivery` tells, or the handle has failed
+  // meanwhile.
   Task<bool> enqueue(const std::vector<OutBatch>& batches, Delivery& delivery);
   class Turn;
   // A round of an append. Where `doubt` is set, nobody was told what became of its records.
   struct Round {
-    Result<std::vector<Appended>> result;
+    Result<std::vector<AppendResult>> result;
     std::shared_ptr<Delivery> doubt{};
     std::shared_ptr<Delivery> refused{};  // the brokers refused a record for good
     std::uint64_t handle = 0;
@@ -48,7 +51,8 @@ class KafkaProducer : public Producer {
   Task<Result<void>> settle(Rest& rest, const Round& round, const Turn& turn);
   // Notes which batches of a transaction that has ended, nobody was told how, are in the log.
   Task<void> note_committed(std::vector<OutBatch>& batches, const Delivery& delivery);
-  void note_written(const std::vector<OutBatch>& batches, const std::vector<Appended>& appended, std::uint64_t handle);
+  void note_written(const std::vector<OutBatch>& batches, const std::vector<AppendResult>& appended,
+                    std::uint64_t handle);
   // What is under way with the handle is in doubt from now on; the next append makes another.
   void retire();
   // kNotFound where a topic or partition is none.
@@ -70,7 +74,8 @@ class KafkaProducer : public Producer {
   std::list<const Turn*> turns_;
   WaitQueue turn_;
   std::uint64_t handles_ = 1;  // counts them: one that failed for good is replaced
-  // In turn: a transaction need not wait until the brokers have written the marks of the one before, which is decided by then.
+  // In turn: a transaction need not wait until the brokers have written the marks of the one before, which is decided
+  // by then.
   std::array<std::shared_ptr<Transactions>, 2> transactions_;
   std::size_t next_transactions_ = 0;
 };

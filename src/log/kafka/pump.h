@@ -1,6 +1,7 @@
-// Keeps the brokers' threads of a consumer from sleeping while it is hungry. In librdkafka before 2.2 a broker's thread whose partitions
-// all have enough prefetched sleeps for up to a second, and nobody wakes it when they run empty (docs/decisions/0008); any request to
-// that broker does. Ours asks for one of the broker's settings, at most one at a time and every few milliseconds.
+// Keeps the brokers' threads of a consumer from sleeping while it is hungry. In librdkafka before 2.2 a broker's thread
+// whose partitions all have enough prefetched sleeps for up to a second, and nobody wakes it when they run empty
+// (docs/decisions/0008); any request to that broker does. Ours asks for one of the broker's settings, at most one at a
+// time and every few milliseconds.
 #pragma once
 
 #include <vector>
@@ -21,7 +22,7 @@ class Pump {
   // The brokers that lead what is read.
   void serve_from(const std::vector<int>& brokers);
   // The consumer would take more than there is. Gives when to say so again.
-  Loop::time_point hungry(Loop::time_point now);
+  Loop::time_point starved(Loop::time_point now);
 
  private:
   rd_kafka_t* handle_;

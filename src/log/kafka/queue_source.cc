@@ -8,14 +8,14 @@
 namespace mephisto::kafka {
 namespace {
 
-// What librdkafka reads ahead is shared out between the partitions, as long as each has its least. It takes several times its bytes there, and
-// has left the processor's cache when it is read.
+// What librdkafka reads ahead is shared out between the partitions, as long as each has its least. It takes several
+// times its bytes there, and has left the processor's cache when it is read.
 constexpr std::size_t kAheadMessages = 64'000;
 constexpr std::size_t kMostMessages = 8'000;  // of a partition; when it has fewer, more are fetched
 constexpr std::size_t kLeastMessages = 100;
 constexpr std::size_t kReplyBytes = 16 << 20;
-// Fetched of a partition at a time. At least what most producers write as one batch: where the batches are larger than this, a reply
-// brings those of one partition only, however many it was asked for.
+// Fetched of a partition at a time. At least what most producers write as one batch: where the batches are larger than
+// this, a reply brings those of one partition only, however many it was asked for.
 constexpr std::size_t kFetchBytes = 64 << 20;  // shared out
 constexpr std::size_t kMostBytes = 1 << 20;
 constexpr std::size_t kLeastBytes = 128 << 10;
@@ -24,7 +24,9 @@ constexpr std::size_t kMessages = 1000;            // asked for at a time
 constexpr std::size_t kMuch = 64 << 10;            // bytes read from a partition at once
 constexpr std::chrono::milliseconds kSleep{1200};  // how long librdkafka's threads may sleep after there was much
 
-std::size_t prefetched(std::size_t partitions) { return std::clamp(kAheadMessages / partitions, kLeastMessages, kMostMessages); }
+std::size_t prefetched(std::size_t partitions) {
+  return std::clamp(kAheadMessages / partitions, kLeastMessages, kMostMessages);
+}
 
 }  // namespace
 
@@ -60,7 +62,8 @@ void QueueSource::add(AssignmentId id, const TopicPartition& partition, std::int
   if (place.queue) return;
   place.partition = partition;
   place.queue.reset(rd_kafka_queue_get_partition(handle_, partition.topic.c_str(), partition.partition));
-  rd_kafka_queue_forward(place.queue.get(), nullptr);  // before it is assigned: otherwise its first records come through the common queue
+  rd_kafka_queue_forward(place.queue.get(),
+                         nullptr);  // before it is assigned: otherwise its first records come through the common queue
   waker_.attach(place.queue.get());
 }
 
@@ -99,7 +102,8 @@ std::optional<SourceError> QueueSource::take(AssignmentId id, std::size_t max_by
         records.push_back(message);
         continue;
       }
-      if (message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF) error = SourceError{message->err, rd_kafka_message_errstr(message)};
+      if (message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF)
+        error = SourceError{message->err, rd_kafka_message_errstr(message)};
       rd_kafka_message_destroy(message);
     }
     if (records.empty()) continue;
@@ -115,7 +119,8 @@ std::optional<SourceError> QueueSource::take(AssignmentId id, std::size_t max_by
     // Marks of transactions and aborted records are behind us without having been seen.
     const auto list = new_list(1);
     kafka::add(*list, place.partition, RD_KAFKA_OFFSET_INVALID);
-    if (rd_kafka_position(handle_, list.get()) == RD_KAFKA_RESP_ERR_NO_ERROR) place.next = std::max(place.next, list->elems[0].offset);
+    if (rd_kafka_position(handle_, list.get()) == RD_KAFKA_RESP_ERR_NO_ERROR)
+      place.next = std::max(place.next, list->elems[0].offset);
   }
   batch.next_offset = place.next;
   hungry_ |= rd_kafka_queue_length(queue) < prefetched_ / 2;
@@ -124,7 +129,7 @@ std::optional<SourceError> QueueSource::take(AssignmentId id, std::size_t max_by
 
 std::optional<Loop::time_point> QueueSource::after_round() {
   if (!std::exchange(hungry_, false) || !pump_ || loop_.now() - flowed_ > kSleep) return std::nullopt;
-  return pump_->hungry(loop_.now());
+  return pump_->starved(loop_.now());
 }
 
 }  // namespace mephisto::kafka

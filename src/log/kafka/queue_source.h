@@ -1,5 +1,6 @@
-// Records as librdkafka fetches them: over every kind of connection that it knows, at a price (docs/decisions/0011). Each partition has
-// a queue of its own, which is read or not: that is how a partition is paused, and how a record can never be taken for one of an earlier stay.
+// Records as librdkafka fetches them: over every kind of connection that it knows, at a price (docs/decisions/0011).
+// Each partition has a queue of its own, which is read or not: that is how a partition is paused, and how a record can
+// never be taken for one of an earlier stay.
 #pragma once
 
 #include <map>
@@ -29,7 +30,7 @@ class QueueSource : public Source {
   std::optional<Loop::time_point> after_round() override;
 
  private:
-  struct Place {
+  struct FetchState {
     TopicPartition partition;
     Queue queue;
     std::int64_t next = 0;
@@ -41,7 +42,7 @@ class QueueSource : public Source {
   Loop& loop_;
   const Waker& waker_;
   std::size_t prefetched_;  // of a partition; where it has less than half of it, it is hungry
-  std::map<AssignmentId, Place> places_;
+  std::map<AssignmentId, FetchState> places_;
   std::vector<rd_kafka_message_t*> messages_;
   std::optional<Pump> pump_;
   Loop::time_point flowed_{};  // when a partition last had much to read

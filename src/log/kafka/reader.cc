@@ -18,7 +18,8 @@ constexpr std::size_t kMostBytes = 1 << 20;
 constexpr std::size_t kAnswerBytes = 8 << 20;
 
 constexpr auto kWait = 500ms;  // for something to come
-// The same while other partitions have enough and may soon have room again, or were refused; twice as long each time that nothing comes.
+// The same while other partitions have enough and may soon have room again, or were refused; twice as long each time
+// that nothing comes.
 constexpr auto kLeastGlance = 5ms;
 constexpr auto kMostGlance = 100ms;
 constexpr auto kRefused = 500ms;  // until a broker that refuses a partition is asked again
@@ -70,11 +71,13 @@ bool is_moving(std::int16_t error) {
 
 bool Reader::can_read(const Access& access) {
   return std::ranges::all_of(access.given, [](const auto& one) {
-    return std::ranges::find(kNotAboutReading, one.first) != std::end(kNotAboutReading) || (one.first == "security.protocol" && one.second == "plaintext");
+    return std::ranges::find(kNotAboutReading, one.first) != std::end(kNotAboutReading) ||
+           (one.first == "security.protocol" && one.second == "plaintext");
   });
 }
 
-Reader::Reader(rd_kafka_t* handle, std::shared_ptr<KafkaLog> log, Loop& loop, WaitQueue& woken, std::string client, std::size_t partitions)
+Reader::Reader(rd_kafka_t* handle, std::shared_ptr<KafkaLog> log, Loop& loop, WaitQueue& woken, std::string client,
+               std::size_t partitions)
     : handle_(handle),
       log_(std::move(log)),
       loop_(loop),
@@ -91,7 +94,13 @@ Reader::~Reader() {
 void Reader::add(AssignmentId id, const TopicPartition& partition, std::int64_t offset) {
   remove(id);
   auto& place = places_[id];
-  place = Place{.partition = partition, .leader = -1, .taken = offset, .next = offset, .ask_bytes = fetch_bytes_, .ready = {}, .error = {}};
+  place = FetchState{.partition = partition,
+                     .leader = -1,
+                     .taken = offset,
+                     .next = offset,
+                     .ask_bytes = fetch_bytes_,
+                     .ready = {},
+                     .error = {}};
   by_partition_[partition] = id;
   if (const auto known = leaders_.find(partition); known != leaders_.end()) place.leader = known->second;
   changed_.insert(place.leader);
@@ -100,7 +109,9 @@ void Reader::add(AssignmentId id, const TopicPartition& partition, std::int64_t 
 void Reader::remove(AssignmentId id) {
   const auto place = places_.find(id);
   if (place == places_.end()) return;
-  if (const auto named = by_partition_.find(place->second.partition); named != by_partition_.end() && named->second == id) by_partition_.erase(named);
+  if (const auto named = by_partition_.find(place->second.partition);
+      named != by_partition_.end() && named->second == id)
+    by_partition_.erase(named);
   count(place->second, -static_cast<std::ptrdiff_t>(place->second.ready_bytes));
   places_.erase(place);
   wake_all();
@@ -170,9 +181,11 @@ void Reader::start_fetcher(int broker) {
   fetcher->run();
 }
 
-bool Reader::has_enough(const Place& place) const { return place.ready_bytes >= fetch_bytes_ || place.held || ready_bytes_ >= kReadyBytes; }
+bool Reader::has_enough(const FetchState& place) const {
+  return place.ready_bytes >= fetch_bytes_ || place.held || ready_bytes_ >= kReadyBytes;
+}
 
-void Reader::count(Place& place, std::ptrdiff_t bytes) {
+void Reader::count(FetchState& place, std::ptrdiff_t bytes) {
   place.ready_bytes += static_cast<std::size_t>(bytes);
   if (!place.held) ready_bytes_ += static_cast<std::size_t>(bytes);
 }
@@ -192,17 +205,17 @@ void Reader::wake_all() {
 Fetcher::Request Reader::next_request(int broker) {
   Fetcher::Request request{.wanted = {}, .limits = {kWait, kAnswerBytes}};
   const auto now = loop_.now();
-  bool crowded = false;
+  bool must_hurry = false;
   AssignmentId first = 0;
   auto& turn = turns_[broker];
   auto place = places_.lower_bound(turn);
   for (auto left = places_.size(); left > 0; --left, ++place) {
     if (place == places_.end()) place = places_.begin();
     auto& one = place->second;
-    crowded |= one.refused;
+    must_hurry |= one.refused;
     if (one.leader != broker || one.halted || one.not_before > now) continue;
     if (has_enough(one)) {
-      crowded = true;
+      must_hurry = true;
       continue;
     }
     one.asked = true;
@@ -211,14 +224,14 @@ Fetcher::Request Reader::next_request(int broker) {
   }
   if (request.wanted.empty()) return request;
   turn = first + 1;  // who is first gets a batch however large it is: each in its turn
-  if (crowded) {
+  if (must_hurry) {
     request.limits.wait = glance_;
     glance_ = std::min<std::chrono::milliseconds>(glance_ * 2, kMostGlance);
   }
   return request;
 }
 
-void Reader::fetched(int broker, Fetched part) {
+void Reader::fetched(int broker, FetchedPartition part) {
   const auto named = by_partition_.find(part.partition);
   if (named == by_partition_.end()) return;
   auto& place = places_.at(named->second);
@@ -238,8 +251,9 @@ void Reader::fetched(int broker, Fetched part) {
   woken_.notify_all();
 }
 
-void Reader::take_error(Place& place, std::int16_t error) {
-  log::debug("Kafka: {}@{}: a broker refuses: {}", place.partition.str(), place.next, rd_kafka_err2str(static_cast<rd_kafka_resp_err_t>(error)));
+void Reader::take_error(FetchState& place, std::int16_t error) {
+  log::debug("Kafka: {}@{}: a broker refuses: {}", place.partition.str(), place.next,
+             rd_kafka_err2str(static_cast<rd_kafka_resp_err_t>(error)));
   if (is_moving(error)) {
     leaders_.erase(place.partition);
     place.leader = -1;
@@ -264,7 +278,8 @@ void Reader::lost(int broker, const Error& error) {
     place.asked = false;
     place.leader = -1;
     leaders_.erase(place.partition);
-    if (error.kind == ErrorKind::kInvalid) place.error = SourceError{RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE, error.message};
+    if (error.kind == ErrorKind::kInvalid)
+      place.error = SourceError{RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE, error.message};
   }
   if (error.kind == ErrorKind::kInvalid) woken_.notify_all();
   locate();
@@ -272,19 +287,22 @@ void Reader::lost(int broker, const Error& error) {
 
 void Reader::locate() {
   if (std::exchange(locating_, true)) return;
-  if (const auto before = std::exchange(located_at_, loop_.now()); located_at_ - before > 2 * kMostBackoff) backoff_ = kLeastBackoff;
+  if (const auto before = std::exchange(located_at_, loop_.now()); located_at_ - before > 2 * kMostBackoff)
+    backoff_ = kLeastBackoff;
   loop_.spawn("where Kafka's partitions are led", look_up(this, alive_, log_, backoff_));
   backoff_ = std::min<std::chrono::milliseconds>(backoff_ * 2, kMostBackoff);
 }
 
-Task<void> Reader::look_up(Reader* self, std::weak_ptr<bool> alive, std::shared_ptr<KafkaLog> log, std::chrono::milliseconds delay) {
+Task<void> Reader::look_up(Reader* self, std::weak_ptr<bool> alive, std::shared_ptr<KafkaLog> log,
+                           std::chrono::milliseconds delay) {
   co_await sleep_for(delay);
   if (alive.expired()) co_return;
   std::set<std::string> topics;
   for (const auto& [id, place] : self->places_) {
     if (!self->brokers_.contains(place.leader)) topics.insert(place.partition.topic);
   }
-  const auto leaders = co_await call([log, topics] { return log->cluster().leaders(topics); }, "the leaders of Kafka's partitions");
+  const auto leaders =
+      co_await call([log, topics] { return log->cluster().leaders(topics); }, "the leaders of Kafka's partitions");
   if (alive.expired()) co_return;
   self->locating_ = false;
   self->lead(leaders);
@@ -301,7 +319,8 @@ std::optional<SourceError> Reader::take(AssignmentId id, std::size_t max_bytes, 
     auto& set = place.ready.front();
     const auto before = set.bytes_left();
     if (auto done = set.take(place.taken, batch); !done) {
-      const auto code = done.error().kind == ErrorKind::kCorrupt ? RD_KAFKA_RESP_ERR__BAD_MSG : RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE;
+      const auto code = done.error().kind == ErrorKind::kCorrupt ? RD_KAFKA_RESP_ERR__BAD_MSG
+                                                                 : RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE;
       if (batch.records.empty()) error = SourceError{code, done.error().message};
       break;
     }

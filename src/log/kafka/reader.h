@@ -1,5 +1,6 @@
-// Records fetched by our own code: over connections in the clear, where nothing is set about reading (docs/decisions/0011). The bytes of a
-// record are received into the place where an agent reads them, on the loop's own thread.
+// Records fetched by our own code: over connections in the clear, where nothing is set about reading
+// (docs/decisions/0011). The bytes of a record are received into the place where an agent reads them, on the loop's own
+// thread.
 #pragma once
 
 #include <deque>
@@ -20,9 +21,10 @@ class Reader : public Source, private Fetcher::Owner {
   // Whether nothing was given that only librdkafka knows how to read by.
   static bool can_read(const Access& access);
 
-  // Of the consumer `handle`, which is to fetch nothing itself; of about `partitions` partitions. `woken` is notified when there is
-  // something to take.
-  Reader(rd_kafka_t* handle, std::shared_ptr<KafkaLog> log, Loop& loop, WaitQueue& woken, std::string client, std::size_t partitions);
+  // Of the consumer `handle`, which is to fetch nothing itself; of about `partitions` partitions. `woken` is notified
+  // when there is something to take.
+  Reader(rd_kafka_t* handle, std::shared_ptr<KafkaLog> log, Loop& loop, WaitQueue& woken, std::string client,
+         std::size_t partitions);
   ~Reader() override;
   Reader(const Reader&) = delete;
   Reader& operator=(const Reader&) = delete;
@@ -35,7 +37,7 @@ class Reader : public Source, private Fetcher::Owner {
   std::optional<Loop::time_point> after_round() override { return std::nullopt; }
 
  private:
-  struct Place {
+  struct FetchState {
     TopicPartition partition;
     int leader = -1;
     std::int64_t taken = 0;  // the next offset to give
@@ -52,18 +54,19 @@ class Reader : public Source, private Fetcher::Owner {
   };
 
   Fetcher::Request next_request(int broker) override;
-  void fetched(int broker, Fetched part) override;
+  void fetched(int broker, FetchedPartition part) override;
   void lost(int broker, const Error& error) override;
 
   // Whether the partition has so much ready that it is not asked for.
-  bool has_enough(const Place& place) const;
+  bool has_enough(const FetchState& place) const;
   // So much more lies ready of the partition, or less.
-  void count(Place& place, std::ptrdiff_t bytes);
-  void take_error(Place& place, std::int16_t error);
+  void count(FetchState& place, std::ptrdiff_t bytes);
+  void take_error(FetchState& place, std::int16_t error);
   void lead(const Leaders& leaders);
   // Asks after a while who leads the partitions whose leader is not known.
   void locate();
-  static Task<void> look_up(Reader* self, std::weak_ptr<bool> alive, std::shared_ptr<KafkaLog> log, std::chrono::milliseconds delay);
+  static Task<void> look_up(Reader* self, std::weak_ptr<bool> alive, std::shared_ptr<KafkaLog> log,
+                            std::chrono::milliseconds delay);
   // Makes the fetchers do what they have to by now.
   void direct_fetchers();
   void start_fetcher(int broker);
@@ -77,7 +80,7 @@ class Reader : public Source, private Fetcher::Owner {
   std::string client_;
   std::size_t fetch_bytes_;      // asked for of a partition at a time, and kept ready of it before more is
   std::size_t ready_bytes_ = 0;  // of all that are not held
-  std::map<AssignmentId, Place> places_;
+  std::map<AssignmentId, FetchState> places_;
   std::map<TopicPartition, AssignmentId> by_partition_;
   std::map<int, BrokerAddress> brokers_;
   std::map<TopicPartition, int> leaders_;

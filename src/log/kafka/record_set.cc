@@ -35,8 +35,12 @@ constexpr std::int16_t kAbortMark = 0;
 
 std::int16_t attributes_of(std::string_view stored) { return get<std::int16_t>(stored.data() + kAttributes); }
 // Whatever is in a batch: what is too large begins again at the other end.
-std::int64_t sum(std::int64_t one, std::int64_t other) { return static_cast<std::int64_t>(static_cast<std::uint64_t>(one) + static_cast<std::uint64_t>(other)); }
-std::int64_t next_of(std::string_view stored) { return sum(get<std::int64_t>(stored.data()), std::int64_t{get<std::int32_t>(stored.data() + kLastDelta)} + 1); }
+std::int64_t sum(std::int64_t one, std::int64_t other) {
+  return static_cast<std::int64_t>(static_cast<std::uint64_t>(one) + static_cast<std::uint64_t>(other));
+}
+std::int64_t next_of(std::string_view stored) {
+  return sum(get<std::int64_t>(stored.data()), std::int64_t{get<std::int32_t>(stored.data() + kLastDelta)} + 1);
+}
 
 // Numbers of a changing length; past the end everything is 0, which `damaged` says.
 struct Cursor {
@@ -77,7 +81,8 @@ std::size_t put_headers(Cursor& from, std::int64_t count, Buffer& to) {
   return to.size() - before;
 }
 
-// Appends the records of a batch, `records` being their plain bytes, from offset `from` on. False where one is not what it says; then none is given.
+// Appends the records of a batch, `records` being their plain bytes, from offset `from` on. False where one is not what
+// it says; then none is given.
 bool append_records(std::string_view stored, std::string_view records, std::int64_t from, Batch& batch) {
   const auto base = get<std::int64_t>(stored.data());
   const auto base_time = get<std::int64_t>(stored.data() + kBaseTime);
@@ -100,8 +105,11 @@ bool append_records(std::string_view stored, std::string_view records, std::int6
     const auto value = record.text();
     const auto header_count = record.number();
     if (offset >= from) {
-      batch.records.push_back({.offset = offset, .timestamp_ms = append_time ? max_time : time, .key = key, .value = value, .headers = {}});
-      if (header_count > 0) batch.records.back().headers = HeadersView{nullptr, static_cast<std::uint32_t>(put_headers(record, header_count, headers))};
+      batch.records.push_back(
+          {.offset = offset, .timestamp_ms = append_time ? max_time : time, .key = key, .value = value, .headers = {}});
+      if (header_count > 0)
+        batch.records.back().headers =
+            HeadersView{nullptr, static_cast<std::uint32_t>(put_headers(record, header_count, headers))};
     }
     cursor.damaged = record.damaged;
   }
@@ -140,8 +148,9 @@ Extent extent_of(std::string_view set) {
 }
 
 // Brokers tell of aborted transactions in the order in which they ended.
-RecordSet::RecordSet(std::shared_ptr<const char[]> bytes, std::size_t size, std::vector<Aborted> aborted) : bytes_(std::move(bytes)), size_(size), aborted_(std::move(aborted)) {
-  std::ranges::sort(aborted_, {}, &Aborted::first);
+RecordSet::RecordSet(std::shared_ptr<const char[]> bytes, std::size_t size, std::vector<AbortedTransaction> aborted)
+    : bytes_(std::move(bytes)), size_(size), aborted_(std::move(aborted)) {
+  std::ranges::sort(aborted_, {}, &AbortedTransaction::first);
 }
 
 BatchHead RecordSet::head() const {
@@ -157,7 +166,8 @@ BatchHead RecordSet::head() const {
 
 bool RecordSet::is_aborted(std::string_view stored) {
   const auto producer = get<std::int64_t>(stored.data() + kProducer);
-  for (; begun_ < aborted_.size() && aborted_[begun_].first < next_of(stored); ++begun_) aborting_.push_back(aborted_[begun_].producer);
+  for (; begun_ < aborted_.size() && aborted_[begun_].first < next_of(stored); ++begun_)
+    aborting_.push_back(aborted_[begun_].producer);
   const auto place = std::ranges::find(aborting_, producer);
   if ((attributes_of(stored) & kControl) == 0) return place != aborting_.end();
   // The mark: a record whose key is a version and a kind.
@@ -167,19 +177,24 @@ bool RecordSet::is_aborted(std::string_view stored) {
   record.number();
   record.number();
   const auto key = record.text();
-  if (place != aborting_.end() && key.size() >= 4 && get<std::int16_t>(key.data() + 2) == kAbortMark) std::erase(aborting_, producer);
+  if (place != aborting_.end() && key.size() >= 4 && get<std::int16_t>(key.data() + 2) == kAbortMark)
+    std::erase(aborting_, producer);
   return true;
 }
 
 Result<void> RecordSet::take(std::int64_t from, Batch& batch) {
   const char* begin = bytes_.get() + at_;
-  const std::string_view stored{begin, kBehindLength + static_cast<std::size_t>(std::max(get<std::int32_t>(begin + kLength), 0))};
-  const auto damaged = [&](std::string_view why) { return fail(ErrorKind::kCorrupt, fmt::format("the batch at offset {} is damaged: {}", get<std::int64_t>(begin), why)); };
+  const std::string_view stored{
+      begin, kBehindLength + static_cast<std::size_t>(std::max(get<std::int32_t>(begin + kLength), 0))};
+  const auto damaged = [&](std::string_view why) {
+    return fail(ErrorKind::kCorrupt,
+                fmt::format("the batch at offset {} is damaged: {}", get<std::int64_t>(begin), why));
+  };
   if (stored.size() <= kMagic) return damaged("it is too short");
   if (stored[kMagic] != 2) {
-    return fail(ErrorKind::kInvalid,
-                fmt::format("the records at offset {} are in format {}, of brokers before Kafka 0.11; with kafka.properties.check.crcs=true librdkafka reads them",
-                            get<std::int64_t>(begin), static_cast<int>(stored[kMagic])));
+    return fail(ErrorKind::kInvalid, fmt::format("the records at offset {} are in format {}, of brokers before Kafka "
+                                                 "0.11; with kafka.properties.check.crcs=true librdkafka reads them",
+                                                 get<std::int64_t>(begin), static_cast<int>(stored[kMagic])));
   }
   if (stored.size() < kRecords) return damaged("it is too short");
   if (crc32c(stored.substr(kAttributes)) != get<std::uint32_t>(begin + kCrc)) return damaged("the checksum is wrong");

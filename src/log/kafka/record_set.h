@@ -1,5 +1,5 @@
-// Records as Kafka's brokers store and send them: record batches one after another (format 2, since Kafka 0.11; Kafka's documentation, "Record
-// Batch"). Read in place: what is not compressed is never copied.
+// Records as Kafka's brokers store and send them: record batches one after another (format 2, since Kafka 0.11; Kafka's
+// documentation, "Record Batch"). Read in place: what is not compressed is never copied.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ namespace mephisto::kafka {
 inline constexpr std::size_t kSetPadding = 64;
 
 // A transaction that was aborted: whose, and the first of its records that can be in a reply.
-struct Aborted {
+struct AbortedTransaction {
   std::int64_t producer = 0;
   std::int64_t first = 0;
 };
@@ -40,14 +40,15 @@ struct BatchHead {
 class RecordSet {
  public:
   // `size` bytes of whole batches, and the aborted transactions in them.
-  RecordSet(std::shared_ptr<const char[]> bytes, std::size_t size, std::vector<Aborted> aborted);
+  RecordSet(std::shared_ptr<const char[]> bytes, std::size_t size, std::vector<AbortedTransaction> aborted);
 
   bool empty() const { return at_ == size_; }
   std::size_t bytes_left() const { return size_ - at_; }
   // What the next batch says of itself; its records may be damaged.
   BatchHead head() const;
-  // Appends the records of the next batch from offset `from` on, but for aborted ones, and sets batch.next_offset behind it. kCorrupt where it is damaged,
-  // kInvalid where its format is older; both again and again, as it is not passed.
+  // Appends the records of the next batch from offset `from` on, but for aborted ones, and sets batch.next_offset
+  // behind it. kCorrupt where it is damaged, kInvalid where its format is older; both again and again, as it is not
+  // passed.
   Result<void> take(std::int64_t from, Batch& batch);
 
  private:
@@ -57,9 +58,9 @@ class RecordSet {
   std::shared_ptr<const char[]> bytes_;
   std::size_t size_;
   std::size_t at_ = 0;
-  std::vector<Aborted> aborted_;        // by their first record
-  std::size_t begun_ = 0;               // of aborted_, how many have begun
-  std::vector<std::int64_t> aborting_;  // producers whose records are of an aborted transaction here
+  std::vector<AbortedTransaction> aborted_;  // by their first record
+  std::size_t begun_ = 0;                    // of aborted_, how many have begun
+  std::vector<std::int64_t> aborting_;       // producers whose records are of an aborted transaction here
 };
 
 }  // namespace mephisto::kafka

@@ -10,9 +10,10 @@ namespace {
 constexpr int kUnknownLayout = 0x03000000;  // of librdkafka
 constexpr std::uintptr_t kPage = 4096;
 
-// Whether the message cannot have headers. rd_kafka_message_headers makes and destroys a buffer to find that out, a quarter of all the
-// work on a small record. Where there is a value it lies in the broker's reply, followed by the number of headers. What is older than
-// Kafka 0.11 has no headers and anything there: the byte must be on the value's last page, so that it can be read.
+// Whether the message cannot have headers. rd_kafka_message_headers makes and destroys a buffer to find that out, a
+// quarter of all the work on a small record. Where there is a value it lies in the broker's reply, followed by the
+// number of headers. What is older than Kafka 0.11 has no headers and anything there: the byte must be on the value's
+// last page, so that it can be read.
 bool without_headers(const rd_kafka_message_t& message) {
   static const bool known = rd_kafka_version() < kUnknownLayout;
   if (!known || message.len == 0) return false;
@@ -29,8 +30,11 @@ std::size_t put_headers(rd_kafka_message_t* message, Buffer& bytes) {
   const char* name = nullptr;
   const void* value = nullptr;
   std::size_t size = 0;
-  for (std::size_t i = 0; rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR; ++i) {
-    put_header(bytes, name, value == nullptr ? std::nullopt : std::optional{std::string_view{static_cast<const char*>(value), size}});
+  for (std::size_t i = 0; rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR;
+       ++i) {
+    put_header(
+        bytes, name,
+        value == nullptr ? std::nullopt : std::optional{std::string_view{static_cast<const char*>(value), size}});
   }
   return bytes.size() - before;
 }

@@ -13,7 +13,9 @@ std::vector<RecordView> records_of(const OutBatch& batch) {
   return records;
 }
 
-std::int64_t offset_of(const Appended& appended, std::size_t row) { return appended.offsets.empty() ? appended.offset + static_cast<std::int64_t>(row) : appended.offsets[row]; }
+std::int64_t offset_of(const AppendResult& appended, std::size_t row) {
+  return appended.offsets.empty() ? appended.offset + static_cast<std::int64_t>(row) : appended.offsets[row];
+}
 
 }  // namespace
 
@@ -23,7 +25,8 @@ void Rest::begin() {
   for (std::size_t i = 0; i < whole_.size(); ++i) {
     places_[i].resize(whole_[i].records.count());
     if (!whole_[i].appended) continue;
-    for (std::size_t row = 0; row < places_[i].size(); ++row) place({i, row}, offset_of(*whole_[i].appended, row), whole_[i].appended->timestamp.time_since_epoch().count());
+    for (std::size_t row = 0; row < places_[i].size(); ++row)
+      place({i, row}, offset_of(*whole_[i].appended, row), whole_[i].appended->timestamp.time_since_epoch().count());
   }
 }
 
@@ -36,12 +39,17 @@ std::vector<Sought> Rest::doubtful(const Delivery& delivery, std::uint64_t handl
     if (sent[i].appended) continue;
     const auto& acknowledged = delivery.acknowledged(i);
     const auto count = static_cast<std::size_t>(delivery.count(i));
-    for (std::size_t row = 0; row < count; ++row) place(row_of(i, row), offset_of(acknowledged, row), acknowledged.timestamp.time_since_epoch().count());
+    for (std::size_t row = 0; row < count; ++row)
+      place(row_of(i, row), offset_of(acknowledged, row), acknowledged.timestamp.time_since_epoch().count());
     if (count > 0) written[sent[i].partition] = {offset_of(acknowledged, count - 1) + 1, handle};
     if (count == sent[i].records.count()) continue;
     auto sought = std::ranges::find(all, sent[i].partition, &Sought::partition);
     if (sought == all.end()) {
-      sought = all.insert(all.end(), Sought{.partition = sent[i].partition, .records = {}, .times_chosen = true, .began = delivery.began(), .ended = delivery.ended()});
+      sought = all.insert(all.end(), Sought{.partition = sent[i].partition,
+                                            .records = {},
+                                            .times_chosen = true,
+                                            .began = delivery.began(),
+                                            .ended = delivery.ended()});
       doubtful_.emplace_back();
     }
     sought->times_chosen &= sent[i].times_chosen;
@@ -98,11 +106,12 @@ void Rest::next() {
   for (std::size_t i = 0; i < whole_.size(); ++i) add_to_round(i, std::numeric_limits<std::size_t>::max());
 }
 
-void Rest::succeeded(const std::vector<Appended>& round) {
+void Rest::succeeded(const std::vector<AppendResult>& round) {
   begin();
   for (std::size_t i = 0; i < round.size(); ++i) {
     const auto count = this->round()[i].records.count();
-    for (std::size_t row = 0; row < count; ++row) place(row_of(i, row), offset_of(round[i], row), round[i].timestamp.time_since_epoch().count());
+    for (std::size_t row = 0; row < count; ++row)
+      place(row_of(i, row), offset_of(round[i], row), round[i].timestamp.time_since_epoch().count());
   }
   most_ *= 2;
   next();
@@ -149,11 +158,11 @@ bool Rest::refused() {
   return any;
 }
 
-Result<std::vector<Appended>> Rest::result() {
+Result<std::vector<AppendResult>> Rest::result() {
   note_appended();
   if (refusals_.empty()) {
-    std::vector<Appended> all;
-    for (const auto& batch : whole_) all.push_back(batch.appended.value_or(Appended{-1, {}}));
+    std::vector<AppendResult> all;
+    for (const auto& batch : whole_) all.push_back(batch.appended.value_or(AppendResult{-1, {}}));
     return all;
   }
   for (auto& batch : whole_) batch.refused.clear();
@@ -174,15 +183,15 @@ void Rest::note_appended() {
   }
 }
 
-std::optional<Appended> Rest::appended_whole(std::size_t batch) const {
-  std::optional<Appended> all;
+std::optional<AppendResult> Rest::appended_whole(std::size_t batch) const {
+  std::optional<AppendResult> all;
   std::int64_t expected = -1;
   bool in_a_row = true;
   for (std::size_t row = 0; row < places_[batch].size(); ++row) {
     if (refusals_.contains({batch, row})) continue;
     const auto& [offset, timestamp_ms] = places_[batch][row];
     if (offset < 0) return std::nullopt;
-    if (!all) all.emplace(Appended{offset, {}});
+    if (!all) all.emplace(AppendResult{offset, {}});
     in_a_row &= expected < 0 || offset == expected;
     expected = offset + 1;
     all->offsets.push_back(offset);

@@ -1,4 +1,5 @@
-// An append whose records are sent in more than one round: what could not be told of a round is looked up, and what is missing is the next.
+// An append whose records are sent in more than one round: what could not be told of a round is looked up, and what is
+// missing is the next.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +12,8 @@
 
 namespace mephisto::kafka {
 
-// Up to where records are known to be in a partition, as a producer has seen it, and which handle wrote the last of them; 0: nobody knows.
+// Up to where records are known to be in a partition, as a producer has seen it, and which handle wrote the last of
+// them; 0: nobody knows.
 struct Written {
   std::int64_t next = 0;
   std::uint64_t handle = 0;
@@ -34,13 +36,15 @@ class Rest {
   // Notes in the batches which of them are appended whole.
   void note_appended();
   // After a round that succeeded.
-  void succeeded(const std::vector<Appended>& round);
-  // After a round that Kafka refused a record of: the next rounds are smaller, of its batch alone, until it is known which.
+  void succeeded(const std::vector<AppendResult>& round);
+  // After a round that Kafka refused a record of: the next rounds are smaller, of its batch alone, until it is known
+  // which.
   void refused(const Delivery& delivery, std::uint64_t handle, WrittenPlaces& written);
   // After a round that was refused before anything was sent: whether its batches say which records those are.
   bool refused();
-  // Where everything is, once no round is left. Where records were refused, the batches name them, and where the others are.
-  Result<std::vector<Appended>> result();
+  // Where everything is, once no round is left. Where records were refused, the batches name them, and where the others
+  // are.
+  Result<std::vector<AppendResult>> result();
 
  private:
   struct Row {
@@ -53,9 +57,11 @@ class Rest {
   void next();
   void add_to_round(std::size_t batch, std::size_t most);
   // Nothing where one of its records is not there.
-  std::optional<Appended> appended_whole(std::size_t batch) const;
+  std::optional<AppendResult> appended_whole(std::size_t batch) const;
   Row row_of(std::size_t batch, std::size_t row) const { return again_ ? rows_[batch][row] : Row{batch, row}; }
-  void place(Row row, std::int64_t offset, std::int64_t timestamp_ms) { places_[row.batch][row.row] = {offset, timestamp_ms}; }
+  void place(Row row, std::int64_t offset, std::int64_t timestamp_ms) {
+    places_[row.batch][row.row] = {offset, timestamp_ms};
+  }
 
   std::vector<OutBatch>& whole_;
   bool again_ = false;

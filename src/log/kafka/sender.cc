@@ -117,7 +117,8 @@ std::size_t Sender::send_many(Parcel& parcel, std::span<const RecordView> record
   }
   const auto& place = parcel.delivery->partition(parcel.index);
   const auto count = static_cast<int>(messages_.size());
-  auto taken = static_cast<std::size_t>(rd_kafka_produce_batch(topic(place.topic), place.partition, RD_KAFKA_MSG_F_COPY, messages_.data(), count));
+  auto taken = static_cast<std::size_t>(
+      rd_kafka_produce_batch(topic(place.topic), place.partition, RD_KAFKA_MSG_F_COPY, messages_.data(), count));
   took(parcel, taken);
   if (taken == records.size()) return taken;
   // A full queue takes none of the following; any other error is of its record alone, and ends the delivery.
@@ -135,16 +136,18 @@ bool Sender::send_one(Parcel& parcel, const RecordView& record) {
   if (!record.headers.empty()) {
     headers = rd_kafka_headers_new(8);
     for (const auto& header : record.headers.list()) {
-      rd_kafka_header_add(headers, header.name.data(), static_cast<ssize_t>(header.name.size()), header.null ? nullptr : header.value.data(),
-                          static_cast<ssize_t>(header.value.size()));
+      rd_kafka_header_add(headers, header.name.data(), static_cast<ssize_t>(header.name.size()),
+                          header.null ? nullptr : header.value.data(), static_cast<ssize_t>(header.value.size()));
     }
   }
   // A null pointer is a null key or value.
   const auto& place = parcel.delivery->partition(parcel.index);
-  const auto code =
-      rd_kafka_producev(handle_, RD_KAFKA_V_RKT(topic(place.topic)), RD_KAFKA_V_PARTITION(place.partition), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-                        RD_KAFKA_V_KEY(const_cast<char*>(record.key.data()), record.key.size()), RD_KAFKA_V_VALUE(const_cast<char*>(record.value.data()), record.value.size()),
-                        RD_KAFKA_V_TIMESTAMP(sent_time(record.timestamp_ms)), RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(&parcel), RD_KAFKA_V_END);
+  const auto code = rd_kafka_producev(handle_, RD_KAFKA_V_RKT(topic(place.topic)),
+                                      RD_KAFKA_V_PARTITION(place.partition), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                                      RD_KAFKA_V_KEY(const_cast<char*>(record.key.data()), record.key.size()),
+                                      RD_KAFKA_V_VALUE(const_cast<char*>(record.value.data()), record.value.size()),
+                                      RD_KAFKA_V_TIMESTAMP(sent_time(record.timestamp_ms)), RD_KAFKA_V_HEADERS(headers),
+                                      RD_KAFKA_V_OPAQUE(&parcel), RD_KAFKA_V_END);
   if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
     took(parcel, 1);
     return true;

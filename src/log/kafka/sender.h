@@ -1,9 +1,9 @@
 // Records on their way through librdkafka.
 //
-// An idempotent producer has one request of a partition on its way at a time. What is handed over beyond that lies in librdkafka's queue,
-// takes several times its memory there, and makes librdkafka's thread ask without a pause whether it may go (2.0.2). So a partition gets
-// a request's worth, a parcel, and the next one once that is reported. (As nothing lingers, the first records of a parcel may go before
-// the rest, which then waits for one reply.)
+// An idempotent producer has one request of a partition on its way at a time. What is handed over beyond that lies in
+// librdkafka's queue, takes several times its memory there, and makes librdkafka's thread ask without a pause whether
+// it may go (2.0.2). So a partition gets a request's worth, a parcel, and the next one once that is reported. (As
+// nothing lingers, the first records of a parcel may go before the rest, which then waits for one reply.)
 #pragma once
 
 #include <list>
@@ -28,7 +28,8 @@ inline std::int64_t sent_time(std::int64_t timestamp_ms) { return timestamp_ms =
 class Shipment {
  public:
   // Both outlive it; `delivery` also the reports.
-  Shipment(const std::vector<OutBatch>& batches, Delivery& delivery) : batches_(batches), delivery_(delivery), rests_(batches.size()) {}
+  Shipment(const std::vector<OutBatch>& batches, Delivery& delivery)
+      : batches_(batches), delivery_(delivery), rests_(batches.size()) {}
 
  private:
   friend class Sender;
@@ -59,8 +60,8 @@ class Sender {
   Sender(const Sender&) = delete;
   Sender& operator=(const Sender&) = delete;
 
-  // Hands over what can go now. True when that was the rest, or an error has ended it, which the delivery tells; otherwise read reports
-  // and call again.
+  // Hands over what can go now. True when that was the rest, or an error has ended it, which the delivery tells;
+  // otherwise read reports and call again.
   bool advance(Shipment& shipment);
 
   // Takes in the report of a record.

@@ -6,7 +6,7 @@
 #include <thread>
 
 #include "base/crash_point.h"
-#include "mephisto/ids.h"
+#include "mephisto/base/ids.h"
 #include "mephisto/logging.h"
 
 namespace mephisto::kafka {
@@ -14,8 +14,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// How long the brokers leave a transaction open whose producer says nothing; so long its partitions wait after a kill. One takes
-// milliseconds: everything that it writes is there when it begins.
+// How long the brokers leave a transaction open whose producer says nothing; so long its partitions wait after a kill.
+// One takes milliseconds: everything that it writes is there when it begins.
 constexpr std::chrono::milliseconds kTransactionTimeout{10'000};
 // How long a step is tried again while no broker answers.
 constexpr std::chrono::milliseconds kPatience = kTransactionTimeout;
@@ -27,13 +27,18 @@ KafkaError persist(Step step) {
   const auto deadline = Clock::now() + kPatience;
   for (;;) {
     KafkaError error{step()};
-    if (!error || rd_kafka_error_is_fatal(error.get()) || rd_kafka_error_txn_requires_abort(error.get()) || !rd_kafka_error_is_retriable(error.get())) return error;
+    if (!error || rd_kafka_error_is_fatal(error.get()) || rd_kafka_error_txn_requires_abort(error.get()) ||
+        !rd_kafka_error_is_retriable(error.get()))
+      return error;
     if (Clock::now() >= deadline) return error;
     std::this_thread::sleep_for(kBetween);
   }
 }
 
-int left(Clock::time_point deadline) { return std::max(1, static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count())); }
+int left(Clock::time_point deadline) {
+  return std::max(
+      1, static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count()));
+}
 
 }  // namespace
 
@@ -59,7 +64,8 @@ Result<void> Transactions::open() {
   if (auto error = persist([&] { return rd_kafka_init_transactions(handle_.get(), timeout); })) {
     const auto why = to_error(error.get(), "cannot begin transactions");
     drop();
-    return fail(why.kind == ErrorKind::kInvalid || why.kind == ErrorKind::kFatal ? why.kind : ErrorKind::kUnavailable, why.message);
+    return fail(why.kind == ErrorKind::kInvalid || why.kind == ErrorKind::kFatal ? why.kind : ErrorKind::kUnavailable,
+                why.message);
   }
   ready_ = true;
   return {};
@@ -72,18 +78,20 @@ void Transactions::drop() {
   ready_ = false;
 }
 
-// Nothing of the transaction counts. The producer is made anew: librdkafka 2.0.2 drops the records of the next transaction, too, and what is
-// unfinished here ends with it. False where the brokers could not be told; the new one tells them, as it has the same id.
+// Nothing of the transaction counts. The producer is made anew: librdkafka 2.0.2 drops the records of the next
+// transaction, too, and what is unfinished here ends with it. False where the brokers could not be told; the new one
+// tells them, as it has the same id.
 bool Transactions::abort() {
   rd_kafka_purge(handle_.get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
   read_reports(handle_.get(), reports_.get(), 0, cluster_.contact());
-  const auto error = persist([&] { return rd_kafka_abort_transaction(handle_.get(), static_cast<int>(kPatience.count())); });
+  const auto error =
+      persist([&] { return rd_kafka_abort_transaction(handle_.get(), static_cast<int>(kPatience.count())); });
   if (error) log::debug("Kafka: {}", to_error(error.get(), "cannot abort a transaction").message);
   drop();
   return !error;
 }
 
-std::unexpected<Error> Transactions::take_back(Error why) {
+std::unexpected<Error> Transactions::abort(Error why) {
   abort();
   // It was not to be committed: it is certain that nothing of it counts.
   if (why.kind == ErrorKind::kIndefinite || why.kind == ErrorKind::kFatal) why.kind = ErrorKind::kUnavailable;
@@ -97,7 +105,8 @@ Result<void> Transactions::send(const std::vector<OutBatch>& batches, Delivery& 
   if (delivery.error()) return std::unexpected(*delivery.error());
   while (!delivery.complete()) {
     if (!read_reports(handle_.get(), reports_.get(), left(deadline), cluster_.contact()) && Clock::now() >= deadline) {
-      return fail(ErrorKind::kUnavailable, fmt::format("Kafka at {} does not acknowledge a transaction's records", cluster_.servers()));
+      return fail(ErrorKind::kUnavailable,
+                  fmt::format("Kafka at {} does not acknowledge a transaction's records", cluster_.servers()));
     }
   }
   if (delivery.error()) return std::unexpected(*delivery.error());
@@ -128,7 +137,8 @@ std::unexpected<Error> Transactions::name_refused(OutBatch& batch, const Deliver
     batch.refused.push_back({0, count, why});
     return std::unexpected(why);
   }
-  if (delivery.too_large() && sizes_.shrink(batch.partition.topic, count)) return fail(ErrorKind::kUnavailable, why.message + "; smaller requests are tried");
+  if (delivery.too_large() && sizes_.shrink(batch.partition.topic, count))
+    return fail(ErrorKind::kUnavailable, why.message + "; smaller requests are tried");
   std::vector<RecordView> records;
   BatchBuilder::Cursor cursor;
   batch.records.read(cursor, count, batch.records.bytes(), records);
@@ -150,7 +160,7 @@ std::unexpected<Error> Transactions::name_refused(OutBatch& batch, const Deliver
   return std::unexpected(batch.refused.front().error);
 }
 
-Result<std::vector<Appended>> Transactions::run(std::vector<OutBatch>& batches, const GroupOffsets& group) {
+Result<std::vector<AppendResult>> Transactions::run(std::vector<OutBatch>& batches, const GroupOffsets& group) {
   if (auto ready = open(); !ready) return std::unexpected(ready.error());
   const auto timeout = static_cast<int>(kPatience.count());
   if (KafkaError error{rd_kafka_begin_transaction(handle_.get())}) {
@@ -160,19 +170,21 @@ Result<std::vector<Appended>> Transactions::run(std::vector<OutBatch>& batches, 
   }
   // The offsets first: a member that the group has put out writes no record at all.
   if (group.offsets->cnt > 0) {
-    if (auto error = persist([&] { return rd_kafka_send_offsets_to_transaction(handle_.get(), group.offsets.get(), group.member.get(), timeout); })) {
+    if (auto error = persist([&] {
+          return rd_kafka_send_offsets_to_transaction(handle_.get(), group.offsets.get(), group.member.get(), timeout);
+        })) {
       auto why = to_error(error.get(), "cannot commit offsets in a transaction");
       if (rd_kafka_error_is_fatal(error.get())) {
         drop();
         return fail(ErrorKind::kUnavailable, why.message);
       }
-      return take_back(std::move(why));
+      return abort(std::move(why));
     }
   }
   crash_point("kafka.offsets_sent");
   Delivery delivery{batches};
   if (auto sent = send(batches, delivery); !sent) {
-    auto why = take_back(sent.error());
+    auto why = abort(sent.error());
     if (!delivery.refused_in()) return why;
     return name_refused(batches[*delivery.refused_in()], delivery);
   }
@@ -181,8 +193,10 @@ Result<std::vector<Appended>> Transactions::run(std::vector<OutBatch>& batches, 
   crash_point("kafka.after_commit");
   if (!error) return delivery.result();
   auto why = to_error(error.get(), "cannot commit a transaction");
-  if (rd_kafka_error_txn_requires_abort(error.get()) && abort()) return fail(why.kind == ErrorKind::kFenced ? why.kind : ErrorKind::kUnavailable, why.message);
-  // It may have been committed, and librdkafka may still be telling the brokers to: a producer of the same id ends that for good.
+  if (rd_kafka_error_txn_requires_abort(error.get()) && abort())
+    return fail(why.kind == ErrorKind::kFenced ? why.kind : ErrorKind::kUnavailable, why.message);
+  // It may have been committed, and librdkafka may still be telling the brokers to: a producer of the same id ends that
+  // for good.
   log::warn("Kafka: {}; whether it was done is looked up", why.message);
   drop();
   if (auto ready = open(); !ready) log::warn("Kafka: {}", ready.error().message);

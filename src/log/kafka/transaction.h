@@ -25,10 +25,10 @@ class Transactions {
  public:
   Transactions(Cluster& cluster, const std::string& group);
 
-  // kFenced where the group has gone on without the member: then nothing was written. After kIndefinite the producer is a new one,
-  // which has ended the transaction of the old one for good: the group's offsets tell how.
-  // Of records that the brokers refuse for good, those of one batch are named in it.
-  Result<std::vector<Appended>> run(std::vector<OutBatch>& batches, const GroupOffsets& group);
+  // kFenced where the group has gone on without the member: then nothing was written. After kIndefinite the producer is
+  // a new one, which has ended the transaction of the old one for good: the group's offsets tell how. Of records that
+  // the brokers refuse for good, those of one batch are named in it.
+  Result<std::vector<AppendResult>> run(std::vector<OutBatch>& batches, const GroupOffsets& group);
   // Whether all transactions have ended, one way or the other.
   bool ended() const { return ready_; }
 
@@ -37,10 +37,11 @@ class Transactions {
   void drop();
   Result<void> send(const std::vector<OutBatch>& batches, Delivery& delivery);
   bool abort();
-  std::unexpected<Error> take_back(Error why);
+  std::unexpected<Error> abort(Error why);
   // Finds out which records the brokers refuse, by transactions that are aborted.
   std::unexpected<Error> name_refused(OutBatch& batch, const Delivery& delivery);
-  // Why the brokers refuse a record of these; nothing where they take them all. kUnavailable where that cannot be told now.
+  // Why the brokers refuse a record of these; nothing where they take them all. kUnavailable where that cannot be told
+  // now.
   Result<std::optional<Error>> refusal_of(const OutBatch& batch, std::span<const RecordView> records);
 
   Cluster& cluster_;

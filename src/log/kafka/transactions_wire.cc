@@ -113,7 +113,9 @@ Answer ask(const BrokerAddress& broker, const Request& request) {
   char size[4];
   connection.read(size, sizeof size);
   const auto bytes = connection ? get_big_endian({size, sizeof size}) : 0;
-  if (bytes == 0 || bytes > kMostAnswerBytes) throw Failure(ErrorKind::kUnavailable, connection ? "it answers like no broker of Kafka" : connection.error().message());
+  if (bytes == 0 || bytes > kMostAnswerBytes)
+    throw Failure(ErrorKind::kUnavailable,
+                  connection ? "it answers like no broker of Kafka" : connection.error().message());
   std::string body(bytes, '\0');
   connection.read(body.data(), static_cast<std::streamsize>(body.size()));
   if (!connection) throw Failure(ErrorKind::kUnavailable, connection.error().message());
@@ -122,12 +124,14 @@ Answer ask(const BrokerAddress& broker, const Request& request) {
 
 // What `read` makes of the broker's answer.
 template <class Read>
-auto answer_of(const BrokerAddress& broker, const std::string& what, const Request& request, Read read) -> Result<decltype(read(std::declval<Answer&>()))> {
+auto answer_of(const BrokerAddress& broker, const std::string& what, const Request& request, Read read)
+    -> Result<decltype(read(std::declval<Answer&>()))> {
   try {
     auto answer = ask(broker, request);
     return read(answer);
   } catch (const Failure& failure) {
-    return fail(ErrorKind::kUnavailable, fmt::format("{}: broker {} at {}:{}: {}", what, broker.id, broker.host, broker.port, failure.what()));
+    return fail(ErrorKind::kUnavailable,
+                fmt::format("{}: broker {} at {}:{}: {}", what, broker.id, broker.host, broker.port, failure.what()));
   }
 }
 
@@ -153,7 +157,8 @@ KnownTransaction described(Answer& answer) {
   answer.number<std::int16_t>();
   for (auto topics = answer.count(); topics > 0; --topics) {
     const auto topic = answer.text();
-    for (auto partitions = answer.count(); partitions > 0; --partitions) one.partitions.push_back({topic, answer.number<std::int32_t>()});
+    for (auto partitions = answer.count(); partitions > 0; --partitions)
+      one.partitions.push_back({topic, answer.number<std::int32_t>()});
     answer.end();
   }
   answer.end();
@@ -172,7 +177,8 @@ bool KnownTransaction::covers(const OpenProducer& open) const {
   return producer == open.producer && under_way && std::ranges::find(partitions, open.partition) != partitions.end();
 }
 
-Result<std::vector<OpenProducer>> open_producers(const BrokerAddress& broker, const std::vector<TopicPartition>& partitions) {
+Result<std::vector<OpenProducer>> open_producers(const BrokerAddress& broker,
+                                                 const std::vector<TopicPartition>& partitions) {
   Request request{kDescribeProducers, 0};
   request.topics(by_topic(partitions)).end();
   return answer_of(broker, "cannot ask for producers", request, [](Answer& answer) {
@@ -204,7 +210,8 @@ Result<std::vector<OpenProducer>> open_producers(const BrokerAddress& broker, co
   });
 }
 
-Result<std::vector<KnownTransaction>> known_transactions(const BrokerAddress& broker, const std::vector<std::int64_t>& producers) {
+Result<std::vector<KnownTransaction>> known_transactions(const BrokerAddress& broker,
+                                                         const std::vector<std::int64_t>& producers) {
   Request listing{kListTransactions, 0};
   listing.count(0).count(producers.size());
   for (const auto producer : producers) listing.number(producer);
@@ -238,7 +245,11 @@ Result<std::vector<KnownTransaction>> known_transactions(const BrokerAddress& br
 
 Result<void> write_abort(const BrokerAddress& broker, const OpenProducer& open) {
   Request request{kWriteTxnMarkers, 1};
-  request.count(1).number(open.producer).number(static_cast<std::int16_t>(open.epoch)).number<std::int8_t>(0).topics(by_topic({open.partition}));
+  request.count(1)
+      .number(open.producer)
+      .number(static_cast<std::int16_t>(open.epoch))
+      .number<std::int8_t>(0)
+      .topics(by_topic({open.partition}));
   request.number(std::max(open.coordinator_epoch, 0)).end().end();
   const auto what = fmt::format("cannot end the transaction of producer {} in {}", open.producer, open.partition.str());
   auto done = answer_of(broker, what, request, [&](Answer& answer) {

@@ -1,4 +1,5 @@
-// What librdkafka does not ask for: who writes in a transaction, and what becomes of it. Over connections in the clear only.
+// What librdkafka does not ask for: who writes in a transaction, and what becomes of it. Over connections in the clear
+// only.
 #pragma once
 
 #include <cstdint>
@@ -34,9 +35,11 @@ struct KnownTransaction {
 };
 
 // Each call blocks for one connection and its answer.
-Result<std::vector<OpenProducer>> open_producers(const BrokerAddress& broker, const std::vector<TopicPartition>& partitions);
+Result<std::vector<OpenProducer>> open_producers(const BrokerAddress& broker,
+                                                 const std::vector<TopicPartition>& partitions);
 // The transactions of these producers that the broker coordinates.
-Result<std::vector<KnownTransaction>> known_transactions(const BrokerAddress& broker, const std::vector<std::int64_t>& producers);
+Result<std::vector<KnownTransaction>> known_transactions(const BrokerAddress& broker,
+                                                         const std::vector<std::int64_t>& producers);
 // Has the leader of the partition write the mark that ends the transaction, which then does not count.
 Result<void> write_abort(const BrokerAddress& broker, const OpenProducer& open);
 

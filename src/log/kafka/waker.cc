@@ -16,13 +16,14 @@ struct Waker::State {
 
   // Waits on for as long as the waker lives.
   static void listen(const std::shared_ptr<State>& state) {
-    state->file.async_wait(boost::asio::posix::stream_descriptor::wait_read, [state](const boost::system::error_code& error) {
-      if (error || !state->file.is_open()) return;
-      std::uint64_t count = 0;
-      (void)!::read(state->file.native_handle(), &count, sizeof count);
-      state->woken.notify_all();
-      listen(state);
-    });
+    state->file.async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                           [state](const boost::system::error_code& error) {
+                             if (error || !state->file.is_open()) return;
+                             std::uint64_t count = 0;
+                             (void)!::read(state->file.native_handle(), &count, sizeof count);
+                             state->woken.notify_all();
+                             listen(state);
+                           });
   }
 
   boost::asio::posix::stream_descriptor file;
@@ -31,7 +32,9 @@ struct Waker::State {
 
 Waker::Waker(Loop& loop) : state_(std::make_shared<State>(loop)) {
   const int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (fd < 0) throw Failure(ErrorKind::kUnavailable, std::string{"cannot make an event for Kafka's queues: "} + std::strerror(errno));
+  if (fd < 0)
+    throw Failure(ErrorKind::kUnavailable,
+                  std::string{"cannot make an event for Kafka's queues: "} + std::strerror(errno));
   state_->file.assign(fd);
   State::listen(state_);
 }

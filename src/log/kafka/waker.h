@@ -8,8 +8,8 @@
 
 namespace mephisto::kafka {
 
-// Belongs to its loop. librdkafka writes only when something comes into an empty queue, and once until the queue is read: who was
-// woken reads every queue until it is empty, or does not wait.
+// Belongs to its loop. librdkafka writes only when something comes into an empty queue, and once until the queue is
+// read: who was woken reads every queue until it is empty, or does not wait.
 class Waker {
  public:
   explicit Waker(Loop& loop);

@@ -20,7 +20,9 @@ int watch(const std::string& path) {
   if (fd >= 0 && inotify_add_watch(fd, path.c_str(), IN_MODIFY) >= 0) return fd;
   const int why = errno;
   if (fd >= 0) ::close(fd);
-  throw Failure(ErrorKind::kInvalid, fmt::format("cannot watch {}: {}; if too many watches are in use, raise fs.inotify.max_user_instances", path, std::strerror(why)));
+  throw Failure(ErrorKind::kInvalid,
+                fmt::format("cannot watch {}: {}; if too many watches are in use, raise fs.inotify.max_user_instances",
+                            path, std::strerror(why)));
 }
 
 }  // namespace
@@ -29,21 +31,24 @@ struct Bell::Ear {
   Ear(Loop& loop, int fd, WaitQueue* of) : file(io_context_of(loop), fd), queue(of) {}
 
   static void hear(const std::shared_ptr<Ear>& ear) {
-    ear->file.async_wait(boost::asio::posix::stream_descriptor::wait_read, [ear](const boost::system::error_code& error) {
-      if (error || ear->queue == nullptr) return;
-      alignas(inotify_event) char events[4096];
-      while (::read(ear->file.native_handle(), events, sizeof events) > 0) {
-      }
-      ear->queue->notify_all();
-      hear(ear);
-    });
+    ear->file.async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                         [ear](const boost::system::error_code& error) {
+                           if (error || ear->queue == nullptr) return;
+                           alignas(inotify_event) char events[4096];
+                           while (::read(ear->file.native_handle(), events, sizeof events) > 0) {
+                           }
+                           ear->queue->notify_all();
+                           hear(ear);
+                         });
   }
 
   boost::asio::posix::stream_descriptor file;
   WaitQueue* queue;
 };
 
-Bell::Bell(const std::string& directory) : path_(directory + "/bell"), file_(open_reserved(path_, 1)) { ::close(watch(path_)); }
+Bell::Bell(const std::string& directory) : path_(directory + "/bell"), file_(open_reserved(path_, 1)) {
+  ::close(watch(path_));
+}
 
 Bell::~Bell() { ::close(file_); }
 

@@ -1,5 +1,5 @@
-// How the processes of a local log wake each other: a writer touches the file `bell` after each commit, and every loop that waits
-// watches it itself, so that nothing stands between the kernel and who is woken.
+// How the processes of a local log wake each other: a writer touches the file `bell` after each commit, and every loop
+// that waits watches it itself, so that nothing stands between the kernel and who is woken.
 #pragma once
 
 #include <map>
@@ -21,9 +21,11 @@ class Bell {
 
   // Any thread of any process.
   void ring() const;
-  // Another file may be in the place of the bell: it is the one from now on. To be called from time to time; throws Failure.
+  // Another file may be in the place of the bell: it is the one from now on. To be called from time to time; throws
+  // Failure.
   void look_after();
-  // `queue` is notified on the loop's thread of every ring. Both on that thread; throws Failure when nothing more can be watched.
+  // `queue` is notified on the loop's thread of every ring. Both on that thread; throws Failure when nothing more can
+  // be watched.
   void listen(Loop& loop, WaitQueue* queue);
   void forget(WaitQueue* queue);
 

@@ -17,7 +17,8 @@ namespace {
 
 bool means_full(int error) { return error == ENOSPC || error == EDQUOT; }
 
-// Takes room behind `at` without changing the file's size. Where a file system cannot do that, nothing is known and nothing done.
+// Takes room behind `at` without changing the file's size. Where a file system cannot do that, nothing is known and
+// nothing done.
 int reserve(int fd, off_t at, std::size_t bytes) {
   if (fallocate(fd, FALLOC_FL_KEEP_SIZE, at, static_cast<off_t>(bytes)) == 0 || errno == EOPNOTSUPP) return 0;
   return errno;
@@ -50,12 +51,15 @@ void prepare_folder(const std::string& directory) {
   struct statfs fs{};
   if (statfs(directory.c_str(), &fs) == 0) {
     if (const char* name = network_file_system(static_cast<unsigned long>(fs.f_type))) {
-      throw Failure(ErrorKind::kInvalid,
-                    fmt::format("the log's folder {} is on a network file system ({}), where processes cannot share it safely: use a local disk", directory, name));
+      throw Failure(ErrorKind::kInvalid, fmt::format("the log's folder {} is on a network file system ({}), where "
+                                                     "processes cannot share it safely: use a local disk",
+                                                     directory, name));
     }
   }
   if (access(directory.c_str(), W_OK | X_OK) != 0) {
-    throw Failure(ErrorKind::kInvalid, fmt::format("cannot write to the log's folder {}: {}; check its owner and rights", directory, std::strerror(errno)));
+    throw Failure(ErrorKind::kInvalid,
+                  fmt::format("cannot write to the log's folder {}: {}; check its owner and rights", directory,
+                              std::strerror(errno)));
   }
 }
 
@@ -64,7 +68,9 @@ int open_reserved(const std::string& path, std::size_t bytes) {
   const int error = reserve(fd, 0, bytes);
   if (error == 0) return fd;
   ::close(fd);
-  if (means_full(error)) throw Failure(ErrorKind::kUnavailable, fmt::format("cannot make room for {}: the disk is full; free some space and try again", path));
+  if (means_full(error))
+    throw Failure(ErrorKind::kUnavailable,
+                  fmt::format("cannot make room for {}: the disk is full; free some space and try again", path));
   throw Failure(ErrorKind::kFatal, fmt::format("cannot make room for {}: {}", path, std::strerror(error)));
 }
 

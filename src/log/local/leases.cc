@@ -41,7 +41,10 @@ struct Holder {
   std::int32_t process = 0;
   std::uint64_t check = 0;
 
-  std::uint64_t right_check() const { return static_cast<std::uint64_t>(since_ms) ^ static_cast<std::uint64_t>(process) << 32 ^ static_cast<std::uint32_t>(pid) ^ kMagic; }
+  std::uint64_t right_check() const {
+    return static_cast<std::uint64_t>(since_ms) ^ static_cast<std::uint64_t>(process) << 32 ^
+           static_cast<std::uint32_t>(pid) ^ kMagic;
+  }
 };
 
 std::int64_t monotonic_ms() {
@@ -146,7 +149,8 @@ void Leases::write_slot(std::uint32_t number, std::uint64_t member) const {
 std::uint32_t Leases::take(const std::string& member) {
   std::lock_guard lock{mutex_};
   use_present_file();
-  // Not the first one that is free: where the file was exchanged, others may come to it a moment later with the slots that they have.
+  // Not the first one that is free: where the file was exchanged, others may come to it a moment later with the slots
+  // that they have.
   const auto first = hash_of(member);
   for (std::uint32_t tried = 0; tried < kSlots - 1; ++tried) {
     const auto slot = static_cast<std::uint32_t>(1 + (first + tried) % (kSlots - 1));
@@ -209,8 +213,8 @@ bool Leases::claimed(const std::string& name) const {
   return false;
 }
 
-// Heartbeats come from a thread of their own, as in Kafka: a handler that computes for long does not lose its partitions, a
-// process that is stopped or killed does.
+// Heartbeats come from a thread of their own, as in Kafka: a handler that computes for long does not lose its
+// partitions, a process that is stopped or killed does.
 void Leases::beat() {
   std::unique_lock lock{mutex_};
   while (!stopping_) {
@@ -231,10 +235,15 @@ std::optional<Leases::Writer> Leases::writer() const {
   std::lock_guard lock{mutex_};
   use_present_file();
   Holder header;
-  if (pread(fd_, &header, sizeof header, 0) != sizeof header || !sound(header, header.since_ms) || header.process <= 0 || header.process == process_) return std::nullopt;
+  if (pread(fd_, &header, sizeof header, 0) != sizeof header || !sound(header, header.since_ms) ||
+      header.process <= 0 || header.process == process_)
+    return std::nullopt;
   auto found = lock_of(kProcessLocks + header.process, F_WRLCK);
   if (fcntl(fd_, F_GETLK, &found) != 0 || found.l_type == F_UNLCK || found.l_pid < 0) return std::nullopt;
-  Writer writer{.pid = found.l_pid, .own_pid = header.pid, .name = {}, .since = std::chrono::milliseconds{monotonic_ms() - header.since_ms}};
+  Writer writer{.pid = found.l_pid,
+                .own_pid = header.pid,
+                .name = {},
+                .since = std::chrono::milliseconds{monotonic_ms() - header.since_ms}};
   if (writer.pid == 0) return writer;
   const auto process = look_at_process(writer.pid);
   writer.name = process.name;

@@ -1,10 +1,10 @@
-// Signs of life of group members on this machine, in a file of all processes: a slot per member with the time of its last heartbeat, and a
-// lock on the slot's byte that the system frees when the process dies. Nothing here must survive a restart of the machine. The file is
-// described in docs/local-log-format.md.
+// Signs of life of group members on this machine, in a file of all processes: a slot per member with the time of its
+// last heartbeat, and a lock on the slot's byte that the system frees when the process dies. Nothing here must survive
+// a restart of the machine. The file is described in docs/local-log-format.md.
 //
-// The file is read and written, not mapped: a mapped page behind the end of a file that somebody cut ends the process. A file that was cut
-// or overwritten is whole again with the next heartbeat; where another one is in its place, everybody moves to that one. Until then nobody
-// is taken for dead because of what the file does not say.
+// The file is read and written, not mapped: a mapped page behind the end of a file that somebody cut ends the process.
+// A file that was cut or overwritten is whole again with the next heartbeat; where another one is in its place,
+// everybody moves to that one. Until then nobody is taken for dead because of what the file does not say.
 #pragma once
 
 #include <condition_variable>
@@ -55,8 +55,9 @@ class Leases {
   const std::string path_;
   mutable std::mutex mutex_;
   mutable int fd_ = -1;
-  mutable std::int32_t process_ = 0;                     // the number whose byte this process has locked; 0: none was free
-  mutable std::int64_t fresh_since_ = 0;                 // when a file came into use of which others may not know yet; 0: there was none
+  mutable std::int32_t process_ = 0;  // the number whose byte this process has locked; 0: none was free
+  mutable std::int64_t fresh_since_ =
+      0;  // when a file came into use of which others may not know yet; 0: there was none
   mutable std::map<std::uint32_t, std::string> mine_;    // what this process's slots are for
   mutable std::map<std::string, std::int64_t> unclear_;  // members whose slots have no sense, and since when
   std::condition_variable stop_;

@@ -49,29 +49,43 @@ Failure LocalKv::failure(int code, std::string_view doing) const {
   if (code == EIO && mdb_env_get_fd(env_, &data) == 0 && is_full(data)) code = ENOSPC;
   switch (code) {
     case ENOSPC:
-    case EDQUOT: return {ErrorKind::kUnavailable, fmt::format("cannot {} the log in {}: the disk is full; free some space and it goes on", doing, directory_)};
+    case EDQUOT:
+      return {
+          ErrorKind::kUnavailable,
+          fmt::format("cannot {} the log in {}: the disk is full; free some space and it goes on", doing, directory_)};
     case EACCES:
     case EPERM:
-    case EROFS: return {ErrorKind::kInvalid, fmt::format("cannot {} the log in {}: {}; check the folder's owner and rights", doing, directory_, std::strerror(code))};
+    case EROFS:
+      return {ErrorKind::kInvalid, fmt::format("cannot {} the log in {}: {}; check the folder's owner and rights",
+                                               doing, directory_, std::strerror(code))};
     case MDB_VERSION_MISMATCH:
-    case MDB_INVALID: return {ErrorKind::kInvalid, fmt::format("cannot {} the log in {}: data.mdb was not written by this kind of log", doing, directory_)};
+    case MDB_INVALID:
+      return {ErrorKind::kInvalid,
+              fmt::format("cannot {} the log in {}: data.mdb was not written by this kind of log", doing, directory_)};
     case MDB_CORRUPTED:
     case MDB_PAGE_NOTFOUND:
-      return {ErrorKind::kCorrupt, fmt::format("cannot {} the log in {}: its data is damaged ({}); restore the folder from a copy", doing, directory_, mdb_strerror(code))};
+      return {ErrorKind::kCorrupt,
+              fmt::format("cannot {} the log in {}: its data is damaged ({}); restore the folder from a copy", doing,
+                          directory_, mdb_strerror(code))};
     case MDB_PANIC:
-      return {ErrorKind::kFatal,
-              fmt::format("cannot {} the log in {}: the disk failed in the middle of a write; look after the disk, then start this program again", doing, directory_)};
-    default: return {ErrorKind::kFatal, fmt::format("cannot {} the log in {}: {}", doing, directory_, mdb_strerror(code))};
+      return {ErrorKind::kFatal, fmt::format("cannot {} the log in {}: the disk failed in the middle of a write; look "
+                                             "after the disk, then start this program again",
+                                             doing, directory_)};
+    default:
+      return {ErrorKind::kFatal, fmt::format("cannot {} the log in {}: {}", doing, directory_, mdb_strerror(code))};
   }
 }
 
-Failure LocalKv::cannot_open(const Error& error) const { return {error.kind, fmt::format("cannot use the log in {}: {}", directory_, error.message)}; }
+Failure LocalKv::cannot_open(const Error& error) const {
+  return {error.kind, fmt::format("cannot use the log in {}: {}", directory_, error.message)};
+}
 
 // Guarantee kept here: a log that was removed or exchanged is not written on, where nobody would find it.
 void LocalKv::throw_if_gone() const {
   if (!gone_) return;
-  throw Failure(ErrorKind::kFatal,
-                fmt::format("the log in {} was removed or exchanged while it was in use: put it back or make a new one, then start this program again", directory_));
+  throw Failure(ErrorKind::kFatal, fmt::format("the log in {} was removed or exchanged while it was in use: put it "
+                                               "back or make a new one, then start this program again",
+                                               directory_));
 }
 
 LocalKv::LocalKv(std::string directory) : directory_(prepared(std::move(directory))), leases_(directory_ + "/leases") {
@@ -106,7 +120,8 @@ void LocalKv::open() {
   must(mdb_env_create(&env_));
   must(mdb_env_set_userctx(env_, &directory_));
   must(mdb_env_set_assert(env_, [](MDB_env* env, const char* what) {
-    log::error("The data of the log in {} is damaged ({}); restore the folder from a copy", *static_cast<std::string*>(mdb_env_get_userctx(env)), what);
+    log::error("The data of the log in {} is damaged ({}); restore the folder from a copy",
+               *static_cast<std::string*>(mdb_env_get_userctx(env)), what);
   }));
   must(mdb_env_set_mapsize(env_, kFirstMapBytes));
   must(mdb_env_set_maxreaders(env_, kMaxReaders));
@@ -172,7 +187,10 @@ void LocalKv::snapshot(const std::function<void(MDB_txn*)>& look) {
       }
       if (code != MDB_MAP_RESIZED) throw failure(code, "read");
     }
-    if (!adopt_new_size()) throw Failure(ErrorKind::kUnavailable, fmt::format("cannot read the log in {}: it has grown, and a write of this process has to end first", directory_));
+    if (!adopt_new_size())
+      throw Failure(ErrorKind::kUnavailable,
+                    fmt::format("cannot read the log in {}: it has grown, and a write of this process has to end first",
+                                directory_));
   }
 }
 
@@ -184,7 +202,8 @@ void LocalKv::read(const std::function<void(KvReader&)>& look) {
   });
 }
 
-// The number of the snapshot that a reader gets. What mdb_env_info tells is ahead of it while a write is being made durable.
+// The number of the snapshot that a reader gets. What mdb_env_info tells is ahead of it while a write is being made
+// durable.
 std::uint64_t LocalKv::tick() {
   std::uint64_t number = 0;
   snapshot([&](MDB_txn* txn) { number = mdb_txn_id(txn); });
@@ -372,8 +391,8 @@ void LocalKv::check_place() {
   }
 }
 
-// LMDB's write lock is freed by the system when its holder dies, but not when it is stopped: then nobody can write, and no group can take the
-// stopped member out. See docs/decisions/0003 and 0021.
+// LMDB's write lock is freed by the system when its holder dies, but not when it is stopped: then nobody can write, and
+// no group can take the stopped member out. See docs/decisions/0003 and 0021.
 void LocalKv::check_writer() {
   std::chrono::steady_clock::time_point since;
   {
@@ -385,7 +404,9 @@ void LocalKv::check_writer() {
   if (waited <= kStuck) return;
   const auto writer = leases_.writer();
   if (writer && writer->stopped && writer->since > kStuck) {
-    log::warn("Process {} ({}) is stopped while it holds the write lock of {}: killing it, so that the others can go on", writer->pid, printable(writer->name), directory_);
+    log::warn(
+        "Process {} ({}) is stopped while it holds the write lock of {}: killing it, so that the others can go on",
+        writer->pid, printable(writer->name), directory_);
     ::kill(writer->pid, SIGKILL);
   }
   if (waited <= kRefuse) return;
@@ -397,8 +418,10 @@ void LocalKv::check_writer() {
     length = writer->since;
   }
   const auto begun = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now() - length);
-  refuse({ErrorKind::kUnavailable, fmt::format("cannot write to the log in {}: {} holds its write lock since {} ({}); if it was frozen or hangs, let it go on or end it",
-                                               directory_, who, format_iso8601(begun), format_duration(std::chrono::floor<std::chrono::seconds>(length)))});
+  refuse({ErrorKind::kUnavailable, fmt::format("cannot write to the log in {}: {} holds its write lock since {} ({}); "
+                                               "if it was frozen or hangs, let it go on or end it",
+                                               directory_, who, format_iso8601(begun),
+                                               format_duration(std::chrono::floor<std::chrono::seconds>(length)))});
 }
 
 }  // namespace mephisto

@@ -1,8 +1,8 @@
 // The store of local://DIR: LMDB in one directory, used by several processes at once.
 //
-// Writes: one thread per process collects what its loops submit and commits it in one LMDB transaction (group commit); LMDB's lock
-// orders the processes. A change that waits for that lock has not begun: it can be withdrawn, and is refused for a while where a process
-// keeps the lock. Reads: snapshots on the caller's thread. Waking: bell.h.
+// Writes: one thread per process collects what its loops submit and commits it in one LMDB transaction (group commit);
+// LMDB's lock orders the processes. A change that waits for that lock has not begun: it can be withdrawn, and is
+// refused for a while where a process keeps the lock. Reads: snapshots on the caller's thread. Waking: bell.h.
 #pragma once
 
 #include <lmdb.h>
@@ -100,7 +100,7 @@ class LocalKv : public Kv {
   std::uint64_t last_number_ = 0;
   std::optional<std::chrono::steady_clock::time_point> waits_since_;  // for the write lock
   std::optional<Error> refused_;                                      // what changes are answered with at present
-  std::atomic<bool> gone_ = false;                                    // the folder or a file in it; refused_ says so from then on
+  std::atomic<bool> gone_ = false;  // the folder or a file in it; refused_ says so from then on
   bool stopping_ = false;
   std::thread writer_;
   std::thread upkeep_;

@@ -56,8 +56,8 @@ class LocalTx : public KvWriter {
 
   std::uint64_t writes() const { return writes_; }
 
-  // Gives the pages of the map that were read back to the system once they are many, so that reading a large log does not look like using
-  // memory; they stay in the system's cache.
+  // Gives the pages of the map that were read back to the system once they are many, so that reading a large log does
+  // not look like using memory; they stay in the system's cache.
   void release_pages() const {
     constexpr std::size_t kReleaseAbove = std::size_t{256} << 10;
     if (bytes_read_ < kReleaseAbove) return;
@@ -74,7 +74,8 @@ class LocalTx : public KvWriter {
     bytes_read_ += v.mv_size;
     first_ = std::min(first_, at);
     last_ = std::max(last_, at + v.mv_size);
-    return {{static_cast<const char*>(k.mv_data), k.mv_size}, {static_cast<const char*>(v.mv_data), v.mv_size}, nullptr};
+    return {
+        {static_cast<const char*>(k.mv_data), k.mv_size}, {static_cast<const char*>(v.mv_data), v.mv_size}, nullptr};
   }
   MDB_cursor* cursor() {
     if (cursor_ == nullptr) check(mdb_cursor_open(txn_, dbi_, &cursor_));

@@ -61,7 +61,9 @@ class MemoryTx : public KvWriter {
   }
 
   void put(std::string_view key, std::string_view value) override { put(key, copy_of(value)); }
-  void put(std::string_view key, Buffer value) override { changes_.insert_or_assign(std::string{key}, std::make_shared<const Buffer>(std::move(value))); }
+  void put(std::string_view key, Buffer value) override {
+    changes_.insert_or_assign(std::string{key}, std::make_shared<const Buffer>(std::move(value)));
+  }
   void erase(std::string_view key) override { changes_.insert_or_assign(std::string{key}, nullptr); }
 
   MemoryKv::Map& changes() { return changes_; }
@@ -71,7 +73,9 @@ class MemoryTx : public KvWriter {
   }
 
  private:
-  static std::optional<KvEntry> entry(const MemoryKv::Map::value_type& place) { return KvEntry{place.first, place.second->view(), place.second}; }
+  static std::optional<KvEntry> entry(const MemoryKv::Map::value_type& place) {
+    return KvEntry{place.first, place.second->view(), place.second};
+  }
   const MemoryKv::Map& map_;
   MemoryKv::Map changes_;
 };
@@ -146,10 +150,12 @@ void MemoryKv::answer(Loop& loop, std::function<void(Result<void>)> done, Result
     return;
   }
   loop.post([&loop, delay = faults_.delay, done = std::move(done), result = std::move(result)] {
-    loop.spawn("delay", [](std::chrono::milliseconds time, std::function<void(Result<void>)> then, Result<void> value) -> Task<void> {
-      co_await sleep_for(time);
-      then(std::move(value));
-    }(delay, done, result));
+    loop.spawn(
+        "delay",
+        [](std::chrono::milliseconds time, std::function<void(Result<void>)> then, Result<void> value) -> Task<void> {
+          co_await sleep_for(time);
+          then(std::move(value));
+        }(delay, done, result));
   });
 }
 

@@ -10,7 +10,7 @@
 
 #include "log/kv.h"
 #include "log/memory/watchers.h"
-#include "mephisto/memory_faults.h"
+#include "mephisto/log/memory_faults.h"
 
 namespace mephisto {
 

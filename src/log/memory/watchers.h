@@ -1,5 +1,5 @@
-// Who wants to hear of changes of a store. Thread-safe; each queue is notified on its own loop's thread, in the order in which they
-// came.
+// Who wants to hear of changes of a store. Thread-safe; each queue is notified on its own loop's thread, in the order
+// in which they came.
 #pragma once
 
 #include <atomic>

@@ -1,0 +1,80 @@
+// An agent on one shard: its queues, its running instances, their supervision, and what happens to events that fail.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "mephisto/agent.h"
+#include "mephisto/stream/shard.h"
+
+namespace mephisto::detail {
+
+enum class FailureKind {
+  kDecode,
+  kHandler,
+  kRefused,  // the handler found the event invalid, and would again
+  kOutput,   // the log refused what was sent for it
+};
+
+class AgentRuntime {
+ public:
+  AgentRuntime(const AgentBase& agent, Shard& shard, std::string app_id, std::uint64_t max_window, int concurrency);
+  ~AgentRuntime();
+
+  const AgentBase& agent() const { return agent_; }
+  Shard& shard() { return shard_; }
+  // Consumes another topic too. Before start().
+  void subscribe(const std::string& topic);
+  // Starts the instances. `on_crash` is told what must end the worker.
+  void start(std::function<void(std::string)> on_crash);
+  // Ends the streams; instances that do not end within `grace` are cancelled.
+  Task<void> stop(std::chrono::milliseconds grace);
+  // Applies the error policy to an event that failed.
+  void failed(Slot& slot, FailureKind kind, const std::string& message);
+  // The same for an event that was done: the log refused what was sent for it.
+  void refused(Slot& slot, const std::string& message);
+  // What the first record of the lane that is not done waits for.
+  Reason waiting(const Lane& lane) const;
+  // Where dead letters of this agent go.
+  static TopicSpec dead_letter_topic(const std::string& app_id, const AgentBase& agent);
+
+ private:
+  struct Queue {
+    explicit Queue(LaneQueue::Options options) : lanes(std::move(options)) {}
+    LaneQueue lanes;
+    std::vector<Spawned> instances;
+    std::vector<Instance*> running;  // of each of them; null while it is started again
+    int users = 0;
+  };
+
+  LaneQueue& queue_for(const TopicPartition& partition);
+  void queue_closed(const TopicPartition& partition);
+  std::shared_ptr<Queue> make_queue();
+  void spawn_instances(const std::shared_ptr<Queue>& queue, int count);
+  Task<void> supervise(std::shared_ptr<Queue> queue, std::size_t number);
+  void dead_letter(Slot& slot, FailureKind kind, const std::string& message);
+  // Stops the event's partition with the event in hand.
+  void stop_partition(Slot& slot);
+  void answer_with_error(Slot& slot, const std::string& message);
+  Task<void> declare_dead_letters();
+
+  const AgentBase& agent_;
+  Shard& shard_;
+  std::string app_id_;
+  std::uint64_t max_window_;
+  int concurrency_;  // on this shard
+  TopicSpec dead_letters_;
+  const TopicHandle* dead_letter_topic_ = nullptr;
+  std::map<std::string, std::shared_ptr<Queue>> queues_;  // by partition where isolated; else one, under ""
+  std::vector<std::shared_ptr<Queue>> retired_;
+  std::vector<Slot> stopped_;  // events whose partition was stopped by the policy
+  std::function<void(std::string)> on_crash_;
+  bool stopping_ = false;
+  Random random_;
+  std::deque<Loop::time_point> crashes_;  // of instances without an event in hand
+};
+
+}  // namespace mephisto::detail

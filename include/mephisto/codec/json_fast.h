@@ -1,0 +1,315 @@
+// Reading the JSON that nearly all records are: fields in their declared order, no escapes, at most one space between
+// tokens. One pass over the bytes, nothing built, twice as fast as the complete reader (json_read.h).
+//
+// Whatever is different, however little (another order, a field missing or unknown, an escape, an error), is refused
+// here without a reason and left to the complete reader, which starts again at the first byte. What is accepted here is
+// accepted there, with the same result: tests/codec/json_fast_test.cc compares the two.
+#pragma once
+
+// One layout of simdjson's parser, however the including program is optimised: parsers are shared with the library.
+#ifndef SIMDJSON_DEVELOPMENT_CHECKS
+#define SIMDJSON_DEVELOPMENT_CHECKS 0
+#endif
+#include <simdjson.h>
+static_assert(!SIMDJSON_DEVELOPMENT_CHECKS,
+              "simdjson.h was included before, with its development checks: define SIMDJSON_DEVELOPMENT_CHECKS=0 for "
+              "the whole program");
+
+#include <array>
+#include <bit>
+#include <charconv>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+#include "mephisto/codec/json_write.h"
+
+namespace mephisto::json {
+
+bool is_decimal(std::string_view text);
+
+namespace fast {
+
+template <class T>
+inline constexpr bool is_vector = false;
+template <class T>
+inline constexpr bool is_vector<std::vector<T>> = !std::is_same_v<T, bool>;
+
+// Which types are read here: numbers, strings, and what is made of them, but for records that hold records of their own
+// type (`Outer` are those around T).
+template <class T, class... Outer>
+consteval bool readable() {
+  if constexpr (std::is_same_v<T, bool> || Integer<T> || std::is_floating_point_v<T> || is_duration<T> ||
+                std::is_same_v<T, std::string> || std::is_same_v<T, Decimal> || std::is_same_v<T, Uuid> ||
+                TimePoint<T> || std::is_same_v<T, std::chrono::year_month_day> || std::is_enum_v<T>) {
+    return true;
+  } else if constexpr (is_optional<T> || is_vector<T>) {
+    return readable<typename T::value_type, Outer...>();
+  } else if constexpr ((std::is_same_v<T, Outer> || ...)) {
+    return false;
+  } else if constexpr (Record<T>) {
+    constexpr auto count = reflect::field_count<T>;
+    return []<std::size_t... I>(std::index_sequence<I...>) {
+      return count > 0 && (readable<reflect::field_type<T, I>, T, Outer...>() && ...);
+    }(std::make_index_sequence<count>{});
+  } else {
+    return false;
+  }
+}
+
+// One text. Every function takes where it reads and returns where it ended, or null to refuse. At least 64 bytes behind
+// `end` are readable; a token is begun only before `end`, and one that goes beyond it is refused.
+class Reader {
+ public:
+  explicit Reader(const char* end) : end_(end) {}
+
+  bool ascii() const { return ascii_; }
+
+  // A string without escapes; `at` is behind its opening quote.
+  const char* text(const char* at, std::string_view& out) {
+    const char* const begin = at;
+    for (; at < end_; at += kStep) {
+      const auto [stop, high] = look(at);
+      if (stop == 0) {
+        ascii_ &= high == 0;
+        continue;
+      }
+      const int bytes = std::countr_zero(stop);
+      ascii_ &= (high & ((1U << bytes) - 1)) == 0;
+      at += bytes;
+      if (*at != '"' || at >= end_) return nullptr;
+      out = {begin, static_cast<std::size_t>(at - begin)};
+      return at + 1;
+    }
+    return nullptr;
+  }
+
+  template <class T>
+  const char* value(const char* at, T& out) {
+    if (at >= end_) return nullptr;
+    if constexpr (std::is_same_v<T, bool>) {
+      out = *at == 't';
+      return literal(at, out ? "true" : "false");
+    } else if constexpr (Integer<T>) {
+      return integer(at, out);
+    } else if constexpr (std::is_floating_point_v<T>) {
+      return floating(at, out);
+    } else if constexpr (is_duration<T>) {
+      double seconds = 0;
+      if ((at = floating(at, seconds)) == nullptr) return nullptr;
+      const auto duration = duration_of<T>(seconds);
+      if (duration) out = *duration;
+      return duration ? at : nullptr;
+    } else if constexpr (is_optional<T>) {
+      if (*at == 'n') {
+        out.reset();
+        return literal(at, "null");
+      }
+      return value(at, out ? *out : out.emplace());
+    } else if constexpr (is_vector<T>) {
+      return list(at, out);
+    } else if constexpr (Record<T>) {
+      return record(at, out);
+    } else {
+      std::string_view read;
+      if (*at != '"' || (at = text(at + 1, read)) == nullptr) return nullptr;
+      return from_text(read, out) ? at : nullptr;
+    }
+  }
+
+ private:
+#ifdef __SSE2__
+  static constexpr int kStep = 16;
+  // Bit masks of 16 bytes: those that end or break a plain string, and those that are not ASCII.
+  static std::pair<unsigned, unsigned> look(const char* at) {
+    const auto bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+    const auto quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
+    const auto backslash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
+    const auto control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
+    return {static_cast<unsigned>(_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, backslash), control))),
+            static_cast<unsigned>(_mm_movemask_epi8(bytes))};
+  }
+#else
+  static constexpr int kStep = 1;
+  static std::pair<unsigned, unsigned> look(const char* at) {
+    const auto byte = static_cast<unsigned char>(*at);
+    return {byte == '"' || byte == '\\' || byte < 0x20 ? 1U : 0U, byte >> 7};
+  }
+#endif
+
+  const char* literal(const char* at, std::string_view expected) const {
+    return static_cast<std::size_t>(end_ - at) >= expected.size() &&
+                   std::memcmp(at, expected.data(), expected.size()) == 0
+               ? at + expected.size()
+               : nullptr;
+  }
+  static const char* space(const char* at) { return at + (*at == ' ' ? 1 : 0); }
+
+  static bool digit(char c) { return static_cast<unsigned char>(c - '0') < 10; }
+
+  template <class T>
+  const char* integer(const char* at, T& out) const {
+    const bool negative = std::is_signed_v<T> && *at == '-';
+    at += negative ? 1 : 0;
+    const char* const first = at;
+    std::uint64_t number = 0;
+    for (; digit(*at) && at - first < 19; ++at) number = number * 10 + static_cast<unsigned char>(*at - '0');
+    const auto digits = at - first;
+    if (digits == 0 || digits > 18 || (*first == '0' && digits > 1) || *at == '.' || *at == 'e' || *at == 'E')
+      return nullptr;
+    const auto value = negative ? -static_cast<std::int64_t>(number) : static_cast<std::int64_t>(number);
+    if (!std::in_range<T>(value)) return nullptr;
+    out = static_cast<T>(value);
+    return at;
+  }
+
+  // Exact: a whole number up to 2^53 times or by a power of ten up to 10^22 is rounded once (W. Clinger); others are
+  // left to the library.
+  template <class T>
+  const char* floating(const char* at, T& out) const {
+    static constexpr double kPowers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                         1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    const char* const begin = at;
+    const bool negative = *at == '-';
+    at += negative ? 1 : 0;
+    const char* const first = at;
+    std::uint64_t mantissa = 0;
+    for (; digit(*at) && at - first < 20; ++at) mantissa = mantissa * 10 + static_cast<unsigned char>(*at - '0');
+    auto digits = at - first;
+    if (digits == 0 || (*first == '0' && digits > 1)) return nullptr;
+    std::ptrdiff_t fraction = 0;
+    if (*at == '.') {
+      const char* const point = ++at;
+      for (; digit(*at) && at - point < 20; ++at) mantissa = mantissa * 10 + static_cast<unsigned char>(*at - '0');
+      fraction = at - point;
+      if (fraction == 0) return nullptr;
+      digits += fraction;
+    }
+    if (*at == 'e' || *at == 'E' || digits > 19 || mantissa > (std::uint64_t{1} << 53))
+      return slow_floating(begin, out);
+    const double value = static_cast<double>(mantissa) / kPowers[fraction];
+    if constexpr (std::is_same_v<T, float>) {
+      if (rounds_twice(value)) return slow_floating(begin, out);
+    }
+    out = static_cast<T>(negative ? -value : value);
+    return at;
+  }
+
+  template <class T>
+  const char* slow_floating(const char* at, T& out) const {
+    T value = 0;
+    auto [end, error] = std::from_chars(at, end_, value);
+    if (error != std::errc{} || !digit(end[-1])) return nullptr;
+    // from_chars takes `1.`, and exponents of any length.
+    for (const char* c = at; c + 1 < end; ++c) {
+      if (*c == '.' && !digit(c[1])) return nullptr;
+      if ((*c == 'e' || *c == 'E') && end - c > 6) return nullptr;
+    }
+    out = value;
+    if (std::isinf(out)) return nullptr;
+    return end;
+  }
+
+  template <class T>
+  static bool from_text(std::string_view read, T& out) {
+    if constexpr (std::is_same_v<T, std::string>) {
+      out.assign(read);
+      return true;
+    } else if constexpr (std::is_same_v<T, Decimal>) {
+      out.text.assign(read);
+      return is_decimal(read);
+    } else if constexpr (std::is_same_v<T, Uuid>) {
+      const auto uuid = Uuid::parse(read);
+      if (uuid) out = *uuid;
+      return uuid.has_value();
+    } else if constexpr (std::is_enum_v<T>) {
+      return reflect::enum_value(read, out);
+    } else {
+      const auto time = parse_iso8601(read);
+      if (!time) return false;
+      if constexpr (TimePoint<T>) {
+        const auto fitting = time_of<T>(*time);
+        if (fitting) out = *fitting;
+        return fitting.has_value();
+      } else {
+        out = std::chrono::year_month_day{std::chrono::floor<std::chrono::days>(*time)};
+        return true;
+      }
+    }
+  }
+
+  template <class T>
+  const char* list(const char* at, std::vector<T>& out) {
+    if (*at != '[') return nullptr;
+    out.clear();
+    at = space(at + 1);
+    if (*at == ']') return at + 1;
+    for (;;) {
+      at = value(at, out.emplace_back());
+      if (at == nullptr) return nullptr;
+      if (*at == ']') return at + 1;
+      if (*at != ',') return nullptr;
+      at = space(at + 1);
+    }
+  }
+
+  template <class T, std::size_t I>
+  const char* field(const char* at, T& out) {
+    constexpr auto& label = detail::kKeyLiteral<T, I>;  // `,"name":`, the first with `{`
+    if (static_cast<std::size_t>(end_ - at) < label.size()) return nullptr;
+    if (std::memcmp(at, label.data(), label.size()) != 0) {
+      // Python's json module writes `, "name": `.
+      if constexpr (I == 0) return nullptr;
+      if (static_cast<std::size_t>(end_ - at) <= label.size() || at[0] != ',' || at[1] != ' ' ||
+          std::memcmp(at + 2, label.data() + 1, label.size() - 1) != 0)
+        return nullptr;
+      ++at;
+    }
+    return value(space(at + label.size()), *std::get<I>(reflect::field_pointers(out)));
+  }
+
+  template <class T>
+  const char* record(const char* at, T& out) {
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      (void)((at = field<T, I>(at, out)) && ...);
+    }(std::make_index_sequence<reflect::field_count<T>>{});
+    if (at == nullptr || at >= end_) return nullptr;
+    if (*at == '}') return at + 1;
+    return blessed_end(at);
+  }
+
+  // Faust's own last field: `,"__faust":{"ns":"…"}}`.
+  const char* blessed_end(const char* at) {
+    if (*at++ != ',') return nullptr;
+    at = literal(space(at), "\"__faust\":");
+    if (at == nullptr) return nullptr;
+    at = literal(space(at), "{\"ns\":");
+    if (at == nullptr) return nullptr;
+    at = space(at);
+    std::string_view ignored;
+    if (at >= end_ || *at != '"' || (at = text(at + 1, ignored)) == nullptr) return nullptr;
+    return literal(at, "}}");
+  }
+
+  const char* end_;
+  bool ascii_ = true;
+};
+
+// Reads all of `text`, which has kJsonPadding readable bytes behind it. False: ask the complete reader; `out` is
+// anything then.
+template <class T>
+bool read(std::string_view text, T& out) {
+  const char* const end = text.data() + text.size();
+  Reader reader{end};
+  return reader.value(text.data(), out) == end && (reader.ascii() || simdjson::validate_utf8(text.data(), text.size()));
+}
+
+}  // namespace fast
+
+}  // namespace mephisto::json

@@ -1,0 +1,143 @@
+// What a field may be. What is sent reads back as the same value, by us and by Faust; `send` refuses a value that would
+// not, and the compiler a type that could not (json_check.h).
+//
+//   bool, integers up to 64 bits, float, double    a number; NaN and infinities are refused
+//   std::string                                    text; what is not UTF-8 is refused (use Bytes)
+//   enum, enum class                               the enumerator's name; a value without a name is refused
+//   std::optional<T>                               null where it is empty; may be missing
+//   std::vector, deque, list, set, std::array      an array
+//   std::pair, std::tuple                          an array of as many elements
+//   std::map, std::unordered_map                   an object; keys are strings, integers, enums or UUIDs
+//   std::variant of records with kNamespace        the record; None is null
+//   std::chrono::sys_time (Timestamp, Microtime)   ISO 8601 in UTC; whole microseconds of the years 1 to 9999
+//   std::chrono::year_month_day                    2026-11-29
+//   std::chrono::milliseconds, seconds, …          a number of seconds
+//   Decimal, Uuid                                  text
+//   Bytes                                          text; what is not UTF-8 as Faust writes it, as Python's repr
+//   Json                                           any JSON that everybody reads as the same
+//   a plain structure of these                     an object, at most 63 deep with what is in it
+#pragma once
+
+#include <bit>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "mephisto/codec/values.h"
+
+namespace mephisto::json {
+
+template <class T>
+inline constexpr bool is_optional = false;
+template <class T>
+inline constexpr bool is_optional<std::optional<T>> = true;
+template <class T>
+inline constexpr bool is_variant = false;
+template <class... T>
+inline constexpr bool is_variant<std::variant<T...>> = true;
+template <class T>
+inline constexpr bool is_duration = false;
+template <class Rep, class Period>
+inline constexpr bool is_duration<std::chrono::duration<Rep, Period>> = true;
+template <class T>
+inline constexpr bool is_pair_or_tuple = false;
+template <class A, class B>
+inline constexpr bool is_pair_or_tuple<std::pair<A, B>> = true;
+template <class... T>
+inline constexpr bool is_pair_or_tuple<std::tuple<T...>> = true;
+
+template <class T>
+concept MapLike = requires { typename T::mapped_type; };
+template <class T>
+concept ListLike = !std::is_same_v<T, std::string> && requires(const T& t) {
+  typename T::value_type;
+  t.begin();
+  t.end();
+} && !MapLike<T>;
+template <class T>
+concept TimePoint = requires { typename T::clock; } && std::is_same_v<typename T::clock, std::chrono::system_clock>;
+template <class T>
+concept Integer =
+    std::is_integral_v<T> && !std::is_same_v<T, bool> && !std::is_same_v<T, char> && !std::is_same_v<T, wchar_t> &&
+    !std::is_same_v<T, char8_t> && !std::is_same_v<T, char16_t> && !std::is_same_v<T, char32_t>;
+
+// Nesting that is read; and that is sent, so that a reply can hold it.
+inline constexpr int kMaxDepth = 64;
+inline constexpr int kMaxSentDepth = kMaxDepth - 1;
+
+// Whether a T can be of any depth: it holds Json, or records of its own type (`Outer` are those around T).
+template <class T, class... Outer>
+consteval bool nests_freely() {
+  if constexpr (std::is_same_v<T, Json> || (std::is_same_v<T, Outer> || ...)) {
+    return true;
+  } else if constexpr (is_optional<T>) {
+    return nests_freely<typename T::value_type, Outer...>();
+  } else if constexpr (is_pair_or_tuple<T>) {
+    return []<std::size_t... I>(std::index_sequence<I...>) {
+      return (nests_freely<std::tuple_element_t<I, T>, Outer...>() || ...);
+    }(std::make_index_sequence<std::tuple_size_v<T>>{});
+  } else if constexpr (is_variant<T>) {
+    return []<std::size_t... I>(std::index_sequence<I...>) {
+      return (nests_freely<std::variant_alternative_t<I, T>, Outer...>() || ...);
+    }(std::make_index_sequence<std::variant_size_v<T>>{});
+  } else if constexpr (MapLike<T>) {
+    return nests_freely<typename T::mapped_type, Outer...>();
+  } else if constexpr (ListLike<T>) {
+    return nests_freely<typename T::value_type, Outer...>();
+  } else if constexpr (Record<T>) {
+    return []<std::size_t... I>(std::index_sequence<I...>) {
+      return (nests_freely<reflect::field_type<T, I>, T, Outer...>() || ...);
+    }(std::make_index_sequence<reflect::field_count<T>>{});
+  } else {
+    return false;
+  }
+}
+
+// Whether a float that was read as this double may be the neighbour of the right one: a text near the middle of two
+// floats is rounded to that middle first (7.038531e-26).
+inline bool rounds_twice(double value) {
+  return (std::bit_cast<std::uint64_t>(value) & 0x1fff'ffff) == 0x1000'0000 ||
+         (value != 0 && std::fabs(value) < 0x1p-126);
+}
+
+// A duration on the wire is a number of seconds, as Faust's.
+template <class D>
+double seconds_of(D duration) {
+  return static_cast<double>(duration.count()) * D::period::num / D::period::den;
+}
+
+// The nearest duration of that kind; nothing where it does not fit.
+template <class D>
+std::optional<D> duration_of(double seconds) {
+  using Rep = typename D::rep;
+  if constexpr (std::is_floating_point_v<Rep>) {
+    return D{static_cast<Rep>(seconds)};
+  } else {
+    const double count = std::round(seconds * D::period::den / D::period::num);
+    if (!(count >= -0x1p63 && count < 0x1p63) || !std::in_range<Rep>(static_cast<std::int64_t>(count)))
+      return std::nullopt;
+    return D{static_cast<Rep>(count)};
+  }
+}
+
+// The same time in T's units, rounded down; nothing where it does not fit.
+template <TimePoint T>
+std::optional<T> time_of(Microtime time) {
+  using Limits = std::numeric_limits<typename T::rep>;
+  const double count = std::chrono::duration<double, typename T::period>{time.time_since_epoch()}.count();
+  if (!(count >= static_cast<double>(Limits::min()) && count < static_cast<double>(Limits::max()))) return std::nullopt;
+  return std::chrono::floor<typename T::duration>(time);
+}
+
+}  // namespace mephisto::json

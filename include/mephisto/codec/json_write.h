@@ -1,0 +1,390 @@
+// Writing values as JSON, to the byte as Faust writes them: with orjson (the default, and what production installs use)
+// or with Python's json module. Source of the rules: faust/utils/json.py, checked against the output of both
+// (tests/codec).
+//
+// What is written reads back as the same value. What could not (NaN, text that is not UTF-8, an enumerator without a
+// name, …) is a Failure (kInvalid) that says where and why, e.g. `Order.lines[2].price: NaN is no number that JSON
+// has`.
+#pragma once
+
+#include <charconv>
+#include <cstring>
+
+#include "mephisto/base/buffer.h"
+#include "mephisto/error.h"
+#include "mephisto/codec/json_types.h"
+
+namespace mephisto {
+
+enum class Dialect {
+  kOrjson,  // raw UTF-8, 1e-7
+  kStdlib,  // \u00e9, 1e-07
+  kShown,   // as orjson's, for what nobody reads back: NaN is null, and U+FFFD stands for what is not UTF-8
+};
+
+namespace json {
+
+// Why a value cannot be written. Where it stands is looked for afterwards, so that writing does not keep account of it.
+struct Refusal {
+  std::string why;
+  bool of_a_part = true;  // not of the whole
+};
+[[noreturn]] void refuse(std::string why);
+[[noreturn]] void refuse_depth();
+// `order` and `lines[2]` → `order.lines[2]`.
+std::string joined(std::string path, const std::string& rest);
+
+void write_escaped(Buffer& out, std::string_view text, Dialect dialect);
+void write_double(Buffer& out, double value, Dialect dialect);
+void write_float(Buffer& out, float value, Dialect dialect);
+// Text where it is UTF-8; else Python's repr (`b'ab\xff'`), which is what Faust writes for bytes.
+void write_bytes(Buffer& out, std::string_view bytes, Dialect dialect);
+void write_time(Buffer& out, Microtime time, Dialect dialect);
+void write_date(Buffer& out, std::chrono::year_month_day date, Dialect dialect);
+void write_decimal(Buffer& out, std::string_view text, Dialect dialect);
+// Refuses what is no JSON, or none that everybody reads as the same.
+void write_json(Buffer& out, std::string_view text);
+// Refuses a text that is nested deeper than what is read.
+void check_depth(std::string_view text);
+
+namespace detail {
+
+// Whether none of eight bytes needs an escape: no control character, quote, backslash, no high bit (it may be broken
+// UTF-8), and for `ascii` no 0x7f.
+inline bool is_plain(std::uint64_t word, bool ascii) {
+  constexpr std::uint64_t kOnes = 0x0101010101010101;
+  constexpr std::uint64_t kHigh = 0x8080808080808080;
+  const auto has_zero = [](std::uint64_t w) { return (w - kOnes) & ~w & kHigh; };
+  const std::uint64_t control = (word - kOnes * 0x20) & ~word & kHigh;
+  const std::uint64_t special = control | has_zero(word ^ kOnes * '"') | has_zero(word ^ kOnes * '\\');
+  return (special | (word & kHigh) | (ascii ? has_zero(word ^ kOnes * 0x7f) : 0)) == 0;
+}
+
+// Copies `text` if no byte of it needs an escape; a word at a time, the last one overlapping.
+inline bool copy_plain(char* to, std::string_view text, bool ascii) {
+  const char* const from = text.data();
+  const auto size = text.size();
+  std::uint64_t word = 0;
+  if (size >= 8) {
+    for (std::size_t i = 0; i + 8 < size; i += 8) {
+      std::memcpy(&word, from + i, 8);
+      if (!is_plain(word, ascii)) return false;
+      std::memcpy(to + i, &word, 8);
+    }
+    std::memcpy(&word, from + size - 8, 8);
+    std::memcpy(to + size - 8, &word, 8);
+  } else if (size >= 4) {
+    std::uint32_t first = 0;
+    std::uint32_t last = 0;
+    std::memcpy(&first, from, 4);
+    std::memcpy(&last, from + size - 4, 4);
+    std::memcpy(to, &first, 4);
+    std::memcpy(to + size - 4, &last, 4);
+    word = std::uint64_t{last} << 32 | first;
+  } else {
+    word = 0x6161616161616161;
+    for (std::size_t i = 0; i < size; ++i) {
+      to[i] = from[i];
+      word = word << 8 | static_cast<unsigned char>(from[i]);
+    }
+  }
+  return is_plain(word, ascii);
+}
+
+// `"symbol":`, with the comma before it where it is not the first.
+template <class T, std::size_t I>
+inline constexpr auto kKeyLiteral = [] {
+  constexpr auto name = reflect::wire_name<T, I>();
+  std::array<char, name.size() + 4> literal{};
+  std::size_t at = 0;
+  literal[at++] = I == 0 ? '{' : ',';
+  literal[at++] = '"';
+  for (char c : name) literal[at++] = c;
+  literal[at++] = '"';
+  literal[at++] = ':';
+  return literal;
+}();
+
+}  // namespace detail
+
+inline void write_string(Buffer& out, std::string_view text, Dialect dialect) {
+  char* const at = out.room(text.size() + 2);
+  if (!detail::copy_plain(at + 1, text, dialect == Dialect::kStdlib)) return write_escaped(out, text, dialect);
+  at[0] = '"';
+  at[text.size() + 1] = '"';
+  out.commit(at + text.size() + 2);
+}
+
+template <class T>
+void put(Buffer& out, const T& value, Dialect dialect);
+
+// Records of their own type can be of any depth: more than the stack holds.
+class Level {
+ public:
+  Level() {
+    if (depth_ == kMaxDepth) refuse_depth();
+    ++depth_;
+  }
+  ~Level() { --depth_; }
+  Level(const Level&) = delete;
+  Level& operator=(const Level&) = delete;
+
+ private:
+  static inline thread_local int depth_ = 0;
+};
+struct NoLevel {};
+
+template <class List>
+void put_list(Buffer& out, const List& list, Dialect dialect) {
+  out.append('[');
+  bool first = true;
+  for (const auto& item : list) {
+    if (!first) out.append(',');
+    first = false;
+    put(out, static_cast<const typename List::value_type&>(item), dialect);
+  }
+  out.append(']');
+}
+
+template <class Tuple>
+void put_tuple(Buffer& out, const Tuple& tuple, Dialect dialect) {
+  out.append('[');
+  bool first = true;
+  auto add = [&](const auto& element) {
+    if (!first) out.append(',');
+    first = false;
+    put(out, element, dialect);
+  };
+  std::apply([&](const auto&... element) { (add(element), ...); }, tuple);
+  out.append(']');
+}
+
+template <class K>
+void put_key(Buffer& out, const K& key, Dialect dialect) {
+  if constexpr (Integer<K>) {
+    out.append('"');
+    put(out, key, dialect);
+    out.append('"');
+  } else {
+    put(out, key, dialect);
+  }
+}
+
+template <class Map>
+void put_map(Buffer& out, const Map& map, Dialect dialect) {
+  out.append('{');
+  bool first = true;
+  for (const auto& [key, mapped] : map) {
+    if (!first) out.append(',');
+    first = false;
+    put_key(out, key, dialect);
+    out.append(':');
+    put(out, mapped, dialect);
+  }
+  out.append('}');
+}
+
+template <Record T>
+void put_record(Buffer& out, const T& value, Dialect dialect) {
+  [[maybe_unused]] const std::conditional_t<nests_freely<T>(), Level, NoLevel> level{};
+  constexpr auto count = reflect::field_count<T>;
+  auto fields = reflect::field_pointers(value);
+  reflect::for_each_index<T>([&](auto index) {
+    constexpr auto& literal = detail::kKeyLiteral<T, index()>;
+    using Field = std::remove_cvref_t<decltype(*std::get<index()>(fields))>;
+    const auto& field = *std::get<index()>(fields);
+    if constexpr (Integer<Field>) {
+      char* at = out.room(literal.size() + 24);
+      std::memcpy(at, literal.data(), literal.size());
+      out.commit(std::to_chars(at + literal.size(), at + literal.size() + 24, field).ptr);
+    } else {
+      out.append({literal.data(), literal.size()});
+      put(out, field, dialect);
+    }
+  });
+  if constexpr (HasNamespace<T>) {
+    out.append(count == 0 ? "{\"__faust\":{\"ns\":" : ",\"__faust\":{\"ns\":");
+    write_string(out, T::kNamespace, dialect);
+    out.append("}}");
+  } else {
+    out.append(count == 0 ? "{}" : "}");
+  }
+}
+
+template <class T>
+void put_time(Buffer& out, const T& value, Dialect dialect) {
+  // Far outside of the calendar it could not be converted.
+  if (!(std::fabs(std::chrono::duration<double, std::chrono::days::period>{value.time_since_epoch()}.count()) < 1e7))
+    refuse("is a time outside of the years 1 to 9999");
+  const auto micros = std::chrono::floor<std::chrono::microseconds>(value);
+  if (micros != value)
+    refuse(
+        "has parts of a microsecond, which are not kept: use mephisto::Microtime, "
+        "std::chrono::floor<std::chrono::microseconds>(time)");
+  write_time(out, micros, dialect);
+}
+
+template <class T>
+void put_duration(Buffer& out, const T& value, Dialect dialect) {
+  const auto seconds = seconds_of(value);
+  if constexpr (!std::is_floating_point_v<typename T::rep>) {
+    if (duration_of<T>(seconds) != value) refuse("is longer than seconds in a double keep exactly");
+  }
+  write_double(out, seconds, dialect);
+}
+
+template <class T>
+void put_enum(Buffer& out, const T& value, Dialect dialect) {
+  const auto name = reflect::enum_name(value);
+  if (name.empty()) {
+    refuse(std::to_string(static_cast<std::underlying_type_t<T>>(value)) +
+           " has no name in its enum; those outside of -128 to 1023 are listed by mephisto::enumerators");
+  }
+  write_string(out, name, dialect);
+}
+
+template <class T>
+void put_optional(Buffer& out, const T& value, Dialect dialect) {
+  if (!value) return out.append("null");
+  const auto before = out.size();
+  put(out, *value, dialect);
+  if constexpr (std::is_same_v<typename T::value_type, Json>) {
+    const auto text = out.view().substr(before);
+    if (text.contains("null") && text.find_first_not_of(" \t\r\nnul") == std::string_view::npos)
+      refuse("holds null, which would read back as nothing: leave it empty");
+  }
+}
+
+template <class T>
+void put(Buffer& out, const T& value, Dialect dialect) {
+  if constexpr (std::is_same_v<T, bool>) {
+    out.append(value ? "true" : "false");
+  } else if constexpr (Integer<T>) {
+    char* at = out.room(24);
+    out.commit(std::to_chars(at, at + 24, value).ptr);
+  } else if constexpr (std::is_same_v<T, float>) {
+    write_float(out, value, dialect);
+  } else if constexpr (std::is_same_v<T, double>) {
+    write_double(out, value, dialect);
+  } else if constexpr (std::is_same_v<T, std::string> || std::is_convertible_v<T, std::string_view>) {
+    write_string(out, value, dialect);
+  } else if constexpr (std::is_same_v<T, None>) {
+    out.append("null");
+  } else if constexpr (std::is_same_v<T, Json>) {
+    write_json(out, value.text);
+  } else if constexpr (std::is_same_v<T, Bytes>) {
+    write_bytes(out, value.data, dialect);
+  } else if constexpr (std::is_same_v<T, Decimal>) {
+    write_decimal(out, value.text, dialect);
+  } else if constexpr (std::is_same_v<T, Uuid>) {
+    write_string(out, value.str(), dialect);
+  } else if constexpr (TimePoint<T>) {
+    put_time(out, value, dialect);
+  } else if constexpr (std::is_same_v<T, std::chrono::year_month_day>) {
+    write_date(out, value, dialect);
+  } else if constexpr (is_duration<T>) {
+    put_duration(out, value, dialect);
+  } else if constexpr (std::is_enum_v<T>) {
+    put_enum(out, value, dialect);
+  } else if constexpr (is_optional<T>) {
+    put_optional(out, value, dialect);
+  } else if constexpr (is_variant<T>) {
+    std::visit([&](const auto& alternative) { put(out, alternative, dialect); }, value);
+  } else if constexpr (is_pair_or_tuple<T>) {
+    put_tuple(out, value, dialect);
+  } else if constexpr (MapLike<T>) {
+    put_map(out, value, dialect);
+  } else if constexpr (ListLike<T>) {
+    put_list(out, value, dialect);
+  } else {
+    static_assert(
+        Record<T>,
+        "JSON has no such value: use a plain structure or a type that a field may have (mephisto/codec/json_types.h)");
+    put_record(out, value, dialect);
+  }
+}
+
+// Where in `value` the first is that cannot be written: `lines[2].price`.
+template <class T>
+std::string path_to_refused(const T& value, Dialect dialect) {
+  std::string path;
+  auto refused = [](auto write) {
+    try {
+      Buffer out;
+      write(out);
+      return false;
+    } catch (const Refusal&) {
+      return true;
+    }
+  };
+  // Takes the step to a part when it is that part, and looks on there.
+  auto step = [&](const auto& part, auto name) {
+    if (!refused([&](Buffer& out) { put(out, part, dialect); })) return false;
+    path = joined(name(), path_to_refused(part, dialect));
+    return true;
+  };
+  if constexpr (is_optional<T>) {
+    if (value) path = path_to_refused(*value, dialect);
+  } else if constexpr (is_variant<T>) {
+    path = std::visit([&](const auto& alternative) { return path_to_refused(alternative, dialect); }, value);
+  } else if constexpr (is_pair_or_tuple<T>) {
+    std::size_t index = 0;
+    auto name = [&] { return "[" + std::to_string(index) + "]"; };
+    std::apply([&](const auto&... element) { (void)((step(element, name) || (++index, false)) || ...); }, value);
+  } else if constexpr (MapLike<T>) {
+    for (const auto& [key, mapped] : value) {
+      if (refused([&](Buffer& out) { put_key(out, key, dialect); })) return "[key]";
+      auto name = [&] {
+        Buffer out;
+        put_key(out, key, dialect);
+        return std::string{out.view().substr(1, out.size() - 2)};
+      };
+      if (step(mapped, name)) break;
+    }
+  } else if constexpr (ListLike<T> && !std::is_convertible_v<const T&, std::string_view>) {
+    std::size_t index = 0;
+    for (const auto& item : value) {
+      if (step(static_cast<const typename T::value_type&>(item), [&] { return "[" + std::to_string(index) + "]"; }))
+        break;
+      ++index;
+    }
+  } else if constexpr (Record<T>) {
+    auto fields = reflect::field_pointers(value);
+    bool found = false;
+    reflect::for_each_index<T>([&](auto index) {
+      const std::string_view name = reflect::wire_name<T, index()>();
+      found = found || step(*std::get<index()>(fields), [&] { return std::string{name}; });
+    });
+  }
+  return path;
+}
+
+template <class T>
+[[noreturn, gnu::noinline, gnu::cold]] void fail_to_write(const T& value, Dialect dialect, const Refusal& refusal) {
+  const auto path = refusal.of_a_part ? path_to_refused(value, dialect) : std::string{};
+  throw Failure(ErrorKind::kInvalid, joined(std::string{reflect::type_name<T>()}, path) + ": " + refusal.why);
+}
+
+// Appends `value`, or throws Failure (kInvalid); `out` may hold a part of it then.
+template <class T>
+void write(Buffer& out, const T& value, Dialect dialect = Dialect::kOrjson) {
+  [[maybe_unused]] const auto before = out.size();
+  try {
+    put(out, value, dialect);
+    if constexpr (nests_freely<T>()) check_depth(out.view().substr(before));
+  } catch (const Refusal& refusal) {
+    fail_to_write(value, dialect, refusal);
+  }
+}
+
+}  // namespace json
+
+// `value` as JSON text; throws Failure (kInvalid) for one that would not read back the same.
+template <class T>
+std::string to_json(const T& value, Dialect dialect = Dialect::kOrjson) {
+  Buffer out{128};
+  json::write(out, value, dialect);
+  return std::string{out.view()};
+}
+
+}  // namespace mephisto

@@ -1,0 +1,255 @@
+// Records on their way through agents: the lane of a partition to an agent, the queue that an agent's instances pull
+// from, and the slot of one record in flight. Shard-local: nothing here is thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "mephisto/stream/tracker.h"
+#include "mephisto/log.h"
+#include "mephisto/sync.h"
+
+namespace mephisto::detail {
+
+class LaneQueue;
+
+// A topic that records are sent to.
+struct TopicHandle {
+  std::string name;
+  int partitions = 0;
+  bool best_effort = false;   // replies: what cannot be delivered is dropped
+  bool dead_letters = false;  // what is refused is kept without its bytes
+  bool stale = false;         // the log refused a record: it is looked up again
+};
+
+// The header of a record that is for one agent on its topic only: the lanes of all others pass it over as done. A
+// replayed dead letter has it. Where somebody sends the record on to another topic with its headers, it is for
+// everybody there.
+inline constexpr std::string_view kOnlyFor = "x-only-for";
+// Its value; `agent` is APP/AGENT.
+std::string only_for(const std::string& agent, const std::string& topic);
+
+enum class LaneState { kAssigned, kRunning, kDraining, kClosed };
+const char* to_string(LaneState state);
+
+// consumed = acked + in_flight + dead_lettered + skipped, always. Skipped: by the error policy, or for another agent
+// only.
+struct Account {
+  std::uint64_t consumed = 0;
+  std::uint64_t acked = 0;
+  std::uint64_t in_flight = 0;
+  std::uint64_t dead_lettered = 0;
+  std::uint64_t skipped = 0;
+
+  bool balanced() const { return consumed == acked + in_flight + dead_lettered + skipped; }
+  Account& operator+=(const Account& other);
+};
+
+// One stay of a partition with one agent.
+struct Lane {
+  // `note` is the agent's part of the commit's metadata.
+  Lane(PartitionAssignment from, std::string_view note, LaneQueue& to, std::uint32_t index)
+      : assigned(std::move(from)), queue(&to), number(index), tracker(assigned.offset, note) {}
+
+  bool open() const { return state == LaneState::kRunning || state == LaneState::kDraining; }
+
+  PartitionAssignment assigned;
+  LaneQueue* queue;
+  std::uint32_t number;  // among the lanes of its partition
+  AckTracker tracker;
+  Account account;
+  LaneState state = LaneState::kAssigned;
+  bool stopped = false;                       // by the error policy stop_partition
+  std::optional<std::size_t> max_acks_ahead;  // bytes; no record is delivered that could make it longer
+  int held = 0;                               // events that wait for their retry while the policy blocks the partition
+  std::int64_t pending = 0;                   // fetched records that are not delivered yet
+  std::set<std::int64_t> failures;            // offsets of its events that failed for good, since the last commit
+  WaitQueue leaves_running;                   // told when its state is running no more
+};
+
+// A fetched batch that an agent works through. Counted by hand: a batch has at most a few thousand records in flight,
+// all on one thread.
+struct DeliveredBatch {
+  std::shared_ptr<Batch> batch;
+  std::shared_ptr<Lane> lane;
+  std::size_t next = 0;
+  std::size_t users = 0;  // records in flight, and the queue itself
+};
+
+// A user of a batch. The last one frees it; the queue, where it still is, tells the shard before (LaneQueue::drop).
+class BatchUse {
+ public:
+  BatchUse() = default;
+  explicit BatchUse(DeliveredBatch* batch) : batch_(batch) { ++batch_->users; }
+  BatchUse(BatchUse&& other) noexcept : batch_(std::exchange(other.batch_, nullptr)) {}
+  BatchUse& operator=(BatchUse&& other) noexcept {
+    std::swap(batch_, other.batch_);
+    return *this;
+  }
+  ~BatchUse() {
+    if (batch_ != nullptr && --batch_->users == 0) delete batch_;
+  }
+
+  DeliveredBatch* get() const { return batch_; }
+  DeliveredBatch* operator->() const { return batch_; }
+  explicit operator bool() const { return batch_ != nullptr; }
+
+ private:
+  DeliveredBatch* batch_ = nullptr;
+};
+
+// A record in flight.
+struct Slot {
+  BatchUse batch;
+  std::size_t index = 0;  // in the batch
+  std::uint64_t sequence = 0;
+  int attempt = 0;          // failed attempts so far
+  bool answered = false;    // a reply was sent
+  bool parked_key = false;  // it holds its key: by ordered_by_key, or while it waits for its retry
+  bool holds_lane = false;  // its lane waits for its retry
+  bool done = false;        // acknowledged already, by Event::ack()
+  bool sent = false;        // something was sent for it
+  std::chrono::steady_clock::time_point first_failed{};
+  Buffer staged;  // exactly once: what it sent so far (staged.h)
+
+  explicit operator bool() const { return static_cast<bool>(batch); }
+  Lane& lane() const { return *batch->lane; }
+  const RecordView& record() const { return batch->batch->records[index]; }
+  // Whether it is the record at `offset` of the lane.
+  bool is(const Lane& of, std::int64_t offset) const;
+  std::string position() const;
+};
+
+enum class Outcome { kAcked, kDeadLettered, kSkipped };
+
+// Events in flight whose output the log refused, and why: they fail when they are done.
+class Refusals {
+ public:
+  bool empty() const { return all_.empty(); }
+  void add(const Lane& lane, std::int64_t offset, std::string why) {
+    all_.try_emplace({lane.assigned.partition, lane.number, offset}, std::move(why));
+  }
+  // Gives what was noted of the event, and forgets it.
+  std::optional<std::string> take(const Slot& slot) {
+    if (all_.empty()) return std::nullopt;
+    auto found = all_.extract({slot.lane().assigned.partition, slot.lane().number, slot.record().offset});
+    return found.empty() ? std::nullopt : std::optional{std::move(found.mapped())};
+  }
+  // Forgets the events of the partition before `offset`.
+  void forget_before(const TopicPartition& partition, std::int64_t offset) {
+    std::erase_if(all_, [&](const auto& one) { return one.first.partition == partition && one.first.offset < offset; });
+  }
+
+ private:
+  struct Key {
+    TopicPartition partition;
+    std::uint32_t lane = 0;
+    std::int64_t offset = 0;
+    auto operator<=>(const Key&) const = default;
+  };
+  std::map<Key, std::string> all_;
+};
+
+// What an agent's instances share: the batches of their lanes, and the records that have to wait for their key or for a
+// retry.
+class LaneQueue {
+ public:
+  struct Options {
+    bool ordered_by_key = false;
+    std::uint64_t max_window = 4096;  // records of a lane between the first that is not done and the last delivered
+    std::string agent;                // APP/AGENT, whose queue it is
+  };
+  explicit LaneQueue(Options options) : options_(std::move(options)) {}
+  ~LaneQueue();
+  LaneQueue(const LaneQueue&) = delete;
+  LaneQueue& operator=(const LaneQueue&) = delete;
+
+  // Called with the slot when a record is acknowledged, before it is counted: the shard moves its staged output.
+  std::function<void(Slot&)> on_ack;
+  // Called when a record that was in flight is in nobody's hands any more, without having been acknowledged.
+  std::function<void()> on_returned;
+  // Called when the memory of a batch of the lane is free again.
+  std::function<void(const Lane&, std::size_t bytes)> on_free;
+  // Called before that, when no record of a batch is left to deliver.
+  std::function<void(const Lane&, std::size_t bytes)> on_taken;
+  // Called when somebody looked for a record and there was none to take.
+  std::function<void()> on_starved;
+  // The shard's.
+  Refusals* refusals = nullptr;
+
+  void add_lane(std::shared_ptr<Lane> lane);
+  // Drops what the lane has not begun yet.
+  void drop_pending(Lane& lane);
+  void push(std::shared_ptr<Lane> lane, std::shared_ptr<Batch> batch);
+
+  // Takes the next record into `slot`, which must be empty. False when none is ready now.
+  bool pick(Slot& slot);
+  // Ends a slot's record: settle() and drop().
+  void finish(Slot& slot, Outcome outcome);
+  // Counts a record's outcome; for a closed lane (a stay that is over) it is ignored.
+  void acknowledge(Slot& slot, Outcome outcome);
+  // Lets the record go, and empties the slot.
+  void drop(Slot& slot);
+  // Lets go of what waits here of a lane that is closed.
+  void forget(const Lane& lane);
+  // Gives a record back, to be delivered again after `delay`, or, with no delay, at once and before the others.
+  void retry(Slot slot, Loop::duration delay);
+  // Gives a record back, as if it had not been delivered: to the next instance, or, where its lane drains, to whoever
+  // gets the partition next.
+  void return_to_queue(Slot slot);
+
+  // A record that waits for its retry.
+  struct Retrying {
+    Slot slot;
+    Loop::time_point due;
+  };
+  // Whether the record at `offset` does; null when not.
+  const Retrying* retrying(const Lane& lane, std::int64_t offset) const;
+  // Whether it waits for a record in front of it with the same key.
+  bool waits_for_key(const Lane& lane, std::int64_t offset) const;
+
+  WaitQueue& ready() { return ready_; }
+  void close();
+  bool closed() const { return closed_; }
+  // Bytes of the batches that have records to take, and wait for nothing else.
+  std::size_t ahead() const { return ahead_; }
+  bool has_enough = false;  // so that its shard does not read more for it
+  // Lanes of partitions in the states assigned to draining.
+  const std::vector<std::shared_ptr<Lane>>& lanes() const { return lanes_; }
+  void remove_lane(const Lane& lane);
+
+ private:
+  bool take_from_batches(Slot& slot);
+  DeliveredBatch* pop_batch();
+  bool is_for_another(const Lane& lane, const RecordView& record) const;
+  // Whether a record more could not be noted when it is done, or lies too far behind the first that is not.
+  bool is_full(const Lane& lane) const;
+  bool must_wait_for_key(Slot& slot);
+  void hold_key(Slot& slot);
+  void release_key(const Slot& slot);
+  void unuse(DeliveredBatch* batch);
+
+  Options options_;
+  std::vector<std::shared_ptr<Lane>> lanes_;
+  std::deque<DeliveredBatch*> batches_;
+  std::size_t ahead_ = 0;
+  std::deque<DeliveredBatch*> blocked_;                     // their lane is full
+  std::deque<Slot> runnable_;                               // retries that are due and records whose key is free again
+  std::unordered_map<std::string, std::deque<Slot>> keys_;  // held keys, and the records that wait for them
+  std::list<Retrying> retrying_;
+  WaitQueue ready_;
+  bool closed_ = false;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for timers of retries
+};
+
+}  // namespace mephisto::detail

@@ -1,0 +1,213 @@
+// One shard: a thread's share of the worker. It polls its group member, hands batches to the agents' queues, sends what
+// they produce and commits what is done. The path of a record is: Consumer::poll → Shard::run → LaneQueue → Stream →
+// agent → Outbox → commit.
+#pragma once
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "mephisto/stream/outbox.h"
+#include "mephisto/stream/diagnosis.h"
+
+namespace mephisto::detail {
+
+struct ShardOptions {
+  std::string group;
+  std::string client;                    // who this is, for people
+  std::size_t memory_budget = 64 << 20;  // this shard's part
+  bool exactly_once = false;
+  std::chrono::milliseconds commit_interval{2800};
+  std::uint64_t commit_every = 10'000;  // acknowledged records
+  std::chrono::milliseconds drain_timeout{10'000};
+  std::chrono::milliseconds session_timeout{2000};
+  bool from_latest = false;
+  std::string instance;                       // the name of a static member of the group
+  std::optional<TopicConfig> topic_defaults;  // of topics that are made; none: they are not
+};
+
+// A line of `horton lag` and of a worker's status.
+struct LaneStatus {
+  std::string agent;
+  TopicPartition partition;
+  std::int64_t generation = 0;
+  LaneState state = LaneState::kAssigned;
+  std::int64_t committable = 0;
+  Account account;
+};
+
+// How often partitions of a shard went from one state to another, since it began.
+struct StateChange {
+  LaneState from = LaneState::kAssigned;
+  LaneState to = LaneState::kAssigned;
+  std::uint64_t count = 0;
+};
+
+// What the shard tells somebody who consumes a topic.
+struct Subscription {
+  std::string name;  // of the agent
+  std::string topic;
+  // The queue for a partition; agents with isolated partitions have one each.
+  std::function<LaneQueue&(const TopicPartition&)> queue;
+  // After the partition's lane is closed.
+  std::function<void(const TopicPartition&)> closed;
+  // What the first record of the lane that is not done waits for.
+  std::function<Reason(const Lane&)> waiting;
+  // Applies the error policy to an event whose output the log refused, and empties the slot.
+  std::function<void(Slot&, const std::string& why)> refused;
+};
+
+class Shard {
+ public:
+  Shard(Loop& loop, std::shared_ptr<Log> log, ShardOptions options);
+  ~Shard();
+
+  // Before run().
+  void subscribe(Subscription subscription);
+  // Connects a queue with this shard's memory budget and, under exactly once, its transactions.
+  void adopt(LaneQueue& queue);
+
+  // Consumes until stop(); drains, commits and leaves the group then. Throws Failure when the log is unusable or the
+  // accounting is broken.
+  Task<void> run();
+  // Finish what is begun (until then, or for at most drain_timeout), commit, leave. Waits for nothing much longer than
+  // that.
+  void stop(std::optional<Loop::time_point> until = {});
+
+  // The events of a batch that is done, of which the last one sent something: they fail together.
+  void done_together(const std::vector<Slot>& slots);
+
+  Loop& loop() { return loop_; }
+  Log& log() { return *log_; }
+  Outbox& outbox() { return outbox_; }
+  const ShardOptions& options() const { return options_; }
+  bool stopping() const { return stopping_; }
+  std::vector<LaneStatus> status() const;
+  // Why the offsets of its partitions are where they are.
+  std::vector<PartitionDiagnosis> diagnose() const;
+  std::vector<Rebalance> rebalances() const { return rebalances_.list(); }
+  // In the order of the states; without those that never happened. Each is a line of the log at debug.
+  const std::vector<StateChange>& state_changes() const { return state_changes_; }
+  // Signals for the app: after partitions came, before they go.
+  std::function<void(const std::vector<TopicPartition>&)> on_assigned;
+  std::function<void(const std::vector<TopicPartition>&)> on_revoked;
+
+ private:
+  struct Held {
+    PartitionAssignment assigned;
+    LaneState state = LaneState::kAssigned;
+    Loop::time_point since{};                  // in that state
+    std::vector<std::shared_ptr<Lane>> lanes;  // one per subscription
+    std::int64_t committed = -1;
+    std::string committed_metadata;
+    std::size_t bytes = 0;  // of its batches that the agents have not done
+    std::size_t ahead = 0;  // of those that they have not taken whole
+    bool paused = false;    // it has its share of the memory budget, or enough ahead
+  };
+
+  // An event, by its offset and whose it is.
+  struct EventId {
+    AssignmentId assignment = 0;
+    std::uint32_t lane = 0;
+    std::int64_t offset = 0;
+    auto operator<=>(const EventId&) const = default;
+  };
+
+  void handle_assigned(std::vector<PartitionAssignment> assigned);
+  void handle_lost(const std::vector<AssignmentId>& lost);
+  Task<void> drain(std::vector<AssignmentId> revoked);
+  // Drains these partitions, commits them and gives them up.
+  Task<void> finish(std::vector<AssignmentId> ids, const char* why);
+  void deliver(std::shared_ptr<Batch> batch);
+  void taken(const Lane& lane, std::size_t bytes);
+  void freed(const Lane& lane, std::size_t bytes);
+  void pause_or_resume(Held& held);
+  void set_enough(LaneQueue& queue, bool enough);
+  Task<void> poll_loop();
+  Task<void> commit_loop();
+  // The orderly end, after poll_loop() and commit_loop().
+  Task<void> leave();
+  // Ends whatever the stop still waits for when its time is over.
+  Task<void> end_at_deadline();
+  Failure not_stopped() const;
+  // Commits what is done of these partitions, with what was sent for it; under exactly once of all. False when the log
+  // refused it.
+  Task<bool> commit(std::vector<AssignmentId> ids);
+  Task<bool> commit_offsets(const std::vector<AssignmentCommit>& commits);
+  Task<bool> transact(const std::vector<AssignmentCommit>& commits);
+  // Calls `each` with every subscription to the partition's topic and its lane.
+  template <class F>
+  void each_lane(const Held& held, F each) const {
+    auto lane = held.lanes.begin();
+    for (const auto& subscription : subscriptions_) {
+      if (subscription.topic == held.assigned.partition.topic) each(subscription, **lane++);
+    }
+  }
+  // What the commit of a partition is now.
+  AssignmentCommit progress(AssignmentId id, const Held& held) const;
+  std::optional<std::size_t> max_acks_ahead(const Subscription& subscription) const;
+  // The offsets of these partitions that were begun and are not committed: what comes again when they end without
+  // another commit.
+  std::int64_t uncommitted(const std::vector<AssignmentId>& ids) const;
+  Task<void> rewind_to_committed();
+  // The log refused what the event sent: it fails (shard_refused.cc).
+  void event_refused(const Origin& origin, const Error& error);
+  // Takes the event's acknowledgement back, so that no commit passes it before it has failed.
+  void reopen(const EventId& event, const std::string& why);
+  Task<void> fail_reopened(std::shared_ptr<Lane> lane, std::uint64_t sequence, std::int64_t offset, std::string why);
+  Task<std::shared_ptr<Batch>> read_again(const Lane& lane, std::int64_t offset);
+  Task<void> end_reopened();
+  void committed(Held& held, AssignmentCommit commit);
+  // Gives partitions up without a commit.
+  Task<void> release(const std::vector<AssignmentId>& ids);
+  Task<void> wait_until_idle(const std::vector<AssignmentId>& ids);
+  // The pause before a commit that failed is tried again; throws the error when the time for stopping is over.
+  Task<void> before_retry(const Error& error);
+  std::vector<AssignmentId> all_held() const;
+  std::vector<TopicPartition> partitions_of(const std::vector<AssignmentId>& ids) const;
+  void set_state(Held& held, LaneState state);
+  void close(AssignmentId id, const char* why);
+  void check_account(const Lane& lane) const;
+  std::vector<Reason> reasons(const Held& held, const Lane& lane, const Subscription& agent) const;
+  std::size_t budget_left() const;
+  std::size_t share_of_budget() const { return options_.memory_budget / std::max<std::size_t>(held_.size(), 1); }
+
+  Loop& loop_;
+  std::shared_ptr<Log> log_;
+  ShardOptions options_;
+  Outbox outbox_;
+  std::unique_ptr<Consumer> consumer_;
+  std::vector<Subscription> subscriptions_;
+  std::map<AssignmentId, std::shared_ptr<Held>> held_;
+  std::vector<StateChange> state_changes_;
+  std::size_t bytes_in_flight_ = 0;
+  std::uint64_t acked_since_commit_ = 0;
+  bool stopping_ = false;
+  Loop::time_point stop_until_ = Loop::time_point::max();  // what a stop waits for at most
+  bool past_deadline_ = false;
+  bool all_committed_ = false;  // by a stop
+  bool committing_ = false;
+  Loop::time_point committing_since_{};
+  std::optional<LastingError> commit_trouble_;
+  std::optional<LastingError> read_trouble_;
+  Rebalances rebalances_;
+  int draining_ = 0;          // drains under way
+  bool must_rewind_ = false;  // before the next commit
+  Refusals refusals_;
+  std::map<EventId, std::vector<EventId>> together_;  // batches that are done and not committed, by the event that sent
+  std::uint64_t reopened_ = 0;
+  std::vector<Spawned> failing_;
+  WaitQueue commit_now_;
+  WaitQueue commit_done_;
+  WaitQueue acked_;
+  WaitQueue freed_;
+  Spawned poller_;
+  Spawned committer_;
+  Spawned leaving_;
+  std::vector<Spawned> drains_;
+};
+
+}  // namespace mephisto::detail

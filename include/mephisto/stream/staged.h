@@ -1,0 +1,84 @@
+// What an event sends under exactly once, kept until it is acknowledged: records one behind the other in one buffer.
+#pragma once
+
+#include <cstring>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "mephisto/base/buffer.h"
+#include "mephisto/log/record_batch.h"
+
+namespace mephisto::detail {
+
+struct TopicHandle;
+
+struct StagedRecord {
+  const TopicHandle* topic = nullptr;
+  int partition = 0;
+  Timestamp timestamp{};
+  bool time_chosen = false;  // by the sender
+  std::optional<std::string_view> key{};
+  std::optional<std::string_view> value{};
+  HeadersView headers{};
+};
+
+static_assert(std::is_trivially_copyable_v<StagedRecord>);
+
+// Adds a record to a buffer: its value is written into the buffer, then end() or abandon() called.
+class StagedWriter {
+ public:
+  // `record` without its value and headers.
+  StagedWriter(Buffer& to, const StagedRecord& record, std::span<const Header> headers) : to_(to), start_(to.size()) {
+    head_.record = record;
+    to_.commit(to_.room(sizeof head_) + sizeof head_);  // end() fills it
+    if (record.key) to_.append(*record.key);
+    const auto before = to_.size();
+    for (const auto& header : headers) put_header(to_, header.name, header.value);
+    head_.header_bytes = to_.size() - before;
+    value_ = to_.size();
+  }
+
+  std::size_t value_bytes() const { return to_.size() - value_; }
+  void end(bool tombstone = false) {
+    head_.key_bytes = head_.record.key ? head_.record.key->size() : 0;
+    head_.value_bytes = value_bytes();
+    head_.has_value = !tombstone;
+    std::memcpy(to_.data() + start_, &head_, sizeof head_);
+  }
+  void abandon() { to_.truncate(start_); }
+
+  // Calls `each` with every record of the buffer, as views of it.
+  template <class F>
+  static void read(const Buffer& from, F each) {
+    for (std::size_t at = 0; at < from.size();) {
+      Head head;
+      std::memcpy(&head, from.data() + at, sizeof head);
+      const char* bytes = from.data() + at + sizeof head;
+      auto& record = head.record;
+      if (record.key) record.key = std::string_view{bytes, head.key_bytes};
+      record.headers = HeadersView{bytes + head.key_bytes, static_cast<std::uint32_t>(head.header_bytes)};
+      if (head.has_value) record.value = std::string_view{bytes + head.key_bytes + head.header_bytes, head.value_bytes};
+      each(std::as_const(record));
+      at += sizeof head + head.key_bytes + head.header_bytes + head.value_bytes;
+    }
+  }
+
+ private:
+  struct Head {
+    StagedRecord record;
+    std::size_t key_bytes = 0;
+    std::size_t header_bytes = 0;
+    std::size_t value_bytes = 0;
+    bool has_value = false;
+  };
+
+  Buffer& to_;
+  std::size_t start_;
+  std::size_t value_ = 0;
+  Head head_;
+};
+
+}  // namespace mephisto::detail

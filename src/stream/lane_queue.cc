@@ -1,0 +1,302 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "mephisto/stream/delivery.h"
+#include "mephisto/stream/outbox.h"
+
+namespace mephisto::detail {
+
+const char* to_string(LaneState state) {
+  switch (state) {
+    case LaneState::kAssigned: return "assigned";
+    case LaneState::kRunning: return "running";
+    case LaneState::kDraining: return "draining";
+    case LaneState::kClosed: return "closed";
+  }
+  return "unknown";
+}
+
+std::string only_for(const std::string& agent, const std::string& topic) { return agent + "@" + topic; }
+
+Account& Account::operator+=(const Account& other) {
+  consumed += other.consumed;
+  acked += other.acked;
+  in_flight += other.in_flight;
+  dead_lettered += other.dead_lettered;
+  skipped += other.skipped;
+  return *this;
+}
+
+bool Slot::is(const Lane& of, std::int64_t offset) const {
+  return *this && &lane() == &of && record().offset == offset;
+}
+
+std::string Slot::position() const { return fmt::format("{}@{}", lane().assigned.partition.str(), record().offset); }
+
+LaneQueue::~LaneQueue() {
+  *alive_ = false;
+  for (auto* batch : batches_) unuse(batch);
+  for (auto* batch : blocked_) unuse(batch);
+}
+
+void LaneQueue::add_lane(std::shared_ptr<Lane> lane) {
+  lane->state = LaneState::kRunning;
+  lanes_.push_back(std::move(lane));
+}
+
+void LaneQueue::remove_lane(const Lane& lane) {
+  std::erase_if(lanes_, [&](const auto& one) { return one.get() == &lane; });
+}
+
+void LaneQueue::push(std::shared_ptr<Lane> lane, std::shared_ptr<Batch> batch) {
+  lane->pending += static_cast<std::int64_t>(batch->records.size());
+  ahead_ += batch->bytes;
+  batches_.push_back(new DeliveredBatch{std::move(batch), std::move(lane), 0, 1});
+  ready_.notify_all();
+}
+
+void LaneQueue::drop_pending(Lane& lane) {
+  auto drop = [&](std::deque<DeliveredBatch*>& queue) {
+    for (auto*& batch : queue) {
+      if (batch->lane.get() != &lane) continue;
+      if (&queue == &batches_) ahead_ -= batch->batch->bytes;
+      unuse(batch);
+      batch = nullptr;
+    }
+    std::erase(queue, nullptr);
+  };
+  drop(batches_);
+  drop(blocked_);
+  lane.pending = 0;
+}
+
+void LaneQueue::unuse(DeliveredBatch* batch) {
+  if (on_taken) on_taken(*batch->lane, batch->batch->bytes);
+  if (--batch->users > 0) return;
+  if (on_free) on_free(*batch->lane, batch->batch->bytes);
+  delete batch;
+}
+
+DeliveredBatch* LaneQueue::pop_batch() {
+  auto* batch = batches_.front();
+  batches_.pop_front();
+  ahead_ -= batch->batch->bytes;
+  return batch;
+}
+
+bool LaneQueue::take_from_batches(Slot& slot) {
+  while (!batches_.empty()) {
+    auto* batch = batches_.front();
+    auto& lane = *batch->lane;
+    auto& records = batch->batch->records;
+    if (lane.state != LaneState::kRunning || lane.stopped) {
+      lane.pending -= static_cast<std::int64_t>(records.size() - batch->next);
+      unuse(pop_batch());
+      continue;
+    }
+    if (batch->next == records.size()) {
+      lane.tracker.skip_to(batch->batch->next_offset);
+      unuse(pop_batch());
+      continue;
+    }
+    // Behind a batch of the same lane that waits, everything waits: a record must never be delivered before one that is
+    // in front of it.
+    const bool behind = !blocked_.empty() && std::ranges::any_of(blocked_, [&](const DeliveredBatch* one) {
+      return one->lane.get() == &lane;
+    });
+    if (behind || lane.held > 0 || is_full(lane)) {
+      blocked_.push_back(pop_batch());
+      continue;
+    }
+    const auto index = batch->next++;
+    const auto offset = records[index].offset;
+    --lane.pending;
+    if (lane.tracker.done_before(offset)) continue;
+    const auto sequence = lane.tracker.deliver(offset);
+    ++lane.account.consumed;
+    if (!records[index].headers.empty() && is_for_another(lane, records[index])) {
+      ++lane.account.skipped;
+      lane.tracker.ack(sequence);
+      continue;
+    }
+    slot.batch = BatchUse{batch};
+    slot.index = index;
+    slot.sequence = sequence;
+    ++lane.account.in_flight;
+    return true;
+  }
+  return false;
+}
+
+bool LaneQueue::is_for_another(const Lane& lane, const RecordView& record) const {
+  const auto header = record.headers.find(kOnlyFor);
+  if (!header) return false;
+  const auto at = header->value.rfind('@');
+  return at != std::string_view::npos && header->value.substr(at + 1) == lane.assigned.partition.topic &&
+         header->value.substr(0, at) != options_.agent;
+}
+
+bool LaneQueue::is_full(const Lane& lane) const {
+  if (lane.account.in_flight == 0)
+    return false;  // the next one is the first that is not done: noted, it makes no range more
+  if (lane.tracker.window() >= options_.max_window) return true;
+  return lane.max_acks_ahead &&
+         lane.tracker.longest_acks_ahead(lane.assigned.offset, lane.account.in_flight + 1) > *lane.max_acks_ahead;
+}
+
+bool LaneQueue::must_wait_for_key(Slot& slot) {
+  if (!slot.record().has_key() || (keys_.empty() && !options_.ordered_by_key)) return false;
+  auto place = keys_.find(std::string{slot.record().key});
+  if (place == keys_.end()) {
+    if (options_.ordered_by_key) hold_key(slot);
+    return false;
+  }
+  place->second.push_back(std::move(slot));
+  slot = Slot{};
+  return true;
+}
+
+void LaneQueue::hold_key(Slot& slot) {
+  if (slot.record().has_key() && !slot.parked_key)
+    slot.parked_key = keys_.try_emplace(std::string{slot.record().key}).second;
+}
+
+void LaneQueue::release_key(const Slot& slot) {
+  if (!slot.parked_key) return;
+  auto place = keys_.find(std::string{slot.record().key});
+  if (place == keys_.end()) return;
+  if (place->second.empty()) {
+    keys_.erase(place);
+    return;
+  }
+  auto next = std::move(place->second.front());
+  place->second.pop_front();
+  next.parked_key = true;
+  runnable_.push_back(std::move(next));
+  ready_.notify_all();
+}
+
+bool LaneQueue::pick(Slot& slot) {
+  while (!runnable_.empty()) {
+    slot = std::move(runnable_.front());
+    runnable_.pop_front();
+    if (slot.lane().open()) return true;
+    drop(slot);
+  }
+  while (take_from_batches(slot)) {
+    if (!must_wait_for_key(slot)) return true;
+  }
+  if (on_starved) on_starved();
+  return false;
+}
+
+void LaneQueue::finish(Slot& slot, Outcome outcome) {
+  acknowledge(slot, outcome);
+  drop(slot);
+}
+
+void LaneQueue::acknowledge(Slot& slot, Outcome outcome) {
+  auto& lane = slot.lane();
+  slot.done = true;
+  if (!lane.open()) return;
+  if (on_ack) on_ack(slot);
+  --lane.account.in_flight;
+  switch (outcome) {
+    case Outcome::kAcked: ++lane.account.acked; break;
+    case Outcome::kDeadLettered: ++lane.account.dead_lettered; break;
+    case Outcome::kSkipped: ++lane.account.skipped; break;
+  }
+  if (outcome != Outcome::kAcked) lane.failures.insert(slot.record().offset);
+  lane.tracker.ack(slot.sequence);
+  if (slot.holds_lane) --lane.held;
+  slot.holds_lane = false;
+  if (!blocked_.empty() && !is_full(lane)) {
+    for (const auto* batch : blocked_) ahead_ += batch->batch->bytes;
+    batches_.insert(batches_.begin(), blocked_.begin(), blocked_.end());
+    blocked_.clear();
+    ready_.notify_all();
+  }
+}
+
+void LaneQueue::drop(Slot& slot) {
+  if (slot.parked_key) release_key(slot);
+  // The batch itself goes with the slot's use of it; the shard hears of it here.
+  if (auto* batch = slot.batch.get(); batch->users == 1 && on_free) on_free(*batch->lane, batch->batch->bytes);
+  slot = Slot{};
+}
+
+void LaneQueue::forget(const Lane& lane) {
+  const auto of_lane = [&](const Slot& slot) { return &slot.lane() == &lane; };
+  std::deque<Slot> gone;
+  const auto take = [&](std::deque<Slot>& slots) {
+    for (auto& slot : slots) {
+      if (of_lane(slot)) gone.push_back(std::move(slot));
+    }
+    std::erase_if(slots, [](const Slot& slot) { return !slot; });
+  };
+  take(runnable_);
+  for (auto& [key, slots] : keys_) take(slots);
+  for (auto& slot : gone) drop(slot);
+}
+
+void LaneQueue::retry(Slot slot, Loop::duration delay) {
+  slot.staged.clear();
+  if (delay <= Loop::duration{0}) {
+    // Before all others, but behind those of its lane that were in front of it.
+    auto place = runnable_.begin();
+    for (auto one = runnable_.begin(); one != runnable_.end(); ++one) {
+      if (one->batch->lane == slot.batch->lane && one->sequence < slot.sequence) place = std::next(one);
+    }
+    runnable_.insert(place, std::move(slot));
+    ready_.notify_all();
+    return;
+  }
+  hold_key(slot);  // what has its key must not pass it
+  auto& loop = *Loop::current();
+  auto place = retrying_.insert(retrying_.end(), {std::move(slot), loop.now() + delay});
+  loop.spawn("retry",
+             [](LaneQueue& self, std::shared_ptr<bool> alive, std::list<Retrying>::iterator waiting,
+                Loop::time_point at) -> Task<void> {
+               co_await sleep_until(at);
+               if (!*alive) co_return;
+               auto due = std::move(waiting->slot);
+               self.retrying_.erase(waiting);
+               if (!due.lane().open()) {  // somebody else's by now
+                 self.drop(due);
+                 co_return;
+               }
+               self.runnable_.push_back(std::move(due));
+               self.ready_.notify_all();
+             }(*this, alive_, place, place->due));
+}
+
+const LaneQueue::Retrying* LaneQueue::retrying(const Lane& lane, std::int64_t offset) const {
+  for (const auto& one : retrying_) {
+    if (one.slot.is(lane, offset)) return &one;
+  }
+  return nullptr;
+}
+
+bool LaneQueue::waits_for_key(const Lane& lane, std::int64_t offset) const {
+  const auto is = [&](const Slot& slot) { return slot.is(lane, offset); };
+  return std::ranges::any_of(keys_, [&](const auto& key) { return std::ranges::any_of(key.second, is); });
+}
+
+void LaneQueue::return_to_queue(Slot slot) {
+  auto& lane = slot.lane();
+  if (lane.state == LaneState::kRunning && !slot.done) return retry(std::move(slot), Loop::duration{0});
+  if (lane.open() && !slot.done) {
+    --lane.account.consumed;
+    --lane.account.in_flight;
+    if (on_returned) on_returned();
+  }
+  drop(slot);
+}
+
+void LaneQueue::close() {
+  closed_ = true;
+  ready_.notify_all();
+}
+
+}  // namespace mephisto::detail
