@@ -157,9 +157,9 @@ double read_ours() {
   double seconds = 0;
   loop.run([](std::string where, double& took) -> Task<void> {
     auto log = open_log(where);
-    ConsumerOptions options;
+    ReaderOptions options;
     options.partitions[{"in", 0}] = 0;
-    auto consumer = log->consumer(*Loop::current(), std::move(options));
+    auto consumer = log->reader(*Loop::current(), std::move(options));
     int left = kRecords;
     Trade value;
     const auto start = now();

@@ -46,9 +46,9 @@ void with_log(const std::string& url, Body body) {
 }
 
 Task<void> wait_for_outputs(Log& log, std::int64_t count) {
-  ConsumerOptions options;
+  ReaderOptions options;
   for (int partition = 0; partition < 8; ++partition) options.partitions[{"out", partition}] = 0;
-  auto consumer = log.consumer(*Loop::current(), std::move(options));
+  auto consumer = log.reader(*Loop::current(), std::move(options));
   while (count > 0) {
     auto polled = co_await consumer->poll(1 << 20, std::chrono::milliseconds{1000});
     for (const auto& batch : polled.batches) count -= static_cast<std::int64_t>(batch->records.size());

@@ -22,10 +22,10 @@ class Pulse {
  public:
   Pulse(Loop& loop, KafkaPlace& place)
       : place_(place), log_(open_log("kafka://" + place.servers())), in_(place.fresh()), out_(place.fresh()) {
-    ConsumerOptions reader;
+    ReaderOptions reader;
     for (int p = 0; p < kPartitions; ++p) reader.partitions[{out_.name(), p}] = 0;
     producer_ = log_->producer(loop);
-    consumer_ = log_->consumer(loop, reader);
+    reader_ = log_->reader(loop, reader);
     beating_ = loop.spawn("beat", beat());
     listening_ = loop.spawn("listen", listen());
   }
@@ -44,7 +44,7 @@ class Pulse {
     over_ = true;
     co_await beating_.join();
     co_await listening_.join();
-    co_await consumer_->close();
+    co_await reader_->close();
     co_return pauses;
   }
 
@@ -73,7 +73,7 @@ class Pulse {
   Task<void> listen() {
     std::map<AssignmentId, int> partitions;
     while (!over_) {
-      const auto polled = co_await consumer_->poll(1 << 20, kLook);
+      const auto polled = co_await reader_->poll(1 << 20, kLook);
       for (const auto& one : polled.assigned) partitions[one.id] = one.partition.partition;
       for (const auto& batch : polled.batches) {
         for (const auto& record : batch->records)
@@ -122,7 +122,7 @@ class Pulse {
   FreshTopic out_;
   std::string group_ = place_.name();
   std::unique_ptr<Producer> producer_;
-  std::unique_ptr<Consumer> consumer_;
+  std::unique_ptr<Reader> reader_;
   std::array<std::int64_t, kPartitions> last_{};  // sent: what came of each partition, in microseconds
   double longest_ = 0;                            // seconds
   bool over_ = false;

@@ -34,7 +34,7 @@ mephisto::Task<void> Patience::run(std::string place, const char* what, std::fun
         mephisto::log::info("{} is back", place);
       co_return;
     } catch (const Failure& failure) {
-      const bool event = mephisto::TaskContext::current()->current_event != nullptr;
+      const bool event = mephisto::in_event();
       const bool locked = failure.kind() == ErrorKind::kTimeout && began - first < without_event;
       if (!is_of_the_place(failure.kind()) || (!event && !locked)) throw;
       why = failure.what();

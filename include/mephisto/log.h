@@ -6,7 +6,7 @@
 // share the partitions of the topics they subscribe to; the group remembers for each partition the offset up to which
 // work is done.
 //
-// Threads: Log may be used from any thread; a Consumer or Producer belongs to the loop it was made on.
+// Threads: Log may be used from any thread; a Reader, Member or Producer belongs to the loop it was made on.
 #pragma once
 
 #include <cstdint>
@@ -128,7 +128,7 @@ struct Batch {
 };
 
 // What a member hears of its group when the members, or what is meant for it, have changed. Names are
-// ConsumerOptions::client.
+// MemberOptions::client.
 struct GroupChange {
   std::size_t members = 0;  // now, with this one
   std::size_t meant = 0;    // partitions that this member has or gets when others have given them up; 0: it is spare
@@ -187,31 +187,55 @@ struct AssignmentCommit {
   std::string metadata;
 };
 
-class Consumer {
- public:
-  virtual ~Consumer() = default;
+// Output records and input offsets that become durable together or not at all.
+struct Transaction {
+  std::vector<OutBatch> batches;
+  std::vector<AssignmentCommit> offsets;
+};
 
-  // Waits until there is something: a change of the assignment, or records (up to about `max_bytes`) of partitions that
-  // are not paused. Returns with nothing after `wait`. Throws Failure when the log is unusable, and kCorrupt for a
-  // partition whose next batch is damaged (in turn with what the other partitions have); the call can be repeated.
+// Reads partitions. Its own come from add(); those of a Member come from its group.
+class Reader {
+ public:
+  virtual ~Reader() = default;
+
+  // Waits until there is something: a change of the assignments, or records (up to about `max_bytes`) of partitions
+  // that are not paused. Returns with nothing after `wait`. Throws Failure when the log is unusable, kNotFound for an
+  // added partition that does not exist, and kCorrupt for a partition whose next batch is damaged (after the records of
+  // the other partitions); the call can be repeated.
   virtual Task<PollResult> poll(std::size_t max_bytes, std::chrono::milliseconds wait) = 0;
 
-  // The partitions that are this member's, and that poll() cannot bring at present.
-  virtual std::vector<HeldUp> held_up() const { return {}; }
+  // Reads the partition from `offset` on; a negative one is its first record. The next poll() reports the assignment.
+  virtual AssignmentId add(TopicPartition partition, std::int64_t offset) = 0;
+  virtual void remove(AssignmentId assignment) = 0;
 
   virtual void pause(AssignmentId assignment) = 0;
   virtual void resume(AssignmentId assignment) = 0;
 
-  // Durable when it returns. kFenced when this consumer does not own one of the partitions any more; then nothing is
+  // A poll under way ends, and brings nothing any more.
+  virtual Task<void> close() = 0;
+};
+
+// A member of a consumer group. Assignments from the group come paused: none of their records is delivered before
+// resume().
+class Member : public Reader {
+ public:
+  // The partitions that are this member's, and that poll() cannot bring at present.
+  virtual std::vector<HeldUp> held_up() const { return {}; }
+
+  // Durable when it returns. kFenced when this member does not own one of the partitions any more; then nothing is
   // committed.
   virtual Task<Result<void>> commit(std::vector<AssignmentCommit> commits) = 0;
-  // Commits (where the offset is not negative) and gives the partitions up, so that their next owners may start; this
-  // member itself where they are still meant for it, from what is committed then. kFenced when some of them are not
-  // this consumer's any more; the others are given up all the same. Where the error is retriable, nothing is given up
-  // and the call can be repeated.
+  // Commits (where the offset is not negative) and releases the partitions, so that their next owners may start; this
+  // member itself, from what is committed then, if they are still meant for it. kFenced when some of them are not this
+  // member's any more; the others are released all the same. After a retriable error nothing is released and the call
+  // can be repeated.
   virtual Task<Result<void>> release(std::vector<AssignmentCommit> commits) = 0;
-  // Releases everything and leaves the group. Commit first. A poll under way ends, and brings nothing any more.
-  virtual Task<void> close() = 0;
+  // Appends all batches and commits the offsets, all or nothing; gives one AppendResult a batch. kFenced as commit();
+  // also when a batch has records of an event whose offset is not among the offsets. After an error nothing was
+  // appended; refused records are named as by Producer::append.
+  virtual Task<Result<std::vector<AppendResult>>> transact(Transaction& transaction) = 0;
+  // Releases everything and leaves the group. Commit first.
+  Task<void> close() override = 0;
 };
 
 class Producer {
@@ -227,22 +251,22 @@ class Producer {
   virtual Task<Result<std::vector<AppendResult>>> append(std::vector<OutBatch>& batches,
                                                          std::function<void()> handed_over) = 0;
   Task<Result<std::vector<AppendResult>>> append(std::vector<OutBatch>& batches) { return append(batches, {}); }
-
-  // Appends all batches and commits the offsets of `consumer`, all or nothing. kFenced as Consumer::commit; also where
-  // a batch has records of an event whose offset is not among the commits. On an error nothing was appended.
-  virtual Task<Result<std::vector<AppendResult>>> transact(std::vector<OutBatch>& batches, Consumer& consumer,
-                                                           std::vector<AssignmentCommit> commits) = 0;
 };
 
-struct ConsumerOptions {
-  std::string group;   // empty: no group; `partitions` are read from the given offsets, nothing is committed
-  std::string client;  // who this is, for people
-  std::vector<std::string> topics;                    // to subscribe to, with a group
-  std::map<TopicPartition, std::int64_t> partitions;  // to read, without one; negative: the start
-  bool from_latest = false;  // where a group has no commit yet: start at the end instead of the start, but for
-                             // what was made since the group knows its topic
-  std::string instance;      // on Kafka: a static member of this name, whose place is kept while it restarts
-  std::chrono::milliseconds session_timeout{2000};  // without a sign of life for so long, a member is out
+struct ReaderOptions {
+  std::string client;                                 // names the reader for people
+  std::map<TopicPartition, std::int64_t> partitions;  // added at once; by offset, negative: the start
+};
+
+struct MemberOptions {
+  std::string group;
+  std::string client;               // names the member for people
+  std::vector<std::string> topics;  // to subscribe to
+  // Where a group has no commit yet: start at the end instead of the start, except in partitions that were made after
+  // the group first saw the topic.
+  bool from_latest = false;
+  std::string instance;  // on Kafka: a static member of this name, which keeps its partitions while it restarts
+  std::chrono::milliseconds session_timeout{2000};  // a member without heartbeats is removed after this
 };
 
 class Log {
@@ -289,7 +313,9 @@ class Log {
   virtual Task<Result<void>> maintain() = 0;
 
   // Throws Failure when the group's name is none (1 to kMaxTopicName bytes, no zero byte).
-  virtual std::unique_ptr<Consumer> consumer(Loop& loop, ConsumerOptions options) = 0;
+  virtual std::unique_ptr<Member> member(Loop& loop, MemberOptions options) = 0;
+  // Without a group.
+  virtual std::unique_ptr<Reader> reader(Loop& loop, ReaderOptions options) = 0;
   virtual std::unique_ptr<Producer> producer(Loop& loop) = 0;
 };
 

@@ -111,6 +111,9 @@ class Loop {
   TimerId add_timer(time_point at, Wait* wait);
   void remove_timer(TimerId place);
 
+  // Where tasks send that no other task has spawned.
+  std::shared_ptr<detail::Sender> root_sender;
+
   // For the rooms that do input and output through Asio; see runtime/asio.h.
   Impl& impl() { return *impl_; }
 

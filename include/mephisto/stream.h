@@ -81,8 +81,8 @@ class Instance {
   // What the handler sends from now on is sent for this event; also where the stream is asked in a task of its own
   // (timeout).
   void work_on(Slot* slot) {
-    context_.current_event = slot;
-    TaskContext::current()->current_event = slot;
+    context_.current_unit = slot;
+    TaskContext::current()->current_unit = slot;
   }
 
  private:
@@ -136,6 +136,9 @@ class Event {
   T* value_ = nullptr;
   detail::Slot* slot_ = nullptr;
 };
+
+// Whether the running task processes an event.
+inline bool in_event() { return detail::current_slot() != nullptr; }
 
 // Sleeps, in a handler, through a wait that may be long and can begin again: for a rate, or for a service that is away.
 // When the event's partition is to go meanwhile (the worker stops, or another one gets it), the wait ends with

@@ -11,6 +11,7 @@
 #include <coroutine>
 #include <cstdint>
 #include <exception>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,6 +21,11 @@
 #include "mephisto/error.h"
 
 namespace mephisto {
+
+namespace detail {
+struct Sender;
+struct UnitOfWork;
+}  // namespace detail
 
 class Loop;
 class Wait;
@@ -47,9 +53,11 @@ class TaskContext {
   // Ends the present wait and every later one with Cancelled. Idempotent. Only on the loop's thread.
   void cancel();
 
-  // What the stream room keeps here: the event that is being processed (null outside of agents). Children in a
-  // TaskGroup work for the same event; a task of Loop::spawn may outlive it and works for none.
-  void* current_event = nullptr;
+  // The unit of work that the task's outputs and state changes belong to; null outside of events and timers. Children
+  // in a TaskGroup work for the same unit. A task of Loop::spawn may outlive the unit and works for none.
+  detail::UnitOfWork* current_unit = nullptr;
+  // Where the task sends. A spawned task inherits it from its spawner.
+  std::shared_ptr<detail::Sender> sender;
 
  private:
   friend class Wait;
@@ -62,6 +70,7 @@ class TaskContext {
   Wait* wait_ = nullptr;
   const char* waiting_for_ = nullptr;
   std::chrono::steady_clock::time_point waiting_since_{};
+  std::list<TaskContext*>::iterator place_;  // among the loop's tasks
 };
 
 // The one primitive under every suspension. A derived awaitable calls suspend() when it must wait and resume() when

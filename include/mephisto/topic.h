@@ -28,11 +28,14 @@ struct TopicOptions {
 
 namespace detail {
 
-// The event that the running task processes, or null.
-inline Slot* current_slot() {
+// The unit of work of the running task, or null.
+inline UnitOfWork* current_unit() {
   auto* context = TaskContext::current();
-  return context == nullptr ? nullptr : static_cast<Slot*>(context->current_event);
+  return context == nullptr ? nullptr : context->current_unit;
 }
+
+// The event that the running task processes, or null.
+inline Slot* current_slot() { return event_of(current_unit()); }
 
 TopicSpec make_spec(std::string name, const TopicOptions& options);
 
@@ -156,7 +159,7 @@ class Topic : public TopicBase {
   detail::Ticket add(detail::Outbox& outbox, const detail::TopicHandle& place, const T& value,
                      const SendOptions& options, bool await) const {
     return value_or_throw(outbox.add_value(place, outbox.partition_of(place, options), options, spec_.value_codec,
-                                           value, detail::current_slot(), await));
+                                           value, detail::current_unit(), await));
   }
   // By value: what it was called with may be gone when there is room.
   Task<void> put(T value, SendOptions options) const {

@@ -38,7 +38,7 @@ class Worker {
   Task<void> finished();
 
   std::vector<detail::LaneStatus> status() const { return shard_.status(); }
-  const std::vector<detail::StateChange>& state_changes() const { return shard_.state_changes(); }
+  const std::vector<detail::Transition>& transitions() const { return shard_.transitions(); }
   std::vector<detail::PartitionDiagnosis> diagnose() const { return shard_.diagnose(); }
   std::vector<detail::Rebalance> rebalances() const { return shard_.rebalances(); }
   detail::Shard& shard() { return shard_; }

@@ -220,7 +220,7 @@ Task<void> AgentRuntime::supervise(std::shared_ptr<Queue> queue, std::size_t num
         co_return;
       }
     }
-    context->current_event = nullptr;
+    context->current_unit = nullptr;
     if (held_event) {
       restart_after = kFirstRestart;
       continue;
@@ -251,7 +251,7 @@ void AgentRuntime::failed(Slot& slot, FailureKind kind, const std::string& messa
   const char* what = kind == FailureKind::kDecode ? "cannot decode value of" : "failed on";
   ++slot.attempt;
   if (!slot.staged.empty()) slot.answered = false;  // its reply was among what is forgotten
-  slot.staged.clear();
+  slot.discard();
   if (kind == FailureKind::kHandler && slot.attempt <= policy.retries) {
     if (slot.attempt == 1) slot.first_failed = shard_.loop().now();
     auto backoff = std::min<std::chrono::milliseconds>(policy.first_backoff * (1LL << std::min(slot.attempt - 1, 20)),
@@ -379,7 +379,7 @@ Task<void> sleep_or_give_back(Loop::duration duration, const char* what) {
   const auto lane = slot->batch->lane;
   const auto& loop = *Loop::current();
   for (const auto until = loop.now() + duration; loop.now() < until;) {
-    if (lane->state != detail::LaneState::kRunning) throw Cancelled{};
+    if (lane->state != detail::AssignmentState::kRunning) throw Cancelled{};
     co_await lane->leaves_running.wait_until(until, what);
   }
 }

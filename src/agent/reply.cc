@@ -99,10 +99,10 @@ class ReplyInbox {
     config.retention = kReplyRetention;
     value_or_throw(co_await owner_.create(name, config));
     topic_ = name;
-    ConsumerOptions options;
+    ReaderOptions options;
     options.client = "replies";
     options.partitions[{name, 0}] = 0;
-    consumer_ = log_.consumer(loop_, std::move(options));
+    consumer_ = log_.reader(loop_, std::move(options));
     reader_ = loop_.spawn("replies", read());
     owner_.on_close.emplace_back([this](Loop::time_point until) { return close(until); });
   }
@@ -189,7 +189,7 @@ class ReplyInbox {
   std::string topic_;
   bool opening_ = false;
   WaitQueue opened_;
-  std::unique_ptr<Consumer> consumer_;
+  std::unique_ptr<Reader> consumer_;
   Spawned reader_;
   std::map<std::string, std::shared_ptr<Waiting>> waiting_;
   bool given_up_ = false;  // on an ask, which may still be answered

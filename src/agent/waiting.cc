@@ -12,10 +12,10 @@ namespace {
 // The task that the handler waits for in the end: of those that work for its event the last one begun, but for the
 // clocks of timeouts.
 const TaskContext& innermost(TaskContext& handler) {
-  if (handler.current_event == nullptr) return handler;
+  if (handler.current_unit == nullptr) return handler;
   const TaskContext* found = &handler;
   for (const auto* task : tasks_of(handler.loop())) {
-    if (task->current_event != handler.current_event || task->waiting_for() == nullptr) continue;
+    if (task->current_unit != handler.current_unit || task->waiting_for() == nullptr) continue;
     if (task != &handler && std::string_view{task->waiting_for()} == "a timer" && found != &handler) continue;
     found = task;
   }
@@ -75,7 +75,7 @@ Reason AgentRuntime::waiting(const Lane& lane) const {
     return {"key", fmt::format("agent {} works on an earlier record with its key", name), std::nullopt};
   // It is not in anybody's hands: what keeps the first instance keeps it.
   if (const auto* first = queue->running.empty() ? nullptr : queue->running.front();
-      first != nullptr && first->context().current_event != nullptr) {
+      first != nullptr && first->context().current_unit != nullptr) {
     auto reason = waits(who(0), first->context());
     return {"instances", "agent " + name + " has no free instance: " + reason.text, reason.ms};
   }

@@ -25,9 +25,9 @@ Task<std::vector<TestRecord>> read(Loop& loop, Log& log, std::string topic) {
   for (int partition = 0; partition < info->config.partitions; ++partition) {
     const TopicPartition place{topic, partition};
     const auto marks = value_or_throw(co_await log.watermarks(place));
-    ConsumerOptions options;
+    ReaderOptions options;
     options.partitions[place] = marks.start;
-    auto consumer = log.consumer(loop, std::move(options));
+    auto consumer = log.reader(loop, std::move(options));
     for (auto next = marks.start; next < marks.end;) {
       const auto polled = co_await consumer->poll(1 << 20, std::chrono::milliseconds{1000});
       for (const auto& batch : polled.batches) {

@@ -104,7 +104,6 @@ Worker::Worker(App& app, std::shared_ptr<Log> log, int number, int shards)
   shard_.outbox().may_answer_on = [this](const std::string& topic) { return may_answer_on(topic); };
   shard_.on_assigned = app_.on_partitions_assigned;
   shard_.on_revoked = app_.on_partitions_revoked;
-  detail::Outbox::current_pointer() = &shard_.outbox();
 }
 
 Worker::~Worker() = default;
@@ -161,6 +160,7 @@ Task<void> Worker::compare_topics() {
   }
 }
 
+// Guarantee kept here, under exactly once: what a run sends and changes counts when the run has succeeded, as a whole.
 Task<void> Worker::run_timer(const detail::TaskSpec& spec) {
   auto due = shard_.loop().now();
   for (;;) {
@@ -169,11 +169,16 @@ Task<void> Worker::run_timer(const detail::TaskSpec& spec) {
     if (auto late = shard_.loop().now() - due; late.count() > 0)
       due += (late / *spec.every + (late % *spec.every == Loop::duration{} ? 0 : 1)) * *spec.every;
     co_await sleep_until(due);
+    detail::UnitOfWork run{.kind = detail::UnitOfWork::Kind::kTimer};
+    auto& context = *TaskContext::current();
+    context.current_unit = &run;
     try {
       co_await spec.body();
+      shard_.complete(run);
     } catch (const std::exception& error) {
       log::error("Timer {} failed: {}; its next run is in {}", spec.name, error.what(), format_duration(*spec.every));
     }
+    context.current_unit = nullptr;
   }
 }
 
@@ -185,6 +190,7 @@ void Worker::crash(std::string why) {
 // Guarantee kept here: nothing is lost. A worker that did not start leaves its group as one that stops does, and no
 // task that refers to it stays on the loop.
 Task<void> Worker::start() {
+  const detail::Outbox::Here here{shard_.outbox()};
   std::exception_ptr failure;
   try {
     co_await begin();
@@ -241,6 +247,7 @@ Task<void> Worker::stop() {
   const auto& limit = shard_.options().drain_timeout;
   const auto until = shard_.loop().now() + limit;
   if (number_ == 0 && app_.on_stopping) {
+    const detail::Outbox::Here here{shard_.outbox()};
     try {
       co_await timeout(limit, app_.on_stopping());
     } catch (const Failure& failure) {
@@ -266,13 +273,13 @@ Client::Client(App& app, std::shared_ptr<Log> log)
     : app_runs_(checked(app)),
       log_(std::move(log)),
       outbox_(this_loop("a Client"), *log_, log_->producer(*Loop::current()), topic_defaults(app), false, false) {
-  if (detail::Outbox::current_pointer() == nullptr) detail::Outbox::current_pointer() = &outbox_;
+  if (detail::Outbox::find_current() == nullptr) outbox_.use();
 }
 
 Client::~Client() = default;
 
 Task<void> Client::close() {
-  if (auto* used = detail::Outbox::current_pointer(); used != nullptr && used != &outbox_) co_await used->flush();
+  if (auto* used = detail::Outbox::find_current(); used != nullptr && used != &outbox_) co_await used->flush();
   co_await outbox_.close();
 }
 

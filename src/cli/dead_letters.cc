@@ -56,27 +56,31 @@ Task<DeadLetters> read_dead_letters(std::string topic, bool to_handle) {
   DeadLetters letters;
   letters.topic = topic;
   auto marks = value_or_throw(co_await log.watermarks({topic, 0}));
-  ConsumerOptions options;
-  options.client = "dlq";
   Commit done;
   if (to_handle) {
+    MemberOptions options;
+    options.client = "dlq";
     options.group = group_of(topic);
     options.topics = {topic};
+    auto member = log.member(*Loop::current(), std::move(options));
+    letters.member = member.get();
+    letters.reader = std::move(member);
   } else {
     done = co_await handled(topic);
-    options.partitions[{topic, 0}] = std::max(done.offset, marks.start);
+    letters.reader = log.reader(*Loop::current(), {.client = "dlq", .partitions = {}});
+    letters.reader->add({topic, 0}, std::max(done.offset, marks.start));
   }
-  letters.consumer = log.consumer(*Loop::current(), std::move(options));
   const auto deadline = Loop::current()->now() + std::chrono::seconds{10};
   std::int64_t next = -1;
   while (next < marks.end) {
     if (Loop::current()->now() > deadline)
       throw Failure(ErrorKind::kTimeout, fmt::format("somebody else is working with the dead letters in {}", topic));
-    auto polled = co_await letters.consumer->poll(64 << 20, std::chrono::milliseconds{200});
+    auto polled = co_await letters.reader->poll(64 << 20, std::chrono::milliseconds{200});
     for (auto& one : polled.assigned) {
       letters.assigned = one;
       letters.tracker = std::make_unique<detail::AckTracker>(one.offset, to_handle ? one.metadata : done.metadata);
       next = one.offset;
+      letters.reader->resume(one.id);
     }
     for (auto& batch : polled.batches) {
       for (const auto& record : batch->records) {
@@ -131,7 +135,7 @@ Task<Replay> replay_of(const App& app, const DeadLetters& letters, const RecordV
 
 // Guarantee: what is replayed is appended and marked as handled in one transaction.
 Task<void> handle(DeadLetters& letters, const std::vector<RecordView>& chosen, const std::vector<Replay>& where) {
-  std::vector<OutBatch> batches;
+  Transaction transaction;
   for (std::size_t i = 0; i < chosen.size(); ++i) {
     const auto& record = chosen[i];
     for (auto [offset, sequence] : letters.sequences) {
@@ -150,12 +154,11 @@ Task<void> handle(DeadLetters& letters, const std::vector<RecordView>& chosen, c
     batch.records.add(record.has_key() ? std::optional{record.key} : std::nullopt,
                       record.has_value() ? std::optional{record.value} : std::nullopt, Loop::current()->timestamp(),
                       headers);
-    batches.push_back(std::move(batch));
+    transaction.batches.push_back(std::move(batch));
   }
-  auto producer = log_context().log->producer(*Loop::current());
-  std::vector<AssignmentCommit> commits{{letters.assigned.id, letters.tracker->committable(),
-                                         letters.tracker->acks_ahead(letters.tracker->committable())}};
-  value_or_throw(co_await producer->transact(batches, *letters.consumer, std::move(commits)));
+  const auto offset = letters.tracker->committable();
+  transaction.offsets = {{letters.assigned.id, offset, letters.tracker->acks_ahead(offset)}};
+  value_or_throw(co_await letters.member->transact(transaction));
 }
 
 }  // namespace mephisto::cli

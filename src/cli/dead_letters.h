@@ -33,7 +33,8 @@ class LetterHeaders {
 // nothing is ever deleted here and two people who replay at the same time cannot both do it.
 struct DeadLetters {
   std::string topic;
-  std::unique_ptr<Consumer> consumer;
+  std::unique_ptr<Reader> reader;
+  Member* member = nullptr;  // the reader, to handle them
   PartitionAssignment assigned;
   std::vector<std::shared_ptr<Batch>> batches;
   std::vector<RecordView> open;  // not handled yet
@@ -41,7 +42,7 @@ struct DeadLetters {
   std::vector<std::pair<std::int64_t, std::uint64_t>> sequences;  // by offset
 };
 
-// The open dead letters; `to_handle` keeps everybody else from handling them until the consumer is closed.
+// The open dead letters; `to_handle` keeps everybody else from handling them until the reader is closed.
 Task<DeadLetters> read_dead_letters(std::string topic, bool to_handle);
 
 // Where a dead letter is replayed to.

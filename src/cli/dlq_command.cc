@@ -182,7 +182,7 @@ Task<int> dlq(DlqOptions options, CommandContext context) {
       if (!failure && !context.json && !options.dry_run)
         fmt::print("{} {} dead letter{} of {}\n", done, chosen.size(), chosen.size() == 1 ? "" : "s", topic);
     }
-    co_await letters.consumer->close();
+    co_await letters.reader->close();
     if (failure) std::rethrow_exception(failure);
     if (missing)
       throw UsageError(

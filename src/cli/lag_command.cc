@@ -26,10 +26,10 @@ struct LagOptions {
 
 // When the record at `offset`, or the first after it, was made; nothing when there is none.
 Task<std::optional<Timestamp>> time_of(TopicPartition partition, std::int64_t offset) {
-  ConsumerOptions options;
+  ReaderOptions options;
   options.client = "command line";
   options.partitions[partition] = offset;
-  auto consumer = log_context().log->consumer(*Loop::current(), std::move(options));
+  auto consumer = log_context().log->reader(*Loop::current(), std::move(options));
   auto polled = co_await consumer->poll(1, std::chrono::milliseconds{0});
   if (polled.batches.empty() || polled.batches.front()->records.empty()) co_return std::nullopt;
   co_return polled.batches.front()->records.front().timestamp();

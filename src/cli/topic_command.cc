@@ -71,7 +71,7 @@ Task<int> topic(TopicCommandOptions options, CommandContext context) {
   if (options.partition) check_partition(info.name, info.config.partitions, *options.partition);
 
   const auto codec = codec_of(context.app, info.name);
-  ConsumerOptions consume;
+  ReaderOptions consume;
   consume.client = "command line";
   std::map<TopicPartition, std::int64_t>
       unread;  // partitions with the end they had; without --follow, that is where reading ends
@@ -83,7 +83,7 @@ Task<int> topic(TopicCommandOptions options, CommandContext context) {
     consume.partitions[partition] = from;
     if (from < marks.end) unread[partition] = marks.end;
   }
-  auto consumer = log.consumer(*Loop::current(), std::move(consume));
+  auto consumer = log.reader(*Loop::current(), std::move(consume));
   std::map<AssignmentId, TopicPartition> partitions;
   const auto wanted = options.limit.value_or(options.follow ? 0 : kDefaultLimit);
   const auto limit = wanted == 0 ? std::numeric_limits<std::int64_t>::max() : wanted;

@@ -134,7 +134,7 @@ void dump_tasks(const ShardThread& shard, int number) {
                              a.in_flight, a.dead_lettered, a.skipped, lane.committable));
   }
   print_notice(fmt::format("--- shard {}: partitions that went from state to state, since the start ---", number));
-  for (const auto& change : shard.worker->state_changes())
+  for (const auto& change : shard.worker->transitions())
     print_notice(fmt::format("{} -> {}: {}", to_string(change.from), to_string(change.to), change.count));
 }
 

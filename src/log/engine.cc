@@ -109,43 +109,33 @@ Result<void> delete_same(KvWriter& tx, const store::Topic& topic) {
   return current && current->id == topic.id ? store::delete_topic(tx, topic.name) : Result<void>{};
 }
 
+// Appends the batches and, of a transaction, commits the offsets.
+Task<Result<std::vector<AppendResult>>> append_whole(KvLog& log, std::vector<OutBatch>& batches,
+                                                     const KvConsumer::Prepared* offsets) {
+  if (auto fits = check_limits(batches); !fits) co_return std::unexpected(fits.error());
+  std::vector<AppendResult> appended;
+  auto result = co_await submit(log.kv(), [&](KvWriter& tx) -> Result<void> {
+    auto topics = find_topics(tx, batches);
+    if (!topics) return std::unexpected(topics.error());
+    if (offsets != nullptr) {
+      if (auto done = KvConsumer::apply(tx, *offsets); !done) return done;
+    }
+    appended = append_all(tx, batches, *topics);
+    return {};
+  });
+  if (!result) co_return std::unexpected(result.error());
+  co_return appended;
+}
+
 class KvProducer : public Producer {
  public:
   explicit KvProducer(std::shared_ptr<KvLog> log) : log_(std::move(log)) {}
 
   Task<Result<std::vector<AppendResult>>> append(std::vector<OutBatch>& batches, std::function<void()>) override {
-    co_return co_await run(batches, nullptr, {});
-  }
-
-  Task<Result<std::vector<AppendResult>>> transact(std::vector<OutBatch>& batches, Consumer& consumer,
-                                                   std::vector<AssignmentCommit> commits) override {
-    co_return co_await run(batches, dynamic_cast<KvConsumer*>(&consumer), std::move(commits));
+    return append_whole(*log_, batches, nullptr);
   }
 
  private:
-  Task<Result<std::vector<AppendResult>>> run(std::vector<OutBatch>& batches, KvConsumer* consumer,
-                                              std::vector<AssignmentCommit> commits) {
-    if (auto fits = check_limits(batches); !fits) co_return std::unexpected(fits.error());
-    Result<KvConsumer::Prepared> prepared;
-    if (consumer != nullptr) {
-      if (auto whole = check_origins(batches, commits); !whole) co_return std::unexpected(whole.error());
-      prepared = consumer->prepare(commits);
-      if (!prepared) co_return std::unexpected(prepared.error());
-    }
-    std::vector<AppendResult> appended;
-    auto result = co_await submit(log_->kv(), [&](KvWriter& tx) -> Result<void> {
-      auto topics = find_topics(tx, batches);
-      if (!topics) return std::unexpected(topics.error());
-      if (consumer != nullptr) {
-        if (auto done = KvConsumer::apply(tx, *prepared); !done) return done;
-      }
-      appended = append_all(tx, batches, *topics);
-      return {};
-    });
-    if (!result) co_return std::unexpected(result.error());
-    co_return appended;
-  }
-
   std::shared_ptr<KvLog> log_;
 };
 
@@ -297,7 +287,19 @@ Task<Result<void>> KvLog::maintain() {
   co_return outcome;
 }
 
-std::unique_ptr<Consumer> KvLog::consumer(Loop& loop, ConsumerOptions options) {
+Task<Result<std::vector<AppendResult>>> KvConsumer::transact(Transaction& transaction) {
+  if (auto whole = check_origins(transaction.batches, transaction.offsets); !whole)
+    co_return std::unexpected(whole.error());
+  const auto prepared = prepare(transaction.offsets);
+  if (!prepared) co_return std::unexpected(prepared.error());
+  co_return co_await append_whole(*log_, transaction.batches, &*prepared);
+}
+
+std::unique_ptr<Member> KvLog::member(Loop& loop, MemberOptions options) {
+  return std::make_unique<KvConsumer>(shared_from_this(), loop, std::move(options));
+}
+
+std::unique_ptr<Reader> KvLog::reader(Loop& loop, ReaderOptions options) {
   return std::make_unique<KvConsumer>(shared_from_this(), loop, std::move(options));
 }
 

@@ -26,7 +26,8 @@ class KvLog : public Log, public std::enable_shared_from_this<KvLog> {
   Task<Result<std::vector<GroupInfo>>> groups() override;
   Task<Result<void>> reset(std::string group, std::map<TopicPartition, std::int64_t> offsets) override;
   Task<Result<void>> maintain() override;
-  std::unique_ptr<Consumer> consumer(Loop& loop, ConsumerOptions options) override;
+  std::unique_ptr<Member> member(Loop& loop, MemberOptions options) override;
+  std::unique_ptr<Reader> reader(Loop& loop, ReaderOptions options) override;
   std::unique_ptr<Producer> producer(Loop& loop) override;
 
   Kv& kv() { return *kv_; }
@@ -36,16 +37,21 @@ class KvLog : public Log, public std::enable_shared_from_this<KvLog> {
   std::shared_ptr<Kv> kv_;
 };
 
-class KvConsumer : public Consumer {
+// A member of a group or, without one, a reader.
+class KvConsumer : public Member {
  public:
-  KvConsumer(std::shared_ptr<KvLog> log, Loop& loop, ConsumerOptions options);
+  KvConsumer(std::shared_ptr<KvLog> log, Loop& loop, MemberOptions options);
+  KvConsumer(std::shared_ptr<KvLog> log, Loop& loop, ReaderOptions options);
   ~KvConsumer() override;
 
   Task<PollResult> poll(std::size_t max_bytes, std::chrono::milliseconds wait) override;
+  AssignmentId add(TopicPartition partition, std::int64_t offset) override;
+  void remove(AssignmentId assignment) override;
   void pause(AssignmentId assignment) override;
   void resume(AssignmentId assignment) override;
   Task<Result<void>> commit(std::vector<AssignmentCommit> commits) override;
   Task<Result<void>> release(std::vector<AssignmentCommit> commits) override;
+  Task<Result<std::vector<AppendResult>>> transact(Transaction& transaction) override;
   Task<void> close() override;
 
   // A commit as it goes into a transaction, which runs on another thread: nothing in it refers to this consumer.
@@ -91,7 +97,8 @@ class KvConsumer : public Consumer {
   void begin_at_latest(KvWriter& tx, const Group& group, const store::Topic& topic, Timestamp now) const;
   // Tells what is new of the members since the last time.
   void note_change(const Group& group, std::size_t meant, PollResult& polled);
-  void assign_fixed(PollResult& polled);
+  // Begins to read what add() was called for.
+  void begin_added(PollResult& polled);
   // False when there is nothing to fetch at present.
   bool fetch(std::size_t max_bytes, PollResult& polled);
   std::shared_ptr<Batch> new_batch(AssignmentId id);
@@ -102,7 +109,8 @@ class KvConsumer : public Consumer {
   std::shared_ptr<KvLog> log_;
   Kv& kv_;
   Loop& loop_;
-  ConsumerOptions options_;
+  MemberOptions options_;
+  std::map<AssignmentId, std::pair<TopicPartition, std::int64_t>> added_;  // and not begun yet
   std::string member_;
   std::uint32_t lease_ = 0;
   WaitQueue changed_;
@@ -121,7 +129,6 @@ class KvConsumer : public Consumer {
       std::make_shared<std::vector<std::vector<RecordView>>>();
   std::optional<Error> damaged_;  // a partition cannot be read; told once what the others had has been
   bool drained_ = false;          // the last fetch at seen_tick_ found nothing
-  bool fixed_ = false;            // the partitions of a consumer without group are assigned
   bool closed_ = false;
   Loop::time_point next_check_{};
 };

@@ -34,13 +34,16 @@ void put_commit(KvWriter& tx, const KvConsumer::Prepared& prepared, const store:
 
 }  // namespace
 
-KvConsumer::KvConsumer(std::shared_ptr<KvLog> log, Loop& loop, ConsumerOptions options)
+KvConsumer::KvConsumer(std::shared_ptr<KvLog> log, Loop& loop, MemberOptions options)
     : log_(std::move(log)), kv_(log_->kv()), loop_(loop), options_(std::move(options)) {
-  if (in_group()) value_or_throw(store::check_group_name(options_.group));
-  // An asker's topic stays for as long as it is read: see KvLog::maintain.
-  for (const auto& [partition, from] : options_.partitions) {
-    if (partition.topic.starts_with(kReplyTopicPrefix) && lease_ == 0) lease_ = kv_.take_lease(partition.topic);
-  }
+  value_or_throw(store::check_group_name(options_.group));
+  kv_.watch(loop_, &changed_);
+}
+
+KvConsumer::KvConsumer(std::shared_ptr<KvLog> log, Loop& loop, ReaderOptions options)
+    : log_(std::move(log)), kv_(log_->kv()), loop_(loop) {
+  options_.client = std::move(options.client);
+  for (const auto& [partition, offset] : options.partitions) add(partition, offset);
   kv_.watch(loop_, &changed_);
 }
 
@@ -91,22 +94,37 @@ void KvConsumer::lose_all(PollResult& polled) {
   held_.clear();
 }
 
-void KvConsumer::assign_fixed(PollResult& polled) {
+AssignmentId KvConsumer::add(TopicPartition partition, std::int64_t offset) {
+  // An asker's topic stays for as long as it is read: see KvLog::maintain.
+  if (partition.topic.starts_with(kReplyTopicPrefix) && lease_ == 0) lease_ = kv_.take_lease(partition.topic);
+  const auto id = new_assignment();
+  added_.emplace(id, std::pair{std::move(partition), offset});
+  changed_.notify_all();
+  return id;
+}
+
+void KvConsumer::remove(AssignmentId assignment) {
+  added_.erase(assignment);
+  held_.erase(assignment);
+}
+
+void KvConsumer::begin_added(PollResult& polled) {
   std::vector<std::pair<PartitionAssignment, Held>> found;
   kv_.read([&](KvReader& tx) {
-    for (const auto& [partition, from] : options_.partitions) {
+    for (const auto& [id, one] : added_) {
+      const auto& [partition, from] = one;
       auto topic = store::find_topic(tx, partition.topic);
       if (!topic || partition.partition < 0 || partition.partition >= topic->config.partitions) {
         throw Failure(ErrorKind::kNotFound, fmt::format("there is no partition {}", partition.str()));
       }
       auto offset = from < 0 ? store::partition(tx, topic->id, partition.partition).start : from;
-      found.push_back(
-          {{.partition = partition, .offset = offset}, {.partition = partition, .topic = topic->id, .next = offset}});
+      found.push_back({{.id = id, .partition = partition, .offset = offset},
+                       {.partition = partition, .topic = topic->id, .next = offset}});
     }
   });
-  fixed_ = true;
+  added_.clear();
+  drained_ = false;
   for (auto& [assigned, held] : found) {
-    assigned.id = new_assignment();
     held_.emplace(assigned.id, std::move(held));
     polled.assigned.push_back(std::move(assigned));
   }
@@ -203,8 +221,11 @@ Task<void> KvConsumer::acquire(PollResult& polled) {
   value_or_throw(std::move(result));
   for (std::size_t i = 0; i < acquired.size(); ++i) {
     auto& one = acquired[i];
-    held_.emplace(one.id,
-                  Held{.partition = one.partition, .topic = topic_ids[i], .epoch = one.generation, .next = one.offset});
+    held_.emplace(one.id, Held{.partition = one.partition,
+                               .topic = topic_ids[i],
+                               .epoch = one.generation,
+                               .next = one.offset,
+                               .paused = true});
     polled.assigned.push_back(std::move(one));
   }
 }
@@ -293,7 +314,7 @@ Task<void> KvConsumer::advance(std::size_t max_bytes, PollResult& polled) {
     seen_tick_ = tick;
     drained_ = false;
   }
-  if (!in_group() && !fixed_) assign_fixed(polled);
+  if (!added_.empty()) begin_added(polled);
   if (!drained_ && max_bytes > 0) drained_ = !fetch(max_bytes, polled);
 }
 
@@ -309,7 +330,7 @@ Task<PollResult> KvConsumer::poll(std::size_t max_bytes, std::chrono::millisecon
     if (brings_something(polled)) break;
     if (damaged_) continue;
     if (loop_.now() >= deadline) break;
-    if (kv_.tick() != seen_tick_) continue;
+    if (kv_.tick() != seen_tick_ || !added_.empty()) continue;
     auto until = in_group() ? std::min(deadline, next_check_) : deadline;
     co_await changed_.wait_until(until, "records or a change of the group");
   }

@@ -50,7 +50,7 @@ struct Loop::Impl {
   std::vector<Ready> running;
   std::multimap<time_point, Wait*> timers;
   std::list<boost::asio::signal_set> signals;
-  std::vector<TaskContext*> contexts;
+  std::list<TaskContext*> contexts;
   // The tasks' names, few and kept for good, so that another thread can read that of the running one.
   std::set<std::string, std::less<>> names;
   std::atomic<const std::string*> running_name{nullptr};
@@ -66,12 +66,14 @@ thread_local TaskContext* TaskContext::current_ = nullptr;
 TaskContext::TaskContext(Loop& loop, const std::string& name, TaskContext* parent)
     : loop_(loop), name_(*loop.impl().names.insert(name).first) {
   if (parent != nullptr) cancelled_ = parent->cancelled_;
-  loop_.impl().contexts.push_back(this);
+  sender = parent != nullptr && parent->sender ? parent->sender : loop_.root_sender;
+  auto& contexts = loop_.impl().contexts;
+  place_ = contexts.insert(contexts.end(), this);
 }
 
 TaskContext::~TaskContext() {
   if (current_ == this) current_ = nullptr;
-  std::erase(loop_.impl().contexts, this);
+  loop_.impl().contexts.erase(place_);
 }
 
 void TaskContext::cancel() {
@@ -271,7 +273,7 @@ TimerWait sleep_for(Loop::duration duration) {
 }
 
 boost::asio::io_context& io_context_of(Loop& loop) { return loop.impl().io; }
-const std::vector<TaskContext*>& tasks_of(Loop& loop) { return loop.impl().contexts; }
+const std::list<TaskContext*>& tasks_of(Loop& loop) { return loop.impl().contexts; }
 void begin_external(Loop& loop) { ++loop.impl().external; }
 void end_external(Loop& loop) { --loop.impl().external; }
 

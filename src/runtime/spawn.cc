@@ -134,8 +134,8 @@ void TaskGroup::spawn(Task<void> task) {
     throw Failure(ErrorKind::kInvalid, "a TaskGroup works inside of a task only: use Loop::spawn");
   // A child carries its parent's name, so that its log lines say whose they are. It is counted as done after its frame
   // is gone: what the frame refers to may then go too.
-  auto body = [](TaskGroup& group, std::size_t index, void* event, Task<void> inner) -> Task<void> {
-    TaskContext::current()->current_event = event;
+  auto body = [](TaskGroup& group, std::size_t index, detail::UnitOfWork* unit, Task<void> inner) -> Task<void> {
+    TaskContext::current()->current_unit = unit;
     std::exception_ptr error;
     try {
       co_await std::move(inner);
@@ -148,7 +148,7 @@ void TaskGroup::spawn(Task<void> task) {
     if (error) std::rethrow_exception(error);
   };
   children_.push_back(
-      context->loop().spawn(context->name(), body(*this, children_.size(), context->current_event, std::move(task))));
+      context->loop().spawn(context->name(), body(*this, children_.size(), context->current_unit, std::move(task))));
 }
 
 void TaskGroup::cancel_all() {

@@ -8,6 +8,6 @@
 namespace mephisto {
 
 // In the order of their start. Only on the loop's thread.
-const std::vector<TaskContext*>& tasks_of(Loop& loop);
+const std::list<TaskContext*>& tasks_of(Loop& loop);
 
 }  // namespace mephisto

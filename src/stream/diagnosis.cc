@@ -11,9 +11,9 @@ constexpr std::chrono::seconds kLongCommit{1};  // a quicker one is nothing to t
 
 std::vector<LaneStatus> Shard::status() const {
   std::vector<LaneStatus> lines;
-  for (const auto& [id, held] : held_) {
-    each_lane(*held, [&](const Subscription& subscription, const Lane& lane) {
-      lines.push_back({subscription.name, held->assigned.partition, held->assigned.generation, lane.state,
+  for (const auto& [id, assignment] : assignments_) {
+    each_lane(*assignment, [&](const Subscription& subscription, const Lane& lane) {
+      lines.push_back({subscription.name, assignment->partition(), assignment->generation(), lane.state,
                        lane.tracker.committable(), lane.account});
     });
   }
@@ -23,21 +23,21 @@ std::vector<LaneStatus> Shard::status() const {
 // The agent that is furthest behind decides where the offset is.
 std::vector<PartitionDiagnosis> Shard::diagnose() const {
   std::vector<PartitionDiagnosis> all;
-  for (const auto& [id, held] : held_) {
+  for (const auto& [id, assignment] : assignments_) {
     const Lane* behind = nullptr;
     const Subscription* agent = nullptr;
-    each_lane(*held, [&](const Subscription& subscription, const Lane& lane) {
+    each_lane(*assignment, [&](const Subscription& subscription, const Lane& lane) {
       if (behind != nullptr && behind->tracker.committable() <= lane.tracker.committable()) return;
       behind = &lane;
       agent = &subscription;
     });
     if (behind == nullptr) continue;
-    const auto& partition = held->assigned.partition;
-    all.push_back({partition.topic, partition.partition, options_.client, held->committed,
-                   behind->tracker.committable(), behind->tracker.next(), reasons(*held, *behind, *agent)});
+    const auto& partition = assignment->partition();
+    all.push_back({partition.topic, partition.partition, options_.client, assignment->committed,
+                   behind->tracker.committable(), behind->tracker.next(), reasons(*assignment, *behind, *agent)});
   }
-  if (!consumer_) return all;
-  for (const auto& one : consumer_->held_up()) {
+  if (!member_) return all;
+  for (const auto& one : member_->held_up()) {
     const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(loop_.now() - one.since).count();
     all.push_back(
         {one.partition.topic, one.partition.partition, options_.client, -1, -1, -1, {{"transaction", one.why, ms}}});
@@ -45,7 +45,7 @@ std::vector<PartitionDiagnosis> Shard::diagnose() const {
   return all;
 }
 
-std::vector<Reason> Shard::reasons(const Held& held, const Lane& lane, const Subscription& agent) const {
+std::vector<Reason> Shard::reasons(const Assignment& assignment, const Lane& lane, const Subscription& agent) const {
   std::vector<Reason> all;
   const auto ago = [&](Loop::time_point since) {
     return std::chrono::duration_cast<std::chrono::milliseconds>(loop_.now() - since).count();
@@ -56,18 +56,20 @@ std::vector<Reason> Shard::reasons(const Held& held, const Lane& lane, const Sub
     all.push_back({"log", "the log does not take commits: " + commit_trouble_->message, ago(commit_trouble_->since)});
   if (read_trouble_)
     all.push_back({"log", "the log cannot be read: " + read_trouble_->message, ago(read_trouble_->since)});
-  if (held.state == LaneState::kDraining)
-    all.push_back({"draining", "it is given up, and what is begun is finished first", ago(held.since)});
+  if (assignment.state() == AssignmentState::kRestoring)
+    all.push_back({"restoring", "the state of this partition is restored first", ago(assignment.since())});
+  if (assignment.state() == AssignmentState::kDraining)
+    all.push_back({"draining", "it is given up, and what is begun is finished first", ago(assignment.since())});
   if (lane.tracker.window() > 0 || lane.pending > 0) all.push_back(agent.waiting(lane));
-  if (budget_left() == 0) {
+  if (flow_.budget_left() == 0) {
     all.push_back({"memory",
                    fmt::format("reading is paused: all {} KiB that the shard has of memory_budget are in use",
                                options_.memory_budget >> 10),
                    std::nullopt});
-  } else if (held.paused && held.bytes >= share_of_budget() / 2) {
+  } else if (assignment.flow.paused && assignment.flow.bytes >= flow_.share_of_budget() / 2) {
     all.push_back({"memory",
                    fmt::format("reading of it is paused: {} KiB of its share of memory_budget, {} KiB, are in use",
-                               held.bytes >> 10, share_of_budget() >> 10),
+                               assignment.flow.bytes >> 10, flow_.share_of_budget() >> 10),
                    std::nullopt});
   }
   if (committing_ && loop_.now() - committing_since_ >= kLongCommit) {

@@ -2,20 +2,11 @@
 
 #include <algorithm>
 
+#include "mephisto/base/assert.h"
 #include "mephisto/stream/delivery.h"
 #include "mephisto/stream/outbox.h"
 
 namespace mephisto::detail {
-
-const char* to_string(LaneState state) {
-  switch (state) {
-    case LaneState::kAssigned: return "assigned";
-    case LaneState::kRunning: return "running";
-    case LaneState::kDraining: return "draining";
-    case LaneState::kClosed: return "closed";
-  }
-  return "unknown";
-}
 
 std::string only_for(const std::string& agent, const std::string& topic) { return agent + "@" + topic; }
 
@@ -40,10 +31,7 @@ LaneQueue::~LaneQueue() {
   for (auto* batch : blocked_) unuse(batch);
 }
 
-void LaneQueue::add_lane(std::shared_ptr<Lane> lane) {
-  lane->state = LaneState::kRunning;
-  lanes_.push_back(std::move(lane));
-}
+void LaneQueue::add_lane(std::shared_ptr<Lane> lane) { lanes_.push_back(std::move(lane)); }
 
 void LaneQueue::remove_lane(const Lane& lane) {
   std::erase_if(lanes_, [&](const auto& one) { return one.get() == &lane; });
@@ -90,7 +78,9 @@ bool LaneQueue::take_from_batches(Slot& slot) {
     auto* batch = batches_.front();
     auto& lane = *batch->lane;
     auto& records = batch->batch->records;
-    if (lane.state != LaneState::kRunning || lane.stopped) {
+    MEPHISTO_ASSERT(lane.state != AssignmentState::kAssigned && lane.state != AssignmentState::kRestoring,
+                    "the log delivers no record before its assignment runs");
+    if (lane.state != AssignmentState::kRunning || lane.stopped) {
       lane.pending -= static_cast<std::int64_t>(records.size() - batch->next);
       unuse(pop_batch());
       continue;
@@ -201,6 +191,7 @@ void LaneQueue::acknowledge(Slot& slot, Outcome outcome) {
   slot.done = true;
   if (!lane.open()) return;
   if (on_ack) on_ack(slot);
+  MEPHISTO_ASSERT(lane.account.in_flight > 0, "an event is acknowledged once");
   --lane.account.in_flight;
   switch (outcome) {
     case Outcome::kAcked: ++lane.account.acked; break;
@@ -209,7 +200,10 @@ void LaneQueue::acknowledge(Slot& slot, Outcome outcome) {
   }
   if (outcome != Outcome::kAcked) lane.failures.insert(slot.record().offset);
   lane.tracker.ack(slot.sequence);
-  if (slot.holds_lane) --lane.held;
+  if (slot.holds_lane) {
+    MEPHISTO_ASSERT(lane.held > 0, "an event releases its lane once");
+    --lane.held;
+  }
   slot.holds_lane = false;
   if (!blocked_.empty() && !is_full(lane)) {
     for (const auto* batch : blocked_) ahead_ += batch->batch->bytes;
@@ -241,7 +235,7 @@ void LaneQueue::forget(const Lane& lane) {
 }
 
 void LaneQueue::retry(Slot slot, Loop::duration delay) {
-  slot.staged.clear();
+  slot.discard();
   if (delay <= Loop::duration{0}) {
     // Before all others, but behind those of its lane that were in front of it.
     auto place = runnable_.begin();
@@ -285,8 +279,9 @@ bool LaneQueue::waits_for_key(const Lane& lane, std::int64_t offset) const {
 
 void LaneQueue::return_to_queue(Slot slot) {
   auto& lane = slot.lane();
-  if (lane.state == LaneState::kRunning && !slot.done) return retry(std::move(slot), Loop::duration{0});
+  if (lane.state == AssignmentState::kRunning && !slot.done) return retry(std::move(slot), Loop::duration{0});
   if (lane.open() && !slot.done) {
+    MEPHISTO_ASSERT(lane.account.in_flight > 0, "only an event in flight is returned");
     --lane.account.consumed;
     --lane.account.in_flight;
     if (on_returned) on_returned();

@@ -6,6 +6,7 @@
 #include <bit>
 
 #include "base/hash.h"
+#include "mephisto/base/assert.h"
 #include "mephisto/logging.h"
 
 namespace mephisto::detail {
@@ -32,9 +33,6 @@ std::size_t header_bytes(const std::vector<Header>& headers) {
   return bytes;
 }
 
-// This thread's outboxes, the newest last: when one ends that was the current one, the last of the others is.
-thread_local std::vector<Outbox*> live;
-
 }  // namespace
 
 std::optional<std::string> LastingError::note(std::optional<LastingError>& trouble, const Error& error,
@@ -58,28 +56,35 @@ Outbox::Outbox(Loop& loop, Log& log, std::unique_ptr<Producer> producer, std::op
       defaults_(defaults),
       transactional_(transactional),
       in_worker_(in_worker) {
-  // What handlers send goes by the thread, which therefore has one worker.
-  if (in_worker && std::ranges::any_of(live, [](const Outbox* other) { return other->in_worker_; })) {
-    throw Failure(ErrorKind::kInvalid,
-                  "this thread has a worker already: run each on a thread and loop of its own, as the command worker "
-                  "does with its shards");
-  }
-  live.push_back(this);
+  sender_ = std::make_shared<Sender>(this, nullptr);
   if (!transactional_) task_ = loop_.spawn("outbox", run());
 }
 
-Outbox::~Outbox() {
-  std::erase(live, this);
-  if (current_pointer() == this) current_pointer() = live.empty() ? nullptr : live.back();
+Outbox::~Outbox() { sender_->outbox = nullptr; }
+
+void Outbox::use() {
+  auto* context = TaskContext::current();
+  sender_->outer = context != nullptr ? context->sender : loop_.root_sender;
+  if (context != nullptr) context->sender = sender_;
+  loop_.root_sender = sender_;
 }
 
-Outbox*& Outbox::current_pointer() {
-  static thread_local Outbox* current = nullptr;
-  return current;
+Outbox::Here::Here(Outbox& outbox) : context_(*TaskContext::current()), before_(context_.sender) {
+  context_.sender = outbox.sender_;
+}
+
+Outbox::Here::~Here() { context_.sender = std::move(before_); }
+
+Outbox* Outbox::find_current() {
+  const auto* context = TaskContext::current();
+  if (context == nullptr) return nullptr;
+  const auto* sender = context->sender.get();
+  while (sender != nullptr && sender->outbox == nullptr) sender = sender->outer.get();
+  return sender == nullptr ? nullptr : sender->outbox;
 }
 
 Outbox& Outbox::current(std::string_view to) {
-  if (auto* outbox = current_pointer()) return *outbox;
+  if (auto* outbox = find_current()) return *outbox;
   throw Failure(
       ErrorKind::kInvalid,
       fmt::format("sending{}{} works in an agent, task, timer or command of an app that runs, and on its thread",
@@ -171,12 +176,12 @@ int Outbox::partition_of(const TopicHandle& topic, const SendOptions& options) {
   return static_cast<int>(random_.below(static_cast<std::uint64_t>(topic.partitions)));
 }
 
-Result<void> Outbox::check_origin(const TopicHandle& topic, int partition, const Slot* origin) const {
+Result<void> Outbox::check_unit(const TopicHandle& topic, int partition, UnitOfWork* unit) const {
   if (broken_) return std::unexpected(*broken_);
-  if (origin != nullptr && *origin && !origin->lane().open()) {
+  if (const auto* event = event_of(unit); event != nullptr && !event->lane().open()) {
     return fail(ErrorKind::kFenced,
                 fmt::format("{} moved to another worker while it was processed: nothing more is sent for it",
-                            origin->position()));
+                            event->position()));
   }
   if (partition < 0 || partition >= topic.partitions)
     return fail(ErrorKind::kInvalid, fmt::format("topic {} has no partition {}", topic.name, partition));
@@ -197,13 +202,10 @@ Result<void> Outbox::check_size(const TopicHandle& topic, int partition, const S
   return {};
 }
 
-Ticket Outbox::added(PartitionBatch& place, std::size_t before, bool await, Slot* origin) {
-  if (origin != nullptr && *origin && !origin->done) {
-    origin->sent = true;
-    place.sent_for(origin);
-  } else {
-    place.sent_for(nullptr);
-  }
+Ticket Outbox::added(PartitionBatch& place, std::size_t before, bool await, UnitOfWork* unit) {
+  const auto* event = unit == nullptr || unit->done ? nullptr : event_of(unit);
+  if (event != nullptr) unit->sent = true;
+  place.sent_for(event);
   const bool first = unscoped_.bytes == 0;
   unscoped_.bytes += place.builder.bytes() - before;
   const auto ticket = next_ticket_++;
@@ -216,13 +218,13 @@ Ticket Outbox::added(PartitionBatch& place, std::size_t before, bool await, Slot
 }
 
 Result<Ticket> Outbox::add(const TopicHandle& topic, int partition, const SendOptions& options,
-                           std::optional<std::string_view> value, Slot* origin, bool await) {
-  if (auto sound = check_origin(topic, partition, origin); !sound) return std::unexpected(std::move(sound.error()));
+                           std::optional<std::string_view> value, UnitOfWork* unit, bool await) {
+  if (auto sound = check_unit(topic, partition, unit); !sound) return std::unexpected(std::move(sound.error()));
   if (auto fits = check_size(topic, partition, options, value ? value->size() : 0); !fits)
     return std::unexpected(std::move(fits.error()));
-  if (stages(origin)) {
-    auto staged = stage(topic, partition, options, *origin);
-    if (value) origin->staged.append(*value);
+  if (stages(unit)) {
+    auto staged = stage(topic, partition, options, *unit);
+    if (value) unit->staged.append(*value);
     staged.end(!value);
     return Ticket{0};
   }
@@ -230,17 +232,16 @@ Result<Ticket> Outbox::add(const TopicHandle& topic, int partition, const SendOp
   place.times_chosen |= options.timestamp.has_value();
   const auto before = place.builder.bytes();
   place.builder.add(key_of(options), value, options.timestamp.value_or(loop_.timestamp()), options.headers);
-  return added(place, before, await, origin);
+  return added(place, before, await, unit);
 }
 
-StagedWriter Outbox::stage(const TopicHandle& topic, int partition, const SendOptions& options, Slot& origin) {
-  if (origin.staged.capacity() == 0 && !spare_staged_.empty()) {
-    origin.staged = std::move(spare_staged_.back());
+StagedWriter Outbox::stage(const TopicHandle& topic, int partition, const SendOptions& options, UnitOfWork& unit) {
+  if (unit.staged.capacity() == 0 && !spare_staged_.empty()) {
+    unit.staged = std::move(spare_staged_.back());
     spare_staged_.pop_back();
   }
   const auto timestamp = options.timestamp.value_or(loop_.timestamp());
-  return {
-      origin.staged, {&topic, partition, timestamp, options.timestamp.has_value(), key_of(options)}, options.headers};
+  return {unit.staged, {&topic, partition, timestamp, options.timestamp.has_value(), key_of(options)}, options.headers};
 }
 
 Result<Ticket> Outbox::staged_whole(const TopicHandle& topic, int partition, const SendOptions& options,
@@ -253,20 +254,24 @@ Result<Ticket> Outbox::staged_whole(const TopicHandle& topic, int partition, con
   return Ticket{0};
 }
 
-void Outbox::merge(Slot& slot) {
-  StagedWriter::read(slot.staged, [&](const StagedRecord& record) {
-    auto& place = event_output_.at(*record.topic, record.partition);
+// A timer's records belong to no offset. Nobody would send them again, so that they outlive a transaction that fails.
+void Outbox::merge(UnitOfWork& unit) {
+  const auto* event = event_of(&unit);
+  auto& collection = event == nullptr ? unscoped_ : event_output_;
+  StagedWriter::read(unit.staged, [&](const StagedRecord& record) {
+    auto& place = collection.at(*record.topic, record.partition);
     place.times_chosen |= record.time_chosen;
     const auto before = place.builder.bytes();
     auto& buffer = place.builder.begin(record.key, record.timestamp, {}, record.headers);
     if (record.value) buffer.append(*record.value);
     place.builder.end(!record.value);
-    place.sent_for(&slot);
-    event_output_.bytes += place.builder.bytes() - before;
+    place.sent_for(event);
+    collection.bytes += place.builder.bytes() - before;
+    if (event == nullptr) ++next_ticket_;
   });
-  slot.staged.clear();
-  if (spare_staged_.size() < kSpareStaged && slot.staged.capacity() <= kSpareStagedBytes)
-    spare_staged_.push_back(std::move(slot.staged));
+  unit.staged.clear();
+  if (spare_staged_.size() < kSpareStaged && unit.staged.capacity() <= kSpareStagedBytes)
+    spare_staged_.push_back(std::move(unit.staged));
 }
 
 void Outbox::collect(Collection& from, Outgoing& taken) {
@@ -326,6 +331,7 @@ void Outbox::complete(Outgoing& taken, const Result<std::vector<AppendResult>>& 
     }
   }
   if (result) {
+    MEPHISTO_ASSERT(taken.last >= durable_ticket_, "appends become durable in the order of their tickets");
     durable_ticket_ = taken.last;
     for (auto& batch : taken.batches) {
       appended_ += batch.records.count();

@@ -4,21 +4,20 @@
 
 #include <algorithm>
 
+#include "mephisto/base/assert.h"
 #include "mephisto/logging.h"
 
 namespace mephisto::detail {
 namespace {
 
 constexpr std::chrono::milliseconds kPollWait{1000};
-constexpr std::size_t kFetchBytes =
-    256 << 10;  // at a time: what is worked through together should stay in the processor's cache
-constexpr std::size_t kAhead = 2 * kFetchBytes;    // of a partition, for when its agent is done with what it has
-constexpr std::size_t kAheadOfAgent = 8 * kAhead;  // of all its partitions together
 constexpr std::chrono::milliseconds kRetryAfter{200};
-constexpr std::chrono::milliseconds kLastCommit{
-    1000};  // for the last commit, where draining took all the time that there was
+constexpr std::chrono::milliseconds kLastRetry{5000};  // of a restore
+// For the last commit, after draining has taken all of drain_timeout.
+constexpr std::chrono::milliseconds kLastCommit{1000};
 
-// A commit's metadata is the notes of the agents on the topic: `agent:2-4,7;other:0-9`. Empty mostly.
+// The agent's part of a commit's metadata, which has one for each agent on the topic: `agent:2-4,7;other:0-9`. It names
+// the offsets that the agent has acknowledged beyond the committed one; mostly it is empty.
 std::string_view acks_ahead_of(std::string_view metadata, std::string_view agent) {
   while (!metadata.empty()) {
     const auto end = std::min(metadata.find(';'), metadata.size());
@@ -37,8 +36,9 @@ Shard::Shard(Loop& loop, std::shared_ptr<Log> log, ShardOptions options)
       log_(std::move(log)),
       options_(std::move(options)),
       outbox_(loop_, *log_, log_->producer(loop_), options_.topic_defaults, options_.exactly_once, true),
+      flow_(options_.memory_budget, assignments_),
       rebalances_(loop_, options_.group, options_.client) {
-  Outbox::current_pointer() = &outbox_;
+  outbox_.use();
   outbox_.on_refused = [this](const Origin& origin, const Error& error) { event_refused(origin, error); };
 }
 
@@ -48,38 +48,46 @@ void Shard::subscribe(Subscription subscription) { subscriptions_.push_back(std:
 
 void Shard::adopt(LaneQueue& queue) {
   queue.on_ack = [this](Slot& slot) {
-    if (!slot.staged.empty()) outbox_.merge(slot);
+    merge(slot);
     if (++acked_since_commit_ >= options_.commit_every) commit_now_.notify_all();
     if (!acked_.empty()) acked_.notify_all();
   };
   queue.on_returned = [this] { acked_.notify_all(); };
-  queue.on_starved = [this, &queue] {
-    if (queue.has_enough) set_enough(queue, false);  // what it has waits for something else
-  };
+  queue.on_starved = [this, &queue] { flow_.starved(queue); };
   queue.refusals = &refusals_;
-  queue.on_taken = [this](const Lane& lane, std::size_t bytes) { taken(lane, bytes); };
-  queue.on_free = [this](const Lane& lane, std::size_t bytes) { freed(lane, bytes); };
+  queue.on_taken = [this](const Lane& lane, std::size_t bytes) { flow_.taken(lane, bytes); };
+  queue.on_free = [this](const Lane& lane, std::size_t bytes) { flow_.freed(lane, bytes); };
 }
 
-std::size_t Shard::budget_left() const {
-  return bytes_in_flight_ >= options_.memory_budget ? 0 : options_.memory_budget - bytes_in_flight_;
+void Shard::merge(UnitOfWork& unit) {
+  if (!unit.staged.empty()) outbox_.merge(unit);
+  if (!unit.changes) return;
+  const auto* event = event_of(&unit);
+  const auto* assignment = event == nullptr ? nullptr : find(event->lane().assigned.id);
+  for (auto& [participant, change] : *unit.changes) participant->merge(assignment, *change);
+  unit.changes.reset();
 }
 
-void Shard::set_state(Held& held, LaneState state) {
-  if (held.state == state) return;
-  auto place = std::ranges::lower_bound(state_changes_, std::pair{held.state, state}, {},
-                                        [](const StateChange& change) { return std::pair{change.from, change.to}; });
-  if (place == state_changes_.end() || place->from != held.state || place->to != state)
-    place = state_changes_.insert(place, {held.state, state, 0});
-  ++place->count;
-  log::debug("{}: {} -> {} (generation {})", held.assigned.partition.str(), to_string(held.state), to_string(state),
-             held.assigned.generation);
-  held.state = state;
-  held.since = loop_.now();
-  for (auto& lane : held.lanes) {
-    lane->state = state;
-    if (state != LaneState::kRunning) lane->leaves_running.notify_all();
-  }
+void Shard::complete(UnitOfWork& unit) {
+  MEPHISTO_ASSERT(!unit.done, "a unit of work counts once");
+  unit.done = true;
+  merge(unit);
+}
+
+Assignment* Shard::find(AssignmentId id) const {
+  const auto found = assignments_.find(id);
+  return found == assignments_.end() ? nullptr : found->second.get();
+}
+
+void Shard::enter(Assignment& assignment, AssignmentState state) {
+  const auto from = assignment.state();
+  if (from == state) return;
+  assignment.enter(state, loop_.now());
+  auto change = std::ranges::lower_bound(transitions_, std::pair{from, state}, {},
+                                         [](const Transition& one) { return std::pair{one.from, one.to}; });
+  if (change == transitions_.end() || change->from != from || change->to != state)
+    change = transitions_.insert(change, {from, state, 0});
+  ++change->count;
 }
 
 void Shard::check_account(const Lane& lane) const {
@@ -92,70 +100,107 @@ void Shard::check_account(const Lane& lane) const {
           lane.assigned.partition.str(), a.consumed, a.acked, a.in_flight, a.dead_lettered, a.skipped));
 }
 
-void Shard::handle_assigned(std::vector<PartitionAssignment> assigned) {
-  rebalances_.begin_assigned(held_.size());
-  std::vector<TopicPartition> partitions;
-  for (auto& one : assigned) {
-    auto held = std::make_shared<Held>();
-    held->assigned = one;
-    held->committed = one.offset;
-    held->committed_metadata = one.metadata;
-    for (const auto& subscription : subscriptions_) {
-      if (subscription.topic != one.partition.topic) continue;
-      auto& queue = subscription.queue(one.partition);
-      const auto number = static_cast<std::uint32_t>(held->lanes.size());
-      auto lane = std::make_shared<Lane>(one, acks_ahead_of(one.metadata, subscription.name), queue, number);
-      if (options_.exactly_once) lane->max_acks_ahead = max_acks_ahead(subscription);
-      queue.add_lane(lane);
-      held->lanes.push_back(std::move(lane));
+void Shard::handle_assigned(std::vector<PartitionAssignment> given) {
+  rebalances_.begin_assigned(assignments_.size());
+  std::vector<TopicPartition> running;
+  for (auto& one : given) {
+    const auto assignment = begin(std::move(one));
+    if (participants_.empty()) {
+      start(*assignment);
+      running.push_back(assignment->partition());
+    } else {
+      enter(*assignment, AssignmentState::kRestoring);
+      assignment->restoring = loop_.spawn("restore " + assignment->partition().str(), restore(assignment));
     }
-    set_state(*held, LaneState::kRunning);
-    refusals_.forget_before(one.partition, one.offset);
-    partitions.push_back(one.partition);
-    held_.emplace(one.id, std::move(held));
   }
-  rebalances_.moved(held_.size(), draining_ > 0);
-  if (on_assigned) on_assigned(partitions);
+  rebalances_.moved(assignments_.size(), draining_ > 0);
+  if (on_assigned && !running.empty()) on_assigned(running);
 }
 
-void Shard::close(AssignmentId id, const char* why) {
-  auto place = held_.find(id);
-  if (place == held_.end()) return;
-  auto held = place->second;
-  for (auto& lane : held->lanes) {
+std::shared_ptr<Assignment> Shard::begin(PartitionAssignment given) {
+  refusals_.forget_before(given.partition, given.offset);
+  auto assignment = std::make_shared<Assignment>(given, loop_.now());
+  for (const auto& subscription : subscriptions_) {
+    if (subscription.topic != given.partition.topic) continue;
+    auto& queue = subscription.queue(given.partition);
+    const auto number = static_cast<std::uint32_t>(assignment->lanes.size());
+    auto lane = std::make_shared<Lane>(given, acks_ahead_of(given.metadata, subscription.name), queue, number);
+    if (options_.exactly_once) lane->max_acks_ahead = max_acks_ahead(subscription);
+    queue.add_lane(lane);
+    assignment->lanes.push_back(std::move(lane));
+  }
+  const auto [unused, fresh] = assignments_.emplace(given.id, assignment);
+  MEPHISTO_ASSERT(fresh, "the id of an assignment is used once");
+  return assignment;
+}
+
+Task<void> Shard::restore(std::shared_ptr<Assignment> assignment) {
+  for (auto backoff = kRetryAfter;; backoff = std::min(2 * backoff, kLastRetry)) {
+    std::string why;
+    try {
+      for (auto* participant : participants_) co_await participant->restore(*assignment);
+      break;
+    } catch (const Failure& failure) {
+      if (!failure.error().retriable()) {
+        restore_failure_ = failure.error();
+        poller_.cancel();
+        co_return;
+      }
+      why = failure.what();
+    }
+    log::warn("Cannot restore the state of {}: {}; trying again", assignment->partition().str(), why);
+    co_await sleep_for(backoff);
+  }
+  if (assignment->state() != AssignmentState::kRestoring) co_return;
+  start(*assignment);
+  if (on_assigned) on_assigned({assignment->partition()});
+}
+
+void Shard::start(Assignment& assignment) {
+  enter(assignment, AssignmentState::kRunning);
+  member_->resume(assignment.id());
+}
+
+void Shard::close(AssignmentId id, AssignmentState end, const char* why) {
+  const auto found = assignments_.find(id);
+  if (found == assignments_.end()) return;
+  const auto assignment = found->second;
+  assignment->restoring.cancel();
+  for (auto& lane : assignment->lanes) {
     check_account(*lane);
     lane->queue->drop_pending(*lane);
   }
-  set_state(*held, LaneState::kClosed);
-  for (auto& lane : held->lanes) {
+  if (assignment->state() != AssignmentState::kClosed) enter(*assignment, end);
+  for (auto& lane : assignment->lanes) {
     lane->queue->forget(*lane);
     lane->queue->remove_lane(*lane);
   }
-  held_.erase(place);
+  assignments_.erase(found);
+  for (auto* participant : participants_) participant->closed(*assignment);
   std::erase_if(together_, [&](const auto& batch) { return batch.first.assignment == id; });
   for (const auto& subscription : subscriptions_) {
-    if (subscription.topic == held->assigned.partition.topic && subscription.closed)
-      subscription.closed(held->assigned.partition);
+    if (subscription.topic == assignment->partition().topic && subscription.closed)
+      subscription.closed(assignment->partition());
   }
-  log::debug("{}: {}", held->assigned.partition.str(), why);
+  log::debug("{}: {}", assignment->partition().str(), why);
 }
 
 std::vector<TopicPartition> Shard::partitions_of(const std::vector<AssignmentId>& ids) const {
   std::vector<TopicPartition> partitions;
-  for (auto id : ids) {
-    if (auto place = held_.find(id); place != held_.end()) partitions.push_back(place->second->assigned.partition);
+  for (const auto id : ids) {
+    if (const auto* assignment = find(id)) partitions.push_back(assignment->partition());
   }
   return partitions;
 }
 
 std::int64_t Shard::uncommitted(const std::vector<AssignmentId>& ids) const {
   std::int64_t records = 0;
-  for (auto id : ids) {
-    auto place = held_.find(id);
-    if (place == held_.end()) continue;
-    auto begun = place->second->committed;
-    for (const auto& lane : place->second->lanes) begun = std::max(begun, lane->tracker.next());
-    records += begun - place->second->committed;
+  for (const auto id : ids) {
+    const auto* assignment = find(id);
+    if (assignment == nullptr) continue;
+    auto begun = assignment->committed;
+    for (const auto& lane : assignment->lanes) begun = std::max(begun, lane->tracker.next());
+    records += begun - assignment->committed;
   }
   return records;
 }
@@ -163,14 +208,14 @@ std::int64_t Shard::uncommitted(const std::vector<AssignmentId>& ids) const {
 void Shard::handle_lost(const std::vector<AssignmentId>& lost) {
   auto partitions = partitions_of(lost);
   if (partitions.empty()) return;
-  rebalances_.begin("lost", held_.size());
+  rebalances_.begin("lost", assignments_.size());
   log::warn(
       "{} partitions were given to others while this worker gave no sign of life; what it was doing with them does not "
       "count: up to {} records are delivered again",
       partitions.size(), uncommitted(lost));
   if (on_revoked) on_revoked(partitions);
-  for (auto id : lost) close(id, "lost");
-  rebalances_.moved(held_.size(), draining_ > 0);
+  for (auto id : lost) close(id, AssignmentState::kLost, "lost");
+  rebalances_.moved(assignments_.size(), draining_ > 0);
   // What their events sent is among what the others' did: none of it may be committed now.
   if (options_.exactly_once && (outbox_.has_event_output() || committing_)) {
     must_rewind_ = true;
@@ -179,67 +224,28 @@ void Shard::handle_lost(const std::vector<AssignmentId>& lost) {
 }
 
 void Shard::deliver(std::shared_ptr<Batch> batch) {
-  auto place = held_.find(batch->assignment);
-  if (place == held_.end() || place->second->state != LaneState::kRunning) return;  // of an earlier stay
-  auto& held = *place->second;
-  for (auto& lane : held.lanes) {
-    bytes_in_flight_ += batch->bytes;
-    held.bytes += batch->bytes;
-    held.ahead += batch->bytes;
-    lane->queue->push(lane, batch);
-    if (!lane->queue->has_enough && lane->queue->ahead() >= kAheadOfAgent) set_enough(*lane->queue, true);
-  }
-  pause_or_resume(held);
+  auto* assignment = find(batch->assignment);
+  if (assignment == nullptr) return;  // it has ended
+  MEPHISTO_ASSERT(
+      assignment->state() != AssignmentState::kAssigned && assignment->state() != AssignmentState::kRestoring,
+      "the log delivers no record before its assignment runs");
+  // Of a partition that drains, the next owner gets it.
+  if (assignment->state() == AssignmentState::kRunning) flow_.arrived(*assignment, std::move(batch));
 }
 
-void Shard::set_enough(LaneQueue& queue, bool enough) {
-  queue.has_enough = enough;
-  for (const auto& [id, held] : held_) pause_or_resume(*held);
-}
-
-// A partition whose agent is slow must not take the others' part of the budget. And what is fetched long before it is
-// worked on only takes memory and has left the processor's cache by then.
-void Shard::pause_or_resume(Held& held) {
-  const bool enough = std::ranges::all_of(held.lanes, [](const auto& lane) { return lane->queue->has_enough; });
-  if (!held.paused && (held.bytes >= share_of_budget() || held.ahead >= kAhead || enough)) {
-    held.paused = true;
-    consumer_->pause(held.assigned.id);
-  } else if (held.paused && held.bytes < share_of_budget() / 2 && held.ahead < kAhead / 2 && !enough) {
-    held.paused = false;
-    consumer_->resume(held.assigned.id);
-  }
-}
-
-void Shard::taken(const Lane& lane, std::size_t bytes) {
-  if (lane.queue->has_enough && lane.queue->ahead() < kAheadOfAgent / 2) set_enough(*lane.queue, false);
-  auto place = held_.find(lane.assigned.id);
-  if (place == held_.end()) return;
-  place->second->ahead -= bytes;
-  pause_or_resume(*place->second);
-}
-
-void Shard::freed(const Lane& lane, std::size_t bytes) {
-  bytes_in_flight_ -= bytes;
-  if (!freed_.empty()) freed_.notify_all();
-  auto place = held_.find(lane.assigned.id);
-  if (place == held_.end()) return;
-  place->second->bytes -= bytes;
-  pause_or_resume(*place->second);
-}
-
-// Waits until nothing of these partitions is in flight, or the time for draining is over; what is in flight then is
-// delivered again.
+// Waits until none of these partitions has an event in flight, or the time for draining is over; the log delivers the
+// rest again.
 Task<void> Shard::wait_until_idle(const std::vector<AssignmentId>& ids) {
   const auto deadline = std::min(loop_.now() + options_.drain_timeout, stop_until_);
   for (;;) {
     std::uint64_t in_flight = 0;
-    for (auto id : ids) {
-      auto place = held_.find(id);
-      if (place == held_.end()) continue;
-      for (const auto& lane : place->second->lanes) in_flight += lane->stopped ? 0 : lane->account.in_flight;
+    for (const auto id : ids) {
+      const auto* assignment = find(id);
+      if (assignment == nullptr) continue;
+      for (const auto& lane : assignment->lanes) in_flight += lane->stopped ? 0 : lane->account.in_flight;
     }
     if (in_flight == 0) {
-      // What the log refuses of what they sent is their failure, which is for this worker to see to.
+      // An output that the log refuses now is a failure of its event, which this worker still has to handle.
       const auto reopened = reopened_;
       if (!options_.exactly_once) co_await outbox_.flush(stop_until_);
       if (reopened == reopened_) co_return;
@@ -254,8 +260,8 @@ Task<void> Shard::wait_until_idle(const std::vector<AssignmentId>& ids) {
     }
     co_await acked_.wait_until(std::min(deadline, loop_.now() + options_.commit_interval),
                                "events in flight to be done");
-    // A handler may wait for what it sent, which under exactly once only a transaction sends.
-    if (options_.exactly_once) co_await commit(all_held());
+    // A handler may wait for what it sent. Under exactly once, only a transaction sends it.
+    if (options_.exactly_once) co_await commit(all_assigned());
   }
 }
 
@@ -264,41 +270,43 @@ Task<void> Shard::drain(std::vector<AssignmentId> revoked) {
   if (on_revoked) on_revoked(partitions);
   co_await finish(std::move(revoked), "released");
   --draining_;
-  rebalances_.moved(held_.size(), draining_ > 0);
+  rebalances_.moved(assignments_.size(), draining_ > 0);
 }
 
 Task<void> Shard::finish(std::vector<AssignmentId> ids, const char* why) {
-  for (auto id : ids) {
-    auto place = held_.find(id);
-    if (place == held_.end()) continue;
-    set_state(*place->second, LaneState::kDraining);
-    for (auto& lane : place->second->lanes) lane->queue->drop_pending(*lane);
+  for (const auto id : ids) {
+    auto* assignment = find(id);
+    if (assignment == nullptr) continue;
+    assignment->restoring.cancel();
+    enter(*assignment, AssignmentState::kDraining);
+    for (auto& lane : assignment->lanes) lane->queue->drop_pending(*lane);
   }
   co_await rebalances_.timed(Rebalances::kDrain, wait_until_idle(ids));
-  // From here on nothing more is done or sent for them, so that the commit is the last word.
-  for (auto id : ids) {
-    if (auto place = held_.find(id); place != held_.end()) set_state(*place->second, LaneState::kClosed);
+  // From here on nothing more is processed or sent for them, so that the commit is the last word.
+  for (const auto id : ids) {
+    if (auto* assignment = find(id)) enter(*assignment, AssignmentState::kClosed);
   }
   co_await rebalances_.timed(Rebalances::kCommit, commit(ids));
-  for (auto id : ids) close(id, why);
+  for (const auto id : ids) close(id, AssignmentState::kClosed, why);
   co_await rebalances_.timed(Rebalances::kRelease, release(ids));
 }
 
-std::vector<AssignmentId> Shard::all_held() const {
+std::vector<AssignmentId> Shard::all_assigned() const {
   std::vector<AssignmentId> ids;
-  for (const auto& [id, held] : held_) ids.push_back(id);
+  for (const auto& [id, assignment] : assignments_) ids.push_back(id);
   return ids;
 }
 
 Task<void> Shard::poll_loop() {
   while (!stopping_) {
-    if (budget_left() == 0) co_await freed_.wait_until(loop_.now() + kPollWait, "memory_budget to have room");
+    if (flow_.budget_left() == 0)
+      co_await flow_.room().wait_until(loop_.now() + kPollWait, "memory_budget to have room");
     PollResult polled;
     std::optional<Error> failed;
     try {
       // Without room only changes of the group are looked for.
-      polled = co_await consumer_->poll(std::min(budget_left(), kFetchBytes),
-                                        budget_left() == 0 ? std::chrono::milliseconds{0} : kPollWait);
+      polled = co_await member_->poll(std::min(flow_.budget_left(), FlowControl::kFetchBytes),
+                                      flow_.budget_left() == 0 ? std::chrono::milliseconds{0} : kPollWait);
     } catch (const Failure& failure) {
       failed = failure.error();
       if (!failed->retriable()) throw;
@@ -313,7 +321,7 @@ Task<void> Shard::poll_loop() {
     if (polled.change) rebalances_.heard(*polled.change);
     handle_lost(polled.lost);
     if (!polled.revoked.empty()) {
-      rebalances_.begin("revoked", held_.size());
+      rebalances_.begin("revoked", assignments_.size());
       ++draining_;
       drains_.push_back(loop_.spawn("drain", drain(std::move(polled.revoked))));
     }
@@ -329,17 +337,18 @@ Task<void> Shard::poll_loop() {
 }
 
 Task<void> Shard::run() {
-  ConsumerOptions consumer;
-  consumer.group = options_.group;
-  consumer.client = options_.client;
-  consumer.session_timeout = options_.session_timeout;
-  consumer.from_latest = options_.from_latest;
-  consumer.instance = options_.instance;
+  MemberOptions options;
+  options.group = options_.group;
+  options.client = options_.client;
+  options.session_timeout = options_.session_timeout;
+  options.from_latest = options_.from_latest;
+  options.instance = options_.instance;
   for (const auto& subscription : subscriptions_) {
-    if (std::ranges::find(consumer.topics, subscription.topic) == consumer.topics.end())
-      consumer.topics.push_back(subscription.topic);
+    if (std::ranges::find(options.topics, subscription.topic) == options.topics.end())
+      options.topics.push_back(subscription.topic);
   }
-  consumer_ = log_->consumer(loop_, std::move(consumer));
+  member_ = log_->member(loop_, std::move(options));
+  flow_.control(*member_);
   rebalances_.begin("start", 0);
 
   committer_ = loop_.spawn("commit", commit_loop());
@@ -358,6 +367,7 @@ Task<void> Shard::run() {
       failure = std::current_exception();
     }
   }
+  if (restore_failure_) failure = std::make_exception_ptr(Failure(*restore_failure_));
   stop();
   auto patience = loop_.spawn("patience", end_at_deadline());
   if (failure) committer_.cancel();
@@ -379,14 +389,14 @@ Task<void> Shard::run() {
 
 Task<void> Shard::leave() {
   rebalances_.end();
-  rebalances_.begin("stop", held_.size());
-  co_await finish(all_held(), "released at stop");
+  rebalances_.begin("stop", assignments_.size());
+  co_await finish(all_assigned(), "released at stop");
   rebalances_.moved(0, false);
   rebalances_.end();
   if (options_.exactly_once) co_await commit({});  // what no event sent, after a transaction that did not count
   co_await outbox_.close(stop_until_);
   all_committed_ = true;
-  co_await consumer_->close();
+  co_await member_->close();
 }
 
 // Guarantee kept here: a stop ends, whatever it waits for. What it has not committed by then is delivered again.
@@ -408,7 +418,7 @@ Failure Shard::not_stopped() const {
   return Failure(ErrorKind::kTimeout, fmt::format("the log has not taken the last commit within {} (setting "
                                                   "drain_timeout){}; up to {} records are delivered again",
                                                   format_duration(options_.drain_timeout),
-                                                  trouble ? ": " + trouble->message : "", uncommitted(all_held())));
+                                                  trouble ? ": " + trouble->message : "", uncommitted(all_assigned())));
 }
 
 void Shard::stop(std::optional<Loop::time_point> until) {

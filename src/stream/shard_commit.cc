@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "base/crash_point.h"
+#include "mephisto/base/assert.h"
 #include "mephisto/stream/shard.h"
 #include "mephisto/logging.h"
 
@@ -29,13 +30,13 @@ std::optional<std::size_t> Shard::max_acks_ahead(const Subscription& subscriptio
 // note.
 //
 // The first offset that is not done, of all the agents on the topic the lowest, and what each has done behind it.
-AssignmentCommit Shard::progress(AssignmentId id, const Held& held) const {
-  AssignmentCommit commit{id, std::numeric_limits<std::int64_t>::max(), ""};
-  for (const auto& lane : held.lanes) {
+AssignmentCommit Shard::progress(const Assignment& assignment) const {
+  AssignmentCommit commit{assignment.id(), std::numeric_limits<std::int64_t>::max(), ""};
+  for (const auto& lane : assignment.lanes) {
     check_account(*lane);
     commit.offset = std::min(commit.offset, lane->tracker.committable());
   }
-  each_lane(held, [&](const Subscription& subscription, const Lane& lane) {
+  each_lane(assignment, [&](const Subscription& subscription, const Lane& lane) {
     const auto note = lane.tracker.acks_ahead(
         commit.offset, options_.exactly_once ? kUnlimited : max_acks_ahead(subscription).value_or(kUnlimited));
     if (note.empty()) return;
@@ -61,21 +62,22 @@ Task<bool> Shard::commit(std::vector<AssignmentId> ids) {
   // Partitions may be lost again while the ones before are given up.
   while (must_rewind_) co_await rewind_to_committed();
   acked_since_commit_ = 0;
-  if (options_.exactly_once) ids = all_held();  // what events sent is together, so their offsets go together
+  if (options_.exactly_once) ids = all_assigned();  // what events sent is together, so their offsets go together
   std::erase_if(failing_, [](const Spawned& task) { return task.done(); });
   std::vector<AssignmentCommit> commits;
-  std::vector<std::shared_ptr<Held>> helds;
+  std::vector<std::shared_ptr<Assignment>> committing;
   for (;;) {
     commits.clear();
-    helds.clear();
-    for (auto id : ids) {
-      auto place = held_.find(id);
-      if (place == held_.end() || place->second->lanes.empty()) continue;
-      auto& held = *place->second;
-      auto one = progress(id, held);
-      if (one.offset == held.committed && one.metadata == held.committed_metadata) continue;
+    committing.clear();
+    for (const auto id : ids) {
+      const auto found = assignments_.find(id);
+      if (found == assignments_.end() || found->second->lanes.empty()) continue;
+      const auto& assignment = *found->second;
+      auto one = progress(assignment);
+      if (one.offset == assignment.committed && one.metadata == assignment.committed_metadata) continue;
+      MEPHISTO_ASSERT(one.offset >= assignment.committed, "a committed offset never moves back");
       commits.push_back(std::move(one));
-      helds.push_back(place->second);
+      committing.push_back(found->second);
     }
     if (options_.exactly_once || commits.empty()) break;
     // An event whose output is refused is not done after all.
@@ -86,15 +88,15 @@ Task<bool> Shard::commit(std::vector<AssignmentId> ids) {
   const bool counts = options_.exactly_once ? co_await transact(commits) : co_await commit_offsets(commits);
   LastingError::over(commit_trouble_, "The log takes commits", loop_.now());
   if (!counts) co_return false;
-  for (std::size_t i = 0; i < commits.size(); ++i) committed(*helds[i], std::move(commits[i]));
+  for (std::size_t i = 0; i < commits.size(); ++i) committed(*committing[i], std::move(commits[i]));
   co_return true;
 }
 
-void Shard::committed(Held& held, AssignmentCommit commit) {
-  held.committed = commit.offset;
-  held.committed_metadata = std::move(commit.metadata);
-  refusals_.forget_before(held.assigned.partition, commit.offset);
-  for (auto& lane : held.lanes) {
+void Shard::committed(Assignment& assignment, AssignmentCommit commit) {
+  assignment.committed = commit.offset;
+  assignment.committed_metadata = std::move(commit.metadata);
+  refusals_.forget_before(assignment.partition(), commit.offset);
+  for (auto& lane : assignment.lanes) {
     lane->tracker.forget_before(commit.offset);
     lane->failures.erase(lane->failures.begin(), lane->failures.lower_bound(commit.offset));
   }
@@ -104,12 +106,14 @@ void Shard::committed(Held& held, AssignmentCommit commit) {
     batch = batch->first.offset < commit.offset ? together_.erase(batch) : std::next(batch);
 }
 
-// Guarantee kept here: at least once. What was sent for the records before an offset is durable before the offset is.
+// Guarantee kept here: at least once. The outputs of the events before an offset are durable before the offset is, and
+// so are their state changes.
 Task<bool> Shard::commit_offsets(const std::vector<AssignmentCommit>& commits) {
+  co_await append_state();
   if (commits.empty()) co_return true;
   crash_point("commit.before");
   for (;;) {
-    auto result = co_await consumer_->commit(commits);
+    auto result = co_await member_->commit(commits);
     if (result) co_return true;
     if (result.error().kind == ErrorKind::kFenced) {
       std::vector<AssignmentId> ids;
@@ -122,13 +126,40 @@ Task<bool> Shard::commit_offsets(const std::vector<AssignmentCommit>& commits) {
   }
 }
 
-// Guarantee kept here: exactly once. What acknowledged events sent and their offsets become durable together or not at
-// all; when the log refuses, or its reply is lost, everything goes on from what the log says is committed.
+Task<void> Shard::append_state() {
+  Transaction transaction;
+  for (auto* participant : participants_) participant->prepare(transaction);
+  while (!transaction.batches.empty()) {
+    const auto appended = co_await outbox_.producer().append(transaction.batches);
+    if (appended) {
+      for (auto* participant : participants_) participant->committed(transaction, *appended);
+      co_return;
+    }
+    co_await before_retry(appended.error());
+  }
+}
+
+// Guarantee kept here: exactly once. The outputs and state changes of acknowledged events and their offsets become
+// durable together or not at all. When the log refuses, or its reply is lost, everything goes on from what the log says
+// is committed.
 Task<bool> Shard::transact(const std::vector<AssignmentCommit>& commits) {
   auto taken = outbox_.take();
-  if (commits.empty() && taken.batches.empty()) co_return true;
+  // The state comes first: what is refused is taken out of the outputs, whose number changes then.
+  Transaction transaction{{}, commits};
+  for (auto* participant : participants_) participant->prepare(transaction);
+  const auto states = static_cast<std::ptrdiff_t>(transaction.batches.size());
+  if (transaction.offsets.empty() && transaction.batches.empty() && taken.batches.empty()) co_return true;
   for (;;) {
-    auto appended = co_await outbox_.producer().transact(taken.batches, *consumer_, commits);
+    std::ranges::move(taken.batches, std::back_inserter(transaction.batches));
+    auto appended = co_await member_->transact(transaction);
+    if (appended) {
+      MEPHISTO_ASSERT(appended->size() == transaction.batches.size(), "the log gives one result a batch");
+      for (auto* participant : participants_) participant->committed(transaction, *appended);
+      appended->erase(appended->begin(), appended->begin() + states);
+    }
+    const auto outputs = transaction.batches.begin() + states;
+    taken.batches.assign(std::move_iterator{outputs}, std::move_iterator{transaction.batches.end()});
+    transaction.batches.erase(outputs, transaction.batches.end());
     if (appended) {
       outbox_.complete(taken, appended);
       co_return true;
@@ -137,16 +168,10 @@ Task<bool> Shard::transact(const std::vector<AssignmentCommit>& commits) {
     const auto refused = outbox_.take_out_refused(taken);
     if (outbox_.broken()) throw Failure(*outbox_.broken());
     if (refused == Outbox::Refused::kTakenOut) continue;
-    if (refused == Outbox::Refused::kEvents) {
-      log::warn("A transaction does not count: {}; its events are delivered again, and the one that sent it fails",
-                error.message);
-      outbox_.keep_unscoped(std::move(taken));
-      co_await rewind_to_committed();
-      co_return false;
-    }
-    if (error.kind == ErrorKind::kFenced || error.kind == ErrorKind::kIndefinite) {
-      log::warn("A transaction does not count: {}; its events are delivered again unless the log has it",
-                error.message);
+    const bool events_refused = refused == Outbox::Refused::kEvents;
+    if (events_refused || error.kind == ErrorKind::kFenced || error.kind == ErrorKind::kIndefinite) {
+      log::warn("A transaction does not count: {}; its events are delivered again{}", error.message,
+                events_refused ? ", and the one that sent it fails" : " unless the log has it");
       outbox_.keep_unscoped(std::move(taken));
       co_await rewind_to_committed();
       co_return false;
@@ -163,15 +188,16 @@ Task<void> Shard::before_retry(const Error& error) {
   co_await sleep_for(kRetryAfter);
 }
 
-// Ends every stay and begins new ones at what the log says is committed.
+// Ends every assignment. The log gives them again, from what it says is committed.
 Task<void> Shard::rewind_to_committed() {
   must_rewind_ = false;
   outbox_.discard_event_output();
-  const auto ids = all_held();
+  for (auto* participant : participants_) participant->rolled_back();
+  const auto ids = all_assigned();
   if (ids.empty()) co_return;
-  rebalances_.begin("taken back", held_.size());
+  rebalances_.begin("taken back", assignments_.size());
   if (on_revoked) on_revoked(partitions_of(ids));
-  for (auto id : ids) close(id, "taken back");
+  for (auto id : ids) close(id, AssignmentState::kClosed, "taken back");
   co_await rebalances_.timed(Rebalances::kRelease, release(ids));
 }
 
@@ -179,7 +205,7 @@ Task<void> Shard::release(const std::vector<AssignmentId>& ids) {
   // One at a time: that one of them is lost already must not keep the others from their next owners.
   for (auto id : ids) {
     for (;;) {
-      auto released = co_await consumer_->release({{id, -1, ""}});
+      auto released = co_await member_->release({{id, -1, ""}});
       if (released || released.error().kind == ErrorKind::kFenced) break;
       co_await before_retry(released.error());
     }
@@ -193,8 +219,8 @@ Task<void> Shard::commit_loop() {
       co_await commit_now_.wait_until(loop_.now() + options_.commit_interval, "the next commit");
     }
     std::vector<AssignmentId> running;
-    for (const auto& [id, held] : held_) {
-      if (held->state == LaneState::kRunning) running.push_back(id);
+    for (const auto& [id, assignment] : assignments_) {
+      if (assignment->state() == AssignmentState::kRunning) running.push_back(id);
     }
     co_await commit(std::move(running));
   }

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "mephisto/stream/shard.h"
+#include "mephisto/base/assert.h"
 #include "mephisto/logging.h"
 
 namespace mephisto::detail {
@@ -34,8 +35,8 @@ void Shard::done_together(const std::vector<Slot>& slots) {
 // Guarantee kept here: an error never loses an event silently. Under exactly once nothing of the transaction counts,
 // and the event fails when it is done again; at least once it is taken back before a commit passes it.
 void Shard::event_refused(const Origin& origin, const Error& error) {
-  const auto found = held_.find(origin.assignment);
-  if (found == held_.end()) return;  // whose it is now, meets the same
+  const auto found = assignments_.find(origin.assignment);
+  if (found == assignments_.end()) return;  // whose it is now, meets the same
   const auto why = "the log refused what it sent: " + error.message;
   const EventId event{origin.assignment, origin.lane, origin.offset};
   if (options_.exactly_once) return refusals_.add(*found->second->lanes.at(origin.lane), origin.offset, why);
@@ -45,12 +46,13 @@ void Shard::event_refused(const Origin& origin, const Error& error) {
 }
 
 void Shard::reopen(const EventId& event, const std::string& why) {
-  const auto found = held_.find(event.assignment);
-  if (found == held_.end()) return;
+  const auto found = assignments_.find(event.assignment);
+  if (found == assignments_.end()) return;
   const auto lane = found->second->lanes.at(event.lane);
   if (lane->failures.contains(event.offset)) return;  // it has failed already
   const auto sequence = lane->tracker.reopen(event.offset);
   if (!sequence) return refusals_.add(*lane, event.offset, why);  // in flight
+  MEPHISTO_ASSERT(lane->account.acked > 0, "only an acknowledged event is reopened");
   --lane->account.acked;
   ++lane->account.in_flight;
   ++reopened_;
@@ -74,10 +76,10 @@ Task<void> Shard::fail_reopened(std::shared_ptr<Lane> lane, std::uint64_t sequen
 
 // The event's record; without its bytes where the log does not have it any more.
 Task<std::shared_ptr<Batch>> Shard::read_again(const Lane& lane, std::int64_t offset) {
-  ConsumerOptions options;
+  ReaderOptions options;
   options.client = options_.client;
   options.partitions[lane.assigned.partition] = offset;
-  const auto reader = log_->consumer(loop_, std::move(options));
+  const auto reader = log_->reader(loop_, std::move(options));
   const auto until = loop_.now() + kReadAgain;
   while (lane.open() && loop_.now() < until) {
     std::optional<Error> failed;

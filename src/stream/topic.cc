@@ -28,7 +28,7 @@ Task<RecordMetadata> TopicBase::send_raw(std::optional<std::string> value, SendO
   const int partition = outbox.partition_of(*place, options);
   auto ticket = value_or_throw(outbox.add(*place, partition, options,
                                           value ? std::optional<std::string_view>{*value} : std::nullopt,
-                                          detail::current_slot(), true));
+                                          detail::current_unit(), true));
   co_return co_await outbox.sent(ticket, spec_.name, partition);
 }
 

@@ -419,16 +419,36 @@ TEST(Sending, AfterAClientsEndIsRefusedAtOnce) {
   });
 }
 
-TEST(Worker, ASecondOnOneLoopIsRefused) {
-  TestApp world;
-  auto& orders = world.app.topic<int>("orders");
-  TestApp other{"other"};
-  world.work([&](Worker&) -> Task<void> {
-    EXPECT_THAT(co_await failure_of(make<Worker>(other)), HasSubstr("this thread has a worker already"));
-    (void)co_await orders.send(1);
-  });
-  EXPECT_THAT(world.run([&] { return world.values_in("orders"); }), ElementsAre("1"));
-  other.work([](Worker&) -> Task<void> { co_return; });
+// What an agent sends goes out with its own worker's transactions, whatever other workers the loop has.
+TEST(Worker, TwoLiveOnOneLoop) {
+  for (const auto* guarantee : {"at_least_once", "exactly_once"}) {
+    TestApp one{"one"};
+    TestApp two{"two"};
+    two.log = one.log;
+    for (auto* app : {&one, &two}) {
+      app->set("processing_guarantee", guarantee);
+      auto& out = app->app.topic<int>("out-" + app->app.id(), {.partitions = 1});
+      app->app.agent("copy", app->app.topic<int>("in", {.partitions = 2}), [&out](Stream<int> stream) -> Task<void> {
+        while (auto event = co_await stream.next()) co_await out.cast(*event);
+      });
+    }
+    one.run([&]() -> Task<void> {
+      Worker first{one.app, one.log};
+      auto second = std::make_unique<Worker>(two.app, one.log);
+      co_await first.start();
+      co_await second->start();
+      for (int i = 0; i < 100; ++i) co_await one.produce("in", {{std::nullopt, std::to_string(i), {}, i % 2}});
+      co_await one.eventually_in("out-one", 100);
+      co_await one.eventually_in("out-two", 100);
+      co_await second->stop();
+      second.reset();
+      co_await one.produce("in", {{std::nullopt, "100", {}, 0}});
+      co_await one.eventually_in("out-one", 101);
+      co_await first.stop();
+      EXPECT_THAT(co_await one.records("out-one"), ::testing::SizeIs(101)) << guarantee;
+      EXPECT_THAT(co_await one.records("out-two"), ::testing::SizeIs(100)) << guarantee;
+    });
+  }
 }
 
 TEST(Worker, BelongsToALoop) {

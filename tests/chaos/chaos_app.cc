@@ -99,10 +99,10 @@ class Reader {
       auto marks = value_or_throw(co_await log_.watermarks({topic_, partition}));
       auto& next = next_.try_emplace(partition, marks.start).first->second;
       if (next == marks.end) continue;
-      ConsumerOptions options;
+      ReaderOptions options;
       options.client = "chaos";
       options.partitions[{topic_, partition}] = next;
-      auto consumer = log_.consumer(*Loop::current(), std::move(options));
+      auto consumer = log_.reader(*Loop::current(), std::move(options));
       while (next < marks.end) {
         auto polled = co_await consumer->poll(8 << 20, std::chrono::milliseconds{1000});
         for (const auto& batch : polled.batches) {

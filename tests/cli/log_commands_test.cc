@@ -103,11 +103,11 @@ class LagReset : public LogCommandsTest {
     Loop loop;
     auto log = open_log("local://" + folder + "/data/log");
     loop.run([](std::shared_ptr<Log> on, std::function<void()>& then) -> Task<void> {
-      ConsumerOptions options;
+      MemberOptions options;
       options.group = "shop";
       options.client = "a worker";
       options.topics = {"plain"};
-      auto member = on->consumer(*Loop::current(), options);
+      auto member = on->member(*Loop::current(), options);
       std::vector<AssignmentCommit> commits;
       while (commits.size() < 2) {
         for (const auto& one : (co_await member->poll(1, std::chrono::milliseconds{10})).assigned)

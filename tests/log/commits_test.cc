@@ -48,7 +48,7 @@ TEST_P(LogCommits, TheNextOwnerStartsThereWithTheNote) {
   const auto before = now();
   auto first = member("billing", "one", {"orders"});
   join(first);
-  ASSERT_TRUE(await(first.consumer->commit({{first.id_of(kZero), 3, "done: 5,7"}})));
+  ASSERT_TRUE(await(first.member->commit({{first.id_of(kZero), 3, "done: 5,7"}})));
   auto commit = committed("billing", kZero);
   ASSERT_TRUE(commit);
   EXPECT_EQ(commit->offset, 3);
@@ -75,7 +75,7 @@ TEST_P(LogCommits, TheNoteIsKeptToTheByte) {
   join(first);
   const std::string longest(std::min<std::size_t>(10'000, log->max_acks_ahead_bytes()), 'n');
   for (const auto& note : {std::string{"\"quoted\"\\ \n\t"}, std::string{"schlüssel"}, longest}) {
-    ASSERT_TRUE(await(first.consumer->commit({{first.id_of(kZero), 1, note}})));
+    ASSERT_TRUE(await(first.member->commit({{first.id_of(kZero), 1, note}})));
     EXPECT_EQ(committed("billing", kZero).value().metadata, note);
   }
 }
@@ -84,7 +84,7 @@ TEST_P(LogCommits, TheLastOneCounts) {
   fill();
   auto first = member("billing", "one", {"orders"});
   join(first);
-  for (std::int64_t offset : {2, 4, 1}) ASSERT_TRUE(await(first.consumer->commit({{first.id_of(kZero), offset, ""}})));
+  for (std::int64_t offset : {2, 4, 1}) ASSERT_TRUE(await(first.member->commit({{first.id_of(kZero), offset, ""}})));
   EXPECT_EQ(committed_offset("billing", kZero), 1);
 }
 
@@ -113,7 +113,7 @@ TEST_P(LogCommits, AreRefusedOnceThePartitionIsReleased) {
   auto second = member("billing", "two", {"orders"});
   auto moved = share(first, second) == kZero ? kOne : kZero;
   if (moved == kOne) id = first.assignments[1].partition == kOne ? first.assignments[1].id : first.assignments[0].id;
-  EXPECT_EQ(kind_of(first.consumer->commit({{id, 1, ""}})), ErrorKind::kFenced);
+  EXPECT_EQ(kind_of(first.member->commit({{id, 1, ""}})), ErrorKind::kFenced);
   EXPECT_EQ(committed_offset("billing", moved), 4) << "the commit it was released with stands";
 }
 
@@ -121,14 +121,14 @@ TEST_P(LogCommits, OfAMemberThatWasPutOutAreFenced) {
   fill();
   auto first = member("billing", "one", {"orders"});
   join(first);
-  ASSERT_TRUE(await(first.consumer->commit({{first.id_of(kZero), 1, ""}})));
+  ASSERT_TRUE(await(first.member->commit({{first.id_of(kZero), 1, ""}})));
   await(driver.expel(*log, "billing", "one"));
   auto second = member("billing", "two", {"orders"});
   until({&second}, [&] { return second.owned("orders").size() == 2; });
-  EXPECT_EQ(kind_of(first.consumer->commit({{first.id_of(kZero), 2, ""}})), ErrorKind::kFenced);
-  EXPECT_EQ(kind_of(first.consumer->release({{first.id_of(kZero), 2, ""}})), ErrorKind::kFenced);
+  EXPECT_EQ(kind_of(first.member->commit({{first.id_of(kZero), 2, ""}})), ErrorKind::kFenced);
+  EXPECT_EQ(kind_of(first.member->release({{first.id_of(kZero), 2, ""}})), ErrorKind::kFenced);
   EXPECT_EQ(committed_offset("billing", kZero), 1);
-  EXPECT_TRUE(await(second.consumer->commit({{second.id_of(kZero), 3, ""}})));
+  EXPECT_TRUE(await(second.member->commit({{second.id_of(kZero), 3, ""}})));
   EXPECT_EQ(committed_offset("billing", kZero), 3);
 }
 
@@ -139,9 +139,9 @@ TEST_P(LogCommits, OfAnEarlierStayAreFencedEvenWhenThePartitionCameBack) {
   auto old = first.id_of(kZero);
   await(driver.expel(*log, "billing", "one"));
   until({&first}, [&] { return first.lost == 2 && first.owns(kZero); });
-  EXPECT_EQ(kind_of(first.consumer->commit({{old, 2, ""}})), ErrorKind::kFenced);
+  EXPECT_EQ(kind_of(first.member->commit({{old, 2, ""}})), ErrorKind::kFenced);
   EXPECT_EQ(committed_offset("billing", kZero), -1);
-  EXPECT_TRUE(await(first.consumer->commit({{first.id_of(kZero), 2, ""}})));
+  EXPECT_TRUE(await(first.member->commit({{first.id_of(kZero), 2, ""}})));
 }
 
 TEST_P(LogCommits, OfSeveralPartitionsAreAllOrNothing) {
@@ -150,7 +150,7 @@ TEST_P(LogCommits, OfSeveralPartitionsAreAllOrNothing) {
   join(first);
   auto zero = first.id_of(kZero);
   auto one = first.id_of(kOne);
-  ASSERT_TRUE(await(first.consumer->commit({{zero, 1, ""}, {one, 2, ""}})));
+  ASSERT_TRUE(await(first.member->commit({{zero, 1, ""}, {one, 2, ""}})));
   first.hold_on = true;
   auto second = member("billing", "two", {"orders"});
   until({&first, &second}, [&] { return first.revoked.size() == (driver.can.keep_partitions ? 1 : 2); });
@@ -160,7 +160,7 @@ TEST_P(LogCommits, OfSeveralPartitionsAreAllOrNothing) {
   if (!driver.can.keep_partitions) share(first, second);
   const auto kept = first.owns(kZero) ? kZero : kOne;
   (kept == kZero ? zero : one) = first.id_of(kept);
-  EXPECT_EQ(kind_of(first.consumer->commit({{zero, 3, ""}, {one, 3, ""}})), ErrorKind::kFenced);
+  EXPECT_EQ(kind_of(first.member->commit({{zero, 3, ""}, {one, 3, ""}})), ErrorKind::kFenced);
   EXPECT_EQ(committed_offset("billing", kept), kept == kZero ? 1 : 2);
 }
 
@@ -170,7 +170,7 @@ TEST_P(LogCommits, AfterClosingAreFenced) {
   join(first);
   auto id = first.id_of(kZero);
   await(first.close());
-  EXPECT_EQ(kind_of(first.consumer->commit({{id, 2, ""}})), ErrorKind::kFenced);
+  EXPECT_EQ(kind_of(first.member->commit({{id, 2, ""}})), ErrorKind::kFenced);
   EXPECT_EQ(committed_offset("billing", kZero), -1);
 }
 
@@ -178,7 +178,7 @@ TEST_P(LogCommits, OfNothingAreFine) {
   fill();
   auto first = member("billing", "one", {"orders"});
   join(first);
-  EXPECT_TRUE(await(first.consumer->commit({})));
+  EXPECT_TRUE(await(first.member->commit({})));
 }
 
 TEST_P(LogCommits, ATransactionWritesItsOutputsAndOffsets) {
@@ -187,7 +187,7 @@ TEST_P(LogCommits, ATransactionWritesItsOutputsAndOffsets) {
   auto first = member("billing", "one", {"orders"});
   join(first);
   auto appended =
-      must(send_with(two_outputs(), *first.consumer, {{first.id_of(kZero), 4, "note"}, {first.id_of(kOne), 2, ""}}));
+      must(send_with(two_outputs(), *first.member, {{first.id_of(kZero), 4, "note"}, {first.id_of(kOne), 2, ""}}));
   ASSERT_THAT(appended, SizeIs(2));
   EXPECT_THAT(values(read({"out", 0})), ElementsAre("x0", "x1"));
   EXPECT_THAT(values(read({"out", 2})), ElementsAre("y0"));
@@ -200,7 +200,7 @@ TEST_P(LogCommits, ATransactionWithoutOutputsOnlyCommits) {
   fill();
   auto first = member("billing", "one", {"orders"});
   join(first);
-  EXPECT_THAT(must(send_with({}, *first.consumer, {{first.id_of(kZero), 4, ""}})), IsEmpty());
+  EXPECT_THAT(must(send_with({}, *first.member, {{first.id_of(kZero), 4, ""}})), IsEmpty());
   EXPECT_EQ(committed_offset("billing", kZero), 4);
 }
 
@@ -210,7 +210,7 @@ TEST_P(LogCommits, AFencedTransactionWritesNothing) {
   auto first = member("billing", "one", {"orders"});
   join(first);
   await(driver.expel(*log, "billing", "one"));
-  auto result = send_with(two_outputs(), *first.consumer, {{first.id_of(kZero), 4, ""}});
+  auto result = send_with(two_outputs(), *first.member, {{first.id_of(kZero), 4, ""}});
   EXPECT_EQ(kind_of(std::move(result)), ErrorKind::kFenced);
   EXPECT_EQ(written(), 0);
   EXPECT_EQ(committed_offset("billing", kZero), -1);
@@ -226,7 +226,7 @@ TEST_P(LogCommits, OneFencedPartitionKeepsTheWholeTransactionOut) {
   auto second = member("billing", "two", {"orders"});
   const auto kept = share(first, second);
   (kept == kZero ? zero : one) = first.id_of(kept);
-  EXPECT_EQ(kind_of(send_with(two_outputs(), *first.consumer, {{zero, 1, ""}, {one, 1, ""}})), ErrorKind::kFenced);
+  EXPECT_EQ(kind_of(send_with(two_outputs(), *first.member, {{zero, 1, ""}, {one, 1, ""}})), ErrorKind::kFenced);
   EXPECT_EQ(written(), 0);
   EXPECT_EQ(committed_offset("billing", kept), driver.can.keep_partitions ? -1 : 4)
       << "4 where it gave up and got back what it keeps";
@@ -239,8 +239,7 @@ TEST_P(LogCommits, ATransactionWithAnUnknownTopicCommitsNothing) {
   join(first);
   auto batches = two_outputs();
   batches.push_back(out_batch({"nowhere", 0}, numbered(1, now())));
-  EXPECT_EQ(kind_of(send_with(std::move(batches), *first.consumer, {{first.id_of(kZero), 4, ""}})),
-            ErrorKind::kNotFound);
+  EXPECT_EQ(kind_of(send_with(std::move(batches), *first.member, {{first.id_of(kZero), 4, ""}})), ErrorKind::kNotFound);
   EXPECT_EQ(written(), 0);
   EXPECT_EQ(committed_offset("billing", kZero), -1);
 }
@@ -252,8 +251,7 @@ TEST_P(LogCommits, ATransactionWithARecordTooLargeCommitsNothing) {
   join(first);
   auto batches = two_outputs();
   batches.push_back(out_batch({"out", 1}, {{"k", std::string(kMaxRecordBytes + 1, 'x'), now(), {}}}));
-  EXPECT_EQ(kind_of(send_with(std::move(batches), *first.consumer, {{first.id_of(kZero), 4, ""}})),
-            ErrorKind::kInvalid);
+  EXPECT_EQ(kind_of(send_with(std::move(batches), *first.member, {{first.id_of(kZero), 4, ""}})), ErrorKind::kInvalid);
   EXPECT_EQ(written(), 0);
   EXPECT_EQ(committed_offset("billing", kZero), -1);
 }
@@ -274,13 +272,12 @@ TEST_P(LogCommits, TransactionsMakeExactlyOneOutputOfEachInputWhileMembersChange
     for (const auto& batch : polled.batches) {
       auto outputs = out({"out", 0}, {});
       for (const auto& record : batch->records) outputs[0].records.add(record.key, record.value, record.timestamp());
-      auto done =
-          co_await send_with(std::move(outputs), *member.consumer, {{batch->assignment, batch->next_offset, ""}});
+      auto done = co_await send_with(std::move(outputs), *member.member, {{batch->assignment, batch->next_offset, ""}});
       if (!done) EXPECT_EQ(done.error().kind, ErrorKind::kFenced);
     }
   };
   add();
-  ConsumerOptions from_start;
+  ReaderOptions from_start;
   from_start.partitions[{"out", 0}] = 0;
   Member reader{*log, loop, from_start};
   const auto deadline =

@@ -157,7 +157,7 @@ TEST_P(LogRecords, AFetchBringsNoMoreThanWasAskedForAndABatch) {
   std::vector<OutBatch> batches;
   for (int i = 0; i < 100; ++i) batches.push_back(out_batch(kOrders, {{"k", std::string(kBatch, 'x'), now(), {}}}));
   must(send(std::move(batches)));
-  ConsumerOptions options;
+  ReaderOptions options;
   options.partitions[kOrders] = 0;
   Member reader{*log, loop, options};
   int polls = 0;
@@ -176,7 +176,7 @@ TEST_P(LogRecords, ABatchLargerThanAFetchStillComesWhole) {
   create("orders");
   append(kOrders, {{"k", std::string(300'000, 'x'), now(), {}}, {"k", std::string(300'000, 'y'), now(), {}}});
   append(kOrders, 1, "next");
-  ConsumerOptions options;
+  ReaderOptions options;
   options.partitions[kOrders] = 0;
   Member reader{*log, loop, options};
   next(reader, 1);
@@ -188,7 +188,7 @@ TEST_P(LogRecords, ABatchLargerThanAFetchStillComesWhole) {
 
 TEST_P(LogRecords, AFullPartitionDoesNotStarveAnother) {
   create("orders", 4);
-  ConsumerOptions options;
+  ReaderOptions options;
   std::vector<OutBatch> batches;
   for (int partition = 0; partition < 4; ++partition) {
     options.partitions[{"orders", partition}] = 0;
@@ -214,9 +214,9 @@ TEST_P(LogRecords, ReadingInTheMiddleOfABatchStartsThere) {
 TEST_P(LogRecords, ABatchsViewsLiveAsLongAsTheBatch) {
   create_expiring("orders");
   append(kOrders, {{"key", std::string(200'000, 'v'), at(1000), {{"h", "w"}}}});
-  ConsumerOptions options;
+  ReaderOptions options;
   options.partitions[kOrders] = 0;
-  auto consumer = log->consumer(loop, options);
+  auto consumer = log->reader(loop, options);
   std::shared_ptr<Batch> batch;
   for (int i = 0; i < 100 && !batch; ++i) {
     auto polled = await(consumer->poll(1 << 20, driver.wait));
@@ -237,9 +237,9 @@ TEST_P(LogRecords, ABatchsViewsLiveAsLongAsTheBatch) {
 TEST_P(LogRecords, AValueCanBeReadInPlaceAsJson) {
   create("orders");
   append(kOrders, {{"k", "[1,2]", now(), {}}, {"k", "[3]", now(), {}}});
-  ConsumerOptions options;
+  ReaderOptions options;
   options.partitions[kOrders] = 0;
-  auto consumer = log->consumer(loop, options);
+  auto consumer = log->reader(loop, options);
   std::vector<std::shared_ptr<Batch>> batches;
   for (int polls = 0;
        polls < (driver.can.keep_batches ? 2 : 10) && (batches.empty() || batches.back()->next_offset < 2); ++polls) {
@@ -291,7 +291,7 @@ TEST_P(LogRecords, OneRecordThatIsTooLargeKeepsTheWholeAppendOut) {
 TEST_P(LogRecords, WhatSeveralPartitionsGetInOneAppendIsSeenAtOnce) {
   if (!driver.can.append_atomically) GTEST_SKIP() << "a broker takes each partition for itself";
   create("orders", 2);
-  ConsumerOptions options;
+  ReaderOptions options;
   options.partitions = {{{"orders", 0}, 0}, {{"orders", 1}, 0}};
   Member reader{*log, loop, options};
   auto writing = loop.spawn("writer", [](World& world) -> Task<void> {

@@ -24,7 +24,7 @@ bool nothing(const PollResult& polled) {
 class LogConsuming : public LogTest {
  protected:
   Member reader(std::map<TopicPartition, std::int64_t> partitions) {
-    ConsumerOptions options;
+    ReaderOptions options;
     options.partitions = std::move(partitions);
     return {*log, loop, options};
   }
@@ -106,17 +106,55 @@ TEST_P(LogConsuming, APausedPartitionBringsNothingUntilItIsResumed) {
   create("orders", 2);
   auto member = reader({{kZero, 0}, {kOne, 0}});
   drain(member);
-  member.consumer->pause(member.id_of(kZero));
+  member.reader->pause(member.id_of(kZero));
   append(kZero, 2, "a");
   append(kOne, 2, "b");
   drain(member);
   EXPECT_THAT(values(member.all_read()), ElementsAre("b0", "b1"));
-  member.consumer->resume(member.id_of(kZero));
+  member.reader->resume(member.id_of(kZero));
   drain(member);
   EXPECT_THAT(values(member.read[kZero]), ElementsAre("a0", "a1"));
   append(kZero, 1, "c");
   drain(member);
   EXPECT_THAT(values(member.read[kZero]), ElementsAre("a0", "a1", "c0"));
+}
+
+TEST_P(LogConsuming, AnAssignmentFromTheGroupBringsNothingBeforeItIsResumed) {
+  create("orders", 2);
+  append(kZero, 3, "a");
+  append(kOne, 3, "b");
+  auto one = member("billing", "one", {"orders"});
+  one.resumes = false;
+  until({&one}, [&] { return one.stays.size() == 2; });
+  for (int i = 0; i < 3; ++i) await(one.step(driver.wait));
+  EXPECT_THAT(one.all_read(), SizeIs(0));
+  one.reader->resume(one.id_of(kOne));
+  until({&one}, [&] { return one.all_read().size() == 3; });
+  EXPECT_THAT(values(one.all_read()), ElementsAre("b0", "b1", "b2"));
+  one.reader->resume(one.id_of(kZero));
+  until({&one}, [&] { return one.all_read().size() == 6; });
+  await(one.close());
+}
+
+TEST_P(LogConsuming, AReaderReadsWhatIsAddedUntilItIsRemoved) {
+  create("orders", 2);
+  append(kZero, 3, "a");
+  append(kOne, 3, "b");
+  auto member = reader({});
+  const auto zero = member.reader->add(kZero, 1);
+  until({&member}, [&] { return member.all_read().size() == 2; });
+  EXPECT_EQ(member.id_of(kZero), zero);
+  const auto one = member.reader->add(kOne, -1);
+  until({&member}, [&] { return member.all_read().size() == 5; });
+  EXPECT_THAT(values(member.read[kZero]), ElementsAre("a1", "a2"));
+  EXPECT_THAT(values(member.read[kOne]), ElementsAre("b0", "b1", "b2"));
+  member.reader->remove(zero);
+  append(kZero, 1, "gone");
+  append(kOne, 1, "more");
+  until({&member}, [&] { return member.read[kOne].size() == 4; });
+  EXPECT_THAT(member.read[kZero], SizeIs(2));
+  member.reader->remove(one);
+  member.reader->remove(one);
 }
 
 TEST_P(LogConsuming, PausingTwiceOrWhatIsNotHeldIsNoHarm) {
@@ -125,15 +163,15 @@ TEST_P(LogConsuming, PausingTwiceOrWhatIsNotHeldIsNoHarm) {
   auto member = reader({{kZero, 0}});
   drain(member);
   auto id = member.id_of(kZero);
-  member.consumer->pause(id);
-  member.consumer->pause(id);
-  member.consumer->pause(id + 1'000'000);
-  member.consumer->resume(id + 1'000'000);
+  member.reader->pause(id);
+  member.reader->pause(id);
+  member.reader->pause(id + 1'000'000);
+  member.reader->resume(id + 1'000'000);
   append(kZero, 1, "more");
   drain(member);
   EXPECT_THAT(member.all_read(), SizeIs(1));
-  member.consumer->resume(id);
-  member.consumer->resume(id);
+  member.reader->resume(id);
+  member.reader->resume(id);
   drain(member);
   EXPECT_THAT(member.all_read(), SizeIs(2));
 }
@@ -144,7 +182,7 @@ TEST_P(LogConsuming, APollOfNothingEndsAfterItsWait) {
   drain(member);
   for (auto wait : {50ms, 120ms}) {
     const auto start = loop.now();
-    EXPECT_TRUE(nothing(await(member.consumer->poll(1 << 20, wait))));
+    EXPECT_TRUE(nothing(await(member.reader->poll(1 << 20, wait))));
     EXPECT_GE(since(start, loop), wait - 1ms);
     EXPECT_LT(since(start, loop), wait + 2s);
   }
@@ -160,7 +198,7 @@ TEST_P(LogConsuming, APollThatMayNotWaitDoesNot) {
     return member.all_read().size() == 1;
   });
   const auto start = loop.now();
-  EXPECT_TRUE(nothing(await(member.consumer->poll(1 << 20, 0ms))));
+  EXPECT_TRUE(nothing(await(member.reader->poll(1 << 20, 0ms))));
   EXPECT_LT(since(start, loop), 1s);
 }
 
@@ -170,7 +208,7 @@ TEST_P(LogConsuming, AnAppendWakesAWaitingPoll) {
   drain(member);
   std::optional<PollResult> polled;
   auto waiting = loop.spawn("reader", [](Member& who, std::optional<PollResult>& got) -> Task<void> {
-    got = co_await who.consumer->poll(1 << 20, 1h);
+    got = co_await who.reader->poll(1 << 20, 1h);
   }(member, polled));
   await([]() -> Task<void> { co_await yield(); }());
   EXPECT_FALSE(polled);
@@ -211,13 +249,13 @@ TEST_P(LogConsuming, ResumingWakesAWaitingPoll) {
   create("orders");
   auto member = reader({{kZero, 0}});
   drain(member);
-  member.consumer->pause(member.id_of(kZero));
+  member.reader->pause(member.id_of(kZero));
   append(kZero, 1);
   drain(member);
   auto waiting = loop.spawn("reader", [](Member& who) -> Task<void> { co_await who.step(1h); }(member));
   await([]() -> Task<void> { co_await yield(); }());
   EXPECT_FALSE(waiting.done());
-  member.consumer->resume(member.id_of(kZero));
+  member.reader->resume(member.id_of(kZero));
   await(timeout(driver.patience, waiting.join()));
   EXPECT_THAT(member.all_read(), SizeIs(1));
 }
@@ -252,7 +290,7 @@ TEST_P(LogConsuming, LogsAreReadFromSeveralLoopsAtOnce) {
   for (std::size_t i = 0; i < got.size(); ++i) {
     threads.emplace_back([&, i] {
       Loop own{Loop::Clock::kReal};
-      ConsumerOptions options;
+      ReaderOptions options;
       options.partitions[kZero] = 0;
       Member member{*log, own, options};
       const auto deadline = own.now() + 20s;

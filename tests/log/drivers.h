@@ -228,10 +228,15 @@ class Member {
     PartitionAssignment assigned;
   };
 
-  Member(Log& log, Loop& loop, ConsumerOptions options) : consumer(log.consumer(loop, std::move(options))) {}
+  Member(Log& log, Loop& loop, MemberOptions options) {
+    auto own = log.member(loop, std::move(options));
+    member = own.get();
+    reader = std::move(own);
+  }
+  Member(Log& log, Loop& loop, ReaderOptions options) : reader(log.reader(loop, std::move(options))) {}
 
   Task<PollResult> step(std::chrono::milliseconds wait, std::size_t max_bytes = 1 << 20) {
-    auto polled = co_await consumer->poll(max_bytes, wait);
+    auto polled = co_await reader->poll(max_bytes, wait);
     if (polled.change) changes.push_back(*polled.change);
     for (auto id : polled.lost) {
       ++lost;
@@ -250,6 +255,7 @@ class Member {
       EXPECT_FALSE(stays.contains(one.id)) << "an assignment's id was used twice";
       EXPECT_FALSE(owns(one.partition)) << one.partition.str() << " was assigned twice";
       stays[one.id] = {one.partition, one.offset, one};
+      if (resumes) reader->resume(one.id);
       assignments.push_back(one);
     }
     for (const auto& batch : polled.batches) {
@@ -271,7 +277,7 @@ class Member {
   Task<Result<void>> give_up() {
     std::vector<AssignmentCommit> commits;
     for (auto id : revoked) commits.push_back({id, stays.at(id).next, ""});
-    auto result = co_await consumer->release(commits);
+    auto result = co_await member->release(commits);
     if (!result && result.error().retriable()) co_return result;
     for (const auto& one : commits) {
       stays.erase(one.assignment);
@@ -282,10 +288,10 @@ class Member {
   Task<Result<void>> commit(std::string metadata = "") {
     std::vector<AssignmentCommit> commits;
     for (const auto& [id, stay] : stays) commits.push_back({id, stay.next, metadata});
-    co_return co_await consumer->commit(std::move(commits));
+    co_return co_await member->commit(std::move(commits));
   }
   Task<void> close() {
-    co_await consumer->close();
+    co_await reader->close();
     stays.clear();
     revoked.clear();
   }
@@ -311,7 +317,9 @@ class Member {
     return rows;
   }
 
-  std::unique_ptr<Consumer> consumer;
+  std::unique_ptr<Reader> reader;
+  mephisto::Member* member = nullptr;  // the reader, in a group
+  bool resumes = true;                 // what is assigned
   std::map<AssignmentId, Stay> stays;
   std::map<TopicPartition, std::vector<Row>> read;
   std::vector<PartitionAssignment> assignments;  // all there ever were
@@ -353,13 +361,14 @@ class World {
     return result.error().kind;
   }
 
-  // As Producer::append and transact, keeping the batches.
+  // As Producer::append and Member::transact, keeping the batches.
   Task<Result<std::vector<AppendResult>>> send(std::vector<OutBatch> batches) {
     co_return co_await producer->append(batches);
   }
-  Task<Result<std::vector<AppendResult>>> send_with(std::vector<OutBatch> batches, Consumer& consumer,
+  Task<Result<std::vector<AppendResult>>> send_with(std::vector<OutBatch> batches, mephisto::Member& member,
                                                     std::vector<AssignmentCommit> commits) {
-    co_return co_await producer->transact(batches, consumer, std::move(commits));
+    Transaction transaction{std::move(batches), std::move(commits)};
+    co_return co_await member.transact(transaction);
   }
 
   Timestamp now() const { return loop.timestamp(); }
@@ -392,7 +401,7 @@ class World {
 
   // All that is in a partition from `from` on (negative: the start), read without a group.
   std::vector<Row> read(const TopicPartition& partition, std::int64_t from = -1) {
-    ConsumerOptions options;
+    ReaderOptions options;
     options.partitions[partition] = from;
     Member reader{*log, loop, options};
     const auto end = must(log->watermarks(partition)).end;
@@ -401,8 +410,8 @@ class World {
     return reader.read[partition];
   }
 
-  ConsumerOptions in_group(const std::string& group, const std::string& client, std::vector<std::string> topics) const {
-    ConsumerOptions options;
+  MemberOptions in_group(const std::string& group, const std::string& client, std::vector<std::string> topics) const {
+    MemberOptions options;
     options.group = group;
     options.client = client;
     options.topics = std::move(topics);

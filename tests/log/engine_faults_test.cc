@@ -259,7 +259,7 @@ TEST_F(EngineFaults, APartitionOfAnotherTopicIsReleasedAlthoughOneIsGone) {
   const auto orders = one.id_of(kZero);
   const auto refunds = one.id_of({"refunds", 0});
   must(log->delete_topic("orders"));
-  EXPECT_EQ(kind_of(one.consumer->release({{orders, 0, ""}, {refunds, 2, ""}})), ErrorKind::kFenced)
+  EXPECT_EQ(kind_of(one.member->release({{orders, 0, ""}, {refunds, 2, ""}})), ErrorKind::kFenced)
       << "the one of the deleted topic";
   EXPECT_EQ(committed_offset("billing", {"refunds", 0}), 2) << "the other was committed and given up";
 }
@@ -269,7 +269,7 @@ TEST_F(EngineFaults, ADamagedBatchIsNeverReadAsSomethingElse) {
   append(kZero, 2, "good");
   append(kZero, 2, "bad");
   damage(kZero, 2);
-  ConsumerOptions options;
+  ReaderOptions options;
   options.partitions[kZero] = 2;
   Member reader{*log, loop, options};
   int told = 0;
@@ -291,7 +291,7 @@ TEST_F(EngineFaults, ADamagedBatchDoesNotMakeAnotherPartitionsRecordsVanish) {
   append(kZero, 3, "good");
   append(kOne, 2, "bad");
   damage(kOne, 0);
-  ConsumerOptions options;
+  ReaderOptions options;
   options.partitions = {{kZero, 0}, {kOne, 0}};
   Member reader{*log, loop, options};
   int told = 0;

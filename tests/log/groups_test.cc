@@ -128,7 +128,7 @@ TEST_P(LogGroups, AJoiningMemberWaitsUntilTheOwnerHasFinished) {
   const auto moving = one.id_of({"orders", 1});
 
   // The owner may commit what it still finishes, then hands over with its last commit.
-  ASSERT_TRUE(await(one.consumer->commit({{moving, 2, ""}})));
+  ASSERT_TRUE(await(one.member->commit({{moving, 2, ""}})));
   EXPECT_EQ(committed_offset("billing", {"orders", 1}), 2);
   one.stays.at(moving).next = 3;
   ASSERT_TRUE(await(one.give_up()));
@@ -161,7 +161,7 @@ TEST_P(LogGroups, APartitionReleasedWithoutACommitIsReadAgain) {
   await_revoked(one, two);
   std::vector<AssignmentCommit> uncommitted;
   for (auto id : one.revoked) uncommitted.push_back({id, -1, ""});
-  ASSERT_TRUE(await(one.consumer->release(uncommitted)));
+  ASSERT_TRUE(await(one.member->release(uncommitted)));
   until({&two}, [&] { return two.all_read().size() == 2; });
   EXPECT_EQ(committed_offset("billing", {"orders", 1}), -1);
 }
@@ -173,7 +173,7 @@ TEST_P(LogGroups, ALeavingMembersPartitionsMove) {
   until({&one, &two}, [&] { return one.owned("orders").size() == 2 && two.owned("orders").size() == 2; });
   for (int partition = 0; partition < 4; ++partition) append({"orders", partition}, 2);
   settle({&one, &two});
-  ASSERT_TRUE(await(one.consumer->commit({{one.id_of({"orders", 0}), 2, ""}, {one.id_of({"orders", 1}), 1, ""}})));
+  ASSERT_TRUE(await(one.member->commit({{one.id_of({"orders", 0}), 2, ""}, {one.id_of({"orders", 1}), 1, ""}})));
   await(one.close());
   until({&two}, [&] { return two.owned("orders").size() == 4; });
   settle({&two});
@@ -200,7 +200,7 @@ TEST_P(LogGroups, AClosedMemberStaysOutEvenWhenAPollWasUnderWay) {
   auto one = member("billing", "one", {"orders"});
   until({&one}, [&] { return one.all_read().size() == 2; });
   auto waiting =
-      loop.spawn("reader", [](Member& who) -> Task<void> { (void)co_await who.consumer->poll(1 << 20, 300ms); }(one));
+      loop.spawn("reader", [](Member& who) -> Task<void> { (void)co_await who.reader->poll(1 << 20, 300ms); }(one));
   await([]() -> Task<void> { co_await yield(); }());
   await(one.close());
   append({"orders", 0}, 1);
@@ -212,7 +212,7 @@ TEST_P(LogGroups, AMemberThatIsPutOutLosesAllAndJoinsAgain) {
   fill("orders", 2, 2);
   auto one = member("billing", "one", {"orders"});
   until({&one}, [&] { return one.all_read().size() == 4; });
-  ASSERT_TRUE(await(one.consumer->commit({{one.id_of({"orders", 0}), 1, ""}})));
+  ASSERT_TRUE(await(one.member->commit({{one.id_of({"orders", 0}), 1, ""}})));
   await(driver.expel(*log, "billing", "one"));
   one.read.clear();
   until({&one}, [&] { return one.lost == 2 && one.owned("orders").size() == 2 && one.all_read().size() == 3; });
@@ -318,7 +318,7 @@ TEST_P(LogGroups, FromLatestStartsAtTheEndOnlyWithoutACommit) {
   {
     auto one = member("billing", "one", {"orders"});
     until({&one}, [&] { return one.owned("orders").size() == 2; });
-    ASSERT_TRUE(await(one.consumer->commit({{one.id_of({"orders", 0}), 1, ""}})));
+    ASSERT_TRUE(await(one.member->commit({{one.id_of({"orders", 0}), 1, ""}})));
     await(one.close());
   }
   auto options = in_group("billing", "one", {"orders"});

@@ -31,10 +31,10 @@ class KafkaErrors : public ::testing::Test, public Mock, public World {
     return one;
   }
   std::optional<ErrorKind> commit_kind(Member& member, std::int64_t offset) {
-    return kind_of(member.consumer->commit({{member.id_of(kZero), offset, ""}}));
+    return kind_of(member.member->commit({{member.id_of(kZero), offset, ""}}));
   }
   std::optional<ErrorKind> transact_kind(Member& member, std::int64_t offset) {
-    return kind_of(send_with(out(kZero, numbered(1, now(), fmt::format("t{}-", offset))), *member.consumer,
+    return kind_of(send_with(out(kZero, numbered(1, now(), fmt::format("t{}-", offset))), *member.member,
                              {{member.id_of(kZero), offset, ""}}));
   }
 };

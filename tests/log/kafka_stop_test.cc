@@ -85,8 +85,11 @@ class LogOnMock : public Log {
   }
   Task<Result<void>> maintain() override { return inner_->maintain(); }
   std::unique_ptr<Producer> producer(Loop& loop) override { return inner_->producer(loop); }
-  std::unique_ptr<Consumer> consumer(Loop& loop, ConsumerOptions options) override {
-    return inner_->consumer(loop, std::move(options));
+  std::unique_ptr<Reader> reader(Loop& loop, ReaderOptions options) override {
+    return inner_->reader(loop, std::move(options));
+  }
+  std::unique_ptr<mephisto::Member> member(Loop& loop, MemberOptions options) override {
+    return inner_->member(loop, std::move(options));
   }
 
  private:

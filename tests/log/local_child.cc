@@ -92,9 +92,9 @@ Task<void> dump(Log& log, Loop& loop, Arguments arguments) {
   auto topic = value_or_throw(co_await log.topic(arguments.at(0)));
   for (int partition = 0; partition < topic.config.partitions; ++partition) {
     const TopicPartition place{topic.name, partition};
-    ConsumerOptions options;
+    ReaderOptions options;
     options.partitions[place] = -1;
-    auto consumer = log.consumer(loop, std::move(options));
+    auto consumer = log.reader(loop, std::move(options));
     const auto end = value_or_throw(co_await log.watermarks(place)).end;
     for (std::int64_t next = 0; next < end;) {
       auto polled = co_await consumer->poll(1 << 20, 1h);
@@ -108,19 +108,24 @@ Task<void> dump(Log& log, Loop& loop, Arguments arguments) {
   say("done");
 }
 
-struct Reader {
-  Reader(Log& log, Loop& loop, ConsumerOptions options)
-      : consumer(log.consumer(loop, std::move(options))), producer(log.producer(loop)), loop_(loop) {}
+struct Follower {
+  Follower(Log& log, Loop& loop, ReaderOptions options)
+      : reader(log.reader(loop, std::move(options))), producer(log.producer(loop)), loop_(loop) {}
+  Follower(Log& log, Loop& loop, MemberOptions options) : producer(log.producer(loop)), loop_(loop) {
+    auto own = log.member(loop, std::move(options));
+    member = own.get();
+    reader = std::move(own);
+  }
 
   Task<void> run() {
     bool ready = false;
     for (;;) {
-      auto polled = co_await consumer->poll(1 << 20, ready ? 1h : 1ms);
+      auto polled = co_await reader->poll(1 << 20, ready ? 1h : 1ms);
       for (auto id : polled.lost) say(fmt::format("lost {}", partitions_[id]));
       if (!polled.revoked.empty()) {
         std::vector<AssignmentCommit> commits;
         for (auto id : polled.revoked) commits.push_back({id, next_[id], ""});
-        if (auto given = co_await consumer->release(commits); !given && given.error().kind != ErrorKind::kFenced)
+        if (auto given = co_await member->release(commits); !given && given.error().kind != ErrorKind::kFenced)
           value_or_throw(given);
         for (auto id : polled.revoked) {
           say(fmt::format("revoked {}", partitions_[id]));
@@ -130,6 +135,7 @@ struct Reader {
       for (const auto& one : polled.assigned) {
         next_[one.id] = one.offset;
         partitions_[one.id] = one.partition.partition;
+        reader->resume(one.id);
         say(fmt::format("assigned {}@{}", one.partition.partition, one.offset));
       }
       for (const auto& batch : polled.batches) {
@@ -151,13 +157,13 @@ struct Reader {
     std::string verb;
     words >> verb;
     if (verb == "quit") {
-      co_await consumer->close();
+      co_await reader->close();
       _exit(0);
     } else if (verb == "commit") {
       std::vector<AssignmentCommit> commits;
       for (const auto& [id, offset] : told_)
         commits.push_back({id, next_.contains(id) ? next_[id] : offset, "by command"});
-      auto result = co_await consumer->commit(std::move(commits));
+      auto result = co_await member->commit(std::move(commits));
       say(result ? "committed" : fmt::format("commit {}", to_string(result.error().kind)));
     } else if (verb == "append") {
       TopicPartition partition;
@@ -171,7 +177,8 @@ struct Reader {
     }
   }
 
-  std::unique_ptr<Consumer> consumer;
+  std::unique_ptr<Reader> reader;
+  Member* member = nullptr;  // the reader, in a group
   std::unique_ptr<Producer> producer;
 
  private:
@@ -181,8 +188,9 @@ struct Reader {
   std::map<AssignmentId, int> partitions_;
 };
 
-Task<void> read(Log& log, Loop& loop, ConsumerOptions options) {
-  auto* reader = new Reader{log, loop, std::move(options)};  // for as long as the process
+template <class Options>
+Task<void> follow(Log& log, Loop& loop, Options options) {
+  auto* reader = new Follower{log, loop, std::move(options)};  // for as long as the process
   std::thread{[reader, &loop] {
     for (std::string line; std::getline(std::cin, line);) {
       loop.post([reader, &loop, line] { loop.spawn("command", reader->obey(line)); });
@@ -193,28 +201,27 @@ Task<void> read(Log& log, Loop& loop, ConsumerOptions options) {
 }
 
 Task<void> watch(Log& log, Loop& loop, Arguments arguments) {
-  ConsumerOptions options;
+  ReaderOptions options;
   auto topic = value_or_throw(co_await log.topic(arguments.at(0)));
   for (int partition = 0; partition < topic.config.partitions; ++partition)
     options.partitions[{topic.name, partition}] = -1;
-  co_await read(log, loop, std::move(options));
+  co_await follow(log, loop, std::move(options));
 }
 
 Task<void> be_member(Log& log, Loop& loop, Arguments arguments) {
-  ConsumerOptions options;
+  MemberOptions options;
   options.topics = {arguments.at(0)};
   options.group = arguments.at(1);
   options.client = arguments.at(2);
-  co_await read(log, loop, std::move(options));
+  co_await follow(log, loop, std::move(options));
 }
 
 Task<void> copy(Log& log, Loop& loop, Arguments arguments) {
-  ConsumerOptions options;
+  MemberOptions options;
   options.topics = {arguments.at(0)};
   options.group = arguments.at(2);
   options.client = "pipe";
-  auto consumer = log.consumer(loop, options);
-  auto producer = log.producer(loop);
+  auto member = log.member(loop, options);
   auto all_committed = [&]() -> Task<bool> {
     auto topic = value_or_throw(co_await log.topic(arguments.at(0)));
     std::map<TopicPartition, std::int64_t> done;
@@ -229,12 +236,15 @@ Task<void> copy(Log& log, Loop& loop, Arguments arguments) {
     co_return true;
   };
   while (!co_await all_committed()) {
-    auto polled = co_await consumer->poll(200, 100ms);
+    auto polled = co_await member->poll(200, 100ms);
+    for (const auto& one : polled.assigned) member->resume(one.id);
     for (const auto& batch : polled.batches) {
-      std::vector<OutBatch> out;
-      out.push_back({{arguments.at(1), 0}, {}});
-      for (const auto& record : batch->records) out[0].records.add(record.key, record.value, record.timestamp());
-      value_or_throw(co_await producer->transact(out, *consumer, {{batch->assignment, batch->next_offset, ""}}));
+      Transaction copied;
+      copied.batches.push_back({{arguments.at(1), 0}, {}});
+      for (const auto& record : batch->records)
+        copied.batches[0].records.add(record.key, record.value, record.timestamp());
+      copied.offsets = {{batch->assignment, batch->next_offset, ""}};
+      value_or_throw(co_await member->transact(copied));
       say(fmt::format("copied {}", batch->records.size()));
     }
   }

@@ -34,7 +34,7 @@ class LocalDamage : public LocalTest {
   }
   // Reads a partition from `from` on; the rows, or what was wrong.
   Result<std::vector<Row>> try_read(const TopicPartition& partition, std::int64_t from) {
-    ConsumerOptions options;
+    ReaderOptions options;
     options.partitions[partition] = from;
     Member reader{*log, loop, options};
     try {
@@ -334,7 +334,7 @@ TEST_F(LocalFullDisk, IsToldLosesNothingAcknowledgedAndGoesOnWhenThereIsSpace) {
   EXPECT_EQ(world.committed_offset("billing", kZero), static_cast<std::int64_t>(acked.size()));
 
   world.producer.reset();
-  one.consumer.reset();
+  one.reader.reset();
   world.log = open_log(world.log->url());
   EXPECT_EQ(values(world.read(kZero)), acked) << "also when it is opened again";
 }

@@ -266,7 +266,7 @@ TEST_F(LocalFolder, IsSharedWithALaterProgramThatKeepsMore) {
   {
     auto one = member("billing", "one", {"orders"});
     until({&one}, [&] { return one.all_read().size() == 3; });
-    ASSERT_TRUE(await(one.consumer->commit({{one.id_of({"orders", 0}), 2, "note"}})));
+    ASSERT_TRUE(await(one.member->commit({{one.id_of({"orders", 0}), 2, "note"}})));
     await(one.close());
   }
   must(submit(dynamic_cast<KvLog&>(*log).kv(), [](KvWriter& tx) -> Result<void> {

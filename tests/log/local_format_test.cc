@@ -82,7 +82,7 @@ TEST_F(LocalFormat, IsAsTheDocumentSays) {
   {
     auto one = member("billing", "one", {"orders"});
     until({&one}, [&] { return one.all_read().size() == 3; });
-    ASSERT_TRUE(await(one.consumer->commit({{one.id_of({"orders", 1}), 2, "0"}})));
+    ASSERT_TRUE(await(one.member->commit({{one.id_of({"orders", 1}), 2, "0"}})));
     commit_time = committed("billing", {"orders", 1})->time.time_since_epoch().count();
     await(one.close());
     generation = must(log->groups()).at(0).generation.value();

@@ -37,7 +37,7 @@ TEST_F(LocalProcesses, SeeEachOthersRecordsAtOnce) {
   create("orders", 2);
   Child child{with("watch", {"orders"})};
   child.expect("ready");
-  ConsumerOptions options;
+  ReaderOptions options;
   options.partitions[kZero] = 0;
   Member mine{*log, loop, options};
   std::vector<std::chrono::milliseconds> times;
@@ -218,9 +218,9 @@ TEST_F(LocalProcesses, TheMapGrowsWhileAnotherHasItOpen) {
   constexpr int kAppends = 38;
   constexpr std::size_t kRecord = std::size_t{4} << 20;
   create("orders");
-  ConsumerOptions options;
+  ReaderOptions options;
   options.partitions[kZero] = 0;
-  auto consumer = log->consumer(loop, options);
+  auto consumer = log->reader(loop, options);
   Child child{with("append", {"orders", "1", "0", std::to_string(kAppends), std::to_string(kRecord)})};
   // Reads along, and writes between.
   std::int64_t next = 0;

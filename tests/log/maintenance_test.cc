@@ -53,7 +53,7 @@ TEST_P(LogDeletedRecords, AMemberWhoseCommitWasDeletedGoesOnAtTheStart) {
   {
     auto one = member("billing", "one", {"orders"});
     until({&one}, [&] { return one.all_read().size() == 3; });
-    ASSERT_TRUE(await(one.consumer->commit({{one.id_of(kOrders), 1, "note"}})));
+    ASSERT_TRUE(await(one.member->commit({{one.id_of(kOrders), 1, "note"}})));
     await(one.close());
   }
   append(kOrders, {row("k", "new")});
@@ -69,7 +69,7 @@ TEST_P(LogDeletedRecords, AReaderInTheMiddleSkipsWhatIsDeletedUnderIt) {
   create_expiring("orders");
   for (int i = 0; i < 4; ++i) append(kOrders, {row("k", fmt::format("old{}", i), 2h)});
   append(kOrders, {row("k", "new")});
-  ConsumerOptions options;
+  ReaderOptions options;
   options.partitions[kOrders] = 0;
   Member reader{*log, loop, options};
   until({&reader}, [&] {
@@ -234,7 +234,7 @@ TEST_P(LogMaintenance, CompactionLeavesReadersWhereTheyAre) {
   for (int i = 0; i < 6; ++i) append(kOrders, {row("k", std::to_string(i)), row(fmt::format("own{}", i), "1")});
   auto one = member("billing", "one", {"orders"});
   until({&one}, [&] { return one.all_read().size() == 12; });
-  ASSERT_TRUE(await(one.consumer->commit({{one.id_of(kOrders), 4, ""}})));
+  ASSERT_TRUE(await(one.member->commit({{one.id_of(kOrders), 4, ""}})));
   maintain();
   append(kOrders, {row("k", "new")});
   settle({&one});
@@ -338,7 +338,7 @@ TEST_F(ReplyTopics, AreDeletedSoonWhereNobodyReadsThem) {
   create("f-reply-for-ever");
   create("orders", {.partitions = 1, .retention = 1h});
   append({"f-reply-1", 0}, 1);
-  ConsumerOptions options;
+  ReaderOptions options;
   options.partitions[{"f-reply-2", 0}] = 0;
   auto asker = std::make_unique<Member>(*log, loop, options);
   pass(30s);

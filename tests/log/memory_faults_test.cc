@@ -117,7 +117,7 @@ TEST_F(MemoryLog, AFailedAppendLeavesItsTransactionsOffsetsAlone) {
   auto member = this->member("billing", "one", {"orders"});
   until({&member}, [&] { return member.all_read().size() == 3; });
   faults().fail_appends = 1;
-  EXPECT_EQ(kind_of(send_with(out({"out", 0}, numbered(1, now())), *member.consumer, {{member.id_of(kZero), 3, ""}})),
+  EXPECT_EQ(kind_of(send_with(out({"out", 0}, numbered(1, now())), *member.member, {{member.id_of(kZero), 3, ""}})),
             ErrorKind::kUnavailable);
   EXPECT_EQ(committed_offset("billing", kZero), -1);
   EXPECT_THAT(read({"out", 0}), IsEmpty());
@@ -130,10 +130,10 @@ TEST_F(MemoryLog, ACommitWhoseReplyIsLostHasHappened) {
   auto member = this->member("billing", "one", {"orders"});
   until({&member}, [&] { return member.all_read().size() == 3; });
   faults().lose_commit_replies = 2;
-  EXPECT_EQ(kind_of(member.consumer->commit({{member.id_of(kZero), 2, ""}})), ErrorKind::kIndefinite);
+  EXPECT_EQ(kind_of(member.member->commit({{member.id_of(kZero), 2, ""}})), ErrorKind::kIndefinite);
   EXPECT_THAT(last_error, HasSubstr("unknown"));
   EXPECT_EQ(committed_offset("billing", kZero), 2);
-  EXPECT_EQ(kind_of(send_with(out({"out", 0}, numbered(1, now())), *member.consumer, {{member.id_of(kZero), 3, ""}})),
+  EXPECT_EQ(kind_of(send_with(out({"out", 0}, numbered(1, now())), *member.member, {{member.id_of(kZero), 3, ""}})),
             ErrorKind::kIndefinite);
   EXPECT_EQ(committed_offset("billing", kZero), 3);
   EXPECT_THAT(read({"out", 0}), SizeIs(1));
@@ -159,7 +159,7 @@ TEST_F(MemoryLog, ACrashForgetsWhatWasNotFlushedAndKeepsTheRest) {
   append(kZero, 1, "kept");
   auto member = this->member("billing", "one", {"orders"});
   until({&member}, [&] { return member.owned("orders").size() == 2 && member.all_read().size() == 1; });
-  ASSERT_TRUE(await(member.consumer->commit({{member.id_of(kZero), 0, "kept"}})));
+  ASSERT_TRUE(await(member.member->commit({{member.id_of(kZero), 0, "kept"}})));
   bool flushed = false;
   bool zero = false;
   bool one = false;
@@ -192,7 +192,7 @@ TEST_F(MemoryLog, AfterACrashEveryMemberIsOut) {
   auto member = this->member("billing", "one", {"orders"});
   until({&member}, [&] { return member.all_read().size() == 2; });
   faults().crash();
-  EXPECT_EQ(kind_of(member.consumer->commit({{member.id_of(kZero), 1, ""}})), ErrorKind::kFenced);
+  EXPECT_EQ(kind_of(member.member->commit({{member.id_of(kZero), 1, ""}})), ErrorKind::kFenced);
   until({&member}, [&] { return member.lost == 1 && member.owns(kZero); });
 }
 
@@ -221,12 +221,12 @@ TEST_F(MemoryLog, AnExpiredMembersPartitionsMoveAndItsCommitsAreFenced) {
   auto one = member("billing", "one", {"orders"});
   auto two = member("billing", "two", {"orders"});
   until({&one, &two}, [&] { return one.owned("orders").size() == 1 && two.owned("orders").size() == 1; });
-  ASSERT_TRUE(await(one.consumer->commit({{one.id_of(kZero), 1, ""}})));
+  ASSERT_TRUE(await(one.member->commit({{one.id_of(kZero), 1, ""}})));
   faults().expire("one");
   const auto start = loop.now();
   until({&two}, [&] { return two.owned("orders").size() == 2; });
   EXPECT_LE(since(start, loop), 1s) << "a look at the leases is due every quarter of a session";
-  EXPECT_EQ(kind_of(one.consumer->commit({{one.id_of(kZero), 2, ""}})), ErrorKind::kFenced);
+  EXPECT_EQ(kind_of(one.member->commit({{one.id_of(kZero), 2, ""}})), ErrorKind::kFenced);
   EXPECT_EQ(two.stays.at(two.id_of(kZero)).assigned.offset, 1);
   settle({&one, &two});
   EXPECT_EQ(one.lost, 1);
@@ -300,7 +300,7 @@ std::string session() {
               auto outputs = out({"out", static_cast<int>(batch->next_offset % 2)}, {});
               for (const auto& record : batch->records)
                 outputs[0].records.add(record.key, record.value, record.timestamp());
-              auto done = co_await in.send_with(std::move(outputs), *self.consumer,
+              auto done = co_await in.send_with(std::move(outputs), *self.member,
                                                 {{batch->assignment, batch->next_offset, ""}});
               say(name, fmt::format("{} records: {}", batch->records.size(),
                                     done ? fmt::format("at {}", done->at(0).offset) : done.error().message));

@@ -45,12 +45,12 @@ class Refusals : public LogTest {
       co_return co_await by.append(all);
     }(*producer, batches));
   }
-  Result<std::vector<AppendResult>> transact(std::vector<OutBatch>& batches, Consumer& consumer,
+  Result<std::vector<AppendResult>> transact(std::vector<OutBatch>& batches, mephisto::Member& member,
                                              std::vector<AssignmentCommit> commits) {
-    return loop.run([](Producer& by, std::vector<OutBatch>& all, Consumer& of,
-                       std::vector<AssignmentCommit> some) -> Task<Result<std::vector<AppendResult>>> {
-      co_return co_await by.transact(all, of, std::move(some));
-    }(*producer, batches, consumer, std::move(commits)));
+    Transaction transaction{std::move(batches), std::move(commits)};
+    auto result = await(member.transact(transaction));
+    batches = std::move(transaction.batches);
+    return result;
   }
   // That a topic has these and no others. Brokers refuse a request: its other records may come after those of the next
   // one.
@@ -110,13 +110,13 @@ TEST_P(Refusals, ATransactionNamesThemAndDoesNotCount) {
   until({&reader}, [&] { return reader.all_read().size() == 3; });
   const std::vector<AssignmentCommit> commits{{reader.id_of({"in", 0}), 3, ""}};
   auto batches = out({"compacted", 0}, {keyed("0"), keyless("1"), keyed("2")});
-  const auto failed = transact(batches, *reader.consumer, commits);
+  const auto failed = transact(batches, *reader.member, commits);
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error().kind, ErrorKind::kInvalid) << failed.error().message;
   EXPECT_THAT(refused(batches[0]), ElementsAre(1));
   EXPECT_EQ(committed_offset("g", {"in", 0}), -1);
   auto rest = without_refused(std::move(batches));
-  const auto done = transact(rest, *reader.consumer, commits);
+  const auto done = transact(rest, *reader.member, commits);
   ASSERT_TRUE(done) << done.error().message;
   EXPECT_THAT(values(read({"compacted", 0})), ElementsAre("0", "2"));
   EXPECT_EQ(committed_offset("g", {"in", 0}), 3);
@@ -166,7 +166,7 @@ TEST_P(Refusals, ATransactionHasNoOutputOfAnEventWithoutItsOffset) {
   const auto with = [&](std::int64_t offset, std::vector<AssignmentCommit> commits) {
     auto batches = out({"out", 0}, {keyed("0")});
     batches[0].origins.push_back({.assignment = assignment, .offset = offset});
-    return transact(batches, *reader.consumer, std::move(commits));
+    return transact(batches, *reader.member, std::move(commits));
   };
   for (const auto& commits :
        std::vector<std::vector<AssignmentCommit>>{{}, {{assignment + 1, 5, ""}}, {{assignment, 2, ""}}}) {
@@ -216,15 +216,15 @@ class RefusalsOfBrokers : public Refusals {
     const std::vector<AssignmentCommit> commits{{reader.id_of({"in", 0}), 1, ""}};
     const auto rows = with(bad);
     auto batches = out({topic, 0}, rows);
-    auto failed = transact(batches, *reader.consumer, commits);
+    auto failed = transact(batches, *reader.member, commits);
     for (int again = 0; again < 20 && !failed && failed.error().retriable(); ++again)
-      failed = transact(batches, *reader.consumer, commits);
+      failed = transact(batches, *reader.member, commits);
     ASSERT_FALSE(failed);
     EXPECT_THAT(refused(batches[0]), ElementsAre(37)) << failed.error().message;
     auto rest = without_refused(std::move(batches));
-    auto done = transact(rest, *reader.consumer, commits);
+    auto done = transact(rest, *reader.member, commits);
     for (int again = 0; again < 20 && !done && done.error().retriable(); ++again)
-      done = transact(rest, *reader.consumer, commits);
+      done = transact(rest, *reader.member, commits);
     ASSERT_TRUE(done) << done.error().message;
     EXPECT_EQ(read({topic, 0}).size(), 100U);
     EXPECT_EQ(committed_offset("g", {"in", 0}), 1);

@@ -254,11 +254,12 @@ TEST(TaskGroup, ChildrenCarryTheNameOfTheirParent) {
 
 TEST(TaskGroup, ChildrenSeeTheEventOfTheirParent) {
   run_virtual([](Loop&) -> Task<void> {
-    int event = 0;
-    TaskContext::current()->current_event = &event;
-    auto ask = []() -> Task<void*> { co_return TaskContext::current()->current_event; };
+    char there = 0;
+    auto* unit = reinterpret_cast<detail::UnitOfWork*>(&there);
+    TaskContext::current()->current_unit = unit;
+    auto ask = []() -> Task<detail::UnitOfWork*> { co_return TaskContext::current()->current_unit; };
     auto [seen] = co_await when_all(ask());
-    EXPECT_EQ(seen, &event);
+    EXPECT_EQ(seen, unit);
   });
 }
 

@@ -10,7 +10,7 @@ namespace {
 
 using detail::Lane;
 using detail::LaneQueue;
-using detail::LaneState;
+using detail::AssignmentState;
 using detail::Outcome;
 using detail::Slot;
 using ::testing::ElementsAre;
@@ -22,6 +22,7 @@ class LaneQueueTest : public ::testing::Test {
   std::shared_ptr<Lane> lane(LaneQueue& queue, int partition = 0, std::int64_t offset = 0, std::string note = "") {
     auto lane =
         std::make_shared<Lane>(PartitionAssignment{next_id_++, {"orders", partition}, offset, "", 1}, note, queue, 0);
+    lane->state = AssignmentState::kRunning;
     queue.add_lane(lane);
     return lane;
   }
@@ -137,7 +138,7 @@ TEST_F(LaneQueueTest, DeliversNoMoreThanCanBeNoted) {
     }
     first = p0->tracker.committable();
     note = p0->tracker.acks_ahead(first);
-    p0->state = LaneState::kClosed;
+    p0->state = AssignmentState::kClosed;
     queue.drop_pending(*p0);
     queue.remove_lane(*p0);
   }
@@ -281,7 +282,7 @@ TEST_F(LaneQueueTest, WhatALostPartitionHadPendingIsNotDelivered) {
   queue.push(p1, batch("b", 0, 1));
   pick_all(queue, 1);
   queue.drop_pending(*p0);
-  p0->state = LaneState::kClosed;
+  p0->state = AssignmentState::kClosed;
   EXPECT_THAT(pick_all(queue), ElementsAre("b@0"));
 }
 
@@ -292,7 +293,7 @@ TEST_F(LaneQueueTest, AnOutcomeForALostPartitionIsNotCounted) {
   queue.on_ack = [&](Slot&) { told = true; };
   queue.push(p0, batch("a", 0, 1));
   pick_all(queue);
-  p0->state = LaneState::kClosed;
+  p0->state = AssignmentState::kClosed;
   ack(queue, "a@0");
   EXPECT_FALSE(told);
   EXPECT_EQ(p0->account.acked, 0u);
@@ -305,7 +306,7 @@ TEST_F(LaneQueueTest, AKeyIsFreeForItsNewStayWhenTheOldOneIsLost) {
   queue.push(old, batch("old", 0, 2, {"x"}));
   pick_all(queue);
   queue.drop_pending(*old);
-  old->state = LaneState::kClosed;
+  old->state = AssignmentState::kClosed;
   auto fresh = lane(queue);
   queue.push(fresh, batch("new", 0, 1, {"x"}));
   ack(queue, "old@0");

@@ -1,5 +1,4 @@
-// A log that knows how many bytes of fetched batches its users hold on to, and may take short notes only. Not for
-// exactly_once: transactions need the log's own consumers.
+// A log that counts the bytes of fetched batches that its users hold, and may limit the acks ahead of a commit.
 #pragma once
 
 #include <algorithm>
@@ -19,9 +18,9 @@ struct Meter {
   std::size_t largest_batch = 0;
 };
 
-class MeteredConsumer : public Consumer {
+class MeteredMember : public Member {
  public:
-  MeteredConsumer(std::unique_ptr<Consumer> inner, std::shared_ptr<Meter> meter)
+  MeteredMember(std::unique_ptr<Member> inner, std::shared_ptr<Meter> meter)
       : inner_(std::move(inner)), meter_(std::move(meter)) {}
 
   Task<PollResult> poll(std::size_t max_bytes, std::chrono::milliseconds wait) override {
@@ -35,6 +34,11 @@ class MeteredConsumer : public Consumer {
     }
     co_return polled;
   }
+  std::vector<HeldUp> held_up() const override { return inner_->held_up(); }
+  AssignmentId add(TopicPartition partition, std::int64_t offset) override {
+    return inner_->add(std::move(partition), offset);
+  }
+  void remove(AssignmentId assignment) override { inner_->remove(assignment); }
   void pause(AssignmentId assignment) override { inner_->pause(assignment); }
   void resume(AssignmentId assignment) override { inner_->resume(assignment); }
   Task<Result<void>> commit(std::vector<AssignmentCommit> commits) override {
@@ -43,10 +47,13 @@ class MeteredConsumer : public Consumer {
   Task<Result<void>> release(std::vector<AssignmentCommit> commits) override {
     return inner_->release(std::move(commits));
   }
+  Task<Result<std::vector<AppendResult>>> transact(Transaction& transaction) override {
+    return inner_->transact(transaction);
+  }
   Task<void> close() override { return inner_->close(); }
 
  private:
-  std::unique_ptr<Consumer> inner_;
+  std::unique_ptr<Member> inner_;
   std::shared_ptr<Meter> meter_;
 };
 
@@ -73,9 +80,11 @@ class MeteredLog : public Log {
   }
   Task<Result<void>> maintain() override { return inner_->maintain(); }
   std::unique_ptr<Producer> producer(Loop& loop) override { return inner_->producer(loop); }
-  std::unique_ptr<Consumer> consumer(Loop& loop, ConsumerOptions options) override {
-    if (options.group.empty()) return inner_->consumer(loop, std::move(options));
-    return std::make_unique<MeteredConsumer>(inner_->consumer(loop, std::move(options)), meter);
+  std::unique_ptr<Reader> reader(Loop& loop, ReaderOptions options) override {
+    return inner_->reader(loop, std::move(options));
+  }
+  std::unique_ptr<Member> member(Loop& loop, MemberOptions options) override {
+    return std::make_unique<MeteredMember>(inner_->member(loop, std::move(options)), meter);
   }
 
   std::size_t max_acks_ahead_bytes() const override { return note_bytes; }

@@ -164,9 +164,9 @@ class TestApp {
     for (int partition = 0; partition < info->config.partitions; ++partition) {
       TopicPartition place{topic, partition};
       auto marks = value_or_throw(co_await log->watermarks(place));
-      ConsumerOptions options;
+      ReaderOptions options;
       options.partitions[place] = -1;
-      auto consumer = log->consumer(loop, options);
+      auto consumer = log->reader(loop, options);
       for (auto next = marks.start; next < marks.end;) {
         auto polled = co_await consumer->poll(1 << 20, 1000ms);
         for (const auto& batch : polled.batches) {
@@ -229,12 +229,12 @@ class TestApp {
   }
 
   // Another member of the group, which takes partitions and does nothing with them.
-  std::unique_ptr<Consumer> competing_member(std::vector<std::string> topics) {
-    ConsumerOptions options;
+  std::unique_ptr<Member> competing_member(std::vector<std::string> topics) {
+    MemberOptions options;
     options.group = app.id();
     options.client = "competitor";
     options.topics = std::move(topics);
-    return log->consumer(loop, options);
+    return log->member(loop, options);
   }
   // Puts the worker out of its group, as if it had given no sign of life for too long, and lets it in again.
   Task<void> expel(std::vector<std::string> topics) {

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "mephisto/stream/tracker.h"
+#include "mephisto/stream/unit_of_work.h"
 #include "mephisto/log.h"
 #include "mephisto/sync.h"
 
@@ -39,8 +40,9 @@ inline constexpr std::string_view kOnlyFor = "x-only-for";
 // Its value; `agent` is APP/AGENT.
 std::string only_for(const std::string& agent, const std::string& topic);
 
-enum class LaneState { kAssigned, kRunning, kDraining, kClosed };
-const char* to_string(LaneState state);
+// The life of an assignment is drawn in assignment.h.
+enum class AssignmentState { kAssigned, kRestoring, kRunning, kDraining, kClosed, kLost };
+const char* to_string(AssignmentState state);
 
 // consumed = acked + in_flight + dead_lettered + skipped, always. Skipped: by the error policy, or for another agent
 // only.
@@ -61,20 +63,20 @@ struct Lane {
   Lane(PartitionAssignment from, std::string_view note, LaneQueue& to, std::uint32_t index)
       : assigned(std::move(from)), queue(&to), number(index), tracker(assigned.offset, note) {}
 
-  bool open() const { return state == LaneState::kRunning || state == LaneState::kDraining; }
+  bool open() const { return state == AssignmentState::kRunning || state == AssignmentState::kDraining; }
 
   PartitionAssignment assigned;
   LaneQueue* queue;
   std::uint32_t number;  // among the lanes of its partition
   AckTracker tracker;
   Account account;
-  LaneState state = LaneState::kAssigned;
-  bool stopped = false;                       // by the error policy stop_partition
-  std::optional<std::size_t> max_acks_ahead;  // bytes; no record is delivered that could make it longer
-  int held = 0;                               // events that wait for their retry while the policy blocks the partition
-  std::int64_t pending = 0;                   // fetched records that are not delivered yet
-  std::set<std::int64_t> failures;            // offsets of its events that failed for good, since the last commit
-  WaitQueue leaves_running;                   // told when its state is running no more
+  AssignmentState state = AssignmentState::kAssigned;  // its assignment's
+  bool stopped = false;                                // by the error policy stop_partition
+  std::optional<std::size_t> max_acks_ahead;           // bytes; no record is delivered that could make it longer
+  int held = 0;                     // events that wait for their retry while the policy blocks the partition
+  std::int64_t pending = 0;         // fetched records that are not delivered yet
+  std::set<std::int64_t> failures;  // offsets of its events that failed for good, since the last commit
+  WaitQueue leaves_running;         // told when its state is running no more
 };
 
 // A fetched batch that an agent works through. Counted by hand: a batch has at most a few thousand records in flight,
@@ -108,8 +110,8 @@ class BatchUse {
   DeliveredBatch* batch_ = nullptr;
 };
 
-// A record in flight.
-struct Slot {
+// A record in flight, and the unit of work that processes it.
+struct Slot : UnitOfWork {
   BatchUse batch;
   std::size_t index = 0;  // in the batch
   std::uint64_t sequence = 0;
@@ -117,17 +119,29 @@ struct Slot {
   bool answered = false;    // a reply was sent
   bool parked_key = false;  // it holds its key: by ordered_by_key, or while it waits for its retry
   bool holds_lane = false;  // its lane waits for its retry
-  bool done = false;        // acknowledged already, by Event::ack()
-  bool sent = false;        // something was sent for it
   std::chrono::steady_clock::time_point first_failed{};
-  Buffer staged;  // exactly once: what it sent so far (staged.h)
 
   explicit operator bool() const { return static_cast<bool>(batch); }
   Lane& lane() const { return *batch->lane; }
   const RecordView& record() const { return batch->batch->records[index]; }
   // Whether it is the record at `offset` of the lane.
-  bool is(const Lane& of, std::int64_t offset) const;
+  bool is(const Lane& other, std::int64_t offset) const;
+  // `topic/partition@offset`.
   std::string position() const;
+};
+
+// The event of a unit; null for none, and for a timer's.
+inline Slot* event_of(UnitOfWork* unit) {
+  if (unit == nullptr || unit->kind != UnitOfWork::Kind::kEvent) return nullptr;
+  auto* slot = static_cast<Slot*>(unit);
+  return *slot ? slot : nullptr;
+}
+
+// What an assignment takes of the shard's memory (flow_control.h), in bytes.
+struct FlowAccount {
+  std::size_t bytes = 0;  // of batches that the agents have not finished
+  std::size_t ahead = 0;  // of batches with records that no agent has taken
+  bool paused = false;
 };
 
 enum class Outcome { kAcked, kDeadLettered, kSkipped };

@@ -66,6 +66,8 @@ struct RecordMetadata {
 // Numbers a record of an outbox, for waiting until it is durable; 0: not awaitable.
 using Ticket = std::uint64_t;
 
+class Outbox;
+
 // A failure that lasts: what is tried again and again does not succeed.
 struct LastingError {
   std::string message;
@@ -80,6 +82,12 @@ struct LastingError {
   static void over(std::optional<LastingError>& trouble, const char* what, Loop::time_point now);
 };
 
+// Where a task sends (TaskContext::sender).
+struct Sender {
+  Outbox* outbox;                 // null once it has ended; then the task sends by `outer`
+  std::shared_ptr<Sender> outer;  // whom the task sent by before
+};
+
 class Outbox {
  public:
   static constexpr Loop::time_point kNever = Loop::time_point::max();
@@ -91,9 +99,24 @@ class Outbox {
          bool transactional, bool in_worker);
   ~Outbox();
 
-  // The outbox of this thread's shard or client. Throws Failure outside of both; `to` is what it names as not sent to.
+  // The outbox of the task's shard or client. Throws Failure outside of both, and names the topic `to`.
   static Outbox& current(std::string_view to = "");
-  static Outbox*& current_pointer();
+  // The same; null outside of both.
+  static Outbox* find_current();
+  // From now on this task, the tasks that it spawns and those that no task spawns send here.
+  void use();
+  // While it lives, the present task and those that it spawns send to `outbox`.
+  class Here {
+   public:
+    explicit Here(Outbox& outbox);
+    ~Here();
+    Here(const Here&) = delete;
+    Here& operator=(const Here&) = delete;
+
+   private:
+    TaskContext& context_;
+    std::shared_ptr<Sender> before_;
+  };
 
   // Looks the topic up, and creates it as declared where there is none and that is allowed (otherwise Failure
   // kNotFound).
@@ -118,16 +141,16 @@ class Outbox {
   // it is acknowledged, and what comes from an event whose partition is lost is refused (kFenced). With `await` the
   // ticket is for sent().
   Result<Ticket> add(const TopicHandle& topic, int partition, const SendOptions& options,
-                     std::optional<std::string_view> value, Slot* origin, bool await = false);
+                     std::optional<std::string_view> value, UnitOfWork* unit, bool await = false);
   // The same, with the value encoded in place.
   template <class T>
   Result<Ticket> add_value(const TopicHandle& topic, int partition, const SendOptions& options, const Codec& codec,
-                           const T& value, Slot* origin, bool await = false) {
-    if (auto sound = check_origin(topic, partition, origin); !sound) return std::unexpected(std::move(sound.error()));
-    if (stages(origin)) {
-      auto staged = stage(topic, partition, options, *origin);
+                           const T& value, UnitOfWork* unit, bool await = false) {
+    if (auto sound = check_unit(topic, partition, unit); !sound) return std::unexpected(std::move(sound.error()));
+    if (stages(unit)) {
+      auto staged = stage(topic, partition, options, *unit);
       try {
-        codec.dump(value, origin->staged);
+        codec.dump(value, unit->staged);
       } catch (...) {
         staged.abandon();
         throw;
@@ -149,10 +172,10 @@ class Outbox {
       return std::unexpected(std::move(fits.error()));
     }
     place.builder.end();
-    return added(place, before, await, origin);
+    return added(place, before, await, unit);
   }
-  // Moves what a slot staged into the next transaction.
-  void merge(Slot& slot);
+  // Moves what a unit of work has staged into the next transaction.
+  void merge(UnitOfWork& unit);
 
   // With so much under way, senders wait.
   static constexpr std::size_t kMinRoom = 4 << 20;
@@ -228,7 +251,7 @@ class Outbox {
     bool times_chosen = false;                              // a sender gave a record's time
     std::vector<Origin> origins;
 
-    // The event that sent the builder's last record; null: none.
+    // Notes the event that sent the builder's last record; null for none.
     void sent_for(const Slot* event) {
       if (event == nullptr) {
         if (!origins.empty() && origins.back().assignment != 0) origins.push_back({builder.count() - 1, 0, 0, 0});
@@ -268,16 +291,19 @@ class Outbox {
   }
   std::size_t bytes() const { return unscoped_.bytes + event_output_.bytes + kept_bytes_; }
   void collect(Collection& from, Outgoing& taken);
-  Ticket added(PartitionBatch& place, std::size_t before, bool await, Slot* origin);
+  Ticket added(PartitionBatch& place, std::size_t before, bool await, UnitOfWork* unit);
   // Tells the sender of a record: the one that awaits it (ticket not 0), its event, or nobody.
   void refuse(const TopicHandle& topic, const Error& error, const Origin& origin, Ticket ticket);
   void rebuild(Outgoing& taken, std::size_t index, const TopicHandle& topic);
-  bool stages(const Slot* origin) const { return transactional_ && origin != nullptr && *origin && !origin->done; }
-  StagedWriter stage(const TopicHandle& topic, int partition, const SendOptions& options, Slot& origin);
+  bool stages(UnitOfWork* unit) const {
+    return transactional_ && unit != nullptr && !unit->done &&
+           (unit->kind == UnitOfWork::Kind::kTimer || event_of(unit) != nullptr);
+  }
+  StagedWriter stage(const TopicHandle& topic, int partition, const SendOptions& options, UnitOfWork& unit);
   Result<Ticket> staged_whole(const TopicHandle& topic, int partition, const SendOptions& options,
                               StagedWriter& staged);
   // What is wrong before a record is written down.
-  Result<void> check_origin(const TopicHandle& topic, int partition, const Slot* origin) const;
+  Result<void> check_unit(const TopicHandle& topic, int partition, UnitOfWork* unit) const;
   Result<void> check_size(const TopicHandle& topic, int partition, const SendOptions& options,
                           std::size_t value_bytes) const;
   // An append that is under way.
@@ -315,6 +341,7 @@ class Outbox {
     BatchBuilder builder;
     std::vector<Origin> origins;
   };
+  std::shared_ptr<Sender> sender_;
   std::vector<Spare> spare_;
   std::size_t spare_bytes_ = 0;
   Ticket next_ticket_ = 1;

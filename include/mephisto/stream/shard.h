@@ -10,7 +10,10 @@
 #include <string>
 #include <vector>
 
+#include "mephisto/stream/assignment.h"
+#include "mephisto/stream/flow_control.h"
 #include "mephisto/stream/outbox.h"
+#include "mephisto/stream/participant.h"
 #include "mephisto/stream/diagnosis.h"
 
 namespace mephisto::detail {
@@ -34,16 +37,9 @@ struct LaneStatus {
   std::string agent;
   TopicPartition partition;
   std::int64_t generation = 0;
-  LaneState state = LaneState::kAssigned;
+  AssignmentState state = AssignmentState::kAssigned;
   std::int64_t committable = 0;
   Account account;
-};
-
-// How often partitions of a shard went from one state to another, since it began.
-struct StateChange {
-  LaneState from = LaneState::kAssigned;
-  LaneState to = LaneState::kAssigned;
-  std::uint64_t count = 0;
 };
 
 // What the shard tells somebody who consumes a topic.
@@ -69,6 +65,8 @@ class Shard {
   void subscribe(Subscription subscription);
   // Connects a queue with this shard's memory budget and, under exactly once, its transactions.
   void adopt(LaneQueue& queue);
+  // Adds state that the shard's events change; it lives as long as the shard. Before run().
+  void add(Participant& participant) { participants_.push_back(&participant); }
 
   // Consumes until stop(); drains, commits and leaves the group then. Throws Failure when the log is unusable or the
   // accounting is broken.
@@ -79,6 +77,8 @@ class Shard {
 
   // The events of a batch that is done, of which the last one sent something: they fail together.
   void done_together(const std::vector<Slot>& slots);
+  // Counts what a unit of work did that is no event.
+  void complete(UnitOfWork& unit);
 
   Loop& loop() { return loop_; }
   Log& log() { return *log_; }
@@ -90,24 +90,12 @@ class Shard {
   std::vector<PartitionDiagnosis> diagnose() const;
   std::vector<Rebalance> rebalances() const { return rebalances_.list(); }
   // In the order of the states; without those that never happened. Each is a line of the log at debug.
-  const std::vector<StateChange>& state_changes() const { return state_changes_; }
+  const std::vector<Transition>& transitions() const { return transitions_; }
   // Signals for the app: after partitions came, before they go.
   std::function<void(const std::vector<TopicPartition>&)> on_assigned;
   std::function<void(const std::vector<TopicPartition>&)> on_revoked;
 
  private:
-  struct Held {
-    PartitionAssignment assigned;
-    LaneState state = LaneState::kAssigned;
-    Loop::time_point since{};                  // in that state
-    std::vector<std::shared_ptr<Lane>> lanes;  // one per subscription
-    std::int64_t committed = -1;
-    std::string committed_metadata;
-    std::size_t bytes = 0;  // of its batches that the agents have not done
-    std::size_t ahead = 0;  // of those that they have not taken whole
-    bool paused = false;    // it has its share of the memory budget, or enough ahead
-  };
-
   // An event, by its offset and whose it is.
   struct EventId {
     AssignmentId assignment = 0;
@@ -116,16 +104,18 @@ class Shard {
     auto operator<=>(const EventId&) const = default;
   };
 
-  void handle_assigned(std::vector<PartitionAssignment> assigned);
+  void handle_assigned(std::vector<PartitionAssignment> given);
+  std::shared_ptr<Assignment> begin(PartitionAssignment given);
+  // Restores the state of its partition, then starts it.
+  Task<void> restore(std::shared_ptr<Assignment> assignment);
+  // From here on its records are delivered.
+  void start(Assignment& assignment);
   void handle_lost(const std::vector<AssignmentId>& lost);
   Task<void> drain(std::vector<AssignmentId> revoked);
   // Drains these partitions, commits them and gives them up.
   Task<void> finish(std::vector<AssignmentId> ids, const char* why);
   void deliver(std::shared_ptr<Batch> batch);
-  void taken(const Lane& lane, std::size_t bytes);
-  void freed(const Lane& lane, std::size_t bytes);
-  void pause_or_resume(Held& held);
-  void set_enough(LaneQueue& queue, bool enough);
+  void merge(UnitOfWork& unit);
   Task<void> poll_loop();
   Task<void> commit_loop();
   // The orderly end, after poll_loop() and commit_loop().
@@ -138,16 +128,18 @@ class Shard {
   Task<bool> commit(std::vector<AssignmentId> ids);
   Task<bool> commit_offsets(const std::vector<AssignmentCommit>& commits);
   Task<bool> transact(const std::vector<AssignmentCommit>& commits);
+  // Makes the state durable that the participants have changed.
+  Task<void> append_state();
   // Calls `each` with every subscription to the partition's topic and its lane.
   template <class F>
-  void each_lane(const Held& held, F each) const {
-    auto lane = held.lanes.begin();
+  void each_lane(const Assignment& assignment, F each) const {
+    auto lane = assignment.lanes.begin();
     for (const auto& subscription : subscriptions_) {
-      if (subscription.topic == held.assigned.partition.topic) each(subscription, **lane++);
+      if (subscription.topic == assignment.partition().topic) each(subscription, **lane++);
     }
   }
   // What the commit of a partition is now.
-  AssignmentCommit progress(AssignmentId id, const Held& held) const;
+  AssignmentCommit progress(const Assignment& assignment) const;
   std::optional<std::size_t> max_acks_ahead(const Subscription& subscription) const;
   // The offsets of these partitions that were begun and are not committed: what comes again when they end without
   // another commit.
@@ -160,30 +152,31 @@ class Shard {
   Task<void> fail_reopened(std::shared_ptr<Lane> lane, std::uint64_t sequence, std::int64_t offset, std::string why);
   Task<std::shared_ptr<Batch>> read_again(const Lane& lane, std::int64_t offset);
   Task<void> end_reopened();
-  void committed(Held& held, AssignmentCommit commit);
+  void committed(Assignment& assignment, AssignmentCommit commit);
   // Gives partitions up without a commit.
   Task<void> release(const std::vector<AssignmentId>& ids);
   Task<void> wait_until_idle(const std::vector<AssignmentId>& ids);
   // The pause before a commit that failed is tried again; throws the error when the time for stopping is over.
   Task<void> before_retry(const Error& error);
-  std::vector<AssignmentId> all_held() const;
+  std::vector<AssignmentId> all_assigned() const;
+  Assignment* find(AssignmentId id) const;
   std::vector<TopicPartition> partitions_of(const std::vector<AssignmentId>& ids) const;
-  void set_state(Held& held, LaneState state);
-  void close(AssignmentId id, const char* why);
+  void enter(Assignment& assignment, AssignmentState state);
+  // Ends an assignment, in the state closed or lost.
+  void close(AssignmentId id, AssignmentState end, const char* why);
   void check_account(const Lane& lane) const;
-  std::vector<Reason> reasons(const Held& held, const Lane& lane, const Subscription& agent) const;
-  std::size_t budget_left() const;
-  std::size_t share_of_budget() const { return options_.memory_budget / std::max<std::size_t>(held_.size(), 1); }
+  std::vector<Reason> reasons(const Assignment& assignment, const Lane& lane, const Subscription& agent) const;
 
   Loop& loop_;
   std::shared_ptr<Log> log_;
   ShardOptions options_;
   Outbox outbox_;
-  std::unique_ptr<Consumer> consumer_;
+  std::unique_ptr<Member> member_;
   std::vector<Subscription> subscriptions_;
-  std::map<AssignmentId, std::shared_ptr<Held>> held_;
-  std::vector<StateChange> state_changes_;
-  std::size_t bytes_in_flight_ = 0;
+  std::vector<Participant*> participants_;
+  Assignments assignments_;
+  FlowControl flow_;
+  std::vector<Transition> transitions_;
   std::uint64_t acked_since_commit_ = 0;
   bool stopping_ = false;
   Loop::time_point stop_until_ = Loop::time_point::max();  // what a stop waits for at most
@@ -191,6 +184,7 @@ class Shard {
   bool all_committed_ = false;  // by a stop
   bool committing_ = false;
   Loop::time_point committing_since_{};
+  std::optional<Error> restore_failure_;  // ends the shard
   std::optional<LastingError> commit_trouble_;
   std::optional<LastingError> read_trouble_;
   Rebalances rebalances_;
@@ -203,7 +197,6 @@ class Shard {
   WaitQueue commit_now_;
   WaitQueue commit_done_;
   WaitQueue acked_;
-  WaitQueue freed_;
   Spawned poller_;
   Spawned committer_;
   Spawned leaving_;

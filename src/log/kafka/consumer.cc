@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "log/consuming.h"
+#include "log/kafka/producer.h"
 #include "log/kafka/queue_source.h"
 #include "log/kafka/reader.h"
 #include "log/store.h"
@@ -25,9 +26,9 @@ constexpr std::chrono::milliseconds heartbeats(std::chrono::milliseconds session
   return std::min(session / 20, std::chrono::milliseconds{1000});
 }
 
-std::string client_of(const ConsumerOptions& options) { return options.client.empty() ? "mephisto" : options.client; }
+std::string client_of(const MemberOptions& options) { return options.client.empty() ? "mephisto" : options.client; }
 
-Properties consumer_properties(const ConsumerOptions& options, std::chrono::milliseconds session,
+Properties consumer_properties(const MemberOptions& options, std::chrono::milliseconds session,
                                std::size_t partitions) {
   auto properties = QueueSource::properties(partitions);
   properties["group.id"] = options.group.empty() ? kNoGroup : options.group;
@@ -44,13 +45,19 @@ Properties consumer_properties(const ConsumerOptions& options, std::chrono::mill
 
 }  // namespace
 
-KafkaConsumer::KafkaConsumer(std::shared_ptr<KafkaLog> log, Loop& loop, ConsumerOptions options)
+KafkaConsumer::KafkaConsumer(std::shared_ptr<KafkaLog> log, Loop& loop, MemberOptions options)
     : log_(std::move(log)), loop_(loop), options_(std::move(options)), waker_(loop) {
-  if (in_group()) value_or_throw(store::check_group_name(options_.group));
-  partitions_ =
-      std::max<std::size_t>(1, in_group() ? static_cast<std::size_t>(log_->cluster().known_partitions(options_.topics))
-                                          : options_.partitions.size());
+  value_or_throw(store::check_group_name(options_.group));
+  partitions_ = std::max<std::size_t>(1, static_cast<std::size_t>(log_->cluster().known_partitions(options_.topics)));
   open(options_.session_timeout);
+}
+
+KafkaConsumer::KafkaConsumer(std::shared_ptr<KafkaLog> log, Loop& loop, ReaderOptions options)
+    : log_(std::move(log)), loop_(loop), waker_(loop) {
+  options_.client = std::move(options.client);
+  partitions_ = std::max<std::size_t>(1, options.partitions.size());
+  open(options_.session_timeout);
+  for (const auto& [partition, offset] : options.partitions) add(partition, offset);
 }
 
 KafkaConsumer::~KafkaConsumer() {
@@ -71,8 +78,9 @@ void KafkaConsumer::open(std::chrono::milliseconds session) {
   replies_.reset(rd_kafka_queue_new(handle_.get()));
   waker_.attach(queue_.get());
   waker_.attach(replies_.get());
-  if (Reader::can_read(log_->cluster().access())) {
-    source_ = std::make_unique<Reader>(handle_.get(), log_, loop_, waker_.woken(), client_of(options_), partitions_);
+  if (kafka::Reader::can_read(log_->cluster().access())) {
+    source_ =
+        std::make_unique<kafka::Reader>(handle_.get(), log_, loop_, waker_.woken(), client_of(options_), partitions_);
   } else {
     source_ = std::make_unique<QueueSource>(handle_.get(), log_->cluster(), loop_, waker_, partitions_);
   }
@@ -230,7 +238,8 @@ Task<void> KafkaConsumer::begin(PollResult& polled) {
     polled.change = GroupChange{
         .meant = partitions.size(), .joined = {}, .left = {}, .died = {}};  // more of the group its brokers do not tell
   }
-  assign(std::move(beginnings.begins), beginnings.leaders, polled);
+  for (auto& one : beginnings.begins) assign(new_assignment(), std::move(one), polled);
+  source_->start(beginnings.leaders);
 }
 
 void KafkaConsumer::hold_up(const std::map<TopicPartition, std::string>& reasons) {
@@ -251,30 +260,36 @@ std::vector<HeldUp> KafkaConsumer::held_up() const {
   return all;
 }
 
-void KafkaConsumer::assign(std::vector<StartPosition> begins, const Leaders& leaders, PollResult& polled) {
-  for (auto& one : begins) {
-    const auto id = new_assignment();
-    source_->add(id, one.partition, one.offset);
-    polled.assigned.push_back({id, one.partition, one.offset, std::move(one.noted.note), generation_});
-    stays_.emplace(id, Stay{.partition = std::move(one.partition),
-                            .next = one.offset,
-                            .partitions = one.noted.partitions,
-                            .out_of_range = {}});
-  }
-  source_->start(leaders);
+void KafkaConsumer::assign(AssignmentId id, StartPosition begin, PollResult& polled) {
+  source_->add(id, begin.partition, begin.offset);
+  if (in_group()) source_->hold(id, true);
+  polled.assigned.push_back({id, begin.partition, begin.offset, std::move(begin.noted.note), generation_});
+  stays_.emplace(id, Stay{.partition = std::move(begin.partition),
+                          .next = begin.offset,
+                          .partitions = begin.noted.partitions,
+                          .paused = in_group(),
+                          .out_of_range = {}});
 }
 
-// Without a group: the given partitions, from the given offsets.
-Task<void> KafkaConsumer::begin_fixed(PollResult& polled) {
+AssignmentId KafkaConsumer::add(TopicPartition partition, std::int64_t offset) {
+  const auto id = new_assignment();
+  added_.emplace(id, std::pair{std::move(partition), offset});
+  waker_.woken().notify_all();
+  return id;
+}
+
+void KafkaConsumer::remove(AssignmentId assignment) {
+  added_.erase(assignment);
+  if (const auto stay = stays_.find(assignment); stay != stays_.end()) end_stay(stay);
+}
+
+Task<void> KafkaConsumer::begin_added(PollResult& polled) {
+  const auto added = added_;
   std::vector<TopicPartition> partitions;
   std::set<std::string> topics;
-  for (const auto& [partition, offset] : options_.partitions) {
-    partitions.push_back(partition);
-    topics.insert(partition.topic);
-  }
-  if (partitions.empty()) {
-    begun_fixed_ = true;
-    co_return;
+  for (const auto& [id, one] : added) {
+    partitions.push_back(one.first);
+    topics.insert(one.first.topic);
   }
   auto look = [log = log_, handle = handle_, partitions,
                topics]() -> Result<std::pair<Leaders, std::vector<Watermarks>>> {
@@ -292,15 +307,21 @@ Task<void> KafkaConsumer::begin_fixed(PollResult& polled) {
   };
   auto found = co_await call(std::move(look), "offsets of Kafka's");
   if (!found) throw Failure(found.error());
-  begun_fixed_ = true;
   if (closed_) co_return;
   const auto& [leaders, marks] = *found;
-  std::vector<StartPosition> begins;
-  for (std::size_t i = 0; i < partitions.size(); ++i) {
-    const auto wanted = options_.partitions.at(partitions[i]);
-    begins.push_back({partitions[i], wanted < 0 ? marks[i].start : std::max(wanted, marks[i].start), {}});
+  auto mark = marks.begin();
+  for (const auto& [id, one] : added) {
+    const auto& [partition, wanted] = one;
+    const auto start = mark++->start;
+    if (added_.erase(id) == 0) continue;  // removed meanwhile
+    assign(id, {partition, wanted < 0 ? start : std::max(wanted, start), {}}, polled);
   }
-  assign(std::move(begins), leaders, polled);
+  source_->start(leaders);
+}
+
+Task<Result<std::vector<AppendResult>>> KafkaConsumer::transact(Transaction& transaction) {
+  if (!producer_) producer_ = std::make_unique<KafkaProducer>(log_, loop_);
+  return producer_->transact(transaction, *this);
 }
 
 Task<PollResult> KafkaConsumer::poll(std::size_t max_bytes, std::chrono::milliseconds wait) {
@@ -308,7 +329,7 @@ Task<PollResult> KafkaConsumer::poll(std::size_t max_bytes, std::chrono::millise
   const auto deadline = loop_.now() + wait;
   while (!closed_) {
     serve(polled);
-    if (!in_group() && !begun_fixed_) co_await begin_fixed(polled);
+    if (!added_.empty()) co_await begin_added(polled);
     if (given_ || !again_.empty()) co_await begin(polled);
     if (std::ranges::any_of(stays_, [](const auto& one) { return one.second.out_of_range.has_value(); }))
       co_await recheck_positions();

@@ -20,17 +20,23 @@
 
 namespace mephisto::kafka {
 
-class KafkaConsumer : public Consumer {
+class KafkaProducer;
+
+class KafkaConsumer : public Member {
  public:
-  KafkaConsumer(std::shared_ptr<KafkaLog> log, Loop& loop, ConsumerOptions options);
+  KafkaConsumer(std::shared_ptr<KafkaLog> log, Loop& loop, MemberOptions options);
+  KafkaConsumer(std::shared_ptr<KafkaLog> log, Loop& loop, ReaderOptions options);
   ~KafkaConsumer() override;
 
   Task<PollResult> poll(std::size_t max_bytes, std::chrono::milliseconds wait) override;
   std::vector<HeldUp> held_up() const override;
+  AssignmentId add(TopicPartition partition, std::int64_t offset) override;
+  void remove(AssignmentId assignment) override;
   void pause(AssignmentId assignment) override;
   void resume(AssignmentId assignment) override;
   Task<Result<void>> commit(std::vector<AssignmentCommit> commits) override;
   Task<Result<void>> release(std::vector<AssignmentCommit> commits) override;
+  Task<Result<std::vector<AppendResult>>> transact(Transaction& transaction) override;
   Task<void> close() override;
 
   const std::string& group() const { return options_.group; }
@@ -65,8 +71,9 @@ class KafkaConsumer : public Consumer {
   void end_stay(std::map<AssignmentId, Stay>::iterator place);
   // Begins stays of partitions at what the group has committed.
   Task<void> begin(PollResult& polled);
-  Task<void> begin_fixed(PollResult& polled);
-  void assign(std::vector<StartPosition> begins, const Leaders& leaders, PollResult& polled);
+  // Begins to read what add() was called for.
+  Task<void> begin_added(PollResult& polled);
+  void assign(AssignmentId id, StartPosition begin, PollResult& polled);
   Task<void> recheck_positions();
   // False when there is nothing to read at present.
   void fetch(std::size_t max_bytes, PollResult& polled);
@@ -78,13 +85,15 @@ class KafkaConsumer : public Consumer {
 
   std::shared_ptr<KafkaLog> log_;
   Loop& loop_;
-  ConsumerOptions options_;
-  std::size_t partitions_ = 1;  // how many it can come to have
+  MemberOptions options_;
+  std::map<AssignmentId, std::pair<TopicPartition, std::int64_t>> added_;  // and not begun yet
+  std::size_t partitions_ = 1;                                             // how many it can come to have
   Waker waker_;
   SharedHandle handle_;
   Queue queue_;    // rebalances and errors
   Queue replies_;  // of commits
   std::unique_ptr<Source> source_;
+  std::unique_ptr<KafkaProducer> producer_;  // of its transactions
   std::map<AssignmentId, Stay> stays_;
   std::optional<std::vector<TopicPartition>> given_;  // by the group, and not begun yet
   std::set<TopicPartition> again_;                    // ours and not begun: released, or held up
@@ -98,7 +107,6 @@ class KafkaConsumer : public Consumer {
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for what is posted
   Loop::time_point beat_at_{};
   bool revoking_ = false;
-  bool begun_fixed_ = false;
   bool told_others_ = false;
   bool told_refused_ = false;
   bool closed_ = false;

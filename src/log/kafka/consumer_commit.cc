@@ -16,7 +16,7 @@ Result<Partitions> KafkaConsumer::to_list(const std::vector<AssignmentCommit>& c
     const auto place = stays_.find(commit.assignment);
     if (place == stays_.end()) return fail(ErrorKind::kFenced, "a partition is another member's by now");
     if (commit.offset < 0) continue;
-    auto* one = add(*list, place->second.partition, commit.offset);
+    auto* one = kafka::add(*list, place->second.partition, commit.offset);
     const auto metadata = write_noted(commit.metadata, place->second.partitions);
     if (metadata.empty()) continue;
     one->metadata = std::malloc(metadata.size());

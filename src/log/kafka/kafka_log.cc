@@ -117,9 +117,14 @@ Task<Result<void>> KafkaLog::maintain() {
   co_return Result<void>{};
 }
 
-std::unique_ptr<Consumer> KafkaLog::consumer(Loop& loop, ConsumerOptions options) {
+std::unique_ptr<Reader> KafkaLog::reader(Loop& loop, ReaderOptions options) {
   must_be_real_time(loop);
-  if (!options.group.empty()) check_library();
+  return std::make_unique<KafkaConsumer>(shared_from_this(), loop, std::move(options));
+}
+
+std::unique_ptr<Member> KafkaLog::member(Loop& loop, MemberOptions options) {
+  must_be_real_time(loop);
+  check_library();
   return std::make_unique<KafkaConsumer>(shared_from_this(), loop, std::move(options));
 }
 

@@ -37,7 +37,8 @@ class KafkaLog : public Log, public std::enable_shared_from_this<KafkaLog> {
   Task<Result<void>> end_transaction(TopicPartition partition, std::int64_t start) override;
   // Deletes the reply topics of our askers that are gone; everything else the brokers do.
   Task<Result<void>> maintain() override;
-  std::unique_ptr<Consumer> consumer(Loop& loop, ConsumerOptions options) override;
+  std::unique_ptr<Member> member(Loop& loop, MemberOptions options) override;
+  std::unique_ptr<Reader> reader(Loop& loop, ReaderOptions options) override;
   std::unique_ptr<Producer> producer(Loop& loop) override;
 
   Cluster& cluster() { return cluster_; }

@@ -273,18 +273,15 @@ Task<Result<void>> KafkaProducer::settle(Rest& rest, const Round& round, const T
   co_return Result<void>{};
 }
 
-Task<Result<std::vector<AppendResult>>> KafkaProducer::transact(std::vector<OutBatch>& batches, Consumer& consumer,
-                                                                std::vector<AssignmentCommit> commits) {
+Task<Result<std::vector<AppendResult>>> KafkaProducer::transact(Transaction& transaction, const KafkaConsumer& member) {
+  auto& [batches, commits] = transaction;
   open();
   if (auto sound = co_await check_places(batches); !sound) co_return std::unexpected(sound.error());
-  auto* member = dynamic_cast<KafkaConsumer*>(&consumer);
-  if (member == nullptr)
-    co_return fail(ErrorKind::kInvalid, "a transaction on Kafka commits offsets of a consumer on Kafka only");
   if (auto whole = check_origins(batches, commits); !whole) co_return std::unexpected(whole.error());
-  auto offsets = member->prepare(commits);
+  auto offsets = member.prepare(commits);
   if (!offsets) co_return std::unexpected(offsets.error());
   auto& transactions = transactions_[next_transactions_];
-  if (!transactions) transactions = std::make_shared<Transactions>(log_->cluster(), member->group());
+  if (!transactions) transactions = std::make_shared<Transactions>(log_->cluster(), member.group());
   co_await note_ends(batches);
   Delivery delivery{batches};
   struct Work {

@@ -19,6 +19,8 @@
 
 namespace mephisto::kafka {
 
+class KafkaConsumer;
+
 class KafkaProducer : public Producer {
  public:
   KafkaProducer(std::shared_ptr<KafkaLog> log, Loop& loop);
@@ -26,8 +28,8 @@ class KafkaProducer : public Producer {
 
   Task<Result<std::vector<AppendResult>>> append(std::vector<OutBatch>& batches,
                                                  std::function<void()> handed_over) override;
-  Task<Result<std::vector<AppendResult>>> transact(std::vector<OutBatch>& batches, Consumer& consumer,
-                                                   std::vector<AssignmentCommit> commits) override;
+  // As Member::transact, for `member`.
+  Task<Result<std::vector<AppendResult>>> transact(Transaction& transaction, const KafkaConsumer& member);
 
  private:
   void open();
