@@ -46,7 +46,7 @@ std::optional<sys_seconds> made(std::string_view day, std::string_view month, in
   return sys_days{date} + *of_day;
 }
 
-// A year of two digits lies at most 50 years ahead.
+// A year of two digits is at most 50 years in the future.
 int whole_year(int two_digits) {
   const int now = static_cast<int>(year_month_day{floor<days>(system_clock::now())}.year());
   const int year = now - now % 100 + two_digits;

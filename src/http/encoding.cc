@@ -10,7 +10,7 @@ namespace mephisto {
 namespace {
 
 constexpr std::size_t kPiece = 64 << 10;
-// Each one keeps a window of 32 KiB; nobody applies more than two.
+// Each coding keeps a window of 32 KiB. In practice nobody applies more than two.
 constexpr std::size_t kMostCodings = 4;
 
 }  // namespace
@@ -61,7 +61,7 @@ Result<bool> Decoder::pull(std::size_t count, std::string& out) {
 }
 
 bool Decoder::whole() const {
-  // Some servers say that a body which is not there is compressed.
+  // Some servers declare an empty body as compressed.
   return !anything_ || std::ranges::all_of(stages_, [](const Stage& stage) { return stage.inflater.whole(); });
 }
 
