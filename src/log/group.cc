@@ -62,7 +62,7 @@ Result<void> Group::check(const std::string& member, const TopicPartition& parti
   if (place != nullptr && place->owner == member && place->epoch == epoch) return {};
   return fail(
       ErrorKind::kFenced,
-      fmt::format("{} is not this member's any more (its lease was over, or it was given up)", partition.str()));
+      fmt::format("this member no longer owns {} (its lease expired, or it released the partition)", partition.str()));
 }
 
 std::map<std::string, std::vector<TopicPartition>> assign_range(const std::vector<GroupMember>& members,
