@@ -15,7 +15,7 @@ Buffer copy_of(std::string_view bytes) {
   return buffer;
 }
 
-// Reads through the changes made so far in the same transaction (a null value: erased).
+// Reads see the changes made so far in the same transaction (a null value: erased).
 class MemoryTx : public KvWriter {
  public:
   explicit MemoryTx(const MemoryKv::Map& map) : map_(map) {}
@@ -114,7 +114,7 @@ std::uint64_t MemoryKv::submit(Loop& loop, KvChange change, std::function<void(R
   }
   if (faults_.lose_commit_replies > 0 && tx.touches('c')) {
     --faults_.lose_commit_replies;
-    result = fail(ErrorKind::kIndefinite, "the reply was lost (injected); whether it was done is unknown");
+    result = fail(ErrorKind::kIndefinite, "the reply was lost (injected); whether the change happened is unknown");
   }
   Held held;
   commit(tx.changes(), faults_.hold ? &held.before : nullptr);
