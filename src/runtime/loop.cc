@@ -23,13 +23,13 @@ thread_local Loop* current_loop = nullptr;
 // 2026-01-01, where virtual wall time starts.
 constexpr Microtime kVirtualEpoch{std::chrono::sys_days{std::chrono::year{2026} / 1 / 1}};
 
-// How many ready coroutines run before sockets and other threads get their turn.
+// The number of ready coroutines that run before sockets and other threads get their turn.
 constexpr int kTurn = 256;
-// And for how long, where they take long.
+// If coroutines take long, a turn ends after this time instead.
 constexpr std::chrono::milliseconds kTurnTime{5};
 
-// How many handlers of sockets and posts run before coroutines and timers get theirs: a socket that always has
-// something to read is never done.
+// The number of handlers of sockets and posts that run before coroutines and timers get their turn. Without this limit,
+// a socket that always has data to read would starve them.
 constexpr int kHandlers = 16;
 
 struct Ready {
@@ -51,7 +51,8 @@ struct Loop::Impl {
   std::multimap<time_point, Wait*> timers;
   std::list<boost::asio::signal_set> signals;
   std::vector<TaskContext*> contexts;
-  // The tasks' names, few and kept for good, so that another thread can read that of the running one.
+  // The names of all tasks. They are few and never deleted, so that another thread can read the name of the running
+  // task.
   std::set<std::string, std::less<>> names;
   std::atomic<const std::string*> running_name{nullptr};
   std::atomic<time_point::rep> turn_began_at{0};
@@ -135,7 +136,7 @@ Microtime Loop::wall_time() const {
 
 Timestamp Loop::timestamp() const {
   if (impl_->virtual_time) return std::chrono::floor<std::chrono::milliseconds>(wall_time());
-  // Every record that is sent asks: the kernel's tick of a few milliseconds is exact enough and costs a quarter.
+  // Called for every record that is sent. The kernel's tick of a few milliseconds is exact enough and costs a quarter.
   timespec now{};
   clock_gettime(CLOCK_REALTIME_COARSE, &now);
   return Timestamp{std::chrono::milliseconds{now.tv_sec * 1000 + now.tv_nsec / 1'000'000}};

@@ -1,4 +1,4 @@
-// The tasks of a loop, for rooms that tell what one of them waits for; not installed.
+// The tasks of a loop, for rooms that report what a task waits for. Not installed.
 #pragma once
 
 #include <vector>
@@ -7,7 +7,7 @@
 
 namespace mephisto {
 
-// In the order of their start. Only on the loop's thread.
+// In the order in which they were started. Call it only on the loop's thread.
 const std::vector<TaskContext*>& tasks_of(Loop& loop);
 
 }  // namespace mephisto
