@@ -320,8 +320,8 @@ bool log_exists(const std::string& url);
 // An error if `url` is not a log URL. Checks the text only.
 Result<void> check_log_url(const std::string& url);
 
-// An error if librdkafka has no such property (the error names the nearest one), if the value is invalid, or if users
-// must not set the property because a guarantee depends on it.
+// An error if librdkafka has no such property (the error names the nearest one) or the value is invalid. Also if users
+// must not set the property, because a guarantee depends on it.
 Result<void> check_log_property(const std::string& name, const std::string& value);
 // Whether the property's value must not be shown.
 bool is_secret_log_property(std::string_view name);

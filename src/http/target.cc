@@ -56,9 +56,9 @@ bool may_stand_in_url(unsigned char c) {
   return std::isalnum(c) != 0 || (c != 0 && std::string_view{"-._~:/?#@!$&'()*+,;=%"}.contains(static_cast<char>(c)));
 }
 
-// Corrects common mistakes in a `Location`. It removes blanks around it and percent-encodes characters that are not
-// allowed in a path or a query (spaces, bars, UTF-8, a percent sign that begins no escape). It keeps the host and
-// removes the fragment, which servers do not need.
+// Corrects common mistakes in a `Location`. It removes blanks around it and percent-encodes characters that a path or
+// query must not contain: spaces, bars, UTF-8, a percent sign that begins no escape. It keeps the host and removes the
+// fragment, which servers do not need.
 std::string as_browsers_take_it(std::string_view location) {
   auto text = trim(location);
   text = text.substr(0, text.find('#'));

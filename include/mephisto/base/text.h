@@ -1,6 +1,5 @@
-// Makes foreign text (a record, a name in the log, an answer of a server) safe for a terminal, a log line or an error
-// message. Log lines and error messages on the command line are made safe automatically; text that an app prints is
-// not.
+// Makes foreign text (from a record, the log or a server) safe for a terminal, a log line or an error message. Log
+// lines and error messages on the command line are made safe automatically; text that an app prints is not.
 //
 //   fmt::print("{}\n", printable(symbol));
 #pragma once

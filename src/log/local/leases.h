@@ -1,6 +1,6 @@
 // Heartbeats of the group members on this machine, in a file that all processes share. Each member has a slot with the
-// time of its last heartbeat, and a lock on the slot's byte that the system frees when the process dies. Nothing here
-// must survive a restart of the machine. The file is described in docs/local-log-format.md.
+// time of its last heartbeat. It also locks the slot's byte; the system frees that lock when the process dies. Nothing
+// here must survive a restart of the machine. The file is described in docs/local-log-format.md.
 //
 // The file is read and written, not mapped: if somebody truncated a mapped file, an access after its end would kill the
 // process. The next heartbeat repairs a file that was truncated or overwritten. If the file was replaced, all processes
