@@ -18,8 +18,8 @@ constexpr std::size_t kMostCodings = 4;
 Result<Decoder> Decoder::make(const std::vector<std::string>& codings, std::uint64_t limit) {
   Decoder decoder;
   decoder.limit_ = limit;
-  for (auto place = codings.rbegin(); place != codings.rend(); ++place) {
-    const auto coding = to_lower(*place);
+  for (auto it = codings.rbegin(); it != codings.rend(); ++it) {
+    const auto coding = to_lower(*it);
     if (coding == "identity") continue;
     const bool gzip = coding == "gzip" || coding == "x-gzip";
     if (!gzip && coding != "deflate")

@@ -74,10 +74,10 @@ bool KvConsumer::fetch(std::size_t max_bytes, PollResult& polled) {
   const auto share = std::max<std::size_t>(max_bytes / ready, 64 << 10);
   std::size_t total = 0;
   kv_.read([&](KvReader& tx) {
-    auto place = held_.lower_bound(next_turn_);
-    for (std::size_t n = held_.size(); n > 0 && total < max_bytes; --n, ++place) {
-      if (place == held_.end()) place = held_.begin();
-      auto& [id, held] = *place;
+    auto it = held_.lower_bound(next_turn_);
+    for (std::size_t n = held_.size(); n > 0 && total < max_bytes; --n, ++it) {
+      if (it == held_.end()) it = held_.begin();
+      auto& [id, held] = *it;
       if (held.paused || held.revoking) continue;
       auto batch = fetch_one(tx, id, held, std::min(share, max_bytes - total));
       if (!batch) continue;

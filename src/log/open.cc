@@ -161,9 +161,9 @@ std::shared_ptr<Log> open_log(const std::string& url, const std::map<std::string
   constexpr std::chrono::seconds kClosing{10};
   std::unique_lock lock{opened().mutex};
   for (;;) {
-    auto place = opened().logs.find(key);
-    if (place == opened().logs.end()) break;
-    if (auto log = place->second.lock()) return log;
+    auto found = opened().logs.find(key);
+    if (found == opened().logs.end()) break;
+    if (auto log = found->second.lock()) return log;
     if (opened().closed.wait_for(lock, kClosing) == std::cv_status::timeout) {
       throw Failure(
           ErrorKind::kUnavailable,
