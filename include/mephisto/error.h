@@ -1,8 +1,8 @@
-// How things fail. An Error is a value (a kind to decide by, a message to read) for paths where failing is ordinary:
-// reading a record, appending to the log. A Failure is the same as an exception, for misuse and for what ends an
-// operation.
+// The two forms of errors. An Error is a value (a kind for programs, a message for people), for calls that fail
+// regularly: reading a record, appending to the log. A Failure is the same as an exception, for misuse and for errors
+// that end an operation.
 //
-// A message says what failed, on what (topic, partition, offset, key), why, and what to do.
+// A message says what failed, where (topic, partition, offset, key), why, and what to do.
 #pragma once
 
 #include <expected>
@@ -13,13 +13,13 @@
 namespace mephisto {
 
 enum class ErrorKind {
-  kInvalid,      // the caller's input is wrong: do not repeat
+  kInvalid,      // the caller's input is wrong: do not repeat the call
   kNotFound,     // no such topic, agent, file
-  kDecode,       // bytes that are not what they should be
-  kUnavailable,  // may work later: disk full, server away
+  kDecode,       // the bytes are not in the expected format
+  kUnavailable,  // may work later: disk full, server unreachable
   kTimeout,      // a deadline passed
-  kIndefinite,   // a write whose reply was lost: it happened or it did not
-  kFenced,       // another member owns what this one acted on
+  kIndefinite,   // the reply to a write was lost: whether it happened is unknown
+  kFenced,       // another member owns the partition now
   kCorrupt,      // stored data fails its checksum
   kFatal,        // the log cannot be used further
 };
@@ -31,7 +31,7 @@ struct Error {
   ErrorKind kind = ErrorKind::kInvalid;
   std::string message;
 
-  // True where the same call may succeed later without anybody changing anything. After kIndefinite it may do its work
+  // True if the same call may succeed later without any change. After kIndefinite, a repeated call may do its work
   // twice.
   bool retriable() const {
     return kind == ErrorKind::kUnavailable || kind == ErrorKind::kTimeout || kind == ErrorKind::kIndefinite;
@@ -53,7 +53,7 @@ class Failure : public std::runtime_error {
   ErrorKind kind_;
 };
 
-// The exception with which a cancelled task's waits end. It is no std::exception, so that a handler's
+// The exception with which a cancelled task's waits end. It does not derive from std::exception, so that a handler's
 // `catch (const std::exception&)` does not swallow it.
 struct Cancelled {};
 
@@ -61,7 +61,7 @@ inline std::unexpected<Error> fail(ErrorKind kind, std::string message) {
   return std::unexpected(Error{kind, std::move(message)});
 }
 
-// The value of `result`, or its error thrown as a Failure.
+// Returns the value of `result`, or throws its error as a Failure.
 template <class T>
 T value_or_throw(Result<T> result) {
   if (!result) throw Failure(std::move(result.error()));

@@ -1,10 +1,10 @@
-// The partitioned log as one interface, with interchangeable drivers: `memory://` (deterministic, for tests) and
-// `local://DIR` (durable, no server, several processes at once). What is written here holds for every driver; one
-// conformance suite checks it.
+// The partitioned log as one interface, with interchangeable drivers: `memory://` (deterministic, for tests),
+// `local://DIR` (durable, no server, several processes at once) and `kafka://HOST:PORT`. The comments here hold for
+// every driver; one conformance suite checks them.
 //
 // A topic is split into partitions; a partition is a sequence of records with ascending offsets. Members of a group
-// share the partitions of the topics they subscribe to; the group remembers for each partition the offset up to which
-// work is done.
+// share the partitions of the topics they subscribe to. For each partition, the group remembers the committed offset:
+// all records before it are processed.
 //
 // Threads: Log may be used from any thread; a Reader, Member or Producer belongs to the loop it was made on.
 #pragma once
@@ -33,10 +33,10 @@ inline constexpr int kMaxPartitions = 4096;               // of a topic
 inline constexpr int kMaxTopics = 10'000;
 inline constexpr std::size_t kMaxTopicName = 249;  // letters, digits, '.', '_', '-'
 
-// A topic whose name starts so is an asker's, who deletes it in the end. Where the asker was killed, maintain() does
-// so: where it can see that nobody reads the topic any more, after a minute, otherwise once the topic is empty and
-// older than its retention. An asker that lives reads it from its beginning, and sends it a sign of life in less time
-// than the retention.
+// A topic with this prefix is a reply topic. The asking process creates it and deletes it in the end. If the asker was
+// killed, maintain() deletes the topic. If the driver can see that nobody reads the topic any more, it does so after a
+// minute; otherwise once the topic is empty and older than its retention. A live asker reads the topic from its
+// beginning and sends a keep-alive record to it more often than the retention.
 inline constexpr std::string_view kReplyTopicPrefix = "f-reply-";
 
 struct TopicPartition {
@@ -48,10 +48,10 @@ struct TopicPartition {
 
 struct TopicConfig {
   int partitions = 8;
-  std::optional<std::chrono::milliseconds> retention;  // delete records older than this; none: keep
+  std::optional<std::chrono::milliseconds> retention;  // delete records older than this; no value: keep them
   std::optional<std::int64_t> retention_bytes;         // of a partition
   bool compact = false;                                // keep the last record of each key
-  int replicas = 1;                                    // where the driver has several brokers
+  int replicas = 1;                                    // used by drivers with several brokers
 };
 
 struct TopicInfo {
@@ -60,7 +60,7 @@ struct TopicInfo {
   Timestamp created;
 };
 
-// The offsets [start, end) that a partition holds; end is where the next record goes.
+// The offsets [start, end) that a partition holds; `end` is the offset of the next record.
 struct Watermarks {
   std::int64_t start = 0;
   std::int64_t end = 0;
@@ -68,8 +68,8 @@ struct Watermarks {
 
 struct Commit {
   TopicPartition partition;
-  std::int64_t offset = 0;  // of the first record that is not done
-  std::string metadata;     // the tracker's note about what lies behind it
+  std::int64_t offset = 0;  // of the first record that is not processed
+  std::string metadata;     // the acks ahead: which records after `offset` are acknowledged already
   Timestamp time{};
 };
 
@@ -81,48 +81,48 @@ struct MemberInfo {
 
 struct GroupInfo {
   std::string name;
-  std::optional<std::int64_t> generation;  // none: the log does not tell
+  std::optional<std::int64_t> generation;  // no value: the log does not report it
   std::vector<MemberInfo> members;
   std::vector<Commit> commits;
 };
 
-// A transaction that is open in a partition: nobody reads what lies behind its first record there. Others than Mephisto
+// An open transaction in a partition: nobody can read the records from its first one on. Programs other than Mephisto
 // may have begun it.
 struct OpenTransaction {
   TopicPartition partition;
   std::int64_t start = 0;     // its first record
-  std::int64_t producer = 0;  // negative: what follows is not known
-  std::string id;             // the transactional id; empty: nobody knows one
-  std::string state;          // what its coordinator says of it
+  std::int64_t producer = 0;  // negative: the members below are unknown
+  std::string id;             // the transactional id; empty: unknown
+  std::string state;          // as its coordinator reports it
   Timestamp last_write{};
-  bool hanging =
-      false;  // its coordinator takes it for ended, or for none: it stays open until somebody ends it by hand
+  // Its coordinator considers it ended or does not know it: it stays open until somebody ends it by hand.
+  bool hanging = false;
 };
 
-// A partition that its member cannot begin with.
+// A partition that its member cannot start to read.
 struct HeldUp {
   TopicPartition partition;
   std::string why;
   std::chrono::steady_clock::time_point since;
 };
 
-// Names one stay of a partition with one consumer. Never used twice, so that what belongs to an earlier stay is told
-// apart.
+// Identifies one assignment of a partition to one consumer. It is never reused, so that batches and commits of an
+// earlier assignment are recognised.
 using AssignmentId = std::uint64_t;
 
 struct PartitionAssignment {
   AssignmentId id = 0;
   TopicPartition partition;
   std::int64_t offset = 0;  // where fetching starts
-  std::string metadata;     // of the commit it starts from
+  std::string metadata;     // of the commit that fetching starts from
   std::int64_t generation = 0;
 };
 
-// Records fetched from one partition; the views are valid as long as the batch.
+// Records fetched from one partition. The views are valid as long as the batch exists.
 struct Batch {
   AssignmentId assignment = 0;
   std::vector<RecordView> records;
-  std::size_t bytes = 0;         // memory that the batch holds on to
+  std::size_t bytes = 0;         // memory that the batch keeps in use
   std::int64_t next_offset = 0;  // where the next fetch starts
   std::vector<std::shared_ptr<const void>> pins;
 };
@@ -130,55 +130,56 @@ struct Batch {
 // What a member hears of its group when the members, or what is meant for it, have changed. Names are
 // MemberOptions::client.
 struct GroupChange {
-  std::size_t members = 0;  // now, with this one
-  std::size_t meant = 0;    // partitions that this member has or gets when others have given them up; 0: it is spare
-  std::vector<std::string> joined;  // since it heard last; not this member itself
+  std::size_t members = 0;  // now, including this one
+  std::size_t meant = 0;    // its target partitions, owned already or still to be released by others; 0: a spare
+  std::vector<std::string> joined;  // since the last report; without this member itself
   std::vector<std::string> left;    // by close()
-  std::vector<std::string> died;    // without a sign of life
+  std::vector<std::string> died;    // they stopped sending heartbeats
 };
 
-// What poll() brings. Order of handling: change, lost, revoked, assigned, batches.
+// The result of poll(). Handle it in this order: change, lost, revoked, assigned, batches.
 struct PollResult {
   std::optional<GroupChange> change;
-  std::vector<AssignmentId> lost;     // gone already: commits would be refused
-  std::vector<AssignmentId> revoked;  // to be given up: finish what is begun, then release()
+  std::vector<AssignmentId> lost;     // lost already: commits would be refused
+  std::vector<AssignmentId> revoked;  // to be released: finish the records in flight, then call release()
   std::vector<PartitionAssignment> assigned;
   std::vector<std::shared_ptr<Batch>> batches;
 };
 
-// Where a batch of records is.
+// Where a batch of records was stored.
 struct AppendResult {
   std::int64_t offset = 0;              // of the batch's first record
   Timestamp timestamp{};                // of its last record
-  std::vector<std::int64_t> offsets{};  // of each record, where they do not follow each other; empty: they do
+  std::vector<std::int64_t> offsets{};  // of each record; empty: they are consecutive
 };
 
-// The event that records of a batch were sent for: from `row` on, up to the next origin's row.
+// The event that sent some records of a batch: those from `row` up to the next origin's row.
 struct Origin {
   std::uint32_t row = 0;
-  std::uint32_t lane = 0;       // which agent's, of those that consume the event's partition
+  std::uint32_t lane = 0;       // the agent, by its number among those that consume the event's partition
   AssignmentId assignment = 0;  // of the event's partition; 0: no event sent these records
   std::int64_t offset = 0;      // of the event
 
   bool operator==(const Origin&) const = default;
 };
 
-// Records of a batch that the log never takes as they are.
+// Records of a batch that the log refuses for good.
 struct Refusal {
   std::uint32_t row = 0;  // the first
   std::uint32_t count = 0;
   Error error;
 };
 
-// Records for one partition on their way to the log.
+// Records for one partition that are to be appended to the log.
 struct OutBatch {
   TopicPartition partition;
   BatchBuilder records;
-  bool times_chosen =
-      true;  // otherwise each record's time is when it was sent, and the log may take the moment of the append for it
-  std::vector<Origin> origins{};           // ascending by row; empty: no event sent anything of it
-  std::optional<AppendResult> appended{};  // by a call that failed; one that repeats it leaves the batch out
-  std::vector<Refusal> refused{};  // by a call that failed; ascending by row. `appended` is of the other records then
+  // Otherwise each record's time is when it was sent, and the log may use the time of the append instead.
+  bool times_chosen = true;
+  std::vector<Origin> origins{};           // ascending by row; empty: no event sent these records
+  std::optional<AppendResult> appended{};  // set by a call that failed; a call that repeats it skips this batch
+  // Set by a call that failed; ascending by row. `appended` then refers to the other records.
+  std::vector<Refusal> refused{};
 };
 
 struct AssignmentCommit {
@@ -242,12 +243,12 @@ class Producer {
  public:
   virtual ~Producer() = default;
 
-  // Appends all batches, in order; when it returns they are durable and visible. Gives one AppendResult a batch. On an
-  // error nothing was appended but what `appended` says of its batch; after kIndefinite nobody knows. The call can then
-  // be repeated. The batches must not change before it returns. Where some records are refused for good (too large, no
-  // key in a compacted topic, no such topic), their batches' `refused` names them; the call can be repeated without
-  // them. `handed_over` is called, if at all, once the next append may begin: it cannot overtake this one any more, and
-  // fails where this one does.
+  // Appends all batches, in order. When it returns, they are durable and visible. Returns one AppendResult for each
+  // batch. The batches must not change before it returns. After an error, only the batches whose `appended` is set were
+  // appended; after kIndefinite this is unknown. The call can be repeated. If some records are refused for good (too
+  // large, no key in a compacted topic, no such topic), their batches' `refused` names them; the call can be repeated
+  // without them. `handed_over` is called, if at all, once the next append may begin: that one cannot overtake this one
+  // any more, and fails if this one fails.
   virtual Task<Result<std::vector<AppendResult>>> append(std::vector<OutBatch>& batches,
                                                          std::function<void()> handed_over) = 0;
   Task<Result<std::vector<AppendResult>>> append(std::vector<OutBatch>& batches) { return append(batches, {}); }
@@ -273,43 +274,43 @@ class Log {
  public:
   virtual ~Log() = default;
 
-  // `local:///path`, `memory://name`: what people name it by.
+  // `local:///path`, `memory://name`: the name that people use.
   virtual const std::string& url() const = 0;
 
-  // Whether Faust's apps may be on it too. They ask before they make the topic for the answer, and one that answers
-  // waits for a topic that is gone.
+  // Whether Faust apps may use the log too. A Faust asker asks before it creates its reply topic. A Faust app that
+  // answers waits for a reply topic even if it is deleted.
   virtual bool shared_with_faust() const { return false; }
 
   // The largest Commit::metadata that the log takes, in bytes.
   virtual std::size_t max_acks_ahead_bytes() const { return std::numeric_limits<std::size_t>::max(); }
 
-  // Creates a topic; kInvalid when it exists with another number of partitions, otherwise existing is fine (the given
-  // retention and cleanup become the topic's).
+  // Creates a topic, or, if it exists, applies the given retention and compaction to it. kInvalid if it exists with
+  // another number of partitions.
   virtual Task<Result<TopicInfo>> create_topic(std::string name, TopicConfig config) = 0;
   virtual Task<Result<void>> delete_topic(std::string name) = 0;
   virtual Task<Result<std::vector<TopicInfo>>> topics() = 0;
   virtual Task<Result<TopicInfo>> topic(std::string name) = 0;
   virtual Task<Result<Watermarks>> watermarks(TopicPartition partition) = 0;
-  // The first offset whose record's timestamp is at or after `time`; the end when there is none.
+  // The first offset whose record's timestamp is at or after `time`; the end if there is no such record.
   virtual Task<Result<std::int64_t>> offset_at(TopicPartition partition, Timestamp time) = 0;
   virtual Task<Result<std::vector<GroupInfo>>> groups() = 0;
 
-  // Sets where a group goes on, in all of these partitions or in none. kFenced while a member of the group gives signs
-  // of life; kNotFound when there is no such group or partition; kInvalid for an offset outside of [start, end].
+  // Sets the group's committed offsets in all of these partitions, or in none. kFenced while a member of the group is
+  // alive; kNotFound if there is no such group or partition; kInvalid for an offset outside of [start, end].
   virtual Task<Result<void>> reset(std::string group, std::map<TopicPartition, std::int64_t> offsets) = 0;
 
-  // The transactions that are open in these partitions, or without any in all that there are.
+  // The open transactions in these partitions; if no partition is given, in all partitions.
   virtual Task<Result<std::vector<OpenTransaction>>> open_transactions(std::vector<TopicPartition>) {
     co_return std::vector<OpenTransaction>{};
   }
-  // Ends the hanging transaction whose first record in the partition is `start`: what it wrote there does not count.
-  // kInvalid where it is not hanging, kNotFound where there is none.
+  // Aborts the hanging transaction whose first record in the partition is `start`. kInvalid if it is not hanging,
+  // kNotFound if there is no such transaction.
   virtual Task<Result<void>> end_transaction(TopicPartition partition, std::int64_t start) {
     co_return fail(ErrorKind::kNotFound,
                    "no transaction is open in " + partition.str() + " from " + std::to_string(start) + " on");
   }
 
-  // Deletes what retention and compaction allow. Workers call it from time to time; any process may.
+  // Deletes the records that retention and compaction allow. Workers call it from time to time; any process may.
   virtual Task<Result<void>> maintain() = 0;
 
   // Throws Failure when the group's name is none (1 to kMaxTopicName bytes, no zero byte).
@@ -319,37 +320,38 @@ class Log {
   virtual std::unique_ptr<Producer> producer(Loop& loop) = 0;
 };
 
-// What tells Kafka's brokers who this is (SASL OAUTHBEARER).
+// Authenticates this process at Kafka's brokers (SASL OAUTHBEARER).
 struct LogToken {
   std::string value;
   Timestamp expires{};
-  std::string principal;                          // whose it is
-  std::map<std::string, std::string> extensions;  // of SASL, for the brokers; mostly none
+  std::string principal;                          // the owner of the token
+  std::map<std::string, std::string> extensions;  // SASL extensions for the brokers; usually empty
 };
-// Gives a token: at the start, and anew before the last one expires. Called on a thread of librdkafka's, which it may
-// block; what it throws, or an error, is told, and it is asked again after ten seconds.
+// Gives a token: at the start, and again before the last one expires. It is called on a thread of librdkafka, which it
+// may block. If it throws or returns an error, this is logged and it is called again after ten seconds.
 using LogTokenSource = std::function<Result<LogToken>()>;
 
-// Opens the log that `url` names; all openings of one URL in a process share it. Throws Failure with what is wrong with
-// the URL, the folder or the rights. `properties` are librdkafka's, for kafka:// (its CONFIGURATION.md); `token` is for
-// `sasl.mechanism` OAUTHBEARER, the first one given for a URL and its properties.
+// Opens the log that `url` names. All callers in a process that open the same URL share one log. Throws Failure with
+// what is wrong with the URL, the folder or the rights. `properties` are librdkafka's, for kafka:// (see its
+// CONFIGURATION.md). `token` is used for `sasl.mechanism` OAUTHBEARER; the first one given for a URL and its properties
+// is kept.
 std::shared_ptr<Log> open_log(const std::string& url, const std::map<std::string, std::string>& properties = {},
                               const LogTokenSource& token = {});
 
-// Whether somebody has made the log that `url` names; open_log makes one that is not there. True also where that cannot
-// be looked at: opening it says why.
+// Whether the log that `url` names exists; open_log would create it. Also true if this cannot be checked: opening the
+// log then reports why.
 bool log_exists(const std::string& url);
 
-// An error when open_log cannot know what `url` means; looks at the text only.
+// An error if `url` is not a log URL. Checks the text only.
 Result<void> check_log_url(const std::string& url);
 
-// An error when librdkafka has no such property (naming the nearest), the value cannot be, or the property is not the
-// user's to choose because a guarantee hangs on it.
+// An error if librdkafka has no such property (the error names the nearest one) or the value is invalid. Also if users
+// must not set the property, because a guarantee depends on it.
 Result<void> check_log_property(const std::string& name, const std::string& value);
 // Whether the property's value must not be shown.
 bool is_secret_log_property(std::string_view name);
 
-// An error when `name` cannot be a topic's.
+// An error if `name` is not a valid topic name.
 Result<void> check_topic_name(std::string_view name);
 
 }  // namespace mephisto

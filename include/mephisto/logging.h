@@ -3,7 +3,8 @@
 //   log::info("Start collect security [{}] overview", symbol);
 //   2026-11-23 22:10:37.304 | INFO     | horton.agents:collect_securities:40 - Start collect security [AAPL] overview
 //
-// The place is the source file as a module, the agent or task that runs (else the function), and the line. Thread-safe.
+// The location is the source file as a module, the running agent or task (or else the function), and the line.
+// Thread-safe.
 #pragma once
 
 #include <fmt/format.h>
@@ -19,31 +20,31 @@ namespace mephisto::log {
 
 enum class Level { kDebug, kInfo, kWarn, kError, kCrit };
 
-// `debug info warn error crit`, in any case, as on the command line; nothing when unknown.
+// `debug info warn error crit`, in upper or lower case, as on the command line; nothing if unknown.
 std::optional<Level> parse_level(std::string_view text);
 std::string_view to_string(Level level);
 
 struct Options {
   Level level = Level::kWarn;
   std::string file;    // empty: standard error
-  bool colour = true;  // of the level, where the lines go to a terminal
+  bool colour = true;  // colour the level if the output is a terminal
 };
 
-// Throws Failure when the file cannot be opened.
+// Throws Failure if the file cannot be opened.
 void configure(const Options& options);
 Level level();
 
 // Replaces every occurrence of `secret` in later lines by `***`.
 void mask_secret(std::string secret);
 
-// A trouble that lasts, of which every attempt would write the same line: it is told at once, then after 10 s, 20 s, 40
-// s and so on, at least every 10 min. One for each trouble; not thread-safe.
+// Limits the lines about a lasting error, for which every attempt would write the same line. The error is logged at
+// once, then after 10 s, 20 s, 40 s and so on, at least every 10 min. Use one object for each error. Not thread-safe.
 class Repeated {
  public:
   using time_point = std::chrono::steady_clock::time_point;
-  // What the line adds: nothing at first, then ` (for 40s)`. No value where none is due.
+  // The text to add to the line: empty at first, later ` (for 40s)`. No value if no line is due.
   std::optional<std::string> due(time_point now);
-  // It is over; gives for how long it was, ` after 40s`, or no value where there was none.
+  // Call it when the error is over. Returns how long it lasted, ` after 40s`, or no value if there was no error.
   std::optional<std::string> over(time_point now);
 
  private:

@@ -1,6 +1,6 @@
-// Loop: one thread's event loop. Everything a shard does (its agents, timers, sockets, its part of the log) runs on one
-// Loop, so nothing on it needs a lock. Tests run a Loop on virtual time: when nothing is left to do the clock jumps to
-// the next timer.
+// Loop: the event loop of one thread. All work of a shard (its agents, timers, sockets, its part of the log) runs on
+// one Loop and needs no lock. Tests run a Loop on virtual time: when nothing is left to do, the clock jumps to the next
+// timer.
 //
 //   Loop loop;
 //   int n = loop.run(answer());
@@ -56,12 +56,12 @@ class Loop {
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 
-  // The loop that runs on this thread; null when none does.
+  // The loop that runs on this thread; null if there is none.
   static Loop* current();
 
-  // Runs until stop(). On virtual time also returns when nothing is left that could ever happen.
+  // Runs until stop(). On virtual time, also returns when nothing can happen any more.
   void run();
-  // Runs until `task` is done and gives its result. On virtual time throws Failure when the task can never finish.
+  // Runs until `task` is done and returns its result. On virtual time, throws Failure if the task can never finish.
   template <class T>
   T run(Task<T> task);
   // Thread-safe.
@@ -71,7 +71,7 @@ class Loop {
   Spawned spawn(const std::string& name, Task<void> task);
   // Runs `action` on the loop's thread. Thread-safe; keeps order per calling thread.
   void post(std::function<void()> action);
-  // post() for other threads that may outlive the loop: what comes after its end is dropped.
+  // post() for other threads that may outlive the loop: actions posted after the loop's end are dropped.
   struct Impl;
   class Poster {
    public:
@@ -84,29 +84,29 @@ class Loop {
   Poster poster() const { return Poster{impl_}; }
 
   bool virtual_time() const;
-  // Whether timers, sockets and other threads have waited for some milliseconds, so that who could go on for long
-  // should yield(). Never on virtual time, which stands still meanwhile.
+  // Whether timers, sockets and other threads have waited for some milliseconds. A task that could go on for long
+  // should then yield(). Always false on virtual time, which stands still while a task runs.
   bool turn_is_over() const;
   time_point now() const;
   // Wall time, for timestamps of records. On virtual time it moves with the clock, from 2026-01-01.
   Microtime wall_time() const;
-  // The same in milliseconds, cheaply: up to a tick of the kernel (4 ms) behind.
+  // The same in milliseconds, but cheaper: it may lag by a tick of the kernel (4 ms).
   Timestamp timestamp() const;
 
   // Calls `action(signal)` on this loop's thread for every such signal of the process. Replaces the default action.
   void on_signal(std::vector<int> signals, std::function<void(int)> action);
 
-  // The task that has the loop's thread, and since when nothing else had it; none between two. Thread-safe.
+  // The task that occupies the loop's thread, and since when; no value between two tasks. Thread-safe.
   struct Busy {
     std::string task;
     time_point since;
   };
   std::optional<Busy> busy() const;
 
-  // One line a task: its name and what it waits for since when.
+  // One line for each task: its name, what it waits for, and since when.
   std::vector<std::string> describe_tasks() const;
 
-  // Timers of waits, for the awaitables of this library.
+  // Timers for the awaitables of this library.
   using TimerId = std::multimap<time_point, Wait*>::iterator;
   TimerId add_timer(time_point at, Wait* wait);
   void remove_timer(TimerId place);
@@ -160,7 +160,7 @@ TimerWait sleep_for(Loop::duration duration);
 
 template <class T>
 T Loop::run(Task<T> task) {
-  // Kept by the task too: where it can never finish, this call ends before it does.
+  // Shared with the task: if the task can never finish, this call ends first.
   struct Ending {
     bool done = false;
     std::exception_ptr error;

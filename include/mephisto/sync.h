@@ -1,5 +1,5 @@
-// What tasks of one loop use to wait for each other: WaitQueue, Channel, and the combinators when_all, when_any and
-// timeout. Nothing here is thread-safe; `blocking` is the way to do slow work on another thread.
+// Tools with which tasks of one loop wait for each other: WaitQueue, Channel, and the combinators when_all, when_any
+// and timeout. Nothing here is thread-safe. Use `blocking` to do slow work on another thread.
 //
 //   auto [a, b] = co_await when_all(fetch("a"), fetch("b"));
 //   auto page = co_await timeout(5s, fetch("c"));          // throws Failure kTimeout; fetch is cancelled
@@ -65,9 +65,9 @@ class WaitQueue {
     Loop::TimerId timer_{};
   };
 
-  // `what` appears where people ask what a task waits for; it must outlive the wait.
+  // `what` describes the wait for diagnosis; it must outlive the wait.
   Waiter wait(const char* what) { return Waiter{*this, what, std::nullopt}; }
-  // As wait, but also ends at `deadline`, without saying which it was.
+  // Like wait, but also ends at `deadline`. The caller does not learn which of the two ended it.
   Waiter wait_until(Loop::time_point deadline, const char* what) { return Waiter{*this, what, deadline}; }
   void notify_one() {
     if (!waiters_.empty()) waiters_.front()->wake();
@@ -173,7 +173,7 @@ void rethrow_first(const TaskGroup& group);
 
 }  // namespace detail
 
-// Waits for all; throws what the first failing one (in order) threw, after the others are done.
+// Waits for all tasks. If some fail, throws the exception of the first of them (in order), after all are done.
 template <class... T>
 Task<std::tuple<detail::Kept<T>...>> when_all(Task<T>... tasks) {
   std::tuple<std::optional<detail::Kept<T>>...> kept;
@@ -197,8 +197,8 @@ Task<std::vector<detail::Kept<T>>> when_all(std::vector<Task<T>> tasks) {
   co_return values;
 }
 
-// Waits for the first to be done, cancels the others and waits for their end. Gives the index of the first, and its
-// value.
+// Waits for the first task to be done, cancels the others and waits for their end. Returns the index of the first one
+// and its value.
 template <class T>
 Task<std::pair<std::size_t, detail::Kept<T>>> when_any(std::vector<Task<T>> tasks) {
   if (tasks.empty()) throw Failure(ErrorKind::kInvalid, "when_any of nothing would wait for ever");
@@ -213,7 +213,7 @@ Task<std::pair<std::size_t, detail::Kept<T>>> when_any(std::vector<Task<T>> task
   co_return std::pair<std::size_t, detail::Kept<T>>{winner, std::move(*kept[winner])};
 }
 
-// The value of `task`, or Failure kTimeout after `limit` (the task is cancelled then and its end awaited).
+// The value of `task`. After `limit`, cancels the task, waits for its end and throws Failure kTimeout.
 template <class T>
 Task<T> timeout(Loop::duration limit, Task<T> task) {
   std::optional<detail::Kept<T>> value;
@@ -232,8 +232,8 @@ Task<T> timeout(Loop::duration limit, Task<T> task) {
   if constexpr (!std::is_void_v<T>) co_return std::move(*value);
 }
 
-// Runs `work` on a thread of the process's pool for blocking calls and resumes on the loop. Cannot be abandoned
-// half-way: a cancelled caller waits for the call to end, then gets Cancelled.
+// Runs `work` on a thread of the process's pool for blocking calls and resumes on the loop. A running call cannot be
+// abandoned: a cancelled caller waits for its end, then gets Cancelled.
 Task<void> blocking_call(std::function<void()> work, const char* what);
 
 template <class Work>

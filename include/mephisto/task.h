@@ -1,10 +1,9 @@
-// Task<T>: a coroutine that starts when it is awaited and gives a T, or throws.
+// Task<T>: a coroutine that starts when it is awaited and returns a T, or throws.
 //
 //   Task<int> answer() { co_await sleep_for(1s); co_return 42; }
 //
-// A task belongs to the thread of its Loop. Each chain of awaiting tasks runs in a TaskContext: its name (for log lines
-// and for "what does it wait for?"), and its cancellation, which ends whatever the chain waits for with the exception
-// Cancelled.
+// A task belongs to the thread of its Loop. Each chain of awaiting tasks runs in a TaskContext. The context has a name
+// (for log lines and diagnosis) and can be cancelled: the chain's current wait then ends with the exception Cancelled.
 #pragma once
 
 #include <chrono>
@@ -40,7 +39,7 @@ class TaskContext {
   TaskContext(const TaskContext&) = delete;
   TaskContext& operator=(const TaskContext&) = delete;
 
-  // The context that runs on this thread now; null outside of tasks.
+  // The context that is running on this thread; null outside of tasks.
   static TaskContext* current() { return current_; }
 
   Loop& loop() const { return loop_; }
@@ -50,7 +49,7 @@ class TaskContext {
   const char* waiting_for() const { return waiting_for_; }
   std::chrono::steady_clock::time_point waiting_since() const { return waiting_since_; }
 
-  // Ends the present wait and every later one with Cancelled. Idempotent. Only on the loop's thread.
+  // Ends the current wait and every later one with Cancelled. Idempotent. Call it only on the loop's thread.
   void cancel();
 
   // The unit of work that the task's outputs and state changes belong to; null outside of events and timers. Children
@@ -65,7 +64,7 @@ class TaskContext {
   static thread_local TaskContext* current_;
 
   Loop& loop_;
-  const std::string& name_;  // kept by the loop, where other threads may look at it
+  const std::string& name_;  // owned by the loop, where other threads can read it
   bool cancelled_ = false;
   Wait* wait_ = nullptr;
   const char* waiting_for_ = nullptr;
@@ -73,8 +72,8 @@ class TaskContext {
   std::list<TaskContext*>::iterator place_;  // among the loop's tasks
 };
 
-// The one primitive under every suspension. A derived awaitable calls suspend() when it must wait and resume() when
-// what it waited for has come; cancellation ends it earlier. It lives in the frame of the coroutine that awaits it.
+// The base of every suspension. A derived awaitable calls suspend() when it must wait, and resume() when the awaited
+// event has happened; cancellation ends it earlier. It lives in the frame of the coroutine that awaits it.
 class Wait {
  public:
   Wait() : context_(TaskContext::current()) {}
@@ -82,7 +81,7 @@ class Wait {
   Wait& operator=(const Wait&) = delete;
 
   bool suspended() const { return handle_ != nullptr; }
-  // Lets the coroutine go on, at the loop's next turn. No effect when it does not wait.
+  // Lets the coroutine continue at the loop's next turn. No effect if it is not waiting.
   void resume();
 
  protected:
@@ -90,12 +89,12 @@ class Wait {
 
   bool cancelled() const { return context_ != nullptr && context_->cancelled_; }
   void suspend(std::coroutine_handle<> handle, const char* what);
-  // For await_resume: throws Cancelled if that is what ended the wait.
+  // For await_resume: throws Cancelled if cancellation ended the wait.
   void throw_if_cancelled() const {
     if (ended_by_cancel_) throw Cancelled{};
   }
-  // Called by cancellation while suspended: forget this wait where it is registered. Return false to go on waiting (the
-  // operation cannot be abandoned; it will resume() by itself).
+  // Called by cancellation while suspended: remove this wait from the place where it is registered. Return false to go
+  // on waiting, if the operation cannot be abandoned and will call resume() itself.
   virtual bool abandon() { return true; }
   // Called by the loop when a timer set for this wait is due.
   virtual void due() { resume(); }

@@ -1,4 +1,4 @@
-// Time as records carry it: milliseconds since 1970-01-01 UTC, as in Kafka; and ISO 8601 text as Faust writes it.
+// Timestamps of records: milliseconds since 1970-01-01 UTC, as in Kafka, and ISO 8601 text as Faust writes it.
 #pragma once
 
 #include <chrono>
@@ -14,11 +14,12 @@ namespace mephisto {
 using Timestamp = std::chrono::sys_time<std::chrono::milliseconds>;
 using Microtime = std::chrono::sys_time<std::chrono::microseconds>;
 
-// `2020-01-02T03:04:05.000006Z`; the fraction only when it is not zero, then always six digits (Faust with orjson).
+// `2020-01-02T03:04:05.000006Z`; the fraction is written only if it is not zero, then always with six digits (like
+// Faust with orjson).
 std::string format_iso8601(Microtime time);
 
 // Reads a date with an optional time, fraction and zone (`Z`, `+HH:MM`, `+HHMM`, `+HH`); without a zone it is UTC. Any
-// one character may stand between date and time. Nothing when the text is no such time.
+// single character may separate date and time. Nothing if the text is not such a time.
 std::optional<Microtime> parse_iso8601(std::string_view text);
 
 // `1.5s`, `250ms`, `2m`, `1h`, `7d`, or a plain number of seconds.

@@ -1,5 +1,5 @@
-// Named places where a test makes the process die as if by `kill -9`: MEPHISTO_CRASH_AT=name or name:N for the N-th
-// time.
+// Named points at which a test can kill the process as with `kill -9`. MEPHISTO_CRASH_AT is a name, or name:N for the
+// N-th pass.
 #pragma once
 
 #include <string_view>

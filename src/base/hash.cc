@@ -52,10 +52,11 @@ std::uint32_t crc32c_table(std::string_view bytes, std::uint32_t crc) {
 }
 
 #if defined(__x86_64__)
-// The instruction takes three cycles and can begin one each: three runs of this many bytes go side by side.
+// The instruction takes three cycles, and one can start each cycle: three runs of this many bytes are computed in
+// parallel.
 constexpr std::size_t kRun = 1024;
 
-// What kRun zero bytes make of a checksum, which is linear: looked up byte by byte.
+// Computes the effect of kRun further zero bytes on a checksum. The effect is linear, so it is looked up byte by byte.
 class Shift {
  public:
   Shift() {

@@ -1,4 +1,4 @@
-// Hashes that are part of a format: murmur2 chooses partitions (as Kafka's Java client and Faust do), CRC-32C guards
+// Hashes that are part of a format: murmur2 chooses partitions (as in Kafka's Java client and Faust), CRC-32C protects
 // stored bytes.
 #pragma once
 

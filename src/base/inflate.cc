@@ -27,7 +27,7 @@ struct Inflater::State {
   Format format;
   z_stream stream{};
   Place place = Place::kStart;
-  std::string head;  // of a deflate text, until its format is known
+  std::string head;  // the first bytes of deflate data, until its format is known
 };
 
 Inflater::Inflater(Format format) : state_(std::make_unique<State>(format)) {}
@@ -79,13 +79,13 @@ Result<void> Inflater::take(std::string_view& in, std::string& out, std::size_t 
   };
   if (std::string_view rest = head; !rest.empty()) {
     feed(rest);
-    head.clear();  // two bytes are always taken
+    head.clear();  // inflate always consumes two bytes
   }
   if (code == Z_OK || code == Z_BUF_ERROR) feed(in);
   out.resize(out.size() - stream.avail_out);
   if (code == Z_STREAM_END)
     place = Place::kBetween;
-  else if (code != Z_OK && code != Z_BUF_ERROR)  // the latter: it waits for more
+  else if (code != Z_OK && code != Z_BUF_ERROR)  // Z_BUF_ERROR: it needs more input
     return broken();
   return {};
 }

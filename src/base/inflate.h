@@ -1,4 +1,4 @@
-// Undoes gzip and zlib, whole or piece by piece.
+// Decompresses gzip and zlib data, as a whole or in pieces.
 #pragma once
 
 #include <memory>
@@ -12,17 +12,17 @@ namespace mephisto {
 class Inflater {
  public:
   enum class Format {
-    kGzip,     // one or more members; what stands behind them and is no member is padding
-    kDeflate,  // zlib's format, or without its head, as some servers send it
+    kGzip,     // one or more members; other data after them is padding
+    kDeflate,  // zlib's format, with or without its header, because some servers omit it
   };
   explicit Inflater(Format format);
   ~Inflater();
   Inflater(Inflater&&) noexcept;
   Inflater& operator=(Inflater&&) noexcept;
 
-  // Takes compressed bytes from the front of `in` and appends their plain bytes to `out`, at most `most`.
+  // Takes compressed bytes from the front of `in` and appends at most `most` plain bytes to `out`.
   Result<void> take(std::string_view& in, std::string& out, std::size_t most);
-  // Whether what was taken may be all: nothing of it waits for more.
+  // Whether the input so far can be complete: it does not end inside of a member.
   bool whole() const;
 
  private:

@@ -1,15 +1,15 @@
-// The file that log lines go to, for who rotates logs.
+// The file that log lines are written to; supports log rotation.
 #pragma once
 
 #include <string_view>
 
 namespace mephisto::log {
 
-// Opens it anew by its name, after it was moved or removed. Where it cannot be opened, lines go on to the one before,
-// and say so.
+// Opens the file again by its name, after it was moved or removed. If it cannot be opened, lines go to the earlier
+// file, beginning with an error.
 void reopen();
 
-// Writes lines below a log line, as a table has them; what is foreign in them is made visible.
+// Writes lines below a log line, for example a table. Unsafe characters in them are made visible.
 void write_below(std::string_view lines);
 
 }  // namespace mephisto::log

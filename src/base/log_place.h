@@ -1,5 +1,5 @@
-// How a log line learns the name of the task that writes it, without this room knowing what a task is: the runtime sets
-// the hook.
+// A hook that gives the name of the task that writes a log line. The runtime sets it, so that this room does not depend
+// on tasks.
 #pragma once
 
 #include <atomic>

@@ -46,7 +46,7 @@ constexpr std::string_view kNames[] = {"debug", "info", "warn", "error", "crit"}
 constexpr std::string_view kLabels[] = {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"};
 constexpr std::string_view kColours[] = {"\x1b[2m", "\x1b[1m", "\x1b[33m", "\x1b[31m", "\x1b[1;31m"};
 
-// `horton/agents.cc` → `horton.agents`; `src/log/memory.cc` → `mephisto.log.memory`; of an absolute path the last two
+// `horton/agents.cc` → `horton.agents`; `src/log/memory.cc` → `mephisto.log.memory`; for an absolute path, its last two
 // parts.
 std::string module_of(std::string_view path) {
   std::string prefix;
@@ -65,7 +65,7 @@ std::string module_of(std::string_view path) {
   return prefix + module;
 }
 
-// The plain name in a compiler's full signature: `Task<void> horton::run(int)` → `run`.
+// The plain name from a compiler's full signature: `Task<void> horton::run(int)` → `run`.
 std::string_view function_of(std::string_view signature) {
   constexpr std::string_view kAnonymous = "(anonymous namespace)::";
   if (auto anonymous = signature.rfind(kAnonymous); anonymous != std::string_view::npos)
@@ -139,7 +139,7 @@ void mask_secret(std::string secret) {
   std::lock_guard lock{sink().mutex};
   auto& secrets = sink().secrets;
   secrets.push_back(std::move(secret));
-  // The longest first: one may begin with another.
+  // The longest first, because one secret may begin with another.
   std::ranges::sort(secrets, std::ranges::greater{}, &std::string::size);
 }
 
@@ -183,7 +183,7 @@ void write(Level level, std::source_location place, std::string_view text) {
       masked.replace(at, secret.size(), "***");
     text = masked;
   }
-  // A line is a line, whatever the text has that somebody else wrote.
+  // Escapes line breaks and control characters in foreign text, so that it stays on one line.
   std::string safe;
   if (std::ranges::any_of(text, [](char c) { return c < ' ' || c > '~'; })) text = safe = printable(text, kWhole);
   auto index = static_cast<std::size_t>(level);

@@ -72,7 +72,7 @@ void make_folders(const std::filesystem::path& path) {
   std::filesystem::path made;
   for (const auto& part : path) {
     made /= part;
-    // As it should be whatever the umask takes away.
+    // Sets the mode again, because the umask may have removed bits.
     if (mkdir(made.c_str(), S_IRWXU) == 0) {
       (void)chmod(made.c_str(), S_IRWXU);
     } else if (const int error = errno; error != EEXIST && access(made.c_str(), F_OK) != 0) {
@@ -95,19 +95,19 @@ void own_folder(const std::string& path) {
   if (fstatat(folder.get(), "..", &parent, 0) == 0 && (parent.st_mode & S_IWOTH) != 0 &&
       (parent.st_mode & S_ISVTX) == 0) {
     throw refused(path,
-                  "everybody may write to the folder above it, and so exchange this one; take that right away (chmod "
+                  "everybody may write to the folder above it, and so replace this one; remove that right (chmod "
                   "o-w), or name another");
   }
   if ((found.st_mode & kOthers) != 0 || (found.st_mode & S_IRWXU) != S_IRWXU) (void)fchmod(folder.get(), S_IRWXU);
 }
 
 int open_own_file(const std::string& path) {
-  // Not to wait where it is a pipe.
+  // O_NONBLOCK: does not wait if the path is a pipe.
   Descriptor file{::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, S_IRUSR | S_IWUSR)};
   if (file.get() < 0 && errno == ELOOP) throw refused(path, "it is a link to somewhere else; remove it");
   struct stat found{};
   if (file.get() < 0 || fstat(file.get(), &found) != 0) throw cannot("open", path, errno);
-  if (!S_ISREG(found.st_mode)) throw refused(path, "it is no plain file; remove it");
+  if (!S_ISREG(found.st_mode)) throw refused(path, "it is not a plain file; remove it");
   if (found.st_uid != geteuid()) throw refused(path, of_another(found.st_uid));
   if (found.st_nlink > 1)
     throw refused(path, "the same file has another name too, and would change there; copy it instead of linking it");

@@ -1,21 +1,21 @@
-// Files and folders that are their owner's only, whatever the umask is. What another user prepared is refused, not
-// trusted: a link would lead a write somewhere else, and another's file could change under us.
+// Files and folders that only their owner can access, independent of the umask. Files and links of another user are
+// refused: a link could redirect a write, and another user could change the file during use.
 #pragma once
 
 #include <string>
 
 namespace mephisto {
 
-// Makes the folder with its parents (0700 each); of one that is there, takes away what others may do. Throws Failure
-// kInvalid where it belongs to another user, another user's link leads to it, or everybody could exchange it.
+// Creates the folder and its parents (0700 each); removes other users' rights from an existing folder. Throws Failure
+// kInvalid if it belongs to another user, another user's link leads to it, or everybody could replace it.
 void own_folder(const std::string& path);
 
-// Opens a file to read and write (0600), making it where there is none; of one that is there, takes away what others
-// may do. Throws Failure: kUnavailable where the disk is full, kInvalid where it is a link, no plain file, or another
+// Opens a file to read and write (0600), and creates it if necessary; removes other users' rights from an existing
+// file. Throws Failure: kUnavailable if the disk is full, kInvalid if it is a link, not a plain file, or another
 // user's.
 int open_own_file(const std::string& path);
 
-// As open_own_file, to append lines: may lead through a link of one's own or the system's, and to what is no file
+// Like open_own_file, to append lines. The path may be a link of this user or of root, and may lead to a device
 // (`/dev/stderr`).
 int open_own_log_file(const std::string& path);
 

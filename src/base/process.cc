@@ -19,7 +19,7 @@ std::string process_name() { return fmt::format("{}:{}", host_name(), getpid());
 ProcessState look_at_process(int pid) {
   std::ifstream file{fmt::format("/proc/{}/stat", pid)};
   const std::string stat{std::istreambuf_iterator<char>{file}, {}};
-  // The name is in brackets and may have any character in it; the state follows.
+  // The name is in brackets and may contain any character; the state follows it.
   const auto begin = stat.find('(');
   const auto end = stat.rfind(')');
   if (begin == std::string::npos || end == std::string::npos || end + 2 >= stat.size()) return {};

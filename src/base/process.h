@@ -1,4 +1,4 @@
-// What this process is called, and what the system says of another one.
+// The name of this process, and the state of another process.
 #pragma once
 
 #include <string>
@@ -10,8 +10,8 @@ std::string host_name();
 std::string process_name();
 
 struct ProcessState {
-  std::string name;  // empty: there is no such process, or the system does not tell
-  char state = 0;    // as in /proc/PID/stat: T: stopped, t: by a debugger, D: waits for a disk
+  std::string name;  // empty: there is no such process, or the system does not report it
+  char state = 0;    // as in /proc/PID/stat: T: stopped, t: stopped by a debugger, D: waits for a disk
 };
 ProcessState look_at_process(int pid);
 

@@ -8,7 +8,7 @@
 namespace mephisto {
 namespace {
 
-// How many letters to add, leave out, change or swap with their neighbour make `a` of `b`.
+// The number of edits from `b` to `a`: letters added, removed, changed, or swapped with their neighbour.
 std::size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::size_t> before(b.size() + 1), last(b.size() + 1), row(b.size() + 1);
   std::iota(row.begin(), row.end(), 0);
@@ -64,7 +64,7 @@ std::size_t utf8_length(std::string_view text) {
 constexpr char kHex[] = "0123456789abcdef";
 constexpr std::uint32_t kReplacement = 0xfffd;
 
-// Of one well-formed UTF-8 sequence.
+// The code point of one well-formed UTF-8 sequence.
 std::uint32_t code_point(std::string_view sequence) {
   auto code = static_cast<std::uint32_t>(static_cast<unsigned char>(sequence[0]));
   if (sequence.size() > 1) code &= 0x7fU >> sequence.size();
@@ -72,7 +72,7 @@ std::uint32_t code_point(std::string_view sequence) {
   return code;
 }
 
-// Whether a terminal acts on the character, or a reader cannot see it.
+// Whether a terminal acts on the character or a reader cannot see it.
 bool is_unsafe(std::uint32_t code) {
   if (code < 0x20 || (code >= 0x7f && code <= 0x9f)) return true;  // C0, DEL, C1
   if (code < 0x61c) return false;
@@ -169,7 +169,7 @@ std::string printable_json(std::string_view json) {
     const auto length = utf8_length(json);
     const auto taken = json.substr(0, std::max<std::size_t>(length, 1));
     const auto code = length == 0 ? kReplacement : code_point(taken);
-    if (code == '\n' || code == '\r' || code == '\t') {  // between two values: within a string JSON has none of them
+    if (code == '\n' || code == '\r' || code == '\t') {  // between two values: they cannot occur within a JSON string
       result += ' ';
     } else if (length > 0 && !is_unsafe(code)) {
       result += taken;

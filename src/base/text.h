@@ -11,7 +11,7 @@
 
 namespace mephisto {
 
-// The candidate that `word` was most likely meant to be, if one is near enough to say so.
+// The candidate that `word` most likely stands for, if one is near enough.
 std::optional<std::string> nearest(std::string_view word, std::span<const std::string> candidates);
 
 // `; did you mean "x"?`, or nothing.

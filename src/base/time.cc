@@ -119,7 +119,7 @@ Result<std::chrono::milliseconds> parse_duration(std::string_view text) {
     factor = 86400e3;
   if (code != std::errc{} || factor < 0 || !(number >= 0) || number * factor > 1e15) {
     return fail(ErrorKind::kInvalid,
-                fmt::format("\"{}\" is no duration: write a number of seconds, or 250ms, 1.5s, 2m, 1h, 7d", text));
+                fmt::format("\"{}\" is not a duration: write a number of seconds, or 250ms, 1.5s, 2m, 1h, 7d", text));
   }
   return std::chrono::milliseconds{std::llround(number * factor)};
 }

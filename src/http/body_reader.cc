@@ -8,8 +8,8 @@
 namespace mephisto {
 namespace {
 
-// Of one chunk's head, and of what may stand in all heads of a body behind their sizes, where nobody writes anything,
-// beyond as much as the body itself has.
+// The first limits the head of one chunk. The second limits the chunk extensions (text after a chunk's size) of a whole
+// body, in addition to the size of the body itself. In practice nobody sends extensions.
 constexpr std::size_t kChunkHeadLimit = 4096;
 constexpr std::uint64_t kExtensionsLimit = 16 << 10;
 
@@ -30,7 +30,7 @@ BodyReader::BodyReader(Framing framing, std::uint64_t limit, std::size_t trailer
 }
 
 Parsed<void> BodyReader::take(std::string_view& in, std::string& out) {
-  // A length that is too large is told before the body comes.
+  // A length that is too large is refused before the body arrives.
   if (state_ == State::kData && left_ > room_) return unusable("its body is too large", 413);
   while (!in.empty() && !done()) {
     Parsed<void> taken;
@@ -51,7 +51,7 @@ Parsed<void> BodyReader::take(std::string_view& in, std::string& out) {
         switch (trailer_.take(in)) {
           case Block::State::kMore: break;
           case Block::State::kWhole: state_ = State::kDone; break;
-          case Block::State::kTooLarge: return unusable("the trailer behind its body is too large", 431);
+          case Block::State::kTooLarge: return unusable("the trailer after its body is too large", 431);
           case Block::State::kBroken: return unusable("a line of its trailer does not end in CRLF");
         }
         break;
@@ -102,7 +102,7 @@ Parsed<void> BodyReader::begin_chunk() {
   if (const auto extension = head.find_first_not_of(" \t");
       extension != std::string_view::npos && head[extension] != ';')
     return unusable("a chunk has no valid size");
-  if (!is_field_value(head)) return unusable("a control character stands in the head of a chunk");
+  if (!is_field_value(head)) return unusable("the head of a chunk contains a control character");
   if (size > room_) return unusable("its body is too large", 413);
   left_ = size;
   state_ = size == 0 ? State::kTrailer : State::kChunkData;

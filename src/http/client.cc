@@ -20,7 +20,8 @@ namespace beast = boost::beast;
 
 constexpr std::uint64_t kUnlimited = std::numeric_limits<std::uint64_t>::max();
 
-// What says where a message ends and what becomes of its connection: a second opinion would mix up requests.
+// The client sets these headers itself: they determine where a message ends and how its connection is used. A second,
+// different value would mix up requests.
 constexpr std::array<std::string_view, 10> kOurHeaders{
     "host",    "connection", "content-length", "transfer-encoding", "te",
     "trailer", "upgrade",    "expect",         "keep-alive",        "proxy-connection"};
@@ -29,19 +30,19 @@ Order order_of(HttpCall call) {
   Order order{value_or_throw(parse_target(call.url)), std::move(call.method), std::move(call.headers),
               std::move(call.body)};
   if (!is_token(order.method) || order.method == "CONNECT")
-    throw Failure(ErrorKind::kInvalid, fmt::format("\"{}\" is no method that can be sent", printable(order.method)));
+    throw Failure(ErrorKind::kInvalid, fmt::format("\"{}\" is not a method that can be sent", printable(order.method)));
   for (const auto& [name, value] : order.headers) {
     if (!is_token(name))
-      throw Failure(ErrorKind::kInvalid, fmt::format("\"{}\" is no name of a header", printable(name)));
+      throw Failure(ErrorKind::kInvalid, fmt::format("\"{}\" is not a header name", printable(name)));
     if (!is_field_value(value))
       throw Failure(ErrorKind::kInvalid, fmt::format("the value of the header {} has a control character in it", name));
     if (std::ranges::find(kOurHeaders, to_lower(name)) != kOurHeaders.end())
-      throw Failure(ErrorKind::kInvalid, fmt::format("the header {} is the client's own", name));
+      throw Failure(ErrorKind::kInvalid, fmt::format("the header {} is set by the client itself", name));
   }
   return order;
 }
 
-// Whether twice is as once.
+// Whether sending the request twice has the same effect as sending it once.
 bool can_be_repeated(const std::string& method) {
   static constexpr std::array<std::string_view, 6> kMethods{"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"};
   return std::ranges::find(kMethods, method) != kMethods.end();
@@ -52,11 +53,11 @@ bool moved(const HttpResponse& response) {
   return std::ranges::find(kMoves, response.status) != kMoves.end() && response.headers.contains("Location");
 }
 
-// The order that a redirect makes of `order`.
+// Changes `order` to follow the redirect.
 void redirect(Order& order, const HttpResponse& response) {
   const auto from = order.target.origin();
   order.target = value_or_throw(redirected(order.target, response.headers["Location"]));
-  // As browsers do, who sent a form and get a page to look at.
+  // Browsers do the same: after they have sent a form, they get a page.
   const bool becomes_get =
       response.status == 303 ? order.method != "HEAD" : response.status <= 302 && order.method == "POST";
   if (becomes_get) {
@@ -68,7 +69,7 @@ void redirect(Order& order, const HttpResponse& response) {
   for (const auto& [name, value] : order.headers) {
     const auto lower = to_lower(name);
     const bool content = lower.starts_with("content-");
-    // Others may be a password or a key for the server that was asked.
+    // Other headers may contain a password or a key for the first server.
     const bool for_everybody = content || lower.starts_with("accept") || lower == "user-agent";
     if ((becomes_get && content) || (elsewhere && !for_everybody)) continue;
     kept.add(name, value);
@@ -76,13 +77,13 @@ void redirect(Order& order, const HttpResponse& response) {
   order.headers = std::move(kept);
 }
 
-// A connection that was kept may have been closed by the other side meanwhile.
+// The server may have closed a pooled connection in the meantime.
 bool closed_meanwhile(const boost::system::error_code& code) {
   return code == asio::error::connection_reset || code == asio::error::broken_pipe || code == asio::error::eof ||
          code == asio::ssl::error::stream_truncated;
 }
 
-// What is wrong, for people. Throws Failure where another attempt would be in vain.
+// The problem, in words. Throws Failure if another attempt cannot succeed.
 std::string problem_of(const boost::system::error_code& code, const Target& target, const HttpOptions& options) {
   if (code == beast::error::timeout) return fmt::format("no whole answer within {}", format_duration(options.deadline));
   if (code == asio::ssl::error::stream_truncated) return "the answer was cut off";
@@ -108,7 +109,7 @@ std::string problem_of(const BadMessage& bad, const Target& target, const HttpOp
     throw in_vain(
         fmt::format("the head of the answer is larger than {} bytes or {} fields", options.header_limit, kMostFields));
   if (bad.reason().status == 413) throw in_vain(fmt::format("the answer is larger than {} bytes", options.body_limit));
-  return fmt::format("the answer is no HTTP ({})", bad.reason().why);
+  return fmt::format("the answer is not HTTP ({})", bad.reason().why);
 }
 
 // How an attempt failed.
@@ -117,7 +118,7 @@ struct Problem {
   bool late = false;
 };
 
-// Call it while the exception is being handled. Throws Failure where another attempt would be in vain.
+// Call it while the exception is being handled. Throws Failure if another attempt cannot succeed.
 Problem present_problem(const Target& target, const HttpOptions& options) {
   try {
     throw;
@@ -176,15 +177,15 @@ struct HttpClient::Impl {
 
   struct Answer {
     HttpResponse response;
-    std::unique_ptr<Exchange> exchange;  // what comes next is the body, where it is not whole
+    std::unique_ptr<Exchange> exchange;  // if the body was not read, it comes next
     Target target;
   };
-  // One answer, with its whole body or up to it; with redirects and retries.
+  // One answer, after redirects and retries. If `whole`, with its body; otherwise only its head.
   static Task<Answer> answer(std::shared_ptr<Impl> self, HttpCall call, bool whole);
 
   const HttpOptions options;
   const Proxies proxies;
-  std::shared_ptr<Trust> tls;  // once it is needed, or a file is named for it
+  std::shared_ptr<Trust> tls;  // set on first use, or at once if the options name a file
   std::shared_ptr<Pool> pool = std::make_shared<Pool>();
   Random random;
   std::uint64_t retried = 0;
@@ -210,7 +211,7 @@ Task<HttpClient::Impl::Answer> HttpClient::Impl::answer(std::shared_ptr<Impl> se
       response = co_await await_asio(attempt(*exchange, order, proxy, options, whole), "an HTTP answer");
     } catch (const std::exception&) {
       const auto& connection = exchange->connection();
-      if (reused && repeatable && present_is_a_closed_connection()) continue;  // on a new connection, which is no retry
+      if (reused && repeatable && present_is_a_closed_connection()) continue;  // reconnects; not a retry
       reached |= connection.connected;
       problem = present_problem(order.target, options);
       if (connection.sent && !repeatable) {
@@ -221,7 +222,7 @@ Task<HttpClient::Impl::Answer> HttpClient::Impl::answer(std::shared_ptr<Impl> se
     }
     if (response) {
       reached = true;
-      // The server had given up waiting for a request before it came.
+      // The server timed out waiting for a request before this one arrived.
       if (reused && response->status == 408) continue;
       if (whole) exchange->end(*self->pool);
       if (moved(*response)) {
@@ -271,7 +272,7 @@ std::uint64_t HttpClient::retried() const { return impl_->retried; }
 
 struct HttpStream::Impl {
   HttpResponse head;
-  std::unique_ptr<Exchange> exchange;  // null after its end
+  std::unique_ptr<Exchange> exchange;  // null after the end of the body
   Target target;
   HttpOptions options;
   std::shared_ptr<Pool> pool;

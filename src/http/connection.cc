@@ -15,11 +15,11 @@ namespace {
 namespace asio = boost::asio;
 using tcp = asio::ip::tcp;
 
-// Beyond these the one that waits longest is closed.
+// Beyond this number, the one that has been idle longest is closed.
 constexpr std::size_t kMostIdle = 64;
 constexpr std::size_t kProxyHeadLimit = 64 << 10;
 
-// Has the proxy connect to the target.
+// Asks the proxy to connect to the target.
 asio::awaitable<void> ask_proxy(Wire& wire, const Target& target, const Proxy& proxy) {
   auto request = fmt::format("CONNECT {0} HTTP/1.1\r\nHost: {0}\r\n", target.place());
   if (!proxy.authorization.empty()) request += fmt::format("Proxy-Authorization: {}\r\n", proxy.authorization);
@@ -82,8 +82,8 @@ asio::awaitable<void> connect(Connection& connection, const Target& target, cons
   if (!target.host_is_address && !SSL_set_tlsext_host_name(tls->native_handle(), target.host.c_str()))
     throw std::runtime_error("cannot set the TLS server name");
   tls->set_verify_callback(asio::ssl::host_name_verification(target.host));
-  // What came with the proxy's answer is of the TLS already, which would not see it.
-  if (!wire.arrived.empty()) throw std::runtime_error("the server speaks before it is asked to");
+  // Bytes that arrived with the proxy's answer would belong to the TLS handshake, but the handshake would not see them.
+  if (!wire.arrived.empty()) throw std::runtime_error("the server sends data before the TLS handshake");
   co_await tls->async_handshake(asio::ssl::stream_base::client, asio::use_awaitable);
   wire.speak_tls();
 }

@@ -1,4 +1,4 @@
-// The client's connections: how they are made, through a proxy or not, and which of them can be used again.
+// The client's connections: making them, directly or through a proxy, and pooling them for reuse.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -15,8 +15,8 @@ namespace mephisto {
 
 using Trust = boost::asio::ssl::context;
 
-// The authorities that are trusted: the file's, or the system's where it is empty. Clients share what is loaded, which
-// takes a megabyte. Throws Failure.
+// The trusted certificate authorities, from the file or, if `ca_file` is empty, from the system. They take a megabyte,
+// so clients share them. Throws Failure.
 std::shared_ptr<Trust> trust(const std::string& ca_file);
 
 struct Connection {
@@ -25,25 +25,25 @@ struct Connection {
 
   std::shared_ptr<Trust> tls;
   Wire wire;
-  std::string place;       // requests to the same one can share it
+  std::string place;       // requests with the same place can reuse the connection
   bool connected = false;  // to the server, not only to a proxy
-  bool sent = false;       // something of the present request
+  bool sent = false;       // some bytes of the current request
   bool used = false;       // for an earlier request
 };
 
-// To the target's server, with TLS where the target says so. Throws system_error, BadMessage, or Failure where it would
-// be in vain to try again.
+// Connects to the target's server, with TLS if the target requires it. Throws system_error, BadMessage, or, if another
+// attempt cannot succeed, Failure.
 boost::asio::awaitable<void> connect(Connection& connection, const Target& target, const std::optional<Proxy>& proxy);
 
 // Connections that wait for a request.
 class Pool {
  public:
-  // Null where there is none to `place` that is of use.
+  // Null if there is no usable connection to `place`.
   std::unique_ptr<Connection> take(const std::string& place);
   void give(std::unique_ptr<Connection> connection);
 
  private:
-  std::deque<std::unique_ptr<Connection>> idle_;  // the one that was used last at the end
+  std::deque<std::unique_ptr<Connection>> idle_;  // the most recently used one is last
 };
 
 }  // namespace mephisto

@@ -36,17 +36,17 @@ std::optional<seconds> time_of_day(std::string_view text) {
 
 std::optional<sys_seconds> made(std::string_view day, std::string_view month, int year, std::string_view time) {
   const auto number_of_day = number(day);
-  const auto* place = std::ranges::find(kMonths, month);
+  const auto* found = std::ranges::find(kMonths, month);
   const auto of_day = time_of_day(time);
-  if (!number_of_day || place == kMonths.end() || !of_day) return std::nullopt;
+  if (!number_of_day || found == kMonths.end() || !of_day) return std::nullopt;
   const year_month_day date{std::chrono::year{year},
-                            std::chrono::month{static_cast<unsigned>(place - kMonths.begin() + 1)},
+                            std::chrono::month{static_cast<unsigned>(found - kMonths.begin() + 1)},
                             std::chrono::day{static_cast<unsigned>(*number_of_day)}};
   if (!date.ok()) return std::nullopt;
   return sys_days{date} + *of_day;
 }
 
-// A year of two digits lies at most 50 years ahead.
+// A year of two digits is at most 50 years in the future.
 int whole_year(int two_digits) {
   const int now = static_cast<int>(year_month_day{floor<days>(system_clock::now())}.year());
   const int year = now - now % 100 + two_digits;

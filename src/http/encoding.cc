@@ -10,7 +10,7 @@ namespace mephisto {
 namespace {
 
 constexpr std::size_t kPiece = 64 << 10;
-// Each one keeps a window of 32 KiB; nobody applies more than two.
+// Each coding keeps a window of 32 KiB. In practice nobody applies more than two.
 constexpr std::size_t kMostCodings = 4;
 
 }  // namespace
@@ -18,8 +18,8 @@ constexpr std::size_t kMostCodings = 4;
 Result<Decoder> Decoder::make(const std::vector<std::string>& codings, std::uint64_t limit) {
   Decoder decoder;
   decoder.limit_ = limit;
-  for (auto place = codings.rbegin(); place != codings.rend(); ++place) {
-    const auto coding = to_lower(*place);
+  for (auto it = codings.rbegin(); it != codings.rend(); ++it) {
+    const auto coding = to_lower(*it);
     if (coding == "identity") continue;
     const bool gzip = coding == "gzip" || coding == "x-gzip";
     if (!gzip && coding != "deflate")
@@ -61,7 +61,7 @@ Result<bool> Decoder::pull(std::size_t count, std::string& out) {
 }
 
 bool Decoder::whole() const {
-  // Some servers say that a body which is not there is compressed.
+  // Some servers declare an empty body as compressed.
   return !anything_ || std::ranges::all_of(stages_, [](const Stage& stage) { return stage.inflater.whole(); });
 }
 

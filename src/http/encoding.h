@@ -1,4 +1,4 @@
-// Undoes the content codings of an answer, in pieces: gzip, x-gzip, deflate, identity, and several one after the other.
+// Decodes the content codings of an answer, in pieces: gzip, x-gzip, deflate, identity, and combinations of them.
 #pragma once
 
 #include <cstdint>
@@ -13,25 +13,25 @@ namespace mephisto {
 
 class Decoder {
  public:
-  // As `Content-Encoding` names them, the last one applied last. An error where one of them is not known, or there are
-  // too many. No coding may give more than `limit` bytes.
+  // `codings` are as in `Content-Encoding`: in the order in which they were applied. An error if one is unknown, or
+  // there are too many. The output of each coding is limited to `limit` bytes.
   static Result<Decoder> make(const std::vector<std::string>& codings, std::uint64_t limit);
 
   void give(std::string_view bytes) { given_ += bytes; }
-  // Appends the next plain bytes to `out`, some 64 KiB at most; false where more must be given first. An error: kDecode
-  // for what is broken, kInvalid for what is too large.
+  // Appends the next plain bytes to `out`, about 64 KiB at most; false if it needs more input first. An error: kDecode
+  // for broken data, kInvalid if the output is too large.
   Result<bool> take(std::string& out);
-  // Whether what was given may be all.
+  // Whether the input so far can be complete.
   bool whole() const;
 
  private:
   struct Stage {
     Inflater inflater;
-    std::string waiting;  // what the stage before gave
+    std::string waiting;  // output of the stage before
     std::uint64_t plain = 0;
   };
 
-  // Appends to `out` what the stages up to `count` give now.
+  // Appends the next output of the first `count` stages to `out`.
   Result<bool> pull(std::size_t count, std::string& out);
 
   std::string given_;

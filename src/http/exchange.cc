@@ -40,7 +40,7 @@ asio::awaitable<void> Exchange::begin(const Order& order, const std::optional<Pr
   try {
     co_await wire.send(head_of(order, proxy, options), order.body);
   } catch (const boost::system::system_error& error) {
-    // A server that refuses a body may answer before it has come, and close.
+    // A server that refuses a body may answer and close the connection before it has received the body.
     if (order.body.empty() ||
         (error.code() != asio::error::broken_pipe && error.code() != asio::error::connection_reset))
       throw;
@@ -63,7 +63,7 @@ asio::awaitable<void> Exchange::begin(const Order& order, const std::optional<Pr
   }
   body_.emplace(head_.body, body_limit, options.header_limit);
   if (body_->done()) co_return;
-  // A length that is too large is told at once.
+  // A length that is too large is refused before the body is read.
   std::string_view nothing;
   if (auto taken = body_->take(nothing, came_); !taken) throw BadMessage{std::move(taken.error())};
   auto decoder = Decoder::make(head_.headers.list("Content-Encoding"), body_limit);

@@ -11,7 +11,7 @@
 
 namespace mephisto {
 
-// As HttpCall, where it goes now; redirects change it.
+// A request and where to send it now. Starts as an HttpCall; redirects change it.
 struct Order {
   Target target;
   std::string method;
@@ -23,8 +23,7 @@ class Exchange {
  public:
   explicit Exchange(std::unique_ptr<Connection> connection) : connection_(std::move(connection)) {}
 
-  // Sends the request and waits for the head of the answer that is not interim. Connects first where that is to be
-  // done.
+  // Connects if necessary, sends the request and waits for the head of the final (not interim) answer.
   boost::asio::awaitable<void> begin(const Order& order, const std::optional<Proxy>& proxy, const HttpOptions& options,
                                      Wire::time_point deadline, std::uint64_t body_limit);
   const ResponseHead& head() const { return head_; }
@@ -33,7 +32,7 @@ class Exchange {
   boost::asio::awaitable<bool> next(std::string& out, Wire::time_point deadline);
 
   const Connection& connection() const { return *connection_; }
-  // The connection goes to the pool where another request can use it. After the end of the body.
+  // Returns the connection to the pool if another request can use it. Call it after the end of the body.
   void end(Pool& pool);
 
  private:
@@ -41,11 +40,11 @@ class Exchange {
   ResponseHead head_;
   std::optional<BodyReader> body_;
   std::optional<Decoder> decoder_;
-  std::string came_;  // out of its framing, not decoded yet
+  std::string came_;  // the framing is removed, but it is not decoded yet
   bool reusable_ = true;
 };
 
-// Both throw, besides BadMessage and system_error: runtime_error where another attempt can succeed, Failure
-// (kUnavailable or kInvalid) where it would be in vain.
+// begin() and next() throw BadMessage, system_error, runtime_error if another attempt can succeed, and Failure
+// (kUnavailable or kInvalid) if it cannot.
 
 }  // namespace mephisto

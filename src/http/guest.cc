@@ -20,7 +20,7 @@ namespace asio = boost::asio;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kPiece = 256 << 10;
-// How long and how much is read from a client that is to go.
+// Limits on reading from a connection that is about to be closed.
 constexpr std::chrono::seconds kParting{2};
 constexpr std::size_t kPartingBytes = 1 << 20;
 
@@ -29,7 +29,7 @@ constexpr std::array<std::string_view, 7> kOurHeaders{
 
 BadMessage unusable(int status, std::string why) { return BadMessage{Unusable{status, std::move(why)}}; }
 
-// A target as clients send it to a server (`/path?query`) or to a proxy (`http://host/path?query`).
+// Accepts a target in both forms: as sent to a server (`/path?query`) or to a proxy (`http://host/path?query`).
 HttpRequest to_request(RequestHead head) {
   std::string_view target = head.target;
   std::string origin_form;
@@ -40,7 +40,7 @@ HttpRequest to_request(RequestHead head) {
     target = origin_form;
   }
   auto parsed = boost::urls::parse_origin_form(target);
-  if (!parsed) throw unusable(400, "its target is no path");
+  if (!parsed) throw unusable(400, "its target is not a path");
   HttpRequest request{std::move(head.method), std::string{parsed->encoded_path()}, {}, std::move(head.headers), ""};
   for (const auto& parameter : parsed->params())
     request.query[std::string{parameter.key}] = std::string{parameter.value};
@@ -52,13 +52,13 @@ bool has_no_body(int status) { return status == 204 || status == 304; }
 }  // namespace
 
 std::optional<std::string> fault_of(const HttpReply& reply) {
-  if (reply.status < 200 || reply.status > 599) return fmt::format("{} is no status of a reply", reply.status);
+  if (reply.status < 200 || reply.status > 599) return fmt::format("{} is not a valid status of a reply", reply.status);
   if (!is_field_value(reply.content_type)) return "its content type has a control character in it";
   for (const auto& [name, value] : reply.headers) {
     if (!is_token(name) || !is_field_value(value))
       return fmt::format("its header \"{}\" cannot be sent", printable(name));
     if (std::ranges::find(kOurHeaders, to_lower(name)) != kOurHeaders.end())
-      return fmt::format("the header {} is the server's own", name);
+      return fmt::format("the header {} is set by the server itself", name);
   }
   return std::nullopt;
 }
@@ -79,7 +79,7 @@ asio::awaitable<HttpRequest> Guest::request() {
   first_ = false;
   wire_.set_deadline(Clock::now() + shared_.limits.head_within);
   auto block = co_await read_head(wire_, shared_.limits.header);
-  // Some clients send an empty line behind a body.
+  // Some clients send an empty line after a body.
   if (block == "\r\n") block = co_await read_head(wire_, shared_.limits.header);
   auto head = parse_request_head(block);
   if (!head) throw BadMessage{std::move(head.error())};
@@ -110,7 +110,7 @@ asio::awaitable<std::string> Guest::body(const RequestHead& head) {
   take();
   if (const auto& expect = head.headers["Expect"]; !expect.empty() && head.minor > 0) {
     if (to_lower(expect) != "100-continue")
-      throw unusable(417, "its Expect is unknown: 100-continue alone is possible");
+      throw unusable(417, "its Expect is unknown: only 100-continue is supported");
     if (!reader.done() && content.empty()) co_await wire_.send("HTTP/1.1 100 Continue\r\n\r\n");
   }
   while (!reader.done()) {
@@ -167,7 +167,7 @@ asio::awaitable<void> Guest::begin_stream(HttpReply reply) {
 }
 
 asio::awaitable<void> Guest::stream(std::string bytes) {
-  if (bytes.empty()) co_return;  // as a chunk it would be the end
+  if (bytes.empty()) co_return;  // an empty chunk would end the body
   enter(State::kWriting);
   wire_.set_deadline(Clock::now() + shared_.limits.write_within);
   if (minor_ == 0) {
@@ -196,7 +196,7 @@ asio::awaitable<void> Guest::refuse(Unusable reason) {
 }
 
 asio::awaitable<void> Guest::part() {
-  enter(State::kArriving);  // nobody works for it: it may be closed for another one
+  enter(State::kArriving);  // no handler is running: it may be closed to make room for another connection
   wire_.set_deadline(Clock::now() + kParting);
   wire_.tcp().socket().shutdown(asio::socket_base::shutdown_send);
   for (std::size_t read = wire_.arrived.size(); read < kPartingBytes; read += wire_.arrived.size()) {

@@ -8,7 +8,7 @@
 
 namespace mephisto {
 
-// What a server counts over all its connections.
+// State that all connections of a server share.
 struct Shared {
   HttpLimits limits;
   std::size_t bodies = 0;  // bytes of requests' bodies in memory
@@ -17,10 +17,10 @@ struct Shared {
 class Guest {
  public:
   enum class State {
-    kArriving,  // its request is not whole
+    kArriving,  // its request is incomplete
     kIdle,      // between requests
-    kWorking,   // its request is worked for
-    kWriting,   // its reply is on the way
+    kWorking,   // its request is being handled
+    kWriting,   // its reply is being sent
   };
 
   Guest(boost::asio::ip::tcp::socket socket, Shared& shared) : shared_(shared), wire_(std::move(socket)) {}
@@ -30,26 +30,26 @@ class Guest {
 
   State state() const { return state_; }
   std::chrono::steady_clock::time_point since() const { return since_; }
-  // Ends it, whatever it does.
+  // Closes the connection in any state.
   void close() { wire_.tcp().close(); }
 
-  // The next request. Throws BadMessage (its reason is for the client) and system_error.
+  // The next request. Throws BadMessage (its reason is meant for the client) and system_error.
   boost::asio::awaitable<HttpRequest> request();
-  // Sends the reply, if it is no stream, and `begin` and the later ones of a stream. They throw system_error.
+  // send() sends a whole reply; the other three send a streamed reply. They throw system_error.
   boost::asio::awaitable<void> send(HttpReply reply);
   boost::asio::awaitable<void> begin_stream(HttpReply reply);
   boost::asio::awaitable<void> stream(std::string bytes);
   boost::asio::awaitable<void> end_stream();
-  // Tells why there is no reply, so that it arrives; then nothing more is read.
+  // Sends an error reply with the reason. The connection takes no further request.
   boost::asio::awaitable<void> refuse(Unusable reason);
-  // Ends the sending and reads on for a moment, without which the last reply could be lost on its way.
+  // Stops sending and goes on reading for a moment. If it closed at once, the last reply could be lost.
   boost::asio::awaitable<void> part();
-  // The client sees that something is missing.
+  // Closes the connection so that the client sees an error, not the end of a body.
   void reset();
 
-  // Whether another request may come on it.
+  // Whether another request may arrive on it.
   bool persistent() const { return persistent_; }
-  // Whether a body of the reply would be sent: not to a HEAD.
+  // Whether the reply has a body: not for a HEAD.
   bool wants_body() const { return !to_head_; }
 
  private:
@@ -61,14 +61,14 @@ class Guest {
   Wire wire_;
   State state_ = State::kArriving;
   std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();
-  std::size_t body_ = 0;  // bytes of the present request's body
-  int minor_ = 1;         // of its HTTP/1.x
+  std::size_t body_ = 0;  // bytes of the current request's body
+  int minor_ = 1;         // the x of HTTP/1.x
   bool to_head_ = false;
   bool persistent_ = true;
   bool first_ = true;
 };
 
-// What is wrong with a handler's reply, if anything; for the log.
+// What is wrong with a handler's reply, for the log; nothing if it can be sent.
 std::optional<std::string> fault_of(const HttpReply& reply);
 
 }  // namespace mephisto

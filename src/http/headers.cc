@@ -13,7 +13,7 @@ bool same_name(std::string_view a, std::string_view b) {
   return std::ranges::equal(a, b, {}, lower, lower);
 }
 
-// Longer than anybody waits, and far from the ends of every clock.
+// Longer than anybody waits, and far from the limits of every clock.
 constexpr std::chrono::seconds kLongest = std::chrono::hours{24 * 365};
 
 }  // namespace
@@ -56,7 +56,7 @@ std::optional<std::chrono::seconds> HttpResponse::retry_after() const {
   }
   const auto until = parse_http_date(text);
   if (!until) return std::nullopt;
-  // By the server's own clock, where it tells it.
+  // Uses the server's own clock, if the answer has a Date.
   const auto now = parse_http_date(headers["Date"])
                        .value_or(std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()));
   return std::clamp(*until - now, std::chrono::seconds{0}, kLongest);

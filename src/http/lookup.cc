@@ -18,10 +18,10 @@ namespace asio = boost::asio;
 using tcp = asio::ip::tcp;
 using Found = tcp::resolver::results_type;
 
-// What the thread of a lookup and who waits for it share.
+// Shared by the thread of a lookup and the coroutine that waits for it.
 struct Lookup {
   std::mutex mutex;
-  asio::steady_timer* wait = nullptr;  // null: nobody waits any more
+  asio::steady_timer* wait = nullptr;  // null: the coroutine no longer waits
   bool done = false;
   boost::system::error_code error;
   Found found;
@@ -58,7 +58,7 @@ asio::awaitable<Found> look_up(const Target& target, std::chrono::steady_clock::
       lookup.wait = nullptr;
     }
   } leave{*lookup};
-  // Left behind with what it looks up where the wait ends before.
+  // If the wait ends first, the thread goes on alone and its result is dropped.
   std::thread{run, lookup, target.host, target.port}.detach();
   boost::system::error_code ended;
   co_await wait.async_wait(asio::redirect_error(asio::use_awaitable, ended));

@@ -1,4 +1,5 @@
-// Looking up a host's name, with an end: the system's own lookup has none that can be set, and cannot be called off.
+// Looks up a host name with a deadline. The system's own lookup has no deadline that can be set and cannot be
+// cancelled.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -9,7 +10,7 @@
 
 namespace mephisto {
 
-// Throws boost::system::system_error: what the system says, or beast::error::timeout at the deadline.
+// Throws boost::system::system_error: the system's error, or beast::error::timeout at the deadline.
 boost::asio::awaitable<boost::asio::ip::tcp::resolver::results_type> look_up(
     const Target& target, std::chrono::steady_clock::time_point deadline);
 

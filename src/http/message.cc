@@ -31,7 +31,7 @@ std::string_view next_line(std::string_view& block) {
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-// `HTTP/1.x` at the front of `text`, which it is taken from; the x. Nothing where something else stands there.
+// Takes `HTTP/1.x` from the front of `text` and gives x. Nothing if `text` begins with something else.
 std::optional<int> take_version(std::string_view& text) {
   if (!text.starts_with("HTTP/1.") || text.size() < 8 || !is_digit(text[7])) return std::nullopt;
   const int minor = text[7] - '0';
@@ -39,7 +39,8 @@ std::optional<int> take_version(std::string_view& text) {
   return minor;
 }
 
-// A line that begins with a blank goes on with the value of the one before: obsolete, and understood in several ways.
+// Folding: a line that begins with a blank continues the value of the line before. It is obsolete, and programs
+// understand it in different ways.
 enum class Folding { kRefused, kTaken };
 
 Parsed<HttpHeaders> parse_fields(std::string_view block, Folding folding) {
@@ -56,26 +57,26 @@ Parsed<HttpHeaders> parse_fields(std::string_view block, Folding folding) {
     if (is_blank(line.front())) {
       if (folding == Folding::kRefused || name.empty()) return unusable("a header line begins with a blank");
       line = without_blanks(line);
-      if (!is_field_value(line)) return unusable("a control character stands in a header");
+      if (!is_field_value(line)) return unusable("a header contains a control character");
       value.append(" ").append(line);
       continue;
     }
     add();
-    // The smallest ones take twenty times their bytes in memory.
+    // The smallest fields take twenty times their bytes in memory.
     if (++fields > kMostFields) return unusable("it has too many headers", 431);
     const auto colon = line.find(':');
     if (colon == std::string_view::npos) return unusable("a header line has no colon");
     if (!is_token(line.substr(0, colon))) return unusable("a header has no valid name");
     name = line.substr(0, colon);
     line = without_blanks(line.substr(colon + 1));
-    if (!is_field_value(line)) return unusable("a control character stands in a header");
+    if (!is_field_value(line)) return unusable("a header contains a control character");
     value = line;
   }
   add();
   return headers;
 }
 
-// The one number that all `Content-Length` fields say; nothing where there is none.
+// The number in the `Content-Length` fields, which must all agree; nothing if there is no such field.
 Parsed<std::optional<std::uint64_t>> content_length(const HttpHeaders& headers) {
   std::optional<std::uint64_t> length;
   for (const auto& [name, value] : headers) {
@@ -84,7 +85,8 @@ Parsed<std::optional<std::uint64_t>> content_length(const HttpHeaders& headers) 
       const auto text = without_blanks(element);
       std::uint64_t number = 0;
       const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-      if (error != std::errc{} || end != text.data() + text.size()) return unusable("its Content-Length is no number");
+      if (error != std::errc{} || end != text.data() + text.size())
+        return unusable("its Content-Length is not a number");
       if (length && *length != number) return unusable("it has several Content-Lengths");
       length = number;
     }
@@ -111,7 +113,7 @@ std::size_t count(const HttpHeaders& headers, std::string_view name) {
 Parsed<bool> chunked(const HttpHeaders& headers) {
   if (!headers.contains("Transfer-Encoding")) return false;
   if (count(headers, "transfer-encoding") != 1 || to_lower(headers["Transfer-Encoding"]) != "chunked")
-    return unusable("its transfer coding is unknown: chunked alone is possible");
+    return unusable("its transfer coding is unknown: only chunked is supported");
   return true;
 }
 
@@ -122,9 +124,9 @@ Parsed<Framing> request_framing(const RequestHead& head) {
   if (!in_chunks) return std::unexpected(std::move(in_chunks.error()));
   const auto lengths = count(head.headers, "content-length");
   if (*in_chunks) {
-    // Servers before this one may go by the length, and take the rest of the body for a request.
+    // A server in front of this one may use the length, and take the rest of the body for another request.
     if (lengths > 0) return unusable("it has both a Content-Length and a transfer coding");
-    if (head.minor == 0) return unusable("HTTP/1.0 knows no transfer coding");
+    if (head.minor == 0) return unusable("HTTP/1.0 has no transfer codings");
     framing.kind = Framing::Kind::kChunked;
     return framing;
   }
@@ -146,7 +148,7 @@ Parsed<Framing> response_framing(const ResponseHead& head, int minor, bool to_he
   auto length = content_length(head.headers);
   if (!length) return std::unexpected(std::move(length.error()));
   if (to_head || head.status < 200 || head.status == 204 || head.status == 304) {
-    // A server that sends the body all the same would answer the next request by it.
+    // A server might send the body nevertheless; it would then be taken for the answer to the next request.
     if (*in_chunks || length->value_or(0) > 0) framing.persistent = false;
     return framing;
   }
@@ -214,7 +216,7 @@ Parsed<RequestHead> parse_request_head(std::string_view block) {
   const auto minor = take_version(line);
   if (!minor && line.size() == 8 && line.starts_with("HTTP/") && is_digit(line[5]) && line[6] == '.' &&
       is_digit(line[7]))
-    return unusable("HTTP/1.0 and HTTP/1.1 are possible", 505);
+    return unusable("only HTTP/1.0 and HTTP/1.1 are supported", 505);
   if (!minor || !line.empty()) return unusable("its first line is not METHOD TARGET HTTP/1.1");
   head.minor = *minor;
   auto headers = parse_fields(block, Folding::kRefused);
@@ -223,7 +225,7 @@ Parsed<RequestHead> parse_request_head(std::string_view block) {
   const auto hosts = count(head.headers, "host");
   if (hosts > 1) return unusable("it has several Hosts");
   if (hosts == 0 && head.minor > 0) return unusable("it has no Host");
-  if (!is_host(head.headers["Host"])) return unusable("its Host is no host");
+  if (!is_host(head.headers["Host"])) return unusable("its Host is not a valid host");
   auto framing = request_framing(head);
   if (!framing) return std::unexpected(std::move(framing.error()));
   head.body = *framing;
@@ -234,7 +236,7 @@ Parsed<ResponseHead> parse_response_head(std::string_view block, bool to_head) {
   auto line = next_line(block);
   ResponseHead head;
   const auto minor = take_version(line);
-  // What follows the status is for people; some servers leave it out with its blank.
+  // The text after the status is for people. Some servers omit it, and the blank before it too.
   if (!minor || line.size() < 4 || line[0] != ' ' || !std::ranges::all_of(line.substr(1, 3), is_digit) ||
       (line.size() > 4 && line[4] != ' ') || line[1] == '0')
     return unusable("its first line is not HTTP/1.1 STATUS");

@@ -1,5 +1,5 @@
-// The parts of a message as they come on a connection (RFC 9112): where a head ends, what it says, and how its body
-// ends. Nothing here waits or grows without a bound; what two readers could understand differently is refused.
+// Parses the parts of an HTTP message (RFC 9112): where a head ends, what it says, and how its body ends. Nothing here
+// waits or grows without a bound. Ambiguous messages, which two readers could understand differently, are refused.
 #pragma once
 
 #include <cstdint>
@@ -18,18 +18,18 @@ class Block {
 
   explicit Block(std::size_t limit) : limit_(limit) {}
 
-  // Takes from the front of `in` what belongs to the block. kBroken: a line that does not end in CRLF.
+  // Takes the bytes of the block from the front of `in`. kBroken: a line does not end in CRLF.
   State take(std::string_view& in);
-  // The lines with their ends, the empty one too.
+  // The lines with their line ends, including the empty line.
   const std::string& text() const { return text_; }
 
  private:
   std::size_t limit_;
-  std::size_t line_ = 0;  // where the present line begins
+  std::size_t line_ = 0;  // where the current line begins
   std::string text_;
 };
 
-// Why a message cannot be used, for people; `status` is what a server answers to it.
+// Why a message cannot be used, in words. `status` is the status that a server answers.
 struct Unusable {
   int status = 400;
   std::string why;
@@ -42,7 +42,7 @@ struct Framing {
   enum class Kind { kNone, kLength, kChunked, kUntilClose };
   Kind kind = Kind::kNone;
   std::uint64_t length = 0;  // of kLength
-  // Whether the connection can be used for another message after this one.
+  // Whether the connection can carry another message after this one.
   bool persistent = true;
 };
 
@@ -69,16 +69,16 @@ Parsed<RequestHead> parse_request_head(std::string_view block);
 Parsed<ResponseHead> parse_response_head(std::string_view block, bool to_head);
 
 bool is_token(std::string_view text);
-// Whether `text` can be a field's value: no control character but the tabulator.
+// Whether `text` can be a field's value: it has no control character except the tab.
 bool is_field_value(std::string_view text);
 
-// Takes a body out of its framing.
+// Removes the framing from a body.
 class BodyReader {
  public:
-  // A body of more than `limit` bytes is refused, where it can be before a byte of it has come.
+  // A body of more than `limit` bytes is refused, before it arrives if its length is declared.
   BodyReader(Framing framing, std::uint64_t limit, std::size_t trailer_limit);
 
-  // Moves what is body from the front of `in` to the end of `out` and drops what is framing.
+  // Moves body bytes from the front of `in` to the end of `out` and drops the framing.
   Parsed<void> take(std::string_view& in, std::string& out);
   bool done() const { return state_ == State::kDone; }
   // Whether the end of the connection is the end of the body.
@@ -92,7 +92,7 @@ class BodyReader {
   Parsed<void> begin_chunk();
 
   State state_;
-  std::uint64_t left_ = 0;  // of the body or the present chunk
+  std::uint64_t left_ = 0;  // of the body or the current chunk
   std::uint64_t room_;      // below the limit
   std::uint64_t taken_ = 0;
   std::uint64_t extensions_ = 0;  // bytes of chunk heads beyond their sizes

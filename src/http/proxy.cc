@@ -25,8 +25,8 @@ std::string environment(const char* lower, const char* upper) {
   return "";
 }
 
-// Whether `address` is in `network`, `10.0.0.0/8` and the like. (Asio's make_network_v4 throws from its function that
-// gives an error code, where the address is none.)
+// Whether `address` is in `network`, for example `10.0.0.0/8`. It does not use the overload of Asio's make_network_v4
+// that sets an error code, because that one throws for an invalid address.
 bool in_network(const std::string& network, const std::string& address) {
   const auto slash = network.find('/');
   if (slash == std::string::npos) return false;
@@ -44,8 +44,8 @@ bool in_network(const std::string& network, const std::string& address) {
   return ip::make_network_v6(one.to_v6(), bits).canonical() == ip::make_network_v6(all.to_v6(), bits).canonical();
 }
 
-// Whether an element of NO_PROXY means the target: `*`, a host and all below it, an address, a network; each with a
-// port or not.
+// Whether an element of NO_PROXY matches the target. An element is `*`, a host (with its subdomains), an address or a
+// network, with or without a port.
 bool means(std::string element, const Target& target) {
   if (element == "*") return true;
   if (target.host_is_address && in_network(element, target.host)) return true;
@@ -87,7 +87,7 @@ Result<Proxy> parse_proxy(const std::string& url) {
   if (!target) return fail(ErrorKind::kInvalid, fmt::format("cannot use the proxy: {}", target.error().message));
   if (target->tls)
     return fail(ErrorKind::kInvalid,
-                fmt::format("cannot use the proxy {}: only http:// proxies are possible", target->origin()));
+                fmt::format("cannot use the proxy {}: only http:// proxies are supported", target->origin()));
   proxy.target = std::move(*target);
   return proxy;
 }

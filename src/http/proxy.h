@@ -1,4 +1,4 @@
-// Which proxy stands between the client and a target.
+// Finds the proxy between the client and a target.
 #pragma once
 
 #include <optional>
@@ -14,18 +14,18 @@ struct Proxy {
   std::string authorization;  // the value of `Proxy-Authorization`; empty: none
 };
 
-// An error (kInvalid) where it is no `http://[NAME:PASSWORD@]HOST[:PORT]`. The message does not contain name and
-// password.
+// An error (kInvalid) if `url` is not of the form `http://[NAME:PASSWORD@]HOST[:PORT]`. The message never contains the
+// name and password.
 Result<Proxy> parse_proxy(const std::string& url);
 
 class Proxies {
  public:
-  // By `setting`, or, where it is empty, by HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the environment, of which the names
-  // in lower case come first, as with curl.
+  // Uses `setting` or, if it is empty, HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the environment. As with curl, names in
+  // lower case take precedence.
   explicit Proxies(const std::string& setting);
 
-  // Nothing where the target is asked directly: by the environment's proxies this machine itself and what NO_PROXY
-  // names. An error where the proxy that the target needs cannot be used.
+  // Nothing if the client connects to the target directly. The environment's proxies are not used for this machine and
+  // for the targets in NO_PROXY. An error if the target's proxy cannot be used.
   Result<std::optional<Proxy>> for_target(const Target& target) const;
 
  private:

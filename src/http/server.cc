@@ -20,14 +20,14 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kAfterFailedAccept{100};
 constexpr std::chrono::seconds kBetweenWarnings{10};
-// How long a client may take nothing of its reply while others wait for its place.
+// How long a client may read nothing of its reply while other clients wait for a connection.
 constexpr std::chrono::seconds kPatience{5};
 
 asio::awaitable<std::unique_ptr<tcp::socket>> accept(tcp::acceptor& acceptor) {
   co_return std::make_unique<tcp::socket>(co_await acceptor.async_accept(asio::use_awaitable));
 }
 
-// Leaves the rest of the process the most of its files.
+// Leaves most of the process's files to the rest of the process.
 std::size_t most_connections(std::size_t wanted) {
   rlimit files{};
   if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY)
@@ -41,7 +41,8 @@ struct HttpServer::Impl {
   Impl(Loop& on, Handler to, HttpLimits limits)
       : loop(on), handler(std::move(to)), shared{limits}, acceptor(io_context_of(on)) {}
 
-  // Waits for the last connection, cancelled or not: handlers refer to what goes when the server does.
+  // Waits for the last connection to end, even when cancelled: handlers refer to objects that are destroyed with the
+  // server.
   class AllEnded : public Wait {
    public:
     explicit AllEnded(Impl& server) : server_(server) {}
@@ -57,7 +58,7 @@ struct HttpServer::Impl {
     Impl& server_;
   };
 
-  // A connection, counted from its beginning to its end.
+  // A connection, counted in `open` until it is destroyed.
   struct Counted {
     Counted(Impl& of, tcp::socket socket) : server(of), guest(std::move(socket), of.shared) {
       server.guests.push_back(&guest);
@@ -71,7 +72,7 @@ struct HttpServer::Impl {
     Guest guest;
   };
 
-  // The pieces of a streamed reply, on their way to a client.
+  // Sends the pieces of a streamed reply to a client.
   class Sink final : public HttpSink {
    public:
     explicit Sink(Guest& guest) : guest_(guest) {}
@@ -81,7 +82,8 @@ struct HttpServer::Impl {
       } catch (const boost::system::system_error&) {
         gone_ = true;
       }
-      if (gone_) throw Failure(ErrorKind::kUnavailable, "the client of a streamed reply went, or takes nothing of it");
+      if (gone_)
+        throw Failure(ErrorKind::kUnavailable, "the client of a streamed reply has disconnected or does not read it");
     }
     bool gone() const { return gone_; }
 
@@ -93,7 +95,7 @@ struct HttpServer::Impl {
   Task<HttpReply> answer(HttpRequest request, const std::string& asked);
   Task<void> reply(Guest& guest, HttpReply reply, const std::string& asked);
   static Task<void> serve(Impl& self, tcp::socket socket);
-  // Closes the connection that can best be spared; false where all have a request that is worked for.
+  // Closes the least useful connection; false if a handler is running for every one.
   bool spare_one();
   void warn(const std::string& text);
 
@@ -104,7 +106,7 @@ struct HttpServer::Impl {
   int port = 0;
   std::list<Spawned> connections;
   std::list<Guest*> guests;  // the connections that are not closed, the oldest first
-  WaitQueue room;            // for another connection
+  WaitQueue room;            // wakes a task that waits for room for another connection
   std::size_t open = 0;
   AllEnded* ending = nullptr;
   Clock::time_point next_warning{};
@@ -187,14 +189,14 @@ Task<void> HttpServer::Impl::serve(Impl& self, tcp::socket socket) {
       self.room.notify_all();
     } while (guest.persistent());
   } catch (const boost::system::system_error&) {
-    co_return;  // the client went, or was too slow
+    co_return;  // the client disconnected or was too slow
   } catch (const BadMessage& bad) {
     if (bad.kind() != BadMessage::Kind::kUnusable) co_return;
     refused = bad.reason();
   }
   try {
     if (refused) co_await await_asio(guest.refuse(std::move(*refused)), "a client to read");
-    co_await await_asio(guest.part(), "a client to go");
+    co_await await_asio(guest.part(), "a client to disconnect");
   } catch (const boost::system::system_error&) {
   }
 }
@@ -204,7 +206,7 @@ HttpServer::HttpServer(Loop& loop, Handler handler, int port, const std::string&
   boost::system::error_code error;
   auto ip = asio::ip::make_address(address, error);
   if (error)
-    throw Failure(ErrorKind::kInvalid, fmt::format("\"{}\" is no IP address to listen on", printable(address)));
+    throw Failure(ErrorKind::kInvalid, fmt::format("\"{}\" is not an IP address to listen on", printable(address)));
   if (port < 0 || port > 65535)
     throw Failure(ErrorKind::kInvalid, fmt::format("cannot listen on port {}: ports are from 0 to 65535", port));
   tcp::endpoint endpoint{ip, static_cast<unsigned short>(port)};
@@ -232,8 +234,8 @@ Task<void> HttpServer::run() {
       try {
         auto socket = co_await await_asio(accept(impl.acceptor), "connections");
         while (impl.guests.size() >= most_connections(impl.shared.limits.connections)) {
-          impl.warn(fmt::format("Port {} has {} connections open, its most: those without a request are closed", port(),
-                                impl.guests.size()));
+          impl.warn(fmt::format("Port {} has {} connections open, its limit: those without a request are closed",
+                                port(), impl.guests.size()));
           if (!impl.spare_one()) co_await impl.room.wait_until(impl.loop.now() + kPatience, "room for a connection");
         }
         ++impl.open;
@@ -241,7 +243,7 @@ Task<void> HttpServer::run() {
         std::erase_if(impl.connections, [](const Spawned& one) { return one.done(); });
         continue;
       } catch (const boost::system::system_error& error) {
-        problem = error.code().message();  // too many open files, or a client that went at once
+        problem = error.code().message();  // too many open files, or the client disconnected at once
       }
       impl.warn(fmt::format("Cannot accept a connection on port {}: {}", port(), problem));
       if (!impl.spare_one()) co_await sleep_for(kAfterFailedAccept);

@@ -14,7 +14,7 @@ namespace {
 
 namespace urls = boost::urls;
 
-// For messages: without the query and the name and password before the host.
+// For messages: without the query, and with the name and password before the host masked.
 std::string shown(std::string_view url) {
   std::string text{url.substr(0, url.find_first_of("?#"))};
   const auto start = text.find("//") == std::string::npos ? 0 : text.find("//") + 2;
@@ -23,19 +23,19 @@ std::string shown(std::string_view url) {
 }
 
 std::unexpected<Error> unusable(std::string_view url, std::string_view why) {
-  return fail(ErrorKind::kInvalid, fmt::format("\"{}\" is no usable URL: {}", shown(url), why));
+  return fail(ErrorKind::kInvalid, fmt::format("\"{}\" is not a usable URL: {}", shown(url), why));
 }
 
-// Where the host of a URL begins and ends; two equal places where it has none.
+// Where the host of a URL begins and ends; two equal positions if it has no host.
 std::pair<std::size_t, std::size_t> place_of_host(std::string_view url) {
   const auto slashes = url.find("//");
   if (slashes == std::string_view::npos || url.find_first_of("/?#") != slashes) return {0, 0};
   return {slashes + 2, std::min(url.find_first_of("/?#\\", slashes + 2), url.size())};
 }
 
-// Boost 1.81 ends the process when a path with no first character follows a scheme (`x:]`); no URL that is of use has
-// one there. And it takes the name `10.0.0.1.nip.io` for an address with something behind it, unless its first digit is
-// escaped.
+// Works around two bugs of Boost 1.81. It aborts the process if an invalid first character of a path follows a scheme
+// (`x:]`); no usable URL has one there. And it takes the name `10.0.0.1.nip.io` for an address with text after it,
+// unless its first digit is escaped.
 boost::system::result<urls::url> parsed(std::string_view text) {
   const auto end = text.find_first_of(":/?#");
   if (end < text.size() && text[end] == ':' && !text.substr(end + 1).starts_with('/'))
@@ -56,9 +56,9 @@ bool may_stand_in_url(unsigned char c) {
   return std::isalnum(c) != 0 || (c != 0 && std::string_view{"-._~:/?#@!$&'()*+,;=%"}.contains(static_cast<char>(c)));
 }
 
-// A `Location` with its mistakes mended: blanks around it go, and what may not stand in a path or a query (spaces,
-// bars, UTF-8, a percent sign that begins no escape) is percent-encoded. A host stays as it is, and the fragment goes,
-// which is nothing to a server.
+// Corrects common mistakes in a `Location`. It removes blanks around it and percent-encodes characters that a path or
+// query must not contain: spaces, bars, UTF-8, a percent sign that begins no escape. It keeps the host and removes the
+// fragment, which servers do not need.
 std::string as_browsers_take_it(std::string_view location) {
   auto text = trim(location);
   text = text.substr(0, text.find('#'));
@@ -86,9 +86,9 @@ Result<Target> target_of(const urls::url_view_base& url, std::string_view text) 
   Target target;
   target.tls = url.scheme_id() == urls::scheme::https;
   if (!target.tls && url.scheme_id() != urls::scheme::http)
-    return unusable(text, "only http:// and https:// are possible");
+    return unusable(text, "only http:// and https:// are supported");
   if (url.encoded_host().empty()) return unusable(text, "it names no host");
-  if (url.has_userinfo()) return unusable(text, "names and passwords in it are not possible");
+  if (url.has_userinfo()) return unusable(text, "it must not contain a name or password");
   target.host = url.host_address();
   target.host_is_address = url.host_type() == urls::host_type::ipv4 || url.host_type() == urls::host_type::ipv6;
   target.port = url.port().empty() ? target.tls ? "443" : "80" : std::string{url.port()};
@@ -96,7 +96,7 @@ Result<Target> target_of(const urls::url_view_base& url, std::string_view text) 
   if (auto [end, code] = std::from_chars(target.port.data(), target.port.data() + target.port.size(), number);
       code != std::errc{} || number == 0)
     return unusable(text, "ports are from 1 to 65535");
-  // Boost 1.81 takes what follows a colon and is no port for the path.
+  // Boost 1.81 takes text after a colon that is not a port for the path.
   if (!url.encoded_path().empty() && !url.is_path_absolute()) return unusable(text, "it is not well-formed");
   target.authority = std::string{url.encoded_host_and_port()};
   if (target.authority.starts_with("%3") && target.authority.size() > 2 &&
@@ -124,10 +124,10 @@ Result<Target> redirected(const Target& from, const std::string& location) {
   if (!base || !reference || !urls::resolve(*base, *reference, resolved))
     return unusable(location, "it is not well-formed");
   auto target = target_of(resolved, location);
-  // The query, with keys in it, may go along.
+  // The redirected request may contain the query, with keys in it.
   if (target && from.tls && !target->tls)
     return unusable(location,
-                    fmt::format("{} redirects from https to http, where everybody could read it", from.shown()));
+                    fmt::format("{} redirects from https to http, where anybody could read the request", from.shown()));
   return target;
 }
 

@@ -1,4 +1,4 @@
-// What a URL means for a request.
+// The parts of a URL that a request needs.
 #pragma once
 
 #include <string>
@@ -12,20 +12,20 @@ struct Target {
   std::string host;  // to connect to, without the brackets of an IPv6 address
   bool host_is_address = false;
   std::string port;
-  std::string authority;  // for the header Host
+  std::string authority;  // the value of the header Host
   std::string path;       // with the query
 
   // `host:port`, with the brackets of an IPv6 address.
   std::string place() const { return (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":" + port; }
   // Targets of one origin may share a connection.
   std::string origin() const { return (tls ? "https://" : "http://") + place(); }
-  // For messages: without the query, where keys are.
+  // For messages: without the query, which may contain keys.
   std::string shown() const { return origin() + path.substr(0, path.find('?')); }
 };
 
-// An error (kInvalid) where HttpClient cannot use the URL.
+// An error (kInvalid) if HttpClient cannot use the URL.
 Result<Target> parse_target(const std::string& url);
-// Where `location`, an absolute or relative URL, leads to from `from`.
+// Resolves `location`, an absolute or relative URL, against `from`.
 Result<Target> redirected(const Target& from, const std::string& location);
 
 }  // namespace mephisto

@@ -40,7 +40,7 @@ void Wire::no_deadline() {
 }
 
 void Wire::check_deadline() const {
-  // The stream's own timer has no turn where there is always something to read.
+  // The stream's own timer never fires if there is always something to read.
   if (std::chrono::steady_clock::now() >= deadline_) throw boost::system::system_error{beast::error::timeout};
 }
 
@@ -74,7 +74,7 @@ asio::awaitable<void> Wire::pause() {
 bool Wire::quiet() {
   if (!arrived.empty()) return false;
   if (speaks_tls_) {
-    // What came with the last record that was read.
+    // Bytes that arrived with the last TLS record that was read.
     ERR_clear_error();
     char byte = 0;
     const int got = SSL_peek(secure_->native_handle(), &byte, 1);

@@ -1,4 +1,4 @@
-// One connection, over TCP or TLS, with an end to every wait: what comes on it, in parts of a bounded size.
+// One connection, over TCP or TLS. Every wait has a deadline, and data arrives in parts of a bounded size.
 #pragma once
 
 #include <array>
@@ -16,12 +16,12 @@
 
 namespace mephisto {
 
-// What came is not a whole message that can be used.
+// The received bytes are not a complete, usable message.
 class BadMessage : public std::exception {
  public:
   enum class Kind {
-    kClosed,    // the other side closed before the first byte
-    kCut,       // it closed in the middle
+    kClosed,    // the peer closed the connection before the first byte
+    kCut,       // the peer closed it in the middle of a message
     kUnusable,  // see reason()
   };
   explicit BadMessage(Kind kind) : kind_(kind) {}
@@ -40,30 +40,30 @@ class Wire {
  public:
   using time_point = std::chrono::steady_clock::time_point;
 
-  // Not connected; TLS where `tls` is not null.
+  // Not connected yet. Uses TLS if `tls` is not null.
   Wire(boost::asio::io_context& io, boost::asio::ssl::context* tls);
   explicit Wire(boost::asio::ip::tcp::socket connected) : plain_(std::in_place, std::move(connected)) {}
 
   boost::beast::tcp_stream& tcp() { return secure_ ? boost::beast::get_lowest_layer(*secure_) : *plain_; }
   // Null over TCP.
   boost::beast::ssl_stream<boost::beast::tcp_stream>* tls() { return secure_ ? &*secure_ : nullptr; }
-  // From here on bytes go through TLS; the handshake is done.
+  // Call it after the handshake: from then on, bytes go through TLS.
   void speak_tls() { speaks_tls_ = true; }
 
-  // What waits beyond it throws system_error (beast::error::timeout).
+  // A wait beyond the deadline throws system_error (beast::error::timeout).
   void set_deadline(time_point at);
   void no_deadline();
   time_point deadline() const { return deadline_; }
 
-  // What has come and was not taken yet.
+  // Received bytes that are not consumed yet.
   std::string_view arrived;
-  // Waits for more; only where `arrived` is empty. False at the end of the connection.
+  // Waits for more. Call it only if `arrived` is empty. False at the end of the connection.
   boost::asio::awaitable<bool> receive();
   boost::asio::awaitable<void> send(std::string_view first, std::string_view second = {});
-  // Lets others run. Throws when the deadline has passed.
+  // Lets other coroutines run. Throws if the deadline has passed.
   boost::asio::awaitable<void> pause();
 
-  // Whether nothing has come that was not taken, not even the end.
+  // Whether the connection is open and has no unconsumed bytes.
   bool quiet();
 
  private:
@@ -76,7 +76,7 @@ class Wire {
   std::array<char, 16384> buffer_;
 };
 
-// The next head. Throws BadMessage, as soon as it is clear that it does not begin with `start`.
+// The next head. Throws BadMessage as soon as it is clear that it does not begin with `start`.
 boost::asio::awaitable<std::string> read_head(Wire& wire, std::size_t limit, std::string_view start = {});
 
 }  // namespace mephisto

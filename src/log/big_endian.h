@@ -1,4 +1,4 @@
-// Numbers with their first byte first: in keys, which sort by them, and in what Kafka's brokers say.
+// Big-endian numbers: used in keys, so that these sort by number, and in Kafka's protocol.
 #pragma once
 
 #include <cstddef>
@@ -7,7 +7,7 @@
 
 namespace mephisto {
 
-// Appends the bytes of `value`, as many as it has, to a string or a Buffer.
+// Appends the bytes of `value` to a string or a Buffer.
 template <class T>
 void put_big_endian(auto& to, T value) {
   char bytes[sizeof(T)];

@@ -1,4 +1,4 @@
-// What the consumers of all drivers have in common.
+// Helpers that the consumers of all drivers share.
 #pragma once
 
 #include <atomic>
@@ -7,7 +7,7 @@
 
 namespace mephisto {
 
-// Unlike that of any other stay in this process, whatever the driver.
+// An id that is unique in this process, over all drivers.
 inline AssignmentId new_assignment() {
   static std::atomic<AssignmentId> next{1};
   return next++;

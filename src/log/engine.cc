@@ -23,7 +23,7 @@ class SubmitWait : public Wait {
       resume();
     });
   }
-  // A write that was under way when its task was cancelled has happened: its outcome is given even then.
+  // If the write had begun when its task was cancelled, it happens nevertheless, and its outcome is returned.
   Result<void> await_resume() {
     throw_if_cancelled();
     return std::move(result_);
@@ -37,7 +37,7 @@ class SubmitWait : public Wait {
   Result<void> result_;
 };
 
-// The topic of a partition; kNotFound when there is no such topic, or it has no such partition.
+// The topic of a partition; kNotFound if there is no such topic, or it has no such partition.
 Result<store::Topic> find(KvReader& tx, const TopicPartition& partition) {
   auto topic = store::find_topic(tx, partition.topic);
   if (!topic) return fail(ErrorKind::kNotFound, fmt::format("there is no topic {}", partition.topic));
@@ -48,7 +48,7 @@ Result<store::Topic> find(KvReader& tx, const TopicPartition& partition) {
   return std::move(*topic);
 }
 
-// What `look` finds of a topic, in one snapshot.
+// Calls `look` with a partition's topic, in one snapshot, and returns its result.
 template <class Look>
 auto look_at(Kv& kv, const TopicPartition& partition, Look look) {
   std::invoke_result_t<Look, KvReader&, const store::Topic&> found;
@@ -61,7 +61,8 @@ auto look_at(Kv& kv, const TopicPartition& partition, Look look) {
   return found;
 }
 
-// The topic numbers of the batches' partitions; or the first of the refusals, which the batches then name.
+// The topic numbers of the batches' partitions. If records are refused, the batches name them, and this returns the
+// first refusal.
 Result<std::vector<std::uint32_t>> find_topics(KvReader& tx, std::vector<OutBatch>& batches) {
   std::vector<std::uint32_t> ids;
   ids.reserve(batches.size());
@@ -96,14 +97,15 @@ std::vector<AppendResult> append_all(KvWriter& tx, std::vector<OutBatch>& batche
   return appended;
 }
 
-// An asker reads its topic as soon as it has made it. A topic whose time is still to come is of a clock that was wrong.
+// An asker reads its topic as soon as it has created it, so a topic that nobody reads after a minute is abandoned. A
+// creation time in the future comes from a wrong clock.
 bool can_be_abandoned(const store::Topic& topic, Timestamp now) {
   constexpr std::chrono::minutes kNew{1};
   return topic.name.starts_with(kReplyTopicPrefix) && topic.config.retention &&
          (topic.created < now - kNew || topic.created > now);
 }
 
-// Deletes the topic, unless it is gone, or another one of its name.
+// Deletes the topic, unless it has been deleted, or replaced by another one of the same name.
 Result<void> delete_same(KvWriter& tx, const store::Topic& topic) {
   const auto current = store::find_topic(tx, topic.name);
   return current && current->id == topic.id ? store::delete_topic(tx, topic.name) : Result<void>{};
@@ -144,7 +146,7 @@ class KvProducer : public Producer {
 Task<Result<void>> submit(Kv& kv, KvChange change) { co_return co_await SubmitWait{kv, std::move(change)}; }
 
 Task<Result<TopicInfo>> KvLog::create_topic(std::string name, TopicConfig config) {
-  // Most declarations find the topic as it is: that needs no write.
+  // Usually the topic exists with this configuration already, which needs no write.
   std::optional<store::Topic> existing;
   kv_->read([&](KvReader& tx) { existing = store::find_topic(tx, name); });
   if (existing && existing->config.partitions == config.partitions && existing->config.retention == config.retention &&
@@ -214,8 +216,8 @@ Task<Result<std::vector<GroupInfo>>> KvLog::groups() {
   co_return infos;
 }
 
-// Guarantee kept here: what a member has under way is never committed over what is set, because the member is taken out
-// with it.
+// Guarantee kept here: no member overwrites the offsets set here with its own commit. The same transaction removes all
+// members from the group, so that their commits are fenced.
 Task<Result<void>> KvLog::reset(std::string name, std::map<TopicPartition, std::int64_t> offsets) {
   const auto now = Loop::current()->timestamp();
   co_return co_await submit(*kv_, [&](KvWriter& tx) -> Result<void> {
@@ -265,7 +267,7 @@ Task<Result<void>> KvLog::maintain() {
     if (!topic.config.retention && !topic.config.retention_bytes && !topic.config.compact) continue;
     for (int number = 0; number < topic.config.partitions; ++number) {
       for (bool more = true; more;) {
-        co_await yield();  // a write under way cannot be cancelled: here a stop is heard
+        co_await yield();  // a running write cannot be cancelled, so a stop takes effect here
         auto result = co_await submit(*kv_, [&](KvWriter& tx) -> Result<void> {
           more = false;
           auto current = store::find_topic(tx, topic.name);
@@ -275,7 +277,7 @@ Task<Result<void>> KvLog::maintain() {
           more = *left;
           return {};
         });
-        // What is damaged must not keep the others from being maintained.
+        // A damaged partition must not prevent the maintenance of the others.
         if (!result && result.error().retriable()) co_return result;
         if (!result) {
           outcome = std::move(result);

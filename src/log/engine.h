@@ -54,7 +54,7 @@ class KvConsumer : public Member {
   Task<Result<std::vector<AppendResult>>> transact(Transaction& transaction) override;
   Task<void> close() override;
 
-  // A commit as it goes into a transaction, which runs on another thread: nothing in it refers to this consumer.
+  // A commit, ready for a transaction. The transaction runs on another thread, so nothing here refers to this consumer.
   struct Prepared {
     struct One {
       TopicPartition partition;
@@ -68,7 +68,7 @@ class KvConsumer : public Member {
     Timestamp now{};
     std::vector<One> commits;
   };
-  // kFenced when one of the assignments is gone already.
+  // kFenced if one of the assignments is lost already.
   Result<Prepared> prepare(const std::vector<AssignmentCommit>& commits) const;
   // All or nothing: checks everything before it writes.
   static Result<void> apply(KvWriter& tx, const Prepared& prepared);
@@ -81,21 +81,21 @@ class KvConsumer : public Member {
     std::int64_t next = 0;
     bool paused = false;
     bool revoking = false;
-    bool releasing = false;  // a release is under way
+    bool releasing = false;  // a release is in progress
   };
 
   bool in_group() const { return !options_.group.empty(); }
   bool alive(GroupMember member) const;
-  // Learns what is new and fetches.
+  // Updates the assignment, if the group has changed, and fetches.
   Task<void> advance(std::size_t max_bytes, PollResult& polled);
   Task<void> expire_dead();
   Task<void> join();
-  // Compares what we hold with what the group says, and acquires what is meant for us and free.
+  // Compares the assignments that we hold with the group's state, and acquires our target partitions that are free.
   Task<void> sync(PollResult& polled);
   Task<void> acquire(PollResult& polled);
-  // With from_latest: the group's first look at a topic decides where it begins.
+  // With from_latest: when the group first uses a topic, commits the offsets where it starts.
   void begin_at_latest(KvWriter& tx, const Group& group, const store::Topic& topic, Timestamp now) const;
-  // Tells what is new of the members since the last time.
+  // Reports the changes of the members since the last call.
   void note_change(const Group& group, std::size_t meant, PollResult& polled);
   // Begins to read what add() was called for.
   void begin_added(PollResult& polled);
@@ -115,15 +115,15 @@ class KvConsumer : public Member {
   std::uint32_t lease_ = 0;
   WaitQueue changed_;
   std::map<AssignmentId, Held> held_;
-  AssignmentId next_turn_ = 0;  // whose turn it is to be fetched first
+  AssignmentId next_turn_ = 0;  // the assignment to fetch first
   std::uint64_t seen_tick_ = 0;
-  std::string synced_;  // store::group_state when what we hold was last compared with it
-  // What poll() has told of the group.
-  std::map<std::string, std::string> known_members_;  // clients by id; empty: nothing yet
+  std::string synced_;  // store::group_state at the last comparison with the assignments that we hold
+  // The state of the group that poll() has reported.
+  std::map<std::string, std::string> known_members_;  // clients by id; empty: nothing reported yet
   std::int64_t known_generation_ = 0;
   std::size_t known_meant_ = 0;
-  std::set<std::string> unborn_;  // subscribed topics that were not there when this member joined
-  // The views of batches that are done with: their memory is used again. Shared with the batches, which may outlive the
+  std::set<std::string> unborn_;  // subscribed topics that did not exist when this member joined
+  // The views of released batches, whose memory is reused. Shared with the batches, because they may outlive the
   // consumer.
   std::shared_ptr<std::vector<std::vector<RecordView>>> spare_views_ =
       std::make_shared<std::vector<std::vector<RecordView>>>();

@@ -16,7 +16,8 @@ std::map<std::string, int> partition_counts(const std::map<std::string, store::T
   return counts;
 }
 
-// The topic of a commit; kFenced unless the member still owns the partition, and it is the topic that it read.
+// The topic of a commit; kFenced unless the member still owns the partition and the topic is still the one that it
+// read.
 Result<store::Topic> owned_topic(KvReader& tx, const Group& group, const std::string& member,
                                  const KvConsumer::Prepared::One& one) {
   if (auto owned = group.check(member, one.partition, one.epoch); !owned) return std::unexpected(owned.error());
@@ -60,7 +61,7 @@ std::map<std::string, store::Topic> KvConsumer::subscribed(KvReader& tx) const {
   return topics;
 }
 
-// Its own lease does not end by time: who can look is alive.
+// A member's own lease does not expire: a member that can check is alive.
 bool KvConsumer::alive(GroupMember member) const {
   if (member.id == member_) member.session_ms = std::numeric_limits<std::int64_t>::max();
   return kv_.alive(member);
@@ -144,7 +145,8 @@ Task<void> KvConsumer::expire_dead() {
     for (const auto& id : dead) {
       const auto* member = group.find(id);
       if (member == nullptr || alive(*member)) continue;
-      log::warn("Member {} of group {} gives no sign of life: its partitions move on", member->client, options_.group);
+      log::warn("Member {} of group {} sends no heartbeat: its partitions move to other members", member->client,
+                options_.group);
       changed |= group.leave(id, true);
     }
     if (changed) store::put_group(tx, options_.group, group);
@@ -153,8 +155,8 @@ Task<void> KvConsumer::expire_dead() {
   value_or_throw(std::move(result));
 }
 
-// What comes from now on is this group's, also in the partitions that others get, and when this member ends before its
-// first commit. A topic that was not there before is read from its beginning.
+// The group reads all records from now on: in the partitions of other members too, and even if this member ends before
+// its first commit. A topic that is newly created is read from its beginning.
 void KvConsumer::begin_at_latest(KvWriter& tx, const Group& group, const store::Topic& topic, Timestamp now) const {
   if (std::ranges::find(group.ownerships, topic.name, &Ownership::topic) != group.ownerships.end()) return;
   for (int number = 0; number < topic.config.partitions; ++number) {
@@ -177,14 +179,15 @@ Task<void> KvConsumer::acquire(PollResult& polled) {
     auto group = store::group(tx, options_.group);
     if (group.find(member_) == nullptr) return {};
     bool changed = false;
-    // What the group takes for ours and we do not hold: a release or an acquisition of which we never heard the end.
+    // The group's state says that we own the partition, but we do not hold it: we never got the result of a release or
+    // an acquisition.
     for (auto& ownership : group.ownerships) {
       if (ownership.owner != member_ || kept.contains({ownership.topic, ownership.partition})) continue;
       ownership.owner.clear();
       changed = true;
     }
     auto topics = subscribed(tx);
-    std::set<TopicPartition> met;  // the others are new to the group: nobody could have read them before
+    std::set<TopicPartition> met;  // other partitions are new to the group: nobody could have read them before
     if (options_.from_latest) {
       for (const auto& [name, topic] : topics) begin_at_latest(tx, group, topic, now);
       for (const auto& one : group.ownerships) met.insert({one.topic, one.partition});
@@ -198,13 +201,14 @@ Task<void> KvConsumer::acquire(PollResult& polled) {
       if (committed) {
         one.offset = std::max(committed->offset, place.start);
         if (committed->offset < place.start) {
-          log::warn("{}: committed offset {} is deleted by retention already; going on at {}", partition.str(),
+          log::warn("{}: committed offset {} was deleted by retention; continuing at {}", partition.str(),
                     committed->offset, place.start);
         } else if (committed->offset > place.end) {
-          return fail(ErrorKind::kInvalid,
-                      fmt::format("{}: committed offset {} lies behind its end {}: the topic was made anew or the log "
-                                  "replaced; reset the group's offset (lag --reset)",
-                                  partition.str(), committed->offset, place.end));
+          return fail(
+              ErrorKind::kInvalid,
+              fmt::format("{}: committed offset {} is after the partition's end {}: the topic was recreated or the log "
+                          "was replaced; reset the group's offset (lag --reset)",
+                          partition.str(), committed->offset, place.end));
         } else {
           one.metadata = committed->metadata;
         }
@@ -264,7 +268,7 @@ Task<void> KvConsumer::sync(PollResult& polled) {
   if (state == synced_) co_return;
   if (group.find(member_) == nullptr) {
     if (!held_.empty())
-      log::warn("Group {} went on without this member ({}): joining again", options_.group, options_.client);
+      log::warn("Group {} has removed this member ({}): joining again", options_.group, options_.client);
     lose_all(polled);
     co_await join();
     co_await acquire(polled);
@@ -325,7 +329,7 @@ Task<PollResult> KvConsumer::poll(std::size_t max_bytes, std::chrono::millisecon
     try {
       co_await advance(max_bytes, polled);
     } catch (const Failure&) {
-      if (!brings_something(polled)) throw;  // otherwise the next poll fails of it
+      if (!brings_something(polled)) throw;  // otherwise the next poll reports it
     }
     if (brings_something(polled)) break;
     if (damaged_) continue;
@@ -353,8 +357,7 @@ Result<KvConsumer::Prepared> KvConsumer::prepare(const std::vector<AssignmentCom
   Prepared prepared{options_.group, member_, loop_.timestamp(), {}};
   for (const auto& one : commits) {
     auto place = held_.find(one.assignment);
-    if (place == held_.end())
-      return fail(ErrorKind::kFenced, "a partition of this commit is not this member's any more");
+    if (place == held_.end()) return fail(ErrorKind::kFenced, "this member no longer owns a partition of this commit");
     const auto& held = place->second;
     prepared.commits.push_back({held.partition, held.topic, held.epoch, one.offset, one.metadata});
   }
@@ -384,7 +387,7 @@ Task<Result<void>> KvConsumer::release(std::vector<AssignmentCommit> commits) {
   Result<void> outcome;
   std::erase_if(commits, [&](const AssignmentCommit& one) {
     if (held_.contains(one.assignment)) return false;
-    outcome = fail(ErrorKind::kFenced, "a released partition is not this member's any more");
+    outcome = fail(ErrorKind::kFenced, "this member no longer owns a partition that it released");
     return true;
   });
   const auto prepared = value_or_throw(prepare(commits));
@@ -424,8 +427,8 @@ Task<void> KvConsumer::close() {
       return {};
     });
     if (!result)
-      log::warn("Cannot leave group {}: {}; its partitions move on when the lease is over", options_.group,
-                result.error().message);
+      log::warn("Cannot leave group {}: {}; its partitions move to other members when its lease expires",
+                options_.group, result.error().message);
   }
   kv_.drop_lease(std::exchange(lease_, 0));
   held_.clear();

@@ -9,7 +9,7 @@
 namespace mephisto {
 namespace {
 
-// How many batches' views are kept for their memory, and of how many records.
+// How many vectors of views are kept for reuse, and their largest capacity in records.
 constexpr std::size_t kSpareViews = 16;
 constexpr std::size_t kSpareRecords = 4096;
 
@@ -29,7 +29,7 @@ std::shared_ptr<Batch> KvConsumer::new_batch(AssignmentId id) {
   return batch;
 }
 
-// Null when there is nothing to read at present. Of a damaged batch nothing is read; what lies before it is.
+// Null if there is nothing to read at present. Reads the batches before a damaged one, but nothing of the damaged one.
 std::shared_ptr<Batch> KvConsumer::fetch_one(KvReader& tx, AssignmentId id, Held& held, std::size_t max_bytes) {
   std::shared_ptr<Batch> batch;
   auto read = [&](const store::StoredBatch& stored) -> Result<void> {
@@ -58,7 +58,7 @@ std::shared_ptr<Batch> KvConsumer::fetch_one(KvReader& tx, AssignmentId id, Held
   if (whole) whole = std::move(scanned);
   if (!whole && whole.error().kind == ErrorKind::kNotFound) {
     auto topic = store::find_topic(tx, held.partition.topic);
-    if (!topic || topic->id != held.topic) return nullptr;  // deleted since; sync() will tell
+    if (!topic || topic->id != held.topic) return nullptr;  // deleted in the meantime; sync() will report it
     whole.error().kind = ErrorKind::kCorrupt;
   }
   if (!whole) damaged_ = Error{whole.error().kind, held.partition.str() + whole.error().message};
@@ -74,10 +74,10 @@ bool KvConsumer::fetch(std::size_t max_bytes, PollResult& polled) {
   const auto share = std::max<std::size_t>(max_bytes / ready, 64 << 10);
   std::size_t total = 0;
   kv_.read([&](KvReader& tx) {
-    auto place = held_.lower_bound(next_turn_);
-    for (std::size_t n = held_.size(); n > 0 && total < max_bytes; --n, ++place) {
-      if (place == held_.end()) place = held_.begin();
-      auto& [id, held] = *place;
+    auto it = held_.lower_bound(next_turn_);
+    for (std::size_t n = held_.size(); n > 0 && total < max_bytes; --n, ++it) {
+      if (it == held_.end()) it = held_.begin();
+      auto& [id, held] = *it;
       if (held.paused || held.revoking) continue;
       auto batch = fetch_one(tx, id, held, std::min(share, max_bytes - total));
       if (!batch) continue;

@@ -7,14 +7,14 @@
 namespace mephisto {
 
 const GroupMember* Group::find(const std::string& member) const {
-  auto place = std::ranges::find(members, member, &GroupMember::id);
-  return place == members.end() ? nullptr : &*place;
+  auto found = std::ranges::find(members, member, &GroupMember::id);
+  return found == members.end() ? nullptr : &*found;
 }
 
 Ownership* Group::ownership(const TopicPartition& partition) {
-  auto place = std::ranges::find_if(
+  auto found = std::ranges::find_if(
       ownerships, [&](const Ownership& o) { return o.partition == partition.partition && o.topic == partition.topic; });
-  return place == ownerships.end() ? nullptr : &*place;
+  return found == ownerships.end() ? nullptr : &*found;
 }
 
 void Group::join(GroupMember member) {
@@ -42,27 +42,27 @@ std::vector<TopicPartition> Group::acquire(const std::string& member, const std:
   std::vector<TopicPartition> acquired;
   auto targets = assign_range(members, partitions);
   for (const auto& target : targets[member]) {
-    auto* place = ownership(target);
-    if (place == nullptr) place = &ownerships.emplace_back(Ownership{target.topic, target.partition, "", 0});
-    if (!place->owner.empty()) continue;
-    place->owner = member;
-    place->epoch = generation;
+    auto* found = ownership(target);
+    if (found == nullptr) found = &ownerships.emplace_back(Ownership{target.topic, target.partition, "", 0});
+    if (!found->owner.empty()) continue;
+    found->owner = member;
+    found->epoch = generation;
     acquired.push_back(target);
   }
   return acquired;
 }
 
 void Group::release(const std::string& member, const TopicPartition& partition) {
-  auto* place = ownership(partition);
-  if (place != nullptr && place->owner == member) place->owner.clear();
+  auto* found = ownership(partition);
+  if (found != nullptr && found->owner == member) found->owner.clear();
 }
 
 Result<void> Group::check(const std::string& member, const TopicPartition& partition, std::int64_t epoch) const {
-  auto* place = const_cast<Group*>(this)->ownership(partition);
-  if (place != nullptr && place->owner == member && place->epoch == epoch) return {};
+  auto* found = const_cast<Group*>(this)->ownership(partition);
+  if (found != nullptr && found->owner == member && found->epoch == epoch) return {};
   return fail(
       ErrorKind::kFenced,
-      fmt::format("{} is not this member's any more (its lease was over, or it was given up)", partition.str()));
+      fmt::format("this member no longer owns {} (its lease expired, or it released the partition)", partition.str()));
 }
 
 std::map<std::string, std::vector<TopicPartition>> assign_range(const std::vector<GroupMember>& members,

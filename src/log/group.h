@@ -1,10 +1,10 @@
-// The rules of a consumer group, the same for every driver that keeps its groups itself: who is a member, who should
-// have which partition, who has it now, and which commits are allowed. A plain value: the memory driver keeps it in
-// memory, the local driver stores it as JSON.
+// The rules of a consumer group, shared by the drivers that manage groups themselves: its members, the target and the
+// present owner of each partition, and which commits are allowed. A plain value: the memory driver keeps it in memory,
+// the local driver stores it as JSON.
 //
-// A partition moves in two steps: a change of the members makes a new generation with new targets; the present owner
-// finishes what it has begun, commits and releases; only then the target may acquire it. An owner that is out (its
-// lease is over) loses at once.
+// A partition moves in two steps. A change of the members starts a new generation with new targets; the present owner
+// finishes its records in flight, commits and releases. Only then can the target acquire the partition. An owner whose
+// lease has expired loses its partitions at once.
 #pragma once
 
 #include <functional>
@@ -21,8 +21,8 @@ struct GroupMember {
   std::string id;
   std::string client;
   std::vector<std::string> topics;
-  std::uint32_t lease = 0;         // driver's own: where its signs of life are
-  std::int64_t session_ms = 2000;  // how long its lease lasts without one
+  std::uint32_t lease = 0;         // used by the driver: where the member's heartbeats are
+  std::int64_t session_ms = 2000;  // how long its lease lasts without a heartbeat
 };
 
 struct Ownership {
@@ -32,35 +32,35 @@ struct Ownership {
   std::int64_t epoch = 0;  // generation in which the owner acquired it
 };
 
-// A member that is none any more.
+// A member that has left or was removed.
 struct FormerMember {
   std::string client;
-  std::int64_t generation = 0;  // the first one without it
-  bool died = false;            // it was taken out
+  std::int64_t generation = 0;  // the first generation without it
+  bool died = false;            // it was removed because its lease had expired
 };
 
 struct Group {
   std::int64_t generation = 0;
   std::vector<GroupMember> members;  // by id
   std::vector<Ownership> ownerships;
-  std::optional<std::vector<FormerMember>> former;  // the last ones, the oldest first; for people
+  std::optional<std::vector<FormerMember>> former;  // the most recent ones, the oldest first; for diagnosis
 
   const GroupMember* find(const std::string& member) const;
   Ownership* ownership(const TopicPartition& partition);
 
   void join(GroupMember member);
-  // Removes a member and frees what it owns. False when it is none.
+  // Removes a member and frees its partitions. False if there is no such member.
   bool leave(const std::string& member, bool died = false);
-  // Gives the member what is meant for it and free. Returns what it newly owns.
+  // Gives the member its target partitions that are free. Returns the partitions that it newly owns.
   std::vector<TopicPartition> acquire(const std::string& member, const std::map<std::string, int>& partitions);
   void release(const std::string& member, const TopicPartition& partition);
   // kFenced unless `member` owns the partition since `epoch`.
   Result<void> check(const std::string& member, const TopicPartition& partition, std::int64_t epoch) const;
 };
 
-// What each member should own: assignor `range`, as Kafka's RangeAssignor: for each topic the members that subscribe to
-// it, sorted by id, get consecutive runs of partitions, the first ones one more. Equal partition numbers of topics go
-// together.
+// The target partitions of each member, by Kafka's RangeAssignor. For each topic, the members that subscribe to it,
+// sorted by id, get consecutive runs of partitions; the first members get one more if the number does not divide
+// evenly. Partitions with equal numbers in different topics go to the same member.
 std::map<std::string, std::vector<TopicPartition>> assign_range(const std::vector<GroupMember>& members,
                                                                 const std::map<std::string, int>& partitions);
 

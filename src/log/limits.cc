@@ -7,7 +7,7 @@
 namespace mephisto {
 namespace {
 
-// What the u32 lengths of the stored form can take, with room to spare.
+// Well below the limit of the u32 lengths in the stored form.
 constexpr std::size_t kMaxBatchBytes = std::size_t{1} << 30;
 
 std::size_t bytes_of(const RecordView& record) { return record.key.size() + record.value.size(); }
@@ -78,11 +78,13 @@ Result<void> check_origins(const std::vector<OutBatch>& batches, const std::vect
         const auto found = std::ranges::find(commits, origin.assignment, &AssignmentCommit::assignment);
         last = found == commits.end() ? nullptr : &*found;
       }
-      // What is done beyond the first offset that is not is in the commit's metadata.
+      // The commit's metadata lists the records after the committed offset that are acknowledged already.
       if (last != nullptr && (origin.offset < last->offset || !last->metadata.empty())) continue;
-      return fail(ErrorKind::kFenced,
-                  fmt::format("a transaction has what the event at offset {} sent to {}, but not that offset",
-                              origin.offset, batch.partition.str()));
+      return fail(
+          ErrorKind::kFenced,
+          fmt::format(
+              "a transaction has records that the event at offset {} sent to {}, but does not commit that offset",
+              origin.offset, batch.partition.str()));
     }
   }
   return {};

@@ -1,4 +1,4 @@
-// What every driver refuses before it sends anything, and how the refused records are named.
+// Checks that every driver makes before it sends anything, and how refused records are reported.
 #pragma once
 
 #include <functional>
@@ -8,17 +8,16 @@
 
 namespace mephisto {
 
-// Names in `batch.refused` the records that `bad` is true of.
+// Adds the records for which `bad` is true to `batch.refused`.
 void refuse(OutBatch& batch, const std::function<bool(const RecordView&)>& bad, const Error& error);
 
-// Why a compacted topic does not take a record without a key.
+// The error for a record without a key in a compacted topic.
 Error keyless(const TopicPartition& partition);
 
-// An error when a batch, a record or its headers are too large; the batches then name the records.
+// An error if a batch, a record or its headers are too large; `refused` of the batches then names the records.
 Result<void> check_limits(std::vector<OutBatch>& batches);
 
-// Guarantee kept here: exactly once. kFenced when a batch has records of an event whose offset is not among the
-// commits.
+// Guarantee kept here: exactly once. kFenced if a batch has records of an event whose offset is not among the commits.
 Result<void> check_origins(const std::vector<OutBatch>& batches, const std::vector<AssignmentCommit>& commits);
 
 }  // namespace mephisto

@@ -1,4 +1,4 @@
-// What a log's URL means.
+// Parses log URLs and opens logs.
 #include <fmt/format.h>
 
 #include <unistd.h>
@@ -23,7 +23,7 @@
 namespace mephisto {
 namespace {
 
-// `T` made and, with the last owner, deleted before `ended` is called.
+// Creates a `T`. When the last owner releases it, it is deleted, and then `ended` is called.
 template <class T, class... Arguments>
 std::shared_ptr<Log> make(const std::function<void()>& ended, Arguments&&... arguments) {
   return std::shared_ptr<T>{new T(std::forward<Arguments>(arguments)...), [ended](T* last) {
@@ -32,11 +32,10 @@ std::shared_ptr<Log> make(const std::function<void()>& ended, Arguments&&... arg
                             }};
 }
 
-// For so long the end of a log is waited for.
+// How long the last owner of a local log waits for it to close.
 constexpr std::chrono::seconds kPatience{2};
 
-// As make, but does not wait for ever where another process keeps a write from ending: the log is then closed in the
-// background.
+// Like make, but does not wait forever if another process blocks a write: the log is then closed in the background.
 std::shared_ptr<Log> make_local(const std::string& url, const std::string& folder, const std::function<void()>& ended) {
   return std::shared_ptr<KvLog>{new KvLog(url, std::make_shared<LocalKv>(folder)), [ended](KvLog* last) {
                                   auto closed = std::make_shared<std::promise<void>>();
@@ -57,7 +56,7 @@ std::shared_ptr<Log> make_log(const std::string& scheme, const std::string& rest
   return make_local(url, rest, ended);
 }
 
-// kafka://a:9092;kafka://b:9092, as Faust joins its list of brokers, as librdkafka has it: a:9092,b:9092.
+// Converts Faust's form of a list of brokers, kafka://a:9092;kafka://b:9092, to librdkafka's: a:9092,b:9092.
 std::string servers_of(std::string_view rest) {
   constexpr std::string_view kScheme = "kafka://";
   std::string servers;
@@ -88,22 +87,22 @@ bool is_server(std::string_view server) {
          number < 65536;
 }
 
-// For messages: what may have a password or a key in it is not shown.
+// For messages: a URL that may contain a password or a key is not shown.
 std::string shown(const std::string& url) {
-  return url.find_first_of("@?#") == std::string::npos ? "\"" + printable(url) + "\"" : "what is given";
+  return url.find_first_of("@?#") == std::string::npos ? "\"" + printable(url) + "\"" : "the given text";
 }
 
-// One or several with commas between.
+// One server, or several separated by commas.
 Result<void> check_servers(const std::string& servers, const std::string& url) {
   const auto sound = [](const auto& part) { return is_server({part.begin(), part.end()}); };
   if (!servers.empty() && std::ranges::all_of(std::views::split(servers, ','), sound)) return {};
-  return fail(ErrorKind::kInvalid, fmt::format("{} is no log's URL: write kafka://HOST:PORT, several with commas "
-                                               "between; how to log in belongs into kafka.properties",
+  return fail(ErrorKind::kInvalid, fmt::format("{} is not a log URL: write kafka://HOST:PORT, several with commas "
+                                               "between; put credentials into kafka.properties",
                                                shown(url)));
 }
 
-// One name for a folder, however it is spelled and through whatever links. What cannot be looked at is told when it is
-// opened.
+// The canonical name of a folder, independent of its spelling and of links. If it cannot be resolved, opening the
+// folder reports the error.
 std::string one_name(const std::string& folder) {
   auto path = std::filesystem::absolute(folder).lexically_normal();
   std::error_code error;
@@ -112,8 +111,8 @@ std::string one_name(const std::string& folder) {
   return path.has_filename() ? path.string() : path.parent_path().string();
 }
 
-// The logs that are open in this process. One that is closing is waited for, because LMDB must never have one folder
-// open twice in a process: closing one of them would free the other's locks.
+// The logs that are open in this process. open_log() waits for a log that is being closed, because a process must not
+// open a folder with LMDB twice: closing one of the two would free the other's locks.
 struct Opened {
   std::mutex mutex;
   std::condition_variable closed;
@@ -131,7 +130,7 @@ Result<void> check_log_url(const std::string& url) {
   auto separator = url.find("://");
   if (separator == std::string::npos)
     return fail(ErrorKind::kInvalid,
-                fmt::format("{} is no log's URL: write local://FOLDER, kafka://HOST:PORT or memory://", shown(url)));
+                fmt::format("{} is not a log URL: write local://FOLDER, kafka://HOST:PORT or memory://", shown(url)));
   static const std::string kSchemes[] = {"local", "kafka", "memory"};
   auto scheme = url.substr(0, separator);
   if (std::ranges::find(kSchemes, scheme) == std::end(kSchemes)) {
@@ -162,13 +161,13 @@ std::shared_ptr<Log> open_log(const std::string& url, const std::map<std::string
   constexpr std::chrono::seconds kClosing{10};
   std::unique_lock lock{opened().mutex};
   for (;;) {
-    auto place = opened().logs.find(key);
-    if (place == opened().logs.end()) break;
-    if (auto log = place->second.lock()) return log;
+    auto found = opened().logs.find(key);
+    if (found == opened().logs.end()) break;
+    if (auto log = found->second.lock()) return log;
     if (opened().closed.wait_for(lock, kClosing) == std::cv_status::timeout) {
       throw Failure(
           ErrorKind::kUnavailable,
-          fmt::format("cannot open {}: this process is still closing it; what it wrote last has to end first", url));
+          fmt::format("cannot open {}: this process is still closing it, and its last write has to end first", url));
     }
   }
   auto log = make_log(scheme, rest, properties, token, [key] {
@@ -190,7 +189,8 @@ MemoryFaults& memory_faults(Log& log) {
   auto* kv_log = dynamic_cast<KvLog*>(&log);
   auto* kv = kv_log == nullptr ? nullptr : dynamic_cast<MemoryKv*>(&kv_log->kv());
   if (kv == nullptr)
-    throw Failure(ErrorKind::kInvalid, fmt::format("{} is no memory:// log: it takes no injected faults", log.url()));
+    throw Failure(ErrorKind::kInvalid,
+                  fmt::format("{} is not a memory:// log: faults cannot be injected into it", log.url()));
   return kv->faults();
 }
 

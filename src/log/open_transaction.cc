@@ -10,8 +10,8 @@ std::string describe(const OpenTransaction& open, const std::string& url) {
   const auto from = fmt::format("from offset {} of {} on", open.start, open.partition.str());
   if (open.producer < 0) {
     return fmt::format(
-        "a transaction is open {}, and nobody reads what lies behind that before it ends; Kafka's "
-        "kafka-transactions.sh find-hanging tells whether it ever does",
+        "a transaction is open {}, and nobody can read the records from there on until it ends; Kafka's "
+        "kafka-transactions.sh find-hanging shows whether it hangs",
         from);
   }
   const auto whose = open.id.empty()
@@ -26,8 +26,8 @@ std::string describe(const OpenTransaction& open, const std::string& url) {
         open.partition.str(), open.start);
   }
   return fmt::format(
-      "a transaction of {} is open {} since {}, and nobody reads what lies behind that before it ends ({})", whose,
-      from, format_iso8601(open.last_write), open.state);
+      "a transaction of {} is open {} since {}, and nobody can read the records from there on until it ends ({})",
+      whose, from, format_iso8601(open.last_write), open.state);
 }
 
 }  // namespace mephisto

@@ -1,4 +1,4 @@
-// What people are told of a transaction that is open.
+// Describes an open transaction for messages to people.
 #pragma once
 
 #include <string>

@@ -11,13 +11,15 @@ namespace mephisto {
 namespace {
 
 // Header, little endian; docs/local-log-format.md.
-//   0 u32 CRC-32C of all from byte 4 to the end of the records
-//   4 u32 bytes of the records
-//   8 u8  version, u8 zero, u16 zero
-//  12 u32 number of records
-//  16 u32 offsets taken
-//  20 u32 CRC-32C of the batch's key, bytes 4-19 and 24-39: that this header belongs here can be told without the
-//  records 24 i64 base timestamp, ms 32 i64 largest timestamp, ms 40 records, then padding
+//    0 u32 CRC-32C of all from byte 4 to the end of the records
+//    4 u32 bytes of the records
+//    8 u8  version, u8 zero, u16 zero
+//   12 u32 number of records
+//   16 u32 offsets taken
+//   20 u32 CRC-32C of the batch's key and bytes 4-19 and 24-39: shows without the records that this header belongs here
+//   24 i64 base timestamp, ms
+//   32 i64 largest timestamp, ms
+//   40 records, then padding
 constexpr std::size_t kHeaderBytes = 40;
 constexpr std::size_t kPadding = 64;
 constexpr std::uint8_t kVersion = 1;
@@ -82,8 +84,8 @@ bool get_header(const char*& at, const char* end, HeaderView& header) {
   return get_bytes(at, end, header.name, null_name) && !null_name && get_bytes(at, end, header.value, header.null);
 }
 
-// offset delta, timestamp delta, key, headers (bytes of them, then each), value with a fixed u32 length. False where
-// the record leaves the batch, in its bytes or its offsets.
+// offset delta, timestamp delta, key, headers (bytes of them, then each), value with a fixed u32 length. False if the
+// record's bytes or offset are outside of the batch.
 bool get_record(const char*& at, const char* end, std::int64_t base, const BatchHeader& header, RecordView& record) {
   std::uint64_t delta = 0;
   std::uint64_t time = 0;
@@ -91,7 +93,7 @@ bool get_record(const char*& at, const char* end, std::int64_t base, const Batch
   bool null_key = false;
   if (!get_varint(at, end, delta) || delta >= header.span || !get_varint(at, end, time)) return false;
   record.offset = base + static_cast<std::int64_t>(delta);
-  // Unsigned, so that a time beyond all time wraps around.
+  // Unsigned, so that an overflow wraps around.
   record.timestamp_ms = static_cast<std::int64_t>(static_cast<std::uint64_t>(header.base_timestamp) +
                                                   static_cast<std::uint64_t>(unzigzag(time)));
   record.key = {};
@@ -340,7 +342,7 @@ Result<void> read_batch(std::string_view stored, std::int64_t base, std::int64_t
   }
   if (at != end) {
     records.resize(before);
-    return corrupt("something follows behind its records");
+    return corrupt("extra data follows its records");
   }
   return {};
 }

@@ -31,7 +31,7 @@ std::string commit_key(const std::string& group, std::uint32_t topic, int partit
   return key + partition_key('.', topic, partition).substr(1);
 }
 
-// Whether a record can be what a program wrote, also where its checksum fits.
+// Whether a program can have written this record. Checked even if the checksum is right.
 bool sound(const TopicRecord& record) {
   return record.partitions >= 1 && record.partitions <= kMaxPartitions && record.retention_ms.value_or(0) >= 0 &&
          record.retention_bytes.value_or(0) >= 0;
@@ -85,7 +85,7 @@ Result<bool> check_format(KvReader& tx) {
   auto entry = tx.get(kFormatKey);
   if (!entry) {
     if (tx.at_or_after(std::string_view{"\0", 1}))
-      return fail(ErrorKind::kInvalid, "its data.mdb is of another program");
+      return fail(ErrorKind::kInvalid, "its data.mdb was written by another program");
     return false;
   }
   auto version = from_json<std::int64_t>(entry->value);
@@ -106,10 +106,9 @@ Result<void> check_topics(KvReader& tx) {
   });
   const auto count = topic_numbers(tx).count;
   if (found == count) return {};
-  return fail(
-      ErrorKind::kCorrupt,
-      fmt::format("its data is damaged: {} topics are there, where {} were made; restore the folder from a copy", found,
-                  count));
+  return fail(ErrorKind::kCorrupt,
+              fmt::format("its data is damaged: it has {} topics, but {} were created; restore the folder from a copy",
+                          found, count));
 }
 
 void write_format(KvWriter& tx) {
@@ -152,7 +151,7 @@ Result<Topic> create_topic(KvWriter& tx, const std::string& name, const TopicCon
     auto numbers = topic_numbers(tx);
     if (numbers.count >= kMaxTopics)
       return fail(ErrorKind::kInvalid,
-                  fmt::format("topic {} would be one too many: a log has at most {}", name, kMaxTopics));
+                  fmt::format("cannot create topic {}: a log has at most {} topics", name, kMaxTopics));
     record.id = numbers.next++;
     ++numbers.count;
     put_topic_numbers(tx, numbers);

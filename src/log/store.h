@@ -27,11 +27,10 @@ struct Partition {
   std::int64_t bytes = 0;
 };
 
-// True when the store has a format that is known, false when it is empty; an error when a newer program wrote it, or
-// another one.
+// True if the store has a known format, false if it is empty; an error if a newer or a different program wrote it.
 Result<bool> check_format(KvReader& tx);
 void write_format(KvWriter& tx);
-// kCorrupt when topics are missing.
+// kCorrupt if topics are missing.
 Result<void> check_topics(KvReader& tx);
 
 std::optional<Topic> find_topic(KvReader& tx, const std::string& name);
@@ -39,7 +38,7 @@ std::vector<Topic> all_topics(KvReader& tx);
 Result<Topic> create_topic(KvWriter& tx, const std::string& name, const TopicConfig& config, Timestamp now);
 Result<void> delete_topic(KvWriter& tx, const std::string& name);
 
-// Of a topic that is there in the same transaction.
+// The topic must exist in the same transaction.
 Partition partition(KvReader& tx, std::uint32_t topic, int partition);
 void put_partition(KvWriter& tx, std::uint32_t topic, int partition, const Partition& value);
 
@@ -51,21 +50,21 @@ struct StoredBatch {
   BatchHeader header;
   KvEntry entry;
 };
-// Visits the stored batches from the one that holds `offset` on, until `visit` returns false. kNotFound when there is
-// no partition. The batches of a partition follow one another without a gap: what is missing or damaged ends it with an
-// error, which begins with @OFFSET. `visit` may delete the batch it is given.
+// Visits the stored batches, starting with the one that holds `offset`, until `visit` returns false. kNotFound if there
+// is no partition. The batches of a partition have no gaps: a missing or damaged batch ends the scan with an error,
+// which begins with @OFFSET. `visit` may delete the batch it is given.
 Result<void> scan_batches(KvReader& tx, std::uint32_t topic, int partition, std::int64_t offset,
                           const std::function<bool(const StoredBatch&)>& visit);
 
 // Its errors begin with @OFFSET too.
 Result<std::int64_t> offset_at(KvReader& tx, std::uint32_t topic, int partition, Timestamp time);
 
-// An error when `name` cannot be a group's.
+// An error if `name` is not a valid group name.
 Result<void> check_group_name(std::string_view name);
 Group group(KvReader& tx, const std::string& name);
 void put_group(KvWriter& tx, const std::string& name, const Group& group);
 std::vector<std::string> group_names(KvReader& tx);
-// All that the assignment of a group which subscribes to `topics` follows from, as stored: equal bytes, equal
+// The stored records that determine the assignment of a group that subscribes to `topics`: equal bytes mean an equal
 // assignment.
 std::string group_state(KvReader& tx, const std::string& name, const std::vector<std::string>& topics);
 
@@ -74,8 +73,8 @@ void put_commit(KvWriter& tx, const std::string& group, const Topic& topic, int 
                 const std::string& metadata, Timestamp now);
 std::vector<Commit> commits(KvReader& tx, const std::string& group, const std::vector<Topic>& topics);
 
-// Deletes what retention allows and compacts; keeps each transaction short by doing at most about `max_batches` and
-// telling whether more is left.
+// Applies retention and compaction. To keep each transaction short, it deletes at most about `max_batches` and returns
+// whether more is left.
 Result<bool> maintain(KvWriter& tx, const Topic& topic, int partition, Timestamp now, std::size_t max_batches);
 
 }  // namespace mephisto::store

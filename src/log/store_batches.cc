@@ -13,7 +13,7 @@ namespace {
 constexpr std::size_t kCompactedBatchBytes = 256 << 10;
 // A batch's span is a u32.
 constexpr std::int64_t kMaxCompactedSpan = std::int64_t{1} << 31;
-// Offsets and bytes of a partition: so many that nothing comes near it, and a batch more is still a number.
+// The limit of a partition's offsets and bytes. No real log comes near it, and adding a batch does not overflow.
 constexpr std::int64_t kMaxStored = std::numeric_limits<std::int64_t>::max() / 2;
 
 std::string batch_key(std::uint32_t topic, int partition, std::int64_t base) {
@@ -64,7 +64,7 @@ void put_partition(KvWriter& tx, std::uint32_t topic, int number, const Partitio
 std::int64_t append(KvWriter& tx, std::uint32_t topic, int number, BatchBuilder& records) {
   auto place = partition(tx, topic, number);
   const auto base = place.end;
-  if (records.empty()) return base;  // a batch of none would lie where the next one goes
+  if (records.empty()) return base;  // an empty batch would have the same key as the next one
   const auto key = batch_key(topic, number, base);
   const auto stored = records.stored(crc32c(key));
   place.end += records.span();
@@ -119,11 +119,12 @@ Result<std::int64_t> offset_at(KvReader& tx, std::uint32_t topic, int number, Ti
 
 namespace {
 
-// The batches at the front that a wrong clock wrote are of the future. They are older than those behind them: where the
-// first one that is not of the future is too old, so are they. Gives the offset of that one, or 0.
+// A process with a wrong clock may have written batches at the front with times in the future. They are older than the
+// batches after them: if the first batch without such a time is too old, so are they. Returns the offset of that batch,
+// or 0.
 std::int64_t end_of_future(KvWriter& tx, const Topic& topic, int number, std::int64_t now, std::int64_t oldest) {
   std::int64_t end = 0;
-  // What cannot be read, the deletion itself tells.
+  // The deletion reports batches that cannot be read.
   (void)scan_batches(tx, topic.id, number, 0, [&](const StoredBatch& batch) {
     if (batch.header.max_timestamp > now) return true;
     if (batch.header.max_timestamp < oldest) end = batch.base;
@@ -158,8 +159,8 @@ Result<std::size_t> apply_retention(KvWriter& tx, const Topic& topic, int number
   return deleted;
 }
 
-// Keeps the last record of each key (and records without a key); a tombstone goes once nothing older of its key is left
-// and it is older than a day. Rewrites the whole partition when there is something to drop.
+// Keeps the last record of each key, and records without a key. Drops a tombstone once no older record of its key is
+// left and it is older than a day. Rewrites the whole partition if there is something to drop.
 Result<void> compact(KvWriter& tx, const Topic& topic, int number, Timestamp now) {
   constexpr auto kTombstoneLife = std::chrono::hours{24};
   struct Original {

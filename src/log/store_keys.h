@@ -1,5 +1,5 @@
-// The keys of the log's schema, and values that carry a checksum of key and value, so that a flipped bit is told and
-// never believed. For store.cc and store_batches.cc only.
+// The keys of the log's schema, and values with a checksum of key and value, so that a flipped bit is detected. For
+// store.cc and store_batches.cc only.
 #pragma once
 
 #include <fmt/format.h>
@@ -13,7 +13,7 @@
 
 namespace mephisto::store {
 
-// First byte of a key: what it is.
+// The first byte of a key is the kind of its entry.
 inline constexpr char kFormatKey[] = "f";
 inline constexpr char kTopicNumbersKey[] = "n";
 inline constexpr char kTopicPrefix = 't';
@@ -41,7 +41,8 @@ inline void put_checked(KvWriter& tx, std::string_view key, std::string value) {
   tx.put(key, std::string_view{value});
 }
 
-// The value without its checksum. Throws Failure kCorrupt when that is wrong; `what` gives the entry's name for people.
+// The value without its checksum. Throws Failure kCorrupt if the checksum is wrong; `what` gives the entry's name for
+// the message.
 template <class What>
 std::string_view checked(const KvEntry& entry, What what) {
   std::uint32_t check = 0;

@@ -1,4 +1,4 @@
-// The door to Boost.Asio for the rooms that do input and output; not installed.
+// Access to Boost.Asio for the rooms that do input and output. Not installed.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -14,12 +14,12 @@ namespace mephisto {
 
 boost::asio::io_context& io_context_of(Loop& loop);
 
-// Counts operations whose end comes from outside (a socket, another thread), so that a loop on virtual time waits for
-// them.
+// Counts operations that end outside of the loop (on a socket, another thread), so that a loop on virtual time waits
+// for them.
 void begin_external(Loop& loop);
 void end_external(Loop& loop);
 
-// Awaits an Asio coroutine from a Task. Cancelling the task cancels the operation under way and waits for its end.
+// Awaits an Asio coroutine from a Task. Cancelling the task cancels the running operation and waits for its end.
 template <class T>
 class AsioWait : public Wait {
  public:

@@ -23,13 +23,13 @@ thread_local Loop* current_loop = nullptr;
 // 2026-01-01, where virtual wall time starts.
 constexpr Microtime kVirtualEpoch{std::chrono::sys_days{std::chrono::year{2026} / 1 / 1}};
 
-// How many ready coroutines run before sockets and other threads get their turn.
+// The number of ready coroutines that run before sockets and other threads get their turn.
 constexpr int kTurn = 256;
-// And for how long, where they take long.
+// If coroutines take long, a turn ends after this time instead.
 constexpr std::chrono::milliseconds kTurnTime{5};
 
-// How many handlers of sockets and posts run before coroutines and timers get theirs: a socket that always has
-// something to read is never done.
+// The number of handlers of sockets and posts that run before coroutines and timers get their turn. Without this limit,
+// a socket that always has data to read would starve them.
 constexpr int kHandlers = 16;
 
 struct Ready {
@@ -137,7 +137,7 @@ Microtime Loop::wall_time() const {
 
 Timestamp Loop::timestamp() const {
   if (impl_->virtual_time) return std::chrono::floor<std::chrono::milliseconds>(wall_time());
-  // Every record that is sent asks: the kernel's tick of a few milliseconds is exact enough and costs a quarter.
+  // Called for every record that is sent. The kernel's tick of a few milliseconds is exact enough and costs a quarter.
   timespec now{};
   clock_gettime(CLOCK_REALTIME_COARSE, &now);
   return Timestamp{std::chrono::milliseconds{now.tv_sec * 1000 + now.tv_nsec / 1'000'000}};

@@ -43,8 +43,8 @@ struct Root {
   std::coroutine_handle<promise_type> handle;
 };
 
-// The frame owns the state, so the state lives until the task has ended, whoever still holds a handle. A loop that is
-// destroyed before that leaves the frame to the process: there is no moment at which unwinding it would be safe.
+// The frame owns the state, so the state lives until the task has ended, even if no handle is left. If the loop is
+// destroyed before that, the frame is leaked: there is no moment at which unwinding it would be safe.
 Root run_root(std::shared_ptr<SpawnState> state, Task<void> task) {
   try {
     co_await std::move(task);
@@ -83,7 +83,7 @@ void Spawned::cancel() {
 
 namespace {
 
-// They keep the state themselves: the handle may be gone before they begin.
+// These coroutines own the state: the handle may be destroyed before they begin.
 Task<void> wait_for(std::shared_ptr<detail::SpawnState> state) {
   while (state && !state->done) co_await state->finished.wait("a task to end");
 }
@@ -162,7 +162,7 @@ Task<void> TaskGroup::wait(bool first) {
   if (context->cancelled()) throw Cancelled{};
 }
 
-// Threads for calls that block. They grow with demand up to a bound and live as long as the process.
+// Threads for blocking calls. Their number grows with demand up to a bound; they live as long as the process.
 class BlockingPool {
  public:
   static BlockingPool& instance() {

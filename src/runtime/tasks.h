@@ -1,4 +1,4 @@
-// The tasks of a loop, for rooms that tell what one of them waits for; not installed.
+// The tasks of a loop, for rooms that report what a task waits for. Not installed.
 #pragma once
 
 #include <vector>

@@ -453,7 +453,7 @@ TEST_F(SettingsTest, TheLogsUrlIsCheckedWhereItIsSet) {
   for (const auto* good :
        {"kafka://one:9092;kafka://two:9092", "kafka://one,two:9093", "kafka://[::1]", "kafka://[::1]:9092"})
     EXPECT_EQ(refusal_of("broker", good), "(taken)") << good;
-  EXPECT_THAT(refusal_of("kafka.servers", "nonsense"), HasSubstr("kafka.servers: \"nonsense\" is no log's URL"));
+  EXPECT_THAT(refusal_of("kafka.servers", "nonsense"), HasSubstr("kafka.servers: \"nonsense\" is not a log URL"));
 }
 
 TEST_F(SettingsTest, AUrlInAWrongPlaceIsRefusedWithoutItsPassword) {

@@ -100,7 +100,7 @@ TEST_F(PrivateFile, NeverLeadsThroughALink) {
 
 TEST_F(PrivateFile, IsAPlainFile) {
   ASSERT_EQ(mkfifo(at("pipe").c_str(), 0600), 0);
-  EXPECT_THAT(why_not_opened(at("pipe")), HasSubstr("no plain file")) << "and nobody is waited for";
+  EXPECT_THAT(why_not_opened(at("pipe")), HasSubstr("not a plain file")) << "and nobody is waited for";
   fs::create_directory(at("folder"));
   EXPECT_THAT(why_not_opened(at("folder")), HasSubstr("directory"));
 }

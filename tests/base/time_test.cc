@@ -101,7 +101,7 @@ TEST(Duration, TheRefusalShowsTheTextAndWhatToWrite) {
   ASSERT_FALSE(duration);
   EXPECT_EQ(duration.error().kind, ErrorKind::kInvalid);
   EXPECT_EQ(duration.error().message,
-            "\"5 parsecs\" is no duration: write a number of seconds, or 250ms, 1.5s, 2m, 1h, 7d");
+            "\"5 parsecs\" is not a duration: write a number of seconds, or 250ms, 1.5s, 2m, 1h, 7d");
 }
 
 TEST(Duration, PeopleReadTheTwoLargestUnits) {

@@ -69,16 +69,16 @@ TEST(HttpCalls, AHeadHasNoBody) {
 TEST(HttpCalls, WhatCannotBeSentIsRefused) {
   using namespace std::string_literals;
   const std::pair<HttpCall, const char*> cases[] = {
-      {{"http://127.0.0.1:1/", "GE T", {}, ""}, "no method that can be sent"},
-      {{"http://127.0.0.1:1/", "", {}, ""}, "no method that can be sent"},
-      {{"http://127.0.0.1:1/", "CONNECT", {}, ""}, "no method that can be sent"},
-      {{"http://127.0.0.1:1/", "GET", {{"X Y", "1"}}, ""}, "no name of a header"},
+      {{"http://127.0.0.1:1/", "GE T", {}, ""}, "not a method that can be sent"},
+      {{"http://127.0.0.1:1/", "", {}, ""}, "not a method that can be sent"},
+      {{"http://127.0.0.1:1/", "CONNECT", {}, ""}, "not a method that can be sent"},
+      {{"http://127.0.0.1:1/", "GET", {{"X Y", "1"}}, ""}, "is not a header name"},
       {{"http://127.0.0.1:1/", "GET", {{"X", "sesame\r\nY: 2"}}, ""},
        "the value of the header X has a control character"},
       {{"http://127.0.0.1:1/", "GET", {{"X", "a\0b"s}}, ""}, "the value of the header X has a control character"},
-      {{"http://127.0.0.1:1/", "GET", {{"Host", "elsewhere"}}, ""}, "the header Host is the client's own"},
-      {{"http://127.0.0.1:1/", "POST", {{"content-length", "1"}}, "x"}, "the client's own"},
-      {{"http://127.0.0.1:1/", "POST", {{"Transfer-Encoding", "chunked"}}, "x"}, "the client's own"},
+      {{"http://127.0.0.1:1/", "GET", {{"Host", "elsewhere"}}, ""}, "the header Host is set by the client itself"},
+      {{"http://127.0.0.1:1/", "POST", {{"content-length", "1"}}, "x"}, "set by the client itself"},
+      {{"http://127.0.0.1:1/", "POST", {{"Transfer-Encoding", "chunked"}}, "x"}, "set by the client itself"},
   };
   for (const auto& [call, why] : cases) {
     auto error = failure_of(call);

@@ -43,7 +43,7 @@ const std::vector<Fault>& faults() {
        "the answer was cut off"},
       {"a cut head", [](Peer& peer) { peer.write("HTTP/1.1 200 OK\r\nContent-"); }, "the answer was cut off"},
       {"no answer", [](Peer&) {}, "closed without an answer"},
-      {"no HTTP", [](Peer& peer) { peer.write("SSH-2.0-OpenSSH_9.2p1\r\n\r\n"); }, "the answer is no HTTP"},
+      {"no HTTP", [](Peer& peer) { peer.write("SSH-2.0-OpenSSH_9.2p1\r\n\r\n"); }, "the answer is not HTTP"},
       {"broken compression",
        [](Peer& peer) { peer.reply("no gzip", "Content-Encoding: gzip\r\nConnection: close\r\n"); },
        "compressed answer is broken"},

@@ -209,28 +209,29 @@ TEST(HttpClient, ARedirectToAnUnusableUrlIsRefused) {
     RawServer server{redirecting(location)};
     auto error = failure_of(server.url("/start"));
     EXPECT_EQ(error.kind, ErrorKind::kInvalid);
-    EXPECT_THAT(error.message, HasSubstr("is no usable URL")) << location;
+    EXPECT_THAT(error.message, HasSubstr("is not a usable URL")) << location;
   }
 }
 
 TEST(HttpClient, RefusesUrlsItCannotUseAndSaysWhy) {
-  const std::pair<const char*, const char*> cases[] = {{"", "write http:// or https:// before it"},
-                                                       {"www.example.com/x", "write http:// or https:// before it"},
-                                                       {"/query", "write http:// or https:// before it"},
-                                                       {"ftp://example.com/", "only http:// and https:// are possible"},
-                                                       {"http://", "names no host"},
-                                                       {"http:///path", "names no host"},
-                                                       {"http://a b/", "not well-formed"},
-                                                       {"http://a/%zz", "not well-formed"},
-                                                       {"http:]", "not well-formed"},
-                                                       {"x:\xa5", "not well-formed"},
-                                                       {"http://a:99999/", "from 1 to 65535"},
-                                                       {"http://a:port/", "not well-formed"},
-                                                       {"http://me:secret-pw@a/", "names and passwords"}};
+  const std::pair<const char*, const char*> cases[] = {
+      {"", "write http:// or https:// before it"},
+      {"www.example.com/x", "write http:// or https:// before it"},
+      {"/query", "write http:// or https:// before it"},
+      {"ftp://example.com/", "only http:// and https:// are supported"},
+      {"http://", "names no host"},
+      {"http:///path", "names no host"},
+      {"http://a b/", "not well-formed"},
+      {"http://a/%zz", "not well-formed"},
+      {"http:]", "not well-formed"},
+      {"x:\xa5", "not well-formed"},
+      {"http://a:99999/", "from 1 to 65535"},
+      {"http://a:port/", "not well-formed"},
+      {"http://me:secret-pw@a/", "names and passwords"}};
   for (auto [url, why] : cases) {
     auto error = failure_of(url);
     EXPECT_EQ(error.kind, ErrorKind::kInvalid) << url;
-    EXPECT_THAT(error.message, AllOf(HasSubstr("is no usable URL: "), HasSubstr(why), Not(HasSubstr("secret-pw"))))
+    EXPECT_THAT(error.message, AllOf(HasSubstr("is not a usable URL: "), HasSubstr(why), Not(HasSubstr("secret-pw"))))
         << url;
     auto checked = check_http_url(url);
     ASSERT_FALSE(checked) << url;

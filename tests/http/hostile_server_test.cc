@@ -66,10 +66,10 @@ const std::vector<Case>& cases() {
       // Status lines.
       {"no reason", "HTTP/1.1 200\r\nContent-Length: 5\r\n\r\nright", "right", ""},
       {"an empty reason", "HTTP/1.1 200 \r\nContent-Length: 5\r\n\r\nright", "right", ""},
-      {"another version", "HTTP/2 200\r\nContent-Length: 5\r\n\r\nright", "", "the answer is no HTTP", false},
-      {"no status line", "right\r\n\r\n", "", "the answer is no HTTP", false},
-      {"an empty line first", "\r\n" + ok("right"), "", "the answer is no HTTP", false},
-      {"a body alone", "{\"answer\":1}", "", "the answer is no HTTP", false},
+      {"another version", "HTTP/2 200\r\nContent-Length: 5\r\n\r\nright", "", "the answer is not HTTP", false},
+      {"no status line", "right\r\n\r\n", "", "the answer is not HTTP", false},
+      {"an empty line first", "\r\n" + ok("right"), "", "the answer is not HTTP", false},
+      {"a body alone", "{\"answer\":1}", "", "the answer is not HTTP", false},
       // Headers.
       {"15 KB of headers", headed("X: " + std::string(15'000, 'x') + "\r\n"), "right", ""},
       {"a thousand headers", headed(many_of("X: y\r\n", 998)), "right", ""},

@@ -174,7 +174,7 @@ TEST(HttpServer, SaysWhereItCannotListen) {
     EXPECT_EQ(taken.kind, ErrorKind::kUnavailable);
     EXPECT_THAT(taken.message, AllOf(HasSubstr(fmt::format("127.0.0.1:{}", first.port())), HasSubstr("in use"),
                                      HasSubstr("choose another port")));
-    EXPECT_THAT(failure(0, "nowhere").message, HasSubstr("\"nowhere\" is no IP address"));
+    EXPECT_THAT(failure(0, "nowhere").message, HasSubstr("\"nowhere\" is not an IP address"));
     EXPECT_THAT(failure(0, "192.0.2.1").message, HasSubstr("cannot listen on 192.0.2.1:0"));
     for (int port : {-1, 65536}) EXPECT_THAT(failure(port, "127.0.0.1").message, HasSubstr("from 0 to 65535"));
     co_return;

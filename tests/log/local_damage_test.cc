@@ -231,7 +231,7 @@ TEST_F(LocalDamage, ATopicThatIsGoneIsMissed) {
   auto error = open_error(dir());
   ASSERT_TRUE(error);
   EXPECT_EQ(error->kind, ErrorKind::kCorrupt);
-  EXPECT_THAT(error->message, AllOf(HasSubstr(dir()), HasSubstr("1 topics are there, where 2 were made")));
+  EXPECT_THAT(error->message, AllOf(HasSubstr(dir()), HasSubstr("it has 1 topics, but 2 were created")));
 }
 
 TEST_F(LocalDamage, AMemberIsToldOfItToo) {

@@ -63,7 +63,7 @@ TEST_F(LocalFrozen, AProcessOfAnotherContainerIsNamedAsSuchAndNeverKilled) {
   Child waiter{arguments};
   EXPECT_THAT(waiter.expect("error "),
               AllOf(StartsWith("unavailable: "),
-                    HasSubstr(fmt::format("another container, where it is number {}", holder.pid()))));
+                    HasSubstr(fmt::format("another container, where its process id is {}", holder.pid()))));
   EXPECT_EQ(kill(holder.pid(), 0), 0);
   holder.signal(SIGCONT);
   holder.expect("written");

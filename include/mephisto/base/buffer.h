@@ -1,5 +1,6 @@
-// Buffer: a growing run of bytes that encoders write into directly. Unlike std::string it hands out room to write first
-// and is told afterwards how much was used, so a record is encoded straight into the batch that goes to the log.
+// Buffer: a growing array of bytes that encoders write into directly. Unlike std::string, it first gives out room to
+// write, and the writer then commits the used part. So a record is encoded straight into the batch that goes to the
+// log.
 #pragma once
 
 #include <algorithm>
@@ -27,7 +28,7 @@ class Buffer {
   bool empty() const { return size_ == 0; }
   std::string_view view() const { return {data_.get(), size_}; }
 
-  // Room for `count` more bytes; commit() says where the writing ended.
+  // Room for `count` more bytes. Call commit() with the end of the written bytes.
   char* room(std::size_t count) {
     if (capacity_ - size_ < count) grow(size_ + count);
     return data_.get() + size_;
@@ -43,7 +44,7 @@ class Buffer {
     *room(1) = byte;
     ++size_;
   }
-  // Cuts to `size` bytes, which must not be more than there are.
+  // Truncates to `size` bytes; `size` must not be larger than the current size.
   void truncate(std::size_t size) { size_ = size; }
   void clear() { size_ = 0; }
 

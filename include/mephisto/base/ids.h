@@ -1,4 +1,5 @@
-// Randomness and what is made of it. Code that needs chance takes a Random, so that a seeded run repeats itself.
+// Random numbers and ids. Code that needs random numbers takes a Random, so that a run with a fixed seed is
+// reproducible.
 #pragma once
 
 #include <array>

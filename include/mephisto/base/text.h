@@ -1,6 +1,5 @@
-// What somebody else wrote (a record, a name in the log, an answer of a server), made safe for a terminal, a log line
-// or an error message. Log lines and the texts of errors on the command line are made safe by themselves; what an app
-// prints is not.
+// Makes foreign text (from a record, the log or a server) safe for a terminal, a log line or an error message. Log
+// lines and error messages on the command line are made safe automatically; text that an app prints is not.
 //
 //   fmt::print("{}\n", printable(symbol));
 #pragma once
@@ -11,14 +10,14 @@
 
 namespace mephisto {
 
-inline constexpr std::size_t kWhole = std::string_view::npos;  // a text is not cut
+inline constexpr std::size_t kWhole = std::string_view::npos;  // the text is not truncated
 
-// `text` with each byte as `\xNN` that a terminal acts on or a reader cannot see: control characters (C0, DEL, C1),
-// line separators, controls of the writing direction, characters without width, broken UTF-8. Cut after about `max`
-// bytes, with `…` then.
+// `text`, with bytes that a terminal acts on or a reader cannot see written as `\xNN`: control characters (C0, DEL,
+// C1), line separators, controls of the writing direction, characters without width, broken UTF-8. Truncated after
+// about `max` bytes; it then ends with `…`.
 std::string printable(std::string_view text, std::size_t max = 60);
 
-// A JSON text on one line, with the same characters escaped as `\uNNNN`: a program reads the same values from it.
+// A JSON text on one line, with the same characters escaped as `\uNNNN`: its values do not change.
 std::string printable_json(std::string_view json);
 
 }  // namespace mephisto

@@ -1,5 +1,5 @@
-// Records in their stored form: what is appended to the log as one value, and what a fetch gives views into.
-// The format is described to the byte in docs/local-log-format.md.
+// Records in their stored form. A batch is appended to the log as one value, and a fetch gives views into it. The
+// format is described to the byte in docs/local-log-format.md.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +28,7 @@ struct HeaderView {
   bool null = false;
 };
 
-// A record's headers as they are stored; looked at only when somebody asks.
+// A record's headers as they are stored. They are parsed only on demand.
 class HeadersView {
  public:
   HeadersView() = default;
@@ -47,7 +47,7 @@ class HeadersView {
   std::uint32_t bytes_ = 0;
 };
 
-// One record in place. A null key or value has a null data pointer; kJsonPadding bytes behind a value are readable.
+// A view of one record. A null key or value has a null data pointer; kJsonPadding bytes after a value are readable.
 struct RecordView {
   std::int64_t offset = 0;
   std::int64_t timestamp_ms = 0;
@@ -68,7 +68,7 @@ class BatchBuilder {
            std::span<const Header> headers = {});
 
   // The same in two steps, for a value that is encoded straight into the batch: write it into the buffer that begin()
-  // returns, then end(). abandon() instead takes the record back.
+  // returns, then call end(). Call abandon() instead to remove the record again.
   Buffer& begin(std::optional<std::string_view> key, Timestamp timestamp, std::span<const Header> headers = {},
                 HeadersView raw_headers = {});
   void end(bool tombstone = false);
@@ -76,43 +76,43 @@ class BatchBuilder {
   // Of the value that is being written.
   std::size_t value_bytes() const { return buffer_.size() - value_start_; }
 
-  // Adds a record as it stands in another batch, at a chosen offset from this batch's base (compaction leaves gaps).
+  // Copies a record from another batch, at a chosen offset from this batch's base (compaction leaves gaps).
   void add_at(std::uint32_t offset_delta, const RecordView& record);
 
   std::uint32_t count() const { return count_; }
   bool empty() const { return count_ == 0; }
   std::size_t bytes() const { return buffer_.size(); }
   std::int64_t max_timestamp() const { return max_timestamp_; }
-  // Of the last record; 0 when there is none.
+  // Of the last record; 0 if the batch is empty.
   std::int64_t last_timestamp() const { return last_timestamp_; }
-  // How many offsets the batch takes; more than count() where there are gaps.
+  // The number of offsets that the batch covers; more than count() if there are gaps.
   std::uint32_t span() const { return next_delta_; }
-  // Ends a compacted batch at `span` offsets, so that the next one starts where it did.
+  // Ends a compacted batch at `span` offsets, so that the next batch keeps its start.
   void set_span(std::uint32_t span) { next_delta_ = span; }
-  // For the check against the log's limits: the most bytes that a record has of key and value; and the most that a
-  // record's headers take as they are stored.
+  // For the check against the log's limits: the largest size of a record's key and value, and the largest stored size
+  // of a record's headers.
   std::size_t largest() const { return largest_; }
   std::size_t largest_headers() const { return largest_headers_; }
-  // Whether one of them has no key.
+  // Whether one of the records has no key.
   bool lacks_keys() const { return lacks_keys_; }
 
-  // Between two records; at first before the first one.
+  // A position between two records, at first before the first record.
   struct Cursor {
     std::size_t at = 0;
     std::uint32_t count = 0;  // records before it
   };
   // Appends views of the next records, valid until the builder is changed: at most `count`, and as many as fit in
-  // `bytes` as they are stored, but one at least. Their offsets count from 0.
+  // `bytes` in stored form, but at least one. Their offsets count from 0.
   void read(Cursor& cursor, std::size_t count, std::size_t bytes, std::vector<RecordView>& records) const;
 
   // Forgets all records and keeps the memory.
   void clear();
   std::size_t capacity() const { return buffer_.capacity(); }
 
-  // The finished stored form with checksums and padding. The builder is empty afterwards. `place` is a checksum of
-  // where the batch is going to be stored, for is_of_place().
+  // The finished stored form with checksums and padding. The builder is empty afterwards. `place` is a checksum of the
+  // batch's key in the store, for is_of_place().
   Buffer finish(std::uint32_t place = 0);
-  // A view of the finished stored form; the builder stays as it is, and the view is valid until it is changed.
+  // A view of the finished stored form. The builder keeps its records; the view is valid until the builder is changed.
   std::string_view stored(std::uint32_t place = 0);
 
  private:
@@ -125,7 +125,7 @@ class BatchBuilder {
   std::int64_t base_timestamp_ = 0;
   std::int64_t max_timestamp_ = std::numeric_limits<std::int64_t>::min();
   std::int64_t last_timestamp_ = 0;
-  // The record that was begun; it counts once it is ended.
+  // The record that is being written; it counts once end() is called.
   std::size_t record_start_ = 0;
   std::size_t value_start_ = 0;
   std::int64_t record_time_ = 0;
@@ -142,16 +142,16 @@ void put_header(Buffer& bytes, std::string_view name, std::optional<std::string_
 
 struct BatchHeader {
   std::uint32_t count = 0;
-  std::uint32_t span = 0;  // offsets it takes
+  std::uint32_t span = 0;  // the number of offsets that it covers
   std::int64_t base_timestamp = 0;
   std::int64_t max_timestamp = 0;
   std::uint32_t payload_bytes = 0;  // without header and padding
 };
 
-// Reads and checks a batch's header; kCorrupt when it is none, kInvalid when a newer version wrote it.
+// Reads and checks a batch's header; kCorrupt if it is not a batch header, kInvalid if a newer version wrote it.
 Result<BatchHeader> read_batch_header(std::string_view stored);
 
-// Whether the header is whole and was stored at `place`. The records are not looked at.
+// Whether the header is intact and was stored at `place`. Does not check the records.
 bool is_of_place(std::string_view stored, std::uint32_t place);
 
 // Checks the checksum, then appends views of the batch's records whose offset is at least `from` (the batch starts at

@@ -74,12 +74,12 @@ void Bell::listen(Loop& loop, WaitQueue* queue) {
 
 void Bell::forget(WaitQueue* queue) {
   std::lock_guard lock{mutex_};
-  const auto place = ears_.find(queue);
-  if (place == ears_.end()) return;
-  place->second->queue = nullptr;
+  const auto found = ears_.find(queue);
+  if (found == ears_.end()) return;
+  found->second->queue = nullptr;
   boost::system::error_code ignored;
-  (void)place->second->file.close(ignored);
-  ears_.erase(place);
+  (void)found->second->file.close(ignored);
+  ears_.erase(found);
 }
 
 }  // namespace mephisto

@@ -1,5 +1,5 @@
-// How the processes of a local log wake each other: a writer touches the file `bell` after each commit, and every loop
-// that waits watches it itself, so that nothing stands between the kernel and who is woken.
+// How the processes of a local log wake each other: a writer writes to the file `bell` after each commit. Every waiting
+// loop watches the file itself, so that the kernel wakes it directly, without another thread in between.
 #pragma once
 
 #include <map>
@@ -13,7 +13,7 @@ namespace mephisto {
 
 class Bell {
  public:
-  // Throws Failure when the file cannot be made, or nothing more can be watched.
+  // Throws Failure if the file cannot be created or watched.
   explicit Bell(const std::string& directory);
   ~Bell();
   Bell(const Bell&) = delete;
@@ -21,11 +21,11 @@ class Bell {
 
   // Any thread of any process.
   void ring() const;
-  // Another file may be in the place of the bell: it is the one from now on. To be called from time to time; throws
+  // If another file has replaced the bell at its path, uses that one from now on. Call it from time to time. Throws
   // Failure.
   void look_after();
-  // `queue` is notified on the loop's thread of every ring. Both on that thread; throws Failure when nothing more can
-  // be watched.
+  // `queue` is notified of every ring, on the loop's thread. Call both functions on that thread. Throws Failure if the
+  // file cannot be watched.
   void listen(Loop& loop, WaitQueue* queue);
   void forget(WaitQueue* queue);
 

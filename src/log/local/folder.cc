@@ -17,8 +17,8 @@ namespace {
 
 bool means_full(int error) { return error == ENOSPC || error == EDQUOT; }
 
-// Takes room behind `at` without changing the file's size. Where a file system cannot do that, nothing is known and
-// nothing done.
+// Reserves disk space from `at` on without changing the file's size. Does nothing if the file system does not support
+// it.
 int reserve(int fd, off_t at, std::size_t bytes) {
   if (fallocate(fd, FALLOC_FL_KEEP_SIZE, at, static_cast<off_t>(bytes)) == 0 || errno == EOPNOTSUPP) return 0;
   return errno;
@@ -78,7 +78,7 @@ bool is_at(int fd, const std::string& path) {
   struct stat open{};
   struct stat there{};
   if (fstat(fd, &open) != 0) return false;
-  // What cannot be looked at just now is taken for what it was.
+  // If the path cannot be checked just now, it is assumed to be unchanged.
   if (lstat(path.c_str(), &there) != 0) return errno != ENOENT && errno != ENOTDIR;
   return open.st_dev == there.st_dev && open.st_ino == there.st_ino;
 }

@@ -19,11 +19,11 @@ namespace {
 constexpr std::uint32_t kSlots = 4096;
 constexpr std::int64_t kSlotBytes = 64;
 constexpr std::int64_t kFileBytes = kSlotBytes * (kSlots + 1);
-// Bytes that processes lock, far behind the end of the file.
+// The bytes that processes lock are far after the end of the file.
 constexpr std::int64_t kProcessLocks = 1 << 20;
 constexpr std::int32_t kProcesses = 4096;
 constexpr std::chrono::milliseconds kBeatEvery{250};
-// For so long a process may need to see that another file is in the place of the one it uses.
+// How long a process may need to notice that the file was replaced.
 constexpr std::int64_t kMoveMs = 2000;
 constexpr std::uint64_t kMagic = 0x6c65617365735f31;
 
@@ -37,7 +37,7 @@ struct Slot {
 
 struct Holder {
   std::int64_t since_ms = 0;
-  std::int32_t pid = 0;  // as the writer sees itself
+  std::int32_t pid = 0;  // as the writer itself sees it
   std::int32_t process = 0;
   std::uint64_t check = 0;
 
@@ -76,7 +76,8 @@ bool take_slot(int fd, std::uint32_t slot) {
   return fcntl(fd, F_OFD_SETLK, &wanted) == 0;
 }
 
-// A process's lock is of the kind for which the system tells the process's id, as whoever asks sees it.
+// A process's lock is of the kind for which the system reports the holder's process id, as seen by the process that
+// asks.
 std::int32_t take_process(int fd) {
   for (std::int32_t number = 1; number < kProcesses; ++number) {
     auto wanted = lock_of(kProcessLocks + number, F_WRLCK);
@@ -85,7 +86,7 @@ std::int32_t take_process(int fd) {
   return 0;
 }
 
-// Nothing where the bytes have no sense, or a time that is still to come.
+// Nothing if the bytes are invalid or contain a time in the future.
 template <class Entry>
 std::optional<Entry> sound(const Entry& entry, std::int64_t time) {
   if (entry.check != entry.right_check() || time > monotonic_ms() + kMoveMs) return std::nullopt;
@@ -112,7 +113,7 @@ Leases::~Leases() {
   ::close(fd_);
 }
 
-// Guarantee kept here: all processes come to use one file, whatever happened to the one that they had.
+// Guarantee kept here: all processes soon use the same file again, whatever happened to the earlier one.
 void Leases::use_present_file() const {
   if (fd_ >= 0 && is_at(fd_, path_)) return;
   const bool made = access(path_.c_str(), F_OK) != 0;
@@ -121,7 +122,7 @@ void Leases::use_present_file() const {
     fd = open_reserved(path_, kFileBytes);
   } catch (const Failure& failure) {
     if (fd_ < 0) throw;
-    log::debug("The file of signs of life is gone: {}", failure.what());
+    log::debug("The file of heartbeats is gone: {}", failure.what());
     return;
   }
   if (ftruncate(fd, kFileBytes) != 0 && fd_ < 0) {
@@ -131,10 +132,10 @@ void Leases::use_present_file() const {
   }
   if (fd_ >= 0 || made) fresh_since_ = monotonic_ms();
   process_ = take_process(fd);
-  // A slot that somebody else has got meanwhile is lost: its member is out, and joins again.
+  // If another process has taken a slot in the meantime, its member is removed from the group and joins again.
   std::erase_if(mine_, [&](const auto& mine) { return !take_slot(fd, mine.first); });
   if (const int before = std::exchange(fd_, fd); before >= 0) {
-    log::warn("{} was exchanged: the new file is used", path_);
+    log::warn("{} was replaced: using the new file", path_);
     ::close(before);
   }
   for (const auto& [slot, member] : mine_) write_slot(slot, hash_of(member));
@@ -149,8 +150,8 @@ void Leases::write_slot(std::uint32_t number, std::uint64_t member) const {
 std::uint32_t Leases::take(const std::string& member) {
   std::lock_guard lock{mutex_};
   use_present_file();
-  // Not the first one that is free: where the file was exchanged, others may come to it a moment later with the slots
-  // that they have.
+  // Does not take the first free slot: if the file was replaced, other processes may move to it a moment later and keep
+  // their slots.
   const auto first = hash_of(member);
   for (std::uint32_t tried = 0; tried < kSlots - 1; ++tried) {
     const auto slot = static_cast<std::uint32_t>(1 + (first + tried) % (kSlots - 1));
@@ -177,7 +178,7 @@ bool Leases::locked(std::uint32_t slot) const {
   return fcntl(fd_, F_OFD_GETLK, &found) == 0 && found.l_type != F_UNLCK;
 }
 
-// Guarantee kept here: a member that lives is not put out because of what happened to the file.
+// Guarantee kept here: a live member is not removed because the file was damaged or replaced.
 bool Leases::alive(const GroupMember& member) const {
   if (member.lease == 0 || member.lease >= kSlots) return false;
   std::lock_guard lock{mutex_};
@@ -186,7 +187,7 @@ bool Leases::alive(const GroupMember& member) const {
   const auto now = monotonic_ms();
   const auto slot = slot_at(fd_, member.lease);
   if (slot && slot->member != hash_of(member.id)) return false;
-  // A member that has not been in this file yet may still come to it.
+  // A member that is not in this file yet may still move to it.
   if (!locked(member.lease)) return !slot && fresh_since_ != 0 && now - fresh_since_ <= kMoveMs;
   if (!slot) return now - unclear_.try_emplace(member.id, now).first->second <= member.session_ms;
   unclear_.erase(member.id);
@@ -213,8 +214,8 @@ bool Leases::claimed(const std::string& name) const {
   return false;
 }
 
-// Heartbeats come from a thread of their own, as in Kafka: a handler that computes for long does not lose its
-// partitions, a process that is stopped or killed does.
+// Heartbeats are sent by a thread of their own, as in Kafka: a handler that computes for a long time does not lose its
+// partitions, but a stopped or killed process does.
 void Leases::beat() {
   std::unique_lock lock{mutex_};
   while (!stopping_) {

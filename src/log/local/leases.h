@@ -1,10 +1,10 @@
-// Signs of life of group members on this machine, in a file of all processes: a slot per member with the time of its
-// last heartbeat, and a lock on the slot's byte that the system frees when the process dies. Nothing here must survive
-// a restart of the machine. The file is described in docs/local-log-format.md.
+// Heartbeats of the group members on this machine, in a file that all processes share. Each member has a slot with the
+// time of its last heartbeat. It also locks the slot's byte; the system frees that lock when the process dies. Nothing
+// here must survive a restart of the machine. The file is described in docs/local-log-format.md.
 //
-// The file is read and written, not mapped: a mapped page behind the end of a file that somebody cut ends the process.
-// A file that was cut or overwritten is whole again with the next heartbeat; where another one is in its place,
-// everybody moves to that one. Until then nobody is taken for dead because of what the file does not say.
+// The file is read and written, not mapped: if somebody truncated a mapped file, an access after its end would kill the
+// process. The next heartbeat repairs a file that was truncated or overwritten. If the file was replaced, all processes
+// move to the new one. Until then no member counts as dead because its entry is missing.
 #pragma once
 
 #include <condition_variable>
@@ -20,34 +20,34 @@ namespace mephisto {
 
 class Leases {
  public:
-  // Throws Failure when the file cannot be used.
+  // Throws Failure if the file cannot be used.
   explicit Leases(std::string path);
   ~Leases();
 
-  // A slot for a member, or for whatever else must be seen to have somebody.
+  // Takes a slot for a member, or for another name whose user must be seen to be alive.
   std::uint32_t take(const std::string& member);
   void drop(std::uint32_t slot);
   bool alive(const GroupMember& member) const;
-  // Whether some process has a slot for `name`, or that cannot be known at present.
+  // Whether some process has a slot for `name`. Also true if this cannot be determined at present.
   bool claimed(const std::string& name) const;
 
-  // Called by the process that has just got the store's write lock.
+  // Call it after this process has got the store's write lock.
   void set_writer() const;
   struct Writer {
-    int pid = 0;      // as this process sees it; 0: it is in another container
-    int own_pid = 0;  // as it sees itself
+    int pid = 0;      // as this process sees it; 0: the writer is in another container
+    int own_pid = 0;  // as the writer sees it
     std::string name;
     bool stopped = false;  // SIGSTOP, a debugger
     std::chrono::milliseconds since{0};
   };
-  // The process that got the write lock last, where it lives and is not this one.
+  // The process that got the write lock last, if it is alive and not this one.
   std::optional<Writer> writer() const;
 
  private:
   void beat();
-  // Opens the file that is at the path now. The first time, or when it is another one.
+  // Opens the file at the path, if none is open yet or the file was replaced.
   void use_present_file() const;
-  // `member` 0: it is given back.
+  // `member` 0: the slot is free again.
   void write_slot(std::uint32_t slot, std::uint64_t member) const;
   // Whether this process, or any other, holds the slot's lock.
   bool locked(std::uint32_t slot) const;
@@ -55,11 +55,11 @@ class Leases {
   const std::string path_;
   mutable std::mutex mutex_;
   mutable int fd_ = -1;
-  mutable std::int32_t process_ = 0;  // the number whose byte this process has locked; 0: none was free
-  mutable std::int64_t fresh_since_ =
-      0;  // when a file came into use of which others may not know yet; 0: there was none
-  mutable std::map<std::uint32_t, std::string> mine_;    // what this process's slots are for
-  mutable std::map<std::string, std::int64_t> unclear_;  // members whose slots have no sense, and since when
+  mutable std::int32_t process_ = 0;  // the number of the byte that this process has locked; 0: no byte was free
+  // When this process began to use a new file that others may not know yet; 0: never.
+  mutable std::int64_t fresh_since_ = 0;
+  mutable std::map<std::uint32_t, std::string> mine_;    // this process's slots and their members
+  mutable std::map<std::string, std::int64_t> unclear_;  // members whose slots are invalid, and since when
   std::condition_variable stop_;
   bool stopping_ = false;
   std::thread thread_;

@@ -24,11 +24,11 @@ namespace {
 
 constexpr std::size_t kFirstMapBytes = std::size_t{256} << 20;
 constexpr unsigned kMaxReaders = 1024;
-// The size of LMDB's lock file with so many readers, generously.
+// More than the size of LMDB's lock file for this number of readers.
 constexpr std::size_t kLockBytes = 128 << 10;
-// A process that is stopped while it holds the write lock is killed after this; everybody else waits for it till then.
+// A process that is stopped while it holds the write lock is killed after this time. Until then all others wait for it.
 constexpr std::chrono::milliseconds kStuck{5000};
-// What waits for longer is refused, and tried again by whoever sent it.
+// A change that waits longer is refused; its sender tries again.
 constexpr std::chrono::milliseconds kRefuse{6500};
 constexpr std::chrono::milliseconds kResize{2000};
 constexpr std::chrono::milliseconds kUpkeepEvery{1000};
@@ -38,13 +38,13 @@ std::string prepared(std::string directory) {
   return directory;
 }
 
-// In the place of a code of LMDB: a change failed after it had begun to write.
+// Used like a code of LMDB: a change failed after it had begun to write.
 constexpr int kHalfDone = 1'000'000;
 
 }  // namespace
 
 Failure LocalKv::failure(int code, std::string_view doing) const {
-  // A write of which only a part fits is cut short by the system, which LMDB calls an input/output error.
+  // If only a part of a write fits on the disk, the system cuts it short, and LMDB reports an input/output error.
   mdb_filehandle_t data = -1;
   if (code == EIO && mdb_env_get_fd(env_, &data) == 0 && is_full(data)) code = ENOSPC;
   switch (code) {
@@ -80,10 +80,10 @@ Failure LocalKv::cannot_open(const Error& error) const {
   return {error.kind, fmt::format("cannot use the log in {}: {}", directory_, error.message)};
 }
 
-// Guarantee kept here: a log that was removed or exchanged is not written on, where nobody would find it.
+// Guarantee kept here: nothing is written to a log that was removed or replaced, where nobody would find it.
 void LocalKv::throw_if_gone() const {
   if (!gone_) return;
-  throw Failure(ErrorKind::kFatal, fmt::format("the log in {} was removed or exchanged while it was in use: put it "
+  throw Failure(ErrorKind::kFatal, fmt::format("the log in {} was removed or replaced while it was in use: put it "
                                                "back or make a new one, then start this program again",
                                                directory_));
 }
@@ -116,7 +116,7 @@ void LocalKv::open() {
     if (code != MDB_SUCCESS) throw failure(code, "open");
   };
   lock_file_ = open_reserved(directory_ + "/lock.mdb", kLockBytes);
-  ::close(open_own_file(directory_ + "/data.mdb"));  // LMDB begins with an empty one
+  ::close(open_own_file(directory_ + "/data.mdb"));  // LMDB accepts an empty file
   must(mdb_env_create(&env_));
   must(mdb_env_set_userctx(env_, &directory_));
   must(mdb_env_set_assert(env_, [](MDB_env* env, const char* what) {
@@ -129,7 +129,7 @@ void LocalKv::open() {
   snapshot([&](MDB_txn* txn) { check(mdb_dbi_open(txn, nullptr, 0, &dbi_)); });
   crash_point("local.open");
 
-  // An existing log is opened without its write lock, which a stopped process may hold.
+  // Opening an existing log does not need the write lock, because a stopped process may hold it.
   Result<bool> known;
   Result<void> whole;
   read([&](KvReader& tx) {
@@ -148,7 +148,7 @@ void LocalKv::close() {
 }
 
 bool LocalKv::adopt_new_size() {
-  // The writer may wait for a process that keeps the write lock.
+  // The writer thread may be waiting for another process that keeps the write lock.
   const std::unique_lock lock{resize_, kResize};
   if (lock) mdb_env_set_mapsize(env_, 0);
   return lock.owns_lock();
@@ -202,15 +202,15 @@ void LocalKv::read(const std::function<void(KvReader&)>& look) {
   });
 }
 
-// The number of the snapshot that a reader gets. What mdb_env_info tells is ahead of it while a write is being made
-// durable.
+// The number of the snapshot that a reader gets. The number from mdb_env_info is ahead of it while a write is being
+// made durable.
 std::uint64_t LocalKv::tick() {
   std::uint64_t number = 0;
   snapshot([&](MDB_txn* txn) { number = mdb_txn_id(txn); });
   return number;
 }
 
-// From the system's chance each time: members of several processes must not meet.
+// Seeded by the system each time: members of different processes must not get equal ids.
 Uuid LocalKv::new_id() {
   Random random;
   return Uuid::random(random);
@@ -293,7 +293,7 @@ int LocalKv::transact(const std::function<void(KvWriter&)>& change) {
 }
 
 void LocalKv::run(std::span<Pending> group, KvWriter& tx) {
-  // A newer program may have taken the folder over meanwhile.
+  // A newer program may have upgraded the folder in the meantime.
   const auto known = store::check_format(tx);
   for (auto& one : group) {
     const auto before = static_cast<LocalTx&>(tx).writes();
@@ -315,13 +315,13 @@ std::vector<LocalKv::Pending> LocalKv::take_waiting() {
 std::vector<LocalKv::Pending> LocalKv::write_waiting() {
   std::vector<Pending> group;
   const int code = transact([&](KvWriter& tx) {
-    // From here on they are under way, and the lock is ours.
+    // This process has the lock now: these changes have begun.
     if (group.empty()) group = take_waiting();
     run(group, tx);
   });
   if (code == MDB_SUCCESS) return group;
   if (group.empty()) group = take_waiting();
-  // One change that fails half-way, meets damage or is too large for the disk must not take the others with it.
+  // A change that fails half-way, meets damage or is too large for the disk must not make the others fail.
   if (group.size() > 1) {
     for (auto& one : group) write_one(one);
   } else if (!group.empty() && code != kHalfDone) {
@@ -344,12 +344,12 @@ void LocalKv::write_loop() {
       waiting_.swap(pending_);
     }
     auto group = write_waiting();
-    bell_->ring();  // before the answers: the other processes have the longest way
+    bell_->ring();  // before the answers, because waking other processes takes longest
     answer(std::move(group));
   }
 }
 
-// Looks after what the dead and the stopped leave behind.
+// Cleans up after processes that died or are stopped.
 void LocalKv::upkeep_loop() {
   std::unique_lock lock{mutex_};
   while (!stopping_) {
@@ -362,16 +362,16 @@ void LocalKv::upkeep_loop() {
 
 void LocalKv::upkeep() {
   check_place();
-  if (gone_) return bell_->ring();  // who waits meets it
+  if (gone_) return bell_->ring();  // waiting tasks wake up and get the error
   check_writer();
-  // Who died between its commit and the bell has told nobody.
+  // A process that died after its commit but before ringing the bell has notified nobody.
   try {
     bell_->look_after();
     if (auto now = tick(); now != std::exchange(told_, now)) bell_->ring();
   } catch (const Failure&) {
-    bell_->ring();  // they meet it themselves
+    bell_->ring();  // the woken tasks get the error themselves
   }
-  // A reader that died in the middle keeps all that was written since from being used again.
+  // A reader that died during a read prevents the reuse of all pages that were freed since.
   int dead = 0;
   mdb_reader_check(env_, &dead);
   if (dead > 0) log::debug("Cleared {} stale readers of {}", dead, directory_);
@@ -391,8 +391,8 @@ void LocalKv::check_place() {
   }
 }
 
-// LMDB's write lock is freed by the system when its holder dies, but not when it is stopped: then nobody can write, and
-// no group can take the stopped member out. See docs/decisions/0003 and 0021.
+// The system frees LMDB's write lock when its holder dies, but not when it is stopped: then nobody can write, and no
+// group can remove the stopped member. See docs/decisions/0003 and 0021.
 void LocalKv::check_writer() {
   std::chrono::steady_clock::time_point since;
   {
@@ -413,8 +413,9 @@ void LocalKv::check_writer() {
   std::string who = "another process";
   auto length = waited;
   if (writer) {
-    who = writer->pid != 0 ? fmt::format("process {} ({})", writer->pid, printable(writer->name))
-                           : fmt::format("a process of another container, where it is number {},", writer->own_pid);
+    who = writer->pid != 0
+              ? fmt::format("process {} ({})", writer->pid, printable(writer->name))
+              : fmt::format("a process in another container, where its process id is {},", writer->own_pid);
     length = writer->since;
   }
   const auto begun = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now() - length);

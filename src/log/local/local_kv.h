@@ -1,8 +1,9 @@
 // The store of local://DIR: LMDB in one directory, used by several processes at once.
 //
-// Writes: one thread per process collects what its loops submit and commits it in one LMDB transaction (group commit);
-// LMDB's lock orders the processes. A change that waits for that lock has not begun: it can be withdrawn, and is
-// refused for a while where a process keeps the lock. Reads: snapshots on the caller's thread. Waking: bell.h.
+// Writes: one thread per process collects the changes that its loops submit and commits them in one LMDB transaction
+// (group commit); LMDB's lock orders the processes. A change that waits for that lock has not begun and can be
+// withdrawn. If another process keeps the lock, changes are refused for a while. Reads: snapshots on the caller's
+// thread. Waking: bell.h.
 #pragma once
 
 #include <lmdb.h>
@@ -26,7 +27,7 @@ namespace mephisto {
 
 class LocalKv : public Kv {
  public:
-  // Opens or creates the store. Throws Failure with what is wrong with the folder.
+  // Opens or creates the store. Throws Failure that names the problem with the folder.
   explicit LocalKv(std::string directory);
   ~LocalKv() override;
 
@@ -56,11 +57,11 @@ class LocalKv : public Kv {
   void write_loop();
   void upkeep_loop();
   void upkeep();
-  // Whether the folder and its files are those that were opened; if not, the log is refused from now on.
+  // Checks that the folder and its files are still those that were opened; if not, all later calls fail.
   void check_place();
-  // Ends or tells of who keeps the write lock.
+  // Kills or reports a process that keeps the write lock.
   void check_writer();
-  // Answers all that has not begun.
+  // Answers all changes that have not begun with `error`.
   void refuse(const Error& error);
   static void answer(std::vector<Pending> group);
   std::vector<Pending> take_waiting();
@@ -68,16 +69,16 @@ class LocalKv : public Kv {
   void throw_if_gone() const;
   // Runs `look` in a read transaction.
   void snapshot(const std::function<void(MDB_txn*)>& look);
-  // Commits all that waits, as one, or where that fails one by one; gives it with its results.
+  // Commits all waiting changes together, or, if that fails, one by one. Returns them with their results.
   std::vector<Pending> write_waiting();
   void write_one(Pending& one);
   // Runs the changes of `group` in one transaction.
   void run(std::span<Pending> group, KvWriter& tx);
-  // Runs `change` in a durable write transaction, again where the map was too small for it; returns LMDB's code.
+  // Runs `change` in a durable write transaction; runs it again if the map was too small. Returns LMDB's code.
   int transact(const std::function<void(KvWriter&)>& change);
   int attempt(const std::function<void(KvWriter&)>& change);
   int grow();
-  // False where a transaction of this process does not end.
+  // False if a transaction of this process does not end.
   bool adopt_new_size();
   Failure failure(int code, std::string_view doing) const;
   Failure cannot_open(const Error& error) const;
@@ -86,11 +87,11 @@ class LocalKv : public Kv {
   MDB_env* env_ = nullptr;
   MDB_dbi dbi_ = 0;
   int lock_file_ = -1;  // stays open: closing it would free LMDB's own locks on it
-  // Shared by transactions; exclusive while the size of the map changes, which LMDB allows only without any.
+  // Shared by transactions. Exclusive while the map's size changes, because LMDB allows that only without transactions.
   std::shared_timed_mutex resize_;
   std::optional<Bell> bell_;
   Leases leases_;
-  std::uint64_t told_ = 0;  // the tick that was seen at the last upkeep
+  std::uint64_t told_ = 0;  // the tick at the last upkeep
 
   std::mutex mutex_;
   std::condition_variable filled_;
@@ -99,8 +100,8 @@ class LocalKv : public Kv {
   std::vector<Pending> waiting_;  // for the write lock
   std::uint64_t last_number_ = 0;
   std::optional<std::chrono::steady_clock::time_point> waits_since_;  // for the write lock
-  std::optional<Error> refused_;                                      // what changes are answered with at present
-  std::atomic<bool> gone_ = false;  // the folder or a file in it; refused_ says so from then on
+  std::optional<Error> refused_;                                      // the error that answers changes at present
+  std::atomic<bool> gone_ = false;  // the folder or a file in it is gone; refused_ reports it from then on
   bool stopping_ = false;
   std::thread writer_;
   std::thread upkeep_;

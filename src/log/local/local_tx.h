@@ -1,4 +1,4 @@
-// A transaction of LMDB as the log's schema sees it. For local_kv.cc only.
+// Adapts an LMDB transaction to KvWriter. For local_kv.cc only.
 #pragma once
 
 #include <lmdb.h>
@@ -11,7 +11,7 @@
 
 namespace mephisto {
 
-// Carries an LMDB code out of a change, through code that knows nothing of LMDB.
+// Carries an LMDB code out of a change, through code that does not depend on LMDB.
 struct LmdbError {
   int code;
 };
@@ -56,14 +56,14 @@ class LocalTx : public KvWriter {
 
   std::uint64_t writes() const { return writes_; }
 
-  // Gives the pages of the map that were read back to the system once they are many, so that reading a large log does
-  // not look like using memory; they stay in the system's cache.
+  // Returns the pages of the map that were read to the system, once there are many. Otherwise reading a large log would
+  // count as memory use. The pages stay in the system's cache.
   void release_pages() const {
     constexpr std::size_t kReleaseAbove = std::size_t{256} << 10;
     if (bytes_read_ < kReleaseAbove) return;
     constexpr std::uintptr_t kPage = 4096;
     auto from = first_ & ~(kPage - 1);
-    // NOLINTNEXTLINE(performance-no-int-to-ptr): the start of a page, of which only the number is known
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): the start of a page, known only as a number
     madvise(reinterpret_cast<void*>(from), (last_ - from + kPage - 1) & ~(kPage - 1), MADV_DONTNEED);
   }
 

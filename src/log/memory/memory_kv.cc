@@ -15,15 +15,15 @@ Buffer copy_of(std::string_view bytes) {
   return buffer;
 }
 
-// Reads through the changes made so far in the same transaction (a null value: erased).
+// Reads see the changes made so far in the same transaction (a null value: erased).
 class MemoryTx : public KvWriter {
  public:
   explicit MemoryTx(const MemoryKv::Map& map) : map_(map) {}
 
   std::optional<KvEntry> get(std::string_view key) override {
-    if (auto place = changes_.find(key); place != changes_.end()) return place->second ? entry(*place) : std::nullopt;
-    auto place = map_.find(key);
-    return place == map_.end() ? std::nullopt : entry(*place);
+    if (auto found = changes_.find(key); found != changes_.end()) return found->second ? entry(*found) : std::nullopt;
+    auto found = map_.find(key);
+    return found == map_.end() ? std::nullopt : entry(*found);
   }
 
   std::optional<KvEntry> at_or_after(std::string_view key) override {
@@ -68,13 +68,13 @@ class MemoryTx : public KvWriter {
 
   MemoryKv::Map& changes() { return changes_; }
   bool touches(char prefix) const {
-    auto place = changes_.lower_bound(std::string_view{&prefix, 1});
-    return place != changes_.end() && place->first[0] == prefix;
+    auto found = changes_.lower_bound(std::string_view{&prefix, 1});
+    return found != changes_.end() && found->first[0] == prefix;
   }
 
  private:
-  static std::optional<KvEntry> entry(const MemoryKv::Map::value_type& place) {
-    return KvEntry{place.first, place.second->view(), place.second};
+  static std::optional<KvEntry> entry(const MemoryKv::Map::value_type& found) {
+    return KvEntry{found.first, found.second->view(), found.second};
   }
   const MemoryKv::Map& map_;
   MemoryKv::Map changes_;
@@ -114,7 +114,7 @@ std::uint64_t MemoryKv::submit(Loop& loop, KvChange change, std::function<void(R
   }
   if (faults_.lose_commit_replies > 0 && tx.touches('c')) {
     --faults_.lose_commit_replies;
-    result = fail(ErrorKind::kIndefinite, "the reply was lost (injected); whether it was done is unknown");
+    result = fail(ErrorKind::kIndefinite, "the reply was lost (injected); whether the change happened is unknown");
   }
   Held held;
   commit(tx.changes(), faults_.hold ? &held.before : nullptr);
@@ -129,12 +129,12 @@ std::uint64_t MemoryKv::submit(Loop& loop, KvChange change, std::function<void(R
 
 void MemoryKv::commit(Map& changes, Map* before) {
   for (auto& [key, value] : changes) {
-    auto place = map_.find(key);
-    if (before != nullptr) before->emplace(key, place == map_.end() ? nullptr : place->second);
+    auto found = map_.find(key);
+    if (before != nullptr) before->emplace(key, found == map_.end() ? nullptr : found->second);
     if (value == nullptr) {
-      if (place != map_.end()) map_.erase(place);
-    } else if (place != map_.end()) {
-      place->second = std::move(value);
+      if (found != map_.end()) map_.erase(found);
+    } else if (found != map_.end()) {
+      found->second = std::move(value);
     } else {
       map_.emplace(key, std::move(value));
     }
@@ -213,8 +213,8 @@ void MemoryKv::drop_lease(std::uint32_t lease) {
 
 bool MemoryKv::alive(const GroupMember& member) {
   std::lock_guard lock{mutex_};
-  auto place = leases_.find(member.lease);
-  return place != leases_.end() && place->second == member.id && !expired_.contains(member.id);
+  auto found = leases_.find(member.lease);
+  return found != leases_.end() && found->second == member.id && !expired_.contains(member.id);
 }
 
 bool MemoryKv::claimed(const std::string& name) {

@@ -1,4 +1,4 @@
-// The store of memory://: a sorted map. Values are kept by reference count, so a fetch copies nothing.
+// The store of memory://: a sorted map. Values are reference-counted, so a fetch copies nothing.
 #pragma once
 
 #include <map>
@@ -22,7 +22,7 @@ class MemoryKv : public Kv {
   MemoryKv();
 
   void read(const std::function<void(KvReader&)>& look) override;
-  // What is submitted has happened.
+  // Runs the change at once, so it can never be withdrawn.
   std::uint64_t submit(Loop& loop, KvChange change, std::function<void(Result<void>)> done) override;
   bool withdraw(std::uint64_t) override { return false; }
   std::uint64_t tick() override;
@@ -38,7 +38,7 @@ class MemoryKv : public Kv {
 
  private:
   struct Held {
-    Map before;  // what the change replaced; null where there was nothing
+    Map before;  // the values that the change replaced; null: the key did not exist
     std::function<void()> answer;
   };
 

@@ -1,5 +1,5 @@
-// Who wants to hear of changes of a store. Thread-safe; each queue is notified on its own loop's thread, in the order
-// in which they came.
+// The queues that are notified of changes of a store. Thread-safe. Each queue is notified on its own loop's thread; the
+// queues are notified in the order in which they were added.
 #pragma once
 
 #include <atomic>
@@ -17,7 +17,7 @@ class Watchers {
     std::lock_guard lock{mutex_};
     watchers_.push_back({loop.poster(), std::make_shared<State>(queue)});
   }
-  // On the queue's loop, so that no notification is under way to it afterwards.
+  // Call it on the queue's loop. Afterwards the queue gets no further notification.
   void remove(WaitQueue* queue) {
     std::lock_guard lock{mutex_};
     std::erase_if(watchers_, [&](const auto& watcher) {
@@ -38,7 +38,8 @@ class Watchers {
   }
 
  private:
-  // What a notification under way refers to; not to the poster, which keeps the loop that keeps the notification.
+  // State that a posted notification refers to. It must not refer to the poster: the poster keeps the loop alive, and
+  // the loop keeps the notification.
   struct State {
     explicit State(WaitQueue* of) : queue(of) {}
     WaitQueue* queue;
