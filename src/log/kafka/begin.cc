@@ -12,13 +12,13 @@
 namespace mephisto::kafka {
 namespace {
 
-// For transactions to end, before the partitions whose offsets they commit are left for later.
+// How long to wait for open transactions; after that, the partitions whose offsets they commit are tried later.
 constexpr int kWaitMs = 2000;
 
-// What the group has committed of each of the partitions; nothing where it has not.
+// The group's commit of each partition; empty if there is none.
 using Known = std::map<TopicPartition, std::optional<Commit>>;
 
-// Waits until no transaction can change it.
+// Waits until no open transaction can change the commits.
 Result<Known> stable_commits(const Question& question) {
   const auto list = new_list(question.partitions.size());
   for (const auto& partition : question.partitions) add(*list, partition, RD_KAFKA_OFFSET_INVALID);
@@ -41,14 +41,14 @@ Result<Known> stable_commits(const Question& question) {
   return known;
 }
 
-// Why the group's offsets are not to be known at present.
+// Why the group's committed offsets cannot be known now.
 std::string why_unstable(Cluster& cluster, const Question& question) {
   std::string why = "a transaction that commits its offset is open";
   const auto place = cluster.offsets_place(question.group);
   if (!place) return why;
   const auto open = cluster.open_transactions({*place});
   if (!open || open->empty()) return why;
-  // One that hangs says most.
+  // A hanging transaction is the most useful explanation.
   const auto hanging = std::ranges::find(*open, true, &OpenTransaction::hanging);
   return "its committed offset is not known: " +
          describe(hanging == open->end() ? open->front() : *hanging, question.url);
@@ -71,14 +71,14 @@ Result<Known> commits_at_once(Cluster& cluster, const Question& question,
   return known;
 }
 
-// How many partitions the topic had when the group came to know it; nothing where it does not know it.
+// The topic's partition count when the group first saw the topic; empty if the group does not know the topic.
 Result<std::optional<int>> first_known(Cluster& cluster, const Question& question, const std::string& topic,
                                        int count) {
   std::vector<TopicPartition> all;
   for (int i = 0; i < count; ++i) all.push_back({topic, i});
   const auto asked = cluster.committed(question.handle.get(), question.group, all);
   if (!asked) return std::unexpected(asked.error());
-  // Commits of others, as Faust, say nothing of it.
+  // Commits of other programs, such as Faust, have no such count.
   std::optional<int> fewest;
   for (const auto& [partition, commit] : *asked) {
     if (!commit || !*commit) continue;
@@ -87,8 +87,8 @@ Result<std::optional<int>> first_known(Cluster& cluster, const Question& questio
   return fewest;
 }
 
-// Where the group's first commit of the partitions is to be: it is made at once, so that what comes from now on is not
-// lost by a restart before the next one.
+// Makes the group's first commit of these partitions at once. Without it, a restart before the next commit would skip
+// the records that arrive from now on.
 Result<void> begin_at_latest(Cluster& cluster, const Question& question,
                              const std::vector<std::pair<TopicPartition, Watermarks>>& fresh,
                              std::vector<StartPosition>& begins) {
@@ -106,7 +106,7 @@ Result<void> begin_at_latest(Cluster& cluster, const Question& question,
     const auto [count, first] = place->second;
     const bool added = first && partition.partition >= *first;
     if (added)
-      log::info("{} was added to its topic since group {} began: it is read from its start", partition.str(),
+      log::info("{} was added to its topic after group {} began: it is read from its start", partition.str(),
                 question.group);
     StartPosition one{partition, added ? marks.start : marks.end, {"", count}};
     const auto metadata = write_noted("", count);
@@ -168,9 +168,10 @@ Result<Beginnings> find_beginnings(Cluster& cluster, const Question& question) {
                 partition.str(), commit->offset, start - 1, start);
       found.begins.push_back({partition, start, {"", noted.partitions}});
     } else if (commit->offset > end) {
-      return fail(ErrorKind::kInvalid, fmt::format("{}: the committed offset {} is behind the partition's end {}; was "
-                                                   "the topic deleted and made again? Reset the group's offset of it",
-                                                   partition.str(), commit->offset, end));
+      return fail(ErrorKind::kInvalid,
+                  fmt::format("{}: the committed offset {} is after the partition's end {}; was "
+                              "the topic deleted and created again? Reset the group's offset of it",
+                              partition.str(), commit->offset, end));
     } else {
       found.begins.push_back({partition, commit->offset, noted});
     }

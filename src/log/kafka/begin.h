@@ -1,4 +1,4 @@
-// Where a member begins with the partitions that its group has given it.
+// Finds the offsets at which a group member starts to read the partitions that it was assigned.
 #pragma once
 
 #include <map>
@@ -13,15 +13,15 @@
 
 namespace mephisto::kafka {
 
-// What a commit's metadata holds: the note, and how many partitions the topic had when the group came to know this one.
-// A partition beyond the fewest of these was added since, and nobody of the group can have left out anything of it.
+// The metadata of a commit: the note, and the topic's partition count when the group first saw the topic. The smallest
+// such count tells which partitions were added later. No member of the group can have skipped a record of those.
 struct Noted {
   std::string note;
   std::optional<int> partitions;
 };
 Noted read_noted(std::string_view metadata);
 std::string write_noted(std::string_view note, std::optional<int> partitions);
-inline constexpr std::size_t kNotedBytes = 8;  // beside the note
+inline constexpr std::size_t kNotedBytes = 8;  // in addition to the note
 
 struct StartPosition {
   TopicPartition partition;
@@ -30,19 +30,19 @@ struct StartPosition {
 };
 
 struct Question {
-  SharedHandle handle;  // the member's
+  SharedHandle handle;  // of the member
   std::string group;
   std::string url;
   std::vector<TopicPartition> partitions;
-  std::set<std::string> topics;  // of which the leaders are asked for too
+  std::set<std::string> topics;  // topics whose leaders are looked up too
   bool from_latest = false;
-  bool wait = true;  // for transactions that commit some of these partitions' offsets, and mostly end at once
+  bool wait = true;  // for open transactions that commit offsets of these partitions; most end at once
 };
 
 struct Beginnings {
   Leaders leaders;
   std::vector<StartPosition> begins;
-  std::map<TopicPartition, std::string> held_up;  // and why
+  std::map<TopicPartition, std::string> held_up;  // with the reason
 };
 
 // Blocks.

@@ -1,4 +1,4 @@
-// The transactions that are open in a cluster's partitions: whose they are, and whether anybody will end them.
+// The open transactions in a cluster's partitions: their producers, and whether a coordinator will end them.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -13,7 +13,7 @@ namespace {
 
 const std::string kOffsetsTopic = "__consumer_offsets";
 
-// As Java hashes a string's UTF-16.
+// Java's String.hashCode: a hash of the UTF-16 code units.
 std::int32_t java_hash(std::string_view utf8) {
   std::uint32_t hash = 0;
   const auto add = [&](std::uint32_t unit) { hash = hash * 31 + unit; };
@@ -96,7 +96,7 @@ Result<std::vector<Cluster::Open>> Cluster::open_in(const std::vector<TopicParti
     found.push_back(std::move(entry));
   }
   if (std::ranges::none_of(found, [](const auto& entry) { return entry.transaction.hanging; })) return found;
-  // One that ended between the two looks seems to hang.
+  // A transaction that ended between the two requests above looks like a hanging one.
   const auto later = all_open(leaders, partitions);
   if (!later) return std::unexpected(later.error());
   std::erase_if(found, [&](const auto& entry) {
@@ -129,9 +129,9 @@ Result<std::vector<OpenTransaction>> Cluster::open_transactions(std::vector<Topi
       std::ranges::sort(told, {}, [](const auto& one) { return std::pair{one.partition, one.start}; });
       return told;
     }
-    log::debug("Kafka: {}", found.error().message);  // it may be older than Kafka 2.8
+    log::debug("Kafka: {}", found.error().message);  // the brokers may be older than Kafka 2.8
   }
-  // Readers stop at the first one that is open.
+  // The last stable offset is the start of the first open transaction.
   const auto reader =
       make_handle(RD_KAFKA_PRODUCER, access_, {{"isolation.level", "read_committed"}}, RD_KAFKA_EVENT_ERROR);
   auto stable = offsets(partitions, RD_KAFKA_OFFSET_END, reader.get());
@@ -148,7 +148,7 @@ Result<void> Cluster::end_transaction(const TopicPartition& partition, std::int6
   if (auto made = contact_.make(handle_.get()); !made) return made;
   if (!in_the_clear(access_)) {
     return fail(ErrorKind::kInvalid,
-                fmt::format("over TLS or with a password this is Kafka's own tool's: kafka-transactions.sh "
+                fmt::format("over TLS or with a password only Kafka's own tool can do this: kafka-transactions.sh "
                             "--bootstrap-server {} abort --topic {} --partition {} "
                             "--start-offset {}",
                             servers(), partition.topic, partition.partition, start));
@@ -157,11 +157,13 @@ Result<void> Cluster::end_transaction(const TopicPartition& partition, std::int6
   if (!open) return std::unexpected(open.error());
   const auto place = std::ranges::find(*open, start, [](const auto& entry) { return entry.producer.start; });
   if (place == open->end())
-    return fail(ErrorKind::kNotFound, fmt::format("no transaction is open in {} from {} on", partition.str(), start));
+    return fail(ErrorKind::kNotFound,
+                fmt::format("in {} no open transaction starts at offset {}", partition.str(), start));
   if (!place->transaction.hanging) {
-    return fail(ErrorKind::kInvalid, fmt::format("the transaction in {} from {} on does not hang: its coordinator says "
-                                                 "{}, and ends it when its time is over",
-                                                 partition.str(), start, place->transaction.state));
+    return fail(ErrorKind::kInvalid,
+                fmt::format("the transaction in {} that starts at {} does not hang: its coordinator says "
+                            "{}, and ends it after its timeout",
+                            partition.str(), start, place->transaction.state));
   }
   const auto leaders = this->leaders({partition.topic});
   const auto leader = leaders.of.find(partition);

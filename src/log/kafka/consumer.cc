@@ -14,13 +14,13 @@ namespace mephisto::kafka {
 namespace {
 
 constexpr int kEvents = RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_OFFSET_COMMIT | RD_KAFKA_EVENT_ERROR;
-constexpr std::chrono::milliseconds kBrokersLeastSession{
-    6000};  // group.min.session.timeout.ms, where nobody changed it
+// The brokers' default of group.min.session.timeout.ms.
+constexpr std::chrono::milliseconds kBrokersLeastSession{6000};
 constexpr std::chrono::milliseconds kRetryAfter{500};
 constexpr std::chrono::milliseconds kHeldUpRetry{1000};
 
-// How often a member at work asks whether the group changes: so long do a member's partitions wait, when it has left,
-// for who has them next.
+// How often an active member asks whether the group rebalances. After a member leaves, its partitions wait up to this
+// long for their next owner.
 constexpr std::chrono::milliseconds heartbeats(std::chrono::milliseconds session) {
   return std::min(session / 20, std::chrono::milliseconds{1000});
 }
@@ -101,7 +101,7 @@ void KafkaConsumer::on_rebalance(const rd_kafka_event_t& event, PollResult& poll
   auto* of = const_cast<rd_kafka_event_t*>(&event);
   told_others_ = false;
   if (rd_kafka_event_error(of) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
-    log_->cluster().contact().heard();  // that something is taken away librdkafka may say by itself
+    log_->cluster().contact().heard();  // a revocation would prove nothing: librdkafka may make it without a broker
     const auto* list = rd_kafka_event_topic_partition_list(of);
     auto& given = given_.emplace();
     for (int i = 0; i < list->cnt; ++i) given.push_back({list->elems[i].topic, list->elems[i].partition});
@@ -113,7 +113,8 @@ void KafkaConsumer::on_rebalance(const rd_kafka_event_t& event, PollResult& poll
   held_up_.clear();
   if (rd_kafka_assignment_lost(handle_.get()) != 0) {
     log::warn(
-        "Group {}: this member was put out of it (no sign of life in time, or too long at one thing); its partitions "
+        "Group {}: this member was removed from it (no heartbeat in time, or too long between two polls); its "
+        "partitions "
         "are lost",
         options_.group);
     lose_all(polled);
@@ -146,7 +147,7 @@ void KafkaConsumer::end_stay(std::map<AssignmentId, Stay>::iterator place) {
 void KafkaConsumer::on_error(rd_kafka_resp_err_t code, const char* text) {
   switch (code) {
     case RD_KAFKA_RESP_ERR_INVALID_SESSION_TIMEOUT:
-      log::warn("The brokers do not let a member of a group be without a sign of life for {} only; using {}",
+      log::warn("The brokers refuse a session timeout as short as {}; using {}",
                 format_duration(options_.session_timeout), format_duration(kBrokersLeastSession));
       options_.session_timeout = kBrokersLeastSession;
       loop_.post([this, alive = std::weak_ptr{alive_}] {
@@ -155,18 +156,18 @@ void KafkaConsumer::on_error(rd_kafka_resp_err_t code, const char* text) {
       break;
     case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN: log_->cluster().contact().lost(); break;
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
-      // One that was made a moment ago is not known to all brokers yet.
+      // Before the first assignment the topic may be so new that not all brokers know it.
       if (generation_ > 0)
         log::error(
-            "Group {}: {}. Was it deleted? What reads it waits until it is made again, which a worker does that starts",
+            "Group {}: {}. Was it deleted? Its readers wait until it is created again; a worker that starts does that",
             options_.group, text);
       break;
     case RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL:
       if (!std::exchange(told_others_, true)) {
         log::warn(
-            "Group {} has members of another kind, which share its partitions out in another way (of Faust or Kafka "
-            "Streams?): this one waits until they have left, or their "
-            "sessions are over (45 s where they left without a word)",
+            "Group {} has members that assign its partitions in another way (of Faust or Kafka "
+            "Streams?): this one waits until they leave, or until their "
+            "sessions expire (45 s after a member died)",
             options_.group);
       }
       break;
@@ -174,7 +175,7 @@ void KafkaConsumer::on_error(rd_kafka_resp_err_t code, const char* text) {
     case RD_KAFKA_RESP_ERR__AUTHENTICATION:
     case RD_KAFKA_RESP_ERR__SSL:
     case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
-      // Who was let in once is let in again when the brokers are well.
+      // The login succeeded before; it will succeed again when the brokers have recovered.
       if (!std::exchange(told_refused_, true))
         log::warn("Kafka at {}: {}; trying again", log_->cluster().servers(), text);
       break;
@@ -200,7 +201,7 @@ Task<void> KafkaConsumer::begin(PollResult& polled) {
   const auto partitions = anew ? *given_ : std::vector<TopicPartition>{again_.begin(), again_.end()};
   Beginnings beginnings;
   if (!partitions.empty()) {
-    // Who is held up is looked at again and again, while the others are read.
+    // Held-up partitions are checked again and again without waiting, while the other partitions are read.
     Question question{handle_,
                       options_.group,
                       log_->url(),
@@ -212,7 +213,7 @@ Task<void> KafkaConsumer::begin(PollResult& polled) {
         co_await call([log = log_, asked = std::move(question)] { return find_beginnings(log->cluster(), asked); },
                       "the group's offsets");
     if (closed_) co_return;
-    serve(polled);  // what was meant for us may be somebody else's by now
+    serve(polled);  // a rebalance may have assigned these partitions to another member meanwhile
     if (anew ? !given_ || *given_ != partitions : revoking_ || again_.empty()) co_return;
     if (!found) {
       if (!found.error().retriable() && found.error().kind != ErrorKind::kNotFound) throw Failure(found.error());
@@ -228,7 +229,7 @@ Task<void> KafkaConsumer::begin(PollResult& polled) {
   if (anew) {
     ++generation_;
     polled.change = GroupChange{
-        .meant = partitions.size(), .joined = {}, .left = {}, .died = {}};  // more of the group its brokers do not tell
+        .meant = partitions.size(), .joined = {}, .left = {}, .died = {}};  // the brokers report no more of the group
   }
   assign(std::move(beginnings.begins), beginnings.leaders, polled);
 }
@@ -264,7 +265,7 @@ void KafkaConsumer::assign(std::vector<StartPosition> begins, const Leaders& lea
   source_->start(leaders);
 }
 
-// Without a group: the given partitions, from the given offsets.
+// Without a group: reads the given partitions from the given offsets.
 Task<void> KafkaConsumer::begin_fixed(PollResult& polled) {
   std::vector<TopicPartition> partitions;
   std::set<std::string> topics;
@@ -290,7 +291,7 @@ Task<void> KafkaConsumer::begin_fixed(PollResult& polled) {
     if (!found) return std::unexpected(found.error());
     return std::pair{std::move(led), std::move(*found)};
   };
-  auto found = co_await call(std::move(look), "offsets of Kafka's");
+  auto found = co_await call(std::move(look), "Kafka's offsets");
   if (!found) throw Failure(found.error());
   begun_fixed_ = true;
   if (closed_) co_return;
@@ -333,8 +334,8 @@ Task<PollResult> KafkaConsumer::poll(std::size_t max_bytes, std::chrono::millise
   co_return closed_ ? PollResult{} : std::move(polled);
 }
 
-// librdkafka's thread sends heartbeats when it is awake, otherwise looks twice a second only (2.0.2). A commit of
-// nothing goes to that thread and no further.
+// librdkafka's thread sends heartbeats when it is awake; otherwise it wakes up only twice a second (2.0.2). An empty
+// commit wakes that thread and goes no further.
 void KafkaConsumer::beat() {
   if (loop_.now() < beat_at_) return;
   beat_at_ = loop_.now() + heartbeats(options_.session_timeout);
@@ -354,7 +355,7 @@ void KafkaConsumer::resume(AssignmentId assignment) {
   if (place == stays_.end()) return;
   place->second.paused = false;
   source_->hold(assignment, place->second.revoking);
-  waker_.woken().notify_all();  // its queue may have been full for long
+  waker_.woken().notify_all();  // no event may come: its queue may have been full all the time
 }
 
 Task<void> KafkaConsumer::close() {
@@ -368,7 +369,7 @@ Task<void> KafkaConsumer::close() {
     while (const Event event{rd_kafka_queue_poll(queue_.get(), 0)}) {
       if (rd_kafka_event_type(event.get()) == RD_KAFKA_EVENT_REBALANCE) rd_kafka_assign(handle_.get(), nullptr);
     }
-    co_await waker_.woken().wait_until(loop_.now() + std::chrono::milliseconds{20}, "Kafka to let a member go");
+    co_await waker_.woken().wait_until(loop_.now() + std::chrono::milliseconds{20}, "Kafka to remove a leaving member");
   }
 }
 

@@ -1,9 +1,9 @@
 // A member of a group on Kafka, or a reader of given partitions.
 //
-// The group's protocol is the eager one with the assignor `range` (docs/decisions/0008): a rebalance takes every
-// partition from every member first. What was taken and given back is a new stay. Records come from a Source, which
-// keeps those of each stay apart: a partition is paused by not being read, and a record can never be taken for one of
-// an earlier stay.
+// The rebalance protocol is the eager one with the assignor `range` (docs/decisions/0008): a rebalance first takes
+// every partition from every member. A partition that comes back is a new assignment. Records come from a Source, which
+// keeps the records of each assignment apart. So pausing a partition means not to read it, and a record of an earlier
+// assignment is never delivered for a later one.
 #pragma once
 
 #include <map>
@@ -34,18 +34,19 @@ class KafkaConsumer : public Consumer {
   Task<void> close() override;
 
   const std::string& group() const { return options_.group; }
-  // The commits as they go into a transaction. kFenced when one of the assignments is gone already.
+  // The commits in the form that a transaction takes. kFenced if one of the assignments has ended.
   Result<GroupOffsets> prepare(const std::vector<AssignmentCommit>& commits) const;
 
  private:
   struct Stay {
     TopicPartition partition;
     std::int64_t next = 0;
-    std::optional<int> partitions;  // to be noted with its commits
+    std::optional<int> partitions;  // goes into the metadata of its commits
     bool paused = false;
     bool revoking = false;
     bool releasing = false;
-    std::optional<Loop::time_point> out_of_range;  // its offset is none that the partition has: when to look again
+    // the next offset is out of the partition's range: when to check again
+    std::optional<Loop::time_point> out_of_range;
   };
   struct Reply {
     bool done = false;
@@ -54,21 +55,20 @@ class KafkaConsumer : public Consumer {
 
   bool in_group() const { return !options_.group.empty(); }
   void open(std::chrono::milliseconds session);
-  // Takes in what librdkafka has to say.
+  // Handles librdkafka's events.
   void serve(PollResult& polled);
   void on_rebalance(const rd_kafka_event_t& event, PollResult& polled);
   void on_error(rd_kafka_resp_err_t code, const char* text);
-  // Which partitions of ours cannot begin, and why.
+  // Records which assigned partitions cannot start, and why.
   void hold_up(const std::map<TopicPartition, std::string>& reasons);
   void on_partition_error(Stay& stay, const SourceError& error);
   void lose_all(PollResult& polled);
   void end_stay(std::map<AssignmentId, Stay>::iterator place);
-  // Begins stays of partitions at what the group has committed.
+  // Starts the assigned partitions at the group's committed offsets.
   Task<void> begin(PollResult& polled);
   Task<void> begin_fixed(PollResult& polled);
   void assign(std::vector<StartPosition> begins, const Leaders& leaders, PollResult& polled);
   Task<void> recheck_positions();
-  // False when there is nothing to read at present.
   void fetch(std::size_t max_bytes, PollResult& polled);
   std::shared_ptr<Batch> fetch_one(AssignmentId id, Stay& stay, std::size_t max_bytes);
   void beat();
@@ -79,23 +79,23 @@ class KafkaConsumer : public Consumer {
   std::shared_ptr<KafkaLog> log_;
   Loop& loop_;
   ConsumerOptions options_;
-  std::size_t partitions_ = 1;  // how many it can come to have
+  std::size_t partitions_ = 1;  // the most partitions that it can be assigned
   Waker waker_;
   SharedHandle handle_;
   Queue queue_;    // rebalances and errors
   Queue replies_;  // of commits
   std::unique_ptr<Source> source_;
   std::map<AssignmentId, Stay> stays_;
-  std::optional<std::vector<TopicPartition>> given_;  // by the group, and not begun yet
-  std::set<TopicPartition> again_;                    // ours and not begun: released, or held up
-  std::map<TopicPartition, HeldUp> held_up_;          // of these
-  std::map<void*, std::shared_ptr<Reply>> waiting_;   // for replies to commits
+  std::optional<std::vector<TopicPartition>> given_;  // assigned by the group, not started yet
+  std::set<TopicPartition> again_;                    // assigned but not started: released, or held up
+  std::map<TopicPartition, HeldUp> held_up_;          // the held-up ones of these
+  std::map<void*, std::shared_ptr<Reply>> waiting_;   // commits whose replies are awaited
   AssignmentId next_turn_ = 0;
-  std::int64_t generation_ = 0;   // counts what the group gave; Kafka's own is not told
-  std::optional<Error> failure_;  // told once what the others had has been
+  std::int64_t generation_ = 0;   // counts the assignments; librdkafka does not report Kafka's own generation
+  std::optional<Error> failure_;  // reported after the other partitions' records have been delivered
   Loop::time_point retry_at_{};
-  std::optional<Loop::time_point> look_again_at_;               // though nothing wakes
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for what is posted
+  std::optional<Loop::time_point> look_again_at_;               // even if no wake-up comes
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // lets posted functions see that this object is gone
   Loop::time_point beat_at_{};
   bool revoking_ = false;
   bool begun_fixed_ = false;

@@ -1,4 +1,4 @@
-// What a consumer commits: by itself, in a transaction, and when it gives partitions up.
+// How a consumer commits: directly, in a transaction, and when it releases partitions.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -14,7 +14,7 @@ Result<Partitions> KafkaConsumer::to_list(const std::vector<AssignmentCommit>& c
   auto list = new_list(commits.size());
   for (const auto& commit : commits) {
     const auto place = stays_.find(commit.assignment);
-    if (place == stays_.end()) return fail(ErrorKind::kFenced, "a partition is another member's by now");
+    if (place == stays_.end()) return fail(ErrorKind::kFenced, "a partition belongs to another member by now");
     if (commit.offset < 0) continue;
     auto* one = add(*list, place->second.partition, commit.offset);
     const auto metadata = write_noted(commit.metadata, place->second.partitions);
@@ -66,7 +66,7 @@ Task<Result<void>> KafkaConsumer::send(const rd_kafka_topic_partition_list_t& of
   for (;;) {
     serve_replies();
     if (reply->done) co_return reply->result;
-    co_await waker_.woken().wait("Kafka to take a commit");
+    co_await waker_.woken().wait("Kafka to accept a commit");
   }
 }
 
@@ -82,7 +82,7 @@ Task<Result<void>> KafkaConsumer::release(std::vector<AssignmentCommit> commits)
   const auto asked = commits.size();
   std::erase_if(commits, [&](const auto& one) { return !stays_.contains(one.assignment); });
   Result<void> result;
-  if (commits.size() < asked) result = fail(ErrorKind::kFenced, "a partition is another member's by now");
+  if (commits.size() < asked) result = fail(ErrorKind::kFenced, "a partition belongs to another member by now");
   auto list = to_list(commits);
   if (!list) co_return std::unexpected(list.error());
   if (auto sent = co_await send(**list); !sent) {
@@ -91,7 +91,7 @@ Task<Result<void>> KafkaConsumer::release(std::vector<AssignmentCommit> commits)
   }
   for (const auto& one : commits) {
     const auto place = stays_.find(one.assignment);
-    if (place == stays_.end()) continue;  // lost meanwhile
+    if (place == stays_.end()) continue;
     if (in_group() && !place->second.revoking) again_.insert(place->second.partition);
     end_stay(place);
   }

@@ -1,4 +1,4 @@
-// Reading the partitions of a consumer: in turn, each its share, past what is no record.
+// How a consumer reads its partitions: round robin, each its share, and past control records.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,9 +9,8 @@
 namespace mephisto::kafka {
 namespace {
 
-constexpr std::size_t kVisit =
-    128
-    << 10;  // bytes read of a partition in its turn, at least: what it causes to be written should be worth a request
+// The least bytes to read from a partition in its turn: the output that they cause should be worth a request.
+constexpr std::size_t kVisit = 128 << 10;
 constexpr std::chrono::milliseconds kLookAgain{200};
 
 }  // namespace
@@ -61,7 +60,7 @@ void KafkaConsumer::on_partition_error(Stay& stay, const SourceError& error) {
   }
 }
 
-// A place that the partition does not have: what lay there is gone (retention), or is still to come.
+// An offset out of the partition's range: retention has deleted its record, or the record is still to come.
 Task<void> KafkaConsumer::recheck_positions() {
   std::vector<TopicPartition> partitions;
   for (const auto& [id, stay] : stays_) {
@@ -69,7 +68,7 @@ Task<void> KafkaConsumer::recheck_positions() {
   }
   if (partitions.empty()) co_return;
   auto marks =
-      co_await call([log = log_, partitions] { return log->cluster().watermarks(partitions); }, "offsets of Kafka's");
+      co_await call([log = log_, partitions] { return log->cluster().watermarks(partitions); }, "Kafka's offsets");
   if (closed_) co_return;
   bool moved = false;
   for (std::size_t i = 0; i < partitions.size(); ++i) {
@@ -78,7 +77,7 @@ Task<void> KafkaConsumer::recheck_positions() {
     if (place == stays_.end()) continue;
     auto& stay = place->second;
     stay.out_of_range = loop_.now() + kLookAgain;
-    if (!marks) continue;  // told when it is asked again
+    if (!marks) continue;  // the next check reports the error if it persists
     const auto [start, end] = (*marks)[i];
     if (stay.next < start) {
       log::warn("{}: the records from {} to {} are gone (retention); going on at {}", stay.partition.str(), stay.next,
@@ -88,7 +87,7 @@ Task<void> KafkaConsumer::recheck_positions() {
       if (in_group()) {
         failure_ = Error{
             ErrorKind::kInvalid,
-            fmt::format("{}: the offset {} is behind the partition's end {}; was the topic deleted and made again?",
+            fmt::format("{}: the offset {} is after the partition's end {}; was the topic deleted and created again?",
                         stay.partition.str(), stay.next, end)};
       }
       continue;

@@ -16,12 +16,12 @@ namespace asio = boost::asio;
 using asio::use_awaitable;
 using namespace std::chrono_literals;
 
-constexpr auto kPatience = 10'000ms;  // until there is a connection, and until something more of an answer comes
-constexpr auto kIdle = 500ms;         // how often to look whether there is something to ask for, though nobody says so
+constexpr auto kPatience = 10'000ms;  // to connect, and between two reads of an answer
+constexpr auto kIdle = 500ms;         // how often to check for something to fetch without a wake-up
 constexpr std::size_t kBufferBytes = 16 << 10;
 constexpr std::size_t kMostAnswerBytes = 1U << 30;
 
-[[noreturn]] void no_broker() { throw Failure(ErrorKind::kCorrupt, "it answers like no broker of Kafka"); }
+[[noreturn]] void no_broker() { throw Failure(ErrorKind::kCorrupt, "it does not answer like a Kafka broker"); }
 
 }  // namespace
 
@@ -108,7 +108,7 @@ Fetcher::Awaitable<void> Fetcher::connect() {
   left_ = 0;
   if (!known) {
     throw Failure(ErrorKind::kInvalid,
-                  fmt::format("it does not know version {} of Fetch, as brokers since Kafka 2.1 do; with "
+                  fmt::format("it does not support version {} of Fetch, as brokers since Kafka 2.1 do; with "
                               "kafka.properties.check.crcs=true librdkafka reads from older ones",
                               wire::kFetchVersion));
   }
@@ -189,7 +189,7 @@ Fetcher::Awaitable<void> Fetcher::take_answer() {
     if (stopped_) co_return;
   }
   if (left_ != 0) no_broker();
-  if (throttle > 0ms) co_await rest(throttle);  // the broker would not listen
+  if (throttle > 0ms) co_await rest(throttle);  // the broker would not answer earlier
 }
 
 Fetcher::Awaitable<void> Fetcher::take_partition(std::string topic) {
@@ -198,8 +198,8 @@ Fetcher::Awaitable<void> Fetcher::take_partition(std::string topic) {
   part.partition = {std::move(topic), take<std::int32_t>()};
   part.error = take<std::int16_t>();
   part.end = take<std::int64_t>();
-  take<std::int64_t>();  // where an open transaction begins
-  take<std::int64_t>();  // the start
+  take<std::int64_t>();  // the last stable offset
+  take<std::int64_t>();  // the log start offset
   const auto aborted = static_cast<std::size_t>(std::max(take<std::int32_t>(), 0));
   if (aborted > left_) no_broker();
   co_await need(aborted * 16 + 4);

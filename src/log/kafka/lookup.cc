@@ -19,15 +19,15 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A request of the producer that ended may still lie in a connection's buffer, and its records on the leader alone: so
-// long, once all replicas in step are there, they are given to arrive.
+// A request of the ended producer may still be in a connection's buffer, or its records on the leader alone. Once all
+// in-sync replicas are up, the search waits this long for them to arrive.
 constexpr auto kArrival = 1s;
 constexpr auto kBetween = 200ms;
 constexpr std::size_t kFetchBytes = 1 << 20;
 constexpr std::size_t kAnswerBytes = 8 << 20;
-constexpr auto kSilence =
-    10s;  // of a broker that is asked; of a transaction that is open, which hides what comes after its begin
-constexpr int kSliceMs = 100;  // in which a cancelled search notices it
+// How long a broker may not answer, or an open transaction may hide the records after its start.
+constexpr auto kSilence = 10s;
+constexpr int kSliceMs = 100;  // a cancelled search notices its cancellation within this time
 
 std::size_t hash_of(const RecordView& record) {
   const std::hash<std::string_view> hash;
@@ -38,8 +38,8 @@ bool same_text(std::string_view one, std::string_view other) {
   return (one.data() == nullptr) == (other.data() == nullptr) && one == other;
 }
 
-// Takes the records that the log has, one after the other, for those that are sought: a producer's records are in the
-// log in its order.
+// Matches the log's records one after another with the unacknowledged ones: the log keeps a producer's records in
+// order.
 class Matching {
  public:
   explicit Matching(Sought& sought) : sought_(sought) {
@@ -70,16 +70,16 @@ class Matching {
 
   Sought& sought_;
   std::unordered_map<std::size_t, std::vector<std::size_t>> places_;
-  std::size_t next_ = 0;  // what lies before it is not looked for any more
+  std::size_t next_ = 0;  // earlier records are not searched for any more
 };
 
-// Whose batches may be the producer's that ended. librdkafka tells nobody its number: it is that of the record before
-// those that are sought. Where it has acknowledged none, it is one that is new to the partition.
+// Decides whose batches may be those of the ended producer. librdkafka does not reveal its producer id, but the last
+// acknowledged record before the search has it. If none was acknowledged, the producer is new to the partition.
 class Writers {
  public:
   Writers(std::int64_t from, bool follows_ours) : before_(follows_ours ? from - 1 : -1) {}
 
-  // Where reading starts.
+  // The offset at which reading starts.
   std::int64_t start(std::int64_t from) const { return before_ >= 0 ? before_ : from; }
 
   bool may_be(const BatchHead& batch, std::int64_t base) {
@@ -93,10 +93,10 @@ class Writers {
   std::map<std::int64_t, bool> known_;
 };
 
-// How a scan ended: at the partition's end, or at once, as there is nothing at the offset where it was to begin.
+// How a scan ended: at the partition's end, or at once, because its start offset does not exist.
 enum class Scanned { kWhole, kGone };
 
-// By our own requests, which show who wrote a batch.
+// Scans with our own requests, which show the producer of a batch.
 class Scan : private Fetcher::Owner {
  public:
   Scan(Loop& loop, const BrokerAddress& leader, Sought& sought)
@@ -143,7 +143,7 @@ class Scan : private Fetcher::Owner {
     changed_.notify_all();
   }
 
-  // Nothing: it goes on.
+  // Empty if the scan must continue.
   Result<std::optional<Scanned>> take(FetchedPartition part) {
     if (part.error == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE) return Scanned::kGone;
     if (part.error != 0)
@@ -177,7 +177,7 @@ class Scan : private Fetcher::Owner {
   std::shared_ptr<Fetcher> fetcher_;
 };
 
-// By librdkafka, over connections that only it knows how to make. It does not show who wrote a record.
+// Scans with librdkafka, over connections that only librdkafka supports. It does not show the producer of a record.
 class Consumed {
  public:
   Consumed(Cluster& cluster, Sought& sought) : sought_(sought), matching_(sought) {
@@ -208,7 +208,7 @@ class Consumed {
   }
 
  private:
-  // Nothing: it goes on. Blocks for a moment.
+  // Empty if the scan must continue. Blocks for a moment.
   Result<std::optional<Scanned>> slice() {
     std::vector<rd_kafka_message_t*> messages;
     std::optional<Result<Scanned>> end;
@@ -224,7 +224,7 @@ class Consumed {
         end = Scanned::kWhole;
       } else if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
         end = Scanned::kGone;
-      } else if (message->rkt != nullptr) {  // otherwise of a broker, which librdkafka calls again
+      } else if (message->rkt != nullptr) {  // otherwise it concerns a broker, to which librdkafka reconnects
         end.emplace(std::unexpected(to_error(message->err, fmt::format("cannot read {}", sought_.partition.str()),
                                              rd_kafka_message_errstr(message))));
       }
@@ -252,7 +252,7 @@ class Consumed {
   int taken_ = 0;
 };
 
-// Once all replicas in step are there.
+// Waits until all in-sync replicas are up.
 Task<Result<Leaders>> settled(KafkaLog& log, Loop& loop, const std::vector<Sought>& sought) {
   std::set<std::string> topics;
   for (const auto& one : sought) topics.insert(one.partition.topic);
@@ -260,7 +260,7 @@ Task<Result<Leaders>> settled(KafkaLog& log, Loop& loop, const std::vector<Sough
     auto leaders =
         co_await call([shared = log.shared_from_this(), topics] { return shared->cluster().leaders(topics); },
                       "the leaders of Kafka's partitions");
-    // A broker that has just started may not have heard of a topic.
+    // A broker that has just started may not know a topic yet.
     const auto homeless =
         std::ranges::find_if(sought, [&](const Sought& one) { return !leaders.of.contains(one.partition); });
     auto there = homeless == sought.end() ? Result<TopicInfo>{} : co_await log.topic(homeless->partition.topic);
@@ -294,7 +294,7 @@ Task<Result<void>> scan(KafkaLog& log, Loop& loop, const Leaders& leaders, Sough
     auto done = co_await scan_once(log, loop, leaders, sought);
     if (!done) co_return std::unexpected(done.error());
     if (*done == Scanned::kWhole) co_return Result<void>{};
-    // What lay there is gone, or the topic was made again: what is there now begins later, or before.
+    // The records there are deleted, or the topic was created again. The partition now starts later, or earlier.
     auto marks = co_await log.watermarks(sought.partition);
     if (!marks) co_return std::unexpected(marks.error());
     sought.from = marks->start;
@@ -306,14 +306,14 @@ Task<Result<void>> scan(KafkaLog& log, Loop& loop, const Leaders& leaders, Sough
 
 Task<Result<void>> look_up(std::shared_ptr<KafkaLog> log, Loop& loop, std::vector<Sought>& sought) {
   if (auto there = co_await settled(*log, loop, sought); !there) co_return std::unexpected(there.error());
-  // The brokers take nothing more of a transaction that has ended.
+  // After the end of a transaction the brokers accept no more of its records.
   if (!std::ranges::all_of(sought, &Sought::committed)) co_await sleep_for(kArrival);
   const auto leaders = co_await settled(*log, loop, sought);
   if (!leaders) co_return std::unexpected(leaders.error());
   for (auto& one : sought) {
     auto done = co_await scan(*log, loop, *leaders, one);
     if (!done && done.error().kind == ErrorKind::kNotFound)
-      done.error().kind = ErrorKind::kUnavailable;  // that it is gone for good is seen above
+      done.error().kind = ErrorKind::kUnavailable;  // a topic that is really deleted is found above
     if (!done) co_return done;
   }
   co_return Result<void>{};

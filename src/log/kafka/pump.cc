@@ -23,7 +23,7 @@ Loop::time_point Pump::starved(Loop::time_point now) {
   for (const int id : brokers_) {
     const std::unique_ptr<rd_kafka_ConfigResource_t, Deleter<rd_kafka_ConfigResource_destroy>> resource{
         rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_BROKER, std::to_string(id).c_str())};
-    rd_kafka_ConfigResource_set_config(resource.get(), "broker.id", nullptr);  // one setting, not hundreds
+    rd_kafka_ConfigResource_set_config(resource.get(), "broker.id", nullptr);  // one setting instead of hundreds
     const std::unique_ptr<rd_kafka_AdminOptions_t, Deleter<rd_kafka_AdminOptions_destroy>> options{
         rd_kafka_AdminOptions_new(handle_, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS)};
     char text[128];

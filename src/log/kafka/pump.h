@@ -1,7 +1,7 @@
-// Keeps the brokers' threads of a consumer from sleeping while it is hungry. In librdkafka before 2.2 a broker's thread
-// whose partitions all have enough prefetched sleeps for up to a second, and nobody wakes it when they run empty
-// (docs/decisions/0008); any request to that broker does. Ours asks for one of the broker's settings, at most one at a
-// time and every few milliseconds.
+// Keeps librdkafka's broker threads awake while a consumer is starved. In librdkafka before 2.2 a broker's thread
+// sleeps for up to a second when all its partitions have enough prefetched. Nothing wakes it when they run empty
+// (docs/decisions/0008), but any request to that broker does. Our request asks for one of the broker's settings. At
+// most one is in flight at a time, every few milliseconds.
 #pragma once
 
 #include <vector>
@@ -13,15 +13,15 @@ namespace mephisto::kafka {
 
 class Pump {
  public:
-  // `handle` is the consumer's own: another one has other threads.
+  // `handle` is the consumer's own, because another handle has other threads.
   Pump(rd_kafka_t* handle, const Waker& waker);
   ~Pump();
   Pump(const Pump&) = delete;
   Pump& operator=(const Pump&) = delete;
 
-  // The brokers that lead what is read.
+  // The brokers that lead the partitions of the consumer.
   void serve_from(const std::vector<int>& brokers);
-  // The consumer would take more than there is. Gives when to say so again.
+  // The consumer wants more records than there are. Returns when to call again.
   Loop::time_point starved(Loop::time_point now);
 
  private:

@@ -8,21 +8,21 @@
 namespace mephisto::kafka {
 namespace {
 
-// What librdkafka reads ahead is shared out between the partitions, as long as each has its least. It takes several
-// times its bytes there, and has left the processor's cache when it is read.
+// The messages that librdkafka prefetches are divided among the partitions, but each has a minimum. There they take
+// several times their size, and they have left the processor's cache when they are read.
 constexpr std::size_t kAheadMessages = 64'000;
-constexpr std::size_t kMostMessages = 8'000;  // of a partition; when it has fewer, more are fetched
+constexpr std::size_t kMostMessages = 8'000;  // per partition; librdkafka fetches more when it has fewer
 constexpr std::size_t kLeastMessages = 100;
 constexpr std::size_t kReplyBytes = 16 << 20;
-// Fetched of a partition at a time. At least what most producers write as one batch: where the batches are larger than
-// this, a reply brings those of one partition only, however many it was asked for.
-constexpr std::size_t kFetchBytes = 64 << 20;  // shared out
+// Fetched from a partition at a time: at least the batch size of most producers. With larger batches, a reply has the
+// records of one partition only, even if many were requested.
+constexpr std::size_t kFetchBytes = 64 << 20;  // divided among the partitions
 constexpr std::size_t kMostBytes = 1 << 20;
 constexpr std::size_t kLeastBytes = 128 << 10;
 
-constexpr std::size_t kMessages = 1000;            // asked for at a time
-constexpr std::size_t kMuch = 64 << 10;            // bytes read from a partition at once
-constexpr std::chrono::milliseconds kSleep{1200};  // how long librdkafka's threads may sleep after there was much
+constexpr std::size_t kMessages = 1000;            // read from a queue at a time
+constexpr std::size_t kMuch = 64 << 10;            // this many bytes read at once count as much
+constexpr std::chrono::milliseconds kSleep{1200};  // how long librdkafka's threads may sleep after a partition had much
 
 std::size_t prefetched(std::size_t partitions) {
   return std::clamp(kAheadMessages / partitions, kLeastMessages, kMostMessages);
@@ -38,7 +38,7 @@ Properties QueueSource::properties(std::size_t partitions) {
       {"fetch.error.backoff.ms", "50"},
       {"fetch.max.bytes", std::to_string(kReplyBytes)},
       {"fetch.message.max.bytes", std::to_string(std::clamp(kFetchBytes / partitions, kLeastBytes, kMostBytes))},
-      // Of a partition.
+      // Per partition.
       {"queued.min.messages", std::to_string(prefetched(partitions))},
       {"queued.max.messages.kbytes", "4096"},
       {"check.crcs", "true"},
@@ -62,8 +62,8 @@ void QueueSource::add(AssignmentId id, const TopicPartition& partition, std::int
   if (place.queue) return;
   place.partition = partition;
   place.queue.reset(rd_kafka_queue_get_partition(handle_, partition.topic.c_str(), partition.partition));
-  rd_kafka_queue_forward(place.queue.get(),
-                         nullptr);  // before it is assigned: otherwise its first records come through the common queue
+  // Before the assignment: otherwise the first records come through the consumer's common queue.
+  rd_kafka_queue_forward(place.queue.get(), nullptr);
   waker_.attach(place.queue.get());
 }
 
@@ -116,7 +116,7 @@ std::optional<SourceError> QueueSource::take(AssignmentId id, std::size_t max_by
   }
   if (!drained || batch.bytes >= kMuch) flowed_ = loop_.now();
   if (drained && something) {
-    // Marks of transactions and aborted records are behind us without having been seen.
+    // librdkafka skips transaction markers and aborted records silently; only its position shows that.
     const auto list = new_list(1);
     kafka::add(*list, place.partition, RD_KAFKA_OFFSET_INVALID);
     if (rd_kafka_position(handle_, list.get()) == RD_KAFKA_RESP_ERR_NO_ERROR)

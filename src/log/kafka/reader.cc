@@ -9,24 +9,24 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Asked for of the partitions of a consumer together, as long as each has its least.
+// Requested from all partitions of a consumer together, but each has a minimum.
 constexpr std::size_t kFetchBytes = 4 << 20;
-// While so much lies ready of all of them no more is asked for. The rest of the answer that is under way comes besides.
+// While this much is ready in all partitions together, no more is requested. An answer in flight may exceed it.
 constexpr std::size_t kReadyBytes = 16 << 20;
 constexpr std::size_t kLeastBytes = 128 << 10;
 constexpr std::size_t kMostBytes = 1 << 20;
 constexpr std::size_t kAnswerBytes = 8 << 20;
 
-constexpr auto kWait = 500ms;  // for something to come
-// The same while other partitions have enough and may soon have room again, or were refused; twice as long each time
-// that nothing comes.
+constexpr auto kWait = 500ms;  // how long a broker waits for a record
+// The same while other partitions have enough ready but may soon have room, or were refused. Doubles each time that no
+// record comes.
 constexpr auto kLeastGlance = 5ms;
 constexpr auto kMostGlance = 100ms;
-constexpr auto kRefused = 500ms;  // until a broker that refuses a partition is asked again
+constexpr auto kRefused = 500ms;  // the pause after a broker refused a partition
 constexpr auto kLeastBackoff = 20ms;
 constexpr auto kMostBackoff = 1000ms;
 
-// What can be given and does not say how to read, or over which connections.
+// Properties that affect neither fetching nor connections.
 constexpr std::string_view kNotAboutReading[] = {
     "acks",
     "batch.num.messages",
@@ -52,7 +52,7 @@ constexpr std::string_view kNotAboutReading[] = {
     "retry.backoff.ms",
 };
 
-// The broker that was asked does not lead the partition, or cannot say.
+// The broker does not lead the partition, or does not know.
 bool is_moving(std::int16_t error) {
   switch (error) {
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
@@ -157,7 +157,7 @@ void Reader::direct_fetchers() {
     if (place == fetchers_.end()) {
       start_fetcher(broker);
     } else if (changed_.contains(broker) && place->second->waits_for_answer()) {
-      // What waits for records of other partitions may do so for long.
+      // The request in flight waits for the old set of partitions, perhaps for long.
       stop_fetcher(broker);
       start_fetcher(broker);
     } else {
@@ -223,7 +223,7 @@ Fetcher::Request Reader::next_request(int broker) {
     request.wanted.push_back({&one.partition, one.next, one.ask_bytes});
   }
   if (request.wanted.empty()) return request;
-  turn = first + 1;  // who is first gets a batch however large it is: each in its turn
+  turn = first + 1;  // the first partition in a request gets a batch of any size: so they take turns
   if (must_hurry) {
     request.limits.wait = glance_;
     glance_ = std::min<std::chrono::milliseconds>(glance_ * 2, kMostGlance);
@@ -242,7 +242,7 @@ void Reader::fetched(int broker, FetchedPartition part) {
   if (part.size == 0) return;
   glance_ = kLeastGlance;
   const auto extent = extent_of({part.bytes.get(), part.size});
-  // A broker gives a batch that is larger than what was asked for only for the first partition in a request.
+  // A broker sends a batch larger than the requested size only for the first partition in a request.
   place.ask_bytes = std::max(fetch_bytes_, std::min(extent.first, kAnswerBytes));
   if (extent.bytes == 0) return;
   place.next = std::max(place.next, extent.next);
@@ -289,7 +289,7 @@ void Reader::locate() {
   if (std::exchange(locating_, true)) return;
   if (const auto before = std::exchange(located_at_, loop_.now()); located_at_ - before > 2 * kMostBackoff)
     backoff_ = kLeastBackoff;
-  loop_.spawn("where Kafka's partitions are led", look_up(this, alive_, log_, backoff_));
+  loop_.spawn("the leaders of Kafka's partitions", look_up(this, alive_, log_, backoff_));
   backoff_ = std::min<std::chrono::milliseconds>(backoff_ * 2, kMostBackoff);
 }
 

@@ -1,5 +1,5 @@
-// An append whose records are sent in more than one round: what could not be told of a round is looked up, and what is
-// missing is the next.
+// An append whose records are sent in several rounds. The unacknowledged records of a round are looked up in the log,
+// and the missing ones are the next round.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,8 @@
 
 namespace mephisto::kafka {
 
-// Up to where records are known to be in a partition, as a producer has seen it, and which handle wrote the last of
-// them; 0: nobody knows.
+// The offset after a partition's last record that the producer knows, and the handle that wrote that record; 0:
+// unknown.
 struct Written {
   std::int64_t next = 0;
   std::uint64_t handle = 0;
@@ -22,28 +22,28 @@ using WrittenPlaces = std::map<TopicPartition, Written>;
 
 class Rest {
  public:
-  // `batches` outlive it and stay as they are.
+  // `batches` outlive this object, and do not change.
   explicit Rest(std::vector<OutBatch>& batches) : whole_(batches) {}
 
-  // What the round sends; empty once everything is there, or refused.
+  // The batches of the current round; empty once every record is appended or refused.
   std::vector<OutBatch>& round() { return again_ ? rest_ : whole_; }
-  // Whether it is everything.
+  // Whether this round is the first, with all records.
   bool first() const { return !again_; }
-  // What to look for after a round of `handle` that failed: what nobody acknowledged. `written` learns what was.
+  // The unacknowledged records of a failed round of `handle`, to be looked up. Adds the acknowledged ones to `written`.
   std::vector<Sought> doubtful(const Delivery& delivery, std::uint64_t handle, WrittenPlaces& written);
-  // Takes in what was found of it; the next round is what was not.
+  // Takes the search results; the next round has the records that were not found.
   void settle(const std::vector<Sought>& sought, std::uint64_t handle, WrittenPlaces& written);
-  // Notes in the batches which of them are appended whole.
+  // Marks the batches that are appended completely.
   void note_appended();
-  // After a round that succeeded.
+  // Call after a round that succeeded.
   void succeeded(const std::vector<AppendResult>& round);
-  // After a round that Kafka refused a record of: the next rounds are smaller, of its batch alone, until it is known
-  // which.
+  // Call after a round in which Kafka refused a record. The next rounds have smaller parts of its batch alone, until
+  // that record is found.
   void refused(const Delivery& delivery, std::uint64_t handle, WrittenPlaces& written);
-  // After a round that was refused before anything was sent: whether its batches say which records those are.
+  // Call after a round that was refused before anything was sent. Returns whether its batches name the refused records.
   bool refused();
-  // Where everything is, once no round is left. Where records were refused, the batches name them, and where the others
-  // are.
+  // The offsets of all records, once no round is left. If records were refused, the batches name them, and have the
+  // offsets of the others.
   Result<std::vector<AppendResult>> result();
 
  private:
@@ -53,10 +53,10 @@ class Rest {
   };
 
   void begin();
-  // Makes the next round of what is not there.
+  // Makes the next round from the missing records.
   void next();
   void add_to_round(std::size_t batch, std::size_t most);
-  // Nothing where one of its records is not there.
+  // Empty if one of its records is missing.
   std::optional<AppendResult> appended_whole(std::size_t batch) const;
   Row row_of(std::size_t batch, std::size_t row) const { return again_ ? rows_[batch][row] : Row{batch, row}; }
   void place(Row row, std::int64_t offset, std::int64_t timestamp_ms) {
@@ -67,11 +67,11 @@ class Rest {
   bool again_ = false;
   std::vector<OutBatch> rest_;
   std::vector<std::vector<Row>> rows_;                             // of the batches in rest_
-  std::vector<std::vector<Sought::Found>> places_;                 // of each record of the whole
-  std::vector<std::vector<Row>> doubtful_;                         // of what was looked for
+  std::vector<std::vector<Sought::Found>> places_;                 // of every record of the append
+  std::vector<std::vector<Row>> doubtful_;                         // of the records that were looked up
   std::map<std::pair<std::size_t, std::size_t>, Error> refusals_;  // by batch and row
-  std::optional<std::size_t> suspect_;                             // the batch that a refused record is sought in
-  std::size_t most_ = 0;                                           // records of it in a round
+  std::optional<std::size_t> suspect_;                             // the batch whose refused record is not found yet
+  std::size_t most_ = 0;                                           // the most records of it in a round
 };
 
 }  // namespace mephisto::kafka

@@ -121,7 +121,7 @@ std::size_t Sender::send_many(Parcel& parcel, std::span<const RecordView> record
       rd_kafka_produce_batch(topic(place.topic), place.partition, RD_KAFKA_MSG_F_COPY, messages_.data(), count));
   took(parcel, taken);
   if (taken == records.size()) return taken;
-  // A full queue takes none of the following; any other error is of its record alone, and ends the delivery.
+  // A full queue accepts no later record either. Any other error concerns its record alone, and ends the delivery.
   for (const auto& message : messages_) {
     if (message.err == RD_KAFKA_RESP_ERR_NO_ERROR || message.err == RD_KAFKA_RESP_ERR__QUEUE_FULL) continue;
     parcel.delivery->refused(parcel.index, message.err);
@@ -130,7 +130,7 @@ std::size_t Sender::send_many(Parcel& parcel, std::span<const RecordView> record
   return taken;
 }
 
-// What rd_kafka_produce_batch cannot carry. False where the queue is full.
+// For records that rd_kafka_produce_batch does not support. False if the queue is full.
 bool Sender::send_one(Parcel& parcel, const RecordView& record) {
   rd_kafka_headers_t* headers = nullptr;
   if (!record.headers.empty()) {
@@ -140,7 +140,7 @@ bool Sender::send_one(Parcel& parcel, const RecordView& record) {
                           header.null ? nullptr : header.value.data(), static_cast<ssize_t>(header.value.size()));
     }
   }
-  // A null pointer is a null key or value.
+  // A null pointer means a null key or value.
   const auto& place = parcel.delivery->partition(parcel.index);
   const auto code = rd_kafka_producev(handle_, RD_KAFKA_V_RKT(topic(place.topic)),
                                       RD_KAFKA_V_PARTITION(place.partition), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
@@ -152,7 +152,7 @@ bool Sender::send_one(Parcel& parcel, const RecordView& record) {
     took(parcel, 1);
     return true;
   }
-  if (headers != nullptr) rd_kafka_headers_destroy(headers);  // librdkafka's own only where it took the record
+  if (headers != nullptr) rd_kafka_headers_destroy(headers);  // librdkafka owns them only if it accepted the record
   if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL) return false;
   parcel.delivery->refused(parcel.index, code);
   return true;
@@ -172,7 +172,7 @@ bool read_reports(rd_kafka_t* handle, rd_kafka_queue_t* queue, int timeout_ms, C
         }
         break;
       case RD_KAFKA_EVENT_ERROR:
-        // Also that no broker can be reached: it may be long ago, if nothing was sent since. Who reads says it.
+        // This includes "all brokers down", which may be outdated if nothing was sent since. The consumer reports that.
         log::debug("Kafka: {}: {}", rd_kafka_name(handle), rd_kafka_event_error_string(event.get()));
         break;
       default: break;

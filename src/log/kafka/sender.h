@@ -1,9 +1,9 @@
-// Records on their way through librdkafka.
+// Hands records over to librdkafka.
 //
-// An idempotent producer has one request of a partition on its way at a time. What is handed over beyond that lies in
-// librdkafka's queue, takes several times its memory there, and makes librdkafka's thread ask without a pause whether
-// it may go (2.0.2). So a partition gets a request's worth, a parcel, and the next one once that is reported. (As
-// nothing lingers, the first records of a parcel may go before the rest, which then waits for one reply.)
+// An idempotent producer has one request per partition in flight at a time. Any further records wait in librdkafka's
+// queue. There they take several times their memory, and make librdkafka's thread poll without a pause (2.0.2). So a
+// partition gets the records of one request, a parcel; the next parcel follows after its reports. Because of
+// linger.ms=0 the first records of a parcel may go out before the others, which then wait for one reply.
 #pragma once
 
 #include <list>
@@ -18,16 +18,16 @@
 
 namespace mephisto::kafka {
 
-// The properties of the handle that go with it.
+// The properties that a Sender's handle needs.
 Properties sender_properties();
 
-// librdkafka takes the time 0 for "now".
+// librdkafka replaces the time 0 by the current time.
 inline std::int64_t sent_time(std::int64_t timestamp_ms) { return timestamp_ms == 0 ? 1 : timestamp_ms; }
 
-// Batches that are being handed over, and how far.
+// The progress of handing batches over.
 class Shipment {
  public:
-  // Both outlive it; `delivery` also the reports.
+  // Both outlive this object; `delivery` must also outlive the reports.
   Shipment(const std::vector<OutBatch>& batches, Delivery& delivery)
       : batches_(batches), delivery_(delivery), rests_(batches.size()) {}
 
@@ -35,17 +35,18 @@ class Shipment {
   friend class Sender;
   const std::vector<OutBatch>& batches_;
   Delivery& delivery_;
-  std::vector<BatchBuilder::Cursor> rests_;  // of each batch, behind what was handed over
+  std::vector<BatchBuilder::Cursor> rests_;  // of each batch, after the records that were handed over
 };
 
-// The most records of a request to each topic: fewer where the brokers take no larger ones.
+// The most records per request for each topic: fewer if the brokers refuse larger requests.
 class ParcelSizes {
  public:
   std::size_t of(const std::string& topic) const {
     const auto found = sizes_.find(topic);
     return found == sizes_.end() ? kMost : found->second;
   }
-  // After a request of at most `records` was too large. False where it had only one; the next may be of any size again.
+  // Call after a request of at most `records` records was too large. If it had only one, returns false, and the next
+  // request may have any size again.
   bool shrink(const std::string& topic, std::size_t records);
 
  private:
@@ -55,16 +56,16 @@ class ParcelSizes {
 
 class Sender {
  public:
-  // Both outlive it.
+  // Both outlive this object.
   Sender(rd_kafka_t* handle, const ParcelSizes& sizes) : handle_(handle), sizes_(sizes) {}
   Sender(const Sender&) = delete;
   Sender& operator=(const Sender&) = delete;
 
-  // Hands over what can go now. True when that was the rest, or an error has ended it, which the delivery tells;
-  // otherwise read reports and call again.
+  // Hands over the records that can go now. True if none are left, or if the delivery has an error. Otherwise read
+  // reports and call again.
   bool advance(Shipment& shipment);
 
-  // Takes in the report of a record.
+  // Handles the report of one record.
   static void report(const rd_kafka_message_t& message);
 
  private:
@@ -78,9 +79,9 @@ class Sender {
     std::list<Parcel>::iterator self{};
   };
 
-  // How many of the records were taken, or one refused for good; fewer than a parcel where librdkafka's queue is full.
+  // The number of records that librdkafka accepted or refused permanently; fewer than a parcel if its queue is full.
   std::size_t send(Parcel& parcel, std::span<const RecordView> records, bool times_chosen);
-  // A call for all, without headers and with the time of the call.
+  // One call for all records; they have no headers, and get the time of the call.
   std::size_t send_many(Parcel& parcel, std::span<const RecordView> records);
   bool send_one(Parcel& parcel, const RecordView& record);
   static void took(Parcel& parcel, std::size_t count);
@@ -96,7 +97,7 @@ class Sender {
   std::vector<rd_kafka_message_t> messages_;
 };
 
-// Reads the reports that are in `queue`; false when there were none. What the brokers say besides (errors) is logged.
+// Reads the reports in `queue`; false if there were none. Logs other events (errors).
 bool read_reports(rd_kafka_t* handle, rd_kafka_queue_t* queue, int timeout_ms, Contact& contact);
 
 }  // namespace mephisto::kafka
