@@ -13,23 +13,24 @@
 
 namespace mephisto::kafka {
 
-// The metadata of a commit: the note, and the topic's partition count when the group first saw the topic. The smallest
-// such count tells which partitions were added later. No member of the group can have skipped a record of those.
-struct Noted {
-  std::string note;
+// The metadata of a commit: `acks_ahead` tells which records beyond the offset are acknowledged. `partitions` is the
+// topic's partition count when the group first saw the topic. The smallest such count tells which partitions were added
+// later. No member of the group can have skipped a record of those.
+struct CommitMetadata {
+  std::string acks_ahead;
   std::optional<int> partitions;
 };
-Noted read_noted(std::string_view metadata);
-std::string write_noted(std::string_view note, std::optional<int> partitions);
-inline constexpr std::size_t kNotedBytes = 8;  // in addition to the note
+CommitMetadata parse_commit_metadata(std::string_view metadata);
+std::string format_commit_metadata(std::string_view acks_ahead, std::optional<int> partitions);
+inline constexpr std::size_t kPartitionCountBytes = 8;  // besides acks_ahead
 
 struct StartPosition {
   TopicPartition partition;
   std::int64_t offset = 0;
-  Noted noted;
+  CommitMetadata commit_metadata;
 };
 
-struct Question {
+struct StartQuery {
   SharedHandle handle;  // of the member
   std::string group;
   std::string url;
@@ -39,13 +40,13 @@ struct Question {
   bool wait = true;  // for open transactions that commit offsets of these partitions; most end at once
 };
 
-struct Beginnings {
+struct StartPositions {
   Leaders leaders;
   std::vector<StartPosition> begins;
   std::map<TopicPartition, std::string> held_up;  // with the reason
 };
 
 // Blocks.
-Result<Beginnings> find_beginnings(Cluster& cluster, const Question& question);
+Result<StartPositions> find_start_positions(Cluster& cluster, const StartQuery& query);
 
 }  // namespace mephisto::kafka

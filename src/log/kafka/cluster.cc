@@ -81,7 +81,7 @@ bool is_moving(rd_kafka_resp_err_t code) {
          code == RD_KAFKA_RESP_ERR__WAIT_CACHE;
 }
 
-std::string place(const rd_kafka_topic_partition_t& one) { return fmt::format("{}/{}", one.topic, one.partition); }
+std::string name_of(const rd_kafka_topic_partition_t& one) { return fmt::format("{}/{}", one.topic, one.partition); }
 
 template <class Results>
 Result<void> first_error(Results results, std::size_t count, const std::string& what) {
@@ -220,7 +220,7 @@ Result<Properties> Cluster::settings(const std::string& topic) {
 }
 
 // No other program sets max.message.bytes to exactly our largest record.
-Result<bool> Cluster::made_here(const std::string& topic) {
+Result<bool> Cluster::created_by_us(const std::string& topic) {
   auto found = settings(topic);
   if (!found) return std::unexpected(found.error());
   const auto largest = found->find("max.message.bytes");
@@ -308,7 +308,7 @@ int Cluster::known_partitions(const std::vector<std::string>& topics) {
   const std::lock_guard lock{mutex_};
   int count = 0;
   for (const auto& topic : topics) {
-    if (const auto place = partitions_.find(topic); place != partitions_.end()) count += place->second;
+    if (const auto it = partitions_.find(topic); it != partitions_.end()) count += it->second;
   }
   return count;
 }
@@ -388,7 +388,7 @@ Result<std::vector<std::int64_t>> Cluster::offsets(const std::vector<TopicPartit
       const auto& one = list->elems[i];
       if (one.err != RD_KAFKA_RESP_ERR_NO_ERROR) {
         code = one.err;
-        what = fmt::format("cannot look up the offsets of {}", place(one));
+        what = fmt::format("cannot look up the offsets of {}", name_of(one));
         break;
       }
       offsets.push_back(one.offset);

@@ -56,7 +56,7 @@ class Cluster {
   Result<std::vector<TopicInfo>> topics();
   Result<TopicInfo> topic(const std::string& name);
   // Whether create_topic() created it, and not another program.
-  Result<bool> made_here(const std::string& topic);
+  Result<bool> created_by_us(const std::string& topic);
   // The sum of the topics' partition counts, as far as they were looked up before. Makes no request.
   int known_partitions(const std::vector<std::string>& topics);
   // The leaders of the topics' partitions, as far as the brokers know them.
@@ -72,7 +72,7 @@ class Cluster {
   Result<Committed> committed(rd_kafka_t* handle, const std::string& group,
                               const std::vector<TopicPartition>& partitions);
   // The partition of __consumer_offsets that holds the group's offsets.
-  Result<TopicPartition> offsets_place(const std::string& group);
+  Result<TopicPartition> offsets_partition(const std::string& group);
   // Like Log::open_transactions and Log::end_transaction.
   Result<std::vector<OpenTransaction>> open_transactions(std::vector<TopicPartition> partitions);
   Result<void> end_transaction(const TopicPartition& partition, std::int64_t start);

@@ -57,7 +57,8 @@ Result<std::vector<Commit>> Cluster::commits(rd_kafka_t* handle, const std::stri
       if (offset.err != RD_KAFKA_RESP_ERR_NO_ERROR) return std::unexpected(to_error(offset.err, what));
       if (offset.offset < 0) continue;
       const std::string_view metadata{static_cast<const char*>(offset.metadata), offset.metadata_size};
-      commits.push_back({{offset.topic, offset.partition}, offset.offset, read_noted(metadata).note, {}});
+      commits.push_back(
+          {{offset.topic, offset.partition}, offset.offset, parse_commit_metadata(metadata).acks_ahead, {}});
     }
   }
   std::ranges::sort(commits, {}, &Commit::partition);

@@ -37,8 +37,8 @@ std::map<int, std::vector<TopicPartition>> by_leader(const Leaders& leaders,
                                                      const std::vector<TopicPartition>& partitions) {
   std::map<int, std::vector<TopicPartition>> led;
   for (const auto& one : partitions) {
-    if (const auto place = leaders.of.find(one); place != leaders.of.end() && leaders.brokers.contains(place->second))
-      led[place->second].push_back(one);
+    if (const auto it = leaders.of.find(one); it != leaders.of.end() && leaders.brokers.contains(it->second))
+      led[it->second].push_back(one);
   }
   return led;
 }
@@ -60,7 +60,7 @@ struct Cluster::Open {
   OpenTransaction transaction;
 };
 
-Result<TopicPartition> Cluster::offsets_place(const std::string& group) {
+Result<TopicPartition> Cluster::offsets_partition(const std::string& group) {
   const auto count = partition_count(handle_.get(), kOffsetsTopic);
   if (!count) return std::unexpected(count.error());
   const auto hash = static_cast<std::int64_t>(java_hash(group));
@@ -87,11 +87,11 @@ Result<std::vector<Cluster::Open>> Cluster::open_in(const std::vector<TopicParti
     Open entry{
         one,
         {one.partition, one.start, one.producer, "", "", Timestamp{std::chrono::milliseconds{one.last_timestamp}}}};
-    auto& told = entry.transaction;
-    told.hanging = std::ranges::none_of(known, [&](const auto& transaction) { return transaction.covers(one); });
-    if (const auto place = std::ranges::find(known, one.producer, &KnownTransaction::producer); place != known.end()) {
-      told.id = place->id;
-      told.state = place->state;
+    auto& reported = entry.transaction;
+    reported.hanging = std::ranges::none_of(known, [&](const auto& transaction) { return transaction.covers(one); });
+    if (const auto it = std::ranges::find(known, one.producer, &KnownTransaction::producer); it != known.end()) {
+      reported.id = it->id;
+      reported.state = it->state;
     }
     found.push_back(std::move(entry));
   }
@@ -121,13 +121,13 @@ Result<std::vector<OpenTransaction>> Cluster::open_transactions(std::vector<Topi
         partitions.push_back({metadata->topics[i].topic, metadata->topics[i].partitions[p].id});
     }
   }
-  std::vector<OpenTransaction> told;
-  if (in_the_clear(access_)) {
+  std::vector<OpenTransaction> reported;
+  if (is_plaintext(access_)) {
     auto found = open_in(partitions);
     if (found) {
-      for (auto& entry : *found) told.push_back(std::move(entry.transaction));
-      std::ranges::sort(told, {}, [](const auto& one) { return std::pair{one.partition, one.start}; });
-      return told;
+      for (auto& entry : *found) reported.push_back(std::move(entry.transaction));
+      std::ranges::sort(reported, {}, [](const auto& one) { return std::pair{one.partition, one.start}; });
+      return reported;
     }
     log::debug("Kafka: {}", found.error().message);  // the brokers may be older than Kafka 2.8
   }
@@ -139,14 +139,14 @@ Result<std::vector<OpenTransaction>> Cluster::open_transactions(std::vector<Topi
   auto ends = offsets(partitions, RD_KAFKA_OFFSET_END);
   if (!ends) return std::unexpected(ends.error());
   for (std::size_t i = 0; i < partitions.size(); ++i) {
-    if ((*stable)[i] < (*ends)[i]) told.push_back({partitions[i], (*stable)[i], -1, "", "", {}});
+    if ((*stable)[i] < (*ends)[i]) reported.push_back({partitions[i], (*stable)[i], -1, "", "", {}});
   }
-  return told;
+  return reported;
 }
 
 Result<void> Cluster::end_transaction(const TopicPartition& partition, std::int64_t start) {
   if (auto made = contact_.make(handle_.get()); !made) return made;
-  if (!in_the_clear(access_)) {
+  if (!is_plaintext(access_)) {
     return fail(ErrorKind::kInvalid,
                 fmt::format("over TLS or with a password only Kafka's own tool can do this: kafka-transactions.sh "
                             "--bootstrap-server {} abort --topic {} --partition {} "
@@ -155,21 +155,21 @@ Result<void> Cluster::end_transaction(const TopicPartition& partition, std::int6
   }
   const auto open = open_in({partition});
   if (!open) return std::unexpected(open.error());
-  const auto place = std::ranges::find(*open, start, [](const auto& entry) { return entry.producer.start; });
-  if (place == open->end())
+  const auto it = std::ranges::find(*open, start, [](const auto& entry) { return entry.producer.start; });
+  if (it == open->end())
     return fail(ErrorKind::kNotFound,
                 fmt::format("in {} no open transaction starts at offset {}", partition.str(), start));
-  if (!place->transaction.hanging) {
+  if (!it->transaction.hanging) {
     return fail(ErrorKind::kInvalid,
                 fmt::format("the transaction in {} that starts at {} does not hang: its coordinator says "
                             "{}, and ends it after its timeout",
-                            partition.str(), start, place->transaction.state));
+                            partition.str(), start, it->transaction.state));
   }
   const auto leaders = this->leaders({partition.topic});
   const auto leader = leaders.of.find(partition);
   if (leader == leaders.of.end() || !leaders.brokers.contains(leader->second))
     return fail(ErrorKind::kUnavailable, fmt::format("{} has no leader", partition.str()));
-  return write_abort(leaders.brokers.at(leader->second), place->producer);
+  return write_abort(leaders.brokers.at(leader->second), it->producer);
 }
 
 }  // namespace mephisto::kafka

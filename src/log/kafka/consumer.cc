@@ -99,17 +99,17 @@ void KafkaConsumer::serve(PollResult& polled) {
 
 void KafkaConsumer::on_rebalance(const rd_kafka_event_t& event, PollResult& polled) {
   auto* of = const_cast<rd_kafka_event_t*>(&event);
-  told_others_ = false;
+  reported_other_assignor_ = false;
   if (rd_kafka_event_error(of) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
     log_->cluster().contact().heard();  // a revocation would prove nothing: librdkafka may make it without a broker
     const auto* list = rd_kafka_event_topic_partition_list(of);
-    auto& given = given_.emplace();
+    auto& given = assigned_.emplace();
     for (int i = 0; i < list->cnt; ++i) given.push_back({list->elems[i].topic, list->elems[i].partition});
     retry_at_ = {};
     return;
   }
-  given_.reset();
-  again_.clear();
+  assigned_.reset();
+  unstarted_.clear();
   held_up_.clear();
   if (rd_kafka_assignment_lost(handle_.get()) != 0) {
     log::warn(
@@ -120,28 +120,28 @@ void KafkaConsumer::on_rebalance(const rd_kafka_event_t& event, PollResult& poll
     lose_all(polled);
     return;
   }
-  if (stays_.empty()) {
+  if (assignments_.empty()) {
     rd_kafka_assign(handle_.get(), nullptr);
     return;
   }
   revoking_ = true;
-  for (auto& [id, stay] : stays_) {
-    stay.revoking = true;
+  for (auto& [id, assignment] : assignments_) {
+    assignment.revoking = true;
     source_->hold(id, true);
     polled.revoked.push_back(id);
   }
 }
 
 void KafkaConsumer::lose_all(PollResult& polled) {
-  for (const auto& [id, stay] : stays_) polled.lost.push_back(id);
-  while (!stays_.empty()) end_stay(stays_.begin());
+  for (const auto& [id, assignment] : assignments_) polled.lost.push_back(id);
+  while (!assignments_.empty()) end_assignment(assignments_.begin());
   revoking_ = false;
   rd_kafka_assign(handle_.get(), nullptr);
 }
 
-void KafkaConsumer::end_stay(std::map<AssignmentId, Stay>::iterator place) {
-  source_->remove(place->first);
-  stays_.erase(place);
+void KafkaConsumer::end_assignment(std::map<AssignmentId, Assignment>::iterator it) {
+  source_->remove(it->first);
+  assignments_.erase(it);
 }
 
 void KafkaConsumer::on_error(rd_kafka_resp_err_t code, const char* text) {
@@ -163,7 +163,7 @@ void KafkaConsumer::on_error(rd_kafka_resp_err_t code, const char* text) {
             options_.group, text);
       break;
     case RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL:
-      if (!std::exchange(told_others_, true)) {
+      if (!std::exchange(reported_other_assignor_, true)) {
         log::warn(
             "Group {} has members that assign its partitions in another way (of Faust or Kafka "
             "Streams?): this one waits until they leave, or until their "
@@ -176,7 +176,7 @@ void KafkaConsumer::on_error(rd_kafka_resp_err_t code, const char* text) {
     case RD_KAFKA_RESP_ERR__SSL:
     case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
       // The login succeeded before; it will succeed again when the brokers have recovered.
-      if (!std::exchange(told_refused_, true))
+      if (!std::exchange(reported_refusal_, true))
         log::warn("Kafka at {}: {}; trying again", log_->cluster().servers(), text);
       break;
     case RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID:
@@ -197,47 +197,47 @@ void KafkaConsumer::on_error(rd_kafka_resp_err_t code, const char* text) {
 
 Task<void> KafkaConsumer::begin(PollResult& polled) {
   if (loop_.now() < retry_at_) co_return;
-  const bool anew = given_.has_value();
-  const auto partitions = anew ? *given_ : std::vector<TopicPartition>{again_.begin(), again_.end()};
-  Beginnings beginnings;
+  const bool anew = assigned_.has_value();
+  const auto partitions = anew ? *assigned_ : std::vector<TopicPartition>{unstarted_.begin(), unstarted_.end()};
+  StartPositions positions;
   if (!partitions.empty()) {
     // Held-up partitions are checked again and again without waiting, while the other partitions are read.
-    Question question{handle_,
-                      options_.group,
-                      log_->url(),
-                      partitions,
-                      {options_.topics.begin(), options_.topics.end()},
-                      options_.from_latest,
-                      held_up_.empty()};
+    StartQuery query{handle_,
+                     options_.group,
+                     log_->url(),
+                     partitions,
+                     {options_.topics.begin(), options_.topics.end()},
+                     options_.from_latest,
+                     held_up_.empty()};
     auto found =
-        co_await call([log = log_, asked = std::move(question)] { return find_beginnings(log->cluster(), asked); },
+        co_await call([log = log_, asked = std::move(query)] { return find_start_positions(log->cluster(), asked); },
                       "the group's offsets");
     if (closed_) co_return;
     serve(polled);  // a rebalance may have assigned these partitions to another member meanwhile
-    if (anew ? !given_ || *given_ != partitions : revoking_ || again_.empty()) co_return;
+    if (anew ? !assigned_ || *assigned_ != partitions : revoking_ || unstarted_.empty()) co_return;
     if (!found) {
       if (!found.error().retriable() && found.error().kind != ErrorKind::kNotFound) throw Failure(found.error());
       log::warn("Group {}: {}; trying again", options_.group, found.error().message);
       retry_at_ = loop_.now() + kRetryAfter;
       co_return;
     }
-    beginnings = std::move(*found);
+    positions = std::move(*found);
   }
-  given_.reset();
-  again_.clear();
-  hold_up(beginnings.held_up);
+  assigned_.reset();
+  unstarted_.clear();
+  hold_up(positions.held_up);
   if (anew) {
     ++generation_;
     polled.change = GroupChange{
         .meant = partitions.size(), .joined = {}, .left = {}, .died = {}};  // the brokers report no more of the group
   }
-  assign(std::move(beginnings.begins), beginnings.leaders, polled);
+  assign(std::move(positions.begins), positions.leaders, polled);
 }
 
 void KafkaConsumer::hold_up(const std::map<TopicPartition, std::string>& reasons) {
   std::map<TopicPartition, HeldUp> now;
   for (const auto& [partition, why] : reasons) {
-    again_.insert(partition);
+    unstarted_.insert(partition);
     const auto before = held_up_.find(partition);
     if (before == held_up_.end() || before->second.why != why) log::warn("{} waits: {}", partition.str(), why);
     now[partition] = {partition, why, before == held_up_.end() ? loop_.now() : before->second.since};
@@ -256,11 +256,11 @@ void KafkaConsumer::assign(std::vector<StartPosition> begins, const Leaders& lea
   for (auto& one : begins) {
     const auto id = new_assignment();
     source_->add(id, one.partition, one.offset);
-    polled.assigned.push_back({id, one.partition, one.offset, std::move(one.noted.note), generation_});
-    stays_.emplace(id, Stay{.partition = std::move(one.partition),
-                            .next = one.offset,
-                            .partitions = one.noted.partitions,
-                            .out_of_range = {}});
+    polled.assigned.push_back({id, one.partition, one.offset, std::move(one.commit_metadata.acks_ahead), generation_});
+    assignments_.emplace(id, Assignment{.partition = std::move(one.partition),
+                                        .next = one.offset,
+                                        .partitions = one.commit_metadata.partitions,
+                                        .out_of_range = {}});
   }
   source_->start(leaders);
 }
@@ -310,12 +310,12 @@ Task<PollResult> KafkaConsumer::poll(std::size_t max_bytes, std::chrono::millise
   while (!closed_) {
     serve(polled);
     if (!in_group() && !begun_fixed_) co_await begin_fixed(polled);
-    if (given_ || !again_.empty()) co_await begin(polled);
-    if (std::ranges::any_of(stays_, [](const auto& one) { return one.second.out_of_range.has_value(); }))
+    if (assigned_ || !unstarted_.empty()) co_await begin(polled);
+    if (std::ranges::any_of(assignments_, [](const auto& one) { return one.second.out_of_range.has_value(); }))
       co_await recheck_positions();
     if (closed_) break;
     if (max_bytes > 0) fetch(max_bytes, polled);
-    if (in_group() && !polled.batches.empty()) beat();
+    if (in_group() && !polled.batches.empty()) send_heartbeat();
     if (brings_something(polled)) break;
     if (failure_) {
       auto failure = std::move(*failure_);
@@ -325,9 +325,9 @@ Task<PollResult> KafkaConsumer::poll(std::size_t max_bytes, std::chrono::millise
     if (loop_.now() >= deadline) break;
     auto until = deadline;
     if (retry_at_ > loop_.now()) until = std::min(until, retry_at_);
-    if (look_again_at_) until = std::min(until, *look_again_at_);
-    for (const auto& [id, stay] : stays_) {
-      if (stay.out_of_range) until = std::min(until, *stay.out_of_range);
+    if (recheck_at_) until = std::min(until, *recheck_at_);
+    for (const auto& [id, assignment] : assignments_) {
+      if (assignment.out_of_range) until = std::min(until, *assignment.out_of_range);
     }
     co_await waker_.woken().wait_until(until, "records or a change of the group");
   }
@@ -336,32 +336,32 @@ Task<PollResult> KafkaConsumer::poll(std::size_t max_bytes, std::chrono::millise
 
 // librdkafka's thread sends heartbeats when it is awake; otherwise it wakes up only twice a second (2.0.2). An empty
 // commit wakes that thread and goes no further.
-void KafkaConsumer::beat() {
-  if (loop_.now() < beat_at_) return;
-  beat_at_ = loop_.now() + heartbeats(options_.session_timeout);
+void KafkaConsumer::send_heartbeat() {
+  if (loop_.now() < heartbeat_at_) return;
+  heartbeat_at_ = loop_.now() + heartbeats(options_.session_timeout);
   rd_kafka_commit_queue(handle_.get(), new_list(0).get(), replies_.get(), nullptr, nullptr);
   serve_replies();
 }
 
 void KafkaConsumer::pause(AssignmentId assignment) {
-  const auto place = stays_.find(assignment);
-  if (place == stays_.end()) return;
-  place->second.paused = true;
+  const auto it = assignments_.find(assignment);
+  if (it == assignments_.end()) return;
+  it->second.paused = true;
   source_->hold(assignment, true);
 }
 
 void KafkaConsumer::resume(AssignmentId assignment) {
-  const auto place = stays_.find(assignment);
-  if (place == stays_.end()) return;
-  place->second.paused = false;
-  source_->hold(assignment, place->second.revoking);
+  const auto it = assignments_.find(assignment);
+  if (it == assignments_.end()) return;
+  it->second.paused = false;
+  source_->hold(assignment, it->second.revoking);
   waker_.woken().notify_all();  // no event may come: its queue may have been full all the time
 }
 
 Task<void> KafkaConsumer::close() {
   if (std::exchange(closed_, true)) co_return;
   waker_.woken().notify_all();
-  while (!stays_.empty()) end_stay(stays_.begin());
+  while (!assignments_.empty()) end_assignment(assignments_.begin());
   if (!in_group()) co_return;
   if (KafkaError error{rd_kafka_consumer_close_queue(handle_.get(), queue_.get())}) co_return;
   const auto deadline = loop_.now() + kCallTimeout;

@@ -38,7 +38,7 @@ class KafkaConsumer : public Consumer {
   Result<GroupOffsets> prepare(const std::vector<AssignmentCommit>& commits) const;
 
  private:
-  struct Stay {
+  struct Assignment {
     TopicPartition partition;
     std::int64_t next = 0;
     std::optional<int> partitions;  // goes into the metadata of its commits
@@ -61,17 +61,17 @@ class KafkaConsumer : public Consumer {
   void on_error(rd_kafka_resp_err_t code, const char* text);
   // Records which assigned partitions cannot start, and why.
   void hold_up(const std::map<TopicPartition, std::string>& reasons);
-  void on_partition_error(Stay& stay, const SourceError& error);
+  void on_partition_error(Assignment& assignment, const SourceError& error);
   void lose_all(PollResult& polled);
-  void end_stay(std::map<AssignmentId, Stay>::iterator place);
+  void end_assignment(std::map<AssignmentId, Assignment>::iterator it);
   // Starts the assigned partitions at the group's committed offsets.
   Task<void> begin(PollResult& polled);
   Task<void> begin_fixed(PollResult& polled);
   void assign(std::vector<StartPosition> begins, const Leaders& leaders, PollResult& polled);
   Task<void> recheck_positions();
   void fetch(std::size_t max_bytes, PollResult& polled);
-  std::shared_ptr<Batch> fetch_one(AssignmentId id, Stay& stay, std::size_t max_bytes);
-  void beat();
+  std::shared_ptr<Batch> fetch_one(AssignmentId id, Assignment& assignment, std::size_t max_bytes);
+  void send_heartbeat();
   Result<Partitions> to_list(const std::vector<AssignmentCommit>& commits) const;
   Task<Result<void>> send(const rd_kafka_topic_partition_list_t& offsets);
   void serve_replies();
@@ -85,22 +85,22 @@ class KafkaConsumer : public Consumer {
   Queue queue_;    // rebalances and errors
   Queue replies_;  // of commits
   std::unique_ptr<Source> source_;
-  std::map<AssignmentId, Stay> stays_;
-  std::optional<std::vector<TopicPartition>> given_;  // assigned by the group, not started yet
-  std::set<TopicPartition> again_;                    // assigned but not started: released, or held up
-  std::map<TopicPartition, HeldUp> held_up_;          // the held-up ones of these
-  std::map<void*, std::shared_ptr<Reply>> waiting_;   // commits whose replies are awaited
-  AssignmentId next_turn_ = 0;
+  std::map<AssignmentId, Assignment> assignments_;
+  std::optional<std::vector<TopicPartition>> assigned_;  // assigned by the group, not started yet
+  std::set<TopicPartition> unstarted_;                   // assigned but not started: released, or held up
+  std::map<TopicPartition, HeldUp> held_up_;             // the held-up ones of these
+  std::map<void*, std::shared_ptr<Reply>> waiting_;      // commits whose replies are awaited
+  AssignmentId next_to_fetch_ = 0;
   std::int64_t generation_ = 0;   // counts the assignments; librdkafka does not report Kafka's own generation
   std::optional<Error> failure_;  // reported after the other partitions' records have been delivered
   Loop::time_point retry_at_{};
-  std::optional<Loop::time_point> look_again_at_;               // even if no wake-up comes
+  std::optional<Loop::time_point> recheck_at_;                  // even if no wake-up comes
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // lets posted functions see that this object is gone
-  Loop::time_point beat_at_{};
+  Loop::time_point heartbeat_at_{};
   bool revoking_ = false;
   bool begun_fixed_ = false;
-  bool told_others_ = false;
-  bool told_refused_ = false;
+  bool reported_other_assignor_ = false;
+  bool reported_refusal_ = false;
   bool closed_ = false;
 };
 

@@ -21,7 +21,7 @@ constexpr auto kIdle = 500ms;         // how often to check for something to fet
 constexpr std::size_t kBufferBytes = 16 << 10;
 constexpr std::size_t kMostAnswerBytes = 1U << 30;
 
-[[noreturn]] void no_broker() { throw Failure(ErrorKind::kCorrupt, "it does not answer like a Kafka broker"); }
+[[noreturn]] void reject_answer() { throw Failure(ErrorKind::kCorrupt, "it does not answer like a Kafka broker"); }
 
 }  // namespace
 
@@ -67,7 +67,7 @@ Fetcher::Awaitable<void> Fetcher::work() {
   while (!stopped_) {
     const auto request = owner_.next_request(broker_.id);
     if (request.wanted.empty()) {
-      co_await rest(kIdle);
+      co_await idle_for(kIdle);
       continue;
     }
     co_await send(wire::fetch_request(client_, ++correlation_, request.limits, request.wanted));
@@ -78,7 +78,7 @@ Fetcher::Awaitable<void> Fetcher::work() {
   }
 }
 
-Fetcher::Awaitable<void> Fetcher::rest(std::chrono::milliseconds time) {
+Fetcher::Awaitable<void> Fetcher::idle_for(std::chrono::milliseconds time) {
   deadline_.cancel();
   idle_.expires_after(time);
   boost::system::error_code ignored;
@@ -144,7 +144,7 @@ Fetcher::Awaitable<std::size_t> Fetcher::receive(char* to, std::size_t room) {
 }
 
 Fetcher::Awaitable<void> Fetcher::need(std::size_t count) {
-  if (count > left_) no_broker();
+  if (count > left_) reject_answer();
   if (end_ - begin_ >= count) co_return;
   std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
   end_ -= std::exchange(begin_, 0);
@@ -153,7 +153,7 @@ Fetcher::Awaitable<void> Fetcher::need(std::size_t count) {
 }
 
 Fetcher::Awaitable<void> Fetcher::read_into(char* to, std::size_t count) {
-  if (count > left_) no_broker();
+  if (count > left_) reject_answer();
   left_ -= count;
   const auto buffered = std::min(count, end_ - begin_);
   std::memcpy(to, buffer_.data() + begin_, buffered);
@@ -167,7 +167,7 @@ Fetcher::Awaitable<void> Fetcher::begin_answer() {
   const auto size = take<std::int32_t>();
   if (size < static_cast<std::int32_t>(sizeof(std::int32_t)) || static_cast<std::size_t>(size) > kMostAnswerBytes ||
       take<std::int32_t>() != correlation_)
-    no_broker();
+    reject_answer();
   left_ = static_cast<std::size_t>(size) - sizeof(std::int32_t);
 }
 
@@ -188,8 +188,8 @@ Fetcher::Awaitable<void> Fetcher::take_answer() {
       co_await take_partition(topic);
     if (stopped_) co_return;
   }
-  if (left_ != 0) no_broker();
-  if (throttle > 0ms) co_await rest(throttle);  // the broker would not answer earlier
+  if (left_ != 0) reject_answer();
+  if (throttle > 0ms) co_await idle_for(throttle);  // the broker would not answer earlier
 }
 
 Fetcher::Awaitable<void> Fetcher::take_partition(std::string topic) {
@@ -201,14 +201,14 @@ Fetcher::Awaitable<void> Fetcher::take_partition(std::string topic) {
   take<std::int64_t>();  // the last stable offset
   take<std::int64_t>();  // the log start offset
   const auto aborted = static_cast<std::size_t>(std::max(take<std::int32_t>(), 0));
-  if (aborted > left_) no_broker();
+  if (aborted > left_) reject_answer();
   co_await need(aborted * 16 + 4);
   for (std::size_t i = 0; i < aborted; ++i) {
     const auto producer = take<std::int64_t>();
     part.aborted.push_back({producer, take<std::int64_t>()});
   }
   part.size = static_cast<std::size_t>(std::max(take<std::int32_t>(), 0));
-  if (part.size > left_) no_broker();
+  if (part.size > left_) reject_answer();
   if (part.size > 0) {
     auto bytes = std::make_shared_for_overwrite<char[]>(part.size + kSetPadding);
     co_await read_into(bytes.get(), part.size);

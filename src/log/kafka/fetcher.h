@@ -62,7 +62,7 @@ class Fetcher : public std::enable_shared_from_this<Fetcher> {
   static Awaitable<void> live(std::shared_ptr<Fetcher> self);
   Awaitable<void> work();
   // Sleeps for `time`, or until wake().
-  Awaitable<void> rest(std::chrono::milliseconds time);
+  Awaitable<void> idle_for(std::chrono::milliseconds time);
   Awaitable<void> connect();
   Awaitable<void> send(const Buffer& request);
   // Reads the head of an answer. Its body has `left_` bytes, which the following calls read.

@@ -23,8 +23,8 @@ constexpr int kKeepsProducers = 0x020300ff;
 // A worker logs this once.
 void check_library() {
   static const bool old = rd_kafka_version() < kKeepsProducers;
-  static bool told = false;
-  if (!old || std::exchange(told, true)) return;
+  static bool warned = false;
+  if (!old || std::exchange(warned, true)) return;
   log::warn(
       "librdkafka {} is older than 2.3: it abandons producers needlessly when brokers die, which delays what is "
       "sent; build with a newer one (dev/librdkafka)",
@@ -104,13 +104,13 @@ Task<Result<void>> KafkaLog::maintain() {
     bool abandoned = false;
     {
       std::lock_guard lock{mutex_};
-      auto [place, fresh] = empty_.try_emplace(topic.name, Seen{ends, now});
-      if (!fresh && (!empty || place->second.ends != ends)) place->second = {ends, now};
-      abandoned = empty && now - place->second.since >= *topic.config.retention;
-      if (abandoned) empty_.erase(place);
+      auto [it, fresh] = empty_.try_emplace(topic.name, Seen{ends, now});
+      if (!fresh && (!empty || it->second.ends != ends)) it->second = {ends, now};
+      abandoned = empty && now - it->second.since >= *topic.config.retention;
+      if (abandoned) empty_.erase(it);
     }
     if (!abandoned) continue;
-    auto ours = co_await from_cluster([name = topic.name](Cluster& cluster) { return cluster.made_here(name); },
+    auto ours = co_await from_cluster([name = topic.name](Cluster& cluster) { return cluster.created_by_us(name); },
                                       "a topic's settings");
     if (ours && *ours) (void)co_await delete_topic(topic.name);
   }

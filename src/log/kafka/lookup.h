@@ -11,7 +11,7 @@
 namespace mephisto::kafka {
 
 // The unacknowledged records of one partition.
-struct Sought {
+struct InDoubt {
   struct Found {
     std::int64_t offset = -1;  // negative: the log does not have it
     std::int64_t timestamp_ms = 0;
@@ -32,6 +32,6 @@ struct Sought {
 // Searches for all of them, after a delay in which requests in flight can arrive. Reads to the partitions' ends, also
 // past open transactions. After an error that is not retriable, a search is impossible: kInvalid without the right to
 // read, kNotFound if a topic is deleted.
-Task<Result<void>> look_up(std::shared_ptr<KafkaLog> log, Loop& loop, std::vector<Sought>& sought);
+Task<Result<void>> look_up(std::shared_ptr<KafkaLog> log, Loop& loop, std::vector<InDoubt>& in_doubt);
 
 }  // namespace mephisto::kafka

@@ -21,21 +21,23 @@ constexpr std::size_t kMostWritten = 20'000;  // bounds the map: every asker add
 }  // namespace
 
 // An append's place in the queue of appends, from its call to its end.
-class KafkaProducer::Turn {
+class KafkaProducer::QueuedAppend {
  public:
-  Turn(std::list<const Turn*>& turns, WaitQueue& changed) : turns_(turns), changed_(changed) { turns_.push_back(this); }
-  ~Turn() {
-    turns_.remove(this);
+  QueuedAppend(std::list<const QueuedAppend*>& appends, WaitQueue& changed) : appends_(appends), changed_(changed) {
+    appends_.push_back(this);
+  }
+  ~QueuedAppend() {
+    appends_.remove(this);
     changed_.notify_all();
   }
-  Turn(const Turn&) = delete;
-  Turn& operator=(const Turn&) = delete;
+  QueuedAppend(const QueuedAppend&) = delete;
+  QueuedAppend& operator=(const QueuedAppend&) = delete;
 
-  bool first() const { return turns_.front() == this; }
+  bool first() const { return appends_.front() == this; }
   // Whether all earlier appends have handed their records over to `handle`, or have ended.
-  bool comes(std::uint64_t handle) const {
-    return std::ranges::all_of(turns_.begin(), std::ranges::find(turns_, this),
-                               [handle](const Turn* one) { return one->handed_to_ == handle; });
+  bool may_hand_over(std::uint64_t handle) const {
+    return std::ranges::all_of(appends_.begin(), std::ranges::find(appends_, this),
+                               [handle](const QueuedAppend* one) { return one->handed_to_ == handle; });
   }
   void handed(std::uint64_t handle) {
     handed_to_ = handle;
@@ -43,7 +45,7 @@ class KafkaProducer::Turn {
   }
 
  private:
-  std::list<const Turn*>& turns_;
+  std::list<const QueuedAppend*>& appends_;
   WaitQueue& changed_;
   std::uint64_t handed_to_ = 0;
 };
@@ -80,10 +82,10 @@ void KafkaProducer::serve() {
   // A handle with a fatal error (no right to write, a broken order) reports its remaining records only after a purge.
   if (rd_kafka_fatal_error(handle_.get(), nullptr, 0) != RD_KAFKA_RESP_ERR_NO_ERROR)
     rd_kafka_purge(handle_.get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
-  std::erase_if(under_way_, [](const auto& delivery) { return delivery.use_count() == 1 && delivery->complete(); });
+  std::erase_if(in_flight_, [](const auto& delivery) { return delivery.use_count() == 1 && delivery->complete(); });
 }
 
-Task<Result<void>> KafkaProducer::check_places(std::vector<OutBatch>& batches) {
+Task<Result<void>> KafkaProducer::check_partitions(std::vector<OutBatch>& batches) {
   if (auto fits = check_limits(batches); !fits) co_return fits;
   Result<void> sound;
   for (auto& batch : batches) {
@@ -132,9 +134,9 @@ Task<void> KafkaProducer::note_ends(const std::vector<OutBatch>& batches) {
 }
 
 Task<bool> KafkaProducer::enqueue(const std::vector<OutBatch>& batches, Delivery& delivery) {
-  Shipment shipment{batches, delivery};
+  Handover handover{batches, delivery};
   for (const auto handle = handles_; handle == handles_;) {
-    const bool all = sender_->advance(shipment);
+    const bool all = sender_->advance(handover);
     delivery.handed_over();
     if (all) co_return !delivery.error();
     co_await waker_.woken().wait("Kafka to acknowledge earlier records");
@@ -145,44 +147,44 @@ Task<bool> KafkaProducer::enqueue(const std::vector<OutBatch>& batches, Delivery
 
 Task<Result<std::vector<AppendResult>>> KafkaProducer::append(std::vector<OutBatch>& batches,
                                                               std::function<void()> handed_over) {
-  Turn turn{turns_, turn_};
-  Rest rest{batches};
+  QueuedAppend queued{appends_, appends_changed_};
+  PendingAppend pending{batches};
   for (bool looked_up_anew = false;;) {
-    const auto round = co_await send(rest.round(), turn, handed_over);
+    const auto round = co_await send(pending.round(), queued, handed_over);
     if (round.result) {
-      if (rest.first()) co_return round.result;
-      rest.succeeded(*round.result);
+      if (pending.first()) co_return round.result;
+      pending.succeeded(*round.result);
     } else if (round.doubt) {
-      if (auto settled = co_await settle(rest, round, turn); !settled) co_return std::unexpected(settled.error());
-      rest.note_appended();
+      if (auto settled = co_await settle(pending, round, queued); !settled) co_return std::unexpected(settled.error());
+      pending.note_appended();
     } else if (round.refused) {
-      const auto& batch = rest.round()[*round.refused->refused_in()];
+      const auto& batch = pending.round()[*round.refused->refused_in()];
       if (round.refused->too_large()) sizes_.shrink(batch.partition.topic, batch.records.count());
-      rest.refused(*round.refused, round.handle, written_);
+      pending.refused(*round.refused, round.handle, written_);
     } else if (round.result.error().kind == ErrorKind::kNotFound && !std::exchange(looked_up_anew, true)) {
       // A topic that was deleted and created again is unknown until the next lookup.
       for (const auto& batch : batches) partitions_.erase(batch.partition.topic);
-    } else if (rest.first() || !rest.refused()) {  // in the first round nothing has been sent
+    } else if (pending.first() || !pending.refused()) {  // in the first round nothing has been sent
       co_return std::unexpected(round.result.error());
     }
-    if (rest.round().empty()) co_return rest.result();
+    if (pending.round().empty()) co_return pending.result();
   }
 }
 
-Task<KafkaProducer::Round> KafkaProducer::send(std::vector<OutBatch>& batches, Turn& turn,
+Task<KafkaProducer::Round> KafkaProducer::send(std::vector<OutBatch>& batches, QueuedAppend& queued,
                                                const std::function<void()>& handed_over) {
   auto delivery = std::make_shared<Delivery>(batches);
   try {
-    while (!turn.comes(handles_)) co_await turn_.wait("its turn to hand records to librdkafka");
+    while (!queued.may_hand_over(handles_)) co_await appends_changed_.wait("its turn to hand records to librdkafka");
     open();
     const auto handle = handles_;
-    if (auto sound = co_await check_places(batches); !sound) co_return Round{std::unexpected(sound.error())};
+    if (auto sound = co_await check_partitions(batches); !sound) co_return Round{std::unexpected(sound.error())};
     co_await note_ends(batches);
     if (handle == handles_) {
-      under_way_.push_back(delivery);
+      in_flight_.push_back(delivery);
       // Even after an error, the records that were handed over before it must be reported.
       if (co_await enqueue(batches, *delivery)) {
-        turn.handed(handle);
+        queued.handed(handle);
         if (handed_over) handed_over();
       }
     }
@@ -243,20 +245,20 @@ void KafkaProducer::retire() {
   reports_.reset();
   handle_.reset();
   ++handles_;
-  under_way_.clear();
+  in_flight_.clear();
   waker_.woken().notify_all();
-  turn_.notify_all();
+  appends_changed_.notify_all();
 }
 
 // Guarantee kept here: a record is not sent again while the log may have it. Earlier appends are resolved first,
 // because the records of this one come after theirs in the log.
-Task<Result<void>> KafkaProducer::settle(Rest& rest, const Round& round, const Turn& turn) {
+Task<Result<void>> KafkaProducer::settle(PendingAppend& pending, const Round& round, const QueuedAppend& queued) {
   if (!round.doubt->begun()) co_return Result<void>{};
   log::warn("Kafka: {}; the log is searched for the records that it has written", round.result.error().message);
-  while (!turn.first()) co_await turn_.wait("the records of earlier appends to be looked up");
-  auto sought = rest.doubtful(*round.doubt, round.handle, written_);
+  while (!queued.first()) co_await appends_changed_.wait("the records of earlier appends to be looked up");
+  auto in_doubt = pending.collect_in_doubt(*round.doubt, round.handle, written_);
   for (auto backoff = kFirstRetry;; backoff = std::min(backoff * 2, kLastRetry)) {
-    auto done = co_await look_up(log_, loop_, sought);
+    auto done = co_await look_up(log_, loop_, in_doubt);
     if (!done && done.error().kind == ErrorKind::kNotFound) co_return done;
     if (!done && done.error().retriable()) {
       log::debug("Kafka: {}; trying again in {}", done.error().message, format_duration(backoff));
@@ -269,14 +271,14 @@ Task<Result<void>> KafkaProducer::settle(Rest& rest, const Round& round, const T
           done.error().message);
     break;
   }
-  rest.settle(sought, round.handle, written_);
+  pending.settle(in_doubt, round.handle, written_);
   co_return Result<void>{};
 }
 
 Task<Result<std::vector<AppendResult>>> KafkaProducer::transact(std::vector<OutBatch>& batches, Consumer& consumer,
                                                                 std::vector<AssignmentCommit> commits) {
   open();
-  if (auto sound = co_await check_places(batches); !sound) co_return std::unexpected(sound.error());
+  if (auto sound = co_await check_partitions(batches); !sound) co_return std::unexpected(sound.error());
   auto* member = dynamic_cast<KafkaConsumer*>(&consumer);
   if (member == nullptr)
     co_return fail(ErrorKind::kInvalid, "a transaction on Kafka commits offsets of a consumer on Kafka only");
@@ -307,15 +309,15 @@ Task<Result<std::vector<AppendResult>>> KafkaProducer::transact(std::vector<OutB
 
 // The group's offsets show which events a transaction processed, but not where its other records are.
 Task<void> KafkaProducer::note_committed(std::vector<OutBatch>& batches, const Delivery& delivery) {
-  Rest rest{batches};
-  auto sought = rest.doubtful(delivery, 0, written_);
-  for (auto& one : sought) one.committed = true;
-  if (auto done = co_await look_up(log_, loop_, sought); !done) {
+  PendingAppend pending{batches};
+  auto in_doubt = pending.collect_in_doubt(delivery, 0, written_);
+  for (auto& one : in_doubt) one.committed = true;
+  if (auto done = co_await look_up(log_, loop_, in_doubt); !done) {
     log::warn("Kafka: {}; the records of a transaction are not looked up", done.error().message);
     co_return;
   }
-  rest.settle(sought, 0, written_);
-  rest.note_appended();
+  pending.settle(in_doubt, 0, written_);
+  pending.note_appended();
 }
 
 }  // namespace mephisto::kafka

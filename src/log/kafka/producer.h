@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "log/kafka/kafka_log.h"
-#include "log/kafka/rest.h"
+#include "log/kafka/pending_append.h"
 #include "log/kafka/sender.h"
 #include "log/kafka/transaction.h"
 #include "log/kafka/waker.h"
@@ -36,7 +36,7 @@ class KafkaProducer : public Producer {
   // Hands all records over to librdkafka. False if librdkafka refuses one, which `delivery` then reports, or if the
   // handle has failed meanwhile.
   Task<bool> enqueue(const std::vector<OutBatch>& batches, Delivery& delivery);
-  class Turn;
+  class QueuedAppend;
   // A round of an append. If `doubt` is set, the fate of its unacknowledged records is unknown.
   struct Round {
     Result<std::vector<AppendResult>> result;
@@ -44,11 +44,11 @@ class KafkaProducer : public Producer {
     std::shared_ptr<Delivery> refused{};  // the brokers refused a record permanently
     std::uint64_t handle = 0;
   };
-  Task<Round> send(std::vector<OutBatch>& batches, Turn& turn, const std::function<void()>& handed_over);
+  Task<Round> send(std::vector<OutBatch>& batches, QueuedAppend& queued, const std::function<void()>& handed_over);
   // The outcome of a round whose reports are complete.
   Round judge(std::vector<OutBatch>& batches, const std::shared_ptr<Delivery>& delivery);
   // Searches the log for the records of the round.
-  Task<Result<void>> settle(Rest& rest, const Round& round, const Turn& turn);
+  Task<Result<void>> settle(PendingAppend& pending, const Round& round, const QueuedAppend& queued);
   // Marks the batches that the log has of a transaction that ended with an unknown result.
   Task<void> note_committed(std::vector<OutBatch>& batches, const Delivery& delivery);
   void note_written(const std::vector<OutBatch>& batches, const std::vector<AppendResult>& appended,
@@ -56,7 +56,7 @@ class KafkaProducer : public Producer {
   // Drops the handle: its records in flight are in doubt from now on. The next append makes a new handle.
   void retire();
   // kNotFound if a topic or partition does not exist.
-  Task<Result<void>> check_places(std::vector<OutBatch>& batches);
+  Task<Result<void>> check_partitions(std::vector<OutBatch>& batches);
   // Records the ends of partitions without an appended record yet, as far as the brokers answer.
   Task<void> note_ends(const std::vector<OutBatch>& batches);
 
@@ -65,14 +65,14 @@ class KafkaProducer : public Producer {
   Waker waker_;
   SharedHandle handle_;
   Queue reports_;
-  ParcelSizes sizes_;
+  RequestSizes sizes_;
   std::optional<Sender> sender_;
   std::map<std::string, int> partitions_;           // of the topics that were looked up
-  std::list<std::shared_ptr<Delivery>> under_way_;  // also the deliveries of abandoned appends
-  WrittenPlaces written_;
+  std::list<std::shared_ptr<Delivery>> in_flight_;  // also the deliveries of abandoned appends
+  WrittenOffsets written_;
   // Each handle gets the appends' records in the order of the calls.
-  std::list<const Turn*> turns_;
-  WaitQueue turn_;
+  std::list<const QueuedAppend*> appends_;
+  WaitQueue appends_changed_;
   std::uint64_t handles_ = 1;  // counts the handles: one with a fatal error is replaced
   // Used in turn: a transaction then need not wait until the brokers have written the markers of the previous one,
   // whose result is already decided.

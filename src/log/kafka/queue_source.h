@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "log/kafka/cluster.h"
-#include "log/kafka/pump.h"
+#include "log/kafka/broker_waker.h"
 #include "log/kafka/source.h"
 #include "log/kafka/waker.h"
 
@@ -43,11 +43,11 @@ class QueueSource : public Source {
   Loop& loop_;
   const Waker& waker_;
   std::size_t prefetched_;  // messages per partition; with less than half of them it is starved
-  std::map<AssignmentId, FetchState> places_;
+  std::map<AssignmentId, FetchState> states_;
   std::vector<rd_kafka_message_t*> messages_;
-  std::optional<Pump> pump_;
+  std::optional<BrokerWaker> broker_waker_;
   Loop::time_point flowed_{};  // the last time at which a partition had much to read
-  bool hungry_ = false;
+  bool starved_ = false;
 };
 
 }  // namespace mephisto::kafka

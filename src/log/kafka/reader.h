@@ -57,10 +57,10 @@ class Reader : public Source, private Fetcher::Owner {
   void lost(int broker, const Error& error) override;
 
   // Whether so many bytes of the partition are ready that no more are requested.
-  bool has_enough(const FetchState& place) const;
+  bool has_enough(const FetchState& state) const;
   // Adds `bytes`, which may be negative, to the partition's ready bytes.
-  void count(FetchState& place, std::ptrdiff_t bytes);
-  void take_error(FetchState& place, std::int16_t error);
+  void count(FetchState& state, std::ptrdiff_t bytes);
+  void take_error(FetchState& state, std::int16_t error);
   void lead(const Leaders& leaders);
   // After a delay, looks up the leaders of the partitions whose leader is unknown.
   void locate();
@@ -79,7 +79,7 @@ class Reader : public Source, private Fetcher::Owner {
   std::string client_;
   std::size_t fetch_bytes_;      // requested from a partition at a time; with this much ready, no more is requested
   std::size_t ready_bytes_ = 0;  // of all partitions that are not held
-  std::map<AssignmentId, FetchState> places_;
+  std::map<AssignmentId, FetchState> states_;
   std::map<TopicPartition, AssignmentId> by_partition_;
   std::map<int, BrokerAddress> brokers_;
   std::map<TopicPartition, int> leaders_;
@@ -87,7 +87,7 @@ class Reader : public Source, private Fetcher::Owner {
   std::set<int> changed_;              // brokers whose set of partitions changed after their last request
   std::map<int, AssignmentId> turns_;  // for each broker, the partition that comes first in its next request
   bool locating_ = false;
-  std::chrono::milliseconds glance_;
+  std::chrono::milliseconds short_wait_;
   std::chrono::milliseconds backoff_;
   Loop::time_point located_at_{};
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

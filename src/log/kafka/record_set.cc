@@ -121,9 +121,9 @@ bool append_records(std::string_view stored, std::string_view records, std::int6
   // The addresses are final only now: the buffer moved while it grew.
   const auto block = std::make_shared<const Buffer>(std::move(headers));
   const char* at = block->data();
-  for (auto place = batch.records.begin() + static_cast<std::ptrdiff_t>(first); place != batch.records.end(); ++place) {
-    const auto size = static_cast<std::uint32_t>(place->headers.raw().size());
-    place->headers = HeadersView{at, size};
+  for (auto it = batch.records.begin() + static_cast<std::ptrdiff_t>(first); it != batch.records.end(); ++it) {
+    const auto size = static_cast<std::uint32_t>(it->headers.raw().size());
+    it->headers = HeadersView{at, size};
     at += size;
   }
   batch.pins.push_back(block);
@@ -168,8 +168,8 @@ bool RecordSet::is_aborted(std::string_view stored) {
   const auto producer = get<std::int64_t>(stored.data() + kProducer);
   for (; begun_ < aborted_.size() && aborted_[begun_].first < next_of(stored); ++begun_)
     aborting_.push_back(aborted_[begun_].producer);
-  const auto place = std::ranges::find(aborting_, producer);
-  if ((attributes_of(stored) & kControl) == 0) return place != aborting_.end();
+  const auto it = std::ranges::find(aborting_, producer);
+  if ((attributes_of(stored) & kControl) == 0) return it != aborting_.end();
   // The marker: a record whose key is a version and a type.
   Cursor record{stored.data() + kRecords, stored.data() + stored.size()};
   record.number();
@@ -177,7 +177,7 @@ bool RecordSet::is_aborted(std::string_view stored) {
   record.number();
   record.number();
   const auto key = record.text();
-  if (place != aborting_.end() && key.size() >= 4 && get<std::int16_t>(key.data() + 2) == kAbortMark)
+  if (it != aborting_.end() && key.size() >= 4 && get<std::int16_t>(key.data() + 2) == kAbortMark)
     std::erase(aborting_, producer);
   return true;
 }

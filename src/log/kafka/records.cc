@@ -17,8 +17,8 @@ constexpr std::uintptr_t kPage = 4096;
 bool without_headers(const rd_kafka_message_t& message) {
   static const bool known = rd_kafka_version() < kUnknownLayout;
   if (!known || message.len == 0) return false;
-  const auto* behind = static_cast<const char*>(message.payload) + message.len;
-  return reinterpret_cast<std::uintptr_t>(behind) % kPage != 0 && *behind == 0;
+  const auto* after = static_cast<const char*>(message.payload) + message.len;
+  return reinterpret_cast<std::uintptr_t>(after) % kPage != 0 && *after == 0;
 }
 
 // Appends the message's headers in our stored form to `bytes`; returns their size.
@@ -63,10 +63,10 @@ void take_records(const std::vector<rd_kafka_message_t*>& messages, std::int64_t
   const char* const headers_at = at;
   at = put(at, headers.data(), headers.size());
   std::size_t header_bytes = 0;
-  auto place = batch.records.begin() + static_cast<std::ptrdiff_t>(first);
+  auto it = batch.records.begin() + static_cast<std::ptrdiff_t>(first);
   for (auto* message : messages) {
     if (message->offset >= from) {
-      auto& record = *place++;
+      auto& record = *it++;
       const auto size = static_cast<std::uint32_t>(record.headers.raw().size());
       record.headers = HeadersView{headers_at + header_bytes, size};
       header_bytes += size;

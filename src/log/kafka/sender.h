@@ -2,8 +2,8 @@
 //
 // An idempotent producer has one request per partition in flight at a time. Any further records wait in librdkafka's
 // queue. There they take several times their memory, and make librdkafka's thread poll without a pause (2.0.2). So a
-// partition gets the records of one request, a parcel; the next parcel follows after its reports. Because of
-// linger.ms=0 the first records of a parcel may go out before the others, which then wait for one reply.
+// partition gets the records of one produce request at a time; the next ones follow after its reports. Because of
+// linger.ms=0 the first records of a request may go out before the others, which then wait for one reply.
 #pragma once
 
 #include <list>
@@ -25,21 +25,21 @@ Properties sender_properties();
 inline std::int64_t sent_time(std::int64_t timestamp_ms) { return timestamp_ms == 0 ? 1 : timestamp_ms; }
 
 // The progress of handing batches over.
-class Shipment {
+class Handover {
  public:
   // Both outlive this object; `delivery` must also outlive the reports.
-  Shipment(const std::vector<OutBatch>& batches, Delivery& delivery)
-      : batches_(batches), delivery_(delivery), rests_(batches.size()) {}
+  Handover(const std::vector<OutBatch>& batches, Delivery& delivery)
+      : batches_(batches), delivery_(delivery), cursors_(batches.size()) {}
 
  private:
   friend class Sender;
   const std::vector<OutBatch>& batches_;
   Delivery& delivery_;
-  std::vector<BatchBuilder::Cursor> rests_;  // of each batch, after the records that were handed over
+  std::vector<BatchBuilder::Cursor> cursors_;  // of each batch, after the records that were handed over
 };
 
 // The most records per request for each topic: fewer if the brokers refuse larger requests.
-class ParcelSizes {
+class RequestSizes {
  public:
   std::size_t of(const std::string& topic) const {
     const auto found = sizes_.find(topic);
@@ -57,42 +57,42 @@ class ParcelSizes {
 class Sender {
  public:
   // Both outlive this object.
-  Sender(rd_kafka_t* handle, const ParcelSizes& sizes) : handle_(handle), sizes_(sizes) {}
+  Sender(rd_kafka_t* handle, const RequestSizes& sizes) : handle_(handle), sizes_(sizes) {}
   Sender(const Sender&) = delete;
   Sender& operator=(const Sender&) = delete;
 
   // Hands over the records that can go now. True if none are left, or if the delivery has an error. Otherwise read
   // reports and call again.
-  bool advance(Shipment& shipment);
+  bool advance(Handover& handover);
 
   // Handles the report of one record.
   static void report(const rd_kafka_message_t& message);
 
  private:
-  using Place = std::pair<rd_kafka_topic_t*, int>;  // a partition
-  struct Parcel {
+  using PartitionKey = std::pair<rd_kafka_topic_t*, int>;  // a partition
+  struct ProduceRequest {
     Sender* sender;
     Delivery* delivery;
     std::size_t index;
-    Place place;
+    PartitionKey partition;
     std::size_t unreported = 0;
-    std::list<Parcel>::iterator self{};
+    std::list<ProduceRequest>::iterator self{};
   };
 
-  // The number of records that librdkafka accepted or refused permanently; fewer than a parcel if its queue is full.
-  std::size_t send(Parcel& parcel, std::span<const RecordView> records, bool times_chosen);
+  // The number of records that librdkafka accepted or refused permanently; fewer than all if its queue is full.
+  std::size_t send(ProduceRequest& request, std::span<const RecordView> records, bool times_chosen);
   // One call for all records; they have no headers, and get the time of the call.
-  std::size_t send_many(Parcel& parcel, std::span<const RecordView> records);
-  bool send_one(Parcel& parcel, const RecordView& record);
-  static void took(Parcel& parcel, std::size_t count);
+  std::size_t send_many(ProduceRequest& request, std::span<const RecordView> records);
+  bool send_one(ProduceRequest& request, const RecordView& record);
+  static void took(ProduceRequest& request, std::size_t count);
   rd_kafka_topic_t* topic(const std::string& name);
 
   rd_kafka_t* handle_;
-  const ParcelSizes& sizes_;
+  const RequestSizes& sizes_;
   std::map<std::string, TopicHandle> topics_;
-  std::list<Parcel> under_way_;
-  std::set<Place> busy_;
-  // Of the parcel that is being handed over.
+  std::list<ProduceRequest> in_flight_;
+  std::set<PartitionKey> busy_;
+  // Of the request that is being handed over.
   std::vector<RecordView> records_;
   std::vector<rd_kafka_message_t> messages_;
 };

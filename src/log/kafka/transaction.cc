@@ -100,8 +100,8 @@ std::unexpected<Error> Transactions::abort(Error why) {
 
 Result<void> Transactions::send(const std::vector<OutBatch>& batches, Delivery& delivery) {
   const auto deadline = Clock::now() + kPatience;
-  Shipment shipment{batches, delivery};
-  while (!sender_->advance(shipment)) read_reports(handle_.get(), reports_.get(), 100, cluster_.contact());
+  Handover handover{batches, delivery};
+  while (!sender_->advance(handover)) read_reports(handle_.get(), reports_.get(), 100, cluster_.contact());
   if (delivery.error()) return std::unexpected(*delivery.error());
   while (!delivery.complete()) {
     if (!read_reports(handle_.get(), reports_.get(), left(deadline), cluster_.contact()) && Clock::now() >= deadline) {

@@ -48,7 +48,7 @@ class Transactions {
   std::string id_;
   Handle handle_;
   Queue reports_;
-  ParcelSizes sizes_;
+  RequestSizes sizes_;
   std::optional<Sender> sender_;
   bool ready_ = false;  // the producer has its epoch
 };

@@ -167,7 +167,7 @@ KnownTransaction described(Answer& answer) {
 
 }  // namespace
 
-bool in_the_clear(const Access& access) {
+bool is_plaintext(const Access& access) {
   const auto protocol = access.given.find("security.protocol");
   return protocol == access.given.end() || protocol->second == "plaintext" || protocol->second == "PLAINTEXT";
 }

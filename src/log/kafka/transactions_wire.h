@@ -12,7 +12,7 @@
 namespace mephisto::kafka {
 
 // Whether connections to the brokers use neither TLS nor a password.
-bool in_the_clear(const Access& access);
+bool is_plaintext(const Access& access);
 
 // A producer with an open transaction in a partition, as the partition's leader reports it.
 struct OpenProducer {

@@ -18,28 +18,28 @@ struct Written {
   std::int64_t next = 0;
   std::uint64_t handle = 0;
 };
-using WrittenPlaces = std::map<TopicPartition, Written>;
+using WrittenOffsets = std::map<TopicPartition, Written>;
 
-class Rest {
+class PendingAppend {
  public:
   // `batches` outlive this object, and do not change.
-  explicit Rest(std::vector<OutBatch>& batches) : whole_(batches) {}
+  explicit PendingAppend(std::vector<OutBatch>& batches) : whole_(batches) {}
 
   // The batches of the current round; empty once every record is appended or refused.
-  std::vector<OutBatch>& round() { return again_ ? rest_ : whole_; }
+  std::vector<OutBatch>& round() { return resending_ ? remaining_ : whole_; }
   // Whether this round is the first, with all records.
-  bool first() const { return !again_; }
+  bool first() const { return !resending_; }
   // The unacknowledged records of a failed round of `handle`, to be looked up. Adds the acknowledged ones to `written`.
-  std::vector<Sought> doubtful(const Delivery& delivery, std::uint64_t handle, WrittenPlaces& written);
+  std::vector<InDoubt> collect_in_doubt(const Delivery& delivery, std::uint64_t handle, WrittenOffsets& written);
   // Takes the search results; the next round has the records that were not found.
-  void settle(const std::vector<Sought>& sought, std::uint64_t handle, WrittenPlaces& written);
+  void settle(const std::vector<InDoubt>& in_doubt, std::uint64_t handle, WrittenOffsets& written);
   // Marks the batches that are appended completely.
   void note_appended();
   // Call after a round that succeeded.
   void succeeded(const std::vector<AppendResult>& round);
   // Call after a round in which Kafka refused a record. The next rounds have smaller parts of its batch alone, until
   // that record is found.
-  void refused(const Delivery& delivery, std::uint64_t handle, WrittenPlaces& written);
+  void refused(const Delivery& delivery, std::uint64_t handle, WrittenOffsets& written);
   // Call after a round that was refused before anything was sent. Returns whether its batches name the refused records.
   bool refused();
   // The offsets of all records, once no round is left. If records were refused, the batches name them, and have the
@@ -58,19 +58,19 @@ class Rest {
   void add_to_round(std::size_t batch, std::size_t most);
   // Empty if one of its records is missing.
   std::optional<AppendResult> appended_whole(std::size_t batch) const;
-  Row row_of(std::size_t batch, std::size_t row) const { return again_ ? rows_[batch][row] : Row{batch, row}; }
-  void place(Row row, std::int64_t offset, std::int64_t timestamp_ms) {
-    places_[row.batch][row.row] = {offset, timestamp_ms};
+  Row row_of(std::size_t batch, std::size_t row) const { return resending_ ? rows_[batch][row] : Row{batch, row}; }
+  void set_location(Row row, std::int64_t offset, std::int64_t timestamp_ms) {
+    locations_[row.batch][row.row] = {offset, timestamp_ms};
   }
 
   std::vector<OutBatch>& whole_;
-  bool again_ = false;
-  std::vector<OutBatch> rest_;
+  bool resending_ = false;
+  std::vector<OutBatch> remaining_;
   std::vector<std::vector<Row>> rows_;                             // of the batches in rest_
-  std::vector<std::vector<Sought::Found>> places_;                 // of every record of the append
-  std::vector<std::vector<Row>> doubtful_;                         // of the records that were looked up
+  std::vector<std::vector<InDoubt::Found>> locations_;             // of every record of the append
+  std::vector<std::vector<Row>> in_doubt_rows_;                    // of the records that were looked up
   std::map<std::pair<std::size_t, std::size_t>, Error> refusals_;  // by batch and row
-  std::optional<std::size_t> suspect_;                             // the batch whose refused record is not found yet
+  std::optional<std::size_t> suspect_batch_;                       // the batch whose refused record is not found yet
   std::size_t most_ = 0;                                           // the most records of it in a round
 };
 

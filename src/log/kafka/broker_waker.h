@@ -11,13 +11,13 @@
 
 namespace mephisto::kafka {
 
-class Pump {
+class BrokerWaker {
  public:
   // `handle` is the consumer's own, because another handle has other threads.
-  Pump(rd_kafka_t* handle, const Waker& waker);
-  ~Pump();
-  Pump(const Pump&) = delete;
-  Pump& operator=(const Pump&) = delete;
+  BrokerWaker(rd_kafka_t* handle, const Waker& waker);
+  ~BrokerWaker();
+  BrokerWaker(const BrokerWaker&) = delete;
+  BrokerWaker& operator=(const BrokerWaker&) = delete;
 
   // The brokers that lead the partitions of the consumer.
   void serve_from(const std::vector<int>& brokers);
