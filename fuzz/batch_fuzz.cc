@@ -1,5 +1,5 @@
-// Stored batches: records inside of the batch's own bytes and offsets, or a refusal. The checksum is not looked at
-// first, so that what is behind it is reached: damage that it does not notice must not do harm either.
+// Stored batches: either records inside the batch's own bytes and offsets, or a refusal. The checksum is ignored, so
+// that the code after it is reached. Damage that a checksum misses must not do harm either.
 #include "fuzz.h"
 #include "mephisto/log/record_batch.h"
 

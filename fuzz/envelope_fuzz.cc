@@ -1,4 +1,4 @@
-// Who asked, from a record's headers or from the envelope around its value, as Faust writes both.
+// Reads the asker from a record's headers or from the envelope around its value. Faust writes both.
 #include "fuzz.h"
 #include "mephisto/agent.h"
 

@@ -1,4 +1,4 @@
-// Compressed bodies of HTTP replies: at most the limit, or a refusal.
+// Compressed bodies of HTTP replies: either at most the limit, or a refusal.
 #include "base/inflate.h"
 
 #include <zlib.h>

@@ -1,6 +1,6 @@
-// JSON into records with every kind of field. What is taken comes out the same when it is written and read again; a
-// record that held another value before reads like a new one; what lies behind the text makes no difference; the reader
-// of the usual shape takes nothing that the complete one does not take, with the same result.
+// JSON into records with every kind of field. An accepted text stays the same when it is written and read again. A
+// record that held another value before reads like a new one. The bytes after the text make no difference. The reader
+// of the usual shape accepts only texts that the complete reader accepts, with the same result.
 #include "codec/damage.h"
 #include "codec/records.h"
 #include "fuzz.h"
@@ -14,7 +14,7 @@ using random_records::Fill;
 using random_records::Order;
 using random_records::Side;
 
-// The kinds that have a usual shape.
+// The kinds of fields that have a usual shape.
 struct Trade {
   std::string id;
   std::int32_t count = 0;
@@ -35,7 +35,7 @@ struct Trade {
   static constexpr FieldOptions kFields[] = {{.member = "class_", .name = "class"}};
 };
 
-// Nothing where it is refused: NaN is read but not written.
+// Empty if writing is refused: NaN can be read but not written.
 std::optional<std::string> written(const auto& record) {
   try {
     return to_json(record, Dialect::kStdlib);
@@ -50,7 +50,7 @@ void read_all_ways(std::string_view input, T& used) {
   const tests::Exact text{input};
   const auto read = json::read_any_shape(text.view(), fresh);
   const auto again = Codec::json().load(text.view(), used);
-  // Behind the text something that could belong to it.
+  // The bytes after the text could belong to it.
   T other{};
   const tests::Exact elsewhere{input, input.ends_with('}') || input.ends_with(']') ? input.back() : '"'};
   const auto there = Codec::json().load(elsewhere.view(), other);

@@ -1,5 +1,5 @@
-// Whatever a client sends: heads and bodies are understood the same in one piece and byte by byte, and never are larger
-// than they may.
+// For any bytes from a client, heads and bodies are understood the same in one piece and byte by byte. They are never
+// larger than their limits.
 #include "fuzz.h"
 #include "http/message.h"
 
@@ -11,7 +11,7 @@ constexpr std::size_t kLimit = 1 << 12;
 struct Understood {
   std::string head;
   std::string body;
-  std::string why;  // it was refused; empty: it was not
+  std::string why;  // the reason of a refusal; empty: not refused
   std::size_t used = 0;
   bool operator==(const Understood&) const = default;
 };

@@ -1,5 +1,5 @@
-// The log's own records (topic, partition, group, commit) with any content in one of them, under a checksum that fits:
-// used as what they say, or kCorrupt.
+// The log's own records (topic, partition, group, commit), one of them with any content under a correct checksum. The
+// log uses the content as it is, or reports kCorrupt.
 #include "log/store.h"
 
 #include <map>
@@ -39,7 +39,7 @@ class Store : public KvWriter {
 
 constexpr Timestamp kNow{std::chrono::milliseconds{1'790'000'000'000}};
 
-// A small log, in which every kind of record is.
+// A small log with every kind of record.
 Store small_log() {
   Store log;
   store::write_format(log);
@@ -103,7 +103,7 @@ void use(Store& log) {
 
 }  // namespace
 
-// The first byte says which record of the log the others replace.
+// The first byte chooses the record of the log that the other bytes replace.
 std::vector<std::string> seeds() {
   std::vector<std::string> all;
   char number = 0;
