@@ -84,7 +84,7 @@ void take(std::string_view input) {
     promise(response.body.size() <= kLimit, "the limit holds");
   } catch (const Failure& failure) {
     const std::string_view what = failure.what();
-    promise(failure.kind() != ErrorKind::kTimeout, "an answer that ends is not waited for");
+    promise(failure.kind() != ErrorKind::kTimeout, "the client does not wait after the end of an answer");
     promise(!what.empty() && what.find("secret") == std::string_view::npos, "a failure says why, without the key");
   }
 }

@@ -43,7 +43,7 @@ void take(std::string_view input) {
     at += extent.first;
   }
   const auto extent = kafka::extent_of(sealed);
-  promise(extent.bytes <= sealed.size(), "whole batches are inside of what came");
+  promise(extent.bytes <= sealed.size(), "complete batches are inside the received bytes");
   const std::shared_ptr<char[]> bytes{new char[extent.bytes + kafka::kSetPadding]{}};
   std::memcpy(bytes.get(), sealed.data(), extent.bytes);
   kafka::RecordSet set{bytes, extent.bytes, {{1, 0}, {2, 6}}};
@@ -52,7 +52,7 @@ void take(std::string_view input) {
     const auto before = batch.records.size();
     const auto left = set.bytes_left();
     if (auto taken = set.take(0, batch); !taken) {
-      promise(batch.records.size() == before && set.bytes_left() == left, "nothing of a broken batch is given");
+      promise(batch.records.size() == before && set.bytes_left() == left, "no record of a broken batch is returned");
       break;
     }
     promise(set.bytes_left() < left, "a batch is passed");

@@ -55,15 +55,15 @@ void read_all_ways(std::string_view input, T& used) {
   const tests::Exact elsewhere{input, input.ends_with('}') || input.ends_with(']') ? input.back() : '"'};
   const auto there = Codec::json().load(elsewhere.view(), other);
   promise(read.has_value() == again.has_value() && read.has_value() == there.has_value(),
-          "a text is taken always or never");
+          "a text is always accepted or always refused");
   if (!read) {
     promise(!read.error().message.empty() && read.error().kind == ErrorKind::kDecode, "a refusal says why");
-    promise(read.error().message == again.error().message, "what is wrong is the same with a used record");
+    promise(read.error().message == again.error().message, "the error is the same with a used record");
     return;
   }
   const auto first = written(fresh);
   promise(first == written(used), "a used record reads like a new one");
-  promise(first == written(other), "what lies behind a text makes no difference");
+  promise(first == written(other), "the bytes after a text make no difference");
   if (!first) return;
   auto back = from_json<T>(*first);
   promise(back.has_value(), "what is written can be read");

@@ -65,7 +65,7 @@ void take(std::string_view input) {
   const auto bytes = exact(input);
   const std::string_view all{bytes.data(), bytes.size()};
   const auto whole = understand(all, all.size() + 1);
-  for (std::size_t step : {1, 2, 7}) promise(understand(all, step) == whole, "pieces are understood as the whole is");
+  for (std::size_t step : {1, 2, 7}) promise(understand(all, step) == whole, "pieces are understood like the whole");
   if (whole.why.empty()) return;
   // The same bytes as an answer.
   Block block{kLimit};

@@ -68,9 +68,9 @@ void use_group(Store& log, const std::map<std::string, int>& partitions) {
   auto group = store::group(log, "g");
   group.join({"m3", "late", {"t"}, 3, 2000});
   for (const auto& partition : group.acquire("m3", partitions))
-    promise(group.check("m3", partition, group.generation).has_value(), "what is acquired may be committed");
+    promise(group.check("m3", partition, group.generation).has_value(), "an acquired partition may be committed");
   for (const auto& partition : group.acquire("m1", partitions)) group.release("m1", partition);
-  promise(group.leave("m3") && group.find("m3") == nullptr, "who leaves is out");
+  promise(group.leave("m3") && group.find("m3") == nullptr, "a member that leaves is not in the group");
   store::put_group(log, "g", group);
   promise(to_json(store::group(log, "g")) == to_json(group), "a group reads as it was written");
 }
@@ -127,7 +127,7 @@ void take(std::string_view input) {
   try {
     use(log);
   } catch (const Failure& failure) {
-    promise(failure.kind() == ErrorKind::kCorrupt, "damage is told as damage");
+    promise(failure.kind() == ErrorKind::kCorrupt, "damage is reported as kCorrupt");
   }
 }
 

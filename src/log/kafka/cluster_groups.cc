@@ -17,8 +17,8 @@ constexpr std::chrono::milliseconds kEachOffset{500};
 constexpr std::chrono::milliseconds kUnstable{2000};  // how long to wait for an open transaction
 
 // A new handle, which knows no earlier coordinator. It is a consumer's. A producer's handle ends the process with
-// SIGSEGV if a coordinator moves during a request for a group's offsets (librdkafka up to 2.15.1):
-// rd_kafka_handle_OffsetFetch uses the consumer's group, and a producer has none.
+// SIGSEGV if a coordinator moves during a request for a group's offsets. The reason is that rd_kafka_handle_OffsetFetch
+// uses the consumer's group, and a producer has none (librdkafka up to 2.15.1).
 Handle group_handle(const Access& access) {
   return make_handle(RD_KAFKA_CONSUMER, access, {{"group.id", kNoGroup}}, RD_KAFKA_EVENT_ERROR);
 }
