@@ -28,7 +28,7 @@ void look_at(std::string_view stored, const BatchHeader& header, const std::vect
   promise(copied.size() == records.size(), "a copy has the same records");
   for (std::size_t i = 0; i < records.size(); ++i) {
     promise(copied[i].offset == records[i].offset && copied[i].timestamp_ms == records[i].timestamp_ms,
-            "a copied record is where it was");
+            "a copied record keeps its offset and time");
     promise(copied[i].key == records[i].key && copied[i].value == records[i].value &&
                 copied[i].headers.raw() == records[i].headers.raw(),
             "a copied record is the same");
