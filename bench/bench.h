@@ -1,4 +1,4 @@
-// What the benchmarks share: the record, the cases, and the raw work by hand that ours stands beside.
+// The benchmarks' shared parts: the record, the cases, and the hand-written work that ours is compared with.
 #pragma once
 
 #include <fmt/ranges.h>
@@ -28,30 +28,30 @@ struct Trade {
 
 inline constexpr int kRecords = 200'000;
 inline constexpr int kKeys = 10'000;
-inline constexpr int kBatch = 1000;  // records of a durable commit
+inline constexpr int kBatch = 1000;  // records per durable commit
 
-// Ours and the limit, each a function that does the same work and gives its figure in `unit`.
+// Ours and the limit. Each function does the same work and returns its figure in `unit`.
 struct Case {
   std::string name;
   std::string unit;
   std::string against;
   std::function<double()> ours;
   std::function<double()> limit;
-  double target = 0;          // what the ratio is meant to be at least, or at most
-  bool less_is_more = false;  // seconds, megabytes
+  double target = 0;          // the least ratio wanted; with less_is_more, the most
+  bool less_is_more = false;  // for seconds and megabytes
 };
 
 std::vector<Case> json_cases();
 std::vector<Case> log_cases();
 std::vector<Case> process_cases();
-// On the brokers at `servers`.
+// Run on the brokers at `servers`.
 std::vector<Case> kafka_cases(const std::string& servers);
-// Measures the other frameworks there, or those of them named in `only`, and prints the table. 2 where one is not
-// known.
+// Measures the other frameworks there, or only those named in `only`, and prints the table. Returns 2 if a name is
+// unknown.
 int compare_with_peers(const std::string& servers, const std::vector<std::string>& only, int runs, bool as_json);
 
-// Runs what a benchmark starts as a process of its own: the name of the part and its arguments. 2 where there is no
-// such part.
+// Runs a part of a benchmark that is a separate process: `words` are its name and its arguments. Returns 2 if there is
+// no such part.
 int run_part(const std::vector<std::string>& words);
 int run_kafka_part(const std::vector<std::string>& words);
 
@@ -67,7 +67,7 @@ inline double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-// Whether all of `wanted` are among `names`; otherwise says which are there.
+// Whether all of `wanted` are in `names`; otherwise prints the known names.
 inline bool all_known(const char* what, const std::vector<std::string>& wanted, const std::vector<std::string>& names) {
   for (const auto& one : wanted) {
     if (std::ranges::find(names, one) != names.end()) continue;
@@ -77,17 +77,16 @@ inline bool all_known(const char* what, const std::vector<std::string>& wanted, 
   return true;
 }
 
-// The records' texts, made once.
+// The JSON of all records, made once.
 const std::vector<std::string>& texts();
 
-// An empty folder below build/bench.
+// Makes an empty folder below build/bench.
 std::string fresh_folder(const std::string& name);
 
-// Makes `topic` and fills it with all records, a durable batch of kBatch a partition at a time.
+// Makes `topic` and fills it with all records, with a durable batch of kBatch records per partition at a time.
 Task<void> fill(Log& log, const std::string& topic, int partitions);
 
-// --- by hand
-// ------------------------------------------------------------------------------------------------------------------
+// --- by hand ---
 
 inline void decode_by_hand(simdjson::ondemand::parser& parser, std::string_view text, Trade& out) {
   auto document = parser.iterate(text.data(), text.size(), text.size() + kJsonPadding);
@@ -99,7 +98,7 @@ inline void decode_by_hand(simdjson::ondemand::parser& parser, std::string_view 
   out.venue = std::string_view{object.find_field("venue")};
 }
 
-// Writes at `at`, which has room for it.
+// Writes to `at`, which has enough room.
 char* encode_by_hand(char* at, const Trade& value);
 
 struct Lmdb {
@@ -110,7 +109,7 @@ struct Lmdb {
   Lmdb(const Lmdb&) = delete;
   Lmdb& operator=(const Lmdb&) = delete;
 
-  // One durable commit of one value.
+  // Makes one durable commit of one value.
   void commit(std::uint64_t key, std::string_view value);
 };
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Instructions a record of the cases of dev/bench, counted by callgrind, beside those kept in instructions.json.
+"""Counts instructions per record of the cases of dev/bench with callgrind; compares them with instructions.json.
 
   bench/instructions.py [--update] [--kafka | --local | CASE…]
 
-A case is counted with some and with twice as many records, and the difference counts: starting costs nothing. Those named kafka_… are
-counted on a broker that it starts, librdkafka's part included; --kafka means all of these, --local all others. Exit code 1 where a case takes more than 5 % more than is kept; whoever
-means it to writes the new count down with --update, in the same commit.
+Each case runs with some records and with twice as many. The difference counts, so the start costs nothing. The cases
+named kafka_… run on a broker that the script starts, and include librdkafka's part. --kafka means all of these, --local
+all others. Exit code 1 if a case takes over 5 % more than its kept count. If the growth is intended, write the new
+count with --update, in the same commit.
 """
 import contextlib
 import json
@@ -20,10 +21,10 @@ from concurrent.futures import ThreadPoolExecutor
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 KEPT = ROOT / "bench/instructions.json"
 PROGRAMS = pathlib.Path(os.environ.get("MEPHISTO_BIN_DIR", ROOT / "build/release/bin"))
-RECORDS = 200_000  # of a run (bench.h)
+RECORDS = 200_000  # in a run (bench.h)
 PARTITIONS = 8
 GROWTH = 0.05
-TRIES = 3  # a busy machine makes more commits, and other batches
+TRIES = 3  # on a busy machine a run makes more commits, and other batches
 
 
 def run(command):
@@ -34,16 +35,17 @@ def run(command):
 
 
 def counted(words):
-    """Of mephisto_bench with these words, in all."""
+    """All instructions of mephisto_bench with these arguments."""
     with tempfile.TemporaryDirectory(prefix="instructions-") as folder:
-        bare = pathlib.Path(folder, "mephisto_bench")  # valgrind 3.19 does not read what clang 19 writes for debuggers
+        bare = pathlib.Path(folder, "mephisto_bench")  # valgrind 3.19 cannot read clang 19's debug information
         run(["llvm-strip-19", "--strip-debug", PROGRAMS / bare.name, "-o", bare])
-        done = run(["env", "-C", folder, "valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/out", bare, "--part", *words])
+        callgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/out"]
+        done = run(["env", "-C", folder, *callgrind, bare, "--part", *words])
         return int(re.search(r"Collected : (\d+)", done.stderr)[1])
 
 
 class Broker:
-    """Started when it is first needed."""
+    """A broker, started at the first use."""
 
     def __init__(self, stack):
         self.stack, self.servers, self.made = stack, None, 0
@@ -69,7 +71,8 @@ class Broker:
         if self.servers is None:
             self.start()
         into = self.topic()
-        return counted(["kafka", kind, self.servers, into, self.inputs[times], into, str(times * RECORDS), "1", "at_least_once"])
+        count = str(times * RECORDS)
+        return counted(["kafka", kind, self.servers, into, self.inputs[times], into, count, "1", "at_least_once"])
 
 
 def main():
@@ -96,14 +99,16 @@ def main():
             tries = [instructions(case)]
             while tries[-1] > kept[case] * (1 + GROWTH) and len(tries) < TRIES:
                 tries.append(instructions(case))
-            print(f"{case:16} {min(tries):6.0f} a record, {kept[case]:5} kept, {min(tries) / kept[case] - 1:+.1%}", flush=True)
+            growth = min(tries) / kept[case] - 1
+            print(f"{case:16} {min(tries):6.0f} a record, {kept[case]:5} kept, {growth:+.1%}", flush=True)
             if min(tries) > kept[case] * (1 + GROWTH):
                 grown.append(case)
             kept[case] = round(min(tries))
     if update:
         KEPT.write_text(json.dumps(kept, indent=2) + "\n")
     elif grown:
-        sys.exit(f"More than {GROWTH:.0%} more than is kept in bench/instructions.json: {', '.join(grown)}. If that is meant: bench/instructions.py --update {' '.join(grown)}")
+        sys.exit(f"Over {GROWTH:.0%} more than in bench/instructions.json: {', '.join(grown)}. If that is intended: "
+                 f"bench/instructions.py --update {' '.join(grown)}")
 
 
 if __name__ == "__main__":

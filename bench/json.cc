@@ -1,4 +1,4 @@
-// Decoding and encoding a record, against simdjson and a writer by hand.
+// Decodes and encodes a record, compared with hand-written code on simdjson and a hand-written writer.
 #include <fmt/format.h>
 
 #include <cstdlib>
@@ -10,7 +10,7 @@ namespace {
 
 volatile double sink = 0;
 
-// All texts one behind the other with padding at the end, as in a fetched batch.
+// All texts one after another with padding at the end, as in a fetched batch.
 struct Packed {
   std::string bytes;
   std::vector<std::string_view> views;

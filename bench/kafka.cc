@@ -1,5 +1,5 @@
-// On a real Apache Kafka, beside what librdkafka itself can do in plain C (raw_kafka.c). Each measurement is a process
-// of its own.
+// Benchmarks on a real Apache Kafka, compared with librdkafka in plain C (raw_kafka.c). Each measurement is a separate
+// process.
 #include <fmt/format.h>
 #include <sys/resource.h>
 
@@ -16,13 +16,13 @@ namespace mephisto::bench {
 namespace {
 
 constexpr int kWide = 512;
-constexpr int kHeavy = 200'000;    // records of the work where the broker is not the bound
-constexpr int kHeavyRounds = 200;  // how often each of them is decoded: some 20 microseconds
+constexpr int kHeavy = 200'000;    // records of the work that the broker does not limit
+constexpr int kHeavyRounds = 200;  // how often each of them is decoded: takes some 20 microseconds
 constexpr int kRoundTrips = 2000;
 const double process_start = now();
-constexpr auto kLook = std::chrono::milliseconds{5};  // between two looks at how far it is
+constexpr auto kLook = std::chrono::milliseconds{5};  // between two checks of the progress
 
-// What the agents of all shards have done so far.
+// The progress of the agents of all shards.
 struct Progress {
   std::atomic<int> seen{0};
   std::atomic<double> started{0};
@@ -34,7 +34,7 @@ struct Progress {
   }
 };
 
-// The parts of a worker: each agent does one kind of work and counts in batches, which costs nothing.
+// An app whose agent does one kind of work. Counting costs almost nothing.
 struct KafkaApp {
   KafkaApp(const std::string& kind, const std::string& from, const std::string& to, const std::string& group)
       : app(group), in(app.topic<Trade>(from)), out(app.topic<Trade>(to)) {
@@ -86,9 +86,9 @@ double peak_megabytes() {
   return static_cast<double>(usage.ru_maxrss) / 1024;
 }
 
-// kafka KIND SERVERS GROUP IN OUT COUNT SHARDS GUARANTEE: records a second, from the first that came to the last that
-// is done, and what of `pass` is acknowledged too; megabytes; seconds since the process began. Nothing when it is told
-// to end before.
+// kafka KIND SERVERS GROUP IN OUT COUNT SHARDS GUARANTEE: prints records per second, megabytes, and seconds since the
+// process began. The rate is from the first record that arrives to the last that is processed; for `pass`, also
+// acknowledged. Prints nothing if SIGTERM ends it earlier.
 int run_work(const std::vector<std::string>& words) {
   const auto& kind = words[0];
   KafkaApp it{kind, words[3], words[4], words[2]};
@@ -124,8 +124,8 @@ int run_work(const std::vector<std::string>& words) {
   return 0;
 }
 
-// kafka square SERVERS GROUP: answers for who asks, until it is killed. kafka ask SERVERS GROUP COUNT: the median and
-// the 99th of 100.
+// kafka square SERVERS GROUP: answers requests until it is killed. kafka ask SERVERS GROUP COUNT: prints the median and
+// the 99th percentile.
 struct SquareApp {
   explicit SquareApp(const std::string& group) : app(group) {
     app.settings().set("topic_disable_leader", "true", "bench");
@@ -147,8 +147,7 @@ int run_ask(const std::vector<std::string>& words) {
   return 0;
 }
 
-// Percent of a processor that a worker takes which has nothing to do: its partitions and its first commit are behind
-// it.
+// Percent of a processor that an idle worker takes, after it has its partitions and its first commit.
 double idle_percent(const std::vector<std::string>& words) {
   constexpr int kSeconds = 10;
   const Part worker{"mephisto_bench", words};
@@ -172,7 +171,7 @@ std::vector<Case> kafka_cases(const std::string& servers) {
   const auto heavy = [=](int shards) {
     return [=] { return place->ours("heavy", place->filled(), "none", kHeavy, shards)[0]; };
   };
-  // Making hundreds of partitions is not what is measured: they stay.
+  // The many partitions are kept between runs, because making them is not part of the measurement.
   const auto wide = [=, out = std::make_shared<std::unique_ptr<FreshTopic>>()] {
     const auto pass = [&] { return place->ours("pass", place->filled(kWide), (*out)->name(), kMany)[0]; };
     if (!*out) {
@@ -182,7 +181,7 @@ std::vector<Case> kafka_cases(const std::string& servers) {
     }
     return pass();
   };
-  // One pair of processes for each round.
+  // Each round uses a new pair of processes.
   const auto round_trip = [=](std::size_t which) {
     return [=] {
       const auto group = place->name();

@@ -1,4 +1,4 @@
-// Other frameworks that do the work of `kafka_pass` on the same broker (bench/peers/run), and ours beside them.
+// Compares ours with other frameworks that do the work of `kafka_pass` on the same broker (bench/peers/run).
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -12,8 +12,8 @@ namespace {
 struct Peer {
   std::string name;
   std::string title;
-  int count;              // fewer records for those that would take minutes
-  std::string guarantee;  // that ours gives beside it
+  int count;              // fewer records for peers that would take minutes
+  std::string guarantee;  // the guarantee of our run in the comparison
 };
 
 const std::vector<Peer>& peers() {

@@ -1,4 +1,4 @@
-// What the measurements on Kafka need on the brokers, made when it is first needed.
+// The topics that the measurements on Kafka need, made at the first use.
 #pragma once
 
 #include <fmt/format.h>
@@ -17,7 +17,7 @@ namespace mephisto::bench {
 inline constexpr int kMany = 2'000'000;  // records
 inline constexpr int kPartitions = 8;
 
-// A topic that is deleted with the object: what the kernel has not written to the disk by then it need not.
+// A topic that is deleted with this object. Then the kernel need not write the topic's dirty pages to the disk.
 class FreshTopic {
  public:
   FreshTopic(std::string servers, std::string name, int partitions)
@@ -40,11 +40,11 @@ class KafkaPlace {
   explicit KafkaPlace(std::string servers) : servers_(std::move(servers)) {}
 
   const std::string& servers() const { return servers_; }
-  // A name that no other run has: of a group, or of a topic to be made.
+  // A name for a group or a new topic that no other run uses.
   std::string name() { return fmt::format("bench-{}-{}", getpid(), made_++); }
   FreshTopic fresh(int partitions = kPartitions) { return {servers_, name(), partitions}; }
-  // A topic with kMany trades. A broker just started is slow until Java has compiled it: not at the expense of who is
-  // measured first.
+  // A topic with kMany trades. A new broker is slow until Java has compiled its code. The warm-up keeps that out of the
+  // first measurement.
   const std::string& filled(int partitions = kPartitions) {
     auto& topic = filled_[partitions];
     if (topic) return topic->name();
@@ -68,7 +68,7 @@ class KafkaPlace {
     const auto out = fresh();
     return ours("pass", in, out.name(), count, 1, guarantee);
   }
-  // A worker of ours (kafka.cc).
+  // Measures a worker of ours (kafka.cc).
   std::vector<double> ours(const std::string& kind, const std::string& in, const std::string& out, int count,
                            int shards = 1, const std::string& guarantee = "at_least_once") {
     return figures_of("mephisto_bench", {"--part", "kafka", kind, servers_, name(), in, out, std::to_string(count),

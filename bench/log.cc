@@ -1,4 +1,4 @@
-// Appending, reading and the whole path of a record, against plain LMDB in C and a loop without a framework.
+// Appends, reads, and whole pipelines, compared with plain LMDB in C and with a loop without a framework.
 #include <fmt/format.h>
 
 #include <cstdlib>
@@ -9,7 +9,7 @@
 namespace mephisto::bench {
 namespace {
 
-// decode → change → encode → append, through an agent on the given log.
+// An agent on the given log: decode → change → encode → append.
 double pipeline(const std::string& url, int partitions) {
   static int run = 0;
   Loop loop;
@@ -48,7 +48,7 @@ double pipeline(const std::string& url, int partitions) {
   return kRecords / (finished - start);
 }
 
-// A log that stays for all runs.
+// Uses the same log in all runs.
 double pipeline_on_kept(const std::string& url, int partitions) {
   static std::map<std::string, std::shared_ptr<Log>> kept;
   auto& log = kept[url];
@@ -90,7 +90,7 @@ double memory_pipeline_limit() {
   return kRecords / (now() - start);
 }
 
-// As the outbox does it: the next batch is built while one is being written.
+// Like the outbox: builds the next batch while one is being written.
 double append_ours() {
   Loop loop;
   double seconds = 0;
@@ -123,7 +123,7 @@ double append_ours() {
   return kRecords / seconds;
 }
 
-// The same texts, so many of them a value (the length before each), a durable commit per value.
+// The same texts, with `batch` texts per value, a length before each, and a durable commit per value.
 double append_by_hand(const std::string& folder, int batch) {
   Lmdb lmdb{folder};
   std::string value;
@@ -177,7 +177,7 @@ double read_ours() {
   return kRecords / seconds;
 }
 
-// Walks the same values and decodes each record where it lies; the padding that simdjson wants is the next record.
+// Walks the same values and decodes each record in place; the next record serves as simdjson's padding.
 double read_limit() {
   static const std::string folder = [] {
     auto made = fresh_folder("read_limit");
@@ -217,7 +217,7 @@ double local_pipeline() {
   return pipeline_on_kept(url, 8);
 }
 
-// A pipeline commits what came from one fetch, about a megabyte: so does its limit.
+// A pipeline commits the records of one fetch at once, about a megabyte; so does this limit.
 double large_append_limit() { return append_by_hand(fresh_folder("append_limit"), 8 * kBatch); }
 
 }  // namespace

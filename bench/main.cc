@@ -1,4 +1,4 @@
-// Ours beside the raw limit, alternating in one run: medians, ratios and spread. `dev/bench` runs it.
+// Measures ours and the raw limit alternately in one run, and prints medians, ratios and spread. `dev/bench` runs it.
 #include <fmt/format.h>
 #include <malloc.h>
 
@@ -23,8 +23,8 @@ std::string figure(double value) {
 
 struct Options {
   bool as_json = false;
-  int runs = 0;       // 0: 5 of a case, 1 of a peer
-  std::string kafka;  // its brokers: only what is measured there
+  int runs = 0;       // 0: 5 for a case, 1 for a peer
+  std::string kafka;  // the brokers; if set, only the cases on Kafka run
   bool peers = false;
   std::vector<std::string> only;
 };
@@ -74,8 +74,8 @@ int run(const Options& options) {
 int main(int argc, char** argv) {
   std::vector<std::string> words(argv + 1, argv + argc);
   if (!words.empty() && words[0] == "--part") return run_part({words.begin() + 1, words.end()});
-  // Memory stays with the process between the runs: what a worker does all day is compared, not the kernel's first
-  // touch of a page. (A part has one run, and what stands beside it has not this either.)
+  // The process keeps its memory between runs. So the cases compare a worker's steady state, not the kernel's first
+  // touch of a page. (A part has only one run, and neither it nor its limit keeps memory.)
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
   Options options;

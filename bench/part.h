@@ -1,4 +1,4 @@
-// Processes that a benchmark starts and looks at.
+// Processes that a benchmark starts and measures.
 #pragma once
 
 #include <sys/types.h>
@@ -8,7 +8,7 @@
 
 namespace mephisto::bench {
 
-// A program beside this one with a part of the work; killed with the object.
+// A program in this program's folder that does a part of the work. It is killed with this object.
 class Part {
  public:
   Part(const std::string& program, std::vector<std::string> words);
@@ -16,7 +16,7 @@ class Part {
   Part(const Part&) = delete;
   Part& operator=(const Part&) = delete;
 
-  // Tells it to end.
+  // Sends SIGTERM.
   void end() const;
 
   // A line of /proc/PID/status in kB, as megabytes.
@@ -27,7 +27,8 @@ class Part {
   pid_t pid_ = 0;
 };
 
-// Runs a program beside this one to its end and gives the numbers that it prints. Ends this process when it fails.
+// Runs a program in this program's folder to its end, and returns the numbers that it prints. Ends this process if it
+// fails.
 std::vector<double> figures_of(const std::string& program, const std::vector<std::string>& words);
 
 }  // namespace mephisto::bench

@@ -1,5 +1,5 @@
-// What a user sees of a worker as a process: how long an ask takes, how soon the first output comes, memory, and an
-// idle processor.
+// A worker as a process: the time of an ask, the time to the first output, the memory, and the processor time when
+// idle.
 #include <fmt/format.h>
 
 #include <cstdlib>
@@ -14,7 +14,7 @@ namespace {
 
 constexpr int kAsks = 300;
 
-// The worker of most cases: changes trades from `in` to `out`, and squares numbers for who asks.
+// The app of most cases: it changes trades from `in` to `out`, and answers requests to square numbers.
 struct BenchApp {
   App app{"bench"};
   const Topic<Trade>& in = app.topic<Trade>("in", {.partitions = 8});
@@ -55,7 +55,7 @@ Task<void> wait_for_outputs(Log& log, std::int64_t count) {
   }
 }
 
-// Sequential asks from this process to a worker in another one; the median.
+// The median time of sequential asks from this process to a worker in another one.
 double ask_ours() {
   const auto url = "local://" + fresh_folder("ask");
   const auto worker = bench_worker(url);
@@ -63,7 +63,7 @@ double ask_ours() {
   return median(round_trips(it.squares, it.app, url, kAsks, {}));
 }
 
-// What a request and its reply cost at least: two durable commits, one after the other.
+// The least cost of a request and its reply: two durable commits, one after the other.
 double ask_limit() {
   Lmdb lmdb{fresh_folder("ask_limit")};
   std::vector<double> seconds;
@@ -76,7 +76,7 @@ double ask_limit() {
   return median(std::move(seconds)) * 1000;
 }
 
-// A log whose `in` is full and whose `out` is empty.
+// A log with all records in `in`, and an empty `out`.
 std::string filled(const std::string& name) {
   auto url = "local://" + fresh_folder(name);
   with_log(url, [](std::shared_ptr<Log> log) -> Task<void> {
@@ -111,13 +111,13 @@ double peak_memory() {
   return megabytes;
 }
 
-// `horton worker`, which has nothing to do, looked at for three seconds after it has all its partitions.
+// An idle `horton worker`, measured for three seconds after it has all its partitions.
 struct Idle {
   double megabytes = 0;
   double milliseconds = 0;  // of processor time
 };
 Idle idle() {
-  constexpr std::size_t kPartitions = 2 * 8 + 1;  // of its agents, and the leader's
+  constexpr std::size_t kPartitions = 2 * 8 + 1;  // those of its two agents, and the leader's
   const auto folder = fresh_folder("idle");
   std::filesystem::create_directories(folder);
   Part worker{"horton",
@@ -132,7 +132,7 @@ Idle idle() {
         for (const auto& member : group.members) owned += member.owned.size();
       }
     }
-    co_await sleep_for(std::chrono::seconds{4});  // its last commit is behind it
+    co_await sleep_for(std::chrono::seconds{4});  // until its last commit is done
     const auto before = worker.processor_seconds();
     co_await sleep_for(std::chrono::seconds{3});
     seen.milliseconds = (worker.processor_seconds() - before) * 1000;
@@ -147,7 +147,7 @@ double fixed(double value) { return value; }
 
 namespace {
 
-// repeat CASE TIMES: does the work of a case again and again, for instructions.py to count.
+// repeat CASE TIMES: repeats the work of a case, so that instructions.py can count it.
 int repeat(const std::string& name, int times) {
   for (const auto& cases : {json_cases(), log_cases()}) {
     const auto found = std::ranges::find(cases, name, &Case::name);

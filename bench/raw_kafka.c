@@ -1,18 +1,19 @@
-/* What librdkafka itself can do, in plain C: what ours stands beside in `dev/bench --kafka`. Each part prints one
- * figure.
+/* The limit of librdkafka itself, in plain C: `dev/bench --kafka` compares ours with it. Each part prints its figures.
  *
  *   raw_kafka create  SERVERS TOPIC PARTITIONS
  *   raw_kafka delete  SERVERS TOPIC
- *   raw_kafka fill    SERVERS TOPIC PARTITIONS COUNT         makes COUNT trades, about 84 bytes each, with 10,000 keys,
- * 1,000 a batch raw_kafka consume SERVERS TOPIC PARTITIONS COUNT         records a second, from the first record to the
- * last raw_kafka pass    SERVERS IN OUT PARTITIONS COUNT        the same with every record copied to OUT and
- * acknowledged; then megabytes raw_kafka echo    SERVERS IN OUT                         sends on what comes in
- * partition 0, until it is killed raw_kafka ask     SERVERS IN OUT COUNT                   milliseconds of a round trip
- * through `echo`: the median and the 99th of 100
+ *   raw_kafka fill    SERVERS TOPIC PARTITIONS COUNT     makes COUNT trades of about 84 bytes, with 10,000 keys
+ *                                                        and 1,000 records per batch
+ *   raw_kafka consume SERVERS TOPIC PARTITIONS COUNT     records per second, from the first record to the last
+ *   raw_kafka pass    SERVERS IN OUT PARTITIONS COUNT    the same, with every record copied to OUT and acknowledged;
+ *                                                        then megabytes
+ *   raw_kafka echo    SERVERS IN OUT                     passes on the records of partition 0, until it is killed
+ *   raw_kafka ask     SERVERS IN OUT COUNT               milliseconds of a round trip through `echo`: the median and
+ *                                                        the 99th percentile
  *
- * One queue and one batch a partition, as few calls a record as there can be. A thread asks the partitions' leaders for
- * their offsets while little is prefetched: without that, librdkafka 2.0's fetchers sleep for up to a second once they
- * have had enough. */
+ * It uses one queue and one batch per partition, and as few calls per record as possible. A thread asks the
+ * partitions' leaders for their offsets while few messages are prefetched. Without that, the fetchers of librdkafka
+ * 2.0 sleep for up to a second once they have enough. */
 #include <inttypes.h>
 #include <librdkafka/rdkafka.h>
 #include <poll.h>
@@ -56,7 +57,7 @@ static rd_kafka_t* client(rd_kafka_type_t type, const char* servers, const char*
   return handle;
 }
 
-/* The producer has the settings of ours, but for `linger` and how many records a batch has at most. */
+/* Has the settings of our producer, except `linger` and the most records per batch. */
 static rd_kafka_t* producer(const char* servers, const char* linger, const char* batch) {
   const char* const properties[][2] = {{"enable.idempotence", "true"},
                                        {"linger.ms", linger},
@@ -68,12 +69,12 @@ static rd_kafka_t* producer(const char* servers, const char* linger, const char*
                 RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
 }
 
-/* A consumer of partitions 0 to `partitions` - 1 from `offset`, a queue for each, with the memory bound of ours. */
+/* A consumer of partitions 0 to `partitions` - 1 from `offset`, with a queue for each and our memory limit. */
 struct consumer {
   rd_kafka_t* handle;
   rd_kafka_queue_t* queues[kMaxPartitions];
   int partitions;
-  int wake; /* readable when a queue has something */
+  int wake; /* readable when a queue has an event */
   const char* topic;
   atomic_bool hungry;
 };
@@ -127,7 +128,7 @@ static void wait_for_more(const struct consumer* of) {
   (void)!read(of->wake, &count, sizeof count);
 }
 
-/* Takes what is there of a partition's records, without errors. */
+/* Takes a partition's ready records, and drops errors. */
 static ssize_t take(struct consumer* of, int partition, rd_kafka_message_t** messages) {
   ssize_t count = rd_kafka_consume_batch_queue(of->queues[partition], 0, messages, kBatch);
   ssize_t kept = 0;
@@ -159,7 +160,7 @@ static void serve_reports(rd_kafka_queue_t* queue, int timeout_ms) {
   }
 }
 
-/* Hands a batch over, waiting while librdkafka's queue is full. */
+/* Hands a batch over; waits while librdkafka's queue is full. */
 static void produce(rd_kafka_topic_t* topic, int partition, rd_kafka_message_t* batch, int count,
                     rd_kafka_queue_t* reports) {
   int done = rd_kafka_produce_batch(topic, partition, RD_KAFKA_MSG_F_COPY, batch, count);
@@ -177,7 +178,7 @@ static void produce(rd_kafka_topic_t* topic, int partition, rd_kafka_message_t* 
   }
 }
 
-/* Makes a topic, or without partitions deletes it. */
+/* Makes a topic; deletes it if `partitions` is 0. */
 static int change(const char* servers, const char* topic, int partitions) {
   char text[512];
   rd_kafka_t* handle = client(RD_KAFKA_PRODUCER, servers, NULL, 0, 0);
@@ -300,7 +301,7 @@ static int pass(const char* servers, const char* from, const char* to, int parti
   return 0;
 }
 
-/* Sends `value`, and sees that it goes at once. */
+/* Sends `value` at once. */
 static void send_one(rd_kafka_topic_t* topic, rd_kafka_queue_t* reports, void* value, size_t size) {
   if (rd_kafka_produce(topic, 0, RD_KAFKA_MSG_F_COPY, value, size, NULL, 0, NULL))
     die("produce", rd_kafka_err2str(rd_kafka_last_error()));
@@ -363,7 +364,7 @@ int main(int argc, char** argv) {
   if (!strcmp(part, "pass") && argc == 7) code = pass(argv[2], argv[3], argv[4], atoi(argv[5]), atol(argv[6]));
   if (!strcmp(part, "echo") && argc == 5) code = echo(argv[2], argv[3], argv[4]);
   if (!strcmp(part, "ask") && argc == 6) code = ask(argv[2], argv[3], argv[4], atoi(argv[5]));
-  if (code == 2) fprintf(stderr, "raw_kafka: see the top of bench/raw_kafka.c for what it can be asked\n");
+  if (code == 2) fprintf(stderr, "raw_kafka: see the top of bench/raw_kafka.c for its parts\n");
   fflush(stdout);
   _exit(code); /* closing the clients takes longer than the work */
 }

@@ -1,5 +1,5 @@
-// A record goes to each partition every few milliseconds. One worker passes them on; another one joins it, leaves, and
-// is killed, again and again. How long the record waited that waited longest for being passed on is the pause.
+// A record goes to each partition every few milliseconds. One worker passes them on. Another one joins, leaves, joins
+// and is killed, again and again. The pause is the longest time that a record waited to be passed on.
 #include "rebalance.h"
 
 #include <array>
@@ -9,9 +9,9 @@ namespace {
 
 constexpr int kRounds = 25;
 constexpr auto kBeat = std::chrono::milliseconds{5};
-constexpr auto kLook = std::chrono::milliseconds{20};  // between two looks at what has come
-constexpr double kCalm = 0.15;                         // seconds that a record waits at most when nothing happens
-constexpr double kCalmFor = 1;                         // and for how long so when it is over
+constexpr auto kLook = std::chrono::milliseconds{20};  // between two checks of the arrived records
+constexpr double kCalm = 0.15;                         // the most seconds that a record waits without a rebalance
+constexpr double kCalmFor = 1;                         // seconds without a longer wait that mean the end of a rebalance
 constexpr double kPatience = 60;
 constexpr double kMilliseconds = 1000;
 
@@ -55,7 +55,7 @@ class Pulse {
                                                    out_.name(), "2000000000", "1", "at_least_once"});
   }
 
-  // The time of sending is in the record.
+  // The record contains its sending time.
   Task<void> beat() {
     while (!over_) {
       std::vector<OutBatch> batches;
@@ -95,8 +95,7 @@ class Pulse {
     co_return longest_* kMilliseconds;
   }
 
-  // Waits until every partition's records have come at once for a while, and the group has so many members with
-  // partitions.
+  // Waits until no record has waited for a while in any partition, and the group has `members` members with partitions.
   Task<void> calm(std::size_t members) {
     const auto begun = now();
     do {
@@ -133,7 +132,7 @@ class Pulse {
 }  // namespace
 
 std::vector<Case> rebalance_cases(const std::shared_ptr<KafkaPlace>& place) {
-  // Measured once, and all together.
+  // All pauses are measured together, once.
   const auto pauses = [place, all = std::make_shared<Pauses>()](Event event) {
     if (all->front().empty()) {
       Loop loop;

@@ -1,4 +1,4 @@
-// How long the records of a group wait when its members change.
+// How long a group's records wait when its members change.
 #pragma once
 
 #include <memory>

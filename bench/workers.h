@@ -1,4 +1,4 @@
-// What workers of several benchmarks have in common, and those who ask them.
+// Workers and clients that several benchmarks share.
 #pragma once
 
 #include <string>
@@ -13,7 +13,7 @@ int serve(App& app, const std::string& url);
 
 Results<int> square(Stream<int> numbers);
 
-// Asks an agent that squares, one question after the other; milliseconds of each, in ascending order.
+// Asks an agent for squares, one request after another. Returns the milliseconds of each, in ascending order.
 std::vector<double> round_trips(Agent<int, int>& squares, App& app, const std::string& url, int count,
                                 const AskOptions& options);
 

@@ -1,5 +1,6 @@
-# RdKafka::RdKafka, librdkafka's C API: the one beside an installed Mephisto, the newest that dev/librdkafka has built, or the system's.
-# Debian's package brings nothing for CMake that finds its static parts right.
+# RdKafka::RdKafka: librdkafka's C API. Takes the library installed with Mephisto, else the newest one that
+# dev/librdkafka has built, else the system's. The CMake files of Debian's package do not find the static parts
+# correctly.
 file(GLOB RdKafka_places LIST_DIRECTORIES true "$ENV{HOME}/.cache/mephisto/librdkafka-*")
 if(DEFINED ENV{XDG_CACHE_HOME})
   file(GLOB RdKafka_places LIST_DIRECTORIES true "$ENV{XDG_CACHE_HOME}/mephisto/librdkafka-*")
@@ -12,7 +13,7 @@ find_library(RdKafka_LIBRARY rdkafka PATHS ${RdKafka_places} PATH_SUFFIXES lib N
 find_library(RdKafka_LIBRARY rdkafka)
 mark_as_advanced(RdKafka_LIBRARY RdKafka_INCLUDE_DIR)
 
-# What the static one needs.
+# The libraries that the static library needs.
 set(RdKafka_needs)
 set(RdKafka_needed)
 if(RdKafka_LIBRARY MATCHES "\\.a$")
@@ -27,7 +28,9 @@ include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(RdKafka REQUIRED_VARS RdKafka_LIBRARY RdKafka_INCLUDE_DIR ${RdKafka_needs})
 if(RdKafka_FOUND AND NOT TARGET RdKafka::RdKafka)
   add_library(RdKafka::RdKafka UNKNOWN IMPORTED)
-  set_target_properties(RdKafka::RdKafka PROPERTIES IMPORTED_LOCATION "${RdKafka_LIBRARY}" INTERFACE_INCLUDE_DIRECTORIES "${RdKafka_INCLUDE_DIR}")
+  set_target_properties(RdKafka::RdKafka PROPERTIES
+    IMPORTED_LOCATION "${RdKafka_LIBRARY}"
+    INTERFACE_INCLUDE_DIRECTORIES "${RdKafka_INCLUDE_DIR}")
   if(RdKafka_needs)
     set_target_properties(RdKafka::RdKafka PROPERTIES INTERFACE_LINK_LIBRARIES "${RdKafka_needed};${CMAKE_DL_LIBS};m")
   endif()

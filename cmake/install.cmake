@@ -1,4 +1,4 @@
-# The installed package: find_package(Mephisto) gives Mephisto::mephisto.
+# The installed package: find_package(Mephisto) defines Mephisto::mephisto.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
@@ -16,22 +16,26 @@ file(RELATIVE_PATH MEPHISTO_PC_INCLUDEDIR "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "
 configure_file(cmake/mephisto.pc.in ${PROJECT_BINARY_DIR}/mephisto.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/mephisto.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/MephistoConfigVersion.cmake COMPATIBILITY SameMinorVersion)
-install(FILES ${PROJECT_BINARY_DIR}/MephistoConfig.cmake ${PROJECT_BINARY_DIR}/MephistoConfigVersion.cmake cmake/compiler.cmake cmake/FindCodecs.cmake cmake/FindLMDB.cmake cmake/FindRdKafka.cmake
+install(FILES
+  ${PROJECT_BINARY_DIR}/MephistoConfig.cmake ${PROJECT_BINARY_DIR}/MephistoConfigVersion.cmake
+  cmake/compiler.cmake cmake/FindCodecs.cmake cmake/FindLMDB.cmake cmake/FindRdKafka.cmake
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/Mephisto)
-# Where no system has it, the librdkafka that it was linked with comes along.
+# A librdkafka that dev/librdkafka has built is installed too, because no system has it.
 if(RdKafka_LIBRARY MATCHES "\\.a$")
   install(FILES ${RdKafka_LIBRARY} DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/Mephisto/librdkafka/lib)
-  install(DIRECTORY ${RdKafka_INCLUDE_DIR}/librdkafka DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/Mephisto/librdkafka/include)
+  install(DIRECTORY ${RdKafka_INCLUDE_DIR}/librdkafka
+    DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/Mephisto/librdkafka/include)
 endif()
 
-# The tool's manual page and completions: the tool itself writes them.
+# The tool itself writes its manual page and completions.
 function(install_output path)
   list(JOIN ARGN "\" \"" words)
   install(CODE "
     set(file \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_DATADIR}/${path}\")
     get_filename_component(folder \"\${file}\" DIRECTORY)
     file(MAKE_DIRECTORY \"\${folder}\")
-    execute_process(COMMAND \"$<TARGET_FILE:mephisto_tool>\" \"${words}\" OUTPUT_FILE \"\${file}\" COMMAND_ERROR_IS_FATAL ANY)
+    execute_process(COMMAND \"$<TARGET_FILE:mephisto_tool>\" \"${words}\" OUTPUT_FILE \"\${file}\"
+      COMMAND_ERROR_IS_FATAL ANY)
     message(STATUS \"Installing: \${file}\")")
 endfunction()
 install_output(man/man1/mephisto.1 man)

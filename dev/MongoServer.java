@@ -1,5 +1,6 @@
-// A server that speaks MongoDB's protocol (as MongoDB 4.2 does), for tests, on loopback: mongo-java-server of Benedikt Waldvogel and others,
-// https://github.com/bwaldvogel/mongo-java-server, BSD-3-Clause. It has no users, and one lock for each collection. Run by dev/mongo:
+// A server on loopback for tests that speaks the protocol of MongoDB 4.2: mongo-java-server by Benedikt Waldvogel and
+// others, https://github.com/bwaldvogel/mongo-java-server, BSD-3-Clause. It has no users, and one lock per collection.
+// dev/mongo runs it:
 //   java MongoServer.java PORT H2-FILE [CERTIFICATE KEY]     (both PEM; the key as PKCS #8)
 import de.bwaldvogel.mongo.backend.h2.H2Backend;
 import java.io.FileInputStream;
@@ -19,11 +20,12 @@ public class MongoServer {
       var pem = Files.readString(Path.of(arguments[3])).replaceAll("-----[A-Z ]+-----", "").replaceAll("\\s", "");
       var key = KeyFactory.getInstance("RSA").generatePrivate(new PKCS8EncodedKeySpec(Base64.getDecoder().decode(pem)));
       try (var certificate = new FileInputStream(arguments[2])) {
-        server.enableSsl(key, null, (X509Certificate) CertificateFactory.getInstance("X.509").generateCertificate(certificate));
+        var x509 = CertificateFactory.getInstance("X.509");
+        server.enableSsl(key, null, (X509Certificate) x509.generateCertificate(certificate));
       }
     }
     server.bind(new InetSocketAddress("127.0.0.1", Integer.parseInt(arguments[0])));
-    Runtime.getRuntime().addShutdownHook(new Thread(server::shutdownNow));  // writes what the file lacks
+    Runtime.getRuntime().addShutdownHook(new Thread(server::shutdownNow));  // writes unsaved data to the file
     System.out.println("ready");
   }
 }

@@ -1,4 +1,4 @@
-"""What the servers on a Java that dev/ starts have in common: their jars, their ports, and their processes."""
+"""The shared parts of the Java servers that dev/ starts: their jars, ports and processes."""
 import contextlib
 import fcntl
 import os
@@ -22,13 +22,13 @@ def fail(message):
 
 @contextlib.contextmanager
 def locked(path):
-    """Others who want the same wait until we are done. The file is gone afterwards."""
+    """Holds a lock file: other processes wait until the block ends. Then the file is deleted."""
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         with open(path, "w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             if not path.exists() or not path.samefile(f"/proc/self/fd/{file.fileno()}"):
-                continue  # who had it before us deleted it
+                continue  # the previous holder deleted this file
             try:
                 yield
             finally:
@@ -40,17 +40,19 @@ def install_java():
     if shutil.which("java") and shutil.which("mvn"):
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        fail(f"Java 17 and Maven are needed. As root, run:\n  apt-get update && apt-get install -y --no-install-recommends {' '.join(JAVA)}")
+        fail("Java 17 and Maven are needed. As root, run:\n"
+             f"  apt-get update && apt-get install -y --no-install-recommends {' '.join(JAVA)}")
     print(f"Installing {' '.join(JAVA)}", file=sys.stderr)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", *JAVA]):
-        run = subprocess.run(["apt-get", *command], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        run = subprocess.run(["apt-get", *command], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                             text=True)
         if run.returncode != 0:
             fail("installing failed:\n" + "\n".join(run.stdout.splitlines()[-20:]))
 
 
 def fetch_jars(what, release, folder, pom):
-    """The folder of the release's jars, which `pom` names; complete, or not there."""
+    """Returns the folder with the release's jars, which `pom` names. The folder is complete, or does not exist."""
     jars = folder / release
     with locked(folder / "lock"):
         install_java()
@@ -61,7 +63,8 @@ def fetch_jars(what, release, folder, pom):
         shutil.rmtree(making, ignore_errors=True)
         making.mkdir(parents=True)
         (folder / "pom.xml").write_text(pom)
-        run = subprocess.run(["mvn", "-q", "-B", "-f", folder / "pom.xml", "dependency:copy-dependencies", f"-DoutputDirectory={making}"], capture_output=True, text=True)
+        run = subprocess.run(["mvn", "-q", "-B", "-f", folder / "pom.xml", "dependency:copy-dependencies",
+                              f"-DoutputDirectory={making}"], capture_output=True, text=True)
         if run.returncode != 0:
             fail(f"Maven cannot fetch {what} {release}:\n" + "\n".join((run.stdout + run.stderr).splitlines()[-20:]))
         making.rename(jars)
@@ -79,7 +82,7 @@ def free_ports(count):
 
 
 def start_of(pid):
-    """When the process was started, in ticks since the system was; None when it has ended."""
+    """The process's start time in ticks since the system's start; None if it has ended."""
     try:
         fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return None if fields[0] == "Z" else fields[19]
@@ -88,14 +91,14 @@ def start_of(pid):
 
 
 class Process:
-    """One that goes on when we end; its folder has its number (pid) and what it says (log)."""
+    """A process that outlives ours; its folder has its process id (pid) and its output (log)."""
 
     def __init__(self, folder):
         self.folder = folder
         self.log = folder / "log"
 
     def pid(self):
-        """None unless it runs. When it was started tells it from a stranger who got the same number."""
+        """None unless it runs. The start time distinguishes it from another process with a reused process id."""
         try:
             pid, started = (self.folder / "pid").read_text().split()
             return int(pid) if start_of(pid) == started else None
@@ -104,14 +107,15 @@ class Process:
 
     def start(self, command):
         with open(self.log, "ab") as log:
-            process = subprocess.Popen([*map(str, command)], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            process = subprocess.Popen([*map(str, command)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                       start_new_session=True)
         (self.folder / "pid").write_text(f"{process.pid} {start_of(process.pid)}")
 
     def last_words(self):
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-10:])
 
     def end(self, number):
-        """Sends the signal and waits until it is gone."""
+        """Sends the signal and waits until the process has ended."""
         if (pid := self.pid()) is None:
             return
         os.kill(pid, number)

@@ -1,5 +1,5 @@
-// Stored batches: records inside of the batch's own bytes and offsets, or a refusal. The checksum is not looked at
-// first, so that what is behind it is reached: damage that it does not notice must not do harm either.
+// Stored batches: either records inside the batch's own bytes and offsets, or a refusal. The checksum is ignored, so
+// that the code after it is reached. Damage that a checksum misses must not do harm either.
 #include "fuzz.h"
 #include "mephisto/log/record_batch.h"
 
@@ -16,11 +16,10 @@ void look_at(std::string_view stored, const BatchHeader& header, const std::vect
   promise(records.size() <= header.count, "a batch gives no more records than it has");
   BatchBuilder copy;
   for (const auto& record : records) {
-    promise(record.offset >= kBase && record.offset < kBase + header.span, "an offset is one of the batch's");
-    promise(inside(record.key) && inside(record.value) && inside(record.headers.raw()),
-            "a record is inside of its batch");
+    promise(record.offset >= kBase && record.offset < kBase + header.span, "an offset is in the batch's range");
+    promise(inside(record.key) && inside(record.value) && inside(record.headers.raw()), "a record is inside its batch");
     for (const auto& one : record.headers.list())
-      promise(inside(one.name) && inside(one.value), "a header is inside of its batch");
+      promise(inside(one.name) && inside(one.value), "a header is inside its batch");
     copy.add_at(static_cast<std::uint32_t>(record.offset - kBase), record);
   }
   const auto again = copy.finish();
@@ -29,7 +28,7 @@ void look_at(std::string_view stored, const BatchHeader& header, const std::vect
   promise(copied.size() == records.size(), "a copy has the same records");
   for (std::size_t i = 0; i < records.size(); ++i) {
     promise(copied[i].offset == records[i].offset && copied[i].timestamp_ms == records[i].timestamp_ms,
-            "a copied record is where it was");
+            "a copied record keeps its offset and time");
     promise(copied[i].key == records[i].key && copied[i].value == records[i].value &&
                 copied[i].headers.raw() == records[i].headers.raw(),
             "a copied record is the same");
@@ -62,10 +61,10 @@ void take(std::string_view input) {
   const auto header = read_batch_header(stored);
   std::vector<RecordView> records(1);
   auto checked = read_batch(stored, kBase, 0, records);
-  promise(header || !checked, "a batch without a header is none");
+  promise(header || !checked, "a valid batch has a header");
   records.resize(1);
   if (auto read = read_batch(stored, kBase, kBase, records, false); !read)
-    return promise(records.size() == 1 && !read.error().message.empty(), "nothing of a broken batch is given");
+    return promise(records.size() == 1 && !read.error().message.empty(), "no record of a broken batch is returned");
   records.erase(records.begin());
   look_at(stored, *header, records);
 }

@@ -1,4 +1,4 @@
-// Who asked, from a record's headers or from the envelope around its value, as Faust writes both.
+// Reads the asker from a record's headers or from the envelope around its value. Faust writes both.
 #include "fuzz.h"
 #include "mephisto/agent.h"
 
@@ -30,12 +30,13 @@ void take(std::string_view input) {
   const auto bytes = exact(input);
   const std::string_view whole{bytes.data(), bytes.size()};
   auto by_value = address_of(whole, {});
-  if (by_value) promise(detail::maybe_envelope(whole), "an envelope is never left out unseen");
+  if (by_value) promise(detail::maybe_envelope(whole), "an envelope is always recognised as a possible one");
   const HeadersView headers{whole.data(), static_cast<std::uint32_t>(whole.size())};
   auto by_headers = address_of("null", whole);
   auto listed = headers.copy();
   promise(listed.size() == headers.list().size(), "headers are the same every time");
-  if (by_headers) promise(headers.find(detail::kReplyToHeader).has_value(), "who asks in headers is among them");
+  if (by_headers)
+    promise(headers.find(detail::kReplyToHeader).has_value(), "an asker's headers include the reply topic");
 }
 
 }  // namespace mephisto::fuzz

@@ -1,5 +1,5 @@
-// What every fuzzer here is made of: seeds, made by code, and one function that takes any bytes. A promise that is
-// broken ends the program, so that the sanitizers and libFuzzer keep the input.
+// The parts of every fuzzer here: seeds, made by code, and one function that accepts any bytes. A broken promise ends
+// the program, so that libFuzzer keeps the input.
 #pragma once
 
 #include <cstdint>
@@ -11,10 +11,10 @@
 
 namespace mephisto::fuzz {
 
-// Inputs to start from.
+// The initial inputs.
 std::vector<std::string> seeds();
 
-// Anything may be in `input`; throws nothing.
+// `input` may be anything; throws nothing.
 void take(std::string_view input);
 
 inline void promise(bool kept, const char* what) {
@@ -23,7 +23,7 @@ inline void promise(bool kept, const char* what) {
   std::abort();
 }
 
-// A copy of exactly these bytes on the heap, so that reading beyond them is seen.
+// A copy of exactly these bytes on the heap, so that ASan detects a read beyond them.
 inline std::vector<char> exact(std::string_view bytes) { return {bytes.begin(), bytes.end()}; }
 
 }  // namespace mephisto::fuzz

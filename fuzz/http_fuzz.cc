@@ -1,5 +1,5 @@
-// Whatever a server answers, HttpClient gives a response or a Failure, soon. The server is a thread that sends the
-// input and hangs up.
+// For any answer of a server, HttpClient soon returns a response or throws a Failure. The server is a thread that sends
+// the input and closes the connection.
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -73,7 +73,7 @@ std::vector<std::string> seeds() {
 }
 
 void take(std::string_view input) {
-  // Never ended: the thread and the connections live as long as the process.
+  // Never destroyed: the thread and the connections live as long as the process.
   static auto& server = *new Server;
   static auto& loop = *new Loop;
   static auto& client = *new HttpClient{
@@ -84,7 +84,7 @@ void take(std::string_view input) {
     promise(response.body.size() <= kLimit, "the limit holds");
   } catch (const Failure& failure) {
     const std::string_view what = failure.what();
-    promise(failure.kind() != ErrorKind::kTimeout, "an answer that ends is not waited for");
+    promise(failure.kind() != ErrorKind::kTimeout, "the client does not wait after the end of an answer");
     promise(!what.empty() && what.find("secret") == std::string_view::npos, "a failure says why, without the key");
   }
 }

@@ -1,4 +1,4 @@
-// Compressed bodies of HTTP replies: at most the limit, or a refusal.
+// Compressed bodies of HTTP replies: either at most the limit, or a refusal.
 #include "base/inflate.h"
 
 #include <zlib.h>
@@ -40,7 +40,7 @@ void take(std::string_view input) {
   else
     promise(!plain.error().message.empty(), "a refusal says why");
   auto back = inflate_gzip(gzip(input), kLimit);
-  promise(input.size() > kLimit ? !back : back && *back == input, "what was compressed comes back");
+  promise(input.size() > kLimit ? !back : back && *back == input, "decompression restores the input");
 }
 
 }  // namespace mephisto::fuzz

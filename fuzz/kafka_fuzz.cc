@@ -1,5 +1,5 @@
-// What a broker of Kafka sends: records inside of what came or was unpacked from it, or a refusal. The checksums are
-// set right first, so that what is behind them is reached.
+// The bytes that a Kafka broker sends: either records inside the received or decompressed bytes, or a refusal. The
+// checksums are corrected first, so that the code after them is reached.
 #include "fuzz.h"
 #include "log/kafka/fetch_wire.h"
 #include "log/kafka/record_set.h"
@@ -29,7 +29,7 @@ std::vector<std::string> seeds() {
   return sets;
 }
 
-volatile std::size_t seen = 0;  // so that records are read
+volatile std::size_t seen = 0;  // keeps the compiler from removing the reads
 
 void take(std::string_view input) {
   (void)kafka::wire::knows_fetch(input);
@@ -43,7 +43,7 @@ void take(std::string_view input) {
     at += extent.first;
   }
   const auto extent = kafka::extent_of(sealed);
-  promise(extent.bytes <= sealed.size(), "whole batches are inside of what came");
+  promise(extent.bytes <= sealed.size(), "complete batches are inside the received bytes");
   const std::shared_ptr<char[]> bytes{new char[extent.bytes + kafka::kSetPadding]{}};
   std::memcpy(bytes.get(), sealed.data(), extent.bytes);
   kafka::RecordSet set{bytes, extent.bytes, {{1, 0}, {2, 6}}};
@@ -52,7 +52,7 @@ void take(std::string_view input) {
     const auto before = batch.records.size();
     const auto left = set.bytes_left();
     if (auto taken = set.take(0, batch); !taken) {
-      promise(batch.records.size() == before && set.bytes_left() == left, "nothing of a broken batch is given");
+      promise(batch.records.size() == before && set.bytes_left() == left, "no record of a broken batch is returned");
       break;
     }
     promise(set.bytes_left() < left, "a batch is passed");
@@ -61,7 +61,7 @@ void take(std::string_view input) {
   for (const auto& record : batch.records) {
     for (const char byte : record.key) sum += static_cast<unsigned char>(byte);
     for (const char byte : record.value) sum += static_cast<unsigned char>(byte);
-    // Readers of JSON look so far.
+    // JSON readers look this far.
     if (record.has_value()) sum += static_cast<unsigned char>(record.value.data()[record.value.size()]);
     for (const auto& header : record.headers.list()) sum += header.name.size() + header.value.size();
   }

@@ -1,4 +1,4 @@
-// The CSV of LISTING_STATUS: a table whose every row has every column, or a refusal.
+// The CSV of LISTING_STATUS: either a table whose rows have all columns, or a refusal.
 #include "horton/listing.h"
 
 #include "fuzz.h"
@@ -24,7 +24,7 @@ void take(std::string_view input) {
   for (const auto& security : listing->securities) {
     promise(security.contains("symbol") && security.contains("_type"), "each security has its symbol and type");
     promise(security.size() == listing->securities.front().size(), "each security has the same fields");
-    // Not compared as a whole: Boost.JSON reads some numbers of 17 digits with another last one.
+    // The texts are not compared: Boost.JSON reads some numbers of 17 digits with a different last digit.
     promise(boost::json::parse(boost::json::serialize(security)).as_object().size() == security.size(),
             "a security is JSON");
   }

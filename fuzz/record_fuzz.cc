@@ -1,6 +1,6 @@
-// JSON into records with every kind of field. What is taken comes out the same when it is written and read again; a
-// record that held another value before reads like a new one; what lies behind the text makes no difference; the reader
-// of the usual shape takes nothing that the complete one does not take, with the same result.
+// JSON into records with every kind of field. An accepted text stays the same when it is written and read again. A
+// record that held another value before reads like a new one. The bytes after the text make no difference. The reader
+// of the usual shape accepts only texts that the complete reader accepts, with the same result.
 #include "codec/damage.h"
 #include "codec/records.h"
 #include "fuzz.h"
@@ -14,7 +14,7 @@ using random_records::Fill;
 using random_records::Order;
 using random_records::Side;
 
-// The kinds that have a usual shape.
+// The kinds of fields that have a usual shape.
 struct Trade {
   std::string id;
   std::int32_t count = 0;
@@ -35,7 +35,7 @@ struct Trade {
   static constexpr FieldOptions kFields[] = {{.member = "class_", .name = "class"}};
 };
 
-// Nothing where it is refused: NaN is read but not written.
+// Empty if writing is refused: NaN can be read but not written.
 std::optional<std::string> written(const auto& record) {
   try {
     return to_json(record, Dialect::kStdlib);
@@ -50,20 +50,20 @@ void read_all_ways(std::string_view input, T& used) {
   const tests::Exact text{input};
   const auto read = json::read_any_shape(text.view(), fresh);
   const auto again = Codec::json().load(text.view(), used);
-  // Behind the text something that could belong to it.
+  // The bytes after the text could belong to it.
   T other{};
   const tests::Exact elsewhere{input, input.ends_with('}') || input.ends_with(']') ? input.back() : '"'};
   const auto there = Codec::json().load(elsewhere.view(), other);
   promise(read.has_value() == again.has_value() && read.has_value() == there.has_value(),
-          "a text is taken always or never");
+          "a text is always accepted or always refused");
   if (!read) {
     promise(!read.error().message.empty() && read.error().kind == ErrorKind::kDecode, "a refusal says why");
-    promise(read.error().message == again.error().message, "what is wrong is the same with a used record");
+    promise(read.error().message == again.error().message, "the error is the same with a used record");
     return;
   }
   const auto first = written(fresh);
   promise(first == written(used), "a used record reads like a new one");
-  promise(first == written(other), "what lies behind a text makes no difference");
+  promise(first == written(other), "the bytes after a text make no difference");
   if (!first) return;
   auto back = from_json<T>(*first);
   promise(back.has_value(), "what is written can be read");

@@ -1,4 +1,4 @@
-// AlphaVantage's JSON replies: an object of data, or the ApiError that it is.
+// AlphaVantage's JSON replies: either an object of data, or an ApiError.
 #include "fuzz.h"
 #include "horton/alphavantage.h"
 

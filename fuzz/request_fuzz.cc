@@ -1,5 +1,5 @@
-// Whatever a client sends: heads and bodies are understood the same in one piece and byte by byte, and never are larger
-// than they may.
+// For any bytes from a client, heads and bodies are understood the same in one piece and byte by byte. They are never
+// larger than their limits.
 #include "fuzz.h"
 #include "http/message.h"
 
@@ -11,7 +11,7 @@ constexpr std::size_t kLimit = 1 << 12;
 struct Understood {
   std::string head;
   std::string body;
-  std::string why;  // it was refused; empty: it was not
+  std::string why;  // the reason of a refusal; empty: not refused
   std::size_t used = 0;
   bool operator==(const Understood&) const = default;
 };
@@ -65,7 +65,7 @@ void take(std::string_view input) {
   const auto bytes = exact(input);
   const std::string_view all{bytes.data(), bytes.size()};
   const auto whole = understand(all, all.size() + 1);
-  for (std::size_t step : {1, 2, 7}) promise(understand(all, step) == whole, "pieces are understood as the whole is");
+  for (std::size_t step : {1, 2, 7}) promise(understand(all, step) == whole, "pieces are understood like the whole");
   if (whole.why.empty()) return;
   // The same bytes as an answer.
   Block block{kLimit};

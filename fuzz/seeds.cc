@@ -1,5 +1,4 @@
-// libFuzzer's entry points: writes the seeds into the corpus folder that the command line names, then hands on each
-// input.
+// libFuzzer's entry points: write the seeds into the corpus folder from the command line, then pass each input on.
 #include <filesystem>
 #include <fstream>
 

@@ -1,4 +1,4 @@
-// config.yml: settings that can all be read by their types, or a Failure.
+// config.yml: either settings that can all be read by their types, or a Failure.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -12,7 +12,7 @@ namespace {
 
 using Type = SettingSpec::Type;
 
-// A file in memory, which has a path like any other.
+// A file in memory, with a path like any other file.
 class MemoryFile {
  public:
   MemoryFile() : descriptor_(memfd_create("config.yml", 0)), path_("/proc/self/fd/" + std::to_string(descriptor_)) {

@@ -1,5 +1,5 @@
-// The log's own records (topic, partition, group, commit) with any content in one of them, under a checksum that fits:
-// used as what they say, or kCorrupt.
+// The log's own records (topic, partition, group, commit), one of them with any content under a correct checksum. The
+// log uses the content as it is, or reports kCorrupt.
 #include "log/store.h"
 
 #include <map>
@@ -39,7 +39,7 @@ class Store : public KvWriter {
 
 constexpr Timestamp kNow{std::chrono::milliseconds{1'790'000'000'000}};
 
-// A small log, in which every kind of record is.
+// A small log with every kind of record.
 Store small_log() {
   Store log;
   store::write_format(log);
@@ -68,9 +68,9 @@ void use_group(Store& log, const std::map<std::string, int>& partitions) {
   auto group = store::group(log, "g");
   group.join({"m3", "late", {"t"}, 3, 2000});
   for (const auto& partition : group.acquire("m3", partitions))
-    promise(group.check("m3", partition, group.generation).has_value(), "what is acquired may be committed");
+    promise(group.check("m3", partition, group.generation).has_value(), "an acquired partition may be committed");
   for (const auto& partition : group.acquire("m1", partitions)) group.release("m1", partition);
-  promise(group.leave("m3") && group.find("m3") == nullptr, "who leaves is out");
+  promise(group.leave("m3") && group.find("m3") == nullptr, "a member that leaves is not in the group");
   store::put_group(log, "g", group);
   promise(to_json(store::group(log, "g")) == to_json(group), "a group reads as it was written");
 }
@@ -103,7 +103,7 @@ void use(Store& log) {
 
 }  // namespace
 
-// The first byte says which record of the log the others replace.
+// The first byte chooses the record of the log that the other bytes replace.
 std::vector<std::string> seeds() {
   std::vector<std::string> all;
   char number = 0;
@@ -127,7 +127,7 @@ void take(std::string_view input) {
   try {
     use(log);
   } catch (const Failure& failure) {
-    promise(failure.kind() == ErrorKind::kCorrupt, "damage is told as damage");
+    promise(failure.kind() == ErrorKind::kCorrupt, "damage is reported as kCorrupt");
   }
 }
 

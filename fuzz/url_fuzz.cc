@@ -1,5 +1,5 @@
-// URLs and what a redirect leads to: a target that can be asked for again, or a refusal that shows neither query nor
-// password.
+// URLs and targets of redirects: either a target whose own URL leads to it again, or a refusal that shows neither query
+// nor password.
 #include "fuzz.h"
 #include "http/target.h"
 

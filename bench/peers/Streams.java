@@ -1,4 +1,4 @@
-// Kafka Streams: see `run` for what it does and prints. SERVERS IN OUT COUNT at_least_once|exactly_once_v2
+// Kafka Streams: `run` describes its work and output. SERVERS IN OUT COUNT at_least_once|exactly_once_v2
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.ObjectReader;
 import com.fasterxml.jackson.databind.ObjectWriter;
@@ -109,15 +109,19 @@ public class Streams {
       trade.price *= 1.01;
       return trade;
     }).to(words[2], Produced.with(bytes, trades));
-    try (var streams = new KafkaStreams(builder.build(), settings); var admin = Admin.create(Map.of("bootstrap.servers", words[0]))) {
+    try (var streams = new KafkaStreams(builder.build(), settings);
+        var admin = Admin.create(Map.of("bootstrap.servers", words[0]))) {
       streams.start();
       done.await();
-      if (words[4].equals("exactly_once_v2")) {  // what is not committed is not done
-        while (!ends(admin, words[2], IsolationLevel.READ_COMMITTED).equals(ends(admin, words[2], IsolationLevel.READ_UNCOMMITTED))) Thread.sleep(5);
+      if (words[4].equals("exactly_once_v2")) {  // only committed records count
+        while (!ends(admin, words[2], IsolationLevel.READ_COMMITTED)
+                    .equals(ends(admin, words[2], IsolationLevel.READ_UNCOMMITTED))) Thread.sleep(5);
         ended = System.nanoTime();
       }
-      var peak = Files.readAllLines(Path.of("/proc/self/status")).stream().filter(line -> line.startsWith("VmHWM")).findFirst().get();
-      System.out.printf("%.0f %.1f%n", wanted / ((ended - started) * 1e-9), Long.parseLong(peak.replaceAll("\\D", "")) / 1024.0);
+      var status = Files.readAllLines(Path.of("/proc/self/status"));
+      var peak = status.stream().filter(line -> line.startsWith("VmHWM")).findFirst().get();
+      System.out.printf("%.0f %.1f%n", wanted / ((ended - started) * 1e-9),
+          Long.parseLong(peak.replaceAll("\\D", "")) / 1024.0);
       System.out.flush();
       Runtime.getRuntime().halt(0);
     }

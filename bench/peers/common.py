@@ -1,14 +1,14 @@
-"""What the peers in Python share."""
+"""The shared parts of the peers in Python."""
 import os
 import time
 
-# The frameworks print other things to stdout: those go to stderr.
+# The frameworks print other things to stdout, which this sends to stderr.
 figures = os.dup(1)
 os.dup2(2, 1)
 
 
 class Watch:
-    """Counts what is acknowledged; at the last prints records per second and the peak of memory, and ends the process."""
+    """Counts acknowledged records. At the last one, prints records per second and peak memory, and ends the process."""
 
     def __init__(self, count):
         self.count = count

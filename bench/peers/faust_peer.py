@@ -1,4 +1,4 @@
-"""faust-streaming: see `run` for what it does and prints. SERVERS IN OUT COUNT"""
+"""faust-streaming: `run` describes its work and output. SERVERS IN OUT COUNT"""
 import sys
 
 import faust
@@ -21,7 +21,7 @@ app = faust.App(
     broker=[f"kafka://{server}" for server in servers.split(",")],
     datadir="build/peers/faust",
     topic_partitions=8,
-    topic_allow_declare=False,  # Kafka 4 does not know Faust's request any more
+    topic_allow_declare=False,  # Kafka 4 no longer supports Faust's request
     topic_disable_leader=True,
     consumer_auto_offset_reset="earliest",
     broker_max_poll_records=10000,

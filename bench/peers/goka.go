@@ -1,4 +1,4 @@
-// goka: see `run` for what it does and prints. SERVERS IN OUT COUNT
+// goka: `run` describes its work and output. SERVERS IN OUT COUNT
 package main
 
 import (
@@ -39,7 +39,7 @@ func check(err error) {
 	}
 }
 
-// Tells of every record that is acknowledged.
+// Reports every acknowledged record.
 type counted struct {
 	goka.Producer
 	acknowledged func()
@@ -104,7 +104,8 @@ func main() {
 		value.Price *= 1.01
 		ctx.Emit(goka.Stream(out), ctx.Key(), value)
 	}
-	graph := goka.DefineGroup(goka.Group("goka-"+out), goka.Input(goka.Stream(in), codec{}, work), goka.Output(goka.Stream(out), codec{}))
+	input, output := goka.Input(goka.Stream(in), codec{}, work), goka.Output(goka.Stream(out), codec{})
+	graph := goka.DefineGroup(goka.Group("goka-"+out), input, output)
 	processor, err := goka.NewProcessor(servers, graph, goka.WithProducerBuilder(build))
 	check(err)
 	go func() { check(processor.Run(context.Background())) }()

@@ -1,4 +1,4 @@
-"""quix-streams: see `run` for what it does and prints. SERVERS IN OUT COUNT"""
+"""quix-streams: `run` describes its work and output. SERVERS IN OUT COUNT"""
 import sys
 
 from common import Watch
@@ -33,7 +33,12 @@ app = Application(
     loglevel="ERROR",
     commit_interval=1.0,
     consumer_extra_config={"fetch.min.bytes": 100000, "fetch.wait.max.ms": 100},
-    producer_extra_config={"linger.ms": 5, "batch.size": 1000000, "batch.num.messages": 100000, "queue.buffering.max.messages": 1000000},
+    producer_extra_config={
+        "linger.ms": 5,
+        "batch.size": 1000000,
+        "batch.num.messages": 100000,
+        "queue.buffering.max.messages": 1000000,
+    },
 )
 trades = app.dataframe(app.topic(source, key_deserializer="bytes", value_deserializer="json"))
 trades.apply(dearer).to_topic(app.topic(target, key_serializer="bytes", value_serializer="json"))

@@ -1,5 +1,7 @@
-// An app as a shared library: `mephisto -A build/libshop.so worker`, `mephisto -A build/libshop.so send orders '{"id":
-// "1", "price": 9.5}'`.
+// An app as a shared library:
+//
+//   mephisto -A build/libshop.so worker
+//   mephisto -A build/libshop.so send orders '{"id": "1", "price": 9.5}'
 #include <mephisto/mephisto.h>
 
 using namespace mephisto;
@@ -18,5 +20,5 @@ auto& check = app.agent("check", orders, [](Stream<Order> stream) -> Results<boo
   }
 });
 
-// What `mephisto -A` calls.
+// The function that `mephisto -A` calls.
 extern "C" int mephisto_main(int argc, char** argv) { return app.main(argc, argv); }

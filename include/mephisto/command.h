@@ -3,10 +3,10 @@
 //   struct Greet { std::string name; int times = 1; bool loud = false; };
 //   app.command<Greet>("greet", "Greet somebody.", [](Greet options) -> Task<void> { … });
 //
-// gives `app greet --name N [--times T] [--loud]`. Fields: strings, numbers, bool (a flag), optional, vector (may be
-// repeated). A field without optional that is a string is required; others keep their initial value. `static
-// std::vector<OptionHelp> help()` in the structure adds help texts, short flags, and makes fields positional. What is
-// wrong with the values a command says by throwing UsageError.
+// gives `app greet --name N [--times T] [--loud]`. Fields are strings, numbers, bool (a flag), optional, or vector (may
+// be repeated). A plain string field is required; other fields keep their initial value. `static
+// std::vector<OptionHelp> help()` in the structure adds help texts and short flags, and makes fields positional. A
+// command reports invalid values by throwing UsageError.
 #pragma once
 
 #include <charconv>
@@ -31,7 +31,7 @@ struct OptionHelp {
   bool positional = false;
 };
 
-// Wrong use of a command: the exit code is 2, and the message points to --help.
+// The command was used incorrectly: the exit code is 2, and the message points to --help.
 class UsageError : public Failure {
  public:
   explicit UsageError(const std::string& message) : Failure(ErrorKind::kInvalid, message) {}
@@ -48,7 +48,7 @@ struct OptionSpec {
   bool required = false;
   bool many = false;
   std::string default_text;
-  // Takes one given value; false when it is not of the right type.
+  // Stores one given value; false if it has the wrong type.
   std::function<bool(const std::string&)> take;
   std::string type;
 };
@@ -141,19 +141,19 @@ std::vector<OptionSpec> option_specs(Options& options) {
 
 }  // namespace detail
 
-// What a command may look at besides its options.
+// What a command gets besides its options.
 struct CommandContext {
   class App& app;
   bool json = false;
   bool quiet = false;
 };
 
-// What a command wants of the log.
+// How a command uses the log.
 enum class LogUse {
-  kNone,    // it is not opened
-  kReads,   // one that is there: looking makes none
-  kLooks,   // as kReads; one within another process, which cannot be reached, is left out
-  kWrites,  // it is made where there is none
+  kNone,    // does not open it
+  kReads,   // opens an existing log, and creates none
+  kLooks,   // like kReads; but runs without a log if it is in another process's memory
+  kWrites,  // creates the log if there is none
 };
 
 class CommandBase {
@@ -162,11 +162,11 @@ class CommandBase {
   virtual ~CommandBase() = default;
   const std::string& name() const { return name_; }
   const std::string& help() const { return help_; }
-  // Where the parsed options go, set to their initial values; valid as long as the command.
+  // The options, set to their initial values; parsing stores into them. They are valid as long as the command.
   virtual std::vector<detail::OptionSpec> options() = 0;
-  // By what the options say: `static constexpr bool kWithoutLog = true`, or kOnlyReads, or neither.
+  // The options structure decides this with `static constexpr bool kWithoutLog = true`, or kOnlyReads, or neither.
   virtual LogUse log_use() const { return LogUse::kWrites; }
-  // Runs with the app as a client (it may cast, send and ask). The result is the exit code.
+  // Runs with the app as a client: it may cast, send and ask. Returns the exit code.
   virtual Task<int> run(CommandContext context) = 0;
 
  private:

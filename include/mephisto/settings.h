@@ -1,5 +1,6 @@
-// Settings: one table with every setting's name, default and meaning; a value comes from (later wins) the default,
-// config.yml, the environment, the command line. The table also makes docs/settings.md and `config`.
+// Settings: one table with every setting's name, default and meaning. A value comes from the default, config.yml, the
+// environment or the command line; the later ones override the earlier. docs/settings.md and `config` come from the
+// same table.
 #pragma once
 
 #include <chrono>
@@ -22,12 +23,12 @@ struct SettingSpec {
   std::string default_value;
   std::string help;
   bool secret = false;                                   // never shown
-  std::vector<std::string> choices;                      // with kChoice
-  std::string alias;                                     // another name it may be given by
-  std::function<std::string(const std::string&)> check;  // what is wrong with a value; empty: nothing
-  std::int64_t least = 0;                                // with kInteger; with kDuration in milliseconds
+  std::vector<std::string> choices;                      // for kChoice
+  std::string alias;                                     // an alternative name
+  std::function<std::string(const std::string&)> check;  // the error of a value; empty: none
+  std::int64_t least = 0;                                // for kInteger; for kDuration in milliseconds
   std::int64_t most = std::numeric_limits<std::int64_t>::max();
-  bool list = false;  // may be a list in config.yml; its items are joined by `;`
+  bool list = false;  // may be a list in config.yml, whose items are then joined by `;`
 };
 
 class Settings {
@@ -38,10 +39,10 @@ class Settings {
   // Adds an app's own setting. Throws Failure when its name or alias is taken.
   void add(SettingSpec spec, std::source_location where = std::source_location::current());
 
-  // Each checks the name (kInvalid, naming the nearest) and the value's type; `source` is for people: `config.yml`,
-  // `--set`.
+  // These check the name and the type of the value (kInvalid; the error suggests the nearest name). `source` appears in
+  // messages: `config.yml`, `--set`.
   void load_yaml(const std::string& path);
-  // Also the text of the file that NAME_FILE names, for secrets: HORTON_SERVICE_APIKEY_FILE.
+  // Also reads the file that NAME_FILE names, for secrets: HORTON_SERVICE_APIKEY_FILE.
   void load_environment();
   void set(const std::string& name, const std::string& value, std::string source);
 
@@ -51,7 +52,7 @@ class Settings {
   std::size_t bytes(std::string_view name) const;
   bool flag(std::string_view name) const;
 
-  // What is set below `section`, by its name there: with "kafka.properties", librdkafka's properties.
+  // The values below `section`, without that prefix: with "kafka.properties", librdkafka's properties.
   std::map<std::string, std::string> below(std::string_view section) const;
 
   struct Row {
@@ -68,9 +69,9 @@ class Settings {
     std::string text;
     std::string source;
   };
-  // The setting that is called so, or null.
+  // The setting with this name or alias, or null.
   const SettingSpec* find(const std::string& name) const;
-  // The same; makes one of a property of librdkafka's.
+  // The same; creates a setting for a property of librdkafka.
   const SettingSpec* find_or_make(const std::string& name);
   const Value& value(std::string_view name) const;
   std::string environment_name(const std::string& name) const;
@@ -79,7 +80,7 @@ class Settings {
   std::string app_id_;
   std::vector<SettingSpec> specs_;
   std::map<std::string, Value, std::less<>> values_;
-  std::map<std::string, std::source_location> declared_at_;  // the app's own
+  std::map<std::string, std::source_location> declared_at_;  // only for the app's own settings
 };
 
 }  // namespace mephisto

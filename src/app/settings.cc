@@ -20,13 +20,13 @@ namespace {
 
 using Type = SettingSpec::Type;
 
-constexpr int kMaxShards = 1024;  // more threads than that are a typing error
+constexpr int kMaxShards = 1024;  // a larger number is a typing error
 
-// Faust's names where the thing is Faust's.
+// Settings that Faust has too have Faust's names.
 std::vector<SettingSpec> framework_settings() {
   return {
       {.name = "broker",
-       .help = "the log: local://FOLDER, kafka://HOST:PORT (several with ; between), or memory:// within one process; "
+       .help = "the log: local://FOLDER, kafka://HOST:PORT (several separated by ;), or memory:// within one process; "
                "empty: local:// in the folder log of datadir",
        .alias = "kafka.servers",
        .check =
@@ -39,7 +39,7 @@ std::vector<SettingSpec> framework_settings() {
       {"processing_guarantee",
        Type::kChoice,
        "at_least_once",
-       "what is promised for each record",
+       "the guarantee for each record",
        false,
        {"at_least_once", "exactly_once"}},
       {.name = "shards",
@@ -50,7 +50,7 @@ std::vector<SettingSpec> framework_settings() {
       {.name = "topic_partitions",
        .type = Type::kInteger,
        .default_value = "8",
-       .help = "partitions of topics that are created without saying how many",
+       .help = "partitions of created topics whose declaration gives no number",
        .least = 1,
        .most = kMaxPartitions},
       {.name = "topic_replication_factor",
@@ -60,17 +60,17 @@ std::vector<SettingSpec> framework_settings() {
        .least = 1,
        .most = std::numeric_limits<std::int16_t>::max()},
       {"topic_allow_declare", Type::kFlag, "true",
-       "whether topics that are not there are made: by a worker at its start, by what is sent to them later (otherwise "
+       "whether missing topics are created, by a worker at its start and by later sends (otherwise "
        "an error names them)"},
-      {"topic_disable_leader", Type::kFlag, "false", "whether to do without the leader topic"},
+      {"topic_disable_leader", Type::kFlag, "false", "whether to run without the leader topic"},
       {.name = "reply_to_topics",
-       .help = "where a request may have its answer, besides reply topics (f-reply-*) and topics that the app "
-               "declares: names with ; between, PREFIX* for all that begin so",
+       .help = "where a request may want its reply, besides reply topics (f-reply-*) and topics that the app "
+               "declares: names separated by ;, PREFIX* for all with this prefix",
        .list = true},
       {"consumer_auto_offset_reset",
        Type::kChoice,
        "earliest",
-       "where a group starts that has committed nothing",
+       "where a group without committed offsets starts",
        false,
        {"earliest", "latest"}},
       {.name = "broker_commit_interval",
@@ -80,24 +80,24 @@ std::vector<SettingSpec> framework_settings() {
       {.name = "broker_commit_every",
        .type = Type::kInteger,
        .default_value = "10000",
-       .help = "commit after so many acknowledged records at the latest",
+       .help = "commit after this many acknowledged records at the latest",
        .least = 1},
       {.name = "broker_session_timeout",
        .type = Type::kDuration,
        .default_value = "2s",
-       .help = "a worker without a sign of life for so long loses its partitions",
+       .help = "a worker that sends no heartbeat for this long loses its partitions",
        .least = 100},
       {"consumer_group_instance_id", Type::kText, "",
-       "a name of this worker's own: while it restarts, for at most broker_session_timeout, its group on Kafka keeps "
+       "a static name for this worker: while it restarts, for at most broker_session_timeout, its group on Kafka keeps "
        "its partitions for it"},
       {.name = "stream_buffer_maxsize",
        .type = Type::kInteger,
        .default_value = "4096",
-       .help = "records of a partition that may be delivered behind one that is not done",
+       .help = "records of a partition that may be delivered after an unacknowledged one",
        .least = 1},
       {"memory_budget", Type::kBytes, "64MiB", "bytes of fetched records in the whole worker"},
       {"drain_timeout", Type::kDuration, "10s",
-       "how long a stop or a partition that leaves waits for events that are being processed"},
+       "how long a stop, or a partition that moves, waits for events in progress"},
       {.name = "maintenance_interval",
        .type = Type::kDuration,
        .default_value = "5m",
@@ -120,16 +120,16 @@ Result<std::size_t> parse_bytes(std::string_view text) {
   else if (unit == "GiB" || unit == "G")
     factor = 1 << 30;
   if (code != std::errc{} || factor == 0 || number == 0 || number > (std::uint64_t{1} << 50) / factor) {
-    return fail(ErrorKind::kInvalid, fmt::format("\"{}\" is no size: write bytes, or 512KiB, 64MiB, 1GiB", text));
+    return fail(ErrorKind::kInvalid, fmt::format("\"{}\" is not a size: write bytes, or 512KiB, 64MiB, 1GiB", text));
   }
   return number * factor;
 }
 
-// Below it, every property of librdkafka's is a setting.
+// Each property of librdkafka is a setting with this prefix.
 constexpr std::string_view kKafkaProperties = "kafka.properties.";
 constexpr std::string_view kFile = "_FILE";
 
-// What is expected of a value, for messages.
+// The expected kind of value, for messages.
 std::string_view described(Type type) {
   switch (type) {
     case Type::kText: return "a text";
@@ -151,8 +151,8 @@ bool parse_flag(const std::string& text, bool& value) {
 void check(const SettingSpec& spec, const std::string& text) {
   auto refuse = [&](const std::string& why) { throw Failure(ErrorKind::kInvalid, why); };
   if (text.empty() && spec.default_value.empty()) return;
-  // Such a value is a mistake of the file or the shell it comes from, and would end a header or a line of a protocol.
-  // Keys and certificates have lines.
+  // A control character is a mistake in the file or shell, and would end a header or a line of a protocol. Only keys
+  // and certificates have several lines.
   const auto control = std::ranges::find_if(
       text, [&](char c) { return (static_cast<unsigned char>(c) < ' ' || c == '\x7f') && c != '\t'; });
   if (control != text.end() && !spec.name.ends_with(".pem")) {
@@ -169,7 +169,7 @@ void check(const SettingSpec& spec, const std::string& text) {
       auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), number);
       if (code != std::errc{} || end != text.data() + text.size() || number < spec.least || number > spec.most) {
         auto to = spec.most == std::numeric_limits<std::int64_t>::max() ? "" : fmt::format(" to {}", spec.most);
-        refuse(fmt::format("\"{}\" is no whole number from {}{}", printable(text), spec.least, to));
+        refuse(fmt::format("\"{}\" is not a whole number from {}{}", printable(text), spec.least, to));
       }
       return;
     }
@@ -191,14 +191,14 @@ void check(const SettingSpec& spec, const std::string& text) {
     }
     case Type::kChoice:
       if (std::ranges::find(spec.choices, text) == spec.choices.end()) {
-        refuse(fmt::format("\"{}\" is none of {}{}", printable(text), fmt::join(spec.choices, ", "),
+        refuse(fmt::format("\"{}\" is not one of {}{}", printable(text), fmt::join(spec.choices, ", "),
                            did_you_mean(text, spec.choices)));
       }
       return;
   }
 }
 
-// A message about a value, without it.
+// The message with the value replaced by ***.
 std::string without(const std::string& value, std::string message) {
   for (const auto& shown : {value, printable(value)}) {
     for (std::size_t at = 0; !shown.empty() && (at = message.find(shown, at)) != std::string::npos; at += 3)
@@ -223,7 +223,7 @@ const SettingSpec* Settings::find_or_make(const std::string& name) {
   if (const auto* spec = find(name)) return spec;
   if (!name.starts_with(kKafkaProperties) || name.size() == kKafkaProperties.size()) return nullptr;
   const auto property = name.substr(kKafkaProperties.size());
-  SettingSpec spec{.name = name, .help = "a property of librdkafka's"};
+  SettingSpec spec{.name = name, .help = "a property of librdkafka"};
   spec.secret = is_secret_log_property(property);
   spec.check = [property](const std::string& text) {
     auto sound = check_log_property(property, text);
@@ -267,9 +267,8 @@ void Settings::set(const std::string& name, const std::string& text, std::string
   try {
     check(*spec, text);
   } catch (const Failure& failure) {
-    const bool hide =
-        spec->secret ||
-        text.find_first_of("@?") != std::string::npos;  // a URL that is set in a wrong place has its password with it
+    // A URL that is set by mistake may contain its password.
+    const bool hide = spec->secret || text.find_first_of("@?") != std::string::npos;
     throw Failure(ErrorKind::kInvalid,
                   fmt::format("{}: {}: {}", source, name, hide ? without(text, failure.what()) : failure.what()));
   }
@@ -278,12 +277,12 @@ void Settings::set(const std::string& name, const std::string& text, std::string
 }
 
 void Settings::load_yaml(const std::string& path) {
-  std::map<std::string, std::string> places;  // by the setting's own name
+  std::map<std::string, std::string> places;  // by the setting's name, not its alias
   for (auto& one : read_settings_file(path)) {
     const auto* spec = find(one.name);
     const auto [before, fresh] = places.try_emplace(spec == nullptr ? one.name : spec->name, one.source);
     if (!fresh)
-      throw Failure(ErrorKind::kInvalid, fmt::format("{}: {} is there twice, first at {}: leave one of them out",
+      throw Failure(ErrorKind::kInvalid, fmt::format("{}: {} is set twice, first at {}: leave one of them out",
                                                      one.source, printable(one.name), before->second));
     if (spec != nullptr && one.list && !spec->list) {
       throw Failure(ErrorKind::kInvalid,
@@ -301,8 +300,7 @@ std::string Settings::environment_name(const std::string& name) const {
   return text;
 }
 
-// The variable has the value, or one of its name with _FILE the path of a file that has it, as secrets of containers
-// do.
+// The variable holds the value, or a variable with the suffix _FILE names a file with it, as with container secrets.
 void Settings::set_from_environment(const std::string& name, const std::string& variable) {
   const auto of_file = variable + std::string{kFile};
   const char* text = std::getenv(variable.c_str());
@@ -332,7 +330,7 @@ void Settings::load_environment() {
       known.push_back(variable + std::string{kFile});
     }
   }
-  // No error: the prefix may be another program's, too.
+  // An unknown name is not an error: another program may use the same prefix.
   for (char** one = environ; *one != nullptr; ++one) {
     const auto variable = std::string{*one}.substr(0, std::string_view{*one}.find('='));
     if (const auto prefix = environment_name(std::string{kKafkaProperties}); variable.starts_with(prefix)) {

@@ -24,9 +24,9 @@ constexpr std::string_view kStandardTags = "tag:yaml.org,2002:";
   throw Failure(ErrorKind::kInvalid, fmt::format("{}: {}", place, why));
 }
 
-// As it is but for a byte order mark; ends of lines of other systems are `\n`.
+// Reads the text without a byte order mark, and with `\n` for the line ends of other systems.
 std::string read_text(const std::string& path) {
-  // A folder opens as a file, and only reading it fails.
+  // A folder can be opened like a file; only reading it fails.
   std::error_code error;
   if (std::filesystem::is_directory(path, error))
     throw Failure(ErrorKind::kInvalid, fmt::format("cannot read {}: it is a directory", path));
@@ -34,7 +34,7 @@ std::string read_text(const std::string& path) {
   if (!file) throw Failure(ErrorKind::kInvalid, fmt::format("cannot read {}: {}", path, std::strerror(errno)));
   std::string bytes(kLargest + 1, '\0');
   file.read(bytes.data(), kLargest + 1);
-  if (file.gcount() > kLargest) refuse(path, "it has more than 1 MiB, so it is something else");
+  if (file.gcount() > kLargest) refuse(path, "it has more than 1 MiB, which is too large");
   bytes.resize(static_cast<std::size_t>(file.gcount()));
   if (bytes.starts_with("\xff\xfe") || bytes.starts_with("\xfe\xff") || bytes.contains('\0'))
     refuse(path, "it is not UTF-8 text (UTF-16?): save it as UTF-8");
@@ -64,7 +64,7 @@ bool is_indented_by_a_tab(std::string_view line) {
   return indentation.size() < line.size() && indentation.contains('\t');
 }
 
-// Where the quoted text that begins at `at` ends, behind its second quote; nothing where that is not in the same line.
+// The position after the closing quote of the quoted text at `at`; empty if it is not in the same line.
 std::optional<std::size_t> end_of_quoted(std::string_view text, std::size_t at) {
   const char quote = text[at];
   for (++at; at < text.size() && text[at] != '\n'; ++at) {
@@ -72,13 +72,13 @@ std::optional<std::size_t> end_of_quoted(std::string_view text, std::size_t at) 
       ++at;
     } else if (text[at] == quote) {
       if (quote == '"' || at + 1 == text.size() || text[at + 1] != quote) return at + 1;
-      ++at;  // two of them are one in the text
+      ++at;  // two quotes mean one in the text
     }
   }
   return std::nullopt;
 }
 
-// Looks at the first value of the line only, which is nearly always the only one.
+// Checks only the first value of the line, which is nearly always the only one.
 bool leaves_a_quote_open(std::string_view line) {
   auto start = line.find_first_of(":-");
   if (start == std::string_view::npos) return false;
@@ -90,7 +90,7 @@ class Reader {
  public:
   Reader(const std::string& path, std::string_view text) : path_(path), text_(text) {}
 
-  // The one document with something in it.
+  // The only document that is not empty.
   std::optional<YAML::Node> document() const;
   void read(const YAML::Node& node, const std::string& prefix);
   std::vector<FileSetting> settings;
@@ -104,7 +104,7 @@ class Reader {
 
   const std::string& path_;
   std::string_view text_;
-  std::vector<YAML::Node> above_;  // the sections that the present one is in
+  std::vector<YAML::Node> above_;  // the sections around the current node
 };
 
 std::optional<YAML::Node> Reader::document() const {
@@ -116,7 +116,7 @@ std::optional<YAML::Node> Reader::document() const {
       found = one;
     }
   } catch (const YAML::Exception& error) {
-    // The library's place is where it gave up, which may be far behind the mistake.
+    // The library reports where it gave up, which may be far after the mistake.
     if (auto line = line_that(text_, is_indented_by_a_tab))
       refuse(fmt::format("{}:{}:1", path_, *line), "a tab cannot indent a line in YAML: use spaces");
     if (auto line = line_that(text_, leaves_a_quote_open))
@@ -126,7 +126,7 @@ std::optional<YAML::Node> Reader::document() const {
   return found;
 }
 
-// Behind an anchor and a tag. The library's positions are bytes.
+// The position after an anchor and a tag. The library's positions are bytes.
 std::size_t Reader::start_of(const YAML::Node& scalar) const {
   auto at = static_cast<std::size_t>(std::max(scalar.Mark().pos, 0));
   while (at < text_.size() && (text_[at] == '&' || text_[at] == '!'))
@@ -134,8 +134,8 @@ std::size_t Reader::start_of(const YAML::Node& scalar) const {
   return at;
 }
 
-// Behind a value that is in one line, so that nothing of the next one is taken for its end; a block (| or >) is many on
-// purpose.
+// The position after a value. The value must be in one line, so that it does not absorb the next line by mistake. Only
+// a block (| or >) has several lines on purpose.
 std::size_t Reader::end_of(const YAML::Node& scalar) const {
   const auto start = start_of(scalar);
   if (start >= text_.size()) return text_.size();
@@ -154,13 +154,13 @@ void Reader::check(const YAML::Node& node) const {
   const auto& tag = node.Tag();
   const bool standard = tag.starts_with(kStandardTags) && !tag.ends_with(":binary");
   if (!tag.empty() && tag != "?" && tag != "!" && !standard)
-    refuse(place(node), fmt::format("the tag {} means nothing here: leave it out", printable(tag)));
+    refuse(place(node), fmt::format("the tag {} is not supported: leave it out", printable(tag)));
   if (node.IsScalar()) (void)end_of(node);
 }
 
 std::string Reader::name_of(const YAML::Node& key, const std::string& prefix) const {
   if (!key.IsScalar()) refuse(place(key), "expected `name: value`");
-  if (key.Scalar() == "<<") refuse(place(key), "a merge (<<) is not read: write the settings out");
+  if (key.Scalar() == "<<") refuse(place(key), "a merge (<<) is not supported: write the settings out");
   const auto colon = text_.find_first_not_of(" \t", end_of(key));
   if (colon == std::string_view::npos || text_[colon] != ':')
     refuse(place(key), "expected `name: value`, found no colon");
@@ -177,7 +177,8 @@ void Reader::read(const YAML::Node& node, const std::string& prefix) {
     if (value.IsMap()) {
       if (value.size() == 0) refuse(setting.source, fmt::format("{}: an empty section: leave it out", printable(name)));
       if (std::ranges::any_of(above_, [&](const YAML::Node& one) { return one.is(value); })) {
-        refuse(setting.source, fmt::format("{} holds itself: an alias cannot name what it is in", printable(name)));
+        refuse(setting.source,
+               fmt::format("{} holds itself: an alias cannot name a section around it", printable(name)));
       }
       read(value, name + ".");
       continue;

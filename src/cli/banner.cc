@@ -1,4 +1,4 @@
-// What a worker shows at its start: what it is and works with.
+// The table that a worker prints at its start.
 #include <fmt/format.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -39,7 +39,7 @@ std::string platform() {
   return fmt::format("C++23 {} ({} {})", compiler, system.sysname, system.machine);
 }
 
-// By the scheme of the log's URL.
+// Named by the scheme of the log's URL.
 std::string driver_of(const std::string& url) {
   const auto scheme = url.substr(0, url.find(':'));
   return scheme == "local" ? "local (LMDB)" : scheme == "kafka" ? "kafka (librdkafka)" : scheme;

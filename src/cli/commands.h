@@ -1,4 +1,4 @@
-// The commands that every app has, and what they share.
+// The commands that every app has, and their shared functions.
 #pragma once
 
 #include <functional>
@@ -20,28 +20,28 @@ inline constexpr int kUsage = 2;
 struct Builtin {
   std::unique_ptr<CommandBase> command;
   LogUse log_use = LogUse::kNone;
-  bool app_only = true;  // makes no sense without an app (the general tool)
+  bool app_only = true;  // needs an app; missing in the general tool
 };
 
-// What commands on the log work with.
+// The log of a command.
 struct LogContext {
   std::shared_ptr<Log> log;
   bool with_app = true;  // false: the general tool on any log
 };
-// What the running command was given; set by the command line.
+// The context of the running command; the command line sets it.
 LogContext& log_context();
 
-// The topic that people name by itself or as @AGENT. Throws UsageError where there is no such agent.
+// The topic of an entity: a topic's name, or @AGENT. Throws UsageError if there is no such agent.
 std::string topic_of(const App& app, const std::string& entity);
-// Throws UsageError where the topic has no such partition.
+// Throws UsageError if the topic has no such partition.
 void check_partition(const std::string& topic, int partitions, int partition);
 
-// The topic of that name. Throws UsageError, which names the nearest, where there is none.
+// The topic of that name. Throws UsageError with the nearest name if there is none.
 Task<TopicInfo> find_topic(const App& app, std::string name);
-// The offset that a text names in a partition: an offset, kept within the marks, or that of a time. Nothing when it is
-// neither.
+// The offset that a text means in a partition. The text is an offset, which is clamped to the watermarks, or a time.
+// Empty if it is neither.
 Task<std::optional<std::int64_t>> offset_or_time(TopicPartition partition, Watermarks marks, std::string text);
-// Programs get milliseconds, or null, in a column of numbers.
+// With --json the cell is a number of milliseconds, or null.
 std::string duration_cell(std::optional<std::chrono::milliseconds> duration, const char* none, bool json);
 
 std::vector<Builtin> declaration_commands();  // agents, models, model, tables, reset, clean-versions, livecheck, config
@@ -63,12 +63,12 @@ using detail::NoOptions;
 
 // Runs a worker until a signal or a failure ends it.
 int run_worker(App& app, bool json);
-// What a worker is and works with.
+// Prints the worker's identity and configuration.
 void print_banner(const App& app, const std::string& log_target, bool json);
-// Consecutive numbers folded: `{0-3, 7-8, 50}`.
+// Folds consecutive numbers: `{0-3, 7-8, 50}`.
 std::string fold(std::vector<int> numbers);
 
-// One command as help, man page and completion see it.
+// The description of a command for help, man page and completion.
 struct CommandHelp {
   std::string name;
   std::string help;

@@ -10,7 +10,7 @@
 namespace mephisto::cli {
 namespace {
 
-// AgentRuntime::dead_letter adds them.
+// The headers that AgentRuntime::dead_letter adds.
 constexpr std::array<std::string_view, 10> kAdded{"x-headers-cut", "x-error", "x-error-kind", "x-app",
                                                   "x-agent",       "x-topic", "x-partition",  "x-offset",
                                                   "x-attempts",    "x-time"};
@@ -18,7 +18,7 @@ constexpr std::string_view kReplayedFrom = "x-replayed-from";
 
 std::string group_of(const std::string& topic) { return topic + "-handled"; }
 
-// Where the handling of a topic's dead letters has come to.
+// The commit that shows which of a topic's dead letters are handled.
 Task<Commit> handled(std::string topic) {
   for (const auto& group : value_or_throw(co_await log_context().log->groups())) {
     if (group.name != group_of(topic)) continue;
@@ -36,7 +36,8 @@ bool consumes(const App& app, const std::string& agent, const std::string& topic
 
 }  // namespace
 
-// The last of each name is the failure's: the record may have had the same, by accident or to mislead.
+// Of headers with the same name, the failure added the last one. The record may have had the others, by accident or to
+// mislead.
 LetterHeaders::LetterHeaders(const RecordView& record) {
   const auto all = record.headers.list();
   for (auto one = all.rbegin(); one != all.rend(); ++one) {
@@ -133,7 +134,7 @@ Task<Replay> replay_of(const App& app, const DeadLetters& letters, const RecordV
   co_return Replay{{topic, partition}, fmt::format("{}/{}", from_app, agent)};
 }
 
-// Guarantee: what is replayed is appended and marked as handled in one transaction.
+// Guarantee kept here: one transaction appends the replayed records and marks their dead letters as handled.
 Task<void> handle(DeadLetters& letters, const std::vector<RecordView>& chosen, const std::vector<Replay>& where) {
   Transaction transaction;
   for (std::size_t i = 0; i < chosen.size(); ++i) {

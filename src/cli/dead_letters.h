@@ -1,5 +1,4 @@
-// Dead letters as the log has them: what agents could not process, in topics ID-AGENT-dlq, and how they are replayed or
-// dropped.
+// Dead letters: the records that agents could not process, in the topics ID-AGENT-dlq. They can be replayed or dropped.
 #pragma once
 
 #include <map>
@@ -14,13 +13,13 @@
 
 namespace mephisto::cli {
 
-inline constexpr std::string_view kDeadLetters = "-dlq";  // how the topics' names end
+inline constexpr std::string_view kDeadLetters = "-dlq";  // the suffix of the topics' names
 
-// What a failure added to the headers of a record, by name, and those that the record had.
+// The headers of a dead letter: those that the failure added, by name, and those of the record.
 class LetterHeaders {
  public:
   explicit LetterHeaders(const RecordView& record);
-  // Empty where it is not there: somebody else wrote the record.
+  // Empty if the header is missing, because another program wrote the record.
   std::string added(std::string_view name) const;
   const std::vector<HeaderView>& own() const { return own_; }
 
@@ -29,8 +28,8 @@ class LetterHeaders {
   std::vector<HeaderView> own_;
 };
 
-// One topic of dead letters. Which of them were handled (replayed or dropped) is the commit of a group of its own, so
-// nothing is ever deleted here and two people who replay at the same time cannot both do it.
+// One topic of dead letters. A group of its own commits which of them were handled (replayed or dropped). So nothing is
+// ever deleted here, and two simultaneous commands cannot both replay the same dead letter.
 struct DeadLetters {
   std::string topic;
   std::unique_ptr<Reader> reader;
@@ -45,16 +44,16 @@ struct DeadLetters {
 // The open dead letters; `to_handle` keeps everybody else from handling them until the reader is closed.
 Task<DeadLetters> read_dead_letters(std::string topic, bool to_handle);
 
-// Where a dead letter is replayed to.
+// The target of a replayed dead letter.
 struct Replay {
   TopicPartition partition;
-  std::optional<std::string> agent;  // `APP/AGENT`, the only one that takes it; none: all that consume the topic
+  std::optional<std::string> agent;  // `APP/AGENT`, the only agent that processes it; empty: all agents of the topic
 };
-// To the agent that failed, or with `to` to that topic. Throws Failure where it cannot.
+// The target is the agent that failed, or the topic `to` if given. Throws Failure if the agent or topic does not exist.
 Task<Replay> replay_of(const App& app, const DeadLetters& letters, const RecordView& record,
                        std::optional<TopicInfo> to);
 
-// Replays (`where` has a place for each) or drops (it is empty) what was chosen.
+// Replays the chosen dead letters to the targets in `where`, one for each; drops them if `where` is empty.
 Task<void> handle(DeadLetters& letters, const std::vector<RecordView>& chosen, const std::vector<Replay>& where);
 
 }  // namespace mephisto::cli

@@ -1,4 +1,4 @@
-// Commands that look at what the app declares: agents, models, model, tables, reset, clean-versions, livecheck, config.
+// Commands about the app's declarations: agents, models, model, tables, reset, clean-versions, livecheck, config.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -20,7 +20,7 @@ std::map<std::string, const detail::ModelInfo*> models_of(const App& app) {
   return models;
 }
 
-// Faust's flags. Every agent here has a topic and every model is the app's own, so they show the same.
+// Faust's flags. They change nothing, because every agent here has a topic, and every model is the app's own.
 struct AgentsOptions {
   bool local = false;
   bool no_local = false;
@@ -93,7 +93,7 @@ Task<int> model(ModelOptions options, CommandContext context) {
   co_return kOk;
 }
 
-// A sentence for people, an empty list for programs.
+// Prints a sentence, or an empty list with --json.
 int nothing(const CommandContext& context, const char* sentence) {
   if (context.json)
     print_json("[]");
@@ -108,17 +108,17 @@ Task<int> reset(NoOptions, CommandContext context) {
   co_return nothing(context, "has no tables, so there is no local state to delete.");
 }
 
-// The worker's, so that one line starts either.
+// The worker's options, so that the same arguments work for both commands.
 struct LivecheckOptions {
   bool without_web = false;
   bool with_web = false;
   std::optional<int> web_port;
   std::optional<int> shards;
   static std::vector<OptionHelp> help() {
-    return {{"without_web", "as worker"},
-            {"with_web", "as worker"},
-            {"web_port", "as worker", "-p"},
-            {"shards", "as worker"}};
+    return {{"without_web", "see worker"},
+            {"with_web", "see worker"},
+            {"web_port", "see worker", "-p"},
+            {"shards", "see worker"}};
   }
 };
 

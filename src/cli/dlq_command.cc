@@ -1,4 +1,4 @@
-// `dlq`: dead letters by hand: list, show, replay, drop.
+// `dlq`: lists, shows, replays and drops dead letters.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -21,18 +21,18 @@ struct DlqOptions {
   bool dry_run = false;
 
   static std::vector<OptionHelp> help() {
-    return {{"action", "list, show, replay (to the agent that failed, and no other) or drop", "", true},
+    return {{"action", "list, show, replay (only to the agent that failed) or drop", "", true},
             {"agent", "the agent's name, or the topic with its dead letters", "", true},
-            {"number", "which one, as `list` numbers them", "", true},
-            {"all", "replay or drop all of the agent's"},
-            {"reason", "only those whose reason has this text in it, in any case"},
-            {"to", "replay to this topic, or @AGENT's, where every agent gets them"},
-            {"dry_run", "show what would be replayed or dropped, and leave it"}};
+            {"number", "the dead letter's number, as `list` shows it", "", true},
+            {"all", "replay or drop all dead letters of the agent"},
+            {"reason", "only those whose reason contains this text, in upper or lower case"},
+            {"to", "replay to this topic, or @AGENT's topic, where every agent gets them"},
+            {"dry_run", "only show what would be replayed or dropped"}};
   }
   bool handles() const { return action == "replay" || action == "drop"; }
 };
 
-// The topics with dead letters: all, or those of one agent (by name, or the topic itself).
+// The topics with dead letters: all, or only the topic of one agent. `agent` is its name, or the topic's name.
 Task<std::vector<std::string>> topics_of(const App& app, std::optional<std::string> agent) {
   std::vector<std::string> all;
   for (const auto& one : value_or_throw(co_await log_context().log->topics())) {
@@ -42,7 +42,7 @@ Task<std::vector<std::string>> topics_of(const App& app, std::optional<std::stri
   for (const auto& name : {*agent, fmt::format("{}-{}{}", app.id(), *agent, kDeadLetters)}) {
     if (std::ranges::find(all, name) != all.end()) co_return std::vector{name};
   }
-  // On a log without its app any app's agent may be meant.
+  // Without an app, the agent may belong to any app.
   std::vector<std::string> matching;
   std::ranges::copy_if(all, std::back_inserter(matching), [&](const std::string& topic) {
     return topic.ends_with(fmt::format("-{}{}", *agent, kDeadLetters));
@@ -66,7 +66,7 @@ struct DeadLetter {
   int attempts;
   std::optional<Bytes> key;
   std::optional<Bytes> value;
-  Json headers;  // the record's own
+  Json headers;  // the headers of the record itself
 };
 
 DeadLetter letter_of(const RecordView& record) {
@@ -144,7 +144,7 @@ std::vector<RecordView> choose(const DeadLetters& letters, const DlqOptions& opt
   return chosen;
 }
 
-// One topic's, replayed or dropped; a row each.
+// Replays or drops the chosen dead letters of one topic, with a row for each.
 Task<void> handle_chosen(const App& app, DeadLetters& letters, const std::vector<RecordView>& chosen,
                          const DlqOptions& options, std::optional<TopicInfo> to, Table& table) {
   std::vector<Replay> where;
@@ -167,7 +167,7 @@ Task<int> dlq(DlqOptions options, CommandContext context) {
     auto letters = co_await read_dead_letters(topic, options.handles() && !options.dry_run);
     const auto chosen = choose(letters, options);
     const bool missing = options.number && chosen.empty();
-    std::exception_ptr failure;  // the next one who handles them does not wait for this one
+    std::exception_ptr failure;  // thrown only after close(), so that the next command need not wait for this member
     if (options.action == "list") {
       list(chosen, listed, context.json);
     } else if (options.action == "show" && !missing) {

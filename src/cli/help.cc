@@ -1,4 +1,4 @@
-// Help texts, man pages and shell completions, all from the same tables of commands and options.
+// Makes help texts, man pages and shell completions from the same tables of commands and options.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -149,7 +149,8 @@ std::string completion_script(const std::string& shell, const std::string& progr
         "${{words[2,CURRENT-1]}}; do\n"
         "    case \" {3} \" in *\" $word \"*) command=$word; break ;; esac\n  done\n  case \"$command\" in\n    '') "
         "_describe command commands; compadd -- {4} ;;\n{5}  esac\n}}\n"
-        // Autoloaded from fpath the file is the function; sourced, it registers it.
+        // If zsh autoloads the file from fpath, the file is the function's body. If it is sourced, it registers the
+        // function.
         "if [ \"$funcstack[1]\" = {1} ]; then {1} \"$@\"; else compdef {1} {0}; fi\n",
         program, function, described, fmt::join(names, " "), globals, cases);
   }

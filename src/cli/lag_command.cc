@@ -1,4 +1,4 @@
-// `lag`: how far each group is behind; with --reset, where a group goes on.
+// `lag`: shows each group's lag; with --reset, sets a group's offsets.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -16,15 +16,16 @@ struct LagOptions {
   bool dry_run = false;
 
   static std::vector<OptionHelp> help() {
-    return {{"reset",
-             "TOPIC[/PARTITION]=WHERE: the group goes on there, whose workers are stopped; WHERE is earliest, latest, "
-             "an offset, or a time (2026-01-02T03:04:05Z)"},
-            {"group", "with --reset: the group (default: the app's)"},
-            {"dry_run", "with --reset: show what would change, and leave it"}};
+    return {
+        {"reset",
+         "TOPIC[/PARTITION]=WHERE: the group, whose workers are stopped, continues there; WHERE is earliest, latest, "
+         "an offset, or a time (2026-01-02T03:04:05Z)"},
+        {"group", "with --reset: the group (default: the app's)"},
+        {"dry_run", "with --reset: only show what would change"}};
   }
 };
 
-// When the record at `offset`, or the first after it, was made; nothing when there is none.
+// The time of the first record at or after `offset`; empty if there is none.
 Task<std::optional<Timestamp>> time_of(TopicPartition partition, std::int64_t offset) {
   ReaderOptions options;
   options.client = "command line";
@@ -35,8 +36,8 @@ Task<std::optional<Timestamp>> time_of(TopicPartition partition, std::int64_t of
   co_return polled.batches.front()->records.front().timestamp();
 }
 
-// The first record that is not done, by the app's workers on this machine: what is committed follows it an interval
-// later.
+// The first unacknowledged offset of each partition, from the app's workers on this machine. The committed offset
+// follows it one commit interval later.
 Task<std::map<TopicPartition, std::int64_t>> done_here(const App& app) {
   std::map<TopicPartition, std::int64_t> done;
   if (!log_context().with_app) co_return done;
@@ -72,7 +73,7 @@ Task<int> show(const App& app, bool json) {
     }
     for (const auto& [partition, line] : lines) {
       auto marks = co_await log.watermarks(partition);
-      if (!marks) continue;  // the topic is gone
+      if (!marks) continue;  // the topic is deleted
       auto from = std::max(line.committed.value_or(marks->start), marks->start);
       std::optional<std::chrono::milliseconds> age;
       if (from < marks->end) {
@@ -89,7 +90,7 @@ Task<int> show(const App& app, bool json) {
   co_return kOk;
 }
 
-// What one --reset says of each of its partitions.
+// The offsets that one --reset sets, for each of its partitions.
 Task<void> read_reset(const App& app, std::string text, std::map<TopicPartition, std::int64_t>& offsets) {
   const auto wrong = [&] {
     return UsageError(fmt::format("--reset {}: expected TOPIC=WHERE or TOPIC/PARTITION=WHERE", printable(text)));
@@ -156,7 +157,7 @@ Task<int> lag(LagOptions options, CommandContext context) {
 Builtin lag_command() {
   return builtin<LagOptions>(
       "lag",
-      "Show how far each group is behind, and how much of it is done and not committed yet; or set where one goes on.",
+      "Show each group's lag, and how much of it is acknowledged but not committed yet; or set a group's offsets.",
       LogUse::kReads, lag, false);
 }
 

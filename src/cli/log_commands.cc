@@ -1,4 +1,4 @@
-// Commands that list what the log has, and what the commands on the log share.
+// Commands that list topics and groups, and functions that commands on the log share.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -14,7 +14,7 @@ Task<int> topics(NoOptions, CommandContext context) {
   auto& log = *log_context().log;
   Table table{"Topics", {{"topic"}, {"partitions", true}, {"offsets", true}, {"retention", context.json}, {"cleanup"}}};
   for (const auto& topic : value_or_throw(co_await log.topics())) {
-    // Not all of them need be records: also the mark that ends a transaction has one, and what is compacted away had.
+    // Not every offset has a record: transaction markers have offsets, and so had the records that compaction removed.
     std::int64_t offsets = 0;
     for (int i = 0; i < topic.config.partitions; ++i) {
       auto marks = value_or_throw(co_await log.watermarks({topic.name, i}));
@@ -29,7 +29,7 @@ Task<int> topics(NoOptions, CommandContext context) {
 }
 
 Task<int> groups(NoOptions, CommandContext context) {
-  // Kafka's brokers tell nobody a group's generation.
+  // Kafka's brokers do not report a group's generation.
   Table table{"Groups", {{"group"}, {"generation", true}, {"member"}, {"partitions"}}};
   const auto generation = [](const GroupInfo& group) {
     return group.generation ? std::to_string(*group.generation) : "";

@@ -1,4 +1,4 @@
-// The command line of every app: choosing the command, what holds for all of them, running it, exit codes.
+// The command line of every app: it chooses and runs the command, and handles the global options and exit codes.
 #include <fmt/format.h>
 #include <signal.h>
 #include <unistd.h>
@@ -40,13 +40,13 @@ struct Global {
             {"debug", "log everything (-l debug)"},
             {"workdir", "change to this folder first", "-W"},
             {"datadir", "where local state is kept", "-D"},
-            {"config", "settings are read from this file (default: an app's config.yml, where there is one)"},
-            {"log", "the log's URL, as setting broker: local://FOLDER"},
+            {"config", "read settings from this file (default: the app's config.yml, if it exists)"},
+            {"log", "the log's URL, like setting broker: local://FOLDER"},
             {"set", "NAME=VALUE, overrides a setting"},
             {"json", "results as one JSON array, an error as one JSON object (on standard error)"},
-            {"no_color", "no colours, on a terminal neither (as the environment variable NO_COLOR)"},
-            {"logfile",
-             "log to this file instead of standard error; the signal SIGHUP opens it anew, after it was moved", "-f"},
+            {"no_color", "no colours, even on a terminal (like the environment variable NO_COLOR)"},
+            {"logfile", "log to this file instead of standard error; the signal SIGHUP reopens it, after it was moved",
+             "-f"},
             {"loglevel", "debug, info, warn, error or crit (default: warn; worker: info)", "-l"},
             {"version", "show the version and exit"}};
   }
@@ -78,7 +78,7 @@ LogContext*& current_log_context() {
 
 struct Running {
   App& app;
-  std::shared_ptr<Log> log;  // null: the command needs none
+  std::shared_ptr<Log> log;  // null: the command uses no log
   CommandBase& command;
   CommandContext context;
   Spawned task;
@@ -87,14 +87,14 @@ struct Running {
   std::exception_ptr failure;
 };
 
-// To somebody who waits after a first signal.
+// Tells the user why the program is still running after a first signal.
 Task<void> say_what_ends_late() {
   co_await sleep_for(std::chrono::seconds{1});
-  print_notice("Ending: what was sent is still being written, or a call is under way; a second signal ends at once.");
+  print_notice("Ending: sent records are still being written, or a call is in progress; a second signal ends at once.");
 }
 
-// The command is a task of its own: cancelling it leaves the client's end, which takes away what it made on the log,
-// alone.
+// The command is a separate task. To cancel it does not cancel the client's close(), which deletes the topics that the
+// client created.
 Task<void> run_command(Running& running) {
   auto& loop = *Loop::current();
   std::optional<Client> client;
@@ -136,21 +136,21 @@ class CommandLine {
   int execute_command();
   std::shared_ptr<Log> open() const;
   std::string shell() const;
-  // A text that is the whole result; with --json the only field of the only object.
+  // Prints a text as the whole result; with --json as the only field of the only object.
   void print_text(const char* name, const std::string& text) const;
 
   App& app_;
   std::string program_;
   bool with_app_;
-  bool json_ = false;  // also where the options cannot be read
+  bool json_ = false;  // known even if the options cannot be parsed
   Global global_;
   WorkerOptions worker_options_;
   CompletionOptions completion_options_;
   std::vector<detail::OptionSpec> global_options_ = detail::option_specs(global_);
   std::vector<Builtin> builtins_ = declaration_commands();
-  std::vector<Entry> entries_;  // by name
+  std::vector<Entry> entries_;  // sorted by name
   std::vector<CommandHelp> helps_;
-  std::vector<std::string> of_apps_;  // the built-in commands that need an app, where there is none
+  std::vector<std::string> of_apps_;  // without an app: the built-in commands that need one
   const Entry* chosen_ = nullptr;
 };
 
@@ -183,7 +183,7 @@ CommandLine::CommandLine(App& app, std::string program, bool with_app)
   for (const auto& entry : entries_) helps_.push_back(entry.help);
 }
 
-// What is wrong with the app's declarations.
+// The mistakes in the app's declarations.
 std::vector<std::string> CommandLine::mistakes() const {
   auto all = app_.mistakes();
   for (const auto& [help, command, log_use, app_only, of_every_app] : entries_) {
@@ -199,7 +199,7 @@ std::vector<std::string> CommandLine::mistakes() const {
       for (const auto& flag : {option.name, option.short_flag}) {
         if (flag.empty() || taken.insert(flag).second) continue;
         all.push_back(
-            fmt::format("{}: command {} has an option {}, which there is already: give its field or flag another name",
+            fmt::format("{}: command {} has an option {}, which exists already: give its field or flag another name",
                         place, printable(help.name), flag));
       }
     }
@@ -207,7 +207,7 @@ std::vector<std::string> CommandLine::mistakes() const {
   return all;
 }
 
-// What is wrong with a word that is no command's name.
+// The error message for a word that is not a command.
 std::string CommandLine::without_command(const std::string& word) const {
   if (std::ranges::find(of_apps_, word) != of_apps_.end()) return "Need to specify app using -A parameter";
   std::vector<std::string> known;
@@ -275,7 +275,7 @@ std::string CommandLine::shell() const {
 int CommandLine::execute_worker() {
   if (worker_options_.with_web || worker_options_.web_port)
     throw UsageError("this version serves no web pages: leave out --with-web and --web-port");
-  std::signal(SIGPIPE, SIG_IGN);  // that nobody reads its output any more ends no worker
+  std::signal(SIGPIPE, SIG_IGN);  // a closed output pipe does not end a worker
   if (!global_.quiet) print_banner(app_, global_.logfile.value_or("-stderr-"), json_);
   return run_worker(app_, json_);
 }
@@ -288,8 +288,9 @@ std::shared_ptr<Log> CommandLine::open() const {
     throw UsageError(
         "a memory:// log lives within one process: commands cannot reach a worker's; set broker to local://FOLDER");
   if (!with_app_ && app_.settings().text("broker").empty())
-    throw UsageError("which log? Name it by --log local://FOLDER, or its app by -A");
-  // An app's command may be the first to use its log; who looks, or names somebody's log, has mistyped where it is.
+    throw UsageError("name a log by --log local://FOLDER, or its app by -A");
+  // An app's command may be the first to use its log. If a command only reads, or --log names the log, a missing log
+  // means a mistyped path.
   if ((!with_app_ || use == LogUse::kReads || use == LogUse::kLooks) && !log_exists(url)) {
     throw Failure(ErrorKind::kNotFound,
                   fmt::format("there is no log in {}: start a worker there, or give {}",
@@ -376,7 +377,7 @@ int CommandLine::run(int argc, char** argv) {
   try {
     set_up_logging();
     auto code = execute();
-    if (chosen_->help.name == "worker") return code;  // its work is not what it prints
+    if (chosen_->help.name == "worker") return code;  // a worker's result does not depend on its output
     if (std::fflush(stdout) != 0)
       throw Failure(ErrorKind::kUnavailable, fmt::format("cannot write the result: {}", std::strerror(errno)));
     return code;

@@ -1,5 +1,5 @@
-// `mephisto`: runs an app that is built as a shared library (-A path/to/libapp.so), as `faust -A` does; without one,
-// looks at any log.
+// `mephisto`: runs an app from a shared library (-A path/to/libapp.so), like `faust -A`. Without an app, it works on
+// any log.
 //
 // The library exports its command line:
 //   extern "C" int mephisto_main(int argc, char** argv) { return my_app().main(argc, argv); }
@@ -20,19 +20,19 @@ int usage(const std::string& text, bool json) {
 }
 
 int run_library(const std::string& path, std::vector<char*> arguments, bool json) {
-  // A name without a slash would be looked for among the system's libraries.
+  // dlopen searches the system's libraries for a name without a slash.
   void* library = dlopen((path.find('/') == std::string::npos ? "./" + path : path).c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) return usage(fmt::format("-A {}: cannot be loaded as an app: {}", path, dlerror()), json);
   auto* run = reinterpret_cast<int (*)(int, char**)>(dlsym(library, "mephisto_main"));
   if (run == nullptr)
-    return usage(fmt::format("-A {}: is no Mephisto app: it does not export mephisto_main", path), json);
+    return usage(fmt::format("-A {}: is not a Mephisto app: it does not export mephisto_main", path), json);
   return run(static_cast<int>(arguments.size()), arguments.data());
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  // The app's own command line reads everything but -A.
+  // The app's own command line parses everything except -A.
   std::vector<char*> rest{argv, argv + 1};
   std::optional<std::string> library;
   for (int i = 1; i < argc; ++i) {

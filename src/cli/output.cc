@@ -45,7 +45,7 @@ void JsonRows::add(std::string_view json) {
 
 std::string headers_json(const std::vector<HeaderView>& headers) {
   std::map<std::string_view, std::vector<std::optional<Bytes>>> values;
-  std::vector<std::string_view> names;  // in their order
+  std::vector<std::string_view> names;  // in the order of the record
   for (const auto& header : headers) {
     if (!values.contains(header.name)) names.push_back(header.name);
     values[header.name].push_back(header.null ? std::nullopt : std::optional{Bytes{std::string{header.value}}});

@@ -1,4 +1,4 @@
-// What leaves by the command line. Nothing in it acts on a terminal, whatever a record or a name in the log has.
+// The output of commands. Control characters from records and names never reach the terminal.
 #pragma once
 
 #include <string>
@@ -9,21 +9,21 @@
 
 namespace mephisto::cli {
 
-// A line of JSON on standard output.
+// Prints a line of JSON on standard output.
 void print_json(std::string_view json);
 
-// A line on standard error. That nobody reads it any more is no failure.
+// Prints a line on standard error. A closed pipe is not a failure.
 void print_notice(std::string_view line);
 
-// `Error: TEXT` on standard error, and `Try: HELP` where that is given; with `as_json` one object with `error`,
-// `exit_code` and `try`.
+// Prints `Error: TEXT` on standard error, and `Try: HELP` if `help` is given. With `as_json` it prints one object with
+// `error`, `exit_code` and `try`.
 void print_error(std::string_view text, int exit_code, bool as_json, std::string_view help = {});
 
-// JSON values that are printed as they are found: one line each, or all as one array.
+// Prints JSON values one by one: one line each, or all as one array.
 class JsonRows {
  public:
   explicit JsonRows(bool as_array);
-  ~JsonRows();  // ends the array, also where the command fails
+  ~JsonRows();  // ends the array even if the command fails
   JsonRows(const JsonRows&) = delete;
   JsonRows& operator=(const JsonRows&) = delete;
   void add(std::string_view json);
@@ -33,7 +33,7 @@ class JsonRows {
   bool first_ = true;
 };
 
-// An object of a record's headers; what is there several times has a list of its values.
+// A record's headers as an object; a repeated header has a list of its values.
 std::string headers_json(const std::vector<HeaderView>& headers);
 
 }  // namespace mephisto::cli

@@ -19,7 +19,7 @@ void add_options(CLI::App& parser, const std::vector<detail::OptionSpec>& option
     auto* added = parser.add_option(names, [option](const CLI::results_t& values) {
       for (const auto& value : values) {
         if (option.take(value)) continue;
-        throw CLI::ConversionError(fmt::format("{}: \"{}\" is no {}", option.name, printable(value),
+        throw CLI::ConversionError(fmt::format("{}: \"{}\" is not a {}", option.name, printable(value),
                                                option.type == "INTEGER" ? "whole number that fits" : "number"));
       }
       return true;
@@ -36,7 +36,7 @@ struct Parser::Impl {
   CLI::App app;
 
   CLI::App* chosen() const { return app.get_subcommands().empty() ? nullptr : app.get_subcommands().front(); }
-  // What an error of the library means, in words for people.
+  // Translates an error of the library into a message for people.
   void explain(const CLI::ParseError& error, Outcome& outcome) const;
 };
 

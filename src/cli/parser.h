@@ -15,12 +15,12 @@ class Parser {
   ~Parser();
 
   struct Outcome {
-    std::string command;          // the chosen one; empty: none
-    bool help = false;            // somebody asked for help
-    std::string unknown_command;  // the word that stands where a command belongs
-    std::string error;            // what is wrong; empty: nothing
+    std::string command;          // the chosen command; empty: none
+    bool help = false;            // --help was given
+    std::string unknown_command;  // the word in the command's position, if it is not a command
+    std::string error;            // the error; empty: none
   };
-  // Values go to where the options take them. argv[0] is left out of account.
+  // Each option's `take` gets its value. argv[0] is ignored.
   Outcome parse(int argc, char** argv);
 
  private:

@@ -1,4 +1,4 @@
-// `rebalances`: when and why the partitions of the running workers moved, and how long each phase took.
+// `rebalances`: shows when and why the running workers' partitions moved, and how long each phase took.
 #include <algorithm>
 
 #include "cli/commands.h"

@@ -1,4 +1,4 @@
-// `send`: records to a topic or agent, one line of JSON each that says where it is.
+// `send`: sends records to a topic or agent, and prints the position of each as a line of JSON.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -34,13 +34,13 @@ struct SendCommandOptions {
             {"key_serializer", "a codec for the key (default: as typed)"},
             {"value_serializer", "a codec for the value (default: as typed)"},
             {"partition", "send to this partition (default: by key, else any)"},
-            {"repeat", "send so many times", "-r"},
-            {"min_latency", "with --repeat: least seconds between two"},
-            {"max_latency", "with --repeat: most seconds between two"}};
+            {"repeat", "send this many times", "-r"},
+            {"min_latency", "with --repeat: least seconds between two records"},
+            {"max_latency", "with --repeat: most seconds between two records"}};
   }
 };
 
-// Typed text through a codec. `json` takes JSON as it is; the others take bytes.
+// Encodes the typed text with a codec. `json` takes JSON text; the others take bytes.
 std::string encode(const std::optional<std::string>& codec_name, const std::string& text, const char* option) {
   if (!codec_name) return text;
   auto codec = Codec::parse(*codec_name);
@@ -49,7 +49,7 @@ std::string encode(const std::optional<std::string>& codec_name, const std::stri
   if (*codec_name == "json" || codec_name->starts_with("json|")) {
     auto json = from_json<Json>(text);
     if (!json)
-      throw UsageError(fmt::format("{} {}: \"{}\" is no JSON: {}", option, printable(*codec_name), printable(text),
+      throw UsageError(fmt::format("{} {}: \"{}\" is not JSON: {}", option, printable(*codec_name), printable(text),
                                    json.error().message));
     codec->dump(*json, bytes);
   } else {
@@ -67,13 +67,13 @@ void check_model(const App& app, const std::optional<std::string>& name, const s
     known.push_back(model->name);
     if (model->name != *name) continue;
     if (auto fits = model->check(text); !fits)
-      throw UsageError(fmt::format("the value is no {}: {}", *name, fits.error().message));
+      throw UsageError(fmt::format("the value is not a {}: {}", *name, fits.error().message));
     return;
   }
   throw UsageError(fmt::format("{}: there is no model \"{}\"{}", option, printable(*name), did_you_mean(*name, known)));
 }
 
-// As the app declares it; a topic that nobody declared must be there: a mistyped name should not make one.
+// The topic as the app declares it. An undeclared topic must exist, because a mistyped name should not create one.
 Task<detail::TopicSpec> find_topic(const App& app, std::string name) {
   for (const auto& topic : app.topics()) {
     if (topic->name() == name) co_return topic->spec();
@@ -96,7 +96,7 @@ Task<int> send(SendCommandOptions options, CommandContext context) {
   auto name = topic_of(context.app, options.entity);
   if (auto valid = check_topic_name(name); !valid) throw UsageError(valid.error().message);
   if (options.repeat < 1) throw UsageError(fmt::format("--repeat {}: at least 1", options.repeat));
-  // Written so that it refuses what is no number, too.
+  // This form of the condition refuses NaN too.
   if (!(options.min_latency >= 0 && options.max_latency >= options.min_latency && options.max_latency <= 86'400)) {
     throw UsageError(
         "--min-latency and --max-latency are seconds from 0 to 86400, the latter not less than the former");
@@ -142,7 +142,7 @@ std::string topic_of(const App& app, const std::string& entity) {
   }
   if (!log_context().with_app)
     throw UsageError(
-        fmt::format("{}: agents are known with their app only: give it by -A, or name the topic", printable(entity)));
+        fmt::format("{}: without an app its agents are unknown: give it by -A, or name the topic", printable(entity)));
   throw UsageError(fmt::format("there is no agent \"{}\" (see: {} agents){}", printable(wanted), app.id(),
                                did_you_mean(wanted, names)));
 }

@@ -14,7 +14,7 @@
 namespace mephisto {
 namespace {
 
-// As JSON writes it: a code such as 007 is none.
+// Whether the text is a JSON number: a code such as 007 is not.
 bool is_number(std::string_view text) {
   const auto digits = [&] {
     const auto count = std::min(text.find_first_not_of("0123456789"), text.size());
@@ -30,7 +30,7 @@ bool is_number(std::string_view text) {
   return digits() > 0 && text.empty();
 }
 
-// No column is wrapped to less, however narrow the terminal is.
+// The least width of a wrapped column, even on a narrower terminal.
 constexpr std::size_t kLeastWrapped = 16;
 
 std::size_t longest_word(const std::string& text) {
@@ -79,7 +79,7 @@ std::size_t display_width(std::string_view text) {
 std::string Table::text(bool box, bool header, std::size_t width) const {
   const auto vertical = box ? "│" : "|";
   const auto horizontal = box ? "─" : "-";
-  // Control characters of what somebody else wrote do not reach the terminal.
+  // Cells may come from records; their control characters must not reach the terminal.
   auto rows = rows_;
   for (auto& row : rows) {
     for (auto& cell : row) cell = printable(cell, kWhole);
@@ -102,7 +102,7 @@ std::string Table::text(bool box, bool header, std::size_t width) const {
     for (; count > 0; --count) text += piece;
     return text;
   };
-  // A rule; the title is set into the first one, over the joints it covers.
+  // A horizontal line. The first one contains the title, which replaces the joints below it.
   auto rule = [&](const char* left, const char* joint, const char* right, std::string_view title) {
     std::string line = left;
     line += title;

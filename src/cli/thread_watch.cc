@@ -47,7 +47,7 @@ void ThreadWatch::look(Shard& shard) {
   if (!shard.told) {
     const bool agent = std::ranges::any_of(app_.agents(), [&](const auto& one) { return one->name() == busy->task; });
     log::warn(
-        "{} {} keeps its thread ({}) for {} already: nothing else there goes on meanwhile; let slow calls run in "
+        "{} {} has kept its thread ({}) for {}: nothing else runs there meanwhile; let slow calls run in "
         "co_await blocking(…)",
         agent ? "Agent" : "Task", busy->task, shard.member, format_duration(time));
     shard.told = busy->since;

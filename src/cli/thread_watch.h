@@ -1,4 +1,4 @@
-// Sees handlers that keep their thread: nothing else of the shard goes on meanwhile, not even its signs of life.
+// Detects handlers that keep their thread. Meanwhile nothing else of the shard runs, not even its heartbeats.
 #pragma once
 
 #include <cstdint>
@@ -10,20 +10,20 @@
 
 namespace mephisto::cli {
 
-// A task that kept the thread of a shard for seconds.
+// A task that has kept the thread of a shard for seconds.
 struct KeptThread {
-  std::string member;  // of the group: HOST:PID:SHARD
+  std::string member;  // the member's name in the group: HOST:PID:SHARD
   std::string task;
   std::uint64_t times = 0;
   std::int64_t longest_ms = 0;
-  std::optional<std::int64_t> now_ms;  // it keeps it now, for so long already
+  std::optional<std::int64_t> now_ms;  // how long it has kept it so far; empty: it does not now
 };
 
 class ThreadWatch {
  public:
   ThreadWatch(const App& app, std::vector<const Loop*> shards);
 
-  // Looks at the shards, on a thread that is none of theirs, until it is cancelled.
+  // Checks the shards until it is cancelled. Must run on another thread than theirs.
   Task<void> run();
   const std::vector<KeptThread>& kept() const { return kept_; }
 
@@ -31,8 +31,8 @@ class ThreadWatch {
   struct Shard {
     const Loop* loop;
     std::string member;
-    std::optional<Loop::time_point> told;  // of the turn that was told
-    std::size_t place = 0;                 // of it, in kept_
+    std::optional<Loop::time_point> told;  // the start of the turn that was reported
+    std::size_t place = 0;                 // its index in kept_
   };
   void look(Shard& shard);
   std::size_t place_of(const Shard& shard, const std::string& task);

@@ -1,4 +1,4 @@
-// `topic`: the records of a topic, decoded, one line of JSON each.
+// `topic`: prints the decoded records of a topic, one line of JSON each.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -27,13 +27,13 @@ struct TopicCommandOptions {
   static std::vector<OptionHelp> help() {
     return {{"name", "the topic, or @AGENT", "", true},
             {"from", "start, end, an offset, or a time (2026-01-02T03:04:05Z)"},
-            {"partition", "only this one"},
-            {"limit", "at most so many records (0: all; default: 100, with --follow all)", "-n"},
-            {"follow", "go on as records come, one line each; Ctrl-C ends it"}};
+            {"partition", "only this partition"},
+            {"limit", "at most this many records (0: all; default: 100, with --follow all)", "-n"},
+            {"follow", "continue as records arrive, one line each; Ctrl-C ends it"}};
   }
 };
 
-// How the app writes the topic's values; as JSON where it declares no such topic.
+// The app's codec for the topic's values; JSON if the app does not declare the topic.
 Codec codec_of(const App& app, const std::string& topic) {
   for (const auto& one : app.topics()) {
     if (one->name() == topic) return one->spec().value_codec;
@@ -41,7 +41,7 @@ Codec codec_of(const App& app, const std::string& topic) {
   return Codec::json();
 }
 
-// A value that is not what the topic has is shown as the bytes it is.
+// A value that the codec cannot load is shown as bytes.
 std::string value_json(const Codec& codec, std::string_view bytes) {
   if (Json value; codec.load(json::padded_copy(bytes), value)) return value.text;
   return to_json(Bytes{std::string{bytes}});
@@ -73,8 +73,8 @@ Task<int> topic(TopicCommandOptions options, CommandContext context) {
   const auto codec = codec_of(context.app, info.name);
   ReaderOptions consume;
   consume.client = "command line";
-  std::map<TopicPartition, std::int64_t>
-      unread;  // partitions with the end they had; without --follow, that is where reading ends
+  // The partitions' ends at the start; without --follow, reading ends there.
+  std::map<TopicPartition, std::int64_t> unread;
   for (int i = 0; i < info.config.partitions; ++i) {
     if (options.partition && *options.partition != i) continue;
     TopicPartition partition{info.name, i};
@@ -91,8 +91,8 @@ Task<int> topic(TopicCommandOptions options, CommandContext context) {
   bool more = false;
   JsonRows rows{context.json && !options.follow};
   while ((options.follow || !unread.empty()) && printed < limit) {
-    // What is there comes at once, from a broker after a moment. At the end of what can be read there may be records
-    // that do not count.
+    // Existing records arrive at once, or from a broker after a moment. An empty poll means the end: the remaining
+    // offsets may hold aborted records.
     auto polled = co_await consumer->poll(1 << 20, options.follow ? kFollow : kPatience);
     if (!options.follow && polled.batches.empty() && polled.assigned.empty()) break;
     for (auto& one : polled.assigned) partitions[one.id] = one.partition;

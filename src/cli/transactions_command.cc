@@ -1,4 +1,4 @@
-// `transactions`: those that are open in the log, and ending one that nobody else ends.
+// `transactions`: lists the log's open transactions, and ends a hanging one.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -15,8 +15,8 @@ struct TransactionsOptions {
   std::optional<std::int64_t> start;
   static std::vector<OptionHelp> help() {
     return {{"action", "list or end", "", true},
-            {"place", "TOPIC/PARTITION; with list also none, for all", "", true},
-            {"start", "with end: the offset from which on it is open there", "", true}};
+            {"place", "TOPIC/PARTITION; with list optional (default: all)", "", true},
+            {"start", "with end: the offset at which the transaction starts there", "", true}};
   }
 };
 
@@ -60,7 +60,7 @@ Task<int> transactions(TransactionsOptions options, CommandContext context) {
     throw UsageError("transactions: expected list, list TOPIC/PARTITION, or end TOPIC/PARTITION START");
   const auto partition = partition_of(*options.place);
   value_or_throw(co_await log.end_transaction(partition, *options.start));
-  fmt::print("Ended: what the transaction wrote to {} from {} on does not count\n", partition.str(), *options.start);
+  fmt::print("Ended: the transaction's records in {} from {} on do not count\n", partition.str(), *options.start);
   co_return kOk;
 }
 

@@ -1,4 +1,4 @@
-// `why`: what an offset that does not move waits for, by the workers on this machine and by the log.
+// `why`: shows what an offset that does not move waits for. It asks the log and the workers on this machine.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -14,24 +14,25 @@
 namespace mephisto::cli {
 namespace {
 
-constexpr std::chrono::seconds kStill{1};  // between the two looks that tell whether something moves
+constexpr std::chrono::seconds kStill{1};  // between the two checks that show whether an offset moves
 
 struct WhyOptions {
   std::optional<std::string> place;
   static std::vector<OptionHelp> help() {
-    return {{"place", "TOPIC, TOPIC/PARTITION or @AGENT (default: all that is behind and does not move)", "", true}};
+    return {
+        {"place", "TOPIC, TOPIC/PARTITION or @AGENT (default: every partition that lags and does not move)", "", true}};
   }
 };
 
-// A line, and an object of --json.
+// A line of the output, and an object of --json.
 struct Row {
   std::string topic;
   int partition = 0;
-  std::optional<std::int64_t> end;  // null where the log cannot be asked
+  std::optional<std::int64_t> end;  // null if the log cannot be reached
   std::optional<std::int64_t> committed;
   std::optional<std::int64_t> lag;
-  std::int64_t oldest = 0;  // the first record that is not done, as far as is known
-  std::string member;       // who has it
+  std::int64_t oldest = 0;  // the first unacknowledged offset, as far as is known
+  std::string member;       // its owner
   std::vector<detail::Reason> reasons;
 };
 using Rows = std::map<TopicPartition, Row>;
@@ -43,7 +44,7 @@ std::set<std::string> topics_of(const App& app) {
   return topics;
 }
 
-// What the log knows of the app's group: ends, commits, who has what. Gives whether the group has members.
+// Reads the app's group from the log: ends, commits and owners. Returns whether the group has members.
 Task<bool> look_at_log(const App& app, Log& log, Rows& rows) {
   for (const auto& topic : topics_of(app)) {
     const auto info = co_await log.topic(topic);
@@ -62,7 +63,7 @@ Task<bool> look_at_log(const App& app, Log& log, Rows& rows) {
   for (auto place = rows.begin(); place != rows.end();) {
     auto& [partition, row] = *place;
     const auto marks = co_await log.watermarks(partition);
-    if (!marks && marks.error().kind == ErrorKind::kNotFound) {  // the topic is gone
+    if (!marks && marks.error().kind == ErrorKind::kNotFound) {  // the topic is deleted
       place = rows.erase(place);
       continue;
     }
@@ -75,7 +76,7 @@ Task<bool> look_at_log(const App& app, Log& log, Rows& rows) {
   co_return members;
 }
 
-// Why nobody on this machine works on it.
+// Why no worker on this machine processes the partition.
 detail::Reason elsewhere(const App& app, const Row& row, const std::vector<WorkerStatus>& workers, bool members) {
   for (const auto& worker : workers) {
     if (std::ranges::find(worker.silent, row.member) == worker.silent.end()) continue;
@@ -83,29 +84,31 @@ detail::Reason elsewhere(const App& app, const Row& row, const std::vector<Worke
         worker.kept_threads, [&](const KeptThread& one) { return one.member == row.member && one.now_ms; });
     const bool known = kept != worker.kept_threads.end();
     return {"silent",
-            fmt::format("{} does not answer: {} keeps its thread, and nothing else of it goes on", row.member,
+            fmt::format("{} does not answer: {} keeps its thread, and nothing else runs there", row.member,
                         known ? printable(kept->task) : "a handler"),
             known ? kept->now_ms : std::nullopt};
   }
   if (std::ranges::any_of(workers, [&](const auto& worker) { return row.member.starts_with(worker.worker + ":"); })) {
-    return {"beginning", fmt::format("its member {} has not begun with it yet", row.member), std::nullopt};
+    return {"beginning", fmt::format("its member {} has not started it yet", row.member), std::nullopt};
   }
   if (!row.member.empty())
-    return {"elsewhere", fmt::format("no worker of {} runs here with it; it is with member {}", app.id(), row.member),
+    return {"elsewhere",
+            fmt::format("no worker of {} on this machine has it; its owner is member {}", app.id(), row.member),
             std::nullopt};
   if (!members) return {"no member", fmt::format("no worker of {} runs", app.id()), std::nullopt};
   for (const auto& worker : workers) {
     for (const auto& one : worker.rebalances) {
       if (!one.over)
-        return {"rebalancing",
-                fmt::format("no member has it; {} rebalances since {} ({})", one.member, one.time, one.reason),
-                one.total_ms};
+        return {
+            "rebalancing",
+            fmt::format("no member has it; {} has been rebalancing since {} ({})", one.member, one.time, one.reason),
+            one.total_ms};
     }
   }
   return {"no member", "no member of the group has it", std::nullopt};
 }
 
-// The transactions that keep readers from the records that come next, whoever began them.
+// Adds the open transactions, of any producer, that block the next records of a partition.
 Task<void> look_at_transactions(Log& log, Rows& rows) {
   std::vector<TopicPartition> behind;
   for (const auto& [partition, row] : rows) {
@@ -115,7 +118,7 @@ Task<void> look_at_transactions(Log& log, Rows& rows) {
   const auto now = Loop::current()->timestamp();
   for (const auto& open : value_or_throw(co_await log.open_transactions(behind))) {
     auto& row = rows.at(open.partition);
-    if (open.start > row.oldest) continue;  // there is something to read before it
+    if (open.start > row.oldest) continue;  // records before the transaction can still be read
     std::optional<std::int64_t> ms;
     if (open.producer >= 0) ms = (now - open.last_write).count();
     row.reasons.insert(row.reasons.begin(), {"transaction", describe(open, log.url()), ms});
@@ -130,7 +133,7 @@ Task<Rows> look(const App& app, const std::shared_ptr<Log>& log) {
   try {
     if (log) members = co_await look_at_log(app, *log, rows) || members;
   } catch (const Failure& failure) {
-    // Where no worker has a partition, that the log is away is all there is to say.
+    // If no worker has a partition either, the unreachable log is the only answer.
     const bool nobody = std::ranges::all_of(workers, [](const auto& worker) { return worker.partitions.empty(); });
     if (!failure.error().retriable() || nobody) throw;
     rows.clear();
@@ -167,8 +170,7 @@ std::string line_of(const Row& row) {
   if (!is_behind(row)) return text + fmt::format("is done up to its end, {}", row.oldest);
   if (row.reasons.empty()) {
     if (done)
-      return text + fmt::format("is done up to its end, {}; {} is committed, and the next commit says so", row.oldest,
-                                *row.end - *row.lag);
+      return text + fmt::format("is done up to its end, {}; {} is committed so far", row.oldest, *row.end - *row.lag);
     return text + fmt::format("is being read, at {}", row.oldest);
   }
   for (std::size_t i = 0; i < row.reasons.size(); ++i) {
@@ -179,12 +181,12 @@ std::string line_of(const Row& row) {
     else
       text += fmt::format("\n{}also{}: {}", std::string(size, ' '), since, printable(reason.text, 500));
     if (i == 0 && row.end && *row.end - row.oldest > 1)
-      text += fmt::format("; {} records behind it", *row.end - row.oldest - 1);
+      text += fmt::format("; {} records after it", *row.end - row.oldest - 1);
   }
   return text;
 }
 
-// Leaves what was asked for. Throws UsageError where there is no such thing.
+// Keeps the rows of the requested topic or partition. Throws UsageError if the app does not consume it.
 void choose(const App& app, const std::string& place, Rows& rows) {
   auto entity = place;
   std::optional<int> only;
@@ -204,8 +206,8 @@ void choose(const App& app, const std::string& place, Rows& rows) {
                                did_you_mean(topic, std::vector<std::string>{known.begin(), known.end()})));
 }
 
-// Leaves what is behind and is where it was before. What is only not committed yet stands still for a while, and waits
-// for nothing.
+// Keeps the rows that lag and have not moved since the first check. Records that only wait for the next commit are not
+// stuck.
 Task<void> leave_still(const App& app, const std::shared_ptr<Log>& log, Rows& rows) {
   if (std::ranges::none_of(rows, [](const auto& one) { return is_behind(one.second); })) {
     rows.clear();
@@ -235,7 +237,7 @@ Task<int> why(WhyOptions options, CommandContext context) {
     co_return kOk;
   }
   for (const auto& [partition, row] : rows) fmt::print("{}\n", line_of(row));
-  if (rows.empty()) fmt::print("Nothing stands still.\n");
+  if (rows.empty()) fmt::print("Nothing is stuck.\n");
   co_return kOk;
 }
 

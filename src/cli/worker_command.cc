@@ -1,4 +1,4 @@
-// `worker`: one thread and loop per shard, what is told of their partitions, and the ways it ends.
+// `worker`: runs one thread and loop per shard, logs their partitions, and handles every way to end.
 #include <fmt/format.h>
 #include <signal.h>
 #include <fmt/ranges.h>
@@ -22,7 +22,7 @@
 namespace mephisto::cli {
 namespace {
 
-// What all shards have together; changes come from their threads.
+// The partitions of all shards together; the shards' threads change them.
 class Partitions {
  public:
   void add(const std::vector<TopicPartition>& partitions) {
@@ -34,12 +34,12 @@ class Partitions {
     for (const auto& one : partitions) owned_[one.topic].erase(one.partition);
   }
 
-  // On the loop that logs.
+  // Call on the loop that logs.
   void note_change() {
     ++changes_;
     changed_.notify_all();
   }
-  // Logs the table once their changes have come to rest.
+  // Logs the table when no change has come for a while.
   Task<void> log_changes() {
     for (std::uint64_t logged = 0;;) {
       while (logged == changes_) co_await changed_.wait("partitions to come or go");
@@ -54,8 +54,8 @@ class Partitions {
   }
 
  private:
-  static constexpr std::chrono::milliseconds kRest{
-      300};  // shards start and partitions move together; one table for them all
+  // Shards start together and partitions move together: one table for all of them.
+  static constexpr std::chrono::milliseconds kRest{300};
 
   std::string table() {
     std::lock_guard lock{mutex_};
@@ -68,7 +68,7 @@ class Partitions {
 
   std::mutex mutex_;
   std::map<std::string, std::set<int>> owned_;
-  // The logging loop's.
+  // Used by the logging loop only.
   std::uint64_t changes_ = 0;
   WaitQueue changed_;
 };
@@ -99,7 +99,7 @@ Task<void> run_shard(App& app, std::shared_ptr<Log> log, ShardThread& shard, int
       co_await of.finished();
     }(worker, number == 0, started, stop));
     while (!stop_asked && !work.done()) co_await stop.wait("a signal to stop");
-    // A start waits for as long as the log is away.
+    // A start waits as long as the log is unreachable.
     if (!started) work.cancel();
     if (started)
       co_await worker.stop();
@@ -138,7 +138,7 @@ void dump_tasks(const ShardThread& shard, int number) {
     print_notice(fmt::format("{} -> {}: {}", to_string(change.from), to_string(change.to), change.count));
 }
 
-// What the shards say to somebody who asks. One whose handler keeps its thread is not waited for.
+// Asks all shards for their status. Does not wait for a shard whose handler keeps its thread.
 Task<WorkerStatus> status_of(const App& app, const std::vector<std::unique_ptr<ShardThread>>& threads,
                              const ThreadWatch& watch) {
   constexpr std::chrono::seconds kPatience{2};
@@ -185,10 +185,10 @@ Task<WorkerStatus> status_of(const App& app, const std::vector<std::unique_ptr<S
   co_return gathered->status;
 }
 
-// Guarantee kept here: a stop takes at most drain_timeout and a moment, whatever a shard waits for, and also where a
+// Guarantee kept here: a stop takes at most drain_timeout and a moment, whatever a shard waits for, and even if a
 // handler keeps its thread.
 Task<void> end_at_last(const App& app, const std::vector<std::unique_ptr<ShardThread>>& threads, bool json) {
-  constexpr std::chrono::seconds kMoment{4};  // shards give up themselves before
+  constexpr std::chrono::seconds kMoment{4};  // shards end by themselves earlier
   constexpr std::chrono::milliseconds kPatience{500};
   const auto drain_timeout = app.settings().duration("drain_timeout");
   co_await sleep_for(drain_timeout + kMoment);
@@ -205,7 +205,7 @@ Task<void> end_at_last(const App& app, const std::vector<std::unique_ptr<ShardTh
     });
   }
   co_await sleep_for(kPatience);
-  print_error(fmt::format("the stop takes longer than drain_timeout ({}): ending at once; what was being processed "
+  print_error(fmt::format("the stop takes longer than drain_timeout ({}): ending at once; unfinished events "
                           "will be delivered again",
                           format_duration(drain_timeout)),
               kFailed, json);
@@ -213,7 +213,7 @@ Task<void> end_at_last(const App& app, const std::vector<std::unique_ptr<ShardTh
   _exit(kFailed);
 }
 
-// Ends when the folder is not there any more, or another one.
+// Ends when the folder is removed or replaced.
 Task<void> watch_folder(std::string path, std::function<void(std::exception_ptr)> gone) {
   constexpr std::chrono::seconds kEvery{2};
   struct stat first{};
@@ -225,24 +225,24 @@ Task<void> watch_folder(std::string path, std::function<void(std::exception_ptr)
                                          : errno != ENOENT && errno != ENOTDIR);
   gone(std::make_exception_ptr(Failure(
       ErrorKind::kFatal,
-      fmt::format("the data folder {} was removed or exchanged while it was in use: start this worker again", path))));
+      fmt::format("the data folder {} was removed or replaced while it was in use: start this worker again", path))));
 }
 
-// After the first signal to stop: what each partition waits for that has a record in work. People want it whatever is
-// logged, and where.
+// After the first signal to stop, prints what each partition with a record in progress waits for. It goes to standard
+// error, because users need it with every log level and log file.
 Task<void> tell_what_is_waited_for(const App& app, const std::vector<std::unique_ptr<ShardThread>>& threads,
                                    const ThreadWatch& watch) {
   constexpr std::size_t kTold = 10;
   print_notice(
-      fmt::format("Stopping: what is being processed is finished first, within {} (setting drain_timeout). A second "
-                  "signal ends at once; the rest is delivered again.",
+      fmt::format("Stopping: events in progress are finished first, within {} (setting drain_timeout). A second "
+                  "signal ends at once; unfinished events are delivered again.",
                   format_duration(app.settings().duration("drain_timeout"))));
   const auto status = co_await status_of(app, threads, watch);
   std::vector<std::string> lines;
   for (const auto& one : status.partitions) {
     for (const auto& reason : one.reasons) {
       if (reason.kind == "draining" || reason.kind == "memory")
-        continue;  // every one has it, or it does not matter any more
+        continue;  // true of every partition, or irrelevant during a stop
       lines.push_back(fmt::format("{}/{} waits at {}: {}", one.topic, one.partition, one.oldest, reason.text));
     }
   }
@@ -315,7 +315,7 @@ int run_worker(App& app, bool json) {
   Spawned telling;
   control.on_signal({SIGINT, SIGTERM}, [&](int signal) {
     if (++signals > 1) {
-      print_notice("Second signal: ending at once; what was being processed will be delivered again.");
+      print_notice("Second signal: ending at once; unfinished events will be delivered again.");
       _exit(128 + signal);
     }
     log::info("{}: stopping", signal == SIGINT ? "SIGINT" : "SIGTERM");
@@ -364,7 +364,7 @@ int run_worker(App& app, bool json) {
     task->cancel();
     control.run(task->finished());
   }
-  std::set<std::string> reasons;  // often all shards have the same
+  std::set<std::string> reasons;  // a set, because often all shards fail for the same reason
   for (auto& shard : threads) {
     shard->thread.join();
     if (shard->failure) reasons.insert(what(shard->failure));

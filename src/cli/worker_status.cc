@@ -25,14 +25,14 @@ using Stream = asio::local::stream_protocol;
 
 constexpr std::string_view kRequest = "status";
 constexpr std::string_view kEnding = ".sock";
-constexpr std::chrono::seconds kAskerPatience{5};   // for its request, and to read the answer
+constexpr std::chrono::seconds kAskerPatience{5};   // to send the request and to read the answer
 constexpr std::chrono::seconds kWorkerPatience{5};  // longer than a worker waits for its shards
 constexpr std::chrono::milliseconds kAfterFailedAccept{100};
-constexpr int kAtOnce = 16;  // askers; a seventeenth waits until one is left
+constexpr int kAtOnce = 16;  // commands served in parallel; a seventeenth waits
 
 std::filesystem::path folder_of(const App& app) { return std::filesystem::path{app.appdir()} / "workers"; }
 
-// A folder as the beginning of a socket's address, which must be short.
+// An open folder. A socket's address must be short, so it uses the folder's descriptor instead of its path.
 class Folder {
  public:
   explicit Folder(const std::filesystem::path& path) : fd_(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)) {}
@@ -59,7 +59,7 @@ std::vector<std::string> sockets_in(const std::filesystem::path& folder) {
   return names;
 }
 
-// What workers of this machine that were killed left behind.
+// Removes the sockets of killed workers of this machine.
 void remove_stale(const std::filesystem::path& folder, const Folder& address) {
   for (const auto& name : sockets_in(folder)) {
     if (!name.starts_with(host_name() + "-")) continue;
@@ -113,10 +113,10 @@ struct StatusSocket::Impl {
     const auto answer = request == kRequest
                             ? to_json(co_await status(), Dialect::kShown)
                             : fmt::format("{{\"error\":\"there is no such request; there is {}\"}}", kRequest);
-    co_await await_asio(write_line(socket, answer), "an asker to read");
+    co_await await_asio(write_line(socket, answer), "a command to read the answer");
   }
 
-  // Takes one asker after the other; one that is slow is left.
+  // Serves one command after another; a slow one is abandoned.
   Task<void> answer(const std::function<Task<WorkerStatus>()>& status) {
     for (;;) {
       std::unique_ptr<Stream::socket> socket;
@@ -125,7 +125,7 @@ struct StatusSocket::Impl {
       } catch (const boost::system::system_error& error) {
         log::debug("Commands cannot ask this worker: {}", error.what());
       }
-      if (!socket) {  // perhaps too many open files
+      if (!socket) {  // perhaps there are too many open files
         co_await sleep_for(kAfterFailedAccept);
         continue;
       }
@@ -150,7 +150,7 @@ StatusSocket::StatusSocket(Loop& loop, const App& app) : impl_(std::make_unique<
   if (!error) {
     Folder address{impl.folder};
     remove_stale(impl.folder, address);
-    std::filesystem::remove(impl.folder / impl.name, error);  // of an earlier process with this id
+    std::filesystem::remove(impl.folder / impl.name, error);  // the socket of an earlier process with this id
     (void)impl.acceptor.open(Stream{}, failed);
     if (!failed) (void)impl.acceptor.bind(address.at(impl.name), failed);
     if (!failed) (void)impl.acceptor.listen(asio::socket_base::max_listen_connections, failed);
@@ -159,8 +159,9 @@ StatusSocket::StatusSocket(Loop& loop, const App& app) : impl_(std::make_unique<
     std::filesystem::permissions(impl.folder / impl.name,
                                  std::filesystem::perms::owner_read | std::filesystem::perms::owner_write, error);
   if (error || failed) {
-    throw Failure(ErrorKind::kUnavailable, fmt::format("there is no socket {}: {}", (impl.folder / impl.name).string(),
-                                                       error ? error.message() : failed.message()));
+    throw Failure(ErrorKind::kUnavailable,
+                  fmt::format("cannot create the socket {}: {}", (impl.folder / impl.name).string(),
+                              error ? error.message() : failed.message()));
   }
 }
 
@@ -187,7 +188,7 @@ Task<std::vector<WorkerStatus>> ask_workers(const App& app) {
                   answer.error().message);
       else if (answer->app == app.id())
         all.push_back(std::move(*answer));
-    } catch (const boost::system::system_error& error) {  // it has ended, or is another user's
+    } catch (const boost::system::system_error& error) {  // the worker has ended, or belongs to another user
       if (error.code() != asio::error::connection_refused && error.code() != asio::error::eof)
         log::warn("{}: {}", (folder / name).string(), error.code().message());
     } catch (const Failure&) {

@@ -1,5 +1,5 @@
-// How commands ask the workers of their app that run on this machine: each has a Unix domain socket in the data folder,
-// which answers a line `status` with one line of JSON, and closes.
+// How commands ask their app's workers on this machine. Each worker has a Unix domain socket in the data folder. The
+// socket answers the line `status` with one line of JSON, and closes the connection.
 #pragma once
 
 #include <functional>
@@ -15,20 +15,20 @@ namespace mephisto::cli {
 
 struct WorkerStatus {
   std::string app;
-  std::string worker;  // HOST:PID, which its members' names begin with
+  std::string worker;  // HOST:PID, the prefix of its members' names
   std::vector<detail::PartitionDiagnosis> partitions;
   std::vector<detail::Rebalance> rebalances;
-  std::vector<std::string> silent;  // members whose thread did not answer: a handler keeps it
+  std::vector<std::string> silent;  // members that did not answer, because a handler keeps their thread
   std::vector<KeptThread> kept_threads;
-  std::uint64_t refused_replies = 0;  // answers to topics that requests may not name
-  std::uint64_t dropped_replies = 0;  // answers that the log did not take
-  std::uint64_t refused_records = 0;  // of timers and tasks, which the log did not take
+  std::uint64_t refused_replies = 0;  // replies whose requests named a topic that is not allowed
+  std::uint64_t dropped_replies = 0;  // replies that the log did not accept
+  std::uint64_t refused_records = 0;  // records of timers and tasks that the log refused
 };
 
-// This process's socket. The file is only the user's own, and goes with the object.
+// This process's socket. Only the user can access its file, which is removed with this object.
 class StatusSocket {
  public:
-  // On the loop that run() is to run on. Throws Failure where there can be none.
+  // `loop` is the one that run() runs on. Throws Failure if the socket cannot be created.
   StatusSocket(Loop& loop, const App& app);
   ~StatusSocket();
 
@@ -40,7 +40,7 @@ class StatusSocket {
   std::unique_ptr<Impl> impl_;
 };
 
-// What all workers of the app on this machine say. One that does not answer is none.
+// The status of all workers of the app on this machine. A worker that does not answer is left out.
 Task<std::vector<WorkerStatus>> ask_workers(const App& app);
 
 }  // namespace mephisto::cli

@@ -149,13 +149,13 @@ TEST_F(SettingsTest, AnUnknownNameInYamlSaysWhichLine) {
 
 TEST_F(SettingsTest, AValueOfAnotherTypeIsRefused) {
   EXPECT_THAT(refusal_of("shards", "two"),
-              AllOf(HasSubstr("--set: shards:"), HasSubstr("\"two\" is no whole number from 0")));
+              AllOf(HasSubstr("--set: shards:"), HasSubstr("\"two\" is not a whole number from 0")));
   EXPECT_THAT(refusal_of("shards", "-1"), HasSubstr("no whole number"));
   EXPECT_THAT(refusal_of("shards", "1.5"), HasSubstr("no whole number"));
   EXPECT_THAT(refusal_of("shards", "99999999999999999999"), HasSubstr("no whole number"));
   EXPECT_THAT(refusal_of("shards", ""), HasSubstr("no whole number"));
   EXPECT_THAT(refusal_of("drain_timeout", "soon"), HasSubstr("soon"));
-  EXPECT_THAT(refusal_of("memory_budget", "64 MB"), HasSubstr("is no size: write bytes, or 512KiB, 64MiB, 1GiB"));
+  EXPECT_THAT(refusal_of("memory_budget", "64 MB"), HasSubstr("is not a size: write bytes, or 512KiB, 64MiB, 1GiB"));
   EXPECT_THAT(refusal_of("memory_budget", "0"), HasSubstr("no size"));
   EXPECT_THAT(refusal_of("memory_budget", "99999999999GiB"), HasSubstr("no size"));
   EXPECT_THAT(refusal_of("topic_allow_declare", "maybe"), HasSubstr("neither true nor false"));
@@ -256,14 +256,14 @@ TEST_F(SettingsTest, NothingInAYamlFileVanishes) {
       {"shards: 1\ndatadir\n", ":2: expected `name: value`"},
       {"{shards, datadir: x}\n", ":1: expected `name: value`"},
       {"? {a: b}\n: c\n", ":1: expected `name: value`"},
-      {"base: &base\n  rate: 1/s\nservice:\n  <<: *base\n", ":4: a merge (<<) is not read"},
-      {"service:\n  <<: {rate: 1/s}\n", ":2: a merge (<<) is not read"},
-      {"shards: !foo 2\n", ":1: the tag !foo means nothing here"},
-      {"service:\n  apikey: !!binary YWJj\n", "binary means nothing here"},
-      {"service: !secret\n  apikey: abc\n", ":1: the tag !secret means nothing here"},
-      {"broker: memory://a\nkafka:\n  servers: memory://b\n", ":3: kafka.servers is there twice, first at "},
-      {"service.rate: 1/s\nservice:\n  rate: 2/s\n", ":3: service.rate is there twice"},
-      {"service:\n  rate: 1/s\nshards: 1\nservice:\n  apikey: abc\n  rate: 2/s\n", ":6: service.rate is there twice"},
+      {"base: &base\n  rate: 1/s\nservice:\n  <<: *base\n", ":4: a merge (<<) is not supported"},
+      {"service:\n  <<: {rate: 1/s}\n", ":2: a merge (<<) is not supported"},
+      {"shards: !foo 2\n", ":1: the tag !foo is not supported"},
+      {"service:\n  apikey: !!binary YWJj\n", "binary is not supported"},
+      {"service: !secret\n  apikey: abc\n", ":1: the tag !secret is not supported"},
+      {"broker: memory://a\nkafka:\n  servers: memory://b\n", ":3: kafka.servers is set twice, first at "},
+      {"service.rate: 1/s\nservice:\n  rate: 2/s\n", ":3: service.rate is set twice"},
+      {"service:\n  rate: 1/s\nshards: 1\nservice:\n  apikey: abc\n  rate: 2/s\n", ":6: service.rate is set twice"},
       {"service: {}\n", ":1: service: an empty section"},
       {"servce: {}\n", ":1: servce: an empty section"},
       {"datadir: {}\n", ":1: datadir: an empty section"},
@@ -350,7 +350,7 @@ TEST_F(SettingsTest, AnEmptyYamlFileIsFine) {
 
 TEST_F(SettingsTest, ANumberOutsideItsRangeIsRefusedWithTheRange) {
   settings.add({.name = "dice", .type = Type::kInteger, .default_value = "1", .least = 1, .most = 6});
-  EXPECT_THAT(refusal_of("dice", "0"), HasSubstr("dice: \"0\" is no whole number from 1 to 6"));
+  EXPECT_THAT(refusal_of("dice", "0"), HasSubstr("dice: \"0\" is not a whole number from 1 to 6"));
   EXPECT_THAT(refusal_of("dice", "7"), HasSubstr("from 1 to 6"));
   settings.set("dice", "6", "--set");
   EXPECT_EQ(settings.integer("dice"), 6);
@@ -483,7 +483,7 @@ TEST_F(SettingsTest, ASectionIsNoSetting) {
 
 TEST_F(SettingsTest, AKeyThatIsThereTwiceIsRefused) {
   EXPECT_THAT(refusal_of([&] { settings.load_yaml(yaml("shards: 1\nservice:\n  rate: 1/s\n  rate: 2/s\n")); }),
-              HasSubstr("config.yml:4: service.rate is there twice"));
+              HasSubstr("config.yml:4: service.rate is set twice"));
 }
 
 TEST_F(SettingsTest, AFolderIsNoFile) {

@@ -119,7 +119,7 @@ TEST_F(CommandLineTest, AValueOfAnotherTypeIsWrongUse) {
                                                                                {"--pause", "1,5"}}) {
     auto outcome = run({"greet", "you", option, value});
     EXPECT_EQ(outcome.code, 2) << option << " " << value;
-    EXPECT_EQ(outcome.err, fmt::format("Error: {}: \"{}\" is no {}\nTry: shop greet --help\n", option, value,
+    EXPECT_EQ(outcome.err, fmt::format("Error: {}: \"{}\" is not a {}\nTry: shop greet --help\n", option, value,
                                        option == "--times" ? "whole number that fits" : "number"));
     EXPECT_EQ(outcome.out, "");
   }

@@ -94,7 +94,7 @@ class Signals(Scene):
         for number, options in ((signal.SIGINT, []), (signal.SIGTERM, ["-l", "crit", "-f", "log.txt"])):
             worker = self.busy_worker(*options)
             worker.signal(number)
-            worker.wait_for(r"^Stopping: what is being processed is finished first, within 1 h .*A second signal ends at once; the rest is delivered again\.$")
+            worker.wait_for(r"^Stopping: events in progress are finished first, within 1 h .*A second signal ends at once; unfinished events are delivered again\.$")
             worker.wait_for(r"^  collect_securities/\d waits at \d+: agent collect_securities(?: instance \d+)? waits for an HTTP answer$")
             self.assertIsNone(worker.child.poll())
             worker.signal(number)

@@ -32,7 +32,7 @@ class WatchedWorker(Scene):
     def test_a_handler_that_keeps_its_thread_is_named(self):
         worker = self.start_keeper()
         self.keeper("send", "pauses", "9000")
-        said = worker.wait_for(r"\| WARNING +\| .* - Agent keeper_agent keeps its thread \(\S+:\d+:([01])\) for [23]\.\d s already: nothing else there goes on meanwhile")
+        said = worker.wait_for(r"\| WARNING +\| .* - Agent keeper_agent has kept its thread \(\S+:\d+:([01])\) for [23]\.\d s: nothing else runs there meanwhile")
         reasons = [reason["text"] for row in json.loads(self.keeper("why", "--json")) for reason in row["reasons"]]
         self.assertTrue(any(re.search(rf":{said.group(1)} does not answer: keeper_agent keeps its thread", reason) for reason in reasons), reasons)
         kept, = self.status(worker)["kept_threads"]
@@ -41,7 +41,7 @@ class WatchedWorker(Scene):
         wait_for(lambda: self.status(worker)["kept_threads"][0]["now_ms"] is None, "the handler to be done")
         kept, = self.status(worker)["kept_threads"]
         self.assertTrue(7000 <= kept["longest_ms"] <= 12000, kept)
-        self.assertEqual(worker.stderr.count("keeps its thread"), 1, "one event is told once")
+        self.assertEqual(worker.stderr.count("has kept its thread"), 1, "one event is told once")
 
     def test_answers_to_foreign_topics_are_told_once_and_counted(self):
         worker = self.start_keeper()

@@ -39,7 +39,7 @@ class Why(Scene):
         worker, place, sent = self.stuck_worker()
         for _ in range(2):
             self.horton("send", "@collect_securities", "--partition", sent["partition"], folder=self.place)
-        line = rf"{place}  waits at 0 \([^)]+\): agent collect_securities(?: instance \d+)? waits for an HTTP answer; 2 records behind it\n"
+        line = rf"{place}  waits at 0 \([^)]+\): agent collect_securities(?: instance \d+)? waits for an HTTP answer; 2 records after it\n"
         self.assertRegex(self.why(), rf"\A{line}\Z")
         self.assertRegex(self.why(place), rf"\A{line}\Z")
         (row,) = self.rows("why", folder=self.place)
@@ -83,7 +83,7 @@ class Why(Scene):
             self.assertIn(b"there is no such request", asker(b"nonsense\n").recv(1000))
         with asker(b"status\n").makefile() as answer:
             self.assertEqual(json.loads(answer.readline())["app"], "horton")
-        self.assertEqual(self.why(), "Nothing stands still.\n")
+        self.assertEqual(self.why(), "Nothing is stuck.\n")
         self.assertLess(time.monotonic() - begun, 4, "less than a worker's patience with one that is silent")
         self.assertEqual([one.recv(1) for one in silent], [b""] * 12, "they are left in the end")
 
@@ -98,7 +98,7 @@ class Why(Scene):
         self.config("http://127.0.0.1:1", folder=self.place)
         worker = self.start_worker("--shards", 1, folder=self.place)
         worker.wait_for(r"\{0-7\}")
-        self.assertEqual(self.why(), "Nothing stands still.\n")
+        self.assertEqual(self.why(), "Nothing is stuck.\n")
         worker.signal(signal.SIGTERM)
         worker.wait()
         sent = json.loads(self.horton("send", "@collect_securities", "--partition", 3, folder=self.place).stdout)
@@ -107,7 +107,7 @@ class Why(Scene):
         # One that keeps its data elsewhere cannot be asked.
         other = self.start_worker("--shards", 1, "--log", f"local://{self.place}/horton-data/log", "-D", "elsewhere", "--set", "service.apiendpoint=http://127.0.0.1:1", folder=self.place)
         other.wait_for(r"\{0-7\}")
-        self.assertRegex(self.why(f"{sent['topic']}/3"), rf"no worker of horton runs here with it; it is with member [^ ]+:{other.pid}:0\n|is done up to its end")
+        self.assertRegex(self.why(f"{sent['topic']}/3"), rf"no worker of horton on this machine has it; its owner is member [^ ]+:{other.pid}:0\n|is done up to its end")
 
     def test_rebalances_shows_who_came_and_what_it_took(self):
         self.config(self.start_market(), folder=self.place)

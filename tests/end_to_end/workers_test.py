@@ -75,7 +75,7 @@ class Workers(Scene):
         worker.wait_for("SIGTERM: stopping$")
         worker.signal(signal.SIGINT)
         self.assertEqual(worker.wait(), 128 + signal.SIGINT)
-        self.assertIn("Second signal: ending at once; what was being processed will be delivered again.", worker.stderr)
+        self.assertIn("Second signal: ending at once; unfinished events will be delivered again.", worker.stderr)
         self.config(self.url, folder=self.place)
         self.start_worker(folder=self.place).wait_for("Listed 237 securities")
 

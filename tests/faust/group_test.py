@@ -48,7 +48,7 @@ class TakeOver(Sides):
         self.send(range(4000))
         wait_for(self.done, "results of Python's")
         ours = self.start(sides.PROGRAM, "moving", "worker", "--without-web", "--shards", "1")
-        ours.wait_for("Group moving has members of another kind")
+        ours.wait_for("Group moving has members that assign its partitions in another way")
         self.stop(python)  # in the middle of its work
         left_by_python = self.committed()
         ours.wait_for("Partitions of this worker")

@@ -14,7 +14,7 @@ DRAIN = 2  # seconds
 AT_MOST = DRAIN + 4
 GUARANTEES = ("at_least_once", "exactly_once")
 # What the tasks of a worker wait for when the broker goes away in the midst of its work.
-BUSY = {"at_least_once": "Kafka to take a commit|Kafka to acknowledge what was sent", "exactly_once": "a transaction of Kafka's"}
+BUSY = {"at_least_once": "Kafka to accept a commit|Kafka to acknowledge sent records", "exactly_once": "a Kafka transaction"}
 
 
 def setUpModule():

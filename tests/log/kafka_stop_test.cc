@@ -109,8 +109,8 @@ std::ostream& operator<<(std::ostream& out, const Case& one) { return out << one
 const std::vector<Case>& cases() {
   static const std::string kGroup = "records or a change of the group";
   static const std::string kOffsets = "the group's offsets";
-  static const std::string kTransaction = "a transaction of Kafka's";
-  static const std::string kLeave = "Kafka to let a member go";
+  static const std::string kTransaction = "a Kafka transaction";
+  static const std::string kLeave = "Kafka to remove a leaving member";
   static const std::vector<Case> all{
       {"Metadata", kMetadata, kGroup, Case::kBeforeStart},
       {"FindCoordinator", kFindCoordinator, kGroup, Case::kBeforeStart},
@@ -119,10 +119,10 @@ const std::vector<Case>& cases() {
       {"OffsetFetch", kOffsetFetch, kOffsets, Case::kBeforeStart},
       {"ListOffsets", kListOffsets, kOffsets, Case::kBeforeStart},
       {"Fetch", kFetch, kGroup, Case::kWhileAtWork},
-      {"InitProducerId", kInitProducerId, "Kafka to acknowledge what was sent", Case::kWhileAtWork},
-      {"Produce", kProduce, "Kafka to acknowledge what was sent", Case::kWhileAtWork},
-      {"OffsetCommit", kOffsetCommit, "Kafka to take a commit", Case::kWhileAtWork},
-      {"OffsetCommitAtTheStop", kOffsetCommit, "Kafka to take a commit", Case::kAtTheStop},
+      {"InitProducerId", kInitProducerId, "Kafka to acknowledge sent records", Case::kWhileAtWork},
+      {"Produce", kProduce, "Kafka to acknowledge sent records", Case::kWhileAtWork},
+      {"OffsetCommit", kOffsetCommit, "Kafka to accept a commit", Case::kWhileAtWork},
+      {"OffsetCommitAtTheStop", kOffsetCommit, "Kafka to accept a commit", Case::kAtTheStop},
       {"LeaveGroup", kLeaveGroup, kLeave, Case::kAtTheStop},
       {"InitProducerIdOfATransaction", kInitProducerId, kTransaction, Case::kWhileAtWork, true},
       {"AddOffsetsToTxn", kAddOffsetsToTxn, kTransaction, Case::kWhileAtWork, true},

@@ -1,5 +1,5 @@
-// Tables for the terminal: aligned, with box-drawing characters on a terminal and plain ASCII when piped; or as a JSON
-// array.
+// Tables for the terminal. They are aligned, with box-drawing characters on a terminal and plain ASCII in a pipe. They
+// can also be printed as a JSON array.
 #pragma once
 
 #include <string>
@@ -10,7 +10,7 @@ namespace mephisto {
 
 class Table {
  public:
-  // Columns named here; `right` aligns numbers.
+  // `right` aligns the column to the right, for numbers.
   struct Column {
     std::string name;
     bool right = false;
@@ -20,10 +20,11 @@ class Table {
   void add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
   bool empty() const { return rows_.empty(); }
 
-  // With `box` as on a terminal; without, ASCII. `header` prints the column names. Where that is wider than `width`
-  // columns (0: no limit), the last column is wrapped between words.
+  // With `box` it uses box-drawing characters, otherwise ASCII. `header` prints the column names. If the table is wider
+  // than `width` columns (0: no limit), the last column is wrapped between words.
   std::string text(bool box, bool header = true, std::size_t width = 0) const;
-  // One array of objects, keyed by the column names with `_` for spaces; numbers of right-aligned columns stay numbers.
+  // An array of objects. Their keys are the column names, with `_` for spaces. Numbers in right-aligned columns stay
+  // numbers.
   std::string json() const;
   // Prints as text or JSON on standard output.
   void print(bool json) const;
@@ -35,7 +36,7 @@ class Table {
 };
 
 bool is_terminal(int fd);
-// How many columns a text takes on a terminal.
+// The number of terminal columns that a text takes.
 std::size_t display_width(std::string_view text);
 
 }  // namespace mephisto

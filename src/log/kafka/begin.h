@@ -1,4 +1,4 @@
-// Where a member begins with the partitions that its group has given it.
+// Finds the offsets at which a group member starts to read the partitions that it was assigned.
 #pragma once
 
 #include <map>
@@ -13,39 +13,40 @@
 
 namespace mephisto::kafka {
 
-// What a commit's metadata holds: the note, and how many partitions the topic had when the group came to know this one.
-// A partition beyond the fewest of these was added since, and nobody of the group can have left out anything of it.
-struct Noted {
-  std::string note;
+// The metadata of a commit: `acks_ahead` tells which records beyond the offset are acknowledged. `partitions` is the
+// topic's partition count when the group first saw the topic. The smallest such count tells which partitions were added
+// later. No member of the group can have skipped a record of those.
+struct CommitMetadata {
+  std::string acks_ahead;
   std::optional<int> partitions;
 };
-Noted read_noted(std::string_view metadata);
-std::string write_noted(std::string_view note, std::optional<int> partitions);
-inline constexpr std::size_t kNotedBytes = 8;  // beside the note
+CommitMetadata parse_commit_metadata(std::string_view metadata);
+std::string format_commit_metadata(std::string_view acks_ahead, std::optional<int> partitions);
+inline constexpr std::size_t kPartitionCountBytes = 8;  // besides acks_ahead
 
 struct StartPosition {
   TopicPartition partition;
   std::int64_t offset = 0;
-  Noted noted;
+  CommitMetadata commit_metadata;
 };
 
-struct Question {
-  SharedHandle handle;  // the member's
+struct StartQuery {
+  SharedHandle handle;  // of the member
   std::string group;
   std::string url;
   std::vector<TopicPartition> partitions;
-  std::set<std::string> topics;  // of which the leaders are asked for too
+  std::set<std::string> topics;  // topics whose leaders are looked up too
   bool from_latest = false;
-  bool wait = true;  // for transactions that commit some of these partitions' offsets, and mostly end at once
+  bool wait = true;  // for open transactions that commit offsets of these partitions; most end at once
 };
 
-struct Beginnings {
+struct StartPositions {
   Leaders leaders;
   std::vector<StartPosition> begins;
-  std::map<TopicPartition, std::string> held_up;  // and why
+  std::map<TopicPartition, std::string> held_up;  // with the reason
 };
 
 // Blocks.
-Result<Beginnings> find_beginnings(Cluster& cluster, const Question& question);
+Result<StartPositions> find_start_positions(Cluster& cluster, const StartQuery& query);
 
 }  // namespace mephisto::kafka

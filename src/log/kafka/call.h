@@ -1,4 +1,4 @@
-// Calls that block, which their caller can leave.
+// Blocking calls that their caller can abandon.
 #pragma once
 
 #include <exception>
@@ -11,8 +11,8 @@
 
 namespace mephisto::kafka {
 
-// As mephisto::blocking, but a caller that is cancelled does not wait for the brokers: the call ends by itself, and
-// nobody hears how. So `work` owns or shares all that it uses.
+// Like mephisto::blocking, but a cancelled caller does not wait for the brokers. The call goes on until it ends, and
+// its result is dropped. Therefore `work` owns or shares everything that it uses.
 template <class Work>
 Task<std::invoke_result_t<Work>> call(Work work, const char* what) {
   struct Call {
@@ -22,7 +22,7 @@ Task<std::invoke_result_t<Work>> call(Work work, const char* what) {
     WaitQueue ended;
   };
   auto state = std::make_shared<Call>(std::move(work));
-  Loop::current()->spawn("a call of Kafka's", [](std::shared_ptr<Call> of, const char* name) -> Task<void> {
+  Loop::current()->spawn("a call to Kafka", [](std::shared_ptr<Call> of, const char* name) -> Task<void> {
     try {
       co_await blocking(
           [&] {

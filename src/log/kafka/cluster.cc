@@ -12,13 +12,13 @@ namespace mephisto::kafka {
 namespace {
 
 constexpr int kTimeout = static_cast<int>(kCallTimeout.count());
-constexpr std::chrono::milliseconds kPropagation{1000};  // until every broker knows of a new topic
+constexpr std::chrono::milliseconds kPropagation{1000};  // until every broker knows a new topic
 
 using NewTopic = std::unique_ptr<rd_kafka_NewTopic_t, Deleter<rd_kafka_NewTopic_destroy>>;
 using Resource = std::unique_ptr<rd_kafka_ConfigResource_t, Deleter<rd_kafka_ConfigResource_destroy>>;
 
-// Kafka's settings of what a topic's configuration says. Everything is said: a broker's default retention would delete
-// records with old times within seconds.
+// Kafka's settings for a topic's configuration. All of them are given: a broker's default retention would delete
+// records with old timestamps within seconds.
 Properties settings_of(const TopicConfig& config) {
   return {
       {"retention.ms", std::to_string(config.retention ? config.retention->count() : -1)},
@@ -45,7 +45,7 @@ void read_setting(TopicConfig& config, std::string_view name, std::string_view v
   }
 }
 
-// Nothing is left of the time that was asked for where there is no retention by deleting.
+// Retention has no effect without the cleanup policy "delete".
 void drop_unused(TopicConfig& config, bool deletes) {
   if (deletes) return;
   config.retention.reset();
@@ -60,7 +60,7 @@ TopicInfo to_info(const rd_kafka_metadata_topic& topic) {
   return info;
 }
 
-// What the brokers say of one topic.
+// The brokers' metadata of one topic.
 Result<Metadata> look_up(rd_kafka_t* handle, const std::string& name) {
   if (!check_topic_name(name)) return fail(ErrorKind::kNotFound, fmt::format("there is no topic {}", name));
   const TopicHandle topic{rd_kafka_topic_new(handle, name.c_str(), nullptr)};
@@ -75,13 +75,13 @@ Result<Metadata> look_up(rd_kafka_t* handle, const std::string& name) {
   return metadata;
 }
 
-// A partition's leader is not known, or moves, for a moment.
+// A partition's leader is unknown or moves; that passes.
 bool is_moving(rd_kafka_resp_err_t code) {
   return code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION || code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE ||
          code == RD_KAFKA_RESP_ERR__WAIT_CACHE;
 }
 
-std::string place(const rd_kafka_topic_partition_t& one) { return fmt::format("{}/{}", one.topic, one.partition); }
+std::string name_of(const rd_kafka_topic_partition_t& one) { return fmt::format("{}/{}", one.topic, one.partition); }
 
 template <class Results>
 Result<void> first_error(Results results, std::size_t count, const std::string& what) {
@@ -94,7 +94,7 @@ Result<void> first_error(Results results, std::size_t count, const std::string& 
   return {};
 }
 
-// The end of a partition is where the next record goes, also while a transaction is open.
+// A partition's end is the offset of the next record, even while a transaction is open.
 const Properties kAdminProperties{{"isolation.level", "read_uncommitted"}};
 
 }  // namespace
@@ -159,7 +159,7 @@ Result<TopicInfo> Cluster::create_topic(const std::string& name, const TopicConf
     return made;
   }
   auto existing = this->topic(name);
-  // Somebody else is making it at this moment: it exists before every broker knows of it.
+  // Another program may be creating the topic right now: it exists before every broker knows it.
   for (const auto until = std::chrono::steady_clock::now() + kCallTimeout;
        !existing && existing.error().kind == ErrorKind::kNotFound && std::chrono::steady_clock::now() < until;) {
     std::this_thread::sleep_for(kBetweenTries);
@@ -170,7 +170,7 @@ Result<TopicInfo> Cluster::create_topic(const std::string& name, const TopicConf
     return fail(ErrorKind::kInvalid,
                 fmt::format("topic {} has {} partitions, not {}: declare as many, or delete the topic; Kafka's own "
                             "tool can add partitions (kafka-topics.sh --alter --topic {} "
-                            "--partitions N), which gives keys other partitions",
+                            "--partitions N), which moves keys to other partitions",
                             name, existing->config.partitions, config.partitions, name));
   }
   if (auto altered = alter(*existing, config); !altered) return std::unexpected(altered.error());
@@ -180,7 +180,7 @@ Result<TopicInfo> Cluster::create_topic(const std::string& name, const TopicConf
   return existing;
 }
 
-// A topic is created before its partitions have leaders, and before every broker knows of it.
+// A topic exists before its partitions have leaders, and before every broker knows it.
 Result<void> Cluster::wait_for_leaders(const std::string& topic, int partitions) {
   const auto deadline = std::chrono::steady_clock::now() + kCallTimeout;
   for (;; std::this_thread::sleep_for(kBetweenTries)) {
@@ -219,15 +219,15 @@ Result<Properties> Cluster::settings(const std::string& topic) {
   return settings;
 }
 
-// Nobody else asks for our largest record.
-Result<bool> Cluster::made_here(const std::string& topic) {
+// No other program sets max.message.bytes to exactly our largest record.
+Result<bool> Cluster::created_by_us(const std::string& topic) {
   auto found = settings(topic);
   if (!found) return std::unexpected(found.error());
   const auto largest = found->find("max.message.bytes");
   return largest != found->end() && largest->second == std::to_string(kMaxMessageBytes);
 }
 
-// AlterConfigs replaces all settings of the topic's own: those that are not ours are sent again.
+// AlterConfigs replaces all settings of the topic. So the settings that are not ours are sent again.
 Result<void> Cluster::alter(const TopicInfo& existing, const TopicConfig& config) {
   if (existing.config.retention == config.retention && existing.config.retention_bytes == config.retention_bytes &&
       existing.config.compact == config.compact)
@@ -308,7 +308,7 @@ int Cluster::known_partitions(const std::vector<std::string>& topics) {
   const std::lock_guard lock{mutex_};
   int count = 0;
   for (const auto& topic : topics) {
-    if (const auto place = partitions_.find(topic); place != partitions_.end()) count += place->second;
+    if (const auto it = partitions_.find(topic); it != partitions_.end()) count += it->second;
   }
   return count;
 }
@@ -388,7 +388,7 @@ Result<std::vector<std::int64_t>> Cluster::offsets(const std::vector<TopicPartit
       const auto& one = list->elems[i];
       if (one.err != RD_KAFKA_RESP_ERR_NO_ERROR) {
         code = one.err;
-        what = fmt::format("cannot look up the offsets of {}", place(one));
+        what = fmt::format("cannot look up the offsets of {}", name_of(one));
         break;
       }
       offsets.push_back(one.offset);
@@ -396,7 +396,7 @@ Result<std::vector<std::int64_t>> Cluster::offsets(const std::vector<TopicPartit
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return offsets;
     if (!is_moving(code) || std::chrono::steady_clock::now() >= deadline) return std::unexpected(to_error(code, what));
     if (auto led = look_up(handle, partitions.front().topic); !led)
-      return std::unexpected(led.error());  // who leads it now
+      return std::unexpected(led.error());  // refreshes the leaders
   }
 }
 
@@ -411,7 +411,7 @@ Result<std::vector<Watermarks>> Cluster::watermarks(const std::vector<TopicParti
 }
 
 Result<std::int64_t> Cluster::offset_at(const TopicPartition& partition, Timestamp time) {
-  // Times before 1970 would be taken for the orders "start" and "end".
+  // Negative timestamps would mean "start" and "end" to Kafka.
   auto found = offsets({partition}, std::max<std::int64_t>(time.time_since_epoch().count(), 0));
   if (!found) return std::unexpected(found.error());
   if (found->front() >= 0) return found->front();

@@ -1,5 +1,5 @@
-// What is asked of a Kafka cluster as a whole: topics, offsets, groups. Every call blocks until the brokers have
-// answered, for at most kCallTimeout, and may be made from any thread.
+// Requests to a Kafka cluster as a whole: topics, offsets, groups. Every call blocks until the brokers answer, at most
+// for kCallTimeout. Any thread may call.
 #pragma once
 
 #include <chrono>
@@ -19,11 +19,11 @@ namespace mephisto::kafka {
 inline constexpr std::chrono::milliseconds kCallTimeout{10'000};
 inline constexpr std::chrono::milliseconds kBetweenTries{10};
 using Metadata = std::unique_ptr<const struct rd_kafka_metadata, Deleter<rd_kafka_metadata_destroy>>;
-// The largest record with its headers, in the batch that Kafka makes of it.
+// The largest record with its headers, as one Kafka batch.
 inline constexpr std::size_t kMaxMessageBytes = kMaxRecordBytes + kMaxHeaderBytes + (64 << 10);
 
-// How many partitions the topic has, as the brokers tell `handle`, which knows of them from then on. Blocks; kNotFound
-// only after a second, in which all brokers hear of a topic that was just made.
+// The topic's partition count, looked up with `handle`; from then on `handle` knows these partitions. Blocks. Reports
+// kNotFound only after a second, because a new topic takes that long to reach all brokers.
 Result<int> partition_count(rd_kafka_t* handle, const std::string& topic);
 
 struct BrokerAddress {
@@ -33,17 +33,18 @@ struct BrokerAddress {
   bool operator==(const BrokerAddress&) const = default;
 };
 
-// Which broker leads each partition, where one does, and where these brokers are.
+// The leader of each partition that has one, and the addresses of the brokers.
 struct Leaders {
   std::map<TopicPartition, int> of;
   std::set<TopicPartition>
-      waiting;  // of these, for a replica in step whose broker is away: what comes last is not seen yet
+      // Of these, the partitions with an in-sync replica whose broker is down: their last records are not readable yet.
+      waiting;
   std::map<int, BrokerAddress> brokers;
 };
 
 class Cluster {
  public:
-  // Throws Failure for properties that cannot be; whether a broker is there shows only when one is asked.
+  // Throws Failure for invalid properties. Whether a broker can be reached shows at the first request only.
   explicit Cluster(Access access);
 
   const Access& access() const { return access_; }
@@ -54,33 +55,33 @@ class Cluster {
   Result<void> delete_topic(const std::string& name);
   Result<std::vector<TopicInfo>> topics();
   Result<TopicInfo> topic(const std::string& name);
-  // Whether create_topic() made it, and not another program.
-  Result<bool> made_here(const std::string& topic);
-  // How many partitions the topics have together, as far as they were looked at; asks nobody.
+  // Whether create_topic() created it, and not another program.
+  Result<bool> created_by_us(const std::string& topic);
+  // The sum of the topics' partition counts, as far as they were looked up before. Makes no request.
   int known_partitions(const std::vector<std::string>& topics);
-  // Who leads the partitions of the topics, as far as the brokers say.
+  // The leaders of the topics' partitions, as far as the brokers know them.
   Leaders leaders(const std::set<std::string>& topics);
 
-  // The offsets of all, in order. kNotFound where one is none.
+  // In the order of `partitions`. kNotFound if one of them does not exist.
   Result<std::vector<Watermarks>> watermarks(const std::vector<TopicPartition>& partitions);
   Result<std::int64_t> offset_at(const TopicPartition& partition, Timestamp time);
   Result<std::vector<GroupInfo>> groups();
-  // What a group has committed of each of the partitions, if anything; or the error (kUnavailable) of one whose offset
-  // an open transaction commits. Asked with `handle`.
+  // The group's commit of each partition, if there is one; kUnavailable for a partition whose offset an open
+  // transaction commits. Asked with `handle`.
   using Committed = std::map<TopicPartition, Result<std::optional<Commit>>>;
   Result<Committed> committed(rd_kafka_t* handle, const std::string& group,
                               const std::vector<TopicPartition>& partitions);
-  // Where the brokers keep the group's offsets.
-  Result<TopicPartition> offsets_place(const std::string& group);
-  // As Log::open_transactions and Log::end_transaction.
+  // The partition of __consumer_offsets that holds the group's offsets.
+  Result<TopicPartition> offsets_partition(const std::string& group);
+  // Like Log::open_transactions and Log::end_transaction.
   Result<std::vector<OpenTransaction>> open_transactions(std::vector<TopicPartition> partitions);
   Result<void> end_transaction(const TopicPartition& partition, std::int64_t start);
-  // As Log::reset. Where a broker refuses one of the partitions the others may have been set.
+  // Like Log::reset. If a broker refuses one of the partitions, the others may have been set.
   Result<void> reset(const std::string& group, const std::map<TopicPartition, std::int64_t>& offsets);
 
  private:
   using Request = std::function<void(rd_kafka_AdminOptions_t*, rd_kafka_queue_t*)>;
-  // What the brokers answer within `timeout` to a request that is made with an admin call of `handle`.
+  // The brokers' answer to an admin request of `handle`, within `timeout`.
   Result<Event> ask(rd_kafka_t* handle, const std::string& what, const Request& request,
                     std::chrono::milliseconds timeout = kCallTimeout);
   Result<std::vector<TopicInfo>> describe(std::vector<TopicInfo> topics);
@@ -90,9 +91,9 @@ class Cluster {
   Result<std::vector<std::int64_t>> offsets(const std::vector<TopicPartition>& partitions, std::int64_t order) {
     return offsets(partitions, order, handle_.get());
   }
-  struct Open;  // a transaction, with what it takes to end it
+  struct Open;  // a transaction, with all that is needed to end it
   Result<std::vector<Open>> open_in(const std::vector<TopicPartition>& partitions);
-  // What is set for the topic itself.
+  // The settings of the topic itself, without the brokers' defaults.
   Result<Properties> settings(const std::string& topic);
   Result<void> alter(const TopicInfo& existing, const TopicConfig& config);
   Result<std::vector<Commit>> commits(rd_kafka_t* handle, const std::string& group);
@@ -103,7 +104,7 @@ class Cluster {
   Contact contact_;
   Handle handle_;
   std::mutex mutex_;
-  std::map<std::string, int> partitions_;  // of the topics that were looked at
+  std::map<std::string, int> partitions_;  // of the topics that were looked up
 };
 
 }  // namespace mephisto::kafka

@@ -1,4 +1,4 @@
-// The groups of a cluster: their members, what they have committed, and setting that.
+// The groups of a cluster: their members, their committed offsets, and resetting these offsets.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,20 +11,21 @@
 namespace mephisto::kafka {
 namespace {
 
-constexpr std::chrono::milliseconds kEachTimeout{5000};  // of what every broker is asked
-constexpr std::chrono::milliseconds kEachOffset{500};  // until an offset is taken for one that a transaction may change
-constexpr std::chrono::milliseconds kUnstable{2000};   // how long a transaction under way is waited for
+constexpr std::chrono::milliseconds kEachTimeout{5000};  // for requests that go to every broker
+// An offset that takes longer counts as held by an open transaction
+constexpr std::chrono::milliseconds kEachOffset{500};
+constexpr std::chrono::milliseconds kUnstable{2000};  // how long to wait for an open transaction
 
-// A new one, which knows of no earlier coordinator. A consumer's: a producer's ends the process with SIGSEGV where a
-// coordinator moves while it is asked for a group's offsets (librdkafka up to 2.15.1; rd_kafka_handle_OffsetFetch asks
-// the consumer's group, which a producer has not).
+// A new handle, which knows no earlier coordinator. It is a consumer's. A producer's handle ends the process with
+// SIGSEGV if a coordinator moves during a request for a group's offsets. The reason is that rd_kafka_handle_OffsetFetch
+// uses the consumer's group, and a producer has none (librdkafka up to 2.15.1).
 Handle group_handle(const Access& access) {
   return make_handle(RD_KAFKA_CONSUMER, access, {{"group.id", kNoGroup}}, RD_KAFKA_EVENT_ERROR);
 }
 
 }  // namespace
 
-// What a transaction that is about to end commits is waited for; one that stays open must not keep people from looking.
+// Waits for transactions that are about to end. A transaction that stays open must not block the listing of groups.
 Result<std::vector<Commit>> Cluster::commits(rd_kafka_t* handle, const std::string& group) {
   const auto deadline = std::chrono::steady_clock::now() + kUnstable;
   for (;; std::this_thread::sleep_for(kBetweenTries)) {
@@ -56,16 +57,17 @@ Result<std::vector<Commit>> Cluster::commits(rd_kafka_t* handle, const std::stri
       if (offset.err != RD_KAFKA_RESP_ERR_NO_ERROR) return std::unexpected(to_error(offset.err, what));
       if (offset.offset < 0) continue;
       const std::string_view metadata{static_cast<const char*>(offset.metadata), offset.metadata_size};
-      commits.push_back({{offset.topic, offset.partition}, offset.offset, read_noted(metadata).note, {}});
+      commits.push_back(
+          {{offset.topic, offset.partition}, offset.offset, parse_commit_metadata(metadata).acks_ahead, {}});
     }
   }
   std::ranges::sort(commits, {}, &Commit::partition);
   return commits;
 }
 
-// Not by the call for administrators: up to librdkafka 2.15.1 that ends the process where a connection to the
-// coordinator is lost while it is made (its issue 4605). This one waits as long as an offset is not stable, and does
-// not say which one is not: each is asked for by itself.
+// Does not use the admin call: up to librdkafka 2.15.1 it ends the process if the connection to the coordinator is lost
+// meanwhile (its issue 4605). The call used here waits as long as one of the offsets is not stable, and does not say
+// which one. So each partition is then asked for alone.
 Result<Cluster::Committed> Cluster::committed(rd_kafka_t* handle, const std::string& group,
                                               const std::vector<TopicPartition>& partitions) {
   const auto what = fmt::format("cannot read the offsets of group {}", group);
@@ -98,7 +100,7 @@ Result<Cluster::Committed> Cluster::committed(rd_kafka_t* handle, const std::str
   auto all = read(partitions, kEachOffset);
   if (all) return committed;
   if (all.error().kind != ErrorKind::kTimeout) return std::unexpected(all.error());
-  // Whether anybody answers shows a partition that nobody commits.
+  // A partition without commits shows whether the coordinator answers at all.
   if (auto answered = read({{partitions.front().topic, kMaxPartitions}}, kEachTimeout); !answered)
     return std::unexpected(answered.error());
   committed.clear();
@@ -117,7 +119,7 @@ Result<void> Cluster::reset(const std::string& group, const std::map<TopicPartit
   const auto found = std::ranges::find(*known, group, &GroupInfo::name);
   if (found == known->end()) return fail(ErrorKind::kNotFound, fmt::format("there is no group {}", group));
   if (!found->members.empty())
-    return fail(ErrorKind::kFenced, fmt::format("group {} is at work (its member {} is alive): stop it first", group,
+    return fail(ErrorKind::kFenced, fmt::format("group {} is active (its member {} is alive): stop it first", group,
                                                 found->members.front().client));
   std::vector<TopicPartition> partitions;
   for (const auto& [partition, offset] : offsets) partitions.push_back(partition);
@@ -156,8 +158,8 @@ Result<void> Cluster::reset(const std::string& group, const std::map<TopicPartit
 Result<std::vector<GroupInfo>> Cluster::groups() {
   if (auto made = contact_.make(handle_.get()); !made) return std::unexpected(made.error());
   const auto what = fmt::format("cannot list the groups of Kafka at {}", servers());
-  // A handle remembers every broker that there was, whose answer it waits for, and who coordinated a group, whom it
-  // goes on asking after another one does: a new handle asks those that are there.
+  // An old handle waits for the answers of brokers that are gone, and keeps asking a group's former coordinator. A new
+  // handle asks only the brokers that exist now.
   const auto handle = group_handle(access_);
   const struct rd_kafka_metadata* brokers = nullptr;
   const auto code = rd_kafka_metadata(handle.get(), 0, nullptr, &brokers, static_cast<int>(kCallTimeout.count()));
@@ -169,7 +171,7 @@ Result<std::vector<GroupInfo>> Cluster::groups() {
   if (!listed) return std::unexpected(listed.error());
   const auto* result = rd_kafka_event_ListConsumerGroups_result(listed->get());
   std::size_t count = 0;
-  // A group of a broker that does not answer would be taken for none.
+  // A broker that does not answer would make its groups look deleted.
   if (const auto** errors = rd_kafka_ListConsumerGroups_result_errors(result, &count); count > 0)
     return std::unexpected(to_error(errors[0], what));
   const auto* valid = rd_kafka_ListConsumerGroups_result_valid(result, &count);
@@ -187,7 +189,7 @@ Result<std::vector<GroupInfo>> Cluster::groups() {
       rd_kafka_event_DescribeConsumerGroups_result(described->get()), &count);
   for (std::size_t i = 0; i < count; ++i) {
     if (const auto* error = rd_kafka_ConsumerGroupDescription_error(descriptions[i])) {
-      if (rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND) continue;  // gone since it was listed
+      if (rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND) continue;  // deleted after the listing
       return std::unexpected(to_error(error, what));
     }
     GroupInfo info;

@@ -1,4 +1,4 @@
-// The transactions that are open in a cluster's partitions: whose they are, and whether anybody will end them.
+// The open transactions in a cluster's partitions: their producers, and whether a coordinator will end them.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -13,7 +13,7 @@ namespace {
 
 const std::string kOffsetsTopic = "__consumer_offsets";
 
-// As Java hashes a string's UTF-16.
+// Java's String.hashCode: a hash of the UTF-16 code units.
 std::int32_t java_hash(std::string_view utf8) {
   std::uint32_t hash = 0;
   const auto add = [&](std::uint32_t unit) { hash = hash * 31 + unit; };
@@ -37,8 +37,8 @@ std::map<int, std::vector<TopicPartition>> by_leader(const Leaders& leaders,
                                                      const std::vector<TopicPartition>& partitions) {
   std::map<int, std::vector<TopicPartition>> led;
   for (const auto& one : partitions) {
-    if (const auto place = leaders.of.find(one); place != leaders.of.end() && leaders.brokers.contains(place->second))
-      led[place->second].push_back(one);
+    if (const auto it = leaders.of.find(one); it != leaders.of.end() && leaders.brokers.contains(it->second))
+      led[it->second].push_back(one);
   }
   return led;
 }
@@ -60,7 +60,7 @@ struct Cluster::Open {
   OpenTransaction transaction;
 };
 
-Result<TopicPartition> Cluster::offsets_place(const std::string& group) {
+Result<TopicPartition> Cluster::offsets_partition(const std::string& group) {
   const auto count = partition_count(handle_.get(), kOffsetsTopic);
   if (!count) return std::unexpected(count.error());
   const auto hash = static_cast<std::int64_t>(java_hash(group));
@@ -87,16 +87,16 @@ Result<std::vector<Cluster::Open>> Cluster::open_in(const std::vector<TopicParti
     Open entry{
         one,
         {one.partition, one.start, one.producer, "", "", Timestamp{std::chrono::milliseconds{one.last_timestamp}}}};
-    auto& told = entry.transaction;
-    told.hanging = std::ranges::none_of(known, [&](const auto& transaction) { return transaction.covers(one); });
-    if (const auto place = std::ranges::find(known, one.producer, &KnownTransaction::producer); place != known.end()) {
-      told.id = place->id;
-      told.state = place->state;
+    auto& reported = entry.transaction;
+    reported.hanging = std::ranges::none_of(known, [&](const auto& transaction) { return transaction.covers(one); });
+    if (const auto it = std::ranges::find(known, one.producer, &KnownTransaction::producer); it != known.end()) {
+      reported.id = it->id;
+      reported.state = it->state;
     }
     found.push_back(std::move(entry));
   }
   if (std::ranges::none_of(found, [](const auto& entry) { return entry.transaction.hanging; })) return found;
-  // One that ended between the two looks seems to hang.
+  // A transaction that ended between the two requests above looks like a hanging one.
   const auto later = all_open(leaders, partitions);
   if (!later) return std::unexpected(later.error());
   std::erase_if(found, [&](const auto& entry) {
@@ -121,17 +121,17 @@ Result<std::vector<OpenTransaction>> Cluster::open_transactions(std::vector<Topi
         partitions.push_back({metadata->topics[i].topic, metadata->topics[i].partitions[p].id});
     }
   }
-  std::vector<OpenTransaction> told;
-  if (in_the_clear(access_)) {
+  std::vector<OpenTransaction> reported;
+  if (is_plaintext(access_)) {
     auto found = open_in(partitions);
     if (found) {
-      for (auto& entry : *found) told.push_back(std::move(entry.transaction));
-      std::ranges::sort(told, {}, [](const auto& one) { return std::pair{one.partition, one.start}; });
-      return told;
+      for (auto& entry : *found) reported.push_back(std::move(entry.transaction));
+      std::ranges::sort(reported, {}, [](const auto& one) { return std::pair{one.partition, one.start}; });
+      return reported;
     }
-    log::debug("Kafka: {}", found.error().message);  // it may be older than Kafka 2.8
+    log::debug("Kafka: {}", found.error().message);  // the brokers may be older than Kafka 2.8
   }
-  // Readers stop at the first one that is open.
+  // The last stable offset is the start of the first open transaction.
   const auto reader =
       make_handle(RD_KAFKA_PRODUCER, access_, {{"isolation.level", "read_committed"}}, RD_KAFKA_EVENT_ERROR);
   auto stable = offsets(partitions, RD_KAFKA_OFFSET_END, reader.get());
@@ -139,35 +139,37 @@ Result<std::vector<OpenTransaction>> Cluster::open_transactions(std::vector<Topi
   auto ends = offsets(partitions, RD_KAFKA_OFFSET_END);
   if (!ends) return std::unexpected(ends.error());
   for (std::size_t i = 0; i < partitions.size(); ++i) {
-    if ((*stable)[i] < (*ends)[i]) told.push_back({partitions[i], (*stable)[i], -1, "", "", {}});
+    if ((*stable)[i] < (*ends)[i]) reported.push_back({partitions[i], (*stable)[i], -1, "", "", {}});
   }
-  return told;
+  return reported;
 }
 
 Result<void> Cluster::end_transaction(const TopicPartition& partition, std::int64_t start) {
   if (auto made = contact_.make(handle_.get()); !made) return made;
-  if (!in_the_clear(access_)) {
+  if (!is_plaintext(access_)) {
     return fail(ErrorKind::kInvalid,
-                fmt::format("over TLS or with a password this is Kafka's own tool's: kafka-transactions.sh "
+                fmt::format("over TLS or with a password only Kafka's own tool can do this: kafka-transactions.sh "
                             "--bootstrap-server {} abort --topic {} --partition {} "
                             "--start-offset {}",
                             servers(), partition.topic, partition.partition, start));
   }
   const auto open = open_in({partition});
   if (!open) return std::unexpected(open.error());
-  const auto place = std::ranges::find(*open, start, [](const auto& entry) { return entry.producer.start; });
-  if (place == open->end())
-    return fail(ErrorKind::kNotFound, fmt::format("no transaction is open in {} from {} on", partition.str(), start));
-  if (!place->transaction.hanging) {
-    return fail(ErrorKind::kInvalid, fmt::format("the transaction in {} from {} on does not hang: its coordinator says "
-                                                 "{}, and ends it when its time is over",
-                                                 partition.str(), start, place->transaction.state));
+  const auto it = std::ranges::find(*open, start, [](const auto& entry) { return entry.producer.start; });
+  if (it == open->end())
+    return fail(ErrorKind::kNotFound,
+                fmt::format("in {} no open transaction starts at offset {}", partition.str(), start));
+  if (!it->transaction.hanging) {
+    return fail(ErrorKind::kInvalid,
+                fmt::format("the transaction in {} that starts at {} does not hang: its coordinator says "
+                            "{}, and ends it after its timeout",
+                            partition.str(), start, it->transaction.state));
   }
   const auto leaders = this->leaders({partition.topic});
   const auto leader = leaders.of.find(partition);
   if (leader == leaders.of.end() || !leaders.brokers.contains(leader->second))
     return fail(ErrorKind::kUnavailable, fmt::format("{} has no leader", partition.str()));
-  return write_abort(leaders.brokers.at(leader->second), place->producer);
+  return write_abort(leaders.brokers.at(leader->second), it->producer);
 }
 
 }  // namespace mephisto::kafka

@@ -15,13 +15,13 @@ namespace mephisto::kafka {
 namespace {
 
 constexpr int kEvents = RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_OFFSET_COMMIT | RD_KAFKA_EVENT_ERROR;
-constexpr std::chrono::milliseconds kBrokersLeastSession{
-    6000};  // group.min.session.timeout.ms, where nobody changed it
+// The brokers' default of group.min.session.timeout.ms.
+constexpr std::chrono::milliseconds kBrokersLeastSession{6000};
 constexpr std::chrono::milliseconds kRetryAfter{500};
 constexpr std::chrono::milliseconds kHeldUpRetry{1000};
 
-// How often a member at work asks whether the group changes: so long do a member's partitions wait, when it has left,
-// for who has them next.
+// How often an active member asks whether the group rebalances. After a member leaves, its partitions wait up to this
+// long for their next owner.
 constexpr std::chrono::milliseconds heartbeats(std::chrono::milliseconds session) {
   return std::min(session / 20, std::chrono::milliseconds{1000});
 }
@@ -107,54 +107,55 @@ void KafkaConsumer::serve(PollResult& polled) {
 
 void KafkaConsumer::on_rebalance(const rd_kafka_event_t& event, PollResult& polled) {
   auto* of = const_cast<rd_kafka_event_t*>(&event);
-  told_others_ = false;
+  reported_other_assignor_ = false;
   if (rd_kafka_event_error(of) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
-    log_->cluster().contact().heard();  // that something is taken away librdkafka may say by itself
+    log_->cluster().contact().heard();  // a revocation would prove nothing: librdkafka may make it without a broker
     const auto* list = rd_kafka_event_topic_partition_list(of);
-    auto& given = given_.emplace();
+    auto& given = assigned_.emplace();
     for (int i = 0; i < list->cnt; ++i) given.push_back({list->elems[i].topic, list->elems[i].partition});
     retry_at_ = {};
     return;
   }
-  given_.reset();
-  again_.clear();
+  assigned_.reset();
+  unstarted_.clear();
   held_up_.clear();
   if (rd_kafka_assignment_lost(handle_.get()) != 0) {
     log::warn(
-        "Group {}: this member was put out of it (no sign of life in time, or too long at one thing); its partitions "
+        "Group {}: this member was removed from it (no heartbeat in time, or too long between two polls); its "
+        "partitions "
         "are lost",
         options_.group);
     lose_all(polled);
     return;
   }
-  if (stays_.empty()) {
+  if (assignments_.empty()) {
     rd_kafka_assign(handle_.get(), nullptr);
     return;
   }
   revoking_ = true;
-  for (auto& [id, stay] : stays_) {
-    stay.revoking = true;
+  for (auto& [id, assignment] : assignments_) {
+    assignment.revoking = true;
     source_->hold(id, true);
     polled.revoked.push_back(id);
   }
 }
 
 void KafkaConsumer::lose_all(PollResult& polled) {
-  for (const auto& [id, stay] : stays_) polled.lost.push_back(id);
-  while (!stays_.empty()) end_stay(stays_.begin());
+  for (const auto& [id, assignment] : assignments_) polled.lost.push_back(id);
+  while (!assignments_.empty()) end_assignment(assignments_.begin());
   revoking_ = false;
   rd_kafka_assign(handle_.get(), nullptr);
 }
 
-void KafkaConsumer::end_stay(std::map<AssignmentId, Stay>::iterator place) {
-  source_->remove(place->first);
-  stays_.erase(place);
+void KafkaConsumer::end_assignment(std::map<AssignmentId, Assignment>::iterator it) {
+  source_->remove(it->first);
+  assignments_.erase(it);
 }
 
 void KafkaConsumer::on_error(rd_kafka_resp_err_t code, const char* text) {
   switch (code) {
     case RD_KAFKA_RESP_ERR_INVALID_SESSION_TIMEOUT:
-      log::warn("The brokers do not let a member of a group be without a sign of life for {} only; using {}",
+      log::warn("The brokers refuse a session timeout as short as {}; using {}",
                 format_duration(options_.session_timeout), format_duration(kBrokersLeastSession));
       options_.session_timeout = kBrokersLeastSession;
       loop_.post([this, alive = std::weak_ptr{alive_}] {
@@ -163,18 +164,18 @@ void KafkaConsumer::on_error(rd_kafka_resp_err_t code, const char* text) {
       break;
     case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN: log_->cluster().contact().lost(); break;
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
-      // One that was made a moment ago is not known to all brokers yet.
+      // Before the first assignment the topic may be so new that not all brokers know it.
       if (generation_ > 0)
         log::error(
-            "Group {}: {}. Was it deleted? What reads it waits until it is made again, which a worker does that starts",
+            "Group {}: {}. Was it deleted? Its readers wait until it is created again; a worker that starts does that",
             options_.group, text);
       break;
     case RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL:
-      if (!std::exchange(told_others_, true)) {
+      if (!std::exchange(reported_other_assignor_, true)) {
         log::warn(
-            "Group {} has members of another kind, which share its partitions out in another way (of Faust or Kafka "
-            "Streams?): this one waits until they have left, or their "
-            "sessions are over (45 s where they left without a word)",
+            "Group {} has members that assign its partitions in another way (of Faust or Kafka "
+            "Streams?): this one waits until they leave, or until their "
+            "sessions expire (45 s after a member died)",
             options_.group);
       }
       break;
@@ -182,8 +183,8 @@ void KafkaConsumer::on_error(rd_kafka_resp_err_t code, const char* text) {
     case RD_KAFKA_RESP_ERR__AUTHENTICATION:
     case RD_KAFKA_RESP_ERR__SSL:
     case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
-      // Who was let in once is let in again when the brokers are well.
-      if (!std::exchange(told_refused_, true))
+      // The login succeeded before; it will succeed again when the brokers have recovered.
+      if (!std::exchange(reported_refusal_, true))
         log::warn("Kafka at {}: {}; trying again", log_->cluster().servers(), text);
       break;
     case RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID:
@@ -204,39 +205,39 @@ void KafkaConsumer::on_error(rd_kafka_resp_err_t code, const char* text) {
 
 Task<void> KafkaConsumer::begin(PollResult& polled) {
   if (loop_.now() < retry_at_) co_return;
-  const bool anew = given_.has_value();
-  const auto partitions = anew ? *given_ : std::vector<TopicPartition>{again_.begin(), again_.end()};
-  Beginnings beginnings;
+  const bool anew = assigned_.has_value();
+  const auto partitions = anew ? *assigned_ : std::vector<TopicPartition>{unstarted_.begin(), unstarted_.end()};
+  StartPositions positions;
   if (!partitions.empty()) {
-    // Who is held up is looked at again and again, while the others are read.
-    Question question{handle_,
-                      options_.group,
-                      log_->url(),
-                      partitions,
-                      {options_.topics.begin(), options_.topics.end()},
-                      options_.from_latest,
-                      held_up_.empty()};
+    // Held-up partitions are checked again and again without waiting, while the other partitions are read.
+    StartQuery query{handle_,
+                     options_.group,
+                     log_->url(),
+                     partitions,
+                     {options_.topics.begin(), options_.topics.end()},
+                     options_.from_latest,
+                     held_up_.empty()};
     auto found =
-        co_await call([log = log_, asked = std::move(question)] { return find_beginnings(log->cluster(), asked); },
+        co_await call([log = log_, asked = std::move(query)] { return find_start_positions(log->cluster(), asked); },
                       "the group's offsets");
     if (closed_) co_return;
-    serve(polled);  // what was meant for us may be somebody else's by now
-    if (anew ? !given_ || *given_ != partitions : revoking_ || again_.empty()) co_return;
+    serve(polled);  // a rebalance may have assigned these partitions to another member meanwhile
+    if (anew ? !assigned_ || *assigned_ != partitions : revoking_ || unstarted_.empty()) co_return;
     if (!found) {
       if (!found.error().retriable() && found.error().kind != ErrorKind::kNotFound) throw Failure(found.error());
       log::warn("Group {}: {}; trying again", options_.group, found.error().message);
       retry_at_ = loop_.now() + kRetryAfter;
       co_return;
     }
-    beginnings = std::move(*found);
+    positions = std::move(*found);
   }
-  given_.reset();
-  again_.clear();
-  hold_up(beginnings.held_up);
+  assigned_.reset();
+  unstarted_.clear();
+  hold_up(positions.held_up);
   if (anew) {
     ++generation_;
     polled.change = GroupChange{
-        .meant = partitions.size(), .joined = {}, .left = {}, .died = {}};  // more of the group its brokers do not tell
+        .meant = partitions.size(), .joined = {}, .left = {}, .died = {}};  // the brokers report no more of the group
   }
   for (auto& one : beginnings.begins) assign(new_assignment(), std::move(one), polled);
   source_->start(beginnings.leaders);
@@ -245,7 +246,7 @@ Task<void> KafkaConsumer::begin(PollResult& polled) {
 void KafkaConsumer::hold_up(const std::map<TopicPartition, std::string>& reasons) {
   std::map<TopicPartition, HeldUp> now;
   for (const auto& [partition, why] : reasons) {
-    again_.insert(partition);
+    unstarted_.insert(partition);
     const auto before = held_up_.find(partition);
     if (before == held_up_.end() || before->second.why != why) log::warn("{} waits: {}", partition.str(), why);
     now[partition] = {partition, why, before == held_up_.end() ? loop_.now() : before->second.since};
@@ -305,7 +306,7 @@ Task<void> KafkaConsumer::begin_added(PollResult& polled) {
     if (!found) return std::unexpected(found.error());
     return std::pair{std::move(led), std::move(*found)};
   };
-  auto found = co_await call(std::move(look), "offsets of Kafka's");
+  auto found = co_await call(std::move(look), "Kafka's offsets");
   if (!found) throw Failure(found.error());
   if (closed_) co_return;
   const auto& [leaders, marks] = *found;
@@ -335,7 +336,7 @@ Task<PollResult> KafkaConsumer::poll(std::size_t max_bytes, std::chrono::millise
       co_await recheck_positions();
     if (closed_) break;
     if (max_bytes > 0) fetch(max_bytes, polled);
-    if (in_group() && !polled.batches.empty()) beat();
+    if (in_group() && !polled.batches.empty()) send_heartbeat();
     if (brings_something(polled)) break;
     if (failure_) {
       auto failure = std::move(*failure_);
@@ -345,43 +346,43 @@ Task<PollResult> KafkaConsumer::poll(std::size_t max_bytes, std::chrono::millise
     if (loop_.now() >= deadline) break;
     auto until = deadline;
     if (retry_at_ > loop_.now()) until = std::min(until, retry_at_);
-    if (look_again_at_) until = std::min(until, *look_again_at_);
-    for (const auto& [id, stay] : stays_) {
-      if (stay.out_of_range) until = std::min(until, *stay.out_of_range);
+    if (recheck_at_) until = std::min(until, *recheck_at_);
+    for (const auto& [id, assignment] : assignments_) {
+      if (assignment.out_of_range) until = std::min(until, *assignment.out_of_range);
     }
     co_await waker_.woken().wait_until(until, "records or a change of the group");
   }
   co_return closed_ ? PollResult{} : std::move(polled);
 }
 
-// librdkafka's thread sends heartbeats when it is awake, otherwise looks twice a second only (2.0.2). A commit of
-// nothing goes to that thread and no further.
-void KafkaConsumer::beat() {
-  if (loop_.now() < beat_at_) return;
-  beat_at_ = loop_.now() + heartbeats(options_.session_timeout);
+// librdkafka's thread sends heartbeats when it is awake; otherwise it wakes up only twice a second (2.0.2). An empty
+// commit wakes that thread and goes no further.
+void KafkaConsumer::send_heartbeat() {
+  if (loop_.now() < heartbeat_at_) return;
+  heartbeat_at_ = loop_.now() + heartbeats(options_.session_timeout);
   rd_kafka_commit_queue(handle_.get(), new_list(0).get(), replies_.get(), nullptr, nullptr);
   serve_replies();
 }
 
 void KafkaConsumer::pause(AssignmentId assignment) {
-  const auto place = stays_.find(assignment);
-  if (place == stays_.end()) return;
-  place->second.paused = true;
+  const auto it = assignments_.find(assignment);
+  if (it == assignments_.end()) return;
+  it->second.paused = true;
   source_->hold(assignment, true);
 }
 
 void KafkaConsumer::resume(AssignmentId assignment) {
-  const auto place = stays_.find(assignment);
-  if (place == stays_.end()) return;
-  place->second.paused = false;
-  source_->hold(assignment, place->second.revoking);
-  waker_.woken().notify_all();  // its queue may have been full for long
+  const auto it = assignments_.find(assignment);
+  if (it == assignments_.end()) return;
+  it->second.paused = false;
+  source_->hold(assignment, it->second.revoking);
+  waker_.woken().notify_all();  // no event may come: its queue may have been full all the time
 }
 
 Task<void> KafkaConsumer::close() {
   if (std::exchange(closed_, true)) co_return;
   waker_.woken().notify_all();
-  while (!stays_.empty()) end_stay(stays_.begin());
+  while (!assignments_.empty()) end_assignment(assignments_.begin());
   if (!in_group()) co_return;
   if (KafkaError error{rd_kafka_consumer_close_queue(handle_.get(), queue_.get())}) co_return;
   const auto deadline = loop_.now() + kCallTimeout;
@@ -389,7 +390,7 @@ Task<void> KafkaConsumer::close() {
     while (const Event event{rd_kafka_queue_poll(queue_.get(), 0)}) {
       if (rd_kafka_event_type(event.get()) == RD_KAFKA_EVENT_REBALANCE) rd_kafka_assign(handle_.get(), nullptr);
     }
-    co_await waker_.woken().wait_until(loop_.now() + std::chrono::milliseconds{20}, "Kafka to let a member go");
+    co_await waker_.woken().wait_until(loop_.now() + std::chrono::milliseconds{20}, "Kafka to remove a leaving member");
   }
 }
 

@@ -1,9 +1,9 @@
 // A member of a group on Kafka, or a reader of given partitions.
 //
-// The group's protocol is the eager one with the assignor `range` (docs/decisions/0008): a rebalance takes every
-// partition from every member first. What was taken and given back is a new stay. Records come from a Source, which
-// keeps those of each stay apart: a partition is paused by not being read, and a record can never be taken for one of
-// an earlier stay.
+// The rebalance protocol is the eager one with the assignor `range` (docs/decisions/0008): a rebalance first takes
+// every partition from every member. A partition that comes back is a new assignment. Records come from a Source, which
+// keeps the records of each assignment apart. So pausing a partition means not to read it, and a record of an earlier
+// assignment is never delivered for a later one.
 #pragma once
 
 #include <map>
@@ -40,18 +40,19 @@ class KafkaConsumer : public Member {
   Task<void> close() override;
 
   const std::string& group() const { return options_.group; }
-  // The commits as they go into a transaction. kFenced when one of the assignments is gone already.
+  // The commits in the form that a transaction takes. kFenced if one of the assignments has ended.
   Result<GroupOffsets> prepare(const std::vector<AssignmentCommit>& commits) const;
 
  private:
-  struct Stay {
+  struct Assignment {
     TopicPartition partition;
     std::int64_t next = 0;
-    std::optional<int> partitions;  // to be noted with its commits
+    std::optional<int> partitions;  // goes into the metadata of its commits
     bool paused = false;
     bool revoking = false;
     bool releasing = false;
-    std::optional<Loop::time_point> out_of_range;  // its offset is none that the partition has: when to look again
+    // the next offset is out of the partition's range: when to check again
+    std::optional<Loop::time_point> out_of_range;
   };
   struct Reply {
     bool done = false;
@@ -60,25 +61,24 @@ class KafkaConsumer : public Member {
 
   bool in_group() const { return !options_.group.empty(); }
   void open(std::chrono::milliseconds session);
-  // Takes in what librdkafka has to say.
+  // Handles librdkafka's events.
   void serve(PollResult& polled);
   void on_rebalance(const rd_kafka_event_t& event, PollResult& polled);
   void on_error(rd_kafka_resp_err_t code, const char* text);
-  // Which partitions of ours cannot begin, and why.
+  // Records which assigned partitions cannot start, and why.
   void hold_up(const std::map<TopicPartition, std::string>& reasons);
-  void on_partition_error(Stay& stay, const SourceError& error);
+  void on_partition_error(Assignment& assignment, const SourceError& error);
   void lose_all(PollResult& polled);
-  void end_stay(std::map<AssignmentId, Stay>::iterator place);
-  // Begins stays of partitions at what the group has committed.
+  void end_assignment(std::map<AssignmentId, Assignment>::iterator it);
+  // Starts the assigned partitions at the group's committed offsets.
   Task<void> begin(PollResult& polled);
   // Begins to read what add() was called for.
   Task<void> begin_added(PollResult& polled);
   void assign(AssignmentId id, StartPosition begin, PollResult& polled);
   Task<void> recheck_positions();
-  // False when there is nothing to read at present.
   void fetch(std::size_t max_bytes, PollResult& polled);
-  std::shared_ptr<Batch> fetch_one(AssignmentId id, Stay& stay, std::size_t max_bytes);
-  void beat();
+  std::shared_ptr<Batch> fetch_one(AssignmentId id, Assignment& assignment, std::size_t max_bytes);
+  void send_heartbeat();
   Result<Partitions> to_list(const std::vector<AssignmentCommit>& commits) const;
   Task<Result<void>> send(const rd_kafka_topic_partition_list_t& offsets);
   void serve_replies();
@@ -103,9 +103,9 @@ class KafkaConsumer : public Member {
   std::int64_t generation_ = 0;   // counts what the group gave; Kafka's own is not told
   std::optional<Error> failure_;  // told once what the others had has been
   Loop::time_point retry_at_{};
-  std::optional<Loop::time_point> look_again_at_;               // though nothing wakes
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for what is posted
-  Loop::time_point beat_at_{};
+  std::optional<Loop::time_point> recheck_at_;                  // even if no wake-up comes
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // lets posted functions see that this object is gone
+  Loop::time_point heartbeat_at_{};
   bool revoking_ = false;
   bool told_others_ = false;
   bool told_refused_ = false;

@@ -1,4 +1,4 @@
-// What a consumer commits: by itself, in a transaction, and when it gives partitions up.
+// How a consumer commits: directly, in a transaction, and when it releases partitions.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -13,8 +13,8 @@ Result<Partitions> KafkaConsumer::to_list(const std::vector<AssignmentCommit>& c
     return fail(ErrorKind::kInvalid, "without a group nothing can be committed");
   auto list = new_list(commits.size());
   for (const auto& commit : commits) {
-    const auto place = stays_.find(commit.assignment);
-    if (place == stays_.end()) return fail(ErrorKind::kFenced, "a partition is another member's by now");
+    const auto it = assignments_.find(commit.assignment);
+    if (it == assignments_.end()) return fail(ErrorKind::kFenced, "a partition belongs to another member by now");
     if (commit.offset < 0) continue;
     auto* one = kafka::add(*list, place->second.partition, commit.offset);
     const auto metadata = write_noted(commit.metadata, place->second.partitions);
@@ -35,9 +35,9 @@ Result<GroupOffsets> KafkaConsumer::prepare(const std::vector<AssignmentCommit>&
 void KafkaConsumer::serve_replies() {
   bool any = false;
   while (const Event event{rd_kafka_queue_poll(replies_.get(), 0)}) {
-    const auto place = waiting_.find(rd_kafka_event_opaque(event.get()));
-    if (place == waiting_.end()) continue;
-    auto& reply = *place->second;
+    const auto it = waiting_.find(rd_kafka_event_opaque(event.get()));
+    if (it == waiting_.end()) continue;
+    auto& reply = *it->second;
     reply.done = any = true;
     if (rd_kafka_event_error(event.get()) == RD_KAFKA_RESP_ERR_NO_ERROR) log_->cluster().contact().heard();
     if (const auto code = rd_kafka_event_error(event.get()); code != RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -49,7 +49,7 @@ void KafkaConsumer::serve_replies() {
         reply.result = std::unexpected(
             to_error(one.err, fmt::format("group {} cannot commit {}/{}", options_.group, one.topic, one.partition)));
     }
-    waiting_.erase(place);
+    waiting_.erase(it);
   }
   if (any) waker_.woken().notify_all();
 }
@@ -66,7 +66,7 @@ Task<Result<void>> KafkaConsumer::send(const rd_kafka_topic_partition_list_t& of
   for (;;) {
     serve_replies();
     if (reply->done) co_return reply->result;
-    co_await waker_.woken().wait("Kafka to take a commit");
+    co_await waker_.woken().wait("Kafka to accept a commit");
   }
 }
 
@@ -80,9 +80,9 @@ Task<Result<void>> KafkaConsumer::commit(std::vector<AssignmentCommit> commits) 
 Task<Result<void>> KafkaConsumer::release(std::vector<AssignmentCommit> commits) {
   if (closed_) co_return fail(ErrorKind::kFenced, "the consumer is closed");
   const auto asked = commits.size();
-  std::erase_if(commits, [&](const auto& one) { return !stays_.contains(one.assignment); });
+  std::erase_if(commits, [&](const auto& one) { return !assignments_.contains(one.assignment); });
   Result<void> result;
-  if (commits.size() < asked) result = fail(ErrorKind::kFenced, "a partition is another member's by now");
+  if (commits.size() < asked) result = fail(ErrorKind::kFenced, "a partition belongs to another member by now");
   auto list = to_list(commits);
   if (!list) co_return std::unexpected(list.error());
   if (auto sent = co_await send(**list); !sent) {
@@ -90,12 +90,12 @@ Task<Result<void>> KafkaConsumer::release(std::vector<AssignmentCommit> commits)
     result = std::move(sent);
   }
   for (const auto& one : commits) {
-    const auto place = stays_.find(one.assignment);
-    if (place == stays_.end()) continue;  // lost meanwhile
-    if (in_group() && !place->second.revoking) again_.insert(place->second.partition);
-    end_stay(place);
+    const auto it = assignments_.find(one.assignment);
+    if (it == assignments_.end()) continue;
+    if (in_group() && !it->second.revoking) unstarted_.insert(it->second.partition);
+    end_assignment(it);
   }
-  if (revoking_ && stays_.empty()) {
+  if (revoking_ && assignments_.empty()) {
     revoking_ = false;
     rd_kafka_assign(handle_.get(), nullptr);
   }

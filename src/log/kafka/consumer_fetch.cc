@@ -1,4 +1,4 @@
-// Reading the partitions of a consumer: in turn, each its share, past what is no record.
+// How a consumer reads its partitions: round robin, each its share, and past control records.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,93 +9,93 @@
 namespace mephisto::kafka {
 namespace {
 
-constexpr std::size_t kVisit =
-    128
-    << 10;  // bytes read of a partition in its turn, at least: what it causes to be written should be worth a request
-constexpr std::chrono::milliseconds kLookAgain{200};
+// The least bytes to read from a partition in its turn: the output that they cause should be worth a request.
+constexpr std::size_t kVisit = 128 << 10;
+constexpr std::chrono::milliseconds kRecheckAfter{200};
 
 }  // namespace
 
 void KafkaConsumer::fetch(std::size_t max_bytes, PollResult& polled) {
-  look_again_at_.reset();
+  recheck_at_.reset();
   std::size_t ready = 0;
-  for (const auto& [id, stay] : stays_) ready += stay.paused || stay.revoking ? 0 : 1;
+  for (const auto& [id, assignment] : assignments_) ready += assignment.paused || assignment.revoking ? 0 : 1;
   if (ready == 0) return;
   const auto share = std::max(max_bytes / ready, kVisit);
   std::size_t total = 0;
-  auto place = stays_.lower_bound(next_turn_);
-  for (std::size_t n = stays_.size(); n > 0 && total < max_bytes; --n, ++place) {
-    if (place == stays_.end()) place = stays_.begin();
-    auto& [id, stay] = *place;
-    if (stay.paused || stay.revoking) continue;
-    auto batch = fetch_one(id, stay, std::min(share, max_bytes - total));
+  auto it = assignments_.lower_bound(next_to_fetch_);
+  for (std::size_t n = assignments_.size(); n > 0 && total < max_bytes; --n, ++it) {
+    if (it == assignments_.end()) it = assignments_.begin();
+    auto& [id, assignment] = *it;
+    if (assignment.paused || assignment.revoking) continue;
+    auto batch = fetch_one(id, assignment, std::min(share, max_bytes - total));
     if (!batch) continue;
     total += batch->bytes;
     polled.batches.push_back(std::move(batch));
-    next_turn_ = id + 1;
+    next_to_fetch_ = id + 1;
   }
-  look_again_at_ = source_->after_round();
+  recheck_at_ = source_->after_round();
 }
 
-std::shared_ptr<Batch> KafkaConsumer::fetch_one(AssignmentId id, Stay& stay, std::size_t max_bytes) {
+std::shared_ptr<Batch> KafkaConsumer::fetch_one(AssignmentId id, Assignment& assignment, std::size_t max_bytes) {
   auto batch = std::make_shared<Batch>(Batch{.assignment = id});
-  const auto before = stay.next;
-  if (const auto error = source_->take(id, max_bytes, *batch)) on_partition_error(stay, *error);
-  stay.next = std::max(stay.next, batch->next_offset);
-  batch->next_offset = stay.next;
-  return batch->records.empty() && stay.next == before ? nullptr : batch;
+  const auto before = assignment.next;
+  if (const auto error = source_->take(id, max_bytes, *batch)) on_partition_error(assignment, *error);
+  assignment.next = std::max(assignment.next, batch->next_offset);
+  batch->next_offset = assignment.next;
+  return batch->records.empty() && assignment.next == before ? nullptr : batch;
 }
 
-void KafkaConsumer::on_partition_error(Stay& stay, const SourceError& error) {
+void KafkaConsumer::on_partition_error(Assignment& assignment, const SourceError& error) {
   switch (error.code) {
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
-    case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE: stay.out_of_range = loop_.now(); break;
+    case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE: assignment.out_of_range = loop_.now(); break;
     case RD_KAFKA_RESP_ERR__BAD_MSG:
     case RD_KAFKA_RESP_ERR_INVALID_MSG:
     case RD_KAFKA_RESP_ERR__BAD_COMPRESSION:
     case RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE:
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
-      failure_ = to_error(error.code, fmt::format("{}@{}", stay.partition.str(), stay.next), error.text);
+      failure_ = to_error(error.code, fmt::format("{}@{}", assignment.partition.str(), assignment.next), error.text);
       break;
-    default: log::debug("Kafka: {}: {}", stay.partition.str(), error.text);
+    default: log::debug("Kafka: {}: {}", assignment.partition.str(), error.text);
   }
 }
 
-// A place that the partition does not have: what lay there is gone (retention), or is still to come.
+// An offset out of the partition's range: retention has deleted its record, or the record is still to come.
 Task<void> KafkaConsumer::recheck_positions() {
   std::vector<TopicPartition> partitions;
-  for (const auto& [id, stay] : stays_) {
-    if (stay.out_of_range && *stay.out_of_range <= loop_.now()) partitions.push_back(stay.partition);
+  for (const auto& [id, assignment] : assignments_) {
+    if (assignment.out_of_range && *assignment.out_of_range <= loop_.now()) partitions.push_back(assignment.partition);
   }
   if (partitions.empty()) co_return;
   auto marks =
-      co_await call([log = log_, partitions] { return log->cluster().watermarks(partitions); }, "offsets of Kafka's");
+      co_await call([log = log_, partitions] { return log->cluster().watermarks(partitions); }, "Kafka's offsets");
   if (closed_) co_return;
   bool moved = false;
   for (std::size_t i = 0; i < partitions.size(); ++i) {
-    const auto place = std::ranges::find_if(
-        stays_, [&](const auto& one) { return one.second.partition == partitions[i] && one.second.out_of_range; });
-    if (place == stays_.end()) continue;
-    auto& stay = place->second;
-    stay.out_of_range = loop_.now() + kLookAgain;
-    if (!marks) continue;  // told when it is asked again
+    const auto it = std::ranges::find_if(assignments_, [&](const auto& one) {
+      return one.second.partition == partitions[i] && one.second.out_of_range;
+    });
+    if (it == assignments_.end()) continue;
+    auto& assignment = it->second;
+    assignment.out_of_range = loop_.now() + kRecheckAfter;
+    if (!marks) continue;  // the next check reports the error if it persists
     const auto [start, end] = (*marks)[i];
-    if (stay.next < start) {
-      log::warn("{}: the records from {} to {} are gone (retention); going on at {}", stay.partition.str(), stay.next,
-                start - 1, start);
-      stay.next = start;
-    } else if (stay.next > end) {
+    if (assignment.next < start) {
+      log::warn("{}: the records from {} to {} are gone (retention); going on at {}", assignment.partition.str(),
+                assignment.next, start - 1, start);
+      assignment.next = start;
+    } else if (assignment.next > end) {
       if (in_group()) {
         failure_ = Error{
             ErrorKind::kInvalid,
-            fmt::format("{}: the offset {} is behind the partition's end {}; was the topic deleted and made again?",
-                        stay.partition.str(), stay.next, end)};
+            fmt::format("{}: the offset {} is after the partition's end {}; was the topic deleted and created again?",
+                        assignment.partition.str(), assignment.next, end)};
       }
       continue;
     }
-    stay.out_of_range.reset();
-    source_->add(place->first, stay.partition, stay.next);
-    source_->hold(place->first, stay.paused || stay.revoking);
+    assignment.out_of_range.reset();
+    source_->add(it->first, assignment.partition, assignment.next);
+    source_->hold(it->first, assignment.paused || assignment.revoking);
     moved = true;
   }
   if (moved && !revoking_) source_->start({});

@@ -13,11 +13,10 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kPatience{5000};
 constexpr int kStepMs = 100;
-constexpr int kSendsNonceOnce = 0x020601ff;  // as RFC 5802 has it; Kafka 4 insists
+constexpr int kSendsNonceOnce = 0x020601ff;  // as RFC 5802 requires; Kafka 4 enforces it
 
-// A broker does not take us as we come. An alert of TLS is one, too: without a certificate that it wants, it is all
-// that it says. So is the end of a connection at the first words of TLS, as newer versions of librdkafka tell it
-// (2.15).
+// A broker rejects our login. A TLS alert counts too: a broker that wants a certificate sends nothing else. So does a
+// connection that ends at the first bytes of TLS, in the words of newer versions of librdkafka (2.15).
 bool is_refusal(rd_kafka_resp_err_t code, std::string_view text) {
   return code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR__SSL ||
          code == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED ||
@@ -25,24 +24,23 @@ bool is_refusal(rd_kafka_resp_err_t code, std::string_view text) {
          (text.find("SSL routines") != std::string_view::npos && text.find("alert") != std::string_view::npos);
 }
 
-// What librdkafka and the brokers leave out.
+// Advice that librdkafka and the brokers do not give.
 std::string hint(std::string_view why) {
   if (why.find("certificate verify failed") != std::string_view::npos)
     return "; or it is for another host than the one in the broker's address";
   if (why.find("alert") != std::string_view::npos)
-    return "; the broker wants another client's certificate (ssl.certificate.location and ssl.key.location, or "
+    return "; the broker wants another client certificate (ssl.certificate.location and ssl.key.location, or "
            "ssl.keystore.location)";
   if (why.find("SCRAM") != std::string_view::npos && rd_kafka_version() < kSendsNonceOnce) {
     return fmt::format(
-        "; Kafka 4 takes nobody by SCRAM whose librdkafka is older than 2.6.1, and this is {}: use SCRAM with Kafka 3, "
+        "; Kafka 4 refuses SCRAM from a librdkafka older than 2.6.1, and this is {}: use SCRAM with Kafka 3, "
         "or PLAIN over TLS",
         rd_kafka_version_str());
   }
   return "";
 }
 
-// A broker that wants TLS or a password ends the connection of whoever comes without. Of this librdkafka 2.0 tells,
-// and 2.15 says nothing.
+// A broker that wants TLS or a password ends a connection that has none. librdkafka 2.0 reports that, 2.15 does not.
 std::string silence(rd_kafka_t* handle) {
   char protocol[64];
   std::size_t size = sizeof protocol;
@@ -52,7 +50,7 @@ std::string silence(rd_kafka_t* handle) {
                : "no answer";
 }
 
-// Without what librdkafka adds about its own state.
+// Drops the suffix that librdkafka adds about its own state.
 std::string reason(std::string_view text) { return std::string{text.substr(0, text.rfind(" (after "))}; }
 
 }  // namespace
@@ -64,7 +62,7 @@ Result<void> Contact::make(rd_kafka_t* handle) {
   const auto deadline = Clock::now() + kPatience;
   std::string why = silence(handle);
   bool refused = false;
-  bool all_down = false;  // another server may do what one does not
+  bool all_down = false;  // while one server fails, another one may still answer
   for (;;) {
     const struct rd_kafka_metadata* found = nullptr;
     const auto code = made_ ? RD_KAFKA_RESP_ERR_NO_ERROR : rd_kafka_metadata(handle, 0, nullptr, &found, kStepMs);
@@ -77,7 +75,7 @@ Result<void> Contact::make(rd_kafka_t* handle) {
         all_down = true;
       } else if (is_refusal(error, text)) {
         refused = true;
-        all_down |= text.starts_with("Failed to acquire");  // a token: without it no broker is asked
+        all_down |= text.starts_with("Failed to acquire");  // a token is missing: without it, librdkafka asks no broker
         why = reason(text);
       } else if (!refused && !text.empty()) {
         why = reason(text);

@@ -1,4 +1,4 @@
-// Whether the brokers of a cluster can be reached: why not at first, and that they cannot at present is said once.
+// Whether the brokers of a cluster can be reached. The first failure is explained; a later loss is logged once.
 #pragma once
 
 #include <atomic>
@@ -14,11 +14,11 @@ class Contact {
  public:
   explicit Contact(std::string servers) : servers_(std::move(servers)) {}
 
-  // Waits until a broker has answered `handle`, whose errors come through its main queue; from then on there is nothing
-  // to wait for. kInvalid where none lets us in, kUnavailable where none answers within five seconds. Blocks.
+  // Waits until a broker has answered `handle`; later calls return at once. `handle` reports its errors through its
+  // main queue. kInvalid if no broker accepts our login, kUnavailable if none answers within five seconds. Blocks.
   Result<void> make(rd_kafka_t* handle);
 
-  // No broker can be reached any more; said once, until one is heard.
+  // No broker can be reached any more. Logged once, until a broker answers again.
   void lost();
   // A broker has answered.
   void heard() {

@@ -26,7 +26,7 @@ class Output {
   char* at() { return bytes_.get() + size_; }
   std::size_t room() const { return room_ - size_; }
   void wrote(std::size_t count) { size_ += count; }
-  // False when it is as large as it may be.
+  // False when it has its largest permitted size.
   bool grow(std::size_t at_least = 1) {
     if (at_least > kMostPlainBytes - size_) return false;
     if (room() >= at_least) return true;
@@ -49,7 +49,7 @@ class Output {
   std::shared_ptr<char[]> bytes_;
 };
 
-// These give false where it cannot be undone.
+// These return false for invalid data.
 bool gunzip(std::string_view from, Output& to) {
   const auto plain = inflate_gzip(from, kMostPlainBytes);
   if (!plain || !to.grow(plain->size())) return false;
@@ -66,7 +66,7 @@ bool unsnap_block(std::string_view from, Output& to) {
   return true;
 }
 
-// One block, or those of Java's xerial library: a mark, two versions, and blocks with their lengths.
+// One block, or the framing of Java's xerial library: a magic, two versions, and blocks with their lengths.
 bool unsnap(std::string_view from, Output& to) {
   constexpr std::string_view kMark{"\x82SNAPPY\0", 8};
   constexpr std::size_t kHead = 16;
@@ -121,17 +121,17 @@ struct Codec {
   bool (*undo)(std::string_view from, Output& to);
 };
 constexpr Codec kCodecs[] = {
-    {"gzip", gunzip}, {"snappy", unsnap}, {"lz4", unlz4}, {"zstd", unzstd}};  // by Kafka's numbers, from 1 on
+    {"gzip", gunzip}, {"snappy", unsnap}, {"lz4", unlz4}, {"zstd", unzstd}};  // by Kafka's numbers, which start at 1
 
 }  // namespace
 
 Result<Plain> decompress(int codec, std::string_view compressed, std::size_t padding) {
   if (codec < 1 || codec > static_cast<int>(std::size(kCodecs)))
-    return fail(ErrorKind::kCorrupt, "its compression has a number that is not known");
+    return fail(ErrorKind::kCorrupt, "the number of its compression codec is unknown");
   const auto& [name, undo] = kCodecs[codec - 1];
   Output output{compressed.size() * kUsualRatio + 1, padding};
   if (!undo(compressed, output))
-    return fail(ErrorKind::kCorrupt, std::string{"its "} + name + " compression cannot be undone");
+    return fail(ErrorKind::kCorrupt, std::string{"its "} + name + " data cannot be decompressed");
   return output.finish();
 }
 

@@ -1,4 +1,4 @@
-// The compressions of Kafka's record batches.
+// The compression codecs of Kafka's record batches.
 #pragma once
 
 #include <memory>
@@ -13,8 +13,8 @@ struct Plain {
   std::size_t size = 0;  // without the padding
 };
 
-// The plain bytes, with `padding` zeros behind them. `codec` is Kafka's number: 1 gzip, 2 snappy (also in Java's
-// framing), 3 lz4, 4 zstd. kCorrupt for what cannot be, and for more than kMostPlainBytes.
+// The plain bytes, followed by `padding` zeros. `codec` is Kafka's number: 1 gzip, 2 snappy (also in Java's framing), 3
+// lz4, 4 zstd. kCorrupt for invalid data, and for more than kMostPlainBytes.
 Result<Plain> decompress(int codec, std::string_view compressed, std::size_t padding);
 inline constexpr std::size_t kMostPlainBytes = 512U << 20;
 

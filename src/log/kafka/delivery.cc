@@ -8,7 +8,7 @@ namespace mephisto::kafka {
 
 namespace {
 
-// As librdkafka tells the time of a record.
+// In milliseconds, as librdkafka reports the time of a record.
 Timestamp now() { return std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now()); }
 
 }  // namespace
@@ -66,11 +66,11 @@ void Delivery::report(std::size_t batch, const rd_kafka_message_t& message) {
     fail_with(batch, message.err, rd_kafka_err2str(message.err));
     return;
   }
-  // Without its offset nobody knows which: a broker that had it already need not tell.
+  // A success without an offset cannot be located: a broker that already had the record need not report its offset.
   to.mixed |= to.failed || message.offset < 0;
   if (to.failed) to.later.push_back(std::max<std::int64_t>(message.offset, 0));
   if (to.count == 0) to.appended.offset = message.offset;
-  // Another producer's records may lie between ours: then each has its own offset.
+  // Another producer's records may come between ours. Then every record needs its own offset.
   if (to.count > 0 && message.offset != to.next && to.appended.offsets.empty()) {
     for (std::int64_t n = 0; n < to.count; ++n) to.appended.offsets.push_back(to.appended.offset + n);
   }
@@ -89,7 +89,7 @@ void Delivery::note_appended(std::vector<OutBatch>& batches) const {
 
 Result<std::vector<AppendResult>> Delivery::result() const {
   if (error_) {
-    // A batch that is written in part would be doubled by a repetition.
+    // To retry a batch that is appended in part would duplicate that part.
     const auto begun = [](const Batch& batch) { return batch.count > 0 && batch.count < batch.wanted; };
     const bool partly =
         std::ranges::any_of(batches_, begun) && (error_->retriable() || error_->kind == ErrorKind::kFenced);

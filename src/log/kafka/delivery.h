@@ -1,4 +1,4 @@
-// What the brokers report of the records of one append or transaction.
+// Collects the brokers' delivery reports for the records of one append or transaction.
 #pragma once
 
 #include <optional>
@@ -14,34 +14,34 @@ class Delivery {
   explicit Delivery(const std::vector<OutBatch>& batches);
 
   const TopicPartition& partition(std::size_t batch) const { return batches_[batch].partition; }
-  // librdkafka took so many records, or refused one for good.
+  // librdkafka accepted `count` records, or refused one permanently.
   void taken(std::size_t count) { produced_ += count; }
   void refused(std::size_t batch, rd_kafka_resp_err_t code);
   void report(std::size_t batch, const rd_kafka_message_t& message);
 
   bool complete() const { return reported_ == produced_; }
-  // Whether librdkafka has got any of them; and when, which handed_over() tells.
+  // Whether librdkafka has accepted any record; and the time span in which it did so, which handed_over() ends.
   bool begun() const { return produced_ > 0; }
   void handed_over();
   Timestamp began() const { return began_; }
   Timestamp ended() const { return ended_; }
-  // How many of a batch's records are there for certain: the first ones, as the brokers take them in order. None where
-  // they did not.
+  // How many of a batch's records are certainly in the log. These are the first ones, because brokers accept records in
+  // order; 0 if this batch's order was broken.
   std::int64_t count(std::size_t batch) const { return batches_[batch].mixed ? 0 : batches_[batch].count; }
-  // Where these are.
+  // Where the log has these records.
   const AppendResult& acknowledged(std::size_t batch) const { return batches_[batch].appended; }
-  // The batch whose record was the first that was refused for good; nothing where the call failed for another reason.
+  // The batch with the first record that was refused permanently; empty if the call failed for another reason.
   const std::optional<std::size_t>& refused_in() const { return refused_in_; }
-  // Whether it is the requests' size that the brokers refuse.
+  // Whether the brokers refuse the size of the request.
   bool too_large() const { return code_ == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE; }
-  // Whether that is for what is in a record, and not for all that is sent to its topic.
+  // Whether the refusal is due to the content of one record, and does not concern every record of its topic.
   bool of_one_record() const;
-  // Where a batch's record is, by the order of the reports, which is that of the records; negative: it is not there.
+  // The offset of a batch's record; negative if it is not in the log. Reports come in the order of the records.
   std::int64_t offset_of(std::size_t batch, std::size_t row) const;
-  // Notes in the batches which of them are appended whole.
+  // Marks the batches that are appended completely.
   void note_appended(std::vector<OutBatch>& batches) const;
-  // Once complete: where the records are; or why they are not. kIndefinite where that is not known of some, or a batch
-  // is there in part.
+  // Once complete: where the log has the records, or why it does not have them. kIndefinite if that is unknown for some
+  // records, or if only a part of a batch was appended.
   Result<std::vector<AppendResult>> result() const;
   const std::optional<Error>& error() const { return error_; }
 
@@ -49,13 +49,14 @@ class Delivery {
   struct Batch {
     TopicPartition partition;
     AppendResult appended{-1, {}};
-    std::int64_t next = -1;  // expected, where the records follow each other
-    std::int64_t count = 0;  // of the records that are written
+    std::int64_t next = -1;  // the expected offset, while the records are contiguous
+    std::int64_t count = 0;  // of the appended records
     std::int64_t wanted = 0;
-    bool failed = false;  // one of them
-    bool mixed = false;   // one that failed was followed by one that did not
+    bool failed = false;  // at least one record failed
+    bool mixed = false;   // a record failed and a later one succeeded
     std::vector<std::int64_t>
-        later{};  // offsets of what was reported from the first that failed on; negative: it failed
+        // The reported offsets from the first failed record on; negative for a failed record.
+        later{};
   };
 
   std::vector<Batch> batches_;

@@ -39,12 +39,12 @@ Buffer api_versions_request(std::string_view client, std::int32_t correlation) {
 Buffer fetch_request(std::string_view client, std::int32_t correlation, const FetchLimits& limits,
                      const std::vector<Wanted>& wanted) {
   auto request = begin(kFetch, kFetchVersion, correlation, client);
-  put_big_endian<std::int32_t>(request, -1);  // no replica
+  put_big_endian<std::int32_t>(request, -1);  // not a replica
   put_big_endian(request, static_cast<std::int32_t>(limits.wait.count()));
-  put_big_endian<std::int32_t>(request, 1);  // the least bytes to wait for
+  put_big_endian<std::int32_t>(request, 1);  // wait for at least one byte
   put_big_endian(request, static_cast<std::int32_t>(limits.bytes));
   put_big_endian(request, limits.uncommitted ? kReadUncommitted : kReadCommitted);
-  put_big_endian<std::int32_t>(request, 0);  // no session
+  put_big_endian<std::int32_t>(request, 0);  // no fetch session
   put_big_endian(request, kAnyEpoch);
   const auto topics_at = request.size();
   put_big_endian<std::int32_t>(request, 0);
@@ -60,11 +60,11 @@ Buffer fetch_request(std::string_view client, std::int32_t correlation, const Fe
       put_big_endian(request, static_cast<std::int32_t>(wanted[i].partition->partition));
       put_big_endian(request, kAnyEpoch);
       put_big_endian(request, wanted[i].offset);
-      put_big_endian<std::int64_t>(request, -1);  // a replica's start
+      put_big_endian<std::int64_t>(request, -1);  // the log start offset of a replica
       put_big_endian(request, static_cast<std::int32_t>(wanted[i].max_bytes));
     }
   }
-  put_big_endian<std::int32_t>(request, 0);  // nothing is forgotten
+  put_big_endian<std::int32_t>(request, 0);  // no forgotten topics
   Buffer count;
   put_big_endian(count, topics);
   std::memcpy(request.data() + topics_at, count.data(), count.size());
@@ -76,10 +76,10 @@ Result<bool> knows_fetch(std::string_view body) {
   constexpr std::size_t kHead = 6;
   constexpr std::size_t kEntry = 6;
   if (body.size() < kHead || get<std::int16_t>(body.data()) != 0)
-    return fail(ErrorKind::kCorrupt, "it answers like no broker of Kafka");
+    return fail(ErrorKind::kCorrupt, "it does not answer like a Kafka broker");
   const auto count = get<std::int32_t>(body.data() + 2);
   if (count < 0 || static_cast<std::size_t>(count) > (body.size() - kHead) / kEntry)
-    return fail(ErrorKind::kCorrupt, "it answers like no broker of Kafka");
+    return fail(ErrorKind::kCorrupt, "it does not answer like a Kafka broker");
   for (const char* at = body.data() + kHead; at < body.data() + kHead + static_cast<std::size_t>(count) * kEntry;
        at += kEntry) {
     if (get<std::int16_t>(at) == kFetch)

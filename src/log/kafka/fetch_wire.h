@@ -1,5 +1,5 @@
-// The bytes of the two requests that Reader makes: which versions a broker knows, and records (Kafka's protocol guide,
-// ApiVersions version 0 and Fetch version 10; numbers are big-endian).
+// The bytes of Reader's two requests: ApiVersions version 0 and Fetch version 10 of Kafka's protocol guide. Numbers are
+// big-endian.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,7 @@
 namespace mephisto::kafka::wire {
 
 inline constexpr std::int16_t kFetch = 1;
-// Kafka 2.1 and later. From version 11 on a broker that only follows the partition's leader answers too, however far
-// behind it is.
+// For Kafka 2.1 and later. From version 11 on, followers answer too, however far they lag behind the leader.
 inline constexpr std::int16_t kFetchVersion = 10;
 inline constexpr std::int16_t kApiVersions = 18;
 
@@ -24,7 +23,7 @@ T get(const char* at) {
   return static_cast<T>(get_big_endian({at, sizeof(T)}));
 }
 
-// A partition that is asked for.
+// A requested partition.
 struct Wanted {
   const TopicPartition* partition;
   std::int64_t offset = 0;
@@ -32,18 +31,18 @@ struct Wanted {
 };
 
 struct FetchLimits {
-  std::chrono::milliseconds wait;  // at most so long until there is something
-  std::size_t bytes = 0;           // of the whole reply, unless the first batch is larger
-  bool uncommitted = false;        // also what is of an open transaction or lies behind its begin
+  std::chrono::milliseconds wait;  // the broker waits at most this long for a record
+  std::size_t bytes = 0;           // the limit of the whole reply, unless its first batch is larger
+  bool uncommitted = false;        // also the records of open transactions and after their start (read_uncommitted)
 };
 
-// The requests with their lengths, ready to be sent.
+// The requests with their length prefix, ready to be sent.
 Buffer api_versions_request(std::string_view client, std::int32_t correlation);
 Buffer fetch_request(std::string_view client, std::int32_t correlation, const FetchLimits& limits,
                      const std::vector<Wanted>& wanted);
 
-// Whether `body`, a broker's answer to ApiVersions behind its correlation, has Fetch in our version. kCorrupt where it
-// is no such answer.
+// Whether the broker supports our version of Fetch. `body` is its answer to ApiVersions after the correlation id.
+// kCorrupt if `body` is not such an answer.
 Result<bool> knows_fetch(std::string_view body);
 
 }  // namespace mephisto::kafka::wire

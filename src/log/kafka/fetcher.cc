@@ -16,12 +16,12 @@ namespace asio = boost::asio;
 using asio::use_awaitable;
 using namespace std::chrono_literals;
 
-constexpr auto kPatience = 10'000ms;  // until there is a connection, and until something more of an answer comes
-constexpr auto kIdle = 500ms;         // how often to look whether there is something to ask for, though nobody says so
+constexpr auto kPatience = 10'000ms;  // to connect, and between two reads of an answer
+constexpr auto kIdle = 500ms;         // how often to check for something to fetch without a wake-up
 constexpr std::size_t kBufferBytes = 16 << 10;
 constexpr std::size_t kMostAnswerBytes = 1U << 30;
 
-[[noreturn]] void no_broker() { throw Failure(ErrorKind::kCorrupt, "it answers like no broker of Kafka"); }
+[[noreturn]] void reject_answer() { throw Failure(ErrorKind::kCorrupt, "it does not answer like a Kafka broker"); }
 
 }  // namespace
 
@@ -67,7 +67,7 @@ Fetcher::Awaitable<void> Fetcher::work() {
   while (!stopped_) {
     const auto request = owner_.next_request(broker_.id);
     if (request.wanted.empty()) {
-      co_await rest(kIdle);
+      co_await idle_for(kIdle);
       continue;
     }
     co_await send(wire::fetch_request(client_, ++correlation_, request.limits, request.wanted));
@@ -78,7 +78,7 @@ Fetcher::Awaitable<void> Fetcher::work() {
   }
 }
 
-Fetcher::Awaitable<void> Fetcher::rest(std::chrono::milliseconds time) {
+Fetcher::Awaitable<void> Fetcher::idle_for(std::chrono::milliseconds time) {
   deadline_.cancel();
   idle_.expires_after(time);
   boost::system::error_code ignored;
@@ -108,7 +108,7 @@ Fetcher::Awaitable<void> Fetcher::connect() {
   left_ = 0;
   if (!known) {
     throw Failure(ErrorKind::kInvalid,
-                  fmt::format("it does not know version {} of Fetch, as brokers since Kafka 2.1 do; with "
+                  fmt::format("it does not support version {} of Fetch, as brokers since Kafka 2.1 do; with "
                               "kafka.properties.check.crcs=true librdkafka reads from older ones",
                               wire::kFetchVersion));
   }
@@ -144,7 +144,7 @@ Fetcher::Awaitable<std::size_t> Fetcher::receive(char* to, std::size_t room) {
 }
 
 Fetcher::Awaitable<void> Fetcher::need(std::size_t count) {
-  if (count > left_) no_broker();
+  if (count > left_) reject_answer();
   if (end_ - begin_ >= count) co_return;
   std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
   end_ -= std::exchange(begin_, 0);
@@ -153,7 +153,7 @@ Fetcher::Awaitable<void> Fetcher::need(std::size_t count) {
 }
 
 Fetcher::Awaitable<void> Fetcher::read_into(char* to, std::size_t count) {
-  if (count > left_) no_broker();
+  if (count > left_) reject_answer();
   left_ -= count;
   const auto buffered = std::min(count, end_ - begin_);
   std::memcpy(to, buffer_.data() + begin_, buffered);
@@ -167,7 +167,7 @@ Fetcher::Awaitable<void> Fetcher::begin_answer() {
   const auto size = take<std::int32_t>();
   if (size < static_cast<std::int32_t>(sizeof(std::int32_t)) || static_cast<std::size_t>(size) > kMostAnswerBytes ||
       take<std::int32_t>() != correlation_)
-    no_broker();
+    reject_answer();
   left_ = static_cast<std::size_t>(size) - sizeof(std::int32_t);
 }
 
@@ -188,8 +188,8 @@ Fetcher::Awaitable<void> Fetcher::take_answer() {
       co_await take_partition(topic);
     if (stopped_) co_return;
   }
-  if (left_ != 0) no_broker();
-  if (throttle > 0ms) co_await rest(throttle);  // the broker would not listen
+  if (left_ != 0) reject_answer();
+  if (throttle > 0ms) co_await idle_for(throttle);  // the broker would not answer earlier
 }
 
 Fetcher::Awaitable<void> Fetcher::take_partition(std::string topic) {
@@ -198,17 +198,17 @@ Fetcher::Awaitable<void> Fetcher::take_partition(std::string topic) {
   part.partition = {std::move(topic), take<std::int32_t>()};
   part.error = take<std::int16_t>();
   part.end = take<std::int64_t>();
-  take<std::int64_t>();  // where an open transaction begins
-  take<std::int64_t>();  // the start
+  take<std::int64_t>();  // the last stable offset
+  take<std::int64_t>();  // the log start offset
   const auto aborted = static_cast<std::size_t>(std::max(take<std::int32_t>(), 0));
-  if (aborted > left_) no_broker();
+  if (aborted > left_) reject_answer();
   co_await need(aborted * 16 + 4);
   for (std::size_t i = 0; i < aborted; ++i) {
     const auto producer = take<std::int64_t>();
     part.aborted.push_back({producer, take<std::int64_t>()});
   }
   part.size = static_cast<std::size_t>(std::max(take<std::int32_t>(), 0));
-  if (part.size > left_) no_broker();
+  if (part.size > left_) reject_answer();
   if (part.size > 0) {
     auto bytes = std::make_shared_for_overwrite<char[]>(part.size + kSetPadding);
     co_await read_into(bytes.get(), part.size);

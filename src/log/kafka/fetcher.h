@@ -1,5 +1,5 @@
-// Fetches records from one broker, over a connection of its own in the clear, until it is stopped or the connection is
-// lost. One request is under way at a time; the next one goes out before what came has been looked at.
+// Fetches records from one broker over its own plaintext connection, until it is stopped or the connection is lost. One
+// request is in flight at a time. The next request goes out before the records of the last answer are processed.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -16,12 +16,12 @@
 
 namespace mephisto::kafka {
 
-// What a broker says of a partition that it was asked for.
+// A broker's answer for one requested partition.
 struct FetchedPartition {
   TopicPartition partition;
-  std::int16_t error = 0;               // a broker's, as librdkafka numbers them too
-  std::int64_t end = 0;                 // behind what all replicas in step have
-  std::shared_ptr<const char[]> bytes;  // of a record set, with kSetPadding behind it
+  std::int16_t error = 0;               // the broker's error code; librdkafka uses the same numbers
+  std::int64_t end = 0;                 // the high watermark
+  std::shared_ptr<const char[]> bytes;  // of a record set, followed by kSetPadding
   std::size_t size = 0;
   std::vector<AbortedTransaction> aborted;
 };
@@ -29,15 +29,15 @@ struct FetchedPartition {
 class Fetcher : public std::enable_shared_from_this<Fetcher> {
  public:
   struct Request {
-    std::vector<wire::Wanted> wanted;  // empty: nothing at present
+    std::vector<wire::Wanted> wanted;  // empty: nothing to fetch now
     wire::FetchLimits limits;
   };
-  // Whom it works for.
+  // Decides what to fetch, and receives the answers.
   class Owner {
    public:
     virtual Request next_request(int broker) = 0;
     virtual void fetched(int broker, FetchedPartition part) = 0;
-    // The end. kInvalid where this broker cannot be fetched from in this way.
+    // The connection has ended. kInvalid if this broker does not support our requests.
     virtual void lost(int broker, const Error& error) = 0;
 
    protected:
@@ -48,11 +48,11 @@ class Fetcher : public std::enable_shared_from_this<Fetcher> {
   Fetcher(Loop& loop, BrokerAddress broker, std::string client, Owner& owner);
 
   void run();
-  // Nothing is told to the owner any more.
+  // No call to the owner follows.
   void stop();
-  // There may be something to ask for.
+  // There may be something to fetch.
   void wake() { idle_.cancel(); }
-  // What is asked for from now on waits for an answer first.
+  // Whether a request is in flight: the next one goes out only after its answer.
   bool waits_for_answer() const { return waits_; }
 
  private:
@@ -61,22 +61,22 @@ class Fetcher : public std::enable_shared_from_this<Fetcher> {
 
   static Awaitable<void> live(std::shared_ptr<Fetcher> self);
   Awaitable<void> work();
-  // Until then, or until it is woken.
-  Awaitable<void> rest(std::chrono::milliseconds time);
+  // Sleeps for `time`, or until wake().
+  Awaitable<void> idle_for(std::chrono::milliseconds time);
   Awaitable<void> connect();
   Awaitable<void> send(const Buffer& request);
-  // Begins an answer; what is read from then on are its `left_` bytes.
+  // Reads the head of an answer. Its body has `left_` bytes, which the following calls read.
   Awaitable<void> begin_answer();
   Awaitable<void> take_answer();
   Awaitable<void> take_partition(std::string topic);
-  // Until `count` bytes of the answer are in the buffer.
+  // Reads until `count` bytes of the answer are in the buffer.
   Awaitable<void> need(std::size_t count);
-  // The next bytes of the answer, straight into place.
+  // Reads the next `count` bytes of the answer straight into `to`.
   Awaitable<void> read_into(char* to, std::size_t count);
   Awaitable<std::size_t> receive(char* to, std::size_t room);
   template <class T>
   T take();
-  // From now on the connection is given up where nothing more comes for a while.
+  // The connection is closed if no progress follows for kPatience.
   void extend_deadline();
 
   BrokerAddress broker_;
@@ -86,9 +86,9 @@ class Fetcher : public std::enable_shared_from_this<Fetcher> {
   boost::asio::steady_timer idle_;
   boost::asio::steady_timer deadline_;
   std::vector<char> buffer_;
-  std::size_t begin_ = 0;  // of what is buffered
+  std::size_t begin_ = 0;  // of the buffered bytes
   std::size_t end_ = 0;
-  std::size_t left_ = 0;  // of the answer, buffered or not
+  std::size_t left_ = 0;  // bytes left of the answer, buffered or not
   std::int32_t correlation_ = 0;
   bool waits_ = false;
   bool stopped_ = false;

@@ -18,7 +18,7 @@
 namespace mephisto::kafka {
 namespace {
 
-// What the guarantees hang on, or what has a setting of its own.
+// Properties that the guarantees depend on, or that have a setting of their own.
 constexpr std::string_view kOurs[] = {
     "allow.auto.create.topics",
     "auto.offset.reset",
@@ -44,7 +44,7 @@ constexpr std::string_view kOurs[] = {
     "heartbeat.interval.ms",
 };
 
-// All names that this librdkafka knows, for the nearest one.
+// All property names that this librdkafka knows, to suggest the nearest one.
 std::vector<std::string> property_names() {
   const std::unique_ptr<rd_kafka_conf_t, Deleter<rd_kafka_conf_destroy>> conf{rd_kafka_conf_new()};
   std::size_t count = 0;
@@ -56,7 +56,7 @@ std::vector<std::string> property_names() {
 }
 
 void on_log(const rd_kafka_t*, int level, const char* facility, const char* text) {
-  // What goes wrong is told by who meets it; what librdkafka mends by itself is of interest to who looks for it.
+  // A failed call reports its own error. What librdkafka repairs by itself matters only to a reader of the debug log.
   log::debug("librdkafka {} (level {}): {}", facility, level, text);
 }
 
@@ -107,7 +107,7 @@ ErrorKind kind_of(rd_kafka_resp_err_t code) {
     case RD_KAFKA_RESP_ERR__FATAL:
     case RD_KAFKA_RESP_ERR_UNSUPPORTED_VERSION:
     case RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE: return ErrorKind::kFatal;
-    default: return ErrorKind::kUnavailable;  // brokers and coordinators that are away, move or are overloaded
+    default: return ErrorKind::kUnavailable;  // brokers and coordinators that are unreachable, moving or overloaded
   }
 }
 
@@ -124,9 +124,8 @@ bool is_secret_log_property(std::string_view name) {
 
 Result<void> check_log_property(const std::string& name, const std::string& value) {
   if (std::ranges::find(kafka::kOurs, name) != std::end(kafka::kOurs))
-    return fail(
-        ErrorKind::kInvalid,
-        fmt::format("{} is not to be changed: what is promised hangs on it, or it has a setting of its own", name));
+    return fail(ErrorKind::kInvalid,
+                fmt::format("{} cannot be changed: a guarantee depends on it, or it has a setting of its own", name));
   const std::unique_ptr<rd_kafka_conf_t, kafka::Deleter<rd_kafka_conf_destroy>> conf{rd_kafka_conf_new()};
   char text[512];
   switch (rd_kafka_conf_set(conf.get(), name.c_str(), value.c_str(), text, sizeof text)) {
@@ -135,9 +134,8 @@ Result<void> check_log_property(const std::string& name, const std::string& valu
       return fail(ErrorKind::kInvalid, fmt::format("librdkafka {} has no property {}{}", rd_kafka_version_str(),
                                                    printable(name), did_you_mean(name, kafka::property_names())));
     default:
-      return fail(ErrorKind::kInvalid, is_secret_log_property(name)
-                                           ? fmt::format("what is given for {} cannot be", name)
-                                           : std::string{text});
+      return fail(ErrorKind::kInvalid,
+                  is_secret_log_property(name) ? fmt::format("the value of {} is invalid", name) : std::string{text});
   }
 }
 
@@ -147,7 +145,7 @@ namespace mephisto::kafka {
 
 namespace {
 
-// Threads that are inside of librdkafka, also where nobody waits for them.
+// Counts the threads inside librdkafka, including those of abandoned calls.
 struct Users {
   static constexpr std::chrono::seconds kPatience{1};
 
@@ -155,12 +153,13 @@ struct Users {
   std::condition_variable fewer;
   int count = 0;
 
-  // Never destroyed: threads outlive what is.
+  // Never destroyed, because these threads may outlive static objects.
   static Users& all() {
     static auto& users = *new Users;
     return users;
   }
-  // A process that ends takes OpenSSL from under them: where they do not end in time, nothing is taken from them.
+  // The normal end of a process cleans up OpenSSL while these threads may use it. If they do not finish in time, _exit
+  // skips that cleanup.
   static void at_exit(int status, void*) {
     std::unique_lock lock{all().mutex};
     if (all().fewer.wait_for(lock, kPatience, [] { return all().count == 0; })) return;
@@ -192,7 +191,7 @@ void destroy_in_background(rd_kafka_t* handle) {
 
 namespace {
 
-// On a thread of librdkafka's.
+// Runs on a thread of librdkafka.
 void give_token(rd_kafka_t* handle, const char*, void* opaque) {
   Result<LogToken> token;
   try {
@@ -215,7 +214,7 @@ void give_token(rd_kafka_t* handle, const char*, void* opaque) {
   }
 }
 
-// The value of the file that an error names.
+// The value of the `.location` property that an error names.
 std::string value_named(const Properties& given, std::string_view text) {
   for (const auto& [name, value] : given) {
     if (name.ends_with(".location") && text.find(name) != std::string_view::npos)
@@ -224,7 +223,7 @@ std::string value_named(const Properties& given, std::string_view text) {
   return "";
 }
 
-// A client that waits for a token which nobody gives says nothing.
+// Without this check, a client that never gets a token would wait silently.
 void check_token(const Access& access) {
   const auto is = [&](const char* name, std::string_view value) {
     return access.given.contains(name) && access.given.at(name) == value;
@@ -234,7 +233,7 @@ void check_token(const Access& access) {
     return;
   throw Failure(ErrorKind::kInvalid,
                 "cannot use Kafka: sasl.mechanism OAUTHBEARER needs tokens: from sasl.oauthbearer.method=oidc, or a "
-                "function of the app's (App::log_token)");
+                "function of the app (App::log_token)");
 }
 
 Properties all_properties(const Access& access, const Properties& own) {
@@ -259,7 +258,7 @@ Handle make_handle(rd_kafka_type_t type, const Access& access, const Properties&
   for (const auto& [name, value] : all_properties(access, own)) {
     if (rd_kafka_conf_set(conf.get(), name.c_str(), value.c_str(), text, sizeof text) == RD_KAFKA_CONF_OK) continue;
     throw Failure(ErrorKind::kInvalid, fmt::format("cannot use Kafka: {}: {}", name,
-                                                   is_secret_log_property(name) ? "what is given cannot be" : text));
+                                                   is_secret_log_property(name) ? "the value is invalid" : text));
   }
   rd_kafka_conf_set_log_cb(conf.get(), on_log);
   rd_kafka_conf_set_events(conf.get(), events);
@@ -274,12 +273,12 @@ Handle make_handle(rd_kafka_type_t type, const Access& access, const Properties&
   if (handle == nullptr)
     throw Failure(ErrorKind::kInvalid,
                   fmt::format("cannot use Kafka at {}: {}{}", access.servers, text, value_named(access.given, text)));
-  [[maybe_unused]] const auto* owned = conf.release();  // by the handle now
+  [[maybe_unused]] const auto* owned = conf.release();  // the handle owns it now
   Handle made{handle};
-  // Said after OpenSSL has been set up, it comes before OpenSSL's own end.
+  // Exit functions run in reverse order: registered after OpenSSL's setup, this one runs before OpenSSL's cleanup.
   static const int said [[maybe_unused]] = on_exit(Users::at_exit, nullptr);
   if (token) {
-    [[maybe_unused]] const auto* kept = token.release();  // until the handle is gone
+    [[maybe_unused]] const auto* kept = token.release();  // until the handle is destroyed
     const KafkaError none{rd_kafka_sasl_background_callbacks_enable(handle)};
   }
   return made;
@@ -290,7 +289,7 @@ Error to_error(rd_kafka_resp_err_t code, std::string_view what, std::string_view
       fmt::format("{}: {} ({})", what, detail.empty() ? rd_kafka_err2str(code) : detail, rd_kafka_err2name(code));
   if (code == RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE) message += "; raise the brokers' offset.metadata.max.bytes";
   if (message.find("uthorization failed") != std::string::npos)
-    message += "; who logs in needs the right to do this (kafka-acls.sh)";
+    message += "; the user that logs in needs the right to do this (kafka-acls.sh)";
   if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) message += "; raise the topic's max.message.bytes";
   return {kind_of(code), std::move(message)};
 }

@@ -1,4 +1,4 @@
-// librdkafka's objects with owners, and what all handles of kafka:// have in common.
+// Owning pointers for librdkafka's objects, and the parts that all handles of kafka:// share.
 #pragma once
 
 #include <librdkafka/rdkafka.h>
@@ -21,11 +21,11 @@ struct Deleter {
   }
 };
 
-// A handle's end waits for its threads, and with librdkafka 2.0.2 for ever where a topic that it read was deleted
-// (#4187): it happens on a thread of its own, without leaving the group.
+// To destroy a handle waits for its threads. librdkafka 2.0.2 waits forever if a topic that the handle read was deleted
+// (#4187). So this runs on a separate thread, and does not leave the group.
 void destroy_in_background(rd_kafka_t* handle);
 
-// While it lives, a thread is inside of librdkafka. The process's end waits for it, but not for long.
+// While this object lives, a thread is inside librdkafka. The end of the process waits a short time for such threads.
 class InUse {
  public:
   InUse();
@@ -35,7 +35,7 @@ class InUse {
 };
 
 using Handle = std::unique_ptr<rd_kafka_t, Deleter<destroy_in_background>>;
-using SharedHandle = std::shared_ptr<rd_kafka_t>;  // made of a Handle: also calls that were left keep it
+using SharedHandle = std::shared_ptr<rd_kafka_t>;  // made from a Handle; abandoned calls share it too
 using Queue = std::unique_ptr<rd_kafka_queue_t, Deleter<rd_kafka_queue_destroy>>;
 using TopicHandle = std::unique_ptr<rd_kafka_topic_t, Deleter<rd_kafka_topic_destroy>>;
 using Event = std::unique_ptr<rd_kafka_event_t, Deleter<rd_kafka_event_destroy>>;
@@ -47,29 +47,30 @@ using GroupMetadata =
 // librdkafka's configuration properties by name.
 using Properties = std::map<std::string, std::string>;
 
-// Where a cluster is and how its clients log in, as the user says.
+// The cluster's address and login, as the user configures them.
 struct Access {
   std::string servers;
   Properties given;
   LogTokenSource token;
 };
 
-// Makes a handle with what every one needs, `properties`, and what the user gave, of which the last counts; `events`
-// are the kinds that come through queues (RD_KAFKA_EVENT_…). Throws Failure kInvalid for a value that cannot be.
+// Makes a handle with the common properties, `properties` and the user's; the later ones override the earlier. `events`
+// are the kinds of events that come through queues (RD_KAFKA_EVENT_…). Throws Failure kInvalid for an invalid value.
 Handle make_handle(rd_kafka_type_t type, const Access& access, const Properties& properties, int events);
 
-// The group of a consumer that is in none: librdkafka wants a name. Nothing is ever joined or committed under it.
+// The group name for a consumer without a group, because librdkafka requires one. No consumer joins it or commits to
+// it.
 inline constexpr const char* kNoGroup = "mephisto-no-group";
 
-// Of a record that is refused with another one of its request (RD_KAFKA_RESP_ERR__INVALID_DIFFERENT_RECORD, from
-// librdkafka 2.4 on).
+// The error of a record that is refused because of another record in its request
+// (RD_KAFKA_RESP_ERR__INVALID_DIFFERENT_RECORD, from librdkafka 2.4 on).
 inline constexpr auto kRefusedNeighbour = static_cast<rd_kafka_resp_err_t>(-138);
 
-// An error of librdkafka or a broker, as ours. `what` says what was being done, on what.
+// Converts an error of librdkafka or a broker. `what` names the failed action and its object.
 Error to_error(rd_kafka_resp_err_t code, std::string_view what, std::string_view detail = {});
 Error to_error(const rd_kafka_error_t* error, std::string_view what);
 
-// From this version on, a full prefetch queue delays fetching only as long as fetch.queue.backoff.ms says.
+// From this version on, a full prefetch queue delays fetching for fetch.queue.backoff.ms only.
 inline constexpr int kHasQueueBackoff = 0x020200ff;
 
 inline rd_kafka_topic_partition_t* add(rd_kafka_topic_partition_list_t& list, const TopicPartition& partition,

@@ -17,16 +17,16 @@ void must_be_real_time(const Loop& loop) {
                   "kafka:// works on a loop of real time only: brokers do not wait for a virtual clock");
 }
 
-// From this version on a producer survives that a partition moves while its answer is lost.
+// From this version on, a producer survives a partition that moves while its answer is lost.
 constexpr int kKeepsProducers = 0x020300ff;
 
-// Told once, by a worker.
+// A worker logs this once.
 void check_library() {
   static const bool old = rd_kafka_version() < kKeepsProducers;
-  static bool told = false;
-  if (!old || std::exchange(told, true)) return;
+  static bool warned = false;
+  if (!old || std::exchange(warned, true)) return;
   log::warn(
-      "librdkafka {} is older than 2.3: it gives producers up without a cause when brokers die, which delays what is "
+      "librdkafka {} is older than 2.3: it abandons producers needlessly when brokers die, which delays what is "
       "sent; build with a newer one (dev/librdkafka)",
       rd_kafka_version_str());
 }
@@ -48,19 +48,19 @@ Task<Result<std::vector<TopicInfo>>> KafkaLog::topics() {
 }
 
 Task<Result<TopicInfo>> KafkaLog::topic(std::string name) {
-  co_return co_await from_cluster([=](Cluster& cluster) { return cluster.topic(name); }, "a topic of Kafka's");
+  co_return co_await from_cluster([=](Cluster& cluster) { return cluster.topic(name); }, "a Kafka topic");
 }
 
 Task<Result<Watermarks>> KafkaLog::watermarks(TopicPartition partition) {
   auto found =
-      co_await from_cluster([=](Cluster& cluster) { return cluster.watermarks({partition}); }, "offsets of Kafka's");
+      co_await from_cluster([=](Cluster& cluster) { return cluster.watermarks({partition}); }, "Kafka's offsets");
   if (!found) co_return std::unexpected(found.error());
   co_return found->front();
 }
 
 Task<Result<std::int64_t>> KafkaLog::offset_at(TopicPartition partition, Timestamp time) {
   co_return co_await from_cluster([=](Cluster& cluster) { return cluster.offset_at(partition, time); },
-                                  "an offset of Kafka's");
+                                  "a Kafka offset");
 }
 
 Task<Result<std::vector<GroupInfo>>> KafkaLog::groups() {
@@ -82,8 +82,8 @@ Task<Result<void>> KafkaLog::end_transaction(TopicPartition partition, std::int6
                                   "Kafka to end a transaction");
 }
 
-// Kafka does not tell how old an empty topic is: one where nothing came for its retention while we looked has nobody.
-// Faust's askers give no sign of life: theirs are not ours to delete.
+// Kafka does not report the age of an empty topic. So a reply topic is abandoned if we saw no record arrive for its
+// retention time. Faust's askers send no keep-alive records: their topics must not be deleted here.
 Task<Result<void>> KafkaLog::maintain() {
   auto all = co_await topics();
   if (!all) co_return std::unexpected(all.error());
@@ -93,7 +93,7 @@ Task<Result<void>> KafkaLog::maintain() {
     std::vector<TopicPartition> partitions;
     for (int p = 0; p < topic.config.partitions; ++p) partitions.push_back({topic.name, p});
     auto found =
-        co_await from_cluster([=](Cluster& cluster) { return cluster.watermarks(partitions); }, "offsets of Kafka's");
+        co_await from_cluster([=](Cluster& cluster) { return cluster.watermarks(partitions); }, "Kafka's offsets");
     if (!found) continue;
     std::int64_t ends = 0;
     bool empty = true;
@@ -104,13 +104,13 @@ Task<Result<void>> KafkaLog::maintain() {
     bool abandoned = false;
     {
       std::lock_guard lock{mutex_};
-      auto [place, fresh] = empty_.try_emplace(topic.name, Seen{ends, now});
-      if (!fresh && (!empty || place->second.ends != ends)) place->second = {ends, now};
-      abandoned = empty && now - place->second.since >= *topic.config.retention;
-      if (abandoned) empty_.erase(place);
+      auto [it, fresh] = empty_.try_emplace(topic.name, Seen{ends, now});
+      if (!fresh && (!empty || it->second.ends != ends)) it->second = {ends, now};
+      abandoned = empty && now - it->second.since >= *topic.config.retention;
+      if (abandoned) empty_.erase(it);
     }
     if (!abandoned) continue;
-    auto ours = co_await from_cluster([name = topic.name](Cluster& cluster) { return cluster.made_here(name); },
+    auto ours = co_await from_cluster([name = topic.name](Cluster& cluster) { return cluster.created_by_us(name); },
                                       "a topic's settings");
     if (ours && *ours) (void)co_await delete_topic(topic.name);
   }

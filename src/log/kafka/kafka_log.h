@@ -1,8 +1,8 @@
 // kafka://host:port[,host:port…]: the log on Apache Kafka, through librdkafka.
 //
-// A consumer is one member of its group, a producer one (idempotent) producer of Kafka's; both are served on their
-// loop's thread, which must run on real time. What blocks is called on the pool of blocking threads, and left where its
-// caller is cancelled (call.h).
+// A consumer is one member of its group; a producer is one idempotent Kafka producer. Both run on their loop's thread,
+// and the loop must use real time. Blocking calls run on the pool of blocking threads; a cancelled caller abandons its
+// call (call.h).
 #pragma once
 
 #include <map>
@@ -18,13 +18,13 @@ namespace mephisto::kafka {
 
 class KafkaLog : public Log, public std::enable_shared_from_this<KafkaLog> {
  public:
-  // Throws Failure for properties that cannot be.
+  // Throws Failure for invalid properties.
   explicit KafkaLog(Access access) : url_("kafka://" + access.servers), cluster_(std::move(access)) {}
 
   const std::string& url() const override { return url_; }
   bool shared_with_faust() const override { return true; }
-  // The brokers' offset.metadata.max.bytes, where nobody changed it.
-  std::size_t max_acks_ahead_bytes() const override { return 4096 - kNotedBytes; }
+  // The brokers' default of offset.metadata.max.bytes.
+  std::size_t max_acks_ahead_bytes() const override { return 4096 - kPartitionCountBytes; }
   Task<Result<TopicInfo>> create_topic(std::string name, TopicConfig config) override;
   Task<Result<void>> delete_topic(std::string name) override;
   Task<Result<std::vector<TopicInfo>>> topics() override;
@@ -35,7 +35,7 @@ class KafkaLog : public Log, public std::enable_shared_from_this<KafkaLog> {
   Task<Result<void>> reset(std::string group, std::map<TopicPartition, std::int64_t> offsets) override;
   Task<Result<std::vector<OpenTransaction>>> open_transactions(std::vector<TopicPartition> partitions) override;
   Task<Result<void>> end_transaction(TopicPartition partition, std::int64_t start) override;
-  // Deletes the reply topics of our askers that are gone; everything else the brokers do.
+  // Deletes the reply topics of our askers that are gone. The brokers do all other maintenance.
   Task<Result<void>> maintain() override;
   std::unique_ptr<Member> member(Loop& loop, MemberOptions options) override;
   std::unique_ptr<Reader> reader(Loop& loop, ReaderOptions options) override;
@@ -44,7 +44,7 @@ class KafkaLog : public Log, public std::enable_shared_from_this<KafkaLog> {
   Cluster& cluster() { return cluster_; }
 
  private:
-  // What `ask` is told by the cluster, which a caller that is cancelled does not wait for.
+  // Runs `ask` on the cluster; a cancelled caller does not wait for it.
   template <class Ask>
   auto from_cluster(Ask ask, const char* what) {
     return call([log = shared_from_this(), ask = std::move(ask)] { return ask(log->cluster_); }, what);
@@ -57,7 +57,7 @@ class KafkaLog : public Log, public std::enable_shared_from_this<KafkaLog> {
   std::string url_;
   Cluster cluster_;
   std::mutex mutex_;
-  std::map<std::string, Seen> empty_;  // reply topics without a record, and since when nothing came
+  std::map<std::string, Seen> empty_;  // empty reply topics, and since when they have received no record
 };
 
 }  // namespace mephisto::kafka

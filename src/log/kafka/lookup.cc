@@ -19,15 +19,15 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A request of the producer that ended may still lie in a connection's buffer, and its records on the leader alone: so
-// long, once all replicas in step are there, they are given to arrive.
+// A request of the ended producer may still be in a connection's buffer, or its records on the leader alone. Once all
+// in-sync replicas are up, the search waits this long for them to arrive.
 constexpr auto kArrival = 1s;
 constexpr auto kBetween = 200ms;
 constexpr std::size_t kFetchBytes = 1 << 20;
 constexpr std::size_t kAnswerBytes = 8 << 20;
-constexpr auto kSilence =
-    10s;  // of a broker that is asked; of a transaction that is open, which hides what comes after its begin
-constexpr int kSliceMs = 100;  // in which a cancelled search notices it
+// How long a broker may not answer, or an open transaction may hide the records after its start.
+constexpr auto kSilence = 10s;
+constexpr int kSliceMs = 100;  // a cancelled search notices its cancellation within this time
 
 std::size_t hash_of(const RecordView& record) {
   const std::hash<std::string_view> hash;
@@ -38,24 +38,24 @@ bool same_text(std::string_view one, std::string_view other) {
   return (one.data() == nullptr) == (other.data() == nullptr) && one == other;
 }
 
-// Takes the records that the log has, one after the other, for those that are sought: a producer's records are in the
-// log in its order.
+// Matches the log's records one after another with the unacknowledged ones: the log keeps a producer's records in
+// order.
 class Matching {
  public:
-  explicit Matching(Sought& sought) : sought_(sought) {
-    sought_.found.assign(sought_.records.size(), {});
-    for (std::size_t i = 0; i < sought_.records.size(); ++i) places_[hash_of(sought_.records[i])].push_back(i);
+  explicit Matching(InDoubt& in_doubt) : in_doubt_(in_doubt) {
+    in_doubt_.found.assign(in_doubt_.records.size(), {});
+    for (std::size_t i = 0; i < in_doubt_.records.size(); ++i) rows_[hash_of(in_doubt_.records[i])].push_back(i);
   }
 
   void seen(const RecordView& record, bool append_time) {
-    const auto places = places_.find(hash_of(record));
-    if (places == places_.end()) return;
-    const auto rest = std::ranges::subrange(std::ranges::lower_bound(places->second, next_), places->second.end());
-    const auto place =
-        std::ranges::find_if(rest, [&](std::size_t i) { return is(record, sought_.records[i], append_time); });
-    if (place == rest.end()) return;
-    sought_.found[*place] = {record.offset, record.timestamp_ms};
-    next_ = *place + 1;
+    const auto rows = rows_.find(hash_of(record));
+    if (rows == rows_.end()) return;
+    const auto later = std::ranges::subrange(std::ranges::lower_bound(rows->second, next_), rows->second.end());
+    const auto match =
+        std::ranges::find_if(later, [&](std::size_t i) { return is(record, in_doubt_.records[i], append_time); });
+    if (match == later.end()) return;
+    in_doubt_.found[*match] = {record.offset, record.timestamp_ms};
+    next_ = *match + 1;
   }
 
  private:
@@ -65,21 +65,21 @@ class Matching {
   }
   bool is_time(const RecordView& there, const RecordView& ours) const {
     if (there.timestamp_ms == sent_time(ours.timestamp_ms)) return true;
-    return !sought_.times_chosen && there.timestamp() >= sought_.began && there.timestamp() <= sought_.ended;
+    return !in_doubt_.times_chosen && there.timestamp() >= in_doubt_.began && there.timestamp() <= in_doubt_.ended;
   }
 
-  Sought& sought_;
-  std::unordered_map<std::size_t, std::vector<std::size_t>> places_;
-  std::size_t next_ = 0;  // what lies before it is not looked for any more
+  InDoubt& in_doubt_;
+  std::unordered_map<std::size_t, std::vector<std::size_t>> rows_;
+  std::size_t next_ = 0;  // earlier records are not searched for any more
 };
 
-// Whose batches may be the producer's that ended. librdkafka tells nobody its number: it is that of the record before
-// those that are sought. Where it has acknowledged none, it is one that is new to the partition.
+// Decides whose batches may be those of the ended producer. librdkafka does not reveal its producer id, but the last
+// acknowledged record before the search has it. If none was acknowledged, the producer is new to the partition.
 class Writers {
  public:
   Writers(std::int64_t from, bool follows_ours) : before_(follows_ours ? from - 1 : -1) {}
 
-  // Where reading starts.
+  // The offset at which reading starts.
   std::int64_t start(std::int64_t from) const { return before_ >= 0 ? before_ : from; }
 
   bool may_be(const BatchHead& batch, std::int64_t base) {
@@ -93,18 +93,18 @@ class Writers {
   std::map<std::int64_t, bool> known_;
 };
 
-// How a scan ended: at the partition's end, or at once, as there is nothing at the offset where it was to begin.
+// How a scan ended: at the partition's end, or at once, because its start offset does not exist.
 enum class Scanned { kWhole, kGone };
 
-// By our own requests, which show who wrote a batch.
+// Scans with our own requests, which show the producer of a batch.
 class Scan : private Fetcher::Owner {
  public:
-  Scan(Loop& loop, const BrokerAddress& leader, Sought& sought)
+  Scan(Loop& loop, const BrokerAddress& leader, InDoubt& in_doubt)
       : loop_(loop),
-        sought_(sought),
-        matching_(sought),
-        writers_(sought.from, sought.follows_ours),
-        next_(writers_.start(sought.from)),
+        in_doubt_(in_doubt),
+        matching_(in_doubt),
+        writers_(in_doubt.from, in_doubt.follows_ours),
+        next_(writers_.start(in_doubt.from)),
         fetcher_(std::make_shared<Fetcher>(loop, leader, "mephisto", static_cast<Fetcher::Owner&>(*this))) {}
   ~Scan() { fetcher_->stop(); }
   Scan(const Scan&) = delete;
@@ -114,7 +114,7 @@ class Scan : private Fetcher::Owner {
     fetcher_->run();
     while (!end_) {
       if (loop_.now() - heard_ > kSilence)
-        co_return fail(ErrorKind::kTimeout, fmt::format("{} cannot be read to its end", sought_.partition.str()));
+        co_return fail(ErrorKind::kTimeout, fmt::format("{} cannot be read to its end", in_doubt_.partition.str()));
       co_await changed_.wait_until(loop_.now() + kBetween, "the log to be looked through");
     }
     co_return std::move(*end_);
@@ -123,8 +123,8 @@ class Scan : private Fetcher::Owner {
  private:
   Fetcher::Request next_request(int) override {
     Fetcher::Request request{.wanted = {},
-                             .limits = {sought_.committed ? kBetween : 0ms, kAnswerBytes, !sought_.committed}};
-    if (!end_) request.wanted.push_back({&sought_.partition, next_, ask_bytes_});
+                             .limits = {in_doubt_.committed ? kBetween : 0ms, kAnswerBytes, !in_doubt_.committed}};
+    if (!end_) request.wanted.push_back({&in_doubt_.partition, next_, ask_bytes_});
     return request;
   }
 
@@ -143,12 +143,12 @@ class Scan : private Fetcher::Owner {
     changed_.notify_all();
   }
 
-  // Nothing: it goes on.
+  // Empty if the scan must continue.
   Result<std::optional<Scanned>> take(FetchedPartition part) {
     if (part.error == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE) return Scanned::kGone;
     if (part.error != 0)
       return std::unexpected(to_error(static_cast<rd_kafka_resp_err_t>(part.error),
-                                      fmt::format("cannot read {}", sought_.partition.str())));
+                                      fmt::format("cannot read {}", in_doubt_.partition.str())));
     const auto extent = part.size == 0 ? Extent{} : extent_of({part.bytes.get(), part.size});
     ask_bytes_ = std::clamp(extent.first, kFetchBytes, kAnswerBytes);
     if (extent.bytes > 0) {
@@ -156,8 +156,8 @@ class Scan : private Fetcher::Owner {
       while (!set.empty()) {
         const auto head = set.head();
         Batch batch;
-        if (auto taken = set.take(sought_.from, batch); !taken) return std::unexpected(taken.error());
-        if (sought_.committed ? !head.transactional : !writers_.may_be(head, next_)) batch.records.clear();
+        if (auto taken = set.take(in_doubt_.from, batch); !taken) return std::unexpected(taken.error());
+        if (in_doubt_.committed ? !head.transactional : !writers_.may_be(head, next_)) batch.records.clear();
         for (const auto& record : batch.records) matching_.seen(record, head.append_time);
         next_ = head.next;
       }
@@ -166,7 +166,7 @@ class Scan : private Fetcher::Owner {
   }
 
   Loop& loop_;
-  Sought& sought_;
+  InDoubt& in_doubt_;
   Matching matching_;
   Writers writers_;
   std::int64_t next_;
@@ -177,15 +177,15 @@ class Scan : private Fetcher::Owner {
   std::shared_ptr<Fetcher> fetcher_;
 };
 
-// By librdkafka, over connections that only it knows how to make. It does not show who wrote a record.
-class Consumed {
+// Scans with librdkafka, over connections that only librdkafka supports. It does not show the producer of a record.
+class LibrdkafkaScan {
  public:
-  Consumed(Cluster& cluster, Sought& sought) : sought_(sought), matching_(sought) {
+  LibrdkafkaScan(Cluster& cluster, InDoubt& in_doubt) : in_doubt_(in_doubt), matching_(in_doubt) {
     const Properties properties{
         {"group.id", kNoGroup},
         {"enable.auto.commit", "false"},
         {"enable.auto.offset.store", "false"},
-        {"isolation.level", sought.committed ? "read_committed" : "read_uncommitted"},
+        {"isolation.level", in_doubt.committed ? "read_committed" : "read_uncommitted"},
         {"auto.offset.reset", "error"},
         {"enable.partition.eof", "true"},
         {"fetch.wait.max.ms", "100"},
@@ -193,7 +193,7 @@ class Consumed {
     handle_ = make_handle(RD_KAFKA_CONSUMER, cluster.access(), properties, RD_KAFKA_EVENT_ERROR);
     rd_kafka_poll_set_consumer(handle_.get());
     const auto list = new_list(1);
-    add(*list, sought.partition, sought.from);
+    add(*list, in_doubt.partition, in_doubt.from);
     rd_kafka_assign(handle_.get(), list.get());
   }
 
@@ -203,12 +203,12 @@ class Consumed {
       if (!end) co_return std::unexpected(end.error());
       if (*end) co_return **end;
       if (std::chrono::steady_clock::now() > until + kSilence * taken_)
-        co_return fail(ErrorKind::kTimeout, fmt::format("{}: its broker does not answer", sought_.partition.str()));
+        co_return fail(ErrorKind::kTimeout, fmt::format("{}: its broker does not answer", in_doubt_.partition.str()));
     }
   }
 
  private:
-  // Nothing: it goes on. Blocks for a moment.
+  // Empty if the scan must continue. Blocks for a moment.
   Result<std::optional<Scanned>> slice() {
     std::vector<rd_kafka_message_t*> messages;
     std::optional<Result<Scanned>> end;
@@ -224,8 +224,8 @@ class Consumed {
         end = Scanned::kWhole;
       } else if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
         end = Scanned::kGone;
-      } else if (message->rkt != nullptr) {  // otherwise of a broker, which librdkafka calls again
-        end.emplace(std::unexpected(to_error(message->err, fmt::format("cannot read {}", sought_.partition.str()),
+      } else if (message->rkt != nullptr) {  // otherwise it concerns a broker, to which librdkafka reconnects
+        end.emplace(std::unexpected(to_error(message->err, fmt::format("cannot read {}", in_doubt_.partition.str()),
                                              rd_kafka_message_errstr(message))));
       }
       rd_kafka_message_destroy(message);
@@ -246,24 +246,24 @@ class Consumed {
 
   static constexpr std::size_t kMessages = 1000;
 
-  Sought& sought_;
+  InDoubt& in_doubt_;
   Matching matching_;
   Handle handle_;
   int taken_ = 0;
 };
 
-// Once all replicas in step are there.
-Task<Result<Leaders>> settled(KafkaLog& log, Loop& loop, const std::vector<Sought>& sought) {
+// Waits until all in-sync replicas are up.
+Task<Result<Leaders>> wait_for_replicas(KafkaLog& log, Loop& loop, const std::vector<InDoubt>& in_doubt) {
   std::set<std::string> topics;
-  for (const auto& one : sought) topics.insert(one.partition.topic);
+  for (const auto& one : in_doubt) topics.insert(one.partition.topic);
   for (std::optional<Loop::time_point> gone;; co_await sleep_for(kBetween)) {
     auto leaders =
         co_await call([shared = log.shared_from_this(), topics] { return shared->cluster().leaders(topics); },
                       "the leaders of Kafka's partitions");
-    // A broker that has just started may not have heard of a topic.
+    // A broker that has just started may not know a topic yet.
     const auto homeless =
-        std::ranges::find_if(sought, [&](const Sought& one) { return !leaders.of.contains(one.partition); });
-    auto there = homeless == sought.end() ? Result<TopicInfo>{} : co_await log.topic(homeless->partition.topic);
+        std::ranges::find_if(in_doubt, [&](const InDoubt& one) { return !leaders.of.contains(one.partition); });
+    auto there = homeless == in_doubt.end() ? Result<TopicInfo>{} : co_await log.topic(homeless->partition.topic);
     if (there || there.error().kind != ErrorKind::kNotFound) {
       gone.reset();
     } else if (!gone) {
@@ -271,49 +271,49 @@ Task<Result<Leaders>> settled(KafkaLog& log, Loop& loop, const std::vector<Sough
     } else if (loop.now() - *gone > kArrival) {
       co_return std::unexpected(there.error());
     }
-    const auto is_ready = [&](const Sought& one) {
+    const auto is_ready = [&](const InDoubt& one) {
       const auto leader = leaders.of.find(one.partition);
       return leader != leaders.of.end() && leaders.brokers.contains(leader->second) &&
              !leaders.waiting.contains(one.partition);
     };
-    if (std::ranges::all_of(sought, is_ready)) co_return leaders;
+    if (std::ranges::all_of(in_doubt, is_ready)) co_return leaders;
   }
 }
 
-Task<Result<Scanned>> scan_once(KafkaLog& log, Loop& loop, const Leaders& leaders, Sought& sought) {
+Task<Result<Scanned>> scan_once(KafkaLog& log, Loop& loop, const Leaders& leaders, InDoubt& in_doubt) {
   if (!Reader::can_read(log.cluster().access())) {
-    Consumed consumed{log.cluster(), sought};
+    LibrdkafkaScan consumed{log.cluster(), in_doubt};
     co_return co_await consumed.run();
   }
-  Scan scan{loop, leaders.brokers.at(leaders.of.at(sought.partition)), sought};
+  Scan scan{loop, leaders.brokers.at(leaders.of.at(in_doubt.partition)), in_doubt};
   co_return co_await scan.run();
 }
 
-Task<Result<void>> scan(KafkaLog& log, Loop& loop, const Leaders& leaders, Sought& sought) {
+Task<Result<void>> scan(KafkaLog& log, Loop& loop, const Leaders& leaders, InDoubt& in_doubt) {
   for (;;) {
-    auto done = co_await scan_once(log, loop, leaders, sought);
+    auto done = co_await scan_once(log, loop, leaders, in_doubt);
     if (!done) co_return std::unexpected(done.error());
     if (*done == Scanned::kWhole) co_return Result<void>{};
-    // What lay there is gone, or the topic was made again: what is there now begins later, or before.
-    auto marks = co_await log.watermarks(sought.partition);
+    // The records there are deleted, or the topic was created again. The partition now starts later, or earlier.
+    auto marks = co_await log.watermarks(in_doubt.partition);
     if (!marks) co_return std::unexpected(marks.error());
-    sought.from = marks->start;
-    sought.follows_ours = false;
+    in_doubt.from = marks->start;
+    in_doubt.follows_ours = false;
   }
 }
 
 }  // namespace
 
-Task<Result<void>> look_up(std::shared_ptr<KafkaLog> log, Loop& loop, std::vector<Sought>& sought) {
-  if (auto there = co_await settled(*log, loop, sought); !there) co_return std::unexpected(there.error());
-  // The brokers take nothing more of a transaction that has ended.
-  if (!std::ranges::all_of(sought, &Sought::committed)) co_await sleep_for(kArrival);
-  const auto leaders = co_await settled(*log, loop, sought);
+Task<Result<void>> look_up(std::shared_ptr<KafkaLog> log, Loop& loop, std::vector<InDoubt>& in_doubt) {
+  if (auto there = co_await wait_for_replicas(*log, loop, in_doubt); !there) co_return std::unexpected(there.error());
+  // After the end of a transaction the brokers accept no more of its records.
+  if (!std::ranges::all_of(in_doubt, &InDoubt::committed)) co_await sleep_for(kArrival);
+  const auto leaders = co_await wait_for_replicas(*log, loop, in_doubt);
   if (!leaders) co_return std::unexpected(leaders.error());
-  for (auto& one : sought) {
+  for (auto& one : in_doubt) {
     auto done = co_await scan(*log, loop, *leaders, one);
     if (!done && done.error().kind == ErrorKind::kNotFound)
-      done.error().kind = ErrorKind::kUnavailable;  // that it is gone for good is seen above
+      done.error().kind = ErrorKind::kUnavailable;  // a topic that is really deleted is found above
     if (!done) co_return done;
   }
   co_return Result<void>{};

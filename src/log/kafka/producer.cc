@@ -16,26 +16,28 @@ constexpr int kEvents = RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR;
 constexpr std::chrono::milliseconds kFirstRetry{50};
 constexpr std::chrono::milliseconds kLastRetry{5000};
 constexpr int kEndsTimeout = 1000;
-constexpr std::size_t kMostWritten = 20'000;  // every asker has a reply topic of its own
+constexpr std::size_t kMostWritten = 20'000;  // bounds the map: every asker adds a reply topic
 
 }  // namespace
 
-// A place among the appends, from the call to its end.
-class KafkaProducer::Turn {
+// An append's place in the queue of appends, from its call to its end.
+class KafkaProducer::QueuedAppend {
  public:
-  Turn(std::list<const Turn*>& turns, WaitQueue& changed) : turns_(turns), changed_(changed) { turns_.push_back(this); }
-  ~Turn() {
-    turns_.remove(this);
+  QueuedAppend(std::list<const QueuedAppend*>& appends, WaitQueue& changed) : appends_(appends), changed_(changed) {
+    appends_.push_back(this);
+  }
+  ~QueuedAppend() {
+    appends_.remove(this);
     changed_.notify_all();
   }
-  Turn(const Turn&) = delete;
-  Turn& operator=(const Turn&) = delete;
+  QueuedAppend(const QueuedAppend&) = delete;
+  QueuedAppend& operator=(const QueuedAppend&) = delete;
 
-  bool first() const { return turns_.front() == this; }
-  // Whether all that were called before have handed everything over to `handle`, or are done.
-  bool comes(std::uint64_t handle) const {
-    return std::ranges::all_of(turns_.begin(), std::ranges::find(turns_, this),
-                               [handle](const Turn* one) { return one->handed_to_ == handle; });
+  bool first() const { return appends_.front() == this; }
+  // Whether all earlier appends have handed their records over to `handle`, or have ended.
+  bool may_hand_over(std::uint64_t handle) const {
+    return std::ranges::all_of(appends_.begin(), std::ranges::find(appends_, this),
+                               [handle](const QueuedAppend* one) { return one->handed_to_ == handle; });
   }
   void handed(std::uint64_t handle) {
     handed_to_ = handle;
@@ -43,14 +45,14 @@ class KafkaProducer::Turn {
   }
 
  private:
-  std::list<const Turn*>& turns_;
+  std::list<const QueuedAppend*>& appends_;
   WaitQueue& changed_;
   std::uint64_t handed_to_ = 0;
 };
 
 Properties producer_properties() {
   auto properties = sender_properties();
-  // As long as it takes: idempotence keeps order and doubles out, and who is in a hurry gives up by cancelling.
+  // No timeout: idempotence keeps the order and prevents duplicates, and a caller can cancel.
   properties["message.timeout.ms"] = "0";
   return properties;
 }
@@ -60,7 +62,7 @@ KafkaProducer::KafkaProducer(std::shared_ptr<KafkaLog> log, Loop& loop)
 
 KafkaProducer::~KafkaProducer() {
   if (!handle_) return;
-  // The records' reports point to their deliveries.
+  // Without a purge, later reports would point to deliveries that are gone.
   rd_kafka_purge(handle_.get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
   Waker::detach(reports_.get());
 }
@@ -74,21 +76,20 @@ void KafkaProducer::open() {
 }
 
 void KafkaProducer::serve() {
-  if (!handle_) return;  // it failed for good, and another append was the first to see it
-  // What was read here is news for the other appends too.
+  if (!handle_) return;  // the handle has failed, and another append was the first to see it
+  // The reports may concern other appends too.
   if (read_reports(handle_.get(), reports_.get(), 0, log_->cluster().contact())) waker_.woken().notify_all();
-  // One that has failed for good (it has not the right, its order is broken) reports what it still has only when told
-  // to drop it.
+  // A handle with a fatal error (no right to write, a broken order) reports its remaining records only after a purge.
   if (rd_kafka_fatal_error(handle_.get(), nullptr, 0) != RD_KAFKA_RESP_ERR_NO_ERROR)
     rd_kafka_purge(handle_.get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
-  std::erase_if(under_way_, [](const auto& delivery) { return delivery.use_count() == 1 && delivery->complete(); });
+  std::erase_if(in_flight_, [](const auto& delivery) { return delivery.use_count() == 1 && delivery->complete(); });
 }
 
-Task<Result<void>> KafkaProducer::check_places(std::vector<OutBatch>& batches) {
+Task<Result<void>> KafkaProducer::check_partitions(std::vector<OutBatch>& batches) {
   if (auto fits = check_limits(batches); !fits) co_return fits;
   Result<void> sound;
   for (auto& batch : batches) {
-    if (!handle_) co_return Result<void>{};  // it has failed meanwhile, which is seen next
+    if (!handle_) co_return Result<void>{};  // the handle has failed meanwhile, which the caller checks next
     const auto& [topic, partition] = batch.partition;
     const auto refuse = [&](Error why) {
       batch.refused.push_back({0, batch.records.count(), why});
@@ -96,10 +97,10 @@ Task<Result<void>> KafkaProducer::check_places(std::vector<OutBatch>& batches) {
     };
     auto known = partitions_.find(topic);
     if (known == partitions_.end() || partition >= known->second) {
-      // Asked with the producer's own handle: what it does not know of waits for its next look at the brokers'
-      // metadata.
-      auto found = co_await call([handle = handle_, topic] { return partition_count(handle.get(), topic); },
-                                 "a topic of Kafka's");
+      // Asked with the producer's own handle: otherwise records of a topic that it does not know would wait for its
+      // next metadata refresh.
+      auto found =
+          co_await call([handle = handle_, topic] { return partition_count(handle.get(), topic); }, "a Kafka topic");
       if (!found && found.error().kind != ErrorKind::kNotFound) co_return std::unexpected(found.error());
       if (!found) {
         refuse(found.error());
@@ -133,12 +134,12 @@ Task<void> KafkaProducer::note_ends(const std::vector<OutBatch>& batches) {
 }
 
 Task<bool> KafkaProducer::enqueue(const std::vector<OutBatch>& batches, Delivery& delivery) {
-  Shipment shipment{batches, delivery};
+  Handover handover{batches, delivery};
   for (const auto handle = handles_; handle == handles_;) {
-    const bool all = sender_->advance(shipment);
+    const bool all = sender_->advance(handover);
     delivery.handed_over();
     if (all) co_return !delivery.error();
-    co_await waker_.woken().wait("Kafka to acknowledge what is in front");
+    co_await waker_.woken().wait("Kafka to acknowledge earlier records");
     serve();
   }
   co_return false;
@@ -146,51 +147,51 @@ Task<bool> KafkaProducer::enqueue(const std::vector<OutBatch>& batches, Delivery
 
 Task<Result<std::vector<AppendResult>>> KafkaProducer::append(std::vector<OutBatch>& batches,
                                                               std::function<void()> handed_over) {
-  Turn turn{turns_, turn_};
-  Rest rest{batches};
+  QueuedAppend queued{appends_, appends_changed_};
+  PendingAppend pending{batches};
   for (bool looked_up_anew = false;;) {
-    const auto round = co_await send(rest.round(), turn, handed_over);
+    const auto round = co_await send(pending.round(), queued, handed_over);
     if (round.result) {
-      if (rest.first()) co_return round.result;
-      rest.succeeded(*round.result);
+      if (pending.first()) co_return round.result;
+      pending.succeeded(*round.result);
     } else if (round.doubt) {
-      if (auto settled = co_await settle(rest, round, turn); !settled) co_return std::unexpected(settled.error());
-      rest.note_appended();
+      if (auto settled = co_await settle(pending, round, queued); !settled) co_return std::unexpected(settled.error());
+      pending.note_appended();
     } else if (round.refused) {
-      const auto& batch = rest.round()[*round.refused->refused_in()];
+      const auto& batch = pending.round()[*round.refused->refused_in()];
       if (round.refused->too_large()) sizes_.shrink(batch.partition.topic, batch.records.count());
-      rest.refused(*round.refused, round.handle, written_);
+      pending.refused(*round.refused, round.handle, written_);
     } else if (round.result.error().kind == ErrorKind::kNotFound && !std::exchange(looked_up_anew, true)) {
-      // A topic that was deleted and made again is unknown until it is looked up anew.
+      // A topic that was deleted and created again is unknown until the next lookup.
       for (const auto& batch : batches) partitions_.erase(batch.partition.topic);
-    } else if (rest.first() || !rest.refused()) {  // at first nothing has been sent
+    } else if (pending.first() || !pending.refused()) {  // in the first round nothing has been sent
       co_return std::unexpected(round.result.error());
     }
-    if (rest.round().empty()) co_return rest.result();
+    if (pending.round().empty()) co_return pending.result();
   }
 }
 
-Task<KafkaProducer::Round> KafkaProducer::send(std::vector<OutBatch>& batches, Turn& turn,
+Task<KafkaProducer::Round> KafkaProducer::send(std::vector<OutBatch>& batches, QueuedAppend& queued,
                                                const std::function<void()>& handed_over) {
   auto delivery = std::make_shared<Delivery>(batches);
   try {
-    while (!turn.comes(handles_)) co_await turn_.wait("its turn to hand records to librdkafka");
+    while (!queued.may_hand_over(handles_)) co_await appends_changed_.wait("its turn to hand records to librdkafka");
     open();
     const auto handle = handles_;
-    if (auto sound = co_await check_places(batches); !sound) co_return Round{std::unexpected(sound.error())};
+    if (auto sound = co_await check_partitions(batches); !sound) co_return Round{std::unexpected(sound.error())};
     co_await note_ends(batches);
     if (handle == handles_) {
-      under_way_.push_back(delivery);
-      // What was handed over before an error has to be reported too.
+      in_flight_.push_back(delivery);
+      // Even after an error, the records that were handed over before it must be reported.
       if (co_await enqueue(batches, *delivery)) {
-        turn.handed(handle);
+        queued.handed(handle);
         if (handed_over) handed_over();
       }
     }
     while (handle == handles_) {
       serve();
       if (delivery->complete()) co_return judge(batches, delivery);
-      co_await waker_.woken().wait("Kafka to acknowledge what was sent");
+      co_await waker_.woken().wait("Kafka to acknowledge sent records");
     }
     co_return Round{fail(ErrorKind::kIndefinite,
                          fmt::format("cannot append to {}: the producer failed", batches.front().partition.str())),
@@ -198,7 +199,7 @@ Task<KafkaProducer::Round> KafkaProducer::send(std::vector<OutBatch>& batches, T
                     {},
                     handle};
   } catch (const Cancelled&) {
-    // Nobody waits for the rest: what is not sent yet never is.
+    // The caller is gone: records that are not sent yet never are.
     if (handle_)
       rd_kafka_purge(handle_.get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
     throw;
@@ -212,7 +213,7 @@ KafkaProducer::Round KafkaProducer::judge(std::vector<OutBatch>& batches, const 
   if (const auto code = rd_kafka_fatal_error(handle_.get(), text, sizeof text); code != RD_KAFKA_RESP_ERR_NO_ERROR) {
     auto why = to_error(code, fmt::format("cannot append to {}", batches.front().partition.str()), text);
     retire();
-    // Without the right to write, nothing has been sent.
+    // Without the right to write, no record has been sent.
     if (!result && why.kind == ErrorKind::kInvalid && result.error().kind != ErrorKind::kIndefinite)
       return {std::unexpected(std::move(why))};
     if (!result) return {std::unexpected(std::move(why)), delivery, {}, handle};
@@ -244,20 +245,20 @@ void KafkaProducer::retire() {
   reports_.reset();
   handle_.reset();
   ++handles_;
-  under_way_.clear();
+  in_flight_.clear();
   waker_.woken().notify_all();
-  turn_.notify_all();
+  appends_changed_.notify_all();
 }
 
-// Guarantee kept here: a record is not sent anew while it may be there. What was sent before is settled before: what is
-// found afterwards lies behind it.
-Task<Result<void>> KafkaProducer::settle(Rest& rest, const Round& round, const Turn& turn) {
+// Guarantee kept here: a record is not sent again while the log may have it. Earlier appends are resolved first,
+// because the records of this one come after theirs in the log.
+Task<Result<void>> KafkaProducer::settle(PendingAppend& pending, const Round& round, const QueuedAppend& queued) {
   if (!round.doubt->begun()) co_return Result<void>{};
-  log::warn("Kafka: {}; what it has written is looked up in the log", round.result.error().message);
-  while (!turn.first()) co_await turn_.wait("what was sent before to be looked up");
-  auto sought = rest.doubtful(*round.doubt, round.handle, written_);
+  log::warn("Kafka: {}; the log is searched for the records that it has written", round.result.error().message);
+  while (!queued.first()) co_await appends_changed_.wait("the records of earlier appends to be looked up");
+  auto in_doubt = pending.collect_in_doubt(*round.doubt, round.handle, written_);
   for (auto backoff = kFirstRetry;; backoff = std::min(backoff * 2, kLastRetry)) {
-    auto done = co_await look_up(log_, loop_, sought);
+    auto done = co_await look_up(log_, loop_, in_doubt);
     if (!done && done.error().kind == ErrorKind::kNotFound) co_return done;
     if (!done && done.error().retriable()) {
       log::debug("Kafka: {}; trying again in {}", done.error().message, format_duration(backoff));
@@ -265,11 +266,12 @@ Task<Result<void>> KafkaProducer::settle(Rest& rest, const Round& round, const T
       continue;
     }
     if (!done)
-      log::warn("Kafka: {}: nobody can tell what is there already; it is sent again, and may be there twice",
-                done.error().message);
+      log::warn(
+          "Kafka: {}: the log cannot be searched for these records; they are sent again, and it may have them twice",
+          done.error().message);
     break;
   }
-  rest.settle(sought, round.handle, written_);
+  pending.settle(in_doubt, round.handle, written_);
   co_return Result<void>{};
 }
 
@@ -291,28 +293,28 @@ Task<Result<std::vector<AppendResult>>> KafkaProducer::transact(Transaction& tra
     GroupOffsets offsets;
   };
   auto work = std::make_shared<Work>(log_, transactions, std::move(batches), std::move(*offsets));
-  auto done = co_await call([work] { return work->by->run(work->batches, work->offsets); }, "a transaction of Kafka's");
+  auto done = co_await call([work] { return work->by->run(work->batches, work->offsets); }, "a Kafka transaction");
   batches = std::move(work->batches);
   delivery.handed_over();
   if (done) note_written(batches, *done, 0);
   if (!done && done.error().kind == ErrorKind::kIndefinite && transactions->ended())
     co_await note_committed(batches, delivery);
-  // What failed may be open yet: the same one ends it, before anything else is written.
+  // A failed transaction may still be open: the same producer ends it before it writes anything else.
   if (done) next_transactions_ = (next_transactions_ + 1) % transactions_.size();
   co_return done;
 }
 
-// Its offsets tell its events apart, not what was sent beside them.
+// The group's offsets show which events a transaction processed, but not where its other records are.
 Task<void> KafkaProducer::note_committed(std::vector<OutBatch>& batches, const Delivery& delivery) {
-  Rest rest{batches};
-  auto sought = rest.doubtful(delivery, 0, written_);
-  for (auto& one : sought) one.committed = true;
-  if (auto done = co_await look_up(log_, loop_, sought); !done) {
-    log::warn("Kafka: {}; what a transaction has written is not looked up", done.error().message);
+  PendingAppend pending{batches};
+  auto in_doubt = pending.collect_in_doubt(delivery, 0, written_);
+  for (auto& one : in_doubt) one.committed = true;
+  if (auto done = co_await look_up(log_, loop_, in_doubt); !done) {
+    log::warn("Kafka: {}; the records of a transaction are not looked up", done.error().message);
     co_return;
   }
-  rest.settle(sought, 0, written_);
-  rest.note_appended();
+  pending.settle(in_doubt, 0, written_);
+  pending.note_appended();
 }
 
 }  // namespace mephisto::kafka

@@ -8,21 +8,21 @@
 namespace mephisto::kafka {
 namespace {
 
-// What librdkafka reads ahead is shared out between the partitions, as long as each has its least. It takes several
-// times its bytes there, and has left the processor's cache when it is read.
+// The messages that librdkafka prefetches are divided among the partitions, but each has a minimum. There they take
+// several times their size, and they have left the processor's cache when they are read.
 constexpr std::size_t kAheadMessages = 64'000;
-constexpr std::size_t kMostMessages = 8'000;  // of a partition; when it has fewer, more are fetched
+constexpr std::size_t kMostMessages = 8'000;  // per partition; librdkafka fetches more when it has fewer
 constexpr std::size_t kLeastMessages = 100;
 constexpr std::size_t kReplyBytes = 16 << 20;
-// Fetched of a partition at a time. At least what most producers write as one batch: where the batches are larger than
-// this, a reply brings those of one partition only, however many it was asked for.
-constexpr std::size_t kFetchBytes = 64 << 20;  // shared out
+// Fetched from a partition at a time: at least the batch size of most producers. With larger batches, a reply has the
+// records of one partition only, even if many were requested.
+constexpr std::size_t kFetchBytes = 64 << 20;  // divided among the partitions
 constexpr std::size_t kMostBytes = 1 << 20;
 constexpr std::size_t kLeastBytes = 128 << 10;
 
-constexpr std::size_t kMessages = 1000;            // asked for at a time
-constexpr std::size_t kMuch = 64 << 10;            // bytes read from a partition at once
-constexpr std::chrono::milliseconds kSleep{1200};  // how long librdkafka's threads may sleep after there was much
+constexpr std::size_t kMessages = 1000;            // read from a queue at a time
+constexpr std::size_t kMuch = 64 << 10;            // this many bytes read at once count as much
+constexpr std::chrono::milliseconds kSleep{1200};  // how long librdkafka's threads may sleep after a partition had much
 
 std::size_t prefetched(std::size_t partitions) {
   return std::clamp(kAheadMessages / partitions, kLeastMessages, kMostMessages);
@@ -38,7 +38,7 @@ Properties QueueSource::properties(std::size_t partitions) {
       {"fetch.error.backoff.ms", "50"},
       {"fetch.max.bytes", std::to_string(kReplyBytes)},
       {"fetch.message.max.bytes", std::to_string(std::clamp(kFetchBytes / partitions, kLeastBytes, kMostBytes))},
-      // Of a partition.
+      // Per partition.
       {"queued.min.messages", std::to_string(prefetched(partitions))},
       {"queued.max.messages.kbytes", "4096"},
       {"check.crcs", "true"},
@@ -49,50 +49,50 @@ Properties QueueSource::properties(std::size_t partitions) {
 
 QueueSource::QueueSource(rd_kafka_t* handle, Cluster& cluster, Loop& loop, const Waker& waker, std::size_t partitions)
     : handle_(handle), cluster_(cluster), loop_(loop), waker_(waker), prefetched_(prefetched(partitions)) {
-  if (rd_kafka_version() < kHasQueueBackoff) pump_.emplace(handle_, waker_);
+  if (rd_kafka_version() < kHasQueueBackoff) broker_waker_.emplace(handle_, waker_);
 }
 
 QueueSource::~QueueSource() {
-  for (auto& [id, place] : places_) Waker::detach(place.queue.get());
+  for (auto& [id, state] : states_) Waker::detach(state.queue.get());
 }
 
 void QueueSource::add(AssignmentId id, const TopicPartition& partition, std::int64_t offset) {
-  auto& place = places_[id];
-  place.next = offset;
-  if (place.queue) return;
-  place.partition = partition;
-  place.queue.reset(rd_kafka_queue_get_partition(handle_, partition.topic.c_str(), partition.partition));
-  rd_kafka_queue_forward(place.queue.get(),
-                         nullptr);  // before it is assigned: otherwise its first records come through the common queue
-  waker_.attach(place.queue.get());
+  auto& state = states_[id];
+  state.next = offset;
+  if (state.queue) return;
+  state.partition = partition;
+  state.queue.reset(rd_kafka_queue_get_partition(handle_, partition.topic.c_str(), partition.partition));
+  // Before the assignment: otherwise the first records come through the consumer's common queue.
+  rd_kafka_queue_forward(state.queue.get(), nullptr);
+  waker_.attach(state.queue.get());
 }
 
 void QueueSource::remove(AssignmentId id) {
-  const auto place = places_.find(id);
-  if (place == places_.end()) return;
-  Waker::detach(place->second.queue.get());
-  places_.erase(place);
+  const auto state = states_.find(id);
+  if (state == states_.end()) return;
+  Waker::detach(state->second.queue.get());
+  states_.erase(state);
 }
 
 void QueueSource::start(const Leaders& leaders) {
   std::set<int> brokers;
   for (const auto& [partition, broker] : leaders.of) brokers.insert(broker);
-  if (pump_ && !brokers.empty()) pump_->serve_from({brokers.begin(), brokers.end()});
-  const auto list = new_list(places_.size());
-  for (const auto& [id, place] : places_) kafka::add(*list, place.partition, place.next);
+  if (broker_waker_ && !brokers.empty()) broker_waker_->serve_from({brokers.begin(), brokers.end()});
+  const auto list = new_list(states_.size());
+  for (const auto& [id, state] : states_) kafka::add(*list, state.partition, state.next);
   rd_kafka_assign(handle_, list.get());
 }
 
 std::optional<SourceError> QueueSource::take(AssignmentId id, std::size_t max_bytes, Batch& batch) {
-  auto& place = places_.at(id);
-  auto* queue = place.queue.get();
+  auto& state = states_.at(id);
+  auto* queue = state.queue.get();
   const bool something = rd_kafka_queue_length(queue) > 0;
   std::optional<SourceError> error;
   bool drained = false;
   std::vector<rd_kafka_message_t*> records;
   while (!drained && batch.bytes < max_bytes) {
     messages_.resize(kMessages);
-    const auto wanted = std::clamp<std::size_t>((max_bytes - batch.bytes) / place.record_bytes, 1, kMessages);
+    const auto wanted = std::clamp<std::size_t>((max_bytes - batch.bytes) / state.record_bytes, 1, kMessages);
     const auto count = rd_kafka_consume_batch_queue(queue, 0, messages_.data(), wanted);
     drained = count < static_cast<ssize_t>(wanted);
     records.clear();
@@ -109,27 +109,27 @@ std::optional<SourceError> QueueSource::take(AssignmentId id, std::size_t max_by
     if (records.empty()) continue;
     const auto next = records.back()->offset + 1;
     const auto bytes = batch.bytes;
-    take_records(records, place.next, batch);
+    take_records(records, state.next, batch);
     cluster_.contact().heard();
-    place.record_bytes = std::max<std::size_t>((batch.bytes - bytes) / records.size(), 1);
-    place.next = std::max(place.next, next);
+    state.record_bytes = std::max<std::size_t>((batch.bytes - bytes) / records.size(), 1);
+    state.next = std::max(state.next, next);
   }
   if (!drained || batch.bytes >= kMuch) flowed_ = loop_.now();
   if (drained && something) {
-    // Marks of transactions and aborted records are behind us without having been seen.
+    // librdkafka skips transaction markers and aborted records silently; only its position shows that.
     const auto list = new_list(1);
-    kafka::add(*list, place.partition, RD_KAFKA_OFFSET_INVALID);
+    kafka::add(*list, state.partition, RD_KAFKA_OFFSET_INVALID);
     if (rd_kafka_position(handle_, list.get()) == RD_KAFKA_RESP_ERR_NO_ERROR)
-      place.next = std::max(place.next, list->elems[0].offset);
+      state.next = std::max(state.next, list->elems[0].offset);
   }
-  batch.next_offset = place.next;
-  hungry_ |= rd_kafka_queue_length(queue) < prefetched_ / 2;
+  batch.next_offset = state.next;
+  starved_ |= rd_kafka_queue_length(queue) < prefetched_ / 2;
   return error;
 }
 
 std::optional<Loop::time_point> QueueSource::after_round() {
-  if (!std::exchange(hungry_, false) || !pump_ || loop_.now() - flowed_ > kSleep) return std::nullopt;
-  return pump_->starved(loop_.now());
+  if (!std::exchange(starved_, false) || !broker_waker_ || loop_.now() - flowed_ > kSleep) return std::nullopt;
+  return broker_waker_->starved(loop_.now());
 }
 
 }  // namespace mephisto::kafka

@@ -9,24 +9,24 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Asked for of the partitions of a consumer together, as long as each has its least.
+// Requested from all partitions of a consumer together, but each has a minimum.
 constexpr std::size_t kFetchBytes = 4 << 20;
-// While so much lies ready of all of them no more is asked for. The rest of the answer that is under way comes besides.
+// While this much is ready in all partitions together, no more is requested. An answer in flight may exceed it.
 constexpr std::size_t kReadyBytes = 16 << 20;
 constexpr std::size_t kLeastBytes = 128 << 10;
 constexpr std::size_t kMostBytes = 1 << 20;
 constexpr std::size_t kAnswerBytes = 8 << 20;
 
-constexpr auto kWait = 500ms;  // for something to come
-// The same while other partitions have enough and may soon have room again, or were refused; twice as long each time
-// that nothing comes.
-constexpr auto kLeastGlance = 5ms;
-constexpr auto kMostGlance = 100ms;
-constexpr auto kRefused = 500ms;  // until a broker that refuses a partition is asked again
+constexpr auto kWait = 500ms;  // how long a broker waits for a record
+// The same while other partitions have enough ready but may soon have room, or were refused. Doubles each time that no
+// record comes.
+constexpr auto kLeastShortWait = 5ms;
+constexpr auto kMostShortWait = 100ms;
+constexpr auto kRefused = 500ms;  // the pause after a broker refused a partition
 constexpr auto kLeastBackoff = 20ms;
 constexpr auto kMostBackoff = 1000ms;
 
-// What can be given and does not say how to read, or over which connections.
+// Properties that affect neither fetching nor connections.
 constexpr std::string_view kNotAboutReading[] = {
     "acks",
     "batch.num.messages",
@@ -52,7 +52,7 @@ constexpr std::string_view kNotAboutReading[] = {
     "retry.backoff.ms",
 };
 
-// The broker that was asked does not lead the partition, or cannot say.
+// The broker does not lead the partition, or does not know.
 bool is_moving(std::int16_t error) {
   switch (error) {
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
@@ -84,7 +84,7 @@ Reader::Reader(rd_kafka_t* handle, std::shared_ptr<KafkaLog> log, Loop& loop, Wa
       woken_(woken),
       client_(std::move(client)),
       fetch_bytes_(std::clamp(kFetchBytes / partitions, kLeastBytes, kMostBytes)),
-      glance_(kLeastGlance),
+      short_wait_(kLeastShortWait),
       backoff_(kLeastBackoff) {}
 
 Reader::~Reader() {
@@ -93,8 +93,8 @@ Reader::~Reader() {
 
 void Reader::add(AssignmentId id, const TopicPartition& partition, std::int64_t offset) {
   remove(id);
-  auto& place = places_[id];
-  place = FetchState{.partition = partition,
+  auto& state = states_[id];
+  state = FetchState{.partition = partition,
                      .leader = -1,
                      .taken = offset,
                      .next = offset,
@@ -102,18 +102,18 @@ void Reader::add(AssignmentId id, const TopicPartition& partition, std::int64_t 
                      .ready = {},
                      .error = {}};
   by_partition_[partition] = id;
-  if (const auto known = leaders_.find(partition); known != leaders_.end()) place.leader = known->second;
-  changed_.insert(place.leader);
+  if (const auto known = leaders_.find(partition); known != leaders_.end()) state.leader = known->second;
+  changed_.insert(state.leader);
 }
 
 void Reader::remove(AssignmentId id) {
-  const auto place = places_.find(id);
-  if (place == places_.end()) return;
-  if (const auto named = by_partition_.find(place->second.partition);
+  const auto state = states_.find(id);
+  if (state == states_.end()) return;
+  if (const auto named = by_partition_.find(state->second.partition);
       named != by_partition_.end() && named->second == id)
     by_partition_.erase(named);
-  count(place->second, -static_cast<std::ptrdiff_t>(place->second.ready_bytes));
-  places_.erase(place);
+  count(state->second, -static_cast<std::ptrdiff_t>(state->second.ready_bytes));
+  states_.erase(state);
   wake_all();
 }
 
@@ -132,17 +132,17 @@ void Reader::lead(const Leaders& leaders) {
     leaders_[partition] = leader;
     const auto named = by_partition_.find(partition);
     if (named == by_partition_.end()) continue;
-    auto& place = places_.at(named->second);
-    if (place.leader == leader) continue;
-    place.leader = leader;
-    place.asked = false;
-    if (!place.refused) changed_.insert(leader);
+    auto& state = states_.at(named->second);
+    if (state.leader == leader) continue;
+    state.leader = leader;
+    state.asked = false;
+    if (!state.refused) changed_.insert(leader);
   }
 }
 
 void Reader::direct_fetchers() {
   std::set<int> leading;
-  for (const auto& [id, place] : places_) leading.insert(place.leader);
+  for (const auto& [id, state] : states_) leading.insert(state.leader);
   std::erase_if(fetchers_, [&](const auto& one) {
     if (leading.contains(one.first)) return false;
     one.second->stop();
@@ -153,26 +153,26 @@ void Reader::direct_fetchers() {
       locate();
       continue;
     }
-    const auto place = fetchers_.find(broker);
-    if (place == fetchers_.end()) {
+    const auto fetcher = fetchers_.find(broker);
+    if (fetcher == fetchers_.end()) {
       start_fetcher(broker);
-    } else if (changed_.contains(broker) && place->second->waits_for_answer()) {
-      // What waits for records of other partitions may do so for long.
+    } else if (changed_.contains(broker) && fetcher->second->waits_for_answer()) {
+      // The request in flight waits for the old set of partitions, perhaps for long.
       stop_fetcher(broker);
       start_fetcher(broker);
     } else {
-      place->second->wake();
+      fetcher->second->wake();
     }
   }
   changed_.clear();
 }
 
 void Reader::stop_fetcher(int broker) {
-  const auto place = fetchers_.find(broker);
-  if (place == fetchers_.end()) return;
-  place->second->stop();
-  fetchers_.erase(place);
-  for (auto& [id, one] : places_) one.asked &= one.leader != broker;
+  const auto fetcher = fetchers_.find(broker);
+  if (fetcher == fetchers_.end()) return;
+  fetcher->second->stop();
+  fetchers_.erase(fetcher);
+  for (auto& [id, one] : states_) one.asked &= one.leader != broker;
 }
 
 void Reader::start_fetcher(int broker) {
@@ -181,20 +181,20 @@ void Reader::start_fetcher(int broker) {
   fetcher->run();
 }
 
-bool Reader::has_enough(const FetchState& place) const {
-  return place.ready_bytes >= fetch_bytes_ || place.held || ready_bytes_ >= kReadyBytes;
+bool Reader::has_enough(const FetchState& state) const {
+  return state.ready_bytes >= fetch_bytes_ || state.held || ready_bytes_ >= kReadyBytes;
 }
 
-void Reader::count(FetchState& place, std::ptrdiff_t bytes) {
-  place.ready_bytes += static_cast<std::size_t>(bytes);
-  if (!place.held) ready_bytes_ += static_cast<std::size_t>(bytes);
+void Reader::count(FetchState& state, std::ptrdiff_t bytes) {
+  state.ready_bytes += static_cast<std::size_t>(bytes);
+  if (!state.held) ready_bytes_ += static_cast<std::size_t>(bytes);
 }
 
 void Reader::hold(AssignmentId id, bool held) {
-  const auto place = places_.find(id);
-  if (place == places_.end() || place->second.held == held) return;
-  place->second.held = held;
-  ready_bytes_ += held ? -place->second.ready_bytes : place->second.ready_bytes;
+  const auto state = states_.find(id);
+  if (state == states_.end() || state->second.held == held) return;
+  state->second.held = held;
+  ready_bytes_ += held ? -state->second.ready_bytes : state->second.ready_bytes;
   wake_all();
 }
 
@@ -208,10 +208,10 @@ Fetcher::Request Reader::next_request(int broker) {
   bool must_hurry = false;
   AssignmentId first = 0;
   auto& turn = turns_[broker];
-  auto place = places_.lower_bound(turn);
-  for (auto left = places_.size(); left > 0; --left, ++place) {
-    if (place == places_.end()) place = places_.begin();
-    auto& one = place->second;
+  auto state = states_.lower_bound(turn);
+  for (auto left = states_.size(); left > 0; --left, ++state) {
+    if (state == states_.end()) state = states_.begin();
+    auto& one = state->second;
     must_hurry |= one.refused;
     if (one.leader != broker || one.halted || one.not_before > now) continue;
     if (has_enough(one)) {
@@ -219,14 +219,14 @@ Fetcher::Request Reader::next_request(int broker) {
       continue;
     }
     one.asked = true;
-    if (request.wanted.empty()) first = place->first;
+    if (request.wanted.empty()) first = state->first;
     request.wanted.push_back({&one.partition, one.next, one.ask_bytes});
   }
   if (request.wanted.empty()) return request;
-  turn = first + 1;  // who is first gets a batch however large it is: each in its turn
+  turn = first + 1;  // the first partition in a request gets a batch of any size: so they take turns
   if (must_hurry) {
-    request.limits.wait = glance_;
-    glance_ = std::min<std::chrono::milliseconds>(glance_ * 2, kMostGlance);
+    request.limits.wait = short_wait_;
+    short_wait_ = std::min<std::chrono::milliseconds>(short_wait_ * 2, kMostShortWait);
   }
   return request;
 }
@@ -234,52 +234,52 @@ Fetcher::Request Reader::next_request(int broker) {
 void Reader::fetched(int broker, FetchedPartition part) {
   const auto named = by_partition_.find(part.partition);
   if (named == by_partition_.end()) return;
-  auto& place = places_.at(named->second);
-  if (place.leader != broker || !std::exchange(place.asked, false)) return;
-  if (part.error != 0) return take_error(place, part.error);
+  auto& state = states_.at(named->second);
+  if (state.leader != broker || !std::exchange(state.asked, false)) return;
+  if (part.error != 0) return take_error(state, part.error);
   log_->cluster().contact().heard();
-  place.refused = false;
+  state.refused = false;
   if (part.size == 0) return;
-  glance_ = kLeastGlance;
+  short_wait_ = kLeastShortWait;
   const auto extent = extent_of({part.bytes.get(), part.size});
-  // A broker gives a batch that is larger than what was asked for only for the first partition in a request.
-  place.ask_bytes = std::max(fetch_bytes_, std::min(extent.first, kAnswerBytes));
+  // A broker sends a batch larger than the requested size only for the first partition in a request.
+  state.ask_bytes = std::max(fetch_bytes_, std::min(extent.first, kAnswerBytes));
   if (extent.bytes == 0) return;
-  place.next = std::max(place.next, extent.next);
-  count(place, static_cast<std::ptrdiff_t>(extent.bytes));
-  place.ready.emplace_back(std::move(part.bytes), extent.bytes, std::move(part.aborted));
+  state.next = std::max(state.next, extent.next);
+  count(state, static_cast<std::ptrdiff_t>(extent.bytes));
+  state.ready.emplace_back(std::move(part.bytes), extent.bytes, std::move(part.aborted));
   woken_.notify_all();
 }
 
-void Reader::take_error(FetchState& place, std::int16_t error) {
-  log::debug("Kafka: {}@{}: a broker refuses: {}", place.partition.str(), place.next,
+void Reader::take_error(FetchState& state, std::int16_t error) {
+  log::debug("Kafka: {}@{}: a broker refuses: {}", state.partition.str(), state.next,
              rd_kafka_err2str(static_cast<rd_kafka_resp_err_t>(error)));
   if (is_moving(error)) {
-    leaders_.erase(place.partition);
-    place.leader = -1;
-    place.refused = true;
+    leaders_.erase(state.partition);
+    state.leader = -1;
+    state.refused = true;
     return locate();
   }
   if (error == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE) {
-    place.halted = true;
+    state.halted = true;
   } else {
-    place.not_before = loop_.now() + kRefused;
+    state.not_before = loop_.now() + kRefused;
   }
   const auto code = static_cast<rd_kafka_resp_err_t>(error);
-  place.error = SourceError{code, rd_kafka_err2str(code)};
+  state.error = SourceError{code, rd_kafka_err2str(code)};
   woken_.notify_all();
 }
 
 void Reader::lost(int broker, const Error& error) {
   log::debug("Kafka: {}", error.message);
   fetchers_.erase(broker);
-  for (auto& [id, place] : places_) {
-    if (place.leader != broker) continue;
-    place.asked = false;
-    place.leader = -1;
-    leaders_.erase(place.partition);
+  for (auto& [id, state] : states_) {
+    if (state.leader != broker) continue;
+    state.asked = false;
+    state.leader = -1;
+    leaders_.erase(state.partition);
     if (error.kind == ErrorKind::kInvalid)
-      place.error = SourceError{RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE, error.message};
+      state.error = SourceError{RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE, error.message};
   }
   if (error.kind == ErrorKind::kInvalid) woken_.notify_all();
   locate();
@@ -289,7 +289,7 @@ void Reader::locate() {
   if (std::exchange(locating_, true)) return;
   if (const auto before = std::exchange(located_at_, loop_.now()); located_at_ - before > 2 * kMostBackoff)
     backoff_ = kLeastBackoff;
-  loop_.spawn("where Kafka's partitions are led", look_up(this, alive_, log_, backoff_));
+  loop_.spawn("the leaders of Kafka's partitions", look_up(this, alive_, log_, backoff_));
   backoff_ = std::min<std::chrono::milliseconds>(backoff_ * 2, kMostBackoff);
 }
 
@@ -298,8 +298,8 @@ Task<void> Reader::look_up(Reader* self, std::weak_ptr<bool> alive, std::shared_
   co_await sleep_for(delay);
   if (alive.expired()) co_return;
   std::set<std::string> topics;
-  for (const auto& [id, place] : self->places_) {
-    if (!self->brokers_.contains(place.leader)) topics.insert(place.partition.topic);
+  for (const auto& [id, state] : self->states_) {
+    if (!self->brokers_.contains(state.leader)) topics.insert(state.partition.topic);
   }
   const auto leaders =
       co_await call([log, topics] { return log->cluster().leaders(topics); }, "the leaders of Kafka's partitions");
@@ -310,30 +310,30 @@ Task<void> Reader::look_up(Reader* self, std::weak_ptr<bool> alive, std::shared_
 }
 
 std::optional<SourceError> Reader::take(AssignmentId id, std::size_t max_bytes, Batch& batch) {
-  auto& place = places_.at(id);
-  batch.next_offset = std::max(batch.next_offset, place.taken);
-  const bool had_enough = has_enough(place);
+  auto& state = states_.at(id);
+  batch.next_offset = std::max(batch.next_offset, state.taken);
+  const bool had_enough = has_enough(state);
   const bool all_had_enough = ready_bytes_ >= kReadyBytes;
   std::optional<SourceError> error;
-  while (!place.ready.empty() && batch.bytes < max_bytes) {
-    auto& set = place.ready.front();
+  while (!state.ready.empty() && batch.bytes < max_bytes) {
+    auto& set = state.ready.front();
     const auto before = set.bytes_left();
-    if (auto done = set.take(place.taken, batch); !done) {
+    if (auto done = set.take(state.taken, batch); !done) {
       const auto code = done.error().kind == ErrorKind::kCorrupt ? RD_KAFKA_RESP_ERR__BAD_MSG
                                                                  : RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE;
       if (batch.records.empty()) error = SourceError{code, done.error().message};
       break;
     }
-    place.taken = batch.next_offset;
-    count(place, static_cast<std::ptrdiff_t>(set.bytes_left()) - static_cast<std::ptrdiff_t>(before));
-    if (set.empty()) place.ready.pop_front();
+    state.taken = batch.next_offset;
+    count(state, static_cast<std::ptrdiff_t>(set.bytes_left()) - static_cast<std::ptrdiff_t>(before));
+    if (set.empty()) state.ready.pop_front();
   }
   if (all_had_enough && ready_bytes_ < kReadyBytes) {
     wake_all();
-  } else if (had_enough && !has_enough(place)) {
-    if (const auto fetcher = fetchers_.find(place.leader); fetcher != fetchers_.end()) fetcher->second->wake();
+  } else if (had_enough && !has_enough(state)) {
+    if (const auto fetcher = fetchers_.find(state.leader); fetcher != fetchers_.end()) fetcher->second->wake();
   }
-  if (!error && place.ready.empty()) error = std::exchange(place.error, std::nullopt);
+  if (!error && state.ready.empty()) error = std::exchange(state.error, std::nullopt);
   return error;
 }
 

@@ -1,6 +1,5 @@
-// Records fetched by our own code: over connections in the clear, where nothing is set about reading
-// (docs/decisions/0011). The bytes of a record are received into the place where an agent reads them, on the loop's own
-// thread.
+// Fetches records with our own code: over plaintext connections, if no fetch property is set (docs/decisions/0011). The
+// bytes of a record are received into the memory where an agent reads them, on the loop's own thread.
 #pragma once
 
 #include <deque>
@@ -18,11 +17,11 @@ namespace mephisto::kafka {
 
 class Reader : public Source, private Fetcher::Owner {
  public:
-  // Whether nothing was given that only librdkafka knows how to read by.
+  // Whether no property is set that only librdkafka's fetching supports.
   static bool can_read(const Access& access);
 
-  // Of the consumer `handle`, which is to fetch nothing itself; of about `partitions` partitions. `woken` is notified
-  // when there is something to take.
+  // `handle` is the consumer's, and fetches nothing itself. About `partitions` partitions are expected. `woken` is
+  // notified when there are records to take.
   Reader(rd_kafka_t* handle, std::shared_ptr<KafkaLog> log, Loop& loop, WaitQueue& woken, std::string client,
          std::size_t partitions);
   ~Reader() override;
@@ -40,13 +39,13 @@ class Reader : public Source, private Fetcher::Owner {
   struct FetchState {
     TopicPartition partition;
     int leader = -1;
-    std::int64_t taken = 0;  // the next offset to give
+    std::int64_t taken = 0;  // the next offset to deliver
     std::int64_t next = 0;   // the next offset to fetch
     std::size_t ask_bytes = 0;
-    bool asked = false;    // and what comes for it is what lies at `next`
-    bool halted = false;   // there is nothing at `next`, says its broker
-    bool refused = false;  // by its leader, who may lead it no more, or not yet
-    bool held = false;     // it is not taken from at present
+    bool asked = false;    // a request is in flight, and its records start at `next`
+    bool halted = false;   // its broker reports that `next` is out of range
+    bool refused = false;  // by its leader, which may not lead it any more, or not yet
+    bool held = false;     // it is paused or revoked
     Loop::time_point not_before{};
     std::deque<RecordSet> ready;
     std::size_t ready_bytes = 0;
@@ -57,17 +56,17 @@ class Reader : public Source, private Fetcher::Owner {
   void fetched(int broker, FetchedPartition part) override;
   void lost(int broker, const Error& error) override;
 
-  // Whether the partition has so much ready that it is not asked for.
-  bool has_enough(const FetchState& place) const;
-  // So much more lies ready of the partition, or less.
-  void count(FetchState& place, std::ptrdiff_t bytes);
-  void take_error(FetchState& place, std::int16_t error);
+  // Whether so many bytes of the partition are ready that no more are requested.
+  bool has_enough(const FetchState& state) const;
+  // Adds `bytes`, which may be negative, to the partition's ready bytes.
+  void count(FetchState& state, std::ptrdiff_t bytes);
+  void take_error(FetchState& state, std::int16_t error);
   void lead(const Leaders& leaders);
-  // Asks after a while who leads the partitions whose leader is not known.
+  // After a delay, looks up the leaders of the partitions whose leader is unknown.
   void locate();
   static Task<void> look_up(Reader* self, std::weak_ptr<bool> alive, std::shared_ptr<KafkaLog> log,
                             std::chrono::milliseconds delay);
-  // Makes the fetchers do what they have to by now.
+  // Starts, stops and wakes fetchers as the current leaders require.
   void direct_fetchers();
   void start_fetcher(int broker);
   void stop_fetcher(int broker);
@@ -78,17 +77,17 @@ class Reader : public Source, private Fetcher::Owner {
   Loop& loop_;
   WaitQueue& woken_;
   std::string client_;
-  std::size_t fetch_bytes_;      // asked for of a partition at a time, and kept ready of it before more is
-  std::size_t ready_bytes_ = 0;  // of all that are not held
-  std::map<AssignmentId, FetchState> places_;
+  std::size_t fetch_bytes_;      // requested from a partition at a time; with this much ready, no more is requested
+  std::size_t ready_bytes_ = 0;  // of all partitions that are not held
+  std::map<AssignmentId, FetchState> states_;
   std::map<TopicPartition, AssignmentId> by_partition_;
   std::map<int, BrokerAddress> brokers_;
   std::map<TopicPartition, int> leaders_;
   std::map<int, std::shared_ptr<Fetcher>> fetchers_;
-  std::set<int> changed_;              // brokers that lead other partitions than when they were asked last
-  std::map<int, AssignmentId> turns_;  // of each broker, which partition is the next to be first in a request
+  std::set<int> changed_;              // brokers whose set of partitions changed after their last request
+  std::map<int, AssignmentId> turns_;  // for each broker, the partition that comes first in its next request
   bool locating_ = false;
-  std::chrono::milliseconds glance_;
+  std::chrono::milliseconds short_wait_;
   std::chrono::milliseconds backoff_;
   Loop::time_point located_at_{};
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

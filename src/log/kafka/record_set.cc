@@ -13,7 +13,7 @@ namespace {
 
 using wire::get;
 
-// Where the fields of a batch are.
+// The positions of a batch's fields.
 constexpr std::size_t kLength = 8;
 constexpr std::size_t kBehindLength = 12;
 constexpr std::size_t kMagic = 16;
@@ -28,13 +28,13 @@ constexpr std::size_t kCount = 57;
 constexpr std::size_t kRecords = 61;
 
 constexpr std::int16_t kCodecBits = 0x07;
-constexpr std::int16_t kAppendTime = 0x08;  // every record's time is the batch's largest
+constexpr std::int16_t kAppendTime = 0x08;  // every record has the batch's largest time
 constexpr std::int16_t kTransactional = 0x10;
 constexpr std::int16_t kControl = 0x20;
 constexpr std::int16_t kAbortMark = 0;
 
 std::int16_t attributes_of(std::string_view stored) { return get<std::int16_t>(stored.data() + kAttributes); }
-// Whatever is in a batch: what is too large begins again at the other end.
+// Wraps around instead of overflowing, because a batch can hold any bytes.
 std::int64_t sum(std::int64_t one, std::int64_t other) {
   return static_cast<std::int64_t>(static_cast<std::uint64_t>(one) + static_cast<std::uint64_t>(other));
 }
@@ -42,7 +42,7 @@ std::int64_t next_of(std::string_view stored) {
   return sum(get<std::int64_t>(stored.data()), std::int64_t{get<std::int32_t>(stored.data() + kLastDelta)} + 1);
 }
 
-// Numbers of a changing length; past the end everything is 0, which `damaged` says.
+// Reads zigzag varints. Past the end every number is 0, and `damaged` is set.
 struct Cursor {
   const char* at;
   const char* end;
@@ -58,7 +58,7 @@ struct Cursor {
     damaged = true;
     return 0;
   }
-  // A text with its length; null where that is -1.
+  // A text with a length prefix; null if the length is -1.
   std::string_view text() {
     const auto size = number();
     if (size == -1) return {};
@@ -70,7 +70,7 @@ struct Cursor {
   }
 };
 
-// Headers in our stored form; how many bytes they take.
+// Writes headers in our stored form; returns their size in bytes.
 std::size_t put_headers(Cursor& from, std::int64_t count, Buffer& to) {
   const auto before = to.size();
   for (; count > 0 && !from.damaged; --count) {
@@ -81,8 +81,8 @@ std::size_t put_headers(Cursor& from, std::int64_t count, Buffer& to) {
   return to.size() - before;
 }
 
-// Appends the records of a batch, `records` being their plain bytes, from offset `from` on. False where one is not what
-// it says; then none is given.
+// Appends the records of a batch from offset `from` on; `records` are their plain bytes. If one is malformed, returns
+// false and appends none.
 bool append_records(std::string_view stored, std::string_view records, std::int64_t from, Batch& batch) {
   const auto base = get<std::int64_t>(stored.data());
   const auto base_time = get<std::int64_t>(stored.data() + kBaseTime);
@@ -118,12 +118,12 @@ bool append_records(std::string_view stored, std::string_view records, std::int6
     return false;
   }
   if (headers.empty()) return true;
-  // Where they are is known only now: the buffer has moved while it grew.
+  // The addresses are final only now: the buffer moved while it grew.
   const auto block = std::make_shared<const Buffer>(std::move(headers));
   const char* at = block->data();
-  for (auto place = batch.records.begin() + static_cast<std::ptrdiff_t>(first); place != batch.records.end(); ++place) {
-    const auto size = static_cast<std::uint32_t>(place->headers.raw().size());
-    place->headers = HeadersView{at, size};
+  for (auto it = batch.records.begin() + static_cast<std::ptrdiff_t>(first); it != batch.records.end(); ++it) {
+    const auto size = static_cast<std::uint32_t>(it->headers.raw().size());
+    it->headers = HeadersView{at, size};
     at += size;
   }
   batch.pins.push_back(block);
@@ -140,14 +140,14 @@ Extent extent_of(std::string_view set) {
     const auto size = kBehindLength + static_cast<std::size_t>(std::max(get<std::int32_t>(stored.data() + kLength), 0));
     if (extent.bytes == 0) extent.first = size;
     if (size > stored.size()) break;
-    // What is older, or no batch, is told when it is taken.
+    // take() reports an older format, or bytes that are not a batch.
     extent.next = size >= kRecords && stored[kMagic] == 2 ? next_of(stored) : sum(get<std::int64_t>(stored.data()), 1);
     extent.bytes += size;
   }
   return extent;
 }
 
-// Brokers tell of aborted transactions in the order in which they ended.
+// Brokers list aborted transactions in the order of their ends.
 RecordSet::RecordSet(std::shared_ptr<const char[]> bytes, std::size_t size, std::vector<AbortedTransaction> aborted)
     : bytes_(std::move(bytes)), size_(size), aborted_(std::move(aborted)) {
   std::ranges::sort(aborted_, {}, &AbortedTransaction::first);
@@ -168,16 +168,16 @@ bool RecordSet::is_aborted(std::string_view stored) {
   const auto producer = get<std::int64_t>(stored.data() + kProducer);
   for (; begun_ < aborted_.size() && aborted_[begun_].first < next_of(stored); ++begun_)
     aborting_.push_back(aborted_[begun_].producer);
-  const auto place = std::ranges::find(aborting_, producer);
-  if ((attributes_of(stored) & kControl) == 0) return place != aborting_.end();
-  // The mark: a record whose key is a version and a kind.
+  const auto it = std::ranges::find(aborting_, producer);
+  if ((attributes_of(stored) & kControl) == 0) return it != aborting_.end();
+  // The marker: a record whose key is a version and a type.
   Cursor record{stored.data() + kRecords, stored.data() + stored.size()};
   record.number();
   if (record.at < record.end) ++record.at;
   record.number();
   record.number();
   const auto key = record.text();
-  if (place != aborting_.end() && key.size() >= 4 && get<std::int16_t>(key.data() + 2) == kAbortMark)
+  if (it != aborting_.end() && key.size() >= 4 && get<std::int16_t>(key.data() + 2) == kAbortMark)
     std::erase(aborting_, producer);
   return true;
 }
@@ -213,7 +213,7 @@ Result<void> RecordSet::take(std::int64_t from, Batch& batch) {
       records = {pin.get(), plain->size};
     }
     if (static_cast<std::size_t>(count) > records.size()) return damaged("it has more records than bytes");
-    if (!append_records(stored, records, from, batch)) return damaged("a record is not what it says");
+    if (!append_records(stored, records, from, batch)) return damaged("a record is malformed");
     batch.bytes += records.size() + static_cast<std::size_t>(count) * sizeof(RecordView);
     if (batch.pins.empty() || batch.pins.back() != pin) batch.pins.push_back(std::move(pin));
   }

@@ -10,18 +10,18 @@ namespace {
 constexpr int kUnknownLayout = 0x03000000;  // of librdkafka
 constexpr std::uintptr_t kPage = 4096;
 
-// Whether the message cannot have headers. rd_kafka_message_headers makes and destroys a buffer to find that out, a
-// quarter of all the work on a small record. Where there is a value it lies in the broker's reply, followed by the
-// number of headers. What is older than Kafka 0.11 has no headers and anything there: the byte must be on the value's
-// last page, so that it can be read.
+// Whether the message certainly has no headers. rd_kafka_message_headers makes and destroys a buffer to find that out,
+// which is a quarter of all the work on a small record. A value is in the broker's reply, followed by the number of
+// headers. Before Kafka 0.11 there are no headers, and any byte may follow. That byte is read only if it is on the
+// value's last page, because then it is readable.
 bool without_headers(const rd_kafka_message_t& message) {
   static const bool known = rd_kafka_version() < kUnknownLayout;
   if (!known || message.len == 0) return false;
-  const auto* behind = static_cast<const char*>(message.payload) + message.len;
-  return reinterpret_cast<std::uintptr_t>(behind) % kPage != 0 && *behind == 0;
+  const auto* after = static_cast<const char*>(message.payload) + message.len;
+  return reinterpret_cast<std::uintptr_t>(after) % kPage != 0 && *after == 0;
 }
 
-// The headers of a message in our stored form, appended to `bytes`; how many bytes they take.
+// Appends the message's headers in our stored form to `bytes`; returns their size.
 std::size_t put_headers(rd_kafka_message_t* message, Buffer& bytes) {
   if (without_headers(*message)) return 0;
   rd_kafka_headers_t* headers = nullptr;
@@ -63,10 +63,10 @@ void take_records(const std::vector<rd_kafka_message_t*>& messages, std::int64_t
   const char* const headers_at = at;
   at = put(at, headers.data(), headers.size());
   std::size_t header_bytes = 0;
-  auto place = batch.records.begin() + static_cast<std::ptrdiff_t>(first);
+  auto it = batch.records.begin() + static_cast<std::ptrdiff_t>(first);
   for (auto* message : messages) {
     if (message->offset >= from) {
-      auto& record = *place++;
+      auto& record = *it++;
       const auto size = static_cast<std::uint32_t>(record.headers.raw().size());
       record.headers = HeadersView{headers_at + header_bytes, size};
       header_bytes += size;

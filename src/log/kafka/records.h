@@ -1,4 +1,4 @@
-// Kafka's messages as records of ours.
+// Converts librdkafka's messages to our records.
 #pragma once
 
 #include <vector>
@@ -7,10 +7,9 @@
 
 namespace mephisto::kafka {
 
-// Copies the messages' records from offset `from` on into one block that `batch` pins, and gives them back to
-// librdkafka. Copied, because their memory would keep the whole reply that they came in, because what follows a value
-// must be readable (kJsonPadding), and because they may outlive the handle. Messages that are errors must not be among
-// them.
+// Copies the messages from offset `from` on into one block that `batch` pins, and destroys all messages. There are
+// three reasons to copy. A message would keep its whole reply in memory. The bytes after a value must be readable
+// (kJsonPadding). Records may outlive the handle. None of the messages may be an error.
 void take_records(const std::vector<rd_kafka_message_t*>& messages, std::int64_t from, Batch& batch);
 
 }  // namespace mephisto::kafka

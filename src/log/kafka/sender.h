@@ -1,9 +1,9 @@
-// Records on their way through librdkafka.
+// Hands records over to librdkafka.
 //
-// An idempotent producer has one request of a partition on its way at a time. What is handed over beyond that lies in
-// librdkafka's queue, takes several times its memory there, and makes librdkafka's thread ask without a pause whether
-// it may go (2.0.2). So a partition gets a request's worth, a parcel, and the next one once that is reported. (As
-// nothing lingers, the first records of a parcel may go before the rest, which then waits for one reply.)
+// An idempotent producer has one request per partition in flight at a time. Any further records wait in librdkafka's
+// queue. There they take several times their memory, and make librdkafka's thread poll without a pause (2.0.2). So a
+// partition gets the records of one produce request at a time; the next ones follow after its reports. Because of
+// linger.ms=0 the first records of a request may go out before the others, which then wait for one reply.
 #pragma once
 
 #include <list>
@@ -18,34 +18,35 @@
 
 namespace mephisto::kafka {
 
-// The properties of the handle that go with it.
+// The properties that a Sender's handle needs.
 Properties sender_properties();
 
-// librdkafka takes the time 0 for "now".
+// librdkafka replaces the time 0 by the current time.
 inline std::int64_t sent_time(std::int64_t timestamp_ms) { return timestamp_ms == 0 ? 1 : timestamp_ms; }
 
-// Batches that are being handed over, and how far.
-class Shipment {
+// The progress of handing batches over.
+class Handover {
  public:
-  // Both outlive it; `delivery` also the reports.
-  Shipment(const std::vector<OutBatch>& batches, Delivery& delivery)
-      : batches_(batches), delivery_(delivery), rests_(batches.size()) {}
+  // Both outlive this object; `delivery` must also outlive the reports.
+  Handover(const std::vector<OutBatch>& batches, Delivery& delivery)
+      : batches_(batches), delivery_(delivery), cursors_(batches.size()) {}
 
  private:
   friend class Sender;
   const std::vector<OutBatch>& batches_;
   Delivery& delivery_;
-  std::vector<BatchBuilder::Cursor> rests_;  // of each batch, behind what was handed over
+  std::vector<BatchBuilder::Cursor> cursors_;  // of each batch, after the records that were handed over
 };
 
-// The most records of a request to each topic: fewer where the brokers take no larger ones.
-class ParcelSizes {
+// The most records per request for each topic: fewer if the brokers refuse larger requests.
+class RequestSizes {
  public:
   std::size_t of(const std::string& topic) const {
     const auto found = sizes_.find(topic);
     return found == sizes_.end() ? kMost : found->second;
   }
-  // After a request of at most `records` was too large. False where it had only one; the next may be of any size again.
+  // Call after a request of at most `records` records was too large. If it had only one, returns false, and the next
+  // request may have any size again.
   bool shrink(const std::string& topic, std::size_t records);
 
  private:
@@ -55,48 +56,48 @@ class ParcelSizes {
 
 class Sender {
  public:
-  // Both outlive it.
-  Sender(rd_kafka_t* handle, const ParcelSizes& sizes) : handle_(handle), sizes_(sizes) {}
+  // Both outlive this object.
+  Sender(rd_kafka_t* handle, const RequestSizes& sizes) : handle_(handle), sizes_(sizes) {}
   Sender(const Sender&) = delete;
   Sender& operator=(const Sender&) = delete;
 
-  // Hands over what can go now. True when that was the rest, or an error has ended it, which the delivery tells;
-  // otherwise read reports and call again.
-  bool advance(Shipment& shipment);
+  // Hands over the records that can go now. True if none are left, or if the delivery has an error. Otherwise read
+  // reports and call again.
+  bool advance(Handover& handover);
 
-  // Takes in the report of a record.
+  // Handles the report of one record.
   static void report(const rd_kafka_message_t& message);
 
  private:
-  using Place = std::pair<rd_kafka_topic_t*, int>;  // a partition
-  struct Parcel {
+  using PartitionKey = std::pair<rd_kafka_topic_t*, int>;  // a partition
+  struct ProduceRequest {
     Sender* sender;
     Delivery* delivery;
     std::size_t index;
-    Place place;
+    PartitionKey partition;
     std::size_t unreported = 0;
-    std::list<Parcel>::iterator self{};
+    std::list<ProduceRequest>::iterator self{};
   };
 
-  // How many of the records were taken, or one refused for good; fewer than a parcel where librdkafka's queue is full.
-  std::size_t send(Parcel& parcel, std::span<const RecordView> records, bool times_chosen);
-  // A call for all, without headers and with the time of the call.
-  std::size_t send_many(Parcel& parcel, std::span<const RecordView> records);
-  bool send_one(Parcel& parcel, const RecordView& record);
-  static void took(Parcel& parcel, std::size_t count);
+  // The number of records that librdkafka accepted or refused permanently; fewer than all if its queue is full.
+  std::size_t send(ProduceRequest& request, std::span<const RecordView> records, bool times_chosen);
+  // One call for all records; they have no headers, and get the time of the call.
+  std::size_t send_many(ProduceRequest& request, std::span<const RecordView> records);
+  bool send_one(ProduceRequest& request, const RecordView& record);
+  static void took(ProduceRequest& request, std::size_t count);
   rd_kafka_topic_t* topic(const std::string& name);
 
   rd_kafka_t* handle_;
-  const ParcelSizes& sizes_;
+  const RequestSizes& sizes_;
   std::map<std::string, TopicHandle> topics_;
-  std::list<Parcel> under_way_;
-  std::set<Place> busy_;
-  // Of the parcel that is being handed over.
+  std::list<ProduceRequest> in_flight_;
+  std::set<PartitionKey> busy_;
+  // Of the request that is being handed over.
   std::vector<RecordView> records_;
   std::vector<rd_kafka_message_t> messages_;
 };
 
-// Reads the reports that are in `queue`; false when there were none. What the brokers say besides (errors) is logged.
+// Reads the reports in `queue`; false if there were none. Logs other events (errors).
 bool read_reports(rd_kafka_t* handle, rd_kafka_queue_t* queue, int timeout_ms, Contact& contact);
 
 }  // namespace mephisto::kafka

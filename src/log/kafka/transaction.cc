@@ -14,14 +14,14 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// How long the brokers leave a transaction open whose producer says nothing; so long its partitions wait after a kill.
-// One takes milliseconds: everything that it writes is there when it begins.
+// The brokers abort a transaction after this time without its end. After a kill, its partitions wait this long. A
+// transaction takes milliseconds, because all its records exist when it begins.
 constexpr std::chrono::milliseconds kTransactionTimeout{10'000};
-// How long a step is tried again while no broker answers.
+// How long to retry a step while no broker answers.
 constexpr std::chrono::milliseconds kPatience = kTransactionTimeout;
 constexpr std::chrono::milliseconds kBetween{50};
 
-// Calls `step` until it succeeds, fails for good, or was retriable for too long; gives its last error, or null.
+// Calls `step` until it succeeds, fails permanently, or was retriable for too long. Returns its last error, or null.
 template <class Step>
 KafkaError persist(Step step) {
   const auto deadline = Clock::now() + kPatience;
@@ -51,7 +51,7 @@ Result<void> Transactions::open() {
   if (!handle_) {
     auto properties = producer_properties();
     properties["transactional.id"] = id_;
-    properties["retry.backoff.ms"] = "5";  // how long it waits when the brokers are still ending the transaction before
+    properties["retry.backoff.ms"] = "5";  // the wait while the brokers still end the previous transaction
     properties["transaction.timeout.ms"] = std::to_string(kTransactionTimeout.count());
     properties["message.timeout.ms"] = std::to_string(kTransactionTimeout.count());
     handle_ = make_handle(RD_KAFKA_PRODUCER, cluster_.access(), properties, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
@@ -78,9 +78,9 @@ void Transactions::drop() {
   ready_ = false;
 }
 
-// Nothing of the transaction counts. The producer is made anew: librdkafka 2.0.2 drops the records of the next
-// transaction, too, and what is unfinished here ends with it. False where the brokers could not be told; the new one
-// tells them, as it has the same id.
+// After this, nothing of the transaction counts. A new producer replaces this one: librdkafka 2.0.2 would drop the next
+// transaction's records too, and unfinished work ends with the old one. False if no broker confirmed the abort; then
+// the new producer aborts, because it has the same id.
 bool Transactions::abort() {
   rd_kafka_purge(handle_.get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
   read_reports(handle_.get(), reports_.get(), 0, cluster_.contact());
@@ -93,15 +93,15 @@ bool Transactions::abort() {
 
 std::unexpected<Error> Transactions::abort(Error why) {
   abort();
-  // It was not to be committed: it is certain that nothing of it counts.
+  // No commit was requested, so certainly nothing of the transaction counts.
   if (why.kind == ErrorKind::kIndefinite || why.kind == ErrorKind::kFatal) why.kind = ErrorKind::kUnavailable;
   return std::unexpected(std::move(why));
 }
 
 Result<void> Transactions::send(const std::vector<OutBatch>& batches, Delivery& delivery) {
   const auto deadline = Clock::now() + kPatience;
-  Shipment shipment{batches, delivery};
-  while (!sender_->advance(shipment)) read_reports(handle_.get(), reports_.get(), 100, cluster_.contact());
+  Handover handover{batches, delivery};
+  while (!sender_->advance(handover)) read_reports(handle_.get(), reports_.get(), 100, cluster_.contact());
   if (delivery.error()) return std::unexpected(*delivery.error());
   while (!delivery.complete()) {
     if (!read_reports(handle_.get(), reports_.get(), left(deadline), cluster_.contact()) && Clock::now() >= deadline) {
@@ -142,7 +142,8 @@ std::unexpected<Error> Transactions::name_refused(OutBatch& batch, const Deliver
   std::vector<RecordView> records;
   BatchBuilder::Cursor cursor;
   batch.records.read(cursor, count, batch.records.bytes(), records);
-  std::vector<std::pair<std::uint32_t, std::uint32_t>> parts{{0, count}};  // the first row and how many, the next last
+  // First row and number of rows; the last entry is the next to try
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> parts{{0, count}};
   while (!parts.empty()) {
     const auto [first, many] = parts.back();
     parts.pop_back();
@@ -168,7 +169,7 @@ Result<std::vector<AppendResult>> Transactions::run(std::vector<OutBatch>& batch
     drop();
     return fail(ErrorKind::kUnavailable, why.message);
   }
-  // The offsets first: a member that the group has put out writes no record at all.
+  // The offsets come first: then a member that the group has removed writes no record at all.
   if (group.offsets->cnt > 0) {
     if (auto error = persist([&] {
           return rd_kafka_send_offsets_to_transaction(handle_.get(), group.offsets.get(), group.member.get(), timeout);
@@ -195,8 +196,8 @@ Result<std::vector<AppendResult>> Transactions::run(std::vector<OutBatch>& batch
   auto why = to_error(error.get(), "cannot commit a transaction");
   if (rd_kafka_error_txn_requires_abort(error.get()) && abort())
     return fail(why.kind == ErrorKind::kFenced ? why.kind : ErrorKind::kUnavailable, why.message);
-  // It may have been committed, and librdkafka may still be telling the brokers to: a producer of the same id ends that
-  // for good.
+  // It may have been committed, and librdkafka may still be trying to commit. A producer with the same id fences that
+  // one, and so ends the transaction.
   log::warn("Kafka: {}; whether it was done is looked up", why.message);
   drop();
   if (auto ready = open(); !ready) log::warn("Kafka: {}", ready.error().message);

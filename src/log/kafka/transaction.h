@@ -1,4 +1,4 @@
-// Transactions of one producer: records and the offsets they come from, all or nothing.
+// Transactions of one producer: records and their input offsets are committed together or not at all.
 #pragma once
 
 #include <memory>
@@ -12,7 +12,7 @@
 
 namespace mephisto::kafka {
 
-// Offsets to commit for a member of a group, with what proves that it is one (KIP-447).
+// Offsets to commit for a group member, with the metadata that proves its membership (KIP-447).
 struct GroupOffsets {
   Partitions offsets;
   GroupMetadata member;
@@ -20,16 +20,16 @@ struct GroupOffsets {
 
 Properties producer_properties();
 
-// Blocks; one call at a time, from any thread.
+// Calls block. Any thread may call, one at a time.
 class Transactions {
  public:
   Transactions(Cluster& cluster, const std::string& group);
 
-  // kFenced where the group has gone on without the member: then nothing was written. After kIndefinite the producer is
-  // a new one, which has ended the transaction of the old one for good: the group's offsets tell how. Of records that
-  // the brokers refuse for good, those of one batch are named in it.
+  // kFenced if the group has a new generation without the member; then nothing was written. After kIndefinite there is
+  // a new producer, which has ended the old one's transaction; the group's offsets show whether it was committed. If
+  // the brokers refuse records permanently, one batch names its refused records.
   Result<std::vector<AppendResult>> run(std::vector<OutBatch>& batches, const GroupOffsets& group);
-  // Whether all transactions have ended, one way or the other.
+  // Whether all transactions have ended, committed or aborted.
   bool ended() const { return ready_; }
 
  private:
@@ -38,17 +38,17 @@ class Transactions {
   Result<void> send(const std::vector<OutBatch>& batches, Delivery& delivery);
   bool abort();
   std::unexpected<Error> abort(Error why);
-  // Finds out which records the brokers refuse, by transactions that are aborted.
+  // Finds the records that the brokers refuse, with trial transactions that are aborted.
   std::unexpected<Error> name_refused(OutBatch& batch, const Delivery& delivery);
-  // Why the brokers refuse a record of these; nothing where they take them all. kUnavailable where that cannot be told
-  // now.
+  // Why the brokers refuse one of these records; empty if they accept them all. kUnavailable if that cannot be found
+  // out now.
   Result<std::optional<Error>> refusal_of(const OutBatch& batch, std::span<const RecordView> records);
 
   Cluster& cluster_;
   std::string id_;
   Handle handle_;
   Queue reports_;
-  ParcelSizes sizes_;
+  RequestSizes sizes_;
   std::optional<Sender> sender_;
   bool ready_ = false;  // the producer has its epoch
 };

@@ -13,7 +13,7 @@ namespace {
 constexpr std::chrono::seconds kPatience{5};
 constexpr std::size_t kMostAnswerBytes = 64 << 20;
 
-// Kinds of requests, all in the newer form ("flexible versions" of Kafka's protocol guide).
+// Api keys of the requests, all in "flexible versions" of Kafka's protocol guide.
 constexpr std::int16_t kWriteTxnMarkers = 27;
 constexpr std::int16_t kDescribeProducers = 61;
 constexpr std::int16_t kDescribeTransactions = 65;
@@ -40,7 +40,7 @@ class Request {
     bytes_ += text;
     return *this;
   }
-  // Of a structure: there are no tagged fields.
+  // Ends a structure without tagged fields.
   Request& end() { return number<std::int8_t>(0); }
   Request& topics(const std::map<std::string, std::vector<int>>& topics) {
     count(topics.size());
@@ -61,7 +61,7 @@ class Request {
   std::string bytes_;
 };
 
-// Reads an answer; throws Failure where it is none.
+// Reads an answer; throws Failure if it is malformed.
 class Answer {
  public:
   explicit Answer(std::string bytes) : bytes_(std::move(bytes)) {
@@ -99,7 +99,7 @@ class Answer {
     at_ += size;
     return std::string_view{bytes_}.substr(at_ - size, size);
   }
-  [[noreturn]] static void no_answer() { throw Failure(ErrorKind::kCorrupt, "it answers like no broker of Kafka"); }
+  [[noreturn]] static void no_answer() { throw Failure(ErrorKind::kCorrupt, "it does not answer like a Kafka broker"); }
 
   std::string bytes_;
   std::size_t at_ = 0;
@@ -115,14 +115,14 @@ Answer ask(const BrokerAddress& broker, const Request& request) {
   const auto bytes = connection ? get_big_endian({size, sizeof size}) : 0;
   if (bytes == 0 || bytes > kMostAnswerBytes)
     throw Failure(ErrorKind::kUnavailable,
-                  connection ? "it answers like no broker of Kafka" : connection.error().message());
+                  connection ? "it does not answer like a Kafka broker" : connection.error().message());
   std::string body(bytes, '\0');
   connection.read(body.data(), static_cast<std::streamsize>(body.size()));
   if (!connection) throw Failure(ErrorKind::kUnavailable, connection.error().message());
   return Answer{std::move(body)};
 }
 
-// What `read` makes of the broker's answer.
+// Asks the broker, and returns the result of `read` on its answer.
 template <class Read>
 auto answer_of(const BrokerAddress& broker, const std::string& what, const Request& request, Read read)
     -> Result<decltype(read(std::declval<Answer&>()))> {
@@ -152,7 +152,7 @@ KnownTransaction described(Answer& answer) {
   one.id = answer.text();
   one.state = answer.text();
   answer.number<std::int32_t>();  // its timeout
-  answer.number<std::int64_t>();  // its begin
+  answer.number<std::int64_t>();  // its start time
   one.producer = answer.number<std::int64_t>();
   answer.number<std::int16_t>();
   for (auto topics = answer.count(); topics > 0; --topics) {
@@ -167,7 +167,7 @@ KnownTransaction described(Answer& answer) {
 
 }  // namespace
 
-bool in_the_clear(const Access& access) {
+bool is_plaintext(const Access& access) {
   const auto protocol = access.given.find("security.protocol");
   return protocol == access.given.end() || protocol->second == "plaintext" || protocol->second == "PLAINTEXT";
 }

@@ -1,5 +1,5 @@
-// What librdkafka does not ask for: who writes in a transaction, and what becomes of it. Over connections in the clear
-// only.
+// Requests that librdkafka does not have: the producers with open transactions, and the state of transactions. Over
+// plaintext connections only.
 #pragma once
 
 #include <cstdint>
@@ -11,10 +11,10 @@
 
 namespace mephisto::kafka {
 
-// Whether brokers are asked without TLS and a password.
-bool in_the_clear(const Access& access);
+// Whether connections to the brokers use neither TLS nor a password.
+bool is_plaintext(const Access& access);
 
-// A producer that has a transaction open in a partition, as the partition's leader says.
+// A producer with an open transaction in a partition, as the partition's leader reports it.
 struct OpenProducer {
   TopicPartition partition;
   std::int64_t producer = 0;
@@ -24,13 +24,13 @@ struct OpenProducer {
   std::int64_t last_timestamp = 0;
 };
 
-// A transaction as its coordinator knows it.
+// A transaction as its coordinator reports it.
 struct KnownTransaction {
   std::string id;
   std::string state;
   std::int64_t producer = 0;
   std::vector<TopicPartition> partitions;
-  // Whether somebody ends it there, sooner or later.
+  // Whether the coordinator will end this transaction in that partition.
   bool covers(const OpenProducer& open) const;
 };
 
@@ -40,7 +40,7 @@ Result<std::vector<OpenProducer>> open_producers(const BrokerAddress& broker,
 // The transactions of these producers that the broker coordinates.
 Result<std::vector<KnownTransaction>> known_transactions(const BrokerAddress& broker,
                                                          const std::vector<std::int64_t>& producers);
-// Has the leader of the partition write the mark that ends the transaction, which then does not count.
+// Makes the partition's leader write the abort marker. The transaction then does not count.
 Result<void> write_abort(const BrokerAddress& broker, const OpenProducer& open);
 
 }  // namespace mephisto::kafka

@@ -14,7 +14,7 @@ namespace mephisto::kafka {
 struct Waker::State {
   explicit State(Loop& loop) : file(io_context_of(loop)) {}
 
-  // Waits on for as long as the waker lives.
+  // Waits repeatedly, as long as the waker lives.
   static void listen(const std::shared_ptr<State>& state) {
     state->file.async_wait(boost::asio::posix::stream_descriptor::wait_read,
                            [state](const boost::system::error_code& error) {

@@ -1,4 +1,4 @@
-// Wakes the tasks of a loop when something comes into a queue of librdkafka.
+// Wakes the tasks of a loop when an event enters a queue of librdkafka.
 #pragma once
 
 #include <memory>
@@ -8,8 +8,8 @@
 
 namespace mephisto::kafka {
 
-// Belongs to its loop. librdkafka writes only when something comes into an empty queue, and once until the queue is
-// read: who was woken reads every queue until it is empty, or does not wait.
+// Belongs to its loop. librdkafka signals only when an event enters an empty queue, and only once until the queue is
+// read. So a woken task must read every queue until it is empty before it waits again.
 class Waker {
  public:
   explicit Waker(Loop& loop);
@@ -17,11 +17,11 @@ class Waker {
   Waker(const Waker&) = delete;
   Waker& operator=(const Waker&) = delete;
 
-  // From now on what comes into `queue` wakes. The queue must be detached, or be ended, before this is.
+  // From now on events in `queue` wake. The queue must be detached or destroyed before this object.
   void attach(rd_kafka_queue_t* queue) const;
   static void detach(rd_kafka_queue_t* queue) { rd_kafka_queue_io_event_enable(queue, -1, nullptr, 0); }
 
-  // Notified of every wake-up.
+  // Notified at every wake-up.
   WaitQueue& woken();
 
  private:

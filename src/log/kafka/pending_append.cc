@@ -1,4 +1,4 @@
-#include "log/kafka/rest.h"
+#include "log/kafka/pending_append.h"
 
 #include <algorithm>
 #include <limits>
@@ -19,105 +19,107 @@ std::int64_t offset_of(const AppendResult& appended, std::size_t row) {
 
 }  // namespace
 
-void Rest::begin() {
-  if (!places_.empty()) return;
-  places_.resize(whole_.size());
+void PendingAppend::begin() {
+  if (!locations_.empty()) return;
+  locations_.resize(whole_.size());
   for (std::size_t i = 0; i < whole_.size(); ++i) {
-    places_[i].resize(whole_[i].records.count());
+    locations_[i].resize(whole_[i].records.count());
     if (!whole_[i].appended) continue;
-    for (std::size_t row = 0; row < places_[i].size(); ++row)
-      place({i, row}, offset_of(*whole_[i].appended, row), whole_[i].appended->timestamp.time_since_epoch().count());
+    for (std::size_t row = 0; row < locations_[i].size(); ++row)
+      set_location({i, row}, offset_of(*whole_[i].appended, row),
+                   whole_[i].appended->timestamp.time_since_epoch().count());
   }
 }
 
-std::vector<Sought> Rest::doubtful(const Delivery& delivery, std::uint64_t handle, WrittenPlaces& written) {
+std::vector<InDoubt> PendingAppend::collect_in_doubt(const Delivery& delivery, std::uint64_t handle,
+                                                     WrittenOffsets& written) {
   begin();
-  doubtful_.clear();
-  std::vector<Sought> all;
+  in_doubt_rows_.clear();
+  std::vector<InDoubt> all;
   const auto& sent = round();
   for (std::size_t i = 0; i < sent.size(); ++i) {
     if (sent[i].appended) continue;
     const auto& acknowledged = delivery.acknowledged(i);
     const auto count = static_cast<std::size_t>(delivery.count(i));
     for (std::size_t row = 0; row < count; ++row)
-      place(row_of(i, row), offset_of(acknowledged, row), acknowledged.timestamp.time_since_epoch().count());
+      set_location(row_of(i, row), offset_of(acknowledged, row), acknowledged.timestamp.time_since_epoch().count());
     if (count > 0) written[sent[i].partition] = {offset_of(acknowledged, count - 1) + 1, handle};
     if (count == sent[i].records.count()) continue;
-    auto sought = std::ranges::find(all, sent[i].partition, &Sought::partition);
-    if (sought == all.end()) {
-      sought = all.insert(all.end(), Sought{.partition = sent[i].partition,
-                                            .records = {},
-                                            .times_chosen = true,
-                                            .began = delivery.began(),
-                                            .ended = delivery.ended()});
-      doubtful_.emplace_back();
+    auto in_doubt = std::ranges::find(all, sent[i].partition, &InDoubt::partition);
+    if (in_doubt == all.end()) {
+      in_doubt = all.insert(all.end(), InDoubt{.partition = sent[i].partition,
+                                               .records = {},
+                                               .times_chosen = true,
+                                               .began = delivery.began(),
+                                               .ended = delivery.ended()});
+      in_doubt_rows_.emplace_back();
     }
-    sought->times_chosen &= sent[i].times_chosen;
+    in_doubt->times_chosen &= sent[i].times_chosen;
     auto records = records_of(sent[i]);
     for (auto row = count; row < records.size(); ++row) {
-      sought->records.push_back(records[row]);
-      doubtful_[static_cast<std::size_t>(sought - all.begin())].push_back(row_of(i, row));
+      in_doubt->records.push_back(records[row]);
+      in_doubt_rows_[static_cast<std::size_t>(in_doubt - all.begin())].push_back(row_of(i, row));
     }
   }
-  for (auto& sought : all) {
-    const auto known = written.find(sought.partition);
+  for (auto& in_doubt : all) {
+    const auto known = written.find(in_doubt.partition);
     if (known == written.end()) continue;
-    sought.from = known->second.next;
-    sought.follows_ours = known->second.handle == handle;
+    in_doubt.from = known->second.next;
+    in_doubt.follows_ours = known->second.handle == handle;
   }
   return all;
 }
 
-void Rest::settle(const std::vector<Sought>& sought, std::uint64_t handle, WrittenPlaces& written) {
-  for (std::size_t i = 0; i < sought.size(); ++i) {
-    for (std::size_t n = 0; n < sought[i].found.size(); ++n) {
-      const auto& [offset, timestamp_ms] = sought[i].found[n];
+void PendingAppend::settle(const std::vector<InDoubt>& in_doubt, std::uint64_t handle, WrittenOffsets& written) {
+  for (std::size_t i = 0; i < in_doubt.size(); ++i) {
+    for (std::size_t n = 0; n < in_doubt[i].found.size(); ++n) {
+      const auto& [offset, timestamp_ms] = in_doubt[i].found[n];
       if (offset < 0) continue;
-      place(doubtful_[i][n], offset, timestamp_ms);
-      written[sought[i].partition] = {offset + 1, handle};
+      set_location(in_doubt_rows_[i][n], offset, timestamp_ms);
+      written[in_doubt[i].partition] = {offset + 1, handle};
     }
   }
   next();
 }
 
-void Rest::add_to_round(std::size_t batch, std::size_t most) {
+void PendingAppend::add_to_round(std::size_t batch, std::size_t most) {
   std::vector<Row> rows;
   OutBatch left{whole_[batch].partition, {}, whole_[batch].times_chosen};
   const auto records = records_of(whole_[batch]);
   for (std::size_t row = 0; row < records.size() && rows.size() < most; ++row) {
-    if (places_[batch][row].offset >= 0 || refusals_.contains({batch, row})) continue;
+    if (locations_[batch][row].offset >= 0 || refusals_.contains({batch, row})) continue;
     const auto& record = records[row];
     const auto text = [](std::string_view one) { return one.data() == nullptr ? std::nullopt : std::optional{one}; };
     left.records.add(text(record.key), text(record.value), record.timestamp(), record.headers.copy());
     rows.push_back({batch, row});
   }
   if (rows.empty()) return;
-  rest_.push_back(std::move(left));
+  remaining_.push_back(std::move(left));
   rows_.push_back(std::move(rows));
 }
 
-void Rest::next() {
-  again_ = true;
-  rest_.clear();
+void PendingAppend::next() {
+  resending_ = true;
+  remaining_.clear();
   rows_.clear();
-  if (suspect_) add_to_round(*suspect_, most_);
-  if (!rest_.empty()) return;
-  suspect_.reset();
+  if (suspect_batch_) add_to_round(*suspect_batch_, most_);
+  if (!remaining_.empty()) return;
+  suspect_batch_.reset();
   for (std::size_t i = 0; i < whole_.size(); ++i) add_to_round(i, std::numeric_limits<std::size_t>::max());
 }
 
-void Rest::succeeded(const std::vector<AppendResult>& round) {
+void PendingAppend::succeeded(const std::vector<AppendResult>& round) {
   begin();
   for (std::size_t i = 0; i < round.size(); ++i) {
     const auto count = this->round()[i].records.count();
     for (std::size_t row = 0; row < count; ++row)
-      place(row_of(i, row), offset_of(round[i], row), round[i].timestamp.time_since_epoch().count());
+      set_location(row_of(i, row), offset_of(round[i], row), round[i].timestamp.time_since_epoch().count());
   }
   most_ *= 2;
   next();
 }
 
-void Rest::refused(const Delivery& delivery, std::uint64_t handle, WrittenPlaces& written) {
+void PendingAppend::refused(const Delivery& delivery, std::uint64_t handle, WrittenOffsets& written) {
   begin();
   const auto& sent = round();
   const auto bad = *delivery.refused_in();
@@ -127,7 +129,7 @@ void Rest::refused(const Delivery& delivery, std::uint64_t handle, WrittenPlaces
     const auto time = delivery.acknowledged(i).timestamp.time_since_epoch().count();
     for (std::size_t row = 0; row < sent[i].records.count(); ++row) {
       if (const auto offset = delivery.offset_of(i, row); offset >= 0) {
-        place(row_of(i, row), offset, time);
+        set_location(row_of(i, row), offset, time);
         written[sent[i].partition] = {offset + 1, handle};
       } else if (i == bad) {
         left.push_back(row_of(i, row));
@@ -137,12 +139,12 @@ void Rest::refused(const Delivery& delivery, std::uint64_t handle, WrittenPlaces
   if (left.size() == 1 || !delivery.of_one_record()) {
     for (const auto& row : left) refusals_.try_emplace({row.batch, row.row}, *delivery.error());
   }
-  suspect_ = row_of(bad, 0).batch;
+  suspect_batch_ = row_of(bad, 0).batch;
   most_ = std::max<std::size_t>(1, left.size() / 2);
   next();
 }
 
-bool Rest::refused() {
+bool PendingAppend::refused() {
   begin();
   bool any = false;
   const auto& sent = round();
@@ -158,7 +160,7 @@ bool Rest::refused() {
   return any;
 }
 
-Result<std::vector<AppendResult>> Rest::result() {
+Result<std::vector<AppendResult>> PendingAppend::result() {
   note_appended();
   if (refusals_.empty()) {
     std::vector<AppendResult> all;
@@ -177,19 +179,19 @@ Result<std::vector<AppendResult>> Rest::result() {
   return std::unexpected(refusals_.begin()->second);
 }
 
-void Rest::note_appended() {
-  for (std::size_t i = 0; i < places_.size(); ++i) {
+void PendingAppend::note_appended() {
+  for (std::size_t i = 0; i < locations_.size(); ++i) {
     if (!whole_[i].appended) whole_[i].appended = appended_whole(i);
   }
 }
 
-std::optional<AppendResult> Rest::appended_whole(std::size_t batch) const {
+std::optional<AppendResult> PendingAppend::appended_whole(std::size_t batch) const {
   std::optional<AppendResult> all;
   std::int64_t expected = -1;
   bool in_a_row = true;
-  for (std::size_t row = 0; row < places_[batch].size(); ++row) {
+  for (std::size_t row = 0; row < locations_[batch].size(); ++row) {
     if (refusals_.contains({batch, row})) continue;
-    const auto& [offset, timestamp_ms] = places_[batch][row];
+    const auto& [offset, timestamp_ms] = locations_[batch][row];
     if (offset < 0) return std::nullopt;
     if (!all) all.emplace(AppendResult{offset, {}});
     in_a_row &= expected < 0 || offset == expected;
