@@ -112,7 +112,8 @@ struct Horton {
     add_mongo_settings(app.settings());
     app.on_started = []() -> mephisto::Task<void> {
       check_api_key();
-      co_await securities().find_one({});  // that the documents can be read is known now, not at the first event
+      // An unreadable documents store stops the start, instead of failing the first event.
+      co_await securities().find_one({});
     };
   }
   mephisto::App app;

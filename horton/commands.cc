@@ -1,4 +1,4 @@
-// Horton's commands: starting the collection, looking at the result, following it, the budget, and the stand-in market.
+// Horton's commands: start a collection, follow it, look at its result and the budget, and run the stand-in market.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -17,7 +17,7 @@ using namespace mephisto;
 
 constexpr std::size_t kShownReason = 100;
 
-// A value for the terminal: a text as it is, but safe; null is `nothing`.
+// A value for the terminal: a text stays as it is, but without control codes; null becomes `nothing`.
 std::string shown(const boost::json::value* value, const char* nothing = "") {
   if (value == nullptr || value->is_null()) return nothing;
   const auto* text = value->if_string();
@@ -46,7 +46,8 @@ Task<int> list_securities(ListOptions options, CommandContext context) {
   find.limit = options.limit;
   auto found = co_await securities().find_many(std::move(filter), std::move(find));
   static constexpr const char* kColumns[] = {"symbol", "name", "exchange", "sector", "market_capitalization"};
-  if (context.json) {  // not by the table, where a code could look like a number
+  // The table is not used here, because a code could look like a number in it.
+  if (context.json) {
     boost::json::array rows;
     for (const auto& one : found) {
       Object row;
@@ -106,7 +107,7 @@ Task<int> show_security(SecurityOptions options, CommandContext context) {
   co_return 0;
 }
 
-// Until when everybody waits for the service or the budget; nothing when a request may go.
+// Until when everybody waits for the service or the budget; empty if a request may go now.
 Task<std::optional<Budget::Pause>> waits_until() {
   auto wait = co_await budget().pause();
   for (const auto& use : co_await budget().use()) {
@@ -127,7 +128,7 @@ struct CollectOptions {
   }
 };
 
-// Whether a worker of this app is there.
+// Whether a worker of this app is running.
 Task<bool> has_worker() {
   const auto groups = value_or_throw(co_await app().open_log()->groups());
   co_return std::ranges::any_of(
@@ -140,7 +141,7 @@ Task<int> collect(CollectOptions options, CommandContext context) {
   CollectSecurityOverview wanted{options.symbol, options.exchange.value_or("")};
   std::vector<Object> listed;
   if (!options.exchange) listed = co_await securities().find_many({{"symbol", options.symbol}});
-  // The key is the worker's, who may have it from elsewhere. Without a worker, what is missing here is missing.
+  // The worker needs the key, and it may have it from elsewhere. Without a worker, the key must be here.
   if (!co_await has_worker()) check_api_key();
   if (!options.exchange) {
     if (listed.empty())
@@ -215,7 +216,7 @@ struct ProgressOptions {
   }
 };
 
-// What is done, how fast since `first`, and what it waits for.
+// How much is done, how fast it went since `first`, and what it waits for.
 Task<std::string> progress_line(Progress now, Progress first, double seconds) {
   auto line = fmt::format("{} securities listed, {} overviews done", now.listed, now.checked);
   if (now.failed > 0) line += fmt::format(", {} failed", now.failed);
@@ -251,7 +252,7 @@ void print_summary(Progress now, Progress first, double seconds, bool json) {
       static_cast<double>(now.listed - first.listed + now.checked - first.checked) / seconds);
 }
 
-// What failed for good, and how to look; false: nothing did.
+// Prints what failed for good, and how to look at it. Returns false if nothing failed.
 bool tell_failures(const Progress& now) {
   if (!now.listing_failed.empty())
     fmt::print(stderr, "Error: the listing failed: {}; see: horton dlq list collect_securities\n",
@@ -262,7 +263,7 @@ bool tell_failures(const Progress& now) {
   return !now.listing_failed.empty() || now.failed > 0;
 }
 
-// One line that rewrites itself on a terminal; a line now and then when piped.
+// On a terminal, one line that is overwritten; in a pipe, a new line now and then.
 Task<int> progress(ProgressOptions options, CommandContext context) {
   const bool terminal = is_terminal(STDOUT_FILENO);
   const auto& loop = *Loop::current();

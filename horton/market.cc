@@ -1,5 +1,4 @@
-// The stand-in market server: AlphaVantage's API from files, with all the ways in which the real one and the network
-// fail.
+// The stand-in market server: AlphaVantage's API from files, with all the failures of the real one and of the network.
 #include <fmt/format.h>
 
 #include <fstream>

@@ -1,4 +1,4 @@
-// Updates: what happens to a document.
+// Updates: how a document changes.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,11 +8,11 @@
 namespace horton::query {
 namespace {
 
-// An array is not made longer than this to reach a place in it (as in MongoDB).
+// An array is not extended beyond this length to reach an index (as in MongoDB).
 constexpr std::size_t kMaxPlaces = 1'500'000;
 constexpr std::string_view kOperators[] = {"$set", "$setOnInsert", "$unset", "$inc", "$push"};
 
-// The value at a path, or null pointer.
+// The value at a path, or a null pointer.
 Value* find(Value& container, std::string_view path) {
   const auto step = first_step(path);
   Value* value = nullptr;
@@ -24,7 +24,7 @@ Value* find(Value& container, std::string_view path) {
   return value == nullptr || step.rest.empty() ? value : find(*value, step.rest);
 }
 
-// The place at a path, made where it is missing. Never replaces a value that is in the way.
+// The value at a path, created if it is missing. Never replaces a value that is in the way.
 Value& make(Value& container, std::string_view path, std::string_view whole) {
   const auto step = first_step(path);
   const Value missing = step.rest.empty() ? Value() : Value(Object{});
@@ -55,7 +55,7 @@ void unset(Value& root, std::string_view path) {
   if (auto* object = parent->if_object()) {
     if (auto* place = object->find(last); place != object->end()) object->stable_erase(place);
   } else if (auto* element = find(*parent, last)) {
-    *element = nullptr;  // the other elements keep their places
+    *element = nullptr;  // the other elements keep their indexes
   }
 }
 
@@ -99,7 +99,7 @@ void apply(Value& root, std::string_view name, std::string_view path, const Valu
     push(root, path, argument);
 }
 
-// Everything that can be wrong without a document.
+// Checks everything that can be wrong without looking at a document.
 void check(const Object& change) {
   std::vector<std::string_view> paths;
   for (const auto& [name, argument] : change) {
