@@ -76,7 +76,8 @@ class Service {
       answers = ticket.answers;
       const bool all_wait = co_await budget().failed(ticket, failure, retry_after);
       if (failures >= kFailures)
-        throw Failure(ErrorKind::kInvalid, fmt::format("the service answers others, but not this: {}", failure));
+        throw Failure(ErrorKind::kInvalid,
+                      fmt::format("the service answers other requests, but not this one: {}", failure));
       if (all_wait) continue;
       log::debug("{}; asking again", failure);
       co_await sleep_or_give_back(with_jitter(kFirstPause * (1 << failures)), "the service to answer this request");
@@ -212,7 +213,7 @@ Task<void> list_all(Service& service, const Event<None>& event) {
     else
       co_await collect_security_overview.send(std::move(one), std::move(options));
   }
-  if (count == 0) log::warn("The listing names no securities");
+  if (count == 0) log::warn("The listing has no securities");
   log::info("Listed {} securities", count);
 }
 
@@ -228,7 +229,7 @@ Agent<CollectSecurityOverview, bool>& collect_security_overview = app().agent(
           throw Failure(
               ErrorKind::kInvalid,
               fmt::format(
-                  "{} on {} is not listed; see: horton securities (a new listing: horton start-collect-securities)",
+                  "{} on {} is not listed; see: horton securities (for a new listing: horton start-collect-securities)",
                   event->symbol, event->exchange.empty() ? "no exchange" : event->exchange));
         }
         const bool was_known = text(*before, "overview_status") == "known";

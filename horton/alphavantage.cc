@@ -102,7 +102,7 @@ boost::json::object parse_object(std::string_view body, std::string_view api_key
   boost::system::error_code error;
   auto value = boost::json::parse(body_of(body), error);
   if (error || !value.is_object())
-    throw ApiError(Kind::kGarbage, fmt::format("the reply is no JSON object: {}", shown(body, api_key)));
+    throw ApiError(Kind::kGarbage, fmt::format("the reply is not a JSON object: {}", shown(body, api_key)));
   return std::move(value.get_object());
 }
 
@@ -175,7 +175,7 @@ Task<std::string> AlphaVantage::construct_query(Query parameters) {
 
 Task<boost::json::object> AlphaVantage::object(Query parameters, const char* wanted) {
   auto reply = parse_reply(co_await construct_query(std::move(parameters)), config_.api_key);
-  if (!reply.contains(wanted)) throw ApiError(Kind::kGarbage, fmt::format("the reply names no {}", wanted));
+  if (!reply.contains(wanted)) throw ApiError(Kind::kGarbage, fmt::format("the reply has no {}", wanted));
   co_return reply;
 }
 
@@ -190,7 +190,7 @@ Task<std::vector<boost::json::object>> AlphaVantage::securities(std::string stat
   if (!listing) throw ApiError(Kind::kGarbage, shown(listing.error().message, config_.api_key));
   for (const auto& row : listing->unreadable) mephisto::log::warn("The listing's {}", shown(row, config_.api_key));
   if (listing->skipped > 0)
-    mephisto::log::warn("{} rows of the listing cannot be read and are left out; {} can", listing->skipped,
+    mephisto::log::warn("{} rows of the listing cannot be read and are left out; {} rows are read", listing->skipped,
                         listing->securities.size());
   co_return std::move(listing->securities);
 }

@@ -156,7 +156,7 @@ mephisto::Result<std::vector<RateTerm>> parse_rate(std::string_view text) {
   if (text == "unlimited") return terms;
   auto invalid = [&] {
     return mephisto::fail(mephisto::ErrorKind::kInvalid,
-                          fmt::format("\"{}\" is no rate: write for example 1/s,25/d or 75/min or unlimited", text));
+                          fmt::format("\"{}\" is not a rate: write for example 1/s,25/d or 75/min or unlimited", text));
   };
   for (std::string_view rest = text;;) {
     auto comma = rest.find(',');

@@ -33,12 +33,12 @@ struct ListOptions {
   std::optional<std::string> exchange;
   int limit = 0;
   static std::vector<OptionHelp> help() {
-    return {{"exchange", "only of this exchange"}, {"limit", "at most so many (0: all)", "-n"}};
+    return {{"exchange", "only of this exchange"}, {"limit", "at most this many (0: all)", "-n"}};
   }
 };
 
 Task<int> list_securities(ListOptions options, CommandContext context) {
-  if (options.limit < 0) throw UsageError(fmt::format("--limit {}: from 0", options.limit));
+  if (options.limit < 0) throw UsageError(fmt::format("--limit {}: expected a number from 0", options.limit));
   Object filter;
   if (options.exchange) filter["exchange"] = *options.exchange;
   FindOptions find;
@@ -83,7 +83,8 @@ struct SecurityOptions {
   std::string symbol;
   std::optional<std::string> exchange;
   static std::vector<OptionHelp> help() {
-    return {{"symbol", "the security's symbol", "", true}, {"exchange", "where the symbol is on several"}};
+    return {{"symbol", "the security's symbol", "", true},
+            {"exchange", "needed if the symbol is on several exchanges"}};
   }
 };
 
@@ -137,7 +138,7 @@ Task<bool> has_worker() {
 
 Task<int> collect(CollectOptions options, CommandContext context) {
   if (!(options.timeout > 0 && options.timeout <= 1e9))
-    throw UsageError(fmt::format("--timeout {}: a number of seconds above 0", options.timeout));
+    throw UsageError(fmt::format("--timeout {}: expected a number of seconds above 0", options.timeout));
   CollectSecurityOverview wanted{options.symbol, options.exchange.value_or("")};
   std::vector<Object> listed;
   if (!options.exchange) listed = co_await securities().find_many({{"symbol", options.symbol}});
@@ -211,8 +212,8 @@ struct ProgressOptions {
   static std::vector<OptionHelp> help() {
     return {
         {"follow",
-         "go on until every listed security was looked at, then print a summary; exit code 1 if some failed for good"},
-        {"timeout", "with --follow: give up after so many seconds (0: never)"}};
+         "continue until every listed security is checked, then print a summary; exit code 1 if some failed for good"},
+        {"timeout", "with --follow: give up after this many seconds (0: never)"}};
   }
 };
 
@@ -222,7 +223,7 @@ Task<std::string> progress_line(Progress now, Progress first, double seconds) {
   if (now.failed > 0) line += fmt::format(", {} failed", now.failed);
   if (!now.listing_failed.empty()) line += ", the new listing failed";
   if (now.ended()) co_return line;
-  if (now.to_be_listed) line += ", a new listing is to come";
+  if (now.to_be_listed) line += ", a new listing is pending";
   const auto wait = co_await waits_until();
   if (wait && !wait->out_of_order.empty())
     co_return line + fmt::format(", waiting for the service until {} ({})", format_iso8601(wait->until),
@@ -310,7 +311,7 @@ struct Registered {
     app().command<BudgetOptions>("budget", "Show how much of the request budget is used.", show_budget);
     app().command<MarketOptions>("market",
                                  "Run a stand-in for AlphaVantage's API on loopback: LISTING_STATUS, OVERVIEW and "
-                                 "GLOBAL_QUOTE, no prices of the past nor indicators.",
+                                 "GLOBAL_QUOTE, but no historical prices or indicators.",
                                  [](MarketOptions options, CommandContext context) -> Task<int> {
                                    co_await run_market(std::move(options), context.json);
                                    co_return 0;

@@ -30,7 +30,7 @@ mephisto::Result<Endpoint> parse_endpoint(const std::string& text) {
   // The message must not show the text after ? or #: it may be the key.
   if (text.find_first_of("?#") != std::string::npos) {
     return fail(ErrorKind::kInvalid,
-                "the endpoint has a ? or # and what follows it: write https://HOST/ alone; the key belongs into "
+                "the endpoint has a ? or # with text after it: write only https://HOST/; the key belongs into "
                 "service.apikey");
   }
   Endpoint endpoint{text, false};

@@ -38,7 +38,7 @@ class Parser {
       // The library only starts afresh after an end without an error.
       csv_free(&parser_);
       csv_init(&parser_, CSV_STRICT | CSV_STRICT_FINI);
-      return fail(ErrorKind::kDecode, "has a quote where none may be");
+      return fail(ErrorKind::kDecode, "has a quote in a wrong place");
     }
     if (read.rows > 1) return fail(ErrorKind::kDecode, "is two rows");
     return std::move(read.fields);
@@ -101,11 +101,11 @@ class Reader {
   mephisto::Result<void> read_header(std::string_view line) {
     auto fields = parser_.row(line);
     if (!fields || !simdjson::validate_utf8(line.data(), line.size()))
-      return fail(ErrorKind::kDecode, "this is no listing: its first line cannot be read");
+      return fail(ErrorKind::kDecode, "this is not a listing: its first line cannot be read");
     FieldNames names;
     for (const auto& field : *fields) names_.push_back(names.take(snake_case(field)));
     if (names_.size() >= 3 && names_[0] == "symbol") return {};
-    return fail(ErrorKind::kDecode, fmt::format("this is no listing: its first column is \"{}\", not \"symbol\"",
+    return fail(ErrorKind::kDecode, fmt::format("this is not a listing: its first column is \"{}\", not \"symbol\"",
                                                 names_.empty() ? "" : names_[0]));
   }
 

@@ -64,19 +64,19 @@ Uri parse(const std::string& url, std::string& wrong) {
     for (const auto* host = mongoc_uri_get_hosts(uri.get()); host != nullptr; host = host->next) {
       if (!sound_host(host->host))
         // The message does not show the host: it may be a part of the password.
-        wrong = "its host is none; an @, : or / in a password is written as %40, %3A or %2F";
+        wrong = "its host is not a host name; write @, : and / in a password as %40, %3A and %2F";
     }
   }
   return wrong.empty() ? std::move(uri) : nullptr;
 }
 
 std::string no_url(const std::string& why) {
-  return fmt::format("is no URL of a MongoDB: {}; write mongodb://HOST:PORT/DATABASE", why);
+  return fmt::format("is not the URL of a MongoDB: {}; write mongodb://HOST:PORT/DATABASE", why);
 }
 
 // A URL in the wrong setting may have a password in it, so it is not shown.
 std::string shown(const std::string& value) {
-  return value.find_first_of("@:/?#") == std::string::npos ? fmt::format("\"{}\"", value) : "what is given";
+  return value.find_first_of("@:/?#") == std::string::npos ? fmt::format("\"{}\"", value) : "the value";
 }
 
 void set_default(mongoc_uri_t* uri, const char* option, std::int64_t value) {
@@ -141,7 +141,7 @@ std::string check_mongo_url(const std::string& url) {
 
 std::string check_mongo_host(const std::string& host) {
   if (sound_host(host) && !host.contains("://")) return "";
-  return shown(host) + " is no host: write its name or address, or put a URL into mongo.url";
+  return shown(host) + " is not a host: write its name or address, or put a URL into mongo.url";
 }
 
 std::string check_mongo_database(const std::string& name) {
@@ -152,7 +152,7 @@ std::string check_mongo_database(const std::string& name) {
           [](unsigned char c) { return c <= ' ' || std::string_view{"/\\.\"$*<>:|?"}.contains(static_cast<char>(c)); });
   return sound ? ""
                : shown(name) +
-                     " is no name of a database: at most 63 characters, without spaces and / \\ . \" $ * < > : | ?";
+                     " is not a database name: write at most 63 characters, without spaces and / \\ . \" $ * < > : | ?";
 }
 
 MongoPool::MongoPool(const MongoOptions& options) {
@@ -189,9 +189,10 @@ Failure MongoPool::failure(const bson_error_t& error, bool repeatable) const {
   if (error.domain == MONGOC_ERROR_SERVER_SELECTION)
     return told(ErrorKind::kUnavailable, "cannot be reached", "; check mongo.host and mongo.port, or mongo.url");
   if (is_refusal(error))
-    return told(ErrorKind::kUnavailable, "refuses us", "; check mongo.username, mongo.password and the user's rights");
+    return told(ErrorKind::kUnavailable, "refuses the login",
+                "; check mongo.username, mongo.password and the user's rights");
   if (error.code == MONGOC_ERROR_DUPLICATE_KEY)
-    return {ErrorKind::kInvalid, fmt::format("a document with the same key is there already ({})", why)};
+    return {ErrorKind::kInvalid, fmt::format("a document with the same key exists already ({})", why)};
   const bool broken = error.domain == MONGOC_ERROR_STREAM || error.domain == MONGOC_ERROR_PROTOCOL;
   const bool passing =
       error.domain == MONGOC_ERROR_WRITE_CONCERN || (error.domain == MONGOC_ERROR_SERVER && is_passing(error.code));

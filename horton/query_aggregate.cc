@@ -118,7 +118,7 @@ struct Accumulator {
 
 Accumulator accumulator(std::string_view field, const Value& spec) {
   if (field.empty() || is_operator(field) || field.contains('.'))
-    refuse(fmt::format("$group: \"{}\" is no name for a field", field));
+    refuse(fmt::format("$group: \"{}\" is not a field name", field));
   if (!has_operators(spec) || spec.get_object().size() != 1)
     refuse(fmt::format("$group: {} needs one accumulator such as {{$sum: 1}}", field));
   const std::string_view name = spec.get_object().begin()->key();
@@ -176,7 +176,8 @@ std::vector<Object> group(const std::vector<Object>& documents, const Object& sp
 std::size_t whole(std::string_view stage, const Value& argument, std::int64_t least) {
   const auto given = number(argument);
   if (!argument.is_number() || given < static_cast<long double>(least) || given != std::floor(given)) {
-    refuse(fmt::format("{} takes a whole number from {}, not {}", stage, least, boost::json::serialize(argument)));
+    refuse(
+        fmt::format("{} takes a whole number of at least {}, not {}", stage, least, boost::json::serialize(argument)));
   }
   return given >= 9e18L ? std::numeric_limits<std::size_t>::max() : static_cast<std::size_t>(given);
 }

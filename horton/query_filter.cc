@@ -88,7 +88,7 @@ Test regex(std::string_view path, const Value& wanted, const Value* options) {
   try {
     compiled.assign(pattern, syntax);
   } catch (const boost::regex_error& error) {
-    refuse(fmt::format("$regex: \"{}\" is no regular expression: {}", pattern, error.what()));
+    refuse(fmt::format("$regex: \"{}\" is not a regular expression: {}", pattern, error.what()));
   }
   return any(path, [pattern, compiled, flags = start | dot](const Value* value) {
     if (value == nullptr || !value->is_string()) return false;

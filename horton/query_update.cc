@@ -34,14 +34,14 @@ Value& make(Value& container, std::string_view path, std::string_view whole) {
   } else if (auto* array = container.if_array()) {
     const auto place = place_of(step.name);
     if (!place || *place >= kMaxPlaces)
-      refuse(fmt::format("cannot follow the path \"{}\": \"{}\" is no place in an array", whole, step.name));
+      refuse(fmt::format("cannot follow the path \"{}\": \"{}\" is not an index of an array", whole, step.name));
     if (*place >= array->size()) {
       array->resize(*place + 1);
       array->back() = missing;
     }
     value = &(*array)[*place];
   } else {
-    refuse(fmt::format("cannot follow the path \"{}\": there is {} before \"{}\", no object", whole,
+    refuse(fmt::format("cannot follow the path \"{}\": there is {} before \"{}\", not an object", whole,
                        boost::json::serialize(container), path));
   }
   return step.rest.empty() ? *value : make(*value, step.rest, whole);
@@ -60,13 +60,14 @@ void unset(Value& root, std::string_view path) {
 }
 
 void increment(Value& root, std::string_view path, const Value& by) {
-  if (!by.is_number()) refuse(fmt::format("$inc: {} for \"{}\" is no number", boost::json::serialize(by), path));
+  if (!by.is_number()) refuse(fmt::format("$inc: {} for \"{}\" is not a number", boost::json::serialize(by), path));
   auto* value = find(root, path);
   if (value == nullptr) {
     make(root, path, path) = by;
     return;
   }
-  if (!value->is_number()) refuse(fmt::format("$inc: \"{}\" is {}, no number", path, boost::json::serialize(*value)));
+  if (!value->is_number())
+    refuse(fmt::format("$inc: \"{}\" is {}, not a number", path, boost::json::serialize(*value)));
   if (!value->is_int64() || !by.is_int64()) {
     *value = static_cast<double>(number(*value) + number(by));
     return;
@@ -84,7 +85,8 @@ void push(Value& root, std::string_view path, const Value& pushed) {
     value = &make(root, path, path);
     *value = boost::json::array{};
   }
-  if (!value->is_array()) refuse(fmt::format("$push: \"{}\" is {}, no array", path, boost::json::serialize(*value)));
+  if (!value->is_array())
+    refuse(fmt::format("$push: \"{}\" is {}, not an array", path, boost::json::serialize(*value)));
   value->get_array().push_back(pushed);
 }
 

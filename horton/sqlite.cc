@@ -98,7 +98,7 @@ void keep_own(const std::string& path) {
       throw Failure(
           ErrorKind::kInvalid,
           fmt::format("the documents in {} are not used: {} is {}; remove it, or name another folder (setting datadir)",
-                      path, file, S_ISREG(found.st_mode) ? "another user's" : "a link, or no file"));
+                      path, file, S_ISREG(found.st_mode) ? "another user's" : "a link, or not a file"));
     }
     if (static_cast<fs::perms>(found.st_mode & ALLPERMS) != kOwn) fs::permissions(file, kOwn, ignored);
   }
@@ -153,7 +153,7 @@ bool Statement::step() {
   if (code == SQLITE_DONE) return false;
   if (code == SQLITE_CONSTRAINT)
     throw Failure(ErrorKind::kInvalid,
-                  fmt::format("a document with the same key is there already ({})", sqlite3_errmsg(database_)));
+                  fmt::format("a document with the same key exists already ({})", sqlite3_errmsg(database_)));
   throw failure(database_, "use");
 }
 

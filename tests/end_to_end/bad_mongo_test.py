@@ -76,9 +76,9 @@ class BadMongo(BadInput):
         self.addCleanup(guard.close)
         for name in ("collect --symbol A", "worker -q -l error"):
             with self.subTest(name):
-                self.try_case(failure(f"password {name}", name, "refuses us", "Authentication failed", "mongo.password", config=mongo("host: 127.0.0.1", f"port: {guard.port}", *USER), limit=10))
+                self.try_case(failure(f"password {name}", name, "refuses the login", "Authentication failed", "mongo.password", config=mongo("host: 127.0.0.1", f"port: {guard.port}", *USER), limit=10))
         with self.subTest("no user"):
-            self.try_case(failure("no user", "collect --symbol A", "refuses us", "requires authentication", "mongo.username", config=mongo("host: 127.0.0.1", f"port: {guard.port}"), limit=10))
+            self.try_case(failure("no user", "collect --symbol A", "refuses the login", "requires authentication", "mongo.username", config=mongo("host: 127.0.0.1", f"port: {guard.port}"), limit=10))
 
 
 add_tests(BadMongo, BAD)

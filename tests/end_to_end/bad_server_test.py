@@ -12,12 +12,12 @@ from bad_input import FAILED, BadInput, add_tests
 from support import HORTON, STACK_TRACE, run
 
 SERVER = [
-    ("HTML", "HTML", ["no JSON object", "<html>"]),
-    ("binary", "BINARY", ["no JSON object"]),
-    ("an empty reply", "EMPTY", ["no JSON object"]),
-    ("a list", "LIST", ["no JSON object"]),
+    ("HTML", "HTML", ["not a JSON object", "<html>"]),
+    ("binary", "BINARY", ["not a JSON object"]),
+    ("an empty reply", "EMPTY", ["not a JSON object"]),
+    ("a list", "LIST", ["not a JSON object"]),
     ("an error message", "ERROR", ["refused", "Invalid API call"]),
-    ("no symbol in it", "OTHER", ["names no symbol"]),
+    ("no symbol in it", "OTHER", ["has no symbol"]),
     ("404", "404", ["status 404"]),
     ("always 500", "500", ["500"]),
     ("a cut body", "CUT", ["cut off"]),

@@ -136,9 +136,9 @@ class Ends(collection_test.Collecting):
         worker = self.worker()
         self.collect_all()
         self.assertEqual(len(self.rows("securities")), 201)
-        self.assertRegex(worker.stderr, r'line 202 has a quote where none may be: "BAD1,')
+        self.assertRegex(worker.stderr, r'line 202 has a quote in a wrong place: "BAD1,')
         self.assertRegex(worker.stderr, r"line 204 has 8 fields, not 7: ")
-        self.assertIn("2 rows of the listing cannot be read and are left out; 201 can", worker.stderr)
+        self.assertIn("2 rows of the listing cannot be read and are left out; 201 rows are read", worker.stderr)
 
     def test_a_reply_changes_nothing_that_horton_notes(self):
         self.serve([("A", "X")], lambda symbol, call: overview(symbol) | {"Listed At": "1999-01-01", "Overview Checked At": "2999-01-01", "OverviewSentAt": "x", "_type": "x"})

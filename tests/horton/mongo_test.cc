@@ -42,12 +42,12 @@ TEST(Mongo, TakesHostsAndNamesThatCanBe) {
   for (const char* host : {"a b", "a,b"}) EXPECT_THAT(check_mongo_host(host), HasSubstr(host));
   for (const char* host :
        {"mongodb://secret", "mongodb://u:secret@host", "u:secret@host", "secret@host", "host/secret", "host?secret"})
-    EXPECT_THAT(check_mongo_host(host), ::testing::AllOf(HasSubstr("no host"), ::testing::Not(HasSubstr("secret"))))
+    EXPECT_THAT(check_mongo_host(host), ::testing::AllOf(HasSubstr("not a host"), ::testing::Not(HasSubstr("secret"))))
         << host;
   EXPECT_EQ(check_mongo_database("horton_2"), "");
   for (const char* name : {"a b", "a.b", "$x"}) EXPECT_THAT(check_mongo_database(name), HasSubstr(name));
   EXPECT_THAT(check_mongo_database("mongodb://u:secret@host/db"),
-              ::testing::AllOf(HasSubstr("no name"), ::testing::Not(HasSubstr("secret"))));
+              ::testing::AllOf(HasSubstr("not a database name"), ::testing::Not(HasSubstr("secret"))));
   EXPECT_NE(check_mongo_database(std::string(64, 'x')), "");
 }
 
