@@ -1,4 +1,4 @@
-// TestDriver, as the tests of an app use it.
+// TestDriver, as an app's tests use it.
 #include "mephisto/testing.h"
 
 #include <gmock/gmock.h>

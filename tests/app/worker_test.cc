@@ -1,4 +1,4 @@
-// The app and its worker: names, tasks, timers, signals, topics that are made, and how a worker ends.
+// The app and its worker: names, tasks, timers, signals, topic creation, and how a worker ends.
 #include <gmock/gmock.h>
 
 #include <algorithm>
@@ -29,7 +29,7 @@ std::vector<std::string> topics(TestApp& world) {
   return names;
 }
 
-// Remembers how topics were to be made; makes none while it is away.
+// Records how topics were to be created; creates none while it is unreachable.
 class WatchedLog : public MeteredLog {
  public:
   using MeteredLog::MeteredLog;
@@ -57,7 +57,7 @@ std::vector<long> seconds(const std::vector<Loop::time_point>& times, Loop::time
 TEST(Worker, ATaskComesToItsTurnWhileAnAgentIsBusyWithOneRecordAfterTheOther) {
   constexpr int kRecords = 400;
   int done = 0;
-  int done_at_tick = 0;  // how far the agent was when the task had its turn
+  int done_at_tick = 0;  // how far the agent was when the task ran
   App app{"busy"};
   auto& numbers = app.topic<int>("numbers", {.partitions = 1});
   app.agent("work", numbers, [&](Stream<int> stream) -> Task<void> {

@@ -1,4 +1,4 @@
-// Log lines: which are written, where to, and what they look like.
+// Log lines: which ones are written, where to, and in which form.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -13,7 +13,7 @@
 #include "mephisto/error.h"
 #include "mephisto/logging.h"
 
-// At the end of this file, with places of their own.
+// Defined at the end of this file, at locations of their own.
 namespace horton {
 void collect_securities();
 struct Agent {
@@ -43,7 +43,7 @@ std::vector<std::string> lines_of(const std::string& path) {
   return lines;
 }
 
-// Each test logs into a file of its own, from debug on.
+// Each test logs everything from debug on into its own file.
 class Logging : public testing::Test {
  protected:
   void SetUp() override {
@@ -313,7 +313,7 @@ TEST(Repeated, IsToldAtOnceAndThenEverMoreRarely) {
 }  // namespace
 }  // namespace mephisto::log
 
-// What follows stands, for the compiler, in other files.
+// To the compiler, the following functions are in other files.
 namespace horton {
 void Agent::run(int times) const { mephisto::log::info("{}", times); }
 #line 40 "horton/agents.cc"

@@ -1,4 +1,4 @@
-// What a reader is told about text that is not what it should be: where, and what was found.
+// The errors for wrong JSON text: where it is wrong, and what was found there.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -41,7 +41,7 @@ struct Drawing {
 };
 enum class Side { buy, sell };
 
-// The message of the error that reading `text` gives.
+// The message of the error that reading `text` returns.
 template <class T>
 std::string message(std::string_view text) {
   auto value = from_json<T>(text);

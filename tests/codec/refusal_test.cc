@@ -1,4 +1,4 @@
-// What is refused when it is written: where, and why.
+// Which values are refused when they are written: where, and why.
 #include <gtest/gtest.h>
 
 #include "mephisto/codec.h"

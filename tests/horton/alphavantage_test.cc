@@ -27,7 +27,7 @@ HttpReply reply(std::string body, int status = 200, bool cut = false) {
   return one;
 }
 
-// A service whose replies the test says; after the last one it repeats it.
+// A service whose replies a test chooses; it repeats the last one.
 class AlphaVantageTest : public ::testing::Test {
  protected:
   // Runs `body(client)` while the service answers.
@@ -62,7 +62,7 @@ class AlphaVantageTest : public ::testing::Test {
     }(loop, server, options, body));
   }
 
-  // How the overview of IBM fails when the service answers so.
+  // The error of IBM's overview when the service replies like this.
   std::pair<Kind, std::string> error_of(std::vector<HttpReply> replies) {
     std::pair<Kind, std::string> found{};
     with(std::move(replies), [&](AlphaVantage& client) -> Task<void> {

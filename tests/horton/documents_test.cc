@@ -1,4 +1,4 @@
-// The CRUD of a collection, the same wherever it is kept.
+// The CRUD operations of a collection, in each kind of store.
 #include <gmock/gmock.h>
 
 #include "documents_place.h"
@@ -111,7 +111,7 @@ TEST_P(DocumentsTest, FindManyFindsByFieldsWithStrangeNames) {
   }
 }
 
-// Where SQLite alone would find something else than the matcher.
+// Cases in which SQLite alone would find other documents than the matcher.
 TEST_P(DocumentsTest, FindManyTellsKindsApart) {
   insert(
       R"([{"name": "Ann", "x": true}, {"name": "Bob", "x": 1}, {"name": "Cid", "x": "1"}, {"name": "Dan", "x": 1.0}, {"name": "Eve", "x": [[1], "1"]}, {"name": "Fay", "x": "[1]"}])");

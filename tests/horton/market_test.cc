@@ -153,7 +153,7 @@ TEST_F(MarketTest, IsDownForAWhile) {
   open([&](mephisto::HttpClient& http) -> Task<void> {
     EXPECT_EQ((co_await http.get(url("function=LISTING_STATUS"))).status, 200);
     EXPECT_EQ((co_await http.get(url("function=OVERVIEW&symbol=AAPL"))).status, 503);
-    co_await mephisto::sleep_for(1100ms);  // what it was told
+    co_await mephisto::sleep_for(1100ms);  // as Retry-After said
     EXPECT_EQ((co_await http.get(url("function=OVERVIEW&symbol=AAPL"))).status, 200);
   });
 }
@@ -178,7 +178,7 @@ TEST_F(MarketTest, AnswersLate) {
   });
 }
 
-// `+` a good answer, `q` quota, `f` status 500, `c` cut, `e` error message, `u` unknown.
+// One letter for each answer: `+` good, `q` quota, `f` status 500, `c` cut, `e` error message, `u` unknown.
 Task<std::string> kinds(mephisto::HttpClient& http, std::string url, int count) {
   std::string all;
   for (int i = 0; i < count; ++i) {

@@ -1,4 +1,5 @@
-// The settings of a MongoDB and what its errors mean; with HORTON_TEST_MONGO_URL, what only documents there have.
+// The settings of a MongoDB and the meaning of its errors. With HORTON_TEST_MONGO_URL, also what only documents on a
+// server have.
 #include "horton/mongo.h"
 
 #include <gmock/gmock.h>
@@ -88,8 +89,8 @@ bson_error_t error_of(std::uint32_t domain, std::uint32_t code, const char* mess
   return error;
 }
 
-// What may have been done is repeated only where that does no harm; what cannot be wrong with the call is no fault of
-// the event's.
+// A call that may have been done is only repeated if that does no harm. The event is not blamed for an error that the
+// call cannot have caused.
 TEST(Mongo, TellsWhatMayBeRepeated) {
   MongoOptions options;
   options.host = "localhost";
@@ -155,7 +156,7 @@ TEST_F(OnMongo, UpsertManyDoneAgainChangesNothing) {
   EXPECT_EQ(loop.run(securities().find_many({})), before);
 }
 
-// As several workers do that list the same securities at once.
+// Several workers that list the same securities at once do this.
 TEST_F(OnMongo, ManyUpsertTheSameKeysAtOnce) {
   std::vector<std::jthread> workers;
   for (int worker = 0; worker < 6; ++worker) {

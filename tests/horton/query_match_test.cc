@@ -1,4 +1,4 @@
-// Filters, sort and projection on plain objects, as MongoDB has them.
+// Filters, sort and projection on plain objects, as in MongoDB.
 #include <gmock/gmock.h>
 
 #include "horton/query.h"
@@ -177,7 +177,7 @@ TEST(FilterRefusals, NameAnOptionOfRegexThatIsNotKnown) {
   EXPECT_THAT(refusal(R"({"symbol": {"$options": "i"}})"), HasSubstr("$regex"));
 }
 
-// What is wrong with a filter does not depend on what documents there are.
+// An error in a filter is found whatever documents there are.
 TEST(FilterRefusals, DoNotNeedADocumentThatComesSoFar) {
   EXPECT_THAT(refusal(R"({"symbol": "other", "price": {"$near": 1}})"), HasSubstr("$near"));
   EXPECT_THAT(refusal(R"({"$or": [{"symbol": "AAPL"}, {"$where": 1}]})"), HasSubstr("$where"));

@@ -1,4 +1,4 @@
-// Header fields, and what Retry-After means.
+// Header fields, and the meaning of Retry-After.
 #include <gmock/gmock.h>
 
 #include "http/client.h"

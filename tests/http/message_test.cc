@@ -1,5 +1,4 @@
-// What stands on a connection: heads and bodies that are right, and those that two readers could understand
-// differently.
+// The bytes on a connection: correct heads and bodies, and those that two readers could understand differently.
 #include "http/message.h"
 
 #include <gmock/gmock.h>
@@ -204,7 +203,8 @@ TEST(Block, IsNeverLargerThanItsLimit) {
   EXPECT_LE(block.text().size(), 50u);
 }
 
-// The body that `text` is, given in pieces of `size` bytes; what is wrong otherwise. `rest` is what comes behind it.
+// The body in `text`, which is passed in pieces of `size` bytes; or what is wrong with it. `rest` is the text after the
+// body.
 std::string body_of(Framing framing, std::string_view text, std::size_t size, std::uint64_t limit = 1000,
                     std::string* rest = nullptr) {
   BodyReader reader{framing, limit, 100};

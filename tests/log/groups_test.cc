@@ -29,8 +29,8 @@ class LogGroups : public LogTest {
     }
     return {};
   }
-  // Lets `joining` join until `owner`, which has both partitions of `orders` and holds on to them, is to give up what
-  // it must.
+  // Lets `joining` join until `owner` is asked to release its part. `owner` has both partitions of `orders` and holds
+  // on to them.
   void await_revoked(Member& owner, Member& joining) {
     std::vector<AssignmentId> leaving{owner.id_of({"orders", 1})};
     if (!driver.can.keep_partitions) leaving.push_back(owner.id_of({"orders", 0}));
@@ -375,7 +375,7 @@ TEST_P(LogGroups, FromLatestReadsATopicThatIsMadeLaterFromItsBeginning) {
   until({&one}, [&] { return one.all_read().size() == 6; });
 }
 
-// Two members that begin together: what is there before either of them is not for them, whoever gets which partition.
+// Two members start together: earlier records are not for them, whichever member gets which partition.
 TEST_P(LogGroups, FromLatestSeveralMembersBeginAtTheEnd) {
   fill("orders", 4, 3);
   auto options = in_group("billing", "one", {"orders"});

@@ -1,4 +1,4 @@
-// What a commit's metadata holds besides the note (begin.h).
+// What a commit's metadata contains besides the note (begin.h).
 #include <gtest/gtest.h>
 
 #include "log/kafka/begin.h"

@@ -1,4 +1,4 @@
-// Loop: its clocks, its order, what reaches it from outside, and what it says when nothing can happen any more.
+// Loop: its clocks, its order, what reaches it from outside, and what it reports when nothing can happen any more.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

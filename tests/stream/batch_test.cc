@@ -11,7 +11,7 @@ using ::testing::SizeIs;
 
 class BatchTest : public ::testing::Test {
  protected:
-  // An agent that notes its batches; `at_batch` runs with each.
+  // An agent that records its batches; `at_batch` runs with each.
   void declare(std::size_t max, Loop::duration within, AgentOptions options = {}) {
     world.app.agent(
         "batches", in,
@@ -100,7 +100,7 @@ TEST_F(BatchTest, IsDeliveredAgainAsAWholeWhenTheHandlerThrows) {
   EXPECT_THAT(batches, ElementsAre(ElementsAre(0, 1, 2), ElementsAre(0, 1, 2)));
 }
 
-// As above where the batch does not wait for more: the records of a failed batch still belong together.
+// The same with a batch that does not wait for more: the records of a failed batch stay together.
 TEST_F(BatchTest, IsDeliveredAgainAsAWholeAlsoWithoutWaitingForMore) {
   at_batch = [this]() -> Task<void> {
     if (batches.size() == 1) throw std::runtime_error("once");

@@ -1,5 +1,5 @@
-// What a shard says about offsets that do not move, and about how its partitions moved. All on virtual time, also what
-// is slept.
+// What a shard reports about offsets that do not move, and about how its partitions moved. Everything is on virtual
+// time, sleeps too.
 #include <gmock/gmock.h>
 
 #include <set>
@@ -18,7 +18,7 @@ using ::testing::SizeIs;
 
 class StandingTest : public ::testing::Test {
  protected:
-  // An agent on `in` that waits at the values in `stuck`.
+  // An agent on `in` that waits when it gets a value in `stuck`.
   void declare(AgentOptions options = {}, int partitions = 1) {
     world.app.agent(
         "note", world.app.topic<int>("in", {.partitions = partitions}),
@@ -200,7 +200,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Guarantee{"exactly_once", "the log does not take commits: ", "a transaction is open"}),
     [](const auto& of) { return std::string{of.param.name}; });
 
-// Two partitions: that of `in`, and the leader's.
+// Two partitions: the one of `in`, and the leader's.
 TEST_F(StandingTest, RebalancesAreKeptWithTheirReasonAndPhases) {
   world.set("drain_timeout", "2s");
   stuck = {0};

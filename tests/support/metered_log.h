@@ -1,5 +1,5 @@
-// A log that knows how many bytes of fetched batches its users hold on to, and may take short notes only. Not for
-// exactly_once: transactions need the log's own consumers.
+// A log that knows how many bytes of fetched batches its users keep. It may accept short commit metadata only. Not for
+// exactly_once, because transactions need the log's own consumers.
 #pragma once
 
 #include <algorithm>
