@@ -261,7 +261,7 @@ TEST_F(ExactlyOnce, WhatIsCastForAPartOfABatchThatFailsIsForgotten) {
   world.run([&]() -> Task<void> { EXPECT_THAT(co_await world.values_in("out"), UnorderedElementsAre("0", "1", "2")); });
 }
 
-TEST_F(ExactlyOnce, WhatWasDoneBehindAStuckEventIsNotDoneAgainAfterTwoRestarts) {
+TEST_F(ExactlyOnce, WhatWasDoneAfterAStuckEventIsNotDoneAgainAfterTwoRestarts) {
   stuck = 0;
   copy({.concurrency = 2});
   world.run([&]() -> Task<void> { co_await produce(4); });

@@ -101,7 +101,7 @@ TEST_P(OnlyFor, AnAgentOnSeveralTopicsTakesItFromItsTopic) {
   EXPECT_THAT(right, IsEmpty());
 }
 
-TEST_P(OnlyFor, WhatIsPassedOverBehindAnEventInWorkIsNotedAsDone) {
+TEST_P(OnlyFor, WhatIsSkippedAfterAnEventInFlightIsNotedAsDone) {
   stuck = 0;
   world.set("drain_timeout", "1s");
   AgentOptions options;

@@ -95,7 +95,7 @@ TEST_F(Sharing, TwoWorkersShareThePartitions) {
   EXPECT_EQ(by_worker["b"], 4);
 }
 
-TEST_F(Sharing, WhoStopsLeavesItsPartitionsToTheOther) {
+TEST_F(Sharing, AWorkerThatStopsLeavesItsPartitionsToTheOther) {
   auto a = hire("a");
   {
     auto b = hire("b");

@@ -174,7 +174,7 @@ TEST_F(Wire, AnAnswerFromFaustIsUnderstood) {
   });
 }
 
-TEST_F(Wire, AnErrorTellsFaustSomethingItCanRead) {
+TEST_F(Wire, AnErrorHasAFormThatFaustCanRead) {
   AgentOptions options;
   options.on_error.retries = 0;
   world.app.agent(
@@ -210,7 +210,7 @@ TEST_F(Wire, AnAnswerToAForeignTopicIsNotSentAndCounted) {
   EXPECT_EQ(world.app.refused_replies, 1u);
 }
 
-TEST_F(Wire, NorIsOneWhoseAddressIsInAnEnvelope) {
+TEST_F(Wire, AnAnswerToAForeignTopicOfAnEnvelopeIsNotSentAndCounted) {
   declare();
   EXPECT_THAT(replies_on("accounts",
                          {std::nullopt,
@@ -220,13 +220,13 @@ TEST_F(Wire, NorIsOneWhoseAddressIsInAnEnvelope) {
   EXPECT_EQ(world.app.refused_replies, 1u);
 }
 
-TEST_F(Wire, NorIsAnError) {
+TEST_F(Wire, AnErrorForAForeignTopicIsNotSentAndCounted) {
   declare();
   EXPECT_THAT(replies_on("accounts", {std::nullopt, "\"no number\"", reply_headers("accounts")}), IsEmpty());
   EXPECT_EQ(world.app.refused_replies, 1u);
 }
 
-TEST_F(Wire, NorIsNothing) {
+TEST_F(Wire, AnEmptyAnswerToAForeignTopicIsNotSentAndCounted) {
   world.app.agent("silent", in, [](Stream<int> stream) -> Task<void> {
     while (co_await stream.next()) {
     }

@@ -78,7 +78,7 @@ TEST_F(Declarations, ATopicHasOneType) {
                                             HasSubstr("(the type of its values)"))));
 }
 
-TEST_F(Declarations, ABadTopicIsToldWithItsLine) {
+TEST_F(Declarations, ABadTopicIsReportedWithItsLine) {
   const int first = __LINE__ + 1;
   app.topic<int>("a b");
   app.topic<int>(std::string(300, 'a'));
@@ -223,7 +223,7 @@ struct Adds {
   });
 }
 
-TEST(Captures, OfAFunctionsVariablesByReferenceAreTold) {
+TEST(Captures, OfAFunctionsVariablesByReferenceAreReported) {
   capture_locals();
   const auto told = [](const char* what) {
     return HasSubstr(fmt::format(": {} captures a variable of a function by reference", what));
@@ -239,7 +239,7 @@ TEST(Captures, OfAFunctionsVariablesByReferenceAreTold) {
   });
 }
 
-TEST_F(Declarations, ACaptureOfAFunctionThatHasReturnedIsTold) {
+TEST_F(Declarations, ACaptureOfAFunctionThatHasReturnedIsReported) {
 #ifndef __OPTIMIZE__
   GTEST_SKIP()
       << "without optimisation the frames of the check lie over the variable of the function that has returned";
@@ -252,7 +252,7 @@ TEST_F(Declarations, ACaptureOfAFunctionThatHasReturnedIsTold) {
   EXPECT_THAT(got.err, HasSubstr("agent gone captures a variable"));
 }
 
-TEST_F(Declarations, TheCommandLineTellsAllMistakesAndEndsWith2) {
+TEST_F(Declarations, TheCommandLineReportsAllMistakesAndEndsWith2) {
   app.topic<int>("a b");
   app.topic<int>("c d");
   for (const char* word : {"agents", "--help", "worker", "no-such-command"}) {

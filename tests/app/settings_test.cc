@@ -500,7 +500,7 @@ TEST_F(SettingsTest, AnAppsOwnSettingMayNotTakeAName) {
               HasSubstr("declared twice"));
 }
 
-TEST_F(SettingsTest, ASettingThatIsDeclaredTwiceIsToldWithBothPlaces) {
+TEST_F(SettingsTest, ASettingThatIsDeclaredTwiceIsReportedWithBothLocations) {
   const int first = __LINE__ + 1;
   settings.add({"own", Type::kText, "", "", false, {}, ""});
   const auto said = refusal_of([&] { settings.add({"own", Type::kText, "", "", false, {}, ""}); });

@@ -143,7 +143,7 @@ TEST(Worker, MakesTopicsWithTheSettingsPartitionsAndReplicas) {
     EXPECT_EQ(log->wanted.at(topic).replicas, 2) << topic;
 }
 
-TEST(Worker, ThatStartsWhileTheLogIsAwayWaitsForIt) {
+TEST(Worker, ThatStartsWhileTheLogIsUnreachableWaitsForIt) {
   TestApp world;
   auto log = std::make_shared<WatchedLog>(world.log);
   world.log = log;
@@ -153,7 +153,7 @@ TEST(Worker, ThatStartsWhileTheLogIsAwayWaitsForIt) {
   EXPECT_THAT(topics(world), Contains("own"));
 }
 
-TEST(Client, IsToldThatTheLogIsAway) {
+TEST(Client, HearsThatTheLogIsUnreachable) {
   TestApp world;
   auto log = std::make_shared<WatchedLog>(world.log);
   world.log = log;
@@ -393,7 +393,7 @@ TEST(Worker, ATimerThatFailsRunsAgain) {
   EXPECT_EQ(runs, 3);
 }
 
-TEST(Worker, TellsWhenItHasStartedAndWhenItStops) {
+TEST(Worker, ReportsWhenItHasStartedAndWhenItStops) {
   TestApp world;
   std::vector<std::string> told;
   world.app.on_started = [&]() -> Task<void> {

@@ -73,7 +73,7 @@ TEST(LogLevel, PythonsLongNamesAreReadToo) {
   EXPECT_EQ(parse_level("WARNING"), Level::kWarn);
   EXPECT_EQ(parse_level("critical"), Level::kCrit);
 }
-TEST(LogLevel, OtherWordsAreNone) {
+TEST(LogLevel, OtherWordsAreNotLevels) {
   for (auto text : {"", "loud", "infos", " info", "3"}) EXPECT_EQ(parse_level(text), std::nullopt) << text;
 }
 TEST(LogLevel, ReadsBackFromItsName) {
@@ -249,7 +249,7 @@ TEST_F(Logging, FilesHaveNoColours) {
   EXPECT_THAT(lines(), ElementsAre(testing::Not(HasSubstr("\x1b"))));
 }
 
-TEST_F(Logging, AFileThatCannotBeOpenedIsToldWithWhatToDo) {
+TEST_F(Logging, AFileThatCannotBeOpenedIsReportedWithWhatToDo) {
   try {
     configure({.file = "/no/such/directory/a.log"});
     FAIL();
@@ -291,7 +291,7 @@ TEST_F(Logging, LinesOfSeveralThreadsDoNotMix) {
 
 void log_in_an_anonymous_namespace() { info("here"); }
 
-TEST(Repeated, IsToldAtOnceAndThenEverMoreRarely) {
+TEST(Repeated, IsReportedAtOnceAndThenEverMoreRarely) {
   using namespace std::chrono_literals;
   log::Repeated trouble;
   const log::Repeated::time_point start{1h};

@@ -230,7 +230,7 @@ TEST_P(DeadLettersTest, ThatNobodyWouldTakeAreNotReplayed) {
   EXPECT_THAT(open(), HasSubstr("The Cup is broken"));
 }
 
-TEST_P(DeadLettersTest, WhatIsNoDeadLetterIsOnlyReplayedToATopic) {
+TEST_P(DeadLettersTest, ARecordThatIsNotADeadLetterIsOnlyReplayedToATopic) {
   two_fail();
   ASSERT_EQ(run({"send", "shop-pack-dlq", "\"stray\""}).code, 0);
   EXPECT_THAT(dlq({"replay", "pack", "2"}).err, HasSubstr("shop-pack-dlq/0@2 does not say which agent failed (headers "

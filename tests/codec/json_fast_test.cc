@@ -150,7 +150,7 @@ TEST(JsonFast, ReadsNumbersToTheBit) {
   EXPECT_GT(taken, 100'000);
 }
 
-TEST(JsonFast, IsNotMisledByWhatStandsBehindTheText) {
+TEST(JsonFast, IsNotMisledByTheBytesAfterTheText) {
   for (char padding : {'"', '}', '0', ' ', '\xff'}) {
     for (std::string_view text : {R"({"quantity":5,"price":1)", R"({"quantity":5,"price":1.5)", R"({"quantity":)",
                                   R"({"quantity":5,"price":1.5 )", "{"}) {

@@ -74,7 +74,7 @@ TEST(JsonMutation, EveryTruncationOfARecordIsRefused) {
   }
 }
 
-TEST(JsonMutation, WhatStandsInThePaddingMakesNoDifference) {
+TEST(JsonMutation, TheContentOfThePaddingMakesNoDifference) {
   Random random{5};
   for (int i = 0; i < 1000; ++i) {
     auto text = damaged(to_json(any_order(random)), random);

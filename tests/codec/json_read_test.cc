@@ -189,7 +189,7 @@ TEST(JsonRead, EmptyArraysAndObjectsRead) {
   EXPECT_TRUE((read<std::map<std::string, int>>("{ }").empty()));
 }
 
-TEST(JsonRead, AVariantIsToldByItsNamespace) {
+TEST(JsonRead, AVariantIsRecognisedByItsNamespace) {
   EXPECT_EQ(read<Shape>(R"({"radius":2.5,"__faust":{"ns":"gold.Circle"}})"), (Shape{Circle{2.5, {}}}));
 }
 TEST(JsonRead, TheNamespaceOfAVariantMayComeFirst) {

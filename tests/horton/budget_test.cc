@@ -187,7 +187,7 @@ TEST_F(BudgetTest, RemembersAfterReopening) {
   EXPECT_GT(*use[0].free_at - loop.timestamp(), 59min);
 }
 
-TEST_F(BudgetTest, TellsHowMuchIsUsed) {
+TEST_F(BudgetTest, ReportsHowMuchIsUsed) {
   auto one = budget({term(5, 1h)});
   std::vector<Timestamp> times;
   loop.run(take(one, 3, times));

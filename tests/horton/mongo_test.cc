@@ -91,7 +91,7 @@ bson_error_t error_of(std::uint32_t domain, std::uint32_t code, const char* mess
 
 // A call that may have been done is only repeated if that does no harm. The event is not blamed for an error that the
 // call cannot have caused.
-TEST(Mongo, TellsWhatMayBeRepeated) {
+TEST(Mongo, SaysWhatMayBeRepeated) {
   MongoOptions options;
   options.host = "localhost";
   const MongoPool pool{options};

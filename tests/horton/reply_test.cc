@@ -95,7 +95,7 @@ TEST(Reply, WithAnErrorMessageAboutTheKeySaysSo) {
 }
 
 // A refused request is not repeated, because each request uses up one of the day's 25.
-TEST(Reply, ThatRefusesIsNotAskedForAgain) {
+TEST(Reply, ThatRefusesIsNotRequestedAgain) {
   for (auto kind : {Kind::kPremium, Kind::kKey, Kind::kBadCall}) {
     const ApiError error{kind, "no"};
     EXPECT_EQ(static_cast<const mephisto::Failure&>(error).kind(), mephisto::ErrorKind::kInvalid);

@@ -73,7 +73,7 @@ TEST(HttpFaults, EachIsTriedAgainUntilItWorks) {
   }
 }
 
-TEST(HttpFaults, EachIsToldWhenItDoesNotEnd) {
+TEST(HttpFaults, EachIsReportedWhenItDoesNotEnd) {
   for (const auto& fault : faults()) {
     if (std::string_view{fault.said}.empty()) continue;
     auto server = failing(1000, fault.act);
@@ -105,7 +105,7 @@ TEST(HttpFaults, AnErrorOfTheCallerIsNotTriedAgain) {
   }
 }
 
-TEST(HttpFaults, ARefusedConnectionIsTold) {
+TEST(HttpFaults, ARefusedConnectionIsReported) {
   std::string url;
   {
     RawServer gone{[](Peer&, int) {}};
@@ -117,7 +117,7 @@ TEST(HttpFaults, ARefusedConnectionIsTold) {
                                    Not(HasSubstr("sesame"))));
 }
 
-TEST(HttpFaults, AHostThatIsNotThereIsTold) {
+TEST(HttpFaults, AHostThatDoesNotExistIsReported) {
   auto options = quick();
   options.retries = 0;
   auto error = failure_of("http://no-such-host.invalid/", options);

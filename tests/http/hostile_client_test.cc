@@ -32,7 +32,7 @@ std::size_t answers_in(std::string_view text) {
   return count;
 }
 
-TEST(HostileClient, WhatCouldBeUnderstoodInTwoWaysIsRefusedAndNothingBehindItIsARequest) {
+TEST(HostileClient, AnAmbiguousRequestIsRefusedAndNothingAfterItIsARequest) {
   const std::string hidden = "GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n";
   const std::pair<const char*, std::string> cases[] = {
       {"no Host", "GET / HTTP/1.1\r\n\r\n"},
@@ -150,7 +150,7 @@ TEST(HostileClient, HalfOpenConnectionsMakeRoomForOthers) {
       limits);
 }
 
-TEST(HostileClient, WhoHasARequestUnderWayIsNotClosedForOthers) {
+TEST(HostileClient, AConnectionWithARequestUnderWayIsNotClosedForOthers) {
   HttpLimits limits;
   limits.connections = 4;
   WaitQueue gate;
@@ -186,7 +186,7 @@ TEST(HostileClient, WhoHasARequestUnderWayIsNotClosedForOthers) {
       limits);
 }
 
-TEST(HostileClient, WhoTakesNothingOfItsReplyMakesRoomForOthers) {
+TEST(HostileClient, AClientThatReadsNothingOfItsReplyMakesRoomForOthers) {
   HttpLimits limits;
   limits.connections = 4;
   serving(
@@ -243,7 +243,7 @@ TEST(HostileClient, TheServerGoesOnWhereNoMoreFilesCanBeOpened) {
       limits);
 }
 
-TEST(HostileClient, WhoIsTooSlowIsLeft) {
+TEST(HostileClient, AClientThatIsTooSlowIsDropped) {
   HttpLimits limits;
   limits.head_within = 100ms;
   limits.body_within = 100ms;
@@ -258,7 +258,7 @@ TEST(HostileClient, WhoIsTooSlowIsLeft) {
       limits);
 }
 
-TEST(HostileClient, WhoSendsWithoutEndIsLeftSoon) {
+TEST(HostileClient, AClientThatSendsWithoutEndIsDroppedSoon) {
   const std::pair<const char*, const char*> floods[] = {
       {"", "x"},
       {"GET / HTTP/1.1\r\n", "X: y\r\n"},

@@ -37,7 +37,7 @@ TEST(RequestHead, KeepsTheConnectionAsItSays) {
   }
 }
 
-TEST(RequestHead, WhatCouldBeUnderstoodInTwoWaysIsRefused) {
+TEST(RequestHead, WhatIsAmbiguousIsRefused) {
   using namespace std::string_literals;
   const std::pair<std::string, const char*> cases[] = {
       {request(""), "no Host"},
@@ -97,7 +97,7 @@ TEST(RequestHead, WhatCouldBeUnderstoodInTwoWaysIsRefused) {
   }
 }
 
-TEST(RequestHead, AnotherVersionIsToldSo) {
+TEST(RequestHead, AnotherVersionIsRefusedWithThatReason) {
   for (const char* line : {"PRI * HTTP/2.0", "GET / HTTP/3.0", "GET / HTTP/0.9"}) {
     auto head = parse_request_head(request("Host: a\r\n", line));
     ASSERT_FALSE(head);
@@ -137,7 +137,7 @@ struct BodyCase {
   bool persistent;
 };
 
-TEST(ResponseHead, TellsHowTheBodyEnds) {
+TEST(ResponseHead, KnowsHowTheBodyEnds) {
   using enum Framing::Kind;
   const BodyCase cases[] = {
       {"Content-Length: 3\r\n", 200, false, kLength, true},
@@ -281,7 +281,7 @@ TEST(BodyReader, RefusesBrokenChunks) {
   }
 }
 
-TEST(BodyReader, TellsALengthThatIsTooLargeBeforeAByteOfItCame) {
+TEST(BodyReader, ReportsALengthThatIsTooLargeBeforeItsFirstByte) {
   BodyReader reader{{Framing::Kind::kLength, 1001}, 1000, 100};
   std::string_view nothing;
   std::string body;

@@ -103,7 +103,7 @@ TEST_F(HttpProxy, IsNotUsedForWhatNoProxyNames) {
   EXPECT_EQ(proxy_for("http://anything.example/"), "");
 }
 
-TEST_F(HttpProxy, ThatDoesNotConnectIsTold) {
+TEST_F(HttpProxy, ThatDoesNotConnectIsReported) {
   for (auto [status, kind, said] :
        {std::tuple{"502 Bad Gateway", ErrorKind::kUnavailable, "does not connect to it (status 502)"},
         {"407 Proxy Authentication Required", ErrorKind::kInvalid, "wants a name and password"}}) {

@@ -154,7 +154,7 @@ TEST(HttpTls, ACertificateOfAnotherHostIsRefused) {
 }
 TEST(HttpTls, AnExpiredCertificateIsRefused) { expect_untrusted("expired", "localhost", trusting()); }
 
-TEST(HttpTls, AServerWithoutTlsIsTold) {
+TEST(HttpTls, AServerWithoutTlsIsReported) {
   RawServer plain{[](Peer& peer, int) { peer.write("HTTP/1.1 400 Bad Request\r\n\r\n"); }};
   auto options = trusting();
   options.retries = 1;

@@ -117,7 +117,7 @@ TEST_P(LogCommits, AreRefusedOnceThePartitionIsReleased) {
   EXPECT_EQ(committed_offset("billing", moved), 4) << "the commit it was released with stands";
 }
 
-TEST_P(LogCommits, OfAMemberThatWasPutOutAreFenced) {
+TEST_P(LogCommits, OfAnExpelledMemberAreFenced) {
   fill();
   auto first = member("billing", "one", {"orders"});
   join(first);
@@ -132,7 +132,7 @@ TEST_P(LogCommits, OfAMemberThatWasPutOutAreFenced) {
   EXPECT_EQ(committed_offset("billing", kZero), 3);
 }
 
-TEST_P(LogCommits, OfAnEarlierStayAreFencedEvenWhenThePartitionCameBack) {
+TEST_P(LogCommits, OfAnEarlierAssignmentAreFencedEvenWhenThePartitionCameBack) {
   fill();
   auto first = member("billing", "one", {"orders"});
   join(first);

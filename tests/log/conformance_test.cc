@@ -29,7 +29,7 @@ TEST_P(LogRecords, KeyValueHeadersAndTimeComeBackAsTheyWere) {
   EXPECT_EQ(read(kOrders), rows);
 }
 
-TEST_P(LogRecords, NullAndEmptyAreToldApart) {
+TEST_P(LogRecords, NullAndEmptyAreDistinguished) {
   create("orders");
   append(kOrders, {{std::nullopt, std::nullopt, at(1), {{"null", std::nullopt}, {"empty", ""}}},
                    {"", "", at(2), {}},
@@ -60,7 +60,7 @@ TEST_P(LogRecords, OffsetsAreConsecutiveOverBatches) {
   EXPECT_THAT(values(rows), ElementsAre("a0", "a1", "a2", "b0", "c0", "c1"));
 }
 
-TEST_P(LogRecords, AnAppendTellsTheFirstOffsetAndLastTimeOfEachOfItsBatchesInOrder) {
+TEST_P(LogRecords, AnAppendReturnsTheFirstOffsetAndLastTimeOfEachOfItsBatchesInOrder) {
   create("orders", 2);
   std::vector<OutBatch> batches;
   batches.push_back(out_batch({"orders", 1}, {{"k", "first", at(10), {}}, {"k", "second", at(11), {}}}));
@@ -98,7 +98,7 @@ TEST_P(LogRecords, PartitionsAndTopicsDoNotSeeEachOther) {
   EXPECT_THAT(read({"orders.late", 1}), SizeIs(0));
 }
 
-TEST_P(LogRecords, WatermarksTellStartAndEnd) {
+TEST_P(LogRecords, WatermarksAreStartAndEnd) {
   create("orders");
   auto empty = must(log->watermarks(kOrders));
   EXPECT_EQ(empty.start, 0);

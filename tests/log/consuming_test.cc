@@ -57,7 +57,7 @@ TEST_P(LogConsuming, WithoutAGroupNothingCanBeCommitted) {
   EXPECT_THAT(must(log->groups()), IsEmpty());
 }
 
-TEST_P(LogConsuming, AnOffsetBehindTheEndWaitsForItsRecord) {
+TEST_P(LogConsuming, AnOffsetAfterTheEndWaitsForItsRecord) {
   create("orders");
   append(kZero, 2, "a");
   auto member = reader({{kZero, 4}});
@@ -119,7 +119,7 @@ TEST_P(LogConsuming, APausedPartitionBringsNothingUntilItIsResumed) {
   EXPECT_THAT(values(member.read[kZero]), ElementsAre("a0", "a1", "c0"));
 }
 
-TEST_P(LogConsuming, PausingTwiceOrWhatIsNotHeldIsNoHarm) {
+TEST_P(LogConsuming, PausingTwiceOrWithoutAnAssignmentDoesNoHarm) {
   create("orders");
   append(kZero, 1);
   auto member = reader({{kZero, 0}});
@@ -183,7 +183,7 @@ TEST_P(LogConsuming, AnAppendWakesAWaitingPoll) {
 }
 
 // However the writer's commit and the reader's check coincide, the last record must wake the reader at once.
-TEST_P(LogConsuming, NoRecordOfABusyWriterIsSleptThrough) {
+TEST_P(LogConsuming, NoRecordOfABusyWriterIsMissedByASleepingReader) {
   constexpr int kBursts = 60;
   create("orders");
   auto member = reader({{kZero, 0}});

@@ -156,7 +156,7 @@ TEST(GroupRules, WhatAnotherStillHasMustBeReleasedFirst) {
   EXPECT_TRUE(group.check("a", kZero, 1)) << "what stayed keeps its epoch";
 }
 
-TEST(GroupRules, WhoIsOutOwnsNothing) {
+TEST(GroupRules, AMemberThatIsOutOwnsNothing) {
   Group group;
   group.join(subscriber("a"));
   group.acquire("a", kOrders2);

@@ -101,7 +101,7 @@ TEST_P(KafkaDoubles, RecordsWithTheTimeOfTheCallAreFound) {
 }
 
 // They need at most two requests: the first one's answer arrives.
-TEST_P(KafkaDoubles, OfABatchThatIsThereInPartTheRestIsSentInOrder) {
+TEST_P(KafkaDoubles, TheMissingRestOfABatchIsSentInOrder) {
   const auto rows = numbered(6000, now());
   answer(kProduce, RD_KAFKA_RESP_ERR_NO_ERROR);
   const auto appended = append_during(lose_next_answer(), out(partition(0), rows));
@@ -110,7 +110,7 @@ TEST_P(KafkaDoubles, OfABatchThatIsThereInPartTheRestIsSentInOrder) {
   EXPECT_EQ(offsets(appended.at(0), rows.size()), test::offsets(there));
 }
 
-TEST_P(KafkaDoubles, EveryPartitionIsLookedAt) {
+TEST_P(KafkaDoubles, EveryPartitionIsLookedUp) {
   std::vector<OutBatch> batches;
   for (int i = 0; i < kPartitions; ++i)
     batches.push_back(out_batch(partition(i), numbered(5, now(), fmt::format("p{}-", i))));
@@ -123,21 +123,21 @@ TEST_P(KafkaDoubles, EveryPartitionIsLookedAt) {
 }
 
 // The record before it in the log is a different one.
-TEST_P(KafkaDoubles, WhatIsNotThereIsSentThoughOneLikeItIs) {
+TEST_P(KafkaDoubles, AMissingRecordIsSentAlthoughAnEqualOneIsThere) {
   value_or_throw(await(send(one("a"))));
   answer(kProduce, kDied);
   EXPECT_EQ(value_or_throw(await(send(one("a")))).at(0).offset, 1);
   EXPECT_THAT(written(), ElementsAre("a", "a"));
 }
 
-TEST_P(KafkaDoubles, OfRecordsThatAreAlikeAsManyAreThereAsWereSent) {
+TEST_P(KafkaDoubles, EqualRecordsAreThereAsOftenAsTheyWereSent) {
   const std::vector<Row> alike(4, Row{"k", "same", Timestamp{1'700'000'000'000ms}, {}});
   append_during(lose_next_answer(), out(partition(0), alike));
   append_during(lose_next_answer(), out(partition(0), alike));
   EXPECT_EQ(written(), std::vector<std::string>(8, "same"));
 }
 
-TEST_P(KafkaDoubles, AppendsOnTheirWayStayInOrder) {
+TEST_P(KafkaDoubles, AppendsInFlightStayInOrder) {
   append(partition(0), 1, "before");
   answer(kProduce, RD_KAFKA_RESP_ERR_NO_ERROR, kNever);
   Appends appends;
@@ -147,14 +147,14 @@ TEST_P(KafkaDoubles, AppendsOnTheirWayStayInOrder) {
   EXPECT_THAT(written(), ElementsAre("before0", "a0", "a1", "a2", "b0", "b1", "b2", "c0", "c1", "c2"));
 }
 
-TEST_P(KafkaDoubles, ThatTheLogCannotBeReadAtFirstIsNoReasonToSendAgain) {
+TEST_P(KafkaDoubles, ALogThatCannotBeReadAtFirstIsNoReasonToSendAgain) {
   append(partition(0), 1, "before");
   fail(kFetch, std::vector(5, RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION));
   append_during(lose_next_answer(), one("a"));
   EXPECT_THAT(written(), ElementsAre("before0", "a"));
 }
 
-TEST_P(KafkaDoubles, WhoGivesUpIsNotKeptByTheLookingUp) {
+TEST_P(KafkaDoubles, ACallerThatGivesUpDoesNotWaitForTheLookup) {
   append(partition(0), 1, "before");
   auto task = loop.spawn("append", [](KafkaDoubles& self) -> Task<void> { (void)co_await self.send(one("a")); }(*this));
   await(lose_next_answer());

@@ -105,7 +105,7 @@ TEST_F(KafkaErrors, AReaderFollowsItsPartitionToAnotherLeader) {
   }
 }
 
-TEST_F(KafkaErrors, ACommitTellsWhoIsOutOfTheGroupFromWhoMayTryAgain) {
+TEST_F(KafkaErrors, ACommitDistinguishesAnExpelledMemberFromOneThatMayTryAgain) {
   append(kZero, 4);
   auto one = owner("billing");
   for (const auto error : {RD_KAFKA_RESP_ERR_NOT_COORDINATOR, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
@@ -136,7 +136,7 @@ TEST_F(KafkaErrors, ACommitFollowsTheGroupToAnotherCoordinator) {
   EXPECT_EQ(committed_by("billing", kZero), 3);
 }
 
-TEST_F(KafkaErrors, ATransactionTellsWhoIsOutOfTheGroupFromWhatIsUnknown) {
+TEST_F(KafkaErrors, ATransactionDistinguishesAnExpelledMemberFromAnUnknownOutcome) {
   append(kZero, 4);
   auto one = owner("billing");
   fail(kInitProducerId, {RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS, RD_KAFKA_RESP_ERR_NOT_COORDINATOR});

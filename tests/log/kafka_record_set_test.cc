@@ -95,7 +95,7 @@ TEST(KafkaRecordSet, TheTimeIsTheBrokersWhereTheTopicSaysSo) {
   EXPECT_EQ(batch.records[1].timestamp_ms, 2000);
 }
 
-TEST(KafkaRecordSet, WhatLiesBeforeTheOffsetIsLeftOut) {
+TEST(KafkaRecordSet, RecordsBeforeTheOffsetAreLeftOut) {
   const auto batch = read_all(set_of(stored(numbered(0, 3)) + stored(numbered(3, 3))), 2);
   EXPECT_THAT(values_of(batch), ElementsAre("v2", "v3", "v4", "v5"));
 }
@@ -224,7 +224,7 @@ TEST(KafkaRecordSet, ExtentIsThatOfWholeBatches) {
   EXPECT_EQ(kafka::extent_of(one.substr(0, 11)).first, 0);
 }
 
-TEST(KafkaRecordSet, DamageIsToldAndNothingOfTheBatchIsGiven) {
+TEST(KafkaRecordSet, DamageIsReportedAndNothingOfTheBatchIsDelivered) {
   const auto sound = stored(numbered(0, 3));
   EXPECT_EQ(kind_of(sound), std::nullopt);
   auto flipped = sound;

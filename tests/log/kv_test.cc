@@ -127,7 +127,7 @@ TEST_P(KvStore, AChangeThatThrowsAFailureComesBackAsItsError) {
   }));
 }
 
-TEST_P(KvStore, AChangeThatFailsHalfWayIsUndoneAndHarmsNoneBesideIt) {
+TEST_P(KvStore, AChangeThatFailsHalfWayIsUndoneAndHarmsNoOther) {
   int answered = 0;
   std::vector<std::optional<ErrorKind>> kinds(30);
   loop.run([](Loop& on, Kv& store, std::vector<std::optional<ErrorKind>>& outcomes, int& answers) -> Task<void> {

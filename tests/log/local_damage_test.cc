@@ -134,7 +134,7 @@ class LocalFlippedBit : public LocalDamage {
   }
 };
 
-TEST_F(LocalFlippedBit, AnywhereIsToldOrHasTouchedNothing) {
+TEST_F(LocalFlippedBit, AnywhereIsReportedOrHasTouchedNothing) {
   const auto expected = filled();
   ASSERT_THAT(expected.lines, SizeIs(40));
   Random random{6};
@@ -172,7 +172,7 @@ TEST_F(LocalFlippedBit, InTheKeyOfABatchMovesNoRecord) {
   }
 }
 
-TEST_F(LocalFlippedBit, InAPartitionsRecordIsToldAndNothingIsOverwritten) {
+TEST_F(LocalFlippedBit, InAPartitionsRecordIsReportedAndNothingIsOverwritten) {
   const auto expected = filled();
   const auto places = places_of(std::string("p\0\0\0\x01\0\0\0\x01", 9));
   ASSERT_FALSE(places.empty());
@@ -191,7 +191,7 @@ TEST_F(LocalFlippedBit, InAPartitionsRecordIsToldAndNothingIsOverwritten) {
   EXPECT_TRUE(dump().whole);
 }
 
-TEST_F(LocalFlippedBit, InACommitIsTold) {
+TEST_F(LocalFlippedBit, InACommitIsReported) {
   create("orders");
   append(kZero, 3);
   {
@@ -234,7 +234,7 @@ TEST_F(LocalDamage, ATopicThatIsGoneIsMissed) {
   EXPECT_THAT(error->message, AllOf(HasSubstr(dir()), HasSubstr("1 topics are there, where 2 were made")));
 }
 
-TEST_F(LocalDamage, AMemberIsToldOfItToo) {
+TEST_F(LocalDamage, AMemberHearsOfItToo) {
   create("orders");
   append(kZero, {{"key", "marked value" + std::string(5000, 'v'), now(), {}}});
   close_log();
@@ -294,7 +294,7 @@ struct DiskWorld : World {
   explicit DiskWorld(const TempDir& disk) : World(on(disk)) {}
 };
 
-TEST_F(LocalFullDisk, IsToldLosesNothingAcknowledgedAndGoesOnWhenThereIsSpace) {
+TEST_F(LocalFullDisk, IsReportedLosesNothingAcknowledgedAndRecoversWhenThereIsSpace) {
   std::ofstream{folder / "ballast", std::ios::binary} << std::string(3 << 20, 'b');
   DiskWorld world{folder};
   world.create("orders", 2);
@@ -366,7 +366,7 @@ TEST_F(LocalFullDisk, CommitsAndJoinsFailForNowOnly) {
 }
 
 // The system cuts short a write that only fits in part, without ENOSPC.
-TEST_F(LocalFullDisk, IsToldHoweverLittleIsLeft) {
+TEST_F(LocalFullDisk, IsReportedHoweverLittleIsLeft) {
   DiskWorld world{folder};
   world.create("orders");
   world.append(kZero, 1);

@@ -190,7 +190,7 @@ TEST_F(LocalFolder, ThatCannotBeMadeIsRefused) {
   EXPECT_THAT(error->message, AllOf(HasSubstr("/proc/mephisto/log"), HasSubstr("local://FOLDER")));
 }
 
-TEST_F(LocalFolder, ThatIsAFileOrLiesBelowOneIsRefused) {
+TEST_F(LocalFolder, ThatIsAFileOrIsBelowOneIsRefused) {
   write_file(folder / "file", "not a folder");
   for (const auto& path : {folder / "file", folder / "file/log"}) {
     auto error = open_error(path);

@@ -35,7 +35,7 @@ class LocalFrozen : public LocalTest {
   }
 };
 
-TEST_F(LocalFrozen, AWriteIsRefusedWithWhoHoldsTheLockAndGoesOnAfterwards) {
+TEST_F(LocalFrozen, AWriteIsRefusedWithTheLocksHolderAndSucceedsAfterwards) {
   auto holder = hold();
   EXPECT_LT(time_of([&] { EXPECT_EQ(kind_of(send(out(kZero, numbered(1, now())))), ErrorKind::kUnavailable); }), 10s);
   EXPECT_THAT(last_error, AllOf(HasSubstr(dir()), HasSubstr(fmt::format("process {} (local_child)", holder->pid())),

@@ -41,7 +41,7 @@ class LocalLeases : public LocalTest {
   }
 };
 
-TEST_F(LocalLeases, NobodyIsPutOutWhateverHappensToTheFile) {
+TEST_F(LocalLeases, NoMemberIsRemovedWhateverHappensToTheFile) {
   auto one = start_member("one");
   auto two = start_member("two");
   one->expect("revoked");
@@ -81,7 +81,7 @@ TEST_F(LocalLeases, NobodyIsPutOutWhateverHappensToTheFile) {
 }
 
 // An example from practice: the file is deleted, and a second worker starts.
-TEST_F(LocalLeases, WhoComesAfterTheFileWasRemovedPutsNobodyOut) {
+TEST_F(LocalLeases, AProcessThatStartsAfterTheFileWasRemovedRemovesNobody) {
   auto one = start_member("one");
   fs::remove(leases());
   auto two = start_member("two");
@@ -94,7 +94,7 @@ TEST_F(LocalLeases, WhoComesAfterTheFileWasRemovedPutsNobodyOut) {
   EXPECT_EQ(generation(), settled);
 }
 
-TEST_F(LocalLeases, TheDeadArePutOutAlsoAfterTheFileWasExchanged) {
+TEST_F(LocalLeases, DeadMembersAreRemovedAlsoAfterTheFileWasExchanged) {
   auto one = start_member("one");
   auto two = start_member("two");
   fs::remove(leases());
@@ -104,7 +104,7 @@ TEST_F(LocalLeases, TheDeadArePutOutAlsoAfterTheFileWasExchanged) {
   EXPECT_TRUE(until({}, [&] { return members() == 1; }));
 }
 
-TEST_F(LocalLeases, WhoGetsThePlaceOfTheDeadIsNotTakenForThem) {
+TEST_F(LocalLeases, AProcessWithTheSlotOfADeadOneIsNotTakenForIt) {
   const auto path = folder / "own";
   std::ofstream{path};  // otherwise it is a new file, which others may not know yet
   fs::permissions(path, fs::perms::owner_read | fs::perms::owner_write);

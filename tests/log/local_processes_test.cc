@@ -271,7 +271,7 @@ TEST_F(LocalProcesses, AReaderKilledInTheMiddleLeavesNoSnapshotBehind) {
   EXPECT_LT(std::filesystem::file_size(dir() + "/data.mdb"), size + (6 << 20));
 }
 
-TEST_F(LocalProcesses, AReaderKilledInTheMiddleIsClearedByWhoeverIsThere) {
+TEST_F(LocalProcesses, AReaderKilledInTheMiddleIsClearedByTheOtherProcesses) {
   create("orders", {.partitions = 1, .retention = 1h});
   Child dies{with("hold-snapshot")};
   dies.expect("reading");

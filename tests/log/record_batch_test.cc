@@ -100,7 +100,7 @@ TEST(RecordBatch, TimesMayBeAsFarApartAsTheyCan) {
   EXPECT_EQ(value_or_throw(rows_of(stored(rows))), rows);
 }
 
-TEST(RecordBatch, TheHeaderTellsCountSpanAndTimes) {
+TEST(RecordBatch, TheHeaderHasCountSpanAndTimes) {
   auto bytes = stored({{"k", "v", at(50), {}}, {"k", "v", at(20), {}}, {"k", "v", at(90), {}}, {"k", "v", at(70), {}}});
   auto header = value_or_throw(read_batch_header(bytes));
   EXPECT_EQ(header.count, 4U);
@@ -245,7 +245,7 @@ TEST(RecordBatch, EveryCutIsCorrupt) {
   EXPECT_FALSE(rows_of(bytes + "x"));
 }
 
-TEST(RecordBatch, EveryFlippedBitIsToldAndNothingIsRead) {
+TEST(RecordBatch, EveryFlippedBitIsReportedAndNothingIsRead) {
   Random random{3};
   auto bytes =
       stored({{"key", "value", at(5), {{"h", "w"}}}, random_row(random), {"k", std::string(50, 'v'), at(6), {}}});
@@ -339,7 +339,7 @@ TEST(RecordBatch, OffsetsThatDoNotAscendAreCorrupt) {
   EXPECT_EQ(read.error().kind, ErrorKind::kCorrupt);
 }
 
-TEST(RecordBatch, BytesBehindTheLastRecordAreCorrupt) {
+TEST(RecordBatch, BytesAfterTheLastRecordAreCorrupt) {
   auto bytes = stored({{"k", "v", at(1), {}}, {"k", "v", at(1), {}}});
   bytes[12] = 1;  // the number of records
   reseal(bytes);

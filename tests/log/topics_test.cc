@@ -68,7 +68,7 @@ TEST_P(LogTopics, CreatingOneAgainWithOtherPartitionsIsRefusedWithBothNumbers) {
   EXPECT_EQ(must(log->topic("orders")).config.partitions, 4);
 }
 
-TEST_P(LogTopics, ManyWhoCreateOneAtTheSameTimeGetTheSame) {
+TEST_P(LogTopics, ManyCallersThatCreateOneAtTheSameTimeGetTheSame) {
   std::vector<Task<Result<TopicInfo>>> tasks;
   for (int i = 0; i < 10; ++i) tasks.push_back(log->create_topic("orders", {.partitions = 2}));
   for (auto& result : await(when_all(std::move(tasks)))) EXPECT_EQ(value_or_throw(result).config.partitions, 2);
@@ -209,7 +209,7 @@ TEST_P(LogTopics, AMemberGivesUpADeletedTopicAndTakesItWhenItIsMadeAgain) {
   EXPECT_THAT(values(member.all_read()), ElementsAre("new0", "new1"));
 }
 
-TEST_P(LogTopics, AMemberNoticesThatATopicWasMadeAgainBehindItsBack) {
+TEST_P(LogTopics, AMemberNoticesThatATopicWasDeletedAndCreatedAgain) {
   if (!driver.can.know_topics_apart) GTEST_SKIP() << "a topic is known to members by its name only";
   create("orders");
   append({"orders", 0}, 3, "old");
@@ -225,7 +225,7 @@ TEST_P(LogTopics, AMemberNoticesThatATopicWasMadeAgainBehindItsBack) {
 
 MEPHISTO_ON_EVERY_DRIVER(LogTopics);
 
-TEST(OpenLog, RefusesWhatIsNoLogsUrl) {
+TEST(OpenLog, RefusesWhatIsNotALogUrl) {
   for (const auto* url : {"", "orders", "local:/tmp/x", "locl:///tmp/x", "://x", "local://", "redis://x"}) {
     try {
       open_log(url);

@@ -245,7 +245,7 @@ TEST(Post, GetsItsTurnAmongBusyTasks) {
   });
 }
 
-TEST(Deadlock, IsAFailureThatNamesWhoWaitsForWhat) {
+TEST(Deadlock, IsAFailureThatNamesWhatEachTaskWaitsFor) {
   // The stuck task refers to its loop for ever, so neither is destroyed here.
   static auto* loop = new Loop{Loop::Clock::kVirtual};
   static Channel<int> channel{1};

@@ -41,7 +41,7 @@ TEST(Task, WithoutAValueRunsToItsEnd) {
   EXPECT_TRUE(ran);
 }
 
-TEST(Task, ThrowsWhatItThrewToWhoAwaitsIt) {
+TEST(Task, ThrowsWhatItThrewToItsAwaiter) {
   EXPECT_EQ(run_virtual([](Loop&) { return outcome(fails("broken")); }), "broken");
 }
 

@@ -151,7 +151,7 @@ TEST_F(BatchTest, IsGivenOutWhenTheWorkerStops) {
   EXPECT_EQ(world.run([&] { return world.committed("in"); }), 2);
 }
 
-TEST_F(BatchTest, BehindAnotherOperatorSaysWhyItCannotBe) {
+TEST_F(BatchTest, AfterAnotherOperatorIsRefusedWithTheReason) {
   std::string why;
   world.app.agent("a", in, [&](Stream<int> stream) -> Task<void> {
     auto even = stream.filter([](int) { return true; });
@@ -186,7 +186,7 @@ TEST_F(BatchTest, ABatchOfALostPartitionProducesNothing) {
   });
 }
 
-TEST_F(BatchTest, WhoAsksABatchingAgentGetsAnAnswer) {
+TEST_F(BatchTest, AnAskOfABatchingAgentIsAnswered) {
   auto& sum = world.app.agent("sum", in, [&](Stream<int> stream) -> Task<void> {
     while (auto batch = co_await stream.batch(2, 100ms)) batches.push_back(batch.values);
   });

@@ -103,7 +103,7 @@ TEST_F(LaneQueueTest, LeavesOutWhatWasDoneBeforeTheRestart) {
   EXPECT_THAT(pick_all(queue), ElementsAre("a@10", "a@13", "a@15"));
 }
 
-TEST_F(LaneQueueTest, DeliversNoMoreThanTheWindowBehindTheFirstOpenRecord) {
+TEST_F(LaneQueueTest, DeliversNoMoreThanTheWindowAfterTheFirstOpenRecord) {
   LaneQueue queue{{.max_window = 3}};
   auto p0 = lane(queue);
   queue.push(p0, batch("a", 0, 10));
@@ -300,7 +300,7 @@ TEST_F(LaneQueueTest, AnOutcomeForALostPartitionIsNotCounted) {
   EXPECT_EQ(p0->tracker.committable(), 0);
 }
 
-TEST_F(LaneQueueTest, AKeyIsFreeForItsNewStayWhenTheOldOneIsLost) {
+TEST_F(LaneQueueTest, AKeyIsFreeForItsNewAssignmentWhenTheOldOneIsLost) {
   LaneQueue queue{{.ordered_by_key = true}};
   auto old = lane(queue);
   queue.push(old, batch("old", 0, 2, {"x"}));

@@ -128,7 +128,7 @@ TEST_F(Sending, ARecordThatIsTooLargeTakesNoOtherWithIt) {
   EXPECT_THAT(values(sent()), ElementsAre("before", "after"));
 }
 
-TEST_F(Sending, TwoSendersOfWhichOneIsTooLargeAreToldApart) {
+TEST_F(Sending, TwoSendersGetTheirOwnOutcomeWhenOneRecordIsTooLarge) {
   send([&]() -> Task<void> {
     co_await world.create("out");
     auto [good, bad] =

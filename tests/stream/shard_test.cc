@@ -128,7 +128,7 @@ TEST_F(ShardTest, CommitsAfterTheIntervalWithoutAStop) {
   });
 }
 
-TEST_F(ShardTest, CommitsAfterSoManyRecordsBeforeTheInterval) {
+TEST_F(ShardTest, CommitsAfterEnoughRecordsBeforeTheInterval) {
   world.set("broker_commit_interval", "1h").set("broker_commit_every", "5");
   declare();
   world.work([&](Worker&) -> Task<void> {
@@ -150,7 +150,7 @@ TEST_F(ShardTest, CommitsTheFirstOffsetThatIsNotDone) {
   });
 }
 
-TEST_F(ShardTest, WhatWasDoneBehindAGapIsNotDeliveredAgainAfterARestart) {
+TEST_F(ShardTest, WhatWasDoneAfterAGapIsNotDeliveredAgainAfterARestart) {
   stuck = {1};
   declare(2);
   world.work([&](Worker&) -> Task<void> {
@@ -332,7 +332,7 @@ TEST_F(ShardTest, ALostReplyToACommitIsAskedForAgain) {
   EXPECT_THAT(seen, ElementsAre(0, 1, 2, 3));
 }
 
-TEST_F(ShardTest, TellsTheAppWhichPartitionsCameAndWent) {
+TEST_F(ShardTest, ReportsToTheAppWhichPartitionsCameAndWent) {
   std::vector<std::string> came;
   std::vector<std::string> went;
   world.app.on_partitions_assigned = [&](const std::vector<TopicPartition>& some) {
@@ -399,7 +399,7 @@ TEST_F(ShardTest, APartitionThatIsStuckDoesNotTakeTheWholeBudget) {
 
 // 32 partitions of 400 KiB: each is below its share of the budget of 64 MiB, and none has enough records ahead for
 // itself.
-TEST_F(ShardTest, ReadsOnlySoMuchAheadOfManyPartitionsTogether) {
+TEST_F(ShardTest, LimitsHowFarItReadsAheadOfManyPartitionsTogether) {
   auto metered = std::make_shared<MeteredLog>(world.log);
   world.log = metered;
   int slow = 0;

@@ -23,7 +23,7 @@ TEST(AckTracker, CommitsTheFirstOffsetThatIsNotDone) {
   EXPECT_EQ(tracker.committable(), 2);
 }
 
-TEST(AckTracker, GoesOverWhatWasDoneBehindTheFirst) {
+TEST(AckTracker, SkipsWhatWasDoneAfterTheFirst) {
   AckTracker tracker{0, ""};
   auto first = tracker.deliver(0);
   auto second = tracker.deliver(1);
@@ -33,7 +33,7 @@ TEST(AckTracker, GoesOverWhatWasDoneBehindTheFirst) {
   EXPECT_EQ(tracker.window(), 0u);
 }
 
-TEST(AckTracker, NotesWhatIsDoneBehindTheFirst) {
+TEST(AckTracker, NotesWhatIsDoneAfterTheFirst) {
   AckTracker tracker{100, ""};
   std::vector<std::uint64_t> sequences;
   for (int offset = 100; offset < 110; ++offset) sequences.push_back(tracker.deliver(offset));
@@ -97,7 +97,7 @@ TEST(AckTracker, KnowsFromItsNoteWhatWasDone) {
   EXPECT_EQ(done, (std::set<std::int64_t>{102, 103, 104, 107}));
 }
 
-TEST(AckTracker, TakesTheNoteOfSomebodyElseForNone) {
+TEST(AckTracker, IgnoresTheNoteOfAnotherProgram) {
   for (const char* note : {"x", "1-", "3,abc", "{\"a\":1}", "-", ",", "5x", "1-2x"}) {
     AckTracker tracker{0, note};
     for (std::int64_t offset = 0; offset < 10; ++offset)
@@ -105,7 +105,7 @@ TEST(AckTracker, TakesTheNoteOfSomebodyElseForNone) {
   }
 }
 
-TEST(AckTracker, WithNothingInFlightTheCommitGoesBehindAGap) {
+TEST(AckTracker, WithNothingInFlightTheCommitGoesPastAGap) {
   AckTracker tracker{0, ""};
   tracker.ack(tracker.deliver(0));
   tracker.skip_to(40);
@@ -122,7 +122,7 @@ TEST(AckTracker, WithSomethingInFlightTheCommitStaysBeforeAGap) {
 }
 
 // The end of a batch may announce a gap (compaction, transaction markers). Offsets then continue after the gap.
-TEST(AckTracker, WhatIsDeliveredBehindAGapHasItsOwnOffset) {
+TEST(AckTracker, WhatIsDeliveredAfterAGapHasItsOwnOffset) {
   AckTracker tracker{0, ""};
   const auto before = tracker.deliver(3);
   tracker.skip_to(40);
@@ -135,7 +135,7 @@ TEST(AckTracker, WhatIsDeliveredBehindAGapHasItsOwnOffset) {
 
 // Records that were done before a restart stay done after the next one, even while an earlier record is still in
 // flight.
-TEST(AckTracker, KeepsTheNoteOfAnEarlierStayWhileTheFirstRecordIsStillInFlight) {
+TEST(AckTracker, KeepsTheNoteOfAnEarlierAssignmentWhileTheFirstRecordIsInFlight) {
   AckTracker tracker{0, "1-4"};
   tracker.deliver(0);
   tracker.deliver(5);
