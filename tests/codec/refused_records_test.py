@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What the compiler says of records that cannot be any: one error for each, at app.topic, with the structure, the field and why.
+"""What the compiler says of types that cannot be records: one error for each, at app.topic, with the structure, the
+field and the reason.
 
   tests/codec/refused_records_test.py COMPILER [FLAG…]
 """

@@ -1,4 +1,4 @@
-"""Mistakes that the compiler can see: what it says first, of each in author_mistakes.cc."""
+"""Mistakes that the compiler can detect: its first message for each of those in author_mistakes.cc."""
 import json
 import pathlib
 import re
@@ -13,7 +13,7 @@ DIAGNOSTIC = re.compile(r"^\S+?:\d+:\d+: (?:fatal )?(?:error|warning): ", re.MUL
 
 
 def compiler_says():
-    """What the compiler of this build says of the file, one text a diagnostic."""
+    """The messages of this build's compiler for the file, one text for each diagnostic."""
     entries = json.loads((BIN.parent / "compile_commands.json").read_text())
     words = next(shlex.split(entry["command"]) for entry in entries if entry["file"].endswith("chaos_app.cc"))
     compiler = next(i for i, word in enumerate(words) if re.search(r"(clang\+\+|g\+\+)[-\d]*$", word))

@@ -1,4 +1,5 @@
-"""What Horton says of a MongoDB that is not there, is none, or lets it not in: one message within ten seconds, without the password."""
+"""Horton's messages about a server that is unreachable, is not a MongoDB, or refuses the login. Each is one message
+within ten seconds, without the password."""
 import re
 import socket
 import threading
@@ -9,7 +10,7 @@ from mongo_guard import PASSWORD, Guard, server
 
 
 class Garbage:
-    """A server that answers everything with what is no message of MongoDB's."""
+    """A server whose answers are not messages of MongoDB."""
 
     def __init__(self):
         self.socket = socket.create_server(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""Bad commands and records on a log with a worker, which goes on."""
+"""Bad commands and records on a log with a worker, which continues."""
 import json
 import os
 import re
@@ -51,7 +51,7 @@ ON_A_LOG = [
             "collect_security_overview/0", "too large", "16777216"),
 ]
 
-# Values for the topic collect_security_overview, and what the dead letter's reason says.
+# Values for the topic collect_security_overview, and parts of the dead letter's reason.
 RECORDS = [
     ("broken JSON", "{", ["broken JSON"]),
     ("0 bytes", "", ["empty"]),
@@ -72,7 +72,7 @@ RECORDS = [
 
 
 class WithWorker(BadInput):
-    """Bad commands and records while a worker runs, which goes on."""
+    """Bad commands and records while a worker runs, which continues."""
 
     @classmethod
     def setUpClass(cls):
@@ -89,7 +89,8 @@ class WithWorker(BadInput):
         return next((one for one in letters if one["from"] == f"{topic}/{partition}@{offset}"), None)
 
     def check_dead_letter(self, sent, says, good):
-        """One line in the worker's log, one dead letter with the reason, and the good record behind it in the same partition is done."""
+        """The worker logs one line, there is one dead letter with the reason, and the next record of the same partition
+        is processed."""
         self.assertEqual(sent.returncode, 0, sent.stderr)
         place = json.loads(sent.stdout)
         topic, partition, offset = place["topic"], place["partition"], place["offset"]
@@ -123,7 +124,8 @@ class WithWorker(BadInput):
         for text in (self.worker.stderr, self.horton("dlq", "list").stdout, self.horton("topic", "collect_security_overview", "-n", 0).stdout, self.horton("why").stdout):
             self.assertIsNone(re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text), text)
         for line in self.worker.stderr.splitlines():
-            self.assertRegex(line, r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \| |[┌│├└])")  # the latter: the table of partitions
+            # the last alternative: the table of partitions
+            self.assertRegex(line, r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \| |[┌│├└])")
             self.assertNotIn("| forged", line[:60])
         kept = [row for row in json.loads(self.horton("topic", "collect_security_overview", "-n", 0, "--json").stdout) if row["partition"] == 6]
         self.assertEqual((kept[0]["key"], kept[0]["value"]["symbol"]), (forged, forged))

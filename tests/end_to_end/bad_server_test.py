@@ -35,9 +35,9 @@ LISTINGS = [
 
 
 class BadServer(http.server.BaseHTTPRequestHandler):
-    """Answers as the symbol asks for; the listing as the test says."""
+    """Answers what the symbol names; the test chooses the listing."""
     listing = b""
-    kind = True  # knows no symbol, and does nothing bad
+    kind = True  # whether it behaves well: it knows no symbol
     released = threading.Event()
 
     def log_message(self, *_):
@@ -68,8 +68,8 @@ class BadServer(http.server.BaseHTTPRequestHandler):
 
 
 class Server(BadInput):
-    """A server that misbehaves: who asked hears why, and the good symbol is still collected."""
-    PATIENCE = 240  # the worker tries again for half a minute
+    """A server that misbehaves: the caller gets the reason, and the good symbol is still collected."""
+    PATIENCE = 240  # the worker retries for half a minute
 
     @classmethod
     def setUpClass(cls):
@@ -83,7 +83,7 @@ class Server(BadInput):
         cls.config(f"http://127.0.0.1:{server.server_address[1]}/", "  deadline: 300ms\n  concurrency: 32\n")
         cls.refused = cls.folder / "refused"
         cls.refused.mkdir()
-        # What is collected has to be listed.
+        # A security has to be listed before it is collected.
         symbols = ["GOOD", "REFUSED", *(symbol for _, symbol, _ in SERVER)]
         BadServer.listing = "".join(["symbol,name,exchange\r\n", *(f"{symbol},{symbol},X\r\n" for symbol in symbols)]).encode()
         cls.config(f"http://127.0.0.1:{server.server_address[1]}/", folder=cls.refused)
@@ -101,8 +101,8 @@ class Server(BadInput):
 
         def collect(symbol, folder, patience=200):
             return run(HORTON, "collect", "--symbol", symbol, "--exchange", "X", "--timeout", patience, folder=folder, limit=cls.PATIENCE)
-        # All at once: what they wait for is mostly the pauses between attempts. The service is not out of order: it answers the good one,
-        # again and again.
+        # All at once, because they mostly wait for the pauses between attempts. The service is not out of order,
+        # because it answers the good one repeatedly.
         with concurrent.futures.ThreadPoolExecutor(len(SERVER) + 2) as pool:
             started = {symbol: pool.submit(collect, symbol, cls.folder) for _, symbol, _ in SERVER}
             refused = pool.submit(collect, "REFUSED", cls.refused, 5)
@@ -137,7 +137,7 @@ class Server(BadInput):
         for word in [*says, "horton dlq list collect_securities"]:
             self.assertIn(word, line)
         self.assertIsNone(STACK_TRACE.search(line))
-        # Garbage listed nothing.
+        # The bad listings have added nothing.
         self.assertEqual(json.loads(self.horton("--json", "securities", "--exchange", "B").stdout), [])
 
 

@@ -1,4 +1,5 @@
-"""What Horton makes of a service's moods: the budget, notices in spite of it, replies that are no data, and who a security is."""
+"""How Horton handles a moody service: the budget, notices in spite of it, replies without data, and the identity of a
+security."""
 import http.server
 import json
 import re
@@ -24,8 +25,8 @@ def overview(symbol):
 
 
 class Service:
-    """AlphaVantage, as moody as the test wants it: `answer(symbol, number of the call)` gives a body, (status, body), or headers with them;
-    `listing`, where it is set, is the listing's text."""
+    """AlphaVantage, as moody as the test wants it. `answer(symbol, number of the call)` returns a body, (status, body),
+    or both with headers. If `listing` is set, it is the listing's text."""
     listing = None
 
     def __init__(self, securities, answer=lambda symbol, call: overview(symbol), port=0):
@@ -57,7 +58,7 @@ class Service:
                     self.wfile.write(text)
                     self.close_connection = "Content-Length" in headers
                 except OSError:
-                    pass  # the client went
+                    pass  # the client closed
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.server.daemon_threads = True
@@ -109,7 +110,8 @@ class Collecting(Scene):
         self.assertEqual(self.rows("dlq", "list"), [])
 
     def check_rate(self, service, count, window):
-        """No window has more than `count` requests; a request that went may arrive a little later, so a little is forgiven."""
+        """No window has more than `count` requests. A request may arrive a little after it was allowed, so the check
+        allows for a small difference."""
         times = sorted(at for at, _ in service.calls)
         for early, late in zip(times, times[count:]):
             self.assertGreater(late - early, window - 0.2, f"more than {count} requests in {window} s")
@@ -185,7 +187,7 @@ class Collection(Collecting):
         self.assertRegex(self.here("progress").stdout, nine + r", waiting for the budget until \d{4}-")
         self.assertEqual(len(set(service.asked)), 9)
         self.stop(worker)
-        # With a larger one the rest is done, and nothing twice.
+        # With a larger budget the rest is done, and nothing twice.
         self.worker(env={"HORTON_SERVICE_RATE": "unlimited"})
         self.wait_for_all()
         self.assertEqual(sorted(service.asked), [symbol for symbol, _ in securities])
@@ -248,7 +250,7 @@ class Collection(Collecting):
         self.stop(worker, signal.SIGTERM)
         service.securities += [(f"NEW{number:02}", "X") for number in range(20)]
         before = len(service.asked)
-        # One request at a time, so that the order is to be seen: the listing, and 15 overviews.
+        # One request at a time, so that the order is visible: the listing, and 15 overviews.
         worker = self.worker("--shards", 1, env={"HORTON_SERVICE_RATE": "100/s,16/d", "HORTON_SERVICE_CONCURRENCY": "1"})
         self.assertEqual(self.here("start-collect-securities").returncode, 0)
         worker.wait_for("The request budget is spent")

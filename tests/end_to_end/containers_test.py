@@ -1,4 +1,5 @@
-"""docker-compose.yml and the Dockerfile, as far as they can be looked at without a container engine (dev/image runs the Dockerfile's steps)."""
+"""docker-compose.yml and the Dockerfile, as far as they can be checked without a container engine (dev/image runs the
+Dockerfile's steps)."""
 import re
 import subprocess
 import unittest
@@ -59,7 +60,7 @@ class OnTheComposeFile(Scene):
 
 
 def packages_with(names):
-    """The installed packages, and all that they depend on."""
+    """The named packages and all their dependencies."""
     found, open_names = set(), list(names)
     while open_names:
         name = open_names.pop()
@@ -88,7 +89,7 @@ class Image(unittest.TestCase):
         paths = re.findall(r"=> (/\S+)", subprocess.run(["ldd", HORTON], check=True, stdout=subprocess.PIPE, text=True).stdout)
         self.assertTrue(paths)
         for path in paths:
-            # dpkg knows a library by the one of its paths that the package names.
+            # dpkg knows a library by one of its paths, the one that the package names.
             names = {path, path.replace("/lib/", "/usr/lib/", 1), path.replace("/usr/lib/", "/lib/", 1)}
             owner = subprocess.run(["dpkg-query", "-S", *names], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout.split(":")[0]
             self.assertIn(owner, there, f"{path} is missing in the image")

@@ -10,7 +10,7 @@ TOPIC = "horton-collect_security_overview-dlq"
 
 
 class MovedServer(http.server.BaseHTTPRequestHandler):
-    """Knows nothing until it is told to."""
+    """Knows no symbol until it is told to."""
     knows = False
 
     def log_message(self, *_):
@@ -37,7 +37,7 @@ class DeadLetters(Scene):
         self.start_worker()
 
     def letters(self, count):
-        """The open ones, when there are so many."""
+        """The open dead letters, once there are `count`."""
         def look():
             rows = self.rows("dlq", "list")
             return rows if len(rows) == count else None

@@ -1,4 +1,4 @@
-"""--json gives JSON from every command that there is, errors too."""
+"""--json makes every command print JSON, even its errors."""
 import json
 import re
 import signal
@@ -6,7 +6,7 @@ import unittest
 
 from support import HORTON, MEPHISTO, Scene, run
 
-# What a command needs to do its work; the others need nothing. Several lines: each is tried.
+# What a command needs to do its work; other commands need nothing. If there are several lines, each is tried.
 ARGUMENTS = {
     "collect": [["--symbol", "S1", "--exchange", "NYSE", "--timeout", "0.1"], ["--symbol", "S1", "--timeout", "0"]],
     "completion": [["bash"], ["zsh"], ["fish"], ["cmd"]],
@@ -23,7 +23,7 @@ ARGUMENTS = {
 
 
 def commands(*program, folder):
-    """By the program's own help."""
+    """The commands that the program's own help lists."""
     text = run(*program, "--help", folder=folder).stdout
     return re.findall(r"^  ([a-z][a-z-]*) +\S", text[text.index("\nCommands:"):], re.MULTILINE)
 
@@ -74,7 +74,7 @@ class Json(Scene):
         for words in (["--json"], ["--json", "nonsense"], ["--json=x", "agents"], ["--json", "--nonsense", "agents"], ["agents", "--json", "--config", "/dev/zero"],
                       ["--json", "agents", "--set", "x"], ["agents", "--json", "-W", "/nowhere"], ["agents", "--json", "-f", "/nowhere/log"], ["agents", "--json", "-l", "loud"]):
             got = self.horton(*words)
-            if words == ["--json=x", "agents"]:  # asks for something else
+            if words == ["--json=x", "agents"]:  # means something else
                 continue
             self.assertNotEqual(got.returncode, 0, words)
             self.check(got, words)

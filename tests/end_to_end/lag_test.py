@@ -1,4 +1,4 @@
-"""`lag` and `why` tell the same story: while something is done and not committed, and when all is."""
+"""`lag` and `why` agree: while a record is done and not committed, and when all are committed."""
 import json
 import signal
 import unittest
@@ -42,7 +42,7 @@ class LagAndWhy(Scene):
             self.collect(worker)
             wait_for(lambda: all(row["lag"] == 0 for row in self.lag().values()), lambda: f"everything to be committed: {self.lag()}")
             for place, row in self.lag().items():
-                if "__leader" in place:  # nobody's agent has it
+                if "__leader" in place:  # no agent has it
                     continue
                 self.assertEqual(row["uncommitted"], 0)
                 self.assertEqual(self.why(place), f"{place}  is done up to its end, {row['end']}\n")

@@ -1,4 +1,5 @@
-"""2,500 securities from a market that answers every tenth call with a fault, and some of them two seconds late: every one is complete in time."""
+"""2,500 securities from a market that answers every tenth call with a fault, and some of them two seconds late. Every
+one is complete in time."""
 import csv
 import io
 import json
@@ -8,8 +9,8 @@ import unittest
 from support import HORTON, Scene, run
 
 COUNT = 2500
-TWICE = 100  # of them have the symbol of another one, on another exchange
-LIMIT = 120  # seconds that are allowed
+TWICE = 100  # this many have the symbol of another one, on another exchange
+LIMIT = 120  # the seconds that it may take
 
 
 def securities():
@@ -30,7 +31,7 @@ class ManySecurities(Scene):
         super().setUpClass()
         cls.listed = list(securities())
         listing = io.StringIO()
-        rows = csv.writer(listing)  # quotes where it must, and ends rows with CRLF
+        rows = csv.writer(listing)  # quotes fields if it must, and ends rows with CRLF
         rows.writerow(["symbol", "name", "exchange", "assetType", "ipoDate", "delistingDate", "status"])
         rows.writerows([symbol, name, exchange, "Stock", "2001-02-03", "null", "Active"] for symbol, exchange, name in cls.listed)
         data = cls.folder / "data"

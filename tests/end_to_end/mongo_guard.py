@@ -1,4 +1,5 @@
-"""Servers for documents, and a guard in front of a server that knows no users: it wants SCRAM-SHA-256 of a client before it lets anything through, as MongoDB does."""
+"""Servers for documents, and a guard in front of a server without users. Like MongoDB, the guard demands SCRAM-SHA-256
+from a client before it lets anything through."""
 import base64
 import hashlib
 import hmac
@@ -28,7 +29,7 @@ def encode(document):
 
 
 def decode(data):
-    """The fields of a document of the types that commands of authentication have; others are left out."""
+    """The fields of a document whose types occur in authentication commands; others are left out."""
     fields, at = {}, 4
     while data[at] != 0:
         kind, end = data[at], data.index(0, at + 1)
@@ -50,7 +51,7 @@ def decode(data):
 
 
 def with_field(document, name, texts):
-    """The document with an array of texts at its end."""
+    """The document with an array of texts added at its end."""
     array = encode({str(place): text for place, text in enumerate(texts)})
     longer = document[4:-1] + b"\x04" + name.encode() + b"\0" + array + b"\0"
     return struct.pack("<i", len(longer) + 4) + longer
@@ -65,16 +66,16 @@ def receive(connection):
 
 
 def server(command, place, *options):
-    """dev/mongo, for the server in the folder `place`."""
+    """Runs dev/mongo for the server in the folder `place`."""
     return subprocess.run([ROOT / "dev/mongo", command, "--dir", place, *options], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 class Guard:
-    """At 127.0.0.1:`port`; `server` is the port of the server behind it."""
+    """Listens at 127.0.0.1:`port`; `server` is the port of the guarded server."""
 
     def __init__(self, server, username, password):
         self.server, self.username, self.password = server, username, password
-        self.mechanisms = []  # those that clients asked for
+        self.mechanisms = []  # the mechanisms that clients asked for
         guard = self
 
         class Handler(socketserver.BaseRequestHandler):
@@ -82,7 +83,7 @@ class Guard:
                 try:
                     Connection(guard, self.request).serve()
                 except OSError:
-                    pass  # one of them went
+                    pass  # one of them closed
 
         socketserver.ThreadingTCPServer.allow_reuse_address = True
         self.listening = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
@@ -107,7 +108,7 @@ class Connection:
         with self.server:
             while (message := receive(self.client)) is not None:
                 code = struct.unpack_from("<i", message, 12)[0]
-                if code == OP_QUERY:  # a driver's first words
+                if code == OP_QUERY:  # a driver's first message
                     self.client.sendall(self.greet(message))
                     continue
                 document = message[21:]

@@ -1,4 +1,5 @@
-"""Horton with its documents on a server of MongoDB's protocol: the same documents as in SQLite, users, TLS, outages."""
+"""Horton with its documents on a server with MongoDB's protocol: the same documents as in SQLite, users, TLS,
+outages."""
 import os
 import pathlib
 import re
@@ -11,7 +12,8 @@ from collection_test import Service, overview
 from mongo_guard import PASSWORD, Guard, server
 from support import Scene, wait_for
 
-OWN = {"_id", "listed_at", "overview_checked_at", "overview_sent_at", "overview_retries"}  # an id, and times of this run
+# an id, and times of this run
+OWN = {"_id", "listed_at", "overview_checked_at", "overview_sent_at", "overview_retries"}
 
 
 class OnMongo(Scene):
@@ -135,7 +137,7 @@ class Tls(OnMongo):
 
 
 class Away(OnMongo):
-    """The server goes and comes back. What Horton has asked of the market it does not ask again."""
+    """The server stops and comes back. Horton does not repeat the requests that the market has answered."""
 
     def serve_slowly(self, count):
         return self.serve(count, lambda symbol, call: time.sleep(0.05) or overview(symbol))

@@ -1,5 +1,5 @@
-"""What neither events nor the budget pay for: a service that is out of order, documents that cannot be written, a clock that was wrong once.
-And what a collection says at its end when something failed."""
+"""Trouble that costs neither events nor the budget: a service that is out of order, documents that cannot be written, a
+clock that was wrong once. And what a collection reports at its end if something failed."""
 import datetime
 import json
 import os
@@ -22,7 +22,8 @@ class Outages(collection_test.Collecting):
         return {row["allowed"]: row["used"] for row in self.rows("budget")}[term]
 
     def out_of_order(self, answer, seconds, listing_too=False):
-        """A service that answers so at first. How many requests it had then, besides the listing; and that nothing is lost."""
+        """A service that gives this answer at first. Returns how many requests it had in that time, besides the
+        listing. Nothing is lost."""
         until = [None]
 
         def reply(symbol, call):
@@ -166,7 +167,7 @@ class Ends(collection_test.Collecting):
 
 class Documents(collection_test.Collecting):
     def wait_and_go_on(self, away, back, says):
-        """The documents are away for a while during a collection: events wait, and go on."""
+        """The documents are unusable for a while during a collection: events wait, and continue."""
         service = self.serve([(f"S{number:03}", "X") for number in range(60)], rate="30/s")
         worker = self.worker(env=self.documents_env())
         self.assertEqual(self.here("start-collect-securities", env=self.documents_env()).returncode, 0)
@@ -233,7 +234,7 @@ class Clock(collection_test.Collecting):
         worker = self.worker()
         self.collect_all()
         self.stop(worker, signal.SIGTERM)
-        # What a worker noted whose clock was wrong.
+        # A worker with a wrong clock noted this.
         future = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=3)
         text = future.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         documents = sqlite3.connect(self.place / "horton-data" / "documents.db")

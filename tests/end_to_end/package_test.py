@@ -25,7 +25,7 @@ class Package(Scene):
         return run("cmake", "-S", source, "-B", self.folder / build, f"-DCMAKE_PREFIX_PATH={self.prefix}", *options, folder=self.folder, limit=COMPILING)
 
     def build(self, source, build, *options, target="all"):
-        """Configures and builds with the compiler that the package is built with."""
+        """Configures and builds with the compiler that built the package."""
         configured = self.configure(source, build, "-DCMAKE_C_COMPILER=clang-19", "-DCMAKE_CXX_COMPILER=clang++-19", *options)
         self.assertEqual(configured.returncode, 0, configured.stdout + configured.stderr)
         built = run("cmake", "--build", self.folder / build, "--target", target, folder=self.folder, limit=COMPILING)
@@ -33,7 +33,7 @@ class Package(Scene):
         return self.folder / build
 
     def source(self, name, example, text=None):
-        """A copy of the example, with another text of its program."""
+        """A copy of the example; `text` replaces its program."""
         folder = self.folder / name
         shutil.copytree(ROOT / "examples" / example, folder)
         if text:
@@ -97,7 +97,7 @@ class Package(Scene):
         self.assertIn(f"version Mephisto {version}\n", run(self.folder / "smallest", "--version", folder=self.folder).stdout)
 
     def test_it_is_a_part_of_another_project(self):
-        """By FetchContent, which is add_subdirectory of what it has fetched; the whole library would take minutes."""
+        """FetchContent is add_subdirectory of what it has fetched. Building the whole library would take minutes."""
         folder = self.source("within", "hello")
         cmake = folder / "CMakeLists.txt"
         cmake.write_text(cmake.read_text().replace("find_package(Mephisto REQUIRED)",
@@ -110,7 +110,8 @@ class Package(Scene):
         flags = json.loads(run("ninja", "-C", build, "-t", "compdb", folder=self.folder).stdout)
         own = next(entry["command"] for entry in flags if entry["file"].endswith("hello.cc"))
         library = next(entry["command"] for entry in flags if entry["file"].endswith("/src/app/app.cc"))
-        for layout in ("-march=", "-DSIMDJSON_DEVELOPMENT_CHECKS="):  # of simdjson's parser, which the headers use
+        # options of simdjson's parser, which the headers use
+        for layout in ("-march=", "-DSIMDJSON_DEVELOPMENT_CHECKS="):
             self.assertEqual(re.findall(rf"{layout}\S+", own)[:1], re.findall(rf"{layout}\S+", library)[:1])
 
     def test_the_tool_is_there(self):

@@ -1,4 +1,5 @@
-"""Every file that a worker makes is its owner's only, whatever the umask is; what another user prepared is not used."""
+"""Every file that a worker creates belongs to its owner alone, whatever the umask is. Files that another user prepared
+are not used."""
 import os
 import pathlib
 import signal
@@ -12,7 +13,7 @@ NOBODY = 65534
 
 
 def loose(folder):
-    """What others could read, write or enter."""
+    """The files that others could read, write or enter."""
     return {str(path.relative_to(folder)): oct(path.lstat().st_mode) for path in [folder, *folder.rglob("*")] if path.lstat().st_mode & 0o077}
 
 
@@ -49,7 +50,7 @@ class Private(Scene):
 
     def test_what_is_looser_is_tightened(self):
         worker, _ = self.collect()
-        worker.signal(signal.SIGKILL)  # what SQLite makes beside its file stays
+        worker.signal(signal.SIGKILL)  # the files that SQLite makes beside its own stay
         worker.wait()
         for path in [self.data, *self.data.rglob("*")]:
             path.chmod(0o777)

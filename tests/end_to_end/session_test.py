@@ -1,4 +1,4 @@
-"""The session of the starting document, typed by hand: worker, send, the custom command, and looking at the result."""
+"""The session of the starting document, typed by hand: worker, send, the custom command, and the result."""
 import json
 import os
 import re
@@ -12,13 +12,13 @@ COMMANDS = ["agents", "clean-versions", "completion", "livecheck", "model", "mod
 
 
 def line_of(text):
-    """Where the statement stands in horton/agents.cc."""
+    """The line of the statement in horton/agents.cc."""
     lines = (ROOT / "horton/agents.cc").read_text().splitlines()
     return next(number for number, line in enumerate(lines, 1) if text in line)
 
 
 class Session(Scene):
-    """One market, one worker, one collection; the tests look at it."""
+    """One market, one worker, one collection; the tests inspect it."""
 
     @classmethod
     def setUpClass(cls):
@@ -26,7 +26,7 @@ class Session(Scene):
         cls.config(cls.start_market("--securities", "238"))  # the files' 237, and one with a market capitalisation
         cls.worker = cls.start_worker()
         cls.sent = run(HORTON, "send", "@collect_securities", folder=cls.folder)
-        # --timeout instead of a wait here: it fails by itself, and says why.
+        # Instead of a wait here, --timeout: then the command fails by itself and says why.
         cls.collected = run(HORTON, "--json", "progress", "--follow", "--timeout", "120", folder=cls.folder, limit=150)
 
     def test_the_banner_has_all_rows(self):
@@ -254,15 +254,16 @@ class Session(Scene):
 
 
 class Interrupted(Scene):
-    """What a command made on the log for itself goes with it, also when a signal ends it."""
+    """What a command created on the log for itself is deleted with it, even if a signal ends it."""
 
     def reply_topics(self):
         return [row["topic"] for row in self.rows("topics") if row["topic"].startswith("f-reply-")]
 
     def test_a_waiting_command_leaves_no_reply_topic(self):
-        self.horton("start-collect-securities")  # makes the log
+        self.horton("start-collect-securities")  # creates the log
         for number in (signal.SIGINT, signal.SIGTERM):
-            waiting = self.start(HORTON, "collect", "--symbol", "IBM", "--exchange", "NYSE", name="collect", env={"HORTON_SERVICE_APIKEY": "a-key"})  # nobody answers
+            # nobody answers
+            waiting = self.start(HORTON, "collect", "--symbol", "IBM", "--exchange", "NYSE", name="collect", env={"HORTON_SERVICE_APIKEY": "a-key"})
             wait_for(self.reply_topics, "a topic for the reply")
             waiting.signal(number)
             self.assertEqual(waiting.wait(), 128 + number, waiting.stderr)

@@ -8,7 +8,7 @@ from support import Scene, Terminal, run
 
 class Completion(Scene):
     def completed(self, *words):
-        """What Tab gives in bash after these words."""
+        """The completions that bash offers after these words."""
         script = self.horton("completion", "bash")
         self.assertEqual((script.returncode, script.stderr), (0, ""))
         (self.folder / "completion.bash").write_text(script.stdout)
@@ -44,7 +44,8 @@ class Completion(Scene):
 
     @contextlib.contextmanager
     def typing(self, shell, *options):
-        """An interactive shell in which `horton` shows its arguments, so that a line with Tab and Enter shows what Tab made of it."""
+        """An interactive shell in which `horton` prints its arguments. A line with Tab and Enter then shows the
+        completion."""
         if not shutil.which(shell):
             self.skipTest(f"there is no {shell} here")
         terminal = Terminal(shell, *options, folder=self.folder, env={"HOME": str(self.folder), "ZDOTDIR": str(self.folder), "TERM": "vt100", "BASH_SILENCE_DEPRECATION_WARNING": "1"})

@@ -1,4 +1,4 @@
-"""What signals do to a worker and to commands."""
+"""The effects of signals on a worker and on commands."""
 import json
 import signal
 import subprocess
@@ -21,7 +21,7 @@ class Signals(Scene):
         self.config(self.url, "  deadline: 2h\ndrain_timeout: 1h\n", folder=self.place)
 
     def busy_worker(self, *options):
-        """One whose agent waits for an answer."""
+        """A worker whose agent waits for an answer."""
         worker = self.start(HORTON, "worker", "--shards", 1, *options, folder=self.place, name="worker")
         wait_for(lambda: self.horton("send", "@collect_securities", folder=self.place).stdout, "a log to send to")
 

@@ -1,4 +1,5 @@
-"""What the end-to-end tests share: the programs, folders of their own, processes that always end, and waiting for conditions."""
+"""What the end-to-end tests share: the programs, folders of their own, processes that always end, and waiting for
+conditions."""
 import codecs
 import fcntl
 import json
@@ -21,14 +22,14 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BIN = pathlib.Path(os.environ.get("MEPHISTO_BIN_DIR", ROOT / "build/release/bin")).resolve()
 HORTON, MEPHISTO, LIBHORTON = str(BIN / "horton"), str(BIN / "mephisto"), str(BIN / "libhorton.so")
 AGENTS = ["collect_securities", "collect_security_overview"]
-LIMIT = 60  # seconds that a command may take on a busy machine; what hangs shows as well after these
+LIMIT = 60  # seconds that a command may take on a busy machine; a hanging command is noticed after them too
 STACK_TRACE = re.compile(r"terminate called|what\(\):|AddressSanitizer|runtime error:|Segmentation|Aborted|^#\d+ |std::|Assertion", re.MULTILINE)
 
 
 def environment(extra=None):
-    """This one's without what would change settings, and with what the test adds."""
+    """This process's environment without variables that would change settings, and with those that the test adds."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("HORTON_", "MEPHISTO_"))}
-    # libmongoc's counters in shared memory outlive a process that is killed, and the next one with its number complains.
+    # libmongoc's counters in shared memory outlive a killed process, and the next process with its number complains.
     clean.update(extra or {}, TZ="UTC", LC_ALL="C.UTF-8", MONGOC_DISABLE_SHM="1")
     return clean
 
@@ -38,7 +39,7 @@ def no_core():
 
 
 def run(*words, folder, env=None, limit=LIMIT, user=None, stdin=None):
-    """The command's CompletedProcess, with text; a TimeoutExpired is the test's failure."""
+    """The command's CompletedProcess, with text. A TimeoutExpired fails the test."""
     def prepare():
         no_core()
         if user is not None:
@@ -57,7 +58,7 @@ def wait_for(condition, what, limit=LIMIT):
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {limit} s: {what() if callable(what) else what}")
-        time.sleep(0.02)  # between two looks at the condition
+        time.sleep(0.02)  # between two checks of the condition
 
 
 class Process:
@@ -75,7 +76,7 @@ class Process:
     stderr = property(lambda self: self.stderr_path.read_text(errors="replace"))
 
     def wait_for(self, pattern, stream="stderr", limit=LIMIT):
-        """The first match of the pattern in the output, also when it comes later."""
+        """The first match of the pattern in the output, now or later."""
         def look():
             ended = self.child.poll()
             found = re.search(pattern, getattr(self, stream), re.MULTILINE)
@@ -91,7 +92,7 @@ class Process:
         return self.child.wait(limit)
 
     def end(self):
-        """Ends it in any state; also one that is stopped."""
+        """Ends it in any state, even if it is stopped."""
         if self.child.poll() is None:
             self.child.send_signal(signal.SIGCONT)
             self.child.kill()
@@ -108,16 +109,16 @@ class Terminal:
                                       preexec_fn=lambda: (no_core(), fcntl.ioctl(0, termios.TIOCSCTTY, 0)))
         os.close(other)
         self.output = ""
-        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")  # what is read at once may end within a character
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a read may end within a character
         self.answered = 0
 
     def read(self, seconds):
-        """Takes what has come, or comes within the time; False at the end."""
+        """Reads what has arrived, or arrives within the time; False at the end."""
         if not select.select([self.own], [], [], seconds)[0]:
             return True
         try:
             data = os.read(self.own, 1 << 16)
-        except OSError:  # the last program is gone
+        except OSError:  # the last program has ended
             data = b""
         self.output += self.decoder.decode(data)
         return bool(data)
@@ -131,12 +132,12 @@ class Terminal:
         return found
 
     def answer(self, text, pattern):
-        """Types the text and gives the first group of what the pattern finds after it."""
+        """Types the text, and returns the first group of the pattern's match after it."""
         os.write(self.own, text.encode())
         return self.wait_for(pattern).group(1)
 
     def wait(self, limit=LIMIT):
-        """All of the output, when the program has ended."""
+        """The whole output, when the program has ended."""
         deadline = time.monotonic() + limit
         while self.read(0.1):
             if time.monotonic() > deadline:
@@ -168,7 +169,7 @@ class Scene(unittest.TestCase):
 
     @classmethod
     def start_market(cls, *options):
-        """The URL of a stand-in market."""
+        """Starts a stand-in market and returns its URL."""
         market = cls.start(HORTON, "market", "--port", "0", *options, name="market")
         return market.wait_for(r"The market is open: (http://127\.0\.0\.1:\d+/)$", stream="stdout").group(1)
 
@@ -187,7 +188,7 @@ class Scene(unittest.TestCase):
         return run(HORTON, *words, folder=how.pop("folder", self.folder), **how)
 
     def rows(self, *words, **how):
-        """What a listing command prints with --json: one array on one line, nothing else."""
+        """What a listing command prints with --json: one array on one line, and nothing else."""
         got = self.horton(*words, "--json", **how)
         self.assertEqual((got.returncode, got.stderr), (0, ""), got)
         self.assertEqual(got.stdout.count("\n"), 1, got.stdout[:500])

@@ -20,14 +20,14 @@ class AtATerminal(Scene):
         for columns in (whole - 25, whole, whole + 25):
             lines = self.shown("config", columns=columns).splitlines()
             self.assertEqual({len(line) for line in lines}, {min(columns, whole)})
-        # Never cut: narrower than its words a table cannot be.
+        # A table is never cut: it cannot be narrower than its words.
         self.assertIn("CollectSecurityOverview", self.shown("models", columns=20))
 
     def test_json_is_the_same_as_elsewhere(self):
         self.assertEqual(self.shown("models", "--json"), self.horton("models", "--json").stdout)
 
     def level_of_the_worker(self, *words, env=None):
-        self.config("http://127.0.0.1:1/")  # nobody is asked
+        self.config("http://127.0.0.1:1/")  # no server is needed
         terminal = Terminal(HORTON, "worker", "-q", *words, folder=self.folder, env=env)
         self.addCleanup(terminal.end)
         found = terminal.wait_for(r"\| (\S*INFO +\S*) \| .*Worker ready").group(1)

@@ -1,4 +1,5 @@
-"""What a worker tells of a handler that keeps its thread, and of requests that have it write where they like: its log, `why`, its status."""
+"""What a worker reports about a handler that keeps its thread, and about requests that name a forbidden topic for the
+reply: in its log, `why`, and its status."""
 import json
 import re
 import socket
@@ -16,7 +17,7 @@ class WatchedWorker(Scene):
         return got.stdout
 
     def status(self, worker):
-        """What the worker says to a command that asks."""
+        """The worker's answer to a command."""
         path = next((self.folder / "keeper-data/v1/workers").glob(f"*-{worker.pid}.sock"))
         with socket.socket(socket.AF_UNIX) as asked:
             asked.connect(str(path))

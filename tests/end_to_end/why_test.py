@@ -1,4 +1,5 @@
-"""`why` and `rebalances`: what a running worker says about an offset that does not move, and how partitions moved."""
+"""`why` and `rebalances`: what a running worker reports about an offset that does not move, and about how partitions
+moved."""
 import json
 import os
 import re
@@ -19,7 +20,7 @@ class Why(Scene):
         self.place.mkdir()
 
     def stuck_worker(self, *options):
-        """A worker whose agent waits for an answer that takes an hour, with the place of the record."""
+        """A worker whose agent waits for an answer that takes an hour, and the position of the record."""
         self.config(self.start_market("--slow", "1", "--slow-ms", "3600000"), "  deadline: 2h\n", folder=self.place)
         worker = self.start_worker("--shards", 1, *options, folder=self.place)
         worker.wait_for(r"\{0-7\}")
@@ -48,7 +49,7 @@ class Why(Scene):
         self.assertEqual([reason["kind"] for reason in row["reasons"]], ["agent"])
         self.assertGreater(row["reasons"][0]["ms"], 0)
         self.assertEqual(len(self.rows("why", "@collect_securities", folder=self.place)), 8)
-        # The answer is for nobody else, and ends with its worker.
+        # Only the user may read the answer, and it ends with its worker.
         (socket,) = self.sockets()
         self.assertEqual((stat.S_IMODE(socket.stat().st_mode), stat.S_IMODE(socket.parent.stat().st_mode)), (0o600, 0o700))
         worker.signal(signal.SIGKILL)
@@ -66,7 +67,7 @@ class Why(Scene):
         worker.wait_for(r"\{0-7\}")
         (path,) = self.sockets()
         self.addCleanup(os.chdir, os.getcwd())
-        os.chdir(path.parent)  # a socket's address is short
+        os.chdir(path.parent)  # a socket's address has to be short
 
         def asker(text=b""):
             one = socket.socket(socket.AF_UNIX)
@@ -104,7 +105,7 @@ class Why(Scene):
         sent = json.loads(self.horton("send", "@collect_securities", "--partition", 3, folder=self.place).stdout)
         self.assertEqual(self.why(), f"{sent['topic']}/3  waits at 0: no worker of horton runs\n")
         self.assertEqual(self.horton("why", "collect_securitie", folder=self.place).returncode, 2)
-        # One that keeps its data elsewhere cannot be asked.
+        # A worker that keeps its data elsewhere cannot be asked.
         other = self.start_worker("--shards", 1, "--log", f"local://{self.place}/horton-data/log", "-D", "elsewhere", "--set", "service.apiendpoint=http://127.0.0.1:1", folder=self.place)
         other.wait_for(r"\{0-7\}")
         self.assertRegex(self.why(f"{sent['topic']}/3"), rf"no worker of horton runs here with it; it is with member [^ ]+:{other.pid}:0\n|is done up to its end")

@@ -20,7 +20,7 @@ class Workers(Scene):
         self.config(self.url, folder=self.place)
 
     def owners(self):
-        """Partitions by worker's process id."""
+        """The partitions by the workers' process ids."""
         owners = {}
         for row in json.loads(self.horton("--json", "lag", folder=self.place).stdout):
             if row["owner"] and row["topic"] in AGENTS:

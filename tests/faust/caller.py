@@ -1,5 +1,5 @@
-"""caller.py headers|envelope TOPIC NUMBER: a Faust client that calls the agents of faust_peer.cc by headers or envelopes, and prints the
-answers as JSON. One goes to TOPIC, and NUMBER is cast to where sinks begin."""
+"""caller.py headers|envelope TOPIC NUMBER: a Faust client that calls the agents of faust_peer.cc by headers or
+envelopes, and prints the answers as JSON. One answer goes to TOPIC, and NUMBER is cast to the first of the sinks."""
 import asyncio
 import json
 import os
@@ -57,4 +57,4 @@ try:
 except BaseException:
     traceback.print_exc()
     os._exit(1)
-os._exit(0)  # Faust's clients do not end by themselves, and app.stop() waits for ever
+os._exit(0)  # Faust's clients do not end by themselves, and app.stop() never returns

@@ -1,4 +1,4 @@
-"""Each side calls the other's agents: ask, map, join, cast, send, sinks; and what comes of answers that nobody waits for."""
+"""Each side calls the other's agents: ask, map, join, cast, send, sinks; and answers that nobody waits for."""
 import json
 import sys
 import unittest
@@ -30,19 +30,19 @@ class Calls(Sides):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        sides.create("sunk.end")  # Faust does not make what it only sends to
+        sides.create("sunk.end")  # Faust does not create topics that it only sends to
         cls.ours()
         cls.peer()
 
     def comes_out_once(self, number):
-        """At the end of the sinks."""
+        """The number arrives once at the end of the sinks."""
         wait_for(lambda: str(number).encode() in [record.value for record in sides.records("sunk.end")], f"{number} in sunk.end")
         self.assertEqual([record.value for record in sides.records("sunk.end")].count(str(number).encode()), 1)
 
     def check_calls_of_python(self, way, number):
         sides.create(f"answers.{way}")
         got = json.loads(self.output(sys.executable, sides.HERE / "caller.py", way, f"answers.{way}", number))
-        self.assertIsNone(got.pop("refuse"))  # Faust has no errors in its answers: it sees one of ours as None
+        self.assertIsNone(got.pop("refuse"))  # Faust has no errors in its answers: it reads one of ours as None
         self.assertEqual(got, {"square": 49, "shout": "STRAßE", "ping": None, "turn": TURNED, "grow": GROWN, "map": [1, 4, 9], "join": [16, 25, 36]})
         self.assertEqual(sides.values(f"answers.{way}", 1), [answer(64, "caller")])
         self.comes_out_once(number + 2)

@@ -1,4 +1,5 @@
-"""A consumer group is handed over: Faust's worker stops, ours of the same id goes on at what is committed, and back again."""
+"""A consumer group is handed over: Faust's worker stops, ours with the same id continues at the commit, and back
+again."""
 import collections
 import json
 import unittest
@@ -19,12 +20,12 @@ class TakeOver(Sides):
         self.sent = sum(sides.ends("moving").values())
 
     def send(self, numbers, **options):
-        """Numbers, and their keys, which decide on the partition unless it is given."""
+        """Sends numbers with their keys, which decide the partition if none is given."""
         sides.produce("moving", [(str(number).encode(), {"key": str(number).encode(), **options}) for number in numbers])
         self.sent += len(numbers)
 
     def done(self):
-        """Who did each record, by its place."""
+        """Which side did each record, by the record's position."""
         found = collections.defaultdict(list)
         for record in sides.records("moved"):
             result = json.loads(record.value)
@@ -38,7 +39,7 @@ class TakeOver(Sides):
         return {partition: offset for partition, (offset, _) in sides.committed("moving", "moving").items()}
 
     def check_side(self, by, since, until):
-        """Each record from what was committed on, up to what was committed then, was done by this side, once."""
+        """This side did each record between the two commits, and did it once."""
         for place, sides_ in self.done().items():
             if since.get(place[0], 0) <= place[1] < until.get(place[0], 0):
                 self.assertEqual([one for one in sides_ if one == by], [by], place)
@@ -69,7 +70,8 @@ class TakeOver(Sides):
         self.stop(worker)
 
     def test_what_is_done_behind_the_offset_python_does_again(self):
-        """Ours commits the first record that is not done, with a note of those behind it, which Faust does not know."""
+        """Ours commits the first offset that is not done, with a note of the later ones that are. Faust does not know
+        the note."""
         ours = self.ours("moving")
         start = sides.ends("moving")[0]
         self.send([-1, 8101, 8102, 8103], partition=0)

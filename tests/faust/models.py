@@ -16,7 +16,7 @@ class Line(faust.Record, namespace="geo.Line"):
 
 
 class Shape(faust.Record, abstract=True, polymorphic_fields=True):
-    """What `__faust` in the text tells apart."""
+    """`__faust` in the text distinguishes the shapes."""
 
 
 class Circle(Shape, namespace="geo.Circle"):

@@ -1,4 +1,5 @@
-"""Streams that go through both sides: a chain whose every record is accounted for, and the golden vectors in both dialects of JSON."""
+"""Streams that pass both sides: a chain whose every record is accounted for, and the golden vectors in both dialects of
+JSON."""
 import collections
 import csv
 import json
@@ -45,7 +46,7 @@ class Chain(Sides):
 
 
 class Vectors(Sides):
-    """vectors.KIND is written by Python, vectors.KIND.back by us, and vectors.again by Python again, each from what came before."""
+    """Python writes vectors.KIND, we write vectors.KIND.back from it, and Python writes vectors.again from that."""
 
     def test_the_golden_vectors_in_both_dialects(self):
         rows = collections.defaultdict(list)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""usage: on_mongo.py PROGRAM: runs the tests of documents that PROGRAM (horton_test) has for MongoDB, on a server of its own or on the one
-that HORTON_TEST_MONGO_URL names."""
+"""usage: on_mongo.py PROGRAM: runs PROGRAM's (horton_test's) tests of documents on MongoDB. The server is its own, or
+the one that HORTON_TEST_MONGO_URL names."""
 import os
 import pathlib
 import subprocess

@@ -1,4 +1,5 @@
-"""TLS, passwords, tokens and rights, on a broker that asks for them: who is let in, and what is said to the others."""
+"""TLS, passwords, tokens and rights, on a broker that demands them: which clients are let in, and what the others are
+told."""
 import json
 import os
 import time
@@ -9,7 +10,7 @@ from bad_input import BadInput
 from support import HORTON, run, wait_for
 
 WORKER = ("worker", "-q", "-l", "error", "--set", "shards=1", "--set", "service.apikey=none")
-SECONDS = 10  # in which what is wrong is said
+SECONDS = 10  # seconds within which an error is reported
 
 
 def setUpModule():
@@ -20,7 +21,7 @@ def setUpModule():
 
 class Access(BadInput):
     def ask(self, listener, *words, host="127.0.0.1", env=None, program=HORTON, **given):
-        """The command on the cluster by one of its listeners."""
+        """Runs the command on the cluster through one of its listeners."""
         servers = cluster.servers[listener].replace("127.0.0.1", host)
         return run(program, "--log", f"kafka://{servers}", *properties(**given), *words, folder=self.folder, env=env, limit=20)
 
@@ -109,7 +110,8 @@ class Password(Access):
 
 
 class Token(Access):
-    """token_app makes tokens for the user TEST_TOKEN_USER that live for TEST_TOKEN_SECONDS, and fails with TEST_TOKEN_ERROR."""
+    """token_app makes tokens for the user TEST_TOKEN_USER that are valid for TEST_TOKEN_SECONDS. With TEST_TOKEN_ERROR
+    it fails."""
 
     def setUp(self):
         self.given = {**self.sasl("OAUTHBEARER"), "program": TESTS / "token_app"}
@@ -164,7 +166,7 @@ class Rights(Access):
         worker.end()
 
 
-class Address(Access):  # the first one: there are no topics yet
+class Address(Access):  # the first test: there are no topics yet
     def test_where_nobody_answers(self):
         started = time.monotonic()
         self.check_message(run(HORTON, "--log", "kafka://127.0.0.1:1", "topics", folder=self.folder), 1, ["no broker", "127.0.0.1:1", "Connection refused"])

@@ -1,5 +1,5 @@
-"""A worker on a broker with Kafka's own limits, which is away, comes back, and whose topics are changed by others; and the bad input that a log
-sees, on Kafka too."""
+"""A worker on a broker with Kafka's own limits. The broker stops and comes back, and other programs change its topics.
+Also the bad input of a log, here on Kafka."""
 import json
 import re
 import signal
@@ -30,7 +30,7 @@ class OnKafka(Scene):
         return json.loads(sent.stdout)
 
     def collect(self, worker, *where):
-        """A record that is sent now is worked through."""
+        """A record that is sent now is processed."""
         place = self.send(*where)
         done = (place["topic"], place["partition"], place["offset"] + 1)
         wait_for(lambda: any((row["topic"], row["partition"], row["committed"]) == done for row in self.rows("lag")), lambda: f"{done} to be committed:\n{worker.stderr[-3000:]}")
@@ -60,7 +60,8 @@ class Broker(OnKafka):
         worker.wait_for(rf"(?s){AWAY}.*{AWAY}")
         cluster.start()
         self.collect(worker)
-        self.assertEqual(len(re.findall("a broker answers again", worker.stderr)), 1, worker.stderr)  # at the start it is `Worker ready` that tells
+        # at the start, `Worker ready` says so
+        self.assertEqual(len(re.findall("a broker answers again", worker.stderr)), 1, worker.stderr)
         self.assertEqual(len(re.findall(AWAY, worker.stderr)), 2, worker.stderr)
         self.stop(worker)
 
@@ -95,7 +96,7 @@ class Broker(OnKafka):
     def test_6_records_that_are_gone_before_they_are_read_are_told_and_left_out(self):
         worker = self.start_worker("--set", "broker_session_timeout=30s")
         self.collect(worker, "--partition", "3")
-        worker.signal(signal.SIGSTOP)  # what it has asked the broker for already brings the first of these
+        worker.signal(signal.SIGSTOP)  # what it has already requested from the broker contains the first of these
         last = [self.send("--partition", "3")["offset"] for _ in range(4)][-1]
         wanted = self.folder / "delete.json"
         wanted.write_text(json.dumps({"version": 1, "partitions": [{"topic": "collect_security_overview", "partition": 3, "offset": last}]}))
@@ -130,7 +131,7 @@ class Members(OnKafka):
 
 
 class Latest(Scene):
-    """A group that begins at the end of what is there."""
+    """A group that begins at the end of the existing records."""
 
     def tool(self, *words):
         got = run(MEPHISTO, "--log", cluster.url, *words, folder=self.folder)
@@ -176,7 +177,7 @@ class DeadLetters(OnKafka):
             replayed = self.rows("topic", "collect_security_overview", "--partition", "5", "-n", "0")[-1]
             self.assertEqual(replayed["headers"], {"x-replayed-from": f"horton-collect_security_overview-dlq/0@{number}",
                                                    "x-only-for": "horton/collect_security_overview@collect_security_overview"})
-            # With the marks of transactions at its end, too.
+            # Even with transaction markers at its end.
             wait_for(lambda: all(row["lag"] == 0 for row in self.rows("lag") if row["group"] == "horton"), lambda: f"all to be committed: {self.rows('lag')}")
             end = next(row["end"] for row in self.rows("lag") if (row["topic"], row["partition"]) == ("collect_security_overview", 5))
             self.assertEqual(self.horton("why", "collect_security_overview/5").stdout, f"collect_security_overview/5  is done up to its end, {end}\n")
@@ -184,7 +185,7 @@ class DeadLetters(OnKafka):
 
 
 class BadRecords(bad_records_test.WithWorker):
-    """What bad_records_test.py tries on a log of ours."""
+    """The cases of bad_records_test.py for a log of ours."""
 
     @classmethod
     def config(cls, url, more="", folder=None):
@@ -192,7 +193,7 @@ class BadRecords(bad_records_test.WithWorker):
 
 
 class BadCommands(BadInput):
-    """Of bad_command_line_test.py what looks at a log."""
+    """The cases of bad_command_line_test.py that use a log."""
 
     def try_on_kafka(self, case):
         case.args = ["--log", cluster.url, *case.args]

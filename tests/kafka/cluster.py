@@ -1,4 +1,4 @@
-"""What the tests on a broker of Kafka share: a cluster of their own, and horton on it."""
+"""What the tests on a Kafka broker share: a cluster of their own, and horton on it."""
 import os
 import pathlib
 import subprocess
@@ -31,7 +31,7 @@ class Cluster:
         return done.stdout
 
     def start(self):
-        """Also what was killed."""
+        """Starts the brokers, even those that were killed."""
         plain, *others = self.run("start", *self.options).splitlines()
         self.servers = {"plain": plain, **dict(line.split() for line in others)}
         self.url = f"kafka://{plain}"

@@ -1,5 +1,5 @@
-"""A worker that is told to stop while its broker is frozen or gone: it ends in time, whatever it waits for; a second signal ends it at once. What
-each kind of request does that is not answered, tests/log/kafka_stop_test.cc tries on a stand-in."""
+"""A worker is told to stop while its broker is frozen or gone. It ends in time, whatever it waits for, and a second
+signal ends it at once. tests/log/kafka_stop_test.cc tests each kind of unanswered request on a stand-in."""
 import os
 import re
 import signal
@@ -13,7 +13,7 @@ CHAOS = str(TESTS / "chaos_app")
 DRAIN = 2  # seconds
 AT_MOST = DRAIN + 4
 GUARANTEES = ("at_least_once", "exactly_once")
-# What the tasks of a worker wait for when the broker goes away in the midst of its work.
+# What a worker's tasks wait for if the broker stops while they are busy.
 BUSY = {"at_least_once": "Kafka to take a commit|Kafka to acknowledge what was sent", "exactly_once": "a transaction of Kafka's"}
 
 
@@ -34,7 +34,7 @@ class Stop(Scene):
         return worker
 
     def producer(self):
-        """One whose records flow."""
+        """Starts a producer whose records are arriving."""
         acked = self.folder / "acked"
         acked.unlink(missing_ok=True)
         producer = self.start(CHAOS, *self.settings("at_least_once"), "produce", "--producer", "p", "--acked", acked, "--count", "1000000", name="producer")
@@ -42,7 +42,7 @@ class Stop(Scene):
         return producer
 
     def away(self, how):
-        """The broker does not answer any more; it does again after the test."""
+        """The broker stops answering; after the test it answers again."""
         pid = int((cluster.folder / "cluster/node1/pid").read_text().split()[0])
         os.kill(pid, how)
         if how == signal.SIGSTOP:
@@ -51,10 +51,10 @@ class Stop(Scene):
             self.addCleanup(cluster.start)
 
     def waits_for(self, worker, pattern):
-        """One of its tasks has done so for a while, as a dump says that is asked for again and again."""
+        """Waits until one of its tasks has waited like this for a while, as repeated dumps show."""
         def look():
             worker.signal(signal.SIGUSR1)
-            time.sleep(0.1)  # between two looks
+            time.sleep(0.1)  # between two dumps
             return re.search(rf"waits for (?:{pattern}) since (?:[5-9]\d\d ms|\d+(?:\.\d+)? s)", worker.stderr.rpartition("--- shard 0: what every task does")[2])
         wait_for(look, lambda: f"a task to wait for {pattern}:\n{worker.stderr[-3000:]}")
 

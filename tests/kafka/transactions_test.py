@@ -1,4 +1,5 @@
-"""Transactions that others have left open: what they keep, that they are named, and that one that hangs is ended."""
+"""Transactions that other programs have left open: what they block, that they are named, and that a hanging one is
+ended."""
 import json
 import unittest
 
@@ -14,13 +15,13 @@ def setUpModule():
     global cluster, port
     cluster = Cluster()
     port = int(cluster.url.rpartition(":")[2])
-    # As before Kafka 3.6, and where a client or broker is at fault, a transaction may hang.
+    # Before Kafka 3.6, or if a client or broker has a bug, a transaction may hang; this setting makes that possible.
     cluster.tool("kafka.admin.ConfigCommand", "--alter", "--entity-type", "brokers", "--entity-default", "--add-config", "transaction.partition.verification.enable=false")
 
 
 class Transactions(Scene):
     def setUp(self):
-        """A worker has worked, and others may write to its topic."""
+        """A worker has worked, and other programs may write to its topic."""
         self.worker = self.start_chaos()
 
     def tearDown(self):
@@ -51,7 +52,7 @@ class Transactions(Scene):
         return sent["offset"]
 
     def committed(self, partition, offset):
-        """The group comes to commit that."""
+        """Waits until the group has committed that offset."""
         rows = []
 
         def look():
@@ -60,7 +61,7 @@ class Transactions(Scene):
         wait_for(look, lambda: f"in/{partition} to be committed at {offset}: {rows}\n{self.worker.stderr[-2000:]}")
 
     def reason(self, partition):
-        """What `why` says that the partition waits for, when it says so."""
+        """The reason that `why` gives for the partition's waiting, once it gives one."""
         def look():
             (row,) = json.loads(self.chaos("--json", "why", f"in/{partition}"))
             return next((reason["text"] for reason in row["reasons"] if reason["kind"] == "transaction"), None)
@@ -81,7 +82,7 @@ class Transactions(Scene):
         self.assertEqual((row["topic"], row["partition"], row["start"], row["id"], row["hangs"]), ("in", 0, start, "crashed", "yes"))
         self.tool("transactions", "end", "in/0", str(start + 1), code=1)
         self.assertIn("does not count", self.tool("transactions", "end", "in/0", str(start)).stdout)
-        self.committed(0, behind + 2)  # the mark that ends it has an offset
+        self.committed(0, behind + 2)  # the marker that ends it has an offset
         self.assertEqual(self.listed(client), [])
 
     def test_one_that_is_open_is_named_and_left_to_its_coordinator(self):

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """usage: on_kafka.py VERSION PROGRAM [--one-of-three-dead | --read-by-librdkafka]
 
-Runs the part of the conformance suite that PROGRAM (log_test) has for Kafka, on a broker of its own; or some of it on three, of which one was
-killed. What happens while it dies is dev/chaos's. Records are read by our own reader, or by librdkafka's, as they are over TLS.
+Runs the part of the conformance suite that PROGRAM (log_test) has for Kafka, on a broker of its own. With
+--one-of-three-dead, runs some of it on three brokers, one of which was killed; dev/chaos tests what happens while it
+dies. Our own reader reads the records, or librdkafka, as it does over TLS.
 """
 import os
 import pathlib

@@ -7,7 +7,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
 
 class Server:
-    """dev/kafka or dev/mongo with a folder of its own."""
+    """Runs dev/kafka or dev/mongo with a folder of its own."""
 
     def __init__(self, name, folder):
         self.words = [ROOT / "dev" / name]
@@ -19,9 +19,9 @@ class Server:
 
 @contextlib.contextmanager
 def running(name, folder, *options):
-    """Gives the server, and what it says of where it is."""
+    """Yields the server, and what it prints about its address."""
     server = Server(name, folder)
-    server.run("stop")  # what is left of a run that was killed
+    server.run("stop")  # the rest of a run that was killed
     try:
         yield server, server.run("start", *options)
     finally:

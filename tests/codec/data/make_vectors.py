@@ -72,7 +72,7 @@ def char():
 
 
 def text(longest=40):
-    if rng.random() < 0.3:  # long plain runs, where an encoder copies eight bytes at once
+    if rng.random() < 0.3:  # long plain runs, because an encoder copies eight bytes at once
         plain = "".join(chr(rng.randint(0x20, 0x7e)) for _ in range(rng.randint(0, longest)))
         at = rng.randint(0, len(plain))
         return plain[:at] + char() + plain[at:]
