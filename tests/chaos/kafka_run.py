@@ -94,7 +94,8 @@ class KafkaRun(Run):
 
     def __init__(self, binary, place, mode, kills, records, seed, broker_kills, stop_seconds):
         self.broker_kills, self.stop_seconds = broker_kills, stop_seconds
-        self.CRASH_POINTS = ["commit.before"] if mode == "at_least_once" else ["kafka.offsets_sent", "kafka.before_commit", "kafka.after_commit", "commit.before"]
+        self.CRASH_POINTS = (["commit.before"] if mode == "at_least_once"
+                             else ["kafka.offsets_sent", "kafka.before_commit", "kafka.after_commit", "commit.before"])
         # In memory if there is enough of it: when a busy disk keeps the brokers' controllers waiting, they vote anew.
         memory = shutil.disk_usage("/dev/shm").free > 4 << 30 if os.path.isdir("/dev/shm") else False
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="chaos-", dir="/dev/shm" if memory else None), "kafka")
@@ -134,14 +135,16 @@ class KafkaRun(Run):
 
     def settings(self, program):
         ports = self.direct if program in ("in_flight", "verify") else self.proxy.ports
-        return super().settings(program) | {"broker": "kafka://" + ",".join(f"127.0.0.1:{port}" for port in ports), "topic_replication_factor": BROKERS}
+        return super().settings(program) | {"broker": "kafka://" + ",".join(f"127.0.0.1:{port}" for port in ports),
+                                            "topic_replication_factor": BROKERS}
 
     def start_producers(self, count):
         """A sender outside of the cluster gets an error if no broker answers, and gives up. So all faults wait until
         the producers have begun."""
         producers = super().start_producers(count)
         acked = [self.place / f"p{number}.acked" for number in range(count)]
-        while not all(file.exists() and file.stat().st_size for file in acked) and all(producer.poll() is None for producer in producers):
+        while (not all(file.exists() and file.stat().st_size for file in acked)
+               and all(producer.poll() is None for producer in producers)):
             time.sleep(0.05)
         return producers
 
@@ -162,7 +165,9 @@ class KafkaRun(Run):
             self.restarting, self.broker_down = None, False
 
     def disturb(self):
-        if not self.broker_down and self.faults["broker_kill"] / self.broker_kills <= self.faults["kill"] / self.kills and not self.enough():
+        if (not self.broker_down
+                and self.faults["broker_kill"] / self.broker_kills <= self.faults["kill"] / self.kills
+                and not self.enough()):
             self.kill_broker()
         steady = [worker for worker in self.workers if not worker.stopped and not worker.leaving]
         if len(steady) < 2 or (len(steady) < 3 and self.random.random() < 0.5):
@@ -228,7 +233,8 @@ class KafkaRun(Run):
                 worker.process.terminate()
 
         for step in range(STORM_STEPS):
-            self.at(step * self.random.uniform(0.4, 0.8), leave if step % 2 else lambda: self.start_worker(healthy=True))
+            self.at(step * self.random.uniform(0.4, 0.8),
+                    leave if step % 2 else lambda: self.start_worker(healthy=True))
 
     def kill_broker(self):
         node = self.faults["broker_kill"] % BROKERS + 1
@@ -280,9 +286,11 @@ class KafkaRun(Run):
         if self.mode == "at_least_once":
             self.at_most = sum(self.in_flight.ask(f"by {pid} {mark}") for pid, mark in self.dead)
         result = super().finish_in_calm()
-        said = (self.place / "workers.log").read_text(errors="replace").count("the log has not taken the last commit within")
+        logged = (self.place / "workers.log").read_text(errors="replace")
+        said = logged.count("the log has not taken the last commit within")
         if said != self.late:
-            self.wrong.append(f"{self.late} workers left with code 1, and {said} say that the log has not taken their last commit")
+            self.wrong.append(f"{self.late} workers left with code 1, and {said} say that the log has not taken their "
+                              "last commit")
         deadline = time.monotonic() + self.CALM_SECONDS
         while (count := sum(map(open_transactions, self.direct))) > 0 and time.monotonic() < deadline:
             time.sleep(0.5)

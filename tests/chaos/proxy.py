@@ -24,7 +24,8 @@ class Connection:
     async def run(self):
         self.proxy.connections.add(self)
         # Each direction runs to its own end, so that what a killed client has sent still arrives.
-        await asyncio.gather(self.carry("requests", self.client[0], self.server[1]), self.carry("replies", self.server[0], self.client[1]), return_exceptions=True)
+        await asyncio.gather(self.carry("requests", self.client[0], self.server[1]),
+                             self.carry("replies", self.server[0], self.client[1]), return_exceptions=True)
         self.cut()
         self.proxy.connections.discard(self)
 

@@ -15,7 +15,8 @@ class InFlight:
     """Asks a process that follows the log (chaos_app.cc) what can be delivered again."""
 
     def __init__(self, command, place, log):
-        self.process = subprocess.Popen(command, cwd=place, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, bufsize=1)
+        self.process = subprocess.Popen(command, cwd=place, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                                        text=True, bufsize=1)
 
     def ask(self, line):
         self.process.stdin.write(line + "\n")
@@ -49,7 +50,8 @@ class Run:
         self.binary, self.place, self.mode, self.kills, self.records = binary, place, mode, kills, records
         self.random = random.Random(seed)
         self.workers = []
-        self.faults = {"kill": 0, "kill_while_producing": 0, "stop": 0, "killed_by_others": 0, "crash_point": 0, "add": 0}
+        self.faults = {"kill": 0, "kill_while_producing": 0, "stop": 0, "killed_by_others": 0, "crash_point": 0,
+                       "add": 0}
         self.at_most = 0
         self.wrong = []
         shutil.rmtree(place, ignore_errors=True)
@@ -65,7 +67,9 @@ class Run:
         return {"processing_guarantee": self.mode, "topic_partitions": 6, "broker_commit_interval": "0.3s"}
 
     def command(self, *words):
-        return [self.binary, *(word for name, value in self.settings(words[0]).items() for word in ("--set", f"{name}={value}")), *words]
+        return [self.binary,
+                *(word for name, value in self.settings(words[0]).items() for word in ("--set", f"{name}={value}")),
+                *words]
 
     def mark(self):
         return self.in_flight.ask("mark")
@@ -91,7 +95,8 @@ class Run:
         producers = []
         for number in range(count):
             name = f"p{number}"
-            words = ["produce", "--producer", name, "--acked", str(self.place / f"{name}.acked"), "--count", str(self.records // count), "--keys", "64", "--pause-ms", str(pause_ms)]
+            words = ["produce", "--producer", name, "--acked", str(self.place / f"{name}.acked"), "--count",
+                     str(self.records // count), "--keys", "64", "--pause-ms", str(pause_ms)]
             producers.append(subprocess.Popen(self.command(*words), cwd=self.place, stdout=log, stderr=log))
         return producers
 
@@ -160,11 +165,13 @@ class Run:
         return self.at_most
 
     def result(self):
-        words = ["verify", "--mode", self.mode, "--extras-at-most", str(self.extras_at_most() if self.mode == "at_least_once" else 0)]
+        words = ["verify", "--mode", self.mode, "--extras-at-most",
+                 str(self.extras_at_most() if self.mode == "at_least_once" else 0)]
         for acked in sorted(self.place.glob("*.acked")):
             words += ["--acked", str(acked)]
         try:
-            run = subprocess.run(self.command(*words), cwd=self.place, capture_output=True, text=True, timeout=self.CALM_SECONDS)
+            run = subprocess.run(self.command(*words), cwd=self.place, capture_output=True, text=True,
+                                 timeout=self.CALM_SECONDS)
             return json.loads(run.stdout)
         except json.JSONDecodeError:
             return {"good": False, "error": run.stderr.strip() or run.stdout.strip()}
@@ -212,7 +219,8 @@ class Run:
             self.disturb()
             if any(producer.poll() is None for producer in producers):
                 self.faults["kill_while_producing"] += self.faults["kill"] - before
-            progress(f"{self.mode}: {self.faults['kill']} of {self.kills} kills, {len(self.workers)} workers, {time.monotonic() - started:.0f} s")
+            progress(f"{self.mode}: {self.faults['kill']} of {self.kills} kills, {len(self.workers)} workers, "
+                     f"{time.monotonic() - started:.0f} s")
         self.calm_down()
         progress(f"{self.mode}: the producers finish, {time.monotonic() - started:.0f} s")
         while any(producer.poll() is None for producer in producers):
@@ -227,8 +235,10 @@ class Run:
         if (code := self.in_flight.close()) != 0:
             self.wrong.append(f"in_flight ended with code {code}")
         # The workers check their accounts at every commit and stop. A worker whose account is wrong logs that and ends.
-        unbalanced = sum("does not add up" in line for line in (self.place / "workers.log").read_text(errors="replace").splitlines())
+        unbalanced = sum("does not add up" in line
+                         for line in (self.place / "workers.log").read_text(errors="replace").splitlines())
         if self.wrong or unbalanced:
             result["good"] = False
             result["error"] = "; ".join(dict.fromkeys(self.wrong)) or "an account does not add up: see workers.log"
-        return {**result, "unbalanced_accounts": unbalanced, "faults": self.faults, "seconds": round(time.monotonic() - started, 1)}
+        return {**result, "unbalanced_accounts": unbalanced, "faults": self.faults,
+                "seconds": round(time.monotonic() - started, 1)}

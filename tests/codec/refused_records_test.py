@@ -17,7 +17,8 @@ SOURCE = ROOT / "tests/codec/refused_records.cc"
 class RefusedRecords(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        done = subprocess.run([*COMPILER, "-std=c++23", "-fsyntax-only", f"-I{ROOT}/include", SOURCE], capture_output=True, text=True)
+        done = subprocess.run([*COMPILER, "-std=c++23", "-fsyntax-only", f"-I{ROOT}/include", SOURCE],
+                              capture_output=True, text=True)
         cls.code, cls.text = done.returncode, done.stderr
         cls.errors = re.findall(r"error: (.*)", done.stderr)
 

@@ -18,7 +18,8 @@ def compiler_says():
     words = next(shlex.split(entry["command"]) for entry in entries if entry["file"].endswith("chaos_app.cc"))
     compiler = next(i for i, word in enumerate(words) if re.search(r"(clang\+\+|g\+\+)[-\d]*$", word))
     options = [word for word in words[compiler + 1:] if re.match(r"-(I|isystem|D|std|m|W)", word)]
-    got = subprocess.run([words[compiler], *options, "-fsyntax-only", "-ferror-limit=0", "-fno-caret-diagnostics", str(SOURCE)], capture_output=True, text=True, timeout=280)
+    got = subprocess.run([words[compiler], *options, "-fsyntax-only", "-ferror-limit=0", "-fno-caret-diagnostics",
+                          str(SOURCE)], capture_output=True, text=True, timeout=280)
     starts = [match.start() for match in DIAGNOSTIC.finditer(got.stderr)] + [len(got.stderr)]
     return [got.stderr[begin:end] for begin, end in zip(starts, starts[1:])]
 

@@ -49,8 +49,10 @@ class BadServer(http.server.BaseHTTPRequestHandler):
         if symbol and BadServer.kind:
             kind = "UNKNOWN"
         status = int(kind) if kind.isdigit() else 200
-        body = {"LISTING": BadServer.listing, "HTML": b"<html><body>Bad Gateway</body></html>", "BINARY": bytes(range(256)), "EMPTY": b"", "LIST": b"[1, 2]",
-                "ERROR": b'{"Error Message": "Invalid API call."}', "UNKNOWN": b"{}", "OTHER": b'{"Name": "somebody"}', "CUT": b'{"Symbol": "C'}.get(kind, b'{"Symbol": "%s"}' % kind.encode())
+        body = {"LISTING": BadServer.listing, "HTML": b"<html><body>Bad Gateway</body></html>",
+                "BINARY": bytes(range(256)), "EMPTY": b"", "LIST": b"[1, 2]",
+                "ERROR": b'{"Error Message": "Invalid API call."}', "UNKNOWN": b"{}", "OTHER": b'{"Name": "somebody"}',
+                "CUT": b'{"Symbol": "C'}.get(kind, b'{"Symbol": "%s"}' % kind.encode())
         if kind == "HANG":
             BadServer.released.wait(60)
         if kind == "NOHTTP":
@@ -85,7 +87,8 @@ class Server(BadInput):
         cls.refused.mkdir()
         # A security has to be listed before it is collected.
         symbols = ["GOOD", "REFUSED", *(symbol for _, symbol, _ in SERVER)]
-        BadServer.listing = "".join(["symbol,name,exchange\r\n", *(f"{symbol},{symbol},X\r\n" for symbol in symbols)]).encode()
+        BadServer.listing = "".join(
+            ["symbol,name,exchange\r\n", *(f"{symbol},{symbol},X\r\n" for symbol in symbols)]).encode()
         cls.config(f"http://127.0.0.1:{server.server_address[1]}/", folder=cls.refused)
         cls.worker = cls.start_worker()
         before = cls.start_worker(folder=cls.refused)
@@ -100,7 +103,8 @@ class Server(BadInput):
         cls.refusing = cls.start_worker(folder=cls.refused)
 
         def collect(symbol, folder, patience=200):
-            return run(HORTON, "collect", "--symbol", symbol, "--exchange", "X", "--timeout", patience, folder=folder, limit=cls.PATIENCE)
+            return run(HORTON, "collect", "--symbol", symbol, "--exchange", "X", "--timeout", patience, folder=folder,
+                       limit=cls.PATIENCE)
         # All at once, because they mostly wait for the pauses between attempts. The service is not out of order,
         # because it answers the good one repeatedly.
         with concurrent.futures.ThreadPoolExecutor(len(SERVER) + 2) as pool:
@@ -116,8 +120,10 @@ class Server(BadInput):
         self.check_message(self.results[symbol], FAILED, says)
 
     def test_a_server_that_refuses(self):
-        self.check_message(self.results["REFUSED"], FAILED, ["no answer within", "out of order", "connection refused", "until 2"])
-        self.refusing.wait_for("The service is out of order: cannot get http://127.0.0.1:.*connection refused.* waiting until ")
+        self.check_message(self.results["REFUSED"], FAILED,
+                           ["no answer within", "out of order", "connection refused", "until 2"])
+        self.refusing.wait_for("The service is out of order: cannot get http://127.0.0.1:.*connection refused.* "
+                               "waiting until ")
         self.assertEqual(json.loads(self.horton("--json", "dlq", "list", folder=self.refused).stdout), [])
 
     def test_a_good_symbol_is_collected_meanwhile(self):

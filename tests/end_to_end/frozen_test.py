@@ -19,7 +19,8 @@ class Holder:
     """A process that is in a write and not stopped; a process in a paused container looks like this."""
 
     def __init__(self, folder):
-        self.child = subprocess.Popen([CHILD, f"local://{folder}/horton-data/log", "hang-in-write"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=no_core)
+        self.child = subprocess.Popen([CHILD, f"local://{folder}/horton-data/log", "hang-in-write"],
+                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=no_core)
         assert self.child.stdout.readline() == "writing\n"
         self.pid = self.child.pid
 
@@ -89,7 +90,8 @@ class Frozen(Scene):
                 self.assertEqual(self.horton("start-collect-securities", folder=self.place).returncode, 0)
                 worker.wait_for("Start collect securities")
                 holder = self.hold()
-                worker.wait_for(f"(Cannot commit|Cannot append to the log).*process {holder.pid} \\(local_child\\) holds its write lock since")
+                worker.wait_for(f"(Cannot commit|Cannot append to the log).*process {holder.pid} \\(local_child\\) "
+                                "holds its write lock since")
                 self.assertIn(f"process {holder.pid}", self.horton("why", folder=self.place).stdout)
                 self.stop(worker)
                 holder.end()
@@ -131,7 +133,8 @@ class Frozen(Scene):
         mount.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m,mode=0700", "tmpfs", mount], check=True)
         self.addCleanup(subprocess.run, ["umount", "-l", mount], check=True)
-        self.config(self.url, f"  rate: unlimited\ndatadir: {mount}/data\nbroker_commit_interval: 100ms\n", folder=self.place)
+        self.config(self.url, f"  rate: unlimited\ndatadir: {mount}/data\nbroker_commit_interval: 100ms\n",
+                    folder=self.place)
         worker = self.start_worker("--shards", "1", folder=self.place)
         filler = mount / "filler"
         with open(filler, "wb") as file:
@@ -141,12 +144,14 @@ class Frozen(Scene):
                     file.flush()
             except OSError:
                 pass
-        sent = subprocess.Popen([str(BIN / "horton"), "send", "@collect_securities"], cwd=self.place, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        sent = subprocess.Popen([str(BIN / "horton"), "send", "@collect_securities"], cwd=self.place,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.addCleanup(sent.communicate)
         self.addCleanup(sent.kill)
         time.sleep(8)  # the time that is measured
         sent.kill()
-        told = [line for line in (worker.stderr + sent.communicate()[1].decode()).splitlines() if "disk is full" in line]
+        told = [line for line in (worker.stderr + sent.communicate()[1].decode()).splitlines()
+                if "disk is full" in line]
         self.assertLessEqual(len(told), 4, told)
         self.assertTrue(told, worker.stderr)
         os.truncate(filler, 0)

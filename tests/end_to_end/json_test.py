@@ -11,12 +11,14 @@ ARGUMENTS = {
     "collect": [["--symbol", "S1", "--exchange", "NYSE", "--timeout", "0.1"], ["--symbol", "S1", "--timeout", "0"]],
     "completion": [["bash"], ["zsh"], ["fish"], ["cmd"]],
     "config": [[], ["--markdown"]],
-    "dlq": [["list"], ["drop", "collect_securities", "--all"], ["replay", "collect_securities", "--all", "--dry-run"], ["show", "collect_securities", "7"], ["nonsense"]],
+    "dlq": [["list"], ["drop", "collect_securities", "--all"], ["replay", "collect_securities", "--all", "--dry-run"],
+            ["show", "collect_securities", "7"], ["nonsense"]],
     "lag": [[], ["--reset", "collect_securities=earliest", "--dry-run"], ["--reset", "nonsense"]],
     "market": [["--port", "70000"]],
     "model": [["CollectSecurityOverview"], ["Nonsense"]],
     "security": [["NOBODY"]],
-    "send": [["@collect_security_overview", '{"symbol": "S1", "exchange": "X"}'], ["collect_securities", "{}", "--repeat", "3"], ["nowhere"]],
+    "send": [["@collect_security_overview", '{"symbol": "S1", "exchange": "X"}'],
+             ["collect_securities", "{}", "--repeat", "3"], ["nowhere"]],
     "topic": [["collect_securities"], ["@collect_security_overview", "-n", "1"], ["nowhere"]],
     "why": [[], ["collect_securities"], ["nowhere"]],
 }
@@ -66,13 +68,16 @@ class Json(Scene):
         for name in commands(MEPHISTO, folder=self.folder):
             for words in ARGUMENTS.get(name, [[]]) + [["--no-such-option"]]:
                 with self.subTest(command=name, words=words):
-                    self.check(run(MEPHISTO, "--log", self.log, name, *words, "--json", folder=self.folder), (name, words))
+                    self.check(run(MEPHISTO, "--log", self.log, name, *words, "--json", folder=self.folder),
+                               (name, words))
         for words in (["-A"], ["-A", "nowhere.so", "agents"], ["nonsense"], ["worker"], ["topics"], []):
             self.check(run(MEPHISTO, "--json", *words, folder="/"), words)
 
     def test_what_is_wrong_before_a_command_is_known(self):
-        for words in (["--json"], ["--json", "nonsense"], ["--json=x", "agents"], ["--json", "--nonsense", "agents"], ["agents", "--json", "--config", "/dev/zero"],
-                      ["--json", "agents", "--set", "x"], ["agents", "--json", "-W", "/nowhere"], ["agents", "--json", "-f", "/nowhere/log"], ["agents", "--json", "-l", "loud"]):
+        for words in (["--json"], ["--json", "nonsense"], ["--json=x", "agents"], ["--json", "--nonsense", "agents"],
+                      ["agents", "--json", "--config", "/dev/zero"],
+                      ["--json", "agents", "--set", "x"], ["agents", "--json", "-W", "/nowhere"],
+                      ["agents", "--json", "-f", "/nowhere/log"], ["agents", "--json", "-l", "loud"]):
             got = self.horton(*words)
             if words == ["--json=x", "agents"]:  # means something else
                 continue
@@ -91,11 +96,13 @@ class Json(Scene):
     def test_a_worker(self):
         worker = self.start(HORTON, "worker", "--json", "-l", "info", folder=self.folder, name="worker")
         (banner,) = json.loads(worker.wait_for(r"^\[.*\]$", stream="stdout").group())
-        self.assertEqual((banner["id"], banner["pid"], banner["driver"], banner["transport"]), ("horton", worker.pid, "local (LMDB)", self.log))
+        self.assertEqual((banner["id"], banner["pid"], banner["driver"], banner["transport"]),
+                         ("horton", worker.pid, "local (LMDB)", self.log))
         worker.wait_for(r" - Worker ready$")
         worker.signal(signal.SIGTERM)
         self.assertEqual(worker.wait(), 0)
-        failed = self.horton("worker", "--json", "-q", "-l", "error", "--set", "service.apiendpoint=https://www.alphavantage.co/", "--set", "service.apikey=")
+        failed = self.horton("worker", "--json", "-q", "-l", "error", "--set",
+                             "service.apiendpoint=https://www.alphavantage.co/", "--set", "service.apikey=")
         self.assertEqual((failed.returncode, failed.stdout), (1, ""))
         self.check(failed, "worker")
         self.assertIn("service.apikey is empty", json.loads(failed.stderr)["error"])

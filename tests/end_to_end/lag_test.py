@@ -27,11 +27,13 @@ class LagAndWhy(Scene):
 
     def test_what_is_done_and_not_committed_is_told_by_both(self):
         worker = self.start_worker("--shards", 1, "--set", "broker_commit_interval=1h", folder=self.place)
-        sent = json.loads(self.horton("send", "@collect_security_overview", '{"symbol": "IBM", "exchange": "NYSE"}', folder=self.place).stdout)
+        sent = json.loads(self.horton("send", "@collect_security_overview", '{"symbol": "IBM", "exchange": "NYSE"}',
+                                      folder=self.place).stdout)
         place = f"{sent['topic']}/{sent['partition']}"
         wait_for(lambda: self.lag()[place]["uncommitted"] == 1, lambda: f"the record to be done: {self.lag()[place]}")
         self.assertEqual(self.lag()[place]["lag"], 1)
-        self.assertEqual(self.why(place), f"{place}  is done up to its end, 1; 0 is committed, and the next commit says so\n")
+        self.assertEqual(self.why(place),
+                         f"{place}  is done up to its end, 1; 0 is committed, and the next commit says so\n")
         worker.signal(signal.SIGTERM)
         self.assertEqual(worker.wait(), 0)
         self.assertEqual((self.lag()[place]["lag"], self.lag()[place]["uncommitted"]), (0, None))
@@ -40,7 +42,8 @@ class LagAndWhy(Scene):
         for guarantee in ("at_least_once", "exactly_once"):
             worker = self.start_worker("--set", f"processing_guarantee={guarantee}", folder=self.place)
             self.collect(worker)
-            wait_for(lambda: all(row["lag"] == 0 for row in self.lag().values()), lambda: f"everything to be committed: {self.lag()}")
+            wait_for(lambda: all(row["lag"] == 0 for row in self.lag().values()),
+                     lambda: f"everything to be committed: {self.lag()}")
             for place, row in self.lag().items():
                 if "__leader" in place:  # no agent has it
                     continue

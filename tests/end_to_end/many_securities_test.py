@@ -33,12 +33,14 @@ class ManySecurities(Scene):
         listing = io.StringIO()
         rows = csv.writer(listing)  # quotes fields if it must, and ends rows with CRLF
         rows.writerow(["symbol", "name", "exchange", "assetType", "ipoDate", "delistingDate", "status"])
-        rows.writerows([symbol, name, exchange, "Stock", "2001-02-03", "null", "Active"] for symbol, exchange, name in cls.listed)
+        rows.writerows([symbol, name, exchange, "Stock", "2001-02-03", "null",
+                        "Active"] for symbol, exchange, name in cls.listed)
         data = cls.folder / "data"
         data.mkdir()
         (data / "listing_status.csv").write_text(listing.getvalue(), newline="")
         symbols = sorted({symbol for symbol, _, _ in cls.listed})
-        overviews = [{"Symbol": symbol, "Name": "of the overview", "Exchange": "MARS", "Sector": "TESTING", "MarketCapitalization": str(capitalization(symbol)), "PERatio": "None"}
+        overviews = [{"Symbol": symbol, "Name": "of the overview", "Exchange": "MARS", "Sector": "TESTING",
+                      "MarketCapitalization": str(capitalization(symbol)), "PERatio": "None"}
                      for symbol in symbols]
         (data / "overview.jsonl").write_text("".join(json.dumps(one) + "\n" for one in overviews))
 
@@ -46,7 +48,8 @@ class ManySecurities(Scene):
         cls.worker = cls.start_worker()
         cls.started = time.monotonic()
         run(HORTON, "start-collect-securities", folder=cls.folder)
-        cls.collected = run(HORTON, "--json", "progress", "--follow", "--timeout", LIMIT, folder=cls.folder, limit=LIMIT + 15)
+        cls.collected = run(HORTON, "--json", "progress", "--follow", "--timeout", LIMIT, folder=cls.folder,
+                            limit=LIMIT + 15)
         cls.seconds = time.monotonic() - cls.started
 
     def test_all_are_complete_in_time(self):
@@ -59,7 +62,8 @@ class ManySecurities(Scene):
 
     def test_each_security_is_there_once_as_it_is_listed_with_its_overview(self):
         rows = json.loads(self.horton("securities", "--json").stdout)
-        self.assertEqual(sorted((row["symbol"], row["exchange"]) for row in rows), sorted((symbol, exchange) for symbol, exchange, _ in self.listed))
+        self.assertEqual(sorted((row["symbol"], row["exchange"]) for row in rows),
+                         sorted((symbol, exchange) for symbol, exchange, _ in self.listed))
         self.assertEqual({row["sector"] for row in rows}, {"TESTING"})
         self.assertFalse([row for row in rows if row["market_capitalization"] != capitalization(row["symbol"])])
 

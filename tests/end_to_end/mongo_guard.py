@@ -21,7 +21,8 @@ PASSWORD = "not-to-be-shown-either"
 def encode(document):
     body = b""
     for name, value in document.items():
-        kind, data = {bool: lambda v: (8, bytes([v])), int: lambda v: (16, struct.pack("<i", v)), float: lambda v: (1, struct.pack("<d", v)),
+        kind, data = {bool: lambda v: (8, bytes([v])), int: lambda v: (16, struct.pack("<i", v)),
+                      float: lambda v: (1, struct.pack("<d", v)),
                       str: lambda v: (2, struct.pack("<i", len(v.encode()) + 1) + v.encode() + b"\0"),
                       bytes: lambda v: (5, struct.pack("<iB", len(v), 0) + v)}[type(value)](value)
         body += bytes([kind]) + name.encode() + b"\0" + data
@@ -67,7 +68,8 @@ def receive(connection):
 
 def server(command, place, *options):
     """Runs dev/mongo for the server in the folder `place`."""
-    return subprocess.run([ROOT / "dev/mongo", command, "--dir", place, *options], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    return subprocess.run([ROOT / "dev/mongo", command, "--dir", place, *options], check=True, stdout=subprocess.PIPE,
+                          text=True).stdout.strip()
 
 
 class Guard:
@@ -118,7 +120,9 @@ class Connection:
                 elif self.known or name in OPEN_TO_ALL:
                     self.client.sendall(self.pass_on(message))
                 else:
-                    self.answer(message, {"ok": 0.0, "errmsg": f"command {name} requires authentication", "code": 13, "codeName": "Unauthorized"})
+                    self.answer(message,
+                                {"ok": 0.0, "errmsg": f"command {name} requires authentication", "code": 13,
+                                 "codeName": "Unauthorized"})
 
     def pass_on(self, message):
         self.server.sendall(message)

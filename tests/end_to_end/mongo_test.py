@@ -58,14 +58,16 @@ class OnMongo(Scene):
 
     def documents(self):
         rows = self.rows("securities", folder=self.place)
-        return {(row["symbol"], row["exchange"]): {name: value for name, value in row.items() if name not in OWN} for row in rows}, rows
+        return {(row["symbol"], row["exchange"]): {name: value for name, value in row.items() if name not in OWN}
+                for row in rows}, rows
 
 
 class TheSameDocuments(OnMongo):
     def test_as_in_sqlite(self):
         market = self.start_market()
         found = {}
-        for kind, mongo in {"sqlite": ["  database: horton"], "mongodb": ["  host: 127.0.0.1", f"  port: {self.port()}", "  database: same"]}.items():
+        for kind, mongo in {"sqlite": ["  database: horton"],
+                            "mongodb": ["  host: 127.0.0.1", f"  port: {self.port()}", "  database: same"]}.items():
             self.place = self.folder / kind
             self.place.mkdir()
             self.configure(market, mongo)
@@ -79,7 +81,8 @@ class TheSameDocuments(OnMongo):
         self.assertEqual(len(there), 237)
         self.assertEqual(there, here)
         for a, b in zip(here_rows, there_rows):
-            self.assertEqual({name: type(value) for name, value in a.items()}, {name: type(value) for name, value in b.items()})
+            self.assertEqual({name: type(value) for name, value in a.items()},
+                             {name: type(value) for name, value in b.items()})
         self.assertFalse((self.folder / "mongodb/horton-data/documents.db").exists())
 
 
@@ -90,7 +93,8 @@ class Users(OnMongo):
         self.addCleanup(self.guard.close)
 
     def mongo(self, password):
-        return ["  host: localhost", f"  port: {self.guard.port}", "  database: users", "  username: admin", f"  password: {password}"]
+        return ["  host: localhost", f"  port: {self.guard.port}", "  database: users", "  username: admin",
+                f"  password: {password}"]
 
     def check_let_in(self, **how):
         self.assertIn("A is not listed yet", self.here("collect", "--symbol", "A", **how).stderr)
@@ -109,7 +113,8 @@ class Users(OnMongo):
         self.check_let_in(env={"HORTON_MONGO_PASSWORD": PASSWORD})
 
     def test_a_password_in_the_url(self):
-        self.configure("http://127.0.0.1:1/", [f"  url: mongodb://admin:{PASSWORD}@127.0.0.1:{self.guard.port}/?authSource=admin"])
+        self.configure("http://127.0.0.1:1/",
+                       [f"  url: mongodb://admin:{PASSWORD}@127.0.0.1:{self.guard.port}/?authSource=admin"])
         self.check_let_in()
         self.assertNotIn(PASSWORD, self.here("config").stdout)
 

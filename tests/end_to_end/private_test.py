@@ -14,7 +14,8 @@ NOBODY = 65534
 
 def loose(folder):
     """The files that others could read, write or enter."""
-    return {str(path.relative_to(folder)): oct(path.lstat().st_mode) for path in [folder, *folder.rglob("*")] if path.lstat().st_mode & 0o077}
+    return {str(path.relative_to(folder)): oct(path.lstat().st_mode) for path in [folder, *folder.rglob("*")]
+            if path.lstat().st_mode & 0o077}
 
 
 class Private(Scene):
@@ -25,7 +26,9 @@ class Private(Scene):
         self.data = self.place / "horton-data"
 
     def collect(self):
-        worker = self.start_worker("--logfile", self.place / "horton-data/worker.log" if self.data.exists() else self.place / "worker.log", folder=self.place, ready=False)
+        worker = self.start_worker(
+            "--logfile", self.place / "horton-data/worker.log" if self.data.exists() else self.place / "worker.log",
+            folder=self.place, ready=False)
         log = pathlib.Path(worker.child.args[worker.child.args.index("--logfile") + 1])
         self.wait_in(log, "Worker ready")
         self.assertEqual(self.horton("start-collect-securities", folder=self.place).returncode, 0)
@@ -43,7 +46,8 @@ class Private(Scene):
         finally:
             os.umask(before)
         names = {path.name for path in self.data.rglob("*")}
-        self.assertLessEqual({"data.mdb", "lock.mdb", "leases", "bell", "documents.db", "documents.db-wal", "documents.db-shm"}, names)
+        self.assertLessEqual({"data.mdb", "lock.mdb", "leases", "bell", "documents.db", "documents.db-wal",
+                              "documents.db-shm"}, names)
         self.assertTrue(any(name.endswith(".sock") for name in names), names)
         self.assertEqual(loose(self.data), {})
         self.assertEqual(stat.S_IMODE(log.stat().st_mode), 0o600)

@@ -23,7 +23,8 @@ BIN = pathlib.Path(os.environ.get("MEPHISTO_BIN_DIR", ROOT / "build/release/bin"
 HORTON, MEPHISTO, LIBHORTON = str(BIN / "horton"), str(BIN / "mephisto"), str(BIN / "libhorton.so")
 AGENTS = ["collect_securities", "collect_security_overview"]
 LIMIT = 60  # seconds that a command may take on a busy machine; a hanging command is noticed after them too
-STACK_TRACE = re.compile(r"terminate called|what\(\):|AddressSanitizer|runtime error:|Segmentation|Aborted|^#\d+ |std::|Assertion", re.MULTILINE)
+STACK_TRACE = re.compile(r"terminate called|what\(\):|AddressSanitizer|runtime error:|Segmentation|Aborted|^#\d+ |"
+                         "std::|Assertion", re.MULTILINE)
 
 
 def environment(extra=None):
@@ -46,7 +47,8 @@ def run(*words, folder, env=None, limit=LIMIT, user=None, stdin=None):
             os.setgroups([])
             os.setgid(user)
             os.setuid(user)
-    return subprocess.run([str(word) for word in words], cwd=folder, env=environment(env), input=stdin, capture_output=True, text=True, errors="replace", timeout=limit,
+    return subprocess.run([str(word) for word in words], cwd=folder, env=environment(env), input=stdin,
+                          capture_output=True, text=True, errors="replace", timeout=limit,
                           preexec_fn=prepare)
 
 
@@ -68,7 +70,8 @@ class Process:
         base = pathlib.Path(tempfile.mkdtemp(prefix=f"{name}-", dir=folder))
         self.stdout_path, self.stderr_path = base / "stdout", base / "stderr"
         with open(self.stdout_path, "wb") as out, open(self.stderr_path, "wb") as err:
-            self.child = subprocess.Popen([str(word) for word in words], cwd=folder, env=environment(env), stdin=subprocess.DEVNULL, stdout=out, stderr=err, preexec_fn=no_core)
+            self.child = subprocess.Popen([str(word) for word in words], cwd=folder, env=environment(env),
+                                          stdin=subprocess.DEVNULL, stdout=out, stderr=err, preexec_fn=no_core)
         self.name = name
 
     pid = property(lambda self: self.child.pid)
@@ -81,7 +84,8 @@ class Process:
             ended = self.child.poll()
             found = re.search(pattern, getattr(self, stream), re.MULTILINE)
             if not found and ended is not None:
-                raise AssertionError(f"{self.name} ended with {ended} before it wrote {pattern!r}:\n{self.stdout}\n{self.stderr}")
+                raise AssertionError(f"{self.name} ended with {ended} before it wrote {pattern!r}:\n{self.stdout}\n"
+                                     f"{self.stderr}")
             return found
         return wait_for(look, lambda: f"{pattern!r} in {self.name}'s {stream}:\n{getattr(self, stream)[-3000:]}", limit)
 
@@ -105,7 +109,8 @@ class Terminal:
     def __init__(self, *words, folder, env=None, columns=80):
         self.own, other = pty.openpty()
         fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-        self.child = subprocess.Popen([str(word) for word in words], cwd=folder, env=environment(env), stdin=other, stdout=other, stderr=other, start_new_session=True,
+        self.child = subprocess.Popen([str(word) for word in words], cwd=folder, env=environment(env), stdin=other,
+                                      stdout=other, stderr=other, start_new_session=True,
                                       preexec_fn=lambda: (no_core(), fcntl.ioctl(0, termios.TIOCSCTTY, 0)))
         os.close(other)
         self.output = ""
@@ -175,14 +180,16 @@ class Scene(unittest.TestCase):
 
     @classmethod
     def start_worker(cls, *options, folder=None, env=None, ready=True):
-        worker = cls.start(HORTON, "worker", "--without-web", "-l", "info", *options, folder=folder, env=env, name="worker")
+        worker = cls.start(HORTON, "worker", "--without-web", "-l", "info", *options, folder=folder, env=env,
+                           name="worker")
         if ready:
             worker.wait_for(r" - Worker ready$")
         return worker
 
     @classmethod
     def config(cls, url, more="", folder=None):
-        ((folder or cls.folder) / "config.yml").write_text(f"service:\n  apiendpoint: {url}\n  apikey: not-to-be-shown\n{more}")
+        ((folder or cls.folder) / "config.yml").write_text(
+            f"service:\n  apiendpoint: {url}\n  apikey: not-to-be-shown\n{more}")
 
     def horton(self, *words, **how):
         return run(HORTON, *words, folder=how.pop("folder", self.folder), **how)

@@ -13,7 +13,9 @@ class AtATerminal(Scene):
 
     def test_tables_are_boxes(self):
         self.assertEqual(self.shown("tables"), "horton has no tables.\n")
-        self.assertRegex(self.shown("models"), r"^┌Models─+┬─+┐\n│ name +│ fields +│\n├─+┼─+┤\n│ CollectSecurityOverview │ symbol, exchange │\n└─+┴─+┘\n$")
+        self.assertRegex(self.shown("models"),
+                         r"^┌Models─+┬─+┐\n│ name +│ fields +│\n├─+┼─+┤\n│ CollectSecurityOverview │ symbol, exchange "
+                         r"│\n└─+┴─+┘\n$")
 
     def test_the_last_column_is_wrapped_to_the_width(self):
         whole = len(self.horton("config").stdout.splitlines()[0])

@@ -33,9 +33,11 @@ class WatchedWorker(Scene):
     def test_a_handler_that_keeps_its_thread_is_named(self):
         worker = self.start_keeper()
         self.keeper("send", "pauses", "9000")
-        said = worker.wait_for(r"\| WARNING +\| .* - Agent keeper_agent keeps its thread \(\S+:\d+:([01])\) for [23]\.\d s already: nothing else there goes on meanwhile")
+        said = worker.wait_for(r"\| WARNING +\| .* - Agent keeper_agent keeps its thread \(\S+:\d+:([01])\) for "
+                               r"[23]\.\d s already: nothing else there goes on meanwhile")
         reasons = [reason["text"] for row in json.loads(self.keeper("why", "--json")) for reason in row["reasons"]]
-        self.assertTrue(any(re.search(rf":{said.group(1)} does not answer: keeper_agent keeps its thread", reason) for reason in reasons), reasons)
+        self.assertTrue(any(re.search(rf":{said.group(1)} does not answer: keeper_agent keeps its thread",
+                                      reason) for reason in reasons), reasons)
         kept, = self.status(worker)["kept_threads"]
         self.assertEqual((kept["task"], kept["times"]), ("keeper_agent", 1))
         self.assertGreaterEqual(kept["now_ms"], 2000)
@@ -50,8 +52,10 @@ class WatchedWorker(Scene):
         request = {"value": 0, "reply_to": "acc\x1bounts", "correlation_id": "c", "__faust": {"ns": "@ReqRepRequest"}}
         for partition in range(8):
             self.keeper("send", "pauses", json.dumps(request), "--partition", str(partition))
-        wait_for(lambda: self.status(worker)["refused_replies"] == 8, lambda: f"8 refused: {self.status(worker)['refused_replies']}")
-        self.assertEqual(len(re.findall(r"names topic acc\S+ounts for its answer, .*reply_to_topics", worker.stderr)), 1, worker.stderr)
+        wait_for(lambda: self.status(worker)["refused_replies"] == 8,
+                 lambda: f"8 refused: {self.status(worker)['refused_replies']}")
+        self.assertEqual(len(re.findall(r"names topic acc\S+ounts for its answer, .*reply_to_topics", worker.stderr)),
+                         1, worker.stderr)
         self.assertNotIn("\x1b", worker.stderr)
 
 

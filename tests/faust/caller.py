@@ -11,7 +11,8 @@ from models import Circle, Drawing, Line, Point, Square
 
 app = faust.App("caller", broker=os.environ["PEER_BROKER"], topic_partitions=4)
 LINE = Line(start=Point(x=1, y=0.5), end=Point(x=2, y=1e-7), label=None)
-DRAWING = Drawing(name="two", shapes=[Circle(centre=Point(x=0, y=0.0), radius=1.5), Square(corner=Point(x=1, y=1.0), side=2.0)])
+DRAWING = Drawing(name="two",
+                  shapes=[Circle(centre=Point(x=0, y=0.0), radius=1.5), Square(corner=Point(x=1, y=1.0), side=2.0)])
 
 
 def agent(name, **types):

@@ -21,7 +21,8 @@ class TakeOver(Sides):
 
     def send(self, numbers, **options):
         """Sends numbers with their keys, which decide the partition if none is given."""
-        sides.produce("moving", [(str(number).encode(), {"key": str(number).encode(), **options}) for number in numbers])
+        sides.produce("moving",
+                      [(str(number).encode(), {"key": str(number).encode(), **options}) for number in numbers])
         self.sent += len(numbers)
 
     def done(self):
@@ -33,7 +34,8 @@ class TakeOver(Sides):
         return found
 
     def wait_for_all(self):
-        wait_for(lambda: len(self.done()) == self.sent, lambda: f"{self.sent} records done, not {len(self.done())}", 120)
+        wait_for(lambda: len(self.done()) == self.sent, lambda: f"{self.sent} records done, not {len(self.done())}",
+                 120)
 
     def committed(self):
         return {partition: offset for partition, (offset, _) in sides.committed("moving", "moving").items()}
@@ -75,7 +77,8 @@ class TakeOver(Sides):
         ours = self.ours("moving")
         start = sides.ends("moving")[0]
         self.send([-1, 8101, 8102, 8103], partition=0)
-        wait_for(lambda: all((0, start + behind) in self.done() for behind in (1, 2, 3)), "the records behind the one that waits")
+        wait_for(lambda: all((0, start + behind) in self.done() for behind in (1, 2, 3)),
+                 "the records behind the one that waits")
         self.stop(ours)
         self.assertEqual(sides.committed("moving", "moving")[0], (start, "move:1-3"))
         self.stop_when_done(self.fausts(PEER, "moving"))

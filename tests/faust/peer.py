@@ -85,7 +85,9 @@ moved = moving.topic("moved")
 @moving.agent(declared(moving, "moving", value_type=int))
 async def move(stream):
     async for event in stream.events():
-        await moved.send(key=event.key, value={"number": event.value, "by": "faust", "partition": event.message.partition, "offset": event.message.offset})
+        await moved.send(key=event.key,
+                         value={"number": event.value, "by": "faust", "partition": event.message.partition,
+                                "offset": event.message.offset})
 
 
 if __name__ == "__main__":

@@ -29,7 +29,8 @@ def python():
             print(f"Making {VENV}", file=sys.stderr)
             shutil.rmtree(VENV, ignore_errors=True)
             subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
-            subprocess.run([VENV / "bin/pip", "install", "-q", "--disable-pip-version-check", "-r", HERE / "requirements.txt"], check=True)
+            subprocess.run([VENV / "bin/pip", "install", "-q", "--disable-pip-version-check", "-r",
+                            HERE / "requirements.txt"], check=True)
             done.write_text(wanted)
     return VENV / "bin/python"
 

@@ -57,7 +57,9 @@ class Sides(unittest.TestCase):
     def peer(cls):
         """Faust does not wait until the topics that it creates are known. If a topic is missing at its first
         assignment, Faust reads it only after the next one."""
-        create("chain-1", "chain-3", *[f"peer.{name}" for name in ("square", "shout", "ping", "turn", "grow", "wait", "sink", "sunk")], partitions=4)
+        create("chain-1", "chain-3",
+               *[f"peer.{name}" for name in ("square", "shout", "ping", "turn", "grow", "wait", "sink", "sunk")],
+               partitions=4)
         return cls.fausts(HERE / "peer.py", "peer")
 
     def stop(self, worker):
@@ -81,7 +83,8 @@ class Kafka:
         self.loop = asyncio.new_event_loop()
         self.admin = self.started(aiokafka.admin.AIOKafkaAdminClient, bootstrap_servers=KAFKA)
         self.producer = self.started(aiokafka.AIOKafkaProducer, bootstrap_servers=KAFKA)
-        self.consumer = self.started(aiokafka.AIOKafkaConsumer, bootstrap_servers=KAFKA, enable_auto_commit=False, fetch_max_wait_ms=50, request_timeout_ms=600_000)
+        self.consumer = self.started(aiokafka.AIOKafkaConsumer, bootstrap_servers=KAFKA, enable_auto_commit=False,
+                                     fetch_max_wait_ms=50, request_timeout_ms=600_000)
 
     def started(self, make, **options):
         async def start():
@@ -115,7 +118,8 @@ def topics():
 def committed(group, topic):
     """By partition: the committed offset and its note."""
     found = kafka().run(kafka().admin.list_consumer_group_offsets(group))
-    return {partition.partition: (offset.offset, offset.metadata) for partition, offset in found.items() if partition.topic == topic}
+    return {partition.partition: (offset.offset,
+                                  offset.metadata) for partition, offset in found.items() if partition.topic == topic}
 
 
 def produce(topic, rows):

@@ -15,7 +15,8 @@ TESTS = "--gtest_filter=*/mongodb:OnMongo.*"
 
 def run(program, url):
     environment = {**os.environ, "HORTON_TEST_MONGO_URL": url}
-    listed = subprocess.run([program, TESTS, "--gtest_list_tests"], env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+    listed = subprocess.run([program, TESTS, "--gtest_list_tests"], env=environment, check=True, stdout=subprocess.PIPE,
+                            text=True).stdout
     if "/mongodb" not in listed:
         sys.exit(f"{program} has no test for MongoDB")
     return subprocess.run([program, TESTS, "--gtest_brief=1"], env=environment).returncode

@@ -18,7 +18,8 @@ FACE = {
 }
 MOST_IN_FACE = 20
 # Private headers that the rooms above may include too.
-SHARED = {"base/text.h", "base/hash.h", "base/inflate.h", "base/crash_point.h", "base/log_place.h", "base/log_file.h", "base/private_file.h", "base/process.h", "log/open_transaction.h", "runtime/asio.h", "runtime/tasks.h"}
+SHARED = {"base/text.h", "base/hash.h", "base/inflate.h", "base/crash_point.h", "base/log_place.h", "base/log_file.h",
+          "base/private_file.h", "base/process.h", "log/open_transaction.h", "runtime/asio.h", "runtime/tasks.h"}
 # Apps must not include the headers of these rooms' folders. Besides the face they may include those of the others: the
 # formats and values of records, and what prints tables.
 PRIVATE = tuple(f"mephisto/{room}/" for room in ROOMS if room in ("log", "stream", "agent", "app"))
@@ -132,13 +133,16 @@ class TheRulesThemselves(unittest.TestCase):
         self.assertIn("in no room", self.complaints("src/cli/x.cc", '#include "mephisto/new.h"'))
 
     def test_what_is_right_is_let_be(self):
-        right = '#include <map>\n#include "base/text.h"\n#include "log/group.h"\n#include "mephisto/sync.h"\n// #include "cli/commands.h"'
+        right = ('#include <map>\n#include "base/text.h"\n#include "log/group.h"\n#include "mephisto/sync.h"\n'
+                 '// #include "cli/commands.h"')
         self.assertEqual(self.complaints("src/log/x.cc", right), "")
-        self.assertEqual(self.complaints("horton/x.cc", '#include "horton/app.h"\n#include "mephisto/app.h"', wrong_includes_of_apps), "")
+        self.assertEqual(self.complaints("horton/x.cc", '#include "horton/app.h"\n#include "mephisto/app.h"',
+                                         wrong_includes_of_apps), "")
 
     def test_private_headers_in_an_app_are_found(self):
         for include in ("log/store.h", "mephisto/stream/shard.h", "../src/log/store.h", "src/log/store.h"):
-            self.assertIn("not public", self.complaints("horton/x.cc", f'#include "{include}"', wrong_includes_of_apps), include)
+            self.assertIn("not public", self.complaints("horton/x.cc", f'#include "{include}"', wrong_includes_of_apps),
+                          include)
 
 
 if __name__ == "__main__":

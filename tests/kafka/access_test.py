@@ -23,7 +23,8 @@ class Access(BadInput):
     def ask(self, listener, *words, host="127.0.0.1", env=None, program=HORTON, **given):
         """Runs the command on the cluster through one of its listeners."""
         servers = cluster.servers[listener].replace("127.0.0.1", host)
-        return run(program, "--log", f"kafka://{servers}", *properties(**given), *words, folder=self.folder, env=env, limit=20)
+        return run(program, "--log", f"kafka://{servers}", *properties(**given), *words, folder=self.folder, env=env,
+                   limit=20)
 
     def let_in(self, *how, **given):
         got = self.ask(*how, "--json", "topics", **given)
@@ -47,7 +48,8 @@ class Access(BadInput):
 
     @staticmethod
     def sasl(mechanism, user="admin", password="admin-secret"):
-        return {"security_protocol": "SASL_SSL", "ssl_ca_location": secret / "ca.pem", "sasl_mechanism": mechanism, "sasl_username": user, "sasl_password": password}
+        return {"security_protocol": "SASL_SSL", "ssl_ca_location": secret / "ca.pem", "sasl_mechanism": mechanism,
+                "sasl_username": user, "sasl_password": password}
 
 
 class Tls(Access):
@@ -58,16 +60,20 @@ class Tls(Access):
         self.refused("cannot log in to Kafka", "alert", "ssl.certificate.location", listener="tls", **self.tls())
 
     def test_a_broker_that_nobody_vouches_for_is_not_trusted(self):
-        self.refused("certificate verify failed", "ssl.ca.location", listener="tls", security_protocol="SSL", **self.certificate())
+        self.refused("certificate verify failed", "ssl.ca.location", listener="tls", security_protocol="SSL",
+                     **self.certificate())
 
     def test_a_certificate_for_another_host_is_not_trusted(self):
-        self.refused("localhost", "certificate verify failed", "another host", listener="tls", host="localhost", **self.tls(), **self.certificate())
+        self.refused("localhost", "certificate verify failed", "another host", listener="tls", host="localhost",
+                     **self.tls(), **self.certificate())
 
     def test_unless_hosts_are_not_compared(self):
-        self.let_in("tls", host="localhost", ssl_endpoint_identification_algorithm="none", **self.tls(), **self.certificate())
+        self.let_in("tls", host="localhost", ssl_endpoint_identification_algorithm="none", **self.tls(),
+                    **self.certificate())
 
     def test_a_file_that_is_not_there(self):
-        self.refused("ssl.ca.location is /nowhere/ca.pem", listener="tls", security_protocol="SSL", ssl_ca_location="/nowhere/ca.pem")
+        self.refused("ssl.ca.location is /nowhere/ca.pem", listener="tls", security_protocol="SSL",
+                     ssl_ca_location="/nowhere/ca.pem")
 
     def test_without_tls_where_it_is_needed(self):
         self.refused("no broker", cluster.servers["tls"], "security.protocol", listener="tls")
@@ -85,13 +91,16 @@ class Password(Access):
     def test_the_wrong_one_is_not(self):
         for mechanism in ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"):
             with self.subTest(mechanism):
-                self.refused("cannot log in to Kafka", "uthentication failed", listener="sasl", **self.sasl(mechanism, password="opensesame"))
+                self.refused("cannot log in to Kafka", "uthentication failed", listener="sasl",
+                             **self.sasl(mechanism, password="opensesame"))
 
     def test_nor_is_a_stranger(self):
-        self.refused("cannot log in to Kafka", "SCRAM-SHA-256", listener="sasl", **self.sasl("SCRAM-SHA-256", user="nobody"))
+        self.refused("cannot log in to Kafka", "SCRAM-SHA-256", listener="sasl",
+                     **self.sasl("SCRAM-SHA-256", user="nobody"))
 
     def test_a_worker_with_the_wrong_one_ends(self):
-        self.refused("cannot log in to Kafka", listener="sasl", words=WORKER, **self.sasl("SCRAM-SHA-256", password="opensesame"))
+        self.refused("cannot log in to Kafka", listener="sasl", words=WORKER,
+                     **self.sasl("SCRAM-SHA-256", password="opensesame"))
 
     def test_a_way_that_the_broker_does_not_know(self):
         self.refused("Unsupported SASL mechanism", listener="sasl", **self.sasl("SCRAM-SHA-1"))
@@ -101,7 +110,8 @@ class Password(Access):
         del given["sasl_password"]
         file = self.folder / "password"
         file.write_text("admin-secret\n")
-        for env in ({"HORTON_KAFKA_PROPERTIES_SASL_PASSWORD": "admin-secret"}, {"HORTON_KAFKA_PROPERTIES_SASL_PASSWORD_FILE": str(file)}):
+        for env in ({"HORTON_KAFKA_PROPERTIES_SASL_PASSWORD": "admin-secret"},
+                    {"HORTON_KAFKA_PROPERTIES_SASL_PASSWORD_FILE": str(file)}):
             self.let_in("sasl", env=env, **given)
             shown = self.ask("sasl", "config", env=env, **given)
             self.assertEqual(shown.returncode, 0, shown)
@@ -121,14 +131,17 @@ class Token(Access):
         self.let_in("sasl", env={"TEST_TOKEN_USER": "admin"}, **self.given)
 
     def test_it_is_made_anew_before_it_expires(self):
-        got = self.ask("sasl", "second-token", env={"TEST_TOKEN_USER": "admin", "TEST_TOKEN_SECONDS": "3"}, **self.given)
+        got = self.ask("sasl", "second-token", env={"TEST_TOKEN_USER": "admin", "TEST_TOKEN_SECONDS": "3"},
+                       **self.given)
         self.assertEqual((got.returncode, got.stderr), (0, ""))
 
     def test_one_that_has_expired_is_not_taken(self):
-        self.refused("cannot log in to Kafka", listener="sasl", env={"TEST_TOKEN_USER": "admin", "TEST_TOKEN_SECONDS": "-10"}, **self.given)
+        self.refused("cannot log in to Kafka", listener="sasl",
+                     env={"TEST_TOKEN_USER": "admin", "TEST_TOKEN_SECONDS": "-10"}, **self.given)
 
     def test_why_there_is_none_is_said(self):
-        self.refused("cannot log in to Kafka", "the bank is closed", listener="sasl", env={"TEST_TOKEN_ERROR": "the bank is closed"}, **self.given)
+        self.refused("cannot log in to Kafka", "the bank is closed", listener="sasl",
+                     env={"TEST_TOKEN_ERROR": "the bank is closed"}, **self.given)
 
     def test_an_app_that_makes_none(self):
         self.refused("OAUTHBEARER", "App::log_token", listener="sasl", **{**self.given, "program": HORTON})
@@ -144,45 +157,55 @@ class Rights(Access):
         cluster.tool(KAFKA_ACLS, "--add", "--force", "--allow-principal", "User:clerk", *what)
 
     def test_1_nothing_may_be_made(self):
-        self.refused("topic collect_securities", "uthorization failed", "the right", listener="sasl", words=("send", "@collect_securities"), **self.clerk())
-        self.refused("cannot create topic", "uthorization failed", "the right", listener="sasl", words=WORKER, **self.clerk())
+        self.refused("topic collect_securities", "uthorization failed", "the right", listener="sasl",
+                     words=("send", "@collect_securities"), **self.clerk())
+        self.refused("cannot create topic", "uthorization failed", "the right", listener="sasl", words=WORKER,
+                     **self.clerk())
 
     def test_2_what_may_be_read_only_is_not_written(self):
         self.assertEqual(self.ask("plain", "send", "@collect_securities").returncode, 0)
         self.allow("--operation", "Read", "--topic", "collect_securities")
-        self.refused("cannot append to collect_securities", "uthorization failed", "the right", listener="sasl", words=("-l", "crit", "send", "@collect_securities"), **self.clerk())
+        self.refused("cannot append to collect_securities", "uthorization failed", "the right", listener="sasl",
+                     words=("-l", "crit", "send", "@collect_securities"), **self.clerk())
 
     def test_3_a_group_that_may_not_be_joined_ends_the_worker(self):
         self.allow("--operation", "All", "--topic", "*")
-        self.refused("group horton", "roup authorization failed", "the right", listener="sasl", words=WORKER, **self.clerk())
+        self.refused("group horton", "roup authorization failed", "the right", listener="sasl", words=WORKER,
+                     **self.clerk())
 
     def test_4_with_all_rights_the_worker_works(self):
         self.allow("--operation", "All", "--topic", "*", "--group", "horton")
         self.config(self.start_market(), "shards: 1\nbroker_commit_interval: 50ms\n")
         worker = self.start_worker("--log", f"kafka://{cluster.servers['sasl']}", *properties(**self.clerk()))
-        sent = self.ask("sasl", "send", "@collect_security_overview", '{"symbol":"IBM","exchange":"NYSE"}', **self.clerk())
+        sent = self.ask("sasl", "send", "@collect_security_overview", '{"symbol":"IBM","exchange":"NYSE"}',
+                        **self.clerk())
         self.assertEqual(sent.returncode, 0, sent)
-        wait_for(lambda: "IBM" in self.ask("plain", "security", "IBM").stdout, lambda: f"what was collected:\n{worker.stderr[-2000:]}")
+        wait_for(lambda: "IBM" in self.ask("plain", "security", "IBM").stdout,
+                 lambda: f"what was collected:\n{worker.stderr[-2000:]}")
         worker.end()
 
 
 class Address(Access):  # the first test: there are no topics yet
     def test_where_nobody_answers(self):
         started = time.monotonic()
-        self.check_message(run(HORTON, "--log", "kafka://127.0.0.1:1", "topics", folder=self.folder), 1, ["no broker", "127.0.0.1:1", "Connection refused"])
+        self.check_message(run(HORTON, "--log", "kafka://127.0.0.1:1", "topics", folder=self.folder), 1,
+                           ["no broker", "127.0.0.1:1", "Connection refused"])
         self.assertLess(time.monotonic() - started, SECONDS)
 
     def test_a_host_that_there_is_not(self):
         started = time.monotonic()
-        self.check_message(run(HORTON, "--log", "kafka://nowhere.invalid", "topics", folder=self.folder), 1, ["no broker", "nowhere.invalid", "resolve"])
+        self.check_message(run(HORTON, "--log", "kafka://nowhere.invalid", "topics", folder=self.folder), 1,
+                           ["no broker", "nowhere.invalid", "resolve"])
         self.assertLess(time.monotonic() - started, SECONDS)
 
     def test_one_of_several_servers_is_enough(self):
-        got = run(HORTON, "--log", f"kafka://127.0.0.1:1;kafka://{cluster.servers['plain']}", "topics", folder=self.folder)
+        got = run(HORTON, "--log", f"kafka://127.0.0.1:1;kafka://{cluster.servers['plain']}", "topics",
+                  folder=self.folder)
         self.assertEqual((got.returncode, got.stderr), (0, ""))
 
     def test_more_replicas_than_brokers(self):
-        self.check_message(run(HORTON, "--log", cluster.url, "--set", "topic_replication_factor=3", "send", "replicated", folder=self.folder, env={}), 2, ["replicated"])
+        self.check_message(run(HORTON, "--log", cluster.url, "--set", "topic_replication_factor=3", "send",
+                               "replicated", folder=self.folder, env={}), 2, ["replicated"])
         got = run(HORTON, "--log", cluster.url, "--set", "topic_replication_factor=3", *WORKER, folder=self.folder)
         self.check_message(got, 1, ["cannot create topic", "eplication factor"])
 

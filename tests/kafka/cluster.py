@@ -25,7 +25,8 @@ class Cluster:
         self.start()
 
     def run(self, command, *words):
-        done = subprocess.run([ROOT / "dev/kafka", command, "--dir", self.folder / "cluster", *map(str, words)], env=environment(), capture_output=True, text=True)
+        done = subprocess.run([ROOT / "dev/kafka", command, "--dir", self.folder / "cluster", *map(str, words)],
+                              env=environment(), capture_output=True, text=True)
         if done.returncode != 0:
             raise AssertionError(f"dev/kafka {command} fails:\n{done.stdout}{done.stderr}")
         return done.stdout
@@ -45,4 +46,5 @@ class Cluster:
 
 def properties(**given):
     """librdkafka's properties as settings on a command line: `_` stands for `.`."""
-    return [word for name, value in given.items() for word in ("--set", f"kafka.properties.{name.replace('_', '.')}={value}")]
+    return [word for name, value in given.items()
+            for word in ("--set", f"kafka.properties.{name.replace('_', '.')}={value}")]

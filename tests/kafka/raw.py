@@ -44,7 +44,8 @@ class Client:
         self.port, self.name = port, name
         # The first request makes the brokers create their topic for transactions.
         self.until_ready(FIND_COORDINATOR, 1, text(name) + b"\1", lambda body: struct.unpack(">h", body[4:6])[0])
-        answer = self.until_ready(INIT_PRODUCER_ID, 0, text(name) + struct.pack(">i", 600_000), lambda body: struct.unpack(">h", body[4:6])[0])
+        answer = self.until_ready(INIT_PRODUCER_ID, 0, text(name) + struct.pack(">i", 600_000),
+                                  lambda body: struct.unpack(">h", body[4:6])[0])
         self.producer, self.epoch = struct.unpack(">qh", answer[6:16])
 
     def ask(self, kind, version, body):
@@ -77,13 +78,17 @@ class Client:
     def write(self, topic, partition, value):
         """Writes the record and returns its offset."""
         records = batch(self.producer, self.epoch, value)
-        body = text(self.name) + struct.pack(">hi", -1, 10_000) + self.places(topic, partition) + struct.pack(">i", len(records)) + records
-        answer = self.until_ready(PRODUCE, 3, body, lambda answer: struct.unpack(">h", answer[14 + len(topic):16 + len(topic)])[0])
+        body = (text(self.name) + struct.pack(">hi", -1, 10_000) + self.places(topic, partition)
+                + struct.pack(">i", len(records)) + records)
+        answer = self.until_ready(PRODUCE, 3, body,
+                                  lambda answer: struct.unpack(">h", answer[14 + len(topic):16 + len(topic)])[0])
         return struct.unpack(">q", answer[16 + len(topic):24 + len(topic)])[0]
 
     def commit(self, group, topic, partition, offset):
-        body = text(self.name) + text(group) + struct.pack(">qh", self.producer, self.epoch) + self.places(topic, partition) + struct.pack(">qh", offset, -1)
+        body = (text(self.name) + text(group) + struct.pack(">qh", self.producer, self.epoch)
+                + self.places(topic, partition) + struct.pack(">qh", offset, -1))
         self.until_ready(TXN_OFFSET_COMMIT, 0, body, lambda answer: struct.unpack(">h", answer[-2:])[0])
 
     def end(self, commit):
-        self.until_ready(END_TXN, 0, text(self.name) + struct.pack(">qhb", self.producer, self.epoch, commit), lambda answer: struct.unpack(">h", answer[4:6])[0])
+        self.until_ready(END_TXN, 0, text(self.name) + struct.pack(">qhb", self.producer, self.epoch, commit),
+                         lambda answer: struct.unpack(">h", answer[4:6])[0])

@@ -14,7 +14,8 @@ DRAIN = 2  # seconds
 AT_MOST = DRAIN + 4
 GUARANTEES = ("at_least_once", "exactly_once")
 # What a worker's tasks wait for if the broker stops while they are busy.
-BUSY = {"at_least_once": "Kafka to take a commit|Kafka to acknowledge what was sent", "exactly_once": "a transaction of Kafka's"}
+BUSY = {"at_least_once": "Kafka to take a commit|Kafka to acknowledge what was sent",
+        "exactly_once": "a transaction of Kafka's"}
 
 
 def setUpModule():
@@ -24,11 +25,13 @@ def setUpModule():
 
 class Stop(Scene):
     def settings(self, guarantee, drain=DRAIN):
-        given = {"broker": cluster.url, "processing_guarantee": guarantee, "drain_timeout": f"{drain}s", "broker_commit_interval": "50ms", "broker_session_timeout": "10s"}
+        given = {"broker": cluster.url, "processing_guarantee": guarantee, "drain_timeout": f"{drain}s",
+                 "broker_commit_interval": "50ms", "broker_session_timeout": "10s"}
         return [word for name, value in given.items() for word in ("--set", f"{name}={value}")]
 
     def worker(self, guarantee, ready=True, **given):
-        worker = self.start(CHAOS, *self.settings(guarantee, **given), "worker", "--without-web", "-l", "info", "--shards", "1", name="worker")
+        worker = self.start(CHAOS, *self.settings(guarantee, **given), "worker", "--without-web", "-l", "info",
+                            "--shards", "1", name="worker")
         if ready:
             worker.wait_for(r"(?s)Worker ready.*\{0-7\}")
         return worker
@@ -37,7 +40,8 @@ class Stop(Scene):
         """Starts a producer whose records are arriving."""
         acked = self.folder / "acked"
         acked.unlink(missing_ok=True)
-        producer = self.start(CHAOS, *self.settings("at_least_once"), "produce", "--producer", "p", "--acked", acked, "--count", "1000000", name="producer")
+        producer = self.start(CHAOS, *self.settings("at_least_once"), "produce", "--producer", "p", "--acked", acked,
+                              "--count", "1000000", name="producer")
         wait_for(lambda: acked.exists() and acked.stat().st_size > 10_000, "records to flow")
         return producer
 
@@ -55,7 +59,8 @@ class Stop(Scene):
         def look():
             worker.signal(signal.SIGUSR1)
             time.sleep(0.1)  # between two dumps
-            return re.search(rf"waits for (?:{pattern}) since (?:[5-9]\d\d ms|\d+(?:\.\d+)? s)", worker.stderr.rpartition("--- shard 0: what every task does")[2])
+            return re.search(rf"waits for (?:{pattern}) since (?:[5-9]\d\d ms|\d+(?:\.\d+)? s)",
+                             worker.stderr.rpartition("--- shard 0: what every task does")[2])
         wait_for(look, lambda: f"a task to wait for {pattern}:\n{worker.stderr[-3000:]}")
 
     def ends_in_time(self, worker, at_most=AT_MOST):

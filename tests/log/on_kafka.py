@@ -15,7 +15,8 @@ sys.path.insert(0, str(ROOT / "tests/support"))
 from servers import running  # noqa: E402 (its folder is found only now)
 
 ALL = "--gtest_filter=*/kafka"
-WITH_A_DEAD_BROKER = "--gtest_filter=*LogCommits*/kafka:*LogRecords.Append*/kafka:*LogConsuming.NoRecord*/kafka:*LogGroups.AMemberThat*/kafka-*TransactionsMake*"
+WITH_A_DEAD_BROKER = ("--gtest_filter=*LogCommits*/kafka:*LogRecords.Append*/kafka:*LogConsuming.NoRecord*/kafka:"
+                      "*LogGroups.AMemberThat*/kafka-*TransactionsMake*")
 
 
 def main():
@@ -24,8 +25,10 @@ def main():
     tests = WITH_A_DEAD_BROKER if dead else ALL
     folder = ROOT / "build/kafka" / f"conformance-{version}{'-three' if dead else ''}"
     with running("kafka", folder, "--version", version, "--brokers", "3" if dead else "1") as (kafka, servers):
-        environment = {**os.environ, "MEPHISTO_KAFKA": servers, "MEPHISTO_KAFKA_READER": "librdkafka" if "--read-by-librdkafka" in how else "ours"}
-        listed = subprocess.run([program, tests, "--gtest_list_tests"], env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+        environment = {**os.environ, "MEPHISTO_KAFKA": servers,
+                       "MEPHISTO_KAFKA_READER": "librdkafka" if "--read-by-librdkafka" in how else "ours"}
+        listed = subprocess.run([program, tests, "--gtest_list_tests"], env=environment, check=True,
+                                stdout=subprocess.PIPE, text=True).stdout
         if "/kafka" not in listed:
             sys.exit(f"{program} has no test for Kafka")
         if dead:

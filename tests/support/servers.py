@@ -14,7 +14,8 @@ class Server:
         self.folder = ["--dir", folder]
 
     def run(self, command, *words):
-        return subprocess.run([*self.words, command, *words, *self.folder], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+        return subprocess.run([*self.words, command, *words, *self.folder], check=True, stdout=subprocess.PIPE,
+                              text=True).stdout.strip()
 
 
 @contextlib.contextmanager
