@@ -36,7 +36,7 @@ class RefusedRecords(unittest.TestCase):
     def test_an_array(self):
         self.check("Label", '"text"', "use std::array")
 
-    def test_a_name_for_no_member(self):
+    def test_a_name_without_a_member(self):
         self.check("Renamed", '"klass"', "kFields")
 
     def test_the_notes_point_at_app_topic(self):

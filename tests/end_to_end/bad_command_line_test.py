@@ -29,14 +29,14 @@ COMMAND_LINE = [
     usage("value for a flag", "agents --json=x", "--json", "no value"),
     usage("only options", "--quiet", "no command"),
     usage("option without its value", "agents -l", "--loglevel", "value"),
-    usage("limit is no number", "securities --limit many", "--limit", '"many"', "number"),
+    usage("limit is not a number", "securities --limit many", "--limit", '"many"', "number"),
     usage("limit below zero", "securities --limit -1", "--limit", "from 0", files={"horton-data/log/data.mdb": ""}),
-    usage("timeout is no number", "collect --symbol A --timeout soon", "--timeout", '"soon"', "number"),
+    usage("timeout is not a number", "collect --symbol A --timeout soon", "--timeout", '"soon"', "number"),
     usage("timeout below zero", "collect --symbol A --exchange X --timeout -1", "--timeout"),
-    usage("shards is no number", "worker --shards two", "--shards", '"two"', "number"),
+    usage("shards is not a number", "worker --shards two", "--shards", '"two"', "number"),
     usage("shards below zero", "worker --shards -1", "--shards", '"-1"'),
     usage("shards overflow", "worker --shards 999999999999", "--shards", "999999999999"),
-    usage("web pages that there are not", "worker --with-web", "web", "--with-web"),
+    usage("web pages, which do not exist", "worker --with-web", "web", "--with-web"),
     usage("log level", "-l loud agents", "--loglevel", "loud", "debug", "crit"),
     usage("completion of an unknown shell", "completion powershell", "powershell", "bash", "zsh", "fish"),
     usage("unknown model", "model Nope", "Nope", "models"),
@@ -63,7 +63,7 @@ COMMAND_LINE = [
 ]
 
 MARKET = [
-    usage("port is no number", "market --port http", "--port", '"http"'),
+    usage("port is not a number", "market --port http", "--port", '"http"'),
     usage("port too large", "market --port 99999", "--port", "99999", "65535"),
     usage("share above one", "market --port 0 --quota 2", "0 to 1"),
     usage("share is not a number", "market --port 0 --fail nan", "0 to 1"),
@@ -73,7 +73,7 @@ MARKET = [
     failure("data that is broken JSON", "market --port 0 --data data", "overview.jsonl", ":1",
             files={"data/listing_status.csv": "symbol,name,exchange,assetType,ipoDate,delistingDate,status\r\n",
                    "data/overview.jsonl": "{nope\n"}),
-    failure("address that is none", "market --port 0 --bind nowhere", "nowhere", "address"),
+    failure("bind address that is not an address", "market --port 0 --bind nowhere", "nowhere", "address"),
 ]
 
 
@@ -108,7 +108,7 @@ CONFIG = [
     config("maintenance without a pause", "maintenance_interval: 0s\n", "maintenance_interval", '"0s"',
            "at least 1.0 s"),
     config("no room for a record", "stream_buffer_maxsize: 0\n", "stream_buffer_maxsize", '"0"', "from 1"),
-    config("commit after none", "broker_commit_every: 0\n", "broker_commit_every", '"0"', "from 1"),
+    config("commit after zero records", "broker_commit_every: 0\n", "broker_commit_every", '"0"', "from 1"),
     config("concurrency of zero", "service:\n  concurrency: 0\n", "service.concurrency", "0"),
     config("list where a number belongs", "topic_partitions: [1, 2]\n", "topic_partitions", "number"),
     config("list where a text belongs", "datadir: [a, b]\n", "config.yml:1", "datadir", "list"),
@@ -126,7 +126,7 @@ CONFIG = [
     config("unknown alias", "datadir: *x\n", "config.yml:1", "anchor"),
     config("quote that is not closed", "service:\n  apikey: \"abc\nshards: 2\n", "config.yml:2", "quote"),
     config("second document", "shards: 2\n---\nshards: 3\n", "config.yml:3", "second document"),
-    config("what follows the end", "shards: 2\n...\ndatadir: x\n", "config.yml:3", "second document"),
+    config("text after the end", "shards: 2\n...\ndatadir: x\n", "config.yml:3", "second document"),
     config("value over two lines", "datadir: a\n  b\n", "config.yml:1", "next line"),
     config("key without a colon", "shards: 2\ndatadir\n", "config.yml:2", "colon"),
     config("UTF-16", "shards: 2\n".encode("utf-16"), "config.yml", "UTF-8"),
@@ -230,10 +230,10 @@ TOOL = [
 
 
 class CommandLine(BadInput):
-    def test_sentences_are_told_apart(self):
+    def test_sentences_are_separated(self):
         self.assertNotRegex(self.horton("model", "Nope").stderr, '" [A-Z]')
 
-    def test_there_are_enough_of_them(self):
+    def test_there_are_enough_cases(self):
         self.assertGreaterEqual(sum(map(len, (COMMAND_LINE, MARKET, CONFIG, PLACES, TOOL))), 130)
 
     def test_a_result_that_cannot_be_written(self):

@@ -19,7 +19,7 @@ ON_A_LOG = [
     usage("topic with a long name", ["send", "x" * 300], "249", "300"),
     usage("partition too large", "send collect_securities --partition 8", "collect_securities", "0 to 7", "8"),
     usage("partition below zero", "send collect_securities --partition -1", "collect_securities", "0 to 7", "-1"),
-    usage("partition is no number", "send collect_securities --partition one", "--partition", '"one"'),
+    usage("partition is not a number", "send collect_securities --partition one", "--partition", '"one"'),
     usage("unknown codec", "send collect_securities x --value-serializer yaml", "--value-serializer", '"yaml"', "json",
           "raw", "binary"),
     usage("misspelt codec", "send collect_securities x --value-serializer jsno", 'did you mean "json"'),
@@ -27,13 +27,13 @@ ON_A_LOG = [
           '"nope"', "raw"),
     usage("chain that ends in nothing", "send collect_securities x --value-serializer json|", "--value-serializer",
           "json|"),
-    usage("a value that is no JSON for json", ["send", "collect_securities", "{", "--value-serializer", "json"],
+    usage("a value for json that is not JSON", ["send", "collect_securities", "{", "--value-serializer", "json"],
           "JSON"),
     usage("unknown model of the value", "send @collect_security_overview {} -V Nope", "--value-type", "Nope"),
     usage("value that is not of its model",
           ["send", "@collect_security_overview", '{"symbol":1}', "-V", "CollectSecurityOverview"], "symbol",
           "expected a string", "found 1"),
-    usage("value of a model that is no JSON",
+    usage("value of a model that is not JSON",
           ["send", "@collect_security_overview", "{", "-V", "CollectSecurityOverview"], "CollectSecurityOverview",
           "JSON"),
     usage("zero repetitions", "send @collect_securities --repeat 0", "--repeat", "1"),
@@ -43,7 +43,7 @@ ON_A_LOG = [
     usage("topic: misspelt", "topic collect_security_overviw", 'did you mean "collect_security_overview"'),
     usage("topic: bad --from", "topic collect_securities --from yesterday", "--from", "yesterday", "start",
           "2026-01-02T03:04:05Z"),
-    usage("topic: --from a day that there is not", "topic collect_securities --from 2026-13-45T00:00:00Z", "--from",
+    usage("topic: --from a day that does not exist", "topic collect_securities --from 2026-13-45T00:00:00Z", "--from",
           "2026-13-45"),
     usage("topic: --from below zero", "topic collect_securities --from -5", "--from", "-5"),
     usage("topic: bad partition", "topic collect_securities --partition 9", "0 to 7", "9"),
@@ -51,13 +51,13 @@ ON_A_LOG = [
     usage("dlq: misspelt action", "dlq lst", "lst", 'did you mean "list"'),
     usage("dlq: no agent", "dlq show", "agent"),
     usage("dlq: no number", "dlq show collect_security_overview", "number", "dlq list"),
-    usage("dlq: number is none", "dlq show collect_security_overview x", "NUMBER", '"x"'),
-    usage("dlq: number that there is not", "dlq show collect_security_overview 999", "999", "dlq list"),
+    usage("dlq: number is not a number", "dlq show collect_security_overview x", "NUMBER", '"x"'),
+    usage("dlq: number that does not exist", "dlq show collect_security_overview 999", "999", "dlq list"),
     usage("dlq: replay neither one nor all", "dlq replay collect_security_overview", "number", "--all"),
     usage("dlq: unknown agent", "dlq drop nope --all", '"nope"', "dlq list"),
     usage("dlq: misspelt agent", "dlq replay collect_securites 1", 'did you mean "collect_securities"'),
     failure("unknown security", "security NOPE", "NOPE", "horton securities"),
-    failure("collect what is not listed", "collect --symbol NOPE", "NOPE", "start-collect-securities", "--exchange"),
+    failure("collect a security that is not listed", "collect --symbol NOPE", "NOPE", "start-collect-securities", "--exchange"),
     failure("a record of 20 MB",
             ["send", "collect_security_overview", "x" * 100_000, "--partition", "0", "--value-serializer",
              "|".join(["binary"] * 19)],
@@ -122,7 +122,7 @@ class WithWorker(BadInput):
         done = json.loads(after.stdout)["offset"] + 1
         wait_for(lambda: any((row["topic"], row["partition"], row["committed"]) == (topic, partition, done)
                              for row in json.loads(self.horton("--json", "lag").stdout)),
-                 lambda: f"the good record behind {where} to be committed:\n{self.worker.stderr[-2000:]}")
+                 lambda: f"the good record after {where} to be committed:\n{self.worker.stderr[-2000:]}")
 
     def try_record(self, row):
         _, value, says = row

@@ -122,7 +122,7 @@ class Collecting(Scene):
 
 
 class Collection(Collecting):
-    def test_a_security_stays_who_it_is(self):
+    def test_a_security_keeps_its_identity(self):
         self.serve([("ABC", "NYSE"), ("ABC", "LSE"), ("XYZ", "")])
         self.worker()
         self.collect_all()
@@ -132,7 +132,7 @@ class Collection(Collecting):
                          [("ABC", "LSE", "TESTING"), ("ABC", "NYSE", "TESTING"), ("XYZ", "", "TESTING")])
         self.check_no_letters()
 
-    def test_good_data_survives_replies_that_are_none(self):
+    def test_good_data_survives_replies_without_data(self):
         replies = {"text": "<html>Bad Gateway</html>", "unknown": {}, "error": {"Error Message": "Invalid API call."},
                    "other": overview("OTHER"), "list": [1], "cut": '{"Symbol": "ABC", "Na'}
         mood = [None]

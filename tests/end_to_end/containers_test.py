@@ -37,7 +37,7 @@ class Compose(unittest.TestCase):
                     self.assertIsInstance(value, (str, int), "not a YAML flag, which compose refuses")
                     self.assertNotIsInstance(value, bool)
 
-    def test_every_service_tells_whether_it_is_well(self):
+    def test_every_service_has_a_health_check(self):
         for name, service in SERVICES.items():
             with self.subTest(name):
                 health = service["healthcheck"]

@@ -128,7 +128,7 @@ class Frozen(Scene):
                 self.assertRegex(worker.stderr, "Error: the (log in|data folder) .*removed or exchanged")
                 shutil.rmtree(self.place / "horton-data", ignore_errors=True)
 
-    def test_a_full_disk_is_told_once_and_then_ever_more_rarely(self):
+    def test_a_full_disk_is_reported_once_and_then_ever_more_rarely(self):
         mount = self.place / "small"
         mount.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m,mode=0700", "tmpfs", mount], check=True)

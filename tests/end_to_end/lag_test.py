@@ -25,7 +25,7 @@ class LagAndWhy(Scene):
         done = self.horton("progress", "--follow", "--timeout", 60, folder=self.place)
         self.assertEqual(done.returncode, 0, done.stderr + worker.stderr)
 
-    def test_what_is_done_and_not_committed_is_told_by_both(self):
+    def test_what_is_done_and_not_committed_is_reported_by_both(self):
         worker = self.start_worker("--shards", 1, "--set", "broker_commit_interval=1h", folder=self.place)
         sent = json.loads(self.horton("send", "@collect_security_overview", '{"symbol": "IBM", "exchange": "NYSE"}',
                                       folder=self.place).stdout)

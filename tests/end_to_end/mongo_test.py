@@ -178,7 +178,7 @@ class Away(OnMongo):
         peak = int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path(f"/proc/{worker.pid}/status").read_text()).group(1))
         self.assertLess(peak, 150_000, "KiB")
 
-    def test_a_server_that_hangs_is_away(self):
+    def test_a_server_that_hangs_is_waited_for(self):
         worker = self.worker(env={"HORTON_MONGO_DEADLINE": "500ms"})
         self.assertEqual(self.here("start-collect-securities").returncode, 0)
         wait_for(lambda: len(self.service.asked) > 20, "a good start")

@@ -260,7 +260,7 @@ class Session(Scene):
         self.assertIn(self.horton("config", "--markdown").stdout, page,
                       "docs/settings.md: print it again by `horton config --markdown`")
 
-    def test_the_exit_codes_are_told_alike(self):
+    def test_the_exit_codes_are_the_same_everywhere(self):
         told = self.horton("--help").stdout.splitlines()[-1].removeprefix("Exit codes: ")
         self.assertIn("2 wrong use or configuration", told)
         self.assertIn(told, self.horton("man").stdout.replace("\\-", "-"))

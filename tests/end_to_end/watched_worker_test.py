@@ -46,7 +46,7 @@ class WatchedWorker(Scene):
         self.assertTrue(7000 <= kept["longest_ms"] <= 12000, kept)
         self.assertEqual(worker.stderr.count("keeps its thread"), 1, "one event is told once")
 
-    def test_answers_to_foreign_topics_are_told_once_and_counted(self):
+    def test_answers_to_foreign_topics_are_reported_once_and_counted(self):
         worker = self.start_keeper()
         self.assertEqual(self.status(worker)["refused_replies"], 0)
         request = {"value": 0, "reply_to": "acc\x1bounts", "correlation_id": "c", "__faust": {"ns": "@ReqRepRequest"}}

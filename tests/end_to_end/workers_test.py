@@ -80,7 +80,7 @@ class Workers(Scene):
         self.config(self.url, folder=self.place)
         self.start_worker(folder=self.place).wait_for("Listed 237 securities")
 
-    def test_lag_tells_how_old_is_what_is_not_done(self):
+    def test_lag_shows_the_age_of_the_oldest_record_that_is_not_done(self):
         self.stuck_worker("")
         (row,) = [row for row in self.rows("lag", folder=self.place) if row["lag"]]
         self.assertEqual((row["topic"], row["end"], row["committed"] or 0, row["lag"]), ("collect_securities", 1, 0, 1))

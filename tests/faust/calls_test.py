@@ -75,7 +75,7 @@ class Calls(Sides):
         sides.create("answers.later")
         self.assertEqual(sides.values("answers.later", 1), [answer(25, "c")])
 
-    def test_an_answer_to_nobody_keeps_nothing_up(self):
+    def test_an_answer_to_nobody_blocks_nothing(self):
         sides.create("answers.present")
         asks = [(b"2", {**asking("answers.nobody", "n"), "partition": 0})] * 100
         asks.append((b"3", {**asking("answers.present", "p"), "partition": 0}))

@@ -71,7 +71,7 @@ class TakeOver(Sides):
         self.wait_for_all()
         self.stop(worker)
 
-    def test_what_is_done_behind_the_offset_python_does_again(self):
+    def test_what_is_done_after_the_offset_python_repeats(self):
         """Ours commits the first offset that is not done, with a note of the later ones that are. Faust does not know
         the note."""
         ours = self.ours("moving")

@@ -56,7 +56,7 @@ class Tls(Access):
     def test_a_client_with_a_certificate_is_let_in(self):
         self.let_in("tls", **self.tls(), **self.certificate())
 
-    def test_a_client_without_one_is_not(self):
+    def test_a_client_without_a_certificate_is_refused(self):
         self.refused("cannot log in to Kafka", "alert", "ssl.certificate.location", listener="tls", **self.tls())
 
     def test_a_broker_that_nobody_vouches_for_is_not_trusted(self):
@@ -67,7 +67,7 @@ class Tls(Access):
         self.refused("localhost", "certificate verify failed", "another host", listener="tls", host="localhost",
                      **self.tls(), **self.certificate())
 
-    def test_unless_hosts_are_not_compared(self):
+    def test_a_certificate_for_another_host_is_trusted_if_hosts_are_not_compared(self):
         self.let_in("tls", host="localhost", ssl_endpoint_identification_algorithm="none", **self.tls(),
                     **self.certificate())
 
@@ -75,34 +75,34 @@ class Tls(Access):
         self.refused("ssl.ca.location is /nowhere/ca.pem", listener="tls", security_protocol="SSL",
                      ssl_ca_location="/nowhere/ca.pem")
 
-    def test_without_tls_where_it_is_needed(self):
+    def test_plaintext_to_a_listener_with_tls_is_refused(self):
         self.refused("no broker", cluster.servers["tls"], "security.protocol", listener="tls")
 
-    def test_with_tls_where_there_is_none(self):
+    def test_tls_to_a_listener_without_it_is_refused(self):
         self.refused("cannot log in", cluster.servers["plain"], "SSL handshake failed", listener="plain", **self.tls())
 
 
 class Password(Access):
-    def test_the_right_one_is_let_in(self):
+    def test_the_right_password_is_let_in(self):
         for mechanism in ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"):
             with self.subTest(mechanism):
                 self.let_in("sasl", **self.sasl(mechanism))
 
-    def test_the_wrong_one_is_not(self):
+    def test_the_wrong_password_is_refused(self):
         for mechanism in ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"):
             with self.subTest(mechanism):
                 self.refused("cannot log in to Kafka", "uthentication failed", listener="sasl",
                              **self.sasl(mechanism, password="opensesame"))
 
-    def test_nor_is_a_stranger(self):
+    def test_an_unknown_user_is_refused(self):
         self.refused("cannot log in to Kafka", "SCRAM-SHA-256", listener="sasl",
                      **self.sasl("SCRAM-SHA-256", user="nobody"))
 
-    def test_a_worker_with_the_wrong_one_ends(self):
+    def test_a_worker_with_the_wrong_password_ends(self):
         self.refused("cannot log in to Kafka", listener="sasl", words=WORKER,
                      **self.sasl("SCRAM-SHA-256", password="opensesame"))
 
-    def test_a_way_that_the_broker_does_not_know(self):
+    def test_a_mechanism_that_the_broker_does_not_know_is_refused(self):
         self.refused("Unsupported SASL mechanism", listener="sasl", **self.sasl("SCRAM-SHA-1"))
 
     def test_from_the_environment_or_a_file(self):
@@ -127,23 +127,23 @@ class Token(Access):
         self.given = {**self.sasl("OAUTHBEARER"), "program": TESTS / "token_app"}
         del self.given["sasl_username"], self.given["sasl_password"]
 
-    def test_its_owner_is_let_in(self):
+    def test_the_owner_of_a_token_is_let_in(self):
         self.let_in("sasl", env={"TEST_TOKEN_USER": "admin"}, **self.given)
 
-    def test_it_is_made_anew_before_it_expires(self):
+    def test_a_token_is_renewed_before_it_expires(self):
         got = self.ask("sasl", "second-token", env={"TEST_TOKEN_USER": "admin", "TEST_TOKEN_SECONDS": "3"},
                        **self.given)
         self.assertEqual((got.returncode, got.stderr), (0, ""))
 
-    def test_one_that_has_expired_is_not_taken(self):
+    def test_an_expired_token_is_refused(self):
         self.refused("cannot log in to Kafka", listener="sasl",
                      env={"TEST_TOKEN_USER": "admin", "TEST_TOKEN_SECONDS": "-10"}, **self.given)
 
-    def test_why_there_is_none_is_said(self):
+    def test_the_reason_why_there_is_no_token_is_said(self):
         self.refused("cannot log in to Kafka", "the bank is closed", listener="sasl",
                      env={"TEST_TOKEN_ERROR": "the bank is closed"}, **self.given)
 
-    def test_an_app_that_makes_none(self):
+    def test_an_app_that_makes_no_tokens_is_refused(self):
         self.refused("OAUTHBEARER", "App::log_token", listener="sasl", **{**self.given, "program": HORTON})
 
 

@@ -45,7 +45,7 @@ class OnKafka(Scene):
 
 
 class Broker(OnKafka):
-    def test_1_a_worker_waits_for_a_broker_that_is_away_and_says_so_once(self):
+    def test_1_a_worker_waits_for_an_unreachable_broker_and_says_so_once(self):
         cluster.kill()
         worker = self.start_worker(ready=False)
         worker.wait_for(AWAY)
@@ -87,7 +87,7 @@ class Broker(OnKafka):
         self.collect(worker)
         self.stop(worker)
 
-    def test_5_a_topic_that_is_deleted_under_a_worker_is_told_and_read_when_it_is_made_again(self):
+    def test_5_a_topic_that_is_deleted_under_a_worker_is_reported_and_read_when_it_is_created_again(self):
         worker = self.start_worker()
         self.collect(worker)
         cluster.tool(KAFKA_TOPICS, "--delete", "--topic", "collect_security_overview")
@@ -98,7 +98,7 @@ class Broker(OnKafka):
         self.assertEqual(len(re.findall("Was it deleted", worker.stderr)), 1, worker.stderr)
         self.stop(worker)
 
-    def test_6_records_that_are_gone_before_they_are_read_are_told_and_left_out(self):
+    def test_6_records_that_are_gone_before_they_are_read_are_reported_and_left_out(self):
         worker = self.start_worker("--set", "broker_session_timeout=30s")
         self.collect(worker, "--partition", "3")
         worker.signal(signal.SIGSTOP)  # what it has already requested from the broker contains the first of these
@@ -224,7 +224,7 @@ add_tests(BadCommands, [
     usage("send to a partition that is not there", "send collect_securities {} --partition 99", "collect_securities",
           "0 to 7", "99"),
     usage("topic that is not there", "topic nope", "nope", "horton topics"),
-    usage("dead letters that there are none", "dlq list nope", "nope", "horton dlq list"),
+    usage("dead letters that do not exist", "dlq list nope", "nope", "horton dlq list"),
     usage("why of a topic that is not read", "why nope/1", "nope/1"),
     usage("reset of a group in nothing", "lag --reset", "--reset", "value"),
     usage("mephisto: send to a topic that is not there", "send nope 1", "nope", program=MEPHISTO),
