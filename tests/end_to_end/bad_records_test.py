@@ -57,7 +57,7 @@ ON_A_LOG = [
     usage("dlq: unknown agent", "dlq drop nope --all", '"nope"', "dlq list"),
     usage("dlq: misspelt agent", "dlq replay collect_securites 1", 'did you mean "collect_securities"'),
     failure("unknown security", "security NOPE", "NOPE", "horton securities"),
-    failure("collect a security that is not listed", "collect --symbol NOPE", "NOPE", "start-collect-securities", "--exchange"),
+    failure("collect an unlisted security", "collect --symbol NOPE", "NOPE", "start-collect-securities", "--exchange"),
     failure("a record of 20 MB",
             ["send", "collect_security_overview", "x" * 100_000, "--partition", "0", "--value-serializer",
              "|".join(["binary"] * 19)],
