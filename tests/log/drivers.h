@@ -219,8 +219,8 @@ inline std::vector<Row> numbered(int count, Timestamp time, const std::string& p
   return rows;
 }
 
-// A member of a group (or a reader without one) that behaves as an app does. It takes its assignments, keeps what it
-// reads, and releases what is revoked with a commit of its positions; unless it is to hold on.
+// A member of a group (or a reader without one) that behaves as an app does. It takes its assignments and keeps what it
+// reads. It releases what is revoked with a commit of its positions, unless the test lets it hold on.
 class Member {
  public:
   struct Stay {

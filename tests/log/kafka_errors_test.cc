@@ -67,7 +67,7 @@ TEST_F(KafkaErrors, ARecordThatABrokerDoesNotTakeIsAnErrorThatSaysWhatToDoAndThe
   EXPECT_THAT(written(), ElementsAre("b0"));
 }
 
-// Microseconds decide which of them the failed producer had in hand. An append that comes after its failure uses
+// Microseconds decide which of them the failed producer was sending. An append that comes after its failure uses
 // another producer.
 TEST_F(KafkaErrors, AppendsThatWaitForEachOtherAllEndWhenTheirProducerFailsForGood) {
   fail(kInitProducerId, {RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED});
