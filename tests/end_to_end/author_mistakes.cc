@@ -1,5 +1,5 @@
-// Mistakes of an app's author, and what the compiler says about each of them. author_mistakes_test.py compiles this file
-// and looks for the text of the comment above each line.
+// Mistakes of an app's author, and what the compiler says about each of them. author_mistakes_test.py compiles this and
+// looks for the text of the comment above each line.
 // clang-format off
 #include <mephisto/mephisto.h>
 
