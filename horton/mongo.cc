@@ -12,7 +12,7 @@ namespace {
 using mephisto::ErrorKind;
 using mephisto::Failure;
 
-// How long the driver looks for a server. It answers a command within ten seconds, even if it finds none.
+// How long the driver looks for a server. With this, a command ends within ten seconds even if there is none.
 constexpr int kSelectionMs = 4'000;
 constexpr int kConnectMs = 3'000;
 constexpr const char* kDefaultDatabase = "horton";

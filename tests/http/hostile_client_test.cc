@@ -279,7 +279,8 @@ TEST(HostileClient, AClientThatSendsWithoutEndIsDroppedSoon) {
         while (all < (std::uint64_t{64} << 20) && raw.write(block)) all += block.size();
         return all;
       });
-      // Most of it is in the sockets' buffers. A body of single bytes may be six times the server's limit of a head.
+      // Most of it is in the sockets' buffers. A body in chunks of one byte takes six times its limit, because each
+      // byte has a chunk head.
       EXPECT_LT(sent, std::uint64_t{32} << 20) << start << more;
     }
     HttpClient client{quick()};

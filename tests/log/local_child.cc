@@ -22,7 +22,7 @@
 //
 // The error that ends it is printed as "error KIND: MESSAGE", with exit code 1. A watch or a member reads commands, one
 // a line: "append TOPIC PARTITION VALUE" → "acked VALUE"; "commit" → "committed" or "commit KIND", for the partitions
-// of the last report; "quit". It ends at the end of its input.
+// that it had at "ready"; "quit". It ends at the end of its input.
 #include <fmt/format.h>
 #include <sched.h>
 #include <signal.h>
