@@ -189,7 +189,7 @@ Failure MongoPool::failure(const bson_error_t& error, bool repeatable) const {
   if (error.domain == MONGOC_ERROR_SERVER_SELECTION)
     return told(ErrorKind::kUnavailable, "cannot be reached", "; check mongo.host and mongo.port, or mongo.url");
   if (is_refusal(error))
-    return told(ErrorKind::kUnavailable, "refuses the login",
+    return told(ErrorKind::kUnavailable, "refuses access",
                 "; check mongo.username, mongo.password and the user's rights");
   if (error.code == MONGOC_ERROR_DUPLICATE_KEY)
     return {ErrorKind::kInvalid, fmt::format("a document with the same key exists already ({})", why)};

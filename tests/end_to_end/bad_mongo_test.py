@@ -1,4 +1,4 @@
-"""Horton's messages about a server that is unreachable, is not a MongoDB, or refuses the login. Each is one message
+"""Horton's messages about a server that is unreachable, is not a MongoDB, or refuses access. Each is one message
 within ten seconds, without the password."""
 import re
 import socket
@@ -92,11 +92,11 @@ class BadMongo(BadInput):
         self.addCleanup(guard.close)
         for name in ("collect --symbol A", "worker -q -l error"):
             with self.subTest(name):
-                self.try_case(failure(f"password {name}", name, "refuses the login", "Authentication failed",
+                self.try_case(failure(f"password {name}", name, "refuses access", "Authentication failed",
                                       "mongo.password", config=mongo("host: 127.0.0.1", f"port: {guard.port}", *USER),
                                       limit=10))
         with self.subTest("no user"):
-            self.try_case(failure("no user", "collect --symbol A", "refuses the login", "requires authentication",
+            self.try_case(failure("no user", "collect --symbol A", "refuses access", "requires authentication",
                                   "mongo.username", config=mongo("host: 127.0.0.1", f"port: {guard.port}"), limit=10))
 
 
