@@ -12,10 +12,10 @@ namespace {
 
 using namespace mephisto;
 
-// So often in a row the service may fail at one request while it answers others.
+// A request that fails this often in a row, while the service answers others, is given up.
 constexpr int kFailures = 4;
 constexpr std::chrono::milliseconds kFirstPause{250};  // doubled each time
-// An event is tried once more when its request was answered with what is no data. What was refused is refused again.
+// An event whose reply held no data is tried once more. An event that the service refused would be refused again.
 constexpr int kRetries = 1;
 
 TopicOptions internal() {
@@ -24,15 +24,15 @@ TopicOptions internal() {
   return options;
 }
 
-// An agent's connection to the service. Each attempt is taken from the budget, so the HTTP client makes none of its
-// own.
+// An agent's connection to the service. The HTTP client never retries by itself, because each attempt has to be taken
+// from the budget.
 class Service {
  public:
   Service() : client_(service_config(), http_options()) {}
 
-  // The reply, however long it takes while the service is out of order or says that there were too many requests: that
-  // is no failure of the request's, and costs neither events nor the day's budget. Throws ApiError where the service
-  // answers otherwise.
+  // Returns the reply, however long it takes while the service is out of order or reports too many requests. Neither is
+  // a failure of the request, so neither costs an attempt of the event or the day's budget. Throws ApiError if the
+  // service answers anything else.
   template <class T>
   Task<T> ask(std::function<Task<T>(AlphaVantage&)> request) {
     int failures = 0;
@@ -55,11 +55,12 @@ class Service {
           notice = error;
         else
           refused = std::current_exception();
-      } catch (const Failure& error) {  // no connection, no whole answer, or none that could be trusted
+      } catch (const Failure& error) {  // no connection, no complete answer, or an answer that cannot be trusted
         failure = error.what();
       }
       if (notice) {
-        // Where no quota is known a first notice may be a whim, and this request alone waits; otherwise everybody does.
+        // If no quota is known, a first notice may be a whim of the service, so only this request waits. Otherwise
+        // everybody waits.
         if (budget().unlimited() && !ticket.probe && !retry_after && ++notices == 1)
           co_await sleep_or_give_back(Budget::kFirstPause, "the request budget (the service said that it is spent)");
         else
@@ -75,14 +76,14 @@ class Service {
       answers = ticket.answers;
       const bool all_wait = co_await budget().failed(ticket, failure, retry_after);
       if (failures >= kFailures)
-        throw Failure(ErrorKind::kInvalid, fmt::format("the service answers others, but not this: {}", failure));
+        throw Failure(ErrorKind::kInvalid,
+                      fmt::format("the service answers other requests, but not this one: {}", failure));
       if (all_wait) continue;
       log::debug("{}; asking again", failure);
       co_await sleep_or_give_back(with_jitter(kFirstPause * (1 << failures)), "the service to answer this request");
     }
   }
 
-  // Requests that were made again.
   int retried() const { return retried_; }
 
  private:
@@ -109,7 +110,7 @@ std::string text(const Object& object, const char* name) {
 
 Object identity(const CollectSecurityOverview& one) { return {{"symbol", one.symbol}, {"exchange", one.exchange}}; }
 
-// Those that were never looked at first, then by how long ago.
+// Securities that were never checked come first, then those that were checked the longest ago.
 Task<std::vector<CollectSecurityOverview>> stalest_first(std::vector<CollectSecurityOverview> listed) {
   FindOptions options;
   options.projection = {{"symbol", 1}, {"exchange", 1}, {"overview_checked_at", 1}};
@@ -133,8 +134,8 @@ const auto& collect_security_overview_topic =
 AgentOptions overview_options() {
   AgentOptions options;
   options.concurrency_setting = "service.concurrency";
-  options.ordered_by_key =
-      true;  // two events of a security one after the other: the second one sees what the first one stored
+  // The second of two events of a security must see what the first one stored.
+  options.ordered_by_key = true;
   options.on_error.retries = kRetries;
   options.help = "Fetches the overview of one security into its document.";
   return options;
@@ -147,14 +148,14 @@ AgentOptions listing_options() {
   return options;
 }
 
-// Whether an event that fails so is tried again.
+// Whether an event that fails with this error is not tried again.
 template <class T>
 bool is_last_attempt(const Event<T>& event, const std::exception& error) {
   const auto* failure = dynamic_cast<const Failure*>(&error);
   return event.attempt() >= kRetries || (failure != nullptr && failure->kind() == ErrorKind::kInvalid);
 }
 
-// Asks for the overview and stores it; false where the market does not know the symbol.
+// Asks for the overview and stores it. Returns false if the market does not know the symbol.
 Task<bool> look_at(Service& service, const Event<CollectSecurityOverview>& event, bool was_known) {
   log::info("Start collect security [{}] overview", event->symbol);
   const auto retried = service.retried();
@@ -166,7 +167,7 @@ Task<bool> look_at(Service& service, const Event<CollectSecurityOverview>& event
     if (error.kind() != ApiError::Kind::kUnknownSymbol) throw;
     known = false;
   }
-  // Whatever a reply says, a security stays who it is, and what is known of it stays known.
+  // No reply may change a security's identity, nor turn a known security into an unknown one.
   about.erase("symbol");
   about.erase("exchange");
   erase_own_fields(about);
@@ -176,7 +177,7 @@ Task<bool> look_at(Service& service, const Event<CollectSecurityOverview>& event
   co_return known;
 }
 
-// Lists the securities, and sends for the overview of each.
+// Lists the securities and sends an event for the overview of each.
 Task<void> list_all(Service& service, const Event<None>& event) {
   log::info("Start collect securities");
   co_await note_collection(event.timestamp());
@@ -190,7 +191,8 @@ Task<void> list_all(Service& service, const Event<None>& event) {
       continue;
     }
     erase_own_fields(security);
-    security["exchange"] = one.exchange;  // also where the listing names none: it is part of the key
+    // Set even if the listing names no exchange, because it is part of the key.
+    security["exchange"] = one.exchange;
     security["listed_at"] = format_iso8601(event.timestamp());
     changes.push_back({identity(one), std::move(security)});
     listed.push_back(std::move(one));
@@ -201,17 +203,17 @@ Task<void> list_all(Service& service, const Event<None>& event) {
   for (auto& one : co_await stalest_first(std::move(listed))) {
     SendOptions options;
     options.key = one.symbol;
-    // As old as what it was sent for: when that comes again after a crash, what was looked at meanwhile is not looked
-    // at again.
+    // The event gets the time of the listing's event. If the listing's event is delivered again after a crash,
+    // securities that were checked in the meantime are not checked again.
     options.timestamp = event.timestamp();
-    // What one append has for a partition is read in one stretch. Under a budget the stalest of all partitions have to
-    // come first, so each is in the log before the next one.
+    // A worker reads the records that one append wrote to a partition in one run. Under a budget, the stalest
+    // securities of all partitions must come first, so each event is in the log before the next one is sent.
     if (budget().unlimited())
       co_await collect_security_overview.cast(one, options);
     else
       co_await collect_security_overview.send(std::move(one), std::move(options));
   }
-  if (count == 0) log::warn("The listing names no securities");
+  if (count == 0) log::warn("The listing has no securities");
   log::info("Listed {} securities", count);
 }
 
@@ -227,12 +229,12 @@ Agent<CollectSecurityOverview, bool>& collect_security_overview = app().agent(
           throw Failure(
               ErrorKind::kInvalid,
               fmt::format(
-                  "{} on {} is not listed; see: horton securities (a new listing: horton start-collect-securities)",
+                  "{} on {} is not listed; see: horton securities (for a new listing: horton start-collect-securities)",
                   event->symbol, event->exchange.empty() ? "no exchange" : event->exchange));
         }
         const bool was_known = text(*before, "overview_status") == "known";
-        // It was looked at after this was sent: the event comes again, or waited for the budget behind another one of
-        // the same security.
+        // The security was checked after this event was sent. Either the event is delivered again, or it waited for the
+        // budget after another event of the same security.
         if (is_done(*before, event.timestamp())) {
           co_yield was_known;
           continue;

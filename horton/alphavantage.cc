@@ -22,7 +22,8 @@ void hide(std::string& text, std::string_view secret) {
     text.replace(at, secret.size(), "***");
 }
 
-// What an error shows of a reply. AlphaVantage's notices repeat the key, and errors go into logs and dead letters.
+// The part of a reply that an error shows. The key is hidden, because AlphaVantage's notices repeat it and errors go
+// into logs and dead letters.
 std::string shown(std::string_view reply, std::string_view api_key) {
   std::string text{reply};
   if (!api_key.empty()) {
@@ -32,13 +33,13 @@ std::string shown(std::string_view reply, std::string_view api_key) {
   return text.size() > kShown ? text.substr(0, kShown) + "…" : text;
 }
 
-// What a notice says, by words of AlphaVantage's in small letters. The first that fits counts: every notice praises the
-// premium plans, and the one about a blocked key may name the limits that it broke.
+// Tells the kind of a notice by AlphaVantage's words, in lower case. The first match counts, because every notice
+// praises the premium plans. The notice about a blocked key may also name the limits that were exceeded.
 struct Wording {
   Kind kind;
   std::string_view meaning;
-  std::vector<std::string_view> about;  // one of these, where there are any,
-  std::vector<std::string_view> words;  // and one of these
+  std::vector<std::string_view> about;  // one of these must occur, unless the list is empty
+  std::vector<std::string_view> words;  // and one of these must occur
 };
 
 const std::vector<Wording>& wordings() {
@@ -62,7 +63,7 @@ const std::vector<Wording>& wordings() {
   return all;
 }
 
-// The error that a notice is; `otherwise` where it has none of the known wordings.
+// Turns a notice into an error. Its kind is `otherwise` if it has none of the known wordings.
 ApiError notice_error(std::string_view text, std::string_view api_key, Kind otherwise, std::string_view meaning) {
   std::string small{text};
   std::ranges::transform(small, small.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
@@ -76,10 +77,10 @@ ApiError notice_error(std::string_view text, std::string_view api_key, Kind othe
   return {found->kind, fmt::format("{}: {}", found->meaning, shown(text, api_key))};
 }
 
-// Throws where an object of AlphaVantage is a notice instead of data.
+// Throws if an object of AlphaVantage is a notice instead of data.
 void check_notice(const boost::json::object& object, std::string_view api_key) {
   for (const char* name : {"Note", "Information"}) {
-    // A time series carries an "1. Information" of its own, inside of its metadata; at the top it is a notice.
+    // A time series has a text of its own under "1. Information", inside its metadata. At the top level it is a notice.
     if (const auto* notice = object.if_contains(name); notice != nullptr && notice->is_string() && object.size() <= 2) {
       throw notice_error(notice->get_string(), api_key, Kind::kNotice, "a notice instead of data");
     }
@@ -90,7 +91,7 @@ void check_notice(const boost::json::object& object, std::string_view api_key) {
   }
 }
 
-// Without what may stand before a text.
+// The text without a byte order mark and blanks at its start.
 std::string_view body_of(std::string_view reply) {
   if (reply.starts_with("\xef\xbb\xbf")) reply.remove_prefix(3);
   reply.remove_prefix(std::min(reply.find_first_not_of(" \t\r\n"), reply.size()));
@@ -101,15 +102,15 @@ boost::json::object parse_object(std::string_view body, std::string_view api_key
   boost::system::error_code error;
   auto value = boost::json::parse(body_of(body), error);
   if (error || !value.is_object())
-    throw ApiError(Kind::kGarbage, fmt::format("the reply is no JSON object: {}", shown(body, api_key)));
+    throw ApiError(Kind::kGarbage, fmt::format("the reply is not a JSON object: {}", shown(body, api_key)));
   return std::move(value.get_object());
 }
 
-// Throws what a status other than 200 means.
+// Throws the error that a status other than 200 stands for.
 void check_status(const mephisto::HttpResponse& response, std::string_view api_key) {
   const auto status = response.status;
   if (status == 200) return;
-  // A day is more than any limit that is known here: who says more may be wrong.
+  // A day is longer than any known limit of the service; a longer time may be a mistake.
   constexpr std::chrono::milliseconds kLongest = std::chrono::hours{24};
   std::optional<std::chrono::milliseconds> after = response.retry_after();
   if (after) after = std::min(*after, kLongest);
@@ -174,7 +175,7 @@ Task<std::string> AlphaVantage::construct_query(Query parameters) {
 
 Task<boost::json::object> AlphaVantage::object(Query parameters, const char* wanted) {
   auto reply = parse_reply(co_await construct_query(std::move(parameters)), config_.api_key);
-  if (!reply.contains(wanted)) throw ApiError(Kind::kGarbage, fmt::format("the reply names no {}", wanted));
+  if (!reply.contains(wanted)) throw ApiError(Kind::kGarbage, fmt::format("the reply has no {}", wanted));
   co_return reply;
 }
 
@@ -189,7 +190,7 @@ Task<std::vector<boost::json::object>> AlphaVantage::securities(std::string stat
   if (!listing) throw ApiError(Kind::kGarbage, shown(listing.error().message, config_.api_key));
   for (const auto& row : listing->unreadable) mephisto::log::warn("The listing's {}", shown(row, config_.api_key));
   if (listing->skipped > 0)
-    mephisto::log::warn("{} rows of the listing cannot be read and are left out; {} can", listing->skipped,
+    mephisto::log::warn("{} rows of the listing cannot be read and are left out; {} rows are read", listing->skipped,
                         listing->securities.size());
   co_return std::move(listing->securities);
 }

@@ -1,5 +1,5 @@
-// AlphaVantage's API as it is today. Every reply that is not data is an ApiError of its own kind, so that it can never
-// be taken for data.
+// AlphaVantage's API as it is today. Every reply that is not data becomes an ApiError with its own kind, so that it is
+// never taken for data.
 #pragma once
 
 #include <boost/json.hpp>
@@ -19,16 +19,16 @@ class ApiError : public mephisto::Failure {
   enum class Kind {
     kQuota,          // a notice of too many requests, or status 429
     kPremium,        // a notice that the key may not use this function
-    kKey,            // a notice that the key is none, is blocked or only for demonstrations; status 401 or 403
+    kKey,            // a notice that the key is invalid, blocked or only for demonstrations; status 401 or 403
     kBadCall,        // `Error Message`, a notice of invalid inputs, another status 4xx: the request is wrong
-    kNotice,         // a notice in words that are not known here
-    kUnknownSymbol,  // `{}`, or a quote of nothing
-    kOutOfOrder,     // status 5xx or 408: the same call may well be answered later
-    kGarbage,        // none of the above, and no data
+    kNotice,         // a notice with unknown words
+    kUnknownSymbol,  // `{}`, or an empty quote
+    kOutOfOrder,     // status 5xx or 408: the same request may succeed later
+    kGarbage,        // anything else that is not data
   };
   ApiError(Kind kind, const std::string& message, std::optional<std::chrono::milliseconds> retry_after = std::nullopt);
   Kind kind() const { return kind_; }
-  // When the service wants to be asked again.
+  // How long the service wants us to wait before the next request.
   std::optional<std::chrono::milliseconds> retry_after() const { return retry_after_; }
 
  private:
@@ -38,11 +38,11 @@ class ApiError : public mephisto::Failure {
 
 struct Endpoint {
   std::string url;    // with a slash at its end
-  bool real = false;  // AlphaVantage's own, and no stand-in
+  bool real = false;  // AlphaVantage's own, not a stand-in
 };
 
-// `https://HOST`, with or without a last slash, a path, and `/query` as in AlphaVantage's documentation. kInvalid says
-// what is wrong, and shows neither a password nor a query.
+// Accepts `https://HOST` with or without a final slash or a path, or with `/query` as in AlphaVantage's documentation.
+// Returns kInvalid with what is wrong, and without a password or a query.
 mephisto::Result<Endpoint> parse_endpoint(const std::string& text);
 
 struct ServiceConfig {
@@ -69,14 +69,15 @@ class AlphaVantage {
   using Query = std::vector<std::pair<std::string, std::string>>;
   // All requests go through here.
   mephisto::Task<std::string> construct_query(Query parameters);
-  // The reply's object, which has a field `wanted`.
+  // The reply's object. It is an error if the field `wanted` is missing.
   mephisto::Task<boost::json::object> object(Query parameters, const char* wanted);
 
   ServiceConfig config_;
   mephisto::HttpClient http_;
 };
 
-// The reply's object in snake case, or the ApiError that it is, whose message does not have `api_key` in it.
+// Returns the reply's object in snake case, or throws the ApiError that the reply stands for. The message never
+// contains `api_key`.
 boost::json::object parse_reply(std::string_view body, std::string_view api_key = {});
 
 }  // namespace horton

@@ -18,7 +18,7 @@ void add_mongo_settings(mephisto::Settings& settings) {
   using Type = SettingSpec::Type;
   settings.add(
       {.name = "mongo.host",
-       .help = "the host of the MongoDB with the documents; empty, and no mongo.url: they are in a SQLite file",
+       .help = "the host of the MongoDB with the documents; without it and mongo.url they are in a SQLite file",
        .check = check_mongo_host});
   settings.add({.name = "mongo.port",
                 .type = Type::kInteger,
@@ -30,7 +30,7 @@ void add_mongo_settings(mephisto::Settings& settings) {
                 .help = "the database; empty: the one in mongo.url, or else horton",
                 .check = check_mongo_database});
   settings.add({"mongo.username", Type::kText, "",
-                "the user, who is known to the database admin unless mongo.url says authSource"});
+                "the user, defined in the database admin unless mongo.url names an authSource"});
   settings.add({"mongo.password", Type::kText, "", "the user's password", true});
   settings.add({.name = "mongo.url",
                 .help = "mongodb://HOST:PORT/DATABASE instead of host and port, with its options: several hosts, "
@@ -40,7 +40,7 @@ void add_mongo_settings(mephisto::Settings& settings) {
   settings.add({.name = "mongo.deadline",
                 .type = Type::kDuration,
                 .default_value = "30s",
-                .help = "time for one answer of the MongoDB",
+                .help = "time limit for one answer of MongoDB",
                 .least = 1});
 }
 
@@ -58,8 +58,8 @@ std::unique_ptr<Documents> open_documents() {
     return std::make_unique<SqliteDocuments>(file.empty() ? app().datadir() + "/documents.db" : file);
   if (!file.empty())
     throw mephisto::Failure(mephisto::ErrorKind::kInvalid,
-                            "documents names a SQLite file, and mongo.host or mongo.url a MongoDB: which one has the "
-                            "documents? Leave the other one out");
+                            "documents names a SQLite file, but mongo.host or mongo.url names a MongoDB; "
+                            "set only one of them");
   return std::make_unique<MongoDocuments>(mongo);
 }
 
@@ -106,13 +106,14 @@ struct Horton {
         {.name = "documents",
          .help = "the SQLite file with the documents; empty: documents.db in datadir, unless they are on a MongoDB",
          .check = [](const std::string& file) {
-           return file.contains("://") ? "what is given is a URL, not a file: put a MongoDB's into mongo.url"
+           return file.contains("://") ? "the value is a URL, not a file: put the URL of a MongoDB into mongo.url"
                                        : std::string{};
          }});
     add_mongo_settings(app.settings());
     app.on_started = []() -> mephisto::Task<void> {
       check_api_key();
-      co_await securities().find_one({});  // that the documents can be read is known now, not at the first event
+      // An unreadable documents store stops the start, instead of failing the first event.
+      co_await securities().find_one({});
     };
   }
   mephisto::App app;

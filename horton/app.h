@@ -15,7 +15,7 @@ mephisto::App& app();
 ServiceConfig service_config();
 // Throws Failure (kInvalid) when the service is the real one and there is no key for it.
 void check_api_key();
-// Opened when first asked for.
+// Opened by the first call.
 Documents& documents();
 Collection securities();
 Budget& budget();
@@ -28,8 +28,8 @@ extern mephisto::Agent<CollectSecurityOverview, bool>& collect_security_overview
 struct MarketOptions {
   int port = 8642;
   static constexpr bool kWithoutLog = true;
-  std::optional<std::string> data;  // folder; none: the built-in one
-  int securities = 0;               // 0: those of the files; more: seeded synthetic ones, marked so
+  std::optional<std::string> data;  // folder; empty: the built-in one
+  int securities = 0;               // 0: those in the files; more: synthetic ones by a seed, marked as such
   double quota = 0;                 // share of replies that are a quota notice
   double premium = 0;               // … a notice that the key may not use the function
   double blocked = 0;               // … a notice that the key is blocked
@@ -38,12 +38,12 @@ struct MarketOptions {
   double error = 0;                 // … an error message
   double unknown = 0;               // … an unknown symbol
   double fail = 0;                  // … status 500
-  int down = 0;                     // so many seconds from the first overview on, all replies are status 503
-  int retry_after = 0;              // what 429 and 503 say; 0: nothing
+  int down = 0;                     // all replies are status 503 for this many seconds after the first overview
+  int retry_after = 0;              // seconds in the Retry-After of 429 and 503; 0: no such header
   double cut = 0;                   // … cut in the middle
   double slow = 0;                  // … late by `slow_ms`
   int slow_ms = 2000;
-  int every = 0;  // each so-many-th call gets a fault, of all kinds in turn
+  int every = 0;  // every Nth call gets a fault, of all kinds in turn
   std::uint64_t seed = 1;
   std::string bind = "127.0.0.1";
   static std::vector<mephisto::OptionHelp> help();

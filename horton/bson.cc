@@ -80,7 +80,7 @@ void each(const bson_iter_t& place, Add add) {
 
 json::value from_double(double number) { return std::isfinite(number) ? json::value(number) : json::value(); }
 
-// A value of a type that JSON does not have.
+// The JSON form of a BSON value whose type JSON does not have.
 json::value extended(const bson_iter_t& place) {
   const Bson one{bson_new()};
   bson_append_iter(one.get(), "v", 1, &place);

@@ -1,6 +1,6 @@
-// JSON and BSON, MongoDB's binary form of it. What JSON knows comes back as it was, but for whole numbers above 2^63,
-// which BSON has as floating point only. Of the types that JSON lacks, dates become ISO 8601 text, object ids their
-// hexadecimal text, decimals numbers, and the rest MongoDB's extended JSON.
+// JSON and BSON, MongoDB's binary form of it. Values of JSON come back unchanged, except for whole numbers above 2^63,
+// which BSON only has as floating point. Types that JSON lacks are converted: dates become ISO 8601 text, object ids
+// their hexadecimal text, decimals numbers. All others become MongoDB's extended JSON.
 #pragma once
 
 #include <bson/bson.h>
@@ -15,8 +15,8 @@ struct BsonDeleter {
 };
 using Bson = std::unique_ptr<bson_t, BsonDeleter>;
 
-// Throws Failure (kInvalid) where BSON cannot hold it: text that is not UTF-8, a name with a zero byte, more than 2
-// GiB.
+// Throws Failure (kInvalid) if BSON cannot hold the object: text that is not UTF-8, a name with a zero byte, more than
+// 2 GiB.
 Bson to_bson(const boost::json::object& object);
 
 boost::json::object from_bson(const bson_t& bson);

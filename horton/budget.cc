@@ -20,12 +20,15 @@ using std::chrono::milliseconds;
 
 constexpr const char* kId = "service";
 constexpr milliseconds kLastPause{60'000};
-constexpr milliseconds kLongWait{5'000};  // is logged
-constexpr milliseconds kLook{10'000};  // the wall clock may be set, a computer sleeps, and another worker may know more
-constexpr milliseconds kLate{50};      // after the time that is noted for it, a request may go still
-constexpr milliseconds kAMoment{1'000};         // in which a service that has answered is taken for well
-constexpr int kAloneAtMost = 3;                 // failures in a row that are no outage in that moment
-constexpr milliseconds kFurthestAhead{30'000};  // below what clocks may differ by: later times do not count
+constexpr milliseconds kLongWait{5'000};  // longer waits are logged
+// At most this long without a look at the document: the wall clock may be set, the computer may sleep, or another
+// worker may know more.
+constexpr milliseconds kLook{10'000};
+constexpr milliseconds kLate{50};        // a request may go this long after the time that is noted for it
+constexpr milliseconds kAMoment{1'000};  // a service that answered within this time is taken as working
+constexpr int kAloneAtMost = 3;          // failures in a row that are not yet an outage, within that time
+// Less than what clocks may differ by, because times further ahead do not count.
+constexpr milliseconds kFurthestAhead{30'000};
 constexpr milliseconds kLongestPause = std::chrono::hours{24};
 constexpr milliseconds kLongWindow = std::chrono::hours{1};
 
@@ -41,23 +44,23 @@ Timestamp to_time(std::int64_t ms) { return Timestamp{milliseconds{ms}}; }
 
 std::int64_t now_ms() { return mephisto::Loop::current()->timestamp().time_since_epoch().count(); }
 
-// As it stands in the lists of times.
+// The form of a time in the lists of times.
 std::int64_t to_ms(Microtime time) { return std::chrono::floor<milliseconds>(time).time_since_epoch().count(); }
 
 boost::json::array to_list(const std::vector<std::int64_t>& times) {
   return boost::json::array(times.begin(), times.end());
 }
 
-// The document. Times that a wrong clock noted are not in it.
+// The document's contents, without times that a wrong clock noted.
 struct State {
   bool stored = false;
   std::int64_t version = 0;
-  std::vector<std::int64_t> times;   // requests, in their order
-  std::vector<std::int64_t> failed;  // those that were not answered
+  std::vector<std::int64_t> times;   // when requests went, in order
+  std::vector<std::int64_t> failed;  // requests that were not answered
   std::int64_t paused_until = 0;
   std::int64_t noticed_at = 0;  // µs; when the last pause began
-  std::string out_of_order;     // why; empty: the service works, as far as is known
-  bool probing = false;         // the pause is one request's time
+  std::string out_of_order;     // why the service is out of order; empty: it works, as far as is known
+  bool probing = false;         // the pause is for one request, the probe
   std::int64_t outages = 0;     // in a row
   std::int64_t recoveries = 0;
 };
@@ -99,7 +102,7 @@ Task<State> read(const Collection& collection) {
   co_return state;
 }
 
-// Compare and set: false when another worker changed the state meanwhile.
+// Compare and set: returns false if another worker has changed the state in the meantime.
 Task<bool> write(const Collection& collection, const State& state, Object changed) {
   changed["version"] = state.version + 1;
   if (state.stored)
@@ -121,8 +124,8 @@ void set_pause(Object& changed, std::int64_t until, bool probing) {
   changed["probing"] = probing ? 1 : 0;
 }
 
-// What counts for a term. The service saw the requests that failed, too many at a time would be one more trouble; but a
-// day must not be spent on an outage.
+// The requests that count for a term. The service saw the failed requests too, and too many at once would add to its
+// trouble. But an outage must not use up a day's budget.
 std::vector<std::int64_t> counted(const State& state, const RateTerm& term) {
   if (term.window >= kLongWindow) return state.times;
   std::vector<std::int64_t> all;
@@ -130,7 +133,7 @@ std::vector<std::int64_t> counted(const State& state, const RateTerm& term) {
   return all;
 }
 
-// When the next request may go, by one term: when the count-th last one leaves the window.
+// When one term allows the next request: when the count-th last request leaves the window.
 std::int64_t free_at(const State& state, const RateTerm& term) {
   const auto times = counted(state, term);
   auto count = static_cast<std::size_t>(term.count);
@@ -153,7 +156,7 @@ mephisto::Result<std::vector<RateTerm>> parse_rate(std::string_view text) {
   if (text == "unlimited") return terms;
   auto invalid = [&] {
     return mephisto::fail(mephisto::ErrorKind::kInvalid,
-                          fmt::format("\"{}\" is no rate: write for example 1/s,25/d or 75/min or unlimited", text));
+                          fmt::format("\"{}\" is not a rate: write for example 1/s,25/d or 75/min or unlimited", text));
   };
   for (std::string_view rest = text;;) {
     auto comma = rest.find(',');
@@ -173,9 +176,9 @@ mephisto::Result<std::vector<RateTerm>> parse_rate(std::string_view text) {
   return terms;
 }
 
-// Guarantee kept here: the request goes when the document says so. Between the look at the document and the answer that
-// the time is noted in it any time may pass. A request whose time is over by then gives it back and notes one so far
-// ahead that it can be kept.
+// Guarantee kept here: a request goes at the time that the document says. Any time may pass between reading the
+// document and the answer that the request's time is noted in it. If that time has passed by then, the request gives it
+// back. It then notes a time far enough ahead that it can keep it.
 Task<Budget::Ticket> Budget::acquire(bool again) {
   milliseconds ahead{0};
   std::optional<std::int64_t> missed;
@@ -196,7 +199,7 @@ Task<Budget::Ticket> Budget::acquire(bool again) {
         mephisto::log::warn("{}: waiting until {} ({})", why, mephisto::format_iso8601(to_time(until)),
                             mephisto::format_duration(wait));
       }
-      // A probe's answer may come at any time.
+      // The probe's answer may come at any time.
       co_await mephisto::sleep_or_give_back(std::min(wait, state.probing ? kFirstPause : kLook),
                                             outage ? "the service to work again" : "the request budget");
       continue;
@@ -215,7 +218,8 @@ Task<Budget::Ticket> Budget::acquire(bool again) {
     if (!co_await write(collection_, state, std::move(changed))) continue;
     missed.reset();
     const auto took = std::chrono::duration_cast<milliseconds>(loop.now() - looked);
-    // A probe is alone, however late it is. What is slower than that cannot be kept by any time ahead.
+    // A probe may be late, because it is the only request. If writing takes longer than kFurthestAhead, no time ahead
+    // can be kept.
     if (terms_.empty() || outage || took <= ahead + kLate || took > kFurthestAhead) {
       if (took < ahead) co_await mephisto::sleep_or_give_back(ahead - took, "the request budget");
       ticket.sent = loop.now();
@@ -250,7 +254,7 @@ Task<void> Budget::notice(Ticket ticket, std::optional<milliseconds> retry_after
     auto pause = growing(row);
     if (!terms_.empty()) pause = terms_[std::min(static_cast<std::size_t>(row), terms_.size() - 1)].window;
     if (retry_after && retry_after->count() > 0) pause = *retry_after;
-    // Another worker may know of a longer one.
+    // Another worker may know of a longer pause.
     const auto until = std::max(now_ms() + pause.count(), state.paused_until);
     Object paused{{"noticed_at", mephisto::Loop::current()->wall_time().time_since_epoch().count()},
                   {"out_of_order", ""},
@@ -265,7 +269,7 @@ Task<void> Budget::notice(Ticket ticket, std::optional<milliseconds> retry_after
 }
 
 Task<bool> Budget::failed(Ticket ticket, const std::string& why, std::optional<milliseconds> retry_after) {
-  // Of a service that answers others, one failure is no outage: each would make everybody wait.
+  // If the service answers others, one failure is not an outage: an outage makes everybody wait.
   const bool alone = ++failures_ <= kAloneAtMost && !ticket.probe && !retry_after && answers_ > 0 &&
                      last_answer_.load() > ticket.sent - kAMoment;
   for (;;) {
@@ -279,7 +283,7 @@ Task<bool> Budget::failed(Ticket ticket, const std::string& why, std::optional<m
       changed["times"] = to_list(state.times);
       changed["failed"] = to_list(state.failed);
     }
-    // The requests that were on their way when the wait began say nothing new.
+    // Requests that were in flight when the wait began say nothing new.
     const bool news = !alone && (ticket.probe || state.noticed_at <= ticket.asked.time_since_epoch().count());
     auto until = state.paused_until;
     if (news) {

@@ -1,4 +1,4 @@
-// Stored times against a clock that may have been wrong once.
+// Checks stored times, because the clock that noted them may have been wrong.
 #pragma once
 
 #include <chrono>
@@ -8,10 +8,10 @@
 
 namespace horton {
 
-// Clocks of machines that work together are at most so far apart.
+// The clocks of machines that work together differ by at most this much.
 inline constexpr std::chrono::minutes kClocksDiffer{1};
 
-// Whether a stored time was noted by a clock that was wrong: it is still to come. Such a time does not count.
+// Whether a wrong clock noted a stored time: the time is in the future. Such a time does not count.
 inline bool is_future(mephisto::Microtime stored) {
   return stored > mephisto::Loop::current()->wall_time() + kClocksDiffer;
 }

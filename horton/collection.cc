@@ -13,12 +13,12 @@ using mephisto::Timestamp;
 
 using Time = std::optional<Microtime>;
 
-// The fields of a security's document that are Horton's own, besides what identifies it. Times are those of events'
-// records where they say `sent` or `listed`, so that they are the same when an event is delivered again.
-constexpr const char* kStatus = "overview_status";  // `known`, `unknown` to the market
+// Horton's own fields in a security's document, besides those that identify it. The times named `sent` or `listed` are
+// those of the events' records, so that they are the same when an event is delivered again.
+constexpr const char* kStatus = "overview_status";  // `known`, or `unknown` to the market
 constexpr const char* kCheckedAt = "overview_checked_at";
 constexpr const char* kRetries = "overview_retries";
-constexpr const char* kSent = "overview_sent_at";  // the event that was worked on last, with success or not
+constexpr const char* kSent = "overview_sent_at";  // the last event that was processed, with success or not
 constexpr const char* kFailedAt = "overview_failed_at";
 constexpr const char* kError = "overview_error";
 constexpr const char* kListedAt = "listed_at";
@@ -29,7 +29,7 @@ Time time_in(const Object& document, const char* name) {
                                                 : std::nullopt;
 }
 
-// A time that a wrong clock noted does not count.
+// Ignores a time that a wrong clock noted.
 Time sound(Time time) { return time && is_future(*time) ? std::nullopt : time; }
 
 Collection collections() { return documents().collection("collections"); }
@@ -47,13 +47,13 @@ Task<void> note(Object fields, Object without) {
   co_await collections().update_one({{"_id", "last"}}, std::move(payload), options);
 }
 
-// Adds a security to the count.
 void add(Progress& now, const Object& security) {
   ++now.listed;
   const auto listed = time_in(security, kListedAt);
   const auto sent = time_in(security, kSent);
   const bool gave_up = security.contains(kFailedAt);
-  // What an earlier collection did is not this one's. Where a wrong clock listed it, times cannot tell.
+  // Only what this collection did counts, not what an earlier one did. If a wrong clock noted the listing, the times
+  // cannot be compared.
   const bool comparable = sound(listed) == listed;
   const auto since = [&](const char* name) {
     return comparable ? sound(time_in(security, name)) > listed : !sent && security.contains(name);
@@ -116,7 +116,7 @@ Task<Progress> progress_now() {
   for (const char* name : {kStatus, kCheckedAt, kRetries, kSent, kFailedAt, kListedAt}) fields.projection[name] = 1;
   const auto last = co_await last_collection();
   Time last_listing;
-  bool is_in_them = false;  // the collection's own listing, which was noted only there in earlier versions
+  bool is_in_them = false;  // whether the collection's own listing is among them; earlier versions noted it only there
   const auto asked = time_in(last, "asked_at");
   for (const auto& one : co_await securities().find_many({}, std::move(fields))) {
     add(now, one);

@@ -1,4 +1,4 @@
-// Horton's commands: starting the collection, looking at the result, following it, the budget, and the stand-in market.
+// Horton's commands: start a collection, follow it, look at its result and the budget, and run the stand-in market.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -17,7 +17,7 @@ using namespace mephisto;
 
 constexpr std::size_t kShownReason = 100;
 
-// A value for the terminal: a text as it is, but safe; null is `nothing`.
+// A value for the terminal: a text stays as it is, but without control codes; null becomes `nothing`.
 std::string shown(const boost::json::value* value, const char* nothing = "") {
   if (value == nullptr || value->is_null()) return nothing;
   const auto* text = value->if_string();
@@ -33,12 +33,12 @@ struct ListOptions {
   std::optional<std::string> exchange;
   int limit = 0;
   static std::vector<OptionHelp> help() {
-    return {{"exchange", "only of this exchange"}, {"limit", "at most so many (0: all)", "-n"}};
+    return {{"exchange", "only of this exchange"}, {"limit", "at most this many (0: all)", "-n"}};
   }
 };
 
 Task<int> list_securities(ListOptions options, CommandContext context) {
-  if (options.limit < 0) throw UsageError(fmt::format("--limit {}: from 0", options.limit));
+  if (options.limit < 0) throw UsageError(fmt::format("--limit {}: expected a number from 0", options.limit));
   Object filter;
   if (options.exchange) filter["exchange"] = *options.exchange;
   FindOptions find;
@@ -46,7 +46,8 @@ Task<int> list_securities(ListOptions options, CommandContext context) {
   find.limit = options.limit;
   auto found = co_await securities().find_many(std::move(filter), std::move(find));
   static constexpr const char* kColumns[] = {"symbol", "name", "exchange", "sector", "market_capitalization"};
-  if (context.json) {  // not by the table, where a code could look like a number
+  // The table is not used here, because a code could look like a number in it.
+  if (context.json) {
     boost::json::array rows;
     for (const auto& one : found) {
       Object row;
@@ -82,7 +83,8 @@ struct SecurityOptions {
   std::string symbol;
   std::optional<std::string> exchange;
   static std::vector<OptionHelp> help() {
-    return {{"symbol", "the security's symbol", "", true}, {"exchange", "where the symbol is on several"}};
+    return {{"symbol", "the security's symbol", "", true},
+            {"exchange", "needed if the symbol is on several exchanges"}};
   }
 };
 
@@ -106,7 +108,7 @@ Task<int> show_security(SecurityOptions options, CommandContext context) {
   co_return 0;
 }
 
-// Until when everybody waits for the service or the budget; nothing when a request may go.
+// Until when everybody waits for the service or the budget; empty if a request may go now.
 Task<std::optional<Budget::Pause>> waits_until() {
   auto wait = co_await budget().pause();
   for (const auto& use : co_await budget().use()) {
@@ -127,7 +129,7 @@ struct CollectOptions {
   }
 };
 
-// Whether a worker of this app is there.
+// Whether a worker of this app is running.
 Task<bool> has_worker() {
   const auto groups = value_or_throw(co_await app().open_log()->groups());
   co_return std::ranges::any_of(
@@ -136,11 +138,11 @@ Task<bool> has_worker() {
 
 Task<int> collect(CollectOptions options, CommandContext context) {
   if (!(options.timeout > 0 && options.timeout <= 1e9))
-    throw UsageError(fmt::format("--timeout {}: a number of seconds above 0", options.timeout));
+    throw UsageError(fmt::format("--timeout {}: expected a number of seconds above 0", options.timeout));
   CollectSecurityOverview wanted{options.symbol, options.exchange.value_or("")};
   std::vector<Object> listed;
   if (!options.exchange) listed = co_await securities().find_many({{"symbol", options.symbol}});
-  // The key is the worker's, who may have it from elsewhere. Without a worker, what is missing here is missing.
+  // The worker needs the key, and it may have it from elsewhere. Without a worker, the key must be here.
   if (!co_await has_worker()) check_api_key();
   if (!options.exchange) {
     if (listed.empty())
@@ -210,18 +212,18 @@ struct ProgressOptions {
   static std::vector<OptionHelp> help() {
     return {
         {"follow",
-         "go on until every listed security was looked at, then print a summary; exit code 1 if some failed for good"},
-        {"timeout", "with --follow: give up after so many seconds (0: never)"}};
+         "continue until every listed security is checked, then print a summary; exit code 1 if some failed for good"},
+        {"timeout", "with --follow: give up after this many seconds (0: never)"}};
   }
 };
 
-// What is done, how fast since `first`, and what it waits for.
+// How much is done, how fast it went since `first`, and what it waits for.
 Task<std::string> progress_line(Progress now, Progress first, double seconds) {
   auto line = fmt::format("{} securities listed, {} overviews done", now.listed, now.checked);
   if (now.failed > 0) line += fmt::format(", {} failed", now.failed);
   if (!now.listing_failed.empty()) line += ", the new listing failed";
   if (now.ended()) co_return line;
-  if (now.to_be_listed) line += ", a new listing is to come";
+  if (now.to_be_listed) line += ", a new listing is pending";
   const auto wait = co_await waits_until();
   if (wait && !wait->out_of_order.empty())
     co_return line + fmt::format(", waiting for the service until {} ({})", format_iso8601(wait->until),
@@ -251,7 +253,7 @@ void print_summary(Progress now, Progress first, double seconds, bool json) {
       static_cast<double>(now.listed - first.listed + now.checked - first.checked) / seconds);
 }
 
-// What failed for good, and how to look; false: nothing did.
+// Prints what failed for good, and how to look at it. Returns false if nothing failed.
 bool tell_failures(const Progress& now) {
   if (!now.listing_failed.empty())
     fmt::print(stderr, "Error: the listing failed: {}; see: horton dlq list collect_securities\n",
@@ -262,7 +264,7 @@ bool tell_failures(const Progress& now) {
   return !now.listing_failed.empty() || now.failed > 0;
 }
 
-// One line that rewrites itself on a terminal; a line now and then when piped.
+// On a terminal, one line that is overwritten; in a pipe, a new line now and then.
 Task<int> progress(ProgressOptions options, CommandContext context) {
   const bool terminal = is_terminal(STDOUT_FILENO);
   const auto& loop = *Loop::current();
@@ -309,7 +311,7 @@ struct Registered {
     app().command<BudgetOptions>("budget", "Show how much of the request budget is used.", show_budget);
     app().command<MarketOptions>("market",
                                  "Run a stand-in for AlphaVantage's API on loopback: LISTING_STATUS, OVERVIEW and "
-                                 "GLOBAL_QUOTE, no prices of the past nor indicators.",
+                                 "GLOBAL_QUOTE, but no historical prices or indicators.",
                                  [](MarketOptions options, CommandContext context) -> Task<int> {
                                    co_await run_market(std::move(options), context.json);
                                    co_return 0;

@@ -1,10 +1,10 @@
-// Documents: collections of JSON objects with MongoDB's CRUD; in one SQLite file that several processes share
-// (sqlite_documents.h) or on a MongoDB server (mongo_documents.h).
+// Documents: collections of JSON objects with MongoDB's CRUD operations. They are in one SQLite file that several
+// processes share (sqlite_documents.h), or on a MongoDB server (mongo_documents.h).
 //
 //   auto& documents = horton::documents();
 //   co_await documents.collection("securities").update_one({{"symbol", "AAPL"}}, {{"price", 1.5}}, {.upsert = true});
 //
-// Writes are durable when they return, and everything happens off the event loop. Throws mephisto::Failure.
+// Writes are durable when they return, and everything runs off the event loop. Throws mephisto::Failure.
 #pragma once
 
 #include <boost/json.hpp>
@@ -27,7 +27,7 @@ struct FindOptions {
 
 struct UpdateOptions {
   bool upsert = false;
-  bool with_set_option = true;  // wrap a payload without operators in $set
+  bool with_set_option = true;  // wraps a payload without operators in $set
 };
 
 struct UpdateResult {
@@ -41,12 +41,12 @@ struct Change {
   Object payload;
 };
 
-// Which of the documents that match.
+// Which of the matching documents an operation changes.
 enum class Which { kFirst, kAll };
 
 class Documents;
 
-// A collection, and its unique index, are made by the first write.
+// The first write creates a collection and its unique index.
 class Collection {
  public:
   Collection(Documents& documents, std::string name, std::vector<std::string> unique)
@@ -59,12 +59,12 @@ class Collection {
   mephisto::Task<std::optional<Object>> find_one(Object filter, FindOptions options = {}) const;
   mephisto::Task<std::vector<Object>> find_many(Object filter, FindOptions options = {}) const;
   mephisto::Task<std::vector<Object>> aggregate(boost::json::array pipeline) const;
-  // Gives the new document's _id, a text. kInvalid when a unique index forbids it.
+  // Returns the new document's _id, a text. kInvalid if a unique index forbids it.
   mephisto::Task<std::string> insert_one(Object document) const;
   mephisto::Task<std::vector<std::string>> insert_many(std::vector<Object> documents) const;
   mephisto::Task<UpdateResult> update_one(Object filter, Object payload, UpdateOptions options = {}) const;
   mephisto::Task<UpdateResult> update_many(Object filter, Object payload, UpdateOptions options = {}) const;
-  // Upserts each, in their order.
+  // Upserts each change, in order.
   mephisto::Task<UpdateResult> upsert_many(std::vector<Change> changes) const;
   mephisto::Task<std::int64_t> delete_one(Object filter) const;
   mephisto::Task<std::int64_t> delete_many(Object filter) const;
@@ -75,21 +75,21 @@ class Collection {
   std::vector<std::string> unique_;
 };
 
-// Where collections are kept: what a Collection needs of it.
+// The store of the collections: what a Collection needs from it.
 class Documents {
  public:
   virtual ~Documents() = default;
 
-  // `unique` fields (together) identify a document. Thread-safe, and reads nothing.
+  // `unique` fields (together) identify a document. Thread-safe; does not read the store.
   Collection collection(std::string name, std::vector<std::string> unique = {}) {
     return {*this, std::move(name), std::move(unique)};
   }
 
   virtual mephisto::Task<std::vector<Object>> find(const Collection& in, Object filter, FindOptions options) = 0;
   virtual mephisto::Task<std::vector<Object>> aggregate(const Collection& in, boost::json::array pipeline) = 0;
-  // Each with an _id.
+  // Each document has an _id.
   virtual mephisto::Task<void> insert(const Collection& into, std::vector<Object> documents) = 0;
-  // One after the other; a payload is operators, or replaces the document.
+  // One after the other. A payload consists of operators, or it replaces the document.
   virtual mephisto::Task<UpdateResult> update(const Collection& in, std::vector<Change> changes, bool upsert,
                                               Which which) = 0;
   virtual mephisto::Task<std::int64_t> remove(const Collection& from, Object filter, Which which) = 0;

@@ -1,4 +1,4 @@
-// Where the service is: what people write, and what requests are built on.
+// The service's endpoint: the texts that people write, and the URL that requests use.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -15,7 +15,7 @@ using mephisto::fail;
 constexpr std::string_view kRealHost = "alphavantage.co";
 constexpr std::string_view kQuery = "/query";
 
-// Of a URL that check_http_url takes.
+// The host of a URL that check_http_url has accepted.
 std::string host_of(std::string_view url) {
   url.remove_prefix(url.find("://") + 3);
   std::string host{url.substr(0, url.find_first_of(":/"))};
@@ -27,10 +27,10 @@ std::string host_of(std::string_view url) {
 
 mephisto::Result<Endpoint> parse_endpoint(const std::string& text) {
   if (auto usable = mephisto::check_http_url(text); !usable) return std::unexpected(usable.error());
-  // What stands there may be the key.
+  // The message must not show the text after ? or #: it may be the key.
   if (text.find_first_of("?#") != std::string::npos) {
     return fail(ErrorKind::kInvalid,
-                "the endpoint has a ? or # and what follows it: write https://HOST/ alone; the key belongs into "
+                "the endpoint has a ? or # with text after it: write only https://HOST/; the key belongs into "
                 "service.apikey");
   }
   Endpoint endpoint{text, false};

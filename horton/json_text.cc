@@ -6,7 +6,7 @@
 namespace horton {
 namespace {
 
-// Beyond these, zeros would be all that is to be seen.
+// A smaller number would only show zeros.
 constexpr double kSmallest = 1e-9;
 constexpr double kLargest = 1e21;
 

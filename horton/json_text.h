@@ -1,4 +1,4 @@
-// JSON for people and their programs: numbers as people write them, 101.52 and not 1.0152E2.
+// JSON for people and their programs: numbers in the usual notation, 101.52 instead of 1.0152E2.
 #pragma once
 
 #include <boost/json.hpp>

@@ -15,7 +15,7 @@ using mephisto::ErrorKind;
 using mephisto::fail;
 using Fields = std::vector<std::string>;
 
-// A field has line breaks in it rarely, and never many: what goes on for longer is a quote that nobody closed.
+// A field seldom has line breaks, and never many. A row that goes on for longer has a quote that nobody closed.
 constexpr std::size_t kMaxLinesOfARow = 16;
 constexpr std::size_t kShownRows = 10;
 constexpr std::size_t kShownOfARow = 100;
@@ -30,15 +30,15 @@ class Parser {
   Parser(const Parser&) = delete;
   Parser& operator=(const Parser&) = delete;
 
-  // The fields of one row; or why it is none.
+  // The fields of one row, or why it is not a row.
   mephisto::Result<Fields> row(std::string_view text) {
     Read read;
     if (csv_parse(&parser_, text.data(), text.size(), on_field, on_row, &read) != text.size() ||
         csv_fini(&parser_, on_field, on_row, &read) != 0) {
-      // The library begins anew only after an end without error.
+      // The library only starts afresh after an end without an error.
       csv_free(&parser_);
       csv_init(&parser_, CSV_STRICT | CSV_STRICT_FINI);
-      return fail(ErrorKind::kDecode, "has a quote where none may be");
+      return fail(ErrorKind::kDecode, "has a quote in a wrong place");
     }
     if (read.rows > 1) return fail(ErrorKind::kDecode, "is two rows");
     return std::move(read.fields);
@@ -69,8 +69,8 @@ std::vector<std::string_view> lines_of(std::string_view text) {
   return lines;
 }
 
-// Whether a row may go on in the next line: a quoted field is open, and some fields are missing. A line with all its
-// fields has a stray quote, and must not take the next rows along.
+// Whether a row may continue in the next line: a quoted field is open, and some fields are missing. A line with all its
+// fields has a stray quote, and must not swallow the next rows.
 bool goes_on(std::string_view row, std::size_t width) {
   return std::ranges::count(row, '"') % 2 == 1 && std::ranges::count(row, ',') + 1 < static_cast<std::ptrdiff_t>(width);
 }
@@ -101,15 +101,15 @@ class Reader {
   mephisto::Result<void> read_header(std::string_view line) {
     auto fields = parser_.row(line);
     if (!fields || !simdjson::validate_utf8(line.data(), line.size()))
-      return fail(ErrorKind::kDecode, "this is no listing: its first line cannot be read");
+      return fail(ErrorKind::kDecode, "this is not a listing: its first line cannot be read");
     FieldNames names;
     for (const auto& field : *fields) names_.push_back(names.take(snake_case(field)));
     if (names_.size() >= 3 && names_[0] == "symbol") return {};
-    return fail(ErrorKind::kDecode, fmt::format("this is no listing: its first column is \"{}\", not \"symbol\"",
+    return fail(ErrorKind::kDecode, fmt::format("this is not a listing: its first column is \"{}\", not \"symbol\"",
                                                 names_.empty() ? "" : names_[0]));
   }
 
-  // Gives how many lines it took.
+  // Returns how many lines the row took.
   std::size_t read_row(std::size_t first) {
     std::size_t count = 1;
     while (goes_on(text_of(first, count), names_.size()) && count < kMaxLinesOfARow && first + count < lines_.size() &&
@@ -142,13 +142,13 @@ class Reader {
   }
   bool is_row(std::string_view line) { return fields_of(line).has_value(); }
 
-  // From the first character of a line to the last one of another.
+  // The text from the first character of a line to the last one of another.
   std::string_view text_of(std::size_t first, std::size_t count) const {
     const auto& last = lines_[first + count - 1];
     return {lines_[first].data(), static_cast<std::size_t>(last.data() + last.size() - lines_[first].data())};
   }
 
-  // As JSON has it, so that nothing in it acts on a terminal; bytes that are no UTF-8 are question marks.
+  // The line as a JSON text, so that nothing in it acts on a terminal. Bytes that are not UTF-8 become question marks.
   static std::string shown(std::string_view line) {
     std::string text{line.substr(0, kShownOfARow)};
     if (!simdjson::validate_utf8(text)) std::ranges::replace_if(text, [](unsigned char c) { return c >= 0x80; }, '?');

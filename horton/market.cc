@@ -1,5 +1,4 @@
-// The stand-in market server: AlphaVantage's API from files, with all the ways in which the real one and the network
-// fail.
+// The stand-in market server: AlphaVantage's API from files, with all the failures of the real one and of the network.
 #include <fmt/format.h>
 
 #include <fstream>
@@ -20,7 +19,7 @@ std::string read_file(const std::string& path) {
   std::ifstream file{path, std::ios::binary};
   if (!file)
     throw Failure(ErrorKind::kNotFound,
-                  fmt::format("cannot read {}; name the folder with the market's data by --data", path));
+                  fmt::format("cannot read {}; name the folder with the market's data with --data", path));
   std::ostringstream text;
   text << file.rdbuf();
   return text.str();
@@ -148,7 +147,7 @@ class Market {
 std::vector<OptionHelp> MarketOptions::help() {
   return {{"port", "port to listen on (0: any free one)", "-p"},
           {"data", "folder with listing_status.csv and overview.jsonl (default: the built-in one)"},
-          {"securities", "so many securities; those beyond the files' are synthetic"},
+          {"securities", "number of securities; those that the files do not have are synthetic"},
           {"quota", "share of replies (0 to 1) that are a quota notice"},
           {"premium", "share that are a notice of a premium function"},
           {"blocked", "share that are a notice of a blocked key"},
@@ -157,13 +156,13 @@ std::vector<OptionHelp> MarketOptions::help() {
           {"error", "share that are an error message"},
           {"unknown", "share that say the symbol is unknown"},
           {"fail", "share that are a status 500"},
-          {"down", "for so many seconds from the first overview on, all replies are status 503"},
+          {"down", "all replies are status 503 for this many seconds after the first overview"},
           {"retry_after", "seconds that status 429 and 503 name in Retry-After (0: none)"},
           {"cut", "share that end in the middle"},
           {"slow", "share that come late"},
           {"slow_ms", "how late, in milliseconds"},
-          {"every", "each so-many-th call gets a fault, of four kinds in turn"},
-          {"seed", "of the chance"},
+          {"every", "every Nth call gets a fault, of four kinds in turn"},
+          {"seed", "seed of the random faults"},
           {"bind", "address to listen on"}};
 }
 
@@ -173,13 +172,13 @@ Task<void> run_market(MarketOptions options, bool json) {
     if (!(share >= 0 && share <= 1)) throw UsageError("shares of faults are numbers from 0 to 1");
   }
   if (options.port < 0 || options.port > 65535)
-    throw UsageError(fmt::format("--port {}: from 0 to 65535", options.port));
+    throw UsageError(fmt::format("--port {}: expected a number from 0 to 65535", options.port));
   for (auto [name, number] : {std::pair{"--every", options.every},
                               {"--slow-ms", options.slow_ms},
                               {"--securities", options.securities},
                               {"--down", options.down},
                               {"--retry-after", options.retry_after}}) {
-    if (number < 0) throw UsageError(fmt::format("{} {}: from 0", name, number));
+    if (number < 0) throw UsageError(fmt::format("{} {}: expected a number from 0", name, number));
   }
   Market market{options};
   HttpServer server{*Loop::current(), [&](HttpRequest request) { return market.answer(std::move(request)); },

@@ -12,12 +12,12 @@ namespace {
 using mephisto::ErrorKind;
 using mephisto::Failure;
 
-constexpr int kSelectionMs =
-    4'000;  // until a server is found; the answer of a command within ten seconds, also when it is not
+// How long the driver looks for a server. With this, a command ends within ten seconds even if there is none.
+constexpr int kSelectionMs = 4'000;
 constexpr int kConnectMs = 3'000;
 constexpr const char* kDefaultDatabase = "horton";
 
-// What the driver says beside its errors while it reads a URL; what it says later is for people who look for trouble.
+// Collects what the driver logs beside its errors while it reads a URL. What it logs later goes to the debug log.
 thread_local std::string* complaints = nullptr;
 
 void log_line(mongoc_log_level_t level, const char* domain, const char* message, void*) {
@@ -47,8 +47,8 @@ bool sound_host(std::string_view host) {
   });
 }
 
-// Null with `wrong` said. An option that the driver does not know, or a strange value of one, is an error: it may be
-// the one that was to keep the connection safe.
+// Returns null and sets `wrong` if the URL is wrong. An unknown option or an unusual value is an error, because it may
+// be the one that should keep the connection safe.
 Uri parse(const std::string& url, std::string& wrong) {
   initialize();
   bson_error_t error{};
@@ -63,21 +63,20 @@ Uri parse(const std::string& url, std::string& wrong) {
   } else {
     for (const auto* host = mongoc_uri_get_hosts(uri.get()); host != nullptr; host = host->next) {
       if (!sound_host(host->host))
-        wrong =
-            "its host is none; an @, : or / in a password is written as %40, %3A or %2F";  // shows nothing: it may be a
-                                                                                           // part of the password
+        // The message does not show the host: it may be a part of the password.
+        wrong = "its host is not a host name; write @, : and / in a password as %40, %3A and %2F";
     }
   }
   return wrong.empty() ? std::move(uri) : nullptr;
 }
 
 std::string no_url(const std::string& why) {
-  return fmt::format("is no URL of a MongoDB: {}; write mongodb://HOST:PORT/DATABASE", why);
+  return fmt::format("is not the URL of a MongoDB: {}; write mongodb://HOST:PORT/DATABASE", why);
 }
 
-// A URL that stands in a wrong place may have a password in it.
+// A URL in the wrong setting may have a password in it, so it is not shown.
 std::string shown(const std::string& value) {
-  return value.find_first_of("@:/?#") == std::string::npos ? fmt::format("\"{}\"", value) : "what is given";
+  return value.find_first_of("@:/?#") == std::string::npos ? fmt::format("\"{}\"", value) : "the value";
 }
 
 void set_default(mongoc_uri_t* uri, const char* option, std::int64_t value) {
@@ -94,8 +93,7 @@ std::string hosts_of(const mongoc_uri_t* uri) {
   return all.empty() ? mongoc_uri_get_srv_hostname(uri) : all;
 }
 
-// What keeps the user from being known; empty: nothing. The driver itself does not live through a user without a
-// password.
+// Why the user cannot log in; empty if nothing is wrong. The driver itself aborts if a user has no password.
 std::string wrong_user(const mongoc_uri_t* uri) {
   const char* name = mongoc_uri_get_username(uri);
   const char* password = mongoc_uri_get_password(uri);
@@ -109,7 +107,7 @@ std::string wrong_user(const mongoc_uri_t* uri) {
   return secret && !named ? "mongo.password is set, but no user: set mongo.username" : "";
 }
 
-// The part of a message about servers that cannot be reached that says why.
+// The part of a message about unreachable servers that says why.
 std::string_view core_of(std::string_view message) {
   const auto open = message.find('[');
   const auto close = message.rfind(']');
@@ -118,8 +116,8 @@ std::string_view core_of(std::string_view message) {
              : message.substr(open + 1, close - open - 1);
 }
 
-// Codes of MongoDB's: the server is not the one that writes just now, is stopping, is locked, could not reach enough
-// others, or has no more room (its disk is full, or the quota that its owner has).
+// MongoDB's codes of passing errors. The server is not the primary now, is stopping, is locked, could not reach enough
+// others, or has no more room: its disk is full, or its owner's quota is used up.
 bool is_passing(std::uint32_t code) {
   constexpr std::uint32_t kPassing[] = {6,     7,     24,    46,    50,    63,    64,    89,    91,   94,
                                         100,   112,   133,   134,   189,   246,   262,   279,   8000, 9001,
@@ -143,7 +141,7 @@ std::string check_mongo_url(const std::string& url) {
 
 std::string check_mongo_host(const std::string& host) {
   if (sound_host(host) && !host.contains("://")) return "";
-  return shown(host) + " is no host: write its name or address, or put a URL into mongo.url";
+  return shown(host) + " is not a host: write its name or address, or put a URL into mongo.url";
 }
 
 std::string check_mongo_database(const std::string& name) {
@@ -154,7 +152,7 @@ std::string check_mongo_database(const std::string& name) {
           [](unsigned char c) { return c <= ' ' || std::string_view{"/\\.\"$*<>:|?"}.contains(static_cast<char>(c)); });
   return sound ? ""
                : shown(name) +
-                     " is no name of a database: at most 63 characters, without spaces and / \\ . \" $ * < > : | ?";
+                     " is not a database name: write at most 63 characters, without spaces and / \\ . \" $ * < > : | ?";
 }
 
 MongoPool::MongoPool(const MongoOptions& options) {
@@ -191,9 +189,10 @@ Failure MongoPool::failure(const bson_error_t& error, bool repeatable) const {
   if (error.domain == MONGOC_ERROR_SERVER_SELECTION)
     return told(ErrorKind::kUnavailable, "cannot be reached", "; check mongo.host and mongo.port, or mongo.url");
   if (is_refusal(error))
-    return told(ErrorKind::kUnavailable, "refuses us", "; check mongo.username, mongo.password and the user's rights");
+    return told(ErrorKind::kUnavailable, "refuses access",
+                "; check mongo.username, mongo.password and the user's rights");
   if (error.code == MONGOC_ERROR_DUPLICATE_KEY)
-    return {ErrorKind::kInvalid, fmt::format("a document with the same key is there already ({})", why)};
+    return {ErrorKind::kInvalid, fmt::format("a document with the same key exists already ({})", why)};
   const bool broken = error.domain == MONGOC_ERROR_STREAM || error.domain == MONGOC_ERROR_PROTOCOL;
   const bool passing =
       error.domain == MONGOC_ERROR_WRITE_CONCERN || (error.domain == MONGOC_ERROR_SERVER && is_passing(error.code));

@@ -1,4 +1,4 @@
-// A MongoDB server with our errors: its place, its connections, what its errors mean. For the documents.
+// A MongoDB server with our errors: its address, its connections, and what its errors mean. The documents use it.
 #pragma once
 
 #include <mongoc/mongoc.h>
@@ -12,26 +12,26 @@
 namespace horton {
 
 struct MongoOptions {
-  std::string url;   // mongodb:// or mongodb+srv://, with all that these may say; empty: `host` and `port`
+  std::string url;   // mongodb:// or mongodb+srv:// with all their options; empty: `host` and `port`
   std::string host;  // a name or an address
   int port = 27017;
-  // Where they are not empty they hold instead of the URL's.
+  // If they are not empty, they override those in the URL.
   std::string database;
   std::string username;
   std::string password;
   std::chrono::milliseconds deadline{30'000};  // for one answer of the server
 };
 
-// What is wrong with a setting; empty: nothing. Looks at the text only, and never shows a password.
+// Returns what is wrong with a setting, or an empty text. Looks at the text only, and never shows a password.
 std::string check_mongo_url(const std::string& url);
 std::string check_mongo_host(const std::string& host);
 std::string check_mongo_database(const std::string& name);
 
-// Connections to one server (or set of servers) for threads that block. They are made when they are needed, and watched
-// in the background.
+// Connections to one server (or set of servers) for threads that block. They are opened on demand, and the driver
+// monitors the servers in the background.
 class MongoPool {
  public:
-  // Connects to nothing yet. Throws Failure (kInvalid) with what is wrong with the options.
+  // Does not connect yet. Throws Failure (kInvalid) with what is wrong with the options.
   explicit MongoPool(const MongoOptions& options);
 
   struct Return {
@@ -45,8 +45,8 @@ class MongoPool {
   // For people: `MongoDB at localhost:27017 (database horton)`.
   const std::string& place() const { return place_; }
 
-  // What an error of a call means. `repeatable` calls may be made again when nobody knows whether they were done: for
-  // these that is kUnavailable, for the others kIndefinite.
+  // What an error of a call means. If nobody knows whether the call was done, a `repeatable` call gets kUnavailable,
+  // because it may be made again. Other calls get kIndefinite.
   mephisto::Failure failure(const bson_error_t& error, bool repeatable) const;
 
  private:

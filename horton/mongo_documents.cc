@@ -45,12 +45,12 @@ Object find_options(FindOptions options) {
   return given;
 }
 
-// A change as it goes to the server.
+// A change in the form that goes to the server.
 struct Prepared {
   Bson filter;
   Bson payload;
   bool replaces = false;
-  bool repeatable = true;  // done twice it is as done once
+  bool repeatable = true;  // doing it twice has the same result as doing it once
 };
 
 Prepared prepare(Change change, bool upsert) {
@@ -60,7 +60,7 @@ Prepared prepare(Change change, bool upsert) {
   prepared.repeatable = prepared.replaces || std::ranges::all_of(payload, [](const auto& field) {
                           return field.key() == "$set" || field.key() == "$unset" || field.key() == "$setOnInsert";
                         });
-  // The server would give an object id; an _id is a text here.
+  // Otherwise the server would choose an object id, but an _id is a text here.
   if (const auto* set = payload.if_contains("$set");
       upsert && !prepared.replaces && !change.filter.contains("_id") &&
       !(set != nullptr && set->is_object() && set->get_object().contains("_id"))) {
@@ -90,13 +90,13 @@ struct Reply {
   ~Reply() { bson_destroy(&bson); }
 };
 
-// Of a bulk operation's reply.
+// A count from a bulk operation's reply.
 std::int64_t count(const Object& reply, const char* name) {
   const auto* value = reply.if_contains(name);
   return value == nullptr ? 0 : value->to_number<std::int64_t>();
 }
 
-// The place of the operation that was refused; those before it are done.
+// The index of the operation that was refused; those before it are done.
 std::optional<std::size_t> refused_at(const Object& reply) {
   const auto* errors = reply.if_contains("writeErrors");
   if (errors == nullptr || errors->as_array().empty()) return std::nullopt;
@@ -123,7 +123,8 @@ void MongoDocuments::make_index(mongoc_client_t* client, const Collection& colle
     if (indexed_.contains(collection.name())) return;
   }
   Object key;
-  std::string name;  // MongoDB's own for such an index, so that one that is there already is the same
+  // The name that MongoDB itself gives to such an index, so that an existing one counts as the same.
+  std::string name;
   for (const auto& field : collection.unique()) {
     key[field] = 1;
     name += (name.empty() ? "" : "_") + field + "_1";
@@ -183,8 +184,8 @@ Task<void> MongoDocuments::insert(const Collection& into, std::vector<Object> do
   });
 }
 
-// Two who upsert the same key at once may both want to insert it; the unique index refuses one of them, who then finds
-// the other's document. So the one that was refused is tried once more, and those behind it follow.
+// If two callers upsert the same key at once, both may want to insert it. The unique index refuses one of them. So the
+// refused change is tried once more and finds the other's document, and the changes after it follow.
 Task<UpdateResult> MongoDocuments::update(const Collection& in, std::vector<Change> changes, bool upsert, Which which) {
   std::vector<Prepared> prepared;
   for (auto& change : changes) prepared.push_back(prepare(std::move(change), upsert));

@@ -1,9 +1,9 @@
-// Documents on a MongoDB server. It is MongoDB that understands filters, updates and pipelines, also where query.h does
-// not. Each document changes whole or not at all; a call with several that fails half-way keeps what it did (the
-// embedded ones undo it).
+// Documents on a MongoDB server. MongoDB itself interprets filters, updates and pipelines, including those that query.h
+// does not know. Each document changes as a whole or not at all. A call with several documents that fails half-way
+// keeps what it has done; the embedded store undoes it.
 //
-// While the server is away, a call for an event waits for it (patience.h). Without an event, as in commands, it fails
-// with kUnavailable.
+// While the server is unreachable, a call for an event waits for it (patience.h). Without an event, as in commands, the
+// call fails with kUnavailable.
 #pragma once
 
 #include <functional>
@@ -18,7 +18,7 @@ namespace horton {
 
 class MongoDocuments : public Documents {
  public:
-  // Connects with the first call.
+  // The first call connects.
   explicit MongoDocuments(const MongoOptions& options) : pool_(options) {}
 
   mephisto::Task<std::vector<Object>> find(const Collection& in, Object filter, FindOptions options) override;
@@ -30,10 +30,10 @@ class MongoDocuments : public Documents {
 
  private:
   using Job = std::function<void(mongoc_client_t*)>;
-  // Runs `job` on a thread for blocking calls, again and again where the server is away and there is an event to wait
-  // for.
+  // Runs `job` on a thread for blocking calls. Repeats it while the server is unreachable, if there is an event that
+  // can wait.
   mephisto::Task<void> run(Job job);
-  // The collection's unique index, once.
+  // Creates the collection's unique index, once.
   void make_index(mongoc_client_t* client, const Collection& collection);
 
   MongoPool pool_;

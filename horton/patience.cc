@@ -11,15 +11,15 @@ using mephisto::Failure;
 
 constexpr std::chrono::seconds kPause{1};
 
-// Whether the event is not at fault.
+// Whether the error is a problem of the store, and not of the event.
 bool is_of_the_place(ErrorKind kind) {
   return kind == ErrorKind::kUnavailable || kind == ErrorKind::kTimeout || kind == ErrorKind::kCorrupt;
 }
 
 }  // namespace
 
-// Guarantee kept here: nothing is lost. An event whose document cannot be written now is neither acknowledged nor given
-// up, and what it cost to get the document is not spent again.
+// Guarantee kept here: nothing is lost. If an event's document cannot be written now, the event is neither acknowledged
+// nor given up. What it cost to get the document is not spent again.
 mephisto::Task<void> Patience::run(std::string place, const char* what, std::function<mephisto::Task<void>()> call,
                                    std::chrono::seconds without_event) {
   const auto first = std::chrono::steady_clock::now();
@@ -28,7 +28,7 @@ mephisto::Task<void> Patience::run(std::string place, const char* what, std::fun
     std::string why;
     try {
       co_await call();
-      // What began before was only on its way still.
+      // A call that began before the outage may only just have returned, and does not end it.
       if (auto since = away_since_.load();
           since != kThere && since < began && away_since_.compare_exchange_strong(since, kThere))
         mephisto::log::info("{} is back", place);

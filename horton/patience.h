@@ -1,5 +1,5 @@
-// Waiting for the place of the documents, which may be away for a while: a server that cannot be reached, a full disk,
-// a locked file.
+// Waits for the store of the documents, which may be unusable for a while: a server that cannot be reached, a full
+// disk, a locked file.
 #pragma once
 
 #include <atomic>
@@ -14,16 +14,16 @@ namespace horton {
 
 class Patience {
  public:
-  // Calls `call`. Where it fails because of the place and there is an event to wait for, calls it again until it
-  // succeeds, however long that takes; when the event's partition moves or the worker stops meanwhile, the event is
-  // given back. Without an event, as in commands, only what is locked is waited for, at most `without_event`. `place`
-  // is for people, `what` for `why`; both outlive the call.
+  // Calls `call`. If it fails because of the store and there is an event that can wait, calls it again until it
+  // succeeds, however long that takes. If the event's partition moves or the worker stops in the meantime, the event is
+  // given back. Without an event, as in commands, it only waits for a lock, at most `without_event`. `place` is for
+  // people, `what` for `why`; both outlive the call.
   mephisto::Task<void> run(std::string place, const char* what, std::function<mephisto::Task<void>()> call,
                            std::chrono::seconds without_event = {});
 
  private:
   static constexpr auto kThere = std::chrono::steady_clock::time_point::min();
-  // When the place was found to be away.
+  // When the store was found to be unusable.
   std::atomic<std::chrono::steady_clock::time_point> away_since_{kThere};
 };
 

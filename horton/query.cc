@@ -12,7 +12,7 @@ namespace {
 
 const Value kNull;
 
-// What a document is sorted by: the least (or greatest) value that the path leads to.
+// The value that a document is sorted by: the least (or greatest) value that the path leads to.
 const Value& sort_key(const Object& document, std::string_view path, bool up) {
   const Value* key = nullptr;
   auto take = [&](const Value& value) {

@@ -1,6 +1,6 @@
-// MongoDB's language on JSON documents, as much of it as people use here: comparison and logical operators of filters,
-// operators of updates, sort, projection, and a few stages of aggregate. Anything else is a Failure (kInvalid) that
-// names the operator, also where no document is there to try it on.
+// MongoDB's query language on JSON documents, as far as people use it here. This covers comparison and logical
+// operators of filters, operators of updates, sort, projection, and a few stages of aggregate. Anything else is a
+// Failure (kInvalid) that names the operator, even if there is no document to try it on.
 #pragma once
 
 #include <boost/json.hpp>
@@ -14,13 +14,13 @@ namespace horton::query {
 using Object = boost::json::object;
 using Value = boost::json::value;
 
-// Order of values: null, numbers, texts, objects, arrays, booleans, as MongoDB's. Numbers are compared exactly, whole
-// or not.
+// The order of values is that of MongoDB: null, numbers, texts, objects, arrays, booleans. Numbers are compared
+// exactly, whole or not.
 int compare(const Value& a, const Value& b);
 
 // $eq $ne $gt $gte $lt $lte $in $nin $exists $regex (with $options) $not $and $or $nor and plain equality. A path goes
-// through arrays, by place and by field; a condition on an array holds where it holds for the array or for any one of
-// its elements.
+// through arrays, by index and by field. A condition on an array holds if it holds for the array or for any of its
+// elements.
 class Filter {
  public:
   explicit Filter(const Object& filter);
@@ -33,10 +33,10 @@ class Filter {
 bool matches(const Object& document, const Object& filter);
 
 // $set $unset $inc $push $setOnInsert (when `inserting`). A plain object without operators replaces all fields but _id,
-// which no update can change. Where it throws, the document is as before.
+// which no update can change. If it throws, the document is unchanged.
 void update(Object& document, const Object& change, bool inserting = false);
 
-// `{field: 1, other: -1}`; documents that are equal by it keep their order.
+// `{field: 1, other: -1}`; documents that compare equal keep their order.
 void sort(std::vector<Object>& documents, const Object& order);
 
 // `{field: 1}` keeps, `{field: 0}` leaves out; empty: everything.
@@ -46,7 +46,7 @@ class Projection {
   Object of(const Object& document) const;
 
  private:
-  Object tree_;  // of steps; true at the end of a path
+  Object tree_;  // nested by the steps of the paths; true at the end of a path
   bool keeps_ = false;
 };
 // For one document.

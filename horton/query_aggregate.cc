@@ -11,7 +11,8 @@
 namespace horton::query {
 namespace {
 
-// The value of `path` in an expression: through an array it is the array of what its objects have there.
+// The value of `path` in an expression. Through an array, it is the array of the values that the path has in its
+// objects.
 std::optional<Value> follow(const Object& document, std::string_view path) {
   const auto step = first_step(path);
   const auto* value = document.if_contains(step.name);
@@ -28,7 +29,7 @@ std::optional<Value> follow(const Object& document, std::string_view path) {
   return found;
 }
 
-// `"$path"`, an object or array of expressions, or a constant. Nothing where the path leads nowhere.
+// `"$path"`, an object or array of expressions, or a constant. Empty if the path leads nowhere.
 std::optional<Value> evaluate(const Object& document, const Value& expression) {
   if (const auto* text = expression.if_string(); text != nullptr && text->starts_with('$')) {
     if (text->starts_with("$$")) refuse_unknown("the variable", *text);
@@ -117,12 +118,13 @@ struct Accumulator {
 
 Accumulator accumulator(std::string_view field, const Value& spec) {
   if (field.empty() || is_operator(field) || field.contains('.'))
-    refuse(fmt::format("$group: \"{}\" is no name for a field", field));
+    refuse(fmt::format("$group: \"{}\" is not a field name", field));
   if (!has_operators(spec) || spec.get_object().size() != 1)
     refuse(fmt::format("$group: {} needs one accumulator such as {{$sum: 1}}", field));
   const std::string_view name = spec.get_object().begin()->key();
   const auto& expression = spec.get_object().begin()->value();
-  evaluate({}, expression);  // names what is not known in it
+  // Refuses an unknown part of the expression at once.
+  evaluate({}, expression);
   auto of = [&](auto over) { return Accumulator{std::string{field}, expression, std::move(over)}; };
   if (name == "$sum") return of(sum);
   if (name == "$avg") return of(average);
@@ -149,7 +151,7 @@ std::vector<Object> group(const std::vector<Object>& documents, const Object& sp
   for (const auto& [field, one] : spec) {
     if (field != "_id") accumulators.push_back(accumulator(field, one));
   }
-  // In the order in which their first documents come.
+  // Groups are in the order of their first documents.
   std::map<Value, std::size_t, Less> places;
   std::vector<std::pair<Value, Group>> groups;
   for (const auto& document : documents) {
@@ -174,7 +176,8 @@ std::vector<Object> group(const std::vector<Object>& documents, const Object& sp
 std::size_t whole(std::string_view stage, const Value& argument, std::int64_t least) {
   const auto given = number(argument);
   if (!argument.is_number() || given < static_cast<long double>(least) || given != std::floor(given)) {
-    refuse(fmt::format("{} takes a whole number from {}, not {}", stage, least, boost::json::serialize(argument)));
+    refuse(
+        fmt::format("{} takes a whole number of at least {}, not {}", stage, least, boost::json::serialize(argument)));
   }
   return given >= 9e18L ? std::numeric_limits<std::size_t>::max() : static_cast<std::size_t>(given);
 }

@@ -1,4 +1,4 @@
-// Filters: which documents somebody means.
+// Filters: which documents match.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,7 +10,7 @@ namespace horton::query {
 namespace {
 
 using Test = std::function<bool(const Object&)>;
-// Of one value at the end of a path; null pointer where there is none.
+// A test of one value at the end of a path; the pointer is null if there is none.
 using Predicate = std::function<bool(const Value*)>;
 
 const Value kNull;
@@ -25,7 +25,8 @@ Test negated(Test test) {
   return [test = std::move(test)](const Object& document) { return !test(document); };
 }
 
-// Holds where the predicate does for any value that the path leads to, or any element of one that is an array.
+// Holds if the predicate holds for any value that the path leads to, or for any element of such a value that is an
+// array.
 Test any(std::string_view path, Predicate predicate) {
   return [path = std::string{path}, predicate = std::move(predicate)](const Object& document) {
     return reach(document, path, [&](const Value* value) {
@@ -40,7 +41,7 @@ Test equality(std::string_view path, const Value& wanted) {
   return any(path, [wanted](const Value* value) { return compare(value == nullptr ? kNull : *value, wanted) == 0; });
 }
 
-// Only values of the same kind are in an order.
+// Only values of the same kind can be compared.
 Test ordered(std::string_view path, const Value& wanted, bool (*holds)(int)) {
   return any(path, [wanted, holds](const Value* value) {
     const auto& found = value == nullptr ? kNull : *value;
@@ -87,7 +88,7 @@ Test regex(std::string_view path, const Value& wanted, const Value* options) {
   try {
     compiled.assign(pattern, syntax);
   } catch (const boost::regex_error& error) {
-    refuse(fmt::format("$regex: \"{}\" is no regular expression: {}", pattern, error.what()));
+    refuse(fmt::format("$regex: \"{}\" is not a regular expression: {}", pattern, error.what()));
   }
   return any(path, [pattern, compiled, flags = start | dot](const Value* value) {
     if (value == nullptr || !value->is_string()) return false;

@@ -1,4 +1,4 @@
-// Updates: what happens to a document.
+// Updates: how a document changes.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,11 +8,11 @@
 namespace horton::query {
 namespace {
 
-// An array is not made longer than this to reach a place in it (as in MongoDB).
+// An array is not extended beyond this length to reach an index (as in MongoDB).
 constexpr std::size_t kMaxPlaces = 1'500'000;
 constexpr std::string_view kOperators[] = {"$set", "$setOnInsert", "$unset", "$inc", "$push"};
 
-// The value at a path, or null pointer.
+// The value at a path, or a null pointer.
 Value* find(Value& container, std::string_view path) {
   const auto step = first_step(path);
   Value* value = nullptr;
@@ -24,7 +24,7 @@ Value* find(Value& container, std::string_view path) {
   return value == nullptr || step.rest.empty() ? value : find(*value, step.rest);
 }
 
-// The place at a path, made where it is missing. Never replaces a value that is in the way.
+// The value at a path, created if it is missing. Never replaces a value that is in the way.
 Value& make(Value& container, std::string_view path, std::string_view whole) {
   const auto step = first_step(path);
   const Value missing = step.rest.empty() ? Value() : Value(Object{});
@@ -34,14 +34,14 @@ Value& make(Value& container, std::string_view path, std::string_view whole) {
   } else if (auto* array = container.if_array()) {
     const auto place = place_of(step.name);
     if (!place || *place >= kMaxPlaces)
-      refuse(fmt::format("cannot follow the path \"{}\": \"{}\" is no place in an array", whole, step.name));
+      refuse(fmt::format("cannot follow the path \"{}\": \"{}\" is not an index of an array", whole, step.name));
     if (*place >= array->size()) {
       array->resize(*place + 1);
       array->back() = missing;
     }
     value = &(*array)[*place];
   } else {
-    refuse(fmt::format("cannot follow the path \"{}\": there is {} before \"{}\", no object", whole,
+    refuse(fmt::format("cannot follow the path \"{}\": there is {} before \"{}\", not an object", whole,
                        boost::json::serialize(container), path));
   }
   return step.rest.empty() ? *value : make(*value, step.rest, whole);
@@ -55,18 +55,19 @@ void unset(Value& root, std::string_view path) {
   if (auto* object = parent->if_object()) {
     if (auto* place = object->find(last); place != object->end()) object->stable_erase(place);
   } else if (auto* element = find(*parent, last)) {
-    *element = nullptr;  // the other elements keep their places
+    *element = nullptr;  // the other elements keep their indexes
   }
 }
 
 void increment(Value& root, std::string_view path, const Value& by) {
-  if (!by.is_number()) refuse(fmt::format("$inc: {} for \"{}\" is no number", boost::json::serialize(by), path));
+  if (!by.is_number()) refuse(fmt::format("$inc: {} for \"{}\" is not a number", boost::json::serialize(by), path));
   auto* value = find(root, path);
   if (value == nullptr) {
     make(root, path, path) = by;
     return;
   }
-  if (!value->is_number()) refuse(fmt::format("$inc: \"{}\" is {}, no number", path, boost::json::serialize(*value)));
+  if (!value->is_number())
+    refuse(fmt::format("$inc: \"{}\" is {}, not a number", path, boost::json::serialize(*value)));
   if (!value->is_int64() || !by.is_int64()) {
     *value = static_cast<double>(number(*value) + number(by));
     return;
@@ -84,7 +85,8 @@ void push(Value& root, std::string_view path, const Value& pushed) {
     value = &make(root, path, path);
     *value = boost::json::array{};
   }
-  if (!value->is_array()) refuse(fmt::format("$push: \"{}\" is {}, no array", path, boost::json::serialize(*value)));
+  if (!value->is_array())
+    refuse(fmt::format("$push: \"{}\" is {}, not an array", path, boost::json::serialize(*value)));
   value->get_array().push_back(pushed);
 }
 
@@ -99,7 +101,7 @@ void apply(Value& root, std::string_view name, std::string_view path, const Valu
     push(root, path, argument);
 }
 
-// Everything that can be wrong without a document.
+// Checks everything that can be wrong without looking at a document.
 void check(const Object& change) {
   std::vector<std::string_view> paths;
   for (const auto& [name, argument] : change) {

@@ -50,7 +50,7 @@ bool reach_inside(const Value& value, std::string_view path, const Visit& visit)
 void refuse(const std::string& why) { throw mephisto::Failure(mephisto::ErrorKind::kInvalid, why); }
 
 void refuse_unknown(std::string_view what, std::string_view name) {
-  refuse(fmt::format("the embedded documents do not know {} {}; with MongoDB it may work", what, name));
+  refuse(fmt::format("the embedded documents do not support {} {}; MongoDB may", what, name));
 }
 
 bool is_operator(std::string_view name) { return name.starts_with('$'); }

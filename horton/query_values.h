@@ -1,4 +1,4 @@
-// What the parts of the query language share: kinds of values, steps of paths, and how they refuse.
+// What the parts of the query language share: kinds of values, steps of paths, and refusals.
 #pragma once
 
 #include <functional>
@@ -12,18 +12,18 @@ namespace horton::query {
 
 // Throws Failure kInvalid.
 [[noreturn]] void refuse(const std::string& why);
-// The same for what MongoDB may know and this does not: "the operator $near".
+// Refuses what MongoDB may know but this code does not: "the operator $near".
 [[noreturn]] void refuse_unknown(std::string_view what, std::string_view name);
 
 bool is_operator(std::string_view name);
-// An object whose first field is an operator.
+// True for an object whose first field is an operator.
 bool has_operators(const Value& value);
-// The object that `name` takes as its argument.
+// The argument of `name`, which must be an object.
 const Object& object_for(std::string_view name, const Value& argument);
 
-// The place of a value's kind in the order of kinds.
+// The position of a value's kind in the order of kinds.
 int rank(const Value& value);
-// Exact for every number of JSON: 64 bits of a whole number fit.
+// Exact for every number of JSON: it holds all 64 bits of a whole number.
 long double number(const Value& value);
 
 struct Step {
@@ -33,11 +33,11 @@ struct Step {
 Step first_step(std::string_view path);
 // Refuses a path with an empty step.
 void check_path(std::string_view path);
-// The place in an array that a step names.
+// The index in an array that a step names.
 std::optional<std::size_t> place_of(std::string_view step);
 
-// Calls `visit` with each value that the path leads to, until it returns true; with a null pointer where the path leads
-// nowhere.
+// Calls `visit` with each value that the path leads to, until it returns true. Calls it with a null pointer if the path
+// leads nowhere.
 using Visit = std::function<bool(const Value*)>;
 bool reach(const Object& document, std::string_view path, const Visit& visit);
 

@@ -1,4 +1,4 @@
-// What travels in Horton's topics.
+// The records in Horton's topics.
 #pragma once
 
 #include <string>

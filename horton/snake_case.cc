@@ -14,25 +14,25 @@ bool lower(char c) { return c >= 'a' && c <= 'z'; }
 bool digit(char c) { return c >= '0' && c <= '9'; }
 bool beyond_ascii(char c) { return static_cast<unsigned char>(c) >= 0x80; }
 
-// Abbreviations that run into the next one: no capital letter shows where they end.
+// Abbreviations that are written together: no capital letter shows where they end.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kRuns{
     {{"EPSTTM", "Eps Ttm"}, {"PERatio", "Pe Ratio"}, {"PEGRatio", "Peg Ratio"}, {"TTM", "Ttm"}}};
 
-// Codes and names stay text even where they look like numbers.
+// Codes and names stay text even if they look like numbers.
 constexpr std::string_view kTexts[] = {
     "symbol",          "name",        "exchange", "asset_type", "cik",  "currency", "country",     "sector",
     "industry",        "address",     "status",   "cusip",      "isin", "sedol",    "figi",        "lei",
     "ticker",          "code",        "id",       "phone",      "zip",  "sic",      "description", "official_site",
     "fiscal_year_end", "information", "time_zone"};
 
-// By the name's last words: `company_cik` is a code too.
+// Decides by the name's last words: `company_cik` is a code too.
 bool is_text(std::string_view name) {
   return std::ranges::any_of(kTexts, [&](std::string_view one) {
     return name == one || (name.ends_with(one) && name[name.size() - one.size() - 1] == '_');
   });
 }
 
-// `2018-12-31`, `2018-12-31 16:00:00`.
+// True for `2018-12-31` and `2018-12-31 16:00:00`.
 bool is_date(std::string_view name) {
   constexpr std::string_view kShape = "0000-00-00 00:00:00";
   if (name.size() < 10 || name.size() > kShape.size()) return false;
@@ -40,7 +40,7 @@ bool is_date(std::string_view name) {
                             [](char c, char shape) { return shape == '0' ? digit(c) : c == shape; });
 }
 
-// `007`, `-01`, but not `0`, `0.5`.
+// True for `007` and `-01`, but not for `0` and `0.5`.
 bool has_leading_zero(std::string_view text) {
   if (text.starts_with('-')) text.remove_prefix(1);
   return text.size() > 1 && text[0] == '0' && digit(text[1]);
@@ -58,7 +58,7 @@ std::string replace_runs(std::string_view name) {
 }  // namespace
 
 std::string snake_case(std::string_view original) {
-  // `1. open`: the number only orders the fields.
+  // In `1. open`, the number only orders the fields.
   std::size_t digits = 0;
   while (digits < original.size() && digit(original[digits])) ++digits;
   if (digits > 0 && original.substr(digits).starts_with(". ")) original.remove_prefix(digits + 2);
@@ -97,7 +97,7 @@ std::string FieldNames::take(std::string name) {
 boost::json::value tidy_text(std::string_view name, std::string_view text) {
   if (text.empty() || text == "None" || text == "-" || text == "null" || text == "0000-00-00") return nullptr;
   if (is_text(name)) return boost::json::value(text);
-  // Words such as inf and nan are no numbers here, whatever sign they have.
+  // Words such as inf and nan are not numbers here, with or without a sign.
   const auto first = text.front() == '-' && text.size() > 1 ? text[1] : text.front();
   if ((!digit(first) && first != '.') || has_leading_zero(text)) return boost::json::value(text);
   const char* end = text.data() + text.size();
@@ -115,7 +115,7 @@ boost::json::value tidy(const boost::json::value& value) {
     boost::json::object tidied;
     FieldNames names;
     for (const auto& [key, inner] : *object) {
-      // Dates as keys (time series) are values, not names.
+      // A date as a key (in a time series) is a value, not a name.
       const auto plain = is_date(key) ? std::string{key} : snake_case(key);
       auto clean = inner.is_string() ? tidy_text(plain, inner.get_string()) : tidy(inner);
       tidied[names.take(plain)] = std::move(clean);

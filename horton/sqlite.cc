@@ -19,10 +19,10 @@ namespace {
 using mephisto::ErrorKind;
 using mephisto::Failure;
 
-constexpr std::chrono::seconds kPatience{30};  // with a new file
-constexpr std::chrono::seconds kLockWait{4};   // within a call, which nothing can end
+constexpr std::chrono::seconds kPatience{30};  // for a new file
+constexpr std::chrono::seconds kLockWait{4};   // within a call, which cannot be ended early
 
-// What a failed call says of the file, and not of the call.
+// The kind of an error that the file causes, and not the call.
 ErrorKind kind_of(int code) {
   switch (code) {
     case SQLITE_BUSY:
@@ -63,8 +63,9 @@ Failure failure(sqlite3* database, std::string_view doing) {
                                      sqlite3_errmsg(database), advice_for(code))};
 }
 
-// Two who switch a new file to WAL each hold it shared and want it alone; SQLite tells them at once that it is busy
-// instead of letting them wait for each other. Each lets go and tries again after a while of its own.
+// Two processes that switch a new file to WAL at once each hold it shared and want it exclusively. SQLite reports
+// "busy" to them at once instead of letting them wait for each other. Each then releases the file and tries again after
+// a delay of its own.
 void use_wal(sqlite3* database) {
   const auto until = std::chrono::steady_clock::now() + kPatience;
   mephisto::Random random;
@@ -75,8 +76,8 @@ void use_wal(sqlite3* database) {
   }
 }
 
-// Its owner's only, whatever the umask is, with the files that SQLite makes beside it, which get its rights. Nothing
-// that another user may have prepared is used: a link, another's file.
+// The file belongs to its owner alone, whatever the umask is. SQLite gives its rights to the files that it makes beside
+// it. Nothing that another user may have prepared is used: neither a link nor another user's file.
 void keep_own(const std::string& path) {
   namespace fs = std::filesystem;
   constexpr auto kOwn = fs::perms::owner_read | fs::perms::owner_write;
@@ -84,19 +85,20 @@ void keep_own(const std::string& path) {
   const auto folder = fs::path{path}.parent_path();
   if (!folder.empty() && fs::create_directories(folder, ignored))
     fs::permissions(folder, fs::perms::owner_all, ignored);
-  // Never opened where it is there: closing it would free the locks that SQLite has on it in this process.
+  // O_EXCL: an existing file must not be opened here, because closing it would release SQLite's locks on it in this
+  // process.
   if (const int made = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600); made >= 0)
     ::close(made);
   for (const auto* ending : {"", "-wal", "-shm"}) {
     const auto file = path + ending;
     struct stat found{};
     if (lstat(file.c_str(), &found) != 0 || S_ISDIR(found.st_mode))
-      continue;  // SQLite says what is wrong with a folder
+      continue;  // SQLite reports what is wrong with a folder
     if (!S_ISREG(found.st_mode) || found.st_uid != geteuid()) {
       throw Failure(
           ErrorKind::kInvalid,
           fmt::format("the documents in {} are not used: {} is {}; remove it, or name another folder (setting datadir)",
-                      path, file, S_ISREG(found.st_mode) ? "another user's" : "a link, or no file"));
+                      path, file, S_ISREG(found.st_mode) ? "another user's" : "a link, or not a file"));
     }
     if (static_cast<fs::perms>(found.st_mode & ALLPERMS) != kOwn) fs::permissions(file, kOwn, ignored);
   }
@@ -151,7 +153,7 @@ bool Statement::step() {
   if (code == SQLITE_DONE) return false;
   if (code == SQLITE_CONSTRAINT)
     throw Failure(ErrorKind::kInvalid,
-                  fmt::format("a document with the same key is there already ({})", sqlite3_errmsg(database_)));
+                  fmt::format("a document with the same key exists already ({})", sqlite3_errmsg(database_)));
   throw failure(database_, "use");
 }
 

@@ -1,4 +1,4 @@
-// SQLite with our errors: connections, statements, and names in SQL. For the documents.
+// SQLite with our errors: connections, statements, and names in SQL. The documents use it.
 #pragma once
 
 #include <sqlite3.h>
@@ -9,7 +9,8 @@
 
 namespace horton {
 
-// Opens or creates a file for several processes: WAL, synchronous=FULL. Throws Failure with what is wrong with it.
+// Opens or creates a file for several processes: WAL, synchronous=FULL. Throws Failure with what is wrong with the
+// file.
 sqlite3* open_database(const std::string& path);
 
 // Runs SQL without results.
@@ -22,9 +23,9 @@ class Statement {
   Statement(const Statement&) = delete;
   Statement& operator=(const Statement&) = delete;
 
-  // The next parameter: a number or a text.
+  // Binds the next parameter: a number or a text.
   void bind(const boost::json::value& value);
-  // True while there is a row. kInvalid when a unique index forbids the change.
+  // True while there is a row. kInvalid if a unique index forbids the change.
   bool step();
   std::string_view text(int column) const;
 
@@ -34,7 +35,7 @@ class Statement {
   int bound_ = 0;
 };
 
-// A name and a text as they stand in SQL.
+// A name and a text in the form that SQL needs.
 std::string sql_name(std::string_view name);
 std::string sql_text(std::string_view text);
 

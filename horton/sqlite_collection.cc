@@ -1,5 +1,5 @@
-// The CRUD of a collection: a table of documents as JSON text. SQL only leaves out what cannot match; what matches,
-// query.h decides.
+// The CRUD operations of a collection: a table of documents as JSON text. SQL only leaves out documents that cannot
+// match; query.h decides which ones match.
 #include <fmt/format.h>
 #include <simdjson.h>
 
@@ -16,13 +16,13 @@ using mephisto::Failure;
 using mephisto::Task;
 using query::Filter;
 
-// A field's value as SQL sees it; null for an array, which may hold a value that is looked for.
+// A field's value in SQL. It is null for an array, which may contain the wanted value.
 std::string field_expression(std::string_view field) {
   auto path = sql_text(fmt::format("$.\"{}\"", field));
   return fmt::format("CASE json_type(doc, {0}) WHEN 'array' THEN NULL ELSE json_extract(doc, {0}) END", path);
 }
 
-// Whether SQLite finds a field of this name: it looks for it as it is written in the text.
+// Whether SQLite can find a field of this name. It looks for the name as it is written in the text.
 bool plain(std::string_view name) {
   return !name.empty() && !name.starts_with('$') && std::ranges::none_of(name, [](char c) {
     return c == '.' || c == '"' || c == '\\' || (c >= 0 && c < ' ') || c == '\x7f';
@@ -35,8 +35,8 @@ bool exists(sqlite3* database, const std::string& name) {
   return find.step();
 }
 
-// The documents that match, at most `limit` (0: all). Equalities of plain fields are asked of SQLite as well, where an
-// index serves them.
+// The documents that match, at most `limit` (0: all). SQLite also checks the equalities of plain fields, because an
+// index can serve them.
 std::vector<Object> select(sqlite3* database, const std::string& name, const Object& filter, std::size_t limit = 0) {
   const Filter decides{filter};
   std::vector<Object> found;
@@ -44,7 +44,7 @@ std::vector<Object> select(sqlite3* database, const std::string& name, const Obj
   std::string where;
   std::vector<boost::json::value> values;
   for (const auto& [field, wanted] : filter) {
-    // A text with a zero byte ends there for SQLite.
+    // For SQLite, a text ends at a zero byte.
     const bool text = wanted.is_string() && !std::string_view{wanted.get_string()}.contains('\0');
     if (!plain(field) || (!text && !wanted.is_int64())) continue;
     values.push_back(wanted);
@@ -76,7 +76,7 @@ void add(sqlite3* database, const std::string& name, const Object& document) {
   store(database, fmt::format("INSERT INTO {} (id, doc) VALUES (?1, ?2)", sql_name(name)), document);
 }
 
-// What an upsert begins with: the equalities of its filter.
+// The equalities of an upsert's filter are the first fields of a new document.
 void collect_equalities(const Object& filter, Object& equalities) {
   for (const auto& [field, value] : filter) {
     if (field == "$and") {
@@ -111,7 +111,7 @@ void change(sqlite3* database, const std::string& name, const Change& change, bo
     store(database, fmt::format("UPDATE {} SET doc = ?2 WHERE id = ?1", sql_name(name)), document);
   }
   if (!found.empty()) return;
-  // Also where nothing is inserted: what is wrong with the payload is said.
+  // Done even if nothing is inserted, because a wrong payload has to be reported.
   auto document = upsert ? filter_as_document(change.filter) : Object{};
   query::update(document, change.payload, true);
   if (!upsert) return;

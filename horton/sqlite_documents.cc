@@ -7,7 +7,7 @@ namespace {
 
 using mephisto::Task;
 
-constexpr std::chrono::seconds kLockPatience{30};  // of a command
+constexpr std::chrono::seconds kLockPatience{30};  // for a command, which has no event
 
 class WriteWait : public mephisto::Wait {
  public:
@@ -79,8 +79,8 @@ Task<void> SqliteDocuments::read(Job job) {
   co_await patience_.run(place_, "the documents to be readable", once, kLockPatience);
 }
 
-// Group commit: what came while the transaction before was being written shares the next one. A job that fails is
-// undone alone.
+// Group commit: jobs that arrive while a transaction is being written share the next one. A job that fails is undone
+// alone.
 void SqliteDocuments::work() {
   for (;;) {
     std::deque<Pending> group;
@@ -99,7 +99,8 @@ void SqliteDocuments::work() {
           (*group[i].job)(database_);
         } catch (...) {
           if (sqlite3_get_autocommit(database_) != 0)
-            throw;  // as with a full disk: SQLite gave the whole transaction up
+            // SQLite has rolled back the whole transaction, as it does when the disk is full
+            throw;
           errors[i] = std::current_exception();
           execute(database_, "ROLLBACK TO job");
         }
@@ -111,7 +112,7 @@ void SqliteDocuments::work() {
       sqlite3_exec(database_, "ROLLBACK", nullptr, nullptr, nullptr);
     }
     for (std::size_t i = 0; i < group.size(); ++i) {
-      // Handed over, not shared: the count of an exception's owners is in libstdc++, where TSan does not see it.
+      // Handed over, not shared: libstdc++ counts an exception's owners where TSan does not see it.
       group[i].post(
           [done = std::move(group[i].done), error = std::move(errors[i])]() mutable { done(std::move(error)); });
     }

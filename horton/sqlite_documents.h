@@ -1,6 +1,6 @@
-// Documents embedded in one SQLite file that several processes share: one table for a collection, with JSON. Writes are
-// durable when they return (WAL, synchronous=FULL); those that come together share one transaction. What a call changes
-// it changes whole or not at all. The operators are those of query.h. While the file cannot be used (a full disk,
+// Documents embedded in one SQLite file that several processes share: one table for each collection, with JSON. Writes
+// are durable when they return (WAL, synchronous=FULL), and those that arrive together share one transaction. A call
+// changes everything or nothing. The operators are those of query.h. While the file cannot be used (a full disk,
 // another program's lock), a call for an event waits (patience.h).
 #pragma once
 
@@ -33,11 +33,11 @@ class SqliteDocuments : public Documents {
 
  private:
   using Job = std::function<void(sqlite3*)>;
-  // A job inside of a write transaction, which may be called several times; `write_to` makes the collection's table
-  // first, where it is missing.
+  // Runs a job inside a write transaction; it may be called several times. If the table of `write_to` is missing, it is
+  // created first.
   mephisto::Task<void> write(Job job);
   mephisto::Task<void> write_to(const Collection& collection, Job job);
-  // A job on a snapshot.
+  // Runs a job on a snapshot.
   mephisto::Task<void> read(Job job);
 
   struct Pending {
@@ -49,7 +49,7 @@ class SqliteDocuments : public Documents {
 
   std::string place_;  // for people
   Patience patience_;
-  sqlite3* database_ = nullptr;  // of the writer's thread
+  sqlite3* database_ = nullptr;  // used by the writer's thread only
   std::mutex readers_mutex_;
   sqlite3* reader_ = nullptr;
   std::mutex mutex_;

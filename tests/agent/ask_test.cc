@@ -1,4 +1,4 @@
-// Calling agents: cast, send, ask, join, map, and what happens when no answer comes.
+// Calls to agents: cast, send, ask, join, map, and what happens if no answer arrives.
 #include <gmock/gmock.h>
 
 #include <cmath>
@@ -22,7 +22,7 @@ struct Order {
   bool operator==(const Order&) const = default;
 };
 
-// An app with `square`, which fails for negative numbers and waits at the gate with 0.
+// An app with the agent `square`. It fails for negative numbers, and for 0 it waits at the gate.
 class Asking : public ::testing::Test {
  protected:
   static AgentOptions no_retries() {
@@ -310,7 +310,7 @@ TEST_F(Asking, AnAgentMayAskAnotherAgent) {
   world.work([&](Worker&) -> Task<void> { EXPECT_EQ(co_await fourth.ask(3), 81); });
 }
 
-// An app with `outer`, which asks `inner` for each event; each tries `retries` times more.
+// An app with the agent `outer`, which asks `inner` for each event. Each retries a failed event `retries` times.
 class AskingAnother : public ::testing::Test {
  protected:
   void declare(Loop::duration patience, std::function<Task<int>(int)> answer) {
@@ -335,7 +335,7 @@ class AskingAnother : public ::testing::Test {
         },
         options);
   }
-  // Runs until the event of `outer` is a dead letter, and gives its reason.
+  // Runs until the event of `outer` is a dead letter, and returns its reason.
   std::string reason() {
     std::vector<Row> dead;
     world.work([&](Worker&) -> Task<void> {

@@ -17,7 +17,7 @@ using ::testing::UnorderedElementsAre;
 using Then = ErrorPolicy::Then;
 using Blocks = ErrorPolicy::Blocks;
 
-// An agent on `in` that throws for the numbers in `bad` as often as they say.
+// An agent on `in`. `bad` says for which numbers it throws, and how often.
 class Errors : public ::testing::Test {
  protected:
   void declare(ErrorPolicy policy, AgentOptions options = {}, int partitions = 1) {

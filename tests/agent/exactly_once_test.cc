@@ -1,4 +1,4 @@
-// processing_guarantee=exactly_once: what an event sends and its offset become visible together, once.
+// processing_guarantee=exactly_once: an event's outputs and its offset become visible together, and once.
 #include <gmock/gmock.h>
 
 #include <cmath>
@@ -13,7 +13,7 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
 
-// An app that copies `in` to `out`, each value once per event.
+// An app that copies each value from `in` to `out` once per event.
 class ExactlyOnce : public ::testing::Test {
  protected:
   ExactlyOnce() { world.set("processing_guarantee", "exactly_once").set("drain_timeout", "1s"); }
@@ -29,12 +29,12 @@ class ExactlyOnce : public ::testing::Test {
   }
   void copy(AgentOptions options = {}) { world.app.agent("copy", in, copier(), std::move(options)); }
   Task<void> produce(int count, int first = 0) { return world.produce("in", numbered(count, first)); }
-  // No commit before the test wants one.
+  // No commit happens before the test asks for one.
   void commit_rarely() { world.set("broker_commit_interval", "1h"); }
 
   TestApp world;
   Gate gate;
-  int stuck = -1;  // the event that waits for the gate
+  int stuck = -1;  // the event that waits at the gate
   int handled = 0;
   const Topic<int>& in = world.app.topic<int>("in", {.partitions = 1});
   const Topic<int>& out = world.app.topic<int>("out", {.partitions = 1});
@@ -221,7 +221,8 @@ TEST_F(ExactlyOnce, APartitionThatMovesTakesOnlyItsOwnOutputsAlong) {
     co_await world.eventually([&] { return account(worker, "copy").acked == 2; });
     auto other = world.competing_member({"wide"});
     (void)co_await other->poll(0, 0ms);
-    co_await world.eventually([&] { return worker.status().size() == 2; });  // one is left, and the leader's
+    co_await world.eventually(
+        [&] { return worker.status().size() == 2; });  // one partition is left, and the leader's partition
     EXPECT_EQ((co_await world.values_in("out")).size(),
               static_cast<std::size_t>((co_await world.committed("wide", 0) == 1) +
                                        (co_await world.committed("wide", 1) == 1)))
@@ -260,7 +261,7 @@ TEST_F(ExactlyOnce, WhatIsCastForAPartOfABatchThatFailsIsForgotten) {
   world.run([&]() -> Task<void> { EXPECT_THAT(co_await world.values_in("out"), UnorderedElementsAre("0", "1", "2")); });
 }
 
-TEST_F(ExactlyOnce, WhatWasDoneBehindAStuckEventIsNotDoneAgainAfterTwoRestarts) {
+TEST_F(ExactlyOnce, WhatWasDoneAfterAStuckEventIsNotDoneAgainAfterTwoRestarts) {
   stuck = 0;
   copy({.concurrency = 2});
   world.run([&]() -> Task<void> { co_await produce(4); });
@@ -344,7 +345,7 @@ TEST_F(ExactlyOnce, AnAnswerOfAFailedAttemptIsForgottenAndGivenAgain) {
   world.work([&](Worker&) -> Task<void> { EXPECT_EQ(co_await fragile.ask(4), 41); });
 }
 
-// Many faults in one run: everything once, whatever happens to appends, partitions and attempts.
+// Many faults in one run: each record has one result, whatever happens to appends, partitions and attempts.
 TEST_F(ExactlyOnce, UnderFaultsEachRecordHasOneResult) {
   for (std::uint64_t seed = 0; seed < 10; ++seed) {
     TestApp one{"app"};
@@ -377,8 +378,8 @@ TEST_F(ExactlyOnce, UnderFaultsEachRecordHasOneResult) {
   }
 }
 
-// Every change of the log takes 5 ms to be heard of, so that each wait of a commit and of what follows it is hit by
-// some period.
+// Readers hear of each change of the log after 5 ms. So some period hits each wait of a commit and of the steps after
+// it.
 TEST_F(ExactlyOnce, LosingPartitionsAgainAndAgainDuringEveryWaitOfACommitDoublesNothing) {
   for (int period = 1; period <= 40; ++period) {
     TestApp one{"app"};

@@ -1,5 +1,5 @@
-// sleep_or_give_back: an event whose handler only waits holds up neither a stop nor a partition that moves, and is not
-// lost.
+// sleep_or_give_back: while an event's handler only waits, the event delays neither a stop nor a moving partition. The
+// event is not lost.
 #include <gmock/gmock.h>
 
 #include "support/test_app.h"
@@ -11,7 +11,7 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
 
-// An agent that sends each event on before it pauses, and notes it after.
+// An agent that sends each event on before it pauses, and notes it after the pause.
 class GivingBack : public ::testing::Test {
  protected:
   void declare(int concurrency = 1, int partitions = 1) {

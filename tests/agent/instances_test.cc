@@ -1,4 +1,4 @@
-// An agent's instances: how many work at once, who gets which partition, and what happens when one ends.
+// An agent's instances: how many work at once, which instance gets which partition, and what happens if one ends.
 #include <gmock/gmock.h>
 
 #include <set>

@@ -1,4 +1,4 @@
-// A record that is for one agent only (a replayed dead letter): others on its topic pass it over, and count it as done.
+// A record for one agent only (a replayed dead letter): the other agents on its topic skip it and count it as done.
 #include <gmock/gmock.h>
 
 #include "mephisto/stream/delivery.h"
@@ -101,7 +101,7 @@ TEST_P(OnlyFor, AnAgentOnSeveralTopicsTakesItFromItsTopic) {
   EXPECT_THAT(right, IsEmpty());
 }
 
-TEST_P(OnlyFor, WhatIsPassedOverBehindAnEventInWorkIsNotedAsDone) {
+TEST_P(OnlyFor, WhatIsSkippedAfterAnEventInFlightIsNotedAsDone) {
   stuck = 0;
   world.set("drain_timeout", "1s");
   AgentOptions options;

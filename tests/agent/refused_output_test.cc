@@ -1,4 +1,4 @@
-// What an event sends and the log refuses: its event fails, and nobody else pays for it.
+// If the log refuses an output of an event, that event fails, and no other event is affected.
 #include <gmock/gmock.h>
 
 #include "support/test_app.h"
@@ -16,13 +16,13 @@ using ::testing::SizeIs;
 using ::testing::UnorderedElementsAre;
 using Then = ErrorPolicy::Then;
 
-// An app that copies `in` to `out`, and sends what the log refuses for one of the numbers.
+// An app that copies `in` to `out`. For one of the numbers it also sends a record that the log refuses.
 class RefusedOutput : public ::testing::TestWithParam<const char*> {
  protected:
   RefusedOutput() { world.set("processing_guarantee", GetParam()).set("drain_timeout", "5s"); }
 
   bool exactly_once() const { return std::string_view{GetParam()} == "exactly_once"; }
-  // A record without a key, for a compacted topic.
+  // A compacted topic refuses a record without a key.
   Task<void> send_what_is_refused() { co_await compacted.cast(0); }
   void copy(AgentOptions options = {}) {
     world.app.agent(
@@ -40,7 +40,7 @@ class RefusedOutput : public ::testing::TestWithParam<const char*> {
   std::vector<Row> dead() {
     return world.run([&] { return world.records("app-copy-dlq"); });
   }
-  // What is in `out` but for the bad event's part, which exactly once leaves out.
+  // The values in `out` without the bad event's, which must be absent under exactly once.
   Task<std::vector<std::string>> copied() {
     auto all = co_await world.values_in("out");
     if (exactly_once()) EXPECT_THAT(all, Not(Contains(std::to_string(bad))));
@@ -127,7 +127,7 @@ TEST_P(RefusedOutput, OfAnEventThatIsStillInHandIsItsFailureToo) {
   world.work([&](Worker& worker) -> Task<void> {
     co_await world.produce("in", numbered(7));
     co_await world.eventually([&] { return gate.waiting() == 1; });
-    co_await sleep_for(10s);  // the append fails meanwhile, where it is made at once
+    co_await sleep_for(10s);  // meanwhile the append fails, if it is made at once
     gate.open();
     co_await world.eventually_committed("in", 7);
     EXPECT_EQ(account(worker, "copy").dead_lettered, 1U);

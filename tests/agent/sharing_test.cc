@@ -1,4 +1,4 @@
-// Two workers in one process, each on a thread and loop of its own, share the partitions of one app.
+// Two workers in one process share the partitions of one app. Each has its own thread and loop.
 #include <gmock/gmock.h>
 
 #include <chrono>
@@ -13,7 +13,7 @@
 namespace mephisto::tests {
 namespace {
 
-// What the workers have handled, with the worker's name. Thread-safe.
+// Records which worker has handled what. Thread-safe.
 class Journal {
  public:
   void note(const std::string& worker, int value) {
@@ -37,7 +37,7 @@ class Journal {
 
 class Sharing : public ::testing::Test {
  protected:
-  // Appends the numbers from `first` on, by turns to the four partitions.
+  // Appends the numbers from `first` on, in turn to the four partitions.
   void produce(int count, int first = 0) {
     auto rows = numbered(count, first);
     for (std::size_t i = 0; i < rows.size(); ++i) rows[i].partition = static_cast<int>(i % 4);
@@ -56,10 +56,10 @@ class Sharing : public ::testing::Test {
     reader.log = log;
     return values(reader.run([&] { return reader.records("out"); }));
   }
-  // Expels whoever is a member now. On the log's own lock, so from any thread.
+  // Expels all current members. Any thread may call it, because the log itself locks.
   void expel_all() { memory_faults(*log).expire(""); }
 
-  // A worker of the app, which notes under its name what it has handled.
+  // A worker of the app that records under its name what it has handled.
   std::unique_ptr<OtherWorker> hire(std::string name) {
     return std::make_unique<OtherWorker>(url, [this, name = std::move(name)](App& app) {
       auto& out = app.topic<int>("out", {.partitions = 1});
@@ -73,7 +73,7 @@ class Sharing : public ::testing::Test {
   }
 
   Loop loop;
-  TestApp quiet;  // for its log level
+  TestApp quiet;  // only its log level is needed
   std::string url = "memory://sharing-" + std::string{::testing::UnitTest::GetInstance()->current_test_info()->name()};
   std::shared_ptr<Log> log = open_log(url);
   Journal journal;
@@ -95,7 +95,7 @@ TEST_F(Sharing, TwoWorkersShareThePartitions) {
   EXPECT_EQ(by_worker["b"], 4);
 }
 
-TEST_F(Sharing, WhoStopsLeavesItsPartitionsToTheOther) {
+TEST_F(Sharing, AWorkerThatStopsLeavesItsPartitionsToTheOther) {
   auto a = hire("a");
   {
     auto b = hire("b");

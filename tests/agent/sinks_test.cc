@@ -8,7 +8,7 @@ namespace {
 
 using ::testing::ElementsAre;
 
-// `twice` gives each number doubled.
+// The agent `twice` yields each number doubled.
 class Sinks : public ::testing::Test {
  protected:
   void work_on(std::vector<Row> rows) {

@@ -1,4 +1,4 @@
-// Two versions of an app at work at once, as while it is being replaced: their agents and topics differ.
+// Two versions of an app run at once, as during an upgrade: their agents and topics differ.
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
@@ -14,8 +14,8 @@ namespace {
 
 constexpr int kPartitions = 4;
 
-// Under exactly once each record of topic T becomes one record `agent VALUE` of `out`. Version 1 has agents on `both`,
-// `changed` and `old`; version 2 on `both`, another one on `changed`, and one on `added`.
+// Under exactly once, each record of topic T becomes one record `agent VALUE` of `out`. Version 1 has agents on `both`,
+// `changed` and `old`. Version 2 has agents on `both` and `added`, and a different agent on `changed`.
 class Versions : public ::testing::TestWithParam<const char*> {
  protected:
   Versions() {
@@ -57,7 +57,7 @@ class Versions : public ::testing::TestWithParam<const char*> {
       };
     });
   }
-  // The next `count` numbers to each topic, spread over its partitions.
+  // Appends the next `count` numbers to each topic, spread over its partitions.
   void produce(int count) {
     for (const char* topic : {"both", "changed", "old", "added"}) {
       auto rows = numbered(count, produced);
@@ -66,7 +66,7 @@ class Versions : public ::testing::TestWithParam<const char*> {
     }
     produced += count;
   }
-  // What was handled, `topic VALUE` each, whichever version's agent did it.
+  // The handled records as `topic VALUE`, whichever version's agent handled them.
   std::vector<std::string> handled() {
     std::vector<std::string> all;
     for (const auto& value : values(reader.run([&] { return reader.records("out"); }))) {
@@ -79,7 +79,7 @@ class Versions : public ::testing::TestWithParam<const char*> {
     const auto deadline = std::chrono::steady_clock::now() + 20s;
     while (handled().size() < count) {
       if (std::chrono::steady_clock::now() > deadline) return false;
-      std::this_thread::sleep_for(5ms);  // between two looks
+      std::this_thread::sleep_for(5ms);  // between two checks
     }
     return true;
   }
@@ -90,7 +90,7 @@ class Versions : public ::testing::TestWithParam<const char*> {
   std::shared_ptr<Log> log;
   int produced = 0;
   std::mutex mutex;
-  std::map<int, std::set<std::string>> topics_of;  // by version: of the partitions it was given
+  std::map<int, std::set<std::string>> topics_of;  // topics of the partitions that each version was given
 };
 
 TEST_P(Versions, EachRecordIsHandledOnceByAWorkerThatHasItsAgent) {

@@ -1,4 +1,4 @@
-// Requests and replies on Faust's wire, to the byte (faust-behaviour.md 1.8, 1.9 and 1.15).
+// Requests and replies in Faust's wire format, byte by byte (faust-behaviour.md 1.8, 1.9 and 1.15).
 #include <gmock/gmock.h>
 
 #include "support/test_app.h"
@@ -18,7 +18,7 @@ struct Point {
 
 class Wire : public ::testing::Test {
  protected:
-  // What the reply topic `r` holds after `request` came to an agent that gives back what it gets.
+  // The records of the reply topic `r` after `request` has arrived at an agent that returns what it gets.
   std::vector<Row> reply_to(Row request, std::string topic = "in") {
     return replies_on("r", std::move(request), std::move(topic));
   }
@@ -174,7 +174,7 @@ TEST_F(Wire, AnAnswerFromFaustIsUnderstood) {
   });
 }
 
-TEST_F(Wire, AnErrorTellsFaustSomethingItCanRead) {
+TEST_F(Wire, AnErrorHasAFormThatFaustCanRead) {
   AgentOptions options;
   options.on_error.retries = 0;
   world.app.agent(
@@ -193,7 +193,7 @@ TEST_F(Wire, AnErrorTellsFaustSomethingItCanRead) {
           R"({"key":null,"value":null,"correlation_id":"c","error":"no \"threes\"","__faust":{"ns":"@ReqRepResponse"}})"));
 }
 
-// A request is a stranger's: it must not have the worker write where it likes.
+// A request may come from a stranger, so it must not decide freely which topic the worker writes to.
 
 constexpr const char* kAnswer = R"({"key":null,"value":3,"correlation_id":"c","__faust":{"ns":"@ReqRepResponse"}})";
 
@@ -210,7 +210,7 @@ TEST_F(Wire, AnAnswerToAForeignTopicIsNotSentAndCounted) {
   EXPECT_EQ(world.app.refused_replies, 1u);
 }
 
-TEST_F(Wire, NorIsOneWhoseAddressIsInAnEnvelope) {
+TEST_F(Wire, AnAnswerToAForeignTopicOfAnEnvelopeIsNotSentAndCounted) {
   declare();
   EXPECT_THAT(replies_on("accounts",
                          {std::nullopt,
@@ -220,13 +220,13 @@ TEST_F(Wire, NorIsOneWhoseAddressIsInAnEnvelope) {
   EXPECT_EQ(world.app.refused_replies, 1u);
 }
 
-TEST_F(Wire, NorIsAnError) {
+TEST_F(Wire, AnErrorForAForeignTopicIsNotSentAndCounted) {
   declare();
   EXPECT_THAT(replies_on("accounts", {std::nullopt, "\"no number\"", reply_headers("accounts")}), IsEmpty());
   EXPECT_EQ(world.app.refused_replies, 1u);
 }
 
-TEST_F(Wire, NorIsNothing) {
+TEST_F(Wire, AnEmptyAnswerToAForeignTopicIsNotSentAndCounted) {
   world.app.agent("silent", in, [](Stream<int> stream) -> Task<void> {
     while (co_await stream.next()) {
     }
@@ -269,7 +269,7 @@ TEST_F(Wire, ASettingAllowsNoMoreThanItNames) {
   EXPECT_EQ(world.app.refused_replies, 1u);
 }
 
-// The answers of one app's agent go to an agent of another, whose topic both declare.
+// The answers of one app's agent go to another app's agent. Both apps declare its topic.
 TEST_F(Wire, AnAnswerGoesToATopicThatBothAppsDeclare) {
   declare();
   App other{"other"};

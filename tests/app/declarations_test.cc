@@ -1,5 +1,5 @@
-// Mistakes of an app's author: each is told with file and line, and ends the command line with 2, before anything else
-// happens.
+// Mistakes of an app's author. Each is reported with file and line, and ends the command line with exit code 2 before
+// anything else happens.
 #include <alloca.h>
 #include <gmock/gmock.h>
 
@@ -25,7 +25,7 @@ Task<void> nothing(Stream<int> stream) {
 }
 Task<void> done() { co_return; }
 
-// A variable of a function that has returned; not in the stack that AddressSanitizer has beside the real one.
+// A variable of a function that has returned. It must not be in AddressSanitizer's separate stack.
 #define ON_THE_STACK(name) int& name = *new (alloca(sizeof(int))) int(1)
 
 class Declarations : public ::testing::Test {
@@ -78,7 +78,7 @@ TEST_F(Declarations, ATopicHasOneType) {
                                             HasSubstr("(the type of its values)"))));
 }
 
-TEST_F(Declarations, ABadTopicIsToldWithItsLine) {
+TEST_F(Declarations, ABadTopicIsReportedWithItsLine) {
   const int first = __LINE__ + 1;
   app.topic<int>("a b");
   app.topic<int>(std::string(300, 'a'));
@@ -173,7 +173,7 @@ TEST(App, AnIdThatCannotBeATopicsNameIsAMistake) {
     EXPECT_THAT(App{id}.mistakes(), ElementsAre(HasSubstr("an app's id has the rules of a topic's name"))) << id;
 }
 
-// What an app captures that has the same lifetime is right.
+// An app may capture what has the same lifetime.
 TEST_F(Declarations, CapturesOfLivingFunctionsAreRight) {
   ON_THE_STACK(counted);
   app.agent("a", [&counted](Stream<int> stream) -> Task<void> {
@@ -223,7 +223,7 @@ struct Adds {
   });
 }
 
-TEST(Captures, OfAFunctionsVariablesByReferenceAreTold) {
+TEST(Captures, OfAFunctionsVariablesByReferenceAreReported) {
   capture_locals();
   const auto told = [](const char* what) {
     return HasSubstr(fmt::format(": {} captures a variable of a function by reference", what));
@@ -239,7 +239,7 @@ TEST(Captures, OfAFunctionsVariablesByReferenceAreTold) {
   });
 }
 
-TEST_F(Declarations, ACaptureOfAFunctionThatHasReturnedIsTold) {
+TEST_F(Declarations, ACaptureOfAFunctionThatHasReturnedIsReported) {
 #ifndef __OPTIMIZE__
   GTEST_SKIP()
       << "without optimisation the frames of the check lie over the variable of the function that has returned";
@@ -252,7 +252,7 @@ TEST_F(Declarations, ACaptureOfAFunctionThatHasReturnedIsTold) {
   EXPECT_THAT(got.err, HasSubstr("agent gone captures a variable"));
 }
 
-TEST_F(Declarations, TheCommandLineTellsAllMistakesAndEndsWith2) {
+TEST_F(Declarations, TheCommandLineReportsAllMistakesAndEndsWith2) {
   app.topic<int>("a b");
   app.topic<int>("c d");
   for (const char* word : {"agents", "--help", "worker", "no-such-command"}) {
@@ -328,7 +328,7 @@ TEST_F(Declarations, NothingIsDeclaredWhileTheAppRuns) {
   EXPECT_THAT(said.front(), HasSubstr("declarations_test.cc:"));
   EXPECT_THAT(world.app.agents(), SizeIs(1));
   attempt([&] { world.app.agent("later", topic, nothing); });
-  EXPECT_EQ(said.back(), "taken");  // it runs no longer
+  EXPECT_EQ(said.back(), "taken");  // it no longer runs
 }
 
 struct Look {
@@ -346,7 +346,7 @@ TEST_F(Declarations, ACommandDeclaresNothing) {
   EXPECT_THAT(got.err, HasSubstr("topic late is declared while the app runs"));
 }
 
-// Sending from where nothing can be sent.
+// Sending from a context that cannot send.
 
 Task<void> cast(const Topic<int>& topic, int value) { co_await topic.cast(value); }
 

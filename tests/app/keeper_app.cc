@@ -1,4 +1,4 @@
-// An app whose handler keeps its thread for as many milliseconds as its records say.
+// An app whose handler blocks its thread for the milliseconds that each record names.
 #include <chrono>
 #include <thread>
 

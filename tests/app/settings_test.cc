@@ -1,4 +1,4 @@
-// Settings: where a value comes from, what is refused and how it is said, and what is shown of it.
+// Settings: where a value comes from, which values are refused with which message, and what is shown of them.
 #include "mephisto/settings.h"
 
 #include <gmock/gmock.h>
@@ -21,7 +21,7 @@ using ::testing::Not;
 
 using Type = SettingSpec::Type;
 
-// Settings of an app called `shop`, a folder for its config.yml, and environment variables that are gone with it.
+// Settings of an app called `shop`, with a folder for its config.yml, and environment variables that end with it.
 class SettingsTest : public ::testing::Test {
  protected:
   SettingsTest() {
@@ -238,7 +238,7 @@ TEST_F(SettingsTest, AYamlAliasThatHoldsItselfIsRefused) {
               AllOf(HasSubstr(":2"), HasSubstr("service.more")));
 }
 
-// What would silently be read as something else, each with what is said of it.
+// Texts that could silently be misread, each with a part of its error.
 TEST_F(SettingsTest, NothingInAYamlFileVanishes) {
   const std::vector<std::pair<std::string, std::string>> kFiles{
       {"service:\n  apikey: \"abc\nshards: 2\ndatadir: \"x\"\n", ":2: a quote is not closed in its line"},
@@ -500,7 +500,7 @@ TEST_F(SettingsTest, AnAppsOwnSettingMayNotTakeAName) {
               HasSubstr("declared twice"));
 }
 
-TEST_F(SettingsTest, ASettingThatIsDeclaredTwiceIsToldWithBothPlaces) {
+TEST_F(SettingsTest, ASettingThatIsDeclaredTwiceIsReportedWithBothLocations) {
   const int first = __LINE__ + 1;
   settings.add({"own", Type::kText, "", "", false, {}, ""});
   const auto said = refusal_of([&] { settings.add({"own", Type::kText, "", "", false, {}, ""}); });

@@ -1,4 +1,4 @@
-// TestDriver, as the tests of an app use it.
+// TestDriver, as an app's tests use it.
 #include "mephisto/testing.h"
 
 #include <gmock/gmock.h>
@@ -138,7 +138,7 @@ std::string failure_of(std::function<void()> call) {
   }
 }
 
-TEST_F(Shop, WhatIsNeverDoneIsTold) {
+TEST_F(Shop, WhatIsNeverDoneIsReported) {
   auto& numbers = app.topic<int>("numbers", {.partitions = 1});
   app.agent("sticks", numbers, [](Stream<int> stream) -> Task<void> {
     while (co_await stream.next()) co_await sleep_for(48h);
@@ -163,7 +163,7 @@ TEST_F(Shop, WhatEndsTheWorkerIsThrown) {
   EXPECT_THAT(failure_of([&] { driver.settle(); }), HasSubstr("no way on"));
 }
 
-TEST_F(Shop, AValueOfAnotherTypeIsTold) {
+TEST_F(Shop, AValueOfAnotherTypeIsReported) {
   TestDriver driver{app};
   driver.run(told.send_raw("17"));
   EXPECT_THROW(driver.values(told), Failure);

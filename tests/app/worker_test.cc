@@ -1,4 +1,4 @@
-// The app and its worker: names, tasks, timers, signals, topics that are made, and how a worker ends.
+// The app and its worker: names, tasks, timers, signals, topic creation, and how a worker ends.
 #include <gmock/gmock.h>
 
 #include <algorithm>
@@ -29,7 +29,7 @@ std::vector<std::string> topics(TestApp& world) {
   return names;
 }
 
-// Remembers how topics were to be made; makes none while it is away.
+// Records how topics were to be created; creates none while it is unreachable.
 class WatchedLog : public MeteredLog {
  public:
   using MeteredLog::MeteredLog;
@@ -57,7 +57,7 @@ std::vector<long> seconds(const std::vector<Loop::time_point>& times, Loop::time
 TEST(Worker, ATaskComesToItsTurnWhileAnAgentIsBusyWithOneRecordAfterTheOther) {
   constexpr int kRecords = 400;
   int done = 0;
-  int done_at_tick = 0;  // how far the agent was when the task had its turn
+  int done_at_tick = 0;  // how far the agent was when the task ran
   App app{"busy"};
   auto& numbers = app.topic<int>("numbers", {.partitions = 1});
   app.agent("work", numbers, [&](Stream<int> stream) -> Task<void> {
@@ -143,7 +143,7 @@ TEST(Worker, MakesTopicsWithTheSettingsPartitionsAndReplicas) {
     EXPECT_EQ(log->wanted.at(topic).replicas, 2) << topic;
 }
 
-TEST(Worker, ThatStartsWhileTheLogIsAwayWaitsForIt) {
+TEST(Worker, ThatStartsWhileTheLogIsUnreachableWaitsForIt) {
   TestApp world;
   auto log = std::make_shared<WatchedLog>(world.log);
   world.log = log;
@@ -153,7 +153,7 @@ TEST(Worker, ThatStartsWhileTheLogIsAwayWaitsForIt) {
   EXPECT_THAT(topics(world), Contains("own"));
 }
 
-TEST(Client, IsToldThatTheLogIsAway) {
+TEST(Client, HearsThatTheLogIsUnreachable) {
   TestApp world;
   auto log = std::make_shared<WatchedLog>(world.log);
   world.log = log;
@@ -393,7 +393,7 @@ TEST(Worker, ATimerThatFailsRunsAgain) {
   EXPECT_EQ(runs, 3);
 }
 
-TEST(Worker, TellsWhenItHasStartedAndWhenItStops) {
+TEST(Worker, ReportsWhenItHasStartedAndWhenItStops) {
   TestApp world;
   std::vector<std::string> told;
   world.app.on_started = [&]() -> Task<void> {

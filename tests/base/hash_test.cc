@@ -1,5 +1,5 @@
-// Hashes against values computed by others: murmur2 decides on which partition a key lives, CRC-32C whether stored
-// bytes are whole.
+// Hashes against values that other programs computed. murmur2 decides the partition of a key, CRC-32C whether stored
+// bytes are intact.
 #include <gtest/gtest.h>
 
 #include <string>
@@ -60,7 +60,7 @@ TEST(Murmur2, SpreadsKeysEvenlyOverPartitions) {
   for (int count : counts) EXPECT_NEAR(count, 1000, 150);
 }
 
-// One bit at a time, as the definition of the polynomial has it.
+// One bit at a time, as in the definition of the polynomial.
 std::uint32_t slow_crc32c(std::string_view bytes) {
   std::uint32_t crc = ~0U;
   for (char c : bytes) {

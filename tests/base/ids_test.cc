@@ -1,4 +1,4 @@
-// Randomness that repeats itself from a seed, and UUIDs.
+// UUIDs, and randomness that repeats for the same seed.
 #include <gtest/gtest.h>
 
 #include <set>

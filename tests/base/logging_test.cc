@@ -1,4 +1,4 @@
-// Log lines: which are written, where to, and what they look like.
+// Log lines: which ones are written, where to, and in which form.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -13,7 +13,7 @@
 #include "mephisto/error.h"
 #include "mephisto/logging.h"
 
-// At the end of this file, with places of their own.
+// Defined at the end of this file, at locations of their own.
 namespace horton {
 void collect_securities();
 struct Agent {
@@ -43,7 +43,7 @@ std::vector<std::string> lines_of(const std::string& path) {
   return lines;
 }
 
-// Each test logs into a file of its own, from debug on.
+// Each test logs everything from debug on into its own file.
 class Logging : public testing::Test {
  protected:
   void SetUp() override {
@@ -73,7 +73,7 @@ TEST(LogLevel, PythonsLongNamesAreReadToo) {
   EXPECT_EQ(parse_level("WARNING"), Level::kWarn);
   EXPECT_EQ(parse_level("critical"), Level::kCrit);
 }
-TEST(LogLevel, OtherWordsAreNone) {
+TEST(LogLevel, OtherWordsAreNotLevels) {
   for (auto text : {"", "loud", "infos", " info", "3"}) EXPECT_EQ(parse_level(text), std::nullopt) << text;
 }
 TEST(LogLevel, ReadsBackFromItsName) {
@@ -249,7 +249,7 @@ TEST_F(Logging, FilesHaveNoColours) {
   EXPECT_THAT(lines(), ElementsAre(testing::Not(HasSubstr("\x1b"))));
 }
 
-TEST_F(Logging, AFileThatCannotBeOpenedIsToldWithWhatToDo) {
+TEST_F(Logging, AFileThatCannotBeOpenedIsReportedWithWhatToDo) {
   try {
     configure({.file = "/no/such/directory/a.log"});
     FAIL();
@@ -291,7 +291,7 @@ TEST_F(Logging, LinesOfSeveralThreadsDoNotMix) {
 
 void log_in_an_anonymous_namespace() { info("here"); }
 
-TEST(Repeated, IsToldAtOnceAndThenEverMoreRarely) {
+TEST(Repeated, IsReportedAtOnceAndThenEverMoreRarely) {
   using namespace std::chrono_literals;
   log::Repeated trouble;
   const log::Repeated::time_point start{1h};
@@ -313,7 +313,7 @@ TEST(Repeated, IsToldAtOnceAndThenEverMoreRarely) {
 }  // namespace
 }  // namespace mephisto::log
 
-// What follows stands, for the compiler, in other files.
+// To the compiler, the following functions are in other files.
 namespace horton {
 void Agent::run(int times) const { mephisto::log::info("{}", times); }
 #line 40 "horton/agents.cc"

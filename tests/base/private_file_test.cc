@@ -135,7 +135,7 @@ TEST_F(PrivateFile, AFolderThatEverybodyCouldExchangeIsRefused) {
   own_folder(at("open/data"));
 }
 
-TEST_F(PrivateFile, LinesMayGoToWhatIsNoFile) {
+TEST_F(PrivateFile, LinesMayGoToADevice) {
   const auto rights = mode("/dev/null");
   ::close(open_own_log_file("/dev/null"));
   EXPECT_EQ(mode("/dev/null"), rights);

@@ -52,7 +52,7 @@ TEST(Printable, CutsNothingWhereTheWholeIsWanted) {
   EXPECT_EQ(printable(std::string(5000, 'x'), kWhole), std::string(5000, 'x'));
 }
 
-// What a terminal acts on or nobody sees, as UTF-8 and as a JSON string has it.
+// Characters that a terminal acts on or that are invisible, as UTF-8 and in the form of a JSON string.
 const std::pair<std::string, std::string> kUnsafe[] = {
     {"\x01", R"(\u0001)"},         {"\x1b", R"(\u001b)"},         {"\x7f", R"(\u007f)"},
     {"\xc2\x80", R"(\u0080)"},     {"\xc2\x9b", R"(\u009b)"},     {"\xc2\x9f", R"(\u009f)"},

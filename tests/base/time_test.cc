@@ -29,7 +29,7 @@ TEST(Iso8601, WhatIsWrittenReadsBack) {
 
 TEST(Iso8601, ADateAloneIsMidnight) { EXPECT_EQ(parse_iso8601("2020-01-02"), kDay); }
 TEST(Iso8601, MonthsAndDaysMayHaveOneDigit) { EXPECT_EQ(parse_iso8601("2020-1-2"), kDay); }
-TEST(Iso8601, AnyCharacterMayStandBetweenDateAndTime) {
+TEST(Iso8601, AnyCharacterMayBeBetweenDateAndTime) {
   for (auto text : {"2020-01-02T01:00:00", "2020-01-02 01:00:00", "2020-01-02t01:00:00", "2020-01-02_01:00:00"})
     EXPECT_EQ(parse_iso8601(text), kDay + 1h) << text;
 }

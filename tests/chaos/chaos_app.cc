@@ -1,5 +1,5 @@
-// The app under dev/chaos: copies numbered records from topic `in` to topic `out`, and accounts for every one of them
-// afterwards.
+// The app under dev/chaos. It copies numbered records from topic `in` to topic `out`, and afterwards accounts for every
+// one of them.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -28,7 +28,7 @@ struct Copied {
   std::int64_t seq = 0;
   int partition = 0;
   std::int64_t offset = 0;
-  int worker = 0;  // the process that made it
+  int worker = 0;  // the process that wrote it
 };
 
 App app{"chaos"};
@@ -53,14 +53,14 @@ auto& copy = app.agent("copy", in, [](Stream<Numbered> stream) -> Task<void> {
 
 struct ProduceOptions {
   std::string producer;
-  std::string acked;  // file: one line "seq partition offset" an acknowledged record
+  std::string acked;  // a file with one line "seq partition offset" for each acknowledged record
   int count = 1000;
   int keys = 20;
   int pause_ms = 0;
   static std::vector<OptionHelp> help() { return {}; }
 };
 
-// Sends one after the other per lane, so that what is written to the file is exactly what the log has acknowledged.
+// Each lane sends one record after the other, so that the file has exactly the records that the log has acknowledged.
 Task<void> produce(ProduceOptions options) {
   std::ofstream file{options.acked, std::ios::app};
   constexpr int kLanes = 16;
@@ -81,18 +81,18 @@ Task<void> produce(ProduceOptions options) {
   co_await when_all(std::move(lanes));
 }
 
-// Reads a topic from its start, as far as it goes.
+// Reads a topic from its start to its current end.
 template <class T>
 class Reader {
  public:
   Reader(Log& log, std::string topic) : log_(log), topic_(std::move(topic)) {}
 
-  // Visits what came since the last call.
+  // Visits the records that have arrived since the last call.
   template <class Visit>
   Task<void> read_on(Visit visit) {
     if (partitions_ == 0) {
       auto info = co_await log_.topic(topic_);
-      if (!info) co_return;  // no worker or producer has made it yet
+      if (!info) co_return;  // no worker or producer has created it yet
       partitions_ = info->config.partitions;
     }
     for (int partition = 0; partition < partitions_; ++partition) {
@@ -125,8 +125,8 @@ class Reader {
 
 using Offsets = std::map<int, std::int64_t>;  // by partition
 
-// What the group has committed of `in`, of those partitions only that the process `pid` has, where one is given. 0
-// where nothing is.
+// What the group has committed of `in`; 0 for a partition without a commit. With `pid`, only the partitions of that
+// process.
 Task<Offsets> committed(Log& log, std::optional<int> pid = std::nullopt) {
   Offsets offsets;
   auto info = co_await log.topic("in");
@@ -149,18 +149,22 @@ Task<Offsets> committed(Log& log, std::optional<int> pid = std::nullopt) {
   co_return offsets;
 }
 
-// Answers dev/chaos line by line what can come again:
-//   results PID   offsets of the process's partitions that have a result and are not committed: what comes again when
-//   it is killed records PID   all offsets of its partitions that are not committed: what can come again when it is
-//   stopped, and still has some in hand mark          notes what is committed, and gives the note's number committed
-//   MARK how many records were committed then since MARK    offsets that have a result and were not committed then:
-//   what can come again when somebody died after it by PID MARK   of these, those with a result of the process: what
-//   can come again when it died after the note
+// Answers questions of dev/chaos, one a line, about what can be delivered again:
+//   results PID     offsets of the process's partitions that have a result and are not committed:
+//                   what is delivered again if the process is killed
+//   records PID     all offsets of its partitions that are not committed: what can be delivered again
+//                   if the process is stopped while some are in flight
+//   mark            notes what is committed, and returns the note's number
+//   committed MARK  how many records were committed at that note
+//   since MARK      offsets that have a result and were not committed at that note:
+//                   what can be delivered again if any process died after it
+//   by PID MARK     those of them with a result of the process:
+//                   what can be delivered again if that process died after the note
 class InFlight {
  public:
   explicit InFlight(Log& log) : log_(log), results_(log, "out") {}
 
-  // Brokers that are away are waited for.
+  // Waits for brokers that are unreachable.
   Task<std::int64_t> answer(std::string question, std::vector<int> numbers) {
     for (;;) {
       try {
@@ -188,7 +192,7 @@ class InFlight {
       auto& results = question == "by" ? done_by_[numbers.at(0)] : done_;
       auto offsets = marks_.at(static_cast<std::size_t>(numbers.back()));
       for (const auto& [partition, unused] : results)
-        offsets.try_emplace(partition, 0);  // noted before the topic was there
+        offsets.try_emplace(partition, 0);  // the note is older than the topic
       co_return count_behind(offsets, results);
     }
     auto offsets = co_await committed(log_, numbers.at(0));
@@ -241,12 +245,12 @@ Task<void> in_flight() {
 
 struct VerifyOptions {
   std::string mode = "at_least_once";
-  std::int64_t extras_at_most = 0;  // results that may be there twice
+  std::int64_t extras_at_most = 0;  // how many results may be there twice
   std::vector<std::string> acked;
 };
 
-// The accounting of what was acknowledged, what is in the input, and what came out. Prints one JSON object; fails when
-// something is wrong.
+// Accounts for the acknowledged records, the input and the results. Prints one JSON object; fails if something is
+// wrong.
 Task<int> verify(VerifyOptions options) {
   auto log = open_log(app.log_url());
   using Place = std::pair<int, std::int64_t>;
@@ -267,7 +271,7 @@ Task<int> verify(VerifyOptions options) {
     auto place = input.find({record.partition, record.offset});
     if (place == input.end() || place->second != std::pair{record.producer, record.seq}) ++without_input;
     auto& count = results[{record.partition, record.offset}];
-    // Per key in order: a record that comes for the first time is behind all that came for the first time before it.
+    // In order per key: the first result of a record comes after all first results of the records before it.
     if (count++ == 0) {
       auto& before = last.try_emplace(record.key, -1).first->second;
       if (record.offset <= before) ++disorder;

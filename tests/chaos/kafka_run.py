@@ -1,15 +1,18 @@
 """A run of dev/chaos on three brokers of Apache Kafka.
 
-Workers and producers reach the brokers through a proxy (proxy.py), what looks at the log from outside does not. Beside what happens to
-workers on the embedded log, brokers are killed one after the other, members come and go in storms, and the network fails.
+Workers and producers reach the brokers through a proxy (proxy.py); processes that observe the log from outside do not
+use it. As on the embedded log, workers are killed, stopped and added. In addition, brokers are killed one after the
+other, members join and leave in storms, and the network fails.
 
-What may be there twice under at least once, `extras_at_most`, is the sum of
-- for each worker that was killed: its results (they carry its process id) of offsets that the group had not committed when it was last
-  seen alive, at most some tenths of a second before; they are counted at the end, when all that it had sent has arrived;
-- for each time that a worker was put out of the group, because it was stopped or the brokers did not hear of it in time, or that its last
-  commit of a partition was refused: the records that it had begun and not committed, as it says itself in its log. Whoever has the
-  partition next begins at the commit, so it cannot be more.
-Under exactly once nothing may be.
+Under at least once, `extras_at_most` limits how many results may be there twice. It is the sum of
+- for each worker that was killed: its results (they carry its process id) of offsets that the group had not
+  committed when the worker was last seen alive, at most some tenths of a second before. They are counted at the end,
+  when everything that it had sent has arrived.
+- for each time that a worker was removed from the group, or that its last commit of a partition was refused: the
+  records that it had begun and not committed, as it says itself in its log. A worker is removed because it was
+  stopped, or because the brokers did not hear of it in time. The partition's next owner begins at the commit, so it
+  cannot be more.
+Under exactly once, no result may be there twice.
 """
 import os
 import pathlib
@@ -32,7 +35,7 @@ BROKERS = 3
 NETWORK = {"slow": 4, "requests_held": 6, "replies_held": 6, "cut": 0, "end_lost": 0, "end_late": 0}
 LATE_SECONDS = 13  # longer than the brokers leave a transaction open (transaction.cc: 10 s)
 STORM_STEPS = 8
-UNMOVED_SECONDS = 10  # so long what happens to workers waits for a commit
+UNMOVED_SECONDS = 10  # after a fault of workers, the next one waits at most this long for a commit
 OPEN = ["Ongoing", "PrepareCommit", "PrepareAbort"]
 
 
@@ -41,20 +44,20 @@ def compact(texts):
 
 
 def open_transactions(port):
-    """How many the broker at `port` coordinates (Kafka protocol: ListTransactions, version 0)."""
+    """How many transactions the broker at `port` coordinates (Kafka protocol: ListTransactions, version 0)."""
     request = struct.pack(">hhih", 66, 0, 1, -1) + b"\0" + compact(OPEN) + compact([]) + b"\0"
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
         connection.sendall(struct.pack(">i", len(request)) + request)
         with connection.makefile("rb") as answer:
             frame = answer.read(struct.unpack(">i", answer.read(4))[0])
-    error, unknown, count = struct.unpack(">hbb", frame[9:13])  # behind correlation, tags and throttle time
+    error, unknown, count = struct.unpack(">hbb", frame[9:13])  # after correlation, tags and throttle time
     if error != 0 or unknown != 1:
         raise OSError(f"the broker at {port} does not list its transactions: error {error}")
     return count - 1
 
 
 class Marks(threading.Thread):
-    """Notes again and again what the group has committed; while brokers are away that takes as long as it takes."""
+    """Notes repeatedly what the group has committed. While brokers are unreachable, that takes as long as they need."""
 
     def __init__(self, in_flight):
         super().__init__(daemon=True)
@@ -69,7 +72,7 @@ class Marks(threading.Thread):
             try:
                 mark = self.in_flight.ask("mark")
             except (OSError, ValueError):
-                return  # it has ended, with the run
+                return  # it has ended together with the run
             self.last = mark
             now, before = time.monotonic(), self.committed
             self.committed = self.in_flight.ask(f"committed {mark}")
@@ -84,18 +87,20 @@ class Marks(threading.Thread):
 
 class KafkaRun(Run):
     CRASH_AT_MOST = 8
-    LEAVE_CODES = (*Run.LEAVE_CODES, 1)  # 1: the brokers did not take its last commit in time (setting drain_timeout), as it says
+    # 1: the brokers did not take its last commit in time (setting drain_timeout), as its log says
+    LEAVE_CODES = (*Run.LEAVE_CODES, 1)
     SECONDS_PER_KILL = 5
     CALM_SECONDS = 120
 
     def __init__(self, binary, place, mode, kills, records, seed, broker_kills, stop_seconds):
         self.broker_kills, self.stop_seconds = broker_kills, stop_seconds
-        self.CRASH_POINTS = ["commit.before"] if mode == "at_least_once" else ["kafka.offsets_sent", "kafka.before_commit", "kafka.after_commit", "commit.before"]
-        # In memory where there is much: the brokers' controllers vote anew when a busy disk keeps them waiting.
+        self.CRASH_POINTS = (["commit.before"] if mode == "at_least_once"
+                             else ["kafka.offsets_sent", "kafka.before_commit", "kafka.after_commit", "commit.before"])
+        # In memory if there is enough of it: when a busy disk keeps the brokers' controllers waiting, they vote anew.
         memory = shutil.disk_usage("/dev/shm").free > 4 << 30 if os.path.isdir("/dev/shm") else False
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="chaos-", dir="/dev/shm" if memory else None), "kafka")
-        self.later = []  # (when, what is done then)
-        self.restarting = None  # the process that starts the broker that was killed
+        self.later = []  # (when, the action that is due then)
+        self.restarting = None  # the process that starts the killed broker again
         self.broker_down = False
         self.network_busy = False
         self.dead = []  # (process id, mark)
@@ -130,17 +135,20 @@ class KafkaRun(Run):
 
     def settings(self, program):
         ports = self.direct if program in ("in_flight", "verify") else self.proxy.ports
-        return super().settings(program) | {"broker": "kafka://" + ",".join(f"127.0.0.1:{port}" for port in ports), "topic_replication_factor": BROKERS}
+        return super().settings(program) | {"broker": "kafka://" + ",".join(f"127.0.0.1:{port}" for port in ports),
+                                            "topic_replication_factor": BROKERS}
 
     def start_producers(self, count):
-        """Somebody who sends from outside is told when no broker answers, and gives up: until they have begun all is well."""
+        """A sender outside of the cluster gets an error if no broker answers, and gives up. So all faults wait until
+        the producers have begun."""
         producers = super().start_producers(count)
         acked = [self.place / f"p{number}.acked" for number in range(count)]
-        while not all(file.exists() and file.stat().st_size for file in acked) and all(producer.poll() is None for producer in producers):
+        while (not all(file.exists() and file.stat().st_size for file in acked)
+               and all(producer.poll() is None for producer in producers)):
             time.sleep(0.05)
         return producers
 
-    # What happens.
+    # The faults.
 
     def at(self, seconds, action):
         self.later.append((time.monotonic() + seconds, action))
@@ -157,7 +165,9 @@ class KafkaRun(Run):
             self.restarting, self.broker_down = None, False
 
     def disturb(self):
-        if not self.broker_down and self.faults["broker_kill"] / self.broker_kills <= self.faults["kill"] / self.kills and not self.enough():
+        if (not self.broker_down
+                and self.faults["broker_kill"] / self.broker_kills <= self.faults["kill"] / self.kills
+                and not self.enough()):
             self.kill_broker()
         steady = [worker for worker in self.workers if not worker.stopped and not worker.leaving]
         if len(steady) < 2 or (len(steady) < 3 and self.random.random() < 0.5):
@@ -169,7 +179,7 @@ class KafkaRun(Run):
             if not self.network_busy:
                 self.disturb_network()
             return
-        # What happens to workers hits some that have something to lose.
+        # Faults of workers hit workers that have something to lose.
         if self.marks.committed == self.committed_then and time.monotonic() < self.hit + UNMOVED_SECONDS:
             return
         self.committed_then, self.hit = self.marks.committed, time.monotonic()
@@ -198,7 +208,7 @@ class KafkaRun(Run):
         self.died(worker)
 
     def stop_for_a_while(self, worker):
-        """Longer than its session, now and then than anything waits for it."""
+        """Stops it for longer than its session, and sometimes for longer than anything waits for it."""
         long = self.faults["long_stop"] == 0 or self.random.random() < 0.15
         long = long and not any(one.stopped for one in self.workers)
         self.faults["long_stop" if long else "stop"] += 1
@@ -212,7 +222,7 @@ class KafkaRun(Run):
         self.at(self.stop_seconds if long else self.random.uniform(2.5, 6), wake)
 
     def storm(self):
-        """Workers come and, as one that is told to, go, before the group has settled."""
+        """Workers join, and leave when they are told to, before the group has settled."""
         self.faults["storm"] += 1
 
         def leave():
@@ -223,7 +233,8 @@ class KafkaRun(Run):
                 worker.process.terminate()
 
         for step in range(STORM_STEPS):
-            self.at(step * self.random.uniform(0.4, 0.8), leave if step % 2 else lambda: self.start_worker(healthy=True))
+            self.at(step * self.random.uniform(0.4, 0.8),
+                    leave if step % 2 else lambda: self.start_worker(healthy=True))
 
     def kill_broker(self):
         node = self.faults["broker_kill"] % BROKERS + 1
@@ -263,7 +274,7 @@ class KafkaRun(Run):
             self.wait(0.1)
         self.proxy.calm()
 
-    # What is counted.
+    # The counts.
 
     def extras_at_most(self):
         text = (self.place / "workers.log").read_text(errors="replace")
@@ -275,9 +286,11 @@ class KafkaRun(Run):
         if self.mode == "at_least_once":
             self.at_most = sum(self.in_flight.ask(f"by {pid} {mark}") for pid, mark in self.dead)
         result = super().finish_in_calm()
-        said = (self.place / "workers.log").read_text(errors="replace").count("the log has not taken the last commit within")
+        logged = (self.place / "workers.log").read_text(errors="replace")
+        said = logged.count("the log has not taken the last commit within")
         if said != self.late:
-            self.wrong.append(f"{self.late} workers left with code 1, and {said} say that the log has not taken their last commit")
+            self.wrong.append(f"{self.late} workers left with code 1, and {said} say that the log has not taken their "
+                              "last commit")
         deadline = time.monotonic() + self.CALM_SECONDS
         while (count := sum(map(open_transactions, self.direct))) > 0 and time.monotonic() < deadline:
             time.sleep(0.5)

@@ -1,8 +1,10 @@
-"""Between the clients and the brokers of a Kafka cluster: everything passes through here, and is delayed, held or cut when told to.
+"""A proxy between the clients and the brokers of a Kafka cluster. Everything passes through it, and is delayed, held or
+cut on demand.
 
-A connection's two directions are read as frames of Kafka's protocol (four bytes of size; a request goes on with api key, version and
-correlation id, a reply with the correlation id), which pass whole and in order. What is held is late, not lost, as on a network that
-comes back; what is cut ends both sides' connection. All runs on a thread of its own.
+A connection's two directions are read as frames of Kafka's protocol, which pass whole and in order. A frame has four
+bytes of size; a request continues with api key, version and correlation id, a reply with the correlation id. Held
+frames are late, not lost, as on a network that recovers. A cut ends both sides' connection. Everything runs on a thread
+of its own.
 """
 import asyncio
 import contextlib
@@ -11,18 +13,19 @@ import struct
 import threading
 
 END_TXN = 26
-PASSING = 1024  # frames of a direction that are read ahead of what was passed on
+PASSING = 1024  # frames of a direction that are read before the earlier ones are passed on
 
 
 class Connection:
     def __init__(self, proxy, broker, client, server):
         self.proxy, self.broker, self.client, self.server = proxy, broker, client, server
-        self.unanswered = set()  # correlation ids of those whose reply is to be lost
+        self.unanswered = set()  # correlation ids of the requests whose reply is to be lost
 
     async def run(self):
         self.proxy.connections.add(self)
-        # Each direction to its own end: what a client that was killed has sent still arrives.
-        await asyncio.gather(self.carry("requests", self.client[0], self.server[1]), self.carry("replies", self.server[0], self.client[1]), return_exceptions=True)
+        # Each direction runs to its own end, so that what a killed client has sent still arrives.
+        await asyncio.gather(self.carry("requests", self.client[0], self.server[1]),
+                             self.carry("replies", self.server[0], self.client[1]), return_exceptions=True)
         self.cut()
         self.proxy.connections.discard(self)
 
@@ -73,27 +76,27 @@ class Connection:
     async def pass_replies(self, frame):
         if struct.unpack(">i", frame[4:8])[0] not in self.unanswered:
             return True
-        self.cut()  # nothing but the end of the connection makes a reply get lost
+        self.cut()  # a reply can only be lost with the end of the connection
         return False
 
 
 class Proxy:
-    """One listener for each broker; `ports` are theirs, for the brokers to tell. Faults are set by the caller's thread at any time."""
+    """One listener for each broker; the brokers advertise `ports`. The caller's thread may set faults at any time."""
 
     def __init__(self, brokers):
         self.listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(brokers)]
         self.ports = [one.getsockname()[1] for one in self.listeners]
         self.connections = set()
         self.delay = 0.0  # seconds that each frame takes
-        self.black = set()  # of (broker, "requests" or "replies"): what goes there is held
-        self.orders = {"lose": 0, "late": 0}  # for the next EndTxn: the reply is lost; it is late
+        self.black = set()  # pairs of (broker, "requests" or "replies"): frames of these directions are held
+        self.orders = {"lose": 0, "late": 0}  # for the next EndTxn: its reply is lost; its reply is late
         self.done = {"lose": 0, "late": 0}
         self.late_seconds = 0.0
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
 
     def start(self, targets):
-        """Passes what comes to the n-th listener on to the n-th target's port."""
+        """Passes everything from the n-th listener on to the n-th target's port."""
         self.thread.start()
         for broker, (listener, target) in enumerate(zip(self.listeners, targets)):
             asyncio.run_coroutine_threadsafe(self.serve(broker, listener, target), self.loop).result()

@@ -1,4 +1,5 @@
-"""A run of dev/chaos on the embedded log: workers that are killed, stopped and added at random, and what is counted afterwards."""
+"""A run of dev/chaos on the embedded log: workers are killed, stopped and added at random, and afterwards everything is
+accounted for."""
 import json
 import os
 import random
@@ -7,14 +8,15 @@ import signal
 import subprocess
 import time
 
-LANES = 48  # sends that are under way at the same time, in all producers
+LANES = 48  # sends that are in flight at the same time, in all producers
 
 
 class InFlight:
-    """What can come again (chaos_app.cc), told by a process that follows the log."""
+    """Asks a process that follows the log (chaos_app.cc) what can be delivered again."""
 
     def __init__(self, command, place, log):
-        self.process = subprocess.Popen(command, cwd=place, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, bufsize=1)
+        self.process = subprocess.Popen(command, cwd=place, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                                        text=True, bufsize=1)
 
     def ask(self, line):
         self.process.stdin.write(line + "\n")
@@ -31,15 +33,16 @@ class Worker:
         if crash_at:
             environment["MEPHISTO_CRASH_AT"] = crash_at
         self.process = subprocess.Popen(command, cwd=place, stdout=log, stderr=log, env=environment)
-        self.mark = mark  # the last one before it was seen alive
+        self.mark = mark  # the last mark before it was seen alive
         self.stopped = False
-        self.leaving = False  # it was told to end
+        self.leaving = False  # whether it was told to end
 
 
 class Run:
     CRASH_POINTS = ["local.in_group", "local.before_commit", "local.after_commit", "commit.before"]
-    CRASH_AT_MOST = 40  # passed so often before
-    LEAVE_CODES = (0, -signal.SIGTERM)  # of a worker that was told to end, also before it could stop
+    CRASH_AT_MOST = 40  # how often a crash point is passed before it crashes, at most
+    # of a worker that was told to end, even if it was told before it could stop gracefully
+    LEAVE_CODES = (0, -signal.SIGTERM)
     SECONDS_PER_KILL = 2.3
     CALM_SECONDS = 60
 
@@ -47,7 +50,8 @@ class Run:
         self.binary, self.place, self.mode, self.kills, self.records = binary, place, mode, kills, records
         self.random = random.Random(seed)
         self.workers = []
-        self.faults = {"kill": 0, "kill_while_producing": 0, "stop": 0, "killed_by_others": 0, "crash_point": 0, "add": 0}
+        self.faults = {"kill": 0, "kill_while_producing": 0, "stop": 0, "killed_by_others": 0, "crash_point": 0,
+                       "add": 0}
         self.at_most = 0
         self.wrong = []
         shutil.rmtree(place, ignore_errors=True)
@@ -57,19 +61,22 @@ class Run:
         self.in_flight = InFlight(self.command("in_flight"), place, self.log)
 
     def set_up(self):
-        """Makes what the run needs besides its programs."""
+        """Creates what the run needs besides its programs."""
 
     def settings(self, program):
         return {"processing_guarantee": self.mode, "topic_partitions": 6, "broker_commit_interval": "0.3s"}
 
     def command(self, *words):
-        return [self.binary, *(word for name, value in self.settings(words[0]).items() for word in ("--set", f"{name}={value}")), *words]
+        return [self.binary,
+                *(word for name, value in self.settings(words[0]).items() for word in ("--set", f"{name}={value}")),
+                *words]
 
     def mark(self):
         return self.in_flight.ask("mark")
 
     def died(self, worker):
-        """A worker is gone that was alive at its last mark: what it has done since and not committed comes again."""
+        """Counts a worker that is gone and was alive at its last mark: what it has done since and not committed is
+        delivered again."""
         self.at_most += self.in_flight.ask(f"since {worker.mark}")
 
     def start_worker(self, healthy=False):
@@ -88,12 +95,13 @@ class Run:
         producers = []
         for number in range(count):
             name = f"p{number}"
-            words = ["produce", "--producer", name, "--acked", str(self.place / f"{name}.acked"), "--count", str(self.records // count), "--keys", "64", "--pause-ms", str(pause_ms)]
+            words = ["produce", "--producer", name, "--acked", str(self.place / f"{name}.acked"), "--count",
+                     str(self.records // count), "--keys", "64", "--pause-ms", str(pause_ms)]
             producers.append(subprocess.Popen(self.command(*words), cwd=self.place, stdout=log, stderr=log))
         return producers
 
     def look_around(self):
-        """Notes what is committed, and finds those that died since the last look."""
+        """Notes what is committed, and finds the workers that died since the last check."""
         mark = self.mark()
         alive = []
         for worker in self.workers:
@@ -123,7 +131,8 @@ class Run:
         self.look_around()
 
     def kill(self, worker):
-        """What its partitions have results for and is not committed comes again: exactly this, so it is stopped while that is counted."""
+        """Exactly the uncommitted offsets of its partitions that have results are delivered again, so it is stopped
+        while they are counted."""
         worker.process.send_signal(signal.SIGSTOP)
         self.at_most += self.in_flight.ask(f"results {worker.process.pid}")
         worker.process.kill()
@@ -131,7 +140,7 @@ class Run:
         self.workers.remove(worker)
 
     def stop_for_a_while(self, worker):
-        """Stopped for longer than its lease: fenced when it wakes (or killed, where it held the log's write lock)."""
+        """Stops it for longer than its lease. It is fenced when it wakes, or killed if it held the log's write lock."""
         worker.process.send_signal(signal.SIGSTOP)
         self.at_most += self.in_flight.ask(f"records {worker.process.pid}")
         worker.stopped = True
@@ -156,11 +165,13 @@ class Run:
         return self.at_most
 
     def result(self):
-        words = ["verify", "--mode", self.mode, "--extras-at-most", str(self.extras_at_most() if self.mode == "at_least_once" else 0)]
+        words = ["verify", "--mode", self.mode, "--extras-at-most",
+                 str(self.extras_at_most() if self.mode == "at_least_once" else 0)]
         for acked in sorted(self.place.glob("*.acked")):
             words += ["--acked", str(acked)]
         try:
-            run = subprocess.run(self.command(*words), cwd=self.place, capture_output=True, text=True, timeout=self.CALM_SECONDS)
+            run = subprocess.run(self.command(*words), cwd=self.place, capture_output=True, text=True,
+                                 timeout=self.CALM_SECONDS)
             return json.loads(run.stdout)
         except json.JSONDecodeError:
             return {"good": False, "error": run.stderr.strip() or run.stdout.strip()}
@@ -168,7 +179,7 @@ class Run:
             return {"good": False, "error": "the log cannot be read to its end"}
 
     def finish_in_calm(self):
-        """One healthy worker finishes what is left, and stops as it should."""
+        """One healthy worker finishes what is left, and must stop normally."""
         calm = self.start_worker(healthy=True)
         result = {}
         deadline = time.monotonic() + self.CALM_SECONDS
@@ -186,7 +197,7 @@ class Run:
         return self.faults["kill"] >= self.kills
 
     def calm_down(self):
-        """Ends every fault that goes on."""
+        """Ends every fault that is still active."""
 
     def tear_down(self):
         """Ends what set_up began, however the run went."""
@@ -208,7 +219,8 @@ class Run:
             self.disturb()
             if any(producer.poll() is None for producer in producers):
                 self.faults["kill_while_producing"] += self.faults["kill"] - before
-            progress(f"{self.mode}: {self.faults['kill']} of {self.kills} kills, {len(self.workers)} workers, {time.monotonic() - started:.0f} s")
+            progress(f"{self.mode}: {self.faults['kill']} of {self.kills} kills, {len(self.workers)} workers, "
+                     f"{time.monotonic() - started:.0f} s")
         self.calm_down()
         progress(f"{self.mode}: the producers finish, {time.monotonic() - started:.0f} s")
         while any(producer.poll() is None for producer in producers):
@@ -222,9 +234,11 @@ class Run:
             self.wrong.append(f"producers failed: {failed}")
         if (code := self.in_flight.close()) != 0:
             self.wrong.append(f"in_flight ended with code {code}")
-        # The workers check their accounts at every commit and stop; one that is wrong says so and ends.
-        unbalanced = sum("does not add up" in line for line in (self.place / "workers.log").read_text(errors="replace").splitlines())
+        # The workers check their accounts at every commit and stop. A worker whose account is wrong logs that and ends.
+        unbalanced = sum("does not add up" in line
+                         for line in (self.place / "workers.log").read_text(errors="replace").splitlines())
         if self.wrong or unbalanced:
             result["good"] = False
             result["error"] = "; ".join(dict.fromkeys(self.wrong)) or "an account does not add up: see workers.log"
-        return {**result, "unbalanced_accounts": unbalanced, "faults": self.faults, "seconds": round(time.monotonic() - started, 1)}
+        return {**result, "unbalanced_accounts": unbalanced, "faults": self.faults,
+                "seconds": round(time.monotonic() - started, 1)}

@@ -1,4 +1,4 @@
-// The command line of an app: options, exit codes, what goes where; and the texts that are made of its commands.
+// The command line of an app: options, exit codes, output streams; and the texts that are made from its commands.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-// Dead letters by hand: which are chosen, where they are replayed to, who gets them, and what is left of them.
+// Dead letters by hand: which are chosen, where they are replayed to, which agents get them, and what is left of them.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -22,7 +22,7 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-// A shop with two agents on one topic: `pack` fails for what is in `broken`, `bill` never does.
+// A shop with two agents on one topic: `pack` fails for the values in `broken`, `bill` never fails.
 class DeadLettersTest : public ::testing::TestWithParam<std::string> {
  protected:
   DeadLettersTest() {
@@ -66,7 +66,7 @@ class DeadLettersTest : public ::testing::TestWithParam<std::string> {
   }
   std::string open() { return dlq({"list", "--json"}).out; }
 
-  // Runs a worker until `done` and until all that is there is committed, then stops it, which must go well.
+  // Runs a worker until `done` holds and everything is committed, then stops it. The stop must succeed.
   void work(std::function<bool()> done) {
     Loop loop;
     auto log = open_log(url());
@@ -83,7 +83,7 @@ class DeadLettersTest : public ::testing::TestWithParam<std::string> {
       co_await worker.stop();
     }(app, log, std::move(done)));
   }
-  // Of the topics that the agents consume.
+  // The lag of the topics that the agents consume.
   static Task<std::int64_t> lag(Log& log) {
     std::map<TopicPartition, std::int64_t> committed;
     for (const auto& group : value_or_throw(co_await log.groups())) {
@@ -109,7 +109,7 @@ class DeadLettersTest : public ::testing::TestWithParam<std::string> {
       value_or_throw(co_await on->producer(*Loop::current())->append(batches));
     }(log, topic, to_json(value), std::move(headers)));
   }
-  // Three orders, two of which `pack` cannot do.
+  // Three orders; `pack` cannot process two of them.
   void two_fail(std::vector<Header> headers = {}) {
     ASSERT_EQ(run({"send", "orders", "\"fine\"", "--partition", "1"}).code, 0);
     broken = {{"cup", "The Cup is broken"}, {"jug", "the jug leaks"}};
@@ -124,7 +124,7 @@ class DeadLettersTest : public ::testing::TestWithParam<std::string> {
   App app{"shop"};
   const Topic<std::string>& orders = app.topic<std::string>("orders", {.partitions = 2});
   const Topic<std::string>& parcels = app.topic<std::string>("parcels", {.partitions = 1});
-  std::map<std::string, std::string> broken;  // with why
+  std::map<std::string, std::string> broken;  // values and their reasons
   std::vector<std::string> packed, billed, framed;
   int failed = 0;
 };
@@ -230,7 +230,7 @@ TEST_P(DeadLettersTest, ThatNobodyWouldTakeAreNotReplayed) {
   EXPECT_THAT(open(), HasSubstr("The Cup is broken"));
 }
 
-TEST_P(DeadLettersTest, WhatIsNoDeadLetterIsOnlyReplayedToATopic) {
+TEST_P(DeadLettersTest, ARecordThatIsNotADeadLetterIsOnlyReplayedToATopic) {
   two_fail();
   ASSERT_EQ(run({"send", "shop-pack-dlq", "\"stray\""}).code, 0);
   EXPECT_THAT(dlq({"replay", "pack", "2"}).err, HasSubstr("shop-pack-dlq/0@2 does not say which agent failed (headers "

@@ -1,4 +1,4 @@
-// The commands that look at a log.
+// The commands that inspect a log.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -91,8 +91,8 @@ TEST_F(LogCommandsTest, LookingMakesNoLogInAFolderThatIsThere) {
 
 TEST_F(LogCommandsTest, WithoutAWorkerThereAreNoRebalances) { EXPECT_EQ(run({"rebalances", "--json"}).out, "[]\n"); }
 
-// The group `shop`, which has done all of `plain` (three records in partition 0, one in 1); `body` runs while a member
-// is alive.
+// The group `shop` has processed all of `plain` (three records in partition 0, one in 1). `body` runs while a member is
+// alive.
 class LagReset : public LogCommandsTest {
  protected:
   LagReset() {

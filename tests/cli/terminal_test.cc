@@ -1,4 +1,4 @@
-// Tables: aligned whatever is in them, in boxes or plain, wrapped, and as JSON.
+// Tables: aligned whatever they contain, in boxes or plain, wrapped, and as JSON.
 #include "mephisto/cli/terminal.h"
 
 #include <gmock/gmock.h>

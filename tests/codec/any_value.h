@@ -1,4 +1,4 @@
-// Any value of a type, sound or not, for the tests that look for what nobody thought of.
+// Any value of a type, sound or not, for the tests that look for unforeseen cases.
 #pragma once
 
 #include <deque>
@@ -29,7 +29,7 @@ struct Tree {
   bool operator==(const Tree&) const = default;
 };
 
-// Any T there can be; about half of them are nothing that JSON has.
+// Any possible T; about half of them have no form in JSON.
 template <class T>
 struct Any;
 
@@ -211,7 +211,7 @@ struct Wrapped {
   T field{};
 };
 
-// Every kind of value that a field can be.
+// Every kind of value that a field can have.
 template <template <class...> class List>
 using AllKinds =
     List<double, float, std::string, Status, Color, Decimal, Json, std::optional<Json>, std::vector<Json>, Timestamp,

@@ -1,4 +1,4 @@
-// Damaged text, and buffers exactly as large as promised, so that AddressSanitizer sees any read beyond them.
+// Damaged text, and buffers of exactly the promised size, so that AddressSanitizer detects any read beyond them.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +12,7 @@
 
 namespace mephisto::tests {
 
-// One to four small damages of `text`.
+// `text` with one to four small damages.
 inline std::string damaged(std::string text, Random& random) {
   static constexpr std::string_view kBytes = "{}[]\",:\\ 0-.eE+tfnu_\n\t\x01\x7f\x80\xc3\xff";
   for (auto left = 1 + random.below(4); left > 0; --left) {
@@ -32,7 +32,7 @@ inline std::string damaged(std::string text, Random& random) {
   return text;
 }
 
-// A copy of `text` that ends right behind its padding, which is filled with `padding`.
+// A copy of `text` that ends directly after its padding, which is filled with `padding`.
 class Exact {
  public:
   explicit Exact(std::string_view text, char padding = '\0')

@@ -1,4 +1,5 @@
-// What cannot be a record or its field is known when compiling, with the structure, the field, its type and why.
+// A type that cannot be a record or a field is refused at compile time, with the structure, the field, its type and the
+// reason.
 #include <gtest/gtest.h>
 
 #include <any>

@@ -1,4 +1,4 @@
-// What a reader is told about text that is not what it should be: where, and what was found.
+// The errors for wrong JSON text: where it is wrong, and what was found there.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -41,7 +41,7 @@ struct Drawing {
 };
 enum class Side { buy, sell };
 
-// The message of the error that reading `text` gives.
+// The message of the error that reading `text` returns.
 template <class T>
 std::string message(std::string_view text) {
   auto value = from_json<T>(text);
@@ -160,7 +160,7 @@ TEST(JsonErrors, AnUnknownNamespaceOfAVariantIsShown) {
   EXPECT_EQ(message<Shape>(R"({"x":1,"__faust":{"ns":"gold.Square"}})"),
             R"(is a "gold.Square", which is none of the records expected here)");
 }
-TEST(JsonErrors, AVariantWithoutANamespaceIsTold) {
+TEST(JsonErrors, AVariantWithoutANamespaceIsReported) {
   EXPECT_EQ(message<Shape>(R"({"x":1,"y":2})"), "has no __faust.ns to tell which record it is");
 }
 TEST(JsonErrors, TheFieldOfAVariantsRecordIsNamed) {
@@ -182,24 +182,24 @@ TEST(JsonErrors, ControlCharactersOfTheInputAreMadeVisible) {
   EXPECT_EQ(message<Uuid>(R"("\u001b[2J")"), R"(expected a UUID, found "\x1b[2J")");
 }
 
-TEST(JsonErrors, AFixedArrayThatIsTooLongIsTold) {
+TEST(JsonErrors, AFixedArrayThatIsTooLongIsReported) {
   EXPECT_EQ((message<std::array<int, 2>>("[1,2,3]")), "has more than 2 elements");
 }
-TEST(JsonErrors, AFixedArrayThatIsTooShortIsTold) {
+TEST(JsonErrors, AFixedArrayThatIsTooShortIsReported) {
   EXPECT_EQ((message<std::array<int, 2>>("[1]")), "has 1 elements, not 2");
 }
 
-TEST(JsonErrors, APairOfAnotherSizeIsTold) {
+TEST(JsonErrors, APairOfAnotherSizeIsReported) {
   EXPECT_EQ((message<std::pair<int, int>>("[1,2,3]")), "has more than 2 elements");
   EXPECT_EQ((message<std::pair<int, int>>("[1]")), "has 1 elements, not 2");
   EXPECT_EQ((message<std::pair<int, int>>("[1,true]")), "[1]: expected a whole number, found true");
   EXPECT_EQ((message<std::pair<int, int>>("7")), "expected an array, found 7");
 }
-TEST(JsonErrors, ADurationThatDoesNotFitIsTold) {
+TEST(JsonErrors, ADurationThatDoesNotFitIsReported) {
   EXPECT_NE(message<std::chrono::nanoseconds>("1e10"), "no error");
   EXPECT_EQ(message<std::chrono::seconds>("true"), "expected a number, found true");
 }
-TEST(JsonErrors, ATimeThatDoesNotFitIsTold) {
+TEST(JsonErrors, ATimeThatDoesNotFitIsReported) {
   EXPECT_EQ(message<std::chrono::sys_time<std::chrono::nanoseconds>>(R"("9999-01-01")"),
             "does not fit: \"9999-01-01\"");
 }
@@ -209,28 +209,28 @@ TEST(JsonErrors, JsonHasNoNaN) {
     EXPECT_NE(message<Json>(text), "no error") << text;
 }
 
-TEST(JsonErrors, EmptyInputIsTold) { EXPECT_EQ(message<Price>(""), "empty, not JSON"); }
-TEST(JsonErrors, BlankInputIsTold) { EXPECT_EQ(message<Price>(" \n"), "empty, not JSON"); }
-TEST(JsonErrors, BadUtf8IsTold) { EXPECT_EQ(message<Text>("{\"text\":\"\xff\"}"), "is not valid UTF-8"); }
-TEST(JsonErrors, BadUtf8InASkippedFieldIsToldToo) {
+TEST(JsonErrors, EmptyInputIsReported) { EXPECT_EQ(message<Price>(""), "empty, not JSON"); }
+TEST(JsonErrors, BlankInputIsReported) { EXPECT_EQ(message<Price>(" \n"), "empty, not JSON"); }
+TEST(JsonErrors, BadUtf8IsReported) { EXPECT_EQ(message<Text>("{\"text\":\"\xff\"}"), "is not valid UTF-8"); }
+TEST(JsonErrors, BadUtf8InASkippedFieldIsReportedToo) {
   EXPECT_EQ(message<Text>("{\"text\":\"\",\"other\":\"\xc3\"}"), "is not valid UTF-8");
 }
-TEST(JsonErrors, AnUnclosedStringIsTold) {
+TEST(JsonErrors, AnUnclosedStringIsReported) {
   EXPECT_EQ(message<Text>(R"({"text":"a)"), "broken JSON: a string is not closed");
 }
-TEST(JsonErrors, AnUnclosedObjectIsTold) {
+TEST(JsonErrors, AnUnclosedObjectIsReported) {
   EXPECT_EQ(message<Text>(R"({"text":"a")"), "broken JSON: an array or object is not closed");
 }
-TEST(JsonErrors, AnUnclosedArrayIsTold) {
+TEST(JsonErrors, AnUnclosedArrayIsReported) {
   EXPECT_EQ(message<std::vector<int>>("[1,2"), "broken JSON: an array or object is not closed");
 }
-TEST(JsonErrors, AControlCharacterInAStringIsTold) {
+TEST(JsonErrors, AControlCharacterInAStringIsReported) {
   EXPECT_EQ(message<Text>("{\"text\":\"a\nb\"}"), "broken JSON: a control character in a string");
 }
-TEST(JsonErrors, ABadEscapeIsTold) {
+TEST(JsonErrors, ABadEscapeIsReported) {
   EXPECT_EQ(message<Text>(R"({"text":"\q"})"), "text: broken JSON: a bad escape in a string");
 }
-TEST(JsonErrors, ALoneSurrogateIsTold) {
+TEST(JsonErrors, ALoneSurrogateIsReported) {
   EXPECT_EQ(message<Text>(R"({"text":"\ud800"})"), "text: broken JSON: a bad escape in a string");
 }
 TEST(JsonErrors, ABrokenValueOfAnUnknownFieldIsRefused) {
@@ -254,13 +254,13 @@ TEST(JsonErrors, WordsThatAreNoValuesAreRefused) {
     EXPECT_NE(message<Json>(text), "no error") << text;
 }
 
-TEST(JsonErrors, AValueAfterAnObjectIsTold) {
+TEST(JsonErrors, AValueAfterAnObjectIsReported) {
   EXPECT_EQ(message<Text>(R"({"text":"a"} x)"), "broken JSON: something follows after the value");
 }
-TEST(JsonErrors, ASecondObjectIsTold) {
+TEST(JsonErrors, ASecondObjectIsReported) {
   EXPECT_EQ(message<Text>(R"({"text":"a"}{"text":"b"})"), "broken JSON: something follows after the value");
 }
-TEST(JsonErrors, AValueAfterANumberIsTold) {
+TEST(JsonErrors, AValueAfterANumberIsReported) {
   EXPECT_EQ(message<int>("3 4"), "broken JSON: something follows after the value");
 }
 TEST(JsonErrors, ANullByteAfterTheValueIsRefused) {

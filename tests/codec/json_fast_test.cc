@@ -1,4 +1,5 @@
-// The fast reader against the complete one: it takes the usual shape, and nothing that the other would read otherwise.
+// The fast reader against the complete one: it takes the usual shape, and nothing that the other reader would read
+// differently.
 #include "mephisto/codec/json_fast.h"
 
 #include <gtest/gtest.h>
@@ -73,7 +74,7 @@ bool fast(std::string_view text, T& value) {
   return json::fast::read(Exact{text}.view(), value);
 }
 
-// What the complete reader makes of it; nothing where it refuses.
+// The result of the complete reader; empty if it refuses the text.
 template <class T>
 std::optional<T> complete(std::string_view text) {
   T value{};
@@ -149,7 +150,7 @@ TEST(JsonFast, ReadsNumbersToTheBit) {
   EXPECT_GT(taken, 100'000);
 }
 
-TEST(JsonFast, IsNotMisledByWhatStandsBehindTheText) {
+TEST(JsonFast, IsNotMisledByTheBytesAfterTheText) {
   for (char padding : {'"', '}', '0', ' ', '\xff'}) {
     for (std::string_view text : {R"({"quantity":5,"price":1)", R"({"quantity":5,"price":1.5)", R"({"quantity":)",
                                   R"({"quantity":5,"price":1.5 )", "{"}) {

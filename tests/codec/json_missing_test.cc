@@ -1,4 +1,4 @@
-// Schemas change: fields that may be missing, fields that are called otherwise on the wire, fields that nobody knows.
+// Schema changes: fields that may be missing, fields with another name on the wire, unknown fields.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 
 namespace mephisto {
 
-// A structure of somebody else.
+// A structure that another program defines.
 struct Theirs {
   std::string id;
   int amount = 0;
@@ -119,7 +119,7 @@ TEST(JsonMissing, TheFirstRequiredFieldIsNamed) {
   EXPECT_EQ(read<Mixed>(R"({"price":1,"id":"a"})").last, 2);
 }
 
-// The record as it was, is, and will be: each version reads what each other wrote.
+// The record as it was, is, and will be. Each version reads what each other version wrote.
 struct Old {
   std::string id;
 };
@@ -164,7 +164,7 @@ struct Padded {
 
 TEST(JsonMissing, PaddingMakesNoDifference) { EXPECT_THAT(required<Padded>(), ElementsAre("flag", "bare")); }
 
-// C++ makes no difference between these and ones without an initialiser.
+// C++ does not distinguish these from fields without an initialiser.
 struct Alike {
   std::string text = "";
   std::vector<int> list{};
@@ -227,8 +227,8 @@ TEST(JsonNames, StructuresOfOthersAreNamedByTheApp) {
 TEST(JsonUnknown, FieldsThatNobodyKnowsAreIgnored) {
   EXPECT_EQ(read<Old>(R"({"new":{"a":[1,2]},"id":"a","newer":null})").id, "a");
 }
-// Python's json module writes it.
-TEST(JsonUnknown, AlsoWhereTheyHoldNaN) { EXPECT_EQ(read<Old>(R"({"score":NaN,"all":[-Infinity],"id":"a"})").id, "a"); }
+// Python's json module writes NaN.
+TEST(JsonUnknown, MayHoldNaN) { EXPECT_EQ(read<Old>(R"({"score":NaN,"all":[-Infinity],"id":"a"})").id, "a"); }
 
 }  // namespace
 }  // namespace mephisto

@@ -1,4 +1,4 @@
-// Damaged text: whatever arrives, reading ends with a value or an error, and never looks beyond the text and its
+// Damaged text: whatever arrives, reading ends with a value or an error. It never looks beyond the text and its
 // padding.
 #include <gtest/gtest.h>
 
@@ -12,7 +12,7 @@ constexpr int kMutations = 10'000;
 
 using tests::damaged;
 
-// Reads `text` from a buffer that ends right behind the padding.
+// Reads `text` from a buffer that ends directly after the padding.
 template <class T>
 Result<T> read_exact(std::string_view text, char padding = '\0') {
   tests::Exact exact{text, padding};
@@ -22,7 +22,7 @@ Result<T> read_exact(std::string_view text, char padding = '\0') {
   return value;
 }
 
-// What would be sent; nothing where that is refused, as it is of numbers in Json that others round.
+// The text that would be sent. Empty if that is refused, as it is for numbers in Json that other programs round.
 template <class T>
 std::optional<std::string> sent(const T& value) {
   try {
@@ -32,7 +32,7 @@ std::optional<std::string> sent(const T& value) {
   }
 }
 
-// Reads every mutation; gives how many were refused. Each refusal must say why, and each value that is sent must
+// Reads every mutation and returns how many were refused. Each refusal must say why, and each value that is sent must
 // survive a round trip.
 template <class T>
 int refused_mutations(std::uint64_t seed, T (*make)(Random&)) {
@@ -74,7 +74,7 @@ TEST(JsonMutation, EveryTruncationOfARecordIsRefused) {
   }
 }
 
-TEST(JsonMutation, WhatStandsInThePaddingMakesNoDifference) {
+TEST(JsonMutation, TheContentOfThePaddingMakesNoDifference) {
   Random random{5};
   for (int i = 0; i < 1000; ++i) {
     auto text = damaged(to_json(any_order(random)), random);

@@ -1,4 +1,4 @@
-// Properties that hold for every record, tried on seeded random ones.
+// Properties that hold for every record, checked with seeded random records.
 #include <gtest/gtest.h>
 
 #include "records.h"
@@ -56,7 +56,7 @@ TEST(JsonRandom, PythonsDialectIsPlainAscii) {
   Random random{4};
   for (int i = 0; i < kRecords; ++i) {
     auto order = any_order(random);
-    order.anything = {};  // is written as it stands
+    order.anything = {};  // is written unchanged
     auto text = to_json(order, Dialect::kStdlib);
     ASSERT_TRUE(std::ranges::all_of(text, [](char c) { return c >= 0x20 && c < 0x7f; })) << text;
   }

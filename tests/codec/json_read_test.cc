@@ -1,4 +1,4 @@
-// What is accepted from the wire: both of Faust's dialects, the older one with spaces, and what other programs may
+// What is accepted from the wire: both of Faust's dialects (the older one has spaces), and what other programs may
 // write.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -39,7 +39,7 @@ struct Holder {
 };
 enum class Side { buy, sell };
 
-// The value of `text`, failing the test when it cannot be read.
+// The value of `text`. The test fails if it cannot be read.
 template <class T>
 T read(std::string_view text) {
   auto value = from_json<T>(text);
@@ -189,7 +189,7 @@ TEST(JsonRead, EmptyArraysAndObjectsRead) {
   EXPECT_TRUE((read<std::map<std::string, int>>("{ }").empty()));
 }
 
-TEST(JsonRead, AVariantIsToldByItsNamespace) {
+TEST(JsonRead, AVariantIsRecognisedByItsNamespace) {
   EXPECT_EQ(read<Shape>(R"({"radius":2.5,"__faust":{"ns":"gold.Circle"}})"), (Shape{Circle{2.5, {}}}));
 }
 TEST(JsonRead, TheNamespaceOfAVariantMayComeFirst) {
@@ -244,7 +244,7 @@ TEST(JsonRead, ReadingInPlaceTakesOnlyTheGivenText) {
   EXPECT_EQ(point, (Point{1, 2}));
 }
 
-// Rounded to a double first, they would be the neighbours of the right floats.
+// If they were rounded to a double first, they would become the neighbours of the right floats.
 TEST(JsonRead, FloatsAreRoundedOnce) {
   EXPECT_EQ(from_json<float>("7.038531e-26").value(), 7.038531e-26F);
   EXPECT_EQ(from_json<std::vector<float>>("[ -7.038531e-26  ]").value().at(0), -7.038531e-26F);
@@ -252,11 +252,11 @@ TEST(JsonRead, FloatsAreRoundedOnce) {
   EXPECT_EQ(from_json<float>("1e-60").value(), 0.0F);
 }
 
-// simdjson 3.0 of Debian 12 gives 0.1439… for the first one.
+// simdjson 3.0 of Debian 12 returns 0.1439… for the first one.
 TEST(JsonRead, LongFractionsAreExact) {
   EXPECT_EQ(from_json<double>("0.70072631734787010659").value(), 0.70072631734787010659);
   EXPECT_EQ(from_json<double>("-0.094461166116520187874").value(), -0.094461166116520187874);
-  // Two spaces keep the fast reader out.
+  // The fast reader refuses two spaces.
   EXPECT_EQ(from_json<std::vector<double>>("[ 0.70072631734787010659  ]").value().at(0), 0.70072631734787010659);
 }
 

@@ -1,4 +1,4 @@
-// What values look like on the wire, in both of Faust's dialects.
+// Values on the wire, in both of Faust's dialects.
 #include <gtest/gtest.h>
 
 #include <array>

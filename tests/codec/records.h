@@ -1,4 +1,4 @@
-// Records with every kind of field, and random ones of them, for the tests that look for what nobody thought of.
+// Records with every kind of field, and random values of them, for the tests that look for unforeseen cases.
 #pragma once
 
 #include <algorithm>
@@ -92,7 +92,7 @@ inline Outcome any_outcome(Random& random) {
   return Cancel{any_text(random), random.below(2) == 0 ? std::optional{any_fill(random)} : std::nullopt};
 }
 
-// Years 1 to 9999, which is what Python's datetime holds.
+// Years 1 to 9999, which is the range of Python's datetime.
 inline Microtime any_time(Random& random) {
   return Microtime{std::chrono::microseconds{static_cast<std::int64_t>(random.below(315'537'897'600'000'000)) -
                                              62'135'596'800'000'000}};

@@ -1,4 +1,4 @@
-// What is refused when it is written: where, and why.
+// Which values are refused when they are written: where, and why.
 #include <gtest/gtest.h>
 
 #include "mephisto/codec.h"
@@ -110,14 +110,14 @@ TEST(Refusal, TextThatIsNotUtf8) {
   EXPECT_EQ(message(Line{"abc\xff", 1}), "Line.item: is not UTF-8 (byte 4): use mephisto::Bytes for what is not text");
 }
 
-TEST(Refusal, DecimalsThatAreNone) {
+TEST(Refusal, TextsThatAreNotDecimals) {
   for (auto text : {"", "abc", "1,5", "1.2.3", "NaN", "Infinity", "1e", " 1", "1 ", "0x10", "1e9999999999999999999"})
     EXPECT_TRUE(refused(Decimal{text})) << text;
   for (auto text : {"0", "-1.10", "+5", ".5", "5.", "1E+3", "1e999999999999999999"})
     EXPECT_FALSE(refused(Decimal{text})) << text;
 }
 
-TEST(Refusal, RawJsonThatIsNone) {
+TEST(Refusal, RawTextThatIsNotJson) {
   for (auto text : {"", " ", "[-Infinity]", "NaN", "[1,]", "{\"a\":1} x", "1 2", "{a:1}", "\"\xff\"", "\"\\ud800\"",
                     "'a'", "01", "nul", "[1}"})
     EXPECT_TRUE(refused(Json{text})) << text;

@@ -1,4 +1,4 @@
-// Records that cannot be any; refused_records_test.py compiles this and looks at what the compiler says.
+// Types that cannot be records. refused_records_test.py compiles this file and checks the compiler's messages.
 #include "mephisto/mephisto.h"
 
 using namespace mephisto;

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What the compiler says of records that cannot be any: one error for each, at app.topic, with the structure, the field and why.
+"""What the compiler says of types that cannot be records: one error for each, at app.topic, with the structure, the
+field and the reason.
 
   tests/codec/refused_records_test.py COMPILER [FLAG…]
 """
@@ -16,7 +17,8 @@ SOURCE = ROOT / "tests/codec/refused_records.cc"
 class RefusedRecords(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        done = subprocess.run([*COMPILER, "-std=c++23", "-fsyntax-only", f"-I{ROOT}/include", SOURCE], capture_output=True, text=True)
+        done = subprocess.run([*COMPILER, "-std=c++23", "-fsyntax-only", f"-I{ROOT}/include", SOURCE],
+                              capture_output=True, text=True)
         cls.code, cls.text = done.returncode, done.stderr
         cls.errors = re.findall(r"error: (.*)", done.stderr)
 
@@ -34,7 +36,7 @@ class RefusedRecords(unittest.TestCase):
     def test_an_array(self):
         self.check("Label", '"text"', "use std::array")
 
-    def test_a_name_for_no_member(self):
+    def test_a_name_without_a_member(self):
         self.check("Renamed", '"klass"', "kFields")
 
     def test_the_notes_point_at_app_topic(self):

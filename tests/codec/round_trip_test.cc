@@ -1,5 +1,5 @@
-// One rule for values of every type, sound or not: what is written reads back as the same value, by both readers, and
-// is JSON that everybody reads as the same; anything else is refused when it is written.
+// One rule for values of every type, sound or not. A value that is written reads back as the same value by both
+// readers, and all programs read its JSON as the same. Any other value is refused when it is written.
 #include <gtest/gtest.h>
 
 #include "any_value.h"
@@ -58,7 +58,7 @@ int sent(Dialect dialect) {
 
 template <class T>
 class RoundTrip : public testing::Test {};
-// Values of these are all sent.
+// Every value of these types is sent.
 template <class T>
 class WholeRoundTrip : public testing::Test {};
 

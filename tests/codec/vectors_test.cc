@@ -1,4 +1,4 @@
-// Values against what real Python writes for them; data/make_vectors.py made the file and describes its columns.
+// Values against the output of real Python. data/make_vectors.py made the file and describes its columns.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -96,7 +96,7 @@ bool same(const T& a, const T& b) {
   return a == b;
 }
 
-// As JSON; what is refused as null, which is what orjson makes of it.
+// The value as JSON. A refused value becomes null, as it does in orjson.
 template <class T>
 std::string written(const T& value, Dialect dialect) {
   try {
@@ -106,8 +106,8 @@ std::string written(const T& value, Dialect dialect) {
   }
 }
 
-// What differs when the inputs of `kind` are written; empty when nothing does. NaN and infinities, of which Python's
-// json module makes words, are refused.
+// The differences when the inputs of `kind` are written; empty if there are none. NaN and infinities are refused;
+// Python's json module writes words for them.
 template <class T>
 std::vector<std::string> wrong_when_written(const std::string& kind, T (*value_of)(const std::string&),
                                             Dialect dialect) {
@@ -122,7 +122,7 @@ std::vector<std::string> wrong_when_written(const std::string& kind, T (*value_o
   return wrong;
 }
 
-// What differs when both outputs of Python are read. A double that orjson wrote as null has no way back.
+// The differences when both outputs of Python are read. A double that orjson wrote as null cannot be recovered.
 template <class T>
 std::vector<std::string> wrong_when_read(const std::string& kind, T (*value_of)(const std::string&)) {
   std::vector<std::string> wrong;

@@ -1,5 +1,5 @@
-// What an app's author gets wrong, and what the compiler says of it. author_mistakes_test.py compiles this, and looks
-// up what stands in the comment above each line.
+// Mistakes of an app's author, and what the compiler says about each of them. author_mistakes_test.py compiles this and
+// looks for the text of the comment above each line.
 // clang-format off
 #include <mephisto/mephisto.h>
 
@@ -94,7 +94,7 @@ void handlers() {
   app.agent("l", [](Stream<int>) -> int { return 1; });
 }
 
-// What an agent takes or yields cannot be a record.
+// An agent cannot take or yield what cannot be a record.
 struct Pointed {
   int* at = nullptr;
 };
@@ -131,7 +131,7 @@ void others() {
   app.command<WrongOptions>("f", "", [](WrongOptions) -> Task<void> { co_return; });
 }
 
-// Right ones, with which nothing is wrong.
+// The right forms, which compile.
 void right() {
   auto& agent = app.agent("a", numbers, [](Stream<int>) -> Task<void> { co_return; });
   app.agent("b", numbers, [](Stream<int>&& stream) -> Task<void> { (void)co_await stream.next(); });

@@ -1,4 +1,4 @@
-"""Mistakes that the compiler can see: what it says first, of each in author_mistakes.cc."""
+"""Mistakes that the compiler can detect: its first message for each of those in author_mistakes.cc."""
 import json
 import pathlib
 import re
@@ -13,12 +13,13 @@ DIAGNOSTIC = re.compile(r"^\S+?:\d+:\d+: (?:fatal )?(?:error|warning): ", re.MUL
 
 
 def compiler_says():
-    """What the compiler of this build says of the file, one text a diagnostic."""
+    """The messages of this build's compiler for the file, one text for each diagnostic."""
     entries = json.loads((BIN.parent / "compile_commands.json").read_text())
     words = next(shlex.split(entry["command"]) for entry in entries if entry["file"].endswith("chaos_app.cc"))
     compiler = next(i for i, word in enumerate(words) if re.search(r"(clang\+\+|g\+\+)[-\d]*$", word))
     options = [word for word in words[compiler + 1:] if re.match(r"-(I|isystem|D|std|m|W)", word)]
-    got = subprocess.run([words[compiler], *options, "-fsyntax-only", "-ferror-limit=0", "-fno-caret-diagnostics", str(SOURCE)], capture_output=True, text=True, timeout=280)
+    got = subprocess.run([words[compiler], *options, "-fsyntax-only", "-ferror-limit=0", "-fno-caret-diagnostics",
+                          str(SOURCE)], capture_output=True, text=True, timeout=280)
     starts = [match.start() for match in DIAGNOSTIC.finditer(got.stderr)] + [len(got.stderr)]
     return [got.stderr[begin:end] for begin, end in zip(starts, starts[1:])]
 

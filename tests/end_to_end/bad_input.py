@@ -67,7 +67,8 @@ class BadInput(Scene):
                 self.skipTest("needs root to run as somebody without rights")
             self.folder.chmod(0o755)
         args = [word.replace("{pid}", str(os.getpid())) for word in case.args]
-        self.check_message(run(case.program, *args, folder=folder, env=case.env, user=case.user, limit=case.limit), case.code, case.says)
+        self.check_message(run(case.program, *args, folder=folder, env=case.env, user=case.user, limit=case.limit),
+                           case.code, case.says)
 
 
 def add_tests(test_class, cases, method=BadInput.try_case):

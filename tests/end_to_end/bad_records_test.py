@@ -1,4 +1,4 @@
-"""Bad commands and records on a log with a worker, which goes on."""
+"""Bad commands and records on a log with a worker, which continues."""
 import json
 import os
 import re
@@ -19,39 +19,52 @@ ON_A_LOG = [
     usage("topic with a long name", ["send", "x" * 300], "249", "300"),
     usage("partition too large", "send collect_securities --partition 8", "collect_securities", "0 to 7", "8"),
     usage("partition below zero", "send collect_securities --partition -1", "collect_securities", "0 to 7", "-1"),
-    usage("partition is no number", "send collect_securities --partition one", "--partition", '"one"'),
-    usage("unknown codec", "send collect_securities x --value-serializer yaml", "--value-serializer", '"yaml"', "json", "raw", "binary"),
+    usage("partition is not a number", "send collect_securities --partition one", "--partition", '"one"'),
+    usage("unknown codec", "send collect_securities x --value-serializer yaml", "--value-serializer", '"yaml"', "json",
+          "raw", "binary"),
     usage("misspelt codec", "send collect_securities x --value-serializer jsno", 'did you mean "json"'),
-    usage("unknown codec of the key", "send collect_securities x -k a --key-serializer nope", "--key-serializer", '"nope"', "raw"),
-    usage("chain that ends in nothing", "send collect_securities x --value-serializer json|", "--value-serializer", "json|"),
-    usage("a value that is no JSON for json", ["send", "collect_securities", "{", "--value-serializer", "json"], "JSON"),
+    usage("unknown codec of the key", "send collect_securities x -k a --key-serializer nope", "--key-serializer",
+          '"nope"', "raw"),
+    usage("chain that ends in nothing", "send collect_securities x --value-serializer json|", "--value-serializer",
+          "json|"),
+    usage("a value for json that is not JSON", ["send", "collect_securities", "{", "--value-serializer", "json"],
+          "JSON"),
     usage("unknown model of the value", "send @collect_security_overview {} -V Nope", "--value-type", "Nope"),
-    usage("value that is not of its model", ["send", "@collect_security_overview", '{"symbol":1}', "-V", "CollectSecurityOverview"], "symbol", "expected a string", "found 1"),
-    usage("value of a model that is no JSON", ["send", "@collect_security_overview", "{", "-V", "CollectSecurityOverview"], "CollectSecurityOverview", "JSON"),
+    usage("value that is not of its model",
+          ["send", "@collect_security_overview", '{"symbol":1}', "-V", "CollectSecurityOverview"], "symbol",
+          "expected a string", "found 1"),
+    usage("value of a model that is not JSON",
+          ["send", "@collect_security_overview", "{", "-V", "CollectSecurityOverview"], "CollectSecurityOverview",
+          "JSON"),
     usage("zero repetitions", "send @collect_securities --repeat 0", "--repeat", "1"),
-    usage("latencies the wrong way round", "send @collect_securities --min-latency 2 --max-latency 1", "--max-latency", "--min-latency"),
+    usage("latencies the wrong way round", "send @collect_securities --min-latency 2 --max-latency 1", "--max-latency",
+          "--min-latency"),
     usage("topic: unknown", "topic nope", "nope", "horton topics"),
     usage("topic: misspelt", "topic collect_security_overviw", 'did you mean "collect_security_overview"'),
-    usage("topic: bad --from", "topic collect_securities --from yesterday", "--from", "yesterday", "start", "2026-01-02T03:04:05Z"),
-    usage("topic: --from a day that there is not", "topic collect_securities --from 2026-13-45T00:00:00Z", "--from", "2026-13-45"),
+    usage("topic: bad --from", "topic collect_securities --from yesterday", "--from", "yesterday", "start",
+          "2026-01-02T03:04:05Z"),
+    usage("topic: --from a day that does not exist", "topic collect_securities --from 2026-13-45T00:00:00Z", "--from",
+          "2026-13-45"),
     usage("topic: --from below zero", "topic collect_securities --from -5", "--from", "-5"),
     usage("topic: bad partition", "topic collect_securities --partition 9", "0 to 7", "9"),
     usage("topic: limit below zero", "topic collect_securities --limit -1", "--limit"),
     usage("dlq: misspelt action", "dlq lst", "lst", 'did you mean "list"'),
     usage("dlq: no agent", "dlq show", "agent"),
     usage("dlq: no number", "dlq show collect_security_overview", "number", "dlq list"),
-    usage("dlq: number is none", "dlq show collect_security_overview x", "NUMBER", '"x"'),
-    usage("dlq: number that there is not", "dlq show collect_security_overview 999", "999", "dlq list"),
+    usage("dlq: number is not a number", "dlq show collect_security_overview x", "NUMBER", '"x"'),
+    usage("dlq: number that does not exist", "dlq show collect_security_overview 999", "999", "dlq list"),
     usage("dlq: replay neither one nor all", "dlq replay collect_security_overview", "number", "--all"),
     usage("dlq: unknown agent", "dlq drop nope --all", '"nope"', "dlq list"),
     usage("dlq: misspelt agent", "dlq replay collect_securites 1", 'did you mean "collect_securities"'),
     failure("unknown security", "security NOPE", "NOPE", "horton securities"),
-    failure("collect what is not listed", "collect --symbol NOPE", "NOPE", "start-collect-securities", "--exchange"),
-    failure("a record of 20 MB", ["send", "collect_security_overview", "x" * 100_000, "--partition", "0", "--value-serializer", "|".join(["binary"] * 19)],
+    failure("collect an unlisted security", "collect --symbol NOPE", "NOPE", "start-collect-securities", "--exchange"),
+    failure("a record of 20 MB",
+            ["send", "collect_security_overview", "x" * 100_000, "--partition", "0", "--value-serializer",
+             "|".join(["binary"] * 19)],
             "collect_security_overview/0", "too large", "16777216"),
 ]
 
-# Values for the topic collect_security_overview, and what the dead letter's reason says.
+# Values for the topic collect_security_overview, and parts of the dead letter's reason.
 RECORDS = [
     ("broken JSON", "{", ["broken JSON"]),
     ("0 bytes", "", ["empty"]),
@@ -72,7 +85,7 @@ RECORDS = [
 
 
 class WithWorker(BadInput):
-    """Bad commands and records while a worker runs, which goes on."""
+    """Bad commands and records while a worker runs, which continues."""
 
     @classmethod
     def setUpClass(cls):
@@ -89,7 +102,8 @@ class WithWorker(BadInput):
         return next((one for one in letters if one["from"] == f"{topic}/{partition}@{offset}"), None)
 
     def check_dead_letter(self, sent, says, good):
-        """One line in the worker's log, one dead letter with the reason, and the good record behind it in the same partition is done."""
+        """The worker logs one line, there is one dead letter with the reason, and the next record of the same partition
+        is processed."""
         self.assertEqual(sent.returncode, 0, sent.stderr)
         place = json.loads(sent.stdout)
         topic, partition, offset = place["topic"], place["partition"], place["offset"]
@@ -106,38 +120,47 @@ class WithWorker(BadInput):
         self.assertEqual(len(re.findall(rf"^.* \| ERROR +\| .* {where}: ", self.worker.stderr, re.MULTILINE)), 1)
         self.assertIsNone(STACK_TRACE.search(self.worker.stderr))
         done = json.loads(after.stdout)["offset"] + 1
-        wait_for(lambda: any((row["topic"], row["partition"], row["committed"]) == (topic, partition, done) for row in json.loads(self.horton("--json", "lag").stdout)),
-                 lambda: f"the good record behind {where} to be committed:\n{self.worker.stderr[-2000:]}")
+        wait_for(lambda: any((row["topic"], row["partition"], row["committed"]) == (topic, partition, done)
+                             for row in json.loads(self.horton("--json", "lag").stdout)),
+                 lambda: f"the good record after {where} to be committed:\n{self.worker.stderr[-2000:]}")
 
     def try_record(self, row):
         _, value, says = row
         value = os.fsdecode(value) if isinstance(value, bytes) else value
-        self.check_dead_letter(self.horton("send", "collect_security_overview", value, "--partition", 3), says, '{"symbol":"IBM","exchange":"NYSE"}')
+        self.check_dead_letter(self.horton("send", "collect_security_overview", value, "--partition", 3), says,
+                               '{"symbol":"IBM","exchange":"NYSE"}')
 
     def test_a_record_neither_forges_a_line_of_the_log_nor_reaches_the_terminal(self):
         forged = "x\x1b[2J\n2026-01-01 00:00:00.000 | CRITICAL | forged:line:1 - \u009b31m\u202e\x7f"
         for value in (json.dumps({"symbol": forged, "exchange": "X"}), json.dumps({"symbol": forged}), forged):
             sent = self.horton("send", "collect_security_overview", value, "-k", forged, "--partition", 6)
             self.assertEqual(sent.returncode, 0, sent)
-        self.check_dead_letter(self.horton("send", "collect_security_overview", "{", "--partition", 6), ["broken JSON"], '{"symbol":"IBM","exchange":"NYSE"}')
-        for text in (self.worker.stderr, self.horton("dlq", "list").stdout, self.horton("topic", "collect_security_overview", "-n", 0).stdout, self.horton("why").stdout):
+        self.check_dead_letter(self.horton("send", "collect_security_overview", "{", "--partition", 6), ["broken JSON"],
+                               '{"symbol":"IBM","exchange":"NYSE"}')
+        for text in (self.worker.stderr, self.horton("dlq", "list").stdout,
+                     self.horton("topic", "collect_security_overview", "-n", 0).stdout, self.horton("why").stdout):
             self.assertIsNone(re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text), text)
         for line in self.worker.stderr.splitlines():
-            self.assertRegex(line, r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \| |[┌│├└])")  # the latter: the table of partitions
+            # the last alternative: the table of partitions
+            self.assertRegex(line, r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \| |[┌│├└])")
             self.assertNotIn("| forged", line[:60])
-        kept = [row for row in json.loads(self.horton("topic", "collect_security_overview", "-n", 0, "--json").stdout) if row["partition"] == 6]
+        kept = [row for row in json.loads(self.horton("topic", "collect_security_overview", "-n", 0, "--json").stdout)
+                if row["partition"] == 6]
         self.assertEqual((kept[0]["key"], kept[0]["value"]["symbol"]), (forged, forged))
 
     def test_10_mb_of_garbage_become_a_dead_letter(self):
-        sent = self.horton("send", "collect_security_overview", "x" * 100_000, "--partition", 3, "--value-serializer", "|".join(["binary"] * 16))
+        sent = self.horton("send", "collect_security_overview", "x" * 100_000, "--partition", 3, "--value-serializer",
+                           "|".join(["binary"] * 16))
         self.check_dead_letter(sent, ["expected an object"], '{"symbol":"IBM","exchange":"NYSE"}')
 
     def test_broken_json_for_the_listing(self):
-        self.check_dead_letter(self.horton("send", "collect_securities", "{", "--partition", 2), ["broken JSON"], "null")
+        self.check_dead_letter(self.horton("send", "collect_securities", "{", "--partition", 2), ["broken JSON"],
+                               "null")
 
     def test_the_bytes_of_a_dead_letter_are_kept(self):
         sent = json.loads(self.horton("send", "collect_security_overview", '{"symbol":42}', "--partition", 5).stdout)
-        letter = wait_for(lambda: self.dead_letter_of("collect_security_overview", 5, sent["offset"]), "the dead letter")
+        letter = wait_for(lambda: self.dead_letter_of("collect_security_overview", 5, sent["offset"]),
+                          "the dead letter")
         shown = self.horton("dlq", "show", "collect_security_overview", letter["number"])
         self.assertEqual(shown.returncode, 0, shown.stderr)
         self.assertIn('{"symbol":42}', shown.stdout)

@@ -12,12 +12,12 @@ from bad_input import FAILED, BadInput, add_tests
 from support import HORTON, STACK_TRACE, run
 
 SERVER = [
-    ("HTML", "HTML", ["no JSON object", "<html>"]),
-    ("binary", "BINARY", ["no JSON object"]),
-    ("an empty reply", "EMPTY", ["no JSON object"]),
-    ("a list", "LIST", ["no JSON object"]),
+    ("HTML", "HTML", ["not a JSON object", "<html>"]),
+    ("binary", "BINARY", ["not a JSON object"]),
+    ("an empty reply", "EMPTY", ["not a JSON object"]),
+    ("a list", "LIST", ["not a JSON object"]),
     ("an error message", "ERROR", ["refused", "Invalid API call"]),
-    ("no symbol in it", "OTHER", ["names no symbol"]),
+    ("no symbol in it", "OTHER", ["has no symbol"]),
     ("404", "404", ["status 404"]),
     ("always 500", "500", ["500"]),
     ("a cut body", "CUT", ["cut off"]),
@@ -35,9 +35,9 @@ LISTINGS = [
 
 
 class BadServer(http.server.BaseHTTPRequestHandler):
-    """Answers as the symbol asks for; the listing as the test says."""
+    """Answers what the symbol names; the test chooses the listing."""
     listing = b""
-    kind = True  # knows no symbol, and does nothing bad
+    kind = True  # whether it behaves well: it knows no symbol
     released = threading.Event()
 
     def log_message(self, *_):
@@ -49,8 +49,10 @@ class BadServer(http.server.BaseHTTPRequestHandler):
         if symbol and BadServer.kind:
             kind = "UNKNOWN"
         status = int(kind) if kind.isdigit() else 200
-        body = {"LISTING": BadServer.listing, "HTML": b"<html><body>Bad Gateway</body></html>", "BINARY": bytes(range(256)), "EMPTY": b"", "LIST": b"[1, 2]",
-                "ERROR": b'{"Error Message": "Invalid API call."}', "UNKNOWN": b"{}", "OTHER": b'{"Name": "somebody"}', "CUT": b'{"Symbol": "C'}.get(kind, b'{"Symbol": "%s"}' % kind.encode())
+        body = {"LISTING": BadServer.listing, "HTML": b"<html><body>Bad Gateway</body></html>",
+                "BINARY": bytes(range(256)), "EMPTY": b"", "LIST": b"[1, 2]",
+                "ERROR": b'{"Error Message": "Invalid API call."}', "UNKNOWN": b"{}", "OTHER": b'{"Name": "somebody"}',
+                "CUT": b'{"Symbol": "C'}.get(kind, b'{"Symbol": "%s"}' % kind.encode())
         if kind == "HANG":
             BadServer.released.wait(60)
         if kind == "NOHTTP":
@@ -68,8 +70,8 @@ class BadServer(http.server.BaseHTTPRequestHandler):
 
 
 class Server(BadInput):
-    """A server that misbehaves: who asked hears why, and the good symbol is still collected."""
-    PATIENCE = 240  # the worker tries again for half a minute
+    """A server that misbehaves: the caller gets the reason, and the good symbol is still collected."""
+    PATIENCE = 240  # the worker retries for half a minute
 
     @classmethod
     def setUpClass(cls):
@@ -83,9 +85,10 @@ class Server(BadInput):
         cls.config(f"http://127.0.0.1:{server.server_address[1]}/", "  deadline: 300ms\n  concurrency: 32\n")
         cls.refused = cls.folder / "refused"
         cls.refused.mkdir()
-        # What is collected has to be listed.
+        # A security has to be listed before it is collected.
         symbols = ["GOOD", "REFUSED", *(symbol for _, symbol, _ in SERVER)]
-        BadServer.listing = "".join(["symbol,name,exchange\r\n", *(f"{symbol},{symbol},X\r\n" for symbol in symbols)]).encode()
+        BadServer.listing = "".join(
+            ["symbol,name,exchange\r\n", *(f"{symbol},{symbol},X\r\n" for symbol in symbols)]).encode()
         cls.config(f"http://127.0.0.1:{server.server_address[1]}/", folder=cls.refused)
         cls.worker = cls.start_worker()
         before = cls.start_worker(folder=cls.refused)
@@ -100,9 +103,10 @@ class Server(BadInput):
         cls.refusing = cls.start_worker(folder=cls.refused)
 
         def collect(symbol, folder, patience=200):
-            return run(HORTON, "collect", "--symbol", symbol, "--exchange", "X", "--timeout", patience, folder=folder, limit=cls.PATIENCE)
-        # All at once: what they wait for is mostly the pauses between attempts. The service is not out of order: it answers the good one,
-        # again and again.
+            return run(HORTON, "collect", "--symbol", symbol, "--exchange", "X", "--timeout", patience, folder=folder,
+                       limit=cls.PATIENCE)
+        # All at once, because they mostly wait for the pauses between attempts. The service is not out of order,
+        # because it answers the good one repeatedly.
         with concurrent.futures.ThreadPoolExecutor(len(SERVER) + 2) as pool:
             started = {symbol: pool.submit(collect, symbol, cls.folder) for _, symbol, _ in SERVER}
             refused = pool.submit(collect, "REFUSED", cls.refused, 5)
@@ -116,8 +120,10 @@ class Server(BadInput):
         self.check_message(self.results[symbol], FAILED, says)
 
     def test_a_server_that_refuses(self):
-        self.check_message(self.results["REFUSED"], FAILED, ["no answer within", "out of order", "connection refused", "until 2"])
-        self.refusing.wait_for("The service is out of order: cannot get http://127.0.0.1:.*connection refused.* waiting until ")
+        self.check_message(self.results["REFUSED"], FAILED,
+                           ["no answer within", "out of order", "connection refused", "until 2"])
+        self.refusing.wait_for("The service is out of order: cannot get http://127.0.0.1:.*connection refused.* "
+                               "waiting until ")
         self.assertEqual(json.loads(self.horton("--json", "dlq", "list", folder=self.refused).stdout), [])
 
     def test_a_good_symbol_is_collected_meanwhile(self):
@@ -137,7 +143,7 @@ class Server(BadInput):
         for word in [*says, "horton dlq list collect_securities"]:
             self.assertIn(word, line)
         self.assertIsNone(STACK_TRACE.search(line))
-        # Garbage listed nothing.
+        # The bad listings have added nothing.
         self.assertEqual(json.loads(self.horton("--json", "securities", "--exchange", "B").stdout), [])
 
 

@@ -1,4 +1,5 @@
-"""What Horton makes of a service's moods: the budget, notices in spite of it, replies that are no data, and who a security is."""
+"""How Horton handles a moody service: the budget, notices in spite of it, replies without data, and the identity of a
+security."""
 import http.server
 import json
 import re
@@ -12,20 +13,23 @@ from support import Scene, wait_for
 
 HEADER = "symbol,name,exchange,assetType,ipoDate,delistingDate,status\r\n"
 KEY = "not-to-be-shown"
-NOTICE = {"Information": f"We have detected your API key as {KEY} and our standard API rate limit is 25 requests per day."}
+NOTICE = {"Information": f"We have detected your API key as {KEY} and our standard API rate limit is 25 requests per "
+                         "day."}
 
 
 def listing(*securities):
-    return HEADER + "".join(f"{symbol},{symbol} Inc.,{exchange},Stock,,null,Active\r\n" for symbol, exchange in securities)
+    return HEADER + "".join(f"{symbol},{symbol} Inc.,{exchange},Stock,,null,Active\r\n"
+                            for symbol, exchange in securities)
 
 
 def overview(symbol):
-    return {"Symbol": symbol, "Name": f"{symbol} of the overview", "Exchange": "MARS", "Sector": "TESTING", "MarketCapitalization": "1000"}
+    return {"Symbol": symbol, "Name": f"{symbol} of the overview", "Exchange": "MARS", "Sector": "TESTING",
+            "MarketCapitalization": "1000"}
 
 
 class Service:
-    """AlphaVantage, as moody as the test wants it: `answer(symbol, number of the call)` gives a body, (status, body), or headers with them;
-    `listing`, where it is set, is the listing's text."""
+    """AlphaVantage, as moody as the test wants it. `answer(symbol, number of the call)` returns a body, (status, body),
+    or both with headers. If `listing` is set, it is the listing's text."""
     listing = None
 
     def __init__(self, securities, answer=lambda symbol, call: overview(symbol), port=0):
@@ -46,7 +50,8 @@ class Service:
                 with service.lock:
                     service.calls.append((time.monotonic(), symbol))
                     call = len(service.calls)
-                body = (service.listing or listing(*service.securities)) if query["function"] == "LISTING_STATUS" else service.answer(symbol, call)
+                body = ((service.listing or listing(*service.securities)) if query["function"] == "LISTING_STATUS"
+                        else service.answer(symbol, call))
                 status, body, headers = (*body, {})[:3] if isinstance(body, tuple) else (200, body, {})
                 text = (body if isinstance(body, str) else json.dumps(body)).encode()
                 try:
@@ -57,7 +62,7 @@ class Service:
                     self.wfile.write(text)
                     self.close_connection = "Content-Length" in headers
                 except OSError:
-                    pass  # the client went
+                    pass  # the client closed
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.server.daemon_threads = True
@@ -109,24 +114,27 @@ class Collecting(Scene):
         self.assertEqual(self.rows("dlq", "list"), [])
 
     def check_rate(self, service, count, window):
-        """No window has more than `count` requests; a request that went may arrive a little later, so a little is forgiven."""
+        """No window has more than `count` requests. A request may arrive a little after it was allowed, so the check
+        allows for a small difference."""
         times = sorted(at for at, _ in service.calls)
         for early, late in zip(times, times[count:]):
             self.assertGreater(late - early, window - 0.2, f"more than {count} requests in {window} s")
 
 
 class Collection(Collecting):
-    def test_a_security_stays_who_it_is(self):
+    def test_a_security_keeps_its_identity(self):
         self.serve([("ABC", "NYSE"), ("ABC", "LSE"), ("XYZ", "")])
         self.worker()
         self.collect_all()
         self.collect_all()
         rows = self.rows("securities")
-        self.assertEqual([(row["symbol"], row["exchange"], row["sector"]) for row in rows], [("ABC", "LSE", "TESTING"), ("ABC", "NYSE", "TESTING"), ("XYZ", "", "TESTING")])
+        self.assertEqual([(row["symbol"], row["exchange"], row["sector"]) for row in rows],
+                         [("ABC", "LSE", "TESTING"), ("ABC", "NYSE", "TESTING"), ("XYZ", "", "TESTING")])
         self.check_no_letters()
 
-    def test_good_data_survives_replies_that_are_none(self):
-        replies = {"text": "<html>Bad Gateway</html>", "unknown": {}, "error": {"Error Message": "Invalid API call."}, "other": overview("OTHER"), "list": [1], "cut": '{"Symbol": "ABC", "Na'}
+    def test_good_data_survives_replies_without_data(self):
+        replies = {"text": "<html>Bad Gateway</html>", "unknown": {}, "error": {"Error Message": "Invalid API call."},
+                   "other": overview("OTHER"), "list": [1], "cut": '{"Symbol": "ABC", "Na'}
         mood = [None]
         self.serve([("ABC", "NYSE")], lambda symbol, call: overview(symbol) if mood[0] is None else replies[mood[0]])
         self.worker()
@@ -137,8 +145,10 @@ class Collection(Collecting):
                 mood[0] = kind
                 self.here("collect", "--symbol", "ABC", limit=60)
                 (now,) = self.rows("security", "ABC")
-                changing = ("overview_checked_at", "overview_retries", "overview_sent_at", "overview_failed_at", "overview_error")
-                self.assertEqual({name: value for name, value in now.items() if name not in changing}, {name: value for name, value in good.items() if name not in changing})
+                changing = ("overview_checked_at", "overview_retries", "overview_sent_at", "overview_failed_at",
+                            "overview_error")
+                self.assertEqual({name: value for name, value in now.items() if name not in changing},
+                                 {name: value for name, value in good.items() if name not in changing})
         self.assertEqual(len(self.rows("dlq", "list")), len(replies) - 1, "all but the unknown symbol")
 
     def test_notices_are_waited_out_however_many(self):
@@ -151,7 +161,8 @@ class Collection(Collecting):
         self.assertLess(len(service.calls), 20, "it did not wait")
 
     def test_a_notice_in_spite_of_the_budget_is_believed(self):
-        service = self.serve([("A", "X"), ("B", "X"), ("C", "X")], lambda symbol, call: NOTICE if call == 2 else overview(symbol), rate="100/s")
+        service = self.serve([("A", "X"), ("B", "X"), ("C", "X")],
+                             lambda symbol, call: NOTICE if call == 2 else overview(symbol), rate="100/s")
         self.worker()
         self.collect_all()
         self.check_no_letters()
@@ -159,7 +170,8 @@ class Collection(Collecting):
 
     def test_the_rate_is_kept_by_two_workers_together_also_with_faults(self):
         securities = [(f"S{number:02}", "X") for number in range(25)]
-        service = self.serve(securities, lambda symbol, call: (500, "oops") if call % 4 == 0 else overview(symbol), rate="8/s")
+        service = self.serve(securities, lambda symbol, call: (500, "oops") if call % 4 == 0 else overview(symbol),
+                             rate="8/s")
         self.worker()
         self.worker()
         self.collect_all(60)
@@ -185,7 +197,7 @@ class Collection(Collecting):
         self.assertRegex(self.here("progress").stdout, nine + r", waiting for the budget until \d{4}-")
         self.assertEqual(len(set(service.asked)), 9)
         self.stop(worker)
-        # With a larger one the rest is done, and nothing twice.
+        # With a larger budget the rest is done, and nothing twice.
         self.worker(env={"HORTON_SERVICE_RATE": "unlimited"})
         self.wait_for_all()
         self.assertEqual(sorted(service.asked), [symbol for symbol, _ in securities])
@@ -198,7 +210,8 @@ class Collection(Collecting):
         self.config(gone.url, "  rate: 100/s,25/d\n", folder=self.place)
         worker = self.worker()
         self.assertEqual(self.here("start-collect-securities").returncode, 0)
-        worker.wait_for(r"(?s)(WARNING  \| .*The service is out of order: [^\n]*connection refused[^\n]* waiting until \d{4}-.*){3}")
+        worker.wait_for(r"(?s)(WARNING  \| .*The service is out of order: [^\n]*connection refused[^\n]* waiting until "
+                        r"\d{4}-.*){3}")
         outage = {row["allowed"]: list(row.values())[1:] for row in self.rows("budget")}
         self.assertEqual(outage["25/d"][0], 0)
         self.assertRegex(outage["(service out of order)"][1], r"^\d{4}-")
@@ -215,7 +228,9 @@ class Collection(Collecting):
         self.collect_all()
         got = self.here("collect", "--symbol", "A", "--timeout", 1)
         self.assertEqual(got.returncode, 1)
-        self.assertRegex(got.stderr, r"^Error: no answer within .*: the request budget is spent until \d{4}-\d\d-\d\dT[\d:.]+Z; A is collected then\n$")
+        self.assertRegex(got.stderr,
+                         r"^Error: no answer within .*: the request budget is spent until \d{4}-\d\d-\d\dT[\d:.]+Z; A "
+                         r"is collected then\n$")
 
     def test_what_is_not_listed_is_refused_at_once_and_stored_nowhere(self):
         service = self.serve([("ABC", "NYSE")])
@@ -235,7 +250,8 @@ class Collection(Collecting):
         self.stop(worker, signal.SIGTERM)
         service.securities.pop()
         self.assertEqual(self.here("start-collect-securities").returncode, 0)
-        self.assertEqual(self.here("progress", "--follow", "--timeout", 1).returncode, 1, "nobody has listed them again")
+        self.assertEqual(self.here("progress", "--follow", "--timeout", 1).returncode, 1,
+                         "nobody has listed them again")
         self.worker()
         self.wait_for_all()
         self.assertEqual(sorted(service.asked), ["A", "A", "B", "B", "GONE"])
@@ -248,8 +264,9 @@ class Collection(Collecting):
         self.stop(worker, signal.SIGTERM)
         service.securities += [(f"NEW{number:02}", "X") for number in range(20)]
         before = len(service.asked)
-        # One request at a time, so that the order is to be seen: the listing, and 15 overviews.
-        worker = self.worker("--shards", 1, env={"HORTON_SERVICE_RATE": "100/s,16/d", "HORTON_SERVICE_CONCURRENCY": "1"})
+        # One request at a time, so that the order is visible: the listing, and 15 overviews.
+        worker = self.worker("--shards", 1,
+                             env={"HORTON_SERVICE_RATE": "100/s,16/d", "HORTON_SERVICE_CONCURRENCY": "1"})
         self.assertEqual(self.here("start-collect-securities").returncode, 0)
         worker.wait_for("The request budget is spent")
         wait_for(lambda: len(service.asked) == before + 15, lambda: f"15 overviews, not {len(service.asked) - before}")
@@ -262,9 +279,11 @@ class Collection(Collecting):
         self.stop(worker, signal.SIGTERM)
         before = sum(row["committed"] or 0 for row in self.rows("lag"))
         for _ in range(3):
-            self.assertEqual(self.here("send", "collect_security_overview", '{"symbol":"ABC","exchange":"NYSE"}', "-k", "ABC").returncode, 0)
+            self.assertEqual(self.here("send", "collect_security_overview", '{"symbol":"ABC","exchange":"NYSE"}', "-k",
+                                       "ABC").returncode, 0)
         self.worker("--shards", 1, env={"HORTON_SERVICE_CONCURRENCY": "1"})
-        wait_for(lambda: sum(row["committed"] or 0 for row in self.rows("lag")) == before + 3, "all three to be done", 20)
+        wait_for(lambda: sum(row["committed"] or 0 for row in self.rows("lag")) == before + 3, "all three to be done",
+                 20)
         self.assertEqual(service.asked, ["ABC"] * 2, "once by the listing, once by the three")
         (row,) = self.rows("security", "ABC")
         self.assertEqual((row["exchange"], row["sector"], row["_type"]), ("NYSE", "TESTING", "physical"))

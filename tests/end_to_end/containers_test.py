@@ -1,4 +1,5 @@
-"""docker-compose.yml and the Dockerfile, as far as they can be looked at without a container engine (dev/image runs the Dockerfile's steps)."""
+"""docker-compose.yml and the Dockerfile, as far as they can be checked without a container engine (dev/image runs the
+Dockerfile's steps)."""
 import re
 import subprocess
 import unittest
@@ -9,7 +10,8 @@ from support import HORTON, ROOT, Scene
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
-KNOWN = {"image", "build", "profiles", "environment", "ports", "volumes", "depends_on", "healthcheck", "restart", "stop_grace_period"}
+KNOWN = {"image", "build", "profiles", "environment", "ports", "volumes", "depends_on", "healthcheck", "restart",
+         "stop_grace_period"}
 PINNED = re.compile(r"[\w./-]+:\d+\.\d+(\.\d+)?(-slim)?")
 DURATION = re.compile(r"\d+(ms|s|m)")
 
@@ -17,7 +19,8 @@ DURATION = re.compile(r"\d+(ms|s|m)")
 class Compose(unittest.TestCase):
     def test_has_kafka_mongodb_a_page_on_the_topics_and_horton(self):
         self.assertEqual(set(SERVICES), {"kafka", "mongo", "topics", "horton"})
-        self.assertEqual([name for name, service in SERVICES.items() if "profiles" in service], ["horton"], "started only when it is asked for")
+        self.assertEqual([name for name, service in SERVICES.items() if "profiles" in service], ["horton"],
+                         "started only when it is asked for")
         self.assertEqual(SERVICES["topics"]["ports"], ["127.0.0.1:9000:9000"])
 
     def test_says_only_what_compose_knows(self):
@@ -34,7 +37,7 @@ class Compose(unittest.TestCase):
                     self.assertIsInstance(value, (str, int), "not a YAML flag, which compose refuses")
                     self.assertNotIsInstance(value, bool)
 
-    def test_every_service_tells_whether_it_is_well(self):
+    def test_every_service_has_a_health_check(self):
         for name, service in SERVICES.items():
             with self.subTest(name):
                 health = service["healthcheck"]
@@ -48,9 +51,11 @@ class Compose(unittest.TestCase):
 
 class OnTheComposeFile(Scene):
     def test_horton_takes_its_environment_and_the_configuration_of_the_comment(self):
-        environment = {name: str(value) for name, value in SERVICES["horton"]["environment"].items() if name != "HORTON_SERVICE_APIKEY"}
+        environment = {name: str(value) for name, value in SERVICES["horton"]["environment"].items()
+                       if name != "HORTON_SERVICE_APIKEY"}
         rows = {row["setting"]: row for row in self.rows("config", env=environment)}
-        self.assertEqual([rows[name]["value"] for name in ("broker", "mongo.host", "mongo.username", "mongo.password")], ["kafka://kafka:19092", "mongo", "admin", "***"])
+        self.assertEqual([rows[name]["value"] for name in ("broker", "mongo.host", "mongo.username", "mongo.password")],
+                         ["kafka://kafka:19092", "mongo", "admin", "***"])
         comment = re.findall(r"^#   (\w+: \{.*)$", (ROOT / "docker-compose.yml").read_text(), re.MULTILINE)
         (self.folder / "config.yml").write_text("\n".join(comment))
         rows = {row["setting"]: row for row in self.rows("config")}
@@ -59,14 +64,15 @@ class OnTheComposeFile(Scene):
 
 
 def packages_with(names):
-    """The installed packages, and all that they depend on."""
+    """The named packages and all their dependencies."""
     found, open_names = set(), list(names)
     while open_names:
         name = open_names.pop()
         if name in found:
             continue
         found.add(name)
-        got = subprocess.run(["dpkg-query", "-W", "-f=${Depends}, ${Pre-Depends}", name], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        got = subprocess.run(["dpkg-query", "-W", "-f=${Depends}, ${Pre-Depends}", name], stdout=subprocess.PIPE,
+                             stderr=subprocess.DEVNULL, text=True)
         open_names += re.findall(r"(?:^|[,|]\s*)([a-z0-9][a-z0-9.+-]+)", got.stdout)
     return found
 
@@ -85,17 +91,20 @@ class Image(unittest.TestCase):
     def test_has_every_library_of_the_program(self):
         listed = re.search(r"apt-get install -y --no-install-recommends ([^&]+)", self.image).group(1).split()
         there = packages_with(listed)
-        paths = re.findall(r"=> (/\S+)", subprocess.run(["ldd", HORTON], check=True, stdout=subprocess.PIPE, text=True).stdout)
+        paths = re.findall(r"=> (/\S+)",
+                           subprocess.run(["ldd", HORTON], check=True, stdout=subprocess.PIPE, text=True).stdout)
         self.assertTrue(paths)
         for path in paths:
-            # dpkg knows a library by the one of its paths that the package names.
+            # dpkg knows a library by one of its paths, the one that the package names.
             names = {path, path.replace("/lib/", "/usr/lib/", 1), path.replace("/usr/lib/", "/lib/", 1)}
-            owner = subprocess.run(["dpkg-query", "-S", *names], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout.split(":")[0]
+            owner = subprocess.run(["dpkg-query", "-S", *names], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                   text=True).stdout.split(":")[0]
             self.assertIn(owner, there, f"{path} is missing in the image")
 
     def test_builds_with_the_packages_that_dev_packages_names(self):
         listed = set(re.search(r"apt-get install -y --no-install-recommends ([^\n]+)", self.build).group(1).split())
-        known = {name for line in (ROOT / "dev/packages").read_text().splitlines() if not line.startswith("#") for name in line.split()}
+        known = {name for line in (ROOT / "dev/packages").read_text().splitlines() if not line.startswith("#")
+                 for name in line.split()}
         self.assertLessEqual(listed, known)
 
 

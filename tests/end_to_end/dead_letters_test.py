@@ -10,14 +10,15 @@ TOPIC = "horton-collect_security_overview-dlq"
 
 
 class MovedServer(http.server.BaseHTTPRequestHandler):
-    """Knows nothing until it is told to."""
+    """Knows no symbol until it is told to."""
     knows = False
 
     def log_message(self, *_):
         pass
 
     def do_GET(self):
-        body = b"symbol,name,exchange\r\nA,Somebody,X\r\n" if "LISTING_STATUS" in self.path else b'{"Symbol": "A", "Name": "Somebody"}'
+        body = (b"symbol,name,exchange\r\nA,Somebody,X\r\n" if "LISTING_STATUS" in self.path
+                else b'{"Symbol": "A", "Name": "Somebody"}')
         self.send_response(200 if MovedServer.knows else 404)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -37,7 +38,7 @@ class DeadLetters(Scene):
         self.start_worker()
 
     def letters(self, count):
-        """The open ones, when there are so many."""
+        """The open dead letters, once there are `count`."""
         def look():
             rows = self.rows("dlq", "list")
             return rows if len(rows) == count else None
@@ -61,20 +62,28 @@ class DeadLetters(Scene):
         sent = json.loads(self.ok("send", "@collect_security_overview", '{"symbol": "A", "exchange": "X"}', "-k", "A"))
         (letter,) = self.letters(1)
         origin = f"collect_security_overview/{sent['partition']}@{sent['offset']}"
-        self.assertEqual((letter["agent"], letter["number"], letter["from"], letter["key"]), ("collect_security_overview", 0, origin, "A"))
+        self.assertEqual((letter["agent"], letter["number"], letter["from"], letter["key"]),
+                         ("collect_security_overview", 0, origin, "A"))
         self.assertIn("404", letter["reason"])
         (shown,) = self.rows("dlq", "show", "collect_security_overview", 0)
-        self.assertEqual((shown["from"], shown["key"], json.loads(shown["value"])), (origin, "A", {"symbol": "A", "exchange": "X"}))
+        self.assertEqual((shown["from"], shown["key"], json.loads(shown["value"])),
+                         (origin, "A", {"symbol": "A", "exchange": "X"}))
         self.assertEqual(shown["attempts"], 1, "what is refused is not asked again")
         MovedServer.knows = True
-        self.assertEqual(self.ok("dlq", "replay", "collect_security_overview", "0"), f"Replayed 1 dead letter of {TOPIC}\n")
+        self.assertEqual(self.ok("dlq", "replay", "collect_security_overview", "0"),
+                         f"Replayed 1 dead letter of {TOPIC}\n")
         self.assertEqual(self.letters(0), [])
         (again,) = [row for row in self.rows("topic", "collect_security_overview") if row["headers"]]
-        self.assertEqual((again["partition"], again["key"], again["headers"]), (sent["partition"], "A", {"x-replayed-from": f"{TOPIC}/0@0", "x-only-for": "horton/collect_security_overview@collect_security_overview"}))
-        wait_for(lambda: any(row["committed"] == again["offset"] + 1 for row in self.rows("lag") if (row["topic"], row["partition"]) == ("collect_security_overview", again["partition"])),
+        self.assertEqual((again["partition"], again["key"], again["headers"]),
+                         (sent["partition"], "A",
+                          {"x-replayed-from": f"{TOPIC}/0@0",
+                           "x-only-for": "horton/collect_security_overview@collect_security_overview"}))
+        wait_for(lambda: any(row["committed"] == again["offset"] + 1 for row in self.rows("lag")
+                             if (row["topic"], row["partition"]) == ("collect_security_overview", again["partition"])),
                  "the replayed record to be done")
         self.assertEqual(self.letters(0), [])
-        self.assertIn(f"{TOPIC} has no open dead letter 0", self.refused("dlq", "replay", "collect_security_overview", 0))
+        self.assertIn(f"{TOPIC} has no open dead letter 0",
+                      self.refused("dlq", "replay", "collect_security_overview", 0))
 
     def test_each_is_handled_once_in_any_order(self):
         for number in range(4):
@@ -86,7 +95,8 @@ class DeadLetters(Scene):
             self.assertIn("no open dead letter 2", self.refused("dlq", action, "collect_security_overview", 2))
         self.assertEqual(self.ok("dlq", "drop", TOPIC, "--all"), f"Dropped 3 dead letters of {TOPIC}\n")
         self.assertEqual(self.letters(0), [])
-        self.assertEqual(self.ok("dlq", "replay", "collect_security_overview", "--all"), f"Replayed 0 dead letters of {TOPIC}\n")
+        self.assertEqual(self.ok("dlq", "replay", "collect_security_overview", "--all"),
+                         f"Replayed 0 dead letters of {TOPIC}\n")
         self.assertEqual(len(self.rows("topic", "collect_security_overview")), 4)
 
     def test_without_the_app(self):

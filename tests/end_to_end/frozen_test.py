@@ -1,4 +1,5 @@
-"""A process that keeps the log's write lock, a log that is taken away: a worker says so, and a stop ends it whatever it waits for."""
+"""A process keeps the log's write lock, or the log is taken away: a worker reports it, and a stop ends the worker
+whatever it waits for."""
 import os
 import pathlib
 import shutil
@@ -11,14 +12,15 @@ from support import BIN, Scene, no_core
 
 CHILD = BIN.parent / "tests/local_child"
 DRAIN = 1
-MOMENT = 5.5  # after which a worker ends itself, with some for a busy machine
+MOMENT = 5.5  # a worker ends itself after this time, with a margin for a busy machine
 
 
 class Holder:
-    """A process in a write, which is not stopped: as one in a paused container is seen."""
+    """A process that is in a write and not stopped; a process in a paused container looks like this."""
 
     def __init__(self, folder):
-        self.child = subprocess.Popen([CHILD, f"local://{folder}/horton-data/log", "hang-in-write"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=no_core)
+        self.child = subprocess.Popen([CHILD, f"local://{folder}/horton-data/log", "hang-in-write"],
+                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=no_core)
         assert self.child.stdout.readline() == "writing\n"
         self.pid = self.child.pid
 
@@ -82,12 +84,14 @@ class Frozen(Scene):
     def test_a_stop_while_a_commit_waits_says_who_holds_the_lock(self):
         for guarantee in ("at_least_once", "exactly_once"):
             with self.subTest(guarantee):
-                self.url = self.start_market("--slow", "1", "--slow-ms", "3000")  # so that what is to be committed comes after the lock is gone
+                # so that the commit comes after the lock is gone
+                self.url = self.start_market("--slow", "1", "--slow-ms", "3000")
                 worker = self.worker(f"processing_guarantee: {guarantee}\nbroker_commit_interval: 100ms\n")
                 self.assertEqual(self.horton("start-collect-securities", folder=self.place).returncode, 0)
                 worker.wait_for("Start collect securities")
                 holder = self.hold()
-                worker.wait_for(f"(Cannot commit|Cannot append to the log).*process {holder.pid} \\(local_child\\) holds its write lock since")
+                worker.wait_for(f"(Cannot commit|Cannot append to the log).*process {holder.pid} \\(local_child\\) "
+                                "holds its write lock since")
                 self.assertIn(f"process {holder.pid}", self.horton("why", folder=self.place).stdout)
                 self.stop(worker)
                 holder.end()
@@ -106,7 +110,7 @@ class Frozen(Scene):
     def test_it_goes_on_when_the_lock_is_free_and_loses_nothing(self):
         worker = self.worker("broker_commit_interval: 100ms\n")
         holder = self.hold()
-        time.sleep(7)  # it is refused by then
+        time.sleep(7)  # by then it is refused
         holder.let_go()
         self.assertEqual(self.horton("start-collect-securities", folder=self.place).returncode, 0)
         worker.wait_for("Listed 237 securities")
@@ -124,12 +128,13 @@ class Frozen(Scene):
                 self.assertRegex(worker.stderr, "Error: the (log in|data folder) .*removed or exchanged")
                 shutil.rmtree(self.place / "horton-data", ignore_errors=True)
 
-    def test_a_full_disk_is_told_once_and_then_ever_more_rarely(self):
+    def test_a_full_disk_is_reported_once_and_then_ever_more_rarely(self):
         mount = self.place / "small"
         mount.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m,mode=0700", "tmpfs", mount], check=True)
         self.addCleanup(subprocess.run, ["umount", "-l", mount], check=True)
-        self.config(self.url, f"  rate: unlimited\ndatadir: {mount}/data\nbroker_commit_interval: 100ms\n", folder=self.place)
+        self.config(self.url, f"  rate: unlimited\ndatadir: {mount}/data\nbroker_commit_interval: 100ms\n",
+                    folder=self.place)
         worker = self.start_worker("--shards", "1", folder=self.place)
         filler = mount / "filler"
         with open(filler, "wb") as file:
@@ -139,12 +144,14 @@ class Frozen(Scene):
                     file.flush()
             except OSError:
                 pass
-        sent = subprocess.Popen([str(BIN / "horton"), "send", "@collect_securities"], cwd=self.place, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        sent = subprocess.Popen([str(BIN / "horton"), "send", "@collect_securities"], cwd=self.place,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.addCleanup(sent.communicate)
         self.addCleanup(sent.kill)
-        time.sleep(8)  # what is counted
+        time.sleep(8)  # the time that is measured
         sent.kill()
-        told = [line for line in (worker.stderr + sent.communicate()[1].decode()).splitlines() if "disk is full" in line]
+        told = [line for line in (worker.stderr + sent.communicate()[1].decode()).splitlines()
+                if "disk is full" in line]
         self.assertLessEqual(len(told), 4, told)
         self.assertTrue(told, worker.stderr)
         os.truncate(filler, 0)

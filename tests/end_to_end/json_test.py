@@ -1,4 +1,4 @@
-"""--json gives JSON from every command that there is, errors too."""
+"""--json makes every command print JSON, even its errors."""
 import json
 import re
 import signal
@@ -6,24 +6,26 @@ import unittest
 
 from support import HORTON, MEPHISTO, Scene, run
 
-# What a command needs to do its work; the others need nothing. Several lines: each is tried.
+# What a command needs to do its work; other commands need nothing. If there are several lines, each is tried.
 ARGUMENTS = {
     "collect": [["--symbol", "S1", "--exchange", "NYSE", "--timeout", "0.1"], ["--symbol", "S1", "--timeout", "0"]],
     "completion": [["bash"], ["zsh"], ["fish"], ["cmd"]],
     "config": [[], ["--markdown"]],
-    "dlq": [["list"], ["drop", "collect_securities", "--all"], ["replay", "collect_securities", "--all", "--dry-run"], ["show", "collect_securities", "7"], ["nonsense"]],
+    "dlq": [["list"], ["drop", "collect_securities", "--all"], ["replay", "collect_securities", "--all", "--dry-run"],
+            ["show", "collect_securities", "7"], ["nonsense"]],
     "lag": [[], ["--reset", "collect_securities=earliest", "--dry-run"], ["--reset", "nonsense"]],
     "market": [["--port", "70000"]],
     "model": [["CollectSecurityOverview"], ["Nonsense"]],
     "security": [["NOBODY"]],
-    "send": [["@collect_security_overview", '{"symbol": "S1", "exchange": "X"}'], ["collect_securities", "{}", "--repeat", "3"], ["nowhere"]],
+    "send": [["@collect_security_overview", '{"symbol": "S1", "exchange": "X"}'],
+             ["collect_securities", "{}", "--repeat", "3"], ["nowhere"]],
     "topic": [["collect_securities"], ["@collect_security_overview", "-n", "1"], ["nowhere"]],
     "why": [[], ["collect_securities"], ["nowhere"]],
 }
 
 
 def commands(*program, folder):
-    """By the program's own help."""
+    """The commands that the program's own help lists."""
     text = run(*program, "--help", folder=folder).stdout
     return re.findall(r"^  ([a-z][a-z-]*) +\S", text[text.index("\nCommands:"):], re.MULTILINE)
 
@@ -66,15 +68,18 @@ class Json(Scene):
         for name in commands(MEPHISTO, folder=self.folder):
             for words in ARGUMENTS.get(name, [[]]) + [["--no-such-option"]]:
                 with self.subTest(command=name, words=words):
-                    self.check(run(MEPHISTO, "--log", self.log, name, *words, "--json", folder=self.folder), (name, words))
+                    self.check(run(MEPHISTO, "--log", self.log, name, *words, "--json", folder=self.folder),
+                               (name, words))
         for words in (["-A"], ["-A", "nowhere.so", "agents"], ["nonsense"], ["worker"], ["topics"], []):
             self.check(run(MEPHISTO, "--json", *words, folder="/"), words)
 
     def test_what_is_wrong_before_a_command_is_known(self):
-        for words in (["--json"], ["--json", "nonsense"], ["--json=x", "agents"], ["--json", "--nonsense", "agents"], ["agents", "--json", "--config", "/dev/zero"],
-                      ["--json", "agents", "--set", "x"], ["agents", "--json", "-W", "/nowhere"], ["agents", "--json", "-f", "/nowhere/log"], ["agents", "--json", "-l", "loud"]):
+        for words in (["--json"], ["--json", "nonsense"], ["--json=x", "agents"], ["--json", "--nonsense", "agents"],
+                      ["agents", "--json", "--config", "/dev/zero"],
+                      ["--json", "agents", "--set", "x"], ["agents", "--json", "-W", "/nowhere"],
+                      ["agents", "--json", "-f", "/nowhere/log"], ["agents", "--json", "-l", "loud"]):
             got = self.horton(*words)
-            if words == ["--json=x", "agents"]:  # asks for something else
+            if words == ["--json=x", "agents"]:  # means something else
                 continue
             self.assertNotEqual(got.returncode, 0, words)
             self.check(got, words)
@@ -91,11 +96,13 @@ class Json(Scene):
     def test_a_worker(self):
         worker = self.start(HORTON, "worker", "--json", "-l", "info", folder=self.folder, name="worker")
         (banner,) = json.loads(worker.wait_for(r"^\[.*\]$", stream="stdout").group())
-        self.assertEqual((banner["id"], banner["pid"], banner["driver"], banner["transport"]), ("horton", worker.pid, "local (LMDB)", self.log))
+        self.assertEqual((banner["id"], banner["pid"], banner["driver"], banner["transport"]),
+                         ("horton", worker.pid, "local (LMDB)", self.log))
         worker.wait_for(r" - Worker ready$")
         worker.signal(signal.SIGTERM)
         self.assertEqual(worker.wait(), 0)
-        failed = self.horton("worker", "--json", "-q", "-l", "error", "--set", "service.apiendpoint=https://www.alphavantage.co/", "--set", "service.apikey=")
+        failed = self.horton("worker", "--json", "-q", "-l", "error", "--set",
+                             "service.apiendpoint=https://www.alphavantage.co/", "--set", "service.apikey=")
         self.assertEqual((failed.returncode, failed.stdout), (1, ""))
         self.check(failed, "worker")
         self.assertIn("service.apikey is empty", json.loads(failed.stderr)["error"])

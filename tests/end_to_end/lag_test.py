@@ -1,4 +1,4 @@
-"""`lag` and `why` tell the same story: while something is done and not committed, and when all is."""
+"""`lag` and `why` agree: while a record is done and not committed, and when all are committed."""
 import json
 import signal
 import unittest
@@ -25,9 +25,10 @@ class LagAndWhy(Scene):
         done = self.horton("progress", "--follow", "--timeout", 60, folder=self.place)
         self.assertEqual(done.returncode, 0, done.stderr + worker.stderr)
 
-    def test_what_is_done_and_not_committed_is_told_by_both(self):
+    def test_what_is_done_and_not_committed_is_reported_by_both(self):
         worker = self.start_worker("--shards", 1, "--set", "broker_commit_interval=1h", folder=self.place)
-        sent = json.loads(self.horton("send", "@collect_security_overview", '{"symbol": "IBM", "exchange": "NYSE"}', folder=self.place).stdout)
+        sent = json.loads(self.horton("send", "@collect_security_overview", '{"symbol": "IBM", "exchange": "NYSE"}',
+                                      folder=self.place).stdout)
         place = f"{sent['topic']}/{sent['partition']}"
         wait_for(lambda: self.lag()[place]["uncommitted"] == 1, lambda: f"the record to be done: {self.lag()[place]}")
         self.assertEqual(self.lag()[place]["lag"], 1)
@@ -40,9 +41,10 @@ class LagAndWhy(Scene):
         for guarantee in ("at_least_once", "exactly_once"):
             worker = self.start_worker("--set", f"processing_guarantee={guarantee}", folder=self.place)
             self.collect(worker)
-            wait_for(lambda: all(row["lag"] == 0 for row in self.lag().values()), lambda: f"everything to be committed: {self.lag()}")
+            wait_for(lambda: all(row["lag"] == 0 for row in self.lag().values()),
+                     lambda: f"everything to be committed: {self.lag()}")
             for place, row in self.lag().items():
-                if "__leader" in place:  # nobody's agent has it
+                if "__leader" in place:  # no agent has it
                     continue
                 self.assertEqual(row["uncommitted"], 0)
                 self.assertEqual(self.why(place), f"{place}  is done up to its end, {row['end']}\n")

@@ -1,4 +1,5 @@
-"""2,500 securities from a market that answers every tenth call with a fault, and some of them two seconds late: every one is complete in time."""
+"""2,500 securities from a market that answers every tenth call with a fault, and some of them two seconds late. Every
+one is complete in time."""
 import csv
 import io
 import json
@@ -8,8 +9,8 @@ import unittest
 from support import HORTON, Scene, run
 
 COUNT = 2500
-TWICE = 100  # of them have the symbol of another one, on another exchange
-LIMIT = 120  # seconds that are allowed
+TWICE = 100  # this many have the symbol of another one, on another exchange
+LIMIT = 120  # the seconds that it may take
 
 
 def securities():
@@ -30,14 +31,16 @@ class ManySecurities(Scene):
         super().setUpClass()
         cls.listed = list(securities())
         listing = io.StringIO()
-        rows = csv.writer(listing)  # quotes where it must, and ends rows with CRLF
+        rows = csv.writer(listing)  # quotes fields if it must, and ends rows with CRLF
         rows.writerow(["symbol", "name", "exchange", "assetType", "ipoDate", "delistingDate", "status"])
-        rows.writerows([symbol, name, exchange, "Stock", "2001-02-03", "null", "Active"] for symbol, exchange, name in cls.listed)
+        rows.writerows([symbol, name, exchange, "Stock", "2001-02-03", "null",
+                        "Active"] for symbol, exchange, name in cls.listed)
         data = cls.folder / "data"
         data.mkdir()
         (data / "listing_status.csv").write_text(listing.getvalue(), newline="")
         symbols = sorted({symbol for symbol, _, _ in cls.listed})
-        overviews = [{"Symbol": symbol, "Name": "of the overview", "Exchange": "MARS", "Sector": "TESTING", "MarketCapitalization": str(capitalization(symbol)), "PERatio": "None"}
+        overviews = [{"Symbol": symbol, "Name": "of the overview", "Exchange": "MARS", "Sector": "TESTING",
+                      "MarketCapitalization": str(capitalization(symbol)), "PERatio": "None"}
                      for symbol in symbols]
         (data / "overview.jsonl").write_text("".join(json.dumps(one) + "\n" for one in overviews))
 
@@ -45,7 +48,8 @@ class ManySecurities(Scene):
         cls.worker = cls.start_worker()
         cls.started = time.monotonic()
         run(HORTON, "start-collect-securities", folder=cls.folder)
-        cls.collected = run(HORTON, "--json", "progress", "--follow", "--timeout", LIMIT, folder=cls.folder, limit=LIMIT + 15)
+        cls.collected = run(HORTON, "--json", "progress", "--follow", "--timeout", LIMIT, folder=cls.folder,
+                            limit=LIMIT + 15)
         cls.seconds = time.monotonic() - cls.started
 
     def test_all_are_complete_in_time(self):
@@ -58,7 +62,8 @@ class ManySecurities(Scene):
 
     def test_each_security_is_there_once_as_it_is_listed_with_its_overview(self):
         rows = json.loads(self.horton("securities", "--json").stdout)
-        self.assertEqual(sorted((row["symbol"], row["exchange"]) for row in rows), sorted((symbol, exchange) for symbol, exchange, _ in self.listed))
+        self.assertEqual(sorted((row["symbol"], row["exchange"]) for row in rows),
+                         sorted((symbol, exchange) for symbol, exchange, _ in self.listed))
         self.assertEqual({row["sector"] for row in rows}, {"TESTING"})
         self.assertFalse([row for row in rows if row["market_capitalization"] != capitalization(row["symbol"])])
 

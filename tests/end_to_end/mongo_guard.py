@@ -1,4 +1,5 @@
-"""Servers for documents, and a guard in front of a server that knows no users: it wants SCRAM-SHA-256 of a client before it lets anything through, as MongoDB does."""
+"""Servers for documents, and a guard in front of a server without users. Like MongoDB, the guard demands SCRAM-SHA-256
+from a client before it lets anything through."""
 import base64
 import hashlib
 import hmac
@@ -20,7 +21,8 @@ PASSWORD = "not-to-be-shown-either"
 def encode(document):
     body = b""
     for name, value in document.items():
-        kind, data = {bool: lambda v: (8, bytes([v])), int: lambda v: (16, struct.pack("<i", v)), float: lambda v: (1, struct.pack("<d", v)),
+        kind, data = {bool: lambda v: (8, bytes([v])), int: lambda v: (16, struct.pack("<i", v)),
+                      float: lambda v: (1, struct.pack("<d", v)),
                       str: lambda v: (2, struct.pack("<i", len(v.encode()) + 1) + v.encode() + b"\0"),
                       bytes: lambda v: (5, struct.pack("<iB", len(v), 0) + v)}[type(value)](value)
         body += bytes([kind]) + name.encode() + b"\0" + data
@@ -28,7 +30,7 @@ def encode(document):
 
 
 def decode(data):
-    """The fields of a document of the types that commands of authentication have; others are left out."""
+    """The fields of a document whose types occur in authentication commands; others are left out."""
     fields, at = {}, 4
     while data[at] != 0:
         kind, end = data[at], data.index(0, at + 1)
@@ -50,7 +52,7 @@ def decode(data):
 
 
 def with_field(document, name, texts):
-    """The document with an array of texts at its end."""
+    """The document with an array of texts added at its end."""
     array = encode({str(place): text for place, text in enumerate(texts)})
     longer = document[4:-1] + b"\x04" + name.encode() + b"\0" + array + b"\0"
     return struct.pack("<i", len(longer) + 4) + longer
@@ -65,16 +67,17 @@ def receive(connection):
 
 
 def server(command, place, *options):
-    """dev/mongo, for the server in the folder `place`."""
-    return subprocess.run([ROOT / "dev/mongo", command, "--dir", place, *options], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    """Runs dev/mongo for the server in the folder `place`."""
+    return subprocess.run([ROOT / "dev/mongo", command, "--dir", place, *options], check=True, stdout=subprocess.PIPE,
+                          text=True).stdout.strip()
 
 
 class Guard:
-    """At 127.0.0.1:`port`; `server` is the port of the server behind it."""
+    """Listens at 127.0.0.1:`port`; `server` is the port of the guarded server."""
 
     def __init__(self, server, username, password):
         self.server, self.username, self.password = server, username, password
-        self.mechanisms = []  # those that clients asked for
+        self.mechanisms = []  # the mechanisms that clients asked for
         guard = self
 
         class Handler(socketserver.BaseRequestHandler):
@@ -82,7 +85,7 @@ class Guard:
                 try:
                     Connection(guard, self.request).serve()
                 except OSError:
-                    pass  # one of them went
+                    pass  # one of them closed
 
         socketserver.ThreadingTCPServer.allow_reuse_address = True
         self.listening = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
@@ -107,7 +110,7 @@ class Connection:
         with self.server:
             while (message := receive(self.client)) is not None:
                 code = struct.unpack_from("<i", message, 12)[0]
-                if code == OP_QUERY:  # a driver's first words
+                if code == OP_QUERY:  # a driver's first message
                     self.client.sendall(self.greet(message))
                     continue
                 document = message[21:]
@@ -117,7 +120,9 @@ class Connection:
                 elif self.known or name in OPEN_TO_ALL:
                     self.client.sendall(self.pass_on(message))
                 else:
-                    self.answer(message, {"ok": 0.0, "errmsg": f"command {name} requires authentication", "code": 13, "codeName": "Unauthorized"})
+                    self.answer(message,
+                                {"ok": 0.0, "errmsg": f"command {name} requires authentication", "code": 13,
+                                 "codeName": "Unauthorized"})
 
     def pass_on(self, message):
         self.server.sendall(message)

@@ -1,4 +1,5 @@
-"""Horton with its documents on a server of MongoDB's protocol: the same documents as in SQLite, users, TLS, outages."""
+"""Horton with its documents on a server with MongoDB's protocol: the same documents as in SQLite, users, TLS,
+outages."""
 import os
 import pathlib
 import re
@@ -11,7 +12,8 @@ from collection_test import Service, overview
 from mongo_guard import PASSWORD, Guard, server
 from support import Scene, wait_for
 
-OWN = {"_id", "listed_at", "overview_checked_at", "overview_sent_at", "overview_retries"}  # an id, and times of this run
+# an id, and times of this run
+OWN = {"_id", "listed_at", "overview_checked_at", "overview_sent_at", "overview_retries"}
 
 
 class OnMongo(Scene):
@@ -56,14 +58,16 @@ class OnMongo(Scene):
 
     def documents(self):
         rows = self.rows("securities", folder=self.place)
-        return {(row["symbol"], row["exchange"]): {name: value for name, value in row.items() if name not in OWN} for row in rows}, rows
+        return {(row["symbol"], row["exchange"]): {name: value for name, value in row.items() if name not in OWN}
+                for row in rows}, rows
 
 
 class TheSameDocuments(OnMongo):
     def test_as_in_sqlite(self):
         market = self.start_market()
         found = {}
-        for kind, mongo in {"sqlite": ["  database: horton"], "mongodb": ["  host: 127.0.0.1", f"  port: {self.port()}", "  database: same"]}.items():
+        for kind, mongo in {"sqlite": ["  database: horton"],
+                            "mongodb": ["  host: 127.0.0.1", f"  port: {self.port()}", "  database: same"]}.items():
             self.place = self.folder / kind
             self.place.mkdir()
             self.configure(market, mongo)
@@ -77,7 +81,8 @@ class TheSameDocuments(OnMongo):
         self.assertEqual(len(there), 237)
         self.assertEqual(there, here)
         for a, b in zip(here_rows, there_rows):
-            self.assertEqual({name: type(value) for name, value in a.items()}, {name: type(value) for name, value in b.items()})
+            self.assertEqual({name: type(value) for name, value in a.items()},
+                             {name: type(value) for name, value in b.items()})
         self.assertFalse((self.folder / "mongodb/horton-data/documents.db").exists())
 
 
@@ -88,7 +93,8 @@ class Users(OnMongo):
         self.addCleanup(self.guard.close)
 
     def mongo(self, password):
-        return ["  host: localhost", f"  port: {self.guard.port}", "  database: users", "  username: admin", f"  password: {password}"]
+        return ["  host: localhost", f"  port: {self.guard.port}", "  database: users", "  username: admin",
+                f"  password: {password}"]
 
     def check_let_in(self, **how):
         self.assertIn("A is not listed yet", self.here("collect", "--symbol", "A", **how).stderr)
@@ -107,7 +113,8 @@ class Users(OnMongo):
         self.check_let_in(env={"HORTON_MONGO_PASSWORD": PASSWORD})
 
     def test_a_password_in_the_url(self):
-        self.configure("http://127.0.0.1:1/", [f"  url: mongodb://admin:{PASSWORD}@127.0.0.1:{self.guard.port}/?authSource=admin"])
+        self.configure("http://127.0.0.1:1/",
+                       [f"  url: mongodb://admin:{PASSWORD}@127.0.0.1:{self.guard.port}/?authSource=admin"])
         self.check_let_in()
         self.assertNotIn(PASSWORD, self.here("config").stdout)
 
@@ -135,7 +142,7 @@ class Tls(OnMongo):
 
 
 class Away(OnMongo):
-    """The server goes and comes back. What Horton has asked of the market it does not ask again."""
+    """The server stops and comes back. Horton does not repeat the requests that the market has answered."""
 
     def serve_slowly(self, count):
         return self.serve(count, lambda symbol, call: time.sleep(0.05) or overview(symbol))
@@ -171,7 +178,7 @@ class Away(OnMongo):
         peak = int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path(f"/proc/{worker.pid}/status").read_text()).group(1))
         self.assertLess(peak, 150_000, "KiB")
 
-    def test_a_server_that_hangs_is_away(self):
+    def test_a_server_that_hangs_is_waited_for(self):
         worker = self.worker(env={"HORTON_MONGO_DEADLINE": "500ms"})
         self.assertEqual(self.here("start-collect-securities").returncode, 0)
         wait_for(lambda: len(self.service.asked) > 20, "a good start")

@@ -1,5 +1,5 @@
-"""What neither events nor the budget pay for: a service that is out of order, documents that cannot be written, a clock that was wrong once.
-And what a collection says at its end when something failed."""
+"""Trouble that costs neither events nor the budget: a service that is out of order, documents that cannot be written, a
+clock that was wrong once. And what a collection reports at its end if something failed."""
 import datetime
 import json
 import os
@@ -13,7 +13,8 @@ import collection_test
 from collection_test import HEADER, overview
 from support import wait_for
 
-PREMIUM = {"Information": "Thank you for using Alpha Vantage! This is a premium endpoint. You may subscribe to any of the premium plans to instantly unlock all premium endpoints"}
+PREMIUM = {"Information": "Thank you for using Alpha Vantage! This is a premium endpoint. You may subscribe to any of "
+                          "the premium plans to instantly unlock all premium endpoints"}
 BLOCKED = {"Information": "Your API key has been blocked. Please contact support@alphavantage.co."}
 
 
@@ -22,7 +23,8 @@ class Outages(collection_test.Collecting):
         return {row["allowed"]: row["used"] for row in self.rows("budget")}[term]
 
     def out_of_order(self, answer, seconds, listing_too=False):
-        """A service that answers so at first. How many requests it had then, besides the listing; and that nothing is lost."""
+        """A service that gives this answer at first. Returns how many requests it had in that time, besides the
+        listing. Nothing is lost."""
         until = [None]
 
         def reply(symbol, call):
@@ -32,8 +34,10 @@ class Outages(collection_test.Collecting):
         worker = self.worker()
         self.assertEqual(self.here("start-collect-securities").returncode, 0)
         worker.wait_for(r"The service is out of order: .*; waiting until ")
-        self.assertRegex(self.here("progress").stdout, r"0 overviews done, waiting for the service until \d{4}-[^ ]+ \(.+\)")
-        wait_for(lambda: "the service to work again" in self.here("why", "collect_security_overview").stdout, "the reason why events wait")
+        self.assertRegex(self.here("progress").stdout,
+                         r"0 overviews done, waiting for the service until \d{4}-[^ ]+ \(.+\)")
+        wait_for(lambda: "the service to work again" in self.here("why", "collect_security_overview").stdout,
+                 "the reason why events wait")
         self.wait_for_all(60)
         self.check_no_letters()
         self.assertEqual(self.used(), 6, "the listing and five overviews")
@@ -43,7 +47,8 @@ class Outages(collection_test.Collecting):
         self.assertLess(self.out_of_order(lambda: (503, "down for maintenance"), 8), 12)
 
     def test_503_that_says_when_to_come_again(self):
-        self.assertLessEqual(self.out_of_order(lambda: (503, "down", {"Retry-After": "6"}), 5), 5, "before the first answer, all of them")
+        self.assertLessEqual(self.out_of_order(lambda: (503, "down", {"Retry-After": "6"}), 5), 5,
+                             "before the first answer, all of them")
 
     def test_a_gateway_without_a_service(self):
         self.assertLess(self.out_of_order(lambda: (502, "<html>Bad Gateway</html>"), 3), 10)
@@ -60,7 +65,9 @@ class Outages(collection_test.Collecting):
         self.check_no_letters()
 
     def test_a_quota_that_says_when_to_come_again(self):
-        service = self.serve([("A", "X"), ("B", "X")], lambda symbol, call: (429, "", {"Retry-After": "3"}) if call == 2 else overview(symbol), rate="1/s,25/d")
+        service = self.serve([("A", "X"), ("B", "X")],
+                             lambda symbol, call: (429, "", {"Retry-After": "3"}) if call == 2 else overview(symbol),
+                             rate="1/s,25/d")
         self.worker()
         self.collect_all()
         first, second = sorted(at for at, symbol in service.calls if symbol)[:2]
@@ -68,7 +75,8 @@ class Outages(collection_test.Collecting):
         self.check_no_letters()
 
     def test_what_is_refused_costs_one_request(self):
-        for name, answer in {"PREMIUM": PREMIUM, "BLOCKED": BLOCKED, "INPUTS": {"Information": "Invalid inputs. Please refer to the API documentation."},
+        for name, answer in {"PREMIUM": PREMIUM, "BLOCKED": BLOCKED,
+                             "INPUTS": {"Information": "Invalid inputs. Please refer to the API documentation."},
                              "CALL": {"Error Message": "Invalid API call."}, "FORBIDDEN": (403, "no")}.items():
             with self.subTest(name):
                 self.place = self.folder / f"{self.id().rsplit('.', 1)[1]}-{name}"
@@ -78,7 +86,8 @@ class Outages(collection_test.Collecting):
                 self.assertEqual(self.here("start-collect-securities").returncode, 0)
                 got = self.here("progress", "--follow", "--timeout", 30)
                 self.assertEqual(got.returncode, 1)
-                self.assertIn("Error: 1 of 1 overviews failed; see: horton dlq list collect_security_overview", got.stderr)
+                self.assertIn("Error: 1 of 1 overviews failed; see: horton dlq list collect_security_overview",
+                              got.stderr)
                 self.assertEqual(service.asked, ["A"])
                 (letter,) = self.rows("dlq", "list")
                 if isinstance(answer, dict):
@@ -97,7 +106,9 @@ class Outages(collection_test.Collecting):
 class Ends(collection_test.Collecting):
     def test_progress_ends_when_some_failed(self):
         bad = [True]
-        self.serve([(f"S{number}", "X") for number in range(6)], lambda symbol, call: {"Error Message": "Invalid API call."} if symbol < "S2" and bad[0] else overview(symbol))
+        self.serve([(f"S{number}", "X") for number in range(6)],
+                   lambda symbol, call: {"Error Message": "Invalid API call."} if symbol < "S2" and bad[0]
+                   else overview(symbol))
         self.worker()
         self.assertEqual(self.here("start-collect-securities").returncode, 0)
         got = self.here("progress", "--follow", "--timeout", 30)
@@ -118,7 +129,8 @@ class Ends(collection_test.Collecting):
         self.assertEqual(self.here("start-collect-securities").returncode, 0)
         got = self.here("progress", "--follow", "--timeout", 30)
         self.assertEqual(got.returncode, 1, got)
-        self.assertRegex(got.stderr, r"^Error: the listing failed: .*\"timestamp\".*; see: horton dlq list collect_securities\n$")
+        self.assertRegex(got.stderr,
+                         r"^Error: the listing failed: .*\"timestamp\".*; see: horton dlq list collect_securities\n$")
         service.listing = None
         self.collect_all()
 
@@ -131,17 +143,21 @@ class Ends(collection_test.Collecting):
 
     def test_a_bad_row_costs_that_row(self):
         service = self.serve([])
-        service.listing = HEADER + "".join(f'S{number:05},"S{number}, Inc.",NYSE,Stock,,null,Active\r\n' for number in range(200)) + (
-            'BAD1,"Bad,NYSE,Stock,,null,Active\r\nGOOD,Good,NYSE,Stock,,null,Active\r\nBAD2,a,b,NYSE,Stock,,null,Active\r\n')
+        service.listing = (
+            HEADER + "".join(f'S{number:05},"S{number}, Inc.",NYSE,Stock,,null,Active\r\n' for number in range(200))
+            + 'BAD1,"Bad,NYSE,Stock,,null,Active\r\n'
+            'GOOD,Good,NYSE,Stock,,null,Active\r\n'
+            'BAD2,a,b,NYSE,Stock,,null,Active\r\n')
         worker = self.worker()
         self.collect_all()
         self.assertEqual(len(self.rows("securities")), 201)
-        self.assertRegex(worker.stderr, r'line 202 has a quote where none may be: "BAD1,')
+        self.assertRegex(worker.stderr, r'line 202 has a quote in a wrong place: "BAD1,')
         self.assertRegex(worker.stderr, r"line 204 has 8 fields, not 7: ")
-        self.assertIn("2 rows of the listing cannot be read and are left out; 201 can", worker.stderr)
+        self.assertIn("2 rows of the listing cannot be read and are left out; 201 rows are read", worker.stderr)
 
     def test_a_reply_changes_nothing_that_horton_notes(self):
-        self.serve([("A", "X")], lambda symbol, call: overview(symbol) | {"Listed At": "1999-01-01", "Overview Checked At": "2999-01-01", "OverviewSentAt": "x", "_type": "x"})
+        self.serve([("A", "X")], lambda symbol, call: overview(symbol) | {
+            "Listed At": "1999-01-01", "Overview Checked At": "2999-01-01", "OverviewSentAt": "x", "_type": "x"})
         self.worker()
         self.collect_all()
         (row,) = self.rows("security", "A")
@@ -150,7 +166,8 @@ class Ends(collection_test.Collecting):
             self.assertEqual(row[name][:10], now, name)
 
     def test_numbers_are_as_people_write_them(self):
-        self.serve([("A", "X")], lambda symbol, call: overview(symbol) | {"50DayMovingAverage": "101.52", "Code": "007", "MarketCapitalization": "0012", "Beta": "0.00001"})
+        self.serve([("A", "X")], lambda symbol, call: overview(symbol) | {
+            "50DayMovingAverage": "101.52", "Code": "007", "MarketCapitalization": "0012", "Beta": "0.00001"})
         self.worker()
         self.collect_all()
         text = self.here("security", "A").stdout
@@ -166,7 +183,7 @@ class Ends(collection_test.Collecting):
 
 class Documents(collection_test.Collecting):
     def wait_and_go_on(self, away, back, says):
-        """The documents are away for a while during a collection: events wait, and go on."""
+        """The documents are unusable for a while during a collection: events wait, and continue."""
         service = self.serve([(f"S{number:03}", "X") for number in range(60)], rate="30/s")
         worker = self.worker(env=self.documents_env())
         self.assertEqual(self.here("start-collect-securities", env=self.documents_env()).returncode, 0)
@@ -233,15 +250,18 @@ class Clock(collection_test.Collecting):
         worker = self.worker()
         self.collect_all()
         self.stop(worker, signal.SIGTERM)
-        # What a worker noted whose clock was wrong.
+        # A worker with a wrong clock noted this.
         future = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=3)
         text = future.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         documents = sqlite3.connect(self.place / "horton-data" / "documents.db")
         with documents:
-            documents.execute("UPDATE securities SET doc = json_set(doc, '$.overview_checked_at', ?1, '$.listed_at', ?1, '$.overview_sent_at', ?1)", (text,))
-            documents.execute("UPDATE collections SET doc = json_set(doc, '$.asked_at', ?1, '$.listed_at', ?1)", (text,))
+            documents.execute("UPDATE securities SET doc = json_set(doc, '$.overview_checked_at', ?1, '$.listed_at', "
+                              "?1, '$.overview_sent_at', ?1)", (text,))
+            documents.execute("UPDATE collections SET doc = json_set(doc, '$.asked_at', ?1, '$.listed_at', ?1)",
+                              (text,))
             ms = int(future.timestamp() * 1000)
-            documents.execute("UPDATE budget SET doc = json_set(doc, '$.times', json_array(?1, ?1, ?1, ?1), '$.paused_until', ?1 + 5000, '$.paused_at', ?1, '$.noticed_at', ?1 * 1000)", (ms,))
+            documents.execute("UPDATE budget SET doc = json_set(doc, '$.times', json_array(?1, ?1, ?1, ?1), "
+                              "'$.paused_until', ?1 + 5000, '$.paused_at', ?1, '$.noticed_at', ?1 * 1000)", (ms,))
         documents.close()
         self.assertEqual([row["used"] for row in self.rows("budget")], [0, 0])
         self.wait_for_all(5)  # that collection is done, whatever its times are

@@ -22,18 +22,20 @@ class Package(Scene):
             raise AssertionError(installed.stderr)
 
     def configure(self, source, build, *options):
-        return run("cmake", "-S", source, "-B", self.folder / build, f"-DCMAKE_PREFIX_PATH={self.prefix}", *options, folder=self.folder, limit=COMPILING)
+        return run("cmake", "-S", source, "-B", self.folder / build, f"-DCMAKE_PREFIX_PATH={self.prefix}", *options,
+                   folder=self.folder, limit=COMPILING)
 
     def build(self, source, build, *options, target="all"):
-        """Configures and builds with the compiler that the package is built with."""
-        configured = self.configure(source, build, "-DCMAKE_C_COMPILER=clang-19", "-DCMAKE_CXX_COMPILER=clang++-19", *options)
+        """Configures and builds with the compiler that built the package."""
+        configured = self.configure(source, build, "-DCMAKE_C_COMPILER=clang-19", "-DCMAKE_CXX_COMPILER=clang++-19",
+                                    *options)
         self.assertEqual(configured.returncode, 0, configured.stdout + configured.stderr)
         built = run("cmake", "--build", self.folder / build, "--target", target, folder=self.folder, limit=COMPILING)
         self.assertEqual(built.returncode, 0, built.stdout[-5000:])
         return self.folder / build
 
     def source(self, name, example, text=None):
-        """A copy of the example, with another text of its program."""
+        """A copy of the example; `text` replaces its program."""
         folder = self.folder / name
         shutil.copytree(ROOT / "examples" / example, folder)
         if text:
@@ -43,11 +45,13 @@ class Package(Scene):
     @staticmethod
     def code_in(document, heading):
         """The first program below the heading."""
-        return (ROOT / document).read_text().partition(f"\n## {heading}\n")[2].partition("```cpp\n")[2].partition("```")[0]
+        text = (ROOT / document).read_text().partition(f"\n## {heading}\n")[2]
+        return text.partition("```cpp\n")[2].partition("```")[0]
 
     def test_the_smallest_program_of_the_readme_counts_right(self):
         program = self.code_in("README.md", "The smallest program")
-        self.assertIn(program, (ROOT / "examples/hello/hello.cc").read_text(), "the example is the program of the README")
+        self.assertIn(program, (ROOT / "examples/hello/hello.cc").read_text(),
+                      "the example is the program of the README")
         hello = self.build(self.source("readme", "hello", program), "readme-build") / "hello"
         worker = self.start(hello, "worker", name="worker")
         worker.wait_for("Worker ready$")
@@ -89,19 +93,25 @@ class Package(Scene):
         flags = run("pkg-config", "--cflags", "--libs", "mephisto", folder=self.folder, env=env)
         self.assertEqual((flags.returncode, flags.stderr), (0, ""))
         program = self.folder / "smallest.cc"
-        program.write_text('#include <mephisto/app.h>\nint main(int argc, char** argv) { return mephisto::App{"smallest"}.main(argc, argv); }\n')
-        built = run("clang++-19", program, *flags.stdout.split(), "-o", self.folder / "smallest", folder=self.folder, limit=COMPILING)
+        program.write_text('#include <mephisto/app.h>\nint main(int argc, char** argv) { return '
+                           'mephisto::App{"smallest"}.main(argc, argv); }\n')
+        built = run("clang++-19", program, *flags.stdout.split(), "-o", self.folder / "smallest", folder=self.folder,
+                    limit=COMPILING)
         self.assertEqual(built.returncode, 0, built.stderr)
         self.assertIn("Usage: smallest", run(self.folder / "smallest", "--help", folder=self.folder).stdout)
         version = run("pkg-config", "--modversion", "mephisto", folder=self.folder, env=env).stdout.strip()
-        self.assertIn(f"version Mephisto {version}\n", run(self.folder / "smallest", "--version", folder=self.folder).stdout)
+        self.assertIn(f"version Mephisto {version}\n",
+                      run(self.folder / "smallest", "--version", folder=self.folder).stdout)
 
     def test_it_is_a_part_of_another_project(self):
-        """By FetchContent, which is add_subdirectory of what it has fetched; the whole library would take minutes."""
+        """FetchContent is add_subdirectory of what it has fetched. Building the whole library would take minutes."""
         folder = self.source("within", "hello")
         cmake = folder / "CMakeLists.txt"
-        cmake.write_text(cmake.read_text().replace("find_package(Mephisto REQUIRED)",
-                                                   f"include(FetchContent)\nFetchContent_Declare(mephisto SOURCE_DIR {ROOT})\nFetchContent_MakeAvailable(mephisto)"))
+        cmake.write_text(cmake.read_text().replace(
+            "find_package(Mephisto REQUIRED)",
+            "include(FetchContent)\n"
+            f"FetchContent_Declare(mephisto SOURCE_DIR {ROOT})\n"
+            "FetchContent_MakeAvailable(mephisto)"))
         build = self.build(folder, "within-build", "-GNinja", target="CMakeFiles/hello.dir/hello.cc.o")
         targets = run("ninja", "-C", build, "-t", "targets", "all", folder=self.folder).stdout
         self.assertRegex(targets, r"libmephisto\.a: ")
@@ -110,7 +120,8 @@ class Package(Scene):
         flags = json.loads(run("ninja", "-C", build, "-t", "compdb", folder=self.folder).stdout)
         own = next(entry["command"] for entry in flags if entry["file"].endswith("hello.cc"))
         library = next(entry["command"] for entry in flags if entry["file"].endswith("/src/app/app.cc"))
-        for layout in ("-march=", "-DSIMDJSON_DEVELOPMENT_CHECKS="):  # of simdjson's parser, which the headers use
+        # options of simdjson's parser, which the headers use
+        for layout in ("-march=", "-DSIMDJSON_DEVELOPMENT_CHECKS="):
             self.assertEqual(re.findall(rf"{layout}\S+", own)[:1], re.findall(rf"{layout}\S+", library)[:1])
 
     def test_the_tool_is_there(self):
@@ -120,12 +131,15 @@ class Package(Scene):
 
     def test_its_manual_page_and_completions_are_where_they_are_looked_for(self):
         tool = self.prefix / "bin/mephisto"
-        for path, words in (("man/man1/mephisto.1", ["man"]), ("bash-completion/completions/mephisto", ["completion", "bash"]), ("zsh/site-functions/_mephisto", ["completion", "zsh"]),
+        for path, words in (("man/man1/mephisto.1", ["man"]),
+                            ("bash-completion/completions/mephisto", ["completion", "bash"]),
+                            ("zsh/site-functions/_mephisto", ["completion", "zsh"]),
                             ("fish/vendor_completions.d/mephisto.fish", ["completion", "fish"])):
             expected = run(tool, *words, folder=self.folder).stdout
             self.assertGreater(len(expected), 500)
             self.assertEqual((self.prefix / "share" / path).read_text(), expected)
-        self.assertEqual(run("bash", "-n", self.prefix / "share/bash-completion/completions/mephisto", folder=self.folder).returncode, 0)
+        self.assertEqual(run("bash", "-n", self.prefix / "share/bash-completion/completions/mephisto",
+                             folder=self.folder).returncode, 0)
 
     def test_it_works_on_other_machines(self):
         files = sorted(self.prefix.rglob("*.cmake"))
@@ -136,11 +150,14 @@ class Package(Scene):
                 self.assertNotIn(place, text, f"{path.name} names a place of this machine")
 
     def test_an_old_compiler_is_refused_with_the_reason(self):
-        if not shutil.which("g++") or subprocess.run(["g++", "-dumpversion"], capture_output=True, text=True).stdout.split(".")[0].strip() != "12":
+        command = ["g++", "-dumpversion"]
+        if (not shutil.which("g++")
+                or subprocess.run(command, capture_output=True, text=True).stdout.split(".")[0].strip() != "12"):
             self.skipTest("there is no g++ 12 here")
         for what, source in (("the build", ROOT), ("an app on the package", ROOT / "examples/hello")):
             with self.subTest(what):
-                got = self.configure(source, f"old-{pathlib.Path(source).name}", "-DCMAKE_C_COMPILER=gcc", "-DCMAKE_CXX_COMPILER=g++")
+                got = self.configure(source, f"old-{pathlib.Path(source).name}", "-DCMAKE_C_COMPILER=gcc",
+                                     "-DCMAKE_CXX_COMPILER=g++")
                 self.assertEqual(got.returncode, 1, got.stdout)
                 said = " ".join(got.stderr.split())
                 self.assertRegex(said, r"g\+\+ 12\.\d+\.\d+ destroys temporaries twice")

@@ -1,4 +1,5 @@
-"""Every file that a worker makes is its owner's only, whatever the umask is; what another user prepared is not used."""
+"""Every file that a worker creates belongs to its owner alone, whatever the umask is. Files that another user prepared
+are not used."""
 import os
 import pathlib
 import signal
@@ -12,8 +13,9 @@ NOBODY = 65534
 
 
 def loose(folder):
-    """What others could read, write or enter."""
-    return {str(path.relative_to(folder)): oct(path.lstat().st_mode) for path in [folder, *folder.rglob("*")] if path.lstat().st_mode & 0o077}
+    """The files that others could read, write or enter."""
+    return {str(path.relative_to(folder)): oct(path.lstat().st_mode) for path in [folder, *folder.rglob("*")]
+            if path.lstat().st_mode & 0o077}
 
 
 class Private(Scene):
@@ -24,7 +26,9 @@ class Private(Scene):
         self.data = self.place / "horton-data"
 
     def collect(self):
-        worker = self.start_worker("--logfile", self.place / "horton-data/worker.log" if self.data.exists() else self.place / "worker.log", folder=self.place, ready=False)
+        worker = self.start_worker(
+            "--logfile", self.place / "horton-data/worker.log" if self.data.exists() else self.place / "worker.log",
+            folder=self.place, ready=False)
         log = pathlib.Path(worker.child.args[worker.child.args.index("--logfile") + 1])
         self.wait_in(log, "Worker ready")
         self.assertEqual(self.horton("start-collect-securities", folder=self.place).returncode, 0)
@@ -42,14 +46,15 @@ class Private(Scene):
         finally:
             os.umask(before)
         names = {path.name for path in self.data.rglob("*")}
-        self.assertLessEqual({"data.mdb", "lock.mdb", "leases", "bell", "documents.db", "documents.db-wal", "documents.db-shm"}, names)
+        self.assertLessEqual({"data.mdb", "lock.mdb", "leases", "bell", "documents.db", "documents.db-wal",
+                              "documents.db-shm"}, names)
         self.assertTrue(any(name.endswith(".sock") for name in names), names)
         self.assertEqual(loose(self.data), {})
         self.assertEqual(stat.S_IMODE(log.stat().st_mode), 0o600)
 
     def test_what_is_looser_is_tightened(self):
         worker, _ = self.collect()
-        worker.signal(signal.SIGKILL)  # what SQLite makes beside its file stays
+        worker.signal(signal.SIGKILL)  # the files that SQLite makes beside its own stay
         worker.wait()
         for path in [self.data, *self.data.rglob("*")]:
             path.chmod(0o777)

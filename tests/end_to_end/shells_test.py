@@ -8,7 +8,7 @@ from support import Scene, Terminal, run
 
 class Completion(Scene):
     def completed(self, *words):
-        """What Tab gives in bash after these words."""
+        """The completions that bash offers after these words."""
         script = self.horton("completion", "bash")
         self.assertEqual((script.returncode, script.stderr), (0, ""))
         (self.folder / "completion.bash").write_text(script.stdout)
@@ -44,10 +44,13 @@ class Completion(Scene):
 
     @contextlib.contextmanager
     def typing(self, shell, *options):
-        """An interactive shell in which `horton` shows its arguments, so that a line with Tab and Enter shows what Tab made of it."""
+        """An interactive shell in which `horton` prints its arguments. A line with Tab and Enter then shows the
+        completion."""
         if not shutil.which(shell):
             self.skipTest(f"there is no {shell} here")
-        terminal = Terminal(shell, *options, folder=self.folder, env={"HOME": str(self.folder), "ZDOTDIR": str(self.folder), "TERM": "vt100", "BASH_SILENCE_DEPRECATION_WARNING": "1"})
+        terminal = Terminal(shell, *options, folder=self.folder,
+                            env={"HOME": str(self.folder), "ZDOTDIR": str(self.folder), "TERM": "vt100",
+                                 "BASH_SILENCE_DEPRECATION_WARNING": "1"})
         try:
             terminal.wait_for("READY")
             yield lambda line: terminal.answer(line + "\n", r"<([^<>$]*)>")
@@ -61,7 +64,8 @@ class Completion(Scene):
         self.assertEqual(complete("horton --jso\t wor\t"), "--json worker")
 
     def test_in_a_real_bash(self):
-        (self.folder / "bashrc").write_text(f"source {self.script('bash')}\nhorton() {{ printf '<%s>\\n' \"$*\"; }}\nPS1=; echo READY\n")
+        (self.folder / "bashrc").write_text(f"source {self.script('bash')}\nhorton() {{ printf '<%s>\\n' \"$*\"; }}\n"
+                                            "PS1=; echo READY\n")
         with self.typing("bash", "--noprofile", "--rcfile", "bashrc", "-i") as complete:
             self.check_typing(complete)
 
@@ -73,8 +77,10 @@ class Completion(Scene):
                 script = self.script("zsh")
                 (self.folder / "functions").mkdir(exist_ok=True)
                 (self.folder / "functions/_horton").write_text(script.read_text() if how == "autoloaded" else "")
-                (self.folder / ".zshrc").write_text(f"fpath=({self.folder}/functions $fpath)\nautoload -Uz compinit; compinit -u -D\n" + (f"source {script}\n" if how == "sourced" else "")
-                                                    + "horton() { printf '<%s>\\n' \"$*\" }\nPS1=; echo READY\n")
+                (self.folder / ".zshrc").write_text(
+                    f"fpath=({self.folder}/functions $fpath)\nautoload -Uz compinit; compinit -u -D\n"
+                    + (f"source {script}\n" if how == "sourced" else "")
+                    + "horton() { printf '<%s>\\n' \"$*\" }\nPS1=; echo READY\n")
                 with self.typing("zsh", "-i") as complete:
                     self.check_typing(complete)
 
@@ -84,7 +90,8 @@ class Completion(Scene):
         script = self.script("fish")
 
         def complete(line):
-            got = run("fish", "--no-config", "-c", f"source {script}; complete -C '{line}'", folder=self.folder, env={"HOME": str(self.folder)})
+            got = run("fish", "--no-config", "-c", f"source {script}; complete -C '{line}'", folder=self.folder,
+                      env={"HOME": str(self.folder)})
             self.assertEqual((got.returncode, got.stderr), (0, ""))
             return got.stdout.splitlines()
         self.assertEqual(complete("horton wor"), ["worker\tStart worker instance for given app."])
@@ -95,7 +102,8 @@ class Completion(Scene):
 
     def test_the_shell_is_guessed(self):
         for shell in ("bash", "zsh", "fish"):
-            self.assertEqual(self.horton("completion", env={"SHELL": f"/usr/bin/{shell}"}).stdout, self.horton("completion", shell).stdout)
+            self.assertEqual(self.horton("completion", env={"SHELL": f"/usr/bin/{shell}"}).stdout,
+                             self.horton("completion", shell).stdout)
 
     def test_the_manual_page_renders(self):
         page = self.horton("man")
@@ -104,7 +112,8 @@ class Completion(Scene):
         if not shutil.which("man"):
             self.skipTest("there is no man here")
         (self.folder / "horton.1").write_text(page.stdout)
-        shown = run("man", "--warnings", "-l", "horton.1", folder=self.folder, env={"MANPAGER": "cat", "MANWIDTH": "100"})
+        shown = run("man", "--warnings", "-l", "horton.1", folder=self.folder,
+                    env={"MANPAGER": "cat", "MANWIDTH": "100"})
         if "not found" in shown.stderr or "minimized" in shown.stdout:
             self.skipTest("man cannot render here: " + shown.stderr)
         self.assertEqual((shown.returncode, shown.stderr), (0, ""))

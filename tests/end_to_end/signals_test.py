@@ -1,4 +1,4 @@
-"""What signals do to a worker and to commands."""
+"""The effects of signals on a worker and on commands."""
 import json
 import signal
 import subprocess
@@ -21,7 +21,7 @@ class Signals(Scene):
         self.config(self.url, "  deadline: 2h\ndrain_timeout: 1h\n", folder=self.place)
 
     def busy_worker(self, *options):
-        """One whose agent waits for an answer."""
+        """A worker whose agent waits for an answer."""
         worker = self.start(HORTON, "worker", "--shards", 1, *options, folder=self.place, name="worker")
         wait_for(lambda: self.horton("send", "@collect_securities", folder=self.place).stdout, "a log to send to")
 
@@ -53,7 +53,8 @@ class Signals(Scene):
         (self.place / "logs").mkdir()
         worker = self.start(HORTON, "worker", "-l", "info", "-f", "logs/log.txt", folder=self.place, name="worker")
         log = self.place / "moved/log.txt"
-        wait_for(lambda: (self.place / "logs/log.txt").exists() and "Worker ready" in (self.place / "logs/log.txt").read_text(), "the log file")
+        wait_for(lambda: (self.place / "logs/log.txt").exists()
+                 and "Worker ready" in (self.place / "logs/log.txt").read_text(), "the log file")
         (self.place / "logs").rename(self.place / "moved")
         worker.signal(signal.SIGHUP)
         wait_for(lambda: "Cannot open the log file" in log.read_text(), "the reason in the old file")
@@ -76,15 +77,18 @@ class Signals(Scene):
         self.ends_well(worker)
 
     def test_a_worker_goes_on_when_nobody_reads_its_output(self):
-        child = subprocess.Popen([HORTON, "worker", "-l", "debug"], cwd=self.place, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=no_core)
+        child = subprocess.Popen([HORTON, "worker", "-l", "debug"], cwd=self.place, env=environment(),
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=no_core)
         self.addCleanup(child.wait, LIMIT)
         self.addCleanup(child.kill)
         child.stdout.close()
         child.stderr.close()
-        wait_for(lambda: [row for row in json.loads(self.horton("lag", "--json", folder=self.place).stdout or "[]") if row["owner"]], "partitions of the worker")
+        wait_for(lambda: [row for row in json.loads(self.horton("lag", "--json", folder=self.place).stdout or "[]")
+                          if row["owner"]], "partitions of the worker")
         sent = json.loads(self.horton("send", "@collect_securities", folder=self.place).stdout)
         place = f"{sent['topic']}/{sent['partition']}"
-        wait_for(lambda: "agent collect_securities" in self.horton("why", place, folder=self.place).stdout, "the worker to be at work")
+        wait_for(lambda: "agent collect_securities" in self.horton("why", place, folder=self.place).stdout,
+                 "the worker to be at work")
         for number in (signal.SIGUSR1, signal.SIGHUP, signal.SIGTERM):
             child.send_signal(number)
         wait_for(lambda: child.poll() or child.send_signal(signal.SIGTERM), "the worker to end")

@@ -13,21 +13,23 @@ class AtATerminal(Scene):
 
     def test_tables_are_boxes(self):
         self.assertEqual(self.shown("tables"), "horton has no tables.\n")
-        self.assertRegex(self.shown("models"), r"^┌Models─+┬─+┐\n│ name +│ fields +│\n├─+┼─+┤\n│ CollectSecurityOverview │ symbol, exchange │\n└─+┴─+┘\n$")
+        self.assertRegex(self.shown("models"),
+                         r"^┌Models─+┬─+┐\n│ name +│ fields +│\n├─+┼─+┤\n│ CollectSecurityOverview │ symbol, exchange "
+                         r"│\n└─+┴─+┘\n$")
 
     def test_the_last_column_is_wrapped_to_the_width(self):
         whole = len(self.horton("config").stdout.splitlines()[0])
         for columns in (whole - 25, whole, whole + 25):
             lines = self.shown("config", columns=columns).splitlines()
             self.assertEqual({len(line) for line in lines}, {min(columns, whole)})
-        # Never cut: narrower than its words a table cannot be.
+        # A table is never cut: it cannot be narrower than its words.
         self.assertIn("CollectSecurityOverview", self.shown("models", columns=20))
 
     def test_json_is_the_same_as_elsewhere(self):
         self.assertEqual(self.shown("models", "--json"), self.horton("models", "--json").stdout)
 
     def level_of_the_worker(self, *words, env=None):
-        self.config("http://127.0.0.1:1/")  # nobody is asked
+        self.config("http://127.0.0.1:1/")  # no server is needed
         terminal = Terminal(HORTON, "worker", "-q", *words, folder=self.folder, env=env)
         self.addCleanup(terminal.end)
         found = terminal.wait_for(r"\| (\S*INFO +\S*) \| .*Worker ready").group(1)

@@ -1,4 +1,4 @@
-"""The general tool: an app as a library, and looking at a bare log."""
+"""The general tool: with an app from a library, and on a log without an app."""
 import json
 import signal
 import unittest
@@ -7,10 +7,10 @@ from support import LIBHORTON, MEPHISTO, Scene, run
 
 
 class Tool(Scene):
-    """The general tool, with an app as a library and on a bare log."""
+    """The general tool, with an app from a library and on a log without an app."""
 
     def setUp(self):
-        self.config("http://127.0.0.1:1/")  # nobody is asked
+        self.config("http://127.0.0.1:1/")  # no server is needed
 
     def test_it_runs_an_app(self):
         through = run(MEPHISTO, "-A", LIBHORTON, "agents", folder=self.folder)

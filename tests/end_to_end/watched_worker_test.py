@@ -1,4 +1,5 @@
-"""What a worker tells of a handler that keeps its thread, and of requests that have it write where they like: its log, `why`, its status."""
+"""What a worker reports about a handler that keeps its thread, and about requests that name a forbidden topic for the
+reply: in its log, `why`, and its status."""
 import json
 import re
 import socket
@@ -16,7 +17,7 @@ class WatchedWorker(Scene):
         return got.stdout
 
     def status(self, worker):
-        """What the worker says to a command that asks."""
+        """The worker's answer to a command."""
         path = next((self.folder / "keeper-data/v1/workers").glob(f"*-{worker.pid}.sock"))
         with socket.socket(socket.AF_UNIX) as asked:
             asked.connect(str(path))
@@ -34,7 +35,8 @@ class WatchedWorker(Scene):
         self.keeper("send", "pauses", "9000")
         said = worker.wait_for(r"\| WARNING +\| .* - Agent keeper_agent has kept its thread \(\S+:\d+:([01])\) for [23]\.\d s: nothing else runs there meanwhile")
         reasons = [reason["text"] for row in json.loads(self.keeper("why", "--json")) for reason in row["reasons"]]
-        self.assertTrue(any(re.search(rf":{said.group(1)} does not answer: keeper_agent keeps its thread", reason) for reason in reasons), reasons)
+        self.assertTrue(any(re.search(rf":{said.group(1)} does not answer: keeper_agent keeps its thread",
+                                      reason) for reason in reasons), reasons)
         kept, = self.status(worker)["kept_threads"]
         self.assertEqual((kept["task"], kept["times"]), ("keeper_agent", 1))
         self.assertGreaterEqual(kept["now_ms"], 2000)
@@ -43,14 +45,16 @@ class WatchedWorker(Scene):
         self.assertTrue(7000 <= kept["longest_ms"] <= 12000, kept)
         self.assertEqual(worker.stderr.count("has kept its thread"), 1, "one event is told once")
 
-    def test_answers_to_foreign_topics_are_told_once_and_counted(self):
+    def test_answers_to_foreign_topics_are_reported_once_and_counted(self):
         worker = self.start_keeper()
         self.assertEqual(self.status(worker)["refused_replies"], 0)
         request = {"value": 0, "reply_to": "acc\x1bounts", "correlation_id": "c", "__faust": {"ns": "@ReqRepRequest"}}
         for partition in range(8):
             self.keeper("send", "pauses", json.dumps(request), "--partition", str(partition))
-        wait_for(lambda: self.status(worker)["refused_replies"] == 8, lambda: f"8 refused: {self.status(worker)['refused_replies']}")
-        self.assertEqual(len(re.findall(r"names topic acc\S+ounts for its answer, .*reply_to_topics", worker.stderr)), 1, worker.stderr)
+        wait_for(lambda: self.status(worker)["refused_replies"] == 8,
+                 lambda: f"8 refused: {self.status(worker)['refused_replies']}")
+        self.assertEqual(len(re.findall(r"names topic acc\S+ounts for its answer, .*reply_to_topics", worker.stderr)),
+                         1, worker.stderr)
         self.assertNotIn("\x1b", worker.stderr)
 
 

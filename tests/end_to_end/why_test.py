@@ -1,4 +1,5 @@
-"""`why` and `rebalances`: what a running worker says about an offset that does not move, and how partitions moved."""
+"""`why` and `rebalances`: what a running worker reports about an offset that does not move, and about how partitions
+moved."""
 import json
 import os
 import re
@@ -19,7 +20,7 @@ class Why(Scene):
         self.place.mkdir()
 
     def stuck_worker(self, *options):
-        """A worker whose agent waits for an answer that takes an hour, with the place of the record."""
+        """A worker whose agent waits for an answer that takes an hour, and the position of the record."""
         self.config(self.start_market("--slow", "1", "--slow-ms", "3600000"), "  deadline: 2h\n", folder=self.place)
         worker = self.start_worker("--shards", 1, *options, folder=self.place)
         worker.wait_for(r"\{0-7\}")
@@ -43,14 +44,16 @@ class Why(Scene):
         self.assertRegex(self.why(), rf"\A{line}\Z")
         self.assertRegex(self.why(place), rf"\A{line}\Z")
         (row,) = self.rows("why", folder=self.place)
-        self.assertEqual((row["topic"], row["partition"], row["end"], row["committed"], row["lag"], row["oldest"]), (sent["topic"], sent["partition"], 3, None, 3, 0))
+        self.assertEqual((row["topic"], row["partition"], row["end"], row["committed"], row["lag"], row["oldest"]),
+                         (sent["topic"], sent["partition"], 3, None, 3, 0))
         self.assertEqual(row["member"].split(":")[1], str(worker.pid))
         self.assertEqual([reason["kind"] for reason in row["reasons"]], ["agent"])
         self.assertGreater(row["reasons"][0]["ms"], 0)
         self.assertEqual(len(self.rows("why", "@collect_securities", folder=self.place)), 8)
-        # The answer is for nobody else, and ends with its worker.
+        # Only the user may read the answer, and it ends with its worker.
         (socket,) = self.sockets()
-        self.assertEqual((stat.S_IMODE(socket.stat().st_mode), stat.S_IMODE(socket.parent.stat().st_mode)), (0o600, 0o700))
+        self.assertEqual((stat.S_IMODE(socket.stat().st_mode), stat.S_IMODE(socket.parent.stat().st_mode)),
+                         (0o600, 0o700))
         worker.signal(signal.SIGKILL)
         worker.wait()
         self.assertIn(f"{place}  waits at 0", self.why())
@@ -66,7 +69,7 @@ class Why(Scene):
         worker.wait_for(r"\{0-7\}")
         (path,) = self.sockets()
         self.addCleanup(os.chdir, os.getcwd())
-        os.chdir(path.parent)  # a socket's address is short
+        os.chdir(path.parent)  # a socket's address has to be short
 
         def asker(text=b""):
             one = socket.socket(socket.AF_UNIX)
@@ -104,23 +107,28 @@ class Why(Scene):
         sent = json.loads(self.horton("send", "@collect_securities", "--partition", 3, folder=self.place).stdout)
         self.assertEqual(self.why(), f"{sent['topic']}/3  waits at 0: no worker of horton runs\n")
         self.assertEqual(self.horton("why", "collect_securitie", folder=self.place).returncode, 2)
-        # One that keeps its data elsewhere cannot be asked.
-        other = self.start_worker("--shards", 1, "--log", f"local://{self.place}/horton-data/log", "-D", "elsewhere", "--set", "service.apiendpoint=http://127.0.0.1:1", folder=self.place)
+        # A worker that keeps its data elsewhere cannot be asked.
+        other = self.start_worker("--shards", 1, "--log", f"local://{self.place}/horton-data/log", "-D", "elsewhere",
+                                  "--set", "service.apiendpoint=http://127.0.0.1:1", folder=self.place)
         other.wait_for(r"\{0-7\}")
         self.assertRegex(self.why(f"{sent['topic']}/3"), rf"no worker of horton on this machine has it; its owner is member [^ ]+:{other.pid}:0\n|is done up to its end")
 
     def test_rebalances_shows_who_came_and_what_it_took(self):
         self.config(self.start_market(), folder=self.place)
         first = self.start_worker("--shards", 1, folder=self.place)
-        first.wait_for(r"Rebalance of horton \(start\): 0 → 17 partitions in \d+ ms; nothing was read for \d+ ms \(drain 0, commit 0, release 0, group \d+\)$")
+        first.wait_for(r"Rebalance of horton \(start\): 0 → 17 partitions in \d+ ms; nothing was read for \d+ ms "
+                       r"\(drain 0, commit 0, release 0, group \d+\)$")
         second = self.start_worker("--shards", 1, folder=self.place)
-        first.wait_for(rf"Rebalance of horton \([^ ]+:{second.pid}:0 joined\): 17 → \d+ partitions in \d+ ms; nothing was read for 0 ms \(drain \d+, commit \d+, release \d+, group \d+\)$")
+        first.wait_for(rf"Rebalance of horton \([^ ]+:{second.pid}:0 joined\): 17 → \d+ partitions in \d+ ms; nothing "
+                       r"was read for 0 ms \(drain \d+, commit \d+, release \d+, group \d+\)$")
         second.wait_for(r"Rebalance of horton \(start\): 0 → \d+ partitions")
         rows = self.rows("rebalances", folder=self.place)
-        self.assertEqual([(row["member"].split(":")[1], row["reason"], row["before"]) for row in rows[:1]], [(str(first.pid), "start", 0)])
+        self.assertEqual([(row["member"].split(":")[1], row["reason"], row["before"]) for row in rows[:1]],
+                         [(str(first.pid), "start", 0)])
         joined = f"{rows[0]['member'].split(':')[0]}:{second.pid}:0 joined"
         mine = [row for row in rows if row["member"].split(":")[1] == str(first.pid)]
-        self.assertEqual([(row["reason"], row["before"], row["state"]) for row in mine], [("start", 0, "over"), (joined, 17, "over")])
+        self.assertEqual([(row["reason"], row["before"], row["state"]) for row in mine],
+                         [("start", 0, "over"), (joined, 17, "over")])
         self.assertEqual(sum({row["member"]: row["after"] for row in rows}.values()), 17)
         for row in rows:
             self.assertGreaterEqual(row["ms"], max(row["drain"], row["commit"], row["release"], row["unread"]))
@@ -131,10 +139,12 @@ class Why(Scene):
     def test_a_member_for_which_no_partition_is_left_says_that_it_is_spare(self):
         self.config(self.start_market(), "topic_partitions: 1\n", folder=self.place)
         worker = self.start_worker("--shards", 3, folder=self.place)
-        worker.wait_for(r"[^ ]+:\d is spare: group horton has 3 members and no partition left for it; it takes over where one of them goes$")
+        worker.wait_for(r"[^ ]+:\d is spare: group horton has 3 members and no partition left for it; it takes over "
+                        "where one of them goes$")
 
         def states():
-            return sorted(row["state"] for row in self.rows("rebalances", folder=self.place) if row["reason"] == "start")
+            return sorted(row["state"] for row in self.rows("rebalances", folder=self.place)
+                          if row["reason"] == "start")
         wait_for(lambda: "spare" in states() and "under way" not in states(), states)
 
 

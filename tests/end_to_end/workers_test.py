@@ -20,7 +20,7 @@ class Workers(Scene):
         self.config(self.url, folder=self.place)
 
     def owners(self):
-        """Partitions by worker's process id."""
+        """The partitions by the workers' process ids."""
         owners = {}
         for row in json.loads(self.horton("--json", "lag", folder=self.place).stdout):
             if row["owner"] and row["topic"] in AGENTS:
@@ -66,7 +66,8 @@ class Workers(Scene):
         worker.signal(signal.SIGTERM)
         self.assertEqual(worker.wait(), 0, worker.stderr)
         self.assertRegex(worker.stderr, r"stopping\n(.*\n)*.*Listed 237 securities\n")
-        committed = [row["committed"] for row in self.rows("lag", folder=self.place) if (row["topic"], row["partition"]) == ("collect_securities", sent["partition"])]
+        committed = [row["committed"] for row in self.rows("lag", folder=self.place)
+                     if (row["topic"], row["partition"]) == ("collect_securities", sent["partition"])]
         self.assertEqual(committed, [sent["offset"] + 1])
 
     def test_a_second_signal_ends_it_at_once_and_loses_nothing(self):
@@ -79,7 +80,7 @@ class Workers(Scene):
         self.config(self.url, folder=self.place)
         self.start_worker(folder=self.place).wait_for("Listed 237 securities")
 
-    def test_lag_tells_how_old_is_what_is_not_done(self):
+    def test_lag_shows_the_age_of_the_oldest_record_that_is_not_done(self):
         self.stuck_worker("")
         (row,) = [row for row in self.rows("lag", folder=self.place) if row["lag"]]
         self.assertEqual((row["topic"], row["end"], row["committed"] or 0, row["lag"]), ("collect_securities", 1, 0, 1))
@@ -88,7 +89,8 @@ class Workers(Scene):
 
     def stuck_worker(self, more):
         """A worker whose agent waits for an answer that takes an hour."""
-        self.config(self.start_market("--slow", "1", "--slow-ms", "3600000"), "  deadline: 2h\n" + more, folder=self.place)
+        self.config(self.start_market("--slow", "1", "--slow-ms", "3600000"), "  deadline: 2h\n" + more,
+                    folder=self.place)
         worker = self.start_worker(folder=self.place)
         self.horton("send", "@collect_securities", folder=self.place)
         worker.wait_for("Start collect securities")
@@ -108,7 +110,8 @@ class Workers(Scene):
 
         def shared():
             owners = self.owners()
-            return set(owners) == {first.pid, second.pid} and set.union(*owners.values()) == everything and [len(one) for one in owners.values()] == [8, 8]
+            return (set(owners) == {first.pid, second.pid} and set.union(*owners.values()) == everything
+                    and [len(one) for one in owners.values()] == [8, 8])
         wait_for(shared, lambda: f"two owners with one half each: {self.owners()}")
         first.signal(signal.SIGKILL)
         first.wait()

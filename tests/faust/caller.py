@@ -1,5 +1,5 @@
-"""caller.py headers|envelope TOPIC NUMBER: a Faust client that calls the agents of faust_peer.cc by headers or envelopes, and prints the
-answers as JSON. One goes to TOPIC, and NUMBER is cast to where sinks begin."""
+"""caller.py headers|envelope TOPIC NUMBER: a Faust client that calls the agents of faust_peer.cc by headers or
+envelopes, and prints the answers as JSON. One answer goes to TOPIC, and NUMBER is cast to the first of the sinks."""
 import asyncio
 import json
 import os
@@ -11,7 +11,8 @@ from models import Circle, Drawing, Line, Point, Square
 
 app = faust.App("caller", broker=os.environ["PEER_BROKER"], topic_partitions=4)
 LINE = Line(start=Point(x=1, y=0.5), end=Point(x=2, y=1e-7), label=None)
-DRAWING = Drawing(name="two", shapes=[Circle(centre=Point(x=0, y=0.0), radius=1.5), Square(corner=Point(x=1, y=1.0), side=2.0)])
+DRAWING = Drawing(name="two",
+                  shapes=[Circle(centre=Point(x=0, y=0.0), radius=1.5), Square(corner=Point(x=1, y=1.0), side=2.0)])
 
 
 def agent(name, **types):
@@ -57,4 +58,4 @@ try:
 except BaseException:
     traceback.print_exc()
     os._exit(1)
-os._exit(0)  # Faust's clients do not end by themselves, and app.stop() waits for ever
+os._exit(0)  # Faust's clients do not end by themselves, and app.stop() never returns

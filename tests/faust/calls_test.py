@@ -1,4 +1,4 @@
-"""Each side calls the other's agents: ask, map, join, cast, send, sinks; and what comes of answers that nobody waits for."""
+"""Each side calls the other's agents: ask, map, join, cast, send, sinks; and answers that nobody waits for."""
 import json
 import sys
 import unittest
@@ -30,20 +30,23 @@ class Calls(Sides):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        sides.create("sunk.end")  # Faust does not make what it only sends to
+        sides.create("sunk.end")  # Faust does not create topics that it only sends to
         cls.ours()
         cls.peer()
 
     def comes_out_once(self, number):
-        """At the end of the sinks."""
-        wait_for(lambda: str(number).encode() in [record.value for record in sides.records("sunk.end")], f"{number} in sunk.end")
+        """The number arrives once at the end of the sinks."""
+        wait_for(lambda: str(number).encode() in [record.value for record in sides.records("sunk.end")],
+                 f"{number} in sunk.end")
         self.assertEqual([record.value for record in sides.records("sunk.end")].count(str(number).encode()), 1)
 
     def check_calls_of_python(self, way, number):
         sides.create(f"answers.{way}")
         got = json.loads(self.output(sys.executable, sides.HERE / "caller.py", way, f"answers.{way}", number))
-        self.assertIsNone(got.pop("refuse"))  # Faust has no errors in its answers: it sees one of ours as None
-        self.assertEqual(got, {"square": 49, "shout": "STRAßE", "ping": None, "turn": TURNED, "grow": GROWN, "map": [1, 4, 9], "join": [16, 25, 36]})
+        self.assertIsNone(got.pop("refuse"))  # Faust has no errors in its answers: it reads one of ours as None
+        self.assertEqual(got,
+                         {"square": 49, "shout": "STRAßE", "ping": None, "turn": TURNED, "grow": GROWN,
+                          "map": [1, 4, 9], "join": [16, 25, 36]})
         self.assertEqual(sides.values(f"answers.{way}", 1), [answer(64, "caller")])
         self.comes_out_once(number + 2)
 
@@ -56,7 +59,9 @@ class Calls(Sides):
     def test_we_call_pythons_agents(self):
         before = sides.topics()
         got = json.loads(self.command("call"))
-        self.assertEqual(got, {"square": 49, "shout": "STRASSE", "ping": None, "turn": TURNED, "grow": GROWN, "map": [1, 4, 9], "join": [16, 25, 36]})
+        self.assertEqual(got,
+                         {"square": 49, "shout": "STRASSE", "ping": None, "turn": TURNED, "grow": GROWN,
+                          "map": [1, 4, 9], "join": [16, 25, 36]})
         self.assertEqual(sides.topics(), before, "a reply topic is left")
 
     def test_we_send_and_cast_to_pythons_agents(self):
@@ -70,9 +75,10 @@ class Calls(Sides):
         sides.create("answers.later")
         self.assertEqual(sides.values("answers.later", 1), [answer(25, "c")])
 
-    def test_an_answer_to_nobody_keeps_nothing_up(self):
+    def test_an_answer_to_nobody_blocks_nothing(self):
         sides.create("answers.present")
-        asks = [(b"2", {**asking("answers.nobody", "n"), "partition": 0})] * 100 + [(b"3", {**asking("answers.present", "p"), "partition": 0})]
+        asks = [(b"2", {**asking("answers.nobody", "n"), "partition": 0})] * 100
+        asks.append((b"3", {**asking("answers.present", "p"), "partition": 0}))
         sides.produce("ours.square", asks)
         self.assertEqual(sides.values("answers.present", 1), [answer(9, "p")])
         self.assertNotIn("answers.nobody", sides.topics())
@@ -80,7 +86,8 @@ class Calls(Sides):
     def test_python_can_answer_when_we_have_given_up(self):
         self.assertIn("no answer on peer.wait", self.command("give_up"))
         sides.create("answers.wait")
-        sides.produce("peer.wait", [(b"0.0", {**asking("answers.wait", "w"), "partition": partition}) for partition in range(4)])
+        sides.produce("peer.wait",
+                      [(b"0.0", {**asking("answers.wait", "w"), "partition": partition}) for partition in range(4)])
         self.assertEqual(sides.values("answers.wait", 4), [answer("0.0", "w")] * 4)
 
 

@@ -1,6 +1,6 @@
-// Our side of tests/faust: the apps that talk with Faust's (peer.py), which have the same records (models.py).
-//   faust_peer ours …     agents that Python calls, its part of the chain, the vectors; `call` calls Python's agents
-//   faust_peer moving …   an app that Faust's `moving` is replaced by, and that is replaced by it
+// Our side of tests/faust: the apps that talk to Faust's apps (peer.py) and have the same records (models.py).
+//   faust_peer ours …     agents that Python calls, our part of the chain, the vectors; `call` calls Python's agents
+//   faust_peer moving …   an app that replaces Faust's `moving`, and that Faust's replaces
 #include <fmt/format.h>
 
 #include <cmath>
@@ -80,7 +80,7 @@ class Declared : public App {
 
 Declared ours{"ours"};
 
-// What Python calls.
+// The agents that Python calls.
 
 template <class T, class R>
 auto& answering(const std::string& name, R (*answer)(T)) {
@@ -102,7 +102,7 @@ auto& grow = answering<Drawing, Drawing>("grow", [](Drawing drawing) { return do
 auto& refuse = answering<int, int>(
     "refuse", [](int number) -> int { throw Failure(ErrorKind::kInvalid, fmt::format("{} is refused", number)); });
 
-// Sinks: what Python's agent gives comes in at `ours.sunk`, and goes on to a topic that another agent of Python's
+// Sinks: the results of Python's agent arrive at `ours.sunk`. They go on to a topic that another agent of Python's
 // reads.
 
 auto& sink_end = ours.declare<int>("peer.sunk");
@@ -128,7 +128,7 @@ auto& link = ours.agent("link", ours.declare<Numbered>("chain-2"), [](Stream<Num
   }
 });
 
-// The golden vectors: what Python wrote is read as what it is, and written by us.
+// The golden vectors: we read the values that Python wrote, and write them ourselves.
 
 template <class T>
 int vectors(const std::string& kind) {
@@ -137,7 +137,7 @@ int vectors(const std::string& kind) {
     while (auto event = co_await stream.next()) {
       auto value = *event;
       if constexpr (std::is_same_v<T, std::optional<double>>) {
-        if (value && !std::isfinite(*value)) value.reset();  // Python's NaN is read; sent it is refused
+        if (value && !std::isfinite(*value)) value.reset();  // Python's NaN is read, but sending it is refused
       }
       co_await back.cast(value, with_key(event.key()));
     }
@@ -153,7 +153,7 @@ const int all_vectors = vectors<std::optional<double>>("double") + vectors<std::
                         vectors<std::map<std::string, std::vector<std::optional<std::int64_t>>>>("ints_by_name") +
                         vectors<Json>("tree");
 
-// Python's agents, as something to call: this app is never run.
+// Python's agents, declared so that they can be called: this app is never run.
 
 App peer{"peer"};
 
@@ -196,7 +196,7 @@ Task<void> send(SendTo options) {
   co_await peer_sink.cast(30);
 }
 
-// Asks for what comes only when nobody waits for it any more.
+// Asks for an answer that only arrives when nobody waits for it any more.
 Task<void> give_up() {
   try {
     co_await peer_wait.ask(2, {.timeout = std::chrono::milliseconds{500}});
@@ -215,7 +215,7 @@ struct Moved {
 };
 
 auto& moved = moving.declare<Moved>("moved");
-// The first of a batch of numbers below zero waits until the worker stops; those behind it are done.
+// The first number below zero in a batch waits until the worker stops; the numbers after it are processed.
 auto& move =
     moving.agent("move", moving.declare<std::int64_t>("moving"),
                  [](Stream<std::int64_t> stream) -> Task<void> {

@@ -1,4 +1,5 @@
-"""A consumer group is handed over: Faust's worker stops, ours of the same id goes on at what is committed, and back again."""
+"""A consumer group is handed over: Faust's worker stops, ours with the same id continues at the commit, and back
+again."""
 import collections
 import json
 import unittest
@@ -19,12 +20,13 @@ class TakeOver(Sides):
         self.sent = sum(sides.ends("moving").values())
 
     def send(self, numbers, **options):
-        """Numbers, and their keys, which decide on the partition unless it is given."""
-        sides.produce("moving", [(str(number).encode(), {"key": str(number).encode(), **options}) for number in numbers])
+        """Sends numbers with their keys, which decide the partition if none is given."""
+        sides.produce("moving",
+                      [(str(number).encode(), {"key": str(number).encode(), **options}) for number in numbers])
         self.sent += len(numbers)
 
     def done(self):
-        """Who did each record, by its place."""
+        """Which side did each record, by the record's position."""
         found = collections.defaultdict(list)
         for record in sides.records("moved"):
             result = json.loads(record.value)
@@ -32,13 +34,14 @@ class TakeOver(Sides):
         return found
 
     def wait_for_all(self):
-        wait_for(lambda: len(self.done()) == self.sent, lambda: f"{self.sent} records done, not {len(self.done())}", 120)
+        wait_for(lambda: len(self.done()) == self.sent, lambda: f"{self.sent} records done, not {len(self.done())}",
+                 120)
 
     def committed(self):
         return {partition: offset for partition, (offset, _) in sides.committed("moving", "moving").items()}
 
     def check_side(self, by, since, until):
-        """Each record from what was committed on, up to what was committed then, was done by this side, once."""
+        """This side did each record between the two commits, and did it once."""
         for place, sides_ in self.done().items():
             if since.get(place[0], 0) <= place[1] < until.get(place[0], 0):
                 self.assertEqual([one for one in sides_ if one == by], [by], place)
@@ -68,12 +71,14 @@ class TakeOver(Sides):
         self.wait_for_all()
         self.stop(worker)
 
-    def test_what_is_done_behind_the_offset_python_does_again(self):
-        """Ours commits the first record that is not done, with a note of those behind it, which Faust does not know."""
+    def test_what_is_done_after_the_offset_python_repeats(self):
+        """Ours commits the first offset that is not done, with a note of the later ones that are. Faust does not know
+        the note."""
         ours = self.ours("moving")
         start = sides.ends("moving")[0]
         self.send([-1, 8101, 8102, 8103], partition=0)
-        wait_for(lambda: all((0, start + behind) in self.done() for behind in (1, 2, 3)), "the records behind the one that waits")
+        wait_for(lambda: all((0, start + behind) in self.done() for behind in (1, 2, 3)),
+                 "the records behind the one that waits")
         self.stop(ours)
         self.assertEqual(sides.committed("moving", "moving")[0], (start, "move:1-3"))
         self.stop_when_done(self.fausts(PEER, "moving"))

@@ -16,7 +16,7 @@ class Line(faust.Record, namespace="geo.Line"):
 
 
 class Shape(faust.Record, abstract=True, polymorphic_fields=True):
-    """What `__faust` in the text tells apart."""
+    """`__faust` in the text distinguishes the shapes."""
 
 
 class Circle(Shape, namespace="geo.Circle"):
@@ -34,7 +34,8 @@ class Drawing(faust.Record, namespace="geo.Drawing"):
     shapes: List[Shape]
 
     def doubled(self):
-        shapes = [s.derive(radius=s.radius * 2) if isinstance(s, Circle) else s.derive(side=s.side * 2) for s in self.shapes]
+        shapes = [s.derive(radius=s.radius * 2) if isinstance(s, Circle) else s.derive(side=s.side * 2)
+                  for s in self.shapes]
         return Drawing(name=self.name, shapes=shapes)
 
 

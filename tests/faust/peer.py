@@ -1,5 +1,5 @@
-"""The Faust apps on the other side of faust_peer.cc: `peer.py peer worker` and `peer.py moving worker`. PEER_BROKER is where Kafka is.
-Without the package orjson, which PEER_JSON=stdlib hides, Faust writes the other dialect of JSON."""
+"""The Faust apps on the other side of faust_peer.cc: `peer.py peer worker` and `peer.py moving worker`. PEER_BROKER is
+Kafka's address. Without the package orjson, which PEER_JSON=stdlib hides, Faust writes the other dialect of JSON."""
 import asyncio
 import os
 import sys
@@ -85,7 +85,9 @@ moved = moving.topic("moved")
 @moving.agent(declared(moving, "moving", value_type=int))
 async def move(stream):
     async for event in stream.events():
-        await moved.send(key=event.key, value={"number": event.value, "by": "faust", "partition": event.message.partition, "offset": event.message.offset})
+        await moved.send(key=event.key,
+                         value={"number": event.value, "by": "faust", "partition": event.message.partition,
+                                "offset": event.message.offset})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""usage: run.py PROGRAM [TEST...]: runs the tests of this folder with PROGRAM (faust_peer) on one side, Faust on the other, and a broker
-between them. Faust lives in build/faust/venv, which is made where it is not there."""
+"""usage: run.py PROGRAM [TEST...]: runs the tests of this folder with PROGRAM (faust_peer) on one side, Faust on the
+other, and a broker between them. Faust is installed in build/faust/venv, which is created if it does not exist."""
 import fcntl
 import os
 import pathlib
@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT / "tests/support"))
 from servers import running  # noqa: E402 (its folder is found only now)
 
 VENV = ROOT / "build/faust/venv"
-# Faust makes topics by a request that Kafka 4 does not know any more.
+# Faust creates topics by a request that Kafka 4 no longer knows.
 VERSION = "3.9"
 
 
@@ -29,7 +29,8 @@ def python():
             print(f"Making {VENV}", file=sys.stderr)
             shutil.rmtree(VENV, ignore_errors=True)
             subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
-            subprocess.run([VENV / "bin/pip", "install", "-q", "--disable-pip-version-check", "-r", HERE / "requirements.txt"], check=True)
+            subprocess.run([VENV / "bin/pip", "install", "-q", "--disable-pip-version-check", "-r",
+                            HERE / "requirements.txt"], check=True)
             done.write_text(wanted)
     return VENV / "bin/python"
 

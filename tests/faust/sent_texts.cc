@@ -1,4 +1,4 @@
-// Prints what is sent of random values of every kind, for values_test.py: the kind, a tab, the JSON, a zero byte.
+// Prints what is sent for random values of every kind, for values_test.py: the kind, a tab, the JSON, a zero byte.
 #include <fmt/format.h>
 
 #include "codec/any_value.h"

@@ -1,4 +1,5 @@
-"""What the tests share: programs of both sides in the background, and what lies on Kafka between them, byte by byte."""
+"""What the tests share: programs of both sides in the background, and the records on Kafka between them, byte by
+byte."""
 import asyncio
 import atexit
 import functools
@@ -40,22 +41,25 @@ class Sides(unittest.TestCase):
 
     @classmethod
     def ours(cls, app="ours"):
-        """A worker of ours that has its partitions."""
+        """Starts a worker of ours and waits until it has its partitions."""
         worker = cls.start(PROGRAM, app, "worker", "--without-web", "--shards", "1")
         worker.wait_for("Partitions of this worker")
         return worker
 
     @classmethod
     def fausts(cls, *words, env=None):
-        """A worker of Faust's that has its partitions."""
+        """Starts a worker of Faust's and waits until it has its partitions."""
         worker = cls.start(sys.executable, *words, "worker", "--without-web", "-l", "info", env=env)
         worker.wait_for("Worker ready")
         return worker
 
     @classmethod
     def peer(cls):
-        """Faust does not wait until what it made is known: a topic that is not yet at its first assignment it reads only after the next one."""
-        create("chain-1", "chain-3", *[f"peer.{name}" for name in ("square", "shout", "ping", "turn", "grow", "wait", "sink", "sunk")], partitions=4)
+        """Faust does not wait until the topics that it creates are known. If a topic is missing at its first
+        assignment, Faust reads it only after the next one."""
+        create("chain-1", "chain-3",
+               *[f"peer.{name}" for name in ("square", "shout", "ping", "turn", "grow", "wait", "sink", "sunk")],
+               partitions=4)
         return cls.fausts(HERE / "peer.py", "peer")
 
     def stop(self, worker):
@@ -68,7 +72,7 @@ class Sides(unittest.TestCase):
         return done.stdout
 
     def command(self, *words):
-        """What a command of ours prints."""
+        """The output of one of our commands."""
         return self.output(PROGRAM, "ours", *words)
 
 
@@ -79,7 +83,8 @@ class Kafka:
         self.loop = asyncio.new_event_loop()
         self.admin = self.started(aiokafka.admin.AIOKafkaAdminClient, bootstrap_servers=KAFKA)
         self.producer = self.started(aiokafka.AIOKafkaProducer, bootstrap_servers=KAFKA)
-        self.consumer = self.started(aiokafka.AIOKafkaConsumer, bootstrap_servers=KAFKA, enable_auto_commit=False, fetch_max_wait_ms=50, request_timeout_ms=600_000)
+        self.consumer = self.started(aiokafka.AIOKafkaConsumer, bootstrap_servers=KAFKA, enable_auto_commit=False,
+                                     fetch_max_wait_ms=50, request_timeout_ms=600_000)
 
     def started(self, make, **options):
         async def start():
@@ -100,7 +105,7 @@ def kafka():
 
 
 def create(*names, partitions=1):
-    """Makes those that are not there, and returns when the broker tells of them."""
+    """Creates the topics that do not exist, and returns when the broker reports them."""
     missing = set(names) - topics()
     kafka().run(kafka().admin.create_topics([aiokafka.admin.NewTopic(name, partitions, 1) for name in missing]))
     wait_for(lambda: missing <= topics(), missing)
@@ -111,13 +116,14 @@ def topics():
 
 
 def committed(group, topic):
-    """By partition: the offset and its note."""
+    """By partition: the committed offset and its note."""
     found = kafka().run(kafka().admin.list_consumer_group_offsets(group))
-    return {partition.partition: (offset.offset, offset.metadata) for partition, offset in found.items() if partition.topic == topic}
+    return {partition.partition: (offset.offset,
+                                  offset.metadata) for partition, offset in found.items() if partition.topic == topic}
 
 
 def produce(topic, rows):
-    """Rows of a value, and what else `send` takes."""
+    """Sends rows of a value and the other arguments of `send`."""
     async def send():
         for one in [await kafka().producer.send(topic, value, **options) for value, options in rows]:
             await one
@@ -130,14 +136,14 @@ async def partitions_of(topic):
 
 
 def ends(topic):
-    """By partition: where the next record goes."""
+    """By partition: the offset of the next record."""
     async def read():
         return await kafka().consumer.end_offsets(await partitions_of(topic))
     return {partition.partition: end for partition, end in kafka().run(read()).items()}
 
 
 def records(topic):
-    """All, in the order of each partition; none where there is no such topic."""
+    """All records, in the order of each partition; none if the topic does not exist."""
     async def read():
         consumer = kafka().consumer
         partitions = await partitions_of(topic)
@@ -155,7 +161,7 @@ def records(topic):
 
 
 def wait_for_records(topic, count, limit=60):
-    """The records of the topic, once there are so many."""
+    """The records of the topic, once there are `count`."""
     def enough():
         found = records(topic)
         return found if len(found) >= count else None

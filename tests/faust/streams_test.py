@@ -1,4 +1,5 @@
-"""Streams that go through both sides: a chain whose every record is accounted for, and the golden vectors in both dialects of JSON."""
+"""Streams that pass both sides: a chain whose every record is accounted for, and the golden vectors in both dialects of
+JSON."""
 import collections
 import csv
 import json
@@ -10,7 +11,8 @@ import sides
 from sides import Sides, wait_for
 
 VECTORS = sides.HERE.parent / "codec/data/json_vectors.tsv"
-DUMP = {"orjson": lambda value: orjson.dumps(value).decode(), "stdlib": lambda value: json.dumps(value, separators=(",", ":"))}
+DUMP = {"orjson": lambda value: orjson.dumps(value).decode(),
+        "stdlib": lambda value: json.dumps(value, separators=(",", ":"))}
 
 
 class Chain(Sides):
@@ -22,8 +24,11 @@ class Chain(Sides):
         sides.create("chain-4", partitions=4)
         self.ours()
         self.peer()
-        sides.produce("chain-1", [(f'{{"number":{number},"by":[]}}'.encode(), {"key": f"key-{number % self.KEYS}".encode()}) for number in range(self.COUNT)])
-        hops = {"chain-1": [], "chain-2": ["faust"], "chain-3": ["faust", "ours"], "chain-4": ["faust", "ours", "faust"]}
+        sides.produce("chain-1",
+                      [(f'{{"number":{number},"by":[]}}'.encode(),
+                        {"key": f"key-{number % self.KEYS}".encode()}) for number in range(self.COUNT)])
+        hops = {"chain-1": [], "chain-2": ["faust"], "chain-3": ["faust", "ours"],
+                "chain-4": ["faust", "ours", "faust"]}
         sides.wait_for_records("chain-4", self.COUNT)
         places = []
         for topic, by in hops.items():
@@ -32,7 +37,8 @@ class Chain(Sides):
             order = collections.defaultdict(list)
             for record in found:
                 order[record.key.decode()].append(json.loads(record.value)["number"])
-            self.assertEqual(order, {f"key-{key}": list(range(key, self.COUNT, self.KEYS)) for key in range(self.KEYS)}, topic)
+            self.assertEqual(order, {f"key-{key}": list(range(key, self.COUNT, self.KEYS)) for key in range(self.KEYS)},
+                             topic)
             places.append({record.key: record.partition for record in found})
         self.assertEqual(places, [places[0]] * 4, "a key has another partition on the other side")
         for group, topic in (("peer", "chain-1"), ("ours", "chain-2"), ("peer", "chain-3")):
@@ -41,11 +47,12 @@ class Chain(Sides):
     def wait_for_commits(self, group, topic):
         def total():
             return sum(offset for offset, _ in sides.committed(group, topic).values())
-        wait_for(lambda: total() == self.COUNT, lambda: f"{self.COUNT} records of {topic} committed by {group}, not {total()}")
+        wait_for(lambda: total() == self.COUNT,
+                 lambda: f"{self.COUNT} records of {topic} committed by {group}, not {total()}")
 
 
 class Vectors(Sides):
-    """vectors.KIND is written by Python, vectors.KIND.back by us, and vectors.again by Python again, each from what came before."""
+    """Python writes vectors.KIND, we write vectors.KIND.back from it, and Python writes vectors.again from that."""
 
     def test_the_golden_vectors_in_both_dialects(self):
         rows = collections.defaultdict(list)

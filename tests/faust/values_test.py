@@ -1,4 +1,5 @@
-"""What ours sends of random values of every kind, read by Python as Faust reads it: with orjson and with the json module, the same from both."""
+"""What our side sends for random values of every kind. Python reads it as Faust does, with orjson and with the json
+module, and both must agree."""
 import datetime
 import decimal
 import json
@@ -14,7 +15,7 @@ PROGRAM = pathlib.Path(os.environ["FAUST_TEST_PROGRAM"]).with_name("sent_texts")
 
 
 def same(one, other):
-    """As ==, but for 1 and 1.0, 0.0 and -0.0, and the order of names."""
+    """Like ==, but distinguishes 1 from 1.0, 0.0 from -0.0, and the order of names."""
     if type(one) is not type(other):
         return False
     if isinstance(one, dict):

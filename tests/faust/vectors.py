@@ -1,4 +1,5 @@
-"""A Faust app that sends the golden vectors (tests/codec/data/json_vectors.tsv), and sends on what comes back. PEER_JSON is its dialect."""
+"""A Faust app that sends the golden vectors (tests/codec/data/json_vectors.tsv), and sends back what returns. PEER_JSON
+is its dialect."""
 import datetime
 import json
 import os

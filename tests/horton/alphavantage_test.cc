@@ -27,7 +27,7 @@ HttpReply reply(std::string body, int status = 200, bool cut = false) {
   return one;
 }
 
-// A service whose replies the test says; after the last one it repeats it.
+// A service whose replies a test chooses; it repeats the last one.
 class AlphaVantageTest : public ::testing::Test {
  protected:
   // Runs `body(client)` while the service answers.
@@ -62,7 +62,7 @@ class AlphaVantageTest : public ::testing::Test {
     }(loop, server, options, body));
   }
 
-  // How the overview of IBM fails when the service answers so.
+  // The error of IBM's overview when the service replies like this.
   std::pair<Kind, std::string> error_of(std::vector<HttpReply> replies) {
     std::pair<Kind, std::string> found{};
     with(std::move(replies), [&](AlphaVantage& client) -> Task<void> {
@@ -197,7 +197,7 @@ TEST_F(AlphaVantageTest, TakesRepliesWithoutTheirDataForGarbage) {
   });
 }
 
-TEST_F(AlphaVantageTest, TellsWhatAStatusMeans) {
+TEST_F(AlphaVantageTest, KnowsWhatAStatusMeans) {
   const std::pair<int, Kind> kinds[] = {{500, Kind::kOutOfOrder}, {502, Kind::kOutOfOrder}, {503, Kind::kOutOfOrder},
                                         {504, Kind::kOutOfOrder}, {599, Kind::kOutOfOrder}, {408, Kind::kOutOfOrder},
                                         {429, Kind::kQuota},      {401, Kind::kKey},        {403, Kind::kKey},
@@ -209,7 +209,7 @@ TEST_F(AlphaVantageTest, TellsWhatAStatusMeans) {
   EXPECT_EQ(error_of({reply(R"({"Information": "This is a premium endpoint."})", 403)}).first, Kind::kPremium);
 }
 
-TEST_F(AlphaVantageTest, TellsErrorMessagesUnknownSymbolsAndGarbageApart) {
+TEST_F(AlphaVantageTest, DistinguishesErrorMessagesUnknownSymbolsAndGarbage) {
   EXPECT_EQ(error_of({reply(R"({"Error Message": "Invalid API call."})")}).first, Kind::kBadCall);
   asked.clear();
   EXPECT_EQ(error_of({reply("{}")}).first, Kind::kUnknownSymbol);
@@ -232,7 +232,7 @@ TEST_F(AlphaVantageTest, TakesAQuotaNoticeInsteadOfTheListingForAQuotaError) {
   });
 }
 
-TEST_F(AlphaVantageTest, KnowsANoticeBehindWhiteSpaceOrAByteOrderMark) {
+TEST_F(AlphaVantageTest, KnowsANoticeAfterWhiteSpaceOrAByteOrderMark) {
   for (const char* before : {" ", "\r\n\t ", "\xef\xbb\xbf", "\xef\xbb\xbf\n "}) {
     asked.clear();
     const auto notice = before + std::string{R"({"Information": "25 requests per day"})"};
@@ -259,21 +259,21 @@ TEST_F(AlphaVantageTest, TakesAnEmptyQuoteForAnUnknownSymbol) {
   });
 }
 
-TEST_F(AlphaVantageTest, NeverTellsTheKeyThatANoticeRepeats) {
+TEST_F(AlphaVantageTest, NeverShowsTheKeyThatANoticeRepeats) {
   auto [kind, message] = error_of({reply(R"({"Information": "We have detected your API key as )" + kKey +
                                          R"( and our standard API rate limit is 25 requests per day."})")});
   EXPECT_EQ(kind, Kind::kQuota);
   EXPECT_THAT(message, Not(HasSubstr(kKey)));
 }
 
-TEST_F(AlphaVantageTest, NeverTellsTheKeyThatAnErrorPageRepeats) {
+TEST_F(AlphaVantageTest, NeverShowsTheKeyThatAnErrorPageRepeats) {
   EXPECT_THAT(error_of({reply("bad request: /query?apikey=" + kKey, 400)}).second, Not(HasSubstr(kKey)));
   asked.clear();
   EXPECT_THAT(error_of({reply("bad request: apikey=" + mephisto::url_encode(kKey), 400)}).second,
               Not(HasSubstr(mephisto::url_encode(kKey))));
 }
 
-TEST_F(AlphaVantageTest, NeverTellsTheKeyWhenNobodyListens) {
+TEST_F(AlphaVantageTest, NeverShowsTheKeyWhenNobodyListens) {
   Loop loop;
   mephisto::HttpOptions options;
   options.retries = 0;

@@ -1,4 +1,4 @@
-// JSON to BSON and back, and what others may have stored in BSON.
+// JSON to BSON and back, and BSON that other programs may have stored.
 #include "horton/bson.h"
 
 #include <gmock/gmock.h>
@@ -58,7 +58,7 @@ TEST(Bson, RefusesTextAndNamesThatAreNotUtf8) {
 
 TEST(Bson, RefusesANameWithAZeroByte) { expect_refusal({{std::string_view{"a\0b", 3}, 1}}, "zero byte"); }
 
-// What documents may have that somebody else wrote.
+// Values that documents of other programs may have.
 TEST(Bson, ShowsTypesThatJsonLacks) {
   const Bson bson{bson_new()};
   bson_oid_t id;

@@ -1,4 +1,4 @@
-// How many requests may go, and when. Windows are short real ones: documents live on threads of their own.
+// How many requests may go, and when. The windows are short real ones, because the documents use threads of their own.
 #include <gmock/gmock.h>
 #include <stdlib.h>
 
@@ -75,7 +75,7 @@ class BudgetTest : public ::testing::Test {
   }
   Budget budget(std::vector<RateTerm> terms) { return Budget{documents->collection("budget"), std::move(terms)}; }
 
-  // Takes `count` requests and notes when each might go.
+  // Takes `count` requests and records when each was allowed.
   static Task<int> take(Budget& from, int count, std::vector<Timestamp>& times) {
     for (int i = 0; i < count; ++i) {
       co_await from.acquire();
@@ -83,14 +83,15 @@ class BudgetTest : public ::testing::Test {
     }
     co_return count;
   }
-  // No window holds more than `count`; what was granted in one is noted a little later, so a little is forgiven.
+  // No window holds more than `count` requests. A request is recorded a little after it is granted, so the check allows
+  // for a small difference.
   static void expect_no_more(std::vector<Timestamp> times, int count, milliseconds window) {
     std::ranges::sort(times);
     for (std::size_t i = static_cast<std::size_t>(count); i < times.size(); ++i) {
       EXPECT_GE(times[i] - times[i - static_cast<std::size_t>(count)], window - 60ms) << "request " << i;
     }
   }
-  // As of a request that is asked now.
+  // The ticket of a request that is sent now.
   Budget::Ticket ticket(bool probe = false) {
     Budget::Ticket made{loop.wall_time(), loop.now()};
     made.probe = probe;
@@ -102,7 +103,7 @@ class BudgetTest : public ::testing::Test {
   bool fail(Budget& one, const Budget::Ticket& of, std::optional<milliseconds> retry_after = std::nullopt) {
     return loop.run(one.failed(of, "status 503", retry_after));
   }
-  // What a worker noted whose clock was `ahead`.
+  // Changes the state as a worker would whose clock was `ahead`.
   void change_state(Object fields) {
     UpdateOptions upsert;
     upsert.upsert = true;
@@ -186,7 +187,7 @@ TEST_F(BudgetTest, RemembersAfterReopening) {
   EXPECT_GT(*use[0].free_at - loop.timestamp(), 59min);
 }
 
-TEST_F(BudgetTest, TellsHowMuchIsUsed) {
+TEST_F(BudgetTest, ReportsHowMuchIsUsed) {
   auto one = budget({term(5, 1h)});
   std::vector<Timestamp> times;
   loop.run(take(one, 3, times));
@@ -257,7 +258,7 @@ TEST_F(BudgetTest, ALaterNoticeNeverShortensThePause) {
   EXPECT_GT(paused(one), 23h);
 }
 
-// Eight requests are under way at once: their notices are one event, not eight.
+// Eight requests are in flight at once: their notices are one event, not eight.
 TEST_F(BudgetTest, NoticesAtTheSameTimeCountOnce) {
   auto one = budget({term(8, 2s), term(25, 24h)});
   std::vector<Task<void>> notices;
@@ -321,7 +322,7 @@ TEST_F(BudgetTest, AnOutageIsAsLongAsTheServiceSays) {
   EXPECT_LE(paused(one), 10s);
 }
 
-// All are given back, and it is one outage.
+// All their requests are given back to the budget, and together they are one outage.
 TEST_F(BudgetTest, AnOutageOfManyRequestsCountsOnce) {
   auto one = budget({term(8, 24h)});
   std::vector<Budget::Ticket> asked;
@@ -363,7 +364,7 @@ TEST_F(BudgetTest, OfTwoOnTheSameDocumentsOneAsks) {
   EXPECT_GT(paused(one), 1s) << "the second pause is longer, whoever makes it";
 }
 
-// Its worker was killed: others do not wait for its answer for ever.
+// Its worker was killed: the others do not wait for its answer for ever.
 TEST_F(BudgetTest, AProbeWithoutAnAnswerIsFollowedByAnother) {
   Budget one{documents->collection("budget"), {}, 100ms};
   fail(one, ticket());
@@ -378,7 +379,7 @@ TEST_F(BudgetTest, ARequestThatFailsWhileOthersAreAnsweredWaitsAlone) {
   EXPECT_FALSE(fail(one, failing));
   EXPECT_FALSE(loop.run(one.pause()));
   EXPECT_EQ(loop.run(one.use()).at(0).used, 1);
-  // A service that says when to come again says it to all.
+  // A retry-after of the service counts for all workers.
   EXPECT_TRUE(fail(one, failing, 30s));
 }
 
@@ -406,7 +407,7 @@ TEST_F(BudgetTest, APauseThatBeginsInTheFutureDoesNotCount) {
     change_state(
         {{"paused_until", ms(3h)}, {"paused_at", ms(2h)}, {"noticed_at", ms(2h) * 1000}, {"out_of_order", why}});
     EXPECT_NO_THROW(loop.run(mephisto::timeout(5s, one.acquire()))) << why;
-    // Nor does it hide what happens now.
+    // Nor does it hide a current pause.
     fail(one, ticket(), 30s);
     EXPECT_GT(paused(one), 29s) << why;
   }
@@ -418,7 +419,7 @@ TEST_F(BudgetTest, NoPauseIsLongerThanADay) {
   EXPECT_LE(paused(one), 24h);
 }
 
-// One document, on virtual time: each call takes a while before it is done, and a while until its answer comes.
+// One document on virtual time: each call takes a while to be done, and a while until its answer arrives.
 class SlowDocuments : public Documents {
  public:
   SlowDocuments(std::optional<Object>& document, milliseconds before, milliseconds after)

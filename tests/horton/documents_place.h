@@ -1,5 +1,5 @@
-// Where documents are kept in tests: in SQLite, and on the MongoDB that HORTON_TEST_MONGO_URL names, in a database of
-// the test's own.
+// The stores of documents in tests: SQLite, and a database of the test's own on the MongoDB that HORTON_TEST_MONGO_URL
+// names.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -28,7 +28,7 @@ inline std::vector<std::string> kinds_of_documents() {
   INSTANTIATE_TEST_SUITE_P(Documents, Suite, ::testing::ValuesIn(kinds_of_documents()), \
                            [](const auto& info) { return info.param; })
 
-// Empty at first, and gone with its owner.
+// Empty at first; deleted with its owner.
 class DocumentsPlace {
  public:
   explicit DocumentsPlace(const std::string& kind) : mongo_(kind == "mongodb") {
@@ -68,7 +68,7 @@ inline Object object(std::string_view text) { return boost::json::parse(text).as
 inline const char* const kThree =
     R"([{"name": "Ann", "age": 30, "tags": ["a", "b"]}, {"name": "Bob", "age": 40, "tags": ["b"]}, {"name": "Cid", "age": 50, "at": {"city": "Rome"}}])";
 
-// Documents in a place, and a loop to work on them.
+// Documents in a store, and a loop to work on them.
 class OnDocuments {
  protected:
   explicit OnDocuments(const std::string& kind) : place(kind), documents(place.open()) {}
@@ -87,7 +87,7 @@ class OnDocuments {
     for (const auto& one : boost::json::parse(list).as_array()) all.push_back(one.as_object());
     now(people().insert_many(all));
   }
-  // The names of what `filter` finds, in the order found where one is asked for.
+  // The names of the documents that `filter` finds, in the order found if the options ask for one.
   std::vector<std::string> names(std::string_view filter, FindOptions options = {}) {
     std::vector<std::string> all;
     for (const auto& one : now(people().find_many(object(filter), options)))

@@ -1,4 +1,4 @@
-// Documents under many hands: unique fields, several tasks, threads and workers, the same wherever they are kept.
+// Documents that several tasks, threads and workers use at once, with unique fields, in each kind of store.
 #include <gmock/gmock.h>
 
 #include <thread>
@@ -35,7 +35,7 @@ Object security(std::string_view symbol, std::string_view exchange) {
   return {{"symbol", symbol}, {"exchange", exchange}};
 }
 
-// How `task` ended: empty or the message.
+// How `task` ended: an empty text or the message.
 template <class T>
 Task<std::string> outcome(Task<T> task) {
   try {
@@ -148,7 +148,7 @@ TEST_P(SharedDocuments, ManyTasksIncrementWithoutLosingOne) {
   EXPECT_EQ(loop.run(counters.find_one({})).value().at("n"), boost::json::value(200));
 }
 
-// As two workers do: two openings, two threads, one place.
+// As two workers do it: the store is opened twice, and each has its own thread.
 TEST_P(SharedDocuments, TwoWorkersWriteAtOnceWithoutLosingOne) {
   auto worker = [&] {
     Loop loop;

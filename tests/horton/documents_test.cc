@@ -1,4 +1,4 @@
-// The CRUD of a collection, the same wherever it is kept.
+// The CRUD operations of a collection, in each kind of store.
 #include <gmock/gmock.h>
 
 #include "documents_place.h"
@@ -111,8 +111,8 @@ TEST_P(DocumentsTest, FindManyFindsByFieldsWithStrangeNames) {
   }
 }
 
-// Where SQLite alone would find something else than the matcher.
-TEST_P(DocumentsTest, FindManyTellsKindsApart) {
+// Cases in which SQLite alone would find other documents than the matcher.
+TEST_P(DocumentsTest, FindManyDistinguishesKinds) {
   insert(
       R"([{"name": "Ann", "x": true}, {"name": "Bob", "x": 1}, {"name": "Cid", "x": "1"}, {"name": "Dan", "x": 1.0}, {"name": "Eve", "x": [[1], "1"]}, {"name": "Fay", "x": "[1]"}])");
   EXPECT_THAT(names(R"({"x": 1})"), ElementsAre("Bob", "Dan"));
@@ -175,7 +175,7 @@ TEST_P(DocumentsTest, UpdateOneReplacesWithoutTheSetOption) {
   EXPECT_EQ(json::value(now(people().find_one({})).value()), json::parse(R"({"_id": "ann", "name": "Anna"})"));
 }
 
-TEST_P(DocumentsTest, UpdateOneTellsThatNothingChanged) {
+TEST_P(DocumentsTest, UpdateOneReportsThatNothingChanged) {
   insert(kThree);
   auto result = now(people().update_one({{"name", "Bob"}}, {{"age", 40}}));
   EXPECT_EQ(result.matched, 1);

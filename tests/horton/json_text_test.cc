@@ -1,4 +1,4 @@
-// JSON with numbers as people write them.
+// JSON with numbers in the usual notation.
 #include "horton/json_text.h"
 
 #include <gtest/gtest.h>

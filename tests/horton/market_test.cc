@@ -153,7 +153,7 @@ TEST_F(MarketTest, IsDownForAWhile) {
   open([&](mephisto::HttpClient& http) -> Task<void> {
     EXPECT_EQ((co_await http.get(url("function=LISTING_STATUS"))).status, 200);
     EXPECT_EQ((co_await http.get(url("function=OVERVIEW&symbol=AAPL"))).status, 503);
-    co_await mephisto::sleep_for(1100ms);  // what it was told
+    co_await mephisto::sleep_for(1100ms);  // as Retry-After said
     EXPECT_EQ((co_await http.get(url("function=OVERVIEW&symbol=AAPL"))).status, 200);
   });
 }
@@ -178,7 +178,7 @@ TEST_F(MarketTest, AnswersLate) {
   });
 }
 
-// `+` a good answer, `q` quota, `f` status 500, `c` cut, `e` error message, `u` unknown.
+// One letter for each answer: `+` good, `q` quota, `f` status 500, `c` cut, `e` error message, `u` unknown.
 Task<std::string> kinds(mephisto::HttpClient& http, std::string url, int count) {
   std::string all;
   for (int i = 0; i < count; ++i) {
@@ -196,7 +196,7 @@ Task<std::string> kinds(mephisto::HttpClient& http, std::string url, int count) 
   co_return all;
 }
 
-TEST_F(MarketTest, GivesEachSoManyThCallAFaultOfAllKindsInTurn) {
+TEST_F(MarketTest, GivesEveryNthCallAFaultOfAllKindsInTurn) {
   options.every = 3;
   options.slow_ms = 1;
   std::string seen;
@@ -237,14 +237,14 @@ TEST_F(MarketTest, MakesFaultsAboutAsOftenAsTold) {
   EXPECT_NEAR(static_cast<double>(std::ranges::count(seen, 'f')), 100, 40);
 }
 
-TEST_F(MarketTest, RefusesSharesThatAreNone) {
+TEST_F(MarketTest, RefusesSharesBelowZeroOrAboveOne) {
   for (double share : {-0.1, 1.5}) {
     options.cut = share;
     EXPECT_THROW(loop.run(run_market(options)), Failure) << share;
   }
 }
 
-TEST_F(MarketTest, RefusesAPortThatIsNone) {
+TEST_F(MarketTest, RefusesAnImpossiblePort) {
   options.port = 70'000;
   EXPECT_THROW(loop.run(run_market(options)), Failure);
 }

@@ -1,4 +1,5 @@
-// The settings of a MongoDB and what its errors mean; with HORTON_TEST_MONGO_URL, what only documents there have.
+// The settings of a MongoDB and the meaning of its errors. With HORTON_TEST_MONGO_URL, also what only documents on a
+// server have.
 #include "horton/mongo.h"
 
 #include <gmock/gmock.h>
@@ -42,12 +43,12 @@ TEST(Mongo, TakesHostsAndNamesThatCanBe) {
   for (const char* host : {"a b", "a,b"}) EXPECT_THAT(check_mongo_host(host), HasSubstr(host));
   for (const char* host :
        {"mongodb://secret", "mongodb://u:secret@host", "u:secret@host", "secret@host", "host/secret", "host?secret"})
-    EXPECT_THAT(check_mongo_host(host), ::testing::AllOf(HasSubstr("no host"), ::testing::Not(HasSubstr("secret"))))
+    EXPECT_THAT(check_mongo_host(host), ::testing::AllOf(HasSubstr("not a host"), ::testing::Not(HasSubstr("secret"))))
         << host;
   EXPECT_EQ(check_mongo_database("horton_2"), "");
   for (const char* name : {"a b", "a.b", "$x"}) EXPECT_THAT(check_mongo_database(name), HasSubstr(name));
   EXPECT_THAT(check_mongo_database("mongodb://u:secret@host/db"),
-              ::testing::AllOf(HasSubstr("no name"), ::testing::Not(HasSubstr("secret"))));
+              ::testing::AllOf(HasSubstr("not a database name"), ::testing::Not(HasSubstr("secret"))));
   EXPECT_NE(check_mongo_database(std::string(64, 'x')), "");
 }
 
@@ -88,9 +89,9 @@ bson_error_t error_of(std::uint32_t domain, std::uint32_t code, const char* mess
   return error;
 }
 
-// What may have been done is repeated only where that does no harm; what cannot be wrong with the call is no fault of
-// the event's.
-TEST(Mongo, TellsWhatMayBeRepeated) {
+// A call that may have been done is only repeated if that does no harm. The event is not blamed for an error that the
+// call cannot have caused.
+TEST(Mongo, SaysWhatMayBeRepeated) {
   MongoOptions options;
   options.host = "localhost";
   const MongoPool pool{options};
@@ -155,7 +156,7 @@ TEST_F(OnMongo, UpsertManyDoneAgainChangesNothing) {
   EXPECT_EQ(loop.run(securities().find_many({})), before);
 }
 
-// As several workers do that list the same securities at once.
+// Several workers that list the same securities at once do this.
 TEST_F(OnMongo, ManyUpsertTheSameKeysAtOnce) {
   std::vector<std::jthread> workers;
   for (int worker = 0; worker < 6; ++worker) {

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""usage: on_mongo.py PROGRAM: runs the tests of documents that PROGRAM (horton_test) has for MongoDB, on a server of its own or on the one
-that HORTON_TEST_MONGO_URL names."""
+"""usage: on_mongo.py PROGRAM: runs PROGRAM's (horton_test's) tests of documents on MongoDB. The server is its own, or
+the one that HORTON_TEST_MONGO_URL names."""
 import os
 import pathlib
 import subprocess
@@ -15,7 +15,8 @@ TESTS = "--gtest_filter=*/mongodb:OnMongo.*"
 
 def run(program, url):
     environment = {**os.environ, "HORTON_TEST_MONGO_URL": url}
-    listed = subprocess.run([program, TESTS, "--gtest_list_tests"], env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+    listed = subprocess.run([program, TESTS, "--gtest_list_tests"], env=environment, check=True, stdout=subprocess.PIPE,
+                            text=True).stdout
     if "/mongodb" not in listed:
         sys.exit(f"{program} has no test for MongoDB")
     return subprocess.run([program, TESTS, "--gtest_brief=1"], env=environment).returncode

@@ -1,4 +1,4 @@
-// Filters, sort and projection on plain objects, as MongoDB has them.
+// Filters, sort and projection on plain objects, as in MongoDB.
 #include <gmock/gmock.h>
 
 #include "horton/query.h"
@@ -177,8 +177,8 @@ TEST(FilterRefusals, NameAnOptionOfRegexThatIsNotKnown) {
   EXPECT_THAT(refusal(R"({"symbol": {"$options": "i"}})"), HasSubstr("$regex"));
 }
 
-// What is wrong with a filter does not depend on what documents there are.
-TEST(FilterRefusals, DoNotNeedADocumentThatComesSoFar) {
+// An error in a filter is found whatever documents there are.
+TEST(FilterRefusals, DoNotDependOnTheDocuments) {
   EXPECT_THAT(refusal(R"({"symbol": "other", "price": {"$near": 1}})"), HasSubstr("$near"));
   EXPECT_THAT(refusal(R"({"$or": [{"symbol": "AAPL"}, {"$where": 1}]})"), HasSubstr("$where"));
 }
@@ -200,9 +200,9 @@ TEST(Compare, OrdersKindsAsMongoDbDoes) {
     EXPECT_LT(compare(all[i], all[i + 1]), 0) << all[i] << " " << all[i + 1];
 }
 
-TEST(Compare, TellsBigWholeNumbersApart) { EXPECT_LT(compare(Value(9007199254740992), Value(9007199254740993)), 0); }
+TEST(Compare, DistinguishesBigWholeNumbers) { EXPECT_LT(compare(Value(9007199254740992), Value(9007199254740993)), 0); }
 
-TEST(Compare, TellsAWholeNumberFromTheNearestDecimal) {
+TEST(Compare, DistinguishesAWholeNumberFromTheNearestDecimal) {
   EXPECT_GT(compare(Value(9007199254740993), Value(9007199254740992.0)), 0);
 }
 
@@ -211,7 +211,7 @@ TEST(Compare, OrdersArraysByTheirFirstDifference) {
   EXPECT_LT(compare(boost::json::parse("[1]"), boost::json::parse("[1, 0]")), 0);
 }
 
-TEST(Compare, TellsObjectsApartByTheOrderOfTheirFields) {
+TEST(Compare, DistinguishesObjectsByTheOrderOfTheirFields) {
   EXPECT_NE(compare(boost::json::parse(R"({"a": 1, "b": 2})"), boost::json::parse(R"({"b": 2, "a": 1})")), 0);
 }
 

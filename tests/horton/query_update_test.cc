@@ -1,4 +1,4 @@
-// Operators of updates on plain objects, as MongoDB has them.
+// Update operators on plain objects, as in MongoDB.
 #include <gmock/gmock.h>
 
 #include "horton/query.h"

@@ -1,4 +1,4 @@
-// What a reply of AlphaVantage is: data, or one of four errors.
+// The meaning of AlphaVantage's replies: data, or an error of one of several kinds.
 #include <gmock/gmock.h>
 
 #include "horton/alphavantage.h"
@@ -9,7 +9,7 @@ namespace {
 using ::testing::HasSubstr;
 using Kind = ApiError::Kind;
 
-// The error that `body` is; kind and message.
+// The error that `body` stands for: kind and message.
 std::pair<Kind, std::string> error_of(std::string_view body) {
   try {
     parse_reply(body);
@@ -94,8 +94,8 @@ TEST(Reply, WithAnErrorMessageAboutTheKeySaysSo) {
       Kind::kKey);
 }
 
-// What is refused is not asked again: each request costs of a day's 25.
-TEST(Reply, ThatRefusesIsNotAskedForAgain) {
+// A refused request is not repeated, because each request uses up one of the day's 25.
+TEST(Reply, ThatRefusesIsNotRequestedAgain) {
   for (auto kind : {Kind::kPremium, Kind::kKey, Kind::kBadCall}) {
     const ApiError error{kind, "no"};
     EXPECT_EQ(static_cast<const mephisto::Failure&>(error).kind(), mephisto::ErrorKind::kInvalid);

@@ -1,4 +1,4 @@
-// Names and values of AlphaVantage as people would write them.
+// AlphaVantage's names and values in the form that people would write.
 #include "horton/snake_case.h"
 
 #include <gtest/gtest.h>

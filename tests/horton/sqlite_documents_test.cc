@@ -1,4 +1,5 @@
-// What only the documents in SQLite promise: calls that are done whole or not at all, and what they say of their file.
+// What only the documents in SQLite promise: a call is done as a whole or not at all. Also what they report about their
+// file.
 #include <gmock/gmock.h>
 
 #include <atomic>

@@ -1,5 +1,5 @@
-"""The house rules that a compiler does not check: rooms include downwards only and keep their private headers to themselves; apps see
-public headers only; there is enough of tests."""
+"""The house rules that a compiler does not check. A room includes only rooms below it, and keeps its private headers to
+itself. Apps include only public headers. There is enough test code."""
 import pathlib
 import re
 import tempfile
@@ -8,18 +8,20 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 # From the bottom up; a room may include those before it.
 ROOMS = ["base", "runtime", "codec", "log", "http", "stream", "agent", "app", "cli"]
-# Pairs of which the first may not include the second though it is below: HTTP and the log know nothing of each other.
+# Pairs of rooms: the first must not include the second although it is below. HTTP and the log do not know each other.
 APART = {("http", "log"), ("http", "codec"), ("stream", "http"), ("agent", "http")}
-# The rooms of the headers that users include; every other header lies in its room's folder.
+# The rooms of the headers that users include; every other header is in its room's folder.
 FACE = {
     "error": "base", "time": "base", "logging": "base", "task": "runtime", "loop": "runtime", "sync": "runtime",
     "codec": "codec", "log": "log", "http": "http", "topic": "stream", "stream": "stream", "agent": "agent",
     "app": "app", "settings": "app", "worker": "app", "command": "app", "testing": "app", "mephisto": "cli",
 }
 MOST_IN_FACE = 20
-# Private headers for the rooms above too.
-SHARED = {"base/text.h", "base/hash.h", "base/inflate.h", "base/crash_point.h", "base/log_place.h", "base/log_file.h", "base/private_file.h", "base/process.h", "log/open_transaction.h", "runtime/asio.h", "runtime/tasks.h"}
-# What apps may include besides the face: records' formats and values, and what prints tables.
+# Private headers that the rooms above may include too.
+SHARED = {"base/text.h", "base/hash.h", "base/inflate.h", "base/crash_point.h", "base/log_place.h", "base/log_file.h",
+          "base/private_file.h", "base/process.h", "log/open_transaction.h", "runtime/asio.h", "runtime/tasks.h"}
+# Apps must not include the headers of these rooms' folders. Besides the face they may include those of the others: the
+# formats and values of records, and what prints tables.
 PRIVATE = tuple(f"mephisto/{room}/" for room in ROOMS if room in ("log", "stream", "agent", "app"))
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(["<])([^">]+)[">]', re.MULTILINE)
 
@@ -29,13 +31,13 @@ def sources(root, *folders):
 
 
 def public_room(path):
-    """Of a header below include/, by its folder or, of the face, by its name."""
+    """The room of a header below include/: by its folder, or by its name if it is a public header."""
     name = path.removeprefix("mephisto/").removesuffix(".h")
     return FACE.get(name) if "/" not in name else name.split("/")[0]
 
 
 def what_is_wrong(room, include, quoted):
-    """With an include of a file in `room`; nothing where it is right."""
+    """What is wrong with an include of a file in `room`; nothing if it is right."""
     if include.startswith("mephisto/"):
         other = public_room(include)
         if other not in ROOMS:
@@ -52,7 +54,7 @@ def what_is_wrong(room, include, quoted):
 
 
 def wrong_includes(root):
-    """One line for each include in the framework below `root` that breaks the order of the rooms."""
+    """One line for each include of the framework below `root` that breaks the order of the rooms."""
     for path in sources(root, "src", "include/mephisto"):
         name = path.relative_to(root)
         room = name.parts[1] if name.parts[0] == "src" else public_room(path.relative_to(root / "include").as_posix())
@@ -101,7 +103,7 @@ class House(unittest.TestCase):
 
 
 class TheRulesThemselves(unittest.TestCase):
-    """Each rule finds the file that breaks it, put into an empty tree."""
+    """Each rule detects a file that breaks it, in an otherwise empty tree."""
 
     def complaints(self, name, text, check=wrong_includes):
         with tempfile.TemporaryDirectory() as folder:
@@ -131,13 +133,16 @@ class TheRulesThemselves(unittest.TestCase):
         self.assertIn("in no room", self.complaints("src/cli/x.cc", '#include "mephisto/new.h"'))
 
     def test_what_is_right_is_let_be(self):
-        right = '#include <map>\n#include "base/text.h"\n#include "log/group.h"\n#include "mephisto/sync.h"\n// #include "cli/commands.h"'
+        right = ('#include <map>\n#include "base/text.h"\n#include "log/group.h"\n#include "mephisto/sync.h"\n'
+                 '// #include "cli/commands.h"')
         self.assertEqual(self.complaints("src/log/x.cc", right), "")
-        self.assertEqual(self.complaints("horton/x.cc", '#include "horton/app.h"\n#include "mephisto/app.h"', wrong_includes_of_apps), "")
+        self.assertEqual(self.complaints("horton/x.cc", '#include "horton/app.h"\n#include "mephisto/app.h"',
+                                         wrong_includes_of_apps), "")
 
     def test_private_headers_in_an_app_are_found(self):
         for include in ("log/store.h", "mephisto/stream/shard.h", "../src/log/store.h", "src/log/store.h"):
-            self.assertIn("not public", self.complaints("horton/x.cc", f'#include "{include}"', wrong_includes_of_apps), include)
+            self.assertIn("not public", self.complaints("horton/x.cc", f'#include "{include}"', wrong_includes_of_apps),
+                          include)
 
 
 if __name__ == "__main__":

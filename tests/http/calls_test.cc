@@ -1,4 +1,4 @@
-// What the client can send besides a GET, what it repeats of it, and answers that come piece by piece.
+// What the client can send besides a GET, which requests it repeats, and answers that arrive in pieces.
 #include <gmock/gmock.h>
 
 #include "http/client.h"
@@ -12,7 +12,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-// The head of the next request and its body, of the length that it says.
+// The head of the next request, and its body with the length that the head names.
 std::string whole_request(Peer& peer) {
   auto head = peer.request();
   const auto at = head.find("Content-Length: ");
@@ -130,7 +130,7 @@ TEST(HttpCalls, AnAnswerThatComesBeforeTheBodyIsTakenAndTheConnectionIsNotUsedAg
     peer.request();
     if (number == 0) {
       peer.reply("too large", "", "413 Content Too Large");
-      return;  // with most of the body unread
+      return;  // most of the body is unread
     }
     peer.reply("second");
   }};
@@ -143,7 +143,7 @@ TEST(HttpCalls, AnAnswerThatComesBeforeTheBodyIsTakenAndTheConnectionIsNotUsedAg
       EXPECT_EQ(response.status, 413);
       EXPECT_EQ(response.body, "too large");
     } catch (const Failure& failure) {
-      // The kernel may drop the answer with the connection.
+      // The kernel may drop the answer together with the connection.
       EXPECT_EQ(failure.kind(), ErrorKind::kUnavailable);
     }
     EXPECT_EQ((co_await client.get(server.url())).body, "second");
@@ -245,7 +245,7 @@ TEST(HttpRetryAfter, IsWaitedForWhereItIsShort) {
   HttpOptions options;
   options.first_backoff = 1ms;
   options.last_backoff = 8s;
-  // On virtual time, which only pauses move.
+  // On virtual time, which only pauses advance.
   auto ask = [&](const std::string& url) {
     Loop loop{Loop::Clock::kVirtual};
     return loop.run(

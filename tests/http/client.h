@@ -1,4 +1,4 @@
-// What tests of the client share.
+// Helpers of the client's tests.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@ namespace mephisto::tests {
 
 using namespace std::chrono_literals;
 
-// Short pauses, and a deadline that no answer of a test's server misses.
+// Short pauses, and a deadline that every answer of a test server meets.
 inline HttpOptions quick() {
   HttpOptions options;
   options.first_backoff = 1ms;
@@ -27,7 +27,7 @@ auto on_loop(Body body) {
   return loop.run(body());
 }
 
-// One answer of a client of its own.
+// One answer, with a client of its own.
 inline HttpResponse get(const std::string& url, HttpOptions options = quick()) {
   return on_loop([&]() -> Task<HttpResponse> {
     HttpClient client{options};
@@ -35,7 +35,7 @@ inline HttpResponse get(const std::string& url, HttpOptions options = quick()) {
   });
 }
 
-// The Failure with which a get ends; fails the test when it does not.
+// The Failure with which a get ends; the test fails if the get succeeds.
 inline Error failure_of(const std::string& url, HttpOptions options = quick()) {
   try {
     get(url, std::move(options));

@@ -1,4 +1,4 @@
-// What the client makes of networks and servers that fail: retries, pauses, deadlines, limits, and what it says.
+// How the client handles failing networks and servers: retries, pauses, deadlines, limits, and its messages.
 #include <gmock/gmock.h>
 
 #include <condition_variable>
@@ -16,7 +16,7 @@ using ::testing::HasSubstr;
 using ::testing::Le;
 using ::testing::Not;
 
-// Does `fault` on the first `times` connections, then answers well.
+// Applies `fault` to the first `times` connections, then answers well.
 RawServer failing(int times, std::function<void(Peer&)> fault) {
   return RawServer{[=](Peer& peer, int number) {
     if (peer.request().empty()) return;
@@ -73,7 +73,7 @@ TEST(HttpFaults, EachIsTriedAgainUntilItWorks) {
   }
 }
 
-TEST(HttpFaults, EachIsToldWhenItDoesNotEnd) {
+TEST(HttpFaults, EachIsReportedWhenItDoesNotEnd) {
   for (const auto& fault : faults()) {
     if (std::string_view{fault.said}.empty()) continue;
     auto server = failing(1000, fault.act);
@@ -105,7 +105,7 @@ TEST(HttpFaults, AnErrorOfTheCallerIsNotTriedAgain) {
   }
 }
 
-TEST(HttpFaults, ARefusedConnectionIsTold) {
+TEST(HttpFaults, ARefusedConnectionIsReported) {
   std::string url;
   {
     RawServer gone{[](Peer&, int) {}};
@@ -117,7 +117,7 @@ TEST(HttpFaults, ARefusedConnectionIsTold) {
                                    Not(HasSubstr("sesame"))));
 }
 
-TEST(HttpFaults, AHostThatIsNotThereIsTold) {
+TEST(HttpFaults, AHostThatDoesNotExistIsReported) {
   auto options = quick();
   options.retries = 0;
   auto error = failure_of("http://no-such-host.invalid/", options);
@@ -132,7 +132,7 @@ TEST(HttpFaults, PausesGrowUpToALimitWithChanceInThem) {
   options.retries = 6;
   options.first_backoff = 1s;
   options.last_backoff = 8s;
-  // On virtual time, which only pauses move.
+  // On virtual time, which only pauses advance.
   auto measure = [&] {
     Loop loop{Loop::Clock::kVirtual};
     return loop.run([](Loop& clock, const HttpOptions& how, std::string url) -> Task<std::chrono::milliseconds> {
@@ -147,7 +147,7 @@ TEST(HttpFaults, PausesGrowUpToALimitWithChanceInThem) {
   };
   std::set<std::int64_t> times;
   for (int i = 0; i < 8; ++i) {
-    auto all = measure();  // 1 + 2 + 4 + 8 + 8 + 8 seconds, and up to a half more
+    auto all = measure();  // 1 + 2 + 4 + 8 + 8 + 8 seconds, and up to half more
     EXPECT_THAT(all, AllOf(Ge(31s), Le(46500ms)));
     times.insert(all.count());
   }
@@ -170,10 +170,10 @@ TEST(HttpFaults, ABodyThatTricklesIsGivenUpAtTheDeadlineToo) {
   RawServer server{[](Peer& peer, int) {
     peer.request();
     peer.write("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n");
-    // A byte whenever the last one was taken, until the client goes.
+    // Sends the next byte as soon as the last one was read, until the client closes.
     for (int i = 0; i < 1'000'000; ++i) {
       if (::send(peer.fd(), "x", 1, MSG_NOSIGNAL) != 1) return;
-      std::this_thread::sleep_for(1ms);  // the server is slow; nothing waits for this
+      std::this_thread::sleep_for(1ms);  // makes the server slow; nothing waits for this
     }
   }};
   auto options = quick();
@@ -186,7 +186,7 @@ TEST(HttpFaults, TheDeadlineIsOfEachAttempt) {
   auto server = failing(1, [](Peer& peer) { peer.wait_until_gone(); });
   auto options = quick();
   options.deadline = 200ms;
-  options.retries = 20;  // on a busy machine even the good answer may come late
+  options.retries = 20;  // on a busy machine even the good answer may be late
   EXPECT_EQ(get(server.url(), options).body, "good");
 }
 

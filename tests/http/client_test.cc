@@ -1,4 +1,4 @@
-// What the client asks for and what it makes of answers: kept connections, encodings, redirects, URLs.
+// What the client requests and how it handles answers: kept connections, encodings, redirects, URLs.
 #include <gmock/gmock.h>
 
 #include <condition_variable>
@@ -86,7 +86,7 @@ TEST(HttpClient, DoesNotKeepAConnectionThatTheServerCloses) {
 TEST(HttpClient, AKeptConnectionThatWasClosedMeanwhileIsReplacedWithoutCountingAsARetry) {
   RawServer server{[](Peer& peer, int) {
     peer.request();
-    peer.reply("once");  // keeps alive, it says, and then closes
+    peer.reply("once");  // announces keep-alive, but then closes
   }};
   auto options = quick();
   options.retries = 0;
@@ -103,7 +103,7 @@ TEST(HttpClient, SeveralTasksUseConnectionsOfTheirOwn) {
   int waiting = 0;
   RawServer server{[&](Peer& peer, int) {
     while (!peer.request().empty()) {
-      // Answers only when both requests are here.
+      // Answers only when both requests have arrived.
       std::unique_lock lock{mutex};
       ++waiting;
       both.notify_all();
@@ -145,7 +145,7 @@ TEST(HttpClient, AnEmptyBodyIsNoBrokenCompression) {
   EXPECT_EQ(get(server.url()).body, "");
 }
 
-// Sends whoever asks for /start to `location`; answers the rest with its head.
+// Redirects /start to `location`; answers all other requests with their head.
 std::function<void(Peer&, int)> redirecting(std::string location, std::string status = "302 Found") {
   return [=](Peer& peer, int) {
     for (std::string head; !(head = peer.request()).empty();) {

@@ -1,4 +1,4 @@
-// Header fields, and what Retry-After means.
+// Header fields, and the meaning of Retry-After.
 #include <gmock/gmock.h>
 
 #include "http/client.h"
@@ -17,7 +17,7 @@ TEST(HttpHeaders, NamesCompareWithoutRegardToCase) {
   EXPECT_EQ(headers["Content"], "");
 }
 
-TEST(HttpHeaders, AFieldMayStandSeveralTimes) {
+TEST(HttpHeaders, AFieldMayOccurSeveralTimes) {
   HttpHeaders headers{{"Via", "a , b"}, {"Set-Cookie", "x=1"}, {"via", ",c,"}};
   EXPECT_EQ(headers["Via"], "a , b");
   EXPECT_THAT(headers.list("via"), ElementsAre("a", "b", "c"));
@@ -46,7 +46,7 @@ TEST(RetryAfter, IsADateByTheServersClock) {
   }
 }
 
-TEST(RetryAfter, IsADateByOurClockWhereTheServerTellsNone) {
+TEST(RetryAfter, IsADateByOurClockWhereTheServerSendsNone) {
   const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
   const auto wait = with({{"Retry-After", format_http_date(now + 1h)}}).retry_after();
   ASSERT_TRUE(wait);

@@ -1,5 +1,5 @@
-// The server against clients that no decent person would run: a request that could be understood in two ways is
-// refused, a body is never taken for a request, and neither connections nor memory nor time are without a bound.
+// The server against hostile clients. An ambiguous request is refused, and a body is never taken for a request.
+// Connections, memory and time have limits.
 #include <gmock/gmock.h>
 #include <poll.h>
 #include <sys/resource.h>
@@ -25,14 +25,14 @@ std::string many_of(std::string_view text, int count) {
   return all;
 }
 
-// How many whole answers `text` has.
+// How many complete answers `text` has.
 std::size_t answers_in(std::string_view text) {
   std::size_t count = 0;
   for (std::size_t at = 0; (at = text.find("HTTP/1.1 ", at)) != std::string_view::npos; ++at) ++count;
   return count;
 }
 
-TEST(HostileClient, WhatCouldBeUnderstoodInTwoWaysIsRefusedAndNothingBehindItIsARequest) {
+TEST(HostileClient, AnAmbiguousRequestIsRefusedAndNothingAfterItIsARequest) {
   const std::string hidden = "GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n";
   const std::pair<const char*, std::string> cases[] = {
       {"no Host", "GET / HTTP/1.1\r\n\r\n"},
@@ -150,7 +150,7 @@ TEST(HostileClient, HalfOpenConnectionsMakeRoomForOthers) {
       limits);
 }
 
-TEST(HostileClient, WhoHasARequestUnderWayIsNotClosedForOthers) {
+TEST(HostileClient, AConnectionWithARequestUnderWayIsNotClosedForOthers) {
   HttpLimits limits;
   limits.connections = 4;
   WaitQueue gate;
@@ -186,7 +186,7 @@ TEST(HostileClient, WhoHasARequestUnderWayIsNotClosedForOthers) {
       limits);
 }
 
-TEST(HostileClient, WhoTakesNothingOfItsReplyMakesRoomForOthers) {
+TEST(HostileClient, AClientThatReadsNothingOfItsReplyMakesRoomForOthers) {
   HttpLimits limits;
   limits.connections = 4;
   serving(
@@ -205,7 +205,7 @@ TEST(HostileClient, WhoTakesNothingOfItsReplyMakesRoomForOthers) {
       limits);
 }
 
-// The process may open few files more than it has, for as long as this lives.
+// While it lives, the process may open only a few more files than it already has open.
 class FewFiles {
  public:
   explicit FewFiles(rlim_t most) {
@@ -232,19 +232,18 @@ TEST(HostileClient, TheServerGoesOnWhereNoMoreFilesCanBeOpened) {
       show,
       [](HttpServer& server) -> Task<void> {
         log::configure({.level = log::Level::kCrit, .file = ""});
-        // The clients are of this process too: they take its files until it has none, and the server has none to accept
-        // with.
+        // The clients are in this process too. They use up its files, so that the server has none left to accept with.
         FewFiles few{64};
         std::vector<std::unique_ptr<Raw>> half_open;
         for (int i = 0; i < 80; ++i) half_open.push_back(std::make_unique<Raw>(server.port()));
         co_await sleep_for(250ms);
-        half_open.resize(30);  // some are free again
+        half_open.resize(30);  // some files are free again
         EXPECT_THAT(co_await answer_to(server, "GET /good HTTP/1.0\r\n\r\n"), EndsWith("[GET /good ]"));
       },
       limits);
 }
 
-TEST(HostileClient, WhoIsTooSlowIsLeft) {
+TEST(HostileClient, AClientThatIsTooSlowIsDropped) {
   HttpLimits limits;
   limits.head_within = 100ms;
   limits.body_within = 100ms;
@@ -259,7 +258,7 @@ TEST(HostileClient, WhoIsTooSlowIsLeft) {
       limits);
 }
 
-TEST(HostileClient, WhoSendsWithoutEndIsLeftSoon) {
+TEST(HostileClient, AClientThatSendsWithoutEndIsDroppedSoon) {
   const std::pair<const char*, const char*> floods[] = {
       {"", "x"},
       {"GET / HTTP/1.1\r\n", "X: y\r\n"},
@@ -280,7 +279,8 @@ TEST(HostileClient, WhoSendsWithoutEndIsLeftSoon) {
         while (all < (std::uint64_t{64} << 20) && raw.write(block)) all += block.size();
         return all;
       });
-      // The most lies in the sockets; a body of single bytes has six times its limit of heads.
+      // Most of it is in the sockets' buffers. A body in chunks of one byte takes six times its limit, because each
+      // byte has a chunk head.
       EXPECT_LT(sent, std::uint64_t{32} << 20) << start << more;
     }
     HttpClient client{quick()};

@@ -1,5 +1,5 @@
-// The client against servers that no decent person would run: each answer is the right one or a clear error, it never
-// is another request's, and neither memory nor time is without a bound.
+// The client against hostile servers. Each answer is the right one or a clear error, never the answer to another
+// request. Memory and time have limits.
 #include <gmock/gmock.h>
 #include <netinet/tcp.h>
 
@@ -19,8 +19,8 @@ struct Case {
   const char* name;
   std::string answer;  // to the first request
   std::string body;    // what the caller gets; or
-  std::string error;   // what it is told
-  bool kept = true;    // the next request comes on the same connection
+  std::string error;   // the error that it gets
+  bool kept = true;    // whether the next request uses the same connection
 };
 
 std::string ok(std::string_view body) {
@@ -279,7 +279,7 @@ TEST(HostileServer, ARequestTimeoutThatCrossesARequestIsNoAnswerToIt) {
   });
 }
 
-// Sends `start`, then `more` again and again until the client has gone; gives how many bytes were sent.
+// Sends `start`, then `more` repeatedly until the client has closed; returns how many bytes were sent.
 std::uint64_t flooded(const std::string& start, const std::string& more, HttpOptions options, std::string& error) {
   std::atomic<std::uint64_t> sent{0};
   {
@@ -320,7 +320,7 @@ TEST(HostileServer, NothingIsTakenWithoutEnd) {
   };
   for (const auto& flood : floods) {
     std::string error;
-    // What the client did not take lies in the sockets.
+    // What the client did not read is in the sockets' buffers.
     EXPECT_LT(flooded(flood.start, flood.more, small(), error), 16u << 20) << flood.start;
     EXPECT_THAT(error, AllOf(HasSubstr(flood.error), Not(HasSubstr("sesame")))) << flood.start << flood.more;
   }
@@ -352,7 +352,7 @@ TEST(HostileServer, OthersHaveTheirTurnWhileALargeAnswerIsTaken) {
     auto get = loop.spawn("get", [](HttpClient& with, std::string url) -> Task<void> {
       EXPECT_EQ((co_await with.get(url)).body.size(), 30'000'000u);
     }(client, server.url()));
-    // What they do between two parts of the body.
+    // Other tasks run between two parts of the body.
     int turns = 0;
     while (!get.done()) {
       co_await sleep_for(0ms);

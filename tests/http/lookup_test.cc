@@ -1,4 +1,4 @@
-// Looking up a host's name: the system's lookup is replaced by one that takes as long as the test wants.
+// Lookups of host names. The system's lookup is replaced by one that takes as long as the test wants.
 #include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <netdb.h>
@@ -77,7 +77,7 @@ TEST_F(HttpLookup, IsLeftBehindWhenItsCallerIsCancelled) {
     HttpClient client{quick()};
     auto got = Loop::current()->spawn(
         "get", [](HttpClient& with) -> Task<void> { (void)co_await with.get("http://slow.test:1/"); }(client));
-    while (lookups() == 0) co_await sleep_for(1ms);  // between two looks
+    while (lookups() == 0) co_await sleep_for(1ms);  // between two checks
     got.cancel();
     co_await got.finished();
   });

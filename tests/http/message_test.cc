@@ -1,5 +1,4 @@
-// What stands on a connection: heads and bodies that are right, and those that two readers could understand
-// differently.
+// The bytes on a connection: correct heads and bodies, and those that two readers could understand differently.
 #include "http/message.h"
 
 #include <gmock/gmock.h>
@@ -38,7 +37,7 @@ TEST(RequestHead, KeepsTheConnectionAsItSays) {
   }
 }
 
-TEST(RequestHead, WhatCouldBeUnderstoodInTwoWaysIsRefused) {
+TEST(RequestHead, WhatIsAmbiguousIsRefused) {
   using namespace std::string_literals;
   const std::pair<std::string, const char*> cases[] = {
       {request(""), "no Host"},
@@ -98,7 +97,7 @@ TEST(RequestHead, WhatCouldBeUnderstoodInTwoWaysIsRefused) {
   }
 }
 
-TEST(RequestHead, AnotherVersionIsToldSo) {
+TEST(RequestHead, AnotherVersionIsRefusedWithThatReason) {
   for (const char* line : {"PRI * HTTP/2.0", "GET / HTTP/3.0", "GET / HTTP/0.9"}) {
     auto head = parse_request_head(request("Host: a\r\n", line));
     ASSERT_FALSE(head);
@@ -138,7 +137,7 @@ struct BodyCase {
   bool persistent;
 };
 
-TEST(ResponseHead, TellsHowTheBodyEnds) {
+TEST(ResponseHead, KnowsHowTheBodyEnds) {
   using enum Framing::Kind;
   const BodyCase cases[] = {
       {"Content-Length: 3\r\n", 200, false, kLength, true},
@@ -204,7 +203,8 @@ TEST(Block, IsNeverLargerThanItsLimit) {
   EXPECT_LE(block.text().size(), 50u);
 }
 
-// The body that `text` is, given in pieces of `size` bytes; what is wrong otherwise. `rest` is what comes behind it.
+// The body in `text`, which is passed in pieces of `size` bytes; or what is wrong with it. `rest` is the text after the
+// body.
 std::string body_of(Framing framing, std::string_view text, std::size_t size, std::uint64_t limit = 1000,
                     std::string* rest = nullptr) {
   BodyReader reader{framing, limit, 100};
@@ -281,7 +281,7 @@ TEST(BodyReader, RefusesBrokenChunks) {
   }
 }
 
-TEST(BodyReader, TellsALengthThatIsTooLargeBeforeAByteOfItCame) {
+TEST(BodyReader, ReportsALengthThatIsTooLargeBeforeItsFirstByte) {
   BodyReader reader{{Framing::Kind::kLength, 1001}, 1000, 100};
   std::string_view nothing;
   std::string body;

@@ -1,4 +1,4 @@
-// Requests through a proxy: by the setting, by the environment, and to whom not.
+// Requests through a proxy: by the setting, by the environment, and the hosts that bypass it.
 #include "http/proxy.h"
 
 #include <gmock/gmock.h>
@@ -15,7 +15,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-// The environment's proxies are what a test says, and nothing else.
+// The environment has only the proxies that a test sets.
 class HttpProxy : public ::testing::Test {
  protected:
   HttpProxy() { clear(); }
@@ -24,14 +24,14 @@ class HttpProxy : public ::testing::Test {
     for (const char* name : {"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"})
       unsetenv(name);
   }
-  // The proxy that a request to `url` goes to, `host:port`; empty: none.
+  // The proxy of a request to `url`, `host:port`; empty: none.
   static std::string proxy_for(const std::string& url, const std::string& setting = "") {
     auto proxy = value_or_throw(Proxies{setting}.for_target(value_or_throw(parse_target(url))));
     return proxy ? proxy->target.place() : "";
   }
 };
 
-// A proxy that answers with the request, or connects nowhere and answers `status` to a CONNECT.
+// A proxy that answers with the request. It does not connect to any server, and answers `status` to a CONNECT.
 std::function<void(Peer&, int)> proxy(std::string status = "502 Bad Gateway") {
   return [=](Peer& peer, int) {
     for (std::string head; !(head = peer.request()).empty();) {
@@ -47,7 +47,7 @@ TEST_F(HttpProxy, IsAskedForTheWholeUrl) {
   RawServer server{proxy()};
   auto options = quick();
   options.proxy = fmt::format("http://me:p%40ss@127.0.0.1:{}", server.port());
-  // A name that nobody could look up: the proxy does.
+  // The client cannot look up this name; the proxy has to do it.
   const auto response = get("http://service.invalid:8080/a?b=c", options);
   EXPECT_THAT(response.body,
               AllOf(StartsWith("GET http://service.invalid:8080/a?b=c HTTP/1.1\r\nHost: service.invalid:8080\r\n"),
@@ -103,7 +103,7 @@ TEST_F(HttpProxy, IsNotUsedForWhatNoProxyNames) {
   EXPECT_EQ(proxy_for("http://anything.example/"), "");
 }
 
-TEST_F(HttpProxy, ThatDoesNotConnectIsTold) {
+TEST_F(HttpProxy, ThatDoesNotConnectIsReported) {
   for (auto [status, kind, said] :
        {std::tuple{"502 Bad Gateway", ErrorKind::kUnavailable, "does not connect to it (status 502)"},
         {"407 Proxy Authentication Required", ErrorKind::kInvalid, "wants a name and password"}}) {

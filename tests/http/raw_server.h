@@ -1,5 +1,5 @@
-// A server on a plain socket, with threads of its own, that does exactly what a test says: also what no decent server
-// would do.
+// A server on a plain socket with its own threads. It does exactly what a test says, even what no decent server would
+// do.
 //
 //   RawServer server{[](Peer& peer, int number) {
 //     while (!peer.request().empty()) peer.reply("hello");
@@ -31,7 +31,7 @@
 
 namespace mephisto::tests {
 
-// One connection, as the server sees it.
+// One connection, seen from the server.
 class Peer {
  public:
   Peer(int fd, SSL_CTX* tls) : fd_(fd) {
@@ -41,7 +41,7 @@ class Peer {
     usable_ = SSL_accept(tls_.get()) == 1;
   }
 
-  // The head of the next request; empty when the client has gone.
+  // The head of the next request; empty if the client has closed.
   std::string request() {
     std::string head;
     while (usable_ && !head.ends_with("\r\n\r\n")) {
@@ -51,7 +51,7 @@ class Peer {
     }
     return head;
   }
-  // So many bytes; fewer when the client has gone.
+  // `size` bytes; fewer if the client has closed.
   std::string read(std::size_t size) {
     std::string bytes(size, '\0');
     std::size_t have = 0;
@@ -76,17 +76,17 @@ class Peer {
   void reply(std::string_view body, std::string_view headers = "", std::string_view status = "200 OK") {
     write(fmt::format("HTTP/1.1 {}\r\nContent-Length: {}\r\n{}\r\n{}", status, body.size(), headers, body));
   }
-  // Nothing more comes from here; returns when the client has gone too.
+  // Closes the sending side; returns when the client has closed too.
   void wait_until_gone() {
     while (!request().empty()) {
     }
   }
-  // What is written goes out together when it is pulled.
+  // While it is on, written bytes are held back; they go out together when it is turned off.
   void cork(bool on) {
     const int value = on ? 1 : 0;
     setsockopt(fd_, IPPROTO_TCP, TCP_CORK, &value, sizeof value);
   }
-  // As a proxy: carries bytes between the client and a server, until one of them ends.
+  // Acts as a proxy: carries bytes between the client and a server, until one of them ends.
   void join(const char* address, int port) {
     const int other = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in to{};
@@ -116,7 +116,7 @@ class Peer {
 
 class RawServer {
  public:
-  // `script` runs once for each connection, on a thread of its own; when it returns the connection is closed. `number`
+  // `script` runs once for each connection, on its own thread; the connection is closed when it returns. `number`
   // counts from 0.
   explicit RawServer(std::function<void(Peer&, int number)> script, SSL_CTX* tls = nullptr)
       : script_(std::move(script)), tls_(tls) {
@@ -158,7 +158,8 @@ class RawServer {
       std::lock_guard lock{mutex_};
       open_.push_back(fd);
       threads_.emplace_back([this, fd, number] {
-        // OpenSSL writes to clients that went; on this thread alone that is no reason to end the process.
+        // OpenSSL writes to clients that have closed. SIGPIPE is blocked on this thread alone, so that it does not end
+        // the process.
         sigset_t pipe;
         sigemptyset(&pipe);
         sigaddset(&pipe, SIGPIPE);
@@ -181,11 +182,11 @@ class RawServer {
   std::atomic<int> connections_{0};
   std::mutex mutex_;
   std::vector<int> open_;
-  std::vector<std::thread> threads_;  // the acceptor's
+  std::vector<std::thread> threads_;  // of the acceptor
   std::thread acceptor_;
 };
 
-// `text` compressed, in the format that zlib means by `window_bits`.
+// `text`, compressed in the format that `window_bits` selects in zlib.
 inline std::string deflated(std::string_view text, int window_bits) {
   z_stream stream{};
   deflateInit2(&stream, Z_BEST_COMPRESSION, Z_DEFLATED, window_bits, 8, Z_DEFAULT_STRATEGY);

@@ -1,4 +1,4 @@
-// What tests of the server share.
+// Helpers of the server's tests.
 #pragma once
 
 #include <arpa/inet.h>
@@ -25,7 +25,7 @@ inline std::string url(const HttpServer& server, const std::string& path = "/") 
   return fmt::format("http://127.0.0.1:{}{}", server.port(), path);
 }
 
-// A plain socket to the server; false where nobody listens.
+// A plain socket to the server; false if nobody listens.
 class Raw {
  public:
   explicit Raw(int port, const char* address = "127.0.0.1") : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
@@ -38,7 +38,7 @@ class Raw {
   ~Raw() { ::close(fd_); }
   explicit operator bool() const { return connected_; }
   int fd() const { return fd_; }
-  // False when the server has gone.
+  // False if the server has closed.
   bool write(std::string_view text) {
     while (!text.empty()) {
       auto put = ::send(fd_, text.data(), text.size(), MSG_NOSIGNAL);
@@ -47,7 +47,7 @@ class Raw {
     }
     return true;
   }
-  // What comes until the server closes, or until it ends in `end`.
+  // The received text until the server closes, or until it ends in `end`.
   std::string read(std::string_view end = "") {
     std::string text;
     char chunk[4096];
@@ -64,7 +64,7 @@ class Raw {
   bool connected_;
 };
 
-// Sends the text on a connection of its own and gives all that comes back.
+// Sends the text on its own connection and returns everything that comes back.
 inline Task<std::string> answer_to(const HttpServer& server, std::string text) {
   co_return co_await blocking([text = std::move(text), port = server.port()] {
     Raw raw{port};

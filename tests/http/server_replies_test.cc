@@ -1,4 +1,4 @@
-// What the server makes of requests and replies besides the plain ones: bodies in chunks, headers, streams.
+// Requests and replies beyond the plain ones: bodies in chunks, headers, streams.
 #include <gmock/gmock.h>
 
 #include "http/server.h"
@@ -158,7 +158,7 @@ TEST(HttpServer, AStreamEndsWhenItsClientWent) {
             {
               Raw raw{server.port()};
               raw.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-              // What it does not read fills the sockets, and then it goes.
+              // The client reads nothing, so the sockets' buffers fill up; then it closes.
               co_await sleep_for(10ms);
             }
             while (!ended) co_await changed.wait("the stream's end");

@@ -1,4 +1,4 @@
-// The server: what handlers are asked and what clients get, many at once, bad requests, and its end.
+// The server: what handlers receive and clients get, many requests at once, bad requests, and its end.
 #include <gmock/gmock.h>
 
 #include "http/server.h"
@@ -150,7 +150,7 @@ TEST(HttpServer, ListensOnLoopbackUnlessTold) {
     auto& loop = *Loop::current();
     HttpServer own{loop, show, 0};
     HttpServer open{loop, show, 0, "0.0.0.0"};
-    // All of 127.0.0.0/8 is this machine; 127.0.0.1 alone is what a loopback server takes.
+    // All of 127.0.0.0/8 is this machine, but a loopback server takes 127.0.0.1 alone.
     EXPECT_TRUE(Raw(own.port()));
     EXPECT_FALSE(Raw(own.port(), "127.0.0.2"));
     EXPECT_TRUE(Raw(open.port(), "127.0.0.2"));

@@ -1,4 +1,4 @@
-// TLS: certificates of a CA that the test makes; who is trusted, and who is not.
+// TLS with certificates of a CA that the test makes: which servers are trusted, and which are not.
 #include <gmock/gmock.h>
 #include <openssl/ssl.h>
 
@@ -16,7 +16,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-// Two CAs and certificates by the first, made once by the openssl program.
+// Two CAs, and certificates of the first one, made once by the openssl program.
 class Certificates {
  public:
   static Certificates& instance() {
@@ -26,7 +26,7 @@ class Certificates {
   ~Certificates() { std::filesystem::remove_all(folder_); }
 
   std::string ca(const std::string& name = "ca") const { return folder_ + "/" + name + ".pem"; }
-  // A server's side with the certificate called `name`.
+  // A server's context with the certificate called `name`.
   SSL_CTX* server(const std::string& name) {
     auto& context = contexts_[name];
     if (context) return context.get();
@@ -130,7 +130,7 @@ TEST(HttpTls, ACutBodyIsTriedAgain) {
   EXPECT_EQ(get(server.url(), trusting()).body, "good");
 }
 
-// No attempt after the first, and nothing is sent to who cannot be trusted.
+// The client tries only once, and sends nothing to a server that it cannot trust.
 void expect_untrusted(const std::string& certificate, const std::string& host, HttpOptions options) {
   std::atomic<int> requests{0};
   auto server = secure(certificate, [&](Peer& peer, int) {
@@ -154,7 +154,7 @@ TEST(HttpTls, ACertificateOfAnotherHostIsRefused) {
 }
 TEST(HttpTls, AnExpiredCertificateIsRefused) { expect_untrusted("expired", "localhost", trusting()); }
 
-TEST(HttpTls, AServerWithoutTlsIsTold) {
+TEST(HttpTls, AServerWithoutTlsIsReported) {
   RawServer plain{[](Peer& peer, int) { peer.write("HTTP/1.1 400 Bad Request\r\n\r\n"); }};
   auto options = trusting();
   options.retries = 1;
@@ -188,7 +188,7 @@ TEST(HttpTls, GoesThroughAProxyToTheServerItself) {
 }
 
 TEST(HttpTls, AConnectionOnWhichMoreCameThanWasAskedForIsNotUsedAgain) {
-  // In one TLS record with the answer, in one of its own behind it, and with a close.
+  // In the same TLS record as the answer, in a record of its own after it, and with a close.
   for (int kind = 0; kind < 3; ++kind) {
     auto server = secure("local", [&](Peer& peer, int number) {
       peer.request();

@@ -1,5 +1,5 @@
-"""A worker on a broker with Kafka's own limits, which is away, comes back, and whose topics are changed by others; and the bad input that a log
-sees, on Kafka too."""
+"""A worker on a broker with Kafka's own limits. The broker stops and comes back, and other programs change its topics.
+Also the bad input of a log, here on Kafka."""
 import json
 import re
 import signal
@@ -30,10 +30,11 @@ class OnKafka(Scene):
         return json.loads(sent.stdout)
 
     def collect(self, worker, *where):
-        """A record that is sent now is worked through."""
+        """A record that is sent now is processed."""
         place = self.send(*where)
         done = (place["topic"], place["partition"], place["offset"] + 1)
-        wait_for(lambda: any((row["topic"], row["partition"], row["committed"]) == done for row in self.rows("lag")), lambda: f"{done} to be committed:\n{worker.stderr[-3000:]}")
+        wait_for(lambda: any((row["topic"], row["partition"], row["committed"]) == done for row in self.rows("lag")),
+                 lambda: f"{done} to be committed:\n{worker.stderr[-3000:]}")
 
     def members(self):
         return [row["member"] for row in self.rows("groups") if row["group"] == "horton" and row["member"]]
@@ -44,7 +45,7 @@ class OnKafka(Scene):
 
 
 class Broker(OnKafka):
-    def test_1_a_worker_waits_for_a_broker_that_is_away_and_says_so_once(self):
+    def test_1_a_worker_waits_for_an_unreachable_broker_and_says_so_once(self):
         cluster.kill()
         worker = self.start_worker(ready=False)
         worker.wait_for(AWAY)
@@ -60,7 +61,8 @@ class Broker(OnKafka):
         worker.wait_for(rf"(?s){AWAY}.*{AWAY}")
         cluster.start()
         self.collect(worker)
-        self.assertEqual(len(re.findall("a broker answers again", worker.stderr)), 1, worker.stderr)  # at the start it is `Worker ready` that tells
+        # at the start, `Worker ready` says so
+        self.assertEqual(len(re.findall("a broker answers again", worker.stderr)), 1, worker.stderr)
         self.assertEqual(len(re.findall(AWAY, worker.stderr)), 2, worker.stderr)
         self.stop(worker)
 
@@ -74,7 +76,9 @@ class Broker(OnKafka):
     def test_3_a_declared_topic_with_other_partitions_is_an_error_that_says_how_to_mend_it(self):
         worker = self.start_worker(ready=False)
         self.assertEqual(worker.wait(), 1)
-        self.assertRegex(worker.stderr, r"(?m)^Error: topic collect_security_overview has 9 partitions, not 8: .*kafka-topics.sh --alter --topic collect_security_overview")
+        self.assertRegex(worker.stderr,
+                         "(?m)^Error: topic collect_security_overview has 9 partitions, not 8: .*kafka-topics.sh "
+                         "--alter --topic collect_security_overview")
 
     def test_4_a_topic_that_is_deleted_and_made_again_is_read_from_its_start(self):
         cluster.tool(KAFKA_TOPICS, "--delete", "--topic", "collect_security_overview")
@@ -82,7 +86,7 @@ class Broker(OnKafka):
         self.collect(worker)
         self.stop(worker)
 
-    def test_5_a_topic_that_is_deleted_under_a_worker_is_told_and_read_when_it_is_made_again(self):
+    def test_5_a_topic_that_is_deleted_under_a_worker_is_reported_and_read_when_it_is_created_again(self):
         worker = self.start_worker()
         self.collect(worker)
         cluster.tool(KAFKA_TOPICS, "--delete", "--topic", "collect_security_overview")
@@ -92,16 +96,18 @@ class Broker(OnKafka):
         self.assertEqual(len(re.findall("Was it deleted", worker.stderr)), 1, worker.stderr)
         self.stop(worker)
 
-    def test_6_records_that_are_gone_before_they_are_read_are_told_and_left_out(self):
+    def test_6_records_that_are_gone_before_they_are_read_are_reported_and_left_out(self):
         worker = self.start_worker("--set", "broker_session_timeout=30s")
         self.collect(worker, "--partition", "3")
-        worker.signal(signal.SIGSTOP)  # what it has asked the broker for already brings the first of these
+        worker.signal(signal.SIGSTOP)  # what it has already requested from the broker contains the first of these
         last = [self.send("--partition", "3")["offset"] for _ in range(4)][-1]
         wanted = self.folder / "delete.json"
-        wanted.write_text(json.dumps({"version": 1, "partitions": [{"topic": "collect_security_overview", "partition": 3, "offset": last}]}))
+        wanted.write_text(json.dumps({
+            "version": 1, "partitions": [{"topic": "collect_security_overview", "partition": 3, "offset": last}]}))
         cluster.tool(KAFKA_DELETE_RECORDS, "--offset-json-file", wanted)
         worker.signal(signal.SIGCONT)
-        worker.wait_for(rf"WARNING .*collect_security_overview/3: the records from \d+ to {last - 1} are gone \(retention\); going on at {last}")
+        worker.wait_for(rf"WARNING .*collect_security_overview/3: the records from \d+ to {last - 1} are gone "
+                        rf"\(retention\); going on at {last}")
         self.collect(worker, "--partition", "3")
         self.stop(worker)
 
@@ -130,7 +136,7 @@ class Members(OnKafka):
 
 
 class Latest(Scene):
-    """A group that begins at the end of what is there."""
+    """A group that begins at the end of the existing records."""
 
     def tool(self, *words):
         got = run(MEPHISTO, "--log", cluster.url, *words, folder=self.folder)
@@ -144,21 +150,26 @@ class Latest(Scene):
         """The numbers of the records that the worker has read."""
         if not any(row["topic"] == "out" for row in json.loads(self.tool("--json", "topics"))):
             return []
-        return sorted(json.loads(line)["value"]["seq"] for line in self.tool("topic", "out", "--limit", "0").splitlines())
+        return sorted(json.loads(line)["value"]["seq"]
+                      for line in self.tool("topic", "out", "--limit", "0").splitlines())
 
     def test_what_was_there_is_left_out_but_not_what_comes_to_a_partition_that_is_added(self):
         cluster.tool(KAFKA_TOPICS, "--create", "--topic", "in", "--partitions", "8")
         for partition in range(8):
             self.send(partition, partition)
-        settings = ["--set", f"broker={cluster.url}", "--set", "consumer_auto_offset_reset=latest", "--set", "broker_commit_interval=50ms"]
-        worker = self.start(TESTS / "chaos_app", *settings, "worker", "--without-web", "-l", "info", "--shards", "2", name="worker")
+        settings = ["--set", f"broker={cluster.url}", "--set", "consumer_auto_offset_reset=latest", "--set",
+                    "broker_commit_interval=50ms"]
+        worker = self.start(TESTS / "chaos_app", *settings, "worker", "--without-web", "-l", "info", "--shards", "2",
+                            name="worker")
         worker.wait_for(r"in +│ +\{0-7\} +│")
         self.send(3, 100)
-        wait_for(lambda: self.copied() == [100], lambda: f"the record that came later: {self.copied()}\n{worker.stderr[-3000:]}")
+        wait_for(lambda: self.copied() == [100],
+                 lambda: f"the record that came later: {self.copied()}\n{worker.stderr[-3000:]}")
         cluster.tool(KAFKA_TOPICS, "--alter", "--topic", "in", "--partitions", "10")
         self.send(8, 108)
         self.send(9, 109)
-        wait_for(lambda: self.copied() == [100, 108, 109], lambda: f"those of the new partitions: {self.copied()}\n{worker.stderr[-3000:]}")
+        wait_for(lambda: self.copied() == [100, 108, 109],
+                 lambda: f"those of the new partitions: {self.copied()}\n{worker.stderr[-3000:]}")
         worker.signal(signal.SIGTERM)
         self.assertEqual(worker.wait(), 0)
 class DeadLetters(OnKafka):
@@ -168,23 +179,30 @@ class DeadLetters(OnKafka):
             self.assertRegex(worker.stdout, r"transport +│ kafka \(librdkafka\)")
             wait_for(lambda: self.horton("dlq", "list").returncode == 0, "the broker's coordinator to be there")
             letters = len(self.rows("dlq", "list"))
-            self.assertEqual(self.horton("send", "collect_security_overview", f"bad {guarantee}", "--partition", "5").returncode, 0)
+            self.assertEqual(self.horton("send", "collect_security_overview", f"bad {guarantee}", "--partition",
+                                         "5").returncode, 0)
             wait_for(lambda: len(self.rows("dlq", "list")) == letters + 1, "a dead letter")
             number = str(self.rows("dlq", "list")[-1]["number"])
-            self.assertEqual(self.horton("dlq", "replay", "collect_security_overview", number).stdout, "Replayed 1 dead letter of horton-collect_security_overview-dlq\n")
-            wait_for(lambda: [row for row in self.rows("dlq", "list") if row["number"] > int(number)], "the dead letter of the replayed record")
+            self.assertEqual(self.horton("dlq", "replay", "collect_security_overview", number).stdout,
+                             "Replayed 1 dead letter of horton-collect_security_overview-dlq\n")
+            wait_for(lambda: [row for row in self.rows("dlq", "list") if row["number"] > int(number)],
+                     "the dead letter of the replayed record")
             replayed = self.rows("topic", "collect_security_overview", "--partition", "5", "-n", "0")[-1]
-            self.assertEqual(replayed["headers"], {"x-replayed-from": f"horton-collect_security_overview-dlq/0@{number}",
-                                                   "x-only-for": "horton/collect_security_overview@collect_security_overview"})
-            # With the marks of transactions at its end, too.
-            wait_for(lambda: all(row["lag"] == 0 for row in self.rows("lag") if row["group"] == "horton"), lambda: f"all to be committed: {self.rows('lag')}")
-            end = next(row["end"] for row in self.rows("lag") if (row["topic"], row["partition"]) == ("collect_security_overview", 5))
-            self.assertEqual(self.horton("why", "collect_security_overview/5").stdout, f"collect_security_overview/5  is done up to its end, {end}\n")
+            self.assertEqual(replayed["headers"],
+                             {"x-replayed-from": f"horton-collect_security_overview-dlq/0@{number}",
+                              "x-only-for": "horton/collect_security_overview@collect_security_overview"})
+            # Even with transaction markers at its end.
+            wait_for(lambda: all(row["lag"] == 0 for row in self.rows("lag") if row["group"] == "horton"),
+                     lambda: f"all to be committed: {self.rows('lag')}")
+            end = next(row["end"] for row in self.rows("lag")
+                       if (row["topic"], row["partition"]) == ("collect_security_overview", 5))
+            self.assertEqual(self.horton("why", "collect_security_overview/5").stdout,
+                             f"collect_security_overview/5  is done up to its end, {end}\n")
             self.stop(worker)
 
 
 class BadRecords(bad_records_test.WithWorker):
-    """What bad_records_test.py tries on a log of ours."""
+    """The cases of bad_records_test.py for a log of ours."""
 
     @classmethod
     def config(cls, url, more="", folder=None):
@@ -192,7 +210,7 @@ class BadRecords(bad_records_test.WithWorker):
 
 
 class BadCommands(BadInput):
-    """Of bad_command_line_test.py what looks at a log."""
+    """The cases of bad_command_line_test.py that use a log."""
 
     def try_on_kafka(self, case):
         case.args = ["--log", cluster.url, *case.args]
@@ -201,9 +219,10 @@ class BadCommands(BadInput):
 
 add_tests(BadCommands, [
     usage("send to a topic that is not there", "send nope 1", "nope", "@AGENT"),
-    usage("send to a partition that is not there", "send collect_securities {} --partition 99", "collect_securities", "0 to 7", "99"),
+    usage("send to a partition that is not there", "send collect_securities {} --partition 99", "collect_securities",
+          "0 to 7", "99"),
     usage("topic that is not there", "topic nope", "nope", "horton topics"),
-    usage("dead letters that there are none", "dlq list nope", "nope", "horton dlq list"),
+    usage("dead letters that do not exist", "dlq list nope", "nope", "horton dlq list"),
     usage("why of a topic that is not read", "why nope/1", "nope/1"),
     usage("reset of a group in nothing", "lag --reset", "--reset", "value"),
     usage("mephisto: send to a topic that is not there", "send nope 1", "nope", program=MEPHISTO),

@@ -1,4 +1,4 @@
-"""What the tests on a broker of Kafka share: a cluster of their own, and horton on it."""
+"""What the tests on a Kafka broker share: a cluster of their own, and horton on it."""
 import os
 import pathlib
 import subprocess
@@ -25,13 +25,14 @@ class Cluster:
         self.start()
 
     def run(self, command, *words):
-        done = subprocess.run([ROOT / "dev/kafka", command, "--dir", self.folder / "cluster", *map(str, words)], env=environment(), capture_output=True, text=True)
+        done = subprocess.run([ROOT / "dev/kafka", command, "--dir", self.folder / "cluster", *map(str, words)],
+                              env=environment(), capture_output=True, text=True)
         if done.returncode != 0:
             raise AssertionError(f"dev/kafka {command} fails:\n{done.stdout}{done.stderr}")
         return done.stdout
 
     def start(self):
-        """Also what was killed."""
+        """Starts the brokers, even those that were killed."""
         plain, *others = self.run("start", *self.options).splitlines()
         self.servers = {"plain": plain, **dict(line.split() for line in others)}
         self.url = f"kafka://{plain}"
@@ -45,4 +46,5 @@ class Cluster:
 
 def properties(**given):
     """librdkafka's properties as settings on a command line: `_` stands for `.`."""
-    return [word for name, value in given.items() for word in ("--set", f"kafka.properties.{name.replace('_', '.')}={value}")]
+    return [word for name, value in given.items()
+            for word in ("--set", f"kafka.properties.{name.replace('_', '.')}={value}")]

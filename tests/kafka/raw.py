@@ -1,4 +1,4 @@
-"""What a client that crashed leaves behind: requests of Kafka's protocol, one by one, to a cluster of one broker."""
+"""What a crashed client leaves: requests of Kafka's protocol, one by one, to a cluster of one broker."""
 import socket
 import struct
 import time
@@ -42,9 +42,10 @@ def batch(producer, epoch, value):
 class Client:
     def __init__(self, port, name):
         self.port, self.name = port, name
-        # Who asks first has the brokers make their topic for transactions.
+        # The first request makes the brokers create their topic for transactions.
         self.until_ready(FIND_COORDINATOR, 1, text(name) + b"\1", lambda body: struct.unpack(">h", body[4:6])[0])
-        answer = self.until_ready(INIT_PRODUCER_ID, 0, text(name) + struct.pack(">i", 600_000), lambda body: struct.unpack(">h", body[4:6])[0])
+        answer = self.until_ready(INIT_PRODUCER_ID, 0, text(name) + struct.pack(">i", 600_000),
+                                  lambda body: struct.unpack(">h", body[4:6])[0])
         self.producer, self.epoch = struct.unpack(">qh", answer[6:16])
 
     def ask(self, kind, version, body):
@@ -63,26 +64,31 @@ class Client:
                 return answer
             if error not in NOT_YET or time.monotonic() > deadline:
                 raise AssertionError(f"request {kind} of {self.name}: error {error}")
-            time.sleep(0.05)  # between two looks
+            time.sleep(0.05)  # between two attempts
 
     def places(self, topic, partition):
         return struct.pack(">i", 1) + text(topic) + struct.pack(">i", 1) + struct.pack(">i", partition)
 
     def begin(self, topic, partition):
-        """Tells the coordinator; without it nobody knows that it has to end what is written there."""
+        """Announces the partition to the coordinator. Without this, nobody knows that the transaction there has to be
+        ended."""
         body = text(self.name) + struct.pack(">qh", self.producer, self.epoch) + self.places(topic, partition)
         self.until_ready(ADD_PARTITIONS, 0, body, lambda answer: struct.unpack(">h", answer[-2:])[0])
 
     def write(self, topic, partition, value):
-        """The record's offset."""
+        """Writes the record and returns its offset."""
         records = batch(self.producer, self.epoch, value)
-        body = text(self.name) + struct.pack(">hi", -1, 10_000) + self.places(topic, partition) + struct.pack(">i", len(records)) + records
-        answer = self.until_ready(PRODUCE, 3, body, lambda answer: struct.unpack(">h", answer[14 + len(topic):16 + len(topic)])[0])
+        body = (text(self.name) + struct.pack(">hi", -1, 10_000) + self.places(topic, partition)
+                + struct.pack(">i", len(records)) + records)
+        answer = self.until_ready(PRODUCE, 3, body,
+                                  lambda answer: struct.unpack(">h", answer[14 + len(topic):16 + len(topic)])[0])
         return struct.unpack(">q", answer[16 + len(topic):24 + len(topic)])[0]
 
     def commit(self, group, topic, partition, offset):
-        body = text(self.name) + text(group) + struct.pack(">qh", self.producer, self.epoch) + self.places(topic, partition) + struct.pack(">qh", offset, -1)
+        body = (text(self.name) + text(group) + struct.pack(">qh", self.producer, self.epoch)
+                + self.places(topic, partition) + struct.pack(">qh", offset, -1))
         self.until_ready(TXN_OFFSET_COMMIT, 0, body, lambda answer: struct.unpack(">h", answer[-2:])[0])
 
     def end(self, commit):
-        self.until_ready(END_TXN, 0, text(self.name) + struct.pack(">qhb", self.producer, self.epoch, commit), lambda answer: struct.unpack(">h", answer[4:6])[0])
+        self.until_ready(END_TXN, 0, text(self.name) + struct.pack(">qhb", self.producer, self.epoch, commit),
+                         lambda answer: struct.unpack(">h", answer[4:6])[0])

@@ -1,5 +1,5 @@
-"""A worker that is told to stop while its broker is frozen or gone: it ends in time, whatever it waits for; a second signal ends it at once. What
-each kind of request does that is not answered, tests/log/kafka_stop_test.cc tries on a stand-in."""
+"""A worker is told to stop while its broker is frozen or gone. It ends in time, whatever it waits for, and a second
+signal ends it at once. tests/log/kafka_stop_test.cc tests each kind of unanswered request on a stand-in."""
 import os
 import re
 import signal
@@ -24,25 +24,28 @@ def setUpModule():
 
 class Stop(Scene):
     def settings(self, guarantee, drain=DRAIN):
-        given = {"broker": cluster.url, "processing_guarantee": guarantee, "drain_timeout": f"{drain}s", "broker_commit_interval": "50ms", "broker_session_timeout": "10s"}
+        given = {"broker": cluster.url, "processing_guarantee": guarantee, "drain_timeout": f"{drain}s",
+                 "broker_commit_interval": "50ms", "broker_session_timeout": "10s"}
         return [word for name, value in given.items() for word in ("--set", f"{name}={value}")]
 
     def worker(self, guarantee, ready=True, **given):
-        worker = self.start(CHAOS, *self.settings(guarantee, **given), "worker", "--without-web", "-l", "info", "--shards", "1", name="worker")
+        worker = self.start(CHAOS, *self.settings(guarantee, **given), "worker", "--without-web", "-l", "info",
+                            "--shards", "1", name="worker")
         if ready:
             worker.wait_for(r"(?s)Worker ready.*\{0-7\}")
         return worker
 
     def producer(self):
-        """One whose records flow."""
+        """Starts a producer whose records are arriving."""
         acked = self.folder / "acked"
         acked.unlink(missing_ok=True)
-        producer = self.start(CHAOS, *self.settings("at_least_once"), "produce", "--producer", "p", "--acked", acked, "--count", "1000000", name="producer")
+        producer = self.start(CHAOS, *self.settings("at_least_once"), "produce", "--producer", "p", "--acked", acked,
+                              "--count", "1000000", name="producer")
         wait_for(lambda: acked.exists() and acked.stat().st_size > 10_000, "records to flow")
         return producer
 
     def away(self, how):
-        """The broker does not answer any more; it does again after the test."""
+        """The broker stops answering; after the test it answers again."""
         pid = int((cluster.folder / "cluster/node1/pid").read_text().split()[0])
         os.kill(pid, how)
         if how == signal.SIGSTOP:
@@ -51,11 +54,12 @@ class Stop(Scene):
             self.addCleanup(cluster.start)
 
     def waits_for(self, worker, pattern):
-        """One of its tasks has done so for a while, as a dump says that is asked for again and again."""
+        """Waits until one of its tasks has waited like this for a while, as repeated dumps show."""
         def look():
             worker.signal(signal.SIGUSR1)
-            time.sleep(0.1)  # between two looks
-            return re.search(rf"waits for (?:{pattern}) since (?:[5-9]\d\d ms|\d+(?:\.\d+)? s)", worker.stderr.rpartition("--- shard 0: what every task does")[2])
+            time.sleep(0.1)  # between two dumps
+            return re.search(rf"waits for (?:{pattern}) since (?:[5-9]\d\d ms|\d+(?:\.\d+)? s)",
+                             worker.stderr.rpartition("--- shard 0: what every task does")[2])
         wait_for(look, lambda: f"a task to wait for {pattern}:\n{worker.stderr[-3000:]}")
 
     def ends_in_time(self, worker, at_most=AT_MOST):

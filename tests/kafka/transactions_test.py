@@ -1,4 +1,5 @@
-"""Transactions that others have left open: what they keep, that they are named, and that one that hangs is ended."""
+"""Transactions that other programs have left open: what they block, that they are named, and that a hanging one is
+ended."""
 import json
 import unittest
 
@@ -14,26 +15,29 @@ def setUpModule():
     global cluster, port
     cluster = Cluster()
     port = int(cluster.url.rpartition(":")[2])
-    # As before Kafka 3.6, and where a client or broker is at fault, a transaction may hang.
-    cluster.tool("kafka.admin.ConfigCommand", "--alter", "--entity-type", "brokers", "--entity-default", "--add-config", "transaction.partition.verification.enable=false")
+    # Before Kafka 3.6, or if a client or broker has a bug, a transaction may hang; this setting makes that possible.
+    cluster.tool("kafka.admin.ConfigCommand", "--alter", "--entity-type", "brokers", "--entity-default", "--add-config",
+                 "transaction.partition.verification.enable=false")
 
 
 class Transactions(Scene):
     def setUp(self):
-        """A worker has worked, and others may write to its topic."""
+        """A worker has worked, and other programs may write to its topic."""
         self.worker = self.start_chaos()
 
     def tearDown(self):
         self.worker.end()
 
     def start_chaos(self):
-        worker = self.start(CHAOS, *self.settings(), "worker", "--without-web", "-l", "info", "--shards", "1", name="worker")
+        worker = self.start(CHAOS, *self.settings(), "worker", "--without-web", "-l", "info", "--shards", "1",
+                            name="worker")
         worker.wait_for(r"(?s)Worker ready.*\{\d.*\}")
         return worker
 
     @staticmethod
     def settings():
-        return "--set", f"broker={cluster.url}", "--set", "broker_commit_interval=50ms", "--set", "broker_session_timeout=2s"
+        return ("--set", f"broker={cluster.url}", "--set", "broker_commit_interval=50ms",
+                "--set", "broker_session_timeout=2s")
 
     def chaos(self, *words):
         got = run(CHAOS, *self.settings(), *words, folder=self.folder)
@@ -51,23 +55,27 @@ class Transactions(Scene):
         return sent["offset"]
 
     def committed(self, partition, offset):
-        """The group comes to commit that."""
+        """Waits until the group has committed that offset."""
         rows = []
 
         def look():
             rows[:] = json.loads(self.tool("--json", "lag").stdout)
-            return any((row["group"], row["topic"], row["partition"], row["committed"]) == (GROUP, "in", partition, offset) for row in rows)
+            return any((row["group"], row["topic"], row["partition"],
+                        row["committed"]) == (GROUP, "in", partition, offset) for row in rows)
         wait_for(look, lambda: f"in/{partition} to be committed at {offset}: {rows}\n{self.worker.stderr[-2000:]}")
 
     def reason(self, partition):
-        """What `why` says that the partition waits for, when it says so."""
+        """The reason that `why` gives for the partition's waiting, once it gives one."""
         def look():
             (row,) = json.loads(self.chaos("--json", "why", f"in/{partition}"))
             return next((reason["text"] for reason in row["reasons"] if reason["kind"] == "transaction"), None)
-        return wait_for(look, lambda: f"why of in/{partition} to name a transaction: {self.chaos('--json', 'why', f'in/{partition}')}")
+        return wait_for(
+            look,
+            lambda: f"why of in/{partition} to name a transaction: {self.chaos('--json', 'why', f'in/{partition}')}")
 
     def listed(self, client):
-        return [row for row in json.loads(self.tool("--json", "transactions").stdout) if row["producer"] == client.producer]
+        return [row for row in json.loads(self.tool("--json", "transactions").stdout)
+                if row["producer"] == client.producer]
 
     def test_one_that_hangs_in_a_topic_is_named_and_ended(self):
         client = Client(port, "crashed")
@@ -75,13 +83,15 @@ class Transactions(Scene):
         behind, beside = self.send(0), self.send(1)
         self.committed(1, beside + 1)
         for text in (self.reason(0), self.chaos("why", "in/0")):
-            for part in (f"producer {client.producer} (transactional id crashed) hangs from offset {start} of in/0 on since 20", f"transactions end in/0 {start}"):
+            for part in (f"producer {client.producer} (transactional id crashed) hangs from offset {start} of in/0 on "
+                         "since 20", f"transactions end in/0 {start}"):
                 self.assertIn(part, text)
         (row,) = self.listed(client)
-        self.assertEqual((row["topic"], row["partition"], row["start"], row["id"], row["hangs"]), ("in", 0, start, "crashed", "yes"))
+        self.assertEqual((row["topic"], row["partition"], row["start"], row["id"], row["hangs"]),
+                         ("in", 0, start, "crashed", "yes"))
         self.tool("transactions", "end", "in/0", str(start + 1), code=1)
         self.assertIn("does not count", self.tool("transactions", "end", "in/0", str(start)).stdout)
-        self.committed(0, behind + 2)  # the mark that ends it has an offset
+        self.committed(0, behind + 2)  # the marker that ends it has an offset
         self.assertEqual(self.listed(client), [])
 
     def test_one_that_is_open_is_named_and_left_to_its_coordinator(self):
@@ -90,7 +100,8 @@ class Transactions(Scene):
         start = client.write("in", 2, b'{"producer":"q","key":"k","seq":1}')
         self.send(2)
         text = self.reason(2)
-        self.assertIn(f"producer {client.producer} (transactional id at-work) is open from offset {start} of in/2 on since 20", text)
+        self.assertIn(f"producer {client.producer} (transactional id at-work) is open from offset {start} of in/2 on "
+                      "since 20", text)
         self.assertNotIn("transactions end", text)
         (row,) = self.listed(client)
         self.assertEqual((row["state"], row["hangs"]), ("Ongoing", "no"))
@@ -105,7 +116,8 @@ class Transactions(Scene):
         client = Client(port, "half-committed")
         client.commit(GROUP, "in", 3, first + 1)
         self.worker = self.start_chaos()
-        end = rf"in/3 waits: its committed offset is not known: a transaction of producer {client.producer} \(transactional id half-committed\) hangs from offset (\d+) of (__consumer_offsets/\d+) on"
+        end = (rf"in/3 waits: its committed offset is not known: a transaction of producer {client.producer} "
+               r"\(transactional id half-committed\) hangs from offset (\d+) of (__consumer_offsets/\d+) on")
         start, place = self.worker.wait_for(end).groups()
         beside = self.send(4)
         self.committed(4, beside + 1)

@@ -1,4 +1,4 @@
-// Conformance: what is committed is where the next owner starts, and only an owner may commit.
+// Conformance: the next owner starts at the committed offset, and only an owner may commit.
 #include <gmock/gmock.h>
 
 #include "drivers.h"
@@ -16,7 +16,7 @@ const TopicPartition kOne{"orders", 1};
 
 class LogCommits : public LogTest {
  protected:
-  // A member that owns and has read two partitions with four records each.
+  // A member that owns two partitions with four records each, and has read them.
   void join(Member& member) {
     until({&member}, [&] { return member.owns(kZero) && member.owns(kOne) && member.all_read().size() == 8; });
   }
@@ -25,7 +25,7 @@ class LogCommits : public LogTest {
     append(kZero, 4, "a");
     append(kOne, 4, "b");
   }
-  // Waits until each has one of the partitions; gives that of `first`, which had both.
+  // Waits until each member has one of the partitions. Returns the one that `first` keeps; it had both.
   TopicPartition share(Member& first, Member& second) {
     until({&first, &second}, [&] { return first.owned("orders").size() == 1 && second.owned("orders").size() == 1; });
     return first.owns(kZero) ? kZero : kOne;
@@ -117,7 +117,7 @@ TEST_P(LogCommits, AreRefusedOnceThePartitionIsReleased) {
   EXPECT_EQ(committed_offset("billing", moved), 4) << "the commit it was released with stands";
 }
 
-TEST_P(LogCommits, OfAMemberThatWasPutOutAreFenced) {
+TEST_P(LogCommits, OfAnExpelledMemberAreFenced) {
   fill();
   auto first = member("billing", "one", {"orders"});
   join(first);
@@ -132,7 +132,7 @@ TEST_P(LogCommits, OfAMemberThatWasPutOutAreFenced) {
   EXPECT_EQ(committed_offset("billing", kZero), 3);
 }
 
-TEST_P(LogCommits, OfAnEarlierStayAreFencedEvenWhenThePartitionCameBack) {
+TEST_P(LogCommits, OfAnEarlierAssignmentAreFencedEvenWhenThePartitionCameBack) {
   fill();
   auto first = member("billing", "one", {"orders"});
   join(first);
@@ -256,7 +256,7 @@ TEST_P(LogCommits, ATransactionWithARecordTooLargeCommitsNothing) {
   EXPECT_EQ(committed_offset("billing", kZero), -1);
 }
 
-// Consume, transform and produce, with members coming and going: each input has exactly one output.
+// Members consume, transform and produce while others join and leave: each input has exactly one output.
 TEST_P(LogCommits, TransactionsMakeExactlyOneOutputOfEachInputWhileMembersChange) {
   create("orders", 4);
   create("out", 3);

@@ -1,5 +1,5 @@
-// The conformance suite, first part: what is appended to a partition is what is read from it. The other parts are
-// topics_test, consuming_test, groups_test, commits_test and maintenance_test; each runs on every driver of drivers.h.
+// The conformance suite, first part: what is appended to a partition is read from it. The other parts are topics_test,
+// consuming_test, groups_test, commits_test and maintenance_test. Each runs on every driver of drivers.h.
 #include <gmock/gmock.h>
 
 #include "drivers.h"
@@ -29,7 +29,7 @@ TEST_P(LogRecords, KeyValueHeadersAndTimeComeBackAsTheyWere) {
   EXPECT_EQ(read(kOrders), rows);
 }
 
-TEST_P(LogRecords, NullAndEmptyAreToldApart) {
+TEST_P(LogRecords, NullAndEmptyAreDistinguished) {
   create("orders");
   append(kOrders, {{std::nullopt, std::nullopt, at(1), {{"null", std::nullopt}, {"empty", ""}}},
                    {"", "", at(2), {}},
@@ -60,7 +60,7 @@ TEST_P(LogRecords, OffsetsAreConsecutiveOverBatches) {
   EXPECT_THAT(values(rows), ElementsAre("a0", "a1", "a2", "b0", "c0", "c1"));
 }
 
-TEST_P(LogRecords, AnAppendTellsTheFirstOffsetAndLastTimeOfEachOfItsBatchesInOrder) {
+TEST_P(LogRecords, AnAppendReturnsTheFirstOffsetAndLastTimeOfEachOfItsBatchesInOrder) {
   create("orders", 2);
   std::vector<OutBatch> batches;
   batches.push_back(out_batch({"orders", 1}, {{"k", "first", at(10), {}}, {"k", "second", at(11), {}}}));
@@ -98,7 +98,7 @@ TEST_P(LogRecords, PartitionsAndTopicsDoNotSeeEachOther) {
   EXPECT_THAT(read({"orders.late", 1}), SizeIs(0));
 }
 
-TEST_P(LogRecords, WatermarksTellStartAndEnd) {
+TEST_P(LogRecords, WatermarksAreStartAndEnd) {
   create("orders");
   auto empty = must(log->watermarks(kOrders));
   EXPECT_EQ(empty.start, 0);
@@ -197,8 +197,8 @@ TEST_P(LogRecords, AFullPartitionDoesNotStarveAnother) {
   }
   must(send(std::move(batches)));
   Member reader{*log, loop, options};
-  const int enough =
-      driver.can.keep_batches ? 4 : 80;  // brokers send one partition's records sooner, another's later: all must come
+  // Brokers send one partition's records sooner than another's, and all must arrive.
+  const int enough = driver.can.keep_batches ? 4 : 80;
   for (int polls = 0; polls < enough && reader.read.size() < 4; ++polls) next(reader, 100'000);
   EXPECT_THAT(reader.read, SizeIs(4)) << "each partition had its turn";
 }
@@ -250,7 +250,7 @@ TEST_P(LogRecords, AValueCanBeReadInPlaceAsJson) {
   const auto& last = batches.back()->records.back().value;
   unsigned sum = 0;
   for (std::size_t i = 0; i < kJsonPadding; ++i)
-    sum += static_cast<unsigned char>(last.data()[last.size() + i]);  // ASan looks
+    sum += static_cast<unsigned char>(last.data()[last.size() + i]);  // ASan checks the read
   EXPECT_EQ(sum, 0U);
   EXPECT_EQ(from_json<std::vector<int>>(last), (std::vector<int>{3}));
 }

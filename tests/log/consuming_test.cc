@@ -28,7 +28,7 @@ class LogConsuming : public LogTest {
     options.partitions = std::move(partitions);
     return {*log, loop, options};
   }
-  // Polls until everything so far is read, so that the next poll has nothing to bring.
+  // Polls until everything is read, so that the next poll returns nothing.
   void drain(Member& member) { settle({&member}); }
 };
 
@@ -57,7 +57,7 @@ TEST_P(LogConsuming, WithoutAGroupNothingCanBeCommitted) {
   EXPECT_THAT(must(log->groups()), IsEmpty());
 }
 
-TEST_P(LogConsuming, AnOffsetBehindTheEndWaitsForItsRecord) {
+TEST_P(LogConsuming, AnOffsetAfterTheEndWaitsForItsRecord) {
   create("orders");
   append(kZero, 2, "a");
   auto member = reader({{kZero, 4}});
@@ -220,8 +220,8 @@ TEST_P(LogConsuming, AnAppendWakesAWaitingPoll) {
   EXPECT_THAT(polled->batches, SizeIs(1));
 }
 
-// However the writer's commit and the reader's looks fall together, the last record must wake the reader at once.
-TEST_P(LogConsuming, NoRecordOfABusyWriterIsSleptThrough) {
+// However the writer's commit and the reader's check coincide, the last record must wake the reader at once.
+TEST_P(LogConsuming, NoRecordOfABusyWriterIsMissedByASleepingReader) {
   constexpr int kBursts = 60;
   create("orders");
   auto member = reader({{kZero, 0}});
@@ -237,7 +237,7 @@ TEST_P(LogConsuming, NoRecordOfABusyWriterIsSleptThrough) {
       const auto start = world.loop.now();
       while (who.read[kZero].size() < sent && since(start, world.loop) < 2s) co_await who.step(2s);
       worst = std::max(worst, since(start, world.loop));
-      if (worst >= 2s) break;  // it slept on: once is enough
+      if (worst >= 2s) break;  // the reader missed it; once is enough
     }
     co_return worst;
   }(*this, member));

@@ -1,6 +1,6 @@
-// The drivers that the conformance suite runs on, and the world its tests are written in: a loop, an empty log, and
-// members of groups that behave as an app does. A driver joins the suite by an entry in drivers(); kafka:// where
-// MEPHISTO_KAFKA names a cluster, whose topics and groups are deleted.
+// The drivers that the conformance suite runs on, and the environment of its tests: a loop, an empty log, and members
+// of groups that behave as an app does. A driver joins the suite by an entry in drivers(). kafka:// is tested if
+// MEPHISTO_KAFKA names a cluster, whose topics and groups are then deleted.
 #pragma once
 
 #include <fmt/format.h>
@@ -27,7 +27,7 @@ namespace mephisto::test {
 
 using namespace std::chrono_literals;
 
-// A folder that is gone with its owner.
+// A folder that is deleted with its owner.
 class TempDir {
  public:
   TempDir() {
@@ -50,7 +50,7 @@ class TempDir {
   std::string path_;
 };
 
-// Puts the members called `client` out of their group, as if another member had found their leases over.
+// Removes the members called `client` from their group, as if another member had found their leases expired.
 inline Task<void> expel_from_kv(Log& log, std::string group, std::string client) {
   auto& kv = dynamic_cast<KvLog&>(log).kv();
   value_or_throw(co_await submit(kv, [&](KvWriter& tx) -> Result<void> {
@@ -63,7 +63,7 @@ inline Task<void> expel_from_kv(Log& log, std::string group, std::string client)
   }));
 }
 
-// Gives a topic one more partition, as another program may on Kafka, and a later version here.
+// Gives a topic one more partition, as another program may do on Kafka, and a later version may do here.
 inline Task<void> grow_in_kv(Log& log, std::string topic) {
   auto& kv = dynamic_cast<KvLog&>(log).kv();
   value_or_throw(co_await submit(kv, [&](KvWriter& tx) -> Result<void> {
@@ -81,35 +81,36 @@ inline Task<void> grow_in_kv(Log& log, std::string topic) {
   }));
 }
 
-// What one driver can and another cannot, for reasons that are not the driver's.
+// Abilities that differ between drivers for reasons outside the driver.
 struct Abilities {
-  bool answer_at_once =
-      true;                  // what is written comes with the next poll, what is deleted is missing in the next answer
-  bool keep_batches = true;  // what is appended as a batch is fetched as one
+  // The next poll returns what is written, and the next answer lacks what is deleted.
+  bool answer_at_once = true;
+  bool keep_batches = true;       // what is appended as one batch is fetched as one batch
   bool append_atomically = true;  // a reader sees all partitions of an append or none
-  bool keep_time_zero = true;     // a record may be of the first millisecond of 1970
-  bool keep_partitions = true;    // a member goes on with those that it keeps when another joins or leaves
-  bool maintain = true;           // maintain() deletes what it should, and nothing else does
-  bool tell_history = true;       // when a topic was made and an offset committed, and how often a group changed
-  bool know_topics_apart = true;  // the members know a topic that was made again from the one before
+  bool keep_time_zero = true;     // a record's time may be the first millisecond of 1970
+  bool keep_partitions = true;    // a member continues with the partitions that it keeps when another joins or leaves
+  bool maintain = true;           // maintain() deletes what it should, and nothing else deletes
+  bool tell_history = true;       // when a topic was created and an offset committed, and how often a group changed
+  bool know_topics_apart = true;  // the members distinguish a topic that was created again from the one before
   bool make_thousands = true;     // of topics, and of partitions of one
-  bool tell_changes = true;       // which members joined, left and died, and what is meant for a member
-  bool grow = true;  // a test can give a topic partitions, and a group tells what is new to it from what it knows
+  bool tell_changes = true;       // which members joined, left and died, and which partitions are meant for a member
+  // A test can add partitions to a topic, and a group distinguishes new partitions from known ones.
+  bool grow = true;
 };
 
 struct Driver {
   std::string name;
-  Loop::Clock clock;  // virtual only where nothing but the loop moves
+  Loop::Clock clock;  // virtual only if nothing but the loop acts
   std::function<std::string(const TempDir&)> new_url;
   std::function<Task<void>(Log&, std::string group, std::string client)> expel;
-  std::chrono::milliseconds wait;        // for a poll that may bring nothing
+  std::chrono::milliseconds wait;        // for a poll that may return nothing
   std::chrono::milliseconds patience;    // until something that must happen has happened
-  std::chrono::milliseconds joining{0};  // for so long a member may hear nothing before it has its first partitions
+  std::chrono::milliseconds joining{0};  // a member may wait this long for its first partitions
   Abilities can;
-  std::function<void(const TopicPartition&, std::int64_t)>
-      delete_before;                                // deletes a partition's first records where maintain() does not
-  int replicas = 1;                                 // of the topics that create() makes
-  std::map<std::string, std::string> properties{};  // that its log is opened with
+  // Deletes a partition's first records if maintain() does not.
+  std::function<void(const TopicPartition&, std::int64_t)> delete_before;
+  int replicas = 1;                                                      // of the topics that create() makes
+  std::map<std::string, std::string> properties{};                       // properties that its log is opened with
   std::function<Task<void>(Log&, std::string topic)> grow = grow_in_kv;  // gives a topic one more partition
 };
 
@@ -218,8 +219,8 @@ inline std::vector<Row> numbered(int count, Timestamp time, const std::string& p
   return rows;
 }
 
-// A member of a group (or a reader without one) as an app has it: takes what it is assigned, keeps what it reads, and
-// gives up what is revoked, committing how far it came; unless it is told to hold on.
+// A member of a group (or a reader without one) that behaves as an app does. It takes its assignments and keeps what it
+// reads. It releases what is revoked with a commit of its positions, unless the test lets it hold on.
 class Member {
  public:
   struct Stay {
@@ -272,8 +273,8 @@ class Member {
     co_return polled;
   }
 
-  // Commits the positions of the revoked partitions and releases them. Where the log was not available they stay, for
-  // another try.
+  // Commits the positions of the revoked partitions and releases them. If the log is unavailable, they stay for another
+  // try.
   Task<Result<void>> give_up() {
     std::vector<AssignmentCommit> commits;
     for (auto id : revoked) commits.push_back({id, stays.at(id).next, ""});
@@ -297,7 +298,7 @@ class Member {
   }
 
   bool owns(const TopicPartition& partition) const { return id_of(partition) != 0; }
-  // The assignment under which the partition is held; 0 when it is not.
+  // The assignment of the partition; 0 if it is not assigned.
   AssignmentId id_of(const TopicPartition& partition) const {
     for (const auto& [id, stay] : stays) {
       if (stay.partition == partition) return id;
@@ -322,19 +323,19 @@ class Member {
   bool resumes = true;                 // what is assigned
   std::map<AssignmentId, Stay> stays;
   std::map<TopicPartition, std::vector<Row>> read;
-  std::vector<PartitionAssignment> assignments;  // all there ever were
-  std::vector<GroupChange> changes;              // all that were told
-  std::vector<AssignmentId> revoked;             // and not given up yet
+  std::vector<PartitionAssignment> assignments;  // all assignments so far
+  std::vector<GroupChange> changes;              // all changes reported so far
+  std::vector<AssignmentId> revoked;             // and not released yet
   int lost = 0;
   bool hold_on = false;
-  bool forgiving = false;  // a release that fails is no failure of the test
+  bool forgiving = false;  // a release that fails does not fail the test
 };
 
 inline std::chrono::milliseconds since(Loop::time_point start, const Loop& loop) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(loop.now() - start);
 }
 
-// The world of one test.
+// The environment of one test.
 class World {
  public:
   explicit World(Driver with)
@@ -352,7 +353,7 @@ class World {
   T must(Task<Result<T>> task) {
     return value_or_throw(loop.run(std::move(task)));
   }
-  // The kind of the error with which a call must fail.
+  // The error kind of a call that must fail.
   template <class T>
   std::optional<ErrorKind> kind_of(Task<Result<T>> task) {
     auto result = loop.run(std::move(task));
@@ -378,7 +379,7 @@ class World {
   }
   void create(const std::string& topic, int partitions = 1) { create(topic, TopicConfig{.partitions = partitions}); }
 
-  // Appends one batch; gives its first offset.
+  // Appends one batch; returns its first offset.
   std::int64_t append(const TopicPartition& partition, const std::vector<Row>& rows) {
     return must(send(out(partition, rows))).at(0).offset;
   }
@@ -386,12 +387,12 @@ class World {
     return append(partition, numbered(count, now(), prefix));
   }
 
-  // A topic of which `expire` deletes what is older than an hour.
+  // A topic of which `expire` deletes records that are older than an hour.
   void create_expiring(const std::string& topic) {
     create(topic, {.partitions = 1,
                    .retention = driver.can.maintain ? std::optional<std::chrono::milliseconds>{1h} : std::nullopt});
   }
-  // Has the records of `partition` before `offset`, which are all that are older than an hour, deleted.
+  // Deletes the records of `partition` before `offset`. They must be the only ones that are older than an hour.
   void expire(const TopicPartition& partition, std::int64_t offset) {
     if (driver.can.maintain)
       must(log->maintain());
@@ -399,7 +400,7 @@ class World {
       driver.delete_before(partition, offset);
   }
 
-  // All that is in a partition from `from` on (negative: the start), read without a group.
+  // All records of a partition from `from` on (negative: the start), read without a group.
   std::vector<Row> read(const TopicPartition& partition, std::int64_t from = -1) {
     ReaderOptions options;
     options.partitions[partition] = from;
@@ -421,7 +422,7 @@ class World {
     return {*log, loop, in_group(group, client, std::move(topics))};
   }
 
-  // Lets the members poll by turns until `condition` holds; false, and a failure of the test, when it never does.
+  // Lets the members poll in turn until `condition` holds. If it never does, returns false and the test fails.
   bool until(std::initializer_list<Member*> members, const std::function<bool()>& condition) {
     const auto deadline = loop.now() + driver.patience;
     while (!condition()) {
@@ -433,7 +434,7 @@ class World {
     }
     return true;
   }
-  // The next poll that brings records.
+  // The next poll that returns records.
   PollResult next(Member& member, std::size_t max_bytes) {
     const auto deadline = loop.now() + driver.patience;
     for (;;) {
@@ -441,11 +442,11 @@ class World {
       if (!polled.batches.empty() || driver.can.answer_at_once || loop.now() > deadline) return polled;
     }
   }
-  // What must be so by now, or soon where the log answers late.
+  // Whether the condition holds by now, or soon if the log answers late.
   bool comes_true(const std::function<bool()>& condition) {
     return driver.can.answer_at_once ? condition() : until({}, condition);
   }
-  // Lets the members poll until none of them has anything to do any more.
+  // Lets the members poll until none of them has anything left to do.
   void settle(std::initializer_list<Member*> members) {
     auto busy = loop.now();
     auto joining = [&] {

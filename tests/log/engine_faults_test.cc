@@ -1,5 +1,5 @@
-// The shared engine on a store that fails when the test says so: what is not available now goes on later, and nothing
-// is lost between.
+// The shared engine on a store that fails when the test says so. An operation that fails for a while succeeds later,
+// and nothing is lost in between.
 #include <gmock/gmock.h>
 
 #include "drivers.h"
@@ -17,11 +17,11 @@ using ::testing::SizeIs;
 const TopicPartition kZero{"orders", 0};
 const TopicPartition kOne{"orders", 1};
 
-// A store in memory whose writes fail, as on a full disk: nothing is written, and kUnavailable (or another kind) is the
-// answer. Or they are done, and that is the answer all the same.
+// A store in memory whose writes fail as on a full disk: nothing is written, and the answer is kUnavailable (or another
+// kind). Or they are done, but the answer is the same error.
 class FailingKv : public MemoryKv {
  public:
-  // The write with this number, counting from 1, fails, and `more` after it.
+  // The write with this number, counting from 1, fails, and so do `more` writes after it.
   void fail_at(int number, int more = 0, bool are_done = false) {
     from_ = writes_ + number;
     to_ = from_ + more;
@@ -54,7 +54,7 @@ struct FailingWorld : World {
     log = std::make_shared<KvLog>("test://", kv);
     producer = log->producer(loop);
   }
-  // A poll that may fail for now.
+  // A poll that may fail temporarily.
   bool try_step(Member& member) {
     member.forgiving = true;
     try {
@@ -147,7 +147,7 @@ TEST_F(EngineFaults, APollThatFailsDoesNotSwallowWhatWasRevoked) {
   until({&two, &three}, [&] { return two.owned("orders").size() == 3 && three.owned("orders").size() == 3; });
   await(three.close());
   auto one = member("billing", "1", {"orders"});
-  await(one.step(0ms));  // 0-2 are its own now, and 3-5 are for the second, free to take
+  await(one.step(0ms));  // 0-2 are its own now; 3-5 are free for the second
   kv->fail_at(1);
   try_step(two);  // it cannot take them yet
   until({}, [&] {
@@ -196,8 +196,8 @@ TEST_F(EngineFaults, MaintenanceThatIsCancelledEndsAfterTheWriteUnderWay) {
   EXPECT_EQ(kv->writes(), before + 1);
 }
 
-// Whichever write of a session fails, or is done without our hearing of it, and however often, two members end with
-// each record read and everything committed.
+// Any write of a session may fail, or be done without its answer arriving, and as often as the test says. Still the two
+// members end with each record read and everything committed.
 class EngineFaultSweep : public ::testing::TestWithParam<bool> {};
 
 TEST_P(EngineFaultSweep, NoFailedWriteStopsAGroupForGood) {

@@ -1,4 +1,4 @@
-// The rules of a group as plain values: assignment, and who may take, give up and commit what.
+// The rules of a group on plain values: assignment, and who may take, release and commit which partitions.
 #include "log/group.h"
 
 #include <gmock/gmock.h>
@@ -23,7 +23,7 @@ GroupMember subscriber(const std::string& id, std::vector<std::string> topics = 
   return {id, "client of " + id, std::move(topics), 0, 2000};
 }
 
-// Kafka's RangeAssignor, as its Java code has it: start and length of each consumer's run.
+// Kafka's RangeAssignor, as in its Java code: start and length of each consumer's run.
 std::map<std::string, std::vector<TopicPartition>> range_of_kafka(const std::vector<GroupMember>& members,
                                                                   const std::map<std::string, int>& partitions) {
   std::map<std::string, std::vector<TopicPartition>> assignment;
@@ -156,7 +156,7 @@ TEST(GroupRules, WhatAnotherStillHasMustBeReleasedFirst) {
   EXPECT_TRUE(group.check("a", kZero, 1)) << "what stayed keeps its epoch";
 }
 
-TEST(GroupRules, WhoIsOutOwnsNothing) {
+TEST(GroupRules, AMemberThatIsOutOwnsNothing) {
   Group group;
   group.join(subscriber("a"));
   group.acquire("a", kOrders2);
@@ -183,8 +183,8 @@ TEST(GroupRules, APartitionNobodyHadIsFenced) {
   EXPECT_EQ(Group{}.check("a", kZero, 0).error().kind, ErrorKind::kFenced);
 }
 
-// Members come, go, take and give up at random: a partition never has two owners, only the owner's present stay passes
-// the check, and once everybody has done their part each partition is where it is meant to be.
+// Members join, leave, take and release at random. A partition never has two owners, and only the owner's current
+// assignment passes the check. Once every member has done its part, each partition is where it is meant to be.
 TEST(GroupRules, HoldUnderRandomChanges) {
   Random random{3};
   const std::map<std::string, int> partitions{{"orders", 7}, {"refunds", 3}};

@@ -29,8 +29,8 @@ class LogGroups : public LogTest {
     }
     return {};
   }
-  // Lets `joining` join until `owner`, which has both partitions of `orders` and holds on to them, is to give up what
-  // it must.
+  // Lets `joining` join until `owner` is asked to release its part. `owner` has both partitions of `orders` and holds
+  // on to them.
   void await_revoked(Member& owner, Member& joining) {
     std::vector<AssignmentId> leaving{owner.id_of({"orders", 1})};
     if (!driver.can.keep_partitions) leaving.push_back(owner.id_of({"orders", 0}));
@@ -183,7 +183,7 @@ TEST_P(LogGroups, ALeavingMembersPartitionsMove) {
   EXPECT_EQ(two.lost, 0) << "what it had it kept";
 }
 
-TEST_P(LogGroups, AMemberThatGoesWithoutAWordIsReplaced) {
+TEST_P(LogGroups, AMemberThatEndsWithoutLeavingIsReplaced) {
   fill("orders", 2, 1);
   auto two = member("billing", "two", {"orders"});
   {
@@ -208,7 +208,7 @@ TEST_P(LogGroups, AClosedMemberStaysOutEvenWhenAPollWasUnderWay) {
   EXPECT_EQ(group("billing").members.size(), 0U) << "it would hold partitions that nobody reads";
 }
 
-TEST_P(LogGroups, AMemberThatIsPutOutLosesAllAndJoinsAgain) {
+TEST_P(LogGroups, AMemberThatIsExpelledLosesAllAndJoinsAgain) {
   fill("orders", 2, 2);
   auto one = member("billing", "one", {"orders"});
   until({&one}, [&] { return one.all_read().size() == 4; });
@@ -231,7 +231,7 @@ TEST_P(LogGroups, AssignmentsOfOnePartitionAreNeverTheSame) {
   }
 }
 
-TEST_P(LogGroups, TellWhoIsInThemAndWhatTheyOwn) {
+TEST_P(LogGroups, ListTheirMembersAndWhatTheyOwn) {
   fill("orders", 3, 1);
   auto one = member("billing", "one", {"orders"});
   auto two = member("billing", "two", {"orders"});
@@ -249,7 +249,7 @@ TEST_P(LogGroups, TellWhoIsInThemAndWhatTheyOwn) {
   EXPECT_THAT(group("billing").members, SizeIs(1));
 }
 
-TEST_P(LogGroups, AreResetToWhereTheyAreTold) {
+TEST_P(LogGroups, AreResetToTheGivenOffsets) {
   fill("orders", 2, 3);
   {
     auto one = member("billing", "one", {"orders"});
@@ -375,7 +375,7 @@ TEST_P(LogGroups, FromLatestReadsATopicThatIsMadeLaterFromItsBeginning) {
   until({&one}, [&] { return one.all_read().size() == 6; });
 }
 
-// Two members that begin together: what is there before either of them is not for them, whoever gets which partition.
+// Two members start together: earlier records are not for them, whichever member gets which partition.
 TEST_P(LogGroups, FromLatestSeveralMembersBeginAtTheEnd) {
   fill("orders", 4, 3);
   auto options = in_group("billing", "one", {"orders"});

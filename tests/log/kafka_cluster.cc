@@ -21,7 +21,7 @@ using kafka::Event;
 using kafka::Partitions;
 using kafka::Queue;
 using kafka::TopicHandle;
-using Handle = std::unique_ptr<rd_kafka_t, Deleter<rd_kafka_destroy>>;  // ended before the test goes on
+using Handle = std::unique_ptr<rd_kafka_t, Deleter<rd_kafka_destroy>>;  // ended before the test continues
 using DeleteGroup = std::unique_ptr<rd_kafka_DeleteGroup_t, Deleter<rd_kafka_DeleteGroup_destroy>>;
 using DeleteTopic = std::unique_ptr<rd_kafka_DeleteTopic_t, Deleter<rd_kafka_DeleteTopic_destroy>>;
 using DeleteRecords = std::unique_ptr<rd_kafka_DeleteRecords_t, Deleter<rd_kafka_DeleteRecords_destroy>>;
@@ -50,7 +50,7 @@ struct Members {
   std::vector<Member> members;
 };
 
-// LeaveGroup, version 3: what librdkafka's own clients say for themselves only.
+// LeaveGroup, version 3: librdkafka's clients only send it for themselves.
 void leave(const Members& group, const std::string& name, const std::string& member) {
   const auto request =
       int16(13) + int16(3) + int32(1) + text("test") + text(name) + int32(1) + text(member) + int16(-1);
@@ -65,7 +65,7 @@ void leave(const Members& group, const std::string& name, const std::string& mem
         fmt::format("cannot put {} out of {}", member, name));
 }
 
-// One for each call: a handle remembers topics, also after they were deleted and made again.
+// One for each call, because a handle remembers topics even after they were deleted and created again.
 struct Client {
   Handle handle;
 
@@ -77,7 +77,7 @@ struct Client {
     if (!handle) throw Failure(ErrorKind::kInvalid, why);
   }
 
-  // The answer to what `start` asks for through a queue.
+  // The answer to the request that `start` sends through a queue.
   template <class Start>
   Event ask(const std::string& what, Start start) {
     Queue queue{rd_kafka_queue_new(handle.get())};
@@ -87,7 +87,7 @@ struct Client {
     return event;
   }
 
-  // Of one topic, or of all. What was asked about one is remembered.
+  // The metadata of one topic, or of all. librdkafka remembers a topic that it was asked about.
   Metadata metadata(rd_kafka_topic_t* only = nullptr) {
     const rd_kafka_metadata_t* found = nullptr;
     check(rd_kafka_metadata(handle.get(), only == nullptr ? 1 : 0, only, &found, kWaitMs), "cannot look at the topics");
@@ -134,7 +134,7 @@ struct Client {
     return all;
   }
 
-  // Whether all are gone is seen by looking again.
+  // Looks again to see whether all are gone.
   void delete_all(const std::vector<std::string>& topics, const std::vector<std::string>& groups) {
     for (const auto& name : groups) {
       const auto group = members(name);
@@ -167,7 +167,7 @@ std::map<std::string, std::string> KafkaCluster::properties() const {
 
 void KafkaCluster::clear() const {
   Client admin{servers_};
-  // A member who was just left behind may join once more before it ends.
+  // A member that an earlier test left may join once more before it ends.
   for (int attempt = 0; attempt < 200; ++attempt) {
     const auto topics = admin.topics();
     const auto groups = admin.groups();
@@ -203,7 +203,8 @@ void KafkaCluster::configure(const std::string& topic, const std::string& name, 
 void KafkaCluster::delete_before(const TopicPartition& partition, std::int64_t offset) const {
   Client admin{servers_};
   TopicHandle topic{rd_kafka_topic_new(admin.handle.get(), partition.topic.c_str(), nullptr)};
-  admin.metadata(topic.get());  // DeleteRecords may take a topic for none that the handle has not heard of yet
+  // DeleteRecords may take a topic as unknown that the handle has not heard of yet.
+  admin.metadata(topic.get());
   Partitions list{rd_kafka_topic_partition_list_new(1)};
   rd_kafka_topic_partition_list_add(list.get(), partition.topic.c_str(), partition.partition)->offset = offset;
   DeleteRecords deleting{rd_kafka_DeleteRecords_new(list.get())};

@@ -1,6 +1,6 @@
-// A producer that ends before it was told what became of its records: what the log has is not sent again, and nothing
-// else is left out. On librdkafka's stand-in for a cluster, which keeps what is sent as a broker does; by both ways to
-// read.
+// A producer that ends before it hears what became of its records. Records that the log has are not sent again, and no
+// others are left out. The tests use librdkafka's stand-in for a cluster, which keeps sent records as a broker does,
+// with both kinds of readers.
 #include <gmock/gmock.h>
 
 #include "kafka_mock.h"
@@ -21,7 +21,7 @@ TopicPartition partition(int number) { return {"orders", number}; }
 Driver driver_on(const Mock& mock, const std::string& reader) {
   auto driver = driver_on(mock);
   if (reader == "librdkafka") driver.properties = kReadByLibrdkafka;
-  // The stand-in writes a request although the one before it was refused, and what is repeated twice.
+  // The stand-in writes a request even if the one before it was refused, and writes a repeated request twice.
   driver.properties["max.in.flight"] = "1";
   return driver;
 }
@@ -42,7 +42,7 @@ class KafkaDoubles : public ::testing::TestWithParam<std::string>, public Mock, 
     for (int i = 0; i < deaths; ++i) answer(kProduce, kDied);
     cut();
   }
-  // Appends the batches of one call, while `fault` happens.
+  // Appends the batches of one call while `fault` happens.
   std::vector<AppendResult> append_during(Task<void> fault, std::vector<OutBatch> batches) {
     auto [result, done] = await(when_all(send(std::move(batches)), std::move(fault)));
     return value_or_throw(std::move(result));
@@ -100,8 +100,8 @@ TEST_P(KafkaDoubles, RecordsWithTheTimeOfTheCallAreFound) {
   EXPECT_THAT(written(), ElementsAreArray(values(numbered(50, now()))));
 }
 
-// Two requests at most take them: the first one's answer comes.
-TEST_P(KafkaDoubles, OfABatchThatIsThereInPartTheRestIsSentInOrder) {
+// They need at most two requests: the first one's answer arrives.
+TEST_P(KafkaDoubles, TheMissingRestOfABatchIsSentInOrder) {
   const auto rows = numbered(6000, now());
   answer(kProduce, RD_KAFKA_RESP_ERR_NO_ERROR);
   const auto appended = append_during(lose_next_answer(), out(partition(0), rows));
@@ -110,34 +110,34 @@ TEST_P(KafkaDoubles, OfABatchThatIsThereInPartTheRestIsSentInOrder) {
   EXPECT_EQ(offsets(appended.at(0), rows.size()), test::offsets(there));
 }
 
-TEST_P(KafkaDoubles, EveryPartitionIsLookedAt) {
+TEST_P(KafkaDoubles, EveryPartitionIsLookedUp) {
   std::vector<OutBatch> batches;
   for (int i = 0; i < kPartitions; ++i)
     batches.push_back(out_batch(partition(i), numbered(5, now(), fmt::format("p{}-", i))));
   answer(kProduce, RD_KAFKA_RESP_ERR_NO_ERROR);
-  // The repeated request and the third partition's go out together, in any order. The stand-in must refuse both: it
-  // would write what is repeated once more.
+  // The repeated request and the third partition's go out together, in any order. The stand-in must refuse both,
+  // because it would write the repeated records once more.
   append_during(lose_next_answer(2), std::move(batches));
   for (int i = 0; i < kPartitions; ++i)
     EXPECT_THAT(written(i), ElementsAreArray(values(numbered(5, now(), fmt::format("p{}-", i))))) << i;
 }
 
-// What comes before it in the log is another.
-TEST_P(KafkaDoubles, WhatIsNotThereIsSentThoughOneLikeItIs) {
+// The record before it in the log is a different one.
+TEST_P(KafkaDoubles, AMissingRecordIsSentAlthoughAnEqualOneIsThere) {
   value_or_throw(await(send(one("a"))));
   answer(kProduce, kDied);
   EXPECT_EQ(value_or_throw(await(send(one("a")))).at(0).offset, 1);
   EXPECT_THAT(written(), ElementsAre("a", "a"));
 }
 
-TEST_P(KafkaDoubles, OfRecordsThatAreAlikeAsManyAreThereAsWereSent) {
+TEST_P(KafkaDoubles, EqualRecordsAreThereAsOftenAsTheyWereSent) {
   const std::vector<Row> alike(4, Row{"k", "same", Timestamp{1'700'000'000'000ms}, {}});
   append_during(lose_next_answer(), out(partition(0), alike));
   append_during(lose_next_answer(), out(partition(0), alike));
   EXPECT_EQ(written(), std::vector<std::string>(8, "same"));
 }
 
-TEST_P(KafkaDoubles, AppendsOnTheirWayStayInOrder) {
+TEST_P(KafkaDoubles, AppendsInFlightStayInOrder) {
   append(partition(0), 1, "before");
   answer(kProduce, RD_KAFKA_RESP_ERR_NO_ERROR, kNever);
   Appends appends;
@@ -147,14 +147,14 @@ TEST_P(KafkaDoubles, AppendsOnTheirWayStayInOrder) {
   EXPECT_THAT(written(), ElementsAre("before0", "a0", "a1", "a2", "b0", "b1", "b2", "c0", "c1", "c2"));
 }
 
-TEST_P(KafkaDoubles, ThatTheLogCannotBeReadAtFirstIsNoReasonToSendAgain) {
+TEST_P(KafkaDoubles, ALogThatCannotBeReadAtFirstIsNoReasonToSendAgain) {
   append(partition(0), 1, "before");
   fail(kFetch, std::vector(5, RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION));
   append_during(lose_next_answer(), one("a"));
   EXPECT_THAT(written(), ElementsAre("before0", "a"));
 }
 
-TEST_P(KafkaDoubles, WhoGivesUpIsNotKeptByTheLookingUp) {
+TEST_P(KafkaDoubles, ACallerThatGivesUpDoesNotWaitForTheLookup) {
   append(partition(0), 1, "before");
   auto task = loop.spawn("append", [](KafkaDoubles& self) -> Task<void> { (void)co_await self.send(one("a")); }(*this));
   await(lose_next_answer());
@@ -168,7 +168,7 @@ TEST_P(KafkaDoubles, WhoGivesUpIsNotKeptByTheLookingUp) {
 INSTANTIATE_TEST_SUITE_P(Log, KafkaDoubles, ::testing::Values("ours", "librdkafka"),
                          [](const auto& info) { return info.param; });
 
-// Our own reader sees who wrote a batch: the same record of another program is not taken for ours.
+// Our own reader sees which producer wrote a batch: another program's equal record is not taken for ours.
 class KafkaStranger : public ::testing::Test, public Mock, public World {
  protected:
   KafkaStranger() : World(test::driver_on(*this)) {}

@@ -1,6 +1,6 @@
-// What the client makes of brokers' errors, on librdkafka's own stand-in for a cluster: it answers with the errors that
-// a test wants. It knows nothing of idempotence and transactions, so that what it says of doubles is in
-// kafka_doubles_test.cc; conformance_test.cc and the chaos runs use brokers.
+// How the client handles brokers' errors, on librdkafka's own stand-in for a cluster, which answers with the errors
+// that a test wants. It does not know idempotence and transactions, so duplicates are tested in kafka_doubles_test.cc;
+// conformance_test.cc and the chaos runs use brokers.
 #include <gmock/gmock.h>
 
 #include "kafka_mock.h"
@@ -22,7 +22,7 @@ class KafkaErrors : public ::testing::Test, public Mock, public World {
     return kind_of(send(out(kZero, numbered(1, now(), prefix))));
   }
   std::vector<std::string> written() { return values(read(kZero)); }
-  // A member that has the partition; takes three seconds, which the stand-in waits for others.
+  // A member that has the partition. Takes three seconds, during which the stand-in waits for other members.
   Member owner(const std::string& group) {
     auto options = in_group(group, "one", {"orders"});
     options.session_timeout = 10s;
@@ -67,8 +67,8 @@ TEST_F(KafkaErrors, ARecordThatABrokerDoesNotTakeIsAnErrorThatSaysWhatToDoAndThe
   EXPECT_THAT(written(), ElementsAre("b0"));
 }
 
-// Which of them the failed producer had in hand is a matter of microseconds: one that comes after it has another
-// producer.
+// Microseconds decide which of them the failed producer was sending. An append that comes after its failure uses
+// another producer.
 TEST_F(KafkaErrors, AppendsThatWaitForEachOtherAllEndWhenTheirProducerFailsForGood) {
   fail(kInitProducerId, {RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED});
   std::vector<Task<Result<std::vector<AppendResult>>>> appends;
@@ -105,7 +105,7 @@ TEST_F(KafkaErrors, AReaderFollowsItsPartitionToAnotherLeader) {
   }
 }
 
-TEST_F(KafkaErrors, ACommitTellsWhoIsOutOfTheGroupFromWhoMayTryAgain) {
+TEST_F(KafkaErrors, ACommitDistinguishesAnExpelledMemberFromOneThatMayTryAgain) {
   append(kZero, 4);
   auto one = owner("billing");
   for (const auto error : {RD_KAFKA_RESP_ERR_NOT_COORDINATOR, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
@@ -136,7 +136,7 @@ TEST_F(KafkaErrors, ACommitFollowsTheGroupToAnotherCoordinator) {
   EXPECT_EQ(committed_by("billing", kZero), 3);
 }
 
-TEST_F(KafkaErrors, ATransactionTellsWhoIsOutOfTheGroupFromWhatIsUnknown) {
+TEST_F(KafkaErrors, ATransactionDistinguishesAnExpelledMemberFromAnUnknownOutcome) {
   append(kZero, 4);
   auto one = owner("billing");
   fail(kInitProducerId, {RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS, RD_KAFKA_RESP_ERR_NOT_COORDINATOR});
@@ -146,11 +146,12 @@ TEST_F(KafkaErrors, ATransactionTellsWhoIsOutOfTheGroupFromWhatIsUnknown) {
     fail(kTxnOffsetCommit, {error});
     EXPECT_EQ(transact_kind(one, 2), ErrorKind::kFenced) << rd_kafka_err2name(error);
   }
-  // Refused by itself too, when it is looked for.
+  // The record is refused alone too, when the client looks for the refused one.
   fail(kProduce, {RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE});
   EXPECT_EQ(transact_kind(one, 2), ErrorKind::kInvalid);
   EXPECT_EQ(transact_kind(one, 2), std::nullopt) << last_error;
-  // Another producer of its id, or a coordinator that has forgotten it: whether it counts is to be looked up.
+  // There is another producer with its id, or the coordinator has forgotten the transaction: whether it counts has to
+  // be looked up.
   fail(kEndTxn, {RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH});
   EXPECT_EQ(transact_kind(one, 3), ErrorKind::kIndefinite) << last_error;
   EXPECT_EQ(transact_kind(one, 3), std::nullopt) << last_error;

@@ -1,5 +1,5 @@
-// librdkafka's own stand-in for a cluster: it answers with the errors that a test wants. It knows nothing of
-// idempotence and transactions.
+// librdkafka's own stand-in for a cluster: it answers with the errors that a test wants. It does not know idempotence
+// and transactions.
 #pragma once
 
 #include <algorithm>
@@ -42,21 +42,21 @@ class Mock {
     EXPECT_EQ(rd_kafka_committed(reader.get(), list.get(), 5000), RD_KAFKA_RESP_ERR_NO_ERROR);
     return list->elems[0].offset;
   }
-  // The next requests of the kind get these answers.
+  // The next requests of this kind get these answers.
   void fail(std::int16_t kind, const std::vector<rd_kafka_resp_err_t>& errors) {
     rd_kafka_mock_push_request_errors_array(cluster_.get(), kind, errors.size(), errors.data());
   }
-  // The next request of the kind to the first broker is done, and answered with `error`, as late as said.
+  // The next request of this kind to the first broker is done, but its answer is `error`, delayed by `late`.
   void answer(std::int16_t kind, rd_kafka_resp_err_t error, std::chrono::milliseconds late = {}) {
     rd_kafka_mock_broker_push_request_error_rtts(cluster_.get(), 1, kind, 1, error, static_cast<int>(late.count()));
   }
-  // Whether all that answer() said of the kind has happened.
+  // Whether all faults that answer() requested for this kind have happened.
   bool answered(std::int16_t kind) const {
     std::size_t left = 0;
     rd_kafka_mock_broker_error_stack_cnt(cluster_.get(), 1, kind, &left);
     return left == 0;
   }
-  // Ends all connections to the first broker.
+  // Closes all connections to the first broker.
   void cut() {
     rd_kafka_mock_broker_set_down(cluster_.get(), 1);
     rd_kafka_mock_broker_set_up(cluster_.get(), 1);

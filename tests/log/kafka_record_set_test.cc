@@ -1,4 +1,4 @@
-// What brokers of Kafka send, read in place: records, compression, transactions, and damage.
+// What Kafka's brokers send, read in place: records, compression, transactions, and damage.
 #include <gmock/gmock.h>
 #include <lz4frame.h>
 #include <snappy-c.h>
@@ -24,7 +24,7 @@ RecordSet set_of(const std::string& bytes, std::vector<AbortedTransaction> abort
   return {std::move(copy), bytes.size(), std::move(aborted)};
 }
 
-// All that a set has from offset `from` on.
+// All records of a set from offset `from` on.
 Batch read_all(RecordSet set, std::int64_t from = 0) {
   Batch batch;
   while (!set.empty()) value_or_throw(set.take(from, batch));
@@ -95,7 +95,7 @@ TEST(KafkaRecordSet, TheTimeIsTheBrokersWhereTheTopicSaysSo) {
   EXPECT_EQ(batch.records[1].timestamp_ms, 2000);
 }
 
-TEST(KafkaRecordSet, WhatLiesBeforeTheOffsetIsLeftOut) {
+TEST(KafkaRecordSet, RecordsBeforeTheOffsetAreLeftOut) {
   const auto batch = read_all(set_of(stored(numbered(0, 3)) + stored(numbered(3, 3))), 2);
   EXPECT_THAT(values_of(batch), ElementsAre("v2", "v3", "v4", "v5"));
 }
@@ -122,7 +122,7 @@ TEST(KafkaRecordSet, CompactionLeavesGaps) {
 
 TEST(KafkaRecordSet, WhatATransactionWroteThatWasAbortedIsNotSeen) {
   constexpr std::int16_t kTransactional = 0x10;
-  // Producer 1 aborts, commits, and aborts; producer 2 commits meanwhile; producer 3 sends without transactions.
+  // Producer 1 aborts, commits, and aborts; producer 2 commits in between; producer 3 sends without transactions.
   const auto bytes = stored(numbered(0, 1, kTransactional, 1)) + stored(numbered(1, 1, kTransactional, 2)) +
                      stored(numbered(2, 1, 0, 3)) + mark(3, 1, false) + stored(numbered(4, 1, kTransactional, 1)) +
                      mark(5, 1, true) + mark(6, 2, true) + stored(numbered(7, 2, kTransactional, 1)) +
@@ -130,12 +130,12 @@ TEST(KafkaRecordSet, WhatATransactionWroteThatWasAbortedIsNotSeen) {
   const auto batch = read_all(set_of(bytes, {{1, 0}, {1, 7}}));
   EXPECT_THAT(values_of(batch), ElementsAre("v1", "v2", "v4"));
   EXPECT_EQ(batch.next_offset, 10);
-  // Brokers tell of them in the order in which they ended.
+  // Brokers list them in the order in which they ended.
   const auto around = stored(numbered(0, 1, kTransactional, 1)) + stored(numbered(1, 1, kTransactional, 2)) +
                       mark(2, 2, false) + stored(numbered(3, 1, kTransactional, 2)) + mark(4, 1, false) +
                       mark(5, 2, true);
   EXPECT_THAT(values_of(read_all(set_of(around, {{2, 1}, {1, 0}}))), ElementsAre("v3"));
-  // From the middle of the first, where the broker tells of the second transaction only.
+  // From the middle of the first transaction, where the broker lists the second one only.
   EXPECT_THAT(values_of(read_all(set_of(bytes.substr(bytes.find(stored(numbered(2, 1, 0, 3)))), {{1, 7}}), 2)),
               ElementsAre("v2", "v4"));
 }
@@ -154,7 +154,7 @@ std::string gzip(const std::string& plain) {
   return packed;
 }
 
-// One text, too.
+// The two gzip members are one text, too.
 std::string gzip_twice(const std::string& plain) { return gzip(plain.substr(0, 1000)) + gzip(plain.substr(1000)); }
 
 std::string snappy(const std::string& plain) {
@@ -165,7 +165,7 @@ std::string snappy(const std::string& plain) {
   return packed;
 }
 
-// As Java's clients frame it: blocks of their own.
+// Java's clients frame it in blocks of their own.
 std::string xerial(const std::string& plain) {
   auto packed = std::string{"\x82SNAPPY\0", 8} + big_endian(1, 4) + big_endian(1, 4);
   for (std::size_t at = 0; at < plain.size(); at += 40) {
@@ -192,7 +192,7 @@ TEST(KafkaRecordSet, EveryCompressionIsUndone) {
   for (const auto& [codec, pack] : std::vector<std::pair<std::int16_t, Pack>>{
            {1, gzip}, {1, gzip_twice}, {2, snappy}, {2, xerial}, {3, lz4}, {4, zstd}}) {
     auto batch = numbered(0, 500, codec);
-    // Longer than what is made room for at first.
+    // Longer than the room that is reserved at first.
     batch.records.push_back(
         {.offset_delta = 500, .key = "long", .value = std::string(100'000, 'x'), .headers = {{"name", "value"}}});
     const auto packed = pack(records_of(batch));
@@ -224,14 +224,14 @@ TEST(KafkaRecordSet, ExtentIsThatOfWholeBatches) {
   EXPECT_EQ(kafka::extent_of(one.substr(0, 11)).first, 0);
 }
 
-TEST(KafkaRecordSet, DamageIsToldAndNothingOfTheBatchIsGiven) {
+TEST(KafkaRecordSet, DamageIsReportedAndNothingOfTheBatchIsDelivered) {
   const auto sound = stored(numbered(0, 3));
   EXPECT_EQ(kind_of(sound), std::nullopt);
   auto flipped = sound;
   flipped[70] ^= 1;
   EXPECT_EQ(kind_of(flipped), ErrorKind::kCorrupt);
 
-  // The checksum right, and what it guards wrong.
+  // The checksum is right, and the data under it is wrong.
   auto more = numbered(0, 3);
   auto text = stored(more);
   text.replace(57, 4, big_endian(4, 4));

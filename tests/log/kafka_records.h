@@ -1,4 +1,4 @@
-// Record batches as Kafka's brokers send them, made by hand: for the tests and the fuzzer of what reads them.
+// Record batches as Kafka's brokers send them, made by hand for the tests and the fuzzer of the reader.
 #pragma once
 
 #include <cstdint>
@@ -58,12 +58,13 @@ inline std::string records_of(const KafkaBatch& batch) {
   return all;
 }
 
-// Sets the checksum right.
+// Updates the checksum.
 inline void seal(std::string& stored) {
   stored.replace(17, 4, big_endian(crc32c(std::string_view{stored}.substr(21)), 4));
 }
 
-// The batch with `records`, its own ones as they are or compressed, as a broker stores it.
+// The batch with `records` in the form in which a broker stores it. `records` replaces its own records, plain or
+// compressed.
 inline std::string stored(const KafkaBatch& batch, const std::string& records) {
   const auto last = batch.last_delta >= 0
                         ? batch.last_delta
@@ -80,7 +81,7 @@ inline std::string stored(const KafkaBatch& batch, const std::string& records) {
 }
 inline std::string stored(const KafkaBatch& batch) { return stored(batch, records_of(batch)); }
 
-// What ends a transaction of `producer`.
+// The marker that ends a transaction of `producer`.
 inline std::string mark(std::int64_t offset, std::int64_t producer, bool committed) {
   const auto kind = committed ? std::string{"\0\0\0\1", 4} : std::string(4, '\0');
   return stored({.base = offset,

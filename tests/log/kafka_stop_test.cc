@@ -1,4 +1,4 @@
-// A worker that is told to stop while the brokers do not answer, whatever it waits for at that moment. They are
+// A worker is asked to stop while the brokers do not answer, whatever it waits for at that moment. The brokers are
 // librdkafka's stand-in, which holds back its answers to one kind of request.
 #include <gmock/gmock.h>
 
@@ -43,7 +43,7 @@ class Mock {
     for (const auto* topic : {"in", "out"}) rd_kafka_mock_topic_create(cluster_.get(), topic, 1, kBrokers);
   }
   std::string url() const { return std::string{"kafka://"} + rd_kafka_mock_cluster_bootstraps(cluster_.get()); }
-  // From now on nobody hears an answer to requests of the kind, nor to those behind them on their connection.
+  // From now on, requests of this kind get no answer, nor do those after them on their connection.
   void hold_back(std::int16_t kind) {
     constexpr auto kMs = static_cast<int>(kAnswerAfter.count());
     constexpr auto kFine = RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -59,7 +59,7 @@ class Mock {
   std::unique_ptr<rd_kafka_mock_cluster_t, kafka::Deleter<rd_kafka_mock_cluster_destroy>> cluster_;
 };
 
-// A log on the stand-in, which cannot make or describe topics: those are said to be there.
+// A log on the stand-in, which cannot create or describe topics: they are reported as existing.
 class LogOnMock : public Log {
  public:
   explicit LogOnMock(std::shared_ptr<Log> inner) : inner_(std::move(inner)) {}
@@ -99,7 +99,7 @@ class LogOnMock : public Log {
 struct Case {
   std::string name;
   std::int16_t kind;
-  std::string waits_for;  // as the worker's tasks say
+  std::string waits_for;  // as the worker's tasks report it
   enum Moment { kBeforeStart, kWhileAtWork, kAtTheStop } moment;
   bool exactly_once = false;
 };
@@ -160,7 +160,7 @@ class KafkaStop : public ::testing::TestWithParam<Case> {
       co_await sleep_for(5ms);
     }
   }
-  // For longer than brokers need to answer.
+  // True if it waits for longer than brokers need to answer.
   bool waits_for(const std::string& what) {
     return std::ranges::any_of(tasks_of(loop), [&](const TaskContext* task) {
       return task->waiting_for() != nullptr && task->waiting_for() == what &&
@@ -197,7 +197,7 @@ TEST_P(KafkaStop, EndsInTime) {
       co_await until([&] { return seen == 1; });
     }
     if (how.moment == Case::kWhileAtWork) {
-      held = true;  // what the agent sends comes when nobody answers any more
+      held = true;  // the agent sends when nobody answers any more
       if (how.kind != kFetch) co_await send(1);
       mock.hold_back(how.kind);
       held = false;

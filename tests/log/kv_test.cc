@@ -1,5 +1,5 @@
-// The stores under memory:// and local:// against a plain sorted map: a transaction sees its own changes over what is
-// stored, at every key and between any two.
+// The stores of memory:// and local:// against a plain sorted map. A transaction sees its own changes on top of the
+// stored ones, at every key and between any two.
 #include "log/kv.h"
 
 #include <gmock/gmock.h>
@@ -26,7 +26,7 @@ Pair pair_of(const Model& model, Model::const_iterator place) {
   return *place;
 }
 
-// Few and short, so that keys meet; some are prefixes of others, some have bytes above 0x7f.
+// Few and short, so that keys collide; some are prefixes of others, some have bytes above 0x7f.
 std::string random_key(Random& random) {
   constexpr char kBytes[] = {'a', 'b', '\0', '\xff', '\x80'};
   std::string key{"k"};
@@ -127,7 +127,7 @@ TEST_P(KvStore, AChangeThatThrowsAFailureComesBackAsItsError) {
   }));
 }
 
-TEST_P(KvStore, AChangeThatFailsHalfWayIsUndoneAndHarmsNoneBesideIt) {
+TEST_P(KvStore, AChangeThatFailsHalfWayIsUndoneAndHarmsNoOther) {
   int answered = 0;
   std::vector<std::optional<ErrorKind>> kinds(30);
   loop.run([](Loop& on, Kv& store, std::vector<std::optional<ErrorKind>>& outcomes, int& answers) -> Task<void> {
@@ -199,8 +199,8 @@ TEST_P(KvStore, ChangesRunInTheOrderTheyAreSubmitted) {
   kv->read([](KvReader& tx) { EXPECT_EQ(tx.get("k")->value, "z"); });
 }
 
-// Who sees a tick must see, in a snapshot taken after it, what made it rise; otherwise a reader falls asleep over a
-// change.
+// A snapshot taken after a reader sees a tick must contain the change that raised the tick. Otherwise the reader sleeps
+// through the change.
 TEST_P(KvStore, ASnapshotIsNeverOlderThanTheTickBeforeIt) {
   constexpr int kChanges = 300;
   std::atomic<bool> stop{false};
@@ -214,7 +214,7 @@ TEST_P(KvStore, ASnapshotIsNeverOlderThanTheTickBeforeIt) {
       kv->read([&](KvReader& tx) {
         if (auto entry = tx.get("k")) value = entry->value;
       });
-      if (tick == kv->tick() && tick == last_tick && value != last) ++stale;  // the same tick, and yet something new
+      if (tick == kv->tick() && tick == last_tick && value != last) ++stale;  // the same tick, but a new value
       last_tick = tick;
       last = value;
     }

@@ -2,26 +2,27 @@
 //
 //   local_child [--uid N] [--new-pids] URL MODE …      (in a namespace of process ids of its own, as in a container)
 //
-//   open                               opens the log, prints "opened"
+//   open                 opens the log, prints "opened"
 //   append TOPIC PARTITIONS FROM COUNT SIZE
-//                                      COUNT appends of two records of SIZE bytes to each partition, their values "N/a"
-//                                      and "N/b"; after each prints "acked N"
+//                        COUNT appends of two records of SIZE bytes to each partition, with the values "N/a" and "N/b";
+//                        prints "acked N" after each
 //   burst TOPIC PARTITIONS FROM COUNT SIZE
-//                                      the same appends, all at once, so that they go into few transactions
-//   maintain                           deletes and compacts once
-//   delete TOPIC                       deletes a topic
-//   dump TOPIC                         prints "record PARTITION@OFFSET VALUE" for all that is there, then "done"
-//   watch TOPIC                        reads all partitions without a group, prints "ready", then "record
-//   PARTITION@OFFSET VALUE" member TOPIC GROUP CLIENT          the same as a member: also "assigned P@OFFSET", "revoked
-//   P", "lost P" pipe IN OUT GROUP                  copies IN to partition 0 of OUT, a transaction a batch, until all
-//   is committed: "done" stop-in-write                      stops itself in the middle of a write transaction, prints
-//   "writing" before hang-in-write                      prints "writing" in the middle of a write transaction, goes on
-//   at a line of its input, prints "written" hold-snapshot                      prints "reading" in the middle of a
-//   read transaction, and stays there
+//                        the same appends, all at once, so that they go into few transactions
+//   maintain             deletes and compacts once
+//   delete TOPIC         deletes a topic
+//   dump TOPIC           prints "record PARTITION@OFFSET VALUE" for each record, then "done"
+//   watch TOPIC          reads all partitions without a group, prints "ready", then "record PARTITION@OFFSET VALUE"
+//   member TOPIC GROUP CLIENT
+//                        the same as a member: also "assigned P@OFFSET", "revoked P", "lost P"
+//   pipe IN OUT GROUP    copies IN to partition 0 of OUT, one transaction for each batch; prints "done" at the end
+//   stop-in-write        prints "writing" in the middle of a write transaction, then stops itself
+//   hang-in-write        prints "writing" in the middle of a write transaction, continues at a line of its input,
+//                        prints "written"
+//   hold-snapshot        prints "reading" in the middle of a read transaction, and stays there
 //
-// The error that ends it is printed as "error KIND: MESSAGE", exit code 1. A watch or a member takes commands, a line
-// each: "append TOPIC PARTITION VALUE" → "acked VALUE"; "commit" → "committed" or "commit KIND", for the partitions as
-// they were when they were last told; "quit". At the end of its input it ends.
+// The error that ends it is printed as "error KIND: MESSAGE", with exit code 1. A watch or a member reads commands, one
+// a line: "append TOPIC PARTITION VALUE" → "acked VALUE"; "commit" → "committed" or "commit KIND", for the partitions
+// that it had at "ready"; "quit". It ends at the end of its input.
 #include <fmt/format.h>
 #include <sched.h>
 #include <signal.h>
@@ -184,7 +185,7 @@ struct Follower {
  private:
   Loop& loop_;
   std::map<AssignmentId, std::int64_t> next_;
-  std::map<AssignmentId, std::int64_t> told_;  // when it said "ready"
+  std::map<AssignmentId, std::int64_t> told_;  // when it printed "ready"
   std::map<AssignmentId, int> partitions_;
 };
 
@@ -306,7 +307,7 @@ int start(Arguments arguments) {
   if (arguments.at(0) == "--new-pids") {
     arguments.erase(arguments.begin());
     if (unshare(CLONE_NEWPID) != 0) throw Failure(ErrorKind::kInvalid, "cannot make a namespace of process ids");
-    // Twice: the first process of a namespace cannot stop itself.
+    // Twice, because the first process of a namespace cannot stop itself.
     for (int i = 0; i < 2; ++i) {
       if (const pid_t inner = fork(); inner != 0) {
         int status = 0;

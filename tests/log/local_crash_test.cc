@@ -1,5 +1,5 @@
-// local:// under kill -9 at the worst moments: what was acknowledged is there, what was not is there whole or not at
-// all, and whoever comes next goes on. Each thing that the log does is killed at each named point of its writing, in
+// local:// under kill -9 at the worst moments. Acknowledged records are there. Others are there as a whole or not at
+// all, and the next process can continue. Each operation of the log is killed at each named point of its writing, in
 // its first write and in later ones.
 #include <gmock/gmock.h>
 
@@ -17,14 +17,14 @@ using ::testing::SizeIs;
 
 struct Point {
   const char* name;
-  bool is_committed;  // whether the write under way is there
+  bool is_committed;  // whether the interrupted write is there
 };
 
 constexpr Point kPoints[] = {{"local.in_group", false}, {"local.before_commit", false}, {"local.after_commit", true}};
 
 struct Crash {
   Point point;
-  int time;  // the how manieth
+  int time;  // at which time the point is reached, counting from 1
 };
 
 std::ostream& operator<<(std::ostream& out, const Crash& crash) { return out << crash.point.name << ":" << crash.time; }
@@ -50,7 +50,7 @@ constexpr int kPartitions = 3;
 
 class LocalCrashWorld : public ::testing::TestWithParam<Crash>, public LocalWorld {
  protected:
-  // The numbers that are in the log, in order; each must be in every partition, with both its records.
+  // The numbers in the log, in order. Each must be in every partition, with both its records.
   std::vector<int> whole_appends() {
     std::vector<std::vector<int>> found(kPartitions);
     for (int partition = 0; partition < kPartitions; ++partition) {
@@ -79,7 +79,8 @@ class LocalCrashWorld : public ::testing::TestWithParam<Crash>, public LocalWorl
                                      const std::string& mode = "append") {
     return with(mode, {"orders", std::to_string(kPartitions), std::to_string(from), std::to_string(count), size});
   }
-  // The lock is free and the next writer goes on, in this process and in a new one; also after all had closed the log.
+  // The lock is free and the next writer continues, in this process and in a new one, and also after all have closed
+  // the log.
   void expect_it_goes_on(std::size_t found) {
     for (int partition = 0; partition < kPartitions; ++partition)
       append({"orders", partition}, {{"100", "100/a", now(), {}}, {"100", "100/b", now(), {}}});
@@ -97,7 +98,7 @@ TEST(LocalCrashPoints, AreAllInTheMatrix) {
   std::set<std::string> named;
   for (const auto& file : std::filesystem::recursive_directory_iterator{MEPHISTO_SOURCE_DIR "/src/log"}) {
     if (file.path().extension() != ".cc" || file.path().parent_path().filename() == "kafka")
-      continue;  // Kafka's are tried by dev/chaos --kafka
+      continue;  // dev/chaos --kafka tests Kafka's
     std::ifstream source{file.path()};
     const std::string text{std::istreambuf_iterator<char>{source}, {}};
     const std::regex call{R"re(crash_point\("([^"]+)"\))re"};
@@ -124,7 +125,7 @@ TEST_P(LocalCrashAppend, LosesNothingAcknowledgedAndLeavesNothingHalf) {
 
 INSTANTIATE_TEST_SUITE_P(Points, LocalCrashAppend, ::testing::ValuesIn(each_point_at({1, 2, 4, 9})), name_of);
 
-// Many appends in one transaction, and death between two of them, or at its end.
+// Many appends in one transaction; the process dies between two of them, or at its end.
 using LocalCrashGroup = LocalCrashWorld;
 
 TEST_P(LocalCrashGroup, IsThereAsFarAsItWasAcknowledgedAndNoAppendIsHalf) {
@@ -159,7 +160,7 @@ TEST_P(LocalCrashTransaction, HappensOnceHoweverOftenTheProcessDiesInIt) {
   int deaths = 0;
   for (;; ++deaths) {
     ASSERT_LT(deaths, 40);
-    // Taking the dead one out, joining and taking the partitions are the first writes of each life.
+    // Each life begins with the same writes: removing the dead member, joining, and taking the partitions.
     Child child{pipe, crash_at({GetParam().point, GetParam().time + deaths % 2})};
     auto lines = child.rest();
     if (!lines.empty() && lines.back() == "done") break;
@@ -310,7 +311,7 @@ TEST_F(LocalKill, AtAnyMomentWhileOthersWriteToo) {
   for (int round = 0; round < 5; ++round) {
     Child dies{appending(2000 * round, 1000, "20000")};
     Child lives{appending(2000 * round + 1000, 15, "20000")};
-    // Somewhere in the middle of its appends, at a moment that differs by a random number of instructions.
+    // Somewhere in the middle of its appends, at a moment that varies by a random number of instructions.
     for (auto n = 2 + random.below(6); n > 0; --n) dies.expect("acked ");
     for (volatile auto spin = random.below(2'000'000); spin > 0; spin = spin - 1) {
     }

@@ -1,4 +1,4 @@
-// Damage to the bytes on the disk, and a disk that is full: told as what it is, never as wrong data.
+// Damage to the bytes on the disk, and a full disk: each is reported as what it is, and never read as wrong data.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sys/mount.h>
@@ -32,7 +32,7 @@ class LocalDamage : public LocalTest {
     file.seekp(static_cast<std::streamoff>(place));
     file.put(byte);
   }
-  // Reads a partition from `from` on; the rows, or what was wrong.
+  // Reads a partition from `from` on; returns the rows, or the error.
   Result<std::vector<Row>> try_read(const TopicPartition& partition, std::int64_t from) {
     ReaderOptions options;
     options.partitions[partition] = from;
@@ -61,8 +61,8 @@ TEST_F(LocalDamage, AFlippedBitInAStoredBatchIsCorruptAndNotWrongData) {
   ASSERT_NE(value, std::string::npos);
   ASSERT_EQ(bytes.find(marker, value + 1), std::string::npos) << "it is there once";
 
-  // From the checksum at the batch's start, which is at most 40 bytes of header and about 30 of the record before the
-  // value, to its end.
+  // From the checksum at the batch's start to the batch's end. Before the value there are at most 40 bytes of header
+  // and about 30 of the record.
   const auto header = bytes.rfind(std::string("\x01\0\0\0\x02\0\0\0\x02\0\0\0", 12), value) - 8;
   ASSERT_LT(value - header, 80U);
   Random random{5};
@@ -86,12 +86,12 @@ TEST_F(LocalDamage, AFlippedBitInAStoredBatchIsCorruptAndNotWrongData) {
   EXPECT_THAT(value_or_throw(try_read(kZero, 0)), SizeIs(4));
 }
 
-// What a process says that reads a whole topic.
+// The output of a process that reads a whole topic.
 struct Dump {
   std::vector<std::string> lines;
-  bool whole = false;  // all is there, as far as it knows
+  bool whole = false;  // everything is there, as far as it knows
   std::string error;
-  bool died = false;  // LMDB ran into a damaged page of its own
+  bool died = false;  // LMDB met a damaged page of its own
 };
 
 class LocalFlippedBit : public LocalDamage {
@@ -108,7 +108,7 @@ class LocalFlippedBit : public LocalDamage {
     result.lines.pop_back();
     return result;
   }
-  // Two partitions with batches of several sizes, closed; what is in them.
+  // Two partitions with batches of several sizes, in a closed log; returns their contents.
   Dump filled() {
     create("orders", 2);
     for (int i = 0; i < 40; ++i)
@@ -119,7 +119,7 @@ class LocalFlippedBit : public LocalDamage {
   void flip_all(const std::vector<std::size_t>& places, int bit) {
     for (auto place : places) flip(place, bit);
   }
-  // Where `bytes` stand in the file: LMDB keeps earlier copies of a page.
+  // All positions of `bytes` in the file, because LMDB keeps earlier copies of a page.
   std::vector<std::size_t> places_of(const std::string& bytes) const {
     std::vector<std::size_t> places;
     const auto all = data();
@@ -134,7 +134,7 @@ class LocalFlippedBit : public LocalDamage {
   }
 };
 
-TEST_F(LocalFlippedBit, AnywhereIsToldOrHasTouchedNothing) {
+TEST_F(LocalFlippedBit, AnywhereIsReportedOrHasTouchedNothing) {
   const auto expected = filled();
   ASSERT_THAT(expected.lines, SizeIs(40));
   Random random{6};
@@ -172,7 +172,7 @@ TEST_F(LocalFlippedBit, InTheKeyOfABatchMovesNoRecord) {
   }
 }
 
-TEST_F(LocalFlippedBit, InAPartitionsRecordIsToldAndNothingIsOverwritten) {
+TEST_F(LocalFlippedBit, InAPartitionsRecordIsReportedAndNothingIsOverwritten) {
   const auto expected = filled();
   const auto places = places_of(std::string("p\0\0\0\x01\0\0\0\x01", 9));
   ASSERT_FALSE(places.empty());
@@ -191,7 +191,7 @@ TEST_F(LocalFlippedBit, InAPartitionsRecordIsToldAndNothingIsOverwritten) {
   EXPECT_TRUE(dump().whole);
 }
 
-TEST_F(LocalFlippedBit, InACommitIsTold) {
+TEST_F(LocalFlippedBit, InACommitIsReported) {
   create("orders");
   append(kZero, 3);
   {
@@ -234,7 +234,7 @@ TEST_F(LocalDamage, ATopicThatIsGoneIsMissed) {
   EXPECT_THAT(error->message, AllOf(HasSubstr(dir()), HasSubstr("it has 1 topics, but 2 were created")));
 }
 
-TEST_F(LocalDamage, AMemberIsToldOfItToo) {
+TEST_F(LocalDamage, AMemberHearsOfItToo) {
   create("orders");
   append(kZero, {{"key", "marked value" + std::string(5000, 'v'), now(), {}}});
   close_log();
@@ -254,7 +254,7 @@ TEST_F(LocalDamage, AMemberIsToldOfItToo) {
   EXPECT_EQ(committed_offset("billing", kZero), -1);
 }
 
-// A small file system of its own, where it is permitted to make one.
+// A small file system of its own, if the test may create one.
 class LocalFullDisk : public ::testing::Test {
  protected:
   static constexpr const char* kSize = "size=8m";
@@ -267,7 +267,7 @@ class LocalFullDisk : public ::testing::Test {
   void TearDown() override {
     if (mounted) umount2(folder.path().c_str(), MNT_DETACH);
   }
-  // Fills what is free, up to `keep` bytes.
+  // Fills the free space, except for `keep` bytes.
   void fill_up(std::size_t keep = 0) {
     std::ofstream file{folder / "ballast", std::ios::binary | std::ios::app};
     const std::string some(4096, 'b');
@@ -294,7 +294,7 @@ struct DiskWorld : World {
   explicit DiskWorld(const TempDir& disk) : World(on(disk)) {}
 };
 
-TEST_F(LocalFullDisk, IsToldLosesNothingAcknowledgedAndGoesOnWhenThereIsSpace) {
+TEST_F(LocalFullDisk, IsReportedLosesNothingAcknowledgedAndRecoversWhenThereIsSpace) {
   std::ofstream{folder / "ballast", std::ios::binary} << std::string(3 << 20, 'b');
   DiskWorld world{folder};
   world.create("orders", 2);
@@ -317,7 +317,7 @@ TEST_F(LocalFullDisk, IsToldLosesNothingAcknowledgedAndGoesOnWhenThereIsSpace) {
               AllOf(HasSubstr("disk is full"), HasSubstr(folder.path()), HasSubstr("free some space")));
   EXPECT_GT(acked.size(), 50U);
 
-  // All that is large fails again and again, and what was acknowledged can be read all the while.
+  // Each large write fails again and again, and the acknowledged records can be read all the time.
   for (int i = 0; i < 3; ++i) {
     auto kind = world.kind_of(world.send(out({"orders", 1}, {{"k", std::string(1 << 20, 'y'), world.now(), {}}})));
     EXPECT_EQ(kind, ErrorKind::kUnavailable) << world.last_error;
@@ -365,8 +365,8 @@ TEST_F(LocalFullDisk, CommitsAndJoinsFailForNowOnly) {
   EXPECT_TRUE(world.await(two.commit()));
 }
 
-// A write that fits in part is cut short by the system, without ENOSPC.
-TEST_F(LocalFullDisk, IsToldHoweverLittleIsLeft) {
+// The system cuts short a write that only fits in part, without ENOSPC.
+TEST_F(LocalFullDisk, IsReportedHoweverLittleIsLeft) {
   DiskWorld world{folder};
   world.create("orders");
   world.append(kZero, 1);

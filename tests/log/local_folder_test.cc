@@ -1,4 +1,4 @@
-// local:// in folders that are not as they should be: each is refused with what is wrong and what to do, and nothing is
+// local:// in folders that are not as they should be. Each is refused with what is wrong and what to do, and nothing is
 // harmed.
 #include <dlfcn.h>
 #include <gmock/gmock.h>
@@ -17,13 +17,13 @@
 
 namespace {
 
-// The folder that is taken for one on a network file system, and the kind of that.
+// The folder that is treated as one on a network file system, and that file system's kind.
 std::string remote_folder;
 long remote_kind = 0;
 
 }  // namespace
 
-// In the place of the system's, for this program.
+// Replaces the system's function in this program.
 extern "C" int statfs(const char* path, struct statfs* found) noexcept {
   static auto* system = reinterpret_cast<int (*)(const char*, struct statfs*)>(dlsym(RTLD_NEXT, "statfs"));
   const int result = system(path, found);
@@ -53,7 +53,7 @@ class LocalFolder : public LocalTest {
     append({"orders", 0}, 2);
     close_log();
   }
-  // What a process of another user says to this log.
+  // The output of another user's process that opens this log.
   std::string as_nobody() {
     auto arguments = with("open");
     arguments.insert(arguments.begin(), {"--uid", "65534"});
@@ -66,7 +66,7 @@ class LocalFolder : public LocalTest {
   void write_file(const std::string& path, const std::string& content) {
     std::ofstream{path, std::ios::binary} << content;
   }
-  // Puts one entry into the closed log by LMDB itself.
+  // Puts one entry into the closed log directly through LMDB.
   void put_raw(const std::string& key, const std::string& value) {
     MDB_env* env = nullptr;
     MDB_txn* txn = nullptr;
@@ -190,7 +190,7 @@ TEST_F(LocalFolder, ThatCannotBeMadeIsRefused) {
   EXPECT_THAT(error->message, AllOf(HasSubstr("/proc/mephisto/log"), HasSubstr("local://FOLDER")));
 }
 
-TEST_F(LocalFolder, ThatIsAFileOrLiesBelowOneIsRefused) {
+TEST_F(LocalFolder, ThatIsAFileOrIsBelowOneIsRefused) {
   write_file(folder / "file", "not a folder");
   for (const auto& path : {folder / "file", folder / "file/log"}) {
     auto error = open_error(path);
@@ -259,7 +259,7 @@ TEST_F(LocalFolder, ThatANewerProgramTakesOverIsLeftToIt) {
   EXPECT_EQ(must(log->watermarks({"orders", 0})).end, 1);
 }
 
-// A later program of the same format may keep more about a topic, a group or a commit: an older one works beside it.
+// A later program of the same format may store more about a topic, a group or a commit. An older one works beside it.
 TEST_F(LocalFolder, IsSharedWithALaterProgramThatKeepsMore) {
   create("orders");
   append({"orders", 0}, 3);
@@ -340,7 +340,7 @@ TEST_F(LocalFolder, WithGarbageForDataIsRefused) {
   }
 }
 
-// Both meta pages point to a page that is not there: the file is LMDB's, but cannot be used.
+// Both meta pages point to a page that does not exist: the file is LMDB's, but cannot be used.
 TEST_F(LocalFolder, WithADamagedRootIsCorrupt) {
   fill_and_close();
   constexpr std::streamoff kRootInMeta = 16 + 24 + 48 + 40;
@@ -381,7 +381,7 @@ TEST_F(LocalFolder, WithAFolderInPlaceOfAFileIsRefused) {
   EXPECT_THAT(read({"orders", 0}), SizeIs(2));
 }
 
-// LMDB must not have it open twice in a process: closing one opening would free the other's locks.
+// LMDB must not open it twice in a process: closing one opening would release the other's locks.
 TEST_F(LocalFolder, IsNotOpenedAgainBeforeItIsClosed) {
   create("orders");
   close_log();

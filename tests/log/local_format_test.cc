@@ -1,4 +1,4 @@
-// docs/local-log-format.md to the byte: what a log of known content looks like on the disk, written down by hand.
+// docs/local-log-format.md to the byte: the bytes on the disk of a log with known content, written down by hand.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <lmdb.h>
@@ -15,7 +15,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::Pair;
 
-// One bit at a time, as the definition of the polynomial has it.
+// One bit at a time, as in the definition of the polynomial.
 std::uint32_t crc(std::initializer_list<std::string_view> parts) {
   std::uint32_t value = ~0U;
   for (auto part : parts) {
@@ -40,7 +40,7 @@ std::pair<std::string, std::string> entry(const std::string& key, const std::str
 
 class LocalFormat : public LocalTest {
  protected:
-  // All that is in the closed log.
+  // All entries of the closed log.
   std::map<std::string, std::string> entries() {
     close_log();
     std::map<std::string, std::string> all;

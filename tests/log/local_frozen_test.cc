@@ -1,5 +1,5 @@
-// local:// while a process keeps its write lock, and when it is taken away: the others say so, go on where they can,
-// and end where they are told.
+// local:// while a process keeps its write lock, and when the lock is taken away. The others report it, continue where
+// they can, and stop when asked.
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 
@@ -22,7 +22,7 @@ const TopicPartition kZero{"orders", 0};
 class LocalFrozen : public LocalTest {
  protected:
   LocalFrozen() { create("orders"); }
-  // A process that is in a write and not stopped, as one in a paused container is seen.
+  // A process that is in a write and not stopped; a process in a paused container looks like this.
   std::unique_ptr<Child> hold() {
     auto child = std::make_unique<Child>(with("hang-in-write"));
     child->expect("writing");
@@ -35,7 +35,7 @@ class LocalFrozen : public LocalTest {
   }
 };
 
-TEST_F(LocalFrozen, AWriteIsRefusedWithWhoHoldsTheLockAndGoesOnAfterwards) {
+TEST_F(LocalFrozen, AWriteIsRefusedWithTheLocksHolderAndSucceedsAfterwards) {
   auto holder = hold();
   EXPECT_LT(time_of([&] { EXPECT_EQ(kind_of(send(out(kZero, numbered(1, now())))), ErrorKind::kUnavailable); }), 10s);
   EXPECT_THAT(last_error, AllOf(HasSubstr(dir()), HasSubstr(fmt::format("process {} (local_child)", holder->pid())),
@@ -78,14 +78,14 @@ TEST_F(LocalFrozen, OneInsideOfAContainerIsSeenFromOutsideAndKilledWhenItIsStopp
   EXPECT_EQ(WEXITSTATUS(holder.wait()), 1) << "its parent tells that it was killed";
 }
 
-// A process that is stopped, but does not hold the lock, is let live whatever the file says.
+// A process that is stopped but does not hold the lock is not killed, whatever the file says.
 TEST_F(LocalFrozen, NobodyIsKilledBecauseOfAForgedNumber) {
   Child bystander{with("open")};
   bystander.expect("opened");
   bystander.stop();
   auto holder = hold();
   {
-    // The header as a program before this one wrote it, and as somebody writes it who knows only the number.
+    // An earlier program wrote this header. Somebody who knows only the number would forge the same.
     std::fstream leases{dir() + "/leases", std::ios::in | std::ios::out | std::ios::binary};
     const std::int64_t header[] = {1, 0, bystander.pid()};
     leases.write(reinterpret_cast<const char*>(header), sizeof header);

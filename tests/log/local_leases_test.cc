@@ -1,5 +1,5 @@
-// Signs of life of local:// when their file is cut, grown, exchanged, removed or overwritten: nobody ends, and nobody
-// is put out for it.
+// Leases of local:// when their file is cut, grown, exchanged, removed or overwritten: no process ends, and no member
+// is removed because of it.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sys/stat.h>
@@ -20,7 +20,7 @@ class LocalLeases : public LocalTest {
  protected:
   LocalLeases() { create("orders", 4); }
   std::string leases() const { return dir() + "/leases"; }
-  // Without the close of a descriptor: that would free this process's own locks on the file.
+  // The descriptor is not closed, because that would release this process's own locks on the file.
   void overwrite(std::string_view pattern) {
     static int kept = -1;
     kept = ::open(leases().c_str(), O_WRONLY | O_CLOEXEC);
@@ -41,7 +41,7 @@ class LocalLeases : public LocalTest {
   }
 };
 
-TEST_F(LocalLeases, NobodyIsPutOutWhateverHappensToTheFile) {
+TEST_F(LocalLeases, NoMemberIsRemovedWhateverHappensToTheFile) {
   auto one = start_member("one");
   auto two = start_member("two");
   one->expect("revoked");
@@ -80,8 +80,8 @@ TEST_F(LocalLeases, NobodyIsPutOutWhateverHappensToTheFile) {
   }
 }
 
-// The example: the file is deleted, and a second worker starts.
-TEST_F(LocalLeases, WhoComesAfterTheFileWasRemovedPutsNobodyOut) {
+// An example from practice: the file is deleted, and a second worker starts.
+TEST_F(LocalLeases, AProcessThatStartsAfterTheFileWasRemovedRemovesNobody) {
   auto one = start_member("one");
   fs::remove(leases());
   auto two = start_member("two");
@@ -94,7 +94,7 @@ TEST_F(LocalLeases, WhoComesAfterTheFileWasRemovedPutsNobodyOut) {
   EXPECT_EQ(generation(), settled);
 }
 
-TEST_F(LocalLeases, TheDeadArePutOutAlsoAfterTheFileWasExchanged) {
+TEST_F(LocalLeases, DeadMembersAreRemovedAlsoAfterTheFileWasExchanged) {
   auto one = start_member("one");
   auto two = start_member("two");
   fs::remove(leases());
@@ -104,9 +104,9 @@ TEST_F(LocalLeases, TheDeadArePutOutAlsoAfterTheFileWasExchanged) {
   EXPECT_TRUE(until({}, [&] { return members() == 1; }));
 }
 
-TEST_F(LocalLeases, WhoGetsThePlaceOfTheDeadIsNotTakenForThem) {
+TEST_F(LocalLeases, AProcessWithTheSlotOfADeadOneIsNotTakenForIt) {
   const auto path = folder / "own";
-  std::ofstream{path};  // otherwise it is new, of which others may not know yet
+  std::ofstream{path};  // otherwise it is a new file, which others may not know yet
   fs::permissions(path, fs::perms::owner_read | fs::perms::owner_write);
   Leases leases{path};
   const GroupMember first{.id = "first", .client = "", .topics = {}, .lease = leases.take("first")};
@@ -119,7 +119,8 @@ TEST_F(LocalLeases, WhoGetsThePlaceOfTheDeadIsNotTakenForThem) {
   EXPECT_FALSE(leases.claimed("first"));
 }
 
-// An asker's topic: it stays while its process lives, also when that is stopped, and goes soon when it was killed.
+// An asker's topic stays while its process lives, even when the process is stopped. It is deleted soon after the
+// process was killed.
 TEST_F(LocalLeases, AReplyTopicGoesSoonAfterItsAskerWasKilled) {
   const std::string kTopic = "f-reply-1";
   must(submit(dynamic_cast<KvLog&>(*log).kv(), [&, made = now() - 2min](KvWriter& tx) -> Result<void> {

@@ -1,5 +1,5 @@
-// Real processes for the tests of local://: starts the program local_child (see there for what it can do), reads what
-// it prints line by line, and kills and stops it. A child never outlives its test.
+// Real processes for the tests of local://. Starts the program local_child (see there for its modes), reads its output
+// line by line, and kills or stops it. A child never outlives its test.
 #pragma once
 
 #include <fcntl.h>
@@ -24,7 +24,7 @@ namespace mephisto::test {
 
 class Child {
  public:
-  // `environment` has entries like NAME=value, on top of ours.
+  // `environment` has entries like NAME=value, which are added to ours.
   explicit Child(std::vector<std::string> arguments, std::vector<std::string> environment = {}) {
     int in[2];
     int out[2];
@@ -69,14 +69,14 @@ class Child {
     EXPECT_EQ(::write(to_, line.data(), line.size()), static_cast<ssize_t>(line.size()));
   }
 
-  // As send, to a child that may have died already.
+  // Like send, but to a child that may already be dead.
   void offer(std::string line) {
     std::signal(SIGPIPE, SIG_IGN);
     line += '\n';
     (void)!::write(to_, line.data(), line.size());
   }
 
-  // The next line that the child prints; nothing after `wait`, or when it has ended.
+  // The next line that the child prints; empty after `wait`, or if it has ended.
   std::optional<std::string> line(std::chrono::milliseconds wait) {
     const auto deadline = std::chrono::steady_clock::now() + wait;
     for (;;) {
@@ -98,7 +98,7 @@ class Child {
         read_.append(bytes, static_cast<std::size_t>(count));
     }
   }
-  // What follows `prefix` in the first line that starts with it; other lines are skipped. A failure of the test if none
+  // The rest of the first line that starts with `prefix`; other lines are skipped. The test fails if no such line
   // comes.
   std::string expect(const std::string& prefix, std::chrono::milliseconds patience = 20s) {
     const auto deadline = std::chrono::steady_clock::now() + patience;
@@ -109,14 +109,14 @@ class Child {
     ADD_FAILURE() << "the child printed no \"" << prefix << "\", but:" << all_;
     return "";
   }
-  // The rest of what it prints until it ends, as lines.
+  // The remaining output until it ends, as lines.
   std::vector<std::string> rest() {
     std::vector<std::string> lines;
     while (auto next = line(30s)) lines.push_back(*next);
     return lines;
   }
 
-  // Waits for its end; the status as of waitpid.
+  // Waits for its end; returns the status as waitpid does.
   int wait() {
     if (!status_) reap();
     return *status_;
@@ -160,13 +160,13 @@ class Child {
   std::optional<int> status_;
 };
 
-// A world on local:// whose log other processes use too.
+// A log on local:// that other processes use too.
 class LocalWorld : public World {
  public:
   LocalWorld() : World(drivers().at(1)) {}
 
   std::string dir() const { return folder / "log"; }
-  // Closes this process's opening of the log, and opens it anew.
+  // Closes this process's opening of the log, and opens it again.
   void close_log() {
     producer.reset();
     log.reset();
@@ -176,7 +176,7 @@ class LocalWorld : public World {
     log = open_log("local://" + dir());
     producer = log->producer(loop);
   }
-  // A child whose first arguments are this log and `mode`.
+  // The arguments of a child: this log and `mode` first.
   std::vector<std::string> with(const std::string& mode, std::vector<std::string> arguments = {}) const {
     arguments.insert(arguments.begin(), {"local://" + dir(), mode});
     return arguments;

@@ -1,5 +1,5 @@
-// local:// among processes: they see each other's records at once and for no processor time, and take over from the
-// dead and stopped.
+// local:// among processes: they see each other's records at once and without processor time, and take over from dead
+// and stopped processes.
 #include <gmock/gmock.h>
 
 #include "local_process.h"
@@ -13,7 +13,7 @@ const TopicPartition kZero{"orders", 0};
 
 class LocalProcesses : public LocalTest {
  protected:
-  // Polls `member` until `condition` holds; tells how long it took.
+  // Polls `member` until `condition` holds; returns how long that took.
   std::chrono::milliseconds time_until(Member& member, const std::function<bool()>& condition) {
     const auto start = loop.now();
     until({&member}, condition);
@@ -25,7 +25,7 @@ class LocalProcesses : public LocalTest {
     child->expect("ready");
     return child;
   }
-  // A member of ours that takes its half.
+  // A member in this process that takes its half.
   std::unique_ptr<Member> join(const std::string& client, std::size_t partitions) {
     auto mine = std::make_unique<Member>(*log, loop, in_group("billing", client, {"orders"}));
     until({mine.get()}, [&] { return mine->owned("orders").size() == partitions; });
@@ -68,7 +68,7 @@ TEST_F(LocalProcesses, AnIdleReaderUsesNoProcessorAndStillWakesAtOnce) {
   const auto reader_before = reader.cpu();
   const auto member_before = member.cpu();
   const auto start = loop.now();
-  await([]() -> Task<void> { co_await sleep_for(2s); }());  // what is measured
+  await([]() -> Task<void> { co_await sleep_for(2s); }());  // the time that is measured
   const auto wall = loop.now() - start;
   EXPECT_LT(reader.cpu() - reader_before, wall * 2 / 100);
   EXPECT_LT(member.cpu() - member_before, wall * 2 / 100);
@@ -107,7 +107,7 @@ TEST_F(LocalProcesses, AKilledMembersPartitionsMove) {
   EXPECT_LT(time_until(*mine, [&] { return mine->owned("orders").size() == 4; }), 3s);
 }
 
-// Its parent does not fetch it, so its process is still there in name.
+// Its parent does not wait for it, so the process still exists as a zombie.
 TEST_F(LocalProcesses, AKilledMembersPartitionsMoveEvenWhileItIsAZombie) {
   create("orders", 4);
   auto child = owner("dies");
@@ -164,7 +164,7 @@ TEST_F(LocalProcesses, AStoppedMemberIsFencedWhenItWakesAndJoinsAgain) {
   EXPECT_THAT(mine.owned("orders"), SizeIs(1));
 }
 
-// A stopped process must not keep the others from writing, although it holds the lock of the store.
+// A stopped process must not keep the others from writing, even if it holds the lock of the store.
 TEST_F(LocalProcesses, AProcessStoppedInTheMiddleOfAWriteDoesNotStopTheOthers) {
   create("orders");
   Child child{with("stop-in-write")};
@@ -222,7 +222,7 @@ TEST_F(LocalProcesses, TheMapGrowsWhileAnotherHasItOpen) {
   options.partitions[kZero] = 0;
   auto consumer = log->reader(loop, options);
   Child child{with("append", {"orders", "1", "0", std::to_string(kAppends), std::to_string(kRecord)})};
-  // Reads along, and writes between.
+  // Reads along, and writes in between.
   std::int64_t next = 0;
   int theirs = 0;
   int ours = 0;
@@ -256,11 +256,11 @@ TEST_F(LocalProcesses, AReaderKilledInTheMiddleLeavesNoSnapshotBehind) {
   dies.expect("reading");
   dies.signal(SIGKILL);
   dies.wait();
-  Child next{with("open")};  // whoever opens the log clears the place of the dead
+  Child next{with("open")};  // the next process that opens the log clears the dead reader's entry
   next.expect("opened");
 
-  // With the dead one's snapshot in place nothing that is deleted could be used again, and the file would grow with
-  // every round.
+  // With the dead process's snapshot in place, no deleted page could be reused, and the file would grow with every
+  // round.
   const auto round = [&] {
     append(kZero, {{"k", std::string(1 << 20, 'x'), now() - 2h, {}}});
     must(log->maintain());
@@ -271,7 +271,7 @@ TEST_F(LocalProcesses, AReaderKilledInTheMiddleLeavesNoSnapshotBehind) {
   EXPECT_LT(std::filesystem::file_size(dir() + "/data.mdb"), size + (6 << 20));
 }
 
-TEST_F(LocalProcesses, AReaderKilledInTheMiddleIsClearedByWhoeverIsThere) {
+TEST_F(LocalProcesses, AReaderKilledInTheMiddleIsClearedByTheOtherProcesses) {
   create("orders", {.partitions = 1, .retention = 1h});
   Child dies{with("hold-snapshot")};
   dies.expect("reading");

@@ -1,4 +1,5 @@
-// Conformance: what retention and compaction delete, what they must not, and how those get along who meant to read it.
+// Conformance: what retention and compaction delete, what they must not delete, and how readers of deleted records
+// continue.
 #include <gmock/gmock.h>
 
 #include "drivers.h"
@@ -30,7 +31,7 @@ TEST_P(LogDeletedRecords, WithoutLimitsNothingIsDeleted) {
   } else {
     create("limited", {.partitions = 1, .retention = 1h});
     append({"limited", 0}, {row("k", "ancient", 24h * 3650)});
-    until({}, [&] { return must(log->watermarks({"limited", 0})).start == 1; });  // the broker has looked at all topics
+    until({}, [&] { return must(log->watermarks({"limited", 0})).start == 1; });  // the broker has checked all topics
   }
   EXPECT_THAT(values(read(kOrders)), ElementsAre("ancient", "new"));
 }
@@ -105,7 +106,7 @@ class LogMaintenance : public LogDeletedRecords {
 TEST_P(LogMaintenance, RetentionByTimeDeletesOldBatches) {
   create("orders", {.partitions = 2, .retention = 1h});
   append(kOrders, {row("k", "old", 3h)});
-  append(kOrders, {row("k", "older", 4h), row("k", "young", 1min)});  // kept whole for its youngest
+  append(kOrders, {row("k", "older", 4h), row("k", "young", 1min)});  // kept whole because of its youngest record
   append(kOrders, {row("k", "old again", 3h)});
   append(kOrders, {row("k", "new")});
   append({"orders", 1}, {row("k", "old", 2h)});
@@ -203,7 +204,7 @@ TEST_P(LogMaintenance, CompactionKeepsKeysHeadersAndTimes) {
   EXPECT_EQ(read(kOrders), (std::vector<Row>{rows[1], rows[2], rows[3]}));
 }
 
-// They came before the topic was compacted.
+// They were appended before the topic was compacted.
 TEST_P(LogMaintenance, CompactionKeepsRecordsWithoutAKey) {
   create("orders", {.partitions = 1});
   append(kOrders, {{std::nullopt, "1", now(), {}}, row("a", "1")});

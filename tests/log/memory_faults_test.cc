@@ -1,4 +1,4 @@
-// The faults that a test may ask memory:// for, each as an app meets it.
+// The faults that a test can request from memory://, each as an app meets it.
 #include <fmt/ranges.h>
 #include <gmock/gmock.h>
 
@@ -273,7 +273,7 @@ TEST_F(MemoryLog, TheSameStepsHaveTheSameOutcome) {
   EXPECT_THAT(outcomes, SizeIs(1)) << "memory:// is deterministic: nothing may depend on chance";
 }
 
-// Four members that poll at the same time, copy what they read in transactions, and meet every kind of fault; all that
+// Four members poll at the same time, copy what they read in transactions, and meet every kind of fault. Returns what
 // each of them sees, with the time.
 std::string session() {
   World world{drivers().at(0)};
@@ -337,7 +337,7 @@ TEST(MemoryLogSession, RepeatsItselfToTheLastStep) {
   const auto first = session();
   EXPECT_THAT(first, HasSubstr("lost"));
   EXPECT_THAT(first, HasSubstr("injected"));
-  std::vector<std::unique_ptr<char[]>> elsewhere;  // so that nothing is where it was the time before
+  std::vector<std::unique_ptr<char[]>> elsewhere;  // so that addresses differ from the time before
   for (std::size_t run = 1; run <= 5; ++run) {
     for (std::size_t i = 0; i < 200; ++i) elsewhere.emplace_back(new char[16 + i * 24 * run % 900]);
     ASSERT_EQ(session(), first);

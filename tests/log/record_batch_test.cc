@@ -1,4 +1,4 @@
-// The stored form of records: whatever goes in comes out, and whatever is damaged is told, never read.
+// The stored form of records: whatever is written can be read, and damage is reported, never read as data.
 #include "mephisto/log/record_batch.h"
 
 #include <gmock/gmock.h>
@@ -51,8 +51,8 @@ std::string stored(const std::vector<Row>& rows) {
   return std::string{buffer.view()};
 }
 
-// Rows of a stored batch, or the kind of its error; a copy of exactly its size is read, so that ASan sees a byte too
-// far.
+// The rows of a stored batch, or the kind of its error. It reads a copy of the exact size, so that ASan detects a read
+// past its end.
 Result<std::vector<Row>> rows_of(std::string_view bytes, std::int64_t base = 0, std::int64_t from = 0,
                                  bool verify = true) {
   std::unique_ptr<char[]> exact{new char[bytes.size()]};
@@ -65,7 +65,7 @@ Result<std::vector<Row>> rows_of(std::string_view bytes, std::int64_t base = 0, 
   std::vector<Row> rows;
   for (const auto& record : records) {
     rows.push_back(to_row(record));
-    if (record.has_value()) {  // parsers read beyond the value
+    if (record.has_value()) {  // parsers read past the value
       const auto* end = record.value.data() + record.value.size();
       EXPECT_LE(end + kJsonPadding, exact.get() + bytes.size());
     }
@@ -100,7 +100,7 @@ TEST(RecordBatch, TimesMayBeAsFarApartAsTheyCan) {
   EXPECT_EQ(value_or_throw(rows_of(stored(rows))), rows);
 }
 
-TEST(RecordBatch, TheHeaderTellsCountSpanAndTimes) {
+TEST(RecordBatch, TheHeaderHasCountSpanAndTimes) {
   auto bytes = stored({{"k", "v", at(50), {}}, {"k", "v", at(20), {}}, {"k", "v", at(90), {}}, {"k", "v", at(70), {}}});
   auto header = value_or_throw(read_batch_header(bytes));
   EXPECT_EQ(header.count, 4U);
@@ -245,7 +245,7 @@ TEST(RecordBatch, EveryCutIsCorrupt) {
   EXPECT_FALSE(rows_of(bytes + "x"));
 }
 
-TEST(RecordBatch, EveryFlippedBitIsToldAndNothingIsRead) {
+TEST(RecordBatch, EveryFlippedBitIsReportedAndNothingIsRead) {
   Random random{3};
   auto bytes =
       stored({{"key", "value", at(5), {{"h", "w"}}}, random_row(random), {"k", std::string(50, 'v'), at(6), {}}});
@@ -270,8 +270,8 @@ TEST(RecordBatch, ANewerVersionIsRefusedWithAWordOnIt) {
   EXPECT_THAT(read.error().message, HasSubstr("version 2"));
 }
 
-// What no disk does by chance but a hostile or buggy writer could: damage under a checksum that fits. It may be refused
-// or read as something else, but never reaches outside of the batch or its offsets.
+// Damage under a matching checksum. No disk causes it by chance, but a hostile or buggy writer could. It may be refused
+// or read as something else, but reading never goes beyond the batch or its offsets.
 TEST(RecordBatch, DamageWithAFittingChecksumStaysWithinTheBatch) {
   Random random{4};
   int refused = 0;
@@ -339,7 +339,7 @@ TEST(RecordBatch, OffsetsThatDoNotAscendAreCorrupt) {
   EXPECT_EQ(read.error().kind, ErrorKind::kCorrupt);
 }
 
-TEST(RecordBatch, BytesBehindTheLastRecordAreCorrupt) {
+TEST(RecordBatch, BytesAfterTheLastRecordAreCorrupt) {
   auto bytes = stored({{"k", "v", at(1), {}}, {"k", "v", at(1), {}}});
   bytes[12] = 1;  // the number of records
   reseal(bytes);
@@ -354,7 +354,7 @@ TEST(RecordBatch, ATimeBeyondAllTimeDoesNoHarm) {
        {std::numeric_limits<std::int64_t>::min(), std::int64_t{0}, std::numeric_limits<std::int64_t>::max()}) {
     std::memcpy(bytes.data() + 24, &base, sizeof base);
     reseal(bytes);
-    (void)rows_of(bytes);  // refused or read as some time: UBSan looks
+    (void)rows_of(bytes);  // refused or read as some time: UBSan checks it
   }
 }
 

@@ -1,4 +1,4 @@
-// Records that a log never takes: the call names them, and takes the others without them.
+// Records that a log never takes: the call names them, and takes the others.
 #include <gmock/gmock.h>
 
 #include "log/drivers.h"
@@ -20,7 +20,7 @@ class Refusals : public LogTest {
     }
     return rows;
   }
-  // As a sender does after a call that named refused records: the same without them.
+  // As a sender does after a call that named refused records: the same batches without them.
   static std::vector<OutBatch> without_refused(std::vector<OutBatch> batches) {
     std::vector<OutBatch> rest;
     for (auto& batch : batches) {
@@ -52,8 +52,8 @@ class Refusals : public LogTest {
     batches = std::move(transaction.batches);
     return result;
   }
-  // That a topic has these and no others. Brokers refuse a request: its other records may come after those of the next
-  // one.
+  // A topic has these records and no others. Brokers refuse a whole request, so its other records may come after those
+  // of the next one.
   void expect_all(const TopicPartition& partition, const std::vector<std::string>& expected) {
     if (driver.can.append_atomically)
       EXPECT_EQ(values(read(partition)), expected) << "lost, doubled or out of order";
@@ -182,14 +182,14 @@ TEST_P(Refusals, ATransactionHasNoOutputOfAnEventWithoutItsOffset) {
   await(reader.close());
 }
 
-// What a topic's own settings have Kafka's brokers refuse.
+// Records that Kafka's brokers refuse because of a topic's own settings.
 class RefusalsOfBrokers : public Refusals {
  protected:
   void create_with(const std::string& topic, const std::string& name, const std::string& value) {
     create(topic);
     KafkaCluster::given()->configure(topic, name, value);
   }
-  // A hundred records of a kilobyte, one of which the topic does not take.
+  // A hundred records of a kilobyte; the topic does not take one of them.
   std::vector<Row> with(const Row& bad) const {
     std::vector<Row> rows;
     for (int i = 0; i < 100; ++i) rows.push_back(keyed(fmt::format("{:01000}", i)));

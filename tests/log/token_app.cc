@@ -1,6 +1,6 @@
-// An app that logs in to Kafka with tokens of its own making (SASL OAUTHBEARER): without a signature, as a broker takes
-// them in a test. TEST_TOKEN_USER is whose they are, TEST_TOKEN_SECONDS how long they live; with TEST_TOKEN_ERROR none
-// is made.
+// An app that logs in to Kafka with tokens that it makes itself (SASL OAUTHBEARER). They have no signature, which a
+// test's broker accepts. TEST_TOKEN_USER is their owner and TEST_TOKEN_SECONDS their lifetime; with TEST_TOKEN_ERROR no
+// token is made.
 #include <fmt/format.h>
 
 #include <atomic>
@@ -39,7 +39,7 @@ Result<LogToken> make_token() {
   ++made;
   const auto now = std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now());
   const auto seconds = std::atoll(variable("TEST_TOKEN_SECONDS", "600").c_str());
-  // One that has expired is a broker's to refuse: librdkafka does not even take it.
+  // Only a broker can refuse an expired token: librdkafka does not even accept one.
   LogToken token{.expires = Timestamp{now.time_since_epoch() + std::chrono::seconds{seconds > 0 ? seconds : 600}},
                  .principal = variable("TEST_TOKEN_USER", "")};
   const auto begun = now.time_since_epoch().count() / 1000;

@@ -1,4 +1,4 @@
-// Conformance: topics, what they may be called and how large they may be, and what is said of those that are not there.
+// Conformance: topics, their names and sizes, and what is reported about topics that do not exist.
 #include <gmock/gmock.h>
 
 #include "drivers.h"
@@ -68,7 +68,7 @@ TEST_P(LogTopics, CreatingOneAgainWithOtherPartitionsIsRefusedWithBothNumbers) {
   EXPECT_EQ(must(log->topic("orders")).config.partitions, 4);
 }
 
-TEST_P(LogTopics, ManyWhoCreateOneAtTheSameTimeGetTheSame) {
+TEST_P(LogTopics, ManyCallersThatCreateOneAtTheSameTimeGetTheSame) {
   std::vector<Task<Result<TopicInfo>>> tasks;
   for (int i = 0; i < 10; ++i) tasks.push_back(log->create_topic("orders", {.partitions = 2}));
   for (auto& result : await(when_all(std::move(tasks)))) EXPECT_EQ(value_or_throw(result).config.partitions, 2);
@@ -196,11 +196,11 @@ TEST_P(LogTopics, AMemberGivesUpADeletedTopicAndTakesItWhenItIsMadeAgain) {
   create("orders");
   append({"orders", 0}, 3, "old");
   auto member = this->member("billing", "one", {"orders"});
-  member.hold_on = true;  // its release is looked at below
+  member.hold_on = true;  // its release is checked below
   until({&member}, [&] { return member.all_read().size() == 3; });
   must(log->delete_topic("orders"));
   until({&member}, [&] { return !member.revoked.empty() || member.lost > 0; });
-  if (!member.revoked.empty()) (void)await(member.give_up());  // its commit may be refused: what it is of is gone
+  if (!member.revoked.empty()) (void)await(member.give_up());  // its commit may be refused, because its topic is gone
   member.read.clear();
 
   create("orders");
@@ -209,7 +209,7 @@ TEST_P(LogTopics, AMemberGivesUpADeletedTopicAndTakesItWhenItIsMadeAgain) {
   EXPECT_THAT(values(member.all_read()), ElementsAre("new0", "new1"));
 }
 
-TEST_P(LogTopics, AMemberNoticesThatATopicWasMadeAgainBehindItsBack) {
+TEST_P(LogTopics, AMemberNoticesThatATopicWasDeletedAndCreatedAgain) {
   if (!driver.can.know_topics_apart) GTEST_SKIP() << "a topic is known to members by its name only";
   create("orders");
   append({"orders", 0}, 3, "old");
@@ -225,7 +225,7 @@ TEST_P(LogTopics, AMemberNoticesThatATopicWasMadeAgainBehindItsBack) {
 
 MEPHISTO_ON_EVERY_DRIVER(LogTopics);
 
-TEST(OpenLog, RefusesWhatIsNoLogsUrl) {
+TEST(OpenLog, RefusesWhatIsNotALogUrl) {
   for (const auto* url : {"", "orders", "local:/tmp/x", "locl:///tmp/x", "://x", "local://", "redis://x"}) {
     try {
       open_log(url);
@@ -253,7 +253,7 @@ TEST(OpenLog, AllOpeningsOfOneUrlShareALog) {
   EXPECT_EQ(log->url(), "memory://shared");
 }
 
-// LMDB must not open one folder twice in a process: closing one of them would take the other's locks away.
+// LMDB must not open one folder twice in a process: closing one of them would release the other's locks.
 TEST(OpenLog, AFolderIsTheSameHoweverItIsSpelled) {
   TempDir folder;
   auto log = open_log("local://" + folder / "log");

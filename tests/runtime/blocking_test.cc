@@ -1,4 +1,4 @@
-// Slow work on other threads, and Asio operations: what comes to a loop from outside.
+// Slow work on other threads, and Asio operations: what reaches a loop from outside.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -18,8 +18,7 @@ namespace {
 using testing::Each;
 using testing::ElementsAre;
 
-// A door that one thread opens for others. Waiting gives up after some seconds, so that a mistake fails instead of
-// hanging.
+// A door that one thread opens for others. Waiting ends after some seconds, so that a mistake fails instead of hanging.
 class Door {
  public:
   void open() {
@@ -38,7 +37,7 @@ class Door {
   bool open_ = false;
 };
 
-// Whoever comes waits until all are there; a pool that runs them one after another never lets them meet.
+// Each thread waits until all have arrived. If a pool runs them one after another, they never meet.
 class Meeting {
  public:
   explicit Meeting(int expected) : expected_(expected) {}
@@ -151,7 +150,7 @@ TEST(Blocking, ACancelledCallerWaitsForTheEndOfTheCall) {
 }
 
 TEST(Blocking, ATimeoutWaitsForTheEndOfTheCall) {
-  Loop loop;  // on real time: a call under way holds virtual time
+  Loop loop;  // real time, because a running call holds virtual time
   loop.run([]() -> Task<void> {
     Door door;
     std::atomic<bool> ended = false;

@@ -1,4 +1,4 @@
-// Cancellation: it ends whatever a task waits for, whatever comes after, and nobody swallows it by accident.
+// Cancellation: it ends every wait of a task, even those that come later, and no code swallows it by accident.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@ namespace {
 
 using testing::ElementsAre;
 
-// Spawns `task`, lets it reach its first wait, cancels it, and tells how it ended.
+// Spawns `task`, lets it reach its first wait, cancels it, and returns how it ended.
 Task<std::string> cancelled_while_waiting(Loop& loop, Task<void> task) {
   auto spawned = loop.spawn("victim", std::move(task));
   co_await yield();

@@ -125,8 +125,8 @@ TEST(Channel, ClosingEndsEveryWaitingPop) {
   EXPECT_THAT(popped, ElementsAre(std::nullopt, std::nullopt));
 }
 
-// Several producers push 0…999 each with their number, several consumers collect; `capacity` bounds what lies between
-// them.
+// Several producers push 0…999, each with its number, and several consumers collect the items. `capacity` limits the
+// items between them.
 struct Traffic {
   using Item = std::pair<int, int>;  // producer, sequence
 

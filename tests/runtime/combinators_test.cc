@@ -18,7 +18,7 @@ auto list_of(T... tasks) {
   return list;
 }
 
-// Notes its name when it ends in whatever way.
+// Records its name when it ends, in whatever way.
 Task<int> noted(std::string name, std::vector<std::string>& ended, Loop::duration duration, int value) {
   struct Note {
     std::string name;
@@ -252,7 +252,7 @@ TEST(Timeout, NestsAndTheShorterOneStrikes) {
 TEST(Timeout, LeavesNoTimerBehind) {
   Loop loop{Loop::Clock::kVirtual};
   loop.run(timeout(1h, after(1s, 5)));
-  loop.run();  // until nothing is left that could happen
+  loop.run();  // until nothing can happen any more
   EXPECT_EQ(loop.now().time_since_epoch(), 1s);
 }
 

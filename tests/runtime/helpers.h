@@ -1,4 +1,4 @@
-// What the tests of this room share.
+// Helpers of this room's tests.
 #pragma once
 
 #include <exception>
@@ -11,7 +11,7 @@ namespace mephisto::testing_runtime {
 
 using namespace std::chrono_literals;
 
-// Runs `body(loop)`, a coroutine, to its end on virtual time. What it captures lives until then.
+// Runs `body(loop)`, a coroutine, to its end on virtual time. Its captures live until then.
 template <class Body>
 auto run_virtual(Body body) {
   Loop loop{Loop::Clock::kVirtual};
@@ -30,7 +30,7 @@ inline std::string name_of(std::exception_ptr error) {
   }
 }
 
-// How `task` ends: "", "cancelled", or what() of what it threw.
+// How `task` ends: "", "cancelled", or what() of its exception.
 inline Task<std::string> outcome(Task<void> task) {
   std::exception_ptr error;
   try {
@@ -41,7 +41,7 @@ inline Task<std::string> outcome(Task<void> task) {
   co_return name_of(error);
 }
 
-// Waits for `duration`, then gives `value`.
+// Waits for `duration`, then returns `value`.
 template <class T>
 Task<T> after(Loop::duration duration, T value) {
   co_await sleep_for(duration);
@@ -60,7 +60,7 @@ inline Task<void> fails_after(Loop::duration duration, std::string what) {
   throw std::runtime_error(what);
 }
 
-// Waits for an hour and notes how that ended.
+// Waits for an hour and records how the wait ended.
 inline Task<void> sleeps(std::string& ended) {
   ended = "sleeping";
   try {

@@ -1,4 +1,4 @@
-// Loop: its clocks, its order, what reaches it from outside, and what it says when nothing can happen any more.
+// Loop: its clocks, its order, what reaches it from outside, and what it reports when nothing can happen any more.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -245,7 +245,7 @@ TEST(Post, GetsItsTurnAmongBusyTasks) {
   });
 }
 
-TEST(Deadlock, IsAFailureThatNamesWhoWaitsForWhat) {
+TEST(Deadlock, IsAFailureThatNamesWhatEachTaskWaitsFor) {
   // The stuck task refers to its loop for ever, so neither is destroyed here.
   static auto* loop = new Loop{Loop::Clock::kVirtual};
   static Channel<int> channel{1};

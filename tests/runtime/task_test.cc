@@ -1,4 +1,4 @@
-// Task: what a coroutine gives, when it runs, and that its frame and its arguments live exactly once.
+// Task: what a coroutine returns, when it runs, and that its frame and its arguments are destroyed exactly once.
 #include <gtest/gtest.h>
 
 #include <set>
@@ -41,7 +41,7 @@ TEST(Task, WithoutAValueRunsToItsEnd) {
   EXPECT_TRUE(ran);
 }
 
-TEST(Task, ThrowsWhatItThrewToWhoAwaitsIt) {
+TEST(Task, ThrowsWhatItThrewToItsAwaiter) {
   EXPECT_EQ(run_virtual([](Loop&) { return outcome(fails("broken")); }), "broken");
 }
 
@@ -94,8 +94,8 @@ TEST(Task, IsEmptyAfterItWasMovedFrom) {
   EXPECT_TRUE(other);
 }
 
-// Knows which of its objects live. A compiler that destroys a temporary twice, or not at all, shows in `faults` and
-// `alive`.
+// Knows which of its objects are alive. `faults` and `alive` show a compiler that destroys a temporary twice or not at
+// all.
 class Counted {
  public:
   Counted() { born(); }
@@ -139,7 +139,7 @@ Task<int> call(Call function) {
   co_return function();
 }
 
-// Runs `body` and expects every Counted to have died exactly once.
+// Runs `body` and expects that every Counted was destroyed exactly once.
 template <class Body>
 void expect_each_dies_once(Body body) {
   Counted::faults = 0;

@@ -11,7 +11,7 @@ using ::testing::SizeIs;
 
 class BatchTest : public ::testing::Test {
  protected:
-  // An agent that notes its batches; `at_batch` runs with each.
+  // An agent that records its batches; `at_batch` runs with each.
   void declare(std::size_t max, Loop::duration within, AgentOptions options = {}) {
     world.app.agent(
         "batches", in,
@@ -100,7 +100,7 @@ TEST_F(BatchTest, IsDeliveredAgainAsAWholeWhenTheHandlerThrows) {
   EXPECT_THAT(batches, ElementsAre(ElementsAre(0, 1, 2), ElementsAre(0, 1, 2)));
 }
 
-// As above where the batch does not wait for more: the records of a failed batch still belong together.
+// The same with a batch that does not wait for more: the records of a failed batch stay together.
 TEST_F(BatchTest, IsDeliveredAgainAsAWholeAlsoWithoutWaitingForMore) {
   at_batch = [this]() -> Task<void> {
     if (batches.size() == 1) throw std::runtime_error("once");
@@ -151,7 +151,7 @@ TEST_F(BatchTest, IsGivenOutWhenTheWorkerStops) {
   EXPECT_EQ(world.run([&] { return world.committed("in"); }), 2);
 }
 
-TEST_F(BatchTest, BehindAnotherOperatorSaysWhyItCannotBe) {
+TEST_F(BatchTest, AfterAnotherOperatorIsRefusedWithTheReason) {
   std::string why;
   world.app.agent("a", in, [&](Stream<int> stream) -> Task<void> {
     auto even = stream.filter([](int) { return true; });
@@ -186,7 +186,7 @@ TEST_F(BatchTest, ABatchOfALostPartitionProducesNothing) {
   });
 }
 
-TEST_F(BatchTest, WhoAsksABatchingAgentGetsAnAnswer) {
+TEST_F(BatchTest, AnAskOfABatchingAgentIsAnswered) {
   auto& sum = world.app.agent("sum", in, [&](Stream<int> stream) -> Task<void> {
     while (auto batch = co_await stream.batch(2, 100ms)) batches.push_back(batch.values);
   });

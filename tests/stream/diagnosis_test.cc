@@ -1,5 +1,5 @@
-// What a shard says about offsets that do not move, and about how its partitions moved. All on virtual time, also what
-// is slept.
+// What a shard reports about offsets that do not move, and about how its partitions moved. Everything is on virtual
+// time, sleeps too.
 #include <gmock/gmock.h>
 
 #include <set>
@@ -16,9 +16,9 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-class StandingTest : public ::testing::Test {
+class DiagnosisTest : public ::testing::Test {
  protected:
-  // An agent on `in` that waits at the values in `stuck`.
+  // An agent on `in` that waits when it gets a value in `stuck`.
   void declare(AgentOptions options = {}, int partitions = 1) {
     world.app.agent(
         "note", world.app.topic<int>("in", {.partitions = partitions}),
@@ -47,7 +47,7 @@ class StandingTest : public ::testing::Test {
   int done = 0;
 };
 
-TEST_F(StandingTest, TheInstanceThatHasTheOldestRecordIsNamedWithItsWait) {
+TEST_F(DiagnosisTest, TheInstanceThatHasTheOldestRecordIsNamedWithItsWait) {
   stuck = {2};
   declare({.concurrency = 2});
   world.work([&](Worker& worker) -> Task<void> {
@@ -71,7 +71,7 @@ TEST_F(StandingTest, TheInstanceThatHasTheOldestRecordIsNamedWithItsWait) {
   });
 }
 
-TEST_F(StandingTest, WhatIsInsideOfATimeoutIsWhatItWaitsFor) {
+TEST_F(DiagnosisTest, WhatIsInsideOfATimeoutIsWhatItWaitsFor) {
   world.app.agent("note", world.app.topic<int>("in", {.partitions = 1}), [this](Stream<int> stream) -> Task<void> {
     while (auto event = co_await stream.next()) co_await timeout(1h, when_all(gate.pass(), gate.pass()));
   });
@@ -83,7 +83,7 @@ TEST_F(StandingTest, WhatIsInsideOfATimeoutIsWhatItWaitsFor) {
   });
 }
 
-TEST_F(StandingTest, ARecordThatWaitsForItsRetrySaysWhen) {
+TEST_F(DiagnosisTest, ARecordThatWaitsForItsRetrySaysWhen) {
   AgentOptions options;
   options.on_error.first_backoff = 10s;
   world.app.agent(
@@ -101,7 +101,7 @@ TEST_F(StandingTest, ARecordThatWaitsForItsRetrySaysWhen) {
   });
 }
 
-TEST_F(StandingTest, APartitionThatIsStoppedSaysSo) {
+TEST_F(DiagnosisTest, APartitionThatIsStoppedSaysSo) {
   AgentOptions options;
   options.on_error.retries = 0;
   options.on_error.then = ErrorPolicy::Then::kStopPartition;
@@ -118,7 +118,7 @@ TEST_F(StandingTest, APartitionThatIsStoppedSaysSo) {
   });
 }
 
-TEST_F(StandingTest, AnAgentThatIsBusyElsewhereHasNoFreeInstance) {
+TEST_F(DiagnosisTest, AnAgentThatIsBusyElsewhereHasNoFreeInstance) {
   stuck = {0};
   declare({}, 2);
   world.work([&](Worker& worker) -> Task<void> {
@@ -132,7 +132,7 @@ TEST_F(StandingTest, AnAgentThatIsBusyElsewhereHasNoFreeInstance) {
   });
 }
 
-TEST_F(StandingTest, ARecordBehindAnotherOfItsKeySaysSo) {
+TEST_F(DiagnosisTest, ARecordAfterAnotherOfItsKeySaysSo) {
   stuck = {0};
   declare({.concurrency = 3, .ordered_by_key = true}, 2);
   world.work([&](Worker& worker) -> Task<void> {
@@ -146,7 +146,7 @@ TEST_F(StandingTest, ARecordBehindAnotherOfItsKeySaysSo) {
   });
 }
 
-TEST_F(StandingTest, ASpentMemoryBudgetIsTold) {
+TEST_F(DiagnosisTest, ASpentMemoryBudgetIsReported) {
   world.set("memory_budget", "1MiB");
   world.app.agent("note", world.app.topic<std::string>("in", {.partitions = 1, .serializer = "raw"}),
                   [&](Stream<std::string> stream) -> Task<void> {
@@ -167,7 +167,7 @@ struct Guarantee {
   const char* trouble;
   const char* under_way;
 };
-class ALogThatTakesNothing : public StandingTest, public ::testing::WithParamInterface<Guarantee> {};
+class ALogThatTakesNothing : public DiagnosisTest, public ::testing::WithParamInterface<Guarantee> {};
 
 TEST_P(ALogThatTakesNothing, ComesFirst) {
   const auto& guarantee = GetParam();
@@ -200,8 +200,8 @@ INSTANTIATE_TEST_SUITE_P(
                       Guarantee{"exactly_once", "the log does not take commits: ", "a transaction is open"}),
     [](const auto& of) { return std::string{of.param.name}; });
 
-// Two partitions: that of `in`, and the leader's.
-TEST_F(StandingTest, RebalancesAreKeptWithTheirReasonAndPhases) {
+// Two partitions: the one of `in`, and the leader's.
+TEST_F(DiagnosisTest, RebalancesAreKeptWithTheirReasonAndPhases) {
   world.set("drain_timeout", "2s");
   stuck = {0};
   declare();

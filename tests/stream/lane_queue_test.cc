@@ -1,4 +1,4 @@
-// LaneQueue: what an agent's instances share, the order in which records come out of it, and what waits for what.
+// LaneQueue: what an agent's instances share, in which order records leave it, and what waits for what.
 #include <gmock/gmock.h>
 
 #include <list>
@@ -26,7 +26,7 @@ class LaneQueueTest : public ::testing::Test {
     queue.add_lane(lane);
     return lane;
   }
-  // A batch of records whose values are `name@offset`; keys by turns, if any.
+  // A batch of records with the values `name@offset`; their keys, if there are any, take turns.
   std::shared_ptr<Batch> batch(const std::string& name, std::int64_t first, int count,
                                const std::vector<std::string>& keys = {}) {
     BatchBuilder builder;
@@ -43,7 +43,7 @@ class LaneQueueTest : public ::testing::Test {
     value_or_throw(read_batch(stored->view(), first, first, made->records));
     return made;
   }
-  // Takes what is ready now, keeping the slots.
+  // Takes what is ready now, and keeps the slots.
   std::vector<std::string> pick_all(LaneQueue& queue, std::size_t at_most = 1000) {
     std::vector<std::string> picked;
     for (Slot slot; picked.size() < at_most && queue.pick(slot); slot = Slot{}) {
@@ -59,7 +59,7 @@ class LaneQueueTest : public ::testing::Test {
     throw Failure(ErrorKind::kNotFound, fmt::format("{} is not in hand", value));
   }
   void ack(LaneQueue& queue, std::string_view value) { queue.finish(slot(value), Outcome::kAcked); }
-  // Works through everything, one record after the other.
+  // Processes everything, one record after the other.
   std::vector<std::string> work_through(LaneQueue& queue) {
     std::vector<std::string> order;
     for (Slot one; queue.pick(one); one = Slot{}) {
@@ -104,7 +104,7 @@ TEST_F(LaneQueueTest, LeavesOutWhatWasDoneBeforeTheRestart) {
   EXPECT_THAT(pick_all(queue), ElementsAre("a@10", "a@13", "a@15"));
 }
 
-TEST_F(LaneQueueTest, DeliversNoMoreThanTheWindowBehindTheFirstOpenRecord) {
+TEST_F(LaneQueueTest, DeliversNoMoreThanTheWindowAfterTheFirstOpenRecord) {
   LaneQueue queue{{.max_window = 3}};
   auto p0 = lane(queue);
   queue.push(p0, batch("a", 0, 10));
@@ -115,7 +115,8 @@ TEST_F(LaneQueueTest, DeliversNoMoreThanTheWindowBehindTheFirstOpenRecord) {
   EXPECT_THAT(pick_all(queue), ElementsAre("a@3", "a@4"));
 }
 
-// Under exactly once what is done must be noted whole, however its acknowledgements come.
+// Under exactly once, the commit's metadata must hold all acknowledged records, in whatever order they are
+// acknowledged.
 TEST_F(LaneQueueTest, DeliversNoMoreThanCanBeNoted) {
   Random random{5};
   LaneQueue queue{{}};
@@ -300,7 +301,7 @@ TEST_F(LaneQueueTest, AnOutcomeForALostPartitionIsNotCounted) {
   EXPECT_EQ(p0->tracker.committable(), 0);
 }
 
-TEST_F(LaneQueueTest, AKeyIsFreeForItsNewStayWhenTheOldOneIsLost) {
+TEST_F(LaneQueueTest, AKeyIsFreeForItsNewAssignmentWhenTheOldOneIsLost) {
   LaneQueue queue{{.ordered_by_key = true}};
   auto old = lane(queue);
   queue.push(old, batch("old", 0, 2, {"x"}));

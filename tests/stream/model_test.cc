@@ -1,4 +1,4 @@
-// What `models` and `model` show of a record.
+// What the commands `models` and `model` show of a record.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

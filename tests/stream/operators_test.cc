@@ -1,4 +1,4 @@
-// What an agent can do with its stream: filter, map, items, enumerate, echo, rate_limit, noack, through, merged topics.
+// The operators of a stream: filter, map, items, enumerate, echo, rate_limit, noack, through, merged topics.
 #include <gmock/gmock.h>
 
 #include <set>
@@ -15,7 +15,7 @@ using ::testing::UnorderedElementsAre;
 
 class Operators : public ::testing::Test {
  protected:
-  // Runs a worker on what is declared, with `count` numbers in `in`, until all are committed.
+  // Runs a worker with the declared agents and `count` numbers in `in`, until all are committed.
   void work_on(int count) {
     world.work([&](Worker&) -> Task<void> {
       co_await world.produce("in", numbered(count));

@@ -1,4 +1,4 @@
-// Sending at least once: what is appended, in which order, what is tried again, and what is refused.
+// Sending at least once: what is appended, in which order, what is retried, and what is refused.
 #include <gmock/gmock.h>
 
 #include <cmath>
@@ -128,7 +128,7 @@ TEST_F(Sending, ARecordThatIsTooLargeTakesNoOtherWithIt) {
   EXPECT_THAT(values(sent()), ElementsAre("before", "after"));
 }
 
-TEST_F(Sending, TwoSendersOfWhichOneIsTooLargeAreToldApart) {
+TEST_F(Sending, TwoSendersGetTheirOwnOutcomeWhenOneRecordIsTooLarge) {
   send([&]() -> Task<void> {
     co_await world.create("out");
     auto [good, bad] =
@@ -155,7 +155,7 @@ TEST_F(Sending, HeadersAreLimitedAsTheyAreStored) {
     co_await world.create("out");
     SendOptions options;
     for (int i = 0; i < 32 << 10; ++i)
-      options.headers.push_back({"h", "v"});  // 64 KiB of names and values, and their lengths
+      options.headers.push_back({"h", "v"});  // 64 KiB of names, values and their lengths
     EXPECT_THAT(co_await failure_of(out.send("v", options)), AllOf(HasSubstr("headers"), HasSubstr("out/0")));
     EXPECT_EQ((co_await out.send("after")).offset, 0);
   });
@@ -188,7 +188,7 @@ TEST_F(Sending, SendersWaitWhileTooMuchIsUnderWay) {
   });
 }
 
-// An agent at least once: what it sends is durable before its offset is committed.
+// An agent under at least once: what it sends is durable before its offset is committed.
 class SendingAgent : public ::testing::Test {
  protected:
   SendingAgent() {

@@ -1,5 +1,4 @@
-// The shard: what is counted, what is committed, what a partition that goes leaves behind, and how much memory is
-// taken.
+// The shard: what is counted, what is committed, what a partition that leaves keeps, and how much memory is used.
 #include <gmock/gmock.h>
 
 #include <set>
@@ -19,8 +18,8 @@ class ShardTest : public ::testing::Test {
  protected:
   ShardTest() { world.set("drain_timeout", "2s"); }
 
-  // Declares an agent on `in` that notes each value when it begins with it, and waits with those in `stuck` for the
-  // gate.
+  // Declares an agent on `in`. It records each value when it begins with it, and waits at the gate with those in
+  // `stuck`.
   void declare(int concurrency = 1, int partitions = 1) {
     world.app.agent("note", world.app.topic<int>("in", {.partitions = partitions}),
                     [this](Stream<int> stream) -> Task<void> {
@@ -61,7 +60,7 @@ std::vector<std::string> changes(const Worker& worker) {
   return all;
 }
 
-// Two partitions: that of `in`, and the leader's.
+// Two partitions: the one of `in`, and the leader's.
 TEST_F(ShardTest, EachChangeOfAPartitionsStateIsCounted) {
   declare();
   world.run([&]() -> Task<void> {
@@ -129,7 +128,7 @@ TEST_F(ShardTest, CommitsAfterTheIntervalWithoutAStop) {
   });
 }
 
-TEST_F(ShardTest, CommitsAfterSoManyRecordsBeforeTheInterval) {
+TEST_F(ShardTest, CommitsAfterEnoughRecordsBeforeTheInterval) {
   world.set("broker_commit_interval", "1h").set("broker_commit_every", "5");
   declare();
   world.work([&](Worker&) -> Task<void> {
@@ -151,7 +150,7 @@ TEST_F(ShardTest, CommitsTheFirstOffsetThatIsNotDone) {
   });
 }
 
-TEST_F(ShardTest, WhatWasDoneBehindAGapIsNotDeliveredAgainAfterARestart) {
+TEST_F(ShardTest, WhatWasDoneAfterAGapIsNotDeliveredAgainAfterARestart) {
   stuck = {1};
   declare(2);
   world.work([&](Worker&) -> Task<void> {
@@ -164,11 +163,11 @@ TEST_F(ShardTest, WhatWasDoneBehindAGapIsNotDeliveredAgainAfterARestart) {
   EXPECT_THAT(seen, ElementsAre(1));
 }
 
-// Nothing is lost, and what is not in the note comes again.
+// Nothing is lost, and records that the commit's metadata leaves out are delivered again.
 TEST_F(ShardTest, ANoteThatTheLogDoesNotTakeIsCut) {
   world.set("drain_timeout", "100ms");
   auto metered = std::make_shared<MeteredLog>(world.log);
-  metered->note_bytes = 11;  // of `note:1,3,5,7,9`
+  metered->note_bytes = 11;  // the first bytes of `note:1,3,5,7,9`
   world.log = metered;
   stuck = {1, 3, 5, 7, 9};
   declare(6);
@@ -232,7 +231,7 @@ TEST_F(ShardTest, WhatAStopGaveUpIsDeliveredAgain) {
 }
 
 TEST_F(ShardTest, APartitionThatLeavesIsDrainedAndCommittedFirst) {
-  stuck = {0, 1};  // whichever leaves has something in flight
+  stuck = {0, 1};  // whichever partition leaves has something in flight
   declare(2, 2);
   world.work([&](Worker& worker) -> Task<void> {
     co_await world.create("in", 2);
@@ -333,7 +332,7 @@ TEST_F(ShardTest, ALostReplyToACommitIsAskedForAgain) {
   EXPECT_THAT(seen, ElementsAre(0, 1, 2, 3));
 }
 
-TEST_F(ShardTest, TellsTheAppWhichPartitionsCameAndWent) {
+TEST_F(ShardTest, ReportsToTheAppWhichPartitionsCameAndWent) {
   std::vector<std::string> came;
   std::vector<std::string> went;
   world.app.on_partitions_assigned = [&](const std::vector<TopicPartition>& some) {
@@ -352,7 +351,7 @@ TEST_F(ShardTest, TellsTheAppWhichPartitionsCameAndWent) {
   EXPECT_THAT(went, Contains("in/0").Times(::testing::Ge(1)));
 }
 
-// 40 records of 100 KiB behind one that is being worked on, with 1 MiB allowed.
+// 40 records of 100 KiB come after one that is in flight, and 1 MiB is allowed.
 TEST_F(ShardTest, TakesNoMoreMemoryThanItsBudgetAndABatch) {
   world.set("memory_budget", "1MiB");
   auto metered = std::make_shared<MeteredLog>(world.log);
@@ -398,8 +397,9 @@ TEST_F(ShardTest, APartitionThatIsStuckDoesNotTakeTheWholeBudget) {
   });
 }
 
-// 32 partitions of 400 KiB: none has its share of the budget of 64 MiB, or enough ahead for itself.
-TEST_F(ShardTest, ReadsOnlySoMuchAheadOfManyPartitionsTogether) {
+// 32 partitions of 400 KiB: each is below its share of the budget of 64 MiB, and none has enough records ahead for
+// itself.
+TEST_F(ShardTest, LimitsHowFarItReadsAheadOfManyPartitionsTogether) {
   auto metered = std::make_shared<MeteredLog>(world.log);
   world.log = metered;
   int slow = 0;
@@ -415,7 +415,7 @@ TEST_F(ShardTest, ReadsOnlySoMuchAheadOfManyPartitionsTogether) {
     for (int i = 0; i < 128; ++i)
       co_await world.produce("in", {{std::nullopt, std::string(100 << 10, 'x'), {}, i % 32}});
     co_await world.eventually([&] { return gate.waiting() == 1; });
-    co_await sleep_for(10s);  // of the virtual clock: by then all is read that is read before the gate opens
+    co_await sleep_for(10s);  // of virtual time: by then everything has been read that is read before the gate opens
     EXPECT_LE(metered->meter->held, 5U << 20);
     gate.open();
     EXPECT_TRUE(co_await world.eventually([&] { return slow == 128; }, 1s))
@@ -437,7 +437,7 @@ TEST_F(ShardTest, AnAgentIsNotKeptFromItsRecordsByOneThatHasEnough) {
     co_await world.create("in", 32);
     for (int i = 0; i < 128; ++i)
       co_await world.produce("in", {{std::nullopt, std::string(100 << 10, 'x'), {}, i % 32}});
-    co_await sleep_for(10s);  // of the virtual clock: by then all is read that is read before the gate opens
+    co_await sleep_for(10s);  // of virtual time: by then everything has been read that is read before the gate opens
     co_await world.produce("other", {{std::nullopt, "one", {}, 0}});
     EXPECT_TRUE(co_await world.eventually([&] { return quick == 1; }, 100ms));
     gate.open();

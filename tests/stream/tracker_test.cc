@@ -23,7 +23,7 @@ TEST(AckTracker, CommitsTheFirstOffsetThatIsNotDone) {
   EXPECT_EQ(tracker.committable(), 2);
 }
 
-TEST(AckTracker, GoesOverWhatWasDoneBehindTheFirst) {
+TEST(AckTracker, SkipsWhatWasDoneAfterTheFirst) {
   AckTracker tracker{0, ""};
   auto first = tracker.deliver(0);
   auto second = tracker.deliver(1);
@@ -33,7 +33,7 @@ TEST(AckTracker, GoesOverWhatWasDoneBehindTheFirst) {
   EXPECT_EQ(tracker.window(), 0u);
 }
 
-TEST(AckTracker, NotesWhatIsDoneBehindTheFirst) {
+TEST(AckTracker, NotesWhatIsDoneAfterTheFirst) {
   AckTracker tracker{100, ""};
   std::vector<std::uint64_t> sequences;
   for (int offset = 100; offset < 110; ++offset) sequences.push_back(tracker.deliver(offset));
@@ -41,7 +41,7 @@ TEST(AckTracker, NotesWhatIsDoneBehindTheFirst) {
   EXPECT_EQ(tracker.acks_ahead(tracker.committable()), "2-4,7");
 }
 
-// As Kafka's marks of transactions: offsets of no record.
+// Like Kafka's transaction markers: offsets without a record.
 TEST(AckTracker, NotesRecordsThatFollowEachOtherAsOneRangeOverGaps) {
   AckTracker tracker{0, ""};
   for (int offset = 0; offset < 10; offset += 2) tracker.deliver(offset);
@@ -97,7 +97,7 @@ TEST(AckTracker, KnowsFromItsNoteWhatWasDone) {
   EXPECT_EQ(done, (std::set<std::int64_t>{102, 103, 104, 107}));
 }
 
-TEST(AckTracker, TakesTheNoteOfSomebodyElseForNone) {
+TEST(AckTracker, IgnoresTheNoteOfAnotherProgram) {
   for (const char* note : {"x", "1-", "3,abc", "{\"a\":1}", "-", ",", "5x", "1-2x"}) {
     AckTracker tracker{0, note};
     for (std::int64_t offset = 0; offset < 10; ++offset)
@@ -105,7 +105,7 @@ TEST(AckTracker, TakesTheNoteOfSomebodyElseForNone) {
   }
 }
 
-TEST(AckTracker, WithNothingInFlightTheCommitGoesBehindAGap) {
+TEST(AckTracker, WithNothingInFlightTheCommitGoesPastAGap) {
   AckTracker tracker{0, ""};
   tracker.ack(tracker.deliver(0));
   tracker.skip_to(40);
@@ -121,9 +121,8 @@ TEST(AckTracker, WithSomethingInFlightTheCommitStaysBeforeAGap) {
   EXPECT_EQ(tracker.committable(), 40);
 }
 
-// Behind a gap that the end of a batch told of (compaction, the marks of transactions), offsets count on from behind
-// it.
-TEST(AckTracker, WhatIsDeliveredBehindAGapHasItsOwnOffset) {
+// The end of a batch may announce a gap (compaction, transaction markers). Offsets then continue after the gap.
+TEST(AckTracker, WhatIsDeliveredAfterAGapHasItsOwnOffset) {
   AckTracker tracker{0, ""};
   const auto before = tracker.deliver(3);
   tracker.skip_to(40);
@@ -134,8 +133,9 @@ TEST(AckTracker, WhatIsDeliveredBehindAGapHasItsOwnOffset) {
   EXPECT_EQ(tracker.committable(), 41);
 }
 
-// What was done before a restart stays done through the next one, while what is before it is still being worked on.
-TEST(AckTracker, KeepsTheNoteOfAnEarlierStayWhileTheFirstRecordIsStillInFlight) {
+// Records that were done before a restart stay done after the next one, even while an earlier record is still in
+// flight.
+TEST(AckTracker, KeepsTheNoteOfAnEarlierAssignmentWhileTheFirstRecordIsInFlight) {
   AckTracker tracker{0, "1-4"};
   tracker.deliver(0);
   tracker.deliver(5);
@@ -144,7 +144,7 @@ TEST(AckTracker, KeepsTheNoteOfAnEarlierStayWhileTheFirstRecordIsStillInFlight) 
     EXPECT_TRUE(after_restart.done_before(offset)) << offset << " would be delivered again";
 }
 
-// A model that remembers everything: offsets delivered, and offsets done.
+// A model that remembers everything: delivered offsets, and acknowledged offsets.
 class Model {
  public:
   explicit Model(std::int64_t start) : next_(start) {}
@@ -172,7 +172,7 @@ class Model {
   std::int64_t next_;
 };
 
-// Which of `records` (by offset) are. That of an offset without a record says nothing.
+// The offsets in `records` that the note says are done. It may say anything of an offset without a record.
 std::set<std::int64_t> done_by_note(std::int64_t offset, const std::string& note,
                                     const std::map<std::int64_t, std::uint64_t>& records) {
   AckTracker restarted{offset, note};
@@ -191,7 +191,7 @@ TEST(AckTracker, AgreesWithAModelForRandomOrdersAndGaps) {
     Model model{offset};
     std::map<std::int64_t, std::uint64_t> sequences;
     std::int64_t committed = offset;
-    const auto eager = 1 + random.below(100);  // how much of a hundred steps acknowledges
+    const auto eager = 1 + random.below(100);  // how many of a hundred steps acknowledge
     for (int step = 0; step < 1500; ++step) {
       if (random.below(100) < eager && !model.open().empty()) {
         auto place = std::next(model.open().begin(), static_cast<std::ptrdiff_t>(random.below(model.open().size())));
@@ -229,7 +229,7 @@ TEST(AckTracker, AgreesWithAModelForRandomOrdersAndGaps) {
   }
 }
 
-// As a partition that is worked on through many short-lived workers: nothing that was noted as done comes again.
+// A partition that many short-lived workers process: a record that was noted as done is never delivered again.
 TEST(AckTracker, NothingIsDeliveredTwiceOverManyRestarts) {
   for (std::uint64_t seed = 0; seed < 40; ++seed) {
     Random random{seed};
@@ -268,7 +268,7 @@ TEST(AckTracker, ReopensOnlyWhatIsAcknowledged) {
   EXPECT_EQ(tracker.reopen(14), std::nullopt) << "it is reopened already";
 }
 
-// So many acknowledged records do not fit in the window that an idle tracker has.
+// This many acknowledged records do not fit in the window of an idle tracker.
 TEST(AckTracker, ReopensARecordThatThousandsWereAcknowledgedAfter) {
   AckTracker tracker{0, ""};
   for (int offset = 0; offset < 10'000; ++offset) tracker.ack(tracker.deliver(offset));

@@ -1,4 +1,4 @@
-// A worker on a thread and loop of its own, for tests of several workers at once.
+// A worker with its own thread and loop, for tests of several workers at once.
 #pragma once
 
 #include <functional>
@@ -25,7 +25,7 @@ class OtherWorker {
     loop_->post([this] { loop_->spawn("stop", finish(*this)); });
     thread_.join();
   }
-  // The partitions that it has, one for each agent on them.
+  // The partitions that it has, counted once for each agent on them.
   std::size_t lanes() {
     std::promise<std::size_t> count;
     loop_->post([&] { count.set_value(worker_->status().size()); });

@@ -1,4 +1,4 @@
-// An app's command line run in process, with what it printed.
+// Runs an app's command line in this process, and returns what it printed.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// The world of tests of apps: a loop on virtual time, a log in memory, and an app on both.
+// The environment of app tests: a loop on virtual time, a log in memory, and an app on both.
 //
 //   TestApp world;
 //   auto& square = world.app.agent("square", …);
@@ -53,7 +53,7 @@ inline std::vector<std::string> values(const std::vector<Row>& rows) {
   return all;
 }
 
-// `0`, `1`, … as values.
+// Rows with the values `0`, `1`, ….
 inline std::vector<Row> numbered(int count, int first = 0) {
   std::vector<Row> rows;
   for (int i = first; i < first + count; ++i) rows.push_back({std::nullopt, std::to_string(i), {}});
@@ -96,7 +96,7 @@ class TestApp {
   auto run(Body body) {
     return loop.run(body());
   }
-  // Runs `body(worker)` while a worker runs; stops the worker, which must go well.
+  // Runs `body(worker)` while a worker runs, then stops the worker. The stop must succeed.
   template <class Body>
   void work(Body body) {
     loop.run([](TestApp& self, Body& inner) -> Task<void> {
@@ -112,7 +112,7 @@ class TestApp {
       if (error) std::rethrow_exception(error);
     }(*this, body));
   }
-  // Runs a worker and gives what ended it; empty when it still runs after `patience`.
+  // Runs a worker and returns the reason of its end; empty if it still runs after `patience`.
   std::string reason_of_end(std::chrono::seconds patience = 1h) {
     return loop.run([](TestApp& self, std::chrono::seconds limit) -> Task<std::string> {
       Worker worker{self.app, self.log};
@@ -137,8 +137,8 @@ class TestApp {
     value_or_throw(co_await log->create_topic(std::move(topic), config));
   }
 
-  // Appends rows to their partitions, making the topic (with one partition) if need be. Each call is one batch a
-  // partition.
+  // Appends rows to their partitions. If the topic does not exist, it is created with one partition. Each call is one
+  // batch for each partition.
   Task<void> produce(std::string topic, std::vector<Row> rows) {
     if (!co_await log->topic(topic)) co_await create(topic);
     std::map<int, BatchBuilder> builders;
@@ -156,7 +156,7 @@ class TestApp {
     }
   }
 
-  // All that is in a topic now, partition after partition; nothing where there is no such topic.
+  // All records of a topic, partition after partition; empty if there is no such topic.
   Task<std::vector<Row>> records(std::string topic) {
     std::vector<Row> rows;
     auto info = co_await log->topic(topic);
@@ -179,7 +179,7 @@ class TestApp {
   }
   Task<std::vector<std::string>> values_in(std::string topic) { co_return values(co_await records(std::move(topic))); }
 
-  // The offset that the app's group has committed; -1 when none.
+  // The offset that the app's group has committed; -1 if there is none.
   Task<std::int64_t> committed(std::string topic, int partition = 0) {
     for (const auto& group : value_or_throw(co_await log->groups())) {
       if (group.name != app.id()) continue;
@@ -190,7 +190,7 @@ class TestApp {
     co_return -1;
   }
 
-  // Waits until the condition holds; a failure of the test when it never does.
+  // Waits until the condition holds; the test fails if it never does.
   Task<bool> eventually(std::function<bool()> condition, Loop::duration patience = 120s) {
     const auto deadline = loop.now() + patience;
     while (!condition()) {
@@ -202,7 +202,7 @@ class TestApp {
     }
     co_return true;
   }
-  // The same for what has to be awaited.
+  // The same for a condition that has to be awaited.
   Task<bool> eventually_in(std::string topic, std::size_t count, Loop::duration patience = 120s) {
     const auto deadline = loop.now() + patience;
     while ((co_await records(topic)).size() < count) {
@@ -236,7 +236,7 @@ class TestApp {
     options.topics = std::move(topics);
     return log->member(loop, options);
   }
-  // Puts the worker out of its group, as if it had given no sign of life for too long, and lets it in again.
+  // Removes the worker from its group, as if it had sent no heartbeat for too long, and lets it join again.
   Task<void> expel(std::vector<std::string> topics) {
     memory_faults(*log).expire("");
     auto other = competing_member(std::move(topics));
@@ -276,7 +276,7 @@ inline detail::Account account(const Worker& worker, const std::string& agent) {
   return sum;
 }
 
-// What is not in `got` although it was expected, and what is there more than once.
+// The expected values that are missing from `got`, and the values that are there more than once.
 struct Difference {
   std::vector<std::string> lost;
   std::vector<std::string> doubled;
@@ -298,7 +298,7 @@ inline Difference difference(const std::vector<std::string>& got, const std::vec
   return result;
 }
 
-// How `task` ends: "" or what() of the Failure it threw.
+// How `task` ends: "" or what() of its Failure.
 inline Task<std::string> failure_of(Task<void> task) {
   try {
     co_await std::move(task);

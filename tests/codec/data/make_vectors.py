@@ -49,8 +49,10 @@ def emit(kind, text, value, python_value=None):
 
 
 def doubles():
-    yield from (0.0, -0.0, 1.0, -1.0, 0.1, 1e-7, 1e20, 1.5, 100.0, 1e15, 1e16, 1e17, 123456789.125, 5e-324, 2.2250738585072014e-308)
-    yield from (sys.float_info.max, -sys.float_info.max, math.nan, math.inf, -math.inf, 9007199254740991.0, 9007199254740993.0, 9999999999999998.0)
+    yield from (0.0, -0.0, 1.0, -1.0, 0.1, 1e-7, 1e20, 1.5, 100.0, 1e15, 1e16, 1e17, 123456789.125, 5e-324,
+                2.2250738585072014e-308)
+    yield from (sys.float_info.max, -sys.float_info.max, math.nan, math.inf, -math.inf, 9007199254740991.0,
+                9007199254740993.0, 9999999999999998.0)
     for exponent in (-308, -100, -10, -9, -7, -6, -5, -4, -3, -1, 1, 9, 10, 14, 15, 16, 17, 21, 22, 99, 100, 308):
         power = float(f"1e{exponent}")
         yield from (power, math.nextafter(power, 0.0), -math.nextafter(power, math.inf))
@@ -67,12 +69,13 @@ def doubles():
 def char():
     return chr(rng.choice((
         rng.randint(0x20, 0x7e), rng.randint(0x20, 0x7e), rng.randint(0, 0x1f), rng.choice((0x22, 0x5c, 0x2f, 0x27)),
-        rng.randint(0x80, 0x7ff), rng.randint(0x800, 0xd7ff), rng.randint(0xe000, 0xffff), rng.randint(0x10000, 0x10ffff),
+        rng.randint(0x80, 0x7ff), rng.randint(0x800, 0xd7ff), rng.randint(0xe000, 0xffff),
+        rng.randint(0x10000, 0x10ffff),
         rng.choice((0x7f, 0x85, 0xa0, 0x2028, 0x2029, 0xfeff, 0xfffd, 0xffff, 0x10000, 0x1f600, 0x10ffff)))))
 
 
 def text(longest=40):
-    if rng.random() < 0.3:  # long plain runs, where an encoder copies eight bytes at once
+    if rng.random() < 0.3:  # long plain runs, because an encoder copies eight bytes at once
         plain = "".join(chr(rng.randint(0x20, 0x7e)) for _ in range(rng.randint(0, longest)))
         at = rng.randint(0, len(plain))
         return plain[:at] + char() + plain[at:]
@@ -110,21 +113,27 @@ def broken_bytes(extra):
 
 for number in doubles():
     emit("double", bits(number), number)
-for number in (0, 1, -1, 127, 128, -128, -129, 255, 256, 32767, -32768, 65535, 2**31 - 1, -2**31, 2**32 - 1, 2**53, 2**63 - 1, -2**63):
+for number in (0, 1, -1, 127, 128, -128, -129, 255, 256, 32767, -32768, 65535, 2**31 - 1, -2**31, 2**32 - 1, 2**53,
+               2**63 - 1, -2**63):
     emit("int", str(number), number)
 for number in [whole() for _ in range(20)]:
     emit("int", str(number), number)
 for number in (2**63, 2**64 - 1, 10**19):
     emit("uint", str(number), number)
-for code in (*range(0x22), 0x5c, 0x7e, 0x7f, 0x80, 0x85, 0xe9, 0x7ff, 0x800, 0x2028, 0xd7ff, 0xe000, 0xfffd, 0xffff, 0x10000, 0x1f600, 0x10ffff):
+for code in (*range(0x22), 0x5c, 0x7e, 0x7f, 0x80, 0x85, 0xe9, 0x7ff, 0x800, 0x2028, 0xd7ff, 0xe000, 0xfffd, 0xffff,
+             0x10000, 0x1f600, 0x10ffff):
     emit("string", chr(code).encode().hex(), chr(code))
-for string in ["", "abcdefg", "abcdefgh", "abcdefghi", "abcdefgh\"", "\\" * 20, "é" * 20, "\x7f" * 9] + [text() for _ in range(100)]:
+for string in ["", "abcdefg", "abcdefgh", "abcdefghi", "abcdefgh\"", "\\" * 20, "é" * 20, "\x7f" * 9] + [
+        text() for _ in range(100)]:
     emit("string", string.encode().hex(), string)
 for data in [b"ab\xff"] + [broken_bytes(b"") for _ in range(20)]:
     emit("bytes", data.hex(), repr(data))
-for data in [b"it's\xff", b"say \"it's\"\xff", b"\xff\n", b"\xff\r\t"] + [broken_bytes(b"'\"\n\r\t") for _ in range(16)]:
+for data in [b"it's\xff", b"say \"it's\"\xff", b"\xff\n", b"\xff\r\t"] + [
+        broken_bytes(b"'\"\n\r\t") for _ in range(16)]:
     emit("bytes_quoted", data.hex(), repr(data))
-for micros in [0, 1, -1, 60, 1577934245 * 10**6] + [rng.randint(-62135596800, 253402300799) * 10**6 + rng.choice((0, 0, rng.randint(0, 999999), 500000)) for _ in range(30)]:
+for micros in [0, 1, -1, 60, 1577934245 * 10**6] + [
+        rng.randint(-62135596800, 253402300799) * 10**6 + rng.choice((0, 0, rng.randint(0, 999999), 500000))
+        for _ in range(30)]:
     moment = EPOCH + datetime.timedelta(microseconds=micros)
     emit("datetime", str(micros), moment, moment.isoformat().replace("+00:00", "Z"))
 for days in [0, -1, 18263, 11016, 19782] + [rng.randint(-700000, 2900000) for _ in range(15)]:
@@ -138,7 +147,9 @@ for strings in [[], [""], ["", ""]] + [[text(12) for _ in range(rng.randint(1, 5
 for _ in range(20):
     names = sorted({text(6) for _ in range(rng.randint(0, 4))}, key=str.encode)
     value = {name: [rng.choice((whole(), None)) for _ in range(rng.randint(0, 4))] for name in names}
-    packed = "".join(name.encode().hex() + "=" + "".join(("null" if item is None else str(item)) + ";" for item in items) + "/" for name, items in value.items())
+    packed = "".join(
+        name.encode().hex() + "=" + "".join(("null" if item is None else str(item)) + ";" for item in items) + "/"
+        for name, items in value.items())
     emit("ints_by_name", packed, value)
 for _ in range(80):
     value = [tree(4)]
