@@ -239,8 +239,8 @@ Task<void> KafkaConsumer::begin(PollResult& polled) {
     polled.change = GroupChange{
         .meant = partitions.size(), .joined = {}, .left = {}, .died = {}};  // the brokers report no more of the group
   }
-  for (auto& one : beginnings.begins) assign(new_assignment(), std::move(one), polled);
-  source_->start(beginnings.leaders);
+  for (auto& one : positions.begins) assign(new_assignment(), std::move(one), polled);
+  source_->start(positions.leaders);
 }
 
 void KafkaConsumer::hold_up(const std::map<TopicPartition, std::string>& reasons) {
@@ -264,12 +264,13 @@ std::vector<HeldUp> KafkaConsumer::held_up() const {
 void KafkaConsumer::assign(AssignmentId id, StartPosition begin, PollResult& polled) {
   source_->add(id, begin.partition, begin.offset);
   if (in_group()) source_->hold(id, true);
-  polled.assigned.push_back({id, begin.partition, begin.offset, std::move(begin.noted.note), generation_});
-  stays_.emplace(id, Stay{.partition = std::move(begin.partition),
-                          .next = begin.offset,
-                          .partitions = begin.noted.partitions,
-                          .paused = in_group(),
-                          .out_of_range = {}});
+  polled.assigned.push_back(
+      {id, begin.partition, begin.offset, std::move(begin.commit_metadata.acks_ahead), generation_});
+  assignments_.emplace(id, Assignment{.partition = std::move(begin.partition),
+                                      .next = begin.offset,
+                                      .partitions = begin.commit_metadata.partitions,
+                                      .paused = in_group(),
+                                      .out_of_range = {}});
 }
 
 AssignmentId KafkaConsumer::add(TopicPartition partition, std::int64_t offset) {
@@ -281,7 +282,7 @@ AssignmentId KafkaConsumer::add(TopicPartition partition, std::int64_t offset) {
 
 void KafkaConsumer::remove(AssignmentId assignment) {
   added_.erase(assignment);
-  if (const auto stay = stays_.find(assignment); stay != stays_.end()) end_stay(stay);
+  if (const auto it = assignments_.find(assignment); it != assignments_.end()) end_assignment(it);
 }
 
 Task<void> KafkaConsumer::begin_added(PollResult& polled) {
@@ -306,7 +307,7 @@ Task<void> KafkaConsumer::begin_added(PollResult& polled) {
     if (!found) return std::unexpected(found.error());
     return std::pair{std::move(led), std::move(*found)};
   };
-  auto found = co_await call(std::move(look), "Kafka's offsets");
+  auto found = co_await call(std::move(look), "the offsets of Kafka's partitions");
   if (!found) throw Failure(found.error());
   if (closed_) co_return;
   const auto& [leaders, marks] = *found;
@@ -331,8 +332,8 @@ Task<PollResult> KafkaConsumer::poll(std::size_t max_bytes, std::chrono::millise
   while (!closed_) {
     serve(polled);
     if (!added_.empty()) co_await begin_added(polled);
-    if (given_ || !again_.empty()) co_await begin(polled);
-    if (std::ranges::any_of(stays_, [](const auto& one) { return one.second.out_of_range.has_value(); }))
+    if (assigned_ || !unstarted_.empty()) co_await begin(polled);
+    if (std::ranges::any_of(assignments_, [](const auto& one) { return one.second.out_of_range.has_value(); }))
       co_await recheck_positions();
     if (closed_) break;
     if (max_bytes > 0) fetch(max_bytes, polled);

@@ -72,7 +72,7 @@ class KafkaConsumer : public Member {
   void end_assignment(std::map<AssignmentId, Assignment>::iterator it);
   // Starts the assigned partitions at the group's committed offsets.
   Task<void> begin(PollResult& polled);
-  // Begins to read what add() was called for.
+  // Starts to read the partitions that add() named.
   Task<void> begin_added(PollResult& polled);
   void assign(AssignmentId id, StartPosition begin, PollResult& polled);
   Task<void> recheck_positions();
@@ -86,29 +86,29 @@ class KafkaConsumer : public Member {
   std::shared_ptr<KafkaLog> log_;
   Loop& loop_;
   MemberOptions options_;
-  std::map<AssignmentId, std::pair<TopicPartition, std::int64_t>> added_;  // and not begun yet
-  std::size_t partitions_ = 1;                                             // how many it can come to have
+  std::map<AssignmentId, std::pair<TopicPartition, std::int64_t>> added_;  // not started yet
+  std::size_t partitions_ = 1;  // the most partitions that it can be assigned
   Waker waker_;
   SharedHandle handle_;
   Queue queue_;    // rebalances and errors
   Queue replies_;  // of commits
   std::unique_ptr<Source> source_;
   std::unique_ptr<KafkaProducer> producer_;  // of its transactions
-  std::map<AssignmentId, Stay> stays_;
-  std::optional<std::vector<TopicPartition>> given_;  // by the group, and not begun yet
-  std::set<TopicPartition> again_;                    // ours and not begun: released, or held up
-  std::map<TopicPartition, HeldUp> held_up_;          // of these
-  std::map<void*, std::shared_ptr<Reply>> waiting_;   // for replies to commits
-  AssignmentId next_turn_ = 0;
-  std::int64_t generation_ = 0;   // counts what the group gave; Kafka's own is not told
-  std::optional<Error> failure_;  // told once what the others had has been
+  std::map<AssignmentId, Assignment> assignments_;
+  std::optional<std::vector<TopicPartition>> assigned_;  // assigned by the group, not started yet
+  std::set<TopicPartition> unstarted_;                   // assigned but not started: released, or held up
+  std::map<TopicPartition, HeldUp> held_up_;             // the held-up ones of these
+  std::map<void*, std::shared_ptr<Reply>> waiting_;      // commits whose replies are awaited
+  AssignmentId next_to_fetch_ = 0;
+  std::int64_t generation_ = 0;   // counts the assignments; librdkafka does not report Kafka's own generation
+  std::optional<Error> failure_;  // reported after the other partitions' records have been delivered
   Loop::time_point retry_at_{};
   std::optional<Loop::time_point> recheck_at_;                  // even if no wake-up comes
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // lets posted functions see that this object is gone
   Loop::time_point heartbeat_at_{};
   bool revoking_ = false;
-  bool told_others_ = false;
-  bool told_refused_ = false;
+  bool reported_other_assignor_ = false;
+  bool reported_refusal_ = false;
   bool closed_ = false;
 };
 

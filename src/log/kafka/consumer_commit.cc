@@ -16,8 +16,8 @@ Result<Partitions> KafkaConsumer::to_list(const std::vector<AssignmentCommit>& c
     const auto it = assignments_.find(commit.assignment);
     if (it == assignments_.end()) return fail(ErrorKind::kFenced, "a partition belongs to another member by now");
     if (commit.offset < 0) continue;
-    auto* one = kafka::add(*list, place->second.partition, commit.offset);
-    const auto metadata = write_noted(commit.metadata, place->second.partitions);
+    auto* one = kafka::add(*list, it->second.partition, commit.offset);
+    const auto metadata = format_commit_metadata(commit.metadata, it->second.partitions);
     if (metadata.empty()) continue;
     one->metadata = std::malloc(metadata.size());
     std::memcpy(one->metadata, metadata.data(), metadata.size());

@@ -278,7 +278,7 @@ Task<Result<void>> KafkaProducer::settle(PendingAppend& pending, const Round& ro
 Task<Result<std::vector<AppendResult>>> KafkaProducer::transact(Transaction& transaction, const KafkaConsumer& member) {
   auto& [batches, commits] = transaction;
   open();
-  if (auto sound = co_await check_places(batches); !sound) co_return std::unexpected(sound.error());
+  if (auto sound = co_await check_partitions(batches); !sound) co_return std::unexpected(sound.error());
   if (auto whole = check_origins(batches, commits); !whole) co_return std::unexpected(whole.error());
   auto offsets = member.prepare(commits);
   if (!offsets) co_return std::unexpected(offsets.error());
