@@ -125,7 +125,7 @@ class Frozen(Scene):
                 before = time.monotonic()
                 self.assertEqual(worker.wait(), 1, worker.stderr)
                 self.assertLess(time.monotonic() - before, 5 + MOMENT)
-                self.assertRegex(worker.stderr, "Error: the (log in|data folder) .*removed or exchanged")
+                self.assertRegex(worker.stderr, "Error: the (log in|data folder) .*removed or replaced")
                 shutil.rmtree(self.place / "horton-data", ignore_errors=True)
 
     def test_a_full_disk_is_reported_once_and_then_ever_more_rarely(self):

@@ -227,7 +227,7 @@ TEST(HttpClient, RefusesUrlsItCannotUseAndSaysWhy) {
       {"x:\xa5", "not well-formed"},
       {"http://a:99999/", "from 1 to 65535"},
       {"http://a:port/", "not well-formed"},
-      {"http://me:secret-pw@a/", "names and passwords"}};
+      {"http://me:secret-pw@a/", "name or password"}};
   for (auto [url, why] : cases) {
     auto error = failure_of(url);
     EXPECT_EQ(error.kind, ErrorKind::kInvalid) << url;

@@ -87,8 +87,8 @@ const std::vector<Case>& cases() {
       // Lengths.
       {"the same length twice", headed("Content-Length: 5\r\n"), "right", ""},
       {"two lengths", headed("Content-Length: 4\r\n"), "", "several Content-Lengths", false},
-      {"a length below zero", "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nright", "", "no number", false},
-      {"a length beyond all", "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\nright", "", "no number",
+      {"a length below zero", "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nright", "", "not a number", false},
+      {"a length beyond all", "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\nright", "", "not a number",
        false},
       {"a length beyond the limit", "HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n\r\nright", "",
        "the answer is larger than 65536 bytes", false},

@@ -48,15 +48,6 @@ TEST_P(LogConsuming, WithoutAGroupItReadsThePartitionsAndOffsetsItIsGiven) {
   EXPECT_THAT(must(log->groups()), IsEmpty());
 }
 
-TEST_P(LogConsuming, WithoutAGroupNothingCanBeCommitted) {
-  create("orders");
-  append(kZero, 3);
-  auto member = reader({{kZero, 0}});
-  drain(member);
-  EXPECT_FALSE(await(member.commit()));
-  EXPECT_THAT(must(log->groups()), IsEmpty());
-}
-
 TEST_P(LogConsuming, AnOffsetAfterTheEndWaitsForItsRecord) {
   create("orders");
   append(kZero, 2, "a");

@@ -163,7 +163,7 @@ TEST_P(LocalGone, ALogThatIsTakenAwayIsNoticedWithinSeconds) {
   EXPECT_LT(time_of([&] {
               take_away();
               EXPECT_THAT(member.expect("error ", 10s),
-                          AllOf(StartsWith("fatal: "), HasSubstr(dir()), HasSubstr("removed or exchanged")));
+                          AllOf(StartsWith("fatal: "), HasSubstr(dir()), HasSubstr("removed or replaced")));
               EXPECT_THAT(reader.expect("error ", 10s), StartsWith("fatal: "));
             }),
             6s);
