@@ -159,6 +159,7 @@ struct Origin {
   std::uint32_t lane = 0;       // the agent, by its number among those that consume the event's partition
   AssignmentId assignment = 0;  // of the event's partition; 0: no event sent these records
   std::int64_t offset = 0;      // of the event
+  bool run = false;             // of each later row, the event at the next offset
 
   bool operator==(const Origin&) const = default;
 };

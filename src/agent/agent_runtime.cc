@@ -40,7 +40,9 @@ std::string describe(std::exception_ptr error) {
 
 void Instance::acknowledge() {
   if (slot_.done) return queue_.drop(slot_);
-  if (auto why = queue_.refusals->take(slot_)) return runtime_.failed(slot_, FailureKind::kOutput, *why);
+  if (!queue_.refusals->empty()) {
+    if (auto why = queue_.refusals->take(slot_)) return runtime_.failed(slot_, FailureKind::kOutput, *why);
+  }
   if (manual_ack) {
     unacked_.push_back(std::exchange(slot_, {}));
     return;

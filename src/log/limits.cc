@@ -72,8 +72,11 @@ Result<void> check_limits(std::vector<OutBatch>& batches) {
 Result<void> check_origins(const std::vector<OutBatch>& batches, const std::vector<AssignmentCommit>& commits) {
   const AssignmentCommit* last = nullptr;
   for (const auto& batch : batches) {
-    for (const auto& origin : batch.origins) {
+    for (std::size_t i = 0; i < batch.origins.size(); ++i) {
+      auto origin = batch.origins[i];
       if (origin.assignment == 0) continue;
+      const auto end = i + 1 < batch.origins.size() ? batch.origins[i + 1].row : batch.records.count();
+      if (origin.run) origin.offset += end - 1 - origin.row;  // its last event
       if (last == nullptr || last->assignment != origin.assignment) {
         const auto found = std::ranges::find(commits, origin.assignment, &AssignmentCommit::assignment);
         last = found == commits.end() ? nullptr : &*found;

@@ -217,7 +217,7 @@ void LaneQueue::drop(Slot& slot) {
   if (slot.parked_key) release_key(slot);
   // The batch itself goes with the slot's use of it; the shard hears of it here.
   if (auto* batch = slot.batch.get(); batch->users == 1 && on_free) on_free(*batch->lane, batch->batch->bytes);
-  slot = Slot{};
+  slot.reset();
 }
 
 void LaneQueue::forget(const Lane& lane) {

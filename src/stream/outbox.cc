@@ -83,7 +83,7 @@ Outbox* Outbox::find_current() {
   return sender == nullptr ? nullptr : sender->outbox;
 }
 
-Outbox& Outbox::current(std::string_view to) {
+Outbox& Outbox::outer(std::string_view to) {
   if (auto* outbox = find_current()) return *outbox;
   throw Failure(
       ErrorKind::kInvalid,
@@ -282,7 +282,7 @@ void Outbox::collect(Collection& from, Outgoing& taken) {
     taken.batches.push_back({{key.first->name, key.second},
                              std::move(place.builder),
                              std::exchange(place.times_chosen, false),
-                             std::exchange(place.origins, {})});
+                             place.take_origins()});
     place.builder = BatchBuilder{};
     if (!spare_.empty() && !key.first->best_effort) {
       place.builder = std::move(spare_.back().builder);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "mephisto/stream/outbox.h"
 #include "mephisto/logging.h"
@@ -46,7 +47,10 @@ const Refusal* refusal_of(const OutBatch& batch, std::uint32_t row) {
 
 Origin origin_of(const OutBatch& batch, std::uint32_t row) {
   const auto found = std::ranges::upper_bound(batch.origins, row, {}, &Origin::row);
-  return found == batch.origins.begin() ? Origin{} : *std::prev(found);
+  if (found == batch.origins.begin()) return {};
+  auto origin = *std::prev(found);
+  if (std::exchange(origin.run, false)) origin.offset += row - origin.row;
+  return origin;
 }
 
 }  // namespace

@@ -48,7 +48,7 @@ void Shard::subscribe(Subscription subscription) { subscriptions_.push_back(std:
 
 void Shard::adopt(LaneQueue& queue) {
   queue.on_ack = [this](Slot& slot) {
-    merge(slot);
+    if (!slot.staged.empty() || slot.changes) merge(slot);
     if (++acked_since_commit_ >= options_.commit_every) commit_now_.notify_all();
     if (!acked_.empty()) acked_.notify_all();
   };

@@ -100,7 +100,11 @@ class Outbox {
   ~Outbox();
 
   // The outbox of the task's shard or client. Throws Failure outside of both, and names the topic `to`.
-  static Outbox& current(std::string_view to = "");
+  static Outbox& current(std::string_view to = "") {
+    const auto* context = TaskContext::current();
+    if (context != nullptr && context->sender && context->sender->outbox != nullptr) return *context->sender->outbox;
+    return outer(to);
+  }
   // The same; null outside of both.
   static Outbox* find_current();
   // From now on this task, the tasks that it spawns and those that no task spawns send here.
@@ -245,25 +249,41 @@ class Outbox {
   const std::optional<LastingError>& trouble() const { return trouble_; }
 
  private:
+  static Outbox& outer(std::string_view to);
   struct PartitionBatch {
     BatchBuilder builder;
     std::vector<std::pair<Ticket, std::uint32_t>> awaited;  // and which row of the batch it is
     bool times_chosen = false;                              // a sender gave a record's time
-    std::vector<Origin> origins;
+    std::vector<Origin> origins;                            // without `last`
+    Origin last;
+    bool origin = false;  // an event has sent a record; `last` is of the builder's last one
 
     // Notes the event that sent the builder's last record; null for none.
     void sent_for(const Slot* event) {
-      if (event == nullptr) {
-        if (!origins.empty() && origins.back().assignment != 0) origins.push_back({builder.count() - 1, 0, 0, 0});
-        return;
+      if (event == nullptr && (!origin || last.assignment == 0)) return;
+      const auto row = builder.count() - 1;
+      Origin now{.row = row};
+      if (event != nullptr) {
+        const auto& lane = event->lane();
+        const auto rows = row - last.row;
+        const auto offset = event->record().offset;
+        if (origin && last.assignment == lane.assigned.id && last.lane == lane.number) {
+          if (!last.run && last.offset == offset) return;
+          // Mostly each event sends one record.
+          if ((last.run || rows == 1) && offset == last.offset + rows) {
+            last.run = true;
+            return;
+          }
+        }
+        now = {row, lane.number, lane.assigned.id, offset};
       }
-      const auto& lane = event->lane();
-      const auto offset = event->record().offset;
-      if (!origins.empty() && origins.back().offset == offset && origins.back().assignment == lane.assigned.id &&
-          origins.back().lane == lane.number) {
-        return;
-      }
-      origins.push_back({builder.count() - 1, lane.number, lane.assigned.id, offset});
+      if (origin) origins.push_back(last);
+      last = now;
+      origin = true;
+    }
+    std::vector<Origin> take_origins() {
+      if (std::exchange(origin, false)) origins.push_back(last);
+      return std::exchange(origins, {});
     }
   };
   struct Collection {
