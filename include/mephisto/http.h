@@ -51,8 +51,8 @@ class HttpHeaders {
 
 struct HttpResponse {
   int status = 200;
-  std::string body;  // decoded where it came compressed
-  HttpHeaders headers;
+  std::string body{};  // decoded where it came compressed
+  HttpHeaders headers{};
 
   // How long to wait before the next request, as `Retry-After` says it in seconds or as a date; at most a year. Nothing
   // where the answer has none, or one that cannot be read.
@@ -68,18 +68,18 @@ struct HttpOptions {
   std::size_t header_limit = 64 << 10;  // of an answer's head, with the interim answers before it
   std::size_t body_limit = 64 << 20;    // as it comes, and after decompression
   std::string user_agent = "mephisto/0.1";
-  std::string ca_file;  // empty: the system's certificates
+  std::string ca_file{};  // empty: the system's certificates
   // `http://[NAME:PASSWORD@]HOST:PORT`, for all requests. Empty: HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the
   // environment count, but for this machine.
-  std::string proxy;
+  std::string proxy{};
 };
 
 // What a client asks. The client itself says Host, how long the body is and what becomes of the connection.
 struct HttpCall {
-  std::string url;
+  std::string url{};
   std::string method = "GET";
-  HttpHeaders headers;
-  std::string body;
+  HttpHeaders headers{};
+  std::string body{};
 };
 
 // No attempt got a connection (name not found, connection refused, no route, not in time): the server has seen nothing
@@ -147,11 +147,11 @@ Result<void> check_http_proxy(const std::string& url);
 std::string url_encode(std::string_view text);
 
 struct HttpRequest {
-  std::string method;
-  std::string path;
-  std::map<std::string, std::string> query;  // decoded
-  HttpHeaders headers;
-  std::string body;
+  std::string method{};
+  std::string path{};
+  std::map<std::string, std::string> query{};  // decoded
+  HttpHeaders headers{};
+  std::string body{};
 };
 
 // Where a reply's body goes that comes piece by piece.
@@ -168,11 +168,11 @@ class HttpSink {
 // says how long the body is and what becomes of the connection.
 struct HttpReply {
   int status = 200;
-  std::string body;
+  std::string body{};
   std::string content_type = "application/json";
-  HttpHeaders headers;
+  HttpHeaders headers{};
   // Instead of `body`. What it throws ends the connection, so that the client sees that the body is not whole.
-  std::function<Task<void>(HttpSink&)> stream;
+  std::function<Task<void>(HttpSink&)> stream{};
   bool cut = false;
 };
 

@@ -40,7 +40,7 @@ inline constexpr std::size_t kMaxTopicName = 249;  // letters, digits, '.', '_',
 inline constexpr std::string_view kReplyTopicPrefix = "f-reply-";
 
 struct TopicPartition {
-  std::string topic;
+  std::string topic{};
   int partition = 0;
   auto operator<=>(const TopicPartition&) const = default;
   std::string str() const { return topic + "/" + std::to_string(partition); }
@@ -48,10 +48,10 @@ struct TopicPartition {
 
 struct TopicConfig {
   int partitions = 8;
-  std::optional<std::chrono::milliseconds> retention;  // delete records older than this; none: keep
-  std::optional<std::int64_t> retention_bytes;         // of a partition
-  bool compact = false;                                // keep the last record of each key
-  int replicas = 1;                                    // where the driver has several brokers
+  std::optional<std::chrono::milliseconds> retention{};  // delete records older than this; none: keep
+  std::optional<std::int64_t> retention_bytes{};         // of a partition
+  bool compact = false;                                  // keep the last record of each key
+  int replicas = 1;                                      // where the driver has several brokers
 };
 
 struct TopicInfo {
@@ -235,13 +235,13 @@ class Producer {
 };
 
 struct ConsumerOptions {
-  std::string group;   // empty: no group; `partitions` are read from the given offsets, nothing is committed
-  std::string client;  // who this is, for people
-  std::vector<std::string> topics;                    // to subscribe to, with a group
-  std::map<TopicPartition, std::int64_t> partitions;  // to read, without one; negative: the start
+  std::string group{};   // empty: no group; `partitions` are read from the given offsets, nothing is committed
+  std::string client{};  // who this is, for people
+  std::vector<std::string> topics{};                    // to subscribe to, with a group
+  std::map<TopicPartition, std::int64_t> partitions{};  // to read, without one; negative: the start
   bool from_latest = false;  // where a group has no commit yet: start at the end instead of the start, but for
                              // what was made since the group knows its topic
-  std::string instance;      // on Kafka: a static member of this name, whose place is kept while it restarts
+  std::string instance{};    // on Kafka: a static member of this name, whose place is kept while it restarts
   std::chrono::milliseconds session_timeout{2000};  // without a sign of life for so long, a member is out
 };
 
@@ -275,15 +275,10 @@ class Log {
   virtual Task<Result<void>> reset(std::string group, std::map<TopicPartition, std::int64_t> offsets) = 0;
 
   // The transactions that are open in these partitions, or without any in all that there are.
-  virtual Task<Result<std::vector<OpenTransaction>>> open_transactions(std::vector<TopicPartition>) {
-    co_return std::vector<OpenTransaction>{};
-  }
+  virtual Task<Result<std::vector<OpenTransaction>>> open_transactions(std::vector<TopicPartition> partitions);
   // Ends the hanging transaction whose first record in the partition is `start`: what it wrote there does not count.
   // kInvalid where it is not hanging, kNotFound where there is none.
-  virtual Task<Result<void>> end_transaction(TopicPartition partition, std::int64_t start) {
-    co_return fail(ErrorKind::kNotFound,
-                   "no transaction is open in " + partition.str() + " from " + std::to_string(start) + " on");
-  }
+  virtual Task<Result<void>> end_transaction(TopicPartition partition, std::int64_t start);
 
   // Deletes what retention and compaction allow. Workers call it from time to time; any process may.
   virtual Task<Result<void>> maintain() = 0;
@@ -295,10 +290,10 @@ class Log {
 
 // What tells Kafka's brokers who this is (SASL OAUTHBEARER).
 struct LogToken {
-  std::string value;
+  std::string value{};
   Timestamp expires{};
-  std::string principal;                          // whose it is
-  std::map<std::string, std::string> extensions;  // of SASL, for the brokers; mostly none
+  std::string principal{};                          // whose it is
+  std::map<std::string, std::string> extensions{};  // of SASL, for the brokers; mostly none
 };
 // Gives a token: at the start, and anew before the last one expires. Called on a thread of librdkafka's, which it may
 // block; what it throws, or an error, is told, and it is asked again after ten seconds.

@@ -6,7 +6,7 @@
 // The place is the source file as a module, the agent or task that runs (else the function), and the line. Thread-safe.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <chrono>
 #include <optional>
@@ -25,7 +25,7 @@ std::string_view to_string(Level level);
 
 struct Options {
   Level level = Level::kWarn;
-  std::string file;    // empty: standard error
+  std::string file{};  // empty: standard error
   bool colour = true;  // of the level, where the lines go to a terminal
 };
 

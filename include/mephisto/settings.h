@@ -17,15 +17,15 @@ namespace mephisto {
 struct SettingSpec {
   enum class Type { kText, kInteger, kDuration, kBytes, kFlag, kChoice };
 
-  std::string name;  // dotted, as in config.yml: `service.apikey`
+  std::string name{};  // dotted, as in config.yml: `service.apikey`
   Type type = Type::kText;
-  std::string default_value;
-  std::string help;
-  bool secret = false;                                   // never shown
-  std::vector<std::string> choices;                      // with kChoice
-  std::string alias;                                     // another name it may be given by
-  std::function<std::string(const std::string&)> check;  // what is wrong with a value; empty: nothing
-  std::int64_t least = 0;                                // with kInteger; with kDuration in milliseconds
+  std::string default_value{};
+  std::string help{};
+  bool secret = false;                                     // never shown
+  std::vector<std::string> choices{};                      // with kChoice
+  std::string alias{};                                     // another name it may be given by
+  std::function<std::string(const std::string&)> check{};  // what is wrong with a value; empty: nothing
+  std::int64_t least = 0;                                  // with kInteger; with kDuration in milliseconds
   std::int64_t most = std::numeric_limits<std::int64_t>::max();
   bool list = false;  // may be a list in config.yml; its items are joined by `;`
 };

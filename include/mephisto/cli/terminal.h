@@ -12,13 +12,13 @@ class Table {
  public:
   // Columns named here; `right` aligns numbers.
   struct Column {
-    std::string name;
+    std::string name{};
     bool right = false;
   };
-  Table(std::string title, std::vector<Column> columns) : title_(std::move(title)), columns_(std::move(columns)) {}
+  Table(std::string title, std::vector<Column> columns);
 
-  void add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
-  bool empty() const { return rows_.empty(); }
+  void add(std::vector<std::string> cells);
+  bool empty() const;
 
   // With `box` as on a terminal; without, ASCII. `header` prints the column names. Where that is wider than `width`
   // columns (0: no limit), the last column is wrapped between words.

@@ -50,10 +50,10 @@ struct TopicSpec {
 };
 
 struct SendOptions {
-  std::optional<std::string> key;
-  std::optional<int> partition;
-  std::optional<Timestamp> timestamp;  // none: now
-  std::vector<Header> headers;
+  std::optional<std::string> key{};
+  std::optional<int> partition{};
+  std::optional<Timestamp> timestamp{};  // none: now
+  std::vector<Header> headers{};
 };
 
 struct RecordMetadata {
@@ -229,29 +229,18 @@ class Outbox {
     std::vector<Origin> origins;
 
     // The event that sent the builder's last record; null: none.
-    void sent_for(const Slot* event) {
-      if (event == nullptr) {
-        if (!origins.empty() && origins.back().assignment != 0) origins.push_back({builder.count() - 1, 0, 0, 0});
-        return;
-      }
-      const auto& lane = event->lane();
-      const auto offset = event->record().offset;
-      if (!origins.empty() && origins.back().offset == offset && origins.back().assignment == lane.assigned.id &&
-          origins.back().lane == lane.number) {
-        return;
-      }
-      origins.push_back({builder.count() - 1, lane.number, lane.assigned.id, offset});
-    }
+    void sent_for(const Slot* event);
   };
   struct Collection {
     PartitionBatch& at(const TopicHandle& topic, int partition) {
       std::pair key{&topic, partition};
       if (last == nullptr || key != last_key) {
-        last = &places[key];
+        last = &find(key);
         last_key = key;
       }
       return *last;
     }
+    PartitionBatch& find(const std::pair<const TopicHandle*, int>& key);
     std::map<std::pair<const TopicHandle*, int>, PartitionBatch> places;
     PartitionBatch* last = nullptr;
     std::pair<const TopicHandle*, int> last_key{};
@@ -261,7 +250,9 @@ class Outbox {
   // In a worker calls again for as long as the log is away.
   Task<Result<TopicInfo>> ask(std::function<Task<Result<TopicInfo>>()> call);
   static std::optional<std::string_view> key_of(const SendOptions& options) {
-    return options.key ? std::optional<std::string_view>{*options.key} : std::nullopt;
+    if (!options.key) return std::nullopt;
+    const std::string_view key = *options.key;
+    return key;
   }
   std::size_t most_bytes() const {
     return transactional_ ? kMaxRoom : std::clamp(unscoped_.places.size() * kRoomOfPartition, kMinRoom, kMaxRoom);
