@@ -3,6 +3,7 @@
 
 #include <fmt/ranges.h>
 #include <lmdb.h>
+#include <simdjson.h>
 
 #include <algorithm>
 #include <charconv>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "mephisto/mephisto.h"
+#include "mephisto/worker.h"
 
 namespace mephisto::bench {
 

@@ -103,11 +103,11 @@ struct ErrorPolicy {
 
 struct AgentOptions {
   int concurrency = 1;  // coroutines of a worker that share the events, spread over its shards (at least one on each)
-  std::string concurrency_setting;   // the setting that gives the number instead
-  bool ordered_by_key = false;       // with concurrency: events of one key one after the other
-  bool isolated_partitions = false;  // one coroutine per partition
+  std::string concurrency_setting{};  // the setting that gives the number instead
+  bool ordered_by_key = false;        // with concurrency: events of one key one after the other
+  bool isolated_partitions = false;   // one coroutine per partition
   ErrorPolicy on_error{};
-  std::string help;
+  std::string help{};
 };
 
 namespace detail {
@@ -164,7 +164,7 @@ class AgentBase {
 };
 
 struct AskOptions {
-  std::optional<std::string> key;
+  std::optional<std::string> key{};
   Loop::duration timeout = std::chrono::seconds{30};
 };
 

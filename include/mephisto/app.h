@@ -44,7 +44,7 @@ struct TaskSpec {
 }  // namespace detail
 
 struct AppOptions {
-  std::string help;
+  std::string help{};
   int version = 1;  // from 2 on the group and all internal topics are ID-vN
 };
 
@@ -65,7 +65,7 @@ class App {
                   std::source_location where = std::source_location::current()) {
     auto spec = topic_spec(std::move(name), options, typeid(T), where);
     (void)sizeof(json::Required<T>);
-    if constexpr (json::is_sound<T> && Record<T>) spec.model = detail::model_of<T>();
+    if constexpr (json::is_sound<T> && Record<T>) spec.model = detail::model_of(json::shape_of<T>());
     auto topic = std::make_unique<Topic<T>>(std::move(spec));
     auto& reference = *topic;
     topics_.push_back(std::move(topic));

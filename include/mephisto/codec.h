@@ -15,8 +15,8 @@ namespace mephisto {
 
 // A stage from bytes to bytes. Called from any thread.
 struct ByteCodec {
-  std::function<std::string(std::string_view)> dump;
-  std::function<Result<std::string>(std::string_view)> load;
+  std::function<std::string(std::string_view)> dump{};
+  std::function<Result<std::string>(std::string_view)> load{};
 };
 
 // Makes `name` usable in chains, e.g. "json|gzip". Throws Failure when the name is taken. Call it before topics are

@@ -9,7 +9,6 @@
 // command reports invalid values by throwing UsageError.
 #pragma once
 
-#include <charconv>
 #include <functional>
 #include <memory>
 #include <string>
@@ -17,17 +16,15 @@
 #include <vector>
 
 #include "mephisto/error.h"
-#include "mephisto/codec/json_write.h"
-#include "mephisto/codec/reflect.h"
+#include "mephisto/codec/shape_of.h"
 #include "mephisto/task.h"
-#include "mephisto/codec/values.h"
 
 namespace mephisto {
 
 struct OptionHelp {
-  std::string field;
-  std::string help;
-  std::string short_flag;  // "-k"
+  std::string field{};
+  std::string help{};
+  std::string short_flag{};  // "-k"
   bool positional = false;
 };
 
@@ -55,7 +52,7 @@ struct OptionSpec {
 
 template <class T>
 constexpr bool is_option_value =
-    std::is_same_v<T, std::string> || (std::is_arithmetic_v<T> && !std::is_same_v<T, bool>);
+    std::is_same_v<T, std::string> || json::Integer<T> || std::is_same_v<T, float> || std::is_same_v<T, double>;
 template <class T>
 constexpr bool is_option_field = is_option_value<T> || std::is_same_v<T, bool>;
 template <class T>
@@ -63,80 +60,22 @@ constexpr bool is_option_field<std::optional<T>> = is_option_value<T>;
 template <class T>
 constexpr bool is_option_field<std::vector<T>> = is_option_value<T>;
 
-template <class T>
-std::string type_of() {
-  if constexpr (std::is_floating_point_v<T>)
-    return "FLOAT";
-  else if constexpr (std::is_integral_v<T>)
-    return "INTEGER";
-  else
-    return "TEXT";
-}
-
-template <class T>
-bool take_value(const std::string& text, T& out) {
-  if constexpr (std::is_same_v<T, std::string>) {
-    out = text;
-    return true;
-  } else {
-    const char* end = text.data() + text.size();
-    auto [at, code] = std::from_chars(text.data(), end, out);
-    return code == std::errc{} && at == end;
-  }
-}
+// The options that the fields of `options` are; they point into it.
+std::vector<OptionSpec> option_specs(const json::RecordShape& shape, void* options,
+                                     const std::vector<OptionHelp>& helps);
 
 template <class Options>
 std::vector<OptionSpec> option_specs(Options& options) {
+  constexpr bool sound = []<std::size_t... I>(std::index_sequence<I...>) {
+    return (is_option_field<reflect::field_type<Options, I>> && ...);
+  }(std::make_index_sequence<reflect::field_count<Options>>{});
+  static_assert(
+      sound,
+      "a field of a command's options is a string, a number, bool, or an optional or vector of strings or numbers");
   std::vector<OptionHelp> helps;
   if constexpr (requires { Options::help(); }) helps = Options::help();
-  std::vector<OptionSpec> specs;
-  auto fields = reflect::field_pointers(options);
-  reflect::for_each_index<Options>([&](auto index) {
-    auto* field = std::get<index()>(fields);
-    using Field = std::remove_reference_t<decltype(*field)>;
-    if constexpr (!is_option_field<Field>) {
-      static_assert(
-          is_option_field<Field>,
-          "a field of a command's options is a string, a number, bool, or an optional or vector of strings or numbers");
-    } else {
-      std::string name{reflect::field_name<Options, index()>()};
-      OptionSpec spec;
-      for (const auto& help : helps) {
-        if (help.field != name) continue;
-        spec.help = help.help;
-        spec.short_flag = help.short_flag;
-        spec.positional = help.positional;
-      }
-      for (char& c : name)
-        c = spec.positional && c >= 'a' && c <= 'z' ? static_cast<char>(c - 32)
-            : c == '_' && !spec.positional          ? '-'
-                                                    : c;
-      while (name.ends_with('-')) name.pop_back();
-      spec.name = spec.positional ? name : "--" + name;
-      if constexpr (std::is_same_v<Field, bool>) {
-        spec.flag = true;
-        spec.take = [field](const std::string&) { return *field = true; };
-      } else if constexpr (json::is_optional<Field>) {
-        spec.type = type_of<typename Field::value_type>();
-        spec.take = [field](const std::string& text) { return take_value(text, field->emplace()); };
-      } else if constexpr (json::ListLike<Field>) {
-        spec.many = true;
-        spec.type = type_of<typename Field::value_type>();
-        spec.take = [field](const std::string& text) { return take_value(text, field->emplace_back()); };
-      } else {
-        spec.type = type_of<Field>();
-        if constexpr (std::is_same_v<Field, std::string>) {
-          spec.required = field->empty();
-          spec.default_text = *field;
-        } else {
-          spec.default_text = to_json(*field, Dialect::kShown);
-        }
-        spec.take = [field](const std::string& text) { return take_value(text, *field); };
-      }
-      specs.push_back(std::move(spec));
-    }
-  });
-  return specs;
+  if constexpr (sound) return option_specs(json::shape_of<Options>(), &options, helps);
+  return {};
 }
 
 }  // namespace detail

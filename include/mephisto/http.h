@@ -50,8 +50,8 @@ class HttpHeaders {
 
 struct HttpResponse {
   int status = 200;
-  std::string body;  // decompressed
-  HttpHeaders headers;
+  std::string body{};  // decompressed
+  HttpHeaders headers{};
 
   // How long to wait before the next request, from `Retry-After` (seconds or a date); at most a year. Nothing if the
   // answer has no such header or an invalid one.
@@ -67,18 +67,18 @@ struct HttpOptions {
   std::size_t header_limit = 64 << 10;  // of an answer's head, with the interim answers before it
   std::size_t body_limit = 64 << 20;    // as received, and after decompression
   std::string user_agent = "mephisto/0.1";
-  std::string ca_file;  // empty: the system's certificates
+  std::string ca_file{};  // empty: the system's certificates
   // `http://[NAME:PASSWORD@]HOST:PORT`, for all requests. Empty: HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the
   // environment apply, except for requests to this machine.
-  std::string proxy;
+  std::string proxy{};
 };
 
 // A request to send. The client itself sets the headers Host, for the body's length and for the connection.
 struct HttpCall {
-  std::string url;
+  std::string url{};
   std::string method = "GET";
-  HttpHeaders headers;
-  std::string body;
+  HttpHeaders headers{};
+  std::string body{};
 };
 
 // No attempt got a connection (name not found, connection refused, no route, timeout): the server has seen nothing of
@@ -146,11 +146,11 @@ Result<void> check_http_proxy(const std::string& url);
 std::string url_encode(std::string_view text);
 
 struct HttpRequest {
-  std::string method;
-  std::string path;
-  std::map<std::string, std::string> query;  // decoded
-  HttpHeaders headers;
-  std::string body;
+  std::string method{};
+  std::string path{};
+  std::map<std::string, std::string> query{};  // decoded
+  HttpHeaders headers{};
+  std::string body{};
 };
 
 // Takes the body of a streamed reply, in pieces.
@@ -168,12 +168,12 @@ class HttpSink {
 // sets the headers for the body's length and for the connection.
 struct HttpReply {
   int status = 200;
-  std::string body;
+  std::string body{};
   std::string content_type = "application/json";
-  HttpHeaders headers;
+  HttpHeaders headers{};
   // Used instead of `body`. If it throws, the connection is closed, so that the client sees that the body is
   // incomplete.
-  std::function<Task<void>(HttpSink&)> stream;
+  std::function<Task<void>(HttpSink&)> stream{};
   bool cut = false;
 };
 

@@ -40,7 +40,7 @@ inline constexpr std::size_t kMaxTopicName = 249;  // letters, digits, '.', '_',
 inline constexpr std::string_view kReplyTopicPrefix = "f-reply-";
 
 struct TopicPartition {
-  std::string topic;
+  std::string topic{};
   int partition = 0;
   auto operator<=>(const TopicPartition&) const = default;
   std::string str() const { return topic + "/" + std::to_string(partition); }
@@ -48,10 +48,10 @@ struct TopicPartition {
 
 struct TopicConfig {
   int partitions = 8;
-  std::optional<std::chrono::milliseconds> retention;  // delete records older than this; no value: keep them
-  std::optional<std::int64_t> retention_bytes;         // of a partition
-  bool compact = false;                                // keep the last record of each key
-  int replicas = 1;                                    // used by drivers with several brokers
+  std::optional<std::chrono::milliseconds> retention{};  // delete records older than this; no value: keep them
+  std::optional<std::int64_t> retention_bytes{};         // of a partition
+  bool compact = false;                                  // keep the last record of each key
+  int replicas = 1;                                      // used by drivers with several brokers
 };
 
 struct TopicInfo {
@@ -256,18 +256,18 @@ class Producer {
 };
 
 struct ReaderOptions {
-  std::string client;                                 // names the reader for people
-  std::map<TopicPartition, std::int64_t> partitions;  // added at once; by offset, negative: the start
+  std::string client{};                                 // names the reader for people
+  std::map<TopicPartition, std::int64_t> partitions{};  // added at once; by offset, negative: the start
 };
 
 struct MemberOptions {
-  std::string group;
-  std::string client;               // names the member for people
-  std::vector<std::string> topics;  // to subscribe to
+  std::string group{};
+  std::string client{};               // names the member for people
+  std::vector<std::string> topics{};  // to subscribe to
   // Where a group has no commit yet: start at the end instead of the start, except in partitions that were made after
   // the group first saw the topic.
   bool from_latest = false;
-  std::string instance;  // on Kafka: a static member of this name, which keeps its partitions while it restarts
+  std::string instance{};  // on Kafka: a static member of this name, which keeps its partitions while it restarts
   std::chrono::milliseconds session_timeout{2000};  // a member without heartbeats is removed after this
 };
 
@@ -301,15 +301,10 @@ class Log {
   virtual Task<Result<void>> reset(std::string group, std::map<TopicPartition, std::int64_t> offsets) = 0;
 
   // The open transactions in these partitions; if no partition is given, in all partitions.
-  virtual Task<Result<std::vector<OpenTransaction>>> open_transactions(std::vector<TopicPartition>) {
-    co_return std::vector<OpenTransaction>{};
-  }
+  virtual Task<Result<std::vector<OpenTransaction>>> open_transactions(std::vector<TopicPartition> partitions);
   // Aborts the hanging transaction whose first record in the partition is `start`. kInvalid if it is not hanging,
   // kNotFound if there is no such transaction.
-  virtual Task<Result<void>> end_transaction(TopicPartition partition, std::int64_t start) {
-    co_return fail(ErrorKind::kNotFound,
-                   "no transaction is open in " + partition.str() + " from " + std::to_string(start) + " on");
-  }
+  virtual Task<Result<void>> end_transaction(TopicPartition partition, std::int64_t start);
 
   // Deletes the records that retention and compaction allow. Workers call it from time to time; any process may.
   virtual Task<Result<void>> maintain() = 0;
@@ -323,10 +318,10 @@ class Log {
 
 // Authenticates this process at Kafka's brokers (SASL OAUTHBEARER).
 struct LogToken {
-  std::string value;
+  std::string value{};
   Timestamp expires{};
-  std::string principal;                          // the owner of the token
-  std::map<std::string, std::string> extensions;  // SASL extensions for the brokers; usually empty
+  std::string principal{};                          // the owner of the token
+  std::map<std::string, std::string> extensions{};  // SASL extensions for the brokers; usually empty
 };
 // Gives a token: at the start, and again before the last one expires. It is called on a thread of librdkafka, which it
 // may block. If it throws or returns an error, this is logged and it is called again after ten seconds.

@@ -7,7 +7,7 @@
 // Thread-safe.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <chrono>
 #include <optional>
@@ -26,7 +26,7 @@ std::string_view to_string(Level level);
 
 struct Options {
   Level level = Level::kWarn;
-  std::string file;    // empty: standard error
+  std::string file{};  // empty: standard error
   bool colour = true;  // colour the level if the output is a terminal
 };
 

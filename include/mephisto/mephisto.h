@@ -1,4 +1,4 @@
-// Everything an app needs. See app.h first.
+// Everything an app needs but what runs it within another program (worker.h, testing.h). See app.h first.
 #pragma once
 
 #include "mephisto/agent.h"
@@ -14,4 +14,3 @@
 #include "mephisto/cli/terminal.h"
 #include "mephisto/topic.h"
 #include "mephisto/base/version.h"
-#include "mephisto/worker.h"

@@ -18,15 +18,15 @@ namespace mephisto {
 struct SettingSpec {
   enum class Type { kText, kInteger, kDuration, kBytes, kFlag, kChoice };
 
-  std::string name;  // dotted, as in config.yml: `service.apikey`
+  std::string name{};  // dotted, as in config.yml: `service.apikey`
   Type type = Type::kText;
-  std::string default_value;
-  std::string help;
-  bool secret = false;                                   // never shown
-  std::vector<std::string> choices;                      // for kChoice
-  std::string alias;                                     // an alternative name
-  std::function<std::string(const std::string&)> check;  // the error of a value; empty: none
-  std::int64_t least = 0;                                // for kInteger; for kDuration in milliseconds
+  std::string default_value{};
+  std::string help{};
+  bool secret = false;                                     // never shown
+  std::vector<std::string> choices{};                      // for kChoice
+  std::string alias{};                                     // an alternative name
+  std::function<std::string(const std::string&)> check{};  // the error of a value; empty: none
+  std::int64_t least = 0;                                  // for kInteger; for kDuration in milliseconds
   std::int64_t most = std::numeric_limits<std::int64_t>::max();
   bool list = false;  // may be a list in config.yml, whose items are then joined by `;`
 };

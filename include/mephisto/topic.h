@@ -18,12 +18,12 @@ using detail::SendOptions;
 
 struct TopicOptions {
   int partitions = 0;  // 0: the setting topic_partitions
-  std::optional<std::chrono::milliseconds> retention;
-  std::optional<std::int64_t> retention_bytes;
+  std::optional<std::chrono::milliseconds> retention{};
+  std::optional<std::int64_t> retention_bytes{};
   bool compacting = false;
   bool internal = false;            // declared by the worker at its start
   std::string serializer = "json";  // codec chain of values
-  std::string help;
+  std::string help{};
 };
 
 namespace detail {
@@ -39,54 +39,7 @@ inline Slot* current_slot() { return event_of(current_unit()); }
 
 TopicSpec make_spec(std::string name, const TopicOptions& options);
 
-template <class T>
-std::string wire_type() {
-  if constexpr (json::is_optional<T>)
-    return wire_type<typename T::value_type>();
-  else if constexpr (json::is_duration<T>)
-    return "seconds";
-  else if constexpr (json::is_pair_or_tuple<T>)
-    return "list";
-  else if constexpr (std::is_same_v<T, bool>)
-    return "bool";
-  else if constexpr (json::Integer<T>)
-    return "int";
-  else if constexpr (std::is_floating_point_v<T>)
-    return "float";
-  else if constexpr (std::is_same_v<T, std::string>)
-    return "str";
-  else if constexpr (json::TimePoint<T>)
-    return "datetime";
-  else if constexpr (json::MapLike<T>)
-    return "dict of " + wire_type<typename T::mapped_type>();
-  else if constexpr (json::ListLike<T>)
-    return "list of " + wire_type<typename T::value_type>();
-  else
-    return std::string{reflect::type_name<T>()};
-}
-
-template <Record T>
-ModelInfo model_of() {
-  ModelInfo model;
-  if constexpr (HasNamespace<T>)
-    model.name = T::kNamespace;
-  else
-    model.name = reflect::type_name<T>();
-  const T fresh{};
-  reflect::for_each_index<T>([&](auto index) {
-    using Field = reflect::field_type<T, index()>;
-    const bool required = !(json::fields_that_may_be_missing<T>() >> index() & 1);
-    auto initial = json::written(*std::get<index()>(reflect::field_pointers(fresh)));
-    model.fields.push_back({std::string{reflect::wire_name<T, index()>()}, wire_type<Field>(), required,
-                            required ? "" : initial.value_or("")});
-  });
-  model.check = [](std::string_view text) -> Result<void> {
-    auto value = from_json<T>(text);
-    if (!value) return std::unexpected(value.error());
-    return {};
-  };
-  return model;
-}
+ModelInfo model_of(const json::RecordShape& shape);
 
 }  // namespace detail
 

@@ -1,6 +1,7 @@
 // Small helpers on text that more than one room needs.
 #pragma once
 
+#include <charconv>
 #include <optional>
 #include <span>
 #include <string>
@@ -21,6 +22,13 @@ std::string to_upper(std::string_view text);
 std::string to_lower(std::string_view text);
 std::string_view trim(std::string_view text);
 std::vector<std::string> split(std::string_view text, char separator);
+
+// Whether all of `text` is a number that fits; it is `out` then.
+template <class Number>
+bool take_number(std::string_view text, Number& out) {
+  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), out);
+  return code == std::errc{} && end == text.data() + text.size();
+}
 
 // Whether `text` is well-formed UTF-8.
 bool valid_utf8(std::string_view text);

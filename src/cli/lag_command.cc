@@ -102,7 +102,7 @@ Task<void> read_reset(const App& app, std::string text, std::map<TopicPartition,
   std::optional<int> only;
   if (const auto slash = entity.find('/'); slash != std::string::npos) {
     int number = 0;
-    if (!detail::take_value(entity.substr(slash + 1), number)) throw wrong();
+    if (!take_number(entity.substr(slash + 1), number)) throw wrong();
     only = number;
     entity.resize(slash);
   }

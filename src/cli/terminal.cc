@@ -76,6 +76,11 @@ std::size_t display_width(std::string_view text) {
   return width;
 }
 
+Table::Table(std::string title, std::vector<Column> columns) : title_(std::move(title)), columns_(std::move(columns)) {}
+
+void Table::add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
+bool Table::empty() const { return rows_.empty(); }
+
 std::string Table::text(bool box, bool header, std::size_t width) const {
   const auto vertical = box ? "│" : "|";
   const auto horizontal = box ? "─" : "-";

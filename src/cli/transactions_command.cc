@@ -23,7 +23,7 @@ struct TransactionsOptions {
 TopicPartition partition_of(const std::string& text) {
   const auto slash = text.rfind('/');
   TopicPartition partition{text.substr(0, slash), 0};
-  if (slash == std::string::npos || slash == 0 || !detail::take_value(text.substr(slash + 1), partition.partition))
+  if (slash == std::string::npos || slash == 0 || !take_number(text.substr(slash + 1), partition.partition))
     throw UsageError(fmt::format("{}: expected TOPIC/PARTITION", printable(text)));
   return partition;
 }

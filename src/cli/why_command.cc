@@ -192,7 +192,7 @@ void choose(const App& app, const std::string& place, Rows& rows) {
   std::optional<int> only;
   if (const auto slash = place.find('/'); slash != std::string::npos) {
     int number = 0;
-    if (!detail::take_value(place.substr(slash + 1), number))
+    if (!take_number(place.substr(slash + 1), number))
       throw UsageError(fmt::format("{}: expected TOPIC or TOPIC/PARTITION", printable(place)));
     only = number;
     entity.resize(slash);

@@ -1,32 +1,86 @@
-#include "mephisto/codec/json_missing.h"
-
+// Which fields of a record may be missing (json_types.h says which), and what they are then.
 #include <algorithm>
 #include <cstring>
 #include <memory>
 
-namespace mephisto::json {
+#include "mephisto/codec/shape.h"
 
-std::vector<bool> bytes_written(std::size_t size, std::size_t alignment, void (*make)(void*), void (*destroy)(void*)) {
-  const std::align_val_t aligned{alignment};
+namespace mephisto::json {
+namespace {
+
+// Which bytes of a record are written when one is made without values.
+std::vector<bool> bytes_written(const RecordShape& shape) {
+  const std::align_val_t aligned{shape.alignment};
   const auto free = [aligned](void* at) { ::operator delete(at, aligned); };
-  const std::unique_ptr<void, decltype(free)> room{::operator new(size, aligned), free};
-  std::vector<bool> written(size);
+  const std::unique_ptr<void, decltype(free)> room{::operator new(shape.size, aligned), free};
+  std::vector<bool> written(shape.size);
   // What stays as it was both times has not been written.
   for (const int filling : {0x00, 0xff}) {
-    std::memset(room.get(), filling, size);
-    make(room.get());
+    std::memset(room.get(), filling, shape.size);
+    shape.construct(room.get());
     const auto* bytes = static_cast<const unsigned char*>(room.get());
-    for (std::size_t i = 0; i < size; ++i) {
+    for (std::size_t i = 0; i < shape.size; ++i) {
       if (bytes[i] != filling) written[i] = true;
     }
-    destroy(room.get());
+    shape.destroy(room.get());
   }
   return written;
 }
 
-bool any_written(const std::vector<bool>& written, std::size_t offset, std::size_t size) {
-  const auto first = written.begin() + static_cast<std::ptrdiff_t>(offset);
-  return std::find(first, first + static_cast<std::ptrdiff_t>(size), true) != first + static_cast<std::ptrdiff_t>(size);
+// Nothing for a value that is refused, such as a date that is none.
+std::optional<std::string> written(const Field& field, const void* value) {
+  Buffer out;
+  try {
+    field.put(out, value, Dialect::kOrjson);
+  } catch (const Refusal&) {
+    return std::nullopt;
+  }
+  return std::string{out.view()};
+}
+
+// What a value of the field's type is by itself.
+std::optional<std::string> own_default(const Field& field) {
+  std::optional<std::string> text;
+  with_new(field, [&](void* value) { text = written(field, value); });
+  return text;
+}
+
+}  // namespace
+
+std::uint64_t find_what_may_be_missing(const RecordShape& shape) {
+  std::uint64_t found = 0;
+  const auto bytes = bytes_written(shape);
+  with_new(shape, [&](void* fresh) {
+    const auto places = places_of(shape, fresh);
+    for (std::size_t i = 0; i < shape.fields.size(); ++i) {
+      const auto& field = shape.fields[i];
+      const auto first = bytes.begin() + (static_cast<const char*>(places[i]) - static_cast<const char*>(fresh));
+      const auto end = first + static_cast<std::ptrdiff_t>(field.trivial_size);
+      const bool initialised =
+          field.trivial_size > 0 ? std::find(first, end, true) != end : written(field, places[i]) != own_default(field);
+      if (field.may_be_missing || initialised) found |= std::uint64_t{1} << i;
+    }
+  });
+  return found;
+}
+
+void fill_in(const RecordShape& shape, void* record, std::uint64_t missing) {
+  with_new(shape, [&](void* fresh) {
+    const auto from = places_of(shape, fresh);
+    const auto to = places_of(shape, record);
+    for (std::size_t i = 0; i < shape.fields.size(); ++i) {
+      if (missing >> i & 1) shape.fields[i].move(to[i], from[i]);
+    }
+  });
+}
+
+std::vector<std::optional<std::string>> initial_values(const RecordShape& shape) {
+  std::vector<std::optional<std::string>> texts;
+  with_new(shape, [&](void* fresh) {
+    const auto places = places_of(shape, fresh);
+    for (std::size_t i = 0; i < shape.fields.size(); ++i) texts.push_back(written(shape.fields[i], places[i]));
+  });
+  return texts;
 }
 
 }  // namespace mephisto::json

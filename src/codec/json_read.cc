@@ -1,288 +1,405 @@
+// The complete reader: any JSON into an object of any type, by its Shape.
 #include "mephisto/codec/json_read.h"
 
-#include <set>
+#include <bit>
+#include <charconv>
+#include <cmath>
+#include <cstring>
+#include <limits>
 
-#include "base/text.h"
+#include "codec/json_document.h"
 
 namespace mephisto::json {
 namespace {
 
-using simdjson::ondemand::json_type;
-
-// Takes the text of a value that is only checked: one that nobody asked for, or one that is sent.
-struct Nowhere {
-  void operator+=(char) {}
-  void operator+=(std::string_view) {}
-};
-struct Sent : Nowhere {};
-
-void add_string(std::string& out, std::string_view text) { out += to_json(std::string{text}); }
-void add_string(Nowhere&, std::string_view) {}
-
-template <class Out>
-bool copy_any(simdjson::ondemand::value value, Out& out, Reader& reader);
-
-bool is_json_number(std::string_view token) {
-  if (token.starts_with('-')) token.remove_prefix(1);
-  if (token.size() > 1 && token[0] == '0' && token[1] >= '0' && token[1] <= '9') return false;
-  auto point = token.find('.');
-  if (point != std::string_view::npos &&
-      (point == 0 || point + 1 == token.size() || token[point + 1] < '0' || token[point + 1] > '9'))
-    return false;
-  return !token.empty() && token[0] >= '0' && token[0] <= '9' && is_decimal(token);
+template <class T>
+T& as(void* object) {
+  return *static_cast<T*>(object);
 }
 
-// Whether everybody reads the same number: Python's orjson rounds whole numbers beyond 64 bits.
-bool is_common_number(std::string_view token) {
-  const auto fits = [&](auto number) {
-    const auto [end, code] = std::from_chars(token.data(), token.data() + token.size(), number);
-    return code == std::errc{} && end == token.data() + token.size();
-  };
-  return is_whole(token) ? fits(std::int64_t{}) || fits(std::uint64_t{}) : fits(double{});
-}
+template <class V>
+bool read(V& value, const Shape& shape, void* out, Reader& reader);
 
-template <class V, class Out>
-bool copy_shape(V& value, Out& out, Reader& reader) {
-  if constexpr (std::is_same_v<Out, Nowhere>) {
-    // Python's json module writes NaN, which is no JSON; in a field that nobody asked for it does no harm.
-    if (special_double(token_of(value))) {
-      consume(value);
-      return true;
-    }
-  }
-  json_type type{};
-  if (auto error = value.type().get(type)) return reader.fail(syntax_error(error));
-  if (type == json_type::array) {
-    simdjson::ondemand::array array;
-    if (auto error = value.get_array().get(array)) return reader.fail(syntax_error(error));
-    if (++reader.depth > kMaxDepth) return reader.fail("nested too deep");
-    out += '[';
-    bool first = true;
-    for (auto item : array) {
-      simdjson::ondemand::value inner;
-      if (auto error = item.get(inner)) return reader.fail(syntax_error(error));
-      if (!first) out += ',';
-      first = false;
-      if (!copy_any(inner, out, reader)) return false;
-    }
-    out += ']';
-    --reader.depth;
-    return true;
-  }
-  if (type == json_type::object) {
-    simdjson::ondemand::object object;
-    if (auto error = value.get_object().get(object)) return reader.fail(syntax_error(error));
-    if (++reader.depth > kMaxDepth) return reader.fail("nested too deep");
-    out += '{';
-    bool first = true;
-    std::set<std::string, std::less<>> names;
-    for (auto field : object) {
-      std::string_view name;
-      if (auto error = field.unescaped_key().get(name)) return reader.fail(syntax_error(error));
-      if constexpr (std::is_same_v<Out, Sent>) {
-        if (!names.emplace(name).second) return reader.fail("has the name \"" + shown(name) + "\" twice in an object");
-      }
-      if (!first) out += ',';
-      first = false;
-      add_string(out, name);
-      out += ':';
-      simdjson::ondemand::value inner;
-      if (auto error = field.value().get(inner)) return reader.fail(syntax_error(error));
-      if (!copy_any(inner, out, reader)) return false;
-    }
-    out += '}';
-    --reader.depth;
-    return true;
-  }
-  auto token = trim(token_of(value));
-  bool ok = false;
-  switch (type) {
-    case json_type::string: {
-      std::string_view text;
-      if (auto error = value.get_string().get(text)) return reader.fail(syntax_error(error));
-      add_string(out, text);
-      return true;
-    }
-    case json_type::boolean: {
-      bool ignored = false;
-      ok = value.get_bool().get(ignored) == simdjson::SUCCESS;
-      break;
-    }
-    case json_type::null: {
-      bool null = false;
-      ok = value.is_null().get(null) == simdjson::SUCCESS && null;
-      break;
-    }
-    default:
-      // The digits stay as they are, so also those that no double holds are fine.
-      ok = is_json_number(token);
-      if (std::is_same_v<Out, Sent> && ok && !is_common_number(token))
-        return reader.fail("has a number that others round: " + printable(token));
-      consume(value);
-  }
-  if (!ok) return reader.fail("is no JSON value: " + printable(token));
-  out += token;
+template <class V>
+bool read_text(V& value, std::string_view& text, Reader& reader, std::string_view expected) {
+  if (auto error = value.get_string().get(text)) return mismatched(value, reader, expected, error);
   return true;
 }
 
-template <class Out>
-bool copy_any(simdjson::ondemand::value value, Out& out, Reader& reader) {
-  return copy_shape(value, out, reader);
+template <class V>
+bool read_unsigned(V& value, const IntegerShape& shape, void* out, Reader& reader) {
+  const auto most = std::numeric_limits<std::uint64_t>::max() >> (64 - 8 * shape.size);
+  std::uint64_t number = 0;
+  if (auto error = value.get_uint64().get(number)) {
+    const auto token = token_of(value);
+    if (error != simdjson::TRAILING_CONTENT && is_whole(token) && !token.starts_with('-'))
+      return reader.fail(shown(token) + " is too large; at most " + std::to_string(most));
+    return mismatched(value, reader, "a whole number from 0", error);
+  }
+  if (number > most) return reader.fail(std::to_string(number) + " is too large; at most " + std::to_string(most));
+  shape.set(number, out);
+  return true;
+}
+
+template <class V>
+bool read_signed(V& value, const IntegerShape& shape, void* out, Reader& reader) {
+  const auto most = std::numeric_limits<std::int64_t>::max() >> (64 - 8 * shape.size);
+  const auto does_not_fit = [&](const std::string& found) {
+    return reader.fail(found + " does not fit; from " + std::to_string(-most - 1) + " to " + std::to_string(most));
+  };
+  std::int64_t number = 0;
+  if (auto error = value.get_int64().get(number)) {
+    if (error != simdjson::TRAILING_CONTENT && is_whole(token_of(value))) return does_not_fit(shown(token_of(value)));
+    return mismatched(value, reader, "a whole number", error);
+  }
+  if (number > most || number < -most - 1) return does_not_fit(std::to_string(number));
+  shape.set(static_cast<std::uint64_t>(number), out);
+  return true;
+}
+
+template <class T, class V>
+bool read_floating(V& value, T& out, Reader& reader) {
+  double number = 0;
+  const auto token = token_of(value);
+  if (auto error = value.get_double().get(number)) {
+    auto special = special_double(token);
+    if (!special) return mismatched(value, reader, "a number", error);
+    number = *special;
+    consume(value);
+  } else if (token.size() > 20) {
+    // simdjson 3.0 reads `0.` and twenty digits or more wrong; what it took is a number, so this is only slower.
+    std::from_chars(token.data(), token.data() + token.size(), number);
+  }
+  out = static_cast<T>(number);
+  if constexpr (std::is_same_v<T, float>) {
+    if (rounds_twice(number)) std::from_chars(token.data(), token.data() + token.size(), out);
+  }
+  if (std::isinf(out) && !std::isinf(number)) return reader.fail(shown(token) + " does not fit");
+  return true;
+}
+
+template <class V>
+bool read_bytes(V& value, Bytes& out, Reader& reader) {
+  std::string_view text;
+  if (!read_text(value, text, reader, "a string")) return false;
+  out.data = undo_bytes_repr(text);
+  return true;
+}
+
+template <class V>
+bool read_decimal(V& value, Decimal& out, Reader& reader) {
+  std::string_view text;
+  if (value.get_string().get(text) != simdjson::SUCCESS) {
+    text = token_of(value);
+    consume(value);
+  }
+  text = text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
+  if (!is_decimal(text)) return mismatched(value, reader, "a decimal number", simdjson::INCORRECT_TYPE);
+  out.text = text;
+  return true;
+}
+
+template <class V>
+bool read_uuid(V& value, Uuid& out, Reader& reader) {
+  std::string_view text;
+  if (!read_text(value, text, reader, "a UUID")) return false;
+  const auto uuid = Uuid::parse(text);
+  if (!uuid) return reader.fail("expected a UUID, found \"" + shown(text) + "\"");
+  out = *uuid;
+  return true;
+}
+
+template <class V>
+bool read_time(V& value, const Shape& shape, void* out, Reader& reader) {
+  std::string_view text;
+  if (!read_text(value, text, reader, "a time")) return false;
+  const auto time = parse_iso8601(text);
+  if (!time) return reader.fail("expected an ISO 8601 time, found \"" + shown(text) + "\"");
+  if (shape.kind == Kind::kDate)
+    as<std::chrono::year_month_day>(out) = std::chrono::floor<std::chrono::days>(*time);
+  else if (!static_cast<const TimeShape&>(shape).set(*time, out))
+    return reader.fail("does not fit: \"" + shown(text) + "\"");
+  return true;
+}
+
+template <class V>
+bool read_duration(V& value, const DurationShape& shape, void* out, Reader& reader) {
+  double seconds = 0;
+  if (!read_floating(value, seconds, reader)) return false;
+  return shape.set(seconds, out) || reader.fail("does not fit: a duration of " + std::to_string(seconds) + " seconds");
+}
+
+template <class V>
+bool read_enum(V& value, const EnumShape& shape, void* out, Reader& reader) {
+  std::string_view text;
+  if (!read_text(value, text, reader, "a name")) return false;
+  if (shape.set(text, out)) return true;
+  std::string names;
+  for (auto name : shape.names) names += (names.empty() ? "" : ", ") + std::string{name};
+  return reader.fail("expected one of " + names + ", found \"" + shown(text) + "\"");
+}
+
+template <class V>
+bool read_optional(V& value, const OptionalShape& shape, void* out, Reader& reader) {
+  bool null = false;
+  if (auto error = simdjson::simdjson_result<bool>{value.is_null()}.get(null)) return reader.fail(syntax_error(error));
+  if (!null) return read(value, *shape.held, shape.emplace(out), reader);
+  shape.clear(out);
+  return true;
+}
+
+// Compares a name as it stands in the text; a name with escapes is compared by the caller after unescaping.
+bool same_name(const char* raw, const char* end, std::string_view name) {
+  return static_cast<std::size_t>(end - raw) > name.size() && std::memcmp(raw, name.data(), name.size()) == 0 &&
+         raw[name.size()] == '"';
+}
+
+bool has_escape(const char* raw, const char* end) {
+  while (raw < end && *raw != '"' && *raw != '\\') ++raw;
+  return raw < end && *raw == '\\';
+}
+
+// The fields of one object on their way into a record.
+class RecordReader {
+ public:
+  RecordReader(const RecordShape& shape, void* out, Reader& reader)
+      : shape_(shape), reader_(reader), places_(places_of(shape, out)) {}
+
+  bool read_field(simdjson::ondemand::field field) {
+    const char* const raw = field.key().raw();
+    auto found = find(raw, reader_.end());
+    if (found == kNone && has_escape(raw, reader_.end())) {
+      std::string_view name;
+      if (auto error = field.unescaped_key().get(name)) return reader_.fail(syntax_error(error));
+      // A quote in the name itself would look like its end.
+      if (name.find('"') == std::string_view::npos) {
+        const auto plain = std::string{name} + '"';
+        found = find(plain.data(), plain.data() + plain.size());
+      }
+    }
+    if (found == kNone) return check_json(field.value(), reader_);
+    next_ = found + 1;
+    const auto& known = shape_.fields[found];
+    if (seen_ >> found & 1) {
+      reader_.fail("given twice");
+      return reader_.at(known.name);
+    }
+    seen_ |= std::uint64_t{1} << found;
+    return read(field.value(), *known.shape, places_[found], reader_) || reader_.at(known.name);
+  }
+
+  bool complete(void* out) {
+    const auto count = shape_.fields.size();
+    const auto all = count == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1;
+    const auto missing = all & ~seen_;
+    if (missing == 0) return true;
+    if (const auto needed = missing & ~shape_.may_be_missing()) {
+      reader_.fail("missing");
+      return reader_.at(shape_.fields[static_cast<std::size_t>(std::countr_zero(needed))].name);
+    }
+    fill_in(shape_, out, missing);
+    return true;
+  }
+
+ private:
+  static constexpr std::size_t kNone = ~std::size_t{0};
+
+  // Tries the one that should come next first.
+  std::size_t find(const char* raw, const char* end) const {
+    const auto& fields = shape_.fields;
+    if (next_ < fields.size() && same_name(raw, end, fields[next_].name)) return next_;
+    for (std::size_t i = 0; i < fields.size(); ++i) {
+      if (same_name(raw, end, fields[i].name)) return i;
+    }
+    return kNone;
+  }
+
+  const RecordShape& shape_;
+  Reader& reader_;
+  std::array<void*, reflect::detail::kMaxFields> places_;
+  std::size_t next_ = 0;
+  std::uint64_t seen_ = 0;
+};
+
+template <class V>
+bool read_record(V& value, const RecordShape& shape, void* out, Reader& reader) {
+  simdjson::ondemand::object object;
+  if (auto error = value.get_object().get(object)) return mismatched(value, reader, "an object", error);
+  if (++reader.depth > kMaxDepth) return reader.fail("nested too deep");
+  RecordReader record{shape, out, reader};
+  for (auto each : object) {
+    simdjson::ondemand::field field;
+    if (auto error = std::move(each).get(field)) return reader.fail(syntax_error(error));
+    if (!record.read_field(field)) return false;
+  }
+  // A broken object ends the loop above with its error in the iterator; the document's end is checked by the caller.
+  if (!record.complete(out)) return false;
+  --reader.depth;
+  return true;
+}
+
+// A record of a variant that was passed over to find its name: its text is read anew.
+bool read_alternative(simdjson::ondemand::object& object, const Shape& shape, void* out, Reader& reader) {
+  object.reset().value_unsafe();
+  std::string_view raw;
+  if (object.raw_json().get(raw) != simdjson::SUCCESS) return reader.fail("is broken");
+  simdjson::ondemand::parser parser;
+  simdjson::padded_string padded{raw};
+  simdjson::ondemand::document document;
+  if (auto error = parser.iterate(padded).get(document)) return reader.fail(syntax_error(error));
+  Reader nested{padded.data() + padded.size()};
+  nested.depth = reader.depth;
+  if (read(document, shape, out, nested)) return true;
+  reader.take_failure(std::move(nested));
+  return false;
+}
+
+// A variant's alternatives are told apart by `__faust.ns`, which may stand anywhere in the object: look for it first.
+template <class V>
+bool read_variant(V& value, const VariantShape& shape, void* out, Reader& reader) {
+  const auto& all = shape.alternatives;
+  const auto emplace = [&](auto alternative) {
+    return shape.emplace(out, static_cast<std::size_t>(alternative - all.begin()));
+  };
+  const auto none = std::ranges::find_if(all, [](const auto& one) { return one.shape->kind == Kind::kNone; });
+  if (none != all.end()) {
+    bool null = false;
+    if (simdjson::simdjson_result<bool>{value.is_null()}.get(null) == simdjson::SUCCESS && null) {
+      emplace(none);
+      return true;
+    }
+  }
+  simdjson::ondemand::object object;
+  if (auto error = value.get_object().get(object)) return mismatched(value, reader, "an object", error);
+  std::string_view ns;
+  if (object.find_field_unordered("__faust").find_field("ns").get_string().get(ns) != simdjson::SUCCESS) {
+    return reader.fail("has no __faust.ns to tell which record it is");
+  }
+  const auto named =
+      std::ranges::find_if(all, [&](const auto& one) { return one.shape->kind == Kind::kRecord && one.name == ns; });
+  if (named == all.end()) return reader.fail("is a \"" + shown(ns) + "\", which is none of the records expected here");
+  return read_alternative(object, *named->shape, emplace(named), reader);
+}
+
+// An array of exactly as many elements.
+template <class V>
+bool read_tuple(V& value, const TupleShape& shape, void* out, Reader& reader) {
+  const auto size = shape.elements.size();
+  simdjson::ondemand::array array;
+  if (auto error = value.get_array().get(array)) return mismatched(value, reader, "an array", error);
+  if (++reader.depth > kMaxDepth) return reader.fail("nested too deep");
+  std::size_t index = 0;
+  for (auto item : array) {
+    simdjson::ondemand::value inner;
+    if (auto error = item.get(inner)) return reader.fail(syntax_error(error));
+    if (index == size) return reader.fail("has more than " + std::to_string(size) + " elements");
+    if (!read(inner, *shape.elements[index], shape.at(out, index), reader)) return reader.at_index(index);
+    ++index;
+  }
+  if (index != size) return reader.fail("has " + std::to_string(index) + " elements, not " + std::to_string(size));
+  --reader.depth;
+  return true;
+}
+
+template <class V>
+bool read_map(V& value, const MapShape& shape, void* out, Reader& reader) {
+  simdjson::ondemand::object object;
+  if (auto error = value.get_object().get(object)) return mismatched(value, reader, "an object", error);
+  if (++reader.depth > kMaxDepth) return reader.fail("nested too deep");
+  shape.clear(out);
+  for (auto field : object) {
+    std::string_view name;
+    if (auto error = field.unescaped_key().get(name)) return reader.fail(syntax_error(error));
+    const std::string owned{name};
+    simdjson::ondemand::value inner;
+    if (auto error = field.value().get(inner)) return reader.fail(syntax_error(error));
+    std::string_view why;
+    void* const place = shape.add(out, owned, why);
+    if (place == nullptr) reader.fail(std::string{why});
+    if (place == nullptr || !read(inner, *shape.mapped, place, reader)) return reader.at(owned);
+  }
+  --reader.depth;
+  return true;
+}
+
+struct Element {
+  simdjson::ondemand::value& value;
+  const Shape& shape;
+  Reader& reader;
+
+  static bool fill(void* out, void* context) {
+    auto& self = as<Element>(context);
+    return read(self.value, self.shape, out, self.reader);
+  }
+};
+
+template <class V>
+bool read_list(V& value, const ListShape& shape, void* out, Reader& reader) {
+  simdjson::ondemand::array array;
+  if (auto error = value.get_array().get(array)) return mismatched(value, reader, "an array", error);
+  if (++reader.depth > kMaxDepth) return reader.fail("nested too deep");
+  const bool fixed = shape.size != ListShape::kGrows;
+  if (!fixed) shape.clear(out);
+  std::size_t index = 0;
+  for (auto item : array) {
+    simdjson::ondemand::value inner;
+    if (auto error = item.get(inner)) return reader.fail(syntax_error(error));
+    Element element{inner, *shape.element, reader};
+    if (!shape.add(out, index, Element::fill, &element)) return reader.at_index(index);
+    if (index == shape.size) return reader.fail("has more than " + std::to_string(index) + " elements");
+    ++index;
+  }
+  if (fixed && index != shape.size)
+    return reader.fail("has " + std::to_string(index) + " elements, not " + std::to_string(shape.size));
+  --reader.depth;
+  return true;
+}
+
+template <class V>
+bool read(V& value, const Shape& shape, void* out, Reader& reader) {
+  switch (shape.kind) {
+    case Kind::kBool:
+      if (auto error = value.get_bool().get(as<bool>(out))) return mismatched(value, reader, "true or false", error);
+      return true;
+    case Kind::kInteger: {
+      const auto& integer = static_cast<const IntegerShape&>(shape);
+      return integer.is_signed ? read_signed(value, integer, out, reader) : read_unsigned(value, integer, out, reader);
+    }
+    case Kind::kFloat: return read_floating(value, as<float>(out), reader);
+    case Kind::kDouble: return read_floating(value, as<double>(out), reader);
+    case Kind::kText: {
+      std::string_view text;
+      if (!read_text(value, text, reader, "a string")) return false;
+      as<std::string>(out) = text;
+      return true;
+    }
+    case Kind::kNone: {
+      std::string ignored;
+      return copy_json(value, ignored, reader);
+    }
+    case Kind::kJson: as<Json>(out).text.clear(); return copy_json(value, as<Json>(out).text, reader);
+    case Kind::kBytes: return read_bytes(value, as<Bytes>(out), reader);
+    case Kind::kDecimal: return read_decimal(value, as<Decimal>(out), reader);
+    case Kind::kUuid: return read_uuid(value, as<Uuid>(out), reader);
+    case Kind::kTime:
+    case Kind::kDate: return read_time(value, shape, out, reader);
+    case Kind::kDuration: return read_duration(value, static_cast<const DurationShape&>(shape), out, reader);
+    case Kind::kEnum: return read_enum(value, static_cast<const EnumShape&>(shape), out, reader);
+    case Kind::kOptional: return read_optional(value, static_cast<const OptionalShape&>(shape), out, reader);
+    case Kind::kVariant: return read_variant(value, static_cast<const VariantShape&>(shape), out, reader);
+    case Kind::kTuple: return read_tuple(value, static_cast<const TupleShape&>(shape), out, reader);
+    case Kind::kMap: return read_map(value, static_cast<const MapShape&>(shape), out, reader);
+    case Kind::kList: return read_list(value, static_cast<const ListShape&>(shape), out, reader);
+    case Kind::kRecord: return read_record(value, static_cast<const RecordShape&>(shape), out, reader);
+  }
+  std::unreachable();
 }
 
 }  // namespace
 
-bool copy_json(simdjson::ondemand::value value, std::string& out, Reader& reader) {
-  return copy_shape(value, out, reader);
-}
-
-bool check_json(simdjson::ondemand::value value, Reader& reader) {
-  Nowhere nowhere;
-  return copy_shape(value, nowhere, reader);
-}
-
-bool copy_json(simdjson::ondemand::document& document, std::string& out, Reader& reader) {
-  return copy_shape(document, out, reader);
-}
-
-void write_json(Buffer& out, std::string_view text) {
-  // Not the thread's parser: a record's first reading writes the initial values of its fields.
-  static thread_local simdjson::ondemand::parser parser;
-  const auto check = [](simdjson::ondemand::document& document, Reader& reader) {
-    Sent sent;
-    return copy_shape(document, sent, reader);
-  };
-  const auto read = read_document(padded_copy(text), check, parser);
-  if (!read) refuse("is no JSON that everybody reads as the same: " + read.error().message);
-  out.append(text);
-}
-
-std::string syntax_error(simdjson::error_code code) {
-  switch (code) {
-    case simdjson::UTF8_ERROR: return "is not valid UTF-8";
-    case simdjson::EMPTY: return "empty, not JSON";
-    case simdjson::UNCLOSED_STRING: return "broken JSON: a string is not closed";
-    case simdjson::UNESCAPED_CHARS: return "broken JSON: a control character in a string";
-    case simdjson::STRING_ERROR: return "broken JSON: a bad escape in a string";
-    case simdjson::INCOMPLETE_ARRAY_OR_OBJECT: return "broken JSON: an array or object is not closed";
-    case simdjson::TRAILING_CONTENT: return "broken JSON: something follows after the value";
-    case simdjson::CAPACITY: return "larger than 4 GiB";
-    case simdjson::DEPTH_ERROR: return "nested too deep";
-    default: return "broken JSON";
-  }
-}
-
-std::string mismatch(std::string_view expected, std::string_view token, simdjson::error_code code) {
-  token = trim(token);
-  bool string_broken = token.starts_with('"') && code != simdjson::INCORRECT_TYPE && code != simdjson::NUMBER_ERROR;
-  bool shape_right =
-      (expected == "an object" && token.starts_with('{')) || (expected == "an array" && token.starts_with('['));
-  if (token.empty() || string_broken || shape_right || code == simdjson::TRAILING_CONTENT) return syntax_error(code);
-  std::string found = printable(token);
-  if (token.starts_with('{')) found = "an object";
-  if (token.starts_with('[')) found = "an array";
-  return "expected " + std::string{expected} + ", found " + found;
-}
-
-std::optional<double> special_double(std::string_view token) {
-  token = trim(token);
-  if (token == "NaN") return std::numeric_limits<double>::quiet_NaN();
-  if (token == "Infinity") return std::numeric_limits<double>::infinity();
-  if (token == "-Infinity") return -std::numeric_limits<double>::infinity();
-  return std::nullopt;
-}
-
-std::string undo_bytes_repr(std::string_view text) {
-  bool repr = text.size() >= 3 && text[0] == 'b' && (text[1] == '\'' || text[1] == '"') && text.back() == text[1];
-  if (!repr) return std::string{text};
-  std::string bytes;
-  auto inner = text.substr(2, text.size() - 3);
-  for (std::size_t i = 0; i < inner.size(); ++i) {
-    if (inner[i] != '\\' || i + 1 == inner.size()) {
-      bytes += inner[i];
-      continue;
-    }
-    char escape = inner[++i];
-    if (escape == 'x' && i + 2 < inner.size()) {
-      unsigned byte = 0;
-      std::from_chars(inner.data() + i + 1, inner.data() + i + 3, byte, 16);
-      bytes += static_cast<char>(byte);
-      i += 2;
-    } else if (escape == 'x' && i + 2 == inner.size()) {
-      return std::string{text};
-    } else {
-      bytes += escape == 'n' ? '\n' : escape == 'r' ? '\r' : escape == 't' ? '\t' : escape;
-    }
-  }
-  return bytes;
-}
-
-std::string shown(std::string_view text) { return printable(trim(text)); }
-
-bool is_whole(std::string_view token) {
-  token = trim(token);
-  if (token.starts_with('-')) token.remove_prefix(1);
-  return !token.empty() && token.find_first_not_of("0123456789") == std::string_view::npos;
-}
-
-bool is_decimal(std::string_view text) {
-  if (text.starts_with('-') || text.starts_with('+')) text.remove_prefix(1);
-  bool digits = false;
-  bool point = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    char c = text[i];
-    if (c >= '0' && c <= '9') {
-      digits = true;
-    } else if (c == '.' && !point) {
-      point = true;
-    } else if ((c == 'e' || c == 'E') && digits) {
-      auto exponent = text.substr(i + 1);
-      if (exponent.starts_with('-') || exponent.starts_with('+')) exponent.remove_prefix(1);
-      return !exponent.empty() && exponent.find_first_not_of("0123456789") == std::string_view::npos;
-    } else {
-      return false;
-    }
-  }
-  return digits;
-}
-
-simdjson::ondemand::parser& thread_parser() {
-  static thread_local simdjson::ondemand::parser parser;
-  return parser;
-}
-
-std::string_view padded_copy(std::string_view text) {
-  static thread_local Buffer scratch;
-  scratch.clear();
-  char* at = scratch.room(text.size() + kJsonPadding);
-  if (!text.empty()) std::memcpy(at, text.data(), text.size());
-  std::memset(at + text.size(), 0, kJsonPadding);
-  return {at, text.size()};
-}
-
-bool closes_early(std::string_view text) {
-  int depth = 0;
-  bool quoted = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    char c = text[i];
-    if (quoted) {
-      if (c == '\\')
-        ++i;
-      else if (c == '"')
-        quoted = false;
-    } else if (c == '"') {
-      quoted = true;
-    } else if (c == '{' || c == '[') {
-      ++depth;
-    } else if ((c == '}' || c == ']') && --depth == 0) {
-      return !trim(text.substr(i + 1)).empty();
-    }
-  }
-  return false;
-}
-
-Error trailing_error(simdjson::error_code code) {
-  return {ErrorKind::kDecode, syntax_error(code == simdjson::SUCCESS ? simdjson::TRAILING_CONTENT : code)};
+Result<void> read_any_shape(std::string_view text, const Shape& shape, void* out) {
+  return read_document(
+      text, [&](simdjson::ondemand::document& document, Reader& reader) { return read(document, shape, out, reader); });
 }
 
 }  // namespace mephisto::json

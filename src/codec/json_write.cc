@@ -1,9 +1,10 @@
 #include "mephisto/codec/json_write.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/text.h"
-#include "mephisto/codec/json_read.h"
+#include "mephisto/codec/json_fast.h"
 
 namespace mephisto::json {
 namespace {
@@ -55,11 +56,13 @@ unsigned decode_utf8(const char*& at) {
 // every other, so these are also its shortest digits. Null where the value has others.
 char* put_short_decimal(char* at, double value) {
   constexpr double kScale = 1e4;
-  if (!(std::fabs(value) < 1e11)) return nullptr;
-  const auto scaled = static_cast<std::int64_t>(std::round(value * kScale));
-  if (scaled == 0 || static_cast<double>(scaled) / kScale != value) return nullptr;
-  if (scaled < 0) *at++ = '-';
-  const auto digits = static_cast<std::uint64_t>(std::abs(scaled));
+  const double magnitude = std::fabs(value);
+  if (!(magnitude < 1e11)) return nullptr;
+  // A wrong neighbour is found by dividing; std::round is a call where the processor may be an old one.
+  const auto scaled = static_cast<std::int64_t>(magnitude * kScale + 0.5);
+  if (scaled == 0 || static_cast<double>(scaled) / kScale != magnitude) return nullptr;
+  if (value < 0) *at++ = '-';
+  const auto digits = static_cast<std::uint64_t>(scaled);
   at = std::to_chars(at, at + 20, digits / 10'000).ptr;
   auto decimals = static_cast<unsigned>(digits % 10'000);
   *at++ = '.';

@@ -6,6 +6,15 @@
 
 namespace mephisto {
 
+Task<Result<std::vector<OpenTransaction>>> Log::open_transactions(std::vector<TopicPartition>) {
+  co_return std::vector<OpenTransaction>{};
+}
+
+Task<Result<void>> Log::end_transaction(TopicPartition partition, std::int64_t start) {
+  co_return fail(ErrorKind::kNotFound,
+                 "no transaction is open in " + partition.str() + " from " + std::to_string(start) + " on");
+}
+
 std::string describe(const OpenTransaction& open, const std::string& url) {
   const auto from = fmt::format("from offset {} of {} on", open.start, open.partition.str());
   if (open.producer < 0) {

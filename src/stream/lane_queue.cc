@@ -25,6 +25,22 @@ bool Slot::is(const Lane& of, std::int64_t offset) const {
 
 std::string Slot::position() const { return fmt::format("{}@{}", lane().assigned.partition.str(), record().offset); }
 
+void Refusals::add(const Lane& lane, std::int64_t offset, std::string why) {
+  all_.try_emplace({lane.assigned.partition, lane.number, offset}, std::move(why));
+}
+
+std::optional<std::string> Refusals::take(const Slot& slot) {
+  if (all_.empty()) return std::nullopt;
+  auto found = all_.extract({slot.lane().assigned.partition, slot.lane().number, slot.record().offset});
+  return found.empty() ? std::nullopt : std::optional{std::move(found.mapped())};
+}
+
+void Refusals::forget_before(const TopicPartition& partition, std::int64_t offset) {
+  std::erase_if(all_, [&](const auto& one) { return one.first.partition == partition && one.first.offset < offset; });
+}
+
+LaneQueue::LaneQueue(Options options) : options_(std::move(options)) {}
+
 LaneQueue::~LaneQueue() {
   *alive_ = false;
   for (auto* batch : batches_) unuse(batch);

@@ -48,6 +48,22 @@ void LastingError::over(std::optional<LastingError>& trouble, const char* what, 
   trouble.reset();
 }
 
+void Outbox::PartitionBatch::sent_for(const Slot* event) {
+  if (event == nullptr) {
+    if (!origins.empty() && origins.back().assignment != 0) origins.push_back({builder.count() - 1, 0, 0, 0});
+    return;
+  }
+  const auto& lane = event->lane();
+  const auto offset = event->record().offset;
+  if (!origins.empty() && origins.back().offset == offset && origins.back().assignment == lane.assigned.id &&
+      origins.back().lane == lane.number) {
+    return;
+  }
+  origins.push_back({builder.count() - 1, lane.number, lane.assigned.id, offset});
+}
+
+Outbox::PartitionBatch& Outbox::Collection::find(const std::pair<const TopicHandle*, int>& key) { return places[key]; }
+
 Outbox::Outbox(Loop& loop, Log& log, std::unique_ptr<Producer> producer, std::optional<TopicConfig> defaults,
                bool transactional, bool in_worker)
     : loop_(loop),

@@ -53,6 +53,13 @@ std::int64_t AckTracker::offset_of(std::uint64_t sequence) const {
   return place->offset + static_cast<std::int64_t>(sequence - place->sequence);
 }
 
+void AckTracker::begin_segment(std::int64_t offset) { segments_.push_back({next_, offset}); }
+
+void AckTracker::forget_before(std::int64_t offset) {
+  while (segments_.size() > 1 && segments_[1].sequence <= first_ && segments_[1].offset <= offset)
+    segments_.pop_front();
+}
+
 std::optional<std::uint64_t> AckTracker::reopen(std::int64_t offset) {
   auto segment = std::ranges::upper_bound(segments_, offset, {}, &Segment::offset);
   if (segment == segments_.begin()) return std::nullopt;

@@ -26,7 +26,7 @@ template <class T>
 std::vector<std::string> required() {
   std::vector<std::string> names;
   for (std::size_t i = 0; i < reflect::field_count<T>; ++i) {
-    if (!(json::fields_that_may_be_missing<T>() >> i & 1)) names.emplace_back(reflect::wire_names<T>()[i]);
+    if (!(json::shape_of<T>().may_be_missing() >> i & 1)) names.emplace_back(reflect::wire_names<T>()[i]);
   }
   return names;
 }

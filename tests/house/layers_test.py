@@ -89,10 +89,6 @@ class House(unittest.TestCase):
         self.assertEqual(sorted(path.stem for path in (ROOT / "include/mephisto").glob("*.h")), sorted(FACE))
         self.assertLessEqual(len(FACE), MOST_IN_FACE)
 
-    def test_public_headers_do_not_show_asio(self):
-        for path in sources(ROOT, "include/mephisto"):
-            self.assertNotIn("boost/", path.read_text(), f"{path} includes Boost")
-
     def test_the_smallest_program_is_small(self):
         lines = (ROOT / "examples/hello/hello.cc").read_text().splitlines()
         self.assertLess(len(lines), 25)

@@ -22,14 +22,14 @@ struct Order {
 
 TEST(Model, HasTheNamesOfTheWireAndWhatIsRequired) {
   std::vector<std::string> lines;
-  for (const auto& field : detail::model_of<Order>().fields)
+  for (const auto& field : detail::model_of(json::shape_of<Order>()).fields)
     lines.push_back(field.name + " " + field.type + " " + (field.required ? "*" : field.initial));
   EXPECT_THAT(lines, testing::ElementsAre("id str *", "class str *", "quantity int 1", "currency str \"USD\"",
                                           "limit float null", "wait seconds 1.5", "range list [0,0]"));
 }
 
 TEST(Model, ChecksATextAsAReaderDoes) {
-  const auto model = detail::model_of<Order>();
+  const auto model = detail::model_of(json::shape_of<Order>());
   EXPECT_TRUE(model.check(R"({"id":"a","class":"b"})"));
   EXPECT_EQ(model.check(R"({"id":"a"})").error().message, "class: missing");
 }

@@ -1,5 +1,5 @@
-// Assertions that stay on in every build. A broken one ends the process at once and names its place: going on could lose
-// records or process them twice.
+// Assertions that stay on in every build. A broken one ends the process at once and names its place: going on could
+// lose records or process them twice.
 #pragma once
 
 #include <source_location>

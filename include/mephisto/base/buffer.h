@@ -3,11 +3,11 @@
 // log.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstring>
 #include <memory>
 #include <string_view>
+#include <utility>
 
 namespace mephisto {
 
@@ -56,7 +56,8 @@ class Buffer {
 
  private:
   void grow(std::size_t at_least) {
-    auto capacity = std::max<std::size_t>({at_least, capacity_ * 2, 64});
+    auto capacity = capacity_ < 32 ? 64 : capacity_ * 2;
+    if (capacity < at_least) capacity = at_least;
     std::unique_ptr<char[]> data{new char[capacity]};
     if (size_ > 0) std::memcpy(data.get(), data_.get(), size_);
     data_ = std::move(data);

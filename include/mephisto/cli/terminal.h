@@ -12,13 +12,13 @@ class Table {
  public:
   // `right` aligns the column to the right, for numbers.
   struct Column {
-    std::string name;
+    std::string name{};
     bool right = false;
   };
-  Table(std::string title, std::vector<Column> columns) : title_(std::move(title)), columns_(std::move(columns)) {}
+  Table(std::string title, std::vector<Column> columns);
 
-  void add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
-  bool empty() const { return rows_.empty(); }
+  void add(std::vector<std::string> cells);
+  bool empty() const;
 
   // With `box` it uses box-drawing characters, otherwise ASCII. `header` prints the column names. If the table is wider
   // than `width` columns (0: no limit), the last column is wrapped between words.

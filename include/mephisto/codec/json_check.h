@@ -73,15 +73,22 @@ inline constexpr auto kFieldName =
 template <class T, std::size_t I>
 inline constexpr auto kOptionsMember = text_of<field_options<T>[I].member.size()>(field_options<T>[I].member);
 
+template <class T>
+constexpr std::string_view namespace_of() {
+  if constexpr (HasNamespace<T>) return T::kNamespace;
+  return {};
+}
+
 template <class... A>
 consteval bool has_distinct_namespaces(std::type_identity<std::variant<A...>>) {
-  std::vector<std::string_view> names;
-  auto add = [&]<class Alternative>(std::type_identity<Alternative>) {
-    if constexpr (HasNamespace<Alternative>) names.push_back(Alternative::kNamespace);
-  };
-  (add(std::type_identity<A>{}), ...);
-  std::ranges::sort(names);
-  return std::ranges::adjacent_find(names) == names.end();
+  constexpr std::array<std::string_view, sizeof...(A)> names{namespace_of<A>()...};
+  constexpr std::array<bool, sizeof...(A)> named{HasNamespace<A>...};
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      if (named[i] && named[j] && names[i] == names[j]) return false;
+    }
+  }
+  return true;
 }
 
 template <class T>

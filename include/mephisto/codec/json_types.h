@@ -16,11 +16,20 @@
 //   Bytes                                          text; what is not UTF-8 as Faust writes it, as Python's repr
 //   Json                                           any JSON that everybody reads as the same
 //   a plain structure of these                     an object, at most 63 deep with what is in it
+//
+// Some fields of a record may be missing in JSON, so that records from before a field was there can still be read. One
+// that is missing has the value that it has in T{}. May be missing: a std::optional; a field with a default member
+// initialiser (`int count = 0;`, `std::string currency = "USD";`); a field of which `kFields` says so (reflect.h). All
+// others are required.
+//
+// Initialisers are found by making a T, once for each type: a number, bool, enum, date, duration or array of these has
+// one if a new T has a value there; another type, if T{} holds something else than the type's own default. So
+// `std::string note = "";` and `std::vector<int> ids = {};` are required, as C++ makes no difference between them and
+// `std::string note;`: use std::optional there, or `.may_be_missing`.
 #pragma once
 
 #include <bit>
 #include <chrono>
-#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <map>
@@ -108,8 +117,11 @@ consteval bool nests_freely() {
 // floats is rounded to that middle first (7.038531e-26).
 inline bool rounds_twice(double value) {
   return (std::bit_cast<std::uint64_t>(value) & 0x1fff'ffff) == 0x1000'0000 ||
-         (value != 0 && std::fabs(value) < 0x1p-126);
+         (value != 0 && value > -0x1p-126 && value < 0x1p-126);
 }
+
+// Nothing where it does not fit.
+std::optional<std::int64_t> nearest_whole(double value);
 
 // A duration on the wire is a number of seconds, as Faust's.
 template <class D>
@@ -124,10 +136,9 @@ std::optional<D> duration_of(double seconds) {
   if constexpr (std::is_floating_point_v<Rep>) {
     return D{static_cast<Rep>(seconds)};
   } else {
-    const double count = std::round(seconds * D::period::den / D::period::num);
-    if (!(count >= -0x1p63 && count < 0x1p63) || !std::in_range<Rep>(static_cast<std::int64_t>(count)))
-      return std::nullopt;
-    return D{static_cast<Rep>(count)};
+    const auto count = nearest_whole(seconds * D::period::den / D::period::num);
+    if (!count || !std::in_range<Rep>(*count)) return std::nullopt;
+    return D{static_cast<Rep>(*count)};
   }
 }
 

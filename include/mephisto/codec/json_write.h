@@ -214,8 +214,8 @@ void put_record(Buffer& out, const T& value, Dialect dialect) {
 template <class T>
 void put_time(Buffer& out, const T& value, Dialect dialect) {
   // Far outside of the calendar it could not be converted.
-  if (!(std::fabs(std::chrono::duration<double, std::chrono::days::period>{value.time_since_epoch()}.count()) < 1e7))
-    refuse("is a time outside of the years 1 to 9999");
+  const double days = std::chrono::duration<double, std::chrono::days::period>{value.time_since_epoch()}.count();
+  if (!(days > -1e7 && days < 1e7)) refuse("is a time outside of the years 1 to 9999");
   const auto micros = std::chrono::floor<std::chrono::microseconds>(value);
   if (micros != value)
     refuse(

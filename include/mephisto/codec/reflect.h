@@ -39,8 +39,8 @@ template <class T>
 concept HasNamespace = requires { std::string_view{T::kNamespace}; };
 
 struct FieldOptions {
-  std::string_view member;      // as the structure has it
-  std::string_view name = {};   // on the wire, where it is another
+  std::string_view member{};    // as the structure has it
+  std::string_view name{};      // on the wire, where it is another
   bool may_be_missing = false;  // then it is what T{} has there; a field with an initialiser may be missing anyway
 };
 

@@ -17,8 +17,8 @@
 namespace mephisto {
 
 struct Header {
-  std::string name;
-  std::optional<std::string> value;
+  std::string name{};
+  std::optional<std::string> value{};
   bool operator==(const Header&) const = default;
 };
 

@@ -160,19 +160,11 @@ enum class Outcome { kAcked, kDeadLettered, kSkipped };
 class Refusals {
  public:
   bool empty() const { return all_.empty(); }
-  void add(const Lane& lane, std::int64_t offset, std::string why) {
-    all_.try_emplace({lane.assigned.partition, lane.number, offset}, std::move(why));
-  }
+  void add(const Lane& lane, std::int64_t offset, std::string why);
   // Gives what was noted of the event, and forgets it.
-  std::optional<std::string> take(const Slot& slot) {
-    if (all_.empty()) return std::nullopt;
-    auto found = all_.extract({slot.lane().assigned.partition, slot.lane().number, slot.record().offset});
-    return found.empty() ? std::nullopt : std::optional{std::move(found.mapped())};
-  }
+  std::optional<std::string> take(const Slot& slot);
   // Forgets the events of the partition before `offset`.
-  void forget_before(const TopicPartition& partition, std::int64_t offset) {
-    std::erase_if(all_, [&](const auto& one) { return one.first.partition == partition && one.first.offset < offset; });
-  }
+  void forget_before(const TopicPartition& partition, std::int64_t offset);
 
  private:
   struct Key {
@@ -193,7 +185,7 @@ class LaneQueue {
     std::uint64_t max_window = 4096;  // records of a lane between the first that is not done and the last delivered
     std::string agent;                // APP/AGENT, whose queue it is
   };
-  explicit LaneQueue(Options options) : options_(std::move(options)) {}
+  explicit LaneQueue(Options options);
   ~LaneQueue();
   LaneQueue(const LaneQueue&) = delete;
   LaneQueue& operator=(const LaneQueue&) = delete;

@@ -50,10 +50,10 @@ struct TopicSpec {
 };
 
 struct SendOptions {
-  std::optional<std::string> key;
-  std::optional<int> partition;
-  std::optional<Timestamp> timestamp;  // none: now
-  std::vector<Header> headers;
+  std::optional<std::string> key{};
+  std::optional<int> partition{};
+  std::optional<Timestamp> timestamp{};  // none: now
+  std::vector<Header> headers{};
 };
 
 struct RecordMetadata {
@@ -290,11 +290,12 @@ class Outbox {
     PartitionBatch& at(const TopicHandle& topic, int partition) {
       std::pair key{&topic, partition};
       if (last == nullptr || key != last_key) {
-        last = &places[key];
+        last = &find(key);
         last_key = key;
       }
       return *last;
     }
+    PartitionBatch& find(const std::pair<const TopicHandle*, int>& key);
     std::map<std::pair<const TopicHandle*, int>, PartitionBatch> places;
     PartitionBatch* last = nullptr;
     std::pair<const TopicHandle*, int> last_key{};
@@ -304,7 +305,9 @@ class Outbox {
   // In a worker calls again for as long as the log is away.
   Task<Result<TopicInfo>> ask(std::function<Task<Result<TopicInfo>>()> call);
   static std::optional<std::string_view> key_of(const SendOptions& options) {
-    return options.key ? std::optional<std::string_view>{*options.key} : std::nullopt;
+    if (!options.key) return std::nullopt;
+    const std::string_view key = *options.key;
+    return key;
   }
   std::size_t most_bytes() const {
     return transactional_ ? kMaxRoom : std::clamp(unscoped_.places.size() * kRoomOfPartition, kMinRoom, kMaxRoom);

@@ -23,7 +23,7 @@ class AckTracker {
 
   // Registers the delivery of the record at `offset` and gives its sequence number.
   std::uint64_t deliver(std::int64_t offset) {
-    if (offset != run_end_) segments_.push_back({next_, offset});
+    if (offset != run_end_) begin_segment(offset);
     run_end_ = next_offset_ = offset + 1;
     if (next_ - first_ == capacity_) grow();
     return next_++;
@@ -48,10 +48,7 @@ class AckTracker {
   // acknowledged, or lies before what was forgotten.
   std::optional<std::uint64_t> reopen(std::int64_t offset);
   // After a commit of `offset`: what is before it is never reopened.
-  void forget_before(std::int64_t offset) {
-    while (segments_.size() > 1 && segments_[1].sequence <= first_ && segments_[1].offset <= offset)
-      segments_.pop_front();
-  }
+  void forget_before(std::int64_t offset);
 
   // Records between the first that is not done and the last delivered one.
   std::uint64_t window() const { return next_ - first_; }
@@ -80,6 +77,7 @@ class AckTracker {
   std::uint64_t word(std::uint64_t sequence) const { return bits_[(sequence & (capacity_ - 1)) / 64]; }
   static std::uint64_t bit(std::uint64_t sequence) { return std::uint64_t{1} << (sequence & 63); }
   bool noted(std::int64_t offset) const;
+  void begin_segment(std::int64_t offset);
   std::int64_t offset_of(std::uint64_t sequence) const;
   void grow();
 
