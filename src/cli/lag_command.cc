@@ -47,6 +47,27 @@ Task<std::map<TopicPartition, std::int64_t>> done_here(const App& app) {
   co_return done;
 }
 
+struct Line {
+  std::optional<std::int64_t> committed;
+  std::string owner;
+};
+using Lines = std::map<TopicPartition, Line>;
+
+// The partitions of each group that have a commit or an owner, and all that the app's agents consume.
+Task<std::map<std::string, Lines>> lines_of(const App& app) {
+  auto& log = *log_context().log;
+  std::map<std::string, Lines> all;
+  for (const auto& group : value_or_throw(co_await log.groups())) {
+    for (const auto& commit : group.commits) all[group.name][commit.partition].committed = commit.offset;
+    for (const auto& member : group.members) {
+      for (const auto& partition : member.owned) all[group.name][partition].owner = member.client;
+    }
+  }
+  if (!log_context().with_app) co_return all;
+  for (const auto& partition : co_await consumed_partitions(app, log)) all[app.id()].try_emplace(partition);
+  co_return all;
+}
+
 Task<int> show(const App& app, bool json) {
   auto& log = *log_context().log;
   const auto done = co_await done_here(app);
@@ -61,27 +82,19 @@ Task<int> show(const App& app, bool json) {
                {"uncommitted", true},
                {"owner"},
                {"oldest unacknowledged", json}}};
-  for (const auto& group : value_or_throw(co_await log.groups())) {
-    struct Line {
-      std::optional<std::int64_t> committed;
-      std::string owner;
-    };
-    std::map<TopicPartition, Line> lines;
-    for (const auto& commit : group.commits) lines[commit.partition].committed = commit.offset;
-    for (const auto& member : group.members) {
-      for (const auto& partition : member.owned) lines[partition].owner = member.client;
-    }
+  for (const auto& [group, lines] : co_await lines_of(app)) {
     for (const auto& [partition, line] : lines) {
-      auto marks = co_await log.watermarks(partition);
-      if (!marks) continue;  // the topic is deleted
-      auto from = std::max(line.committed.value_or(marks->start), marks->start);
+      const auto marks = co_await log.watermarks(partition);
+      if (!marks && marks.error().kind == ErrorKind::kNotFound) continue;  // the topic is deleted
+      const auto [start, end] = value_or_throw(marks);
+      const auto from = std::max(line.committed.value_or(start), start);
       std::optional<std::chrono::milliseconds> age;
-      if (from < marks->end) {
+      if (from < end) {
         if (auto time = co_await time_of(partition, from)) age = std::max(now - *time, std::chrono::milliseconds{0});
       }
-      const auto here = group.name == app.id() ? done.find(partition) : done.end();
-      table.add({group.name, partition.topic, std::to_string(partition.partition), std::to_string(marks->end),
-                 line.committed ? std::to_string(*line.committed) : "", std::to_string(marks->end - from),
+      const auto here = group == app.id() ? done.find(partition) : done.end();
+      table.add({group, partition.topic, std::to_string(partition.partition), std::to_string(end),
+                 line.committed ? std::to_string(*line.committed) : "", std::to_string(end - from),
                  here == done.end() ? "" : std::to_string(std::max<std::int64_t>(here->second - from, 0)), line.owner,
                  duration_cell(age, "", json)});
     }

@@ -55,6 +55,23 @@ std::string duration_cell(std::optional<std::chrono::milliseconds> duration, con
   return duration ? format_duration(*duration) : none;
 }
 
+std::set<std::string> consumed_topics(const App& app) {
+  std::set<std::string> topics;
+  for (const auto& agent : app.agents()) topics.insert(agent->topic().name);
+  for (const auto& merged : app.merged()) topics.insert(merged.topic.name);
+  return topics;
+}
+
+Task<std::vector<TopicPartition>> consumed_partitions(const App& app, Log& log) {
+  std::vector<TopicPartition> partitions;
+  for (const auto& topic : consumed_topics(app)) {
+    const auto info = co_await log.topic(topic);
+    if (!info && info.error().kind == ErrorKind::kNotFound) continue;
+    for (int i = 0; i < value_or_throw(info).config.partitions; ++i) partitions.push_back({topic, i});
+  }
+  co_return partitions;
+}
+
 Task<TopicInfo> find_topic(const App& app, std::string name) {
   auto& log = *log_context().log;
   auto info = co_await log.topic(name);

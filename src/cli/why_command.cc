@@ -37,20 +37,9 @@ struct Row {
 };
 using Rows = std::map<TopicPartition, Row>;
 
-std::set<std::string> topics_of(const App& app) {
-  std::set<std::string> topics;
-  for (const auto& agent : app.agents()) topics.insert(agent->topic().name);
-  for (const auto& merged : app.merged()) topics.insert(merged.topic.name);
-  return topics;
-}
-
 // Reads the app's group from the log: ends, commits and owners. Returns whether the group has members.
 Task<bool> look_at_log(const App& app, Log& log, Rows& rows) {
-  for (const auto& topic : topics_of(app)) {
-    const auto info = co_await log.topic(topic);
-    if (!info && info.error().kind == ErrorKind::kNotFound) continue;
-    for (int i = 0; i < value_or_throw(info).config.partitions; ++i) rows[{topic, i}];
-  }
+  for (const auto& partition : co_await consumed_partitions(app, log)) rows[partition];
   bool members = false;
   for (const auto& group : value_or_throw(co_await log.groups())) {
     if (group.name != app.id()) continue;
@@ -201,7 +190,7 @@ void choose(const App& app, const std::string& place, Rows& rows) {
   std::erase_if(rows,
                 [&](const auto& one) { return one.first.topic != topic || (only && one.first.partition != *only); });
   if (!rows.empty()) return;
-  auto known = topics_of(app);
+  const auto known = consumed_topics(app);
   throw UsageError(fmt::format("{} consumes no {}{}", app.id(), printable(place),
                                did_you_mean(topic, std::vector<std::string>{known.begin(), known.end()})));
 }

@@ -15,6 +15,7 @@ namespace mephisto::tests {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class LogCommandsTest : public ::testing::Test {
  protected:
@@ -90,6 +91,20 @@ TEST_F(LogCommandsTest, LookingMakesNoLogInAFolderThatIsThere) {
 }
 
 TEST_F(LogCommandsTest, WithoutAWorkerThereAreNoRebalances) { EXPECT_EQ(run({"rebalances", "--json"}).out, "[]\n"); }
+
+// A monitor would take a partition without a row for one without a lag.
+TEST_F(LogCommandsTest, LagHasEveryPartitionThatAgentsConsume) {
+  const auto nothing = [](Stream<std::string> stream) -> Task<void> { co_await stream.next(); };
+  app.agent("work", app.topic<std::string>("plain", {.partitions = 2}), nothing);
+  app.agent("later", app.topic<std::string>("unmade"), nothing);
+  send({"plain", "\"x\"", "--partition", "1", "--repeat", "3"});
+  const auto lag = run({"lag", "--json"});
+  EXPECT_EQ(lag.code, 0) << lag.err;
+  EXPECT_THAT(lag.out,
+              HasSubstr(R"([{"group":"shop","topic":"plain","partition":0,"end":0,"committed":null,"lag":0,)"));
+  EXPECT_THAT(lag.out, HasSubstr(R"({"group":"shop","topic":"plain","partition":1,"end":3,"committed":null,"lag":3,)"));
+  EXPECT_THAT(lag.out, Not(HasSubstr("unmade")));
+}
 
 // The group `shop` has processed all of `plain` (three records in partition 0, one in 1). `body` runs while a member is
 // alive.
