@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "cli/output.h"
 #include "mephisto/stream/delivery.h"
 
 namespace mephisto::cli {
@@ -22,7 +23,9 @@ std::string group_of(const std::string& topic) { return topic + "-handled"; }
 Task<Commit> handled(std::string topic) {
   for (const auto& group : value_or_throw(co_await log_context().log->groups())) {
     if (group.name != group_of(topic)) continue;
-    for (const auto& commit : group.commits) co_return commit;
+    for (const auto& commit : group.commits) {
+      if (commit.partition.partition == 0) co_return commit;
+    }
   }
   co_return Commit{};
 }
@@ -56,6 +59,10 @@ Task<DeadLetters> read_dead_letters(std::string topic, bool to_handle) {
   auto& log = *log_context().log;
   DeadLetters letters;
   letters.topic = topic;
+  if (const auto partitions = value_or_throw(co_await log.topic(topic)).config.partitions; partitions > 1) {
+    print_notice(
+        fmt::format("{} has {} partitions: dead letters are in partition 0, and only it is read", topic, partitions));
+  }
   auto marks = value_or_throw(co_await log.watermarks({topic, 0}));
   Commit done;
   if (to_handle) {
@@ -78,6 +85,7 @@ Task<DeadLetters> read_dead_letters(std::string topic, bool to_handle) {
       throw Failure(ErrorKind::kTimeout, fmt::format("somebody else is working with the dead letters in {}", topic));
     auto polled = co_await letters.reader->poll(64 << 20, std::chrono::milliseconds{200});
     for (auto& one : polled.assigned) {
+      if (one.partition.partition != 0) continue;  // stays paused
       letters.assigned = one;
       letters.tracker = std::make_unique<detail::AckTracker>(one.offset, to_handle ? one.metadata : done.metadata);
       next = one.offset;

@@ -240,6 +240,29 @@ TEST_P(DeadLettersTest, ARecordThatIsNotADeadLetterIsOnlyReplayedToATopic) {
   EXPECT_THAT(framed, ElementsAre("stray"));
 }
 
+// Somebody else has made their topic.
+TEST_P(DeadLettersTest, AreInPartition0OfATopicWithSeveral) {
+  {
+    Loop loop;
+    auto log = open_log(url());
+    loop.run([](std::shared_ptr<Log> on) -> Task<void> {
+      value_or_throw(co_await on->create_topic("shop-pack-dlq", {.partitions = 3}));
+    }(log));
+  }
+  two_fail();
+  const auto notice = "shop-pack-dlq has 3 partitions: dead letters are in partition 0, and only it is read\n";
+  const auto listed = dlq({"list"});
+  EXPECT_EQ(listed.err, notice);
+  EXPECT_THAT(listed.out, AllOf(HasSubstr("The Cup is broken"), HasSubstr("the jug leaks")));
+  const auto replayed = dlq({"replay", "pack", "0"});
+  EXPECT_EQ(replayed.out, "Replayed 1 dead letter of shop-pack-dlq\n") << replayed.err;
+  EXPECT_EQ(replayed.err, notice);
+  EXPECT_EQ(dlq({"drop", "pack", "--all"}).out, "Dropped 1 dead letter of shop-pack-dlq\n");
+  EXPECT_EQ(open(), "[]\n");
+  work([this] { return packed.size() == 1; });
+  EXPECT_THAT(packed, ElementsAre("cup"));
+}
+
 TEST_P(DeadLettersTest, ShowTheTerminalNothingThatItActsOn) {
   ASSERT_EQ(run({"send", "orders", "\"fine\"", "--partition", "1"}).code, 0);
   const std::string evil =
