@@ -41,7 +41,8 @@ Task<std::optional<Timestamp>> time_of(TopicPartition partition, std::int64_t of
 Task<std::map<TopicPartition, std::int64_t>> done_here(const App& app) {
   std::map<TopicPartition, std::int64_t> done;
   if (!log_context().with_app) co_return done;
-  for (const auto& worker : co_await ask_workers(app)) {
+  Workers workers{app};
+  for (const auto& worker : co_await workers.ask()) {
     for (const auto& one : worker.partitions) done[{one.topic, one.partition}] = one.oldest;
   }
   co_return done;

@@ -114,8 +114,8 @@ Task<void> look_at_transactions(Log& log, Rows& rows) {
   }
 }
 
-Task<Rows> look(const App& app, const std::shared_ptr<Log>& log) {
-  const auto workers = co_await ask_workers(app);
+Task<Rows> look(const App& app, const std::shared_ptr<Log>& log, Workers& of_app) {
+  const auto workers = co_await of_app.ask();
   Rows rows;
   bool members = !workers.empty();
   std::optional<Error> away;
@@ -197,13 +197,13 @@ void choose(const App& app, const std::string& place, Rows& rows) {
 
 // Keeps the rows that lag and have not moved since the first check. Records that only wait for the next commit are not
 // stuck.
-Task<void> leave_still(const App& app, const std::shared_ptr<Log>& log, Rows& rows) {
+Task<void> leave_still(const App& app, const std::shared_ptr<Log>& log, Workers& workers, Rows& rows) {
   if (std::ranges::none_of(rows, [](const auto& one) { return is_behind(one.second); })) {
     rows.clear();
     co_return;
   }
   co_await sleep_for(kStill);
-  auto later = co_await look(app, log);
+  auto later = co_await look(app, log, workers);
   std::erase_if(later, [&](const auto& one) {
     const auto before = rows.find(one.first);
     const auto& row = one.second;
@@ -214,11 +214,12 @@ Task<void> leave_still(const App& app, const std::shared_ptr<Log>& log, Rows& ro
 
 Task<int> why(WhyOptions options, CommandContext context) {
   const auto& log = log_context().log;
-  auto rows = co_await look(context.app, log);
+  Workers workers{context.app};
+  auto rows = co_await look(context.app, log, workers);
   if (options.place)
     choose(context.app, *options.place, rows);
   else
-    co_await leave_still(context.app, log, rows);
+    co_await leave_still(context.app, log, workers, rows);
   if (context.json) {
     std::vector<Row> all;
     for (auto& [partition, row] : rows) all.push_back(std::move(row));
