@@ -110,6 +110,19 @@ class Broker(OnKafka):
         self.stop(worker)
 
 
+class Lag(OnKafka):
+    def test_it_has_the_age_of_the_oldest_record_of_every_partition(self):
+        worker = self.start_worker()
+        self.collect(worker)
+        self.stop(worker)
+        sent = [self.send("--partition", partition)["partition"] for partition in range(8)]
+        behind = {row["partition"]: row for row in self.rows("lag", "--group", "horton") if row["lag"]}
+        self.assertEqual(sorted(behind), sent)
+        for row in behind.values():
+            self.assertEqual(row["lag"], 1)
+            self.assertGreater(row["oldest_unacknowledged"], 0)
+
+
 class Members(OnKafka):
     def test_a_worker_that_stops_leaves_its_group(self):
         worker = self.start_worker()
