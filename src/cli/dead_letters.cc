@@ -17,7 +17,9 @@ constexpr std::array<std::string_view, 10> kAdded{"x-headers-cut", "x-error", "x
                                                   "x-attempts",    "x-time"};
 constexpr std::string_view kReplayedFrom = "x-replayed-from";
 
-std::string group_of(const std::string& topic) { return topic + "-handled"; }
+constexpr std::string_view kHandled = "-handled";
+
+std::string group_of(const std::string& topic) { return topic + std::string{kHandled}; }
 
 // The commit that shows which of a topic's dead letters are handled.
 Task<Commit> handled(std::string topic) {
@@ -38,6 +40,10 @@ bool consumes(const App& app, const std::string& agent, const std::string& topic
 }
 
 }  // namespace
+
+bool handles_dead_letters(std::string_view group) {
+  return group.ends_with(fmt::format("{}{}", kDeadLetters, kHandled));
+}
 
 // Of headers with the same name, the failure added the last one. The record may have had the others, by accident or to
 // mislead.

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/dead_letters.h"
 #include "mephisto/sync.h"
 
 namespace mephisto::cli {
@@ -23,7 +24,9 @@ struct LagOptions {
         {"reset",
          "TOPIC[/PARTITION]=WHERE: the group, whose workers are stopped, continues there; WHERE is earliest, latest, "
          "an offset, or a time (2026-01-02T03:04:05Z)"},
-        {"group", "with --reset: the group (default: the app's)"},
+        {"group",
+         "only this group (default: all but those of dlq commands, TOPIC-dlq-handled); with --reset: the group "
+         "(default: the app's)"},
         {"dry_run", "with --reset: only show what would change"}};
   }
 };
@@ -83,18 +86,28 @@ struct Line {
 };
 using Lines = std::map<TopicPartition, Line>;
 
-// The partitions of each group that have a commit or an owner, and all that the app's agents consume.
-Task<std::map<std::string, Lines>> lines_of(const App& app) {
+// The partitions of each group, or of the only one, that have a commit or an owner; and all that the app's agents
+// consume.
+Task<std::map<std::string, Lines>> lines_of(const App& app, std::optional<std::string> only) {
   auto& log = *log_context().log;
   std::map<std::string, Lines> all;
+  std::vector<std::string> names;
   for (const auto& group : value_or_throw(co_await log.groups())) {
+    names.push_back(group.name);
+    if (only ? group.name != *only : handles_dead_letters(group.name)) continue;
     for (const auto& commit : group.commits) all[group.name][commit.partition].committed = commit.offset;
     for (const auto& member : group.members) {
       for (const auto& partition : member.owned) all[group.name][partition].owner = member.client;
     }
   }
-  if (!log_context().with_app) co_return all;
-  for (const auto& partition : co_await consumed_partitions(app, log)) all[app.id()].try_emplace(partition);
+  if (log_context().with_app && only.value_or(app.id()) == app.id()) {
+    names.push_back(app.id());
+    for (const auto& partition : co_await consumed_partitions(app, log)) all[app.id()].try_emplace(partition);
+  }
+  if (only && std::ranges::find(names, *only) == names.end()) {
+    throw UsageError(fmt::format("there is no group \"{}\" (see: {} groups){}", printable(*only), app.id(),
+                                 did_you_mean(*only, names)));
+  }
   co_return all;
 }
 
@@ -117,7 +130,7 @@ Task<void> look_up(Lines& lines) {
   for (const auto& [partition, time] : co_await times_of(std::move(unread))) lines[partition].oldest = time;
 }
 
-Task<int> show(const App& app, bool json) {
+Task<int> show(const App& app, std::optional<std::string> only, bool json) {
   const auto done = co_await done_here(app);
   const auto now = Loop::current()->timestamp();
   Table table{"Lag",
@@ -130,7 +143,7 @@ Task<int> show(const App& app, bool json) {
                {"uncommitted", true},
                {"owner"},
                {"oldest unacknowledged", json}}};
-  auto groups = co_await lines_of(app);
+  auto groups = co_await lines_of(app, std::move(only));
   std::vector<Task<void>> looks;
   for (auto& [group, lines] : groups) looks.push_back(look_up(lines));
   co_await when_all(std::move(looks));
@@ -207,8 +220,8 @@ Task<int> reset(LagOptions options, CommandContext context) {
 
 Task<int> lag(LagOptions options, CommandContext context) {
   if (!options.reset.empty()) co_return co_await reset(std::move(options), context);
-  if (options.group || options.dry_run) throw UsageError("--group and --dry-run go with --reset TOPIC=WHERE");
-  co_return co_await show(context.app, context.json);
+  if (options.dry_run) throw UsageError("--dry-run goes with --reset TOPIC=WHERE");
+  co_return co_await show(context.app, std::move(options.group), context.json);
 }
 
 }  // namespace

@@ -173,6 +173,23 @@ TEST_P(DeadLettersTest, AreReplayedToAnotherTopicForAllItsAgents) {
               HasSubstr(R"("key":"k","value":"jug","headers":{"x-replayed-from":"shop-pack-dlq/0@1"})"));
 }
 
+// A monitor that sums the lag would count what nobody has replayed or dropped.
+TEST_P(DeadLettersTest, LagLeavesOutTheGroupsThatHandleThem) {
+  two_fail();
+  EXPECT_EQ(dlq({"drop", "pack", "0"}).code, 0);
+  EXPECT_THAT(run({"groups"}).out, HasSubstr("shop-pack-dlq-handled"));
+  const auto lag = run({"lag"});
+  EXPECT_EQ(lag.code, 0) << lag.err;
+  EXPECT_THAT(lag.out, AllOf(HasSubstr("orders"), Not(HasSubstr("dlq"))));
+  const auto only = run({"lag", "--group", "shop-pack-dlq-handled", "--json"});
+  EXPECT_THAT(only.out, StartsWith(R"([{"group":"shop-pack-dlq-handled","topic":"shop-pack-dlq","partition":0,"end":2,)"
+                                   R"("committed":1,"lag":1,)"));
+  EXPECT_THAT(only.out, Not(HasSubstr("orders")));
+  const auto missing = run({"lag", "--group", "shob"});
+  EXPECT_EQ(missing.code, 2);
+  EXPECT_THAT(missing.err, HasSubstr(R"(there is no group "shob" (see: shop groups); did you mean "shop"?)"));
+}
+
 TEST_P(DeadLettersTest, AreChosenByTheirReason) {
   two_fail();
   EXPECT_THAT(dlq({"list", "pack", "--reason", "BROKEN", "--json"}).out,
