@@ -52,7 +52,10 @@ Task<std::vector<std::string>> topics_of(const App& app, std::optional<std::stri
     throw UsageError(fmt::format("there are several agents \"{}\": name one of the topics {}", printable(*agent),
                                  fmt::join(matching, ", ")));
   std::vector<std::string> known = all;
-  for (const auto& one : app.agents()) known.push_back(one->name());
+  for (const auto& one : app.agents()) {
+    if (one->name() == *agent) co_return std::vector<std::string>{};  // none has failed yet
+    known.push_back(one->name());
+  }
   throw UsageError(fmt::format("there are no dead letters of \"{}\" (see: {} dlq list){}", printable(*agent), app.id(),
                                did_you_mean(*agent, known)));
 }
@@ -161,7 +164,10 @@ Task<int> dlq(DlqOptions options, CommandContext context) {
   Table listed{"Dead letters", {{"agent"}, {"number", true}, {"time"}, {"from"}, {"key"}, {"reason"}}};
   Table handled{options.dry_run ? "Dead letters (dry run)" : "Dead letters",
                 {{"dead letters"}, {"number", true}, {"to"}, {"for"}, {"reason"}}};
-  for (const auto& topic : co_await topics_of(context.app, options.agent)) {
+  const auto topics = co_await topics_of(context.app, options.agent);
+  if (topics.empty() && options.agent && options.action != "list")
+    throw UsageError(fmt::format("agent {} has no dead letters yet", printable(*options.agent)));
+  for (const auto& topic : topics) {
     std::optional<TopicInfo> to;
     if (options.to) to = co_await find_topic(context.app, topic_of(context.app, *options.to));
     auto letters = co_await read_dead_letters(topic, options.handles() && !options.dry_run);

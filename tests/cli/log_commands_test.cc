@@ -191,5 +191,18 @@ TEST_F(LogCommandsTest, JsonHasNumbersAndNothingAsPrograms) {
   EXPECT_THAT(run({"topics"}).out, HasSubstr("| forever"));
 }
 
+TEST_F(LogCommandsTest, AnAgentWithoutDeadLettersIsNotMistaken) {
+  app.agent("work", app.topic<std::string>("plain", {.partitions = 2}),
+            [](Stream<std::string> stream) -> Task<void> { co_await stream.next(); });
+  send({"plain", "\"x\""});
+  EXPECT_EQ(run({"dlq", "list", "work", "--json"}).out, "[]\n");
+  for (const auto& words : std::vector<std::vector<std::string>>{{"show", "work", "1"}, {"drop", "work", "--all"}}) {
+    auto outcome = run({"dlq", words[0], words[1], words[2]});
+    EXPECT_EQ(outcome.code, 2);
+    EXPECT_THAT(outcome.err, HasSubstr("Error: agent work has no dead letters yet\n"));
+  }
+  EXPECT_THAT(run({"dlq", "list", "wrok"}).err, HasSubstr(R"(did you mean "work"?)"));
+}
+
 }  // namespace
 }  // namespace mephisto::tests
