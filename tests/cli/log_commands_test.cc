@@ -191,6 +191,22 @@ TEST_F(LogCommandsTest, JsonHasNumbersAndNothingAsPrograms) {
   EXPECT_THAT(run({"topics"}).out, HasSubstr("| forever"));
 }
 
+TEST_F(LogCommandsTest, TransactionsOfNothingThatExistsAreAnError) {
+  send({"plain", "\"x\""});
+  EXPECT_EQ(run({"transactions", "list", "plain/1", "--json"}).out, "[]\n");
+  for (const auto* action : {"list", "end"}) {
+    std::vector<std::string> words{"transactions", action, "plan/0"};
+    if (words[1] == "end") words.push_back("0");
+    auto outcome = run(words);
+    EXPECT_EQ(outcome.code, 2);
+    EXPECT_THAT(outcome.err, HasSubstr(R"(there is no topic "plan" (see: shop topics); did you mean "plain"?)"));
+    words[2] = "plain/2";
+    outcome = run(words);
+    EXPECT_EQ(outcome.code, 2);
+    EXPECT_THAT(outcome.err, HasSubstr("topic plain has partitions 0 to 1, not 2"));
+  }
+}
+
 TEST_F(LogCommandsTest, AnAgentWithoutDeadLettersIsNotMistaken) {
   app.agent("work", app.topic<std::string>("plain", {.partitions = 2}),
             [](Stream<std::string> stream) -> Task<void> { co_await stream.next(); });
