@@ -88,13 +88,24 @@ DeadLetter letter_of(const RecordView& record) {
           Json{headers_json(headers.own())}};
 }
 
-void list(const std::vector<RecordView>& chosen, Table& table, bool json) {
-  for (const auto& record : chosen) {
-    const auto one = letter_of(record);
-    table.add({one.agent, std::to_string(one.number), one.time, one.from,
-               json ? std::string{record.key} : printable(record.key, 30),
-               json ? one.reason.data : printable(one.reason.data, 80)});
+// A row of `list`, and an object of its --json.
+struct ListedLetter {
+  std::string agent;
+  std::int64_t number;
+  std::string time;
+  Bytes from;
+  std::optional<Bytes> key;
+  Bytes reason;
+};
+
+void print_list(const std::vector<ListedLetter>& listed, bool json) {
+  if (json) return print_json(to_json(listed, Dialect::kShown));
+  Table table{"Dead letters", {{"agent"}, {"number", true}, {"time"}, {"from"}, {"key"}, {"reason"}}};
+  for (const auto& one : listed) {
+    table.add({one.agent, std::to_string(one.number), one.time, one.from.data,
+               one.key ? printable(one.key->data, 30) : "", printable(one.reason.data, 80)});
   }
+  table.print(false);
 }
 
 void show(const RecordView& record, bool json) {
@@ -161,7 +172,7 @@ Task<void> handle_chosen(const App& app, DeadLetters& letters, const std::vector
 
 Task<int> dlq(DlqOptions options, CommandContext context) {
   check_options(options);
-  Table listed{"Dead letters", {{"agent"}, {"number", true}, {"time"}, {"from"}, {"key"}, {"reason"}}};
+  std::vector<ListedLetter> listed;
   Table handled{options.dry_run ? "Dead letters (dry run)" : "Dead letters",
                 {{"dead letters"}, {"number", true}, {"to"}, {"for"}, {"reason"}}};
   const auto topics = co_await topics_of(context.app, options.agent);
@@ -175,7 +186,11 @@ Task<int> dlq(DlqOptions options, CommandContext context) {
     const bool missing = options.number && chosen.empty();
     std::exception_ptr failure;  // thrown only after close(), so that the next command need not wait for this member
     if (options.action == "list") {
-      list(chosen, listed, context.json);
+      for (const auto& record : chosen) {
+        auto one = letter_of(record);
+        listed.push_back({std::move(one.agent), one.number, std::move(one.time), Bytes{std::move(one.from)},
+                          std::move(one.key), std::move(one.reason)});
+      }
     } else if (options.action == "show" && !missing) {
       show(chosen.front(), context.json);
     } else if (options.handles() && !missing) {
@@ -194,7 +209,7 @@ Task<int> dlq(DlqOptions options, CommandContext context) {
       throw UsageError(
           fmt::format("{} has no open dead letter {}; see: {} dlq list", topic, *options.number, context.app.id()));
   }
-  if (options.action == "list") listed.print(context.json);
+  if (options.action == "list") print_list(listed, context.json);
   if (options.handles() && (context.json || options.dry_run)) handled.print(context.json);
   co_return kOk;
 }

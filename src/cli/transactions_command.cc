@@ -47,7 +47,7 @@ Task<int> list(Log& log, std::vector<TopicPartition> partitions, bool json) {
   for (const auto& one : value_or_throw(co_await log.open_transactions(std::move(partitions)))) {
     const bool known = one.producer >= 0;
     table.add({one.partition.topic, std::to_string(one.partition.partition), std::to_string(one.start),
-               known ? std::to_string(one.producer) : "", printable(one.id, 100), one.state,
+               known ? std::to_string(one.producer) : "", json ? one.id : printable(one.id, 100), one.state,
                known ? format_iso8601(one.last_write) : "",
                !known        ? ""
                : one.hanging ? "yes"

@@ -280,6 +280,14 @@ TEST_P(DeadLettersTest, AreInPartition0OfATopicWithSeveral) {
   EXPECT_THAT(packed, ElementsAre("cup"));
 }
 
+TEST_P(DeadLettersTest, AsJsonHaveNoKeyWhereTheRecordHasNone) {
+  app.topic<std::string>("shop-bill-dlq", {.partitions = 1});
+  EXPECT_EQ(run({"send", "shop-bill-dlq", "1"}).code, 0);
+  EXPECT_THAT(open(), HasSubstr(R"("key":null,"reason":"")"));
+  EXPECT_EQ(run({"send", "shop-bill-dlq", "2", "-k", ""}).code, 0);
+  EXPECT_THAT(open(), HasSubstr(R"("key":"","reason":"")"));
+}
+
 TEST_P(DeadLettersTest, ShowTheTerminalNothingThatItActsOn) {
   ASSERT_EQ(run({"send", "orders", "\"fine\"", "--partition", "1"}).code, 0);
   const std::string evil =

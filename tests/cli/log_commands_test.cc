@@ -191,6 +191,19 @@ TEST_F(LogCommandsTest, JsonHasNumbersAndNothingAsPrograms) {
   EXPECT_THAT(run({"topics"}).out, HasSubstr("| forever"));
 }
 
+TEST_F(LagReset, GroupsAsJsonAreData) {
+  with_member([&] {
+    Outcome json, text;
+    std::thread{[&] {
+      json = run({"groups", "--json"});
+      text = run({"groups"});
+    }}.join();
+    EXPECT_THAT(json.out, HasSubstr(R"("member":"a worker","partitions":[{"topic":"plain","partitions":[0,1]}]}])"));
+    EXPECT_THAT(text.out, HasSubstr("| a worker | plain {0-1} |"));
+  });
+  EXPECT_THAT(run({"groups", "--json"}).out, HasSubstr(R"("member":null,"partitions":[]}])"));
+}
+
 TEST_F(LogCommandsTest, TransactionsOfNothingThatExistsAreAnError) {
   send({"plain", "\"x\""});
   EXPECT_EQ(run({"transactions", "list", "plain/1", "--json"}).out, "[]\n");
