@@ -289,6 +289,12 @@ void Settings::load_yaml(const std::string& path) {
       throw Failure(ErrorKind::kInvalid,
                     fmt::format("{}: {}: expected {}, found a list", one.source, one.name, described(spec->type)));
     }
+    if (spec != nullptr && spec->name == "broker" && one.text.empty()) {
+      throw Failure(
+          ErrorKind::kInvalid,
+          fmt::format("{}: {}: it names no log: give one, or leave the setting out for a log in the data folder",
+                      one.source, one.name));
+    }
     set(one.name, one.text, one.source);
   }
 }
