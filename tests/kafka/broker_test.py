@@ -122,6 +122,12 @@ class Lag(OnKafka):
             self.assertEqual(row["lag"], 1)
             self.assertGreater(row["oldest_unacknowledged"], 0)
 
+    def test_a_compacted_topic_refuses_a_record_without_a_key_and_says_why(self):
+        cluster.tool(KAFKA_TOPICS, "--create", "--topic", "compacted", "--config", "cleanup.policy=compact")
+        refused = self.horton("send", "compacted", "1")
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("the topic may be compacted, and then takes no record without a key: give it one", refused.stderr)
+
 
 class Members(OnKafka):
     def test_a_worker_that_stops_leaves_its_group(self):
