@@ -239,13 +239,14 @@ Task<std::string> progress_line(Progress now, Progress first, double seconds) {
   co_return line;
 }
 
-void print_summary(Progress now, Progress first, double seconds, bool json) {
-  if (json) {
-    fmt::print(R"([{{"listed":{},"checked":{},"known":{},"unknown":{},"failed":{},"retried":{},"seconds":{:.2f}}}])"
-               "\n",
-               now.listed, now.checked, now.known, now.checked - now.known, now.failed, now.retries, seconds);
-    return;
-  }
+void print_json_summary(const Progress& now, std::optional<double> seconds) {
+  fmt::print(R"([{{"listed":{},"checked":{},"known":{},"unknown":{},"failed":{},"retried":{}{}}}])"
+             "\n",
+             now.listed, now.checked, now.known, now.checked - now.known, now.failed, now.retries,
+             seconds ? fmt::format(R"(,"seconds":{:.2f})", *seconds) : "");
+}
+
+void print_summary(const Progress& now, const Progress& first, double seconds) {
   fmt::print(
       "securities        {}\nwith overview     {}\nunknown           {}\nfailed            {}\nretried requests  "
       "{}\ntime              {:.1f} s\nrecords/s         {:.0f}\n",
@@ -281,7 +282,10 @@ Task<int> progress(ProgressOptions options, CommandContext context) {
       last_line = loop.now();
     }
     if (done || !options.follow) {
-      if (options.follow || context.json) print_summary(now, first, seconds, context.json);
+      if (context.json)
+        print_json_summary(now, options.follow ? std::optional{seconds} : std::nullopt);
+      else if (options.follow)
+        print_summary(now, first, seconds);
       co_return options.follow&& tell_failures(now) ? 1 : 0;
     }
     if (options.timeout > 0 && seconds > options.timeout) {

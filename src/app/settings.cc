@@ -97,7 +97,8 @@ std::vector<SettingSpec> framework_settings() {
        .least = 1},
       {"memory_budget", Type::kBytes, "64MiB", "bytes of fetched records in the whole worker"},
       {"drain_timeout", Type::kDuration, "10s",
-       "how long a stop, or a partition that moves, waits for events in progress"},
+       "how long a stop, or a partition that moves, waits for events in progress; after a signal, a command for the "
+       "log"},
       {.name = "maintenance_interval",
        .type = Type::kDuration,
        .default_value = "5m",
@@ -287,6 +288,12 @@ void Settings::load_yaml(const std::string& path) {
     if (spec != nullptr && one.list && !spec->list) {
       throw Failure(ErrorKind::kInvalid,
                     fmt::format("{}: {}: expected {}, found a list", one.source, one.name, described(spec->type)));
+    }
+    if (spec != nullptr && spec->name == "broker" && one.text.empty()) {
+      throw Failure(
+          ErrorKind::kInvalid,
+          fmt::format("{}: {}: it names no log: give one, or leave the setting out for a log in the data folder",
+                      one.source, one.name));
     }
     set(one.name, one.text, one.source);
   }

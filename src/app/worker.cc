@@ -129,16 +129,26 @@ bool Worker::may_answer_on(const std::string& topic) {
 Task<void> Worker::declare_topics() {
   const auto defaults = topic_defaults(app_);
   auto declare = [&](const detail::TopicSpec& spec) -> Task<void> {
-    if (!defaults) co_return (void) co_await shard_.outbox().resolve(spec);  // it has to be there
+    const auto* found = co_await shard_.outbox().resolve(spec);
+    if (!defaults) co_return;  // it has to be there
     auto config = spec.config;
-    if (!spec.partitions_set) config.partitions = defaults->partitions;
+    // No author can change a number that the app does not declare.
+    if (!spec.partitions_set || spec.dead_letters) config.partitions = found->partitions;
+    if (spec.dead_letters && number_ == 0 && found->partitions != 1)
+      log::warn("Topic {} has {} partitions: dead letters go to partition 0", spec.name, found->partitions);
     value_or_throw(co_await shard_.outbox().create(spec.name, config));
   };
   for (const auto& topic : app_.topics()) {
     if (topic->spec().internal) co_await declare(topic->spec());
   }
   // What an agent consumes has to be there; a source topic that somebody else made is taken as it is.
-  for (const auto& runtime : runtimes_) (void)co_await shard_.outbox().resolve(runtime->agent().topic());
+  for (const auto& runtime : runtimes_) {
+    const auto* found = co_await shard_.outbox().resolve(runtime->agent().topic());
+    if (&runtime->agent() == leader_.get() && number_ == 0 && found->partitions != 1) {
+      log::warn("Topic {} has {} partitions, so as many workers lead: delete it while no worker runs", found->name,
+                found->partitions);
+    }
+  }
   for (const auto& merged : app_.merged()) (void)co_await shard_.outbox().resolve(merged.topic);
   if (number_ == 0) co_await compare_topics();
   for (const auto& agent : app_.agents()) {

@@ -101,7 +101,7 @@ std::optional<std::string> nearest(std::string_view word, std::span<const std::s
 
 std::string did_you_mean(std::string_view word, std::span<const std::string> candidates) {
   auto best = nearest(word, candidates);
-  return best ? "; did you mean \"" + *best + "\"?" : "";
+  return best && *best != word ? "; did you mean \"" + *best + "\"?" : "";
 }
 
 std::string to_upper(std::string_view text) {

@@ -15,7 +15,7 @@ namespace mephisto {
 // The candidate that `word` most likely stands for, if one is near enough.
 std::optional<std::string> nearest(std::string_view word, std::span<const std::string> candidates);
 
-// `; did you mean "x"?`, or nothing.
+// `; did you mean "x"?`. Empty if nothing is near, or the word itself is a candidate.
 std::string did_you_mean(std::string_view word, std::span<const std::string> candidates);
 
 std::string to_upper(std::string_view text);

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,11 @@ LogContext& log_context();
 std::string topic_of(const App& app, const std::string& entity);
 // Throws UsageError if the topic has no such partition.
 void check_partition(const std::string& topic, int partitions, int partition);
+
+// The topics that the app's agents consume.
+std::set<std::string> consumed_topics(const App& app);
+// The partitions of those of them that exist.
+Task<std::vector<TopicPartition>> consumed_partitions(const App& app, Log& log);
 
 // The topic of that name. Throws UsageError with the nearest name if there is none.
 Task<TopicInfo> find_topic(const App& app, std::string name);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "cli/output.h"
 #include "mephisto/stream/delivery.h"
 
 namespace mephisto::cli {
@@ -16,13 +17,17 @@ constexpr std::array<std::string_view, 10> kAdded{"x-headers-cut", "x-error", "x
                                                   "x-attempts",    "x-time"};
 constexpr std::string_view kReplayedFrom = "x-replayed-from";
 
-std::string group_of(const std::string& topic) { return topic + "-handled"; }
+constexpr std::string_view kHandled = "-handled";
+
+std::string group_of(const std::string& topic) { return topic + std::string{kHandled}; }
 
 // The commit that shows which of a topic's dead letters are handled.
 Task<Commit> handled(std::string topic) {
   for (const auto& group : value_or_throw(co_await log_context().log->groups())) {
     if (group.name != group_of(topic)) continue;
-    for (const auto& commit : group.commits) co_return commit;
+    for (const auto& commit : group.commits) {
+      if (commit.partition.partition == 0) co_return commit;
+    }
   }
   co_return Commit{};
 }
@@ -35,6 +40,10 @@ bool consumes(const App& app, const std::string& agent, const std::string& topic
 }
 
 }  // namespace
+
+bool handles_dead_letters(std::string_view group) {
+  return group.ends_with(fmt::format("{}{}", kDeadLetters, kHandled));
+}
 
 // Of headers with the same name, the failure added the last one. The record may have had the others, by accident or to
 // mislead.
@@ -56,6 +65,10 @@ Task<DeadLetters> read_dead_letters(std::string topic, bool to_handle) {
   auto& log = *log_context().log;
   DeadLetters letters;
   letters.topic = topic;
+  if (const auto partitions = value_or_throw(co_await log.topic(topic)).config.partitions; partitions > 1) {
+    print_notice(
+        fmt::format("{} has {} partitions: dead letters are in partition 0, and only it is read", topic, partitions));
+  }
   auto marks = value_or_throw(co_await log.watermarks({topic, 0}));
   Commit done;
   if (to_handle) {
@@ -78,6 +91,7 @@ Task<DeadLetters> read_dead_letters(std::string topic, bool to_handle) {
       throw Failure(ErrorKind::kTimeout, fmt::format("somebody else is working with the dead letters in {}", topic));
     auto polled = co_await letters.reader->poll(64 << 20, std::chrono::milliseconds{200});
     for (auto& one : polled.assigned) {
+      if (one.partition.partition != 0) continue;  // stays paused
       letters.assigned = one;
       letters.tracker = std::make_unique<detail::AckTracker>(one.offset, to_handle ? one.metadata : done.metadata);
       next = one.offset;

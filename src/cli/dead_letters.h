@@ -15,6 +15,9 @@ namespace mephisto::cli {
 
 inline constexpr std::string_view kDeadLetters = "-dlq";  // the suffix of the topics' names
 
+// Whether it is the group with which commands handle the dead letters of a topic.
+bool handles_dead_letters(std::string_view group);
+
 // The headers of a dead letter: those that the failure added, by name, and those of the record.
 class LetterHeaders {
  public:

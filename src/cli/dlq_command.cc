@@ -52,7 +52,10 @@ Task<std::vector<std::string>> topics_of(const App& app, std::optional<std::stri
     throw UsageError(fmt::format("there are several agents \"{}\": name one of the topics {}", printable(*agent),
                                  fmt::join(matching, ", ")));
   std::vector<std::string> known = all;
-  for (const auto& one : app.agents()) known.push_back(one->name());
+  for (const auto& one : app.agents()) {
+    if (one->name() == *agent) co_return std::vector<std::string>{};  // none has failed yet
+    known.push_back(one->name());
+  }
   throw UsageError(fmt::format("there are no dead letters of \"{}\" (see: {} dlq list){}", printable(*agent), app.id(),
                                did_you_mean(*agent, known)));
 }
@@ -85,13 +88,24 @@ DeadLetter letter_of(const RecordView& record) {
           Json{headers_json(headers.own())}};
 }
 
-void list(const std::vector<RecordView>& chosen, Table& table, bool json) {
-  for (const auto& record : chosen) {
-    const auto one = letter_of(record);
-    table.add({one.agent, std::to_string(one.number), one.time, one.from,
-               json ? std::string{record.key} : printable(record.key, 30),
-               json ? one.reason.data : printable(one.reason.data, 80)});
+// A row of `list`, and an object of its --json.
+struct ListedLetter {
+  std::string agent;
+  std::int64_t number;
+  std::string time;
+  Bytes from;
+  std::optional<Bytes> key;
+  Bytes reason;
+};
+
+void print_list(const std::vector<ListedLetter>& listed, bool json) {
+  if (json) return print_json(to_json(listed, Dialect::kShown));
+  Table table{"Dead letters", {{"agent"}, {"number", true}, {"time"}, {"from"}, {"key"}, {"reason"}}};
+  for (const auto& one : listed) {
+    table.add({one.agent, std::to_string(one.number), one.time, one.from.data,
+               one.key ? printable(one.key->data, 30) : "", printable(one.reason.data, 80)});
   }
+  table.print(false);
 }
 
 void show(const RecordView& record, bool json) {
@@ -158,10 +172,13 @@ Task<void> handle_chosen(const App& app, DeadLetters& letters, const std::vector
 
 Task<int> dlq(DlqOptions options, CommandContext context) {
   check_options(options);
-  Table listed{"Dead letters", {{"agent"}, {"number", true}, {"time"}, {"from"}, {"key"}, {"reason"}}};
+  std::vector<ListedLetter> listed;
   Table handled{options.dry_run ? "Dead letters (dry run)" : "Dead letters",
                 {{"dead letters"}, {"number", true}, {"to"}, {"for"}, {"reason"}}};
-  for (const auto& topic : co_await topics_of(context.app, options.agent)) {
+  const auto topics = co_await topics_of(context.app, options.agent);
+  if (topics.empty() && options.agent && options.action != "list")
+    throw UsageError(fmt::format("agent {} has no dead letters yet", printable(*options.agent)));
+  for (const auto& topic : topics) {
     std::optional<TopicInfo> to;
     if (options.to) to = co_await find_topic(context.app, topic_of(context.app, *options.to));
     auto letters = co_await read_dead_letters(topic, options.handles() && !options.dry_run);
@@ -169,7 +186,11 @@ Task<int> dlq(DlqOptions options, CommandContext context) {
     const bool missing = options.number && chosen.empty();
     std::exception_ptr failure;  // thrown only after close(), so that the next command need not wait for this member
     if (options.action == "list") {
-      list(chosen, listed, context.json);
+      for (const auto& record : chosen) {
+        auto one = letter_of(record);
+        listed.push_back({std::move(one.agent), one.number, std::move(one.time), Bytes{std::move(one.from)},
+                          std::move(one.key), std::move(one.reason)});
+      }
     } else if (options.action == "show" && !missing) {
       show(chosen.front(), context.json);
     } else if (options.handles() && !missing) {
@@ -188,7 +209,7 @@ Task<int> dlq(DlqOptions options, CommandContext context) {
       throw UsageError(
           fmt::format("{} has no open dead letter {}; see: {} dlq list", topic, *options.number, context.app.id()));
   }
-  if (options.action == "list") listed.print(context.json);
+  if (options.action == "list") print_list(listed, context.json);
   if (options.handles() && (context.json || options.dry_run)) handled.print(context.json);
   co_return kOk;
 }

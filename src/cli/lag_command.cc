@@ -6,9 +6,13 @@
 
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/dead_letters.h"
+#include "mephisto/sync.h"
 
 namespace mephisto::cli {
 namespace {
+
+constexpr std::chrono::seconds kPatience{3};  // to read the oldest records
 
 struct LagOptions {
   std::vector<std::string> reset;
@@ -20,20 +24,45 @@ struct LagOptions {
         {"reset",
          "TOPIC[/PARTITION]=WHERE: the group, whose workers are stopped, continues there; WHERE is earliest, latest, "
          "an offset, or a time (2026-01-02T03:04:05Z)"},
-        {"group", "with --reset: the group (default: the app's)"},
+        {"group",
+         "only this group (default: all but those of dlq commands, TOPIC-dlq-handled); with --reset: the group "
+         "(default: the app's)"},
         {"dry_run", "with --reset: only show what would change"}};
   }
 };
 
-// The time of the first record at or after `offset`; empty if there is none.
-Task<std::optional<Timestamp>> time_of(TopicPartition partition, std::int64_t offset) {
+// The unread offsets [from, end) of a partition.
+struct Unread {
+  std::int64_t from = 0;
+  std::int64_t end = 0;
+};
+
+// The time of each partition's first record from an offset on. Leaves out partitions of which no record comes within
+// kPatience: a broker needs a moment, and an open transaction hides records.
+Task<std::map<TopicPartition, Timestamp>> times_of(std::map<TopicPartition, Unread> unread) {
+  std::map<TopicPartition, Timestamp> times;
+  if (unread.empty()) co_return times;
   ReaderOptions options;
   options.client = "command line";
-  options.partitions[partition] = offset;
-  auto consumer = log_context().log->reader(*Loop::current(), std::move(options));
-  auto polled = co_await consumer->poll(1, std::chrono::milliseconds{0});
-  if (polled.batches.empty() || polled.batches.front()->records.empty()) co_return std::nullopt;
-  co_return polled.batches.front()->records.front().timestamp();
+  for (const auto& [partition, offsets] : unread) options.partitions[partition] = offsets.from;
+  auto reader = log_context().log->reader(*Loop::current(), std::move(options));
+  std::map<AssignmentId, TopicPartition> partitions;
+  const auto deadline = Loop::current()->now() + kPatience;
+  while (!unread.empty() && Loop::current()->now() < deadline) {
+    auto polled =
+        co_await reader->poll(1, std::chrono::ceil<std::chrono::milliseconds>(deadline - Loop::current()->now()));
+    for (const auto& one : polled.assigned) partitions[one.id] = one.partition;
+    for (const auto& batch : polled.batches) {
+      const auto place = unread.find(partitions[batch->assignment]);
+      if (place == unread.end()) continue;
+      if (batch->records.empty() && batch->next_offset < place->second.end) continue;
+      if (!batch->records.empty()) times[place->first] = batch->records.front().timestamp();
+      reader->pause(batch->assignment);
+      unread.erase(place);
+    }
+  }
+  co_await reader->close();
+  co_return times;
 }
 
 // The first unacknowledged offset of each partition, from the app's workers on this machine. The committed offset
@@ -41,14 +70,67 @@ Task<std::optional<Timestamp>> time_of(TopicPartition partition, std::int64_t of
 Task<std::map<TopicPartition, std::int64_t>> done_here(const App& app) {
   std::map<TopicPartition, std::int64_t> done;
   if (!log_context().with_app) co_return done;
-  for (const auto& worker : co_await ask_workers(app)) {
+  Workers workers{app};
+  for (const auto& worker : co_await workers.ask()) {
     for (const auto& one : worker.partitions) done[{one.topic, one.partition}] = one.oldest;
   }
   co_return done;
 }
 
-Task<int> show(const App& app, bool json) {
+struct Line {
+  std::int64_t from = 0;  // the first offset that is not acknowledged
+  std::int64_t end = 0;
+  std::optional<std::int64_t> committed;
+  std::string owner;
+  std::optional<Timestamp> oldest{};  // of the record at `from`
+};
+using Lines = std::map<TopicPartition, Line>;
+
+// The partitions of each group, or of the only one, that have a commit or an owner; and all that the app's agents
+// consume.
+Task<std::map<std::string, Lines>> lines_of(const App& app, std::optional<std::string> only) {
   auto& log = *log_context().log;
+  std::map<std::string, Lines> all;
+  std::vector<std::string> names;
+  for (const auto& group : value_or_throw(co_await log.groups())) {
+    names.push_back(group.name);
+    if (only ? group.name != *only : handles_dead_letters(group.name)) continue;
+    for (const auto& commit : group.commits) all[group.name][commit.partition].committed = commit.offset;
+    for (const auto& member : group.members) {
+      for (const auto& partition : member.owned) all[group.name][partition].owner = member.client;
+    }
+  }
+  if (log_context().with_app && only.value_or(app.id()) == app.id()) {
+    names.push_back(app.id());
+    for (const auto& partition : co_await consumed_partitions(app, log)) all[app.id()].try_emplace(partition);
+  }
+  if (only && std::ranges::find(names, *only) == names.end()) {
+    throw UsageError(fmt::format("there is no group \"{}\" (see: {} groups){}", printable(*only), app.id(),
+                                 did_you_mean(*only, names)));
+  }
+  co_return all;
+}
+
+// Adds what the log has of the partitions, and removes those of deleted topics.
+Task<void> look_up(Lines& lines) {
+  std::map<TopicPartition, Unread> unread;
+  for (auto place = lines.begin(); place != lines.end();) {
+    auto& [partition, line] = *place;
+    const auto marks = co_await log_context().log->watermarks(partition);
+    if (!marks && marks.error().kind == ErrorKind::kNotFound) {
+      place = lines.erase(place);
+      continue;
+    }
+    const auto& [start, end] = value_or_throw(marks);
+    line.from = std::max(line.committed.value_or(start), start);
+    line.end = end;
+    if (line.from < end) unread[partition] = {line.from, end};
+    ++place;
+  }
+  for (const auto& [partition, time] : co_await times_of(std::move(unread))) lines[partition].oldest = time;
+}
+
+Task<int> show(const App& app, std::optional<std::string> only, bool json) {
   const auto done = co_await done_here(app);
   const auto now = Loop::current()->timestamp();
   Table table{"Lag",
@@ -61,29 +143,19 @@ Task<int> show(const App& app, bool json) {
                {"uncommitted", true},
                {"owner"},
                {"oldest unacknowledged", json}}};
-  for (const auto& group : value_or_throw(co_await log.groups())) {
-    struct Line {
-      std::optional<std::int64_t> committed;
-      std::string owner;
-    };
-    std::map<TopicPartition, Line> lines;
-    for (const auto& commit : group.commits) lines[commit.partition].committed = commit.offset;
-    for (const auto& member : group.members) {
-      for (const auto& partition : member.owned) lines[partition].owner = member.client;
-    }
+  auto groups = co_await lines_of(app, std::move(only));
+  std::vector<Task<void>> looks;
+  for (auto& [group, lines] : groups) looks.push_back(look_up(lines));
+  co_await when_all(std::move(looks));
+  for (const auto& [group, lines] : groups) {
     for (const auto& [partition, line] : lines) {
-      auto marks = co_await log.watermarks(partition);
-      if (!marks) continue;  // the topic is deleted
-      auto from = std::max(line.committed.value_or(marks->start), marks->start);
+      const auto here = group == app.id() ? done.find(partition) : done.end();
       std::optional<std::chrono::milliseconds> age;
-      if (from < marks->end) {
-        if (auto time = co_await time_of(partition, from)) age = std::max(now - *time, std::chrono::milliseconds{0});
-      }
-      const auto here = group.name == app.id() ? done.find(partition) : done.end();
-      table.add({group.name, partition.topic, std::to_string(partition.partition), std::to_string(marks->end),
-                 line.committed ? std::to_string(*line.committed) : "", std::to_string(marks->end - from),
-                 here == done.end() ? "" : std::to_string(std::max<std::int64_t>(here->second - from, 0)), line.owner,
-                 duration_cell(age, "", json)});
+      if (line.oldest) age = std::max(now - *line.oldest, std::chrono::milliseconds{0});
+      table.add({group, partition.topic, std::to_string(partition.partition), std::to_string(line.end),
+                 line.committed ? std::to_string(*line.committed) : "", std::to_string(line.end - line.from),
+                 here == done.end() ? "" : std::to_string(std::max<std::int64_t>(here->second - line.from, 0)),
+                 line.owner, duration_cell(age, "", json)});
     }
   }
   table.print(json);
@@ -148,8 +220,8 @@ Task<int> reset(LagOptions options, CommandContext context) {
 
 Task<int> lag(LagOptions options, CommandContext context) {
   if (!options.reset.empty()) co_return co_await reset(std::move(options), context);
-  if (options.group || options.dry_run) throw UsageError("--group and --dry-run go with --reset TOPIC=WHERE");
-  co_return co_await show(context.app, context.json);
+  if (options.dry_run) throw UsageError("--dry-run goes with --reset TOPIC=WHERE");
+  co_return co_await show(context.app, std::move(options.group), context.json);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/output.h"
 
 namespace mephisto::cli {
 namespace {
@@ -28,23 +29,50 @@ Task<int> topics(NoOptions, CommandContext context) {
   co_return kOk;
 }
 
-Task<int> groups(NoOptions, CommandContext context) {
-  // Kafka's brokers do not report a group's generation.
-  Table table{"Groups", {{"group"}, {"generation", true}, {"member"}, {"partitions"}}};
-  const auto generation = [](const GroupInfo& group) {
-    return group.generation ? std::to_string(*group.generation) : "";
-  };
-  for (const auto& group : value_or_throw(co_await log_context().log->groups())) {
-    if (group.members.empty()) table.add({group.name, generation(group), "", ""});
-    for (const auto& member : group.members) {
-      std::map<std::string, std::vector<int>> owned;
-      for (const auto& partition : member.owned) owned[partition.topic].push_back(partition.partition);
-      std::string text;
-      for (auto& [topic, numbers] : owned) text += (text.empty() ? "" : ", ") + topic + " " + fold(numbers);
-      table.add({group.name, generation(group), member.client, text});
-    }
+struct OwnedPartitions {
+  Bytes topic;
+  std::vector<int> partitions;
+};
+
+// An object of `groups --json`. A group without members has one object, without a member.
+struct ListedMember {
+  Bytes group;
+  std::optional<std::int64_t> generation;  // Kafka's brokers do not report it
+  std::optional<Bytes> member;
+  std::vector<OwnedPartitions> partitions;
+};
+
+std::vector<OwnedPartitions> owned_by(const MemberInfo& member) {
+  std::map<std::string, std::vector<int>> numbers;
+  for (const auto& partition : member.owned) numbers[partition.topic].push_back(partition.partition);
+  std::vector<OwnedPartitions> owned;
+  for (auto& [topic, of_topic] : numbers) {
+    std::ranges::sort(of_topic);
+    owned.push_back({Bytes{topic}, std::move(of_topic)});
   }
-  table.print(context.json);
+  return owned;
+}
+
+Task<int> groups(NoOptions, CommandContext context) {
+  std::vector<ListedMember> listed;
+  for (const auto& group : value_or_throw(co_await log_context().log->groups())) {
+    if (group.members.empty()) listed.push_back({Bytes{group.name}, group.generation, std::nullopt, {}});
+    for (const auto& member : group.members)
+      listed.push_back({Bytes{group.name}, group.generation, Bytes{member.client}, owned_by(member)});
+  }
+  if (context.json) {
+    print_json(to_json(listed, Dialect::kShown));
+    co_return kOk;
+  }
+  Table table{"Groups", {{"group"}, {"generation", true}, {"member"}, {"partitions"}}};
+  for (const auto& one : listed) {
+    std::string text;
+    for (const auto& [topic, numbers] : one.partitions)
+      text += (text.empty() ? "" : ", ") + topic.data + " " + fold(numbers);
+    table.add({one.group.data, one.generation ? std::to_string(*one.generation) : "",
+               one.member ? one.member->data : "", text});
+  }
+  table.print(false);
   co_return kOk;
 }
 
@@ -53,6 +81,23 @@ Task<int> groups(NoOptions, CommandContext context) {
 std::string duration_cell(std::optional<std::chrono::milliseconds> duration, const char* none, bool json) {
   if (json) return duration ? std::to_string(duration->count()) : "";
   return duration ? format_duration(*duration) : none;
+}
+
+std::set<std::string> consumed_topics(const App& app) {
+  std::set<std::string> topics;
+  for (const auto& agent : app.agents()) topics.insert(agent->topic().name);
+  for (const auto& merged : app.merged()) topics.insert(merged.topic.name);
+  return topics;
+}
+
+Task<std::vector<TopicPartition>> consumed_partitions(const App& app, Log& log) {
+  std::vector<TopicPartition> partitions;
+  for (const auto& topic : consumed_topics(app)) {
+    const auto info = co_await log.topic(topic);
+    if (!info && info.error().kind == ErrorKind::kNotFound) continue;
+    for (int i = 0; i < value_or_throw(info).config.partitions; ++i) partitions.push_back({topic, i});
+  }
+  co_return partitions;
 }
 
 Task<TopicInfo> find_topic(const App& app, std::string name) {

@@ -83,14 +83,33 @@ struct Running {
   CommandContext context;
   Spawned task;
   int signal = 0;
+  Loop::time_point until = detail::Outbox::kNever;  // after a signal: when the log is not waited for any more
   int code = kFailed;
   std::exception_ptr failure;
 };
 
 // Tells the user why the program is still running after a first signal.
-Task<void> say_what_ends_late() {
+Task<void> say_what_ends_late(std::chrono::milliseconds drain_timeout) {
   co_await sleep_for(std::chrono::seconds{1});
-  print_notice("Ending: sent records are still being written, or a call is in progress; a second signal ends at once.");
+  print_notice(
+      fmt::format("Ending: sent records are still being written, or a call is in progress, for at most {} (setting "
+                  "drain_timeout); a second signal ends at once.",
+                  format_duration(drain_timeout)));
+}
+
+// Says that the command ends although something is not done, and with which exit code.
+void say_that_it_is_given_up(const Running& running, const char* what) {
+  print_error(fmt::format("{} within {} (setting drain_timeout)", what,
+                          format_duration(running.app.settings().duration("drain_timeout"))),
+              128 + running.signal, running.context.json);
+}
+
+// Guarantee kept here: a command ends at most drain_timeout and a moment after a signal, whatever it waits for.
+Task<void> end_at_last(const Running& running) {
+  constexpr std::chrono::seconds kMoment{4};  // the log's calls end by themselves earlier
+  co_await sleep_until(running.until + kMoment);
+  say_that_it_is_given_up(running, "the command does not end, and what it sent may not all be in the log,");
+  _exit(128 + running.signal);
 }
 
 // The command is a separate task. To cancel it does not cancel the client's close(), which deletes the topics that the
@@ -104,11 +123,17 @@ Task<void> run_command(Running& running) {
   if (running.signal != 0) running.task.cancel();
   co_await running.task.finished();
   running.failure = running.task.error();
+  if (!client) co_return;
+  auto& outbox = detail::Outbox::current();  // the client's
   try {
-    if (client) co_await client->close();
+    co_await outbox.close(running.until);
+    co_return;
   } catch (...) {
     if (!running.failure) running.failure = std::current_exception();
   }
+  if (loop.now() < running.until) co_return;
+  say_that_it_is_given_up(running, "not all that was sent is in the log: the log did not take it");
+  co_await outbox.abandon(running.until);
 }
 
 class CommandLine {
@@ -308,8 +333,11 @@ int CommandLine::execute_command() {
   loop.on_signal({SIGINT, SIGTERM}, [&](int number) {
     if (running.signal != 0) _exit(128 + number);
     running.signal = number;
+    const auto drain_timeout = app_.settings().duration("drain_timeout");
+    running.until = loop.now() + drain_timeout;
     running.task.cancel();
-    loop.spawn("signal", say_what_ends_late());
+    loop.spawn("signal", say_what_ends_late(drain_timeout));
+    loop.spawn("the end of the stop", end_at_last(running));
   });
   if (global_.logfile) loop.on_signal({SIGHUP}, [](int) { log::reopen(); });
   loop.run(run_command(running));

@@ -8,7 +8,8 @@ namespace {
 
 Task<int> rebalances(NoOptions, CommandContext context) {
   std::vector<detail::Rebalance> all;
-  for (auto& worker : co_await ask_workers(context.app)) std::ranges::move(worker.rebalances, std::back_inserter(all));
+  Workers workers{context.app};
+  for (auto& worker : co_await workers.ask()) std::ranges::move(worker.rebalances, std::back_inserter(all));
   std::ranges::sort(all, {}, [](const detail::Rebalance& one) { return std::pair{one.time, one.member}; });
   Table table{"Rebalances",
               {{"time"},

@@ -28,7 +28,13 @@ TopicPartition partition_of(const std::string& text) {
   return partition;
 }
 
-Task<int> list(Log& log, const TransactionsOptions& options, bool json) {
+// Throws UsageError if the log has no such topic or partition.
+Task<void> check_exists(const App& app, TopicPartition partition) {
+  const auto info = co_await find_topic(app, partition.topic);
+  check_partition(info.name, info.config.partitions, partition.partition);
+}
+
+Task<int> list(Log& log, std::vector<TopicPartition> partitions, bool json) {
   Table table{"Transactions",
               {{"topic"},
                {"partition", true},
@@ -38,12 +44,10 @@ Task<int> list(Log& log, const TransactionsOptions& options, bool json) {
                {"state"},
                {"last write"},
                {"hangs"}}};
-  std::vector<TopicPartition> partitions;
-  if (options.place) partitions.push_back(partition_of(*options.place));
   for (const auto& one : value_or_throw(co_await log.open_transactions(std::move(partitions)))) {
     const bool known = one.producer >= 0;
     table.add({one.partition.topic, std::to_string(one.partition.partition), std::to_string(one.start),
-               known ? std::to_string(one.producer) : "", printable(one.id, 100), one.state,
+               known ? std::to_string(one.producer) : "", json ? one.id : printable(one.id, 100), one.state,
                known ? format_iso8601(one.last_write) : "",
                !known        ? ""
                : one.hanging ? "yes"
@@ -55,10 +59,16 @@ Task<int> list(Log& log, const TransactionsOptions& options, bool json) {
 
 Task<int> transactions(TransactionsOptions options, CommandContext context) {
   auto& log = *log_context().log;
-  if (options.action == "list" && !options.start) co_return co_await list(log, options, context.json);
-  if (options.action != "end" || !options.place || !options.start)
+  const bool lists = options.action == "list" && !options.start;
+  if (!lists && (options.action != "end" || !options.place || !options.start))
     throw UsageError("transactions: expected list, list TOPIC/PARTITION, or end TOPIC/PARTITION START");
-  const auto partition = partition_of(*options.place);
+  std::vector<TopicPartition> partitions;
+  if (options.place) {
+    partitions.push_back(partition_of(*options.place));
+    co_await check_exists(context.app, partitions.front());
+  }
+  if (lists) co_return co_await list(log, std::move(partitions), context.json);
+  const auto& partition = partitions.front();
   value_or_throw(co_await log.end_transaction(partition, *options.start));
   fmt::print("Ended: the transaction's records in {} from {} on do not count\n", partition.str(), *options.start);
   co_return kOk;

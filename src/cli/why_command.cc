@@ -37,20 +37,9 @@ struct Row {
 };
 using Rows = std::map<TopicPartition, Row>;
 
-std::set<std::string> topics_of(const App& app) {
-  std::set<std::string> topics;
-  for (const auto& agent : app.agents()) topics.insert(agent->topic().name);
-  for (const auto& merged : app.merged()) topics.insert(merged.topic.name);
-  return topics;
-}
-
 // Reads the app's group from the log: ends, commits and owners. Returns whether the group has members.
 Task<bool> look_at_log(const App& app, Log& log, Rows& rows) {
-  for (const auto& topic : topics_of(app)) {
-    const auto info = co_await log.topic(topic);
-    if (!info && info.error().kind == ErrorKind::kNotFound) continue;
-    for (int i = 0; i < value_or_throw(info).config.partitions; ++i) rows[{topic, i}];
-  }
+  for (const auto& partition : co_await consumed_partitions(app, log)) rows[partition];
   bool members = false;
   for (const auto& group : value_or_throw(co_await log.groups())) {
     if (group.name != app.id()) continue;
@@ -125,8 +114,8 @@ Task<void> look_at_transactions(Log& log, Rows& rows) {
   }
 }
 
-Task<Rows> look(const App& app, const std::shared_ptr<Log>& log) {
-  const auto workers = co_await ask_workers(app);
+Task<Rows> look(const App& app, const std::shared_ptr<Log>& log, Workers& of_app) {
+  const auto workers = co_await of_app.ask();
   Rows rows;
   bool members = !workers.empty();
   std::optional<Error> away;
@@ -201,20 +190,20 @@ void choose(const App& app, const std::string& place, Rows& rows) {
   std::erase_if(rows,
                 [&](const auto& one) { return one.first.topic != topic || (only && one.first.partition != *only); });
   if (!rows.empty()) return;
-  auto known = topics_of(app);
+  const auto known = consumed_topics(app);
   throw UsageError(fmt::format("{} consumes no {}{}", app.id(), printable(place),
                                did_you_mean(topic, std::vector<std::string>{known.begin(), known.end()})));
 }
 
 // Keeps the rows that lag and have not moved since the first check. Records that only wait for the next commit are not
 // stuck.
-Task<void> leave_still(const App& app, const std::shared_ptr<Log>& log, Rows& rows) {
+Task<void> leave_still(const App& app, const std::shared_ptr<Log>& log, Workers& workers, Rows& rows) {
   if (std::ranges::none_of(rows, [](const auto& one) { return is_behind(one.second); })) {
     rows.clear();
     co_return;
   }
   co_await sleep_for(kStill);
-  auto later = co_await look(app, log);
+  auto later = co_await look(app, log, workers);
   std::erase_if(later, [&](const auto& one) {
     const auto before = rows.find(one.first);
     const auto& row = one.second;
@@ -225,11 +214,12 @@ Task<void> leave_still(const App& app, const std::shared_ptr<Log>& log, Rows& ro
 
 Task<int> why(WhyOptions options, CommandContext context) {
   const auto& log = log_context().log;
-  auto rows = co_await look(context.app, log);
+  Workers workers{context.app};
+  auto rows = co_await look(context.app, log, workers);
   if (options.place)
     choose(context.app, *options.place, rows);
   else
-    co_await leave_still(context.app, log, rows);
+    co_await leave_still(context.app, log, workers, rows);
   if (context.json) {
     std::vector<Row> all;
     for (auto& [partition, row] : rows) all.push_back(std::move(row));

@@ -95,7 +95,7 @@ asio::awaitable<std::string> exchange(Stream::socket& socket, Stream::endpoint e
   co_return co_await read_line(socket, 64 << 20);
 }
 
-Task<std::string> ask(Stream::endpoint endpoint) {
+Task<std::string> status_line(Stream::endpoint endpoint) {
   Stream::socket socket{io_context_of(*Loop::current())};
   co_return co_await await_asio(exchange(socket, std::move(endpoint)), "a worker's answer");
 }
@@ -176,24 +176,31 @@ Task<void> StatusSocket::run(std::function<Task<WorkerStatus>()> status) {
   co_await group.wait();
 }
 
-Task<std::vector<WorkerStatus>> ask_workers(const App& app) {
-  const auto folder = folder_of(app);
+Task<std::vector<WorkerStatus>> Workers::ask() {
+  const auto folder = folder_of(app_);
   const Folder address{folder};
-  std::vector<WorkerStatus> all;
-  for (const auto& name : sockets_in(folder)) {
+  const auto ask_one = [&](std::string name) -> Task<std::optional<WorkerStatus>> {
+    const auto place = (folder / name).string();
     try {
-      auto answer = from_json<WorkerStatus>(co_await timeout(kWorkerPatience, ask(address.at(name))));
-      if (!answer)
-        log::warn("{}: not the answer of a worker of this version: {}", (folder / name).string(),
-                  answer.error().message);
-      else if (answer->app == app.id())
-        all.push_back(std::move(*answer));
+      auto answer = from_json<WorkerStatus>(co_await timeout(kWorkerPatience, status_line(address.at(name))));
+      if (answer) co_return std::move(*answer);
+      log::warn("{}: not the answer of a worker of this version: {}", place, answer.error().message);
     } catch (const boost::system::system_error& error) {  // the worker has ended, or belongs to another user
       if (error.code() != asio::error::connection_refused && error.code() != asio::error::eof)
-        log::warn("{}: {}", (folder / name).string(), error.code().message());
+        log::warn("{}: {}", place, error.code().message());
     } catch (const Failure&) {
-      log::warn("{}: the worker does not answer", (folder / name).string());
+      log::warn("{}: the worker does not answer", place);
     }
+    silent_.insert(name);
+    co_return std::nullopt;
+  };
+  std::vector<Task<std::optional<WorkerStatus>>> questions;
+  for (const auto& name : sockets_in(folder)) {
+    if (!silent_.contains(name)) questions.push_back(ask_one(name));
+  }
+  std::vector<WorkerStatus> all;
+  for (auto& answer : co_await when_all(std::move(questions))) {
+    if (answer && answer->app == app_.id()) all.push_back(std::move(*answer));
   }
   co_return all;
 }

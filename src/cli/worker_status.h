@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -40,7 +41,18 @@ class StatusSocket {
   std::unique_ptr<Impl> impl_;
 };
 
-// The status of all workers of the app on this machine. A worker that does not answer is left out.
-Task<std::vector<WorkerStatus>> ask_workers(const App& app);
+// The app's workers on this machine.
+class Workers {
+ public:
+  explicit Workers(const App& app) : app_(app) {}
+
+  // The status of all of them, who are asked at the same time. A worker that does not answer is left out, and is not
+  // asked again.
+  Task<std::vector<WorkerStatus>> ask();
+
+ private:
+  const App& app_;
+  std::set<std::string> silent_;  // the names of their sockets
+};
 
 }  // namespace mephisto::cli

@@ -235,6 +235,32 @@ TEST(Worker, ATopicOfAnotherSizeIsAnErrorAtTheStart) {
   });
 }
 
+// Nobody declared their numbers, and no author can change them.
+TEST(Worker, TakesTopicsOfNoDeclaredSizeAsTheyAre) {
+  TestApp world;
+  world.set("topic_partitions", "4");
+  world.app.topic<int>("own", {.internal = true});
+  world.app.agent("a", world.app.topic<int>("in", {.partitions = 1}), [](Stream<int> stream) -> Task<void> {
+    while (co_await stream.next()) throw std::runtime_error("broken");
+  });
+  world.run([&]() -> Task<void> {
+    for (const auto* topic : {"own", "app-a-dlq", "app-__assignor-__leader"}) co_await world.create(topic, 3);
+  });
+  ::testing::internal::CaptureStderr();
+  log::configure({.level = log::Level::kWarn, .file = "", .colour = false});
+  world.work([&](Worker&) -> Task<void> {
+    co_await world.produce("in", numbered(2));
+    co_await world.eventually_committed("in", 2);
+    const auto letters = co_await world.records("app-a-dlq");
+    EXPECT_EQ(letters.size(), 2);
+    for (const auto& letter : letters) EXPECT_EQ(letter.partition, 0);
+  });
+  log::configure({.level = log::Level::kCrit, .file = ""});
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(),
+              AllOf(HasSubstr("Topic app-a-dlq has 3 partitions: dead letters go to partition 0"),
+                    HasSubstr("Topic app-__assignor-__leader has 3 partitions, so as many workers lead")));
+}
+
 TEST(Worker, AGroupOfALaterVersionBeginsAnew) {
   AppOptions options;
   options.version = 2;

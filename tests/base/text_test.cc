@@ -24,6 +24,7 @@ TEST(Nearest, SaysNothingWhenNoneIsNear) { EXPECT_EQ(nearest("livecheck", kComma
 TEST(Nearest, SaysNothingAboutShortWordsThatShareNothing) { EXPECT_EQ(nearest("xy", kCommands), std::nullopt); }
 TEST(Nearest, SaysNothingWithoutCandidates) { EXPECT_EQ(nearest("send", {}), std::nullopt); }
 TEST(DidYouMean, AsksForTheNearest) { EXPECT_EQ(did_you_mean("topcis", kCommands), R"(; did you mean "topics"?)"); }
+TEST(DidYouMean, NeverAsksForTheWordItself) { EXPECT_EQ(did_you_mean("topics", kCommands), ""); }
 TEST(DidYouMean, IsEmptyWhenNoneIsNear) { EXPECT_EQ(did_you_mean("livecheck", kCommands), ""); }
 
 TEST(Text, CaseChangesForAsciiOnly) {

@@ -173,6 +173,23 @@ TEST_P(DeadLettersTest, AreReplayedToAnotherTopicForAllItsAgents) {
               HasSubstr(R"("key":"k","value":"jug","headers":{"x-replayed-from":"shop-pack-dlq/0@1"})"));
 }
 
+// A monitor that sums the lag would count what nobody has replayed or dropped.
+TEST_P(DeadLettersTest, LagLeavesOutTheGroupsThatHandleThem) {
+  two_fail();
+  EXPECT_EQ(dlq({"drop", "pack", "0"}).code, 0);
+  EXPECT_THAT(run({"groups"}).out, HasSubstr("shop-pack-dlq-handled"));
+  const auto lag = run({"lag"});
+  EXPECT_EQ(lag.code, 0) << lag.err;
+  EXPECT_THAT(lag.out, AllOf(HasSubstr("orders"), Not(HasSubstr("dlq"))));
+  const auto only = run({"lag", "--group", "shop-pack-dlq-handled", "--json"});
+  EXPECT_THAT(only.out, StartsWith(R"([{"group":"shop-pack-dlq-handled","topic":"shop-pack-dlq","partition":0,"end":2,)"
+                                   R"("committed":1,"lag":1,)"));
+  EXPECT_THAT(only.out, Not(HasSubstr("orders")));
+  const auto missing = run({"lag", "--group", "shob"});
+  EXPECT_EQ(missing.code, 2);
+  EXPECT_THAT(missing.err, HasSubstr(R"(there is no group "shob" (see: shop groups); did you mean "shop"?)"));
+}
+
 TEST_P(DeadLettersTest, AreChosenByTheirReason) {
   two_fail();
   EXPECT_THAT(dlq({"list", "pack", "--reason", "BROKEN", "--json"}).out,
@@ -238,6 +255,37 @@ TEST_P(DeadLettersTest, ARecordThatIsNotADeadLetterIsOnlyReplayedToATopic) {
   EXPECT_EQ(dlq({"replay", "pack", "2", "--to", "frames"}).code, 0);
   work([this] { return !framed.empty(); });
   EXPECT_THAT(framed, ElementsAre("stray"));
+}
+
+// Somebody else has made their topic.
+TEST_P(DeadLettersTest, AreInPartition0OfATopicWithSeveral) {
+  {
+    Loop loop;
+    auto log = open_log(url());
+    loop.run([](std::shared_ptr<Log> on) -> Task<void> {
+      value_or_throw(co_await on->create_topic("shop-pack-dlq", {.partitions = 3}));
+    }(log));
+  }
+  two_fail();
+  const auto notice = "shop-pack-dlq has 3 partitions: dead letters are in partition 0, and only it is read\n";
+  const auto listed = dlq({"list"});
+  EXPECT_EQ(listed.err, notice);
+  EXPECT_THAT(listed.out, AllOf(HasSubstr("The Cup is broken"), HasSubstr("the jug leaks")));
+  const auto replayed = dlq({"replay", "pack", "0"});
+  EXPECT_EQ(replayed.out, "Replayed 1 dead letter of shop-pack-dlq\n") << replayed.err;
+  EXPECT_EQ(replayed.err, notice);
+  EXPECT_EQ(dlq({"drop", "pack", "--all"}).out, "Dropped 1 dead letter of shop-pack-dlq\n");
+  EXPECT_EQ(open(), "[]\n");
+  work([this] { return packed.size() == 1; });
+  EXPECT_THAT(packed, ElementsAre("cup"));
+}
+
+TEST_P(DeadLettersTest, AsJsonHaveNoKeyWhereTheRecordHasNone) {
+  app.topic<std::string>("shop-bill-dlq", {.partitions = 1});
+  EXPECT_EQ(run({"send", "shop-bill-dlq", "1"}).code, 0);
+  EXPECT_THAT(open(), HasSubstr(R"("key":null,"reason":"")"));
+  EXPECT_EQ(run({"send", "shop-bill-dlq", "2", "-k", ""}).code, 0);
+  EXPECT_THAT(open(), HasSubstr(R"("key":"","reason":"")"));
 }
 
 TEST_P(DeadLettersTest, ShowTheTerminalNothingThatItActsOn) {

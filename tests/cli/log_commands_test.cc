@@ -15,6 +15,7 @@ namespace mephisto::tests {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class LogCommandsTest : public ::testing::Test {
  protected:
@@ -90,6 +91,20 @@ TEST_F(LogCommandsTest, LookingMakesNoLogInAFolderThatIsThere) {
 }
 
 TEST_F(LogCommandsTest, WithoutAWorkerThereAreNoRebalances) { EXPECT_EQ(run({"rebalances", "--json"}).out, "[]\n"); }
+
+// A monitor would take a partition without a row for one without a lag.
+TEST_F(LogCommandsTest, LagHasEveryPartitionThatAgentsConsume) {
+  const auto nothing = [](Stream<std::string> stream) -> Task<void> { co_await stream.next(); };
+  app.agent("work", app.topic<std::string>("plain", {.partitions = 2}), nothing);
+  app.agent("later", app.topic<std::string>("unmade"), nothing);
+  send({"plain", "\"x\"", "--partition", "1", "--repeat", "3"});
+  const auto lag = run({"lag", "--json"});
+  EXPECT_EQ(lag.code, 0) << lag.err;
+  EXPECT_THAT(lag.out,
+              HasSubstr(R"([{"group":"shop","topic":"plain","partition":0,"end":0,"committed":null,"lag":0,)"));
+  EXPECT_THAT(lag.out, HasSubstr(R"({"group":"shop","topic":"plain","partition":1,"end":3,"committed":null,"lag":3,)"));
+  EXPECT_THAT(lag.out, Not(HasSubstr("unmade")));
+}
 
 // The group `shop` has processed all of `plain` (three records in partition 0, one in 1). `body` runs while a member is
 // alive.
@@ -174,6 +189,48 @@ TEST_F(LogCommandsTest, JsonHasNumbersAndNothingAsPrograms) {
   EXPECT_THAT(run({"topics", "--json"}).out,
               HasSubstr("\"topic\":\"plain\",\"partitions\":2,\"offsets\":1,\"retention\":null,"));
   EXPECT_THAT(run({"topics"}).out, HasSubstr("| forever"));
+}
+
+TEST_F(LagReset, GroupsAsJsonAreData) {
+  with_member([&] {
+    Outcome json, text;
+    std::thread{[&] {
+      json = run({"groups", "--json"});
+      text = run({"groups"});
+    }}.join();
+    EXPECT_THAT(json.out, HasSubstr(R"("member":"a worker","partitions":[{"topic":"plain","partitions":[0,1]}]}])"));
+    EXPECT_THAT(text.out, HasSubstr("| a worker | plain {0-1} |"));
+  });
+  EXPECT_THAT(run({"groups", "--json"}).out, HasSubstr(R"("member":null,"partitions":[]}])"));
+}
+
+TEST_F(LogCommandsTest, TransactionsOfNothingThatExistsAreAnError) {
+  send({"plain", "\"x\""});
+  EXPECT_EQ(run({"transactions", "list", "plain/1", "--json"}).out, "[]\n");
+  for (const auto* action : {"list", "end"}) {
+    std::vector<std::string> words{"transactions", action, "plan/0"};
+    if (words[1] == "end") words.push_back("0");
+    auto outcome = run(words);
+    EXPECT_EQ(outcome.code, 2);
+    EXPECT_THAT(outcome.err, HasSubstr(R"(there is no topic "plan" (see: shop topics); did you mean "plain"?)"));
+    words[2] = "plain/2";
+    outcome = run(words);
+    EXPECT_EQ(outcome.code, 2);
+    EXPECT_THAT(outcome.err, HasSubstr("topic plain has partitions 0 to 1, not 2"));
+  }
+}
+
+TEST_F(LogCommandsTest, AnAgentWithoutDeadLettersIsNotMistaken) {
+  app.agent("work", app.topic<std::string>("plain", {.partitions = 2}),
+            [](Stream<std::string> stream) -> Task<void> { co_await stream.next(); });
+  send({"plain", "\"x\""});
+  EXPECT_EQ(run({"dlq", "list", "work", "--json"}).out, "[]\n");
+  for (const auto& words : std::vector<std::vector<std::string>>{{"show", "work", "1"}, {"drop", "work", "--all"}}) {
+    auto outcome = run({"dlq", words[0], words[1], words[2]});
+    EXPECT_EQ(outcome.code, 2);
+    EXPECT_THAT(outcome.err, HasSubstr("Error: agent work has no dead letters yet\n"));
+  }
+  EXPECT_THAT(run({"dlq", "list", "wrok"}).err, HasSubstr(R"(did you mean "work"?)"));
 }
 
 }  // namespace

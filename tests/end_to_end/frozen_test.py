@@ -8,7 +8,7 @@ import subprocess
 import time
 import unittest
 
-from support import BIN, Scene, no_core
+from support import BIN, HORTON, Scene, no_core
 
 CHILD = BIN.parent / "tests/local_child"
 DRAIN = 1
@@ -106,6 +106,20 @@ class Frozen(Scene):
         worker.signal(signal.SIGTERM)
         self.assertEqual(worker.wait(), 128 + signal.SIGTERM)
         self.assertLess(time.monotonic() - before, 1)
+
+    def test_a_command_that_sends_ends_in_time_after_a_signal(self):
+        self.make_log()
+        holder = self.hold()
+        self.config(self.url, f"drain_timeout: {DRAIN}s\n", folder=self.place)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            sender = self.start(HORTON, "send", "@collect_securities", folder=self.place, name="send")
+            sender.wait_for(f"process {holder.pid} \\(local_child\\) holds its write lock since")
+            before = time.monotonic()
+            sender.signal(number)
+            self.assertEqual(sender.wait(), 128 + number, sender.stderr)
+            self.assertLess(time.monotonic() - before, DRAIN + MOMENT, sender.stderr)
+            self.assertIn("\nError: not all that was sent is in the log: the log did not take it within 1.0 s (setting "
+                          "drain_timeout)\n", sender.stderr)
 
     def test_it_goes_on_when_the_lock_is_free_and_loses_nothing(self):
         worker = self.worker("broker_commit_interval: 100ms\n")

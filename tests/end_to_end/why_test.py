@@ -90,6 +90,38 @@ class Why(Scene):
         self.assertLess(time.monotonic() - begun, 4, "less than a worker's patience with one that is silent")
         self.assertEqual([one.recv(1) for one in silent], [b""] * 12, "they are left in the end")
 
+    def test_all_workers_are_asked_at_once_and_a_silent_one_is_not_asked_again(self):
+        self.config("http://127.0.0.1:1", folder=self.place)
+        worker = self.start_worker("--shards", 1, folder=self.place)
+        worker.signal(signal.SIGTERM)
+        worker.wait()
+        self.horton("send", "@collect_securities", folder=self.place)
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir(self.place / "horton-data/v1/workers")  # a socket's address has to be short
+        frozen = [socket.socket(socket.AF_UNIX) for _ in range(4)]
+        for number, one in enumerate(frozen):
+            self.addCleanup(one.close)
+            one.settimeout(0)
+            one.bind(f"frozen-{number}.sock")
+            one.listen()
+
+        def asked(one):
+            connections = 0
+            while True:
+                try:
+                    one.accept()[0].close()
+                except BlockingIOError:
+                    return connections
+                connections += 1
+        for words in (["rebalances"], ["lag"], ["why"]):
+            begun = time.monotonic()
+            got = self.horton(*words, folder=self.place)
+            self.assertEqual(got.returncode, 0, got.stderr)
+            self.assertEqual(got.stderr.count("the worker does not answer"), 4, got.stderr)
+            self.assertEqual([asked(one) for one in frozen], [1] * 4, words)
+            self.assertLess(time.monotonic() - begun, 9, "not twice a worker's patience, which is 5 s")
+        self.assertIn("no worker of horton runs", got.stdout)
+
     def test_a_spent_request_budget_is_what_it_waits_for(self):
         self.config(self.start_market(), "  rate: 1/d\n", folder=self.place)
         worker = self.start_worker("--shards", 1, folder=self.place)

@@ -57,6 +57,7 @@ class Workers(Scene):
         self.assertEqual(followed.returncode, 0, followed)
         (progress,) = self.rows("progress", folder=self.place)
         self.assertEqual((progress["listed"], progress["checked"]), (237, 237))
+        self.assertNotIn("seconds", progress, "only --follow measures them")
 
     def test_sigterm_lets_end_what_is_processed(self):
         self.config(self.start_market("--slow", "1", "--slow-ms", "1500"), "drain_timeout: 50s\n", folder=self.place)

@@ -73,12 +73,10 @@ class Broker(OnKafka):
         self.collect(worker, "--partition", "8")
         self.stop(worker)
 
-    def test_3_a_declared_topic_with_other_partitions_is_an_error_that_says_how_to_mend_it(self):
-        worker = self.start_worker(ready=False)
-        self.assertEqual(worker.wait(), 1)
-        self.assertRegex(worker.stderr,
-                         "(?m)^Error: topic collect_security_overview has 9 partitions, not 8: .*kafka-topics.sh "
-                         "--alter --topic collect_security_overview")
+    def test_3_a_topic_whose_number_of_partitions_nobody_declared_is_taken_as_it_is(self):
+        worker = self.start_worker()
+        worker.wait_for(r"collect_security_overview +│ +\{0-8\} +│")
+        self.stop(worker)
 
     def test_4_a_topic_that_is_deleted_and_made_again_is_read_from_its_start(self):
         cluster.tool(KAFKA_TOPICS, "--delete", "--topic", "collect_security_overview")
@@ -110,6 +108,25 @@ class Broker(OnKafka):
                         rf"\(retention\); going on at {last}")
         self.collect(worker, "--partition", "3")
         self.stop(worker)
+
+
+class Lag(OnKafka):
+    def test_it_has_the_age_of_the_oldest_record_of_every_partition(self):
+        worker = self.start_worker()
+        self.collect(worker)
+        self.stop(worker)
+        sent = [self.send("--partition", partition)["partition"] for partition in range(8)]
+        behind = {row["partition"]: row for row in self.rows("lag", "--group", "horton") if row["lag"]}
+        self.assertEqual(sorted(behind), sent)
+        for row in behind.values():
+            self.assertEqual(row["lag"], 1)
+            self.assertGreater(row["oldest_unacknowledged"], 0)
+
+    def test_a_compacted_topic_refuses_a_record_without_a_key_and_says_why(self):
+        cluster.tool(KAFKA_TOPICS, "--create", "--topic", "compacted", "--config", "cleanup.policy=compact")
+        refused = self.horton("send", "compacted", "1")
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("the topic may be compacted, and then takes no record without a key: give it one", refused.stderr)
 
 
 class Members(OnKafka):

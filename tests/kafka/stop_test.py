@@ -114,6 +114,18 @@ class Stop(Scene):
                 producer.end()
                 self.doCleanups()
 
+    def test_5_a_command_that_sends(self):
+        for how in (signal.SIGSTOP, signal.SIGKILL):
+            with self.subTest(how=how.name):
+                producer = self.producer()
+                self.away(how)
+                started = time.monotonic()
+                producer.signal(signal.SIGINT)
+                self.assertEqual(producer.wait(), 128 + signal.SIGINT, producer.stderr)
+                self.assertLess(time.monotonic() - started, AT_MOST, producer.stderr)
+                self.assertIn("Error: not all that was sent is in the log", producer.stderr)
+                self.doCleanups()
+
 
 if __name__ == "__main__":
     unittest.main()

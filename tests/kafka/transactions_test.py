@@ -95,16 +95,17 @@ class Transactions(Scene):
         self.assertEqual(self.listed(client), [])
 
     def test_one_that_is_open_is_named_and_left_to_its_coordinator(self):
-        client = Client(port, "at-work")
+        name = "at-work-" + "w" * 120
+        client = Client(port, name)
         client.begin("in", 2)
         start = client.write("in", 2, b'{"producer":"q","key":"k","seq":1}')
         self.send(2)
         text = self.reason(2)
-        self.assertIn(f"producer {client.producer} (transactional id at-work) is open from offset {start} of in/2 on "
-                      "since 20", text)
+        self.assertIn(f"producer {client.producer} (transactional id {name[:90]}", text)
+        self.assertIn(f" is open from offset {start} of in/2 on since 20", text)
         self.assertNotIn("transactions end", text)
         (row,) = self.listed(client)
-        self.assertEqual((row["state"], row["hangs"]), ("Ongoing", "no"))
+        self.assertEqual((row["id"], row["state"], row["hangs"]), (name, "Ongoing", "no"))
         self.assertIn("does not hang", self.tool("transactions", "end", "in/2", str(start), code=1).stderr)
         client.end(True)
         self.committed(2, start + 3)

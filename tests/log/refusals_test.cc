@@ -6,7 +6,9 @@
 namespace mephisto::test {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAreArray;
 
@@ -78,6 +80,8 @@ TEST_P(Refusals, ACompactedTopicTakesNoRecordWithoutAKey) {
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error().kind, ErrorKind::kInvalid) << failed.error().message;
   EXPECT_THAT(refused(batches[0]), ElementsAre(1, 3));
+  for (const auto& one : batches[0].refused)
+    EXPECT_THAT(one.error.message, AllOf(HasSubstr("compacted"), HasSubstr("no record without a key")));
   auto rest = without_refused(std::move(batches));
   const auto done = append(rest);
   ASSERT_TRUE(done) << done.error().message;

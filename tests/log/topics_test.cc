@@ -10,6 +10,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::SizeIs;
 
 class LogTopics : public LogTest {};
@@ -65,6 +66,10 @@ TEST_P(LogTopics, CreatingOneAgainWithOtherPartitionsIsRefusedWithBothNumbers) {
   create("orders", 4);
   EXPECT_EQ(kind_of(log->create_topic("orders", {.partitions = 8})), ErrorKind::kInvalid);
   EXPECT_THAT(last_error, AllOf(HasSubstr("orders"), HasSubstr("4"), HasSubstr("8")));
+  // Only Kafka can add partitions, and nobody can remove some.
+  EXPECT_EQ(last_error.contains("add partitions"), log->url().starts_with("kafka:"));
+  EXPECT_EQ(kind_of(log->create_topic("orders", {.partitions = 2})), ErrorKind::kInvalid);
+  EXPECT_THAT(last_error, Not(HasSubstr("add partitions")));
   EXPECT_EQ(must(log->topic("orders")).config.partitions, 4);
 }
 

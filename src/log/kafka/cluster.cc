@@ -167,11 +167,15 @@ Result<TopicInfo> Cluster::create_topic(const std::string& name, const TopicConf
   }
   if (!existing) return existing;
   if (existing->config.partitions != config.partitions) {
-    return fail(ErrorKind::kInvalid,
-                fmt::format("topic {} has {} partitions, not {}: declare as many, or delete the topic; Kafka's own "
-                            "tool can add partitions (kafka-topics.sh --alter --topic {} "
-                            "--partitions N), which moves keys to other partitions",
-                            name, existing->config.partitions, config.partitions, name));
+    auto text = fmt::format("topic {} has {} partitions, not {}: declare as many, or delete the topic", name,
+                            existing->config.partitions, config.partitions);
+    if (existing->config.partitions < config.partitions) {
+      text += fmt::format(
+          "; Kafka's own tool can add partitions (kafka-topics.sh --alter --topic {} --partitions {}), "
+          "which moves keys to other partitions",
+          name, config.partitions);
+    }
+    return fail(ErrorKind::kInvalid, text);
   }
   if (auto altered = alter(*existing, config); !altered) return std::unexpected(altered.error());
   existing->config.retention = config.retention;

@@ -45,6 +45,14 @@ bool Delivery::of_one_record() const {
   }
 }
 
+// Brokers do not say what is wrong with the record.
+Error Delivery::error_of(const RecordView& record) const {
+  auto why = *error_;
+  if (code_ == RD_KAFKA_RESP_ERR_INVALID_RECORD && !record.has_key())
+    why.message += "; the topic may be compacted, and then takes no record without a key: give it one";
+  return why;
+}
+
 std::int64_t Delivery::offset_of(std::size_t batch, std::size_t row) const {
   const auto& [partition, appended, next, count, wanted, failed, mixed, later] = batches_[batch];
   const auto before = later.empty()

@@ -44,6 +44,8 @@ class Delivery {
   // records, or if only a part of a batch was appended.
   Result<std::vector<AppendResult>> result() const;
   const std::optional<Error>& error() const { return error_; }
+  // The error, for the only record that it can be due to.
+  Error error_of(const RecordView& record) const;
 
  private:
   struct Batch {

@@ -136,7 +136,10 @@ void PendingAppend::refused(const Delivery& delivery, std::uint64_t handle, Writ
       }
     }
   }
-  if (left.size() == 1 || !delivery.of_one_record()) {
+  if (left.size() == 1) {
+    const auto [batch, row] = left.front();
+    refusals_.try_emplace({batch, row}, delivery.error_of(records_of(whole_[batch])[row]));
+  } else if (!delivery.of_one_record()) {
     for (const auto& row : left) refusals_.try_emplace({row.batch, row.row}, *delivery.error());
   }
   suspect_batch_ = row_of(bad, 0).batch;

@@ -127,7 +127,7 @@ Result<std::optional<Error>> Transactions::refusal_of(const OutBatch& batch, std
   abort();
   if (sent) return std::nullopt;
   if (!delivery.refused_in()) return fail(ErrorKind::kUnavailable, sent.error().message);
-  return sent.error();
+  return delivery.error_of(records.front());
 }
 
 std::unexpected<Error> Transactions::name_refused(OutBatch& batch, const Delivery& delivery) {
