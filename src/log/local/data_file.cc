@@ -60,7 +60,7 @@ class FreePages {
   // False if a page of the table is damaged or behind the file's end.
   bool walk(std::uint64_t page, int levels = kMostLevels) {
     std::vector<char> bytes(page_bytes_);
-    if (levels == 0 || !read(page * page_bytes_, bytes)) return false;
+    if (levels == 0 || walked_++ > first_ || !read(page * page_bytes_, bytes)) return false;
     const auto flags = at<std::uint16_t>(bytes, 10);
     const std::size_t end = at<std::uint16_t>(bytes, 12);
     if ((flags & (kBranch | kLeaf)) == 0 || end > page_bytes_) return false;
@@ -108,6 +108,7 @@ class FreePages {
   std::size_t page_bytes_;
   std::uint64_t first_;
   std::uint64_t found_ = 0;
+  std::uint64_t walked_ = 0;  // no more pages than the file has, also if damaged ones refer to one another
 };
 
 std::array<char, 4096 + 256> bus_error_line{};
