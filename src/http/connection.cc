@@ -7,7 +7,7 @@
 #include <mutex>
 #include <ranges>
 
-#include "http/lookup.h"
+#include "runtime/lookup.h"
 
 namespace mephisto {
 namespace {
@@ -69,7 +69,7 @@ std::shared_ptr<Trust> trust(const std::string& ca_file) {
 asio::awaitable<void> connect(Connection& connection, const Target& target, const std::optional<Proxy>& proxy) {
   auto& wire = connection.wire;
   const auto& next = proxy ? proxy->target : target;
-  auto found = co_await look_up(next, wire.deadline());
+  auto found = co_await look_up(next.host, next.port, wire.deadline());
   co_await wire.tcp().async_connect(found, asio::use_awaitable);
   wire.tcp().socket().set_option(tcp::no_delay{true});
   auto* tls = wire.tls();

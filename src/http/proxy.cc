@@ -25,8 +25,8 @@ std::string environment(const char* lower, const char* upper) {
   return "";
 }
 
-// Whether `address` is in `network`, for example `10.0.0.0/8`. It does not use the overload of Asio's make_network_v4
-// that sets an error code, because that one throws for an invalid address.
+// Whether `address` is in `network`, for example `10.0.0.0/8`. Asio's make_network_v4 does not read it, because that
+// takes 4294967304 bits for 8.
 bool in_network(const std::string& network, const std::string& address) {
   const auto slash = network.find('/');
   if (slash == std::string::npos) return false;

@@ -261,6 +261,30 @@ TEST_P(RefusedOutput, AReplyThatIsRefusedIsDroppedAndCounted) {
   });
 }
 
+TEST_P(RefusedOutput, ToATopicThatWasFirstAnAddressForAReply) {
+  world.app.agent("square", in, [this](Stream<int> stream) -> Results<int> {
+    while (auto event = co_await stream.next()) {
+      if (*event == bad) co_await send_what_is_refused();
+      co_yield *event** event;
+    }
+  });
+  world.work([&](Worker& worker) -> Task<void> {
+    TopicConfig config;
+    config.partitions = 1;
+    config.compact = true;
+    value_or_throw(co_await world.log->create_topic("compacted", config));
+    co_await world.produce("in",
+                           {{std::nullopt, "3", {{"Faust-Ag-ReplyTo", "compacted"}, {"Faust-Ag-CorrelationId", "1"}}}});
+    co_await world.eventually_committed("in", 1);
+    EXPECT_EQ(worker.shard().outbox().replies_dropped(), 1U);
+    co_await world.produce("in", numbered(1, bad));
+    co_await world.eventually_committed("in", 2);
+    EXPECT_EQ(worker.shard().outbox().replies_dropped(), 1U) << "what is sent there is no reply";
+    EXPECT_EQ(account(worker, "square").dead_lettered, 1U);
+    EXPECT_THAT(co_await world.records("app-square-dlq"), SizeIs(1));
+  });
+}
+
 TEST_P(RefusedOutput, ATimersRefusedRecordEndsNobody) {
   copy();
   world.app.timer("tick", 1s, [this]() -> Task<void> { co_await send_what_is_refused(); });

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <poll.h>
 #include <sys/resource.h>
+#include <unistd.h>
+
+#include <filesystem>
 
 #include "http/server.h"
 
@@ -231,14 +234,17 @@ TEST(HostileClient, TheServerGoesOnWhereNoMoreFilesCanBeOpened) {
   serving(
       show,
       [](HttpServer& server) -> Task<void> {
-        log::configure({.level = log::Level::kCrit, .file = ""});
+        const auto told = std::filesystem::path{::testing::TempDir()} / fmt::format("no-more-files-{}.log", getpid());
+        log::configure({.level = log::Level::kWarn, .file = told});
         // The clients are in this process too. They use up its files, so that the server has none left to accept with.
         FewFiles few{64};
         std::vector<std::unique_ptr<Raw>> half_open;
         for (int i = 0; i < 80; ++i) half_open.push_back(std::make_unique<Raw>(server.port()));
-        co_await sleep_for(250ms);
-        half_open.resize(30);  // some files are free again
+        while (std::filesystem::file_size(told) == 0) co_await sleep_for(1ms);  // until it says that it cannot accept
+        half_open.resize(30);                                                   // some files are free again
         EXPECT_THAT(co_await answer_to(server, "GET /good HTTP/1.0\r\n\r\n"), EndsWith("[GET /good ]"));
+        log::configure({.level = log::Level::kCrit, .file = ""});
+        std::filesystem::remove(told);
       },
       limits);
 }

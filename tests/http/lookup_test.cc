@@ -1,61 +1,18 @@
-// Lookups of host names. The system's lookup is replaced by one that takes as long as the test wants.
-#include <dlfcn.h>
+// The client's lookups of host names.
 #include <gmock/gmock.h>
-#include <netdb.h>
 
-#include <condition_variable>
-#include <mutex>
-#include <string_view>
+#include <thread>
 
 #include "http/client.h"
-
-namespace {
-
-// Lookups of `slow.test` wait here until the test ends.
-std::mutex mutex;
-std::condition_variable changed;
-int under_way = 0;
-bool held = false;
-
-}  // namespace
-
-extern "C" int getaddrinfo(const char* name, const char* service, const addrinfo* hints, addrinfo** found) {
-  if (name != nullptr && std::string_view{name} == "slow.test") {
-    std::unique_lock lock{mutex};
-    ++under_way;
-    changed.notify_all();
-    changed.wait(lock, [] { return !held; });
-    --under_way;
-    changed.notify_all();
-    name = "127.0.0.1";
-  }
-  if (name != nullptr && std::string_view{name} == "gone.test") return EAI_NONAME;
-  static auto* real = reinterpret_cast<decltype(&getaddrinfo)>(dlsym(RTLD_NEXT, "getaddrinfo"));
-  return real(name, service, hints, found);
-}
+#include "support/slow_lookup.h"
 
 namespace mephisto::tests {
 namespace {
 
 using ::testing::HasSubstr;
 
-class HttpLookup : public ::testing::Test {
+class HttpLookup : public SlowLookup {
  protected:
-  HttpLookup() { set_held(true); }
-  ~HttpLookup() override {
-    set_held(false);
-    std::unique_lock lock{mutex};
-    changed.wait(lock, [] { return under_way == 0; });
-  }
-  static void set_held(bool now) {
-    std::lock_guard lock{mutex};
-    held = now;
-    changed.notify_all();
-  }
-  static int lookups() {
-    std::lock_guard lock{mutex};
-    return under_way;
-  }
   static std::string slow(const RawServer& server) {
     auto url = server.url();
     return url.replace(url.find("127.0.0.1"), 9, "slow.test");
@@ -89,12 +46,7 @@ TEST_F(HttpLookup, LeavesTheRestOfTheDeadlineToTheAnswer) {
     peer.request();
     peer.reply("here");
   }};
-  std::thread end{[] {
-    std::unique_lock lock{mutex};
-    changed.wait(lock, [] { return under_way == 1; });
-    held = false;
-    changed.notify_all();
-  }};
+  std::thread end{let_go};
   EXPECT_EQ(get(slow(server)).body, "here");
   end.join();
 }

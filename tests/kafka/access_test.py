@@ -5,9 +5,10 @@ import os
 import time
 import unittest
 
-from cluster import KAFKA_ACLS, TESTS, Cluster, properties
+from cluster import KAFKA_ACLS, KAFKA_TOPICS, TESTS, Cluster, properties
 from bad_input import BadInput
-from support import HORTON, run, wait_for
+from raw import Client
+from support import HORTON, MEPHISTO, run, wait_for
 
 WORKER = ("worker", "-q", "-l", "error", "--set", "shards=1", "--set", "service.apikey=none")
 SECONDS = 10  # seconds within which an error is reported
@@ -145,6 +146,42 @@ class Token(Access):
 
     def test_an_app_that_makes_no_tokens_is_refused(self):
         self.refused("OAUTHBEARER", "App::log_token", listener="sasl", **{**self.given, "program": HORTON})
+
+
+class Transactions(Access):
+    """`transactions` over TLS with a password or a certificate knows where transactions start, and no more. Only
+    Kafka's own tool ends them there."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cluster.tool(KAFKA_TOPICS, "--create", "--topic", "secured", "--partitions", "2")
+        cls.client = Client(int(cluster.servers["plain"].rpartition(":")[2]), "at-work")
+
+    def ways_in(self):
+        yield "sasl", self.sasl("SCRAM-SHA-256")
+        yield "sasl", self.sasl("PLAIN")
+        yield "tls", {**self.tls(), **self.certificate()}
+
+    def listed(self, listener, given):
+        got = self.ask(listener, "--json", "transactions", program=MEPHISTO, **given)
+        self.assertEqual((got.returncode, got.stderr), (0, ""), got)
+        return [(row["topic"], row["partition"], row["start"], row["hangs"]) for row in json.loads(got.stdout)]
+
+    def test_one_that_is_open_is_listed_until_it_ends(self):
+        cluster.tool(KAFKA_ACLS, "--add", "--force", "--allow-principal", "User:*", "--operation", "Describe",
+                     "--topic", "secured")  # for the certificate's user
+        self.client.begin("secured", 1)
+        start = self.client.write("secured", 1, b"{}")
+        for listener, given in self.ways_in():
+            with self.subTest(listener, **given):
+                self.assertEqual(self.listed(listener, given), [("secured", 1, start, "")])
+                self.refused("only Kafka's own tool", "kafka-transactions.sh", f"{cluster.servers[listener]} abort",
+                             f"--topic secured --partition 1 --start-offset {start}", listener=listener,
+                             words=("transactions", "end", "secured/1", str(start)), program=MEPHISTO, **given)
+        self.client.end(True)
+        for listener, given in self.ways_in():
+            wait_for(lambda how=(listener, given): self.listed(*how) == [], "the end of the transaction")
 
 
 class Rights(Access):

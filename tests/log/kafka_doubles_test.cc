@@ -38,7 +38,7 @@ class KafkaDoubles : public ::testing::TestWithParam<std::string>, public Mock, 
     return die_when_asked(deaths);
   }
   Task<void> die_when_asked(int deaths = 1) {
-    while (!answered(kProduce)) co_await sleep_for(1ms);
+    co_await asked(kProduce);
     for (int i = 0; i < deaths; ++i) answer(kProduce, kDied);
     cut();
   }
@@ -157,8 +157,9 @@ TEST_P(KafkaDoubles, ALogThatCannotBeReadAtFirstIsNoReasonToSendAgain) {
 TEST_P(KafkaDoubles, ACallerThatGivesUpDoesNotWaitForTheLookup) {
   append(partition(0), 1, "before");
   auto task = loop.spawn("append", [](KafkaDoubles& self) -> Task<void> { (void)co_await self.send(one("a")); }(*this));
+  answer(kFetch, RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION);
   await(lose_next_answer());
-  await([]() -> Task<void> { co_await sleep_for(300ms); }());
+  await(asked(kFetch));
   const auto told = loop.now();
   task.cancel();
   await(task.finished());
@@ -184,10 +185,11 @@ TEST_F(KafkaStranger, ARecordOfAnotherProgramIsNotTakenForOurs) {
   append(partition(0), 1, "ours");
   await(by_stranger("stranger"));
   fail(kProduce, {kDied});
+  answer(kFetch, RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION);
   auto ours = loop.spawn("append", [](KafkaStranger& self, std::vector<Row> rows) -> Task<void> {
     value_or_throw(co_await self.send(out(partition(0), rows)));
   }(*this, row));
-  await([]() -> Task<void> { co_await sleep_for(300ms); }());
+  await(asked(kFetch));  // the lookup has begun
   await(by_stranger("a"));
   await(ours.finished());
   EXPECT_THAT(values(read(partition(0))), ElementsAre("ours0", "stranger", "a", "a"));

@@ -56,6 +56,10 @@ class Mock {
     rd_kafka_mock_broker_error_stack_cnt(cluster_.get(), 1, kind, &left);
     return left == 0;
   }
+  // Waits for that.
+  Task<void> asked(std::int16_t kind) const {
+    while (!answered(kind)) co_await sleep_for(1ms);  // between two looks
+  }
   // Closes all connections to the first broker.
   void cut() {
     rd_kafka_mock_broker_set_down(cluster_.get(), 1);

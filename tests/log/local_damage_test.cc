@@ -220,6 +220,130 @@ TEST_F(LocalFlippedBit, InACommitIsReported) {
   EXPECT_TRUE(told);
 }
 
+class LocalCut : public LocalFlippedBit {
+ protected:
+  static constexpr std::uint64_t kPage = 4096;
+
+  std::string file() const { return dir() + "/data.mdb"; }
+  std::uint64_t size() const { return std::filesystem::file_size(file()); }
+  void cut(std::uint64_t bytes) const { std::filesystem::resize_file(file(), bytes); }
+  void store(std::string_view key, std::size_t bytes, bool erased_at_once) {
+    must(submit(dynamic_cast<KvLog&>(*log).kv(), [=](KvWriter& tx) -> Result<void> {
+      tx.put(key, std::string_view{std::string(bytes, 'v')});
+      if (erased_at_once) tx.erase(key);
+      return {};
+    }));
+  }
+  // The size at which LMDB has written each page up to the last that it has given a number.
+  std::uint64_t full_size() const {
+    std::uint64_t last = 0;
+    std::uint64_t newest = 0;
+    for (std::size_t meta : {std::size_t{0}, std::size_t{kPage}}) {
+      std::uint64_t numbers[2];
+      std::memcpy(numbers, data().data() + meta + 16 + 120, sizeof numbers);
+      if (numbers[1] >= newest) last = numbers[0];
+      newest = std::max(newest, numbers[1]);
+    }
+    return (last + 1) * kPage;
+  }
+};
+
+TEST_F(LocalCut, AnywhereIsReportedOrHasTouchedNothing) {
+  const auto expected = filled();
+  ASSERT_THAT(expected.lines, SizeIs(40));
+  const auto whole = data();
+  ASSERT_EQ(whole.size() % kPage, 0U);
+  std::size_t told = 0;
+  std::size_t cuts = 0;
+  for (std::uint64_t page = 0; page < whole.size() / kPage; ++page) {
+    for (std::uint64_t bytes : {page * kPage, page * kPage + 1, page * kPage + kPage / 2, page * kPage + kPage - 1}) {
+      SCOPED_TRACE(bytes);
+      cut(bytes);
+      auto seen = dump();
+      EXPECT_FALSE(seen.died);
+      expect_nothing_wrong(seen, expected);
+      if (!seen.whole) EXPECT_THAT(seen.error, AllOf(::testing::StartsWith("error "), HasSubstr("data.mdb")));
+      if (!seen.whole && bytes >= kPage) EXPECT_THAT(seen.error, HasSubstr("restore the folder from a copy"));
+      told += seen.whole ? 0 : 1;
+      ++cuts;
+      std::ofstream{file(), std::ios::binary} << whole;
+    }
+  }
+  EXPECT_GT(told, cuts - 20) << "at most the last pages are free";
+  EXPECT_TRUE(dump().whole);
+}
+
+// LMDB gives a page a number, but does not write it, if the same transaction frees it again.
+TEST_F(LocalCut, PagesThatWereNeverWrittenAreNotMissed) {
+  create("orders");
+  for (std::size_t pages : {std::size_t{1}, std::size_t{40}, std::size_t{3000}}) {
+    store("x", pages * kPage, true);
+    append(kZero, 1);
+    store("y", (pages + 10) * kPage, true);
+    close_log();
+    EXPECT_LT(size(), full_size()) << pages;
+    reopen();
+    close_log();
+    cut(2 * kPage);
+    auto error = open_error(dir());
+    ASSERT_TRUE(error) << pages;
+    EXPECT_EQ(error->kind, ErrorKind::kCorrupt);
+    EXPECT_THAT(error->message, HasSubstr("shortened"));
+    std::filesystem::remove_all(dir());
+    reopen();
+    create("orders");
+  }
+}
+
+TEST_F(LocalCut, ToNothingIsRefusedWhereALogWas) {
+  create("orders");
+  append(kZero, 1);
+  close_log();
+  for (const bool there : {true, false}) {
+    if (there)
+      cut(0);
+    else
+      std::filesystem::remove(file());
+    auto error = open_error(dir());
+    ASSERT_TRUE(error);
+    EXPECT_EQ(error->kind, ErrorKind::kCorrupt);
+    EXPECT_THAT(error->message, AllOf(HasSubstr(dir()), HasSubstr(there ? "data.mdb is empty" : "data.mdb is missing"),
+                                      HasSubstr("restore the folder from a copy")));
+    EXPECT_EQ(std::filesystem::exists(file()), there) << "it is left as it is";
+  }
+}
+
+TEST_F(LocalCut, AnEmptyFileOfALogThatNeverBeganIsANewLog) {
+  close_log();
+  cut(0);
+  std::filesystem::remove(dir() + "/bell");
+  reopen();
+  create("orders");
+  EXPECT_EQ(append(kZero, 1), 0);
+}
+
+TEST_F(LocalCut, WhileItIsInUseEndsItsProcesses) {
+  create("orders");
+  append(kZero, 1);
+  store("x", 50 * kPage, false);
+  Child reader{with("watch", {"orders"})};
+  reader.expect("ready");
+  store("x", 1, false);  // frees the last pages: nobody reads them
+  cut(size() - 10 * kPage);
+  EXPECT_THAT(reader.expect("error ", 10s),
+              AllOf(::testing::StartsWith("fatal: "), HasSubstr(dir()), HasSubstr("was shortened while it was in use"),
+                    HasSubstr("restore the folder from a copy")));
+}
+
+TEST_F(LocalCut, SaysWhatItWasIfTheSystemEndsAProcess) {
+  ::testing::internal::CaptureStderr();
+  Child reader{with("open"), {"ASAN_OPTIONS=handle_sigbus=0", "TSAN_OPTIONS=handle_sigbus=0"}};
+  reader.expect("opened");
+  reader.signal(SIGBUS);
+  EXPECT_TRUE(reader.killed_by(SIGBUS));
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(), AllOf(HasSubstr(file()), HasSubstr("was shortened")));
+}
+
 TEST_F(LocalDamage, ATopicThatIsGoneIsMissed) {
   create("orders");
   create("refunds");

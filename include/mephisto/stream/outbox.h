@@ -131,9 +131,12 @@ class Outbox {
   Task<const TopicHandle*> find_reply_topic(const std::string& topic, Timestamp asked);
   // The topic, where it was looked up before.
   const TopicHandle* known(const std::string& topic) const;
+  // The same for what is sent there. A topic that was looked up only for a reply is not known here: replies are best
+  // effort, what is sent is not.
   const TopicHandle* known(const TopicSpec& spec) {
     if (&spec != last_spec_ || last_place_->stale) {
       last_place_ = known(spec.name);
+      if (last_place_ != nullptr && last_place_->best_effort) last_place_ = nullptr;
       last_spec_ = last_place_ == nullptr ? nullptr : &spec;
     }
     return last_place_;

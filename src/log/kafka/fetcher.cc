@@ -6,8 +6,10 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/write.hpp>
+#include <boost/beast/core/error.hpp>
 
 #include "runtime/asio.h"
+#include "runtime/lookup.h"
 
 namespace mephisto::kafka {
 namespace {
@@ -22,6 +24,16 @@ constexpr std::size_t kBufferBytes = 16 << 10;
 constexpr std::size_t kMostAnswerBytes = 1U << 30;
 
 [[noreturn]] void reject_answer() { throw Failure(ErrorKind::kCorrupt, "it does not answer like a Kafka broker"); }
+
+asio::awaitable<asio::ip::tcp::resolver::results_type> find(BrokerAddress broker) {
+  try {
+    co_return co_await look_up(broker.host, std::to_string(broker.port), std::chrono::steady_clock::now() + kPatience);
+  } catch (const boost::system::system_error& error) {
+    const bool late = error.code() == boost::beast::error::timeout;
+    throw Failure(ErrorKind::kUnavailable,
+                  fmt::format("its name cannot be looked up: {}", late ? "no answer in time" : error.code().message()));
+  }
+}
 
 }  // namespace
 
@@ -62,7 +74,6 @@ Fetcher::Awaitable<void> Fetcher::live(std::shared_ptr<Fetcher> self) {
 }
 
 Fetcher::Awaitable<void> Fetcher::work() {
-  extend_deadline();
   co_await connect();
   while (!stopped_) {
     const auto request = owner_.next_request(broker_.id);
@@ -86,17 +97,10 @@ Fetcher::Awaitable<void> Fetcher::idle_for(std::chrono::milliseconds time) {
 }
 
 Fetcher::Awaitable<void> Fetcher::connect() {
-  boost::system::error_code no_address;
-  const auto address = asio::ip::make_address(broker_.host, no_address);
-  if (!no_address) {
-    co_await socket_.async_connect({address, static_cast<std::uint16_t>(broker_.port)}, use_awaitable);
-  } else {
-    asio::ip::tcp::resolver resolver{socket_.get_executor()};
-    const auto found = co_await resolver.async_resolve(broker_.host, std::to_string(broker_.port), use_awaitable);
-    if (late_) throw Failure(ErrorKind::kTimeout, "its name could not be looked up in time");
-    extend_deadline();
-    co_await asio::async_connect(socket_, found, use_awaitable);
-  }
+  const auto found = co_await find(broker_);
+  if (stopped_) co_return;
+  extend_deadline();
+  co_await asio::async_connect(socket_, found, use_awaitable);
   socket_.set_option(asio::ip::tcp::no_delay{true});
   socket_.set_option(asio::socket_base::keep_alive{true});
   co_await send(wire::api_versions_request(client_, ++correlation_));

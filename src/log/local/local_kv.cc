@@ -14,6 +14,7 @@
 #include "base/private_file.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "log/local/data_file.h"
 #include "log/local/folder.h"
 #include "log/local/local_tx.h"
 #include "log/store.h"
@@ -80,12 +81,10 @@ Failure LocalKv::cannot_open(const Error& error) const {
   return {error.kind, fmt::format("cannot use the log in {}: {}", directory_, error.message)};
 }
 
-// Guarantee kept here: nothing is written to a log that was removed or replaced, where nobody would find it.
+// Guarantee kept here: nothing is written to a log that was removed, replaced or cut, where nobody would find it.
 void LocalKv::throw_if_gone() const {
   if (!gone_) return;
-  throw Failure(ErrorKind::kFatal, fmt::format("the log in {} was removed or replaced while it was in use: put it "
-                                               "back or make a new one, then start this program again",
-                                               directory_));
+  throw Failure(ErrorKind::kFatal, gone_why_);
 }
 
 LocalKv::LocalKv(std::string directory) : directory_(prepared(std::move(directory))), leases_(directory_ + "/leases") {
@@ -115,6 +114,8 @@ void LocalKv::open() {
   auto must = [&](int code) {
     if (code != MDB_SUCCESS) throw failure(code, "open");
   };
+  check_data_file(directory_);
+  explain_bus_errors(directory_);
   lock_file_ = open_reserved(directory_ + "/lock.mdb", kLockBytes);
   ::close(open_own_file(directory_ + "/data.mdb"));  // LMDB accepts an empty file
   must(mdb_env_create(&env_));
@@ -126,6 +127,8 @@ void LocalKv::open() {
   must(mdb_env_set_mapsize(env_, kFirstMapBytes));
   must(mdb_env_set_maxreaders(env_, kMaxReaders));
   must(mdb_env_open(env_, directory_.c_str(), MDB_NOTLS, 0600));
+  while (!look_at_size()) {
+  }
   snapshot([&](MDB_txn* txn) { check(mdb_dbi_open(txn, nullptr, 0, &dbi_)); });
   crash_point("local.open");
 
@@ -145,6 +148,24 @@ void LocalKv::open() {
 void LocalKv::close() {
   if (env_ != nullptr) mdb_env_close(env_);
   if (lock_file_ >= 0) ::close(lock_file_);
+}
+
+// Guarantee kept here: a log that has lost its end is refused. LMDB would end the process at the first missing page.
+bool LocalKv::look_at_size() {
+  mdb_filehandle_t data = -1;
+  mdb_env_get_fd(env_, &data);
+  MDB_stat stat{};
+  mdb_env_stat(env_, &stat);
+  std::optional<std::uint64_t> used;
+  snapshot([&](MDB_txn* txn) { used = bytes_in_use(data, stat.ms_psize, mdb_txn_id(txn)); });
+  if (!used) return false;
+  bytes_ = bytes_of(data);
+  if (bytes_ < *used)
+    throw Failure(ErrorKind::kCorrupt,
+                  fmt::format("cannot open the log in {}: its data.mdb was shortened to {} bytes, and {} are in use; "
+                              "restore the folder from a copy",
+                              directory_, bytes_, *used));
+  return true;
 }
 
 bool LocalKv::adopt_new_size() {
@@ -381,7 +402,21 @@ void LocalKv::check_place() {
   if (gone_) return;
   mdb_filehandle_t data = -1;
   mdb_env_get_fd(env_, &data);
-  if (is_at(data, directory_ + "/data.mdb") && is_at(lock_file_, directory_ + "/lock.mdb")) return;
+  const auto bytes = bytes_of(data);
+  if (!is_at(data, directory_ + "/data.mdb") || !is_at(lock_file_, directory_ + "/lock.mdb")) {
+    gone_why_ = fmt::format(
+        "the log in {} was removed or replaced while it was in use: put it back or make a new one, "
+        "then start this program again",
+        directory_);
+  } else if (bytes < bytes_) {  // LMDB never shortens it
+    gone_why_ = fmt::format(
+        "the log in {} was shortened while it was in use (data.mdb, from {} to {} bytes): restore "
+        "the folder from a copy, then start this program again",
+        directory_, bytes_, bytes);
+  } else {
+    bytes_ = bytes;
+    return;
+  }
   gone_ = true;
   try {
     throw_if_gone();

@@ -54,10 +54,12 @@ class LocalKv : public Kv {
 
   void open();
   void close();
+  // False if the snapshot that it looked at was overwritten. Throws Failure if the file is shorter than what is in use.
+  bool look_at_size();
   void write_loop();
   void upkeep_loop();
   void upkeep();
-  // Checks that the folder and its files are still those that were opened; if not, all later calls fail.
+  // Checks that the folder and its files are still those that were opened, and whole; if not, all later calls fail.
   void check_place();
   // Kills or reports a process that keeps the write lock.
   void check_writer();
@@ -101,7 +103,9 @@ class LocalKv : public Kv {
   std::uint64_t last_number_ = 0;
   std::optional<std::chrono::steady_clock::time_point> waits_since_;  // for the write lock
   std::optional<Error> refused_;                                      // the error that answers changes at present
-  std::atomic<bool> gone_ = false;  // the folder or a file in it is gone; refused_ reports it from then on
+  std::atomic<bool> gone_ = false;  // the log cannot be used any more; refused_ reports it from then on
+  std::string gone_why_;            // set before gone_
+  std::uint64_t bytes_ = 0;         // of data.mdb, when the upkeep last looked
   bool stopping_ = false;
   std::thread writer_;
   std::thread upkeep_;

@@ -1,4 +1,4 @@
-#include "http/lookup.h"
+#include "runtime/lookup.h"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
@@ -10,6 +10,7 @@
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <utility>
 
 namespace mephisto {
 namespace {
@@ -44,10 +45,11 @@ void run(const std::shared_ptr<Lookup>& lookup, const std::string& host, const s
 
 }  // namespace
 
-asio::awaitable<Found> look_up(const Target& target, std::chrono::steady_clock::time_point deadline) {
+asio::awaitable<Found> look_up(std::string host, std::string port, std::chrono::steady_clock::time_point deadline) {
   auto executor = co_await asio::this_coro::executor;
-  if (target.host_is_address)
-    co_return tcp::resolver{executor}.resolve(target.host, target.port, tcp::resolver::numeric_host);
+  boost::system::error_code no_address;
+  (void)asio::ip::make_address(host, no_address);
+  if (!no_address) co_return tcp::resolver{executor}.resolve(host, port, tcp::resolver::numeric_host);
   auto lookup = std::make_shared<Lookup>();
   asio::steady_timer wait{executor, deadline};
   lookup->wait = &wait;
@@ -59,7 +61,7 @@ asio::awaitable<Found> look_up(const Target& target, std::chrono::steady_clock::
     }
   } leave{*lookup};
   // If the wait ends first, the thread goes on alone and its result is dropped.
-  std::thread{run, lookup, target.host, target.port}.detach();
+  std::thread{run, lookup, std::move(host), std::move(port)}.detach();
   boost::system::error_code ended;
   co_await wait.async_wait(asio::redirect_error(asio::use_awaitable, ended));
   std::lock_guard lock{lookup->mutex};

@@ -1,0 +1,82 @@
+"""What the members of a group say of themselves, with Kafka as the log."""
+import json
+import signal
+import unittest
+
+from cluster import Cluster
+from support import Scene, wait_for
+
+
+def setUpModule():
+    global cluster
+    cluster = Cluster()
+
+
+class Group(Scene):
+    """One group after the other, with one partition in each topic."""
+
+    def setUp(self):
+        self.config(self.start_market(), f"broker: {cluster.url}\ntopic_partitions: 1\nbroker_session_timeout: 6s\n")
+
+    def start_shards(self, number, *words):
+        worker = self.start_worker("--shards", number, *words)
+        self.addCleanup(worker.end)
+        return worker
+
+    def lag(self):
+        return {f"{row['topic']}/{row['partition']}": row for row in self.rows("lag") if row["group"] == "horton"}
+
+    def why(self, place):
+        return self.horton("why", place).stdout
+
+    def send(self):
+        sent = json.loads(self.horton("send", "@collect_security_overview",
+                                      '{"symbol": "IBM", "exchange": "NYSE"}').stdout)
+        return f"{sent['topic']}/{sent['partition']}"
+
+
+class Spare(Group):
+    def test_a_spare_member_says_that_it_is_spare(self):
+        worker = self.start_shards(3)
+        worker.wait_for(r"(?s)(:\d is spare: group horton has no partition left for it; it takes over where one "
+                        r"of them goes.*){2}")
+
+        def states():
+            return sorted((row["state"], row["after"]) for row in self.rows("rebalances"))
+        wait_for(lambda: [state for state, _ in states()].count("spare") >= 2, states)
+        self.assertEqual({after for state, after in states() if state == "spare"}, {0})
+        self.assertGreater(max(after for _, after in states()), 0)
+
+
+class LagAndWhy(Group):
+    def test_agree_before_and_after_a_commit_interval(self):
+        for guarantee in ("at_least_once", "exactly_once"):
+            with self.subTest(guarantee):
+                worker = self.start_shards(1, "--set", f"processing_guarantee={guarantee}", "--set",
+                                           "broker_commit_interval=3s")
+                place = self.send()
+
+                def committed(at=place):
+                    row = self.lag().get(at)
+                    return row if row and (row["lag"], row["uncommitted"]) == (0, 0) else None
+                row = wait_for(committed, lambda: f"the commit: {self.lag()}\n{worker.stderr[-3000:]}")
+                self.assertEqual(row["committed"], row["end"])
+                self.assertEqual(self.why(place), f"{place}  is done up to its end, {row['end']}\n")
+                worker.signal(signal.SIGTERM)
+                self.assertEqual(worker.wait(), 0)
+                self.assertEqual(self.lag()[place]["lag"], 0)
+
+    def test_both_tell_what_is_done_and_not_committed(self):
+        worker = self.start_shards(1, "--set", "broker_commit_interval=1h")
+        place = self.send()
+
+        def done():
+            row = self.lag().get(place)
+            return row if row and (row["lag"], row["uncommitted"]) == (1, 1) else None
+        row = wait_for(done, lambda: f"the record to be done: {self.lag()}")
+        self.assertEqual(self.why(place),
+                         f"{place}  is done up to its end, {row['end']}; {row['end'] - 1} is committed so far\n")
+
+
+if __name__ == "__main__":
+    unittest.main()
