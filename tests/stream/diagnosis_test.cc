@@ -196,8 +196,8 @@ TEST_P(ALogThatTakesNothing, ComesFirst) {
 
 INSTANTIATE_TEST_SUITE_P(
     Guarantees, ALogThatTakesNothing,
-    ::testing::Values(Guarantee{"at_least_once", "the log does not take what was sent: ", "a commit is under way"},
-                      Guarantee{"exactly_once", "the log does not take commits: ", "a transaction is open"}),
+    ::testing::Values(Guarantee{"at_least_once", "the log does not accept sent records: ", "a commit is under way"},
+                      Guarantee{"exactly_once", "the log does not accept commits: ", "a transaction is open"}),
     [](const auto& of) { return std::string{of.param.name}; });
 
 // Two partitions: the one of `in`, and the leader's.

@@ -1,4 +1,4 @@
-// One assignment: a partition from the moment that the group gives it to this shard until it is gone.
+// One assignment: a partition from the moment that the group gives it to this shard until it is released or lost.
 //
 //   assigned ──> restoring ──> running ──> draining ──> closed
 //      └──────────────────────────^
@@ -44,9 +44,9 @@ class Assignment {
   std::int64_t generation() const { return given_.generation; }
   AssignmentState state() const { return state_; }
   Loop::time_point since() const { return since_; }  // in that state
-  // Whether its events may be processed and committed.
+  // Whether its events can be processed and committed.
   bool open() const { return state_ == AssignmentState::kRunning || state_ == AssignmentState::kDraining; }
-  // Changes the state of the assignment and its lanes. A change that is not in the drawing ends the process.
+  // Changes the state of the assignment and its lanes. A change that the drawing does not show ends the process.
   void enter(AssignmentState next, Loop::time_point now);
 
  private:
@@ -59,7 +59,7 @@ class Assignment {
   std::int64_t committed;
   std::string committed_metadata;
   FlowAccount flow;
-  Spawned restoring;  // the task, while its state is restored
+  Spawned restoring;  // the task that restores its state
 };
 
 using Assignments = std::map<AssignmentId, std::shared_ptr<Assignment>>;
