@@ -170,7 +170,7 @@ TEST_F(Declarations, ACommandsNameIsAWord) {
 
 TEST(App, AnIdThatCannotBeATopicsNameIsAMistake) {
   for (const char* id : {"", "my shop", "a/b"})
-    EXPECT_THAT(App{id}.mistakes(), ElementsAre(HasSubstr("an app's id has the rules of a topic's name"))) << id;
+    EXPECT_THAT(App{id}.mistakes(), ElementsAre(HasSubstr("an app's id follows the rules of topic names"))) << id;
 }
 
 // An app may capture what has the same lifetime.
