@@ -1,4 +1,4 @@
-// Finds the reason why a record is not processed: what it waits for in its agent.
+// Finds the reason why an agent has not processed a record yet.
 #include <fmt/format.h>
 
 #include <algorithm>

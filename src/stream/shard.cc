@@ -411,8 +411,8 @@ Task<void> Shard::leave() {
   co_await member_->close();
 }
 
-// Guarantee kept here: a stop ends in time, whatever it waits for. Records that are not committed by then are delivered
-// again.
+// Guarantee kept here: a stop ends in time, even if a handler or the log does not answer. Records that are not
+// committed by then are delivered again.
 Task<void> Shard::end_at_deadline() {
   co_await sleep_until(stop_until_ + kLastCommit);
   for (const auto& line : loop_.describe_tasks()) log::debug("At the end of drain_timeout: {}", line);

@@ -36,7 +36,7 @@ bool refused(const T& value) {
   return !message(value).starts_with("no error");
 }
 
-constexpr std::string_view kNoNumber = " is no number that JSON has; a value that may be absent is a std::optional";
+constexpr std::string_view kNoNumber = " is not a number in JSON; use std::optional for a value that may be absent";
 
 TEST(Refusal, SaysWhereAndWhy) {
   EXPECT_EQ(message(Order{.lines = {{"a", 1}, {"b", std::nan("")}}, .extras = {}}),

@@ -3,8 +3,9 @@
 //   assigned ──> restoring ──> running ──> draining ──> closed
 //      └──────────────────────────^
 //
-// Every state but closed may also go to draining (the partition is revoked), to closed (the shard starts again from the
-// committed offsets) and to lost (another member owns the partition already). Closed and lost are final.
+// From every state that is not final an assignment may also change to one of these: draining (the partition is
+// revoked), closed (the shard starts again from the committed offsets), lost (another member owns the partition).
+// Closed and lost are final.
 //
 // The log delivers no record of an assignment before the shard resumes it, which it does on running. A restoring
 // assignment waits for the state of the partition (participant.h).

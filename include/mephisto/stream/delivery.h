@@ -184,7 +184,7 @@ class LaneQueue {
   struct Options {
     bool ordered_by_key = false;
     std::uint64_t max_window = 4096;  // records of a lane between the first that is not done and the last delivered
-    std::string agent;                // APP/AGENT, whose queue it is
+    std::string agent;                // APP/AGENT, the owner of the queue
   };
   explicit LaneQueue(Options options);
   ~LaneQueue();

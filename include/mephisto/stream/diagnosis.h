@@ -65,7 +65,7 @@ class Rebalances {
   // by one, as other members release them.
   void begin_assigned(std::size_t held);
   // Called after partitions were released or assigned. The rebalance is complete when all partitions meant for the
-  // member are assigned and no more are `going`. If the log does not report what is meant, any partition is enough.
+  // member are assigned and no more are `going`. If the log does not report their number, one partition is enough.
   void moved(std::size_t held, bool going);
   // Ends a rebalance that has been complete for a while. Call it from time to time.
   void rest() {

@@ -1,7 +1,8 @@
 // Flow control of one shard: it pauses and resumes the delivery of each assignment.
 //
-// The rule: an assignment pauses when its records hold its share of memory_budget, when enough of its records wait for
-// their agents, or when all agents that consume it have enough from other partitions. It resumes at half of that.
+// The rule: an assignment pauses in three cases. Its records use its share of memory_budget; enough of its records wait
+// for their agents; or all agents that consume it have enough records from other partitions. It resumes at half of
+// that.
 #pragma once
 
 #include <cstddef>

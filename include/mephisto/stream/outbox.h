@@ -258,7 +258,7 @@ class Outbox {
     Origin last;
     bool origin = false;  // an event has sent a record; `last` is the origin of the builder's last record
 
-    // Notes the event that sent the builder's last record; null for none.
+    // Registers the event that sent the builder's last record; null if no event sent it.
     void sent_for(const Slot* event) {
       if (event == nullptr && (!origin || last.assignment == 0)) return;
       const auto row = builder.count() - 1;

@@ -59,8 +59,8 @@ class AckTracker {
   // The records that are done from `base` on, as `5-9,12`, relative to `base`, which is at most committable(). Mostly
   // empty. A text of more than `max_bytes` is cut at its end.
   std::string acks_ahead(std::int64_t base, std::size_t max_bytes = std::numeric_limits<std::size_t>::max()) const;
-  // An upper limit, until the next delivery, on the length of acks_ahead() relative to `start` or a later offset, if
-  // `in_flight` of the delivered records are not done.
+  // An upper limit on the length of acks_ahead() relative to `start` or a later offset. It holds until the next
+  // delivery, if `in_flight` of the delivered records are not done.
   std::size_t longest_acks_ahead(std::int64_t start, std::uint64_t in_flight) const;
 
  private:
