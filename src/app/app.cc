@@ -42,8 +42,7 @@ class Forwarder : public AgentBase {
 
 void App::add_forwarder(std::string name, detail::TopicSpec from, detail::TopicSpec to, std::source_location where) {
   if (from.name == to.name)
-    mistake(where, fmt::format("{} sends what arrives on topic {} to the same topic, without end: name another one",
-                               name, to.name));
+    mistake(where, fmt::format("{} forwards topic {} to itself, which never ends: name another topic", name, to.name));
   add_agent(std::make_unique<Forwarder>(std::move(name), std::move(from), std::move(to)), where);
 }
 

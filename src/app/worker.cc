@@ -119,8 +119,7 @@ bool Worker::may_answer_on(const std::string& topic) {
   if (app_.refused_replies++ == 0) {
     log::warn(
         "A request names topic {} for its answer, which is neither a reply topic ({}…) nor declared by this app: it is "
-        "not answered, nor are others like it (setting "
-        "reply_to_topics)",
+        "not answered, and neither are later ones like it (setting reply_to_topics)",
         printable(topic), kReplyTopicPrefix);
   }
   return false;

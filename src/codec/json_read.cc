@@ -275,7 +275,7 @@ bool read_variant(V& value, const VariantShape& shape, void* out, Reader& reader
   if (auto error = value.get_object().get(object)) return mismatched(value, reader, "an object", error);
   std::string_view ns;
   if (object.find_field_unordered("__faust").find_field("ns").get_string().get(ns) != simdjson::SUCCESS) {
-    return reader.fail("has no __faust.ns to tell which record it is");
+    return reader.fail("has no __faust.ns, which names the type of the record");
   }
   const auto named =
       std::ranges::find_if(all, [&](const auto& one) { return one.shape->kind == Kind::kRecord && one.name == ns; });

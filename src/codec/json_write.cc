@@ -126,7 +126,7 @@ void write_escaped(Buffer& out, std::string_view text, Dialect dialect) {
             from, std::min<std::size_t>(sequence_length(byte), static_cast<std::size_t>(end - from))})) {
       if (dialect != Dialect::kShown)
         refuse("is not UTF-8 (byte " + std::to_string(from - text.data() + 1) +
-               "): use mephisto::Bytes for what is not text");
+               "): use mephisto::Bytes for other bytes");
       ++from;
       at = std::copy_n("\xef\xbf\xbd", 3, at);
       continue;

@@ -147,8 +147,7 @@ TEST_F(Declarations, NothingIsPassedOnInACircle) {
   auto& orders = app.topic<int>("orders");
   const int first = __LINE__ + 1;
   app.through("round", orders, orders);
-  EXPECT_THAT(mistakes(),
-              ElementsAre(HasSubstr(at(first) + ": round sends what arrives on topic orders to the same topic")));
+  EXPECT_THAT(mistakes(), ElementsAre(HasSubstr(at(first) + ": round forwards topic orders to itself")));
 }
 
 TEST_F(Declarations, ATimersIntervalIsAboveZero) {

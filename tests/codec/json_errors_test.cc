@@ -161,7 +161,7 @@ TEST(JsonErrors, AnUnknownNamespaceOfAVariantIsShown) {
             R"(is a "gold.Square", which is not a record that is expected here)");
 }
 TEST(JsonErrors, AVariantWithoutANamespaceIsReported) {
-  EXPECT_EQ(message<Shape>(R"({"x":1,"y":2})"), "has no __faust.ns to tell which record it is");
+  EXPECT_EQ(message<Shape>(R"({"x":1,"y":2})"), "has no __faust.ns, which names the type of the record");
 }
 TEST(JsonErrors, TheFieldOfAVariantsRecordIsNamed) {
   EXPECT_EQ(message<Shape>(R"({"x":1,"__faust":{"ns":"gold.Point"}})"), "y: missing");

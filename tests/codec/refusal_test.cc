@@ -107,7 +107,7 @@ TEST(Refusal, TextThatIsNotUtf8) {
     EXPECT_TRUE(refused(std::map<std::string, int>{{text, 1}}));
     EXPECT_FALSE(refused(Bytes{text}));
   }
-  EXPECT_EQ(message(Line{"abc\xff", 1}), "Line.item: is not UTF-8 (byte 4): use mephisto::Bytes for what is not text");
+  EXPECT_EQ(message(Line{"abc\xff", 1}), "Line.item: is not UTF-8 (byte 4): use mephisto::Bytes for other bytes");
 }
 
 TEST(Refusal, TextsThatAreNotDecimals) {

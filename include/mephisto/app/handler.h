@@ -99,9 +99,9 @@ struct Handler {
                     "the agent's handler returns this, but a handler returns Task<void>, or Results<R> when it yields "
                     "results of type R");
     else if constexpr (!can_be_copied<F>)
-      static_assert(
-          can_be_copied<F>,
-          "the agent's handler captures what cannot be copied: hold it by a shared_ptr, or outside of the handler");
+      static_assert(can_be_copied<F>,
+                    "the agent's handler captures an object that cannot be copied: hold it by a shared_ptr, or outside "
+                    "of the handler");
     else
       return true;
     return false;
@@ -119,7 +119,7 @@ consteval bool check_task_body() {
   else if constexpr (!can_be_copied<F>)
     static_assert(
         can_be_copied<F>,
-        "the body of a task or timer captures what cannot be copied: hold it by a shared_ptr, or outside of the body");
+        "the body of a task or timer captures an object that cannot be copied: hold it by a shared_ptr, or outside it");
   else
     return true;
   return false;

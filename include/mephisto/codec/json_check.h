@@ -325,7 +325,8 @@ struct Required<Refused<S, F, T, Flaw::kPointer>> {
 };
 template <class S, Text F, class T>
 struct Required<Refused<S, F, T, Flaw::kText>> {
-  static_assert(can_be_a_field<S, F, T>, "this text cannot be read, as it does not own what it shows: use std::string");
+  static_assert(can_be_a_field<S, F, T>,
+                "this text type cannot be read, because it does not own its characters: use std::string");
 };
 template <class S, Text F, class T>
 struct Required<Refused<S, F, T, Flaw::kEnum>> {
