@@ -1,11 +1,11 @@
 // Agents: named coroutines that consume a topic. See app.h for declaring them.
 //
 //   auto& square = app.agent("square", numbers, [](Stream<int> stream) -> Results<int> {
-//     while (auto n = co_await stream.next()) co_yield *n * *n;       // to whoever asked, and to the sinks
+//     while (auto n = co_await stream.next()) co_yield *n * *n;       // to the asker, and to the sinks
 //   });
 //   int nine = co_await square.ask(3);
 //
-// The callable must not capture anything that dies before the app (best: nothing); the app owns it.
+// The callable must not capture anything that is destroyed before the app (best: it captures nothing). The app owns it.
 #pragma once
 
 #include <atomic>
@@ -23,7 +23,7 @@
 
 namespace mephisto {
 
-// What a handler that yields returns: a generator that may also await.
+// The return type of a handler that yields: a generator that may also await.
 template <class R>
 class [[nodiscard]] Results {
  public:
@@ -82,9 +82,9 @@ class [[nodiscard]] Results {
   std::coroutine_handle<promise_type> handle_;
 };
 
-// What happens to an event whose handler throws. A Failure of kInvalid is not retried. Nor, therefore, is an ask that
-// was answered with an error: the agent that was asked has had its own retries, and says the same again. An ask without
-// an answer (kTimeout) is retried.
+// The treatment of an event whose handler throws. A Failure of kInvalid is not retried. So an ask that was answered
+// with an error is not retried either: the other agent has made its own retries, and would give the same answer. An ask
+// without an answer (kTimeout) is retried.
 struct ErrorPolicy {
   enum class Then {
     kDeadLetter,     // to the topic <id>-<agent>-dlq, with the reason in headers
@@ -98,13 +98,14 @@ struct ErrorPolicy {
   std::chrono::milliseconds first_backoff{100};  // doubled each time, with jitter
   std::chrono::milliseconds last_backoff{10'000};
   Then then = Then::kDeadLetter;
-  Blocks blocks = Blocks::kNothing;  // what waits while an event waits for its retry, besides the events of its own key
+  // Which events wait, besides those of the same key, while an event waits for its retry.
+  Blocks blocks = Blocks::kNothing;
 };
 
 struct AgentOptions {
   int concurrency = 1;  // coroutines of a worker that share the events, spread over its shards (at least one on each)
-  std::string concurrency_setting{};  // the setting that gives the number instead
-  bool ordered_by_key = false;        // with concurrency: events of one key one after the other
+  std::string concurrency_setting{};  // a setting that gives the number instead
+  bool ordered_by_key = false;        // with concurrency: events of the same key are processed one after the other
   bool isolated_partitions = false;   // one coroutine per partition
   ErrorPolicy on_error{};
   std::string help{};
@@ -123,19 +124,19 @@ struct ReplyAddress {
 };
 std::optional<ReplyAddress> reply_address(const Slot& slot);
 
-// Answers the event in `slot`, if somebody asked, with JSON text.
+// Answers the event in `slot` with JSON text, if it is a request.
 Task<void> reply(Slot& slot, std::string_view value_json, bool value_has_namespace);
 
-// Answers `null`, where somebody asked and the handler gave no result.
+// Answers `null`, if the event is a request and the handler gave no result.
 void answer_nothing(Slot& slot);
 Task<void> send_error_reply(ReplyAddress address, std::string message);
 
-// Asks: sends `value` (JSON text by the agent's codec) and waits for the reply's value as JSON text.
+// Sends `value` (JSON text by the agent's codec) and waits for the reply's value as JSON text.
 Task<std::string> ask_raw(const TopicSpec& topic, std::string value, SendOptions options, Loop::duration deadline);
 
 }  // namespace detail
 
-// What an agent's results go to besides the asker.
+// A further target of an agent's results, besides the asker.
 template <class R>
 struct Sink {
   std::function<Task<void>(const R&)> run;
@@ -154,7 +155,7 @@ class AgentBase {
   const AgentOptions& options() const { return options_; }
   // Runs the handler over the instance's stream until it ends.
   virtual Task<void> run(detail::Instance& instance) const = 0;
-  // Set by the app: how many of its workers run, from when on the agent stays as it is.
+  // Set by the app: the number of its running workers. While any runs, the agent cannot be changed.
   const std::atomic<int>* running = nullptr;
 
  protected:
@@ -173,7 +174,7 @@ class Agent : public AgentBase {
   using ResultType = std::conditional_t<std::is_void_v<R>, None, R>;
 
  public:
-  // A reference, so that handlers that take one refer to what run() keeps for as long.
+  // The stream is passed by reference: a handler that takes a reference refers to run()'s stream, which lives as long.
   using Handler = std::conditional_t<std::is_void_v<R>, std::function<Task<void>(Stream<T>&&)>,
                                      std::function<Results<ResultType>(Stream<T>&&)>>;
 
@@ -181,10 +182,10 @@ class Agent : public AgentBase {
       : AgentBase(std::move(name), std::move(topic), std::move(options)), handler_(std::move(handler)), to_(topic_) {}
   Agent(const Agent&) = delete;  // app.agent() gives a reference: write `auto& square = app.agent(…)`
 
-  // Sends without waiting for a result. Suspends only while too much is under way.
+  // Sends without waiting for a result. Suspends only while too many records are under way.
   Cast cast(const T& value = {}, const SendOptions& options = {}) const { return to_.cast(value, options); }
 
-  // Sends, durable when it returns; the result goes to `reply_to` (a topic's name) if one is given, under
+  // Sends; the record is durable when it returns. If `reply_to` (a topic's name) is given, the result goes there under
   // `correlation_id`.
   Task<RecordMetadata> send(T value, SendOptions options = {}, std::string reply_to = "",
                             std::string correlation_id = "") const {
@@ -195,8 +196,8 @@ class Agent : public AgentBase {
     co_return co_await to_.send(std::move(value), std::move(options));
   }
 
-  // Sends and waits for the result. Throws Failure: kTimeout after the deadline; kInvalid with what the handler failed
-  // with for good, after the retries of its own error policy.
+  // Sends and waits for the result. Throws Failure: kTimeout after the deadline, or kInvalid with the handler's error
+  // after the retries of its own error policy.
   Task<R> ask(T value, AskOptions options = {}) const {
     Buffer bytes;
     topic_.value_codec.dump(value, bytes);
@@ -206,7 +207,7 @@ class Agent : public AgentBase {
     if constexpr (!std::is_void_v<R>) co_return value_or_throw(from_json<R>(text));
   }
 
-  // Asks for each value, all at once; results in the order of the values. Throws what the first failing one threw.
+  // Asks for all values at once. The results are in the order of the values. Throws the first exception of an ask.
   Task<std::vector<ResultType>> join(std::vector<T> values, AskOptions options = {}) const
     requires(!std::is_void_v<R>)
   {
@@ -215,7 +216,7 @@ class Agent : public AgentBase {
     co_return co_await when_all(std::move(asks));
   }
 
-  // As join, but gives each result to `each` as it comes, in any order.
+  // Like join, but gives each result to `each` when it arrives, in any order.
   Task<void> map(std::vector<T> values, std::function<Task<void>(ResultType)> each, AskOptions options = {}) const
     requires(!std::is_void_v<R>)
   {
@@ -229,14 +230,15 @@ class Agent : public AgentBase {
     co_await when_all(std::move(asks));
   }
 
-  // Results also go to: a topic (with the event's key), another agent, a function or a coroutine function. Before the
-  // app runs.
+  // Adds a target of the results: a topic (with the event's key), another agent, a function or a coroutine function.
+  // Before the app runs.
   template <class To>
   Agent& sink(To&& to)
     requires(!std::is_void_v<R>)
   {
     if (running != nullptr && *running > 0)
-      throw Failure(ErrorKind::kInvalid, "agent " + name_ + " gets a sink while the app runs: declare it before");
+      throw Failure(ErrorKind::kInvalid,
+                    "agent " + name_ + " gets a sink while the app runs: add it before the app runs");
     sinks_.push_back(make_sink(std::forward<To>(to)));
     return *this;
   }

@@ -7,9 +7,9 @@
 //   });
 //   int main(int argc, char** argv) { return app.main(argc, argv); }
 //
-// Everything is declared before the app runs, from one thread. Handlers run on every shard's thread: what they share
-// must be safe. Mistakes in what is declared are gathered: main() tells them with file and line and returns 2, a Worker
-// and a Client throw them.
+// Everything is declared before the app runs, from one thread. Handlers run on the threads of all shards, so shared
+// data must be thread-safe. Mistakes in declarations are collected: main() prints them with file and line and returns
+// 2; a Worker and a Client throw them.
 #pragma once
 
 #include <atomic>
@@ -55,11 +55,11 @@ class App {
   App(const App&) = delete;
   App& operator=(const App&) = delete;
 
-  // The id with the version where that is not 1: the group's name and the prefix of internal topics.
+  // The id, with the version if that is not 1: the group's name and the prefix of internal topics.
   const std::string& id() const { return id_; }
   const AppOptions& options() const { return options_; }
 
-  // A topic may be declared again if it is declared the same.
+  // A topic may be declared again with the same properties.
   template <class T>
   Topic<T>& topic(std::string name, TopicOptions options = {},
                   std::source_location where = std::source_location::current()) {
@@ -92,7 +92,7 @@ class App {
   }
   template <class T>
   void agent(std::string name, const Topic<T>& topic) = delete;  // an agent has a handler
-  // An agent on several topics of the same type, merged into one stream; what is cast to it goes to the first.
+  // An agent on several topics of the same type, merged into one stream. cast() on it sends to the first topic.
   template <class T, class F>
   auto& agent(std::string name, const std::vector<const Topic<T>*>& topics, F handler, AgentOptions options = {},
               std::source_location where = std::source_location::current()) {
@@ -120,8 +120,7 @@ class App {
       return unsound<Agent<None, void>>();
     }
   }
-  // Sends everything that arrives on `from` on to `to` (bytes, key and headers as they are) and gives `to`, for an
-  // agent to consume.
+  // Forwards all records of `from` to `to`, with bytes, key and headers unchanged. Gives `to`, for an agent to consume.
   template <class T>
   const Topic<T>& through(std::string name, const Topic<T>& from, const Topic<T>& to,
                           std::source_location where = std::source_location::current()) {
@@ -144,7 +143,7 @@ class App {
     }
   }
 
-  // Runs once in each worker, on its first shard, after it started; cancelled when it stops.
+  // Runs once in each worker, on its first shard, after the worker has started. It is cancelled when the worker stops.
   template <class Body>
   void task(std::string name, Body body, std::source_location where = std::source_location::current()) {
     if constexpr (detail::check_task_body<Body>()) {
@@ -152,8 +151,8 @@ class App {
       add_task({std::move(name), std::move(body), std::nullopt}, where);
     }
   }
-  // Runs every `interval`, first after one interval; runs do not overlap and do not drift: what a long run
-  // misses is left out.
+  // Runs every `interval`, for the first time after one interval. Runs do not overlap and do not drift: runs that a
+  // long run delays beyond their time are left out.
   template <class Body>
   void timer(std::string name, std::chrono::milliseconds interval, Body body,
              std::source_location where = std::source_location::current()) {
@@ -169,23 +168,23 @@ class App {
   std::function<void(const std::vector<TopicPartition>&)> on_partitions_assigned;
   std::function<void(const std::vector<TopicPartition>&)> on_partitions_revoked;
 
-  // Gives the token with which to log in to Kafka, where kafka.properties.sasl.mechanism is OAUTHBEARER.
+  // Gives the token to log in to Kafka, if kafka.properties.sasl.mechanism is OAUTHBEARER.
   LogTokenSource log_token;
 
   Settings& settings() { return settings_; }
   const Settings& settings() const { return settings_; }
-  // datadir, and below it the version's folder.
+  // datadir(): the setting. appdir(): the folder of the app's version in it.
   std::string datadir() const;
   std::string appdir() const;
-  // The log's URL by the settings.
+  // The log's URL, from the settings.
   std::string log_url() const;
-  // Opens it, with the settings below kafka.properties and `log_token`. Throws Failure as mephisto::open_log.
+  // Opens the log with the settings below kafka.properties and `log_token`. Throws Failure like mephisto::open_log.
   std::shared_ptr<Log> open_log() const;
 
   // The command line; returns the exit code (docs/settings.md lists them).
   int main(int argc, char** argv);
 
-  // What is declared, for the worker and the commands.
+  // The declarations, for the worker and the commands.
   const std::vector<std::unique_ptr<AgentBase>>& agents() const { return agents_; }
   const std::vector<std::unique_ptr<TopicBase>>& topics() const { return topics_; }
   const std::vector<std::unique_ptr<CommandBase>>& commands() const { return commands_; }
@@ -196,13 +195,13 @@ class App {
   };
   const std::vector<Merged>& merged() const { return merged_; }
 
-  // What is wrong with the declarations, each with file and line.
+  // The mistakes in the declarations, each with file and line.
   std::vector<std::string> mistakes() const;
-  // Throws Failure (kInvalid) where something is.
+  // Throws Failure (kInvalid) if there are any.
   void check() const;
-  // Where that agent, command, task or timer was declared: `file:line`.
+  // The place where that agent, command, task or timer was declared: `file:line`.
   std::string place_of(std::string_view kind, std::string_view name) const;
-  // While one lives the app runs, and nothing can be declared.
+  // While an object of this class lives, the app runs and nothing can be declared.
   class Running {
    public:
     explicit Running(App& app) : app_(app) { ++app_.running_; }
@@ -213,7 +212,7 @@ class App {
    private:
     App& app_;
   };
-  // Requests whose answers were not sent, because the topic that they name is not to be answered on (setting
+  // The number of requests that were not answered, because the app may not send to the topic that they name (setting
   // reply_to_topics).
   std::atomic<std::uint64_t> refused_replies{0};
 
@@ -229,9 +228,9 @@ class App {
     std::vector<std::uintptr_t> addresses;  // on the stack
   };
   template <class Made>
-  static Made& unsound();  // never called: what it stands for does not compile
+  static Made& unsound();  // never called: the declaration does not compile
 
-  // Each notes what is wrong, and goes on with what it has.
+  // Each of these records mistakes and continues with a valid default.
   detail::TopicSpec topic_spec(std::string name, const TopicOptions& options, const std::type_info& type,
                                std::source_location where);
   void add_agent(std::unique_ptr<AgentBase> agent, std::source_location where);
@@ -244,7 +243,8 @@ class App {
   void mistake(std::source_location where, const std::string& what);
   void check_captures(std::string_view kind, const std::string& name, const std::vector<std::uintptr_t>& words,
                       std::source_location where);
-  // Captures of what was in functions that have returned, when the app's main() was called from this frame.
+  // Reports captures of local variables whose functions have returned, judged by the frame that called the app's
+  // main().
   void check_captures_at_start(std::uintptr_t frame);
 
   std::string id_;

@@ -2,9 +2,9 @@
 //
 //   while (auto event = co_await stream.next()) { use(event->price, event.key()); }
 //
-// An event is acknowledged when the next one is asked for, or the agent ends normally. An exception that leaves the
-// agent while it holds an event goes by the agent's error policy (agent.h). While a fetched batch lasts, next() does
-// not suspend.
+// An event is acknowledged when the handler asks for the next one, or ends normally. If an exception leaves the handler
+// while it holds an event, the agent's error policy applies (agent.h). While a fetched batch has records left, next()
+// does not suspend.
 #pragma once
 
 #include <functional>
@@ -24,16 +24,16 @@ namespace detail {
 
 class AgentRuntime;
 
-// Leaves out almost all values that are no request in an envelope (Faust without headers); Instance::unwrap() looks at
-// the rest.
+// A cheap test that rules out almost all values that are not a request in an envelope (Faust without headers).
+// Instance::unwrap() examines the others.
 inline bool maybe_envelope(std::string_view value) {
   return value.starts_with('{') && value.find("ReqRepRequest") != std::string_view::npos;
 }
 
-// One running coroutine of an agent, with the event (or batch of events) that it holds.
+// One running coroutine of an agent, with the event (or batch of events) that it processes.
 class Instance {
  public:
-  // On the task that runs the handler.
+  // Call it on the task that runs the handler.
   Instance(AgentRuntime& runtime, LaneQueue& queue)
       : runtime_(runtime), queue_(queue), context_(*TaskContext::current()) {}
   ~Instance() {
@@ -44,26 +44,27 @@ class Instance {
 
   LaneQueue& queue() { return queue_; }
   TaskContext& context() const { return context_; }
-  // Whether it works on the record, alone or in a batch; or, with manual_ack, did and waits for its acknowledgement.
+  // Whether it processes the record, alone or in a batch. waits_for_ack(): with manual_ack, whether it has processed
+  // the record and the acknowledgement is missing.
   bool holds(const Lane& lane, std::int64_t offset) const;
   bool waits_for_ack(const Lane& lane, std::int64_t offset) const;
   Slot& slot() { return slot_; }
   std::vector<Slot>& held() { return held_; }
   bool manual_ack = false;
 
-  // Acknowledges what is held and takes the next record.
+  // Acknowledges the held events and takes the next record.
   bool advance() {
     if (slot_) acknowledge();
     if (!held_.empty()) settle_held();
     return queue_.pick(slot_);
   }
-  // Takes another record without acknowledging: the present one joins the batch.
+  // Takes another record without acknowledging: the current one joins the batch.
   bool advance_in_batch() {
     if (slot_) hold();
     return queue_.pick(slot_);
   }
-  // Whether the loop's other tasks have waited for long enough, while there is always a next record: looked at now and
-  // then.
+  // Whether the handler must let the loop's other tasks run, although there is a next record. The clock is read only
+  // now and then.
   bool must_yield() {
     if (++taken_ < kLookEvery) return must_yield_;
     taken_ = 0;
@@ -74,12 +75,11 @@ class Instance {
   void acknowledge();
   void settle_held();
   void decode_failed(const Error& error);
-  // Where the value of a request in an envelope (Faust without headers) is, unpadded; empty when it is none.
+  // The value of a request in an envelope (Faust without headers), unpadded; empty if the record is not such a request.
   std::string_view unwrap();
   bool closed() const { return queue_.closed(); }
   AgentRuntime& runtime() { return runtime_; }
-  // What the handler sends from now on is sent for this event; also where the stream is asked in a task of its own
-  // (timeout).
+  // From now on the handler sends for this event. This also holds if a task of its own asks the stream (timeout).
   void work_on(Slot* slot) {
     context_.current_unit = slot;
     TaskContext::current()->current_unit = slot;
@@ -95,13 +95,13 @@ class Instance {
   bool must_yield_ = false;
   Slot slot_;
   std::vector<Slot> held_;
-  std::vector<Slot> unacked_;  // with manual_ack: what was not acknowledged, in flight until the worker stops
+  std::vector<Slot> unacked_;  // with manual_ack: events without an acknowledgement, in flight until the worker stops
   std::string unwrapped_;
 };
 
 }  // namespace detail
 
-// A view of the event in hand; valid until the next one is asked for. Converts to false at the stream's end.
+// A view of the current event; valid until the next one is asked for. Converts to false at the stream's end.
 template <class T>
 class Event {
  public:
@@ -140,14 +140,14 @@ class Event {
 // Whether the running task processes an event.
 inline bool in_event() { return detail::current_slot() != nullptr; }
 
-// Sleeps, in a handler, through a wait that may be long and can begin again: for a rate, or for a service that is away.
-// When the event's partition is to go meanwhile (the worker stops, or another one gets it), the wait ends with
-// Cancelled, and the event is given back: neither acknowledged nor failed, but delivered again to whoever has the
-// partition next. Without an event in hand as sleep_for. Of a batch the last event counts. `what` it waits for appears
-// in `why`, and outlives the wait.
+// Sleeps in a handler. For waits that may be long and can start again: for a rate limit, or for a service that is
+// unreachable. If the event's partition must be released meanwhile (the worker stops, or a rebalance), the wait ends
+// with Cancelled and the event returns to the queue. It is neither acknowledged nor failed; the partition's next owner
+// gets it again. Without an event it is sleep_for. In a batch the last event counts. `what` describes the wait in
+// `why`; it must outlive the wait.
 Task<void> sleep_or_give_back(Loop::duration duration, const char* what = "a pause to end");
 
-// Several events taken together (Stream::batch), acknowledged as one.
+// Several events taken together (Stream::batch) and acknowledged as one.
 template <class T>
 struct EventBatch {
   std::vector<T> values;
@@ -163,9 +163,9 @@ template <class T>
 class StreamNode {
  public:
   virtual ~StreamNode() = default;
-  // The next event if one is ready now. False: not now, or the end.
+  // Gives the next event if one is ready now. False: none is ready, or the stream has ended.
   virtual bool try_next(Event<T>& event) = 0;
-  // Waits for the next event; an empty one is the end.
+  // Waits for the next event; an empty event means the end.
   virtual Task<void> wait_next(Event<T>& event) = 0;
   virtual Instance& instance() = 0;
 };
@@ -283,7 +283,7 @@ class MapNode : public StreamNode<U> {
   std::optional<U> value_;
 };
 
-// A node whose work at each event may suspend: echo, rate_limit.
+// A node whose work for each event may suspend: echo, rate_limit.
 template <class T>
 class StepNode : public StreamNode<T> {
  public:
@@ -308,7 +308,8 @@ class Stream {
  public:
   explicit Stream(std::shared_ptr<detail::StreamNode<T>> node) : node_(std::move(node)) {}
 
-  // co_await next(): acknowledges the event before, and gives the next one; at the end of the stream one that is false.
+  // co_await next() acknowledges the event before and gives the next one. At the end of the stream it gives an event
+  // that is false.
   auto next() {
     struct [[nodiscard("nothing waits until it is awaited: write co_await before it")]] Next {
       detail::StreamNode<T>& node;
@@ -327,7 +328,7 @@ class Stream {
     return Next{*node_, {}, {}};
   }
 
-  // Events whose value passes; the others are acknowledged.
+  // The events whose values pass the test; the others are acknowledged.
   template <class Test>
   [[nodiscard("the events go through the stream that this gives")]] Stream<T> filter(Test test) const {
     return Stream<T>{std::make_shared<detail::FilterNode<T, Test>>(node_, std::move(test))};
@@ -338,7 +339,7 @@ class Stream {
     using U = std::invoke_result_t<Change&, T&>;
     return Stream<U>{std::make_shared<detail::MapNode<T, U, Change>>(node_, std::move(change))};
   }
-  // (key, value) pairs; no key is an empty optional.
+  // (key, value) pairs; without a key the optional is empty.
   [[nodiscard("the events go through the stream that this gives")]] auto items() const {
     using Item = std::pair<std::optional<std::string>, T>;
     struct Items {
@@ -363,12 +364,12 @@ class Stream {
     };
     return Enumerated{*this, start};
   }
-  // Up to `max` values, as many as come within `within` after the first. They are acknowledged as one, when the next
-  // are asked for. Only on the stream itself, before other operators.
+  // Gives up to `max` values: those that arrive within `within` after the first. They are acknowledged together when
+  // the next ones are asked for. Works only on the agent's own stream, before other operators.
   Task<EventBatch<T>> batch(std::size_t max, Loop::duration within) {
     auto* source = dynamic_cast<detail::SourceNode<T>*>(node_.get());
     if (source == nullptr)
-      throw Failure(ErrorKind::kInvalid, "batch() works on the agent's own stream, not behind another operator");
+      throw Failure(ErrorKind::kInvalid, "batch() works on the agent's own stream, not after another operator");
     EventBatch<T> batch;
     Event<T> event;
     co_await source->wait_next(event);
@@ -389,7 +390,7 @@ class Stream {
     instance.work_on(&instance.held().back());
     co_return batch;
   }
-  // Sends each value on to the topics too.
+  // Also sends each value to the topics.
   template <class... Topics>
   [[nodiscard("the events go through the stream that this gives")]] Stream<T> echo(const Topics&... topics) const {
     auto step = [... to = &topics](Event<T>& event) -> Task<void> {
@@ -411,7 +412,7 @@ class Stream {
     };
     return Stream<T>{std::make_shared<detail::StepNode<T>>(node_, std::move(step))};
   }
-  // Events are acknowledged only by event.ack(); one that is not is delivered again after a restart.
+  // Events are acknowledged only by event.ack(). An event without it is delivered again after a restart.
   Stream<T> noack() const {
     node_->instance().manual_ack = true;
     return *this;

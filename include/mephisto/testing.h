@@ -1,14 +1,14 @@
 // For tests of an app: its worker on a log in memory and on a clock that the test moves, all in the test's thread. It
-// needs no test framework, and works with each.
+// needs no test framework and works with any.
 //
 //   TestDriver driver{app};
 //   driver.run(orders.send({.id = "1", .price = 9.5}, {.key = "1"}));  // any task: send, cast, ask, the app's own
-//   driver.settle();                                                   // the agents do all that there is to do
-//   assert(driver.values(checked).size() == 1);                        // what is in a topic
+//   driver.settle();                                                   // the agents process all records
+//   assert(driver.values(checked).size() == 1);                        // the values in a topic
 //   assert(driver.run(square.ask(3)) == 9);
 //   driver.advance(1h);                                                // timers run; no test waits for them
 //
-// Each driver begins with an empty log. What is declared in a file without main() can be linked to the program and to
+// Each driver begins with an empty log. A file with declarations and without main() can be linked to the program and to
 // its tests.
 #pragma once
 
@@ -25,19 +25,19 @@ namespace mephisto {
 // A record of a topic, with the bytes of its value.
 struct TestRecord {
   std::optional<std::string> key;
-  std::optional<std::string> value;  // none: a tombstone
+  std::optional<std::string> value;  // without a value: a tombstone
   std::vector<Header> headers;
   int partition = 0;
   std::int64_t offset = 0;
   Timestamp timestamp{};
 
-  // Empty where there is no such header.
+  // Empty if there is no such header.
   std::string header(std::string_view name) const;
 };
 
 class TestDriver {
  public:
-  // Starts the worker. Throws Failure where it cannot start, or the app's declarations are wrong.
+  // Starts the worker. Throws Failure if it cannot start, or if the app's declarations are wrong.
   explicit TestDriver(App& app);
   ~TestDriver();
   TestDriver(const TestDriver&) = delete;
@@ -48,18 +48,19 @@ class TestDriver {
   T run(Task<T> task) {
     return loop_.run(std::move(task));
   }
-  // Until every record of the agents' topics is done, with what is sent meanwhile. The clock moves on for what waits
-  // for it: retries, a handler that sleeps. Throws Failure (kTimeout) when something is not done after an hour of that.
+  // Runs until every record of the agents' topics is processed, including the records that the agents send meanwhile.
+  // The clock moves while tasks wait for it: retries, a handler that sleeps. Throws Failure (kTimeout) if a record is
+  // not processed after an hour of that clock.
   void settle();
   // Moves the clock, then settles.
   void advance(Loop::duration duration);
-  // Stops the worker and starts another one, which goes on where the first one stopped. Throws what ended the first
-  // one.
+  // Stops the worker and starts another one, which continues where the first one stopped. If an error ended the first
+  // one, throws it.
   void restart();
 
-  // All that is in a topic: partition after partition, in each in order. Without such a topic nothing.
+  // All records of a topic, partition after partition, in the order of each. Empty if there is no such topic.
   std::vector<TestRecord> records(const std::string& topic);
-  // Their values, without tombstones. Throws Failure (kDecode) for one that cannot be read as T.
+  // The values of the records, without tombstones. Throws Failure (kDecode) for a value that cannot be read as T.
   template <class T>
   std::vector<T> values(const Topic<T>& topic) {
     std::vector<T> all;
@@ -70,7 +71,7 @@ class TestDriver {
     }
     return all;
   }
-  // What could not be processed by this agent, with the reason in header x-error.
+  // The records that this agent could not process, with the reason in header x-error.
   std::vector<TestRecord> dead_letters(const AgentBase& agent);
 
   // For memory_faults().

@@ -1,4 +1,4 @@
-// A Topic<T> is a declared topic whose values are T: what agents consume and what is sent to.
+// A Topic<T> is a declared topic whose values are T. Agents consume it, and code sends to it.
 //
 //   auto& orders = app.topic<Order>("orders", {.partitions = 4});
 //   co_await orders.send({.id = "1", .price = 9.5}, {.key = "1"});   // durable when it returns
@@ -21,7 +21,7 @@ struct TopicOptions {
   std::optional<std::chrono::milliseconds> retention{};
   std::optional<std::int64_t> retention_bytes{};
   bool compacting = false;
-  bool internal = false;            // declared by the worker at its start
+  bool internal = false;            // created by the worker at its start
   std::string serializer = "json";  // codec chain of values
   std::string help{};
 };
@@ -51,15 +51,15 @@ class TopicBase {
   const std::string& name() const { return spec_.name; }
   const detail::TopicSpec& spec() const { return spec_; }
 
-  // Sends bytes as they are; no value is a tombstone. Waits until they are durable.
+  // Sends bytes as they are, and waits until they are durable. Without a value it sends a tombstone.
   Task<RecordMetadata> send_raw(std::optional<std::string> value, SendOptions options = {}) const;
 
  protected:
   detail::TopicSpec spec_;
 };
 
-// A value that cast() has put on its way already, or that waits for room: `co_await` it. Where there was room, which is
-// nearly always, that does not suspend and costs no coroutine. Where a task is wanted it becomes one.
+// The result of cast(): the value is sent already, or waits for room in the outbox. `co_await` it. With room, as nearly
+// always, that does not suspend and costs no coroutine. It converts to a Task.
 class [[nodiscard("nothing waits until it is awaited: write co_await before it")]] Cast {
  public:
   Cast() = default;
@@ -88,13 +88,13 @@ class Topic : public TopicBase {
   using value_type = T;
   Topic(const Topic&) = delete;  // app.topic() gives a reference: write `auto& orders = app.topic<Order>("orders")`
 
-  // Puts the value on its way; awaiting it suspends only while too much is under way already. Throws Failure when the
+  // Sends the value. Awaiting the result suspends only while too many records are under way. Throws Failure when the
   // log refuses.
   Cast cast(const T& value, const SendOptions& options = {}) const {
     auto& outbox = detail::Outbox::current(spec_.name);
-    const auto* place = outbox.has_room() ? outbox.known(spec_) : nullptr;
-    if (place == nullptr) return Cast{put(value, options)};
-    add(outbox, *place, value, options, false);
+    const auto* handle = outbox.has_room() ? outbox.known(spec_) : nullptr;
+    if (handle == nullptr) return Cast{put(value, options)};
+    add(outbox, *handle, value, options, false);
     return {};
   }
 
@@ -102,24 +102,24 @@ class Topic : public TopicBase {
   Task<RecordMetadata> send(T value, SendOptions options = {}) const {
     auto& outbox = detail::Outbox::current(spec_.name);
     co_await outbox.room();
-    const auto* place = co_await outbox.resolve(spec_);
-    options.partition = outbox.partition_of(*place, options);
-    const auto ticket = add(outbox, *place, value, options, true);
+    const auto* handle = co_await outbox.resolve(spec_);
+    options.partition = outbox.partition_of(*handle, options);
+    const auto ticket = add(outbox, *handle, value, options, true);
     co_return co_await outbox.sent(ticket, spec_.name, *options.partition);
   }
 
  private:
-  detail::Ticket add(detail::Outbox& outbox, const detail::TopicHandle& place, const T& value,
+  detail::Ticket add(detail::Outbox& outbox, const detail::TopicHandle& handle, const T& value,
                      const SendOptions& options, bool await) const {
-    return value_or_throw(outbox.add_value(place, outbox.partition_of(place, options), options, spec_.value_codec,
+    return value_or_throw(outbox.add_value(handle, outbox.partition_of(handle, options), options, spec_.value_codec,
                                            value, detail::current_unit(), await));
   }
-  // By value: what it was called with may be gone when there is room.
+  // The parameters are values, because the caller's may be gone when there is room.
   Task<void> put(T value, SendOptions options) const {
     auto& outbox = detail::Outbox::current(spec_.name);
     co_await outbox.room();
-    const auto* place = co_await outbox.resolve(spec_);
-    add(outbox, *place, value, options, false);
+    const auto* handle = co_await outbox.resolve(spec_);
+    add(outbox, *handle, value, options, false);
   }
 };
 

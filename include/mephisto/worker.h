@@ -24,17 +24,17 @@ namespace mephisto {
 
 class Worker {
  public:
-  // On the current loop, which has no other worker. Throws Failure where the app's declarations are wrong. `number` of
-  // `shards`; tasks and timers run on shard 0 only.
+  // Runs on the current loop, which must have no other worker. Throws Failure if the app's declarations are wrong. It
+  // is shard `number` of `shards`; tasks and timers run on shard 0 only.
   Worker(App& app, std::shared_ptr<Log> log, int number = 0, int shards = 1);
   ~Worker();
 
-  // Declares the topics and begins to consume. When it throws, what had begun has ended, and stop() is not to be
+  // Creates the topics and begins to consume. If it throws, everything that it began has ended, and stop() must not be
   // called.
   Task<void> start();
-  // Drains, commits and leaves the group. Throws what ended the worker, if something did.
+  // Drains, commits and leaves the group. If an error ended the worker, throws it.
   Task<void> stop();
-  // Waits until stop() was called or something ended the worker; throws that.
+  // Waits until stop() is called or an error ends the worker; throws that error.
   Task<void> finished();
 
   std::vector<detail::LaneStatus> status() const { return shard_.status(); }
@@ -65,13 +65,13 @@ class Worker {
   std::optional<std::string> crash_;
 };
 
-// Sends and asks without consuming. One at a time per loop. On the loop of a worker what is sent goes out with the
-// worker's own.
+// Sends and asks without consuming. One client at a time per loop. On the loop of a worker it sends through the outbox
+// of the worker.
 class Client {
  public:
   Client(App& app, std::shared_ptr<Log> log);
   ~Client();
-  // Makes sure that all that was sent is durable.
+  // Waits until all sent records are durable.
   Task<void> close();
 
  private:

@@ -1,3 +1,11 @@
+// An agent on one shard, in the order of its life:
+// 1. subscribe() registers its topics; make_queue() creates a queue, one for each partition if they are isolated.
+// 2. start() resolves the topic of dead letters and spawns the instances.
+// 3. supervise() runs the handler of one instance: at an exception it applies the error policy to the held events, and
+// starts the handler again. Repeated crashes without an event end the worker.
+// 4. Instance::acknowledge() and settle_held() finish the events of a handler that asks for the next one.
+// 5. failed() applies the error policy: a retry, a dead letter, a skip, a stopped partition or the end of the worker.
+// 6. stop() closes the queues and waits for the instances; after the grace period it cancels them.
 #include "mephisto/agent/agent_runtime.h"
 
 #include <fmt/format.h>
@@ -9,14 +17,14 @@
 namespace mephisto::detail {
 namespace {
 
-// An instance that crashes without an event in hand (it could not even begin) waits a little longer each time; so many
-// times within the window is a loop, and ends the worker.
+// An instance that crashes without an event (it could not even begin) is started again after a growing pause. More
+// crashes than this within the window are a loop, and end the worker.
 constexpr std::size_t kMaxCrashes = 10;
 constexpr std::chrono::seconds kCrashWindow{60};
 constexpr std::chrono::milliseconds kFirstRestart{100};
-constexpr std::chrono::milliseconds kLastRestart{4000};  // so many of them are within the window
+constexpr std::chrono::milliseconds kLastRestart{4000};  // short enough for that many crashes within the window
 
-// The reason in a dead letter's headers is at most so long.
+// The longest reason in a dead letter's headers.
 constexpr std::size_t kMaxReasonBytes = 8 << 10;
 
 // At most `bytes` of the text, cut between two characters.
@@ -47,14 +55,14 @@ void Instance::acknowledge() {
     unacked_.push_back(std::exchange(slot_, {}));
     return;
   }
-  // Somebody asked and the handler gave nothing: that is an answer too.
+  // If the event is a request and the handler gave no result, that is an answer too.
   if (!slot_.answered && !slot_.record().headers.empty()) answer_nothing(slot_);
   queue_.finish(slot_, Outcome::kAcked);
 }
 
 void Instance::settle_held() {
-  // A batch is done as a whole: where a part of it moved to another worker, what was sent for it does not count
-  // (exactly once), and the rest is delivered again.
+  // A batch is done as a whole. If a part of it has moved to another worker, its output does not count (exactly once),
+  // and the rest is delivered again.
   const bool whole = std::ranges::all_of(held_, [](const Slot& slot) { return slot.lane().open(); });
   std::optional<std::string> refused;
   for (const auto& slot : held_) {
@@ -133,14 +141,14 @@ void AgentRuntime::queue_closed(const TopicPartition& partition) {
   }
   std::erase_if(stopped_, [](const Slot& slot) { return !slot; });
   if (!agent_.options().isolated_partitions) return;
-  auto place = queues_.find(partition.str());
-  if (place == queues_.end()) return;
-  place->second->lanes.close();
+  auto found = queues_.find(partition.str());
+  if (found == queues_.end()) return;
+  found->second->lanes.close();
   std::erase_if(retired_, [](const auto& queue) {
     return std::ranges::all_of(queue->instances, [](const Spawned& instance) { return instance.done(); });
   });
-  retired_.push_back(std::move(place->second));
-  queues_.erase(place);
+  retired_.push_back(std::move(found->second));
+  queues_.erase(found);
 }
 
 void AgentRuntime::start(std::function<void(std::string)> on_crash) {
@@ -154,8 +162,8 @@ Task<void> AgentRuntime::declare_dead_letters() {
   try {
     dead_letter_topic_ = co_await shard_.outbox().resolve(dead_letters_);
   } catch (const Failure& failure) {
-    on_crash_(
-        fmt::format("agent {}: the topic {} could not be made: {}", agent_.name(), dead_letters_.name, failure.what()));
+    on_crash_(fmt::format("agent {}: the topic {} could not be created: {}", agent_.name(), dead_letters_.name,
+                          failure.what()));
   }
 }
 
@@ -185,23 +193,23 @@ Task<void> AgentRuntime::supervise(std::shared_ptr<Queue> queue, std::size_t num
   while (!queue->lanes.closed()) {
     Instance instance{*this, queue->lanes};
     struct Running {
-      Running(Instance*& of, Instance& now) : place(of) { place = &now; }
-      ~Running() { place = nullptr; }
-      Instance*& place;
+      Running(Instance*& entry, Instance& current) : entry_(entry) { entry_ = &current; }
+      ~Running() { entry_ = nullptr; }
+      Instance*& entry_;
     } running{queue->running[number], instance};
     std::string error;
     bool held_event = false;
     try {
       co_await agent_.run(instance);
       if (instance.slot() || !instance.held().empty()) {
-        // The handler returned with an event in hand: it is done with it.
+        // The handler returned while it held an event: the event is processed.
         if (instance.slot()) instance.acknowledge();
         instance.settle_held();
         held_event = true;
       }
       if (queue->lanes.closed()) co_return;
-      error = "its coroutine returned while there is more to come";
-    } catch (const Cancelled&) {  // the instance, or its event's wait (sleep_or_give_back)
+      error = "its coroutine returned before the end of the stream";
+    } catch (const Cancelled&) {  // the instance was cancelled, or the wait in sleep_or_give_back
       error = "its wait was cancelled";
       held_event = instance.slot() || !instance.held().empty();
       if (instance.slot()) queue->lanes.return_to_queue(std::exchange(instance.slot(), {}));
@@ -244,25 +252,25 @@ Task<void> AgentRuntime::supervise(std::shared_ptr<Queue> queue, std::size_t num
 void AgentRuntime::failed(Slot& slot, FailureKind kind, const std::string& message) {
   const auto& policy = agent_.options().on_error;
   auto& queue = *slot.lane().queue;
-  const auto place = slot.position();
-  if (slot.done || !slot.lane().open()) {  // acknowledged already, or another worker's event now
-    log::warn("Agent {} failed on {}: {} (the event is {})", agent_.name(), place, message,
-              slot.done ? "acknowledged already" : "another worker's now");
+  const auto position = slot.position();
+  if (slot.done || !slot.lane().open()) {  // acknowledged already, or its partition has another owner
+    log::warn("Agent {} failed on {}: {} (the event is {})", agent_.name(), position, message,
+              slot.done ? "acknowledged already" : "now another worker's");
     return queue.drop(slot);
   }
   const char* what = kind == FailureKind::kDecode ? "cannot decode value of" : "failed on";
   ++slot.attempt;
-  if (!slot.staged.empty()) slot.answered = false;  // its reply was among what is forgotten
+  if (!slot.staged.empty()) slot.answered = false;  // its reply is discarded with the rest
   slot.discard();
   if (kind == FailureKind::kHandler && slot.attempt <= policy.retries) {
     if (slot.attempt == 1) slot.first_failed = shard_.loop().now();
     auto backoff = std::min<std::chrono::milliseconds>(policy.first_backoff * (1LL << std::min(slot.attempt - 1, 20)),
                                                        policy.last_backoff);
-    // Jitter by the clock, so that the events of a batch come again together.
+    // Jitter from the clock, so that the events of a batch are retried together.
     const auto tick =
         static_cast<std::uint64_t>(shard_.loop().now().time_since_epoch() / std::chrono::milliseconds{16});
     backoff += std::chrono::milliseconds{tick * 2654435761U % (static_cast<std::uint64_t>(backoff.count()) / 4 + 1)};
-    log::warn("Agent {} {} {}: {}; trying again in {} ({} of {})", agent_.name(), what, place, message,
+    log::warn("Agent {} {} {}: {}; trying again in {} ({} of {})", agent_.name(), what, position, message,
               format_duration(backoff), slot.attempt, policy.retries);
     if (policy.blocks == ErrorPolicy::Blocks::kPartition && !std::exchange(slot.holds_lane, true)) ++slot.lane().held;
     queue.retry(std::exchange(slot, {}), backoff);
@@ -270,24 +278,24 @@ void AgentRuntime::failed(Slot& slot, FailureKind kind, const std::string& messa
   }
   switch (policy.then) {
     case ErrorPolicy::Then::kDeadLetter:
-      log::error("Agent {} {} {}: {} (record kept in {}; see: {} dlq list {})", agent_.name(), what, place, message,
+      log::error("Agent {} {} {}: {} (record kept in {}; see: {} dlq list {})", agent_.name(), what, position, message,
                  dead_letters_.name, app_id_, agent_.name());
       answer_with_error(slot, message);
       dead_letter(slot, kind, message);
       queue.finish(slot, Outcome::kDeadLettered);
       return;
     case ErrorPolicy::Then::kSkip:
-      log::error("Agent {} {} {}: {} (skipped)", agent_.name(), what, place, message);
+      log::error("Agent {} {} {}: {} (skipped)", agent_.name(), what, position, message);
       answer_with_error(slot, message);
       queue.finish(slot, Outcome::kSkipped);
       return;
     case ErrorPolicy::Then::kStopPartition:
       log::error("Agent {} {} {}: {} (this partition is stopped until the worker is started again)", agent_.name(),
-                 what, place, message);
+                 what, position, message);
       return stop_partition(slot);
     case ErrorPolicy::Then::kCrash:
       stop_partition(slot);
-      on_crash_(fmt::format("agent {} {} {}: {}", agent_.name(), what, place, message));
+      on_crash_(fmt::format("agent {} {} {}: {}", agent_.name(), what, position, message));
       return;
   }
 }
@@ -313,7 +321,7 @@ void AgentRuntime::dead_letter(Slot& slot, FailureKind kind, const std::string& 
   if (record.has_key()) options.key = std::string{record.key};
   options.partition = 0;
   options.headers = record.headers.copy();
-  // The original's headers leave room for ours, or the last of them go.
+  // If the original's headers leave no room for ours, the last of them are left out.
   std::size_t room = kMaxHeaderBytes - kMaxReasonBytes - (4 << 10);
   auto fits = [&](const Header& header) {
     const auto bytes = header.name.size() + (header.value ? header.value->size() : 0) + 6;  // and their lengths
@@ -338,7 +346,7 @@ void AgentRuntime::dead_letter(Slot& slot, FailureKind kind, const std::string& 
   add("x-attempts", std::to_string(slot.attempt));
   add("x-time", format_iso8601(shard_.loop().wall_time()));
   if (dead_letter_topic_ == nullptr)
-    throw Failure(ErrorKind::kFatal, fmt::format("the topic {} could not be made", dead_letters_.name));
+    throw Failure(ErrorKind::kFatal, fmt::format("the topic {} could not be created", dead_letters_.name));
   auto added = shard_.outbox().add(*dead_letter_topic_, 0, options,
                                    record.has_value() ? std::optional{record.value} : std::nullopt, &slot);
   if (!added && added.error().kind != ErrorKind::kFenced) throw Failure(added.error());

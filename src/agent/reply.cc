@@ -1,4 +1,4 @@
-// Requests and replies on Faust's wire: who asked, the answer, and asking.
+// Requests and replies in Faust's wire format: the asker's address, the answer, and asking.
 #include <fmt/format.h>
 
 #include <map>
@@ -14,7 +14,7 @@ struct Namespace {
   std::string ns;
 };
 
-// Faust's ReqRepRequest: the request in the value, for agents that do without headers.
+// Faust's ReqRepRequest: the request in the value, for agents that use no headers.
 struct Envelope {
   Json value;
   std::optional<std::string> reply_to;
@@ -30,7 +30,7 @@ struct Response {
   std::optional<std::string> error;
 };
 
-// The topic of an asker that was killed is deleted after it where the log cannot see that nobody reads it.
+// The reply topic of a killed asker is deleted after this time, on a log that cannot see that nobody reads it.
 constexpr std::chrono::minutes kReplyRetention{60};
 
 std::optional<Envelope> envelope_of(const Slot& slot) {
@@ -51,22 +51,22 @@ std::string response_text(std::string_view key_json, std::string_view value_json
                      model ? "faust.agents.models.ModelReqRepResponse" : "@ReqRepResponse");
 }
 
-// A reply goes only to a topic that exists: the asker made it, and takes it away when it ends.
+// A reply goes only to a topic that exists: the asker creates it, and deletes it when it ends.
 Task<void> send_response(ReplyAddress to, std::string text, Slot* origin) {
   auto& outbox = Outbox::current();
   if (outbox.may_answer_on && !outbox.may_answer_on(to.topic)) co_return;
-  const auto* place = co_await outbox.find_reply_topic(to.topic, to.asked);
-  if (place == nullptr) {
+  const auto* handle = co_await outbox.find_reply_topic(to.topic, to.asked);
+  if (handle == nullptr) {
     log::debug("Nobody waits for the reply on {} any more", to.topic);
     co_return;
   }
   SendOptions options;
   options.partition = 0;
-  auto added = outbox.add(*place, 0, options, text, origin);
+  auto added = outbox.add(*handle, 0, options, text, origin);
   if (!added && added.error().kind != ErrorKind::kFenced) throw Failure(added.error());
 }
 
-// The replies to one loop's asks: a topic of its own with one partition, read by a consumer without a group.
+// The replies to one loop's asks: a topic of its own with one partition, read without a group.
 class ReplyInbox {
  public:
   explicit ReplyInbox(Outbox& owner) : owner_(owner), loop_(owner.loop()), log_(owner.log()) {}
@@ -110,14 +110,14 @@ class ReplyInbox {
   const std::string& topic() const { return topic_; }
   std::shared_ptr<Waiting> wait_for(const std::string& id) { return waiting_[id] = std::make_shared<Waiting>(); }
   void forget(const std::string& id) {
-    auto place = waiting_.find(id);
-    given_up_ |= !place->second->response;
-    waiting_.erase(place);
+    auto found = waiting_.find(id);
+    given_up_ |= !found->second->response;
+    waiting_.erase(found);
   }
   std::string new_id() { return Uuid::random(random_).str(); }
 
  private:
-  // What comes next; a log that cannot be read for a while is asked again.
+  // The next replies. While the log cannot be read, it tries again.
   Task<PollResult> poll() {
     std::string reason;
     log::Repeated told;
@@ -144,23 +144,23 @@ class ReplyInbox {
             log::warn("A reply on {}@{} cannot be read: {}", topic_, record.offset, response.error().message);
             continue;
           }
-          auto place = waiting_.find(response->correlation_id.value_or(""));
-          if (place == waiting_.end()) continue;  // its asker gave up
-          place->second->response = std::move(*response);
-          place->second->arrived.notify_all();
+          auto found = waiting_.find(response->correlation_id.value_or(""));
+          if (found == waiting_.end()) continue;  // its asker has stopped waiting
+          found->second->response = std::move(*response);
+          found->second->arrived.notify_all();
         }
       }
       if (loop_.now() - last_sign < kReplyRetention / 2) continue;
       if (auto sent = co_await send_sign_of_life()) {
         last_sign = loop_.now();
       } else if (sent.error().kind == ErrorKind::kNotFound) {
-        topic_.clear();  // this process was stopped for longer than the retention; the next ask opens another one
+        topic_.clear();  // the process was suspended for longer than the retention; the next ask creates another topic
         co_return;
       }
     }
   }
 
-  // A response to nobody. The log deletes a reply topic that stays empty for longer than its retention.
+  // Appends a response to nobody, because the log deletes a reply topic that stays empty for longer than its retention.
   Task<Result<std::vector<AppendResult>>> send_sign_of_life() {
     std::vector<OutBatch> batches;
     batches.push_back({{topic_, 0}, {}});
@@ -172,8 +172,8 @@ class ReplyInbox {
     reader_.cancel();
     co_await reader_.finished();
     consumer_.reset();
-    // A worker of Faust's that still has to answer would wait for a topic that is gone for twenty minutes, and do
-    // nothing else. The one that is left here maintain() deletes when its retention is over.
+    // If a Faust worker still has to answer, and the topic is gone, it waits for the topic for twenty minutes and does
+    // nothing else. So the topic is kept; maintain() deletes it when its retention is over.
     if ((given_up_ && log_.shared_with_faust()) || loop_.now() >= until) co_return;
     try {
       (void)co_await timeout(until - loop_.now(), log_.delete_topic(topic_));
@@ -192,7 +192,7 @@ class ReplyInbox {
   std::unique_ptr<Reader> consumer_;
   Spawned reader_;
   std::map<std::string, std::shared_ptr<Waiting>> waiting_;
-  bool given_up_ = false;  // on an ask, which may still be answered
+  bool given_up_ = false;  // an ask ended without an answer, which may still come
 };
 
 }  // namespace
@@ -245,7 +245,7 @@ Task<std::string> ask_raw(const TopicSpec& topic, std::string value, SendOptions
   auto& outbox = Outbox::current(topic.name);
   auto& inbox = ReplyInbox::current();
   co_await inbox.open();
-  const auto* place = co_await outbox.resolve(topic);
+  const auto* handle = co_await outbox.resolve(topic);
   const auto id = inbox.new_id();
   options.headers.push_back({std::string{kReplyToHeader}, inbox.topic()});
   options.headers.push_back({std::string{kCorrelationHeader}, id});
@@ -255,14 +255,14 @@ Task<std::string> ask_raw(const TopicSpec& topic, std::string value, SendOptions
     const std::string& id;
     ~Forget() { inbox.forget(id); }
   } forget{inbox, id};
-  const int partition = outbox.partition_of(*place, options);
-  // The request goes at once, also from an exactly-once event: its answer is needed before the event can end.
-  const auto ticket = value_or_throw(outbox.add(*place, partition, options, value, nullptr, true));
+  const int partition = outbox.partition_of(*handle, options);
+  // The request is sent at once, also from an exactly-once event: the event cannot end without the answer.
+  const auto ticket = value_or_throw(outbox.add(*handle, partition, options, value, nullptr, true));
   const auto until = outbox.loop().now() + deadline;
   try {
     (void)co_await outbox.sent(ticket, topic.name, partition, until);
   } catch (const Failure& failure) {
-    if (failure.kind() != ErrorKind::kTimeout) throw;  // which is told below
+    if (failure.kind() != ErrorKind::kTimeout) throw;  // the timeout is reported below
   }
   while (!waiting->response) {
     if (outbox.loop().now() >= until) {

@@ -1,4 +1,4 @@
-// What a record that is not done waits for in its agent.
+// Finds the reason why an agent has not processed a record yet.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,8 +9,8 @@
 namespace mephisto::detail {
 namespace {
 
-// The task that the handler waits for in the end: of those that work for its event the last one begun, but for the
-// clocks of timeouts.
+// The task that the handler finally waits for. Of the tasks that work for its event, it is the last one started, except
+// for the clocks of timeouts.
 const TaskContext& innermost(TaskContext& handler) {
   if (handler.current_unit == nullptr) return handler;
   const TaskContext* found = &handler;
@@ -24,7 +24,7 @@ const TaskContext& innermost(TaskContext& handler) {
 
 Reason waits(const std::string& who, TaskContext& handler) {
   const auto& task = innermost(handler);
-  if (task.waiting_for() == nullptr) return {"agent", who + " is at work on it", std::nullopt};
+  if (task.waiting_for() == nullptr) return {"agent", who + " is processing it", std::nullopt};
   const auto since = std::chrono::duration_cast<std::chrono::milliseconds>(handler.loop().now() - task.waiting_since());
   return {"agent", fmt::format("{} waits for {}", who, task.waiting_for()), since.count()};
 }
@@ -50,7 +50,7 @@ Reason AgentRuntime::waiting(const Lane& lane) const {
                     name),
         std::nullopt};
   const Queue* queue = nullptr;
-  for (const auto& [place, one] : queues_) {
+  for (const auto& [partition, one] : queues_) {
     if (&one->lanes == lane.queue) queue = one.get();
   }
   if (queue == nullptr) return {"agent", fmt::format("agent {} is ending", name), std::nullopt};
@@ -73,7 +73,7 @@ Reason AgentRuntime::waiting(const Lane& lane) const {
   }
   if (queue->lanes.waits_for_key(lane, offset))
     return {"key", fmt::format("agent {} works on an earlier record with its key", name), std::nullopt};
-  // It is not in anybody's hands: what keeps the first instance keeps it.
+  // No instance processes the record. The first instance's reason for waiting is also the record's.
   if (const auto* first = queue->running.empty() ? nullptr : queue->running.front();
       first != nullptr && first->context().current_unit != nullptr) {
     auto reason = waits(who(0), first->context());

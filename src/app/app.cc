@@ -9,7 +9,7 @@
 namespace mephisto {
 namespace {
 
-// Passes records on as they are.
+// Forwards records unchanged.
 class Forwarder : public AgentBase {
  public:
   Forwarder(std::string name, detail::TopicSpec from, detail::TopicSpec to)
@@ -17,7 +17,7 @@ class Forwarder : public AgentBase {
 
   Task<void> run(detail::Instance& instance) const override {
     auto& outbox = detail::Outbox::current();
-    const auto* place = co_await outbox.resolve(to_);
+    const auto* handle = co_await outbox.resolve(to_);
     for (;;) {
       while (!instance.advance()) {
         if (instance.closed()) co_return;
@@ -29,7 +29,7 @@ class Forwarder : public AgentBase {
       options.timestamp = record.timestamp();
       options.headers = record.headers.copy();
       co_await outbox.room();
-      value_or_throw(outbox.add(*place, outbox.partition_of(*place, options), options,
+      value_or_throw(outbox.add(*handle, outbox.partition_of(*handle, options), options,
                                 record.has_value() ? std::optional{record.value} : std::nullopt, &instance.slot()));
     }
   }
@@ -42,8 +42,7 @@ class Forwarder : public AgentBase {
 
 void App::add_forwarder(std::string name, detail::TopicSpec from, detail::TopicSpec to, std::source_location where) {
   if (from.name == to.name)
-    mistake(where, fmt::format("{} sends what arrives on topic {} to the same topic, without end: name another one",
-                               name, to.name));
+    mistake(where, fmt::format("{} forwards topic {} to itself, which never ends: name another topic", name, to.name));
   add_agent(std::make_unique<Forwarder>(std::move(name), std::move(from), std::move(to)), where);
 }
 

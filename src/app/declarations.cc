@@ -1,4 +1,4 @@
-// What an app declares, and what is wrong with it.
+// The declarations of an app, and the mistakes in them.
 #include <dlfcn.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -17,7 +17,7 @@ namespace {
 
 std::string str(const std::source_location& where) { return fmt::format("{}:{}", where.file_name(), where.line()); }
 
-// In what two declarations of one topic differ.
+// The properties in which two declarations of one topic differ.
 std::vector<std::string> differences(const detail::TopicSpec& a, const detail::TopicSpec& b) {
   std::vector<std::string> all;
   if (a.type != b.type && (a.type == nullptr || b.type == nullptr || *a.type != *b.type))
@@ -38,7 +38,7 @@ struct Stack {
   bool has(std::uintptr_t address) const { return address >= low && address < high; }
 };
 
-// This thread's.
+// The stack of this thread.
 Stack stack() {
   pthread_attr_t attributes;
   if (pthread_getattr_np(pthread_self(), &attributes) != 0) return {};
@@ -50,7 +50,7 @@ Stack stack() {
   return {begin, begin + size};
 }
 
-// Whether the object lives until the program ends: it is in the data of a program or library.
+// Whether the object is in the data of a program or library, so that it lives until the program ends.
 bool is_static(const void* object) {
   Dl_info info;
   return dladdr(object, &info) != 0;
@@ -63,7 +63,7 @@ std::string captured(std::string_view kind, std::string_view name) {
       kind, name);
 }
 
-// A mistake that throws before main(), or on a thread of the author's own, is told as every error is, not by a core.
+// A mistake that throws before main(), or on a thread of the author, prints an error message instead of a core dump.
 void tell_mistakes() {
   static const std::terminate_handler before = std::set_terminate([] {
     if (const auto error = std::current_exception()) {
@@ -103,7 +103,7 @@ App::App(std::string id, AppOptions options, std::source_location where)
       settings_(id) {
   tell_mistakes();
   if (auto valid = check_topic_name(id_); !valid)
-    mistake(where, fmt::format("an app's id has the rules of a topic's name: {}", valid.error().message));
+    mistake(where, fmt::format("an app's id follows the rules of topic names: {}", valid.error().message));
 }
 
 App::~App() = default;
@@ -115,15 +115,15 @@ void App::mistake(std::source_location where, const std::string& what) {
 
 void App::check_not_running(std::string_view what, std::source_location where) const {
   if (running_ > 0)
-    throw Failure(ErrorKind::kInvalid,
-                  fmt::format("{}: {} is declared while the app runs: declare it before, where all else is declared",
-                              str(where), what));
+    throw Failure(
+        ErrorKind::kInvalid,
+        fmt::format("{}: {} is declared while the app runs: declare it before the app runs", str(where), what));
 }
 
 std::string App::place_of(std::string_view kind, std::string_view name) const {
-  const auto place =
+  const auto found =
       std::ranges::find_if(declared_, [&](const Declared& one) { return one.kind == kind && one.name == name; });
-  return place == declared_.end() ? "" : str(place->where);
+  return found == declared_.end() ? "" : str(found->where);
 }
 
 void App::declare(std::string kind, const std::string& name, std::source_location where) {
@@ -166,8 +166,8 @@ void App::add_agent(std::unique_ptr<AgentBase> agent, std::source_location where
   const auto& name = agent->name();
   declare("agent", name, where);
   if (auto valid = check_topic_name(fmt::format("{}-{}-dlq", id_, name)); !valid && check_topic_name(id_)) {
-    mistake(where,
-            fmt::format("agent {}: its dead letters' topic has its name: {}", printable(name), valid.error().message));
+    mistake(where, fmt::format("agent {}: its name is part of the name of its topic of dead letters: {}",
+                               printable(name), valid.error().message));
   }
   if (agent->options().concurrency < 1)
     mistake(where, fmt::format("agent {} has concurrency {}: at least 1", name, agent->options().concurrency));
@@ -242,7 +242,7 @@ std::vector<std::string> App::mistakes() const {
   for (const auto& agent : agents_) {
     const auto& setting = agent->options().concurrency_setting;
     if (!setting.empty() && std::ranges::none_of(rows, [&](const auto& row) { return row.spec->name == setting; })) {
-      all.push_back(fmt::format("{}: agent {} takes its concurrency from setting {}, which there is not",
+      all.push_back(fmt::format("{}: agent {} takes its concurrency from setting {}, which does not exist",
                                 place_of("agent", agent->name()), agent->name(), printable(setting)));
     }
   }

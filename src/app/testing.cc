@@ -23,10 +23,10 @@ Task<std::vector<TestRecord>> read(Loop& loop, Log& log, std::string topic) {
   const auto info = co_await log.topic(topic);
   if (!info) co_return all;
   for (int partition = 0; partition < info->config.partitions; ++partition) {
-    const TopicPartition place{topic, partition};
-    const auto marks = value_or_throw(co_await log.watermarks(place));
+    const TopicPartition target{topic, partition};
+    const auto marks = value_or_throw(co_await log.watermarks(target));
     ReaderOptions options;
-    options.partitions[place] = marks.start;
+    options.partitions[target] = marks.start;
     auto consumer = log.reader(loop, std::move(options));
     for (auto next = marks.start; next < marks.end;) {
       const auto polled = co_await consumer->poll(1 << 20, std::chrono::milliseconds{1000});
@@ -50,8 +50,8 @@ Task<std::vector<TestRecord>> read(Loop& loop, Log& log, std::string topic) {
 }  // namespace
 
 std::string TestRecord::header(std::string_view name) const {
-  const auto place = std::ranges::find(headers, name, &Header::name);
-  return place == headers.end() ? "" : place->value.value_or("");
+  const auto found = std::ranges::find(headers, name, &Header::name);
+  return found == headers.end() ? "" : found->value.value_or("");
 }
 
 TestDriver::TestDriver(App& app) : app_(app), log_(open_log(new_url())) { loop_.run(start()); }
@@ -59,7 +59,7 @@ TestDriver::TestDriver(App& app) : app_(app), log_(open_log(new_url())) { loop_.
 TestDriver::~TestDriver() {
   try {
     loop_.run(worker_->stop());
-  } catch (...) {  // the test has seen what it looked for
+  } catch (...) {  // the test has made its checks already
   }
 }
 
@@ -68,8 +68,8 @@ Task<void> TestDriver::start() {
   co_await worker_->start();
 }
 
-// Whether the agents have done what is in their topics, and what they sent is there. When it was true twice, nothing is
-// on its way.
+// Whether the agents have processed all records of their topics, and their output is durable. If this is true twice in
+// a row, no record is under way.
 Task<bool> TestDriver::all_done() {
   auto& outbox = worker_->shard().outbox();
   co_await outbox.flush();
@@ -103,14 +103,14 @@ void TestDriver::settle() {
         std::string open;
         for (const auto& lane : self.worker_->status()) {
           if (lane.account.in_flight > 0)
-            open += fmt::format("; agent {} has {} records of {} in hand", lane.agent, lane.account.in_flight,
+            open += fmt::format("; agent {} has {} records of {} in flight", lane.agent, lane.account.in_flight,
                                 lane.partition.str());
         }
         throw Failure(ErrorKind::kTimeout, fmt::format("not all records are done after {} of the test's clock{}",
                                                        format_duration(kPatience), open));
       }
       try {
-        co_await timeout(step, self.worker_->finished());  // throws what ended it, if something did
+        co_await timeout(step, self.worker_->finished());  // throws the error that ended the worker, if any
       } catch (const Failure& failure) {
         if (failure.kind() != ErrorKind::kTimeout) throw;
       }

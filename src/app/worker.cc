@@ -16,10 +16,10 @@ App& checked(App& app) {
 Loop& this_loop(const char* what) {
   if (auto* loop = Loop::current()) return *loop;
   throw Failure(ErrorKind::kInvalid,
-                fmt::format("{} belongs to a loop: make it in a task that Loop::run or Loop::spawn runs", what));
+                fmt::format("{} belongs to a loop: create it in a task that Loop::run or Loop::spawn runs", what));
 }
 
-// How topics are made that are not there; nothing where they are not to be.
+// The configuration for topics that do not exist; no value if they must not be created.
 std::optional<TopicConfig> topic_defaults(const App& app) {
   if (!app.settings().flag("topic_allow_declare")) return std::nullopt;
   TopicConfig config;
@@ -50,7 +50,7 @@ detail::ShardOptions shard_options(const App& app, int number, int shards) {
   return options;
 }
 
-// Keeps the leader topic's one partition with the worker's group; who has it, leads.
+// Consumes the one partition of the leader topic: its owner is the leader.
 class LeaderAgent : public AgentBase {
  public:
   explicit LeaderAgent(detail::TopicSpec topic) : AgentBase("leader", std::move(topic), skip_errors()) {}
@@ -108,7 +108,7 @@ Worker::Worker(App& app, std::shared_ptr<Log> log, int number, int shards)
 
 Worker::~Worker() = default;
 
-// A request is a stranger's: it must not have the worker write to whatever topic it names.
+// Anybody can send a request: it must not make the worker write to any topic that it names.
 bool Worker::may_answer_on(const std::string& topic) {
   if (topic.starts_with(kReplyTopicPrefix)) return true;
   if (std::ranges::any_of(app_.topics(), [&](const auto& one) { return one->name() == topic; })) return true;
@@ -119,8 +119,7 @@ bool Worker::may_answer_on(const std::string& topic) {
   if (app_.refused_replies++ == 0) {
     log::warn(
         "A request names topic {} for its answer, which is neither a reply topic ({}…) nor declared by this app: it is "
-        "not answered, nor are others like it (setting "
-        "reply_to_topics)",
+        "not answered, and neither are later ones like it (setting reply_to_topics)",
         printable(topic), kReplyTopicPrefix);
   }
   return false;
@@ -157,8 +156,8 @@ Task<void> Worker::declare_topics() {
   }
 }
 
-// Keys of a topic with another number of partitions than declared are in other partitions than this app, or who made
-// it, expects.
+// If a topic has another number of partitions than declared, its keys are in other partitions than this app, or the
+// topic's owner, expects.
 Task<void> Worker::compare_topics() {
   for (const auto& topic : app_.topics()) {
     const auto& spec = topic->spec();
@@ -170,12 +169,13 @@ Task<void> Worker::compare_topics() {
   }
 }
 
-// Guarantee kept here, under exactly once: what a run sends and changes counts when the run has succeeded, as a whole.
+// Guarantee kept here, under exactly once: the outputs and changes of a run count as a whole, and only if the run
+// succeeds.
 Task<void> Worker::run_timer(const detail::TaskSpec& spec) {
   auto due = shard_.loop().now();
   for (;;) {
     due += *spec.every;
-    // Beats that a long run has missed are left out.
+    // Runs that a long run has delayed beyond their time are left out.
     if (auto late = shard_.loop().now() - due; late.count() > 0)
       due += (late / *spec.every + (late % *spec.every == Loop::duration{} ? 0 : 1)) * *spec.every;
     co_await sleep_until(due);
@@ -197,8 +197,8 @@ void Worker::crash(std::string why) {
   shard_.stop();
 }
 
-// Guarantee kept here: nothing is lost. A worker that did not start leaves its group as one that stops does, and no
-// task that refers to it stays on the loop.
+// Guarantee kept here: nothing is lost. A worker that fails to start leaves its group like one that stops. None of its
+// tasks stays on the loop.
 Task<void> Worker::start() {
   const detail::Outbox::Here here{shard_.outbox()};
   std::exception_ptr failure;
@@ -209,8 +209,8 @@ Task<void> Worker::start() {
   }
   if (!failure) co_return;
   co_await end();
-  co_await shard_.outbox().abandon(shard_.loop().now() +
-                                   shard_.options().drain_timeout);  // the shard closes it, but may never have run
+  co_await shard_.outbox().abandon(
+      shard_.loop().now() + shard_.options().drain_timeout);  // the shard closes the outbox, but may never have run
   std::rethrow_exception(failure);
 }
 

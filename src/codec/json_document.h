@@ -1,5 +1,5 @@
-// Reading JSON with simdjson On-Demand: the state of a reading, and what is said of a text that is broken. simdjson
-// looks at the processor when the program runs and takes the fastest way to find a text's structure there.
+// Reads JSON with simdjson On-Demand: the state of a reading, and the messages for broken text. At run time simdjson
+// detects the processor and takes its fastest method to find a text's structure.
 #pragma once
 
 #include <simdjson.h>
@@ -13,7 +13,7 @@
 
 namespace mephisto::json {
 
-// The state of reading one text: its end, for comparing names safely, and the error once there is one.
+// The state of reading one text: its end, to compare names safely, and the error if there is one.
 class Reader {
  public:
   explicit Reader(const char* end) : end_(end) {}
@@ -33,7 +33,7 @@ class Reader {
     path_ = path_.empty() || path_[0] == '[' ? step + path_ : step + "." + path_;
     return false;
   }
-  // The failure of a reader of a part of this text.
+  // Takes over the failure of a reader of a part of this text.
   void take_failure(Reader&& part) {
     message_ = std::move(part.message_);
     path_ = std::move(part.path_);
@@ -49,17 +49,17 @@ class Reader {
   std::string message_;
 };
 
-// `expected a number, found "12,5"`, or what simdjson says where the text itself is broken.
+// `expected a number, found "12,5"`, or the message of simdjson if the text itself is broken.
 std::string mismatch(std::string_view expected, std::string_view token, simdjson::error_code code);
 std::string syntax_error(simdjson::error_code code);
 std::optional<double> special_double(std::string_view token);  // NaN, Infinity, -Infinity
 std::string undo_bytes_repr(std::string_view text);
 bool is_whole(std::string_view token);  // an integer of any size
 
-// Somebody's text made fit for a message: control characters visible, not too long.
+// A foreign text, made safe for a message: control characters visible, not too long.
 std::string shown(std::string_view text);
 
-// Steps over a scalar that was read from its token, which simdjson itself has no number for.
+// Steps over a scalar that was read from its token because simdjson cannot represent its number.
 inline void consume(simdjson::ondemand::value&) {}
 inline void consume(simdjson::ondemand::document& document) {
   std::string_view ignored;
@@ -80,15 +80,15 @@ bool mismatched(V& value, Reader& reader, std::string_view expected, simdjson::e
 // Checks a value of any kind to be well-formed and appends its text to `out`.
 bool copy_json(simdjson::ondemand::value value, std::string& out, Reader& reader);
 bool copy_json(simdjson::ondemand::document& document, std::string& out, Reader& reader);
-// Checks a value that nobody asked for: simdjson would step over it without looking.
+// Checks a value of an unknown field: simdjson would step over it without a check.
 bool check_json(simdjson::ondemand::value value, Reader& reader);
 
 simdjson::ondemand::parser& thread_parser();
 Error trailing_error(simdjson::error_code code);
-// Whether an array or object ends before the text does; simdjson tells this and a missing end alike.
+// Whether an array or object ends before the text does; simdjson reports this like a missing end.
 bool closes_early(std::string_view text);
 
-// Gives the one value of the text, which has kJsonPadding readable bytes behind it, to `take(document, reader)`.
+// Gives the one value of the text to `take(document, reader)`. The text has kJsonPadding readable bytes after it.
 template <class Take>
 Result<void> read_document(std::string_view text, Take take, simdjson::ondemand::parser& parser = thread_parser()) {
   if (text.empty()) return fail(ErrorKind::kDecode, "empty, not JSON");

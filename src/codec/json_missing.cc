@@ -1,4 +1,4 @@
-// Which fields of a record may be missing (json_types.h says which), and what they are then.
+// Finds the fields of a record that may be missing (json_types.h), and their values then.
 #include <algorithm>
 #include <cstring>
 #include <memory>
@@ -8,13 +8,13 @@
 namespace mephisto::json {
 namespace {
 
-// Which bytes of a record are written when one is made without values.
+// Which bytes of a record are written when it is constructed without values.
 std::vector<bool> bytes_written(const RecordShape& shape) {
   const std::align_val_t aligned{shape.alignment};
   const auto free = [aligned](void* at) { ::operator delete(at, aligned); };
   const std::unique_ptr<void, decltype(free)> room{::operator new(shape.size, aligned), free};
   std::vector<bool> written(shape.size);
-  // What stays as it was both times has not been written.
+  // A byte that keeps both fillings has not been written.
   for (const int filling : {0x00, 0xff}) {
     std::memset(room.get(), filling, shape.size);
     shape.construct(room.get());
@@ -27,7 +27,7 @@ std::vector<bool> bytes_written(const RecordShape& shape) {
   return written;
 }
 
-// Nothing for a value that is refused, such as a date that is none.
+// No value for a refused one, such as an invalid date.
 std::optional<std::string> written(const Field& field, const void* value) {
   Buffer out;
   try {
@@ -38,7 +38,7 @@ std::optional<std::string> written(const Field& field, const void* value) {
   return std::string{out.view()};
 }
 
-// What a value of the field's type is by itself.
+// The value that the field's type has by itself.
 std::optional<std::string> own_default(const Field& field) {
   std::optional<std::string> text;
   with_new(field, [&](void* value) { text = written(field, value); });

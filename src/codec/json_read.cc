@@ -67,7 +67,8 @@ bool read_floating(V& value, T& out, Reader& reader) {
     number = *special;
     consume(value);
   } else if (token.size() > 20) {
-    // simdjson 3.0 reads `0.` and twenty digits or more wrong; what it took is a number, so this is only slower.
+    // simdjson 3.0 reads `0.` and numbers of twenty digits or more wrong. It has accepted the token as a number; here
+    // its value is computed again.
     std::from_chars(token.data(), token.data() + token.size(), number);
   }
   out = static_cast<T>(number);
@@ -148,7 +149,7 @@ bool read_optional(V& value, const OptionalShape& shape, void* out, Reader& read
   return true;
 }
 
-// Compares a name as it stands in the text; a name with escapes is compared by the caller after unescaping.
+// Compares a name with the raw text. The caller unescapes and compares a name with escapes.
 bool same_name(const char* raw, const char* end, std::string_view name) {
   return static_cast<std::size_t>(end - raw) > name.size() && std::memcmp(raw, name.data(), name.size()) == 0 &&
          raw[name.size()] == '"';
@@ -159,7 +160,7 @@ bool has_escape(const char* raw, const char* end) {
   return raw < end && *raw == '\\';
 }
 
-// The fields of one object on their way into a record.
+// Reads the fields of one object into a record.
 class RecordReader {
  public:
   RecordReader(const RecordShape& shape, void* out, Reader& reader)
@@ -171,7 +172,7 @@ class RecordReader {
     if (found == kNone && has_escape(raw, reader_.end())) {
       std::string_view name;
       if (auto error = field.unescaped_key().get(name)) return reader_.fail(syntax_error(error));
-      // A quote in the name itself would look like its end.
+      // A quote in the name would look like the end of the name.
       if (name.find('"') == std::string_view::npos) {
         const auto plain = std::string{name} + '"';
         found = find(plain.data(), plain.data() + plain.size());
@@ -204,7 +205,7 @@ class RecordReader {
  private:
   static constexpr std::size_t kNone = ~std::size_t{0};
 
-  // Tries the one that should come next first.
+  // Tries the expected next field first.
   std::size_t find(const char* raw, const char* end) const {
     const auto& fields = shape_.fields;
     if (next_ < fields.size() && same_name(raw, end, fields[next_].name)) return next_;
@@ -232,13 +233,14 @@ bool read_record(V& value, const RecordShape& shape, void* out, Reader& reader) 
     if (auto error = std::move(each).get(field)) return reader.fail(syntax_error(error));
     if (!record.read_field(field)) return false;
   }
-  // A broken object ends the loop above with its error in the iterator; the document's end is checked by the caller.
+  // If the object is broken, the loop above ends and the iterator keeps the error. The caller checks the end of the
+  // document.
   if (!record.complete(out)) return false;
   --reader.depth;
   return true;
 }
 
-// A record of a variant that was passed over to find its name: its text is read anew.
+// Reads a record of a variant again from its text, after a first pass has found its name.
 bool read_alternative(simdjson::ondemand::object& object, const Shape& shape, void* out, Reader& reader) {
   object.reset().value_unsafe();
   std::string_view raw;
@@ -254,7 +256,7 @@ bool read_alternative(simdjson::ondemand::object& object, const Shape& shape, vo
   return false;
 }
 
-// A variant's alternatives are told apart by `__faust.ns`, which may stand anywhere in the object: look for it first.
+// `__faust.ns` distinguishes a variant's alternatives. It may be anywhere in the object, so it is searched first.
 template <class V>
 bool read_variant(V& value, const VariantShape& shape, void* out, Reader& reader) {
   const auto& all = shape.alternatives;
@@ -273,15 +275,15 @@ bool read_variant(V& value, const VariantShape& shape, void* out, Reader& reader
   if (auto error = value.get_object().get(object)) return mismatched(value, reader, "an object", error);
   std::string_view ns;
   if (object.find_field_unordered("__faust").find_field("ns").get_string().get(ns) != simdjson::SUCCESS) {
-    return reader.fail("has no __faust.ns to tell which record it is");
+    return reader.fail("has no __faust.ns, which names the type of the record");
   }
   const auto named =
       std::ranges::find_if(all, [&](const auto& one) { return one.shape->kind == Kind::kRecord && one.name == ns; });
-  if (named == all.end()) return reader.fail("is a \"" + shown(ns) + "\", which is none of the records expected here");
+  if (named == all.end()) return reader.fail("is a \"" + shown(ns) + "\", which is not a record that is expected here");
   return read_alternative(object, *named->shape, emplace(named), reader);
 }
 
-// An array of exactly as many elements.
+// Reads an array with exactly that number of elements.
 template <class V>
 bool read_tuple(V& value, const TupleShape& shape, void* out, Reader& reader) {
   const auto size = shape.elements.size();

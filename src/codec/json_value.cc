@@ -1,4 +1,4 @@
-// JSON of any kind: its text copied, or only checked.
+// Any JSON: copies its text, or only checks it.
 #include <charconv>
 #include <set>
 
@@ -10,7 +10,7 @@ namespace {
 
 using simdjson::ondemand::json_type;
 
-// Takes the text of a value that is only checked: one that nobody asked for, or one that is sent.
+// Discards the text of a value that is only checked: of an unknown field, or of a value to send.
 struct Nowhere {
   void operator+=(char) {}
   void operator+=(std::string_view) {}
@@ -33,7 +33,7 @@ bool is_json_number(std::string_view token) {
   return !token.empty() && token[0] >= '0' && token[0] <= '9' && is_decimal(token);
 }
 
-// Whether everybody reads the same number: Python's orjson rounds whole numbers beyond 64 bits.
+// Whether all readers read the same number: Python's orjson rounds whole numbers beyond 64 bits.
 bool is_common_number(std::string_view token) {
   const auto fits = [&](auto number) {
     const auto [end, code] = std::from_chars(token.data(), token.data() + token.size(), number);
@@ -45,7 +45,7 @@ bool is_common_number(std::string_view token) {
 template <class V, class Out>
 bool copy_shape(V& value, Out& out, Reader& reader) {
   if constexpr (std::is_same_v<Out, Nowhere>) {
-    // Python's json module writes NaN, which is no JSON; in a field that nobody asked for it does no harm.
+    // Python's json module writes NaN, which is not JSON. In an unknown field it does no harm.
     if (special_double(token_of(value))) {
       consume(value);
       return true;
@@ -115,13 +115,13 @@ bool copy_shape(V& value, Out& out, Reader& reader) {
       break;
     }
     default:
-      // The digits stay as they are, so also those that no double holds are fine.
+      // The digits are kept as they are, so numbers beyond a double are fine.
       ok = is_json_number(token);
       if (std::is_same_v<Out, Sent> && ok && !is_common_number(token))
         return reader.fail("has a number that others round: " + printable(token));
       consume(value);
   }
-  if (!ok) return reader.fail("is no JSON value: " + printable(token));
+  if (!ok) return reader.fail("is not a JSON value: " + printable(token));
   out += token;
   return true;
 }
@@ -147,14 +147,15 @@ bool copy_json(simdjson::ondemand::document& document, std::string& out, Reader&
 }
 
 void write_json(Buffer& out, std::string_view text) {
-  // Not the thread's parser: a record's first reading writes the initial values of its fields.
+  // Not the thread's parser, which may be in use: the first reading of a record writes the initial values of its
+  // fields.
   static thread_local simdjson::ondemand::parser parser;
   const auto check = [](simdjson::ondemand::document& document, Reader& reader) {
     Sent sent;
     return copy_shape(document, sent, reader);
   };
   const auto read = read_document(padded_copy(text), check, parser);
-  if (!read) refuse("is no JSON that everybody reads as the same: " + read.error().message);
+  if (!read) refuse("is not JSON that all readers read alike: " + read.error().message);
   out.append(text);
 }
 

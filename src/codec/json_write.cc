@@ -11,7 +11,7 @@ namespace {
 
 constexpr char kHex[] = "0123456789abcdef";
 
-// 0 where a byte stands for itself, else the letter after the backslash ('u' for \u00xx).
+// 0 if a byte needs no escape, otherwise the letter after the backslash ('u' for \u00xx).
 constexpr std::array<char, 256> kEscapes = [] {
   std::array<char, 256> table{};
   for (std::size_t i = 0; i < 0x20; ++i) table[i] = 'u';
@@ -22,7 +22,7 @@ constexpr std::array<char, 256> kEscapes = [] {
   table['\n'] = 'n';
   table['\r'] = 'r';
   table['\t'] = 't';
-  return table;  // 0x7f stands for itself with orjson only
+  return table;  // only orjson leaves 0x7f unescaped
 }();
 
 char* put_unicode_escape(char* at, unsigned code) {
@@ -52,13 +52,13 @@ unsigned decode_utf8(const char*& at) {
   return code;
 }
 
-// Up to four decimals, as prices have: eleven digits before them keep within the fifteen that tell one double from
-// every other, so these are also its shortest digits. Null where the value has others.
+// Writes values with up to four decimals, as prices have. With eleven digits before them these are at most fifteen
+// digits, which identify a double, so they are also its shortest digits. Null if the value has more decimals.
 char* put_short_decimal(char* at, double value) {
   constexpr double kScale = 1e4;
   const double magnitude = std::fabs(value);
   if (!(magnitude < 1e11)) return nullptr;
-  // A wrong neighbour is found by dividing; std::round is a call where the processor may be an old one.
+  // The division finds a wrong neighbour. std::round would be a function call in code for older processors.
   const auto scaled = static_cast<std::int64_t>(magnitude * kScale + 0.5);
   if (scaled == 0 || static_cast<double>(scaled) / kScale != magnitude) return nullptr;
   if (value < 0) *at++ = '-';
@@ -78,10 +78,9 @@ void write_floating(Buffer& out, Float value, Dialect dialect) {
   if (!std::isfinite(value)) {
     if (dialect == Dialect::kShown) return out.append("null");
     refuse(std::string{std::isnan(value) ? "NaN" : "infinity"} +
-           " is no number that JSON has; a value that may be absent is a std::optional");
+           " is not a number in JSON; use std::optional for a value that may be absent");
   }
-  // The shortest digits that read back the same, then laid out as Python does: plain from 1e-4 (orjson: 1e-5) up to
-  // 1e16.
+  // The shortest digits that read back the same, in Python's layout: plain from 1e-4 (orjson: 1e-5) up to 1e16.
   char* at = out.room(48);
   if constexpr (std::is_same_v<Float, double>) {
     if (char* end = put_short_decimal(at, value)) return out.commit(end);
@@ -127,7 +126,7 @@ void write_escaped(Buffer& out, std::string_view text, Dialect dialect) {
             from, std::min<std::size_t>(sequence_length(byte), static_cast<std::size_t>(end - from))})) {
       if (dialect != Dialect::kShown)
         refuse("is not UTF-8 (byte " + std::to_string(from - text.data() + 1) +
-               "): use mephisto::Bytes for what is not text");
+               "): use mephisto::Bytes for other bytes");
       ++from;
       at = std::copy_n("\xef\xbf\xbd", 3, at);
       continue;
@@ -203,10 +202,10 @@ void write_time(Buffer& out, Microtime time, Dialect dialect) {
 }
 
 void write_date(Buffer& out, std::chrono::year_month_day date, Dialect dialect) {
-  if (!date.ok()) refuse("is no date of the calendar");
+  if (!date.ok()) refuse("is not a date of the calendar");
   if (date.year() < std::chrono::year{1} || date.year() > std::chrono::year{9999})
     refuse("is a date outside of the years 1 to 9999");
-  // orjson writes the date alone, the json module through isoformat() of midnight.
+  // orjson writes only the date; the json module writes isoformat() of midnight.
   write_string(
       out,
       std::string_view{format_iso8601(std::chrono::sys_days{date})}.substr(0, dialect == Dialect::kStdlib ? 19 : 10),
@@ -218,7 +217,7 @@ void write_decimal(Buffer& out, std::string_view text, Dialect dialect) {
   const auto exponent = text.find_first_of("eE");
   const bool too_long =
       exponent != std::string_view::npos && text.size() - text.find_first_not_of("eE+-", exponent) > 18;
-  if (!is_decimal(text) || too_long) refuse("is no decimal number: \"" + printable(text) + '"');
+  if (!is_decimal(text) || too_long) refuse("is not a decimal number: \"" + printable(text) + '"');
   write_string(out, text, dialect);
 }
 

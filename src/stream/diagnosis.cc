@@ -5,7 +5,7 @@
 namespace mephisto::detail {
 namespace {
 
-constexpr std::chrono::seconds kLongCommit{1};  // a quicker one is nothing to tell of
+constexpr std::chrono::seconds kLongCommit{1};  // a shorter commit is no reason worth reporting
 
 }  // namespace
 
@@ -20,7 +20,7 @@ std::vector<LaneStatus> Shard::status() const {
   return lines;
 }
 
-// The agent that is furthest behind decides where the offset is.
+// The agent with the lowest committable offset decides the partition's offset.
 std::vector<PartitionDiagnosis> Shard::diagnose() const {
   std::vector<PartitionDiagnosis> all;
   for (const auto& [id, assignment] : assignments_) {
@@ -51,24 +51,25 @@ std::vector<Reason> Shard::reasons(const Assignment& assignment, const Lane& lan
     return std::chrono::duration_cast<std::chrono::milliseconds>(loop_.now() - since).count();
   };
   if (const auto& sending = outbox_.trouble())
-    all.push_back({"log", "the log does not take what was sent: " + sending->message, ago(sending->since)});
+    all.push_back({"log", "the log does not accept sent records: " + sending->message, ago(sending->since)});
   if (commit_trouble_)
-    all.push_back({"log", "the log does not take commits: " + commit_trouble_->message, ago(commit_trouble_->since)});
+    all.push_back({"log", "the log does not accept commits: " + commit_trouble_->message, ago(commit_trouble_->since)});
   if (read_trouble_)
     all.push_back({"log", "the log cannot be read: " + read_trouble_->message, ago(read_trouble_->since)});
   if (assignment.state() == AssignmentState::kRestoring)
     all.push_back({"restoring", "the state of this partition is restored first", ago(assignment.since())});
   if (assignment.state() == AssignmentState::kDraining)
-    all.push_back({"draining", "it is given up, and what is begun is finished first", ago(assignment.since())});
+    all.push_back({"draining", "the partition is being released; its records in flight are finished first",
+                   ago(assignment.since())});
   if (lane.tracker.window() > 0 || lane.pending > 0) all.push_back(agent.waiting(lane));
   if (flow_.budget_left() == 0) {
     all.push_back({"memory",
-                   fmt::format("reading is paused: all {} KiB that the shard has of memory_budget are in use",
+                   fmt::format("reading is paused: all {} KiB of the shard's share of memory_budget are in use",
                                options_.memory_budget >> 10),
                    std::nullopt});
   } else if (assignment.flow.paused && assignment.flow.bytes >= flow_.share_of_budget() / 2) {
     all.push_back({"memory",
-                   fmt::format("reading of it is paused: {} KiB of its share of memory_budget, {} KiB, are in use",
+                   fmt::format("reading of this partition is paused: {} KiB of its {} KiB of memory_budget are in use",
                                assignment.flow.bytes >> 10, flow_.share_of_budget() >> 10),
                    std::nullopt});
   }

@@ -7,7 +7,7 @@
 namespace mephisto::detail {
 namespace {
 
-constexpr std::size_t kAhead = 2 * FlowControl::kFetchBytes;  // of an assignment: its agent goes on without a pause
+constexpr std::size_t kAhead = 2 * FlowControl::kFetchBytes;  // of an assignment, so that its agent never pauses
 constexpr std::size_t kAheadOfAgent = 8 * kAhead;             // of all assignments of an agent
 
 }  // namespace
@@ -58,7 +58,7 @@ void FlowControl::set_enough(LaneQueue& queue, bool enough) {
 }
 
 // A partition with a slow agent must not take the share of the others. Records that are fetched long before they are
-// processed only take memory, and have left the processor's cache by then.
+// processed use memory without any gain, and have left the processor's cache by then.
 void FlowControl::decide(Assignment& assignment) {
   if (assignment.state() != AssignmentState::kRunning && assignment.state() != AssignmentState::kDraining) return;
   auto& flow = assignment.flow;

@@ -1,3 +1,11 @@
+// The way of a record through the queue of an agent:
+// 1. push() adds a fetched batch.
+// 2. pick() takes the next record: first retries that are due and records whose key is free (runnable_), then the
+// records of the batches in their order.
+// 3. take_from_batches() drops batches of closed lanes, sets batches of full lanes aside (blocked_), and passes over
+// records that are done already or are for another agent.
+// 4. must_wait_for_key() parks a record while another one holds its key.
+// 5. acknowledge(), retry() or return_to_queue() ends its processing; drop() frees its memory and passes its key on.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -19,8 +27,8 @@ Account& Account::operator+=(const Account& other) {
   return *this;
 }
 
-bool Slot::is(const Lane& of, std::int64_t offset) const {
-  return *this && &lane() == &of && record().offset == offset;
+bool Slot::is(const Lane& other, std::int64_t offset) const {
+  return *this && &lane() == &other && record().offset == offset;
 }
 
 std::string Slot::position() const { return fmt::format("{}@{}", lane().assigned.partition.str(), record().offset); }
@@ -106,8 +114,7 @@ bool LaneQueue::take_from_batches(Slot& slot) {
       unuse(pop_batch());
       continue;
     }
-    // Behind a batch of the same lane that waits, everything waits: a record must never be delivered before one that is
-    // in front of it.
+    // If a batch of the same lane waits, this one waits too, because the records of a lane are delivered in order.
     const bool behind = !blocked_.empty() && std::ranges::any_of(blocked_, [&](const DeliveredBatch* one) {
       return one->lane.get() == &lane;
     });
@@ -145,7 +152,7 @@ bool LaneQueue::is_for_another(const Lane& lane, const RecordView& record) const
 
 bool LaneQueue::is_full(const Lane& lane) const {
   if (lane.account.in_flight == 0)
-    return false;  // the next one is the first that is not done: noted, it makes no range more
+    return false;  // the next record is the first that is not done; it adds no range to the metadata
   if (lane.tracker.window() >= options_.max_window) return true;
   return lane.max_acks_ahead &&
          lane.tracker.longest_acks_ahead(lane.assigned.offset, lane.account.in_flight + 1) > *lane.max_acks_ahead;
@@ -153,12 +160,12 @@ bool LaneQueue::is_full(const Lane& lane) const {
 
 bool LaneQueue::must_wait_for_key(Slot& slot) {
   if (!slot.record().has_key() || (keys_.empty() && !options_.ordered_by_key)) return false;
-  auto place = keys_.find(std::string{slot.record().key});
-  if (place == keys_.end()) {
+  auto found = keys_.find(std::string{slot.record().key});
+  if (found == keys_.end()) {
     if (options_.ordered_by_key) hold_key(slot);
     return false;
   }
-  place->second.push_back(std::move(slot));
+  found->second.push_back(std::move(slot));
   slot = Slot{};
   return true;
 }
@@ -170,14 +177,14 @@ void LaneQueue::hold_key(Slot& slot) {
 
 void LaneQueue::release_key(const Slot& slot) {
   if (!slot.parked_key) return;
-  auto place = keys_.find(std::string{slot.record().key});
-  if (place == keys_.end()) return;
-  if (place->second.empty()) {
-    keys_.erase(place);
+  auto found = keys_.find(std::string{slot.record().key});
+  if (found == keys_.end()) return;
+  if (found->second.empty()) {
+    keys_.erase(found);
     return;
   }
-  auto next = std::move(place->second.front());
-  place->second.pop_front();
+  auto next = std::move(found->second.front());
+  found->second.pop_front();
   next.parked_key = true;
   runnable_.push_back(std::move(next));
   ready_.notify_all();
@@ -231,7 +238,7 @@ void LaneQueue::acknowledge(Slot& slot, Outcome outcome) {
 
 void LaneQueue::drop(Slot& slot) {
   if (slot.parked_key) release_key(slot);
-  // The batch itself goes with the slot's use of it; the shard hears of it here.
+  // The slot's use of the batch frees it. The shard must learn of the free memory before that.
   if (auto* batch = slot.batch.get(); batch->users == 1 && on_free) on_free(*batch->lane, batch->batch->bytes);
   slot.reset();
 }
@@ -253,18 +260,18 @@ void LaneQueue::forget(const Lane& lane) {
 void LaneQueue::retry(Slot slot, Loop::duration delay) {
   slot.discard();
   if (delay <= Loop::duration{0}) {
-    // Before all others, but behind those of its lane that were in front of it.
-    auto place = runnable_.begin();
+    // Before all others, but after the earlier records of its lane.
+    auto before = runnable_.begin();
     for (auto one = runnable_.begin(); one != runnable_.end(); ++one) {
-      if (one->batch->lane == slot.batch->lane && one->sequence < slot.sequence) place = std::next(one);
+      if (one->batch->lane == slot.batch->lane && one->sequence < slot.sequence) before = std::next(one);
     }
-    runnable_.insert(place, std::move(slot));
+    runnable_.insert(before, std::move(slot));
     ready_.notify_all();
     return;
   }
-  hold_key(slot);  // what has its key must not pass it
+  hold_key(slot);  // records with the same key must not overtake it
   auto& loop = *Loop::current();
-  auto place = retrying_.insert(retrying_.end(), {std::move(slot), loop.now() + delay});
+  auto entry = retrying_.insert(retrying_.end(), {std::move(slot), loop.now() + delay});
   loop.spawn("retry",
              [](LaneQueue& self, std::shared_ptr<bool> alive, std::list<Retrying>::iterator waiting,
                 Loop::time_point at) -> Task<void> {
@@ -272,13 +279,13 @@ void LaneQueue::retry(Slot slot, Loop::duration delay) {
                if (!*alive) co_return;
                auto due = std::move(waiting->slot);
                self.retrying_.erase(waiting);
-               if (!due.lane().open()) {  // somebody else's by now
+               if (!due.lane().open()) {  // the assignment has ended
                  self.drop(due);
                  co_return;
                }
                self.runnable_.push_back(std::move(due));
                self.ready_.notify_all();
-             }(*this, alive_, place, place->due));
+             }(*this, alive_, entry, entry->due));
 }
 
 const LaneQueue::Retrying* LaneQueue::retrying(const Lane& lane, std::int64_t offset) const {

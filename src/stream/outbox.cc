@@ -1,3 +1,11 @@
+// The order of a send:
+// 1. resolve() finds or creates the topic, partition_of() chooses the partition.
+// 2. add() writes the record into the batch of its partition. Under exactly once, stage() writes it into the buffer of
+// its unit of work; merge() moves it into the batch when the unit is acknowledged.
+// 3. Without transactions, run() appends all collected batches again and again; two appends may be under way. With
+// transactions, the shard takes the batches: take(), then complete() or keep_unscoped() (shard_commit.cc).
+// 4. Refused records are taken out, and the append is repeated without them (outbox_refused.cc).
+// 5. complete() wakes the tasks in sent() and flush().
 #include "mephisto/stream/outbox.h"
 
 #include <fmt/format.h>
@@ -12,17 +20,17 @@
 namespace mephisto::detail {
 namespace {
 
-// Buffers of events that are kept to be used again, and how large they may be.
+// Number and size of the buffers of staged records that are kept for reuse.
 constexpr std::size_t kSpareStaged = 256;
 constexpr std::size_t kSpareStagedBytes = 64 << 10;
 constexpr std::chrono::milliseconds kFirstRetry{50};
 constexpr std::chrono::milliseconds kLastRetry{5000};
-// How long Faust may take to make the topic for an answer; and when it is looked for again.
+// How long Faust may take to create the topic for an answer, and the pause between two look-ups.
 constexpr std::chrono::seconds kAskerMakesTopic{10};
 constexpr std::chrono::milliseconds kLookAgain{100};
 constexpr std::size_t kMostWaitedFor = 1000;
 
-// As they are stored: each name and value with its length before it (docs/local-log-format.md).
+// The size of headers as stored: each name and value follows its length (docs/local-log-format.md).
 std::size_t header_bytes(const std::vector<Header>& headers) {
   const auto stored = [](std::size_t size) {
     return size + static_cast<std::size_t>(std::bit_width(size + 1) + 6) / 7;
@@ -48,21 +56,7 @@ void LastingError::over(std::optional<LastingError>& trouble, const char* what, 
   trouble.reset();
 }
 
-void Outbox::PartitionBatch::sent_for(const Slot* event) {
-  if (event == nullptr) {
-    if (!origins.empty() && origins.back().assignment != 0) origins.push_back({builder.count() - 1, 0, 0, 0});
-    return;
-  }
-  const auto& lane = event->lane();
-  const auto offset = event->record().offset;
-  if (!origins.empty() && origins.back().offset == offset && origins.back().assignment == lane.assigned.id &&
-      origins.back().lane == lane.number) {
-    return;
-  }
-  origins.push_back({builder.count() - 1, lane.number, lane.assigned.id, offset});
-}
-
-Outbox::PartitionBatch& Outbox::Collection::find(const std::pair<const TopicHandle*, int>& key) { return places[key]; }
+Outbox::PartitionBatch& Outbox::Collection::find(const std::pair<const TopicHandle*, int>& key) { return batches[key]; }
 
 Outbox::Outbox(Loop& loop, Log& log, std::unique_ptr<Producer> producer, std::optional<TopicConfig> defaults,
                bool transactional, bool in_worker)
@@ -99,17 +93,17 @@ Outbox* Outbox::find_current() {
   return sender == nullptr ? nullptr : sender->outbox;
 }
 
-Outbox& Outbox::outer(std::string_view to) {
+Outbox& Outbox::outer(std::string_view topic) {
   if (auto* outbox = find_current()) return *outbox;
   throw Failure(
       ErrorKind::kInvalid,
       fmt::format("sending{}{} works in an agent, task, timer or command of an app that runs, and on its thread",
-                  to.empty() ? "" : " to topic ", to));
+                  topic.empty() ? "" : " to topic ", topic));
 }
 
 const TopicHandle* Outbox::known(const std::string& topic) const {
-  auto place = topics_.find(topic);
-  return place == topics_.end() || place->second->stale ? nullptr : place->second.get();
+  auto found = topics_.find(topic);
+  return found == topics_.end() || found->second->stale ? nullptr : found->second.get();
 }
 
 Task<Result<TopicInfo>> Outbox::ask(std::function<Task<Result<TopicInfo>>()> call) {
@@ -117,7 +111,7 @@ Task<Result<TopicInfo>> Outbox::ask(std::function<Task<Result<TopicInfo>>()> cal
     auto answer = co_await call();
     if (answer || !answer.error().retriable() || !in_worker_) co_return answer;
     if (backoff == kFirstRetry)
-      log::warn("{}; trying again until it is there", answer.error().message);
+      log::warn("{}; trying again until it can be reached", answer.error().message);
     else
       log::debug("{}; trying again in {}", answer.error().message, format_duration(backoff));
     co_await sleep_for(backoff);
@@ -129,11 +123,11 @@ Task<Result<TopicInfo>> Outbox::create(std::string topic, TopicConfig config) {
   co_return co_await ask([&] { return log_.create_topic(topic, config); });
 }
 
-// Guarantee kept here: an answer is not lost because it is quicker than Faust, which asks first and makes the topic
-// then.
+// Guarantee kept here: an answer is not lost because it is faster than Faust, which sends its request before it creates
+// the reply topic.
 Task<const TopicHandle*> Outbox::find_reply_topic(const std::string& topic, Timestamp asked) {
-  if (const auto* place = known(topic)) co_return place;
-  // By the clock that nobody sets; an asker's clock that is ahead makes the wait no longer.
+  if (const auto* handle = known(topic)) co_return handle;
+  // By the loop's clock, which nobody sets. If the asker's clock is ahead, the wait gets no longer.
   const auto age = std::max(loop_.timestamp() - asked, std::chrono::milliseconds{0});
   const auto until = loop_.now() - age + kAskerMakesTopic;
   const auto look = [&] { return log_.topic(topic); };
@@ -148,15 +142,15 @@ Task<const TopicHandle*> Outbox::find_reply_topic(const std::string& topic, Time
     waited_for_.insert(topic);
     co_return nullptr;
   }
-  auto& place = topics_[topic];
-  if (!place) place = std::make_unique<TopicHandle>(TopicHandle{.name = topic, .best_effort = true});
-  place->partitions = info->config.partitions;
-  place->stale = false;
-  co_return place.get();
+  auto& handle = topics_[topic];
+  if (!handle) handle = std::make_unique<TopicHandle>(TopicHandle{.name = topic, .best_effort = true});
+  handle->partitions = info->config.partitions;
+  handle->stale = false;
+  co_return handle.get();
 }
 
 Task<const TopicHandle*> Outbox::resolve(const TopicSpec& spec) {
-  if (const auto* place = known(spec)) co_return place;
+  if (const auto* handle = known(spec)) co_return handle;
   auto info = co_await ask([&] { return log_.topic(spec.name); });
   if (!info && info.error().kind == ErrorKind::kNotFound) {
     if (!defaults_) {
@@ -171,13 +165,13 @@ Task<const TopicHandle*> Outbox::resolve(const TopicSpec& spec) {
     info = co_await create(spec.name, config);
   }
   if (!info) throw Failure(std::move(info.error()));
-  auto& place = topics_[spec.name];
-  if (!place) place = std::make_unique<TopicHandle>(TopicHandle{.name = spec.name});
-  place->partitions = info->config.partitions;
-  place->best_effort = false;
-  place->dead_letters = spec.dead_letters;
-  place->stale = false;
-  co_return place.get();
+  auto& handle = topics_[spec.name];
+  if (!handle) handle = std::make_unique<TopicHandle>(TopicHandle{.name = spec.name});
+  handle->partitions = info->config.partitions;
+  handle->best_effort = false;
+  handle->dead_letters = spec.dead_letters;
+  handle->stale = false;
+  co_return handle.get();
 }
 
 int Outbox::partition_of(const TopicHandle& topic, const SendOptions& options) {
@@ -218,15 +212,15 @@ Result<void> Outbox::check_size(const TopicHandle& topic, int partition, const S
   return {};
 }
 
-Ticket Outbox::added(PartitionBatch& place, std::size_t before, bool await, UnitOfWork* unit) {
+Ticket Outbox::added(PartitionBatch& batch, std::size_t before, bool await, UnitOfWork* unit) {
   const auto* event = unit == nullptr || unit->done ? nullptr : event_of(unit);
   if (event != nullptr) unit->sent = true;
-  place.sent_for(event);
+  batch.sent_for(event);
   const bool first = unscoped_.bytes == 0;
-  unscoped_.bytes += place.builder.bytes() - before;
+  unscoped_.bytes += batch.builder.bytes() - before;
   const auto ticket = next_ticket_++;
   if (await) {
-    place.awaited.emplace_back(ticket, place.builder.count() - 1);
+    batch.awaited.emplace_back(ticket, batch.builder.count() - 1);
     awaited_.emplace(ticket, std::nullopt);
   }
   if (first) filled_.notify_one();
@@ -244,11 +238,11 @@ Result<Ticket> Outbox::add(const TopicHandle& topic, int partition, const SendOp
     staged.end(!value);
     return Ticket{0};
   }
-  auto& place = unscoped_.at(topic, partition);
-  place.times_chosen |= options.timestamp.has_value();
-  const auto before = place.builder.bytes();
-  place.builder.add(key_of(options), value, options.timestamp.value_or(loop_.timestamp()), options.headers);
-  return added(place, before, await, unit);
+  auto& batch = unscoped_.at(topic, partition);
+  batch.times_chosen |= options.timestamp.has_value();
+  const auto before = batch.builder.bytes();
+  batch.builder.add(key_of(options), value, options.timestamp.value_or(loop_.timestamp()), options.headers);
+  return added(batch, before, await, unit);
 }
 
 StagedWriter Outbox::stage(const TopicHandle& topic, int partition, const SendOptions& options, UnitOfWork& unit) {
@@ -270,19 +264,19 @@ Result<Ticket> Outbox::staged_whole(const TopicHandle& topic, int partition, con
   return Ticket{0};
 }
 
-// A timer's records belong to no offset. Nobody would send them again, so that they outlive a transaction that fails.
+// A timer's records belong to no offset, and nobody would send them again. So they are kept when a transaction fails.
 void Outbox::merge(UnitOfWork& unit) {
   const auto* event = event_of(&unit);
   auto& collection = event == nullptr ? unscoped_ : event_output_;
   StagedWriter::read(unit.staged, [&](const StagedRecord& record) {
-    auto& place = collection.at(*record.topic, record.partition);
-    place.times_chosen |= record.time_chosen;
-    const auto before = place.builder.bytes();
-    auto& buffer = place.builder.begin(record.key, record.timestamp, {}, record.headers);
+    auto& batch = collection.at(*record.topic, record.partition);
+    batch.times_chosen |= record.time_chosen;
+    const auto before = batch.builder.bytes();
+    auto& buffer = batch.builder.begin(record.key, record.timestamp, {}, record.headers);
     if (record.value) buffer.append(*record.value);
-    place.builder.end(!record.value);
-    place.sent_for(event);
-    collection.bytes += place.builder.bytes() - before;
+    batch.builder.end(!record.value);
+    batch.sent_for(event);
+    collection.bytes += batch.builder.bytes() - before;
     if (event == nullptr) ++next_ticket_;
   });
   unit.staged.clear();
@@ -291,24 +285,24 @@ void Outbox::merge(UnitOfWork& unit) {
 }
 
 void Outbox::collect(Collection& from, Outgoing& taken) {
-  for (auto& [key, place] : from.places) {
-    if (place.builder.empty()) continue;
-    for (auto [ticket, row] : place.awaited) taken.awaited.push_back({ticket, taken.batches.size(), row});
-    place.awaited.clear();
+  for (auto& [key, batch] : from.batches) {
+    if (batch.builder.empty()) continue;
+    for (auto [ticket, row] : batch.awaited) taken.awaited.push_back({ticket, taken.batches.size(), row});
+    batch.awaited.clear();
     taken.batches.push_back({{key.first->name, key.second},
-                             std::move(place.builder),
-                             std::exchange(place.times_chosen, false),
-                             place.take_origins()});
-    place.builder = BatchBuilder{};
+                             std::move(batch.builder),
+                             std::exchange(batch.times_chosen, false),
+                             batch.take_origins()});
+    batch.builder = BatchBuilder{};
     if (!spare_.empty() && !key.first->best_effort) {
-      place.builder = std::move(spare_.back().builder);
-      place.origins = std::move(spare_.back().origins);
+      batch.builder = std::move(spare_.back().builder);
+      batch.origins = std::move(spare_.back().origins);
       spare_.pop_back();
-      spare_bytes_ -= place.builder.capacity();
+      spare_bytes_ -= batch.builder.capacity();
     }
   }
-  // Every asker has a reply topic of its own: their places would be ever more.
-  std::erase_if(from.places, [](const auto& place) { return place.first.first->best_effort; });
+  // Every asker has its own reply topic: the batches of reply topics would accumulate.
+  std::erase_if(from.batches, [](const auto& entry) { return entry.first.first->best_effort; });
   from.last = nullptr;
   from.bytes = 0;
 }
@@ -336,14 +330,14 @@ void Outbox::discard_event_output() {
 
 void Outbox::complete(Outgoing& taken, const Result<std::vector<AppendResult>>& result) {
   for (const auto& row : taken.awaited) {
-    auto place = awaited_.find(row.ticket);
-    if (place == awaited_.end()) continue;  // nobody waits any more
+    auto found = awaited_.find(row.ticket);
+    if (found == awaited_.end()) continue;  // the waiting task has ended
     if (!result) {
-      place->second = std::unexpected(result.error());
+      found->second = std::unexpected(result.error());
     } else {
       auto appended = (*result)[row.batch];
       appended.offset = appended.offsets.empty() ? appended.offset + row.row : appended.offsets[row.row];
-      place->second = appended;
+      found->second = appended;
     }
   }
   if (result) {
@@ -351,7 +345,7 @@ void Outbox::complete(Outgoing& taken, const Result<std::vector<AppendResult>>& 
     durable_ticket_ = taken.last;
     for (auto& batch : taken.batches) {
       appended_ += batch.records.count();
-      // As much as may be collected: a buffer is up to half empty.
+      // Keep twice the most that may be collected, because a buffer is up to half empty.
       if (spare_bytes_ + batch.records.capacity() > 2 * most_bytes()) continue;
       spare_bytes_ += batch.records.capacity();
       batch.records.clear();
@@ -362,16 +356,16 @@ void Outbox::complete(Outgoing& taken, const Result<std::vector<AppendResult>>& 
   done_.notify_all();
 }
 
-// Appends what is collected, again and again. Guarantee kept here: at-least-once, in order per partition. The next
-// append begins when the one before it is done, or cannot be overtaken any more; what fails for a while is tried again,
-// and what came after it waits.
+// Appends the collected records until the outbox closes. Guarantee kept here: at least once, in order per partition.
+// The next append begins when the one before it is done, or when the driver has handed it over in order. An append that
+// fails for a while is repeated, and later records wait for it.
 Task<void> Outbox::run() {
   for (;;) {
     while (unscoped_.bytes == 0) {
       if (closing_) co_return;
       co_await filled_.wait("records to send");
     }
-    co_await yield();  // let the handlers of this turn add theirs
+    co_await yield();  // the other handlers of this turn add their records first
     while (flights_.size() == kMaxFlights || (!flights_.empty() && !flights_.back().handed_over))
       co_await flown_.wait("the append before");
     auto& flight = flights_.emplace_back(Flight{take()});
@@ -406,7 +400,7 @@ Task<void> Outbox::append(Flight& flight) {
       flight.handed_over = true;
       flown_.notify_all();
     });
-    if (result) LastingError::over(trouble_, "The log takes what is sent", loop_.now());
+    if (result) LastingError::over(trouble_, "The log accepts sent records", loop_.now());
     while (&flights_.front() != &flight) co_await flown_.wait("the append before");
     if (!result && take_out_refused(taken) != Refused::kNone && !broken_) {
       if (!taken.batches.empty()) continue;
@@ -439,14 +433,14 @@ Task<RecordMetadata> Outbox::sent(Ticket ticket, std::string topic, int partitio
     ~Forget() { outbox.awaited_.erase(ticket); }
   } forget{*this, ticket};
   for (;;) {
-    auto& place = awaited_.at(ticket);
-    if (place) {
-      auto appended = value_or_throw(*place);
+    auto& result = awaited_.at(ticket);
+    if (result) {
+      auto appended = value_or_throw(*result);
       co_return RecordMetadata{std::move(topic), partition, appended.offset, appended.timestamp};
     }
     if (broken_) throw Failure(*broken_);
     if (loop_.now() >= until)
-      throw Failure(ErrorKind::kTimeout, fmt::format("the log did not take a record for {} in time", topic));
+      throw Failure(ErrorKind::kTimeout, fmt::format("the log did not accept a record for {} in time", topic));
     co_await done_.wait_until(std::min(until, loop_.now() + std::chrono::hours{1}), "a record to be durable");
   }
 }
@@ -456,9 +450,8 @@ Task<void> Outbox::flush(const Loop::time_point& until) {
   while (durable_ticket_ < last) {
     if (broken_) throw Failure(*broken_);
     if (loop_.now() >= until)
-      throw Failure(
-          ErrorKind::kTimeout,
-          "the log does not take what was sent: it is given up, and the events it came from are delivered again");
+      throw Failure(ErrorKind::kTimeout,
+                    "the log did not accept the sent records in time; the events that sent them are delivered again");
     co_await done_.wait_until(std::min(until, loop_.now() + std::chrono::seconds{1}), "sent records to be durable");
   }
   if (refusal_) throw Failure(*std::exchange(refusal_, std::nullopt));
@@ -470,7 +463,7 @@ Task<void> Outbox::close(const Loop::time_point& until) {
   try {
     if (!transactional_ && !broken_) co_await flush(until);
   } catch (const Failure& failure) {
-    if (durable_ticket_ + 1 < next_ticket_) throw;  // and what is left would be waited for
+    if (durable_ticket_ + 1 < next_ticket_) throw;  // otherwise end() would wait for the remaining records
     refusal = failure.error();
   }
   closing_ = true;
@@ -487,7 +480,7 @@ Task<void> Outbox::abandon(Loop::time_point until) {
   co_await end();
 }
 
-// From then on nothing is sent any more, and whoever tries is told.
+// Afterwards nothing can be sent; every attempt fails with an error.
 Task<void> Outbox::end() {
   co_await task_.finished();
   while (!flights_.empty()) {

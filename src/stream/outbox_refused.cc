@@ -1,4 +1,4 @@
-// What becomes of records that the log refuses for good: each is its sender's failure and nobody else's.
+// Handles records that the log refuses for good. A refusal fails the sender of the record and nobody else.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::string_view kCut = "x-value-cut";
 constexpr std::size_t kMaxCutReason = 1 << 10;
-// What a dead letter's headers say of its event (AgentRuntime::dead_letter).
+// The headers of a dead letter that describe its event (AgentRuntime::dead_letter).
 constexpr std::array<std::string_view, 9> kCoordinates{
     "x-error", "x-error-kind", "x-app", "x-agent", "x-topic", "x-partition", "x-offset", "x-attempts", "x-time"};
 
@@ -22,8 +22,8 @@ bool is_cut(const RecordView& dead_letter) {
   return !headers.empty() && headers.back().name == kCut;
 }
 
-// Keeps why and where, without the event's own bytes: neither its size, its key nor its headers can be what is refused
-// again.
+// Keeps the reason and the position, but not the event's own bytes. The log may have refused its size, key or headers,
+// so none of them is kept.
 void add_cut(BatchBuilder& to, const RecordView& dead_letter, const Error& why) {
   std::vector<Header> kept;
   const auto text = [&](std::string_view name) {
@@ -55,8 +55,8 @@ Origin origin_of(const OutBatch& batch, std::uint32_t row) {
 
 }  // namespace
 
-// Guarantee kept here: nothing is lost silently. Each refused record is told to whoever sent it, and no other record
-// goes with it.
+// Guarantee kept here: nothing is lost silently. Each refused record is reported to its sender, and no other record is
+// lost with it.
 Outbox::Refused Outbox::take_out_refused(Outgoing& taken) {
   auto outcome = Refused::kNone;
   for (std::size_t i = taken.batches.size(); i-- > 0;) {
@@ -77,7 +77,8 @@ Outbox::Refused Outbox::take_out_refused(Outgoing& taken) {
   return outcome;
 }
 
-// Leaves the refused records out of a batch, and numbers the others anew. Dead letters go on in a batch of their own.
+// Leaves the refused records out of a batch and numbers the others again. Refused dead letters are added to a batch of
+// their own, without their bytes.
 void Outbox::rebuild(Outgoing& taken, std::size_t index, const TopicHandle& topic) {
   auto& batch = taken.batches[index];
   OutBatch kept{batch.partition, {}, batch.times_chosen};
@@ -109,7 +110,8 @@ void Outbox::rebuild(Outgoing& taken, std::size_t index, const TopicHandle& topi
     } else if (!topic.dead_letters) {
       refuse(topic, refusal->error, origin, waiting == awaited.end() ? 0 : waiting->ticket);
     } else if (is_cut(record)) {
-      broken_ = Error{ErrorKind::kFatal, "not even the reason of a dead letter can be kept: " + refusal->error.message};
+      broken_ = Error{ErrorKind::kFatal,
+                      "the log refuses a dead letter even without its record's bytes: " + refusal->error.message};
     } else {
       add_cut(cut.records, record, refusal->error);
       add_origin(cut, origin);
@@ -129,7 +131,7 @@ void Outbox::refuse(const TopicHandle& topic, const Error& error, const Origin& 
     if (on_refused) on_refused(origin, error);
   } else if (in_worker_) {
     ++refused_;
-    log::error("A record that no event sent is lost: {}", error.message);
+    log::error("A record that was not sent by an event is lost: {}", error.message);
   } else if (!refusal_) {
     refusal_ = error;
   }

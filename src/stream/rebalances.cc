@@ -37,7 +37,7 @@ void Rebalances::heard(const GroupChange& change) {
   if (under_way_ && !complete_) settle();
 }
 
-// Guarantee kept here: a member that is spare has no rebalance under way.
+// Guarantee kept here: a spare member has no rebalance under way.
 void Rebalances::settle() {
   const auto held = static_cast<std::size_t>(present_.after);
   complete_ = !going_ && (meant_ ? held == *meant_ : held > 0);
@@ -92,8 +92,8 @@ void Rebalances::end() {
         one.release_ms, one.wait_ms);
   }
   if (one.spare) {
-    const auto members = members_ > 0 ? fmt::format("{} members and ", members_) : "";  // where the log tells how many
-    log::info("{} is spare: group {} has {}no partition left for it; it takes over where one of them goes", member_,
+    const auto members = members_ > 0 ? fmt::format("{} members and ", members_) : "";  // 0: not known
+    log::info("{} is spare: group {} has {}no partition left for it; it takes over when another member leaves", member_,
               group_, members);
   }
   past_.push_back(std::move(one));

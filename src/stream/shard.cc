@@ -1,3 +1,12 @@
+// The life of a shard:
+// 1. run() joins the group and starts poll_loop() and commit_loop() (shard_commit.cc).
+// 2. poll_loop() handles the lost partitions first, then the revoked ones, the assigned ones and the batches.
+// 3. Lost: handle_lost() closes the assignments without a commit.
+// 4. Revoked: drain() waits until no event is in flight, commits, and releases the partitions.
+// 5. Assigned: begin() creates the lanes, restore() restores the participants' state, start() starts the delivery.
+// 6. Batches: deliver() hands them to FlowControl, which adds them to the queues of the agents.
+// 7. stop() ends both loops. leave() drains and commits everything and leaves the group; end_at_deadline() limits its
+// time.
 #include "mephisto/stream/shard.h"
 
 #include <fmt/format.h>
@@ -13,11 +22,12 @@ namespace {
 constexpr std::chrono::milliseconds kPollWait{1000};
 constexpr std::chrono::milliseconds kRetryAfter{200};
 constexpr std::chrono::milliseconds kLastRetry{5000};  // of a restore
-// For the last commit, after draining has taken all of drain_timeout.
+// For the last commit, after draining has used up drain_timeout.
 constexpr std::chrono::milliseconds kLastCommit{1000};
 
-// The agent's part of a commit's metadata, which has one for each agent on the topic: `agent:2-4,7;other:0-9`. It names
-// the offsets that the agent has acknowledged beyond the committed one; mostly it is empty.
+// The agent's part of a commit's metadata. The metadata has one part for each agent on the topic:
+// `agent:2-4,7;other:0-9`. The part lists the offsets after the committed one that the agent has acknowledged. Mostly
+// it is empty.
 std::string_view acks_ahead_of(std::string_view metadata, std::string_view agent) {
   while (!metadata.empty()) {
     const auto end = std::min(metadata.find(';'), metadata.size());
@@ -210,13 +220,14 @@ void Shard::handle_lost(const std::vector<AssignmentId>& lost) {
   if (partitions.empty()) return;
   rebalances_.begin("lost", assignments_.size());
   log::warn(
-      "{} partitions were given to others while this worker gave no sign of life; what it was doing with them does not "
-      "count: up to {} records are delivered again",
+      "{} partitions were given to other workers, because this one sent no heartbeat in time; up to {} records are "
+      "delivered again",
       partitions.size(), uncommitted(lost));
   if (on_revoked) on_revoked(partitions);
   for (auto id : lost) close(id, AssignmentState::kLost, "lost");
   rebalances_.moved(assignments_.size(), draining_ > 0);
-  // What their events sent is among what the others' did: none of it may be committed now.
+  // The outbox does not keep the output of their events apart from that of other events. So none of it may be
+  // committed.
   if (options_.exactly_once && (outbox_.has_event_output() || committing_)) {
     must_rewind_ = true;
     commit_now_.notify_all();
@@ -225,16 +236,16 @@ void Shard::handle_lost(const std::vector<AssignmentId>& lost) {
 
 void Shard::deliver(std::shared_ptr<Batch> batch) {
   auto* assignment = find(batch->assignment);
-  if (assignment == nullptr) return;  // it has ended
+  if (assignment == nullptr) return;  // the assignment has ended
   MEPHISTO_ASSERT(
       assignment->state() != AssignmentState::kAssigned && assignment->state() != AssignmentState::kRestoring,
       "the log delivers no record before its assignment runs");
-  // Of a partition that drains, the next owner gets it.
+  // A batch of a draining partition is dropped: the next owner reads it again.
   if (assignment->state() == AssignmentState::kRunning) flow_.arrived(*assignment, std::move(batch));
 }
 
-// Waits until none of these partitions has an event in flight, or the time for draining is over; the log delivers the
-// rest again.
+// Waits until none of these partitions has an event in flight, or until the time for draining is over. Events that are
+// still in flight then are delivered again.
 Task<void> Shard::wait_until_idle(const std::vector<AssignmentId>& ids) {
   const auto deadline = std::min(loop_.now() + options_.drain_timeout, stop_until_);
   for (;;) {
@@ -245,7 +256,8 @@ Task<void> Shard::wait_until_idle(const std::vector<AssignmentId>& ids) {
       for (const auto& lane : assignment->lanes) in_flight += lane->stopped ? 0 : lane->account.in_flight;
     }
     if (in_flight == 0) {
-      // An output that the log refuses now is a failure of its event, which this worker still has to handle.
+      // If the log refuses an output during the flush, its event fails. This worker still has to apply the error
+      // policy.
       const auto reopened = reopened_;
       if (!options_.exactly_once) co_await outbox_.flush(stop_until_);
       if (reopened == reopened_) co_return;
@@ -253,14 +265,14 @@ Task<void> Shard::wait_until_idle(const std::vector<AssignmentId>& ids) {
     }
     if (loop_.now() >= deadline) {
       log::warn(
-          "{} records are still being processed after {}: their partitions are given up, the records will be delivered "
-          "again",
+          "{} records are still being processed after {}: their partitions are released, and the records will be "
+          "delivered again",
           in_flight, format_duration(options_.drain_timeout));
       co_return;
     }
     co_await acked_.wait_until(std::min(deadline, loop_.now() + options_.commit_interval),
                                "events in flight to be done");
-    // A handler may wait for what it sent. Under exactly once, only a transaction sends it.
+    // A handler may wait until its output is durable. Under exactly once, only a transaction appends it.
     if (options_.exactly_once) co_await commit(all_assigned());
   }
 }
@@ -282,7 +294,7 @@ Task<void> Shard::finish(std::vector<AssignmentId> ids, const char* why) {
     for (auto& lane : assignment->lanes) lane->queue->drop_pending(*lane);
   }
   co_await rebalances_.timed(Rebalances::kDrain, wait_until_idle(ids));
-  // From here on nothing more is processed or sent for them, so that the commit is the last word.
+  // From here on nothing is processed or sent for these partitions, so that the commit covers all their work.
   for (const auto id : ids) {
     if (auto* assignment = find(id)) enter(*assignment, AssignmentState::kClosed);
   }
@@ -304,7 +316,7 @@ Task<void> Shard::poll_loop() {
     PollResult polled;
     std::optional<Error> failed;
     try {
-      // Without room only changes of the group are looked for.
+      // With the memory budget used up, the poll only looks for changes of the group.
       polled = co_await member_->poll(std::min(flow_.budget_left(), FlowControl::kFetchBytes),
                                       flow_.budget_left() == 0 ? std::chrono::milliseconds{0} : kPollWait);
     } catch (const Failure& failure) {
@@ -393,19 +405,20 @@ Task<void> Shard::leave() {
   co_await finish(all_assigned(), "released at stop");
   rebalances_.moved(0, false);
   rebalances_.end();
-  if (options_.exactly_once) co_await commit({});  // what no event sent, after a transaction that did not count
+  if (options_.exactly_once) co_await commit({});  // output of timers and tasks, kept from a transaction that failed
   co_await outbox_.close(stop_until_);
   all_committed_ = true;
   co_await member_->close();
 }
 
-// Guarantee kept here: a stop ends, whatever it waits for. What it has not committed by then is delivered again.
+// Guarantee kept here: a stop ends in time, even if a handler or the log does not answer. Records that are not
+// committed by then are delivered again.
 Task<void> Shard::end_at_deadline() {
   co_await sleep_until(stop_until_ + kLastCommit);
   for (const auto& line : loop_.describe_tasks()) log::debug("At the end of drain_timeout: {}", line);
   past_deadline_ = true;
   if (all_committed_)
-    log::warn("The log does not answer: the group {} hears that this member has left only when its session is over",
+    log::warn("The log does not answer: group {} learns that this member has left only when its session expires",
               options_.group);
   poller_.cancel();
   committer_.cancel();

@@ -1,4 +1,12 @@
-// How a shard commits: the offsets up to which its partitions are done, with what was sent for them.
+// How a shard commits the offsets up to which its partitions are processed, and the output and state of their events.
+// The order of a commit:
+// 1. commit() waits for the commit before it. It rewinds if a lost partition makes that necessary.
+// 2. progress() computes the offset and the acks ahead of each partition.
+// 3. At least once: the outbox is flushed. If the log refuses an output, its event is reopened and step 2 is repeated.
+// Then append_state() appends the changes of the participants, and commit_offsets() commits the offsets.
+// 4. Exactly once: transact() commits state, outputs and offsets in one transaction. If it fails for good or its
+// outcome is unknown, the shard rewinds.
+// 5. committed() forgets the data that was kept for records before the committed offsets.
 #include <algorithm>
 #include <limits>
 
@@ -15,7 +23,7 @@ constexpr std::chrono::milliseconds kRetryAfter{200};
 
 }  // namespace
 
-// The agent's part of the longest note that the log takes, without its name.
+// The longest acks ahead that the log accepts in one agent's part of the metadata, without the agent's name.
 std::optional<std::size_t> Shard::max_acks_ahead(const Subscription& subscription) const {
   const auto all = log_->max_acks_ahead_bytes();
   if (all == kUnlimited) return std::nullopt;
@@ -25,11 +33,11 @@ std::optional<std::size_t> Shard::max_acks_ahead(const Subscription& subscriptio
   return part > name ? part - name : 0;
 }
 
-// Guarantee kept here, where the log takes no longer note: at least once, what is missing in it is delivered again.
-// Under exactly once that would double what it sent: there nothing is missing, as no lane delivers more than it can
-// note.
+// Guarantee kept here, if the log limits the size of the metadata: at least once, acks ahead that do not fit are left
+// out, and their records are delivered again. Under exactly once that would duplicate output. There nothing is left
+// out, because no lane delivers more records than its metadata can describe.
 //
-// The first offset that is not done, of all the agents on the topic the lowest, and what each has done behind it.
+// Gives the first offset that not all agents on the topic have processed, and each agent's acks ahead after it.
 AssignmentCommit Shard::progress(const Assignment& assignment) const {
   AssignmentCommit commit{assignment.id(), std::numeric_limits<std::int64_t>::max(), ""};
   for (const auto& lane : assignment.lanes) {
@@ -59,10 +67,11 @@ Task<bool> Shard::commit(std::vector<AssignmentId> ids) {
   } done{*this};
 
   if (outbox_.broken()) throw Failure(*outbox_.broken());
-  // Partitions may be lost again while the ones before are given up.
+  // Further partitions may be lost during a rewind.
   while (must_rewind_) co_await rewind_to_committed();
   acked_since_commit_ = 0;
-  if (options_.exactly_once) ids = all_assigned();  // what events sent is together, so their offsets go together
+  if (options_.exactly_once)
+    ids = all_assigned();  // the outputs of all partitions are in one collection, so all offsets are committed together
   std::erase_if(failing_, [](const Spawned& task) { return task.done(); });
   std::vector<AssignmentCommit> commits;
   std::vector<std::shared_ptr<Assignment>> committing;
@@ -80,13 +89,13 @@ Task<bool> Shard::commit(std::vector<AssignmentId> ids) {
       committing.push_back(found->second);
     }
     if (options_.exactly_once || commits.empty()) break;
-    // An event whose output is refused is not done after all.
+    // An event whose output is refused counts as not processed.
     const auto reopened = reopened_;
     co_await outbox_.flush(stop_until_);
     if (reopened == reopened_) break;
   }
   const bool counts = options_.exactly_once ? co_await transact(commits) : co_await commit_offsets(commits);
-  LastingError::over(commit_trouble_, "The log takes commits", loop_.now());
+  LastingError::over(commit_trouble_, "The log accepts commits", loop_.now());
   if (!counts) co_return false;
   for (std::size_t i = 0; i < commits.size(); ++i) committed(*committing[i], std::move(commits[i]));
   co_return true;
@@ -140,11 +149,11 @@ Task<void> Shard::append_state() {
 }
 
 // Guarantee kept here: exactly once. The outputs and state changes of acknowledged events and their offsets become
-// durable together or not at all. When the log refuses, or its reply is lost, everything goes on from what the log says
-// is committed.
+// durable together or not at all. If the log refuses, or its reply is lost, the shard starts again from the committed
+// offsets in the log.
 Task<bool> Shard::transact(const std::vector<AssignmentCommit>& commits) {
   auto taken = outbox_.take();
-  // The state comes first: what is refused is taken out of the outputs, whose number changes then.
+  // The state comes first: refused records are removed from the outputs, and that changes the number of outputs.
   Transaction transaction{{}, commits};
   for (auto* participant : participants_) participant->prepare(transaction);
   const auto states = static_cast<std::ptrdiff_t>(transaction.batches.size());
@@ -170,8 +179,9 @@ Task<bool> Shard::transact(const std::vector<AssignmentCommit>& commits) {
     if (refused == Outbox::Refused::kTakenOut) continue;
     const bool events_refused = refused == Outbox::Refused::kEvents;
     if (events_refused || error.kind == ErrorKind::kFenced || error.kind == ErrorKind::kIndefinite) {
-      log::warn("A transaction does not count: {}; its events are delivered again{}", error.message,
-                events_refused ? ", and the one that sent it fails" : " unless the log has it");
+      log::warn(
+          "A transaction failed: {}; its events are delivered again{}", error.message,
+          events_refused ? ", and the one that sent the refused record fails" : " unless the log has committed it");
       outbox_.keep_unscoped(std::move(taken));
       co_await rewind_to_committed();
       co_return false;
@@ -188,21 +198,21 @@ Task<void> Shard::before_retry(const Error& error) {
   co_await sleep_for(kRetryAfter);
 }
 
-// Ends every assignment. The log gives them again, from what it says is committed.
+// Ends every assignment. The log assigns the partitions again, each from its committed offset.
 Task<void> Shard::rewind_to_committed() {
   must_rewind_ = false;
   outbox_.discard_event_output();
   for (auto* participant : participants_) participant->rolled_back();
   const auto ids = all_assigned();
   if (ids.empty()) co_return;
-  rebalances_.begin("taken back", assignments_.size());
+  rebalances_.begin("rewind", assignments_.size());
   if (on_revoked) on_revoked(partitions_of(ids));
-  for (auto id : ids) close(id, AssignmentState::kClosed, "taken back");
+  for (auto id : ids) close(id, AssignmentState::kClosed, "rewind");
   co_await rebalances_.timed(Rebalances::kRelease, release(ids));
 }
 
 Task<void> Shard::release(const std::vector<AssignmentId>& ids) {
-  // One at a time: that one of them is lost already must not keep the others from their next owners.
+  // One at a time: if one of them is lost already, the others must still reach their next owners.
   for (auto id : ids) {
     for (;;) {
       auto released = co_await member_->release({{id, -1, ""}});
@@ -214,7 +224,8 @@ Task<void> Shard::release(const std::vector<AssignmentId>& ids) {
 
 Task<void> Shard::commit_loop() {
   while (!stopping_) {
-    // What was done during the commit before may be enough for the next one, and its agents may wait for that.
+    // The records acknowledged during the last commit may be enough for the next one, and agents may wait for that
+    // commit.
     if (acked_since_commit_ < options_.commit_every && !must_rewind_) {
       co_await commit_now_.wait_until(loop_.now() + options_.commit_interval, "the next commit");
     }

@@ -1,4 +1,4 @@
-// An event whose output the log refuses has failed, although its handler has not: its error policy is applied to it.
+// An event whose output the log refuses has failed, although its handler has succeeded. The error policy applies to it.
 #include <fmt/format.h>
 
 #include "mephisto/stream/shard.h"
@@ -10,10 +10,10 @@ namespace {
 
 constexpr std::chrono::seconds kPollWait{1};
 constexpr std::chrono::milliseconds kRetryAfter{200};
-// A record that is not read again in so long is gone: compaction has deleted it.
+// If a record cannot be read again within this time, compaction has deleted it.
 constexpr std::chrono::seconds kReadAgain{10};
 
-// One record, by itself; its bytes count for nobody's budget.
+// One record in a batch of its own. Its bytes count for no memory budget.
 std::shared_ptr<Batch> alone(const RecordView& record, std::vector<std::shared_ptr<const void>> pins) {
   auto batch = std::make_shared<Batch>();
   batch->records.push_back(record);
@@ -25,7 +25,7 @@ std::shared_ptr<Batch> alone(const RecordView& record, std::vector<std::shared_p
 }  // namespace
 
 void Shard::done_together(const std::vector<Slot>& slots) {
-  if (options_.exactly_once) return;  // what a transaction refuses, all its events do again
+  if (options_.exactly_once) return;  // if a transaction is refused, all its events are delivered again
   std::vector<EventId> events;
   for (const auto& slot : slots) events.push_back({slot.lane().assigned.id, slot.lane().number, slot.record().offset});
   const auto sender = events.back();
@@ -33,10 +33,11 @@ void Shard::done_together(const std::vector<Slot>& slots) {
 }
 
 // Guarantee kept here: an error never loses an event silently. Under exactly once nothing of the transaction counts,
-// and the event fails when it is done again; at least once it is taken back before a commit passes it.
+// and the event fails when it is processed again. At least once its acknowledgement is taken back before a commit
+// passes it.
 void Shard::event_refused(const Origin& origin, const Error& error) {
   const auto found = assignments_.find(origin.assignment);
-  if (found == assignments_.end()) return;  // whose it is now, meets the same
+  if (found == assignments_.end()) return;  // the new owner's output will be refused too
   const auto why = "the log refused what it sent: " + error.message;
   const EventId event{origin.assignment, origin.lane, origin.offset};
   if (options_.exactly_once) return refusals_.add(*found->second->lanes.at(origin.lane), origin.offset, why);
@@ -49,14 +50,14 @@ void Shard::reopen(const EventId& event, const std::string& why) {
   const auto found = assignments_.find(event.assignment);
   if (found == assignments_.end()) return;
   const auto lane = found->second->lanes.at(event.lane);
-  if (lane->failures.contains(event.offset)) return;  // it has failed already
+  if (lane->failures.contains(event.offset)) return;  // the event has failed already
   const auto sequence = lane->tracker.reopen(event.offset);
   if (!sequence) return refusals_.add(*lane, event.offset, why);  // in flight
   MEPHISTO_ASSERT(lane->account.acked > 0, "only an acknowledged event is reopened");
   --lane->account.acked;
   ++lane->account.in_flight;
   ++reopened_;
-  // Of a partition that is given up, it is delivered again.
+  // If the partition is being released, the event is delivered again anyway.
   if (lane->open()) failing_.push_back(loop_.spawn("refused", fail_reopened(lane, *sequence, event.offset, why)));
 }
 
@@ -74,7 +75,7 @@ Task<void> Shard::fail_reopened(std::shared_ptr<Lane> lane, std::uint64_t sequen
   }
 }
 
-// The event's record; without its bytes where the log does not have it any more.
+// The event's record; without its bytes if the log no longer has it.
 Task<std::shared_ptr<Batch>> Shard::read_again(const Lane& lane, std::int64_t offset) {
   ReaderOptions options;
   options.client = options_.client;

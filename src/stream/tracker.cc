@@ -8,7 +8,8 @@ namespace mephisto::detail {
 
 namespace {
 
-// `5-9,12`: ascending, each relative to the commit. Nothing where it is anything else: then it is not ours.
+// Parses `5-9,12`: ascending, each number relative to the committed offset. Any other text gives an empty list, because
+// it is not ours.
 std::vector<std::pair<std::int64_t, std::int64_t>> parse_note(std::string_view note) {
   std::vector<std::pair<std::int64_t, std::int64_t>> ranges;
   const char* at = note.data();
@@ -43,14 +44,14 @@ AckTracker::AckTracker(std::int64_t offset, std::string_view note) : next_offset
 
 bool AckTracker::noted(std::int64_t offset) const {
   if (offset > done_.back().last) return false;
-  auto place = std::ranges::lower_bound(done_, offset, {}, &Range::last);
-  return offset >= place->first;
+  auto found = std::ranges::lower_bound(done_, offset, {}, &Range::last);
+  return offset >= found->first;
 }
 
 std::int64_t AckTracker::offset_of(std::uint64_t sequence) const {
-  auto place = std::ranges::upper_bound(segments_, sequence, {}, &Segment::sequence);
-  --place;
-  return place->offset + static_cast<std::int64_t>(sequence - place->sequence);
+  auto found = std::ranges::upper_bound(segments_, sequence, {}, &Segment::sequence);
+  --found;
+  return found->offset + static_cast<std::int64_t>(sequence - found->sequence);
 }
 
 void AckTracker::begin_segment(std::int64_t offset) { segments_.push_back({next_, offset}); }
@@ -91,17 +92,17 @@ std::string AckTracker::acks_ahead(std::int64_t base, std::size_t max_bytes) con
     else
       open.push_back(offset);
   }
-  // What earlier stays had done, also between what this one has in flight.
+  // Add the records that earlier assignments acknowledged, also those between the records in flight now.
   for (const auto& range : done_) {
     if (range.last >= base) ranges.push_back({std::max(range.first, base), range.last});
   }
   std::ranges::sort(ranges, {}, &Range::first);
-  // Up to the last one delivered, what was neither done before nor delivered is no record (Kafka's marks of
-  // transactions): it parts nothing.
+  // Before the last delivered record, an offset that was neither done earlier nor delivered has no record (Kafka's
+  // transaction markers). It does not separate two ranges.
   const auto parted = [&](std::int64_t last, std::int64_t first) {
     if (first > next_offset_) return first > last + 1;
-    const auto place = std::ranges::upper_bound(open, last);
-    return place != open.end() && *place < first;
+    const auto found = std::ranges::upper_bound(open, last);
+    return found != open.end() && *found < first;
   };
   std::string text;
   for (std::size_t i = 0; i < ranges.size();) {
@@ -117,7 +118,8 @@ std::string AckTracker::acks_ahead(std::int64_t base, std::size_t max_bytes) con
 }
 
 std::size_t AckTracker::longest_acks_ahead(std::int64_t start, std::uint64_t in_flight) const {
-  // Each range but the first ends before a record that is not done, or is one of those behind what was delivered.
+  // Each range but the first either ends before a record that is not done, or is one of those after the last delivered
+  // record.
   const auto ahead = done_.end() - std::ranges::lower_bound(done_, next_offset_, {}, &Range::last);
   const auto end = done_.empty() ? next_offset_ : std::max(next_offset_, done_.back().last);
   const auto digits = std::to_string(end - start).size();

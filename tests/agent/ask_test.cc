@@ -67,8 +67,8 @@ TEST_F(Asking, AnAnswerThatIsRefusedIsTheFailureOfItsEvent) {
       no_retries());
   world.work([&](Worker&) -> Task<void> {
     EXPECT_EQ(co_await root.ask(4), 2);
-    EXPECT_THAT(co_await failure_of(root.ask(-1)), HasSubstr("NaN is no number that JSON has"));
-    EXPECT_THAT(co_await failure_of(root.ask(std::nan(""))), HasSubstr("NaN is no number that JSON has"));
+    EXPECT_THAT(co_await failure_of(root.ask(-1)), HasSubstr("NaN is not a number in JSON"));
+    EXPECT_THAT(co_await failure_of(root.ask(std::nan(""))), HasSubstr("NaN is not a number in JSON"));
   });
 }
 

@@ -147,8 +147,7 @@ TEST_F(Declarations, NothingIsPassedOnInACircle) {
   auto& orders = app.topic<int>("orders");
   const int first = __LINE__ + 1;
   app.through("round", orders, orders);
-  EXPECT_THAT(mistakes(),
-              ElementsAre(HasSubstr(at(first) + ": round sends what arrives on topic orders to the same topic")));
+  EXPECT_THAT(mistakes(), ElementsAre(HasSubstr(at(first) + ": round forwards topic orders to itself")));
 }
 
 TEST_F(Declarations, ATimersIntervalIsAboveZero) {
@@ -170,7 +169,7 @@ TEST_F(Declarations, ACommandsNameIsAWord) {
 
 TEST(App, AnIdThatCannotBeATopicsNameIsAMistake) {
   for (const char* id : {"", "my shop", "a/b"})
-    EXPECT_THAT(App{id}.mistakes(), ElementsAre(HasSubstr("an app's id has the rules of a topic's name"))) << id;
+    EXPECT_THAT(App{id}.mistakes(), ElementsAre(HasSubstr("an app's id follows the rules of topic names"))) << id;
 }
 
 // An app may capture what has the same lifetime.

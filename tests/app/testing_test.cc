@@ -145,7 +145,7 @@ TEST_F(Shop, WhatIsNeverDoneIsReported) {
   });
   TestDriver driver{app};
   driver.run(numbers.send(1));
-  EXPECT_THAT(failure_of([&] { driver.settle(); }), HasSubstr("agent sticks has 1 records of numbers/0 in hand"));
+  EXPECT_THAT(failure_of([&] { driver.settle(); }), HasSubstr("agent sticks has 1 records of numbers/0 in flight"));
 }
 
 TEST_F(Shop, WhatEndsTheWorkerIsThrown) {

@@ -141,13 +141,13 @@ TEST(JsonErrors, TheEntryOfAMapIsNamedByItsKey) {
             "extras.toll.currency: missing");
 }
 TEST(JsonErrors, AKeyThatIsNoNumberIsNamed) {
-  EXPECT_EQ((message<std::map<int, int>>(R"({"a":1})")), "a: key is no whole number that fits");
+  EXPECT_EQ((message<std::map<int, int>>(R"({"a":1})")), "a: key is not a whole number that fits");
 }
 TEST(JsonErrors, AKeyThatDoesNotFitIsNamed) {
-  EXPECT_EQ((message<std::map<std::int8_t, int>>(R"({"128":1})")), "128: key is no whole number that fits");
+  EXPECT_EQ((message<std::map<std::int8_t, int>>(R"({"128":1})")), "128: key is not a whole number that fits");
 }
 TEST(JsonErrors, AKeyThatIsNoUuidIsNamed) {
-  EXPECT_EQ((message<std::map<Uuid, int>>(R"({"x":1})")), "x: key is no UUID");
+  EXPECT_EQ((message<std::map<Uuid, int>>(R"({"x":1})")), "x: key is not a UUID");
 }
 TEST(JsonErrors, AKeyThatIsNoEnumeratorIsNamed) {
   EXPECT_EQ((message<std::map<Side, int>>(R"({"hold":1})")), "hold: unknown name");
@@ -158,10 +158,10 @@ TEST(JsonErrors, AnUnknownEnumeratorIsShownWithThoseThereAre) {
 }
 TEST(JsonErrors, AnUnknownNamespaceOfAVariantIsShown) {
   EXPECT_EQ(message<Shape>(R"({"x":1,"__faust":{"ns":"gold.Square"}})"),
-            R"(is a "gold.Square", which is none of the records expected here)");
+            R"(is a "gold.Square", which is not a record that is expected here)");
 }
 TEST(JsonErrors, AVariantWithoutANamespaceIsReported) {
-  EXPECT_EQ(message<Shape>(R"({"x":1,"y":2})"), "has no __faust.ns to tell which record it is");
+  EXPECT_EQ(message<Shape>(R"({"x":1,"y":2})"), "has no __faust.ns, which names the type of the record");
 }
 TEST(JsonErrors, TheFieldOfAVariantsRecordIsNamed) {
   EXPECT_EQ(message<Shape>(R"({"x":1,"__faust":{"ns":"gold.Point"}})"), "y: missing");

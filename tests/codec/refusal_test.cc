@@ -36,7 +36,7 @@ bool refused(const T& value) {
   return !message(value).starts_with("no error");
 }
 
-constexpr std::string_view kNoNumber = " is no number that JSON has; a value that may be absent is a std::optional";
+constexpr std::string_view kNoNumber = " is not a number in JSON; use std::optional for a value that may be absent";
 
 TEST(Refusal, SaysWhereAndWhy) {
   EXPECT_EQ(message(Order{.lines = {{"a", 1}, {"b", std::nan("")}}, .extras = {}}),
@@ -107,7 +107,7 @@ TEST(Refusal, TextThatIsNotUtf8) {
     EXPECT_TRUE(refused(std::map<std::string, int>{{text, 1}}));
     EXPECT_FALSE(refused(Bytes{text}));
   }
-  EXPECT_EQ(message(Line{"abc\xff", 1}), "Line.item: is not UTF-8 (byte 4): use mephisto::Bytes for what is not text");
+  EXPECT_EQ(message(Line{"abc\xff", 1}), "Line.item: is not UTF-8 (byte 4): use mephisto::Bytes for other bytes");
 }
 
 TEST(Refusal, TextsThatAreNotDecimals) {

@@ -172,7 +172,7 @@ class Why(Scene):
         self.config(self.start_market(), "topic_partitions: 1\n", folder=self.place)
         worker = self.start_worker("--shards", 3, folder=self.place)
         worker.wait_for(r"[^ ]+:\d is spare: group horton has 3 members and no partition left for it; it takes over "
-                        "where one of them goes$")
+                        "when another member leaves$")
 
         def states():
             return sorted(row["state"] for row in self.rows("rebalances", folder=self.place)

@@ -1,5 +1,5 @@
-// A participant as small as one can be: it counts the events of each partition, in memory. Its changelog is a topic
-// with one partition for each, whose last record is the count.
+// A minimal participant: it counts the events of each partition, in memory. Its changelog is a topic with one partition
+// for each of them; the last record of a partition is the count.
 #pragma once
 
 #include <map>
@@ -17,7 +17,7 @@ class Counter : public detail::Participant {
 
   // Counts the event that the task processes.
   void count() { ++detail::current_unit()->change<Change>(*this).by; }
-  // Of the events whose offsets are committed; nothing for a partition that is not here.
+  // The counts of events whose offsets are committed, for the partitions that this shard owns.
   std::map<int, std::int64_t> counts() const {
     std::map<int, std::int64_t> all;
     for (const auto& [partition, one] : parts_) all[partition] = one.committed;

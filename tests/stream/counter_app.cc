@@ -27,7 +27,7 @@ TopicOptions internal() {
 auto& in = app.topic<int>("in", internal());
 auto& changelog = app.topic<int>("counter-changelog", internal());
 
-// It fails now and then: what such an attempt counted does not count.
+// It fails now and then: the counts of a failed attempt must not remain.
 auto& count = app.agent("count", in, [](Stream<int> stream) -> Task<void> {
   while (auto event = co_await stream.next()) {
     counter->count();
@@ -58,7 +58,7 @@ Task<void> produce(std::shared_ptr<Log> log, int records) {
   co_await client.close();
 }
 
-// The last count of each partition, and what the group has committed of `in`: the offset and its metadata.
+// The last count of each partition, and the group's commit of `in`: the offset and its metadata.
 Task<void> counts(std::shared_ptr<Log> log) {
   std::map<int, std::string> committed;
   for (const auto& group : value_or_throw(co_await log->groups())) {

@@ -1,5 +1,5 @@
-// What a shard reports about offsets that do not move, and about how its partitions moved. Everything is on virtual
-// time, sleeps too.
+// What a shard reports about offsets that do not move, and about its rebalances. Everything runs on virtual time,
+// including sleeps.
 #include <gmock/gmock.h>
 
 #include <set>
@@ -97,7 +97,7 @@ TEST_F(DiagnosisTest, ARecordThatWaitsForItsRetrySaysWhen) {
     co_await world.eventually([&] { return first(worker).kind == "retry"; });
     EXPECT_THAT(first(worker).text,
                 AllOf(HasSubstr("agent note failed on it and tries it again in "), HasSubstr(" (1 of 3)")));
-    co_await sleep_for(2min);  // until nothing waits any more
+    co_await sleep_for(2min);  // until no record waits
   });
 }
 
@@ -196,8 +196,8 @@ TEST_P(ALogThatTakesNothing, ComesFirst) {
 
 INSTANTIATE_TEST_SUITE_P(
     Guarantees, ALogThatTakesNothing,
-    ::testing::Values(Guarantee{"at_least_once", "the log does not take what was sent: ", "a commit is under way"},
-                      Guarantee{"exactly_once", "the log does not take commits: ", "a transaction is open"}),
+    ::testing::Values(Guarantee{"at_least_once", "the log does not accept sent records: ", "a commit is under way"},
+                      Guarantee{"exactly_once", "the log does not accept commits: ", "a transaction is open"}),
     [](const auto& of) { return std::string{of.param.name}; });
 
 // Two partitions: the one of `in`, and the leader's.

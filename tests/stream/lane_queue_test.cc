@@ -1,4 +1,5 @@
-// LaneQueue: what an agent's instances share, in which order records leave it, and what waits for what.
+// LaneQueue: the shared queue of an agent's instances, the order of its records, and the reasons for which records
+// wait.
 #include <gmock/gmock.h>
 
 #include <list>
@@ -8,9 +9,9 @@
 namespace mephisto::tests {
 namespace {
 
+using detail::AssignmentState;
 using detail::Lane;
 using detail::LaneQueue;
-using detail::AssignmentState;
 using detail::Outcome;
 using detail::Slot;
 using ::testing::ElementsAre;
@@ -43,7 +44,7 @@ class LaneQueueTest : public ::testing::Test {
     value_or_throw(read_batch(stored->view(), first, first, made->records));
     return made;
   }
-  // Takes what is ready now, and keeps the slots.
+  // Takes the records that are ready now, and keeps the slots.
   std::vector<std::string> pick_all(LaneQueue& queue, std::size_t at_most = 1000) {
     std::vector<std::string> picked;
     for (Slot slot; picked.size() < at_most && queue.pick(slot); slot = Slot{}) {
@@ -115,8 +116,7 @@ TEST_F(LaneQueueTest, DeliversNoMoreThanTheWindowAfterTheFirstOpenRecord) {
   EXPECT_THAT(pick_all(queue), ElementsAre("a@3", "a@4"));
 }
 
-// Under exactly once, the commit's metadata must hold all acknowledged records, in whatever order they are
-// acknowledged.
+// Under exactly once, the commit's metadata must hold all acknowledged records, in any order of acknowledgement.
 TEST_F(LaneQueueTest, DeliversNoMoreThanCanBeNoted) {
   Random random{5};
   LaneQueue queue{{}};

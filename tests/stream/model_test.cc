@@ -1,4 +1,4 @@
-// What the commands `models` and `model` show of a record.
+// The description of a record that the commands `models` and `model` show.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-// Sending at least once: what is appended, in which order, what is retried, and what is refused.
+// Sending at least once: which records are appended, in which order, and which are retried or refused.
 #include <gmock/gmock.h>
 
 #include <cmath>
@@ -143,7 +143,7 @@ TEST_F(Sending, AValueThatIsRefusedTakesNoOtherWithIt) {
   const auto& numbers = world.app.topic<double>("numbers", {.partitions = 1});
   send([&]() -> Task<void> {
     co_await numbers.cast(1);
-    EXPECT_THAT(co_await failure_of(numbers.send(std::nan(""))), HasSubstr("NaN is no number that JSON has"));
+    EXPECT_THAT(co_await failure_of(numbers.send(std::nan(""))), HasSubstr("NaN is not a number in JSON"));
     EXPECT_THROW(co_await numbers.cast(HUGE_VAL), Failure);
     co_await numbers.send(2);
   });
@@ -188,7 +188,7 @@ TEST_F(Sending, SendersWaitWhileTooMuchIsUnderWay) {
   });
 }
 
-// An agent under at least once: what it sends is durable before its offset is committed.
+// An agent under at least once: its output is durable before its offset is committed.
 class SendingAgent : public ::testing::Test {
  protected:
   SendingAgent() {

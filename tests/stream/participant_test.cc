@@ -1,5 +1,5 @@
-// Participants: what events change in a state counts with their offsets or not at all, and no event comes before the
-// state of its partition is restored. The state is a count in memory (counter.h).
+// Participants: the changes of events count with their offsets or not at all. No event is delivered before the state of
+// its partition is restored. The state is a count in memory (counter.h).
 #include <gmock/gmock.h>
 
 #include "stream/counter.h"
@@ -138,7 +138,7 @@ INSTANTIATE_TEST_SUITE_P(Guarantees, ParticipantTest, ::testing::Values("at_leas
 
 class ExactCounter : public ParticipantTest {};
 
-// The log has the transaction, and its reply is lost: the count comes from the log again.
+// The log has the transaction, but its reply is lost: the count is read from the log again.
 TEST_P(ExactCounter, IsExactWhenTheReplyIsLost) {
   work([&](Worker&, Counter& state) -> Task<void> {
     co_await send(5, 0);
@@ -197,7 +197,7 @@ TEST_P(TimerRuns, UnderExactlyOnceARunThatFailsSendsNothing) {
 INSTANTIATE_TEST_SUITE_P(Guarantees, TimerRuns, ::testing::Values("at_least_once", "exactly_once"),
                          [](const auto& info) { return info.param; });
 
-// The drawing in assignment.h.
+// The transitions in the drawing of assignment.h.
 TEST(AssignmentStates, FollowTheDrawing) {
   using enum AssignmentState;
   const std::map<AssignmentState, std::set<AssignmentState>> drawing{

@@ -1,4 +1,4 @@
-// The shard: what is counted, what is committed, what a partition that leaves keeps, and how much memory is used.
+// The shard: its accounts, its commits, the release of partitions, and its use of memory.
 #include <gmock/gmock.h>
 
 #include <set>
@@ -18,8 +18,8 @@ class ShardTest : public ::testing::Test {
  protected:
   ShardTest() { world.set("drain_timeout", "2s"); }
 
-  // Declares an agent on `in`. It records each value when it begins with it, and waits at the gate with those in
-  // `stuck`.
+  // Declares an agent on `in`. The agent records each value when it starts to process it, and waits at the gate with
+  // the values in `stuck`.
   void declare(int concurrency = 1, int partitions = 1) {
     world.app.agent("note", world.app.topic<int>("in", {.partitions = partitions}),
                     [this](Stream<int> stream) -> Task<void> {
@@ -231,7 +231,7 @@ TEST_F(ShardTest, WhatAStopGaveUpIsDeliveredAgain) {
 }
 
 TEST_F(ShardTest, APartitionThatLeavesIsDrainedAndCommittedFirst) {
-  stuck = {0, 1};  // whichever partition leaves has something in flight
+  stuck = {0, 1};  // whichever partition is released has an event in flight
   declare(2, 2);
   world.work([&](Worker& worker) -> Task<void> {
     co_await world.create("in", 2);
@@ -239,8 +239,9 @@ TEST_F(ShardTest, APartitionThatLeavesIsDrainedAndCommittedFirst) {
     co_await world.eventually([&] { return gate.waiting() == 2; });
     auto competitor = world.competing_member({"in"});
     (void)co_await competitor->poll(0, 0ms);
-    co_await world.eventually(
-        [&] { return lane(worker, 0).state == AssignmentState::kDraining || lane(worker, 1).state == AssignmentState::kDraining; });
+    co_await world.eventually([&] {
+      return lane(worker, 0).state == AssignmentState::kDraining || lane(worker, 1).state == AssignmentState::kDraining;
+    });
     gate.open();
     co_await world.eventually([&] { return worker.status().size() == 2; });
     auto polled = co_await competitor->poll(0, 1000ms);

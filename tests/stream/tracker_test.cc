@@ -1,4 +1,4 @@
-// AckTracker: what may be committed when records are acknowledged in any order.
+// AckTracker: which offset can be committed when records are acknowledged in any order.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -172,7 +172,7 @@ class Model {
   std::int64_t next_;
 };
 
-// The offsets in `records` that the note says are done. It may say anything of an offset without a record.
+// The offsets in `records` that the note marks as done. For an offset without a record the note may say either.
 std::set<std::int64_t> done_by_note(std::int64_t offset, const std::string& note,
                                     const std::map<std::int64_t, std::uint64_t>& records) {
   AckTracker restarted{offset, note};
@@ -229,7 +229,7 @@ TEST(AckTracker, AgreesWithAModelForRandomOrdersAndGaps) {
   }
 }
 
-// A partition that many short-lived workers process: a record that was noted as done is never delivered again.
+// A partition that many short-lived workers process: a record that the metadata marks as done is never delivered again.
 TEST(AckTracker, NothingIsDeliveredTwiceOverManyRestarts) {
   for (std::uint64_t seed = 0; seed < 40; ++seed) {
     Random random{seed};

@@ -1,4 +1,4 @@
-// An agent on one shard: its queues, its running instances, their supervision, and what happens to events that fail.
+// An agent on one shard: its queues, its running instances, their supervision, and the treatment of failed events.
 #pragma once
 
 #include <deque>
@@ -15,8 +15,8 @@ namespace mephisto::detail {
 enum class FailureKind {
   kDecode,
   kHandler,
-  kRefused,  // the handler found the event invalid, and would again
-  kOutput,   // the log refused what was sent for it
+  kRefused,  // the handler found the event invalid; a retry would not help
+  kOutput,   // the log refused an output of the event
 };
 
 class AgentRuntime {
@@ -26,19 +26,19 @@ class AgentRuntime {
 
   const AgentBase& agent() const { return agent_; }
   Shard& shard() { return shard_; }
-  // Consumes another topic too. Before start().
+  // Consumes a further topic. Before start().
   void subscribe(const std::string& topic);
-  // Starts the instances. `on_crash` is told what must end the worker.
+  // Starts the instances. `on_crash` is called with an error that must end the worker.
   void start(std::function<void(std::string)> on_crash);
   // Ends the streams; instances that do not end within `grace` are cancelled.
   Task<void> stop(std::chrono::milliseconds grace);
   // Applies the error policy to an event that failed.
   void failed(Slot& slot, FailureKind kind, const std::string& message);
-  // The same for an event that was done: the log refused what was sent for it.
+  // The same for an event that was processed, but whose output the log refused.
   void refused(Slot& slot, const std::string& message);
-  // What the first record of the lane that is not done waits for.
+  // The reason why the first record of the lane that is not processed waits.
   Reason waiting(const Lane& lane) const;
-  // Where dead letters of this agent go.
+  // The topic of this agent's dead letters.
   static TopicSpec dead_letter_topic(const std::string& app_id, const AgentBase& agent);
 
  private:
@@ -46,7 +46,7 @@ class AgentRuntime {
     explicit Queue(LaneQueue::Options options) : lanes(std::move(options)) {}
     LaneQueue lanes;
     std::vector<Spawned> instances;
-    std::vector<Instance*> running;  // of each of them; null while it is started again
+    std::vector<Instance*> running;  // the instance of each task; null while it is restarted
     int users = 0;
   };
 
@@ -56,7 +56,7 @@ class AgentRuntime {
   void spawn_instances(const std::shared_ptr<Queue>& queue, int count);
   Task<void> supervise(std::shared_ptr<Queue> queue, std::size_t number);
   void dead_letter(Slot& slot, FailureKind kind, const std::string& message);
-  // Stops the event's partition with the event in hand.
+  // Stops the event's partition and keeps the event.
   void stop_partition(Slot& slot);
   void answer_with_error(Slot& slot, const std::string& message);
   Task<void> declare_dead_letters();
@@ -68,13 +68,13 @@ class AgentRuntime {
   int concurrency_;  // on this shard
   TopicSpec dead_letters_;
   const TopicHandle* dead_letter_topic_ = nullptr;
-  std::map<std::string, std::shared_ptr<Queue>> queues_;  // by partition where isolated; else one, under ""
+  std::map<std::string, std::shared_ptr<Queue>> queues_;  // by partition if they are isolated; otherwise one, under ""
   std::vector<std::shared_ptr<Queue>> retired_;
   std::vector<Slot> stopped_;  // events whose partition was stopped by the policy
   std::function<void(std::string)> on_crash_;
   bool stopping_ = false;
   Random random_;
-  std::deque<Loop::time_point> crashes_;  // of instances without an event in hand
+  std::deque<Loop::time_point> crashes_;  // of instances that held no event
 };
 
 }  // namespace mephisto::detail

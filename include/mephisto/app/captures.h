@@ -1,4 +1,4 @@
-// What a callable keeps that may be gone before it is called.
+// Finds captured addresses of a callable whose objects may be gone before it is called.
 #pragma once
 
 #include <cstddef>
@@ -10,12 +10,12 @@
 
 namespace mephisto::detail {
 
-// Not inline, so that no compiler knows what the bytes are before a copy is made on them.
+// Not inline, so that the compiler cannot know the bytes before a copy is made over them.
 void fill(void* bytes, std::size_t size, unsigned char with);
 std::vector<std::uintptr_t> equal_words(const void* a, const void* b, std::size_t size);
 
-// The words that a copy of `body` sets: a capture by reference is one of them, the address. Two copies, on other bytes
-// each, tell them from what only happens to be in parts that hold no value, and from addresses in the copy itself.
+// The words that a copy of `body` sets. A capture by reference is one of them: its address. Two copies over different
+// bytes separate these words from padding, and from addresses inside the copy itself.
 template <class Body>
 std::vector<std::uintptr_t> captured_words(const Body& body) {
   if constexpr (std::is_empty_v<Body> || !std::is_copy_constructible_v<Body>) {

@@ -1,5 +1,5 @@
-// What the coroutines that an app is given must look like. What is wrong with one is a single error, which names its
-// type.
+// Checks the signatures of the coroutines that an app is given. A mistake gives a single compiler error, which names
+// the type.
 #pragma once
 
 #include <concepts>
@@ -10,7 +10,7 @@
 
 namespace mephisto::detail {
 
-// The stream that a handler takes, where its signature says it; else void.
+// The stream that a handler takes, if its signature names it; otherwise void.
 template <class>
 struct StreamOf {
   using type = void;
@@ -58,7 +58,7 @@ struct ResultOf<Results<R>> {
   using type = R;
 };
 
-// The compiler's message shows their names with the types that they are asked about.
+// The compiler's message shows the names of these constants with the types that they were tested with.
 template <class Taken, class Given>
 constexpr bool is_the_topics_stream = std::is_same_v<Taken, Given>;
 template <class Handler, class Given>
@@ -99,9 +99,9 @@ struct Handler {
                     "the agent's handler returns this, but a handler returns Task<void>, or Results<R> when it yields "
                     "results of type R");
     else if constexpr (!can_be_copied<F>)
-      static_assert(
-          can_be_copied<F>,
-          "the agent's handler captures what cannot be copied: hold it by a shared_ptr, or outside of the handler");
+      static_assert(can_be_copied<F>,
+                    "the agent's handler captures an object that cannot be copied: hold it by a shared_ptr, or outside "
+                    "of the handler");
     else
       return true;
     return false;
@@ -119,7 +119,7 @@ consteval bool check_task_body() {
   else if constexpr (!can_be_copied<F>)
     static_assert(
         can_be_copied<F>,
-        "the body of a task or timer captures what cannot be copied: hold it by a shared_ptr, or outside of the body");
+        "the body of a task or timer captures an object that cannot be copied: hold it by a shared_ptr, or outside it");
   else
     return true;
   return false;

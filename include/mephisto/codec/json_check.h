@@ -1,4 +1,5 @@
-// Finds, when compiling, what a record cannot hold: one error that names the structure, the field, its type and why.
+// Finds, at compile time, the fields that a record cannot have. The compiler reports one error, which names the
+// structure, the field, its type and the reason.
 //
 //   error: static assertion failed due to requirement 'can_be_a_field<Order, Text<6>{"price"}, long double>':
 //   a long double has more digits than JSON's numbers keep: use double, or Decimal
@@ -114,7 +115,7 @@ concept FillableMap = requires(T& map, typename T::key_type key) {
 template <class T, class... Outer>
 consteval auto check_record();
 
-// What is wrong with a T as Owner's field; `Outer` are the records around it.
+// The flaw of a T as Owner's field; `Outer` are the records around it.
 template <class Owner, Text Field, class T, class... Outer>
 consteval auto check_value() {
   if constexpr (std::is_same_v<T, bool> || Integer<T> || std::is_same_v<T, float> || std::is_same_v<T, double> ||
@@ -187,7 +188,7 @@ consteval auto check_value() {
   }
 }
 
-// Names on the wire: each of a field that is there, no two alike, none that would have to be escaped.
+// Checks the names on the wire: each belongs to an existing field, no two are equal, and none needs an escape.
 template <class T>
 consteval auto check_names() {
   constexpr auto names = reflect::wire_names<T>();
@@ -257,7 +258,7 @@ consteval auto check_record() {
   }
 }
 
-// False, and named by the compiler where it is required.
+// Always false. The compiler names it in the error if it is required.
 template <class Structure, Text Field, class Type>
 inline constexpr bool can_be_a_field = false;
 
@@ -324,7 +325,8 @@ struct Required<Refused<S, F, T, Flaw::kPointer>> {
 };
 template <class S, Text F, class T>
 struct Required<Refused<S, F, T, Flaw::kText>> {
-  static_assert(can_be_a_field<S, F, T>, "this text cannot be read, as it does not own what it shows: use std::string");
+  static_assert(can_be_a_field<S, F, T>,
+                "this text type cannot be read, because it does not own its characters: use std::string");
 };
 template <class S, Text F, class T>
 struct Required<Refused<S, F, T, Flaw::kEnum>> {
@@ -388,8 +390,8 @@ using Checked = decltype(check_value<T, kNoField, T>());
 template <class T>
 inline constexpr bool is_sound = detail::is_fine<detail::Checked<T>>;
 
-// Has the compiler say why T is not sound, once, where it is asked for its size. What would follow is left out by
-// `if constexpr (is_sound<T>)`.
+// The compiler reports, once, why T is not sound, when the size of this type is needed. `if constexpr (is_sound<T>)`
+// suppresses further errors.
 template <class T>
 using Required = detail::Required<detail::Checked<T>>;
 

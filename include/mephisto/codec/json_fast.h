@@ -1,9 +1,9 @@
-// Reading the JSON that nearly all records are: fields in their declared order, no escapes, at most one space between
-// tokens. One pass over the bytes, nothing built, twice as fast as the complete reader (src/codec/json_read.cc).
+// Reads the usual JSON of records: fields in their declared order, no escapes, at most one space between tokens. One
+// pass over the bytes, no intermediate structure, twice as fast as the complete reader (src/codec/json_read.cc).
 //
-// Whatever is different, however little (another order, a field missing or unknown, an escape, an error), is refused
-// here without a reason and left to the complete reader, which starts again at the first byte. What is accepted here is
-// accepted there, with the same result: tests/codec/json_fast_test.cc compares the two.
+// Any other text (another order, a field missing or unknown, an escape, an error) is refused here without a reason. The
+// complete reader then starts again at the first byte. A text that is accepted here gives the same result there:
+// tests/codec/json_fast_test.cc compares the two.
 #pragma once
 
 #include <array>
@@ -30,8 +30,8 @@ inline constexpr bool is_vector = false;
 template <class T>
 inline constexpr bool is_vector<std::vector<T>> = !std::is_same_v<T, bool>;
 
-// Which types are read here: numbers, strings, and what is made of them, but for records that hold records of their own
-// type (`Outer` are those around T).
+// The types that are read here: numbers, strings, and types made of them. Records that hold records of their own type
+// are excluded (`Outer` are the records around T).
 template <class T, class... Outer>
 consteval bool readable() {
   if constexpr (std::is_same_v<T, bool> || Integer<T> || std::is_floating_point_v<T> || is_duration<T> ||
@@ -52,15 +52,16 @@ consteval bool readable() {
   }
 }
 
-// One text. Every function takes where it reads and returns where it ended, or null to refuse. At least 64 bytes behind
-// `end` are readable; a token is begun only before `end`, and one that goes beyond it is refused.
+// Reads one text. Every function takes the position to read from and returns the position after its token, or null to
+// refuse. At least 64 bytes after `end` are readable. A token begins only before `end`; one that continues after it is
+// refused.
 class Reader {
  public:
   explicit Reader(const char* end) : end_(end) {}
 
   bool ascii() const { return high_ == 0; }
 
-  // A string without escapes; `at` is behind its opening quote.
+  // A string without escapes; `at` is after its opening quote.
   const char* text(const char* at, std::string_view& out) {
     const char* const begin = at;
     for (; at < end_; at += kStep) {
@@ -69,7 +70,7 @@ class Reader {
         high_ |= high;
         continue;
       }
-      high_ |= high & (stop - 1);  // of the bytes before it, as those that stop are ASCII
+      high_ |= high & (stop - 1);  // of the bytes before it; the bytes that stop are ASCII
       at += std::countr_zero(stop);
       if (*at != '"' || at >= end_) return nullptr;
       out = {begin, static_cast<std::size_t>(at - begin)};
@@ -114,9 +115,9 @@ class Reader {
  private:
 #ifdef __SSE2__
   static constexpr int kStep = 16;
-  // Bit masks of 16 bytes: those that end or break a plain string, and those that are not ASCII.
+  // Bit masks of 16 bytes: the bytes that end or break a plain string, and the bytes that are not ASCII.
   static std::pair<unsigned, unsigned> look(const char* at) {
-    // The compiler's own vectors: <emmintrin.h> costs every program that includes this more than the rest of this file.
+    // The compiler's own vectors, because <emmintrin.h> takes longer to compile than the rest of this file.
     using Sixteen = unsigned char __attribute__((vector_size(16)));
     using Signed = char __attribute__((vector_size(16)));
     Sixteen bytes;
@@ -159,8 +160,8 @@ class Reader {
     return at;
   }
 
-  // Exact: a whole number up to 2^53 times or by a power of ten up to 10^22 is rounded once (W. Clinger); others are
-  // left to the library.
+  // Exact: a whole number up to 2^53, times or divided by a power of ten up to 10^22, is rounded once (W. Clinger). The
+  // library reads all others.
   template <class T>
   const char* floating(const char* at, T& out) const {
     static constexpr double kPowers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
@@ -290,8 +291,8 @@ class Reader {
   unsigned high_ = 0;  // bits of bytes in strings that are not ASCII
 };
 
-// Reads all of `text`, which has kJsonPadding readable bytes behind it. False: ask the complete reader; `out` is
-// anything then.
+// Reads all of `text`, which has kJsonPadding readable bytes after it. False: use the complete reader; `out` may then
+// hold anything.
 template <class T>
 bool read(std::string_view text, T& out) {
   const char* const end = text.data() + text.size();

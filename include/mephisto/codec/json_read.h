@@ -1,9 +1,9 @@
-// Reading JSON into records: the usual shape in one pass (json_fast.h), everything else by the type's Shape, with
-// simdjson (src/codec/json_read.cc).
+// Reads JSON into records: the usual form in one pass (json_fast.h), all other texts by the type's Shape, with simdjson
+// (src/codec/json_read.cc).
 //
-// Strict: a missing field that may not be (shape.h), a wrong type, a number that does not fit, a name given twice, bad
-// UTF-8 or anything after the value is an Error (kDecode) that says where and what was found, e.g. `price.amount:
-// expected a number, found "12,5"`. Unknown fields are skipped, as Faust does. Nothing here throws.
+// Strict. These are an Error (kDecode): a missing required field (shape.h), a wrong type, a number that does not fit, a
+// repeated name, broken UTF-8, and anything after the value. The error says where it is and what was found, e.g.
+// `price.amount: expected a number, found "12,5"`. Unknown fields are skipped, as Faust does. Nothing here throws.
 #pragma once
 
 #include <string_view>
@@ -31,7 +31,7 @@ Result<void> read_any_shape(std::string_view text, T& out) {
   return read_any_shape(text, shape_of<T>(), &out);
 }
 
-// As from_json, for text with kJsonPadding readable bytes behind it.
+// Like from_json, for text with kJsonPadding readable bytes after it.
 template <class T>
 Result<void> read_padded(std::string_view text, T& out) {
   (void)sizeof(Required<T>);
@@ -45,7 +45,7 @@ Result<void> read_padded(std::string_view text, T& out) {
 
 }  // namespace json
 
-// The value that `text` holds, or a kDecode error with the path to what is wrong.
+// The value of `text`, or a kDecode error with the path to the mistake.
 template <class T>
 Result<T> from_json(std::string_view text) {
   T value{};

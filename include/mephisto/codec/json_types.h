@@ -1,31 +1,31 @@
-// What a field may be. What is sent reads back as the same value, by us and by Faust; `send` refuses a value that would
-// not, and the compiler a type that could not (json_check.h).
+// The types of fields. A value that is sent reads back as the same value, in our code and in Faust. `send` refuses a
+// value that would not, and the compiler refuses a type that could not (json_check.h).
 //
 //   bool, integers up to 64 bits, float, double    a number; NaN and infinities are refused
-//   std::string                                    text; what is not UTF-8 is refused (use Bytes)
+//   std::string                                    text; other bytes than UTF-8 are refused (use Bytes)
 //   enum, enum class                               the enumerator's name; a value without a name is refused
-//   std::optional<T>                               null where it is empty; may be missing
+//   std::optional<T>                               null if it is empty; may be missing
 //   std::vector, deque, list, set, std::array      an array
-//   std::pair, std::tuple                          an array of as many elements
+//   std::pair, std::tuple                          an array with that number of elements
 //   std::map, std::unordered_map                   an object; keys are strings, integers, enums or UUIDs
 //   std::variant of records with kNamespace        the record; None is null
 //   std::chrono::sys_time (Timestamp, Microtime)   ISO 8601 in UTC; whole microseconds of the years 1 to 9999
 //   std::chrono::year_month_day                    2026-11-29
 //   std::chrono::milliseconds, seconds, …          a number of seconds
 //   Decimal, Uuid                                  text
-//   Bytes                                          text; what is not UTF-8 as Faust writes it, as Python's repr
-//   Json                                           any JSON that everybody reads as the same
-//   a plain structure of these                     an object, at most 63 deep with what is in it
+//   Bytes                                          text; other bytes than UTF-8 as Python's repr, as in Faust
+//   Json                                           any JSON that all readers read alike
+//   a plain structure of these                     an object; the nesting is at most 63 deep
 //
-// Some fields of a record may be missing in JSON, so that records from before a field was there can still be read. One
-// that is missing has the value that it has in T{}. May be missing: a std::optional; a field with a default member
-// initialiser (`int count = 0;`, `std::string currency = "USD";`); a field of which `kFields` says so (reflect.h). All
-// others are required.
+// Some fields of a record may be missing in JSON, so that records from before the field existed can still be read. A
+// missing field has its value in T{}. These may be missing: a std::optional; a field with a default member initialiser
+// (`int count = 0;`, `std::string currency = "USD";`); a field that `kFields` declares so (reflect.h). All others are
+// required.
 //
-// Initialisers are found by making a T, once for each type: a number, bool, enum, date, duration or array of these has
-// one if a new T has a value there; another type, if T{} holds something else than the type's own default. So
-// `std::string note = "";` and `std::vector<int> ids = {};` are required, as C++ makes no difference between them and
-// `std::string note;`: use std::optional there, or `.may_be_missing`.
+// Initialisers are found by constructing a T, once for each type. A number, bool, enum, date, duration or array of
+// these has one if a new T has a value there. A field of another type has one if T{} differs from the type's own
+// default. So `std::string note = "";` and `std::vector<int> ids = {};` are required, because C++ makes no difference
+// between them and `std::string note;`. Use std::optional there, or `.may_be_missing`.
 #pragma once
 
 #include <bit>
@@ -81,11 +81,11 @@ concept Integer =
     std::is_integral_v<T> && !std::is_same_v<T, bool> && !std::is_same_v<T, char> && !std::is_same_v<T, wchar_t> &&
     !std::is_same_v<T, char8_t> && !std::is_same_v<T, char16_t> && !std::is_same_v<T, char32_t>;
 
-// Nesting that is read; and that is sent, so that a reply can hold it.
+// The depth that is read, and the depth that is sent, which leaves room for the object around it in a reply.
 inline constexpr int kMaxDepth = 64;
 inline constexpr int kMaxSentDepth = kMaxDepth - 1;
 
-// Whether a T can be of any depth: it holds Json, or records of its own type (`Outer` are those around T).
+// Whether a T can have any depth: it holds Json, or records of its own type (`Outer` are the records around T).
 template <class T, class... Outer>
 consteval bool nests_freely() {
   if constexpr (std::is_same_v<T, Json> || (std::is_same_v<T, Outer> || ...)) {
@@ -113,23 +113,23 @@ consteval bool nests_freely() {
   }
 }
 
-// Whether a float that was read as this double may be the neighbour of the right one: a text near the middle of two
-// floats is rounded to that middle first (7.038531e-26).
+// Whether a float that was read as this double may be a neighbour of the right one: a text near the middle of two
+// floats is first rounded to that middle (7.038531e-26).
 inline bool rounds_twice(double value) {
   return (std::bit_cast<std::uint64_t>(value) & 0x1fff'ffff) == 0x1000'0000 ||
          (value != 0 && value > -0x1p-126 && value < 0x1p-126);
 }
 
-// Nothing where it does not fit.
+// No value if it does not fit.
 std::optional<std::int64_t> nearest_whole(double value);
 
-// A duration on the wire is a number of seconds, as Faust's.
+// A duration on the wire is a number of seconds, as in Faust.
 template <class D>
 double seconds_of(D duration) {
   return static_cast<double>(duration.count()) * D::period::num / D::period::den;
 }
 
-// The nearest duration of that kind; nothing where it does not fit.
+// The nearest duration of that type; no value if it does not fit.
 template <class D>
 std::optional<D> duration_of(double seconds) {
   using Rep = typename D::rep;
@@ -142,7 +142,7 @@ std::optional<D> duration_of(double seconds) {
   }
 }
 
-// The same time in T's units, rounded down; nothing where it does not fit.
+// The same time in T's units, rounded down; no value if it does not fit.
 template <TimePoint T>
 std::optional<T> time_of(Microtime time) {
   using Limits = std::numeric_limits<typename T::rep>;

@@ -1,10 +1,9 @@
-// Writing values as JSON, to the byte as Faust writes them: with orjson (the default, and what production installs use)
-// or with Python's json module. Source of the rules: faust/utils/json.py, checked against the output of both
-// (tests/codec).
+// Writes values as JSON, byte for byte as Faust does: with orjson (the default, also in production) or with Python's
+// json module. Source of the rules: faust/utils/json.py, checked against the output of both (tests/codec).
 //
-// What is written reads back as the same value. What could not (NaN, text that is not UTF-8, an enumerator without a
-// name, …) is a Failure (kInvalid) that says where and why, e.g. `Order.lines[2].price: NaN is no number that JSON
-// has`.
+// The text reads back as the same value. A value for which this is impossible (NaN, text that is not UTF-8, an
+// enumerator without a name, …) is a Failure (kInvalid). It says where and why, e.g. `Order.lines[2].price: NaN is not
+// a number in JSON`.
 #pragma once
 
 #include <charconv>
@@ -19,15 +18,15 @@ namespace mephisto {
 enum class Dialect {
   kOrjson,  // raw UTF-8, 1e-7
   kStdlib,  // \u00e9, 1e-07
-  kShown,   // as orjson's, for what nobody reads back: NaN is null, and U+FFFD stands for what is not UTF-8
+  kShown,   // like orjson's, for text that is only shown: NaN is null, U+FFFD replaces broken UTF-8
 };
 
 namespace json {
 
-// Why a value cannot be written. Where it stands is looked for afterwards, so that writing does not keep account of it.
+// The reason why a value cannot be written. Its position is found afterwards, so that writing need not record it.
 struct Refusal {
   std::string why;
-  bool of_a_part = true;  // not of the whole
+  bool of_a_part = true;  // the reason is in a part of the value, not in the whole
 };
 [[noreturn]] void refuse(std::string why);
 [[noreturn]] void refuse_depth();
@@ -37,20 +36,20 @@ std::string joined(std::string path, const std::string& rest);
 void write_escaped(Buffer& out, std::string_view text, Dialect dialect);
 void write_double(Buffer& out, double value, Dialect dialect);
 void write_float(Buffer& out, float value, Dialect dialect);
-// Text where it is UTF-8; else Python's repr (`b'ab\xff'`), which is what Faust writes for bytes.
+// Text if it is UTF-8; otherwise Python's repr (`b'ab\xff'`), as Faust writes bytes.
 void write_bytes(Buffer& out, std::string_view bytes, Dialect dialect);
 void write_time(Buffer& out, Microtime time, Dialect dialect);
 void write_date(Buffer& out, std::chrono::year_month_day date, Dialect dialect);
 void write_decimal(Buffer& out, std::string_view text, Dialect dialect);
-// Refuses what is no JSON, or none that everybody reads as the same.
+// Refuses text that is not JSON, or that not all readers read alike.
 void write_json(Buffer& out, std::string_view text);
-// Refuses a text that is nested deeper than what is read.
+// Refuses a text that is nested too deep to be read.
 void check_depth(std::string_view text);
 
 namespace detail {
 
-// Whether none of eight bytes needs an escape: no control character, quote, backslash, no high bit (it may be broken
-// UTF-8), and for `ascii` no 0x7f.
+// Whether none of the eight bytes needs an escape: no control character, quote or backslash, no high bit (it may be
+// broken UTF-8), and for `ascii` no 0x7f.
 inline bool is_plain(std::uint64_t word, bool ascii) {
   constexpr std::uint64_t kOnes = 0x0101010101010101;
   constexpr std::uint64_t kHigh = 0x8080808080808080;
@@ -60,7 +59,7 @@ inline bool is_plain(std::uint64_t word, bool ascii) {
   return (special | (word & kHigh) | (ascii ? has_zero(word ^ kOnes * 0x7f) : 0)) == 0;
 }
 
-// Copies `text` if no byte of it needs an escape; a word at a time, the last one overlapping.
+// Copies `text` if no byte of it needs an escape. It copies a word at a time; the last word overlaps.
 inline bool copy_plain(char* to, std::string_view text, bool ascii) {
   const char* const from = text.data();
   const auto size = text.size();
@@ -91,7 +90,7 @@ inline bool copy_plain(char* to, std::string_view text, bool ascii) {
   return is_plain(word, ascii);
 }
 
-// `"symbol":`, with the comma before it where it is not the first.
+// `"symbol":`, with a comma before it unless it is the first.
 template <class T, std::size_t I>
 inline constexpr auto kKeyLiteral = [] {
   constexpr auto name = reflect::wire_name<T, I>();
@@ -118,7 +117,7 @@ inline void write_string(Buffer& out, std::string_view text, Dialect dialect) {
 template <class T>
 void put(Buffer& out, const T& value, Dialect dialect);
 
-// Records of their own type can be of any depth: more than the stack holds.
+// Counts the depth: records that hold records of their own type could be deeper than the stack allows.
 class Level {
  public:
   Level() {
@@ -213,7 +212,7 @@ void put_record(Buffer& out, const T& value, Dialect dialect) {
 
 template <class T>
 void put_time(Buffer& out, const T& value, Dialect dialect) {
-  // Far outside of the calendar it could not be converted.
+  // A time far outside the calendar could not be converted.
   const double days = std::chrono::duration<double, std::chrono::days::period>{value.time_since_epoch()}.count();
   if (!(days > -1e7 && days < 1e7)) refuse("is a time outside of the years 1 to 9999");
   const auto micros = std::chrono::floor<std::chrono::microseconds>(value);
@@ -304,7 +303,7 @@ void put(Buffer& out, const T& value, Dialect dialect) {
   }
 }
 
-// Where in `value` the first is that cannot be written: `lines[2].price`.
+// The path to the first part of `value` that cannot be written: `lines[2].price`.
 template <class T>
 std::string path_to_refused(const T& value, Dialect dialect) {
   std::string path;
@@ -317,7 +316,7 @@ std::string path_to_refused(const T& value, Dialect dialect) {
       return true;
     }
   };
-  // Takes the step to a part when it is that part, and looks on there.
+  // If the part is refused, adds its name to the path and continues there.
   auto step = [&](const auto& part, auto name) {
     if (!refused([&](Buffer& out) { put(out, part, dialect); })) return false;
     path = joined(name(), path_to_refused(part, dialect));
@@ -365,7 +364,7 @@ template <class T>
   throw Failure(ErrorKind::kInvalid, joined(std::string{reflect::type_name<T>()}, path) + ": " + refusal.why);
 }
 
-// Appends `value`, or throws Failure (kInvalid); `out` may hold a part of it then.
+// Appends `value`, or throws Failure (kInvalid); `out` may then hold a part of it.
 template <class T>
 void write(Buffer& out, const T& value, Dialect dialect = Dialect::kOrjson) {
   [[maybe_unused]] const auto before = out.size();
@@ -379,7 +378,7 @@ void write(Buffer& out, const T& value, Dialect dialect = Dialect::kOrjson) {
 
 }  // namespace json
 
-// `value` as JSON text; throws Failure (kInvalid) for one that would not read back the same.
+// `value` as JSON text. Throws Failure (kInvalid) for a value that would not read back the same.
 template <class T>
 std::string to_json(const T& value, Dialect dialect = Dialect::kOrjson) {
   Buffer out{128};

@@ -1,10 +1,10 @@
-// Field names and types of plain aggregates, and names of enumerators, at compile time. This is what lets any
-// `struct Order { std::string id; double price; };` be a record: no macro, no generated code.
+// Field names and types of plain aggregates, and names of enumerators, at compile time. So a plain structure is a
+// record, without a macro or generated code: `struct Order { std::string id; double price; };`.
 //
 // Works for aggregates with up to 64 public fields, no base class and no C array; `Record<T>` is the concept.
-// json_types.h says what a field may be, json_check.h finds what it may not be.
+// json_types.h lists the types of fields; json_check.h finds the others.
 //
-// A field has its own name on the wire. What is to be otherwise, the record says:
+// A field has its own name on the wire. The record can declare exceptions:
 //
 //   struct Order {
 //     std::string id;
@@ -14,7 +14,7 @@
 //                                                          {.member = "tags", .may_be_missing = true}};
 //   };
 //
-// of a structure that cannot be changed, the app:
+// For a structure that cannot be changed, the app declares them:
 //
 //   template <>
 //   inline constexpr auto mephisto::field_options<Theirs> =
@@ -34,14 +34,14 @@
 
 namespace mephisto {
 
-// A type says with this what its `__faust.ns` is on the wire; without it records carry no such metadata.
+// A type with this has a `__faust.ns` on the wire; other records carry no such metadata.
 template <class T>
 concept HasNamespace = requires { std::string_view{T::kNamespace}; };
 
 struct FieldOptions {
-  std::string_view member{};    // as the structure has it
-  std::string_view name{};      // on the wire, where it is another
-  bool may_be_missing = false;  // then it is what T{} has there; a field with an initialiser may be missing anyway
+  std::string_view member{};    // in the structure
+  std::string_view name{};      // on the wire, if it differs
+  bool may_be_missing = false;  // then it has its value in T{}; fields with an initialiser may be missing anyway
 };
 
 template <class T>
@@ -52,7 +52,7 @@ inline constexpr auto field_options = [] {
     return std::array<FieldOptions, 0>{};
 }();
 
-// Types that look like aggregates but are single values on the wire specialise this.
+// Specialised by types that look like aggregates but are single values on the wire.
 template <class T>
 inline constexpr bool is_scalar_record = false;
 
@@ -72,18 +72,18 @@ constexpr bool constructible(std::index_sequence<I...>) {
   return requires { T{AnyField{I}...}; };
 }
 
-// Whether T is made of so many values, then one that is empty braces, and so many more.
+// Whether T can be initialised with that many values, then one pair of empty braces, then that many more values.
 template <class T, std::size_t... I, std::size_t... J>
 constexpr bool constructible_around(std::index_sequence<I...>, std::index_sequence<J...>) {
   return requires { T{AnyField{I}..., {}, AnyField{J}...}; };
 }
 
-// How many of Count values the field takes that begins with value At: a C array takes one for each element, where empty
-// braces take one for all.
+// How many of Count values the field that begins with value At takes. A C array takes one for each element, but one for
+// all as empty braces.
 template <class T, std::size_t Count, std::size_t At, std::size_t Width = 1>
 constexpr std::size_t width() {
   if constexpr (At + Width > Count)
-    return 1;  // {} does not make it
+    return 1;  // {} does not initialise it
   else if constexpr (constructible_around<T>(std::make_index_sequence<At>{},
                                              std::make_index_sequence<Count - At - Width>{}))
     return Width;
@@ -96,7 +96,7 @@ struct Layout {
   std::size_t first_array = 0;
 };
 
-// The fields that T has for Count values.
+// The number of fields of T, if it takes Count values.
 template <class T, std::size_t Count>
 constexpr Layout layout() {
   return []<std::size_t... I>(std::index_sequence<I...>) {

@@ -33,12 +33,12 @@ constexpr std::string_view last_name(std::string_view text) {
 // Enumerators with values in this range are found.
 inline constexpr int kEnumMin = -128;
 inline constexpr int kEnumMax = 1023;
-inline constexpr int kEnumStep = 64;  // values a look
+inline constexpr int kEnumStep = 64;  // values per step
 
 template <class E, int Value>
 concept HoldsValue = requires { typename std::integral_constant<E, static_cast<E>(Value)>; };
 
-// The values that E can hold, as far as they are looked at: a plain enum without a type holds few besides those of its
+// The values that E can hold, within the searched range: a plain enum without a type holds few values besides its
 // enumerators.
 template <class E, int Bound>
 constexpr int enum_bound() {
@@ -61,7 +61,7 @@ constexpr bool is_name(std::string_view text) {
                            static_cast<unsigned char>(text[0]) >= 0x80);
 }
 
-// Which of the values from First on have a name; all of them stand in one signature, `[Values = <ns::buy, (ns::Side)1,
+// Which of the values from First on have a name. All of them are in one signature: `[Values = <ns::buy, (ns::Side)1,
 // …>]`.
 template <class E, int First, int... I>
 constexpr std::array<bool, sizeof...(I)> named(std::integer_sequence<int, I...>) {
@@ -84,7 +84,7 @@ constexpr std::array<bool, sizeof...(I)> named(std::integer_sequence<int, I...>)
   return found;
 }
 
-// A variable of its own, as the compiler counts the steps that one takes.
+// A separate variable, because the compiler limits the steps of each one.
 template <class E, int First, int Count>
 inline constexpr auto kNamed = named<E, First>(std::make_integer_sequence<int, Count>{});
 
@@ -117,7 +117,7 @@ constexpr auto find_enumerators() {
 
 }  // namespace reflect::detail
 
-// The enumerators of E that have a name on the wire: those with values from -128 to 1023. Others are listed by the app:
+// The enumerators of E that have a name on the wire: those with values from -128 to 1023. The app lists others:
 //   template <> inline constexpr auto mephisto::enumerators<Code> = std::array{Code::kNear, Code::kFar};
 template <class E>
 inline constexpr auto enumerators = reflect::detail::find_enumerators<E>();
@@ -130,11 +130,11 @@ inline constexpr auto enum_names = []<std::size_t... I>(std::index_sequence<I...
   return std::array<std::string_view, sizeof...(I)>{detail::last_name(detail::signature<enumerators<E>[I]>())...};
 }(std::make_index_sequence<enumerators<E>.size()>{});
 
-// Empty where no enumerator has that value.
+// Empty if no enumerator has that value.
 template <class E>
 constexpr std::string_view enum_name(E value) {
   constexpr auto& values = enumerators<E>;
-  // Most begin at zero and leave none out.
+  // Most enums begin at zero and have no gaps.
   const auto index = static_cast<std::size_t>(value);
   if (index < values.size() && values[index] == value) return enum_names<E>[index];
   for (std::size_t i = 0; i < values.size(); ++i) {

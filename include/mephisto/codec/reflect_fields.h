@@ -1,5 +1,5 @@
-// One case per number of fields: the language cannot yet bind a structure's fields as a pack. Included by reflect.h
-// only.
+// One case per number of fields, because the language cannot yet bind a structure's fields as a pack. Included by
+// reflect.h only.
 #pragma once
 
 #include <cstddef>

@@ -1,7 +1,7 @@
-// What a type is on the wire, as a table that its reflection makes once (shape_of.h): its kind, its parts, and how to
-// get at them in an object of which only the address is known. What need not be fast goes by it, so that the compiler
-// sees it once and not for each type: the complete reader, which fields may be missing, `models`, the options of
-// commands.
+// A table that describes a type on the wire: its kind, its parts, and how to access them in an object of which only the
+// address is known. Reflection creates it once for each type (shape_of.h). Code that need not be fast uses it, so that
+// it is compiled once and not for each type: the complete reader, the search for fields that may be missing, `models`,
+// and the options of commands.
 #pragma once
 
 #include <array>
@@ -42,17 +42,17 @@ enum class Kind : std::uint8_t {
 
 struct Shape {
   Kind kind{};
-  std::string_view type;  // what people call it, without its namespace
+  std::string_view type;  // its name for people, without the namespace
 };
 
-// What is done with an object that is made for it; a Fill says whether to keep it.
+// Called with a new object. A Fill returns whether to keep it.
 using Use = void (*)(void* object, void* context);
 using Fill = bool (*)(void* object, void* context);
 
 struct IntegerShape : Shape {
   std::uint8_t size = 0;  // in bytes
   bool is_signed = false;
-  void (*set)(std::uint64_t number, void* out) = nullptr;  // one that fits, negative ones as two's complement
+  void (*set)(std::uint64_t number, void* out) = nullptr;  // `number` must fit; a negative one is in two's complement
 };
 
 struct EnumShape : Shape {
@@ -61,11 +61,11 @@ struct EnumShape : Shape {
 };
 
 struct TimeShape : Shape {
-  bool (*set)(Microtime time, void* out) = nullptr;  // false where it does not fit
+  bool (*set)(Microtime time, void* out) = nullptr;  // false if it does not fit
 };
 
 struct DurationShape : Shape {
-  bool (*set)(double seconds, void* out) = nullptr;  // false where it does not fit
+  bool (*set)(double seconds, void* out) = nullptr;  // false if it does not fit
 };
 
 struct OptionalShape : Shape {
@@ -92,7 +92,7 @@ struct TupleShape : Shape {
 struct MapShape : Shape {
   const Shape* mapped = nullptr;
   void (*clear)(void* map) = nullptr;
-  // The new value of that name, or null and why there is none.
+  // The new value of that name, or null with the reason in `why`.
   void* (*add)(void* map, std::string_view name, std::string_view& why) = nullptr;
 };
 
@@ -101,16 +101,16 @@ struct ListShape : Shape {
   const Shape* element = nullptr;
   std::size_t size = kGrows;  // of a std::array
   void (*clear)(void* list) = nullptr;
-  // Makes an element, and keeps it where `fill` says so and there is room.
+  // Creates an element, and keeps it if `fill` returns true and there is room.
   bool (*add)(void* list, std::size_t index, Fill fill, void* context) = nullptr;
 };
 
 struct Field {
   std::string_view name;    // on the wire
-  std::string_view member;  // as the structure has it
+  std::string_view member;  // in the structure
   const Shape* shape = nullptr;
-  bool may_be_missing = false;   // by its type, or because kFields says so; others may by their initialisers
-  std::size_t trivial_size = 0;  // of a type that is left as it is when it is made without an initialiser
+  bool may_be_missing = false;   // by its type or kFields; others may be missing by their initialisers
+  std::size_t trivial_size = 0;  // of a type that is not written when it is constructed without an initialiser
   void (*put)(Buffer& out, const void* field, Dialect dialect) = nullptr;
   void (*move)(void* field, void* from) = nullptr;
   void (*with_new)(Use use, void* context) = nullptr;
@@ -121,7 +121,7 @@ struct RecordShape : Shape {
   std::span<const Field> fields;
   void (*locate)(void* record, void** fields) = nullptr;
   void (*with_new)(Use use, void* context) = nullptr;
-  std::uint64_t (*may_be_missing)() = nullptr;  // what find_what_may_be_missing() has found, once
+  std::uint64_t (*may_be_missing)() = nullptr;  // the result of find_what_may_be_missing(), computed once
   std::size_t size = 0;
   std::size_t alignment = 0;
   void (*construct)(void* at) = nullptr;  // without values
@@ -134,22 +134,22 @@ void with_new(const Made& of, F use) {
   of.with_new([](void* object, void* context) { (*static_cast<F*>(context))(object); }, &use);
 }
 
-// Where the fields of a record are.
+// The addresses of a record's fields.
 inline std::array<void*, reflect::detail::kMaxFields> places_of(const RecordShape& shape, void* record) {
   std::array<void*, reflect::detail::kMaxFields> places;
   shape.locate(record, places.data());
   return places;
 }
 
-// Which fields of a record may be missing in JSON, as bits by their order: those that are std::optional, that have a
-// default member initialiser, or of which kFields says so.
+// The fields of a record that may be missing in JSON, as bits in their order: those that are std::optional, have a
+// default member initialiser, or are declared so by kFields.
 std::uint64_t find_what_may_be_missing(const RecordShape& shape);
-// Gives the fields in `missing` what they have in a new record; this one may have held another value before.
+// Gives the fields in `missing` their values in a new record, because this record may have held other values before.
 void fill_in(const RecordShape& shape, void* record, std::uint64_t missing);
-// What the fields of a new record are, as JSON; nothing for a value that is refused, such as a date that is none.
+// The values of the fields of a new record, as JSON; no value for a field that is refused, such as an invalid date.
 std::vector<std::optional<std::string>> initial_values(const RecordShape& shape);
 
-// As people call the type on the wire: `int`, `list of str`, `Order`.
+// The type's name on the wire, for people: `int`, `list of str`, `Order`.
 std::string wire_type(const Shape& shape);
 
 }  // namespace mephisto::json

@@ -1,4 +1,4 @@
-// Makes the Shape of a type (shape.h) from its reflection, when compiling.
+// Creates the Shape of a type (shape.h) from its reflection, at compile time.
 #pragma once
 
 #include <array>
@@ -108,7 +108,7 @@ struct ShapeType<Kind::kRecord> {
   using type = RecordShape;
 };
 
-// A class, as its static member can be named before it is made: records may hold records of their own type.
+// A class, because its static member can be named before it is defined: records may hold records of their own type.
 template <class T>
 struct ShapeOf {
   using type = typename ShapeType<kind_of<T>()>::type;
@@ -212,12 +212,12 @@ bool read_key(std::string_view text, K& key, std::string_view& why) {
     why = "unknown name";
     return reflect::enum_value(text, key);
   } else if constexpr (std::is_same_v<K, Uuid>) {
-    why = "key is no UUID";
+    why = "key is not a UUID";
     const auto uuid = Uuid::parse(text);
     if (uuid) key = *uuid;
     return uuid.has_value();
   } else {
-    why = "key is no whole number that fits";
+    why = "key is not a whole number that fits";
     const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), key);
     return code == std::errc{} && end == text.data() + text.size();
   }

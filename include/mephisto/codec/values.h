@@ -1,4 +1,4 @@
-// Value types of records that the language has no name for.
+// Value types of records that C++ does not have.
 #pragma once
 
 #include <compare>
@@ -11,7 +11,7 @@
 
 namespace mephisto {
 
-// No value: the record of an agent that only wants to be called. On the wire `null`; reads anything.
+// No value: for an agent that is only called. On the wire `null`; reads anything.
 using None = std::monostate;
 
 // Any JSON value, kept as its text; checked to be well-formed when read.
@@ -20,7 +20,7 @@ struct Json {
   auto operator<=>(const Json&) const = default;
 };
 
-// Bytes that need not be text.
+// Bytes that are not necessarily text.
 struct Bytes {
   std::string data;
   auto operator<=>(const Bytes&) const = default;

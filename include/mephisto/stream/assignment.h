@@ -1,10 +1,11 @@
-// One assignment: a partition from the moment that the group gives it to this shard until it is gone.
+// One assignment: a partition from the moment that the group gives it to this shard until it is released or lost.
 //
 //   assigned ──> restoring ──> running ──> draining ──> closed
 //      └──────────────────────────^
 //
-// Every state but closed may also go to draining (the partition is revoked), to closed (the shard starts again from the
-// committed offsets) and to lost (another member owns the partition already). Closed and lost are final.
+// From every state that is not final an assignment may also change to one of these: draining (the partition is
+// revoked), closed (the shard starts again from the committed offsets), lost (another member owns the partition).
+// Closed and lost are final.
 //
 // The log delivers no record of an assignment before the shard resumes it, which it does on running. A restoring
 // assignment waits for the state of the partition (participant.h).
@@ -44,9 +45,9 @@ class Assignment {
   std::int64_t generation() const { return given_.generation; }
   AssignmentState state() const { return state_; }
   Loop::time_point since() const { return since_; }  // in that state
-  // Whether its events may be processed and committed.
+  // Whether its events can be processed and committed.
   bool open() const { return state_ == AssignmentState::kRunning || state_ == AssignmentState::kDraining; }
-  // Changes the state of the assignment and its lanes. A change that is not in the drawing ends the process.
+  // Changes the state of the assignment and its lanes. A change that the drawing does not show ends the process.
   void enter(AssignmentState next, Loop::time_point now);
 
  private:
@@ -59,7 +60,7 @@ class Assignment {
   std::int64_t committed;
   std::string committed_metadata;
   FlowAccount flow;
-  Spawned restoring;  // the task, while its state is restored
+  Spawned restoring;  // the task that restores its state
 };
 
 using Assignments = std::map<AssignmentId, std::shared_ptr<Assignment>>;

@@ -1,5 +1,5 @@
-// Records on their way through agents: the lane of a partition to an agent, the queue that an agent's instances pull
-// from, and the slot of one record in flight. Shard-local: nothing here is thread-safe.
+// The path of records through agents: the lane from an assignment to an agent, the queue from which an agent's
+// instances take records, and the slot of one record in flight. Shard-local: nothing here is thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -28,14 +28,14 @@ class LaneQueue;
 struct TopicHandle {
   std::string name;
   int partitions = 0;
-  bool best_effort = false;   // replies: what cannot be delivered is dropped
-  bool dead_letters = false;  // what is refused is kept without its bytes
-  bool stale = false;         // the log refused a record: it is looked up again
+  bool best_effort = false;   // a reply topic: replies that cannot be delivered are dropped
+  bool dead_letters = false;  // a refused record is kept without its bytes
+  bool stale = false;         // the log refused a record, so the topic is looked up again
 };
 
-// The header of a record that is for one agent on its topic only: the lanes of all others pass it over as done. A
-// replayed dead letter has it. Where somebody sends the record on to another topic with its headers, it is for
-// everybody there.
+// The header of a record that is for one agent on its topic only: the lanes of all other agents count it as done. A
+// replayed dead letter has it. If somebody forwards the record to another topic with its headers, the header has no
+// effect there.
 inline constexpr std::string_view kOnlyFor = "x-only-for";
 // Its value; `agent` is APP/AGENT.
 std::string only_for(const std::string& agent, const std::string& topic);
@@ -44,8 +44,8 @@ std::string only_for(const std::string& agent, const std::string& topic);
 enum class AssignmentState { kAssigned, kRestoring, kRunning, kDraining, kClosed, kLost };
 const char* to_string(AssignmentState state);
 
-// consumed = acked + in_flight + dead_lettered + skipped, always. Skipped: by the error policy, or for another agent
-// only.
+// consumed = acked + in_flight + dead_lettered + skipped, always. A record is skipped by the error policy, or because
+// it is for another agent only.
 struct Account {
   std::uint64_t consumed = 0;
   std::uint64_t acked = 0;
@@ -57,9 +57,9 @@ struct Account {
   Account& operator+=(const Account& other);
 };
 
-// One stay of a partition with one agent.
+// One agent's input from one assignment.
 struct Lane {
-  // `note` is the agent's part of the commit's metadata.
+  // `note` is the agent's part of the metadata of the committed offset.
   Lane(PartitionAssignment from, std::string_view note, LaneQueue& to, std::uint32_t index)
       : assigned(std::move(from)), queue(&to), number(index), tracker(assigned.offset, note) {}
 
@@ -72,15 +72,15 @@ struct Lane {
   Account account;
   AssignmentState state = AssignmentState::kAssigned;  // its assignment's
   bool stopped = false;                                // by the error policy stop_partition
-  std::optional<std::size_t> max_acks_ahead;           // bytes; no record is delivered that could make it longer
+  std::optional<std::size_t> max_acks_ahead;           // in bytes; no record is delivered that could exceed it
   int held = 0;                     // events that wait for their retry while the policy blocks the partition
   std::int64_t pending = 0;         // fetched records that are not delivered yet
   std::set<std::int64_t> failures;  // offsets of its events that failed for good, since the last commit
-  WaitQueue leaves_running;         // told when its state is running no more
+  WaitQueue leaves_running;         // notified when the state is no longer running
 };
 
-// A fetched batch that an agent works through. Counted by hand: a batch has at most a few thousand records in flight,
-// all on one thread.
+// A fetched batch that an agent processes. Its users are counted by hand: a batch has at most a few thousand records in
+// flight, all on one thread.
 struct DeliveredBatch {
   std::shared_ptr<Batch> batch;
   std::shared_ptr<Lane> lane;
@@ -88,7 +88,8 @@ struct DeliveredBatch {
   std::size_t users = 0;  // records in flight, and the queue itself
 };
 
-// A user of a batch. The last one frees it; the queue, where it still is, tells the shard before (LaneQueue::drop).
+// A user of a batch. The last user frees the batch. If it is still in the queue, the queue notifies the shard before
+// (LaneQueue::drop).
 class BatchUse {
  public:
   BatchUse() = default;
@@ -118,11 +119,11 @@ struct Slot : UnitOfWork {
   std::uint64_t sequence = 0;
   int attempt = 0;          // failed attempts so far
   bool answered = false;    // a reply was sent
-  bool parked_key = false;  // it holds its key: by ordered_by_key, or while it waits for its retry
-  bool holds_lane = false;  // its lane waits for its retry
+  bool parked_key = false;  // it holds its key, because of ordered_by_key or a retry
+  bool holds_lane = false;  // its lane waits for the retry of this record
   std::chrono::steady_clock::time_point first_failed{};
 
-  // Lets the record go; cheaper than a new slot.
+  // Releases the record; cheaper than a new slot.
   void reset() {
     batch.reset();
     if (staged.capacity() > 0) staged = Buffer{};
@@ -140,28 +141,28 @@ struct Slot : UnitOfWork {
   std::string position() const;
 };
 
-// The event of a unit; null for none, and for a timer's.
+// The event of a unit of work; null without a unit, and for a timer's.
 inline Slot* event_of(UnitOfWork* unit) {
   if (unit == nullptr || unit->kind != UnitOfWork::Kind::kEvent) return nullptr;
   auto* slot = static_cast<Slot*>(unit);
   return *slot ? slot : nullptr;
 }
 
-// What an assignment takes of the shard's memory (flow_control.h), in bytes.
+// The shard's memory that an assignment uses (flow_control.h), in bytes.
 struct FlowAccount {
   std::size_t bytes = 0;  // of batches that the agents have not finished
-  std::size_t ahead = 0;  // of batches with records that no agent has taken
+  std::size_t ahead = 0;  // of batches with records that the agent has not taken
   bool paused = false;
 };
 
 enum class Outcome { kAcked, kDeadLettered, kSkipped };
 
-// Events in flight whose output the log refused, and why: they fail when they are done.
+// The events in flight whose output the log refused, with the reason. They fail when their handlers end.
 class Refusals {
  public:
   bool empty() const { return all_.empty(); }
   void add(const Lane& lane, std::int64_t offset, std::string why);
-  // Gives what was noted of the event, and forgets it.
+  // Gives the reason for the event, and forgets it.
   std::optional<std::string> take(const Slot& slot);
   // Forgets the events of the partition before `offset`.
   void forget_before(const TopicPartition& partition, std::int64_t offset);
@@ -176,52 +177,53 @@ class Refusals {
   std::map<Key, std::string> all_;
 };
 
-// What an agent's instances share: the batches of their lanes, and the records that have to wait for their key or for a
-// retry.
+// The queue that an agent's instances share: the batches of their lanes, and the records that wait for their key or for
+// a retry.
 class LaneQueue {
  public:
   struct Options {
     bool ordered_by_key = false;
     std::uint64_t max_window = 4096;  // records of a lane between the first that is not done and the last delivered
-    std::string agent;                // APP/AGENT, whose queue it is
+    std::string agent;                // APP/AGENT, the owner of the queue
   };
   explicit LaneQueue(Options options);
   ~LaneQueue();
   LaneQueue(const LaneQueue&) = delete;
   LaneQueue& operator=(const LaneQueue&) = delete;
 
-  // Called with the slot when a record is acknowledged, before it is counted: the shard moves its staged output.
+  // Called with the slot when a record is acknowledged, before it is counted. The shard merges the slot's staged
+  // output.
   std::function<void(Slot&)> on_ack;
-  // Called when a record that was in flight is in nobody's hands any more, without having been acknowledged.
+  // Called when a record in flight was returned without an acknowledgement.
   std::function<void()> on_returned;
   // Called when the memory of a batch of the lane is free again.
   std::function<void(const Lane&, std::size_t bytes)> on_free;
-  // Called before that, when no record of a batch is left to deliver.
+  // Called before on_free, when a batch has no more records to deliver.
   std::function<void(const Lane&, std::size_t bytes)> on_taken;
-  // Called when somebody looked for a record and there was none to take.
+  // Called when an instance looked for a record and found none to take.
   std::function<void()> on_starved;
   // The shard's.
   Refusals* refusals = nullptr;
 
   void add_lane(std::shared_ptr<Lane> lane);
-  // Drops what the lane has not begun yet.
+  // Drops the records of the lane that are not delivered yet.
   void drop_pending(Lane& lane);
   void push(std::shared_ptr<Lane> lane, std::shared_ptr<Batch> batch);
 
   // Takes the next record into `slot`, which must be empty. False when none is ready now.
   bool pick(Slot& slot);
-  // Ends a slot's record: settle() and drop().
+  // Ends a slot's record: acknowledge() and drop().
   void finish(Slot& slot, Outcome outcome);
-  // Counts a record's outcome; for a closed lane (a stay that is over) it is ignored.
+  // Counts a record's outcome. The outcome is ignored if the lane is closed, because its assignment has ended.
   void acknowledge(Slot& slot, Outcome outcome);
-  // Lets the record go, and empties the slot.
+  // Releases the record and empties the slot.
   void drop(Slot& slot);
-  // Lets go of what waits here of a lane that is closed.
+  // Drops the waiting records of a closed lane.
   void forget(const Lane& lane);
-  // Gives a record back, to be delivered again after `delay`, or, with no delay, at once and before the others.
+  // Delivers a record again after `delay`; with no delay, at once and before the others.
   void retry(Slot slot, Loop::duration delay);
-  // Gives a record back, as if it had not been delivered: to the next instance, or, where its lane drains, to whoever
-  // gets the partition next.
+  // Returns a record as if it had not been delivered. The next instance gets it; if its lane drains, the partition's
+  // next owner does.
   void return_to_queue(Slot slot);
 
   // A record that waits for its retry.
@@ -229,17 +231,17 @@ class LaneQueue {
     Slot slot;
     Loop::time_point due;
   };
-  // Whether the record at `offset` does; null when not.
+  // The record at `offset` if it waits for its retry; otherwise null.
   const Retrying* retrying(const Lane& lane, std::int64_t offset) const;
-  // Whether it waits for a record in front of it with the same key.
+  // Whether the record at `offset` waits for an earlier record with the same key.
   bool waits_for_key(const Lane& lane, std::int64_t offset) const;
 
   WaitQueue& ready() { return ready_; }
   void close();
   bool closed() const { return closed_; }
-  // Bytes of the batches that have records to take, and wait for nothing else.
+  // Bytes of the batches that have records to take and that wait for nothing else.
   std::size_t ahead() const { return ahead_; }
-  bool has_enough = false;  // so that its shard does not read more for it
+  bool has_enough = false;  // its shard does not read more for it
   // Lanes of partitions in the states assigned to draining.
   const std::vector<std::shared_ptr<Lane>>& lanes() const { return lanes_; }
   void remove_lane(const Lane& lane);
@@ -248,7 +250,8 @@ class LaneQueue {
   bool take_from_batches(Slot& slot);
   DeliveredBatch* pop_batch();
   bool is_for_another(const Lane& lane, const RecordView& record) const;
-  // Whether a record more could not be noted when it is done, or lies too far behind the first that is not.
+  // Whether another record would not fit into the metadata when it is done, or would be too far after the first that is
+  // not.
   bool is_full(const Lane& lane) const;
   bool must_wait_for_key(Slot& slot);
   void hold_key(Slot& slot);

@@ -1,5 +1,4 @@
-// Why a partition's offset is where it is, and how a shard's partitions moved: what a worker tells `why` and
-// `rebalances`.
+// Why a partition's offset does not move, and how a shard's partitions changed: the data behind `why` and `rebalances`.
 #pragma once
 
 #include <array>
@@ -15,66 +14,67 @@
 
 namespace mephisto::detail {
 
-// One thing that an offset waits for.
+// One reason why an offset does not move.
 struct Reason {
   std::string kind;  // log, draining, stopped, agent, retry, key, instances, memory, commit, transaction; for programs
   std::string text;  // for people
-  std::optional<std::int64_t> ms;  // for how long already
+  std::optional<std::int64_t> ms;  // how long it has lasted
 };
 
-// A partition that a shard holds; where its offsets are negative, one that it cannot begin with. The reasons are the
-// most important first; none: nothing of it is in hand.
+// A partition of a shard, with the most important reason first. No reasons: no record of it is in flight. Negative
+// offsets: the shard cannot begin to read the partition.
 struct PartitionDiagnosis {
   std::string topic;
   int partition = 0;
   std::string member;
   std::int64_t committed = 0;
   std::int64_t oldest = 0;  // the first record that is not done
-  std::int64_t next = 0;    // behind the last one that was given to the agent
+  std::int64_t next = 0;    // after the last record that was delivered to the agent
   std::vector<Reason> reasons;
 };
 
-// A change of a shard's partitions, from its beginning until the last of them was released or came.
+// A change of a shard's partitions, from its start until the last partition was released or assigned.
 struct Rebalance {
-  std::string time;  // of its beginning
+  std::string time;  // of its start
   std::string member;
-  std::string reason;  // start, lost, taken back, stop; which members joined, left or died; assigned or revoked where
-                       // that is not known
+  std::string reason;  // start, lost, rewind, stop; or the members that joined, left or died; or, if those are not
+                       // known, assigned or revoked
   int before = 0;      // partitions
   int after = 0;
   std::int64_t total_ms = 0;
-  std::int64_t unread_ms = 0;   // while no partition was there to read
-  std::int64_t drain_ms = 0;    // until what was begun was done
-  std::int64_t commit_ms = 0;   // until that was committed
-  std::int64_t release_ms = 0;  // until the group knew that they were free
+  std::int64_t unread_ms = 0;   // while the shard had no partition to read
+  std::int64_t drain_ms = 0;    // until the events in flight were done
+  std::int64_t commit_ms = 0;   // until their offsets were committed
+  std::int64_t release_ms = 0;  // until the group knew that the partitions were released
   std::int64_t wait_ms = 0;     // for the group to assign partitions
   bool over = false;
-  bool spare = false;  // and nothing is meant for this member
+  bool spare = false;  // no partition is assigned to this member
 };
 
-// The last changes of a shard. Each is a line of the log at info when it is over.
+// The last changes of a shard. Each is logged at info when it is over.
 class Rebalances {
  public:
   Rebalances(Loop& loop, std::string group, std::string member)
       : loop_(loop), group_(std::move(group)), member_(std::move(member)) {}
 
-  // What the group said, before what follows from it begins.
+  // Takes the news of the group, before the changes that follow from it.
   void heard(const GroupChange& change);
-  // Begins one, unless one is under way; `held` partitions are there.
+  // Begins a rebalance, unless one is under way. The shard has `held` partitions now.
   void begin(const char* reason, std::size_t held);
-  // As begin("assigned"), but what comes right after another one belongs to that: partitions come as others release
-  // them.
+  // The same for assigned partitions. Soon after another rebalance they belong to that one: partitions are assigned one
+  // by one, as other members release them.
   void begin_assigned(std::size_t held);
-  // After partitions went, or came: it is complete when all that are meant for the member are there (where the log does
-  // not say that: when some are) and no more are `going`.
+  // Called after partitions were released or assigned. The rebalance is complete when all partitions meant for the
+  // member are assigned and no more are `going`. If the log does not report their number, one partition is enough.
   void moved(std::size_t held, bool going);
-  // Logs one that has been complete for a while. To be called from time to time.
+  // Ends a rebalance that has been complete for a while. Call it from time to time.
   void rest() {
     if (complete_ && loop_.now() - moved_ >= kRest) end();
   }
-  // It is over, complete or not.
+  // Ends the rebalance, complete or not.
   void end();
-  // What a partition goes through on its way out. Several may at once: a phase lasts while one of them is in it.
+  // The phases of a partition's release. Several partitions may be released at once: a phase lasts while any of them is
+  // in it.
   enum Phase { kDrain, kCommit, kRelease };
   template <class T>
   Task<T> timed(Phase phase, Task<T> work) {
@@ -87,7 +87,7 @@ class Rebalances {
     Clock clock{*this, phase};
     co_return co_await std::move(work);
   }
-  // The oldest first; the last one may be under way.
+  // The oldest first; the last may be under way.
   std::vector<Rebalance> list() const;
 
  private:
@@ -106,11 +106,11 @@ class Rebalances {
   std::string member_;
   std::deque<Rebalance> past_;
   bool under_way_ = false;
-  bool complete_ = false;  // more may come yet
+  bool complete_ = false;  // more partitions may still be assigned
   bool going_ = false;
-  std::optional<std::size_t> meant_;  // for this member, by what was heard last
+  std::optional<std::size_t> meant_;  // the partitions meant for this member, by the last news
   std::size_t members_ = 0;
-  std::string heard_;  // of the members, since the last one that it explains
+  std::string heard_;  // news of the members since the last rebalance
   Rebalance present_;
   struct Inside {
     int count = 0;
@@ -118,8 +118,8 @@ class Rebalances {
   };
   std::array<Inside, 3> inside_{};  // by phase
   Loop::time_point since_{};
-  Loop::time_point moved_{};                     // the last time
-  std::optional<Loop::time_point> empty_since_;  // nothing is there to read
+  Loop::time_point moved_{};                     // at the last change
+  std::optional<Loop::time_point> empty_since_;  // since then the shard has no partition
 };
 
 }  // namespace mephisto::detail

@@ -1,7 +1,8 @@
-// Flow control of one shard: which of its assignments the log delivers records of.
+// Flow control of one shard: it pauses and resumes the delivery of each assignment.
 //
-// The rule: an assignment pauses when its records hold its share of memory_budget, when enough of them wait that no
-// agent has taken, or when all agents that consume it have enough from other partitions. It resumes at half of that.
+// The rule: an assignment pauses in three cases. Its records use its share of memory_budget; enough of its records wait
+// for their agents; or all agents that consume it have enough records from other partitions. It resumes at half of
+// that.
 #pragma once
 
 #include <cstddef>
@@ -13,14 +14,14 @@ namespace mephisto::detail {
 
 class FlowControl {
  public:
-  // Bytes of one fetch: what is processed together should stay in the processor's cache.
+  // Bytes of one fetch: records that are processed together should fit into the processor's cache.
   static constexpr std::size_t kFetchBytes = 256 << 10;
 
-  // `memory_budget` in bytes. `assignments` are the shard's, and live as long as this.
+  // `memory_budget` in bytes. `assignments` are the shard's and must live as long as this object.
   FlowControl(std::size_t memory_budget, const Assignments& assignments)
       : memory_budget_(memory_budget), assignments_(assignments) {}
 
-  // Before the first record.
+  // Call it before the first record.
   void control(Reader& reader) { reader_ = &reader; }
 
   // Hands a batch to the lanes of its assignment.
@@ -29,7 +30,7 @@ class FlowControl {
   void taken(const Lane& lane, std::size_t bytes);
   // The memory of a batch of `bytes` is free again.
   void freed(const Lane& lane, std::size_t bytes);
-  // An instance found no record to take: the records that its agent has wait for something else.
+  // An instance found no record to take: all records of its agent wait for something else.
   void starved(LaneQueue& queue);
 
   std::size_t in_flight() const { return bytes_in_flight_; }

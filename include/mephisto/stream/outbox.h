@@ -1,5 +1,5 @@
-// Records on their way from one loop to the log: collected per partition, appended in order, many at a time while the
-// append before them is under way. Belongs to its loop.
+// Collects the records that one loop sends and appends them to the log in order, per partition. While one append is
+// under way, the records for the next one are collected. Belongs to its loop.
 #pragma once
 
 #include <algorithm>
@@ -29,19 +29,19 @@ struct ModelInfo {
     std::string name;
     std::string type;
     bool required = true;
-    std::string initial;  // what a field that is missing is, as JSON
+    std::string initial;  // the value of a missing field, as JSON
   };
   std::vector<Field> fields;
   std::function<Result<void>(std::string_view json)> check;
 };
 
-// A topic as declared, before anything is known of the log.
+// A topic as declared, before it is looked up in the log.
 struct TopicSpec {
   std::string name;
   TopicConfig config;
   bool internal = false;
   bool partitions_set = false;           // config.partitions was given, not the default
-  bool dead_letters = false;             // what the log refuses of it is kept without its bytes
+  bool dead_letters = false;             // a record that the log refuses is kept without its bytes
   const std::type_info* type = nullptr;  // of the values
   std::source_location where;            // of the declaration
   Codec value_codec = Codec::json();
@@ -52,40 +52,40 @@ struct TopicSpec {
 struct SendOptions {
   std::optional<std::string> key{};
   std::optional<int> partition{};
-  std::optional<Timestamp> timestamp{};  // none: now
+  std::optional<Timestamp> timestamp{};  // without a value: now
   std::vector<Header> headers{};
 };
 
 struct RecordMetadata {
   std::string topic;
   int partition = 0;
-  std::int64_t offset = -1;  // -1: inside of an exactly-once event, where it is known only after the event
+  std::int64_t offset = -1;  // -1: sent inside an exactly-once event; the offset is known only after the event
   Timestamp timestamp{};
 };
 
-// Numbers a record of an outbox, for waiting until it is durable; 0: not awaitable.
+// The number of a record in an outbox, to wait until it is durable. 0: nobody can wait for it.
 using Ticket = std::uint64_t;
 
 class Outbox;
 
-// A failure that lasts: what is tried again and again does not succeed.
+// An error that lasts: an operation is tried again and again without success.
 struct LastingError {
   std::string message;
   Loop::time_point since{};
 
   log::Repeated told{};
 
-  // Keeps the newest message, and the time of the first. What a warning of it adds, where one is due.
+  // Keeps the newest message and the time of the first error. Gives the text that a warning adds, if a warning is due.
   static std::optional<std::string> note(std::optional<LastingError>& trouble, const Error& error,
                                          Loop::time_point now);
-  // Tells that `what` goes on again, where there was trouble.
+  // Logs that `what` works again, if there was an error.
   static void over(std::optional<LastingError>& trouble, const char* what, Loop::time_point now);
 };
 
 // Where a task sends (TaskContext::sender).
 struct Sender {
-  Outbox* outbox;                 // null once it has ended; then the task sends by `outer`
-  std::shared_ptr<Sender> outer;  // whom the task sent by before
+  Outbox* outbox;                 // null after the outbox has ended; then the task sends through `outer`
+  std::shared_ptr<Sender> outer;  // the sender that the task used before
 };
 
 class Outbox {
@@ -93,23 +93,23 @@ class Outbox {
   static constexpr Loop::time_point kNever = Loop::time_point::max();
 
   // With `transactional` nothing is appended until the shard takes it for its transaction. Without `defaults` no topic
-  // is made. What a worker's outbox asks of a log that is away is asked again until it is back; who sends from outside
-  // is told.
+  // is created. While the log is unreachable, the outbox of a worker repeats its look-ups of topics; outside a worker
+  // the caller gets the error.
   Outbox(Loop& loop, Log& log, std::unique_ptr<Producer> producer, std::optional<TopicConfig> defaults,
          bool transactional, bool in_worker);
   ~Outbox();
 
-  // The outbox of the task's shard or client. Throws Failure outside of both, and names the topic `to`.
+  // The outbox of the task's shard or client. Outside both it throws Failure, whose message names the topic `to`.
   static Outbox& current(std::string_view to = "") {
     const auto* context = TaskContext::current();
     if (context != nullptr && context->sender && context->sender->outbox != nullptr) return *context->sender->outbox;
     return outer(to);
   }
-  // The same; null outside of both.
+  // The same; null outside both.
   static Outbox* find_current();
   // From now on this task, the tasks that it spawns and those that no task spawns send here.
   void use();
-  // While it lives, the present task and those that it spawns send to `outbox`.
+  // While it lives, the current task and the tasks that it spawns send to `outbox`.
   class Here {
    public:
     explicit Here(Outbox& outbox);
@@ -122,30 +122,30 @@ class Outbox {
     std::shared_ptr<Sender> before_;
   };
 
-  // Looks the topic up, and creates it as declared where there is none and that is allowed (otherwise Failure
+  // Looks the topic up. If there is no such topic, creates it as declared if that is allowed (otherwise Failure
   // kNotFound).
   Task<const TopicHandle*> resolve(const TopicSpec& spec);
-  // Makes the topic with as many replicas as the defaults say, or alters it to be as declared.
+  // Creates the topic with the replicas of the defaults, or alters it to match the declaration.
   Task<Result<TopicInfo>> create(std::string topic, TopicConfig config);
-  // The topic of somebody who asked then and waits for replies; null where there is none (any more).
+  // The reply topic of a request that was sent at `asked`; null if there is no such topic, or no longer.
   Task<const TopicHandle*> find_reply_topic(const std::string& topic, Timestamp asked);
-  // The topic, where it was looked up before.
+  // The topic if it was looked up before; otherwise null.
   const TopicHandle* known(const std::string& topic) const;
   // The same for what is sent there. A topic that was looked up only for a reply is not known here: replies are best
   // effort, what is sent is not.
   const TopicHandle* known(const TopicSpec& spec) {
-    if (&spec != last_spec_ || last_place_->stale) {
-      last_place_ = known(spec.name);
-      if (last_place_ != nullptr && last_place_->best_effort) last_place_ = nullptr;
-      last_spec_ = last_place_ == nullptr ? nullptr : &spec;
+    if (&spec != last_spec_ || last_handle_->stale) {
+      last_handle_ = known(spec.name);
+      if (last_handle_ != nullptr && last_handle_->best_effort) last_handle_ = nullptr;
+      last_spec_ = last_handle_ == nullptr ? nullptr : &spec;
     }
-    return last_place_;
+    return last_handle_;
   }
 
   int partition_of(const TopicHandle& topic, const SendOptions& options);
 
-  // Adds a record. `origin` is the event it is sent from, if any: under exactly once the record waits in its slot until
-  // it is acknowledged, and what comes from an event whose partition is lost is refused (kFenced). With `await` the
+  // Adds a record. `unit` is the unit of work that sends it, if any. Under exactly once the record waits in the unit
+  // until that is acknowledged. A record of an event whose partition is lost is refused (kFenced). With `await` the
   // ticket is for sent().
   Result<Ticket> add(const TopicHandle& topic, int partition, const SendOptions& options,
                      std::optional<std::string_view> value, UnitOfWork* unit, bool await = false);
@@ -164,40 +164,40 @@ class Outbox {
       }
       return staged_whole(topic, partition, options, staged);
     }
-    auto& place = unscoped_.at(topic, partition);
-    const auto before = place.builder.bytes();
-    place.times_chosen |= options.timestamp.has_value();
-    auto& buffer = place.builder.begin(key_of(options), options.timestamp.value_or(loop_.timestamp()), options.headers);
+    auto& batch = unscoped_.at(topic, partition);
+    const auto before = batch.builder.bytes();
+    batch.times_chosen |= options.timestamp.has_value();
+    auto& buffer = batch.builder.begin(key_of(options), options.timestamp.value_or(loop_.timestamp()), options.headers);
     try {
       codec.dump(value, buffer);
     } catch (...) {
-      place.builder.abandon();
+      batch.builder.abandon();
       throw;
     }
-    if (auto fits = check_size(topic, partition, options, place.builder.value_bytes()); !fits) {
-      place.builder.abandon();
+    if (auto fits = check_size(topic, partition, options, batch.builder.value_bytes()); !fits) {
+      batch.builder.abandon();
       return std::unexpected(std::move(fits.error()));
     }
-    place.builder.end();
-    return added(place, before, await, unit);
+    batch.builder.end();
+    return added(batch, before, await, unit);
   }
-  // Moves what a unit of work has staged into the next transaction.
+  // Moves the staged records of a unit of work into the next transaction.
   void merge(UnitOfWork& unit);
 
-  // With so much under way, senders wait.
+  // Senders wait while more bytes than this are collected or under way.
   static constexpr std::size_t kMinRoom = 4 << 20;
   // A transaction costs milliseconds besides its records, and a request of a partition some microseconds.
   static constexpr std::size_t kMaxRoom = 16 << 20;
   static constexpr std::size_t kRoomOfPartition = 16 << 10;
   bool has_room() const { return bytes() <= most_bytes() || broken_; }
   Task<void> room();
-  // Waits until the record that was added with `await` and this ticket is durable and gives its place. Throws Failure
-  // when the log refuses it, or at `until` (kTimeout).
+  // Waits until the record with this ticket, added with `await`, is durable, and gives its position. Throws Failure if
+  // the log refuses it, or at `until` (kTimeout).
   Task<RecordMetadata> sent(Ticket ticket, std::string topic, int partition, Loop::time_point until = kNever);
-  // Waits until all that was added before is durable; throws Failure when the log refuses for good, or at `until`
-  // (kTimeout). `until` may come nearer meanwhile, and lives as long as the call.
+  // Waits until all records added before are durable. Throws Failure if the log refuses for good, or at `until`
+  // (kTimeout). `until` may be moved to an earlier time meanwhile; it must live as long as the call.
   Task<void> flush(const Loop::time_point& until = kNever);
-  // Everything collected, for one append or transaction; settle() tells the waiting how it ended.
+  // All collected records, for one append or transaction. complete() reports the result to the waiting tasks.
   struct Outgoing {
     struct Row {
       Ticket ticket;
@@ -205,19 +205,19 @@ class Outbox {
       std::uint32_t row;
     };
     std::vector<OutBatch> batches;
-    std::size_t first_event_output = 0;  // batches from here on are what events sent
+    std::size_t first_event_output = 0;  // from this batch on, the batches are the output of events
     std::vector<Row> awaited;
     Ticket last = 0;
   };
   Outgoing take();
-  // What became of the records that the log refused for good, after a call that failed.
+  // The outcome for the records that the log refused for good, after a call that failed.
   enum class Refused {
-    kNone,      // there were none
-    kTakenOut,  // without them the call can be repeated
-    kEvents,    // some are what events sent in a transaction, which cannot go on without them
+    kNone,      // no record was refused
+    kTakenOut,  // they are taken out; the call can be repeated
+    kEvents,    // some are output of events; the transaction cannot go on without them
   };
-  // Takes them out and tells their senders: who awaits one gets the error, an event fails (on_refused), a reply is
-  // dropped. A dead letter stays without its bytes.
+  // Takes the refused records out and reports them to their senders: a waiting task gets the error, an event fails
+  // (on_refused), a reply is dropped. A dead letter stays, but without its bytes.
   Refused take_out_refused(Outgoing& taken);
   // Called with the event whose output was refused.
   std::function<void(const Origin&, const Error&)> on_refused;
@@ -225,43 +225,43 @@ class Outbox {
   // Refused records of timers and tasks, whose senders did not wait.
   std::uint64_t refused() const { return refused_; }
   void complete(Outgoing& taken, const Result<std::vector<AppendResult>>& result);
-  // After a transaction that does not count: keeps what no event sent for the next one, and forgets the rest, whose
-  // events are delivered again.
+  // After a transaction that failed: keeps the records that were not sent by events for the next transaction. Discards
+  // the others, because their events are delivered again.
   void keep_unscoped(Outgoing taken);
-  // Whether acknowledged events sent something since the last transaction; forgets it.
+  // Whether acknowledged events have sent records since the last transaction, and the call that discards these.
   bool has_event_output() const { return event_output_.bytes > 0; }
   void discard_event_output();
 
   Producer& producer() { return *producer_; }
   Loop& loop() { return loop_; }
   Log& log() { return log_; }
-  // Whether a request may name this topic for its answer; any topic where it is not set.
+  // Whether a request may name this topic for its answer. If not set, any topic is allowed.
   std::function<bool(const std::string& topic)> may_answer_on;
-  // Where the agent room keeps the replies to this loop's asks, and what has to end before the outbox does; for the log
-  // it waits until the given time at most.
+  // The agent room keeps the replies to this loop's asks here, and the tasks that must end before the outbox does. They
+  // wait for the log until the given time at most.
   std::shared_ptr<void> inbox;
   std::vector<std::function<Task<void>(Loop::time_point until)>> on_close;
   std::uint64_t appended() const { return appended_; }
-  // Stops after flushing what is there, for at most until `until`.
+  // Flushes the collected records, for at most until `until`, and stops.
   Task<void> close(const Loop::time_point& until = kNever);
-  // Stops without; waits for nothing of the log after `until`.
+  // Stops without flushing; waits for nothing of the log after `until`.
   Task<void> abandon(Loop::time_point until);
-  // Set when the log refused for good; nothing can be appended any more.
+  // Set when the log has refused for good; nothing can be appended any more.
   const std::optional<Error>& broken() const { return broken_; }
-  // What the append under way fails with; it is tried again.
+  // The error of the append under way, which is tried again.
   const std::optional<LastingError>& trouble() const { return trouble_; }
 
  private:
   static Outbox& outer(std::string_view to);
   struct PartitionBatch {
     BatchBuilder builder;
-    std::vector<std::pair<Ticket, std::uint32_t>> awaited;  // and which row of the batch it is
-    bool times_chosen = false;                              // a sender gave a record's time
+    std::vector<std::pair<Ticket, std::uint32_t>> awaited;  // the ticket and the row in the batch
+    bool times_chosen = false;                              // a sender has chosen a record's time
     std::vector<Origin> origins;                            // without `last`
     Origin last;
-    bool origin = false;  // an event has sent a record; `last` is of the builder's last one
+    bool origin = false;  // an event has sent a record; `last` is the origin of the builder's last record
 
-    // Notes the event that sent the builder's last record; null for none.
+    // Registers the event that sent the builder's last record; null if no event sent it.
     void sent_for(const Slot* event) {
       if (event == nullptr && (!origin || last.assignment == 0)) return;
       const auto row = builder.count() - 1;
@@ -299,13 +299,13 @@ class Outbox {
       return *last;
     }
     PartitionBatch& find(const std::pair<const TopicHandle*, int>& key);
-    std::map<std::pair<const TopicHandle*, int>, PartitionBatch> places;
+    std::map<std::pair<const TopicHandle*, int>, PartitionBatch> batches;
     PartitionBatch* last = nullptr;
     std::pair<const TopicHandle*, int> last_key{};
     std::size_t bytes = 0;
   };
 
-  // In a worker calls again for as long as the log is away.
+  // In a worker it calls again while the log is unreachable.
   Task<Result<TopicInfo>> ask(std::function<Task<Result<TopicInfo>>()> call);
   static std::optional<std::string_view> key_of(const SendOptions& options) {
     if (!options.key) return std::nullopt;
@@ -313,12 +313,13 @@ class Outbox {
     return key;
   }
   std::size_t most_bytes() const {
-    return transactional_ ? kMaxRoom : std::clamp(unscoped_.places.size() * kRoomOfPartition, kMinRoom, kMaxRoom);
+    return transactional_ ? kMaxRoom : std::clamp(unscoped_.batches.size() * kRoomOfPartition, kMinRoom, kMaxRoom);
   }
   std::size_t bytes() const { return unscoped_.bytes + event_output_.bytes + kept_bytes_; }
   void collect(Collection& from, Outgoing& taken);
-  Ticket added(PartitionBatch& place, std::size_t before, bool await, UnitOfWork* unit);
-  // Tells the sender of a record: the one that awaits it (ticket not 0), its event, or nobody.
+  Ticket added(PartitionBatch& batch, std::size_t before, bool await, UnitOfWork* unit);
+  // Reports a refusal to the sender of the record: to the task that awaits it (ticket not 0), or to its event.
+  // Otherwise logs and counts it.
   void refuse(const TopicHandle& topic, const Error& error, const Origin& origin, Ticket ticket);
   void rebuild(Outgoing& taken, std::size_t index, const TopicHandle& topic);
   bool stages(UnitOfWork* unit) const {
@@ -328,14 +329,14 @@ class Outbox {
   StagedWriter stage(const TopicHandle& topic, int partition, const SendOptions& options, UnitOfWork& unit);
   Result<Ticket> staged_whole(const TopicHandle& topic, int partition, const SendOptions& options,
                               StagedWriter& staged);
-  // What is wrong before a record is written down.
+  // The checks before a record is written.
   Result<void> check_unit(const TopicHandle& topic, int partition, UnitOfWork* unit) const;
   Result<void> check_size(const TopicHandle& topic, int partition, const SendOptions& options,
                           std::size_t value_bytes) const;
-  // An append that is under way.
+  // An append under way.
   struct Flight {
     Outgoing taken;
-    bool handed_over = false;  // the next may begin
+    bool handed_over = false;  // the next append may begin
     Spawned task{};
   };
   static constexpr std::size_t kMaxFlights = 2;
@@ -354,15 +355,15 @@ class Outbox {
   bool in_worker_;
   Random random_;
   std::map<std::string, std::unique_ptr<TopicHandle>> topics_;
-  std::vector<Buffer> spare_staged_;      // their memory is used again
-  std::set<std::string> waited_for_;      // reply topics that did not come
-  const TopicSpec* last_spec_ = nullptr;  // of the last known(), and its place
-  const TopicHandle* last_place_ = nullptr;
-  Collection unscoped_;      // what no event sent; at least once everything
-  Collection event_output_;  // under exactly once what acknowledged events sent: goes with their offsets or not at all
-  Outgoing kept_;            // of transactions that do not count: goes first with the next one
+  std::vector<Buffer> spare_staged_;      // kept for reuse
+  std::set<std::string> waited_for_;      // reply topics that did not appear in time
+  const TopicSpec* last_spec_ = nullptr;  // of the last call of known(), and the topic it found
+  const TopicHandle* last_handle_ = nullptr;
+  Collection unscoped_;      // records of timers and tasks; at least once all records
+  Collection event_output_;  // output of acknowledged events, under exactly once
+  Outgoing kept_;            // unscoped records of failed transactions; first in the next one
   std::size_t kept_bytes_ = 0;
-  // Their memory is used again.
+  // Buffers that are kept for reuse.
   struct Spare {
     BatchBuilder builder;
     std::vector<Origin> origins;
@@ -371,12 +372,12 @@ class Outbox {
   std::vector<Spare> spare_;
   std::size_t spare_bytes_ = 0;
   Ticket next_ticket_ = 1;
-  Ticket durable_ticket_ = 0;  // all up to here are durable
+  Ticket durable_ticket_ = 0;  // all records up to this one are durable
   std::map<Ticket, std::optional<Result<AppendResult>>> awaited_;
   std::uint64_t appended_ = 0;
   std::uint64_t replies_dropped_ = 0;
   std::uint64_t refused_ = 0;
-  std::optional<Error> refusal_;  // outside of a worker: the first that nobody waited for
+  std::optional<Error> refusal_;  // outside a worker: the first refusal of a record that nobody waits for
   bool closing_ = false;
   std::optional<Error> broken_;
   std::optional<LastingError> trouble_;

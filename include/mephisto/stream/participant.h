@@ -1,5 +1,5 @@
-// A participant keeps state of the shard's partitions. What events change in it becomes durable in the transaction that
-// commits their offsets, or not at all.
+// A participant keeps state of the shard's partitions. The changes that events make become durable in the transaction
+// that commits the offsets of the events, or not at all.
 //
 //   restore ──> (merge … prepare ──> committed)… ──> closed
 //                              └───> rolled_back ──> closed
@@ -21,15 +21,16 @@ class Participant {
   // Restores the state of the assignment's partition, before the first of its records is delivered. Cancelled when the
   // shard loses the partition meanwhile.
   virtual Task<void> restore(const Assignment& assignment) = 0;
-  // Takes what a unit of work changed, when the unit is acknowledged. `assignment` is of its event; null for a timer.
+  // Takes the changes of a unit of work when the unit is acknowledged. `assignment` is that of its event; null for a
+  // timer.
   virtual void merge(const Assignment* assignment, StateChange& change) = 0;
-  // Adds batches that make the changes durable that were merged since the last call. After each call comes one of
-  // committed() and rolled_back(); changes that are merged before it belong to the next call.
+  // Adds batches with the changes that were merged since the last call. After each call comes one call of committed()
+  // or rolled_back(). Changes merged before that belong to the next call.
   virtual void prepare(Transaction& transaction) = 0;
-  // The transaction is durable. `results` has one result a batch of the transaction, in its order.
+  // The transaction is durable. `results` has one result for each batch of the transaction, in its order.
   virtual void committed(const Transaction& transaction, std::span<const AppendResult> results) = 0;
-  // Nothing since the last committed() counts. The shard closes its assignments and starts again from the committed
-  // offsets.
+  // Nothing counts that was merged since the last committed(). The shard closes its assignments and starts again from
+  // the committed offsets.
   virtual void rolled_back() = 0;
   // The assignment has ended; the shard keeps no state of its partition.
   virtual void closed(const Assignment& assignment) = 0;

@@ -1,6 +1,6 @@
-// One shard: a thread's share of the worker. It polls its group member, hands batches to the agents' queues, sends what
-// they produce and commits what is done. The path of a record is: Consumer::poll → Shard::run → LaneQueue → Stream →
-// agent → Outbox → commit.
+// One shard: a thread's share of the worker. It polls its group member, hands batches to the queues of the agents,
+// sends their output and commits the processed offsets. The path of a record is: Member::poll → Shard::run → LaneQueue
+// → Stream → agent → Outbox → commit.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +20,7 @@ namespace mephisto::detail {
 
 struct ShardOptions {
   std::string group;
-  std::string client;                    // who this is, for people
+  std::string client;                    // the member's name, for people
   std::size_t memory_budget = 64 << 20;  // this shard's part
   bool exactly_once = false;
   std::chrono::milliseconds commit_interval{2800};
@@ -29,7 +29,7 @@ struct ShardOptions {
   std::chrono::milliseconds session_timeout{2000};
   bool from_latest = false;
   std::string instance;                       // the name of a static member of the group
-  std::optional<TopicConfig> topic_defaults;  // of topics that are made; none: they are not
+  std::optional<TopicConfig> topic_defaults;  // of topics that it creates; without a value it creates none
 };
 
 // A line of `horton lag` and of a worker's status.
@@ -42,7 +42,7 @@ struct LaneStatus {
   Account account;
 };
 
-// What the shard tells somebody who consumes a topic.
+// An agent that consumes a topic of the shard.
 struct Subscription {
   std::string name;  // of the agent
   std::string topic;
@@ -50,7 +50,7 @@ struct Subscription {
   std::function<LaneQueue&(const TopicPartition&)> queue;
   // After the partition's lane is closed.
   std::function<void(const TopicPartition&)> closed;
-  // What the first record of the lane that is not done waits for.
+  // The reason why the first record of the lane that is not done waits.
   std::function<Reason(const Lane&)> waiting;
   // Applies the error policy to an event whose output the log refused, and empties the slot.
   std::function<void(Slot&, const std::string& why)> refused;
@@ -65,19 +65,19 @@ class Shard {
   void subscribe(Subscription subscription);
   // Connects a queue with this shard's memory budget and, under exactly once, its transactions.
   void adopt(LaneQueue& queue);
-  // Adds state that the shard's events change; it lives as long as the shard. Before run().
+  // Adds state that the shard's events change; it must live as long as the shard. Before run().
   void add(Participant& participant) { participants_.push_back(&participant); }
 
-  // Consumes until stop(); drains, commits and leaves the group then. Throws Failure when the log is unusable or the
+  // Consumes until stop(), then drains, commits and leaves the group. Throws Failure when the log is unusable or the
   // accounting is broken.
   Task<void> run();
-  // Finish what is begun (until then, or for at most drain_timeout), commit, leave. Waits for nothing much longer than
-  // that.
+  // Finishes the events in flight (until `until`, or for at most drain_timeout), commits and leaves the group. It waits
+  // for nothing much longer than that.
   void stop(std::optional<Loop::time_point> until = {});
 
-  // The events of a batch that is done, of which the last one sent something: they fail together.
+  // Registers the events of a batch that is done. If the last one has sent something, they fail together.
   void done_together(const std::vector<Slot>& slots);
-  // Counts what a unit of work did that is no event.
+  // Counts the outputs and changes of a unit of work that is not an event.
   void complete(UnitOfWork& unit);
 
   Loop& loop() { return loop_; }
@@ -86,17 +86,17 @@ class Shard {
   const ShardOptions& options() const { return options_; }
   bool stopping() const { return stopping_; }
   std::vector<LaneStatus> status() const;
-  // Why the offsets of its partitions are where they are.
+  // Why the offsets of its partitions do not move.
   std::vector<PartitionDiagnosis> diagnose() const;
   std::vector<Rebalance> rebalances() const { return rebalances_.list(); }
-  // In the order of the states; without those that never happened. Each is a line of the log at debug.
+  // In the order of the states, without those that never happened. Each transition is also logged at debug.
   const std::vector<Transition>& transitions() const { return transitions_; }
-  // Signals for the app: after partitions came, before they go.
+  // Signals for the app: after partitions are assigned, before they are revoked.
   std::function<void(const std::vector<TopicPartition>&)> on_assigned;
   std::function<void(const std::vector<TopicPartition>&)> on_revoked;
 
  private:
-  // An event, by its offset and whose it is.
+  // Identifies an event: its assignment, lane and offset.
   struct EventId {
     AssignmentId assignment = 0;
     std::uint32_t lane = 0;
@@ -112,7 +112,7 @@ class Shard {
   void start(Assignment& assignment);
   void handle_lost(const std::vector<AssignmentId>& lost);
   Task<void> drain(std::vector<AssignmentId> revoked);
-  // Drains these partitions, commits them and gives them up.
+  // Drains these partitions, commits and releases them.
   Task<void> finish(std::vector<AssignmentId> ids, const char* why);
   void deliver(std::shared_ptr<Batch> batch);
   void merge(UnitOfWork& unit);
@@ -120,15 +120,15 @@ class Shard {
   Task<void> commit_loop();
   // The orderly end, after poll_loop() and commit_loop().
   Task<void> leave();
-  // Ends whatever the stop still waits for when its time is over.
+  // Ends everything that the stop still waits for when its time is over.
   Task<void> end_at_deadline();
   Failure not_stopped() const;
-  // Commits what is done of these partitions, with what was sent for it; under exactly once of all. False when the log
-  // refused it.
+  // Commits the processed offsets of these partitions with the output of their events; under exactly once, of all
+  // partitions. False if the log refused the commit.
   Task<bool> commit(std::vector<AssignmentId> ids);
   Task<bool> commit_offsets(const std::vector<AssignmentCommit>& commits);
   Task<bool> transact(const std::vector<AssignmentCommit>& commits);
-  // Makes the state durable that the participants have changed.
+  // Makes the state changes of the participants durable.
   Task<void> append_state();
   // Calls `each` with every subscription to the partition's topic and its lane.
   template <class F>
@@ -138,25 +138,25 @@ class Shard {
       if (subscription.topic == assignment.partition().topic) each(subscription, **lane++);
     }
   }
-  // What the commit of a partition is now.
+  // The offset and metadata to commit for a partition now.
   AssignmentCommit progress(const Assignment& assignment) const;
   std::optional<std::size_t> max_acks_ahead(const Subscription& subscription) const;
-  // The offsets of these partitions that were begun and are not committed: what comes again when they end without
-  // another commit.
+  // The number of delivered but uncommitted offsets of these partitions. Their records are delivered again if the
+  // assignments end without another commit.
   std::int64_t uncommitted(const std::vector<AssignmentId>& ids) const;
   Task<void> rewind_to_committed();
-  // The log refused what the event sent: it fails (shard_refused.cc).
+  // The log refused an output of the event, so the event fails (shard_refused.cc).
   void event_refused(const Origin& origin, const Error& error);
-  // Takes the event's acknowledgement back, so that no commit passes it before it has failed.
+  // Takes the event's acknowledgement back, so that no commit passes the event before it has failed.
   void reopen(const EventId& event, const std::string& why);
   Task<void> fail_reopened(std::shared_ptr<Lane> lane, std::uint64_t sequence, std::int64_t offset, std::string why);
   Task<std::shared_ptr<Batch>> read_again(const Lane& lane, std::int64_t offset);
   Task<void> end_reopened();
   void committed(Assignment& assignment, AssignmentCommit commit);
-  // Gives partitions up without a commit.
+  // Releases partitions without a commit.
   Task<void> release(const std::vector<AssignmentId>& ids);
   Task<void> wait_until_idle(const std::vector<AssignmentId>& ids);
-  // The pause before a commit that failed is tried again; throws the error when the time for stopping is over.
+  // The pause before a failed commit is tried again. Throws the error if the time for stopping is over.
   Task<void> before_retry(const Error& error);
   std::vector<AssignmentId> all_assigned() const;
   Assignment* find(AssignmentId id) const;
@@ -179,9 +179,9 @@ class Shard {
   std::vector<Transition> transitions_;
   std::uint64_t acked_since_commit_ = 0;
   bool stopping_ = false;
-  Loop::time_point stop_until_ = Loop::time_point::max();  // what a stop waits for at most
+  Loop::time_point stop_until_ = Loop::time_point::max();  // a stop waits until then at most
   bool past_deadline_ = false;
-  bool all_committed_ = false;  // by a stop
+  bool all_committed_ = false;  // a stop has committed everything
   bool committing_ = false;
   Loop::time_point committing_since_{};
   std::optional<Error> restore_failure_;  // ends the shard
@@ -191,7 +191,7 @@ class Shard {
   int draining_ = 0;          // drains under way
   bool must_rewind_ = false;  // before the next commit
   Refusals refusals_;
-  std::map<EventId, std::vector<EventId>> together_;  // batches that are done and not committed, by the event that sent
+  std::map<EventId, std::vector<EventId>> together_;  // uncommitted batches, by the event that has sent something
   std::uint64_t reopened_ = 0;
   std::vector<Spawned> failing_;
   WaitQueue commit_now_;

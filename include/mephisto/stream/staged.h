@@ -1,4 +1,5 @@
-// What an event sends under exactly once, kept until it is acknowledged: records one behind the other in one buffer.
+// The records that a unit of work sends under exactly once, one after the other in one buffer. They are kept until the
+// unit is acknowledged.
 #pragma once
 
 #include <cstring>
@@ -27,7 +28,7 @@ struct StagedRecord {
 
 static_assert(std::is_trivially_copyable_v<StagedRecord>);
 
-// Adds a record to a buffer: its value is written into the buffer, then end() or abandon() called.
+// Adds a record to a buffer: the caller writes its value into the buffer and then calls end() or abandon().
 class StagedWriter {
  public:
   // `record` without its value and headers.
@@ -42,7 +43,7 @@ class StagedWriter {
   }
   void abandon() { to_.truncate(start_); }
 
-  // Calls `each` with every record of the buffer, as views of it.
+  // Calls `each` with every record of the buffer, as views into the buffer.
   template <class F>
   static void read(const Buffer& from, F each) {
     for (std::size_t at = 0; at < from.size();) {

@@ -1,5 +1,5 @@
-// Which records of a partition are done. Records are delivered in order and acknowledged in any order; what may be
-// committed is the offset of the first one that is not done.
+// Tracks which records of a partition are done. Records are delivered in order and acknowledged in any order. The
+// offset to commit is that of the first record that is not done.
 #pragma once
 
 #include <cstdint>
@@ -12,13 +12,13 @@
 
 namespace mephisto::detail {
 
-// A ring of bits by order of delivery, so that gaps between offsets (compaction) cost nothing; not thread-safe.
+// A ring of bits in the order of delivery, so that gaps between offsets (compaction) cost nothing. Not thread-safe.
 class AckTracker {
  public:
-  // Starts at `offset`; `note` is what note() gave when that offset was committed.
+  // Starts at `offset`. `note` is the result of acks_ahead() when that offset was committed.
   AckTracker(std::int64_t offset, std::string_view note);
 
-  // Whether the record at `offset` was done already before the last commit.
+  // Whether the record at `offset` was done before the last commit.
   bool done_before(std::int64_t offset) const { return !done_.empty() && noted(offset); }
 
   // Registers the delivery of the record at `offset` and gives its sequence number.
@@ -28,7 +28,7 @@ class AckTracker {
     if (next_ - first_ == capacity_) grow();
     return next_++;
   }
-  // Where the next fetch starts: with nothing in flight this is what is committed, also behind a gap.
+  // Sets the offset of the next fetch. With nothing in flight it is the offset to commit, also after a gap.
   void skip_to(std::int64_t offset) {
     if (offset > next_offset_) next_offset_ = offset;
   }
@@ -44,23 +44,23 @@ class AckTracker {
       ++first_;
     }
   }
-  // Takes the acknowledgement of the record at `offset` back and gives its sequence number. Nothing where it is not
-  // acknowledged, or lies before what was forgotten.
+  // Takes the acknowledgement of the record at `offset` back and gives its sequence number. Gives nothing if the record
+  // is not acknowledged, or if it is before the forgotten offset.
   std::optional<std::uint64_t> reopen(std::int64_t offset);
-  // After a commit of `offset`: what is before it is never reopened.
+  // Called after a commit of `offset`: the records before it are never reopened.
   void forget_before(std::int64_t offset);
 
   // Records between the first that is not done and the last delivered one.
   std::uint64_t window() const { return next_ - first_; }
   // The offset of the first record that is not done; of the next one when all are.
   std::int64_t committable() const;
-  // Behind the last one delivered, or skipped.
+  // The offset after the last record that was delivered or skipped.
   std::int64_t next() const { return next_offset_; }
-  // What is done from `base` on, which is at most committable(): `5-9,12`, relative to it. Empty mostly. Of one that
-  // would have more than `max_bytes` the end is missing.
+  // The records that are done from `base` on, as `5-9,12`, relative to `base`, which is at most committable(). Mostly
+  // empty. A text of more than `max_bytes` is cut at its end.
   std::string acks_ahead(std::int64_t base, std::size_t max_bytes = std::numeric_limits<std::size_t>::max()) const;
-  // No note relative to `start` or what lies behind it gets longer than this before the next delivery, if `in_flight`
-  // of the records that were delivered are not done.
+  // An upper limit on the length of acks_ahead() relative to `start` or a later offset. It holds until the next
+  // delivery, if `in_flight` of the delivered records are not done.
   std::size_t longest_acks_ahead(std::int64_t start, std::uint64_t in_flight) const;
 
  private:
@@ -84,11 +84,11 @@ class AckTracker {
   std::uint64_t first_ = 0;  // first sequence that is not done
   std::uint64_t next_ = 0;
   std::int64_t next_offset_;
-  std::int64_t run_end_ = -1;  // behind the last one delivered: where the last segment goes on
+  std::int64_t run_end_ = -1;  // after the last delivered record: the last segment continues here
   std::uint64_t capacity_ = 256;
   std::vector<std::uint64_t> bits_ = std::vector<std::uint64_t>(256 / 64);
   std::deque<Segment> segments_;
-  std::vector<Range> done_;  // before the start, from the note; ascending
+  std::vector<Range> done_;  // done before this assignment, from the metadata; ascending
 };
 
 }  // namespace mephisto::detail

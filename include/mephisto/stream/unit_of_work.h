@@ -1,4 +1,4 @@
-// A unit of work: what one event or one run of a timer does. Its outputs and state changes count as a whole or not at
+// A unit of work: the outputs and state changes of one event or one run of a timer. They count as a whole or not at
 // all.
 #pragma once
 
@@ -12,7 +12,7 @@ namespace mephisto::detail {
 
 class Participant;
 
-// What a unit changed in the state of one participant (participant.h).
+// The changes of a unit of work in the state of one participant (participant.h).
 struct StateChange {
   virtual ~StateChange() = default;
 };
@@ -27,7 +27,7 @@ struct UnitOfWork {
   Buffer staged{};    // under exactly once, the records that it has sent so far (staged.h)
   std::unique_ptr<StateChanges> changes{};
 
-  // The unit's change of `participant`; a new T if there is none yet.
+  // The unit's change of `participant`. Creates a new T if there is none yet.
   template <class T>
   T& change(Participant& participant) {
     if (!changes) changes = std::make_unique<StateChanges>();
@@ -35,7 +35,7 @@ struct UnitOfWork {
     if (!change) change = std::make_unique<T>();
     return static_cast<T&>(*change);
   }
-  // Forgets what the unit has done so far: it failed.
+  // Forgets the outputs and changes of the unit, because it failed.
   void discard() {
     staged.clear();
     changes.reset();
