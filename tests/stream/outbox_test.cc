@@ -234,7 +234,7 @@ TEST_F(SendingAgent, AStopEndsAlsoWhileTheLogTakesNothing) {
     co_await world.eventually([&] { return account(worker, "copy").acked == 3; });
     co_await sleep_for(10s);  // a commit waits for its outputs
     const auto start = world.loop.now();
-    EXPECT_THAT(co_await failure_of(worker.stop()), HasSubstr("does not take"));
+    EXPECT_THAT(co_await failure_of(worker.stop()), HasSubstr("did not accept"));
     EXPECT_LT(world.loop.now() - start, 10s);
     EXPECT_EQ(co_await world.committed("in"), -1) << "an offset without its output";
     memory_faults(*world.log).fail_appends = 0;
