@@ -70,6 +70,12 @@ Task<int> transactions(TransactionsOptions options, CommandContext context) {
   if (lists) co_return co_await list(log, std::move(partitions), context.json);
   const auto& partition = partitions.front();
   value_or_throw(co_await log.end_transaction(partition, *options.start));
+  if (context.json) {
+    Table ended{"Ended", {{"topic"}, {"partition", true}, {"start", true}}};
+    ended.add({partition.topic, std::to_string(partition.partition), std::to_string(*options.start)});
+    ended.print(true);
+    co_return kOk;
+  }
   fmt::print("Ended: the transaction's records in {} from {} on do not count\n", partition.str(), *options.start);
   co_return kOk;
 }

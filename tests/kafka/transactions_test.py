@@ -90,7 +90,7 @@ class Transactions(Scene):
         self.assertEqual((row["topic"], row["partition"], row["start"], row["id"], row["hangs"]),
                          ("in", 0, start, "crashed", "yes"))
         self.tool("transactions", "end", "in/0", str(start + 1), code=1)
-        self.assertIn("does not count", self.tool("transactions", "end", "in/0", str(start)).stdout)
+        self.assertIn("do not count", self.tool("transactions", "end", "in/0", str(start)).stdout)
         self.committed(0, behind + 2)  # the marker that ends it has an offset
         self.assertEqual(self.listed(client), [])
 
@@ -125,7 +125,8 @@ class Transactions(Scene):
         behind = self.send(3)
         self.assertIn(f"transactions end {place} {start}", self.reason(3))
         self.assertNotIn("with member", self.chaos("why", "in/3"))
-        self.tool("transactions", "end", place, start)
+        self.assertEqual(self.tool("--json", "transactions", "end", place, start).stdout,
+                         f'[{{"topic":"{place.split("/")[0]}","partition":{place.split("/")[1]},"start":{start}}}]\n')
         self.committed(3, behind + 1)
 
 
