@@ -97,8 +97,8 @@ std::vector<SettingSpec> framework_settings() {
        .least = 1},
       {"memory_budget", Type::kBytes, "64MiB", "bytes of fetched records in the whole worker"},
       {"drain_timeout", Type::kDuration, "10s",
-       "how long a stop, or a partition that moves, waits for events in progress; after a signal, a command for the "
-       "log"},
+       "how long a stop, or a partition that moves, waits for events in progress, and a command after a signal for "
+       "what it sent"},
       {.name = "maintenance_interval",
        .type = Type::kDuration,
        .default_value = "5m",
