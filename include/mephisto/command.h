@@ -64,14 +64,19 @@ constexpr bool is_option_field<std::vector<T>> = is_option_value<T>;
 std::vector<OptionSpec> option_specs(const json::RecordShape& shape, void* options,
                                      const std::vector<OptionHelp>& helps);
 
+template <class Field>
+consteval bool check_option_field() {
+  static_assert(
+      is_option_field<Field>,
+      "a field of a command's options is a string, a number, bool, or an optional or vector of strings or numbers");
+  return is_option_field<Field>;
+}
+
 template <class Options>
 std::vector<OptionSpec> option_specs(Options& options) {
   constexpr bool sound = []<std::size_t... I>(std::index_sequence<I...>) {
-    return (is_option_field<reflect::field_type<Options, I>> && ...);
+    return (check_option_field<reflect::field_type<Options, I>>() && ...);
   }(std::make_index_sequence<reflect::field_count<Options>>{});
-  static_assert(
-      sound,
-      "a field of a command's options is a string, a number, bool, or an optional or vector of strings or numbers");
   std::vector<OptionHelp> helps;
   if constexpr (requires { Options::help(); }) helps = Options::help();
   if constexpr (sound) return option_specs(json::shape_of<Options>(), &options, helps);

@@ -59,7 +59,7 @@ char* put_short_decimal(char* at, double value) {
   const double magnitude = std::fabs(value);
   if (!(magnitude < 1e11)) return nullptr;
   // The division finds a wrong neighbour. std::round would be a function call in code for older processors.
-  const auto scaled = static_cast<std::int64_t>(magnitude * kScale + 0.5);
+  const auto scaled = static_cast<std::int64_t>(magnitude * kScale + 0.5);  // NOLINT(bugprone-incorrect-roundings)
   if (scaled == 0 || static_cast<double>(scaled) / kScale != magnitude) return nullptr;
   if (value < 0) *at++ = '-';
   const auto digits = static_cast<std::uint64_t>(scaled);
