@@ -38,8 +38,8 @@ class Group(Scene):
 class Spare(Group):
     def test_a_spare_member_says_that_it_is_spare(self):
         worker = self.start_shards(3)
-        worker.wait_for(r"(?s)(:\d is spare: group horton has no partition left for it; it takes over where one "
-                        r"of them goes.*){2}")
+        worker.wait_for(r"(?s)(:\d is spare: group horton has no partition left for it; it takes over when "
+                        r"another member leaves.*){2}")
 
         def states():
             return sorted((row["state"], row["after"]) for row in self.rows("rebalances"))
