@@ -213,7 +213,7 @@ TOOL = [
     tool("misspelt command", "topcs", 'did you mean "topics"'),
     tool("bad command of an app", ["-A", LIBHORTON, "workr"], "workr", 'did you mean "worker"'),
     tool("unknown log", "--log ftp://x topics", "ftp", "local://"),
-    tool("no log named", "topics", "which log", "--log", "-A"),
+    tool("no log named", "topics", "name a log", "--log", "-A"),
     failure("mephisto: a log that is not there", "--log local://nowhere topics", "no log", "nowhere", "--log",
             program=MEPHISTO),
     *[failure(f"{args.split()[0]}: no log in an empty folder", args, "no log in", "/horton-data/log", "start a worker",
