@@ -82,7 +82,7 @@ void handlers() {
   app.agent("f", numbers, [](Stream<int>) { return 1; });
   // says: 'is_task_or_results<.*Task<int>>': the agent's handler returns this, but
   app.agent("g", numbers, [](Stream<int>) -> Task<int> { co_return 1; });
-  // says: 'can_be_copied<\(lambda at .*\)>': the agent's handler captures what
+  // says: 'can_be_copied<\(lambda at .*\)>': the agent's handler captures an object
   app.agent("h", numbers, [p = std::make_unique<int>(1)](Stream<int>) -> Task<void> { co_return; });
   // says: 'says_what_it_takes<\(lambda at .*\)>': an agent without a topic
   app.agent("i", [](auto) -> Task<void> { co_return; });

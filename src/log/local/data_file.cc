@@ -124,7 +124,8 @@ void explain_and_die(int number) {
 void check_data_file(const std::string& directory) {
   const auto path = directory + "/data.mdb";
   // The bell is made after the log's first transaction, so that it shows that there was data.
-  const bool was_used = access((directory + "/bell").c_str(), F_OK) == 0;
+  struct stat bell{};
+  const bool was_used = lstat((directory + "/bell").c_str(), &bell) == 0 && S_ISREG(bell.st_mode);
   struct stat file{};
   const bool there = stat(path.c_str(), &file) == 0;
   if (was_used && (there ? S_ISREG(file.st_mode) && file.st_size == 0 : errno == ENOENT))
