@@ -33,6 +33,7 @@ bool may_follow(AssignmentState from, AssignmentState to) {
 void Assignment::enter(AssignmentState next, Loop::time_point now) {
   MEPHISTO_ASSERT(may_follow(state_, next), "an assignment changes its state as drawn in assignment.h");
   log::debug("{}: {} -> {} (generation {})", partition().str(), to_string(state_), to_string(next), generation());
+  if (state_ == AssignmentState::kRestoring && next != AssignmentState::kRunning) restoring.cancel();
   state_ = next;
   since_ = now;
   for (const auto& lane : lanes) {

@@ -175,7 +175,6 @@ void Shard::close(AssignmentId id, AssignmentState end, const char* why) {
   const auto found = assignments_.find(id);
   if (found == assignments_.end()) return;
   const auto assignment = found->second;
-  assignment->restoring.cancel();
   for (auto& lane : assignment->lanes) {
     check_account(*lane);
     lane->queue->drop_pending(*lane);
@@ -288,8 +287,8 @@ Task<void> Shard::drain(std::vector<AssignmentId> revoked) {
 Task<void> Shard::finish(std::vector<AssignmentId> ids, const char* why) {
   for (const auto id : ids) {
     auto* assignment = find(id);
-    if (assignment == nullptr) continue;
-    assignment->restoring.cancel();
+    // A drain whose commit failed leaves its assignment closed.
+    if (assignment == nullptr || assignment->state() == AssignmentState::kClosed) continue;
     enter(*assignment, AssignmentState::kDraining);
     for (auto& lane : assignment->lanes) lane->queue->drop_pending(*lane);
   }

@@ -21,6 +21,13 @@ namespace {
 constexpr std::size_t kUnlimited = std::numeric_limits<std::size_t>::max();
 constexpr std::chrono::milliseconds kRetryAfter{200};
 
+// Whether a commit that has taken records ends without an outcome: by an exception or a cancellation.
+struct CommitOutcome {
+  bool& abandoned;
+  bool known = false;
+  ~CommitOutcome() { abandoned |= !known; }
+};
+
 }  // namespace
 
 // The longest acks ahead that the log accepts in one agent's part of the metadata, without the agent's name.
@@ -67,6 +74,8 @@ Task<bool> Shard::commit(std::vector<AssignmentId> ids) {
   } done{*this};
 
   if (outbox_.broken()) throw Failure(*outbox_.broken());
+  // Guarantee kept here: nothing is lost. No offset passes an event whose records went with an abandoned commit.
+  if (commit_abandoned_) throw not_stopped();
   // Further partitions may be lost during a rewind.
   while (must_rewind_) co_await rewind_to_committed();
   acked_since_commit_ = 0;
@@ -136,28 +145,34 @@ Task<bool> Shard::commit_offsets(const std::vector<AssignmentCommit>& commits) {
 }
 
 Task<void> Shard::append_state() {
+  CommitOutcome outcome{commit_abandoned_};
   Transaction transaction;
   for (auto* participant : participants_) participant->prepare(transaction);
   while (!transaction.batches.empty()) {
     const auto appended = co_await outbox_.producer().append(transaction.batches);
     if (appended) {
       for (auto* participant : participants_) participant->committed(transaction, *appended);
-      co_return;
+      break;
     }
     co_await before_retry(appended.error());
   }
+  outcome.known = true;
 }
 
 // Guarantee kept here: exactly once. The outputs and state changes of acknowledged events and their offsets become
 // durable together or not at all. If the log refuses, or its reply is lost, the shard starts again from the committed
 // offsets in the log.
 Task<bool> Shard::transact(const std::vector<AssignmentCommit>& commits) {
+  CommitOutcome outcome{commit_abandoned_};
   auto taken = outbox_.take();
   // The state comes first: refused records are removed from the outputs, and that changes the number of outputs.
   Transaction transaction{{}, commits};
   for (auto* participant : participants_) participant->prepare(transaction);
   const auto states = static_cast<std::ptrdiff_t>(transaction.batches.size());
-  if (transaction.offsets.empty() && transaction.batches.empty() && taken.batches.empty()) co_return true;
+  if (transaction.offsets.empty() && transaction.batches.empty() && taken.batches.empty()) {
+    outcome.known = true;
+    co_return true;
+  }
   for (;;) {
     std::ranges::move(taken.batches, std::back_inserter(transaction.batches));
     auto appended = co_await member_->transact(transaction);
@@ -171,6 +186,7 @@ Task<bool> Shard::transact(const std::vector<AssignmentCommit>& commits) {
     transaction.batches.erase(outputs, transaction.batches.end());
     if (appended) {
       outbox_.complete(taken, appended);
+      outcome.known = true;
       co_return true;
     }
     const auto& error = appended.error();
@@ -183,6 +199,7 @@ Task<bool> Shard::transact(const std::vector<AssignmentCommit>& commits) {
           "A transaction failed: {}; its events are delivered again{}", error.message,
           events_refused ? ", and the one that sent the refused record fails" : " unless the log has committed it");
       outbox_.keep_unscoped(std::move(taken));
+      outcome.known = true;
       co_await rewind_to_committed();
       co_return false;
     }

@@ -187,6 +187,50 @@ TEST_F(ExactlyOnce, AStopWhileATransactionIsTriedAgainLosesNothing) {
   });
 }
 
+TEST_F(ExactlyOnce, AStopWhileTheLogTakesNothingCommitsNothing) {
+  world.set("drain_timeout", "2s");
+  copy();
+  world.run([&]() -> Task<void> {
+    Worker worker{world.app, world.log};
+    co_await worker.start();
+    co_await produce(3);
+    memory_faults(*world.log).fail_appends = 1'000'000;
+    co_await world.eventually([&] { return account(worker, "copy").acked == 3; });
+    co_await sleep_for(1s);  // a transaction is tried again
+    EXPECT_NE(co_await failure_of(worker.stop()), "");
+    memory_faults(*world.log).fail_appends = 0;
+    EXPECT_THAT(co_await world.values_in("out"), ::testing::IsEmpty());
+    EXPECT_LE(co_await world.committed("in"), 0) << "an offset without its output";
+  });
+}
+
+// The drain has closed its partition already, and its last commit fails when the time for stopping is over.
+TEST_F(ExactlyOnce, AStopWhileAPartitionIsReleasedEndsWithTheLogsError) {
+  world.set("drain_timeout", "2s");
+  copy();
+  world.run([&]() -> Task<void> {
+    co_await world.create("in", 2);
+    Worker worker{world.app, world.log};
+    co_await worker.start();
+    co_await world.eventually([&] { return account(worker, "copy").acked == 0 && worker.status().size() == 3; });
+    co_await world.produce("in", {{std::nullopt, "0", {}, 0}, {std::nullopt, "1", {}, 1}});
+    memory_faults(*world.log).fail_appends = 1'000'000;
+    co_await world.eventually([&] { return account(worker, "copy").acked == 2; });
+    auto competitor = world.competing_member({"in"});
+    (void)co_await competitor->poll(0, 0ms);
+    co_await world.eventually([&] {
+      return std::ranges::any_of(worker.status(),
+                                 [](const auto& lane) { return lane.state == detail::AssignmentState::kClosed; });
+    });
+    EXPECT_NE(co_await failure_of(worker.stop()), "");
+    memory_faults(*world.log).fail_appends = 0;
+    co_await competitor->close();
+    EXPECT_THAT(co_await world.values_in("out"), ::testing::IsEmpty()) << "an output without its offset";
+    EXPECT_LE(co_await world.committed("in", 0), 0) << "an offset without its output";
+    EXPECT_LE(co_await world.committed("in", 1), 0) << "an offset without its output";
+  });
+}
+
 TEST_F(ExactlyOnce, WhatAnExpelledWorkerHadNotCommittedIsNotProducedTwice) {
   commit_rarely();
   copy();

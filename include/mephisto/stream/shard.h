@@ -183,6 +183,7 @@ class Shard {
   bool past_deadline_ = false;
   bool all_committed_ = false;  // a stop has committed everything
   bool committing_ = false;
+  bool commit_abandoned_ = false;  // a commit ended without an outcome; what it was to append is gone
   Loop::time_point committing_since_{};
   std::optional<Error> restore_failure_;  // ends the shard
   std::optional<LastingError> commit_trouble_;
