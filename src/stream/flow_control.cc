@@ -60,7 +60,7 @@ void FlowControl::set_enough(LaneQueue& queue, bool enough) {
 // A partition with a slow agent must not take the share of the others. Records that are fetched long before they are
 // processed use memory without any gain, and have left the processor's cache by then.
 void FlowControl::decide(Assignment& assignment) {
-  if (assignment.state() != AssignmentState::kRunning && assignment.state() != AssignmentState::kDraining) return;
+  if (!assignment.open()) return;
   auto& flow = assignment.flow;
   const bool enough = std::ranges::all_of(assignment.lanes, [](const auto& lane) { return lane->queue->has_enough; });
   if (!flow.paused && (flow.bytes >= share_of_budget() || flow.ahead >= kAhead || enough)) {

@@ -36,20 +36,20 @@ void Shard::done_together(const std::vector<Slot>& slots) {
 // and the event fails when it is processed again. At least once its acknowledgement is taken back before a commit
 // passes it.
 void Shard::event_refused(const Origin& origin, const Error& error) {
-  const auto found = assignments_.find(origin.assignment);
-  if (found == assignments_.end()) return;  // the new owner's output will be refused too
+  const auto* assignment = find(origin.assignment);
+  if (assignment == nullptr) return;  // the new owner's output will be refused too
   const auto why = "the log refused what it sent: " + error.message;
   const EventId event{origin.assignment, origin.lane, origin.offset};
-  if (options_.exactly_once) return refusals_.add(*found->second->lanes.at(origin.lane), origin.offset, why);
+  if (options_.exactly_once) return refusals_.add(*assignment->lanes.at(origin.lane), origin.offset, why);
   auto batch = together_.extract(event);
   if (batch.empty()) return reopen(event, why);
   for (const auto& one : batch.mapped()) reopen(one, why);
 }
 
 void Shard::reopen(const EventId& event, const std::string& why) {
-  const auto found = assignments_.find(event.assignment);
-  if (found == assignments_.end()) return;
-  const auto lane = found->second->lanes.at(event.lane);
+  const auto* assignment = find(event.assignment);
+  if (assignment == nullptr) return;
+  const auto lane = assignment->lanes.at(event.lane);
   if (lane->failures.contains(event.offset)) return;  // the event has failed already
   const auto sequence = lane->tracker.reopen(event.offset);
   if (!sequence) return refusals_.add(*lane, event.offset, why);  // in flight
