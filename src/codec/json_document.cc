@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "base/text.h"
+#include "codec/brackets.h"
 
 namespace mephisto::json {
 
@@ -112,24 +113,13 @@ std::string_view padded_copy(std::string_view text) {
 }
 
 bool closes_early(std::string_view text) {
-  int depth = 0;
-  bool quoted = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    char c = text[i];
-    if (quoted) {
-      if (c == '\\')
-        ++i;
-      else if (c == '"')
-        quoted = false;
-    } else if (c == '"') {
-      quoted = true;
-    } else if (c == '{' || c == '[') {
-      ++depth;
-    } else if ((c == '}' || c == ']') && --depth == 0) {
-      return !trim(text.substr(i + 1)).empty();
-    }
-  }
-  return false;
+  bool early = false;
+  each_bracket(text, [&](std::size_t index, int depth) {
+    const bool closes = depth == 0 && (text[index] == '}' || text[index] == ']');
+    if (closes) early = !trim(text.substr(index + 1)).empty();
+    return !closes;
+  });
+  return early;
 }
 
 Error trailing_error(simdjson::error_code code) {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/text.h"
+#include "codec/brackets.h"
 #include "mephisto/codec/json_fast.h"
 
 namespace mephisto::json {
@@ -222,23 +223,10 @@ void write_decimal(Buffer& out, std::string_view text, Dialect dialect) {
 }
 
 void check_depth(std::string_view text) {
-  int depth = 0;
-  bool quoted = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (quoted) {
-      if (c == '\\')
-        ++i;
-      else if (c == '"')
-        quoted = false;
-    } else if (c == '"') {
-      quoted = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > kMaxSentDepth) refuse_depth();
-    } else if (c == '}' || c == ']') {
-      --depth;
-    }
-  }
+  each_bracket(text, [](std::size_t, int depth) {
+    if (depth > kMaxSentDepth) refuse_depth();
+    return true;
+  });
 }
 
 void refuse(std::string why) { throw Refusal{std::move(why)}; }
