@@ -105,7 +105,7 @@ int run_work(const std::vector<std::string>& words) {
       Worker worker{of.app, open_log(url), index, all};
       co_await worker.start();
       const auto so_far = [&] {
-        return sends ? static_cast<int>(worker.shard().outbox().appended()) : of.progress.seen.load();
+        return sends ? static_cast<int>(worker.shard().outbox().appender().appended()) : of.progress.seen.load();
       };
       while (!over) {
         co_await sleep_for(kLook);

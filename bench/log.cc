@@ -30,7 +30,7 @@ double pipeline(const std::string& url, int partitions) {
       options.partition = event.partition();
       co_await out.cast(*event, options);
       if (--left == 0) {
-        co_await detail::Outbox::current().flush();
+        co_await detail::Outbox::current().tickets().flush();
         finished = now();
       }
     }

@@ -10,11 +10,9 @@
 #include <utility>
 
 #include "mephisto/stream/outbox.h"
+#include "mephisto/stream/send_options.h"
 
 namespace mephisto {
-
-using detail::RecordMetadata;
-using detail::SendOptions;
 
 struct TopicOptions {
   int partitions = 0;  // 0: the setting topic_partitions
@@ -92,7 +90,7 @@ class Topic : public TopicBase {
   // log refuses.
   Cast cast(const T& value, const SendOptions& options = {}) const {
     auto& outbox = detail::Outbox::current(spec_.name);
-    const auto* handle = outbox.has_room() ? outbox.known(spec_) : nullptr;
+    const auto* handle = outbox.collector().has_room() ? outbox.topics().known(spec_) : nullptr;
     if (handle == nullptr) return Cast{put(value, options)};
     add(outbox, *handle, value, options, false);
     return {};
@@ -101,24 +99,25 @@ class Topic : public TopicBase {
   // As cast, and waits until the record is durable.
   Task<RecordMetadata> send(T value, SendOptions options = {}) const {
     auto& outbox = detail::Outbox::current(spec_.name);
-    co_await outbox.room();
-    const auto* handle = co_await outbox.resolve(spec_);
-    options.partition = outbox.partition_of(*handle, options);
+    co_await outbox.collector().room();
+    const auto* handle = co_await outbox.topics().resolve(spec_);
+    options.partition = outbox.collector().partition_of(*handle, options);
     const auto ticket = add(outbox, *handle, value, options, true);
-    co_return co_await outbox.sent(ticket, spec_.name, *options.partition);
+    co_return co_await outbox.tickets().sent(ticket, spec_.name, *options.partition);
   }
 
  private:
   detail::Ticket add(detail::Outbox& outbox, const detail::TopicHandle& handle, const T& value,
                      const SendOptions& options, bool await) const {
-    return value_or_throw(outbox.add_value(handle, outbox.partition_of(handle, options), options, spec_.value_codec,
-                                           value, detail::current_unit(), await));
+    auto& collector = outbox.collector();
+    return value_or_throw(collector.add_value(handle, collector.partition_of(handle, options), options,
+                                              spec_.value_codec, value, detail::current_unit(), await));
   }
   // The parameters are values, because the caller's may be gone when there is room.
   Task<void> put(T value, SendOptions options) const {
     auto& outbox = detail::Outbox::current(spec_.name);
-    co_await outbox.room();
-    const auto* handle = co_await outbox.resolve(spec_);
+    co_await outbox.collector().room();
+    const auto* handle = co_await outbox.topics().resolve(spec_);
     add(outbox, *handle, value, options, false);
   }
 };

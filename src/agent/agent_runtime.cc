@@ -160,7 +160,7 @@ void AgentRuntime::start(std::function<void(std::string)> on_crash) {
 
 Task<void> AgentRuntime::declare_dead_letters() {
   try {
-    dead_letter_topic_ = co_await shard_.outbox().resolve(dead_letters_);
+    dead_letter_topic_ = co_await shard_.outbox().topics().resolve(dead_letters_);
   } catch (const Failure& failure) {
     on_crash_(fmt::format("agent {}: the topic {} could not be created: {}", agent_.name(), dead_letters_.name,
                           failure.what()));
@@ -347,8 +347,8 @@ void AgentRuntime::dead_letter(Slot& slot, FailureKind kind, const std::string& 
   add("x-time", format_iso8601(shard_.loop().wall_time()));
   if (dead_letter_topic_ == nullptr)
     throw Failure(ErrorKind::kFatal, fmt::format("the topic {} could not be created", dead_letters_.name));
-  auto added = shard_.outbox().add(*dead_letter_topic_, 0, options,
-                                   record.has_value() ? std::optional{record.value} : std::nullopt, &slot);
+  auto added = shard_.outbox().collector().add(*dead_letter_topic_, 0, options,
+                                               record.has_value() ? std::optional{record.value} : std::nullopt, &slot);
   if (!added && added.error().kind != ErrorKind::kFenced) throw Failure(added.error());
 }
 

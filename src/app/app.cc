@@ -17,20 +17,21 @@ class Forwarder : public AgentBase {
 
   Task<void> run(detail::Instance& instance) const override {
     auto& outbox = detail::Outbox::current();
-    const auto* handle = co_await outbox.resolve(to_);
+    const auto* handle = co_await outbox.topics().resolve(to_);
     for (;;) {
       while (!instance.advance()) {
         if (instance.closed()) co_return;
         co_await instance.queue().ready().wait("events");
       }
       const auto& record = instance.slot().record();
-      detail::SendOptions options;
+      SendOptions options;
       if (record.has_key()) options.key = std::string{record.key};
       options.timestamp = record.timestamp();
       options.headers = record.headers.copy();
-      co_await outbox.room();
-      value_or_throw(outbox.add(*handle, outbox.partition_of(*handle, options), options,
-                                record.has_value() ? std::optional{record.value} : std::nullopt, &instance.slot()));
+      co_await outbox.collector().room();
+      value_or_throw(outbox.collector().add(*handle, outbox.collector().partition_of(*handle, options), options,
+                                            record.has_value() ? std::optional{record.value} : std::nullopt,
+                                            &instance.slot()));
     }
   }
 

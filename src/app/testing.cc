@@ -72,8 +72,8 @@ Task<void> TestDriver::start() {
 // a row, no record is under way.
 Task<bool> TestDriver::all_done() {
   auto& outbox = worker_->shard().outbox();
-  co_await outbox.flush();
-  if (outbox.has_event_output()) co_return false;
+  co_await outbox.tickets().flush();
+  if (outbox.collector().has_event_output()) co_return false;
   std::size_t lanes = 0;
   std::set<std::pair<std::string, std::string>> consumed;  // agent, topic
   for (const auto& agent : app_.agents()) consumed.insert({agent->name(), agent->topic().name});

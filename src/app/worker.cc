@@ -4,6 +4,7 @@
 
 #include "base/process.h"
 #include "base/text.h"
+#include "mephisto/agent/request_reply.h"
 
 namespace mephisto {
 namespace {
@@ -101,7 +102,9 @@ Worker::Worker(App& app, std::shared_ptr<Log> log, int number, int shards)
     leader_ = std::make_unique<LeaderAgent>(leader_topic(app_.id()));
     runtimes_.push_back(std::make_unique<detail::AgentRuntime>(*leader_, shard_, app_.id(), window, 1));
   }
-  shard_.outbox().may_answer_on = [this](const std::string& topic) { return may_answer_on(topic); };
+  detail::RequestReply::of(shard_.outbox()).may_answer_on = [this](const std::string& topic) {
+    return may_answer_on(topic);
+  };
   shard_.on_assigned = app_.on_partitions_assigned;
   shard_.on_revoked = app_.on_partitions_revoked;
 }
@@ -128,27 +131,27 @@ bool Worker::may_answer_on(const std::string& topic) {
 Task<void> Worker::declare_topics() {
   const auto defaults = topic_defaults(app_);
   auto declare = [&](const detail::TopicSpec& spec) -> Task<void> {
-    const auto* found = co_await shard_.outbox().resolve(spec);
+    const auto* found = co_await shard_.outbox().topics().resolve(spec);
     if (!defaults) co_return;  // it has to be there
     auto config = spec.config;
     // No author can change a number that the app does not declare.
     if (!spec.partitions_set || spec.dead_letters) config.partitions = found->partitions;
     if (spec.dead_letters && number_ == 0 && found->partitions != 1)
       log::warn("Topic {} has {} partitions: dead letters go to partition 0", spec.name, found->partitions);
-    value_or_throw(co_await shard_.outbox().create(spec.name, config));
+    value_or_throw(co_await shard_.outbox().topics().create(spec.name, config));
   };
   for (const auto& topic : app_.topics()) {
     if (topic->spec().internal) co_await declare(topic->spec());
   }
   // What an agent consumes has to be there; a source topic that somebody else made is taken as it is.
   for (const auto& runtime : runtimes_) {
-    const auto* found = co_await shard_.outbox().resolve(runtime->agent().topic());
+    const auto* found = co_await shard_.outbox().topics().resolve(runtime->agent().topic());
     if (&runtime->agent() == leader_.get() && number_ == 0 && found->partitions != 1) {
       log::warn("Topic {} has {} partitions, so as many workers lead: delete it while no worker runs", found->name,
                 found->partitions);
     }
   }
-  for (const auto& merged : app_.merged()) (void)co_await shard_.outbox().resolve(merged.topic);
+  for (const auto& merged : app_.merged()) (void)co_await shard_.outbox().topics().resolve(merged.topic);
   if (number_ == 0) co_await compare_topics();
   for (const auto& agent : app_.agents()) {
     if (agent->options().on_error.then == ErrorPolicy::Then::kDeadLetter)
@@ -289,7 +292,8 @@ Client::Client(App& app, std::shared_ptr<Log> log)
 Client::~Client() = default;
 
 Task<void> Client::close() {
-  if (auto* used = detail::Outbox::find_current(); used != nullptr && used != &outbox_) co_await used->flush();
+  if (auto* used = detail::Outbox::find_current(); used != nullptr && used != &outbox_)
+    co_await used->tickets().flush();
   co_await outbox_.close();
 }
 

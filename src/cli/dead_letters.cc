@@ -117,9 +117,10 @@ Task<Replay> replay_of(const App& app, const DeadLetters& letters, const RecordV
     auto& outbox = detail::Outbox::current();
     detail::TopicSpec spec;
     spec.name = to->name;
-    detail::SendOptions options;
+    SendOptions options;
     if (record.has_key()) options.key = std::string{record.key};
-    co_return Replay{{to->name, outbox.partition_of(*co_await outbox.resolve(spec), options)}, std::nullopt};
+    co_return Replay{{to->name, outbox.collector().partition_of(*co_await outbox.topics().resolve(spec), options)},
+                     std::nullopt};
   }
   const LetterHeaders headers{record};
   const auto from_app = headers.added("x-app");

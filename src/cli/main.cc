@@ -83,7 +83,7 @@ struct Running {
   CommandContext context;
   Spawned task;
   int signal = 0;
-  Loop::time_point until = detail::Outbox::kNever;  // after a signal: when the log is not waited for any more
+  Loop::time_point until = detail::kNever;  // after a signal: when the log is not waited for any more
   int code = kFailed;
   std::exception_ptr failure;
 };

@@ -108,7 +108,7 @@ Task<int> send(SendCommandOptions options, CommandContext context) {
   if (options.key) options.key = encode(options.key_serializer, *options.key, "--key-serializer");
 
   TopicBase topic{co_await find_topic(context.app, name)};
-  const auto* place = co_await detail::Outbox::current().resolve(topic.spec());
+  const auto* place = co_await detail::Outbox::current().topics().resolve(topic.spec());
   if (options.partition) check_partition(name, place->partitions, *options.partition);
   Random random;
   JsonRows rows{context.json};

@@ -160,8 +160,8 @@ Task<WorkerStatus> status_of(const App& app, const std::vector<std::unique_ptr<S
       if (shard->worker != nullptr) {
         part.partitions = shard->worker->diagnose();
         part.rebalances = shard->worker->rebalances();
-        part.dropped_replies = shard->worker->shard().outbox().replies_dropped();
-        part.refused_records = shard->worker->shard().outbox().refused();
+        part.dropped_replies = shard->worker->shard().outbox().refused().replies_dropped();
+        part.refused_records = shard->worker->shard().outbox().refused().lost();
       }
       answer([part, i, gathered] {
         auto& all = gathered->status;

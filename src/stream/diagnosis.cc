@@ -50,7 +50,7 @@ std::vector<Reason> Shard::reasons(const Assignment& assignment, const Lane& lan
   const auto ago = [&](Loop::time_point since) {
     return std::chrono::duration_cast<std::chrono::milliseconds>(loop_.now() - since).count();
   };
-  if (const auto& sending = outbox_.trouble())
+  if (const auto& sending = outbox_.appender().trouble())
     all.push_back({"log", "the log does not accept sent records: " + sending->message, ago(sending->since)});
   if (commit_trouble_)
     all.push_back({"log", "the log does not accept commits: " + commit_trouble_->message, ago(commit_trouble_->since)});

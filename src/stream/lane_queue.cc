@@ -12,7 +12,6 @@
 
 #include "mephisto/base/assert.h"
 #include "mephisto/stream/delivery.h"
-#include "mephisto/stream/outbox.h"
 
 namespace mephisto::detail {
 

@@ -49,7 +49,7 @@ Shard::Shard(Loop& loop, std::shared_ptr<Log> log, ShardOptions options)
       flow_(options_.memory_budget, assignments_),
       rebalances_(loop_, options_.group, options_.client) {
   outbox_.use();
-  outbox_.on_refused = [this](const Origin& origin, const Error& error) { event_refused(origin, error); };
+  outbox_.refused().on_event = [this](const Origin& origin, const Error& error) { event_refused(origin, error); };
 }
 
 Shard::~Shard() = default;
@@ -70,7 +70,7 @@ void Shard::adopt(LaneQueue& queue) {
 }
 
 void Shard::merge(UnitOfWork& unit) {
-  if (!unit.staged.empty()) outbox_.merge(unit);
+  if (!unit.staged.empty()) outbox_.collector().merge(unit);
   if (!unit.changes) return;
   const auto* event = event_of(&unit);
   const auto* assignment = event == nullptr ? nullptr : find(event->lane().assigned.id);
@@ -227,7 +227,7 @@ void Shard::handle_lost(const std::vector<AssignmentId>& lost) {
   rebalances_.moved(assignments_.size(), draining_ > 0);
   // The outbox does not keep the output of their events apart from that of other events. So none of it may be
   // committed.
-  if (options_.exactly_once && (outbox_.has_event_output() || committing_)) {
+  if (options_.exactly_once && (outbox_.collector().has_event_output() || committing_)) {
     must_rewind_ = true;
     commit_now_.notify_all();
   }
@@ -258,7 +258,7 @@ Task<void> Shard::wait_until_idle(const std::vector<AssignmentId>& ids) {
       // If the log refuses an output during the flush, its event fails. This worker still has to apply the error
       // policy.
       const auto reopened = reopened_;
-      if (!options_.exactly_once) co_await outbox_.flush(stop_until_);
+      if (!options_.exactly_once) co_await outbox_.tickets().flush(stop_until_);
       if (reopened == reopened_) co_return;
       continue;
     }
@@ -426,7 +426,7 @@ Task<void> Shard::end_at_deadline() {
 }
 
 Failure Shard::not_stopped() const {
-  const auto& trouble = commit_trouble_ ? commit_trouble_ : outbox_.trouble();
+  const auto& trouble = commit_trouble_ ? commit_trouble_ : outbox_.appender().trouble();
   return Failure(ErrorKind::kTimeout, fmt::format("the log has not taken the last commit within {} (setting "
                                                   "drain_timeout){}; up to {} records are delivered again",
                                                   format_duration(options_.drain_timeout),

@@ -73,7 +73,7 @@ Task<bool> Shard::commit(std::vector<AssignmentId> ids) {
     }
   } done{*this};
 
-  if (outbox_.broken()) throw Failure(*outbox_.broken());
+  if (outbox_.tickets().ended()) throw Failure(*outbox_.tickets().ended());
   // Guarantee kept here: nothing is lost. No offset passes an event whose records went with an abandoned commit.
   if (commit_abandoned_) throw not_stopped();
   // Further partitions may be lost during a rewind.
@@ -100,7 +100,7 @@ Task<bool> Shard::commit(std::vector<AssignmentId> ids) {
     if (options_.exactly_once || commits.empty()) break;
     // An event whose output is refused counts as not processed.
     const auto reopened = reopened_;
-    co_await outbox_.flush(stop_until_);
+    co_await outbox_.tickets().flush(stop_until_);
     if (reopened == reopened_) break;
   }
   const bool counts = options_.exactly_once ? co_await transact(commits) : co_await commit_offsets(commits);
@@ -149,7 +149,7 @@ Task<void> Shard::append_state() {
   Transaction transaction;
   for (auto* participant : participants_) participant->prepare(transaction);
   while (!transaction.batches.empty()) {
-    const auto appended = co_await outbox_.producer().append(transaction.batches);
+    const auto appended = co_await outbox_.appender().producer().append(transaction.batches);
     if (appended) {
       for (auto* participant : participants_) participant->committed(transaction, *appended);
       break;
@@ -164,7 +164,7 @@ Task<void> Shard::append_state() {
 // offsets in the log.
 Task<bool> Shard::transact(const std::vector<AssignmentCommit>& commits) {
   CommitOutcome outcome{commit_abandoned_};
-  auto taken = outbox_.take();
+  auto taken = outbox_.collector().take();
   // The state comes first: refused records are removed from the outputs, and that changes the number of outputs.
   Transaction transaction{{}, commits};
   for (auto* participant : participants_) participant->prepare(transaction);
@@ -185,25 +185,25 @@ Task<bool> Shard::transact(const std::vector<AssignmentCommit>& commits) {
     taken.batches.assign(std::move_iterator{outputs}, std::move_iterator{transaction.batches.end()});
     transaction.batches.erase(outputs, transaction.batches.end());
     if (appended) {
-      outbox_.complete(taken, appended);
+      outbox_.appender().complete(taken, appended);
       outcome.known = true;
       co_return true;
     }
     const auto& error = appended.error();
-    const auto refused = outbox_.take_out_refused(taken);
-    if (outbox_.broken()) throw Failure(*outbox_.broken());
-    if (refused == Outbox::Refused::kTakenOut) continue;
-    const bool events_refused = refused == Outbox::Refused::kEvents;
+    const auto refused = outbox_.refused().take_out(taken);
+    if (outbox_.tickets().ended()) throw Failure(*outbox_.tickets().ended());
+    if (refused == RefusedRecords::Outcome::kTakenOut) continue;
+    const bool events_refused = refused == RefusedRecords::Outcome::kEvents;
     if (events_refused || error.kind == ErrorKind::kFenced || error.kind == ErrorKind::kIndefinite) {
       log::warn(
           "A transaction failed: {}; its events are delivered again{}", error.message,
           events_refused ? ", and the one that sent the refused record fails" : " unless the log has committed it");
-      outbox_.keep_unscoped(std::move(taken));
+      outbox_.collector().keep_unscoped(std::move(taken));
       outcome.known = true;
       co_await rewind_to_committed();
       co_return false;
     }
-    if (!error.retriable()) outbox_.complete(taken, appended);
+    if (!error.retriable()) outbox_.appender().complete(taken, appended);
     co_await before_retry(error);
   }
 }
@@ -218,7 +218,7 @@ Task<void> Shard::before_retry(const Error& error) {
 // Ends every assignment. The log assigns the partitions again, each from its committed offset.
 Task<void> Shard::rewind_to_committed() {
   must_rewind_ = false;
-  outbox_.discard_event_output();
+  outbox_.collector().discard_event_output();
   for (auto* participant : participants_) participant->rolled_back();
   const auto ids = all_assigned();
   if (ids.empty()) co_return;

@@ -23,13 +23,13 @@ detail::TopicSpec detail::make_spec(std::string name, const TopicOptions& option
 
 Task<RecordMetadata> TopicBase::send_raw(std::optional<std::string> value, SendOptions options) const {
   auto& outbox = detail::Outbox::current(spec_.name);
-  co_await outbox.room();
-  const auto* handle = co_await outbox.resolve(spec_);
-  const int partition = outbox.partition_of(*handle, options);
-  auto ticket = value_or_throw(outbox.add(*handle, partition, options,
-                                          value ? std::optional<std::string_view>{*value} : std::nullopt,
-                                          detail::current_unit(), true));
-  co_return co_await outbox.sent(ticket, spec_.name, partition);
+  co_await outbox.collector().room();
+  const auto* handle = co_await outbox.topics().resolve(spec_);
+  const int partition = outbox.collector().partition_of(*handle, options);
+  auto ticket = value_or_throw(outbox.collector().add(*handle, partition, options,
+                                                      value ? std::optional<std::string_view>{*value} : std::nullopt,
+                                                      detail::current_unit(), true));
+  co_return co_await outbox.tickets().sent(ticket, spec_.name, partition);
 }
 
 }  // namespace mephisto

@@ -24,15 +24,6 @@ namespace mephisto::detail {
 
 class LaneQueue;
 
-// A topic that records are sent to.
-struct TopicHandle {
-  std::string name;
-  int partitions = 0;
-  bool best_effort = false;   // a reply topic: replies that cannot be delivered are dropped
-  bool dead_letters = false;  // a refused record is kept without its bytes
-  bool stale = false;         // the log refused a record, so the topic is looked up again
-};
-
 // The header of a record that is for one agent on its topic only: the lanes of all other agents count it as done. A
 // replayed dead letter has it. If somebody forwards the record to another topic with its headers, the header has no
 // effect there.

@@ -1,11 +1,11 @@
-// Handles records that the log refuses for good. A refusal fails the sender of the record and nobody else.
+#include "mephisto/stream/refused_records.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
 #include <utility>
 
-#include "mephisto/stream/outbox.h"
 #include "mephisto/logging.h"
 
 namespace mephisto::detail {
@@ -57,29 +57,29 @@ Origin origin_of(const OutBatch& batch, std::uint32_t row) {
 
 // Guarantee kept here: nothing is lost silently. Each refused record is reported to its sender, and no other record is
 // lost with it.
-Outbox::Refused Outbox::take_out_refused(Outgoing& taken) {
-  auto outcome = Refused::kNone;
+RefusedRecords::Outcome RefusedRecords::take_out(Outgoing& taken) {
+  auto outcome = Outcome::kNone;
   for (std::size_t i = taken.batches.size(); i-- > 0;) {
     const auto& batch = taken.batches[i];
     if (batch.refused.empty()) continue;
-    auto& topic = *topics_.at(batch.partition.topic);
-    topic.stale |=
-        std::ranges::any_of(batch.refused, [](const auto& one) { return one.error.kind == ErrorKind::kNotFound; });
+    const auto& topic = topics_.at(batch.partition.topic);
+    if (std::ranges::any_of(batch.refused, [](const auto& one) { return one.error.kind == ErrorKind::kNotFound; }))
+      topics_.forget(topic.name);
     const bool of_events = i >= taken.first_event_output && !topic.best_effort && !topic.dead_letters;
-    if (outcome != Refused::kEvents) outcome = of_events ? Refused::kEvents : Refused::kTakenOut;
+    if (outcome != Outcome::kEvents) outcome = of_events ? Outcome::kEvents : Outcome::kTakenOut;
     rebuild(taken, i, topic);
     if (!taken.batches[i].records.empty()) continue;
     taken.batches.erase(taken.batches.begin() + static_cast<std::ptrdiff_t>(i));
     if (i < taken.first_event_output) --taken.first_event_output;
     for (auto& one : taken.awaited) one.batch -= one.batch > i ? 1 : 0;
   }
-  done_.notify_all();
+  tickets_.changed().notify_all();
   return outcome;
 }
 
 // Leaves the refused records out of a batch and numbers the others again. Refused dead letters are added to a batch of
 // their own, without their bytes.
-void Outbox::rebuild(Outgoing& taken, std::size_t index, const TopicHandle& topic) {
+void RefusedRecords::rebuild(Outgoing& taken, std::size_t index, const TopicHandle& topic) {
   auto& batch = taken.batches[index];
   OutBatch kept{batch.partition, {}, batch.times_chosen};
   OutBatch cut{batch.partition, {}, batch.times_chosen};
@@ -108,10 +108,10 @@ void Outbox::rebuild(Outgoing& taken, std::size_t index, const TopicHandle& topi
       add_origin(kept, origin);
       if (waiting != awaited.end()) taken.awaited.push_back({waiting->ticket, index, kept.records.count() - 1});
     } else if (!topic.dead_letters) {
-      refuse(topic, refusal->error, origin, waiting == awaited.end() ? 0 : waiting->ticket);
+      report(topic, refusal->error, origin, waiting == awaited.end() ? 0 : waiting->ticket);
     } else if (is_cut(record)) {
-      broken_ = Error{ErrorKind::kFatal,
-                      "the log refuses a dead letter even without its record's bytes: " + refusal->error.message};
+      tickets_.end({ErrorKind::kFatal,
+                    "the log refuses a dead letter even without its record's bytes: " + refusal->error.message});
     } else {
       add_cut(cut.records, record, refusal->error);
       add_origin(cut, origin);
@@ -121,19 +121,18 @@ void Outbox::rebuild(Outgoing& taken, std::size_t index, const TopicHandle& topi
   if (!cut.records.empty()) taken.batches.push_back(std::move(cut));
 }
 
-void Outbox::refuse(const TopicHandle& topic, const Error& error, const Origin& origin, Ticket ticket) {
-  if (const auto waiting = awaited_.find(ticket); ticket != 0 && waiting != awaited_.end()) {
-    waiting->second = std::unexpected(error);
-  } else if (topic.best_effort) {
+void RefusedRecords::report(const TopicHandle& topic, const Error& error, const Origin& origin, Ticket ticket) {
+  if (tickets_.refuse(ticket, error)) return;
+  if (topic.best_effort) {
     ++replies_dropped_;
     log::debug("A reply for {} is dropped: {}", topic.name, error.message);
   } else if (origin.assignment != 0) {
-    if (on_refused) on_refused(origin, error);
+    if (on_event) on_event(origin, error);
   } else if (in_worker_) {
-    ++refused_;
+    ++lost_;
     log::error("A record that was not sent by an event is lost: {}", error.message);
-  } else if (!refusal_) {
-    refusal_ = error;
+  } else {
+    tickets_.refuse_unawaited(error);
   }
 }
 

@@ -1,0 +1,130 @@
+// Collects the records that are sent, in one batch for each partition, until they are taken for an append or a
+// transaction. Under exactly once, a unit of work keeps its records until it is acknowledged.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "mephisto/stream/collection.h"
+#include "mephisto/stream/staged.h"
+#include "mephisto/base/ids.h"
+
+namespace mephisto::detail {
+
+class Collector {
+ public:
+  Collector(Loop& loop, Tickets& tickets, bool transactional)
+      : loop_(loop), tickets_(tickets), transactional_(transactional) {}
+
+  // The partition for a record: the chosen one, or that of its key, or any.
+  int partition_of(const TopicHandle& topic, const SendOptions& options);
+
+  // Adds a record. `unit` is the unit of work that sends it, if any. Under exactly once the record waits in the unit
+  // until that is acknowledged. A record of an event whose partition is lost is refused (kFenced). With `await` the
+  // ticket is for Tickets::sent().
+  Result<Ticket> add(const TopicHandle& topic, int partition, const SendOptions& options,
+                     std::optional<std::string_view> value, UnitOfWork* unit, bool await = false);
+  // The same, with the value encoded in place.
+  template <class T>
+  Result<Ticket> add_value(const TopicHandle& topic, int partition, const SendOptions& options, const Codec& codec,
+                           const T& value, UnitOfWork* unit, bool await = false) {
+    if (auto sound = check_unit(topic, partition, unit); !sound) return std::unexpected(std::move(sound.error()));
+    if (stages(unit)) {
+      auto staged = stage(topic, partition, options, *unit);
+      try {
+        codec.dump(value, unit->staged);
+      } catch (...) {
+        staged.abandon();
+        throw;
+      }
+      return staged_whole(topic, partition, options, staged);
+    }
+    auto& batch = unscoped_.at(topic, partition);
+    const auto before = batch.builder.bytes();
+    batch.times_chosen |= options.timestamp.has_value();
+    auto& buffer = batch.builder.begin(key_of(options), options.timestamp.value_or(loop_.timestamp()), options.headers);
+    try {
+      codec.dump(value, buffer);
+    } catch (...) {
+      batch.builder.abandon();
+      throw;
+    }
+    if (auto fits = check_size(topic, partition, options, batch.builder.value_bytes()); !fits) {
+      batch.builder.abandon();
+      return std::unexpected(std::move(fits.error()));
+    }
+    batch.builder.end();
+    return added(batch, before, await, unit);
+  }
+  // Moves the staged records of a unit of work into the next transaction.
+  void merge(UnitOfWork& unit);
+
+  // Senders wait while more bytes than this are collected or under way.
+  static constexpr std::size_t kMinRoom = 4 << 20;
+  // A transaction costs milliseconds besides its records, and a request of a partition some microseconds.
+  static constexpr std::size_t kMaxRoom = 16 << 20;
+  static constexpr std::size_t kRoomOfPartition = 16 << 10;
+  bool has_room() const { return bytes() <= most_bytes() || tickets_.ended(); }
+  Task<void> room();
+
+  // Whether records wait for an append. filled() is notified when the first one arrives.
+  bool empty() const { return unscoped_.bytes == 0; }
+  WaitQueue& filled() { return filled_; }
+  Outgoing take();
+  // Keeps the buffers of records that are durable for the next ones.
+  void reuse(std::vector<OutBatch>& batches);
+  // After a transaction that failed: keeps the records that were not sent by events for the next transaction. Discards
+  // the others, because their events are delivered again.
+  void keep_unscoped(Outgoing taken);
+  // Whether acknowledged events have sent records since the last transaction, and the call that discards these.
+  bool has_event_output() const { return event_output_.bytes > 0; }
+  void discard_event_output();
+
+ private:
+  static std::optional<std::string_view> key_of(const SendOptions& options) {
+    if (!options.key) return std::nullopt;
+    const std::string_view key = *options.key;
+    return key;
+  }
+  std::size_t most_bytes() const {
+    return transactional_ ? kMaxRoom : std::clamp(unscoped_.batches.size() * kRoomOfPartition, kMinRoom, kMaxRoom);
+  }
+  std::size_t bytes() const { return unscoped_.bytes + event_output_.bytes + kept_bytes_; }
+  void collect(Collection& from, Outgoing& taken);
+  Ticket added(PartitionBatch& batch, std::size_t before, bool await, UnitOfWork* unit);
+  bool stages(UnitOfWork* unit) const {
+    return transactional_ && unit != nullptr && !unit->done &&
+           (unit->kind == UnitOfWork::Kind::kTimer || event_of(unit) != nullptr);
+  }
+  StagedWriter stage(const TopicHandle& topic, int partition, const SendOptions& options, UnitOfWork& unit);
+  Result<Ticket> staged_whole(const TopicHandle& topic, int partition, const SendOptions& options,
+                              StagedWriter& staged);
+  // The checks before a record is written.
+  Result<void> check_unit(const TopicHandle& topic, int partition, UnitOfWork* unit) const;
+  Result<void> check_size(const TopicHandle& topic, int partition, const SendOptions& options,
+                          std::size_t value_bytes) const;
+
+  // Buffers that are kept for reuse.
+  struct Spare {
+    BatchBuilder builder;
+    std::vector<Origin> origins;
+  };
+
+  Loop& loop_;
+  Tickets& tickets_;
+  bool transactional_;
+  Random random_;
+  Collection unscoped_;      // records of timers and tasks; at least once all records
+  Collection event_output_;  // output of acknowledged events, under exactly once
+  Outgoing kept_;            // unscoped records of failed transactions; first in the next one
+  std::size_t kept_bytes_ = 0;
+  std::vector<Buffer> spare_staged_;
+  std::vector<Spare> spare_;
+  std::size_t spare_bytes_ = 0;
+  WaitQueue filled_;
+};
+
+}  // namespace mephisto::detail
