@@ -99,14 +99,6 @@ AgentRuntime::AgentRuntime(const AgentBase& agent, Shard& shard, std::string app
   subscribe(agent_.topic().name);
 }
 
-void AgentRuntime::subscribe(const std::string& topic) {
-  shard_.subscribe({agent_.name(), topic,
-                    [this](const TopicPartition& partition) -> LaneQueue& { return queue_for(partition); },
-                    [this](const TopicPartition& partition) { queue_closed(partition); },
-                    [this](const Lane& lane) { return waiting(lane); },
-                    [this](Slot& slot, const std::string& why) { refused(slot, why); }});
-}
-
 AgentRuntime::~AgentRuntime() = default;
 
 TopicSpec AgentRuntime::dead_letter_topic(const std::string& app_id, const AgentBase& agent) {
@@ -119,10 +111,8 @@ TopicSpec AgentRuntime::dead_letter_topic(const std::string& app_id, const Agent
 }
 
 std::shared_ptr<AgentRuntime::Queue> AgentRuntime::make_queue() {
-  auto queue = std::make_shared<Queue>(
+  return std::make_shared<Queue>(
       LaneQueue::Options{agent_.options().ordered_by_key, max_window_, app_id_ + "/" + agent_.name()});
-  shard_.adopt(queue->lanes);
-  return queue;
 }
 
 LaneQueue& AgentRuntime::queue_for(const TopicPartition& partition) {

@@ -9,27 +9,16 @@ constexpr std::chrono::seconds kLongCommit{1};  // a shorter commit is no reason
 
 }  // namespace
 
-std::vector<LaneStatus> Shard::status() const {
-  std::vector<LaneStatus> lines;
-  for (const auto& [id, assignment] : assignments_) {
-    each_lane(*assignment, [&](const Subscription& subscription, const Lane& lane) {
-      lines.push_back({subscription.name, assignment->partition(), assignment->generation(), lane.state,
-                       lane.tracker.committable(), lane.account});
-    });
-  }
-  return lines;
-}
-
 // The agent with the lowest committable offset decides the partition's offset.
 std::vector<PartitionDiagnosis> Shard::diagnose() const {
   std::vector<PartitionDiagnosis> all;
-  for (const auto& [id, assignment] : assignments_) {
+  for (const auto& [id, assignment] : assigned_.all()) {
     const Lane* behind = nullptr;
-    const Subscription* agent = nullptr;
-    each_lane(*assignment, [&](const Subscription& subscription, const Lane& lane) {
+    const Consumer* agent = nullptr;
+    assigned_.each_lane(*assignment, [&](const Consumer& consumer, const Lane& lane) {
       if (behind != nullptr && behind->tracker.committable() <= lane.tracker.committable()) return;
       behind = &lane;
-      agent = &subscription;
+      agent = &consumer;
     });
     if (behind == nullptr) continue;
     const auto& partition = assignment->partition();
@@ -45,15 +34,15 @@ std::vector<PartitionDiagnosis> Shard::diagnose() const {
   return all;
 }
 
-std::vector<Reason> Shard::reasons(const Assignment& assignment, const Lane& lane, const Subscription& agent) const {
+std::vector<Reason> Shard::reasons(const Assignment& assignment, const Lane& lane, const Consumer& agent) const {
   std::vector<Reason> all;
   const auto ago = [&](Loop::time_point since) {
     return std::chrono::duration_cast<std::chrono::milliseconds>(loop_.now() - since).count();
   };
   if (const auto& sending = outbox_.appender().trouble())
     all.push_back({"log", "the log does not accept sent records: " + sending->message, ago(sending->since)});
-  if (commit_trouble_)
-    all.push_back({"log", "the log does not accept commits: " + commit_trouble_->message, ago(commit_trouble_->since)});
+  if (const auto& committing = committer_.trouble())
+    all.push_back({"log", "the log does not accept commits: " + committing->message, ago(committing->since)});
   if (read_trouble_)
     all.push_back({"log", "the log cannot be read: " + read_trouble_->message, ago(read_trouble_->since)});
   if (assignment.state() == AssignmentState::kRestoring)
@@ -73,10 +62,8 @@ std::vector<Reason> Shard::reasons(const Assignment& assignment, const Lane& lan
                                assignment.flow.bytes >> 10, flow_.share_of_budget() >> 10),
                    std::nullopt});
   }
-  if (committing_ && loop_.now() - committing_since_ >= kLongCommit) {
-    all.push_back(
-        {"commit", options_.exactly_once ? "a transaction is open" : "a commit is under way", ago(committing_since_)});
-  }
+  if (const auto since = committer_.since(); since && loop_.now() - *since >= kLongCommit)
+    all.push_back({"commit", options_.exactly_once ? "a transaction is open" : "a commit is under way", ago(*since)});
   return all;
 }
 

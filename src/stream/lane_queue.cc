@@ -83,9 +83,9 @@ void LaneQueue::drop_pending(Lane& lane) {
 }
 
 void LaneQueue::unuse(DeliveredBatch* batch) {
-  if (on_taken) on_taken(*batch->lane, batch->batch->bytes);
+  if (owner != nullptr) owner->taken(*batch->lane, batch->batch->bytes);
   if (--batch->users > 0) return;
-  if (on_free) on_free(*batch->lane, batch->batch->bytes);
+  if (owner != nullptr) owner->freed(*batch->lane, batch->batch->bytes);
   delete batch;
 }
 
@@ -199,7 +199,7 @@ bool LaneQueue::pick(Slot& slot) {
   while (take_from_batches(slot)) {
     if (!must_wait_for_key(slot)) return true;
   }
-  if (on_starved) on_starved();
+  if (owner != nullptr) owner->starved(*this);
   return false;
 }
 
@@ -212,7 +212,7 @@ void LaneQueue::acknowledge(Slot& slot, Outcome outcome) {
   auto& lane = slot.lane();
   slot.done = true;
   if (!lane.open()) return;
-  if (on_ack) on_ack(slot);
+  if (owner != nullptr) owner->acknowledged(slot);
   MEPHISTO_ASSERT(lane.account.in_flight > 0, "an event is acknowledged once");
   --lane.account.in_flight;
   switch (outcome) {
@@ -238,7 +238,8 @@ void LaneQueue::acknowledge(Slot& slot, Outcome outcome) {
 void LaneQueue::drop(Slot& slot) {
   if (slot.parked_key) release_key(slot);
   // The slot's use of the batch frees it. The shard must learn of the free memory before that.
-  if (auto* batch = slot.batch.get(); batch->users == 1 && on_free) on_free(*batch->lane, batch->batch->bytes);
+  if (auto* batch = slot.batch.get(); batch->users == 1 && owner != nullptr)
+    owner->freed(*batch->lane, batch->batch->bytes);
   slot.reset();
 }
 
@@ -306,7 +307,7 @@ void LaneQueue::return_to_queue(Slot slot) {
     MEPHISTO_ASSERT(lane.account.in_flight > 0, "only an event in flight is returned");
     --lane.account.consumed;
     --lane.account.in_flight;
-    if (on_returned) on_returned();
+    if (owner != nullptr) owner->returned();
   }
   drop(slot);
 }

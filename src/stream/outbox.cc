@@ -4,7 +4,7 @@
 // buffer of its unit of work; merge() moves it into the batch when the unit is acknowledged.
 // 3. Without transactions, Appender::run() appends all collected batches again and again; two appends may be under way.
 // With transactions, the shard takes the batches: Collector::take(), then Appender::complete() or
-// Collector::keep_unscoped() (shard_commit.cc).
+// Collector::keep_unscoped() (committer.cc).
 // 4. Refused records are taken out, and the append is repeated without them (refused_records.cc).
 // 5. Appender::complete() wakes the tasks in Tickets::sent() and Tickets::flush().
 #include "mephisto/stream/outbox.h"

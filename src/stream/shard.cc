@@ -1,9 +1,10 @@
 // The life of a shard:
-// 1. run() joins the group and starts poll_loop() and commit_loop() (shard_commit.cc).
+// 1. run() joins the group and starts poll_loop() and Committer::run().
 // 2. poll_loop() handles the lost partitions first, then the revoked ones, the assigned ones and the batches.
 // 3. Lost: handle_lost() closes the assignments without a commit.
 // 4. Revoked: drain() waits until no event is in flight, commits, and releases the partitions.
-// 5. Assigned: begin() creates the lanes, restore() restores the participants' state, start() starts the delivery.
+// 5. Assigned: AssignedPartitions::begin() creates the lanes, restore() restores the participants' state, start()
+// starts the delivery.
 // 6. Batches: deliver() hands them to FlowControl, which adds them to the queues of the agents.
 // 7. stop() ends both loops. leave() drains and commits everything and leaves the group; end_at_deadline() limits its
 // time.
@@ -25,20 +26,6 @@ constexpr std::chrono::milliseconds kLastRetry{5000};  // of a restore
 // For the last commit, after draining has used up drain_timeout.
 constexpr std::chrono::milliseconds kLastCommit{1000};
 
-// The agent's part of a commit's metadata. The metadata has one part for each agent on the topic:
-// `agent:2-4,7;other:0-9`. The part lists the offsets after the committed one that the agent has acknowledged. Mostly
-// it is empty.
-std::string_view acks_ahead_of(std::string_view metadata, std::string_view agent) {
-  while (!metadata.empty()) {
-    const auto end = std::min(metadata.find(';'), metadata.size());
-    const auto part = metadata.substr(0, end);
-    metadata.remove_prefix(std::min(end + 1, metadata.size()));
-    if (part.size() > agent.size() && part.starts_with(agent) && part[agent.size()] == ':')
-      return part.substr(agent.size() + 1);
-  }
-  return {};
-}
-
 }  // namespace
 
 Shard::Shard(Loop& loop, std::shared_ptr<Log> log, ShardOptions options)
@@ -46,34 +33,31 @@ Shard::Shard(Loop& loop, std::shared_ptr<Log> log, ShardOptions options)
       log_(std::move(log)),
       options_(std::move(options)),
       outbox_(loop_, *log_, log_->producer(loop_), options_.topic_defaults, options_.exactly_once, true),
-      flow_(options_.memory_budget, assignments_),
-      rebalances_(loop_, options_.group, options_.client) {
+      refused_(loop_, *log_, options_, assigned_),
+      assigned_(loop_, *log_, options_.exactly_once, *this, refused_.in_flight()),
+      flow_(options_.memory_budget, assigned_.all()),
+      rebalances_(loop_, options_.group, options_.client),
+      committer_(loop_, options_, outbox_, assigned_, refused_, rebalances_, stop_until_) {
   outbox_.use();
-  outbox_.refused().on_event = [this](const Origin& origin, const Error& error) { event_refused(origin, error); };
+  outbox_.refused().on_event = [this](const Origin& origin, const Error& error) { refused_.add(origin, error); };
+  committer_.on_rewind = [this](const std::vector<TopicPartition>& partitions) {
+    if (on_revoked) on_revoked(partitions);
+  };
 }
 
 Shard::~Shard() = default;
 
-void Shard::subscribe(Subscription subscription) { subscriptions_.push_back(std::move(subscription)); }
-
-void Shard::adopt(LaneQueue& queue) {
-  queue.on_ack = [this](Slot& slot) {
-    if (!slot.staged.empty() || slot.changes) merge(slot);
-    if (++acked_since_commit_ >= options_.commit_every) commit_now_.notify_all();
-    if (!acked_.empty()) acked_.notify_all();
-  };
-  queue.on_returned = [this] { acked_.notify_all(); };
-  queue.on_starved = [this, &queue] { flow_.starved(queue); };
-  queue.refusals = &refusals_;
-  queue.on_taken = [this](const Lane& lane, std::size_t bytes) { flow_.taken(lane, bytes); };
-  queue.on_free = [this](const Lane& lane, std::size_t bytes) { flow_.freed(lane, bytes); };
+void Shard::acknowledged(Slot& slot) {
+  if (!slot.staged.empty() || slot.changes) merge(slot);
+  committer_.acknowledged();
+  if (!idle_changed_.empty()) idle_changed_.notify_all();
 }
 
 void Shard::merge(UnitOfWork& unit) {
   if (!unit.staged.empty()) outbox_.collector().merge(unit);
   if (!unit.changes) return;
   const auto* event = event_of(&unit);
-  const auto* assignment = event == nullptr ? nullptr : find(event->lane().assigned.id);
+  const auto* assignment = event == nullptr ? nullptr : assigned_.find(event->lane().assigned.id);
   for (auto& [participant, change] : *unit.changes) participant->merge(assignment, *change);
   unit.changes.reset();
 }
@@ -84,71 +68,29 @@ void Shard::complete(UnitOfWork& unit) {
   merge(unit);
 }
 
-Assignment* Shard::find(AssignmentId id) const {
-  const auto found = assignments_.find(id);
-  return found == assignments_.end() ? nullptr : found->second.get();
-}
-
-void Shard::enter(Assignment& assignment, AssignmentState state) {
-  const auto from = assignment.state();
-  if (from == state) return;
-  assignment.enter(state, loop_.now());
-  auto change = std::ranges::lower_bound(transitions_, std::pair{from, state}, {},
-                                         [](const Transition& one) { return std::pair{one.from, one.to}; });
-  if (change == transitions_.end() || change->from != from || change->to != state)
-    change = transitions_.insert(change, {from, state, 0});
-  ++change->count;
-}
-
-void Shard::check_account(const Lane& lane) const {
-  if (lane.account.balanced()) return;
-  const auto& a = lane.account;
-  throw Failure(
-      ErrorKind::kFatal,
-      fmt::format(
-          "the account of {} does not add up: consumed {} != acked {} + in flight {} + dead-lettered {} + skipped {}",
-          lane.assigned.partition.str(), a.consumed, a.acked, a.in_flight, a.dead_lettered, a.skipped));
-}
-
 void Shard::handle_assigned(std::vector<PartitionAssignment> given) {
-  rebalances_.begin_assigned(assignments_.size());
+  rebalances_.begin_assigned(assigned_.size());
   std::vector<TopicPartition> running;
   for (auto& one : given) {
-    const auto assignment = begin(std::move(one));
-    if (participants_.empty()) {
+    refused_.in_flight().forget_before(one.partition, one.offset);
+    const auto assignment = assigned_.begin(std::move(one));
+    if (assigned_.participants().empty()) {
       start(*assignment);
       running.push_back(assignment->partition());
     } else {
-      enter(*assignment, AssignmentState::kRestoring);
+      assigned_.enter(*assignment, AssignmentState::kRestoring);
       assignment->restoring = loop_.spawn("restore " + assignment->partition().str(), restore(assignment));
     }
   }
-  rebalances_.moved(assignments_.size(), draining_ > 0);
+  rebalances_.moved(assigned_.size(), draining_ > 0);
   if (on_assigned && !running.empty()) on_assigned(running);
-}
-
-std::shared_ptr<Assignment> Shard::begin(PartitionAssignment given) {
-  refusals_.forget_before(given.partition, given.offset);
-  auto assignment = std::make_shared<Assignment>(given, loop_.now());
-  for (const auto& subscription : subscriptions_) {
-    if (subscription.topic != given.partition.topic) continue;
-    auto& queue = subscription.queue(given.partition);
-    const auto number = static_cast<std::uint32_t>(assignment->lanes.size());
-    auto lane = std::make_shared<Lane>(given, acks_ahead_of(given.metadata, subscription.name), queue, number);
-    if (options_.exactly_once) lane->max_acks_ahead = max_acks_ahead(subscription);
-    queue.add_lane(lane);
-    assignment->lanes.push_back(std::move(lane));
-  }
-  const auto [unused, fresh] = assignments_.emplace(given.id, assignment);
-  MEPHISTO_ASSERT(fresh, "the id of an assignment is used once");
-  return assignment;
 }
 
 Task<void> Shard::restore(std::shared_ptr<Assignment> assignment) {
   for (auto backoff = kRetryAfter;; backoff = std::min(2 * backoff, kLastRetry)) {
     std::string why;
     try {
-      for (auto* participant : participants_) co_await participant->restore(*assignment);
+      for (auto* participant : assigned_.participants()) co_await participant->restore(*assignment);
       break;
     } catch (const Failure& failure) {
       if (!failure.error().retriable()) {
@@ -167,74 +109,26 @@ Task<void> Shard::restore(std::shared_ptr<Assignment> assignment) {
 }
 
 void Shard::start(Assignment& assignment) {
-  enter(assignment, AssignmentState::kRunning);
+  assigned_.enter(assignment, AssignmentState::kRunning);
   member_->resume(assignment.id());
 }
 
-void Shard::close(AssignmentId id, AssignmentState end, const char* why) {
-  const auto found = assignments_.find(id);
-  if (found == assignments_.end()) return;
-  const auto assignment = found->second;
-  for (auto& lane : assignment->lanes) {
-    check_account(*lane);
-    lane->queue->drop_pending(*lane);
-  }
-  if (assignment->state() != AssignmentState::kClosed) enter(*assignment, end);
-  for (auto& lane : assignment->lanes) {
-    lane->queue->forget(*lane);
-    lane->queue->remove_lane(*lane);
-  }
-  assignments_.erase(found);
-  for (auto* participant : participants_) participant->closed(*assignment);
-  std::erase_if(together_, [&](const auto& batch) { return batch.first.assignment == id; });
-  for (const auto& subscription : subscriptions_) {
-    if (subscription.topic == assignment->partition().topic && subscription.closed)
-      subscription.closed(assignment->partition());
-  }
-  log::debug("{}: {}", assignment->partition().str(), why);
-}
-
-std::vector<TopicPartition> Shard::partitions_of(const std::vector<AssignmentId>& ids) const {
-  std::vector<TopicPartition> partitions;
-  for (const auto id : ids) {
-    if (const auto* assignment = find(id)) partitions.push_back(assignment->partition());
-  }
-  return partitions;
-}
-
-std::int64_t Shard::uncommitted(const std::vector<AssignmentId>& ids) const {
-  std::int64_t records = 0;
-  for (const auto id : ids) {
-    const auto* assignment = find(id);
-    if (assignment == nullptr) continue;
-    auto begun = assignment->committed;
-    for (const auto& lane : assignment->lanes) begun = std::max(begun, lane->tracker.next());
-    records += begun - assignment->committed;
-  }
-  return records;
-}
-
 void Shard::handle_lost(const std::vector<AssignmentId>& lost) {
-  auto partitions = partitions_of(lost);
+  auto partitions = assigned_.partitions_of(lost);
   if (partitions.empty()) return;
-  rebalances_.begin("lost", assignments_.size());
+  rebalances_.begin("lost", assigned_.size());
   log::warn(
       "{} partitions were given to other workers, because this one sent no heartbeat in time; up to {} records are "
       "delivered again",
-      partitions.size(), uncommitted(lost));
+      partitions.size(), assigned_.uncommitted(lost));
   if (on_revoked) on_revoked(partitions);
-  for (auto id : lost) close(id, AssignmentState::kLost, "lost");
-  rebalances_.moved(assignments_.size(), draining_ > 0);
-  // The outbox does not keep the output of their events apart from that of other events. So none of it may be
-  // committed.
-  if (options_.exactly_once && (outbox_.collector().has_event_output() || committing_)) {
-    must_rewind_ = true;
-    commit_now_.notify_all();
-  }
+  for (auto id : lost) assigned_.close(id, AssignmentState::kLost, "lost");
+  rebalances_.moved(assigned_.size(), draining_ > 0);
+  committer_.lost();
 }
 
 void Shard::deliver(std::shared_ptr<Batch> batch) {
-  auto* assignment = find(batch->assignment);
+  auto* assignment = assigned_.find(batch->assignment);
   if (assignment == nullptr) return;  // the assignment has ended
   MEPHISTO_ASSERT(
       assignment->state() != AssignmentState::kAssigned && assignment->state() != AssignmentState::kRestoring,
@@ -250,16 +144,16 @@ Task<void> Shard::wait_until_idle(const std::vector<AssignmentId>& ids) {
   for (;;) {
     std::uint64_t in_flight = 0;
     for (const auto id : ids) {
-      const auto* assignment = find(id);
+      const auto* assignment = assigned_.find(id);
       if (assignment == nullptr) continue;
       for (const auto& lane : assignment->lanes) in_flight += lane->stopped ? 0 : lane->account.in_flight;
     }
     if (in_flight == 0) {
       // If the log refuses an output during the flush, its event fails. This worker still has to apply the error
       // policy.
-      const auto reopened = reopened_;
+      const auto reopened = refused_.reopened();
       if (!options_.exactly_once) co_await outbox_.tickets().flush(stop_until_);
-      if (reopened == reopened_) co_return;
+      if (reopened == refused_.reopened()) co_return;
       continue;
     }
     if (loop_.now() >= deadline) {
@@ -269,43 +163,37 @@ Task<void> Shard::wait_until_idle(const std::vector<AssignmentId>& ids) {
           in_flight, format_duration(options_.drain_timeout));
       co_return;
     }
-    co_await acked_.wait_until(std::min(deadline, loop_.now() + options_.commit_interval),
-                               "events in flight to be done");
+    co_await idle_changed_.wait_until(std::min(deadline, loop_.now() + options_.commit_interval),
+                                      "events in flight to be done");
     // A handler may wait until its output is durable. Under exactly once, only a transaction appends it.
-    if (options_.exactly_once) co_await commit(all_assigned());
+    if (options_.exactly_once) co_await committer_.commit(assigned_.ids());
   }
 }
 
 Task<void> Shard::drain(std::vector<AssignmentId> revoked) {
-  auto partitions = partitions_of(revoked);
+  auto partitions = assigned_.partitions_of(revoked);
   if (on_revoked) on_revoked(partitions);
   co_await finish(std::move(revoked), "released");
   --draining_;
-  rebalances_.moved(assignments_.size(), draining_ > 0);
+  rebalances_.moved(assigned_.size(), draining_ > 0);
 }
 
 Task<void> Shard::finish(std::vector<AssignmentId> ids, const char* why) {
   for (const auto id : ids) {
-    auto* assignment = find(id);
+    auto* assignment = assigned_.find(id);
     // A drain whose commit failed leaves its assignment closed.
     if (assignment == nullptr || assignment->state() == AssignmentState::kClosed) continue;
-    enter(*assignment, AssignmentState::kDraining);
+    assigned_.enter(*assignment, AssignmentState::kDraining);
     for (auto& lane : assignment->lanes) lane->queue->drop_pending(*lane);
   }
   co_await rebalances_.timed(Rebalances::kDrain, wait_until_idle(ids));
   // From here on nothing is processed or sent for these partitions, so that the commit covers all their work.
   for (const auto id : ids) {
-    if (auto* assignment = find(id)) enter(*assignment, AssignmentState::kClosed);
+    if (auto* assignment = assigned_.find(id)) assigned_.enter(*assignment, AssignmentState::kClosed);
   }
-  co_await rebalances_.timed(Rebalances::kCommit, commit(ids));
-  for (const auto id : ids) close(id, AssignmentState::kClosed, why);
-  co_await rebalances_.timed(Rebalances::kRelease, release(ids));
-}
-
-std::vector<AssignmentId> Shard::all_assigned() const {
-  std::vector<AssignmentId> ids;
-  for (const auto& [id, assignment] : assignments_) ids.push_back(id);
-  return ids;
+  co_await rebalances_.timed(Rebalances::kCommit, committer_.commit(ids));
+  for (const auto id : ids) assigned_.close(id, AssignmentState::kClosed, why);
+  co_await rebalances_.timed(Rebalances::kRelease, committer_.release(ids));
 }
 
 Task<void> Shard::poll_loop() {
@@ -332,7 +220,7 @@ Task<void> Shard::poll_loop() {
     if (polled.change) rebalances_.heard(*polled.change);
     handle_lost(polled.lost);
     if (!polled.revoked.empty()) {
-      rebalances_.begin("revoked", assignments_.size());
+      rebalances_.begin("revoked", assigned_.size());
       ++draining_;
       drains_.push_back(loop_.spawn("drain", drain(std::move(polled.revoked))));
     }
@@ -354,22 +242,23 @@ Task<void> Shard::run() {
   options.session_timeout = options_.session_timeout;
   options.from_latest = options_.from_latest;
   options.instance = options_.instance;
-  for (const auto& subscription : subscriptions_) {
+  for (const auto& subscription : assigned_.subscriptions()) {
     if (std::ranges::find(options.topics, subscription.topic) == options.topics.end())
       options.topics.push_back(subscription.topic);
   }
   member_ = log_->member(loop_, std::move(options));
   flow_.control(*member_);
+  committer_.use(*member_);
   rebalances_.begin("start", 0);
 
-  committer_ = loop_.spawn("commit", commit_loop());
+  commits_ = loop_.spawn("commit", committer_.run());
   poller_ = loop_.spawn("poll", poll_loop());
   TaskGroup group{"the shard's work"};
   group.spawn(poller_.finished());
-  group.spawn(committer_.finished());
+  group.spawn(commits_.finished());
   co_await group.wait(true);
   std::exception_ptr failure;
-  for (const auto* task : {&poller_, &committer_}) {
+  for (const auto* task : {&poller_, &commits_}) {
     if (!task->done() || !task->error()) continue;
     try {
       std::rethrow_exception(task->error());
@@ -381,7 +270,7 @@ Task<void> Shard::run() {
   if (restore_failure_) failure = std::make_exception_ptr(Failure(*restore_failure_));
   stop();
   auto patience = loop_.spawn("patience", end_at_deadline());
-  if (failure) committer_.cancel();
+  if (failure) commits_.cancel();
   co_await group.wait();
   for (auto& task : drains_) co_await task.finished();
 
@@ -390,8 +279,8 @@ Task<void> Shard::run() {
     co_await leaving_.finished();
     failure = leaving_.error();
   }
-  co_await end_reopened();
-  if (past_deadline_) failure = all_committed_ ? nullptr : std::make_exception_ptr(not_stopped());
+  co_await refused_.end();
+  if (past_deadline_) failure = all_committed_ ? nullptr : std::make_exception_ptr(committer_.not_stopped());
   if (failure || past_deadline_) co_await outbox_.abandon(stop_until_);
   patience.cancel();
   co_await patience.finished();
@@ -400,11 +289,12 @@ Task<void> Shard::run() {
 
 Task<void> Shard::leave() {
   rebalances_.end();
-  rebalances_.begin("stop", assignments_.size());
-  co_await finish(all_assigned(), "released at stop");
+  rebalances_.begin("stop", assigned_.size());
+  co_await finish(assigned_.ids(), "released at stop");
   rebalances_.moved(0, false);
   rebalances_.end();
-  if (options_.exactly_once) co_await commit({});  // output of timers and tasks, kept from a transaction that failed
+  if (options_.exactly_once)
+    co_await committer_.commit({});  // output of timers and tasks, kept from a transaction that failed
   co_await outbox_.close(stop_until_);
   all_committed_ = true;
   co_await member_->close();
@@ -420,17 +310,9 @@ Task<void> Shard::end_at_deadline() {
     log::warn("The log does not answer: group {} learns that this member has left only when its session expires",
               options_.group);
   poller_.cancel();
-  committer_.cancel();
+  commits_.cancel();
   for (auto& task : drains_) task.cancel();
   leaving_.cancel();
-}
-
-Failure Shard::not_stopped() const {
-  const auto& trouble = commit_trouble_ ? commit_trouble_ : outbox_.appender().trouble();
-  return Failure(ErrorKind::kTimeout, fmt::format("the log has not taken the last commit within {} (setting "
-                                                  "drain_timeout){}; up to {} records are delivered again",
-                                                  format_duration(options_.drain_timeout),
-                                                  trouble ? ": " + trouble->message : "", uncommitted(all_assigned())));
 }
 
 void Shard::stop(std::optional<Loop::time_point> until) {
@@ -438,7 +320,7 @@ void Shard::stop(std::optional<Loop::time_point> until) {
   stopping_ = true;
   stop_until_ = until.value_or(loop_.now() + options_.drain_timeout);
   poller_.cancel();
-  commit_now_.notify_all();
+  committer_.stop();
 }
 
 }  // namespace mephisto::detail

@@ -17,6 +17,16 @@ using detail::Slot;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
+struct News : LaneQueue::Owner {
+  void acknowledged(Slot&) override { ++acks; }
+  void returned() override {}
+  void taken(const Lane&, std::size_t) override {}
+  void freed(const Lane&, std::size_t bytes) override { bytes_freed += bytes; }
+  void starved(LaneQueue&) override {}
+  int acks = 0;
+  std::size_t bytes_freed = 0;
+};
+
 // Partitions and their fetched batches, made by hand.
 class LaneQueueTest : public ::testing::Test {
  protected:
@@ -290,13 +300,13 @@ TEST_F(LaneQueueTest, WhatALostPartitionHadPendingIsNotDelivered) {
 TEST_F(LaneQueueTest, AnOutcomeForALostPartitionIsNotCounted) {
   LaneQueue queue{{}};
   auto p0 = lane(queue);
-  bool told = false;
-  queue.on_ack = [&](Slot&) { told = true; };
+  News news;
+  queue.owner = &news;
   queue.push(p0, batch("a", 0, 1));
   pick_all(queue);
   p0->state = AssignmentState::kClosed;
   ack(queue, "a@0");
-  EXPECT_FALSE(told);
+  EXPECT_EQ(news.acks, 0);
   EXPECT_EQ(p0->account.acked, 0u);
   EXPECT_EQ(p0->tracker.committable(), 0);
 }
@@ -316,16 +326,16 @@ TEST_F(LaneQueueTest, AKeyIsFreeForItsNewAssignmentWhenTheOldOneIsLost) {
 
 TEST_F(LaneQueueTest, SaysWhenABatchsMemoryIsFree) {
   LaneQueue queue{{}};
-  std::size_t freed = 0;
-  queue.on_free = [&](const Lane&, std::size_t bytes) { freed += bytes; };
+  News news;
+  queue.owner = &news;
   auto p0 = lane(queue);
   auto one = batch("a", 0, 2);
   queue.push(p0, one);
   pick_all(queue);
   ack(queue, "a@0");
-  EXPECT_EQ(freed, 0u);
+  EXPECT_EQ(news.bytes_freed, 0u);
   ack(queue, "a@1");
-  EXPECT_EQ(freed, one->bytes);
+  EXPECT_EQ(news.bytes_freed, one->bytes);
 }
 
 TEST_F(LaneQueueTest, RandomWorkKeepsTheOrderOfEachKeyAndTheAccount) {

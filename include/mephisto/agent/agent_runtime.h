@@ -19,25 +19,26 @@ enum class FailureKind {
   kOutput,   // the log refused an output of the event
 };
 
-class AgentRuntime {
+class AgentRuntime : public Consumer {
  public:
   AgentRuntime(const AgentBase& agent, Shard& shard, std::string app_id, std::uint64_t max_window, int concurrency);
-  ~AgentRuntime();
+  ~AgentRuntime() override;
 
   const AgentBase& agent() const { return agent_; }
   Shard& shard() { return shard_; }
   // Consumes a further topic. Before start().
-  void subscribe(const std::string& topic);
+  void subscribe(const std::string& topic) { shard_.subscribe(topic, *this); }
   // Starts the instances. `on_crash` is called with an error that must end the worker.
   void start(std::function<void(std::string)> on_crash);
   // Ends the streams; instances that do not end within `grace` are cancelled.
   Task<void> stop(std::chrono::milliseconds grace);
   // Applies the error policy to an event that failed.
   void failed(Slot& slot, FailureKind kind, const std::string& message);
-  // The same for an event that was processed, but whose output the log refused.
-  void refused(Slot& slot, const std::string& message);
-  // The reason why the first record of the lane that is not processed waits.
-  Reason waiting(const Lane& lane) const;
+  const std::string& name() const override { return agent_.name(); }
+  LaneQueue& queue_for(const TopicPartition& partition) override;
+  void queue_closed(const TopicPartition& partition) override;
+  Reason waiting(const Lane& lane) const override;
+  void refused(Slot& slot, const std::string& message) override;
   // The topic of this agent's dead letters.
   static TopicSpec dead_letter_topic(const std::string& app_id, const AgentBase& agent);
 
@@ -50,8 +51,6 @@ class AgentRuntime {
     int users = 0;
   };
 
-  LaneQueue& queue_for(const TopicPartition& partition);
-  void queue_closed(const TopicPartition& partition);
   std::shared_ptr<Queue> make_queue();
   void spawn_instances(const std::shared_ptr<Queue>& queue, int count);
   Task<void> supervise(std::shared_ptr<Queue> queue, std::size_t number);

@@ -48,6 +48,13 @@ struct Account {
   Account& operator+=(const Account& other);
 };
 
+// Identifies an event of a shard.
+struct EventId {
+  AssignmentId assignment = 0;
+  std::uint32_t lane = 0;
+  std::int64_t offset = 0;
+};
+
 // One agent's input from one assignment.
 struct Lane {
   // `note` is the agent's part of the metadata of the committed offset.
@@ -67,7 +74,9 @@ struct Lane {
   int held = 0;                     // events that wait for their retry while the policy blocks the partition
   std::int64_t pending = 0;         // fetched records that are not delivered yet
   std::set<std::int64_t> failures;  // offsets of its events that failed for good, since the last commit
-  WaitQueue leaves_running;         // notified when the state is no longer running
+  // The uncommitted batches that were done as a whole, by the offset of the event that has sent something.
+  std::map<std::int64_t, std::vector<EventId>> together;
+  WaitQueue leaves_running;  // notified when the state is no longer running
 };
 
 // A fetched batch that an agent processes. Its users are counted by hand: a batch has at most a few thousand records in
@@ -182,18 +191,23 @@ class LaneQueue {
   LaneQueue(const LaneQueue&) = delete;
   LaneQueue& operator=(const LaneQueue&) = delete;
 
-  // Called with the slot when a record is acknowledged, before it is counted. The shard merges the slot's staged
-  // output.
-  std::function<void(Slot&)> on_ack;
-  // Called when a record in flight was returned without an acknowledgement.
-  std::function<void()> on_returned;
-  // Called when the memory of a batch of the lane is free again.
-  std::function<void(const Lane&, std::size_t bytes)> on_free;
-  // Called before on_free, when a batch has no more records to deliver.
-  std::function<void(const Lane&, std::size_t bytes)> on_taken;
-  // Called when an instance looked for a record and found none to take.
-  std::function<void()> on_starved;
-  // The shard's.
+  // The shard, which gets the news of the queue.
+  class Owner {
+   public:
+    virtual ~Owner() = default;
+    // A record is acknowledged; called before it is counted. The owner merges the slot's staged output.
+    virtual void acknowledged(Slot& slot) = 0;
+    // A record in flight was returned without an acknowledgement.
+    virtual void returned() = 0;
+    // A batch has no more records to deliver; called before freed().
+    virtual void taken(const Lane& lane, std::size_t bytes) = 0;
+    // The memory of a batch is free again.
+    virtual void freed(const Lane& lane, std::size_t bytes) = 0;
+    // An instance looked for a record and found none to take.
+    virtual void starved(LaneQueue& queue) = 0;
+  };
+  // Both are the shard's; set with the first lane.
+  Owner* owner = nullptr;
   Refusals* refusals = nullptr;
 
   void add_lane(std::shared_ptr<Lane> lane);

@@ -1,7 +1,7 @@
-// An event whose output the log refuses has failed, although its handler has succeeded. The error policy applies to it.
+#include "mephisto/stream/refused_events.h"
+
 #include <fmt/format.h>
 
-#include "mephisto/stream/shard.h"
 #include "mephisto/base/assert.h"
 #include "mephisto/logging.h"
 
@@ -24,63 +24,63 @@ std::shared_ptr<Batch> alone(const RecordView& record, std::vector<std::shared_p
 
 }  // namespace
 
-void Shard::done_together(const std::vector<Slot>& slots) {
+void RefusedEvents::done_together(const std::vector<Slot>& slots) {
   if (options_.exactly_once) return;  // if a transaction is refused, all its events are delivered again
   std::vector<EventId> events;
   for (const auto& slot : slots) events.push_back({slot.lane().assigned.id, slot.lane().number, slot.record().offset});
-  const auto sender = events.back();
-  together_.insert_or_assign(sender, std::move(events));
+  slots.back().lane().together.insert_or_assign(slots.back().record().offset, std::move(events));
 }
 
 // Guarantee kept here: an error never loses an event silently. Under exactly once nothing of the transaction counts,
 // and the event fails when it is processed again. At least once its acknowledgement is taken back before a commit
 // passes it.
-void Shard::event_refused(const Origin& origin, const Error& error) {
-  const auto* assignment = find(origin.assignment);
+void RefusedEvents::add(const Origin& origin, const Error& error) {
+  const auto* assignment = assigned_.find(origin.assignment);
   if (assignment == nullptr) return;  // the new owner's output will be refused too
   const auto why = "the log refused what it sent: " + error.message;
-  const EventId event{origin.assignment, origin.lane, origin.offset};
-  if (options_.exactly_once) return refusals_.add(*assignment->lanes.at(origin.lane), origin.offset, why);
-  auto batch = together_.extract(event);
-  if (batch.empty()) return reopen(event, why);
+  auto& lane = *assignment->lanes.at(origin.lane);
+  if (options_.exactly_once) return in_flight_.add(lane, origin.offset, why);
+  auto batch = lane.together.extract(origin.offset);
+  if (batch.empty()) return reopen({origin.assignment, origin.lane, origin.offset}, why);
   for (const auto& one : batch.mapped()) reopen(one, why);
 }
 
-void Shard::reopen(const EventId& event, const std::string& why) {
-  const auto* assignment = find(event.assignment);
+void RefusedEvents::reopen(const EventId& event, const std::string& why) {
+  const auto* assignment = assigned_.find(event.assignment);
   if (assignment == nullptr) return;
   const auto lane = assignment->lanes.at(event.lane);
   if (lane->failures.contains(event.offset)) return;  // the event has failed already
   const auto sequence = lane->tracker.reopen(event.offset);
-  if (!sequence) return refusals_.add(*lane, event.offset, why);  // in flight
+  if (!sequence) return in_flight_.add(*lane, event.offset, why);  // in flight
   MEPHISTO_ASSERT(lane->account.acked > 0, "only an acknowledged event is reopened");
   --lane->account.acked;
   ++lane->account.in_flight;
   ++reopened_;
+  std::erase_if(failing_, [](const Spawned& task) { return task.done(); });
   // If the partition is being released, the event is delivered again anyway.
   if (lane->open()) failing_.push_back(loop_.spawn("refused", fail_reopened(lane, *sequence, event.offset, why)));
 }
 
-Task<void> Shard::fail_reopened(std::shared_ptr<Lane> lane, std::uint64_t sequence, std::int64_t offset,
-                                std::string why) {
+Task<void> RefusedEvents::fail_reopened(std::shared_ptr<Lane> lane, std::uint64_t sequence, std::int64_t offset,
+                                        std::string why) {
   const auto batch = co_await read_again(*lane, offset);
   if (!lane->open()) co_return;
   Slot slot;
   slot.batch = BatchUse{new DeliveredBatch{batch, lane, 1}};
   slot.sequence = sequence;
   std::uint32_t number = 0;
-  for (const auto& subscription : subscriptions_) {
+  for (const auto& subscription : assigned_.subscriptions()) {
     if (subscription.topic == lane->assigned.partition.topic && number++ == lane->number)
-      subscription.refused(slot, why);
+      subscription.agent->refused(slot, why);
   }
 }
 
 // The event's record; without its bytes if the log no longer has it.
-Task<std::shared_ptr<Batch>> Shard::read_again(const Lane& lane, std::int64_t offset) {
+Task<std::shared_ptr<Batch>> RefusedEvents::read_again(const Lane& lane, std::int64_t offset) {
   ReaderOptions options;
   options.client = options_.client;
   options.partitions[lane.assigned.partition] = offset;
-  const auto reader = log_->reader(loop_, std::move(options));
+  const auto reader = log_.reader(loop_, std::move(options));
   const auto until = loop_.now() + kReadAgain;
   while (lane.open() && loop_.now() < until) {
     std::optional<Error> failed;
@@ -102,7 +102,15 @@ Task<std::shared_ptr<Batch>> Shard::read_again(const Lane& lane, std::int64_t of
   co_return alone({.offset = offset}, {});
 }
 
-Task<void> Shard::end_reopened() {
+void RefusedEvents::forget_before(Assignment& assignment, std::int64_t offset) {
+  in_flight_.forget_before(assignment.partition(), offset);
+  for (auto& lane : assignment.lanes) {
+    lane->failures.erase(lane->failures.begin(), lane->failures.lower_bound(offset));
+    lane->together.erase(lane->together.begin(), lane->together.lower_bound(offset));
+  }
+}
+
+Task<void> RefusedEvents::end() {
   for (auto& task : failing_) task.cancel();
   for (auto& task : failing_) co_await task.finished();
 }

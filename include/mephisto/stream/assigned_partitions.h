@@ -1,0 +1,101 @@
+// The assignments of a shard: the agents that consume their partitions, and the participants that keep state of them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "mephisto/stream/assignment.h"
+#include "mephisto/stream/diagnosis.h"
+#include "mephisto/stream/participant.h"
+
+namespace mephisto::detail {
+
+// An agent that consumes topics of a shard.
+class Consumer {
+ public:
+  virtual ~Consumer() = default;
+  virtual const std::string& name() const = 0;
+  // The queue for a partition; agents with isolated partitions have one each.
+  virtual LaneQueue& queue_for(const TopicPartition& partition) = 0;
+  // After the partition's lane is closed.
+  virtual void queue_closed(const TopicPartition& partition) = 0;
+  // The reason why the first record of the lane that is not processed waits.
+  virtual Reason waiting(const Lane& lane) const = 0;
+  // Applies the error policy to an event whose output the log refused, and empties the slot.
+  virtual void refused(Slot& slot, const std::string& why) = 0;
+};
+
+struct Subscription {
+  std::string topic;
+  Consumer* agent;
+};
+
+// A line of `horton lag` and of a worker's status.
+struct LaneStatus {
+  std::string agent;
+  TopicPartition partition;
+  std::int64_t generation = 0;
+  AssignmentState state = AssignmentState::kAssigned;
+  std::int64_t committable = 0;
+  Account account;
+};
+
+class AssignedPartitions {
+ public:
+  // The queues of the agents report to `owner` and use `refusals`.
+  AssignedPartitions(Loop& loop, const Log& log, bool exactly_once, LaneQueue::Owner& owner, Refusals& refusals)
+      : loop_(loop), log_(log), exactly_once_(exactly_once), owner_(owner), refusals_(refusals) {}
+
+  // Before the first assignment. The agent and the participant must live as long as this object.
+  void subscribe(std::string topic, Consumer& agent) { subscriptions_.push_back({std::move(topic), &agent}); }
+  void add(Participant& participant) { participants_.push_back(&participant); }
+  const std::vector<Subscription>& subscriptions() const { return subscriptions_; }
+  const std::vector<Participant*>& participants() const { return participants_; }
+
+  // Creates the assignment with one lane for each agent on its topic.
+  std::shared_ptr<Assignment> begin(PartitionAssignment given);
+  void enter(Assignment& assignment, AssignmentState state);
+  // Ends an assignment, in the state closed or lost.
+  void close(AssignmentId id, AssignmentState end, const char* why);
+
+  const Assignments& all() const { return assignments_; }
+  std::size_t size() const { return assignments_.size(); }
+  Assignment* find(AssignmentId id) const;
+  std::vector<AssignmentId> ids() const;
+  std::vector<TopicPartition> partitions_of(const std::vector<AssignmentId>& ids) const;
+  // Calls `each` with every agent on the partition's topic and its lane.
+  template <class F>
+  void each_lane(const Assignment& assignment, F each) const {
+    auto lane = assignment.lanes.begin();
+    for (const auto& subscription : subscriptions_) {
+      if (subscription.topic == assignment.partition().topic) each(*subscription.agent, **lane++);
+    }
+  }
+
+  // The offset and metadata to commit for a partition now.
+  AssignmentCommit progress(const Assignment& assignment) const;
+  // The number of delivered but uncommitted offsets of these partitions. Their records are delivered again if the
+  // assignments end without another commit.
+  std::int64_t uncommitted(const std::vector<AssignmentId>& ids) const;
+  std::vector<LaneStatus> status() const;
+  // In the order of the states, without those that never happened. Each transition is also logged at debug.
+  const std::vector<Transition>& transitions() const { return transitions_; }
+
+ private:
+  std::optional<std::size_t> max_acks_ahead(const std::string& topic, const Consumer& agent) const;
+
+  Loop& loop_;
+  const Log& log_;
+  bool exactly_once_;
+  LaneQueue::Owner& owner_;
+  Refusals& refusals_;
+  std::vector<Subscription> subscriptions_;
+  std::vector<Participant*> participants_;
+  Assignments assignments_;
+  std::vector<Transition> transitions_;
+};
+
+}  // namespace mephisto::detail
