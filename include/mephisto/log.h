@@ -21,23 +21,13 @@
 #include <vector>
 
 #include "mephisto/error.h"
+#include "mephisto/log/limits.h"
 #include "mephisto/log/record_batch.h"
+#include "mephisto/log/token.h"
 #include "mephisto/task.h"
 #include "mephisto/time.h"
 
 namespace mephisto {
-
-inline constexpr std::size_t kMaxRecordBytes = 16 << 20;  // key and value together
-inline constexpr std::size_t kMaxHeaderBytes = 64 << 10;  // all headers of a record together, as they are stored
-inline constexpr int kMaxPartitions = 4096;               // of a topic
-inline constexpr int kMaxTopics = 10'000;
-inline constexpr std::size_t kMaxTopicName = 249;  // letters, digits, '.', '_', '-'
-
-// A topic with this prefix is a reply topic. The asking process creates it and deletes it in the end. If the asker was
-// killed, maintain() deletes the topic. If the driver can see that nobody reads the topic any more, it does so after a
-// minute; otherwise once the topic is empty and older than its retention. A live asker reads the topic from its
-// beginning and sends a keep-alive record to it more often than the retention.
-inline constexpr std::string_view kReplyTopicPrefix = "f-reply-";
 
 struct TopicPartition {
   std::string topic{};
@@ -278,10 +268,6 @@ class Log {
   // `local:///path`, `memory://name`: the name that people use.
   virtual const std::string& url() const = 0;
 
-  // Whether Faust apps may use the log too. A Faust asker asks before it creates its reply topic. A Faust app that
-  // answers waits for a reply topic even if it is deleted.
-  virtual bool shared_with_faust() const { return false; }
-
   // The largest Commit::metadata that the log takes, in bytes.
   virtual std::size_t max_acks_ahead_bytes() const { return std::numeric_limits<std::size_t>::max(); }
 
@@ -315,17 +301,6 @@ class Log {
   virtual std::unique_ptr<Reader> reader(Loop& loop, ReaderOptions options) = 0;
   virtual std::unique_ptr<Producer> producer(Loop& loop) = 0;
 };
-
-// Authenticates this process at Kafka's brokers (SASL OAUTHBEARER).
-struct LogToken {
-  std::string value{};
-  Timestamp expires{};
-  std::string principal{};                          // the owner of the token
-  std::map<std::string, std::string> extensions{};  // SASL extensions for the brokers; usually empty
-};
-// Gives a token: at the start, and again before the last one expires. It is called on a thread of librdkafka, which it
-// may block. If it throws or returns an error, this is logged and it is called again after ten seconds.
-using LogTokenSource = std::function<Result<LogToken>()>;
 
 // Opens the log that `url` names. All callers in a process that open the same URL share one log. Throws Failure with
 // what is wrong with the URL, the folder or the rights. `properties` are librdkafka's, for kafka:// (see its

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "mephisto/log/reply_topics.h"
 #include "mephisto/logging.h"
 
 namespace mephisto::detail {
@@ -29,7 +30,7 @@ Task<const TopicHandle*> RequestReply::find_reply_topic(const std::string& topic
   const auto until = loop_.now() - age + kAskerMakesTopic;
   auto& topics = outbox_.topics();
   auto found = co_await topics.find_reply_topic(topic);
-  while (!found && found.error().kind == ErrorKind::kNotFound && log_.shared_with_faust() && loop_.now() < until &&
+  while (!found && found.error().kind == ErrorKind::kNotFound && shared_with_faust(log_) && loop_.now() < until &&
          !waited_for_.contains(topic)) {
     co_await sleep_for(kLookAgain);
     found = co_await topics.find_reply_topic(topic);
@@ -128,7 +129,7 @@ Task<void> RequestReply::close(Loop::time_point until) {
   consumer_.reset();
   // If a Faust worker still has to answer, and the topic is gone, it waits for the topic for twenty minutes and does
   // nothing else. So the topic is kept; maintain() deletes it when its retention is over.
-  if ((given_up_ && log_.shared_with_faust()) || loop_.now() >= until) co_return;
+  if ((given_up_ && shared_with_faust(log_)) || loop_.now() >= until) co_return;
   try {
     (void)co_await timeout(until - loop_.now(), log_.delete_topic(topic_));
   } catch (const Failure& failure) {

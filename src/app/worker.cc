@@ -5,6 +5,7 @@
 #include "base/process.h"
 #include "base/text.h"
 #include "mephisto/agent/request_reply.h"
+#include "mephisto/log/reply_topics.h"
 
 namespace mephisto {
 namespace {
@@ -113,7 +114,7 @@ Worker::~Worker() = default;
 
 // Anybody can send a request: it must not make the worker write to any topic that it names.
 bool Worker::may_answer_on(const std::string& topic) {
-  if (topic.starts_with(kReplyTopicPrefix)) return true;
+  if (is_reply_topic(topic)) return true;
   if (std::ranges::any_of(app_.topics(), [&](const auto& one) { return one->name() == topic; })) return true;
   for (const auto& allowed : split(app_.settings().text("reply_to_topics"), ';')) {
     if (allowed == topic || (allowed.ends_with('*') && topic.starts_with(allowed.substr(0, allowed.size() - 1))))

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "log/limits.h"
+#include "mephisto/log/reply_topics.h"
 #include "mephisto/logging.h"
 
 namespace mephisto {
@@ -101,7 +102,7 @@ std::vector<AppendResult> append_all(KvWriter& tx, std::vector<OutBatch>& batche
 // creation time in the future comes from a wrong clock.
 bool can_be_abandoned(const store::Topic& topic, Timestamp now) {
   constexpr std::chrono::minutes kNew{1};
-  return topic.name.starts_with(kReplyTopicPrefix) && topic.config.retention &&
+  return is_reply_topic(topic.name) && topic.config.retention &&
          (topic.created < now - kNew || topic.created > now);
 }
 

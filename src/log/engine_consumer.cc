@@ -5,6 +5,7 @@
 
 #include "log/consuming.h"
 #include "log/engine.h"
+#include "mephisto/log/reply_topics.h"
 #include "mephisto/logging.h"
 
 namespace mephisto {
@@ -97,7 +98,7 @@ void KvConsumer::lose_all(PollResult& polled) {
 
 AssignmentId KvConsumer::add(TopicPartition partition, std::int64_t offset) {
   // An asker's topic stays for as long as it is read: see KvLog::maintain.
-  if (partition.topic.starts_with(kReplyTopicPrefix) && lease_ == 0) lease_ = kv_.take_lease(partition.topic);
+  if (is_reply_topic(partition.topic) && lease_ == 0) lease_ = kv_.take_lease(partition.topic);
   const auto id = new_assignment();
   added_.emplace(id, std::pair{std::move(partition), offset});
   changed_.notify_all();

@@ -6,6 +6,7 @@
 
 #include "log/kafka/consumer.h"
 #include "log/kafka/producer.h"
+#include "mephisto/log/reply_topics.h"
 #include "mephisto/logging.h"
 
 namespace mephisto::kafka {
@@ -89,7 +90,7 @@ Task<Result<void>> KafkaLog::maintain() {
   if (!all) co_return std::unexpected(all.error());
   const auto now = std::chrono::steady_clock::now();
   for (const auto& topic : *all) {
-    if (!topic.name.starts_with(kReplyTopicPrefix) || !topic.config.retention) continue;
+    if (!is_reply_topic(topic.name) || !topic.config.retention) continue;
     std::vector<TopicPartition> partitions;
     for (int p = 0; p < topic.config.partitions; ++p) partitions.push_back({topic.name, p});
     auto found =

@@ -22,7 +22,6 @@ class KafkaLog : public Log, public std::enable_shared_from_this<KafkaLog> {
   explicit KafkaLog(Access access) : url_("kafka://" + access.servers), cluster_(std::move(access)) {}
 
   const std::string& url() const override { return url_; }
-  bool shared_with_faust() const override { return true; }
   // The brokers' default of offset.metadata.max.bytes.
   std::size_t max_acks_ahead_bytes() const override { return 4096 - kPartitionCountBytes; }
   Task<Result<TopicInfo>> create_topic(std::string name, TopicConfig config) override;
