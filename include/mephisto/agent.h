@@ -128,7 +128,7 @@ std::optional<ReplyAddress> reply_address(const Slot& slot);
 Task<void> reply(Slot& slot, std::string_view value_json, bool value_has_namespace);
 
 // Answers `null`, if the event is a request and the handler gave no result.
-void answer_nothing(Slot& slot);
+void answer_null(Slot& slot);
 Task<void> send_error_reply(ReplyAddress address, std::string message);
 
 // Sends `value` (JSON text by the agent's codec) and waits for the reply's value as JSON text.

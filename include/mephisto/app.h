@@ -199,8 +199,8 @@ class App {
   std::vector<std::string> mistakes() const;
   // Throws Failure (kInvalid) if there are any.
   void check() const;
-  // The place where that agent, command, task or timer was declared: `file:line`.
-  std::string place_of(std::string_view kind, std::string_view name) const;
+  // Where that agent, command, task or timer was declared: `file:line`.
+  std::string location_of(std::string_view kind, std::string_view name) const;
   // While an object of this class lives, the app runs and nothing can be declared.
   class Running {
    public:

@@ -55,7 +55,7 @@ class Instance {
   // Acknowledges the held events and takes the next record.
   bool advance() {
     if (slot_) acknowledge();
-    if (!held_.empty()) settle_held();
+    if (!held_.empty()) acknowledge_held();
     return queue_.pick(slot_);
   }
   // Takes another record without acknowledging: the current one joins the batch.
@@ -66,14 +66,14 @@ class Instance {
   // Whether the handler must let the loop's other tasks run, although there is a next record. The clock is read only
   // now and then.
   bool must_yield() {
-    if (++taken_ < kLookEvery) return must_yield_;
+    if (++taken_ < kReadClockEvery) return must_yield_;
     taken_ = 0;
     return must_yield_ = Loop::current()->turn_is_over();
   }
   void yielded() { must_yield_ = false; }
   void hold() { held_.push_back(std::exchange(slot_, {})); }
   void acknowledge();
-  void settle_held();
+  void acknowledge_held();
   void decode_failed(const Error& error);
   // The value of a request in an envelope (Faust without headers), unpadded; empty if the record is not such a request.
   std::string_view unwrap();
@@ -86,7 +86,7 @@ class Instance {
   }
 
  private:
-  static constexpr int kLookEvery = 16;
+  static constexpr int kReadClockEvery = 16;
 
   AgentRuntime& runtime_;
   LaneQueue& queue_;

@@ -3,7 +3,7 @@
 // 2. start() resolves the topic of dead letters and spawns the instances.
 // 3. supervise() runs the handler of one instance: at an exception it applies the error policy to the held events, and
 // starts the handler again. Repeated crashes without an event end the worker.
-// 4. Instance::acknowledge() and settle_held() finish the events of a handler that asks for the next one.
+// 4. Instance::acknowledge() and acknowledge_held() finish the events of a handler that asks for the next one.
 // 5. failed() applies the error policy: a retry, a dead letter, a skip, a stopped partition or the end of the worker.
 // 6. stop() closes the queues and waits for the instances; after the grace period it cancels them.
 #include "mephisto/agent/agent_runtime.h"
@@ -56,11 +56,11 @@ void Instance::acknowledge() {
     return;
   }
   // If the event is a request and the handler gave no result, that is an answer too.
-  if (!slot_.answered && !slot_.record().headers.empty()) answer_nothing(slot_);
+  if (!slot_.answered && !slot_.record().headers.empty()) answer_null(slot_);
   queue_.finish(slot_, Outcome::kAcked);
 }
 
-void Instance::settle_held() {
+void Instance::acknowledge_held() {
   // A batch is done as a whole. If a part of it has moved to another worker, its output does not count (exactly once),
   // and the rest is delivered again.
   const bool whole = std::ranges::all_of(held_, [](const Slot& slot) { return slot.lane().open(); });
@@ -79,7 +79,7 @@ void Instance::settle_held() {
       queue_.return_to_queue(std::move(slot));
       continue;
     }
-    if (!slot.answered && !slot.record().headers.empty()) answer_nothing(slot);
+    if (!slot.answered && !slot.record().headers.empty()) answer_null(slot);
     queue_.finish(slot, Outcome::kAcked);
   }
   held_.clear();
@@ -194,7 +194,7 @@ Task<void> AgentRuntime::supervise(std::shared_ptr<Queue> queue, std::size_t num
       if (instance.slot() || !instance.held().empty()) {
         // The handler returned while it held an event: the event is processed.
         if (instance.slot()) instance.acknowledge();
-        instance.settle_held();
+        instance.acknowledge_held();
         held_event = true;
       }
       if (queue->lanes.closed()) co_return;

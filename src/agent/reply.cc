@@ -89,7 +89,7 @@ Task<void> reply(Slot& slot, std::string_view value_json, bool value_has_namespa
   co_await send_response(std::move(*address), std::move(text), &slot);
 }
 
-void answer_nothing(Slot& slot) {
+void answer_null(Slot& slot) {
   auto address = reply_address(slot);
   if (!address) return;
   slot.answered = true;

@@ -9,9 +9,9 @@ namespace mephisto::detail {
 namespace {
 
 // How long Faust may take to create the topic for an answer, and the pause between two look-ups.
-constexpr std::chrono::seconds kAskerMakesTopic{10};
-constexpr std::chrono::milliseconds kLookAgain{100};
-constexpr std::size_t kMostWaitedFor = 1000;
+constexpr std::chrono::seconds kFaustCreatesTopic{10};
+constexpr std::chrono::milliseconds kLookUpEvery{100};
+constexpr std::size_t kMostMissing = 1000;
 // The reply topic of a killed asker is deleted after this time, on a log that cannot see that nobody reads it.
 constexpr std::chrono::minutes kReplyRetention{60};
 
@@ -27,17 +27,17 @@ RequestReply& RequestReply::of(Outbox& outbox) {
 Task<const TopicHandle*> RequestReply::find_reply_topic(const std::string& topic, Timestamp asked) {
   // By the loop's clock, which nobody sets. If the asker's clock is ahead, the wait gets no longer.
   const auto age = std::max(loop_.timestamp() - asked, std::chrono::milliseconds{0});
-  const auto until = loop_.now() - age + kAskerMakesTopic;
+  const auto until = loop_.now() - age + kFaustCreatesTopic;
   auto& topics = outbox_.topics();
   auto found = co_await topics.find_reply_topic(topic);
   while (!found && found.error().kind == ErrorKind::kNotFound && shared_with_faust(log_) && loop_.now() < until &&
-         !waited_for_.contains(topic)) {
-    co_await sleep_for(kLookAgain);
+         !missing_.contains(topic)) {
+    co_await sleep_for(kLookUpEvery);
     found = co_await topics.find_reply_topic(topic);
   }
   if (found) co_return *found;
-  if (waited_for_.size() >= kMostWaitedFor) waited_for_.clear();
-  waited_for_.insert(topic);
+  if (missing_.size() >= kMostMissing) missing_.clear();
+  missing_.insert(topic);
   co_return nullptr;
 }
 
@@ -67,28 +67,28 @@ Task<void> RequestReply::open() {
 
 void RequestReply::forget(const std::string& id) {
   auto found = waiting_.find(id);
-  given_up_ |= !found->second->response;
+  unanswered_ |= !found->second->response;
   waiting_.erase(found);
 }
 
 // The next replies. While the log cannot be read, it tries again.
 Task<PollResult> RequestReply::poll() {
   std::string reason;
-  log::Repeated told;
+  log::Repeated warnings;
   for (;;) {
     try {
       co_return co_await consumer_->poll(1 << 20, std::chrono::milliseconds{60'000});
     } catch (const Failure& failure) {
       reason = failure.what();
     }
-    if (const auto lasting = told.due(loop_.now()))
+    if (const auto lasting = warnings.due(loop_.now()))
       log::warn("Cannot read replies{}: {}; trying again", *lasting, reason);
     co_await sleep_for(std::chrono::seconds{1});
   }
 }
 
 Task<void> RequestReply::read() {
-  auto last_sign = loop_.now();
+  auto last_keep_alive = loop_.now();
   for (;;) {
     auto polled = co_await poll();
     for (const auto& batch : polled.batches) {
@@ -104,9 +104,9 @@ Task<void> RequestReply::read() {
         found->second->arrived.notify_all();
       }
     }
-    if (loop_.now() - last_sign < kReplyRetention / 2) continue;
-    if (auto sent = co_await send_sign_of_life()) {
-      last_sign = loop_.now();
+    if (loop_.now() - last_keep_alive < kReplyRetention / 2) continue;
+    if (auto sent = co_await send_keep_alive()) {
+      last_keep_alive = loop_.now();
     } else if (sent.error().kind == ErrorKind::kNotFound) {
       topic_.clear();  // the process was suspended for longer than the retention; the next ask creates another topic
       co_return;
@@ -115,7 +115,7 @@ Task<void> RequestReply::read() {
 }
 
 // Appends a response to nobody, because the log deletes a reply topic that stays empty for longer than its retention.
-Task<Result<std::vector<AppendResult>>> RequestReply::send_sign_of_life() {
+Task<Result<std::vector<AppendResult>>> RequestReply::send_keep_alive() {
   std::vector<OutBatch> batches;
   batches.push_back({{topic_, 0}, {}});
   batches[0].records.add(std::nullopt, "{}", loop_.timestamp());
@@ -129,7 +129,7 @@ Task<void> RequestReply::close(Loop::time_point until) {
   consumer_.reset();
   // If a Faust worker still has to answer, and the topic is gone, it waits for the topic for twenty minutes and does
   // nothing else. So the topic is kept; maintain() deletes it when its retention is over.
-  if ((given_up_ && shared_with_faust(log_)) || loop_.now() >= until) co_return;
+  if ((unanswered_ && shared_with_faust(log_)) || loop_.now() >= until) co_return;
   try {
     (void)co_await timeout(until - loop_.now(), log_.delete_topic(topic_));
   } catch (const Failure& failure) {

@@ -120,7 +120,7 @@ void App::check_not_running(std::string_view what, std::source_location where) c
         fmt::format("{}: {} is declared while the app runs: declare it before the app runs", str(where), what));
 }
 
-std::string App::place_of(std::string_view kind, std::string_view name) const {
+std::string App::location_of(std::string_view kind, std::string_view name) const {
   const auto found =
       std::ranges::find_if(declared_, [&](const Declared& one) { return one.kind == kind && one.name == name; });
   return found == declared_.end() ? "" : str(found->where);
@@ -128,7 +128,7 @@ std::string App::place_of(std::string_view kind, std::string_view name) const {
 
 void App::declare(std::string kind, const std::string& name, std::source_location where) {
   check_not_running(fmt::format("{} {}", kind, printable(name)), where);
-  const auto first = place_of(kind, name);
+  const auto first = location_of(kind, name);
   if (!first.empty())
     mistake(where, fmt::format("there is {} {} already, declared at {}: give one of them another name", kind,
                                printable(name), first));
@@ -243,7 +243,7 @@ std::vector<std::string> App::mistakes() const {
     const auto& setting = agent->options().concurrency_setting;
     if (!setting.empty() && std::ranges::none_of(rows, [&](const auto& row) { return row.spec->name == setting; })) {
       all.push_back(fmt::format("{}: agent {} takes its concurrency from setting {}, which does not exist",
-                                place_of("agent", agent->name()), agent->name(), printable(setting)));
+                                location_of("agent", agent->name()), agent->name(), printable(setting)));
     }
   }
   return all;

@@ -213,7 +213,7 @@ std::vector<std::string> CommandLine::mistakes() const {
   auto all = app_.mistakes();
   for (const auto& [help, command, log_use, app_only, of_every_app] : entries_) {
     if (of_every_app) continue;
-    const auto place = app_.place_of("command", help.name);
+    const auto place = app_.location_of("command", help.name);
     if (std::ranges::any_of(entries_,
                             [&](const Entry& other) { return other.of_every_app && other.help.name == help.name; })) {
       all.push_back(fmt::format("{}: every app has a command {}: give this one another name", place, help.name));

@@ -112,8 +112,8 @@ bool get_record(const char*& at, const char* end, std::int64_t base, const Batch
   return true;
 }
 
-std::uint32_t header_check(const char* head, std::uint32_t place) {
-  return crc32c({head + 24, 16}, crc32c({head + 4, 16}, place));
+std::uint32_t header_check(const char* head, std::uint32_t key_checksum) {
+  return crc32c({head + 24, 16}, crc32c({head + 4, 16}, key_checksum));
 }
 
 std::unexpected<Error> corrupt(std::string why) {
@@ -238,7 +238,7 @@ void BatchBuilder::add_at(std::uint32_t offset_delta, const RecordView& record) 
   end(!record.has_value());
 }
 
-void BatchBuilder::seal(std::uint32_t place) {
+void BatchBuilder::seal(std::uint32_t key_checksum) {
   start();
   auto payload = buffer_.size() - kHeaderBytes;
   std::memset(buffer_.room(kPadding), 0, kPadding);
@@ -249,7 +249,7 @@ void BatchBuilder::seal(std::uint32_t place) {
   put(head + 16, next_delta_);
   put(head + 24, count_ == 0 ? 0 : base_timestamp_);
   put(head + 32, count_ == 0 ? 0 : max_timestamp_);
-  put(head + 20, header_check(head, place));
+  put(head + 20, header_check(head, key_checksum));
   put(head, crc32c(buffer_.view().substr(4)));
 }
 
@@ -280,16 +280,16 @@ void BatchBuilder::clear() {
   buffer_ = std::move(kept);
 }
 
-Buffer BatchBuilder::finish(std::uint32_t place) {
-  seal(place);
+Buffer BatchBuilder::finish(std::uint32_t key_checksum) {
+  seal(key_checksum);
   buffer_.commit(buffer_.data() + buffer_.size() + kPadding);
   Buffer finished = std::move(buffer_);
   *this = BatchBuilder{};
   return finished;
 }
 
-std::string_view BatchBuilder::stored(std::uint32_t place) {
-  seal(place);
+std::string_view BatchBuilder::stored(std::uint32_t key_checksum) {
+  seal(key_checksum);
   return {buffer_.data(), buffer_.size() + kPadding};
 }
 
@@ -312,8 +312,8 @@ Result<BatchHeader> read_batch_header(std::string_view stored) {
   return header;
 }
 
-bool is_of_place(std::string_view stored, std::uint32_t place) {
-  return stored.size() >= kHeaderBytes && get<std::uint32_t>(stored.data() + 20) == header_check(stored.data(), place);
+bool is_stored_at(std::string_view stored, std::uint32_t key_checksum) {
+  return stored.size() >= kHeaderBytes && get<std::uint32_t>(stored.data() + 20) == header_check(stored.data(), key_checksum);
 }
 
 Result<void> read_batch(std::string_view stored, std::int64_t base, std::int64_t from, std::vector<RecordView>& records,

@@ -89,7 +89,7 @@ Result<void> scan_batches(KvReader& tx, std::uint32_t topic, int number, std::in
     auto header = read_batch_header(entry->value);
     if (!header) return at(batch.base, header.error().kind, header.error().message);
     batch.header = *header;
-    if (!is_of_place(entry->value, crc32c(entry->key)))
+    if (!is_stored_at(entry->value, crc32c(entry->key)))
       return at(batch.base, ErrorKind::kCorrupt, "stored batch is damaged: the checksum of its header is wrong");
     if (batch.base > next || batch.base + header->span <= next)
       return at(next, ErrorKind::kCorrupt, "the stored batch is missing");

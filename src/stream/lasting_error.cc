@@ -6,12 +6,12 @@ std::optional<std::string> LastingError::note(std::optional<LastingError>& troub
                                               Loop::time_point now) {
   if (!trouble) trouble = LastingError{"", now};
   trouble->message = error.message;
-  return trouble->told.due(now);
+  return trouble->warnings.due(now);
 }
 
 void LastingError::over(std::optional<LastingError>& trouble, const char* what, Loop::time_point now) {
   if (!trouble) return;
-  log::warn("{} again{}", what, trouble->told.over(now).value_or(""));
+  log::warn("{} again{}", what, trouble->warnings.over(now).value_or(""));
   trouble.reset();
 }
 

@@ -13,7 +13,7 @@ std::int64_t& phase_of(Rebalance& one, Rebalances::Phase phase) {
 }
 
 // `a, b and 3 more died`.
-void tell(std::string& text, const std::vector<std::string>& members, const char* what) {
+void add_members(std::string& text, const std::vector<std::string>& members, const char* what) {
   constexpr std::size_t kShown = 3;
   if (members.empty()) return;
   if (!text.empty()) text += "; ";
@@ -24,58 +24,58 @@ void tell(std::string& text, const std::vector<std::string>& members, const char
 
 }  // namespace
 
-void Rebalances::heard(const GroupChange& change) {
+void Rebalances::members_changed(const GroupChange& change) {
   meant_ = change.meant;
   members_ = change.members;
   std::string text;
-  tell(text, change.died, "died");
-  tell(text, change.left, "left");
-  tell(text, change.joined, "joined");
-  if (!text.empty() && under_way_ && !complete_ && present_.reason == heard_)
-    present_.reason = text = heard_ + "; " + text;
-  if (!text.empty()) heard_ = std::move(text);
-  if (under_way_ && !complete_) settle();
+  add_members(text, change.died, "died");
+  add_members(text, change.left, "left");
+  add_members(text, change.joined, "joined");
+  if (!text.empty() && under_way_ && !complete_ && present_.reason == news_)
+    present_.reason = text = news_ + "; " + text;
+  if (!text.empty()) news_ = std::move(text);
+  if (under_way_ && !complete_) update_complete();
 }
 
 // Guarantee kept here: a spare member has no rebalance under way.
-void Rebalances::settle() {
+void Rebalances::update_complete() {
   const auto held = static_cast<std::size_t>(present_.after);
-  complete_ = !going_ && (meant_ ? held == *meant_ : held > 0);
-  if (complete_) moved_ = loop_.now();
+  complete_ = !releasing_ && (meant_ ? held == *meant_ : held > 0);
+  if (complete_) changed_ = loop_.now();
 }
 
 void Rebalances::begin(const char* reason, std::size_t held) {
   if (complete_) end();
   if (under_way_) return;
   under_way_ = true;
-  since_ = moved_ = loop_.now();
+  since_ = changed_ = loop_.now();
   empty_since_.reset();
   if (held == 0) empty_since_ = since_;
   present_ = {};
   present_.time = format_iso8601(loop_.wall_time());
   present_.member = member_;
   const bool explained =
-      !heard_.empty() && (reason == std::string_view{"assigned"} || reason == std::string_view{"revoked"});
-  present_.reason = explained ? heard_ : reason;
+      !news_.empty() && (reason == std::string_view{"assigned"} || reason == std::string_view{"revoked"});
+  present_.reason = explained ? news_ : reason;
   present_.before = present_.after = static_cast<int>(held);
 }
 
 void Rebalances::begin_assigned(std::size_t held) {
-  rest();
+  end_if_complete();
   if (!under_way_) begin("assigned", held);
 }
 
-void Rebalances::moved(std::size_t held, bool going) {
+void Rebalances::changed(std::size_t held, bool releasing) {
   if (!under_way_) return;
-  moved_ = loop_.now();
+  changed_ = loop_.now();
   present_.after = static_cast<int>(held);
-  if (held == 0 && !empty_since_) empty_since_ = moved_;
+  if (held == 0 && !empty_since_) empty_since_ = changed_;
   if (held > 0 && empty_since_) {
-    present_.unread_ms += ms_between(*empty_since_, moved_);
+    present_.unread_ms += ms_between(*empty_since_, changed_);
     empty_since_.reset();
   }
-  going_ = going;
-  settle();
+  releasing_ = releasing;
+  update_complete();
 }
 
 void Rebalances::end() {
@@ -83,7 +83,7 @@ void Rebalances::end() {
   auto one = until_now();
   one.over = true;
   under_way_ = complete_ = false;
-  heard_.clear();
+  news_.clear();
   if (one.before > 0 || one.after > 0) {
     log::info(
         "Rebalance of {} ({}): {} → {} partitions in {} ms; nothing was read for {} ms (drain {}, commit {}, release "
@@ -113,7 +113,7 @@ void Rebalances::leave(Phase phase) {
 
 Rebalance Rebalances::until_now() const {
   auto one = present_;
-  const auto until = complete_ ? moved_ : loop_.now();
+  const auto until = complete_ ? changed_ : loop_.now();
   one.over = complete_;
   one.spare = complete_ && meant_ == 0U;
   one.total_ms = ms_between(since_, until);

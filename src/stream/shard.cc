@@ -82,7 +82,7 @@ void Shard::handle_assigned(std::vector<PartitionAssignment> given) {
       assignment->restoring = loop_.spawn("restore " + assignment->partition().str(), restore(assignment));
     }
   }
-  rebalances_.moved(assigned_.size(), draining_ > 0);
+  rebalances_.changed(assigned_.size(), draining_ > 0);
   if (on_assigned && !running.empty()) on_assigned(running);
 }
 
@@ -123,7 +123,7 @@ void Shard::handle_lost(const std::vector<AssignmentId>& lost) {
       partitions.size(), assigned_.uncommitted(lost));
   if (on_revoked) on_revoked(partitions);
   for (auto id : lost) assigned_.close(id, AssignmentState::kLost, "lost");
-  rebalances_.moved(assigned_.size(), draining_ > 0);
+  rebalances_.changed(assigned_.size(), draining_ > 0);
   committer_.lost();
 }
 
@@ -175,7 +175,7 @@ Task<void> Shard::drain(std::vector<AssignmentId> revoked) {
   if (on_revoked) on_revoked(partitions);
   co_await finish(std::move(revoked), "released");
   --draining_;
-  rebalances_.moved(assigned_.size(), draining_ > 0);
+  rebalances_.changed(assigned_.size(), draining_ > 0);
 }
 
 Task<void> Shard::finish(std::vector<AssignmentId> ids, const char* why) {
@@ -217,7 +217,7 @@ Task<void> Shard::poll_loop() {
       continue;
     }
     LastingError::over(read_trouble_, "The log can be read", loop_.now());
-    if (polled.change) rebalances_.heard(*polled.change);
+    if (polled.change) rebalances_.members_changed(*polled.change);
     handle_lost(polled.lost);
     if (!polled.revoked.empty()) {
       rebalances_.begin("revoked", assigned_.size());
@@ -230,7 +230,7 @@ Task<void> Shard::poll_loop() {
       if (task.done() && task.error()) std::rethrow_exception(task.error());
     }
     std::erase_if(drains_, [](const Spawned& task) { return task.done(); });
-    rebalances_.rest();
+    rebalances_.end_if_complete();
     co_await yield();
   }
 }
@@ -269,7 +269,7 @@ Task<void> Shard::run() {
   }
   if (restore_failure_) failure = std::make_exception_ptr(Failure(*restore_failure_));
   stop();
-  auto patience = loop_.spawn("patience", end_at_deadline());
+  auto deadline = loop_.spawn("deadline", end_at_deadline());
   if (failure) commits_.cancel();
   co_await group.wait();
   for (auto& task : drains_) co_await task.finished();
@@ -282,8 +282,8 @@ Task<void> Shard::run() {
   co_await refused_.end();
   if (past_deadline_) failure = all_committed_ ? nullptr : std::make_exception_ptr(committer_.not_stopped());
   if (failure || past_deadline_) co_await outbox_.abandon(stop_until_);
-  patience.cancel();
-  co_await patience.finished();
+  deadline.cancel();
+  co_await deadline.finished();
   if (failure) std::rethrow_exception(failure);
 }
 
@@ -291,7 +291,7 @@ Task<void> Shard::leave() {
   rebalances_.end();
   rebalances_.begin("stop", assigned_.size());
   co_await finish(assigned_.ids(), "released at stop");
-  rebalances_.moved(0, false);
+  rebalances_.changed(0, false);
   rebalances_.end();
   if (options_.exactly_once)
     co_await committer_.commit({});  // output of timers and tasks, kept from a transaction that failed

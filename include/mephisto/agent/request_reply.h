@@ -50,20 +50,20 @@ class RequestReply : public Outbox::Extension {
  private:
   Task<PollResult> poll();
   Task<void> read();
-  Task<Result<std::vector<AppendResult>>> send_sign_of_life();
+  Task<Result<std::vector<AppendResult>>> send_keep_alive();
 
   Outbox& outbox_;
   Loop& loop_;
   Log& log_;
   Random random_;
-  std::set<std::string> waited_for_;  // reply topics of others that did not appear in time
+  std::set<std::string> missing_;  // reply topics of others that did not appear in time
   std::string topic_;
   bool opening_ = false;
   WaitQueue opened_;
   std::unique_ptr<Reader> consumer_;
   Spawned reader_;
   std::map<std::string, std::shared_ptr<Waiting>> waiting_;
-  bool given_up_ = false;  // an ask ended without an answer, which may still come
+  bool unanswered_ = false;  // an ask ended without an answer, which may still come
 };
 
 }  // namespace mephisto::detail

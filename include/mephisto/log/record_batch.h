@@ -109,15 +109,15 @@ class BatchBuilder {
   void clear();
   std::size_t capacity() const { return buffer_.capacity(); }
 
-  // The finished stored form with checksums and padding. The builder is empty afterwards. `place` is a checksum of the
-  // batch's key in the store, for is_of_place().
-  Buffer finish(std::uint32_t place = 0);
+  // The finished stored form with checksums and padding. The builder is empty afterwards. `key_checksum` is a checksum of the
+  // batch's key in the store, for is_stored_at().
+  Buffer finish(std::uint32_t key_checksum = 0);
   // A view of the finished stored form. The builder keeps its records; the view is valid until the builder is changed.
-  std::string_view stored(std::uint32_t place = 0);
+  std::string_view stored(std::uint32_t key_checksum = 0);
 
  private:
   void start();
-  void seal(std::uint32_t place);
+  void seal(std::uint32_t key_checksum);
 
   Buffer buffer_;
   std::uint32_t count_ = 0;
@@ -151,8 +151,8 @@ struct BatchHeader {
 // Reads and checks a batch's header; kCorrupt if it is not a batch header, kInvalid if a newer version wrote it.
 Result<BatchHeader> read_batch_header(std::string_view stored);
 
-// Whether the header is intact and was stored at `place`. Does not check the records.
-bool is_of_place(std::string_view stored, std::uint32_t place);
+// Whether the header is intact and was stored at `key_checksum`. Does not check the records.
+bool is_stored_at(std::string_view stored, std::uint32_t key_checksum);
 
 // Checks the checksum, then appends views of the batch's records whose offset is at least `from` (the batch starts at
 // `base`). `stored` must live as long as the views. kCorrupt says what is wrong; nothing is appended then.

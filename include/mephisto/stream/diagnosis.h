@@ -58,18 +58,18 @@ class Rebalances {
       : loop_(loop), group_(std::move(group)), member_(std::move(member)) {}
 
   // Takes the news of the group, before the changes that follow from it.
-  void heard(const GroupChange& change);
+  void members_changed(const GroupChange& change);
   // Begins a rebalance, unless one is under way. The shard has `held` partitions now.
   void begin(const char* reason, std::size_t held);
   // The same for assigned partitions. Soon after another rebalance they belong to that one: partitions are assigned one
   // by one, as other members release them.
   void begin_assigned(std::size_t held);
   // Called after partitions were released or assigned. The rebalance is complete when all partitions meant for the
-  // member are assigned and no more are `going`. If the log does not report their number, one partition is enough.
-  void moved(std::size_t held, bool going);
+  // member are assigned and no more are `releasing`. If the log does not report their number, one partition is enough.
+  void changed(std::size_t held, bool releasing);
   // Ends a rebalance that has been complete for a while. Call it from time to time.
-  void rest() {
-    if (complete_ && loop_.now() - moved_ >= kRest) end();
+  void end_if_complete() {
+    if (complete_ && loop_.now() - changed_ >= kQuiet) end();
   }
   // Ends the rebalance, complete or not.
   void end();
@@ -95,22 +95,22 @@ class Rebalances {
     return std::chrono::duration_cast<std::chrono::milliseconds>(to - from).count();
   }
   Rebalance until_now() const;
-  void settle();
+  void update_complete();
   void enter(Phase phase);
   void leave(Phase phase);
 
   static constexpr std::size_t kKept = 100;
-  static constexpr std::chrono::milliseconds kRest{300};
+  static constexpr std::chrono::milliseconds kQuiet{300};
   Loop& loop_;
   std::string group_;
   std::string member_;
   std::deque<Rebalance> past_;
   bool under_way_ = false;
   bool complete_ = false;  // more partitions may still be assigned
-  bool going_ = false;
+  bool releasing_ = false;
   std::optional<std::size_t> meant_;  // the partitions meant for this member, by the last news
   std::size_t members_ = 0;
-  std::string heard_;  // news of the members since the last rebalance
+  std::string news_;  // news of the members since the last rebalance
   Rebalance present_;
   struct Inside {
     int count = 0;
@@ -118,7 +118,7 @@ class Rebalances {
   };
   std::array<Inside, 3> inside_{};  // by phase
   Loop::time_point since_{};
-  Loop::time_point moved_{};                     // at the last change
+  Loop::time_point changed_{};                     // at the last change
   std::optional<Loop::time_point> empty_since_;  // since then the shard has no partition
 };
 

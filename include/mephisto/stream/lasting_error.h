@@ -14,7 +14,7 @@ struct LastingError {
   std::string message;
   Loop::time_point since{};
 
-  log::Repeated told{};
+  log::Repeated warnings{};
 
   // Keeps the newest message and the time of the first error. Gives the text that a warning adds, if a warning is due.
   static std::optional<std::string> note(std::optional<LastingError>& trouble, const Error& error,
