@@ -1,5 +1,5 @@
-"""The house rules that a compiler does not check. A room includes only rooms below it, and keeps its private headers to
-itself. Apps include only public headers. There is enough test code."""
+"""The house rules that a compiler does not check. A room includes only rooms below it, keeps its private headers to
+itself, and defines what its headers declare. Apps include only public headers. There is enough test code."""
 import pathlib
 import re
 import tempfile
@@ -13,10 +13,12 @@ APART = {("http", "log"), ("http", "codec"), ("stream", "http"), ("agent", "http
 # The rooms of the headers that users include; every other header is in its room's folder.
 FACE = {
     "error": "base", "time": "base", "logging": "base", "task": "runtime", "loop": "runtime", "sync": "runtime",
-    "codec": "codec", "log": "log", "http": "http", "topic": "stream", "stream": "stream", "agent": "agent",
+    "codec": "codec", "log": "log", "http": "http", "topic": "stream", "stream": "agent", "agent": "agent",
     "app": "app", "settings": "app", "worker": "app", "command": "app", "testing": "app", "mephisto": "cli",
 }
 MOST_IN_FACE = 20
+# Functions of a lower room that a higher one may define: a program calls App::main(), and runs the command line with it.
+DEFINED_ABOVE = {"mephisto::App::main"}
 # Private headers that the rooms above may include too.
 SHARED = {"base/text.h", "base/hash.h", "base/inflate.h", "base/crash_point.h", "base/log_place.h", "base/log_file.h",
           "base/private_file.h", "base/process.h", "log/open_transaction.h", "runtime/asio.h", "runtime/lookup.h",
@@ -25,6 +27,11 @@ SHARED = {"base/text.h", "base/hash.h", "base/inflate.h", "base/crash_point.h", 
 # formats and values of records, and what prints tables.
 PRIVATE = tuple(f"mephisto/{room}/" for room in ROOMS if room in ("log", "stream", "agent", "app"))
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(["<])([^">]+)[">]', re.MULTILINE)
+
+
+NAMESPACE = re.compile(r"(?:inline )?namespace(?: ([\w:]+))? \{")
+CLASS = re.compile(r"(?:class|struct)(?: \[\[.*?\]\])? (\w+)\b[^;=()]*\{")
+FUNCTION = re.compile(r"[^=;{}()#/]*?((?:\w+::)*~?\w+)\(")
 
 
 def sources(root, *folders):
@@ -58,13 +65,83 @@ def wrong_includes(root):
     """One line for each include of the framework below `root` that breaks the order of the rooms."""
     for path in sources(root, "src", "include/mephisto"):
         name = path.relative_to(root)
-        room = name.parts[1] if name.parts[0] == "src" else public_room(path.relative_to(root / "include").as_posix())
+        room = room_of(root, path)
         if room not in ROOMS:
             yield f"{name} is in no room: name it in tests/house/layers_test.py"
             continue
         for quote, include in INCLUDE.findall(path.read_text()):
             if wrong := what_is_wrong(room, include, quote == '"'):
                 yield f"{name} ({room}) includes {include}, {wrong}"
+
+
+def statements(text):
+    """The statements of a file at the level of namespaces, up to their `;` or `{`, each with its namespaces. Relies on
+    the formatting: such a statement begins in the first column, and its further lines do not."""
+    namespaces, statement, in_body = [], "", False
+    for line in text.splitlines():
+        if match := NAMESPACE.match(line):
+            namespaces.append(match[1] or "")
+        elif line.startswith("}"):
+            if not in_body or line.startswith("}  // namespace"):
+                namespaces.pop()
+            in_body = False
+        elif statement or re.match(r"\w|\[\[", line):
+            statement += re.sub(r"//.*|= \{\}", "", line).strip() + " "
+            if end := re.search("[;{]", statement):
+                yield namespaces[:], statement[:end.end()]
+                in_body = line.count("{") > line.count("}") or not line.endswith(("}", ";"))
+                statement = ""
+
+
+def without_templates(statement):
+    """The statement without `template <...>` and template arguments, which may contain parentheses."""
+    before = None
+    while before != statement:
+        before, statement = statement, re.sub(r"<[^<>]*>", "", statement)
+    return statement.removeprefix("template ")
+
+
+def functions(text, ends_with):
+    """The qualified names of the functions that the file declares (`;`) or defines (`{`), but for those that only the
+    file itself can use."""
+    for namespaces, statement in statements(text):
+        match = FUNCTION.match(without_templates(statement))
+        if match and "" not in namespaces and not statement.startswith("static ") and statement.endswith(ends_with):
+            yield "::".join([*namespaces, match[1]])
+
+
+def classes(text):
+    for namespaces, statement in statements(text):
+        if match := CLASS.match(without_templates(statement)):
+            yield "::".join([*namespaces, match[1]])
+
+
+def room_of(root, path):
+    name = path.relative_to(root)
+    return name.parts[1] if name.parts[0] == "src" else public_room(path.relative_to(root / "include").as_posix())
+
+
+def wrong_definitions(root):
+    """One line for each function that a header declares and a higher room defines, because the header's room then needs
+    that room. Also for each that no header declares and other files could use."""
+    declared = {}
+    for path in sources(root, "src", "include/mephisto"):
+        if path.suffix == ".h":
+            text = path.read_text()
+            for name in [*classes(text), *functions(text, ";")]:
+                declared.setdefault(name, set()).add(room_of(root, path))
+    for path in sources(root, "src"):
+        room = room_of(root, path)
+        if path.suffix == ".h" or room not in ROOMS:
+            continue
+        for name in functions(path.read_text(), "{"):
+            parts = name.split("::")
+            owners = ("::".join(parts[:length]) for length in range(len(parts), 0, -1))
+            rooms = next((declared[owner] for owner in owners if owner in declared), set())
+            if not rooms and name != "main":
+                yield f"{path.relative_to(root)} defines {name}, which no header declares: hide it in a namespace {{"
+            elif rooms and name not in DEFINED_ABOVE and all(ROOMS.index(one) < ROOMS.index(room) for one in rooms):
+                yield f"{path.relative_to(root)} ({room}) defines {name}, which {', '.join(sorted(rooms))} declares"
 
 
 def wrong_includes_of_apps(root):
@@ -82,6 +159,9 @@ def lines_of(paths):
 class House(unittest.TestCase):
     def test_rooms_include_downwards_only(self):
         self.assertEqual(list(wrong_includes(ROOT)), [])
+
+    def test_rooms_define_what_they_declare(self):
+        self.assertEqual(list(wrong_definitions(ROOT)), [])
 
     def test_apps_see_public_headers_only(self):
         self.assertEqual(list(wrong_includes_of_apps(ROOT)), [])
@@ -102,15 +182,22 @@ class House(unittest.TestCase):
 class TheRulesThemselves(unittest.TestCase):
     """Each rule detects a file that breaks it, in an otherwise empty tree."""
 
-    def complaints(self, name, text, check=wrong_includes):
+    def complaints(self, name, text, check=wrong_includes, **others):
+        """The complaints about a file; `others` are further files."""
         with tempfile.TemporaryDirectory() as folder:
-            path = pathlib.Path(folder) / name
-            path.parent.mkdir(parents=True)
-            path.write_text(text + "\n")
+            for file, content in {name: text, **others}.items():
+                path = pathlib.Path(folder) / file
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(content + "\n")
             return "\n".join(check(pathlib.Path(folder)))
 
+    def definitions(self, header, declares, source, defines):
+        """The complaints about what a .cc file defines, with a header. Both are in namespace mephisto."""
+        inside = "namespace mephisto {{\n\n{}\n\n}}  // namespace mephisto"
+        return self.complaints(source, inside.format(defines), wrong_definitions, **{header: inside.format(declares)})
+
     def test_an_include_upwards_is_found(self):
-        self.assertIn("above it, in stream", self.complaints("src/log/x.cc", '#include "mephisto/stream.h"'))
+        self.assertIn("above it, in stream", self.complaints("src/log/x.cc", '#include "mephisto/topic.h"'))
         self.assertIn("above it, in log", self.complaints("include/mephisto/codec.h", "  #  include <mephisto/log.h>"))
 
     def test_another_rooms_private_header_is_found(self):
@@ -128,6 +215,39 @@ class TheRulesThemselves(unittest.TestCase):
         self.assertIn("in no room", self.complaints("src/cellar/x.cc", ""))
         self.assertIn("in no room", self.complaints("include/mephisto/new.h", ""))
         self.assertIn("in no room", self.complaints("src/cli/x.cc", '#include "mephisto/new.h"'))
+
+    def test_a_member_that_a_higher_room_defines_is_found(self):
+        stream = "class Stream {\n public:\n  void wait();\n};"
+        for defines in ("void Stream::wait() {}", "Stream::Stream(int a)\n    : a_{a},\n      b_(a) {\n  f();\n}",
+                        "std::function<void(int)> Stream::Part::next() const {\n  return {};\n}",
+                        "template <class T>\nTask<T> Stream::take(std::vector<T> all = {}) {\n}"):
+            found = self.definitions("include/mephisto/topic.h", stream, "src/agent/x.cc", defines)
+            self.assertIn("(agent) defines mephisto::Stream::", found, defines)
+            self.assertIn("which stream declares", found)
+            self.assertEqual(self.definitions("include/mephisto/topic.h", stream, "src/stream/x.cc", defines), "")
+
+    def test_a_free_function_that_a_higher_room_defines_is_found(self):
+        for declares in ("Task<void> wait(Loop::duration time, const char* what = \"a pause\");",
+                         "namespace detail {\nstruct State;\n}\n\n[[nodiscard]] std::map<int, int> wait(\n    int a);"):
+            found = self.definitions("src/log/x.h", declares, "src/app/x.cc", "Task<void> wait(int) {\n  co_return;\n}")
+            self.assertIn("src/app/x.cc (app) defines mephisto::wait, which log declares", found, declares)
+
+    def test_a_definition_is_told_by_its_namespace(self):
+        declares = "namespace detail {\n\nvoid wait();\n\n}  // namespace detail"
+        self.assertIn("defines mephisto::detail::wait",
+                      self.definitions("src/log/x.h", declares, "src/app/x.cc", "void detail::wait() {}"))
+        self.assertIn("defines mephisto::wait, which no header declares",
+                      self.definitions("src/log/x.h", declares, "src/app/x.cc", "void wait() {}"))
+
+    def test_a_function_of_one_file_may_have_any_name(self):
+        for hidden in ("namespace {\n\nvoid wait() {}\n\n}  // namespace", "static void wait() {}",
+                       "int a = 1;\n\nconst auto x = [] {\n  return wait();\n}();"):
+            self.assertEqual(self.definitions("src/log/x.h", "void wait();", "src/app/x.cc", hidden), "", hidden)
+
+    def test_overloads_may_be_in_several_rooms(self):
+        both = {"src/log/x.h": "std::string describe(int);", "src/app/x.h": "std::string describe(double);"}
+        self.assertEqual(self.complaints("src/app/x.cc", "std::string describe(double) {\n}", wrong_definitions, **both),
+                         "")
 
     def test_what_is_right_is_let_be(self):
         right = ('#include <map>\n#include "base/text.h"\n#include "log/group.h"\n#include "mephisto/sync.h"\n'
