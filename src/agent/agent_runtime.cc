@@ -12,6 +12,8 @@
 
 #include <algorithm>
 
+#include "mephisto/base/backoff.h"
+#include "mephisto/base/defer.h"
 #include "mephisto/logging.h"
 
 namespace mephisto::detail {
@@ -178,15 +180,13 @@ FailureKind kind_of(const std::exception_ptr& error) {
 }  // namespace
 
 Task<void> AgentRuntime::supervise(std::shared_ptr<Queue> queue, std::size_t number) {
-  auto restart_after = kFirstRestart;
+  Backoff backoff{kFirstRestart, kLastRestart};
   auto* context = TaskContext::current();
   while (!queue->lanes.closed()) {
     Instance instance{*this, queue->lanes};
-    struct Running {
-      Running(Instance*& entry, Instance& current) : entry_(entry) { entry_ = &current; }
-      ~Running() { entry_ = nullptr; }
-      Instance*& entry_;
-    } running{queue->running[number], instance};
+    auto*& running = queue->running[number];
+    running = &instance;
+    const Defer ended{[&] { running = nullptr; }};
     std::string error;
     bool held_event = false;
     try {
@@ -222,7 +222,7 @@ Task<void> AgentRuntime::supervise(std::shared_ptr<Queue> queue, std::size_t num
     }
     context->current_unit = nullptr;
     if (held_event) {
-      restart_after = kFirstRestart;
+      backoff.reset();
       continue;
     }
     const auto now = shard_.loop().now();
@@ -233,9 +233,9 @@ Task<void> AgentRuntime::supervise(std::shared_ptr<Queue> queue, std::size_t num
                             agent_.name(), crashes_.size(), format_duration(kCrashWindow), error));
       co_return;
     }
-    log::error("Agent {} crashed: {}; starting it again in {}", agent_.name(), error, format_duration(restart_after));
-    co_await sleep_for(restart_after);
-    restart_after = std::min(restart_after * 2, kLastRestart);
+    const auto pause = backoff.next();
+    log::error("Agent {} crashed: {}; starting it again in {}", agent_.name(), error, format_duration(pause));
+    co_await sleep_for(pause);
   }
 }
 

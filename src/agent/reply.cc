@@ -4,6 +4,7 @@
 #include "mephisto/agent.h"
 #include "mephisto/agent/agent_runtime.h"
 #include "mephisto/agent/request_reply.h"
+#include "mephisto/base/defer.h"
 #include "mephisto/logging.h"
 
 namespace mephisto::detail {
@@ -111,11 +112,7 @@ Task<std::string> ask_raw(const TopicSpec& topic, std::string value, SendOptions
   options.headers.push_back({std::string{kReplyToHeader}, replies.topic()});
   options.headers.push_back({std::string{kCorrelationHeader}, id});
   auto waiting = replies.wait_for(id);
-  struct Forget {
-    RequestReply& replies;
-    const std::string& id;
-    ~Forget() { replies.forget(id); }
-  } forget{replies, id};
+  const Defer forget{[&] { replies.forget(id); }};
   const int partition = outbox.collector().partition_of(*handle, options);
   // The request is sent at once, also from an exactly-once event: the event cannot end without the answer.
   const auto ticket = value_or_throw(outbox.collector().add(*handle, partition, options, value, nullptr, true));

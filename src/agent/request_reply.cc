@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "mephisto/base/defer.h"
 #include "mephisto/log/reply_topics.h"
 #include "mephisto/logging.h"
 
@@ -44,14 +45,11 @@ Task<const TopicHandle*> RequestReply::find_reply_topic(const std::string& topic
 Task<void> RequestReply::open() {
   while (opening_) co_await opened_.wait("the reply topic");
   if (!topic_.empty()) co_return;
-  struct Opening {
-    RequestReply& replies;
-    ~Opening() {
-      replies.opening_ = false;
-      replies.opened_.notify_all();
-    }
-  } opening{*this};
   opening_ = true;
+  const Defer ended{[&] {
+    opening_ = false;
+    opened_.notify_all();
+  }};
   auto name = std::string{kReplyTopicPrefix} + Uuid::random(random_).str();
   TopicConfig config;
   config.partitions = 1;

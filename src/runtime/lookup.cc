@@ -12,6 +12,8 @@
 #include <thread>
 #include <utility>
 
+#include "mephisto/base/defer.h"
+
 namespace mephisto {
 namespace {
 
@@ -53,13 +55,10 @@ asio::awaitable<Found> look_up(std::string host, std::string port, std::chrono::
   auto lookup = std::make_shared<Lookup>();
   asio::steady_timer wait{executor, deadline};
   lookup->wait = &wait;
-  struct Leave {
-    Lookup& lookup;
-    ~Leave() {
-      std::lock_guard lock{lookup.mutex};
-      lookup.wait = nullptr;
-    }
-  } leave{*lookup};
+  const Defer leave{[&] {
+    std::lock_guard lock{lookup->mutex};
+    lookup->wait = nullptr;
+  }};
   // If the wait ends first, the thread goes on alone and its result is dropped.
   std::thread{run, lookup, std::move(host), std::move(port)}.detach();
   boost::system::error_code ended;

@@ -1,17 +1,12 @@
 #include "mephisto/stream/appender.h"
 
-#include <algorithm>
 #include <utility>
 
+#include "mephisto/base/backoff.h"
+#include "mephisto/base/defer.h"
 #include "mephisto/logging.h"
 
 namespace mephisto::detail {
-namespace {
-
-constexpr std::chrono::milliseconds kFirstRetry{50};
-constexpr std::chrono::milliseconds kLastRetry{5000};
-
-}  // namespace
 
 Appender::Appender(Loop& loop, std::unique_ptr<Producer> producer, Collector& collector, Tickets& tickets,
                    RefusedRecords& refused, bool transactional)
@@ -49,14 +44,10 @@ Task<void> Appender::run() {
 }
 
 Task<void> Appender::run_append(Append& append) {
-  struct Remove {
-    Appender& appender;
-    Append& append;
-    ~Remove() {
-      appender.appends_.remove_if([this](const Append& one) { return &one == &append; });
-      appender.appends_changed_.notify_all();
-    }
-  } remove{*this, append};
+  const Defer ended{[this, &append] {
+    appends_.remove_if([&](const Append& one) { return &one == &append; });
+    appends_changed_.notify_all();
+  }};
   try {
     co_await append_or_refuse(append);
   } catch (const Failure& failure) {
@@ -67,7 +58,7 @@ Task<void> Appender::run_append(Append& append) {
 
 Task<void> Appender::append_or_refuse(Append& append) {
   auto& taken = append.taken;
-  auto backoff = kFirstRetry;
+  Backoff backoff{std::chrono::milliseconds{50}, std::chrono::milliseconds{5000}};
   for (;;) {
     append.handed_over = false;
     auto result = co_await producer_->append(taken.batches, [this, &append] {
@@ -90,8 +81,7 @@ Task<void> Appender::append_or_refuse(Append& append) {
     }
     if (const auto lasting = LastingError::note(trouble_, result.error(), loop_.now()))
       log::warn("Cannot append to the log{}: {}; trying again", *lasting, result.error().message);
-    co_await sleep_for(backoff);
-    backoff = std::min(backoff * 2, kLastRetry);
+    co_await sleep_for(backoff.next());
   }
 }
 

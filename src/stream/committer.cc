@@ -14,6 +14,7 @@
 
 #include "base/crash_point.h"
 #include "mephisto/base/assert.h"
+#include "mephisto/base/defer.h"
 #include "mephisto/logging.h"
 
 namespace mephisto::detail {
@@ -34,13 +35,10 @@ Task<bool> Committer::commit(std::vector<AssignmentId> ids) {
   while (committing_) co_await commit_done_.wait("the commit before");
   committing_ = true;
   since_ = loop_.now();
-  struct Done {
-    Committer& committer;
-    ~Done() {
-      committer.committing_ = false;
-      committer.commit_done_.notify_all();
-    }
-  } done{*this};
+  const Defer done{[&] {
+    committing_ = false;
+    commit_done_.notify_all();
+  }};
 
   if (outbox_.tickets().ended()) throw Failure(*outbox_.tickets().ended());
   // Guarantee kept here: nothing is lost. No offset passes an event whose records went with an abandoned commit.

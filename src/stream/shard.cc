@@ -15,6 +15,7 @@
 #include <algorithm>
 
 #include "mephisto/base/assert.h"
+#include "mephisto/base/backoff.h"
 #include "mephisto/logging.h"
 
 namespace mephisto::detail {
@@ -22,7 +23,6 @@ namespace {
 
 constexpr std::chrono::milliseconds kPollWait{1000};
 constexpr std::chrono::milliseconds kRetryAfter{200};
-constexpr std::chrono::milliseconds kLastRetry{5000};  // of a restore
 // For the last commit, after draining has used up drain_timeout.
 constexpr std::chrono::milliseconds kLastCommit{1000};
 
@@ -87,7 +87,7 @@ void Shard::handle_assigned(std::vector<PartitionAssignment> given) {
 }
 
 Task<void> Shard::restore(std::shared_ptr<Assignment> assignment) {
-  for (auto backoff = kRetryAfter;; backoff = std::min(2 * backoff, kLastRetry)) {
+  for (Backoff backoff{kRetryAfter, std::chrono::milliseconds{5000}};;) {
     std::string why;
     try {
       for (auto* participant : assigned_.participants()) co_await participant->restore(*assignment);
@@ -101,7 +101,7 @@ Task<void> Shard::restore(std::shared_ptr<Assignment> assignment) {
       why = failure.what();
     }
     log::warn("Cannot restore the state of {}: {}; trying again", assignment->partition().str(), why);
-    co_await sleep_for(backoff);
+    co_await sleep_for(backoff.next());
   }
   if (assignment->state() != AssignmentState::kRestoring) co_return;
   start(*assignment);

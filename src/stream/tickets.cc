@@ -6,16 +6,13 @@
 #include <utility>
 
 #include "mephisto/base/assert.h"
+#include "mephisto/base/defer.h"
 
 namespace mephisto::detail {
 
 Task<RecordMetadata> Tickets::sent(Ticket ticket, std::string topic, int partition, Loop::time_point until) {
   if (ticket == 0) co_return RecordMetadata{std::move(topic), partition, -1, loop_.timestamp()};
-  struct Forget {
-    Tickets& tickets;
-    Ticket ticket;
-    ~Forget() { tickets.awaited_.erase(ticket); }
-  } forget{*this, ticket};
+  const Defer forget{[&] { awaited_.erase(ticket); }};
   for (;;) {
     auto& result = awaited_.at(ticket);
     if (result) {

@@ -2,18 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <utility>
 
+#include "mephisto/base/backoff.h"
 #include "mephisto/logging.h"
 #include "mephisto/sync.h"
 
 namespace mephisto::detail {
-namespace {
-
-constexpr std::chrono::milliseconds kFirstRetry{50};
-constexpr std::chrono::milliseconds kLastRetry{5000};
-
-}  // namespace
 
 const TopicHandle* TopicDirectory::known(const std::string& topic) const {
   auto found = topics_.find(topic);
@@ -21,14 +16,16 @@ const TopicHandle* TopicDirectory::known(const std::string& topic) const {
 }
 
 Task<Result<TopicInfo>> TopicDirectory::ask(std::function<Task<Result<TopicInfo>>()> call) {
-  for (auto backoff = kFirstRetry;; backoff = std::min(backoff * 2, kLastRetry)) {
+  Backoff backoff{std::chrono::milliseconds{50}, std::chrono::milliseconds{5000}};
+  for (bool first = true;; first = false) {
     auto answer = co_await call();
     if (answer || !answer.error().retriable() || !in_worker_) co_return answer;
-    if (backoff == kFirstRetry)
+    const auto pause = backoff.next();
+    if (first)
       log::warn("{}; trying again until it can be reached", answer.error().message);
     else
-      log::debug("{}; trying again in {}", answer.error().message, format_duration(backoff));
-    co_await sleep_for(backoff);
+      log::debug("{}; trying again in {}", answer.error().message, format_duration(pause));
+    co_await sleep_for(pause);
   }
 }
 

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "mephisto/base/defer.h"
 #include "mephisto/log.h"
 #include "mephisto/loop.h"
 
@@ -78,13 +79,8 @@ class Rebalances {
   enum Phase { kDrain, kCommit, kRelease };
   template <class T>
   Task<T> timed(Phase phase, Task<T> work) {
-    struct Clock {
-      Rebalances& of;
-      Phase phase;
-      ~Clock() { of.leave(phase); }
-    };
     enter(phase);
-    Clock clock{*this, phase};
+    const Defer left{[&] { leave(phase); }};
     co_return co_await std::move(work);
   }
   // The oldest first; the last may be under way.
@@ -118,7 +114,7 @@ class Rebalances {
   };
   std::array<Inside, 3> inside_{};  // by phase
   Loop::time_point since_{};
-  Loop::time_point changed_{};                     // at the last change
+  Loop::time_point changed_{};                   // at the last change
   std::optional<Loop::time_point> empty_since_;  // since then the shard has no partition
 };
 

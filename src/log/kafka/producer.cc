@@ -6,6 +6,7 @@
 
 #include "log/kafka/consumer.h"
 #include "log/limits.h"
+#include "mephisto/base/backoff.h"
 #include "mephisto/logging.h"
 
 namespace mephisto::kafka {
@@ -13,8 +14,6 @@ namespace {
 
 constexpr int kEvents = RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR;
 
-constexpr std::chrono::milliseconds kFirstRetry{50};
-constexpr std::chrono::milliseconds kLastRetry{5000};
 constexpr int kEndsTimeout = 1000;
 constexpr std::size_t kMostWritten = 20'000;  // bounds the map: every asker adds a reply topic
 
@@ -257,12 +256,13 @@ Task<Result<void>> KafkaProducer::settle(PendingAppend& pending, const Round& ro
   log::warn("Kafka: {}; the log is searched for the records that it has written", round.result.error().message);
   while (!queued.first()) co_await appends_changed_.wait("the records of earlier appends to be looked up");
   auto in_doubt = pending.collect_in_doubt(*round.doubt, round.handle, written_);
-  for (auto backoff = kFirstRetry;; backoff = std::min(backoff * 2, kLastRetry)) {
+  for (Backoff backoff{std::chrono::milliseconds{50}, std::chrono::milliseconds{5000}};;) {
     auto done = co_await look_up(log_, loop_, in_doubt);
     if (!done && done.error().kind == ErrorKind::kNotFound) co_return done;
     if (!done && done.error().retriable()) {
-      log::debug("Kafka: {}; trying again in {}", done.error().message, format_duration(backoff));
-      co_await sleep_for(backoff);
+      const auto pause = backoff.next();
+      log::debug("Kafka: {}; trying again in {}", done.error().message, format_duration(pause));
+      co_await sleep_for(pause);
       continue;
     }
     if (!done)
