@@ -5,9 +5,9 @@
 #include <algorithm>
 
 #include "log/consuming.h"
+#include "log/kafka/fetch_source.h"
 #include "log/kafka/producer.h"
 #include "log/kafka/queue_source.h"
-#include "log/kafka/reader.h"
 #include "log/store.h"
 #include "mephisto/logging.h"
 
@@ -78,9 +78,9 @@ void KafkaConsumer::open(std::chrono::milliseconds session) {
   replies_.reset(rd_kafka_queue_new(handle_.get()));
   waker_.attach(queue_.get());
   waker_.attach(replies_.get());
-  if (kafka::Reader::can_read(log_->cluster().access())) {
+  if (FetchSource::can_read(log_->cluster().access())) {
     source_ =
-        std::make_unique<kafka::Reader>(handle_.get(), log_, loop_, waker_.woken(), client_of(options_), partitions_);
+        std::make_unique<FetchSource>(handle_.get(), log_, loop_, waker_.woken(), client_of(options_), partitions_);
   } else {
     source_ = std::make_unique<QueueSource>(handle_.get(), log_->cluster(), loop_, waker_, partitions_);
   }
@@ -109,7 +109,7 @@ void KafkaConsumer::on_rebalance(const rd_kafka_event_t& event, PollResult& poll
   auto* of = const_cast<rd_kafka_event_t*>(&event);
   reported_other_assignor_ = false;
   if (rd_kafka_event_error(of) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
-    log_->cluster().contact().heard();  // a revocation would prove nothing: librdkafka may make it without a broker
+    log_->cluster().contact().answered();  // a revocation would prove nothing: librdkafka may make it without a broker
     const auto* list = rd_kafka_event_topic_partition_list(of);
     auto& given = assigned_.emplace();
     for (int i = 0; i < list->cnt; ++i) given.push_back({list->elems[i].topic, list->elems[i].partition});

@@ -39,7 +39,7 @@ void KafkaConsumer::serve_replies() {
     if (it == waiting_.end()) continue;
     auto& reply = *it->second;
     reply.done = any = true;
-    if (rd_kafka_event_error(event.get()) == RD_KAFKA_RESP_ERR_NO_ERROR) log_->cluster().contact().heard();
+    if (rd_kafka_event_error(event.get()) == RD_KAFKA_RESP_ERR_NO_ERROR) log_->cluster().contact().answered();
     if (const auto code = rd_kafka_event_error(event.get()); code != RD_KAFKA_RESP_ERR_NO_ERROR)
       reply.result = std::unexpected(to_error(code, fmt::format("group {} cannot commit", options_.group)));
     const auto* list = rd_kafka_event_topic_partition_list(event.get());

@@ -21,7 +21,7 @@ class Contact {
   // No broker can be reached any more. Logged once, until a broker answers again.
   void lost();
   // A broker has answered.
-  void heard() {
+  void answered() {
     if (lost_.load(std::memory_order_relaxed)) found();
   }
 

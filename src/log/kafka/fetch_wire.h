@@ -1,4 +1,4 @@
-// The bytes of Reader's two requests: ApiVersions version 0 and Fetch version 10 of Kafka's protocol guide. Numbers are
+// The bytes of FetchSource's two requests: ApiVersions version 0 and Fetch version 10 of Kafka's protocol guide. Numbers are
 // big-endian.
 #pragma once
 

@@ -8,8 +8,8 @@
 #include <set>
 #include <unordered_map>
 
+#include "log/kafka/fetch_source.h"
 #include "log/kafka/fetcher.h"
-#include "log/kafka/reader.h"
 #include "log/kafka/records.h"
 #include "log/kafka/sender.h"
 #include "mephisto/sync.h"
@@ -113,7 +113,7 @@ class Scan : private Fetcher::Owner {
   Task<Result<Scanned>> run() {
     fetcher_->run();
     while (!end_) {
-      if (loop_.now() - heard_ > kSilence)
+      if (loop_.now() - last_record_ > kSilence)
         co_return fail(ErrorKind::kTimeout, fmt::format("{} cannot be read to its end", in_doubt_.partition.str()));
       co_await changed_.wait_until(loop_.now() + kBetween, "the log to be looked through");
     }
@@ -129,7 +129,7 @@ class Scan : private Fetcher::Owner {
   }
 
   void fetched(int, FetchedPartition part) override {
-    if (part.size > 0) heard_ = loop_.now();
+    if (part.size > 0) last_record_ = loop_.now();
     if (auto taken = take(std::move(part)); !taken) {
       end_.emplace(std::unexpected(taken.error()));
     } else if (*taken) {
@@ -172,7 +172,7 @@ class Scan : private Fetcher::Owner {
   std::int64_t next_;
   std::size_t ask_bytes_ = kFetchBytes;
   std::optional<Result<Scanned>> end_;
-  Loop::time_point heard_ = loop_.now();
+  Loop::time_point last_record_ = loop_.now();
   WaitQueue changed_;
   std::shared_ptr<Fetcher> fetcher_;
 };
@@ -281,7 +281,7 @@ Task<Result<Leaders>> wait_for_replicas(KafkaLog& log, Loop& loop, const std::ve
 }
 
 Task<Result<Scanned>> scan_once(KafkaLog& log, Loop& loop, const Leaders& leaders, InDoubt& in_doubt) {
-  if (!Reader::can_read(log.cluster().access())) {
+  if (!FetchSource::can_read(log.cluster().access())) {
     LibrdkafkaScan consumed{log.cluster(), in_doubt};
     co_return co_await consumed.run();
   }

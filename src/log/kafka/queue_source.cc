@@ -110,7 +110,7 @@ std::optional<SourceError> QueueSource::take(AssignmentId id, std::size_t max_by
     const auto next = records.back()->offset + 1;
     const auto bytes = batch.bytes;
     take_records(records, state.next, batch);
-    cluster_.contact().heard();
+    cluster_.contact().answered();
     state.record_bytes = std::max<std::size_t>((batch.bytes - bytes) / records.size(), 1);
     state.next = std::max(state.next, next);
   }

@@ -169,7 +169,7 @@ bool read_reports(rd_kafka_t* handle, rd_kafka_queue_t* queue, int timeout_ms, C
       case RD_KAFKA_EVENT_DR:
         while (const auto* message = rd_kafka_event_message_next(event.get())) {
           Sender::report(*message);
-          if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) contact.heard();
+          if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) contact.answered();
         }
         break;
       case RD_KAFKA_EVENT_ERROR:

@@ -11,22 +11,23 @@
 #include "log/kafka/fetcher.h"
 #include "log/kafka/kafka_log.h"
 #include "log/kafka/source.h"
+#include "mephisto/base/backoff.h"
 #include "mephisto/sync.h"
 
 namespace mephisto::kafka {
 
-class Reader : public Source, private Fetcher::Owner {
+class FetchSource : public Source, private Fetcher::Owner {
  public:
   // Whether no property is set that only librdkafka's fetching supports.
   static bool can_read(const Access& access);
 
   // `handle` is the consumer's, and fetches nothing itself. About `partitions` partitions are expected. `woken` is
   // notified when there are records to take.
-  Reader(rd_kafka_t* handle, std::shared_ptr<KafkaLog> log, Loop& loop, WaitQueue& woken, std::string client,
-         std::size_t partitions);
-  ~Reader() override;
-  Reader(const Reader&) = delete;
-  Reader& operator=(const Reader&) = delete;
+  FetchSource(rd_kafka_t* handle, std::shared_ptr<KafkaLog> log, Loop& loop, WaitQueue& woken, std::string client,
+              std::size_t partitions);
+  ~FetchSource() override;
+  FetchSource(const FetchSource&) = delete;
+  FetchSource& operator=(const FetchSource&) = delete;
 
   void add(AssignmentId id, const TopicPartition& partition, std::int64_t offset) override;
   void remove(AssignmentId id) override;
@@ -61,10 +62,10 @@ class Reader : public Source, private Fetcher::Owner {
   // Adds `bytes`, which may be negative, to the partition's ready bytes.
   void count(FetchState& state, std::ptrdiff_t bytes);
   void take_error(FetchState& state, std::int16_t error);
-  void lead(const Leaders& leaders);
+  void set_leaders(const Leaders& leaders);
   // After a delay, looks up the leaders of the partitions whose leader is unknown.
   void locate();
-  static Task<void> look_up(Reader* self, std::weak_ptr<bool> alive, std::shared_ptr<KafkaLog> log,
+  static Task<void> look_up(FetchSource* self, std::weak_ptr<bool> alive, std::shared_ptr<KafkaLog> log,
                             std::chrono::milliseconds delay);
   // Starts, stops and wakes fetchers as the current leaders require.
   void direct_fetchers();
@@ -88,7 +89,7 @@ class Reader : public Source, private Fetcher::Owner {
   std::map<int, AssignmentId> turns_;  // for each broker, the partition that comes first in its next request
   bool locating_ = false;
   std::chrono::milliseconds short_wait_;
-  std::chrono::milliseconds backoff_;
+  Backoff backoff_;
   Loop::time_point located_at_{};
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -1,4 +1,4 @@
-#include "log/kafka/reader.h"
+#include "log/kafka/fetch_source.h"
 
 #include <algorithm>
 
@@ -69,15 +69,15 @@ bool is_moving(std::int16_t error) {
 
 }  // namespace
 
-bool Reader::can_read(const Access& access) {
+bool FetchSource::can_read(const Access& access) {
   return std::ranges::all_of(access.given, [](const auto& one) {
     return std::ranges::find(kNotAboutReading, one.first) != std::end(kNotAboutReading) ||
            (one.first == "security.protocol" && one.second == "plaintext");
   });
 }
 
-Reader::Reader(rd_kafka_t* handle, std::shared_ptr<KafkaLog> log, Loop& loop, WaitQueue& woken, std::string client,
-               std::size_t partitions)
+FetchSource::FetchSource(rd_kafka_t* handle, std::shared_ptr<KafkaLog> log, Loop& loop, WaitQueue& woken,
+                         std::string client, std::size_t partitions)
     : handle_(handle),
       log_(std::move(log)),
       loop_(loop),
@@ -85,13 +85,13 @@ Reader::Reader(rd_kafka_t* handle, std::shared_ptr<KafkaLog> log, Loop& loop, Wa
       client_(std::move(client)),
       fetch_bytes_(std::clamp(kFetchBytes / partitions, kLeastBytes, kMostBytes)),
       short_wait_(kLeastShortWait),
-      backoff_(kLeastBackoff) {}
+      backoff_(kLeastBackoff, kMostBackoff) {}
 
-Reader::~Reader() {
+FetchSource::~FetchSource() {
   for (auto& [id, fetcher] : fetchers_) fetcher->stop();
 }
 
-void Reader::add(AssignmentId id, const TopicPartition& partition, std::int64_t offset) {
+void FetchSource::add(AssignmentId id, const TopicPartition& partition, std::int64_t offset) {
   remove(id);
   auto& state = states_[id];
   state = FetchState{.partition = partition,
@@ -106,7 +106,7 @@ void Reader::add(AssignmentId id, const TopicPartition& partition, std::int64_t 
   changed_.insert(state.leader);
 }
 
-void Reader::remove(AssignmentId id) {
+void FetchSource::remove(AssignmentId id) {
   const auto state = states_.find(id);
   if (state == states_.end()) return;
   if (const auto named = by_partition_.find(state->second.partition);
@@ -117,13 +117,13 @@ void Reader::remove(AssignmentId id) {
   wake_all();
 }
 
-void Reader::start(const Leaders& leaders) {
+void FetchSource::start(const Leaders& leaders) {
   rd_kafka_assign(handle_, new_list(0).get());
-  lead(leaders);
+  set_leaders(leaders);
   direct_fetchers();
 }
 
-void Reader::lead(const Leaders& leaders) {
+void FetchSource::set_leaders(const Leaders& leaders) {
   for (const auto& [id, address] : leaders.brokers) {
     if (const auto known = brokers_.find(id); known != brokers_.end() && known->second != address) stop_fetcher(id);
     brokers_[id] = address;
@@ -140,7 +140,7 @@ void Reader::lead(const Leaders& leaders) {
   }
 }
 
-void Reader::direct_fetchers() {
+void FetchSource::direct_fetchers() {
   std::set<int> leading;
   for (const auto& [id, state] : states_) leading.insert(state.leader);
   std::erase_if(fetchers_, [&](const auto& one) {
@@ -167,7 +167,7 @@ void Reader::direct_fetchers() {
   changed_.clear();
 }
 
-void Reader::stop_fetcher(int broker) {
+void FetchSource::stop_fetcher(int broker) {
   const auto fetcher = fetchers_.find(broker);
   if (fetcher == fetchers_.end()) return;
   fetcher->second->stop();
@@ -175,22 +175,22 @@ void Reader::stop_fetcher(int broker) {
   for (auto& [id, one] : states_) one.asked &= one.leader != broker;
 }
 
-void Reader::start_fetcher(int broker) {
+void FetchSource::start_fetcher(int broker) {
   auto fetcher = std::make_shared<Fetcher>(loop_, brokers_.at(broker), client_, static_cast<Fetcher::Owner&>(*this));
   fetchers_[broker] = fetcher;
   fetcher->run();
 }
 
-bool Reader::has_enough(const FetchState& state) const {
+bool FetchSource::has_enough(const FetchState& state) const {
   return state.ready_bytes >= fetch_bytes_ || state.held || ready_bytes_ >= kReadyBytes;
 }
 
-void Reader::count(FetchState& state, std::ptrdiff_t bytes) {
+void FetchSource::count(FetchState& state, std::ptrdiff_t bytes) {
   state.ready_bytes += static_cast<std::size_t>(bytes);
   if (!state.held) ready_bytes_ += static_cast<std::size_t>(bytes);
 }
 
-void Reader::hold(AssignmentId id, bool held) {
+void FetchSource::hold(AssignmentId id, bool held) {
   const auto state = states_.find(id);
   if (state == states_.end() || state->second.held == held) return;
   state->second.held = held;
@@ -198,11 +198,11 @@ void Reader::hold(AssignmentId id, bool held) {
   wake_all();
 }
 
-void Reader::wake_all() {
+void FetchSource::wake_all() {
   for (const auto& [broker, fetcher] : fetchers_) fetcher->wake();
 }
 
-Fetcher::Request Reader::next_request(int broker) {
+Fetcher::Request FetchSource::next_request(int broker) {
   Fetcher::Request request{.wanted = {}, .limits = {kWait, kAnswerBytes}};
   const auto now = loop_.now();
   bool must_hurry = false;
@@ -231,13 +231,13 @@ Fetcher::Request Reader::next_request(int broker) {
   return request;
 }
 
-void Reader::fetched(int broker, FetchedPartition part) {
+void FetchSource::fetched(int broker, FetchedPartition part) {
   const auto named = by_partition_.find(part.partition);
   if (named == by_partition_.end()) return;
   auto& state = states_.at(named->second);
   if (state.leader != broker || !std::exchange(state.asked, false)) return;
   if (part.error != 0) return take_error(state, part.error);
-  log_->cluster().contact().heard();
+  log_->cluster().contact().answered();
   state.refused = false;
   if (part.size == 0) return;
   short_wait_ = kLeastShortWait;
@@ -251,7 +251,7 @@ void Reader::fetched(int broker, FetchedPartition part) {
   woken_.notify_all();
 }
 
-void Reader::take_error(FetchState& state, std::int16_t error) {
+void FetchSource::take_error(FetchState& state, std::int16_t error) {
   log::debug("Kafka: {}@{}: a broker refuses: {}", state.partition.str(), state.next,
              rd_kafka_err2str(static_cast<rd_kafka_resp_err_t>(error)));
   if (is_moving(error)) {
@@ -270,7 +270,7 @@ void Reader::take_error(FetchState& state, std::int16_t error) {
   woken_.notify_all();
 }
 
-void Reader::lost(int broker, const Error& error) {
+void FetchSource::lost(int broker, const Error& error) {
   log::debug("Kafka: {}", error.message);
   fetchers_.erase(broker);
   for (auto& [id, state] : states_) {
@@ -285,16 +285,15 @@ void Reader::lost(int broker, const Error& error) {
   locate();
 }
 
-void Reader::locate() {
+void FetchSource::locate() {
   if (std::exchange(locating_, true)) return;
   if (const auto before = std::exchange(located_at_, loop_.now()); located_at_ - before > 2 * kMostBackoff)
-    backoff_ = kLeastBackoff;
-  loop_.spawn("the leaders of Kafka's partitions", look_up(this, alive_, log_, backoff_));
-  backoff_ = std::min<std::chrono::milliseconds>(backoff_ * 2, kMostBackoff);
+    backoff_.reset();
+  loop_.spawn("the leaders of Kafka's partitions", look_up(this, alive_, log_, backoff_.next()));
 }
 
-Task<void> Reader::look_up(Reader* self, std::weak_ptr<bool> alive, std::shared_ptr<KafkaLog> log,
-                           std::chrono::milliseconds delay) {
+Task<void> FetchSource::look_up(FetchSource* self, std::weak_ptr<bool> alive, std::shared_ptr<KafkaLog> log,
+                                std::chrono::milliseconds delay) {
   co_await sleep_for(delay);
   if (alive.expired()) co_return;
   std::set<std::string> topics;
@@ -305,11 +304,11 @@ Task<void> Reader::look_up(Reader* self, std::weak_ptr<bool> alive, std::shared_
       co_await call([log, topics] { return log->cluster().leaders(topics); }, "the leaders of Kafka's partitions");
   if (alive.expired()) co_return;
   self->locating_ = false;
-  self->lead(leaders);
+  self->set_leaders(leaders);
   self->direct_fetchers();
 }
 
-std::optional<SourceError> Reader::take(AssignmentId id, std::size_t max_bytes, Batch& batch) {
+std::optional<SourceError> FetchSource::take(AssignmentId id, std::size_t max_bytes, Batch& batch) {
   auto& state = states_.at(id);
   batch.next_offset = std::max(batch.next_offset, state.taken);
   const bool had_enough = has_enough(state);
