@@ -7,7 +7,7 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 # From the bottom up; a room may include those before it.
-ROOMS = ["base", "runtime", "codec", "log", "http", "stream", "agent", "app", "cli"]
+ROOMS = ["base", "store", "runtime", "codec", "log", "http", "stream", "agent", "app", "cli"]
 # Pairs of rooms: the first must not include the second although it is below. HTTP and the log do not know each other.
 APART = {("http", "log"), ("http", "codec"), ("stream", "http"), ("agent", "http")}
 # The rooms of the headers that users include; every other header is in its room's folder.
@@ -25,7 +25,7 @@ SHARED = {"base/text.h", "base/hash.h", "base/inflate.h", "base/crash_point.h", 
           "runtime/tasks.h"}
 # Apps must not include the headers of these rooms' folders. Besides the face they may include those of the others: the
 # formats and values of records, and what prints tables.
-PRIVATE = tuple(f"mephisto/{room}/" for room in ROOMS if room in ("log", "stream", "agent", "app"))
+PRIVATE = tuple(f"mephisto/{room}/" for room in ROOMS if room in ("store", "log", "stream", "agent", "app"))
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(["<])([^">]+)[">]', re.MULTILINE)
 
 
