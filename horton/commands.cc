@@ -57,7 +57,7 @@ Task<int> list_securities(ListOptions options, CommandContext context) {
     print_json(rows);
     co_return 0;
   }
-  Table table{"Securities", {{"symbol"}, {"name"}, {"exchange"}, {"sector"}, {"market_capitalization", true}}};
+  TextTable table{"Securities", {{"symbol"}, {"name"}, {"exchange"}, {"sector"}, {"market_capitalization", true}}};
   for (const auto& one : found) {
     std::vector<std::string> cells;
     for (const char* name : kColumns) cells.push_back(text(one, name));
@@ -188,7 +188,7 @@ struct BudgetOptions {
 Task<int> show_budget(BudgetOptions, CommandContext context) {
   const auto uses = co_await budget().use();
   const auto paused = co_await budget().pause();
-  Table table{"Budget", {{"allowed"}, {"used", true}, {"free again"}}};
+  TextTable table{"Budget", {{"allowed"}, {"used", true}, {"free again"}}};
   for (const auto& use : uses)
     table.add({use.term.text, std::to_string(use.used), use.free_at ? format_iso8601(*use.free_at) : "now"});
   const bool outage = paused && !paused->out_of_order.empty();

@@ -29,6 +29,7 @@
 #include "mephisto/app/handler.h"
 #include "mephisto/logging.h"
 #include "mephisto/settings.h"
+#include "mephisto/table.h"
 #include "mephisto/topic.h"
 
 namespace mephisto {
@@ -120,6 +121,32 @@ class App {
       return unsound<Agent<None, void>>();
     }
   }
+  // A table (table.h). Its changelog is the topic ID-NAME-changelog.
+  template <class K, class V>
+  Table<K, V>& table(std::string name, TableOptions<V> options = {},
+                     std::source_location where = std::source_location::current()) {
+    (void)sizeof(json::Required<K>);
+    (void)sizeof(json::Required<V>);
+    if constexpr (json::is_sound<K> && json::is_sound<V>) {
+      TopicOptions changelog;
+      changelog.partitions = options.partitions;
+      changelog.compacting = true;
+      changelog.internal = true;
+      changelog.serializer = options.serializer;
+      auto spec = table_spec(std::move(name), changelog, typeid(V), where);
+      spec.store = std::move(options.store);
+      spec.log_every_update = options.log_every_update;
+      spec.help = std::move(options.help);
+      auto initial = options.make_initial ? std::move(options.make_initial)
+                                          : [value = std::move(options.initial)] { return value; };
+      auto table = std::make_unique<Table<K, V>>(std::move(spec), std::move(initial));
+      auto& reference = *table;
+      tables_.push_back(std::move(table));
+      return reference;
+    } else {
+      return unsound<Table<K, V>>();
+    }
+  }
   // Forwards all records of `from` to `to`, with bytes, key and headers unchanged. Gives `to`, for an agent to consume.
   template <class T>
   const Topic<T>& through(std::string name, const Topic<T>& from, const Topic<T>& to,
@@ -187,6 +214,7 @@ class App {
   // The declarations, for the worker and the commands.
   const std::vector<std::unique_ptr<AgentBase>>& agents() const { return agents_; }
   const std::vector<std::unique_ptr<TopicBase>>& topics() const { return topics_; }
+  const std::vector<std::unique_ptr<TableBase>>& tables() const { return tables_; }
   const std::vector<std::unique_ptr<CommandBase>>& commands() const { return commands_; }
   const std::vector<detail::TaskSpec>& tasks() const { return tasks_; }
   struct Merged {
@@ -233,6 +261,8 @@ class App {
   // Each of these records mistakes and continues with a valid default.
   detail::TopicSpec topic_spec(std::string name, const TopicOptions& options, const std::type_info& type,
                                std::source_location where);
+  detail::TableSpec table_spec(std::string name, const TopicOptions& changelog, const std::type_info& type,
+                               std::source_location where);
   void add_agent(std::unique_ptr<AgentBase> agent, std::source_location where);
   bool check_merged(const std::string& agent, const std::vector<const TopicBase*>& topics, std::source_location where);
   void add_forwarder(std::string name, detail::TopicSpec from, detail::TopicSpec to, std::source_location where);
@@ -251,6 +281,7 @@ class App {
   AppOptions options_;
   Settings settings_;
   std::vector<std::unique_ptr<TopicBase>> topics_;
+  std::vector<std::unique_ptr<TableBase>> tables_;
   std::vector<std::unique_ptr<AgentBase>> agents_;
   std::vector<Merged> merged_;
   std::vector<std::unique_ptr<CommandBase>> commands_;

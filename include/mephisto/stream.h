@@ -7,6 +7,7 @@
 // does not suspend.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -72,6 +73,11 @@ class Instance {
   }
   void yielded() { must_yield_ = false; }
   void hold() { held_.push_back(std::exchange(slot_, {})); }
+  // The unit of work of the current event or batch that needs the state of another unit; null if it does not.
+  Slot* in_conflict();
+  // Discards what the current event or batch has done. return_events(): gives the events back to the queue.
+  void discard();
+  void return_events();
   void acknowledge();
   void acknowledge_held();
   void decode_failed(const Error& error);
@@ -387,7 +393,11 @@ class Stream {
     }
     auto& instance = source->instance();
     if (instance.slot()) instance.hold();
-    instance.work_on(&instance.held().back());
+    auto& held = instance.held();
+    const auto last = held.back().lane().assigned.id;
+    held.back().mixed =
+        std::ranges::any_of(held, [&](const detail::Slot& slot) { return slot.lane().assigned.id != last; });
+    instance.work_on(&held.back());
     co_return batch;
   }
   // Also sends each value to the topics.

@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "mephisto/log/memory_faults.h"
@@ -33,6 +34,40 @@ struct TestRecord {
 
   // Empty if there is no such header.
   std::string header(std::string_view name) const;
+};
+
+// What a table of the app has, for tests.
+template <class K, class V>
+class TestTable {
+ public:
+  TestTable(const Table<K, V>& table, const detail::TableState& state) : table_(table), state_(state) {}
+
+  // The value; if the key is in several partitions, that of the first one.
+  std::optional<V> find(const K& key) const {
+    for (const auto& [found, value] : items()) {
+      if (found == key) return value;
+    }
+    return std::nullopt;
+  }
+  // The same, or the initial value.
+  V get(const K& key) const { return find(key).value_or(table_.initial()); }
+  bool contains(const K& key) const { return find(key).has_value(); }
+  // Partition after partition, each in the order of its keys.
+  std::vector<std::pair<K, V>> items() const {
+    std::vector<std::pair<K, V>> all;
+    for (const auto& [partition, part] : state_.parts()) {
+      static_cast<detail::Rows<V>&>(*part).scan(nullptr, "", "", [&](std::string_view key, const V& value) {
+        all.emplace_back(detail::TableKey<K>::key(key), value);
+        return true;
+      });
+    }
+    return all;
+  }
+  std::size_t size() const { return items().size(); }
+
+ private:
+  const Table<K, V>& table_;
+  const detail::TableState& state_;
 };
 
 class TestDriver {
@@ -70,6 +105,12 @@ class TestDriver {
       if (!read) throw Failure(std::move(read.error()));
     }
     return all;
+  }
+  // The rows of a table, in all partitions, as events that are done have left them.
+  template <class K, class V>
+  TestTable<K, V> table(const Table<K, V>& table) {
+    return TestTable<K, V>{table,
+                           static_cast<detail::TableState&>(*worker_->shard().participants()[table.spec().number])};
   }
   // The records that this agent could not process, with the reason in header x-error.
   std::vector<TestRecord> dead_letters(const AgentBase& agent);

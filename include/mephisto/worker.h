@@ -11,6 +11,7 @@
 //   }());
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -44,9 +45,11 @@ class Worker {
   detail::Shard& shard() { return shard_; }
 
  private:
+  void add_tables(int shards);
   Task<void> begin();
   Task<void> declare_topics();
   Task<void> compare_topics();
+  Task<bool> run_once(const detail::TaskSpec& spec);
   Task<void> run_timer(const detail::TaskSpec& spec);
   void crash(std::string why);
   Task<void> end(std::optional<Loop::time_point> until = {});
@@ -57,7 +60,9 @@ class Worker {
   App::Running app_runs_;
   std::shared_ptr<Log> log_;
   int number_;
+  std::map<std::string, std::unique_ptr<detail::Stores>> stores_;  // by URL
   detail::Shard shard_;
+  std::vector<std::unique_ptr<detail::TableState>> tables_;
   std::unique_ptr<AgentBase> leader_;
   std::vector<std::unique_ptr<detail::AgentRuntime>> runtimes_;
   std::vector<Spawned> tasks_;

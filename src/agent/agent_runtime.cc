@@ -50,6 +50,7 @@ std::string describe(std::exception_ptr error) {
 
 void Instance::acknowledge() {
   if (slot_.done) return queue_.drop(slot_);
+  if (slot_.conflict != nullptr) throw UnitConflict{};  // the handler has caught it
   if (!queue_.refusals->empty()) {
     if (auto why = queue_.refusals->take(slot_)) return runtime_.failed(slot_, FailureKind::kOutput, *why);
   }
@@ -62,7 +63,31 @@ void Instance::acknowledge() {
   queue_.finish(slot_, Outcome::kAcked);
 }
 
+Slot* Instance::in_conflict() {
+  if (slot_ && slot_.conflict != nullptr) return &slot_;
+  for (auto& slot : held_) {
+    if (slot.conflict != nullptr) return &slot;
+  }
+  return nullptr;
+}
+
+void Instance::discard() {
+  const auto discard_one = [](Slot& slot) {
+    if (!slot.staged.empty()) slot.answered = false;  // its reply is discarded with the rest
+    slot.discard();
+  };
+  if (slot_) discard_one(slot_);
+  for (auto& slot : held_) discard_one(slot);
+}
+
+void Instance::return_events() {
+  if (slot_) queue_.return_to_queue(std::exchange(slot_, {}));
+  for (auto& slot : held_) queue_.return_to_queue(std::exchange(slot, {}));
+  held_.clear();
+}
+
 void Instance::acknowledge_held() {
+  if (in_conflict() != nullptr) throw UnitConflict{};
   // A batch is done as a whole. If a part of it has moved to another worker, its output does not count (exactly once),
   // and the rest is delivered again.
   const bool whole = std::ranges::all_of(held_, [](const Slot& slot) { return slot.lane().open(); });
@@ -171,6 +196,7 @@ FailureKind kind_of(const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);
   } catch (const Failure& failure) {
+    if (failure.kind() == ErrorKind::kFatal) return FailureKind::kFatal;
     return failure.kind() == ErrorKind::kInvalid ? FailureKind::kRefused : FailureKind::kHandler;
   } catch (...) {
     return FailureKind::kHandler;
@@ -202,9 +228,10 @@ Task<void> AgentRuntime::supervise(std::shared_ptr<Queue> queue, std::size_t num
     } catch (const Cancelled&) {  // the instance was cancelled, or the wait in sleep_or_give_back
       error = "its wait was cancelled";
       held_event = instance.slot() || !instance.held().empty();
-      if (instance.slot()) queue->lanes.return_to_queue(std::exchange(instance.slot(), {}));
-      for (auto& slot : instance.held()) queue->lanes.return_to_queue(std::exchange(slot, {}));
+      instance.return_events();
       if (context->cancelled()) co_return;
+    } catch (const UnitConflict&) {
+      held_event = true;
     } catch (...) {
       error = describe(std::current_exception());
       held_event = instance.slot() || !instance.held().empty();
@@ -221,6 +248,7 @@ Task<void> AgentRuntime::supervise(std::shared_ptr<Queue> queue, std::size_t num
       }
     }
     context->current_unit = nullptr;
+    if (instance.in_conflict() != nullptr) co_await wait_for_state(instance);
     if (held_event) {
       backoff.reset();
       continue;
@@ -237,6 +265,18 @@ Task<void> AgentRuntime::supervise(std::shared_ptr<Queue> queue, std::size_t num
     log::error("Agent {} crashed: {}; starting it again in {}", agent_.name(), error, format_duration(pause));
     co_await sleep_for(pause);
   }
+}
+
+// Guarantee kept here: no update of state is lost. An event that needs the state of another event in flight runs again
+// after that event.
+Task<void> AgentRuntime::wait_for_state(Instance& instance) {
+  auto* freed = instance.in_conflict()->conflict;
+  instance.discard();
+  try {
+    co_await freed->wait_until(shard_.loop().now() + kStateWait, "another event to finish with the same state");
+  } catch (const Cancelled&) {
+  }
+  instance.return_events();
 }
 
 void AgentRuntime::failed(Slot& slot, FailureKind kind, const std::string& message) {
@@ -266,7 +306,7 @@ void AgentRuntime::failed(Slot& slot, FailureKind kind, const std::string& messa
     queue.retry(std::exchange(slot, {}), backoff);
     return;
   }
-  switch (policy.then) {
+  switch (kind == FailureKind::kFatal ? ErrorPolicy::Then::kCrash : policy.then) {
     case ErrorPolicy::Then::kDeadLetter:
       log::error("Agent {} {} {}: {} (record kept in {}; see: {} dlq list {})", agent_.name(), what, position, message,
                  dead_letters_.name, app_id_, agent_.name());

@@ -162,6 +162,17 @@ detail::TopicSpec App::topic_spec(std::string name, const TopicOptions& options,
   return spec;
 }
 
+detail::TableSpec App::table_spec(std::string name, const TopicOptions& changelog, const std::type_info& type,
+                                  std::source_location where) {
+  declare("table", name, where);
+  detail::TableSpec spec;
+  spec.number = tables_.size();
+  spec.changelog = topic_spec(fmt::format("{}-{}-changelog", id_, name), changelog, type, where);
+  spec.name = std::move(name);
+  spec.where = where;
+  return spec;
+}
+
 void App::add_agent(std::unique_ptr<AgentBase> agent, std::source_location where) {
   const auto& name = agent->name();
   declare("agent", name, where);

@@ -96,6 +96,11 @@ std::vector<SettingSpec> framework_settings() {
        .help = "records of a partition that may be delivered after an unacknowledged one",
        .least = 1},
       {"memory_budget", Type::kBytes, "64MiB", "bytes of fetched records in the whole worker"},
+      {"store", Type::kText, "memory://",
+       "where workers keep the state of tables: memory://, which is restored from the changelogs at every start, or "
+       "rocksdb://"},
+      {"tabledir", Type::kText, "",
+       "folder of the stores; empty: the folder tables in the folder of the app's version"},
       {"drain_timeout", Type::kDuration, "10s",
        "how long a stop, or a partition that moves, waits for events in progress, and a command after a signal for "
        "what it sent"},

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <set>
+
 #include "base/process.h"
 #include "base/text.h"
 #include "mephisto/agent/request_reply.h"
@@ -20,6 +22,8 @@ Loop& this_loop(const char* what) {
   throw Failure(ErrorKind::kInvalid,
                 fmt::format("{} belongs to a loop: create it in a task that Loop::run or Loop::spawn runs", what));
 }
+
+constexpr const char* kInMemory = "memory://";
 
 // The configuration for topics that do not exist; no value if they must not be created.
 std::optional<TopicConfig> topic_defaults(const App& app) {
@@ -103,6 +107,7 @@ Worker::Worker(App& app, std::shared_ptr<Log> log, int number, int shards)
     leader_ = std::make_unique<LeaderAgent>(leader_topic(app_.id()));
     runtimes_.push_back(std::make_unique<detail::AgentRuntime>(*leader_, shard_, app_.id(), window, 1));
   }
+  add_tables(shards);
   detail::RequestReply::of(shard_.outbox()).may_answer_on = [this](const std::string& topic) {
     return may_answer_on(topic);
   };
@@ -111,6 +116,29 @@ Worker::Worker(App& app, std::shared_ptr<Log> log, int number, int shards)
 }
 
 Worker::~Worker() = default;
+
+void Worker::add_tables(int shards) {
+  const auto& settings = app_.settings();
+  std::set<std::string> topics;
+  for (const auto& agent : app_.agents()) topics.insert(agent->topic().name);
+  for (const auto& merged : app_.merged()) topics.insert(merged.topic.name);
+  for (const auto& table : app_.tables()) {
+    const auto& spec = table->spec();
+    const auto& url = spec.store.empty() ? settings.text("store") : spec.store;
+    auto& stores = stores_[url];
+    if (!stores) {
+      const auto& folder = settings.text("tabledir");
+      stores = detail::open_stores(url, folder.empty() ? app_.appdir() + "/tables" : folder,
+                                   settings.bytes("memory_budget") / static_cast<std::size_t>(shards));
+    }
+    auto make = [&declared = *table, &loop = shard_.loop()](int partition) {
+      return declared.make_part(partition, loop);
+    };
+    tables_.push_back(std::make_unique<detail::TableState>(spec, shard_.loop(), *log_, *stores, url == kInMemory,
+                                                           topics, std::move(make)));
+    shard_.add(*tables_.back());
+  }
+}
 
 // Anybody can send a request: it must not make the worker write to any topic that it names.
 bool Worker::may_answer_on(const std::string& topic) {
@@ -144,6 +172,7 @@ Task<void> Worker::declare_topics() {
   for (const auto& topic : app_.topics()) {
     if (topic->spec().internal) co_await declare(topic->spec());
   }
+  for (const auto& table : app_.tables()) co_await declare(table->spec().changelog);
   // What an agent consumes has to be there; a source topic that somebody else made is taken as it is.
   for (const auto& runtime : runtimes_) {
     const auto* found = co_await shard_.outbox().topics().resolve(runtime->agent().topic());
@@ -173,6 +202,27 @@ Task<void> Worker::compare_topics() {
   }
 }
 
+// False if it needs the state of an event in flight: it must run again.
+Task<bool> Worker::run_once(const detail::TaskSpec& spec) {
+  detail::TimerRun run{shard_.participants()};
+  auto& context = *TaskContext::current();
+  context.current_unit = &run;
+  try {
+    co_await spec.body();
+    if (run.conflict == nullptr) shard_.complete(run);
+  } catch (const detail::UnitConflict&) {
+  } catch (const std::exception& error) {
+    log::error("Timer {} failed: {}; its next run is in {}", spec.name, error.what(), format_duration(*spec.every));
+    run.discard();
+  }
+  context.current_unit = nullptr;
+  auto* freed = run.conflict;
+  if (freed == nullptr) co_return true;
+  run.discard();
+  co_await freed->wait_until(shard_.loop().now() + detail::kStateWait, "an event to finish with the same state");
+  co_return false;
+}
+
 // Guarantee kept here, under exactly once: the outputs and changes of a run count as a whole, and only if the run
 // succeeds.
 Task<void> Worker::run_timer(const detail::TaskSpec& spec) {
@@ -183,16 +233,8 @@ Task<void> Worker::run_timer(const detail::TaskSpec& spec) {
     if (auto late = shard_.loop().now() - due; late.count() > 0)
       due += (late / *spec.every + (late % *spec.every == Loop::duration{} ? 0 : 1)) * *spec.every;
     co_await sleep_until(due);
-    detail::UnitOfWork run{.kind = detail::UnitOfWork::Kind::kTimer};
-    auto& context = *TaskContext::current();
-    context.current_unit = &run;
-    try {
-      co_await spec.body();
-      shard_.complete(run);
-    } catch (const std::exception& error) {
-      log::error("Timer {} failed: {}; its next run is in {}", spec.name, error.what(), format_duration(*spec.every));
+    while (!co_await run_once(spec)) {
     }
-    context.current_unit = nullptr;
   }
 }
 

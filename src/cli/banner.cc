@@ -61,7 +61,7 @@ void print_banner(const App& app, const std::string& log_target, bool json) {
                       "off",
                       app.datadir(),
                       app.appdir()};
-  Table table{"Mephisto v" MEPHISTO_VERSION, {{""}, {""}}};
+  TextTable table{"Mephisto v" MEPHISTO_VERSION, {{""}, {""}}};
   table.add({"id", banner.id});
   table.add({"transport", "[" + banner.transport + "]"});
   table.add({"store", banner.store});

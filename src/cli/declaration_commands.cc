@@ -38,7 +38,7 @@ struct ModelsOptions {
 };
 
 Task<int> agents(AgentsOptions, CommandContext context) {
-  Table table{"Agents", {{"name"}, {"topic"}, {"help"}}};
+  TextTable table{"Agents", {{"name"}, {"topic"}, {"help"}}};
   std::map<std::string, const AgentBase*> sorted;
   for (const auto& agent : context.app.agents()) sorted[agent->name()] = agent.get();
   for (const auto& [name, agent] : sorted)
@@ -62,7 +62,7 @@ Task<int> models(ModelsOptions, CommandContext context) {
     print_json(to_json(listed));
     co_return kOk;
   }
-  Table table{"Models", {{"name"}, {"fields"}}};
+  TextTable table{"Models", {{"name"}, {"fields"}}};
   for (const auto& [name, model] : models_of(context.app)) {
     std::string fields;
     for (const auto& field : model->fields) fields += (fields.empty() ? "" : ", ") + field.name;
@@ -86,7 +86,7 @@ Task<int> model(ModelOptions options, CommandContext context) {
     throw UsageError(fmt::format("there is no model \"{}\" (see: {} models){}", printable(options.name),
                                  context.app.id(), did_you_mean(options.name, names)));
   }
-  Table table{options.name, {{"field"}, {"type"}, {"default"}}};
+  TextTable table{options.name, {{"field"}, {"type"}, {"default"}}};
   for (const auto& field : place->second->fields)
     table.add({field.name, field.type, field.required ? "*" : field.initial});
   table.print(context.json);
@@ -127,7 +127,7 @@ Task<int> livecheck(LivecheckOptions, CommandContext context) {
 }
 
 Task<int> clean_versions(NoOptions, CommandContext context) {
-  Table removed{"Removed", {{"directory"}}};
+  TextTable removed{"Removed", {{"directory"}}};
   for (int version = 0; version < context.app.options().version; ++version) {
     auto directory = fmt::format("{}/v{}", context.app.datadir(), version);
     if (!std::filesystem::is_directory(directory)) continue;
@@ -155,7 +155,7 @@ Task<int> config(ConfigOptions options, CommandContext context) {
     }
     co_return kOk;
   }
-  Table table{"Settings", {{"setting"}, {"value"}, {"from"}, {"meaning"}}};
+  TextTable table{"Settings", {{"setting"}, {"value"}, {"from"}, {"meaning"}}};
   for (const auto& row : context.app.settings().rows())
     table.add({row.spec->name, row.value, row.source, row.spec->help});
   table.print(context.json);

@@ -100,7 +100,7 @@ struct ListedLetter {
 
 void print_list(const std::vector<ListedLetter>& listed, bool json) {
   if (json) return print_json(to_json(listed, Dialect::kShown));
-  Table table{"Dead letters", {{"agent"}, {"number", true}, {"time"}, {"from"}, {"key"}, {"reason"}}};
+  TextTable table{"Dead letters", {{"agent"}, {"number", true}, {"time"}, {"from"}, {"key"}, {"reason"}}};
   for (const auto& one : listed) {
     table.add({one.agent, std::to_string(one.number), one.time, one.from.data,
                one.key ? printable(one.key->data, 30) : "", printable(one.reason.data, 80)});
@@ -160,7 +160,7 @@ std::vector<RecordView> choose(const DeadLetters& letters, const DlqOptions& opt
 
 // Replays or drops the chosen dead letters of one topic, with a row for each.
 Task<void> handle_chosen(const App& app, DeadLetters& letters, const std::vector<RecordView>& chosen,
-                         const DlqOptions& options, std::optional<TopicInfo> to, Table& table) {
+                         const DlqOptions& options, std::optional<TopicInfo> to, TextTable& table) {
   std::vector<Replay> where;
   for (const auto& record : chosen) {
     if (options.action == "replay") where.push_back(co_await replay_of(app, letters, record, to));
@@ -173,8 +173,8 @@ Task<void> handle_chosen(const App& app, DeadLetters& letters, const std::vector
 Task<int> dlq(DlqOptions options, CommandContext context) {
   check_options(options);
   std::vector<ListedLetter> listed;
-  Table handled{options.dry_run ? "Dead letters (dry run)" : "Dead letters",
-                {{"dead letters"}, {"number", true}, {"to"}, {"for"}, {"reason"}}};
+  TextTable handled{options.dry_run ? "Dead letters (dry run)" : "Dead letters",
+                    {{"dead letters"}, {"number", true}, {"to"}, {"for"}, {"reason"}}};
   const auto topics = co_await topics_of(context.app, options.agent);
   if (topics.empty() && options.agent && options.action != "list")
     throw UsageError(fmt::format("agent {} has no dead letters yet", printable(*options.agent)));

@@ -133,16 +133,16 @@ Task<void> look_up(Lines& lines) {
 Task<int> show(const App& app, std::optional<std::string> only, bool json) {
   const auto done = co_await done_here(app);
   const auto now = Loop::current()->timestamp();
-  Table table{"Lag",
-              {{"group"},
-               {"topic"},
-               {"partition", true},
-               {"end", true},
-               {"committed", true},
-               {"lag", true},
-               {"uncommitted", true},
-               {"owner"},
-               {"oldest unacknowledged", json}}};
+  TextTable table{"Lag",
+                  {{"group"},
+                   {"topic"},
+                   {"partition", true},
+                   {"end", true},
+                   {"committed", true},
+                   {"lag", true},
+                   {"uncommitted", true},
+                   {"owner"},
+                   {"oldest unacknowledged", json}}};
   auto groups = co_await lines_of(app, std::move(only));
   std::vector<Task<void>> looks;
   for (auto& [group, lines] : groups) looks.push_back(look_up(lines));
@@ -207,8 +207,8 @@ Task<int> reset(LagOptions options, CommandContext context) {
     for (const auto& commit : group.commits) before[commit.partition] = commit.offset;
   }
   if (!options.dry_run) value_or_throw(co_await log.reset(name, offsets));
-  Table table{options.dry_run ? "Offsets (dry run)" : "Offsets",
-              {{"group"}, {"topic"}, {"partition", true}, {"before", true}, {"after", true}}};
+  TextTable table{options.dry_run ? "Offsets (dry run)" : "Offsets",
+                  {{"group"}, {"topic"}, {"partition", true}, {"before", true}, {"after", true}}};
   for (const auto& [partition, offset] : offsets) {
     const auto place = before.find(partition);
     table.add({name, partition.topic, std::to_string(partition.partition),

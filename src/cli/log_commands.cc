@@ -13,7 +13,8 @@ namespace {
 
 Task<int> topics(NoOptions, CommandContext context) {
   auto& log = *log_context().log;
-  Table table{"Topics", {{"topic"}, {"partitions", true}, {"offsets", true}, {"retention", context.json}, {"cleanup"}}};
+  TextTable table{"Topics",
+                  {{"topic"}, {"partitions", true}, {"offsets", true}, {"retention", context.json}, {"cleanup"}}};
   for (const auto& topic : value_or_throw(co_await log.topics())) {
     // Not every offset has a record: transaction markers have offsets, and so had the records that compaction removed.
     std::int64_t offsets = 0;
@@ -64,7 +65,7 @@ Task<int> groups(NoOptions, CommandContext context) {
     print_json(to_json(listed, Dialect::kShown));
     co_return kOk;
   }
-  Table table{"Groups", {{"group"}, {"generation", true}, {"member"}, {"partitions"}}};
+  TextTable table{"Groups", {{"group"}, {"generation", true}, {"member"}, {"partitions"}}};
   for (const auto& one : listed) {
     std::string text;
     for (const auto& [topic, numbers] : one.partitions)

@@ -11,19 +11,19 @@ Task<int> rebalances(NoOptions, CommandContext context) {
   Workers workers{context.app};
   for (auto& worker : co_await workers.ask()) std::ranges::move(worker.rebalances, std::back_inserter(all));
   std::ranges::sort(all, {}, [](const detail::Rebalance& one) { return std::pair{one.time, one.member}; });
-  Table table{"Rebalances",
-              {{"time"},
-               {"member"},
-               {"reason"},
-               {"before", true},
-               {"after", true},
-               {"ms", true},
-               {"unread", true},
-               {"drain", true},
-               {"commit", true},
-               {"release", true},
-               {"wait", true},
-               {"state"}}};
+  TextTable table{"Rebalances",
+                  {{"time"},
+                   {"member"},
+                   {"reason"},
+                   {"before", true},
+                   {"after", true},
+                   {"ms", true},
+                   {"unread", true},
+                   {"drain", true},
+                   {"commit", true},
+                   {"release", true},
+                   {"wait", true},
+                   {"state"}}};
   for (const auto& one : all) {
     table.add({one.time, one.member, one.reason, std::to_string(one.before), std::to_string(one.after),
                std::to_string(one.total_ms), std::to_string(one.unread_ms), std::to_string(one.drain_ms),

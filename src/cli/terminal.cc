@@ -76,12 +76,13 @@ std::size_t display_width(std::string_view text) {
   return width;
 }
 
-Table::Table(std::string title, std::vector<Column> columns) : title_(std::move(title)), columns_(std::move(columns)) {}
+TextTable::TextTable(std::string title, std::vector<Column> columns)
+    : title_(std::move(title)), columns_(std::move(columns)) {}
 
-void Table::add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
-bool Table::empty() const { return rows_.empty(); }
+void TextTable::add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
+bool TextTable::empty() const { return rows_.empty(); }
 
-std::string Table::text(bool box, bool header, std::size_t width) const {
+std::string TextTable::text(bool box, bool header, std::size_t width) const {
   const auto vertical = box ? "│" : "|";
   const auto horizontal = box ? "─" : "-";
   // Cells may come from records; their control characters must not reach the terminal.
@@ -150,7 +151,7 @@ std::string Table::text(bool box, bool header, std::size_t width) const {
   return result + (box ? rule("└", "┴", "┘", "") : rule("+", "+", "+", ""));
 }
 
-std::string Table::json() const {
+std::string TextTable::json() const {
   std::string text = "[";
   for (const auto& row : rows_) {
     if (text.size() > 1) text += ',';
@@ -172,7 +173,7 @@ std::string Table::json() const {
   return printable_json(text + "]");
 }
 
-void Table::print(bool as_json) const {
+void TextTable::print(bool as_json) const {
   auto out = as_json ? json() + "\n"
                      : text(is_terminal(STDOUT_FILENO), true, is_terminal(STDOUT_FILENO) ? terminal_width() : 0);
   std::fwrite(out.data(), 1, out.size(), stdout);

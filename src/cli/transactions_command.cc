@@ -35,15 +35,15 @@ Task<void> check_exists(const App& app, TopicPartition partition) {
 }
 
 Task<int> list(Log& log, std::vector<TopicPartition> partitions, bool json) {
-  Table table{"Transactions",
-              {{"topic"},
-               {"partition", true},
-               {"start", true},
-               {"producer", true},
-               {"id"},
-               {"state"},
-               {"last write"},
-               {"hangs"}}};
+  TextTable table{"Transactions",
+                  {{"topic"},
+                   {"partition", true},
+                   {"start", true},
+                   {"producer", true},
+                   {"id"},
+                   {"state"},
+                   {"last write"},
+                   {"hangs"}}};
   for (const auto& one : value_or_throw(co_await log.open_transactions(std::move(partitions)))) {
     const bool known = one.producer >= 0;
     table.add({one.partition.topic, std::to_string(one.partition.partition), std::to_string(one.start),
@@ -71,7 +71,7 @@ Task<int> transactions(TransactionsOptions options, CommandContext context) {
   const auto& partition = partitions.front();
   value_or_throw(co_await log.end_transaction(partition, *options.start));
   if (context.json) {
-    Table ended{"Ended", {{"topic"}, {"partition", true}, {"start", true}}};
+    TextTable ended{"Ended", {{"topic"}, {"partition", true}, {"start", true}}};
     ended.add({partition.topic, std::to_string(partition.partition), std::to_string(*options.start)});
     ended.print(true);
     co_return kOk;

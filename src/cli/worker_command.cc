@@ -59,7 +59,7 @@ class Partitions {
 
   std::string table() {
     std::lock_guard lock{mutex_};
-    Table table{"Topic Partition Set", {{"topic"}, {"partitions"}}};
+    TextTable table{"Topic Partition Set", {{"topic"}, {"partitions"}}};
     for (const auto& [topic, numbers] : owned_) {
       if (!numbers.empty()) table.add({topic, fold({numbers.begin(), numbers.end()})});
     }

@@ -65,6 +65,7 @@ std::shared_ptr<Assignment> AssignedPartitions::begin(PartitionAssignment given)
     queue.refusals = &refusals_;
     const auto number = static_cast<std::uint32_t>(assignment->lanes.size());
     auto lane = std::make_shared<Lane>(given, acks_ahead_of(given.metadata, subscription.agent->name()), queue, number);
+    lane->participants = &participants_;
     if (exactly_once_) lane->max_acks_ahead = max_acks_ahead(subscription.topic, *subscription.agent);
     queue.add_lane(lane);
     assignment->lanes.push_back(std::move(lane));

@@ -45,8 +45,13 @@ std::vector<Reason> Shard::reasons(const Assignment& assignment, const Lane& lan
     all.push_back({"log", "the log does not accept commits: " + committing->message, ago(committing->since)});
   if (read_trouble_)
     all.push_back({"log", "the log cannot be read: " + read_trouble_->message, ago(read_trouble_->since)});
-  if (assignment.state() == AssignmentState::kRestoring)
-    all.push_back({"restoring", "the state of this partition is restored first", ago(assignment.since())});
+  if (assignment.state() == AssignmentState::kRestoring) {
+    std::string text = "the state of this partition is restored first";
+    for (const auto* participant : assigned_.participants()) {
+      if (const auto progress = participant->progress(assignment); !progress.empty()) text += "; " + progress;
+    }
+    all.push_back({"restoring", std::move(text), ago(assignment.since())});
+  }
   if (assignment.state() == AssignmentState::kDraining)
     all.push_back({"draining", "the partition is being released; its records in flight are finished first",
                    ago(assignment.since())});

@@ -48,18 +48,17 @@ Shard::Shard(Loop& loop, std::shared_ptr<Log> log, ShardOptions options)
 Shard::~Shard() = default;
 
 void Shard::acknowledged(Slot& slot) {
-  if (!slot.staged.empty() || slot.changes) merge(slot);
+  if (!slot.staged.empty() || slot.changed) merge(slot);
   committer_.acknowledged();
   if (!idle_changed_.empty()) idle_changed_.notify_all();
 }
 
 void Shard::merge(UnitOfWork& unit) {
   if (!unit.staged.empty()) outbox_.collector().merge(unit);
-  if (!unit.changes) return;
+  if (!unit.changed) return;
   const auto* event = event_of(&unit);
   const auto* assignment = event == nullptr ? nullptr : assigned_.find(event->lane().assigned.id);
-  for (auto& [participant, change] : *unit.changes) participant->merge(assignment, *change);
-  unit.changes.reset();
+  unit.take_changes([&](Participant& owner, StateChange& change) { owner.merge(assignment, change); });
 }
 
 void Shard::complete(UnitOfWork& unit) {

@@ -14,8 +14,8 @@ using ::testing::HasSubstr;
 using ::testing::Le;
 using ::testing::Not;
 
-Table fruits() {
-  Table table{"Fruits", {{"name"}, {"count", true}}};
+TextTable fruits() {
+  TextTable table{"Fruits", {{"name"}, {"count", true}}};
   table.add({"apple", "3"});
   table.add({"fig", "1200"});
   return table;
@@ -30,7 +30,7 @@ std::vector<std::size_t> widths(const std::string& text) {
   return all;
 }
 
-TEST(Table, IsPlainAsciiWithoutATerminal) {
+TEST(TextTable, IsPlainAsciiWithoutATerminal) {
   EXPECT_EQ(fruits().text(false),
             "+Fruits-+-------+\n"
             "| name  | count |\n"
@@ -40,7 +40,7 @@ TEST(Table, IsPlainAsciiWithoutATerminal) {
             "+-------+-------+\n");
 }
 
-TEST(Table, IsABoxOnATerminal) {
+TEST(TextTable, IsABoxOnATerminal) {
   EXPECT_EQ(fruits().text(true),
             "┌Fruits─┬───────┐\n"
             "│ name  │ count │\n"
@@ -50,22 +50,22 @@ TEST(Table, IsABoxOnATerminal) {
             "└───────┴───────┘\n");
 }
 
-TEST(Table, MayHaveNoHeader) { EXPECT_THAT(fruits().text(false, false), Not(HasSubstr("count"))); }
+TEST(TextTable, MayHaveNoHeader) { EXPECT_THAT(fruits().text(false, false), Not(HasSubstr("count"))); }
 
-TEST(Table, WithoutRowsHasItsHeader) {
-  EXPECT_EQ((Table{"None", {{"a"}, {"b"}}}.text(false)), "+None---+\n| a | b |\n+---+---+\n+---+---+\n");
+TEST(TextTable, WithoutRowsHasItsHeader) {
+  EXPECT_EQ((TextTable{"None", {{"a"}, {"b"}}}.text(false)), "+None---+\n| a | b |\n+---+---+\n+---+---+\n");
 }
 
-TEST(Table, IsAsWideAsItsTitle) {
-  Table table{"A title that is longer than all else", {{"a"}, {"b"}}};
+TEST(TextTable, IsAsWideAsItsTitle) {
+  TextTable table{"A title that is longer than all else", {{"a"}, {"b"}}};
   table.add({"1", "2"});
   auto text = table.text(false);
   EXPECT_THAT(widths(text), Each(widths(text).front())) << text;
   EXPECT_THAT(text, HasSubstr("+A title that is longer than all else+\n"));
 }
 
-TEST(Table, IsStraightWithWideAndAccentedCharacters) {
-  Table table{"Names", {{"name"}, {"x"}}};
+TEST(TextTable, IsStraightWithWideAndAccentedCharacters) {
+  TextTable table{"Names", {{"name"}, {"x"}}};
   table.add({"日本語", "1"});
   table.add({"café 😀", "2"});
   table.add({"plain", "3"});
@@ -73,16 +73,16 @@ TEST(Table, IsStraightWithWideAndAccentedCharacters) {
   EXPECT_THAT(widths(text), Each(widths(text).front())) << text;
 }
 
-TEST(Table, ShowsControlCharactersInsteadOfSendingThem) {
-  Table table{"Bad", {{"name"}, {"reason"}}};
+TEST(TextTable, ShowsControlCharactersInsteadOfSendingThem) {
+  TextTable table{"Bad", {{"name"}, {"reason"}}};
   table.add({"\x1b[31mred", "two\nlines"});
   auto text = table.text(false);
   EXPECT_THAT(text, HasSubstr(R"(| \x1b[31mred | two\x0alines |)"));
   EXPECT_THAT(widths(text), Each(widths(text).front())) << text;
 }
 
-TEST(Table, WrapsItsLastColumnBetweenWords) {
-  Table table{"Settings", {{"name"}, {"meaning"}}};
+TEST(TextTable, WrapsItsLastColumnBetweenWords) {
+  TextTable table{"Settings", {{"name"}, {"meaning"}}};
   table.add({"shards", "threads of a worker, each with its own part of the partitions"});
   table.add({"x", "short"});
   EXPECT_EQ(table.text(false, true, 40),
@@ -96,10 +96,10 @@ TEST(Table, WrapsItsLastColumnBetweenWords) {
             "+--------+-----------------------------+\n");
 }
 
-TEST(Table, IsNotMadeWiderForTheTerminal) { EXPECT_EQ(fruits().text(true, true, 200), fruits().text(true)); }
+TEST(TextTable, IsNotMadeWiderForTheTerminal) { EXPECT_EQ(fruits().text(true, true, 200), fruits().text(true)); }
 
-TEST(Table, CutsNoWordHoweverNarrowTheTerminal) {
-  Table table{"Settings", {{"name"}, {"meaning"}}};
+TEST(TextTable, CutsNoWordHoweverNarrowTheTerminal) {
+  TextTable table{"Settings", {{"name"}, {"meaning"}}};
   table.add({"a-long-name-of-something", "a word-that-is-longer-than-the-terminal end"});
   for (std::size_t width : {1, 10, 30, 50}) {
     auto text = table.text(true, true, width);
@@ -108,8 +108,8 @@ TEST(Table, CutsNoWordHoweverNarrowTheTerminal) {
   }
 }
 
-TEST(Table, FitsWhereItCan) {
-  Table table{"Words", {{"name"}, {"text"}}};
+TEST(TextTable, FitsWhereItCan) {
+  TextTable table{"Words", {{"name"}, {"text"}}};
   std::string words;
   for (int i = 0; i < 100; ++i) words += "word" + std::to_string(i) + " ";
   table.add({"n", words});
@@ -117,15 +117,15 @@ TEST(Table, FitsWhereItCan) {
     EXPECT_THAT(widths(table.text(true, true, width)), Each(Le(width)));
 }
 
-TEST(Table, AsJsonHasNumbersWhereTheColumnHas) {
-  Table table{"Lag", {{"group"}, {"lag", true}, {"free again"}}};
+TEST(TextTable, AsJsonHasNumbersWhereTheColumnHas) {
+  TextTable table{"Lag", {{"group"}, {"lag", true}, {"free again"}}};
   table.add({"7", "12", "now"});
   table.add({"a\"b", "", ""});
   EXPECT_EQ(table.json(), R"([{"group":"7","lag":12,"free_again":"now"},{"group":"a\"b","lag":null,"free_again":""}])");
 }
 
-TEST(Table, AsJsonOfATextInANumbersColumnIsAText) {
-  Table table{"x", {{"n", true}}};
+TEST(TextTable, AsJsonOfATextInANumbersColumnIsAText) {
+  TextTable table{"x", {{"n", true}}};
   for (const char* text : {"-5", "1.5", "1.", "-", "1-2", "x", "1e5", "007", "-07", "0", "-0.5", ".5", "1.2.3", "--1"})
     table.add({text});
   EXPECT_EQ(
@@ -133,7 +133,7 @@ TEST(Table, AsJsonOfATextInANumbersColumnIsAText) {
       R"([{"n":-5},{"n":1.5},{"n":"1."},{"n":"-"},{"n":"1-2"},{"n":"x"},{"n":"1e5"},{"n":"007"},{"n":"-07"},{"n":0},{"n":-0.5},{"n":".5"},{"n":"1.2.3"},{"n":"--1"}])");
 }
 
-TEST(Table, WithoutRowsIsAnEmptyArray) { EXPECT_EQ((Table{"None", {{"a"}}}.json()), "[]"); }
+TEST(TextTable, WithoutRowsIsAnEmptyArray) { EXPECT_EQ((TextTable{"None", {{"a"}}}.json()), "[]"); }
 
 TEST(DisplayWidth, CountsColumns) {
   EXPECT_EQ(display_width(""), 0u);

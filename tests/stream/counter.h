@@ -66,6 +66,7 @@ class Counter : public detail::Participant {
  private:
   struct Change : detail::StateChange {
     std::int64_t by = 0;
+    void clear() override { by = 0; }
   };
   struct Part {
     std::int64_t committed = 0;

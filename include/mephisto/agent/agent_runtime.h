@@ -16,6 +16,7 @@ enum class FailureKind {
   kDecode,
   kHandler,
   kRefused,  // the handler found the event invalid; a retry would not help
+  kFatal,    // the app or its log is not as it must be: no event can be processed
   kOutput,   // the log refused an output of the event
 };
 
@@ -54,6 +55,7 @@ class AgentRuntime : public Consumer {
   std::shared_ptr<Queue> make_queue();
   void spawn_instances(const std::shared_ptr<Queue>& queue, int count);
   Task<void> supervise(std::shared_ptr<Queue> queue, std::size_t number);
+  Task<void> wait_for_state(Instance& instance);
   void dead_letter(Slot& slot, FailureKind kind, const std::string& message);
   // Stops the event's partition and keeps the event.
   void stop_partition(Slot& slot);

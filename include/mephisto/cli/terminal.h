@@ -8,14 +8,14 @@
 
 namespace mephisto {
 
-class Table {
+class TextTable {
  public:
   // `right` aligns the column to the right, for numbers.
   struct Column {
     std::string name{};
     bool right = false;
   };
-  Table(std::string title, std::vector<Column> columns);
+  TextTable(std::string title, std::vector<Column> columns);
 
   void add(std::vector<std::string> cells);
   bool empty() const;

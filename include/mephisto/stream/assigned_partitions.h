@@ -53,7 +53,7 @@ class AssignedPartitions {
   void subscribe(std::string topic, Consumer& agent) { subscriptions_.push_back({std::move(topic), &agent}); }
   void add(Participant& participant) { participants_.push_back(&participant); }
   const std::vector<Subscription>& subscriptions() const { return subscriptions_; }
-  const std::vector<Participant*>& participants() const { return participants_; }
+  const Participants& participants() const { return participants_; }
 
   // Creates the assignment with one lane for each agent on its topic.
   std::shared_ptr<Assignment> begin(PartitionAssignment given);
@@ -93,7 +93,7 @@ class AssignedPartitions {
   LaneQueue::Owner& owner_;
   Refusals& refusals_;
   std::vector<Subscription> subscriptions_;
-  std::vector<Participant*> participants_;
+  Participants participants_;
   Assignments assignments_;
   std::vector<Transition> transitions_;
 };

@@ -23,6 +23,8 @@
 namespace mephisto::detail {
 
 class LaneQueue;
+class Participant;
+using Participants = std::vector<Participant*>;
 
 // The header of a record that is for one agent on its topic only: the lanes of all other agents count it as done. A
 // replayed dead letter has it. If somebody forwards the record to another topic with its headers, the header has no
@@ -67,6 +69,7 @@ struct Lane {
   LaneQueue* queue;
   std::uint32_t number;  // among the lanes of its partition
   AckTracker tracker;
+  const Participants* participants = nullptr;  // the shard's
   Account account;
   AssignmentState state = AssignmentState::kAssigned;  // its assignment's
   bool stopped = false;                                // by the error policy stop_partition
@@ -127,9 +130,10 @@ struct Slot : UnitOfWork {
   void reset() {
     batch.reset();
     if (staged.capacity() > 0) staged = Buffer{};
-    if (changes) changes.reset();
+    if (changed) forget_changes();
     attempt = 0;
-    done = sent = answered = parked_key = holds_lane = false;
+    conflict = nullptr;
+    done = sent = mixed = answered = parked_key = holds_lane = false;
   }
 
   explicit operator bool() const { return static_cast<bool>(batch); }
@@ -139,6 +143,12 @@ struct Slot : UnitOfWork {
   bool is(const Lane& other, std::int64_t offset) const;
   // `topic/partition@offset`.
   std::string position() const;
+};
+
+// A run of a timer.
+struct TimerRun : UnitOfWork {
+  explicit TimerRun(const Participants& all) : UnitOfWork{}, participants(&all) { kind = Kind::kTimer; }
+  const Participants* participants;  // the shard's
 };
 
 // The event of a unit of work; null without a unit, and for a timer's.
@@ -154,6 +164,12 @@ struct FlowAccount {
   std::size_t ahead = 0;  // of batches with records that the agent has not taken
   bool paused = false;
 };
+
+// The participants of the unit's shard.
+inline const Participants& participants_of(UnitOfWork& unit) {
+  if (unit.kind == UnitOfWork::Kind::kTimer) return *static_cast<TimerRun&>(unit).participants;
+  return *static_cast<Slot&>(unit).lane().participants;
+}
 
 enum class Outcome { kAcked, kDeadLettered, kSkipped };
 

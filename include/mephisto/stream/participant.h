@@ -6,6 +6,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 
 #include "mephisto/log.h"
 #include "mephisto/stream/unit_of_work.h"
@@ -21,6 +22,8 @@ class Participant {
   // Restores the state of the assignment's partition, before the first of its records is delivered. Cancelled when the
   // shard loses the partition meanwhile.
   virtual Task<void> restore(const Assignment& assignment) = 0;
+  // How far restore() is, for people; empty: not known.
+  virtual std::string progress(const Assignment&) const { return {}; }
   // Takes the changes of a unit of work when the unit is acknowledged. `assignment` is that of its event; null for a
   // timer.
   virtual void merge(const Assignment* assignment, StateChange& change) = 0;

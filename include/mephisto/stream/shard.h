@@ -24,6 +24,7 @@ class Shard : private LaneQueue::Owner {
   void subscribe(std::string topic, Consumer& agent) { assigned_.subscribe(std::move(topic), agent); }
   // Adds state that the shard's events change; it must live as long as the shard. Before run().
   void add(Participant& participant) { assigned_.add(participant); }
+  const Participants& participants() const { return assigned_.participants(); }
 
   // Consumes until stop(), then drains, commits and leaves the group. Throws Failure when the log is unusable or the
   // accounting is broken.

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "mephisto/base/buffer.h"
+#include "mephisto/sync.h"
 
 namespace mephisto::detail {
 
@@ -15,31 +17,58 @@ class Participant;
 // The changes of a unit of work in the state of one participant (participant.h).
 struct StateChange {
   virtual ~StateChange() = default;
+  // Forgets the changes. The object is used again for a later unit.
+  virtual void clear() = 0;
 };
-using StateChanges = std::map<Participant*, std::unique_ptr<StateChange>>;
 
 struct UnitOfWork {
   enum class Kind : std::uint8_t { kEvent, kTimer };
 
   Kind kind = Kind::kEvent;
-  bool done = false;  // it counts already
-  bool sent = false;  // something was sent for it
-  Buffer staged{};    // under exactly once, the records that it has sent so far (staged.h)
-  std::unique_ptr<StateChanges> changes{};
+  bool done = false;     // it counts already
+  bool sent = false;     // something was sent for it
+  bool changed = false;  // it has changes of state
+  bool mixed = false;    // a batch of events from several partitions
+  // Another unit in flight has changed the same state: this one must run again when the queue is notified.
+  WaitQueue* conflict = nullptr;
+  Buffer staged{};  // under exactly once, the records that it has sent so far (staged.h)
 
   // The unit's change of `participant`. Creates a new T if there is none yet.
   template <class T>
   T& change(Participant& participant) {
-    if (!changes) changes = std::make_unique<StateChanges>();
-    auto& change = (*changes)[&participant];
-    if (!change) change = std::make_unique<T>();
-    return static_cast<T&>(*change);
+    changed = true;
+    for (auto& [owner, change] : changes_) {
+      if (owner == &participant) return static_cast<T&>(*change);
+    }
+    changes_.emplace_back(&participant, std::make_unique<T>());
+    return static_cast<T&>(*changes_.back().second);
+  }
+  // Gives each change to `take(participant, change)`, and forgets it.
+  template <class F>
+  void take_changes(F take) {
+    for (auto& [owner, change] : changes_) {
+      take(*owner, *change);
+      change->clear();
+    }
+    changed = false;
+  }
+  void forget_changes() {
+    take_changes([](Participant&, StateChange&) {});
   }
   // Forgets the outputs and changes of the unit, because it failed.
   void discard() {
     staged.clear();
-    changes.reset();
+    if (changed) forget_changes();
+    conflict = nullptr;
   }
+
+ private:
+  std::vector<std::pair<Participant*, std::unique_ptr<StateChange>>> changes_;
 };
+
+// Thrown when a unit needs state that another unit in flight has changed (UnitOfWork::conflict). The unit is discarded
+// and runs again. It is no std::exception, so that handlers do not catch it by accident.
+struct UnitConflict {};
+inline constexpr std::chrono::seconds kStateWait{1};  // then it runs again in any case
 
 }  // namespace mephisto::detail

@@ -1,0 +1,314 @@
+// The rows of a table's partition that are in use, as values: those that units of work have read or changed. Three
+// layers lie over each other:
+//
+//   Change    what one unit has changed; the unit reads it first
+//   Row       what units that are done have left; all later units read it
+//   Store     what is in the changelog
+//
+// A row that a unit has changed belongs to that unit until it is done. Another unit that wants to change it, or that
+// has read an older value of it, runs again (UnitConflict): no update is lost.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "mephisto/base/assert.h"
+#include "mephisto/table/table_part.h"
+
+namespace mephisto::detail {
+
+// Hashes views and strings alike.
+struct KeyHash {
+  using is_transparent = void;
+  std::size_t operator()(std::string_view key) const { return std::hash<std::string_view>{}(key); }
+};
+
+// What a unit of work has changed in a partition of a table.
+struct TableChange : StateChange {
+  std::shared_ptr<TablePart> part;
+  bool bound = false;  // `part` is that of the unit's partition
+};
+
+// How keys are written; TableKey<K>'s functions.
+struct KeyForm {
+  std::string (*stored_of_json)(std::string_view);
+  void (*write_json)(std::string_view, Buffer&);
+};
+
+template <class V>
+class Rows : public TablePart {
+  struct Entry;
+
+ public:
+  // A value, or none if the key is absent.
+  struct Row {
+    V value{};
+    bool exists = false;
+    bool changed = false;       // since the last prepare()
+    std::uint32_t users = 0;    // while there are any, the row stays in memory
+    std::uint32_t version = 0;  // grows with every change
+    Entry* entry = nullptr;     // of the unit that it belongs to
+  };
+  class Change;
+
+  Rows(const TableSpec& spec, int partition, Loop& loop, KeyForm keys, std::function<V()> initial)
+      : TablePart(spec, partition, loop), keys_(keys), initial_(std::move(initial)) {}
+
+  V initial() const { return initial_(); }
+
+  // The row as units that are done have left it.
+  Row& row(std::string_view key) { return find(key).second; }
+
+  // Visits the keys with from <= key < to in order, as the unit with `change` (null: no unit) sees them, until `visit`
+  // returns false.
+  void scan(const Change* change, std::string_view from, std::string_view to,
+            const std::function<bool(std::string_view key, const V& value)>& visit) {
+    std::map<std::string_view, const V*> above;  // null: erased
+    const auto within = [&](std::string_view key) { return key >= from && (to.empty() || key < to); };
+    for (const auto* undos : {&prepared_, &merged_}) {
+      for (const auto& undo : *undos) {
+        const auto& row = undo.at->second;
+        if (within(undo.at->first)) above.insert_or_assign(undo.at->first, row.exists ? &row.value : nullptr);
+      }
+    }
+    if (change != nullptr) {
+      change->each([&](std::string_view key, const V* value) {
+        if (within(key)) above.insert_or_assign(key, value);
+      });
+    }
+    auto next = above.begin();
+    bool more = true;
+    const auto visit_until = [&](std::string_view end, bool all) {
+      for (; more && next != above.end() && (all || next->first < end); ++next) {
+        if (next->second != nullptr) more = visit(next->first, *next->second);
+      }
+    };
+    V value{};
+    store().scan(from, to, [&](std::string_view key, std::string_view bytes) {
+      visit_until(key, false);
+      if (!more || (next != above.end() && next->first == key)) return more;  // shown from above
+      read(key, bytes, value);
+      return more = visit(key, value);
+    });
+    visit_until({}, true);
+  }
+
+  void merge(StateChange& change) override {
+    auto& unit = static_cast<Change&>(change);
+    for (std::size_t i = 0; i < unit.used_; ++i) {
+      auto& entry = *unit.entries_[i];
+      auto& row = entry.at->second;
+      if (entry.exists == row.exists && (!entry.exists || same(entry.value, row.value))) continue;
+      if (!row.changed) {
+        row.changed = true;
+        ++row.users;
+        merged_.push_back({entry.at, std::move(row.value), row.exists});
+      }
+      row.exists = entry.exists;
+      row.value = std::move(entry.value);
+      ++row.version;
+      if (!spec().log_every_update) continue;
+      if (row.exists) dump(row.value);
+      log(entry.at->first, row.exists ? std::optional{bytes_.view()} : std::nullopt);
+    }
+  }
+
+  bool has_merged() const override { return !merged_.empty(); }
+
+ protected:
+  std::string stored_key(std::string_view json) const override { return keys_.stored_of_json(json); }
+  void write_key(std::string_view stored, Buffer& out) const override { keys_.write_json(stored, out); }
+
+  void collect(std::vector<Pending>& pending) override {
+    MEPHISTO_ASSERT(prepared_.empty(), "one commit is under way at a time");
+    std::swap(prepared_, merged_);
+    for (auto& undo : prepared_) {
+      auto& row = undo.at->second;
+      row.changed = false;
+      if (row.exists) dump(row.value);
+      pending.push_back({undo.at->first, row.exists ? std::optional{std::string{bytes_.view()}} : std::nullopt});
+    }
+  }
+
+  void forget_prepared() override {
+    for (auto& undo : prepared_) --undo.at->second.users;
+    prepared_.clear();
+    if (rows_.size() <= most_rows_) return;
+    std::erase_if(rows_, [](const auto& one) { return one.second.users == 0; });
+    most_rows_ = std::max(kMostRows, 2 * rows_.size());
+  }
+
+  void undo() override {
+    for (auto* undos : {&merged_, &prepared_}) {
+      for (auto& undo : *undos) {
+        auto& row = undo.at->second;
+        row.value = std::move(undo.before);
+        row.exists = undo.existed;
+        row.changed = false;
+        ++row.version;
+        --row.users;
+      }
+      undos->clear();
+    }
+  }
+
+ private:
+  using Map = std::unordered_map<std::string, Row, KeyHash, std::equal_to<>>;
+  using At = typename Map::value_type*;
+
+  static constexpr std::size_t kMostRows = 1 << 15;  // kept in memory after a commit
+
+  struct Entry {
+    At at = nullptr;
+    V value{};
+    bool exists = false;
+    Change* change = nullptr;
+  };
+  struct Undo {
+    At at;
+    V before;
+    bool existed;
+  };
+
+  typename Map::value_type& find(std::string_view key) {
+    if (const auto found = rows_.find(key); found != rows_.end()) return *found;
+    auto& made = *rows_.try_emplace(std::string{key}).first;
+    if (const auto bytes = store().get(key)) {
+      read(key, *bytes, made.second.value);
+      made.second.exists = true;
+    }
+    return made;
+  }
+
+  void read(std::string_view key, std::string_view bytes, V& value) const {
+    auto read = spec().changelog.value_codec.load(json::padded_copy(bytes), value);
+    if (read) return;
+    throw Failure(ErrorKind::kCorrupt, "table " + spec().name + ", partition " + std::to_string(partition()) +
+                                           ": the value of a key of " + std::to_string(key.size()) +
+                                           " bytes cannot be read as this type: " + read.error().message);
+  }
+
+  void dump(const V& value) {
+    bytes_.clear();
+    spec().changelog.value_codec.dump(value, bytes_);
+  }
+
+  bool same(const V& a, const V& b) {
+    if constexpr (requires { static_cast<bool>(a == b); }) {
+      return a == b;
+    } else {
+      dump(a);
+      const std::string first{bytes_.view()};
+      dump(b);
+      return first == bytes_.view();
+    }
+  }
+
+  KeyForm keys_;
+  std::function<V()> initial_;
+  Map rows_;
+  std::size_t most_rows_ = kMostRows;
+  std::vector<Undo> merged_;    // the rows that changed since the last prepare(), and what they were
+  std::vector<Undo> prepared_;  // those that are on their way into the changelog
+  Buffer bytes_;
+  WaitQueue freed_;
+};
+
+// What a unit of work has read and changed. Entries keep their address and are used again.
+template <class V>
+class Rows<V>::Change : public TableChange {
+ public:
+  ~Change() override { clear(); }
+
+  Rows& rows() const { return static_cast<Rows&>(*part); }
+
+  // The value as the unit sees it; null if the key is absent. Valid until the unit's next call.
+  const V* get(std::string_view key) {
+    auto& row = rows().row(key);
+    if (row.entry != nullptr && row.entry->change == this) return row.entry->exists ? &row.entry->value : nullptr;
+    ++row.users;
+    reads_.emplace_back(&row, row.version);
+    return row.exists ? &row.value : nullptr;
+  }
+
+  // The value to be changed, which stays valid until the unit is done. An absent key gets the initial value first.
+  V& edit(std::string_view key, UnitOfWork& unit) {
+    auto& entry = own(key, unit);
+    if (!std::exchange(entry.exists, true)) entry.value = rows().initial();
+    return entry.value;
+  }
+  void set(std::string_view key, V value, UnitOfWork& unit) {
+    auto& entry = own(key, unit);
+    entry.exists = true;
+    entry.value = std::move(value);
+  }
+  // Gives the value that was erased, if there was one.
+  std::optional<V> erase(std::string_view key, UnitOfWork& unit) {
+    auto& entry = own(key, unit);
+    if (!std::exchange(entry.exists, false)) return std::nullopt;
+    return std::move(entry.value);
+  }
+
+  template <class F>
+  void each(F visit) const {
+    for (std::size_t i = 0; i < used_; ++i) {
+      const auto& entry = *entries_[i];
+      visit(std::string_view{entry.at->first}, entry.exists ? &entry.value : nullptr);
+    }
+  }
+
+  void clear() override {
+    for (auto& [row, version] : reads_) --row->users;
+    reads_.clear();
+    for (std::size_t i = 0; i < used_; ++i) {
+      auto& row = entries_[i]->at->second;
+      row.entry = nullptr;
+      --row.users;
+    }
+    if (used_ > 0 && !rows().freed_.empty()) rows().freed_.notify_all();
+    used_ = 0;
+    bound = false;
+  }
+
+ private:
+  friend class Rows;
+
+  Entry& own(std::string_view key, UnitOfWork& unit) {
+    auto& at = rows().find(key);
+    auto& row = at.second;
+    if (row.entry != nullptr) {
+      if (row.entry->change == this) return *row.entry;
+      conflict(unit);
+    }
+    for (const auto& [seen, version] : reads_) {
+      if (seen == &row && version != row.version) conflict(unit);
+    }
+    if (used_ == entries_.size()) entries_.push_back(std::make_unique<Entry>());
+    auto& entry = *entries_[used_++];
+    entry.at = &at;
+    entry.value = row.value;
+    entry.exists = row.exists;
+    entry.change = this;
+    row.entry = &entry;
+    ++row.users;
+    return entry;
+  }
+
+  [[noreturn]] void conflict(UnitOfWork& unit) {
+    unit.conflict = &rows().freed_;
+    throw UnitConflict{};
+  }
+
+  std::vector<std::unique_ptr<Entry>> entries_;
+  std::size_t used_ = 0;
+  std::vector<std::pair<Row*, std::uint32_t>> reads_;
+};
+
+}  // namespace mephisto::detail

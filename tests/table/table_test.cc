@@ -1,0 +1,339 @@
+// Tables in an app: what an event changes, and when others see it.
+#include <gmock/gmock.h>
+
+#include <map>
+
+#include "support/test_app.h"
+
+namespace mephisto::tests {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Pair;
+
+struct Order {
+  std::string customer;
+  int price = 0;
+};
+
+struct Totals {
+  std::int64_t orders = 0;
+  std::int64_t spent = 0;
+  std::vector<int> prices;
+};
+
+SendOptions keyed(const std::string& key) {
+  SendOptions options;
+  options.key = key;
+  return options;
+}
+
+SendOptions to(int partition) {
+  SendOptions options;
+  options.partition = partition;
+  return options;
+}
+
+TopicOptions partitions(int count) {
+  TopicOptions options;
+  options.partitions = count;
+  return options;
+}
+
+struct Shop {
+  explicit Shop(int concurrency = 1, bool exactly_once = false) {
+    if (exactly_once) app.settings().set("processing_guarantee", "exactly_once", "test");
+    AgentOptions options;
+    options.concurrency = concurrency;
+    app.agent(
+        "count", orders,
+        [this](Stream<Order> stream) -> Task<void> {
+          while (auto order = co_await stream.next()) {
+            counts[order->customer] += 1;
+            auto& total = totals[order->customer];
+            total.orders += 1;
+            total.spent += order->price;
+            total.prices.push_back(order->price);
+            if (step) co_await step(*order);
+          }
+        },
+        options);
+  }
+  App app{"shop"};
+  Topic<Order>& orders = app.topic<Order>("orders", partitions(4));
+  Table<std::string, std::int64_t>& counts = app.table<std::string, std::int64_t>("counts", {.partitions = 4});
+  Table<std::string, Totals>& totals = app.table<std::string, Totals>("totals", {.partitions = 4});
+  std::function<Task<void>(const Order&)> step;
+};
+
+TEST(Table, CountsEachEventAndKeepsRecordsThatAreChangedInPlace) {
+  Shop shop;
+  TestDriver driver{shop.app};
+  for (const int price : {3, 4, 5}) driver.run(shop.orders.send({"ann", price}, keyed("ann")));
+  driver.run(shop.orders.send({"bob", 1}, keyed("bob")));
+  driver.settle();
+  EXPECT_EQ(driver.table(shop.counts).get("ann"), 3);
+  EXPECT_EQ(driver.table(shop.counts).get("bob"), 1);
+  EXPECT_EQ(driver.table(shop.counts).get("eve"), 0);
+  EXPECT_FALSE(driver.table(shop.counts).contains("eve"));
+  EXPECT_THAT(driver.table(shop.totals).get("ann").prices, ElementsAre(3, 4, 5));
+}
+
+TEST(Table, IsTheSameAfterARestart) {
+  for (const bool exactly_once : {false, true}) {
+    Shop shop{1, exactly_once};
+    TestDriver driver{shop.app};
+    for (int i = 0; i < 40; ++i) driver.run(shop.orders.send({"c" + std::to_string(i % 7), i}, to(i % 4)));
+    driver.settle();
+    const auto before = driver.table(shop.counts).items();
+    driver.restart();
+    driver.settle();
+    EXPECT_EQ(driver.table(shop.counts).items(), before);
+    for (int i = 0; i < 40; ++i) driver.run(shop.orders.send({"c" + std::to_string(i % 7), i}, to(i % 4)));
+    driver.settle();
+    auto after = driver.table(shop.counts).items();
+    std::int64_t sum = 0;
+    for (const auto& [key, count] : after) sum += count;
+    EXPECT_EQ(sum, 80);
+  }
+}
+
+TEST(Table, AHandlerThatFailsLeavesNothingBehind) {
+  Shop shop;
+  TestDriver driver{shop.app};
+  int failures = 0;
+  shop.step = [&](const Order& order) -> Task<void> {
+    co_await sleep_for(1ms);
+    if (order.price < 0) throw std::runtime_error("bad price");
+    if (order.price == 7 && failures++ < 2) throw std::runtime_error("not yet");
+  };
+  driver.run(shop.orders.send({"ann", -1}, keyed("ann")));
+  driver.run(shop.orders.send({"ann", 7}, keyed("ann")));
+  driver.settle();
+  EXPECT_EQ(driver.table(shop.counts).get("ann"), 1);
+  EXPECT_EQ(driver.table(shop.totals).get("ann").spent, 7);
+}
+
+TEST(Table, OthersSeeAChangeWhenItsEventIsDone) {
+  Shop shop;
+  std::optional<std::int64_t> seen;
+  Gate gate;
+  shop.step = [&](const Order&) -> Task<void> { co_await gate.pass(); };
+  TestDriver driver{shop.app};
+  driver.run([](Shop& to, Gate& at) -> Task<void> {
+    co_await to.orders.send({"ann", 1}, keyed("ann"));
+    while (at.waiting() == 0) co_await sleep_for(1ms);
+  }(shop, gate));
+  EXPECT_EQ(driver.table(shop.counts).get("ann"), 0);
+  gate.open();
+  driver.settle();
+  EXPECT_EQ(driver.table(shop.counts).get("ann"), 1);
+}
+
+TEST(Table, NoUpdateIsLostWithSeveralEventsInFlight) {
+  for (const bool exactly_once : {false, true}) {
+    Shop shop{8, exactly_once};
+    Random random{7};
+    shop.step = [&](const Order&) -> Task<void> {
+      co_await sleep_for(std::chrono::milliseconds{random.below(20)});
+      if (random.below(10) == 0) throw std::runtime_error("now and then");
+    };
+    TestDriver driver{shop.app};
+    for (int i = 0; i < 300; ++i) driver.run(shop.orders.send({"c" + std::to_string(i % 3), 1}, to(i % 2)));
+    driver.settle();
+    std::map<std::string, std::int64_t> sums;
+    for (const auto& [key, count] : driver.table(shop.counts).items()) sums[key] += count;
+    EXPECT_THAT(sums, ElementsAre(Pair("c0", 100), Pair("c1", 100), Pair("c2", 100)));
+  }
+}
+
+TEST(Table, AReadThatIsFollowedByAWriteLosesNothingEither) {
+  App app{"reads"};
+  auto& topic = app.topic<std::string>("keys", partitions(1));
+  auto& counts = app.table<std::string, int>("counts", {.partitions = 1});
+  AgentOptions options;
+  options.concurrency = 5;
+  app.agent(
+      "count", topic,
+      [&](Stream<std::string> stream) -> Task<void> {
+        while (auto key = co_await stream.next()) {
+          const auto before = counts.get(*key);
+          co_await sleep_for(3ms);
+          counts.set(*key, before + 1);
+        }
+      },
+      options);
+  TestDriver driver{app};
+  for (int i = 0; i < 50; ++i) driver.run(topic.send("k"));
+  driver.settle();
+  EXPECT_EQ(driver.table(counts).get("k"), 50);
+}
+
+TEST(Table, AHandlerThatCatchesEverythingRunsAgainAllTheSame) {
+  App app{"catches"};
+  auto& topic = app.topic<int>("numbers", partitions(1));
+  auto& sum = app.table<std::string, int>("sum", {.partitions = 1});
+  AgentOptions options;
+  options.concurrency = 4;
+  app.agent(
+      "add", topic,
+      [&](Stream<int> stream) -> Task<void> {
+        while (auto number = co_await stream.next()) {
+          try {
+            sum["all"] += *number;
+          } catch (...) {
+          }
+          co_await sleep_for(2ms);
+        }
+      },
+      options);
+  TestDriver driver{app};
+  for (int i = 1; i <= 20; ++i) driver.run(topic.send(i));
+  driver.settle();
+  EXPECT_EQ(driver.table(sum).get("all"), 210);
+}
+
+TEST(Table, ErasesPopsAndIteratesInTheOrderOfItsKeys) {
+  App app{"orders"};
+  auto& topic = app.topic<std::string>("commands", partitions(1));
+  auto& numbers = app.table<int, std::string>("numbers", {.partitions = 1});
+  auto& names = app.table<std::string, int>("names", {.initial = 10, .partitions = 1});
+  std::vector<int> keys;
+  std::vector<std::string> found;
+  app.agent("work", topic, [&](Stream<std::string> stream) -> Task<void> {
+    while (auto command = co_await stream.next()) {
+      if (*command == "fill") {
+        for (const int key : {5, -3, 100000, 0, 7}) numbers.set(key, "n" + std::to_string(key));
+        for (const auto* name : {"anna", "an", "ann", "bob", "ao"}) names[name] += 1;
+        numbers.erase(7);
+        EXPECT_FALSE(numbers.erase(8));
+      } else if (*command == "list") {
+        keys.clear();
+        numbers.set(1, "new");
+        for (const auto& [key, value] : numbers.items()) keys.push_back(key);
+        names.each_prefix("an", [&](const std::string& name, int) {
+          found.push_back(name);
+          return true;
+        });
+        EXPECT_EQ(names.get("nobody"), 10);
+        EXPECT_EQ(names.get("ann"), 11);
+        EXPECT_EQ(numbers.pop(5), "n5");
+        EXPECT_FALSE(numbers.contains(5));
+      }
+    }
+  });
+  TestDriver driver{app};
+  driver.run(topic.send("fill"));
+  driver.settle();
+  driver.restart();
+  driver.run(topic.send("list"));
+  driver.settle();
+  EXPECT_THAT(keys, ElementsAre(-3, 0, 1, 5, 100000));
+  EXPECT_THAT(found, ElementsAre("an", "ann", "anna"));
+  EXPECT_THAT(driver.table(numbers).items(),
+              ElementsAre(Pair(-3, "n-3"), Pair(0, "n0"), Pair(1, "new"), Pair(100000, "n100000")));
+  driver.restart();
+  EXPECT_THAT(driver.records("orders-numbers-changelog"), testing::SizeIs(6)) << "the last updates of each commit";
+}
+
+TEST(Table, AValueThatStaysAsItWasIsNoChange) {
+  App app{"reads"};
+  auto& topic = app.topic<int>("numbers", partitions(1));
+  auto& seen = app.table<std::string, int>("seen", {.partitions = 1});
+  app.agent("read", topic, [&](Stream<int> stream) -> Task<void> {
+    while (auto number = co_await stream.next()) seen["absent"] += *number;
+  });
+  TestDriver driver{app};
+  driver.run(topic.send(0));
+  driver.settle();
+  EXPECT_TRUE(driver.table(seen).contains("absent")) << "a key that is touched gets its initial value";
+  driver.restart();
+  driver.run(topic.send(0));
+  driver.settle();
+  driver.restart();
+  EXPECT_THAT(driver.records("reads-seen-changelog"), testing::SizeIs(1));
+}
+
+TEST(Table, ItsChangelogHasTheBytesOfFaust) {
+  App app{"faust"};
+  auto& topic = app.topic<std::string>("texts", partitions(1));
+  auto& counts = app.table<std::string, int>("counts", {.partitions = 1, .log_every_update = true});
+  app.agent("count", topic, [&](Stream<std::string> stream) -> Task<void> {
+    while (auto text = co_await stream.next()) {
+      if (text->starts_with("-"))
+        counts.erase(text->substr(1));
+      else
+        counts[*text] += 1;
+    }
+  });
+  TestDriver driver{app};
+  for (const auto* text : {"k", "k", "ü", "-k"}) driver.run(topic.send(text));
+  driver.settle();
+  driver.restart();
+  const auto rows = driver.records("faust-counts-changelog");
+  ASSERT_EQ(rows.size(), 4U) << "every update";
+  EXPECT_EQ(rows[0].key, "\"k\"");
+  EXPECT_EQ(rows[0].value, "1");
+  EXPECT_EQ(rows[1].value, "2");
+  EXPECT_EQ(rows[2].key, "\"ü\"");
+  EXPECT_EQ(rows[3].key, "\"k\"");
+  EXPECT_EQ(rows[3].value, std::nullopt);
+}
+
+TEST(Table, OfAnotherNumberOfPartitionsEndsTheWorkerWithWhatToDo) {
+  TestApp world;
+  auto& topic = world.app.topic<int>("numbers", partitions(3));
+  auto& sums = world.app.table<std::string, int>("sums", {.partitions = 2});
+  world.app.agent("add", topic, [&](Stream<int> stream) -> Task<void> {
+    while (auto number = co_await stream.next()) sums["all"] += *number;
+  });
+  world.app.task("send", [&]() -> Task<void> { co_await topic.send(1); });
+  EXPECT_THAT(world.reason_of_end(), HasSubstr("table sums has 2 partitions, and topic numbers has 3"));
+}
+
+TEST(Table, IsOnlyUsedInEventsAndTimers) {
+  Shop shop;
+  TestDriver driver{shop.app};
+  driver.run([](Shop& of) -> Task<void> {
+    try {
+      (void)of.counts.get("ann");
+      ADD_FAILURE();
+    } catch (const Failure& failure) {
+      EXPECT_THAT(failure.what(), HasSubstr("table counts is used outside of an event"));
+    }
+    co_return;
+  }(shop));
+}
+
+TEST(Table, ATimerChangesItAsAUnitOfItsOwn) {
+  App app{"timers"};
+  auto& topic = app.topic<int>("numbers", partitions(1));
+  auto& runs = app.table<std::string, int>("runs", {.partitions = 1});
+  app.agent("none", topic, [](Stream<int> stream) -> Task<void> {
+    while (co_await stream.next()) {
+    }
+  });
+  app.timer("run", 1s, [&]() -> Task<void> {
+    runs["done"] += 1;
+    if (runs.get("done") == 3 && runs.get("failed") == 0) {
+      co_await sleep_for(1ms);
+      throw std::runtime_error("the third run fails");
+    }
+    co_return;
+  });
+  TestDriver driver{app};
+  driver.advance(10s);
+  EXPECT_EQ(driver.table(runs).get("done"), 2) << "each third run fails, and changes nothing";
+}
+
+TEST(Table, TwoOfOneNameAreAMistake) {
+  App app{"twice"};
+  app.table<std::string, int>("counts");
+  app.table<std::string, int>("counts");
+  EXPECT_THAT(app.mistakes(), testing::Contains(HasSubstr("there is table counts already")));
+}
+
+}  // namespace
+}  // namespace mephisto::tests
