@@ -28,7 +28,8 @@ struct Copied {
   std::int64_t seq = 0;
   int partition = 0;
   std::int64_t offset = 0;
-  int worker = 0;  // the process that wrote it
+  int worker = 0;          // the process that wrote it
+  std::int64_t count = 0;  // with state: how often its key came until now
 };
 
 App app{"chaos"};
@@ -42,11 +43,15 @@ TopicOptions internal() {
 auto& in = app.topic<Numbered>("in", internal());
 auto& out = app.topic<Copied>("out", internal());
 
+// With state, the app also counts the records of each key in a table.
+auto* const counts = std::getenv("CHAOS_STATE") != nullptr ? &app.table<std::string, std::int64_t>("counts") : nullptr;
+
 auto& copy = app.agent("copy", in, [](Stream<Numbered> stream) -> Task<void> {
   while (auto event = co_await stream.next()) {
     SendOptions options;
     options.key = std::string{event.key()};
     Copied copied{event->producer, event->key, event->seq, event.partition(), event.offset(), getpid()};
+    if (counts != nullptr) copied.count = (*counts)[event->key] += 1;
     co_await out.cast(std::move(copied), std::move(options));
   }
 });
@@ -107,7 +112,7 @@ class Reader {
         auto polled = co_await consumer->poll(8 << 20, std::chrono::milliseconds{1000});
         for (const auto& batch : polled.batches) {
           for (const auto& record : batch->records)
-            visit(partition, record.offset, value_or_throw(from_json<T>(record.value)));
+            visit(partition, record, value_or_throw(from_json<T>(record.value)));
           next = batch->next_offset;
         }
       }
@@ -209,7 +214,7 @@ class InFlight {
   using Results = std::map<int, std::set<std::int64_t>>;  // offsets by partition
 
   Task<void> read_results() {
-    co_await results_.read_on([&](int, std::int64_t, const Copied& record) {
+    co_await results_.read_on([&](int, const RecordView&, const Copied& record) {
       done_[record.partition].insert(record.offset);
       done_by_[record.worker][record.partition].insert(record.offset);
     });
@@ -243,6 +248,41 @@ Task<void> in_flight() {
   }
 }
 
+// Accounts for the table: each result has the count of its key at that record, and the changelog ends with the number
+// of records of each key.
+class State {
+ public:
+  void input(int partition, std::int64_t offset, const std::string& key) { at_[{partition, offset}] = ++counts_[key]; }
+  void result(const Copied& record) {
+    if (counts == nullptr) return;
+    const auto expected = at_.find({record.partition, record.offset});
+    if (expected == at_.end() || record.count < expected->second) ++too_low_;
+    if (expected != at_.end() && record.count > expected->second) ++too_high_;
+  }
+  void row(const std::string& key, std::int64_t count) { rows_[key] = count; }
+  // Under at least once a record that is delivered again may count twice.
+  std::int64_t wrong(bool exactly_once, std::int64_t extras_at_most) const {
+    if (counts == nullptr) return 0;
+    auto wrong = too_low_ + (exactly_once ? too_high_ : 0);
+    std::int64_t extras = 0;
+    for (const auto& [key, count] : counts_) {
+      const auto row = rows_.find("\"" + key + "\"");
+      const auto found = row == rows_.end() ? 0 : row->second;
+      if (found < count) ++wrong;
+      extras += found - count;
+    }
+    if (extras > (exactly_once ? 0 : extras_at_most)) ++wrong;
+    return wrong;
+  }
+
+ private:
+  std::map<std::string, std::int64_t> counts_;  // by key
+  std::map<std::pair<int, std::int64_t>, std::int64_t> at_;
+  std::map<std::string, std::int64_t> rows_;  // of the changelog
+  std::int64_t too_low_ = 0;
+  std::int64_t too_high_ = 0;
+};
+
 struct VerifyOptions {
   std::string mode = "at_least_once";
   std::int64_t extras_at_most = 0;  // how many results may be there twice
@@ -263,11 +303,14 @@ Task<int> verify(VerifyOptions options) {
   std::map<std::string, std::int64_t> last;
   Reader<Numbered> in_reader{*log, "in"};
   Reader<Copied> out_reader{*log, "out"};
-  co_await in_reader.read_on([&](int partition, std::int64_t offset, const Numbered& record) {
-    auto& what = input[{partition, offset}] = {record.producer, record.seq};
+  State state;
+  co_await in_reader.read_on([&](int partition, const RecordView& view, const Numbered& record) {
+    auto& what = input[{partition, view.offset}] = {record.producer, record.seq};
     doubled_input += sent.insert(what).second ? 0 : 1;
+    state.input(partition, view.offset, record.key);
   });
-  co_await out_reader.read_on([&](int, std::int64_t, const Copied& record) {
+  co_await out_reader.read_on([&](int, const RecordView&, const Copied& record) {
+    state.result(record);
     auto place = input.find({record.partition, record.offset});
     if (place == input.end() || place->second != std::pair{record.producer, record.seq}) ++without_input;
     auto& count = results[{record.partition, record.offset}];
@@ -305,13 +348,19 @@ Task<int> verify(VerifyOptions options) {
   auto commits = co_await committed(*log);
   for (int partition = 0; partition < in_reader.partitions(); ++partition)
     lag += in_reader.end(partition) - commits[partition];
-  const bool good = acked > 0 && lost == 0 && lost_input == 0 && doubled_input == 0 && without_input == 0 && lag == 0 &&
+  if (counts != nullptr) {
+    Reader<std::int64_t> changelog{*log, counts->spec().changelog.name};
+    co_await changelog.read_on(
+        [&](int, const RecordView& view, std::int64_t count) { state.row(std::string{view.key}, count); });
+  }
+  const auto wrong_counts = state.wrong(options.mode == "exactly_once", options.extras_at_most);
+  const bool good = acked > 0 && wrong_counts == 0 && lost == 0 && lost_input == 0 && doubled_input == 0 && without_input == 0 && lag == 0 &&
                     disorder == 0 && extras <= options.extras_at_most;
   fmt::print(
-      R"({{"good":{},"mode":"{}","acknowledged":{},"input":{},"results":{},"lost_acknowledged":{},"doubled_input":{},"lost":{},"extras":{},"extras_at_most":{},"without_input":{},"out_of_order":{},"lag":{}}})"
+      R"({{"good":{},"mode":"{}","acknowledged":{},"input":{},"results":{},"lost_acknowledged":{},"doubled_input":{},"lost":{},"extras":{},"extras_at_most":{},"without_input":{},"out_of_order":{},"lag":{},"wrong_counts":{}}})"
       "\n",
       good, options.mode, acked, input.size(), results.size(), lost_input, doubled_input, lost, extras,
-      options.extras_at_most, without_input, disorder, lag);
+      options.extras_at_most, without_input, disorder, lag, wrong_counts);
   co_return good ? 0 : 1;
 }
 
