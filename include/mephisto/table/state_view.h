@@ -1,0 +1,23 @@
+// What operators that remember something (windows, joins) see of their state.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string_view>
+
+namespace mephisto::detail {
+
+// The ordered state of one partition as one unit of work sees it: its own changes first.
+class StateView {
+ public:
+  virtual ~StateView() = default;
+  virtual std::optional<std::string_view> get(std::string_view key) = 0;  // valid until the next call
+  virtual void put(std::string_view key, std::string_view value) = 0;
+  virtual void erase(std::string_view key) = 0;
+  // Entries with from <= key < to (empty `to`: to the end) in ascending order, until `visit` returns false; `visit` may
+  // not change the state.
+  virtual void scan(std::string_view from, std::string_view to,
+                    const std::function<bool(std::string_view key, std::string_view value)>& visit) = 0;
+};
+
+}  // namespace mephisto::detail
