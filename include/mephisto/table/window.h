@@ -1,0 +1,139 @@
+// Windows over the records of one partition: tumbling, hopping, sliding, session and count windows. No input, no
+// output: records go in by add(), results and late records come out by callbacks. All that an operator remembers is in
+// the StateView, so another object goes on with the same state.
+//
+// Times are milliseconds since 1970. Stream time is the largest time of a record that this partition has seen, of any
+// key. Decision 0029 has the rules and says where they differ from Kafka Streams.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mephisto/error.h"
+#include "mephisto/table/state_view.h"
+
+namespace mephisto {
+
+enum class Emit {
+  kOnUpdate,  // every change of a window
+  kOnClose,   // the final result of each window, once
+  kEvery,     // the newest result of a window that changed, at most once in `every` of stream time, and when it closes
+};
+
+struct WindowOptions {
+  std::chrono::milliseconds grace{0};  // how long a window takes records after its end
+  Emit emit = Emit::kOnUpdate;
+  std::chrono::milliseconds every{0};  // only with Emit::kEvery
+};
+
+// Tumbling, hopping, calendar: [start, end). Sliding, session: both ends inclusive. Count: numbers of records of the
+// key from 0, [start, end).
+struct WindowBounds {
+  std::int64_t start = 0;
+  std::int64_t end = 0;
+  auto operator<=>(const WindowBounds&) const = default;
+};
+
+// Gives the windows that hold a time, by rising start. It must give the same windows for the same time for ever.
+using WindowsOfTime = std::function<void(std::int64_t time, std::vector<WindowBounds>& windows)>;
+
+// Which windows there are. The functions that make one throw Failure (kInvalid) if its parameters make no sense.
+class WindowSpec {
+ public:
+  enum class Kind { kTime, kSliding, kSession, kCount };
+  using milliseconds = std::chrono::milliseconds;
+
+  // Windows one after the other; they begin at multiples of their size.
+  static WindowSpec tumbling(milliseconds size, WindowOptions options = {});
+  // Windows that begin at each multiple of `advance`, which is at most `size`.
+  static WindowSpec hopping(milliseconds size, milliseconds advance, WindowOptions options = {});
+  // For each record at t the window [t - difference, t], and [t + 1, t + 1 + difference] if a later record is in it.
+  static WindowSpec sliding(milliseconds difference, WindowOptions options = {});
+  // Records of a key that are at most `gap` apart are in one window.
+  static WindowSpec session(milliseconds gap, WindowOptions options = {});
+  // Each `size` records of a key are a window. It closes when it is full; there is no grace.
+  static WindowSpec count(std::int64_t size, WindowOptions options = {});
+  // Windows that a function knows, e.g. the days of a market calendar.
+  static WindowSpec of_times(WindowsOfTime windows, WindowOptions options = {});
+
+  Kind kind() const { return kind_; }
+  std::int64_t size() const { return size_; }  // the difference, the gap, the number of records; 0 if a function says
+  std::int64_t grace() const { return grace_; }
+  Emit emit() const { return emit_; }
+  std::int64_t every() const { return every_; }
+  void windows_of(std::int64_t time, std::vector<WindowBounds>& windows) const { windows_of_(time, windows); }
+
+ private:
+  WindowSpec(Kind kind, std::int64_t size, const WindowOptions& options);
+
+  Kind kind_;
+  std::int64_t size_;
+  std::int64_t grace_;
+  Emit emit_;
+  std::int64_t every_;
+  WindowsOfTime windows_of_;
+};
+
+struct WindowRecord {
+  std::string_view key;
+  std::optional<std::string_view> value;  // none: null
+  std::int64_t time = 0;
+};
+
+struct WindowResult {
+  std::string_view key;
+  WindowBounds window;
+  std::optional<std::string_view> value;  // none: the window is not there any more, it became part of another one
+  std::int64_t time = 0;                  // the largest time of a record in the window
+};
+
+// How a window's value, which is bytes here, is made from its records.
+struct Aggregator {
+  std::function<std::string()> init;
+  std::function<void(std::string& aggregate, const WindowRecord& record)> add;
+  std::function<void(std::string& aggregate, std::string_view later)> merge;  // for sessions: adds one that came later
+};
+
+// Where results go. The views are valid during the call only.
+struct WindowSink {
+  std::function<void(const WindowResult&)> result;
+  // A record that came too late for this window. A sliding window tells it for its own window [t - difference, t].
+  std::function<void(const WindowRecord&, WindowBounds)> late;
+};
+
+// The operator. Keep its specification for as long as its state.
+class Windows {
+ public:
+  Windows(WindowSpec spec, Aggregator aggregator);
+
+  // Adds a record to its windows, then closes those whose time is over. Throws what the callbacks throw; the state is
+  // then to be thrown away with the unit of work.
+  void add(detail::StateView& state, const WindowRecord& record, const WindowSink& sink) const;
+  // For a partition that gets no records: closes what would be closed if a record at `now` came. Stream time moves only
+  // to the time of the last window that closed, so that later records are late only for windows that are closed.
+  void close_idle(detail::StateView& state, std::int64_t now, const WindowSink& sink) const;
+  // Emit::kEvery: sends the results that wait for their time, e.g. at a clean stop.
+  void flush(detail::StateView& state, const WindowSink& sink) const;
+
+  // The windows of a key that take records, by rising end; count windows: the one that is not full.
+  void read(detail::StateView& state, std::string_view key,
+            const std::function<bool(WindowBounds, std::string_view value)>& visit) const;
+
+  struct Progress {
+    std::optional<std::int64_t> stream_time;  // none before the first record
+    std::int64_t late = 0;                    // how often a record was late for a window
+    std::int64_t skipped = 0;                 // records without a value, which sliding windows leave out
+  };
+  Progress progress(detail::StateView& state) const;
+
+ private:
+  WindowSpec spec_;
+  Aggregator aggregator_;
+};
+
+}  // namespace mephisto

@@ -1,0 +1,99 @@
+// What happens when stream time reaches a time. It is found by the entries `t` and `u` of the state, which are in the
+// order of time, key and window.
+#include <algorithm>
+
+#include "mephisto/base/assert.h"
+#include "table/window_run.h"
+
+namespace mephisto::detail {
+namespace {
+
+// So many entries are taken at once: a jump of time may close any number of windows.
+constexpr std::size_t kTaken = 256;
+
+}  // namespace
+
+std::vector<std::pair<TimedEntry, char>> WindowRun::take(char kind, std::int64_t until, std::int64_t& next) {
+  std::vector<std::pair<TimedEntry, char>> taken;
+  std::vector<std::string> keys;
+  next = INT64_MAX;
+  const std::string from(1, kind);
+  const std::string to(1, static_cast<char>(kind + 1));
+  state_.scan(from, to, [&](std::string_view bytes, std::string_view value) {
+    auto entry = read_timed_key(bytes);
+    if (entry.time > until || taken.size() == kTaken) {
+      next = entry.time;
+      return false;
+    }
+    keys.emplace_back(bytes);
+    taken.emplace_back(std::move(entry), value.empty() ? char{} : value[0]);
+    return true;
+  });
+  for (const auto& key : keys) state_.erase(key);
+  return taken;
+}
+
+void WindowRun::advance(std::int64_t until) {
+  send_due(until);
+  while (progress_.next_timer <= until) {
+    for (const auto& [entry, action] : take('t', until, progress_.next_timer)) {
+      move_time(entry.time);
+      run(entry, Timer{action});
+    }
+  }
+}
+
+void WindowRun::flush() { send_due(INT64_MAX); }
+
+void WindowRun::send_due(std::int64_t until) {
+  while (progress_.next_due <= until) {
+    const bool last = progress_.next_due == INT64_MAX;
+    for (const auto& [entry, none] : take('u', until, progress_.next_due)) {
+      auto window = load(entry.key, entry.id);
+      MEPHISTO_ASSERT(window && window->due == entry.time, "a result that waits belongs to a window");
+      window->due.reset();
+      send(entry.key, *window);
+      store(entry.key, entry.id, *window);
+    }
+    if (last) break;
+  }
+}
+
+void WindowRun::run(const TimedEntry& entry, Timer timer) {
+  switch (timer) {
+    case Timer::kClose: return close(entry);
+    case Timer::kForget: return forget(entry);
+    case Timer::kForgetValues: return forget_values(entry.key, entry.id);
+  }
+}
+
+void WindowRun::close(const TimedEntry& entry) {
+  auto window = load(entry.key, entry.id);
+  MEPHISTO_ASSERT(window, "a window is kept until it closes");
+  if (spec_.emit() == Emit::kOnClose || window->due) send(entry.key, *window);
+  remove_due(entry.key, entry.id, *window);
+  // A sliding window or session could still get a record at this very time. It is remembered that it was sent.
+  const auto forgotten = add_times(entry.time, 1);
+  if (spec_.kind() == WindowSpec::Kind::kTime || forgotten <= progress_.stream_time) {
+    state_.erase(window_key(entry.key, entry.id));
+  } else {
+    window->is_final = true;
+    window->aggregate.clear();
+    store(entry.key, entry.id, *window);
+    set_timer(forgotten, entry.key, entry.id, Timer::kForget);
+  }
+}
+
+void WindowRun::forget(const TimedEntry& entry) {
+  auto window = load(entry.key, entry.id);
+  MEPHISTO_ASSERT(window, "a window is kept until it is forgotten");
+  if (spec_.kind() == WindowSpec::Kind::kSession && !window->is_final) {
+    if (const auto later = session_needed_until(entry.key, window->bounds); later > progress_.stream_time)
+      return set_timer(later, entry.key, entry.id, Timer::kForget);
+  }
+  if (window->due) send(entry.key, *window);
+  remove_due(entry.key, entry.id, *window);
+  state_.erase(window_key(entry.key, entry.id));
+}
+
+}  // namespace mephisto::detail

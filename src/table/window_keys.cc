@@ -1,0 +1,81 @@
+#include "table/window_keys.h"
+
+#include "mephisto/base/assert.h"
+
+namespace mephisto::detail {
+namespace {
+
+// A zero byte within a key; the end of a key, which sorts before it and before all other bytes.
+constexpr std::string_view kZero{"\0\xff", 2};
+constexpr std::string_view kEnd{"\0\1", 2};
+
+void append_escaped(std::string& out, std::string_view key) {
+  for (auto zero = key.find('\0'); zero != std::string_view::npos; zero = key.find('\0')) {
+    out.append(key.substr(0, zero)).append(kZero);
+    key.remove_prefix(zero + 1);
+  }
+  out.append(key).append(kEnd);
+}
+
+}  // namespace
+
+void append_number(std::string& out, std::int64_t number) {
+  const auto bits = static_cast<std::uint64_t>(number) ^ (std::uint64_t{1} << 63);
+  for (int shift = 56; shift >= 0; shift -= 8) out += static_cast<char>(bits >> shift);
+}
+
+std::int64_t read_number(std::string_view bytes) {
+  MEPHISTO_ASSERT(bytes.size() >= 8, "a number of a window's state has 8 bytes");
+  std::uint64_t bits = 0;
+  for (const char byte : bytes.substr(0, 8)) bits = bits << 8 | static_cast<unsigned char>(byte);
+  return static_cast<std::int64_t>(bits ^ (std::uint64_t{1} << 63));
+}
+
+std::string key_prefix(char kind, std::string_view key) {
+  std::string out;
+  out.reserve(key.size() + 19);
+  out += kind;
+  append_escaped(out, key);
+  return out;
+}
+
+std::string window_key(std::string_view key, std::int64_t id) {
+  auto out = key_prefix('w', key);
+  append_number(out, id);
+  return out;
+}
+
+std::string value_key(std::string_view key, std::int64_t time, std::int64_t number) {
+  auto out = key_prefix('v', key);
+  append_number(out, time);
+  append_number(out, number);
+  return out;
+}
+
+std::string timed_key(char kind, std::int64_t time, std::string_view key, std::int64_t id) {
+  std::string out;
+  out.reserve(key.size() + 19);
+  out += kind;
+  append_number(out, time);
+  append_escaped(out, key);
+  append_number(out, id);
+  return out;
+}
+
+TimedEntry read_timed_key(std::string_view bytes) {
+  TimedEntry entry;
+  bytes.remove_prefix(1);
+  entry.time = read_number(bytes);
+  bytes.remove_prefix(8);
+  auto zero = bytes.find('\0');
+  while (bytes.substr(zero, 2) == kZero) {
+    entry.key.append(bytes.substr(0, zero + 1));
+    bytes.remove_prefix(zero + 2);
+    zero = bytes.find('\0');
+  }
+  entry.key.append(bytes.substr(0, zero));
+  entry.id = read_number(bytes.substr(zero + 2));
+  return entry;
+}
+
+}  // namespace mephisto::detail

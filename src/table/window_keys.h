@@ -1,0 +1,36 @@
+// The keys of an operator's state. Numbers are in an order-preserving form of 8 bytes. The key of a record is escaped,
+// so that entries are in the order of keys, whatever bytes are in them.
+//
+//   p                          progress
+//   w KEY ID                   a window; ID is its start, of a session its end, of a count window 0
+//   v KEY TIME NUMBER          sliding: the value of a record, with the number of its arrival
+//   t WHEN KEY ID              what happens when stream time reaches WHEN
+//   u DUE KEY ID               Emit::kEvery: a result that waits for DUE
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace mephisto::detail {
+
+inline constexpr std::string_view kProgressKey = "p";
+
+void append_number(std::string& out, std::int64_t number);
+std::int64_t read_number(std::string_view bytes);  // the first 8 bytes
+
+// KIND KEY: all entries of a key begin with it, and no others.
+std::string key_prefix(char kind, std::string_view key);
+std::string window_key(std::string_view key, std::int64_t id);
+std::string value_key(std::string_view key, std::int64_t time, std::int64_t number);
+
+// A `t` or `u` entry.
+struct TimedEntry {
+  std::int64_t time = 0;
+  std::string key;
+  std::int64_t id = 0;
+};
+std::string timed_key(char kind, std::int64_t time, std::string_view key, std::int64_t id);
+TimedEntry read_timed_key(std::string_view bytes);
+
+}  // namespace mephisto::detail

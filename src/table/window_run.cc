@@ -1,0 +1,191 @@
+#include "table/window_run.h"
+
+#include <algorithm>
+
+#include "mephisto/base/assert.h"
+
+namespace mephisto::detail {
+namespace {
+
+// The first byte of a stored window.
+constexpr char kFinal = 1;
+constexpr char kDue = 2;
+
+}  // namespace
+
+std::int64_t add_times(std::int64_t a, std::int64_t b) {
+  std::int64_t sum = 0;
+  if (!__builtin_add_overflow(a, b, &sum)) return sum;
+  return b > 0 ? INT64_MAX : INT64_MIN;
+}
+
+std::string StoredWindow::encode() const {
+  std::string out;
+  out.reserve(41 + 16 * sent.size() + aggregate.size());
+  out += static_cast<char>((is_final ? kFinal : 0) | (due ? kDue : 0));
+  append_number(out, bounds.start);
+  append_number(out, bounds.end);
+  append_number(out, time);
+  if (due) append_number(out, *due);
+  append_number(out, static_cast<std::int64_t>(sent.size()));
+  for (const auto& window : sent) {
+    append_number(out, window.start);
+    append_number(out, window.end);
+  }
+  return out += aggregate;
+}
+
+StoredWindow StoredWindow::decode(std::string_view bytes) {
+  MEPHISTO_ASSERT(!bytes.empty(), "a stored window is not empty");
+  const char flags = bytes[0];
+  bytes.remove_prefix(1);
+  const auto number = [&] {
+    const auto value = read_number(bytes);
+    bytes.remove_prefix(8);
+    return value;
+  };
+  StoredWindow window;
+  window.is_final = (flags & kFinal) != 0;
+  window.bounds.start = number();
+  window.bounds.end = number();
+  window.time = number();
+  if (flags & kDue) window.due = number();
+  window.sent.resize(static_cast<std::size_t>(number()));
+  for (auto& sent : window.sent) {
+    sent.start = number();
+    sent.end = number();
+  }
+  window.aggregate = bytes;
+  return window;
+}
+
+WindowRun::WindowRun(const WindowSpec& spec, const Aggregator& aggregator, StateView& state, const WindowSink& sink)
+    : spec_(spec), aggregator_(aggregator), state_(state), sink_(sink) {
+  if (const auto bytes = state_.get(kProgressKey)) {
+    MEPHISTO_ASSERT(bytes->size() == 48, "the progress of an operator is six numbers");
+    stored_ = {.stream_time = read_number(bytes->substr(0)),
+               .next_timer = read_number(bytes->substr(8)),
+               .next_due = read_number(bytes->substr(16)),
+               .late = read_number(bytes->substr(24)),
+               .skipped = read_number(bytes->substr(32)),
+               .arrivals = read_number(bytes->substr(40))};
+  }
+  progress_ = stored_;
+}
+
+void WindowRun::finish() {
+  if (progress_ == stored_) return;
+  std::string bytes;
+  for (const auto number : {progress_.stream_time, progress_.next_timer, progress_.next_due, progress_.late,
+                            progress_.skipped, progress_.arrivals})
+    append_number(bytes, number);
+  state_.put(kProgressKey, bytes);
+}
+
+Windows::Progress WindowRun::progress() const {
+  Windows::Progress all{.late = progress_.late, .skipped = progress_.skipped};
+  if (has_time()) all.stream_time = progress_.stream_time;
+  return all;
+}
+
+void WindowRun::move_time(std::int64_t time) { progress_.stream_time = std::max(progress_.stream_time, time); }
+
+void WindowRun::late(const WindowRecord& record, WindowBounds window) {
+  ++progress_.late;
+  if (sink_.late) sink_.late(record, window);
+}
+
+std::optional<StoredWindow> WindowRun::load(std::string_view key, std::int64_t id) {
+  const auto bytes = state_.get(window_key(key, id));
+  if (!bytes) return std::nullopt;
+  return StoredWindow::decode(*bytes);
+}
+
+void WindowRun::store(std::string_view key, std::int64_t id, const StoredWindow& window) {
+  state_.put(window_key(key, id), window.encode());
+}
+
+void WindowRun::set_timer(std::int64_t when, std::string_view key, std::int64_t id, Timer timer) {
+  const char action = static_cast<char>(timer);
+  state_.put(timed_key('t', when, key, id), {&action, 1});
+  progress_.next_timer = std::min(progress_.next_timer, when);
+}
+
+void WindowRun::remove_timer(std::int64_t when, std::string_view key, std::int64_t id) {
+  state_.erase(timed_key('t', when, key, id));
+}
+
+void WindowRun::add(StoredWindow& window, const WindowRecord& record) {
+  aggregator_.add(window.aggregate, record);
+  window.time = std::max(window.time, record.time);
+}
+
+void WindowRun::changed(std::string_view key, std::int64_t id, StoredWindow& window) {
+  if (spec_.emit() == Emit::kOnUpdate) {
+    send(key, window);
+  } else if (spec_.emit() == Emit::kEvery && !window.due) {
+    window.due = add_times(progress_.stream_time, spec_.every());
+    state_.put(timed_key('u', *window.due, key, id), {});
+    progress_.next_due = std::min(progress_.next_due, *window.due);
+  }
+  store(key, id, window);
+}
+
+// A session retracts the results that it replaces, also its own. Kafka Streams does not do that while all its records
+// have the same time, and neither do we.
+void WindowRun::send(std::string_view key, StoredWindow& window) {
+  auto bounds = window.bounds;
+  if (spec_.kind() == WindowSpec::Kind::kCount) bounds.end = bounds.start + spec_.size();
+  if (spec_.kind() == WindowSpec::Kind::kSession && spec_.emit() != Emit::kOnClose) {
+    for (const auto& old : window.sent)
+      if (bounds.start != bounds.end) sink_.result({key, old, std::nullopt, old.end});
+    window.sent = {bounds};
+  }
+  sink_.result({key, bounds, window.aggregate, window.time});
+}
+
+void WindowRun::remove_due(std::string_view key, std::int64_t id, StoredWindow& window) {
+  if (!window.due) return;
+  state_.erase(timed_key('u', *window.due, key, id));
+  window.due.reset();
+}
+
+void WindowRun::add_to_time_windows(const WindowRecord& record) {
+  move_time(record.time);
+  std::vector<WindowBounds> windows;
+  spec_.windows_of(record.time, windows);
+  for (const auto& bounds : windows) {
+    const auto closes = add_times(bounds.end, spec_.grace());
+    if (closes <= progress_.stream_time) {
+      late(record, bounds);
+      continue;
+    }
+    auto window = load(record.key, bounds.start);
+    if (!window) {
+      window = StoredWindow{.bounds = bounds, .time = record.time, .aggregate = aggregator_.init()};
+      set_timer(closes, record.key, bounds.start, Timer::kClose);
+    }
+    add(*window, record);
+    changed(record.key, bounds.start, *window);
+  }
+}
+
+// The stored bounds are the numbers of the window's records so far.
+void WindowRun::add_to_count_window(const WindowRecord& record) {
+  move_time(record.time);
+  auto window = load(record.key, 0);
+  if (!window) window = StoredWindow{};
+  if (window->bounds.start == window->bounds.end) {
+    window->time = record.time;
+    window->aggregate = aggregator_.init();
+  }
+  add(*window, record);
+  ++window->bounds.end;
+  changed(record.key, 0, *window);
+  if (window->bounds.end < window->bounds.start + spec_.size()) return;
+  if (spec_.emit() != Emit::kOnUpdate) send(record.key, *window);
+  remove_due(record.key, 0, *window);
+  store(record.key, 0, {.bounds = {window->bounds.end, window->bounds.end}});
+}
+
+}  // namespace mephisto::detail

@@ -1,0 +1,85 @@
+// Sessions. Two of a key are more than the gap apart, so that they are ordered by their ends, and a record touches at
+// most the one before it and the one after it.
+#include <algorithm>
+
+#include "table/window_run.h"
+
+namespace mephisto::detail {
+
+void WindowRun::add_to_session(const WindowRecord& record) {
+  move_time(record.time);
+  const auto time = record.time;
+  const auto touched = sessions_near(record.key, time);
+  WindowBounds all{time, time};
+  for (const auto& session : touched)
+    all = {std::min(all.start, session.bounds.start), std::max(all.end, session.bounds.end)};
+  if (session_end(all.end) < progress_.stream_time) return late(record, all);
+  // A session that was sent takes no more records. A record after its end begins the next one.
+  for (const auto& session : touched)
+    if (session.is_final && time <= session.bounds.end) return late(record, session.bounds);
+
+  StoredWindow merged{.bounds = {time, time}, .time = all.end, .aggregate = aggregator_.init()};
+  bool has_timer = false;
+  for (auto session : touched) {
+    if (session.is_final) continue;
+    const auto id = session.bounds.end;
+    merged.bounds = {std::min(merged.bounds.start, session.bounds.start), std::max(merged.bounds.end, id)};
+    aggregator_.merge(merged.aggregate, session.aggregate);
+    merged.sent.insert(merged.sent.end(), session.sent.begin(), session.sent.end());
+    if (session.due) {
+      merged.due = std::min(merged.due.value_or(*session.due), *session.due);
+      remove_due(record.key, id, session);
+    }
+    has_timer = id == all.end;
+    if (!has_timer) {
+      state_.erase(window_key(record.key, id));
+      remove_timer(session_timer(id), record.key, id);
+    }
+  }
+  aggregator_.add(merged.aggregate, record);
+  const auto id = merged.bounds.end;
+  if (!has_timer)
+    set_timer(session_timer(id), record.key, id, spec_.emit() == Emit::kOnClose ? Timer::kClose : Timer::kForget);
+  if (merged.due) state_.put(timed_key('u', *merged.due, record.key, id), {});
+  changed(record.key, id, merged);
+}
+
+// Until this time, inclusive, a record is not late for a session that ends at `end`.
+std::int64_t WindowRun::session_end(std::int64_t end) const {
+  return add_times(add_times(end, spec_.size()), spec_.grace());
+}
+
+// Results on close are sent when the session ends. Otherwise it is kept for as long as a record that is not late could
+// touch it, because its result would have to be retracted.
+std::int64_t WindowRun::session_timer(std::int64_t end) const {
+  if (spec_.emit() == Emit::kOnClose) return session_end(end);
+  return add_times(add_times(session_end(end), spec_.size()), 1);
+}
+
+// A record between this session and the next one would join both, and it is not late while the next one takes records.
+std::int64_t WindowRun::session_needed_until(std::string_view key, const WindowBounds& session) {
+  auto needed = INT64_MIN;
+  auto to = key_prefix('w', key);
+  ++to.back();
+  state_.scan(window_key(key, add_times(session.end, 1)), to, [&](std::string_view, std::string_view bytes) {
+    const auto next = StoredWindow::decode(bytes).bounds;
+    if (next.start <= add_times(session.end, 2 * spec_.size())) needed = add_times(session_end(next.end), 1);
+    return false;
+  });
+  return needed;
+}
+
+std::vector<StoredWindow> WindowRun::sessions_near(std::string_view key, std::int64_t time) {
+  std::vector<StoredWindow> found;
+  auto to = key_prefix('w', key);
+  ++to.back();
+  state_.scan(window_key(key, add_times(time, -spec_.size())), to, [&](std::string_view, std::string_view bytes) {
+    auto session = StoredWindow::decode(bytes);
+    if (session.bounds.start > add_times(time, spec_.size())) return false;
+    found.push_back(std::move(session));
+    return true;
+  });
+  return found;
+}
+
+}  // namespace mephisto::detail
