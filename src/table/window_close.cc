@@ -13,20 +13,20 @@ constexpr std::size_t kTaken = 256;
 
 }  // namespace
 
-std::vector<std::pair<TimedEntry, char>> WindowRun::take(char kind, std::int64_t until, std::int64_t& next) {
-  std::vector<std::pair<TimedEntry, char>> taken;
+std::vector<TimedEntry> WindowRun::take(char kind, std::int64_t until, std::int64_t& next) {
+  std::vector<TimedEntry> taken;
   std::vector<std::string> keys;
   next = INT64_MAX;
   const std::string from(1, kind);
   const std::string to(1, static_cast<char>(kind + 1));
-  state_.scan(from, to, [&](std::string_view bytes, std::string_view value) {
+  state_.scan(from, to, [&](std::string_view bytes, std::string_view) {
     auto entry = read_timed_key(bytes);
     if (entry.time > until || taken.size() == kTaken) {
       next = entry.time;
       return false;
     }
     keys.emplace_back(bytes);
-    taken.emplace_back(std::move(entry), value.empty() ? char{} : value[0]);
+    taken.push_back(std::move(entry));
     return true;
   });
   for (const auto& key : keys) state_.erase(key);
@@ -36,9 +36,9 @@ std::vector<std::pair<TimedEntry, char>> WindowRun::take(char kind, std::int64_t
 void WindowRun::advance(std::int64_t until) {
   send_due(until);
   while (progress_.next_timer <= until) {
-    for (const auto& [entry, action] : take('t', until, progress_.next_timer)) {
+    for (const auto& entry : take('t', until, progress_.next_timer)) {
       move_time(entry.time);
-      run(entry, Timer{action});
+      run(entry);
     }
   }
 }
@@ -46,42 +46,41 @@ void WindowRun::advance(std::int64_t until) {
 void WindowRun::flush() { send_due(INT64_MAX); }
 
 void WindowRun::send_due(std::int64_t until) {
-  while (progress_.next_due <= until) {
-    const bool last = progress_.next_due == INT64_MAX;
-    for (const auto& [entry, none] : take('u', until, progress_.next_due)) {
+  while (progress_.next_due <= until && progress_.next_due != INT64_MAX) {
+    for (const auto& entry : take('u', until, progress_.next_due)) {
       auto window = load(entry.key, entry.id);
       MEPHISTO_ASSERT(window && window->due == entry.time, "a result that waits belongs to a window");
       window->due.reset();
       send(entry.key, *window);
       store(entry.key, entry.id, *window);
     }
-    if (last) break;
   }
 }
 
-void WindowRun::run(const TimedEntry& entry, Timer timer) {
-  switch (timer) {
+void WindowRun::run(const TimedEntry& entry) {
+  switch (Timer{entry.action}) {
     case Timer::kClose: return close(entry);
     case Timer::kForget: return forget(entry);
     case Timer::kForgetValues: return forget_values(entry.key, entry.id);
+    case Timer::kSend: break;
   }
 }
 
+// After it closed, a window of regular or calendar time is late for every record, and is not needed. Of a sliding
+// window or session it is remembered that it is final, for as long as a record could fall into it.
 void WindowRun::close(const TimedEntry& entry) {
   auto window = load(entry.key, entry.id);
   MEPHISTO_ASSERT(window, "a window is kept until it closes");
   if (spec_.emit() == Emit::kOnClose || window->due) send(entry.key, *window);
   remove_due(entry.key, entry.id, *window);
-  // A sliding window or session could still get a record at this very time. It is remembered that it was sent.
-  const auto forgotten = add_times(entry.time, 1);
-  if (spec_.kind() == WindowSpec::Kind::kTime || forgotten <= progress_.stream_time) {
-    state_.erase(window_key(entry.key, entry.id));
-  } else {
-    window->is_final = true;
-    window->aggregate.clear();
-    store(entry.key, entry.id, *window);
-    set_timer(forgotten, entry.key, entry.id, Timer::kForget);
-  }
+  const auto needed =
+      spec_.kind() == WindowSpec::Kind::kSliding ? sliding_forgotten(window->bounds) : add_times(entry.time, 1);
+  if (spec_.kind() == WindowSpec::Kind::kTime || needed <= progress_.stream_time)
+    return state_.erase(window_key(entry.key, entry.id));
+  window->is_final = true;
+  window->aggregate.clear();
+  store(entry.key, entry.id, *window);
+  set_timer(needed, entry.key, entry.id, Timer::kForget);
 }
 
 void WindowRun::forget(const TimedEntry& entry) {

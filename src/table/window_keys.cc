@@ -52,14 +52,14 @@ std::string value_key(std::string_view key, std::int64_t time, std::int64_t numb
   return out;
 }
 
-std::string timed_key(char kind, std::int64_t time, std::string_view key, std::int64_t id) {
+std::string timed_key(char kind, std::int64_t time, std::string_view key, std::int64_t id, char action) {
   std::string out;
-  out.reserve(key.size() + 19);
+  out.reserve(key.size() + 20);
   out += kind;
   append_number(out, time);
   append_escaped(out, key);
   append_number(out, id);
-  return out;
+  return out += action;
 }
 
 TimedEntry read_timed_key(std::string_view bytes) {
@@ -75,6 +75,7 @@ TimedEntry read_timed_key(std::string_view bytes) {
   }
   entry.key.append(bytes.substr(0, zero));
   entry.id = read_number(bytes.substr(zero + 2));
+  entry.action = bytes.back();
   return entry;
 }
 

@@ -4,8 +4,8 @@
 //   p                          progress
 //   w KEY ID                   a window; ID is its start, of a session its end, of a count window 0
 //   v KEY TIME NUMBER          sliding: the value of a record, with the number of its arrival
-//   t WHEN KEY ID              what happens when stream time reaches WHEN
-//   u DUE KEY ID               Emit::kEvery: a result that waits for DUE
+//   t WHEN KEY ID ACTION       what happens when stream time reaches WHEN (Timer in window_run.h)
+//   u DUE KEY ID ACTION        Emit::kEvery: a result that waits for DUE
 #pragma once
 
 #include <cstdint>
@@ -29,8 +29,9 @@ struct TimedEntry {
   std::int64_t time = 0;
   std::string key;
   std::int64_t id = 0;
+  char action = 0;
 };
-std::string timed_key(char kind, std::int64_t time, std::string_view key, std::int64_t id);
+std::string timed_key(char kind, std::int64_t time, std::string_view key, std::int64_t id, char action);
 TimedEntry read_timed_key(std::string_view bytes);
 
 }  // namespace mephisto::detail

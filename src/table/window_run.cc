@@ -106,13 +106,24 @@ void WindowRun::store(std::string_view key, std::int64_t id, const StoredWindow&
 }
 
 void WindowRun::set_timer(std::int64_t when, std::string_view key, std::int64_t id, Timer timer) {
-  const char action = static_cast<char>(timer);
-  state_.put(timed_key('t', when, key, id), {&action, 1});
+  state_.put(timed_key('t', when, key, id, static_cast<char>(timer)), {});
   progress_.next_timer = std::min(progress_.next_timer, when);
 }
 
-void WindowRun::remove_timer(std::int64_t when, std::string_view key, std::int64_t id) {
-  state_.erase(timed_key('t', when, key, id));
+void WindowRun::remove_timer(std::int64_t when, std::string_view key, std::int64_t id, Timer timer) {
+  state_.erase(timed_key('t', when, key, id, static_cast<char>(timer)));
+}
+
+void WindowRun::set_due(std::string_view key, std::int64_t id, StoredWindow& window, std::int64_t due) {
+  window.due = due;
+  state_.put(timed_key('u', due, key, id, static_cast<char>(Timer::kSend)), {});
+  progress_.next_due = std::min(progress_.next_due, due);
+}
+
+void WindowRun::remove_due(std::string_view key, std::int64_t id, StoredWindow& window) {
+  if (!window.due) return;
+  state_.erase(timed_key('u', *window.due, key, id, static_cast<char>(Timer::kSend)));
+  window.due.reset();
 }
 
 void WindowRun::add(StoredWindow& window, const WindowRecord& record) {
@@ -124,9 +135,7 @@ void WindowRun::changed(std::string_view key, std::int64_t id, StoredWindow& win
   if (spec_.emit() == Emit::kOnUpdate) {
     send(key, window);
   } else if (spec_.emit() == Emit::kEvery && !window.due) {
-    window.due = add_times(progress_.stream_time, spec_.every());
-    state_.put(timed_key('u', *window.due, key, id), {});
-    progress_.next_due = std::min(progress_.next_due, *window.due);
+    set_due(key, id, window, add_times(progress_.stream_time, spec_.every()));
   }
   store(key, id, window);
 }
@@ -142,12 +151,6 @@ void WindowRun::send(std::string_view key, StoredWindow& window) {
     window.sent = {bounds};
   }
   sink_.result({key, bounds, window.aggregate, window.time});
-}
-
-void WindowRun::remove_due(std::string_view key, std::int64_t id, StoredWindow& window) {
-  if (!window.due) return;
-  state_.erase(timed_key('u', *window.due, key, id));
-  window.due.reset();
 }
 
 void WindowRun::add_to_time_windows(const WindowRecord& record) {

@@ -27,11 +27,12 @@ struct StoredWindow {
   static StoredWindow decode(std::string_view bytes);
 };
 
-// What a `t` entry asks for.
+// What an entry of time asks for.
 enum class Timer : char {
-  kClose = 'c',         // the window's last result, and the end of the window
+  kClose = 'c',         // the window's last result
   kForget = 'f',        // the window is not needed any more
   kForgetValues = 'v',  // sliding: nor are the values of the records at this time
+  kSend = 's',          // Emit::kEvery: the result that waits
 };
 
 class WindowRun {
@@ -73,7 +74,8 @@ class WindowRun {
   std::optional<StoredWindow> load(std::string_view key, std::int64_t id);
   void store(std::string_view key, std::int64_t id, const StoredWindow& window);
   void set_timer(std::int64_t when, std::string_view key, std::int64_t id, Timer timer);
-  void remove_timer(std::int64_t when, std::string_view key, std::int64_t id);
+  void remove_timer(std::int64_t when, std::string_view key, std::int64_t id, Timer timer);
+  void set_due(std::string_view key, std::int64_t id, StoredWindow& window, std::int64_t due);
   // Adds a record to a window that exists or begins.
   void add(StoredWindow& window, const WindowRecord& record);
   // Stores a window that changed, and sends its result or arranges it.
@@ -83,9 +85,9 @@ class WindowRun {
 
   // Takes up to a few hundred entries of a kind until `until`, in order; `next` becomes the time of the first other
   // one.
-  std::vector<std::pair<TimedEntry, char>> take(char kind, std::int64_t until, std::int64_t& next);
+  std::vector<TimedEntry> take(char kind, std::int64_t until, std::int64_t& next);
   void send_due(std::int64_t until);
-  void run(const TimedEntry& entry, Timer timer);
+  void run(const TimedEntry& entry);
   void close(const TimedEntry& entry);
   void forget(const TimedEntry& entry);
 
@@ -93,14 +95,17 @@ class WindowRun {
   struct Arrival {
     std::int64_t time = 0;
     std::int64_t number = 0;
+    std::int64_t stream_time = 0;  // when it came
     std::string value;
   };
   WindowBounds sliding_from(std::int64_t start) const;
   bool is_open(const WindowBounds& sliding) const;
+  std::int64_t sliding_forgotten(const WindowBounds& window) const;
   void set_sliding_timer(std::string_view key, const WindowBounds& window);
   std::vector<StoredWindow> sliding_windows(std::string_view key, std::int64_t from, std::int64_t to);  // their starts
   std::vector<Arrival> arrivals(std::string_view key, std::int64_t from, std::int64_t to);
   StoredWindow fold(std::string_view key, WindowBounds bounds, const std::vector<Arrival>& arrivals);
+  void keep_value(const WindowRecord& record);
   void forget_values(std::string_view key, std::int64_t time);
 
   // Sessions.

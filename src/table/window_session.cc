@@ -19,6 +19,7 @@ void WindowRun::add_to_session(const WindowRecord& record) {
     if (session.is_final && time <= session.bounds.end) return late(record, session.bounds);
 
   StoredWindow merged{.bounds = {time, time}, .time = all.end, .aggregate = aggregator_.init()};
+  const auto timer = spec_.emit() == Emit::kOnClose ? Timer::kClose : Timer::kForget;
   bool has_timer = false;
   for (auto session : touched) {
     if (session.is_final) continue;
@@ -33,14 +34,13 @@ void WindowRun::add_to_session(const WindowRecord& record) {
     has_timer = id == all.end;
     if (!has_timer) {
       state_.erase(window_key(record.key, id));
-      remove_timer(session_timer(id), record.key, id);
+      remove_timer(session_timer(id), record.key, id, timer);
     }
   }
   aggregator_.add(merged.aggregate, record);
   const auto id = merged.bounds.end;
-  if (!has_timer)
-    set_timer(session_timer(id), record.key, id, spec_.emit() == Emit::kOnClose ? Timer::kClose : Timer::kForget);
-  if (merged.due) state_.put(timed_key('u', *merged.due, record.key, id), {});
+  if (!has_timer) set_timer(session_timer(id), record.key, id, timer);
+  if (merged.due) set_due(record.key, id, merged, *merged.due);
   changed(record.key, id, merged);
 }
 

@@ -2,6 +2,7 @@
 // is made from exactly the records in it, in the order of their arrival.
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "table/window_run.h"
 
@@ -28,25 +29,27 @@ void WindowRun::add_to_sliding_windows(const WindowRecord& record) {
   const auto right = sliding_from(add_times(time, 1));
   if (add_times(right.end, spec_.grace()) <= progress_.stream_time) return late(record, own);
 
-  state_.put(value_key(record.key, time, progress_.arrivals++), *record.value);
-  set_timer(add_times(add_times(right.end, spec_.grace()), 1), record.key, time, Timer::kForgetValues);
-  const auto near = arrivals(record.key, add_times(own.start, -1), right.end);
+  auto near = arrivals(record.key, add_times(own.start, -1), right.end);
+  near.push_back({time, progress_.arrivals, progress_.stream_time, std::string{*record.value}});
 
   std::map<std::int64_t, StoredWindow> windows;
-  std::vector<WindowBounds> finals;
+  std::set<WindowBounds> closed;
   for (auto& window : sliding_windows(record.key, own.start, time)) {
-    if (!is_open(window.bounds)) continue;
-    if (window.is_final) {
-      finals.push_back(window.bounds);
+    if (window.is_final || !is_open(window.bounds)) {
+      closed.insert(window.bounds);
     } else {
       add(window, record);
       windows.emplace(window.bounds.start, std::move(window));
     }
   }
   const auto begin = [&](WindowBounds bounds) {
-    if (!is_open(bounds) || windows.contains(bounds.start) || std::ranges::find(finals, bounds) != finals.end()) return;
-    windows.emplace(bounds.start, fold(record.key, bounds, near));
-    set_sliding_timer(record.key, bounds);
+    if (windows.contains(bounds.start) || closed.contains(bounds)) return;
+    if (!is_open(bounds)) {
+      closed.insert(bounds);
+    } else {
+      windows.emplace(bounds.start, fold(record.key, bounds, near));
+      set_sliding_timer(record.key, bounds);
+    }
   };
   begin(own);
   std::optional<std::int64_t> before;
@@ -56,10 +59,20 @@ void WindowRun::add_to_sliding_windows(const WindowRecord& record) {
     followed = followed || holds(right, arrival.time);
   }
   if (before && holds(sliding_from(*before + 1), time)) begin(sliding_from(*before + 1));
+  if (!windows.empty()) keep_value(record);
   if (followed && !state_.get(window_key(record.key, right.start))) begin(right);
 
-  for (const auto& bounds : finals) late(record, bounds);
+  for (const auto& bounds : closed) late(record, bounds);
   for (auto& [start, window] : windows) changed(record.key, start, window);
+}
+
+// Kept until no window can begin that holds the record, or that follows it.
+void WindowRun::keep_value(const WindowRecord& record) {
+  std::string bytes;
+  append_number(bytes, progress_.stream_time);
+  state_.put(value_key(record.key, record.time, progress_.arrivals++), bytes.append(*record.value));
+  const auto needed = add_times(add_times(add_times(record.time, 1), spec_.size()), spec_.grace());
+  set_timer(add_times(needed, 1), record.key, record.time, Timer::kForgetValues);
 }
 
 WindowBounds WindowRun::sliding_from(std::int64_t start) const { return {start, add_times(start, spec_.size())}; }
@@ -68,10 +81,18 @@ bool WindowRun::is_open(const WindowBounds& sliding) const {
   return add_times(sliding.end, spec_.grace()) >= progress_.stream_time;
 }
 
+// A record that is not late for all its windows could still be late for this one until then.
+std::int64_t WindowRun::sliding_forgotten(const WindowBounds& window) const {
+  return add_times(add_times(add_times(window.end, spec_.grace()), spec_.size()), 1);
+}
+
 void WindowRun::set_sliding_timer(std::string_view key, const WindowBounds& window) {
-  const auto closes = add_times(window.end, spec_.grace());
-  if (spec_.emit() == Emit::kOnClose) return set_timer(closes, key, window.start, Timer::kClose);
-  set_timer(add_times(closes, 1), key, window.start, Timer::kForget);
+  const auto last_open = add_times(window.end, spec_.grace());
+  switch (spec_.emit()) {
+    case Emit::kOnClose: return set_timer(last_open, key, window.start, Timer::kClose);
+    case Emit::kEvery: return set_timer(add_times(last_open, 1), key, window.start, Timer::kClose);
+    case Emit::kOnUpdate: return set_timer(sliding_forgotten(window), key, window.start, Timer::kForget);
+  }
 }
 
 std::vector<StoredWindow> WindowRun::sliding_windows(std::string_view key, std::int64_t from, std::int64_t to) {
@@ -88,17 +109,25 @@ std::vector<WindowRun::Arrival> WindowRun::arrivals(std::string_view key, std::i
   state_.scan(value_key(key, from, INT64_MIN), value_key(key, add_times(to, 1), INT64_MIN),
               [&](std::string_view bytes, std::string_view value) {
                 bytes.remove_prefix(bytes.size() - 16);
-                found.push_back({read_number(bytes), read_number(bytes.substr(8)), std::string{value}});
+                found.push_back({.time = read_number(bytes),
+                                 .number = read_number(bytes.substr(8)),
+                                 .stream_time = read_number(value),
+                                 .value = std::string{value.substr(8)}});
                 return true;
               });
   std::ranges::sort(found, {}, &Arrival::number);
   return found;
 }
 
+// A window that begins at the last moment before its final result does not take what came after that of others.
 StoredWindow WindowRun::fold(std::string_view key, WindowBounds bounds, const std::vector<Arrival>& arrivals) {
   StoredWindow window{.bounds = bounds, .time = INT64_MIN, .aggregate = aggregator_.init()};
-  for (const auto& arrival : arrivals)
-    if (holds(bounds, arrival.time)) add(window, {key, arrival.value, arrival.time});
+  const auto closes = add_times(bounds.end, spec_.grace());
+  for (const auto& arrival : arrivals) {
+    const bool after = spec_.emit() == Emit::kOnClose && arrival.stream_time >= closes;
+    if (holds(bounds, arrival.time) && (!after || &arrival == &arrivals.back()))
+      add(window, {key, arrival.value, arrival.time});
+  }
   return window;
 }
 
