@@ -49,21 +49,23 @@ std::int64_t WindowRun::session_end(std::int64_t end) const {
   return add_times(add_times(end, spec_.size()), spec_.grace());
 }
 
-// Results on close are sent when the session ends. Otherwise it is kept for as long as a record that is not late could
-// touch it, because its result would have to be retracted.
+// Results on close are sent when the session ends. Otherwise its result would have to be retracted if a record touched
+// it. A record that is not late comes up to gap + grace after its time, and it may be a gap after this session, or it
+// joins this session to another one that began up to two gaps after it.
 std::int64_t WindowRun::session_timer(std::int64_t end) const {
   if (spec_.emit() == Emit::kOnClose) return session_end(end);
-  return add_times(add_times(session_end(end), spec_.size()), 1);
+  return add_times(add_times(session_end(end), 2 * spec_.size()), 1);
 }
 
-// A record between this session and the next one would join both, and it is not late while the next one takes records.
+// A record between this session and the next one would join both, and is not late while the next one takes records.
 std::int64_t WindowRun::session_needed_until(std::string_view key, const WindowBounds& session) {
-  auto needed = INT64_MIN;
+  auto needed = session_timer(session.end);
   auto to = key_prefix('w', key);
   ++to.back();
   state_.scan(window_key(key, add_times(session.end, 1)), to, [&](std::string_view, std::string_view bytes) {
     const auto next = StoredWindow::decode(bytes).bounds;
-    if (next.start <= add_times(session.end, 2 * spec_.size())) needed = add_times(session_end(next.end), 1);
+    if (next.start <= add_times(session.end, 2 * spec_.size()))
+      needed = std::max(needed, add_times(session_end(next.end), 1));
     return false;
   });
   return needed;

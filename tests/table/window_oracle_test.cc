@@ -57,19 +57,24 @@ std::vector<Output> by_rising_start(std::vector<Output> outputs) {
 }
 
 TEST(WindowOracle, Try) {
-  for (auto emit : {"update", "close"}) for (auto kind : {"sliding", "session"}) {
-    for (const auto& [given, expected] : lines_of(kind, emit)) {
-      const auto ours = run(given, false);
-      auto want = expected.outputs;
-      if (kind == std::string{"sliding"} && emit == std::string{"update"}) want = by_rising_start(want);
-      const bool same = want == ours.outputs;
-      fmt::print("{} {} same={} late {} {} \n", given.id, fmt::join(expected.quirks, ","), same, expected.dropped, ours.dropped);
-      if (!same) {
-        for (auto& o : want) if (std::ranges::find(ours.outputs, o) == ours.outputs.end()) fmt::print("   kafka only {}\n", testing::PrintToString(o));
-        for (auto& o : ours.outputs) if (std::ranges::find(want, o) == want.end()) fmt::print("   ours only {}\n", testing::PrintToString(o));
+  for (auto emit : {"update", "close"})
+    for (auto kind : {"sliding", "session"}) {
+      for (const auto& [given, expected] : lines_of(kind, emit)) {
+        const auto ours = run(given, false);
+        auto want = expected.outputs;
+        if (kind == std::string{"sliding"} && emit == std::string{"update"}) want = by_rising_start(want);
+        const bool same = want == ours.outputs;
+        fmt::print("{} {} same={} late {} {} \n", given.id, fmt::join(expected.quirks, ","), same, expected.dropped,
+                   ours.dropped);
+        if (!same) {
+          for (auto& o : want)
+            if (std::ranges::find(ours.outputs, o) == ours.outputs.end())
+              fmt::print("   kafka only {}\n", testing::PrintToString(o));
+          for (auto& o : ours.outputs)
+            if (std::ranges::find(want, o) == want.end()) fmt::print("   ours only {}\n", testing::PrintToString(o));
+        }
       }
     }
-  }
 }
 
 }  // namespace
