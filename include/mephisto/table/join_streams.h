@@ -1,0 +1,43 @@
+// Joins two streams: records with one key whose times are near each other.
+#pragma once
+
+#include "mephisto/table/join.h"
+
+namespace mephisto::detail {
+
+// A left and a right record match when left - before <= right <= left + after.
+struct StreamJoinOptions {
+  Join kind = Join::kInner;
+  std::int64_t before_ms = 0;
+  std::int64_t after_ms = 0;
+  std::int64_t grace_ms = 0;
+};
+
+// Stream time is the largest timestamp of both sides. A record is late when its time + after (on the right: + before) +
+// grace < stream time. A record that is alone in a left or outer join waits for the same instant.
+class StreamJoin {
+ public:
+  explicit StreamJoin(const StreamJoinOptions& options);
+
+  void take(Side side, const JoinRecord& record, StateView& state, JoinOutput& out) const;
+  // Moves stream time without a record, and sends what is due.
+  void advance(std::int64_t time_ms, StateView& state, JoinOutput& out) const;
+
+ private:
+  struct Clock;
+  struct Place;
+
+  // How far a record's matches on the other side can be later than it.
+  std::int64_t reach(Side side) const { return side == Side::kLeft ? options_.after_ms : options_.before_ms; }
+  bool sends_unmatched(Side side) const {
+    return options_.kind == Join::kOuter || (options_.kind == Join::kLeft && side == Side::kLeft);
+  }
+  bool match(Side side, const JoinRecord& record, Clock& clock, StateView& state, JoinOutput& out) const;
+  void send_unmatched(Clock& clock, StateView& state, JoinOutput& out) const;
+  void forget(Clock& clock, StateView& state) const;
+
+  StreamJoinOptions options_;
+  std::int64_t kept_ms_;  // before + after + grace: how long a record can match
+};
+
+}  // namespace mephisto::detail

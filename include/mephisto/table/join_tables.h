@@ -1,0 +1,73 @@
+// Joins a table with another table, or a stream with a table, by key.
+#pragma once
+
+#include "mephisto/table/join.h"
+
+namespace mephisto::detail {
+
+struct TableOptions {
+  OnOlder on_older = OnOlder::kKeep;
+  // With kKeep: how long, in stream time, a deletion keeps older records out. As Kafka's delete.retention.ms.
+  std::int64_t deletions_kept_ms = 86'400'000;
+  // A versioned table keeps for so long what it was; a stream's record then sees the row of its own time. `on_older`
+  // does not matter then. No value: an ordinary table, which a stream's record sees as it is.
+  std::optional<std::int64_t> history_ms{};
+};
+
+// A result is given when the joined value of a key changes. Its timestamp is the larger one of the update and the other
+// side's row.
+class TableJoin {
+ public:
+  TableJoin(Join kind, const TableOptions& left, const TableOptions& right);
+
+  void take(Side side, const JoinRecord& record, StateView& state, JoinOutput& out) const;
+
+ private:
+  Join kind_;
+  TableOptions options_[2];
+};
+
+struct StreamTableJoinOptions {
+  Join kind = Join::kInner;  // not kOuter
+  TableOptions table{};
+  // How long a stream's record waits for rows of its time, which needs a versioned table. 0: it does not wait.
+  std::int64_t grace_ms = 0;
+};
+
+// The left side is the stream. A result has the stream's timestamp; an update of the table gives none.
+class StreamTableJoin {
+ public:
+  explicit StreamTableJoin(const StreamTableJoinOptions& options);
+
+  void take(Side side, const JoinRecord& record, StateView& state, JoinOutput& out) const;
+  // Moves the stream's time without a record, and answers what is due.
+  void advance(std::int64_t time_ms, StateView& state, JoinOutput& out) const;
+
+ private:
+  struct Waiting;
+  void take_row(const JoinRecord& record, StateView& state, JoinOutput& out) const;
+  void take_event(const JoinRecord& record, StateView& state, JoinOutput& out) const;
+  void answer(const JoinRecord& record, StateView& state, JoinOutput& out) const;
+  void send_due(Waiting& waiting, StateView& state, JoinOutput& out) const;
+
+  StreamTableJoinOptions options_;
+};
+
+// Joins a stream with a table of which every worker has all rows. The state is the whole table's.
+class GlobalTableJoin {
+ public:
+  // Inner or left.
+  explicit GlobalTableJoin(Join kind, const TableOptions& table = {});
+
+  // A change of the table. It gives no result.
+  void row(const JoinRecord& record, StateView& state, JoinOutput& out) const;
+  // A record of the stream and the key of the row that it refers to; no key: it refers to nothing.
+  void event(const JoinRecord& record, std::optional<std::string_view> table_key, StateView& state,
+             JoinOutput& out) const;
+
+ private:
+  Join kind_;
+  TableOptions table_;
+};
+
+}  // namespace mephisto::detail

@@ -1,0 +1,171 @@
+// State: the table's rows (join_rows.h) or versions (join_versions.h, with `t` the table's stream time), and with a
+// grace period `w` TIME KEY NUMBER = value for each of the stream's records that wait, and `s` the stream's time.
+#include <algorithm>
+#include <vector>
+
+#include "mephisto/error.h"
+#include "table/join_rows.h"
+#include "table/join_versions.h"
+
+namespace mephisto::detail {
+
+namespace {
+
+void answer_with(std::optional<std::string_view> row, Join kind, const JoinRecord& record, JoinOutput& out) {
+  if (row || kind == Join::kLeft) out.joined({record.key, record.value, row, record.timestamp_ms});
+}
+
+void answer_without_key(Join kind, const JoinRecord& record, JoinOutput& out) {
+  if (kind == Join::kLeft)
+    answer_with({}, kind, record, out);
+  else
+    out.left_out(Side::kLeft, record, LeftOut::kNoKey);
+}
+
+void replace_row(const TableOptions& options, const JoinRecord& record, StateView& state, JoinOutput& out) {
+  TableRows rows{Side::kRight, options, state};
+  if (!rows.replace(rows.find(*record.key), *record.key, record.value, record.timestamp_ms))
+    out.left_out(Side::kRight, record, LeftOut::kOlder);
+}
+
+}  // namespace
+
+struct StreamTableJoin::Waiting {
+  explicit Waiting(StateView& state) : numbers(state, "s", {kNever, kEnd, 0}) {}
+
+  std::int64_t& time() { return numbers[0]; }
+  std::int64_t& first() { return numbers[1]; }
+  std::int64_t& next_number() { return numbers[2]; }
+
+  Numbers<3> numbers;
+};
+
+StreamTableJoin::StreamTableJoin(const StreamTableJoinOptions& options) : options_(options) {
+  if (options.kind == Join::kOuter)
+    throw Failure(ErrorKind::kInvalid, "a stream and a table have an inner or a left join, not an outer one");
+  if (options.grace_ms < 0 || options.table.history_ms.value_or(0) < 0)
+    throw Failure(ErrorKind::kInvalid, "a join of a stream with a table needs grace and history of at least 0");
+  if (options.grace_ms > options.table.history_ms.value_or(0)) {
+    throw Failure(ErrorKind::kInvalid,
+                  "a join of a stream with a table has a grace period above the table's history: give the table at "
+                  "least as much history");
+  }
+}
+
+void StreamTableJoin::take(Side side, const JoinRecord& record, StateView& state, JoinOutput& out) const {
+  if (side == Side::kRight)
+    take_row(record, state, out);
+  else
+    take_event(record, state, out);
+}
+
+void StreamTableJoin::take_row(const JoinRecord& record, StateView& state, JoinOutput& out) const {
+  if (!record.key) return out.left_out(Side::kRight, record, LeftOut::kNoKey);
+  const auto history = options_.table.history_ms;
+  if (!history) return replace_row(options_.table, record, state, out);
+  Numbers<2> clock{state, "t", {kNever, kEnd}};
+  auto& [time, first_version] = clock.now();
+  time = std::max(time, record.timestamp_ms);
+  const auto oldest = minus(time, *history);
+  if (record.timestamp_ms < oldest) {
+    out.left_out(Side::kRight, record, LeftOut::kLate);
+  } else {
+    Versions versions{state, false};
+    versions.put(*record.key, record.timestamp_ms, record.value);
+    first_version = std::min(first_version, record.timestamp_ms);
+    if (first_version <= oldest) first_version = versions.forget_replaced(oldest);
+  }
+  clock.save();
+}
+
+void StreamTableJoin::take_event(const JoinRecord& record, StateView& state, JoinOutput& out) const {
+  if (options_.grace_ms == 0) {
+    if (!record.value) return out.left_out(Side::kLeft, record, LeftOut::kNoValue);
+    return answer(record, state, out);
+  }
+  Waiting waiting{state};
+  waiting.time() = std::max(waiting.time(), record.timestamp_ms);
+  if (!record.value) {
+    out.left_out(Side::kLeft, record, LeftOut::kNoValue);
+  } else {
+    if (!record.key || record.timestamp_ms < minus(waiting.time(), options_.grace_ms)) {
+      answer(record, state, out);
+    } else {
+      std::string at{'w'};
+      put_number(at, record.timestamp_ms);
+      put_key(at, *record.key);
+      put_number(at, waiting.next_number()++);
+      state.put(at, *record.value);
+      waiting.first() = std::min(waiting.first(), record.timestamp_ms);
+    }
+    send_due(waiting, state, out);
+  }
+  waiting.numbers.save();
+}
+
+void StreamTableJoin::advance(std::int64_t time_ms, StateView& state, JoinOutput& out) const {
+  if (options_.grace_ms == 0) return;
+  Waiting waiting{state};
+  waiting.time() = std::max(waiting.time(), time_ms);
+  send_due(waiting, state, out);
+  waiting.numbers.save();
+}
+
+void StreamTableJoin::answer(const JoinRecord& record, StateView& state, JoinOutput& out) const {
+  if (!record.key) return answer_without_key(options_.kind, record, out);
+  if (!options_.table.history_ms) {
+    TableRows rows{Side::kRight, options_.table, state};
+    return answer_with(rows.value(*record.key), options_.kind, record, out);
+  }
+  Versions versions{state, false};
+  Numbers<2> clock{state, "t", {kNever, kEnd}};
+  // Before its history the table only knows that a row has not changed since.
+  const bool known = record.timestamp_ms >= minus(clock[0], *options_.table.history_ms);
+  auto version = known ? versions.at_or_before(*record.key, record.timestamp_ms) : versions.newest(*record.key);
+  if (version && version->timestamp_ms > record.timestamp_ms) version.reset();
+  answer_with(version ? std::optional<std::string_view>{version->value} : std::nullopt, options_.kind, record, out);
+}
+
+void StreamTableJoin::send_due(Waiting& waiting, StateView& state, JoinOutput& out) const {
+  const auto last = minus(waiting.time(), options_.grace_ms);
+  if (waiting.first() > last) return;
+  waiting.first() = kEnd;
+  std::vector<std::string> due;
+  state.scan("w", "x", [&](std::string_view entry, std::string_view) {
+    auto rest = entry.substr(1);
+    if (const auto time = take_number(rest); time > last) {
+      waiting.first() = time;
+      return false;
+    }
+    due.emplace_back(entry);
+    return true;
+  });
+  for (const auto& entry : due) {
+    const std::string value{state.get(entry).value_or(std::string_view{})};
+    state.erase(entry);
+    auto rest = std::string_view{entry}.substr(1);
+    const auto time = take_number(rest);
+    const auto key = take_key(rest);
+    answer({key, value, time}, state, out);
+  }
+}
+
+GlobalTableJoin::GlobalTableJoin(Join kind, const TableOptions& table) : kind_(kind), table_(table) {
+  if (kind == Join::kOuter)
+    throw Failure(ErrorKind::kInvalid, "a stream and a global table have an inner or a left join, not an outer one");
+  if (table.history_ms) throw Failure(ErrorKind::kInvalid, "a global table has no history");
+}
+
+void GlobalTableJoin::row(const JoinRecord& record, StateView& state, JoinOutput& out) const {
+  if (!record.key) return out.left_out(Side::kRight, record, LeftOut::kNoKey);
+  replace_row(table_, record, state, out);
+}
+
+void GlobalTableJoin::event(const JoinRecord& record, std::optional<std::string_view> table_key, StateView& state,
+                            JoinOutput& out) const {
+  if (!record.value) return out.left_out(Side::kLeft, record, LeftOut::kNoValue);
+  if (!table_key) return answer_without_key(kind_, record, out);
+  answer_with(TableRows{Side::kRight, table_, state}.value(*table_key), kind_, record, out);
+}
+
+}  // namespace mephisto::detail
