@@ -112,7 +112,6 @@ void StreamJoin::take(Side side, const JoinRecord& record, StateView& state, Joi
   } else {
     const bool late = plus(plus(record.timestamp_ms, reach(side)), options_.grace_ms) < clock.time();
     if (record.timestamp_ms == clock.time()) send_unmatched(clock, state, out);
-    forget(clock, state);
     if (late) out.left_out(side, record, LeftOut::kLate);
     const bool matched = !late && match(side, record, clock, state, out);
     // A late record gives no result, but a record that is not late may still find it.
@@ -126,6 +125,7 @@ void StreamJoin::take(Side side, const JoinRecord& record, StateView& state, Joi
     }
     clock.newest(side) = std::max(clock.newest(side), record.timestamp_ms);
   }
+  forget(clock, state);
   clock.numbers.save();
 }
 
