@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "mephisto/error.h"
@@ -195,7 +196,9 @@ void StreamJoin::send_unmatched(Clock& clock, StateView& state, JoinOutput& out)
       return true;
     });
   }
-  std::ranges::stable_sort(due, {}, &Place::time);
+  std::ranges::sort(due, {}, [](const Place& place) {
+    return std::tuple{place.time, letter(place.side), std::string_view{place.key}, place.number};
+  });
   for (const auto& place : due) {
     const auto buffered = place.buffered();
     // It is answered for good: nothing matches it from now on.

@@ -68,9 +68,9 @@ TEST_F(StreamJoinTest, KeysOfAnyBytesAreOrdered) {
   const std::string zero_one{"a\0\1", 3};
   const std::string high{"a\xff", 2};
   for (const auto& key : {high, zero_one, std::string{"a"}, std::string{}, zero}) take(kL, key, "v", 1);
-  EXPECT_THAT(take(kL, "z", "z", 100), ElementsAre(JoinResult{"", "v", {}, 1}, JoinResult{"a", "v", {}, 1},
-                                                   JoinResult{zero, "v", {}, 1}, JoinResult{zero_one, "v", {}, 1},
-                                                   JoinResult{high, "v", {}, 1}));
+  EXPECT_THAT(take(kL, "z", "z", 100),
+              ElementsAre(JoinResult{"", "v", {}, 1}, JoinResult{"a", "v", {}, 1}, JoinResult{zero, "v", {}, 1},
+                          JoinResult{zero_one, "v", {}, 1}, JoinResult{high, "v", {}, 1}));
   EXPECT_THAT(take(kR, "a", "R", 100), IsEmpty());
   EXPECT_THAT(take(kR, zero, "R", 100), IsEmpty());
 }
@@ -183,7 +183,7 @@ class Model {
             right <= left + options_.after_ms && one.time > newest(one.side) - kept())
           partners.push_back(&one);
       }
-      std::ranges::stable_sort(partners, {}, &Seen::time);
+      std::ranges::sort(partners, {}, [](const Seen* one) { return std::tuple{one->time, one}; });
       for (auto* one : partners) {
         one->matched = seen.matched = true;
         results.push_back(side == kL ? JoinResult{key, value, one->value, std::max(time, one->time)}
@@ -228,7 +228,7 @@ class Model {
     for (auto& one : seen_) {
       if (waits(one) && one.time + reach(one.side) + options_.grace_ms < time_) due.push_back(&one);
     }
-    std::ranges::stable_sort(due, {}, [](const Seen* one) { return std::tuple{one->time, one->side == kL, one->key}; });
+    std::ranges::sort(due, {}, [](const Seen* one) { return std::tuple{one->time, one->side == kL, one->key, one}; });
     for (auto* one : due) {
       one->answered = true;
       results.push_back(one->side == kL ? JoinResult{one->key, one->value, {}, one->time}
