@@ -29,7 +29,9 @@
 #include "mephisto/app/handler.h"
 #include "mephisto/logging.h"
 #include "mephisto/settings.h"
+#include "mephisto/joins.h"
 #include "mephisto/table.h"
+#include "mephisto/windows.h"
 #include "mephisto/topic.h"
 
 namespace mephisto {
@@ -147,6 +149,35 @@ class App {
       return unsound<Table<K, V>>();
     }
   }
+  // Windows by key (windows.h). `add` is a function `void(V&, const In&)` that takes an input into a window's value.
+  template <class K, class F>
+  auto& windows(std::string name, WindowSpec spec, F add, WindowsOptions options = {},
+                std::source_location where = std::source_location::current()) {
+    using Args = detail::ArgumentsOf<F>;
+    using V = typename Args::First;
+    using In = typename Args::Second;
+    if constexpr (json::is_sound<K> && json::is_sound<V> && json::is_sound<In>) {
+      auto table = std::make_unique<WindowedTable<K, V, In>>(
+          operator_spec(std::move(name), options.partitions, std::move(options.store), where), std::move(spec),
+          std::move(add));
+      auto& reference = *table;
+      tables_.push_back(std::move(table));
+      return reference;
+    } else {
+      (void)sizeof(json::Required<V>);
+      return unsound<WindowedTable<K, V, In>>();
+    }
+  }
+  // Joins two topics by key (joins.h). The agents of the topic that it gives take the results.
+  template <class L, class R, class Options>
+  const Topic<Joined<L, R>>& join(std::string name, const Topic<L>& left, const Topic<R>& right, Options options = {},
+                                  std::source_location where = std::source_location::current()) {
+    TopicOptions internal;
+    internal.internal = true;
+    auto& results = topic<Joined<L, R>>(id_ + "-" + name, internal, where);
+    add_join(std::move(name), left.spec(), right.spec(), results.spec(), detail::join_of(options), where);
+    return results;
+  }
   // Forwards all records of `from` to `to`, with bytes, key and headers unchanged. Gives `to`, for an agent to consume.
   template <class T>
   const Topic<T>& through(std::string name, const Topic<T>& from, const Topic<T>& to,
@@ -263,6 +294,9 @@ class App {
                                std::source_location where);
   detail::TableSpec table_spec(std::string name, const TopicOptions& changelog, const std::type_info& type,
                                std::source_location where);
+  detail::TableSpec operator_spec(std::string name, int partitions, std::string store, std::source_location where);
+  void add_join(std::string name, detail::TopicSpec left, detail::TopicSpec right, detail::TopicSpec results,
+                detail::JoinOperator join, std::source_location where);
   void add_agent(std::unique_ptr<AgentBase> agent, std::source_location where);
   bool check_merged(const std::string& agent, const std::vector<const TopicBase*>& topics, std::source_location where);
   void add_forwarder(std::string name, detail::TopicSpec from, detail::TopicSpec to, std::source_location where);

@@ -173,6 +173,17 @@ detail::TableSpec App::table_spec(std::string name, const TopicOptions& changelo
   return spec;
 }
 
+detail::TableSpec App::operator_spec(std::string name, int partitions, std::string store, std::source_location where) {
+  TopicOptions changelog;
+  changelog.partitions = partitions;
+  changelog.compacting = true;
+  changelog.internal = true;
+  changelog.serializer = "raw";
+  auto spec = table_spec(std::move(name), changelog, typeid(std::string), where);
+  spec.store = std::move(store);
+  return spec;
+}
+
 void App::add_agent(std::unique_ptr<AgentBase> agent, std::source_location where) {
   const auto& name = agent->name();
   declare("agent", name, where);

@@ -53,6 +53,15 @@ const std::shared_ptr<TablePart>& TableState::part_of(UnitOfWork& unit, std::str
                   known == topic_partitions_.end() ? 0 : known->second, spec_.changelog.name));
 }
 
+// Guarantee kept here: a partition of the table is changed by one shard only. Topics that share it move together, and
+// their next owner waits until it has all of them.
+bool TableState::has_inputs(int partition) const {
+  const auto& users = users_.at(partition);
+  return std::ranges::all_of(spec_.inputs, [&](const std::string& topic) {
+    return std::ranges::any_of(users, [&](const auto& user) { return user.second == topic; });
+  });
+}
+
 Task<bool> TableState::follows(const std::string& topic) {
   if (!topics_.contains(topic)) co_return false;
   const auto count = [&](std::string name) -> Task<int> {
@@ -70,7 +79,9 @@ Task<void> TableState::restore(const Assignment& assignment) {
   rewinding_ = false;
   if (!co_await follows(assignment.partition().topic)) co_return;
   const int partition = assignment.partition().partition;
-  users_[partition].insert(assignment.id());
+  users_[partition].insert_or_assign(assignment.id(), assignment.partition().topic);
+  restored_.notify_all();
+  while (!has_inputs(partition)) co_await restored_.wait("the same partition of the other topics of the table");
   while (restoring_.contains(partition)) co_await restored_.wait("the restore of the same partition");
   auto& part = parts_[partition];
   if (part && part->ready()) co_return;

@@ -33,6 +33,17 @@ template <class F>
   requires requires { &F::operator(); }
 struct HandlerStream<F> : StreamOf<decltype(&F::operator())> {};
 
+// The parameters of a function of two, without references.
+template <class>
+struct TwoArguments;
+template <class Owner, class Result, class A, class B>
+struct TwoArguments<Result (Owner::*)(A, B) const> {
+  using First = std::remove_cvref_t<A>;
+  using Second = std::remove_cvref_t<B>;
+};
+template <class F>
+using ArgumentsOf = TwoArguments<decltype(&F::operator())>;
+
 template <class S>
 struct ValueOf {
   using type = void;

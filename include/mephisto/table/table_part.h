@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <source_location>
 #include <string>
 #include <string_view>
@@ -21,6 +22,8 @@ struct TableSpec {
   TopicSpec changelog;
   std::string store;              // empty: the setting `store`
   bool log_every_update = false;  // otherwise the updates of a key within a commit are one record of the changelog
+  // The topics whose events change it together: it is used when the shard has the same partition of all of them.
+  std::set<std::string> inputs;
   std::string help;
   std::source_location where;
 };

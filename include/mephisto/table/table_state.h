@@ -58,6 +58,8 @@ class TableState : public Participant {
     std::size_t batch;  // in the transaction
   };
 
+  // Whether the shard has this partition of all topics that share the table.
+  bool has_inputs(int partition) const;
   // Whether the topic has the table's number of partitions, so that the table follows its assignments.
   Task<bool> follows(const std::string& topic);
   Task<void> read_changelog(TablePart& part, Restoring& progress);
@@ -73,7 +75,7 @@ class TableState : public Participant {
   MakePart make_;
   std::map<std::string, int> topic_partitions_;
   std::map<int, std::shared_ptr<TablePart>> parts_;
-  std::map<int, std::set<AssignmentId>> users_;  // the assignments that need a partition
+  std::map<int, std::map<AssignmentId, std::string>> users_;  // the assignments that need a partition, and their topics
   std::map<int, Restoring> restoring_;
   std::vector<Prepared> prepared_;
   bool rewinding_ = false;  // the shard closes its assignments and gets them again

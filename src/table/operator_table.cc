@@ -1,0 +1,38 @@
+#include "mephisto/table/operator_table.h"
+
+namespace mephisto::detail {
+namespace {
+
+std::string as_it_is(std::string_view key) { return std::string{key}; }
+void append(std::string_view key, Buffer& out) { out.append(key); }
+
+}  // namespace
+
+std::optional<std::string_view> UnitState::get(std::string_view key) {
+  const auto* value = change_.get(key);
+  return value == nullptr ? std::nullopt : std::optional<std::string_view>{*value};
+}
+
+void UnitState::put(std::string_view key, std::string_view value) { change_.set(key, std::string{value}, unit_); }
+
+void UnitState::erase(std::string_view key) { (void)change_.erase(key, unit_); }
+
+void UnitState::scan(std::string_view from, std::string_view to,
+                     const std::function<bool(std::string_view key, std::string_view value)>& visit) {
+  change_.rows().scan(&change_, from, to,
+                      [&](std::string_view key, const std::string& value) { return visit(key, value); });
+}
+
+UnitState OperatorTable::state() const {
+  auto& unit = this->unit();
+  auto& change = unit.change<Rows<std::string>::Change>(*participants_of(unit)[spec_.number]);
+  if (!change.bound) bind(change, unit, "");
+  return {change, unit};
+}
+
+std::shared_ptr<TablePart> OperatorTable::make_part(int partition, Loop& loop) const {
+  return std::make_shared<Rows<std::string>>(spec_, partition, loop, KeyForm{as_it_is, append},
+                                             [] { return std::string{}; });
+}
+
+}  // namespace mephisto::detail
