@@ -2,13 +2,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "table/window_run.h"
 
 namespace mephisto {
 namespace {
 
-// A thousand years: room for sums without an overflow.
+// A thousand years. So no sum of a time and a few spans overflows.
 constexpr std::int64_t kLongest = std::int64_t{1000} * 366 * 86'400'000;
+constexpr std::int64_t kLatest = INT64_MAX / 2;
 
 void check_span(std::string_view what, std::int64_t span, std::int64_t least) {
   if (span < least || span > kLongest)
@@ -85,6 +88,11 @@ Windows::Windows(WindowSpec spec, Aggregator aggregator) : spec_(std::move(spec)
 }
 
 void Windows::add(detail::StateView& state, const WindowRecord& record, const WindowSink& sink) const {
+  if (record.time > kLatest || record.time < -kLatest)
+    throw Failure(ErrorKind::kInvalid,
+                  fmt::format("window: the record's time is {} ms since 1970, which is millions of years away; correct "
+                              "the timestamp where the record is sent",
+                              record.time));
   detail::WindowRun run{spec_, aggregator_, state, sink};
   switch (spec_.kind()) {
     case WindowSpec::Kind::kTime: run.add_to_time_windows(record); break;
@@ -98,7 +106,7 @@ void Windows::add(detail::StateView& state, const WindowRecord& record, const Wi
 
 void Windows::close_idle(detail::StateView& state, std::int64_t now, const WindowSink& sink) const {
   detail::WindowRun run{spec_, aggregator_, state, sink};
-  run.advance(now);
+  run.advance(std::min(now, kLatest));
   run.finish();
 }
 

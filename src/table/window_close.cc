@@ -73,8 +73,7 @@ void WindowRun::close(const TimedEntry& entry) {
   MEPHISTO_ASSERT(window, "a window is kept until it closes");
   if (spec_.emit() == Emit::kOnClose || window->due) send(entry.key, *window);
   remove_due(entry.key, entry.id, *window);
-  const auto needed =
-      spec_.kind() == WindowSpec::Kind::kSliding ? sliding_forgotten(window->bounds) : add_times(entry.time, 1);
+  const auto needed = spec_.kind() == WindowSpec::Kind::kSliding ? sliding_forgotten(window->bounds) : entry.time + 1;
   if (spec_.kind() == WindowSpec::Kind::kTime || needed <= progress_.stream_time)
     return state_.erase(window_key(entry.key, entry.id));
   window->is_final = true;

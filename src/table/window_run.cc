@@ -13,12 +13,6 @@ constexpr char kDue = 2;
 
 }  // namespace
 
-std::int64_t add_times(std::int64_t a, std::int64_t b) {
-  std::int64_t sum = 0;
-  if (!__builtin_add_overflow(a, b, &sum)) return sum;
-  return b > 0 ? INT64_MAX : INT64_MIN;
-}
-
 std::string StoredWindow::encode() const {
   std::string out;
   out.reserve(41 + 16 * sent.size() + aggregate.size());
@@ -135,7 +129,7 @@ void WindowRun::changed(std::string_view key, std::int64_t id, StoredWindow& win
   if (spec_.emit() == Emit::kOnUpdate) {
     send(key, window);
   } else if (spec_.emit() == Emit::kEvery && !window.due) {
-    set_due(key, id, window, add_times(progress_.stream_time, spec_.every()));
+    set_due(key, id, window, progress_.stream_time + spec_.every());
   }
   store(key, id, window);
 }
@@ -158,7 +152,7 @@ void WindowRun::add_to_time_windows(const WindowRecord& record) {
   std::vector<WindowBounds> windows;
   spec_.windows_of(record.time, windows);
   for (const auto& bounds : windows) {
-    const auto closes = add_times(bounds.end, spec_.grace());
+    const auto closes = bounds.end + spec_.grace();
     if (closes <= progress_.stream_time) {
       late(record, bounds);
       continue;

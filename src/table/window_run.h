@@ -11,9 +11,6 @@
 
 namespace mephisto::detail {
 
-// a + b, or the largest or smallest time if that is beyond it.
-std::int64_t add_times(std::int64_t a, std::int64_t b);
-
 // A window as it is stored.
 struct StoredWindow {
   WindowBounds bounds;

@@ -45,16 +45,14 @@ void WindowRun::add_to_session(const WindowRecord& record) {
 }
 
 // Until this time, inclusive, a record is not late for a session that ends at `end`.
-std::int64_t WindowRun::session_end(std::int64_t end) const {
-  return add_times(add_times(end, spec_.size()), spec_.grace());
-}
+std::int64_t WindowRun::session_end(std::int64_t end) const { return end + spec_.size() + spec_.grace(); }
 
 // Results on close are sent when the session ends. Otherwise its result would have to be retracted if a record touched
 // it. A record that is not late comes up to gap + grace after its time, and it may be a gap after this session, or it
 // joins this session to another one that began up to two gaps after it.
 std::int64_t WindowRun::session_timer(std::int64_t end) const {
   if (spec_.emit() == Emit::kOnClose) return session_end(end);
-  return add_times(add_times(session_end(end), 2 * spec_.size()), 1);
+  return session_end(end) + 2 * spec_.size() + 1;
 }
 
 // A record between this session and the next one would join both, and is not late while the next one takes records.
@@ -62,10 +60,9 @@ std::int64_t WindowRun::session_needed_until(std::string_view key, const WindowB
   auto needed = session_timer(session.end);
   auto to = key_prefix('w', key);
   ++to.back();
-  state_.scan(window_key(key, add_times(session.end, 1)), to, [&](std::string_view, std::string_view bytes) {
+  state_.scan(window_key(key, session.end + 1), to, [&](std::string_view, std::string_view bytes) {
     const auto next = StoredWindow::decode(bytes).bounds;
-    if (next.start <= add_times(session.end, 2 * spec_.size()))
-      needed = std::max(needed, add_times(session_end(next.end), 1));
+    if (next.start <= session.end + 2 * spec_.size()) needed = std::max(needed, session_end(next.end) + 1);
     return false;
   });
   return needed;
@@ -75,9 +72,9 @@ std::vector<StoredWindow> WindowRun::sessions_near(std::string_view key, std::in
   std::vector<StoredWindow> found;
   auto to = key_prefix('w', key);
   ++to.back();
-  state_.scan(window_key(key, add_times(time, -spec_.size())), to, [&](std::string_view, std::string_view bytes) {
+  state_.scan(window_key(key, time - spec_.size()), to, [&](std::string_view, std::string_view bytes) {
     auto session = StoredWindow::decode(bytes);
-    if (session.bounds.start > add_times(time, spec_.size())) return false;
+    if (session.bounds.start > time + spec_.size()) return false;
     found.push_back(std::move(session));
     return true;
   });

@@ -24,12 +24,12 @@ void WindowRun::add_to_sliding_windows(const WindowRecord& record) {
   move_time(record.time);
   const auto time = record.time;
   const auto size = spec_.size();
-  WindowBounds own{add_times(time, -size), time};
+  WindowBounds own{time - size, time};
   if (time >= 0 && own.start < 0) own = {0, size};
-  const auto right = sliding_from(add_times(time, 1));
-  if (add_times(right.end, spec_.grace()) <= progress_.stream_time) return late(record, own);
+  const auto right = sliding_from(time + 1);
+  if (right.end + spec_.grace() <= progress_.stream_time) return late(record, own);
 
-  auto near = arrivals(record.key, add_times(own.start, -1), right.end);
+  auto near = arrivals(record.key, own.start - 1, right.end);
   near.push_back({time, progress_.arrivals, progress_.stream_time, std::string{*record.value}});
 
   std::map<std::int64_t, StoredWindow> windows;
@@ -71,33 +71,33 @@ void WindowRun::keep_value(const WindowRecord& record) {
   std::string bytes;
   append_number(bytes, progress_.stream_time);
   state_.put(value_key(record.key, record.time, progress_.arrivals++), bytes.append(*record.value));
-  const auto needed = add_times(add_times(add_times(record.time, 1), spec_.size()), spec_.grace());
-  set_timer(add_times(needed, 1), record.key, record.time, Timer::kForgetValues);
+  const auto needed = record.time + 1 + spec_.size() + spec_.grace();
+  set_timer(needed + 1, record.key, record.time, Timer::kForgetValues);
 }
 
-WindowBounds WindowRun::sliding_from(std::int64_t start) const { return {start, add_times(start, spec_.size())}; }
+WindowBounds WindowRun::sliding_from(std::int64_t start) const { return {start, start + spec_.size()}; }
 
 bool WindowRun::is_open(const WindowBounds& sliding) const {
-  return add_times(sliding.end, spec_.grace()) >= progress_.stream_time;
+  return sliding.end + spec_.grace() >= progress_.stream_time;
 }
 
 // A record that is not late for all its windows could still be late for this one until then.
 std::int64_t WindowRun::sliding_forgotten(const WindowBounds& window) const {
-  return add_times(add_times(add_times(window.end, spec_.grace()), spec_.size()), 1);
+  return window.end + spec_.grace() + spec_.size() + 1;
 }
 
 void WindowRun::set_sliding_timer(std::string_view key, const WindowBounds& window) {
-  const auto last_open = add_times(window.end, spec_.grace());
+  const auto last_open = window.end + spec_.grace();
   switch (spec_.emit()) {
     case Emit::kOnClose: return set_timer(last_open, key, window.start, Timer::kClose);
-    case Emit::kEvery: return set_timer(add_times(last_open, 1), key, window.start, Timer::kClose);
+    case Emit::kEvery: return set_timer(last_open + 1, key, window.start, Timer::kClose);
     case Emit::kOnUpdate: return set_timer(sliding_forgotten(window), key, window.start, Timer::kForget);
   }
 }
 
 std::vector<StoredWindow> WindowRun::sliding_windows(std::string_view key, std::int64_t from, std::int64_t to) {
   std::vector<StoredWindow> found;
-  state_.scan(window_key(key, from), window_key(key, add_times(to, 1)), [&](std::string_view, std::string_view bytes) {
+  state_.scan(window_key(key, from), window_key(key, to + 1), [&](std::string_view, std::string_view bytes) {
     found.push_back(StoredWindow::decode(bytes));
     return true;
   });
@@ -106,7 +106,7 @@ std::vector<StoredWindow> WindowRun::sliding_windows(std::string_view key, std::
 
 std::vector<WindowRun::Arrival> WindowRun::arrivals(std::string_view key, std::int64_t from, std::int64_t to) {
   std::vector<Arrival> found;
-  state_.scan(value_key(key, from, INT64_MIN), value_key(key, add_times(to, 1), INT64_MIN),
+  state_.scan(value_key(key, from, INT64_MIN), value_key(key, to + 1, INT64_MIN),
               [&](std::string_view bytes, std::string_view value) {
                 bytes.remove_prefix(bytes.size() - 16);
                 found.push_back({.time = read_number(bytes),
@@ -122,7 +122,7 @@ std::vector<WindowRun::Arrival> WindowRun::arrivals(std::string_view key, std::i
 // A window that begins at the last moment before its final result does not take what came after that of others.
 StoredWindow WindowRun::fold(std::string_view key, WindowBounds bounds, const std::vector<Arrival>& arrivals) {
   StoredWindow window{.bounds = bounds, .time = INT64_MIN, .aggregate = aggregator_.init()};
-  const auto closes = add_times(bounds.end, spec_.grace());
+  const auto closes = bounds.end + spec_.grace();
   for (const auto& arrival : arrivals) {
     const bool after = spec_.emit() == Emit::kOnClose && arrival.stream_time >= closes;
     if (holds(bounds, arrival.time) && (!after || &arrival == &arrivals.back()))

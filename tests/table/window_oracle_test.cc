@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+#include <set>
+
 #include "table/window_driver.h"
 
 namespace mephisto {
@@ -50,31 +53,110 @@ TEST(WindowOracle, HoppingOnUpdate) { expect_equal_lines("hopping", "update"); }
 TEST(WindowOracle, HoppingOnClose) { expect_equal_lines("hopping", "close"); }
 TEST(WindowOracle, SessionOnUpdate) { expect_equal_lines("session", "update"); }
 
-// Kafka Streams sends the results of one record by falling start mostly. Ours come by rising start.
-std::vector<Output> by_rising_start(std::vector<Output> outputs) {
+TEST(WindowOracle, NothingOfTheseCasesIsLeftOut) {
+  EXPECT_EQ(oracle::read("window_cases.jsonl", "window_expected.jsonl").size(), 120);
+}
+
+// The rules by which a line is compared that is not equal as it is; each says what ours does instead.
+// Ours sends the sliding windows of one record by rising start, each once.
+std::vector<Output> by_rising_start_once(std::vector<Output> outputs) {
   std::ranges::stable_sort(outputs, {}, [](const Output& output) { return std::pair{output.after, output.start}; });
+  const auto repeated = std::ranges::unique(outputs);
+  outputs.erase(repeated.begin(), repeated.end());
   return outputs;
 }
 
-TEST(WindowOracle, Try) {
-  for (auto emit : {"update", "close"})
-    for (auto kind : {"sliding", "session"}) {
-      for (const auto& [given, expected] : lines_of(kind, emit)) {
-        const auto ours = run(given, false);
-        auto want = expected.outputs;
-        if (kind == std::string{"sliding"} && emit == std::string{"update"}) want = by_rising_start(want);
-        const bool same = want == ours.outputs;
-        fmt::print("{} {} same={} late {} {} \n", given.id, fmt::join(expected.quirks, ","), same, expected.dropped,
-                   ours.dropped);
-        if (!same) {
-          for (auto& o : want)
-            if (std::ranges::find(ours.outputs, o) == ours.outputs.end())
-              fmt::print("   kafka only {}\n", testing::PrintToString(o));
-          for (auto& o : ours.outputs)
-            if (std::ranges::find(want, o) == want.end()) fmt::print("   ours only {}\n", testing::PrintToString(o));
-        }
-      }
+// No second final result of a sliding window. The results of one record are ordered by end, key and start, also those
+// of windows that begin and close at the same time.
+std::vector<Output> each_window_once(const std::vector<Output>& outputs) {
+  std::vector<Output> kept;
+  std::set<std::tuple<std::string, std::int64_t, std::int64_t>> windows;
+  for (const auto& output : outputs)
+    if (windows.insert({output.key, *output.start, *output.end}).second) kept.push_back(output);
+  std::ranges::stable_sort(
+      kept, {}, [](const Output& output) { return std::tuple{output.after, output.end, output.key, output.start}; });
+  return kept;
+}
+
+// Instead of a final result of a session of which a part was final before: the session without that part, if it has a
+// record after that part's end, otherwise nothing.
+std::vector<Output> each_record_once(const std::vector<Output>& outputs, const std::vector<Output>& ours) {
+  std::vector<Output> kept;
+  for (const auto& output : outputs) {
+    std::int64_t final_until = INT64_MIN;
+    for (const auto& before : kept)
+      if (before.key == output.key && *before.end >= *output.start) final_until = std::max(final_until, *before.end);
+    if (final_until == INT64_MIN) {
+      kept.push_back(output);
+      continue;
     }
+    const auto rest = std::ranges::find_if(ours, [&](const Output& own) {
+      return own.after == output.after && own.key == output.key && own.end == output.end && own.ts == output.ts &&
+             *own.start > final_until;
+    });
+    if (rest != ours.end()) kept.push_back(*rest);
+  }
+  return kept;
+}
+
+std::int64_t count_of(const Output& output) { return std::stoll(output.value.text.substr(sizeof("{\"count\":") - 1)); }
+
+// Without the windows in which Kafka Streams misses a record: ours have more records, or only ours exist.
+void leave_out_windows_that_miss_records(std::vector<Output>& kafka, std::vector<Output>& ours) {
+  const auto same_window = [](const Output& one, const Output& other) {
+    return std::tie(one.after, one.key, one.start) == std::tie(other.after, other.key, other.start);
+  };
+  const auto all = kafka;
+  std::erase_if(kafka, [&](const Output& output) {
+    return std::ranges::any_of(
+        ours, [&](const Output& own) { return same_window(own, output) && count_of(own) > count_of(output); });
+  });
+  std::erase_if(ours, [&](const Output& own) {
+    const auto output = std::ranges::find_if(all, [&](const Output& other) { return same_window(own, other); });
+    return output == all.end() || count_of(own) > count_of(*output);
+  });
+}
+
+// How many lines were compared as they are, and by how many windows a record of ours was late in other lines than
+// Kafka Streams counts.
+struct Compared {
+  int as_they_are = 0;
+  int by_a_rule = 0;
+  std::map<std::string, std::int64_t> late{};
+  bool operator==(const Compared&) const = default;
+};
+
+Compared compare(const std::string& kind, const std::string& emit) {
+  Compared compared;
+  for (const auto& [given, expected] : lines_of(kind, emit)) {
+    auto ours = run(given, false);
+    EXPECT_EQ(run(given, true).outputs, ours.outputs) << "restarted after each record: " << given.id;
+    if (ours.dropped != expected.dropped) compared.late[given.id] = ours.dropped - expected.dropped;
+    ++(expected.quirks.empty() ? compared.as_they_are : compared.by_a_rule);
+    auto kafka = expected.outputs;
+    if (kind == "sliding" && emit == "update") kafka = by_rising_start_once(kafka);
+    if (expected.has("final_twice"))
+      kafka = kind == "sliding" ? each_window_once(kafka) : each_record_once(kafka, ours.outputs);
+    if (expected.has("window_misses_record")) leave_out_windows_that_miss_records(kafka, ours.outputs);
+    EXPECT_THAT(ours.outputs, testing::ElementsAreArray(kafka)) << given.id;
+  }
+  return compared;
+}
+
+// The differences in the numbers of late records, here and below: Kafka Streams counts a closed window twice that is
+// the right window of the record before and the left one of the new record. And for ours, a window is closed for late
+// records as soon as it is final.
+TEST(WindowOracle, SlidingOnUpdate) {
+  EXPECT_EQ(compare("sliding", "update"), (Compared{10, 5, {{"sliding-update-164", -1}, {"sliding-update-244", -1}}}));
+}
+
+TEST(WindowOracle, SlidingOnClose) {
+  EXPECT_EQ(compare("sliding", "close"),
+            (Compared{11, 4, {{"sliding-close-045", 4}, {"sliding-close-145", 1}, {"sliding-close-245", 1}}}));
+}
+
+TEST(WindowOracle, SessionOnClose) {
+  EXPECT_EQ(compare("session", "close"), (Compared{10, 5, {{"session-close-147", 3}, {"session-close-167", 1}}}));
 }
 
 }  // namespace

@@ -111,8 +111,8 @@ class Windows {
  public:
   Windows(WindowSpec spec, Aggregator aggregator);
 
-  // Adds a record to its windows, then closes those whose time is over. Throws what the callbacks throw; the state is
-  // then to be thrown away with the unit of work.
+  // Adds a record to its windows, then closes those whose time is over. Throws what the callbacks throw, and Failure
+  // (kInvalid) if the record's time is beyond all calendars. Throw the changes of the state away then.
   void add(detail::StateView& state, const WindowRecord& record, const WindowSink& sink) const;
   // For a partition that gets no records: closes what would be closed if a record at `now` came. Stream time moves only
   // to the time of the last window that closed, so that later records are late only for windows that are closed.
