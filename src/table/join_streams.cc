@@ -19,8 +19,8 @@ namespace {
 char letter(Side side) { return side == Side::kRight ? '0' : '1'; }
 Side side_of(char letter) { return letter == '0' ? Side::kRight : Side::kLeft; }
 
-Joined result(Side side, std::string_view key, std::string_view own, std::optional<std::string_view> partner,
-              std::int64_t time) {
+Joined result(Side side, std::optional<std::string_view> key, std::string_view own,
+              std::optional<std::string_view> partner, std::int64_t time) {
   if (side == Side::kLeft) return {key, own, partner, time};
   return {key, partner, own, time};
 }
@@ -106,8 +106,7 @@ void StreamJoin::take(Side side, const JoinRecord& record, StateView& state, Joi
     out.left_out(side, record, LeftOut::kNoValue);
   } else if (!record.key) {
     if (sends_unmatched(side))
-      out.joined(side == Side::kLeft ? Joined{{}, record.value, {}, record.timestamp_ms}
-                                     : Joined{{}, {}, record.value, record.timestamp_ms});
+      out.joined(result(side, {}, *record.value, {}, record.timestamp_ms));
     else
       out.left_out(side, record, LeftOut::kNoKey);
   } else {
@@ -115,14 +114,17 @@ void StreamJoin::take(Side side, const JoinRecord& record, StateView& state, Joi
     if (record.timestamp_ms == clock.time()) send_unmatched(clock, state, out);
     if (late) out.left_out(side, record, LeftOut::kLate);
     const bool matched = !late && match(side, record, clock, state, out);
-    // A late record gives no result, but a record that is not late may still find it.
-    if (plus(record.timestamp_ms, kept_ms_) >= clock.time()) {
+    const bool alone = !late && !matched && sends_unmatched(side);
+    if (alone && options_.out_of_order == OutOfOrder::kAtOnce &&
+        plus(record.timestamp_ms, reach(side)) < clock.time()) {
+      out.joined(result(side, record.key, *record.value, {}, record.timestamp_ms));
+    } else if (plus(record.timestamp_ms, kept_ms_) >= clock.time()) {
+      // A late record gives no result, but a record that is not late may still find it.
       const Place place{side, record.timestamp_ms, std::string{*record.key}, clock.next_number()++};
-      const bool waits = !late && !matched && sends_unmatched(side);
-      auto& first = waits ? clock.first_waiting(side) : clock.first_kept();
+      auto& first = alone ? clock.first_waiting(side) : clock.first_kept();
       first = std::min(first, place.time);
       state.put(place.buffered(), *record.value);
-      state.put(waits ? place.waiting() : place.kept(), {});
+      state.put(alone ? place.waiting() : place.kept(), {});
     }
     clock.newest(side) = std::max(clock.newest(side), record.timestamp_ms);
   }

@@ -83,6 +83,14 @@ TEST_F(StreamJoinTest, ARecordOutOfOrderWaitsForItsMatch) {
   EXPECT_THAT(take(kR, "z", "z", 200), ElementsAre(JoinResult{"z", {}, "z", 100}));
 }
 
+TEST_F(StreamJoinTest, ARecordOutOfOrderIsAnsweredAtOnceWhereTheJoinSaysSo) {
+  options_.out_of_order = OutOfOrder::kAtOnce;
+  take(kR, "z", "z", 100);
+  EXPECT_THAT(take(kL, "k", "wait", 95), IsEmpty());
+  EXPECT_THAT(take(kL, "k", "L", 94), ElementsAre(JoinResult{"k", "L", {}, 94}));
+  EXPECT_THAT(take(kR, "k", "R", 94), ElementsAre(JoinResult{"k", "wait", "R", 95}));
+}
+
 TEST_F(StreamJoinTest, ALateRecordIsToldAndGivesNothing) {
   take(kR, "z", "z", 100);
   take(kR, "k", "R", 93);

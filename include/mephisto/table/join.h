@@ -20,6 +20,12 @@ enum class OnOlder {
   kOverwrite,  // the record replaces the row, as in Kafka Streams: a table takes its records in the order of arrival
 };
 
+// When a record that is out of order, and matches nothing when it comes, gets its unmatched result.
+enum class OutOfOrder {
+  kWaits,   // when its grace period is over, like any other record
+  kAtOnce,  // if its time + after (on the right: + before) < stream time, as in Kafka Streams, which ignores the grace
+};
+
 namespace detail {
 
 enum class Side { kLeft, kRight };

@@ -11,6 +11,7 @@ struct StreamJoinOptions {
   std::int64_t before_ms = 0;
   std::int64_t after_ms = 0;
   std::int64_t grace_ms = 0;
+  OutOfOrder out_of_order = OutOfOrder::kWaits;
 };
 
 // Stream time is the largest timestamp of both sides. A record is late when its time + after (on the right: + before) +
