@@ -61,11 +61,12 @@ bool TableRows::replace(const Row& row, std::string_view key, std::optional<std:
   return true;
 }
 
-// Moves the table's stream time, and forgets the rows that were deleted long before.
+// Forgets the rows that were deleted long before. The stream time is only kept while there are such rows.
 void TableRows::pass(std::int64_t timestamp_ms, bool deletes) {
   const std::string clock_key{letter_, 't'};
   Numbers<2> clock{state_, clock_key, {kNever, kEnd}};
   auto& [time, first_deleted] = clock.now();
+  if (!deletes && first_deleted == kEnd) return;
   time = std::max(time, timestamp_ms);
   if (deletes) first_deleted = std::min(first_deleted, timestamp_ms);
   const auto before = minus(time, options_.deletions_kept_ms);
