@@ -49,6 +49,7 @@ class Worker {
   Task<void> begin();
   Task<void> declare_topics();
   Task<void> compare_topics();
+  Task<void> check_joins();
   Task<bool> run_once(const detail::TaskSpec& spec);
   Task<void> run_timer(const detail::TaskSpec& spec);
   void crash(std::string why);

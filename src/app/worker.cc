@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "mephisto/agent/request_reply.h"
 #include "mephisto/log/reply_topics.h"
+#include "mephisto/table/join_partitions.h"
 
 namespace mephisto {
 namespace {
@@ -183,9 +184,22 @@ Task<void> Worker::declare_topics() {
   }
   for (const auto& merged : app_.merged()) (void)co_await shard_.outbox().topics().resolve(merged.topic);
   if (number_ == 0) co_await compare_topics();
+  co_await check_joins();
   for (const auto& agent : app_.agents()) {
     if (agent->options().on_error.then == ErrorPolicy::Then::kDeadLetter)
       co_await declare(detail::AgentRuntime::dead_letter_topic(app_.id(), *agent));
+  }
+}
+
+// The sides of a join meet in partitions of one number.
+Task<void> Worker::check_joins() {
+  for (const auto& table : app_.tables()) {
+    if (table->spec().inputs.empty()) continue;
+    std::vector<detail::SideOfJoin> sides;
+    for (const auto& topic : table->spec().inputs)
+      sides.push_back({topic, value_or_throw(co_await log_->topic(topic)).config.partitions});
+    if (const auto wrong = detail::not_copartitioned(table->name(), sides))
+      throw Failure(ErrorKind::kInvalid, *wrong);
   }
 }
 

@@ -118,7 +118,6 @@ TEST(Table, AHandlerThatFailsLeavesNothingBehind) {
 
 TEST(Table, OthersSeeAChangeWhenItsEventIsDone) {
   Shop shop;
-  std::optional<std::int64_t> seen;
   Gate gate;
   shop.step = [&](const Order&) -> Task<void> { co_await gate.pass(); };
   TestDriver driver{shop.app};
