@@ -225,10 +225,10 @@ void AsOfJoin::send_due(Clock& clock, StateView& state, JoinOutput& out) const {
 }
 
 void AsOfJoin::forget(Clock& clock, StateView& state) const {
-  const auto before = minus(clock.time(), kept_ms_.value_or(options_.grace_ms));
-  if (clock.first_quote() > before || (kept_ms_ && clock.first_quote() == before)) return;
+  const auto last = kept_ms_ ? minus(minus(clock.time(), *kept_ms_), 1) : minus(clock.time(), options_.grace_ms);
+  if (clock.first_quote() > last) return;
   Versions quotes{state, options_.direction != AsOf::kBackward};
-  clock.first_quote() = kept_ms_ ? quotes.forget_before(before) : quotes.forget_replaced(before);
+  clock.first_quote() = kept_ms_ ? quotes.forget_until(last) : quotes.forget_replaced(last);
 }
 
 }  // namespace mephisto::detail

@@ -126,9 +126,8 @@ std::int64_t Versions::forget_replaced(std::int64_t time) {
   });
 }
 
-std::int64_t Versions::forget_before(std::int64_t time) {
-  if (time == kNever) return kNever;
-  return forget_while(time - 1, [&](std::string_view key, std::int64_t passed) { erase(key, passed); });
+std::int64_t Versions::forget_until(std::int64_t last) {
+  return forget_while(last, [&](std::string_view key, std::int64_t passed) { erase(key, passed); });
 }
 
 }  // namespace mephisto::detail

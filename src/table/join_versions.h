@@ -21,7 +21,7 @@ class Versions {
   Versions(StateView& state, bool find_later) : state_(state), find_later_(find_later) {}
 
   void put(std::string_view key, std::int64_t timestamp_ms, std::optional<std::string_view> value);
-  // The newest version at or before the time. `value` is copied only if it is wanted.
+  // The newest version at or before the time.
   std::optional<Version> at_or_before(std::string_view key, std::int64_t timestamp_ms);
   // The times of the versions next to a time, within [from, to].
   std::optional<std::int64_t> newest_time(std::string_view key, std::int64_t from, std::int64_t to);
@@ -31,8 +31,8 @@ class Versions {
   // Forgets what no question about a time >= `time` can find: versions at or before it that a newer one at or before it
   // replaces. Gives the time of the first version after it, or kEnd.
   std::int64_t forget_replaced(std::int64_t time);
-  // Forgets all versions before `time`. Gives the time of the first one left, or kEnd.
-  std::int64_t forget_before(std::int64_t time);
+  // Forgets all versions up to `last`. Gives the time of the first one left, or kEnd.
+  std::int64_t forget_until(std::int64_t last);
 
  private:
   template <class Forget>

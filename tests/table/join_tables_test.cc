@@ -214,6 +214,17 @@ TEST_F(StreamTableJoinTest, ADeletionIsAVersionLikeAnyOther) {
   EXPECT_THAT(event("k", "E", 22), ElementsAre(JoinResult{"k", "E", {}, 22}));
 }
 
+TEST_F(StreamTableJoinTest, ADeletedRowLeavesNothingAfterTheHistory) {
+  version(100);
+  for (int i = 0; i < 50; ++i) {
+    row("k" + std::to_string(i), "1", i);
+    row("k" + std::to_string(i), {}, i + 1);
+  }
+  row("z", "1", 1000);
+  row("z", "2", 1100);
+  EXPECT_EQ(state_.entries().size(), 4);  // both versions of z, the place of one in the index, and the clock
+}
+
 TEST_F(StreamTableJoinTest, AVersionOlderThanTheHistoryIsTold) {
   version(100);
   row("z", "1", 200);
