@@ -1,11 +1,10 @@
 // State of the left half: the left rows (join_rows.h), each with its foreign key and number; `g` KEY for each row whose
 // result holds, with the time of the right row in it; `n` the last number. Of the right half: the right rows, and `s`
-// FOREIGN-KEY KEY = number for each subscription.
+// FOREIGN-KEY KEY = number and partition for each subscription.
 #include "mephisto/table/join_foreign_key.h"
 
 #include <algorithm>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "mephisto/error.h"
@@ -139,16 +138,23 @@ void ForeignKeyRight::take(const JoinRecord& record, StateView& state, JoinOutpu
   std::string prefix{'s'};
   put_key(prefix, *record.key);
   const auto end = after_prefix(prefix);
-  std::vector<std::pair<std::string, std::int64_t>> some;
+  struct Subscriber {
+    std::string left_key;
+    std::int64_t number;
+    int left_partition;
+  };
+  std::vector<Subscriber> some;
   auto from = prefix;
   do {
     some.clear();
-    state.scan(from, end, [&](std::string_view at, std::string_view number) {
-      some.emplace_back(at.substr(prefix.size()), take_number(number));
+    state.scan(from, end, [&](std::string_view at, std::string_view stored) {
+      const auto number = take_number(stored);
+      some.push_back({std::string{at.substr(prefix.size())}, number, static_cast<int>(take_number(stored))});
       return some.size() < kSubscribersAtOnce;
     });
-    for (const auto& [left_key, number] : some) send({left_key, number, record.value, record.timestamp_ms});
-    if (!some.empty()) from = prefix + some.back().first + '\0';
+    for (const auto& [left_key, number, partition] : some)
+      send({left_key, number, record.value, record.timestamp_ms, partition});
+    if (!some.empty()) from = prefix + some.back().left_key + '\0';
   } while (some.size() == kSubscribersAtOnce);
 }
 
@@ -159,9 +165,11 @@ void ForeignKeyRight::subscribed(const Subscription& subscription, StateView& st
   if (!subscription.number) return state.erase(at);
   std::string bytes;
   put_number(bytes, *subscription.number);
+  put_number(bytes, subscription.left_partition);
   state.put(at, bytes);
   const auto row = TableRows{Side::kRight, options_, state}.find(subscription.foreign_key);
-  SubscriptionAnswer answer{.left_key = subscription.left_key, .number = *subscription.number};
+  SubscriptionAnswer answer{
+      .left_key = subscription.left_key, .number = *subscription.number, .left_partition = subscription.left_partition};
   if (row.value) {
     answer.right = row.value;
     answer.right_timestamp_ms = row.timestamp_ms;

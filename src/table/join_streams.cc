@@ -172,7 +172,7 @@ bool StreamJoin::match(Side side, const JoinRecord& record, Clock& clock, StateV
       state.put(place.kept(), {});
       clock.first_kept() = std::min(clock.first_kept(), place.time);
     }
-    out.joined(result(side, *record.key, *record.value, value, std::max(record.timestamp_ms, place.time)));
+    out.joined(result(side, record.key, *record.value, value, std::max(record.timestamp_ms, place.time)));
   }
   return !partners.empty();
 }

@@ -125,6 +125,36 @@ TEST_F(ForeignKeyJoinTest, AForeignKeyIsNotMistakenForAnotherThatItBegins) {
 
 TEST_F(ForeignKeyJoinTest, AnOuterJoinIsRefused) { EXPECT_THROW(ForeignKeyLeft(Join::kOuter, {}), Failure); }
 
+TEST(ForeignKeyMessages, AreReadAsTheyWereWritten) {
+  for (const auto number : {std::optional<std::int64_t>{}, std::optional<std::int64_t>{7}}) {
+    const auto bytes = message_of(Subscription{"F", std::string_view{"k\0", 2}, number, 3});
+    const auto read = detail::read_subscription("F", bytes);
+    ASSERT_TRUE(read);
+    EXPECT_EQ(std::tie(read->foreign_key, read->left_key, read->number, read->left_partition),
+              std::tuple("F", std::string_view("k\0", 2), number, 3));
+  }
+  const std::pair<std::optional<std::string_view>, std::optional<std::int64_t>> rights[] = {
+      {"right", 5}, {"", -1}, {std::nullopt, 5}, {std::nullopt, std::nullopt}};
+  for (const auto& [right, time] : rights) {
+    const auto bytes = message_of(SubscriptionAnswer{"k", 9, right, time, 3});
+    const auto read = detail::read_answer("k", bytes);
+    ASSERT_TRUE(read);
+    EXPECT_EQ(std::tie(read->left_key, read->number, read->right, read->right_timestamp_ms, read->left_partition),
+              std::tuple("k", 9, right, time, 3));
+  }
+}
+
+TEST(ForeignKeyMessages, OtherBytesAreNotRead) {
+  const auto subscription = message_of(Subscription{"F", "", 7, 3});
+  const auto answer = message_of(SubscriptionAnswer{"k", 9, "", 5, 3});
+  for (std::size_t size = 0; size < subscription.size(); ++size)
+    EXPECT_FALSE(detail::read_subscription("F", std::string_view{subscription}.substr(0, size)));
+  for (std::size_t size = 0; size < answer.size(); ++size)
+    EXPECT_FALSE(detail::read_answer("k", std::string_view{answer}.substr(0, size)));
+  EXPECT_FALSE(detail::read_subscription("F", answer));
+  EXPECT_FALSE(detail::read_answer("k", subscription));
+}
+
 // Two left and three right partitions, each with its own state. Messages between two partitions keep their order, and
 // are otherwise as late as they like.
 class Partitions {
@@ -134,21 +164,21 @@ class Partitions {
   void left(const std::string& key, const Text& value, std::int64_t time) {
     Text foreign_key;
     if (value && !value->starts_with('|')) foreign_key = value->substr(0, value->find('|'));
-    const auto from = left_partition(key);
-    left_.take({key, value, time}, foreign_key, left_states_[from], out, [&](const Subscription& sent) {
+    const auto from = static_cast<std::size_t>(key.back() % 2);
+    left_.take({key, value, time}, foreign_key, left_states_[from], out, [&](Subscription sent) {
+      sent.left_partition = static_cast<int>(from);
       const auto to = static_cast<std::size_t>(sent.foreign_key.front() - 'A');
-      messages_[{from, to, true}].push_back([this, to, from, foreign = std::string{sent.foreign_key},
-                                             own = std::string{sent.left_key}, number = sent.number] {
-        right_.subscribed({foreign, own, number}, right_states_[to],
-                          [&](const SubscriptionAnswer& answer) { send_answer(to, from, answer); });
-      });
+      messages_[{from, to, true}].push_back(
+          [this, to, foreign_key = std::string{sent.foreign_key}, message = message_of(sent)] {
+            right_.subscribed(detail::read_subscription(foreign_key, message).value(), right_states_[to],
+                              [&](const SubscriptionAnswer& answer) { send_answer(to, answer); });
+          });
     });
   }
   void right(const std::string& key, const Text& value, std::int64_t time) {
     const auto from = static_cast<std::size_t>(key.front() - 'A');
-    right_.take({key, value, time}, right_states_[from], out, [&](const SubscriptionAnswer& answer) {
-      send_answer(from, left_partition(std::string{answer.left_key}), answer);
-    });
+    right_.take({key, value, time}, right_states_[from], out,
+                [&](const SubscriptionAnswer& answer) { send_answer(from, answer); });
   }
   // Delivers one message. False if there is none.
   bool deliver(Random& random) {
@@ -164,11 +194,12 @@ class Partitions {
   Collected out;
 
  private:
-  static std::size_t left_partition(const std::string& key) { return static_cast<std::size_t>(key.back() % 2); }
-  void send_answer(std::size_t from, std::size_t to, const SubscriptionAnswer& answer) {
+  void send_answer(std::size_t from, const SubscriptionAnswer& answer) {
+    const auto to = static_cast<std::size_t>(answer.left_partition);
     messages_[{from, to, false}].push_back(
-        [this, to, own = std::string{answer.left_key}, number = answer.number, value = text(answer.right),
-         time = answer.right_timestamp_ms] { left_.answered({own, number, value, time}, left_states_[to], out); });
+        [this, to, left_key = std::string{answer.left_key}, message = message_of(answer)] {
+          left_.answered(detail::read_answer(left_key, message).value(), left_states_[to], out);
+        });
   }
 
   ForeignKeyLeft left_;

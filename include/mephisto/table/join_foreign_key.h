@@ -6,6 +6,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 
 #include "mephisto/table/join_tables.h"
 
@@ -16,15 +17,24 @@ struct Subscription {
   std::string_view foreign_key;
   std::string_view left_key;
   std::optional<std::int64_t> number;  // of the left row's state; no value: the subscription ends
+  int left_partition = 0;              // where the answers go; the sender knows it
 };
 
-// To the left half that has `left_key`.
+// To the left half in `left_partition`.
 struct SubscriptionAnswer {
   std::string_view left_key;
   std::int64_t number = 0;
   std::optional<std::string_view> right;
   std::optional<std::int64_t> right_timestamp_ms;  // of the row or its deletion; no value: there was no row
+  int left_partition = 0;
 };
+
+// The messages as the values of records whose keys are the foreign key, and the left key. Reading gives no value for
+// bytes of another format; the views are into `key` and `value`.
+std::string message_of(const Subscription& subscription);
+std::string message_of(const SubscriptionAnswer& answer);
+std::optional<Subscription> read_subscription(std::string_view key, std::string_view value);
+std::optional<SubscriptionAnswer> read_answer(std::string_view key, std::string_view value);
 
 using SendSubscription = std::function<void(const Subscription&)>;
 using SendAnswer = std::function<void(const SubscriptionAnswer&)>;
