@@ -70,7 +70,7 @@ ForeignKeyLeft::ForeignKeyLeft(Join kind, const TableOptions& left) : kind_(kind
 }
 
 void ForeignKeyLeft::take(const JoinRecord& record, std::optional<std::string_view> foreign_key, StateView& state,
-                          JoinOutput& out, const SendSubscription& send) const {
+                          JoinOutput& out, const SendKeySubscription& send) const {
   if (!record.key) return out.left_out(Side::kLeft, record, LeftOut::kNoKey);
   if (!record.value) foreign_key.reset();
   TableRows rows{Side::kLeft, options_, state};
@@ -112,7 +112,7 @@ void ForeignKeyLeft::without_partner(const JoinRecord& record, const LeftRow& ro
   out.joined({.key = record.key, .timestamp_ms = time});
 }
 
-void ForeignKeyLeft::answered(const SubscriptionAnswer& answer, StateView& state, JoinOutput& out) const {
+void ForeignKeyLeft::answered(const KeyAnswer& answer, StateView& state, JoinOutput& out) const {
   const LeftRow row{TableRows{Side::kLeft, options_, state}.find(answer.left_key)};
   if (!row.value || !row.foreign_key || row.number != answer.number) return;
   Given given{state, answer.left_key};
@@ -128,7 +128,8 @@ void ForeignKeyLeft::answered(const SubscriptionAnswer& answer, StateView& state
 
 ForeignKeyRight::ForeignKeyRight(const TableOptions& right) : options_(right) {}
 
-void ForeignKeyRight::take(const JoinRecord& record, StateView& state, JoinOutput& out, const SendAnswer& send) const {
+void ForeignKeyRight::take(const JoinRecord& record, StateView& state, JoinOutput& out,
+                           const SendKeyAnswer& send) const {
   if (!record.key) return out.left_out(Side::kRight, record, LeftOut::kNoKey);
   TableRows rows{Side::kRight, options_, state};
   const auto row = rows.find(*record.key);
@@ -158,7 +159,8 @@ void ForeignKeyRight::take(const JoinRecord& record, StateView& state, JoinOutpu
   } while (some.size() == kSubscribersAtOnce);
 }
 
-void ForeignKeyRight::subscribed(const Subscription& subscription, StateView& state, const SendAnswer& send) const {
+void ForeignKeyRight::subscribed(const KeySubscription& subscription, StateView& state,
+                                 const SendKeyAnswer& send) const {
   std::string at{'s'};
   put_key(at, subscription.foreign_key);
   at += subscription.left_key;
@@ -168,7 +170,7 @@ void ForeignKeyRight::subscribed(const Subscription& subscription, StateView& st
   put_number(bytes, subscription.left_partition);
   state.put(at, bytes);
   const auto row = TableRows{Side::kRight, options_, state}.find(subscription.foreign_key);
-  SubscriptionAnswer answer{
+  KeyAnswer answer{
       .left_key = subscription.left_key, .number = *subscription.number, .left_partition = subscription.left_partition};
   if (row.value) {
     answer.right = row.value;

@@ -19,7 +19,7 @@ char take_kind(std::string_view& value, std::size_t numbers, std::string_view ki
 
 }  // namespace
 
-std::string message_of(const Subscription& subscription) {
+std::string message_of(const KeySubscription& subscription) {
   std::string bytes{subscription.number ? '+' : '-'};
   put_number(bytes, subscription.number.value_or(0));
   put_number(bytes, subscription.left_partition);
@@ -27,7 +27,7 @@ std::string message_of(const Subscription& subscription) {
   return bytes;
 }
 
-std::string message_of(const SubscriptionAnswer& answer) {
+std::string message_of(const KeyAnswer& answer) {
   std::string bytes{answer.right ? 'r' : answer.right_timestamp_ms ? 'd' : 'n'};
   put_number(bytes, answer.number);
   put_number(bytes, answer.left_partition);
@@ -36,10 +36,10 @@ std::string message_of(const SubscriptionAnswer& answer) {
   return bytes;
 }
 
-std::optional<Subscription> read_subscription(std::string_view key, std::string_view value) {
+std::optional<KeySubscription> read_subscription(std::string_view key, std::string_view value) {
   const char kind = take_kind(value, 2, "+-");
   if (kind == 0) return std::nullopt;
-  Subscription subscription{.foreign_key = key};
+  KeySubscription subscription{.foreign_key = key};
   const auto number = take_number(value);
   if (kind == '+') subscription.number = number;
   subscription.left_partition = static_cast<int>(take_number(value));
@@ -47,10 +47,10 @@ std::optional<Subscription> read_subscription(std::string_view key, std::string_
   return subscription;
 }
 
-std::optional<SubscriptionAnswer> read_answer(std::string_view key, std::string_view value) {
+std::optional<KeyAnswer> read_answer(std::string_view key, std::string_view value) {
   const char kind = take_kind(value, 3, "rdn");
   if (kind == 0) return std::nullopt;
-  SubscriptionAnswer answer{.left_key = key, .number = take_number(value)};
+  KeyAnswer answer{.left_key = key, .number = take_number(value)};
   answer.left_partition = static_cast<int>(take_number(value));
   const auto time = take_number(value);
   if (kind != 'n') answer.right_timestamp_ms = time;

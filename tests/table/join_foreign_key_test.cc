@@ -21,10 +21,10 @@ namespace {
 using detail::ForeignKeyJoin;
 using detail::ForeignKeyLeft;
 using detail::ForeignKeyRight;
+using detail::KeyAnswer;
+using detail::KeySubscription;
 using detail::LeftOut;
 using detail::Side;
-using detail::Subscription;
-using detail::SubscriptionAnswer;
 using detail::TableOptions;
 using testing::ElementsAre;
 using testing::IsEmpty;
@@ -127,7 +127,7 @@ TEST_F(ForeignKeyJoinTest, AnOuterJoinIsRefused) { EXPECT_THROW(ForeignKeyLeft(J
 
 TEST(ForeignKeyMessages, AreReadAsTheyWereWritten) {
   for (const auto number : {std::optional<std::int64_t>{}, std::optional<std::int64_t>{7}}) {
-    const auto bytes = message_of(Subscription{"F", std::string_view{"k\0", 2}, number, 3});
+    const auto bytes = message_of(KeySubscription{"F", std::string_view{"k\0", 2}, number, 3});
     const auto read = detail::read_subscription("F", bytes);
     ASSERT_TRUE(read);
     EXPECT_EQ(std::tie(read->foreign_key, read->left_key, read->number, read->left_partition),
@@ -136,7 +136,7 @@ TEST(ForeignKeyMessages, AreReadAsTheyWereWritten) {
   const std::pair<std::optional<std::string_view>, std::optional<std::int64_t>> rights[] = {
       {"right", 5}, {"", -1}, {std::nullopt, 5}, {std::nullopt, std::nullopt}};
   for (const auto& [right, time] : rights) {
-    const auto bytes = message_of(SubscriptionAnswer{"k", 9, right, time, 3});
+    const auto bytes = message_of(KeyAnswer{"k", 9, right, time, 3});
     const auto read = detail::read_answer("k", bytes);
     ASSERT_TRUE(read);
     EXPECT_EQ(std::tie(read->left_key, read->number, read->right, read->right_timestamp_ms, read->left_partition),
@@ -145,8 +145,8 @@ TEST(ForeignKeyMessages, AreReadAsTheyWereWritten) {
 }
 
 TEST(ForeignKeyMessages, OtherBytesAreNotRead) {
-  const auto subscription = message_of(Subscription{"F", "", 7, 3});
-  const auto answer = message_of(SubscriptionAnswer{"k", 9, "", 5, 3});
+  const auto subscription = message_of(KeySubscription{"F", "", 7, 3});
+  const auto answer = message_of(KeyAnswer{"k", 9, "", 5, 3});
   for (std::size_t size = 0; size < subscription.size(); ++size)
     EXPECT_FALSE(detail::read_subscription("F", std::string_view{subscription}.substr(0, size)));
   for (std::size_t size = 0; size < answer.size(); ++size)
@@ -165,20 +165,20 @@ class Partitions {
     Text foreign_key;
     if (value && !value->starts_with('|')) foreign_key = value->substr(0, value->find('|'));
     const auto from = static_cast<std::size_t>(key.back() % 2);
-    left_.take({key, value, time}, foreign_key, left_states_[from], out, [&](Subscription sent) {
+    left_.take({key, value, time}, foreign_key, left_states_[from], out, [&](KeySubscription sent) {
       sent.left_partition = static_cast<int>(from);
       const auto to = static_cast<std::size_t>(sent.foreign_key.front() - 'A');
       messages_[{from, to, true}].push_back(
           [this, to, foreign_key = std::string{sent.foreign_key}, message = message_of(sent)] {
             right_.subscribed(detail::read_subscription(foreign_key, message).value(), right_states_[to],
-                              [&](const SubscriptionAnswer& answer) { send_answer(to, answer); });
+                              [&](const KeyAnswer& answer) { send_answer(to, answer); });
           });
     });
   }
   void right(const std::string& key, const Text& value, std::int64_t time) {
     const auto from = static_cast<std::size_t>(key.front() - 'A');
     right_.take({key, value, time}, right_states_[from], out,
-                [&](const SubscriptionAnswer& answer) { send_answer(from, answer); });
+                [&](const KeyAnswer& answer) { send_answer(from, answer); });
   }
   // Delivers one message. False if there is none.
   bool deliver(Random& random) {
@@ -194,7 +194,7 @@ class Partitions {
   Collected out;
 
  private:
-  void send_answer(std::size_t from, const SubscriptionAnswer& answer) {
+  void send_answer(std::size_t from, const KeyAnswer& answer) {
     const auto to = static_cast<std::size_t>(answer.left_partition);
     messages_[{from, to, false}].push_back(
         [this, to, left_key = std::string{answer.left_key}, message = message_of(answer)] {

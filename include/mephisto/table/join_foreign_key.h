@@ -13,7 +13,7 @@
 namespace mephisto::detail {
 
 // To the right half that has `foreign_key`.
-struct Subscription {
+struct KeySubscription {
   std::string_view foreign_key;
   std::string_view left_key;
   std::optional<std::int64_t> number;  // of the left row's state; no value: the subscription ends
@@ -21,7 +21,7 @@ struct Subscription {
 };
 
 // To the left half in `left_partition`.
-struct SubscriptionAnswer {
+struct KeyAnswer {
   std::string_view left_key;
   std::int64_t number = 0;
   std::optional<std::string_view> right;
@@ -31,13 +31,13 @@ struct SubscriptionAnswer {
 
 // The messages as the values of records whose keys are the foreign key, and the left key. Reading gives no value for
 // bytes of another format; the views are into `key` and `value`.
-std::string message_of(const Subscription& subscription);
-std::string message_of(const SubscriptionAnswer& answer);
-std::optional<Subscription> read_subscription(std::string_view key, std::string_view value);
-std::optional<SubscriptionAnswer> read_answer(std::string_view key, std::string_view value);
+std::string message_of(const KeySubscription& subscription);
+std::string message_of(const KeyAnswer& answer);
+std::optional<KeySubscription> read_subscription(std::string_view key, std::string_view value);
+std::optional<KeyAnswer> read_answer(std::string_view key, std::string_view value);
 
-using SendSubscription = std::function<void(const Subscription&)>;
-using SendAnswer = std::function<void(const SubscriptionAnswer&)>;
+using SendKeySubscription = std::function<void(const KeySubscription&)>;
+using SendKeyAnswer = std::function<void(const KeyAnswer&)>;
 
 class ForeignKeyLeft {
  public:
@@ -45,9 +45,9 @@ class ForeignKeyLeft {
 
   // A change of a left row; `foreign_key` is what its value refers to.
   void take(const JoinRecord& record, std::optional<std::string_view> foreign_key, StateView& state, JoinOutput& out,
-            const SendSubscription& send) const;
+            const SendKeySubscription& send) const;
   // An answer to an earlier state of the row gives nothing.
-  void answered(const SubscriptionAnswer& answer, StateView& state, JoinOutput& out) const;
+  void answered(const KeyAnswer& answer, StateView& state, JoinOutput& out) const;
 
  private:
   struct LeftRow;
@@ -62,8 +62,8 @@ class ForeignKeyRight {
  public:
   explicit ForeignKeyRight(const TableOptions& right);
 
-  void take(const JoinRecord& record, StateView& state, JoinOutput& out, const SendAnswer& send) const;
-  void subscribed(const Subscription& subscription, StateView& state, const SendAnswer& send) const;
+  void take(const JoinRecord& record, StateView& state, JoinOutput& out, const SendKeyAnswer& send) const;
+  void subscribed(const KeySubscription& subscription, StateView& state, const SendKeyAnswer& send) const;
 
  private:
   TableOptions options_;
@@ -77,14 +77,13 @@ class ForeignKeyJoin {
 
   void left(const JoinRecord& record, std::optional<std::string_view> foreign_key, StateView& state,
             JoinOutput& out) const {
-    left_half_.take(record, foreign_key, state, out, [&](const Subscription& subscription) {
+    left_half_.take(record, foreign_key, state, out, [&](const KeySubscription& subscription) {
       right_half_.subscribed(subscription, state,
-                             [&](const SubscriptionAnswer& answer) { left_half_.answered(answer, state, out); });
+                             [&](const KeyAnswer& answer) { left_half_.answered(answer, state, out); });
     });
   }
   void right(const JoinRecord& record, StateView& state, JoinOutput& out) const {
-    right_half_.take(record, state, out,
-                     [&](const SubscriptionAnswer& answer) { left_half_.answered(answer, state, out); });
+    right_half_.take(record, state, out, [&](const KeyAnswer& answer) { left_half_.answered(answer, state, out); });
   }
 
  private:
