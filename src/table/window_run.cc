@@ -151,6 +151,10 @@ void WindowRun::add_to_time_windows(const WindowRecord& record) {
   move_time(record.time);
   std::vector<WindowBounds> windows;
   spec_.windows_of(record.time, windows);
+  if (windows.empty()) {
+    ++progress_.skipped;
+    if (sink_.late) sink_.late(record, {record.time, record.time});
+  }
   for (const auto& bounds : windows) {
     const auto closes = bounds.end + spec_.grace();
     if (closes <= progress_.stream_time) {

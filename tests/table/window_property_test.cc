@@ -16,7 +16,7 @@ using std::chrono::milliseconds;
 using testing::ElementsAreArray;
 using testing::IsEmpty;
 
-constexpr std::uint64_t kRuns = 400;
+constexpr std::uint64_t kRuns = 150;
 
 std::int64_t pick(Random& random, std::initializer_list<std::int64_t> from) {
   return from.begin()[random.below(from.size())];

@@ -39,7 +39,7 @@ struct WindowBounds {
   auto operator<=>(const WindowBounds&) const = default;
 };
 
-// Gives the windows that hold a time, by rising start. It must give the same windows for the same time for ever.
+// Gives the windows that hold a time, by rising start; the same ones for the same time for ever.
 using WindowsOfTime = std::function<void(std::int64_t time, std::vector<WindowBounds>& windows)>;
 
 // Which windows there are. The functions that make one throw Failure (kInvalid) if its parameters make no sense.
@@ -102,7 +102,8 @@ struct Aggregator {
 // Where results go. The views are valid during the call only.
 struct WindowSink {
   std::function<void(const WindowResult&)> result;
-  // A record that came too late for this window. A sliding window tells it for its own window [t - difference, t].
+  // A record that came too late for this window; for several windows, it comes several times. A record that is late for
+  // all sliding windows comes once, with [t - difference, t]. A record in no window at all comes with an empty window.
   std::function<void(const WindowRecord&, WindowBounds)> late;
 };
 
@@ -127,7 +128,7 @@ class Windows {
   struct Progress {
     std::optional<std::int64_t> stream_time;  // none before the first record
     std::int64_t late = 0;                    // how often a record was late for a window
-    std::int64_t skipped = 0;                 // records without a value, which sliding windows leave out
+    std::int64_t skipped = 0;                 // records in no window, and those without a value in sliding windows
   };
   Progress progress(detail::StateView& state) const;
 
