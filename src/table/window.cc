@@ -22,12 +22,12 @@ void check_span(std::string_view what, std::int64_t span, std::int64_t least) {
 // The windows [start, start + size) that begin at multiples of `advance`. As in Kafka Streams none of those that begin
 // before 0 holds a time from 0 on.
 WindowsOfTime regular(std::int64_t size, std::int64_t advance) {
-  return [size, advance](std::int64_t time, std::vector<WindowBounds>& windows) {
+  return [size, advance](std::int64_t time, const VisitWindow& visit) {
     const auto rest = ((time % advance) + advance) % advance;
     const auto newest = time - rest;
     const auto before = (size - rest - 1) / advance;  // windows that began earlier and hold `time`
     for (auto start = newest - before * advance; start <= newest; start += advance)
-      if (start >= 0 || time < 0) windows.push_back({start, start + size});
+      if (start >= 0 || time < 0) visit({start, start + size});
   };
 }
 

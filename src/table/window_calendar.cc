@@ -186,9 +186,9 @@ std::vector<WindowBounds> intervals(const TradingDay& day, milliseconds size) {
 
 WindowSpec trading_days(const MarketCalendar& calendar, WindowOptions options) {
   const auto windows_of = [calendar = std::make_shared<MarketCalendar>(calendar)](std::int64_t time,
-                                                                                  std::vector<WindowBounds>& windows) {
+                                                                                  const VisitWindow& visit) {
     const auto* day = calendar->at(time);
-    if (day && !in_break(*day, time)) windows.push_back({day->open, day->close});
+    if (day && !in_break(*day, time)) visit({day->open, day->close});
   };
   return WindowSpec::of_times(windows_of, options);
 }
@@ -196,14 +196,14 @@ WindowSpec trading_days(const MarketCalendar& calendar, WindowOptions options) {
 WindowSpec trading_intervals(const MarketCalendar& calendar, milliseconds size, WindowOptions options) {
   if (size.count() < 1) throw Failure(ErrorKind::kInvalid, "calendar: an interval has at least 1 ms");
   const auto windows_of = [calendar = std::make_shared<MarketCalendar>(calendar), size = size.count()](
-                              std::int64_t time, std::vector<WindowBounds>& windows) {
+                              std::int64_t time, const VisitWindow& visit) {
     const auto* day = calendar->at(time);
     if (!day || in_break(*day, time)) return;
     const bool afternoon = day->break_at && time >= day->break_at->end;
     const auto from = afternoon ? day->break_at->end : day->open;
     const auto until = day->break_at && !afternoon ? day->break_at->start : day->close;
     const auto start = from + (time - from) / size * size;
-    windows.push_back({start, std::min(start + size, until)});
+    visit({start, std::min(start + size, until)});
   };
   return WindowSpec::of_times(windows_of, options);
 }

@@ -1,5 +1,8 @@
 #include "table/window_keys.h"
 
+#include <bit>
+#include <cstring>
+
 #include "mephisto/base/assert.h"
 
 namespace mephisto::detail {
@@ -8,6 +11,8 @@ namespace {
 // A zero byte within a key; the end of a key, which sorts before it and before all other bytes.
 constexpr std::string_view kZero{"\0\xff", 2};
 constexpr std::string_view kEnd{"\0\1", 2};
+constexpr auto kSign = std::uint64_t{1} << 63;
+static_assert(std::endian::native == std::endian::little);
 
 void append_escaped(std::string& out, std::string_view key) {
   for (auto zero = key.find('\0'); zero != std::string_view::npos; zero = key.find('\0')) {
@@ -19,16 +24,17 @@ void append_escaped(std::string& out, std::string_view key) {
 
 }  // namespace
 
+// Big-endian, with the sign's bit turned: so bytes compare as numbers do.
 void append_number(std::string& out, std::int64_t number) {
-  const auto bits = static_cast<std::uint64_t>(number) ^ (std::uint64_t{1} << 63);
-  for (int shift = 56; shift >= 0; shift -= 8) out += static_cast<char>(bits >> shift);
+  const auto bits = std::byteswap(static_cast<std::uint64_t>(number) ^ kSign);
+  out.append(reinterpret_cast<const char*>(&bits), sizeof(bits));
 }
 
 std::int64_t read_number(std::string_view bytes) {
-  MEPHISTO_ASSERT(bytes.size() >= 8, "a number of a window's state has 8 bytes");
   std::uint64_t bits = 0;
-  for (const char byte : bytes.substr(0, 8)) bits = bits << 8 | static_cast<unsigned char>(byte);
-  return static_cast<std::int64_t>(bits ^ (std::uint64_t{1} << 63));
+  MEPHISTO_ASSERT(bytes.size() >= sizeof(bits), "a number of a window's state has 8 bytes");
+  std::memcpy(&bits, bytes.data(), sizeof(bits));
+  return static_cast<std::int64_t>(std::byteswap(bits) ^ kSign);
 }
 
 std::string key_prefix(char kind, std::string_view key) {
@@ -40,9 +46,15 @@ std::string key_prefix(char kind, std::string_view key) {
 }
 
 std::string window_key(std::string_view key, std::int64_t id) {
-  auto out = key_prefix('w', key);
-  append_number(out, id);
+  std::string out;
+  write_window_key(out, key, id);
   return out;
+}
+
+void write_window_key(std::string& out, std::string_view key, std::int64_t id) {
+  out = 'w';
+  append_escaped(out, key);
+  append_number(out, id);
 }
 
 std::string value_key(std::string_view key, std::int64_t time, std::int64_t number) {

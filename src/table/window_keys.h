@@ -22,6 +22,7 @@ std::int64_t read_number(std::string_view bytes);  // the first 8 bytes
 // KIND KEY: all entries of a key begin with it, and no others.
 std::string key_prefix(char kind, std::string_view key);
 std::string window_key(std::string_view key, std::int64_t id);
+void write_window_key(std::string& out, std::string_view key, std::int64_t id);  // the same without an allocation
 std::string value_key(std::string_view key, std::int64_t time, std::int64_t number);
 
 // A `t` or `u` entry.

@@ -10,23 +10,26 @@ namespace {
 // The first byte of a stored window.
 constexpr char kFinal = 1;
 constexpr char kDue = 2;
+constexpr char kSent = 4;
+
+// For a key or a value that is only needed until the state has it: the path of a record makes no allocation for them.
+thread_local std::string key_scratch;
+thread_local std::string value_scratch;
 
 }  // namespace
 
-std::string StoredWindow::encode() const {
-  std::string out;
-  out.reserve(41 + 16 * sent.size() + aggregate.size());
-  out += static_cast<char>((is_final ? kFinal : 0) | (due ? kDue : 0));
+void StoredWindow::encode(std::string& out) const {
+  out = static_cast<char>((is_final ? kFinal : 0) | (due ? kDue : 0) | (sent.empty() ? 0 : kSent));
   append_number(out, bounds.start);
   append_number(out, bounds.end);
   append_number(out, time);
   if (due) append_number(out, *due);
-  append_number(out, static_cast<std::int64_t>(sent.size()));
+  if (!sent.empty()) append_number(out, static_cast<std::int64_t>(sent.size()));
   for (const auto& window : sent) {
     append_number(out, window.start);
     append_number(out, window.end);
   }
-  return out += aggregate;
+  out += aggregate;
 }
 
 StoredWindow StoredWindow::decode(std::string_view bytes) {
@@ -44,7 +47,7 @@ StoredWindow StoredWindow::decode(std::string_view bytes) {
   window.bounds.end = number();
   window.time = number();
   if (flags & kDue) window.due = number();
-  window.sent.resize(static_cast<std::size_t>(number()));
+  if (flags & kSent) window.sent.resize(static_cast<std::size_t>(number()));
   for (auto& sent : window.sent) {
     sent.start = number();
     sent.end = number();
@@ -69,7 +72,8 @@ WindowRun::WindowRun(const WindowSpec& spec, const Aggregator& aggregator, State
 
 void WindowRun::finish() {
   if (progress_ == stored_) return;
-  std::string bytes;
+  auto& bytes = value_scratch;
+  bytes.clear();
   for (const auto number : {progress_.stream_time, progress_.next_timer, progress_.next_due, progress_.late,
                             progress_.skipped, progress_.arrivals})
     append_number(bytes, number);
@@ -90,13 +94,16 @@ void WindowRun::late(const WindowRecord& record, WindowBounds window) {
 }
 
 std::optional<StoredWindow> WindowRun::load(std::string_view key, std::int64_t id) {
-  const auto bytes = state_.get(window_key(key, id));
+  write_window_key(key_scratch, key, id);
+  const auto bytes = state_.get(key_scratch);
   if (!bytes) return std::nullopt;
   return StoredWindow::decode(*bytes);
 }
 
 void WindowRun::store(std::string_view key, std::int64_t id, const StoredWindow& window) {
-  state_.put(window_key(key, id), window.encode());
+  write_window_key(key_scratch, key, id);
+  window.encode(value_scratch);
+  state_.put(key_scratch, value_scratch);
 }
 
 void WindowRun::set_timer(std::int64_t when, std::string_view key, std::int64_t id, Timer timer) {
@@ -149,26 +156,26 @@ void WindowRun::send(std::string_view key, StoredWindow& window) {
 
 void WindowRun::add_to_time_windows(const WindowRecord& record) {
   move_time(record.time);
-  std::vector<WindowBounds> windows;
-  spec_.windows_of(record.time, windows);
-  if (windows.empty()) {
-    ++progress_.skipped;
-    if (sink_.late) sink_.late(record, {record.time, record.time});
+  bool any = false;
+  spec_.visit_windows(record.time, [&](const WindowBounds& bounds) {
+    any = true;
+    add_to_time_window(record, bounds);
+  });
+  if (any) return;
+  ++progress_.skipped;
+  if (sink_.late) sink_.late(record, {record.time, record.time});
+}
+
+void WindowRun::add_to_time_window(const WindowRecord& record, const WindowBounds& bounds) {
+  const auto closes = bounds.end + spec_.grace();
+  if (closes <= progress_.stream_time) return late(record, bounds);
+  auto window = load(record.key, bounds.start);
+  if (!window) {
+    window = StoredWindow{.bounds = bounds, .time = record.time, .aggregate = aggregator_.init()};
+    set_timer(closes, record.key, bounds.start, Timer::kClose);
   }
-  for (const auto& bounds : windows) {
-    const auto closes = bounds.end + spec_.grace();
-    if (closes <= progress_.stream_time) {
-      late(record, bounds);
-      continue;
-    }
-    auto window = load(record.key, bounds.start);
-    if (!window) {
-      window = StoredWindow{.bounds = bounds, .time = record.time, .aggregate = aggregator_.init()};
-      set_timer(closes, record.key, bounds.start, Timer::kClose);
-    }
-    add(*window, record);
-    changed(record.key, bounds.start, *window);
-  }
+  add(*window, record);
+  changed(record.key, bounds.start, *window);
 }
 
 // The stored bounds are the numbers of the window's records so far.

@@ -20,7 +20,7 @@ struct StoredWindow {
   std::vector<WindowBounds> sent;   // sessions: results that the next one retracts, by rising end
   std::string aggregate;
 
-  std::string encode() const;
+  void encode(std::string& out) const;
   static StoredWindow decode(std::string_view bytes);
 };
 
@@ -67,6 +67,7 @@ class WindowRun {
 
   void move_time(std::int64_t time);
   void late(const WindowRecord& record, WindowBounds window);
+  void add_to_time_window(const WindowRecord& record, const WindowBounds& bounds);
 
   std::optional<StoredWindow> load(std::string_view key, std::int64_t id);
   void store(std::string_view key, std::int64_t id, const StoredWindow& window);

@@ -171,7 +171,7 @@ TEST(MarketCalendar, WindowsOfTheDayAreItsIntervals) {
       for (const auto& interval : intervals(day, 25min)) {
         for (const auto time : {interval.start, interval.end - 1}) {
           std::vector<WindowBounds> windows;
-          spec.windows_of(time, windows);
+          spec.visit_windows(time, [&](const WindowBounds& window) { windows.push_back(window); });
           EXPECT_THAT(windows, ElementsAre(interval));
         }
       }

@@ -12,7 +12,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "mephisto/error.h"
 #include "mephisto/table/state_view.h"
@@ -39,8 +38,9 @@ struct WindowBounds {
   auto operator<=>(const WindowBounds&) const = default;
 };
 
-// Gives the windows that hold a time, by rising start; the same ones for the same time for ever.
-using WindowsOfTime = std::function<void(std::int64_t time, std::vector<WindowBounds>& windows)>;
+// Visits the windows that hold a time, by rising start; the same ones for the same time for ever.
+using VisitWindow = std::function<void(const WindowBounds& window)>;
+using WindowsOfTime = std::function<void(std::int64_t time, const VisitWindow& visit)>;
 
 // Which windows there are. The functions that make one throw Failure (kInvalid) if its parameters make no sense.
 class WindowSpec {
@@ -66,7 +66,7 @@ class WindowSpec {
   std::int64_t grace() const { return grace_; }
   Emit emit() const { return emit_; }
   std::int64_t every() const { return every_; }
-  void windows_of(std::int64_t time, std::vector<WindowBounds>& windows) const { windows_of_(time, windows); }
+  void visit_windows(std::int64_t time, const VisitWindow& visit) const { windows_of_(time, visit); }
 
  private:
   WindowSpec(Kind kind, std::int64_t size, const WindowOptions& options);
