@@ -33,6 +33,7 @@ std::vector<TimedEntry> WindowRun::take(char kind, std::int64_t until, std::int6
   return taken;
 }
 
+// Guarantee kept here: a window's final result comes once, because its entry of time is taken with it.
 void WindowRun::advance(std::int64_t until) {
   send_due(until);
   while (progress_.next_timer <= until) {
