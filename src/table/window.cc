@@ -118,17 +118,8 @@ void Windows::flush(detail::StateView& state, const WindowSink& sink) const {
 
 void Windows::read(detail::StateView& state, std::string_view key,
                    const std::function<bool(WindowBounds, std::string_view value)>& visit) const {
-  const auto from = detail::key_prefix('w', key);
-  auto to = from;
-  ++to.back();
-  state.scan(from, to, [&](std::string_view, std::string_view bytes) {
-    auto window = detail::StoredWindow::decode(bytes);
-    if (spec_.kind() == WindowSpec::Kind::kCount) {
-      if (window.bounds.start == window.bounds.end) return true;
-      window.bounds.end = window.bounds.start + spec_.size();
-    }
-    return window.is_final || visit(window.bounds, window.aggregate);
-  });
+  const WindowSink nowhere;
+  detail::WindowRun{spec_, aggregator_, state, nowhere}.read(key, visit);
 }
 
 Windows::Progress Windows::progress(detail::StateView& state) const {

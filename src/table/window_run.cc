@@ -141,17 +141,42 @@ void WindowRun::changed(std::string_view key, std::int64_t id, StoredWindow& win
   store(key, id, window);
 }
 
+WindowBounds WindowRun::shown_bounds(const StoredWindow& window) const {
+  if (spec_.kind() != WindowSpec::Kind::kCount) return window.bounds;
+  return {window.bounds.start, window.bounds.start + spec_.size()};
+}
+
 // A session retracts the results that it replaces, also its own. Kafka Streams does not do that while all its records
 // have the same time, and neither do we.
 void WindowRun::send(std::string_view key, StoredWindow& window) {
-  auto bounds = window.bounds;
-  if (spec_.kind() == WindowSpec::Kind::kCount) bounds.end = bounds.start + spec_.size();
+  const auto bounds = shown_bounds(window);
   if (spec_.kind() == WindowSpec::Kind::kSession && spec_.emit() != Emit::kOnClose) {
     for (const auto& old : window.sent)
       if (bounds.start != bounds.end) sink_.result({key, old, std::nullopt, old.end});
     window.sent = {bounds};
   }
   sink_.result({key, bounds, window.aggregate, window.time});
+}
+
+void WindowRun::read(std::string_view key, const std::function<bool(WindowBounds, std::string_view value)>& visit) {
+  const auto from = key_prefix('w', key);
+  auto to = from;
+  ++to.back();
+  state_.scan(from, to, [&](std::string_view, std::string_view bytes) {
+    const auto window = StoredWindow::decode(bytes);
+    return !takes_records(window) || visit(shown_bounds(window), window.aggregate);
+  });
+}
+
+// Windows that do not are kept for some time, because a record could still be late for them or change a session.
+bool WindowRun::takes_records(const StoredWindow& window) const {
+  switch (spec_.kind()) {
+    case WindowSpec::Kind::kTime: return true;
+    case WindowSpec::Kind::kSliding: return !window.is_final && is_open(window.bounds);
+    case WindowSpec::Kind::kSession: return !window.is_final && session_end(window.bounds.end) >= progress_.stream_time;
+    case WindowSpec::Kind::kCount: return window.bounds.start < window.bounds.end;
+  }
+  return false;
 }
 
 void WindowRun::add_to_time_windows(const WindowRecord& record) {

@@ -1,6 +1,7 @@
 // One call of an operator: the parts that all kinds of windows share.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -48,6 +49,7 @@ class WindowRun {
   // Stores the progress if it changed. The last call.
   void finish();
 
+  void read(std::string_view key, const std::function<bool(WindowBounds, std::string_view value)>& visit);
   bool has_time() const { return progress_.stream_time > kNever; }
   std::int64_t stream_time() const { return progress_.stream_time; }
   Windows::Progress progress() const;
@@ -77,6 +79,7 @@ class WindowRun {
   // Adds a record to a window that exists or begins.
   void add(StoredWindow& window, const WindowRecord& record);
   // Stores a window that changed, and sends its result or arranges it.
+  WindowBounds shown_bounds(const StoredWindow& window) const;
   void changed(std::string_view key, std::int64_t id, StoredWindow& window);
   void send(std::string_view key, StoredWindow& window);
   void remove_due(std::string_view key, std::int64_t id, StoredWindow& window);
@@ -96,6 +99,7 @@ class WindowRun {
     std::int64_t stream_time = 0;  // when it came
     std::string value;
   };
+  bool takes_records(const StoredWindow& window) const;
   WindowBounds sliding_from(std::int64_t start) const;
   bool is_open(const WindowBounds& sliding) const;
   std::int64_t sliding_forgotten(const WindowBounds& window) const;

@@ -162,6 +162,33 @@ TEST(WindowProperty, TheLastOfTheResultsFromTimeToTimeIsTheLastUpdate) {
   }
 }
 
+// What the clock closes is what a record at that time would close, whenever it looks.
+TEST(WindowProperty, AnIdlePartitionGetsTheSameFinalResults) {
+  for (std::uint64_t seed = 0; seed < kRuns; ++seed) {
+    Chance chance{seed};
+    auto inputs = chance.inputs(60);
+    const auto latest = std::ranges::max(inputs, {}, &Input::time).time;
+    for (const auto& spec : chance.all_kinds(Emit::kOnClose)) {
+      MapState by_clock;
+      auto closed = reference::ours(spec, inputs, by_clock);
+      const auto before = closed.size();
+      const WindowSink sink{.result = [&](const WindowResult& result) {
+        closed.push_back({inputs.size(), std::string{result.key}, result.window, {}, result.time});
+      }};
+      for (const auto now : {latest + 3, latest + 3, latest + 20, latest + 200})
+        Windows{spec, {[] { return ""; }, [](auto&, auto&) {}, [](auto&, auto) {}}}.close_idle(by_clock, now, sink);
+
+      MapState by_record;
+      auto with_record = inputs;
+      with_record.push_back({"z", latest + 200});
+      auto expected = reference::ours(spec, with_record, by_record);
+      std::erase_if(expected, [](const Result& result) { return result.key == "z"; });
+      for (auto i = before; i < expected.size(); ++i) expected[i].records.clear();
+      EXPECT_THAT(closed, ElementsAreArray(expected)) << "seed " << seed;
+    }
+  }
+}
+
 TEST(WindowProperty, NothingIsKeptOfWindowsThatAreOver) {
   for (std::uint64_t seed = 0; seed < kRuns; ++seed) {
     Chance chance{seed};

@@ -250,16 +250,41 @@ TEST(Window, ASessionThatIsFinalTakesNoMoreRecords) {
   EXPECT_THAT(after(driver, "x", 100), ElementsAre("a[5,5]=1 @5", "b[5,5]=1 @5"));
 }
 
-TEST(Window, OpenWindowsOfAKeyCanBeRead) {
-  Driver driver{WindowSpec::tumbling(10ms, {.grace = 1h})};
-  for (const auto time : {5, 12, 13}) driver.add("k", 1, time);
-  driver.add("kk", 1, 12);
-  std::vector<std::pair<WindowBounds, std::string>> got;
-  driver.windows().read(driver.state(), "k", [&](WindowBounds window, std::string_view value) {
-    got.emplace_back(window, value);
+std::vector<std::string> read(Driver& driver, std::string_view key) {
+  std::vector<std::string> got;
+  driver.windows().read(driver.state(), key, [&](WindowBounds window, std::string_view value) {
+    got.push_back(fmt::format("[{},{}]={}", window.start, window.end, oracle::CountAndSum::of(value).count));
     return true;
   });
-  EXPECT_THAT(got, ElementsAre(Pair(WindowBounds{0, 10}, "1 1"), Pair(WindowBounds{10, 20}, "2 2")));
+  return got;
+}
+
+TEST(Window, OpenWindowsOfAKeyCanBeRead) {
+  Driver tumbling{WindowSpec::tumbling(10ms, {.grace = 5ms})};
+  for (const auto time : {5, 12, 13}) tumbling.add("k", 1, time);
+  tumbling.add("kk", 1, 14);
+  EXPECT_THAT(read(tumbling, "k"), ElementsAre("[0,10]=1", "[10,20]=2"));
+  EXPECT_THAT(read(tumbling, "kk"), ElementsAre("[10,20]=1"));
+  tumbling.add("kk", 1, 15);
+  EXPECT_THAT(read(tumbling, "k"), ElementsAre("[10,20]=2"));
+
+  for (const auto emit : {Emit::kOnUpdate, Emit::kOnClose}) {
+    Driver sliding{WindowSpec::sliding(10ms, {.emit = emit})};
+    for (const auto time : {20, 25}) sliding.add("k", 1, time);
+    auto open = std::vector<std::string>{"[15,25]=2", "[21,31]=1"};
+    if (emit == Emit::kOnClose) open.erase(open.begin());  // it is final
+    EXPECT_EQ(read(sliding, "k"), open);
+
+    Driver session{WindowSpec::session(10ms, {.emit = emit})};
+    for (const auto time : {20, 25, 36}) session.add("k", 1, time);
+    EXPECT_THAT(read(session, "k"), ElementsAre("[36,36]=1"));
+  }
+
+  Driver count{WindowSpec::count(2)};
+  count.add("k", 1, 1);
+  EXPECT_THAT(read(count, "k"), ElementsAre("[0,2]=1"));
+  count.add("k", 1, 1);
+  EXPECT_THAT(read(count, "k"), IsEmpty());
 }
 
 TEST(Window, ParametersWithoutSenseAreRefused) {
