@@ -25,14 +25,16 @@ for number in range(400):
     step = chance.choice([1, 2, 3, 5, 10, 60, 3600, 86400])
     size = step * chance.choice([1, 1, 2, 3, 7])
     expires = chance.choice([0, size, 3 * size, 86400])
-    time = chance.choice([0, 7, 1_600_000_000, chance.randrange(2_000_000_000)]) * 1000 + chance.choice([0, 1, 250, 899, 950, 999])
+    second = chance.choice([0, 7, 1_600_000_000, chance.randrange(2_000_000_000)])
+    time = second * 1000 + chance.choice([0, 1, 250, 899, 950, 999])
     delta = chance.choice([0, step, size, size + step, 5 * size]) * 1000
     window = HoppingWindow(size, step, expires)
     at = time / 1000
     ranges = window.ranges(at)
     assert ranges[0] == window.earliest(at) and ranges[-1] == window.current(at)
     key = ["k", window.earliest(at)]
-    columns = [size * 1000, step * 1000, expires * 1000, time, delta, " ".join(str(round(start * 1000)) for start, _ in ranges)]
+    columns = [size * 1000, step * 1000, expires * 1000, time, delta]
+    columns.append(" ".join(str(round(start * 1000)) for start, _ in ranges))
     for start, _ in (window.earliest(at), window.current(at), window.delta(at, delta // 1000)):
         columns.append(round(start * 1000))
     columns.append(int(window.stale(window.current(at)[1], (time + delta) / 1000)))
