@@ -6,5 +6,6 @@
 namespace mephisto::detail {
 
 std::unique_ptr<Stores> memory_stores();
+std::unique_ptr<Stores> rocks_stores(const std::filesystem::path& folder, std::size_t memory_budget);
 
 }  // namespace mephisto::detail

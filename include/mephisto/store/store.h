@@ -44,8 +44,8 @@ class Store {
                     const std::function<bool(std::string_view key, std::string_view value)>& visit) = 0;
   // Makes all changes, in their order, and the position, or none of them.
   virtual void apply(std::span<const StoreChange> changes, std::int64_t position) = 0;
-  // Writes a consistent copy to the folder `path`, which must not exist. It is cheap on the same disk (hard links) and
-  // holds all changes. `Stores::restore` reads it. Throws Failure kInvalid on memory://.
+  // Writes a consistent copy of all changes to the new folder `path`; the folder above it exists. Cheap on the same
+  // disk (hard links). `Stores::restore` reads it. Throws Failure kInvalid on memory://.
   virtual void snapshot(const std::filesystem::path& path) = 0;
 
   virtual std::size_t size() const = 0;   // about how many entries

@@ -1,0 +1,98 @@
+#include "store/rocks_options.h"
+
+#include <rocksdb/db.h>
+#include <rocksdb/env.h>
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/table.h>
+
+#include <algorithm>
+
+namespace mephisto::detail {
+namespace {
+
+constexpr std::size_t kMiB = 1 << 20;
+
+// RocksDB's own log repeats all options at each start; what matters of it comes as a status.
+class NoLog final : public rocksdb::Logger {
+ public:
+  using rocksdb::Logger::Logv;
+  void LogHeader(const char*, va_list) override {}
+  void Logv(const char*, va_list) override {}
+};
+
+}  // namespace
+
+RocksMemory::RocksMemory(std::size_t budget)
+    : budget_(std::max(budget, 8 * kMiB)),
+      cache_(rocksdb::NewLRUCache(budget_, /*num_shard_bits=*/3)),
+      buffers_(std::make_shared<rocksdb::WriteBufferManager>(budget_ / 2, cache_)) {}
+
+rocksdb::Options RocksMemory::options(bool create) const {
+  rocksdb::Options made;
+  made.create_if_missing = create;
+  made.info_log = std::make_shared<NoLog>();
+  made.write_buffer_manager = buffers_;
+  made.write_buffer_size = std::clamp(budget_ / 8, kMiB, 16 * kMiB);
+  made.arena_block_size = 64 << 10;  // what a database takes that has one entry
+  made.max_write_buffer_number = 3;
+
+  // All databases of the process share two threads. Most are small and have few files.
+  made.max_background_jobs = 2;
+  made.max_open_files = 128;
+  made.max_file_opening_threads = 1;
+  made.target_file_size_base = 32 * kMiB;
+  made.stats_dump_period_sec = 0;
+  made.stats_persist_period_sec = 0;
+  made.keep_log_file_num = 1;
+
+  // After an error the store itself goes on, when the next change comes. RocksDB must not let a writer wait for it.
+  made.max_bgerror_resume_count = 0;
+
+  made.compaction_style = rocksdb::kCompactionStyleLevel;
+  made.level_compaction_dynamic_level_bytes = true;
+  made.max_bytes_for_level_base = 128 * kMiB;
+  made.compression = rocksdb::kLZ4Compression;
+
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = cache_;
+  table.format_version = 5;
+  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
+  // Filters and indexes are in the cache, in parts: a whole one of a large file is megabytes.
+  table.cache_index_and_filter_blocks = true;
+  table.index_type = rocksdb::BlockBasedTableOptions::kTwoLevelIndexSearch;
+  table.partition_filters = true;
+  table.data_block_index_type = rocksdb::BlockBasedTableOptions::kDataBlockBinaryAndHash;
+  made.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  return made;
+}
+
+void RocksMemory::add(rocksdb::DB* database) {
+  const std::lock_guard lock{mutex_};
+  databases_.insert(database);
+}
+
+void RocksMemory::remove(rocksdb::DB* database) {
+  const std::lock_guard lock{mutex_};
+  databases_.erase(database);
+}
+
+void RocksMemory::flush_largest() {
+  const std::lock_guard lock{mutex_};
+  rocksdb::DB* largest = nullptr;
+  std::uint64_t most = 0;
+  for (auto* database : databases_) {
+    std::uint64_t bytes = 0;
+    database->GetIntProperty(rocksdb::DB::Properties::kCurSizeActiveMemTable, &bytes);
+    if (bytes > most) {
+      most = bytes;
+      largest = database;
+    }
+  }
+  if (largest == nullptr) return;
+  rocksdb::FlushOptions now;
+  now.wait = false;
+  now.allow_write_stall = true;
+  largest->Flush(now).PermitUncheckedError();  // its own next change reports it
+}
+
+}  // namespace mephisto::detail
