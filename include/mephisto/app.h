@@ -29,8 +29,8 @@
 #include "mephisto/app/handler.h"
 #include "mephisto/logging.h"
 #include "mephisto/settings.h"
-#include "mephisto/joins.h"
 #include "mephisto/table.h"
+#include "mephisto/table/joins.h"
 #include "mephisto/windows.h"
 #include "mephisto/topic.h"
 
@@ -168,7 +168,7 @@ class App {
       return unsound<WindowedTable<K, V, In>>();
     }
   }
-  // Joins two topics by key (joins.h). The agents of the topic that it gives take the results.
+  // Joins two topics by key (table/joins.h). The agents of the topic that it gives take the results.
   template <class L, class R, class Options>
   const Topic<Joined<L, R>>& join(std::string name, const Topic<L>& left, const Topic<R>& right, Options options = {},
                                   std::source_location where = std::source_location::current()) {

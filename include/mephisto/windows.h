@@ -19,7 +19,7 @@
 #include <utility>
 #include <vector>
 
-#include "mephisto/stream.h"
+#include "mephisto/topic.h"
 #include "mephisto/table/operator_table.h"
 #include "mephisto/table/window.h"
 

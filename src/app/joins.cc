@@ -1,5 +1,5 @@
 // Joins of an app: an agent on both topics, whose state is a table.
-#include "mephisto/joins.h"
+#include "mephisto/table/joins.h"
 
 #include <fmt/format.h>
 
@@ -16,7 +16,7 @@ std::string to_json(const detail::Joined& joined) {
 }
 
 struct Result {
-  detail::SendOptions options;
+  SendOptions options;
   std::optional<std::string> value;
 };
 
@@ -44,7 +44,7 @@ class JoinAgent : public AgentBase {
 
   Task<void> run(detail::Instance& instance) const override {
     auto& outbox = detail::Outbox::current();
-    const auto* handle = co_await outbox.resolve(results_);
+    const auto* handle = co_await outbox.topics().resolve(results_);
     for (;;) {
       while (!instance.advance()) {
         if (instance.closed()) co_return;
@@ -62,9 +62,9 @@ class JoinAgent : public AgentBase {
       join_(slot.lane().assigned.partition.topic == topic_.name ? detail::Side::kLeft : detail::Side::kRight, one,
             state, results);
       for (const auto& [options, value] : results.all) {
-        co_await outbox.room();
-        value_or_throw(outbox.add(*handle, outbox.partition_of(*handle, options), options,
-                                  value ? std::optional<std::string_view>{*value} : std::nullopt, &slot));
+        co_await outbox.collector().room();
+        value_or_throw(outbox.collector().add(*handle, outbox.collector().partition_of(*handle, options), options,
+                                              value ? std::optional<std::string_view>{*value} : std::nullopt, &slot));
       }
     }
   }

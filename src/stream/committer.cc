@@ -2,9 +2,10 @@
 // 1. commit() waits for the commit before it. It rewinds if a lost partition makes that necessary.
 // 2. AssignedPartitions::progress() computes the offset and the acks ahead of each partition.
 // 3. At least once: the outbox is flushed. If the log refuses an output, its event is reopened and step 2 is repeated.
-// Then append_state() appends the changes of the participants, and commit_offsets() commits the offsets.
-// 4. Exactly once: transact() commits state, outputs and offsets in one transaction. If it fails for good or its
-// outcome is unknown, the shard rewinds.
+// Then commit_offsets() commits the offsets.
+// 4. Exactly once, and if there is state: transact() commits state, outputs and offsets in one transaction. If it fails
+// for good or its outcome is unknown, the shard rewinds. At least once the outputs are not in it: they are durable
+// already.
 // 5. committed() forgets the data that was kept for records before the committed offsets.
 #include "mephisto/stream/committer.h"
 
@@ -46,8 +47,8 @@ Task<bool> Committer::commit(std::vector<AssignmentId> ids) {
   // Further partitions may be lost during a rewind.
   while (must_rewind_) co_await rewind_to_committed();
   acked_since_commit_ = 0;
-  // The outputs of all partitions are in one collection, so all offsets are committed together.
-  if (options_.exactly_once) ids = assigned_.ids();
+  // The outputs of all partitions are in one collection, and so is the state: all offsets are committed together.
+  if (transactional()) ids = assigned_.ids();
   std::vector<AssignmentCommit> commits;
   std::vector<std::shared_ptr<Assignment>> committing;
   for (;;) {
@@ -69,7 +70,7 @@ Task<bool> Committer::commit(std::vector<AssignmentId> ids) {
     co_await outbox_.tickets().flush(until_);
     if (reopened == refused_.reopened()) break;
   }
-  const bool counts = options_.exactly_once ? co_await transact(commits) : co_await commit_offsets(commits);
+  const bool counts = transactional() ? co_await transact(commits) : co_await commit_offsets(commits);
   LastingError::over(trouble_, "The log accepts commits", loop_.now());
   if (!counts) co_return false;
   for (std::size_t i = 0; i < commits.size(); ++i) committed(*committing[i], std::move(commits[i]));
@@ -83,10 +84,8 @@ void Committer::committed(Assignment& assignment, AssignmentCommit commit) {
   refused_.forget_before(assignment, commit.offset);
 }
 
-// Guarantee kept here: at least once. The outputs of the events before an offset are durable before the offset is, and
-// so are their state changes.
+// Guarantee kept here: at least once. The outputs of the events before an offset are durable before the offset is.
 Task<bool> Committer::commit_offsets(const std::vector<AssignmentCommit>& commits) {
-  co_await append_state();
   if (commits.empty()) co_return true;
   crash_point("commit.before");
   for (;;) {
@@ -103,27 +102,12 @@ Task<bool> Committer::commit_offsets(const std::vector<AssignmentCommit>& commit
   }
 }
 
-Task<void> Committer::append_state() {
-  CommitOutcome outcome{abandoned_};
-  Transaction transaction;
-  for (auto* participant : assigned_.participants()) participant->prepare(transaction);
-  while (!transaction.batches.empty()) {
-    const auto appended = co_await outbox_.appender().producer().append(transaction.batches);
-    if (appended) {
-      for (auto* participant : assigned_.participants()) participant->committed(transaction, *appended);
-      break;
-    }
-    co_await before_retry(appended.error());
-  }
-  outcome.known = true;
-}
-
 // Guarantee kept here: exactly once. The outputs and state changes of acknowledged events and their offsets become
 // durable together or not at all. If the log refuses, or its reply is lost, the shard starts again from the committed
-// offsets in the log.
+// offsets in the log. At least once this holds for the state too: an owner of before cannot change it any more.
 Task<bool> Committer::transact(const std::vector<AssignmentCommit>& commits) {
   CommitOutcome outcome{abandoned_};
-  auto taken = outbox_.collector().take();
+  auto taken = options_.exactly_once ? outbox_.collector().take() : Outgoing{};
   // The state comes first: refused records are removed from the outputs, and that changes the number of outputs.
   Transaction transaction{{}, commits};
   for (auto* participant : assigned_.participants()) participant->prepare(transaction);
@@ -144,7 +128,7 @@ Task<bool> Committer::transact(const std::vector<AssignmentCommit>& commits) {
     taken.batches.assign(std::move_iterator{outputs}, std::move_iterator{transaction.batches.end()});
     transaction.batches.erase(outputs, transaction.batches.end());
     if (appended) {
-      outbox_.appender().complete(taken, appended);
+      if (options_.exactly_once) outbox_.appender().complete(taken, appended);
       outcome.known = true;
       co_return true;
     }
@@ -157,12 +141,12 @@ Task<bool> Committer::transact(const std::vector<AssignmentCommit>& commits) {
       log::warn(
           "A transaction failed: {}; its events are delivered again{}", error.message,
           events_refused ? ", and the one that sent the refused record fails" : " unless the log has committed it");
-      outbox_.collector().keep_unscoped(std::move(taken));
+      if (options_.exactly_once) outbox_.collector().keep_unscoped(std::move(taken));
       outcome.known = true;
       co_await rewind_to_committed();
       co_return false;
     }
-    if (!error.retriable()) outbox_.appender().complete(taken, appended);
+    if (!error.retriable() && options_.exactly_once) outbox_.appender().complete(taken, appended);
     co_await before_retry(error);
   }
 }
@@ -220,8 +204,9 @@ void Committer::stop() {
 
 void Committer::lost() {
   // The outbox does not keep the output of their events apart from that of other events. So none of it may be
-  // committed.
-  if (!options_.exactly_once || !(outbox_.collector().has_event_output() || committing_)) return;
+  // committed. The same holds for the state in a transaction that is under way.
+  const bool output = options_.exactly_once && outbox_.collector().has_event_output();
+  if (!output && !(transactional() && committing_)) return;
   must_rewind_ = true;
   commit_now_.notify_all();
 }

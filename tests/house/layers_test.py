@@ -14,7 +14,7 @@ APART = {("http", "log"), ("http", "codec"), ("stream", "http"), ("agent", "http
 FACE = {
     "error": "base", "time": "base", "logging": "base", "task": "runtime", "loop": "runtime", "sync": "runtime",
     "codec": "codec", "log": "log", "http": "http", "topic": "stream", "stream": "agent", "agent": "agent",
-    "app": "app", "settings": "app", "worker": "app", "command": "app", "testing": "app", "mephisto": "cli",
+    "table": "table", "windows": "table", "app": "app", "settings": "app", "worker": "app", "command": "app", "testing": "app", "mephisto": "cli",
 }
 MOST_IN_FACE = 20
 # Functions of a lower room that a higher one may define: a program calls App::main(), and runs the command line with it.

@@ -52,10 +52,10 @@ class Committer {
   Failure not_stopped() const;
 
  private:
+  // Whether a commit is a transaction.
+  bool transactional() const { return options_.exactly_once || !assigned_.participants().empty(); }
   Task<bool> commit_offsets(const std::vector<AssignmentCommit>& commits);
   Task<bool> transact(const std::vector<AssignmentCommit>& commits);
-  // Makes the state changes of the participants durable.
-  Task<void> append_state();
   Task<void> rewind_to_committed();
   void committed(Assignment& assignment, AssignmentCommit commit);
   // The pause before a failed commit is tried again. Throws the error if the time for stopping is over.
