@@ -102,8 +102,7 @@ std::vector<AppendResult> append_all(KvWriter& tx, std::vector<OutBatch>& batche
 // creation time in the future comes from a wrong clock.
 bool can_be_abandoned(const store::Topic& topic, Timestamp now) {
   constexpr std::chrono::minutes kNew{1};
-  return is_reply_topic(topic.name) && topic.config.retention &&
-         (topic.created < now - kNew || topic.created > now);
+  return is_reply_topic(topic.name) && topic.config.retention && (topic.created < now - kNew || topic.created > now);
 }
 
 // Deletes the topic, unless it has been deleted, or replaced by another one of the same name.

@@ -313,7 +313,8 @@ Result<BatchHeader> read_batch_header(std::string_view stored) {
 }
 
 bool is_stored_at(std::string_view stored, std::uint32_t key_checksum) {
-  return stored.size() >= kHeaderBytes && get<std::uint32_t>(stored.data() + 20) == header_check(stored.data(), key_checksum);
+  return stored.size() >= kHeaderBytes &&
+         get<std::uint32_t>(stored.data() + 20) == header_check(stored.data(), key_checksum);
 }
 
 Result<void> read_batch(std::string_view stored, std::int64_t base, std::int64_t from, std::vector<RecordView>& records,

@@ -109,7 +109,7 @@ class BatchBuilder {
   void clear();
   std::size_t capacity() const { return buffer_.capacity(); }
 
-  // The finished stored form with checksums and padding. The builder is empty afterwards. `key_checksum` is a checksum of the
+  // The finished stored form with checksums and padding. The builder is empty afterwards. `key_checksum` is that of the
   // batch's key in the store, for is_stored_at().
   Buffer finish(std::uint32_t key_checksum = 0);
   // A view of the finished stored form. The builder keeps its records; the view is valid until the builder is changed.

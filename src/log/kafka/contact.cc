@@ -88,7 +88,7 @@ Result<void> Contact::make(rd_kafka_t* handle) {
       return fail(ErrorKind::kUnavailable, fmt::format("no broker of Kafka at {} can be reached: {}", servers_, why));
   }
   made_ = true;
-  heard();
+  answered();
   return {};
 }
 

@@ -1,5 +1,5 @@
-// The bytes of FetchSource's two requests: ApiVersions version 0 and Fetch version 10 of Kafka's protocol guide. Numbers are
-// big-endian.
+// The bytes of FetchSource's requests: ApiVersions version 0 and Fetch version 10 of Kafka's protocol guide. Numbers
+// are big-endian.
 #pragma once
 
 #include <cstdint>
