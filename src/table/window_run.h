@@ -99,12 +99,18 @@ class WindowRun {
     std::int64_t stream_time = 0;  // when it came
     std::string value;
   };
+  struct SlidingNear {
+    std::vector<StoredWindow> holding;   // that hold the time, by rising start
+    std::optional<std::int64_t> before;  // the record before it
+    bool followed = false;               // whether there is a record after it
+    bool has_right = false;              // whether the window exists that begins after it
+  };
   bool takes_records(const StoredWindow& window) const;
   WindowBounds sliding_from(std::int64_t start) const;
   bool is_open(const WindowBounds& sliding) const;
   std::int64_t sliding_forgotten(const WindowBounds& window) const;
   void set_sliding_timer(std::string_view key, const WindowBounds& window);
-  std::vector<StoredWindow> sliding_windows(std::string_view key, std::int64_t from, std::int64_t to);  // their starts
+  SlidingNear windows_near(std::string_view key, std::int64_t time);
   std::vector<Arrival> arrivals(std::string_view key, std::int64_t from, std::int64_t to);
   StoredWindow fold(std::string_view key, WindowBounds bounds, const std::vector<Arrival>& arrivals);
   void keep_value(const WindowRecord& record);

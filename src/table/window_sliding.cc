@@ -29,12 +29,10 @@ void WindowRun::add_to_sliding_windows(const WindowRecord& record) {
   const auto right = sliding_from(time + 1);
   if (right.end + spec_.grace() <= progress_.stream_time) return late(record, own);
 
-  auto near = arrivals(record.key, own.start - 1, right.end);
-  near.push_back({time, progress_.arrivals, progress_.stream_time, std::string{*record.value}});
-
+  auto near = windows_near(record.key, time);
   std::map<std::int64_t, StoredWindow> windows;
   std::set<WindowBounds> closed;
-  for (auto& window : sliding_windows(record.key, own.start, time)) {
+  for (auto& window : near.holding) {
     if (window.is_final || !is_open(window.bounds)) {
       closed.insert(window.bounds);
     } else {
@@ -42,36 +40,56 @@ void WindowRun::add_to_sliding_windows(const WindowRecord& record) {
       windows.emplace(window.bounds.start, std::move(window));
     }
   }
+  auto values = arrivals(record.key, own.start, right.end);
+  values.push_back({time, progress_.arrivals, progress_.stream_time, std::string{*record.value}});
   const auto begin = [&](WindowBounds bounds) {
     if (windows.contains(bounds.start) || closed.contains(bounds)) return;
     if (!is_open(bounds)) {
       closed.insert(bounds);
     } else {
-      windows.emplace(bounds.start, fold(record.key, bounds, near));
+      windows.emplace(bounds.start, fold(record.key, bounds, values));
       set_sliding_timer(record.key, bounds);
     }
   };
   begin(own);
-  std::optional<std::int64_t> before;
-  bool followed = false;
-  for (const auto& arrival : near) {
-    if (arrival.time < time) before = std::max(before.value_or(arrival.time), arrival.time);
-    followed = followed || holds(right, arrival.time);
-  }
-  if (before && holds(sliding_from(*before + 1), time)) begin(sliding_from(*before + 1));
+  if (near.before && holds(sliding_from(*near.before + 1), time)) begin(sliding_from(*near.before + 1));
   if (!windows.empty()) keep_value(record);
-  if (followed && !state_.get(window_key(record.key, right.start))) begin(right);
+  if (near.followed && !near.has_right) begin(right);
 
   for (const auto& bounds : closed) late(record, bounds);
   for (auto& [start, window] : windows) changed(record.key, start, window);
 }
 
-// Kept until no window can begin that holds the record, or that follows it.
+// As in Kafka Streams, the records before and after are known from windows: from the newest one that ends before `time`
+// or with it, and from the newest one that goes on after it. In [0, size] all records before `size` begin.
+WindowRun::SlidingNear WindowRun::windows_near(std::string_view key, std::int64_t time) {
+  SlidingNear near;
+  auto from = time - 2 * spec_.size();
+  if (time >= 0) from = std::max<std::int64_t>(from, 0);
+  state_.scan(window_key(key, from), window_key(key, time + 2), [&](std::string_view, std::string_view bytes) {
+    auto window = StoredWindow::decode(bytes);
+    const auto& bounds = window.bounds;
+    const bool holding = holds(bounds, time);
+    if (bounds.start == time + 1) {
+      near.has_right = true;
+    } else if (!holding || bounds.end == time || (bounds.start == 0 && time < spec_.size())) {
+      if (window.time < time) near.before = window.time;
+    }
+    if (holding) {
+      if (bounds.end > time) near.followed = window.time > time;
+      near.holding.push_back(std::move(window));
+    }
+    return true;
+  });
+  return near;
+}
+
+// Kept until no window can begin that holds the record.
 void WindowRun::keep_value(const WindowRecord& record) {
   std::string bytes;
   append_number(bytes, progress_.stream_time);
   state_.put(value_key(record.key, record.time, progress_.arrivals++), bytes.append(*record.value));
-  const auto needed = record.time + 1 + spec_.size() + spec_.grace();
+  const auto needed = record.time + spec_.size() + spec_.grace();
   set_timer(needed + 1, record.key, record.time, Timer::kForgetValues);
 }
 
@@ -81,9 +99,10 @@ bool WindowRun::is_open(const WindowBounds& sliding) const {
   return sliding.end + spec_.grace() >= progress_.stream_time;
 }
 
-// A record that is not late for all its windows could still be late for this one until then.
+// Until then a record could still be late for this window without being late for all its windows, or the window's last
+// record could be the one before it.
 std::int64_t WindowRun::sliding_forgotten(const WindowBounds& window) const {
-  return window.end + spec_.grace() + spec_.size() + 1;
+  return window.end + spec_.grace() + spec_.size() + 2;
 }
 
 void WindowRun::set_sliding_timer(std::string_view key, const WindowBounds& window) {
@@ -93,15 +112,6 @@ void WindowRun::set_sliding_timer(std::string_view key, const WindowBounds& wind
     case Emit::kEvery: return set_timer(last_open + 1, key, window.start, Timer::kClose);
     case Emit::kOnUpdate: return set_timer(sliding_forgotten(window), key, window.start, Timer::kForget);
   }
-}
-
-std::vector<StoredWindow> WindowRun::sliding_windows(std::string_view key, std::int64_t from, std::int64_t to) {
-  std::vector<StoredWindow> found;
-  state_.scan(window_key(key, from), window_key(key, to + 1), [&](std::string_view, std::string_view bytes) {
-    found.push_back(StoredWindow::decode(bytes));
-    return true;
-  });
-  return found;
 }
 
 std::vector<WindowRun::Arrival> WindowRun::arrivals(std::string_view key, std::int64_t from, std::int64_t to) {

@@ -164,13 +164,19 @@ inline std::vector<Result> sliding(const std::vector<Input>& inputs, std::int64_
     auto& all = accepted[key];
     const auto own = std::max<std::int64_t>(time - size, 0);
     std::set<std::int64_t> starts{own};
+    std::optional<std::int64_t> before;
     bool followed = false;
-    for (const auto& one : all) {
-      if (one.time < time && time <= one.time + 1 + size) starts.insert(one.time + 1);
-      followed = followed || (one.time > time && one.time <= time + 1 + size);
-    }
+    std::map<std::int64_t, const Result*> by_start;
     for (const auto& [id, window] : windows)
-      if (window.key == key && inside(window.window, time)) starts.insert(window.window.start);
+      if (window.key == key && window.window.start >= time - 2 * size && window.window.start <= time)
+        by_start[window.window.start] = &window;
+    for (const auto& [start, window] : by_start) {
+      const bool early = start == 0 && time < size;
+      if ((start + size <= time || early) && window->time < time) before = window->time;
+      if (start + size > time) followed = window->time > time;
+      if (inside(window->window, time)) starts.insert(start);
+    }
+    if (before && inside({*before + 1, *before + 1 + size}, time)) starts.insert(*before + 1);
     const auto closed = [&](std::int64_t start) {
       return start + size + grace < now || final.contains({key, {start, start + size}});
     };

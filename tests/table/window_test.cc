@@ -218,7 +218,17 @@ TEST(Window, ASlidingWindowHoldsARecordWhoseOwnWindowWasClosed) {
   after(driver, "z", 15);
   EXPECT_THAT(after(driver, "k", 12), ElementsAre("k[11,21]=1 @12"));
   EXPECT_THAT(driver.take_late(), ElementsAre(Pair(12, WindowBounds{2, 12})));
-  EXPECT_THAT(after(driver, "k", 18), ElementsAre("k[8,18]=3 @18", "k[11,21]=2 @18", "k[13,23]=1 @18"));
+  EXPECT_THAT(after(driver, "k", 18), ElementsAre("k[8,18]=3 @18", "k[11,21]=2 @18"));
+}
+
+// Kafka Streams makes [24,29] from the value of [23,28], with the record at 23.
+TEST(Window, ASlidingWindowHoldsNoRecordOutsideOfIt) {
+  Driver driver{WindowSpec::sliding(5ms, {.grace = 2ms})};
+  after(driver, "k", 22);
+  after(driver, "k", 30);
+  EXPECT_THAT(after(driver, "k", 23), ElementsAre("k[23,28]=1 @23"));
+  EXPECT_THAT(after(driver, "k", 24), ElementsAre("k[23,28]=2 @24"));
+  EXPECT_THAT(after(driver, "k", 23), ElementsAre("k[23,28]=3 @24", "k[24,29]=1 @24"));
 }
 
 TEST(Window, SlidingWindowsLeaveOutRecordsWithoutAValue) {
