@@ -55,14 +55,16 @@ std::int64_t WindowRun::session_timer(std::int64_t end) const {
   return session_end(end) + 2 * spec_.size() + 1;
 }
 
-// A record between this session and the next one would join both, and is not late while the next one takes records.
+// A record between this session and the next one would join both. It is not late while the next one takes records, or
+// can still be extended.
 std::int64_t WindowRun::session_needed_until(std::string_view key, const WindowBounds& session) {
   auto needed = session_timer(session.end);
   auto to = key_prefix('w', key);
   ++to.back();
   state_.scan(window_key(key, session.end + 1), to, [&](std::string_view, std::string_view bytes) {
     const auto next = StoredWindow::decode(bytes).bounds;
-    if (next.start <= session.end + 2 * spec_.size()) needed = std::max(needed, session_end(next.end) + 1);
+    if (next.start <= session.end + 2 * spec_.size())
+      needed = std::max(needed, session_end(next.end) + spec_.size() + 1);
     return false;
   });
   return needed;
