@@ -43,16 +43,22 @@ void WindowRun::add_to_sliding_windows(const WindowRecord& record) {
   auto values = arrivals(record.key, own.start, right.end);
   values.push_back({time, progress_.arrivals, progress_.stream_time, std::string{*record.value}});
   const auto begin = [&](WindowBounds bounds) {
-    if (windows.contains(bounds.start) || closed.contains(bounds)) return;
+    if (windows.contains(bounds.start) || closed.contains(bounds)) return false;
     if (!is_open(bounds)) {
       closed.insert(bounds);
     } else {
       windows.emplace(bounds.start, fold(record.key, bounds, values));
       set_sliding_timer(record.key, bounds);
     }
+    return true;
   };
-  begin(own);
-  if (near.before && holds(sliding_from(*near.before + 1), time)) begin(sliding_from(*near.before + 1));
+  const bool own_begins = begin(own);
+  if (near.before && holds(sliding_from(*near.before + 1), time)) {
+    const auto after_before = sliding_from(*near.before + 1);
+    begin(after_before);
+    // Kafka Streams counts this window once as each of the two. It is told once.
+    if (after_before == own && own_begins && closed.contains(own)) ++progress_.late;
+  }
   if (!windows.empty()) keep_value(record);
   if (near.followed && !near.has_right) begin(right);
 
@@ -99,10 +105,10 @@ bool WindowRun::is_open(const WindowBounds& sliding) const {
   return sliding.end + spec_.grace() >= progress_.stream_time;
 }
 
-// Until then a record could still be late for this window without being late for all its windows, or the window's last
-// record could be the one before it.
+// Until then the window could tell of the record before another one, for whose right window that one is late. It comes
+// up to size + 1 later than the window's end, and up to size + grace after its time.
 std::int64_t WindowRun::sliding_forgotten(const WindowBounds& window) const {
-  return window.end + spec_.grace() + spec_.size() + 2;
+  return window.end + spec_.grace() + 2 * spec_.size() + 2;
 }
 
 void WindowRun::set_sliding_timer(std::string_view key, const WindowBounds& window) {
