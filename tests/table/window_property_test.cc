@@ -119,6 +119,28 @@ TEST(WindowProperty, EachFinalResultComesOnceAndEachRecordOfASessionIsInOneOrLat
   }
 }
 
+TEST(WindowProperty, ALateRecordIsToldOnceForEachWindowThatItMissed) {
+  std::size_t told = 0;
+  for (std::uint64_t seed = 0; seed < kRuns; ++seed) {
+    Chance chance{seed};
+    const auto inputs = chance.inputs(60);
+    for (const auto emit : kEmits) {
+      for (const auto& spec : chance.all_kinds(emit)) {
+        MapState state;
+        std::vector<std::pair<std::size_t, WindowBounds>> late;
+        const auto results = reference::ours(spec, inputs, state, std::nullopt, &late);
+        const std::set<std::pair<std::size_t, WindowBounds>> once{late.begin(), late.end()};
+        EXPECT_EQ(once.size(), late.size()) << "seed " << seed;
+        if (emit == Emit::kOnUpdate)
+          for (const auto& result : results)
+            EXPECT_FALSE(once.contains({result.after, result.window})) << "seed " << seed;
+        told += late.size();
+      }
+    }
+  }
+  EXPECT_GT(told, 10'000);
+}
+
 TEST(WindowProperty, ARestartAnywhereChangesNothing) {
   for (std::uint64_t seed = 0; seed < kRuns / 4; ++seed) {
     Chance chance{seed};
