@@ -1,6 +1,6 @@
-// Windows over the records of one partition: tumbling, hopping, sliding, session and count windows. No input, no
-// output: records go in by add(), results and late records come out by callbacks. All that an operator remembers is in
-// the StateView, so another object goes on with the same state.
+// Windows over the records of one partition: tumbling, hopping, sliding, session and count windows. Records go in by
+// add(), results and late records come out by callbacks. All that an operator remembers is in the StateView, so another
+// object goes on with the same state.
 //
 // Times are milliseconds since 1970. Stream time is the largest time of a record that this partition has seen, of any
 // key. Decision 0029 has the rules and says where they differ from Kafka Streams.
@@ -115,8 +115,8 @@ class Windows {
   // Adds a record to its windows, then closes those whose time is over. Throws what the callbacks throw, and Failure
   // (kInvalid) if the record's time is beyond all calendars. Throw the changes of the state away then.
   void add(detail::StateView& state, const WindowRecord& record, const WindowSink& sink) const;
-  // For a partition that gets no records: closes what would be closed if a record at `now` came. Stream time moves only
-  // to the time of the last window that closed, so that later records are late only for windows that are closed.
+  // For a partition that gets no records: closes and forgets what a record at `now` would. Stream time moves to the
+  // last time at which something happened, not to `now`, so that fewer records are late afterwards.
   void close_idle(detail::StateView& state, std::int64_t now, const WindowSink& sink) const;
   // Emit::kEvery: sends the results that wait for their time, e.g. at a clean stop.
   void flush(detail::StateView& state, const WindowSink& sink) const;
