@@ -22,7 +22,7 @@ void StoredWindow::encode(std::string& out) const {
   out = static_cast<char>((is_final ? kFinal : 0) | (due ? kDue : 0) | (sent.empty() ? 0 : kSent));
   append_number(out, bounds.start);
   append_number(out, bounds.end);
-  append_number(out, time);
+  append_number(out, time);  // time_of reads it
   if (due) append_number(out, *due);
   if (!sent.empty()) append_number(out, static_cast<std::int64_t>(sent.size()));
   for (const auto& window : sent) {

@@ -23,6 +23,7 @@ struct StoredWindow {
 
   void encode(std::string& out) const;
   static StoredWindow decode(std::string_view bytes);
+  static std::int64_t time_of(std::string_view bytes) { return read_number(bytes.substr(17)); }  // of stored ones
 };
 
 // What an entry of time asks for.

@@ -72,19 +72,19 @@ WindowRun::SlidingNear WindowRun::windows_near(std::string_view key, std::int64_
   SlidingNear near;
   auto from = time - 2 * spec_.size();
   if (time >= 0) from = std::max<std::int64_t>(from, 0);
-  state_.scan(window_key(key, from), window_key(key, time + 2), [&](std::string_view, std::string_view bytes) {
-    auto window = StoredWindow::decode(bytes);
-    const auto& bounds = window.bounds;
-    const bool holding = holds(bounds, time);
+  state_.scan(window_key(key, from), window_key(key, time + 2), [&](std::string_view id, std::string_view bytes) {
+    const auto bounds = sliding_from(read_number(id.substr(id.size() - 8)));
     if (bounds.start == time + 1) {
       near.has_right = true;
-    } else if (!holding || bounds.end == time || (bounds.start == 0 && time < spec_.size())) {
-      if (window.time < time) near.before = window.time;
+      return true;
     }
-    if (holding) {
-      if (bounds.end > time) near.followed = window.time > time;
-      near.holding.push_back(std::move(window));
-    }
+    const auto latest = StoredWindow::time_of(bytes);
+    const bool holding = holds(bounds, time);
+    const bool ends = !holding || bounds.end == time || (bounds.start == 0 && time < spec_.size());
+    if (ends && latest < time) near.before = latest;
+    if (!holding) return true;
+    if (bounds.end > time) near.followed = latest > time;
+    near.holding.push_back(StoredWindow::decode(bytes));
     return true;
   });
   return near;
