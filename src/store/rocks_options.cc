@@ -20,16 +20,30 @@ class NoLog final : public rocksdb::Logger {
   void Logv(const char*, va_list) override {}
 };
 
+void begin_flush(rocksdb::DB& database) {
+  rocksdb::FlushOptions now;
+  now.wait = false;
+  now.allow_write_stall = true;
+  database.Flush(now).PermitUncheckedError();  // the database's own next change reports it
+}
+
+std::uint64_t number(rocksdb::DB& database, const std::string& property) {
+  std::uint64_t value = 0;
+  database.GetIntProperty(property, &value);
+  return value;
+}
+
 }  // namespace
 
-RocksMemory::RocksMemory(std::size_t budget)
+RocksMemory::RocksMemory(std::size_t budget, std::chrono::milliseconds delay)
     : budget_(std::max(budget, 8 * kMiB)),
+      delay_(delay),
+      due_(std::chrono::steady_clock::now().time_since_epoch() + delay),
       cache_(rocksdb::NewLRUCache(budget_, /*num_shard_bits=*/3)),
       buffers_(std::make_shared<rocksdb::WriteBufferManager>(budget_ / 2, cache_)) {}
 
-rocksdb::Options RocksMemory::options(bool create) const {
+rocksdb::Options RocksMemory::options() const {
   rocksdb::Options made;
-  made.create_if_missing = create;
   made.info_log = std::make_shared<NoLog>();
   made.write_buffer_manager = buffers_;
   made.write_buffer_size = std::clamp(budget_ / 8, kMiB, 16 * kMiB);
@@ -44,9 +58,7 @@ rocksdb::Options RocksMemory::options(bool create) const {
   made.stats_dump_period_sec = 0;
   made.stats_persist_period_sec = 0;
   made.keep_log_file_num = 1;
-
-  // After an error the store itself goes on, when the next change comes. RocksDB must not let a writer wait for it.
-  made.max_bgerror_resume_count = 0;
+  made.manifest_preallocation_size = 64 << 10;
 
   made.compaction_style = rocksdb::kCompactionStyleLevel;
   made.level_compaction_dynamic_level_bytes = true;
@@ -76,23 +88,19 @@ void RocksMemory::remove(rocksdb::DB* database) {
   databases_.erase(database);
 }
 
+void RocksMemory::flush_all(Time now) {
+  const std::lock_guard lock{mutex_};
+  due_ = now + delay_;
+  for (auto* database : databases_)
+    if (number(*database, rocksdb::DB::Properties::kNumEntriesActiveMemTable) > 0) begin_flush(*database);
+}
+
 void RocksMemory::flush_largest() {
   const std::lock_guard lock{mutex_};
-  rocksdb::DB* largest = nullptr;
-  std::uint64_t most = 0;
-  for (auto* database : databases_) {
-    std::uint64_t bytes = 0;
-    database->GetIntProperty(rocksdb::DB::Properties::kCurSizeActiveMemTable, &bytes);
-    if (bytes > most) {
-      most = bytes;
-      largest = database;
-    }
-  }
-  if (largest == nullptr) return;
-  rocksdb::FlushOptions now;
-  now.wait = false;
-  now.allow_write_stall = true;
-  largest->Flush(now).PermitUncheckedError();  // its own next change reports it
+  const auto largest = std::ranges::max_element(databases_, {}, [](rocksdb::DB* database) {
+    return number(*database, rocksdb::DB::Properties::kCurSizeActiveMemTable);
+  });
+  if (largest != databases_.end()) begin_flush(**largest);
 }
 
 }  // namespace mephisto::detail

@@ -2,18 +2,24 @@
 // its key.
 #include <fmt/format.h>
 #include <rocksdb/db.h>
+#include <rocksdb/listener.h>
 #include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/write_batch.h>
 
 #include <algorithm>
 #include <array>
-#include <bit>
+#include <atomic>
+#include <chrono>
 #include <cstring>
+#include <limits>
+#include <mutex>
 #include <system_error>
+#include <thread>
 
 #include "base/private_file.h"
-#include "mephisto/base/assert.h"
+#include "mephisto/logging.h"
 #include "store/kinds.h"
+#include "store/rocks_files.h"
 #include "store/rocks_folder.h"
 #include "store/rocks_options.h"
 
@@ -33,16 +39,45 @@ bool means_damage(const rocksdb::Status& status) {
          status.IsNotFound();
 }
 
-Failure unavailable(const RocksFolder& folder, const rocksdb::Status& status) {
-  const bool full = status.IsNoSpace() || status.ToString().find(std::strerror(EDQUOT)) != std::string::npos;
+Failure disk_is_full(const RocksFolder& folder) {
   return {ErrorKind::kUnavailable,
-          fmt::format("{} cannot be used: {} ({})", folder.what(),
-                      full ? "the disk is full; free some space, and it goes on" : "check the disk and its rights",
-                      status.ToString())};
+          fmt::format("{} cannot be changed: the disk is full; free some space, and it goes on", folder.what())};
 }
+
+Failure unavailable(const RocksFolder& folder, const rocksdb::Status& status) {
+  if (status.IsNoSpace()) return disk_is_full(folder);
+  return {ErrorKind::kUnavailable,
+          fmt::format("{} cannot be used: {}; check the disk and its rights", folder.what(), status.ToString())};
+}
+
+// Takes errors of RocksDB's threads, which write buffers to files, and keeps RocksDB from going on by itself after one.
+class Errors final : public rocksdb::EventListener {
+ public:
+  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status, bool* by_itself) override {
+    *by_itself = false;
+  }
+  void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* error) override {
+    const std::lock_guard lock{mutex_};
+    if (first_.ok()) first_ = *error;
+    any_ = true;
+  }
+
+  bool any() const { return any_; }
+  rocksdb::Status first() {
+    const std::lock_guard lock{mutex_};
+    return first_;
+  }
+
+ private:
+  std::atomic<bool> any_ = false;
+  std::mutex mutex_;
+  rocksdb::Status first_;
+};
 
 struct Opened {
   rocksdb::Status status;
+  std::unique_ptr<RocksFiles> files = std::make_unique<RocksFiles>();
+  std::shared_ptr<Errors> errors = std::make_shared<Errors>();
   std::unique_ptr<rocksdb::DB> database;
   std::int64_t position = -1;
 };
@@ -50,8 +85,13 @@ struct Opened {
 // Opens a database that is there, or a new one.
 Opened open_database(const RocksMemory& memory, const std::filesystem::path& path, bool create) {
   Opened opened;
+  auto options = memory.options();
+  options.create_if_missing = create;
+  options.env = opened.files->env();
+  options.listeners.push_back(opened.errors);
+  options.max_bgerror_resume_count = 0;
   rocksdb::DB* database = nullptr;
-  opened.status = rocksdb::DB::Open(memory.options(create), path.string(), &database);
+  opened.status = rocksdb::DB::Open(options, path.string(), &database);
   if (!opened.status.ok()) return opened;
   opened.database.reset(database);
   std::string position;
@@ -73,16 +113,29 @@ Opened open_database(const RocksMemory& memory, const std::filesystem::path& pat
 class RocksStore final : public Store {
  public:
   RocksStore(std::unique_ptr<RocksFolder> folder, std::shared_ptr<RocksMemory> memory, Opened opened)
-      : folder_(std::move(folder)), memory_(std::move(memory)) {
-    take(std::move(opened));
+      : folder_(std::move(folder)),
+        memory_(std::move(memory)),
+        files_(std::move(opened.files)),
+        errors_(std::move(opened.errors)),
+        database_(std::move(opened.database)),
+        position_(opened.position) {
+    memory_->add(database_.get());
+    files_->wait_for_space(true);
   }
-  ~RocksStore() override { close(); }
+  ~RocksStore() override {
+    try {
+      if (database_) flush();
+    } catch (const Failure& failure) {
+      log::warn("{}. Its last changes are restored from the changelog when it is opened again", failure.what());
+    }
+    close();
+  }
 
   std::int64_t position() const override { return position_; }
 
   std::optional<std::string_view> get(std::string_view key) override {
     found_.Reset();
-    auto& database = usable();
+    auto& database = readable();
     const auto status = database.Get({}, database.DefaultColumnFamily(), slice(entry_key(from_, key)), &found_);
     if (status.IsNotFound()) return std::nullopt;
     check(status);
@@ -91,13 +144,19 @@ class RocksStore final : public Store {
 
   void scan(std::string_view from, std::string_view to,
             const std::function<bool(std::string_view key, std::string_view value)>& visit) override {
+    auto& database = readable();
     if (!to.empty() && from >= to) return;
-    const rocksdb::Slice lower = slice(entry_key(from_, from));
-    const rocksdb::Slice upper = to.empty() ? rocksdb::Slice{"\2", 1} : slice(entry_key(to_, to));
+    // Not members: `visit` may call `get` and `scan`.
+    std::string first;
+    std::string last{"\2"};
+    entry_key(first, from);
+    if (!to.empty()) entry_key(last, to);
+    const auto lower = slice(first);
+    const auto upper = slice(last);
     rocksdb::ReadOptions options;
     options.iterate_lower_bound = &lower;
     options.iterate_upper_bound = &upper;
-    std::unique_ptr<rocksdb::Iterator> at{usable().NewIterator(options)};
+    std::unique_ptr<rocksdb::Iterator> at{database.NewIterator(options)};
     for (at->Seek(lower); at->Valid(); at->Next()) {
       const auto key = at->key();
       const auto value = at->value();
@@ -109,6 +168,7 @@ class RocksStore final : public Store {
   }
 
   void apply(std::span<const StoreChange> changes, std::int64_t position) override {
+    auto& database = usable();
     batch_.Clear();
     for (const auto& [key, value] : changes) {
       const std::array<rocksdb::Slice, 2> parts{rocksdb::Slice{&kEntry, 1}, slice(key)};
@@ -121,22 +181,30 @@ class RocksStore final : public Store {
       }
     }
     check(batch_.Put(kPositionKey, {reinterpret_cast<const char*>(&position), sizeof(position)}));
-    auto status = usable().Write({}, &batch_);
-    if (!status.ok() && !means_damage(status) && go_on()) status = usable().Write({}, &batch_);
+    // The changelog is the log: what a crash takes comes back from there. RocksDB's own log would also let changes that
+    // are in a file be lost and later ones stay, if the end of its manifest is damaged.
+    rocksdb::WriteOptions options;
+    options.disableWAL = true;
+    options.no_slowdown = true;
+    rocksdb::Status status;
+    wait_until([&] { return !(status = database.Write(options, &batch_)).IsIncomplete(); });
     check(status);
     position_ = position;
     memory_->after_write();
   }
 
   void snapshot(const std::filesystem::path& path) override {
+    flush();
     const auto unfinished = path.string() + ".unfinished";
     std::filesystem::remove_all(unfinished);
     if (std::filesystem::exists(path))
       throw Failure(ErrorKind::kInvalid, fmt::format("there is a snapshot {} already", path.string()));
     rocksdb::Checkpoint* made = nullptr;
-    auto status = rocksdb::Checkpoint::Create(&usable(), &made);
+    auto status = rocksdb::Checkpoint::Create(database_.get(), &made);
     const std::unique_ptr<rocksdb::Checkpoint> checkpoint{made};
-    if (status.ok()) status = checkpoint->CreateCheckpoint(unfinished);
+    files_->wait_for_space(false);
+    if (status.ok()) status = checkpoint->CreateCheckpoint(unfinished, std::numeric_limits<std::uint64_t>::max());
+    files_->wait_for_space(true);
     if (!status.ok() && !status.IsCorruption()) throw unavailable(*folder_, status);
     check(status);
     own_folder(unfinished);
@@ -172,27 +240,46 @@ class RocksStore final : public Store {
     return value;
   }
 
-  void take(Opened opened) {
-    database_ = std::move(opened.database);
-    position_ = opened.position;
-    memory_->add(database_.get());
+  rocksdb::DB& readable() {
+    if (!database_) throw Failure(ErrorKind::kCorrupt, damage_);
+    return *database_;
+  }
+  // For changes.
+  rocksdb::DB& usable() {
+    auto& database = readable();
+    if (errors_->any()) give_up(errors_->first());
+    if (RocksFiles::disk_is_full()) throw disk_is_full(*folder_);
+    return database;
+  }
+
+  // RocksDB itself would also wait while the disk is full.
+  void wait_until(auto done) {
+    while (!done()) {
+      usable();
+      std::this_thread::sleep_for(std::chrono::microseconds{200});
+    }
+  }
+
+  // Writes all changes to files.
+  void flush() {
+    rocksdb::FlushOptions now;
+    now.wait = false;
+    now.allow_write_stall = true;
+    check(usable().Flush(now));
+    wait_until([&] { return number(rocksdb::DB::Properties::kNumEntriesImmMemTables) == 0; });
   }
 
   void close() {
     if (!database_) return;
     found_.Reset();
     memory_->remove(database_.get());
+    files_->wait_for_space(false);
     database_.reset();
-  }
-
-  rocksdb::DB& usable() {
-    if (!damage_.empty()) throw Failure(ErrorKind::kCorrupt, damage_);
-    if (!database_ && !reopen()) throw unavailable(*folder_, last_);
-    return *database_;
   }
 
   void check(const rocksdb::Status& status) {
     if (status.ok()) return;
+    if (!means_damage(status) && errors_->any()) give_up(errors_->first());
     if (!means_damage(status)) throw unavailable(*folder_, status);
     close();
     damage_ = fmt::format("{} is damaged: {}", folder_->what(), status.ToString());
@@ -200,34 +287,25 @@ class RocksStore final : public Store {
     throw Failure(ErrorKind::kCorrupt, damage_);
   }
 
-  // After an error RocksDB refuses all changes until it is told to go on. If it cannot, it can be opened again: all
-  // changes are in its log. Returns whether it can be used.
-  bool go_on() {
-    if (database_->Resume().ok()) return true;
+  // RocksDB could not write what it has in memory. The files are sound, but behind.
+  [[noreturn]] void give_up(const rocksdb::Status& status) {
+    if (means_damage(status)) check(status);
     close();
-    return reopen();
-  }
-
-  bool reopen() {
-    const auto before = position_;
-    auto opened = open_database(*memory_, folder_->path(), false);
-    last_ = opened.status;
-    if (!last_.ok()) return false;
-    take(std::move(opened));
-    if (position_ < before) check(rocksdb::Status::Corruption("it has lost changes"));
-    return true;
+    damage_ = fmt::format("{} has lost its last changes, because they could not be written: {}; check the disk",
+                          folder_->what(), status.ToString());
+    throw Failure(ErrorKind::kCorrupt, damage_);
   }
 
   std::unique_ptr<RocksFolder> folder_;
   std::shared_ptr<RocksMemory> memory_;
+  std::unique_ptr<RocksFiles> files_;
+  std::shared_ptr<Errors> errors_;
   std::unique_ptr<rocksdb::DB> database_;
   std::int64_t position_ = -1;
-  std::string damage_;    // not empty: it is damaged, and set aside
-  rocksdb::Status last_;  // of the last attempt to open it again
+  std::string damage_;  // why it has no database
   rocksdb::WriteBatch batch_;
   rocksdb::PinnableSlice found_;
   std::string from_;
-  std::string to_;
 };
 
 // Files of tables never change, so that a link is as good as a copy.
@@ -247,9 +325,8 @@ void copy_database(const std::filesystem::path& from, const std::filesystem::pat
 bool holds_nothing(const std::filesystem::path& path) {
   std::error_code missing;
   if (std::filesystem::exists(path / "CURRENT")) return false;
-  return std::ranges::none_of(std::filesystem::directory_iterator{path, missing}, [](const auto& file) {
-    return file.path().extension() == ".sst" || file.path().extension() == ".log";
-  });
+  return std::ranges::none_of(std::filesystem::directory_iterator{path, missing},
+                              [](const auto& file) { return file.path().extension() == ".sst"; });
 }
 
 class RocksStores final : public Stores {
@@ -285,10 +362,12 @@ class RocksStores final : public Stores {
       opened.database.reset();
       std::filesystem::remove_all(folder.path());
       std::filesystem::rename(copy, folder.path());
-    } catch (...) {
+    } catch (const std::exception& error) {
       std::error_code ignored;
       std::filesystem::remove_all(copy, ignored);
-      throw;
+      if (dynamic_cast<const Failure*>(&error) != nullptr) throw;
+      throw Failure(ErrorKind::kUnavailable,
+                    fmt::format("the snapshot {} cannot be copied: {}", snapshot.string(), error.what()));
     }
   }
 

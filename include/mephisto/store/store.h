@@ -25,9 +25,9 @@ struct StoreChange {
 
 // Ordered state of one table's partition: bytes by bytes, in ascending order of the keys' bytes. Belongs to one thread.
 //
-// Every call may throw Failure: kUnavailable if the disk is full or fails (the same call may succeed later), kCorrupt
-// if the store is damaged. A damaged store has been set aside; it only throws from then on. Destroy it, open it again,
-// and restore it.
+// Every call may throw Failure: kUnavailable if the disk is full (the same call may succeed later), kCorrupt if the
+// store is damaged, or if changes could not be written to the disk and are lost. Then it only throws. Destroy it, open
+// it again, and restore it from its position; a damaged one has been set aside.
 class Store {
  public:
   virtual ~Store() = default;
