@@ -45,6 +45,7 @@ struct Case {
 
 std::vector<Case> json_cases();
 std::vector<Case> log_cases();
+std::vector<Case> store_cases();
 std::vector<Case> process_cases();
 // Run on the brokers at `servers`.
 std::vector<Case> kafka_cases(const std::string& servers);
@@ -56,6 +57,7 @@ int compare_with_peers(const std::string& servers, const std::vector<std::string
 // no such part.
 int run_part(const std::vector<std::string>& words);
 int run_kafka_part(const std::vector<std::string>& words);
+int run_store_part();
 
 inline double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();

@@ -36,7 +36,8 @@ int run(const Options& options) {
   if (!options.kafka.empty()) {
     cases = kafka_cases(options.kafka);
   } else {
-    for (auto some : {json_cases(), log_cases(), process_cases()}) cases.insert(cases.end(), some.begin(), some.end());
+    for (auto some : {json_cases(), log_cases(), store_cases(), process_cases()})
+      cases.insert(cases.end(), some.begin(), some.end());
   }
   std::vector<std::string> names;
   for (const auto& one : cases) names.push_back(one.name);

@@ -163,6 +163,7 @@ int repeat(const std::string& name, int times) {
 int run_part(const std::vector<std::string>& words) {
   if (words.size() == 2 && words[0] == "worker") return run_worker(words[1]);
   if (words.size() == 3 && words[0] == "repeat") return repeat(words[1], std::atoi(words[2].c_str()));
+  if (!words.empty() && words[0] == "store") return run_store_part();
   if (!words.empty() && words[0] == "kafka") return run_kafka_part({words.begin() + 1, words.end()});
   return 2;
 }

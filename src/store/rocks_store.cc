@@ -90,6 +90,7 @@ Opened open_database(const RocksMemory& memory, const std::filesystem::path& pat
   options.env = opened.files->env();
   options.listeners.push_back(opened.errors);
   options.max_bgerror_resume_count = 0;
+  options.avoid_flush_during_shutdown = true;  // it would wait for a full disk
   rocksdb::DB* database = nullptr;
   opened.status = rocksdb::DB::Open(options, path.string(), &database);
   if (!opened.status.ok()) return opened;
