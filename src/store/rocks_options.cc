@@ -39,8 +39,8 @@ RocksMemory::RocksMemory(std::size_t budget, std::chrono::milliseconds delay)
     : budget_(std::max(budget, 8 * kMiB)),
       delay_(delay),
       due_(std::chrono::steady_clock::now().time_since_epoch() + delay),
-      cache_(rocksdb::NewLRUCache(budget_, /*num_shard_bits=*/3)),
-      buffers_(std::make_shared<rocksdb::WriteBufferManager>(budget_ / 2, cache_)) {}
+      cache_(rocksdb::NewLRUCache(budget_ * 3 / 4, /*num_shard_bits=*/3)),
+      buffers_(std::make_shared<rocksdb::WriteBufferManager>(budget_ * 3 / 8, cache_)) {}
 
 rocksdb::Options RocksMemory::options() const {
   rocksdb::Options made;

@@ -15,7 +15,8 @@
 namespace mephisto::detail {
 
 // The memory that the databases of a worker share, and when their write buffers go to the disk. Write buffers take
-// their part of the cache's capacity, so that both together keep to the budget. Any thread.
+// their part of the cache's capacity. A quarter of the budget is for what RocksDB needs besides, and the allocator's
+// gaps. Any thread.
 class RocksMemory {
  public:
   // A change is on the disk after about `delay`, if there are more changes of any database.

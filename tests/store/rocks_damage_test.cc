@@ -78,6 +78,7 @@ class RocksDamage : public ::testing::Test {
   }
 
   static std::vector<Contents> history;  // by position + 1
+  LogLines lines;
   TempDir folder;
   std::filesystem::path place = folder / kName / "0";
   std::unique_ptr<Stores> stores = open_stores("rocksdb://", folder.path(), kBudget);
@@ -141,7 +142,6 @@ TEST_F(RocksDamage, AShortMissingOrForeignFileIsToldOrChangesNothing) {
 TEST_F(RocksDamage, AllFilesOfAnotherStoreAreNotServed) {
   begin_anew();
   std::filesystem::rename(place, folder / kName / "1");
-  LogLines lines;
   EXPECT_EQ(stores->open(kName, 1)->position(), -1);
   EXPECT_THAT(lines.text(), ::testing::HasSubstr(fmt::format("it is the store of {} partition 0", kName)));
 }
@@ -155,7 +155,6 @@ TEST_F(RocksDamage, ADamagedStoreOnlyThrowsUntilItIsOpenedAgain) {
   }
   auto opened = stores->open(kName, 0);
   ASSERT_EQ(opened->position(), kPositions - 1) << "only reading finds it";
-  LogLines lines;
   EXPECT_EQ(kind_of([&] { all_of(*opened); }), ErrorKind::kCorrupt);
   EXPECT_THAT(lines.text(), ::testing::ContainsRegex("cannot be trusted: Corruption.*is kept as .*0\\.corrupt-"));
   EXPECT_EQ(kind_of([&] { all_of(*opened); }), ErrorKind::kCorrupt);

@@ -28,6 +28,7 @@ class RocksFolders : public ::testing::Test {
   }
   // A store with all changes until 50, closed.
   void make() { fill(*stores->open(kName, 0)); }
+  LogLines lines;
   void write_format(const std::string& text) {
     std::ofstream{place / "FORMAT", std::ios::trunc} << text << fmt::format("{:08x}\n", crc32c(text));
   }
@@ -82,7 +83,6 @@ TEST_F(RocksFolders, OfAnotherProgramAreSetAsideAndItsComparatorIsNamed) {
   ASSERT_TRUE(rocksdb::DB::Open(options, place, &database).ok());
   ASSERT_TRUE(database->Put({}, "a", "1").ok());
   delete database;
-  LogLines lines;
   EXPECT_EQ(stores->open(kName, 0)->position(), -1);
   EXPECT_THAT(lines.text(), AllOf(HasSubstr("rocksdict"), HasSubstr(place.string() + ".corrupt-")));
   ASSERT_THAT(set_aside(folder.path()), SizeIs(1));
@@ -101,7 +101,6 @@ TEST_F(RocksFolders, OfAnotherProgramWithTheSameOrderAreSetAside) {
   ASSERT_TRUE(rocksdb::DB::Open(options, place, &database).ok());
   ASSERT_TRUE(database->Put({}, "a", "1").ok());
   delete database;
-  LogLines lines;
   EXPECT_THAT(all_of(*stores->open(kName, 0)), IsEmpty());
   EXPECT_THAT(set_aside(folder.path()), SizeIs(1));
 }
