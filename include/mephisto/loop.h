@@ -1,6 +1,6 @@
 // Loop: the event loop of one thread. All work of a shard (its agents, timers, sockets, its part of the log) runs on
 // one Loop and needs no lock. Tests run a Loop on virtual time: when nothing is left to do, the clock jumps to the next
-// timer.
+// timer. Several loops can share a virtual clock: runtime/simulation.h.
 //
 //   Loop loop;
 //   int n = loop.run(answer());
@@ -21,6 +21,8 @@
 #include "mephisto/time.h"
 
 namespace mephisto {
+
+class Environment;
 
 namespace detail {
 struct SpawnState;
@@ -47,11 +49,14 @@ class Spawned {
 
 class Loop {
  public:
+  // kReal: the system's environment. kVirtual: a Simulation without a seed, for this loop alone.
   enum class Clock { kReal, kVirtual };
   using time_point = std::chrono::steady_clock::time_point;
   using duration = std::chrono::steady_clock::duration;
 
   explicit Loop(Clock clock = Clock::kReal);
+  // The environment must outlive the loop. In a Simulation every run of this loop runs the others too.
+  explicit Loop(Environment& environment);
   ~Loop();
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
@@ -59,7 +64,7 @@ class Loop {
   // The loop that runs on this thread; null if there is none.
   static Loop* current();
 
-  // Runs until stop(). On virtual time, also returns when nothing can happen any more.
+  // Runs until stop() of this loop. On virtual time, also returns when nothing can happen any more.
   void run();
   // Runs until `task` is done and returns its result. On virtual time, throws Failure if the task can never finish.
   template <class T>
@@ -83,6 +88,8 @@ class Loop {
   };
   Poster poster() const { return Poster{impl_}; }
 
+  // Where code that belongs to the loop gets its random numbers.
+  Environment& environment() const;
   bool virtual_time() const;
   // Whether timers, sockets and other threads have waited for some milliseconds. A task that could go on for long
   // should then yield(). Always false on virtual time, which stands still while a task runs.
@@ -122,6 +129,7 @@ class Loop {
   friend class TaskContext;
   friend struct detail::SpawnState;
 
+  explicit Loop(std::shared_ptr<Impl> impl);
   void schedule(std::coroutine_handle<> handle, TaskContext* context);
   void run_until(const bool* done);
 

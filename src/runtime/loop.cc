@@ -3,25 +3,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
-#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/signal_set.hpp>
-#include <list>
-#include <set>
 
 #include "base/log_place.h"
 #include "mephisto/logging.h"
 #include "runtime/asio.h"
+#include "runtime/loop_impl.h"
 #include "runtime/tasks.h"
 
 namespace mephisto {
 namespace {
 
 thread_local Loop* current_loop = nullptr;
-
-// 2026-01-01, where virtual wall time starts.
-constexpr Microtime kVirtualEpoch{std::chrono::sys_days{std::chrono::year{2026} / 1 / 1}};
 
 // The number of ready coroutines that run before sockets and other threads get their turn.
 constexpr int kTurn = 256;
@@ -32,34 +25,10 @@ constexpr std::chrono::milliseconds kTurnTime{5};
 // a socket that always has data to read would starve them.
 constexpr int kHandlers = 16;
 
-struct Ready {
-  std::coroutine_handle<> handle;
-  TaskContext* context;
-};
+// The most that a loop of a simulation with a seed does before another loop may take its turn.
+constexpr std::uint64_t kRandomTurn = 8;
 
 }  // namespace
-
-struct Loop::Impl {
-  explicit Impl(Clock clock) : virtual_time(clock == Clock::kVirtual), work(boost::asio::make_work_guard(io)) {}
-
-  const bool virtual_time;
-  time_point virtual_now{};
-  boost::asio::io_context io{1};
-  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work;
-  std::vector<Ready> ready;
-  std::vector<Ready> running;
-  std::multimap<time_point, Wait*> timers;
-  std::list<boost::asio::signal_set> signals;
-  std::list<TaskContext*> contexts;
-  // The tasks' names, few and kept for good, so that another thread can read that of the running one.
-  std::set<std::string, std::less<>> names;
-  std::atomic<const std::string*> running_name{nullptr};
-  std::atomic<time_point::rep> turn_began_at{0};
-  std::atomic<bool> stopped{false};
-  int external = 0;
-
-  time_point turn_began() const { return time_point{duration{turn_began_at.load(std::memory_order_relaxed)}}; }
-};
 
 thread_local TaskContext* TaskContext::current_ = nullptr;
 
@@ -104,14 +73,27 @@ void Wait::resume() {
   context_->loop_.schedule(std::exchange(handle_, nullptr), context_);
 }
 
-Loop::Loop(Clock clock) : impl_(std::make_shared<Impl>(clock)) {
+Loop::Loop(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {
+  if (impl_->simulation != nullptr) impl_->simulation->loops_.push_back(this);
   log::current_task_name.store(+[]() -> std::string_view {
     auto* context = TaskContext::current();
     return context == nullptr || context->name() == "main" ? std::string_view{} : context->name();
   });
 }
 
-Loop::~Loop() = default;
+Loop::Loop(Clock clock)
+    : Loop(clock == Clock::kVirtual ? std::make_shared<Impl>(std::make_unique<Simulation>())
+                                    : std::make_shared<Impl>(Environment::system())) {}
+
+Loop::Loop(Environment& environment) : Loop(std::make_shared<Impl>(environment)) {}
+
+Loop::~Loop() {
+  if (impl_->simulation != nullptr) std::erase(impl_->simulation->loops_, this);
+}
+
+CurrentLoop::CurrentLoop(Loop& loop) : outer_(std::exchange(current_loop, &loop)) {}
+
+CurrentLoop::~CurrentLoop() { current_loop = outer_; }
 
 Loop* Loop::current() { return current_loop; }
 
@@ -124,24 +106,15 @@ void Loop::stop() {
 
 void Loop::post(std::function<void()> action) { boost::asio::post(impl_->io, std::move(action)); }
 
-bool Loop::virtual_time() const { return impl_->virtual_time; }
+Environment& Loop::environment() const { return impl_->environment; }
 
-Loop::time_point Loop::now() const {
-  return impl_->virtual_time ? impl_->virtual_now : std::chrono::steady_clock::now();
-}
+bool Loop::virtual_time() const { return impl_->simulation != nullptr; }
 
-Microtime Loop::wall_time() const {
-  if (!impl_->virtual_time) return std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
-  return kVirtualEpoch + std::chrono::floor<std::chrono::microseconds>(impl_->virtual_now.time_since_epoch());
-}
+Loop::time_point Loop::now() const { return impl_->environment.now(); }
 
-Timestamp Loop::timestamp() const {
-  if (impl_->virtual_time) return std::chrono::floor<std::chrono::milliseconds>(wall_time());
-  // Called for every record that is sent. The kernel's tick of a few milliseconds is exact enough and costs a quarter.
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME_COARSE, &now);
-  return Timestamp{std::chrono::milliseconds{now.tv_sec * 1000 + now.tv_nsec / 1'000'000}};
-}
+Microtime Loop::wall_time() const { return impl_->environment.wall_time(); }
+
+Timestamp Loop::timestamp() const { return impl_->environment.timestamp(); }
 
 void Loop::Poster::operator()(std::function<void()> action) const { boost::asio::post(impl_->io, std::move(action)); }
 
@@ -151,7 +124,7 @@ void Loop::run() {
 }
 
 bool Loop::turn_is_over() const {
-  return !impl_->virtual_time && std::chrono::steady_clock::now() - impl_->turn_began() >= kTurnTime;
+  return impl_->simulation == nullptr && std::chrono::steady_clock::now() - impl_->turn_began() >= kTurnTime;
 }
 
 std::optional<Loop::Busy> Loop::busy() const {
@@ -160,59 +133,73 @@ std::optional<Loop::Busy> Loop::busy() const {
   return Busy{*name, impl_->turn_began()};
 }
 
+int Loop::Impl::run_ready() {
+  running.swap(ready);
+  const auto count = running.size();
+  for (std::size_t i = 0; i < count; ++i) run(running[i]);
+  none_runs();
+  running.clear();
+  return static_cast<int>(count);
+}
+
+int Loop::Impl::handle_events() {
+  int handled = 0;
+  while (handled < kHandlers && io.poll_one() > 0) ++handled;
+  return handled;
+}
+
+void Loop::Impl::wake_due(time_point now) {
+  while (!timers.empty() && timers.begin()->first <= now) {
+    auto* wait = timers.begin()->second;
+    timers.erase(timers.begin());
+    wait->due();
+  }
+}
+
+bool Loop::Impl::turn(Loop& loop, const std::function<bool()>& finished, Random* order) {
+  const CurrentLoop current{loop};
+  bool active = !ready.empty();
+  if (order != nullptr) {
+    for (auto left = 1 + order->below(kRandomTurn); left > 0 && !ready.empty() && !finished(); --left) {
+      std::swap(ready[order->below(ready.size())], ready.back());
+      const auto next = ready.back();
+      ready.pop_back();
+      run(next);
+      none_runs();
+    }
+  } else {
+    for (int ran = 0; !ready.empty() && ran < kTurn && !finished();) ran += run_ready();
+  }
+  if (finished()) return true;
+  active |= handle_events() > 0;
+  wake_due(environment.now());
+  return active || !ready.empty();
+}
+
 void Loop::run_until(const bool* done) {
   auto& impl = *impl_;
-  auto* outer = std::exchange(current_loop, this);
-  struct Restore {
-    Loop* outer;
-    ~Restore() { current_loop = outer; }
-  } restore{outer};
   auto finished = [&] { return done != nullptr ? *done : impl.stopped.load(std::memory_order_relaxed); };
-
+  if (impl.simulation != nullptr) {
+    impl.simulation->run_until(finished);
+    if (finished() || done == nullptr) return;
+    std::string tasks;
+    for (const auto* loop : impl.simulation->loops_) {
+      for (const auto& line : loop->describe_tasks()) tasks += "\n  " + line;
+    }
+    throw Failure(ErrorKind::kInvalid, "nothing can happen any more, but the task is not done; waiting:" + tasks);
+  }
+  const CurrentLoop current{*this};
   while (!finished()) {
-    int turn = 0;
-    if (!impl.virtual_time)
-      impl.turn_began_at.store(std::chrono::steady_clock::now().time_since_epoch().count(), std::memory_order_relaxed);
-    while (!impl.ready.empty() && turn < kTurn && !turn_is_over() && !finished()) {
-      impl.running.swap(impl.ready);
-      for (std::size_t i = 0; i < impl.running.size(); ++i) {
-        auto [handle, context] = impl.running[i];
-        TaskContext::current_ = context;
-        impl.running_name.store(context == nullptr ? nullptr : &context->name(), std::memory_order_release);
-        handle.resume();
-        ++turn;
-      }
-      TaskContext::current_ = nullptr;
-      impl.running_name.store(nullptr, std::memory_order_release);
-      impl.running.clear();
-    }
+    impl.turn_began_at.store(std::chrono::steady_clock::now().time_since_epoch().count(), std::memory_order_relaxed);
+    for (int ran = 0; !impl.ready.empty() && ran < kTurn && !turn_is_over() && !finished();) ran += impl.run_ready();
     if (finished()) break;
-    int handled = 0;
-    while (handled < kHandlers && impl.io.poll_one() > 0) ++handled;
-    if (!impl.timers.empty()) {
-      auto time = now();
-      while (!impl.timers.empty() && impl.timers.begin()->first <= time) {
-        auto* wait = impl.timers.begin()->second;
-        impl.timers.erase(impl.timers.begin());
-        wait->due();
-      }
-    }
+    const int handled = impl.handle_events();
+    if (!impl.timers.empty()) impl.wake_due(now());
     if (!impl.ready.empty() || handled == kHandlers || finished()) continue;
-    if (!impl.virtual_time) {
-      if (impl.timers.empty())
-        impl.io.run_one();
-      else
-        impl.io.run_one_until(impl.timers.begin()->first);
-    } else if (impl.external > 0) {
+    if (impl.timers.empty())
       impl.io.run_one();
-    } else if (!impl.timers.empty()) {
-      impl.virtual_now = impl.timers.begin()->first;
-    } else if (impl.io.poll_one() == 0 && impl.ready.empty()) {
-      if (done == nullptr) return;
-      std::string tasks;
-      for (const auto& line : describe_tasks()) tasks += "\n  " + line;
-      throw Failure(ErrorKind::kInvalid, "nothing can happen any more, but the task is not done; waiting:" + tasks);
-    }
+    else
+      impl.io.run_one_until(impl.timers.begin()->first);
   }
 }
 
