@@ -6,6 +6,7 @@
 
 #include "horton/app.h"
 #include "horton/collection.h"
+#include "mephisto/runtime/environment.h"
 
 namespace horton {
 namespace {
@@ -99,7 +100,7 @@ class Service {
   }
 
   AlphaVantage client_;
-  Random random_;
+  Random random_ = Loop::current()->environment().random("service");
   int retried_ = 0;
 };
 

@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "mephisto/codec/json_read.h"
+#include "mephisto/runtime/environment.h"
 
 namespace mephisto::cli {
 namespace {
@@ -110,7 +111,7 @@ Task<int> send(SendCommandOptions options, CommandContext context) {
   TopicBase topic{co_await find_topic(context.app, name)};
   const auto* place = co_await detail::Outbox::current().topics().resolve(topic.spec());
   if (options.partition) check_partition(name, place->partitions, *options.partition);
-  Random random;
+  auto random = Loop::current()->environment().random("send");
   JsonRows rows{context.json};
   for (int i = 0; i < options.repeat; ++i) {
     if (i > 0 && options.max_latency > 0) {

@@ -8,8 +8,8 @@
 
 #include "base/text.h"
 #include "http/exchange.h"
-#include "mephisto/base/ids.h"
 #include "mephisto/logging.h"
+#include "mephisto/runtime/environment.h"
 #include "runtime/asio.h"
 
 namespace mephisto {
@@ -175,6 +175,11 @@ struct HttpClient::Impl {
                                         std::move(place));
   }
 
+  std::chrono::milliseconds up_to(std::chrono::milliseconds most) {
+    if (!random) random = TaskContext::current()->loop().environment().random("http");
+    return std::chrono::milliseconds{random->below(static_cast<std::uint64_t>(most.count()) + 1)};
+  }
+
   struct Answer {
     HttpResponse response;
     std::unique_ptr<Exchange> exchange;  // if the body was not read, it comes next
@@ -187,7 +192,7 @@ struct HttpClient::Impl {
   const Proxies proxies;
   std::shared_ptr<Trust> tls;  // set on first use, or at once if the options name a file
   std::shared_ptr<Pool> pool = std::make_shared<Pool>();
-  Random random;
+  std::optional<Random> random;  // from the loop of the first call
   std::uint64_t retried = 0;
 };
 
@@ -203,8 +208,7 @@ Task<HttpClient::Impl::Answer> HttpClient::Impl::answer(std::shared_ptr<Impl> se
     auto exchange = std::make_unique<Exchange>(self->connection_to(order.target, proxy));
     const bool reused = exchange->connection().used;
     const bool repeatable = can_be_repeated(order.method);
-    auto pause =
-        backoff + std::chrono::milliseconds{self->random.below(static_cast<std::uint64_t>(backoff.count()) / 2 + 1)};
+    auto pause = backoff + self->up_to(backoff / 2);
     std::optional<HttpResponse> response;
     Problem problem;
     try {

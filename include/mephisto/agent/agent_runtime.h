@@ -74,7 +74,6 @@ class AgentRuntime : public Consumer {
   std::vector<Slot> stopped_;  // events whose partition was stopped by the policy
   std::function<void(std::string)> on_crash_;
   bool stopping_ = false;
-  Random random_;
   std::deque<Loop::time_point> crashes_;  // of instances that held no event
 };
 

@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 
+#include "mephisto/runtime/environment.h"
 #include "mephisto/base/ids.h"
 #include "mephisto/codec.h"
 #include "mephisto/stream/outbox.h"
@@ -55,7 +56,7 @@ class RequestReply : public Outbox::Extension {
   Outbox& outbox_;
   Loop& loop_;
   Log& log_;
-  Random random_;
+  Random random_ = loop_.environment().random("replies");
   std::set<std::string> missing_;  // reply topics of others that did not appear in time
   std::string topic_;
   bool opening_ = false;

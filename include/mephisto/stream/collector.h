@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "mephisto/runtime/environment.h"
 #include "mephisto/stream/collection.h"
 #include "mephisto/stream/staged.h"
 #include "mephisto/base/ids.h"
@@ -116,7 +117,7 @@ class Collector {
   Loop& loop_;
   Tickets& tickets_;
   bool transactional_;
-  Random random_;
+  Random random_ = loop_.environment().random("outbox");
   Collection unscoped_;      // records of timers and tasks; at least once all records
   Collection event_output_;  // output of acknowledged events, under exactly once
   Outgoing kept_;            // unscoped records of failed transactions; first in the next one
