@@ -89,7 +89,9 @@ void AssignedPartitions::close(AssignmentId id, AssignmentState end, const char*
     lane->queue->remove_lane(*lane);
   }
   assignments_.erase(found);
-  for (auto* participant : participants_) participant->closed(*assignment);
+  if (assignment->restored) {
+    for (auto* participant : participants_) participant->closed(*assignment);
+  }
   for (const auto& subscription : subscriptions_) {
     if (subscription.topic == assignment->partition().topic) subscription.agent->queue_closed(assignment->partition());
   }

@@ -15,6 +15,7 @@
 #include <algorithm>
 
 #include "mephisto/base/assert.h"
+#include "mephisto/base/defer.h"
 #include "mephisto/base/backoff.h"
 #include "mephisto/logging.h"
 
@@ -85,7 +86,21 @@ void Shard::handle_assigned(std::vector<PartitionAssignment> given) {
   if (on_assigned && !running.empty()) on_assigned(running);
 }
 
+// Guarantee kept here: a participant restores a partition for one assignment at a time, and hears of its end
+// afterwards. A restore that is cancelled may go on for a while, because a blocking call cannot be abandoned.
 Task<void> Shard::restore(std::shared_ptr<Assignment> assignment) {
+  while (restoring_.contains(assignment->partition()))
+    co_await restore_ended_.wait("the end of the partition's restore before");
+  if (assignment->state() != AssignmentState::kRestoring) co_return;
+  restoring_.insert(assignment->partition());
+  const Defer ended{[&] {
+    assignment->restored = true;
+    if (assigned_.find(assignment->id()) == nullptr) {
+      for (auto* participant : assigned_.participants()) participant->closed(*assignment);
+    }
+    restoring_.erase(assignment->partition());
+    restore_ended_.notify_all();
+  }};
   for (Backoff backoff{kRetryAfter, std::chrono::milliseconds{5000}};;) {
     std::string why;
     try {
@@ -279,6 +294,8 @@ Task<void> Shard::run() {
     failure = leaving_.error();
   }
   co_await refused_.end();
+  for (const auto& [id, assignment] : assigned_.all()) assignment->restoring.cancel();
+  while (!restoring_.empty()) co_await restore_ended_.wait("a restore to end");
   if (past_deadline_) failure = all_committed_ ? nullptr : std::make_exception_ptr(committer_.not_stopped());
   if (failure || past_deadline_) co_await outbox_.abandon(stop_until_);
   deadline.cancel();

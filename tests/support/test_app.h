@@ -85,6 +85,7 @@ class TestApp {
  public:
   explicit TestApp(std::string id = "app", AppOptions options = {}, Loop::Clock clock = Loop::Clock::kVirtual)
       : loop(clock), app(std::move(id), std::move(options)) {}
+  explicit TestApp(Environment& environment) : loop(environment), app("app") {}
 
   TestApp& set(const std::string& name, const std::string& value) {
     app.settings().set(name, value, "test");

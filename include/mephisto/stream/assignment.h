@@ -60,7 +60,8 @@ class Assignment {
   std::int64_t committed;
   std::string committed_metadata;
   FlowAccount flow;
-  Spawned restoring;  // the task that restores its state
+  Spawned restoring;      // the task that restores its state
+  bool restored = false;  // the participants have restored it, or tried to
 };
 
 using Assignments = std::map<AssignmentId, std::shared_ptr<Assignment>>;

@@ -20,7 +20,7 @@ class Participant {
   virtual ~Participant() = default;
 
   // Restores the state of the assignment's partition, before the first of its records is delivered. Cancelled when the
-  // shard loses the partition meanwhile.
+  // shard loses the partition meanwhile. It begins after closed() of the partition's assignment before this one.
   virtual Task<void> restore(const Assignment& assignment) = 0;
   // How far restore() is, for people; empty: not known.
   virtual std::string progress(const Assignment&) const { return {}; }
@@ -35,7 +35,7 @@ class Participant {
   // Nothing counts that was merged since the last committed(). The shard closes its assignments and starts again from
   // the committed offsets.
   virtual void rolled_back() = 0;
-  // The assignment has ended; the shard keeps no state of its partition.
+  // The assignment has ended, and so has its restore; the shard keeps no state of its partition.
   virtual void closed(const Assignment& assignment) = 0;
 };
 

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -94,6 +95,8 @@ class Shard : private LaneQueue::Owner {
   bool past_deadline_ = false;
   bool all_committed_ = false;            // a stop has committed everything
   std::optional<Error> restore_failure_;  // ends the shard
+  std::set<TopicPartition> restoring_;    // a participant restores them, perhaps for an assignment that has ended
+  WaitQueue restore_ended_;
   std::optional<LastingError> read_trouble_;
   int draining_ = 0;        // drains under way
   WaitQueue idle_changed_;  // notified when fewer events are in flight
