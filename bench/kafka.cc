@@ -6,7 +6,6 @@
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
-#include <thread>
 
 #include "kafka_place.h"
 #include "rebalance.h"
@@ -96,31 +95,25 @@ int run_work(const std::vector<std::string>& words) {
   const auto shards = std::atoi(words[6].c_str());
   it.app.settings().set("processing_guarantee", words[7], "bench");
   log::configure({.level = log::Level::kWarn, .file = ""});
-  std::atomic<bool> done{false};
-  const auto run_shard = [&](int number) {
-    Loop loop;
-    if (number == 0) loop.on_signal({SIGTERM}, [&](int) { done = true; });
-    loop.run([](KafkaApp& of, std::string url, int index, int all, bool sends, int wanted,
-                std::atomic<bool>& over) -> Task<void> {
-      Worker worker{of.app, open_log(url), index, all};
-      co_await worker.start();
-      const auto so_far = [&] {
-        return sends ? static_cast<int>(worker.shard().outbox().appender().appended()) : of.progress.seen.load();
-      };
-      while (!over) {
-        co_await sleep_for(kLook);
-        if (index == 0 && so_far() >= wanted) {
-          fmt::print("{:.0f} {:.1f} {:.3f}\n", wanted / (now() - of.progress.started), peak_megabytes(),
-                     now() - process_start);
-          over = true;
-        }
-      }
-      co_await worker.stop();
-    }(it, "kafka://" + words[1], number, shards, kind == "pass", count, done));
-  };
-  std::vector<std::jthread> others;
-  for (int i = 1; i < shards; ++i) others.emplace_back(run_shard, i);
-  run_shard(0);
+  Loop loop;
+  loop.run([](KafkaApp& of, std::string url, WorkerOptions options, bool sends,
+              std::uint64_t wanted) -> Task<void> {
+    bool over = false;
+    Loop::current()->on_signal({SIGTERM}, [&](int) { over = true; });
+    Worker worker{of.app, open_log(url), options};
+    co_await worker.start();
+    while (!over) {
+      co_await sleep_for(kLook);
+      const auto so_far =
+          sends ? (co_await worker.status()).sent_records : static_cast<std::uint64_t>(of.progress.seen.load());
+      if (so_far < wanted) continue;
+      fmt::print("{:.0f} {:.1f} {:.3f}\n", static_cast<double>(wanted) / (now() - of.progress.started),
+                 peak_megabytes(), now() - process_start);
+      over = true;
+    }
+    co_await worker.stop();
+  }(it, "kafka://" + words[1], {.shards = shards, .own_threads = true}, kind == "pass",
+                                    static_cast<std::uint64_t>(count)));
   return 0;
 }
 

@@ -38,6 +38,11 @@ namespace mephisto {
 
 namespace detail {
 
+class Participant;
+class Shard;
+// Makes the state of one shard.
+using MakeParticipant = std::function<std::unique_ptr<Participant>(Shard&)>;
+
 struct TaskSpec {
   std::string name;
   std::function<Task<void>()> body;
@@ -253,6 +258,10 @@ class App {
     detail::TopicSpec topic;
   };
   const std::vector<Merged>& merged() const { return merged_; }
+  // State that events change. A worker calls `make` once for each of its shards, on the shard's thread and before it
+  // consumes; the shard owns what it returns.
+  void add_participant(detail::MakeParticipant make, std::source_location where = std::source_location::current());
+  const std::vector<detail::MakeParticipant>& participants() const { return participants_; }
 
   // The mistakes in the declarations, each with file and line.
   std::vector<std::string> mistakes() const;
@@ -260,10 +269,13 @@ class App {
   void check() const;
   // Where that agent, command, task or timer was declared: `file:line`.
   std::string location_of(std::string_view kind, std::string_view name) const;
-  // While an object of this class lives, the app runs and nothing can be declared.
+  // While an object of this class lives, the app runs and nothing can be declared. Throws as check().
   class Running {
    public:
-    explicit Running(App& app) : app_(app) { ++app_.running_; }
+    explicit Running(App& app) : app_(app) {
+      app.check();
+      ++app_.running_;
+    }
     ~Running() { --app_.running_; }
     Running(const Running&) = delete;
     Running& operator=(const Running&) = delete;
@@ -320,6 +332,7 @@ class App {
   std::vector<Merged> merged_;
   std::vector<std::unique_ptr<CommandBase>> commands_;
   std::vector<detail::TaskSpec> tasks_;
+  std::vector<detail::MakeParticipant> participants_;
   std::vector<Declared> declared_;
   std::vector<Capture> captures_;
   std::vector<std::string> mistakes_;

@@ -211,6 +211,9 @@ class Reader {
 // resume().
 class Member : public Reader {
  public:
+  // Joins the group without partitions yet. If members join before the first of them polls, each gets its share at
+  // once, and none has to release partitions to another. poll() joins a member that has not joined.
+  virtual Task<void> join() { co_return; }
   // The partitions that are this member's, and that poll() cannot bring at present.
   virtual std::vector<HeldUp> held_up() const { return {}; }
 

@@ -12,6 +12,7 @@
 // its tests.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -40,7 +41,8 @@ struct TestRecord {
 template <class K, class V>
 class TestTable {
  public:
-  TestTable(const Table<K, V>& table, const detail::TableState& state) : table_(table), state_(state) {}
+  TestTable(const Table<K, V>& table, std::vector<const detail::TableState*> shards)
+      : table_(table), shards_(std::move(shards)) {}
 
   // The value; if the key is in several partitions, that of the first one.
   std::optional<V> find(const K& key) const {
@@ -54,9 +56,13 @@ class TestTable {
   bool contains(const K& key) const { return find(key).has_value(); }
   // Partition after partition, each in the order of its keys.
   std::vector<std::pair<K, V>> items() const {
+    std::map<int, detail::Rows<V>*> parts;
+    for (const auto* shard : shards_) {
+      for (const auto& [partition, part] : shard->parts()) parts[partition] = static_cast<detail::Rows<V>*>(part.get());
+    }
     std::vector<std::pair<K, V>> all;
-    for (const auto& [partition, part] : state_.parts()) {
-      static_cast<detail::Rows<V>&>(*part).scan(nullptr, "", "", [&](std::string_view key, const V& value) {
+    for (const auto& [partition, part] : parts) {
+      part->scan(nullptr, "", "", [&](std::string_view key, const V& value) {
         all.emplace_back(detail::TableKey<K>::key(key), value);
         return true;
       });
@@ -67,13 +73,14 @@ class TestTable {
 
  private:
   const Table<K, V>& table_;
-  const detail::TableState& state_;
+  std::vector<const detail::TableState*> shards_;
 };
 
 class TestDriver {
  public:
-  // Starts the worker. Throws Failure if it cannot start, or if the app's declarations are wrong.
-  explicit TestDriver(App& app);
+  // Starts the worker, with all its shards in the test's thread. Throws Failure if it cannot start, or if the app's
+  // declarations are wrong.
+  explicit TestDriver(App& app, int shards = 1);
   ~TestDriver();
   TestDriver(const TestDriver&) = delete;
   TestDriver& operator=(const TestDriver&) = delete;
@@ -109,8 +116,7 @@ class TestDriver {
   // The rows of a table, in all partitions, as events that are done have left them.
   template <class K, class V>
   TestTable<K, V> table(const Table<K, V>& table) {
-    return TestTable<K, V>{table,
-                           static_cast<detail::TableState&>(*worker_->shard().participants()[table.spec().number])};
+    return TestTable<K, V>{table, states(table.spec().number)};
   }
   // The records that this agent could not process, with the reason in header x-error.
   std::vector<TestRecord> dead_letters(const AgentBase& agent);
@@ -123,8 +129,11 @@ class TestDriver {
  private:
   Task<void> start();
   Task<bool> all_done();
+  // What each shard has of the table with this number.
+  std::vector<const detail::TableState*> states(std::size_t table) const;
 
   App& app_;
+  int shards_;
   Loop loop_{Loop::Clock::kVirtual};
   std::shared_ptr<Log> log_;
   std::unique_ptr<Worker> worker_;

@@ -1,5 +1,5 @@
-// Running an app in process: a Worker is one shard of it on a loop, a Client lets code send and ask. The command line's
-// `worker` runs one Worker per shard; tests run them on virtual time with memory://.
+// Running an app within a program. A Worker is the process that runs an app: the command line, a server and tests use
+// it. A Client lets code send and ask.
 //
 //   Loop loop{Loop::Clock::kVirtual};
 //   auto log = open_log("memory://test");
@@ -11,64 +11,96 @@
 //   }());
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "mephisto/app.h"
-#include "mephisto/agent/agent_runtime.h"
-#include "mephisto/stream/shard.h"
+#include "mephisto/stream/outbox.h"
+#include "mephisto/stream/status.h"
 
 namespace mephisto {
 
+struct WorkerOptions {
+  int shards = 1;
+  // Each shard runs on a thread of its own, and the worker names handlers that keep such a thread. Without it, all
+  // shards run on the worker's loop; its tasks can then send and ask.
+  bool own_threads = false;
+  // Other processes ask this one for its status (`why`, `lag`, `rebalances`), through a socket in the app's folder. The
+  // folder must exist. The worker ends if it is removed.
+  bool answers_commands = false;
+};
+
+namespace status {
+
+// A task that has kept the thread of a shard for seconds.
+struct KeptThread {
+  std::string member;  // the member's name in the group: HOST:PID:SHARD
+  std::string task;
+  std::uint64_t times = 0;
+  std::int64_t longest_ms = 0;
+  std::optional<std::int64_t> now_ms;  // how long it has kept it so far; empty: it does not now
+};
+
+}  // namespace status
+
+struct WorkerStatus {
+  std::string app;
+  std::string worker;  // HOST:PID, the prefix of its members' names
+  std::vector<status::PartitionDiagnosis> partitions;
+  std::vector<status::Rebalance> rebalances;
+  std::vector<std::string> silent;  // members that did not answer, because a handler keeps their thread
+  std::vector<status::KeptThread> kept_threads;
+  std::uint64_t refused_replies = 0;  // replies whose requests named a topic that is not allowed
+  std::uint64_t dropped_replies = 0;  // replies that the log did not accept
+  std::uint64_t refused_records = 0;  // records of timers and tasks that the log refused
+  std::uint64_t sent_records = 0;     // records that the log has accepted
+};
+
+// A worker belongs to the loop that runs when it is made. Its functions are called there.
 class Worker {
  public:
-  // Runs on the current loop, which must have no other worker. Throws Failure if the app's declarations are wrong. It
-  // is shard `number` of `shards`; tasks and timers run on shard 0 only.
-  Worker(App& app, std::shared_ptr<Log> log, int number = 0, int shards = 1);
+  // Throws Failure if the app's declarations are wrong.
+  Worker(App& app, std::shared_ptr<Log> log, WorkerOptions options = {});
+  // Call stop() before. Shards on threads of their own end here at the latest, without a commit.
   ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
 
-  // Creates the topics and begins to consume. If it throws, everything that it began has ended, and stop() must not be
-  // called.
+  // Starts all shards: they create the topics, join the app's group together, and begin to consume. Then the app's
+  // tasks and timers begin, and on_started is called. Throws the error that ended the worker meanwhile; then all that
+  // it began has ended. Returns early if stop() is called meanwhile.
   Task<void> start();
-  // Drains, commits and leaves the group. If an error ended the worker, throws it.
+  // Drains, commits and leaves the group, within drain_timeout and a moment. Then as finished().
   Task<void> stop();
-  // Waits until stop() is called or an error ends the worker; throws that error.
+  // Waits until the worker has ended: by stop(), or because a shard has failed, which ends all of them. Throws the
+  // error that ended it. If only this wait is cancelled, the worker goes on.
   Task<void> finished();
 
-  std::vector<detail::LaneStatus> status() const { return shard_.status(); }
-  const std::vector<detail::Transition>& transitions() const { return shard_.transitions(); }
-  std::vector<detail::PartitionDiagnosis> diagnose() const { return shard_.diagnose(); }
-  std::vector<detail::Rebalance> rebalances() const { return shard_.rebalances(); }
-  detail::Shard& shard() { return shard_; }
+  // The different errors that ended the worker.
+  const std::vector<std::string>& errors() const;
+  // What the shards wait for that had not ended when the time for the stop was over, a line each. If there is one, end
+  // the process without ending this object.
+  const std::vector<std::string>& unended() const;
+
+  Task<WorkerStatus> status();
+  // What every task does, and the accounts of all partitions: lines for people.
+  Task<std::vector<std::string>> describe();
+  // The partitions of all shards, by topic.
+  const std::map<std::string, std::set<int>>& partitions() const;
+  // Waits until they change.
+  Task<void> partitions_changed();
+
+  // For the library's own tests; see app/worker_impl.h.
+  struct Impl;
+  Impl& impl() const { return *impl_; }
 
  private:
-  void add_tables(int shards);
-  Task<void> begin();
-  Task<void> declare_topics();
-  Task<void> compare_topics();
-  Task<void> check_joins();
-  Task<bool> run_once(const detail::TaskSpec& spec);
-  Task<void> run_timer(const detail::TaskSpec& spec);
-  void crash(std::string why);
-  Task<void> end(std::optional<Loop::time_point> until = {});
-
-  bool may_answer_on(const std::string& topic);
-
-  App& app_;
-  App::Running app_runs_;
-  std::shared_ptr<Log> log_;
-  int number_;
-  std::map<std::string, std::unique_ptr<detail::Stores>> stores_;  // by URL
-  detail::Shard shard_;
-  std::vector<std::unique_ptr<detail::TableState>> tables_;
-  std::unique_ptr<AgentBase> leader_;
-  std::vector<std::unique_ptr<detail::AgentRuntime>> runtimes_;
-  std::vector<Spawned> tasks_;
-  Spawned running_;
-  std::optional<std::string> crash_;
+  std::shared_ptr<Impl> impl_;
 };
 
 // Sends and asks without consuming. One client at a time per loop. On the loop of a worker it sends through the outbox

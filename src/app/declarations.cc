@@ -237,6 +237,11 @@ void App::add_task(detail::TaskSpec spec, std::source_location where) {
   tasks_.push_back(std::move(spec));
 }
 
+void App::add_participant(detail::MakeParticipant make, std::source_location where) {
+  check_not_running("state", where);
+  participants_.push_back(std::move(make));
+}
+
 void App::check_captures(std::string_view kind, const std::string& name, const std::vector<std::uintptr_t>& words,
                          std::source_location where) {
   if (words.empty()) return;

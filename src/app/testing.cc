@@ -6,6 +6,8 @@
 #include <atomic>
 #include <set>
 
+#include "app/worker_impl.h"
+
 namespace mephisto {
 namespace {
 
@@ -54,7 +56,9 @@ std::string TestRecord::header(std::string_view name) const {
   return found == headers.end() ? "" : found->value.value_or("");
 }
 
-TestDriver::TestDriver(App& app) : app_(app), log_(open_log(new_url())) { loop_.run(start()); }
+TestDriver::TestDriver(App& app, int shards) : app_(app), shards_(shards), log_(open_log(new_url())) {
+  loop_.run(start());
+}
 
 TestDriver::~TestDriver() {
   try {
@@ -64,28 +68,37 @@ TestDriver::~TestDriver() {
 }
 
 Task<void> TestDriver::start() {
-  worker_ = std::make_unique<Worker>(app_, log_);
+  worker_ = std::make_unique<Worker>(app_, log_, WorkerOptions{.shards = shards_});
   co_await worker_->start();
 }
 
 // Whether the agents have processed all records of their topics, and their output is durable. If this is true twice in
 // a row, no record is under way.
 Task<bool> TestDriver::all_done() {
-  auto& outbox = worker_->shard().outbox();
-  co_await outbox.tickets().flush();
-  if (outbox.collector().has_event_output()) co_return false;
+  for (const auto& shard : worker_->impl().shards) {
+    auto& outbox = shard->app->shard().outbox();
+    co_await outbox.tickets().flush();
+    if (outbox.collector().has_event_output()) co_return false;
+  }
   std::size_t lanes = 0;
   std::set<std::pair<std::string, std::string>> consumed;  // agent, topic
   for (const auto& agent : app_.agents()) consumed.insert({agent->name(), agent->topic().name});
   for (const auto& merged : app_.merged()) consumed.insert({merged.agent->name(), merged.topic.name});
   for (const auto& [agent, topic] : consumed)
     lanes += static_cast<std::size_t>(value_or_throw(co_await log_->topic(topic)).config.partitions);
-  for (const auto& lane : worker_->status()) {
+  for (const auto& lane : worker_->impl().lanes()) {
     if (!consumed.contains({lane.agent, lane.partition.topic})) continue;
     if (lane.committable < value_or_throw(co_await log_->watermarks(lane.partition)).end) co_return false;
     --lanes;
   }
   co_return lanes == 0;
+}
+
+std::vector<const detail::TableState*> TestDriver::states(std::size_t table) const {
+  std::vector<const detail::TableState*> all;
+  for (const auto& shard : worker_->impl().shards)
+    all.push_back(static_cast<const detail::TableState*>(shard->app->shard().participants()[table]));
+  return all;
 }
 
 void TestDriver::settle() {
@@ -101,7 +114,7 @@ void TestDriver::settle() {
       done = 0;
       if (self.loop_.now() >= until) {
         std::string open;
-        for (const auto& lane : self.worker_->status()) {
+        for (const auto& lane : self.worker_->impl().lanes()) {
           if (lane.account.in_flight > 0)
             open += fmt::format("; agent {} has {} records of {} in flight", lane.agent, lane.account.in_flight,
                                 lane.partition.str());

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/worker_status.h"
+#include "app/status_socket.h"
 #include "mephisto/app.h"
 #include "mephisto/cli/terminal.h"
 #include "mephisto/worker.h"

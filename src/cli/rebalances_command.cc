@@ -7,10 +7,10 @@ namespace mephisto::cli {
 namespace {
 
 Task<int> rebalances(NoOptions, CommandContext context) {
-  std::vector<detail::Rebalance> all;
+  std::vector<status::Rebalance> all;
   Workers workers{context.app};
   for (auto& worker : co_await workers.ask()) std::ranges::move(worker.rebalances, std::back_inserter(all));
-  std::ranges::sort(all, {}, [](const detail::Rebalance& one) { return std::pair{one.time, one.member}; });
+  std::ranges::sort(all, {}, [](const status::Rebalance& one) { return std::pair{one.time, one.member}; });
   TextTable table{"Rebalances",
                   {{"time"},
                    {"member"},

@@ -33,7 +33,7 @@ struct Row {
   std::optional<std::int64_t> lag;
   std::int64_t oldest = 0;  // the first unacknowledged offset, as far as is known
   std::string member;       // its owner
-  std::vector<detail::Reason> reasons;
+  std::vector<status::Reason> reasons;
 };
 using Rows = std::map<TopicPartition, Row>;
 
@@ -66,11 +66,11 @@ Task<bool> look_at_log(const App& app, Log& log, Rows& rows) {
 }
 
 // Why no worker on this machine processes the partition.
-detail::Reason elsewhere(const App& app, const Row& row, const std::vector<WorkerStatus>& workers, bool members) {
+status::Reason elsewhere(const App& app, const Row& row, const std::vector<WorkerStatus>& workers, bool members) {
   for (const auto& worker : workers) {
     if (std::ranges::find(worker.silent, row.member) == worker.silent.end()) continue;
     const auto kept = std::ranges::find_if(
-        worker.kept_threads, [&](const KeptThread& one) { return one.member == row.member && one.now_ms; });
+        worker.kept_threads, [&](const status::KeptThread& one) { return one.member == row.member && one.now_ms; });
     const bool known = kept != worker.kept_threads.end();
     return {"silent",
             fmt::format("{} does not answer: {} keeps its thread, and nothing else runs there", row.member,

@@ -44,6 +44,7 @@ class KvConsumer : public Member {
   KvConsumer(std::shared_ptr<KvLog> log, Loop& loop, ReaderOptions options);
   ~KvConsumer() override;
 
+  Task<void> join() override;
   Task<PollResult> poll(std::size_t max_bytes, std::chrono::milliseconds wait) override;
   AssignmentId add(TopicPartition partition, std::int64_t offset) override;
   void remove(AssignmentId assignment) override;
@@ -89,7 +90,6 @@ class KvConsumer : public Member {
   // Updates the assignment, if the group has changed, and fetches.
   Task<void> advance(std::size_t max_bytes, PollResult& polled);
   Task<void> expire_dead();
-  Task<void> join();
   // Compares the assignments that we hold with the group's state, and acquires our target partitions that are free.
   Task<void> sync(PollResult& polled);
   Task<void> acquire(PollResult& polled);

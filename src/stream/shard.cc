@@ -249,7 +249,7 @@ Task<void> Shard::poll_loop() {
   }
 }
 
-Task<void> Shard::run() {
+Task<void> Shard::join() {
   MemberOptions options;
   options.group = options_.group;
   options.client = options_.client;
@@ -264,7 +264,14 @@ Task<void> Shard::run() {
   flow_.control(*member_);
   committer_.use(*member_);
   rebalances_.begin("start", 0);
+  try {
+    co_await member_->join();
+  } catch (const Failure& failure) {
+    if (!failure.error().retriable()) throw;  // otherwise the first poll tries again
+  }
+}
 
+Task<void> Shard::run() {
   commits_ = loop_.spawn("commit", committer_.run());
   poller_ = loop_.spawn("poll", poll_loop());
   TaskGroup group{"the shard's work"};

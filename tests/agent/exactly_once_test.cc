@@ -212,14 +212,14 @@ TEST_F(ExactlyOnce, AStopWhileAPartitionIsReleasedEndsWithTheLogsError) {
     co_await world.create("in", 2);
     Worker worker{world.app, world.log};
     co_await worker.start();
-    co_await world.eventually([&] { return account(worker, "copy").acked == 0 && worker.status().size() == 3; });
+    co_await world.eventually([&] { return account(worker, "copy").acked == 0 && lanes(worker).size() == 3; });
     co_await world.produce("in", {{std::nullopt, "0", {}, 0}, {std::nullopt, "1", {}, 1}});
     memory_faults(*world.log).fail_appends = 1'000'000;
     co_await world.eventually([&] { return account(worker, "copy").acked == 2; });
     auto competitor = world.competing_member({"in"});
     (void)co_await competitor->poll(0, 0ms);
     co_await world.eventually([&] {
-      return std::ranges::any_of(worker.status(),
+      return std::ranges::any_of(lanes(worker),
                                  [](const auto& lane) { return lane.state == detail::AssignmentState::kClosed; });
     });
     EXPECT_NE(co_await failure_of(worker.stop()), "");
@@ -266,7 +266,7 @@ TEST_F(ExactlyOnce, APartitionThatMovesTakesOnlyItsOwnOutputsAlong) {
     auto other = world.competing_member({"wide"});
     (void)co_await other->poll(0, 0ms);
     co_await world.eventually(
-        [&] { return worker.status().size() == 2; });  // one partition is left, and the leader's partition
+        [&] { return lanes(worker).size() == 2; });  // one partition is left, and the leader's partition
     EXPECT_EQ((co_await world.values_in("out")).size(),
               static_cast<std::size_t>((co_await world.committed("wide", 0) == 1) +
                                        (co_await world.committed("wide", 1) == 1)))

@@ -104,9 +104,8 @@ TEST_F(GivingBack, AnInstanceGoesOnWithOtherPartitions) {
     co_await world.eventually([&] { return begun.size() == 1; });
     auto competitor = world.competing_member({"in"});
     (void)co_await competitor->poll(0, 0ms);
-    co_await world.eventually([&] { return worker.status().size() == 2; });
-    const auto own =
-        worker.status()[0].partition.topic == "in" ? worker.status()[0].partition : worker.status()[1].partition;
+    co_await world.eventually([&] { return lanes(worker).size() == 2; });
+    const auto own = lanes(worker)[0].partition.topic == "in" ? lanes(worker)[0].partition : lanes(worker)[1].partition;
     co_await world.produce("in", {{std::nullopt, "2", {}, own.partition}});
     co_await world.eventually([&] { return begun.back() == 2 || done.size() == 1; }, 3h);
     co_await competitor->close();

@@ -256,7 +256,7 @@ TEST_P(RefusedOutput, AReplyThatIsRefusedIsDroppedAndCounted) {
     co_await world.produce("in", numbered(2));
     co_await world.eventually_committed("in", 3);
     EXPECT_EQ(account(worker, "square").acked, 3U);
-    EXPECT_EQ(worker.shard().outbox().refused().replies_dropped(), 1U);
+    EXPECT_EQ(shard_of(worker).outbox().refused().replies_dropped(), 1U);
     EXPECT_THAT(co_await world.records("app-square-dlq"), IsEmpty());
   });
 }
@@ -276,10 +276,10 @@ TEST_P(RefusedOutput, ToATopicThatWasFirstAnAddressForAReply) {
     co_await world.produce("in",
                            {{std::nullopt, "3", {{"Faust-Ag-ReplyTo", "compacted"}, {"Faust-Ag-CorrelationId", "1"}}}});
     co_await world.eventually_committed("in", 1);
-    EXPECT_EQ(worker.shard().outbox().refused().replies_dropped(), 1U);
+    EXPECT_EQ(shard_of(worker).outbox().refused().replies_dropped(), 1U);
     co_await world.produce("in", numbered(1, bad));
     co_await world.eventually_committed("in", 2);
-    EXPECT_EQ(worker.shard().outbox().refused().replies_dropped(), 1U) << "what is sent there is no reply";
+    EXPECT_EQ(shard_of(worker).outbox().refused().replies_dropped(), 1U) << "what is sent there is no reply";
     EXPECT_EQ(account(worker, "square").dead_lettered, 1U);
     EXPECT_THAT(co_await world.records("app-square-dlq"), SizeIs(1));
   });
@@ -289,7 +289,7 @@ TEST_P(RefusedOutput, ATimersRefusedRecordEndsNobody) {
   copy();
   world.app.timer("tick", 1s, [this]() -> Task<void> { co_await send_what_is_refused(); });
   world.work([&](Worker& worker) -> Task<void> {
-    co_await world.eventually([&] { return worker.shard().outbox().refused().lost() >= 2; });
+    co_await world.eventually([&] { return shard_of(worker).outbox().refused().lost() >= 2; });
     co_await world.produce("in", numbered(3));
     co_await world.eventually_committed("in", 3);
     EXPECT_THAT(co_await copied(), SizeIs(3));

@@ -1,151 +1,172 @@
-// Two workers in one process share the partitions of one app. Each has its own thread and loop.
+// Two workers share the partitions of one app. All of them are on one loop and its clock.
 #include <gmock/gmock.h>
 
-#include <chrono>
-#include <condition_variable>
-#include <mutex>
+#include <map>
 #include <set>
-#include <thread>
 
 #include "support/other_worker.h"
-#include "support/test_app.h"
 
 namespace mephisto::tests {
 namespace {
 
-// Records which worker has handled what. Thread-safe.
-class Journal {
- public:
-  void note(const std::string& worker, int value) {
-    std::lock_guard lock{mutex_};
-    by_value_[value].insert(worker);
-    changed_.notify_all();
-  }
-  bool wait(const std::function<bool(const std::map<int, std::set<std::string>>&)>& condition) {
-    std::unique_lock lock{mutex_};
-    return changed_.wait_for(lock, 10s, [&] { return condition(by_value_); });
-  }
-  bool wait_for_all(int count) {
-    return wait([&](const auto& values) { return static_cast<int>(values.size()) >= count; });
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::map<int, std::set<std::string>> by_value_;
-};
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::Pair;
+using ::testing::SizeIs;
 
 class Sharing : public ::testing::Test {
  protected:
-  // Appends the numbers from `first` on, in turn to the four partitions.
-  void produce(int count, int first = 0) {
-    auto rows = numbered(count, first);
+  // Appends the next numbers, in turn to the four partitions.
+  Task<void> produce(int count) {
+    auto rows = numbered(count, produced);
     for (std::size_t i = 0; i < rows.size(); ++i) rows[i].partition = static_cast<int>(i % 4);
-    loop.run([](Sharing& self, std::vector<Row> some) -> Task<void> {
-      std::vector<OutBatch> batches(4);
-      for (int partition = 0; partition < 4; ++partition)
-        batches[static_cast<std::size_t>(partition)].partition = {"in", partition};
-      for (const auto& row : some)
-        batches[static_cast<std::size_t>(row.partition)].records.add(std::nullopt, *row.value, self.loop.timestamp());
-      auto producer = self.log->producer(self.loop);
-      value_or_throw(co_await producer->append(batches));
-    }(*this, rows));
+    produced += count;
+    co_await world.produce("in", rows);
   }
-  std::vector<std::string> results() {
-    TestApp reader;
-    reader.log = log;
-    return values(reader.run([&] { return reader.records("out"); }));
+  // A worker that counts under its name what it has handled.
+  Task<std::unique_ptr<OtherWorker>> hire(std::string name, int shards = 1) {
+    return OtherWorker::start(world,
+                              [this, name](App& app) {
+                                app.settings().set("broker_commit_interval", "20ms", "test");
+                                app.settings().set("topic_disable_leader", "true", "test");
+                                auto& out = app.topic<int>("out", {.partitions = 1});
+                                app.agent("work", app.topic<int>("in", {.partitions = 4}),
+                                          [this, name, &out](Stream<int> stream) -> Task<void> {
+                                            while (auto event = co_await stream.next()) {
+                                              co_await out.cast(*event);
+                                              handled.insert(*event);
+                                              ++by_worker[name];
+                                            }
+                                          });
+                              },
+                              {.shards = shards});
   }
-  // Expels all current members. Any thread may call it, because the log itself locks.
-  void expel_all() { memory_faults(*log).expire(""); }
+  Task<void> have_all() {
+    co_await world.eventually([&] { return static_cast<int>(handled.size()) == produced; });
+  }
+  // How what is in `out` differs from what was produced.
+  Difference result() {
+    return difference(values(world.run([&] { return world.records("out"); })), numbered(produced));
+  }
+  static std::size_t partitions(const OtherWorker& other) { return lanes(other.worker).size(); }
 
-  // A worker of the app that records under its name what it has handled.
-  std::unique_ptr<OtherWorker> hire(std::string name) {
-    return std::make_unique<OtherWorker>(url, [this, name = std::move(name)](App& app) {
-      auto& out = app.topic<int>("out", {.partitions = 1});
-      app.agent("work", app.topic<int>("in", {.partitions = 4}), [this, name, &out](Stream<int> stream) -> Task<void> {
-        while (auto event = co_await stream.next()) {
-          co_await out.cast(*event);
-          journal.note(name, *event);
-        }
-      });
-    });
-  }
-
-  Loop loop;
-  TestApp quiet;  // only its log level is needed
-  std::string url = "memory://sharing-" + std::string{::testing::UnitTest::GetInstance()->current_test_info()->name()};
-  std::shared_ptr<Log> log = open_log(url);
-  Journal journal;
+  TestApp world{"shared"};
+  int produced = 0;
+  std::set<int> handled;
+  std::map<std::string, int> by_worker;
 };
 
 TEST_F(Sharing, TwoWorkersShareThePartitions) {
-  auto a = hire("a");
-  auto b = hire("b");
-  const auto deadline = std::chrono::steady_clock::now() + 10s;
-  while ((a->lanes() != 2 || b->lanes() != 2) && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
-  produce(8);
-  ASSERT_TRUE(journal.wait_for_all(8));
-  std::map<std::string, int> by_worker;
-  ASSERT_TRUE(journal.wait([&](const auto& values) {
-    for (const auto& [value, workers] : values) ++by_worker[*workers.begin()];
-    return true;
-  }));
-  EXPECT_EQ(by_worker["a"], 4);
-  EXPECT_EQ(by_worker["b"], 4);
+  world.run([&]() -> Task<void> {
+    auto a = co_await hire("a");
+    auto b = co_await hire("b");
+    co_await world.eventually([&] { return partitions(*a) == 2 && partitions(*b) == 2; });
+    co_await produce(8);
+    co_await have_all();
+    EXPECT_THAT(by_worker, ElementsAre(Pair("a", 4), Pair("b", 4)));
+    co_await a->worker.stop();
+    co_await b->worker.stop();
+  });
 }
 
 TEST_F(Sharing, AWorkerThatStopsLeavesItsPartitionsToTheOther) {
-  auto a = hire("a");
-  {
-    auto b = hire("b");
-    produce(8);
-    ASSERT_TRUE(journal.wait_for_all(8));
-  }
-  produce(8, 8);
-  ASSERT_TRUE(journal.wait_for_all(16));
-  a->stop();
-  EXPECT_EQ(difference(results(), numbered(16)).lost, std::vector<std::string>{});
+  world.run([&]() -> Task<void> {
+    auto a = co_await hire("a");
+    auto b = co_await hire("b");
+    co_await produce(8);
+    co_await have_all();
+    co_await b->worker.stop();
+    co_await world.eventually([&] { return partitions(*a) == 4; });
+    co_await produce(8);
+    co_await have_all();
+    co_await a->worker.stop();
+  });
+  EXPECT_EQ(result(), Difference{});
 }
 
 TEST_F(Sharing, AStopAndAStartWithoutFaultsDoubleNothing) {
-  {
-    auto a = hire("a");
-    produce(40);
-    auto b = hire("b");
-    produce(40, 40);
-    ASSERT_TRUE(journal.wait_for_all(80));
-  }
-  auto c = hire("c");
-  produce(40, 80);
-  ASSERT_TRUE(journal.wait_for_all(120));
-  c->stop();
-  EXPECT_EQ(difference(results(), numbered(120)), Difference{});
+  world.run([&]() -> Task<void> {
+    auto a = co_await hire("a");
+    co_await produce(40);
+    auto b = co_await hire("b");
+    co_await produce(40);
+    co_await have_all();
+    co_await b->worker.stop();
+    co_await a->worker.stop();
+    auto c = co_await hire("c");
+    co_await produce(40);
+    co_await have_all();
+    co_await c->worker.stop();
+  });
+  EXPECT_EQ(result(), Difference{});
 }
 
 TEST_F(Sharing, ExpelledWorkersLoseNothing) {
-  auto a = hire("a");
-  auto b = hire("b");
-  for (int round = 0; round < 20; ++round) {
-    produce(20, round * 20);
-    if (round % 5 == 2) expel_all();
-  }
-  EXPECT_TRUE(journal.wait_for_all(400));
-  a->stop();
-  b->stop();
-  EXPECT_EQ(difference(results(), numbered(400)).lost, std::vector<std::string>{});
+  world.run([&]() -> Task<void> {
+    auto a = co_await hire("a");
+    auto b = co_await hire("b");
+    Random random{7};
+    for (int round = 0; round < 40; ++round) {
+      co_await produce(20);
+      co_await sleep_for(std::chrono::milliseconds{random.below(50)});
+      if (round % 5 == 2) memory_faults(*world.log).expire("");
+    }
+    co_await have_all();
+    co_await a->worker.stop();
+    co_await b->worker.stop();
+  });
+  EXPECT_THAT(result().lost, IsEmpty());
 }
 
 TEST_F(Sharing, WorkersThatComeAndGoLoseNothing) {
-  auto constant = hire("constant");
-  for (int round = 0; round < 8; ++round) {
-    auto guest = hire(fmt::format("guest {}", round));
-    produce(40, round * 40);
-    ASSERT_TRUE(journal.wait_for_all((round + 1) * 40 - 20));
-  }
-  EXPECT_TRUE(journal.wait_for_all(320));
-  constant->stop();
-  EXPECT_EQ(difference(results(), numbered(320)), Difference{});
+  world.run([&]() -> Task<void> {
+    auto constant = co_await hire("constant");
+    Random random{7};
+    for (int round = 0; round < 20; ++round) {
+      auto guest = co_await hire(fmt::format("guest {}", round), 1 + round % 3);
+      co_await produce(40);
+      co_await sleep_for(std::chrono::milliseconds{random.below(100)});
+      co_await guest->worker.stop();
+    }
+    co_await have_all();
+    co_await constant->worker.stop();
+  });
+  EXPECT_EQ(result(), Difference{});
+}
+
+// The reason of the first change of a shard's partitions, how many it then had, and the number of changes.
+std::string beginning(const detail::Shard& shard) {
+  const auto all = shard.rebalances();
+  return fmt::format("{}: {} -> {}, {} in all", all.at(0).reason, all.at(0).before, all.at(0).after, all.size());
+}
+
+TEST_F(Sharing, TheShardsOfAWorkerGetTheirPartitionsWithOneRebalance) {
+  world.run([&]() -> Task<void> {
+    auto a = co_await hire("a", 2);
+    co_await world.eventually([&] { return partitions(*a) == 4; });
+    co_await sleep_for(1min);
+    for (std::size_t i = 0; i < 2; ++i) {
+      EXPECT_EQ(beginning(shard_of(a->worker, i)), "start: 0 -> 2, 1 in all") << i;
+      EXPECT_THAT(shard_of(a->worker, i).transitions(), SizeIs(1)) << "no partition is released to another shard";
+    }
+    co_await a->worker.stop();
+  });
+}
+
+TEST_F(Sharing, AWorkerWithSeveralShardsJoinsAnotherWithOneRebalanceOfThat) {
+  world.run([&]() -> Task<void> {
+    auto a = co_await hire("a", 2);
+    co_await world.eventually([&] { return partitions(*a) == 4; });
+    auto b = co_await hire("b", 2);
+    co_await world.eventually([&] { return partitions(*a) == 2 && partitions(*b) == 2; });
+    co_await sleep_for(1min);
+    for (std::size_t i = 0; i < 2; ++i) {
+      EXPECT_EQ(shard_of(a->worker, i).rebalances().size(), 2) << "the start, and the one for b";
+      EXPECT_EQ(lanes(b->worker).size(), 2);
+    }
+    co_await a->worker.stop();
+    co_await b->worker.stop();
+  });
 }
 
 }  // namespace

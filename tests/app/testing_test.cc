@@ -5,6 +5,8 @@
 
 #include <map>
 
+#include "app/worker_impl.h"
+
 namespace mephisto::tests {
 namespace {
 
@@ -12,6 +14,7 @@ using namespace std::chrono_literals;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Pair;
 using ::testing::SizeIs;
 using ::testing::UnorderedElementsAre;
 
@@ -109,6 +112,22 @@ TEST_F(Shop, RetriesComeToTheirEndInNoTime) {
   driver.settle();
   EXPECT_EQ(attempts, 4);
   EXPECT_THAT(driver.dead_letters(fails), IsEmpty());
+}
+
+TEST_F(Shop, SeveralShardsRunInTheTestsThread) {
+  std::map<int, int> by_partition;
+  auto& numbers = app.topic<int>("numbers", {.partitions = 4});
+  app.agent("count", numbers, [&](Stream<int> stream) -> Task<void> {
+    while (auto number = co_await stream.next()) ++by_partition[number.partition()];
+  });
+  TestDriver driver{app, 2};
+  EXPECT_EQ(driver.worker().impl().shards.size(), 2);
+  for (int i = 0; i < 8; ++i) driver.run(numbers.send(i, {.partition = i % 4}));
+  driver.settle();
+  EXPECT_THAT(by_partition, ElementsAre(Pair(0, 2), Pair(1, 2), Pair(2, 2), Pair(3, 2)));
+  EXPECT_TRUE(driver.run(check.ask({"1", 9.5})));
+  driver.restart();
+  EXPECT_TRUE(driver.run(check.ask({"1", 9.5})));
 }
 
 TEST_F(Shop, AfterARestartItGoesOn) {

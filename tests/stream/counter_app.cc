@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "mephisto/mephisto.h"
+#include "mephisto/stream/shard.h"
 #include "mephisto/worker.h"
 #include "stream/counter.h"
 
@@ -35,15 +36,18 @@ auto& count = app.agent("count", in, [](Stream<int> stream) -> Task<void> {
   }
 });
 
-Task<void> run(std::shared_ptr<Log> log) {
-  Worker worker{app, log};
-  tests::Counter counting{*Loop::current(), *log, changelog.name()};
-  counting.on_committed = [] {
+std::unique_ptr<tests::Counter> make_counter(detail::Shard& shard) {
+  auto made = std::make_unique<tests::Counter>(shard.loop(), shard.log(), changelog.name());
+  made->on_committed = [] {
     std::puts("committed");
     std::fflush(stdout);
   };
-  counter = &counting;
-  worker.shard().add(counting);
+  counter = made.get();
+  return made;
+}
+
+Task<void> run(std::shared_ptr<Log> log) {
+  Worker worker{app, log};
   co_await worker.start();
   co_await worker.finished();
 }
@@ -89,6 +93,7 @@ int main(int argc, char** argv) {
   const std::string command = argv[1];
   app.settings().set("processing_guarantee", "exactly_once", "test");
   app.settings().set("broker_commit_interval", "20ms", "test");
+  app.add_participant(make_counter);
   try {
     auto log = open_log(fmt::format("local://{}", argv[2]));
     Loop loop;

@@ -31,7 +31,7 @@ class DiagnosisTest : public ::testing::Test {
         options);
   }
   detail::PartitionDiagnosis standing(const Worker& worker, int partition = 0) {
-    for (auto& one : worker.diagnose()) {
+    for (auto& one : shard_of(worker).diagnose()) {
       if (one.topic == "in" && one.partition == partition) return one;
     }
     return {};
@@ -208,21 +208,21 @@ TEST_F(DiagnosisTest, RebalancesAreKeptWithTheirReasonAndPhases) {
   world.run([&]() -> Task<void> {
     Worker worker{world.app, world.log};
     co_await worker.start();
-    co_await world.eventually([&] { return worker.status().size() == 2; });
+    co_await world.eventually([&] { return lanes(worker).size() == 2; });
     co_await sleep_for(2s);
-    EXPECT_THAT(worker.rebalances(), SizeIs(1));
+    EXPECT_THAT(shard_of(worker).rebalances(), SizeIs(1));
     co_await world.expel({"in"});
-    co_await world.eventually([&] { return worker.status().size() == 2; });
+    co_await world.eventually([&] { return lanes(worker).size() == 2; });
     co_await world.produce("in", numbered(1));
     co_await world.eventually([&] { return gate.waiting() == 1; });
     co_await worker.stop();
     std::vector<std::string> lines;
-    for (const auto& one : worker.rebalances())
+    for (const auto& one : shard_of(worker).rebalances())
       lines.push_back(
           fmt::format("{}: {} -> {}, drain {}, over {}", one.reason, one.before, one.after, one.drain_ms, one.over));
     EXPECT_THAT(lines, ElementsAre("start: 0 -> 2, drain 0, over true", "lost: 2 -> 1, drain 0, over true",
                                    "assigned: 1 -> 2, drain 0, over true", "stop: 2 -> 0, drain 2000, over true"));
-    EXPECT_EQ(worker.rebalances().back().total_ms, 2000);
+    EXPECT_EQ(shard_of(worker).rebalances().back().total_ms, 2000);
   });
 }
 

@@ -34,6 +34,11 @@ class ParticipantTest : public ::testing::TestWithParam<std::string> {
     options.internal = true;
     auto& in = world.app.topic<int>("in", options);
     world.app.topic<int>("changelog", options);
+    world.app.add_participant([this](detail::Shard& shard) {
+      auto made = make(shard);
+      counter = made.get();
+      return made;
+    });
     world.app.agent("count", in, [this](Stream<int> stream) -> Task<void> {
       while (auto event = co_await stream.next()) {
         counter->count();
@@ -44,15 +49,8 @@ class ParticipantTest : public ::testing::TestWithParam<std::string> {
   // Runs a worker whose state is a counter of this type.
   template <class Kind = Counter, class Body>
   void work(Body body) {
-    world.run([&]() -> Task<void> {
-      Worker worker{world.app, world.log};
-      Kind state{world.loop, *world.log, "changelog"};
-      counter = &state;
-      worker.shard().add(state);
-      co_await worker.start();
-      co_await body(worker, state);
-      co_await worker.stop();
-    });
+    make = [](detail::Shard& shard) { return std::make_unique<Kind>(shard.loop(), shard.log(), "changelog"); };
+    world.work([&](Worker& worker) { return body(worker, static_cast<Kind&>(*counter)); });
   }
   Task<void> send(int count, int partition) {
     std::vector<Row> rows;
@@ -65,7 +63,8 @@ class ParticipantTest : public ::testing::TestWithParam<std::string> {
   }
 
   TestApp world;
-  Counter* counter = nullptr;
+  std::function<std::unique_ptr<Counter>(detail::Shard&)> make;
+  Counter* counter = nullptr;  // of the shard that runs
   std::set<int> fails;
 };
 
@@ -103,11 +102,11 @@ TEST_P(ParticipantTest, NoEventComesBeforeItsStateIsRestored) {
     co_await send(5, 0);
     co_await world.eventually([&] { return slow.begun == 2; });
     co_await sleep_for(10s);
-    for (const auto& lane : worker.status()) {
+    for (const auto& lane : lanes(worker)) {
       EXPECT_EQ(lane.state, AssignmentState::kRestoring);
       EXPECT_EQ(lane.account.consumed, 0U);
     }
-    EXPECT_EQ(worker.diagnose().at(0).reasons.at(0).kind, "restoring");
+    EXPECT_EQ(shard_of(worker).diagnose().at(0).reasons.at(0).kind, "restoring");
     slow.gate.open();
     co_await counted(5, 0);
   });
@@ -124,9 +123,9 @@ TEST_P(ParticipantTest, APartitionThatGoesWhileItIsRestoredRunsElsewhere) {
     co_await send(5, 0);
     co_await world.eventually([&] { return slow.begun == 2; });
     auto competitor = world.competing_member({"in"});
-    co_await world.eventually([&] { return worker.status().size() == 2; });
-    for (int i = 0; i < 100 && worker.status().size() == 2; ++i) (void)co_await competitor->poll(0, 100ms);
-    EXPECT_EQ(worker.status().size(), 1U) << "the other partition";
+    co_await world.eventually([&] { return lanes(worker).size() == 2; });
+    for (int i = 0; i < 100 && lanes(worker).size() == 2; ++i) (void)co_await competitor->poll(0, 100ms);
+    EXPECT_EQ(lanes(worker).size(), 1U) << "the other partition";
     co_await competitor->close();
     slow.gate.open();
     co_await counted(5, 0);

@@ -32,7 +32,7 @@ class ShardTest : public ::testing::Test {
   }
   // The lane of a partition of `in`.
   detail::LaneStatus lane(const Worker& worker, int partition = 0) {
-    for (const auto& line : worker.status()) {
+    for (const auto& line : lanes(worker)) {
       if (line.partition == TopicPartition{"in", partition}) return line;
     }
     return {};
@@ -47,7 +47,7 @@ class ShardTest : public ::testing::Test {
 TEST_F(ShardTest, APartitionRunsAfterItIsAssigned) {
   declare();
   world.work([&](Worker& worker) -> Task<void> {
-    co_await world.eventually([&] { return worker.status().size() == 2; });
+    co_await world.eventually([&] { return lanes(worker).size() == 2; });
     EXPECT_EQ(lane(worker).state, AssignmentState::kRunning);
     EXPECT_EQ(lane(worker).agent, "note");
   });
@@ -55,7 +55,7 @@ TEST_F(ShardTest, APartitionRunsAfterItIsAssigned) {
 
 std::vector<std::string> changes(const Worker& worker) {
   std::vector<std::string> all;
-  for (const auto& [from, to, count] : worker.transitions())
+  for (const auto& [from, to, count] : shard_of(worker).transitions())
     all.push_back(fmt::format("{} -> {}: {}", to_string(from), to_string(to), count));
   return all;
 }
@@ -66,10 +66,10 @@ TEST_F(ShardTest, EachChangeOfAPartitionsStateIsCounted) {
   world.run([&]() -> Task<void> {
     Worker worker{world.app, world.log};
     co_await worker.start();
-    co_await world.eventually([&] { return worker.status().size() == 2; });
+    co_await world.eventually([&] { return lanes(worker).size() == 2; });
     EXPECT_THAT(changes(worker), ElementsAre("assigned -> running: 2"));
     co_await world.expel({"in"});
-    co_await world.eventually([&] { return worker.status().size() == 2; });
+    co_await world.eventually([&] { return lanes(worker).size() == 2; });
     EXPECT_THAT(changes(worker), ElementsAre("assigned -> running: 4", "running -> lost: 2"));
     co_await worker.stop();
     EXPECT_THAT(changes(worker), ElementsAre("assigned -> running: 4", "running -> draining: 2", "running -> lost: 2",
@@ -107,7 +107,7 @@ TEST_F(ShardTest, TheAccountAddsUpWhateverHappens) {
       co_await world.produce("in", {{std::nullopt, i % 10 == 0 ? "broken" : std::to_string(i), {}, i % 2}});
       if (i == 30) co_await world.expel({"in"});
       co_await sleep_for(20ms);
-      for (const auto& line : worker.status())
+      for (const auto& line : lanes(worker))
         EXPECT_TRUE(line.account.balanced()) << line.partition.str() << " at " << i;
     }
     co_await world.eventually_committed("in", 30, 0);
@@ -243,7 +243,7 @@ TEST_F(ShardTest, APartitionThatLeavesIsDrainedAndCommittedFirst) {
       return lane(worker, 0).state == AssignmentState::kDraining || lane(worker, 1).state == AssignmentState::kDraining;
     });
     gate.open();
-    co_await world.eventually([&] { return worker.status().size() == 2; });
+    co_await world.eventually([&] { return lanes(worker).size() == 2; });
     auto polled = co_await competitor->poll(0, 1000ms);
     EXPECT_EQ(polled.assigned.size(), 1u);
     if (!polled.assigned.empty()) EXPECT_EQ(polled.assigned[0].offset, 1) << "drained, but not committed";

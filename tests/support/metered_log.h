@@ -23,6 +23,7 @@ class MeteredMember : public Member {
   MeteredMember(std::unique_ptr<Member> inner, std::shared_ptr<Meter> meter)
       : inner_(std::move(inner)), meter_(std::move(meter)) {}
 
+  Task<void> join() override { return inner_->join(); }
   Task<PollResult> poll(std::size_t max_bytes, std::chrono::milliseconds wait) override {
     auto polled = co_await inner_->poll(max_bytes, wait);
     for (auto& batch : polled.batches) {

@@ -1,64 +1,34 @@
-// A worker with its own thread and loop, for tests of several workers at once.
+// Another worker of a TestApp's app: an app of the same id, on the test's loop and log.
 #pragma once
 
 #include <functional>
-#include <future>
 #include <memory>
-#include <string>
-#include <thread>
 
-#include "mephisto/worker.h"
+#include "support/test_app.h"
 
 namespace mephisto::tests {
 
-class OtherWorker {
- public:
-  // `declare` gives the app its agents and settings. Returns when the worker has started.
-  OtherWorker(const std::string& url, std::function<void(App&)> declare)
-      : thread_([this, url, declare = std::move(declare)] { live(url, declare); }) {
-    started_.get_future().wait();
-  }
-  ~OtherWorker() { stop(); }
+struct OtherWorker {
+  OtherWorker(TestApp& world, const std::function<void(App&)>& declare, WorkerOptions options)
+      : app(declared(world, declare)), worker(*app, world.log, options) {}
 
-  void stop() {
-    if (!thread_.joinable()) return;
-    loop_->post([this] { loop_->spawn("stop", finish(*this)); });
-    thread_.join();
+  // `declare` gives the app its agents and settings. Returns when the worker has started.
+  static Task<std::unique_ptr<OtherWorker>> start(TestApp& world, std::function<void(App&)> declare,
+                                                  WorkerOptions options = {}) {
+    auto other = std::make_unique<OtherWorker>(world, declare, options);
+    co_await other->worker.start();
+    co_return other;
   }
-  // The partitions that it has, counted once for each agent on them.
-  std::size_t lanes() {
-    std::promise<std::size_t> count;
-    loop_->post([&] { count.set_value(worker_->status().size()); });
-    return count.get_future().get();
-  }
+
+  std::unique_ptr<App> app;
+  Worker worker;
 
  private:
-  static Task<void> finish(OtherWorker& self) {
-    co_await self.worker_->stop();
-    self.loop_->stop();
+  static std::unique_ptr<App> declared(TestApp& world, const std::function<void(App&)>& declare) {
+    auto app = std::make_unique<App>(world.app.id());
+    declare(*app);
+    return app;
   }
-  void live(const std::string& url, const std::function<void(App&)>& declare) {
-    Loop loop;
-    App app{"shared"};
-    app.settings().set("broker_session_timeout", "100ms", "test");
-    app.settings().set("broker_commit_interval", "20ms", "test");
-    app.settings().set("topic_disable_leader", "true", "test");
-    declare(app);
-    loop_ = &loop;
-    auto log = open_log(url);
-    loop.spawn("start", [](OtherWorker& self, App& of, std::shared_ptr<Log> on) -> Task<void> {
-      self.worker_ = std::make_unique<Worker>(of, std::move(on));
-      co_await self.worker_->start();
-      self.started_.set_value();
-    }(*this, app, log));
-    loop.run();
-    worker_.reset();
-  }
-
-  Loop* loop_ = nullptr;
-  std::unique_ptr<Worker> worker_;
-  std::promise<void> started_;
-  std::thread thread_;
 };
 
 }  // namespace mephisto::tests

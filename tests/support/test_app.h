@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "app/worker_impl.h"
 #include "mephisto/logging.h"
 #include "mephisto/testing.h"
 #include "mephisto/worker.h"
@@ -97,11 +98,11 @@ class TestApp {
   auto run(Body body) {
     return loop.run(body());
   }
-  // Runs `body(worker)` while a worker runs, then stops the worker. The stop must succeed.
+  // Runs `body(worker)` while a worker with so many shards runs, then stops the worker. The stop must succeed.
   template <class Body>
-  void work(Body body) {
-    loop.run([](TestApp& self, Body& inner) -> Task<void> {
-      Worker worker{self.app, self.log};
+  void work(Body body, int shards = 1) {
+    loop.run([](TestApp& self, Body& inner, int number) -> Task<void> {
+      Worker worker{self.app, self.log, {.shards = number}};
       co_await worker.start();
       std::exception_ptr error;
       try {
@@ -111,7 +112,7 @@ class TestApp {
       }
       co_await worker.stop();
       if (error) std::rethrow_exception(error);
-    }(*this, body));
+    }(*this, body, shards));
   }
   // Runs a worker and returns the reason of its end; empty if it still runs after `patience`.
   std::string reason_of_end(std::chrono::seconds patience = 1h) {
@@ -268,10 +269,14 @@ class TestApp {
   }
 };
 
+// The inside of a worker on the test's loop.
+inline detail::Shard& shard_of(const Worker& worker, std::size_t number = 0) { return worker.impl().shard(number); }
+inline std::vector<detail::LaneStatus> lanes(const Worker& worker) { return worker.impl().lanes(); }
+
 // The sum of the accounts of all lanes of `agent`.
 inline detail::Account account(const Worker& worker, const std::string& agent) {
   detail::Account sum;
-  for (const auto& line : worker.status()) {
+  for (const auto& line : lanes(worker)) {
     if (line.agent == agent) sum += line.account;
   }
   return sum;

@@ -27,8 +27,10 @@ class Shard : private LaneQueue::Owner {
   void add(Participant& participant) { assigned_.add(participant); }
   const Participants& participants() const { return assigned_.participants(); }
 
-  // Consumes until stop(), then drains, commits and leaves the group. Throws Failure when the log is unusable or the
-  // accounting is broken.
+  // Joins the group, without partitions yet. Throws Failure when the log is unusable.
+  Task<void> join();
+  // After join(): consumes until stop(), then drains, commits and leaves the group. Throws Failure when the log is
+  // unusable or the accounting is broken.
   Task<void> run();
   // Finishes the events in flight (until `until`, or for at most drain_timeout), commits and leaves the group. It waits
   // for nothing much longer than that.

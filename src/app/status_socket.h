@@ -8,23 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "cli/thread_watch.h"
-#include "mephisto/app.h"
-#include "mephisto/stream/diagnosis.h"
+#include "mephisto/worker.h"
 
-namespace mephisto::cli {
-
-struct WorkerStatus {
-  std::string app;
-  std::string worker;  // HOST:PID, the prefix of its members' names
-  std::vector<detail::PartitionDiagnosis> partitions;
-  std::vector<detail::Rebalance> rebalances;
-  std::vector<std::string> silent;  // members that did not answer, because a handler keeps their thread
-  std::vector<KeptThread> kept_threads;
-  std::uint64_t refused_replies = 0;  // replies whose requests named a topic that is not allowed
-  std::uint64_t dropped_replies = 0;  // replies that the log did not accept
-  std::uint64_t refused_records = 0;  // records of timers and tasks that the log refused
-};
+namespace mephisto {
 
 // This process's socket. Only the user can access its file, which is removed with this object.
 class StatusSocket {
@@ -55,4 +41,4 @@ class Workers {
   std::set<std::string> silent_;  // the names of their sockets
 };
 
-}  // namespace mephisto::cli
+}  // namespace mephisto

@@ -1,4 +1,4 @@
-#include "cli/worker_status.h"
+#include "app/status_socket.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -17,11 +17,11 @@
 #include "mephisto/sync.h"
 #include "runtime/asio.h"
 
-namespace mephisto::cli {
+namespace mephisto {
 namespace {
 
 namespace asio = boost::asio;
-using Stream = asio::local::stream_protocol;
+using Protocol = asio::local::stream_protocol;
 
 constexpr std::string_view kRequest = "status";
 constexpr std::string_view kEnding = ".sock";
@@ -41,8 +41,8 @@ class Folder {
   }
   Folder(const Folder&) = delete;
   Folder& operator=(const Folder&) = delete;
-  Stream::endpoint at(const std::string& name) const {
-    return Stream::endpoint{fmt::format("/proc/self/fd/{}/{}", fd_, name)};
+  Protocol::endpoint at(const std::string& name) const {
+    return Protocol::endpoint{fmt::format("/proc/self/fd/{}/{}", fd_, name)};
   }
 
  private:
@@ -64,7 +64,7 @@ void remove_stale(const std::filesystem::path& folder, const Folder& address) {
   for (const auto& name : sockets_in(folder)) {
     if (!name.starts_with(host_name() + "-")) continue;
     asio::io_context io;
-    Stream::socket socket{io};
+    Protocol::socket socket{io};
     boost::system::error_code error;
     (void)socket.connect(address.at(name), error);
     std::error_code ignored;
@@ -72,11 +72,11 @@ void remove_stale(const std::filesystem::path& folder, const Folder& address) {
   }
 }
 
-asio::awaitable<std::unique_ptr<Stream::socket>> accept(Stream::acceptor& acceptor) {
-  co_return std::make_unique<Stream::socket>(co_await acceptor.async_accept(asio::use_awaitable));
+asio::awaitable<std::unique_ptr<Protocol::socket>> accept(Protocol::acceptor& acceptor) {
+  co_return std::make_unique<Protocol::socket>(co_await acceptor.async_accept(asio::use_awaitable));
 }
 
-asio::awaitable<std::string> read_line(Stream::socket& socket, std::size_t limit) {
+asio::awaitable<std::string> read_line(Protocol::socket& socket, std::size_t limit) {
   std::string text;
   const auto size =
       co_await asio::async_read_until(socket, asio::dynamic_buffer(text, limit), '\n', asio::use_awaitable);
@@ -84,19 +84,19 @@ asio::awaitable<std::string> read_line(Stream::socket& socket, std::size_t limit
   co_return text;
 }
 
-asio::awaitable<void> write_line(Stream::socket& socket, std::string text) {
+asio::awaitable<void> write_line(Protocol::socket& socket, std::string text) {
   text += '\n';
   co_await asio::async_write(socket, asio::buffer(text), asio::use_awaitable);
 }
 
-asio::awaitable<std::string> exchange(Stream::socket& socket, Stream::endpoint endpoint) {
+asio::awaitable<std::string> exchange(Protocol::socket& socket, Protocol::endpoint endpoint) {
   co_await socket.async_connect(endpoint, asio::use_awaitable);
   co_await write_line(socket, std::string{kRequest});
   co_return co_await read_line(socket, 64 << 20);
 }
 
-Task<std::string> status_line(Stream::endpoint endpoint) {
-  Stream::socket socket{io_context_of(*Loop::current())};
+Task<std::string> status_line(Protocol::endpoint endpoint) {
+  Protocol::socket socket{io_context_of(*Loop::current())};
   co_return co_await await_asio(exchange(socket, std::move(endpoint)), "a worker's answer");
 }
 
@@ -108,7 +108,7 @@ struct StatusSocket::Impl {
         name(fmt::format("{}-{}{}", host_name(), getpid(), kEnding)),
         acceptor(io_context_of(loop)) {}
 
-  Task<void> serve(Stream::socket& socket, const std::function<Task<WorkerStatus>()>& status) {
+  Task<void> serve(Protocol::socket& socket, const std::function<Task<WorkerStatus>()>& status) {
     const auto request = co_await await_asio(read_line(socket, 1024), "a request");
     const auto answer = request == kRequest
                             ? to_json(co_await status(), Dialect::kShown)
@@ -119,7 +119,7 @@ struct StatusSocket::Impl {
   // Serves one command after another; a slow one is abandoned.
   Task<void> answer(const std::function<Task<WorkerStatus>()>& status) {
     for (;;) {
-      std::unique_ptr<Stream::socket> socket;
+      std::unique_ptr<Protocol::socket> socket;
       try {
         socket = co_await await_asio(accept(acceptor), "commands");
       } catch (const boost::system::system_error& error) {
@@ -139,7 +139,7 @@ struct StatusSocket::Impl {
 
   std::filesystem::path folder;
   std::string name;
-  Stream::acceptor acceptor;
+  Protocol::acceptor acceptor;
 };
 
 StatusSocket::StatusSocket(Loop& loop, const App& app) : impl_(std::make_unique<Impl>(loop, app)) {
@@ -151,7 +151,7 @@ StatusSocket::StatusSocket(Loop& loop, const App& app) : impl_(std::make_unique<
     Folder address{impl.folder};
     remove_stale(impl.folder, address);
     std::filesystem::remove(impl.folder / impl.name, error);  // the socket of an earlier process with this id
-    (void)impl.acceptor.open(Stream{}, failed);
+    (void)impl.acceptor.open(Protocol{}, failed);
     if (!failed) (void)impl.acceptor.bind(address.at(impl.name), failed);
     if (!failed) (void)impl.acceptor.listen(asio::socket_base::max_listen_connections, failed);
   }
@@ -205,4 +205,4 @@ Task<std::vector<WorkerStatus>> Workers::ask() {
   co_return all;
 }
 
-}  // namespace mephisto::cli
+}  // namespace mephisto

@@ -1,31 +1,23 @@
 // Detects handlers that keep their thread. Meanwhile nothing else of the shard runs, not even its heartbeats.
 #pragma once
 
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "mephisto/app.h"
+#include "mephisto/worker.h"
 
-namespace mephisto::cli {
-
-// A task that has kept the thread of a shard for seconds.
-struct KeptThread {
-  std::string member;  // the member's name in the group: HOST:PID:SHARD
-  std::string task;
-  std::uint64_t times = 0;
-  std::int64_t longest_ms = 0;
-  std::optional<std::int64_t> now_ms;  // how long it has kept it so far; empty: it does not now
-};
+namespace mephisto {
 
 class ThreadWatch {
  public:
-  ThreadWatch(const App& app, std::vector<const Loop*> shards);
+  explicit ThreadWatch(const App& app) : app_(app) {}
+  // Before run(). `member` is the name of the shard's member of the group.
+  void add(const Loop& shard, std::string member) { shards_.push_back({&shard, std::move(member), std::nullopt}); }
 
   // Checks the shards until it is cancelled. Must run on another thread than theirs.
   Task<void> run();
-  const std::vector<KeptThread>& kept() const { return kept_; }
+  const std::vector<status::KeptThread>& kept() const { return kept_; }
 
  private:
   struct Shard {
@@ -39,7 +31,7 @@ class ThreadWatch {
 
   const App& app_;
   std::vector<Shard> shards_;
-  std::vector<KeptThread> kept_;
+  std::vector<status::KeptThread> kept_;
 };
 
-}  // namespace mephisto::cli
+}  // namespace mephisto

@@ -1,24 +1,18 @@
-#include "cli/thread_watch.h"
+#include "app/thread_watch.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 
-#include "base/process.h"
 #include "mephisto/logging.h"
 
-namespace mephisto::cli {
+namespace mephisto {
 namespace {
 
 constexpr std::chrono::seconds kLook{1};
 constexpr std::chrono::seconds kLong{2};
 
 }  // namespace
-
-ThreadWatch::ThreadWatch(const App& app, std::vector<const Loop*> shards) : app_(app) {
-  for (const auto* loop : shards)
-    shards_.push_back({loop, fmt::format("{}:{}", process_name(), shards_.size()), std::nullopt});
-}
 
 Task<void> ThreadWatch::run() {
   for (;;) {
@@ -29,7 +23,7 @@ Task<void> ThreadWatch::run() {
 
 std::size_t ThreadWatch::place_of(const Shard& shard, const std::string& task) {
   auto place = std::ranges::find_if(
-      kept_, [&](const KeptThread& one) { return one.member == shard.member && one.task == task; });
+      kept_, [&](const status::KeptThread& one) { return one.member == shard.member && one.task == task; });
   if (place == kept_.end()) place = kept_.insert(place, {shard.member, task});
   return static_cast<std::size_t>(place - kept_.begin());
 }
@@ -59,4 +53,4 @@ void ThreadWatch::look(Shard& shard) {
   kept.longest_ms = std::max(kept.longest_ms, time.count());
 }
 
-}  // namespace mephisto::cli
+}  // namespace mephisto

@@ -1,0 +1,361 @@
+#include "app/app_shard.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "base/process.h"
+#include "base/text.h"
+#include "mephisto/agent/request_reply.h"
+#include "mephisto/log/reply_topics.h"
+#include "mephisto/table/join_partitions.h"
+
+namespace mephisto::detail {
+namespace {
+
+constexpr const char* kInMemory = "memory://";
+
+ShardOptions shard_options(const App& app, int number, int shards) {
+  const auto& settings = app.settings();
+  ShardOptions options;
+  options.group = app.id();
+  options.client = fmt::format("{}:{}", process_name(), number);
+  options.memory_budget =
+      std::max<std::size_t>(settings.bytes("memory_budget") / static_cast<std::size_t>(shards), 1 << 20);
+  options.exactly_once = settings.text("processing_guarantee") == "exactly_once";
+  options.commit_interval = !settings.text("broker_commit_interval").empty()
+                                ? settings.duration("broker_commit_interval")
+                            : options.exactly_once ? std::chrono::milliseconds{100}
+                                                   : std::chrono::milliseconds{2800};
+  options.commit_every = static_cast<std::uint64_t>(settings.integer("broker_commit_every"));
+  options.drain_timeout = settings.duration("drain_timeout");
+  options.session_timeout = settings.duration("broker_session_timeout");
+  if (const auto& instance = settings.text("consumer_group_instance_id"); !instance.empty())
+    options.instance = fmt::format("{}:{}", instance, number);
+  options.from_latest = settings.text("consumer_auto_offset_reset") == "latest";
+  options.topic_defaults = topic_defaults(app);
+  return options;
+}
+
+// Consumes the one partition of the leader topic: its owner is the leader.
+class LeaderAgent : public AgentBase {
+ public:
+  explicit LeaderAgent(TopicSpec topic) : AgentBase("leader", std::move(topic), skip_errors()) {}
+  static AgentOptions skip_errors() {
+    AgentOptions options;
+    options.on_error.then = ErrorPolicy::Then::kSkip;  // needs no topic for dead letters
+    return options;
+  }
+  Task<void> run(Instance& instance) const override {
+    for (;;) {
+      while (!instance.advance()) {
+        if (instance.closed()) co_return;
+        co_await instance.queue().ready().wait("events");
+      }
+    }
+  }
+};
+
+TopicSpec leader_topic(const std::string& app_id) {
+  TopicOptions options;
+  options.partitions = 1;
+  options.internal = true;
+  return make_spec(app_id + "-__assignor-__leader", options);
+}
+
+}  // namespace
+
+Loop& this_loop(const char* what) {
+  if (auto* loop = Loop::current()) return *loop;
+  throw Failure(ErrorKind::kInvalid,
+                fmt::format("{} belongs to a loop: create it in a task that Loop::run or Loop::spawn runs", what));
+}
+
+std::optional<TopicConfig> topic_defaults(const App& app) {
+  if (!app.settings().flag("topic_allow_declare")) return std::nullopt;
+  TopicConfig config;
+  config.partitions = static_cast<int>(app.settings().integer("topic_partitions"));
+  config.replicas = static_cast<int>(app.settings().integer("topic_replication_factor"));
+  return config;
+}
+
+AppShard::AppShard(App& app, std::shared_ptr<Log> log, int number, int shards)
+    : app_(app),
+      log_(std::move(log)),
+      number_(number),
+      shard_(this_loop("a Worker"), log_, shard_options(app, number, shards)) {
+  const auto window = static_cast<std::uint64_t>(app_.settings().integer("stream_buffer_maxsize"));
+  for (const auto& agent : app_.agents()) {
+    const auto& setting = agent->options().concurrency_setting;
+    const int concurrency =
+        setting.empty() ? agent->options().concurrency : static_cast<int>(app_.settings().integer(setting));
+    runtimes_.push_back(std::make_unique<AgentRuntime>(*agent, shard_, app_.id(), window,
+                                                       std::max(1, (concurrency + shards - 1) / shards)));
+  }
+  for (const auto& merged : app_.merged()) {
+    for (auto& runtime : runtimes_) {
+      if (&runtime->agent() == merged.agent) runtime->subscribe(merged.topic.name);
+    }
+  }
+  if (!app_.settings().flag("topic_disable_leader")) {
+    leader_ = std::make_unique<LeaderAgent>(leader_topic(app_.id()));
+    runtimes_.push_back(std::make_unique<AgentRuntime>(*leader_, shard_, app_.id(), window, 1));
+  }
+  add_tables(shards);
+  for (const auto& make : app_.participants()) {
+    states_.push_back(make(shard_));
+    shard_.add(*states_.back());
+  }
+  RequestReply::of(shard_.outbox()).may_answer_on = [this](const std::string& topic) { return may_answer_on(topic); };
+  shard_.on_assigned = [this](const std::vector<TopicPartition>& assigned) {
+    if (app_.on_partitions_assigned) app_.on_partitions_assigned(assigned);
+    if (on_partitions) on_partitions(assigned, true);
+  };
+  shard_.on_revoked = [this](const std::vector<TopicPartition>& revoked) {
+    if (on_partitions) on_partitions(revoked, false);
+    if (app_.on_partitions_revoked) app_.on_partitions_revoked(revoked);
+  };
+}
+
+AppShard::~AppShard() = default;
+
+void AppShard::add_tables(int shards) {
+  const auto& settings = app_.settings();
+  std::set<std::string> topics;
+  for (const auto& agent : app_.agents()) topics.insert(agent->topic().name);
+  for (const auto& merged : app_.merged()) topics.insert(merged.topic.name);
+  for (const auto& table : app_.tables()) {
+    const auto& spec = table->spec();
+    const auto& url = spec.store.empty() ? settings.text("store") : spec.store;
+    auto& stores = stores_[url];
+    if (!stores) {
+      const auto& folder = settings.text("tabledir");
+      stores = open_stores(url, folder.empty() ? app_.appdir() + "/tables" : folder,
+                           settings.bytes("memory_budget") / static_cast<std::size_t>(shards));
+    }
+    auto make = [&declared = *table, &loop = shard_.loop()](int partition) {
+      return declared.make_part(partition, loop);
+    };
+    auto state =
+        std::make_unique<TableState>(spec, shard_.loop(), *log_, *stores, url == kInMemory, topics, std::move(make));
+    shard_.add(*state);
+    states_.push_back(std::move(state));
+  }
+}
+
+// Anybody can send a request: it must not make the worker write to any topic that it names.
+bool AppShard::may_answer_on(const std::string& topic) {
+  if (is_reply_topic(topic)) return true;
+  if (std::ranges::any_of(app_.topics(), [&](const auto& one) { return one->name() == topic; })) return true;
+  for (const auto& allowed : split(app_.settings().text("reply_to_topics"), ';')) {
+    if (allowed == topic || (allowed.ends_with('*') && topic.starts_with(allowed.substr(0, allowed.size() - 1))))
+      return true;
+  }
+  if (app_.refused_replies++ == 0) {
+    log::warn(
+        "A request names topic {} for its answer, which is neither a reply topic ({}…) nor declared by this app: it is "
+        "not answered, and neither are later ones like it (setting reply_to_topics)",
+        printable(topic), kReplyTopicPrefix);
+  }
+  return false;
+}
+
+Task<void> AppShard::declare_topics() {
+  const auto defaults = topic_defaults(app_);
+  auto declare = [&](const TopicSpec& spec) -> Task<void> {
+    const auto* found = co_await shard_.outbox().topics().resolve(spec);
+    if (!defaults || number_ != 0) co_return;
+    auto config = spec.config;
+    // No author can change a number that the app does not declare.
+    if (!spec.partitions_set || spec.dead_letters) config.partitions = found->partitions;
+    if (spec.dead_letters && found->partitions != 1)
+      log::warn("Topic {} has {} partitions: dead letters go to partition 0", spec.name, found->partitions);
+    value_or_throw(co_await shard_.outbox().topics().create(spec.name, config));
+  };
+  for (const auto& topic : app_.topics()) {
+    if (topic->spec().internal) co_await declare(topic->spec());
+  }
+  for (const auto& table : app_.tables()) co_await declare(table->spec().changelog);
+  // What an agent consumes has to be there; a source topic that somebody else made is taken as it is.
+  for (const auto& runtime : runtimes_) {
+    const auto* found = co_await shard_.outbox().topics().resolve(runtime->agent().topic());
+    if (&runtime->agent() == leader_.get() && number_ == 0 && found->partitions != 1) {
+      log::warn("Topic {} has {} partitions, so as many workers lead: delete it while no worker runs", found->name,
+                found->partitions);
+    }
+  }
+  for (const auto& merged : app_.merged()) (void)co_await shard_.outbox().topics().resolve(merged.topic);
+  if (number_ == 0) co_await compare_topics();
+  co_await check_joins();
+  for (const auto& agent : app_.agents()) {
+    if (agent->options().on_error.then == ErrorPolicy::Then::kDeadLetter)
+      co_await declare(AgentRuntime::dead_letter_topic(app_.id(), *agent));
+  }
+}
+
+// The sides of a join meet in partitions of one number.
+Task<void> AppShard::check_joins() {
+  for (const auto& table : app_.tables()) {
+    if (table->spec().inputs.empty()) continue;
+    std::vector<SideOfJoin> sides;
+    for (const auto& topic : table->spec().inputs)
+      sides.push_back({topic, value_or_throw(co_await log_->topic(topic)).config.partitions});
+    if (const auto wrong = not_copartitioned(table->name(), sides)) throw Failure(ErrorKind::kInvalid, *wrong);
+  }
+}
+
+// If a topic has another number of partitions than declared, its keys are in other partitions than this app, or the
+// topic's owner, expects.
+Task<void> AppShard::compare_topics() {
+  for (const auto& topic : app_.topics()) {
+    const auto& spec = topic->spec();
+    if (spec.internal || !spec.partitions_set) continue;
+    const auto found = co_await log_->topic(spec.name);
+    if (!found || found->config.partitions == spec.config.partitions) continue;
+    log::warn("Topic {} has {} partitions, and the app declares {}: it is used as it is", spec.name,
+              found->config.partitions, spec.config.partitions);
+  }
+}
+
+// False if it needs the state of an event in flight: it must run again.
+Task<bool> AppShard::run_once(const TaskSpec& spec) {
+  TimerRun run{shard_.participants()};
+  auto& context = *TaskContext::current();
+  context.current_unit = &run;
+  try {
+    co_await spec.body();
+    if (run.conflict == nullptr) shard_.complete(run);
+  } catch (const UnitConflict&) {
+  } catch (const std::exception& error) {
+    log::error("Timer {} failed: {}; its next run is in {}", spec.name, error.what(), format_duration(*spec.every));
+    run.discard();
+  }
+  context.current_unit = nullptr;
+  auto* freed = run.conflict;
+  if (freed == nullptr) co_return true;
+  run.discard();
+  co_await freed->wait_until(shard_.loop().now() + kStateWait, "an event to finish with the same state");
+  co_return false;
+}
+
+// Guarantee kept here, under exactly once: the outputs and changes of a run count as a whole, and only if the run
+// succeeds.
+Task<void> AppShard::run_timer(const TaskSpec& spec) {
+  auto due = shard_.loop().now();
+  for (;;) {
+    due += *spec.every;
+    // Runs that a long run has delayed beyond their time are left out.
+    if (auto late = shard_.loop().now() - due; late.count() > 0)
+      due += (late / *spec.every + (late % *spec.every == Loop::duration{} ? 0 : 1)) * *spec.every;
+    co_await sleep_until(due);
+    while (!co_await run_once(spec)) {
+    }
+  }
+}
+
+void AppShard::crash(std::string why) {
+  if (!crash_) crash_ = std::move(why);
+  shard_.stop();
+}
+
+Task<void> AppShard::prepare() {
+  const Outbox::Here here{shard_.outbox()};
+  co_await declare_topics();
+  for (auto& runtime : runtimes_) runtime->start([this](std::string why) { crash(std::move(why)); });
+}
+
+Task<void> AppShard::join() {
+  joins_ = true;
+  co_await shard_.join();
+}
+
+Task<void> AppShard::consume() {
+  const Outbox::Here here{shard_.outbox()};
+  consumes_ = true;
+  running_ = shard_.loop().spawn("shard", shard_.run());
+  co_return;
+}
+
+Task<void> AppShard::begin_tasks() {
+  const Outbox::Here here{shard_.outbox()};
+  auto& loop = shard_.loop();
+  for (const auto& spec : app_.tasks())
+    tasks_.push_back(loop.spawn(spec.name, spec.every ? run_timer(spec) : run_task(spec)));
+  tasks_.push_back(loop.spawn("maintenance", maintain()));
+  if (app_.on_started) co_await app_.on_started();
+  started_ = true;
+}
+
+Task<void> AppShard::run_task(const TaskSpec& spec) {
+  try {
+    co_await spec.body();
+  } catch (const std::exception& error) {
+    crash(fmt::format("task {} failed: {}", spec.name, error.what()));
+  }
+}
+
+Task<void> AppShard::maintain() {
+  const auto every = app_.settings().duration("maintenance_interval");
+  for (;;) {
+    co_await sleep_for(every);
+    try {
+      value_or_throw(co_await log_->maintain());
+    } catch (const Failure& failure) {
+      log::warn("Retention and compaction failed: {}", failure.what());
+    }
+  }
+}
+
+Task<void> AppShard::finished() {
+  co_await running_.finished();
+  if (auto error = running_.error()) std::rethrow_exception(error);
+  if (crash_) throw Failure(ErrorKind::kFatal, *crash_);
+}
+
+// Guarantee kept here: nothing is lost. A shard that fails to start leaves its group like one that stops. None of its
+// tasks stays on the loop.
+Task<void> AppShard::stop(Loop::time_point until) {
+  const Outbox::Here here{shard_.outbox()};
+  auto& loop = shard_.loop();
+  std::exception_ptr failure;
+  if (started_ && app_.on_stopping) {
+    try {
+      co_await timeout(until - loop.now(), app_.on_stopping());
+    } catch (const std::exception& error) {
+      if (loop.now() < until)
+        failure = std::current_exception();
+      else
+        log::warn("on_stopping: {} (setting drain_timeout)", error.what());
+    }
+  }
+  for (auto& task : tasks_) task.cancel();
+  for (auto& task : tasks_) co_await task.finished();
+  shard_.stop(until);
+  if (joins_ && !consumes_) co_await consume();  // only to leave the group
+  co_await running_.finished();
+  std::vector<Task<void>> ends;
+  for (auto& runtime : runtimes_) ends.push_back(runtime->stop(std::chrono::milliseconds{500}));
+  co_await when_all(std::move(ends));
+  if (!consumes_) co_await shard_.outbox().abandon(until);
+  co_await finished();
+  if (failure) std::rethrow_exception(failure);
+}
+
+std::vector<std::string> AppShard::describe() {
+  std::vector<std::string> lines{fmt::format("--- shard {}: what every task does ---", number_)};
+  std::ranges::move(shard_.loop().describe_tasks(), std::back_inserter(lines));
+  lines.push_back(fmt::format("--- shard {}: consumed = acked + in flight + dead-lettered + skipped ---", number_));
+  for (const auto& lane : shard_.status()) {
+    const auto& a = lane.account;
+    lines.push_back(fmt::format("{} {} ({}, generation {}): {} = {} + {} + {} + {}; first not done: {}", lane.agent,
+                                lane.partition.str(), to_string(lane.state), lane.generation, a.consumed, a.acked,
+                                a.in_flight, a.dead_lettered, a.skipped, lane.committable));
+  }
+  lines.push_back(fmt::format("--- shard {}: partitions that went from state to state, since the start ---", number_));
+  for (const auto& change : shard_.transitions())
+    lines.push_back(fmt::format("{} -> {}: {}", to_string(change.from), to_string(change.to), change.count));
+  return lines;
+}
+
+}  // namespace mephisto::detail

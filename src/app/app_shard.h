@@ -1,0 +1,77 @@
+// What an app has on one shard of a worker: its part of every agent, its state, and, on shard 0, tasks and timers.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "mephisto/agent/agent_runtime.h"
+#include "mephisto/app.h"
+#include "mephisto/stream/shard.h"
+
+namespace mephisto::detail {
+
+// The configuration for topics that do not exist; no value if they must not be created.
+std::optional<TopicConfig> topic_defaults(const App& app);
+// The current loop. `what` belongs to it: throws Failure if there is none.
+Loop& this_loop(const char* what);
+
+class AppShard {
+ public:
+  // Belongs to the current loop. It is shard `number` of `shards`.
+  AppShard(App& app, std::shared_ptr<Log> log, int number, int shards);
+  ~AppShard();
+  AppShard(const AppShard&) = delete;
+  AppShard& operator=(const AppShard&) = delete;
+
+  // The steps of the start. Each is taken when all shards of the worker have taken the one before.
+  Task<void> prepare();  // topics and agents
+  Task<void> join();     // the app's group
+  Task<void> consume();
+  Task<void> begin_tasks();  // with timers and on_started, on shard 0 only
+
+  // Ends what was begun, whatever step it has come to: drains, commits and leaves the group. Then as finished().
+  Task<void> stop(Loop::time_point until);
+  // Waits until it consumes no more, and throws the error that ended it.
+  Task<void> finished();
+
+  Shard& shard() { return shard_; }
+  const Shard& shard() const { return shard_; }
+  // What every task on its loop does, and the accounts of its partitions: lines for people.
+  std::vector<std::string> describe();
+
+  // Called after partitions are assigned (`owned`), and before they are revoked.
+  std::function<void(const std::vector<TopicPartition>&, bool owned)> on_partitions;
+
+ private:
+  void add_tables(int shards);
+  Task<void> declare_topics();
+  Task<void> compare_topics();
+  Task<void> check_joins();
+  Task<void> run_task(const TaskSpec& spec);
+  Task<bool> run_once(const TaskSpec& spec);
+  Task<void> run_timer(const TaskSpec& spec);
+  Task<void> maintain();
+  void crash(std::string why);
+  bool may_answer_on(const std::string& topic);
+
+  App& app_;
+  std::shared_ptr<Log> log_;
+  int number_;
+  std::map<std::string, std::unique_ptr<Stores>> stores_;  // by URL
+  std::vector<std::unique_ptr<Participant>> states_;       // those of the tables first, by their numbers
+  Shard shard_;
+  std::unique_ptr<AgentBase> leader_;
+  std::vector<std::unique_ptr<AgentRuntime>> runtimes_;
+  std::vector<Spawned> tasks_;
+  Spawned running_;
+  bool joins_ = false;
+  bool consumes_ = false;
+  bool started_ = false;
+  std::optional<std::string> crash_;
+};
+
+}  // namespace mephisto::detail
