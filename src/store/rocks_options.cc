@@ -54,7 +54,7 @@ rocksdb::Options RocksMemory::options() const {
   made.max_background_jobs = 2;
   made.max_open_files = 128;
   made.max_file_opening_threads = 1;
-  made.target_file_size_base = 32 * kMiB;
+  made.target_file_size_base = 8 * kMiB;
   made.stats_dump_period_sec = 0;
   made.stats_persist_period_sec = 0;
   made.keep_log_file_num = 1;
