@@ -71,7 +71,7 @@ class Codec {
       if (raw_) return out.append(value.data);
     }
     if (raw_)
-      throw Failure(ErrorKind::kInvalid, "codec raw takes std::string and Bytes only: declare the topic with json");
+      throw Failure(ErrorKind::kInvalid, "the codec raw takes only std::string and Bytes: declare the topic with json");
     (void)sizeof(json::Required<T>);
     if constexpr (json::is_sound<T>) json::write(out, value, dialect_);
   }
@@ -90,7 +90,7 @@ class Codec {
       }
     }
     if (raw_)
-      return fail(ErrorKind::kInvalid, "codec raw gives std::string and Bytes only: declare the topic with json");
+      return fail(ErrorKind::kInvalid, "the codec raw gives only std::string and Bytes: declare the topic with json");
     return json::read_padded(bytes, value);
   }
 

@@ -9,17 +9,28 @@ namespace mephisto::json {
 
 std::string syntax_error(simdjson::error_code code) {
   switch (code) {
-    case simdjson::UTF8_ERROR: return "is not valid UTF-8";
-    case simdjson::EMPTY: return "empty, not JSON";
-    case simdjson::UNCLOSED_STRING: return "broken JSON: a string is not closed";
-    case simdjson::UNESCAPED_CHARS: return "broken JSON: a control character in a string";
-    case simdjson::STRING_ERROR: return "broken JSON: a bad escape in a string";
-    case simdjson::INCOMPLETE_ARRAY_OR_OBJECT: return "broken JSON: an array or object is not closed";
-    case simdjson::TRAILING_CONTENT: return "broken JSON: something follows after the value";
-    case simdjson::CAPACITY: return "larger than 4 GiB";
-    case simdjson::DEPTH_ERROR: return "nested too deep";
-    default: return "broken JSON";
+    case simdjson::UTF8_ERROR: return "the text is not valid UTF-8";
+    case simdjson::EMPTY: return "the text is empty, but JSON is expected";
+    case simdjson::UNCLOSED_STRING: return "the JSON is broken: a string is not closed";
+    case simdjson::UNESCAPED_CHARS: return "the JSON is broken: a string has a control character that is not escaped";
+    case simdjson::STRING_ERROR: return "the JSON is broken: a string has an escape that JSON does not have";
+    case simdjson::INCOMPLETE_ARRAY_OR_OBJECT: return "the JSON is broken: an array or object is not closed";
+    case simdjson::TRAILING_CONTENT: return "the JSON is broken: more text follows after the value";
+    case simdjson::CAPACITY: return "the text is larger than 4 GiB, which is too large";
+    case simdjson::DEPTH_ERROR: return "the value is nested too deep";
+    default: return "the JSON is broken";
   }
+}
+
+std::string not_utf8(std::string_view text) {
+  std::size_t at = 0;
+  while (at < text.size()) {
+    const auto lead = static_cast<unsigned char>(text[at]);
+    const std::size_t length = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+    if (!is_utf8(text.substr(at, length))) break;
+    at += length;
+  }
+  return "the text is not valid UTF-8 (byte " + std::to_string(at + 1) + "): its sender must encode it as UTF-8";
 }
 
 std::string mismatch(std::string_view expected, std::string_view token, simdjson::error_code code) {

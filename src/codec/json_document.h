@@ -23,6 +23,10 @@ class Reader {
     message_ = std::move(message);
     return false;
   }
+  bool too_deep() {
+    return fail("the value is nested too deep: at most " + std::to_string(kMaxDepth) +
+                " objects and lists in each other");
+  }
   // Prepends a step to the error's path, innermost first.
   bool at(std::string_view field) {
     path_ = path_.empty() || path_[0] == '[' ? std::string{field} + path_ : std::string{field} + "." + path_;
@@ -52,6 +56,7 @@ class Reader {
 // `expected a number, found "12,5"`, or the message of simdjson if the text itself is broken.
 std::string mismatch(std::string_view expected, std::string_view token, simdjson::error_code code);
 std::string syntax_error(simdjson::error_code code);
+std::string not_utf8(std::string_view text);
 std::optional<double> special_double(std::string_view token);  // NaN, Infinity, -Infinity
 std::string undo_bytes_repr(std::string_view text);
 bool is_whole(std::string_view token);  // an integer of any size
@@ -91,9 +96,10 @@ bool closes_early(std::string_view text);
 // Gives the one value of the text to `take(document, reader)`. The text has kJsonPadding readable bytes after it.
 template <class Take>
 Result<void> read_document(std::string_view text, Take take, simdjson::ondemand::parser& parser = thread_parser()) {
-  if (text.empty()) return fail(ErrorKind::kDecode, "empty, not JSON");
+  if (text.empty()) return fail(ErrorKind::kDecode, syntax_error(simdjson::EMPTY));
   simdjson::ondemand::document document;
   auto code = parser.iterate(text.data(), text.size(), text.size() + kJsonPadding).get(document);
+  if (code == simdjson::UTF8_ERROR) return fail(ErrorKind::kDecode, not_utf8(text));
   if (code) return fail(ErrorKind::kDecode, syntax_error(code));
   Reader reader{text.data() + text.size()};
   if (!take(document, reader)) {

@@ -33,10 +33,11 @@ bool read_unsigned(V& value, const IntegerShape& shape, void* out, Reader& reade
   if (auto error = value.get_uint64().get(number)) {
     const auto token = token_of(value);
     if (error != simdjson::TRAILING_CONTENT && is_whole(token) && !token.starts_with('-'))
-      return reader.fail(shown(token) + " is too large; at most " + std::to_string(most));
+      return reader.fail(shown(token) + " is too large: the number must be at most " + std::to_string(most));
     return mismatched(value, reader, "a whole number from 0", error);
   }
-  if (number > most) return reader.fail(std::to_string(number) + " is too large; at most " + std::to_string(most));
+  if (number > most)
+    return reader.fail(std::to_string(number) + " is too large: the number must be at most " + std::to_string(most));
   shape.set(number, out);
   return true;
 }
@@ -45,7 +46,8 @@ template <class V>
 bool read_signed(V& value, const IntegerShape& shape, void* out, Reader& reader) {
   const auto most = std::numeric_limits<std::int64_t>::max() >> (64 - 8 * shape.size);
   const auto does_not_fit = [&](const std::string& found) {
-    return reader.fail(found + " does not fit; from " + std::to_string(-most - 1) + " to " + std::to_string(most));
+    return reader.fail(found + " does not fit: the number must be from " + std::to_string(-most - 1) + " to " +
+                       std::to_string(most));
   };
   std::int64_t number = 0;
   if (auto error = value.get_int64().get(number)) {
@@ -75,7 +77,7 @@ bool read_floating(V& value, T& out, Reader& reader) {
   if constexpr (std::is_same_v<T, float>) {
     if (rounds_twice(number)) std::from_chars(token.data(), token.data() + token.size(), out);
   }
-  if (std::isinf(out) && !std::isinf(number)) return reader.fail(shown(token) + " does not fit");
+  if (std::isinf(out) && !std::isinf(number)) return reader.fail(shown(token) + " is too large for a float");
   return true;
 }
 
@@ -119,7 +121,7 @@ bool read_time(V& value, const Shape& shape, void* out, Reader& reader) {
   if (shape.kind == Kind::kDate)
     as<std::chrono::year_month_day>(out) = std::chrono::floor<std::chrono::days>(*time);
   else if (!static_cast<const TimeShape&>(shape).set(*time, out))
-    return reader.fail("does not fit: \"" + shown(text) + "\"");
+    return reader.fail("the time \"" + shown(text) + "\" does not fit into the type of the field");
   return true;
 }
 
@@ -127,7 +129,8 @@ template <class V>
 bool read_duration(V& value, const DurationShape& shape, void* out, Reader& reader) {
   double seconds = 0;
   if (!read_floating(value, seconds, reader)) return false;
-  return shape.set(seconds, out) || reader.fail("does not fit: a duration of " + std::to_string(seconds) + " seconds");
+  return shape.set(seconds, out) ||
+         reader.fail("a duration of " + std::to_string(seconds) + " seconds does not fit into the type of the field");
 }
 
 template <class V>
@@ -182,7 +185,7 @@ class RecordReader {
     next_ = found + 1;
     const auto& known = shape_.fields[found];
     if (seen_ >> found & 1) {
-      reader_.fail("given twice");
+      reader_.fail(kGivenTwice);
       return reader_.at(known.name);
     }
     seen_ |= std::uint64_t{1} << found;
@@ -195,7 +198,7 @@ class RecordReader {
     const auto missing = all & ~seen_;
     if (missing == 0) return true;
     if (const auto needed = missing & ~shape_.may_be_missing()) {
-      reader_.fail("missing");
+      reader_.fail("the field is missing, and it has no initial value to take instead");
       return reader_.at(shape_.fields[static_cast<std::size_t>(std::countr_zero(needed))].name);
     }
     fill_in(shape_, out, missing);
@@ -226,7 +229,7 @@ template <class V>
 bool read_record(V& value, const RecordShape& shape, void* out, Reader& reader) {
   simdjson::ondemand::object object;
   if (auto error = value.get_object().get(object)) return mismatched(value, reader, "an object", error);
-  if (++reader.depth > kMaxDepth) return reader.fail("nested too deep");
+  if (++reader.depth > kMaxDepth) return reader.too_deep();
   RecordReader record{shape, out, reader};
   for (auto each : object) {
     simdjson::ondemand::field field;
@@ -244,7 +247,7 @@ bool read_record(V& value, const RecordShape& shape, void* out, Reader& reader) 
 bool read_alternative(simdjson::ondemand::object& object, const Shape& shape, void* out, Reader& reader) {
   object.reset().value_unsafe();
   std::string_view raw;
-  if (object.raw_json().get(raw) != simdjson::SUCCESS) return reader.fail("is broken");
+  if (object.raw_json().get(raw) != simdjson::SUCCESS) return reader.fail("the JSON is broken");
   simdjson::ondemand::parser parser;
   simdjson::padded_string padded{raw};
   simdjson::ondemand::document document;
@@ -275,12 +278,22 @@ bool read_variant(V& value, const VariantShape& shape, void* out, Reader& reader
   if (auto error = value.get_object().get(object)) return mismatched(value, reader, "an object", error);
   std::string_view ns;
   if (object.find_field_unordered("__faust").find_field("ns").get_string().get(ns) != simdjson::SUCCESS) {
-    return reader.fail("has no __faust.ns, which names the type of the record");
+    return reader.fail("the object has no __faust.ns, which must name the type of the record");
   }
   const auto named =
       std::ranges::find_if(all, [&](const auto& one) { return one.shape->kind == Kind::kRecord && one.name == ns; });
-  if (named == all.end()) return reader.fail("is a \"" + shown(ns) + "\", which is not a record that is expected here");
+  if (named == all.end()) {
+    std::string names;
+    for (const auto& one : all) {
+      if (one.shape->kind == Kind::kRecord) names += (names.empty() ? "" : ", ") + std::string{one.name};
+    }
+    return reader.fail("expected a record of type " + names + " (in __faust.ns), found \"" + shown(ns) + "\"");
+  }
   return read_alternative(object, *named->shape, emplace(named), reader);
+}
+
+bool wrong_size(Reader& reader, const std::string& found, std::size_t size) {
+  return reader.fail("expected an array of " + std::to_string(size) + ", found one of " + found);
 }
 
 // Reads an array with exactly that number of elements.
@@ -289,16 +302,16 @@ bool read_tuple(V& value, const TupleShape& shape, void* out, Reader& reader) {
   const auto size = shape.elements.size();
   simdjson::ondemand::array array;
   if (auto error = value.get_array().get(array)) return mismatched(value, reader, "an array", error);
-  if (++reader.depth > kMaxDepth) return reader.fail("nested too deep");
+  if (++reader.depth > kMaxDepth) return reader.too_deep();
   std::size_t index = 0;
   for (auto item : array) {
     simdjson::ondemand::value inner;
     if (auto error = item.get(inner)) return reader.fail(syntax_error(error));
-    if (index == size) return reader.fail("has more than " + std::to_string(size) + " elements");
+    if (index == size) return wrong_size(reader, "more than " + std::to_string(size), size);
     if (!read(inner, *shape.elements[index], shape.at(out, index), reader)) return reader.at_index(index);
     ++index;
   }
-  if (index != size) return reader.fail("has " + std::to_string(index) + " elements, not " + std::to_string(size));
+  if (index != size) return wrong_size(reader, std::to_string(index), size);
   --reader.depth;
   return true;
 }
@@ -307,7 +320,7 @@ template <class V>
 bool read_map(V& value, const MapShape& shape, void* out, Reader& reader) {
   simdjson::ondemand::object object;
   if (auto error = value.get_object().get(object)) return mismatched(value, reader, "an object", error);
-  if (++reader.depth > kMaxDepth) return reader.fail("nested too deep");
+  if (++reader.depth > kMaxDepth) return reader.too_deep();
   shape.clear(out);
   for (auto field : object) {
     std::string_view name;
@@ -339,7 +352,7 @@ template <class V>
 bool read_list(V& value, const ListShape& shape, void* out, Reader& reader) {
   simdjson::ondemand::array array;
   if (auto error = value.get_array().get(array)) return mismatched(value, reader, "an array", error);
-  if (++reader.depth > kMaxDepth) return reader.fail("nested too deep");
+  if (++reader.depth > kMaxDepth) return reader.too_deep();
   const bool fixed = shape.size != ListShape::kGrows;
   if (!fixed) shape.clear(out);
   std::size_t index = 0;
@@ -348,11 +361,10 @@ bool read_list(V& value, const ListShape& shape, void* out, Reader& reader) {
     if (auto error = item.get(inner)) return reader.fail(syntax_error(error));
     Element element{inner, *shape.element, reader};
     if (!shape.add(out, index, Element::fill, &element)) return reader.at_index(index);
-    if (index == shape.size) return reader.fail("has more than " + std::to_string(index) + " elements");
+    if (index == shape.size) return wrong_size(reader, "more than " + std::to_string(index), index);
     ++index;
   }
-  if (fixed && index != shape.size)
-    return reader.fail("has " + std::to_string(index) + " elements, not " + std::to_string(shape.size));
+  if (fixed && index != shape.size) return wrong_size(reader, std::to_string(index), shape.size);
   --reader.depth;
   return true;
 }

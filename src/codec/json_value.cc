@@ -56,7 +56,7 @@ bool copy_shape(V& value, Out& out, Reader& reader) {
   if (type == json_type::array) {
     simdjson::ondemand::array array;
     if (auto error = value.get_array().get(array)) return reader.fail(syntax_error(error));
-    if (++reader.depth > kMaxDepth) return reader.fail("nested too deep");
+    if (++reader.depth > kMaxDepth) return reader.too_deep();
     out += '[';
     bool first = true;
     for (auto item : array) {
@@ -73,7 +73,7 @@ bool copy_shape(V& value, Out& out, Reader& reader) {
   if (type == json_type::object) {
     simdjson::ondemand::object object;
     if (auto error = value.get_object().get(object)) return reader.fail(syntax_error(error));
-    if (++reader.depth > kMaxDepth) return reader.fail("nested too deep");
+    if (++reader.depth > kMaxDepth) return reader.too_deep();
     out += '{';
     bool first = true;
     std::set<std::string, std::less<>> names;
@@ -81,7 +81,7 @@ bool copy_shape(V& value, Out& out, Reader& reader) {
       std::string_view name;
       if (auto error = field.unescaped_key().get(name)) return reader.fail(syntax_error(error));
       if constexpr (std::is_same_v<Out, Sent>) {
-        if (!names.emplace(name).second) return reader.fail("has the name \"" + shown(name) + "\" twice in an object");
+        if (!names.emplace(name).second) return reader.fail("an object has the name \"" + shown(name) + "\" twice");
       }
       if (!first) out += ',';
       first = false;
@@ -118,10 +118,10 @@ bool copy_shape(V& value, Out& out, Reader& reader) {
       // The digits are kept as they are, so numbers beyond a double are fine.
       ok = is_json_number(token);
       if (std::is_same_v<Out, Sent> && ok && !is_common_number(token))
-        return reader.fail("has a number that others round: " + printable(token));
+        return reader.fail("other readers round the number " + printable(token) + ": send it as a string");
       consume(value);
   }
-  if (!ok) return reader.fail("is not a JSON value: " + printable(token));
+  if (!ok) return reader.fail("expected a JSON value, found " + printable(token));
   out += token;
   return true;
 }
@@ -155,7 +155,7 @@ void write_json(Buffer& out, std::string_view text) {
     return copy_shape(document, sent, reader);
   };
   const auto read = read_document(padded_copy(text), check, parser);
-  if (!read) refuse("is not JSON that all readers read alike: " + read.error().message);
+  if (!read) refuse("the text is not JSON that all readers read alike: " + read.error().message);
   out.append(text);
 }
 

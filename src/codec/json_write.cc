@@ -79,7 +79,7 @@ void write_floating(Buffer& out, Float value, Dialect dialect) {
   if (!std::isfinite(value)) {
     if (dialect == Dialect::kShown) return out.append("null");
     refuse(std::string{std::isnan(value) ? "NaN" : "infinity"} +
-           " is not a number in JSON; use std::optional for a value that may be absent");
+           " is not a number in JSON: use std::optional for a value that may be absent");
   }
   // The shortest digits that read back the same, in Python's layout: plain from 1e-4 (orjson: 1e-5) up to 1e16.
   char* at = out.room(48);
@@ -126,7 +126,7 @@ void write_escaped(Buffer& out, std::string_view text, Dialect dialect) {
         !valid_utf8(std::string_view{
             from, std::min<std::size_t>(sequence_length(byte), static_cast<std::size_t>(end - from))})) {
       if (dialect != Dialect::kShown)
-        refuse("is not UTF-8 (byte " + std::to_string(from - text.data() + 1) +
+        refuse("the text is not valid UTF-8 (byte " + std::to_string(from - text.data() + 1) +
                "): use mephisto::Bytes for other bytes");
       ++from;
       at = std::copy_n("\xef\xbf\xbd", 3, at);
@@ -198,14 +198,14 @@ void write_time(Buffer& out, Microtime time, Dialect dialect) {
   using std::chrono::year;
   constexpr Microtime kFirst = std::chrono::sys_days{year{1} / 1 / 1};
   constexpr Microtime kEnd = std::chrono::sys_days{year{10000} / 1 / 1};
-  if (time < kFirst || time >= kEnd) refuse("is a time outside of the years 1 to 9999");
+  if (time < kFirst || time >= kEnd) refuse("the time is outside of the years 1 to 9999, which are all that JSON has");
   write_string(out, format_iso8601(time), dialect);
 }
 
 void write_date(Buffer& out, std::chrono::year_month_day date, Dialect dialect) {
-  if (!date.ok()) refuse("is not a date of the calendar");
+  if (!date.ok()) refuse("the calendar has no such date: set a valid one, or use std::optional");
   if (date.year() < std::chrono::year{1} || date.year() > std::chrono::year{9999})
-    refuse("is a date outside of the years 1 to 9999");
+    refuse("the date is outside of the years 1 to 9999, which are all that JSON has");
   // orjson writes only the date; the json module writes isoformat() of midnight.
   write_string(
       out,
@@ -218,7 +218,7 @@ void write_decimal(Buffer& out, std::string_view text, Dialect dialect) {
   const auto exponent = text.find_first_of("eE");
   const bool too_long =
       exponent != std::string_view::npos && text.size() - text.find_first_not_of("eE+-", exponent) > 18;
-  if (!is_decimal(text) || too_long) refuse("is not a decimal number: \"" + printable(text) + '"');
+  if (!is_decimal(text) || too_long) refuse("expected a decimal number, found \"" + printable(text) + '"');
   write_string(out, text, dialect);
 }
 
@@ -232,7 +232,8 @@ void check_depth(std::string_view text) {
 void refuse(std::string why) { throw Refusal{std::move(why)}; }
 
 void refuse_depth() {
-  throw Refusal{"nested too deep: more than " + std::to_string(kMaxSentDepth) + " objects and lists in each other",
+  throw Refusal{"the value is nested too deep: it has more than " + std::to_string(kMaxSentDepth) +
+                    " objects and lists in each other",
                 false};
 }
 

@@ -56,9 +56,12 @@ TEST(JsonErrors, AWrongTypeSaysWhereAndWhatWasFound) {
 }
 
 TEST(JsonErrors, AMissingFieldIsNamed) {
-  EXPECT_EQ(message<Item>(R"({"price":{"amount":1}})"), "price.currency: missing");
+  EXPECT_EQ(message<Item>(R"({"price":{"amount":1}})"),
+            "price.currency: the field is missing, and it has no initial value to take instead");
 }
-TEST(JsonErrors, TheFirstOfSeveralMissingFieldsIsNamed) { EXPECT_EQ(message<Item>("{}"), "price: missing"); }
+TEST(JsonErrors, TheFirstOfSeveralMissingFieldsIsNamed) {
+  EXPECT_EQ(message<Item>("{}"), "price: the field is missing, and it has no initial value to take instead");
+}
 TEST(JsonErrors, ANullForARequiredFieldIsAWrongType) {
   EXPECT_EQ(message<Text>(R"({"text":null})"), "text: expected a string, found null");
 }
@@ -91,13 +94,14 @@ TEST(JsonErrors, ANegativeNumberIsNoNumberFromZero) {
 }
 
 TEST(JsonErrors, NumbersThatDoNotFitNameTheLimits) {
-  EXPECT_EQ(message<std::int8_t>("128"), "128 does not fit; from -128 to 127");
-  EXPECT_EQ(message<std::int8_t>("-129"), "-129 does not fit; from -128 to 127");
-  EXPECT_EQ(message<std::uint8_t>("256"), "256 is too large; at most 255");
-  EXPECT_EQ(message<std::int16_t>("32768"), "32768 does not fit; from -32768 to 32767");
-  EXPECT_EQ(message<std::uint16_t>("65536"), "65536 is too large; at most 65535");
-  EXPECT_EQ(message<std::int32_t>("2147483648"), "2147483648 does not fit; from -2147483648 to 2147483647");
-  EXPECT_EQ(message<std::uint32_t>("4294967296"), "4294967296 is too large; at most 4294967295");
+  EXPECT_EQ(message<std::int8_t>("128"), "128 does not fit: the number must be from -128 to 127");
+  EXPECT_EQ(message<std::int8_t>("-129"), "-129 does not fit: the number must be from -128 to 127");
+  EXPECT_EQ(message<std::uint8_t>("256"), "256 is too large: the number must be at most 255");
+  EXPECT_EQ(message<std::int16_t>("32768"), "32768 does not fit: the number must be from -32768 to 32767");
+  EXPECT_EQ(message<std::uint16_t>("65536"), "65536 is too large: the number must be at most 65535");
+  EXPECT_EQ(message<std::int32_t>("2147483648"),
+            "2147483648 does not fit: the number must be from -2147483648 to 2147483647");
+  EXPECT_EQ(message<std::uint32_t>("4294967296"), "4294967296 is too large: the number must be at most 4294967295");
 }
 
 TEST(JsonErrors, NumbersBeyond64BitsAreRefused) {
@@ -119,13 +123,14 @@ TEST(JsonErrors, LongInputIsCutInMessages) {
 }
 
 TEST(JsonErrors, AFieldGivenTwiceIsNamed) {
-  EXPECT_EQ(message<Text>(R"({"text":"a","text":"b"})"), "text: given twice");
+  EXPECT_EQ(message<Text>(R"({"text":"a","text":"b"})"), "text: the name is there twice, and may be there once");
 }
 TEST(JsonErrors, AFieldGivenTwiceIsFoundUnderItsEscapedNameToo) {
-  EXPECT_EQ(message<Text>(R"({"text":"a","t\u0065xt":"b"})"), "text: given twice");
+  EXPECT_EQ(message<Text>(R"({"text":"a","t\u0065xt":"b"})"), "text: the name is there twice, and may be there once");
 }
 TEST(JsonErrors, AMapKeyGivenTwiceIsNamed) {
-  EXPECT_EQ((message<std::map<std::string, int>>(R"({"a":1,"b":2,"a":3})")), "a: given twice");
+  EXPECT_EQ((message<std::map<std::string, int>>(R"({"a":1,"b":2,"a":3})")),
+            "a: the name is there twice, and may be there once");
 }
 
 TEST(JsonErrors, TheElementOfAnArrayIsNamedByItsIndex) {
@@ -138,19 +143,19 @@ TEST(JsonErrors, TheElementOfAnArrayInAnArrayIsNamedByBothIndices) {
 }
 TEST(JsonErrors, TheEntryOfAMapIsNamedByItsKey) {
   EXPECT_EQ(message<Order>(R"({"items":[],"extras":{"tax":{"amount":1,"currency":"EUR"},"toll":{"amount":1}}})"),
-            "extras.toll.currency: missing");
+            "extras.toll.currency: the field is missing, and it has no initial value to take instead");
 }
 TEST(JsonErrors, AKeyThatIsNoNumberIsNamed) {
-  EXPECT_EQ((message<std::map<int, int>>(R"({"a":1})")), "a: key is not a whole number that fits");
+  EXPECT_EQ((message<std::map<int, int>>(R"({"a":1})")), "a: the key is not a whole number that fits");
 }
 TEST(JsonErrors, AKeyThatDoesNotFitIsNamed) {
-  EXPECT_EQ((message<std::map<std::int8_t, int>>(R"({"128":1})")), "128: key is not a whole number that fits");
+  EXPECT_EQ((message<std::map<std::int8_t, int>>(R"({"128":1})")), "128: the key is not a whole number that fits");
 }
 TEST(JsonErrors, AKeyThatIsNoUuidIsNamed) {
-  EXPECT_EQ((message<std::map<Uuid, int>>(R"({"x":1})")), "x: key is not a UUID");
+  EXPECT_EQ((message<std::map<Uuid, int>>(R"({"x":1})")), "x: the key is not a UUID");
 }
 TEST(JsonErrors, AKeyThatIsNoEnumeratorIsNamed) {
-  EXPECT_EQ((message<std::map<Side, int>>(R"({"hold":1})")), "hold: unknown name");
+  EXPECT_EQ((message<std::map<Side, int>>(R"({"hold":1})")), "hold: the enum has no such name");
 }
 
 TEST(JsonErrors, AnUnknownEnumeratorIsShownWithThoseThereAre) {
@@ -158,13 +163,14 @@ TEST(JsonErrors, AnUnknownEnumeratorIsShownWithThoseThereAre) {
 }
 TEST(JsonErrors, AnUnknownNamespaceOfAVariantIsShown) {
   EXPECT_EQ(message<Shape>(R"({"x":1,"__faust":{"ns":"gold.Square"}})"),
-            R"(is a "gold.Square", which is not a record that is expected here)");
+            R"(expected a record of type gold.Point, gold.Circle (in __faust.ns), found "gold.Square")");
 }
 TEST(JsonErrors, AVariantWithoutANamespaceIsReported) {
-  EXPECT_EQ(message<Shape>(R"({"x":1,"y":2})"), "has no __faust.ns, which names the type of the record");
+  EXPECT_EQ(message<Shape>(R"({"x":1,"y":2})"), "the object has no __faust.ns, which must name the type of the record");
 }
 TEST(JsonErrors, TheFieldOfAVariantsRecordIsNamed) {
-  EXPECT_EQ(message<Shape>(R"({"x":1,"__faust":{"ns":"gold.Point"}})"), "y: missing");
+  EXPECT_EQ(message<Shape>(R"({"x":1,"__faust":{"ns":"gold.Point"}})"),
+            "y: the field is missing, and it has no initial value to take instead");
 }
 TEST(JsonErrors, ThePathGoesThroughAVariant) {
   EXPECT_EQ(message<Drawing>(R"({"shape":{"radius":"wide","__faust":{"ns":"gold.Circle"}}})"),
@@ -183,15 +189,15 @@ TEST(JsonErrors, ControlCharactersOfTheInputAreMadeVisible) {
 }
 
 TEST(JsonErrors, AFixedArrayThatIsTooLongIsReported) {
-  EXPECT_EQ((message<std::array<int, 2>>("[1,2,3]")), "has more than 2 elements");
+  EXPECT_EQ((message<std::array<int, 2>>("[1,2,3]")), "expected an array of 2, found one of more than 2");
 }
 TEST(JsonErrors, AFixedArrayThatIsTooShortIsReported) {
-  EXPECT_EQ((message<std::array<int, 2>>("[1]")), "has 1 elements, not 2");
+  EXPECT_EQ((message<std::array<int, 2>>("[1]")), "expected an array of 2, found one of 1");
 }
 
 TEST(JsonErrors, APairOfAnotherSizeIsReported) {
-  EXPECT_EQ((message<std::pair<int, int>>("[1,2,3]")), "has more than 2 elements");
-  EXPECT_EQ((message<std::pair<int, int>>("[1]")), "has 1 elements, not 2");
+  EXPECT_EQ((message<std::pair<int, int>>("[1,2,3]")), "expected an array of 2, found one of more than 2");
+  EXPECT_EQ((message<std::pair<int, int>>("[1]")), "expected an array of 2, found one of 1");
   EXPECT_EQ((message<std::pair<int, int>>("[1,true]")), "[1]: expected a whole number, found true");
   EXPECT_EQ((message<std::pair<int, int>>("7")), "expected an array, found 7");
 }
@@ -201,7 +207,7 @@ TEST(JsonErrors, ADurationThatDoesNotFitIsReported) {
 }
 TEST(JsonErrors, ATimeThatDoesNotFitIsReported) {
   EXPECT_EQ(message<std::chrono::sys_time<std::chrono::nanoseconds>>(R"("9999-01-01")"),
-            "does not fit: \"9999-01-01\"");
+            R"(the time "9999-01-01" does not fit into the type of the field)");
 }
 
 TEST(JsonErrors, JsonHasNoNaN) {
@@ -209,29 +215,37 @@ TEST(JsonErrors, JsonHasNoNaN) {
     EXPECT_NE(message<Json>(text), "no error") << text;
 }
 
-TEST(JsonErrors, EmptyInputIsReported) { EXPECT_EQ(message<Price>(""), "empty, not JSON"); }
-TEST(JsonErrors, BlankInputIsReported) { EXPECT_EQ(message<Price>(" \n"), "empty, not JSON"); }
-TEST(JsonErrors, BadUtf8IsReported) { EXPECT_EQ(message<Text>("{\"text\":\"\xff\"}"), "is not valid UTF-8"); }
-TEST(JsonErrors, BadUtf8InASkippedFieldIsReportedToo) {
-  EXPECT_EQ(message<Text>("{\"text\":\"\",\"other\":\"\xc3\"}"), "is not valid UTF-8");
+TEST(JsonErrors, EmptyInputIsReported) { EXPECT_EQ(message<Price>(""), "the text is empty, but JSON is expected"); }
+TEST(JsonErrors, BlankInputIsReported) { EXPECT_EQ(message<Price>(" \n"), "the text is empty, but JSON is expected"); }
+TEST(JsonErrors, BadUtf8IsReportedWithItsPlace) {
+  const auto bad = [](int byte) {
+    return "the text is not valid UTF-8 (byte " + std::to_string(byte) + "): its sender must encode it as UTF-8";
+  };
+  EXPECT_EQ(message<Text>("{\"text\":\"\xff\"}"), bad(10));
+  EXPECT_EQ(message<Text>("{\"text\":\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\xc3\"}"), bad(19));
+  EXPECT_EQ(message<Text>("{\"text\":\"\xed\xa0\x80\"}"), bad(10));
+  EXPECT_EQ(message<Text>("{\"text\":\"\",\"other\":\"\xc3\"}"), bad(21)) << "in a field that is skipped";
 }
 TEST(JsonErrors, AnUnclosedStringIsReported) {
-  EXPECT_EQ(message<Text>(R"({"text":"a)"), "broken JSON: a string is not closed");
+  EXPECT_EQ(message<Text>(R"({"text":"a)"), "the JSON is broken: a string is not closed");
 }
 TEST(JsonErrors, AnUnclosedObjectIsReported) {
-  EXPECT_EQ(message<Text>(R"({"text":"a")"), "broken JSON: an array or object is not closed");
+  EXPECT_EQ(message<Text>(R"({"text":"a")"), "the JSON is broken: an array or object is not closed");
 }
 TEST(JsonErrors, AnUnclosedArrayIsReported) {
-  EXPECT_EQ(message<std::vector<int>>("[1,2"), "broken JSON: an array or object is not closed");
+  EXPECT_EQ(message<std::vector<int>>("[1,2"), "the JSON is broken: an array or object is not closed");
 }
 TEST(JsonErrors, AControlCharacterInAStringIsReported) {
-  EXPECT_EQ(message<Text>("{\"text\":\"a\nb\"}"), "broken JSON: a control character in a string");
+  EXPECT_EQ(message<Text>("{\"text\":\"a\nb\"}"),
+            "the JSON is broken: a string has a control character that is not escaped");
 }
 TEST(JsonErrors, ABadEscapeIsReported) {
-  EXPECT_EQ(message<Text>(R"({"text":"\q"})"), "text: broken JSON: a bad escape in a string");
+  EXPECT_EQ(message<Text>(R"({"text":"\q"})"),
+            "text: the JSON is broken: a string has an escape that JSON does not have");
 }
 TEST(JsonErrors, ALoneSurrogateIsReported) {
-  EXPECT_EQ(message<Text>(R"({"text":"\ud800"})"), "text: broken JSON: a bad escape in a string");
+  EXPECT_EQ(message<Text>(R"({"text":"\ud800"})"),
+            "text: the JSON is broken: a string has an escape that JSON does not have");
 }
 TEST(JsonErrors, ABrokenValueOfAnUnknownFieldIsRefused) {
   for (auto other : {"1.5.5", "tru", "[1 2]", R"({"a" 1})", R"({"a":[1})", R"(",a":1])", R"("\q")", "01", "[1,]"}) {
@@ -255,30 +269,33 @@ TEST(JsonErrors, WordsThatAreNoValuesAreRefused) {
 }
 
 TEST(JsonErrors, AValueAfterAnObjectIsReported) {
-  EXPECT_EQ(message<Text>(R"({"text":"a"} x)"), "broken JSON: something follows after the value");
+  EXPECT_EQ(message<Text>(R"({"text":"a"} x)"), "the JSON is broken: more text follows after the value");
 }
 TEST(JsonErrors, ASecondObjectIsReported) {
-  EXPECT_EQ(message<Text>(R"({"text":"a"}{"text":"b"})"), "broken JSON: something follows after the value");
+  EXPECT_EQ(message<Text>(R"({"text":"a"}{"text":"b"})"), "the JSON is broken: more text follows after the value");
 }
 TEST(JsonErrors, AValueAfterANumberIsReported) {
-  EXPECT_EQ(message<int>("3 4"), "broken JSON: something follows after the value");
+  EXPECT_EQ(message<int>("3 4"), "the JSON is broken: more text follows after the value");
 }
 TEST(JsonErrors, ANullByteAfterTheValueIsRefused) {
   EXPECT_NE(message<Text>(std::string_view{"{\"text\":\"a\"}\0", 13}), "no error");
 }
 
 TEST(JsonErrors, ListsNestedDeeperThan64AreRefused) {
-  EXPECT_EQ(message<Json>(std::string(65, '[') + std::string(65, ']')), "nested too deep");
+  EXPECT_EQ(message<Json>(std::string(65, '[') + std::string(65, ']')),
+            "the value is nested too deep: at most 64 objects and lists in each other");
 }
 TEST(JsonErrors, ObjectsNestedDeeperThan64AreRefused) {
   std::string text = "1";
   for (int i = 0; i < 65; ++i) text = R"({"a":)" + text + "}";
-  EXPECT_EQ(message<Json>(text), "nested too deep");
+  EXPECT_EQ(message<Json>(text), "the value is nested too deep: at most 64 objects and lists in each other");
 }
 TEST(JsonErrors, RecordsNestedDeeperThan64AreRefused) {
   std::string text = R"({"children":[]})";
   for (int i = 0; i < 40; ++i) text = R"({"children":[)" + text + "]}";
-  EXPECT_TRUE(message<Node>(text).ends_with(": nested too deep")) << message<Node>(text);
+  EXPECT_TRUE(
+      message<Node>(text).ends_with(": the value is nested too deep: at most 64 objects and lists in each other"))
+      << message<Node>(text);
 }
 TEST(JsonErrors, AHundredThousandOpenBracketsAreRefused) {
   EXPECT_NE(message<Json>(std::string(100'000, '[')), "no error");

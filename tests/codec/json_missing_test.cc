@@ -115,7 +115,8 @@ struct Mixed {
 };
 
 TEST(JsonMissing, TheFirstRequiredFieldIsNamed) {
-  EXPECT_EQ(from_json<Mixed>(R"({"id":"a"})").error().message, "price: missing");
+  EXPECT_EQ(from_json<Mixed>(R"({"id":"a"})").error().message,
+            "price: the field is missing, and it has no initial value to take instead");
   EXPECT_EQ(read<Mixed>(R"({"price":1,"id":"a"})").last, 2);
 }
 
@@ -206,16 +207,19 @@ TEST(JsonNames, BothReadersKnowIt) {
 
 TEST(JsonNames, AnEscapedNameIsKnownToo) { EXPECT_EQ(read<Renamed>(R"({"cl\u0061ss":"a"})").class_, "a"); }
 TEST(JsonNames, TheMembersOwnNameIsAnUnknownField) {
-  EXPECT_EQ(from_json<Renamed>(R"({"class_":"a"})").error().message, "class: missing");
+  EXPECT_EQ(from_json<Renamed>(R"({"class_":"a"})").error().message,
+            "class: the field is missing, and it has no initial value to take instead");
 }
 TEST(JsonNames, ErrorsUseTheNameOfTheWire) {
   EXPECT_EQ(from_json<Renamed>(R"({"class":7})").error().message, "class: expected a string, found 7");
-  EXPECT_EQ(from_json<Renamed>(R"({"class":"a","class":"b"})").error().message, "class: given twice");
+  EXPECT_EQ(from_json<Renamed>(R"({"class":"a","class":"b"})").error().message,
+            "class: the name is there twice, and may be there once");
   try {
     to_json(Renamed{"\xff", 1, {}});
     FAIL();
   } catch (const Failure& failure) {
-    EXPECT_TRUE(std::string_view{failure.what()}.starts_with("Renamed.class: is not UTF-8")) << failure.what();
+    EXPECT_TRUE(std::string_view{failure.what()}.starts_with("Renamed.class: the text is not valid UTF-8"))
+        << failure.what();
   }
 }
 

@@ -36,7 +36,7 @@ bool refused(const T& value) {
   return !message(value).starts_with("no error");
 }
 
-constexpr std::string_view kNoNumber = " is not a number in JSON; use std::optional for a value that may be absent";
+constexpr std::string_view kNoNumber = " is not a number in JSON: use std::optional for a value that may be absent";
 
 TEST(Refusal, SaysWhereAndWhy) {
   EXPECT_EQ(message(Order{.lines = {{"a", 1}, {"b", std::nan("")}}, .extras = {}}),
@@ -66,11 +66,10 @@ TEST(Refusal, IsTheSameInPythonsDialect) { EXPECT_THROW(to_json(std::nan(""), Di
 
 TEST(Refusal, EnumeratorsWithoutAName) {
   EXPECT_EQ(message(static_cast<Status>(1000)),
-            "Status: 1000 has no name in its enum; those outside of -128 to 1023 are listed by mephisto::enumerators");
+            "Status: 1000 has no name in its enum: mephisto::enumerators lists names outside of -128 to 1023");
   EXPECT_TRUE(
       message(std::map<Status, int>{{static_cast<Status>(201), 1}})
-          .ends_with(
-              "[key]: 201 has no name in its enum; those outside of -128 to 1023 are listed by mephisto::enumerators"));
+          .ends_with("[key]: 201 has no name in its enum: mephisto::enumerators lists names outside of -128 to 1023"));
   EXPECT_FALSE(refused(Status::kNotFound));
 }
 
@@ -107,7 +106,8 @@ TEST(Refusal, TextThatIsNotUtf8) {
     EXPECT_TRUE(refused(std::map<std::string, int>{{text, 1}}));
     EXPECT_FALSE(refused(Bytes{text}));
   }
-  EXPECT_EQ(message(Line{"abc\xff", 1}), "Line.item: is not UTF-8 (byte 4): use mephisto::Bytes for other bytes");
+  EXPECT_EQ(message(Line{"abc\xff", 1}),
+            "Line.item: the text is not valid UTF-8 (byte 4): use mephisto::Bytes for other bytes");
 }
 
 TEST(Refusal, TextsThatAreNotDecimals) {
@@ -154,7 +154,8 @@ Node chain(int length) {
 TEST(Refusal, WhatIsNestedDeeperThanIsRead) {
   EXPECT_FALSE(refused(chain(31)));
   EXPECT_TRUE(refused(chain(32)));
-  EXPECT_EQ(message(chain(5000)), "Node: nested too deep: more than 63 objects and lists in each other");
+  EXPECT_EQ(message(chain(5000)),
+            "Node: the value is nested too deep: it has more than 63 objects and lists in each other");
   EXPECT_FALSE(refused(chain(31)));
   EXPECT_FALSE(refused(Json{std::string(63, '[') + std::string(63, ']')}));
   EXPECT_TRUE(refused(Json{std::string(64, '[') + std::string(64, ']')}));

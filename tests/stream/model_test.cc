@@ -31,7 +31,8 @@ TEST(Model, HasTheNamesOfTheWireAndWhatIsRequired) {
 TEST(Model, ChecksATextAsAReaderDoes) {
   const auto model = detail::model_of(json::shape_of<Order>());
   EXPECT_TRUE(model.check(R"({"id":"a","class":"b"})"));
-  EXPECT_EQ(model.check(R"({"id":"a"})").error().message, "class: missing");
+  EXPECT_EQ(model.check(R"({"id":"a"})").error().message,
+            "class: the field is missing, and it has no initial value to take instead");
 }
 
 }  // namespace

@@ -214,11 +214,11 @@ template <class T>
 void put_time(Buffer& out, const T& value, Dialect dialect) {
   // A time far outside the calendar could not be converted.
   const double days = std::chrono::duration<double, std::chrono::days::period>{value.time_since_epoch()}.count();
-  if (!(days > -1e7 && days < 1e7)) refuse("is a time outside of the years 1 to 9999");
+  if (!(days > -1e7 && days < 1e7)) refuse("the time is outside of the years 1 to 9999, which are all that JSON has");
   const auto micros = std::chrono::floor<std::chrono::microseconds>(value);
   if (micros != value)
     refuse(
-        "has parts of a microsecond, which are not kept: use mephisto::Microtime, "
+        "the time has parts of a microsecond, which are not kept: use mephisto::Microtime, "
         "std::chrono::floor<std::chrono::microseconds>(time)");
   write_time(out, micros, dialect);
 }
@@ -227,7 +227,8 @@ template <class T>
 void put_duration(Buffer& out, const T& value, Dialect dialect) {
   const auto seconds = seconds_of(value);
   if constexpr (!std::is_floating_point_v<typename T::rep>) {
-    if (duration_of<T>(seconds) != value) refuse("is longer than seconds in a double keep exactly");
+    if (duration_of<T>(seconds) != value)
+      refuse("the duration is too long to be exact as seconds in a double: use a whole number");
   }
   write_double(out, seconds, dialect);
 }
@@ -237,7 +238,7 @@ void put_enum(Buffer& out, const T& value, Dialect dialect) {
   const auto name = reflect::enum_name(value);
   if (name.empty()) {
     refuse(std::to_string(static_cast<std::underlying_type_t<T>>(value)) +
-           " has no name in its enum; those outside of -128 to 1023 are listed by mephisto::enumerators");
+           " has no name in its enum: mephisto::enumerators lists names outside of -128 to 1023");
   }
   write_string(out, name, dialect);
 }
@@ -250,7 +251,7 @@ void put_optional(Buffer& out, const T& value, Dialect dialect) {
   if constexpr (std::is_same_v<typename T::value_type, Json>) {
     const auto text = out.view().substr(before);
     if (text.contains("null") && text.find_first_not_of(" \t\r\nnul") == std::string_view::npos)
-      refuse("holds null, which would read back as nothing: leave it empty");
+      refuse("the JSON null would read back as no value: leave the optional empty");
   }
 }
 

@@ -17,6 +17,8 @@
 
 namespace mephisto::json {
 
+inline constexpr const char* kGivenTwice = "the name is there twice, and may be there once";
+
 enum class Kind : std::uint8_t {
   kBool,
   kInteger,

@@ -209,15 +209,15 @@ bool read_key(std::string_view text, K& key, std::string_view& why) {
     key = text;
     return true;
   } else if constexpr (std::is_enum_v<K>) {
-    why = "unknown name";
+    why = "the enum has no such name";
     return reflect::enum_value(text, key);
   } else if constexpr (std::is_same_v<K, Uuid>) {
-    why = "key is not a UUID";
+    why = "the key is not a UUID";
     const auto uuid = Uuid::parse(text);
     if (uuid) key = *uuid;
     return uuid.has_value();
   } else {
-    why = "key is not a whole number that fits";
+    why = "the key is not a whole number that fits";
     const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), key);
     return code == std::errc{} && end == text.data() + text.size();
   }
@@ -232,7 +232,7 @@ consteval MapShape map_shape() {
             typename T::key_type key{};
             if (!read_key(name, key, why)) return nullptr;
             const auto [place, added] = as<T>(map).try_emplace(std::move(key));
-            why = "given twice";
+            why = kGivenTwice;
             return added ? &place->second : nullptr;
           }};
 }
