@@ -267,6 +267,12 @@ struct MemberOptions {
 class Log {
  public:
   virtual ~Log() = default;
+// What Log::create_topic does if the topic exists.
+enum class IfExists {
+  kChange,  // applies the given retention and compaction to it; kInvalid if it has another number of partitions
+  kKeep,    // takes it as it is
+};
+
 
   // `local:///path`, `memory://name`: the name that people use.
   virtual const std::string& url() const = 0;
@@ -274,9 +280,9 @@ class Log {
   // The largest Commit::metadata that the log takes, in bytes.
   virtual std::size_t max_acks_ahead_bytes() const { return std::numeric_limits<std::size_t>::max(); }
 
-  // Creates a topic, or, if it exists, applies the given retention and compaction to it. kInvalid if it exists with
-  // another number of partitions.
-  virtual Task<Result<TopicInfo>> create_topic(std::string name, TopicConfig config) = 0;
+  // Creates a topic; several programs may do that at the same time.
+  virtual Task<Result<TopicInfo>> create_topic(std::string name, TopicConfig config,
+                                               IfExists if_exists = IfExists::kChange) = 0;
   virtual Task<Result<void>> delete_topic(std::string name) = 0;
   virtual Task<Result<std::vector<TopicInfo>>> topics() = 0;
   virtual Task<Result<TopicInfo>> topic(std::string name) = 0;

@@ -58,7 +58,9 @@ class TestTable {
   std::vector<std::pair<K, V>> items() const {
     std::map<int, detail::Rows<V>*> parts;
     for (const auto* shard : shards_) {
-      for (const auto& [partition, part] : shard->parts()) parts[partition] = static_cast<detail::Rows<V>*>(part.get());
+      for (const auto& [partition, part] : shard->parts()) {
+        if (part->ready()) parts[partition] = static_cast<detail::Rows<V>*>(part.get());
+      }
     }
     std::vector<std::pair<K, V>> all;
     for (const auto& [partition, part] : parts) {

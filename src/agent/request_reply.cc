@@ -54,7 +54,7 @@ Task<void> RequestReply::open() {
   TopicConfig config;
   config.partitions = 1;
   config.retention = kReplyRetention;
-  value_or_throw(co_await outbox_.topics().create(name, config));
+  value_or_throw(co_await outbox_.topics().create(name, config, IfExists::kChange));
   topic_ = name;
   ReaderOptions options;
   options.client = "replies";

@@ -171,7 +171,7 @@ Task<void> AppShard::declare_topics() {
     if (!spec.partitions_set || spec.dead_letters) config.partitions = found->partitions;
     if (spec.dead_letters && found->partitions != 1)
       log::warn("Topic {} has {} partitions: dead letters go to partition 0", spec.name, found->partitions);
-    value_or_throw(co_await shard_.outbox().topics().create(spec.name, config));
+    value_or_throw(co_await shard_.outbox().topics().create(spec.name, config, IfExists::kChange));
   };
   for (const auto& topic : app_.topics()) {
     if (topic->spec().internal) co_await declare(topic->spec());

@@ -145,17 +145,24 @@ class KvProducer : public Producer {
 
 Task<Result<void>> submit(Kv& kv, KvChange change) { co_return co_await SubmitWait{kv, std::move(change)}; }
 
-Task<Result<TopicInfo>> KvLog::create_topic(std::string name, TopicConfig config) {
+Task<Result<TopicInfo>> KvLog::create_topic(std::string name, TopicConfig config, IfExists if_exists) {
   // Usually the topic exists with this configuration already, which needs no write.
   std::optional<store::Topic> existing;
   kv_->read([&](KvReader& tx) { existing = store::find_topic(tx, name); });
-  if (existing && existing->config.partitions == config.partitions && existing->config.retention == config.retention &&
-      existing->config.retention_bytes == config.retention_bytes && existing->config.compact == config.compact) {
-    co_return to_info(*existing);
-  }
+  const auto suits = [&](const store::Topic& topic) {
+    const auto& has = topic.config;
+    return if_exists == IfExists::kKeep ||
+           (has.partitions == config.partitions && has.retention == config.retention &&
+            has.retention_bytes == config.retention_bytes && has.compact == config.compact);
+  };
+  if (existing && suits(*existing)) co_return to_info(*existing);
   auto now = Loop::current()->timestamp();
   Result<store::Topic> created;
   auto result = co_await submit(*kv_, [&](KvWriter& tx) -> Result<void> {
+    if (auto found = store::find_topic(tx, name); found && suits(*found)) {
+      created = std::move(*found);
+      return {};
+    }
     created = store::create_topic(tx, name, config, now);
     if (!created) return std::unexpected(created.error());
     return {};

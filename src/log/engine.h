@@ -17,7 +17,7 @@ class KvLog : public Log, public std::enable_shared_from_this<KvLog> {
   KvLog(std::string url, std::shared_ptr<Kv> kv) : url_(std::move(url)), kv_(std::move(kv)) {}
 
   const std::string& url() const override { return url_; }
-  Task<Result<TopicInfo>> create_topic(std::string name, TopicConfig config) override;
+  Task<Result<TopicInfo>> create_topic(std::string name, TopicConfig config, IfExists if_exists) override;
   Task<Result<void>> delete_topic(std::string name) override;
   Task<Result<std::vector<TopicInfo>>> topics() override;
   Task<Result<TopicInfo>> topic(std::string name) override;

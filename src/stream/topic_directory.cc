@@ -37,9 +37,9 @@ TopicHandle& TopicDirectory::keep(const std::string& topic, const TopicInfo& inf
   return *handle;
 }
 
-Task<Result<TopicInfo>> TopicDirectory::create(std::string topic, TopicConfig config) {
+Task<Result<TopicInfo>> TopicDirectory::create(std::string topic, TopicConfig config, IfExists if_exists) {
   if (defaults_) config.replicas = defaults_->replicas;
-  co_return co_await ask([&] { return log_.create_topic(topic, config); });
+  co_return co_await ask([&] { return log_.create_topic(topic, config, if_exists); });
 }
 
 Task<Result<const TopicHandle*>> TopicDirectory::find_reply_topic(const std::string& topic) {
@@ -62,7 +62,8 @@ Task<const TopicHandle*> TopicDirectory::resolve(const TopicSpec& spec) {
     }
     auto config = spec.config;
     if (!spec.partitions_set) config.partitions = defaults_->partitions;
-    info = co_await create(spec.name, config);
+    // Another worker may create it at the same moment, perhaps with other settings: then it is taken as it is.
+    info = co_await create(spec.name, config, IfExists::kKeep);
   }
   if (!info) throw Failure(std::move(info.error()));
   auto& handle = keep(spec.name, *info, false);

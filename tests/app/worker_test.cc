@@ -29,21 +29,28 @@ std::vector<std::string> topics(TestApp& world) {
   return names;
 }
 
-// Records how topics were to be created; creates none while it is unreachable.
+// Records how topics were to be created; creates none while it is unreachable. A topic can be `unseen` at the first
+// look: then it is as if another program created it right afterwards.
 class WatchedLog : public MeteredLog {
  public:
   using MeteredLog::MeteredLog;
 
-  Task<Result<TopicInfo>> create_topic(std::string name, TopicConfig config) override {
+  Task<Result<TopicInfo>> create_topic(std::string name, TopicConfig config, IfExists if_exists) override {
     wanted[name] = config;
     if (away > 0) {
       --away;
       co_return fail(ErrorKind::kUnavailable, "no broker answers");
     }
-    co_return co_await MeteredLog::create_topic(std::move(name), config);
+    co_return co_await MeteredLog::create_topic(std::move(name), config, if_exists);
+  }
+
+  Task<Result<TopicInfo>> topic(std::string name) override {
+    if (unseen.erase(name) > 0) co_return fail(ErrorKind::kNotFound, "there is no topic " + name);
+    co_return co_await MeteredLog::topic(std::move(name));
   }
 
   std::map<std::string, TopicConfig> wanted;
+  std::set<std::string> unseen;
   int away = 0;
 };
 
@@ -151,6 +158,29 @@ TEST(Worker, ThatStartsWhileTheLogIsUnreachableWaitsForIt) {
   world.app.topic<int>("own", {.internal = true});
   world.work([](Worker&) -> Task<void> { co_return; });
   EXPECT_THAT(topics(world), Contains("own"));
+}
+
+TEST(Worker, TakesATopicAsItIsThatAnotherWorkerCreatesAtTheSameTime) {
+  TestApp world;
+  const auto inner = world.log;
+  auto log = std::make_shared<WatchedLog>(inner);
+  world.log = log;
+  world.set("topic_partitions", "3");
+  world.app.agent("a", world.app.topic<int>("in", {.partitions = 2}), nothing);
+  world.app.topic<int>("own", {.internal = true});
+  world.run([&]() -> Task<void> {
+    for (const auto* name : {"in", "own", "app-a-dlq"}) {
+      value_or_throw(co_await inner->create_topic(name, {.partitions = 5, .retention = 1h}));
+      log->unseen.insert(name);
+    }
+  });
+  world.work([&](Worker& worker) -> Task<void> {
+    co_await world.eventually([&] { return worker.status().size() == 5 + 1; });  // one is the leader's
+    EXPECT_EQ(value_or_throw(co_await inner->topic("in")).config.retention, 1h);
+    for (const auto* name : {"in", "own", "app-a-dlq"})
+      EXPECT_EQ(value_or_throw(co_await inner->topic(name)).config.partitions, 5) << name;
+  });
+  EXPECT_THAT(log->unseen, IsEmpty());
 }
 
 TEST(Client, HearsThatTheLogIsUnreachable) {

@@ -65,7 +65,7 @@ class LogOnMock : public Log {
   explicit LogOnMock(std::shared_ptr<Log> inner) : inner_(std::move(inner)) {}
   const std::string& url() const override { return inner_->url(); }
   std::size_t max_acks_ahead_bytes() const override { return inner_->max_acks_ahead_bytes(); }
-  Task<Result<TopicInfo>> create_topic(std::string name, TopicConfig config) override {
+  Task<Result<TopicInfo>> create_topic(std::string name, TopicConfig config, IfExists) override {
     co_return TopicInfo{std::move(name), config, {}};
   }
   Task<Result<void>> delete_topic(std::string name) override { return inner_->delete_topic(std::move(name)); }

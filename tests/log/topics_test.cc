@@ -80,6 +80,34 @@ TEST_P(LogTopics, ManyCallersThatCreateOneAtTheSameTimeGetTheSame) {
   EXPECT_THAT(must(log->topics()), SizeIs(1));
 }
 
+TEST_P(LogTopics, AnExistingOneCanBeTakenAsItIs) {
+  create("orders", {.partitions = 2, .retention = 1h, .retention_bytes = 5000});
+  const TopicConfig other{.partitions = 8, .retention = 2h, .compact = true};
+  const auto taken = must(log->create_topic("orders", other, IfExists::kKeep));
+  for (const auto& seen : {taken, must(log->topic("orders"))}) {
+    EXPECT_EQ(seen.config.partitions, 2);
+    EXPECT_EQ(seen.config.retention, 1h);
+    EXPECT_EQ(seen.config.retention_bytes, 5000);
+    EXPECT_FALSE(seen.config.compact);
+  }
+}
+
+TEST_P(LogTopics, CallersThatCreateDifferentOnesOfANameAtTheSameTimeGetTheFirst) {
+  std::vector<Task<Result<TopicInfo>>> tasks;
+  for (int i = 0; i < 10; ++i) {
+    const TopicConfig config{.partitions = 1 + i % 5, .retention = std::chrono::hours{1 + i}};
+    tasks.push_back(log->create_topic("orders", config, IfExists::kKeep));
+  }
+  const auto results = await(when_all(std::move(tasks)));
+  const auto first = must(log->topic("orders")).config;
+  EXPECT_EQ(first.partitions, 1 + (first.retention.value() / 1h - 1) % 5) << "partitions and retention of one caller";
+  for (const auto& result : results) {
+    const auto& got = value_or_throw(result).config;
+    EXPECT_EQ(got.partitions, first.partitions);
+    EXPECT_EQ(got.retention, first.retention);
+  }
+}
+
 TEST_P(LogTopics, ANameMayBeOfLettersDigitsDotsDashesAndUnderscoresUpTo249) {
   for (const auto& name : {std::string{"a"}, std::string{"A-b_c.9"}, std::string{"..."}, std::string(249, 'x')}) {
     EXPECT_EQ(kind_of(log->create_topic(name, {.partitions = 1})), std::nullopt) << name << ": " << last_error;

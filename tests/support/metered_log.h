@@ -63,8 +63,8 @@ class MeteredLog : public Log {
   explicit MeteredLog(std::shared_ptr<Log> inner) : inner_(std::move(inner)) {}
 
   const std::string& url() const override { return inner_->url(); }
-  Task<Result<TopicInfo>> create_topic(std::string name, TopicConfig config) override {
-    return inner_->create_topic(std::move(name), config);
+  Task<Result<TopicInfo>> create_topic(std::string name, TopicConfig config, IfExists if_exists) override {
+    return inner_->create_topic(std::move(name), config, if_exists);
   }
   Task<Result<void>> delete_topic(std::string name) override { return inner_->delete_topic(std::move(name)); }
   Task<Result<std::vector<TopicInfo>>> topics() override { return inner_->topics(); }

@@ -64,7 +64,7 @@ class TopicDirectory {
   // kNotFound).
   Task<const TopicHandle*> resolve(const TopicSpec& spec);
   // Creates the topic with the replicas of the defaults, or alters it to match the declaration.
-  Task<Result<TopicInfo>> create(std::string topic, TopicConfig config);
+  Task<Result<TopicInfo>> create(std::string topic, TopicConfig config, IfExists if_exists);
   // Looks up a topic for replies. kNotFound if there is no such topic.
   Task<Result<const TopicHandle*>> find_reply_topic(const std::string& topic);
   // The topic if it was looked up before; otherwise null.

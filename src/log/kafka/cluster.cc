@@ -130,7 +130,7 @@ Result<Event> Cluster::ask(rd_kafka_t* handle, const std::string& what, const Re
   return event;
 }
 
-Result<TopicInfo> Cluster::create_topic(const std::string& name, const TopicConfig& config) {
+Result<TopicInfo> Cluster::create_topic(const std::string& name, const TopicConfig& config, IfExists if_exists) {
   if (auto sound = check_topic_name(name); !sound) return std::unexpected(sound.error());
   if (config.partitions < 1 || config.partitions > kMaxPartitions) {
     return fail(ErrorKind::kInvalid,
@@ -165,7 +165,7 @@ Result<TopicInfo> Cluster::create_topic(const std::string& name, const TopicConf
     std::this_thread::sleep_for(kBetweenTries);
     existing = this->topic(name);
   }
-  if (!existing) return existing;
+  if (!existing || if_exists == IfExists::kKeep) return existing;
   if (existing->config.partitions != config.partitions) {
     auto text = fmt::format("topic {} has {} partitions, not {}: declare as many, or delete the topic", name,
                             existing->config.partitions, config.partitions);

@@ -51,7 +51,8 @@ class Cluster {
   const std::string& servers() const { return access_.servers; }
   Contact& contact() { return contact_; }
 
-  Result<TopicInfo> create_topic(const std::string& name, const TopicConfig& config);
+  // Like Log::create_topic.
+  Result<TopicInfo> create_topic(const std::string& name, const TopicConfig& config, IfExists if_exists);
   Result<void> delete_topic(const std::string& name);
   Result<std::vector<TopicInfo>> topics();
   Result<TopicInfo> topic(const std::string& name);

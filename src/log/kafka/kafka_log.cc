@@ -34,8 +34,8 @@ void check_library() {
 
 }  // namespace
 
-Task<Result<TopicInfo>> KafkaLog::create_topic(std::string name, TopicConfig config) {
-  co_return co_await from_cluster([=](Cluster& cluster) { return cluster.create_topic(name, config); },
+Task<Result<TopicInfo>> KafkaLog::create_topic(std::string name, TopicConfig config, IfExists if_exists) {
+  co_return co_await from_cluster([=](Cluster& cluster) { return cluster.create_topic(name, config, if_exists); },
                                   "Kafka to create a topic");
 }
 

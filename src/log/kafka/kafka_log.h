@@ -24,7 +24,7 @@ class KafkaLog : public Log, public std::enable_shared_from_this<KafkaLog> {
   const std::string& url() const override { return url_; }
   // The brokers' default of offset.metadata.max.bytes.
   std::size_t max_acks_ahead_bytes() const override { return 4096 - kPartitionCountBytes; }
-  Task<Result<TopicInfo>> create_topic(std::string name, TopicConfig config) override;
+  Task<Result<TopicInfo>> create_topic(std::string name, TopicConfig config, IfExists if_exists) override;
   Task<Result<void>> delete_topic(std::string name) override;
   Task<Result<std::vector<TopicInfo>>> topics() override;
   Task<Result<TopicInfo>> topic(std::string name) override;
