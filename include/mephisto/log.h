@@ -261,18 +261,21 @@ struct MemberOptions {
   // the group first saw the topic.
   bool from_latest = false;
   std::string instance{};  // on Kafka: a static member of this name, which keeps its partitions while it restarts
+  // On Kafka: how many members of the group this process starts on this Log. The first ones wait with their partitions
+  // until all are in the group, at most for session_timeout.
+  int starting_together = 1;
   std::chrono::milliseconds session_timeout{2000};  // a member without heartbeats is removed after this
 };
 
-class Log {
- public:
-  virtual ~Log() = default;
 // What Log::create_topic does if the topic exists.
 enum class IfExists {
   kChange,  // applies the given retention and compaction to it; kInvalid if it has another number of partitions
   kKeep,    // takes it as it is
 };
 
+class Log {
+ public:
+  virtual ~Log() = default;
 
   // `local:///path`, `memory://name`: the name that people use.
   virtual const std::string& url() const = 0;

@@ -20,6 +20,7 @@ ShardOptions shard_options(const App& app, int number, int shards) {
   const auto& settings = app.settings();
   ShardOptions options;
   options.group = app.id();
+  options.shards = shards;
   options.client = fmt::format("{}:{}", process_name(), number);
   options.memory_budget =
       std::max<std::size_t>(settings.bytes("memory_budget") / static_cast<std::size_t>(shards), 1 << 20);

@@ -256,6 +256,7 @@ Task<void> Shard::join() {
   options.session_timeout = options_.session_timeout;
   options.from_latest = options_.from_latest;
   options.instance = options_.instance;
+  options.starting_together = options_.shards;
   for (const auto& subscription : assigned_.subscriptions()) {
     if (std::ranges::find(options.topics, subscription.topic) == options.topics.end())
       options.topics.push_back(subscription.topic);

@@ -1,15 +1,22 @@
 """What the members of a group say of themselves, with Kafka as the log."""
 import json
+import re
 import signal
 import unittest
 
-from cluster import Cluster
+from cluster import KAFKA_TOPICS, Cluster
 from support import Scene, wait_for
 
 
 def setUpModule():
     global cluster
     cluster = Cluster()
+
+
+def delete_topics():
+    """Also waits until the broker has forgotten them."""
+    cluster.tool(KAFKA_TOPICS, "--delete", "--topic", "collect_.*|horton-.*", "--if-exists")
+    wait_for(lambda: not re.search("collect_|horton-", cluster.tool(KAFKA_TOPICS, "--list")), "the topics to be deleted")
 
 
 class Group(Scene):
@@ -46,6 +53,49 @@ class Spare(Group):
         wait_for(lambda: [state for state, _ in states()].count("spare") >= 2, states)
         self.assertEqual({after for state, after in states() if state == "spare"}, {0})
         self.assertGreater(max(after for _, after in states()), 0)
+
+
+class Start(Group):
+    PARTITIONS = 8
+
+    def setUp(self):
+        self.market = self.start_market()
+        delete_topics()
+
+    def test_the_shards_of_a_worker_start_their_partitions_once(self):
+        """Even though the first member is alone in the group for a moment. Ten starts, because each is a race."""
+        self.config(self.market, f"broker: {cluster.url}\ntopic_partitions: {self.PARTITIONS}\n")
+        all_partitions = 2 * self.PARTITIONS + 1  # of two agents and the leader
+        for shards in [2] * 6 + [4] * 4:
+            worker = self.start_shards(shards, "--debug")
+
+            def settled(members=shards):
+                rows = self.rows("rebalances")
+                return len(rows) >= members and all(row["state"] == "over" for row in rows) and rows
+            rows = wait_for(settled, lambda: self.rows("rebalances"))
+            self.assertEqual([row["reason"] for row in rows], ["start"] * shards, rows)
+            self.assertEqual(sum(row["after"] for row in rows), all_partitions, rows)
+            worker.signal(signal.SIGTERM)
+            self.assertEqual(worker.wait(), 0)
+            started = re.findall(r"(\S+/\d+): assigned -> running", worker.stderr)
+            self.assertEqual(len(set(started)), all_partitions, sorted(started))
+            self.assertEqual(len(started), all_partitions, sorted(started))
+
+    def test_workers_that_create_a_topic_at_the_same_time_with_other_partitions_take_the_first(self):
+        for attempt in range(4):
+            workers = []
+            for partitions in (2, 5):
+                folder = self.folder / f"{attempt}-{partitions}"
+                folder.mkdir()
+                self.config(self.market, f"broker: {cluster.url}\ntopic_partitions: {partitions}\n", folder=folder)
+                workers.append(self.start_worker("--shards", 1, folder=folder, ready=False))
+                self.addCleanup(workers[-1].end)
+            for worker in workers:
+                worker.wait_for(r" - Worker ready$")
+            for worker in workers:
+                worker.signal(signal.SIGTERM)
+                self.assertEqual(worker.wait(), 0, worker.stderr)
+            delete_topics()
 
 
 class LagAndWhy(Group):

@@ -19,12 +19,7 @@ constexpr int kEvents = RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_OFFSET_COMMIT 
 constexpr std::chrono::milliseconds kBrokersLeastSession{6000};
 constexpr std::chrono::milliseconds kRetryAfter{500};
 constexpr std::chrono::milliseconds kHeldUpRetry{1000};
-
-// How often an active member asks whether the group rebalances. After a member leaves, its partitions wait up to this
-// long for their next owner.
-constexpr std::chrono::milliseconds heartbeats(std::chrono::milliseconds session) {
-  return std::min(session / 20, std::chrono::milliseconds{1000});
-}
+constexpr std::chrono::milliseconds kLookForOthers{5};
 
 std::string client_of(const MemberOptions& options) { return options.client.empty() ? "mephisto" : options.client; }
 
@@ -37,7 +32,10 @@ Properties consumer_properties(const MemberOptions& options, std::chrono::millis
   properties["enable.auto.offset.store"] = "false";
   properties["partition.assignment.strategy"] = "range";
   properties["session.timeout.ms"] = std::to_string(session.count());
-  properties["heartbeat.interval.ms"] = std::to_string(heartbeats(session).count());
+  // The least time between two heartbeats. It is shorter than the time between two calls of send_heartbeat(), so that
+  // each call sends one.
+  properties["heartbeat.interval.ms"] =
+      std::to_string(std::max<std::int64_t>(early_heartbeats(session).count() / 2, 1));
   properties["max.poll.interval.ms"] = std::to_string(std::max<std::int64_t>(300'000, session.count()));
   if (!options.instance.empty()) properties["group.instance.id"] = options.instance;
   return properties;
@@ -49,6 +47,9 @@ KafkaConsumer::KafkaConsumer(std::shared_ptr<KafkaLog> log, Loop& loop, MemberOp
     : log_(std::move(log)), loop_(loop), options_(std::move(options)), waker_(loop) {
   value_or_throw(store::check_group_name(options_.group));
   partitions_ = std::max<std::size_t>(1, static_cast<std::size_t>(log_->cluster().known_partitions(options_.topics)));
+  // A static member gets its id when it has joined, which is too late.
+  if (options_.starting_together > 1 && options_.instance.empty()) order_ = log_->join_order(options_.group);
+  patient_until_ = loop_.now() + options_.session_timeout;
   open(options_.session_timeout);
 }
 
@@ -61,6 +62,7 @@ KafkaConsumer::KafkaConsumer(std::shared_ptr<KafkaLog> log, Loop& loop, ReaderOp
 }
 
 KafkaConsumer::~KafkaConsumer() {
+  if (order_) order_->leave(this);
   Waker::detach(queue_.get());
   Waker::detach(replies_.get());
 }
@@ -79,18 +81,12 @@ void KafkaConsumer::open(std::chrono::milliseconds session) {
   waker_.attach(queue_.get());
   waker_.attach(replies_.get());
   if (FetchSource::can_read(log_->cluster().access())) {
-    source_ =
-        std::make_unique<FetchSource>(handle_.get(), log_, loop_, waker_.woken(), client_of(options_), partitions_);
+    source_ = std::make_unique<FetchSource>(log_, loop_, waker_.woken(), client_of(options_), partitions_);
   } else {
     source_ = std::make_unique<QueueSource>(handle_.get(), log_->cluster(), loop_, waker_, partitions_);
   }
-  if (!in_group()) return;
-  const auto topics = new_list(options_.topics.size());
-  for (const auto& topic : options_.topics)
-    rd_kafka_topic_partition_list_add(topics.get(), topic.c_str(), RD_KAFKA_PARTITION_UA);
-  if (const auto code = rd_kafka_subscribe(handle_.get(), topics.get()); code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-    throw Failure(to_error(code, fmt::format("group {} cannot subscribe", options_.group)));
-  }
+  subscribed_ = known_ = false;
+  if (in_group()) begin_to_join();
 }
 
 void KafkaConsumer::serve(PollResult& polled) {
@@ -103,48 +99,6 @@ void KafkaConsumer::serve(PollResult& polled) {
       default: break;
     }
   }
-}
-
-void KafkaConsumer::on_rebalance(const rd_kafka_event_t& event, PollResult& polled) {
-  auto* of = const_cast<rd_kafka_event_t*>(&event);
-  reported_other_assignor_ = false;
-  if (rd_kafka_event_error(of) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
-    log_->cluster().contact().answered();  // a revocation would prove nothing: librdkafka may make it without a broker
-    const auto* list = rd_kafka_event_topic_partition_list(of);
-    auto& given = assigned_.emplace();
-    for (int i = 0; i < list->cnt; ++i) given.push_back({list->elems[i].topic, list->elems[i].partition});
-    retry_at_ = {};
-    return;
-  }
-  assigned_.reset();
-  unstarted_.clear();
-  held_up_.clear();
-  if (rd_kafka_assignment_lost(handle_.get()) != 0) {
-    log::warn(
-        "Group {}: this member was removed from it (no heartbeat in time, or too long between two polls); its "
-        "partitions "
-        "are lost",
-        options_.group);
-    lose_all(polled);
-    return;
-  }
-  if (assignments_.empty()) {
-    rd_kafka_assign(handle_.get(), nullptr);
-    return;
-  }
-  revoking_ = true;
-  for (auto& [id, assignment] : assignments_) {
-    assignment.revoking = true;
-    source_->hold(id, true);
-    polled.revoked.push_back(id);
-  }
-}
-
-void KafkaConsumer::lose_all(PollResult& polled) {
-  for (const auto& [id, assignment] : assignments_) polled.lost.push_back(id);
-  while (!assignments_.empty()) end_assignment(assignments_.begin());
-  revoking_ = false;
-  rd_kafka_assign(handle_.get(), nullptr);
 }
 
 void KafkaConsumer::end_assignment(std::map<AssignmentId, Assignment>::iterator it) {
@@ -206,6 +160,8 @@ void KafkaConsumer::on_error(rd_kafka_resp_err_t code, const char* text) {
 Task<void> KafkaConsumer::begin(PollResult& polled) {
   if (loop_.now() < retry_at_) co_return;
   const bool anew = assigned_.has_value();
+  if (anew && waits_for_others()) co_return;
+  const auto rebalances = rebalances_;
   const auto partitions = anew ? *assigned_ : std::vector<TopicPartition>{unstarted_.begin(), unstarted_.end()};
   StartPositions positions;
   if (!partitions.empty()) {
@@ -221,8 +177,8 @@ Task<void> KafkaConsumer::begin(PollResult& polled) {
         co_await call([log = log_, asked = std::move(query)] { return find_start_positions(log->cluster(), asked); },
                       "the group's offsets");
     if (closed_) co_return;
-    serve(polled);  // a rebalance may have assigned these partitions to another member meanwhile
-    if (anew ? !assigned_ || *assigned_ != partitions : revoking_ || unstarted_.empty()) co_return;
+    serve(polled);
+    if (rebalances_ != rebalances) co_return;  // another member may have had these partitions meanwhile
     if (!found) {
       if (!found.error().retriable() && found.error().kind != ErrorKind::kNotFound) throw Failure(found.error());
       log::warn("Group {}: {}; trying again", options_.group, found.error().message);
@@ -232,7 +188,7 @@ Task<void> KafkaConsumer::begin(PollResult& polled) {
     positions = std::move(*found);
   }
   assigned_.reset();
-  unstarted_.clear();
+  for (const auto& one : partitions) unstarted_.erase(one);  // others may have been released meanwhile
   hold_up(positions.held_up);
   if (anew) {
     ++generation_;
@@ -330,6 +286,7 @@ Task<PollResult> KafkaConsumer::poll(std::size_t max_bytes, std::chrono::millise
   PollResult polled;
   const auto deadline = loop_.now() + wait;
   while (!closed_) {
+    if (in_group() && (order_ || !subscribed_)) begin_to_join();
     serve(polled);
     if (!added_.empty()) co_await begin_added(polled);
     if (assigned_ || !unstarted_.empty()) co_await begin(polled);
@@ -337,7 +294,8 @@ Task<PollResult> KafkaConsumer::poll(std::size_t max_bytes, std::chrono::millise
       co_await recheck_positions();
     if (closed_) break;
     if (max_bytes > 0) fetch(max_bytes, polled);
-    if (in_group() && !polled.batches.empty()) send_heartbeat();
+    const bool settling = in_group() && loop_.now() < settled_at_;
+    if (settling || (in_group() && !polled.batches.empty())) send_heartbeat();
     if (brings_something(polled)) break;
     if (failure_) {
       auto failure = std::move(*failure_);
@@ -348,21 +306,14 @@ Task<PollResult> KafkaConsumer::poll(std::size_t max_bytes, std::chrono::millise
     auto until = deadline;
     if (retry_at_ > loop_.now()) until = std::min(until, retry_at_);
     if (recheck_at_) until = std::min(until, *recheck_at_);
+    if (settling) until = std::min(until, heartbeat_at_);
+    if (order_) until = std::min(until, loop_.now() + kLookForOthers);
     for (const auto& [id, assignment] : assignments_) {
       if (assignment.out_of_range) until = std::min(until, *assignment.out_of_range);
     }
     co_await waker_.woken().wait_until(until, "records or a change of the group");
   }
   co_return closed_ ? PollResult{} : std::move(polled);
-}
-
-// librdkafka's thread sends heartbeats when it is awake; otherwise it wakes up only twice a second (2.0.2). An empty
-// commit wakes that thread and goes no further.
-void KafkaConsumer::send_heartbeat() {
-  if (loop_.now() < heartbeat_at_) return;
-  heartbeat_at_ = loop_.now() + heartbeats(options_.session_timeout);
-  rd_kafka_commit_queue(handle_.get(), new_list(0).get(), replies_.get(), nullptr, nullptr);
-  serve_replies();
 }
 
 void KafkaConsumer::pause(AssignmentId assignment) {

@@ -6,6 +6,7 @@
 // assignment is never delivered for a later one.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <optional>
@@ -21,6 +22,11 @@
 namespace mephisto::kafka {
 
 class KafkaProducer;
+
+// How often a member asks while the group settles, even if it is idle (decision 0027).
+constexpr std::chrono::milliseconds early_heartbeats(std::chrono::milliseconds session) {
+  return std::min(session / 20, std::chrono::milliseconds{50});
+}
 
 class KafkaConsumer : public Member {
  public:
@@ -61,6 +67,13 @@ class KafkaConsumer : public Member {
 
   bool in_group() const { return !options_.group.empty(); }
   void open(std::chrono::milliseconds session);
+  // The next step on the way into the group, if it is time for it.
+  void begin_to_join();
+  void subscribe();
+  // Whether it waits for the members that start together with it.
+  bool patient() const { return order_ && loop_.now() < patient_until_; }
+  // Whether the assigned partitions cannot start, because others of these members have not joined yet.
+  bool waits_for_others();
   // Handles librdkafka's events.
   void serve(PollResult& polled);
   void on_rebalance(const rd_kafka_event_t& event, PollResult& polled);
@@ -100,12 +113,19 @@ class KafkaConsumer : public Member {
   std::map<TopicPartition, HeldUp> held_up_;             // the held-up ones of these
   std::map<void*, std::shared_ptr<Reply>> waiting_;      // commits whose replies are awaited
   AssignmentId next_to_fetch_ = 0;
+  std::int64_t rebalances_ = 0;   // counts the assignments and revocations of the group
   std::int64_t generation_ = 0;   // counts the assignments; librdkafka does not report Kafka's own generation
   std::optional<Error> failure_;  // reported after the other partitions' records have been delivered
   Loop::time_point retry_at_{};
   std::optional<Loop::time_point> recheck_at_;                  // even if no wake-up comes
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // lets posted functions see that this object is gone
   Loop::time_point heartbeat_at_{};
+  Loop::time_point settled_at_{};     // until then the group may rebalance: members often come at the same time
+  std::shared_ptr<JoinOrder> order_;  // of the members that start together, until all of them have joined
+  Loop::time_point patient_until_{};
+  bool subscribed_ = false;
+  bool known_ = false;     // has an id
+  bool accepted_ = false;  // the last assignment
   bool revoking_ = false;
   bool reported_other_assignor_ = false;
   bool reported_refusal_ = false;

@@ -76,10 +76,9 @@ bool FetchSource::can_read(const Access& access) {
   });
 }
 
-FetchSource::FetchSource(rd_kafka_t* handle, std::shared_ptr<KafkaLog> log, Loop& loop, WaitQueue& woken,
-                         std::string client, std::size_t partitions)
-    : handle_(handle),
-      log_(std::move(log)),
+FetchSource::FetchSource(std::shared_ptr<KafkaLog> log, Loop& loop, WaitQueue& woken, std::string client,
+                         std::size_t partitions)
+    : log_(std::move(log)),
       loop_(loop),
       woken_(woken),
       client_(std::move(client)),
@@ -118,7 +117,6 @@ void FetchSource::remove(AssignmentId id) {
 }
 
 void FetchSource::start(const Leaders& leaders) {
-  rd_kafka_assign(handle_, new_list(0).get());
   set_leaders(leaders);
   direct_fetchers();
 }

@@ -21,10 +21,8 @@ class FetchSource : public Source, private Fetcher::Owner {
   // Whether no property is set that only librdkafka's fetching supports.
   static bool can_read(const Access& access);
 
-  // `handle` is the consumer's, and fetches nothing itself. About `partitions` partitions are expected. `woken` is
-  // notified when there are records to take.
-  FetchSource(rd_kafka_t* handle, std::shared_ptr<KafkaLog> log, Loop& loop, WaitQueue& woken, std::string client,
-              std::size_t partitions);
+  // About `partitions` partitions are expected. `woken` is notified when there are records to take.
+  FetchSource(std::shared_ptr<KafkaLog> log, Loop& loop, WaitQueue& woken, std::string client, std::size_t partitions);
   ~FetchSource() override;
   FetchSource(const FetchSource&) = delete;
   FetchSource& operator=(const FetchSource&) = delete;
@@ -73,7 +71,6 @@ class FetchSource : public Source, private Fetcher::Owner {
   void stop_fetcher(int broker);
   void wake_all();
 
-  rd_kafka_t* handle_;
   std::shared_ptr<KafkaLog> log_;
   Loop& loop_;
   WaitQueue& woken_;

@@ -118,6 +118,14 @@ Task<Result<void>> KafkaLog::maintain() {
   co_return Result<void>{};
 }
 
+std::shared_ptr<JoinOrder> KafkaLog::join_order(const std::string& group) {
+  const std::lock_guard lock{mutex_};
+  auto& known = join_orders_[group];
+  auto order = known.lock();
+  if (!order) known = order = std::make_shared<JoinOrder>();
+  return order;
+}
+
 std::unique_ptr<Reader> KafkaLog::reader(Loop& loop, ReaderOptions options) {
   must_be_real_time(loop);
   return std::make_unique<KafkaConsumer>(shared_from_this(), loop, std::move(options));

@@ -13,6 +13,7 @@
 #include "log/kafka/begin.h"
 #include "log/kafka/call.h"
 #include "log/kafka/cluster.h"
+#include "log/kafka/join_order.h"
 
 namespace mephisto::kafka {
 
@@ -42,6 +43,9 @@ class KafkaLog : public Log, public std::enable_shared_from_this<KafkaLog> {
 
   Cluster& cluster() { return cluster_; }
 
+  // Shared by the members of the group that start together. Any thread may call.
+  std::shared_ptr<JoinOrder> join_order(const std::string& group);
+
  private:
   // Runs `ask` on the cluster; a cancelled caller does not wait for it.
   template <class Ask>
@@ -56,6 +60,7 @@ class KafkaLog : public Log, public std::enable_shared_from_this<KafkaLog> {
   std::string url_;
   Cluster cluster_;
   std::mutex mutex_;
+  std::map<std::string, std::weak_ptr<JoinOrder>> join_orders_;  // by group
   std::map<std::string, Seen> empty_;  // empty reply topics, and since when they have received no record
 };
 
