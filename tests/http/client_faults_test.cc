@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "http/client.h"
+#include "mephisto/runtime/simulation.h"
 
 namespace mephisto::tests {
 namespace {
@@ -133,8 +134,8 @@ TEST(HttpFaults, PausesGrowUpToALimitWithChanceInThem) {
   options.first_backoff = 1s;
   options.last_backoff = 8s;
   // On virtual time, which only pauses advance.
-  auto measure = [&] {
-    Loop loop{Loop::Clock::kVirtual};
+  auto measure = [&](Environment& environment) {
+    Loop loop{environment};
     return loop.run([](Loop& clock, const HttpOptions& how, std::string url) -> Task<std::chrono::milliseconds> {
       HttpClient client{how};
       const auto start = clock.now();
@@ -147,11 +148,18 @@ TEST(HttpFaults, PausesGrowUpToALimitWithChanceInThem) {
   };
   std::set<std::int64_t> times;
   for (int i = 0; i < 8; ++i) {
-    auto all = measure();  // 1 + 2 + 4 + 8 + 8 + 8 seconds, and up to half more
+    Simulation simulation;
+    auto all = measure(simulation);  // 1 + 2 + 4 + 8 + 8 + 8 seconds, and up to half more
     EXPECT_THAT(all, AllOf(Ge(31s), Le(46500ms)));
     times.insert(all.count());
   }
   EXPECT_GT(times.size(), 1u) << "there is no chance in the pauses";
+  auto seeded = [&](std::uint64_t seed) {
+    Simulation simulation{seed};
+    return measure(simulation);
+  };
+  EXPECT_EQ(seeded(1), seeded(1));
+  EXPECT_NE(seeded(1), seeded(2));
 }
 
 TEST(HttpFaults, AServerThatHangsIsGivenUpAtTheDeadline) {

@@ -190,6 +190,34 @@ TEST(OtherSeeds, GiveOtherOrdersOfEvents) {
   EXPECT_GT(journals.size(), 3U);
 }
 
+// The partitions of records without a key, and the name of the reply topic.
+std::vector<std::string> drawn_with(std::uint64_t seed) {
+  Simulation simulation{seed};
+  TestApp world{simulation};
+  auto& out = world.app.topic<int>("out", {.partitions = 8});
+  auto& echo = world.app.agent("echo", [](Stream<int> stream) -> Results<int> {
+    while (auto event = co_await stream.next()) co_yield *event;
+  });
+  std::vector<std::string> drawn;
+  world.work([&](Worker&) -> Task<void> {
+    for (int i = 0; i < 20; ++i) drawn.push_back(std::to_string((co_await out.send(i)).partition));
+    EXPECT_EQ(co_await echo.ask(7), 7);
+    for (const auto& topic : value_or_throw(co_await world.log->topics())) {
+      if (topic.name.starts_with(kReplyTopicPrefix)) drawn.push_back(topic.name);
+    }
+  });
+  return drawn;
+}
+
+TEST(Chance, ComesFromTheSeed) {
+  const auto drawn = drawn_with(1);
+  EXPECT_EQ(drawn.size(), 21U);
+  EXPECT_EQ(drawn_with(1), drawn);
+  const auto others = drawn_with(2);
+  EXPECT_NE(std::vector(others.begin(), others.end() - 1), std::vector(drawn.begin(), drawn.end() - 1)) << "partitions";
+  EXPECT_NE(others.back(), drawn.back()) << "the reply topic";
+}
+
 // Sends records and injects faults of memory://, all at random.
 Task<void> faults(TwoWorkers& both) {
   auto random = both.simulation.random("faults");
