@@ -56,6 +56,8 @@ RocksFolder::RocksFolder(const std::filesystem::path& folder, const std::string&
   // The lock counts without the name: a full disk is no reason to fail here.
   const auto text = process_name() + "\n";
   if (ftruncate(lock_, 0) == 0) (void)!pwrite(lock_, text.data(), text.size(), 0);
+  std::error_code ignored;
+  std::filesystem::remove_all(unfinished(), ignored);
 }
 
 RocksFolder::~RocksFolder() { ::close(lock_); }
@@ -108,15 +110,27 @@ void RocksFolder::set_aside(const std::string& why) const {
   const auto milliseconds = now.time_since_epoch().count() % 1000;
   const auto to = fmt::format("{}.corrupt-{:%Y%m%dT%H%M%S}.{:03}", path_.string(),
                               fmt::gmtime(std::chrono::system_clock::to_time_t(now)), milliseconds);
-  std::error_code error;
-  std::filesystem::rename(path_, to, error);
-  if (error)
-    throw Failure(ErrorKind::kUnavailable, fmt::format("{} cannot be trusted ({}), and cannot be renamed to {}: {}",
-                                                       what(), why, to, error.message()));
+  move_folder(path_, to);
   log::warn(
       "{} cannot be trusted: {}. It is kept as {}; the state is restored from the changelog. Delete that folder "
       "when it is of no use",
       what(), why, to);
+}
+
+void remove_folder(const std::filesystem::path& path) {
+  std::error_code error;
+  std::filesystem::remove_all(path, error);
+  if (error)
+    throw Failure(ErrorKind::kUnavailable,
+                  fmt::format("cannot remove {}: {}; check its owner and rights", path.string(), error.message()));
+}
+
+void move_folder(const std::filesystem::path& from, const std::filesystem::path& to) {
+  std::error_code error;
+  std::filesystem::rename(from, to, error);
+  if (error)
+    throw Failure(ErrorKind::kUnavailable, fmt::format("cannot rename {} to {}: {}; check the owner and the rights",
+                                                       from.string(), to.string(), error.message()));
 }
 
 std::vector<std::pair<std::string, int>> list_stores(const std::filesystem::path& folder) {

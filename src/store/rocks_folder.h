@@ -17,13 +17,16 @@ namespace mephisto::detail {
 // One store's place, locked for this object until it is destroyed.
 class RocksFolder {
  public:
-  // Makes the folder around it. Throws Failure: kInvalid if the name is no file's, kUnavailable if it is in use.
+  // Makes the folder around it, and removes a copy that was not finished. Throws Failure: kInvalid if the name is no
+  // file's, kUnavailable if it is in use.
   RocksFolder(const std::filesystem::path& folder, const std::string& name, int partition);
   ~RocksFolder();
   RocksFolder(const RocksFolder&) = delete;
   RocksFolder& operator=(const RocksFolder&) = delete;
 
   const std::filesystem::path& path() const { return path_; }
+  // For a copy that is to take its place.
+  std::filesystem::path unfinished() const { return path_.string() + ".new"; }
   // "the store of NAME partition N (in PATH)", for messages.
   std::string what() const;
 
@@ -43,6 +46,10 @@ class RocksFolder {
   std::filesystem::path path_;
   int lock_ = -1;
 };
+
+// Throw Failure kUnavailable. There may be nothing to remove.
+void remove_folder(const std::filesystem::path& path);
+void move_folder(const std::filesystem::path& from, const std::filesystem::path& to);
 
 // Name and partition of each store in `folder`.
 std::vector<std::pair<std::string, int>> list_stores(const std::filesystem::path& folder);

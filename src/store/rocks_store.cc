@@ -1,115 +1,26 @@
-// rocksdb://: one database for each store. A database has the position under the key "\0", and an entry under "\1" and
-// its key.
+// A store on rocksdb://, which is a database of its own. It has the position under the key "\0", and an entry under
+// "\1" and its key.
 #include <fmt/format.h>
-#include <rocksdb/db.h>
-#include <rocksdb/listener.h>
 #include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/write_batch.h>
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <chrono>
-#include <cstring>
 #include <limits>
-#include <mutex>
-#include <system_error>
 #include <thread>
 
 #include "base/private_file.h"
 #include "mephisto/logging.h"
-#include "store/kinds.h"
-#include "store/rocks_files.h"
-#include "store/rocks_folder.h"
-#include "store/rocks_options.h"
+#include "store/rocks_open.h"
 
 namespace mephisto::detail {
 namespace {
 
-const rocksdb::Slice kPositionKey{"\0", 1};
 constexpr char kEntry = '\1';
 constexpr std::size_t kCounted = 10'000;  // a store of more entries is estimated
 
 rocksdb::Slice slice(std::string_view text) { return {text.data(), text.size()}; }
-
-// Whether it tells of wrong or missing bytes, or of another program's database. Otherwise the disk, the rights or the
-// memory are at fault, and the same call may succeed later.
-bool means_damage(const rocksdb::Status& status) {
-  return status.IsCorruption() || status.IsInvalidArgument() || status.IsNotSupported() || status.IsPathNotFound() ||
-         status.IsNotFound();
-}
-
-Failure disk_is_full(const RocksFolder& folder) {
-  return {ErrorKind::kUnavailable,
-          fmt::format("{} cannot be changed: the disk is full; free some space, and it goes on", folder.what())};
-}
-
-Failure unavailable(const RocksFolder& folder, const rocksdb::Status& status) {
-  if (status.IsNoSpace()) return disk_is_full(folder);
-  return {ErrorKind::kUnavailable,
-          fmt::format("{} cannot be used: {}; check the disk and its rights", folder.what(), status.ToString())};
-}
-
-// Takes errors of RocksDB's threads, which write buffers to files, and keeps RocksDB from going on by itself after one.
-class Errors final : public rocksdb::EventListener {
- public:
-  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status, bool* by_itself) override {
-    *by_itself = false;
-  }
-  void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* error) override {
-    const std::lock_guard lock{mutex_};
-    if (first_.ok()) first_ = *error;
-    any_ = true;
-  }
-
-  bool any() const { return any_; }
-  rocksdb::Status first() {
-    const std::lock_guard lock{mutex_};
-    return first_;
-  }
-
- private:
-  std::atomic<bool> any_ = false;
-  std::mutex mutex_;
-  rocksdb::Status first_;
-};
-
-struct Opened {
-  rocksdb::Status status;
-  std::unique_ptr<RocksFiles> files = std::make_unique<RocksFiles>();
-  std::shared_ptr<Errors> errors = std::make_shared<Errors>();
-  std::unique_ptr<rocksdb::DB> database;
-  std::int64_t position = -1;
-};
-
-// Opens a database that is there, or a new one.
-Opened open_database(const RocksMemory& memory, const std::filesystem::path& path, bool create) {
-  Opened opened;
-  auto options = memory.options();
-  options.create_if_missing = create;
-  options.env = opened.files->env();
-  options.listeners.push_back(opened.errors);
-  options.max_bgerror_resume_count = 0;
-  options.avoid_flush_during_shutdown = true;  // it would wait for a full disk
-  rocksdb::DB* database = nullptr;
-  opened.status = rocksdb::DB::Open(options, path.string(), &database);
-  if (!opened.status.ok()) return opened;
-  opened.database.reset(database);
-  std::string position;
-  opened.status = database->Get({}, kPositionKey, &position);
-  if (opened.status.ok()) {
-    if (position.size() == sizeof(opened.position)) {
-      std::memcpy(&opened.position, position.data(), sizeof(opened.position));
-    } else {
-      opened.status = rocksdb::Status::Corruption("the position has a wrong length");
-    }
-  } else if (opened.status.IsNotFound()) {
-    const std::unique_ptr<rocksdb::Iterator> any{database->NewIterator({})};
-    any->SeekToFirst();
-    opened.status = any->Valid() ? rocksdb::Status::Corruption("it has entries but no position") : any->status();
-  }
-  return opened;
-}
 
 class RocksStore final : public Store {
  public:
@@ -197,7 +108,7 @@ class RocksStore final : public Store {
   void snapshot(const std::filesystem::path& path) override {
     flush();
     const auto unfinished = path.string() + ".unfinished";
-    std::filesystem::remove_all(unfinished);
+    remove_folder(unfinished);
     if (std::filesystem::exists(path))
       throw Failure(ErrorKind::kInvalid, fmt::format("there is a snapshot {} already", path.string()));
     rocksdb::Checkpoint* made = nullptr;
@@ -210,7 +121,7 @@ class RocksStore final : public Store {
     check(status);
     own_folder(unfinished);
     folder_->write_format(unfinished);
-    std::filesystem::rename(unfinished, path);
+    move_folder(unfinished, path);
   }
 
   std::size_t size() const override {
@@ -309,102 +220,11 @@ class RocksStore final : public Store {
   std::string from_;
 };
 
-// Files of tables never change, so that a link is as good as a copy.
-void copy_database(const std::filesystem::path& from, const std::filesystem::path& to) {
-  for (const auto& file : std::filesystem::directory_iterator{from}) {
-    const auto target = to / file.path().filename();
-    std::error_code cannot;
-    if (file.path().extension() == ".sst") std::filesystem::create_hard_link(file, target, cannot);
-    if (file.path().extension() != ".sst" || cannot) {
-      std::filesystem::copy_file(file, target);
-      std::filesystem::permissions(target, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
-    }
-  }
-}
-
-// Whether there is no store yet, or its making was cut off.
-bool holds_nothing(const std::filesystem::path& path) {
-  std::error_code missing;
-  if (std::filesystem::exists(path / "CURRENT")) return false;
-  return std::ranges::none_of(std::filesystem::directory_iterator{path, missing},
-                              [](const auto& file) { return file.path().extension() == ".sst"; });
-}
-
-class RocksStores final : public Stores {
- public:
-  RocksStores(std::filesystem::path folder, std::size_t memory_budget)
-      : folder_(std::move(folder)), memory_(std::make_shared<RocksMemory>(memory_budget)) {}
-
-  std::unique_ptr<Store> open(const std::string& name, int partition) override {
-    auto folder = std::make_unique<RocksFolder>(folder_, name, partition);
-    if (auto opened = open_if_sound(*folder))
-      return std::make_unique<RocksStore>(std::move(folder), memory_, std::move(*opened));
-    folder->create();
-    auto opened = open_database(*memory_, folder->path(), true);
-    if (!opened.status.ok()) throw unavailable(*folder, opened.status);
-    return std::make_unique<RocksStore>(std::move(folder), memory_, std::move(opened));
-  }
-
-  void restore(const std::string& name, int partition, const std::filesystem::path& snapshot) override {
-    const RocksFolder folder{folder_, name, partition};
-    const auto damaged = [&](const std::string& why) {
-      return Failure(ErrorKind::kCorrupt, fmt::format("the snapshot {} is not used: {}", snapshot.string(), why));
-    };
-    if (const auto wrong = folder.check_format(snapshot); !wrong.empty()) throw damaged(wrong);
-    const std::filesystem::path copy = folder.path().string() + ".new";
-    std::filesystem::remove_all(copy);
-    own_folder(copy.string());
-    try {
-      copy_database(snapshot, copy);
-      auto opened = open_database(*memory_, copy, false);
-      if (opened.status.ok()) opened.status = opened.database->VerifyChecksum();
-      if (!opened.status.ok())
-        throw means_damage(opened.status) ? damaged(opened.status.ToString()) : unavailable(folder, opened.status);
-      opened.database.reset();
-      std::filesystem::remove_all(folder.path());
-      std::filesystem::rename(copy, folder.path());
-    } catch (const std::exception& error) {
-      std::error_code ignored;
-      std::filesystem::remove_all(copy, ignored);
-      if (dynamic_cast<const Failure*>(&error) != nullptr) throw;
-      throw Failure(ErrorKind::kUnavailable,
-                    fmt::format("the snapshot {} cannot be copied: {}", snapshot.string(), error.what()));
-    }
-  }
-
-  void remove(const std::string& name, int partition) override {
-    const RocksFolder folder{folder_, name, partition};
-    std::filesystem::remove_all(folder.path());
-  }
-
-  std::vector<std::pair<std::string, int>> list() override { return list_stores(folder_); }
-
- private:
-  // Nothing: there is no store, or it was set aside.
-  std::optional<Opened> open_if_sound(const RocksFolder& folder) {
-    const auto& path = folder.path();
-    if (holds_nothing(path)) return std::nullopt;
-    own_folder(path.string());
-    auto wrong = folder.check_format(path);
-    auto opened = open_database(*memory_, path, false);
-    if (opened.status.ok() && wrong.empty()) return opened;
-    opened.database.reset();
-    if (!opened.status.ok()) {
-      if (!means_damage(opened.status)) throw unavailable(folder, opened.status);
-      wrong = opened.status.ToString();
-    }
-    folder.set_aside(wrong);
-    return std::nullopt;
-  }
-
-  const std::filesystem::path folder_;
-  const std::shared_ptr<RocksMemory> memory_;
-};
-
 }  // namespace
 
-std::unique_ptr<Stores> rocks_stores(const std::filesystem::path& folder, std::size_t memory_budget) {
-  return std::make_unique<RocksStores>(folder, memory_budget);
+std::unique_ptr<Store> rocks_store(std::unique_ptr<RocksFolder> folder, std::shared_ptr<RocksMemory> memory,
+                                   Opened opened) {
+  return std::make_unique<RocksStore>(std::move(folder), std::move(memory), std::move(opened));
 }
 
 }  // namespace mephisto::detail

@@ -157,11 +157,16 @@ TEST_F(RocksFolders, ASnapshotThatIsNotSoundChangesNothing) {
   std::string message;
   for (const auto& entry : std::filesystem::directory_iterator{folder / "snapshot"}) {
     if (entry.path().extension() != ".sst") continue;
+    // The store has the same file by another name, and stays sound.
+    std::filesystem::copy_file(entry.path(), folder / "copy");
+    std::filesystem::rename(folder / "copy", entry.path());
     std::fstream file{entry.path(), std::ios::in | std::ios::out | std::ios::binary};
     file.seekp(10).put('\x7f');
   }
   EXPECT_EQ(kind_of([&] { stores->restore(kName, 0, folder / "snapshot"); }, &message), ErrorKind::kCorrupt);
   EXPECT_THAT(message, HasSubstr((folder / "snapshot").string()));
+  EXPECT_FALSE(std::filesystem::exists(folder / kName / "0.new"));
+  EXPECT_EQ(all_of(*stores->open(kName, 0)), contents_at(30));
   EXPECT_THAT(stores->list(), ElementsAre(Pair(kName, 0)));
 }
 
