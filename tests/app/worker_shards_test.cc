@@ -139,7 +139,7 @@ TEST_P(Shards, AStartThatFailsEndsAll) {
 class ClosedLog : public MeteredLog {
  public:
   using MeteredLog::MeteredLog;
-  Task<Result<TopicInfo>> create_topic(std::string, TopicConfig) override {
+  Task<Result<TopicInfo>> create_topic(std::string, TopicConfig, IfExists) override {
     ++asked;
     co_return fail(ErrorKind::kUnavailable, "no broker answers");
   }

@@ -175,7 +175,7 @@ TEST(Worker, TakesATopicAsItIsThatAnotherWorkerCreatesAtTheSameTime) {
     }
   });
   world.work([&](Worker& worker) -> Task<void> {
-    co_await world.eventually([&] { return worker.status().size() == 5 + 1; });  // one is the leader's
+    co_await world.eventually([&] { return lanes(worker).size() == 5 + 1; });  // one is the leader's
     EXPECT_EQ(value_or_throw(co_await inner->topic("in")).config.retention, 1h);
     for (const auto* name : {"in", "own", "app-a-dlq"})
       EXPECT_EQ(value_or_throw(co_await inner->topic(name)).config.partitions, 5) << name;

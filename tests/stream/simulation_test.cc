@@ -4,6 +4,7 @@
 #include <set>
 #include <sstream>
 
+#include "mephisto/log/reply_topics.h"
 #include "mephisto/runtime/simulation.h"
 #include "stream/counter.h"
 #include "support/test_app.h"
@@ -42,13 +43,16 @@ class CountingWorker {
         co_await out.cast(*event, same);
       }
     });
+    world.app.add_participant([this](detail::Shard& shard) {
+      auto made = std::make_unique<Counter>(shard.loop(), shard.log(), "changelog");
+      counter_ = made.get();
+      return made;
+    });
   }
 
   void start() {
     world.run([&]() -> Task<void> {
       worker_ = std::make_unique<Worker>(world.app, world.log);
-      counter_ = std::make_unique<Counter>(world.loop, *world.log, "changelog");
-      worker_->shard().add(*counter_);
       co_await worker_->start();
     });
   }
@@ -56,14 +60,14 @@ class CountingWorker {
     world.run([&] { return worker_->stop(); });
     worker_.reset();
   }
-  std::size_t partitions() const { return worker_->status().size(); }
+  std::size_t partitions() const { return lanes(*worker_).size(); }
   std::map<int, std::int64_t> counts() const { return counter_->counts(); }
 
   TestApp world;
 
  private:
   std::string name_;
-  std::unique_ptr<Counter> counter_;
+  Counter* counter_ = nullptr;  // the shard's
   std::unique_ptr<Worker> worker_;
 };
 
