@@ -72,13 +72,19 @@ Task<void> TestDriver::start() {
   co_await worker_->start();
 }
 
-// Whether the agents have processed all records of their topics, and their output is durable. If this is true twice in
-// a row, no record is under way.
+// Whether the agents have processed all records of their topics, their output is durable, and nothing was sent while
+// this looked. If this is true twice in a row, no record is under way.
 Task<bool> TestDriver::all_done() {
+  const auto sent = [this] {
+    detail::Ticket all = 0;
+    for (const auto& shard : worker_->impl().shards) all += shard->app->shard().outbox().tickets().last();
+    return all;
+  };
+  const auto before = sent();
   for (const auto& shard : worker_->impl().shards) {
     auto& outbox = shard->app->shard().outbox();
     co_await outbox.tickets().flush();
-    if (outbox.collector().has_event_output()) co_return false;
+    if (!outbox.tickets().all_durable() || outbox.collector().has_event_output()) co_return false;
   }
   std::size_t lanes = 0;
   std::set<std::pair<std::string, std::string>> consumed;  // agent, topic
@@ -91,7 +97,7 @@ Task<bool> TestDriver::all_done() {
     if (lane.committable < value_or_throw(co_await log_->watermarks(lane.partition)).end) co_return false;
     --lanes;
   }
-  co_return lanes == 0;
+  co_return lanes == 0 && sent() == before;
 }
 
 std::vector<const detail::TableState*> TestDriver::states(std::size_t table) const {

@@ -60,6 +60,20 @@ TEST_F(Shop, WhatIsSentGoesThroughAllAgents) {
   }
 }
 
+// Each agent sends while settle() looks at the others.
+TEST(Settle, WaitsForALongChainOfAgents) {
+  App app{"chain"};
+  std::vector<Topic<int>*> topics;
+  for (int i = 0; i <= 8; ++i) topics.push_back(&app.topic<int>(fmt::format("hop-{}", i), {.partitions = 1}));
+  for (int i = 0; i < 8; ++i) app.through(fmt::format("forward-{}", i), *topics[i], *topics[i + 1]);
+  TestDriver driver{app};
+  for (int sent = 1; sent <= 20; ++sent) {
+    driver.run(topics.front()->send(sent));
+    driver.settle();
+    EXPECT_THAT(driver.values(*topics.back()), SizeIs(sent));
+  }
+}
+
 TEST_F(Shop, AnAskIsAnswered) {
   TestDriver driver{app};
   EXPECT_TRUE(driver.run(check.ask({"1", 9.5})));
