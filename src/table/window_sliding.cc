@@ -1,7 +1,6 @@
 // Sliding windows. The values of the records are kept for as long as a window could begin that holds them: a new window
 // is made from exactly the records in it, in the order of their arrival.
 #include <algorithm>
-#include <map>
 #include <set>
 
 #include "table/window_run.h"
@@ -29,41 +28,51 @@ void WindowRun::add_to_sliding_windows(const WindowRecord& record) {
   const auto right = sliding_from(time + 1);
   if (right.end + spec_.grace() <= progress_.stream_time) return late(record, own);
 
+  // The order of the results is that of Kafka Streams: windows that are there by falling start, then what begins. For
+  // times before `size`, rising start instead, and [0, size] comes last.
+  const bool early = time >= 0 && time < size;
   auto near = windows_near(record.key, time);
-  std::map<std::int64_t, StoredWindow> windows;
+  if (!early) std::ranges::reverse(near.holding);
+  std::vector<StoredWindow> windows;
+  std::set<WindowBounds> known;
   std::set<WindowBounds> closed;
   for (auto& window : near.holding) {
+    known.insert(window.bounds);
     if (window.is_final || !is_open(window.bounds)) {
       closed.insert(window.bounds);
     } else {
       add(window, record);
-      windows.emplace(window.bounds.start, std::move(window));
+      windows.push_back(std::move(window));
     }
   }
   auto values = arrivals(record.key, own.start, right.end);
   values.push_back({time, progress_.arrivals, progress_.stream_time, std::string{*record.value}});
   const auto begin = [&](WindowBounds bounds) {
-    if (windows.contains(bounds.start) || closed.contains(bounds)) return false;
+    if (!known.insert(bounds).second) return false;
     if (!is_open(bounds)) {
       closed.insert(bounds);
     } else {
-      windows.emplace(bounds.start, fold(record.key, bounds, values));
+      windows.push_back(fold(record.key, bounds, values));
       set_sliding_timer(record.key, bounds);
     }
     return true;
   };
-  const bool own_begins = begin(own);
+  const bool right_begins = near.followed && !near.has_right;
+  if (right_begins && early) begin(right);
   if (near.before && holds(sliding_from(*near.before + 1), time)) {
     const auto after_before = sliding_from(*near.before + 1);
-    begin(after_before);
     // Kafka Streams counts this window once as each of the two. It is told once.
-    if (after_before == own && own_begins && closed.contains(own)) ++progress_.late;
+    if (begin(after_before) && after_before == own && closed.contains(own)) ++progress_.late;
   }
-  if (!windows.empty()) keep_value(record);
-  if (near.followed && !near.has_right) begin(right);
+  begin(own);
+  if (right_begins) begin(right);
+  if (early)
+    std::ranges::stable_partition(windows, [](const StoredWindow& window) { return window.bounds.start != 0; });
+  if (std::ranges::any_of(windows, [&](const StoredWindow& window) { return holds(window.bounds, time); }))
+    keep_value(record);
 
   for (const auto& bounds : closed) late(record, bounds);
-  for (auto& [start, window] : windows) changed(record.key, start, window);
+  for (auto& window : windows) changed(record.key, window.bounds.start, window);
 }
 
 // As in Kafka Streams, the records before and after are known from windows: from the newest one that ends before `time`

@@ -75,8 +75,11 @@ TEST(WindowProperty, SlidingWindowsHoldExactlyTheRecordsThatCameWhileTheyWereOpe
       MapState state;
       const auto spec =
           WindowSpec::sliding(milliseconds{chance.size}, chance.options(on_close ? Emit::kOnClose : Emit::kOnUpdate));
-      EXPECT_THAT(reference::ours(spec, inputs, state),
-                  ElementsAreArray(reference::sliding(inputs, chance.size, chance.grace, on_close)))
+      auto ours = reference::ours(spec, inputs, state);
+      if (!on_close) {
+        std::ranges::sort(ours, {}, [](const auto& result) { return std::pair{result.after, result.window.start}; });
+      }
+      EXPECT_THAT(ours, ElementsAreArray(reference::sliding(inputs, chance.size, chance.grace, on_close)))
           << "seed " << seed;
     }
   }
