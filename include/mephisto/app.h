@@ -163,8 +163,8 @@ class App {
     using In = typename Args::Second;
     if constexpr (json::is_sound<K> && json::is_sound<V> && json::is_sound<In>) {
       auto table = std::make_unique<WindowedTable<K, V, In>>(
-          operator_spec(std::move(name), options.partitions, std::move(options.store), where), std::move(spec),
-          std::move(add));
+          operator_spec(std::move(name), options.partitions, std::move(options.store), options.log_every_update, where),
+          std::move(spec), std::move(add));
       auto& reference = *table;
       tables_.push_back(std::move(table));
       return reference;
@@ -175,12 +175,21 @@ class App {
   }
   // Joins two topics by key (table/joins.h). The agents of the topic that it gives take the results.
   template <class L, class R, class Options>
-  const Topic<Joined<L, R>>& join(std::string name, const Topic<L>& left, const Topic<R>& right, Options options = {},
+  const Topic<Joined<L, R>>& join(std::string name, const Topic<L>& left, const Topic<R>& right, Options how = {},
+                                  JoinOptions options = {},
                                   std::source_location where = std::source_location::current()) {
-    TopicOptions internal;
-    internal.internal = true;
-    auto& results = topic<Joined<L, R>>(id_ + "-" + name, internal, where);
-    add_join(std::move(name), left.spec(), right.spec(), results.spec(), detail::join_of(options), where);
+    auto& results = topic<Joined<L, R>>(id_ + "-" + name, join_topic(), where);
+    add_join({std::move(name), left.spec(), right.spec(), results.spec(), std::move(options), where},
+             detail::join_of(how));
+    return results;
+  }
+  template <class L, class R>
+  const Topic<Joined<L, R>>& join(std::string name, const Topic<L>& left, const Topic<R>& right,
+                                  ForeignKeyJoinOptions<L> how, JoinOptions options = {},
+                                  std::source_location where = std::source_location::current()) {
+    auto& results = topic<Joined<L, R>>(id_ + "-" + name, join_topic(), where);
+    add_join({std::move(name), left.spec(), right.spec(), results.spec(), std::move(options), where}, how.kind,
+             how.left, how.right, detail::foreign_key_of<L>(std::move(how.key), left.spec().value_codec));
     return results;
   }
   // Forwards all records of `from` to `to`, with bytes, key and headers unchanged. Gives `to`, for an agent to consume.
@@ -306,9 +315,24 @@ class App {
                                std::source_location where);
   detail::TableSpec table_spec(std::string name, const TopicOptions& changelog, const std::type_info& type,
                                std::source_location where);
-  detail::TableSpec operator_spec(std::string name, int partitions, std::string store, std::source_location where);
-  void add_join(std::string name, detail::TopicSpec left, detail::TopicSpec right, detail::TopicSpec results,
-                detail::JoinOperator join, std::source_location where);
+  detail::TableSpec operator_spec(std::string name, int partitions, std::string store, bool log_every_update,
+                                  std::source_location where);
+  struct JoinSpec {
+    std::string name;
+    detail::TopicSpec left;
+    detail::TopicSpec right;
+    detail::TopicSpec results;
+    JoinOptions options;
+    std::source_location where;
+  };
+  void add_join(JoinSpec spec, detail::JoinOperator join);
+  void add_join(JoinSpec spec, Join kind, const detail::TableOptions& left, const detail::TableOptions& right,
+                detail::ForeignKeyOfValue foreign_key);
+  bool check_join(const JoinSpec& spec);
+  // Adds the table of an agent on both topics.
+  const detail::OperatorTable& add_join_state(const std::string& name, const detail::TopicSpec& first,
+                                              const detail::TopicSpec& second, const JoinSpec& spec);
+  static TopicOptions join_topic();
   void add_agent(std::unique_ptr<AgentBase> agent, std::source_location where);
   bool check_merged(const std::string& agent, const std::vector<const TopicBase*>& topics, std::source_location where);
   void add_forwarder(std::string name, detail::TopicSpec from, detail::TopicSpec to, std::source_location where);

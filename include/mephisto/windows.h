@@ -26,8 +26,9 @@
 namespace mephisto {
 
 struct WindowsOptions {
-  int partitions = 0;   // 0: the setting topic_partitions
-  std::string store{};  // memory:// or rocksdb://; empty: the setting `store`
+  int partitions = 0;             // 0: the setting topic_partitions
+  std::string store{};            // memory:// or rocksdb://; empty: the setting `store`
+  bool log_every_update = false;  // otherwise the updates of a key within a commit are one record of the changelog
 };
 
 // The value of a window. Its key is the record's key. Without a value, the window is not there any more: it became part
@@ -101,6 +102,12 @@ class WindowedTable : public detail::OperatorTable {
     auto state = this->state();
     windows_.add(state, record, sent.sink());
     co_await send(std::move(sent));
+  }
+
+  // Stream time and the numbers of late values, of the event's partition.
+  Windows::Progress progress() const {
+    auto state = this->state();
+    return windows_.progress(state);
   }
 
   // The windows of the key that take values now, by rising end.

@@ -173,7 +173,8 @@ detail::TableSpec App::table_spec(std::string name, const TopicOptions& changelo
   return spec;
 }
 
-detail::TableSpec App::operator_spec(std::string name, int partitions, std::string store, std::source_location where) {
+detail::TableSpec App::operator_spec(std::string name, int partitions, std::string store, bool log_every_update,
+                                     std::source_location where) {
   TopicOptions changelog;
   changelog.partitions = partitions;
   changelog.compacting = true;
@@ -181,6 +182,7 @@ detail::TableSpec App::operator_spec(std::string name, int partitions, std::stri
   changelog.serializer = "raw";
   auto spec = table_spec(std::move(name), changelog, typeid(std::string), where);
   spec.store = std::move(store);
+  spec.log_every_update = log_every_update;
   return spec;
 }
 

@@ -1,4 +1,5 @@
-// Joins of an app: an agent on both topics, whose state is a table.
+// Joins of an app: agents on the topics of both sides, whose state is a table. A join by a foreign key has two agents
+// with messages between them (join_foreign_key.h).
 #include "mephisto/table/joins.h"
 
 #include <fmt/format.h>
@@ -10,41 +11,79 @@
 namespace mephisto {
 namespace {
 
+using detail::JoinRecord;
+using detail::StateView;
+
+Timestamp at(std::int64_t ms) { return Timestamp{std::chrono::milliseconds{ms}}; }
+
 // A result as JSON: the values of both sides are JSON already.
 std::string to_json(const detail::Joined& joined) {
   return fmt::format(R"({{"left":{},"right":{}}})", joined.left.value_or("null"), joined.right.value_or("null"));
 }
 
-struct Result {
-  SendOptions options;
-  std::optional<std::string> value;
-};
-
-class Results : public detail::JoinOutput {
+// What a record has given; it is sent when the state is complete.
+class Given : public detail::JoinOutput {
  public:
-  void joined(const detail::Joined& result) override {
-    auto& one = all.emplace_back();
-    if (result.key) one.options.key = std::string{*result.key};
-    one.options.timestamp = Timestamp{std::chrono::milliseconds{result.timestamp_ms}};
-    if (!result.retraction()) one.value = to_json(result);
-  }
-  void left_out(detail::Side, const detail::JoinRecord&, detail::LeftOut) override {}
+  // Topics of the agent that gives.
+  enum To { kResults, kSubscriptions, kAnswers };
 
-  std::vector<Result> all;
+  struct Output {
+    To to;
+    SendOptions options;
+    std::optional<std::string> value;
+  };
+  struct WithoutResult {
+    Side side;
+    std::optional<std::string> key;
+    std::optional<std::string> value;
+    std::int64_t timestamp_ms;
+    LeftOut why;
+  };
+
+  void joined(const detail::Joined& result) override {
+    SendOptions options;
+    if (result.key) options.key = std::string{*result.key};
+    options.timestamp = at(result.timestamp_ms);
+    outputs.push_back({kResults, std::move(options), std::nullopt});
+    if (!result.retraction()) outputs.back().value = to_json(result);
+  }
+  void left_out(Side side, const JoinRecord& record, LeftOut why) override {
+    const auto copy = [](std::optional<std::string_view> view) {
+      return view ? std::optional<std::string>{*view} : std::nullopt;
+    };
+    without_result.push_back({side, copy(record.key), copy(record.value), record.timestamp_ms, why});
+  }
+  // A message to the other half of a join by a foreign key. It has the time of the record that it comes from.
+  void message(To to, std::string_view key, std::optional<int> partition, std::int64_t timestamp_ms,
+               std::string bytes) {
+    outputs.push_back(
+        {to, {.key = std::string{key}, .partition = partition, .timestamp = at(timestamp_ms)}, std::move(bytes)});
+  }
+
+  std::vector<Output> outputs;
+  std::vector<WithoutResult> without_result;
 };
+
+// Takes a record that was read from a partition.
+using Take = std::function<void(const TopicPartition& from, const JoinRecord&, StateView&, Given&)>;
 
 class JoinAgent : public AgentBase {
  public:
-  JoinAgent(std::string name, detail::TopicSpec left, detail::TopicSpec results, detail::JoinOperator join,
-            const detail::OperatorTable& state)
-      : AgentBase(std::move(name), std::move(left), {}),
-        results_(std::move(results)),
-        join_(std::move(join)),
-        state_(state) {}
+  using Targets = std::map<Given::To, detail::TopicSpec>;
+  using OnLeftOut = std::function<void(Side, const JoinRecord&, LeftOut)>;
+
+  JoinAgent(std::string name, detail::TopicSpec topic, Targets targets, const detail::OperatorTable& state, Take take,
+            OnLeftOut on_left_out)
+      : AgentBase(std::move(name), std::move(topic), {}),
+        targets_(std::move(targets)),
+        state_(state),
+        take_(std::move(take)),
+        on_left_out_(std::move(on_left_out)) {}
 
   Task<void> run(detail::Instance& instance) const override {
     auto& outbox = detail::Outbox::current();
-    const auto* handle = co_await outbox.topics().resolve(results_);
+    std::map<Given::To, const detail::TopicHandle*> handles;
+    for (const auto& [to, topic] : targets_) handles[to] = co_await outbox.topics().resolve(topic);
     for (;;) {
       while (!instance.advance()) {
         if (instance.closed()) co_return;
@@ -53,49 +92,142 @@ class JoinAgent : public AgentBase {
       auto& slot = instance.slot();
       instance.work_on(&slot);
       const auto& record = slot.record();
-      detail::JoinRecord one;
+      JoinRecord one{.timestamp_ms = record.timestamp_ms};
       if (record.has_key()) one.key = record.key;
       if (record.has_value()) one.value = record.value;
-      one.timestamp_ms = record.timestamp_ms;
-      Results results;
+      Given given;
       auto state = state_.state();
-      join_(slot.lane().assigned.partition.topic == topic_.name ? detail::Side::kLeft : detail::Side::kRight, one,
-            state, results);
-      for (const auto& [options, value] : results.all) {
+      take_(slot.lane().assigned.partition, one, state, given);
+      for (const auto& [to, options, value] : given.outputs) {
+        const auto& handle = *handles.at(to);
         co_await outbox.collector().room();
-        value_or_throw(outbox.collector().add(*handle, outbox.collector().partition_of(*handle, options), options,
+        value_or_throw(outbox.collector().add(handle, outbox.collector().partition_of(handle, options), options,
                                               value ? std::optional<std::string_view>{*value} : std::nullopt, &slot));
       }
+      if (!on_left_out_) continue;
+      for (const auto& [side, key, value, timestamp_ms, why] : given.without_result)
+        on_left_out_(side, {key, value, timestamp_ms}, why);
     }
   }
 
  private:
-  detail::TopicSpec results_;
-  detail::JoinOperator join_;
+  Targets targets_;
   const detail::OperatorTable& state_;
+  Take take_;
+  OnLeftOut on_left_out_;
 };
+
+int declared_partitions(const detail::TopicSpec& topic) { return topic.partitions_set ? topic.config.partitions : 0; }
+
+[[noreturn]] void foreign_message(const TopicPartition& from) {
+  throw Failure(ErrorKind::kInvalid,
+                fmt::format("{} has a record that is no message of this join: only its workers may write to this topic",
+                            from.str()));
+}
+
+Take left_half(std::string left, detail::ForeignKeyLeft half, detail::ForeignKeyOfValue foreign_key) {
+  return [=](const TopicPartition& from, const JoinRecord& record, StateView& state, Given& given) {
+    if (from.topic != left) {
+      const auto answer = detail::read_answer(record.key.value_or(""), record.value.value_or(""));
+      if (!answer) foreign_message(from);
+      return half.answered(*answer, state, given);
+    }
+    const auto refers_to = record.value ? foreign_key(*record.value) : std::nullopt;
+    half.take(record, refers_to, state, given, [&](detail::KeySubscription subscription) {
+      subscription.left_partition = from.partition;
+      given.message(Given::kSubscriptions, subscription.foreign_key, std::nullopt, record.timestamp_ms,
+                    message_of(subscription));
+    });
+  };
+}
+
+Take right_half(std::string right, detail::ForeignKeyRight half) {
+  return [=](const TopicPartition& from, const JoinRecord& record, StateView& state, Given& given) {
+    const auto send = [&](const detail::KeyAnswer& answer) {
+      given.message(Given::kAnswers, answer.left_key, answer.left_partition, record.timestamp_ms, message_of(answer));
+    };
+    if (from.topic == right) return half.take(record, state, given, send);
+    const auto subscription = detail::read_subscription(record.key.value_or(""), record.value.value_or(""));
+    if (!subscription) foreign_message(from);
+    half.subscribed(*subscription, state, send);
+  };
+}
 
 }  // namespace
 
-void App::add_join(std::string name, detail::TopicSpec left, detail::TopicSpec right, detail::TopicSpec results,
-                   detail::JoinOperator join, std::source_location where) {
-  for (const auto* side : {&left, &right}) {
+TopicOptions App::join_topic() {
+  TopicOptions options;
+  options.internal = true;
+  return options;
+}
+
+bool App::check_join(const JoinSpec& spec) {
+  const auto before = mistakes_.size();
+  for (const auto* side : {&spec.left, &spec.right}) {
     if (side->value_codec.name() != "json") {
-      mistake(where, fmt::format("join {}: topic {} has the serializer {}: a join takes json", printable(name),
-                                 side->name, side->value_codec.name()));
+      mistake(spec.where, fmt::format("join {}: topic {} has the serializer {}: a join takes json",
+                                      printable(spec.name), side->name, side->value_codec.name()));
     }
   }
-  if (left.name == right.name)
-    mistake(where, fmt::format("join {}: both sides are topic {}: name two topics", printable(name), left.name));
-  auto spec = operator_spec(name, left.partitions_set ? left.config.partitions : 0, "", where);
-  spec.inputs = {left.name, right.name};
-  auto state = std::make_unique<detail::OperatorTable>(std::move(spec));
-  auto agent =
-      std::make_unique<JoinAgent>(std::move(name), std::move(left), std::move(results), std::move(join), *state);
-  const auto* joining = agent.get();
-  tables_.push_back(std::move(state));
-  add_agent(std::move(agent), where);
-  merged_.push_back({joining, std::move(right)});
+  return mistakes_.size() == before;
+}
+
+const detail::OperatorTable& App::add_join_state(const std::string& name, const detail::TopicSpec& first,
+                                                 const detail::TopicSpec& second, const JoinSpec& spec) {
+  auto table =
+      operator_spec(name, declared_partitions(first), spec.options.store, spec.options.log_every_update, spec.where);
+  table.inputs = {first.name, second.name};
+  tables_.push_back(std::make_unique<detail::OperatorTable>(std::move(table)));
+  return static_cast<const detail::OperatorTable&>(*tables_.back());
+}
+
+void App::add_join(JoinSpec spec, detail::JoinOperator join) {
+  check_join(spec);
+  if (spec.left.name == spec.right.name) {
+    mistake(spec.where,
+            fmt::format("join {}: both sides are topic {}: name two topics", printable(spec.name), spec.left.name));
+  }
+  const auto& state = add_join_state(spec.name, spec.left, spec.right, spec);
+  auto take = [join = std::move(join), left = spec.left.name](const TopicPartition& from, const JoinRecord& record,
+                                                              StateView& view, Given& given) {
+    join(from.topic == left ? Side::kLeft : Side::kRight, record, view, given);
+  };
+  auto agent = std::make_unique<JoinAgent>(spec.name, std::move(spec.left),
+                                           JoinAgent::Targets{{Given::kResults, std::move(spec.results)}}, state,
+                                           std::move(take), std::move(spec.options.on_left_out));
+  merged_.push_back({agent.get(), std::move(spec.right)});
+  add_agent(std::move(agent), spec.where);
+}
+
+void App::add_join(JoinSpec spec, Join kind, const detail::TableOptions& left, const detail::TableOptions& right,
+                   detail::ForeignKeyOfValue foreign_key) {
+  if (!check_join(spec)) return;
+  if (!foreign_key) {
+    return mistake(spec.where, fmt::format("join {} has no foreign key: set .key to a function that gives the key of "
+                                           "the right row",
+                                           printable(spec.name)));
+  }
+  const auto messages = [&](const char* name, const detail::TopicSpec& like) {
+    auto options = join_topic();
+    options.partitions = declared_partitions(like);
+    options.serializer = "raw";
+    return topic<std::string>(fmt::format("{}-{}-{}", id_, spec.name, name), options, spec.where).spec();
+  };
+  const auto subscriptions = messages("subscriptions", spec.right);
+  const auto answers = messages("answers", spec.left);
+  const auto& left_state = add_join_state(spec.name, spec.left, answers, spec);
+  const auto& right_state = add_join_state(spec.name + "-right", spec.right, subscriptions, spec);
+  const auto& on_left_out = spec.options.on_left_out;
+  auto left_agent = std::make_unique<JoinAgent>(
+      spec.name, spec.left, JoinAgent::Targets{{Given::kResults, spec.results}, {Given::kSubscriptions, subscriptions}},
+      left_state, left_half(spec.left.name, detail::ForeignKeyLeft{kind, left}, std::move(foreign_key)), on_left_out);
+  auto right_agent = std::make_unique<JoinAgent>(
+      spec.name + "-right", spec.right, JoinAgent::Targets{{Given::kAnswers, answers}}, right_state,
+      right_half(spec.right.name, detail::ForeignKeyRight{right}), on_left_out);
+  merged_.push_back({left_agent.get(), answers});
+  merged_.push_back({right_agent.get(), subscriptions});
+  add_agent(std::move(left_agent), spec.where);
+  add_agent(std::move(right_agent), spec.where);
 }
 
 }  // namespace mephisto

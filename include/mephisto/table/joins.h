@@ -1,19 +1,26 @@
 // Joins of topics by key: app.join("paid", orders, payments, {…}) gives a topic of Joined<Order, Payment>.
 //
-// Both topics have the same number of partitions, and their records are JSON. What a join remembers is a table with a
-// changelog, like any other. The options decide which join it is:
+// The records of both topics are JSON. What a join remembers is a table with a changelog, like any other. The options
+// decide which join it is:
 //
 //   StreamJoinOptions        a stream with a stream: records that are near each other in time
 //   TableJoinOptions         a table with a table: the newest record of each key
 //   StreamTableJoinOptions   a stream (left) with a table (right)
 //   AsOfJoinOptions          a stream (left) with the record of another that held at its time
+//   ForeignKeyJoinOptions    a table (left) with the row of another that its value refers to
+//
+// Both topics have the same number of partitions, except with a foreign key.
 #pragma once
 
 #include <functional>
 #include <optional>
+#include <string>
+#include <utility>
 
+#include "mephisto/codec.h"
 #include "mephisto/table/join.h"
 #include "mephisto/table/join_as_of.h"
+#include "mephisto/table/join_foreign_key.h"
 #include "mephisto/table/join_streams.h"
 #include "mephisto/table/join_tables.h"
 
@@ -21,6 +28,9 @@ namespace mephisto {
 
 using detail::AsOf;
 using detail::AsOfJoinOptions;
+using detail::JoinRecord;
+using detail::LeftOut;
+using detail::Side;
 using detail::StreamJoinOptions;
 using detail::StreamTableJoinOptions;
 
@@ -28,6 +38,32 @@ struct TableJoinOptions {
   Join kind = Join::kInner;
   detail::TableOptions left{};
   detail::TableOptions right{};
+};
+
+// Joins a left row with the right row whose key `key` gives. A left row without such a key refers to nothing.
+//
+// The two rows are in different partitions, so the join NAME has two agents, NAME and NAME-right, each with a table of
+// its name. Messages go between them through two topics, which the worker creates:
+//
+//   ID-NAME-subscriptions   to the right rows, with as many partitions as the right topic: key = foreign key
+//   ID-NAME-answers         to the left rows, with as many partitions as the left topic: key = left key
+//
+// Two topics may have different numbers of partitions. A topic that is made by somebody else needs its number in its
+// declaration. join_foreign_key.h has the messages' bytes.
+template <class L>
+struct ForeignKeyJoinOptions {
+  Join kind = Join::kInner;  // not kOuter
+  std::function<std::optional<std::string>(const L&)> key{};
+  detail::TableOptions left{};
+  detail::TableOptions right{};
+};
+
+// What any join may have.
+struct JoinOptions {
+  std::string store{};            // memory:// or rocksdb://; empty: the setting `store`
+  bool log_every_update = false;  // otherwise the updates of a key within a commit are one record of the changelog
+  // Called for each record without a result of its own, with the reason. A record that is processed again comes again.
+  std::function<void(Side, const JoinRecord&, LeftOut)> on_left_out{};
 };
 
 // A result. A join of tables gives one without both sides when its last result does not hold any more.
@@ -53,6 +89,20 @@ inline JoinOperator join_of(const AsOfJoinOptions& options) { return taking(AsOf
 inline JoinOperator join_of(const StreamTableJoinOptions& options) { return taking(StreamTableJoin{options}); }
 inline JoinOperator join_of(const TableJoinOptions& options) {
   return taking(TableJoin{options.kind, options.left, options.right});
+}
+
+using ForeignKeyOfValue = std::function<std::optional<std::string>(std::string_view value)>;
+
+// A value that cannot be read is refused: a retry does not help.
+template <class L>
+ForeignKeyOfValue foreign_key_of(std::function<std::optional<std::string>(const L&)> key, Codec codec) {
+  if (!key) return nullptr;
+  return [key = std::move(key), codec = std::move(codec)](std::string_view bytes) {
+    L value{};
+    if (auto read = codec.load(json::padded_copy(bytes), value); !read)
+      throw Failure(ErrorKind::kInvalid, "the value of the left row cannot be read: " + read.error().message);
+    return key(value);
+  };
 }
 
 }  // namespace detail
