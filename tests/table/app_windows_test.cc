@@ -49,9 +49,9 @@ void add(Totals& totals, const Order& order) {
 
 struct Shop {
   explicit Shop(WindowSpec spec)
-      : spend(app.windows<std::string>(
-            "spend", std::move(spec), [](Totals& totals, const Order& order) { add(totals, order); },
-            {.partitions = 2})) {
+      : spend(app.windows<std::string>("spend", std::move(spec),
+                                       [](Totals& totals, const Order& order) { add(totals, order); },
+                                       {.partitions = 2})) {
     spend.results_to(results).late_to(late);
     app.agent("count", orders, [this](Stream<Order> stream) -> Task<void> {
       while (auto order = co_await stream.next()) co_await spend.add(order->customer, *order);

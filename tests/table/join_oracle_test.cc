@@ -26,10 +26,6 @@ using oracle::Line;
 using oracle::Output;
 using testing::ElementsAreArray;
 
-Join kind_of(const Case& given) {
-  return given.join == "inner" ? Join::kInner : given.join == "left" ? Join::kLeft : Join::kOuter;
-}
-
 // Some rules of ours have an option for that of Kafka Streams.
 enum class Like { kKafka, kOurs };
 
@@ -43,8 +39,8 @@ Take taking(const Made& join) {
 }
 
 // The join of a case.
-Take join_of(const Case& given, Like like) {
-  const auto kind = kind_of(given);
+Take take_of(const Case& given, Like like) {
+  const auto kind = oracle::join_of(given);
   const detail::TableOptions table{.on_older = like == Like::kKafka ? OnOlder::kOverwrite : OnOlder::kKeep,
                                    .history_ms = given.history_ms};
   const auto grace = given.grace_ms.value_or(0);
@@ -57,8 +53,7 @@ Take join_of(const Case& given, Like like) {
                                                              Collected& out) {
     if (side == Side::kRight) return join.right(record, state, out);
     std::optional<std::string> foreign_key;
-    if (record.value && !record.value->starts_with('-'))
-      foreign_key = "f" + std::to_string(std::stoll(std::string{*record.value}) % 3);
+    if (record.value) foreign_key = oracle::foreign_key_of(std::stoll(std::string{*record.value}));
     join.left(record, foreign_key, state, out);
   };
 }
@@ -83,10 +78,10 @@ Outcome run(const Case& given, Like like, bool restart) {
   Outcome run;
   MapState state;
   Collected out;
-  auto take = join_of(given, like);
+  auto take = take_of(given, like);
   for (std::size_t i = 0; i < given.records.size(); ++i) {
     const auto& record = given.records[i];
-    if (restart) take = join_of(given, like);
+    if (restart) take = take_of(given, like);
     const auto value = record.value ? Text{std::to_string(*record.value)} : std::nullopt;
     take(record.topic == "a" ? Side::kLeft : Side::kRight, {record.key, value, record.ts}, state, out);
     for (const auto& [side, value, why] : std::exchange(out.left_outs, {})) {

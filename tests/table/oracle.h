@@ -12,6 +12,8 @@
 #include "mephisto/codec/json_read.h"
 #include "mephisto/codec/json_write.h"
 #include "mephisto/codec/values.h"
+#include "mephisto/table/join.h"
+#include "mephisto/table/window.h"
 
 namespace mephisto::oracle {
 
@@ -40,6 +42,26 @@ struct Case {
   static constexpr FieldOptions kFields[] = {{.member = "kind", .name = "operator"},
                                              {.member = "join", .may_be_missing = true}};
 };
+
+inline WindowSpec spec_of(const Case& given) {
+  using ms = std::chrono::milliseconds;
+  const WindowOptions options{.grace = ms{given.grace_ms.value_or(0)},
+                              .emit = given.emit == "close" ? Emit::kOnClose : Emit::kOnUpdate};
+  if (given.kind == "tumbling") return WindowSpec::tumbling(ms{given.size_ms}, options);
+  if (given.kind == "hopping") return WindowSpec::hopping(ms{given.size_ms}, ms{given.advance_ms}, options);
+  if (given.kind == "sliding") return WindowSpec::sliding(ms{given.size_ms}, options);
+  return WindowSpec::session(ms{given.gap_ms}, options);
+}
+
+inline Join join_of(const Case& given) {
+  return given.join == "inner" ? Join::kInner : given.join == "left" ? Join::kLeft : Join::kOuter;
+}
+
+// The key of the right row that the left row with this value refers to.
+inline std::optional<std::string> foreign_key_of(std::int64_t value) {
+  if (value < 0) return std::nullopt;
+  return "f" + std::to_string(value % 3);
+}
 
 // One result. `value` is its JSON text: of a window {"count":2,"sum":7}, of a join ["left","right"], or null.
 struct Output {

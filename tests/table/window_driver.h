@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "mephisto/base/ids.h"
-#include "mephisto/table/window.h"
 #include "table/map_state.h"
 #include "table/oracle.h"
 
@@ -44,16 +43,6 @@ inline Aggregator count_and_sum() {
                 const auto more = CountAndSum::of(later);
                 aggregate = CountAndSum{all.count + more.count, all.sum + more.sum}.text();
               }};
-}
-
-inline WindowSpec spec_of(const Case& given) {
-  using ms = std::chrono::milliseconds;
-  const WindowOptions options{.grace = ms{given.grace_ms.value_or(0)},
-                              .emit = given.emit == "close" ? Emit::kOnClose : Emit::kOnUpdate};
-  if (given.kind == "tumbling") return WindowSpec::tumbling(ms{given.size_ms}, options);
-  if (given.kind == "hopping") return WindowSpec::hopping(ms{given.size_ms}, ms{given.advance_ms}, options);
-  if (given.kind == "sliding") return WindowSpec::sliding(ms{given.size_ms}, options);
-  return WindowSpec::session(ms{given.gap_ms}, options);
 }
 
 // Windows with a state, and all that came out of them.
