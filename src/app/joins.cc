@@ -117,8 +117,6 @@ class JoinAgent : public AgentBase {
   OnLeftOut on_left_out_;
 };
 
-int declared_partitions(const detail::TopicSpec& topic) { return topic.partitions_set ? topic.config.partitions : 0; }
-
 [[noreturn]] void foreign_message(const TopicPartition& from) {
   throw Failure(ErrorKind::kInvalid,
                 fmt::format("{} has a record that is no message of this join: only its workers may write to this topic",
@@ -174,8 +172,8 @@ bool App::check_join(const JoinSpec& spec) {
 
 const detail::OperatorTable& App::add_join_state(const std::string& name, const detail::TopicSpec& first,
                                                  const detail::TopicSpec& second, const JoinSpec& spec) {
-  auto table =
-      operator_spec(name, declared_partitions(first), spec.options.store, spec.options.log_every_update, spec.where);
+  auto table = operator_spec(name, 0, spec.options.store, spec.options.log_every_update, spec.where);
+  table.changelog.like = std::make_shared<detail::TopicSpec>(first);
   table.inputs = {first.name, second.name};
   tables_.push_back(std::make_unique<detail::OperatorTable>(std::move(table)));
   return static_cast<const detail::OperatorTable&>(*tables_.back());
@@ -207,11 +205,13 @@ void App::add_join(JoinSpec spec, Join kind, const detail::TableOptions& left, c
                                            "the right row",
                                            printable(spec.name)));
   }
-  const auto messages = [&](const char* name, const detail::TopicSpec& like) {
-    auto options = join_topic();
-    options.partitions = declared_partitions(like);
-    options.serializer = "raw";
-    return topic<std::string>(fmt::format("{}-{}-{}", id_, spec.name, name), options, spec.where).spec();
+  auto options = join_topic();
+  options.serializer = "raw";
+  const auto messages = [&](const char* what, const detail::TopicSpec& like) {
+    auto topic = topic_spec(fmt::format("{}-{}-{}", id_, spec.name, what), options, typeid(std::string), spec.where);
+    topic.like = std::make_shared<detail::TopicSpec>(like);
+    topics_.push_back(std::make_unique<Topic<std::string>>(topic));
+    return topic;
   };
   const auto subscriptions = messages("subscriptions", spec.right);
   const auto answers = messages("answers", spec.left);

@@ -62,6 +62,7 @@ Task<const TopicHandle*> TopicDirectory::resolve(const TopicSpec& spec) {
     }
     auto config = spec.config;
     if (!spec.partitions_set) config.partitions = defaults_->partitions;
+    if (spec.like) config.partitions = (co_await resolve(*spec.like))->partitions;
     // Another worker may create it at the same moment, perhaps with other settings: then it is taken as it is.
     info = co_await create(spec.name, config, IfExists::kKeep);
   }

@@ -126,6 +126,35 @@ TEST(ForeignKeyJoin, OfATableWithItself) {
   for (const auto& one : results) EXPECT_EQ(one.right, (Person{"", 9}));
 }
 
+// The app declares no numbers, and somebody else made the topics.
+TEST(Join, TakesTheNumbersOfPartitionsOfTopicsThatAreThere) {
+  TestApp world{"land"};
+  auto& people = world.app.topic<Person>("people");
+  auto& cities = world.app.topic<std::string>("cities");
+  auto& visits = world.app.topic<std::string>("visits");
+  world.app.join("homes", people, cities, ForeignKeyJoinOptions<Person>{.key = city_of});
+  world.app.join("trips", people, visits, TableJoinOptions{});
+  const auto make = [&](const char* topic, int count) -> Task<void> {
+    TopicConfig config;
+    config.partitions = count;
+    value_or_throw(co_await world.log->create_topic(topic, config));
+  };
+  world.run([&]() -> Task<void> {
+    co_await make("people", 5);
+    co_await make("cities", 3);
+    co_await make("visits", 5);
+  });
+  std::map<std::string, int> numbers;
+  world.work([&](Worker&) -> Task<void> {
+    for (const std::string name :
+         {"homes-subscriptions", "homes-answers", "homes-changelog", "homes-right-changelog", "trips-changelog"})
+      numbers[name] = value_or_throw(co_await world.log->topic("land-" + name)).config.partitions;
+  });
+  EXPECT_THAT(numbers,
+              ElementsAre(Pair("homes-answers", 5), Pair("homes-changelog", 5), Pair("homes-right-changelog", 3),
+                          Pair("homes-subscriptions", 3), Pair("trips-changelog", 5)));
+}
+
 TEST(ForeignKeyJoin, TellsWhatHasNoResult) {
   std::vector<std::pair<std::string, LeftOut>> left_out;
   Country country{Join::kInner, {.on_left_out = [&](Side side, const JoinRecord& record, LeftOut why) {

@@ -34,10 +34,11 @@ struct TopicSpec {
   std::string name;
   TopicConfig config;
   bool internal = false;
-  bool partitions_set = false;           // config.partitions was given, not the default
-  bool dead_letters = false;             // a record that the log refuses is kept without its bytes
-  const std::type_info* type = nullptr;  // of the values
-  std::source_location where;            // of the declaration
+  bool partitions_set = false;            // config.partitions was given, not the default
+  std::shared_ptr<const TopicSpec> like;  // if it is created, with as many partitions as this topic
+  bool dead_letters = false;              // a record that the log refuses is kept without its bytes
+  const std::type_info* type = nullptr;   // of the values
+  std::source_location where;             // of the declaration
   Codec value_codec = Codec::json();
   std::string help;
   std::optional<ModelInfo> model;  // of values that are records

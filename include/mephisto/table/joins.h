@@ -48,8 +48,7 @@ struct TableJoinOptions {
 //   ID-NAME-subscriptions   to the right rows, with as many partitions as the right topic: key = foreign key
 //   ID-NAME-answers         to the left rows, with as many partitions as the left topic: key = left key
 //
-// Two topics may have different numbers of partitions. A topic that is made by somebody else needs its number in its
-// declaration. join_foreign_key.h has the messages' bytes.
+// The two joined topics may have different numbers of partitions. join_foreign_key_messages.cc has the messages' bytes.
 template <class L>
 struct ForeignKeyJoinOptions {
   Join kind = Join::kInner;  // not kOuter
