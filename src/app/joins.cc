@@ -11,7 +11,7 @@
 namespace mephisto {
 namespace {
 
-using detail::JoinRecord;
+using detail::Side;
 using detail::StateView;
 
 Timestamp at(std::int64_t ms) { return Timestamp{std::chrono::milliseconds{ms}}; }

@@ -157,8 +157,8 @@ TEST(Join, TakesTheNumbersOfPartitionsOfTopicsThatAreThere) {
 
 TEST(ForeignKeyJoin, TellsWhatHasNoResult) {
   std::vector<std::pair<std::string, LeftOut>> left_out;
-  Country country{Join::kInner, {.on_left_out = [&](Side side, const JoinRecord& record, LeftOut why) {
-                    EXPECT_EQ(side, Side::kLeft);
+  Country country{Join::kInner, {.on_left_out = [&](JoinSide side, const JoinRecord& record, LeftOut why) {
+                    EXPECT_EQ(side, JoinSide::kLeft);
                     left_out.emplace_back(record.key.value(), why);
                   }}};
   TestDriver driver{country.app};

@@ -167,7 +167,7 @@ class JoinApp : public CaseApp {
       const bool streams = std::is_same_v<decltype(how), StreamJoinOptions>;
       return app_.join("join", left_, right_, std::move(how),
                        {.log_every_update = options_.log_every_update,
-                        .on_left_out = [this, streams](Side, const JoinRecord&, LeftOut why) {
+                        .on_left_out = [this, streams](JoinSide, const JoinRecord&, LeftOut why) {
                           // A join of streams in Kafka Streams still takes late records.
                           if (is_dropped(why) && !(streams && why == LeftOut::kLate)) ++late_;
                         }});

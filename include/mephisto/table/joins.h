@@ -30,9 +30,9 @@ using detail::AsOf;
 using detail::AsOfJoinOptions;
 using detail::JoinRecord;
 using detail::LeftOut;
-using detail::Side;
 using detail::StreamJoinOptions;
 using detail::StreamTableJoinOptions;
+using JoinSide = detail::Side;
 
 struct TableJoinOptions {
   Join kind = Join::kInner;
@@ -62,7 +62,7 @@ struct JoinOptions {
   std::string store{};            // memory:// or rocksdb://; empty: the setting `store`
   bool log_every_update = false;  // otherwise the updates of a key within a commit are one record of the changelog
   // Called for each record without a result of its own, with the reason. A record that is processed again comes again.
-  std::function<void(Side, const JoinRecord&, LeftOut)> on_left_out{};
+  std::function<void(JoinSide, const JoinRecord&, LeftOut)> on_left_out{};
 };
 
 // A result. A join of tables gives one without both sides when its last result does not hold any more.
