@@ -274,6 +274,9 @@ TEST_P(LogGroups, AreNotResetWhileAMemberIsAlive) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().kind, ErrorKind::kFenced);
   EXPECT_THAT(refused.error().message, ::testing::HasSubstr("one"));
+  const auto none = await(log->reset("billing", {}));
+  ASSERT_FALSE(none) << "also if no offset is given";
+  EXPECT_EQ(none.error().kind, ErrorKind::kFenced);
   EXPECT_EQ(group("billing").commits.at(0).offset, 3);
   EXPECT_THAT(group("billing").members, SizeIs(1));
 }
@@ -290,6 +293,7 @@ TEST_P(LogGroups, AMemberThatIsDeadDoesNotKeepThemFromBeingReset) {
   while (!(done = await(log->reset("billing", {{{"orders", 0}, 2}}))) && loop.now() < deadline)
     await([]() -> Task<void> { co_await sleep_for(10ms); }());
   ASSERT_TRUE(done) << done.error().message;
+  must(log->reset("billing", {}));
   EXPECT_THAT(group("billing").members, IsEmpty());
   EXPECT_EQ(group("billing").commits.at(0).offset, 2);
 }

@@ -121,6 +121,7 @@ Result<void> Cluster::reset(const std::string& group, const std::map<TopicPartit
   if (!found->members.empty())
     return fail(ErrorKind::kFenced, fmt::format("group {} is active (its member {} is alive): stop it first", group,
                                                 found->members.front().client));
+  if (offsets.empty()) return {};  // librdkafka refuses an empty list
   std::vector<TopicPartition> partitions;
   for (const auto& [partition, offset] : offsets) partitions.push_back(partition);
   auto marks = watermarks(partitions);
