@@ -46,6 +46,20 @@ struct KeptThread {
   std::optional<std::int64_t> now_ms;  // how long it has kept it so far; empty: it does not now
 };
 
+// A partition of a table that the worker has.
+struct TableStatus {
+  std::string table;
+  int partition = 0;
+  std::string member;
+  std::string state;  // restoring or running
+  std::uint64_t keys = 0;
+  std::uint64_t bytes = 0;
+  std::int64_t position = 0;         // the changelog's offset after the last change that is in the store
+  std::int64_t end = 0;              // the changelog's end: when the restore began, or of a running one its position
+  std::int64_t from = 0;             // where the restore began
+  std::optional<std::int64_t> ms{};  // how long the restore has run
+};
+
 }  // namespace status
 
 struct WorkerStatus {
@@ -53,6 +67,7 @@ struct WorkerStatus {
   std::string worker;  // HOST:PID, the prefix of its members' names
   std::vector<status::PartitionDiagnosis> partitions;
   std::vector<status::Rebalance> rebalances;
+  std::vector<status::TableStatus> tables;
   std::vector<std::string> silent;  // members that did not answer, because a handler keeps their thread
   std::vector<status::KeptThread> kept_threads;
   std::uint64_t refused_replies = 0;  // replies whose requests named a topic that is not allowed

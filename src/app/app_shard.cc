@@ -8,6 +8,7 @@
 #include "base/process.h"
 #include "base/text.h"
 #include "mephisto/agent/request_reply.h"
+#include "mephisto/app/table_stores.h"
 #include "mephisto/log/reply_topics.h"
 #include "mephisto/table/join_partitions.h"
 
@@ -131,9 +132,7 @@ void AppShard::add_tables(int shards) {
     const auto& url = spec.store.empty() ? settings.text("store") : spec.store;
     auto& stores = stores_[url];
     if (!stores) {
-      const auto& folder = settings.text("tabledir");
-      stores = open_stores(url, folder.empty() ? app_.appdir() + "/tables" : folder,
-                           settings.bytes("memory_budget") / static_cast<std::size_t>(shards));
+      stores = open_stores(url, store_folder(app_), settings.bytes("memory_budget") / static_cast<std::size_t>(shards));
     }
     auto make = [&declared = *table, &loop = shard_.loop()](int partition) {
       return declared.make_part(partition, loop);
@@ -341,6 +340,34 @@ Task<void> AppShard::stop(Loop::time_point until) {
   if (!consumes_) co_await shard_.outbox().abandon(until);
   co_await finished();
   if (failure) std::rethrow_exception(failure);
+}
+
+std::vector<status::TableStatus> AppShard::tables() const {
+  std::vector<status::TableStatus> all;
+  for (const auto& table : app_.tables()) {
+    const auto& state = static_cast<const TableState&>(*shard_.participants()[table->spec().number]);
+    for (const auto& [partition, part] : state.parts()) {
+      const auto restore = state.restoring().find(partition);
+      if (!part->ready() && restore == state.restoring().end()) continue;
+      status::TableStatus one{table->name(), partition, shard_.options().client,
+                              part->ready() ? "running" : "restoring"};
+      if (part->is_open()) {
+        one.keys = part->store().size();
+        one.bytes = part->store().bytes();
+      }
+      if (part->ready()) {
+        one.position = one.end = std::max<std::int64_t>(part->store().position(), 0);
+      } else {
+        const auto& progress = restore->second;
+        one.position = progress.position;
+        one.end = progress.end;
+        one.from = progress.from;
+        one.ms = std::chrono::duration_cast<std::chrono::milliseconds>(shard_.loop().now() - progress.since).count();
+      }
+      all.push_back(std::move(one));
+    }
+  }
+  return all;
 }
 
 std::vector<std::string> AppShard::describe() {

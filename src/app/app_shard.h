@@ -10,6 +10,7 @@
 
 #include "mephisto/agent/agent_runtime.h"
 #include "mephisto/app.h"
+#include "mephisto/worker.h"
 #include "mephisto/stream/shard.h"
 
 namespace mephisto::detail {
@@ -40,6 +41,8 @@ class AppShard {
 
   Shard& shard() { return shard_; }
   const Shard& shard() const { return shard_; }
+  // The partitions of the app's tables that it has.
+  std::vector<status::TableStatus> tables() const;
   // What every task on its loop does, and the accounts of its partitions: lines for people.
   std::vector<std::string> describe();
 

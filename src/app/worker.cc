@@ -279,6 +279,7 @@ Task<WorkerStatus> Worker::Impl::status() {
         auto& of = shard.app->shard();
         part.partitions = of.diagnose();
         part.rebalances = of.rebalances();
+        part.tables = shard.app->tables();
         part.dropped_replies = of.outbox().refused().replies_dropped();
         part.refused_records = of.outbox().refused().lost();
         part.sent_records = of.outbox().appender().appended();
@@ -288,6 +289,7 @@ Task<WorkerStatus> Worker::Impl::status() {
   for (const auto& [number, part] : parts) {
     all.partitions.insert(all.partitions.end(), part.partitions.begin(), part.partitions.end());
     all.rebalances.insert(all.rebalances.end(), part.rebalances.begin(), part.rebalances.end());
+    all.tables.insert(all.tables.end(), part.tables.begin(), part.tables.end());
     all.dropped_replies += part.dropped_replies;
     all.refused_records += part.refused_records;
     all.sent_records += part.sent_records;

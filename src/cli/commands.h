@@ -50,12 +50,20 @@ Task<std::optional<std::int64_t>> offset_or_time(TopicPartition partition, Water
 // With --json the cell is a number of milliseconds, or null.
 std::string duration_cell(std::optional<std::chrono::milliseconds> duration, const char* none, bool json);
 
-std::vector<Builtin> declaration_commands();  // agents, models, model, tables, reset, clean-versions, livecheck, config
+// The log, if there is one that this process can reach. For commands that also run without it.
+std::shared_ptr<Log> log_if_there(const App& app);
+// Prints a sentence about the app, or an empty list with --json.
+int nothing(const CommandContext& context, const char* sentence);
+
+std::vector<Builtin> declaration_commands();  // agents, models, model, clean-versions, livecheck, config
 std::vector<Builtin> log_commands();          // topics, groups, and those below
 Builtin lag_command();
 Builtin why_command();
 Builtin rebalances_command();
 Builtin send_command();
+Builtin reset_command();
+Builtin table_command();
+Builtin tables_command();
 Builtin topic_command();
 Builtin transactions_command();
 Builtin dlq_command();

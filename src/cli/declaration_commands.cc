@@ -1,4 +1,4 @@
-// Commands about the app's declarations: agents, models, model, tables, reset, clean-versions, livecheck, config.
+// Commands about the app's declarations: agents, models, model, clean-versions, livecheck, config.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -93,21 +93,6 @@ Task<int> model(ModelOptions options, CommandContext context) {
   co_return kOk;
 }
 
-// Prints a sentence, or an empty list with --json.
-int nothing(const CommandContext& context, const char* sentence) {
-  if (context.json)
-    print_json("[]");
-  else
-    fmt::print("{} {}\n", context.app.id(), sentence);
-  return kOk;
-}
-
-Task<int> tables(NoOptions, CommandContext context) { co_return nothing(context, "has no tables."); }
-
-Task<int> reset(NoOptions, CommandContext context) {
-  co_return nothing(context, "has no tables, so there is no local state to delete.");
-}
-
 // The worker's options, so that the same arguments work for both commands.
 struct LivecheckOptions {
   bool without_web = false;
@@ -164,6 +149,14 @@ Task<int> config(ConfigOptions options, CommandContext context) {
 
 }  // namespace
 
+int nothing(const CommandContext& context, const char* sentence) {
+  if (context.json)
+    print_json("[]");
+  else
+    fmt::print("{} {}\n", context.app.id(), sentence);
+  return kOk;
+}
+
 std::vector<Builtin> declaration_commands() {
   std::vector<Builtin> commands;
   commands.push_back(builtin<AgentsOptions>("agents", "List agents.", LogUse::kNone, agents));
@@ -175,8 +168,6 @@ std::vector<Builtin> declaration_commands() {
   commands.push_back(builtin<ModelOptions>("model", "Show model detail.", LogUse::kNone, model));
   commands.push_back(
       builtin<ModelsOptions>("models", "List all available models as a tabulated list.", LogUse::kNone, models));
-  commands.push_back(builtin<NoOptions>("reset", "Delete local table state.", LogUse::kNone, reset));
-  commands.push_back(builtin<NoOptions>("tables", "List available tables.", LogUse::kNone, tables));
   return commands;
 }
 

@@ -79,6 +79,11 @@ Task<int> groups(NoOptions, CommandContext context) {
 
 }  // namespace
 
+std::shared_ptr<Log> log_if_there(const App& app) {
+  const auto url = app.log_url();
+  return url.starts_with("memory:") || !log_exists(url) ? nullptr : app.open_log();
+}
+
 std::string duration_cell(std::optional<std::chrono::milliseconds> duration, const char* none, bool json) {
   if (json) return duration ? std::to_string(duration->count()) : "";
   return duration ? format_duration(*duration) : none;
@@ -132,6 +137,9 @@ std::vector<Builtin> log_commands() {
   commands.push_back(why_command());
   commands.push_back(rebalances_command());
   commands.push_back(send_command());
+  commands.push_back(reset_command());
+  commands.push_back(table_command());
+  commands.push_back(tables_command());
   commands.push_back(topic_command());
   commands.push_back(transactions_command());
   commands.push_back(dlq_command());

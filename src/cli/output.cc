@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "mephisto/codec/json_read.h"
 #include "mephisto/codec/json_write.h"
 #include "mephisto/codec/values.h"
 
@@ -41,6 +42,11 @@ void JsonRows::add(std::string_view json) {
   if (!as_array_) return print_json(json);
   fmt::print("{}{}", first_ ? "" : ",", printable_json(json));
   first_ = false;
+}
+
+std::string value_json(const Codec& codec, std::string_view bytes) {
+  if (Json value; codec.load(json::padded_copy(bytes), value)) return value.text;
+  return to_json(Bytes{std::string{bytes}});
 }
 
 std::string headers_json(const std::vector<HeaderView>& headers) {

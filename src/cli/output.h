@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "mephisto/codec.h"
 #include "mephisto/log/record_batch.h"
 #include "mephisto/base/text.h"
 
@@ -32,6 +33,9 @@ class JsonRows {
   bool as_array_;
   bool first_ = true;
 };
+
+// A value as JSON. One that the codec cannot load is shown as bytes.
+std::string value_json(const Codec& codec, std::string_view bytes);
 
 // A record's headers as an object; a repeated header has a list of its values.
 std::string headers_json(const std::vector<HeaderView>& headers);

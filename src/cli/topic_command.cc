@@ -8,7 +8,6 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/output.h"
-#include "mephisto/codec/json_read.h"
 
 namespace mephisto::cli {
 namespace {
@@ -39,12 +38,6 @@ Codec codec_of(const App& app, const std::string& topic) {
     if (one->name() == topic) return one->spec().value_codec;
   }
   return Codec::json();
-}
-
-// A value that the codec cannot load is shown as bytes.
-std::string value_json(const Codec& codec, std::string_view bytes) {
-  if (Json value; codec.load(json::padded_copy(bytes), value)) return value.text;
-  return to_json(Bytes{std::string{bytes}});
 }
 
 std::string record_json(const TopicPartition& partition, const RecordView& record, const Codec& codec) {

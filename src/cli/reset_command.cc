@@ -1,0 +1,85 @@
+// `reset`: deletes the stores of the app's tables on this machine, and with --changelog their topics. The offsets of
+// the app's group stay: `lag --reset` sets those.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "cli/commands.h"
+#include "mephisto/app/table_stores.h"
+
+namespace mephisto::cli {
+namespace {
+
+// Whatever the setting `store` is now: stores in memory ended with their worker.
+constexpr const char* kOnDisk = "rocksdb://";
+constexpr std::size_t kStoreMemory = 1 << 20;
+
+struct ResetOptions {
+  bool dry_run = false;
+  bool changelog = false;
+
+  static std::vector<OptionHelp> help() {
+    return {{"dry_run", "only show what would be deleted"},
+            {"changelog",
+             "delete the changelog topics, too: then the state is gone, on all machines (default: the next worker "
+             "restores it from them)"}};
+  }
+};
+
+// Throws Failure if a worker uses the tables.
+Task<void> check_stopped(const App& app, Log* log) {
+  Workers workers{app};
+  for (const auto& worker : co_await workers.ask())
+    throw Failure(ErrorKind::kFenced, fmt::format("worker {} of {} runs: stop it first", worker.worker, app.id()));
+  if (log == nullptr) co_return;
+  // Sets no offset, but removes the group's dead members, and fails if one is alive, on any machine.
+  const auto alone = co_await log->reset(app.id(), {});
+  if (!alone && alone.error().kind != ErrorKind::kNotFound) throw Failure(alone.error());
+}
+
+// A folder that several apps share has stores of the others; in the app's own folder there may be those of tables that
+// are not declared any more.
+bool is_of(const App& app, const std::string& store) {
+  return app.settings().text("tabledir").empty() ||
+         std::ranges::any_of(app.tables(), [&](const auto& table) { return table->spec().changelog.name == store; });
+}
+
+Task<int> reset(ResetOptions options, CommandContext context) {
+  const auto& app = context.app;
+  if (app.tables().empty()) co_return nothing(context, "has no tables, so there is no local state to delete.");
+  const auto log = options.changelog ? log_if_there(app) : nullptr;
+  if (!options.dry_run) co_await check_stopped(app, log.get());
+
+  TextTable deleted{options.dry_run ? "Would be deleted (dry run)" : "Deleted",
+                    {{"what"}, {"name"}, {"partition", true}, {"place"}}};
+  const auto folder = detail::store_folder(app);
+  const auto stores = detail::open_stores(kOnDisk, folder, kStoreMemory);
+  for (const auto& [name, partition] : stores->list()) {
+    if (!is_of(app, name)) continue;
+    if (!options.dry_run) stores->remove(name, partition);
+    deleted.add({"store", name, std::to_string(partition), fmt::format("{}/{}/{}", folder, name, partition)});
+  }
+  // After the stores: a store without its changelog would be refused by the next worker.
+  for (const auto& table : app.tables()) {
+    if (!log) break;
+    const auto& name = table->spec().changelog.name;
+    const auto found = co_await log->topic(name);
+    if (!found && found.error().kind == ErrorKind::kNotFound) continue;
+    value_or_throw(found);
+    if (!options.dry_run) value_or_throw(co_await log->delete_topic(name));
+    deleted.add({"changelog", name, "", log->url()});
+  }
+  deleted.print(context.json);
+  co_return kOk;
+}
+
+}  // namespace
+
+Builtin reset_command() {
+  return builtin<ResetOptions>("reset",
+                               "Delete the state of tables on this machine; no offsets (lag --reset sets those).",
+                               LogUse::kNone, reset);
+}
+
+}  // namespace mephisto::cli

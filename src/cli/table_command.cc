@@ -1,0 +1,219 @@
+// `table`: shows a table's keys and values, which it reads from the changelog. So it needs no worker.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <limits>
+#include <map>
+
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "mephisto/table/operator_table.h"
+
+namespace mephisto::cli {
+namespace {
+
+constexpr int kDefaultLimit = 100;
+constexpr std::size_t kReadBytes = 1 << 20;
+constexpr std::chrono::milliseconds kRead{1'000};
+constexpr std::chrono::milliseconds kFollow{60'000};
+constexpr std::chrono::seconds kPatience{30};  // with a log that gives nothing more
+
+struct TableCommandOptions {
+  std::string name;
+  std::optional<std::string> key;
+  std::optional<std::string> prefix;
+  std::optional<int> limit;
+  bool follow = false;
+
+  static std::vector<OptionHelp> help() {
+    return {{"name", "the table, as `tables` lists it", "", true},
+            {"key", "only this key, as it is shown here; exit code 1 if it is not there", "", true},
+            {"prefix", "only keys that start with this"},
+            {"limit", "at most this many rows (0: all; default: 100, with --follow all)", "-n"},
+            {"follow",
+             "one line of JSON for each row, and then for each change (an erased key has the value null); "
+             "Ctrl-C ends it"}};
+  }
+};
+
+bool has_bytes(const TableBase& table) { return dynamic_cast<const detail::OperatorTable*>(&table) != nullptr; }
+
+// Windows and joins have keys that are bytes; all others have JSON in the changelog.
+struct ShownKey {
+  enum class Kind { kText, kJson, kBytes };
+  std::int64_t number = 0;  // orders the integers by value; 0 for others
+  std::string content;
+  Kind kind = Kind::kText;
+
+  std::string text() const { return kind == Kind::kBytes ? printable(content, kWhole) : content; }
+  std::string json() const { return kind == Kind::kJson ? content : to_json(Bytes{text()}); }
+  auto operator<=>(const ShownKey&) const = default;
+};
+
+ShownKey shown_key(const TableBase& table, std::string_view key) {
+  if (has_bytes(table)) return {0, std::string{key}, ShownKey::Kind::kBytes};
+  if (auto text = from_json<std::string>(key)) return {0, std::move(*text), ShownKey::Kind::kText};
+  ShownKey shown{0, value_json(Codec::json(), key), ShownKey::Kind::kJson};
+  (void)take_number(shown.content, shown.number);
+  return shown;
+}
+
+std::string shown_value(const TableBase& table, std::string_view value) {
+  return has_bytes(table) ? to_json(printable(value, kWhole)) : value_json(table.spec().changelog.value_codec, value);
+}
+
+const TableBase& find_table(const App& app, const std::string& name) {
+  std::vector<std::string> names;
+  for (const auto& table : app.tables()) {
+    if (table->name() == name) return *table;
+    names.push_back(table->name());
+  }
+  throw UsageError(
+      fmt::format("there is no table \"{}\" (see: {} tables){}", printable(name), app.id(), did_you_mean(name, names)));
+}
+
+// Reads the changelog of a table, and gives those of its changes that are wanted.
+class Changes {
+ public:
+  struct Change {
+    int partition;
+    ShownKey key;
+    std::optional<std::string> value;  // JSON
+  };
+
+  Changes(const TableBase& table, const TableCommandOptions& options, Log& log)
+      : table_(table), options_(options), log_(log) {}
+
+  // From the first record on. `unread()` is false when all that was there at this call has been read.
+  Task<void> start(const TopicInfo& changelog) {
+    ReaderOptions options;
+    options.client = "command line";
+    for (int i = 0; i < changelog.config.partitions; ++i) {
+      const TopicPartition partition{changelog.name, i};
+      const auto marks = value_or_throw(co_await log_.watermarks(partition));
+      options.partitions[partition] = marks.start;
+      if (marks.start < marks.end) unread_[partition] = marks.end;
+    }
+    reader_ = log_.reader(*Loop::current(), std::move(options));
+  }
+  bool unread() const { return !unread_.empty(); }
+
+  Task<std::vector<Change>> next(std::chrono::milliseconds wait) {
+    std::vector<Change> changes;
+    auto polled = co_await reader_->poll(kReadBytes, wait);
+    for (auto& one : polled.assigned) partitions_[one.id] = one.partition;
+    for (const auto& batch : polled.batches) {
+      const auto& partition = partitions_[batch->assignment];
+      for (const auto& record : batch->records) add(partition.partition, record, changes);
+      const auto end = unread_.find(partition);
+      if (end != unread_.end() && batch->next_offset >= end->second) unread_.erase(end);
+    }
+    const auto now = Loop::current()->now();
+    if (!polled.batches.empty()) last_ = now;
+    if (unread() && now - last_ > kPatience) {
+      throw Failure(ErrorKind::kTimeout,
+                    fmt::format("the log has given nothing of {} for {}, so the table is not whole; see: transactions",
+                                unread_.begin()->first.str(), format_duration(kPatience)));
+    }
+    co_return changes;
+  }
+
+ private:
+  void add(int partition, const RecordView& record, std::vector<Change>& changes) const {
+    auto key = shown_key(table_, record.key);
+    if (options_.key && *options_.key != key.text() && *options_.key != key.json()) return;
+    if (options_.prefix && !key.text().starts_with(*options_.prefix)) return;
+    std::optional<std::string> value;
+    if (record.has_value()) value = shown_value(table_, record.value);
+    changes.push_back({partition, std::move(key), std::move(value)});
+  }
+
+  const TableBase& table_;
+  const TableCommandOptions& options_;
+  Log& log_;
+  std::unique_ptr<Reader> reader_;
+  std::map<AssignmentId, TopicPartition> partitions_;
+  std::map<TopicPartition, std::int64_t> unread_;  // the ends at the start
+  Loop::time_point last_ = Loop::current()->now();
+};
+
+std::string row_json(int partition, const ShownKey& key, const std::optional<std::string>& value) {
+  return fmt::format(R"({{"partition":{},"key":{},"value":{}}})", partition, key.json(), value.value_or("null"));
+}
+
+using Rows = std::map<std::pair<ShownKey, int>, std::string>;  // the value by key and partition
+
+Task<int> follow(Changes& changes, const Rows& rows, std::int64_t limit) {
+  JsonRows lines{false};
+  std::int64_t printed = 0;
+  for (const auto& [key, value] : rows) {
+    if (printed++ == limit) co_return kOk;
+    lines.add(row_json(key.second, key.first, value));
+  }
+  while (printed < limit) {
+    std::fflush(stdout);
+    for (const auto& [partition, key, value] : co_await changes.next(kFollow)) {
+      if (printed++ == limit) break;
+      lines.add(row_json(partition, key, value));
+    }
+  }
+  co_return kOk;
+}
+
+void show(const TableBase& table, const Rows& rows, std::int64_t limit, bool json) {
+  TextTable shown{table.name(), {{"key"}, {"partition", true}, {"value"}}};
+  JsonRows lines{json};
+  for (std::int64_t printed = 0; const auto& [key, value] : rows) {
+    if (printed++ == limit) break;
+    if (json)
+      lines.add(row_json(key.second, key.first, value));
+    else
+      shown.add({key.first.text(), std::to_string(key.second), value});
+  }
+  if (!json) shown.print(false);
+}
+
+Task<int> table(TableCommandOptions options, CommandContext context) {
+  if (options.limit && *options.limit < 0) throw UsageError(fmt::format("--limit {}: from 0", *options.limit));
+  if (options.key && options.prefix) throw UsageError("give a KEY, or --prefix P");
+  const auto& found = find_table(context.app, options.name);
+  auto& log = *log_context().log;
+  const auto changelog = co_await log.topic(found.spec().changelog.name);
+  if (!changelog && changelog.error().kind == ErrorKind::kNotFound) {
+    throw Failure(ErrorKind::kNotFound, fmt::format("table {} has no changelog yet ({}): start a worker", found.name(),
+                                                    found.spec().changelog.name));
+  }
+  Changes changes{found, options, log};
+  co_await changes.start(value_or_throw(changelog));
+  Rows rows;
+  while (changes.unread()) {
+    for (auto& [partition, key, value] : co_await changes.next(kRead)) {
+      if (value)
+        rows.insert_or_assign({std::move(key), partition}, std::move(*value));
+      else
+        rows.erase({key, partition});
+    }
+  }
+  const auto wanted = options.limit.value_or(options.follow ? 0 : kDefaultLimit);
+  const auto limit = wanted == 0 ? std::numeric_limits<std::int64_t>::max() : wanted;
+  if (options.follow) co_return co_await follow(changes, rows, limit);
+  if (options.key && rows.empty()) {
+    throw Failure(ErrorKind::kNotFound,
+                  fmt::format("table {} has no key \"{}\"", found.name(), printable(*options.key)));
+  }
+  show(found, rows, limit, context.json);
+  const auto all = static_cast<std::int64_t>(rows.size());
+  if (!options.limit && !context.json && all > limit)
+    print_notice(fmt::format("These are the first {} of {} rows; all: --limit 0", limit, all));
+  co_return kOk;
+}
+
+}  // namespace
+
+Builtin table_command() {
+  return builtin<TableCommandOptions>("table", "Show a table's keys and values, as its changelog has them.",
+                                      LogUse::kReads, table);
+}
+
+}  // namespace mephisto::cli

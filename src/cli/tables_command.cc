@@ -1,0 +1,140 @@
+// `tables`: lists the app's tables, with what the workers on this machine report of them.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "mephisto/logging.h"
+
+namespace mephisto::cli {
+namespace {
+
+// An object of --json. What only a worker knows is null without one.
+struct ListedTable {
+  std::string table;
+  int partitions = 0;
+  std::optional<std::uint64_t> keys;
+  std::optional<std::uint64_t> bytes;
+  std::optional<std::int64_t> lag;  // offsets of the changelog that are not in the stores yet
+  std::string state;
+  Bytes changelog;
+  std::optional<std::int64_t> offsets;  // of the changelog; null if there is none yet
+  std::string help;
+  std::vector<status::TableStatus> of_partitions;  // those of the workers on this machine
+};
+
+// Adds what the log has of the changelog.
+Task<void> look_up(Log& log, ListedTable& table) {
+  const auto info = co_await log.topic(table.changelog.data);
+  if (!info && info.error().kind == ErrorKind::kNotFound) co_return;
+  table.partitions = value_or_throw(info).config.partitions;
+  std::int64_t offsets = 0;
+  for (int i = 0; i < table.partitions; ++i) {
+    const auto marks = value_or_throw(co_await log.watermarks({table.changelog.data, i}));
+    offsets += marks.end - marks.start;
+  }
+  table.offsets = offsets;
+}
+
+std::string progress(const status::TableStatus& one) {
+  const auto done = one.position - one.from;
+  const auto all = one.end - one.from;
+  auto text = fmt::format("restoring {{{}}}: {} of {} records ({} %", one.partition, done, all,
+                          100 * done / std::max<std::int64_t>(all, 1));
+  if (one.ms.value_or(0) > 0 && done > 0) {
+    const auto rate = static_cast<double>(done) * 1000 / static_cast<double>(*one.ms);
+    text += fmt::format(", {:.0f} records/s, {:.0f} s left", rate, static_cast<double>(all - done) / rate);
+  }
+  return text + ")";
+}
+
+// Adds what the workers report of it.
+void sum_up(bool workers, ListedTable& table) {
+  std::vector<int> running;
+  std::string restoring;
+  std::vector<int> elsewhere;
+  for (int i = 0; i < table.partitions; ++i) elsewhere.push_back(i);
+  for (const auto& one : table.of_partitions) {
+    table.keys = table.keys.value_or(0) + one.keys;
+    table.bytes = table.bytes.value_or(0) + one.bytes;
+    table.lag = table.lag.value_or(0) + std::max<std::int64_t>(one.end - one.position, 0);
+    std::erase(elsewhere, one.partition);
+    if (one.state == "running")
+      running.push_back(one.partition);
+    else
+      restoring += (restoring.empty() ? "" : "; ") + progress(one);
+  }
+  std::string text = running.empty() ? "" : "running " + fold(running);
+  for (const auto& more : {restoring, !workers            ? std::string{"no worker on this machine"}
+                                      : elsewhere.empty() ? std::string{}
+                                                          : "not on this machine " + fold(elsewhere)}) {
+    if (!more.empty()) text += (text.empty() ? "" : "; ") + more;
+  }
+  table.state = std::move(text);
+}
+
+template <class T>
+std::string cell(const std::optional<T>& number) {
+  return number ? std::to_string(*number) : "";
+}
+
+Task<int> tables(NoOptions, CommandContext context) {
+  const auto& app = context.app;
+  if (app.tables().empty()) co_return nothing(context, "has no tables.");
+  std::map<std::string, ListedTable> all;
+  for (const auto& declared : app.tables()) {
+    const auto& spec = declared->spec();
+    auto& table = all[spec.name];
+    table.table = spec.name;
+    table.partitions = spec.changelog.partitions_set ? spec.changelog.config.partitions
+                                                     : static_cast<int>(app.settings().integer("topic_partitions"));
+    table.changelog = {spec.changelog.name};
+    table.help = spec.help;
+  }
+  Workers workers{app};
+  const auto answers = co_await workers.ask();
+  for (const auto& worker : answers) {
+    for (const auto& one : worker.tables) {
+      if (const auto place = all.find(one.table); place != all.end()) place->second.of_partitions.push_back(one);
+    }
+  }
+  try {
+    if (const auto log = log_if_there(app)) {
+      for (auto& [name, table] : all) co_await look_up(*log, table);
+    }
+  } catch (const Failure& failure) {
+    if (!failure.error().retriable() || answers.empty()) throw;
+    log::warn("The log cannot be reached, so this is what the workers report: {}", failure.what());
+  }
+  std::vector<ListedTable> listed;
+  for (auto& [name, table] : all) {
+    std::ranges::sort(table.of_partitions, {}, &TableStatus::partition);
+    sum_up(!answers.empty(), table);
+    listed.push_back(std::move(table));
+  }
+  if (context.json) {
+    print_json(to_json(listed, Dialect::kShown));
+    co_return kOk;
+  }
+  TextTable shown{
+      "Tables",
+      {{"table"}, {"partitions", true}, {"keys", true}, {"bytes", true}, {"offsets", true}, {"lag", true}, {"state"}}};
+  for (const auto& one : listed)
+    shown.add({one.table, std::to_string(one.partitions), cell(one.keys), cell(one.bytes), cell(one.offsets),
+               cell(one.lag), one.state});
+  shown.print(false);
+  co_return kOk;
+}
+
+}  // namespace
+
+Builtin tables_command() {
+  return builtin<NoOptions>("tables",
+                            "List the app's tables: their size, and how far the workers on this machine have "
+                            "restored them.",
+                            LogUse::kNone, tables);
+}
+
+}  // namespace mephisto::cli
