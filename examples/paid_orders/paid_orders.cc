@@ -1,0 +1,3 @@
+#include "paid_orders.h"
+
+int main(int argc, char** argv) { return app.main(argc, argv); }

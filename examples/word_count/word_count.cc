@@ -1,0 +1,3 @@
+#include "word_count.h"
+
+int main(int argc, char** argv) { return app.main(argc, argv); }
