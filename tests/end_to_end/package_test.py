@@ -59,19 +59,21 @@ class Package(Scene):
         build = self.build(self.source("readme", "hello", program), "readme-build")
         self.assert_free(next(build.rglob("flags.make")).read_text())
         hello = build / "hello"
-        worker = self.start(hello, "worker", name="worker")
-        worker.wait_for("Worker ready$")
-        for _ in range(5):
-            sent = run(hello, "send", "lines", '"to be or not to be"', folder=self.folder)
-            self.assertEqual((sent.returncode, sent.stderr), (0, ""))
-            self.assertEqual(json.loads(sent.stdout)["topic"], "lines")
-        counts = {"to": 10, "be": 10, "or": 5, "not": 5}
-        for word, count in counts.items():
-            worker.wait_for(rf"\.hello:count_words:\d+ - {word}: {count}$")
-        worker.signal(signal.SIGTERM)
-        self.assertEqual(worker.wait(), 0)
-        said = re.findall(r":count_words:\d+ - (\w+): (\d+)$", worker.stderr, re.MULTILINE)
-        for word, count in counts.items():
+        said = []
+        for worker in ("first", "second"):  # the second one counts on
+            worker = self.start(hello, "worker", name=worker)
+            worker.wait_for("Worker ready$")
+            for _ in range(5):
+                sent = run(hello, "send", "lines", '"to be or not to be"', folder=self.folder)
+                self.assertEqual((sent.returncode, sent.stderr), (0, ""))
+                self.assertEqual(json.loads(sent.stdout)["topic"], "lines")
+            before = len(said)
+            for word, count in {"to": 10, "be": 10, "or": 5, "not": 5}.items():
+                worker.wait_for(rf"\.hello:count_words:\d+ - {word}: {count * (2 if before else 1)}$")
+            worker.signal(signal.SIGTERM)
+            self.assertEqual(worker.wait(), 0)
+            said += re.findall(r":count_words:\d+ - (\w+): (\d+)$", worker.stderr, re.MULTILINE)
+        for word, count in {"to": 20, "be": 20, "or": 10, "not": 10}.items():
             self.assertEqual([int(number) for of, number in said if of == word], list(range(1, count + 1)))
 
     def test_the_test_of_the_documents_passes(self):
@@ -79,6 +81,10 @@ class Package(Scene):
         self.assertIn("TestDriver", (folder / "hello.cc").read_text())
         got = run(self.build(folder, "tested-build") / "hello", folder=self.folder)
         self.assertEqual(got.returncode, 0, got.stderr)
+
+    def test_the_examples_of_state_find_the_package(self):
+        got = self.configure(ROOT / "examples", "examples-build", "-DCMAKE_CXX_COMPILER=clang++-19")
+        self.assertEqual(got.returncode, 0, got.stdout + got.stderr)
 
     def test_an_app_is_a_library_for_the_tool(self):
         library = self.build(ROOT / "examples/library", "library") / "libshop.so"
