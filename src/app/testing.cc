@@ -149,6 +149,7 @@ void TestDriver::restart() {
     self.worker_.reset();
     co_await self.start();
   }(*this));
+  settle();  // so that the tables are restored
 }
 
 std::vector<TestRecord> TestDriver::records(const std::string& topic) { return loop_.run(read(loop_, *log_, topic)); }

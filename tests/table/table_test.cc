@@ -255,6 +255,31 @@ TEST(Table, AValueThatStaysAsItWasIsNoChange) {
   EXPECT_THAT(driver.records("reads-seen-changelog"), testing::SizeIs(1));
 }
 
+struct Basket {
+  std::string customer;
+  std::vector<Order> orders;
+  bool operator==(const Basket& other) const { return customer == other.customer; }
+};
+
+TEST(Table, AChangeIsNoticedWithoutTheTypesOwnComparison) {
+  App app{"baskets"};
+  auto& topic = app.topic<Order>("orders", partitions(1));
+  auto& orders = app.table<std::string, std::vector<Order>>("orders", {.partitions = 1});
+  auto& baskets = app.table<std::string, Basket>("baskets", {.partitions = 1});
+  app.agent("keep", topic, [&](Stream<Order> stream) -> Task<void> {
+    while (auto order = co_await stream.next()) {
+      orders["all"].push_back(*order);
+      baskets["all"].orders.push_back(*order);
+    }
+  });
+  TestDriver driver{app};
+  for (int price = 1; price <= 3; ++price) driver.run(topic.send({"ann", price}));
+  driver.settle();
+  driver.restart();
+  EXPECT_THAT(driver.table(orders).get("all"), testing::SizeIs(3));
+  EXPECT_THAT(driver.table(baskets).get("all").orders, testing::SizeIs(3));
+}
+
 TEST(Table, ItsChangelogHasTheBytesOfFaust) {
   App app{"faust"};
   auto& topic = app.topic<std::string>("texts", partitions(1));
