@@ -224,7 +224,7 @@ class SourceNode : public StreamNode<T> {
       if (auto inner = instance_.unwrap(); !inner.empty()) return codec_.load(json::padded_copy(inner), value_);
     }
     if (!slot.record().has_value()) {
-      if constexpr (json::is_optional<T> || std::is_same_v<T, None> || std::is_same_v<T, Json>) {
+      if constexpr (json::takes_tombstones<T>) {
         value_ = T{};
         return {};
       } else {

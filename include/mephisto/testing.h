@@ -98,8 +98,8 @@ class TestDriver {
   void settle();
   // Moves the clock, then settles.
   void advance(Loop::duration duration);
-  // Stops the worker and starts another one, which continues where the first one stopped, and settles. If an error ended
-  // the first one, throws it.
+  // Stops the worker and starts another one, which continues where the first one stopped. Then settles. If an error
+  // ended the first one, throws it.
   void restart();
 
   // All records of a topic, partition after partition, in the order of each. Empty if there is no such topic.

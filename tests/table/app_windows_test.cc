@@ -118,6 +118,28 @@ TEST(Join, OfStreamsGivesMatchesAndWhatIsAlone) {
   EXPECT_THAT(pairs, ElementsAre(std::pair{1, 10}, std::pair{2, -1}));
 }
 
+TEST(Join, OfTablesTellsAnAgentWhatDoesNotHoldAnyMore) {
+  App app{"shop"};
+  auto& orders = app.topic<Order>("orders", partitions(2));
+  auto& payments = app.topic<int>("payments", partitions(2));
+  const auto& paid = app.join("paid", orders, payments, TableJoinOptions{});
+  std::vector<Joined<Order, int>> seen;
+  auto& see = app.agent("see", paid, [&](Stream<Joined<Order, int>> stream) -> Task<void> {
+    while (auto one = co_await stream.next()) seen.push_back(*one);
+  });
+  TestDriver driver{app};
+  driver.run(orders.send({"ann", 1}, at(1000, "ann")));
+  driver.settle();
+  driver.run(payments.send(10, at(1001, "ann")));
+  driver.settle();
+  driver.run(payments.send_raw(std::nullopt, at(1002, "ann")));
+  driver.settle();
+  ASSERT_EQ(seen.size(), 2U);
+  EXPECT_EQ(seen[0].right, 10);
+  EXPECT_FALSE(seen[1].left || seen[1].right);
+  EXPECT_THAT(driver.dead_letters(see), IsEmpty());
+}
+
 TEST(Join, OfOtherNumbersOfPartitionsIsRefusedAtTheStart) {
   TestApp world;
   auto& orders = world.app.topic<Order>("orders", partitions(3));

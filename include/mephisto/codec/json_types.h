@@ -51,6 +51,9 @@ template <class T>
 inline constexpr bool is_optional = false;
 template <class T>
 inline constexpr bool is_optional<std::optional<T>> = true;
+// Whether an agent takes a record without a value (a tombstone), as T{}. Otherwise it cannot be decoded.
+template <class T>
+inline constexpr bool takes_tombstones = is_optional<T> || std::is_same_v<T, None> || std::is_same_v<T, Json>;
 template <class T>
 inline constexpr bool is_variant = false;
 template <class... T>

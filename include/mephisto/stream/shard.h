@@ -41,7 +41,7 @@ class Shard : private LaneQueue::Owner {
   // Counts the outputs and changes of a unit of work that is not an event.
   void complete(UnitOfWork& unit);
 
-  Loop& loop() { return loop_; }
+  Loop& loop() const { return loop_; }
   Log& log() { return *log_; }
   Outbox& outbox() { return outbox_; }
   const ShardOptions& options() const { return options_; }

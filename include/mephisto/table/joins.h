@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "mephisto/codec.h"
+#include "mephisto/codec/json_types.h"
 #include "mephisto/table/join.h"
 #include "mephisto/table/join_as_of.h"
 #include "mephisto/table/join_foreign_key.h"
@@ -72,6 +73,8 @@ struct Joined {
   std::optional<R> right;
   bool operator==(const Joined&) const = default;
 };
+template <class L, class R>
+inline constexpr bool json::takes_tombstones<Joined<L, R>> = true;
 
 namespace detail {
 
