@@ -110,7 +110,7 @@ Task<int> tables(NoOptions, CommandContext context) {
   }
   std::vector<ListedTable> listed;
   for (auto& [name, table] : all) {
-    std::ranges::sort(table.of_partitions, {}, &TableStatus::partition);
+    std::ranges::sort(table.of_partitions, {}, &status::TableStatus::partition);
     sum_up(!answers.empty(), table);
     listed.push_back(std::move(table));
   }

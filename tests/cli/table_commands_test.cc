@@ -81,7 +81,7 @@ class TableCommandsTest : public ::testing::Test {
       co_await client.close();
       const auto acked = [&] {
         std::uint64_t sum = 0;
-        for (const auto& lane : worker.status()) sum += lane.agent == "count" ? lane.account.acked : 0;
+        for (const auto& lane : lanes(worker)) sum += lane.agent == "count" ? lane.account.acked : 0;
         return sum;
       };
       while (acked() < rows.size()) co_await sleep_for(std::chrono::milliseconds{1});
