@@ -66,7 +66,7 @@ ON_A_LOG = [
 
 # Values for the topic collect_security_overview, and parts of the dead letter's reason.
 RECORDS = [
-    ("broken JSON", "{", ["broken JSON"]),
+    ("broken JSON", "{", ["the JSON is broken"]),
     ("0 bytes", "", ["empty"]),
     ("null", "null", ["expected an object", "null"]),
     ("a list", "[]", ["expected an object", "array"]),
@@ -135,7 +135,7 @@ class WithWorker(BadInput):
         for value in (json.dumps({"symbol": forged, "exchange": "X"}), json.dumps({"symbol": forged}), forged):
             sent = self.horton("send", "collect_security_overview", value, "-k", forged, "--partition", 6)
             self.assertEqual(sent.returncode, 0, sent)
-        self.check_dead_letter(self.horton("send", "collect_security_overview", "{", "--partition", 6), ["broken JSON"],
+        self.check_dead_letter(self.horton("send", "collect_security_overview", "{", "--partition", 6), ["the JSON is broken"],
                                '{"symbol":"IBM","exchange":"NYSE"}')
         for text in (self.worker.stderr, self.horton("dlq", "list").stdout,
                      self.horton("topic", "collect_security_overview", "-n", 0).stdout, self.horton("why").stdout):
@@ -154,7 +154,7 @@ class WithWorker(BadInput):
         self.check_dead_letter(sent, ["expected an object"], '{"symbol":"IBM","exchange":"NYSE"}')
 
     def test_broken_json_for_the_listing(self):
-        self.check_dead_letter(self.horton("send", "collect_securities", "{", "--partition", 2), ["broken JSON"],
+        self.check_dead_letter(self.horton("send", "collect_securities", "{", "--partition", 2), ["the JSON is broken"],
                                "null")
 
     def test_the_bytes_of_a_dead_letter_are_kept(self):
