@@ -311,6 +311,7 @@ Worker::~Worker() { impl_->close(); }
 
 Task<void> Worker::start() {
   auto& impl = *impl_;
+  impl.started = true;
   impl.life = impl.loop.spawn("worker", [](std::shared_ptr<Impl> self) -> Task<void> { co_await self->live(); }(impl_));
   while (!impl.ready && !impl.over) co_await impl.changed.wait("the worker to start");
   if (impl.over) co_await finished();
@@ -318,6 +319,11 @@ Task<void> Worker::start() {
 
 Task<void> Worker::stop() {
   impl_->ask_to_stop();
+  if (!impl_->started) {
+    for (auto& shard : impl_->shards) {
+      if (shard->app) co_await shard->app->stop(impl_->loop.now());
+    }
+  }
   co_await finished();
 }
 

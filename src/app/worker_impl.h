@@ -52,6 +52,7 @@ struct Worker::Impl : std::enable_shared_from_this<Worker::Impl> {
   WorkerOptions options;
   Loop& loop;
   std::vector<std::unique_ptr<Shard>> shards;
+  bool started = false;
   Spawned life;
   bool ready = false;
   bool over = false;

@@ -66,7 +66,7 @@ std::shared_ptr<Assignment> AssignedPartitions::begin(PartitionAssignment given)
     const auto number = static_cast<std::uint32_t>(assignment->lanes.size());
     auto lane = std::make_shared<Lane>(given, acks_ahead_of(given.metadata, subscription.agent->name()), queue, number);
     lane->participants = &participants_;
-    if (exactly_once_) lane->max_acks_ahead = max_acks_ahead(subscription.topic, *subscription.agent);
+    if (exactly_once_ || stateful()) lane->max_acks_ahead = max_acks_ahead(subscription.topic, *subscription.agent);
     queue.add_lane(lane);
     assignment->lanes.push_back(std::move(lane));
   }
@@ -146,8 +146,9 @@ AssignmentCommit AssignedPartitions::progress(const Assignment& assignment) cons
   }
   each_lane(assignment, [&](const Consumer& agent, const Lane& lane) {
     const auto note = lane.tracker.acks_ahead(
-        commit.offset,
-        exactly_once_ ? kUnlimited : max_acks_ahead(assignment.partition().topic, agent).value_or(kUnlimited));
+        commit.offset, exactly_once_ || stateful()
+                           ? kUnlimited
+                           : max_acks_ahead(assignment.partition().topic, agent).value_or(kUnlimited));
     if (note.empty()) return;
     if (!commit.metadata.empty()) commit.metadata += ';';
     commit.metadata += agent.name() + ":" + note;

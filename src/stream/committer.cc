@@ -45,12 +45,15 @@ Task<bool> Committer::commit(std::vector<AssignmentId> ids) {
   // Guarantee kept here: nothing is lost. No offset passes an event whose records went with an abandoned commit.
   if (abandoned_) throw not_stopped();
   // Further partitions may be lost during a rewind.
+  must_rewind_ |= refused_.take_must_rewind();
   while (must_rewind_) co_await rewind_to_committed();
   acked_since_commit_ = 0;
   // The outputs of all partitions are in one collection, and so is the state: all offsets are committed together.
   if (transactional()) ids = assigned_.ids();
   std::vector<AssignmentCommit> commits;
   std::vector<std::shared_ptr<Assignment>> committing;
+  CommitOutcome outcome{abandoned_, true};
+  std::optional<Transaction> state;
   for (;;) {
     commits.clear();
     committing.clear();
@@ -65,12 +68,24 @@ Task<bool> Committer::commit(std::vector<AssignmentId> ids) {
       committing.push_back(found->second);
     }
     if (options_.exactly_once || commits.empty()) break;
+    // The state of the events before these offsets. Events that are acknowledged during the flush belong to the next
+    // commit.
+    if (assigned_.stateful()) {
+      outcome.known = false;
+      state = prepare_state();
+    }
     // An event whose output is refused counts as not processed.
     const auto reopened = refused_.reopened();
     co_await outbox_.tickets().flush(until_);
+    if (refused_.take_must_rewind()) {
+      outcome.known = true;
+      co_await rewind_to_committed();
+      co_return false;
+    }
     if (reopened == refused_.reopened()) break;
   }
-  const bool counts = transactional() ? co_await transact(commits) : co_await commit_offsets(commits);
+  const bool counts = transactional() ? co_await transact(commits, std::move(state)) : co_await commit_offsets(commits);
+  outcome.known = true;
   LastingError::over(trouble_, "The log accepts commits", loop_.now());
   if (!counts) co_return false;
   for (std::size_t i = 0; i < commits.size(); ++i) committed(*committing[i], std::move(commits[i]));
@@ -105,12 +120,12 @@ Task<bool> Committer::commit_offsets(const std::vector<AssignmentCommit>& commit
 // Guarantee kept here: exactly once. The outputs and state changes of acknowledged events and their offsets become
 // durable together or not at all. If the log refuses, or its reply is lost, the shard starts again from the committed
 // offsets in the log. At least once this holds for the state too: an owner of before cannot change it any more.
-Task<bool> Committer::transact(const std::vector<AssignmentCommit>& commits) {
+Task<bool> Committer::transact(const std::vector<AssignmentCommit>& commits, std::optional<Transaction> state) {
   CommitOutcome outcome{abandoned_};
   auto taken = options_.exactly_once ? outbox_.collector().take() : Outgoing{};
   // The state comes first: refused records are removed from the outputs, and that changes the number of outputs.
-  Transaction transaction{{}, commits};
-  for (auto* participant : assigned_.participants()) participant->prepare(transaction);
+  auto transaction = state ? std::move(*state) : prepare_state();
+  transaction.offsets = commits;
   const auto states = static_cast<std::ptrdiff_t>(transaction.batches.size());
   if (transaction.offsets.empty() && transaction.batches.empty() && taken.batches.empty()) {
     outcome.known = true;
@@ -149,6 +164,12 @@ Task<bool> Committer::transact(const std::vector<AssignmentCommit>& commits) {
     if (!error.retriable() && options_.exactly_once) outbox_.appender().complete(taken, appended);
     co_await before_retry(error);
   }
+}
+
+Transaction Committer::prepare_state() {
+  Transaction transaction;
+  for (auto* participant : assigned_.participants()) participant->prepare(transaction);
+  return transaction;
 }
 
 Task<void> Committer::before_retry(const Error& error) {

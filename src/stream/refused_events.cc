@@ -25,21 +25,24 @@ std::shared_ptr<Batch> alone(const RecordView& record, std::vector<std::shared_p
 }  // namespace
 
 void RefusedEvents::done_together(const std::vector<Slot>& slots) {
-  if (options_.exactly_once) return;  // if a transaction is refused, all its events are delivered again
+  if (transactional()) return;  // if a transaction is refused, all its events are delivered again
   std::vector<EventId> events;
   for (const auto& slot : slots) events.push_back({slot.lane().assigned.id, slot.lane().number, slot.record().offset});
   slots.back().lane().together.insert_or_assign(slots.back().record().offset, std::move(events));
 }
 
-// Guarantee kept here: an error never loses an event silently. Under exactly once nothing of the transaction counts,
-// and the event fails when it is processed again. At least once its acknowledgement is taken back before a commit
-// passes it.
+// Guarantee kept here: an error never loses an event silently. Under exactly once, or if there is state, nothing of the
+// transaction counts, and the event fails when it is processed again. At least once its acknowledgement is taken back
+// before a commit passes it.
 void RefusedEvents::add(const Origin& origin, const Error& error) {
   const auto* assignment = assigned_.find(origin.assignment);
   if (assignment == nullptr) return;  // the new owner's output will be refused too
   const auto why = "the log refused what it sent: " + error.message;
   auto& lane = *assignment->lanes.at(origin.lane);
-  if (options_.exactly_once) return in_flight_.add(lane, origin.offset, why);
+  if (transactional()) {
+    must_rewind_ = !options_.exactly_once;  // under exactly once the transaction has failed
+    return in_flight_.add(lane, origin.offset, why);
+  }
   auto batch = lane.together.extract(origin.offset);
   if (batch.empty()) return reopen({origin.assignment, origin.lane, origin.offset}, why);
   for (const auto& one : batch.mapped()) reopen(one, why);

@@ -11,7 +11,7 @@
 namespace mephisto::detail {
 
 struct AsOfJoin::Clock {
-  explicit Clock(StateView& state) : numbers(state, "t", {kNever, kEnd, kEnd, 0}) {}
+  explicit Clock(StateView& state) : numbers(state, "t", {kNoTime, kEnd, kEnd, 0}) {}
 
   std::int64_t& time() { return numbers[0]; }
   std::int64_t& first_due() { return numbers[1]; }

@@ -24,7 +24,7 @@ struct ForeignKeyLeft::LeftRow {
   std::optional<std::string> foreign_key;
   std::int64_t number = 0;  // of the state in which it subscribed last
   std::optional<std::string> value;
-  std::int64_t timestamp_ms = kNever;
+  std::int64_t timestamp_ms = kNoTime;
 
   explicit LeftRow(const Row& row) : timestamp_ms(row.timestamp_ms) {
     if (!row.value) return;
@@ -61,7 +61,7 @@ struct ForeignKeyLeft::Given {
 
   StateView& state;
   std::string key;
-  std::optional<std::int64_t> right_timestamp_ms;  // kNever: without a right row; no value: no result holds
+  std::optional<std::int64_t> right_timestamp_ms;  // kNoTime: without a right row; no value: no result holds
 };
 
 ForeignKeyLeft::ForeignKeyLeft(Join kind, const TableOptions& left) : kind_(kind), options_(left) {
@@ -101,8 +101,8 @@ void ForeignKeyLeft::without_partner(const JoinRecord& record, const LeftRow& ro
                                      JoinOutput& out) const {
   Given given{state, *record.key};
   if (record.value && kind_ == Join::kLeft) {
-    if (given.right_timestamp_ms == kNever && row.value == record.value) return;
-    given.set(kNever);
+    if (given.right_timestamp_ms == kNoTime && row.value == record.value) return;
+    given.set(kNoTime);
     return out.joined({record.key, record.value, {}, record.timestamp_ms});
   }
   if (!given.right_timestamp_ms) return;
@@ -116,9 +116,9 @@ void ForeignKeyLeft::answered(const KeyAnswer& answer, StateView& state, JoinOut
   const LeftRow row{TableRows{Side::kLeft, options_, state}.find(answer.left_key)};
   if (!row.value || !row.foreign_key || row.number != answer.number) return;
   Given given{state, answer.left_key};
-  const auto right_time = answer.right_timestamp_ms.value_or(kNever);
+  const auto right_time = answer.right_timestamp_ms.value_or(kNoTime);
   if (answer.right || kind_ == Join::kLeft) {
-    given.set(answer.right ? right_time : kNever);
+    given.set(answer.right ? right_time : kNoTime);
     return out.joined({answer.left_key, row.value, answer.right, std::max(row.timestamp_ms, right_time)});
   }
   if (!given.right_timestamp_ms) return;

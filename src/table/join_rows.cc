@@ -54,7 +54,7 @@ bool TableRows::replace(const Row& row, std::string_view key, std::optional<std:
   bytes += value.value_or(std::string_view{});
   state_.put(at, bytes);
   if (options_.on_older == OnOlder::kKeep) {
-    if (!row.value && row.timestamp_ms != kNever) state_.erase(deleted_key(letter_, row.timestamp_ms, key));
+    if (!row.value && row.timestamp_ms != kNoTime) state_.erase(deleted_key(letter_, row.timestamp_ms, key));
     if (!value) state_.put(deleted_key(letter_, timestamp_ms, key), {});
     pass(timestamp_ms, !value);
   }
@@ -64,7 +64,7 @@ bool TableRows::replace(const Row& row, std::string_view key, std::optional<std:
 // Forgets the rows that were deleted long before. The stream time is only kept while there are such rows.
 void TableRows::pass(std::int64_t timestamp_ms, bool deletes) {
   const std::string clock_key{letter_, 't'};
-  Numbers<2> clock{state_, clock_key, {kNever, kEnd}};
+  Numbers<2> clock{state_, clock_key, {kNoTime, kEnd}};
   auto& [time, first_deleted] = clock.now();
   if (!deletes && first_deleted == kEnd) return;
   time = std::max(time, timestamp_ms);

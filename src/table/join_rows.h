@@ -12,7 +12,7 @@ namespace mephisto::detail {
 // A copy of a row. A row that was deleted, or never was, has no value.
 struct Row {
   std::optional<std::string> value;
-  std::int64_t timestamp_ms = kNever;
+  std::int64_t timestamp_ms = kNoTime;
 };
 
 // State, each key with the letter of the table's side before it: `r` KEY = time and value; and with OnOlder::kKeep `d`

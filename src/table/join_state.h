@@ -13,18 +13,18 @@
 namespace mephisto::detail {
 
 // Before the first record, and after every record.
-inline constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::min();
+inline constexpr std::int64_t kNoTime = std::numeric_limits<std::int64_t>::min();
 inline constexpr std::int64_t kEnd = std::numeric_limits<std::int64_t>::max();
 
 // Stays at the ends of what 64 bits hold, so that "for ever" is a duration like any other.
 inline std::int64_t plus(std::int64_t time, std::int64_t duration) {
   std::int64_t sum = 0;
-  if (__builtin_add_overflow(time, duration, &sum)) return duration < 0 ? kNever : kEnd;
+  if (__builtin_add_overflow(time, duration, &sum)) return duration < 0 ? kNoTime : kEnd;
   return sum;
 }
 inline std::int64_t minus(std::int64_t time, std::int64_t duration) {
   std::int64_t difference = 0;
-  if (__builtin_sub_overflow(time, duration, &difference)) return duration < 0 ? kEnd : kNever;
+  if (__builtin_sub_overflow(time, duration, &difference)) return duration < 0 ? kEnd : kNoTime;
   return difference;
 }
 

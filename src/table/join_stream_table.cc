@@ -31,7 +31,7 @@ void replace_row(const TableOptions& options, const JoinRecord& record, StateVie
 }  // namespace
 
 struct StreamTableJoin::Waiting {
-  explicit Waiting(StateView& state) : numbers(state, "s", {kNever, kEnd, 0}) {}
+  explicit Waiting(StateView& state) : numbers(state, "s", {kNoTime, kEnd, 0}) {}
 
   std::int64_t& time() { return numbers[0]; }
   std::int64_t& first() { return numbers[1]; }
@@ -63,7 +63,7 @@ void StreamTableJoin::take_row(const JoinRecord& record, StateView& state, JoinO
   if (!record.key) return out.left_out(Side::kRight, record, LeftOut::kNoKey);
   const auto history = options_.table.history_ms;
   if (!history) return replace_row(options_.table, record, state, out);
-  Numbers<2> clock{state, "t", {kNever, kEnd}};
+  Numbers<2> clock{state, "t", {kNoTime, kEnd}};
   auto& [time, first_version] = clock.now();
   time = std::max(time, record.timestamp_ms);
   const auto oldest = minus(time, *history);
@@ -118,7 +118,7 @@ void StreamTableJoin::answer(const JoinRecord& record, StateView& state, JoinOut
     return answer_with(rows.value(*record.key), options_.kind, record, out);
   }
   Versions versions{state, false};
-  Numbers<2> clock{state, "t", {kNever, kEnd}};
+  Numbers<2> clock{state, "t", {kNoTime, kEnd}};
   // Before its history the table only knows that a row has not changed since.
   const bool known = record.timestamp_ms >= minus(clock[0], *options_.table.history_ms);
   auto version = known ? versions.at_or_before(*record.key, record.timestamp_ms) : versions.newest(*record.key);

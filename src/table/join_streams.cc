@@ -29,7 +29,7 @@ Joined result(Side side, std::optional<std::string_view> key, std::string_view o
 
 // Which records of the partition have come, and from which time on entries of the state have to be looked at.
 struct StreamJoin::Clock {
-  explicit Clock(StateView& state) : numbers(state, "t", {kNever, kNever, kNever, kEnd, kEnd, kEnd, 0}) {}
+  explicit Clock(StateView& state) : numbers(state, "t", {kNoTime, kNoTime, kNoTime, kEnd, kEnd, kEnd, 0}) {}
 
   std::int64_t& time() { return numbers[0]; }
   std::int64_t& newest(Side side) { return numbers[side == Side::kLeft ? 1 : 2]; }

@@ -105,10 +105,18 @@ TEST_P(Simulated, RunEndsWhenNothingCanHappenOnAnyLoop) {
 
 TEST_P(Simulated, ATaskThatCanNeverEndIsNamedWhicheverItsLoop) {
   // The stuck tasks refer to their loops for ever, so these are not destroyed here.
-  auto* never_ends = new Simulation{GetParam()};
-  auto* first = new Loop{*never_ends};
-  auto* second = new Loop{*never_ends};
-  auto* queue = new WaitQueue;
+  struct Stuck {
+    explicit Stuck(std::optional<std::uint64_t> seed) : simulation(seed) {}
+    Simulation simulation;
+    Loop first{simulation};
+    Loop second{simulation};
+    WaitQueue queue;
+  };
+  static std::vector<Stuck*> kept;
+  kept.push_back(new Stuck{GetParam()});
+  auto* first = &kept.back()->first;
+  auto* second = &kept.back()->second;
+  auto* queue = &kept.back()->queue;
   auto stuck = [](WaitQueue& for_ever, const char* what) -> Task<void> { co_await for_ever.wait(what); };
   second->spawn("peer", stuck(*queue, "a reply"));
   try {
@@ -146,7 +154,7 @@ TEST_P(Simulated, ATaskCannotRunALoopOfItsOwnSimulation) {
     co_return;
   }(two)));
   EXPECT_EQ(ended, "this simulation runs already: co_await the task instead of running a loop");
-  one.run(sleep_task());
+  one.run(sleep_task(1min));  // the other loop's task ends too
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, Simulated, ::testing::Values(std::nullopt, 0U, 1U, 42U),

@@ -54,6 +54,8 @@ class AssignedPartitions {
   void add(Participant& participant) { participants_.push_back(&participant); }
   const std::vector<Subscription>& subscriptions() const { return subscriptions_; }
   const Participants& participants() const { return participants_; }
+  // Whether events change state: then state and offsets are one transaction.
+  bool stateful() const { return !participants_.empty(); }
 
   // Creates the assignment with one lane for each agent on its topic.
   std::shared_ptr<Assignment> begin(PartitionAssignment given);

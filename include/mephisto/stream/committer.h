@@ -53,9 +53,12 @@ class Committer {
 
  private:
   // Whether a commit is a transaction.
-  bool transactional() const { return options_.exactly_once || !assigned_.participants().empty(); }
+  bool transactional() const { return options_.exactly_once || assigned_.stateful(); }
   Task<bool> commit_offsets(const std::vector<AssignmentCommit>& commits);
-  Task<bool> transact(const std::vector<AssignmentCommit>& commits);
+  // `state` is what prepare_state() gave for these offsets; without it, it is prepared now.
+  Task<bool> transact(const std::vector<AssignmentCommit>& commits, std::optional<Transaction> state);
+  // The changes of the participants for the next transaction.
+  Transaction prepare_state();
   Task<void> rewind_to_committed();
   void committed(Assignment& assignment, AssignmentCommit commit);
   // The pause before a failed commit is tried again. Throws the error if the time for stopping is over.

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "mephisto/stream/assigned_partitions.h"
@@ -25,12 +26,16 @@ class RefusedEvents {
   void add(const Origin& origin, const Error& error);
   // Events that were acknowledged count as not processed again. The number of these so far.
   std::uint64_t reopened() const { return reopened_; }
+  // Whether an event that changed state counts as not processed, so that the shard must start again from the committed
+  // offsets. Tells it once.
+  bool take_must_rewind() { return std::exchange(must_rewind_, false); }
   // The offset is committed: forgets the events before it.
   void forget_before(Assignment& assignment, std::int64_t offset);
   // Ends what is still under way.
   Task<void> end();
 
  private:
+  bool transactional() const { return options_.exactly_once || assigned_.stateful(); }
   // Takes the event's acknowledgement back, so that no commit passes the event before it has failed.
   void reopen(const EventId& event, const std::string& why);
   Task<void> fail_reopened(std::shared_ptr<Lane> lane, std::uint64_t sequence, std::int64_t offset, std::string why);
@@ -42,6 +47,7 @@ class RefusedEvents {
   const AssignedPartitions& assigned_;
   Refusals in_flight_;
   std::uint64_t reopened_ = 0;
+  bool must_rewind_ = false;
   std::vector<Spawned> failing_;
 };
 
