@@ -112,7 +112,7 @@ TEST_P(Simulated, ATaskThatCanNeverEndIsNamedWhicheverItsLoop) {
     Loop second{simulation};
     WaitQueue queue;
   };
-  static std::vector<Stuck*> kept;
+  static auto& kept = *new std::vector<Stuck*>;  // reachable for ever
   kept.push_back(new Stuck{GetParam()});
   auto* first = &kept.back()->first;
   auto* second = &kept.back()->second;
