@@ -1,6 +1,7 @@
 // Several loops on one virtual clock, and the seed that decides which task runs next.
 #include <gmock/gmock.h>
 
+#include <latch>
 #include <set>
 #include <thread>
 
@@ -68,14 +69,13 @@ TEST_P(Simulated, TheClockStandsStillWhileAnyLoopHasSomethingToDo) {
 }
 
 TEST_P(Simulated, TheClockStandsStillDuringABlockingCall) {
-  std::mutex mutex;
-  mutex.lock();
-  std::jthread ends{[&] { mutex.unlock(); }};
+  std::latch let_go{1};
+  std::jthread ends{[&] { let_go.count_down(); }};
   bool called = false;
-  two.spawn("caller", [](std::mutex& held, bool& done) -> Task<void> {
-    co_await blocking([&] { std::lock_guard wait{held}; });
+  two.spawn("caller", [](std::latch& held, bool& done) -> Task<void> {
+    co_await blocking([&] { held.wait(); });
     done = true;
-  }(mutex, called));
+  }(let_go, called));
   one.run(sleep_task(24h));
   EXPECT_TRUE(called);
 }
