@@ -77,7 +77,9 @@ Task<bool> Committer::commit(std::vector<AssignmentId> ids) {
     // An event whose output is refused counts as not processed.
     const auto reopened = refused_.reopened();
     co_await outbox_.tickets().flush(until_);
-    if (refused_.take_must_rewind()) {
+    // The state of a partition that was lost meanwhile must not go into the transaction either.
+    must_rewind_ |= refused_.take_must_rewind();
+    if (must_rewind_) {
       outcome.known = true;
       co_await rewind_to_committed();
       co_return false;

@@ -148,6 +148,31 @@ TEST(Table, NoUpdateIsLostWithSeveralEventsInFlight) {
   }
 }
 
+// At least once, the outputs become durable between the offsets and the state of a commit.
+TEST(Table, EventsThatAreDoneDuringACommitBelongToTheNextOne) {
+  App app{"slow"};
+  app.settings().set("broker_commit_interval", "20ms", "test");
+  auto& in = app.topic<int>("in", partitions(1));
+  auto& out = app.topic<int>("out", partitions(1));
+  auto& counts = app.table<std::string, int>("counts", {.partitions = 1});
+  app.agent("count", in, [&](Stream<int> stream) -> Task<void> {
+    while (auto event = co_await stream.next()) co_await out.cast(counts["all"] += 1);
+  });
+  TestDriver driver{app};
+  driver.run([](TestDriver& of, const Topic<int>& to) -> Task<void> {
+    auto& faults = memory_faults(of.log());
+    faults.delay = 30ms;
+    for (int i = 0; i < 300; ++i) {
+      co_await to.cast(i);
+      co_await sleep_for(1ms);
+      if (i % 60 == 30) faults.lose_commit_replies = 1;  // the worker starts again from what the log has
+    }
+    faults.delay = 0ms;
+  }(driver, in));
+  driver.settle();
+  EXPECT_EQ(driver.table(counts).get("all"), 300);
+}
+
 TEST(Table, AReadThatIsFollowedByAWriteLosesNothingEither) {
   App app{"reads"};
   auto& topic = app.topic<std::string>("keys", partitions(1));
