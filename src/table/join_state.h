@@ -1,5 +1,4 @@
-// How joins write keys and numbers into their state: the order of the bytes is the order of what they mean. For the
-// joins' own files only.
+// Times and numbers in the state of joins. For the joins' own files only.
 #pragma once
 
 #include <array>
@@ -8,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "mephisto/table/ordered_bytes.h"
 #include "mephisto/table/state_view.h"
 
 namespace mephisto::detail {
@@ -26,46 +26,6 @@ inline std::int64_t minus(std::int64_t time, std::int64_t duration) {
   std::int64_t difference = 0;
   if (__builtin_sub_overflow(time, duration, &difference)) return duration < 0 ? kEnd : kNoTime;
   return difference;
-}
-
-inline void put_number(std::string& to, std::int64_t number) {
-  const auto bits = static_cast<std::uint64_t>(number) ^ (std::uint64_t{1} << 63);
-  for (int shift = 56; shift >= 0; shift -= 8) to += static_cast<char>(bits >> shift & 0xff);
-}
-
-inline std::int64_t take_number(std::string_view& from) {
-  std::uint64_t bits = 0;
-  for (const char byte : from.substr(0, 8)) bits = bits << 8 | static_cast<unsigned char>(byte);
-  from.remove_prefix(8);
-  return static_cast<std::int64_t>(bits ^ (std::uint64_t{1} << 63));
-}
-
-// A record's key within a key of the state. A zero byte is written as 00 FF and the end as 00 01, so that no key is the
-// beginning of another.
-inline void put_key(std::string& to, std::string_view key) {
-  for (const char byte : key) {
-    to += byte;
-    if (byte == '\0') to += '\xff';
-  }
-  to.append("\0\1", 2);
-}
-
-inline std::string take_key(std::string_view& from) {
-  std::string key;
-  for (std::size_t at = 0;; ++at) {
-    const char byte = from[at];
-    if (byte == '\0' && from[++at] == '\1') {
-      from.remove_prefix(at + 1);
-      return key;
-    }
-    key += byte;
-  }
-}
-
-// The end of the range of keys that begin with `prefix`. Prefixes here end with a byte below FF.
-inline std::string after_prefix(std::string prefix) {
-  prefix.back() = static_cast<char>(static_cast<unsigned char>(prefix.back()) + 1);
-  return prefix;
 }
 
 // The numbers that a join keeps under one key of its state, such as its stream time.

@@ -1,5 +1,4 @@
-// The keys of an operator's state. Numbers are in an order-preserving form of 8 bytes. The key of a record is escaped,
-// so that entries are in the order of keys, whatever bytes are in them.
+// The keys of an operator's state, in ordered bytes: entries are in the order of keys, whatever bytes are in them.
 //
 //   p                          progress
 //   w KEY ID                   a window; ID is its start, of a session its end, of a count window 0
@@ -12,12 +11,11 @@
 #include <string>
 #include <string_view>
 
+#include "mephisto/table/ordered_bytes.h"
+
 namespace mephisto::detail {
 
 inline constexpr std::string_view kProgressKey = "p";
-
-void append_number(std::string& out, std::int64_t number);
-std::int64_t read_number(std::string_view bytes);  // the first 8 bytes
 
 // KIND KEY: all entries of a key begin with it, and no others.
 std::string key_prefix(char kind, std::string_view key);

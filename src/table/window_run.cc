@@ -20,14 +20,14 @@ thread_local std::string value_scratch;
 
 void StoredWindow::encode(std::string& out) const {
   out = static_cast<char>((is_final ? kFinal : 0) | (due ? kDue : 0) | (sent.empty() ? 0 : kSent));
-  append_number(out, bounds.start);
-  append_number(out, bounds.end);
-  append_number(out, time);  // time_of reads it
-  if (due) append_number(out, *due);
-  if (!sent.empty()) append_number(out, static_cast<std::int64_t>(sent.size()));
+  put_number(out, bounds.start);
+  put_number(out, bounds.end);
+  put_number(out, time);  // time_of reads it
+  if (due) put_number(out, *due);
+  if (!sent.empty()) put_number(out, static_cast<std::int64_t>(sent.size()));
   for (const auto& window : sent) {
-    append_number(out, window.start);
-    append_number(out, window.end);
+    put_number(out, window.start);
+    put_number(out, window.end);
   }
   out += aggregate;
 }
@@ -76,7 +76,7 @@ void WindowRun::finish() {
   bytes.clear();
   for (const auto number : {progress_.stream_time, progress_.next_timer, progress_.next_due, progress_.late,
                             progress_.skipped, progress_.arrivals})
-    append_number(bytes, number);
+    put_number(bytes, number);
   state_.put(kProgressKey, bytes);
 }
 

@@ -102,7 +102,7 @@ WindowRun::SlidingNear WindowRun::windows_near(std::string_view key, std::int64_
 // Kept until no window can begin that holds the record.
 void WindowRun::keep_value(const WindowRecord& record) {
   std::string bytes;
-  append_number(bytes, progress_.stream_time);
+  put_number(bytes, progress_.stream_time);
   state_.put(value_key(record.key, record.time, progress_.arrivals++), bytes.append(*record.value));
   const auto needed = record.time + spec_.size() + spec_.grace();
   set_timer(needed + 1, record.key, record.time, Timer::kForgetValues);

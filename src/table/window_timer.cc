@@ -22,7 +22,7 @@ std::optional<StreamTimer::Tick> StreamTimer::reach(detail::StateView& state, st
     tick.missed = (scheduled - next) / every_;
   }
   std::string bytes;
-  detail::append_number(bytes, scheduled + every_);
+  detail::put_number(bytes, scheduled + every_);
   state.put(key_, bytes);
   return tick;
 }

@@ -9,17 +9,12 @@
 
 #include "mephisto/codec/json_read.h"
 #include "mephisto/codec/json_write.h"
+#include "mephisto/table/ordered_bytes.h"
 
 namespace mephisto::detail {
 
 template <class K>
 concept IntegerKey = std::integral<K> && !std::is_same_v<K, bool>;
-
-// Integers are stored as 8 bytes, the highest first. The bit of the sign is inverted, so that negative ones come first.
-void put_integer_key(std::int64_t value, std::string& out);
-std::int64_t integer_key(std::string_view bytes);
-// The smallest text after all texts that start with `prefix`; empty if there is none.
-std::string after_prefix(std::string_view prefix);
 
 template <class K>
 struct TableKey {
@@ -31,7 +26,7 @@ struct TableKey {
       return key;
     } else if constexpr (IntegerKey<K>) {
       buffer.clear();
-      put_integer_key(static_cast<std::int64_t>(key), buffer);
+      put_number(buffer, static_cast<std::int64_t>(key));
       return buffer;
     } else {
       Buffer json;
@@ -44,7 +39,7 @@ struct TableKey {
     if constexpr (std::is_same_v<K, std::string>)
       return K{stored};
     else if constexpr (IntegerKey<K>)
-      return static_cast<K>(integer_key(stored));
+      return static_cast<K>(of_number(stored));
     else
       return of_json(stored);
   }
@@ -62,6 +57,11 @@ struct TableKey {
   }
 
  private:
+  static std::int64_t of_number(std::string_view stored) {
+    if (stored.size() != sizeof(std::int64_t))
+      throw Failure(ErrorKind::kCorrupt, "a stored integer key has " + std::to_string(stored.size()) + " bytes, not 8");
+    return read_number(stored);
+  }
   static K of_json(std::string_view json) {
     auto key = from_json<K>(json);
     if (!key) throw Failure(ErrorKind::kCorrupt, "a key cannot be read: " + key.error().message);

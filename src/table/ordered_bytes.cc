@@ -1,0 +1,69 @@
+#include "mephisto/table/ordered_bytes.h"
+
+#include <bit>
+#include <cstring>
+
+#include "mephisto/base/assert.h"
+
+namespace mephisto::detail {
+namespace {
+
+constexpr std::string_view kZero{"\0\xff", 2};
+constexpr std::string_view kEndOfKey{"\0\1", 2};
+constexpr auto kSign = std::uint64_t{1} << 63;
+static_assert(std::endian::native == std::endian::little);
+
+}  // namespace
+
+void put_number(std::string& to, std::int64_t number) {
+  const auto bits = std::byteswap(static_cast<std::uint64_t>(number) ^ kSign);
+  to.append(reinterpret_cast<const char*>(&bits), sizeof(bits));
+}
+
+std::int64_t read_number(std::string_view bytes) {
+  std::uint64_t bits = 0;
+  MEPHISTO_ASSERT(bytes.size() >= sizeof(bits), "a number of the state has 8 bytes");
+  std::memcpy(&bits, bytes.data(), sizeof(bits));
+  return static_cast<std::int64_t>(std::byteswap(bits) ^ kSign);
+}
+
+std::int64_t take_number(std::string_view& bytes) {
+  const auto number = read_number(bytes);
+  bytes.remove_prefix(sizeof(number));
+  return number;
+}
+
+void put_key(std::string& to, std::string_view key) {
+  for (auto zero = key.find('\0'); zero != std::string_view::npos; zero = key.find('\0')) {
+    to.append(key.substr(0, zero)).append(kZero);
+    key.remove_prefix(zero + 1);
+  }
+  to.append(key).append(kEndOfKey);
+}
+
+std::string take_key(std::string_view& bytes) {
+  std::string key;
+  auto zero = bytes.find('\0');
+  while (bytes.substr(zero, 2) == kZero) {
+    key.append(bytes.substr(0, zero + 1));
+    bytes.remove_prefix(zero + 2);
+    zero = bytes.find('\0');
+  }
+  key.append(bytes.substr(0, zero));
+  bytes.remove_prefix(zero + 2);
+  return key;
+}
+
+std::string after_prefix(std::string_view prefix) {
+  std::string end{prefix};
+  while (!end.empty()) {
+    if (const auto last = static_cast<unsigned char>(end.back()); last != 0xFF) {
+      end.back() = static_cast<char>(last + 1);
+      return end;
+    }
+    end.pop_back();
+  }
+  return end;
+}
+
+}  // namespace mephisto::detail
