@@ -21,7 +21,7 @@
 
 #include "mephisto/topic.h"
 #include "mephisto/table/operator_table.h"
-#include "mephisto/table/window.h"
+#include "mephisto/table/window_typed.h"
 
 namespace mephisto {
 
@@ -55,20 +55,6 @@ std::string record_key(std::string_view stored) {
   }
 }
 
-template <class T>
-std::string to_bytes(const T& value) {
-  Buffer bytes;
-  json::write(bytes, value, Dialect::kOrjson);
-  return std::string{bytes.view()};
-}
-
-template <class T>
-T of_bytes(std::string_view bytes) {
-  auto value = from_json<T>(bytes);
-  if (!value) throw Failure(ErrorKind::kCorrupt, "a window's value cannot be read: " + value.error().message);
-  return std::move(*value);
-}
-
 }  // namespace detail
 
 template <class K, class V, class In>
@@ -97,7 +83,7 @@ class WindowedTable : public detail::OperatorTable {
     const auto stored = Key::stored(key, buffer);
     std::string bytes;
     WindowRecord record{stored, std::nullopt, time.time_since_epoch().count()};
-    if (has_value(value)) record.value = bytes = detail::to_bytes(value);
+    if (has_value(value)) record.value = bytes = to_json(value);
     Sent sent;
     auto state = this->state();
     windows_.add(state, record, sent.sink());
@@ -150,7 +136,7 @@ class WindowedTable : public detail::OperatorTable {
 
   static Timestamp at(std::int64_t ms) { return Timestamp{std::chrono::milliseconds{ms}}; }
   static Windowed<V> windowed(WindowBounds bounds, std::optional<std::string_view> value) {
-    return {at(bounds.start), at(bounds.end), value ? std::optional<V>{detail::of_bytes<V>(*value)} : std::nullopt};
+    return {at(bounds.start), at(bounds.end), value ? std::optional<V>{window_value<V>(*value)} : std::nullopt};
   }
   static bool has_value(const In& value) {
     if constexpr (json::is_optional<In>)
@@ -162,25 +148,17 @@ class WindowedTable : public detail::OperatorTable {
     if constexpr (json::is_optional<In>) {
       if (!bytes) return std::nullopt;
     }
-    return detail::of_bytes<In>(*bytes);
+    return window_value<In>(*bytes);
   }
 
   static Aggregator aggregator(std::function<void(V&, const In&)> add) {
-    Aggregator made;
-    made.init = [] { return detail::to_bytes(V{}); };
-    made.add = [add = std::move(add)](std::string& aggregate, const WindowRecord& record) {
-      auto value = detail::of_bytes<V>(aggregate);
+    const auto add_record = [add = std::move(add)](V& value, const WindowRecord& record) {
       add(value, input(record.value));
-      aggregate = detail::to_bytes(value);
     };
-    if constexpr (requires(V& a, const V& b) { a += b; }) {
-      made.merge = [](std::string& aggregate, std::string_view later) {
-        auto value = detail::of_bytes<V>(aggregate);
-        value += detail::of_bytes<V>(later);
-        aggregate = detail::to_bytes(value);
-      };
-    }
-    return made;
+    if constexpr (requires(V& a, const V& b) { a += b; })
+      return typed_aggregator<V>(add_record, [](V& earlier, const V& later) { earlier += later; });
+    else
+      return typed_aggregator<V>(add_record);
   }
 
   Task<void> send(Sent sent) const {
