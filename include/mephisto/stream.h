@@ -59,6 +59,8 @@ class Instance {
     if (!held_.empty()) acknowledge_held();
     return queue_.pick(slot_);
   }
+  // Waits for the next record, after advance() has found none. False at the end of the stream.
+  Task<bool> wait_for_record();
   // Takes another record without acknowledging: the current one joins the batch.
   bool advance_in_batch() {
     if (slot_) hold();

@@ -48,6 +48,14 @@ std::string describe(std::exception_ptr error) {
 
 }  // namespace
 
+Task<bool> Instance::wait_for_record() {
+  do {
+    if (closed()) co_return false;
+    co_await queue_.ready().wait("events");
+  } while (!advance());
+  co_return true;
+}
+
 void Instance::acknowledge() {
   if (slot_.done) return queue_.drop(slot_);
   if (slot_.conflict != nullptr) throw UnitConflict{};  // the handler has caught it

@@ -18,11 +18,7 @@ class Forwarder : public AgentBase {
   Task<void> run(detail::Instance& instance) const override {
     auto& outbox = detail::Outbox::current();
     const auto* handle = co_await outbox.topics().resolve(to_);
-    for (;;) {
-      while (!instance.advance()) {
-        if (instance.closed()) co_return;
-        co_await instance.queue().ready().wait("events");
-      }
+    while (instance.advance() || co_await instance.wait_for_record()) {
       const auto& record = instance.slot().record();
       SendOptions options;
       if (record.has_key()) options.key = std::string{record.key};

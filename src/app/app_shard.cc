@@ -50,11 +50,7 @@ class LeaderAgent : public AgentBase {
     return options;
   }
   Task<void> run(Instance& instance) const override {
-    for (;;) {
-      while (!instance.advance()) {
-        if (instance.closed()) co_return;
-        co_await instance.queue().ready().wait("events");
-      }
+    while (instance.advance() || co_await instance.wait_for_record()) {
     }
   }
 };

@@ -84,11 +84,7 @@ class JoinAgent : public AgentBase {
     auto& outbox = detail::Outbox::current();
     std::map<Given::To, const detail::TopicHandle*> handles;
     for (const auto& [to, topic] : targets_) handles[to] = co_await outbox.topics().resolve(topic);
-    for (;;) {
-      while (!instance.advance()) {
-        if (instance.closed()) co_return;
-        co_await instance.queue().ready().wait("events");
-      }
+    while (instance.advance() || co_await instance.wait_for_record()) {
       auto& slot = instance.slot();
       instance.work_on(&slot);
       const auto& record = slot.record();
