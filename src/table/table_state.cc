@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "mephisto/base/assert.h"
+#include "mephisto/base/defer.h"
 #include "mephisto/logging.h"
 #include "mephisto/stream/assignment.h"
 
@@ -74,7 +75,7 @@ Task<bool> TableState::follows(const std::string& topic) {
 }
 
 // Guarantee kept here: an event sees the table as the changelog has it when the partition was assigned. At that moment
-// no earlier owner of the partition can add to it under exactly once.
+// no earlier owner of the partition can add to it, because its transactions are refused.
 Task<void> TableState::restore(const Assignment& assignment) {
   rewinding_ = false;
   if (!co_await follows(assignment.partition().topic)) co_return;
@@ -89,14 +90,10 @@ Task<void> TableState::restore(const Assignment& assignment) {
   const auto restored = part;
   auto& progress = restoring_[partition];
   progress = {restored->changelog(), 0, 0, 0, loop_.now()};
-  struct Done {
-    TableState& state;
-    int partition;
-    ~Done() {
-      state.restoring_.erase(partition);
-      state.restored_.notify_all();
-    }
-  } done{*this, partition};
+  const Defer done{[&] {
+    restoring_.erase(partition);
+    restored_.notify_all();
+  }};
   restored->close();  // a restore that was cancelled or has failed may have opened it
   restored->open(stores_.open(spec_.changelog.name, partition));
   co_await read_changelog(*restored, progress);
@@ -123,9 +120,7 @@ Task<void> TableState::read_changelog(TablePart& part, Restoring& progress) {
   const auto reader = log_.reader(loop_, {.client = "restore", .partitions = {{changelog, progress.from}}});
   auto report = loop_.now() + kReportEvery;
   while (progress.position < progress.end) {
-    const auto polled = co_await reader->poll(kReadBytes, kReadWait);
-    if (!part.is_open()) throw Cancelled{};  // the shard has lost the partition
-    for (const auto& batch : polled.batches) {
+    for (const auto& batch : (co_await reader->poll(kReadBytes, kReadWait)).batches) {
       part.replay(batch->records, batch->next_offset);
       progress.position = batch->next_offset;
     }
