@@ -2,11 +2,9 @@
 // line by line, and kills or stops it. A child never outlives its test.
 #pragma once
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,6 +17,7 @@
 #include <vector>
 
 #include "drivers.h"
+#include "support/piped_process.h"
 
 namespace mephisto::test {
 
@@ -26,30 +25,10 @@ class Child {
  public:
   // `environment` has entries like NAME=value, which are added to ours.
   explicit Child(std::vector<std::string> arguments, std::vector<std::string> environment = {}) {
-    int in[2];
-    int out[2];
-    if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0) throw Failure(ErrorKind::kUnavailable, "no pipe");
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, in[0], 0);
-    posix_spawn_file_actions_adddup2(&actions, out[1], 1);
-    arguments.insert(arguments.begin(), MEPHISTO_LOCAL_CHILD);
-    std::vector<char*> argv;
-    for (auto& argument : arguments) argv.push_back(argument.data());
-    argv.push_back(nullptr);
-    std::vector<char*> envp;
-    for (auto& entry : environment) envp.push_back(entry.data());
-    for (char** entry = environ; *entry != nullptr; ++entry) envp.push_back(*entry);
-    envp.push_back(nullptr);
-    int error = posix_spawn(&pid_, MEPHISTO_LOCAL_CHILD, &actions, nullptr, argv.data(), envp.data());
-    posix_spawn_file_actions_destroy(&actions);
-    ::close(in[0]);
-    ::close(out[1]);
-    to_ = in[1];
-    from_ = out[0];
-    if (error != 0)
-      throw Failure(ErrorKind::kNotFound,
-                    fmt::format("cannot start {}: {}", MEPHISTO_LOCAL_CHILD, std::strerror(error)));
+    const auto process = start_piped(MEPHISTO_LOCAL_CHILD, std::move(arguments), std::move(environment));
+    pid_ = process.pid;
+    to_ = process.to;
+    from_ = process.from;
   }
   ~Child() {
     if (!status_) {

@@ -1,9 +1,7 @@
 // Runs store_child (see there), reads its lines, and kills it. It never outlives its test.
 #pragma once
 
-#include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,30 +11,17 @@
 #include <vector>
 
 #include "store/places.h"
+#include "support/piped_process.h"
 
 namespace mephisto::test {
 
 class StoreChild {
  public:
   explicit StoreChild(std::vector<std::string> words) {
-    int in[2];
-    int out[2];
-    if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0) throw Failure(ErrorKind::kUnavailable, "no pipe");
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, in[0], 0);
-    posix_spawn_file_actions_adddup2(&actions, out[1], 1);
-    words.insert(words.begin(), MEPHISTO_STORE_CHILD);
-    std::vector<char*> argv;
-    for (auto& word : words) argv.push_back(word.data());
-    argv.push_back(nullptr);
-    const int error = posix_spawn(&pid_, MEPHISTO_STORE_CHILD, &actions, nullptr, argv.data(), environ);
-    posix_spawn_file_actions_destroy(&actions);
-    ::close(in[0]);
-    ::close(out[1]);
-    to_ = in[1];
-    from_ = fdopen(out[0], "r");
-    if (error != 0) throw Failure(ErrorKind::kNotFound, std::strerror(error));
+    const auto process = start_piped(MEPHISTO_STORE_CHILD, std::move(words));
+    pid_ = process.pid;
+    to_ = process.to;
+    from_ = fdopen(process.from, "r");
   }
   ~StoreChild() {
     kill();
