@@ -164,10 +164,10 @@ class JoinApp : public CaseApp {
     const auto grace = given_.grace_ms.value_or(0);
     const detail::TableOptions table{.on_older = OnOlder::kOverwrite, .history_ms = given_.history_ms};
     const auto join = [&](auto how) -> const Topic<Joined<Value, Value>>& {
-      const bool streams = std::is_same_v<decltype(how), StreamJoinOptions>;
+      constexpr bool streams = std::is_same_v<decltype(how), StreamJoinOptions>;
       return app_.join("join", left_, right_, std::move(how),
                        {.log_every_update = options_.log_every_update,
-                        .on_left_out = [this, streams](JoinSide, const JoinRecord&, LeftOut why) {
+                        .on_left_out = [this](JoinSide, const JoinRecord&, LeftOut why) {
                           // A join of streams in Kafka Streams still takes late records.
                           if (is_dropped(why) && !(streams && why == LeftOut::kLate)) ++late_;
                         }});
