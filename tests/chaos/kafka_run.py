@@ -288,7 +288,7 @@ class KafkaRun(Run):
         result = super().finish_in_calm()
         logged = (self.place / "workers.log").read_text(errors="replace")
         said = logged.count("the log has not taken the last commit within")
-        if said != self.late:
+        if said < self.late:  # a worker that says so may be killed before it has left
             self.wrong.append(f"{self.late} workers left with code 1, and {said} say that the log has not taken their "
                               "last commit")
         deadline = time.monotonic() + self.CALM_SECONDS
