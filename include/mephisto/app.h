@@ -27,6 +27,7 @@
 #include "mephisto/command.h"
 #include "mephisto/app/captures.h"
 #include "mephisto/app/handler.h"
+#include "mephisto/app/repartition.h"
 #include "mephisto/logging.h"
 #include "mephisto/settings.h"
 #include "mephisto/table.h"
@@ -199,6 +200,25 @@ class App {
     add_forwarder(std::move(name), from.spec(), to.spec(), where);
     return to;
   }
+  // Sends the records of `from` on by another key, which `key` gives for each value: a function, or a member
+  // (&Order::customer). Gives the topic of these records, FROM-NAME-repartition, for agents and joins. Where there is
+  // no key, or `key` throws, the error policy of the options applies.
+  template <class T, class Key>
+  const Topic<T>& group_by(const Topic<T>& from, const std::string& name, Key key, RepartitionOptions options = {},
+                           std::source_location where = std::source_location::current()) {
+    if constexpr (detail::check_key<Key, T>()) {
+      check_captures("group_by", name, detail::captured_words(key), where);
+      return add_repartition<detail::GroupBy<T, Key>>(from, name, std::move(options), where, std::move(key));
+    } else {
+      return unsound<Topic<T>>();
+    }
+  }
+  // The same with the keys that the records have: for another number of partitions.
+  template <class T>
+  const Topic<T>& repartition(const Topic<T>& from, const std::string& name, RepartitionOptions options = {},
+                              std::source_location where = std::source_location::current()) {
+    return add_repartition<detail::Forwarder>(from, name, std::move(options), where, true);
+  }
 
   template <class Body>
   void command(std::string name, std::string help, Body body,
@@ -335,6 +355,25 @@ class App {
   static TopicOptions join_topic();
   void add_agent(std::unique_ptr<AgentBase> agent, std::source_location where);
   bool check_merged(const std::string& agent, const std::vector<const TopicBase*>& topics, std::source_location where);
+  struct Repartitioning {
+    std::string agent;
+    detail::TopicSpec to;
+    AgentOptions options;
+  };
+  Repartitioning repartitioning(const detail::TopicSpec& from, const std::string& name, RepartitionOptions options,
+                                std::source_location where);
+  template <class Forwarder, class T, class Last>
+  const Topic<T>& add_repartition(const Topic<T>& from, const std::string& name, RepartitionOptions options,
+                                  std::source_location where, Last last) {
+    auto made = repartitioning(from.spec(), name, std::move(options), where);
+    auto topic = std::make_unique<Topic<T>>(made.to);
+    const auto& reference = *topic;
+    topics_.push_back(std::move(topic));
+    add_agent(std::make_unique<Forwarder>(std::move(made.agent), from.spec(), std::move(made.to),
+                                          std::move(made.options), std::move(last)),
+              where);
+    return reference;
+  }
   void add_forwarder(std::string name, detail::TopicSpec from, detail::TopicSpec to, std::source_location where);
   void add_command(std::unique_ptr<CommandBase> command, std::source_location where);
   void add_task(detail::TaskSpec spec, std::source_location where);

@@ -5,12 +5,12 @@
 #include <algorithm>
 #include <set>
 
+#include "app/copartitioning.h"
 #include "base/process.h"
 #include "base/text.h"
 #include "mephisto/agent/request_reply.h"
 #include "mephisto/app/table_stores.h"
 #include "mephisto/log/reply_topics.h"
-#include "mephisto/table/join_partitions.h"
 
 namespace mephisto::detail {
 namespace {
@@ -158,6 +158,7 @@ bool AppShard::may_answer_on(const std::string& topic) {
 }
 
 Task<void> AppShard::declare_topics() {
+  co_await check_copartitioning(app_, shard_.outbox().topics());
   const auto defaults = topic_defaults(app_);
   auto declare = [&](const TopicSpec& spec) -> Task<void> {
     const auto* found = co_await shard_.outbox().topics().resolve(spec);
@@ -183,21 +184,9 @@ Task<void> AppShard::declare_topics() {
   }
   for (const auto& merged : app_.merged()) (void)co_await shard_.outbox().topics().resolve(merged.topic);
   if (number_ == 0) co_await compare_topics();
-  co_await check_joins();
   for (const auto& agent : app_.agents()) {
     if (agent->options().on_error.then == ErrorPolicy::Then::kDeadLetter)
       co_await declare(AgentRuntime::dead_letter_topic(app_.id(), *agent));
-  }
-}
-
-// The sides of a join meet in partitions of one number.
-Task<void> AppShard::check_joins() {
-  for (const auto& table : app_.tables()) {
-    if (table->spec().inputs.empty()) continue;
-    std::vector<SideOfJoin> sides;
-    for (const auto& topic : table->spec().inputs)
-      sides.push_back({topic, value_or_throw(co_await log_->topic(topic)).config.partitions});
-    if (const auto wrong = not_copartitioned(table->name(), sides)) throw Failure(ErrorKind::kInvalid, *wrong);
   }
 }
 

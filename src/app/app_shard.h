@@ -53,7 +53,6 @@ class AppShard {
   void add_tables(int shards);
   Task<void> declare_topics();
   Task<void> compare_topics();
-  Task<void> check_joins();
   Task<void> run_task(const TaskSpec& spec);
   Task<bool> run_once(const TaskSpec& spec);
   Task<void> run_timer(const TaskSpec& spec);

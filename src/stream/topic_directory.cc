@@ -49,6 +49,17 @@ Task<Result<const TopicHandle*>> TopicDirectory::find_reply_topic(const std::str
   co_return &keep(topic, *info, true);
 }
 
+Task<std::optional<TopicDirectory::Plan>> TopicDirectory::plan(const TopicSpec& spec) {
+  const auto info = co_await ask([&] { return log_.topic(spec.name); });
+  if (info) co_return Plan{info->config.partitions, true};
+  if (info.error().kind != ErrorKind::kNotFound) throw Failure(info.error());
+  if (!defaults_) co_return std::nullopt;
+  if (!spec.like) co_return Plan{spec.partitions_set ? spec.config.partitions : defaults_->partitions, false};
+  auto like = co_await plan(*spec.like);
+  if (like) like->exists = false;
+  co_return like;
+}
+
 Task<const TopicHandle*> TopicDirectory::resolve(const TopicSpec& spec) {
   if (const auto* handle = known(spec)) co_return handle;
   auto info = co_await ask([&] { return log_.topic(spec.name); });

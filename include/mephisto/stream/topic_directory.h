@@ -64,6 +64,12 @@ class TopicDirectory {
   // Looks the topic up. If there is no such topic, creates it as declared if that is allowed (otherwise Failure
   // kNotFound).
   Task<const TopicHandle*> resolve(const TopicSpec& spec);
+  // What resolve() would give; creates nothing. No value: it would throw.
+  struct Plan {
+    int partitions = 0;
+    bool exists = false;
+  };
+  Task<std::optional<Plan>> plan(const TopicSpec& spec);
   // Creates the topic with the replicas of the defaults, or alters it to match the declaration.
   Task<Result<TopicInfo>> create(std::string topic, TopicConfig config, IfExists if_exists);
   // Looks up a topic for replies. kNotFound if there is no such topic.
