@@ -14,7 +14,7 @@ install(FILES ${PROJECT_BINARY_DIR}/mephisto.pc DESTINATION ${CMAKE_INSTALL_LIBD
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/MephistoConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES
   ${PROJECT_BINARY_DIR}/MephistoConfig.cmake ${PROJECT_BINARY_DIR}/MephistoConfigVersion.cmake
-  cmake/compiler.cmake cmake/FindCodecs.cmake cmake/FindLMDB.cmake cmake/FindRdKafka.cmake cmake/FindRocksDB.cmake
+  cmake/compiler.cmake cmake/FindCctz.cmake cmake/FindCodecs.cmake cmake/FindLMDB.cmake cmake/FindRdKafka.cmake cmake/FindRocksDB.cmake
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/Mephisto)
 # A librdkafka that dev/librdkafka has built is installed too, because no system has it.
 if(RdKafka_LIBRARY MATCHES "\\.a$")
