@@ -11,6 +11,7 @@
 #include "mephisto/agent/request_reply.h"
 #include "mephisto/app/table_stores.h"
 #include "mephisto/log/reply_topics.h"
+#include "mephisto/table/operator_table.h"
 
 namespace mephisto::detail {
 namespace {
@@ -136,6 +137,10 @@ void AppShard::add_tables(int shards) {
     auto state =
         std::make_unique<TableState>(spec, shard_.loop(), *log_, *stores, url == kInMemory, topics, std::move(make));
     shard_.add(*state);
+    if (const auto* moved = dynamic_cast<const OperatorTable*>(table.get()); moved != nullptr) {
+      const auto after = spec.close_idle.value_or(settings.duration("close_idle"));
+      if (moved->idle_work().advance && after.count() > 0) idle_.add(*moved, *state, after);
+    }
     states_.push_back(std::move(state));
   }
 }
@@ -206,21 +211,13 @@ Task<void> AppShard::compare_topics() {
 // False if it needs the state of an event in flight: it must run again.
 Task<bool> AppShard::run_once(const TaskSpec& spec) {
   TimerRun run{shard_.participants()};
-  auto& context = *TaskContext::current();
-  context.current_unit = &run;
   try {
-    co_await spec.body();
-    if (run.conflict == nullptr) shard_.complete(run);
-  } catch (const UnitConflict&) {
+    if (co_await shard_.work(run, spec.body)) co_return true;
   } catch (const std::exception& error) {
     log::error("Timer {} failed: {}; its next run is in {}", spec.name, error.what(), format_duration(*spec.every));
-    run.discard();
+    co_return true;
   }
-  context.current_unit = nullptr;
-  auto* freed = run.conflict;
-  if (freed == nullptr) co_return true;
-  run.discard();
-  co_await freed->wait_until(shard_.loop().now() + kStateWait, "an event to finish with the same state");
+  co_await run.conflict->wait_until(shard_.loop().now() + kStateWait, "an event to finish with the same state");
   co_return false;
 }
 
@@ -259,6 +256,7 @@ Task<void> AppShard::consume() {
   const Outbox::Here here{shard_.outbox()};
   consumes_ = true;
   running_ = shard_.loop().spawn("shard", shard_.run());
+  if (!idle_.empty() && !shard_.stopping()) tasks_.push_back(shard_.loop().spawn("idle partitions", idle_.run()));
   co_return;
 }
 

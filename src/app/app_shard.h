@@ -12,6 +12,7 @@
 #include "mephisto/app.h"
 #include "mephisto/worker.h"
 #include "mephisto/stream/shard.h"
+#include "table/idle_partitions.h"
 
 namespace mephisto::detail {
 
@@ -39,6 +40,8 @@ class AppShard {
   // Waits until it consumes no more, and throws the error that ended it.
   Task<void> finished();
 
+  // Whether the clock moves the time of a partition.
+  bool moves_time() const { return idle_.busy(); }
   Shard& shard() { return shard_; }
   const Shard& shard() const { return shard_; }
   // The partitions of the app's tables that it has.
@@ -66,6 +69,7 @@ class AppShard {
   std::map<std::string, std::unique_ptr<Stores>> stores_;  // by URL
   std::vector<std::unique_ptr<Participant>> states_;       // those of the tables first, by their numbers
   Shard shard_;
+  IdlePartitions idle_{shard_};
   std::unique_ptr<AgentBase> leader_;
   std::vector<std::unique_ptr<AgentRuntime>> runtimes_;
   std::vector<Spawned> tasks_;

@@ -120,10 +120,13 @@ Result<Ticket> Collector::staged_whole(const TopicHandle& topic, int partition, 
   return Ticket{0};
 }
 
-// A timer's records belong to no offset, and nobody would send them again. So they are kept when a transaction fails.
+// A timer's records belong to no offset, and nobody would send them again. So they are kept when a transaction fails;
+// but if the run has changed state, they count with that change only.
 void Collector::merge(UnitOfWork& unit) {
   const auto* event = event_of(&unit);
-  auto& collection = event == nullptr ? unscoped_ : event_output_;
+  const bool unscoped = !transactional_ || (event == nullptr && !unit.changed);
+  auto& collection = unscoped ? unscoped_ : event_output_;
+  const bool first = unscoped && unscoped_.bytes == 0;
   StagedWriter::read(unit.staged, [&](const StagedRecord& record) {
     auto& batch = collection.at(*record.topic, record.partition);
     batch.times_chosen |= record.time_chosen;
@@ -133,8 +136,9 @@ void Collector::merge(UnitOfWork& unit) {
     batch.builder.end(!record.value);
     batch.sent_for(event);
     collection.bytes += batch.builder.bytes() - before;
-    if (event == nullptr) tickets_.next();
+    if (unscoped) tickets_.next();
   });
+  if (first && unscoped_.bytes > 0) filled_.notify_one();
   unit.staged.clear();
   if (spare_staged_.size() < kSpareStaged && unit.staged.capacity() <= kSpareStagedBytes)
     spare_staged_.push_back(std::move(unit.staged));

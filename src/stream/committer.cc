@@ -62,7 +62,8 @@ Task<bool> Committer::commit(std::vector<AssignmentId> ids) {
       if (found == assigned_.all().end() || found->second->lanes.empty()) continue;
       const auto& assignment = *found->second;
       auto one = assigned_.progress(assignment);
-      if (one.offset == assignment.committed && one.metadata == assignment.committed_metadata) continue;
+      const bool moved = one.offset != assignment.committed || one.metadata != assignment.committed_metadata;
+      if (!std::exchange(found->second->must_commit, false) && !moved) continue;
       MEPHISTO_ASSERT(one.offset >= assignment.committed, "a committed offset never moves back");
       commits.push_back(std::move(one));
       committing.push_back(found->second);

@@ -65,9 +65,9 @@ RefusedRecords::Outcome RefusedRecords::take_out(Outgoing& taken) {
     const auto& topic = topics_.at(batch.partition.topic);
     if (std::ranges::any_of(batch.refused, [](const auto& one) { return one.error.kind == ErrorKind::kNotFound; }))
       topics_.forget(topic.name);
-    const bool of_events = i >= taken.first_event_output && !topic.best_effort && !topic.dead_letters;
+    const bool in_output = i >= taken.first_event_output && !topic.best_effort && !topic.dead_letters;
+    const bool of_events = rebuild(taken, i, topic) && in_output;
     if (outcome != Outcome::kEvents) outcome = of_events ? Outcome::kEvents : Outcome::kTakenOut;
-    rebuild(taken, i, topic);
     if (!taken.batches[i].records.empty()) continue;
     taken.batches.erase(taken.batches.begin() + static_cast<std::ptrdiff_t>(i));
     if (i < taken.first_event_output) --taken.first_event_output;
@@ -78,8 +78,8 @@ RefusedRecords::Outcome RefusedRecords::take_out(Outgoing& taken) {
 }
 
 // Leaves the refused records out of a batch and numbers the others again. Refused dead letters are added to a batch of
-// their own, without their bytes.
-void RefusedRecords::rebuild(Outgoing& taken, std::size_t index, const TopicHandle& topic) {
+// their own, without their bytes. Gives whether an event has sent a refused record.
+bool RefusedRecords::rebuild(Outgoing& taken, std::size_t index, const TopicHandle& topic) {
   auto& batch = taken.batches[index];
   OutBatch kept{batch.partition, {}, batch.times_chosen};
   OutBatch cut{batch.partition, {}, batch.times_chosen};
@@ -96,6 +96,7 @@ void RefusedRecords::rebuild(Outgoing& taken, std::size_t index, const TopicHand
   };
   BatchBuilder::Cursor cursor;
   std::vector<RecordView> records;
+  bool of_event = false;
   batch.records.read(cursor, batch.records.count(), batch.records.bytes(), records);
   for (std::uint32_t row = 0; row < records.size(); ++row) {
     const auto& record = records[row];
@@ -108,6 +109,7 @@ void RefusedRecords::rebuild(Outgoing& taken, std::size_t index, const TopicHand
       add_origin(kept, origin);
       if (waiting != awaited.end()) taken.awaited.push_back({waiting->ticket, index, kept.records.count() - 1});
     } else if (!topic.dead_letters) {
+      of_event |= origin.assignment != 0;
       report(topic, refusal->error, origin, waiting == awaited.end() ? 0 : waiting->ticket);
     } else if (is_cut(record)) {
       tickets_.end({ErrorKind::kFatal,
@@ -119,6 +121,7 @@ void RefusedRecords::rebuild(Outgoing& taken, std::size_t index, const TopicHand
   }
   batch = std::move(kept);
   if (!cut.records.empty()) taken.batches.push_back(std::move(cut));
+  return of_event;
 }
 
 void RefusedRecords::report(const TopicHandle& topic, const Error& error, const Origin& origin, Ticket ticket) {

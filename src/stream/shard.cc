@@ -62,10 +62,41 @@ void Shard::merge(UnitOfWork& unit) {
   unit.take_changes([&](Participant& owner, StateChange& change) { owner.merge(assignment, change); });
 }
 
-void Shard::complete(UnitOfWork& unit) {
-  MEPHISTO_ASSERT(!unit.done, "a unit of work counts once");
-  unit.done = true;
-  merge(unit);
+// Guarantee kept here: a shard that does not have a partition any more changes nothing of it.
+void Shard::complete(TimerRun& run) {
+  MEPHISTO_ASSERT(!run.done, "a unit of work counts once");
+  for (const auto id : run.assignments) {
+    const auto* assignment = assigned_.find(id);
+    if (assignment == nullptr || assignment->state() == AssignmentState::kClosed) return run.discard();
+  }
+  for (const auto id : run.assignments) assigned_.find(id)->must_commit = true;
+  run.done = true;
+  merge(run);
+}
+
+Task<bool> Shard::work(TimerRun& run, const std::function<Task<void>()>& body) {
+  auto& context = *TaskContext::current();
+  context.current_unit = &run;
+  const Defer ended{[&] { context.current_unit = nullptr; }};
+  try {
+    co_await body();
+    if (run.conflict == nullptr) complete(run);
+  } catch (const UnitConflict&) {
+  } catch (...) {
+    run.discard();
+    throw;
+  }
+  if (run.conflict == nullptr) co_return true;
+  auto* freed = run.conflict;
+  run.discard();
+  run.conflict = freed;
+  co_return false;
+}
+
+std::optional<Shard::Processed> Shard::processed(AssignmentId id) const {
+  const auto* assignment = assigned_.find(id);
+  if (assignment == nullptr || assignment->state() != AssignmentState::kRunning) return std::nullopt;
+  return Processed{assignment->partition(), assigned_.progress(*assignment).offset};
 }
 
 void Shard::handle_assigned(std::vector<PartitionAssignment> given) {

@@ -1,5 +1,7 @@
 #include "mephisto/table/operator_table.h"
 
+#include "mephisto/base/assert.h"
+
 namespace mephisto::detail {
 namespace {
 
@@ -21,6 +23,20 @@ void UnitState::scan(std::string_view from, std::string_view to,
                      const std::function<bool(std::string_view key, std::string_view value)>& visit) {
   change_.rows().scan(&change_, from, to,
                       [&](std::string_view key, const std::string& value) { return visit(key, value); });
+}
+
+std::optional<std::string_view> ReadState::get(std::string_view key) {
+  const auto& row = rows_.row(key);
+  return row.exists ? std::optional<std::string_view>{row.value} : std::nullopt;
+}
+
+void ReadState::put(std::string_view, std::string_view) { MEPHISTO_ASSERT(false, "a state that is only read"); }
+
+void ReadState::erase(std::string_view) { MEPHISTO_ASSERT(false, "a state that is only read"); }
+
+void ReadState::scan(std::string_view from, std::string_view to,
+                     const std::function<bool(std::string_view key, std::string_view value)>& visit) {
+  rows_.scan(nullptr, from, to, [&](std::string_view key, const std::string& value) { return visit(key, value); });
 }
 
 UnitState OperatorTable::state() const {

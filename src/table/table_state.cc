@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/crash_point.h"
 #include "base/hash.h"
 #include "mephisto/base/assert.h"
 #include "mephisto/base/defer.h"
@@ -34,10 +35,16 @@ std::string describe(const Restoring& one, Loop::time_point now) {
 
 const std::shared_ptr<TablePart>& TableState::part_of(UnitOfWork& unit, std::string_view key) const {
   const auto* event = event_of(&unit);
-  const int partition = event != nullptr ? event->lane().assigned.partition.partition
-                                         : (partitions_ == 0 ? 0 : partition_of_key(key, partitions_));
+  auto* run = event == nullptr ? static_cast<TimerRun*>(&unit) : nullptr;
+  const int partition = run == nullptr     ? event->lane().assigned.partition.partition
+                        : run->partition   ? *run->partition
+                        : partitions_ == 0 ? 0
+                                           : partition_of_key(key, partitions_);
   const auto found = parts_.find(partition);
-  if (found != parts_.end() && found->second->ready()) return found->second;
+  if (found != parts_.end() && found->second->ready()) {
+    if (run != nullptr) run->assignments.merge(users(partition));
+    return found->second;
+  }
   if (event == nullptr) {
     throw Failure(ErrorKind::kUnavailable,
                   fmt::format("this shard does not have partition {} of table {}: without an event only the partitions "
@@ -52,6 +59,14 @@ const std::shared_ptr<TablePart>& TableState::part_of(UnitOfWork& unit, std::str
                   ".partitions = {}, and delete the topic {} if it exists",
                   spec_.name, partitions_, topic, known == topic_partitions_.end() ? 0 : known->second,
                   known == topic_partitions_.end() ? 0 : known->second, spec_.changelog.name));
+}
+
+std::set<AssignmentId> TableState::users(int partition) const {
+  std::set<AssignmentId> ids;
+  const auto found = users_.find(partition);
+  if (found == users_.end()) return ids;
+  for (const auto& [id, topic] : found->second) ids.insert(id);
+  return ids;
 }
 
 // Guarantee kept here: a partition of the table is changed by one shard only. Topics that share it move together, and
@@ -160,6 +175,7 @@ void TableState::committed(const Transaction& transaction, std::span<const Appen
     const auto& result = results[number];
     part->committed(result.offsets.empty() ? result.offset + transaction.batches[number].records.count()
                                            : result.offsets.back() + 1);
+    crash_point("commit.between_stores");
   }
 }
 

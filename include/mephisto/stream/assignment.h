@@ -62,6 +62,9 @@ class Assignment {
   FlowAccount flow;
   Spawned restoring;      // the task that restores its state
   bool restored = false;  // the participants have restored it, or tried to
+  // A timer has changed its state: the next commit has its offset, even if that is as before. So the log refuses the
+  // change if the partition has moved.
+  bool must_commit = false;
 };
 
 using Assignments = std::map<AssignmentId, std::shared_ptr<Assignment>>;

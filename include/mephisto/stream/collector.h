@@ -60,7 +60,7 @@ class Collector {
     batch.builder.end();
     return added(batch, before, await, unit);
   }
-  // Moves the staged records of a unit of work into the next transaction.
+  // Moves the staged records of a unit of work into the next transaction, or append.
   void merge(UnitOfWork& unit);
 
   // Senders wait while more bytes than this are collected or under way.
@@ -97,8 +97,10 @@ class Collector {
   void collect(Collection& from, Outgoing& taken);
   Ticket added(PartitionBatch& batch, std::size_t before, bool await, UnitOfWork* unit);
   bool stages(UnitOfWork* unit) const {
-    return transactional_ && unit != nullptr && !unit->done &&
-           (unit->kind == UnitOfWork::Kind::kTimer || event_of(unit) != nullptr);
+    if (unit == nullptr || unit->done) return false;
+    if (unit->kind == UnitOfWork::Kind::kTimer)
+      return transactional_ || static_cast<TimerRun*>(unit)->partition.has_value();
+    return transactional_ && event_of(unit) != nullptr;
   }
   StagedWriter stage(const TopicHandle& topic, int partition, const SendOptions& options, UnitOfWork& unit);
   Result<Ticket> staged_whole(const TopicHandle& topic, int partition, const SendOptions& options,
@@ -119,7 +121,7 @@ class Collector {
   bool transactional_;
   Random random_ = loop_.environment().random("outbox");
   Collection unscoped_;      // records of timers and tasks; at least once all records
-  Collection event_output_;  // output of acknowledged events, under exactly once
+  Collection event_output_;  // under exactly once: output of acknowledged events, and of runs that have changed state
   Outgoing kept_;            // unscoped records of failed transactions; first in the next one
   std::size_t kept_bytes_ = 0;
   std::vector<Buffer> spare_staged_;

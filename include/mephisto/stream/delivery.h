@@ -145,10 +145,18 @@ struct Slot : UnitOfWork {
   std::string position() const;
 };
 
-// A run of a timer.
+// A run of a timer: a unit of work without an event.
 struct TimerRun : UnitOfWork {
-  explicit TimerRun(const Participants& all) : UnitOfWork{}, participants(&all) { kind = Kind::kTimer; }
+  // With a partition, the run uses that partition of each table; otherwise the key decides. What a run of a partition
+  // sends waits until the run is done, under both guarantees.
+  explicit TimerRun(const Participants& all, std::optional<int> of = std::nullopt)
+      : UnitOfWork{}, participants(&all), partition(of) {
+    kind = Kind::kTimer;
+  }
   const Participants* participants;  // the shard's
+  std::optional<int> partition;
+  // Those whose state it uses. It counts if the shard still has all of them, and only together with their offsets.
+  std::set<AssignmentId> assignments;
 };
 
 // The event of a unit of work; null without a unit, and for a timer's.

@@ -32,7 +32,7 @@ class RefusedRecords {
   std::uint64_t lost() const { return lost_; }
 
  private:
-  void rebuild(Outgoing& taken, std::size_t index, const TopicHandle& topic);
+  bool rebuild(Outgoing& taken, std::size_t index, const TopicHandle& topic);
   // Reports a refusal to the sender of the record: to the task that awaits it (ticket not 0), or to its event.
   // Otherwise logs and counts it.
   void report(const TopicHandle& topic, const Error& error, const Origin& origin, Ticket ticket);

@@ -38,8 +38,16 @@ class Shard : private LaneQueue::Owner {
 
   // Registers the events of a batch that is done. If the last one has sent something, they fail together.
   void done_together(const std::vector<Slot>& slots) { refused_.done_together(slots); }
-  // Counts the outputs and changes of a unit of work that is not an event.
-  void complete(UnitOfWork& unit);
+  // Runs `body` as this unit of work. If it succeeds, its outputs and changes count as a whole; if it throws, none do.
+  // False if it needs state of an event in flight: none do, and it must run again when `run.conflict` is notified.
+  Task<bool> work(TimerRun& run, const std::function<Task<void>()>& body);
+  // A running assignment's partition, and the offset before which all its records are processed; none if it does not
+  // run.
+  struct Processed {
+    TopicPartition partition;
+    std::int64_t offset = 0;
+  };
+  std::optional<Processed> processed(AssignmentId id) const;
 
   Loop& loop() const { return loop_; }
   Log& log() { return *log_; }
@@ -76,6 +84,7 @@ class Shard : private LaneQueue::Owner {
   Task<void> wait_until_idle(const std::vector<AssignmentId>& ids);
   void deliver(std::shared_ptr<Batch> batch);
   void merge(UnitOfWork& unit);
+  void complete(TimerRun& run);
   Task<void> poll_loop();
   // The orderly end, after poll_loop() and the committer.
   Task<void> leave();

@@ -1,7 +1,9 @@
 // One partition of a table on the shard that has the partition.
 #pragma once
 
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <set>
 #include <source_location>
 #include <string>
@@ -22,6 +24,7 @@ struct TableSpec {
   TopicSpec changelog;
   std::string store;              // empty: the setting `store`
   bool log_every_update = false;  // otherwise the updates of a key within a commit are one record of the changelog
+  std::optional<std::chrono::milliseconds> close_idle;  // of operators (idle_partitions.h); none: the setting
   // The topics whose events change it together: it is used when the shard has the same partition of all of them.
   std::set<std::string> inputs;
   std::string help;

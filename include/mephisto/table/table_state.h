@@ -43,6 +43,8 @@ class TableState : public Participant {
   const std::shared_ptr<TablePart>& part_of(UnitOfWork& unit, std::string_view key) const;
   const std::map<int, std::shared_ptr<TablePart>>& parts() const { return parts_; }
   const std::map<int, Restoring>& restoring() const { return restoring_; }
+  // The assignments that need the partition.
+  std::set<AssignmentId> users(int partition) const;
 
   Task<void> restore(const Assignment& assignment) override;
   std::string progress(const Assignment& assignment) const override;
