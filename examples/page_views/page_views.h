@@ -1,4 +1,5 @@
-// Counts the views of each page by minute. Each minute has one final result, ten seconds after its end.
+// Counts the views of each page by minute. Each minute has one final result, ten seconds after its end. At night, when
+// nobody views a page, the clock closes the last minute.
 #pragma once
 
 #include <mephisto/mephisto.h>
@@ -18,7 +19,7 @@ inline auto& finals = app.topic<Windowed<int>>("finals", {.internal = true});
 inline auto& late_views = app.topic<View>("late_views", {.internal = true});
 inline auto& minutes =
     app.windows<std::string>("minutes", WindowSpec::tumbling(1min, {.grace = 10s, .emit = Emit::kOnClose}),
-                             [](int& count, const View&) { ++count; })
+                             [](int& count, const View&) { ++count; }, {.close_idle = 30s})
         .results_to(finals)
         .late_to(late_views);
 

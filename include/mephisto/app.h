@@ -163,9 +163,10 @@ class App {
     using V = typename Args::First;
     using In = typename Args::Second;
     if constexpr (json::is_sound<K> && json::is_sound<V> && json::is_sound<In>) {
-      auto table = std::make_unique<WindowedTable<K, V, In>>(
-          operator_spec(std::move(name), options.partitions, std::move(options.store), options.log_every_update, where),
-          std::move(spec), std::move(add));
+      auto state =
+          operator_spec(std::move(name), options.partitions, std::move(options.store), options.log_every_update, where);
+      state.close_idle = options.close_idle;
+      auto table = std::make_unique<WindowedTable<K, V, In>>(std::move(state), std::move(spec), std::move(add));
       auto& reference = *table;
       tables_.push_back(std::move(table));
       return reference;

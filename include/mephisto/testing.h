@@ -12,6 +12,8 @@
 // its tests.
 #pragma once
 
+#include <algorithm>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
@@ -78,6 +80,55 @@ class TestTable {
   std::vector<const detail::TableState*> shards_;
 };
 
+// What windows of the app have that take values now, for tests.
+template <class K, class V, class In>
+class TestWindows {
+ public:
+  TestWindows(const WindowedTable<K, V, In>& windows, std::vector<const detail::TableState*> shards)
+      : windows_(windows), shards_(std::move(shards)) {}
+
+  // The value of the key's window that begins at `start`; if the key is in several partitions, of the first one.
+  std::optional<V> find(const K& key, Timestamp start) const {
+    for (const auto& window : open(key)) {
+      if (window.start == start) return window.value;
+    }
+    return std::nullopt;
+  }
+  // The same, or the value of a window without records.
+  V get(const K& key, Timestamp start) const { return find(key, start).value_or(V{}); }
+  // The windows of the key, partition after partition.
+  std::vector<Windowed<V>> open(const K& key) const {
+    std::vector<Windowed<V>> all;
+    each([&](detail::StateView& state) { std::ranges::move(windows_.open_in(state, key), std::back_inserter(all)); });
+    return all;
+  }
+  // All windows, partition after partition, each in the order of its keys.
+  std::vector<std::pair<K, Windowed<V>>> items() const {
+    std::vector<std::pair<K, Windowed<V>>> all;
+    each([&](detail::StateView& state) { std::ranges::move(windows_.items_in(state), std::back_inserter(all)); });
+    return all;
+  }
+  std::size_t size() const { return items().size(); }
+
+ private:
+  template <class F>
+  void each(F visit) const {
+    std::map<int, detail::Rows<std::string>*> parts;
+    for (const auto* shard : shards_) {
+      for (const auto& [partition, part] : shard->parts()) {
+        if (part->ready()) parts[partition] = static_cast<detail::Rows<std::string>*>(part.get());
+      }
+    }
+    for (const auto& [partition, part] : parts) {
+      detail::ReadState state{*part};
+      visit(state);
+    }
+  }
+
+  const WindowedTable<K, V, In>& windows_;
+  std::vector<const detail::TableState*> shards_;
+};
+
 class TestDriver {
  public:
   // Starts the worker, with all its shards in the test's thread. Throws Failure if it cannot start, or if the app's
@@ -119,6 +170,10 @@ class TestDriver {
   template <class K, class V>
   TestTable<K, V> table(const Table<K, V>& table) {
     return TestTable<K, V>{table, states(table.spec().number)};
+  }
+  template <class K, class V, class In>
+  TestWindows<K, V, In> table(const WindowedTable<K, V, In>& windows) {
+    return TestWindows<K, V, In>{windows, states(windows.spec().number)};
   }
   // The records that this agent could not process, with the reason in header x-error.
   std::vector<TestRecord> dead_letters(const AgentBase& agent);

@@ -11,6 +11,7 @@
 // window.h says which windows there are, and when their results come.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -29,6 +30,9 @@ struct WindowsOptions {
   int partitions = 0;             // 0: the setting topic_partitions
   std::string store{};            // memory:// or rocksdb://; empty: the setting `store`
   bool log_every_update = false;  // otherwise the updates of a key within a commit are one record of the changelog
+  // A partition whose stream time stands still for this long closes what is over by the clock, at most a quarter later.
+  // 0: only records close windows; none: the setting close_idle. Use it where times of records are near the clock's.
+  std::optional<std::chrono::milliseconds> close_idle{};
 };
 
 // The value of a window. Its key is the record's key. Without a value, the window is not there any more: it became part
@@ -55,14 +59,54 @@ std::string record_key(std::string_view stored) {
   }
 }
 
+// What windows of all types share, also for the command line and tests.
+class WindowsTable : public OperatorTable {
+ public:
+  WindowsTable(TableSpec spec, Windows windows) : OperatorTable(std::move(spec)), windows_(std::move(windows)) {}
+
+  const Windows& windows() const { return windows_; }
+  // The key of a window as JSON.
+  virtual void write_key(std::string_view stored, Buffer& out) const = 0;
+
+ protected:
+  Windows windows_;
+};
+
 }  // namespace detail
 
+// A value that was late for a window, for the function of late_to(). If it is in no window at all, start and end are
+// its time.
+template <class K, class In>
+struct LateValue {
+  K key;
+  In value;
+  Timestamp time;
+  Timestamp start;
+  Timestamp end;
+};
+
 template <class K, class V, class In>
-class WindowedTable : public detail::OperatorTable {
+class WindowedTable : public detail::WindowsTable {
  public:
+  using key_type = K;
+  using value_type = V;
+  using Late = LateValue<K, In>;
+
   // `add` takes a value into a window. Sessions join windows by `earlier += later`.
   WindowedTable(detail::TableSpec spec, WindowSpec windows, std::function<void(V&, const In&)> add)
-      : OperatorTable(std::move(spec)), windows_(std::move(windows), aggregator(std::move(add))) {}
+      : WindowsTable(std::move(spec), Windows{std::move(windows), aggregator(std::move(add))}) {
+    when_idle({.times =
+                   [this](detail::StateView& state) {
+                     const auto progress = windows_.progress(state);
+                     return detail::IdleWork::Times{progress.stream_time, progress.next};
+                   },
+               .advance = [this](std::int64_t now) -> Task<void> {
+                 Sent sent;
+                 auto state = this->state();
+                 windows_.close_idle(state, now, sent.sink());
+                 co_await send(std::move(sent));
+               }});
+  }
 
   // Sends the results there. Their key is the window's key, their timestamp the largest time in the window.
   WindowedTable& results_to(const Topic<Windowed<V>>& topic) {
@@ -73,6 +117,12 @@ class WindowedTable : public detail::OperatorTable {
   // only counted.
   WindowedTable& late_to(const Topic<In>& topic) {
     late_ = &topic;
+    return *this;
+  }
+
+  // Calls a function for them instead, or as well. An event that runs again calls it again.
+  WindowedTable& late_to(std::function<void(const Late&)> function) {
+    on_late_ = std::move(function);
     return *this;
   }
 
@@ -96,17 +146,54 @@ class WindowedTable : public detail::OperatorTable {
     return windows_.progress(state);
   }
 
-  // The windows of the key that take values now, by rising end.
+  // The windows that take values now, of the event's partition: of a key, by rising start (sessions: end).
   std::vector<Windowed<V>> open(const K& key) const {
+    auto state = this->state();
+    return open_in(state, key);
+  }
+  // Those of them that overlap [from, to).
+  std::vector<Windowed<V>> open(const K& key, Timestamp from, Timestamp to) const {
+    auto all = open(key);
+    std::erase_if(all, [&](const auto& window) { return window.start >= to || !ends_after(window, from); });
+    return all;
+  }
+  // The value of the one that holds the time; if several do, of the one that begins first.
+  std::optional<V> find(const K& key, Timestamp time) const {
+    for (auto& window : open(key)) {
+      if (window.start <= time && ends_after(window, time)) return std::move(window.value);
+    }
+    return std::nullopt;
+  }
+  // The keys that have windows which take values now, in their order.
+  std::vector<K> keys() const {
+    std::vector<K> all;
+    auto state = this->state();
+    for (auto& [key, window] : items_in(state)) {
+      if (all.empty() || !(all.back() == key)) all.push_back(std::move(key));
+    }
+    return all;
+  }
+
+  // The same of any state, for tests.
+  std::vector<Windowed<V>> open_in(detail::StateView& state, const K& key) const {
     std::string buffer;
     std::vector<Windowed<V>> all;
-    auto state = this->state();
     windows_.read(state, Key::stored(key, buffer), [&](WindowBounds bounds, std::string_view value) {
       all.push_back(windowed(bounds, value));
       return true;
     });
     return all;
   }
+  std::vector<std::pair<K, Windowed<V>>> items_in(detail::StateView& state) const {
+    std::vector<std::pair<K, Windowed<V>>> all;
+    windows_.read_all(state, [&](std::string_view key, WindowBounds bounds, std::string_view value) {
+      all.emplace_back(Key::key(key), windowed(bounds, value));
+      return true;
+    });
+    return all;
+  }
+
+  void write_key(std::string_view stored, Buffer& out) const override { Key::write_json(stored, out); }
 
  private:
   using Key = detail::TableKey<K>;
@@ -135,6 +222,10 @@ class WindowedTable : public detail::OperatorTable {
   };
 
   static Timestamp at(std::int64_t ms) { return Timestamp{std::chrono::milliseconds{ms}}; }
+  // In sliding windows and sessions the end is in the window.
+  bool ends_after(const Windowed<V>& window, Timestamp time) const {
+    return windows_.spec().holds_end() ? window.end >= time : window.end > time;
+  }
   static Windowed<V> windowed(WindowBounds bounds, std::optional<std::string_view> value) {
     return {at(bounds.start), at(bounds.end), value ? std::optional<V>{window_value<V>(*value)} : std::nullopt};
   }
@@ -170,7 +261,8 @@ class WindowedTable : public detail::OperatorTable {
       co_await results_->cast(windowed(one.window, one.value), options);
     }
     for (auto& one : sent.late) {
-      if (late_ == nullptr) break;
+      if (on_late_) on_late_({Key::key(one.key), input(one.value), one.time, at(one.window.start), at(one.window.end)});
+      if (late_ == nullptr) continue;
       SendOptions options;
       options.key = detail::record_key<K>(one.key);
       options.timestamp = one.time;
@@ -183,9 +275,9 @@ class WindowedTable : public detail::OperatorTable {
     return event == nullptr ? Loop::current()->timestamp() : event->record().timestamp();
   }
 
-  Windows windows_;
   const Topic<Windowed<V>>* results_ = nullptr;
   const Topic<In>* late_ = nullptr;
+  std::function<void(const Late&)> on_late_;
 };
 
 }  // namespace mephisto

@@ -8,7 +8,8 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/output.h"
-#include "mephisto/table/operator_table.h"
+#include "mephisto/windows.h"
+#include "table/window_keys.h"
 
 namespace mephisto::cli {
 namespace {
@@ -23,6 +24,7 @@ struct TableCommandOptions {
   std::string name;
   std::optional<std::string> key;
   std::optional<std::string> prefix;
+  std::optional<std::string> window;
   std::optional<int> limit;
   bool follow = false;
 
@@ -30,6 +32,7 @@ struct TableCommandOptions {
     return {{"name", "the table, as `tables` lists it", "", true},
             {"key", "only this key, as it is shown here; exit code 1 if it is not there", "", true},
             {"prefix", "only keys that start with this"},
+            {"window", "only windows that hold this time (ISO 8601, or milliseconds since 1970)"},
             {"limit", "at most this many rows (0: all; default: 100, with --follow all)", "-n"},
             {"follow",
              "one line of JSON for each row, and then for each change (an erased key has the value null); "
@@ -39,10 +42,16 @@ struct TableCommandOptions {
 
 bool has_bytes(const TableBase& table) { return dynamic_cast<const detail::OperatorTable*>(&table) != nullptr; }
 
-// Windows and joins have keys that are bytes; all others have JSON in the changelog.
+const detail::WindowsTable* windows_of(const TableBase& table) {
+  return dynamic_cast<const detail::WindowsTable*>(&table);
+}
+
+// The keys of windows and joins are bytes; all others have JSON in the changelog. Of windows the key of their table is
+// shown.
 struct ShownKey {
   enum class Kind { kText, kJson, kBytes };
   std::int64_t number = 0;  // orders the integers by value; 0 for others
+  std::string bytes;        // of a window, its whole key
   std::string content;
   Kind kind = Kind::kText;
 
@@ -51,16 +60,40 @@ struct ShownKey {
   auto operator<=>(const ShownKey&) const = default;
 };
 
-ShownKey shown_key(const TableBase& table, std::string_view key) {
-  if (has_bytes(table)) return {0, std::string{key}, ShownKey::Kind::kBytes};
-  if (auto text = from_json<std::string>(key)) return {0, std::move(*text), ShownKey::Kind::kText};
-  ShownKey shown{0, value_json(Codec::json(), key), ShownKey::Kind::kJson};
+ShownKey shown_json_key(std::string_view key) {
+  if (auto text = from_json<std::string>(key)) return {0, "", std::move(*text), ShownKey::Kind::kText};
+  ShownKey shown{0, "", value_json(Codec::json(), key), ShownKey::Kind::kJson};
   (void)take_number(shown.content, shown.number);
   return shown;
 }
 
-std::string shown_value(const TableBase& table, std::string_view value) {
-  return has_bytes(table) ? to_json(printable(value, kWhole)) : value_json(table.spec().changelog.value_codec, value);
+// None for an entry that is no row for people.
+std::optional<ShownKey> shown_key(const TableBase& table, std::string_view key) {
+  if (const auto* windows = windows_of(table)) {
+    const auto stored = detail::read_window_key(key);
+    if (!stored) return std::nullopt;
+    Buffer json;
+    windows->write_key(*stored, json);
+    auto shown = shown_json_key(json.view());
+    shown.bytes = key;
+    return shown;
+  }
+  if (has_bytes(table)) return ShownKey{0, "", std::string{key}, ShownKey::Kind::kBytes};
+  return shown_json_key(key);
+}
+
+// As JSON; `window` is only of windows.
+struct ShownValue {
+  std::string value;
+  std::optional<WindowBounds> window;
+};
+
+std::int64_t time_of(const std::string& text) {
+  std::int64_t ms = 0;
+  if (take_number(text, ms)) return ms;
+  if (const auto time = from_json<Timestamp>(to_json(text))) return time->time_since_epoch().count();
+  throw UsageError(
+      fmt::format("--window {}: a time is 2026-01-31T12:00:00Z, or milliseconds since 1970", printable(text)));
 }
 
 const TableBase& find_table(const App& app, const std::string& name) {
@@ -79,11 +112,13 @@ class Changes {
   struct Change {
     int partition;
     ShownKey key;
-    std::optional<std::string> value;  // JSON
+    std::optional<ShownValue> value;
   };
 
   Changes(const TableBase& table, const TableCommandOptions& options, Log& log)
-      : table_(table), options_(options), log_(log) {}
+      : table_(table), options_(options), log_(log) {
+    if (options.window) window_ = time_of(*options.window);
+  }
 
   // From the first record on. `unread()` is false when all that was there at this call has been read.
   Task<void> start(const TopicInfo& changelog) {
@@ -122,54 +157,95 @@ class Changes {
  private:
   void add(int partition, const RecordView& record, std::vector<Change>& changes) const {
     auto key = shown_key(table_, record.key);
-    if (options_.key && *options_.key != key.text() && *options_.key != key.json()) return;
-    if (options_.prefix && !key.text().starts_with(*options_.prefix)) return;
-    std::optional<std::string> value;
-    if (record.has_value()) value = shown_value(table_, record.value);
-    changes.push_back({partition, std::move(key), std::move(value)});
+    if (!key) return;
+    if (options_.key && *options_.key != key->text() && *options_.key != key->json()) return;
+    if (options_.prefix && !key->text().starts_with(*options_.prefix)) return;
+    std::optional<ShownValue> value;
+    if (record.has_value()) value = shown_value(record);
+    if (value && window_ && !holds(*value->window, *window_)) return;
+    changes.push_back({partition, std::move(*key), std::move(value)});
+  }
+
+  // None for a window that takes no more records.
+  std::optional<ShownValue> shown_value(const RecordView& record) const {
+    if (const auto* windows = windows_of(table_)) {
+      auto entry = windows->windows().entry(record.key, record.value);
+      if (!entry) return std::nullopt;
+      return ShownValue{value_json(Codec::json(), entry->value), entry->window};
+    }
+    if (has_bytes(table_)) return ShownValue{to_json(printable(record.value, kWhole)), std::nullopt};
+    return ShownValue{value_json(table_.spec().changelog.value_codec, record.value), std::nullopt};
+  }
+
+  bool holds(const WindowBounds& window, std::int64_t time) const {
+    const bool with_end = windows_of(table_)->windows().spec().holds_end();
+    return window.start <= time && (with_end ? time <= window.end : time < window.end);
   }
 
   const TableBase& table_;
   const TableCommandOptions& options_;
   Log& log_;
+  std::optional<std::int64_t> window_;  // a time that a shown window holds
   std::unique_ptr<Reader> reader_;
   std::map<AssignmentId, TopicPartition> partitions_;
   std::map<TopicPartition, std::int64_t> unread_;  // the ends at the start
   Loop::time_point last_ = Loop::current()->now();
 };
 
-std::string row_json(int partition, const ShownKey& key, const std::optional<std::string>& value) {
-  return fmt::format(R"({{"partition":{},"key":{},"value":{}}})", partition, key.json(), value.value_or("null"));
+// Of count windows the numbers of records, of all others times.
+std::pair<std::string, std::string> bounds_json(const TableBase& table, const WindowBounds& window) {
+  const auto json = [&](std::int64_t bound) {
+    const bool is_number = windows_of(table)->windows().spec().kind() == WindowSpec::Kind::kCount;
+    return is_number ? std::to_string(bound) : to_json(Timestamp{std::chrono::milliseconds{bound}});
+  };
+  return {json(window.start), json(window.end)};
 }
 
-using Rows = std::map<std::pair<ShownKey, int>, std::string>;  // the value by key and partition
+std::string row_json(const TableBase& table, int partition, const ShownKey& key,
+                     const std::optional<ShownValue>& value) {
+  std::string window;
+  if (value && value->window) {
+    const auto [start, end] = bounds_json(table, *value->window);
+    window = fmt::format(R"("window":{{"start":{},"end":{}}},)", start, end);
+  }
+  return fmt::format(R"({{"partition":{},"key":{},{}"value":{}}})", partition, key.json(), window,
+                     value ? value->value : "null");
+}
 
-Task<int> follow(Changes& changes, const Rows& rows, std::int64_t limit) {
+using Rows = std::map<std::pair<ShownKey, int>, ShownValue>;  // by key and partition
+
+Task<int> follow(const TableBase& table, Changes& changes, const Rows& rows, std::int64_t limit) {
   JsonRows lines{false};
   std::int64_t printed = 0;
   for (const auto& [key, value] : rows) {
     if (printed++ == limit) co_return kOk;
-    lines.add(row_json(key.second, key.first, value));
+    lines.add(row_json(table, key.second, key.first, value));
   }
   while (printed < limit) {
     std::fflush(stdout);
     for (const auto& [partition, key, value] : co_await changes.next(kFollow)) {
       if (printed++ == limit) break;
-      lines.add(row_json(partition, key, value));
+      lines.add(row_json(table, partition, key, value));
     }
   }
   co_return kOk;
 }
 
 void show(const TableBase& table, const Rows& rows, std::int64_t limit, bool json) {
-  TextTable shown{table.name(), {{"key"}, {"partition", true}, {"value"}}};
+  const bool windows = windows_of(table) != nullptr;
+  TextTable shown = windows ? TextTable{table.name(), {{"key"}, {"start"}, {"end"}, {"partition", true}, {"value"}}}
+                            : TextTable{table.name(), {{"key"}, {"partition", true}, {"value"}}};
   JsonRows lines{json};
   for (std::int64_t printed = 0; const auto& [key, value] : rows) {
     if (printed++ == limit) break;
-    if (json)
-      lines.add(row_json(key.second, key.first, value));
-    else
-      shown.add({key.first.text(), std::to_string(key.second), value});
+    if (json) {
+      lines.add(row_json(table, key.second, key.first, value));
+    } else if (windows) {
+      const auto [start, end] = bounds_json(table, *value.window);
+      shown.add({key.first.text(), start, end, std::to_string(key.second), value.value});
+    } else {
+      shown.add({key.first.text(), std::to_string(key.second), value.value});
+    }
   }
   if (!json) shown.print(false);
 }
@@ -178,6 +254,8 @@ Task<int> table(TableCommandOptions options, CommandContext context) {
   if (options.limit && *options.limit < 0) throw UsageError(fmt::format("--limit {}: from 0", *options.limit));
   if (options.key && options.prefix) throw UsageError("give a KEY, or --prefix P");
   const auto& found = find_table(context.app, options.name);
+  if (options.window && windows_of(found) == nullptr)
+    throw UsageError(fmt::format("--window: table {} has no windows", found.name()));
   auto& log = *log_context().log;
   const auto changelog = co_await log.topic(found.spec().changelog.name);
   if (!changelog && changelog.error().kind == ErrorKind::kNotFound) {
@@ -197,7 +275,7 @@ Task<int> table(TableCommandOptions options, CommandContext context) {
   }
   const auto wanted = options.limit.value_or(options.follow ? 0 : kDefaultLimit);
   const auto limit = wanted == 0 ? std::numeric_limits<std::int64_t>::max() : wanted;
-  if (options.follow) co_return co_await follow(changes, rows, limit);
+  if (options.follow) co_return co_await follow(found, changes, rows, limit);
   if (options.key && rows.empty()) {
     throw Failure(ErrorKind::kNotFound,
                   fmt::format("table {} has no key \"{}\"", found.name(), printable(*options.key)));

@@ -59,7 +59,7 @@ Task<void> IdlePartitions::look(Watched& one, int partition) {
   ++busy_;
   const Defer done{[this] { --busy_; }};
   // A log that does not answer is no idle one.
-  if (!co_await caught_up(users)) co_return;
+  if (!co_await caught_up(one.table.spec().inputs, users)) co_return;
   if (!runs() || one.state.users(partition) != users || times(one, partition).stream != seen.stream) co_return;
   TimerRun run{shard_.participants(), partition};
   (void)co_await shard_.work(run, [&] { return one.table.idle_work().advance(clock); });
@@ -67,10 +67,12 @@ Task<void> IdlePartitions::look(Watched& one, int partition) {
   if (runs()) seen.stream = times(one, partition).stream;
 }
 
-Task<bool> IdlePartitions::caught_up(std::set<AssignmentId> users) const {
+// `inputs` are the topics of a join; windows do not say theirs, so all topics count that the app consumes.
+Task<bool> IdlePartitions::caught_up(const std::set<std::string>& inputs, std::set<AssignmentId> users) const {
   for (const auto id : users) {
     const auto before = shard_.processed(id);
     if (!before) co_return false;
+    if (!inputs.empty() && !inputs.contains(before->partition.topic)) continue;
     const auto marks = co_await shard_.log().watermarks(before->partition);
     const auto now = shard_.processed(id);
     if (!marks || !now || now->offset < marks->end) co_return false;

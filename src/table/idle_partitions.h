@@ -47,7 +47,7 @@ class IdlePartitions {
   Task<void> look(Watched& one, int partition);
   IdleWork::Times times(const Watched& one, int partition) const;
   // Whether all records of these assignments are processed, and the log has no more.
-  Task<bool> caught_up(std::set<AssignmentId> users) const;
+  Task<bool> caught_up(const std::set<std::string>& inputs, std::set<AssignmentId> users) const;
 
   Shard& shard_;
   std::vector<Watched> watched_;

@@ -122,6 +122,22 @@ void Windows::read(detail::StateView& state, std::string_view key,
   detail::WindowRun{spec_, aggregator_, state, nowhere}.read(key, visit);
 }
 
+void Windows::read_all(
+    detail::StateView& state,
+    const std::function<bool(std::string_view key, WindowBounds, std::string_view value)>& visit) const {
+  const WindowSink nowhere;
+  detail::WindowRun{spec_, aggregator_, state, nowhere}.read_all(visit);
+}
+
+std::optional<Windows::Entry> Windows::entry(std::string_view key, std::string_view value) const {
+  const auto id = detail::read_window_key(key);
+  if (!id) return std::nullopt;
+  auto window = detail::StoredWindow::decode(value);
+  const bool is_full = spec_.kind() == WindowSpec::Kind::kCount && window.bounds.start == window.bounds.end;
+  if (window.is_final || is_full) return std::nullopt;
+  return Entry{*id, window.shown(spec_), std::move(window.aggregate)};
+}
+
 Windows::Progress Windows::progress(detail::StateView& state) const {
   const WindowSink nowhere;
   return detail::WindowRun{spec_, aggregator_, state, nowhere}.progress();

@@ -22,6 +22,12 @@ void write_window_key(std::string& out, std::string_view key, std::int64_t id) {
   put_number(out, id);
 }
 
+std::optional<std::string> read_window_key(std::string_view bytes) {
+  if (!bytes.starts_with('w')) return std::nullopt;
+  bytes.remove_prefix(1);
+  return take_key(bytes);
+}
+
 std::string value_key(std::string_view key, std::int64_t time, std::int64_t number) {
   auto out = key_prefix('v', key);
   put_number(out, time);

@@ -18,6 +18,11 @@ thread_local std::string value_scratch;
 
 }  // namespace
 
+WindowBounds StoredWindow::shown(const WindowSpec& spec) const {
+  if (spec.kind() != WindowSpec::Kind::kCount) return bounds;
+  return {bounds.start, bounds.start + spec.size()};
+}
+
 void StoredWindow::encode(std::string& out) const {
   out = static_cast<char>((is_final ? kFinal : 0) | (due ? kDue : 0) | (sent.empty() ? 0 : kSent));
   put_number(out, bounds.start);
@@ -81,7 +86,8 @@ void WindowRun::finish() {
 }
 
 Windows::Progress WindowRun::progress() const {
-  Windows::Progress all{.late = progress_.late, .skipped = progress_.skipped};
+  Windows::Progress all{
+      .late = progress_.late, .skipped = progress_.skipped, .next = std::min(progress_.next_timer, progress_.next_due)};
   if (has_time()) all.stream_time = progress_.stream_time;
   return all;
 }
@@ -141,15 +147,10 @@ void WindowRun::changed(std::string_view key, std::int64_t id, StoredWindow& win
   store(key, id, window);
 }
 
-WindowBounds WindowRun::shown_bounds(const StoredWindow& window) const {
-  if (spec_.kind() != WindowSpec::Kind::kCount) return window.bounds;
-  return {window.bounds.start, window.bounds.start + spec_.size()};
-}
-
 // A session retracts the results that it replaces, also its own. Kafka Streams does not do that while all its records
 // have the same time, and neither do we.
 void WindowRun::send(std::string_view key, StoredWindow& window) {
-  const auto bounds = shown_bounds(window);
+  const auto bounds = window.shown(spec_);
   if (spec_.kind() == WindowSpec::Kind::kSession && spec_.emit() != Emit::kOnClose) {
     for (const auto& old : window.sent)
       if (bounds.start != bounds.end) sink_.result({key, old, std::nullopt, old.end});
@@ -164,7 +165,14 @@ void WindowRun::read(std::string_view key, const std::function<bool(WindowBounds
   ++to.back();
   state_.scan(from, to, [&](std::string_view, std::string_view bytes) {
     const auto window = StoredWindow::decode(bytes);
-    return !takes_records(window) || visit(shown_bounds(window), window.aggregate);
+    return !takes_records(window) || visit(window.shown(spec_), window.aggregate);
+  });
+}
+
+void WindowRun::read_all(const std::function<bool(std::string_view key, WindowBounds, std::string_view value)>& visit) {
+  state_.scan("w", "x", [&](std::string_view entry, std::string_view bytes) {
+    const auto window = StoredWindow::decode(bytes);
+    return !takes_records(window) || visit(*read_window_key(entry), window.shown(spec_), window.aggregate);
   });
 }
 

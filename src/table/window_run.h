@@ -21,6 +21,8 @@ struct StoredWindow {
   std::vector<WindowBounds> sent;   // sessions: results that the next one retracts, by rising end
   std::string aggregate;
 
+  // The bounds that are told: a count window is stored with the numbers of its records so far.
+  WindowBounds shown(const WindowSpec& spec) const;
   void encode(std::string& out) const;
   static StoredWindow decode(std::string_view bytes);
   static std::int64_t time_of(std::string_view bytes) { return read_number(bytes.substr(17)); }  // of stored ones
@@ -51,6 +53,7 @@ class WindowRun {
   void finish();
 
   void read(std::string_view key, const std::function<bool(WindowBounds, std::string_view value)>& visit);
+  void read_all(const std::function<bool(std::string_view key, WindowBounds, std::string_view value)>& visit);
   bool has_time() const { return progress_.stream_time > kNever; }
   std::int64_t stream_time() const { return progress_.stream_time; }
   Windows::Progress progress() const;
@@ -80,7 +83,6 @@ class WindowRun {
   // Adds a record to a window that exists or begins.
   void add(StoredWindow& window, const WindowRecord& record);
   // Stores a window that changed, and sends its result or arranges it.
-  WindowBounds shown_bounds(const StoredWindow& window) const;
   void changed(std::string_view key, std::int64_t id, StoredWindow& window);
   void send(std::string_view key, StoredWindow& window);
   void remove_due(std::string_view key, std::int64_t id, StoredWindow& window);

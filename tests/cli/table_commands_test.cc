@@ -144,17 +144,25 @@ TEST_F(TableCommandsTest, WrongWordsAreUsageErrors) {
   EXPECT_EQ(run({"table"}).code, 2);
 }
 
-TEST_F(TableCommandsTest, TheBytesOfWindowsAreShownWithoutControlCharacters) {
-  work({{"ann", 3}});
+TEST_F(TableCommandsTest, WindowsAreShownByKeyAndTime) {
+  work({{"ann", 3}, {"bob", 4}});
+  const auto all = run({"table", "spend", "--json"});
+  EXPECT_EQ(all.code, 0) << all.err;
+  EXPECT_THAT(all.out, AllOf(HasSubstr(R"("key":"ann","window":{"start":"20)"),
+                             HasSubstr(R"("value":{"orders":0,"spent":3}})"), HasSubstr(R"("key":"bob")")));
+  const auto bound = [&](const std::string& name) {
+    const auto at = all.out.find("\"" + name + "\":\"") + name.size() + 4;
+    return all.out.substr(at, all.out.find('"', at) - at);
+  };
   const auto text = run({"table", "spend"});
-  const auto json = run({"table", "spend", "--json"});
-  EXPECT_EQ(text.code, 0) << text.err;
-  EXPECT_THAT(text.out, HasSubstr(R"(| wann\x00\x01)"));
-  EXPECT_THAT(json.out, AllOf(HasSubstr(R"("key":"wann\\x00\\x01)"), HasSubstr(R"({\"orders\":0,\"spent\":3})")));
-  const auto start = json.out.find("\"wann");
-  const auto key = *from_json<std::string>(json.out.substr(start, json.out.find("\",", start) + 1 - start));
-  EXPECT_THAT(run({"table", "spend", key}).out, HasSubstr("| " + key + " |")) << "a key may be given as it is shown";
-  EXPECT_THAT(run({"table", "spend", "--prefix", "wann"}).out, HasSubstr("| " + key + " |"));
+  EXPECT_THAT(text.out, AllOf(HasSubstr("| ann |"), HasSubstr(bound("start")), HasSubstr(bound("end"))));
+  EXPECT_THAT(run({"table", "spend", "ann"}).out, AllOf(HasSubstr("| ann |"), Not(HasSubstr("bob"))));
+  EXPECT_THAT(run({"table", "spend", "--prefix", "b"}).out, AllOf(HasSubstr("| bob |"), Not(HasSubstr("ann"))));
+  EXPECT_THAT(run({"table", "spend", "ann", "--window", bound("start")}).out, HasSubstr("| ann |"));
+  EXPECT_EQ(run({"table", "spend", "ann", "--window", bound("end")}).code, 1) << "the end is not in the window";
+  EXPECT_EQ(run({"table", "spend", "--window", "946684800000", "--json"}).out, "[]\n");
+  EXPECT_EQ(run({"table", "spend", "--window", "yesterday"}).code, 2);
+  EXPECT_THAT(run({"table", "counts", "--window", "0"}).err, HasSubstr("table counts has no windows"));
 }
 
 TEST_F(TableCommandsTest, AHundredRowsAreShownUnlessMoreAreAskedFor) {

@@ -64,6 +64,8 @@ class WindowSpec {
   Kind kind() const { return kind_; }
   std::int64_t size() const { return size_; }  // the difference, the gap, the number of records; 0 if a function says
   std::int64_t grace() const { return grace_; }
+  // Whether a window's end is in it.
+  bool holds_end() const { return kind_ == Kind::kSliding || kind_ == Kind::kSession; }
   Emit emit() const { return emit_; }
   std::int64_t every() const { return every_; }
   void visit_windows(std::int64_t time, const VisitWindow& visit) const { windows_of_(time, visit); }
@@ -111,6 +113,7 @@ struct WindowSink {
 class Windows {
  public:
   Windows(WindowSpec spec, Aggregator aggregator);
+  const WindowSpec& spec() const { return spec_; }
 
   // Adds a record to its windows, then closes those whose time is over. Throws what the callbacks throw, and Failure
   // (kInvalid) if the record's time is beyond all calendars. Throw the changes of the state away then.
@@ -121,14 +124,27 @@ class Windows {
   // Emit::kEvery: sends the results that wait for their time, e.g. at a clean stop.
   void flush(detail::StateView& state, const WindowSink& sink) const;
 
-  // The windows of a key that take records, by rising end; count windows: the one that is not full.
+  // The windows of a key that take records, in the order in which they are stored: by rising start, sessions by rising
+  // end; count windows: the one that is not full. Until `visit` returns false.
   void read(detail::StateView& state, std::string_view key,
             const std::function<bool(WindowBounds, std::string_view value)>& visit) const;
+  // Those of all keys, key by key.
+  void read_all(detail::StateView& state,
+                const std::function<bool(std::string_view key, WindowBounds, std::string_view value)>& visit) const;
+  // The window that is an entry of the state, and of the changelog; none if the entry is something else, or a window
+  // that takes no more records.
+  struct Entry {
+    std::string key;
+    WindowBounds window;
+    std::string value;
+  };
+  std::optional<Entry> entry(std::string_view key, std::string_view value) const;
 
   struct Progress {
     std::optional<std::int64_t> stream_time;  // none before the first record
     std::int64_t late = 0;                    // how often a record was late for a window
     std::int64_t skipped = 0;                 // records in no window, and those without a value in sliding windows
+    std::int64_t next = INT64_MAX;            // nothing closes or is sent before stream time is this
   };
   Progress progress(detail::StateView& state) const;
 
