@@ -136,10 +136,13 @@ Task<bool> Committer::transact(const std::vector<AssignmentCommit>& commits, std
   }
   for (;;) {
     std::ranges::move(taken.batches, std::back_inserter(transaction.batches));
+    crash_point("commit.prepared");
     auto appended = co_await member_->transact(transaction);
     if (appended) {
+      crash_point("commit.before_stores");
       MEPHISTO_ASSERT(appended->size() == transaction.batches.size(), "the log gives one result a batch");
       for (auto* participant : assigned_.participants()) participant->committed(transaction, *appended);
+      crash_point("commit.stored");
       appended->erase(appended->begin(), appended->begin() + states);
     }
     const auto outputs = transaction.batches.begin() + states;
@@ -189,6 +192,8 @@ Task<void> Committer::rewind_to_committed() {
   for (auto* participant : assigned_.participants()) participant->rolled_back();
   const auto ids = assigned_.ids();
   if (ids.empty()) co_return;
+  log::warn("This worker starts again from the committed offsets; up to {} records are delivered again",
+            assigned_.uncommitted(ids));
   rebalances_.begin("rewind", assigned_.size());
   if (on_rewind) on_rewind(assigned_.partitions_of(ids));
   for (auto id : ids) assigned_.close(id, AssignmentState::kClosed, "rewind");

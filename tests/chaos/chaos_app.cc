@@ -12,17 +12,15 @@
 #include <set>
 #include <sstream>
 
-#include "mephisto/mephisto.h"
+#include "chaos/state.h"
 
 using namespace mephisto;
+using mephisto::chaos::Numbered;
+using mephisto::chaos::Place;
+using mephisto::chaos::State;
+using mephisto::chaos::StateAccount;
 
 namespace {
-
-struct Numbered {
-  std::string producer;
-  std::string key;
-  std::int64_t seq = 0;
-};
 
 struct Copied {
   std::string producer;
@@ -38,24 +36,17 @@ struct Copied {
 const char* const version = std::getenv("GROUP_VERSION");
 App app{"chaos", {.version = version != nullptr ? std::atoi(version) : 1}};
 
-TopicOptions internal() {
-  TopicOptions options;
-  options.internal = true;
-  return options;
-}
+auto& in = app.topic<Numbered>("in", State::internal());
+auto& out = app.topic<Copied>("out", State::internal());
 
-auto& in = app.topic<Numbered>("in", internal());
-auto& out = app.topic<Copied>("out", internal());
-
-// With state, the app also counts the records of each key in a table.
-auto* const counts = std::getenv("CHAOS_STATE") != nullptr ? &app.table<std::string, std::int64_t>("counts") : nullptr;
+const auto state = std::getenv("CHAOS_STATE") != nullptr ? std::make_unique<State>(app, in) : nullptr;
 
 auto& copy = app.agent("copy", in, [](Stream<Numbered> stream) -> Task<void> {
   while (auto event = co_await stream.next()) {
     SendOptions options;
     options.key = std::string{event.key()};
     Copied copied{event->producer, event->key, event->seq, event.partition(), event.offset(), getpid()};
-    if (counts != nullptr) copied.count = (*counts)[event->key] += 1;
+    if (state) copied.count = co_await state->take(event);
     co_await out.cast(std::move(copied), std::move(options));
   }
 });
@@ -252,43 +243,40 @@ Task<void> in_flight() {
   }
 }
 
-// Accounts for the table: each result has the count of its key at that record, and the changelog ends with the number
-// of records of each key.
-class State {
- public:
-  void input(int partition, std::int64_t offset, const std::string& key) { at_[{partition, offset}] = ++counts_[key]; }
-  void result(const Copied& record) {
-    if (counts == nullptr) return;
-    const auto expected = at_.find({record.partition, record.offset});
-    if (expected == at_.end() || record.count != expected->second) ++wrong_results_;
-  }
-  void row(const std::string& key, std::int64_t count) { rows_[key] = count; }
-  std::int64_t wrong() const {
-    if (counts == nullptr) return 0;
-    return wrong_results_ + std::ranges::count_if(counts_, [&](const auto& one) {
-             const auto row = rows_.find("\"" + one.first + "\"");
-             return row == rows_.end() || row->second != one.second;
-           });
-  }
-
- private:
-  std::map<std::string, std::int64_t> counts_;  // by key
-  std::map<std::pair<int, std::int64_t>, std::int64_t> at_;
-  std::map<std::string, std::int64_t> rows_;  // of the changelog
-  std::int64_t wrong_results_ = 0;
-};
-
 struct VerifyOptions {
   std::string mode = "at_least_once";
   std::int64_t extras_at_most = 0;  // how many results may be there twice
   std::vector<std::string> acked;
 };
 
+Task<void> read_state(Log& log, StateAccount& account) {
+  const auto each = [&]<class T>(const TopicBase& topic, std::type_identity<T>, auto take) -> Task<void> {
+    Reader<T> reader{log, topic.name()};
+    co_await reader.read_on([&](int, const RecordView& view, const T& value) { take(view, value); });
+  };
+  co_await each(state->finals, std::type_identity<Windowed<chaos::Offsets>>{},
+                [&](const RecordView& view, const auto& window) { account.final_result(view.key, window); });
+  co_await each(state->late, std::type_identity<Place>{},
+                [&](const RecordView&, const Place& place) { account.late(place); });
+  co_await each(state->pairs, std::type_identity<Joined<Numbered, Numbered>>{},
+                [&](const RecordView&, const auto& pair) { account.pair(pair); });
+  co_await each(state->audited, std::type_identity<chaos::Audited>{},
+                [&](const RecordView&, const auto& one) { account.audited(one); });
+  Reader<std::int64_t> changelog{log, state->counts.spec().changelog.name};
+  co_await changelog.read_on(
+      [&](int, const RecordView& view, std::int64_t count) { account.row(std::string{view.key}, count); });
+}
+
+// Asks the owner of each partition for what it has.
+Task<void> audit() {
+  const auto log = open_log(app.log_url());
+  co_await state->ask_owners(value_or_throw(co_await log->topic("in")).config.partitions);
+}
+
 // Accounts for the acknowledged records, the input and the results. Prints one JSON object; fails if something is
 // wrong.
 Task<int> verify(VerifyOptions options) {
   auto log = open_log(app.log_url());
-  using Place = std::pair<int, std::int64_t>;
   std::map<Place, std::pair<std::string, std::int64_t>> input;
   std::map<Place, std::int64_t> results;
   std::set<std::pair<std::string, std::int64_t>> sent;
@@ -298,14 +286,14 @@ Task<int> verify(VerifyOptions options) {
   std::map<std::string, std::int64_t> last;
   Reader<Numbered> in_reader{*log, "in"};
   Reader<Copied> out_reader{*log, "out"};
-  State state;
+  StateAccount account{options.mode == "exactly_once"};
   co_await in_reader.read_on([&](int partition, const RecordView& view, const Numbered& record) {
-    auto& what = input[{partition, view.offset}] = {record.producer, record.seq};
+    auto& what = input[Place{partition, view.offset}] = {record.producer, record.seq};
     doubled_input += sent.insert(what).second ? 0 : 1;
-    state.input(partition, view.offset, record.key);
+    account.input({partition, view.offset}, view.timestamp(), record);
   });
   co_await out_reader.read_on([&](int, const RecordView&, const Copied& record) {
-    state.result(record);
+    if (state) account.result({record.partition, record.offset}, record.count);
     auto place = input.find({record.partition, record.offset});
     if (place == input.end() || place->second != std::pair{record.producer, record.seq}) ++without_input;
     auto& count = results[{record.partition, record.offset}];
@@ -325,7 +313,7 @@ Task<int> verify(VerifyOptions options) {
     std::ifstream file{path};
     std::int64_t seq = 0;
     Place place;
-    while (file >> seq >> place.first >> place.second) {
+    while (file >> seq >> place.partition >> place.offset) {
       ++acked;
       auto found = input.find(place);
       if (found == input.end() || found->second != std::pair{name, seq}) ++lost_input;
@@ -343,19 +331,19 @@ Task<int> verify(VerifyOptions options) {
   auto commits = co_await committed(*log);
   for (int partition = 0; partition < in_reader.partitions(); ++partition)
     lag += in_reader.end(partition) - commits[partition];
-  if (counts != nullptr) {
-    Reader<std::int64_t> changelog{*log, counts->spec().changelog.name};
-    co_await changelog.read_on(
-        [&](int, const RecordView& view, std::int64_t count) { state.row(std::string{view.key}, count); });
-  }
-  const auto wrong_counts = state.wrong();
-  const bool good = acked > 0 && wrong_counts == 0 && lost == 0 && lost_input == 0 && doubled_input == 0 &&
-                    without_input == 0 && lag == 0 && disorder == 0 && extras <= options.extras_at_most;
+  if (state) co_await read_state(*log, account);
+  const auto wrong_counts = state ? account.wrong_counts() : 0;
+  const auto wrong_windows = state ? account.wrong_windows() : 0;
+  const auto wrong_pairs = state ? account.wrong_pairs() : 0;
+  const bool good = acked > 0 && wrong_counts == 0 && wrong_windows == 0 && wrong_pairs == 0 && lost == 0 &&
+                    lost_input == 0 && doubled_input == 0 && without_input == 0 && lag == 0 && disorder == 0 &&
+                    extras <= options.extras_at_most;
   fmt::print(
-      R"({{"good":{},"mode":"{}","acknowledged":{},"input":{},"results":{},"lost_acknowledged":{},"doubled_input":{},"lost":{},"extras":{},"extras_at_most":{},"without_input":{},"out_of_order":{},"lag":{},"wrong_counts":{}}})"
+      R"({{"good":{},"mode":"{}","acknowledged":{},"input":{},"results":{},"lost_acknowledged":{},"doubled_input":{},"lost":{},"extras":{},"extras_at_most":{},"without_input":{},"out_of_order":{},"lag":{},"wrong_counts":{},"windows":{},"late":{},"wrong_windows":{},"doubled_windows":{},"wrong_pairs":{}}})"
       "\n",
       good, options.mode, acked, input.size(), results.size(), lost_input, doubled_input, lost, extras,
-      options.extras_at_most, without_input, disorder, lag, wrong_counts);
+      options.extras_at_most, without_input, disorder, lag, wrong_counts, account.windows(), account.late(),
+      wrong_windows, account.doubled_windows(), wrong_pairs);
   co_return good ? 0 : 1;
 }
 
@@ -364,6 +352,7 @@ Task<int> verify(VerifyOptions options) {
 int main(int argc, char** argv) {
   app.command<ProduceOptions>("produce", "Append numbered records.", produce);
   app.command("in_flight", "Tell what can come again.", in_flight);
+  if (state) app.command("audit", "Ask the owners of all partitions for what they have.", audit);
   app.command<VerifyOptions>("verify", "Account for every record.", verify);
   return app.main(argc, argv);
 }

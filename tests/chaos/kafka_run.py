@@ -12,6 +12,7 @@ Under at least once, `extras_at_most` limits how many results may be there twice
   records that it had begun and not committed, as it says itself in its log. A worker is removed because it was
   stopped, or because the brokers did not hear of it in time. The partition's next owner begins at the commit, so it
   cannot be more.
+- with --state, for each time that a transaction failed: the same of all partitions of that shard.
 Under exactly once, no result may be there twice.
 """
 import os
@@ -92,7 +93,7 @@ class KafkaRun(Run):
     SECONDS_PER_KILL = 5
     CALM_SECONDS = 120
 
-    def __init__(self, binary, place, mode, kills, records, seed, broker_kills, stop_seconds):
+    def __init__(self, binary, place, mode, kills, records, seed, broker_kills, stop_seconds, state=False):
         self.broker_kills, self.stop_seconds = broker_kills, stop_seconds
         self.CRASH_POINTS = (["commit.before"] if mode == "at_least_once"
                              else ["kafka.offsets_sent", "kafka.before_commit", "kafka.after_commit", "commit.before"])
@@ -106,7 +107,7 @@ class KafkaRun(Run):
         self.dead = []  # (process id, mark)
         self.late = 0  # workers that left without their last commit
         self.committed_then, self.hit = 0, time.monotonic()  # when a worker was last killed or stopped
-        super().__init__(binary, place, mode, kills, records, seed)
+        super().__init__(binary, place, mode, kills, records, seed, state)
         self.faults |= {"long_stop": 0, "storm": 0, "broker_kill": 0, **dict.fromkeys(NETWORK, 0)}
         self.marks = Marks(self.in_flight)
 
@@ -192,7 +193,7 @@ class KafkaRun(Run):
             self.storm()
 
     def enough(self):
-        return self.faults["kill"] >= self.kills and self.faults["broker_kill"] >= self.broker_kills
+        return super().enough() and self.faults["broker_kill"] >= self.broker_kills
 
     def mark(self):
         return self.marks.last

@@ -3,12 +3,17 @@ accounted for."""
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import time
 
 LANES = 48  # sends that are in flight at the same time, in all producers
+# Between the transaction and the stores of a commit with state.
+STATE_CRASH_POINTS = ["commit.prepared", "commit.before_stores", "commit.between_stores", "commit.stored"]
+STATE_CRASH_AT_MOST = 6
+REWOUND = re.compile(r"starts again from the committed offsets; up to (\d+) records are delivered again")
 
 
 class InFlight:
@@ -33,6 +38,8 @@ class Worker:
         if crash_at:
             environment["MEPHISTO_CRASH_AT"] = crash_at
         self.process = subprocess.Popen(command, cwd=place, stdout=log, stderr=log, env=environment)
+        self.crash_at = crash_at
+        self.stores = None  # the folder of its stores
         self.mark = mark  # the last mark before it was seen alive
         self.stopped = False
         self.leaving = False  # whether it was told to end
@@ -46,7 +53,9 @@ class Run:
     SECONDS_PER_KILL = 2.3
     CALM_SECONDS = 60
 
-    def __init__(self, binary, place, mode, kills, records, seed):
+    def __init__(self, binary, place, mode, kills, records, seed, state=False):
+        self.state = state
+        self.crashed_at = dict.fromkeys(STATE_CRASH_POINTS, 0) if state else {}
         self.binary, self.place, self.mode, self.kills, self.records = binary, place, mode, kills, records
         self.random = random.Random(seed)
         self.workers = []
@@ -67,8 +76,11 @@ class Run:
         return {"processing_guarantee": self.mode, "topic_partitions": 6, "broker_commit_interval": "0.3s"}
 
     def command(self, *words):
-        return [self.binary,
-                *(word for name, value in self.settings(words[0]).items() for word in ("--set", f"{name}={value}")),
+        return self.command_with({}, *words)
+
+    def command_with(self, settings, *words):
+        settings = self.settings(words[0]) | settings
+        return [self.binary, *(word for name, value in settings.items() for word in ("--set", f"{name}={value}")),
                 *words]
 
     def mark(self):
@@ -83,10 +95,21 @@ class Run:
         crash_at = None
         if not healthy and self.random.random() < 0.25:
             crash_at = f"{self.random.choice(self.CRASH_POINTS)}:{self.random.randint(1, self.CRASH_AT_MOST)}"
+        elif not healthy and self.state and self.random.random() < 0.4:
+            crash_at = f"{min(self.crashed_at, key=self.crashed_at.get)}:{self.random.randint(1, STATE_CRASH_AT_MOST)}"
         shards = self.random.choice([1, 2])
-        command = self.command("worker", "-q", "-l", "warn", "--shards", str(shards))
+        stores = self.free_stores() if self.state and self.random.random() < 0.5 else None
+        settings = {"store": "rocksdb://", "tabledir": stores} if stores else {}
+        command = self.command_with(settings, "worker", "-q", "-l", "warn", "--shards", str(shards))
         self.workers.append(Worker(command, self.place, self.log, crash_at, self.mark()))
+        self.workers[-1].stores = stores
         return self.workers[-1]
+
+    def free_stores(self):
+        """A folder that no living worker uses, as if each worker ran on a machine of its own."""
+        used = {worker.stores for worker in self.workers}
+        return next(name for name in (str(self.place / f"stores-{number}") for number in range(len(used) + 1))
+                    if name not in used)
 
     def start_producers(self, count):
         # Slow enough to last for all the kills.
@@ -119,6 +142,9 @@ class Run:
             else:
                 self.faults["crash_point"] += 1
                 self.died(worker)
+                point = (worker.crash_at or "").partition(":")[0]
+                if point in self.crashed_at:
+                    self.crashed_at[point] += 1
             if code != -signal.SIGKILL:
                 self.wrong.append(f"a worker ended by itself with code {code}")
         self.workers = alive
@@ -161,8 +187,13 @@ class Run:
             self.kill(victim)
             self.faults["kill"] += 1
 
+    def rewound(self):
+        """The records that workers say they process again, because a transaction failed."""
+        text = (self.place / "workers.log").read_text(errors="replace")
+        return sum(int(count) for count in REWOUND.findall(text))
+
     def extras_at_most(self):
-        return self.at_most
+        return self.at_most + self.rewound()
 
     def result(self):
         words = ["verify", "--mode", self.mode, "--extras-at-most",
@@ -170,6 +201,9 @@ class Run:
         for acked in sorted(self.place.glob("*.acked")):
             words += ["--acked", str(acked)]
         try:
+            if self.state:
+                subprocess.run(self.command("audit"), cwd=self.place, stdout=self.log, stderr=self.log, check=False,
+                               timeout=self.CALM_SECONDS)
             run = subprocess.run(self.command(*words), cwd=self.place, capture_output=True, text=True,
                                  timeout=self.CALM_SECONDS)
             return json.loads(run.stdout)
@@ -193,8 +227,12 @@ class Run:
             self.wrong.append(f"the last worker ended with code {code}")
         return result
 
+    def all_visited(self):
+        """Whether workers have killed themselves at each point, or cannot any more because nothing is produced."""
+        return all(self.crashed_at.values()) or all(one.poll() is not None for one in self.producers)
+
     def enough(self):
-        return self.faults["kill"] >= self.kills
+        return self.faults["kill"] >= self.kills and self.all_visited()
 
     def calm_down(self):
         """Ends every fault that is still active."""
@@ -210,7 +248,7 @@ class Run:
 
     def go(self, progress):
         started = time.monotonic()
-        producers = self.start_producers(3)
+        self.producers = producers = self.start_producers(3)
         for _ in range(2):
             self.start_worker()
         while not self.enough():
@@ -237,8 +275,12 @@ class Run:
         # The workers check their accounts at every commit and stop. A worker whose account is wrong logs that and ends.
         unbalanced = sum("does not add up" in line
                          for line in (self.place / "workers.log").read_text(errors="replace").splitlines())
+        self.wrong += [f"no worker was killed at {point}" for point, count in self.crashed_at.items() if count == 0]
         if self.wrong or unbalanced:
             result["good"] = False
             result["error"] = "; ".join(dict.fromkeys(self.wrong)) or "an account does not add up: see workers.log"
+        if self.state:
+            self.faults["at"] = self.crashed_at
+            result["rewound"] = self.rewound()
         return {**result, "unbalanced_accounts": unbalanced, "faults": self.faults,
                 "seconds": round(time.monotonic() - started, 1)}
