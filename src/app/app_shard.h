@@ -12,7 +12,7 @@
 #include "mephisto/app.h"
 #include "mephisto/worker.h"
 #include "mephisto/stream/shard.h"
-#include "table/idle_partitions.h"
+#include "mephisto/table/idle_partitions.h"
 
 namespace mephisto::detail {
 

@@ -9,7 +9,6 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "mephisto/windows.h"
-#include "table/window_keys.h"
 
 namespace mephisto::cli {
 namespace {
@@ -70,7 +69,7 @@ ShownKey shown_json_key(std::string_view key) {
 // None for an entry that is no row for people.
 std::optional<ShownKey> shown_key(const TableBase& table, std::string_view key) {
   if (const auto* windows = windows_of(table)) {
-    const auto stored = detail::read_window_key(key);
+    const auto stored = Windows::entry_key(key);
     if (!stored) return std::nullopt;
     Buffer json;
     windows->write_key(*stored, json);

@@ -1,4 +1,4 @@
-#include "table/idle_partitions.h"
+#include "mephisto/table/idle_partitions.h"
 
 #include <algorithm>
 

@@ -43,7 +43,7 @@ class ReadState : public StateView {
   Rows<std::string>& rows_;
 };
 
-// An operator whose time the clock moves in partitions that get no records (src/table/idle_partitions.h).
+// An operator whose time the clock moves in partitions that get no records (idle_partitions.h).
 struct IdleWork {
   struct Times {
     std::optional<std::int64_t> stream;  // stream time; none before the first record

@@ -139,6 +139,7 @@ class Windows {
     std::string value;
   };
   std::optional<Entry> entry(std::string_view key, std::string_view value) const;
+  static std::optional<std::string> entry_key(std::string_view key);  // also without a value
 
   struct Progress {
     std::optional<std::int64_t> stream_time;  // none before the first record
