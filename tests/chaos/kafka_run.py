@@ -88,6 +88,7 @@ class Marks(threading.Thread):
 
 class KafkaRun(Run):
     CRASH_AT_MOST = 8
+    STATE_CRASH_AT_MOST = 1
     # 1: the brokers did not take its last commit in time (setting drain_timeout), as its log says
     LEAVE_CODES = (*Run.LEAVE_CODES, 1)
     SECONDS_PER_KILL = 5

@@ -12,7 +12,6 @@ import time
 LANES = 48  # sends that are in flight at the same time, in all producers
 # Between the transaction and the stores of a commit with state.
 STATE_CRASH_POINTS = ["commit.prepared", "commit.before_stores", "commit.between_stores", "commit.stored"]
-STATE_CRASH_AT_MOST = 6
 REWOUND = re.compile(r"starts again from the committed offsets; up to (\d+) records are delivered again")
 
 
@@ -48,6 +47,7 @@ class Worker:
 class Run:
     CRASH_POINTS = ["local.in_group", "local.before_commit", "local.after_commit", "commit.before"]
     CRASH_AT_MOST = 40  # how often a crash point is passed before it crashes, at most
+    STATE_CRASH_AT_MOST = 6
     # of a worker that was told to end, even if it was told before it could stop gracefully
     LEAVE_CODES = (0, -signal.SIGTERM)
     SECONDS_PER_KILL = 2.3
@@ -95,8 +95,9 @@ class Run:
         crash_at = None
         if not healthy and self.random.random() < 0.25:
             crash_at = f"{self.random.choice(self.CRASH_POINTS)}:{self.random.randint(1, self.CRASH_AT_MOST)}"
-        elif not healthy and self.state and self.random.random() < 0.4:
-            crash_at = f"{min(self.crashed_at, key=self.crashed_at.get)}:{self.random.randint(1, STATE_CRASH_AT_MOST)}"
+        elif not healthy and self.state and self.random.random() < 0.5:
+            rarest = min(self.crashed_at, key=self.crashed_at.get)
+            crash_at = f"{rarest}:{self.random.randint(1, self.STATE_CRASH_AT_MOST)}"
         shards = self.random.choice([1, 2])
         stores = self.free_stores() if self.state and self.random.random() < 0.5 else None
         settings = {"store": "rocksdb://", "tabledir": stores} if stores else {}

@@ -1,7 +1,7 @@
 // What the app under dev/chaos remembers with --state, and the account of it.
 //
 //   counts   a table: how often each key came. Each result of `out` has its count.
-//   sums     windows of a second: the records of a key, as final results. Many close by the clock only.
+//   sums     windows of five seconds: the records of a key, as final results. The last ones close by the clock only.
 //   pairs    a join of `in` with `echo`, a topic that has each record once more, with the same time: each record is in
 //            one pair.
 //
@@ -50,7 +50,11 @@ struct Audited {
   std::vector<std::string> open_windows;  // their keys
 };
 
-inline constexpr auto kWindow = 1000ms;
+inline constexpr auto kWindow = 5000ms;
+// The time of a record for the windows: one of ten is so old that it may be late.
+inline Timestamp event_time(Timestamp sent, const Numbered& record) {
+  return record.seq % 10 == 0 ? sent - 2 * kWindow : sent;
+}
 
 class State {
  public:
@@ -82,7 +86,7 @@ class State {
   // Takes a record of `in`, and gives the count of its key.
   Task<std::int64_t> take(Event<Numbered> event) const {
     const auto count = counts[event->key] += 1;
-    co_await sums.add(event->key, Place{event.partition(), event.offset()});
+    co_await sums.add(event->key, Place{event.partition(), event.offset()}, event_time(event.timestamp(), *event));
     co_await echo.cast(*event, {.key = std::string{event.key()}, .timestamp = event.timestamp()});
     co_return count;
   }
@@ -115,7 +119,7 @@ class StateAccount {
   explicit StateAccount(bool exactly_once) : exactly_once_(exactly_once) {}
 
   void input(const Place& place, Timestamp time, const Numbered& record) {
-    const auto ms = time.time_since_epoch().count();
+    const auto ms = event_time(time, record).time_since_epoch().count();
     inputs_[place] = {record.key, ms - ms % kWindow.count(), record.producer, record.seq, ++counts_[record.key]};
   }
   void result(const Place& place, std::int64_t count) {
