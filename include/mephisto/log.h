@@ -290,6 +290,8 @@ class Log {
   virtual Task<Result<std::vector<TopicInfo>>> topics() = 0;
   virtual Task<Result<TopicInfo>> topic(std::string name) = 0;
   virtual Task<Result<Watermarks>> watermarks(TopicPartition partition) = 0;
+  // The offsets that a reader gets now: it does not get past the start of the first open transaction.
+  virtual Task<Result<Watermarks>> readable(TopicPartition partition) { return watermarks(std::move(partition)); }
   // The first offset whose record's timestamp is at or after `time`; the end if there is no such record.
   virtual Task<Result<std::int64_t>> offset_at(TopicPartition partition, Timestamp time) = 0;
   virtual Task<Result<std::vector<GroupInfo>>> groups() = 0;

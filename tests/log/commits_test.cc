@@ -196,6 +196,24 @@ TEST_P(LogCommits, ATransactionWritesItsOutputsAndOffsets) {
   EXPECT_EQ(committed_offset("billing", kOne), 2);
 }
 
+// On Kafka a transaction ends with a marker, which is no record.
+TEST_P(LogCommits, AReaderGetsToTheEndThatIsReadable) {
+  fill();
+  create("out", 3);
+  auto first = member("billing", "one", {"orders"});
+  join(first);
+  must(send_with(two_outputs(), *first.member, {{first.id_of(kZero), 4, ""}, {first.id_of(kOne), 4, ""}}));
+  const auto readable = must(log->readable({"out", 0}));
+  EXPECT_EQ(readable.start, 0);
+  EXPECT_GE(readable.end, 2);
+  auto reader = log->reader(loop, {.partitions = {{{"out", 0}, 0}}});
+  std::int64_t next = 0;
+  for (const auto until = loop.now() + 30s; next < readable.end && loop.now() < until;) {
+    for (const auto& batch : await(reader->poll(1 << 20, 100ms)).batches) next = batch->next_offset;
+  }
+  EXPECT_EQ(next, readable.end);
+}
+
 TEST_P(LogCommits, ATransactionWithoutOutputsOnlyCommits) {
   fill();
   auto first = member("billing", "one", {"orders"});

@@ -414,6 +414,24 @@ Result<std::vector<Watermarks>> Cluster::watermarks(const std::vector<TopicParti
   return found;
 }
 
+Result<std::vector<std::int64_t>> Cluster::stable_ends(const std::vector<TopicPartition>& partitions) {
+  {
+    const std::lock_guard lock{mutex_};
+    if (!stable_handle_)
+      stable_handle_ =
+          make_handle(RD_KAFKA_PRODUCER, access_, {{"isolation.level", "read_committed"}}, RD_KAFKA_EVENT_ERROR);
+  }
+  return offsets(partitions, RD_KAFKA_OFFSET_END, stable_handle_.get());
+}
+
+Result<Watermarks> Cluster::readable(const TopicPartition& partition) {
+  auto ends = stable_ends({partition});
+  if (!ends) return std::unexpected(ends.error());
+  auto starts = offsets({partition}, RD_KAFKA_OFFSET_BEGINNING);
+  if (!starts) return std::unexpected(starts.error());
+  return Watermarks{starts->front(), ends->front()};
+}
+
 Result<std::int64_t> Cluster::offset_at(const TopicPartition& partition, Timestamp time) {
   // Negative timestamps would mean "start" and "end" to Kafka.
   auto found = offsets({partition}, std::max<std::int64_t>(time.time_since_epoch().count(), 0));

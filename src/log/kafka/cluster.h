@@ -65,6 +65,8 @@ class Cluster {
 
   // In the order of `partitions`. kNotFound if one of them does not exist.
   Result<std::vector<Watermarks>> watermarks(const std::vector<TopicPartition>& partitions);
+  // Like Log::readable.
+  Result<Watermarks> readable(const TopicPartition& partition);
   Result<std::int64_t> offset_at(const TopicPartition& partition, Timestamp time);
   Result<std::vector<GroupInfo>> groups();
   // The group's commit of each partition, if there is one; kUnavailable for a partition whose offset an open
@@ -87,6 +89,8 @@ class Cluster {
                     std::chrono::milliseconds timeout = kCallTimeout);
   Result<std::vector<TopicInfo>> describe(std::vector<TopicInfo> topics);
   Result<void> wait_for_leaders(const std::string& topic, int partitions);
+  // Asks with a handle for which a partition ends at its last stable offset, the start of the first open transaction.
+  Result<std::vector<std::int64_t>> stable_ends(const std::vector<TopicPartition>& partitions);
   Result<std::vector<std::int64_t>> offsets(const std::vector<TopicPartition>& partitions, std::int64_t order,
                                             rd_kafka_t* handle);
   Result<std::vector<std::int64_t>> offsets(const std::vector<TopicPartition>& partitions, std::int64_t order) {
@@ -104,6 +108,7 @@ class Cluster {
   Access access_;
   Contact contact_;
   Handle handle_;
+  Handle stable_handle_;  // of stable_ends(), from its first call on
   std::mutex mutex_;
   std::map<std::string, int> partitions_;  // of the topics that were looked up
 };

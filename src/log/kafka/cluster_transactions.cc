@@ -131,10 +131,7 @@ Result<std::vector<OpenTransaction>> Cluster::open_transactions(std::vector<Topi
     }
     log::debug("Kafka: {}", found.error().message);  // the brokers may be older than Kafka 2.8
   }
-  // The last stable offset is the start of the first open transaction.
-  const auto reader =
-      make_handle(RD_KAFKA_PRODUCER, access_, {{"isolation.level", "read_committed"}}, RD_KAFKA_EVENT_ERROR);
-  auto stable = offsets(partitions, RD_KAFKA_OFFSET_END, reader.get());
+  auto stable = stable_ends(partitions);
   if (!stable) return std::unexpected(stable.error());
   auto ends = offsets(partitions, RD_KAFKA_OFFSET_END);
   if (!ends) return std::unexpected(ends.error());

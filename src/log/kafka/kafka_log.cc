@@ -59,6 +59,10 @@ Task<Result<Watermarks>> KafkaLog::watermarks(TopicPartition partition) {
   co_return found->front();
 }
 
+Task<Result<Watermarks>> KafkaLog::readable(TopicPartition partition) {
+  co_return co_await from_cluster([=](Cluster& cluster) { return cluster.readable(partition); }, "Kafka's offsets");
+}
+
 Task<Result<std::int64_t>> KafkaLog::offset_at(TopicPartition partition, Timestamp time) {
   co_return co_await from_cluster([=](Cluster& cluster) { return cluster.offset_at(partition, time); },
                                   "a Kafka offset");
