@@ -153,6 +153,7 @@ class AgentBase {
   const std::string& name() const { return name_; }
   const detail::TopicSpec& topic() const { return topic_; }
   const AgentOptions& options() const { return options_; }
+  const detail::TimeOrder& order() const { return order_; }
   // Runs the handler over the instance's stream until it ends.
   virtual Task<void> run(detail::Instance& instance) const = 0;
   // Set by the app: the number of its running workers. While any runs, the agent cannot be changed.
@@ -162,6 +163,7 @@ class AgentBase {
   std::string name_;
   detail::TopicSpec topic_;
   AgentOptions options_;
+  detail::TimeOrder order_;  // of the records of several topics; without a topic, the order of arrival
 };
 
 struct AskOptions {

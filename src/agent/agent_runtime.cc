@@ -146,8 +146,12 @@ TopicSpec AgentRuntime::dead_letter_topic(const std::string& app_id, const Agent
 }
 
 std::shared_ptr<AgentRuntime::Queue> AgentRuntime::make_queue() {
-  return std::make_shared<Queue>(
-      LaneQueue::Options{agent_.options().ordered_by_key, max_window_, app_id_ + "/" + agent_.name()});
+  auto order = agent_.order();
+  order.readable = [log = shard_.shared_log()](TopicPartition partition) {
+    return log->readable(std::move(partition));
+  };
+  return std::make_shared<Queue>(LaneQueue::Options{agent_.options().ordered_by_key, max_window_,
+                                                    app_id_ + "/" + agent_.name(), std::move(order)});
 }
 
 LaneQueue& AgentRuntime::queue_for(const TopicPartition& partition) {

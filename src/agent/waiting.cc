@@ -73,6 +73,10 @@ Reason AgentRuntime::waiting(const Lane& lane) const {
   }
   if (queue->lanes.waits_for_key(lane, offset))
     return {"key", fmt::format("agent {} works on an earlier record with its key", name), std::nullopt};
+  if (auto other = queue->lanes.waits_for_other_topic(lane); !other.empty())
+    return {"other topic",
+            fmt::format("agent {} takes the records of its topics by their time: it waits {}", name, other),
+            std::nullopt};
   // No instance processes the record. The first instance's reason for waiting is also the record's.
   if (const auto* first = queue->running.empty() ? nullptr : queue->running.front();
       first != nullptr && first->context().current_unit != nullptr) {

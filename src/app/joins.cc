@@ -73,12 +73,14 @@ class JoinAgent : public AgentBase {
   using OnLeftOut = std::function<void(Side, const JoinRecord&, LeftOut)>;
 
   JoinAgent(std::string name, detail::TopicSpec topic, Targets targets, const detail::OperatorTable& state, Take take,
-            OnLeftOut on_left_out)
-      : AgentBase(std::move(name), std::move(topic), {}),
+            OnLeftOut on_left_out, detail::TimeOrder order = {})
+      : AgentBase(std::move(name), std::move(topic), in_order()),
         targets_(std::move(targets)),
         state_(state),
         take_(std::move(take)),
-        on_left_out_(std::move(on_left_out)) {}
+        on_left_out_(std::move(on_left_out)) {
+    order_ = std::move(order);
+  }
 
   Task<void> run(detail::Instance& instance) const override {
     auto& outbox = detail::Outbox::current();
@@ -107,6 +109,13 @@ class JoinAgent : public AgentBase {
   }
 
  private:
+  // A record that is tried again is not overtaken: later records would move stream time past it.
+  static AgentOptions in_order() {
+    AgentOptions options;
+    options.on_error.blocks = ErrorPolicy::Blocks::kPartition;
+    return options;
+  }
+
   Targets targets_;
   const detail::OperatorTable& state_;
   Take take_;
@@ -186,9 +195,11 @@ void App::add_join(JoinSpec spec, detail::JoinOperator join) {
                                                               StateView& view, Given& given) {
     join(from.topic == left ? Side::kLeft : Side::kRight, record, view, given);
   };
+  // Of a table's row and a record of one time, the row comes first.
+  detail::TimeOrder order{.topics = {spec.right.name, spec.left.name}, .idle = spec.options.wait_for_records};
   auto agent = std::make_unique<JoinAgent>(spec.name, std::move(spec.left),
                                            JoinAgent::Targets{{Given::kResults, std::move(spec.results)}}, state,
-                                           std::move(take), std::move(spec.options.on_left_out));
+                                           std::move(take), std::move(spec.options.on_left_out), std::move(order));
   merged_.push_back({agent.get(), std::move(spec.right)});
   add_agent(std::move(agent), spec.where);
 }

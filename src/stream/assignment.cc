@@ -38,7 +38,11 @@ void Assignment::enter(AssignmentState next, Loop::time_point now) {
   since_ = now;
   for (const auto& lane : lanes) {
     lane->state = next;
-    if (next != AssignmentState::kRunning) lane->leaves_running.notify_all();
+    // Records of another lane may have waited for this one to run.
+    if (next == AssignmentState::kRunning)
+      lane->queue->ready().notify_all();
+    else
+      lane->leaves_running.notify_all();
   }
 }
 

@@ -12,6 +12,12 @@ constexpr std::size_t kAheadOfAgent = 8 * kAhead;             // of all assignme
 
 }  // namespace
 
+bool FlowControl::any_awaited() const {
+  return std::ranges::any_of(assignments_, [](const auto& one) {
+    return std::ranges::any_of(one.second->lanes, [](const auto& lane) { return lane->awaited; });
+  });
+}
+
 Assignment* FlowControl::find(const Lane& lane) const {
   const auto found = assignments_.find(lane.assigned.id);
   return found == assignments_.end() ? nullptr : found->second.get();
@@ -50,6 +56,7 @@ void FlowControl::freed(const Lane& lane, std::size_t bytes) {
 
 void FlowControl::starved(LaneQueue& queue) {
   if (queue.has_enough) set_enough(queue, false);
+  if (queue.takes_by_time() && bytes_in_flight_ >= memory_budget_ && any_awaited()) room_.notify_all();
 }
 
 void FlowControl::set_enough(LaneQueue& queue, bool enough) {

@@ -12,6 +12,7 @@
 
 #include "mephisto/base/assert.h"
 #include "mephisto/stream/delivery.h"
+#include "mephisto/stream/lane_merge.h"
 
 namespace mephisto::detail {
 
@@ -46,24 +47,37 @@ void Refusals::forget_before(const TopicPartition& partition, std::int64_t offse
   std::erase_if(all_, [&](const auto& one) { return one.first.partition == partition && one.first.offset < offset; });
 }
 
-LaneQueue::LaneQueue(Options options) : options_(std::move(options)) {}
+LaneQueue::LaneQueue(Options options) : options_(std::move(options)) {
+  if (!options_.order.topics.empty()) merge_ = std::make_unique<LaneMerge>(options_.order, ready_);
+}
 
 LaneQueue::~LaneQueue() {
   *alive_ = false;
   for (auto* batch : batches_) unuse(batch);
   for (auto* batch : blocked_) unuse(batch);
+  if (merge_) {
+    for (auto* batch : merge_->drop(nullptr)) unuse(batch);
+  }
 }
 
-void LaneQueue::add_lane(std::shared_ptr<Lane> lane) { lanes_.push_back(std::move(lane)); }
+void LaneQueue::add_lane(std::shared_ptr<Lane> lane) {
+  if (merge_) merge_->add(lane);
+  lanes_.push_back(std::move(lane));
+}
 
 void LaneQueue::remove_lane(const Lane& lane) {
+  if (merge_) merge_->remove(lane);
   std::erase_if(lanes_, [&](const auto& one) { return one.get() == &lane; });
 }
 
 void LaneQueue::push(std::shared_ptr<Lane> lane, std::shared_ptr<Batch> batch) {
   lane->pending += static_cast<std::int64_t>(batch->records.size());
   ahead_ += batch->bytes;
-  batches_.push_back(new DeliveredBatch{std::move(batch), std::move(lane), 0, 1});
+  auto* delivered = new DeliveredBatch{std::move(batch), std::move(lane), 0, 1};
+  if (merge_)
+    merge_->push(delivered);
+  else
+    batches_.push_back(delivered);
   ready_.notify_all();
 }
 
@@ -79,6 +93,12 @@ void LaneQueue::drop_pending(Lane& lane) {
   };
   drop(batches_);
   drop(blocked_);
+  if (merge_) {
+    for (auto* batch : merge_->drop(&lane)) {
+      ahead_ -= batch->batch->bytes;
+      unuse(batch);
+    }
+  }
   lane.pending = 0;
 }
 
@@ -94,6 +114,28 @@ DeliveredBatch* LaneQueue::pop_batch() {
   batches_.pop_front();
   ahead_ -= batch->batch->bytes;
   return batch;
+}
+
+// On the path of each record.
+[[gnu::always_inline]] bool LaneQueue::take_record(DeliveredBatch* batch, Slot& slot) {
+  auto& lane = *batch->lane;
+  const auto index = batch->next++;
+  const auto& record = batch->batch->records[index];
+  const auto offset = record.offset;
+  --lane.pending;
+  if (lane.tracker.done_before(offset)) return false;
+  const auto sequence = lane.tracker.deliver(offset);
+  ++lane.account.consumed;
+  if (!record.headers.empty() && is_for_another(lane, record)) {
+    ++lane.account.skipped;
+    lane.tracker.ack(sequence);
+    return false;
+  }
+  slot.batch = BatchUse{batch};
+  slot.index = index;
+  slot.sequence = sequence;
+  ++lane.account.in_flight;
+  return true;
 }
 
 bool LaneQueue::take_from_batches(Slot& slot) {
@@ -121,25 +163,27 @@ bool LaneQueue::take_from_batches(Slot& slot) {
       blocked_.push_back(pop_batch());
       continue;
     }
-    const auto index = batch->next++;
-    const auto offset = records[index].offset;
-    --lane.pending;
-    if (lane.tracker.done_before(offset)) continue;
-    const auto sequence = lane.tracker.deliver(offset);
-    ++lane.account.consumed;
-    if (!records[index].headers.empty() && is_for_another(lane, records[index])) {
-      ++lane.account.skipped;
-      lane.tracker.ack(sequence);
-      continue;
-    }
-    slot.batch = BatchUse{batch};
-    slot.index = index;
-    slot.sequence = sequence;
-    ++lane.account.in_flight;
-    return true;
+    if (take_record(batch, slot)) return true;
   }
   return false;
 }
+
+// The queue's one instance has no other record in flight, so that no lane is full and no key is held.
+bool LaneQueue::take_by_time(Slot& slot) {
+  while (auto* batch = merge_->next()) {
+    if (batch->next < batch->batch->records.size()) {
+      if (take_record(batch, slot)) return true;
+      continue;
+    }
+    merge_->pop();
+    batch->lane->tracker.skip_to(batch->batch->next_offset);
+    ahead_ -= batch->batch->bytes;
+    unuse(batch);
+  }
+  return false;
+}
+
+std::string LaneQueue::waits_for_other_topic(const Lane& lane) const { return merge_ ? merge_->waiting(lane) : ""; }
 
 bool LaneQueue::is_for_another(const Lane& lane, const RecordView& record) const {
   const auto header = record.headers.find(kOnlyFor);
@@ -199,6 +243,7 @@ bool LaneQueue::pick(Slot& slot) {
   while (take_from_batches(slot)) {
     if (!must_wait_for_key(slot)) return true;
   }
+  if (merge_ && take_by_time(slot)) return true;
   if (owner != nullptr) owner->starved(*this);
   return false;
 }
@@ -314,6 +359,7 @@ void LaneQueue::return_to_queue(Slot slot) {
 
 void LaneQueue::close() {
   closed_ = true;
+  if (merge_) merge_->close();
   ready_.notify_all();
 }
 

@@ -22,6 +22,7 @@
 
 namespace mephisto::detail {
 
+class LaneMerge;
 class LaneQueue;
 class Participant;
 using Participants = std::vector<Participant*>;
@@ -73,6 +74,7 @@ struct Lane {
   Account account;
   AssignmentState state = AssignmentState::kAssigned;  // its assignment's
   bool stopped = false;                                // by the error policy stop_partition
+  bool awaited = false;                                // records of another lane wait for its next one
   std::optional<std::size_t> max_acks_ahead;           // in bytes; no record is delivered that could exceed it
   int held = 0;                     // events that wait for their retry while the policy blocks the partition
   std::int64_t pending = 0;         // fetched records that are not delivered yet
@@ -201,6 +203,17 @@ class Refusals {
   std::map<Key, std::string> all_;
 };
 
+// How an agent on several topics takes their records.
+struct TimeOrder {
+  // Of the records with one partition number in these topics, the one with the smallest time comes first; at equal
+  // times, that of an earlier topic. No topic: records come in the order of their arrival.
+  std::vector<std::string> topics{};
+  // How long a record waits for a topic of which all records have been read.
+  Loop::duration idle{};
+  // The log's.
+  std::function<Task<Result<Watermarks>>(TopicPartition)> readable{};
+};
+
 // The queue that an agent's instances share: the batches of their lanes, and the records that wait for their key or for
 // a retry.
 class LaneQueue {
@@ -209,6 +222,7 @@ class LaneQueue {
     bool ordered_by_key = false;
     std::uint64_t max_window = 4096;  // records of a lane between the first that is not done and the last delivered
     std::string agent;                // APP/AGENT, the owner of the queue
+    TimeOrder order{};                // with topics, the queue has one instance
   };
   explicit LaneQueue(Options options);
   ~LaneQueue();
@@ -271,12 +285,18 @@ class LaneQueue {
   // Bytes of the batches that have records to take and that wait for nothing else.
   std::size_t ahead() const { return ahead_; }
   bool has_enough = false;  // its shard does not read more for it
+  bool takes_by_time() const { return merge_ != nullptr; }
+  // What the records of the lane wait for, if the queue takes records by their time; empty: for nothing.
+  std::string waits_for_other_topic(const Lane& lane) const;
   // Lanes of partitions in the states assigned to draining.
   const std::vector<std::shared_ptr<Lane>>& lanes() const { return lanes_; }
   void remove_lane(const Lane& lane);
 
  private:
   bool take_from_batches(Slot& slot);
+  bool take_by_time(Slot& slot);
+  // False if the record is done, or for another agent.
+  bool take_record(DeliveredBatch* batch, Slot& slot);
   DeliveredBatch* pop_batch();
   bool is_for_another(const Lane& lane, const RecordView& record) const;
   // Whether another record would not fit into the metadata when it is done, or would be too far after the first that is
@@ -296,6 +316,7 @@ class LaneQueue {
   std::unordered_map<std::string, std::deque<Slot>> keys_;  // held keys, and the records that wait for them
   std::list<Retrying> retrying_;
   WaitQueue ready_;
+  std::unique_ptr<LaneMerge> merge_;  // has the batches, if the records are taken by their time
   bool closed_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for timers of retries
 };

@@ -34,7 +34,12 @@ class FlowControl {
   void starved(LaneQueue& queue);
 
   std::size_t in_flight() const { return bytes_in_flight_; }
-  std::size_t budget_left() const { return bytes_in_flight_ >= memory_budget_ ? 0 : memory_budget_ - bytes_in_flight_; }
+  // What may be read now. Records that wait for those of another partition (LaneMerge) free no memory: although they
+  // use all of it, something is read.
+  std::size_t budget_left() const {
+    if (bytes_in_flight_ < memory_budget_) return memory_budget_ - bytes_in_flight_;
+    return any_awaited() ? kFetchBytes : 0;
+  }
   std::size_t share_of_budget() const { return memory_budget_ / std::max<std::size_t>(assignments_.size(), 1); }
   // Notified when memory is free again.
   WaitQueue& room() { return room_; }
@@ -43,6 +48,7 @@ class FlowControl {
   void decide(Assignment& assignment);
   void set_enough(LaneQueue& queue, bool enough);
   Assignment* find(const Lane& lane) const;
+  bool any_awaited() const;
 
   std::size_t memory_budget_;
   const Assignments& assignments_;

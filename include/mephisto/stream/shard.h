@@ -51,6 +51,7 @@ class Shard : private LaneQueue::Owner {
 
   Loop& loop() const { return loop_; }
   Log& log() { return *log_; }
+  const std::shared_ptr<Log>& shared_log() const { return log_; }
   Outbox& outbox() { return outbox_; }
   const ShardOptions& options() const { return options_; }
   bool stopping() const { return stopping_; }

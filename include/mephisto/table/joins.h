@@ -12,6 +12,7 @@
 // Both topics have the same number of partitions, except with a foreign key.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <optional>
 #include <string>
@@ -62,6 +63,9 @@ struct ForeignKeyJoinOptions {
 struct JoinOptions {
   std::string store{};            // memory:// or rocksdb://; empty: the setting `store`
   bool log_every_update = false;  // otherwise the updates of a key within a commit are one record of the changelog
+  // Records of both topics are taken by their time: a record waits while the other topic has records that are not read
+  // yet. It waits for so long too if all have been read, for records that may be under way to the log.
+  std::chrono::milliseconds wait_for_records{0};
   // Called for each record without a result of its own, with the reason. A record that is processed again comes again.
   std::function<void(JoinSide, const JoinRecord&, LeftOut)> on_left_out{};
 };
