@@ -5,6 +5,7 @@
 #include <mephisto/mephisto.h>
 
 using namespace mephisto;
+using namespace std::chrono_literals;
 
 struct Order {
   int number = 0;
@@ -26,7 +27,7 @@ inline auto& orders = app.topic<Order>("orders", {.internal = true});
 inline auto& payments = app.topic<Payment>("payments", {.internal = true});
 inline auto& outcomes = app.topic<Outcome>("outcomes", {.internal = true});
 inline auto& paid =
-    app.join("paid", orders, payments, StreamJoinOptions{.kind = Join::kLeft, .after_ms = 300'000, .grace_ms = 10'000});
+    app.join("paid", orders, payments, StreamJoinOptions{.kind = Join::kLeft, .after = 5min, .grace = 10s});
 
 inline auto& check = app.agent("check", paid, [](Stream<Joined<Order, Payment>> stream) -> Task<void> {
   while (auto pair = co_await stream.next()) {

@@ -3,8 +3,6 @@
 #include <gtest/gtest.h>
 #include <mephisto/testing.h>
 
-using namespace std::chrono_literals;
-
 TEST(PaidOrders, TellsWhatIsPaidAndWhatIsNot) {
   app.settings().set("topic_partitions", "1", "test");  // stream time is that of a partition
   TestDriver driver{app};

@@ -5,6 +5,7 @@
 #include <mephisto/mephisto.h>
 
 using namespace mephisto;
+using namespace std::chrono_literals;
 
 struct Trade {
   std::string symbol;
@@ -26,7 +27,7 @@ inline auto& trades = app.topic<Trade>("trades", {.internal = true});
 inline auto& quotes = app.topic<Quote>("quotes", {.internal = true});
 inline auto& costs = app.topic<Cost>("costs", {.internal = true});
 inline auto& quoted =
-    app.join("quoted", trades, quotes, AsOfJoinOptions{.kind = Join::kLeft, .tolerance_ms = 60'000, .grace_ms = 1000});
+    app.join("quoted", trades, quotes, AsOfJoinOptions{.kind = Join::kLeft, .tolerance = 1min, .grace = 1s});
 
 inline auto& compare = app.agent("compare", quoted, [](Stream<Joined<Trade, Quote>> stream) -> Task<void> {
   while (auto pair = co_await stream.next()) {

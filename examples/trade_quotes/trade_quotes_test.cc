@@ -3,8 +3,6 @@
 #include <gtest/gtest.h>
 #include <mephisto/testing.h>
 
-using namespace std::chrono_literals;
-
 TEST(TradeQuotes, TakesTheQuoteThatHeld) {
   TestDriver driver{app};
   const auto at = [](auto time) { return SendOptions{.key = "AAPL", .timestamp = Timestamp{time}}; };

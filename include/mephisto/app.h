@@ -181,8 +181,8 @@ class App {
                                   JoinOptions options = {},
                                   std::source_location where = std::source_location::current()) {
     auto& results = topic<Joined<L, R>>(id_ + "-" + name, join_topic(), where);
-    add_join({std::move(name), left.spec(), right.spec(), results.spec(), std::move(options), where},
-             detail::join_of(how));
+    const JoinSpec spec{std::move(name), left.spec(), right.spec(), results.spec(), std::move(options), where};
+    if (check_join(spec, mistakes_in(how))) add_join(spec, detail::join_of(how));
     return results;
   }
   template <class L, class R>
@@ -190,8 +190,11 @@ class App {
                                   ForeignKeyJoinOptions<L> how, JoinOptions options = {},
                                   std::source_location where = std::source_location::current()) {
     auto& results = topic<Joined<L, R>>(id_ + "-" + name, join_topic(), where);
-    add_join({std::move(name), left.spec(), right.spec(), results.spec(), std::move(options), where}, how.kind,
-             how.left, how.right, detail::foreign_key_of<L>(std::move(how.key), left.spec().value_codec));
+    const JoinSpec spec{std::move(name), left.spec(), right.spec(), results.spec(), std::move(options), where};
+    if (check_join(spec, mistakes_in(how))) {
+      add_join(spec, how.kind, how.left, how.right,
+               detail::foreign_key_of<L>(std::move(how.key), left.spec().value_codec));
+    }
     return results;
   }
   // Forwards all records of `from` to `to`, with bytes, key and headers unchanged. Gives `to`, for an agent to consume.
@@ -346,10 +349,11 @@ class App {
     JoinOptions options;
     std::source_location where;
   };
-  void add_join(JoinSpec spec, detail::JoinOperator join);
-  void add_join(JoinSpec spec, Join kind, const detail::TableOptions& left, const detail::TableOptions& right,
+  // Whether it can be added; otherwise its mistakes are told.
+  bool check_join(const JoinSpec& spec, const detail::OptionMistakes& mistakes);
+  void add_join(const JoinSpec& spec, detail::JoinOperator join);
+  void add_join(const JoinSpec& spec, Join kind, const detail::TableOptions& left, const detail::TableOptions& right,
                 detail::ForeignKeyOfValue foreign_key);
-  bool check_join(const JoinSpec& spec);
   // Adds the table of an agent on both topics.
   const detail::OperatorTable& add_join_state(const std::string& name, const detail::TopicSpec& first,
                                               const detail::TopicSpec& second, const JoinSpec& spec);

@@ -164,8 +164,13 @@ TopicOptions App::join_topic() {
   return options;
 }
 
-bool App::check_join(const JoinSpec& spec) {
+bool App::check_join(const JoinSpec& spec, const detail::OptionMistakes& mistakes) {
   const auto before = mistakes_.size();
+  for (const auto& one : mistakes) mistake(spec.where, fmt::format("join {}: {}", printable(spec.name), one));
+  if (spec.options.wait_for_records.count() < 0) {
+    mistake(spec.where, fmt::format("join {}: .wait_for_records is {} ms: a duration is at least 0",
+                                    printable(spec.name), spec.options.wait_for_records.count()));
+  }
   for (const auto* side : {&spec.left, &spec.right}) {
     if (side->value_codec.name() != "json") {
       mistake(spec.where, fmt::format("join {}: topic {} has the serializer {}: a join takes json",
@@ -184,8 +189,7 @@ const detail::OperatorTable& App::add_join_state(const std::string& name, const 
   return static_cast<const detail::OperatorTable&>(*tables_.back());
 }
 
-void App::add_join(JoinSpec spec, detail::JoinOperator join) {
-  check_join(spec);
+void App::add_join(const JoinSpec& spec, detail::JoinOperator join) {
   if (spec.left.name == spec.right.name) {
     mistake(spec.where,
             fmt::format("join {}: both sides are topic {}: name two topics", printable(spec.name), spec.left.name));
@@ -197,20 +201,18 @@ void App::add_join(JoinSpec spec, detail::JoinOperator join) {
   };
   // Of a table's row and a record of one time, the row comes first.
   detail::TimeOrder order{.topics = {spec.right.name, spec.left.name}, .idle = spec.options.wait_for_records};
-  auto agent = std::make_unique<JoinAgent>(spec.name, std::move(spec.left),
-                                           JoinAgent::Targets{{Given::kResults, std::move(spec.results)}}, state,
-                                           std::move(take), std::move(spec.options.on_left_out), std::move(order));
-  merged_.push_back({agent.get(), std::move(spec.right)});
+  auto agent = std::make_unique<JoinAgent>(spec.name, spec.left, JoinAgent::Targets{{Given::kResults, spec.results}},
+                                           state, std::move(take), spec.options.on_left_out, std::move(order));
+  merged_.push_back({agent.get(), spec.right});
   add_agent(std::move(agent), spec.where);
 }
 
-void App::add_join(JoinSpec spec, Join kind, const detail::TableOptions& left, const detail::TableOptions& right,
+void App::add_join(const JoinSpec& spec, Join kind, const detail::TableOptions& left, const detail::TableOptions& right,
                    detail::ForeignKeyOfValue foreign_key) {
-  if (!check_join(spec)) return;
-  if (!foreign_key) {
-    return mistake(spec.where, fmt::format("join {} has no foreign key: set .key to a function that gives the key of "
-                                           "the right row",
-                                           printable(spec.name)));
+  if (spec.options.wait_for_records.count() > 0) {
+    mistake(spec.where, fmt::format("join {}: .wait_for_records has no effect, because a join by a foreign key takes "
+                                    "its topics in the order of arrival: remove it",
+                                    printable(spec.name)));
   }
   auto options = join_topic();
   options.serializer = "raw";

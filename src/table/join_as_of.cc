@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "mephisto/error.h"
 #include "table/join_versions.h"
 
 namespace mephisto::detail {
@@ -67,23 +66,16 @@ struct AsOfJoin::Trade {
 };
 
 AsOfJoin::AsOfJoin(const AsOfJoinOptions& options) : options_(options) {
-  if (options.kind == Join::kOuter)
-    throw Failure(ErrorKind::kInvalid, "an as-of join is an inner or a left join, not an outer one");
-  if (options.grace_ms < 0 || options.tolerance_ms.value_or(0) < 0)
-    throw Failure(ErrorKind::kInvalid, "an as-of join needs grace and tolerance of at least 0");
-  const auto tolerance = options.tolerance_ms;
-  if (!tolerance && options.direction != AsOf::kBackward) {
-    throw Failure(ErrorKind::kInvalid,
-                  "an as-of join forward or to the nearest needs a tolerance: without it, a record would wait for ever "
-                  "where nothing follows");
-  }
+  refuse(mistakes_in(options));
+  const auto grace = options.grace.count();
+  const auto tolerance = options.tolerance ? options.tolerance->count() : kEnd;
   switch (options.direction) {
     case AsOf::kBackward:
-      if (tolerance) kept_ms_ = plus(*tolerance, options.grace_ms);
+      if (options.tolerance) kept_ms_ = plus(tolerance, grace);
       break;
-    case AsOf::kForward: kept_ms_ = options.grace_ms; break;
+    case AsOf::kForward: kept_ms_ = grace; break;
     // A trade waits up to its tolerance for a later quote, and may then take one as much earlier.
-    case AsOf::kNearest: kept_ms_ = plus(plus(*tolerance, *tolerance), options.grace_ms); break;
+    case AsOf::kNearest: kept_ms_ = plus(plus(tolerance, tolerance), grace); break;
   }
 }
 
@@ -115,7 +107,7 @@ void AsOfJoin::take_trade(const JoinRecord& record, Clock& clock, StateView& sta
     if (options_.kind == Join::kLeft) return out.joined({{}, record.value, {}, record.timestamp_ms});
     return out.left_out(Side::kLeft, record, LeftOut::kNoKey);
   }
-  if (plus(record.timestamp_ms, options_.grace_ms) < clock.time())
+  if (plus(record.timestamp_ms, options_.grace.count()) < clock.time())
     return out.left_out(Side::kLeft, record, LeftOut::kLate);
   const auto found = look(*record.key, record.timestamp_ms, state);
   if (found.due <= clock.time()) return answer(record, found.quote, state, out);
@@ -139,7 +131,7 @@ void AsOfJoin::take_quote(const JoinRecord& record, Clock& clock, StateView& sta
 // No trade that is not late can use it.
 bool AsOfJoin::is_late_quote(const JoinRecord& quote, Clock& clock, StateView& state) const {
   if (kept_ms_) return plus(quote.timestamp_ms, *kept_ms_) < clock.time();
-  const auto first_trade = minus(clock.time(), options_.grace_ms);
+  const auto first_trade = minus(clock.time(), options_.grace.count());
   if (quote.timestamp_ms >= first_trade) return false;
   return Versions{state, false}.newest_time(*quote.key, quote.timestamp_ms + 1, first_trade).has_value();
 }
@@ -147,8 +139,8 @@ bool AsOfJoin::is_late_quote(const JoinRecord& quote, Clock& clock, StateView& s
 // The best quote so far, and when it is final.
 AsOfJoin::Answer AsOfJoin::look(std::string_view key, std::int64_t trade_ms, StateView& state) const {
   Versions quotes{state, options_.direction != AsOf::kBackward};
-  const auto tolerance = options_.tolerance_ms.value_or(kEnd);
-  const auto grace = options_.grace_ms;
+  const auto tolerance = options_.tolerance ? options_.tolerance->count() : kEnd;
+  const auto grace = options_.grace.count();
   // No earlier quote changes it from here on.
   const auto settled = plus(trade_ms, grace);
   Answer answer{std::nullopt, settled};
@@ -178,9 +170,9 @@ void AsOfJoin::answer(const JoinRecord& trade, std::optional<std::int64_t> quote
 void AsOfJoin::look_again(const JoinRecord& quote, Clock& clock, StateView& state) const {
   const auto prefix = Trade::prefix(*quote.key);
   auto begin = prefix;
-  put_number(begin, minus(quote.timestamp_ms, *options_.tolerance_ms));
+  put_number(begin, minus(quote.timestamp_ms, options_.tolerance->count()));
   auto end = prefix;
-  put_number(end, options_.direction == AsOf::kNearest ? plus(quote.timestamp_ms, *options_.tolerance_ms)
+  put_number(end, options_.direction == AsOf::kNearest ? plus(quote.timestamp_ms, options_.tolerance->count())
                                                        : quote.timestamp_ms);
   put_number(end, kEnd);
   std::vector<std::pair<Trade, std::string>> near;
@@ -225,7 +217,7 @@ void AsOfJoin::send_due(Clock& clock, StateView& state, JoinOutput& out) const {
 }
 
 void AsOfJoin::forget(Clock& clock, StateView& state) const {
-  const auto last = kept_ms_ ? minus(minus(clock.time(), *kept_ms_), 1) : minus(clock.time(), options_.grace_ms);
+  const auto last = kept_ms_ ? minus(minus(clock.time(), *kept_ms_), 1) : minus(clock.time(), options_.grace.count());
   if (clock.first_quote() > last) return;
   Versions quotes{state, options_.direction != AsOf::kBackward};
   clock.first_quote() = kept_ms_ ? quotes.forget_until(last) : quotes.forget_replaced(last);

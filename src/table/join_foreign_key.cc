@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "mephisto/error.h"
 #include "table/join_rows.h"
 
 namespace mephisto::detail {
@@ -65,8 +64,7 @@ struct ForeignKeyLeft::Given {
 };
 
 ForeignKeyLeft::ForeignKeyLeft(Join kind, const TableOptions& left) : kind_(kind), options_(left) {
-  if (kind == Join::kOuter)
-    throw Failure(ErrorKind::kInvalid, "a join by a foreign key is an inner or a left join, not an outer one");
+  refuse(foreign_key_mistakes(kind, left, {}));
 }
 
 void ForeignKeyLeft::take(const JoinRecord& record, std::optional<std::string_view> foreign_key, StateView& state,

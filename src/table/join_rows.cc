@@ -69,7 +69,7 @@ void TableRows::pass(std::int64_t timestamp_ms, bool deletes) {
   if (!deletes && first_deleted == kEnd) return;
   time = std::max(time, timestamp_ms);
   if (deletes) first_deleted = std::min(first_deleted, timestamp_ms);
-  const auto before = minus(time, options_.deletions_kept_ms);
+  const auto before = minus(time, options_.deletions_kept.count());
   if (first_deleted < before) {
     first_deleted = kEnd;
     std::vector<std::string> over;

@@ -17,7 +17,7 @@ struct Row {
 
 // State, each key with the letter of the table's side before it: `r` KEY = time and value; and with OnOlder::kKeep `d`
 // TIME KEY for each row that was deleted, and `t` the stream time while there are such. A deleted row keeps its time
-// for `deletions_kept_ms`, so that an older record does not bring it back.
+// for `deletions_kept`, so that an older record does not bring it back.
 class TableRows {
  public:
   TableRows(Side side, const TableOptions& options, StateView& state)

@@ -41,15 +41,7 @@ struct StreamTableJoin::Waiting {
 };
 
 StreamTableJoin::StreamTableJoin(const StreamTableJoinOptions& options) : options_(options) {
-  if (options.kind == Join::kOuter)
-    throw Failure(ErrorKind::kInvalid, "a stream and a table have an inner or a left join, not an outer one");
-  if (options.grace_ms < 0 || options.table.history_ms.value_or(0) < 0)
-    throw Failure(ErrorKind::kInvalid, "a join of a stream with a table needs grace and history of at least 0");
-  if (options.grace_ms > options.table.history_ms.value_or(0)) {
-    throw Failure(ErrorKind::kInvalid,
-                  "a join of a stream with a table has a grace period above the table's history: give the table at "
-                  "least as much history");
-  }
+  refuse(mistakes_in(options));
 }
 
 void StreamTableJoin::take(Side side, const JoinRecord& record, StateView& state, JoinOutput& out) const {
@@ -61,12 +53,12 @@ void StreamTableJoin::take(Side side, const JoinRecord& record, StateView& state
 
 void StreamTableJoin::take_row(const JoinRecord& record, StateView& state, JoinOutput& out) const {
   if (!record.key) return out.left_out(Side::kRight, record, LeftOut::kNoKey);
-  const auto history = options_.table.history_ms;
+  const auto history = options_.table.history;
   if (!history) return replace_row(options_.table, record, state, out);
   Numbers<2> clock{state, "t", {kNoTime, kEnd}};
   auto& [time, first_version] = clock.now();
   time = std::max(time, record.timestamp_ms);
-  const auto oldest = minus(time, *history);
+  const auto oldest = minus(time, history->count());
   if (record.timestamp_ms < oldest) {
     out.left_out(Side::kRight, record, LeftOut::kLate);
   } else {
@@ -79,7 +71,7 @@ void StreamTableJoin::take_row(const JoinRecord& record, StateView& state, JoinO
 }
 
 void StreamTableJoin::take_event(const JoinRecord& record, StateView& state, JoinOutput& out) const {
-  if (options_.grace_ms == 0) {
+  if (options_.grace.count() == 0) {
     if (!record.value) return out.left_out(Side::kLeft, record, LeftOut::kNoValue);
     return answer(record, state, out);
   }
@@ -88,7 +80,7 @@ void StreamTableJoin::take_event(const JoinRecord& record, StateView& state, Joi
   if (!record.value) {
     out.left_out(Side::kLeft, record, LeftOut::kNoValue);
   } else {
-    if (!record.key || record.timestamp_ms < minus(waiting.time(), options_.grace_ms)) {
+    if (!record.key || record.timestamp_ms < minus(waiting.time(), options_.grace.count())) {
       answer(record, state, out);
     } else {
       std::string at{'w'};
@@ -104,7 +96,7 @@ void StreamTableJoin::take_event(const JoinRecord& record, StateView& state, Joi
 }
 
 void StreamTableJoin::advance(std::int64_t time_ms, StateView& state, JoinOutput& out) const {
-  if (options_.grace_ms == 0) return;
+  if (options_.grace.count() == 0) return;
   Waiting waiting{state};
   waiting.time() = std::max(waiting.time(), time_ms);
   send_due(waiting, state, out);
@@ -113,21 +105,21 @@ void StreamTableJoin::advance(std::int64_t time_ms, StateView& state, JoinOutput
 
 void StreamTableJoin::answer(const JoinRecord& record, StateView& state, JoinOutput& out) const {
   if (!record.key) return answer_without_key(options_.kind, record, out);
-  if (!options_.table.history_ms) {
+  if (!options_.table.history) {
     TableRows rows{Side::kRight, options_.table, state};
     return answer_with(rows.value(*record.key), options_.kind, record, out);
   }
   Versions versions{state, false};
   Numbers<2> clock{state, "t", {kNoTime, kEnd}};
   // Before its history the table only knows that a row has not changed since.
-  const bool known = record.timestamp_ms >= minus(clock[0], *options_.table.history_ms);
+  const bool known = record.timestamp_ms >= minus(clock[0], options_.table.history->count());
   auto version = known ? versions.at_or_before(*record.key, record.timestamp_ms) : versions.newest(*record.key);
   if (version && version->timestamp_ms > record.timestamp_ms) version.reset();
   answer_with(version ? std::optional<std::string_view>{version->value} : std::nullopt, options_.kind, record, out);
 }
 
 void StreamTableJoin::send_due(Waiting& waiting, StateView& state, JoinOutput& out) const {
-  const auto last = minus(waiting.time(), options_.grace_ms);
+  const auto last = minus(waiting.time(), options_.grace.count());
   if (waiting.first() > last) return;
   waiting.first() = kEnd;
   std::vector<std::string> due;
@@ -153,7 +145,7 @@ void StreamTableJoin::send_due(Waiting& waiting, StateView& state, JoinOutput& o
 GlobalTableJoin::GlobalTableJoin(Join kind, const TableOptions& table) : kind_(kind), table_(table) {
   if (kind == Join::kOuter)
     throw Failure(ErrorKind::kInvalid, "a stream and a global table have an inner or a left join, not an outer one");
-  if (table.history_ms) throw Failure(ErrorKind::kInvalid, "a global table has no history");
+  if (table.history) throw Failure(ErrorKind::kInvalid, "a global table has no history");
 }
 
 void GlobalTableJoin::row(const JoinRecord& record, StateView& state, JoinOutput& out) const {

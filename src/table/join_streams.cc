@@ -8,7 +8,6 @@
 #include <tuple>
 #include <vector>
 
-#include "mephisto/error.h"
 #include "table/join_state.h"
 
 namespace mephisto::detail {
@@ -94,9 +93,8 @@ struct StreamJoin::Place {
 };
 
 StreamJoin::StreamJoin(const StreamJoinOptions& options)
-    : options_(options), kept_ms_(plus(plus(options.before_ms, options.after_ms), options.grace_ms)) {
-  if (options.before_ms < 0 || options.after_ms < 0 || options.grace_ms < 0)
-    throw Failure(ErrorKind::kInvalid, "a join of streams needs before, after and grace of at least 0");
+    : options_(options), kept_ms_(plus(plus(options.before.count(), options.after.count()), options.grace.count())) {
+  refuse(mistakes_in(options));
 }
 
 void StreamJoin::take(Side side, const JoinRecord& record, StateView& state, JoinOutput& out) const {
@@ -110,7 +108,7 @@ void StreamJoin::take(Side side, const JoinRecord& record, StateView& state, Joi
     else
       out.left_out(side, record, LeftOut::kNoKey);
   } else {
-    const bool late = plus(plus(record.timestamp_ms, reach(side)), options_.grace_ms) < clock.time();
+    const bool late = plus(plus(record.timestamp_ms, reach(side)), options_.grace.count()) < clock.time();
     if (record.timestamp_ms == clock.time()) send_unmatched(clock, state, out);
     if (late) out.left_out(side, record, LeftOut::kLate);
     const bool matched = !late && match(side, record, clock, state, out);
@@ -182,7 +180,7 @@ void StreamJoin::send_unmatched(Clock& clock, StateView& state, JoinOutput& out)
   std::vector<Place> due;
   for (const auto side : {Side::kRight, Side::kLeft}) {
     const auto is_due = [&](std::int64_t time) {
-      return plus(plus(time, reach(side)), options_.grace_ms) < clock.time();
+      return plus(plus(time, reach(side)), options_.grace.count()) < clock.time();
     };
     auto& first = clock.first_waiting(side);
     if (!is_due(first)) continue;

@@ -6,8 +6,9 @@
 
 namespace mephisto::detail {
 
-TableJoin::TableJoin(Join kind, const TableOptions& left, const TableOptions& right)
-    : kind_(kind), options_{left, right} {}
+TableJoin::TableJoin(const TableJoinOptions& options) : kind_(options.kind), options_{options.left, options.right} {
+  refuse(mistakes_in(options));
+}
 
 void TableJoin::take(Side side, const JoinRecord& record, StateView& state, JoinOutput& out) const {
   if (!record.key) return out.left_out(side, record, LeftOut::kNoKey);

@@ -237,7 +237,7 @@ TEST_F(Repartition, WindowsCountByTheOtherKey) {
 TEST_F(Repartition, AJoinMeetsByTheOtherKey) {
   auto& payments = app.topic<Payment>("payments", {.partitions = 4});
   const auto& by_order = app.group_by(payments, "Payment.order", &Payment::order);
-  const auto& paid = app.join("paid", orders, by_order, StreamJoinOptions{.before_ms = 1000, .after_ms = 1000});
+  const auto& paid = app.join("paid", orders, by_order, StreamJoinOptions{.before = 1s, .after = 1s});
   TestDriver driver{app};
   send_orders(driver, 20);
   for (int i = 0; i < 20; ++i)
@@ -334,7 +334,7 @@ TEST(TopicsThatExist, AreMendedByTheLineThatIsTold) {
   auto& orders = world.app.topic<int>("orders");
   auto& payments = world.app.topic<int>("payments");
   const auto& paid = world.app.join("paid", world.app.repartition(orders, "paid", {.partitions = 5}), payments,
-                                    StreamJoinOptions{.before_ms = 10'000, .after_ms = 10'000});
+                                    StreamJoinOptions{.before = 10s, .after = 10s});
   world.run([&] { return world.create("orders", 3); });
   world.run([&] { return world.create("payments", 5); });
   world.work([&](Worker&) -> Task<void> {

@@ -71,7 +71,7 @@ class State {
                  .results_to(finals)
                  .late_to(late)),
         echo(app.topic<Numbered>("echo", internal())),
-        pairs(app.join("pairs", in, echo, StreamJoinOptions{.grace_ms = 180'000})),
+        pairs(app.join("pairs", in, echo, StreamJoinOptions{.grace = 180s})),
         audit(app.topic<int>("audit", internal())),
         audited(app.topic<Audited>("audited", internal())) {
     app.agent("audit", audit, [this](Stream<int> stream) -> Task<void> {

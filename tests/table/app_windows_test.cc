@@ -102,7 +102,7 @@ TEST(Join, OfStreamsGivesMatchesAndWhatIsAlone) {
   auto& orders = app.topic<Order>("orders", partitions(2));
   auto& payments = app.topic<int>("payments", partitions(2));
   const auto& paid =
-      app.join("paid", orders, payments, StreamJoinOptions{.kind = Join::kLeft, .after_ms = 5, .grace_ms = 2});
+      app.join("paid", orders, payments, StreamJoinOptions{.kind = Join::kLeft, .after = 5ms, .grace = 2ms});
   std::vector<std::pair<int, int>> pairs;
   app.agent("see", paid, [&](Stream<Joined<Order, int>> stream) -> Task<void> {
     while (auto one = co_await stream.next()) pairs.emplace_back(one->left->price, one->right.value_or(-1));

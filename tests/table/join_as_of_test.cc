@@ -14,6 +14,9 @@
 namespace mephisto {
 namespace {
 
+using namespace std::chrono_literals;
+using ms = std::chrono::milliseconds;
+
 using detail::AsOf;
 using detail::AsOfJoin;
 using detail::AsOfJoinOptions;
@@ -61,7 +64,7 @@ TEST_F(AsOfJoinTest, AQuoteHoldsUntilTheNextOneHoweverLong) {
 }
 
 TEST_F(AsOfJoinTest, AQuoteBeyondTheToleranceDoesNotHold) {
-  options_.tolerance_ms = 10;
+  options_.tolerance = 10ms;
   quote("k", "Q", 1);
   EXPECT_THAT(trade("k", "T", 11), ElementsAre(JoinResult{"k", "T", "Q", 11}));
   EXPECT_THAT(trade("k", "T", 12), ElementsAre(JoinResult{"k", "T", {}, 12}));
@@ -74,7 +77,7 @@ TEST_F(AsOfJoinTest, AnInnerJoinGivesNothingWithoutAQuote) {
 }
 
 TEST_F(AsOfJoinTest, WithGraceATradeWaitsForQuotesThatComeLater) {
-  options_.grace_ms = 10;
+  options_.grace = 10ms;
   quote("k", "Q1", 1);
   EXPECT_THAT(trade("k", "T", 5), IsEmpty());
   EXPECT_THAT(quote("k", "Q7", 7), IsEmpty());
@@ -84,7 +87,7 @@ TEST_F(AsOfJoinTest, WithGraceATradeWaitsForQuotesThatComeLater) {
 }
 
 TEST_F(AsOfJoinTest, WhatWaitedComesByTimeThenByKeyThenByArrivalBeforeTheTradeThatEndsTheWait) {
-  options_.grace_ms = 10;
+  options_.grace = 10ms;
   for (const auto* key : {"b", "a", "a"}) trade(key, std::string{"T"} + key, 5);
   trade("c", "Tc", 4);
   EXPECT_THAT(trade("d", "Td", 15), ElementsAre(JoinResult{"c", "Tc", {}, 4}, JoinResult{"a", "Ta", {}, 5},
@@ -92,7 +95,7 @@ TEST_F(AsOfJoinTest, WhatWaitedComesByTimeThenByKeyThenByArrivalBeforeTheTradeTh
 }
 
 TEST_F(AsOfJoinTest, ForwardTakesTheFirstQuoteFromThenOn) {
-  options_ = {Join::kLeft, AsOf::kForward, 10, 0};
+  options_ = {Join::kLeft, AsOf::kForward, 10ms, 0ms};
   EXPECT_THAT(trade("k", "T1", 5), IsEmpty());
   EXPECT_THAT(quote("k", "Q", 8), ElementsAre(JoinResult{"k", "T1", "Q", 5}));
   EXPECT_THAT(trade("k", "T2", 8), ElementsAre(JoinResult{"k", "T2", "Q", 8}));
@@ -104,7 +107,7 @@ TEST_F(AsOfJoinTest, ForwardTakesTheFirstQuoteFromThenOn) {
 }
 
 TEST_F(AsOfJoinTest, ForwardWithGraceWaitsForAnEarlierQuote) {
-  options_ = {Join::kLeft, AsOf::kForward, 100, 5};
+  options_ = {Join::kLeft, AsOf::kForward, 100ms, 5ms};
   trade("k", "T", 5);
   EXPECT_THAT(quote("k", "Q9", 9), IsEmpty());
   EXPECT_THAT(quote("k", "Q7", 7), IsEmpty());
@@ -112,7 +115,7 @@ TEST_F(AsOfJoinTest, ForwardWithGraceWaitsForAnEarlierQuote) {
 }
 
 TEST_F(AsOfJoinTest, NearestTakesTheNearerQuoteAndOfTwoTheEarlier) {
-  options_ = {Join::kLeft, AsOf::kNearest, 10, 0};
+  options_ = {Join::kLeft, AsOf::kNearest, 10ms, 0ms};
   quote("k", "Q0", 0);
   EXPECT_THAT(trade("k", "T4", 4), IsEmpty());
   EXPECT_THAT(trade("k", "T5", 5), IsEmpty());
@@ -123,7 +126,7 @@ TEST_F(AsOfJoinTest, NearestTakesTheNearerQuoteAndOfTwoTheEarlier) {
 }
 
 TEST_F(AsOfJoinTest, LateRecordsAreTold) {
-  options_.grace_ms = 10;
+  options_.grace = 10ms;
   quote("k", "Q50", 50);
   quote("z", "Q", 100);
   EXPECT_THAT(trade("k", "T", 89), IsEmpty());
@@ -154,14 +157,14 @@ TEST_F(AsOfJoinTest, RecordsThatCannotMatchAreTold) {
 
 TEST_F(AsOfJoinTest, OptionsThatCannotWorkAreRefused) {
   EXPECT_THROW(AsOfJoin({.kind = Join::kOuter}), Failure);
-  EXPECT_THROW(AsOfJoin({.grace_ms = -1}), Failure);
-  EXPECT_THROW(AsOfJoin({.tolerance_ms = -1}), Failure);
+  EXPECT_THROW(AsOfJoin({.grace = -1ms}), Failure);
+  EXPECT_THROW(AsOfJoin({.tolerance = -1ms}), Failure);
   EXPECT_THROW(AsOfJoin({.direction = AsOf::kForward}), Failure);
   EXPECT_THROW(AsOfJoin({.direction = AsOf::kNearest}), Failure);
 }
 
 TEST_F(AsOfJoinTest, AQuoteLooksOnlyAtTradesNearIt) {
-  options_ = {Join::kLeft, AsOf::kNearest, 10, 1'000'000};
+  options_ = {Join::kLeft, AsOf::kNearest, 10ms, 1000s};
   for (int i = 0; i < 10'000; ++i) trade("k", "T", i * 100);
   const auto before = state_.scanned();
   quote("k", "Q", 500'005);
@@ -176,7 +179,7 @@ class Model {
   void trade(const std::string& key, const std::string& value, std::int64_t time) {
     now_ = std::max(now_, time);
     send();
-    if (time + options_.grace_ms < now_) return out_.left_out(Side::kLeft, {key, value, time}, LeftOut::kLate);
+    if (time + options_.grace.count() < now_) return out_.left_out(Side::kLeft, {key, value, time}, LeftOut::kLate);
     trades_.push_back({key, value, time});
     if (due(trades_.back()) <= now_) {
       answer(trades_.back());
@@ -197,10 +200,10 @@ class Model {
   // How many quotes a trade that waits or is still to come can take, at most.
   std::size_t useful_quotes() const {
     return static_cast<std::size_t>(std::ranges::count_if(quotes_, [&](const Seen& quote) {
-      if (options_.direction == AsOf::kForward) return quote.time + options_.grace_ms >= now_;
-      if (options_.tolerance_ms) {
-        const auto wait = options_.direction == AsOf::kNearest ? *options_.tolerance_ms : 0;
-        return quote.time + *options_.tolerance_ms + wait + options_.grace_ms >= now_;
+      if (options_.direction == AsOf::kForward) return quote.time + options_.grace.count() >= now_;
+      if (options_.tolerance) {
+        const auto wait = options_.direction == AsOf::kNearest ? options_.tolerance->count() : 0;
+        return quote.time + options_.tolerance->count() + wait + options_.grace.count() >= now_;
       }
       return !replaced(quote.key, quote.time);
     }));
@@ -215,20 +218,21 @@ class Model {
 
   bool replaced(const std::string& key, std::int64_t time) const {
     return std::ranges::any_of(quotes_, [&](const Seen& one) {
-      return one.key == key && one.time > time && one.time <= now_ - options_.grace_ms;
+      return one.key == key && one.time > time && one.time <= now_ - options_.grace.count();
     });
   }
   bool is_late(const std::string& key, std::int64_t time) const {
-    const auto tolerance = options_.tolerance_ms.value_or(0);
-    if (options_.direction == AsOf::kForward) return time + options_.grace_ms < now_;
-    if (options_.direction == AsOf::kNearest) return time + 2 * tolerance + options_.grace_ms < now_;
-    if (options_.tolerance_ms) return time + tolerance + options_.grace_ms < now_;
-    return time < now_ - options_.grace_ms && replaced(key, time);
+    const auto tolerance = options_.tolerance.value_or(std::chrono::milliseconds{0}).count();
+    if (options_.direction == AsOf::kForward) return time + options_.grace.count() < now_;
+    if (options_.direction == AsOf::kNearest) return time + 2 * tolerance + options_.grace.count() < now_;
+    if (options_.tolerance) return time + tolerance + options_.grace.count() < now_;
+    return time < now_ - options_.grace.count() && replaced(key, time);
   }
   const Seen* best(const Seen& trade) const {
     const Seen* best = nullptr;
     for (const auto& quote : quotes_) {
-      if (quote.key != trade.key || std::abs(quote.time - trade.time) > options_.tolerance_ms.value_or(1'000'000))
+      if (quote.key != trade.key ||
+          std::abs(quote.time - trade.time) > options_.tolerance.value_or(std::chrono::milliseconds{1'000'000}).count())
         continue;
       if (options_.direction == AsOf::kBackward && quote.time > trade.time) continue;
       if (options_.direction == AsOf::kForward && quote.time < trade.time) continue;
@@ -240,11 +244,11 @@ class Model {
   // The first stream time at which no quote that may still come would be better.
   std::int64_t due(const Seen& trade) const {
     const auto* found = best(trade);
-    auto due = options_.direction == AsOf::kForward ? trade.time : trade.time + options_.grace_ms;
+    auto due = options_.direction == AsOf::kForward ? trade.time : trade.time + options_.grace.count();
     if (options_.direction == AsOf::kBackward) return due;
-    if (found != nullptr && found->time >= trade.time) return std::max(due, found->time + options_.grace_ms);
-    const auto ahead = found == nullptr ? *options_.tolerance_ms : trade.time - found->time - 1;
-    return std::max(due, trade.time + ahead + options_.grace_ms + 1);
+    if (found != nullptr && found->time >= trade.time) return std::max(due, found->time + options_.grace.count());
+    const auto ahead = found == nullptr ? options_.tolerance->count() : trade.time - found->time - 1;
+    return std::max(due, trade.time + ahead + options_.grace.count() + 1);
   }
   void answer(const Seen& trade) {
     const auto* found = best(trade);
@@ -275,8 +279,8 @@ TEST_F(AsOfJoinTest, RandomCasesEqualTheModel) {
     SCOPED_TRACE(seed);
     Random random{seed};
     const auto upto = [&](std::uint64_t most) { return static_cast<std::int64_t>(random.below(most + 1)); };
-    options_ = {static_cast<Join>(random.below(2)), static_cast<AsOf>(random.below(3)), upto(12), upto(8)};
-    if (options_.direction == AsOf::kBackward && random.below(2) == 0) options_.tolerance_ms.reset();
+    options_ = {static_cast<Join>(random.below(2)), static_cast<AsOf>(random.below(3)), ms(upto(12)), ms(upto(8))};
+    if (options_.direction == AsOf::kBackward && random.below(2) == 0) options_.tolerance.reset();
     state_ = {};
     out_ = {};
     Collected wanted;
@@ -299,7 +303,7 @@ TEST_F(AsOfJoinTest, RandomCasesEqualTheModel) {
       ASSERT_LE(state_.entries().size(), 2 * model.waiting() + 3 * model.useful_quotes() + 1) << i;
     }
     advance(now + 1000);
-    if (options_.tolerance_ms) EXPECT_EQ(state_.entries().size(), 1);
+    if (options_.tolerance) EXPECT_EQ(state_.entries().size(), 1);
   }
 }
 

@@ -42,13 +42,13 @@ Take taking(const Made& join) {
 Take take_of(const Case& given, Like like) {
   const auto kind = oracle::join_of(given);
   const detail::TableOptions table{.on_older = like == Like::kKafka ? OnOlder::kOverwrite : OnOlder::kKeep,
-                                   .history_ms = given.history_ms};
-  const auto grace = given.grace_ms.value_or(0);
+                                   .history = oracle::duration(given.history_ms)};
+  const auto grace = oracle::duration(given.grace_ms.value_or(0));
   if (given.kind == "stream_stream_join")
-    return taking(detail::StreamJoin{{kind, given.before_ms, given.after_ms, grace,
-                                      like == Like::kKafka ? OutOfOrder::kAtOnce : OutOfOrder::kWaits}});
+    return taking(detail::StreamJoin{
+        oracle::stream_join_of(given, like == Like::kKafka ? OutOfOrder::kAtOnce : OutOfOrder::kWaits)});
   if (given.kind == "stream_table_join") return taking(detail::StreamTableJoin{{kind, table, grace}});
-  if (given.kind == "table_table_join") return taking(detail::TableJoin{kind, table, table});
+  if (given.kind == "table_table_join") return taking(detail::TableJoin{{kind, table, table}});
   return [join = detail::ForeignKeyJoin{kind, table, table}](Side side, const JoinRecord& record, MapState& state,
                                                              Collected& out) {
     if (side == Side::kRight) return join.right(record, state, out);

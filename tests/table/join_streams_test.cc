@@ -13,6 +13,9 @@
 namespace mephisto {
 namespace {
 
+using namespace std::chrono_literals;
+using ms = std::chrono::milliseconds;
+
 using detail::JoinRecord;
 using detail::LeftOut;
 using detail::Side;
@@ -35,13 +38,13 @@ class StreamJoinTest : public testing::Test {
     return out_.take();
   }
 
-  StreamJoinOptions options_{Join::kOuter, 5, 5, 2};
+  StreamJoinOptions options_{Join::kOuter, 5ms, 5ms, 2ms};
   MapState state_;
   Collected out_;
 };
 
 TEST_F(StreamJoinTest, RecordsMatchFromBeforeToAfterInclusive) {
-  options_ = {Join::kInner, 3, 10, 100};
+  options_ = {Join::kInner, 3ms, 10ms, 100ms};
   take(kL, "k", "L", 50);
   EXPECT_THAT(take(kR, "k", "1", 46), IsEmpty());
   EXPECT_THAT(take(kR, "k", "2", 47), ElementsAre(JoinResult{"k", "L", "2", 50}));
@@ -150,21 +153,21 @@ TEST_F(StreamJoinTest, AdvancingSendsWhatIsDueAndNeverGoesBack) {
 
 TEST_F(StreamJoinTest, TimesAndDurationsMayBeAsLargeAsTheirType) {
   constexpr auto kMax = std::numeric_limits<std::int64_t>::max();
-  options_ = {Join::kOuter, kMax, kMax, kMax};
+  options_ = {Join::kOuter, ms(kMax), ms(kMax), ms(kMax)};
   take(kL, "k", "L", 0);
   EXPECT_THAT(take(kR, "k", "R", kMax), ElementsAre(JoinResult{"k", "L", "R", kMax}));
   EXPECT_THAT(out_.left_outs, IsEmpty());
 }
 
 TEST_F(StreamJoinTest, NegativeDurationsAreRefused) {
-  EXPECT_THROW(StreamJoin({Join::kInner, -1, 0, 0}), Failure);
-  EXPECT_THROW(StreamJoin({Join::kInner, 0, -1, 0}), Failure);
-  EXPECT_THROW(StreamJoin({Join::kInner, 0, 0, -1}), Failure);
+  EXPECT_THROW(StreamJoin({Join::kInner, -1ms, 0ms, 5ms}), Failure);
+  EXPECT_THROW(StreamJoin({Join::kInner, 0ms, -1ms, 5ms}), Failure);
+  EXPECT_THROW(StreamJoin({Join::kInner, 5ms, 0ms, -1ms}), Failure);
 }
 
 // Each record looks only at entries that it answers, matches or forgets, and the next one of each index.
 TEST_F(StreamJoinTest, NothingIsFoundByAScanOfEverything) {
-  options_ = {Join::kOuter, 10, 10'000'000, 0};
+  options_ = {Join::kOuter, 10ms, 10'000s, 0ms};
   for (int i = 0; i < 10'000; ++i) take(kL, "k" + std::to_string(i), "v", i);
   EXPECT_LT(state_.scanned(), 100);
   take(kR, "k77", "R", 10'000);
@@ -181,14 +184,14 @@ class Model {
     time_ = std::max(time_, time);
     if (!value) return results;
     if (time == time_) send(results);
-    Seen seen{side, key, *value, time, time + reach(side) + options_.grace_ms < time_};
+    Seen seen{side, key, *value, time, time + reach(side) + options_.grace.count() < time_};
     if (!seen.late) {
       std::vector<Seen*> partners;
       for (auto& one : seen_) {
         const auto left = side == kL ? time : one.time;
         const auto right = side == kL ? one.time : time;
-        if (one.side != side && one.key == key && !one.answered && left - options_.before_ms <= right &&
-            right <= left + options_.after_ms && one.time > newest(one.side) - kept())
+        if (one.side != side && one.key == key && !one.answered && left - options_.before.count() <= right &&
+            right <= left + options_.after.count() && one.time > newest(one.side) - kept())
           partners.push_back(&one);
       }
       std::ranges::sort(partners, {}, [](const Seen* one) { return std::tuple{one->time, one}; });
@@ -218,8 +221,8 @@ class Model {
     bool answered = false;
   };
 
-  std::int64_t kept() const { return options_.before_ms + options_.after_ms + options_.grace_ms; }
-  std::int64_t reach(Side side) const { return side == kL ? options_.after_ms : options_.before_ms; }
+  std::int64_t kept() const { return options_.before.count() + options_.after.count() + options_.grace.count(); }
+  std::int64_t reach(Side side) const { return side == kL ? options_.after.count() : options_.before.count(); }
   std::int64_t newest(Side side) const {
     std::int64_t newest = -1'000'000;
     for (const auto& one : seen_) {
@@ -234,7 +237,7 @@ class Model {
   void send(std::vector<JoinResult>& results) {
     std::vector<Seen*> due;
     for (auto& one : seen_) {
-      if (waits(one) && one.time + reach(one.side) + options_.grace_ms < time_) due.push_back(&one);
+      if (waits(one) && one.time + reach(one.side) + options_.grace.count() < time_) due.push_back(&one);
     }
     std::ranges::sort(due, {}, [](const Seen* one) { return std::tuple{one->time, one->side == kL, one->key, one}; });
     for (auto* one : due) {
@@ -254,7 +257,7 @@ TEST_F(StreamJoinTest, RandomCasesEqualTheModel) {
     SCOPED_TRACE(seed);
     Random random{seed};
     const auto upto = [&](std::uint64_t most) { return static_cast<std::int64_t>(random.below(most + 1)); };
-    options_ = {static_cast<Join>(random.below(3)), upto(12), upto(12), upto(6)};
+    options_ = {static_cast<Join>(random.below(3)), ms(upto(12)), ms(upto(12)), ms(1 + upto(5))};
     state_ = {};
     Model model{options_};
     std::int64_t now = 0;

@@ -15,6 +15,8 @@
 namespace mephisto {
 namespace {
 
+using namespace std::chrono_literals;
+
 using detail::GlobalTableJoin;
 using detail::LeftOut;
 using detail::Side;
@@ -34,7 +36,7 @@ class TableJoinTest : public testing::Test {
     return take(Side::kRight, key, value, time);
   }
   std::vector<JoinResult> take(Side side, const Text& key, const Text& value, std::int64_t time) {
-    TableJoin{kind_, table_, table_}.take(side, {key, value, time}, state_, out_);
+    TableJoin{{kind_, table_, table_}}.take(side, {key, value, time}, state_, out_);
     return out_.take();
   }
   LeftOut last_left_out() const { return std::get<LeftOut>(out_.left_outs.back()); }
@@ -90,7 +92,7 @@ TEST_F(TableJoinTest, ADeletedRowDoesNotComeBackByAnOlderRecord) {
 }
 
 TEST_F(TableJoinTest, DeletionsAreForgottenAfterTheirTime) {
-  table_.deletions_kept_ms = 100;
+  table_.deletions_kept = 100ms;
   for (int i = 0; i < 50; ++i) left("k" + std::to_string(i), {}, i);
   const auto with_deletions = state_.entries().size();
   EXPECT_GT(with_deletions, 50);
@@ -102,7 +104,7 @@ TEST_F(TableJoinTest, DeletionsAreForgottenAfterTheirTime) {
 }
 
 TEST_F(TableJoinTest, ARowThatCameAfterADeletionIsNotForgottenWithIt) {
-  table_.deletions_kept_ms = 100;
+  table_.deletions_kept = 100ms;
   left("a", {}, 1);
   left("a", "1", 2);
   left("z", "1", 1000);
@@ -174,8 +176,8 @@ class StreamTableJoinTest : public testing::Test {
   }
   LeftOut last_left_out() const { return std::get<LeftOut>(out_.left_outs.back()); }
   void version(std::int64_t history, std::int64_t grace = 0) {
-    options_.table.history_ms = history;
-    options_.grace_ms = grace;
+    options_.table.history = std::chrono::milliseconds{history};
+    options_.grace = std::chrono::milliseconds{grace};
   }
 
   StreamTableJoinOptions options_{.kind = Join::kLeft};
@@ -270,12 +272,12 @@ TEST_F(StreamTableJoinTest, RecordsThatCannotMatchAreTold) {
 
 TEST_F(StreamTableJoinTest, OptionsThatCannotWorkAreRefused) {
   EXPECT_THROW(StreamTableJoin({.kind = Join::kOuter}), Failure);
-  EXPECT_THROW(StreamTableJoin({.grace_ms = 1}), Failure);
-  EXPECT_THROW(StreamTableJoin({.table = {.history_ms = 9}, .grace_ms = 10}), Failure);
-  EXPECT_THROW(StreamTableJoin({.grace_ms = -1}), Failure);
-  EXPECT_THROW(StreamTableJoin({.table = {.history_ms = -1}}), Failure);
+  EXPECT_THROW(StreamTableJoin({.grace = 1ms}), Failure);
+  EXPECT_THROW(StreamTableJoin({.table = {.history = 9ms}, .grace = 10ms}), Failure);
+  EXPECT_THROW(StreamTableJoin({.grace = -1ms}), Failure);
+  EXPECT_THROW(StreamTableJoin({.table = {.history = -1ms}}), Failure);
   EXPECT_THROW(GlobalTableJoin{Join::kOuter}, Failure);
-  EXPECT_THROW(GlobalTableJoin(Join::kInner, {.history_ms = 1}), Failure);
+  EXPECT_THROW(GlobalTableJoin(Join::kInner, {.history = 1ms}), Failure);
 }
 
 TEST_F(StreamTableJoinTest, RandomVersionsEqualTheModel) {

@@ -12,7 +12,7 @@
 #include "mephisto/codec/json_read.h"
 #include "mephisto/codec/json_write.h"
 #include "mephisto/codec/values.h"
-#include "mephisto/table/join.h"
+#include "mephisto/table/join_streams.h"
 #include "mephisto/table/window.h"
 
 namespace mephisto::oracle {
@@ -55,6 +55,18 @@ inline WindowSpec spec_of(const Case& given) {
 
 inline Join join_of(const Case& given) {
   return given.join == "inner" ? Join::kInner : given.join == "left" ? Join::kLeft : Join::kOuter;
+}
+
+inline std::chrono::milliseconds duration(std::int64_t ms) { return std::chrono::milliseconds{ms}; }
+inline std::optional<std::chrono::milliseconds> duration(std::optional<std::int64_t> ms) {
+  return ms ? std::optional{duration(*ms)} : std::nullopt;
+}
+
+// Some cases have streams of which nothing matches, which only kAtOnce takes.
+inline detail::StreamJoinOptions stream_join_of(const Case& given, OutOfOrder out_of_order) {
+  const auto grace = given.grace_ms.value_or(0);
+  if (given.before_ms + given.after_ms + grace == 0) out_of_order = OutOfOrder::kAtOnce;
+  return {join_of(given), duration(given.before_ms), duration(given.after_ms), duration(grace), out_of_order};
 }
 
 // The key of the right row that the left row with this value refers to.

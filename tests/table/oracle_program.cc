@@ -161,8 +161,8 @@ class JoinApp : public CaseApp {
  private:
   const Topic<Joined<Value, Value>>& join() {
     const auto kind = join_of(given_);
-    const auto grace = given_.grace_ms.value_or(0);
-    const detail::TableOptions table{.on_older = OnOlder::kOverwrite, .history_ms = given_.history_ms};
+    const auto grace = duration(given_.grace_ms.value_or(0));
+    const detail::TableOptions table{.on_older = OnOlder::kOverwrite, .history = duration(given_.history_ms)};
     const auto join = [&](auto how) -> const Topic<Joined<Value, Value>>& {
       constexpr bool streams = std::is_same_v<decltype(how), StreamJoinOptions>;
       return app_.join("join", left_, right_, std::move(how),
@@ -172,8 +172,7 @@ class JoinApp : public CaseApp {
                           if (is_dropped(why) && !(streams && why == LeftOut::kLate)) ++late_;
                         }});
     };
-    if (given_.kind == "stream_stream_join")
-      return join(StreamJoinOptions{kind, given_.before_ms, given_.after_ms, grace, OutOfOrder::kAtOnce});
+    if (given_.kind == "stream_stream_join") return join(stream_join_of(given_, OutOfOrder::kAtOnce));
     if (given_.kind == "stream_table_join") return join(StreamTableJoinOptions{kind, table, grace});
     if (given_.kind == "table_table_join") return join(TableJoinOptions{kind, table, table});
     return join(ForeignKeyJoinOptions<Value>{kind, foreign_key_of, table, table});

@@ -3,11 +3,15 @@
 // same results. Keys and values are opaque bytes. docs/decisions/0030-joins.md has the rules.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "mephisto/table/state_view.h"
+#include "mephisto/time.h"
 
 namespace mephisto {
 
@@ -36,6 +40,8 @@ struct JoinRecord {
   std::optional<std::string_view> key;
   std::optional<std::string_view> value;
   std::int64_t timestamp_ms = 0;
+
+  Timestamp timestamp() const { return Timestamp{std::chrono::milliseconds{timestamp_ms}}; }
 };
 
 // A result. Its views are valid during the call that gives it.
@@ -57,6 +63,11 @@ enum class LeftOut {
   kNoValue,       // a record of a stream without a value
   kNoForeignKey,  // a row that refers to nothing, in an inner join
 };
+
+// What is wrong with the options of a join, each with what to write instead.
+using OptionMistakes = std::vector<std::string>;
+// Throws Failure (kInvalid) with the first one, if there is one.
+void refuse(const OptionMistakes& mistakes);
 
 // Takes what a join gives. It may not change the state that the join was given.
 class JoinOutput {

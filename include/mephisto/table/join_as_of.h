@@ -15,10 +15,11 @@ struct AsOfJoinOptions {
   Join kind = Join::kInner;  // not kOuter
   AsOf direction = AsOf::kBackward;
   // How far away the quote may be. Needed for kForward and kNearest: a trade would wait for ever.
-  std::optional<std::int64_t> tolerance_ms{};
+  std::optional<std::chrono::milliseconds> tolerance{};
   // How late records may be. A trade waits so long for quotes of its time; 0: it does not wait for earlier quotes.
-  std::int64_t grace_ms = 0;
+  std::chrono::milliseconds grace{0};
 };
+OptionMistakes mistakes_in(const AsOfJoinOptions& options);
 
 // The left side is the trades, the right side the quotes. Stream time is the largest timestamp of both. A trade is
 // answered when no quote that is not late can change the answer, with the quotes that have arrived by then. The result

@@ -39,9 +39,11 @@ std::optional<KeyAnswer> read_answer(std::string_view key, std::string_view valu
 using SendKeySubscription = std::function<void(const KeySubscription&)>;
 using SendKeyAnswer = std::function<void(const KeyAnswer&)>;
 
+OptionMistakes foreign_key_mistakes(Join kind, const TableOptions& left, const TableOptions& right);
+
 class ForeignKeyLeft {
  public:
-  ForeignKeyLeft(Join kind, const TableOptions& left);  // inner or left
+  ForeignKeyLeft(Join kind, const TableOptions& left);
 
   // A change of a left row; `foreign_key` is what its value refers to.
   void take(const JoinRecord& record, std::optional<std::string_view> foreign_key, StateView& state, JoinOutput& out,

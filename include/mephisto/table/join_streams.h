@@ -8,11 +8,15 @@ namespace mephisto::detail {
 // A left and a right record match when left - before <= right <= left + after.
 struct StreamJoinOptions {
   Join kind = Join::kInner;
-  std::int64_t before_ms = 0;
-  std::int64_t after_ms = 0;
-  std::int64_t grace_ms = 0;
+  std::chrono::milliseconds before{0};
+  std::chrono::milliseconds after{0};
+  // How late records may be. As in Kafka Streams, nothing matches if before, after and grace are all 0: that is a
+  // mistake, except with kAtOnce.
+  std::chrono::milliseconds grace{0};
   OutOfOrder out_of_order = OutOfOrder::kWaits;
 };
+
+OptionMistakes mistakes_in(const StreamJoinOptions& options);
 
 // Stream time is the largest timestamp of both sides. A record is late when its time + after (on the right: + before) +
 // grace < stream time. A record that is alone in a left or outer join waits for the same instant.
@@ -29,7 +33,7 @@ class StreamJoin {
   struct Place;
 
   // How far a record's matches on the other side can be later than it.
-  std::int64_t reach(Side side) const { return side == Side::kLeft ? options_.after_ms : options_.before_ms; }
+  std::int64_t reach(Side side) const { return (side == Side::kLeft ? options_.after : options_.before).count(); }
   bool sends_unmatched(Side side) const {
     return options_.kind == Join::kOuter || (options_.kind == Join::kLeft && side == Side::kLeft);
   }

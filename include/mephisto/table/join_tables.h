@@ -8,17 +8,24 @@ namespace mephisto::detail {
 struct TableOptions {
   OnOlder on_older = OnOlder::kKeep;
   // With kKeep: how long, in stream time, a deletion keeps older records out. As Kafka's delete.retention.ms.
-  std::int64_t deletions_kept_ms = 86'400'000;
+  std::chrono::milliseconds deletions_kept = std::chrono::hours{24};
   // A versioned table keeps for so long what it was; a stream's record then sees the row of its own time. `on_older`
   // does not matter then. No value: an ordinary table, which a stream's record sees as it is.
-  std::optional<std::int64_t> history_ms{};
+  std::optional<std::chrono::milliseconds> history{};
 };
+
+struct TableJoinOptions {
+  Join kind = Join::kInner;
+  TableOptions left{};  // without history
+  TableOptions right{};
+};
+OptionMistakes mistakes_in(const TableJoinOptions& options);
 
 // A result is given when the joined value of a key changes. Its timestamp is the larger one of the update and the other
 // side's row.
 class TableJoin {
  public:
-  TableJoin(Join kind, const TableOptions& left, const TableOptions& right);
+  explicit TableJoin(const TableJoinOptions& options);
 
   void take(Side side, const JoinRecord& record, StateView& state, JoinOutput& out) const;
 
@@ -31,8 +38,9 @@ struct StreamTableJoinOptions {
   Join kind = Join::kInner;  // not kOuter
   TableOptions table{};
   // How long a stream's record waits for rows of its time, which needs a versioned table. 0: it does not wait.
-  std::int64_t grace_ms = 0;
+  std::chrono::milliseconds grace{0};
 };
+OptionMistakes mistakes_in(const StreamTableJoinOptions& options);
 
 // The left side is the stream. A result has the stream's timestamp; an update of the table gives none.
 class StreamTableJoin {

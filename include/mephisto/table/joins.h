@@ -34,13 +34,8 @@ using detail::JoinRecord;
 using detail::LeftOut;
 using detail::StreamJoinOptions;
 using detail::StreamTableJoinOptions;
+using detail::TableJoinOptions;
 using JoinSide = detail::Side;
-
-struct TableJoinOptions {
-  Join kind = Join::kInner;
-  detail::TableOptions left{};
-  detail::TableOptions right{};
-};
 
 // Joins a left row with the right row whose key `key` gives. A left row without such a key refers to nothing.
 //
@@ -55,9 +50,16 @@ template <class L>
 struct ForeignKeyJoinOptions {
   Join kind = Join::kInner;  // not kOuter
   std::function<std::optional<std::string>(const L&)> key{};
-  detail::TableOptions left{};
+  detail::TableOptions left{};  // without history
   detail::TableOptions right{};
 };
+template <class L>
+detail::OptionMistakes mistakes_in(const ForeignKeyJoinOptions<L>& options) {
+  auto mistakes = detail::foreign_key_mistakes(options.kind, options.left, options.right);
+  if (!options.key)
+    mistakes.emplace_back("there is no foreign key: set .key to a function that gives the key of the right row");
+  return mistakes;
+}
 
 // What any join may have.
 struct JoinOptions {
@@ -93,16 +95,13 @@ JoinOperator taking(Operator join) {
 inline JoinOperator join_of(const StreamJoinOptions& options) { return taking(StreamJoin{options}); }
 inline JoinOperator join_of(const AsOfJoinOptions& options) { return taking(AsOfJoin{options}); }
 inline JoinOperator join_of(const StreamTableJoinOptions& options) { return taking(StreamTableJoin{options}); }
-inline JoinOperator join_of(const TableJoinOptions& options) {
-  return taking(TableJoin{options.kind, options.left, options.right});
-}
+inline JoinOperator join_of(const TableJoinOptions& options) { return taking(TableJoin{options}); }
 
 using ForeignKeyOfValue = std::function<std::optional<std::string>(std::string_view value)>;
 
 // A value that cannot be read is refused: a retry does not help.
 template <class L>
 ForeignKeyOfValue foreign_key_of(std::function<std::optional<std::string>(const L&)> key, Codec codec) {
-  if (!key) return nullptr;
   return [key = std::move(key), codec = std::move(codec)](std::string_view bytes) {
     L value{};
     if (auto read = codec.load(json::padded_copy(bytes), value); !read)
