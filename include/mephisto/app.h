@@ -32,6 +32,7 @@
 #include "mephisto/settings.h"
 #include "mephisto/table.h"
 #include "mephisto/table/joins.h"
+#include "mephisto/table/lookup.h"
 #include "mephisto/windows.h"
 #include "mephisto/topic.h"
 
@@ -197,6 +198,16 @@ class App {
     }
     return results;
   }
+  // Look-ups of an outside service (table/lookup.h).
+  template <class K, class V>
+  Lookup<K, V>& lookup(std::string name, typename Lookup<K, V>::Cache::Ask ask, LookupOptions options = {},
+                       std::source_location where = std::source_location::current()) {
+    const bool sound = check_lookup(name, options, static_cast<bool>(ask), where);
+    auto made = std::make_unique<Lookup<K, V>>(sound ? options : LookupOptions{}, std::move(ask));
+    auto& reference = *made;
+    lookups_.push_back(std::move(made));
+    return reference;
+  }
   // Forwards all records of `from` to `to`, with bytes, key and headers unchanged. Gives `to`, for an agent to consume.
   template <class T>
   const Topic<T>& through(std::string name, const Topic<T>& from, const Topic<T>& to,
@@ -358,6 +369,8 @@ class App {
   const detail::OperatorTable& add_join_state(const std::string& name, const detail::TopicSpec& first,
                                               const detail::TopicSpec& second, const JoinSpec& spec);
   static TopicOptions join_topic();
+  bool check_lookup(const std::string& name, const LookupOptions& options, bool has_function,
+                    std::source_location where);
   void add_agent(std::unique_ptr<AgentBase> agent, std::source_location where);
   bool check_merged(const std::string& agent, const std::vector<const TopicBase*>& topics, std::source_location where);
   struct Repartitioning {
@@ -398,6 +411,7 @@ class App {
   std::vector<std::unique_ptr<TableBase>> tables_;
   std::vector<std::unique_ptr<AgentBase>> agents_;
   std::vector<Merged> merged_;
+  std::vector<std::unique_ptr<detail::LookupBase>> lookups_;
   std::vector<std::unique_ptr<CommandBase>> commands_;
   std::vector<detail::TaskSpec> tasks_;
   std::vector<detail::MakeParticipant> participants_;

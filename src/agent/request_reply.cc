@@ -19,8 +19,10 @@ constexpr std::chrono::minutes kReplyRetention{60};
 }  // namespace
 
 RequestReply& RequestReply::of(Outbox& outbox) {
-  if (!outbox.extension) outbox.extension = std::make_unique<RequestReply>(outbox);
-  return static_cast<RequestReply&>(*outbox.extension);
+  static const char owner = 0;
+  auto& kept = outbox.extensions[&owner];
+  if (!kept) kept = std::make_unique<RequestReply>(outbox);
+  return static_cast<RequestReply&>(*kept);
 }
 
 // Guarantee kept here: an answer is not lost because it is faster than Faust, which sends its request before it creates

@@ -221,6 +221,22 @@ bool App::check_merged(const std::string& agent, const std::vector<const TopicBa
   return mistakes_.size() == before;
 }
 
+bool App::check_lookup(const std::string& name, const LookupOptions& options, bool has_function,
+                       std::source_location where) {
+  const auto before = mistakes_.size();
+  declare("lookup", name, where);
+  const auto wrong = [&](const std::string& what) {
+    mistake(where, fmt::format("lookup {}{}", printable(name), what));
+  };
+  if (!has_function) wrong(" has no function: give it one that asks the service");
+  if (options.capacity == 0) wrong(": .capacity is 0: remember 1 answer at least");
+  for (const auto& [option, time] : {std::pair{".ttl", options.ttl}, std::pair{".miss_ttl", options.miss_ttl}}) {
+    if (time.count() < 0)
+      wrong(fmt::format(": {} is {} ms: a duration is at least 0, and 0 remembers nothing", option, time.count()));
+  }
+  return mistakes_.size() == before;
+}
+
 void App::add_command(std::unique_ptr<CommandBase> command, std::source_location where) {
   const auto& name = command->name();
   declare("command", name, where);

@@ -57,13 +57,17 @@ Outbox& Outbox::outer(std::string_view topic) {
                   topic.empty() ? "" : " to topic ", topic));
 }
 
+Task<void> Outbox::close_extensions(Loop::time_point until) {
+  for (const auto& [owner, extension] : extensions) co_await extension->close(until);
+}
+
 Task<void> Outbox::close(const Loop::time_point& until) {
-  if (extension) co_await extension->close(until);
+  co_await close_extensions(until);
   co_await appender_.close(until);
 }
 
 Task<void> Outbox::abandon(Loop::time_point until) {
-  if (extension) co_await extension->close(until);
+  co_await close_extensions(until);
   co_await appender_.abandon();
 }
 

@@ -2,6 +2,7 @@
 // collected, the tickets of the records, the appends to the log and the records that the log refuses.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -66,7 +67,7 @@ class Outbox {
     // Waits for the log until the given time at most. May be called again.
     virtual Task<void> close(Loop::time_point until) = 0;
   };
-  std::unique_ptr<Extension> extension;
+  std::map<const void*, std::unique_ptr<Extension>> extensions;  // by their owners
 
   // Appends the collected records, for at most until `until`, and stops.
   Task<void> close(const Loop::time_point& until = kNever);
@@ -75,6 +76,7 @@ class Outbox {
 
  private:
   static Outbox& outer(std::string_view to);
+  Task<void> close_extensions(Loop::time_point until);
 
   Loop& loop_;
   Log& log_;

@@ -47,10 +47,8 @@ class LookupCache {
     if (options.ttl.count() < 0 || options.miss_ttl.count() < 0)
       throw Failure(ErrorKind::kInvalid, "a cache of lookups needs times of at least 0");
   }
-  // Cancels the requests on their way; who waits for one gets Failure kUnavailable.
   ~LookupCache() {
-    if (!shared_) return;
-    for (auto& [key, request] : shared_->requests) request->task.cancel();
+    if (shared_) cancel();
   }
   LookupCache(LookupCache&&) noexcept = default;
   LookupCache& operator=(LookupCache&&) = delete;
@@ -58,6 +56,11 @@ class LookupCache {
   // The value under `key`; null if there is none. Throws what the request threw. Cancelling a caller cancels only its
   // own wait.
   Task<std::shared_ptr<const Value>> get(Key key) { return get_from(shared_, std::move(key)); }
+
+  // Cancels the requests on their way; who waits for one gets Failure kUnavailable.
+  void cancel() {
+    for (auto& [key, request] : shared_->requests) request->task.cancel();
+  }
 
   const Counts& counts() const { return shared_->counts; }
   std::size_t size() const { return shared_->answers.size(); }
