@@ -27,7 +27,8 @@ inline auto& orders = app.topic<Order>("orders", {.internal = true});
 inline auto& payments = app.topic<Payment>("payments", {.internal = true});
 inline auto& outcomes = app.topic<Outcome>("outcomes", {.internal = true});
 inline auto& paid =
-    app.join("paid", orders, payments, StreamJoinOptions{.kind = Join::kLeft, .after = 5min, .grace = 10s});
+    app.join("paid", orders, payments, StreamJoinOptions{.kind = Join::kLeft, .after = 5min, .grace = 10s},
+             {.close_idle = 10s});  // also while no later order moves the time
 
 inline auto& check = app.agent("check", paid, [](Stream<Joined<Order, Payment>> stream) -> Task<void> {
   while (auto pair = co_await stream.next()) {

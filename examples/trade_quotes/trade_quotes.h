@@ -26,8 +26,8 @@ inline App app{"trade_quotes"};
 inline auto& trades = app.topic<Trade>("trades", {.internal = true});
 inline auto& quotes = app.topic<Quote>("quotes", {.internal = true});
 inline auto& costs = app.topic<Cost>("costs", {.internal = true});
-inline auto& quoted =
-    app.join("quoted", trades, quotes, AsOfJoinOptions{.kind = Join::kLeft, .tolerance = 1min, .grace = 1s});
+inline auto& quoted = app.join(
+    "quoted", trades, quotes, AsOfJoinOptions{.kind = Join::kLeft, .tolerance = 1min, .grace = 1s}, {.close_idle = 5s});
 
 inline auto& compare = app.agent("compare", quoted, [](Stream<Joined<Trade, Quote>> stream) -> Task<void> {
   while (auto pair = co_await stream.next()) {

@@ -14,4 +14,7 @@ TEST(TradeQuotes, TakesTheQuoteThatHeld) {
   driver.run(quotes.send({22}, at(11s)));
   driver.settle();
   EXPECT_EQ(driver.values(costs), (std::vector<Cost>{{"AAPL", std::nullopt}, {"AAPL", 0.5}}));
+  driver.run(trades.send({"MSFT", 7}, {.key = "MSFT"}));  // without a later record, the clock answers it
+  driver.advance(10s);
+  EXPECT_EQ(driver.values(costs).back(), (Cost{"MSFT", std::nullopt}));
 }

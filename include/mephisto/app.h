@@ -362,12 +362,12 @@ class App {
   };
   // Whether it can be added; otherwise its mistakes are told.
   bool check_join(const JoinSpec& spec, const detail::OptionMistakes& mistakes);
-  void add_join(const JoinSpec& spec, detail::JoinOperator join);
+  void add_join(const JoinSpec& spec, const detail::JoinOperator& join);
   void add_join(const JoinSpec& spec, Join kind, const detail::TableOptions& left, const detail::TableOptions& right,
                 detail::ForeignKeyOfValue foreign_key);
   // Adds the table of an agent on both topics.
-  const detail::OperatorTable& add_join_state(const std::string& name, const detail::TopicSpec& first,
-                                              const detail::TopicSpec& second, const JoinSpec& spec);
+  detail::OperatorTable& add_join_state(const std::string& name, const detail::TopicSpec& first,
+                                        const detail::TopicSpec& second, const JoinSpec& spec);
   static TopicOptions join_topic();
   bool check_lookup(const std::string& name, const LookupOptions& options, bool has_function,
                     std::source_location where);

@@ -83,9 +83,7 @@ class JoinAgent : public AgentBase {
   }
 
   Task<void> run(detail::Instance& instance) const override {
-    auto& outbox = detail::Outbox::current();
-    std::map<Given::To, const detail::TopicHandle*> handles;
-    for (const auto& [to, topic] : targets_) handles[to] = co_await outbox.topics().resolve(topic);
+    const auto handles = co_await this->handles();
     while (instance.advance() || co_await instance.wait_for_record()) {
       auto& slot = instance.slot();
       instance.work_on(&slot);
@@ -96,19 +94,41 @@ class JoinAgent : public AgentBase {
       Given given;
       auto state = state_.state();
       take_(slot.lane().assigned.partition, one, state, given);
-      for (const auto& [to, options, value] : given.outputs) {
-        const auto& handle = *handles.at(to);
-        co_await outbox.collector().room();
-        value_or_throw(outbox.collector().add(handle, outbox.collector().partition_of(handle, options), options,
-                                              value ? std::optional<std::string_view>{*value} : std::nullopt, &slot));
-      }
+      co_await send(given, handles, slot);
       if (!on_left_out_) continue;
       for (const auto& [side, key, value, timestamp_ms, why] : given.without_result)
         on_left_out_(side, {key, value, timestamp_ms}, why);
     }
   }
 
+  // Sends what is due at `now`, as the unit of work of a partition.
+  Task<void> advance(const detail::JoinOperator& join, std::int64_t now) const {
+    const auto handles = co_await this->handles();
+    Given given;
+    auto state = state_.state();
+    join.advance(now, state, given);
+    co_await send(given, handles, *detail::current_unit());
+  }
+
  private:
+  using Handles = std::map<Given::To, const detail::TopicHandle*>;
+
+  Task<Handles> handles() const {
+    Handles handles;
+    for (const auto& [to, topic] : targets_) handles[to] = co_await detail::Outbox::current().topics().resolve(topic);
+    co_return handles;
+  }
+
+  static Task<void> send(const Given& given, const Handles& handles, detail::UnitOfWork& unit) {
+    auto& collector = detail::Outbox::current().collector();
+    for (const auto& [to, options, value] : given.outputs) {
+      const auto& handle = *handles.at(to);
+      co_await collector.room();
+      value_or_throw(collector.add(handle, collector.partition_of(handle, options), options,
+                                   value ? std::optional<std::string_view>{*value} : std::nullopt, &unit));
+    }
+  }
+
   // A record that is tried again is not overtaken: later records would move stream time past it.
   static AgentOptions in_order() {
     AgentOptions options;
@@ -167,9 +187,13 @@ TopicOptions App::join_topic() {
 bool App::check_join(const JoinSpec& spec, const detail::OptionMistakes& mistakes) {
   const auto before = mistakes_.size();
   for (const auto& one : mistakes) mistake(spec.where, fmt::format("join {}: {}", printable(spec.name), one));
-  if (spec.options.wait_for_records.count() < 0) {
-    mistake(spec.where, fmt::format("join {}: .wait_for_records is {} ms: a duration is at least 0",
-                                    printable(spec.name), spec.options.wait_for_records.count()));
+  for (const auto& [option, time] :
+       {std::pair{".wait_for_records", spec.options.wait_for_records},
+        std::pair{".close_idle", spec.options.close_idle.value_or(std::chrono::milliseconds{0})}}) {
+    if (time.count() < 0) {
+      mistake(spec.where, fmt::format("join {}: {} is {} ms: a duration is at least 0", printable(spec.name), option,
+                                      time.count()));
+    }
   }
   for (const auto* side : {&spec.left, &spec.right}) {
     if (side->value_codec.name() != "json") {
@@ -180,29 +204,38 @@ bool App::check_join(const JoinSpec& spec, const detail::OptionMistakes& mistake
   return mistakes_.size() == before;
 }
 
-const detail::OperatorTable& App::add_join_state(const std::string& name, const detail::TopicSpec& first,
-                                                 const detail::TopicSpec& second, const JoinSpec& spec) {
+detail::OperatorTable& App::add_join_state(const std::string& name, const detail::TopicSpec& first,
+                                           const detail::TopicSpec& second, const JoinSpec& spec) {
   auto table = operator_spec(name, 0, spec.options.store, spec.options.log_every_update, spec.where);
   table.changelog.like = std::make_shared<detail::TopicSpec>(first);
+  table.close_idle = spec.options.close_idle;
   table.inputs = {first.name, second.name};
   tables_.push_back(std::make_unique<detail::OperatorTable>(std::move(table)));
-  return static_cast<const detail::OperatorTable&>(*tables_.back());
+  return static_cast<detail::OperatorTable&>(*tables_.back());
 }
 
-void App::add_join(const JoinSpec& spec, detail::JoinOperator join) {
+void App::add_join(const JoinSpec& spec, const detail::JoinOperator& join) {
   if (spec.left.name == spec.right.name) {
     mistake(spec.where,
             fmt::format("join {}: both sides are topic {}: name two topics", printable(spec.name), spec.left.name));
   }
-  const auto& state = add_join_state(spec.name, spec.left, spec.right, spec);
-  auto take = [join = std::move(join), left = spec.left.name](const TopicPartition& from, const JoinRecord& record,
-                                                              StateView& view, Given& given) {
-    join(from.topic == left ? Side::kLeft : Side::kRight, record, view, given);
+  auto& state = add_join_state(spec.name, spec.left, spec.right, spec);
+  auto take = [take = join.take, left = spec.left.name](const TopicPartition& from, const JoinRecord& record,
+                                                        StateView& view, Given& given) {
+    take(from.topic == left ? Side::kLeft : Side::kRight, record, view, given);
   };
   // Of a table's row and a record of one time, the row comes first.
   detail::TimeOrder order{.topics = {spec.right.name, spec.left.name}, .idle = spec.options.wait_for_records};
   auto agent = std::make_unique<JoinAgent>(spec.name, spec.left, JoinAgent::Targets{{Given::kResults, spec.results}},
                                            state, std::move(take), spec.options.on_left_out, std::move(order));
+  if (join.advance) {
+    state.when_idle({.times =
+                         [times = join.times](StateView& view) {
+                           const auto found = times(view);
+                           return detail::IdleWork::Times{found.stream, found.next};
+                         },
+                     .advance = [join, agent = agent.get()](std::int64_t now) { return agent->advance(join, now); }});
+  }
   merged_.push_back({agent.get(), spec.right});
   add_agent(std::move(agent), spec.where);
 }
@@ -212,6 +245,11 @@ void App::add_join(const JoinSpec& spec, Join kind, const detail::TableOptions& 
   if (spec.options.wait_for_records.count() > 0) {
     mistake(spec.where, fmt::format("join {}: .wait_for_records has no effect, because a join by a foreign key takes "
                                     "its topics in the order of arrival: remove it",
+                                    printable(spec.name)));
+  }
+  if (spec.options.close_idle) {
+    mistake(spec.where, fmt::format("join {}: .close_idle has no effect, because no record of a join by a foreign key "
+                                    "waits for time: remove it",
                                     printable(spec.name)));
   }
   auto options = join_topic();

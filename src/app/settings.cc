@@ -102,8 +102,8 @@ std::vector<SettingSpec> framework_settings() {
       {"tabledir", Type::kText, "",
        "folder of the stores; empty: the folder tables in the folder of the app's version"},
       {"close_idle", Type::kDuration, "0s",
-       "a partition whose stream time stands still for this long closes its windows by the clock, if it has no records "
-       "to process; 0s: only records close windows"},
+       "a partition whose stream time stands still for this long closes its windows and answers its joins by the clock, "
+       "if it has no records to process; 0s: only records do that"},
       {"drain_timeout", Type::kDuration, "10s",
        "how long a stop, or a partition that moves, waits for events in progress, and a command after a signal for "
        "what it sent"},

@@ -92,17 +92,23 @@ void AsOfJoin::take(Side side, const JoinRecord& record, StateView& state, JoinO
   clock.numbers.save();
 }
 
-void AsOfJoin::advance(std::int64_t time_ms, StateView& state, JoinOutput& out) const {
+JoinTimes AsOfJoin::times(StateView& state) const {
   Clock clock{state};
-  clock.time() = std::max(clock.time(), time_ms);
-  send_due(clock, state, out);
+  JoinTimes times{.stream = std::nullopt, .next = clock.first_due()};
+  if (clock.time() != kNoTime) times.stream = clock.time();
+  return times;
+}
+
+void AsOfJoin::advance(std::int64_t now, StateView& state, JoinOutput& out) const {
+  Clock clock{state};
+  clock.time() = std::max(clock.time(), send_due(now, clock, state, out));
   forget(clock, state);
   clock.numbers.save();
 }
 
 // Trades that have waited come before it.
 void AsOfJoin::take_trade(const JoinRecord& record, Clock& clock, StateView& state, JoinOutput& out) const {
-  send_due(clock, state, out);
+  send_due(clock.time(), clock, state, out);
   if (!record.key) {
     if (options_.kind == Join::kLeft) return out.joined({{}, record.value, {}, record.timestamp_ms});
     return out.left_out(Side::kLeft, record, LeftOut::kNoKey);
@@ -125,7 +131,7 @@ void AsOfJoin::take_quote(const JoinRecord& record, Clock& clock, StateView& sta
     clock.first_quote() = std::min(clock.first_quote(), record.timestamp_ms);
     if (options_.direction != AsOf::kBackward) look_again(record, clock, state);
   }
-  send_due(clock, state, out);
+  send_due(clock.time(), clock, state, out);
 }
 
 // No trade that is not late can use it.
@@ -193,13 +199,13 @@ void AsOfJoin::look_again(const JoinRecord& quote, Clock& clock, StateView& stat
   }
 }
 
-void AsOfJoin::send_due(Clock& clock, StateView& state, JoinOutput& out) const {
-  if (clock.first_due() > clock.time()) return;
+std::int64_t AsOfJoin::send_due(std::int64_t now, Clock& clock, StateView& state, JoinOutput& out) const {
+  if (clock.first_due() > now) return kNoTime;
   clock.first_due() = kEnd;
   std::vector<Trade> due;
   state.scan("d", "e", [&](std::string_view entry, std::string_view) {
     auto trade = Trade::of_due(entry);
-    if (trade.due > clock.time()) {
+    if (trade.due > now) {
       clock.first_due() = trade.due;
       return false;
     }
@@ -214,6 +220,7 @@ void AsOfJoin::send_due(Clock& clock, StateView& state, JoinOutput& out) const {
     state.erase(trade.when_due());
     answer({trade.key, value, trade.time}, look(trade.key, trade.time, state).quote, state, out);
   }
+  return due.empty() ? kNoTime : due.back().due;
 }
 
 void AsOfJoin::forget(Clock& clock, StateView& state) const {

@@ -90,16 +90,21 @@ void StreamTableJoin::take_event(const JoinRecord& record, StateView& state, Joi
       state.put(at, *record.value);
       waiting.first() = std::min(waiting.first(), record.timestamp_ms);
     }
-    send_due(waiting, state, out);
+    send_due(waiting.time(), waiting, state, out);
   }
   waiting.numbers.save();
 }
 
-void StreamTableJoin::advance(std::int64_t time_ms, StateView& state, JoinOutput& out) const {
-  if (options_.grace.count() == 0) return;
+JoinTimes StreamTableJoin::times(StateView& state) const {
   Waiting waiting{state};
-  waiting.time() = std::max(waiting.time(), time_ms);
-  send_due(waiting, state, out);
+  JoinTimes times{.stream = std::nullopt, .next = plus(waiting.first(), options_.grace.count())};
+  if (waiting.time() != kNoTime) times.stream = waiting.time();
+  return times;
+}
+
+void StreamTableJoin::advance(std::int64_t now, StateView& state, JoinOutput& out) const {
+  Waiting waiting{state};
+  send_due(now, waiting, state, out);
   waiting.numbers.save();
 }
 
@@ -118,8 +123,8 @@ void StreamTableJoin::answer(const JoinRecord& record, StateView& state, JoinOut
   answer_with(version ? std::optional<std::string_view>{version->value} : std::nullopt, options_.kind, record, out);
 }
 
-void StreamTableJoin::send_due(Waiting& waiting, StateView& state, JoinOutput& out) const {
-  const auto last = minus(waiting.time(), options_.grace.count());
+void StreamTableJoin::send_due(std::int64_t now, Waiting& waiting, StateView& state, JoinOutput& out) const {
+  const auto last = minus(now, options_.grace.count());
   if (waiting.first() > last) return;
   waiting.first() = kEnd;
   std::vector<std::string> due;
@@ -138,6 +143,7 @@ void StreamTableJoin::send_due(Waiting& waiting, StateView& state, JoinOutput& o
     auto rest = std::string_view{entry}.substr(1);
     const auto time = take_number(rest);
     const auto key = take_key(rest);
+    waiting.time() = std::max(waiting.time(), plus(time, options_.grace.count()));
     answer({key, value, time}, state, out);
   }
 }

@@ -97,6 +97,10 @@ StreamJoin::StreamJoin(const StreamJoinOptions& options)
   refuse(mistakes_in(options));
 }
 
+std::int64_t StreamJoin::due(Side side, std::int64_t time) const {
+  return plus(plus(plus(time, reach(side)), options_.grace.count()), 1);
+}
+
 void StreamJoin::take(Side side, const JoinRecord& record, StateView& state, JoinOutput& out) const {
   Clock clock{state};
   clock.time() = std::max(clock.time(), record.timestamp_ms);
@@ -108,8 +112,8 @@ void StreamJoin::take(Side side, const JoinRecord& record, StateView& state, Joi
     else
       out.left_out(side, record, LeftOut::kNoKey);
   } else {
-    const bool late = plus(plus(record.timestamp_ms, reach(side)), options_.grace.count()) < clock.time();
-    if (record.timestamp_ms == clock.time()) send_unmatched(clock, state, out);
+    const bool late = due(side, record.timestamp_ms) <= clock.time();
+    if (record.timestamp_ms == clock.time()) send_unmatched(clock.time(), clock, state, out);
     if (late) out.left_out(side, record, LeftOut::kLate);
     const bool matched = !late && match(side, record, clock, state, out);
     const bool alone = !late && !matched && sends_unmatched(side);
@@ -130,11 +134,18 @@ void StreamJoin::take(Side side, const JoinRecord& record, StateView& state, Joi
   clock.numbers.save();
 }
 
-void StreamJoin::advance(std::int64_t time_ms, StateView& state, JoinOutput& out) const {
+JoinTimes StreamJoin::times(StateView& state) const {
   Clock clock{state};
-  if (time_ms <= clock.time()) return;
-  clock.time() = time_ms;
-  send_unmatched(clock, state, out);
+  JoinTimes times;
+  if (clock.time() != kNoTime) times.stream = clock.time();
+  for (const auto side : {Side::kLeft, Side::kRight})
+    times.next = std::min(times.next, due(side, clock.first_waiting(side)));
+  return times;
+}
+
+void StreamJoin::advance(std::int64_t now, StateView& state, JoinOutput& out) const {
+  Clock clock{state};
+  clock.time() = std::max(clock.time(), send_unmatched(now, clock, state, out));
   forget(clock, state);
   clock.numbers.save();
 }
@@ -176,12 +187,11 @@ bool StreamJoin::match(Side side, const JoinRecord& record, Clock& clock, StateV
 }
 
 // Results of one step come by time, then the right side before the left, then by key, then in the order of arrival.
-void StreamJoin::send_unmatched(Clock& clock, StateView& state, JoinOutput& out) const {
-  std::vector<Place> due;
+std::int64_t StreamJoin::send_unmatched(std::int64_t now, Clock& clock, StateView& state, JoinOutput& out) const {
+  std::vector<Place> found;
+  auto last = kNoTime;
   for (const auto side : {Side::kRight, Side::kLeft}) {
-    const auto is_due = [&](std::int64_t time) {
-      return plus(plus(time, reach(side)), options_.grace.count()) < clock.time();
-    };
+    const auto is_due = [&](std::int64_t time) { return due(side, time) <= now; };
     auto& first = clock.first_waiting(side);
     if (!is_due(first)) continue;
     first = kEnd;
@@ -192,14 +202,15 @@ void StreamJoin::send_unmatched(Clock& clock, StateView& state, JoinOutput& out)
         first = place.time;
         return false;
       }
-      due.push_back(std::move(place));
+      last = std::max(last, due(side, place.time));
+      found.push_back(std::move(place));
       return true;
     });
   }
-  std::ranges::sort(due, {}, [](const Place& place) {
+  std::ranges::sort(found, {}, [](const Place& place) {
     return std::tuple{place.time, letter(place.side), std::string_view{place.key}, place.number};
   });
-  for (const auto& place : due) {
+  for (const auto& place : found) {
     const auto buffered = place.buffered();
     // It is answered for good: nothing matches it from now on.
     const std::string value{state.get(buffered).value_or(std::string_view{})};
@@ -207,6 +218,7 @@ void StreamJoin::send_unmatched(Clock& clock, StateView& state, JoinOutput& out)
     state.erase(place.waiting());
     out.joined(result(place.side, place.key, value, {}, place.time));
   }
+  return last;
 }
 
 void StreamJoin::forget(Clock& clock, StateView& state) const {

@@ -303,6 +303,7 @@ TEST_F(AsOfJoinTest, RandomCasesEqualTheModel) {
       ASSERT_LE(state_.entries().size(), 2 * model.waiting() + 3 * model.useful_quotes() + 1) << i;
     }
     advance(now + 1000);
+    trade("k", {}, now + 1000);
     if (options_.tolerance) EXPECT_EQ(state_.entries().size(), 1);
   }
 }

@@ -51,6 +51,7 @@ TEST(JoinMistakes, NegativeDurations) {
   EXPECT_THAT(mistakes(ForeignKeyJoinOptions<int>{.key = any_key, .left = {.deletions_kept = -1ms}}),
               negative(".left.deletions_kept is -1 ms"));
   EXPECT_THAT(mistakes(TableJoinOptions{}, {.wait_for_records = -1ms}), negative(".wait_for_records is -1 ms"));
+  EXPECT_THAT(mistakes(TableJoinOptions{}, {.close_idle = -1ms}), negative(".close_idle is -1 ms"));
 }
 
 TEST(JoinMistakes, AsOfThatWaitsForEver) {
@@ -83,6 +84,8 @@ TEST(JoinMistakes, TablesThatForgetTooSoonOrRememberForNobody) {
 TEST(JoinMistakes, AWaitWithoutEffect) {
   EXPECT_THAT(mistakes(ForeignKeyJoinOptions<int>{.key = any_key}, {.wait_for_records = 1s}),
               told(".wait_for_records has no effect", "remove it"));
+  EXPECT_THAT(mistakes(ForeignKeyJoinOptions<int>{.key = any_key}, {.close_idle = 1s}),
+              told(".close_idle has no effect", "remove it"));
 }
 
 // All are told, and the join is not there.

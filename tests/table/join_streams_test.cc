@@ -38,6 +38,11 @@ class StreamJoinTest : public testing::Test {
     return out_.take();
   }
 
+  std::pair<std::optional<std::int64_t>, std::int64_t> times() {
+    const auto times = StreamJoin{options_}.times(state_);
+    return {times.stream, times.next};
+  }
+
   StreamJoinOptions options_{Join::kOuter, 5ms, 5ms, 2ms};
   MapState state_;
   Collected out_;
@@ -142,11 +147,23 @@ TEST_F(StreamJoinTest, ARecordWithoutValueMovesTheTimeOnly) {
   EXPECT_THAT(take(kR, "z", "z", 100), ElementsAre(JoinResult{"k", "L", {}, 1}));
 }
 
+// A record that is a little behind the clock is not late because the clock has moved the time.
+TEST_F(StreamJoinTest, AdvancingMovesTheTimeNoFurtherThanItsResultsNeed) {
+  take(kL, "k", "L", 10);
+  EXPECT_THAT(advance(1000), ElementsAre(JoinResult{"k", "L", {}, 10}));
+  EXPECT_EQ(times().first, 18);
+  EXPECT_THAT(take(kL, "k", "L2", 11), IsEmpty());
+  EXPECT_THAT(take(kR, "k", "R", 11), ElementsAre(JoinResult{"k", "L2", "R", 11}));
+  EXPECT_THAT(out_.left_outs, IsEmpty());
+}
+
 TEST_F(StreamJoinTest, AdvancingSendsWhatIsDueAndNeverGoesBack) {
   take(kL, "k", "L", 10);
+  EXPECT_EQ(times(), (std::pair<std::optional<std::int64_t>, std::int64_t>{10, 18}));
   EXPECT_THAT(advance(17), IsEmpty());
   EXPECT_THAT(advance(18), ElementsAre(JoinResult{"k", "L", {}, 10}));
   EXPECT_THAT(advance(3), IsEmpty());
+  EXPECT_EQ(times().second, INT64_MAX);
   EXPECT_THAT(take(kL, "k", "L", 10), IsEmpty());
   EXPECT_EQ(out_.left_outs.size(), 1);
 }
@@ -272,6 +289,7 @@ TEST_F(StreamJoinTest, RandomCasesEqualTheModel) {
       ASSERT_LE(state_.entries().size(), 2 * model.alive() + 1) << i;
     }
     advance(now + 1000);
+    take(kL, "k", {}, now + 1000);
     EXPECT_EQ(state_.entries().size(), 1);
   }
 }

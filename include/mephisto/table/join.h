@@ -69,6 +69,12 @@ using OptionMistakes = std::vector<std::string>;
 // Throws Failure (kInvalid) with the first one, if there is one.
 void refuse(const OptionMistakes& mistakes);
 
+// What a join gives without a further record.
+struct JoinTimes {
+  std::optional<std::int64_t> stream;  // stream time; none before the first record
+  std::int64_t next = INT64_MAX;       // nothing is due before stream time is this
+};
+
 // Takes what a join gives. It may not change the state that the join was given.
 class JoinOutput {
  public:

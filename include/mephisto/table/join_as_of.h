@@ -29,8 +29,9 @@ class AsOfJoin {
   explicit AsOfJoin(const AsOfJoinOptions& options);
 
   void take(Side side, const JoinRecord& record, StateView& state, JoinOutput& out) const;
-  // Moves stream time without a record, and answers what is due.
-  void advance(std::int64_t time_ms, StateView& state, JoinOutput& out) const;
+  JoinTimes times(StateView& state) const;
+  // Answers what a record at `now` would answer. Stream time moves no further than that needs.
+  void advance(std::int64_t now, StateView& state, JoinOutput& out) const;
 
  private:
   struct Clock;
@@ -45,7 +46,8 @@ class AsOfJoin {
   Answer look(std::string_view key, std::int64_t trade_ms, StateView& state) const;
   void answer(const JoinRecord& trade, std::optional<std::int64_t> quote, StateView& state, JoinOutput& out) const;
   void look_again(const JoinRecord& quote, Clock& clock, StateView& state) const;
-  void send_due(Clock& clock, StateView& state, JoinOutput& out) const;
+  // Answers what is due at stream time `now`. Gives the time at which the last of it was due.
+  std::int64_t send_due(std::int64_t now, Clock& clock, StateView& state, JoinOutput& out) const;
   bool is_late_quote(const JoinRecord& quote, Clock& clock, StateView& state) const;
   void forget(Clock& clock, StateView& state) const;
 

@@ -25,8 +25,9 @@ class StreamJoin {
   explicit StreamJoin(const StreamJoinOptions& options);
 
   void take(Side side, const JoinRecord& record, StateView& state, JoinOutput& out) const;
-  // Moves stream time without a record, and sends what is due.
-  void advance(std::int64_t time_ms, StateView& state, JoinOutput& out) const;
+  JoinTimes times(StateView& state) const;
+  // Sends what a record at `now` would send. Stream time moves no further than that needs.
+  void advance(std::int64_t now, StateView& state, JoinOutput& out) const;
 
  private:
   struct Clock;
@@ -38,7 +39,10 @@ class StreamJoin {
     return options_.kind == Join::kOuter || (options_.kind == Join::kLeft && side == Side::kLeft);
   }
   bool match(Side side, const JoinRecord& record, Clock& clock, StateView& state, JoinOutput& out) const;
-  void send_unmatched(Clock& clock, StateView& state, JoinOutput& out) const;
+  // The stream time from which on a record at `time` is answered without a match.
+  std::int64_t due(Side side, std::int64_t time) const;
+  // Sends what is due at stream time `now`. Gives the time at which the last of it was due.
+  std::int64_t send_unmatched(std::int64_t now, Clock& clock, StateView& state, JoinOutput& out) const;
   void forget(Clock& clock, StateView& state) const;
 
   StreamJoinOptions options_;

@@ -48,15 +48,17 @@ class StreamTableJoin {
   explicit StreamTableJoin(const StreamTableJoinOptions& options);
 
   void take(Side side, const JoinRecord& record, StateView& state, JoinOutput& out) const;
-  // Moves the stream's time without a record, and answers what is due.
-  void advance(std::int64_t time_ms, StateView& state, JoinOutput& out) const;
+  // Of the stream's time.
+  JoinTimes times(StateView& state) const;
+  // Answers what a record of the stream at `now` would answer. The stream's time moves no further than that needs.
+  void advance(std::int64_t now, StateView& state, JoinOutput& out) const;
 
  private:
   struct Waiting;
   void take_row(const JoinRecord& record, StateView& state, JoinOutput& out) const;
   void take_event(const JoinRecord& record, StateView& state, JoinOutput& out) const;
   void answer(const JoinRecord& record, StateView& state, JoinOutput& out) const;
-  void send_due(Waiting& waiting, StateView& state, JoinOutput& out) const;
+  void send_due(std::int64_t now, Waiting& waiting, StateView& state, JoinOutput& out) const;
 
   StreamTableJoinOptions options_;
 };

@@ -68,6 +68,9 @@ struct JoinOptions {
   // Records of both topics are taken by their time: a record waits while the other topic has records that are not read
   // yet. It waits for so long too if all have been read, for records that may be under way to the log.
   std::chrono::milliseconds wait_for_records{0};
+  // In a partition whose stream time stands still for so long, records that wait for time are answered by the clock. 0:
+  // only by later records; no value: the setting close_idle. The times of the records must be near the clock's.
+  std::optional<std::chrono::milliseconds> close_idle{};
   // Called for each record without a result of its own, with the reason. A record that is processed again comes again.
   std::function<void(JoinSide, const JoinRecord&, LeftOut)> on_left_out{};
 };
@@ -84,18 +87,28 @@ inline constexpr bool json::takes_tombstones<Joined<L, R>> = true;
 
 namespace detail {
 
-using JoinOperator = std::function<void(Side, const JoinRecord&, StateView&, JoinOutput&)>;
+struct JoinOperator {
+  std::function<void(Side, const JoinRecord&, StateView&, JoinOutput&)> take;
+  // Of joins whose records wait for time; null for others.
+  std::function<JoinTimes(StateView&)> times{};
+  std::function<void(std::int64_t now, StateView&, JoinOutput&)> advance{};
+};
 
 template <class Operator>
-JoinOperator taking(Operator join) {
-  return [join = std::move(join)](Side side, const JoinRecord& record, StateView& state, JoinOutput& out) {
+JoinOperator operator_of(const Operator& join) {
+  JoinOperator made{[join](Side side, const JoinRecord& record, StateView& state, JoinOutput& out) {
     join.take(side, record, state, out);
-  };
+  }};
+  if constexpr (requires { &Operator::advance; }) {
+    made.times = [join](StateView& state) { return join.times(state); };
+    made.advance = [join](std::int64_t now, StateView& state, JoinOutput& out) { join.advance(now, state, out); };
+  }
+  return made;
 }
-inline JoinOperator join_of(const StreamJoinOptions& options) { return taking(StreamJoin{options}); }
-inline JoinOperator join_of(const AsOfJoinOptions& options) { return taking(AsOfJoin{options}); }
-inline JoinOperator join_of(const StreamTableJoinOptions& options) { return taking(StreamTableJoin{options}); }
-inline JoinOperator join_of(const TableJoinOptions& options) { return taking(TableJoin{options}); }
+inline JoinOperator join_of(const StreamJoinOptions& options) { return operator_of(StreamJoin{options}); }
+inline JoinOperator join_of(const AsOfJoinOptions& options) { return operator_of(AsOfJoin{options}); }
+inline JoinOperator join_of(const StreamTableJoinOptions& options) { return operator_of(StreamTableJoin{options}); }
+inline JoinOperator join_of(const TableJoinOptions& options) { return operator_of(TableJoin{options}); }
 
 using ForeignKeyOfValue = std::function<std::optional<std::string>(std::string_view value)>;
 
