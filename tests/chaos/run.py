@@ -113,8 +113,9 @@ class Run:
                     if name not in used)
 
     def start_producers(self, count):
-        # Slow enough to last for all the kills.
-        pause_ms = max(1, round(self.kills * self.SECONDS_PER_KILL * 1000 * LANES / self.records))
+        # Slow enough to last for all the kills, and for workers to kill themselves at all points.
+        seconds = self.kills * self.SECONDS_PER_KILL + (15 if self.state else 0)
+        pause_ms = max(1, round(seconds * 1000 * LANES / self.records))
         log = open(self.place / "producers.log", "ab")
         producers = []
         for number in range(count):
