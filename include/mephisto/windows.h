@@ -168,9 +168,11 @@ class WindowedTable : public detail::WindowsTable {
   std::vector<K> keys() const {
     std::vector<K> all;
     auto state = this->state();
-    for (auto& [key, window] : items_in(state)) {
-      if (all.empty() || !(all.back() == key)) all.push_back(std::move(key));
-    }
+    std::string last;
+    windows_.read_all(state, [&](std::string_view key, WindowBounds, std::string_view) {
+      if (all.empty() || key != last) all.push_back(Key::key(last = key));
+      return true;
+    });
     return all;
   }
 
