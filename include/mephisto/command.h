@@ -122,15 +122,27 @@ namespace detail {
 
 struct NoOptions {};
 
-template <class Options, class Body>
-class CommandOf : public CommandBase {
+template <class Options>
+class CommandWith : public CommandBase {
  public:
-  CommandOf(std::string name, std::string help, Body body)
-      : CommandBase(std::move(name), std::move(help)), body_(std::move(body)) {}
+  using CommandBase::CommandBase;
   std::vector<OptionSpec> options() override {
     options_ = Options{};
     return option_specs(options_);
   }
+  void set_options(Options options) { options_ = std::move(options); }
+
+ protected:
+  Options options_{};
+};
+
+template <class Options, class Body>
+class CommandOf : public CommandWith<Options> {
+  using CommandWith<Options>::options_;
+
+ public:
+  CommandOf(std::string name, std::string help, Body body)
+      : CommandWith<Options>(std::move(name), std::move(help)), body_(std::move(body)) {}
   LogUse log_use() const override {
     if constexpr (requires { Options::kWithoutLog; }) return LogUse::kNone;
     if constexpr (requires { Options::kOnlyReads; }) return LogUse::kReads;
@@ -152,7 +164,6 @@ class CommandOf : public CommandBase {
     co_await std::move(task);
     co_return 0;
   }
-  Options options_{};
   Body body_;
 };
 

@@ -1,12 +1,13 @@
 // For tests of an app: its worker on a log in memory and on a clock that the test moves, all in the test's thread. It
-// needs no test framework and works with any.
+// needs no test framework and works with any. docs/testing.md has more.
 //
 //   TestDriver driver{app};
-//   driver.run(orders.send({.id = "1", .price = 9.5}, {.key = "1"}));  // any task: send, cast, ask, the app's own
-//   driver.settle();                                                   // the agents process all records
-//   assert(driver.values(checked).size() == 1);                        // the values in a topic
-//   assert(driver.run(square.ask(3)) == 9);
-//   driver.advance(1h);                                                // timers run; no test waits for them
+//   driver.send(orders, {.id = "1", .price = 9.5}, {.key = "1"});  // the agents process it, and what they send
+//   assert(driver.values(checked).size() == 1);                    // the values in a topic
+//   assert(driver.table(counts).get("ann") == 1);
+//   assert(driver.run(square.ask(3)) == 9);                        // any task: ask, cast, the app's own
+//   driver.advance(1h);                                            // timers run; no test waits for them
+//   driver.crash();                                                // another worker goes on
 //
 // Each driver begins with an empty log. A file with declarations and without main() can be linked to the program and to
 // its tests.
@@ -21,7 +22,9 @@
 #include <utility>
 #include <vector>
 
+#include "mephisto/base/defer.h"
 #include "mephisto/log/memory_faults.h"
+#include "mephisto/runtime/simulation.h"
 #include "mephisto/worker.h"
 
 namespace mephisto {
@@ -129,6 +132,10 @@ class TestWindows {
   std::vector<const detail::TableState*> shards_;
 };
 
+// What a new worker finds on its machine: the stores of the tables are gone, so that it restores them from their
+// changelogs; or they are still there.
+enum class LocalState { kLost, kKept };
+
 class TestDriver {
  public:
   // Starts the worker, with all its shards in the test's thread. Throws Failure if it cannot start, or if the app's
@@ -138,20 +145,43 @@ class TestDriver {
   TestDriver(const TestDriver&) = delete;
   TestDriver& operator=(const TestDriver&) = delete;
 
-  // Runs the task to its end and gives its result.
+  // Sends the value, then settles.
+  template <class T>
+  void send(const Topic<T>& topic, const std::type_identity_t<T>& value, SendOptions options = {}) {
+    run(topic.send(value, std::move(options)));
+    settle();
+  }
+  // Runs the task to its end and gives its result. Throws Failure (kTimeout) that says what waits for what, if the task
+  // is not done after a day of the test's clock.
   template <class T>
   T run(Task<T> task) {
-    return loop_.run(std::move(task));
+    return loop_->run(within_a_day(std::move(task)));
+  }
+  // Runs a command of the app. Gives its exit code.
+  template <class Options = detail::NoOptions>
+  int command(const std::string& name, Options options = {}) {
+    for (const auto& one : app_.commands()) {
+      if (one->name() != name) continue;
+      auto* command = dynamic_cast<detail::CommandWith<Options>*>(one.get());
+      if (command == nullptr) throw Failure(ErrorKind::kInvalid, "command " + name + " has options of another type");
+      command->set_options(std::move(options));
+      return run(command->run({.app = app_}));
+    }
+    throw Failure(ErrorKind::kNotFound, "there is no command " + name);
   }
   // Runs until every record of the agents' topics is processed, including the records that the agents send meanwhile.
-  // The clock moves while tasks wait for it: retries, a handler that sleeps. Throws Failure (kTimeout) if a record is
-  // not processed after an hour of that clock.
+  // The clock moves while tasks wait for it: retries, a handler that sleeps. Throws Failure (kTimeout) that says what
+  // waits for what, if a record is not processed after an hour of that clock.
   void settle();
   // Moves the clock, then settles.
   void advance(Loop::duration duration);
-  // Stops the worker and starts another one, which continues where the first one stopped. Then settles. If an error
-  // ended the first one, throws it.
-  void restart();
+  // Another worker continues where the present one ends; then settles. Three ways to end:
+  // restart(): it stops, and commits what it has done. If an error ended it, throws that.
+  // crash(): it ends at once, as if it was killed. What it has not committed is done again.
+  // rebalance(): it stops when the other worker has joined it, so that each partition moves.
+  void restart(LocalState state = LocalState::kLost);
+  void crash(LocalState state = LocalState::kLost);
+  void rebalance();
 
   // All records of a topic, partition after partition, in the order of each. Empty if there is no such topic.
   std::vector<TestRecord> records(const std::string& topic);
@@ -180,19 +210,43 @@ class TestDriver {
 
   // For memory_faults().
   Log& log() { return *log_; }
-  Loop& loop() { return loop_; }
+  // Those of the present worker: a crash ends them, and all tasks on the loop.
+  Loop& loop() { return *loop_; }
   Worker& worker() { return *worker_; }
 
  private:
-  Task<void> start();
+  static constexpr std::chrono::hours kDay{24};
+
+  template <class T>
+  Task<T> within_a_day(Task<T> task) {
+    std::string waiting;
+    auto look = loop_->spawn("the test driver", [](TestDriver& self, std::string& text) -> Task<void> {
+      co_await sleep_for(kDay);
+      text = self.waiting();
+    }(*this, waiting));
+    const Defer over{[&] { look.cancel(); }};
+    try {
+      co_return co_await timeout(kDay + std::chrono::milliseconds{1}, std::move(task));
+    } catch (const Failure&) {
+      if (waiting.empty()) throw;
+    }
+    throw Failure(ErrorKind::kTimeout, "the task is not done after a day of the test's clock" + waiting);
+  }
+  std::unique_ptr<Worker> make_worker();
+  void start(LocalState state);
   Task<bool> all_done();
+  // What waits for what, a line each.
+  std::string waiting() const;
   // What each shard has of the table with this number.
   std::vector<const detail::TableState*> states(std::size_t table) const;
+  void lose_stores();
 
   App& app_;
   int shards_;
-  Loop loop_{Loop::Clock::kVirtual};
+  Simulation simulation_;
+  std::unique_ptr<Loop> loop_ = std::make_unique<Loop>(simulation_);
   std::shared_ptr<Log> log_;
+  std::shared_ptr<detail::Stores> stores_;  // those in memory
   std::unique_ptr<Worker> worker_;
 };
 

@@ -33,6 +33,8 @@ struct WorkerOptions {
   // Other processes ask this one for its status (`why`, `lag`, `rebalances`), through a socket in the app's folder. The
   // folder must exist. The worker ends if it is removed.
   bool answers_commands = false;
+  // The stores of tables on memory:// are in it, and outlive the worker. Without it each shard has stores of its own.
+  std::shared_ptr<detail::Stores> memory_stores{};
 };
 
 namespace status {

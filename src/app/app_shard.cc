@@ -79,18 +79,18 @@ std::optional<TopicConfig> topic_defaults(const App& app) {
   return config;
 }
 
-AppShard::AppShard(App& app, std::shared_ptr<Log> log, int number, int shards)
+AppShard::AppShard(App& app, std::shared_ptr<Log> log, int number, const WorkerOptions& worker)
     : app_(app),
       log_(std::move(log)),
       number_(number),
-      shard_(this_loop("a Worker"), log_, shard_options(app, number, shards)) {
+      shard_(this_loop("a Worker"), log_, shard_options(app, number, worker.shards)) {
   const auto window = static_cast<std::uint64_t>(app_.settings().integer("stream_buffer_maxsize"));
   for (const auto& agent : app_.agents()) {
     const auto& setting = agent->options().concurrency_setting;
     const int concurrency =
         setting.empty() ? agent->options().concurrency : static_cast<int>(app_.settings().integer(setting));
     runtimes_.push_back(std::make_unique<AgentRuntime>(*agent, shard_, app_.id(), window,
-                                                       std::max(1, (concurrency + shards - 1) / shards)));
+                                                       std::max(1, (concurrency + worker.shards - 1) / worker.shards)));
   }
   for (const auto& merged : app_.merged()) {
     for (auto& runtime : runtimes_) {
@@ -101,7 +101,7 @@ AppShard::AppShard(App& app, std::shared_ptr<Log> log, int number, int shards)
     leader_ = std::make_unique<LeaderAgent>(leader_topic(app_.id()));
     runtimes_.push_back(std::make_unique<AgentRuntime>(*leader_, shard_, app_.id(), window, 1));
   }
-  add_tables(shards);
+  add_tables(worker);
   for (const auto& make : app_.participants()) {
     states_.push_back(make(shard_));
     shard_.add(*states_.back());
@@ -119,7 +119,7 @@ AppShard::AppShard(App& app, std::shared_ptr<Log> log, int number, int shards)
 
 AppShard::~AppShard() = default;
 
-void AppShard::add_tables(int shards) {
+void AppShard::add_tables(const WorkerOptions& worker) {
   const auto& settings = app_.settings();
   std::set<std::string> topics;
   for (const auto& agent : app_.agents()) topics.insert(agent->topic().name);
@@ -128,14 +128,17 @@ void AppShard::add_tables(int shards) {
     const auto& spec = table->spec();
     const auto& url = spec.store.empty() ? settings.text("store") : spec.store;
     auto& stores = stores_[url];
+    const bool kept = url == kInMemory && worker.memory_stores != nullptr;
+    if (kept) stores = worker.memory_stores;
     if (!stores) {
-      stores = open_stores(url, store_folder(app_), settings.bytes("memory_budget") / static_cast<std::size_t>(shards));
+      stores = open_stores(url, store_folder(app_),
+                           settings.bytes("memory_budget") / static_cast<std::size_t>(worker.shards));
     }
     auto make = [&declared = *table, &loop = shard_.loop()](int partition) {
       return declared.make_part(partition, loop);
     };
-    auto state =
-        std::make_unique<TableState>(spec, shard_.loop(), *log_, *stores, url == kInMemory, topics, std::move(make));
+    auto state = std::make_unique<TableState>(spec, shard_.loop(), *log_, *stores, url == kInMemory && !kept, topics,
+                                              std::move(make));
     shard_.add(*state);
     if (const auto* moved = dynamic_cast<const OperatorTable*>(table.get()); moved != nullptr) {
       const auto after = spec.close_idle.value_or(settings.duration("close_idle"));

@@ -23,8 +23,8 @@ Loop& this_loop(const char* what);
 
 class AppShard {
  public:
-  // Belongs to the current loop. It is shard `number` of `shards`.
-  AppShard(App& app, std::shared_ptr<Log> log, int number, int shards);
+  // Belongs to the current loop. It is shard `number` of the worker's.
+  AppShard(App& app, std::shared_ptr<Log> log, int number, const WorkerOptions& options);
   ~AppShard();
   AppShard(const AppShard&) = delete;
   AppShard& operator=(const AppShard&) = delete;
@@ -53,7 +53,7 @@ class AppShard {
   std::function<void(const std::vector<TopicPartition>&, bool owned)> on_partitions;
 
  private:
-  void add_tables(int shards);
+  void add_tables(const WorkerOptions& options);
   Task<void> declare_topics();
   Task<void> compare_topics();
   Task<void> run_task(const TaskSpec& spec);
@@ -66,7 +66,7 @@ class AppShard {
   App& app_;
   std::shared_ptr<Log> log_;
   int number_;
-  std::map<std::string, std::unique_ptr<Stores>> stores_;  // by URL
+  std::map<std::string, std::shared_ptr<Stores>> stores_;  // by URL
   std::vector<std::unique_ptr<Participant>> states_;       // those of the tables first, by their numbers
   Shard shard_;
   IdlePartitions idle_{shard_};

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "app/worker_impl.h"
+#include "mephisto/app/table_stores.h"
 
 namespace mephisto {
 namespace {
@@ -14,6 +15,19 @@ namespace {
 constexpr std::chrono::milliseconds kFirstStep{1};
 constexpr std::chrono::milliseconds kLastStep{1000};
 constexpr std::chrono::hours kPatience{1};
+
+// What crashes leave: workers whose tasks never run again, and what these refer to. It stays until the process ends,
+// because suspended tasks cannot be ended one by one.
+struct Dead {
+  std::unique_ptr<Worker> worker;
+  Loop::Poster loop;
+};
+std::vector<Dead>& all_dead() {
+  static auto* all = new std::vector<Dead>;
+  return *all;
+}
+
+std::shared_ptr<detail::Stores> new_stores() { return detail::open_stores("memory://", "", 0); }
 
 std::string new_url() {
   static std::atomic<int> next{0};
@@ -56,20 +70,41 @@ std::string TestRecord::header(std::string_view name) const {
   return found == headers.end() ? "" : found->value.value_or("");
 }
 
-TestDriver::TestDriver(App& app, int shards) : app_(app), shards_(shards), log_(open_log(new_url())) {
-  loop_.run(start());
+TestDriver::TestDriver(App& app, int shards)
+    : app_(app), shards_(shards), log_(open_log(new_url())), stores_(new_stores()) {
+  start(LocalState::kKept);
 }
 
 TestDriver::~TestDriver() {
   try {
-    loop_.run(worker_->stop());
+    if (worker_) loop_->run(worker_->stop());
   } catch (...) {  // the test has made its checks already
   }
 }
 
-Task<void> TestDriver::start() {
-  worker_ = std::make_unique<Worker>(app_, log_, WorkerOptions{.shards = shards_});
-  co_await worker_->start();
+std::unique_ptr<Worker> TestDriver::make_worker() {
+  return std::make_unique<Worker>(app_, log_, WorkerOptions{.shards = shards_, .memory_stores = stores_});
+}
+
+void TestDriver::start(LocalState state) {
+  if (state == LocalState::kLost) lose_stores();
+  loop_->run([](TestDriver& self) -> Task<void> {
+    self.worker_ = self.make_worker();
+    co_await self.worker_->start();
+  }(*this));
+}
+
+void TestDriver::lose_stores() {
+  stores_ = new_stores();
+  for (const auto& table : app_.tables()) {
+    const auto& spec = table->spec();
+    const auto& url = spec.store.empty() ? app_.settings().text("store") : spec.store;
+    if (url == "memory://") continue;
+    const auto stores = detail::open_stores(url, detail::store_folder(app_), 1 << 20);
+    for (const auto& [name, partition] : stores->list()) {
+      if (name == spec.changelog.name) stores->remove(name, partition);
+    }
+  }
 }
 
 // Whether the agents have processed all records of their topics, their output is durable, and nothing was sent while
@@ -108,9 +143,21 @@ std::vector<const detail::TableState*> TestDriver::states(std::size_t table) con
   return all;
 }
 
+std::string TestDriver::waiting() const {
+  std::string lines;
+  for (const auto& shard : worker_->impl().shards) {
+    for (const auto& partition : shard->app->shard().diagnose()) {
+      for (const auto& reason : partition.reasons)
+        lines += fmt::format("\n  {}/{}@{}: {}", partition.topic, partition.partition, partition.oldest, reason.text);
+    }
+  }
+  for (const auto& task : loop_->describe_tasks()) lines += "\n  task " + task;
+  return lines;
+}
+
 void TestDriver::settle() {
-  loop_.run([](TestDriver& self) -> Task<void> {
-    const auto until = self.loop_.now() + kPatience;
+  loop_->run([](TestDriver& self) -> Task<void> {
+    const auto until = self.loop_->now() + kPatience;
     auto step = kFirstStep;
     for (int done = 0; done < 2;) {
       if (co_await self.all_done()) {
@@ -119,15 +166,9 @@ void TestDriver::settle() {
         continue;
       }
       done = 0;
-      if (self.loop_.now() >= until) {
-        std::string open;
-        for (const auto& lane : self.worker_->impl().lanes()) {
-          if (lane.account.in_flight > 0)
-            open += fmt::format("; agent {} has {} records of {} in flight", lane.agent, lane.account.in_flight,
-                                lane.partition.str());
-        }
+      if (self.loop_->now() >= until) {
         throw Failure(ErrorKind::kTimeout, fmt::format("not all records are done after {} of the test's clock{}",
-                                                       format_duration(kPatience), open));
+                                                       format_duration(kPatience), self.waiting()));
       }
       try {
         co_await timeout(step, self.worker_->finished());  // throws the error that ended the worker, if any
@@ -140,20 +181,38 @@ void TestDriver::settle() {
 }
 
 void TestDriver::advance(Loop::duration duration) {
-  loop_.run([](Loop::duration time) -> Task<void> { co_await sleep_for(time); }(duration));
+  loop_->run([](Loop::duration time) -> Task<void> { co_await sleep_for(time); }(duration));
   settle();
 }
 
-void TestDriver::restart() {
-  loop_.run([](TestDriver& self) -> Task<void> {
-    co_await self.worker_->stop();
-    self.worker_.reset();
-    co_await self.start();
-  }(*this));
-  settle();  // so that the tables are restored
+// Each of these settles, so that the tables are restored.
+void TestDriver::restart(LocalState state) {
+  loop_->run(worker_->stop());
+  worker_.reset();
+  start(state);
+  settle();
 }
 
-std::vector<TestRecord> TestDriver::records(const std::string& topic) { return loop_.run(read(loop_, *log_, topic)); }
+void TestDriver::crash(LocalState state) {
+  memory_faults(*log_).crash();
+  worker_->impl().abandon();
+  all_dead().push_back({std::move(worker_), loop_->poster()});
+  loop_ = std::make_unique<Loop>(simulation_);
+  start(state);
+  settle();
+}
+
+void TestDriver::rebalance() {
+  loop_->run([](TestDriver& self) -> Task<void> {
+    auto next = self.make_worker();
+    co_await next->start();
+    std::swap(self.worker_, next);
+    co_await next->stop();
+  }(*this));
+  settle();
+}
+
+std::vector<TestRecord> TestDriver::records(const std::string& topic) { return loop_->run(read(*loop_, *log_, topic)); }
 
 std::vector<TestRecord> TestDriver::dead_letters(const AgentBase& agent) {
   return records(detail::AgentRuntime::dead_letter_topic(app_.id(), agent).name);

@@ -23,7 +23,12 @@ constexpr std::chrono::seconds kFolderEvery{2};
 }  // namespace
 
 Worker::Impl::Impl(App& of, std::shared_ptr<Log> on, WorkerOptions with)
-    : app(of), app_runs(of), log(std::move(on)), options(with), loop(detail::this_loop("a Worker")), watch_(of) {
+    : app(of),
+      app_runs(std::in_place, of),
+      log(std::move(on)),
+      options(std::move(with)),
+      loop(detail::this_loop("a Worker")),
+      watch_(of) {
   if (options.shards < 1)
     throw Failure(ErrorKind::kInvalid, fmt::format("a worker has 1 shard or more, and not {}", options.shards));
 }
@@ -59,7 +64,7 @@ std::string Worker::Impl::member(std::size_t number) const { return fmt::format(
 
 // Runs on the shard's loop.
 void Worker::Impl::make(std::size_t number) {
-  auto shard = std::make_unique<detail::AppShard>(app, log, static_cast<int>(number), options.shards);
+  auto shard = std::make_unique<detail::AppShard>(app, log, static_cast<int>(number), options);
   shard->on_partitions = [weak = weak_from_this(), post = loop.poster()](const std::vector<TopicPartition>& moved,
                                                                          bool owned) {
     post([weak, moved, owned] {
@@ -116,6 +121,17 @@ std::vector<detail::LaneStatus> Worker::Impl::lanes() {
 
 void Worker::Impl::throw_error() const {
   if (error) std::rethrow_exception(error);
+}
+
+void Worker::Impl::abandon() {
+  for (auto& shard : shards) {
+    for (auto* participant : shard->app->shard().participants()) {
+      const auto* table = dynamic_cast<const detail::TableState*>(participant);
+      if (table == nullptr) continue;
+      for (const auto& [partition, part] : table->parts()) part->close();
+    }
+  }
+  app_runs.reset();
 }
 
 void Worker::Impl::ask_to_stop() {
@@ -303,7 +319,7 @@ Task<WorkerStatus> Worker::Impl::status() {
 }
 
 Worker::Worker(App& app, std::shared_ptr<Log> log, WorkerOptions options)
-    : impl_(std::make_shared<Impl>(app, std::move(log), options)) {
+    : impl_(std::make_shared<Impl>(app, std::move(log), std::move(options))) {
   impl_->open();
 }
 

@@ -37,6 +37,8 @@ struct Worker::Impl : std::enable_shared_from_this<Worker::Impl> {
   Task<void> live();
   void ask_to_stop();
   void throw_error() const;
+  // For tests: it ends as if its process was killed. Its loop must not run any more.
+  void abandon();
   Task<WorkerStatus> status();
   // Calls `question` on each shard's loop. Shards that do not answer within `patience` are left out.
   template <class T>
@@ -47,7 +49,7 @@ struct Worker::Impl : std::enable_shared_from_this<Worker::Impl> {
   std::vector<detail::LaneStatus> lanes();
 
   App& app;
-  App::Running app_runs;
+  std::optional<App::Running> app_runs;  // none: it was abandoned
   std::shared_ptr<Log> log;
   WorkerOptions options;
   Loop& loop;

@@ -3,6 +3,9 @@
 
 #include <gmock/gmock.h>
 
+#include <unistd.h>
+
+#include <filesystem>
 #include <map>
 
 #include "app/worker_impl.h"
@@ -178,7 +181,7 @@ TEST_F(Shop, WhatIsNeverDoneIsReported) {
   });
   TestDriver driver{app};
   driver.run(numbers.send(1));
-  EXPECT_THAT(failure_of([&] { driver.settle(); }), HasSubstr("agent sticks has 1 records of numbers/0 in flight"));
+  EXPECT_THAT(failure_of([&] { driver.settle(); }), HasSubstr("numbers/0@0: agent sticks waits for a timer"));
 }
 
 TEST_F(Shop, WhatEndsTheWorkerIsThrown) {
@@ -200,6 +203,170 @@ TEST_F(Shop, AValueOfAnotherTypeIsReported) {
   TestDriver driver{app};
   driver.run(told.send_raw("17"));
   EXPECT_THROW(driver.values(told), Failure);
+}
+
+// An app with state, an agent that takes its time, and a command.
+class Counting : public ::testing::Test {
+ protected:
+  struct Correct {
+    std::string customer;
+    int count = 0;
+  };
+
+  Counting() {
+    log::configure({.level = log::Level::kCrit, .file = ""});
+    app.command<Correct>("correct", "Sets a customer's count.", [this](Correct options) -> Task<int> {
+      if (options.customer.empty()) co_return 3;
+      co_await corrections.send(options.count, {.key = options.customer});
+      co_return 0;
+    });
+  }
+  void use(const std::string& guarantee) { app.settings().set("processing_guarantee", guarantee, "test"); }
+
+  App app{"counting"};
+  Topic<Order>& orders = app.topic<Order>("orders", {.partitions = 4});
+  Topic<int>& corrections = app.topic<int>("corrections", {.partitions = 4});
+  Topic<std::string>& done = app.topic<std::string>("done", {.partitions = 2});
+  Table<std::string, int>& counts = app.table<std::string, int>("counts", {.partitions = 4});
+  Agent<Order, void>& count = app.agent("count", orders, [this](Stream<Order> stream) -> Task<void> {
+    while (auto order = co_await stream.next()) {
+      counts[std::string{order.key()}] += 1;
+      co_await sleep_for(std::chrono::milliseconds{static_cast<int>(order->price)});
+      co_await done.cast(order->id);
+    }
+  });
+  Agent<int, void>& correct = app.agent("correct", corrections, [this](Stream<int> stream) -> Task<void> {
+    while (auto number = co_await stream.next()) counts.set(std::string{number.key()}, *number);
+  });
+};
+
+TEST_F(Counting, ATestOfTenLines) {
+  TestDriver driver{app};
+  for (int i = 0; i < 3; ++i) driver.send(orders, {.id = "o1"}, {.key = "ann", .timestamp = Timestamp{i * 1s}});
+  EXPECT_EQ(driver.table(counts).get("ann"), 3);
+  EXPECT_EQ(driver.records("orders").at(2).timestamp, Timestamp{2s});
+  driver.crash();
+  EXPECT_EQ(driver.command<Correct>("correct", {.customer = "ann", .count = 7}), 0);
+  driver.settle();
+  EXPECT_EQ(driver.table(counts).get("ann"), 7);
+}
+
+struct TestFolder {
+  TestFolder() { std::filesystem::create_directory(path); }
+  ~TestFolder() { std::filesystem::remove_all(path); }
+  TestFolder(const TestFolder&) = delete;
+  TestFolder& operator=(const TestFolder&) = delete;
+  const std::filesystem::path path =
+      std::filesystem::temp_directory_path() / fmt::format("mephisto-testing-{}-{}", getpid(), ++made);
+  static inline int made = 0;
+};
+
+// What happens between two records.
+using Between = void (*)(TestDriver&);
+constexpr std::pair<const char*, Between> kBetween[] = {
+    {"crash", [](TestDriver& driver) { driver.crash(); }},
+    {"crash, stores kept", [](TestDriver& driver) { driver.crash(LocalState::kKept); }},
+    {"crash after a commit",
+     [](TestDriver& driver) {
+       driver.advance(3s);
+       driver.crash();
+     }},
+    {"restart", [](TestDriver& driver) { driver.restart(); }},
+    {"restart, stores kept", [](TestDriver& driver) { driver.restart(LocalState::kKept); }},
+    {"rebalance", [](TestDriver& driver) { driver.rebalance(); }},
+};
+
+TEST_F(Counting, ACrashARestartOrARebalanceBetweenAnyTwoRecords) {
+  constexpr int kRecords = 4;
+  for (const char* guarantee : {"at_least_once", "exactly_once"}) {
+    use(guarantee);
+    for (const auto& [name, between] : kBetween) {
+      for (int shards : {1, 2}) {
+        for (int at = 0; at <= kRecords; ++at) {
+          SCOPED_TRACE(fmt::format("{}, {}, {} shards, after {} records", guarantee, name, shards, at));
+          TestDriver driver{app, shards};
+          for (int sent = 0; sent < kRecords; ++sent) {
+            if (sent == at) between(driver);
+            driver.send(orders, {.id = std::to_string(sent)}, {.key = sent % 2 == 0 ? "ann" : "bob"});
+          }
+          if (at == kRecords) between(driver);
+          EXPECT_EQ(driver.table(counts).get("ann"), kRecords / 2);
+          EXPECT_EQ(driver.table(counts).get("bob"), kRecords / 2);
+          auto told = driver.values(done);
+          std::ranges::sort(told);
+          if (std::string_view{guarantee} == "at_least_once") {  // what was not committed comes twice
+            const auto twice = std::ranges::unique(told);
+            told.erase(twice.begin(), twice.end());
+          }
+          EXPECT_THAT(told, ElementsAre("0", "1", "2", "3"));
+        }
+      }
+    }
+  }
+}
+
+TEST_F(Counting, ACrashInTheMidstOfARecord) {
+  use("exactly_once");
+  TestDriver driver{app};
+  driver.run(orders.send({.id = "slow", .price = 1000}, {.key = "ann"}));
+  driver.run([]() -> Task<void> { co_await sleep_for(500ms); }());
+  driver.crash();
+  EXPECT_EQ(driver.table(counts).get("ann"), 1);
+  EXPECT_THAT(driver.values(done), ElementsAre("slow"));
+}
+
+TEST_F(Counting, MayCrashAgainAndAgain) {
+  use("exactly_once");
+  TestDriver driver{app, 3};
+  for (int i = 1; i <= 30; ++i) {
+    driver.send(orders, {.id = std::to_string(i)}, {.key = "ann"});
+    driver.crash(i % 2 == 0 ? LocalState::kKept : LocalState::kLost);
+    EXPECT_EQ(driver.table(counts).get("ann"), i);
+  }
+  EXPECT_THAT(driver.values(done), SizeIs(30));
+}
+
+// A worker with a kept store sees that the changelog is not the one that the store follows.
+TEST_F(Counting, StoresAreKeptOrLost) {
+  for (const char* store : {"memory://", "rocksdb://"}) {
+    for (const auto state : {LocalState::kKept, LocalState::kLost}) {
+      const TestFolder folder;
+      app.settings().set("store", store, "test");
+      app.settings().set("tabledir", folder.path.string(), "test");
+      TestDriver driver{app};
+      driver.send(orders, {.id = "1"}, {.key = "ann"});
+      driver.advance(3s);
+      EXPECT_TRUE(driver.run(driver.log().delete_topic("counting-counts-changelog")));
+      const auto failure = failure_of([&] { driver.restart(state); });
+      if (state == LocalState::kKept) {
+        EXPECT_THAT(failure, HasSubstr("table counts")) << store;
+      } else {
+        EXPECT_EQ(failure, "") << store;
+        EXPECT_FALSE(driver.table(counts).contains("ann")) << store;
+      }
+    }
+  }
+}
+
+TEST_F(Counting, CommandsRunWithTheirOptions) {
+  TestDriver driver{app};
+  EXPECT_EQ(driver.command<Correct>("correct", {.customer = "ann", .count = 7}), 0);
+  driver.settle();
+  EXPECT_EQ(driver.table(counts).get("ann"), 7);
+  EXPECT_EQ(driver.command<Correct>("correct"), 3);
+  EXPECT_THAT(failure_of([&] { driver.command("correct"); }), HasSubstr("command correct has options of another type"));
+  EXPECT_THAT(failure_of([&] { driver.command("corect"); }), HasSubstr("there is no command corect"));
+}
+
+TEST_F(Counting, ATaskThatHangsSaysWhatWaitsForWhat) {
+  TestDriver driver{app};
+  driver.run(orders.send({.id = "slow", .price = 2e9}, {.key = "ann"}));
+  WaitQueue never;
+  const auto failure =
+      failure_of([&] { driver.run([](WaitQueue& queue) -> Task<void> { co_await queue.wait("godot"); }(never)); });
+  EXPECT_THAT(failure, HasSubstr("not done after a day of the test's clock"));
+  EXPECT_THAT(failure, HasSubstr("waits for godot since"));
+  EXPECT_THAT(failure, HasSubstr(": agent count waits for a timer"));
 }
 
 TEST(Driver, AWrongAppIsRefused) {

@@ -77,7 +77,7 @@ class Package(Scene):
             self.assertEqual([int(number) for of, number in said if of == word], list(range(1, count + 1)))
 
     def test_the_test_of_the_documents_passes(self):
-        folder = self.source("tested", "hello", self.code_in("docs/writing-apps.md", "Testing"))
+        folder = self.source("tested", "hello", self.code_in("docs/testing.md", "A test"))
         self.assertIn("TestDriver", (folder / "hello.cc").read_text())
         got = run(self.build(folder, "tested-build") / "hello", folder=self.folder)
         self.assertEqual(got.returncode, 0, got.stderr)

@@ -128,6 +128,17 @@ auto& link = ours.agent("link", ours.declare<Numbered>("chain-2"), [](Stream<Num
   }
 });
 
+// The same topic as Faust's agent peer.group makes of its stream grouped by Order.customer.
+
+struct Order {
+  static constexpr const char* kNamespace = "peer.Order";
+  std::int64_t number = 0;
+  std::string customer;
+};
+
+auto& grouped =
+    ours.group_by(ours.declare<Order>("peer.orders"), "Order.customer", &Order::customer, {.prefix = "peer.group"});
+
 // The golden vectors: we read the values that Python wrote, and write them ourselves.
 
 template <class T>

@@ -42,3 +42,8 @@ class Drawing(faust.Record, namespace="geo.Drawing"):
 class Numbered(faust.Record, include_metadata=False):
     number: int
     by: List[str] = []
+
+
+class Order(faust.Record, namespace="peer.Order"):
+    number: int
+    customer: str

@@ -7,7 +7,7 @@ import sys
 if os.environ.get("PEER_JSON") == "stdlib":
     sys.modules["orjson"] = None
 import faust
-from models import Drawing, Line, Numbered
+from models import Drawing, Line, Numbered, Order
 
 SETTINGS = {"broker": os.environ["PEER_BROKER"], "topic_partitions": 4, "broker_commit_interval": 0.5}
 peer = faust.App("peer", **SETTINGS)
@@ -78,6 +78,12 @@ def link(source, target):
 
 link("chain-1", peer.topic("chain-2", value_type=Numbered))
 link("chain-3", peer.topic("chain-4", value_type=Numbered))
+
+@peer.agent(declared(peer, "peer.orders", value_type=Order), name="peer.group")
+async def group(orders):
+    async for _ in orders.group_by(Order.customer):
+        pass
+
 
 moved = moving.topic("moved")
 

@@ -17,6 +17,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "end_to_end"))
 from support import Process, run, wait_for  # noqa: E402
 
+GROUPED = "peer.group-peer.orders-Order.customer-repartition"
 KAFKA, PROGRAM = os.environ["FAUST_TEST_KAFKA"], os.environ["FAUST_TEST_PROGRAM"]
 
 
@@ -57,7 +58,7 @@ class Sides(unittest.TestCase):
     def peer(cls):
         """Faust does not wait until the topics that it creates are known. If a topic is missing at its first
         assignment, Faust reads it only after the next one."""
-        create("chain-1", "chain-3",
+        create("chain-1", "chain-3", "peer.orders", GROUPED,
                *[f"peer.{name}" for name in ("square", "shout", "ping", "turn", "grow", "wait", "sink", "sunk")],
                partitions=4)
         return cls.fausts(HERE / "peer.py", "peer")

@@ -51,6 +51,31 @@ class Chain(Sides):
                  lambda: f"{self.COUNT} records of {topic} committed by {group}, not {total()}")
 
 
+class GroupBy(Sides):
+    COUNT = 200
+
+    def test_both_sides_group_into_the_same_topic_by_the_same_keys(self):
+        peer = self.peer()
+        orders = [f'{{"number": {number}, "customer": "c{number % 9}"}}' for number in range(self.COUNT)]
+        sides.produce("peer.orders", [(order.encode(), {"key": f"o{number}".encode(), "headers": [("trace", b"t")],
+                                                        "timestamp_ms": 1_700_000_000_000 + number})
+                                      for number, order in enumerate(orders)])
+        fausts = sides.wait_for_records(sides.GROUPED, self.COUNT)
+        self.assertEqual(len(fausts), self.COUNT)
+        self.stop(peer)
+        worker = self.ours()
+        both = sides.wait_for_records(sides.GROUPED, 2 * self.COUNT)
+        self.stop(worker)
+        old = {(record.partition, record.offset) for record in fausts}
+        ours = [record for record in both if (record.partition, record.offset) not in old]
+
+        def shown(records):
+            return sorted((record.partition, record.key, record.value, record.headers) for record in records)
+        self.assertEqual(shown(ours), shown(fausts))
+        self.assertEqual(sorted(record.timestamp for record in ours),
+                         [1_700_000_000_000 + number for number in range(self.COUNT)])
+
+
 class Vectors(Sides):
     """Python writes vectors.KIND, we write vectors.KIND.back from it, and Python writes vectors.again from that."""
 

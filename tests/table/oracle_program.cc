@@ -90,7 +90,8 @@ class CaseApp {
         output.after = static_cast<std::int64_t>(i);
         lines.push_back(line_of(output));
       }
-      if (options_.restart != Restart::kNever) driver.restart();
+      if (options_.restart == Restart::kNever) continue;
+      driver.restart(options_.restart == Restart::kKept ? LocalState::kKept : LocalState::kLost);
     }
     return fmt::format(R"({{"id":{},"outputs":[{}],"late":{}}})", to_json(given_.id), fmt::join(lines, ","), late_);
   }
