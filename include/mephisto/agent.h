@@ -107,6 +107,10 @@ struct AgentOptions {
   std::string concurrency_setting{};  // a setting that gives the number instead
   bool ordered_by_key = false;        // with concurrency: events of the same key are processed one after the other
   bool isolated_partitions = false;   // one coroutine per partition
+  // Of an agent on several topics: records of partitions with one number come by their times, not as they arrive. A
+  // record waits while another topic has records that are not read yet; and for so long if all of them are read. While
+  // an event is retried, its partitions wait.
+  std::optional<std::chrono::milliseconds> by_time{};
   ErrorPolicy on_error{};
   std::string help{};
 };
@@ -154,6 +158,11 @@ class AgentBase {
   const detail::TopicSpec& topic() const { return topic_; }
   const AgentOptions& options() const { return options_; }
   const detail::TimeOrder& order() const { return order_; }
+  // Before the app runs.
+  void take_by_time(detail::TimeOrder order) {
+    order_ = std::move(order);
+    options_.on_error.blocks = ErrorPolicy::Blocks::kPartition;
+  }
   // Runs the handler over the instance's stream until it ends.
   virtual Task<void> run(detail::Instance& instance) const = 0;
   // Set by the app: the number of its running workers. While any runs, the agent cannot be changed.

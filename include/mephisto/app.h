@@ -111,6 +111,7 @@ class App {
     const auto& first = sound ? *topics.front() : topic<T>(id_ + "-" + name, {}, where);
     auto& reference = agent(std::move(name), first, std::move(handler), std::move(options), where);
     for (std::size_t i = 1; sound && i < merged.size(); ++i) merged_.push_back({&reference, merged[i]->spec()});
+    if (sound) order(reference, merged);
     return reference;
   }
   // An agent on a topic of its own, ID-NAME.
@@ -372,6 +373,8 @@ class App {
   bool check_lookup(const std::string& name, const LookupOptions& options, bool has_function,
                     std::source_location where);
   void add_agent(std::unique_ptr<AgentBase> agent, std::source_location where);
+  // As the agent's option by_time says.
+  static void order(AgentBase& agent, const std::vector<const TopicBase*>& topics);
   bool check_merged(const std::string& agent, const std::vector<const TopicBase*>& topics, std::source_location where);
   struct Repartitioning {
     std::string agent;

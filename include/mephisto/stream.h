@@ -426,6 +426,8 @@ class Stream {
   }
   // Events are acknowledged only by event.ack(). An event without it is delivered again after a restart.
   Stream<T> noack() const {
+    if (node_->instance().queue().takes_by_time())
+      throw Failure(ErrorKind::kInvalid, "noack() does not work in an agent with by_time");
     node_->instance().manual_ack = true;
     return *this;
   }

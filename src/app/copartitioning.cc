@@ -34,14 +34,14 @@ std::string mend(std::string_view name, const Copartitioned& one, int partitions
                      printable(name, kWhole), partitions);
 }
 
-// The declared topics whose events change the table together.
-std::vector<const TopicSpec*> inputs_of(const App& app, const TableSpec& table) {
-  std::map<std::string, const TopicSpec*> found;
+using Specs = std::map<std::string, const TopicSpec*>;
+
+// What the app's agents consume.
+Specs consumed(const App& app) {
+  Specs found;
   for (const auto& agent : app.agents()) found.try_emplace(agent->topic().name, &agent->topic());
   for (const auto& merged : app.merged()) found.try_emplace(merged.topic.name, &merged.topic);
-  std::vector<const TopicSpec*> inputs;
-  for (const auto& name : table.inputs) inputs.push_back(found.at(name));
-  return inputs;
+  return found;
 }
 
 }  // namespace
@@ -67,19 +67,32 @@ std::optional<std::string> not_copartitioned(std::string_view what, std::string_
 }
 
 Task<void> check_copartitioning(const App& app, TopicDirectory& topics) {
+  const auto specs = consumed(app);
+  const auto add = [&](std::vector<Copartitioned>& all, const std::string& name, bool own) -> Task<void> {
+    if (const auto plan = co_await topics.plan(*specs.at(name)))
+      all.push_back({name, plan->partitions, plan->exists, "", own});
+  };
+  const auto check = [&](std::string_view kind, const std::string& name, const std::vector<Copartitioned>& all) {
+    if (const auto wrong = not_copartitioned(fmt::format("{} {}", kind, name), name, app.id(), all))
+      throw Failure(ErrorKind::kInvalid, *wrong);
+  };
   for (const auto& table : app.tables()) {
     const auto& spec = table->spec();
     if (spec.inputs.empty()) continue;
     std::vector<Copartitioned> all;
-    for (const auto* input : inputs_of(app, spec)) {
-      const auto plan = co_await topics.plan(*input);
-      const bool own = input->like && spec.inputs.contains(input->like->name);
-      if (plan) all.push_back({input->name, plan->partitions, plan->exists, "", own});
+    for (const auto& input : spec.inputs) {
+      const auto& like = specs.at(input)->like;
+      co_await add(all, input, like && spec.inputs.contains(like->name));
     }
     const auto plan = co_await topics.plan(spec.changelog);
     if (plan && plan->exists) all.push_back({spec.changelog.name, plan->partitions, true, spec.name});
-    if (const auto wrong = not_copartitioned("join " + spec.name, spec.name, app.id(), all))
-      throw Failure(ErrorKind::kInvalid, *wrong);
+    check("join", spec.name, all);
+  }
+  for (const auto& agent : app.agents()) {
+    if (!agent->options().by_time) continue;
+    std::vector<Copartitioned> all;
+    for (const auto& topic : agent->order().topics) co_await add(all, topic, false);
+    check("agent", agent->name(), all);
   }
 }
 

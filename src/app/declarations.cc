@@ -63,6 +63,17 @@ std::string captured(std::string_view kind, std::string_view name) {
       kind, name);
 }
 
+// What is wrong with the option by_time; empty: nothing.
+std::string wrong_order(const AgentBase& agent) {
+  const auto& options = agent.options();
+  if (!options.by_time) return "";
+  if (options.by_time->count() < 0) return fmt::format("has by_time {} ms: at least 0", options.by_time->count());
+  if (agent.order().topics.size() < 2) return "has by_time and one topic, which is in order already: leave it out";
+  if (options.concurrency > 1 || !options.concurrency_setting.empty() || options.isolated_partitions)
+    return "takes records by_time, one after the other: leave concurrency and isolated_partitions out";
+  return "";
+}
+
 // A mistake that throws before main(), or on a thread of the author, prints an error message instead of a core dump.
 void tell_mistakes() {
   static const std::terminate_handler before = std::set_terminate([] {
@@ -237,6 +248,13 @@ bool App::check_lookup(const std::string& name, const LookupOptions& options, bo
   return mistakes_.size() == before;
 }
 
+void App::order(AgentBase& agent, const std::vector<const TopicBase*>& topics) {
+  if (!agent.options().by_time) return;
+  detail::TimeOrder order{.topics = {}, .idle = *agent.options().by_time};
+  for (const auto* topic : topics) order.topics.push_back(topic->name());
+  agent.take_by_time(std::move(order));
+}
+
 void App::add_command(std::unique_ptr<CommandBase> command, std::source_location where) {
   const auto& name = command->name();
   declare("command", name, where);
@@ -290,6 +308,8 @@ std::vector<std::string> App::mistakes() const {
       all.push_back(fmt::format("{}: agent {} takes its concurrency from setting {}, which does not exist",
                                 location_of("agent", agent->name()), agent->name(), printable(setting)));
     }
+    if (const auto wrong = wrong_order(*agent); !wrong.empty())
+      all.push_back(fmt::format("{}: agent {} {}", location_of("agent", agent->name()), agent->name(), wrong));
   }
   return all;
 }

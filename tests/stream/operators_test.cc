@@ -243,5 +243,89 @@ TEST_F(Operators, ANullValueIsForOptionalValues) {
   EXPECT_THAT(got, ElementsAre(1, std::nullopt));
 }
 
+// Full topics, of which one is read far ahead of the other in the order of arrival.
+TEST_F(Operators, MergedTopicsComeByTheirTimes) {
+  auto& second = world.app.topic<int>("second", {.partitions = 1});
+  world.app.agent("a", std::vector<const Topic<int>*>{&in, &second},
+                  [&](Stream<int> stream) -> Task<void> {
+                    while (auto event = co_await stream.next()) seen.push_back(*event);
+                  },
+                  {.by_time = 0ms});
+  world.work([&](Worker&) -> Task<void> { co_return; });  // makes the topics
+  world.run([&]() -> Task<void> {
+    Client client{world.app, world.log};
+    for (const auto& [topic, first] : {std::pair{&in, 0}, std::pair{&second, 1}}) {
+      for (int i = first; i < 200; i += 2) co_await topic->send(i, {.timestamp = Timestamp{i * 1s}});
+    }
+    co_await client.close();
+  });
+  world.work([&](Worker&) -> Task<void> { co_await world.eventually([&] { return seen.size() == 200; }); });
+  EXPECT_TRUE(std::ranges::is_sorted(seen));
+}
+
+TEST_F(Operators, ARecordWaitsForTheOtherTopicAsLongAsByTimeSays) {
+  auto& second = world.app.topic<int>("second", {.partitions = 1});
+  world.app.agent("a", std::vector<const Topic<int>*>{&in, &second},
+                  [&](Stream<int> stream) -> Task<void> {
+                    while (auto event = co_await stream.next()) seen.push_back(*event);
+                  },
+                  {.by_time = 500ms});
+  world.work([&](Worker&) -> Task<void> {
+    co_await sleep_for(1s);
+    co_await in.send(2, {.timestamp = Timestamp{2s}});
+    co_await sleep_for(300ms);
+    EXPECT_THAT(seen, IsEmpty());
+    co_await second.send(1, {.timestamp = Timestamp{1s}});
+    co_await world.eventually([&] { return seen.size() == 2; });
+    co_await in.send(3, {.timestamp = Timestamp{3s}});
+    co_await world.eventually([&] { return seen.size() == 3; }, 1s);
+  });
+  EXPECT_THAT(seen, ElementsAre(1, 2, 3));
+}
+
+// A record that is tried again is not overtaken.
+TEST_F(Operators, ByTimeARetryHoldsTheOthersBack) {
+  auto& second = world.app.topic<int>("second", {.partitions = 1});
+  world.app.agent("a", std::vector<const Topic<int>*>{&in, &second},
+                  [&](Stream<int> stream) -> Task<void> {
+                    while (auto event = co_await stream.next()) {
+                      if (*event == 1 && event.attempt() == 0) throw std::runtime_error("once");
+                      seen.push_back(*event);
+                    }
+                  },
+                  {.by_time = 0ms});
+  world.work([&](Worker&) -> Task<void> {
+    for (int i = 0; i < 6; ++i) co_await (i % 2 == 0 ? in : second).send(i, {.timestamp = Timestamp{i * 1s}});
+    co_await world.eventually([&] { return seen.size() == 6; });
+  });
+  EXPECT_THAT(seen, ElementsAre(0, 1, 2, 3, 4, 5));
+}
+
+TEST_F(Operators, ByTimeWithWhatCannotBeInOrderIsTold) {
+  auto& second = world.app.topic<int>("second", {.partitions = 2});
+  const auto handler = [](Stream<int> stream) -> Task<void> {
+    while (co_await stream.next()) {
+    }
+  };
+  const std::vector<const Topic<int>*> both{&in, &second};
+  world.app.agent("one", in, handler, {.by_time = 0ms});
+  world.app.agent("several", both, handler, {.concurrency = 2, .by_time = 0ms});
+  world.app.agent("negative", both, handler, {.by_time = -1ms});
+  EXPECT_THAT(world.app.mistakes(),
+              ElementsAre(::testing::HasSubstr("agent one has by_time and one topic"),
+                          ::testing::HasSubstr("agent several takes records by_time, one after the other"),
+                          ::testing::HasSubstr("agent negative has by_time -1 ms")));
+  App fits{"fits"};
+  fits.agent("both", std::vector<const Topic<int>*>{&fits.topic<int>("x", {.partitions = 1}), &second}, handler,
+             {.by_time = 0ms});
+  EXPECT_THAT(world.run([&] {
+    return failure_of([](App& app, std::shared_ptr<Log> log) -> Task<void> {
+      Worker worker{app, log};
+      co_await worker.start();
+    }(fits, world.log));
+  }),
+              ::testing::HasSubstr("agent both needs topics with equal numbers of partitions"));
+}
+
 }  // namespace
 }  // namespace mephisto::tests
