@@ -31,6 +31,7 @@
 #include "mephisto/logging.h"
 #include "mephisto/settings.h"
 #include "mephisto/table.h"
+#include "mephisto/table/global_table.h"
 #include "mephisto/table/joins.h"
 #include "mephisto/table/lookup.h"
 #include "mephisto/windows.h"
@@ -155,6 +156,29 @@ class App {
       return reference;
     } else {
       return unsound<Table<K, V>>();
+    }
+  }
+  // A table of which every worker has all keys (table/global_table.h). Its topic is ID-NAME-changelog.
+  template <class K, class V>
+  GlobalTable<K, V>& global_table(std::string name, GlobalTableOptions<V> options = {},
+                                  std::source_location where = std::source_location::current()) {
+    (void)sizeof(json::Required<K>);
+    (void)sizeof(json::Required<V>);
+    if constexpr (json::is_sound<K> && json::is_sound<V>) {
+      TopicOptions changelog;
+      changelog.partitions = options.partitions;
+      changelog.compacting = true;
+      changelog.internal = true;
+      changelog.serializer = std::move(options.serializer);
+      auto spec = table_spec(std::move(name), changelog, typeid(V), where);
+      spec.global = true;
+      spec.help = std::move(options.help);
+      auto table = std::make_unique<GlobalTable<K, V>>(std::move(spec), std::move(options.initial));
+      auto& reference = *table;
+      tables_.push_back(std::move(table));
+      return reference;
+    } else {
+      return unsound<GlobalTable<K, V>>();
     }
   }
   // Windows by key (windows.h). `add` is a function `void(V&, const In&)` that takes an input into a window's value.

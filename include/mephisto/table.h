@@ -23,6 +23,7 @@
 #include <utility>
 #include <vector>
 
+#include "mephisto/table/global_state.h"
 #include "mephisto/table/table_key.h"
 #include "mephisto/table/table_state.h"
 #include "mephisto/topic.h"
@@ -49,11 +50,18 @@ class TableBase {
 
   const std::string& name() const { return spec_.name; }
   const detail::TableSpec& spec() const { return spec_; }
-  virtual std::shared_ptr<detail::TablePart> make_part(int partition, Loop& loop) const = 0;
+  // What a shard has of a partition; null if the table is global.
+  virtual std::shared_ptr<detail::TablePart> make_part(int, Loop&) const { return nullptr; }
+  // What a shard has of a global table; null if the table is not global.
+  virtual std::unique_ptr<detail::GlobalCopy> make_copy() const { return nullptr; }
 
  protected:
   // The unit of work of the running task. Throws Failure outside of events and timers.
   detail::UnitOfWork& unit() const;
+  // The same; null outside of events and timers, where writes go to the log on their own.
+  detail::UnitOfWork* unit_or_null() const;
+  // The running task's copy of this global table. Throws Failure outside of an app that runs.
+  detail::GlobalState& global_state() const;
   // Binds the unit's change to the part that `key` belongs to.
   void bind(detail::TableChange& change, detail::UnitOfWork& unit, std::string_view key) const;
 

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <iterator>
 #include <map>
 #include <memory>
@@ -46,8 +47,8 @@ struct TestRecord {
 template <class K, class V>
 class TestTable {
  public:
-  TestTable(const Table<K, V>& table, std::vector<const detail::TableState*> shards)
-      : table_(table), shards_(std::move(shards)) {}
+  using Items = std::vector<std::pair<K, V>>;
+  TestTable(V initial, std::function<Items()> items) : initial_(std::move(initial)), items_(std::move(items)) {}
 
   // The value; if the key is in several partitions, that of the first one.
   std::optional<V> find(const K& key) const {
@@ -57,30 +58,15 @@ class TestTable {
     return std::nullopt;
   }
   // The same, or the initial value.
-  V get(const K& key) const { return find(key).value_or(table_.initial()); }
+  V get(const K& key) const { return find(key).value_or(initial_); }
   bool contains(const K& key) const { return find(key).has_value(); }
   // Partition after partition, each in the order of its keys.
-  std::vector<std::pair<K, V>> items() const {
-    std::map<int, detail::Rows<V>*> parts;
-    for (const auto* shard : shards_) {
-      for (const auto& [partition, part] : shard->parts()) {
-        if (part->ready()) parts[partition] = static_cast<detail::Rows<V>*>(part.get());
-      }
-    }
-    std::vector<std::pair<K, V>> all;
-    for (const auto& [partition, part] : parts) {
-      part->scan(nullptr, "", "", [&](std::string_view key, const V& value) {
-        all.emplace_back(detail::TableKey<K>::key(key), value);
-        return true;
-      });
-    }
-    return all;
-  }
+  Items items() const { return items_(); }
   std::size_t size() const { return items().size(); }
 
  private:
-  const Table<K, V>& table_;
-  std::vector<const detail::TableState*> shards_;
+  V initial_;
+  std::function<Items()> items_;
 };
 
 // What windows of the app have that take values now, for tests.
@@ -199,7 +185,32 @@ class TestDriver {
   // The rows of a table, in all partitions, as events that are done have left them.
   template <class K, class V>
   TestTable<K, V> table(const Table<K, V>& table) {
-    return TestTable<K, V>{table, states(table.spec().number)};
+    return {table.initial(), [shards = states(table.spec().number)] {
+              std::map<int, detail::Rows<V>*> parts;
+              for (const auto* shard : shards) {
+                for (const auto& [partition, part] : shard->parts()) {
+                  if (part->ready()) parts[partition] = static_cast<detail::Rows<V>*>(part.get());
+                }
+              }
+              std::vector<std::pair<K, V>> all;
+              for (const auto& [partition, part] : parts) {
+                part->scan(nullptr, "", "", [&](std::string_view key, const V& value) {
+                  all.emplace_back(detail::TableKey<K>::key(key), value);
+                  return true;
+                });
+              }
+              return all;
+            }};
+  }
+  // The rows of a global table, as the first shard has them.
+  template <class K, class V>
+  TestTable<K, V> table(const GlobalTable<K, V>& table) {
+    return {table.initial(), [this, &table] {
+              return run([](TestDriver& self, const GlobalTable<K, V>& of) -> Task<std::vector<std::pair<K, V>>> {
+                const detail::Outbox::Here here{self.outbox()};
+                co_return of.items();
+              }(*this, table));
+            }};
   }
   template <class K, class V, class In>
   TestWindows<K, V, In> table(const WindowedTable<K, V, In>& windows) {
@@ -212,6 +223,8 @@ class TestDriver {
   Log& log() { return *log_; }
   // Those of the present worker: a crash ends them, and all tasks on the loop.
   Loop& loop() { return *loop_; }
+  // For another worker or a client of the app.
+  const std::shared_ptr<Log>& log_shared() const { return log_; }
   Worker& worker() { return *worker_; }
 
  private:
@@ -237,6 +250,7 @@ class TestDriver {
   Task<bool> all_done();
   // What waits for what, a line each.
   std::string waiting() const;
+  detail::Outbox& outbox() const;  // of the first shard
   // What each shard has of the table with this number.
   std::vector<const detail::TableState*> states(std::size_t table) const;
   void lose_stores();

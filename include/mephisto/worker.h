@@ -132,6 +132,8 @@ class Client {
  private:
   App::Running app_runs_;
   std::shared_ptr<Log> log_;
+  std::vector<std::unique_ptr<detail::GlobalState>> globals_;  // by the numbers of the tables
+  std::vector<detail::Participant*> participants_;
   detail::Outbox outbox_;
 };
 

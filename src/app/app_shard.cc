@@ -63,6 +63,10 @@ TopicSpec leader_topic(const std::string& app_id) {
   return make_spec(app_id + "-__assignor-__leader", options);
 }
 
+std::int64_t in_ms(Loop::duration duration) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
+}
+
 }  // namespace
 
 Loop& this_loop(const char* what) {
@@ -126,6 +130,14 @@ void AppShard::add_tables(const WorkerOptions& worker) {
   for (const auto& merged : app_.merged()) topics.insert(merged.topic.name);
   for (const auto& table : app_.tables()) {
     const auto& spec = table->spec();
+    if (spec.global) {
+      auto state = std::make_unique<GlobalState>(spec, shard_.loop(), log_, shard_.options().client, table->make_copy(),
+                                                 [this](const std::string& why) { crash(why); });
+      shard_.add(*state);
+      globals_.push_back(state.get());
+      states_.push_back(std::move(state));
+      continue;
+    }
     const auto& url = spec.store.empty() ? settings.text("store") : spec.store;
     auto& stores = stores_[url];
     const bool kept = url == kInMemory && worker.memory_stores != nullptr;
@@ -266,6 +278,7 @@ Task<void> AppShard::consume() {
 Task<void> AppShard::begin_tasks() {
   const Outbox::Here here{shard_.outbox()};
   auto& loop = shard_.loop();
+  for (auto* global : globals_) co_await global->restored();
   for (const auto& spec : app_.tasks())
     tasks_.push_back(loop.spawn(spec.name, spec.every ? run_timer(spec) : run_task(spec)));
   tasks_.push_back(loop.spawn("maintenance", maintain()));
@@ -322,15 +335,38 @@ Task<void> AppShard::stop(Loop::time_point until) {
   co_await running_.finished();
   std::vector<Task<void>> ends;
   for (auto& runtime : runtimes_) ends.push_back(runtime->stop(std::chrono::milliseconds{500}));
+  for (auto* global : globals_) ends.push_back(global->close());
   co_await when_all(std::move(ends));
   if (!consumes_) co_await shard_.outbox().abandon(until);
   co_await finished();
   if (failure) std::rethrow_exception(failure);
 }
 
+// All shards have a copy of a global table; that of the first one is told.
+void AppShard::add_copies(std::vector<status::TableStatus>& all) const {
+  if (number_ != 0) return;
+  for (const auto& table : app_.tables()) {
+    if (!table->spec().global) continue;
+    const auto& state = static_cast<const GlobalState&>(*shard_.participants()[table->spec().number]);
+    for (int i = 0; const auto& followed : state.followed()) {
+      status::TableStatus one{table->name(), i, shard_.options().client, state.ready() ? "running" : "restoring"};
+      const auto size = state.size(i++);
+      one.keys = size.keys;
+      one.bytes = size.bytes;
+      one.position = followed.position;
+      one.end = std::max(followed.position, followed.end);
+      one.from = followed.from;
+      if (!state.ready()) one.ms = in_ms(shard_.loop().now() - state.since());
+      all.push_back(std::move(one));
+    }
+  }
+}
+
 std::vector<status::TableStatus> AppShard::tables() const {
   std::vector<status::TableStatus> all;
+  add_copies(all);
   for (const auto& table : app_.tables()) {
+    if (table->spec().global) continue;
     const auto& state = static_cast<const TableState&>(*shard_.participants()[table->spec().number]);
     for (const auto& [partition, part] : state.parts()) {
       const auto restore = state.restoring().find(partition);
@@ -348,7 +384,7 @@ std::vector<status::TableStatus> AppShard::tables() const {
         one.position = progress.position;
         one.end = progress.end;
         one.from = progress.from;
-        one.ms = std::chrono::duration_cast<std::chrono::milliseconds>(shard_.loop().now() - progress.since).count();
+        one.ms = in_ms(shard_.loop().now() - progress.since);
       }
       all.push_back(std::move(one));
     }

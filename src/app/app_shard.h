@@ -44,6 +44,7 @@ class AppShard {
   bool moves_time() const { return idle_.busy(); }
   Shard& shard() { return shard_; }
   const Shard& shard() const { return shard_; }
+  const std::vector<GlobalState*>& globals() const { return globals_; }
   // The partitions of the app's tables that it has.
   std::vector<status::TableStatus> tables() const;
   // What every task on its loop does, and the accounts of its partitions: lines for people.
@@ -54,6 +55,7 @@ class AppShard {
 
  private:
   void add_tables(const WorkerOptions& options);
+  void add_copies(std::vector<status::TableStatus>& all) const;
   Task<void> declare_topics();
   Task<void> compare_topics();
   Task<void> run_task(const TaskSpec& spec);
@@ -68,6 +70,7 @@ class AppShard {
   int number_;
   std::map<std::string, std::shared_ptr<Stores>> stores_;  // by URL
   std::vector<std::unique_ptr<Participant>> states_;       // those of the tables first, by their numbers
+  std::vector<GlobalState*> globals_;
   Shard shard_;
   IdlePartitions idle_{shard_};
   std::unique_ptr<AgentBase> leader_;

@@ -8,6 +8,14 @@ Client::Client(App& app, std::shared_ptr<Log> log)
       log_(std::move(log)),
       outbox_(detail::this_loop("a Client"), *log_, log_->producer(*Loop::current()), detail::topic_defaults(app),
               false, false) {
+  for (const auto& table : app.tables()) {
+    auto& global = globals_.emplace_back();
+    if (table->spec().global) {
+      global = std::make_unique<detail::GlobalState>(table->spec(), outbox_.loop(), log_, "client", table->make_copy());
+    }
+    participants_.push_back(global.get());
+  }
+  outbox_.participants = &participants_;
   if (detail::Outbox::find_current() == nullptr) outbox_.use();
 }
 
@@ -16,6 +24,9 @@ Client::~Client() = default;
 Task<void> Client::close() {
   if (auto* used = detail::Outbox::find_current(); used != nullptr && used != &outbox_)
     co_await used->tickets().flush();
+  for (const auto& global : globals_) {
+    if (global) co_await global->close();
+  }
   co_await outbox_.close();
 }
 

@@ -133,8 +133,16 @@ Task<bool> TestDriver::all_done() {
     if (lane.committable < value_or_throw(co_await log_->watermarks(lane.partition)).end) co_return false;
     --lanes;
   }
+  for (const auto& shard : worker_->impl().shards) {
+    for (auto* global : shard->app->globals()) {
+      if (global->writes()) co_return false;
+      co_await global->catch_up();
+    }
+  }
   co_return lanes == 0 && sent() == before;
 }
+
+detail::Outbox& TestDriver::outbox() const { return worker_->impl().shards.front()->app->shard().outbox(); }
 
 std::vector<const detail::TableState*> TestDriver::states(std::size_t table) const {
   std::vector<const detail::TableState*> all;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "cli/commands.h"
 #include "cli/output.h"
@@ -25,8 +26,15 @@ struct ListedTable {
   std::vector<status::TableStatus> of_partitions;  // those of the workers on this machine
 };
 
+// What the workers of a machine have: a partition is on one of them, but each has all of a global table.
+struct Size {
+  std::uint64_t keys = 0;
+  std::uint64_t bytes = 0;
+  std::int64_t lag = 0;
+};
+
 // Adds what the log has of the changelog.
-Task<void> look_up(Log& log, ListedTable& table) {
+Task<void> look_up(Log& log, bool global, ListedTable& table) {
   const auto info = co_await log.topic(table.changelog.data);
   if (!info && info.error().kind == ErrorKind::kNotFound) co_return;
   table.partitions = value_or_throw(info).config.partitions;
@@ -34,6 +42,10 @@ Task<void> look_up(Log& log, ListedTable& table) {
   for (int i = 0; i < table.partitions; ++i) {
     const auto marks = value_or_throw(co_await log.watermarks({table.changelog.data, i}));
     offsets += marks.end - marks.start;
+    if (!global) continue;
+    for (auto& one : table.of_partitions) {
+      if (one.partition == i) one.end = std::max(one.end, marks.end);
+    }
   }
   table.offsets = offsets;
 }
@@ -51,18 +63,25 @@ std::string progress(const status::TableStatus& one) {
 }
 
 // Adds what the workers report of it.
-void sum_up(bool workers, ListedTable& table) {
+void sum_up(bool workers, bool global, ListedTable& table) {
   std::vector<int> running;
   std::string restoring;
   std::vector<int> elsewhere;
   for (int i = 0; i < table.partitions; ++i) elsewhere.push_back(i);
+  std::map<std::string, Size> sizes;  // by member
   for (const auto& one : table.of_partitions) {
-    table.keys = table.keys.value_or(0) + one.keys;
-    table.bytes = table.bytes.value_or(0) + one.bytes;
-    table.lag = table.lag.value_or(0) + std::max<std::int64_t>(one.end - one.position, 0);
+    auto& size = sizes[global ? one.member : ""];
+    size.keys += one.keys;
+    size.bytes += one.bytes;
+    size.lag += std::max<std::int64_t>(one.end - one.position, 0);
+    table.keys = std::max(table.keys.value_or(0), size.keys);
+    table.bytes = std::max(table.bytes.value_or(0), size.bytes);
+    table.lag = std::max(table.lag.value_or(0), size.lag);
     std::erase(elsewhere, one.partition);
-    if (one.state == "running")
+    if (one.state == "running" && std::ranges::find(running, one.partition) == running.end())
       running.push_back(one.partition);
+    else if (one.state == "running")
+      continue;
     else
       restoring += (restoring.empty() ? "" : "; ") + progress(one);
   }
@@ -84,9 +103,11 @@ Task<int> tables(NoOptions, CommandContext context) {
   const auto& app = context.app;
   if (app.tables().empty()) co_return nothing(context, "has no tables.");
   std::map<std::string, ListedTable> all;
+  std::set<std::string> globals;
   for (const auto& declared : app.tables()) {
     const auto& spec = declared->spec();
     auto& table = all[spec.name];
+    if (spec.global) globals.insert(spec.name);
     table.table = spec.name;
     table.partitions = spec.changelog.partitions_set ? spec.changelog.config.partitions
                                                      : static_cast<int>(app.settings().integer("topic_partitions"));
@@ -102,7 +123,7 @@ Task<int> tables(NoOptions, CommandContext context) {
   }
   try {
     if (const auto log = log_if_there(app)) {
-      for (auto& [name, table] : all) co_await look_up(*log, table);
+      for (auto& [name, table] : all) co_await look_up(*log, globals.contains(name), table);
     }
   } catch (const Failure& failure) {
     if (!failure.error().retriable() || answers.empty()) throw;
@@ -111,7 +132,7 @@ Task<int> tables(NoOptions, CommandContext context) {
   std::vector<ListedTable> listed;
   for (auto& [name, table] : all) {
     std::ranges::sort(table.of_partitions, {}, &status::TableStatus::partition);
-    sum_up(!answers.empty(), table);
+    sum_up(!answers.empty(), globals.contains(name), table);
     listed.push_back(std::move(table));
   }
   if (context.json) {

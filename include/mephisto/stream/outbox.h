@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "mephisto/stream/appender.h"
 
@@ -68,6 +69,9 @@ class Outbox {
     virtual Task<void> close(Loop::time_point until) = 0;
   };
   std::map<const void*, std::unique_ptr<Extension>> extensions;  // by their owners
+
+  // The state of the shard or client, that of a table by the table's number; null if there is none.
+  const std::vector<Participant*>* participants = nullptr;
 
   // Appends the collected records, for at most until `until`, and stops.
   Task<void> close(const Loop::time_point& until = kNever);

@@ -23,6 +23,7 @@ struct TableSpec {
   std::size_t number = 0;  // among the tables of the app
   TopicSpec changelog;
   std::string store;              // empty: the setting `store`
+  bool global = false;            // every shard has all of it
   bool log_every_update = false;  // otherwise the updates of a key within a commit are one record of the changelog
   std::optional<std::chrono::milliseconds> close_idle;  // of operators (idle_partitions.h); none: the setting
   // The topics whose events change it together: it is used when the shard has the same partition of all of them.
