@@ -31,9 +31,11 @@
 #include "mephisto/logging.h"
 #include "mephisto/settings.h"
 #include "mephisto/table.h"
+#include "mephisto/table/faust_table.h"
 #include "mephisto/table/global_table.h"
 #include "mephisto/table/joins.h"
 #include "mephisto/table/lookup.h"
+#include "mephisto/table/set_table.h"
 #include "mephisto/windows.h"
 #include "mephisto/topic.h"
 
@@ -148,14 +150,69 @@ class App {
       spec.store = std::move(options.store);
       spec.log_every_update = options.log_every_update;
       spec.help = std::move(options.help);
+      spec.expiry = {.timed = options.ttl.count() > 0, .after = options.ttl};
+      spec.use_partitioner = options.use_partitioner;
+      check_ttl(options.ttl, spec.name, where);
+      check_raw(spec, is_bytes<V>, where);
       auto initial = options.make_initial ? std::move(options.make_initial)
                                           : [value = std::move(options.initial)] { return value; };
-      auto table = std::make_unique<Table<K, V>>(std::move(spec), std::move(initial));
-      auto& reference = *table;
-      tables_.push_back(std::move(table));
-      return reference;
+      return add_table(std::make_unique<Table<K, V>>(std::move(spec), std::move(initial)));
     } else {
       return unsound<Table<K, V>>();
+    }
+  }
+  // A set of elements for each key (table/set_table.h). Its changelog is ID-NAME-changelog.
+  template <class K, class E>
+  SetTable<K, E>& set_table(std::string name, SetTableOptions options = {},
+                            std::source_location where = std::source_location::current()) {
+    (void)sizeof(json::Required<K>);
+    (void)sizeof(json::Required<E>);
+    if constexpr (json::is_sound<K> && json::is_sound<E>) {
+      TopicOptions changelog;
+      changelog.partitions = options.partitions;
+      changelog.compacting = options.form == SetForm::kElements;
+      if (!changelog.compacting) changelog.retention = kForEver;
+      changelog.internal = true;
+      auto spec = table_spec(std::move(name), changelog, typeid(E), where);
+      spec.store = std::move(options.store);
+      spec.log_every_update = options.log_every_update;
+      spec.help = std::move(options.help);
+      return add_table(std::make_unique<SetTable<K, E>>(std::move(spec), options.form));
+    } else {
+      return unsound<SetTable<K, E>>();
+    }
+  }
+  // A windowed table that Faust shares (table/faust_table.h). Its changelog is ID-NAME-changelog.
+  template <class K, class V>
+  FaustTable<K, V>& faust_table(std::string name, FaustWindows windows, FaustTableOptions<V> options = {},
+                                std::source_location where = std::source_location::current()) {
+    (void)sizeof(json::Required<K>);
+    (void)sizeof(json::Required<V>);
+    if constexpr (json::is_sound<K> && json::is_sound<V>) {
+      const Table<K, int>* index = nullptr;
+      if (options.key_index) {
+        TableOptions<int> of_index;
+        of_index.partitions = options.partitions;
+        of_index.store = options.store;
+        index = &table<K, int>(faust_key_index(name), std::move(of_index), where);
+      }
+      TopicOptions changelog;
+      changelog.partitions = options.partitions;
+      changelog.compacting = true;
+      changelog.internal = true;
+      changelog.serializer = std::move(options.serializer);
+      auto spec = table_spec(std::move(name), changelog, typeid(V), where);
+      spec.store = std::move(options.store);
+      spec.log_every_update = options.log_every_update;
+      spec.help = std::move(options.help);
+      check_raw(spec, is_bytes<V>, where);
+      spec.expiry = {.timed = true, .after = std::chrono::milliseconds{windows.expires()}, .window = detail::window_of};
+      auto initial = options.make_initial ? std::move(options.make_initial)
+                                          : [value = std::move(options.initial)] { return value; };
+      return add_table(
+          std::make_unique<FaustTable<K, V>>(std::move(spec), std::move(initial), std::move(windows), index));
+    } else {
+      return unsound<FaustTable<K, V>>();
     }
   }
   // A table of which every worker has all keys (table/global_table.h). Its topic is ID-NAME-changelog.
@@ -172,11 +229,9 @@ class App {
       changelog.serializer = std::move(options.serializer);
       auto spec = table_spec(std::move(name), changelog, typeid(V), where);
       spec.global = true;
+      check_raw(spec, is_bytes<V>, where);
       spec.help = std::move(options.help);
-      auto table = std::make_unique<GlobalTable<K, V>>(std::move(spec), std::move(options.initial));
-      auto& reference = *table;
-      tables_.push_back(std::move(table));
-      return reference;
+      return add_table(std::make_unique<GlobalTable<K, V>>(std::move(spec), std::move(options.initial)));
     } else {
       return unsound<GlobalTable<K, V>>();
     }
@@ -377,6 +432,19 @@ class App {
                                std::source_location where);
   detail::TableSpec operator_spec(std::string name, int partitions, std::string store, bool log_every_update,
                                   std::source_location where);
+  // For a changelog that is neither compacted nor cut.
+  static constexpr std::chrono::hours kForEver{24 * 365 * 100};
+  template <class V>
+  static constexpr bool is_bytes = std::is_same_v<V, std::string> || std::is_same_v<V, Bytes>;
+  template <class T>
+  T& add_table(std::unique_ptr<T> table) {
+    auto& reference = *table;
+    tables_.push_back(std::move(table));
+    return reference;
+  }
+  void check_ttl(std::chrono::milliseconds ttl, const std::string& table, std::source_location where);
+  // The codec raw is for bytes.
+  void check_raw(const detail::TableSpec& spec, bool bytes, std::source_location where);
   struct JoinSpec {
     std::string name;
     detail::TopicSpec left;

@@ -8,13 +8,18 @@
 //
 // A partition of a table belongs to the partition of the event: events of partition 3 read and change partition 3 of
 // the table. So the topic and the table have the same number of partitions, and the topic's key decides where a table's
-// key is. Everything here is synchronous and may be called in agents and timers.
+// key is. Everything here is synchronous. Agents and timers read and change a table, tasks read it.
+//
+// A timer may change all partitions that its shard has: that of a key is the partition of a record with that key. What
+// a timer or task iterates over is all partitions of its shard, one after the other.
 //
 // An event reads its own changes. Others see them when the event is acknowledged. If the handler fails, nothing of them
 // remains. If two events in flight change the same key, the later one runs again after the earlier one: no update is
 // lost.
 #pragma once
 
+#include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -37,7 +42,10 @@ struct TableOptions {
   int partitions = 0;                 // 0: the setting topic_partitions
   std::string serializer = "json";    // codec chain of the values in the changelog and the store
   bool log_every_update = false;      // otherwise the updates of a key within a commit are one record
+  std::chrono::milliseconds ttl{0};   // rows expire so long after their last change; zero: they do not
   std::string store{};                // memory:// or rocksdb://; empty: the setting `store`
+  // A row belongs to the partition of the records with its key: an event of another partition that uses it fails.
+  bool use_partitioner = false;
   std::string help{};
 };
 
@@ -62,8 +70,16 @@ class TableBase {
   detail::UnitOfWork* unit_or_null() const;
   // The running task's copy of this global table. Throws Failure outside of an app that runs.
   detail::GlobalState& global_state() const;
-  // Binds the unit's change to the part that `key` belongs to.
-  void bind(detail::TableChange& change, detail::UnitOfWork& unit, std::string_view key) const;
+  // What the running task's shard has of it.
+  detail::TableState& state() const;
+  // Binds the unit's change to a part.
+  static void bind(detail::TableChange& change, const std::shared_ptr<detail::TablePart>& part,
+                   detail::UnitOfWork& unit);
+  // Throws Failure if records with this key are in another partition.
+  void check_key(const std::string& topic_key, const detail::TableChange& change) const;
+  detail::TableState& state_of(detail::UnitOfWork& unit) const {
+    return static_cast<detail::TableState&>(*detail::participants_of(unit)[spec_.number]);
+  }
 
   detail::TableSpec spec_;
 };
@@ -85,21 +101,20 @@ class Table : public TableBase {
 
   // The value, or the initial value if the key is absent.
   V get(const K& key) const {
-    std::string buffer;
-    const auto stored = Key::stored(key, buffer);
-    const auto* value = change(stored).get(stored);
+    const auto* value = peek(key);
     return value == nullptr ? initial_() : *value;
   }
   std::optional<V> find(const K& key) const {
-    std::string buffer;
-    const auto stored = Key::stored(key, buffer);
-    const auto* value = change(stored).get(stored);
+    const auto* value = peek(key);
     return value == nullptr ? std::nullopt : std::optional<V>{*value};
   }
-  bool contains(const K& key) const {
+  bool contains(const K& key) const { return peek(key) != nullptr; }
+  // The value; null if the key is absent. Valid until the caller uses the table again or awaits something.
+  const V* peek(const K& key) const {
     std::string buffer;
     const auto stored = Key::stored(key, buffer);
-    return change(stored).get(stored) != nullptr;
+    auto* unit = unit_or_null();
+    return unit == nullptr ? peek_outside(stored) : change(stored, *unit).get(stored);
   }
 
   // The value, to be changed in place: `counts[key] += 1`, `orders[key].lines.push_back(line)`. An absent key gets the
@@ -126,8 +141,8 @@ class Table : public TableBase {
     return change(stored, unit).erase(stored, unit);
   }
 
-  // Calls `visit(key, value)` for the keys of the event's partition in their order, until it returns false. `visit`
-  // must not change the table.
+  // Calls `visit(key, value)` for the keys of the event's partition in their order, until it returns false; in timers
+  // and tasks those of all partitions of their shard. `visit` must not change the table.
   void each(const std::function<bool(const K&, const V&)>& visit) const { scan("", "", visit); }
   // The same for keys from `from` to before `to`.
   void each(const K& from, const K& to, const std::function<bool(const K&, const V&)>& visit) const {
@@ -151,21 +166,82 @@ class Table : public TableBase {
   }
 
   std::shared_ptr<detail::TablePart> make_part(int partition, Loop& loop) const override {
-    return std::make_shared<Rows>(spec_, partition, loop, detail::KeyForm{Key::stored_of_json, Key::write_json},
-                                  initial_);
+    return std::make_shared<Rows>(spec_, partition, loop, key_form(), initial_);
+  }
+
+ protected:
+  virtual detail::KeyForm key_form() const { return {Key::stored_of_json, Key::write_json}; }
+  // The key of the records that belong to the row's partition.
+  virtual std::string topic_key(std::string_view stored) const { return Key::topic_key(stored); }
+
+  // Of a table whose rows have times: the time of the event's partition, otherwise the largest of its shard.
+  std::int64_t time() const {
+    auto* unit = unit_or_null();
+    if (unit != nullptr && unit->kind == detail::UnitOfWork::Kind::kEvent)
+      return change({}, *unit).part->times().time();
+    std::int64_t latest = 0;
+    for (const auto& [partition, part] : state().parts()) latest = std::max(latest, part->times().time());
+    return latest;
+  }
+
+  void scan(std::string_view from, std::string_view to, const std::function<bool(const K&, const V&)>& visit) const {
+    bool more = true;
+    const auto visit_row = [&](std::string_view key, const V& value) { return more = visit(Key::key(key), value); };
+    auto* unit = unit_or_null();
+    if (unit != nullptr && unit->kind == detail::UnitOfWork::Kind::kEvent) {
+      auto& of_unit = change({}, *unit);
+      return of_unit.rows().scan(&of_unit, from, to, visit_row);
+    }
+    for (const auto& [partition, part] : state().parts()) {
+      if (!more) return;
+      if (!part->ready()) continue;
+      const auto* of_unit = unit == nullptr ? nullptr : &change_in(part, *unit);
+      static_cast<Rows&>(*part).scan(of_unit, from, to, visit_row);
+    }
   }
 
  private:
-  typename Rows::Change& change(std::string_view key) const { return change(key, unit()); }
-  typename Rows::Change& change(std::string_view key, detail::UnitOfWork& unit) const {
-    auto& change = unit.change<typename Rows::Change>(*detail::participants_of(unit)[spec_.number]);
-    if (!change.bound) bind(change, unit, key);
+  using Change = typename Rows::Change;
+
+  // The unit's change of the partition that the row belongs to.
+  Change& change(std::string_view key, detail::UnitOfWork& unit) const {
+    auto& change = unit.change<Change>(*detail::participants_of(unit)[spec_.number]);
+    if (unit.kind != detail::UnitOfWork::Kind::kEvent) return change_in(state().part_of(unit, topic_key(key)), unit);
+    if (!change.bound) bind(change, state_of(unit).part_of(unit, {}), unit);
+    if (spec_.use_partitioner && !key.empty()) check_key(topic_key(key), change);
     return change;
   }
-  void scan(std::string_view from, std::string_view to, const std::function<bool(const K&, const V&)>& visit) const {
-    auto& unit_change = change(from);
-    unit_change.rows().scan(&unit_change, from, to,
-                            [&](std::string_view key, const V& value) { return visit(Key::key(key), value); });
+  // The same for a unit without an event, whose changes may be in several partitions.
+  Change& change_in(const std::shared_ptr<detail::TablePart>& part, detail::UnitOfWork& unit) const {
+    auto& first = unit.change<Change>(*detail::participants_of(unit)[spec_.number]);
+    if (!first.bound) bind(first, part, unit);
+    if (first.part == part) return first;
+    for (const auto& other : first.others) {
+      if (other->part == part) return static_cast<Change&>(*other);
+    }
+    first.others.push_back(std::make_unique<Change>());
+    bind(*first.others.back(), part, unit);
+    return static_cast<Change&>(*first.others.back());
+  }
+
+  // A task's view: rows as units that are done have left them. A key that is not in its topic's partition may be in
+  // another one.
+  const V* peek_outside(std::string_view key) const {
+    const auto& parts = state().parts();
+    const auto in = [&](detail::TablePart& part) -> const V* {
+      if (!part.ready()) return nullptr;
+      auto& rows = static_cast<Rows&>(part);
+      const auto& row = rows.row(key);
+      return rows.is_there(key, row) ? &row.value : nullptr;
+    };
+    const auto own = parts.find(state().partition_of(topic_key(key)));
+    if (own != parts.end()) {
+      if (const auto* value = in(*own->second)) return value;
+    }
+    for (const auto& [partition, part] : parts) {
+      if (const auto* value = in(*part)) return value;
+    }
+    return nullptr;
   }
 
   std::function<V()> initial_;

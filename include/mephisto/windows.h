@@ -47,18 +47,6 @@ struct Windowed {
 
 namespace detail {
 
-// The key of a table as a record's key: a text as it is, others as JSON.
-template <class K>
-std::string record_key(std::string_view stored) {
-  if constexpr (std::is_same_v<K, std::string>) {
-    return std::string{stored};
-  } else {
-    Buffer json;
-    TableKey<K>::write_json(stored, json);
-    return std::string{json.view()};
-  }
-}
-
 // What windows of all types share, also for the command line and tests.
 class WindowsTable : public OperatorTable {
  public:
@@ -258,7 +246,7 @@ class WindowedTable : public detail::WindowsTable {
     for (auto& one : sent.results) {
       if (results_ == nullptr) break;
       SendOptions options;
-      options.key = detail::record_key<K>(one.key);
+      options.key = Key::topic_key(one.key);
       options.timestamp = one.time;
       co_await results_->cast(windowed(one.window, one.value), options);
     }
@@ -266,7 +254,7 @@ class WindowedTable : public detail::WindowsTable {
       if (on_late_) on_late_({Key::key(one.key), input(one.value), one.time, at(one.window.start), at(one.window.end)});
       if (late_ == nullptr) continue;
       SendOptions options;
-      options.key = detail::record_key<K>(one.key);
+      options.key = Key::topic_key(one.key);
       options.timestamp = one.time;
       co_await late_->cast(input(one.value), options);
     }

@@ -25,8 +25,9 @@ struct Copartitioned {
 std::optional<std::string> not_copartitioned(std::string_view what, std::string_view name, std::string_view app,
                                              std::span<const Copartitioned> topics);
 
-// Throws Failure (kInvalid) if the topics of an operator of the app do not fit. Run it before topics are created: a
-// topic that is not there yet can still get the right number.
+// Throws Failure (kInvalid) if the topics of an operator of the app do not fit, or if a table has another number of
+// partitions than all topics of the agents. Run it before topics are created: a topic that is not there yet can still
+// get the right number.
 Task<void> check_copartitioning(const App& app, TopicDirectory& topics);
 
 }  // namespace mephisto::detail

@@ -184,6 +184,21 @@ detail::TableSpec App::table_spec(std::string name, const TopicOptions& changelo
   return spec;
 }
 
+void App::check_ttl(std::chrono::milliseconds ttl, const std::string& table, std::source_location where) {
+  if (ttl.count() < 0)
+    mistake(where, fmt::format("table {} has a negative ttl: zero means that rows do not expire", printable(table)));
+}
+
+// A chain that does not begin with json takes bytes.
+void App::check_raw(const detail::TableSpec& spec, bool bytes, std::source_location where) {
+  const auto& chain = spec.changelog.value_codec.name();
+  if (!bytes && split(chain, '|').front() != "json") {
+    mistake(where, fmt::format("table {} has the serializer {}, which takes only std::string and Bytes: begin it with "
+                               "json",
+                               printable(spec.name), printable(chain)));
+  }
+}
+
 detail::TableSpec App::operator_spec(std::string name, int partitions, std::string store, bool log_every_update,
                                      std::source_location where) {
   TopicOptions changelog;

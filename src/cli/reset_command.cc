@@ -42,7 +42,7 @@ Task<void> check_stopped(const App& app, Log* log) {
 // are not declared any more.
 bool is_of(const App& app, const std::string& store) {
   return app.settings().text("tabledir").empty() ||
-         std::ranges::any_of(app.tables(), [&](const auto& table) { return table->spec().changelog.name == store; });
+         std::ranges::any_of(app.tables(), [&](const auto& table) { return table->spec().store_name() == store; });
 }
 
 Task<int> reset(ResetOptions options, CommandContext context) {

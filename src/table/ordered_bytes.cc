@@ -1,9 +1,11 @@
 #include "mephisto/table/ordered_bytes.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
 #include "mephisto/base/assert.h"
+#include "mephisto/error.h"
 
 namespace mephisto::detail {
 namespace {
@@ -41,14 +43,23 @@ void put_key(std::string& to, std::string_view key) {
   to.append(key).append(kEndOfKey);
 }
 
+std::string_view take_bytes(std::string_view& bytes, std::size_t size) {
+  if (bytes.size() < size) throw Failure(ErrorKind::kCorrupt, "a stored key ends too early");
+  const auto taken = bytes.substr(0, size);
+  bytes.remove_prefix(size);
+  return taken;
+}
+
 std::string take_key(std::string_view& bytes) {
   std::string key;
   auto zero = bytes.find('\0');
-  while (bytes.substr(zero, 2) == kZero) {
+  while (zero != std::string_view::npos && bytes.substr(zero, 2) == kZero) {
     key.append(bytes.substr(0, zero + 1));
     bytes.remove_prefix(zero + 2);
     zero = bytes.find('\0');
   }
+  if (bytes.substr(std::min(zero, bytes.size()), 2) != kEndOfKey)
+    throw Failure(ErrorKind::kCorrupt, "a text in a stored key has no end");
   key.append(bytes.substr(0, zero));
   bytes.remove_prefix(zero + 2);
   return key;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace mephisto {
 
 detail::UnitOfWork* TableBase::unit_or_null() const {
@@ -22,8 +24,8 @@ detail::UnitOfWork& TableBase::unit() const {
   if (unit == nullptr) {
     throw Failure(
         ErrorKind::kInvalid,
-        fmt::format("table {} is used outside of an event: use it in an agent, while it processes an event, or "
-                    "in a timer",
+        fmt::format("table {} is changed outside of an event: change it in an agent, while it processes an event, "
+                    "or in a timer",
                     spec_.name));
   }
   return *unit;
@@ -40,11 +42,36 @@ detail::GlobalState& TableBase::global_state() const {
   return static_cast<detail::GlobalState&>(*(*outbox->participants)[spec_.number]);
 }
 
-void TableBase::bind(detail::TableChange& change, detail::UnitOfWork& unit, std::string_view key) const {
-  auto& state = static_cast<detail::TableState&>(*detail::participants_of(unit)[spec_.number]);
-  const auto& part = state.part_of(unit, key);
+detail::TableState& TableBase::state() const {
+  const auto* outbox = detail::Outbox::find_current();
+  const auto* participants = outbox == nullptr ? nullptr : outbox->participants;
+  auto* state = participants == nullptr ? nullptr : (*participants)[spec_.number];
+  if (state == nullptr) {
+    throw Failure(ErrorKind::kInvalid,
+                  fmt::format("table {} is used outside of a worker: read it in an agent, timer or task (a command has "
+                              "no partitions; `table {}` shows what the changelog has)",
+                              spec_.name, spec_.name));
+  }
+  return static_cast<detail::TableState&>(*state);
+}
+
+void TableBase::check_key(const std::string& topic_key, const detail::TableChange& change) const {
+  const int wanted = state().partition_of(topic_key);
+  if (wanted == change.part->partition()) return;
+  throw Failure(ErrorKind::kInvalid,
+                fmt::format("table {}: the row belongs to partition {}, and the event is of partition {}: send the "
+                            "agent's topic by the key of the table, or without a chosen partition",
+                            spec_.name, wanted, change.part->partition()));
+}
+
+void TableBase::bind(detail::TableChange& change, const std::shared_ptr<detail::TablePart>& part,
+                     detail::UnitOfWork& unit) {
   if (change.part != part) change.part = part;
   change.bound = true;
+  if (!part->timed()) return;
+  const auto* event = detail::event_of(&unit);
+  if (event != nullptr) part->times().saw(event->record().timestamp_ms);
+  change.time = event != nullptr ? event->record().timestamp_ms : std::max<std::int64_t>(part->times().time(), 0);
 }
 
 }  // namespace mephisto

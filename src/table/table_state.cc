@@ -36,12 +36,13 @@ std::string describe(const Restoring& one, Loop::time_point now) {
 const std::shared_ptr<TablePart>& TableState::part_of(UnitOfWork& unit, std::string_view key) const {
   const auto* event = event_of(&unit);
   auto* run = event == nullptr ? static_cast<TimerRun*>(&unit) : nullptr;
-  const int partition = run == nullptr     ? event->lane().assigned.partition.partition
-                        : run->partition   ? *run->partition
-                        : partitions_ == 0 ? 0
-                                           : partition_of_key(key, partitions_);
+  const int partition = run == nullptr   ? event->lane().assigned.partition.partition
+                        : run->partition ? *run->partition
+                                         : partition_of(key);
   const auto found = parts_.find(partition);
-  if (found != parts_.end() && found->second->ready()) {
+  const bool belongs = event == nullptr || followed_.size() == topics_.size() ||
+                       followed_.contains(event->lane().assigned.partition.topic);
+  if (belongs && found != parts_.end() && found->second->ready()) {
     if (run != nullptr) run->assignments.merge(users(partition));
     return found->second;
   }
@@ -69,11 +70,15 @@ std::set<AssignmentId> TableState::users(int partition) const {
   return ids;
 }
 
+int TableState::partition_of(std::string_view key) const {
+  return partitions_ == 0 ? 0 : partition_of_key(key, partitions_);
+}
+
 // Guarantee kept here: a partition of the table is changed by one shard only. Topics that share it move together, and
 // their next owner waits until it has all of them.
 bool TableState::has_inputs(int partition) const {
   const auto& users = users_.at(partition);
-  return std::ranges::all_of(spec_.inputs, [&](const std::string& topic) {
+  return std::ranges::all_of(spec_.inputs.empty() ? followed_ : spec_.inputs, [&](const std::string& topic) {
     return std::ranges::any_of(users, [&](const auto& user) { return user.second == topic; });
   });
 }
@@ -94,6 +99,9 @@ Task<bool> TableState::follows(const std::string& topic) {
 Task<void> TableState::restore(const Assignment& assignment) {
   rewinding_ = false;
   if (!co_await follows(assignment.partition().topic)) co_return;
+  for (const auto& topic : topics_) {
+    if (co_await follows(topic)) followed_.insert(topic);
+  }
   const int partition = assignment.partition().partition;
   users_[partition].insert_or_assign(assignment.id(), assignment.partition().topic);
   restored_.notify_all();
@@ -110,7 +118,7 @@ Task<void> TableState::restore(const Assignment& assignment) {
     restored_.notify_all();
   }};
   restored->close();  // a restore that was cancelled or has failed may have opened it
-  restored->open(stores_.open(spec_.changelog.name, partition));
+  restored->open(stores_.open(spec_.store_name(), partition));
   co_await read_changelog(*restored, progress);
   restored->start();
 }
@@ -156,6 +164,9 @@ std::string TableState::progress(const Assignment& assignment) const {
 void TableState::merge(const Assignment*, StateChange& change) {
   auto& unit = static_cast<TableChange&>(change);
   if (unit.bound && unit.part->ready()) unit.part->merge(change);
+  for (const auto& other : unit.others) {
+    if (other->part->ready()) other->part->merge(*other);
+  }
 }
 
 void TableState::prepare(Transaction& transaction) {
@@ -196,7 +207,7 @@ void TableState::closed(const Assignment& assignment) {
   if (part.empty()) return;
   part.mapped()->close();
   // A store in memory stays while the shard only rewinds, so that it restores nothing but the end of the changelog.
-  if (!rewinding_ && in_memory_) stores_.remove(spec_.changelog.name, partition);
+  if (!rewinding_ && in_memory_) stores_.remove(spec_.store_name(), partition);
 }
 
 }  // namespace mephisto::detail

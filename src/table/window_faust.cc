@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "mephisto/codec/json_read.h"
+#include "mephisto/table/faust_table.h"
 
 namespace mephisto {
 namespace {
@@ -19,6 +20,14 @@ std::int64_t floor_to(std::int64_t time, std::int64_t step) { return time - ((ti
 std::int64_t to_ms(double seconds) { return std::llround(seconds * 1000); }
 
 }  // namespace
+
+WindowBounds detail::window_of(std::string_view stored) {
+  constexpr auto bytes = 2 * sizeof(std::int64_t);
+  if (stored.size() < bytes) throw Failure(ErrorKind::kCorrupt, "a stored key of a windowed table has no window");
+  stored.remove_prefix(stored.size() - bytes);
+  const auto start = take_number(stored);
+  return {start, take_number(stored)};
+}
 
 FaustWindows FaustWindows::tumbling(milliseconds size, milliseconds expires) { return hopping(size, size, expires); }
 

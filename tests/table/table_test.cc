@@ -331,7 +331,7 @@ TEST(Table, ItsChangelogHasTheBytesOfFaust) {
   EXPECT_EQ(rows[3].value, std::nullopt);
 }
 
-TEST(Table, OfAnotherNumberOfPartitionsEndsTheWorkerWithWhatToDo) {
+TEST(Table, OfAnotherNumberOfPartitionsIsRefusedAtTheStart) {
   TestApp world;
   auto& topic = world.app.topic<int>("numbers", partitions(3));
   auto& sums = world.app.table<std::string, int>("sums", {.partitions = 2});
@@ -339,18 +339,93 @@ TEST(Table, OfAnotherNumberOfPartitionsEndsTheWorkerWithWhatToDo) {
     while (auto number = co_await stream.next()) sums["all"] += *number;
   });
   world.app.task("send", [&]() -> Task<void> { co_await topic.send(1); });
+  world.run([&]() -> Task<void> {
+    Worker worker{world.app, world.log};
+    EXPECT_THAT(
+        co_await failure_of(worker.start()),
+        HasSubstr("table sums has 2 partitions, and no topic of the app's agents has as many (topic numbers has "
+                  "3): no event could use it. Declare the table with {.partitions = 3}"));
+    EXPECT_FALSE(co_await world.log->topic("app-sums-changelog")) << "nothing is created";
+  });
+}
+
+// Another agent's topic has as many, so the start cannot know.
+TEST(Table, OfAnotherNumberThanTheEventsTopicEndsTheWorkerWithWhatToDo) {
+  TestApp world;
+  auto& topic = world.app.topic<int>("numbers", partitions(3));
+  auto& others = world.app.topic<int>("others", partitions(2));
+  auto& sums = world.app.table<std::string, int>("sums", {.partitions = 2});
+  world.app.agent("add", topic, [&](Stream<int> stream) -> Task<void> {
+    while (auto number = co_await stream.next()) sums["all"] += *number;
+  });
+  world.app.agent("ignore", others, [](Stream<int> stream) -> Task<void> {
+    while (co_await stream.next()) {
+    }
+  });
+  world.app.task("send", [&]() -> Task<void> { co_await topic.send(1); });
   EXPECT_THAT(world.reason_of_end(), HasSubstr("table sums has 2 partitions, and topic numbers has 3"));
 }
 
-TEST(Table, IsOnlyUsedInEventsAndTimers) {
+// Events of two topics change one table: the worker that gets a partition waits until it has that of both.
+TEST(Table, TwoAgentsShareItAcrossRebalances) {
+  TestApp world{"shared"};
+  world.set("broker_commit_interval", "50ms");
+  auto& in = world.app.topic<int>("in", partitions(4));
+  auto& out = world.app.topic<int>("out", partitions(4));
+  auto& stock = world.app.table<std::string, int>("stock", {.partitions = 4});
+  world.app.agent("in", in, [&](Stream<int> stream) -> Task<void> {
+    while (auto number = co_await stream.next()) stock["all"] += *number;
+  });
+  world.app.agent("out", out, [&](Stream<int> stream) -> Task<void> {
+    while (auto number = co_await stream.next()) stock["all"] -= *number;
+  });
+  world.run([&]() -> Task<void> {
+    Worker first{world.app, world.log};
+    co_await first.start();
+    const auto send = [&](int count) -> Task<void> {
+      for (int i = 0; i < count; ++i) {
+        co_await in.cast(5, to(i % 4));
+        co_await out.cast(3, to(i % 4));
+        co_await sleep_for(1ms);
+      }
+    };
+    co_await send(200);
+    {
+      Worker second{world.app, world.log};
+      co_await second.start();
+      co_await send(200);
+      co_await second.stop();
+    }
+    co_await send(200);
+    co_await world.eventually([&] {
+      int sum = 0;
+      for (const auto& [key, value] : stock.items()) sum += value;
+      return sum == 600 * 2;
+    });
+    co_await first.stop();
+  });
+}
+
+TEST(Table, ASerializerThatCannotTakeTheValueIsAMistake) {
+  App app{"raw"};
+  app.table<std::string, int>("numbers", {.serializer = "raw"});
+  app.table<std::string, std::string>("texts", {.serializer = "raw"});
+  app.global_table<std::string, double>("rates", {.serializer = "raw|binary"});
+  const auto mistakes = app.mistakes();
+  ASSERT_EQ(mistakes.size(), 2U);
+  EXPECT_THAT(mistakes[0], HasSubstr("table numbers has the serializer raw, which takes only std::string and Bytes"));
+  EXPECT_THAT(mistakes[1], HasSubstr("table rates has the serializer raw"));
+}
+
+TEST(Table, IsOnlyChangedInEventsAndTimers) {
   Shop shop;
   TestDriver driver{shop.app};
   driver.run([](Shop& of) -> Task<void> {
     try {
-      (void)of.counts.get("ann");
+      of.counts["ann"] = 1;
       ADD_FAILURE();
     } catch (const Failure& failure) {
-      EXPECT_THAT(failure.what(), HasSubstr("table counts is used outside of an event"));
+      EXPECT_THAT(failure.what(), HasSubstr("table counts is changed outside of an event"));
     }
     co_return;
   }(shop));

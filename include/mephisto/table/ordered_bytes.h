@@ -15,7 +15,10 @@ std::int64_t take_number(std::string_view& bytes);  // the same, and removes the
 // A key within a longer one. A zero byte is written as 00 FF and the end as 00 01, so that no key is the beginning of
 // another.
 void put_key(std::string& to, std::string_view key);
-std::string take_key(std::string_view& bytes);
+std::string take_key(std::string_view& bytes);  // throws Failure (kCorrupt) if there is none
+
+// Takes the first `size` bytes; throws Failure (kCorrupt) if there are fewer.
+std::string_view take_bytes(std::string_view& bytes, std::size_t size);
 
 // The smallest text after all texts that start with `prefix`; empty if there is none.
 std::string after_prefix(std::string_view prefix);

@@ -34,13 +34,19 @@ struct KeyHash {
 // What a unit of work has changed in a partition of a table.
 struct TableChange : StateChange {
   std::shared_ptr<TablePart> part;
-  bool bound = false;  // `part` is that of the unit's partition
+  std::int64_t time = 0;  // of the unit's event
+  bool bound = false;     // `part` is that of the unit's partition
+  // Those of other partitions, in a unit without an event.
+  std::vector<std::unique_ptr<TableChange>> others;
 };
 
-// How keys are written; TableKey<K>'s functions.
+// How rows are written in the changelog. Usually a row is a record with the JSON of its key: TableKey<K>'s functions.
 struct KeyForm {
-  std::string (*stored_of_json)(std::string_view);
-  void (*write_json)(std::string_view, Buffer&);
+  std::string (*stored_of_json)(std::string_view) = nullptr;
+  void (*write_json)(std::string_view, Buffer&) = nullptr;
+  // Instead, if keys and values are mixed.
+  void (*read)(const RecordView&, std::vector<std::pair<std::string, std::optional<std::string_view>>>&) = nullptr;
+  void (*write)(std::string_view key, bool exists, Buffer& wire_key, Buffer& wire_value) = nullptr;
 };
 
 template <class V>
@@ -53,6 +59,7 @@ class Rows : public TablePart {
     V value{};
     bool exists = false;
     bool changed = false;       // since the last prepare()
+    std::int64_t time = 0;      // of its last change, if rows have times
     std::uint32_t users = 0;    // while there are any, the row stays in memory
     std::uint32_t version = 0;  // grows with every change
     Entry* entry = nullptr;     // of the unit that it belongs to
@@ -66,6 +73,8 @@ class Rows : public TablePart {
 
   // The row as units that are done have left it.
   Row& row(std::string_view key) { return find(key).second; }
+  // Whether it is there and has not expired.
+  bool is_there(std::string_view key, const Row& row) const { return row.exists && !expired(key, row.time); }
 
   // Visits the keys with from <= key < to in order, as the unit with `change` (null: no unit) sees them, until `visit`
   // returns false.
@@ -76,7 +85,8 @@ class Rows : public TablePart {
     for (const auto* undos : {&prepared_, &merged_}) {
       for (const auto& undo : *undos) {
         const auto& row = undo.at->second;
-        if (within(undo.at->first)) above.insert_or_assign(undo.at->first, row.exists ? &row.value : nullptr);
+        if (within(undo.at->first))
+          above.insert_or_assign(undo.at->first, is_there(undo.at->first, row) ? &row.value : nullptr);
       }
     }
     if (change != nullptr) {
@@ -92,10 +102,10 @@ class Rows : public TablePart {
       }
     };
     V value{};
-    store().scan(from, to, [&](std::string_view key, std::string_view bytes) {
+    scan_stored(from, to, [&](std::string_view key, std::string_view bytes) {
       visit_until(key, false);
       if (!more || (next != above.end() && next->first == key)) return more;  // shown from above
-      read(key, bytes, value);
+      load(key, bytes, value);
       return more = visit(key, value);
     });
     visit_until({}, true);
@@ -106,26 +116,48 @@ class Rows : public TablePart {
     for (std::size_t i = 0; i < unit.used_; ++i) {
       auto& entry = *unit.entries_[i];
       auto& row = entry.at->second;
-      if (entry.exists == row.exists && (!entry.exists || same(entry.value, row.value))) continue;
-      if (!row.changed) {
-        row.changed = true;
-        ++row.users;
-        merged_.push_back({entry.at, std::move(row.value), row.exists});
-      }
+      if (entry.exists == row.exists && (!entry.exists || (!spec().expiry.renews() && same(entry.value, row.value))))
+        continue;
+      begin_change(*entry.at);
       row.exists = entry.exists;
+      row.time = std::max(row.time, unit.time);
       row.value = std::move(entry.value);
       ++row.version;
       if (!spec().log_every_update) continue;
       if (row.exists) dump(row.value);
-      log(entry.at->first, row.exists ? std::optional{bytes_.view()} : std::nullopt);
+      log(entry.at->first, row.exists ? std::optional{bytes_.view()} : std::nullopt, row.time);
     }
   }
 
-  bool has_merged() const override { return !merged_.empty(); }
-
  protected:
-  std::string stored_key(std::string_view json) const override { return keys_.stored_of_json(json); }
-  void write_key(std::string_view stored, Buffer& out) const override { keys_.write_json(stored, out); }
+  bool any_merged() const override { return !merged_.empty(); }
+
+  void read(const RecordView& record, std::vector<TablePart::Read>& changes) const override {
+    if (keys_.read != nullptr) return keys_.read(record, changes);
+    changes.emplace_back(keys_.stored_of_json(record.key),
+                         record.has_value() ? std::optional{record.value} : std::nullopt);
+  }
+  std::optional<std::string_view> write(std::string_view key, std::optional<std::string_view> value, Buffer& wire_key,
+                                        Buffer& buffer) const override {
+    if (keys_.write == nullptr) {
+      keys_.write_json(key, wire_key);
+      return value;
+    }
+    buffer.clear();
+    keys_.write(key, value.has_value(), wire_key, buffer);
+    return buffer.view();
+  }
+
+  bool erase_expired(std::string_view key) override {
+    auto& at = find(key);
+    auto& row = at.second;
+    if (row.entry != nullptr || row.changed || !row.exists || !expired(key, row.time)) return false;
+    begin_change(at);
+    row.exists = false;
+    ++row.version;
+    if (spec().log_every_update) log(key, std::nullopt, row.time);
+    return true;
+  }
 
   void collect(std::vector<Pending>& pending) override {
     MEPHISTO_ASSERT(prepared_.empty(), "one commit is under way at a time");
@@ -134,7 +166,8 @@ class Rows : public TablePart {
       auto& row = undo.at->second;
       row.changed = false;
       if (row.exists) dump(row.value);
-      pending.push_back({undo.at->first, row.exists ? std::optional{std::string{bytes_.view()}} : std::nullopt});
+      pending.push_back({undo.at->first, row.exists ? std::optional{std::string{bytes_.view()}} : std::nullopt,
+                         row.time, undo.existed});
     }
   }
 
@@ -152,6 +185,7 @@ class Rows : public TablePart {
         auto& row = undo.at->second;
         row.value = std::move(undo.before);
         row.exists = undo.existed;
+        row.time = undo.time;
         row.changed = false;
         ++row.version;
         --row.users;
@@ -176,19 +210,30 @@ class Rows : public TablePart {
     At at;
     V before;
     bool existed;
+    std::int64_t time;
   };
+
+  // Keeps what the row was before the next commit.
+  void begin_change(typename Map::value_type& at) {
+    auto& row = at.second;
+    if (row.changed) return;
+    row.changed = true;
+    ++row.users;
+    merged_.push_back({&at, std::move(row.value), row.exists, row.time});
+  }
 
   typename Map::value_type& find(std::string_view key) {
     if (const auto found = rows_.find(key); found != rows_.end()) return *found;
     auto& made = *rows_.try_emplace(std::string{key}).first;
-    if (const auto bytes = store().get(key)) {
-      read(key, *bytes, made.second.value);
+    if (const auto row = stored(key)) {
+      load(key, row->value, made.second.value);
+      made.second.time = row->time;
       made.second.exists = true;
     }
     return made;
   }
 
-  void read(std::string_view key, std::string_view bytes, V& value) const {
+  void load(std::string_view key, std::string_view bytes, V& value) const {
     auto read = spec().changelog.value_codec.load(json::padded_copy(bytes), value);
     if (read) return;
     throw Failure(ErrorKind::kCorrupt, "table " + spec().name + ", partition " + std::to_string(partition()) +
@@ -239,7 +284,7 @@ class Rows<V>::Change : public TableChange {
     if (row.entry != nullptr && row.entry->change == this) return row.entry->exists ? &row.entry->value : nullptr;
     ++row.users;
     reads_.emplace_back(&row, row.version);
-    return row.exists ? &row.value : nullptr;
+    return rows().is_there(key, row) ? &row.value : nullptr;
   }
 
   // The value to be changed, which stays valid until the unit is done. An absent key gets the initial value first.
@@ -279,6 +324,7 @@ class Rows<V>::Change : public TableChange {
     if (used_ > 0 && !rows().freed_.empty()) rows().freed_.notify_all();
     used_ = 0;
     bound = false;
+    others.clear();
   }
 
  private:
@@ -298,7 +344,7 @@ class Rows<V>::Change : public TableChange {
     auto& entry = *entries_[used_++];
     entry.at = &at;
     entry.value = row.value;
-    entry.exists = row.exists;
+    entry.exists = rows().is_there(key, row);
     entry.change = this;
     row.entry = &entry;
     ++row.users;

@@ -14,6 +14,7 @@
 #include "mephisto/store/store.h"
 #include "mephisto/stream/outbox.h"
 #include "mephisto/stream/unit_of_work.h"
+#include "mephisto/table/timed_rows.h"
 
 namespace mephisto::detail {
 
@@ -22,19 +23,26 @@ struct TableSpec {
   std::string name;
   std::size_t number = 0;  // among the tables of the app
   TopicSpec changelog;
-  std::string store;              // empty: the setting `store`
+  std::string store;  // empty: the setting `store`
+  Expiry expiry;
   bool global = false;            // every shard has all of it
+  bool use_partitioner = false;   // a row belongs to the partition of its key
   bool log_every_update = false;  // otherwise the updates of a key within a commit are one record of the changelog
   std::optional<std::chrono::milliseconds> close_idle;  // of operators (idle_partitions.h); none: the setting
-  // The topics whose events change it together: it is used when the shard has the same partition of all of them.
+  // The topics whose events change it together: it is used when the shard has the same partition of all of them. Empty:
+  // all topics of the app with the table's number of partitions.
   std::set<std::string> inputs;
   std::string help;
   std::source_location where;
+
+  // Of its stores. The rows of a table that expires have another form.
+  std::string store_name() const { return expiry.timed ? changelog.name + "-timed" : changelog.name; }
 };
 
 class TablePart {
  public:
-  TablePart(const TableSpec& spec, int partition, Loop& loop) : spec_(spec), partition_(partition), loop_(loop) {}
+  TablePart(const TableSpec& spec, int partition, Loop& loop)
+      : spec_(spec), partition_(partition), loop_(loop), timed_(spec.expiry) {}
   virtual ~TablePart() = default;
   TablePart(const TablePart&) = delete;
   TablePart& operator=(const TablePart&) = delete;
@@ -48,7 +56,7 @@ class TablePart {
   bool ready() const { return ready_; }
 
   // Takes the store and brings it up to date with records of the changelog; the state is restored after start().
-  void open(std::unique_ptr<Store> store) { store_ = std::move(store); }
+  void open(std::unique_ptr<Store> store);
   bool is_open() const { return store_ != nullptr; }
   void replay(const std::vector<RecordView>& records, std::int64_t next_offset);
   void start() { ready_ = true; }
@@ -57,7 +65,8 @@ class TablePart {
 
   // Takes over the changes of a unit that is done.
   virtual void merge(StateChange& change) = 0;
-  virtual bool has_merged() const = 0;
+  // Whether there is something to commit; first erases the rows that have expired.
+  bool has_merged();
   // Adds the changes that were merged since the last call to `records`. Then comes committed() or roll_back().
   void prepare(BatchBuilder& records);
   // The changes are in the changelog before `position`; they go into the store.
@@ -65,16 +74,29 @@ class TablePart {
   // Takes back all changes since the last committed().
   void roll_back();
 
+  // The time of the partition, of a table whose rows have times.
+  bool timed() const { return spec_.expiry.timed; }
+  TimedRows& times() { return timed_; }
+
  protected:
+  using Read = std::pair<std::string, std::optional<std::string_view>>;  // a row's key and value
+
   // A change that is on its way into the changelog and then into the store.
   struct Pending {
     std::string key;
     std::optional<std::string> value;
+    std::int64_t time = 0;
+    bool existed = false;  // in the store
   };
 
-  // The stored form of a key of the changelog, and the other way.
-  virtual std::string stored_key(std::string_view json) const = 0;
-  virtual void write_key(std::string_view stored, Buffer& out) const = 0;
+  // Adds the changes of rows that a record of the changelog means, and the other way: writes the record's key, and
+  // gives its value, which may be in `buffer`.
+  virtual void read(const RecordView& record, std::vector<Read>& changes) const = 0;
+  virtual std::optional<std::string_view> write(std::string_view key, std::optional<std::string_view> value,
+                                                Buffer& wire_key, Buffer& buffer) const = 0;
+  virtual bool any_merged() const = 0;
+  // Erases the row as a change of its own; false if a unit of work has it, or it has changed since the last commit.
+  virtual bool erase_expired(std::string_view key) = 0;
   // The merged changes are prepared now; gives the last one of each key.
   virtual void collect(std::vector<Pending>& pending) = 0;
   // The prepared changes are final.
@@ -82,9 +104,19 @@ class TablePart {
   // Takes back the merged and the prepared changes.
   virtual void undo() = 0;
   // Adds a change to the changelog's next batch.
-  void log(std::string_view key, std::optional<std::string_view> value);
+  void log(std::string_view key, std::optional<std::string_view> value, std::int64_t time);
+  // A row as the store has it, with its time if rows have times; valid until the next call.
+  std::optional<TimedRows::Row> stored(std::string_view key) const;
+  // Visits the rows with from <= key < to that have not expired, until `visit` returns false.
+  void scan_stored(std::string_view from, std::string_view to,
+                   const std::function<bool(std::string_view key, std::string_view value)>& visit) const;
+  bool expired(std::string_view key, std::int64_t time) const {
+    return spec_.expiry.timed && timed_.expired(key, time);
+  }
 
  private:
+  void sweep();
+
   const TableSpec& spec_;
   int partition_;
   Loop& loop_;
@@ -94,6 +126,9 @@ class TablePart {
   BatchBuilder logged_;
   Buffer json_;
   std::vector<Pending> pending_;
+  Buffer wire_value_;
+  TimedRows timed_;
+  std::vector<TimedRows::Due> expired_;  // the entries of the index whose rows the next commit erases
 };
 
 }  // namespace mephisto::detail

@@ -42,6 +42,8 @@ class TableState : public Participant {
   // Failure that says why there is none.
   const std::shared_ptr<TablePart>& part_of(UnitOfWork& unit, std::string_view key) const;
   const std::map<int, std::shared_ptr<TablePart>>& parts() const { return parts_; }
+  // The partition of the records with this key.
+  int partition_of(std::string_view key) const;
   const std::map<int, Restoring>& restoring() const { return restoring_; }
   // The assignments that need the partition.
   std::set<AssignmentId> users(int partition) const;
@@ -76,6 +78,7 @@ class TableState : public Participant {
   std::set<std::string> topics_;
   MakePart make_;
   std::map<std::string, int> topic_partitions_;
+  std::set<std::string> followed_;  // the topics with the table's number of partitions: events of any may change it
   std::map<int, std::shared_ptr<TablePart>> parts_;
   std::map<int, std::map<AssignmentId, std::string>> users_;  // the assignments that need a partition, and their topics
   std::map<int, Restoring> restoring_;

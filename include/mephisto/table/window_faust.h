@@ -36,6 +36,8 @@ class FaustWindows {
   WindowBounds earliest(std::int64_t time) const;  // the oldest of them
   WindowBounds current(std::int64_t time) const;   // the newest of them
   WindowBounds delta(std::int64_t time, milliseconds d) const { return current(time - d.count()); }
+  // Zero: never.
+  std::int64_t expires() const { return expires_; }
   // Whether a window expired, if it is `now`.
   bool stale(const WindowBounds& window, std::int64_t now) const;
 
