@@ -50,6 +50,12 @@ Task<std::optional<std::int64_t>> offset_or_time(TopicPartition partition, Water
 // With --json the cell is a number of milliseconds, or null.
 std::string duration_cell(std::optional<std::chrono::milliseconds> duration, const char* none, bool json);
 
+// Throws Failure if a worker of the app runs: on this machine, or with `log` anywhere.
+Task<void> check_stopped(const App& app, Log* log);
+// Lets Faust restore the app's tables: it waits for ever for the record at the end of a changelog, and a transaction's
+// end is none. Appends a copy of the last record to each partition. Returns how many it has appended.
+Task<int> end_for_faust(const App& app, Log& log);
+
 // The log, if there is one that this process can reach. For commands that also run without it.
 std::shared_ptr<Log> log_if_there(const App& app);
 // Prints a sentence about the app, or an empty list with --json.

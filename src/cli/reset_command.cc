@@ -27,7 +27,8 @@ struct ResetOptions {
   }
 };
 
-// Throws Failure if a worker uses the tables.
+}  // namespace
+
 Task<void> check_stopped(const App& app, Log* log) {
   Workers workers{app};
   for (const auto& worker : co_await workers.ask())
@@ -37,6 +38,8 @@ Task<void> check_stopped(const App& app, Log* log) {
   const auto alone = co_await log->reset(app.id(), {});
   if (!alone && alone.error().kind != ErrorKind::kNotFound) throw Failure(alone.error());
 }
+
+namespace {
 
 // A folder that several apps share has stores of the others; in the app's own folder there may be those of tables that
 // are not declared any more.

@@ -12,6 +12,16 @@
 namespace mephisto::cli {
 namespace {
 
+struct TablesOptions {
+  bool end_for_faust = false;
+
+  static std::vector<OptionHelp> help() {
+    return {{"end_for_faust",
+             "append a copy of its last record to each changelog, before Faust takes the tables over: Faust waits for "
+             "ever at a changelog that ends with a transaction"}};
+  }
+};
+
 // An object of --json. What only a worker knows is null without one.
 struct ListedTable {
   std::string table;
@@ -99,9 +109,16 @@ std::string cell(const std::optional<T>& number) {
   return number ? std::to_string(*number) : "";
 }
 
-Task<int> tables(NoOptions, CommandContext context) {
+Task<int> tables(TablesOptions options, CommandContext context) {
   const auto& app = context.app;
   if (app.tables().empty()) co_return nothing(context, "has no tables.");
+  if (options.end_for_faust) {
+    const auto log = app.open_log();
+    co_await check_stopped(app, log.get());
+    const int appended = co_await end_for_faust(app, *log);
+    print_notice(fmt::format("{} partitions of changelogs end with a record now", appended));
+    co_return kOk;
+  }
   std::map<std::string, ListedTable> all;
   std::set<std::string> globals;
   for (const auto& declared : app.tables()) {
@@ -152,10 +169,10 @@ Task<int> tables(NoOptions, CommandContext context) {
 }  // namespace
 
 Builtin tables_command() {
-  return builtin<NoOptions>("tables",
-                            "List the app's tables: their size, and how far the workers on this machine have "
-                            "restored them.",
-                            LogUse::kNone, tables);
+  return builtin<TablesOptions>("tables",
+                                "List the app's tables: their size, and how far the workers on this machine have "
+                                "restored them.",
+                                LogUse::kNone, tables);
 }
 
 }  // namespace mephisto::cli

@@ -175,6 +175,18 @@ TEST_F(TableCommandsTest, AHundredRowsAreShownUnlessMoreAreAskedFor) {
   EXPECT_THAT(run({"table", "counts", "--limit", "0"}).out, HasSubstr("c100"));
 }
 
+TEST_F(TableCommandsTest, ChangelogsCanEndWithARecordForFaust) {
+  work({{"ann", 3}, {"ann", 3}, {"ann", -1}});
+  const auto before = run({"table", "by_price", "--json"}).out;
+  EXPECT_THAT(run({"tables", "--json"}).out, HasSubstr(R"("changelog":"shop-by_price-changelog","offsets":1,)"));
+  const auto done = run({"tables", "--end-for-faust"});
+  EXPECT_EQ(done.code, 0) << done.err;
+  EXPECT_EQ(done.err, "3 partitions of changelogs end with a record now\n") << "one of each table";
+  EXPECT_EQ(run({"table", "by_price", "--json"}).out, before);
+  EXPECT_EQ(run({"table", "counts", "--json"}).out, "[]\n") << "the last record is a tombstone";
+  EXPECT_THAT(run({"tables", "--json"}).out, HasSubstr(R"("changelog":"shop-by_price-changelog","offsets":2,)"));
+}
+
 TEST_F(TableCommandsTest, TablesAreListedWithAndWithoutALog) {
   const auto before = run({"tables", "--json"});
   EXPECT_EQ(before.code, 0) << before.err;

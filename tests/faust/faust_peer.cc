@@ -1,6 +1,7 @@
 // Our side of tests/faust: the apps that talk to Faust's apps (peer.py) and have the same records (models.py).
 //   faust_peer ours …     agents that Python calls, our part of the chain, the vectors; `call` calls Python's agents
 //   faust_peer moving …   an app that replaces Faust's `moving`, and that Faust's replaces
+//   faust_peer tables ID …   an app with the tables of tables.py, which takes them over and gives them back
 #include <fmt/format.h>
 
 #include <cmath>
@@ -237,12 +238,39 @@ auto& move =
                  },
                  {.concurrency = 4});
 
+// The tables of tables.py.
+int tables(int argc, char** argv) {
+  using namespace std::chrono_literals;
+  Declared app{argv[1]};
+  auto& counts = app.table<std::string, std::int64_t>("counts", {.partitions = 4});
+  auto& tumbled = app.faust_table<std::string, int>("tumbled", FaustWindows::tumbling(10s, 1h), {.partitions = 4});
+  auto& hopped = app.faust_table<std::string, int>("hopped", FaustWindows::hopping(10s, 5s, 1h),
+                                                   {.partitions = 4, .key_index = true});
+  auto& tagged = app.set_table<std::string, std::int64_t>("tagged", {.partitions = 4, .form = SetForm::kFaust});
+  app.agent("count", app.declare<std::int64_t>("events-" + app.id()), [&](Stream<std::int64_t> stream) -> Task<void> {
+    while (auto number = co_await stream.next()) {
+      const std::string key{number.key()};
+      if (*number < 0) {
+        counts.erase(key);
+        tagged.discard(key, -*number % 10);
+      } else {
+        counts[key] += *number;
+        tagged.add(key, *number % 10);
+      }
+      tumbled[key] += 1;
+      hopped[key] += 1;
+    }
+  });
+  return app.main(argc - 1, argv + 1);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   ours.command("call", "Ask Python's agents; prints their answers.", call);
   ours.command<SendTo>("send_to", "Send to Python's agents; one answers to a topic.", send);
   ours.command("give_up", "Ask, and end before the answer comes.", give_up);
+  if (argc > 2 && std::strcmp(argv[1], "tables") == 0) return tables(argc - 1, argv + 1);
   const bool is_moving = argc > 1 && std::strcmp(argv[1], "moving") == 0;
   return (is_moving ? static_cast<App&>(moving) : ours).main(argc - 1, argv + 1);
 }

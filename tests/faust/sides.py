@@ -67,8 +67,8 @@ class Sides(unittest.TestCase):
         worker.child.terminate()
         self.assertEqual(worker.wait(), 0, worker.stderr)
 
-    def output(self, *words):
-        done = run(*words, folder=self.folder, env=environment())
+    def output(self, *words, env=None):
+        done = run(*words, folder=self.folder, env=environment(env))
         self.assertEqual(done.returncode, 0, done.stderr)
         return done.stdout
 

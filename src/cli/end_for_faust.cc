@@ -1,0 +1,68 @@
+#include <algorithm>
+
+#include "cli/commands.h"
+
+namespace mephisto::cli {
+namespace {
+
+constexpr std::size_t kReadBytes = 1 << 20;
+constexpr std::chrono::milliseconds kReadWait{1'000};
+constexpr std::int64_t kFirstStep = 64;
+
+struct Last {
+  std::string key;
+  std::optional<std::string> value;
+  Timestamp timestamp{};
+};
+
+// The last record from `offset` on.
+Task<std::optional<Last>> last_from(Log& log, TopicPartition partition, std::int64_t offset, std::int64_t end) {
+  std::optional<Last> last;
+  const auto reader =
+      log.reader(*Loop::current(), {.client = "command line", .partitions = {{std::move(partition), offset}}});
+  while (offset < end) {
+    for (const auto& batch : (co_await reader->poll(kReadBytes, kReadWait)).batches) {
+      offset = batch->next_offset;
+      if (batch->records.empty()) continue;
+      const auto& record = batch->records.back();
+      last = {std::string{record.key}, std::nullopt, record.timestamp()};
+      if (record.has_value()) last->value = std::string{record.value};
+    }
+  }
+  co_return last;
+}
+
+// Offsets at the end may be those of transactions, so it looks back further and further.
+Task<std::optional<Last>> last_of(Log& log, TopicPartition partition, Watermarks marks) {
+  for (std::int64_t step = kFirstStep;; step *= 8) {
+    const auto from = std::max(marks.start, marks.end - step);
+    auto last = co_await last_from(log, partition, from, marks.end);
+    if (last || from == marks.start) co_return last;
+  }
+}
+
+}  // namespace
+
+Task<int> end_for_faust(const App& app, Log& log) {
+  std::vector<OutBatch> batches;
+  for (const auto& table : app.tables()) {
+    const auto& name = table->spec().changelog.name;
+    const auto info = co_await log.topic(name);
+    if (!info && info.error().kind == ErrorKind::kNotFound) continue;
+    for (int i = 0; i < value_or_throw(info).config.partitions; ++i) {
+      const TopicPartition partition{name, i};
+      const auto last = co_await last_of(log, partition, value_or_throw(co_await log.watermarks(partition)));
+      if (!last) continue;
+      OutBatch batch{partition, {}};
+      batch.records.add(last->key, last->value ? std::optional<std::string_view>{*last->value} : std::nullopt,
+                        last->timestamp);
+      batches.push_back(std::move(batch));
+    }
+  }
+  if (batches.empty()) co_return 0;
+  const auto producer = log.producer(*Loop::current());
+  value_or_throw(co_await producer->append(batches));
+  co_return static_cast<int>(batches.size());
+}
+
+}  // namespace mephisto::cli
