@@ -41,10 +41,14 @@
 
 namespace mephisto {
 
+class Router;
+struct PageOptions;
+
 namespace detail {
 
 class Participant;
 class Shard;
+struct Page;
 // Makes the state of one shard.
 using MakeParticipant = std::function<std::unique_ptr<Participant>(Shard&)>;
 
@@ -349,6 +353,11 @@ class App {
     }
   }
 
+  // A page of the worker's web server. Include mephisto/web.h, which tells what a handler is.
+  template <class F>
+  void page(std::string path, F handler, PageOptions options = {},
+            std::source_location where = std::source_location::current());
+
   // Signals, on the first shard (partitions: on the shard concerned).
   std::function<Task<void>()> on_started;
   std::function<Task<void>()> on_stopping;
@@ -377,6 +386,7 @@ class App {
   const std::vector<std::unique_ptr<TableBase>>& tables() const { return tables_; }
   const std::vector<std::unique_ptr<CommandBase>>& commands() const { return commands_; }
   const std::vector<detail::TaskSpec>& tasks() const { return tasks_; }
+  const Router& pages() const { return *pages_; }
   struct Merged {
     const AgentBase* agent;
     detail::TopicSpec topic;
@@ -490,6 +500,7 @@ class App {
   void add_forwarder(std::string name, detail::TopicSpec from, detail::TopicSpec to, std::source_location where);
   void add_command(std::unique_ptr<CommandBase> command, std::source_location where);
   void add_task(detail::TaskSpec spec, std::source_location where);
+  void add_page(const std::function<detail::Page()>& make, std::source_location where);
   void declare(std::string kind, const std::string& name, std::source_location where);
   void check_not_running(std::string_view what, std::source_location where) const;
   void mistake(std::source_location where, const std::string& what);
@@ -509,6 +520,7 @@ class App {
   std::vector<std::unique_ptr<detail::LookupBase>> lookups_;
   std::vector<std::unique_ptr<CommandBase>> commands_;
   std::vector<detail::TaskSpec> tasks_;
+  std::unique_ptr<Router> pages_;
   std::vector<detail::MakeParticipant> participants_;
   std::vector<Declared> declared_;
   std::vector<Capture> captures_;

@@ -35,6 +35,8 @@ struct WorkerOptions {
   bool answers_commands = false;
   // The stores of tables on memory:// are in it, and outlive the worker. Without it each shard has stores of its own.
   std::shared_ptr<detail::Stores> memory_stores{};
+  // Serves web pages (web.h), by the settings web_*.
+  bool web = false;
 };
 
 namespace status {
@@ -46,6 +48,22 @@ struct KeptThread {
   std::uint64_t times = 0;
   std::int64_t longest_ms = 0;
   std::optional<std::int64_t> now_ms;  // how long it has kept it so far; empty: it does not now
+};
+
+// What an agent has done with a partition since the worker has it:
+// consumed = acked + in flight + dead-lettered + skipped.
+struct AgentPartition {
+  std::string agent;
+  std::string topic;
+  int partition = 0;
+  std::string member;
+  std::string state;  // of the assignment: running, restoring, …
+  std::int64_t generation = 0;
+  std::uint64_t consumed = 0;
+  std::uint64_t acked = 0;
+  std::uint64_t in_flight = 0;
+  std::uint64_t dead_lettered = 0;
+  std::uint64_t skipped = 0;
 };
 
 // A partition of a table that the worker has.
@@ -68,6 +86,7 @@ struct WorkerStatus {
   std::string app;
   std::string worker;  // HOST:PID, the prefix of its members' names
   std::vector<status::PartitionDiagnosis> partitions;
+  std::vector<status::AgentPartition> accounts{};
   std::vector<status::Rebalance> rebalances;
   std::vector<status::TableStatus> tables;
   std::vector<std::string> silent;  // members that did not answer, because a handler keeps their thread
@@ -107,6 +126,8 @@ class Worker {
   Task<WorkerStatus> status();
   // What every task does, and the accounts of all partitions: lines for people.
   Task<std::vector<std::string>> describe();
+  // The address of the web pages, `http://HOST:PORT/`; empty if it serves none.
+  std::string url() const;
   // The partitions of all shards, by topic.
   const std::map<std::string, std::set<int>>& partitions() const;
   // Waits until they change.

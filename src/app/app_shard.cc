@@ -392,6 +392,17 @@ std::vector<status::TableStatus> AppShard::tables() const {
   return all;
 }
 
+std::vector<status::AgentPartition> AppShard::accounts() const {
+  std::vector<status::AgentPartition> all;
+  const auto member = fmt::format("{}:{}", process_name(), number_);
+  for (const auto& lane : shard_.status()) {
+    const auto& a = lane.account;
+    all.push_back({lane.agent, lane.partition.topic, lane.partition.partition, member, to_string(lane.state),
+                   lane.generation, a.consumed, a.acked, a.in_flight, a.dead_lettered, a.skipped});
+  }
+  return all;
+}
+
 std::vector<std::string> AppShard::describe() {
   std::vector<std::string> lines{fmt::format("--- shard {}: what every task does ---", number_)};
   std::ranges::move(shard_.loop().describe_tasks(), std::back_inserter(lines));

@@ -47,6 +47,8 @@ class AppShard {
   const std::vector<GlobalState*>& globals() const { return globals_; }
   // The partitions of the app's tables that it has.
   std::vector<status::TableStatus> tables() const;
+  // What its agents have done with its partitions.
+  std::vector<status::AgentPartition> accounts() const;
   // What every task on its loop does, and the accounts of its partitions: lines for people.
   std::vector<std::string> describe();
 

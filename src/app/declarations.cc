@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "mephisto/app.h"
 #include "mephisto/agent/agent_runtime.h"
+#include "mephisto/web/page.h"
 
 namespace mephisto {
 namespace {
@@ -111,7 +112,8 @@ std::vector<std::uintptr_t> detail::equal_words(const void* a, const void* b, st
 App::App(std::string id, AppOptions options, std::source_location where)
     : id_(options.version <= 1 ? id : fmt::format("{}-v{}", id, options.version)),
       options_(std::move(options)),
-      settings_(id) {
+      settings_(id),
+      pages_(std::make_unique<Router>()) {
   tell_mistakes();
   if (auto valid = check_topic_name(id_); !valid)
     mistake(where, fmt::format("an app's id follows the rules of topic names: {}", valid.error().message));
@@ -286,6 +288,15 @@ void App::add_task(detail::TaskSpec spec, std::source_location where) {
   if (spec.every && spec.every->count() <= 0)
     mistake(where, fmt::format("timer {} needs an interval above 0", printable(spec.name)));
   tasks_.push_back(std::move(spec));
+}
+
+void App::add_page(const std::function<detail::Page()>& make, std::source_location where) {
+  check_not_running("a page", where);
+  try {
+    pages_->add(make());
+  } catch (const Failure& failure) {
+    mistake(where, failure.what());
+  }
 }
 
 void App::add_participant(detail::MakeParticipant make, std::source_location where) {

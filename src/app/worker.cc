@@ -34,6 +34,9 @@ Worker::Impl::Impl(App& of, std::shared_ptr<Log> on, WorkerOptions with)
 }
 
 void Worker::Impl::open() {
+  if (options.web) {
+    web_.emplace(app, log, [this] { return status(); }, [this] { return WorkerLife{ready, stop_asked_}; });
+  }
   const auto broken = [weak = weak_from_this(), post = loop.poster()](std::exception_ptr failure) {
     post([weak, failure] {
       const auto self = weak.lock();
@@ -178,6 +181,7 @@ Task<void> Worker::Impl::live() {
     co_await service.finished();
   }
   socket_.reset();
+  web_.reset();
   over = true;
   changed.notify_all();
 }
@@ -237,6 +241,7 @@ Task<void> Worker::Impl::note_unended() {
 std::vector<Spawned> Worker::Impl::begin_services() {
   std::vector<Spawned> services;
   if (options.own_threads) services.push_back(loop.spawn("watch", watch_.run()));
+  if (web_) services.push_back(loop.spawn("web", web_->run()));
   if (!options.answers_commands) return services;
   services.push_back(loop.spawn("folder", watch_folder(app.appdir())));
   try {
@@ -294,6 +299,7 @@ Task<WorkerStatus> Worker::Impl::status() {
         if (!shard.app) return part;
         auto& of = shard.app->shard();
         part.partitions = of.diagnose();
+        part.accounts = shard.app->accounts();
         part.rebalances = of.rebalances();
         part.tables = shard.app->tables();
         part.dropped_replies = of.outbox().refused().replies_dropped();
@@ -304,6 +310,7 @@ Task<WorkerStatus> Worker::Impl::status() {
       kPatience);
   for (const auto& [number, part] : parts) {
     all.partitions.insert(all.partitions.end(), part.partitions.begin(), part.partitions.end());
+    all.accounts.insert(all.accounts.end(), part.accounts.begin(), part.accounts.end());
     all.rebalances.insert(all.rebalances.end(), part.rebalances.begin(), part.rebalances.end());
     all.tables.insert(all.tables.end(), part.tables.begin(), part.tables.end());
     all.dropped_replies += part.dropped_replies;
@@ -352,6 +359,8 @@ const std::vector<std::string>& Worker::errors() const { return impl_->errors; }
 const std::vector<std::string>& Worker::unended() const { return impl_->unended; }
 Task<WorkerStatus> Worker::status() { return impl_->status(); }
 const std::map<std::string, std::set<int>>& Worker::partitions() const { return impl_->partitions; }
+
+std::string Worker::url() const { return impl_->url(); }
 
 Task<std::vector<std::string>> Worker::describe() {
   auto& impl = *impl_;

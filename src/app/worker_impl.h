@@ -14,6 +14,7 @@
 #include "app/shard_thread.h"
 #include "app/status_socket.h"
 #include "app/thread_watch.h"
+#include "app/web_service.h"
 #include "mephisto/worker.h"
 
 namespace mephisto {
@@ -40,6 +41,7 @@ struct Worker::Impl : std::enable_shared_from_this<Worker::Impl> {
   // For tests: it ends as if its process was killed. Its loop must not run any more.
   void abandon();
   Task<WorkerStatus> status();
+  std::string url() const { return web_ ? web_->url() : ""; }
   // Calls `question` on each shard's loop. Shards that do not answer within `patience` are left out.
   template <class T>
   Task<std::map<std::size_t, T>> ask(std::function<T(Shard&)> question, Loop::duration patience);
@@ -85,6 +87,7 @@ struct Worker::Impl : std::enable_shared_from_this<Worker::Impl> {
   std::vector<Spawned> consuming_;
   ThreadWatch watch_;
   std::optional<StatusSocket> socket_;
+  std::optional<WebService> web_;
 };
 
 }  // namespace mephisto

@@ -58,7 +58,7 @@ void print_banner(const App& app, const std::string& log_target, bool json) {
                       host_name(),
                       platform(),
                       driver_of(url),
-                      "off",
+                      app.settings().flag("web") ? "own" : "off",
                       app.datadir(),
                       app.appdir()};
   TextTable table{"Mephisto v" MEPHISTO_VERSION, {{""}, {""}}};

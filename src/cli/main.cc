@@ -56,12 +56,16 @@ struct WorkerOptions {
   bool without_web = false;
   bool with_web = false;
   std::optional<int> web_port;
+  std::optional<std::string> web_bind;
+  std::optional<std::string> web_host;
   std::optional<int> shards;
 
   static std::vector<OptionHelp> help() {
-    return {{"without_web", "serve no web pages (there are none in this version)"},
-            {"with_web", "serve web pages"},
-            {"web_port", "port of the web pages", "-p"},
+    return {{"without_web", "serve no web pages (like setting web)"},
+            {"with_web", "serve web pages (the default)"},
+            {"web_port", "port of the web pages (default: 6066, or the next free one)", "-p"},
+            {"web_bind", "address that the web pages are served on (default: 127.0.0.1)", "-b"},
+            {"web_host", "name by which others reach the web pages (default: the machine's name)"},
             {"shards", "threads, each with its own part of the partitions (default: one for each core)"}};
   }
 };
@@ -285,6 +289,11 @@ void CommandLine::load_settings() {
     }
     if (global_.datadir) settings.set("datadir", *global_.datadir, "--datadir");
     if (global_.log) settings.set("broker", *global_.log, "--log");
+    if (worker_options_.without_web) settings.set("web", "false", "--without-web");
+    if (worker_options_.with_web) settings.set("web", "true", "--with-web");
+    if (worker_options_.web_port) settings.set("web_port", std::to_string(*worker_options_.web_port), "--web-port");
+    if (worker_options_.web_bind) settings.set("web_bind", *worker_options_.web_bind, "--web-bind");
+    if (worker_options_.web_host) settings.set("web_host", *worker_options_.web_host, "--web-host");
     if (worker_options_.shards) settings.set("shards", std::to_string(*worker_options_.shards), "--shards");
   } catch (const Failure& failure) {
     throw UsageError(failure.what());
@@ -298,8 +307,8 @@ std::string CommandLine::shell() const {
 }
 
 int CommandLine::execute_worker() {
-  if (worker_options_.with_web || worker_options_.web_port)
-    throw UsageError("this version serves no web pages: leave out --with-web and --web-port");
+  if (worker_options_.with_web && worker_options_.without_web)
+    throw UsageError("--with-web and --without-web exclude each other");
   std::signal(SIGPIPE, SIG_IGN);  // a closed output pipe does not end a worker
   if (!global_.quiet) print_banner(app_, global_.logfile.value_or("-stderr-"), json_);
   return run_worker(app_, json_);

@@ -82,7 +82,9 @@ void pass_signals(const App& app, Worker& worker, Loop& loop, Signalled& signall
 
 Task<int> run(App& app, std::shared_ptr<Log> log, int shards, bool json) {
   auto& loop = *Loop::current();
-  Worker worker{app, std::move(log), {.shards = shards, .own_threads = true, .answers_commands = true}};
+  Worker worker{app,
+                std::move(log),
+                {.shards = shards, .own_threads = true, .answers_commands = true, .web = app.settings().flag("web")}};
   Signalled signalled;
   pass_signals(app, worker, loop, signalled);
   auto partitions = loop.spawn("partitions", log_partitions(worker));

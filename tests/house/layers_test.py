@@ -8,13 +8,14 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 # From the bottom up; a room may include those before it.
 ROOMS = ["base", "cron", "store", "runtime", "codec", "log", "http", "stream", "table", "agent", "app", "cli"]
+ROOMS = ["base", "store", "runtime", "codec", "log", "http", "stream", "table", "agent", "web", "app", "cli"]
 # Pairs of rooms: the first must not include the second although it is below. HTTP and the log do not know each other.
 APART = {("http", "log"), ("http", "codec"), ("stream", "http"), ("agent", "http")}
 # The rooms of the headers that users include; every other header is in its room's folder.
 FACE = {
     "error": "base", "time": "base", "logging": "base", "task": "runtime", "loop": "runtime", "sync": "runtime",
     "codec": "codec", "log": "log", "http": "http", "topic": "stream", "stream": "agent", "agent": "agent",
-    "table": "table", "windows": "table", "app": "app", "settings": "app", "worker": "app", "command": "app", "testing": "app", "mephisto": "cli",
+    "table": "table", "windows": "table", "app": "app", "settings": "app", "worker": "app", "command": "app", "testing": "app", "web": "app", "mephisto": "cli",
 }
 MOST_IN_FACE = 20
 # Functions of a lower room that a higher one may define: a program calls App::main(), and runs the command line with it.

@@ -1,0 +1,233 @@
+// What a page is: a path with parameters, a method, and a handler whose arguments and result are typed. The pattern of
+// the path, the conversions and the error replies are here; web.h has the declaration for apps.
+#pragma once
+
+#include <charconv>
+#include <concepts>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "mephisto/codec/json_read.h"
+#include "mephisto/codec/shape_of.h"
+#include "mephisto/error.h"
+#include "mephisto/http.h"
+
+namespace mephisto {
+
+// A handler's error with its HTTP status: the reply is `{"error": TEXT}`. A Failure is one too, by its kind: kInvalid
+// and kDecode are 400, kNotFound is 404, kUnavailable is 503, kTimeout is 504. Everything else is 500, and its text
+// goes to the log and not to the client.
+class PageError : public Failure {
+ public:
+  PageError(int status, const std::string& message) : Failure(ErrorKind::kInvalid, message), status_(status) {}
+  int status() const { return status_; }
+
+ private:
+  int status_;
+};
+
+struct PageOptions {
+  // Empty: POST if the handler takes a body, otherwise GET. A page for GET also answers HEAD.
+  std::string method{};
+  // For /openapi.json.
+  std::string help{};
+};
+
+namespace detail {
+
+// The path of a page: literal segments, and `{name}` for one segment of the request's path.
+class PagePath {
+ public:
+  // Throws Failure (kInvalid) with what is wrong and where.
+  static PagePath parse(std::string_view text);
+
+  // The decoded values of the parameters, if the path of a request matches. `path` is percent-encoded.
+  std::optional<std::vector<std::string>> match(std::string_view path) const;
+  // Whether some request's path matches both.
+  bool overlaps(const PagePath& other) const;
+  // Literal segments come before parameters: /orders/new is asked before /orders/{id}.
+  bool goes_before(const PagePath& other) const;
+  const std::vector<std::string>& parameters() const { return parameters_; }
+  const std::string& text() const { return text_; }
+
+ private:
+  struct Segment {
+    std::string text;  // the literal, or the name of the parameter
+    bool parameter = false;
+  };
+  std::string text_;
+  std::vector<Segment> segments_;
+  std::vector<std::string> parameters_;
+};
+
+struct Page {
+  PagePath path;
+  std::string method;
+  std::string help;
+  std::vector<json::Kind> kinds{};      // of the parameters
+  const json::Shape* body = nullptr;    // null: takes none
+  const json::Shape* result = nullptr;  // null: not JSON of a known shape
+  std::function<Task<HttpReply>(HttpRequest request, std::vector<std::string> values)> handle{};
+};
+
+// Throws PageError (400) that names the parameter and what it must be.
+[[noreturn]] void refuse_parameter(std::string_view name, std::string_view value, std::string_view must_be);
+bool to_bool(std::string_view name, std::string_view value);
+// Throws PageError: 415 if the request says that its body is not JSON, 400 if there is none.
+void check_body(const HttpRequest& request);
+
+template <class T>
+T to_parameter(const std::string& name, const std::string& value) {
+  if constexpr (std::is_same_v<T, std::string>) {
+    return value;
+  } else if constexpr (std::is_same_v<T, bool>) {
+    return to_bool(name, value);
+  } else {
+    T number{};
+    const auto [end, code] = std::from_chars(value.data(), value.data() + value.size(), number);
+    if (code != std::errc{} || end != value.data() + value.size())
+      refuse_parameter(name, value, std::integral<T> ? "an integer that its type can hold" : "a number");
+    return number;
+  }
+}
+
+template <class T>
+constexpr bool is_page_parameter = std::is_same_v<T, std::string> || std::is_arithmetic_v<T>;
+template <class T>
+constexpr bool is_page_request = std::is_same_v<T, HttpRequest>;
+template <class T>
+constexpr bool is_page_body = !is_page_parameter<T> && !is_page_request<T>;
+
+template <class>
+struct PageSignature {
+  static constexpr bool known = false;
+};
+template <class R, class... A>
+struct PageSignature<Task<R> (*)(A...)> {
+  static constexpr bool known = true;
+  using Arguments = std::tuple<std::remove_cvref_t<A>...>;
+  using Result = R;
+};
+template <class Owner, class R, class... A>
+struct PageSignature<Task<R> (Owner::*)(A...)> : PageSignature<Task<R> (*)(A...)> {};
+template <class Owner, class R, class... A>
+struct PageSignature<Task<R> (Owner::*)(A...) const> : PageSignature<Task<R> (*)(A...)> {};
+template <class F>
+struct PageHandler : PageSignature<F> {};
+template <class F>
+  requires requires { &F::operator(); }
+struct PageHandler<F> : PageSignature<decltype(&F::operator())> {};
+
+template <class T>
+constexpr json::Kind parameter_kind() {
+  if constexpr (std::is_same_v<T, bool>) return json::Kind::kBool;
+  if constexpr (std::is_floating_point_v<T>) return json::Kind::kDouble;
+  if constexpr (std::is_integral_v<T>) return json::Kind::kInteger;
+  return json::Kind::kText;
+}
+
+template <class R>
+HttpReply to_reply(R result) {
+  if constexpr (std::is_same_v<R, HttpReply>) {
+    return result;
+  } else if constexpr (std::is_same_v<R, std::string>) {
+    return {.body = std::move(result), .content_type = "text/plain; charset=utf-8"};
+  } else {
+    return {.body = to_json(result, Dialect::kShown)};
+  }
+}
+
+// One argument of the handler, from the request.
+template <class T>
+T page_argument(HttpRequest& request, const PagePath& path, const std::vector<std::string>& values,
+                std::size_t& parameter) {
+  if constexpr (is_page_request<T>) {
+    return request;
+  } else if constexpr (is_page_parameter<T>) {
+    const auto at = parameter++;
+    return to_parameter<T>(path.parameters().at(at), values.at(at));
+  } else {
+    check_body(request);
+    T body{};
+    if (auto read = json::read_padded(json::padded_copy(request.body), body); !read)
+      throw PageError(400, "the body: " + read.error().message);
+    return body;
+  }
+}
+
+template <class R, class... A, class F>
+Task<HttpReply> call_page(F& handler, const PagePath& path, HttpRequest request, std::vector<std::string> values) {
+  std::size_t parameter = 0;
+  std::tuple<A...> arguments{page_argument<A>(request, path, values, parameter)...};  // in their order
+  if constexpr (std::is_void_v<R>) {
+    co_await std::apply(handler, std::move(arguments));
+    co_return HttpReply{.status = 204};
+  } else {
+    co_return to_reply<R>(co_await std::apply(handler, std::move(arguments)));
+  }
+}
+
+// Throws Failure (kInvalid) if path and handler do not fit.
+Page made_page(std::string_view path, PageOptions options, std::vector<json::Kind> kinds, const json::Shape* body);
+
+template <class F, class R, class... A>
+Page page_of(std::string_view path, F handler, PageOptions options, std::type_identity<std::tuple<A...>>,
+             std::type_identity<R>) {
+  static_assert((0 + ... + (is_page_body<A> ? 1 : 0)) <= 1, "a page's handler takes at most one body");
+  std::vector<json::Kind> kinds;
+  const json::Shape* body = nullptr;
+  (
+      [&] {
+        if constexpr (is_page_parameter<A>) kinds.push_back(parameter_kind<A>());
+        if constexpr (is_page_body<A>) body = &json::shape_of<A>();
+      }(),
+      ...);
+  auto page = made_page(path, std::move(options), std::move(kinds), body);
+  if constexpr (!std::is_void_v<R> && !std::is_same_v<R, HttpReply> && !std::is_same_v<R, std::string>)
+    page.result = &json::shape_of<R>();
+  page.handle = [handler = std::move(handler), path = page.path](HttpRequest request,
+                                                                 std::vector<std::string> values) mutable {
+    return call_page<R, A...>(handler, path, std::move(request), std::move(values));
+  };
+  return page;
+}
+
+template <class F>
+Page page_of(std::string_view path, F handler, PageOptions options) {
+  using Signature = PageHandler<F>;
+  static_assert(Signature::known,
+                "a page's handler is a coroutine of one signature: it takes the path's parameters, and perhaps a body "
+                "(a record) and the HttpRequest, and returns Task<R> of a record, text or HttpReply");
+  return page_of(path, std::move(handler), std::move(options), std::type_identity<typename Signature::Arguments>{},
+                 std::type_identity<typename Signature::Result>{});
+}
+
+}  // namespace detail
+
+// Finds the page of a request, and answers what is wrong with a request that has none: 404, 405 with the methods that
+// there are, OPTIONS, HEAD. Errors are JSON.
+class Router {
+ public:
+  // Throws Failure (kInvalid) if a page of that method and path is there already.
+  void add(detail::Page page);
+  const std::vector<detail::Page>& pages() const { return pages_; }
+
+  // Never throws but Cancelled.
+  Task<HttpReply> answer(HttpRequest request) const;
+
+ private:
+  std::vector<detail::Page> pages_;  // the most special path first
+};
+
+// `{"error": text}` with that status.
+HttpReply error_reply(int status, std::string_view text);
+// The OpenAPI 3.1 description of the pages, as JSON.
+std::string open_api(const std::string& title, const std::string& version, const Router& router);
+
+}  // namespace mephisto

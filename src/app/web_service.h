@@ -1,0 +1,38 @@
+// The web pages of a worker: the app's own, and those that every worker has. It runs on the worker's loop, and asks the
+// shards for their part.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "mephisto/http.h"
+#include "mephisto/web/page.h"
+#include "mephisto/worker.h"
+
+namespace mephisto {
+
+// How far the worker is in its life, for the probes.
+struct WorkerLife {
+  bool ready = false;
+  bool stopping = false;
+};
+
+class WebService {
+ public:
+  // Listens, by the settings web_*. Throws Failure if it must not or cannot.
+  WebService(App& app, std::shared_ptr<Log> log, std::function<Task<WorkerStatus>()> status,
+             std::function<WorkerLife()> life);
+  ~WebService();
+
+  // `http://HOST:PORT/`
+  const std::string& url() const;
+  // Serves until it is cancelled.
+  Task<void> run();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace mephisto

@@ -1,0 +1,133 @@
+// A worker's web pages: the app's own, the probes, and metrics.
+#include "mephisto/web.h"
+
+#include <gmock/gmock.h>
+
+#include "support/test_app.h"
+
+namespace mephisto::tests {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+struct Sale {
+  std::string item;
+  double price;
+};
+
+class Web : public ::testing::Test {
+ protected:
+  Web() {
+    app.settings().set("web_port", "0", "test");
+    app.settings().set("topic_disable_leader", "true", "test");
+  }
+
+  // Runs `body(url)` beside a worker with pages.
+  template <class Body>
+  void serving(Body body) {
+    Loop loop;
+    loop.run([&]() -> Task<void> {
+      Worker worker{app, open_log("memory://web"), {.shards = 2, .own_threads = true, .web = true}};
+      co_await worker.start();
+      co_await body(worker.url());
+      co_await worker.stop();
+    }());
+  }
+
+  Task<HttpResponse> get(std::string url, HttpHeaders headers = {}) {
+    HttpClient client{{.retries = 0}};
+    co_return co_await client.send({.url = std::move(url), .headers = std::move(headers)});
+  }
+
+  App app{"shop"};
+};
+
+TEST_F(Web, PagesOfTheAppMaySendAndAsk) {
+  auto& sales = app.topic<Sale>("sales", {.partitions = 2});
+  auto& sell = app.agent("sell", sales, [](Stream<Sale> stream) -> Results<double> {
+    while (auto sale = co_await stream.next()) co_yield sale->price * 2;
+  });
+  app.page("/sales", [&sell](Sale sale) -> Task<Sale> { co_return Sale{sale.item, co_await sell.ask(sale)}; });
+  serving([&](std::string url) -> Task<void> {
+    HttpClient client{{.retries = 0}};
+    const auto sold =
+        co_await client.send({.url = url + "sales", .method = "POST", .body = R"({"item":"tea","price":2.5})"});
+    EXPECT_EQ(sold.status, 200);
+    EXPECT_EQ(sold.body, R"({"item":"tea","price":5.0})");
+    EXPECT_EQ((co_await client.send({.url = url + "sales", .method = "POST", .body = R"({"item":"tea"})"})).status,
+              400);
+    EXPECT_EQ((co_await get(url + "sales")).status, 405);
+  });
+}
+
+TEST_F(Web, ProbesAndDescriptionAreThere) {
+  app.agent("count", app.topic<Sale>("sales", {.partitions = 2}), [](Stream<Sale> stream) -> Task<void> {
+    while (co_await stream.next()) {
+    }
+  });
+  serving([&](std::string url) -> Task<void> {
+    for (const auto* probe : {"live", "startup", "ready"}) {
+      const auto reply = co_await get(url + probe);
+      EXPECT_EQ(reply.status, 200) << probe << reply.body;
+      EXPECT_EQ(reply.body, R"({"ok":true,"reasons":[]})") << probe;
+    }
+    EXPECT_THAT((co_await get(url + "openapi.json")).body, HasSubstr(R"("/ready":{"get")"));
+    EXPECT_THAT((co_await get(url + "api/status")).body, HasSubstr(R"("app":"shop")"));
+    EXPECT_EQ((co_await get(url + "nothing")).status, 404);
+  });
+}
+
+TEST_F(Web, MetricsHaveTheAccountOfEachPartition) {
+  auto& sales = app.topic<int>("sales", {.partitions = 1});
+  AgentOptions skipping;
+  skipping.on_error.then = ErrorPolicy::Then::kSkip;
+  auto& count = app.agent(
+      "count", sales,
+      [](Stream<int> stream) -> Results<int> {
+        while (auto sale = co_await stream.next()) {
+          if (*sale == 0) throw std::runtime_error("nothing sold");
+          co_yield *sale;
+        }
+      },
+      skipping);
+  app.page("/sell/{n}", [&](int n) -> Task<int> { co_return co_await count.ask(n); });
+  serving([&](std::string url) -> Task<void> {
+    EXPECT_EQ((co_await get(url + "sell/3")).body, "3");
+    const auto reply = co_await get(url + "metrics");
+    EXPECT_THAT(reply.headers["content-type"], HasSubstr("version=0.0.4"));
+    EXPECT_THAT(reply.body,
+                HasSubstr("mephisto_records_consumed_total{agent=\"count\",topic=\"sales\",partition=\"0\"} 1\n"));
+    EXPECT_THAT(reply.body, HasSubstr("partition=\"0\",outcome=\"acked\"} 1\n"));
+    EXPECT_THAT(reply.body, HasSubstr("mephisto_lag{topic=\"sales\",partition=\"0\"}"));
+    EXPECT_THAT(reply.body, HasSubstr("mephisto_worker_ready 1\n"));
+    EXPECT_THAT(reply.body, HasSubstr("mephisto_http_responses_total{status=\"200\"} 1\n"));
+    const auto open = co_await get(url + "metrics", {{"Accept", "application/openmetrics-text; version=1.0.0"}});
+    EXPECT_TRUE(open.body.ends_with("# EOF\n"));
+  });
+}
+
+TEST_F(Web, AnAddressThatOthersReachNeedsAToken) {
+  app.settings().set("web_bind", "0.0.0.0", "test");
+  EXPECT_THROW(serving([](std::string) -> Task<void> { co_return; }), Failure);
+  app.settings().set("web_token", "s3cret", "test");
+  serving([&](std::string url) -> Task<void> {
+    const auto port = url.substr(url.rfind(':'));
+    const auto here = "http://127.0.0.1" + port;
+    EXPECT_EQ((co_await get(here + "api/status")).status, 401);
+    EXPECT_EQ((co_await get(here + "live")).status, 200);
+    EXPECT_EQ((co_await get(here + "api/status", {{"Authorization", "Bearer s3cret"}})).status, 200);
+  });
+}
+
+TEST_F(Web, MistakesInPagesAreToldAtTheDeclaration) {
+  app.page("/sales/{id}", [](std::string) -> Task<void> { co_return; });
+  app.page("/sales/{name}", [](std::string) -> Task<void> { co_return; });
+  app.page("sales", []() -> Task<void> { co_return; });
+  ASSERT_EQ(app.mistakes().size(), 2U);
+  EXPECT_THAT(app.mistakes()[0], AllOf(HasSubstr("web_test.cc:"), HasSubstr("answers the same requests already")));
+  EXPECT_THAT(app.mistakes()[1], HasSubstr("begins with /"));
+}
+
+}  // namespace
+}  // namespace mephisto::tests
