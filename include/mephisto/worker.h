@@ -35,8 +35,8 @@ struct WorkerOptions {
   bool answers_commands = false;
   // The stores of tables on memory:// are in it, and outlive the worker. Without it each shard has stores of its own.
   std::shared_ptr<detail::Stores> memory_stores{};
-  // Serves web pages (web.h), by the settings web_*.
-  bool web = false;
+  // Serves web pages by the settings web_*: the app's, those of every worker (probes, metrics), and these. Null: none.
+  const class Router* web = nullptr;
 };
 
 namespace status {

@@ -89,7 +89,7 @@ std::vector<std::string> silent_members(const WorkerStatus& status) {
 }  // namespace
 
 struct WebService::Impl {
-  Impl(App& of, std::shared_ptr<Log> on, std::function<Task<WorkerStatus>()> ask, std::function<WorkerLife()> where)
+  Impl(App& of, std::shared_ptr<Log> on, const Router& more, std::function<Task<WorkerStatus>()> ask, std::function<WorkerLife()> where)
       : app(of),
         log(std::move(on)),
         status(std::move(ask)),
@@ -99,7 +99,9 @@ struct WebService::Impl {
         gate(rules(of.settings(), bind, host)),
         metrics(of, *log) {
     add_pages();
-    for (const auto& page : app.pages().pages()) router.add(page);
+    for (const auto* pages : {&more, &app.pages()}) {
+      for (const auto& page : pages->pages()) router.add(page);
+    }
     server = listen(*Loop::current(), app.settings(), bind,
                     [this](HttpRequest request) { return answer(std::move(request)); });
     url = fmt::format("http://{}:{}/", is_any(bind) ? host : bracketed(bind), server->port());
@@ -176,9 +178,9 @@ void WebService::Impl::add_pages() {
       [this]() -> Task<WorkerStatus> { return status(); });
 }
 
-WebService::WebService(App& app, std::shared_ptr<Log> log, std::function<Task<WorkerStatus>()> status,
-                       std::function<WorkerLife()> life)
-    : impl_(std::make_unique<Impl>(app, std::move(log), std::move(status), std::move(life))) {}
+WebService::WebService(App& app, std::shared_ptr<Log> log, const Router& more,
+                       std::function<Task<WorkerStatus>()> status, std::function<WorkerLife()> life)
+    : impl_(std::make_unique<Impl>(app, std::move(log), more, std::move(status), std::move(life))) {}
 
 WebService::~WebService() = default;
 

@@ -20,8 +20,8 @@ struct WorkerLife {
 
 class WebService {
  public:
-  // Listens, by the settings web_*. Throws Failure if it must not or cannot.
-  WebService(App& app, std::shared_ptr<Log> log, std::function<Task<WorkerStatus>()> status,
+  // Listens, by the settings web_*. Serves `more` too. Throws Failure if it must not or cannot.
+  WebService(App& app, std::shared_ptr<Log> log, const Router& more, std::function<Task<WorkerStatus>()> status,
              std::function<WorkerLife()> life);
   ~WebService();
 

@@ -34,8 +34,9 @@ Worker::Impl::Impl(App& of, std::shared_ptr<Log> on, WorkerOptions with)
 }
 
 void Worker::Impl::open() {
-  if (options.web) {
-    web_.emplace(app, log, [this] { return status(); }, [this] { return WorkerLife{ready, stop_asked_}; });
+  if (options.web != nullptr) {
+    web_.emplace(
+        app, log, *options.web, [this] { return status(); }, [this] { return WorkerLife{ready, stop_asked_}; });
   }
   const auto broken = [weak = weak_from_this(), post = loop.poster()](std::exception_ptr failure) {
     post([weak, failure] {

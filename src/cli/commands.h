@@ -29,8 +29,16 @@ struct LogContext {
   std::shared_ptr<Log> log;
   bool with_app = true;  // false: the general tool on any log
 };
-// The context of the running command; the command line sets it.
+// The context of the running command.
 LogContext& log_context();
+// Sets it while this object lives.
+class UseLog {
+ public:
+  explicit UseLog(LogContext& context);
+  ~UseLog();
+  UseLog(const UseLog&) = delete;
+  UseLog& operator=(const UseLog&) = delete;
+};
 
 // The topic of an entity: a topic's name, or @AGENT. Throws UsageError if there is no such agent.
 std::string topic_of(const App& app, const std::string& entity);

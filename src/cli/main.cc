@@ -336,7 +336,7 @@ std::shared_ptr<Log> CommandLine::open() const {
 int CommandLine::execute_command() {
   CommandContext context{app_, json_, global_.quiet};
   LogContext log_context{chosen_->log_use == LogUse::kNone ? nullptr : open(), with_app_};
-  current_log_context() = &log_context;
+  const UseLog use{log_context};
   Loop loop;
   Running running{app_, log_context.log, *chosen_->command, context};
   loop.on_signal({SIGINT, SIGTERM}, [&](int number) {
@@ -435,6 +435,8 @@ bool wants_json(int argc, char** argv) {
 }
 
 LogContext& log_context() { return *current_log_context(); }
+UseLog::UseLog(LogContext& context) { current_log_context() = &context; }
+UseLog::~UseLog() { current_log_context() = nullptr; }
 
 int run_command_line(App& app, const std::string& program, bool with_app, int argc, char** argv) {
   return CommandLine{app, program, with_app}.run(argc, argv);

@@ -7,13 +7,36 @@
 #include <optional>
 #include <vector>
 
+#include "mephisto/base/assert.h"
 #include "mephisto/codec/json_read.h"
 #include "mephisto/codec/json_write.h"
 #include "mephisto/codec/values.h"
 
 namespace mephisto::cli {
+namespace {
 
-void print_json(std::string_view json) { fmt::print("{}\n", printable_json(json)); }
+CapturedOutput*& current_capture() {
+  static CapturedOutput* current = nullptr;
+  return current;
+}
+
+}  // namespace
+
+CapturedOutput::CapturedOutput() {
+  MEPHISTO_ASSERT(current_capture() == nullptr, "the output of one command is captured at a time");
+  current_capture() = this;
+}
+
+CapturedOutput::~CapturedOutput() { current_capture() = nullptr; }
+
+void write_out(std::string_view text) {
+  if (auto* capture = current_capture(); capture != nullptr)
+    capture->text() += text;
+  else
+    std::fwrite(text.data(), 1, text.size(), stdout);
+}
+
+void print_json(std::string_view json) { write_out(printable_json(json) + "\n"); }
 
 void print_notice(std::string_view line) {
   const auto safe = printable(line, kWhole) + "\n";
@@ -31,16 +54,16 @@ void print_error(std::string_view text, int exit_code, bool as_json, std::string
 }
 
 JsonRows::JsonRows(bool as_array) : as_array_(as_array) {
-  if (as_array_) fmt::print("[");
+  if (as_array_) write_out("[");
 }
 
 JsonRows::~JsonRows() {
-  if (as_array_) std::fputs("]\n", stdout);
+  if (as_array_) write_out("]\n");
 }
 
 void JsonRows::add(std::string_view json) {
   if (!as_array_) return print_json(json);
-  fmt::print("{}{}", first_ ? "" : ",", printable_json(json));
+  write_out((first_ ? "" : ",") + printable_json(json));
   first_ = false;
 }
 

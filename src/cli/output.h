@@ -10,6 +10,23 @@
 
 namespace mephisto::cli {
 
+// Writes to standard output, or to the innermost CapturedOutput.
+void write_out(std::string_view text);
+
+// Keeps what commands write to standard output. One at a time: a command that waits may otherwise write into the output
+// of another one.
+class CapturedOutput {
+ public:
+  CapturedOutput();
+  ~CapturedOutput();
+  CapturedOutput(const CapturedOutput&) = delete;
+  CapturedOutput& operator=(const CapturedOutput&) = delete;
+  std::string& text() { return text_; }
+
+ private:
+  std::string text_;
+};
+
 // Prints a line of JSON on standard output.
 void print_json(std::string_view json);
 

@@ -1,5 +1,7 @@
 #include "mephisto/cli/terminal.h"
 
+#include "cli/output.h"
+
 #include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -176,7 +178,7 @@ std::string TextTable::json() const {
 void TextTable::print(bool as_json) const {
   auto out = as_json ? json() + "\n"
                      : text(is_terminal(STDOUT_FILENO), true, is_terminal(STDOUT_FILENO) ? terminal_width() : 0);
-  std::fwrite(out.data(), 1, out.size(), stdout);
+  cli::write_out(out);
 }
 
 }  // namespace mephisto

@@ -11,6 +11,7 @@
 #include "base/private_file.h"
 #include "cli/commands.h"
 #include "cli/output.h"
+#include "cli/web_pages.h"
 
 namespace mephisto::cli {
 namespace {

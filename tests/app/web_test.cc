@@ -28,7 +28,7 @@ class Web : public ::testing::Test {
   void serving(Body body) {
     Loop loop;
     loop.run([&]() -> Task<void> {
-      Worker worker{app, open_log("memory://web"), {.shards = 2, .own_threads = true, .web = true}};
+      Worker worker{app, open_log("memory://web"), {.shards = 2, .own_threads = true, .web = &none}};
       co_await worker.start();
       co_await body(worker.url());
       co_await worker.stop();
@@ -41,6 +41,7 @@ class Web : public ::testing::Test {
   }
 
   App app{"shop"};
+  Router none;  // no more pages
 };
 
 TEST_F(Web, PagesOfTheAppMaySendAndAsk) {
