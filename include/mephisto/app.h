@@ -38,11 +38,11 @@
 #include "mephisto/table/set_table.h"
 #include "mephisto/windows.h"
 #include "mephisto/topic.h"
+#include "mephisto/web/page_options.h"
 
 namespace mephisto {
 
 class Router;
-struct PageOptions;
 
 namespace detail {
 

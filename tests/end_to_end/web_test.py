@@ -16,7 +16,7 @@ class Web(Scene):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        url = cls.start_market("--securities", "20")
+        url = cls.start_market()
         cls.config(url)
         cls.worker = cls.start(HORTON, "worker", "-l", "info", "--web-port", "0", name="worker")
         cls.worker.wait_for(r" - Worker ready$")

@@ -17,6 +17,7 @@
 #include "mephisto/codec/shape_of.h"
 #include "mephisto/error.h"
 #include "mephisto/http.h"
+#include "mephisto/web/page_options.h"
 
 namespace mephisto {
 
@@ -30,13 +31,6 @@ class PageError : public Failure {
 
  private:
   int status_;
-};
-
-struct PageOptions {
-  // Empty: POST if the handler takes a body, otherwise GET. A page for GET also answers HEAD.
-  std::string method{};
-  // For /openapi.json.
-  std::string help{};
 };
 
 namespace detail {
