@@ -117,14 +117,13 @@ std::string operation(const detail::Page& page, Schemas& schemas) {
     parameters += fmt::format(R"({}{{"name":{},"in":"path","required":true,"schema":{{"type":"{}"}}}})",
                               parameters.empty() ? "" : ",", quoted(page.path.parameters()[i]), type_of(page.kinds[i]));
   }
-  std::string body;
+  std::string text = quoted(to_lower(page.method)) + R"(:{"summary":)" + quoted(page.help);
+  text += R"(,"parameters":[)" + parameters + "]";
   if (page.body != nullptr)
-    body = fmt::format(R"("requestBody":{{"required":true,"content":{}}},)", content(schemas.of(*page.body)));
-  std::string reply = R"({"description":"the reply")";
-  if (page.result != nullptr) reply += R"(,"content":)" + content(schemas.of(*page.result));
-  return fmt::format(
-      R"("{}":{{"summary":{},"parameters":[{}],{}"responses":{{"{}":{}}},"default":{{"$ref":"#/components/responses/Error"}}}}}}}})",
-      to_lower(page.method), quoted(page.help), parameters, body, 200, reply);
+    text += R"(,"requestBody":{"required":true,"content":)" + content(schemas.of(*page.body)) + "}";
+  text += fmt::format(R"(,"responses":{{"{}":{{"description":"the reply")", page.status);
+  if (page.result != nullptr) text += R"(,"content":)" + content(schemas.of(*page.result));
+  return text + R"(},"default":{"$ref":"#/components/responses/Error"}}})";
 }
 
 }  // namespace
@@ -139,11 +138,11 @@ std::string open_api(const std::string& title, const std::string& version, const
   std::string all;
   for (const auto& [path, operations] : paths)
     all += fmt::format("{}{}:{{{}}}", all.empty() ? "" : ",", quoted(path), operations);
-  return fmt::format(
-      R"({{"openapi":"3.1.0","info":{{"title":{},"version":{}}},"paths":{{{}}},"components":{{"schemas":{{{}}},)"
-      R"("responses":{{"Error":{{"description":"an error","content":{{"application/json":{{"schema":{{"type":"object",)"
-      R"("properties":{{"error":{{"type":"string"}}}},"required":["error"]}}}}}}}}}}}})",
-      quoted(title), quoted(version), all, schemas.components());
+  std::string text = R"({"openapi":"3.1.0","info":{"title":)" + quoted(title) + R"(,"version":)" + quoted(version) + "}";
+  text += R"(,"paths":{)" + all + R"(},"components":{"schemas":{)" + schemas.components() + "}";
+  text += R"(,"responses":{"Error":{"description":"an error","content":)" +
+          content(R"({"type":"object","properties":{"error":{"type":"string"}},"required":["error"]})") + "}}}}";
+  return text;
 }
 
 }  // namespace mephisto

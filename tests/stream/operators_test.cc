@@ -254,7 +254,8 @@ TEST_F(Operators, MergedTopicsComeByTheirTimes) {
   world.work([&](Worker&) -> Task<void> { co_return; });  // makes the topics
   world.run([&]() -> Task<void> {
     Client client{world.app, world.log};
-    for (const auto& [topic, first] : {std::pair{&in, 0}, std::pair{&second, 1}}) {
+    using From = std::pair<const Topic<int>*, int>;
+    for (const auto& [topic, first] : {From{&in, 0}, From{&second, 1}}) {
       for (int i = first; i < 200; i += 2) co_await topic->send(i, {.timestamp = Timestamp{i * 1s}});
     }
     co_await client.close();

@@ -46,7 +46,6 @@ TEST(PagePath, MatchesSegmentsAndDecodesThem) {
   EXPECT_THAT(matched("/orders/{id}", "/orders/a%2Fb"), ElementsAre("a/b"));
   EXPECT_THAT(matched("/o/{a}/lines/{b}", "/o/1/lines/2"), ElementsAre("1", "2"));
   EXPECT_THAT(matched("/", "/"), IsEmpty());
-  EXPECT_THAT(matched("/caf\xc3\xa9", "/x"), ElementsAre("no match")) << "a pattern is plain text";
 }
 
 TEST(PagePath, DoesNotMatchWhatIsDifferent) {
@@ -62,6 +61,7 @@ TEST(PagePath, RefusesPatternsThatAreNone) {
   EXPECT_THAT(wrong_path("/{a}/{a}"), HasSubstr("the parameter a is there twice"));
   EXPECT_THAT(wrong_path("/a?b"), HasSubstr("%XX"));
   EXPECT_THAT(wrong_path("/x{id}"), HasSubstr("%XX"));
+  EXPECT_THAT(wrong_path("/caf\xc3\xa9"), HasSubstr("%XX"));
 }
 
 class RouterTest : public ::testing::Test {

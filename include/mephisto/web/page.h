@@ -67,6 +67,7 @@ struct Page {
   std::vector<json::Kind> kinds{};      // of the parameters
   const json::Shape* body = nullptr;    // null: takes none
   const json::Shape* result = nullptr;  // null: not JSON of a known shape
+  int status = 200;                      // of the reply, if nothing goes wrong
   std::function<Task<HttpReply>(HttpRequest request, std::vector<std::string> values)> handle{};
 };
 
@@ -185,6 +186,7 @@ Page page_of(std::string_view path, F handler, PageOptions options, std::type_id
   auto page = made_page(path, std::move(options), std::move(kinds), body);
   if constexpr (!std::is_void_v<R> && !std::is_same_v<R, HttpReply> && !std::is_same_v<R, std::string>)
     page.result = &json::shape_of<R>();
+  if constexpr (std::is_void_v<R>) page.status = 204;
   page.handle = [handler = std::move(handler), path = page.path](HttpRequest request,
                                                                  std::vector<std::string> values) mutable {
     return call_page<R, A...>(handler, path, std::move(request), std::move(values));
