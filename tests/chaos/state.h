@@ -78,7 +78,7 @@ class State {
       while (auto event = co_await stream.next()) {
         Audited all{event.partition(), {}, sums.keys()};
         for (auto& [key, count] : counts.items()) all.counts[key] = count;
-        co_await audited.cast(all);
+        co_await audited.cast(all, {.partition = event.partition()});
       }
     });
   }
