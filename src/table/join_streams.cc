@@ -97,8 +97,8 @@ StreamJoin::StreamJoin(const StreamJoinOptions& options)
   refuse(mistakes_in(options));
 }
 
-std::int64_t StreamJoin::due(Side side, std::int64_t time) const {
-  return plus(plus(plus(time, reach(side)), options_.grace.count()), 1);
+std::int64_t StreamJoin::waits_until(Side side, std::int64_t time) const {
+  return plus(plus(time, reach(side)), options_.grace.count());
 }
 
 void StreamJoin::take(Side side, const JoinRecord& record, StateView& state, JoinOutput& out) const {
@@ -112,7 +112,7 @@ void StreamJoin::take(Side side, const JoinRecord& record, StateView& state, Joi
     else
       out.left_out(side, record, LeftOut::kNoKey);
   } else {
-    const bool late = due(side, record.timestamp_ms) <= clock.time();
+    const bool late = waits_until(side, record.timestamp_ms) < clock.time();
     if (record.timestamp_ms == clock.time()) send_unmatched(clock.time(), clock, state, out);
     if (late) out.left_out(side, record, LeftOut::kLate);
     const bool matched = !late && match(side, record, clock, state, out);
@@ -139,7 +139,7 @@ JoinTimes StreamJoin::times(StateView& state) const {
   JoinTimes times;
   if (clock.time() != kNoTime) times.stream = clock.time();
   for (const auto side : {Side::kLeft, Side::kRight})
-    times.next = std::min(times.next, due(side, clock.first_waiting(side)));
+    times.next = std::min(times.next, plus(waits_until(side, clock.first_waiting(side)), 1));
   return times;
 }
 
@@ -191,7 +191,7 @@ std::int64_t StreamJoin::send_unmatched(std::int64_t now, Clock& clock, StateVie
   std::vector<Place> found;
   auto last = kNoTime;
   for (const auto side : {Side::kRight, Side::kLeft}) {
-    const auto is_due = [&](std::int64_t time) { return due(side, time) <= now; };
+    const auto is_due = [&](std::int64_t time) { return waits_until(side, time) < now; };
     auto& first = clock.first_waiting(side);
     if (!is_due(first)) continue;
     first = kEnd;
@@ -202,7 +202,7 @@ std::int64_t StreamJoin::send_unmatched(std::int64_t now, Clock& clock, StateVie
         first = place.time;
         return false;
       }
-      last = std::max(last, due(side, place.time));
+      last = std::max(last, plus(waits_until(side, place.time), 1));
       found.push_back(std::move(place));
       return true;
     });

@@ -298,7 +298,7 @@ std::string error_at_start(App& app) {
 
 TEST_F(Repartition, TopicsThatDoNotFitAreToldAtTheStart) {
   auto& payments = app.topic<Payment>("payments", {.partitions = 8});
-  app.join("paid", orders, payments, StreamJoinOptions{});
+  app.join("paid", orders, payments, StreamJoinOptions{.after = 1s});
   EXPECT_THAT(error_at_start(app), HasSubstr("join paid needs topics with equal numbers of partitions, so that records "
                                              "with one key meet, but orders has 4, payments has 8: declare orders "
                                              "with {.partitions = 8}"));
@@ -307,7 +307,8 @@ TEST_F(Repartition, TopicsThatDoNotFitAreToldAtTheStart) {
 // What exists decides, and nothing is created before all fits.
 TEST(TopicsThatExist, DecideTheNumbersOfTheOthers) {
   TestApp world;
-  world.app.join("paid", world.app.topic<int>("orders"), world.app.topic<int>("payments"), StreamJoinOptions{});
+  world.app.join("paid", world.app.topic<int>("orders"), world.app.topic<int>("payments"),
+                 StreamJoinOptions{.after = 1s});
   world.run([&] { return world.create("orders", 3); });
   EXPECT_THAT(world.run([&] {
     return failure_of([](TestApp& self) -> Task<void> {

@@ -144,7 +144,7 @@ TEST(Join, OfOtherNumbersOfPartitionsIsRefusedAtTheStart) {
   TestApp world;
   auto& orders = world.app.topic<Order>("orders", partitions(3));
   auto& payments = world.app.topic<int>("payments", partitions(2));
-  world.app.join("paid", orders, payments, StreamJoinOptions{});
+  world.app.join("paid", orders, payments, StreamJoinOptions{.after = 1s});
   try {
     world.work([](Worker&) -> Task<void> { co_return; });
     ADD_FAILURE();

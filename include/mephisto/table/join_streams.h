@@ -39,8 +39,8 @@ class StreamJoin {
     return options_.kind == Join::kOuter || (options_.kind == Join::kLeft && side == Side::kLeft);
   }
   bool match(Side side, const JoinRecord& record, Clock& clock, StateView& state, JoinOutput& out) const;
-  // The stream time from which on a record at `time` is answered without a match.
-  std::int64_t due(Side side, std::int64_t time) const;
+  // The last stream time at which a record at `time` waits for a match.
+  std::int64_t waits_until(Side side, std::int64_t time) const;
   // Sends what is due at stream time `now`. Gives the time at which the last of it was due.
   std::int64_t send_unmatched(std::int64_t now, Clock& clock, StateView& state, JoinOutput& out) const;
   void forget(Clock& clock, StateView& state) const;
