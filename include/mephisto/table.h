@@ -192,9 +192,11 @@ class Table : public TableBase {
       auto& of_unit = change({}, *unit);
       return of_unit.rows().scan(&of_unit, from, to, visit_row);
     }
+    auto* run = static_cast<detail::TimerRun*>(unit);
     for (const auto& [partition, part] : state().parts()) {
       if (!more) return;
-      if (!part->ready()) continue;
+      if (!part->ready() || (run != nullptr && run->partition && *run->partition != partition)) continue;
+      if (run != nullptr) run->assignments.merge(state().users(partition));
       const auto* of_unit = unit == nullptr ? nullptr : &change_in(part, *unit);
       static_cast<Rows&>(*part).scan(of_unit, from, to, visit_row);
     }

@@ -223,8 +223,6 @@ class TestDriver {
   Log& log() { return *log_; }
   // Those of the present worker: a crash ends them, and all tasks on the loop.
   Loop& loop() { return *loop_; }
-  // For another worker or a client of the app.
-  const std::shared_ptr<Log>& log_shared() const { return log_; }
   Worker& worker() { return *worker_; }
 
  private:

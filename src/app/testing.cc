@@ -102,7 +102,7 @@ void TestDriver::lose_stores() {
     if (url == "memory://") continue;
     const auto stores = detail::open_stores(url, detail::store_folder(app_), 1 << 20);
     for (const auto& [name, partition] : stores->list()) {
-      if (name == spec.changelog.name) stores->remove(name, partition);
+      if (name == spec.store_name()) stores->remove(name, partition);
     }
   }
 }
