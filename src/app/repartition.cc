@@ -66,7 +66,7 @@ App::Repartitioning App::repartitioning(const detail::TopicSpec& from, const std
   made.to = topic_spec(made.agent + "-repartition", internal, *from.type, where);
   if (options.partitions == 0) made.to.like = std::make_shared<detail::TopicSpec>(from);
   made.to.model = from.model;
-  made.options.on_error = std::move(options.on_error);
+  made.options.on_error = options.on_error;
   made.options.help = std::move(options.help);
   return made;
 }

@@ -254,8 +254,8 @@ TEST_F(Operators, MergedTopicsComeByTheirTimes) {
   world.work([&](Worker&) -> Task<void> { co_return; });  // makes the topics
   world.run([&]() -> Task<void> {
     Client client{world.app, world.log};
-    using From = std::pair<const Topic<int>*, int>;
-    for (const auto& [topic, first] : {From{&in, 0}, From{&second, 1}}) {
+    const std::pair<const Topic<int>*, int> topics[] = {{&in, 0}, {&second, 1}};
+    for (const auto& [topic, first] : topics) {
       for (int i = first; i < 200; i += 2) co_await topic->send(i, {.timestamp = Timestamp{i * 1s}});
     }
     co_await client.close();
