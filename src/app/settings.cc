@@ -102,7 +102,8 @@ std::vector<SettingSpec> framework_settings() {
       {"tabledir", Type::kText, "",
        "folder of the stores; empty: the folder tables in the folder of the app's version"},
       {"close_idle", Type::kDuration, "0s",
-       "a partition whose stream time stands still for this long closes its windows and answers its joins by the clock, "
+       "a partition whose stream time stands still for this long closes its windows and answers its joins by the "
+       "clock, "
        "if it has no records to process; 0s: only records do that"},
       {"web", Type::kFlag, "true", "whether workers serve web pages"},
       {.name = "web_port",

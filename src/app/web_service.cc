@@ -89,7 +89,8 @@ std::vector<std::string> silent_members(const WorkerStatus& status) {
 }  // namespace
 
 struct WebService::Impl {
-  Impl(App& of, std::shared_ptr<Log> on, const Router& more, std::function<Task<WorkerStatus>()> ask, std::function<WorkerLife()> where)
+  Impl(App& of, std::shared_ptr<Log> on, const Router& more, std::function<Task<WorkerStatus>()> ask,
+       std::function<WorkerLife()> where)
       : app(of),
         log(std::move(on)),
         status(std::move(ask)),

@@ -21,8 +21,8 @@ std::string_view type_of(std::string_view name) {
 std::string gzip(std::string_view text) {
   constexpr int kGzip = 16;  // added to the size of the window
   z_stream stream{};
-  const int begun = deflateInit2(&stream, Z_BEST_COMPRESSION, Z_DEFLATED, MAX_WBITS + kGzip, MAX_MEM_LEVEL,
-                                 Z_DEFAULT_STRATEGY);
+  const int begun =
+      deflateInit2(&stream, Z_BEST_COMPRESSION, Z_DEFLATED, MAX_WBITS + kGzip, MAX_MEM_LEVEL, Z_DEFAULT_STRATEGY);
   MEPHISTO_ASSERT(begun == Z_OK, "zlib has memory for a small file");
   std::string out(deflateBound(&stream, text.size()), '\0');
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
@@ -67,9 +67,10 @@ void add_operator_page(Router& router) {
     const auto path = file.name == "index.html" ? "/" : fmt::format("/page/{}", file.name);
     Sent sent{file.text, gzip(file.text), std::string{type_of(file.name)},
               fmt::format("\"{:08x}-{}\"", crc32c(file.text), file.text.size())};
-    router.add(detail::page_of(path, [sent = std::move(sent)](HttpRequest request) -> Task<HttpReply> {
-      return send(sent, std::move(request));
-    }, {.method = {}, .help = fmt::format("the operator's page: {}", file.name)}));
+    router.add(detail::page_of(
+        path,
+        [sent = std::move(sent)](HttpRequest request) -> Task<HttpReply> { return send(sent, std::move(request)); },
+        {.method = {}, .help = fmt::format("the operator's page: {}", file.name)}));
   }
 }
 

@@ -57,8 +57,9 @@ void take(const Shown& allowed, std::vector<detail::OptionSpec> options, const G
   for (const auto& [name, value] : given) {
     const auto option = std::ranges::find(options, name, name_of);
     if (std::ranges::find(allowed.options, name) == allowed.options.end() || option == options.end())
-      throw PageError(400, fmt::format("there is no parameter \"{}\"; there are: {}", printable(name),
-                                       allowed.options.empty() ? "none" : fmt::format("{}", fmt::join(allowed.options, ", "))));
+      throw PageError(
+          400, fmt::format("there is no parameter \"{}\"; there are: {}", printable(name),
+                           allowed.options.empty() ? "none" : fmt::format("{}", fmt::join(allowed.options, ", "))));
     if (option->flag && value != "true") throw PageError(400, fmt::format("{} is true, or left out", name));
     if (!option->take(value))
       throw PageError(400, fmt::format("{} is \"{}\", and must be {}", name, printable(value, 100), option->type));
@@ -86,14 +87,17 @@ struct WebPages::Impl {
     const auto path = fmt::format("/api/{}", one.name);
     const PageOptions options{.method = one.changes ? "POST" : "GET", .help = command.help()};
     if (one.changes) {
-      router.add(detail::page_of(path, [this, &one, &command](Given given) -> Task<HttpReply> {
-        return run(one, command, std::move(given));
-      }, options));
+      router.add(detail::page_of(
+          path, [this, &one, &command](Given given) -> Task<HttpReply> { return run(one, command, std::move(given)); },
+          options));
     } else {
-      router.add(detail::page_of(path, [this, &one, &command](HttpRequest request) -> Task<HttpReply> {
-        request.query.erase("token");
-        return run(one, command, std::move(request.query));
-      }, options));
+      router.add(detail::page_of(
+          path,
+          [this, &one, &command](HttpRequest request) -> Task<HttpReply> {
+            request.query.erase("token");
+            return run(one, command, std::move(request.query));
+          },
+          options));
     }
   }
 

@@ -85,12 +85,10 @@ Task<int> run(App& app, std::shared_ptr<Log> log, int shards, bool json) {
   auto& loop = *Loop::current();
   std::optional<WebPages> pages;
   if (app.settings().flag("web")) pages.emplace(app, log);
-  Worker worker{app,
-                std::move(log),
-                {.shards = shards,
-                 .own_threads = true,
-                 .answers_commands = true,
-                 .web = pages ? &pages->router() : nullptr}};
+  Worker worker{
+      app,
+      std::move(log),
+      {.shards = shards, .own_threads = true, .answers_commands = true, .web = pages ? &pages->router() : nullptr}};
   Signalled signalled;
   pass_signals(app, worker, loop, signalled);
   auto partitions = loop.spawn("partitions", log_partitions(worker));

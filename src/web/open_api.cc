@@ -138,7 +138,8 @@ std::string open_api(const std::string& title, const std::string& version, const
   std::string all;
   for (const auto& [path, operations] : paths)
     all += fmt::format("{}{}:{{{}}}", all.empty() ? "" : ",", quoted(path), operations);
-  std::string text = R"({"openapi":"3.1.0","info":{"title":)" + quoted(title) + R"(,"version":)" + quoted(version) + "}";
+  std::string text =
+      R"({"openapi":"3.1.0","info":{"title":)" + quoted(title) + R"(,"version":)" + quoted(version) + "}";
   text += R"(,"paths":{)" + all + R"(},"components":{"schemas":{)" + schemas.components() + "}";
   text += R"(,"responses":{"Error":{"description":"an error","content":)" +
           content(R"({"type":"object","properties":{"error":{"type":"string"}},"required":["error"]})") + "}}}}";

@@ -28,8 +28,9 @@ int status_of(const Failure& failure) {
   }
 }
 
+// `/orders/` is `/orders`; `//` is neither.
 std::string without_trailing_slash(std::string_view path) {
-  while (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
+  if (path.ends_with('/') && path.size() > 1 && path[path.size() - 2] != '/') path.remove_suffix(1);
   return std::string{path};
 }
 

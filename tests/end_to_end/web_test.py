@@ -125,7 +125,7 @@ class Web(Scene):
             *((get(path), 404) for path in
               ("/nothing", "/api", "/api/", "/api/nothing", "/api/topics/x", "/page", "/page/", "/page/none.js",
                "/page/../index.html", "/page/%2e%2e/index.html", "/..", "/%2e%2e/%2e%2e/etc/passwd", "//", "//etc/passwd",
-               "/index.html", "/api/send/", "/metrics/x", "/live/x", "/%00", "/%ff", "/%", "/%zz", "/api%2Ftopics",
+               "/index.html", "/metrics/x", "/live/x", "/%00", "/%ff", "/api%2Ftopics",
                "/API/topics", "/Metrics", "/api/why%20")),
             # Parameters.
             *((get(path), 400) for path in
@@ -139,7 +139,7 @@ class Web(Scene):
             # Verbs.
             *((f"{verb} /api/topics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".encode(), 405) for verb in
               ("POST", "PUT", "DELETE", "PATCH", "FETCH", "get", "CONNECTED", "TRACE")),
-            (get("/api/send"), 405), (get("/api/dlq"), 405),
+            (get("/api/send"), 405), (get("/api/send/"), 405), (get("/api/dlq"), 405), (get("/%"), 400), (get("/%zz"), 400),
             (b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
             # Bodies.
             (post("/api/send", ""), 400), (post("/api/send", "{"), 400), (post("/api/send", "[]"), 400),

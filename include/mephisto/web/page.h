@@ -67,7 +67,7 @@ struct Page {
   std::vector<json::Kind> kinds{};      // of the parameters
   const json::Shape* body = nullptr;    // null: takes none
   const json::Shape* result = nullptr;  // null: not JSON of a known shape
-  int status = 200;                      // of the reply, if nothing goes wrong
+  int status = 200;                     // of the reply, if nothing goes wrong
   std::function<Task<HttpReply>(HttpRequest request, std::vector<std::string> values)> handle{};
 };
 
