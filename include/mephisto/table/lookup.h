@@ -55,7 +55,7 @@ class Lookup : public detail::LookupBase {
 
  private:
   Cache& cache() const {
-    auto& kept = detail::Outbox::current().extensions[this];
+    auto& kept = detail::Outbox::current().extensions[this];  // NOLINT(*-polymorphic-object)
     if (!kept) kept = std::make_unique<detail::LookupOfShard<K, V>>(options_, ask_);
     return static_cast<detail::LookupOfShard<K, V>&>(*kept).cache;
   }
