@@ -137,6 +137,7 @@ struct WebService::Impl {
   WebMetrics metrics;
   Router router;
   std::unique_ptr<HttpServer> server;
+  std::optional<Client> client;  // handlers send through it
 };
 
 Task<HttpReply> WebService::Impl::ready() {
@@ -188,17 +189,14 @@ WebService::~WebService() = default;
 const std::string& WebService::url() const { return impl_->url; }
 
 Task<void> WebService::run() {
-  auto& impl = *impl_;
-  log::info("Web pages at {}", impl.url);
-  Client client{impl.app, impl.log};  // handlers send through it
-  std::exception_ptr end;
-  try {
-    co_await impl.server->run();
-  } catch (...) {
-    end = std::current_exception();
-  }
-  co_await client.close();
-  if (end) std::rethrow_exception(end);
+  log::info("Web pages at {}", impl_->url);
+  impl_->client.emplace(impl_->app, impl_->log);
+  co_await impl_->server->run();
+}
+
+Task<void> WebService::close() {
+  if (impl_->client) co_await impl_->client->close();
+  impl_->client.reset();
 }
 
 }  // namespace mephisto

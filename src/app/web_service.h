@@ -27,8 +27,9 @@ class WebService {
 
   // `http://HOST:PORT/`
   const std::string& url() const;
-  // Serves until it is cancelled.
+  // Serves until it is cancelled. Then close() sends what handlers have sent.
   Task<void> run();
+  Task<void> close();
 
  private:
   struct Impl;

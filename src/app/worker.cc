@@ -182,6 +182,11 @@ Task<void> Worker::Impl::live() {
     co_await service.finished();
   }
   socket_.reset();
+  try {
+    if (web_) co_await timeout(kMoment, web_->close());
+  } catch (...) {
+    note(std::current_exception());
+  }
   web_.reset();
   over = true;
   changed.notify_all();
