@@ -25,7 +25,7 @@ struct Outcome {
 inline App app{"paid_orders"};
 inline auto& orders = app.topic<Order>("orders", {.internal = true});
 inline auto& payments = app.topic<Payment>("payments", {.internal = true});
-inline auto& outcomes = app.topic<Outcome>("outcomes", {.internal = true});
+inline auto& outcomes = app.topic<Outcome>("outcomes", {.partitions = 1, .internal = true});
 inline auto& paid =
     app.join("paid", orders, payments, StreamJoinOptions{.kind = Join::kLeft, .after = 5min, .grace = 10s},
              {.close_idle = 10s});  // also while no later order moves the time

@@ -17,7 +17,7 @@ using testing::ElementsAreArray;
 constexpr int kPartitions = 3;
 constexpr int kRounds = 12;
 constexpr int kRecords = 8;  // of a round and a partition
-constexpr std::uint64_t kSeeds = 12;
+constexpr std::uint64_t kSeeds = 4;
 
 // The numbers of the records in a window.
 struct Numbers {
