@@ -45,13 +45,10 @@ Specs consumed(const App& app) {
 }
 
 // A partition of a table belongs to events of the partition with its number.
-Task<void> check_tables(const App& app, TopicDirectory& topics) {
+Task<void> check_tables(const App& app, const Specs& specs, TopicDirectory& topics) {
   std::map<std::string, int> consumed;
-  for (const auto& agent : app.agents()) {
-    if (const auto plan = co_await topics.plan(agent->topic())) consumed[agent->topic().name] = plan->partitions;
-  }
-  for (const auto& merged : app.merged()) {
-    if (const auto plan = co_await topics.plan(merged.topic)) consumed[merged.topic.name] = plan->partitions;
+  for (const auto& [topic, spec] : specs) {
+    if (const auto plan = co_await topics.plan(*spec)) consumed[topic] = plan->partitions;
   }
   if (consumed.empty()) co_return;
   for (const auto& table : app.tables()) {
@@ -124,7 +121,7 @@ Task<void> check_copartitioning(const App& app, TopicDirectory& topics) {
     for (const auto& topic : agent->order().topics) co_await add(all, topic, false);
     check("agent", agent->name(), all);
   }
-  co_await check_tables(app, topics);
+  co_await check_tables(app, specs, topics);
 }
 
 }  // namespace mephisto::detail
