@@ -109,7 +109,8 @@ struct WebService::Impl {
   }
 
   Task<HttpReply> answer(HttpRequest request) {
-    const auto seen = request;  // the handler takes it
+    // The handler takes the request. Its body, which may be large, is not needed afterwards.
+    const HttpRequest seen{request.method, request.path, request.query, request.headers, {}};
     auto stopped = gate.stop(request);
     auto reply = stopped ? std::move(*stopped) : co_await router.answer(std::move(request));
     gate.mark(seen, reply);

@@ -25,7 +25,7 @@ std::string host_of(std::string host) {
   return host.substr(0, host.find(':'));
 }
 
-// The header's name is that of the token's cookie.
+// The token that a browser has kept.
 std::string cookie(const HttpRequest& request) {
   for (const auto& [name, value] : request.headers) {
     if (to_lower(name) != "cookie") continue;
@@ -40,15 +40,18 @@ std::string cookie(const HttpRequest& request) {
 
 }  // namespace
 
+bool Gate::asks_with_token(const HttpRequest& request) const {
+  const auto query = request.query.find("token");
+  return query != request.query.end() && !rules_.token.empty() && same(query->second, rules_.token);
+}
+
 bool Gate::knows_token(const HttpRequest& request) const {
   if (rules_.token.empty()) return true;
   constexpr std::string_view kBearer = "bearer ";
   const auto& given = request.headers["authorization"];
   if (to_lower(given).starts_with(kBearer) && same(std::string{trim(given.substr(kBearer.size()))}, rules_.token))
     return true;
-  const auto query = request.query.find("token");
-  if (query != request.query.end() && same(query->second, rules_.token)) return true;
-  return same(cookie(request), url_encode(rules_.token));
+  return asks_with_token(request) || same(cookie(request), url_encode(rules_.token));
 }
 
 // Whether a page of another site has sent it. Programs other than browsers send no Origin.
@@ -98,8 +101,7 @@ void Gate::mark(const HttpRequest& request, HttpReply& reply) const {
     reply.headers.add("Access-Control-Allow-Origin", origin);
     reply.headers.add("Vary", "Origin");
   }
-  const auto query = request.query.find("token");
-  if (query != request.query.end() && !rules_.token.empty() && same(query->second, rules_.token))
+  if (asks_with_token(request))
     reply.headers.add("Set-Cookie",
                       fmt::format("{}={}; Path=/; HttpOnly; SameSite=Strict", kCookie, url_encode(rules_.token)));
 }

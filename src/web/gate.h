@@ -26,6 +26,8 @@ class Gate {
   void mark(const HttpRequest& request, HttpReply& reply) const;
 
  private:
+  // Whether the token is a parameter, as in the first request of a browser.
+  bool asks_with_token(const HttpRequest& request) const;
   bool knows_token(const HttpRequest& request) const;
   bool is_foreign(const HttpRequest& request) const;
   bool may_read(const std::string& origin) const;
