@@ -4,6 +4,7 @@
 #include <map>
 
 #include "support/test_app.h"
+#include "table/options.h"
 
 namespace mephisto::tests {
 namespace {
@@ -20,12 +21,6 @@ struct Person {
   int age = 0;
   bool operator==(const Person&) const = default;
 };
-
-TopicOptions partitions(int count) {
-  TopicOptions options;
-  options.partitions = count;
-  return options;
-}
 
 SendOptions with_key(const std::string& key) {
   SendOptions options;

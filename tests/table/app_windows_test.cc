@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "support/test_app.h"
+#include "table/options.h"
 
 namespace mephisto::tests {
 namespace {
@@ -25,12 +26,6 @@ struct Totals {
     return *this;
   }
 };
-
-TopicOptions partitions(int count) {
-  TopicOptions options;
-  options.partitions = count;
-  return options;
-}
 
 SendOptions at(std::int64_t ms, const std::string& key, int partition = 0) {
   SendOptions options;

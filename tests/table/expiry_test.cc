@@ -3,6 +3,7 @@
 
 #include "mephisto/table/timed_rows.h"
 #include "support/test_app.h"
+#include "table/options.h"
 
 namespace mephisto::tests {
 namespace {
@@ -10,18 +11,6 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::Pair;
-
-TopicOptions one_partition() {
-  TopicOptions options;
-  options.partitions = 1;
-  return options;
-}
-
-SendOptions at(std::chrono::seconds time) {
-  SendOptions options;
-  options.timestamp = Timestamp{time};
-  return options;
-}
 
 // Words are counted; one that starts with '?' only looks.
 struct Seen {
@@ -40,7 +29,7 @@ struct Seen {
     });
   }
   App app{"seen"};
-  Topic<std::string>& words = app.topic<std::string>("words", one_partition());
+  Topic<std::string>& words = app.topic<std::string>("words", partitions(1));
   Table<std::string, int>& counts;
   std::vector<int> looked;
   std::size_t listed = 0;

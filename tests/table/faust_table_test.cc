@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "support/test_app.h"
+#include "table/options.h"
 
 namespace mephisto::tests {
 namespace {
@@ -9,18 +10,6 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::Pair;
-
-TopicOptions one_partition() {
-  TopicOptions options;
-  options.partitions = 1;
-  return options;
-}
-
-SendOptions at(std::chrono::milliseconds time) {
-  SendOptions options;
-  options.timestamp = Timestamp{time};
-  return options;
-}
 
 struct Reads {
   int now = 0;
@@ -62,7 +51,7 @@ struct Views {
     return rows;
   }
   App app{"pages"};
-  Topic<std::string>& pages = app.topic<std::string>("pages", one_partition());
+  Topic<std::string>& pages = app.topic<std::string>("pages", partitions(1));
   FaustTable<std::string, int>& views;
   std::vector<Reads> reads;
   std::vector<std::pair<std::string, int>> keys;
@@ -115,7 +104,7 @@ TEST(FaustTable, WhatHasExpiredIsNeitherServedNorKept) {
 
 TEST(FaustTable, AFieldOfTheValueCanBeTheTime) {
   App app{"fields"};
-  auto& times = app.topic<std::int64_t>("times", one_partition());
+  auto& times = app.topic<std::int64_t>("times", partitions(1));
   auto& counts = app.faust_table<int, int>("counts", FaustWindows::tumbling(10s), {.initial = 100, .partitions = 1});
   int latest = 0;
   app.agent("count", times, [&](Stream<std::int64_t> stream) -> Task<void> {

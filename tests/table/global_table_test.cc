@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "support/test_app.h"
+#include "table/options.h"
 
 namespace mephisto::tests {
 namespace {
@@ -22,18 +23,6 @@ struct Price {
   std::string currency;
   double amount = 0;
 };
-
-SendOptions to(int partition) {
-  SendOptions options;
-  options.partition = partition;
-  return options;
-}
-
-TopicOptions partitions(int count) {
-  TopicOptions options;
-  options.partitions = count;
-  return options;
-}
 
 // One agent writes the rates, the other one reads them.
 struct Exchange {

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "support/test_app.h"
+#include "table/options.h"
 
 namespace mephisto::tests {
 namespace {
@@ -9,12 +10,6 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-TopicOptions one_partition() {
-  TopicOptions options;
-  options.partitions = 1;
-  return options;
-}
 
 // "+ann bob" adds, "-ann bob" discards, "!ann" clears.
 struct Friends {
@@ -45,7 +40,7 @@ struct Friends {
     return all;
   }
   App app{"sets"};
-  Topic<std::string>& commands = app.topic<std::string>("commands", one_partition());
+  Topic<std::string>& commands = app.topic<std::string>("commands", partitions(1));
   SetTable<std::string, std::string>& friends;
   std::vector<std::string> members;
 };
@@ -98,7 +93,7 @@ TEST(SetTable, FaustsFormHasItsOperationsAndIsNotCompacted) {
 
 TEST(SetTable, FaustsOperationsAreRestored) {
   TestApp world{"sets"};
-  auto& commands = world.app.topic<std::string>("commands", one_partition());
+  auto& commands = world.app.topic<std::string>("commands", partitions(1));
   auto& tags = world.app.set_table<int, std::int64_t>("tags", {.partitions = 1, .form = SetForm::kFaust});
   std::vector<std::int64_t> members;
   world.app.agent("look", commands, [&](Stream<std::string> stream) -> Task<void> {
@@ -121,7 +116,7 @@ TEST(SetTable, FaustsOperationsAreRestored) {
 
 TEST(SetTable, AnOperationThatIsUnknownEndsTheWorkerWithItsPlace) {
   TestApp world{"sets"};
-  auto& commands = world.app.topic<std::string>("commands", one_partition());
+  auto& commands = world.app.topic<std::string>("commands", partitions(1));
   auto& tags = world.app.set_table<int, int>("tags", {.partitions = 1, .form = SetForm::kFaust});
   world.app.agent("look", commands, [&](Stream<std::string> stream) -> Task<void> {
     while (co_await stream.next()) (void)tags.members(7);

@@ -5,6 +5,7 @@
 
 #include "mephisto/table/table_key.h"
 #include "support/test_app.h"
+#include "table/options.h"
 
 namespace mephisto::tests {
 namespace {
@@ -72,18 +73,6 @@ TEST(TableKeys, BytesThatAreNoStoredKeyAreRefused) {
   for (std::size_t size = 0; size < stored.size(); ++size)
     EXPECT_THROW((void)detail::TableKey<Place>::key(std::string_view{stored}.substr(0, size)), Failure) << size;
   EXPECT_THROW((void)detail::TableKey<Place>::key(stored + "x"), Failure);
-}
-
-SendOptions to(int partition) {
-  SendOptions options;
-  options.partition = partition;
-  return options;
-}
-
-TopicOptions partitions(int count) {
-  TopicOptions options;
-  options.partitions = count;
-  return options;
 }
 
 // What one shard has of several partitions, seen from a task and from a timer.

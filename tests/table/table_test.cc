@@ -4,6 +4,7 @@
 #include <map>
 
 #include "support/test_app.h"
+#include "table/options.h"
 
 namespace mephisto::tests {
 namespace {
@@ -23,24 +24,6 @@ struct Totals {
   std::int64_t spent = 0;
   std::vector<int> prices;
 };
-
-SendOptions keyed(const std::string& key) {
-  SendOptions options;
-  options.key = key;
-  return options;
-}
-
-SendOptions to(int partition) {
-  SendOptions options;
-  options.partition = partition;
-  return options;
-}
-
-TopicOptions partitions(int count) {
-  TopicOptions options;
-  options.partitions = count;
-  return options;
-}
 
 struct Shop {
   explicit Shop(int concurrency = 1, bool exactly_once = false) {
