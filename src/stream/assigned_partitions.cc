@@ -125,7 +125,7 @@ std::vector<AssignmentId> AssignedPartitions::ids() const {
 }
 
 // The longest acks ahead that the log accepts in one agent's part of the metadata, without the agent's name.
-std::optional<std::size_t> AssignedPartitions::max_acks_ahead(const std::string& topic, const Consumer& agent) const {
+std::optional<std::size_t> AssignedPartitions::max_acks_ahead(const std::string& topic, const ShardAgent& agent) const {
   const auto all = log_.max_acks_ahead_bytes();
   if (all == kUnlimited) return std::nullopt;
   const auto part = all / static_cast<std::size_t>(std::ranges::count(subscriptions_, topic, &Subscription::topic));
@@ -144,7 +144,7 @@ AssignmentCommit AssignedPartitions::progress(const Assignment& assignment) cons
     check_account(*lane);
     commit.offset = std::min(commit.offset, lane->tracker.committable());
   }
-  each_lane(assignment, [&](const Consumer& agent, const Lane& lane) {
+  each_lane(assignment, [&](const ShardAgent& agent, const Lane& lane) {
     const auto note = lane.tracker.acks_ahead(
         commit.offset, exactly_once_ || stateful()
                            ? kUnlimited
@@ -159,7 +159,7 @@ AssignmentCommit AssignedPartitions::progress(const Assignment& assignment) cons
 std::vector<LaneStatus> AssignedPartitions::status() const {
   std::vector<LaneStatus> lines;
   for (const auto& [id, assignment] : assignments_) {
-    each_lane(*assignment, [&](const Consumer& agent, const Lane& lane) {
+    each_lane(*assignment, [&](const ShardAgent& agent, const Lane& lane) {
       lines.push_back({agent.name(), assignment->partition(), assignment->generation(), lane.state,
                        lane.tracker.committable(), lane.account});
     });

@@ -14,11 +14,11 @@ std::vector<PartitionDiagnosis> Shard::diagnose() const {
   std::vector<PartitionDiagnosis> all;
   for (const auto& [id, assignment] : assigned_.all()) {
     const Lane* behind = nullptr;
-    const Consumer* agent = nullptr;
-    assigned_.each_lane(*assignment, [&](const Consumer& consumer, const Lane& lane) {
+    const ShardAgent* agent = nullptr;
+    assigned_.each_lane(*assignment, [&](const ShardAgent& one, const Lane& lane) {
       if (behind != nullptr && behind->tracker.committable() <= lane.tracker.committable()) return;
       behind = &lane;
-      agent = &consumer;
+      agent = &one;
     });
     if (behind == nullptr) continue;
     const auto& partition = assignment->partition();
@@ -34,7 +34,7 @@ std::vector<PartitionDiagnosis> Shard::diagnose() const {
   return all;
 }
 
-std::vector<Reason> Shard::reasons(const Assignment& assignment, const Lane& lane, const Consumer& agent) const {
+std::vector<Reason> Shard::reasons(const Assignment& assignment, const Lane& lane, const ShardAgent& agent) const {
   std::vector<Reason> all;
   const auto ago = [&](Loop::time_point since) {
     return std::chrono::duration_cast<std::chrono::milliseconds>(loop_.now() - since).count();

@@ -20,7 +20,7 @@ enum class FailureKind {
   kOutput,   // the log refused an output of the event
 };
 
-class AgentRuntime : public Consumer {
+class AgentRuntime : public ShardAgent {
  public:
   AgentRuntime(const AgentBase& agent, Shard& shard, std::string app_id, std::uint64_t max_window, int concurrency);
   ~AgentRuntime() override;

@@ -13,10 +13,10 @@
 
 namespace mephisto::detail {
 
-// An agent that consumes topics of a shard.
-class Consumer {
+// An agent on a shard, as the shard sees it: it consumes topics of the shard.
+class ShardAgent {
  public:
-  virtual ~Consumer() = default;
+  virtual ~ShardAgent() = default;
   virtual const std::string& name() const = 0;
   // The queue for a partition; agents with isolated partitions have one each.
   virtual LaneQueue& queue_for(const TopicPartition& partition) = 0;
@@ -30,7 +30,7 @@ class Consumer {
 
 struct Subscription {
   std::string topic;
-  Consumer* agent;
+  ShardAgent* agent;
 };
 
 // A line of `horton lag` and of a worker's status.
@@ -50,7 +50,7 @@ class AssignedPartitions {
       : loop_(loop), log_(log), exactly_once_(exactly_once), owner_(owner), refusals_(refusals) {}
 
   // Before the first assignment. The agent and the participant must live as long as this object.
-  void subscribe(std::string topic, Consumer& agent) { subscriptions_.push_back({std::move(topic), &agent}); }
+  void subscribe(std::string topic, ShardAgent& agent) { subscriptions_.push_back({std::move(topic), &agent}); }
   void add(Participant& participant) { participants_.push_back(&participant); }
   const std::vector<Subscription>& subscriptions() const { return subscriptions_; }
   const Participants& participants() const { return participants_; }
@@ -87,7 +87,7 @@ class AssignedPartitions {
   const std::vector<Transition>& transitions() const { return transitions_; }
 
  private:
-  std::optional<std::size_t> max_acks_ahead(const std::string& topic, const Consumer& agent) const;
+  std::optional<std::size_t> max_acks_ahead(const std::string& topic, const ShardAgent& agent) const;
 
   Loop& loop_;
   const Log& log_;

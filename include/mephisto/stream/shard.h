@@ -22,7 +22,7 @@ class Shard : private LaneQueue::Owner {
   ~Shard() override;
 
   // The agent consumes this topic. Its queues report to this shard from their first assignment on. Before run().
-  void subscribe(std::string topic, Consumer& agent) { assigned_.subscribe(std::move(topic), agent); }
+  void subscribe(std::string topic, ShardAgent& agent) { assigned_.subscribe(std::move(topic), agent); }
   // Adds state that the shard's events change; it must live as long as the shard. Before run().
   void add(Participant& participant) { assigned_.add(participant); }
   const Participants& participants() const { return assigned_.participants(); }
@@ -91,7 +91,7 @@ class Shard : private LaneQueue::Owner {
   Task<void> leave();
   // Ends everything that the stop still waits for when its time is over.
   Task<void> end_at_deadline();
-  std::vector<Reason> reasons(const Assignment& assignment, const Lane& lane, const Consumer& agent) const;
+  std::vector<Reason> reasons(const Assignment& assignment, const Lane& lane, const ShardAgent& agent) const;
 
   Loop& loop_;
   std::shared_ptr<Log> log_;
