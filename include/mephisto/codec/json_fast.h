@@ -144,15 +144,35 @@ class Reader {
 
   static bool digit(char c) { return static_cast<unsigned char>(c - '0') < 10; }
 
+  // Reads up to 20 digits as the last ones of `number`, which is wrong if it has more than 19 then. With `many`, eight
+  // at a time: that is faster from eight digits on.
+  template <bool many>
+  static const char* digits(const char* at, std::uint64_t& number) {
+    const char* const limit = at + 20;
+    if constexpr (many) {
+      for (; at + 8 <= limit; at += 8) {
+        std::uint64_t eight = 0;
+        std::memcpy(&eight, at, 8);
+        eight ^= 0x3030303030303030;  // a digit's byte is its value now
+        if (((eight | (eight + 0x7676767676767676)) & 0x8080808080808080) != 0) break;
+        eight = (eight * 10 + (eight >> 8)) & 0x00ff00ff00ff00ff;
+        eight = (eight * 100 + (eight >> 16)) & 0x0000ffff0000ffff;
+        number = number * 100'000'000 + ((eight * 10'000 + (eight >> 32)) & 0xffffffff);
+      }
+    }
+    for (; at < limit && digit(*at); ++at) number = number * 10 + static_cast<unsigned char>(*at - '0');
+    return at;
+  }
+
   template <class T>
   const char* integer(const char* at, T& out) const {
     const bool negative = std::is_signed_v<T> && *at == '-';
     at += negative ? 1 : 0;
     const char* const first = at;
     std::uint64_t number = 0;
-    for (; digit(*at) && at - first < 19; ++at) number = number * 10 + static_cast<unsigned char>(*at - '0');
-    const auto digits = at - first;
-    if (digits == 0 || digits > 18 || (*first == '0' && digits > 1) || *at == '.' || *at == 'e' || *at == 'E')
+    at = digits<true>(at, number);
+    const auto count = at - first;
+    if (count == 0 || count > 18 || (*first == '0' && count > 1) || *at == '.' || *at == 'e' || *at == 'E')
       return nullptr;
     const auto value = negative ? -static_cast<std::int64_t>(number) : static_cast<std::int64_t>(number);
     if (!std::in_range<T>(value)) return nullptr;
@@ -171,19 +191,18 @@ class Reader {
     at += negative ? 1 : 0;
     const char* const first = at;
     std::uint64_t mantissa = 0;
-    for (; digit(*at) && at - first < 20; ++at) mantissa = mantissa * 10 + static_cast<unsigned char>(*at - '0');
-    auto digits = at - first;
-    if (digits == 0 || (*first == '0' && digits > 1)) return nullptr;
+    at = digits<false>(at, mantissa);
+    auto count = at - first;
+    if (count == 0 || (*first == '0' && count > 1)) return nullptr;
     std::ptrdiff_t fraction = 0;
     if (*at == '.') {
       const char* const point = ++at;
-      for (; digit(*at) && at - point < 20; ++at) mantissa = mantissa * 10 + static_cast<unsigned char>(*at - '0');
+      at = digits<false>(at, mantissa);
       fraction = at - point;
       if (fraction == 0) return nullptr;
-      digits += fraction;
+      count += fraction;
     }
-    if (*at == 'e' || *at == 'E' || digits > 19 || mantissa > (std::uint64_t{1} << 53))
-      return slow_floating(begin, out);
+    if (*at == 'e' || *at == 'E' || count > 19 || mantissa > (std::uint64_t{1} << 53)) return slow_floating(begin, out);
     const double value = static_cast<double>(mantissa) / kPowers[fraction];
     if constexpr (std::is_same_v<T, float>) {
       if (rounds_twice(value)) return slow_floating(begin, out);
@@ -209,7 +228,10 @@ class Reader {
   template <class T>
   static bool from_text(std::string_view read, T& out) {
     if constexpr (std::is_same_v<T, std::string>) {
-      out.assign(read);
+      out.resize_and_overwrite(read.size(), [&](char* to, std::size_t size) {  // assign() is no inline function
+        std::memcpy(to, read.data(), size);
+        return size;
+      });
       return true;
     } else if constexpr (std::is_same_v<T, Decimal>) {
       out.text.assign(read);
