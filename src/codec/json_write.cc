@@ -105,6 +105,45 @@ void write_floating(Buffer& out, Float value, Dialect dialect) {
   out.commit(end);
 }
 
+// The path of the value with which a JSON text ends, or of the one that would come next: `.lines[2].price`, and `[key]`
+// for a key of an object.
+std::string path_to_end(std::string_view text) {
+  struct Open {
+    bool object;
+    bool key_comes;
+    std::size_t index = 0;
+    std::string_view key{};
+  };
+  std::vector<Open> open;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const char c = text[at];
+    if (c == '{' || c == '[') {
+      open.push_back({.object = c == '{', .key_comes = c == '{'});
+    } else if (c == '}' || c == ']') {
+      open.pop_back();
+    } else if (c == ',') {
+      ++open.back().index;
+      open.back().key_comes = open.back().object;
+    } else if (c == '"') {
+      const auto begin = at + 1;
+      for (++at; at < text.size() && text[at] != '"'; ++at) at += text[at] == '\\' ? 1 : 0;
+      if (open.empty() || !open.back().key_comes) continue;
+      open.back().key = text.substr(begin, at - begin);
+      open.back().key_comes = false;
+    }
+  }
+  std::string path;
+  for (const auto& one : open) {
+    if (!one.object)
+      path += '[' + std::to_string(one.index) + ']';
+    else if (one.key_comes)
+      path += "[key]";
+    else
+      path.append(".").append(one.key);
+  }
+  return path;
+}
+
 }  // namespace
 
 void write_escaped(Buffer& out, std::string_view text, Dialect dialect) {
@@ -237,9 +276,10 @@ void refuse_depth() {
                 false};
 }
 
-std::string joined(std::string path, const std::string& rest) {
-  if (!rest.empty() && rest[0] != '[') path += '.';
-  return path + rest;
+void fail_to_write(std::string_view type, std::string_view text, const Refusal& refusal) {
+  auto place = std::string{type};
+  if (refusal.of_a_part) place += path_to_end(text);
+  throw Failure(ErrorKind::kInvalid, place + ": " + refusal.why);
 }
 
 }  // namespace mephisto::json

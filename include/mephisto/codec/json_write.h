@@ -23,15 +23,15 @@ enum class Dialect {
 
 namespace json {
 
-// The reason why a value cannot be written. Its position is found afterwards, so that writing need not record it.
+// The reason why a value cannot be written. Its position is found afterwards in the text that was written before it.
 struct Refusal {
   std::string why;
   bool of_a_part = true;  // the reason is in a part of the value, not in the whole
 };
 [[noreturn]] void refuse(std::string why);
 [[noreturn]] void refuse_depth();
-// `order` and `lines[2]` → `order.lines[2]`.
-std::string joined(std::string path, const std::string& rest);
+// `text` is what was written of a value of this type until the refusal.
+[[noreturn]] void fail_to_write(std::string_view type, std::string_view text, const Refusal& refusal);
 
 void write_escaped(Buffer& out, std::string_view text, Dialect dialect);
 void write_double(Buffer& out, double value, Dialect dialect);
@@ -304,76 +304,15 @@ void put(Buffer& out, const T& value, Dialect dialect) {
   }
 }
 
-// The path to the first part of `value` that cannot be written: `lines[2].price`.
-template <class T>
-std::string path_to_refused(const T& value, Dialect dialect) {
-  std::string path;
-  auto refused = [](auto write) {
-    try {
-      Buffer out;
-      write(out);
-      return false;
-    } catch (const Refusal&) {
-      return true;
-    }
-  };
-  // If the part is refused, adds its name to the path and continues there.
-  auto step = [&](const auto& part, auto name) {
-    if (!refused([&](Buffer& out) { put(out, part, dialect); })) return false;
-    path = joined(name(), path_to_refused(part, dialect));
-    return true;
-  };
-  if constexpr (is_optional<T>) {
-    if (value) path = path_to_refused(*value, dialect);
-  } else if constexpr (is_variant<T>) {
-    path = std::visit([&](const auto& alternative) { return path_to_refused(alternative, dialect); }, value);
-  } else if constexpr (is_pair_or_tuple<T>) {
-    std::size_t index = 0;
-    auto name = [&] { return "[" + std::to_string(index) + "]"; };
-    std::apply([&](const auto&... element) { (void)((step(element, name) || (++index, false)) || ...); }, value);
-  } else if constexpr (MapLike<T>) {
-    for (const auto& [key, mapped] : value) {
-      if (refused([&](Buffer& out) { put_key(out, key, dialect); })) return "[key]";
-      auto name = [&] {
-        Buffer out;
-        put_key(out, key, dialect);
-        return std::string{out.view().substr(1, out.size() - 2)};
-      };
-      if (step(mapped, name)) break;
-    }
-  } else if constexpr (ListLike<T> && !std::is_convertible_v<const T&, std::string_view>) {
-    std::size_t index = 0;
-    for (const auto& item : value) {
-      if (step(static_cast<const typename T::value_type&>(item), [&] { return "[" + std::to_string(index) + "]"; }))
-        break;
-      ++index;
-    }
-  } else if constexpr (Record<T>) {
-    auto fields = reflect::field_pointers(value);
-    bool found = false;
-    reflect::for_each_index<T>([&](auto index) {
-      const std::string_view name = reflect::wire_name<T, index()>();
-      found = found || step(*std::get<index()>(fields), [&] { return std::string{name}; });
-    });
-  }
-  return path;
-}
-
-template <class T>
-[[noreturn, gnu::noinline, gnu::cold]] void fail_to_write(const T& value, Dialect dialect, const Refusal& refusal) {
-  const auto path = refusal.of_a_part ? path_to_refused(value, dialect) : std::string{};
-  throw Failure(ErrorKind::kInvalid, joined(std::string{reflect::type_name<T>()}, path) + ": " + refusal.why);
-}
-
 // Appends `value`, or throws Failure (kInvalid); `out` may then hold a part of it.
 template <class T>
 void write(Buffer& out, const T& value, Dialect dialect = Dialect::kOrjson) {
-  [[maybe_unused]] const auto before = out.size();
+  const auto before = out.size();
   try {
     put(out, value, dialect);
     if constexpr (nests_freely<T>()) check_depth(out.view().substr(before));
   } catch (const Refusal& refusal) {
-    fail_to_write(value, dialect, refusal);
+    fail_to_write(reflect::type_name<T>(), out.view().substr(before), refusal);
   }
 }
 
