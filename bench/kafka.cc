@@ -6,6 +6,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
+#include <thread>
 
 #include "kafka_place.h"
 #include "rebalance.h"

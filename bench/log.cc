@@ -5,6 +5,7 @@
 #include <map>
 
 #include "bench.h"
+#include "mephisto/stream/outbox.h"
 
 namespace mephisto::bench {
 namespace {

@@ -1,5 +1,6 @@
 // Reads the asker from a record's headers or from the envelope around its value. Faust writes both.
 #include "fuzz.h"
+#include "mephisto/agent/instance.h"
 #include "mephisto/agent.h"
 
 namespace mephisto::fuzz {

@@ -9,6 +9,7 @@
 #include "horton/collection.h"
 #include "horton/json_text.h"
 #include "mephisto/base/text.h"
+#include "mephisto/log.h"
 
 namespace horton {
 namespace {

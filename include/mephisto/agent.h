@@ -19,6 +19,8 @@
 #include <vector>
 
 #include "mephisto/stream.h"
+#include "mephisto/stream/time_order.h"
+#include "mephisto/sync.h"
 #include "mephisto/topic.h"
 
 namespace mephisto {
@@ -131,9 +133,18 @@ std::optional<ReplyAddress> reply_address(const Slot& slot);
 // Answers the event in `slot` with JSON text, if it is a request.
 Task<void> reply(Slot& slot, std::string_view value_json, bool value_has_namespace);
 
+// The event that the instance processes, or null.
+Slot* event_of(Instance& instance);
+
+// Options with the key of the running task's event.
+SendOptions same_key();
+
 // Answers `null`, if the event is a request and the handler gave no result.
 void answer_null(Slot& slot);
 Task<void> send_error_reply(ReplyAddress address, std::string message);
+
+// Makes the record that is sent a request.
+void add_reply_headers(SendOptions& options, std::string reply_to, std::string correlation_id);
 
 // Sends `value` (JSON text by the agent's codec) and waits for the reply's value as JSON text.
 Task<std::string> ask_raw(const TopicSpec& topic, std::string value, SendOptions options, Loop::duration deadline);
@@ -148,9 +159,8 @@ struct Sink {
 
 class AgentBase {
  public:
-  AgentBase(std::string name, detail::TopicSpec topic, AgentOptions options)
-      : name_(std::move(name)), topic_(std::move(topic)), options_(std::move(options)) {}
-  virtual ~AgentBase() = default;
+  AgentBase(std::string name, detail::TopicSpec topic, AgentOptions options);
+  virtual ~AgentBase();
   AgentBase(const AgentBase&) = delete;
   AgentBase& operator=(const AgentBase&) = delete;
 
@@ -198,13 +208,10 @@ class Agent : public AgentBase {
 
   // Sends; the record is durable when it returns. If `reply_to` (a topic's name) is given, the result goes there under
   // `correlation_id`.
-  Task<RecordMetadata> send(T value, SendOptions options = {}, std::string reply_to = "",
+  Task<RecordMetadata> send(const T& value, SendOptions options = {}, std::string reply_to = "",
                             std::string correlation_id = "") const {
-    if (!reply_to.empty()) {
-      options.headers.push_back({std::string{detail::kReplyToHeader}, std::move(reply_to)});
-      options.headers.push_back({std::string{detail::kCorrelationHeader}, std::move(correlation_id)});
-    }
-    co_return co_await to_.send(std::move(value), std::move(options));
+    if (!reply_to.empty()) detail::add_reply_headers(options, std::move(reply_to), std::move(correlation_id));
+    return to_.send(value, std::move(options));
   }
 
   // Sends and waits for the result. Throws Failure: kTimeout after the deadline, or kInvalid with the handler's error
@@ -261,24 +268,19 @@ class Agent : public AgentBase {
     } else {
       auto results = handler_(std::move(stream));
       while (auto* result = co_await results.next()) {
-        if (instance.slot()) co_await detail::reply(instance.slot(), to_json(*result), HasNamespace<R>);
+        if (auto* event = detail::event_of(instance)) co_await detail::reply(*event, to_json(*result), HasNamespace<R>);
         for (const auto& sink : sinks_) co_await sink.run(*result);
       }
     }
   }
 
  private:
-  static SendOptions keep_key() {
-    SendOptions options;
-    auto* slot = detail::current_slot();
-    if (slot != nullptr && *slot && slot->record().has_key()) options.key = std::string{slot->record().key};
-    return options;
-  }
-
   template <class To>
   static Sink<ResultType> make_sink(To&& to) {
     if constexpr (requires { to.cast(std::declval<ResultType>(), SendOptions{}); }) {
-      return {[target = &to](const ResultType& result) -> Task<void> { co_await target->cast(result, keep_key()); }};
+      return {[target = &to](const ResultType& result) -> Task<void> {
+        co_await target->cast(result, detail::same_key());
+      }};
     } else if constexpr (std::is_void_v<std::invoke_result_t<To&, const ResultType&>>) {
       return {[call = std::forward<To>(to)](const ResultType& result) -> Task<void> {
         call(result);

@@ -7,7 +7,6 @@
 // does not suspend.
 #pragma once
 
-#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -16,96 +15,55 @@
 #include <vector>
 
 #include "mephisto/codec.h"
-#include "mephisto/stream/delivery.h"
+#include "mephisto/loop.h"
 #include "mephisto/topic.h"
 
 namespace mephisto {
 
 namespace detail {
 
-class AgentRuntime;
+class Instance;
+struct Slot;
 
-// A cheap test that rules out almost all values that are not a request in an envelope (Faust without headers).
-// Instance::unwrap() examines the others.
-inline bool maybe_envelope(std::string_view value) {
-  return value.starts_with('{') && value.find("ReqRepRequest") != std::string_view::npos;
-}
-
-// One running coroutine of an agent, with the event (or batch of events) that it processes.
-class Instance {
+// How a stream takes the records of the agent's instance that it feeds (agent/instance.h).
+class RecordSource {
  public:
-  // Call it on the task that runs the handler.
-  Instance(AgentRuntime& runtime, LaneQueue& queue)
-      : runtime_(runtime), queue_(queue), context_(*TaskContext::current()) {}
-  ~Instance() {
-    for (auto& slot : unacked_) queue_.drop(slot);
-  }
-  Instance(const Instance&) = delete;
-  Instance& operator=(const Instance&) = delete;
+  explicit RecordSource(Instance& instance);
+  RecordSource(const RecordSource&) = delete;
+  RecordSource& operator=(const RecordSource&) = delete;
 
-  LaneQueue& queue() { return queue_; }
-  TaskContext& context() const { return context_; }
-  // Whether it processes the record, alone or in a batch. waits_for_ack(): with manual_ack, whether it has processed
-  // the record and the acknowledgement is missing.
-  bool holds(const Lane& lane, std::int64_t offset) const;
-  bool waits_for_ack(const Lane& lane, std::int64_t offset) const;
-  Slot& slot() { return slot_; }
-  std::vector<Slot>& held() { return held_; }
-  bool manual_ack = false;
-
-  // Acknowledges the held events and takes the next record.
-  bool advance() {
-    if (slot_) acknowledge();
-    if (!held_.empty()) acknowledge_held();
-    return queue_.pick(slot_);
-  }
-  // Waits for the next record, after advance() has found none. False at the end of the stream.
-  Task<bool> wait_for_record();
-  // Takes another record without acknowledging: the current one joins the batch.
-  bool advance_in_batch() {
-    if (slot_) hold();
-    return queue_.pick(slot_);
-  }
-  // Whether the handler must let the loop's other tasks run, although there is a next record. The clock is read only
-  // now and then.
-  bool must_yield() {
-    if (++taken_ < kReadClockEvery) return must_yield_;
-    taken_ = 0;
-    return must_yield_ = Loop::current()->turn_is_over();
-  }
-  void yielded() { must_yield_ = false; }
-  void hold() { held_.push_back(std::exchange(slot_, {})); }
-  // The unit of work of the current event or batch that needs the state of another unit; null if it does not.
-  Slot* in_conflict();
-  // Discards what the current event or batch has done. return_events(): gives the events back to the queue.
-  void discard();
-  void return_events();
-  void acknowledge();
-  void acknowledge_held();
-  void decode_failed(const Error& error);
+  Instance& instance() const { return instance_; }
+  // Acknowledges the event before and takes the next record. Null: none is ready, or the loop's other tasks come first.
+  const RecordView* try_next();
+  // The same, but without an acknowledgement: the event before becomes part of a batch.
+  const RecordView* next_in_batch();
+  // The record that was taken last cannot be decoded: it fails, and the next one is taken.
+  const RecordView* next_after(const Error& error);
+  Slot* slot() const { return slot_; }
   // The value of a request in an envelope (Faust without headers), unpadded; empty if the record is not such a request.
-  std::string_view unwrap();
-  bool closed() const { return queue_.closed(); }
-  AgentRuntime& runtime() { return runtime_; }
-  // From now on the handler sends for this event. This also holds if a task of its own asks the stream (timeout).
-  void work_on(Slot* slot) {
-    context_.current_unit = slot;
-    TaskContext::current()->current_unit = slot;
-  }
+  std::string_view unwrap(const RecordView& record);
+  // Takes records until take() is true for one, or the stream ends.
+  Task<void> wait_next(void* event);
+  // Waits for a further record of a batch. False: there is none until the deadline.
+  Task<bool> wait_in_batch(Loop::time_point deadline);
+  // The events since the first next_in_batch() are a batch: the handler works for it as a whole.
+  void end_batch();
+
+ protected:
+  ~RecordSource() = default;
+  // Decodes the record, or one of the next ones, into the event. False if there is none.
+  virtual bool take(const RecordView* record, void* event) = 0;
 
  private:
-  static constexpr int kReadClockEvery = 16;
-
-  AgentRuntime& runtime_;
-  LaneQueue& queue_;
-  TaskContext& context_;
-  int taken_ = 0;
-  bool must_yield_ = false;
-  Slot slot_;
-  std::vector<Slot> held_;
-  std::vector<Slot> unacked_;  // with manual_ack: events without an acknowledgement, in flight until the worker stops
-  std::string unwrapped_;
+  Instance& instance_;
+  Slot* slot_;  // the instance's
 };
+
+const TopicPartition& partition_of(const Slot& slot);
+int attempt_of(const Slot& slot);
+void acknowledge_now(Slot& slot);
+// The stream's events are acknowledged by acknowledge_now() only.
+void acknowledge_by_hand(Instance& instance);
 
 }  // namespace detail
 
@@ -114,39 +72,38 @@ template <class T>
 class Event {
  public:
   Event() = default;
-  Event(T* value, detail::Slot* slot) : value_(value), slot_(slot) {}
+  Event(T* value, const RecordView* record, detail::Slot* slot) : value_(value), record_(record), slot_(slot) {}
 
   explicit operator bool() const { return value_ != nullptr; }
   T& operator*() const { return *value_; }
   T* operator->() const { return value_; }
   T& value() const { return *value_; }
 
-  bool has_key() const { return slot_->record().has_key(); }
-  std::string_view key() const { return slot_->record().key; }
-  const HeadersView& headers() const { return slot_->record().headers; }
-  Timestamp timestamp() const { return slot_->record().timestamp(); }
-  const std::string& topic() const { return slot_->lane().assigned.partition.topic; }
-  int partition() const { return slot_->lane().assigned.partition.partition; }
-  std::int64_t offset() const { return slot_->record().offset; }
-  int attempt() const { return slot_->attempt; }  // failed attempts before this one
+  bool has_key() const { return record_->has_key(); }
+  std::string_view key() const { return record_->key; }
+  const HeadersView& headers() const { return record_->headers; }
+  Timestamp timestamp() const { return record_->timestamp(); }
+  const std::string& topic() const { return detail::partition_of(*slot_).topic; }
+  int partition() const { return detail::partition_of(*slot_).partition; }
+  std::int64_t offset() const { return record_->offset; }
+  int attempt() const { return detail::attempt_of(*slot_); }  // failed attempts before this one
 
   // The same event with another value (Stream::map).
   template <class U>
   Event<U> with(U* value) const {
-    return Event<U>{value, slot_};
+    return Event<U>{value, record_, slot_};
   }
   // Acknowledges now; for streams with noack().
-  void ack() const {
-    if (!slot_->done) slot_->lane().queue->acknowledge(*slot_, detail::Outcome::kAcked);
-  }
+  void ack() const { detail::acknowledge_now(*slot_); }
 
  private:
   T* value_ = nullptr;
+  const RecordView* record_ = nullptr;
   detail::Slot* slot_ = nullptr;
 };
 
 // Whether the running task processes an event.
-inline bool in_event() { return detail::current_slot() != nullptr; }
+bool in_event();
 
 // Sleeps in a handler. For waits that may be long and can start again: for a rate limit, or for a service that is
 // unreachable. If the event's partition must be released meanwhile (the worker stops, or a rebalance), the wait ends
@@ -179,53 +136,31 @@ class StreamNode {
 };
 
 template <class T>
-class SourceNode : public StreamNode<T> {
+class SourceNode final : public StreamNode<T>, public RecordSource {
  public:
-  SourceNode(Instance& instance, const Codec& codec) : instance_(instance), codec_(codec) {}
+  SourceNode(Instance& instance, const Codec& codec) : RecordSource(instance), codec_(codec) {}
 
-  bool try_next(Event<T>& event) override {
-    if (instance_.must_yield()) return false;
-    return take(event, instance_.advance());
-  }
+  bool try_next(Event<T>& event) override { return take(RecordSource::try_next(), &event); }
+  bool take_in_batch(Event<T>& event) { return take(next_in_batch(), &event); }
+  Task<void> wait_next(Event<T>& event) override { return RecordSource::wait_next(&event); }
 
-  bool take_in_batch(Event<T>& event) { return take(event, instance_.advance_in_batch()); }
-
-  Task<void> wait_next(Event<T>& event) override {
-    if (instance_.must_yield()) {
-      co_await yield();
-      instance_.yielded();
-    }
-    while (!take(event, instance_.advance())) {
-      if (instance_.closed()) co_return;
-      co_await instance_.queue().ready().wait("events");
-    }
-  }
-
-  Instance& instance() override { return instance_; }
+  Instance& instance() override { return RecordSource::instance(); }
 
  private:
-  bool take(Event<T>& event, bool picked) {
-    for (; picked; picked = instance_.queue().pick(instance_.slot())) {
-      auto& slot = instance_.slot();
-      if (auto read = decode(slot); !read) {
-        instance_.decode_failed(read.error());
-        continue;
-      }
-      event = Event<T>{&value_, &slot};
-      instance_.work_on(&slot);
-      return true;
+  bool take(const RecordView* record, void* event) override {
+    while (record != nullptr && !codec_.load_fast(record->value, value_)) {
+      const auto read = decode(*record);
+      if (read) break;
+      record = next_after(read.error());
     }
-    instance_.work_on(nullptr);
-    return false;
+    if (record == nullptr) return false;
+    *static_cast<Event<T>*>(event) = Event<T>{&value_, record, slot()};
+    return true;
   }
 
-  Result<void> decode(Slot& slot) {
-    const auto& bytes = slot.record().value;
-    if (codec_.load_fast(bytes, value_)) return {};
-    if (maybe_envelope(bytes)) {
-      if (auto inner = instance_.unwrap(); !inner.empty()) return codec_.load(json::padded_copy(inner), value_);
-    }
-    if (!slot.record().has_value()) {
+  Result<void> decode(const RecordView& record) {
+    if (auto inner = unwrap(record); !inner.empty()) return codec_.load(json::padded_copy(inner), value_);
+    if (!record.has_value()) {
       if constexpr (json::takes_tombstones<T>) {
         value_ = T{};
         return {};
@@ -233,10 +168,9 @@ class SourceNode : public StreamNode<T> {
         return fail(ErrorKind::kDecode, "the value is null; an agent that takes tombstones has std::optional values");
       }
     }
-    return codec_.load(bytes, value_);
+    return codec_.load(record.value, value_);
   }
 
-  Instance& instance_;
   const Codec& codec_;
   T value_{};
 };
@@ -383,23 +317,14 @@ class Stream {
     co_await source->wait_next(event);
     if (!event) co_return batch;
     batch.values.push_back(std::move(*event));
-    auto& loop = TaskContext::current()->loop();
-    const auto deadline = loop.now() + within;
+    const auto deadline = Loop::current()->now() + within;
     while (batch.values.size() < max) {
-      if (source->take_in_batch(event)) {
+      if (source->take_in_batch(event))
         batch.values.push_back(std::move(*event));
-        continue;
-      }
-      if (source->instance().closed() || loop.now() >= deadline) break;
-      co_await source->instance().queue().ready().wait_until(deadline, "more events for a batch");
+      else if (!co_await source->wait_in_batch(deadline))
+        break;
     }
-    auto& instance = source->instance();
-    if (instance.slot()) instance.hold();
-    auto& held = instance.held();
-    const auto last = held.back().lane().assigned.id;
-    held.back().mixed =
-        std::ranges::any_of(held, [&](const detail::Slot& slot) { return slot.lane().assigned.id != last; });
-    instance.work_on(&held.back());
+    source->end_batch();
     co_return batch;
   }
   // Also sends each value to the topics.
@@ -426,9 +351,7 @@ class Stream {
   }
   // Events are acknowledged only by event.ack(). An event without it is delivered again after a restart.
   Stream<T> noack() const {
-    if (node_->instance().queue().takes_by_time())
-      throw Failure(ErrorKind::kInvalid, "noack() does not work in an agent with by_time");
-    node_->instance().manual_ack = true;
+    detail::acknowledge_by_hand(node_->instance());
     return *this;
   }
 

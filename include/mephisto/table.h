@@ -28,6 +28,7 @@
 #include <utility>
 #include <vector>
 
+#include "mephisto/stream/outbox.h"
 #include "mephisto/table/global_state.h"
 #include "mephisto/table/table_key.h"
 #include "mephisto/table/table_state.h"

@@ -61,7 +61,7 @@ class TaskContext {
  private:
   friend class Wait;
   friend class Loop;
-  static thread_local TaskContext* current_;
+  static constinit thread_local TaskContext* current_;
 
   Loop& loop_;
   const std::string& name_;  // owned by the loop, where other threads can read it

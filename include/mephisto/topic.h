@@ -6,11 +6,18 @@
 //   it is committed
 #pragma once
 
+#include <chrono>
+#include <coroutine>
+#include <cstdint>
+#include <exception>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
-#include "mephisto/stream/outbox.h"
 #include "mephisto/stream/send_options.h"
+#include "mephisto/stream/topic_spec.h"
+#include "mephisto/stream/unit_of_work.h"
 
 namespace mephisto {
 
@@ -26,24 +33,34 @@ struct TopicOptions {
 
 namespace detail {
 
-// The unit of work of the running task, or null.
-inline UnitOfWork* current_unit() {
-  auto* context = TaskContext::current();
-  return context == nullptr ? nullptr : context->current_unit;
-}
-
-// The event that the running task processes, or null.
-inline Slot* current_slot() { return event_of(current_unit()); }
-
 TopicSpec make_spec(std::string name, const TopicOptions& options);
 
 ModelInfo model_of(const json::RecordShape& shape);
+
+template <class T>
+void write_value(const Codec& codec, const void* value, Buffer& out) {
+  codec.dump(*static_cast<const T*>(value), out);
+}
+
+// Sends through the running task's outbox without a wait. False: it has no room, or the topic is not looked up yet.
+bool cast_now(const TopicSpec& topic, const SendOptions& options, WriteValue write, const void* value);
+// The bytes of a value, or why it cannot be written. They are kept while its sender waits.
+struct Encoded {
+  std::optional<Buffer> bytes{};  // no value: a tombstone
+  std::exception_ptr error{};
+};
+Encoded encode(const TopicSpec& topic, WriteValue write, const void* value);
+// The same with waits.
+Task<void> cast_later(const TopicSpec& topic, SendOptions options, Encoded value);
+// Sends and waits until the record is durable.
+Task<RecordMetadata> send_and_wait(const TopicSpec& topic, SendOptions options, Encoded value);
 
 }  // namespace detail
 
 class TopicBase {
  public:
-  explicit TopicBase(detail::TopicSpec spec) : spec_(std::move(spec)) {}
+  explicit TopicBase(detail::TopicSpec spec);
+  ~TopicBase();
   TopicBase(const TopicBase&) = delete;
   TopicBase& operator=(const TopicBase&) = delete;
   const std::string& name() const { return spec_.name; }
@@ -89,36 +106,13 @@ class Topic : public TopicBase {
   // Sends the value. Awaiting the result suspends only while too many records are under way. Throws Failure when the
   // log refuses.
   Cast cast(const T& value, const SendOptions& options = {}) const {
-    auto& outbox = detail::Outbox::current(spec_.name);
-    const auto* handle = outbox.collector().has_room() ? outbox.topics().known(spec_) : nullptr;
-    if (handle == nullptr) return Cast{put(value, options)};
-    add(outbox, *handle, value, options, false);
-    return {};
+    if (detail::cast_now(spec_, options, detail::write_value<T>, &value)) return {};
+    return Cast{detail::cast_later(spec_, options, detail::encode(spec_, detail::write_value<T>, &value))};
   }
 
   // As cast, and waits until the record is durable.
-  Task<RecordMetadata> send(T value, SendOptions options = {}) const {
-    auto& outbox = detail::Outbox::current(spec_.name);
-    co_await outbox.collector().room();
-    const auto* handle = co_await outbox.topics().resolve(spec_);
-    options.partition = outbox.collector().partition_of(*handle, options);
-    const auto ticket = add(outbox, *handle, value, options, true);
-    co_return co_await outbox.tickets().sent(ticket, spec_.name, *options.partition);
-  }
-
- private:
-  detail::Ticket add(detail::Outbox& outbox, const detail::TopicHandle& handle, const T& value,
-                     const SendOptions& options, bool await) const {
-    auto& collector = outbox.collector();
-    return value_or_throw(collector.add_value(handle, collector.partition_of(handle, options), options,
-                                              spec_.value_codec, value, detail::current_unit(), await));
-  }
-  // The parameters are values, because the caller's may be gone when there is room.
-  Task<void> put(T value, SendOptions options) const {
-    auto& outbox = detail::Outbox::current(spec_.name);
-    co_await outbox.collector().room();
-    const auto* handle = co_await outbox.topics().resolve(spec_);
-    add(outbox, *handle, value, options, false);
+  Task<RecordMetadata> send(const T& value, SendOptions options = {}) const {
+    return detail::send_and_wait(spec_, std::move(options), detail::encode(spec_, detail::write_value<T>, &value));
   }
 };
 

@@ -103,14 +103,18 @@ Task<void> send_error_reply(ReplyAddress address, std::string message) {
   co_await send_response(std::move(address), std::move(text), nullptr);
 }
 
+void add_reply_headers(SendOptions& options, std::string reply_to, std::string correlation_id) {
+  options.headers.push_back({std::string{kReplyToHeader}, std::move(reply_to)});
+  options.headers.push_back({std::string{kCorrelationHeader}, std::move(correlation_id)});
+}
+
 Task<std::string> ask_raw(const TopicSpec& topic, std::string value, SendOptions options, Loop::duration deadline) {
   auto& outbox = Outbox::current(topic.name);
   auto& replies = RequestReply::of(outbox);
   co_await replies.open();
   const auto* handle = co_await outbox.topics().resolve(topic);
   const auto id = replies.new_id();
-  options.headers.push_back({std::string{kReplyToHeader}, replies.topic()});
-  options.headers.push_back({std::string{kCorrelationHeader}, id});
+  add_reply_headers(options, replies.topic(), id);
   auto waiting = replies.wait_for(id);
   const Defer forget{[&] { replies.forget(id); }};
   const int partition = outbox.collector().partition_of(*handle, options);

@@ -4,6 +4,8 @@
 
 #include <filesystem>
 
+#include "mephisto/log.h"
+
 namespace mephisto {
 
 std::string App::datadir() const {

@@ -9,6 +9,9 @@
 namespace mephisto {
 namespace detail {
 
+bool Forwarder::Way::has_room() const { return collector_.has_room(); }
+Task<void> Forwarder::Way::room() { return collector_.room(); }
+
 void Forwarder::Way::send(Slot& slot, std::optional<std::string> key) {
   const auto& record = slot.record();
   SendOptions options;
@@ -22,7 +25,7 @@ void Forwarder::Way::send(Slot& slot, std::optional<std::string> key) {
 
 Task<Forwarder::Way> Forwarder::open() const {
   auto& outbox = Outbox::current();
-  co_return Way{outbox, *co_await outbox.topics().resolve(to_)};
+  co_return Way{outbox.collector(), *co_await outbox.topics().resolve(to_)};
 }
 
 Task<void> Forwarder::run(Instance& instance) const {

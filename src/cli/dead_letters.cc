@@ -7,6 +7,7 @@
 
 #include "cli/output.h"
 #include "mephisto/stream/delivery.h"
+#include "mephisto/stream/outbox.h"
 
 namespace mephisto::cli {
 namespace {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <set>
@@ -15,6 +16,7 @@
 #include "cli/output.h"
 #include "cli/parser.h"
 #include "mephisto/base/version.h"
+#include "mephisto/stream/outbox.h"
 
 namespace mephisto::cli {
 namespace {

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "mephisto/app/table_stores.h"
+#include "mephisto/store/store.h"
 
 namespace mephisto::cli {
 namespace {

@@ -30,7 +30,7 @@ constexpr std::uint64_t kRandomTurn = 8;
 
 }  // namespace
 
-thread_local TaskContext* TaskContext::current_ = nullptr;
+constinit thread_local TaskContext* TaskContext::current_ = nullptr;
 
 TaskContext::TaskContext(Loop& loop, const std::string& name, TaskContext* parent)
     : loop_(loop), name_(*loop.impl().names.insert(name).first) {

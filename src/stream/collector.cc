@@ -25,6 +25,22 @@ std::size_t header_bytes(const std::vector<Header>& headers) {
   return bytes;
 }
 
+// Whether the log takes a record of this size; and why it does not.
+bool fits(const SendOptions& options, std::size_t value_bytes) {
+  return value_bytes + (options.key ? options.key->size() : 0) <= kMaxRecordBytes &&
+         (options.headers.empty() || header_bytes(options.headers) <= kMaxHeaderBytes);
+}
+
+[[gnu::cold]] Error why_too_large(const TopicHandle& topic, int partition, const SendOptions& options,
+                                  std::size_t value_bytes) {
+  if (const auto bytes = value_bytes + (options.key ? options.key->size() : 0); bytes > kMaxRecordBytes) {
+    return {ErrorKind::kInvalid, fmt::format("a record of {} bytes for {}/{} is too large: at most {} bytes", bytes,
+                                             topic.name, partition, kMaxRecordBytes)};
+  }
+  return {ErrorKind::kInvalid, fmt::format("a record for {}/{} has {} bytes of headers: at most {}", topic.name,
+                                           partition, header_bytes(options.headers), kMaxHeaderBytes)};
+}
+
 }  // namespace
 
 PartitionBatch& Collection::find(const Key& key) { return batches[key]; }
@@ -45,30 +61,20 @@ int Collector::partition_of(const TopicHandle& topic, const SendOptions& options
   return static_cast<int>(random_.below(static_cast<std::uint64_t>(topic.partitions)));
 }
 
-Result<void> Collector::check_unit(const TopicHandle& topic, int partition, UnitOfWork* unit) const {
-  if (tickets_.ended()) return std::unexpected(*tickets_.ended());
-  if (const auto* event = event_of(unit); event != nullptr && !event->lane().open()) {
-    return fail(ErrorKind::kFenced,
-                fmt::format("{} moved to another worker while it was processed: nothing more is sent for it",
-                            event->position()));
-  }
-  if (partition < 0 || partition >= topic.partitions)
-    return fail(ErrorKind::kInvalid, fmt::format("topic {} has no partition {}", topic.name, partition));
-  return {};
+bool Collector::accepts(const TopicHandle& topic, int partition, UnitOfWork* unit) const {
+  if (tickets_.ended() || partition < 0 || partition >= topic.partitions) return false;
+  const auto* event = event_of(unit);
+  return event == nullptr || event->lane().open();
 }
 
-Result<void> Collector::check_size(const TopicHandle& topic, int partition, const SendOptions& options,
-                                   std::size_t value_bytes) const {
-  if (const auto bytes = value_bytes + (options.key ? options.key->size() : 0); bytes > kMaxRecordBytes) {
-    return fail(ErrorKind::kInvalid, fmt::format("a record of {} bytes for {}/{} is too large: at most {} bytes", bytes,
-                                                 topic.name, partition, kMaxRecordBytes));
+[[gnu::cold]] Error Collector::why_refused(const TopicHandle& topic, int partition, UnitOfWork* unit) const {
+  if (tickets_.ended()) return *tickets_.ended();
+  if (const auto* event = event_of(unit); event != nullptr && !event->lane().open()) {
+    return {ErrorKind::kFenced,
+            fmt::format("{} moved to another worker while it was processed: nothing more is sent for it",
+                        event->position())};
   }
-  if (options.headers.empty()) return {};
-  if (const auto bytes = header_bytes(options.headers); bytes > kMaxHeaderBytes) {
-    return fail(ErrorKind::kInvalid, fmt::format("a record for {}/{} has {} bytes of headers: at most {}", topic.name,
-                                                 partition, bytes, kMaxHeaderBytes));
-  }
-  return {};
+  return {ErrorKind::kInvalid, fmt::format("topic {} has no partition {}", topic.name, partition)};
 }
 
 Ticket Collector::added(PartitionBatch& batch, std::size_t before, bool await, UnitOfWork* unit) {
@@ -85,9 +91,9 @@ Ticket Collector::added(PartitionBatch& batch, std::size_t before, bool await, U
 
 Result<Ticket> Collector::add(const TopicHandle& topic, int partition, const SendOptions& options,
                               std::optional<std::string_view> value, UnitOfWork* unit, bool await) {
-  if (auto sound = check_unit(topic, partition, unit); !sound) return std::unexpected(std::move(sound.error()));
-  if (auto fits = check_size(topic, partition, options, value ? value->size() : 0); !fits)
-    return std::unexpected(std::move(fits.error()));
+  if (!accepts(topic, partition, unit)) return std::unexpected(why_refused(topic, partition, unit));
+  if (const auto bytes = value ? value->size() : 0; !fits(options, bytes))
+    return std::unexpected(why_too_large(topic, partition, options, bytes));
   if (stages(unit)) {
     auto staged = stage(topic, partition, options, *unit);
     if (value) unit->staged.append(*value);
@@ -101,6 +107,34 @@ Result<Ticket> Collector::add(const TopicHandle& topic, int partition, const Sen
   return added(batch, before, await, unit);
 }
 
+void Collector::cast(const TopicHandle& topic, const SendOptions& options, const Codec& codec, WriteValue write,
+                     const void* value, UnitOfWork* unit) {
+  const int partition = partition_of(topic, options);
+  if (!accepts(topic, partition, unit)) throw Failure(why_refused(topic, partition, unit));
+  // `record` is what the value belongs to: its bytes can be counted and taken back.
+  const auto encode = [&](auto& record, Buffer& out) {
+    try {
+      write(codec, value, out);
+      if (!fits(options, record.value_bytes()))
+        throw Failure(why_too_large(topic, partition, options, record.value_bytes()));
+    } catch (...) {
+      record.abandon();
+      throw;
+    }
+    record.end();
+  };
+  if (stages(unit)) {
+    auto staged = stage(topic, partition, options, *unit);
+    return encode(staged, unit->staged);
+  }
+  auto& batch = unscoped_.at(topic, partition);
+  const auto before = batch.builder.bytes();
+  batch.times_chosen |= options.timestamp.has_value();
+  auto& out = batch.builder.begin(key_of(options), options.timestamp.value_or(loop_.timestamp()), options.headers);
+  encode(batch.builder, out);
+  added(batch, before, false, unit);
+}
+
 StagedWriter Collector::stage(const TopicHandle& topic, int partition, const SendOptions& options, UnitOfWork& unit) {
   if (unit.staged.capacity() == 0 && !spare_staged_.empty()) {
     unit.staged = std::move(spare_staged_.back());
@@ -108,16 +142,6 @@ StagedWriter Collector::stage(const TopicHandle& topic, int partition, const Sen
   }
   const auto timestamp = options.timestamp.value_or(loop_.timestamp());
   return {unit.staged, {&topic, partition, timestamp, options.timestamp.has_value(), key_of(options)}, options.headers};
-}
-
-Result<Ticket> Collector::staged_whole(const TopicHandle& topic, int partition, const SendOptions& options,
-                                       StagedWriter& staged) {
-  if (auto fits = check_size(topic, partition, options, staged.value_bytes()); !fits) {
-    staged.abandon();
-    return std::unexpected(std::move(fits.error()));
-  }
-  staged.end();
-  return Ticket{0};
 }
 
 // A timer's records belong to no offset, and nobody would send them again. So they are kept when a transaction fails;

@@ -2,7 +2,16 @@
 
 #include <fmt/format.h>
 
+#include "mephisto/stream/outbox.h"
+
 namespace mephisto {
+
+detail::TopicSpec::TopicSpec() = default;
+detail::TopicSpec::~TopicSpec() = default;
+detail::TopicSpec::TopicSpec(const TopicSpec&) = default;
+detail::TopicSpec& detail::TopicSpec::operator=(const TopicSpec&) = default;
+detail::TopicSpec::TopicSpec(TopicSpec&&) noexcept = default;
+detail::TopicSpec& detail::TopicSpec::operator=(TopicSpec&&) noexcept = default;
 
 detail::TopicSpec detail::make_spec(std::string name, const TopicOptions& options) {
   if (auto valid = check_topic_name(name); !valid) throw Failure(valid.error());
@@ -21,15 +30,59 @@ detail::TopicSpec detail::make_spec(std::string name, const TopicOptions& option
   return spec;
 }
 
+TopicBase::TopicBase(detail::TopicSpec spec) : spec_(std::move(spec)) {}
+TopicBase::~TopicBase() = default;
+
 Task<RecordMetadata> TopicBase::send_raw(std::optional<std::string> value, SendOptions options) const {
-  auto& outbox = detail::Outbox::current(spec_.name);
+  detail::Encoded encoded;
+  if (value) encoded.bytes.emplace().append(*value);
+  return detail::send_and_wait(spec_, std::move(options), std::move(encoded));
+}
+
+bool detail::cast_now(const TopicSpec& topic, const SendOptions& options, WriteValue write, const void* value) {
+  auto& outbox = Outbox::current(topic.name);
+  auto& collector = outbox.collector();
+  const auto* handle = collector.has_room() ? outbox.topics().known(topic) : nullptr;
+  if (handle == nullptr) return false;
+  collector.cast(*handle, options, topic.value_codec, write, value, current_unit());
+  return true;
+}
+
+detail::Encoded detail::encode(const TopicSpec& topic, WriteValue write, const void* value) {
+  Encoded encoded;
+  try {
+    write(topic.value_codec, value, encoded.bytes.emplace());
+  } catch (...) {
+    encoded.error = std::current_exception();
+  }
+  return encoded;
+}
+
+namespace {
+
+std::optional<std::string_view> bytes_of(const detail::Encoded& value) {
+  if (value.error) std::rethrow_exception(value.error);
+  return value.bytes ? std::optional{value.bytes->view()} : std::nullopt;
+}
+
+}  // namespace
+
+Task<void> detail::cast_later(const TopicSpec& topic, SendOptions options, Encoded value) {
+  auto& outbox = Outbox::current(topic.name);
   co_await outbox.collector().room();
-  const auto* handle = co_await outbox.topics().resolve(spec_);
+  const auto* handle = co_await outbox.topics().resolve(topic);
+  value_or_throw(outbox.collector().add(*handle, outbox.collector().partition_of(*handle, options), options,
+                                        bytes_of(value), current_unit()));
+}
+
+Task<RecordMetadata> detail::send_and_wait(const TopicSpec& topic, SendOptions options, Encoded value) {
+  auto& outbox = Outbox::current(topic.name);
+  co_await outbox.collector().room();
+  const auto* handle = co_await outbox.topics().resolve(topic);
   const int partition = outbox.collector().partition_of(*handle, options);
-  auto ticket = value_or_throw(outbox.collector().add(*handle, partition, options,
-                                                      value ? std::optional<std::string_view>{*value} : std::nullopt,
-                                                      detail::current_unit(), true));
-  co_return co_await outbox.tickets().sent(ticket, spec_.name, partition);
+  const auto ticket =
+      value_or_throw(outbox.collector().add(*handle, partition, options, bytes_of(value), current_unit(), true));
+  co_return co_await outbox.tickets().sent(ticket, topic.name, partition);
 }
 
 }  // namespace mephisto

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "mephisto/agent.h"
+#include "mephisto/agent/instance.h"
 #include "mephisto/stream/shard.h"
 
 namespace mephisto::detail {

@@ -23,6 +23,9 @@ struct RepartitionOptions {
 
 namespace detail {
 
+class Collector;
+struct TopicHandle;
+
 // An agent that sends records on.
 class Forwarder : public AgentBase {
  public:
@@ -35,9 +38,9 @@ class Forwarder : public AgentBase {
   // The way to the other topic.
   class Way {
    public:
-    Way(Outbox& outbox, const TopicHandle& to) : collector_(outbox.collector()), to_(to) {}
-    bool has_room() const { return collector_.has_room(); }
-    Task<void> room() { return collector_.room(); }
+    Way(Collector& collector, const TopicHandle& to) : collector_(collector), to_(to) {}
+    bool has_room() const;
+    Task<void> room();
     // Sends the event's record on under `key`, with its bytes, time and headers. Whoever consumes the other topic
     // answers a request.
     void send(Slot& slot, std::optional<std::string> key);
@@ -96,7 +99,7 @@ class GroupBy : public Forwarder {
       auto key = key_text(std::invoke(key_, std::as_const(*event)));
       if (!key) throw Failure(ErrorKind::kInvalid, "the function of group_by gives no key for this record");
       if (!way.has_room()) co_await way.room();
-      way.send(instance.slot(), std::move(key));
+      way.send(*event_of(instance), std::move(key));
     }
   }
 

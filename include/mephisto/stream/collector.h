@@ -28,38 +28,9 @@ class Collector {
   // ticket is for Tickets::sent().
   Result<Ticket> add(const TopicHandle& topic, int partition, const SendOptions& options,
                      std::optional<std::string_view> value, UnitOfWork* unit, bool await = false);
-  // The same, with the value encoded in place.
-  template <class T>
-  Result<Ticket> add_value(const TopicHandle& topic, int partition, const SendOptions& options, const Codec& codec,
-                           const T& value, UnitOfWork* unit, bool await = false) {
-    if (auto sound = check_unit(topic, partition, unit); !sound) return std::unexpected(std::move(sound.error()));
-    if (stages(unit)) {
-      auto staged = stage(topic, partition, options, *unit);
-      try {
-        codec.dump(value, unit->staged);
-      } catch (...) {
-        staged.abandon();
-        throw;
-      }
-      return staged_whole(topic, partition, options, staged);
-    }
-    auto& batch = unscoped_.at(topic, partition);
-    const auto before = batch.builder.bytes();
-    batch.times_chosen |= options.timestamp.has_value();
-    auto& buffer = batch.builder.begin(key_of(options), options.timestamp.value_or(loop_.timestamp()), options.headers);
-    try {
-      codec.dump(value, buffer);
-    } catch (...) {
-      batch.builder.abandon();
-      throw;
-    }
-    if (auto fits = check_size(topic, partition, options, batch.builder.value_bytes()); !fits) {
-      batch.builder.abandon();
-      return std::unexpected(std::move(fits.error()));
-    }
-    batch.builder.end();
-    return added(batch, before, await, unit);
-  }
+  // Adds a record without a ticket, whose value is encoded in place. Throws Failure if the record is refused.
+  void cast(const TopicHandle& topic, const SendOptions& options, const Codec& codec, WriteValue write,
+            const void* value, UnitOfWork* unit);
   // Moves the staged records of a unit of work into the next transaction, or append.
   void merge(UnitOfWork& unit);
 
@@ -103,12 +74,9 @@ class Collector {
     return transactional_ && event_of(unit) != nullptr;
   }
   StagedWriter stage(const TopicHandle& topic, int partition, const SendOptions& options, UnitOfWork& unit);
-  Result<Ticket> staged_whole(const TopicHandle& topic, int partition, const SendOptions& options,
-                              StagedWriter& staged);
-  // The checks before a record is written.
-  Result<void> check_unit(const TopicHandle& topic, int partition, UnitOfWork* unit) const;
-  Result<void> check_size(const TopicHandle& topic, int partition, const SendOptions& options,
-                          std::size_t value_bytes) const;
+  // Whether the unit may send there now; and why it may not.
+  bool accepts(const TopicHandle& topic, int partition, UnitOfWork* unit) const;
+  Error why_refused(const TopicHandle& topic, int partition, UnitOfWork* unit) const;
 
   // Buffers that are kept for reuse.
   struct Spare {

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "mephisto/stream/time_order.h"
 #include "mephisto/stream/tracker.h"
 #include "mephisto/stream/unit_of_work.h"
 #include "mephisto/log.h"
@@ -168,6 +169,9 @@ inline Slot* event_of(UnitOfWork* unit) {
   return *slot ? slot : nullptr;
 }
 
+// The event that the running task processes, or null.
+inline Slot* current_slot() { return event_of(current_unit()); }
+
 // The shard's memory that an assignment uses (flow_control.h), in bytes.
 struct FlowAccount {
   std::size_t bytes = 0;  // of batches that the agents have not finished
@@ -201,17 +205,6 @@ class Refusals {
     auto operator<=>(const Key&) const = default;
   };
   std::map<Key, std::string> all_;
-};
-
-// How an agent on several topics takes their records.
-struct TimeOrder {
-  // Of the records with one partition number in these topics, the one with the smallest time comes first; at equal
-  // times, that of an earlier topic. No topic: records come in the order of their arrival.
-  std::vector<std::string> topics{};
-  // How long a record waits for a topic of which all records have been read.
-  Loop::duration idle{};
-  // The log's.
-  std::function<Task<Result<Watermarks>>(TopicPartition)> readable{};
 };
 
 // The queue that an agent's instances share: the batches of their lanes, and the records that wait for their key or for

@@ -5,44 +5,14 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <source_location>
 #include <string>
 #include <string_view>
-#include <typeinfo>
 #include <vector>
 
-#include "mephisto/codec.h"
 #include "mephisto/log.h"
+#include "mephisto/stream/topic_spec.h"
 
 namespace mephisto::detail {
-
-// What `model` shows of a record type, and how `send --value-type` checks a value.
-struct ModelInfo {
-  std::string name;
-  struct Field {
-    std::string name;
-    std::string type;
-    bool required = true;
-    std::string initial;  // the value of a missing field, as JSON
-  };
-  std::vector<Field> fields;
-  std::function<Result<void>(std::string_view json)> check;
-};
-
-// A topic as declared, before it is looked up in the log.
-struct TopicSpec {
-  std::string name;
-  TopicConfig config;
-  bool internal = false;
-  bool partitions_set = false;            // config.partitions was given, not the default
-  std::shared_ptr<const TopicSpec> like;  // if it is created, with as many partitions as this topic
-  bool dead_letters = false;              // a record that the log refuses is kept without its bytes
-  const std::type_info* type = nullptr;   // of the values
-  std::source_location where;             // of the declaration
-  Codec value_codec = Codec::json();
-  std::string help;
-  std::optional<ModelInfo> model;  // of values that are records
-};
 
 // A topic that was looked up.
 struct TopicHandle {

@@ -2,13 +2,18 @@
 // all.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <utility>
 #include <vector>
 
 #include "mephisto/base/buffer.h"
-#include "mephisto/sync.h"
+#include "mephisto/task.h"
+
+namespace mephisto {
+class WaitQueue;
+}
 
 namespace mephisto::detail {
 
@@ -65,6 +70,12 @@ struct UnitOfWork {
  private:
   std::vector<std::pair<Participant*, std::unique_ptr<StateChange>>> changes_;
 };
+
+// The unit of work of the running task, or null.
+inline UnitOfWork* current_unit() {
+  auto* context = TaskContext::current();
+  return context == nullptr ? nullptr : context->current_unit;
+}
 
 // Thrown when a unit needs state that another unit in flight has changed (UnitOfWork::conflict). The unit is discarded
 // and runs again. It is no std::exception, so that handlers do not catch it by accident.
