@@ -228,9 +228,10 @@ class Reader {
   template <class T>
   static bool from_text(std::string_view read, T& out) {
     if constexpr (std::is_same_v<T, std::string>) {
-      out.resize_and_overwrite(read.size(), [&](char* to, std::size_t size) {  // assign() is no inline function
-        std::memcpy(to, read.data(), size);
-        return size;
+      // assign() is no inline function. The size that libstdc++ 12 gives may be that of the memory.
+      out.resize_and_overwrite(read.size(), [&](char* to, std::size_t) {
+        std::memcpy(to, read.data(), read.size());
+        return read.size();
       });
       return true;
     } else if constexpr (std::is_same_v<T, Decimal>) {
