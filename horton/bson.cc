@@ -7,7 +7,7 @@
 #include <cstdlib>
 
 #include "mephisto/error.h"
-#include "mephisto/time.h"
+#include "mephisto/base/time.h"
 
 namespace horton {
 namespace {

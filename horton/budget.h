@@ -12,7 +12,7 @@
 
 #include "horton/documents.h"
 #include "mephisto/loop.h"
-#include "mephisto/time.h"
+#include "mephisto/base/time.h"
 
 namespace horton {
 

@@ -4,7 +4,7 @@
 #include <chrono>
 
 #include "mephisto/loop.h"
-#include "mephisto/time.h"
+#include "mephisto/base/time.h"
 
 namespace horton {
 

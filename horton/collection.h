@@ -3,7 +3,7 @@
 #pragma once
 
 #include "horton/documents.h"
-#include "mephisto/time.h"
+#include "mephisto/base/time.h"
 
 namespace horton {
 

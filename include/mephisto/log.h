@@ -26,7 +26,7 @@
 #include "mephisto/log/token.h"
 #include "mephisto/log/topic_config.h"
 #include "mephisto/task.h"
-#include "mephisto/time.h"
+#include "mephisto/base/time.h"
 
 namespace mephisto {
 

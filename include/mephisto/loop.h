@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "mephisto/task.h"
-#include "mephisto/time.h"
+#include "mephisto/base/time.h"
 
 namespace mephisto {
 

@@ -13,7 +13,7 @@
 #include "mephisto/error.h"
 #include "mephisto/log.h"
 #include "mephisto/logging.h"
-#include "mephisto/time.h"
+#include "mephisto/base/time.h"
 
 namespace mephisto {
 namespace {

@@ -19,7 +19,7 @@
 #include "base/private_file.h"
 #include "base/text.h"
 #include "mephisto/error.h"
-#include "mephisto/time.h"
+#include "mephisto/base/time.h"
 
 namespace mephisto::log {
 

@@ -1,4 +1,4 @@
-#include "mephisto/time.h"
+#include "mephisto/base/time.h"
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>

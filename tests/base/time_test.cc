@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "mephisto/base/ids.h"
-#include "mephisto/time.h"
+#include "mephisto/base/time.h"
 
 namespace mephisto {
 namespace {

@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "mephisto/time.h"
+#include "mephisto/base/time.h"
 
 namespace mephisto {
 namespace {

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/hash.h"
-#include "mephisto/time.h"
+#include "mephisto/base/time.h"
 #include "table/window_driver.h"
 
 namespace mephisto {

@@ -7,7 +7,7 @@
 
 #include "mephisto/base/ids.h"
 #include "mephisto/codec/reflect.h"
-#include "mephisto/time.h"
+#include "mephisto/base/time.h"
 
 namespace mephisto {
 

@@ -12,7 +12,7 @@
 
 #include "mephisto/base/buffer.h"
 #include "mephisto/error.h"
-#include "mephisto/time.h"
+#include "mephisto/base/time.h"
 
 namespace mephisto {
 

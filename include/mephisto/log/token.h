@@ -6,7 +6,7 @@
 #include <string>
 
 #include "mephisto/error.h"
-#include "mephisto/time.h"
+#include "mephisto/base/time.h"
 
 namespace mephisto {
 

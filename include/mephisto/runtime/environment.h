@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "mephisto/base/ids.h"
-#include "mephisto/time.h"
+#include "mephisto/base/time.h"
 
 namespace mephisto {
 

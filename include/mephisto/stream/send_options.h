@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "mephisto/log/record_batch.h"
-#include "mephisto/time.h"
+#include "mephisto/base/time.h"
 
 namespace mephisto {
 

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "mephisto/table/state_view.h"
-#include "mephisto/time.h"
+#include "mephisto/base/time.h"
 
 namespace mephisto {
 
