@@ -1,5 +1,6 @@
 // The stores of rocksdb:// on this machine: which can be trusted, and copies of them.
 #include <fmt/format.h>
+#include <rocksdb/perf_level.h>
 
 #include <algorithm>
 #include <optional>
@@ -8,6 +9,7 @@
 #include "base/private_file.h"
 #include "store/kinds.h"
 #include "store/rocks_open.h"
+#include "store/write_behind.h"
 
 namespace mephisto::detail {
 namespace {
@@ -36,15 +38,17 @@ bool holds_nothing(const std::filesystem::path& path) {
 class RocksStores final : public Stores {
  public:
   RocksStores(std::filesystem::path folder, std::size_t memory_budget)
-      : folder_(std::move(folder)), memory_(std::make_shared<RocksMemory>(memory_budget)) {}
+      : folder_(std::move(folder)),
+        memory_(std::make_shared<RocksMemory>(memory_budget - memory_budget / 8)),
+        gathered_(std::make_shared<WriteBehindMemory>(memory_budget / 8)) {}
 
   std::unique_ptr<Store> open(const std::string& name, int partition) override {
     auto folder = std::make_unique<RocksFolder>(folder_, name, partition);
-    if (auto opened = open_if_sound(*folder)) return rocks_store(std::move(folder), memory_, std::move(*opened));
+    if (auto opened = open_if_sound(*folder)) return store_of(std::move(folder), std::move(*opened));
     folder->create();
     auto opened = open_database(*memory_, folder->path(), true);
     if (!opened.status.ok()) throw unavailable(*folder, opened.status);
-    return rocks_store(std::move(folder), memory_, std::move(opened));
+    return store_of(std::move(folder), std::move(opened));
   }
 
   void restore(const std::string& name, int partition, const std::filesystem::path& snapshot) override {
@@ -98,8 +102,15 @@ class RocksStores final : public Stores {
     return std::nullopt;
   }
 
+  std::unique_ptr<Store> store_of(std::unique_ptr<RocksFolder> folder, Opened opened) {
+    // RocksDB counts each comparison of two keys in a variable of the thread, which costs more than the comparison.
+    rocksdb::SetPerfLevel(rocksdb::PerfLevel::kDisable);
+    return write_behind(rocks_store(std::move(folder), memory_, std::move(opened)), gathered_);
+  }
+
   const std::filesystem::path folder_;
   const std::shared_ptr<RocksMemory> memory_;
+  const std::shared_ptr<WriteBehindMemory> gathered_;
 };
 
 }  // namespace

@@ -1,0 +1,160 @@
+// Changes that are gathered before they go to the store below.
+#include "store/write_behind.h"
+
+#include "store/places.h"
+
+namespace mephisto::test {
+namespace {
+
+using detail::write_behind;
+using detail::WriteBehindMemory;
+using ::testing::ElementsAre;
+using ::testing::Pair;
+
+// What the store below has got.
+struct Below {
+  Contents contents;
+  std::int64_t position = -1;
+  int calls = 0;
+  std::vector<std::string> keys;  // of the last call
+  bool refuses = false;
+  bool damaged = false;
+};
+
+class BelowStore final : public Store {
+ public:
+  explicit BelowStore(Below& below) : below_(below) {}
+  std::int64_t position() const override { return below_.position; }
+  std::optional<std::string_view> get(std::string_view key) override {
+    if (below_.damaged) throw Failure(ErrorKind::kCorrupt, "a wrong checksum");
+    const auto found = below_.contents.find(std::string{key});
+    return found == below_.contents.end() ? std::nullopt : std::optional<std::string_view>{found->second};
+  }
+  void scan(std::string_view, std::string_view,
+            const std::function<bool(std::string_view key, std::string_view value)>& visit) override {
+    for (const auto& [key, value] : below_.contents) visit(key, value);
+  }
+  void apply(std::span<const StoreChange> changes, std::int64_t position) override {
+    if (below_.refuses) throw Failure(ErrorKind::kUnavailable, "the disk is full");
+    ++below_.calls;
+    below_.keys.clear();
+    for (const auto& [key, value] : changes) {
+      below_.keys.emplace_back(key);
+      if (value) {
+        below_.contents[std::string{key}] = *value;
+      } else {
+        below_.contents.erase(std::string{key});
+      }
+    }
+    below_.position = position;
+  }
+  void snapshot(const std::filesystem::path&) override {}
+  std::size_t size() const override { return below_.contents.size(); }
+  std::size_t bytes() const override { return 0; }
+
+ private:
+  Below& below_;
+};
+
+struct WriteBehindTest : ::testing::Test {
+  std::unique_ptr<Store> open(Below& under, std::size_t budget) {
+    if (!memory) memory = std::make_shared<WriteBehindMemory>(budget);
+    return write_behind(std::make_unique<BelowStore>(under), memory);
+  }
+  static void set(Store& store, const std::string& key, std::optional<std::string> value, std::int64_t position) {
+    store.apply(std::vector<StoreChange>{{key, value}}, position);
+  }
+
+  Below below;
+  std::shared_ptr<WriteBehindMemory> memory;
+};
+
+TEST_F(WriteBehindTest, ManyChangesOfAKeyAreOne) {
+  const auto store = open(below, 1 << 20);
+  for (int i = 0; i < 100; ++i) set(*store, i % 2 == 0 ? "b" : "a", std::to_string(i), i);
+  set(*store, "a", std::nullopt, 100);
+  EXPECT_EQ(below.calls, 0);
+  EXPECT_EQ(store->position(), 100);
+  EXPECT_EQ(store->get("b"), "98");
+  EXPECT_EQ(store->get("a"), std::nullopt);
+  EXPECT_THAT(all_of(*store), ElementsAre(Pair("b", "98")));
+  EXPECT_EQ(below.calls, 1);
+  EXPECT_THAT(below.keys, ElementsAre("a", "b"));
+  EXPECT_EQ(below.position, 100);
+}
+
+TEST_F(WriteBehindTest, AChangeHidesWhatIsBelow) {
+  below.contents = {{"kept", "1"}, {"erased", "1"}, {"set", "1"}};
+  const auto store = open(below, 1 << 20);
+  store->apply(std::vector<StoreChange>{{"erased", std::nullopt}, {"set", "2"}}, 0);
+  EXPECT_EQ(store->get("kept"), "1");
+  EXPECT_EQ(store->get("erased"), std::nullopt);
+  EXPECT_EQ(store->get("set"), "2");
+  EXPECT_EQ(store->size(), 2U);
+}
+
+TEST_F(WriteBehindTest, AClosedStoreHasWrittenAll) {
+  set(*open(below, 1 << 20), "a", "1", 7);
+  EXPECT_THAT(below.contents, ElementsAre(Pair("a", "1")));
+  EXPECT_EQ(below.position, 7);
+}
+
+TEST_F(WriteBehindTest, APositionWithoutAChangeIsWrittenToo) {
+  open(below, 1 << 20)->apply({}, 7);
+  EXPECT_EQ(below.position, 7);
+}
+
+TEST_F(WriteBehindTest, StoresShareTheMemory) {
+  Below other;
+  constexpr std::size_t kBytes = 100'000;
+  const auto first = open(below, kBytes);
+  const auto second = open(other, kBytes);
+  std::int64_t position = 0;
+  std::size_t gathered = 0;
+  for (; below.calls == 0; gathered += 1000) {
+    ++position;
+    set(*first, std::to_string(position), std::string(1000, 'x'), position);
+  }
+  EXPECT_LE(gathered, kBytes / 2 + 2000) << "each has half";
+  EXPECT_GE(gathered, kBytes / 4);
+}
+
+TEST_F(WriteBehindTest, AFewKeysThatChangeOftenDoNotKeepItBehind) {
+  const auto store = open(below, 1 << 20);
+  std::int64_t position = 0;
+  for (; below.calls == 0; ++position) set(*store, "a", std::to_string(position), position);
+  EXPECT_EQ(below.position, position - 2) << "the change before the last";
+  EXPECT_LE(position, static_cast<std::int64_t>(detail::kMostBehind) + 2);
+  EXPECT_THAT(below.contents, ElementsAre(Pair("a", std::to_string(position - 2))));
+}
+
+TEST_F(WriteBehindTest, ARefusedChangeIsNotMade) {
+  const auto store = open(below, 0);
+  set(*store, "a", "1", 0);
+  below.refuses = true;
+  EXPECT_EQ(kind_of([&] { set(*store, "b", "2", 1); }), ErrorKind::kUnavailable);
+  EXPECT_EQ(store->position(), 0);
+  EXPECT_EQ(store->get("b"), std::nullopt);
+  EXPECT_EQ(store->get("a"), "1") << "reading goes on";
+  below.contents = {{"0", "0"}, {"a", "0"}, {"c", "0"}};
+  EXPECT_THAT(all_of(*store), ElementsAre(Pair("0", "0"), Pair("a", "1"), Pair("c", "0")));
+  below.contents.clear();
+  below.refuses = false;
+  set(*store, "b", "2", 1);
+  EXPECT_THAT(all_of(*store), ElementsAre(Pair("a", "1"), Pair("b", "2")));
+  EXPECT_EQ(below.position, 1);
+}
+
+TEST_F(WriteBehindTest, ADamagedStoreOnlyThrows) {
+  const auto store = open(below, 1 << 20);
+  set(*store, "a", "1", 0);
+  below.damaged = true;
+  EXPECT_EQ(kind_of([&] { (void)store->get("b"); }), ErrorKind::kCorrupt);
+  below.damaged = false;
+  EXPECT_EQ(kind_of([&] { (void)store->get("a"); }), ErrorKind::kCorrupt);
+  EXPECT_EQ(kind_of([&] { set(*store, "a", "2", 1); }), ErrorKind::kCorrupt);
+  EXPECT_EQ(kind_of([&] { all_of(*store); }), ErrorKind::kCorrupt);
+}
+
+}  // namespace
+}  // namespace mephisto::test
