@@ -18,14 +18,26 @@ namespace {
 
 constexpr const char* kInMemory = "memory://";
 
+const std::string& store_of(const App& app, const TableBase& table) {
+  const auto& own = table.spec().store;
+  return own.empty() ? app.settings().text("store") : own;
+}
+
+// A shard's part of memory_budget for the stores of its tables on disk. The rest is for fetched records.
+std::size_t memory_of_stores(const App& app, int shards) {
+  const bool any = std::ranges::any_of(
+      app.tables(), [&](const auto& table) { return !table->spec().global && store_of(app, *table) != kInMemory; });
+  return any ? app.settings().bytes("memory_budget") / static_cast<std::size_t>(shards) / 4 * 3 : 0;
+}
+
 ShardOptions shard_options(const App& app, int number, int shards) {
   const auto& settings = app.settings();
   ShardOptions options;
   options.group = app.id();
   options.shards = shards;
   options.client = fmt::format("{}:{}", process_name(), number);
-  options.memory_budget =
-      std::max<std::size_t>(settings.bytes("memory_budget") / static_cast<std::size_t>(shards), 1 << 20);
+  options.memory_budget = std::max<std::size_t>(
+      settings.bytes("memory_budget") / static_cast<std::size_t>(shards) - memory_of_stores(app, shards), 1 << 20);
   options.exactly_once = settings.text("processing_guarantee") == "exactly_once";
   options.commit_interval = !settings.text("broker_commit_interval").empty()
                                 ? settings.duration("broker_commit_interval")
@@ -138,14 +150,11 @@ void AppShard::add_tables(const WorkerOptions& worker) {
       states_.push_back(std::move(state));
       continue;
     }
-    const auto& url = spec.store.empty() ? settings.text("store") : spec.store;
+    const auto& url = store_of(app_, *table);
     auto& stores = stores_[url];
     const bool kept = url == kInMemory && worker.memory_stores != nullptr;
     if (kept) stores = worker.memory_stores;
-    if (!stores) {
-      stores = open_stores(url, store_folder(app_),
-                           settings.bytes("memory_budget") / static_cast<std::size_t>(worker.shards));
-    }
+    if (!stores) stores = open_stores(url, store_folder(app_), memory_of_stores(app_, worker.shards));
     auto make = [&declared = *table, &loop = shard_.loop()](int partition) {
       return declared.make_part(partition, loop);
     };

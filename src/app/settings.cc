@@ -95,7 +95,9 @@ std::vector<SettingSpec> framework_settings() {
        .default_value = "4096",
        .help = "records of a partition that may be delivered after an unacknowledged one",
        .least = 1},
-      {"memory_budget", Type::kBytes, "64MiB", "bytes of fetched records in the whole worker"},
+      {"memory_budget", Type::kBytes, "64MiB",
+       "bytes of fetched records in the whole worker; if tables are on rocksdb://, three quarters of it are for their "
+       "caches and write buffers"},
       {"store", Type::kText, "memory://",
        "where workers keep the state of tables: memory://, which is restored from the changelogs at every start, or "
        "rocksdb://"},

@@ -174,9 +174,7 @@ class Rows : public TablePart {
   void forget_prepared() override {
     for (auto& undo : prepared_) --undo.at->second.users;
     prepared_.clear();
-    if (rows_.size() <= most_rows_) return;
-    std::erase_if(rows_, [](const auto& one) { return one.second.users == 0; });
-    most_rows_ = std::max(kMostRows, 2 * rows_.size());
+    forget_unused();
   }
 
   void undo() override {
@@ -197,8 +195,9 @@ class Rows : public TablePart {
  private:
   using Map = std::unordered_map<std::string, Row, KeyHash, std::equal_to<>>;
   using At = typename Map::value_type*;
+  static constexpr std::size_t kRowBytes = sizeof(typename Map::value_type) + 4 * sizeof(void*);
 
-  static constexpr std::size_t kMostRows = 1 << 15;  // kept in memory after a commit
+  static constexpr std::size_t kMostHeld = 1 << 20;  // bytes that are kept in memory, but for rows in use
 
   struct Entry {
     At at = nullptr;
@@ -225,12 +224,23 @@ class Rows : public TablePart {
   typename Map::value_type& find(std::string_view key) {
     if (const auto found = rows_.find(key); found != rows_.end()) return *found;
     auto& made = *rows_.try_emplace(std::string{key}).first;
+    held_ += kRowBytes + key.size();
     if (const auto row = stored(key)) {
       load(key, row->value, made.second.value);
       made.second.time = row->time;
       made.second.exists = true;
+      held_ += row->value.size();
     }
     return made;
+  }
+
+  // Keeps the memory of rows that nobody uses within its bound.
+  void forget_unused() {
+    if (held_ <= most_held_) return;
+    const auto before = rows_.size();
+    std::erase_if(rows_, [](const auto& one) { return one.second.users == 0; });
+    held_ = held_ / before * rows_.size();
+    most_held_ = std::max(kMostHeld, 2 * held_);
   }
 
   void load(std::string_view key, std::string_view bytes, V& value) const {
@@ -263,7 +273,8 @@ class Rows : public TablePart {
   KeyForm keys_;
   std::function<V()> initial_;
   Map rows_;
-  std::size_t most_rows_ = kMostRows;
+  std::size_t held_ = 0;  // about how many bytes the rows take
+  std::size_t most_held_ = kMostHeld;
   std::vector<Undo> merged_;    // the rows that changed since the last prepare(), and what they were
   std::vector<Undo> prepared_;  // those that are on their way into the changelog
   Buffer bytes_;
@@ -322,6 +333,7 @@ class Rows<V>::Change : public TableChange {
       --row.users;
     }
     if (used_ > 0 && !rows().freed_.empty()) rows().freed_.notify_all();
+    if (bound) rows().forget_unused();
     used_ = 0;
     bound = false;
     others.clear();
