@@ -11,6 +11,7 @@
 #include <cstring>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,14 +42,39 @@ struct Case {
   std::function<double()> limit;
   double target = 0;          // the least ratio wanted; with less_is_more, the most
   bool less_is_more = false;  // for seconds and megabytes
+  // Further comparisons of the same runs: in each run they come after this one.
+  std::vector<Case> also{};
 };
+
+// What a run gives at once is shared by several cases. Each gets a function that gives its figure of the next run; the
+// first that asks for a run makes it.
+class SharedRuns {
+ public:
+  explicit SharedRuns(std::function<std::vector<double>()> run) : run_(std::move(run)) {}
+  std::function<double()> figure(std::size_t which) const {
+    return [run = run_, all = all_, which, next = std::size_t{0}]() mutable {
+      if (next == all->size()) all->push_back(run());
+      return (*all)[next++][which];
+    };
+  }
+
+ private:
+  std::function<std::vector<double>()> run_;
+  std::shared_ptr<std::vector<std::vector<double>>> all_ = std::make_shared<std::vector<std::vector<double>>>();
+};
+
+// Set by --quick: the cases with state have a hundredth of the work, as a check that they run.
+inline bool quick = false;
+inline int scaled(int count) { return quick ? count / 100 : count; }
 
 std::vector<Case> json_cases();
 std::vector<Case> log_cases();
 std::vector<Case> store_cases();
+std::vector<Case> state_cases();
+std::vector<Case> table_cases();
 std::vector<Case> process_cases();
-// Run on the brokers at `servers`.
-std::vector<Case> kafka_cases(const std::string& servers);
+// Run on the brokers at `servers`; all of them, or those with state.
+std::vector<Case> kafka_cases(const std::string& servers, bool only_state);
 // Measures the other frameworks there, or only those named in `only`, and prints the table. Returns 2 if a name is
 // unknown.
 int compare_with_peers(const std::string& servers, const std::vector<std::string>& only, int runs, bool as_json);
@@ -58,6 +84,8 @@ int compare_with_peers(const std::string& servers, const std::vector<std::string
 int run_part(const std::vector<std::string>& words);
 int run_kafka_part(const std::vector<std::string>& words);
 int run_store_part();
+// KEYS EVENTS: counts events of so many keys in RocksDB; prints microseconds for each, and the most megabytes.
+int run_big_part(const std::vector<std::string>& words);
 
 inline double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();

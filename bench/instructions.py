@@ -72,7 +72,8 @@ class Broker:
             self.start()
         into = self.topic()
         count = str(times * RECORDS)
-        return counted(["kafka", kind, self.servers, into, self.inputs[times], into, count, "1", "at_least_once"])
+        return counted(["work", kind, f"kafka://{self.servers}", into, self.inputs[times], into, count, "1",
+                        "at_least_once"])
 
 
 def main():

@@ -1,14 +1,12 @@
 // Benchmarks on a real Apache Kafka, compared with librdkafka in plain C (raw_kafka.c). Each measurement is a separate
 // process.
 #include <fmt/format.h>
-#include <sys/resource.h>
 
-#include <atomic>
-#include <csignal>
 #include <cstdlib>
 #include <thread>
 
 #include "kafka_place.h"
+#include "kafka_state.h"
 #include "rebalance.h"
 #include "workers.h"
 
@@ -16,107 +14,8 @@ namespace mephisto::bench {
 namespace {
 
 constexpr int kWide = 512;
-constexpr int kHeavy = 200'000;    // records of the work that the broker does not limit
-constexpr int kHeavyRounds = 200;  // how often each of them is decoded: takes some 20 microseconds
+constexpr int kHeavy = 200'000;  // records of the work that the broker does not limit
 constexpr int kRoundTrips = 2000;
-const double process_start = now();
-constexpr auto kLook = std::chrono::milliseconds{5};  // between two checks of the progress
-
-// The progress of the agents of all shards.
-struct Progress {
-  std::atomic<int> seen{0};
-  std::atomic<double> started{0};
-  std::atomic<double> sum{0};
-
-  void begin() {
-    double never = 0;
-    if (started == 0) started.compare_exchange_strong(never, now());
-  }
-};
-
-// An app whose agent does one kind of work. Counting costs almost nothing.
-struct KafkaApp {
-  KafkaApp(const std::string& kind, const std::string& from, const std::string& to, const std::string& group)
-      : app(group), in(app.topic<Trade>(from)), out(app.topic<Trade>(to)) {
-    app.settings().set("topic_disable_leader", "true", "bench");
-    if (kind == "consume")
-      app.agent("consume", in, [this](Stream<Trade> stream) { return consume(std::move(stream)); });
-    if (kind == "pass") app.agent("pass", in, [this](Stream<Trade> stream) { return pass(std::move(stream)); });
-    if (kind == "heavy") app.agent("heavy", in, [this](Stream<Trade> stream) { return heavy(std::move(stream)); });
-  }
-
-  Task<void> consume(Stream<Trade> stream) {
-    double sum = 0;
-    while (auto event = co_await stream.next()) {
-      if (sum == 0) progress.begin();
-      sum += event->price;
-      progress.seen.fetch_add(1, std::memory_order_relaxed);
-    }
-    progress.sum = sum;
-  }
-  Task<void> pass(Stream<Trade> stream) {
-    SendOptions options;
-    while (auto event = co_await stream.next()) {
-      if (progress.started == 0) progress.begin();
-      event->price *= 1.01;
-      options.key.emplace(event.key());
-      options.partition = event.partition();
-      co_await out.cast(*event, options);
-    }
-  }
-  Task<void> heavy(Stream<Trade> stream) {
-    Trade again;
-    while (auto event = co_await stream.next()) {
-      progress.begin();
-      for (int i = 0; i < kHeavyRounds; ++i) again = value_or_throw(from_json<Trade>(to_json(*event)));
-      progress.sum = again.price;
-      progress.seen.fetch_add(1, std::memory_order_relaxed);
-    }
-  }
-
-  App app;
-  const Topic<Trade>& in;
-  const Topic<Trade>& out;
-  Progress progress;
-};
-
-double peak_megabytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) / 1024;
-}
-
-// kafka KIND SERVERS GROUP IN OUT COUNT SHARDS GUARANTEE: prints records per second, megabytes, and seconds since the
-// process began. The rate is from the first record that arrives to the last that is processed; for `pass`, also
-// acknowledged. Prints nothing if SIGTERM ends it earlier.
-int run_work(const std::vector<std::string>& words) {
-  const auto& kind = words[0];
-  KafkaApp it{kind, words[3], words[4], words[2]};
-  const auto count = std::atoi(words[5].c_str());
-  const auto shards = std::atoi(words[6].c_str());
-  it.app.settings().set("processing_guarantee", words[7], "bench");
-  log::configure({.level = log::Level::kWarn, .file = ""});
-  Loop loop;
-  loop.run([](KafkaApp& of, std::string url, WorkerOptions options, bool sends,
-              std::uint64_t wanted) -> Task<void> {
-    bool over = false;
-    Loop::current()->on_signal({SIGTERM}, [&](int) { over = true; });
-    Worker worker{of.app, open_log(url), options};
-    co_await worker.start();
-    while (!over) {
-      co_await sleep_for(kLook);
-      const auto so_far =
-          sends ? (co_await worker.status()).sent_records : static_cast<std::uint64_t>(of.progress.seen.load());
-      if (so_far < wanted) continue;
-      fmt::print("{:.0f} {:.1f} {:.3f}\n", static_cast<double>(wanted) / (now() - of.progress.started),
-                 peak_megabytes(), now() - process_start);
-      over = true;
-    }
-    co_await worker.stop();
-  }(it, "kafka://" + words[1], {.shards = shards, .own_threads = true}, kind == "pass",
-                                    static_cast<std::uint64_t>(count)));
-  return 0;
-}
 
 // kafka square SERVERS GROUP: answers requests until it is killed. kafka ask SERVERS GROUP COUNT: prints the median and
 // the 99th percentile.
@@ -154,14 +53,17 @@ double idle_percent(const std::vector<std::string>& words) {
 }  // namespace
 
 int run_kafka_part(const std::vector<std::string>& words) {
-  if (words.size() == 8) return run_work(words);
   if (words.size() == 3 && words[0] == "square") return run_square(words);
   if (words.size() == 4 && words[0] == "ask") return run_ask(words);
+  if (words.size() == 5 && words[0] == "restore") return run_restore(words);
+  if (words.size() == 4 && words[0] == "restore_plain") return run_plain_restore(words);
+  if (words.size() == 6 && words[0] == "serve") return run_serve(words);
   return 2;
 }
 
-std::vector<Case> kafka_cases(const std::string& servers) {
+std::vector<Case> kafka_cases(const std::string& servers, bool only_state) {
   auto place = std::make_shared<KafkaPlace>(servers);
+  if (only_state) return kafka_state_cases(place);
   const auto heavy = [=](int shards) {
     return [=] { return place->ours("heavy", place->filled(), "none", kHeavy, shards)[0]; };
   };
@@ -215,7 +117,8 @@ std::vector<Case> kafka_cases(const std::string& servers) {
       {"kafka_peak_mb", "MB", "raw C, consume→copy→produce", [=] { return place->pass("at_least_once")[1]; },
        [=] { return place->raw_pass()[1]; }, 1.2, true},
   };
-  for (auto& one : rebalance_cases(place)) cases.push_back(std::move(one));
+  for (auto some : {rebalance_cases(place), kafka_state_cases(place)})
+    cases.insert(cases.end(), some.begin(), some.end());
   return cases;
 }
 

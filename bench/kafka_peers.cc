@@ -5,6 +5,7 @@
 
 #include "bench.h"
 #include "kafka_place.h"
+#include "kafka_state.h"
 
 namespace mephisto::bench {
 namespace {
@@ -40,7 +41,7 @@ struct Figures {
 }  // namespace
 
 int compare_with_peers(const std::string& servers, const std::vector<std::string>& only, int runs, bool as_json) {
-  const auto script = (std::filesystem::current_path() / "bench" / "peers" / "run").string();
+  const auto script = peer_script();
   std::vector<Peer> chosen;
   std::vector<std::string> names;
   for (const auto& one : peers()) names.push_back(one.name);

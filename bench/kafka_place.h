@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "bench.h"
 #include "part.h"
 
 namespace mephisto::bench {
@@ -49,8 +50,9 @@ class KafkaPlace {
     auto& topic = filled_[partitions];
     if (topic) return topic->name();
     topic = std::make_unique<FreshTopic>(servers_, name(), partitions);
-    figures_of("raw_kafka", {"fill", servers_, topic->name(), std::to_string(partitions), std::to_string(kMany)});
-    for (int i = 0; partitions == kPartitions && i < kWarmUps; ++i) {
+    figures_of("raw_kafka",
+               {"fill", servers_, topic->name(), std::to_string(partitions), std::to_string(scaled(kMany))});
+    for (int i = 0; partitions == kPartitions && i < kWarmUps && !quick; ++i) {
       raw_pass();
       pass("at_least_once");
       pass("exactly_once");
@@ -71,8 +73,8 @@ class KafkaPlace {
   // Measures a worker of ours (kafka.cc).
   std::vector<double> ours(const std::string& kind, const std::string& in, const std::string& out, int count,
                            int shards = 1, const std::string& guarantee = "at_least_once") {
-    return figures_of("mephisto_bench", {"--part", "kafka", kind, servers_, name(), in, out, std::to_string(count),
-                                         std::to_string(shards), guarantee});
+    return figures_of("mephisto_bench", {"--part", "work", kind, "kafka://" + servers_, name(), in, out,
+                                         std::to_string(count), std::to_string(shards), guarantee});
   }
 
  private:

@@ -26,18 +26,22 @@ struct Options {
   int runs = 0;       // 0: 5 for a case, 1 for a peer
   std::string kafka;  // the brokers; if set, only the cases on Kafka run
   bool peers = false;
+  bool state = false;  // only the cases with state
   std::vector<std::string> only;
 };
 
 int run(const Options& options) {
   if (options.peers) return compare_with_peers(options.kafka, options.only, std::max(1, options.runs), options.as_json);
-  const auto runs = options.runs == 0 ? 5 : options.runs;
+  const auto runs = options.runs != 0 ? options.runs : quick ? 1 : 5;
   std::vector<Case> cases;
+  const auto add = [&](const std::vector<Case>& some) { cases.insert(cases.end(), some.begin(), some.end()); };
   if (!options.kafka.empty()) {
-    cases = kafka_cases(options.kafka);
+    add(kafka_cases(options.kafka, options.state));
   } else {
-    for (auto some : {json_cases(), log_cases(), store_cases(), process_cases()})
-      cases.insert(cases.end(), some.begin(), some.end());
+    for (const auto& some : {state_cases(), table_cases()}) add(some);
+    if (!options.state) {
+      for (const auto& some : {json_cases(), log_cases(), store_cases(), process_cases()}) add(some);
+    }
   }
   std::vector<std::string> names;
   for (const auto& one : cases) names.push_back(one.name);
@@ -48,21 +52,29 @@ int run(const Options& options) {
   std::string json;
   for (const auto& one : cases) {
     if (!options.only.empty() && std::ranges::find(options.only, one.name) == options.only.end()) continue;
-    std::vector<double> ours;
-    std::vector<double> limit;
-    for (int i = 0; i < runs; ++i) {
-      ours.push_back(one.ours());
-      limit.push_back(one.limit());
+    auto compared = one.also;
+    compared.insert(compared.begin(), one);
+    std::vector<std::vector<double>> ours(compared.size());
+    std::vector<std::vector<double>> limit(compared.size());
+    for (int run = 0; run < runs; ++run) {
+      for (std::size_t i = 0; i < compared.size(); ++i) {
+        ours[i].push_back(compared[i].ours());
+        limit[i].push_back(compared[i].limit());
+      }
     }
-    const auto ratio = median(ours) / median(limit);
-    if (!options.as_json) {
-      fmt::print("| `{}` | {} | {} | {} | {:.2f} | {} {} | {:.0f} % | {} |\n", one.name, figure(median(ours)),
-                 figure(median(limit)), one.unit, ratio, one.less_is_more ? "≤" : "≥", one.target, spread(ours) * 100,
-                 one.against);
-      std::fflush(stdout);
+    for (std::size_t i = 0; i < compared.size(); ++i) {
+      const auto& of = compared[i];
+      const auto ratio = median(ours[i]) / median(limit[i]);
+      if (!options.as_json) {
+        fmt::print("| `{}` | {} | {} | {} | {:.2f} | {} {} | {:.0f} % | {} |\n", of.name, figure(median(ours[i])),
+                   figure(median(limit[i])), of.unit, ratio, of.less_is_more ? "≤" : "≥", of.target,
+                   spread(ours[i]) * 100, of.against);
+        std::fflush(stdout);
+      }
+      json += fmt::format(
+          R"({}{{"name":"{}","ours":{:.4f},"limit":{:.4f},"ratio":{:.3f},"unit":"{}","spread":{:.3f}}})",
+          json.empty() ? "" : ",", of.name, median(ours[i]), median(limit[i]), ratio, of.unit, spread(ours[i]));
     }
-    json += fmt::format(R"({}{{"name":"{}","ours":{:.4f},"limit":{:.4f},"ratio":{:.3f},"unit":"{}","spread":{:.3f}}})",
-                        json.empty() ? "" : ",", one.name, median(ours), median(limit), ratio, one.unit, spread(ours));
   }
   if (options.as_json) fmt::print("{{\"cases\":[{}]}}\n", json);
   std::error_code ignored;
@@ -87,15 +99,20 @@ int main(int argc, char** argv) {
       options.runs = std::max(1, std::atoi(words[++i].c_str()));
     } else if (words[i] == "--kafka" && i + 1 < words.size()) {
       options.kafka = words[++i];
+    } else if (words[i] == "--quick") {
+      quick = true;
+    } else if (words[i] == "--state") {
+      options.state = true;
     } else if (words[i] == "--peers") {
       options.peers = true;
     } else if (!words[i].starts_with('-')) {
       options.only.push_back(words[i]);
     } else {
-      fmt::print(stderr,
-                 "Error: there is no option {}; there are --json, --runs N, --kafka SERVERS, --peers, and names of "
-                 "cases or peers\n",
-                 words[i]);
+      fmt::print(
+          stderr,
+          "Error: there is no option {}; there are --json, --runs N, --quick, --state, --kafka SERVERS, --peers, and "
+          "names of cases or peers\n",
+          words[i]);
       return 2;
     }
   }

@@ -7,6 +7,7 @@
 
 #include "bench.h"
 #include "part.h"
+#include "work.h"
 #include "workers.h"
 
 namespace mephisto::bench {
@@ -149,7 +150,7 @@ namespace {
 
 // repeat CASE TIMES: repeats the work of a case, so that instructions.py can count it.
 int repeat(const std::string& name, int times) {
-  for (const auto& cases : {json_cases(), log_cases()}) {
+  for (const auto& cases : {json_cases(), log_cases(), state_cases()}) {
     const auto found = std::ranges::find(cases, name, &Case::name);
     if (found == cases.end()) continue;
     for (int i = 0; i < times; ++i) found->ours();
@@ -163,7 +164,9 @@ int repeat(const std::string& name, int times) {
 int run_part(const std::vector<std::string>& words) {
   if (words.size() == 2 && words[0] == "worker") return run_worker(words[1]);
   if (words.size() == 3 && words[0] == "repeat") return repeat(words[1], std::atoi(words[2].c_str()));
+  if (words.size() == 9 && words[0] == "work") return run_work({words.begin() + 1, words.end()});
   if (!words.empty() && words[0] == "store") return run_store_part();
+  if (words.size() == 3 && words[0] == "big") return run_big_part({words.begin() + 1, words.end()});
   if (!words.empty() && words[0] == "kafka") return run_kafka_part({words.begin() + 1, words.end()});
   return 2;
 }

@@ -51,8 +51,8 @@ class Pulse {
  private:
   std::unique_ptr<Part> worker() {
     return std::make_unique<Part>(
-        "mephisto_bench", std::vector<std::string>{"--part", "kafka", "pass", place_.servers(), group_, in_.name(),
-                                                   out_.name(), "2000000000", "1", "at_least_once"});
+        "mephisto_bench", std::vector<std::string>{"--part", "work", "pass", "kafka://" + place_.servers(), group_,
+                                                   in_.name(), out_.name(), "2000000000", "1", "at_least_once"});
   }
 
   // The record contains its sending time.

@@ -1,7 +1,5 @@
 // State: single keys in the stores of tables, compared with plain RocksDB and std::unordered_map.
 #include <fmt/format.h>
-#include <rocksdb/db.h>
-#include <rocksdb/write_batch.h>
 
 #include <cstdlib>
 #include <fstream>
@@ -12,30 +10,14 @@
 #include "bench.h"
 #include "mephisto/store/store.h"
 #include "part.h"
-#include "store/rocks_options.h"
+#include "plain_rocks.h"
 
 namespace mephisto::bench {
 namespace {
 
-constexpr std::size_t kBudget = 64 << 20;
 constexpr int kInMemory = kKeys;
 constexpr int kOnDisk = 10'000'000;
 constexpr int kUpdates = 300'000;
-
-// Made without a stream or an allocation, because both sides need millions of them.
-struct Key {
-  explicit Key(std::uint64_t number) {
-    for (int i = 11; i >= 0; --i, number /= 10) text[i] = static_cast<char>('0' + number % 10);
-  }
-  operator std::string_view() const { return {text, sizeof text}; }
-  operator rocksdb::Slice() const { return {text, sizeof text}; }
-  char text[12];
-};
-
-struct Value {
-  explicit Value(std::uint64_t number) : bytes(40, 'v') { std::memcpy(bytes.data(), &number, sizeof number); }
-  std::string bytes;
-};
 
 class Ours {
  public:
@@ -53,35 +35,6 @@ class Ours {
   std::unique_ptr<detail::Stores> stores_;
   std::unique_ptr<detail::Store> store_;
   std::vector<detail::StoreChange> changes_;
-};
-
-class PlainRocks {
- public:
-  explicit PlainRocks(const std::string& folder) : memory_(kBudget) {
-    auto options = memory_.options();
-    options.create_if_missing = true;
-    rocksdb::DB* made = nullptr;
-    if (!rocksdb::DB::Open(options, folder, &made).ok()) std::abort();
-    database_.reset(made);
-  }
-  bool has(const Key& key) {
-    found_.Reset();
-    return database_->Get({}, database_->DefaultColumnFamily(), key, &found_).ok();
-  }
-  void write(const std::vector<Key>& keys, const std::vector<Value>& values) {
-    batch_.Clear();
-    for (std::size_t i = 0; i < keys.size(); ++i)
-      if (!batch_.Put(keys[i], values[i].bytes).ok()) std::abort();
-    rocksdb::WriteOptions options;
-    options.disableWAL = true;
-    if (!database_->Write(options, &batch_).ok()) std::abort();
-  }
-
- private:
-  detail::RocksMemory memory_;
-  std::unique_ptr<rocksdb::DB> database_;
-  rocksdb::PinnableSlice found_;
-  rocksdb::WriteBatch batch_;
 };
 
 struct HashMap {
