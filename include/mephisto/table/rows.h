@@ -197,7 +197,7 @@ class Rows : public TablePart {
   using At = typename Map::value_type*;
   static constexpr std::size_t kRowBytes = sizeof(typename Map::value_type) + 4 * sizeof(void*);
 
-  static constexpr std::size_t kMostHeld = 1 << 20;  // bytes that are kept in memory, but for rows in use
+  static constexpr std::size_t kMostHeld = 2 << 20;  // bytes that are kept in memory, but for rows in use
 
   struct Entry {
     At at = nullptr;
