@@ -1,7 +1,5 @@
 // The apps that keep state by key, in RocksDB unless the kind says something else. All log and send on every update,
 // but for the coalesced count: its result is the changelog, with the last count of each key in a commit.
-#include <charconv>
-
 #include "work.h"
 
 namespace mephisto::bench {
