@@ -179,6 +179,12 @@ Task<boost::json::object> AlphaVantage::object(Query parameters, const char* wan
   co_return reply;
 }
 
+void AlphaVantage::check_symbol(const char* what, const boost::json::value& about, const std::string& symbol) const {
+  if (const auto* text = about.if_string(); text != nullptr && same_symbol(*text, symbol)) return;
+  throw ApiError(Kind::kGarbage, fmt::format("the {} of {}, not of {}", what,
+                                             shown(boost::json::serialize(about), config_.api_key), symbol));
+}
+
 Task<std::vector<boost::json::object>> AlphaVantage::securities(std::string state) {
   Query parameters{{"function", "LISTING_STATUS"}, {"state", state}};
   auto body = co_await construct_query(std::move(parameters));
@@ -198,25 +204,30 @@ Task<std::vector<boost::json::object>> AlphaVantage::securities(std::string stat
 Task<boost::json::object> AlphaVantage::security_overview(std::string symbol) {
   Query parameters{{"function", "OVERVIEW"}, {"symbol", symbol}};
   auto overview = co_await object(std::move(parameters), "symbol");
-  const auto* about = overview.at("symbol").if_string();
-  if (about == nullptr || !same_symbol(*about, symbol)) {
-    throw ApiError(Kind::kGarbage,
-                   fmt::format("the overview is of {}, not of {}",
-                               shown(boost::json::serialize(overview.at("symbol")), config_.api_key), symbol));
-  }
+  check_symbol("overview is", overview.at("symbol"), symbol);
   co_return overview;
 }
 
-Task<boost::json::object> AlphaVantage::historical_data(std::string symbol) {
-  Query parameters{{"function", "TIME_SERIES_DAILY_ADJUSTED"}, {"symbol", symbol}, {"outputsize", "full"}};
-  co_return co_await object(std::move(parameters), "time_series_daily");
+Task<boost::json::object> AlphaVantage::historical_data(std::string symbol, bool adjusted, bool full) {
+  Query parameters{{"function", adjusted ? "TIME_SERIES_DAILY_ADJUSTED" : "TIME_SERIES_DAILY"},
+                   {"symbol", symbol},
+                   {"outputsize", full ? "full" : "compact"}};
+  auto reply = co_await object(std::move(parameters), "time_series_daily");
+  if (!reply.at("time_series_daily").is_object()) throw ApiError(Kind::kGarbage, "time_series_daily is not an object");
+  const auto* meta = reply.if_contains("meta_data");
+  if (meta != nullptr && meta->is_object()) {
+    if (const auto* about = meta->get_object().if_contains("symbol")) check_symbol("bars are", *about, symbol);
+  }
+  co_return reply;
 }
 
 Task<boost::json::object> AlphaVantage::last_price_data(std::string symbol) {
   Query parameters{{"function", "GLOBAL_QUOTE"}, {"symbol", symbol}};
   auto reply = co_await object(std::move(parameters), "global_quote");
-  if (const auto* quote = reply.at("global_quote").if_object(); quote != nullptr && quote->empty())
-    throw unknown_symbol();
+  const auto* quote = reply.at("global_quote").if_object();
+  if (quote == nullptr) throw ApiError(Kind::kGarbage, "global_quote is not an object");
+  if (quote->empty()) throw unknown_symbol();
+  if (const auto* about = quote->if_contains("symbol")) check_symbol("quote is", *about, symbol);
   co_return reply;
 }
 

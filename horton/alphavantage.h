@@ -57,7 +57,8 @@ class AlphaVantage {
   // The listed securities, `active` or `delisted`.
   mephisto::Task<std::vector<boost::json::object>> securities(std::string state = "active");
   mephisto::Task<boost::json::object> security_overview(std::string symbol);
-  mephisto::Task<boost::json::object> historical_data(std::string symbol);
+  // Daily bars. `adjusted` adds what splits and dividends change; without `full` the last 100 trading days.
+  mephisto::Task<boost::json::object> historical_data(std::string symbol, bool adjusted = true, bool full = true);
   mephisto::Task<boost::json::object> last_price_data(std::string symbol);
   mephisto::Task<boost::json::object> indicator_data(std::string symbol, std::string indicator,
                                                      std::map<std::string, std::string> options = {});
@@ -71,6 +72,8 @@ class AlphaVantage {
   mephisto::Task<std::string> construct_query(Query parameters);
   // The reply's object. It is an error if the field `wanted` is missing.
   mephisto::Task<boost::json::object> object(Query parameters, const char* wanted);
+  // Throws if the reply is about another symbol.
+  void check_symbol(const char* what, const boost::json::value& about, const std::string& symbol) const;
 
   ServiceConfig config_;
   mephisto::HttpClient http_;

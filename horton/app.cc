@@ -93,6 +93,15 @@ struct Horton {
                         .default_value = "30s",
                         .help = "time for one attempt of a request",
                         .least = 1});
+    app.settings().add({.name = "service.bars",
+                        .type = Type::kChoice,
+                        .default_value = "daily",
+                        .help = "where daily bars come from: daily (TIME_SERIES_DAILY), or adjusted for splits and "
+                                "dividends (TIME_SERIES_DAILY_ADJUSTED, which needs a premium key)",
+                        .choices = {"daily", "adjusted"}});
+    app.settings().add({"service.refresh", Type::kFlag, "true",
+                        "whether the securities are listed anew daily, and bars are collected after each exchange's "
+                        "close (see: horton cron list)"});
     SettingSpec proxy{"service.proxy", Type::kText, "",
                       "an HTTP proxy for requests, http://[NAME:PASSWORD@]HOST:PORT; empty: the environment's "
                       "HTTPS_PROXY, HTTP_PROXY and NO_PROXY",

@@ -23,8 +23,13 @@ Budget& budget();
 // The agents (agents.cc).
 extern mephisto::Agent<mephisto::None, bool>& collect_securities;
 extern mephisto::Agent<CollectSecurityOverview, bool>& collect_security_overview;
+// bars_agents.cc. BarsCollected goes into the table of extremes too.
+extern mephisto::Agent<CollectHistorical, BarsCollected>& collect_historical;
+extern mephisto::Agent<CollectBars, bool>& collect_bars;
+extern mephisto::Agent<CollectLastPrice, bool>& collect_last_price;
+extern mephisto::Table<SecurityKey, SecurityExtremes>& extremes_table;
 
-// The stand-in market server: AlphaVantage's functions from files (market.cc).
+// The stand-in market server: AlphaVantage's functions from files (market.cc, market_bars.cc).
 struct MarketOptions {
   int port = 8642;
   static constexpr bool kWithoutLog = true;

@@ -87,6 +87,11 @@ Task<void> note_listing_failed(Timestamp asked_at, const std::string& why) {
 void erase_own_fields(Object& from_the_market) {
   for (const char* name : {kStatus, kCheckedAt, kRetries, kSent, kFailedAt, kError, kListedAt})
     from_the_market.erase(name);
+  // Those of bars_agents.cc.
+  for (auto at = from_the_market.begin(); at != from_the_market.end();) {
+    const std::string_view name{at->key()};
+    at = name.starts_with("bars_") || name.starts_with("last_price") ? from_the_market.erase(at) : std::next(at);
+  }
 }
 
 Time checked_at(const Object& security) { return sound(time_in(security, kCheckedAt)); }

@@ -1,4 +1,4 @@
-// Horton's commands: start a collection, follow it, look at its result and the budget, and run the stand-in market.
+// Horton's commands on the collection: start it, follow it, look at its result and the budget, run the stand-in market.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -7,7 +7,7 @@
 
 #include "horton/app.h"
 #include "horton/collection.h"
-#include "horton/json_text.h"
+#include "horton/command_parts.h"
 #include "mephisto/base/text.h"
 #include "mephisto/log.h"
 
@@ -17,17 +17,6 @@ namespace {
 using namespace mephisto;
 
 constexpr std::size_t kShownReason = 100;
-
-// A value for the terminal: a text stays as it is, but without control codes; null becomes `nothing`.
-std::string shown(const boost::json::value* value, const char* nothing = "") {
-  if (value == nullptr || value->is_null()) return nothing;
-  const auto* text = value->if_string();
-  return printable(text == nullptr ? json_text(*value) : std::string{*text}, kWhole);
-}
-
-void print_json(const boost::json::array& rows) { fmt::print("{}\n", printable_json(json_text(rows))); }
-
-std::string text(const Object& document, const char* name) { return shown(document.if_contains(name)); }
 
 struct ListOptions {
   static constexpr bool kOnlyReads = true;
@@ -79,15 +68,7 @@ void print_document(const Object& document) {
   }
 }
 
-struct SecurityOptions {
-  static constexpr bool kOnlyReads = true;
-  std::string symbol;
-  std::optional<std::string> exchange;
-  static std::vector<OptionHelp> help() {
-    return {{"symbol", "the security's symbol", "", true},
-            {"exchange", "needed if the symbol is on several exchanges"}};
-  }
-};
+}  // namespace
 
 Task<int> show_security(SecurityOptions options, CommandContext context) {
   Object filter{{"symbol", options.symbol}};
@@ -109,78 +90,7 @@ Task<int> show_security(SecurityOptions options, CommandContext context) {
   co_return 0;
 }
 
-// Until when everybody waits for the service or the budget; empty if a request may go now.
-Task<std::optional<Budget::Pause>> waits_until() {
-  auto wait = co_await budget().pause();
-  for (const auto& use : co_await budget().use()) {
-    if (use.free_at && (!wait || *use.free_at > wait->until))
-      wait = Budget::Pause{*use.free_at, wait ? wait->out_of_order : ""};
-  }
-  co_return wait;
-}
-
-struct CollectOptions {
-  std::string symbol;
-  std::optional<std::string> exchange;
-  double timeout = 60;
-  static std::vector<OptionHelp> help() {
-    return {{"symbol", "the security's symbol"},
-            {"exchange", "its exchange (default: the one it is listed on)"},
-            {"timeout", "seconds to wait for the answer"}};
-  }
-};
-
-// Whether a worker of this app is running.
-Task<bool> has_worker() {
-  const auto groups = value_or_throw(co_await app().open_log()->groups());
-  co_return std::ranges::any_of(
-      groups, [](const GroupInfo& group) { return group.name == app().id() && !group.members.empty(); });
-}
-
-Task<int> collect(CollectOptions options, CommandContext context) {
-  if (!(options.timeout > 0 && options.timeout <= 1e9))
-    throw UsageError(fmt::format("--timeout {}: expected a number of seconds above 0", options.timeout));
-  CollectSecurityOverview wanted{options.symbol, options.exchange.value_or("")};
-  std::vector<Object> listed;
-  if (!options.exchange) listed = co_await securities().find_many({{"symbol", options.symbol}});
-  // The worker needs the key, and it may have it from elsewhere. Without a worker, the key must be here.
-  if (!co_await has_worker()) check_api_key();
-  if (!options.exchange) {
-    if (listed.empty())
-      throw Failure(ErrorKind::kNotFound,
-                    fmt::format("{} is not listed yet: run start-collect-securities first, or name its --exchange",
-                                options.symbol));
-    if (listed.size() > 1)
-      throw UsageError(fmt::format("{} is listed on several exchanges: name one with --exchange", options.symbol));
-    wanted.exchange = text(listed.front(), "exchange");
-  }
-  AskOptions ask;
-  ask.key = wanted.symbol;
-  const std::chrono::milliseconds patience{static_cast<std::int64_t>(options.timeout * 1000)};
-  ask.timeout = patience;
-  bool known = false;
-  std::optional<Failure> late;
-  try {
-    known = co_await collect_security_overview.ask(wanted, ask);
-  } catch (const Failure& failure) {
-    if (failure.kind() != ErrorKind::kTimeout) throw;
-    late = failure;
-  }
-  if (late) {
-    const auto wait = co_await waits_until();
-    if (!wait) throw Failure(*late);
-    throw Failure(
-        ErrorKind::kTimeout,
-        fmt::format("no answer within {}: {} until {}; {} is collected then", format_duration(patience),
-                    wait->out_of_order.empty()
-                        ? "the request budget is spent"
-                        : fmt::format("the service is out of order ({}), and nobody asks it", wait->out_of_order),
-                    format_iso8601(wait->until), wanted.symbol));
-  }
-  if (!known) fmt::print(stderr, "AlphaVantage does not know {}.\n", printable(wanted.symbol));
-  SecurityOptions show{wanted.symbol, wanted.exchange};
-  co_return co_await show_security(std::move(show), context);
-}
+namespace {
 
 struct BudgetOptions {
   static constexpr bool kOnlyReads = true;
@@ -311,16 +221,16 @@ struct Registered {
     app().command<StartOptions>("start-collect-securities", "Collect securities and overview.", start_collection);
     app().command<ListOptions>("securities", "List the collected securities.", list_securities);
     app().command<SecurityOptions>("security", "Show one security.", show_security);
-    app().command<CollectOptions>("collect", "Collect one security now and show it.", collect);
     app().command<ProgressOptions>("progress", "Show how far the collection is.", progress);
     app().command<BudgetOptions>("budget", "Show how much of the request budget is used.", show_budget);
-    app().command<MarketOptions>("market",
-                                 "Run a stand-in for AlphaVantage's API on loopback: LISTING_STATUS, OVERVIEW and "
-                                 "GLOBAL_QUOTE, but no historical prices or indicators.",
-                                 [](MarketOptions options, CommandContext context) -> Task<int> {
-                                   co_await run_market(std::move(options), context.json);
-                                   co_return 0;
-                                 });
+    app().command<MarketOptions>(
+        "market",
+        "Run a stand-in for AlphaVantage's API on loopback: LISTING_STATUS, OVERVIEW, GLOBAL_QUOTE "
+        "and daily bars, but no indicators.",
+        [](MarketOptions options, CommandContext context) -> Task<int> {
+          co_await run_market(std::move(options), context.json);
+          co_return 0;
+        });
   }
 } registered;
 

@@ -8,6 +8,7 @@
 
 #include "horton/app.h"
 #include "horton/listing.h"
+#include "horton/market_bars.h"
 #include "mephisto/http.h"
 
 namespace horton {
@@ -44,6 +45,7 @@ class Market {
         throw Failure(ErrorKind::kDecode, fmt::format("{}:{}: expected a JSON object with a Symbol", path, number));
       overviews_[std::string{symbol->get_string()}] = line;
     }
+    bars_.emplace(folder + "/daily");
     for (auto n = value_or_throw(parse_listing(listing_)).securities.size();
          n < static_cast<std::size_t>(std::max(0, options.securities)); ++n) {
       auto symbol = fmt::format("SYN{:05}", n);
@@ -125,12 +127,14 @@ class Market {
       auto place = overviews_.find(symbol);
       return {200, place == overviews_.end() ? "{}" : place->second};
     }
-    if (function == "GLOBAL_QUOTE") {
-      boost::json::object quote;
-      if (overviews_.contains(symbol))
-        quote = {{"01. symbol", symbol}, {"05. price", "100.00"}, {"07. latest trading day", "2018-12-31"}};
-      return {200, boost::json::serialize(boost::json::object{{"Global Quote", std::move(quote)}})};
-    }
+    const bool known = overviews_.contains(symbol) || bars_->has_file(symbol);
+    const auto today = std::chrono::floor<std::chrono::days>(Loop::current()->wall_time());
+    if (function == "GLOBAL_QUOTE") return {200, known ? bars_->quote(symbol, today) : R"({"Global Quote": {}})"};
+    const bool adjusted = function == "TIME_SERIES_DAILY_ADJUSTED";
+    if ((adjusted || function == "TIME_SERIES_DAILY") && known)
+      return {200, bars_->series(symbol, adjusted, parameter("outputsize") == "full", today)};
+    if (adjusted || function == "TIME_SERIES_DAILY")
+      return {200, R"({"Error Message": "Invalid API call. Please retry or visit the documentation."})"};
     return {200, R"({"Error Message": "This API function does not exist."})"};
   }
 
@@ -138,6 +142,7 @@ class Market {
   Random random_;
   std::string listing_;
   std::map<std::string, std::string> overviews_;
+  std::optional<MarketBars> bars_;
   std::uint64_t calls_ = 0;
   std::optional<Loop::time_point> down_until_;
 };
@@ -146,7 +151,7 @@ class Market {
 
 std::vector<OptionHelp> MarketOptions::help() {
   return {{"port", "port to listen on (0: any free one)", "-p"},
-          {"data", "folder with listing_status.csv and overview.jsonl (default: the built-in one)"},
+          {"data", "folder with listing_status.csv, overview.jsonl and daily/SYMBOL.csv (default: the built-in one)"},
           {"securities", "number of securities; those that the files do not have are synthetic"},
           {"quota", "share of replies (0 to 1) that are a quota notice"},
           {"premium", "share that are a notice of a premium function"},

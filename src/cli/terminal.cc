@@ -52,14 +52,14 @@ std::vector<std::string> wrap(const std::string& text, std::size_t width) {
   return lines;
 }
 
+}  // namespace
+
+bool is_terminal(int fd) { return isatty(fd) != 0; }
+
 std::size_t terminal_width() {
   winsize size{};
   return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
-
-}  // namespace
-
-bool is_terminal(int fd) { return isatty(fd) != 0; }
 
 std::size_t display_width(std::string_view text) {
   std::size_t width = 0;

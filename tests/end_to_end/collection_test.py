@@ -31,6 +31,7 @@ class Service:
     """AlphaVantage, as moody as the test wants it. `answer(symbol, number of the call)` returns a body, (status, body),
     or both with headers. If `listing` is set, it is the listing's text."""
     listing = None
+    query_answer = None  # of time series, by their query
 
     def __init__(self, securities, answer=lambda symbol, call: overview(symbol), port=0):
         self.securities, self.answer = securities, answer
@@ -50,8 +51,13 @@ class Service:
                 with service.lock:
                     service.calls.append((time.monotonic(), symbol))
                     call = len(service.calls)
-                body = ((service.listing or listing(*service.securities)) if query["function"] == "LISTING_STATUS"
-                        else service.answer(symbol, call))
+                series = query["function"].startswith("TIME_SERIES")
+                if series and service.query_answer:
+                    body = service.query_answer(query)
+                elif query["function"] == "LISTING_STATUS":
+                    body = service.listing or listing(*service.securities)
+                else:
+                    body = service.answer(symbol, call)
                 status, body, headers = (*body, {})[:3] if isinstance(body, tuple) else (200, body, {})
                 text = (body if isinstance(body, str) else json.dumps(body)).encode()
                 try:

@@ -36,6 +36,8 @@ class TextTable {
 };
 
 bool is_terminal(int fd);
+// The columns of the terminal at standard output; 0 if it is none.
+std::size_t terminal_width();
 // The number of terminal columns that a text takes.
 std::size_t display_width(std::string_view text);
 
