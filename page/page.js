@@ -163,6 +163,22 @@ async function deadLetters(view) {
     }) }), out);
 }
 
+async function cron(view) {
+  const [jobs, slots, runs] = await Promise.all(['list', 'next', 'history'].map((action) => tell('cron', { action })));
+  const out = element('p', { className: 'quiet', role: 'status' });
+  replace(view, table(jobs, { caption: 'Crontabs', none: 'The app has no crontabs.',
+    actions: (row) => {
+      const button = element('button', {}, 'run now');
+      button.onclick = () => run(async () => {
+        await tell('cron', { action: 'run-now', what: row.name });
+        out.textContent = `The leader runs ${row.name} now.`;
+      }, out);
+      return [button];
+    } }), out,
+  table(slots, { caption: 'Next slots', none: 'No slot comes.' }),
+  table(runs.reverse(), { caption: 'Last slots', none: 'No slot has run yet.' }));
+}
+
 const views = {
   overview: ['Overview', overview],
   topics: ['Topics', topics],
@@ -176,6 +192,7 @@ const views = {
   rebalances: ['Rebalances', list('rebalances', 'No worker on this machine has had a rebalance.')],
   tables: ['Tables', tables],
   dead_letters: ['Dead letters', deadLetters],
+  cron: ['Cron', cron],
   agents: ['Agents', list('agents', 'The app has no agents.')],
   models: ['Models', list('models', 'The app has no models.')],
   settings: ['Settings', list('config', 'There are no settings.')],

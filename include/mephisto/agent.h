@@ -175,6 +175,9 @@ class AgentBase {
   }
   // Runs the handler over the instance's stream until it ends.
   virtual Task<void> run(detail::Instance& instance) const = 0;
+  // The event has failed for good and becomes a dead letter or is skipped. Changes of state that this makes in the
+  // event's unit of work count.
+  virtual void given_up(detail::Slot&, const std::string& /*why*/) const {}
   // Set by the app: the number of its running workers. While any runs, the agent cannot be changed.
   const std::atomic<int>* running = nullptr;
 

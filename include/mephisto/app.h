@@ -26,7 +26,9 @@
 #include "mephisto/agent.h"
 #include "mephisto/command.h"
 #include "mephisto/app/captures.h"
+#include "mephisto/app/crontab.h"
 #include "mephisto/app/handler.h"
+#include "mephisto/app/key_timers.h"
 #include "mephisto/app/repartition.h"
 #include "mephisto/logging.h"
 #include "mephisto/settings.h"
@@ -56,6 +58,7 @@ struct TaskSpec {
   std::string name;
   std::function<Task<void>()> body;
   std::optional<std::chrono::milliseconds> every;  // a timer
+  TaskOptions options{};
 };
 
 }  // namespace detail
@@ -336,21 +339,46 @@ class App {
 
   // Runs once in each worker, on its first shard, after the worker has started. It is cancelled when the worker stops.
   template <class Body>
-  void task(std::string name, Body body, std::source_location where = std::source_location::current()) {
+  void task(std::string name, Body body, TaskOptions options = {},
+            std::source_location where = std::source_location::current()) {
     if constexpr (detail::check_task_body<Body>()) {
       check_captures("task", name, detail::captured_words(body), where);
-      add_task({std::move(name), std::move(body), std::nullopt}, where);
+      add_task({std::move(name), std::move(body), std::nullopt, options}, where);
     }
   }
   // Runs every `interval`, for the first time after one interval. Runs do not overlap and do not drift: runs that a
   // long run delays beyond their time are left out.
   template <class Body>
-  void timer(std::string name, std::chrono::milliseconds interval, Body body,
+  void timer(std::string name, std::chrono::milliseconds interval, Body body, TaskOptions options = {},
              std::source_location where = std::source_location::current()) {
     if constexpr (detail::check_task_body<Body>()) {
       check_captures("timer", name, detail::captured_words(body), where);
-      add_task({std::move(name), std::move(body), interval}, where);
+      add_task({std::move(name), std::move(body), interval, options}, where);
     }
+  }
+
+  // Runs at the times of a cron expression (docs/cron.md), each slot once over all workers. The body takes a CronSlot
+  // or nothing. A run is a unit of work, like an event: what it sends and changes counts as a whole. The job is also
+  // an agent, so its dead letters are in ID-NAME-dlq.
+  template <class Body>
+  void crontab(std::string name, std::string_view expression, Body body, CrontabOptions options = {},
+               std::source_location where = std::source_location::current()) {
+    if constexpr (detail::check_cron_body<Body>()) {
+      check_captures("crontab", name, detail::captured_words(body), where);
+      add_crontab(std::move(name), expression, std::move(options), detail::cron_body(std::move(body)), where);
+    }
+  }
+
+  // Durable timers of keys (app/key_timers.h), for the agents on `from`. Some agent has to take their events, the topic
+  // due() of the timers.
+  template <class T, class S>
+  KeyTimers<T> key_timers(std::string name, const Topic<S>& from,
+                          std::source_location where = std::source_location::current()) {
+    auto spec = topic_beside(from.spec(), id_ + "-" + name, typeid(T), where);
+    auto due = std::make_unique<Topic<T>>(std::move(spec));
+    auto& reference = *due;
+    topics_.push_back(std::move(due));
+    return KeyTimers<T>{add_key_timers(std::move(name), from.spec(), reference.spec(), where), reference};
   }
 
   // A page of the worker's web server. Include mephisto/web.h, which tells what a handler is.
@@ -501,6 +529,13 @@ class App {
   void add_command(std::unique_ptr<CommandBase> command, std::source_location where);
   void add_task(detail::TaskSpec spec, std::source_location where);
   void add_page(const std::function<detail::Page()>& make, std::source_location where);
+  // An internal topic with as many partitions as `from`.
+  detail::TopicSpec topic_beside(const detail::TopicSpec& from, std::string name, const std::type_info& type,
+                                 std::source_location where);
+  const detail::TimersTable& add_key_timers(std::string name, const detail::TopicSpec& from,
+                                            const detail::TopicSpec& due, std::source_location where);
+  void add_crontab(std::string name, std::string_view expression, CrontabOptions options, detail::CronBody body,
+                   std::source_location where);
   void declare(std::string kind, const std::string& name, std::source_location where);
   void check_not_running(std::string_view what, std::source_location where) const;
   void mistake(std::source_location where, const std::string& what);
@@ -522,6 +557,7 @@ class App {
   std::vector<detail::TaskSpec> tasks_;
   std::unique_ptr<Router> pages_;
   std::vector<detail::MakeParticipant> participants_;
+  const TableBase* cron_table_ = nullptr;
   std::vector<Declared> declared_;
   std::vector<Capture> captures_;
   std::vector<std::string> mistakes_;

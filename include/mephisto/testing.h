@@ -161,12 +161,12 @@ class TestDriver {
   void settle();
   // Moves the clock, then settles.
   void advance(Loop::duration duration);
-  // Another worker continues where the present one ends; then settles. Three ways to end:
+  // Another worker continues where the present one ends, after a pause; then settles. Three ways to end:
   // restart(): it stops, and commits what it has done. If an error ended it, throws that.
   // crash(): it ends at once, as if it was killed. What it has not committed is done again.
   // rebalance(): it stops when the other worker has joined it, so that each partition moves.
-  void restart(LocalState state = LocalState::kLost);
-  void crash(LocalState state = LocalState::kLost);
+  void restart(LocalState state = LocalState::kLost, Loop::duration pause = {});
+  void crash(LocalState state = LocalState::kLost, Loop::duration pause = {});
   void rebalance();
 
   // All records of a topic, partition after partition, in the order of each. Empty if there is no such topic.

@@ -323,12 +323,14 @@ void AgentRuntime::failed(Slot& slot, FailureKind kind, const std::string& messa
       log::error("Agent {} {} {}: {} (record kept in {}; see: {} dlq list {})", agent_.name(), what, position, message,
                  dead_letters_.name, app_id_, agent_.name());
       answer_with_error(slot, message);
+      agent_.given_up(slot, message);
       dead_letter(slot, kind, message);
       queue.finish(slot, Outcome::kDeadLettered);
       return;
     case ErrorPolicy::Then::kSkip:
       log::error("Agent {} {} {}: {} (skipped)", agent_.name(), what, position, message);
       answer_with_error(slot, message);
+      agent_.given_up(slot, message);
       queue.finish(slot, Outcome::kSkipped);
       return;
     case ErrorPolicy::Then::kStopPartition:

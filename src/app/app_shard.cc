@@ -68,13 +68,6 @@ class LeaderAgent : public AgentBase {
   }
 };
 
-TopicSpec leader_topic(const std::string& app_id) {
-  TopicOptions options;
-  options.partitions = 1;
-  options.internal = true;
-  return make_spec(app_id + "-__assignor-__leader", options);
-}
-
 std::int64_t in_ms(Loop::duration duration) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
 }
@@ -99,7 +92,9 @@ AppShard::AppShard(App& app, std::shared_ptr<Log> log, int number, const WorkerO
     : app_(app),
       log_(std::move(log)),
       number_(number),
-      shard_(this_loop("a Worker"), log_, shard_options(app, number, worker.shards)) {
+      shard_(this_loop("a Worker"), log_, shard_options(app, number, worker.shards)),
+      cron_(app, shard_, leadership_),
+      timers_(app, shard_) {
   const auto window = static_cast<std::uint64_t>(app_.settings().integer("stream_buffer_maxsize"));
   for (const auto& agent : app_.agents()) {
     const auto& setting = agent->options().concurrency_setting;
@@ -123,11 +118,17 @@ AppShard::AppShard(App& app, std::shared_ptr<Log> log, int number, const WorkerO
     shard_.add(*states_.back());
   }
   RequestReply::of(shard_.outbox()).may_answer_on = [this](const std::string& topic) { return may_answer_on(topic); };
-  shard_.on_assigned = [this](const std::vector<TopicPartition>& assigned) {
+  const auto leads = [topic = leader_topic(app_.id()).name](const std::vector<TopicPartition>& partitions) {
+    return std::ranges::any_of(partitions, [&](const TopicPartition& one) { return one == TopicPartition{topic, 0}; });
+  };
+  shard_.on_assigned = [this, leads](const std::vector<TopicPartition>& assigned) {
+    if (leads(assigned)) leadership_.set(true);
+    timers_.look_again();
     if (app_.on_partitions_assigned) app_.on_partitions_assigned(assigned);
     if (on_partitions) on_partitions(assigned, true);
   };
-  shard_.on_revoked = [this](const std::vector<TopicPartition>& revoked) {
+  shard_.on_revoked = [this, leads](const std::vector<TopicPartition>& revoked) {
+    if (leads(revoked)) leadership_.set(false);
     if (on_partitions) on_partitions(revoked, false);
     if (app_.on_partitions_revoked) app_.on_partitions_revoked(revoked);
   };
@@ -158,8 +159,8 @@ void AppShard::add_tables(const WorkerOptions& worker) {
     auto make = [&declared = *table, &loop = shard_.loop()](int partition) {
       return declared.make_part(partition, loop);
     };
-    auto state = std::make_unique<TableState>(spec, shard_.loop(), *log_, *stores, url == kInMemory && !kept, topics,
-                                              std::move(make));
+    auto state = std::make_unique<TableState>(spec, shard_.loop(), *log_, *stores, url == kInMemory && !kept,
+                                              spec.inputs.empty() ? topics : spec.inputs, std::move(make));
     shard_.add(*state);
     if (const auto* moved = dynamic_cast<const OperatorTable*>(table.get()); moved != nullptr) {
       const auto after = spec.close_idle.value_or(settings.duration("close_idle"));
@@ -232,34 +233,6 @@ Task<void> AppShard::compare_topics() {
   }
 }
 
-// False if it needs the state of an event in flight: it must run again.
-Task<bool> AppShard::run_once(const TaskSpec& spec) {
-  TimerRun run{shard_.participants()};
-  try {
-    if (co_await shard_.work(run, spec.body)) co_return true;
-  } catch (const std::exception& error) {
-    log::error("Timer {} failed: {}; its next run is in {}", spec.name, error.what(), format_duration(*spec.every));
-    co_return true;
-  }
-  co_await run.conflict->wait_until(shard_.loop().now() + kStateWait, "an event to finish with the same state");
-  co_return false;
-}
-
-// Guarantee kept here, under exactly once: the outputs and changes of a run count as a whole, and only if the run
-// succeeds.
-Task<void> AppShard::run_timer(const TaskSpec& spec) {
-  auto due = shard_.loop().now();
-  for (;;) {
-    due += *spec.every;
-    // Runs that a long run has delayed beyond their time are left out.
-    if (auto late = shard_.loop().now() - due; late.count() > 0)
-      due += (late / *spec.every + (late % *spec.every == Loop::duration{} ? 0 : 1)) * *spec.every;
-    co_await sleep_until(due);
-    while (!co_await run_once(spec)) {
-    }
-  }
-}
-
 void AppShard::crash(std::string why) {
   if (!crash_) crash_ = std::move(why);
   shard_.stop();
@@ -282,37 +255,6 @@ Task<void> AppShard::consume() {
   running_ = shard_.loop().spawn("shard", shard_.run());
   if (!idle_.empty() && !shard_.stopping()) tasks_.push_back(shard_.loop().spawn("idle partitions", idle_.run()));
   co_return;
-}
-
-Task<void> AppShard::begin_tasks() {
-  const Outbox::Here here{shard_.outbox()};
-  auto& loop = shard_.loop();
-  for (auto* global : globals_) co_await global->restored();
-  for (const auto& spec : app_.tasks())
-    tasks_.push_back(loop.spawn(spec.name, spec.every ? run_timer(spec) : run_task(spec)));
-  tasks_.push_back(loop.spawn("maintenance", maintain()));
-  if (app_.on_started) co_await app_.on_started();
-  started_ = true;
-}
-
-Task<void> AppShard::run_task(const TaskSpec& spec) {
-  try {
-    co_await spec.body();
-  } catch (const std::exception& error) {
-    crash(fmt::format("task {} failed: {}", spec.name, error.what()));
-  }
-}
-
-Task<void> AppShard::maintain() {
-  const auto every = app_.settings().duration("maintenance_interval");
-  for (;;) {
-    co_await sleep_for(every);
-    try {
-      value_or_throw(co_await log_->maintain());
-    } catch (const Failure& failure) {
-      log::warn("Retention and compaction failed: {}", failure.what());
-    }
-  }
 }
 
 Task<void> AppShard::finished() {
@@ -339,6 +281,8 @@ Task<void> AppShard::stop(Loop::time_point until) {
   }
   for (auto& task : tasks_) task.cancel();
   for (auto& task : tasks_) co_await task.finished();
+  for (auto& task : led_) task.cancel();
+  for (auto& task : led_) co_await task.finished();
   shard_.stop(until);
   if (joins_ && !consumes_) co_await consume();  // only to leave the group
   co_await running_.finished();

@@ -8,6 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "app/cron_scheduler.h"
+#include "app/key_timers.h"
+#include "app/leadership.h"
 #include "mephisto/agent/agent_runtime.h"
 #include "mephisto/app.h"
 #include "mephisto/worker.h"
@@ -33,7 +36,8 @@ class AppShard {
   Task<void> prepare();  // topics and agents
   Task<void> join();     // the app's group
   Task<void> consume();
-  Task<void> begin_tasks();  // with timers and on_started, on shard 0 only
+  Task<void> begin_leading();  // crontabs, timers of keys, and what is on_leader
+  Task<void> begin_tasks();    // with timers and on_started, on shard 0 only
 
   // Ends what was begun, whatever step it has come to: drains, commits and leaves the group. Then as finished().
   Task<void> stop(Loop::time_point until);
@@ -63,7 +67,9 @@ class AppShard {
   Task<void> run_task(const TaskSpec& spec);
   Task<bool> run_once(const TaskSpec& spec);
   Task<void> run_timer(const TaskSpec& spec);
+  Task<void> run_while_leading(const TaskSpec& spec);
   Task<void> maintain();
+  Task<void> tell_crontabs();
   void crash(std::string why);
   bool may_answer_on(const std::string& topic);
 
@@ -76,8 +82,12 @@ class AppShard {
   Shard shard_;
   IdlePartitions idle_{shard_};
   std::unique_ptr<AgentBase> leader_;
+  Leadership leadership_;
+  CronScheduler cron_;
+  TimersScanner timers_;
   std::vector<std::unique_ptr<AgentRuntime>> runtimes_;
   std::vector<Spawned> tasks_;
+  std::vector<Spawned> led_;  // tasks that run while this shard leads, of all its terms
   Spawned running_;
   bool joins_ = false;
   bool consumes_ = false;

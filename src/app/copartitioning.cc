@@ -7,7 +7,9 @@
 #include <tuple>
 #include <vector>
 
+#include "app/cron.h"
 #include "base/text.h"
+#include "mephisto/app/key_timers.h"
 
 namespace mephisto::detail {
 namespace {
@@ -42,6 +44,12 @@ Specs consumed(const App& app) {
   for (const auto& agent : app.agents()) found.try_emplace(agent->topic().name, &agent->topic());
   for (const auto& merged : app.merged()) found.try_emplace(merged.topic.name, &merged.topic);
   return found;
+}
+
+// Of a table with inputs.
+std::string_view kind_of(const TableBase& table) {
+  if (dynamic_cast<const CronTable*>(&table) != nullptr) return "crontabs";
+  return dynamic_cast<const TimersTable*>(&table) != nullptr ? "timers" : "join";
 }
 
 // A partition of a table belongs to events of the partition with its number.
@@ -113,7 +121,7 @@ Task<void> check_copartitioning(const App& app, TopicDirectory& topics) {
     }
     const auto plan = co_await topics.plan(spec.changelog);
     if (plan && plan->exists) all.push_back({spec.changelog.name, plan->partitions, true, spec.name});
-    check("join", spec.name, all);
+    check(kind_of(*table), spec.name, all);
   }
   for (const auto& agent : app.agents()) {
     if (!agent->options().by_time) continue;

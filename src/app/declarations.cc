@@ -327,6 +327,18 @@ void App::check_captures_at_start(std::uintptr_t frame) {
 
 std::vector<std::string> App::mistakes() const {
   auto all = mistakes_;
+  for (const auto& table : tables_) {
+    const auto* timers = dynamic_cast<const detail::TimersTable*>(table.get());
+    if (timers == nullptr) continue;
+    for (const auto& topic : timers->spec().inputs) {
+      if (std::ranges::any_of(agents_, [&](const auto& agent) { return agent->topic().name == topic; }) ||
+          std::ranges::any_of(merged_, [&](const Merged& one) { return one.topic.name == topic; }))
+        continue;
+      all.push_back(fmt::format("{}: no agent takes the topic {} of the timers {}: declare one on {}",
+                                str(timers->spec().where), printable(topic), printable(timers->name()),
+                                topic == timers->due().name ? "their due()" : "it"));
+    }
+  }
   const auto rows = settings_.rows();
   for (const auto& agent : agents_) {
     const auto& setting = agent->options().concurrency_setting;

@@ -10,6 +10,7 @@
 
 #include "app/settings_file.h"
 #include "base/text.h"
+#include "mephisto/cron/time_zone.h"
 #include "mephisto/error.h"
 #include "mephisto/log.h"
 #include "mephisto/logging.h"
@@ -62,7 +63,16 @@ std::vector<SettingSpec> framework_settings() {
       {"topic_allow_declare", Type::kFlag, "true",
        "whether missing topics are created, by a worker at its start and by later sends (otherwise "
        "an error names them)"},
-      {"topic_disable_leader", Type::kFlag, "false", "whether to run without the leader topic"},
+      {"topic_disable_leader", Type::kFlag, "false",
+       "whether to run without the leader topic; then nothing that is on_leader runs, unless there are crontabs"},
+      {.name = "timezone",
+       .default_value = "UTC",
+       .help = "the time zone of crontabs that have none, a name of the IANA database",
+       .check =
+           [](const std::string& name) {
+             const auto zone = TimeZone::find(name);
+             return zone ? std::string{} : zone.error().message;
+           }},
       {.name = "reply_to_topics",
        .help = "where a request may want its reply, besides reply topics (f-reply-*) and topics that the app "
                "declares: names separated by ;, PREFIX* for all with this prefix",

@@ -8,6 +8,8 @@
 
 #include "app/worker_impl.h"
 #include "mephisto/app/table_stores.h"
+#include "mephisto/runtime/simulation.h"
+#include "runtime/tasks.h"
 
 namespace mephisto {
 namespace {
@@ -15,6 +17,11 @@ namespace {
 constexpr std::chrono::milliseconds kFirstStep{1};
 constexpr std::chrono::milliseconds kLastStep{1000};
 constexpr std::chrono::hours kPatience{1};
+// What tasks of a worker that has nothing to do wait for again and again.
+constexpr std::string_view kHousekeeping[] = {"records or a change of the group", "the next commit",
+                                              "the next maintenance"};
+constexpr std::chrono::minutes kSkipAbove{1};
+constexpr std::chrono::seconds kNotSkipped{10};
 
 // What crashes leave: workers whose tasks never run again, and what these refer to. It stays until the process ends,
 // because suspended tasks cannot be ended one by one.
@@ -188,24 +195,37 @@ void TestDriver::settle() {
   }(*this));
 }
 
+// Long stretches in which only the worker's own housekeeping would happen are skipped, so that a year is short.
 void TestDriver::advance(Loop::duration duration) {
-  loop_->run([](Loop::duration time) -> Task<void> { co_await sleep_for(time); }(duration));
+  const auto until = loop_->now() + duration;
+  while (loop_->now() < until) {
+    auto next = std::min(until, next_timer(*loop_, kHousekeeping).value_or(until));
+    if (next - loop_->now() > kSkipAbove) {
+      if (loop_->run(all_done()))
+        simulation_.skip(next - loop_->now() - kNotSkipped);
+      else
+        next = loop_->now() + kNotSkipped;
+    }
+    loop_->run([](Loop::time_point time) -> Task<void> { co_await sleep_until(time); }(next));
+  }
   settle();
 }
 
 // Each of these settles, so that the tables are restored.
-void TestDriver::restart(LocalState state) {
+void TestDriver::restart(LocalState state, Loop::duration pause) {
   loop_->run(worker_->stop());
   worker_.reset();
+  simulation_.skip(pause);
   start(state);
   settle();
 }
 
-void TestDriver::crash(LocalState state) {
+void TestDriver::crash(LocalState state, Loop::duration pause) {
   memory_faults(*log_).crash();
   worker_->impl().abandon();
   all_dead().push_back({std::move(worker_), loop_->poster()});
   loop_ = std::make_unique<Loop>(simulation_);
+  simulation_.skip(pause);
   start(state);
   settle();
 }

@@ -214,6 +214,7 @@ Task<void> Worker::Impl::start_shards() {
   for (auto& shard : shards) {
     consuming_.push_back(watched("worker", shard->thread.run([&shard] { return shard->app->finished(); })));
   }
+  co_await each(&detail::AppShard::begin_leading);
   co_await shards.front()->thread.run([this] { return shards.front()->app->begin_tasks(); });
 }
 

@@ -75,6 +75,7 @@ Builtin lag_command();
 Builtin why_command();
 Builtin rebalances_command();
 Builtin send_command();
+Builtin cron_command();
 Builtin reset_command();
 Builtin table_command();
 Builtin tables_command();

@@ -137,6 +137,7 @@ std::vector<Builtin> log_commands() {
   commands.push_back(why_command());
   commands.push_back(rebalances_command());
   commands.push_back(send_command());
+  commands.push_back(cron_command());
   commands.push_back(reset_command());
   commands.push_back(table_command());
   commands.push_back(tables_command());

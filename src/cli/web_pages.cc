@@ -41,6 +41,7 @@ const std::vector<Shown>& shown() {
       {"transactions", {}},
       {"why", {"place"}},
       {"send", {"entity", "value", "key", "partition"}, true},
+      {"cron", {"action", "what"}, true},
       {"dlq", {"action", "agent", "number", "all", "reason", "to", "dry_run"}, true},
   };
   return all;

@@ -148,6 +148,14 @@ int Loop::Impl::handle_events() {
   return handled;
 }
 
+std::optional<Loop::time_point> Loop::Impl::next_timer(std::span<const std::string_view> without) const {
+  for (const auto& [at, wait] : timers) {
+    const char* what = wait->context_->waiting_for();
+    if (what == nullptr || std::ranges::find(without, std::string_view{what}) == without.end()) return at;
+  }
+  return std::nullopt;
+}
+
 void Loop::Impl::wake_due(time_point now) {
   while (!timers.empty() && timers.begin()->first <= now) {
     auto* wait = timers.begin()->second;
@@ -261,6 +269,9 @@ TimerWait sleep_for(Loop::duration duration) {
 
 boost::asio::io_context& io_context_of(Loop& loop) { return loop.impl().io; }
 const std::list<TaskContext*>& tasks_of(Loop& loop) { return loop.impl().contexts; }
+std::optional<Loop::time_point> next_timer(Loop& loop, std::span<const std::string_view> without) {
+  return loop.impl().next_timer(without);
+}
 void begin_external(Loop& loop) { ++loop.impl().external; }
 void end_external(Loop& loop) { --loop.impl().external; }
 

@@ -9,8 +9,11 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "mephisto/loop.h"
@@ -62,6 +65,7 @@ struct Loop::Impl {
   // Runs handlers of sockets and posts. Returns their number.
   int handle_events();
   void wake_due(time_point now);
+  std::optional<time_point> next_timer(std::span<const std::string_view> without) const;
   // A turn on virtual time. With `order` it takes ready coroutines at random, and only a few. False if there was
   // nothing to do.
   bool turn(Loop& loop, const std::function<bool()>& finished, Random* order);

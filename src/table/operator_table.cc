@@ -3,12 +3,6 @@
 #include "mephisto/base/assert.h"
 
 namespace mephisto::detail {
-namespace {
-
-std::string as_it_is(std::string_view key) { return std::string{key}; }
-void append(std::string_view key, Buffer& out) { out.append(key); }
-
-}  // namespace
 
 std::optional<std::string_view> UnitState::get(std::string_view key) {
   const auto* value = change_.get(key);
@@ -46,9 +40,13 @@ UnitState OperatorTable::state() const {
   return {change, unit};
 }
 
+KeyForm OperatorTable::bytes_form() {
+  return {[](std::string_view key) { return std::string{key}; },
+          [](std::string_view key, Buffer& out) { out.append(key); }};
+}
+
 std::shared_ptr<TablePart> OperatorTable::make_part(int partition, Loop& loop) const {
-  return std::make_shared<Rows<std::string>>(spec_, partition, loop, KeyForm{as_it_is, append},
-                                             [] { return std::string{}; });
+  return std::make_shared<Rows<std::string>>(spec_, partition, loop, bytes_form(), [] { return std::string{}; });
 }
 
 }  // namespace mephisto::detail

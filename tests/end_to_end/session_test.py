@@ -8,6 +8,7 @@ import unittest
 from support import AGENTS, HORTON, ROOT, Scene, run, wait_for
 
 SECRET = "not-to-be-shown"
+BARS_JOBS = ["bars-frankfurt", "bars-hongkong", "bars-london", "bars-nasdaq", "bars-nyse", "bars-tokyo"]
 COMMANDS = ["agents", "clean-versions", "completion", "livecheck", "model", "models", "reset", "send",
             "start-collect-securities", "tables", "worker"]
 
@@ -121,16 +122,23 @@ class Session(Scene):
 
     def test_agents_models_and_tables(self):
         self.assertEqual([(row["name"], row["topic"]) for row in self.rows("agents")],
-                         [("@" + name, name) for name in AGENTS])
-        self.assertEqual(self.rows("models"), [{"name": "CollectSecurityOverview", "fields": ["symbol", "exchange"]}])
+                         [("@" + name, "horton-__assignor-__leader") for name in BARS_JOBS] +
+                         [("@" + name, name) for name in ["collect_bars", "collect_historical", "collect_last_price"]] +
+                         [("@" + name, name) for name in AGENTS] +
+                         [("@find_extremes", "closes"), ("@list-securities", "horton-__assignor-__leader")])
+        models = {row["name"]: row["fields"] for row in self.rows("models")}
+        self.assertEqual(models["CollectSecurityOverview"], ["symbol", "exchange"])
+        self.assertEqual(set(models), {"CollectBars", "CollectHistorical", "CollectLastPrice",
+                                       "CollectSecurityOverview", "YearsOfCloses"})
         self.assertEqual(self.rows("agents", "--local"), self.rows("agents", "--no-local"))
         self.assertEqual(self.rows("models", "--builtins"), self.rows("models", "--no-builtins"))
         self.assertEqual([row["field"] for row in self.rows("model", "CollectSecurityOverview")],
                          ["symbol", "exchange"])
-        for words in ("tables", "livecheck", "livecheck --without-web -l info", "reset"):
+        self.assertEqual({row["table"] for row in self.rows("tables")}, {"__cron", "extremes"})
+        for words in ("livecheck", "livecheck --without-web -l info"):
             got = self.horton(*words.split())
             self.assertEqual((got.returncode, got.stderr), (0, ""))
-            self.assertRegex(got.stdout, r"^horton has no (tables|LiveCheck)")
+            self.assertRegex(got.stdout, r"^horton has no LiveCheck")
 
     def test_securities(self):
         rows = self.rows("securities")
@@ -167,7 +175,9 @@ class Session(Scene):
         topics = {row["topic"]: row for row in self.rows("topics")}
         self.assertEqual({name: row["partitions"] for name, row in topics.items() if "dlq" not in name
                           and "reply" not in name},
-                         {"collect_securities": 8, "collect_security_overview": 8, "horton-__assignor-__leader": 1})
+                         {"closes": 8, "collect_bars": 8, "collect_historical": 8, "collect_last_price": 8,
+                          "collect_securities": 8, "collect_security_overview": 8, "horton-__assignor-__leader": 1,
+                          "horton-__cron-changelog": 1, "horton-extremes-changelog": 8})
         self.assertGreaterEqual(topics["collect_security_overview"]["offsets"], 237)
 
     def test_topic_shows_records(self):

@@ -189,7 +189,7 @@ class Scene(unittest.TestCase):
     @classmethod
     def config(cls, url, more="", folder=None):
         ((folder or cls.folder) / "config.yml").write_text(
-            f"service:\n  apiendpoint: {url}\n  apikey: not-to-be-shown\n{more}")
+            f"service:\n  apiendpoint: {url}\n  apikey: not-to-be-shown\n  refresh: false\n{more}")
 
     def horton(self, *words, **how):
         return run(HORTON, *words, folder=how.pop("folder", self.folder), **how)

@@ -12,10 +12,9 @@ class AtATerminal(Scene):
         return terminal.wait()
 
     def test_tables_are_boxes(self):
-        self.assertEqual(self.shown("tables"), "horton has no tables.\n")
+        self.assertRegex(self.shown("tables"), r"^┌Tables─")
         self.assertRegex(self.shown("models"),
-                         r"^┌Models─+┬─+┐\n│ name +│ fields +│\n├─+┼─+┤\n│ CollectSecurityOverview │ symbol, exchange "
-                         r"│\n└─+┴─+┘\n$")
+                         r"^┌Models─+┬─+┐\n│ name +│ fields +│\n├─+┼─+┤\n(│ \w+ +│ [\w, ]+ +│\n)+└─+┴─+┘\n$")
 
     def test_the_last_column_is_wrapped_to_the_width(self):
         whole = len(self.horton("config").stdout.splitlines()[0])

@@ -9,7 +9,7 @@ import unittest
 import urllib.error
 import urllib.request
 
-from support import HORTON, Scene, run
+from support import HORTON, Scene, run, wait_for
 
 
 class Web(Scene):
@@ -89,6 +89,20 @@ class Web(Scene):
         rows = self.json("/api/topic?name=collect_security_overview&limit=0")
         self.assertIn("SENT", [row["value"]["symbol"] for row in rows])
 
+    def test_crontabs_are_shown_and_run(self):
+        def cron(**options):
+            status, _, text = self.get("/api/cron", {"Content-Type": "application/json"}, "POST",
+                                       json.dumps(options).encode())
+            self.assertEqual(status, 200, text)
+            return json.loads(text)
+        printed = self.horton("cron", "list", "--json")
+        self.assertEqual([row["name"] for row in cron(action="list")],
+                         [row["name"] for row in json.loads(printed.stdout)])
+        self.assertEqual(len(cron(action="next", what="3")), 3)
+        cron(action="run-now", what="bars-tokyo")
+        (slot,) = wait_for(lambda: cron(action="history", what="bars-tokyo"), "the run in the history")
+        self.assertEqual((slot["outcome"], slot["manual"]), ("ok", True))
+
     def test_secrets_are_not_on_any_page(self):
         for path in ("/api/config", "/metrics", "/openapi.json", "/api/status"):
             self.assertNotIn(b"not-to-be-shown", self.get(path)[2], path)
@@ -154,6 +168,8 @@ class Web(Scene):
             (post("/api/send", "{}", "Origin: https://evil.example\r\n"), 403),
             (post("/api/dlq", '{"action":"explode"}'), 400), (post("/api/dlq", '{"action":"replay","number":"x"}'), 400),
             (post("/api/dlq", '{"action":"replay","all":"yes"}'), 400),
+            (get("/api/cron"), 405), (post("/api/cron", '{"action":"explode"}'), 400),
+            (post("/api/cron", '{"action":"run-now"}'), 400), (post("/api/cron", '{"action":"next","what":"x"}'), 400),
             # Names of this server.
             (b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", 421),
             (b"GET / HTTP/1.1\r\nHost: 127.0.0.1.evil.example\r\n\r\n", 421),

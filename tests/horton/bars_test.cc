@@ -19,7 +19,7 @@ using ::testing::IsEmpty;
 DailyBars parsed(std::string_view reply) { return parse_bars(parse_reply(reply)); }
 
 TEST(Bars, AreReadFromAReply) {
-  const auto daily = parsed(R"({"Meta Data": {"2. Symbol": "IBM"}, "Time Series (Daily)": {
+  const auto daily = parsed(R"x({"Meta Data": {"2. Symbol": "IBM"}, "Time Series (Daily)": {
   "2018-12-31" : {
     "1. open" : "113.3300",
     "2. high" : "114.3500",
@@ -33,14 +33,14 @@ TEST(Bars, AreReadFromAReply) {
                    "3. low" : "112.5000",
                    "4. close" : "113.0300",
                    "5. volume" : "5117000"
-                 }}})");
+                 }}})x");
   EXPECT_THAT(daily.bars, ElementsAre(Bar{"2018-12-28", 114.22, 114.8, 112.5, 113.03, 5117000},
                                       Bar{"2018-12-31", 113.33, 114.35, 112.4212, 113.67, 4982000}));
   EXPECT_THAT(daily.unreadable, IsEmpty());
 }
 
 TEST(Bars, OfTheAdjustedSeriesHaveTheirColumns) {
-  const auto daily = parsed(R"({"Time Series (Daily)": {
+  const auto daily = parsed(R"x({"Time Series (Daily)": {
   "2018-12-31" : {
     "1. open" : "113.33",
     "2. high" : "114.35",
@@ -50,7 +50,7 @@ TEST(Bars, OfTheAdjustedSeriesHaveTheirColumns) {
     "6. volume" : "4982000",
     "7. dividend amount" : "1.57",
     "8. split coefficient" : "2.0"
-  }}})");
+  }}})x");
   ASSERT_EQ(daily.bars.size(), 1U);
   EXPECT_EQ(daily.bars[0].adjusted_close, 90.5);
   EXPECT_EQ(daily.bars[0].dividend_amount, 1.57);
@@ -64,7 +64,7 @@ TEST(Bars, ARowThatCannotBeReadIsReportedAndTheOthersStay) {
     return std::string{R"({"1. open": "1", "2. high": "1", "3. low": "1", "4. close": ")"} + close +
            R"(", "5. volume": "1"})";
   };
-  const auto daily = parsed(R"({"Time Series (Daily)": {"2018-12-31": )" + row("5.5") + R"(, "2018-12-28": )" +
+  const auto daily = parsed(R"x({"Time Series (Daily)": {"2018-12-31": )x" + row("5.5") + R"(, "2018-12-28": )" +
                             row("None") + R"(, "2018-02-30": )" + row("1") + R"(, "2018-12-27": )" + row("-1") +
                             R"(, "2018-12-26": "nothing", "yesterday": )" + row("1") + "}}");
   ASSERT_EQ(daily.bars.size(), 1U);

@@ -67,6 +67,10 @@ class OperatorTable : public TableBase {
   UnitState state() const;
   std::shared_ptr<TablePart> make_part(int partition, Loop& loop) const override;
 
+ protected:
+  // Keys are bytes.
+  static KeyForm bytes_form();
+
  private:
   IdleWork idle_;
 };
