@@ -109,7 +109,7 @@ Task<void> list_all(Service& service, const Event<None>& event) {
     if (budget().unlimited())
       co_await collect_security_overview.cast(one, options);
     else
-      co_await collect_security_overview.send(std::move(one), std::move(options));
+      co_await collect_security_overview.send(one, std::move(options));
   }
   if (count == 0) log::warn("The listing has no securities");
   log::info("Listed {} securities", count);

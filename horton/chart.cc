@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace horton {
 namespace {
@@ -26,7 +27,7 @@ struct Range {
   // From 0 to steps - 1.
   std::size_t step(double value, std::size_t steps) const {
     if (high <= low) return steps / 2;
-    return static_cast<std::size_t>((value - low) / (high - low) * static_cast<double>(steps - 1) + 0.5);
+    return static_cast<std::size_t>(std::lround((value - low) / (high - low) * static_cast<double>(steps - 1)));
   }
 };
 
