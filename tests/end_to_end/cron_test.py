@@ -16,13 +16,16 @@ STEPS = {"cron.append": 4, "cron.appended": 4, "cron.run": 4, "cron.ran": 4, "lo
 
 
 class Ticking(Scene):
+    session = "500ms"
+    kills = 6
+
     def setUp(self):
         self.place = self.folder / self.id().rsplit(".", 1)[1]
         self.place.mkdir()
 
     def worker(self, guarantee, env=None):
         return self.start(APP, "worker", "--without-web", "-l", "info", "--set",
-                          f"processing_guarantee={guarantee}", "--set", "broker_session_timeout=500ms", "--set",
+                          f"processing_guarantee={guarantee}", "--set", f"broker_session_timeout={self.session}", "--set",
                           "broker_commit_interval=100ms", folder=self.place, env=env, name="worker")
 
     def here(self, *words, code=0):
@@ -34,7 +37,7 @@ class Ticking(Scene):
         return [row["value"] for row in json.loads(self.here("topic", "ran", "--limit", "0", "--from", "start", "--json"))]
 
     def wait_for_slots(self, count, limit=60):
-        wait_for(lambda: os.path.exists(self.place / "ticking-data/log") and
+        wait_for(lambda: ("TICKING_BROKER" in os.environ or (self.place / "ticking-data/log").exists()) and
                  any(row["topic"] == "ran" for row in json.loads(self.here("topics", "--json"))), "the topic")
         return wait_for(lambda: len(set(self.ran())) >= count and self.ran(), lambda: f"{count} slots: {self.ran()}", limit)
 
@@ -58,7 +61,7 @@ class Ticking(Scene):
 
     def test_leaders_that_are_killed_in_turn(self):
         workers = [self.worker("exactly_once") for _ in range(3)]
-        for _ in range(6):
+        for _ in range(self.kills):
             seen = len(self.wait_for_slots(1))
             self.wait_for_slots(seen + 2)
             killed = workers.pop(0)
