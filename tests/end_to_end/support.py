@@ -22,6 +22,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BIN = pathlib.Path(os.environ.get("MEPHISTO_BIN_DIR", ROOT / "build/release/bin")).resolve()
 HORTON, MEPHISTO, LIBHORTON = str(BIN / "horton"), str(BIN / "mephisto"), str(BIN / "libhorton.so")
 AGENTS = ["collect_securities", "collect_security_overview"]
+PARTITIONS = 49  # of the topics that Horton consumes: 8 of each of six, and the leader's
 LIMIT = 60  # seconds that a command may take on a busy machine; a hanging command is noticed after them too
 STACK_TRACE = re.compile(r"terminate called|what\(\):|AddressSanitizer|runtime error:|Segmentation|Aborted|^#\d+ |"
                          "std::|Assertion", re.MULTILINE)

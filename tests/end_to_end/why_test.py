@@ -9,7 +9,7 @@ import stat
 import time
 import unittest
 
-from support import LIMIT, Scene, wait_for
+from support import LIMIT, PARTITIONS, Scene, wait_for
 
 
 class Why(Scene):
@@ -148,10 +148,10 @@ class Why(Scene):
     def test_rebalances_shows_who_came_and_what_it_took(self):
         self.config(self.start_market(), folder=self.place)
         first = self.start_worker("--shards", 1, folder=self.place)
-        first.wait_for(r"Rebalance of horton \(start\): 0 → 17 partitions in \d+ ms; nothing was read for \d+ ms "
+        first.wait_for(rf"Rebalance of horton \(start\): 0 → {PARTITIONS} partitions in \d+ ms; nothing was read for \d+ ms "
                        r"\(drain 0, commit 0, release 0, group \d+\)$")
         second = self.start_worker("--shards", 1, folder=self.place)
-        first.wait_for(rf"Rebalance of horton \([^ ]+:{second.pid}:0 joined\): 17 → \d+ partitions in \d+ ms; nothing "
+        first.wait_for(rf"Rebalance of horton \([^ ]+:{second.pid}:0 joined\): {PARTITIONS} → \d+ partitions in \d+ ms; nothing "
                        r"was read for 0 ms \(drain \d+, commit \d+, release \d+, group \d+\)$")
         second.wait_for(r"Rebalance of horton \(start\): 0 → \d+ partitions")
         rows = self.rows("rebalances", folder=self.place)
@@ -160,13 +160,13 @@ class Why(Scene):
         joined = f"{rows[0]['member'].split(':')[0]}:{second.pid}:0 joined"
         mine = [row for row in rows if row["member"].split(":")[1] == str(first.pid)]
         self.assertEqual([(row["reason"], row["before"], row["state"]) for row in mine],
-                         [("start", 0, "over"), (joined, 17, "over")])
-        self.assertEqual(sum({row["member"]: row["after"] for row in rows}.values()), 17)
+                         [("start", 0, "over"), (joined, PARTITIONS, "over")])
+        self.assertEqual(sum({row["member"]: row["after"] for row in rows}.values()), PARTITIONS)
         for row in rows:
             self.assertGreaterEqual(row["ms"], max(row["drain"], row["commit"], row["release"], row["unread"]))
-        self.assertRegex(self.horton("rebalances", folder=self.place).stdout, rf"\| {joined} +\| +17 \|")
+        self.assertRegex(self.horton("rebalances", folder=self.place).stdout, rf"\| {joined} +\| +{PARTITIONS} \|")
         second.signal(signal.SIGKILL)
-        first.wait_for(rf"Rebalance of horton \([^ ]+:{second.pid}:0 died\): \d+ → 17 partitions")
+        first.wait_for(rf"Rebalance of horton \([^ ]+:{second.pid}:0 died\): \d+ → {PARTITIONS} partitions")
 
     def test_a_member_for_which_no_partition_is_left_says_that_it_is_spare(self):
         self.config(self.start_market(), "topic_partitions: 1\n", folder=self.place)
