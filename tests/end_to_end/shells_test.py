@@ -29,7 +29,7 @@ class Completion(Scene):
 
     def test_bash_completes_commands_and_options(self):
         self.assertEqual(self.completed("wor"), ["worker"])
-        self.assertEqual(self.completed("start-"), ["start-collect-securities"])
+        self.assertEqual(self.completed("start-collect-s"), ["start-collect-securities"])
         self.assertEqual(self.completed("worker", "--sha"), ["--shards"])
         self.assertEqual(self.completed("--logl"), ["--loglevel"])
         self.assertIn("worker", self.completed("--json", "wor"))
@@ -59,7 +59,7 @@ class Completion(Scene):
 
     def check_typing(self, complete):
         self.assertEqual(complete("horton wor\t"), "worker")
-        self.assertEqual(complete("horton start-\t"), "start-collect-securities")
+        self.assertEqual(complete("horton start-collect-s\t"), "start-collect-securities")
         self.assertEqual(complete("horton worker --sha\t"), "worker --shards")
         self.assertEqual(complete("horton --jso\t wor\t"), "--json worker")
 
@@ -95,7 +95,7 @@ class Completion(Scene):
             self.assertEqual((got.returncode, got.stderr), (0, ""))
             return got.stdout.splitlines()
         self.assertEqual(complete("horton wor"), ["worker\tStart worker instance for given app."])
-        self.assertEqual(complete("horton start-"), ["start-collect-securities\tCollect securities and overview."])
+        self.assertEqual(complete("horton start-collect-s"), ["start-collect-securities\tCollect securities and overview."])
         self.assertEqual([line.split("\t")[0] for line in complete("horton worker --sha")], ["--shards"])
         self.assertEqual([line.split("\t")[0] for line in complete("horton --json wor")], ["worker"])
         self.assertEqual([line.split("\t")[0] for line in complete("horton agents --sha")], [])
