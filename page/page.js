@@ -1,254 +1,148 @@
-// The operator's page. Each view shows what the command of the same name prints with --json, from /api/COMMAND.
-import { element, replace, table, tiles } from './parts.js';
+// The operator's page. It looks at the worker every two seconds, and says so when it cannot.
+import { answered, ask, leave, NoAnswer } from './api.js';
+import { element, replace } from './parts.js';
+import { note } from './overview.js';
+import { duration, visible } from './text.js';
+import { details, views } from './views.js';
 
-const EVERY = 2000;  // ms between two looks
-const HISTORY = 150; // looks that the charts show
+const EVERY = 2000; // ms between two looks
+const LATE = 6000; // ms without a reply after which the page says so
 
-const main = document.getElementById('main');
-const state = document.getElementById('state');
-const history = new Map();  // name -> numbers
-
-async function ask(path, parameters = {}) {
-  const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== '' && value != null));
-  const reply = await fetch(`/api/${path}${query.size ? `?${query}` : ''}`);
-  return answer(reply);
-}
-
-async function tell(path, options) {
-  const reply = await fetch(`/api/${path}`, {
-    method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(options),
-  });
-  return answer(reply);
-}
-
-async function answer(reply) {
-  const body = await reply.json().catch(() => ({ error: `status ${reply.status}` }));
-  if (!reply.ok && body.error) throw new Error(body.error);
-  return body;
-}
-
-function remember(name, value) {
-  const all = history.get(name) ?? [];
-  all.push(value);
-  if (all.length > HISTORY) all.shift();
-  history.set(name, all);
-  return all;
-}
-
-// The difference to the look before, for each second.
-function rate(name, total) {
-  const before = history.get(`${name} total`)?.at(-1);
-  remember(`${name} total`, total);
-  return before === undefined || total < before ? 0 : (total - before) / (EVERY / 1000);
-}
-
-const sum = (rows, field) => rows.reduce((all, row) => all + (row[field] ?? 0), 0);
-
-async function overview(view) {
-  const status = await ask('status');
-  const done = sum(status.accounts, 'acked') + sum(status.accounts, 'dead_lettered') + sum(status.accounts, 'skipped');
-  const dead = sum(status.accounts, 'dead_lettered');
-  const rows = [
-    { name: 'events a second', value: rate('events', done) },
-    { name: 'records sent a second', value: rate('sent', status.sent_records) },
-    { name: 'in flight', value: sum(status.accounts, 'in_flight') },
-    { name: 'dead letters', value: dead, bad: dead > 0 },
-    { name: 'partitions', value: status.partitions.length },
-    { name: 'tables restoring', value: status.tables.filter((one) => one.state === 'restoring').length },
-  ];
-  for (const row of rows) row.history = remember(row.name, row.value);
-  const agents = new Map();
-  for (const one of status.accounts) {
-    const agent = agents.get(one.agent) ??
-      { agent: one.agent, topic: one.topic, partitions: 0, consumed: 0, acked: 0, in_flight: 0, dead_lettered: 0, skipped: 0 };
-    agent.partitions += 1;
-    for (const field of ['consumed', 'acked', 'in_flight', 'dead_lettered', 'skipped']) agent[field] += one[field];
-    agents.set(one.agent, agent);
-  }
-  const stuck = status.partitions.filter((one) => one.reasons.length > 0);
-  replace(view, element('h2', {}, 'This worker'), tiles(rows), element('h2', {}, 'Agents'),
-    table([...agents.values()], { caption: 'Agents of this worker', none: 'The app has no agents here.' }),
-    element('h2', {}, 'What partitions wait for'),
-    table(stuck.map((one) => ({ topic: one.topic, partition: one.partition, at: one.oldest, reason: one.reasons[0].text,
-      for_ms: one.reasons[0].ms })), { caption: 'Partitions that wait', none: 'No partition waits for anything.' }));
-}
-
-const list = (command, none) => async (view) => {
-  replace(view, table(await ask(command), { caption: command, none }));
-};
-
-async function topics(view) {
-  const rows = await ask('topics');
-  replace(view, table(rows, { caption: 'Topics', none: 'The log has no topics.',
-    link: { topic: (row) => `#topic/${encodeURIComponent(row.topic)}` } }));
-}
-
-// One topic: its records, newest or from an offset or a time, a search in what is shown, and a form to send.
-async function topic(view, name) {
-  if (view.dataset.topic !== name) {
-    view.dataset.topic = name;
-    const field = (label, input) => element('label', {}, label, input);
-    const from = element('input', { value: 'start', name: 'from', size: 24 });
-    const partition = element('input', { name: 'partition', size: 4, inputMode: 'numeric' });
-    const limit = element('input', { name: 'limit', value: '100', size: 5, inputMode: 'numeric' });
-    const search = element('input', { name: 'search', type: 'search', size: 24 });
-    const out = element('div', { className: 'records' });
-    const show = async () => {
-      const rows = await ask('topic', { name, from: from.value, partition: partition.value, limit: limit.value });
-      const wanted = search.value.toLowerCase();
-      const found = rows.filter((row) => wanted === '' || JSON.stringify(row).toLowerCase().includes(wanted));
-      replace(out, table(found, { caption: `Records of ${name}`, none: 'There is no such record.' }));
-    };
-    const read = element('form', {},
-      field('from: start, end, an offset or a time', from), field('partition', partition), field('at most', limit),
-      field('with this text', search), element('button', { className: 'main' }, 'Show'));
-    read.onsubmit = (event) => { event.preventDefault(); run(show, out); };
-    const key = element('input', { name: 'key' });
-    const value = element('textarea', { name: 'value', placeholder: '{"symbol":"IBM"}' });
-    const sent = element('p', { className: 'quiet', role: 'status' });
-    const send = element('form', {}, field('key', key), field('value', value), element('button', {}, 'Send'));
-    send.onsubmit = (event) => {
-      event.preventDefault();
-      const options = { entity: name, value: value.value };
-      if (key.value !== '') options.key = key.value;
-      run(async () => { await tell('send', options); sent.textContent = 'Sent.'; await show(); }, sent);
-    };
-    replace(view, element('h2', {}, name), read, out, element('h2', {}, 'Send a record'), send, sent);
-    await show();
-  }
-}
-
-async function run(action, out) {
-  try {
-    await action();
-  } catch (error) {
-    replace(out, element('p', { className: 'bad' }, error.message));
-  }
-}
-
-async function tables(view) {
-  const rows = await ask('tables');
-  replace(view, table(rows, { caption: 'Tables', none: 'The app has no tables.',
-    link: { table: (row) => `#table/${encodeURIComponent(row.table)}` } }));
-}
-
-async function tableOf(view, name) {
-  if (view.dataset.table === name) return;
-  view.dataset.table = name;
-  const key = element('input', { name: 'key' });
-  const out = element('div');
-  const show = async () => {
-    const rows = await ask('table', key.value === '' ? { name, limit: 200 } : { name, prefix: key.value, limit: 200 });
-    replace(out, table(rows, { caption: `Rows of ${name}`, none: 'There is no such key.' }));
-  };
-  const form = element('form', {}, element('label', {}, 'keys that begin with', key),
-    element('button', { className: 'main' }, 'Show'));
-  form.onsubmit = (event) => { event.preventDefault(); run(show, out); };
-  replace(view, element('h2', {}, name), form, out);
-  await show();
-}
-
-async function deadLetters(view) {
-  const rows = await tell('dlq', { action: 'list' });
-  const out = element('p', { className: 'quiet', role: 'status' });
-  const act = (action, row) => () => run(async () => {
-    await tell('dlq', { action, agent: row.agent, number: String(row.number) });
-    out.textContent = `Dead letter ${row.number} of ${row.agent}: ${action === 'drop' ? 'dropped' : 'sent to the agent again'}.`;
-  }, out);
-  replace(view, table(rows, { caption: 'Dead letters', none: 'There are no dead letters.',
-    actions: (row) => ['replay', 'drop'].map((action) => {
-      const button = element('button', {}, action);
-      button.onclick = act(action, row);
-      return button;
-    }) }), out);
-}
-
-async function cron(view) {
-  const [jobs, slots, runs] = await Promise.all(['list', 'next', 'history'].map((action) => tell('cron', { action })));
-  const out = element('p', { className: 'quiet', role: 'status' });
-  replace(view, table(jobs, { caption: 'Crontabs', none: 'The app has no crontabs.',
-    actions: (row) => {
-      const button = element('button', {}, 'run now');
-      button.onclick = () => run(async () => {
-        await tell('cron', { action: 'run-now', what: row.name });
-        out.textContent = `The leader runs ${row.name} now.`;
-      }, out);
-      return [button];
-    } }), out,
-  table(slots, { caption: 'Next slots', none: 'No slot comes.' }),
-  table(runs.reverse(), { caption: 'Last slots', none: 'No slot has run yet.' }));
-}
-
-const views = {
-  overview: ['Overview', overview],
-  topics: ['Topics', topics],
-  lag: ['Lag', list('lag', 'No group has read anything.')],
-  groups: ['Groups', list('groups', 'There are no groups.')],
-  why: ['Why', async (view) => {
-    const rows = await ask('why');
-    replace(view, table(rows.map((row) => ({ ...row, reasons: row.reasons.map((one) => one.text).join('; ') })),
-      { caption: 'Offsets that do not move', none: 'Nothing is stuck.' }));
-  }],
-  rebalances: ['Rebalances', list('rebalances', 'No worker on this machine has had a rebalance.')],
-  tables: ['Tables', tables],
-  dead_letters: ['Dead letters', deadLetters],
-  cron: ['Cron', cron],
-  agents: ['Agents', list('agents', 'The app has no agents.')],
-  models: ['Models', list('models', 'The app has no models.')],
-  settings: ['Settings', list('config', 'There are no settings.')],
-};
-const details = { topic: ['topics', topic], table: ['tables', tableOf] };
-
-let shown = '';
+const at = (id) => document.getElementById(id);
+const main = at('main');
+let app = 'Mephisto';
+let current = {}; // the shown view: its hash and refresh()
 let looking = false;
+let paused = false;
+let away = false; // the last request got no reply
+let timer;
 
-async function look() {
-  if (looking || document.hidden) return;
-  looking = true;
-  const [name, argument] = location.hash.slice(1).split('/').map(decodeURIComponent);
-  const chosen = name in views || name in details ? name : 'overview';
-  if (shown !== location.hash) {
-    shown = location.hash;
-    delete main.dataset.topic;
-    delete main.dataset.table;
-    replace(main);
-    main.setAttribute('aria-busy', 'true');
-    const current = details[chosen]?.[0] ?? chosen;
-    for (const link of document.querySelectorAll('nav a')) {
-      if (link.dataset.view === current) link.setAttribute('aria-current', 'page');
-      else link.removeAttribute('aria-current');
+function open() {
+  leave();
+  const hash = location.hash.slice(1);
+  const [path, query = ''] = hash.split('?');
+  let [name, argument] = path.split('/').map((part) => {
+    try {
+      return decodeURIComponent(part);
+    } catch {
+      return part;
+    }
+  });
+  if (!(name in views) && !(name in details && argument)) name = 'overview';
+  const place = details[name]?.[0] ?? name;
+  for (const link of at('views').children) {
+    if (link.dataset.view === place) {
+      link.setAttribute('aria-current', 'page');
+      link.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+    } else {
+      link.removeAttribute('aria-current');
     }
   }
-  try {
-    const show = details[chosen]?.[1] ?? views[chosen][1];
-    await show(main, argument);
-    state.textContent = `as of ${new Date().toLocaleTimeString()}`;
-    state.className = '';
-  } catch (error) {
-    state.textContent = error.message;
-    state.className = 'bad';
-  }
-  main.setAttribute('aria-busy', 'false');
-  looking = false;
+  const view = element('div');
+  const failed = element('p', { className: 'notice bad', role: 'alert', hidden: true });
+  const content = element('div');
+  view.append(failed, content);
+  replace(main, view);
+  main.setAttribute('aria-busy', 'true');
+  window.scrollTo(0, 0);
+  const show = details[name]?.[1] ?? views[name][1];
+  current = { title: argument ?? views[name][0], refresh: show(content, argument, new URLSearchParams(query)), failed };
+  entitle();
+  look();
 }
 
-const nav = document.getElementById('views');
+function entitle() {
+  at('app').textContent = visible(app);
+  document.title = `${away ? 'no answer · ' : ''}${visible(current.title)} · ${visible(app)}`;
+}
+
+async function refresh(view) {
+  const asked = ask('status').then((status) => {
+    app = status.app;
+    at('worker').textContent = visible(status.worker);
+    note(status);
+    return status;
+  });
+  try {
+    await Promise.all([asked, view.refresh(asked)]);
+    away = false;
+    view.failed.hidden = true;
+  } catch (error) {
+    if (error.name === 'AbortError') return;
+    away = error instanceof NoAnswer;
+    view.failed.hidden = away;
+    view.failed.textContent = visible(error.message);
+  }
+  main.setAttribute('aria-busy', 'false');
+}
+
+async function look() {
+  if (looking) return;
+  looking = true;
+  clearTimeout(timer);
+  let view;
+  do {
+    view = current;
+    await refresh(view);
+  } while (view !== current);
+  looking = false;
+  tick();
+  entitle();
+  if (!paused && !document.hidden) timer = setTimeout(look, EVERY);
+}
+
+// What the page shows is as old as the last reply.
+function tick() {
+  const age = Date.now() - answered.at;
+  const late = !paused && !document.hidden && (away || age > LATE);
+  const since = answered.at ? ` for ${duration(Math.floor(age / 1000) * 1000 || 1000)}` : '';
+  const text = late ? 'no answer' : paused ? 'paused' : answered.at ? 'live' : 'connecting…';
+  if (at('state').textContent !== text) at('state').textContent = text;
+  at('state').className = late ? 'bad' : paused ? 'paused' : 'good';
+  document.body.classList.toggle('stale', late);
+  let notice = at('stale');
+  if (late && !notice) {
+    notice = element('p', { id: 'stale', className: 'notice bad' });
+    main.before(notice);
+  }
+  if (!late) notice?.remove();
+  else notice.textContent = `The worker has not answered${since}. This is what it said last; the page goes on asking.`;
+}
+
+function pause() {
+  paused = !paused;
+  at('pause').setAttribute('aria-pressed', String(paused));
+  at('pause').textContent = paused ? 'Go on' : 'Pause';
+  if (paused) clearTimeout(timer);
+  else look();
+  tick();
+}
+
 for (const [name, [title]] of Object.entries(views)) {
   const link = element('a', { href: `#${name}` }, title);
   link.dataset.view = name;
-  nav.append(link);
+  at('views').append(link);
 }
-window.addEventListener('hashchange', look);
-document.addEventListener('visibilitychange', look);
-// The number keys choose a view.
+document.querySelector('.skip').onclick = (event) => {
+  event.preventDefault();
+  main.focus();
+};
+at('pause').onclick = pause;
+at('keys').onclick = () => at('help').showModal();
+window.addEventListener('hashchange', open);
+document.addEventListener('visibilitychange', () => {
+  if (!document.hidden && !paused) look();
+});
 document.addEventListener('keydown', (event) => {
-  if (event.target.closest('input, textarea, select') || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest('input, textarea, select, dialog') || event.ctrlKey || event.metaKey || event.altKey) return;
   const name = Object.keys(views)[Number(event.key) - 1];
   if (name) location.hash = name;
+  else if (event.key === 'p') pause();
+  else if (event.key === '?') at('help').showModal();
+  else if (event.key === '/') {
+    main.querySelector('input.filter:not([hidden])')?.focus();
+    event.preventDefault();
+  }
 });
-fetch('/api/status').then(answer).then((status) => {
-  document.getElementById('app').textContent = status.app;
-  document.title = `${status.app} · Mephisto`;
-}).catch(() => {});
-await look();
-setInterval(look, EVERY);
+setInterval(tick, 1000);
+open();

@@ -1,83 +1,89 @@
-// Parts of the page: tables, tiles and small charts. Text from records only ever becomes text.
+// Small parts of the page. Text of records only ever becomes text.
+import { cut, plain, visible, visibleLines } from './text.js';
+
+const SHORT = 160; // characters of a value in its row
+const MUCH = 200_000; // characters of an open value
 
 export function element(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
-    if (name === 'role') made.setAttribute(name, value);
+    if (name === 'role' || name === 'for' || name.includes('-')) made.setAttribute(name, value);
     else made[name] = value;
   }
   made.append(...children);
   return made;
 }
 
-export function replace(view, ...children) {
-  view.replaceChildren(...children);
-}
+export const replace = (view, ...children) => view.replaceChildren(...children);
 
-const titled = (name) => name.replaceAll('_', ' ');
-
-export function cell(value) {
-  const made = element('td');
-  if (value === null || value === undefined) return made;
-  if (typeof value === 'number') {
-    made.className = 'number';
-    made.textContent = value.toLocaleString();
-  } else if (typeof value === 'object') {
-    made.className = 'value';
-    made.textContent = JSON.stringify(value);
-  } else {
-    made.textContent = String(value);
-  }
+export function button(text, action, properties = {}) {
+  const made = element('button', { type: 'button', ...properties }, text);
+  made.onclick = action;
   return made;
 }
 
-// Rows as the commands print them: objects with the same fields. `link` makes a field a link, `actions` adds buttons.
-export function table(rows, { caption, none, link = {}, actions }) {
-  if (rows.length === 0) return element('p', { className: 'quiet' }, none);
-  const names = Object.keys(rows[0]);
-  const head = element('tr');
-  for (const name of names)
-    head.append(element('th', { scope: 'col', className: typeof rows[0][name] === 'number' ? 'number' : '' }, titled(name)));
-  if (actions) head.append(element('th', { scope: 'col' }, 'actions'));
-  const body = element('tbody');
-  for (const row of rows) {
-    const line = element('tr');
-    for (const name of names) {
-      if (link[name]) line.append(element('td', {}, element('a', { href: link[name](row) }, String(row[name]))));
-      else line.append(cell(row[name]));
+// A button for what cannot be undone: its first click asks, its second one acts.
+export function careful(text, question, action) {
+  let back;
+  const calm = () => {
+    clearTimeout(back);
+    made.textContent = text;
+    made.classList.remove('danger');
+  };
+  const made = button(text, () => {
+    if (made.textContent === question) {
+      calm();
+      action();
+    } else {
+      made.textContent = question;
+      made.classList.add('danger');
+      back = setTimeout(calm, 5000);
     }
-    if (actions) line.append(element('td', {}, ...actions(row)));
-    body.append(line);
+  });
+  made.onblur = calm;
+  return made;
+}
+
+export const field = (label, input) => element('label', {}, label, input);
+
+export const link = (text, href) => element('a', { href }, visible(text));
+
+export const topicLink = (name, query = {}) => {
+  const rest = new URLSearchParams(query);
+  return link(name, `#topic/${encodeURIComponent(name)}${rest.size ? `?${rest}` : ''}`);
+};
+
+// JSON, on one line; a long one can be opened.
+export function value(json) {
+  if (typeof json !== 'object' || json === null) {
+    const text = json === null ? 'null' : visible(plain(json));
+    if (text.length <= SHORT) return element('bdi', { className: json === null ? 'quiet' : '' }, text);
   }
-  const made = element('table', {}, element('thead', {}, head), body);
-  made.setAttribute('aria-label', caption);
-  const scroll = element('div', { className: 'scroll', tabIndex: 0 }, made);
-  scroll.setAttribute('role', 'region');
-  scroll.setAttribute('aria-label', caption);
-  return scroll;
+  const line = visible(typeof json === 'string' ? json : JSON.stringify(json));
+  if (line.length <= 60) return element('code', {}, line);
+  const all = typeof json === 'string' ? visible(json) : visibleLines(JSON.stringify(json, null, 2));
+  const open = element('pre', { tabIndex: 0 });
+  const made = element('details', { className: 'json' }, element('summary', {}, element('code', {}, cut(line, SHORT))), open);
+  made.ontoggle = () => {
+    if (!open.textContent)
+      open.textContent = all.length > MUCH ? `${all.slice(0, MUCH)}\n… ${all.length - MUCH} more characters` : all;
+  };
+  return made;
 }
 
-const SVG = 'http://www.w3.org/2000/svg';
-
-function chart(name, numbers) {
-  const svg = document.createElementNS(SVG, 'svg');
-  svg.setAttribute('viewBox', '0 0 100 30');
-  svg.setAttribute('preserveAspectRatio', 'none');
-  svg.setAttribute('role', 'img');
-  svg.setAttribute('aria-label', `${name}, the last ${numbers.length} looks, at most ${Math.max(...numbers)}`);
-  const most = Math.max(...numbers, 1);
-  const points = numbers.map((value, i) =>
-    `${(numbers.length === 1 ? 0 : i / (numbers.length - 1)) * 100},${29 - (value / most) * 28}`);
-  const line = document.createElementNS(SVG, 'polyline');
-  line.setAttribute('class', 'series');
-  line.setAttribute('points', points.join(' '));
-  svg.append(line);
-  return svg;
+// Runs an action, with its error in `out`.
+export async function run(action, out) {
+  try {
+    await action();
+  } catch (error) {
+    if (error.name === 'AbortError') return;
+    out.className = 'bad';
+    out.textContent = error.message;
+  }
 }
 
-export function tiles(rows) {
-  return element('div', { className: 'tiles' }, ...rows.map((row) =>
-    element('div', { className: 'tile' }, element('span', { className: 'quiet' }, row.name),
-      element('b', { className: row.bad ? 'bad' : '' }, Math.round(row.value).toLocaleString()),
-      chart(row.name, row.history))));
+export function download(name, text) {
+  const url = URL.createObjectURL(new Blob([text], { type: 'application/x-ndjson' }));
+  element('a', { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 1000);
 }

@@ -25,7 +25,7 @@ struct TopicCommandOptions {
 
   static std::vector<OptionHelp> help() {
     return {{"name", "the topic, or @AGENT", "", true},
-            {"from", "start, end, an offset, or a time (2026-01-02T03:04:05Z)"},
+            {"from", "start, end, an offset, -N (N before each end), or a time (2026-01-02T03:04:05Z)"},
             {"partition", "only this partition"},
             {"limit", "at most this many records (0: all; default: 100, with --follow all)", "-n"},
             {"follow", "continue as records arrive, one line each; Ctrl-C ends it"}};
@@ -52,9 +52,12 @@ std::string record_json(const TopicPartition& partition, const RecordView& recor
 Task<std::int64_t> start_of(TopicPartition partition, Watermarks marks, std::string from) {
   if (from == "start") co_return marks.start;
   if (from == "end") co_return marks.end;
+  std::int64_t back = 0;
+  if (from.starts_with('-') && take_number(std::string_view{from}.substr(1), back) && back >= 0)
+    co_return std::max(marks.start, marks.end - std::min(back, marks.end));
   if (auto offset = co_await offset_or_time(partition, marks, from)) co_return *offset;
-  throw UsageError(
-      fmt::format("--from {}: expected start, end, an offset, or a time like 2026-01-02T03:04:05Z", printable(from)));
+  throw UsageError(fmt::format("--from {}: expected start, end, an offset, -N, or a time like 2026-01-02T03:04:05Z",
+                               printable(from)));
 }
 
 Task<int> topic(TopicCommandOptions options, CommandContext context) {

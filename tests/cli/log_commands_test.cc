@@ -53,6 +53,18 @@ TEST_F(LogCommandsTest, TopicSaysWhereItStoppedByItself) {
   EXPECT_EQ(run({"topic", "plain", "--json"}).err, "");
 }
 
+TEST_F(LogCommandsTest, TopicBeginsSoManyOffsetsBeforeTheEnd) {
+  send({"plain", "\"x\"", "--partition", "0", "--repeat", "5"});
+  send({"plain", "\"x\"", "--partition", "1", "--repeat", "2"});
+  auto last = run({"topic", "plain", "--from=-3"}).out;
+  EXPECT_EQ(std::ranges::count(last, '\n'), 5) << last;
+  EXPECT_THAT(last,
+              ::testing::AllOf(HasSubstr("\"partition\":0,\"offset\":2"), HasSubstr("\"partition\":1,\"offset\":0")));
+  EXPECT_EQ(run({"topic", "plain", "--from=-0"}).out, "");
+  for (const auto* wrong : {"--from=-", "--from=-x", "--from=--1"})
+    EXPECT_EQ(run({"topic", "plain", wrong}).code, 2) << wrong;
+}
+
 TEST_F(LogCommandsTest, TopicWithAsManyAsItShowsIsWhole) {
   send({"plain", "\"x\"", "--repeat", "100"});
   EXPECT_EQ(run({"topic", "plain"}).err, "");

@@ -1,0 +1,78 @@
+"""A real browser for tests of pages: Debian's Chromium, driven by Playwright, which is installed in build/page/venv."""
+import fcntl
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+VENV = HERE.parent.parent / "build/page/venv"
+CHROMIUM = shutil.which("chromium")
+CSP = "document.addEventListener('securitypolicyviolation', e => console.error('CSP: ' + e.violatedDirective));"
+
+
+def need_playwright():
+    """Starts this program again with the Python that has Playwright."""
+    if pathlib.Path(sys.prefix) == VENV:
+        return
+    wanted = (HERE / "page_requirements.txt").read_text()
+    done = VENV / "requirements.txt"  # written last
+    VENV.parent.mkdir(parents=True, exist_ok=True)
+    with open(VENV.parent / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists() or done.read_text() != wanted:
+            shutil.rmtree(VENV, ignore_errors=True)
+            subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
+            subprocess.run([VENV / "bin/pip", "install", "-q", "--disable-pip-version-check", "-r",
+                            HERE / "page_requirements.txt"], check=True)
+            done.write_text(wanted)
+    python = str(VENV / "bin/python")
+    os.execv(python, [python, *sys.argv])
+
+
+def launch(playwright):
+    if CHROMIUM is None:
+        raise AssertionError("there is no chromium: dev/deps installs it")
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])  # root has no sandbox
+
+
+class Tab:
+    """A page of a browser's own context, with what went wrong in it."""
+
+    def __init__(self, browser, base, scheme="light", size=(1280, 800)):
+        self.base = base
+        self.context = browser.new_context(color_scheme=scheme, viewport={"width": size[0], "height": size[1]})
+        self.context.add_init_script(CSP)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(20_000)
+        self.wrong, self.hosts, self.bytes = [], set(), 0
+        self.page.on("console", lambda m: self.wrong.append(m.text) if m.type in ("error", "warning") else None)
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.on("request", lambda r: self.hosts.add(r.url.split("/")[2]) if "://" in r.url else None)
+
+    def open(self, view="overview"):
+        self.page.goto(f"{self.base}/#{view}")
+        self.page.wait_for_selector("#main[aria-busy=false]")
+
+    def table(self, name):
+        """The rows of a table as they are shown: a dictionary of column to text each."""
+        return self.page.evaluate("""name => {
+            const table = [...document.querySelectorAll('main table')].find(t => t.getAttribute('aria-label') === name);
+            if (!table || table.closest('[hidden]')) return [];
+            const names = [...table.tHead.rows[0].cells].map(c => c.innerText.trim());
+            return [...table.tBodies[0].rows].map(r =>
+                Object.fromEntries([...r.cells].map((c, i) => [names[i], c.innerText.trim()])));
+        }""", name)
+
+    def wait(self, expression, limit=60):
+        """Until the expression is true in the page. Playwright's own wait needs eval(), which the page forbids."""
+        deadline = time.monotonic() + limit
+        while not self.page.evaluate(expression):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not within {limit} s: {expression}\n{self.page.inner_text('body')[:3000]}")
+            self.page.wait_for_timeout(50)
+
+    def close(self):
+        self.context.close()
