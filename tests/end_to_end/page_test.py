@@ -108,8 +108,9 @@ class Page(PageScene):
                          {key: value for key, value in rows.items() if key.startswith("customer-")})
         overview = self.tab()
         counts = {row["agent"]: row for row in overview.table("Agents of this worker")}
-        self.assertEqual(counts["check_orders"]["consumed"], "303")
-        self.assertEqual(counts["check_orders"]["dead lettered"], "2")
+        ends = sum(row["end"] for row in self.printed("lag") if row["topic"] == "orders")
+        self.assertEqual(counts["check_orders"]["consumed"], str(ends))
+        self.assertGreaterEqual(int(counts["check_orders"]["dead lettered"]), 2)
         self.assertEqual([row["reason"] for row in overview.table("What partitions wait for")],
                          ["agent pack waits for a timer"])
         self.check(overview)
@@ -181,7 +182,8 @@ class Page(PageScene):
     def test_dead_letters_are_handled(self):
         for item in ("one", "two", "three", "four"):
             self.order(price=-1, item=item)
-        letters = lambda: [row["reason"].rpartition(" ")[2] for row in self.printed("dlq", "list")]
+        letters = lambda: [row["reason"].rpartition(" ")[2] for row in self.printed("dlq", "list")
+                           if "the price" in row["reason"]]
         wait_for(lambda: letters()[-4:] == ["one", "two", "three", "four"], letters)
         tab = self.tab("dead_letters")
         page = tab.page
@@ -264,6 +266,41 @@ class Away(PageScene):
         self.start_shop(self.base.rpartition(":")[2])
         live("live")
         self.assertEqual(page.locator("#stale").count(), 0)
+
+
+class Large(PageScene):
+    options = ("--set", "topic_partitions=512")
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.shop("fill", "--orders", "10000", "--customers", "10000")
+        wait_for(lambda: cls.printed("tables")[0]["keys"] == 10_000, "10,000 keys")
+        wait_for(lambda: sum(row["lag"] for row in cls.printed("lag")) == 0, "all is done")
+
+    def test_512_partitions_and_10000_keys(self):
+        for view in ("overview", "topics", "topic/visits", "agents", "lag", "tables", "table/totals?limit=10000"):
+            with self.subTest(view=view):
+                took = []
+                while not took or (min(took) > 1.5 and len(took) < 10):  # others may have the processors for a moment
+                    start = time.monotonic()
+                    tab = self.tab(view)
+                    took.append(time.monotonic() - start)
+                    self.check(tab)
+                print(f"{view}: {min(took) * 1000:.0f} ms")
+                self.assertLess(min(took), 1.5, "seconds")
+        self.assertIn("200 of 10,000", tab.page.inner_text("main"))
+        tab.page.fill("main section .filter", "customer-9999")
+        self.assertEqual([row["key"] for row in tab.table("Rows of totals")], ["customer-9999"])
+
+    def test_the_first_view_is_light(self):
+        tab = self.tab()
+        sizes = tab.page.evaluate("""[...performance.getEntriesByType('resource')].filter(one => !one.name.includes('/api/'))
+            .map(one => one.encodedBodySize)""")
+        self.assertGreater(len(sizes), 8)
+        total = sum(sizes)
+        print(f"{len(sizes)} files, {total} bytes")
+        self.assertLess(total, 25_000)
 
 
 def pictures(folder):
