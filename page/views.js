@@ -1,6 +1,7 @@
 // The views that are one command each, and the list of all views. A view is opened once and then refreshed.
 import { ask } from './api.js';
 import { chart, remember } from './chart.js';
+import { crontabs } from './crontabs.js';
 import { element, field, link, replace, run } from './parts.js';
 import { letters } from './letters.js';
 import { overview } from './overview.js';
@@ -107,6 +108,7 @@ export const views = {
         visible(one.text) + (one.ms === null ? '' : ` (${duration(one.ms)})`))) } } })],
   tables: ['Tables', tables],
   dead_letters: ['Dead letters', letters],
+  cron: ['Cron', crontabs],
   groups: ['Groups', list('groups', { caption: 'Groups', none: 'There are no groups.',
     key: (row) => `${row.group} ${row.member}`, columns: { partitions: { show: (all) => visible(members(all)) } } })],
   rebalances: ['Rebalances', list('rebalances', { caption: 'Rebalances',
