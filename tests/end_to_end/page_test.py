@@ -310,12 +310,12 @@ def pictures(folder):
             filling = self.start(SHOP, "fill", "--orders", "100000", "--customers", "40", "--pause-ms", "20", name="fill")
             self.order(price=-1, item="atlas")
             self.order(topic="parcels", item="lost")
-            for name, view, how in (("page", "overview", {}), ("page-topic", "topic/orders?limit=12", {"scheme": "dark"})):
+            for name, view, how in (("page", "overview", {}), ("page-topic", "topic/orders?limit=8", {"scheme": "dark"})):
                 tab = self.tab(view, size=(1100, 560), **how)
-                tab.page.wait_for_timeout(60_000 if name == "page" else 1000)  # the charts get a history
+                tab.page.wait_for_timeout(45_000 if name == "page" else 1000)  # the charts get a history
                 tab.page.screenshot(path=f"{folder}/{name}.png")
             filling.end()
-    unittest.TextTestRunner().run(Pictures())
+    unittest.TextTestRunner().run(unittest.TestSuite([Pictures()]))  # a suite calls setUpClass
 
 
 if __name__ == "__main__":
