@@ -17,7 +17,7 @@ const TILES = [
   ['events a second', rate, () => rates.get('')],
   ['sent a second', rate, () => rates.get('sent')],
   ['in flight', number, (status) => sum(status.accounts, 'in_flight')],
-  ['partitions that wait', number, (status) => waiting(status).length, 'bad'],
+  ['waiting', number, (status) => waiting(status).length, 'bad'],
   ['dead letters', number, (status) => sum(status.accounts, 'dead_lettered'), 'bad'],
   ['keys in tables', number, (status) => sum(status.tables, 'keys')],
 ];

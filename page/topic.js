@@ -26,8 +26,8 @@ export function topic(view, name, query) {
   { title: 'These records, one line of JSON each' });
   const records = table({ caption: 'Records', none: 'There are no such records.', tools: [save],
     key: (row) => `${row.partition}@${row.offset}`,
-    columns: { time: 'time', key: { kind: 'json' }, value: 'json', offset: { kind: 'number', show: plain },
-      headers: { kind: 'json', show: (headers) => (Object.keys(headers).length ? element('code', {},
+    columns: { time: 'time', key: { kind: 'json', className: '' }, value: 'json', offset: { kind: 'number', show: plain },
+      headers: { kind: 'json', className: '', show: (headers) => (Object.keys(headers).length ? element('code', {},
         visible(JSON.stringify(headers))) : '') } } });
 
   const arrange = () => {
@@ -54,7 +54,7 @@ export function topic(view, name, query) {
       // Each partition gives its last ones; of all of them the newest are shown.
       const each = partition.value !== '' ? most : Math.min(most, Math.max(1, Math.ceil(READ / (partitions ?? 1))));
       const rows = await ask('topic', { ...asked, limit: 0, from: `-${each}` });
-      rows.sort((a, b) => (a.time < b.time ? 1 : a.time > b.time ? -1 : b.offset - a.offset));
+      rows.sort((a, b) => Date.parse(b.time) - Date.parse(a.time) || b.offset - a.offset);
       records.update(rows.slice(0, most));
       told.textContent = each < most ? `Of each partition, the last ${each} offsets are looked at.` : '';
     }
