@@ -134,7 +134,7 @@ document.addEventListener('visibilitychange', () => {
   if (!document.hidden && !paused) look();
 });
 document.addEventListener('keydown', (event) => {
-  if (event.target.closest('input, textarea, select, dialog') || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest('input, textarea, select, dialog[open]') || event.ctrlKey || event.metaKey || event.altKey) return;
   const name = Object.keys(views)[Number(event.key) - 1];
   if (name) location.hash = name;
   else if (event.key === 'p') pause();

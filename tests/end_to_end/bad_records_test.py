@@ -45,7 +45,7 @@ ON_A_LOG = [
           "2026-01-02T03:04:05Z"),
     usage("topic: --from a day that does not exist", "topic collect_securities --from 2026-13-45T00:00:00Z", "--from",
           "2026-13-45"),
-    usage("topic: --from below zero", "topic collect_securities --from -5", "--from", "-5"),
+    usage("topic: --from no number", "topic collect_securities --from=-x", "--from", "-x"),
     usage("topic: bad partition", "topic collect_securities --partition 9", "0 to 7", "9"),
     usage("topic: limit below zero", "topic collect_securities --limit -1", "--limit"),
     usage("dlq: misspelt action", "dlq lst", "lst", 'did you mean "list"'),
