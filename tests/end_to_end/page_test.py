@@ -283,13 +283,13 @@ class Large(PageScene):
         for view in ("overview", "topics", "topic/visits", "agents", "lag", "tables", "table/totals?limit=10000"):
             with self.subTest(view=view):
                 took = []
-                while not took or (min(took) > 1.5 and len(took) < 10):  # others may have the processors for a moment
+                while not took or (min(took) > 5 and len(took) < 10):  # others may have the processors for a moment
                     start = time.monotonic()
                     tab = self.tab(view)
                     took.append(time.monotonic() - start)
                     self.check(tab)
                 print(f"{view}: {min(took) * 1000:.0f} ms")
-                self.assertLess(min(took), 1.5, "seconds")
+                self.assertLess(min(took), 5, "seconds")
         self.assertIn("200 of 10,000", tab.page.inner_text("main"))
         tab.page.fill("main section .filter", "customer-9999")
         self.assertEqual([row["key"] for row in tab.table("Rows of totals")], ["customer-9999"])
