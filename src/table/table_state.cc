@@ -83,6 +83,15 @@ bool TableState::has_inputs(int partition) const {
   });
 }
 
+// A topic can gain partitions while it is read. Then it follows the table no longer.
+Task<void> TableState::look_again(TopicPartition grown) {
+  const auto known = topic_partitions_.find(grown.topic);
+  if (known == topic_partitions_.end() || known->second == 0 || grown.partition < known->second) co_return;
+  const auto topic = value_or_throw(co_await log_.topic(grown.topic));
+  topic_partitions_[grown.topic] = std::max(topic.config.partitions, grown.partition + 1);
+  if (followed_.erase(grown.topic) > 0) restored_.notify_all();
+}
+
 Task<bool> TableState::follows(const std::string& topic) {
   if (!topics_.contains(topic)) co_return false;
   const auto count = [&](std::string name) -> Task<int> {
@@ -98,6 +107,7 @@ Task<bool> TableState::follows(const std::string& topic) {
 // no earlier owner of the partition can add to it, because its transactions are refused.
 Task<void> TableState::restore(const Assignment& assignment) {
   rewinding_ = false;
+  co_await look_again(assignment.partition());
   if (!co_await follows(assignment.partition().topic)) co_return;
   for (const auto& topic : topics_) {
     if (co_await follows(topic)) followed_.insert(topic);

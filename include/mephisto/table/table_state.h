@@ -66,6 +66,7 @@ class TableState : public Participant {
   bool has_inputs(int partition) const;
   // Whether the topic has the table's number of partitions, so that the table follows its assignments.
   Task<bool> follows(const std::string& topic);
+  Task<void> look_again(TopicPartition grown);
   Task<void> read_changelog(TablePart& part, Restoring& progress);
   // Of the changelog; 0 before the first restore.
   int partitions_ = 0;

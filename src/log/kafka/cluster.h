@@ -88,6 +88,7 @@ class Cluster {
   Result<Event> ask(rd_kafka_t* handle, const std::string& what, const Request& request,
                     std::chrono::milliseconds timeout = kCallTimeout);
   Result<std::vector<TopicInfo>> describe(std::vector<TopicInfo> topics);
+  Result<std::vector<GroupInfo>> list_groups();
   Result<void> wait_for_leaders(const std::string& topic, int partitions);
   // Asks with a handle for which a partition ends at its last stable offset, the start of the first open transaction.
   Result<std::vector<std::int64_t>> stable_ends(const std::vector<TopicPartition>& partitions);

@@ -15,6 +15,7 @@ constexpr std::chrono::milliseconds kEachTimeout{5000};  // for requests that go
 // An offset that takes longer counts as held by an open transaction
 constexpr std::chrono::milliseconds kEachOffset{500};
 constexpr std::chrono::milliseconds kUnstable{2000};  // how long to wait for an open transaction
+constexpr std::chrono::milliseconds kLoading{5000};   // how long to wait for a broker that loads its groups
 
 // A new handle, which knows no earlier coordinator. It is a consumer's. A producer's handle ends the process with
 // SIGSEGV if a coordinator moves during a request for a group's offsets. The reason is that rd_kafka_handle_OffsetFetch
@@ -156,8 +157,18 @@ Result<void> Cluster::reset(const std::string& group, const std::map<TopicPartit
   return {};
 }
 
+// A broker that has just started still loads its groups, and says so for a moment.
 Result<std::vector<GroupInfo>> Cluster::groups() {
   if (auto made = contact_.make(handle_.get()); !made) return std::unexpected(made.error());
+  const auto deadline = std::chrono::steady_clock::now() + kLoading;
+  for (;; std::this_thread::sleep_for(kBetweenTries)) {
+    auto found = list_groups();
+    if (found || found.error().kind != ErrorKind::kUnavailable || std::chrono::steady_clock::now() >= deadline)
+      return found;
+  }
+}
+
+Result<std::vector<GroupInfo>> Cluster::list_groups() {
   const auto what = fmt::format("cannot list the groups of Kafka at {}", servers());
   // An old handle waits for the answers of brokers that are gone, and keeps asking a group's former coordinator. A new
   // handle asks only the brokers that exist now.
