@@ -76,11 +76,14 @@ class Start(Group):
             rows = wait_for(settled, lambda: self.rows("rebalances"))
             self.assertEqual([row["reason"] for row in rows], ["start"] * shards, rows)
             self.assertEqual(sum(row["after"] for row in rows), all_partitions, rows)
+
+            def started(of=worker):
+                return re.findall(r"(\S+/\d+): \w+ -> running", of.stderr)
+            wait_for(lambda: len(started()) >= all_partitions, lambda: sorted(started()))
             worker.signal(signal.SIGTERM)
             self.assertEqual(worker.wait(), 0)
-            started = re.findall(r"(\S+/\d+): \w+ -> running", worker.stderr)
-            self.assertEqual(len(set(started)), all_partitions, sorted(started))
-            self.assertEqual(len(started), all_partitions, sorted(started))
+            self.assertEqual(len(started()), all_partitions, sorted(started()))
+            self.assertEqual(len(set(started())), all_partitions, sorted(started()))
 
     def test_workers_that_create_a_topic_at_the_same_time_with_other_partitions_take_the_first(self):
         for attempt in range(4):
