@@ -380,6 +380,7 @@ Result<std::vector<std::int64_t>> Cluster::offsets(const std::vector<TopicPartit
     if (partition.partition < 0 || !check_topic_name(partition.topic))
       return fail(ErrorKind::kNotFound, fmt::format("there is no partition {}", partition.str()));
   }
+  if (partitions.empty()) return std::vector<std::int64_t>{};
   if (auto made = contact_.make(handle_.get()); !made) return std::unexpected(made.error());
   const auto deadline = std::chrono::steady_clock::now() + kCallTimeout;
   for (;; std::this_thread::sleep_for(kBetweenTries)) {
@@ -387,20 +388,27 @@ Result<std::vector<std::int64_t>> Cluster::offsets(const std::vector<TopicPartit
     for (const auto& partition : partitions) add(*list, partition, order);
     auto code = rd_kafka_offsets_for_times(handle, list.get(), kTimeout);
     std::string what = fmt::format("cannot look up offsets at {}", servers());
+    TopicPartition failed = partitions.front();
     std::vector<std::int64_t> offsets;
     for (int i = 0; i < list->cnt; ++i) {
       const auto& one = list->elems[i];
       if (one.err != RD_KAFKA_RESP_ERR_NO_ERROR) {
         code = one.err;
         what = fmt::format("cannot look up the offsets of {}", name_of(one));
+        failed = {one.topic, one.partition};
         break;
       }
       offsets.push_back(one.offset);
     }
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return offsets;
-    if (!is_moving(code) || std::chrono::steady_clock::now() >= deadline) return std::unexpected(to_error(code, what));
-    if (auto led = look_up(handle, partitions.front().topic); !led)
-      return std::unexpected(led.error());  // refreshes the leaders
+    // The leader of a new topic may hear of it later than the other brokers.
+    const bool unknown = code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    if ((!is_moving(code) && !unknown) || std::chrono::steady_clock::now() >= deadline)
+      return std::unexpected(to_error(code, what));
+    auto led = look_up(handle, failed.topic);  // refreshes the leaders
+    if (unknown && (!led || (*led)->topics[0].partition_cnt <= failed.partition))
+      return std::unexpected(to_error(code, what));
+    if (!led) return std::unexpected(led.error());
   }
 }
 
