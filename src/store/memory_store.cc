@@ -31,8 +31,10 @@ struct State {
   Entries entries;
   boost::unordered_flat_set<Entries::iterator, Hash, Equal> index;
   std::int64_t position = -1;
+  std::string note;
   std::size_t bytes = 0;
   bool open = false;
+  bool wanted = false;
 };
 
 // What an entry takes besides its bytes: the map's node, and its place in the index.
@@ -75,7 +77,14 @@ class MemoryStore final : public Store {
     state_.position = position;
   }
 
-  void snapshot(const std::filesystem::path&) override {
+  bool wanted() const override {
+    const std::lock_guard lock{mutex_};
+    return state_.wanted;
+  }
+  const std::string& note() const override { return state_.note; }
+  void set_note(std::string note) override { state_.note = std::move(note); }
+
+  std::function<std::int64_t()> snapshot(const std::filesystem::path&) override {
     throw Failure(ErrorKind::kInvalid, "a table on memory:// has no snapshots; use rocksdb:// for it");
   }
 
@@ -114,8 +123,8 @@ class MemoryStores final : public Stores {
   std::unique_ptr<Store> open(const std::string& name, int partition) override {
     const std::lock_guard lock{mutex_};
     auto& state = kept_[{name, partition}];
-    if (state.open) throw is_open(name, partition);
-    state.open = true;
+    state.wanted = std::exchange(state.open, true);
+    if (state.wanted) throw is_open(name, partition);
     return std::make_unique<MemoryStore>(state, mutex_);
   }
 
@@ -148,7 +157,7 @@ class MemoryStores final : public Stores {
         fmt::format("the store of {} partition {} is open already in this process; close it first", name, partition)};
   }
 
-  std::mutex mutex_;  // for kept_ and State::open
+  std::mutex mutex_;  // for kept_, State::open and wanted
   std::map<std::pair<std::string, int>, State> kept_;
 };
 

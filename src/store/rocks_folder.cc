@@ -4,6 +4,7 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -33,8 +34,21 @@ std::string format_of(int version, const std::string& name, int partition) {
 std::string holder(int lock) {
   std::array<char, 256> text{};
   const auto length = pread(lock, text.data(), text.size(), 0);
-  const auto name = trim({text.data(), static_cast<std::size_t>(std::max<ssize_t>(length, 0))});
+  const std::string_view lines{text.data(), static_cast<std::size_t>(std::max<ssize_t>(length, 0))};
+  const auto name = trim(lines.substr(0, lines.find('\n')));
   return name.empty() ? "another process" : "process " + std::string{name};
+}
+
+off_t size_of(int file) {
+  struct stat found{};
+  return fstat(file, &found) == 0 ? found.st_size : 0;
+}
+
+// Tells the process that has the lock (RocksFolder::wanted).
+void ask_for(int lock) {
+  constexpr std::string_view kLine = "wanted\n";
+  constexpr off_t kEnough = 4096;
+  if (const auto end = size_of(lock); end < kEnough) (void)!pwrite(lock, kLine.data(), kLine.size(), end);
 }
 
 }  // namespace
@@ -44,10 +58,11 @@ RocksFolder::RocksFolder(const std::filesystem::path& folder, const std::string&
   if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos || partition < 0)
     throw Failure(ErrorKind::kInvalid, fmt::format("a store cannot be named \"{}\" {}", printable(name), partition));
   path_ = folder / name / std::to_string(partition);
-  own_folder((folder / name).string());
-  lock_ = open_own_file(path_.string() + ".lock");
+  own_store_folder(folder / name);
+  lock_ = open_store_file(path_.string() + ".lock");
   if (flock(lock_, LOCK_EX | LOCK_NB) != 0) {
     const auto by = holder(lock_);
+    ask_for(lock_);
     ::close(lock_);
     throw Failure(
         ErrorKind::kUnavailable,
@@ -56,24 +71,27 @@ RocksFolder::RocksFolder(const std::filesystem::path& folder, const std::string&
   // The lock counts without the name: a full disk is no reason to fail here.
   const auto text = process_name() + "\n";
   if (ftruncate(lock_, 0) == 0) (void)!pwrite(lock_, text.data(), text.size(), 0);
+  own_ = size_of(lock_);
   std::error_code ignored;
   std::filesystem::remove_all(unfinished(), ignored);
 }
 
 RocksFolder::~RocksFolder() { ::close(lock_); }
 
+bool RocksFolder::wanted() const { return size_of(lock_) > own_; }
+
 std::string RocksFolder::what() const {
   return fmt::format("the store of {} partition {} (in {})", name_, partition_, path_.string());
 }
 
 void RocksFolder::create() const {
-  own_folder(path_.string());
+  own_store_folder(path_);
   write_format(path_);
 }
 
 void RocksFolder::write_format(const std::filesystem::path& to) const {
   const auto text = format_of(kVersion, name_, partition_);
-  const int file = open_own_file(to / "FORMAT");
+  const int file = open_store_file(to / "FORMAT");
   const bool written = ftruncate(file, 0) == 0 &&
                        pwrite(file, text.data(), text.size(), 0) == static_cast<ssize_t>(text.size()) &&
                        fsync(file) == 0;
@@ -115,6 +133,22 @@ void RocksFolder::set_aside(const std::string& why) const {
       "{} cannot be trusted: {}. It is kept as {}; the state is restored from the changelog. Delete that folder "
       "when it is of no use",
       what(), why, to);
+}
+
+void own_store_folder(const std::filesystem::path& path) {
+  try {
+    own_folder(path.string());
+  } catch (const Failure& failure) {
+    throw Failure(ErrorKind::kUnavailable, failure.what());
+  }
+}
+
+int open_store_file(const std::filesystem::path& path) {
+  try {
+    return open_own_file(path.string());
+  } catch (const Failure& failure) {
+    throw Failure(ErrorKind::kUnavailable, failure.what());
+  }
 }
 
 void remove_folder(const std::filesystem::path& path) {

@@ -1,9 +1,11 @@
 // Where a store on disk is, and whom it belongs to:
 //
 //   FOLDER/NAME/PARTITION/               RocksDB's files, and FORMAT: version, name, partition, checksum
-//   FOLDER/NAME/PARTITION.lock           locked by the process that uses the store; its name
-//   FOLDER/NAME/PARTITION.corrupt-TIME/  a store that could not be trusted
+//   FOLDER/NAME/PARTITION.lock           locked by the process that uses the store; its name, and a line for each that
+//   wants it FOLDER/NAME/PARTITION.corrupt-TIME/  a store that could not be trusted
 #pragma once
+
+#include <sys/types.h>
 
 #include <filesystem>
 #include <string>
@@ -37,6 +39,8 @@ class RocksFolder {
   // What is wrong with FORMAT in `in`; empty if it is this store's. Throws Failure kInvalid if it is of a newer
   // version.
   std::string check_format(const std::filesystem::path& in) const;
+  // Whether another RocksFolder of this store has failed.
+  bool wanted() const;
   // Renames the store's folder to `….corrupt-TIME`, and logs that and why.
   void set_aside(const std::string& why) const;
 
@@ -45,8 +49,13 @@ class RocksFolder {
   const int partition_;
   std::filesystem::path path_;
   int lock_ = -1;
+  off_t own_ = 0;  // bytes of this one in the file
 };
 
+// As own_folder() and open_own_file() (base/private_file.h), but what the disk or the rights refuse may be possible
+// later: they throw Failure kUnavailable.
+void own_store_folder(const std::filesystem::path& path);
+int open_store_file(const std::filesystem::path& path);
 // Throw Failure kUnavailable. There may be nothing to remove.
 void remove_folder(const std::filesystem::path& path);
 void move_folder(const std::filesystem::path& from, const std::filesystem::path& to);

@@ -39,6 +39,8 @@ Opened open_database(const RocksMemory& memory, const std::filesystem::path& pat
   if (opened.status.ok()) {
     if (position.size() == sizeof(opened.position)) {
       std::memcpy(&opened.position, position.data(), sizeof(opened.position));
+      opened.status = database->Get({}, kNoteKey, &opened.note);
+      if (opened.status.IsNotFound()) opened.status = rocksdb::Status::OK();
     } else {
       opened.status = rocksdb::Status::Corruption("the position has a wrong length");
     }

@@ -17,6 +17,7 @@
 namespace mephisto::detail {
 
 inline const rocksdb::Slice kPositionKey{"\0", 1};  // entries have another first byte
+inline const rocksdb::Slice kNoteKey{"\0n", 2};
 
 // Whether it tells of wrong or missing bytes, or of another program's database. Otherwise the disk, the rights or the
 // memory are at fault, and the same call may succeed later.
@@ -54,6 +55,7 @@ struct Opened {
   std::shared_ptr<Errors> errors = std::make_shared<Errors>();
   std::unique_ptr<rocksdb::DB> database;
   std::int64_t position = -1;
+  std::string note;
 };
 
 // Opens a database that is there, or a new one.

@@ -1,5 +1,5 @@
-// A store on rocksdb://, which is a database of its own. It has the position under the key "\0", and an entry under
-// "\1" and its key.
+// A store on rocksdb://, which is a database of its own. It has the position under the key "\0", the owner's note under
+// "\0n", and an entry under "\1" and its key.
 #include <fmt/format.h>
 #include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/write_batch.h>
@@ -7,10 +7,10 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstring>
 #include <limits>
 #include <thread>
 
-#include "base/private_file.h"
 #include "mephisto/logging.h"
 #include "store/rocks_open.h"
 
@@ -22,6 +22,75 @@ constexpr std::size_t kCounted = 10'000;  // a store of more entries is estimate
 
 rocksdb::Slice slice(std::string_view text) { return {text.data(), text.size()}; }
 
+std::uint64_t number_of(rocksdb::DB& database, const std::string& property) {
+  std::uint64_t value = 0;
+  database.GetIntProperty(property, &value);
+  return value;
+}
+
+// The database of a store that is copied, on any thread. The database ends with the last one that uses it.
+struct Copied {
+  std::shared_ptr<RocksFolder> folder;
+  std::shared_ptr<RocksMemory> memory;
+  std::shared_ptr<RocksFiles> files;
+  std::shared_ptr<Errors> errors;
+  std::shared_ptr<rocksdb::DB> database;
+
+  std::int64_t write(const std::filesystem::path& path) const {
+    flush();
+    const auto unfinished = path.string() + ".unfinished";
+    remove_folder(unfinished);
+    if (std::filesystem::exists(path))
+      throw Failure(ErrorKind::kInvalid, fmt::format("there is a snapshot {} already", path.string()));
+    rocksdb::Checkpoint* made = nullptr;
+    auto status = rocksdb::Checkpoint::Create(database.get(), &made);
+    const std::unique_ptr<rocksdb::Checkpoint> checkpoint{made};
+    files->wait_for_space(false);
+    if (status.ok()) status = checkpoint->CreateCheckpoint(unfinished, std::numeric_limits<std::uint64_t>::max());
+    files->wait_for_space(true);
+    check(status);
+    own_store_folder(unfinished);
+    folder->write_format(unfinished);
+    const auto position = position_of(unfinished);
+    move_folder(unfinished, path);
+    return position;
+  }
+
+ private:
+  void check(const rocksdb::Status& status) const {
+    if (!status.ok())
+      throw means_damage(status)
+          ? Failure(ErrorKind::kCorrupt, fmt::format("{} cannot be copied: {}", folder->what(), status.ToString()))
+          : unavailable(*folder, status);
+  }
+
+  void flush() const {
+    rocksdb::FlushOptions now;
+    now.wait = false;
+    now.allow_write_stall = true;
+    check(database->Flush(now));
+    while (number_of(*database, rocksdb::DB::Properties::kNumEntriesImmMemTables) > 0) {
+      if (errors->any()) check(errors->first());
+      if (RocksFiles::disk_is_full()) throw disk_is_full(*folder);
+      std::this_thread::sleep_for(std::chrono::milliseconds{1});
+    }
+  }
+
+  // There may have been changes after the flush that are in the copy too.
+  std::int64_t position_of(const std::filesystem::path& copy) const {
+    rocksdb::DB* opened = nullptr;
+    check(rocksdb::DB::OpenForReadOnly(rocksdb::Options{}, copy.string(), &opened));
+    const std::unique_ptr<rocksdb::DB> read{opened};
+    std::string bytes;
+    const auto status = read->Get({}, kPositionKey, &bytes);
+    std::int64_t position = -1;
+    if (status.IsNotFound()) return position;
+    check(status);
+    if (bytes.size() == sizeof(position)) std::memcpy(&position, bytes.data(), sizeof(position));
+    return position;
+  }
+};
+
 class RocksStore final : public Store {
  public:
   RocksStore(std::unique_ptr<RocksFolder> folder, std::shared_ptr<RocksMemory> memory, Opened opened)
@@ -30,7 +99,8 @@ class RocksStore final : public Store {
         files_(std::move(opened.files)),
         errors_(std::move(opened.errors)),
         database_(std::move(opened.database)),
-        position_(opened.position) {
+        position_(opened.position),
+        note_(std::move(opened.note)) {
     memory_->add(database_.get());
     files_->wait_for_space(true);
   }
@@ -93,6 +163,7 @@ class RocksStore final : public Store {
       }
     }
     check(batch_.Put(kPositionKey, {reinterpret_cast<const char*>(&position), sizeof(position)}));
+    if (note_changed_) check(batch_.Put(kNoteKey, slice(note_)));
     // The changelog is the log: what a crash takes comes back from there. RocksDB's own log would also let changes that
     // are in a file be lost and later ones stay, if the end of its manifest is damaged.
     rocksdb::WriteOptions options;
@@ -101,27 +172,21 @@ class RocksStore final : public Store {
     rocksdb::Status status;
     wait_until([&] { return !(status = database.Write(options, &batch_)).IsIncomplete(); });
     check(status);
+    note_changed_ = false;
     position_ = position;
     memory_->after_write();
   }
 
-  void snapshot(const std::filesystem::path& path) override {
-    flush();
-    const auto unfinished = path.string() + ".unfinished";
-    remove_folder(unfinished);
-    if (std::filesystem::exists(path))
-      throw Failure(ErrorKind::kInvalid, fmt::format("there is a snapshot {} already", path.string()));
-    rocksdb::Checkpoint* made = nullptr;
-    auto status = rocksdb::Checkpoint::Create(database_.get(), &made);
-    const std::unique_ptr<rocksdb::Checkpoint> checkpoint{made};
-    files_->wait_for_space(false);
-    if (status.ok()) status = checkpoint->CreateCheckpoint(unfinished, std::numeric_limits<std::uint64_t>::max());
-    files_->wait_for_space(true);
-    if (!status.ok() && !status.IsCorruption()) throw unavailable(*folder_, status);
-    check(status);
-    own_folder(unfinished);
-    folder_->write_format(unfinished);
-    move_folder(unfinished, path);
+  bool wanted() const override { return folder_->wanted(); }
+  const std::string& note() const override { return note_; }
+  void set_note(std::string note) override {
+    note_ = std::move(note);
+    note_changed_ = true;
+  }
+
+  std::function<std::int64_t()> snapshot(const std::filesystem::path& path) override {
+    usable();
+    return [path, copied = Copied{folder_, memory_, files_, errors_, database_}] { return copied.write(path); };
   }
 
   std::size_t size() const override {
@@ -146,11 +211,7 @@ class RocksStore final : public Store {
     return into.append(key);
   }
 
-  std::uint64_t number(const std::string& property) const {
-    std::uint64_t value = 0;
-    if (database_) database_->GetIntProperty(property, &value);
-    return value;
-  }
+  std::uint64_t number(const std::string& property) const { return database_ ? number_of(*database_, property) : 0; }
 
   rocksdb::DB& readable() {
     if (!database_) throw Failure(ErrorKind::kCorrupt, damage_);
@@ -208,12 +269,14 @@ class RocksStore final : public Store {
     throw Failure(ErrorKind::kCorrupt, damage_);
   }
 
-  std::unique_ptr<RocksFolder> folder_;
+  std::shared_ptr<RocksFolder> folder_;
   std::shared_ptr<RocksMemory> memory_;
-  std::unique_ptr<RocksFiles> files_;
+  std::shared_ptr<RocksFiles> files_;
   std::shared_ptr<Errors> errors_;
-  std::unique_ptr<rocksdb::DB> database_;
+  std::shared_ptr<rocksdb::DB> database_;
   std::int64_t position_ = -1;
+  std::string note_;
+  bool note_changed_ = false;
   std::string damage_;  // why it has no database
   rocksdb::WriteBatch batch_;
   rocksdb::PinnableSlice found_;

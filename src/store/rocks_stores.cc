@@ -6,13 +6,14 @@
 #include <optional>
 #include <system_error>
 
-#include "base/private_file.h"
 #include "store/kinds.h"
 #include "store/rocks_open.h"
 #include "store/write_behind.h"
 
 namespace mephisto::detail {
 namespace {
+
+constexpr std::uintmax_t kLeastSpace = 1 << 20;  // bytes that must be free on the disk before a store is opened
 
 // Files of tables never change, so that a link is as good as a copy.
 void copy_database(const std::filesystem::path& from, const std::filesystem::path& to) {
@@ -44,6 +45,10 @@ class RocksStores final : public Stores {
 
   std::unique_ptr<Store> open(const std::string& name, int partition) override {
     auto folder = std::make_unique<RocksFolder>(folder_, name, partition);
+    // The store could be opened and read, but its next change would fail.
+    std::error_code unknown;
+    const auto space = std::filesystem::space(folder->path().parent_path(), unknown);
+    if (!unknown && space.available < kLeastSpace) throw disk_is_full(*folder);
     if (auto opened = open_if_sound(*folder)) return store_of(std::move(folder), std::move(*opened));
     folder->create();
     auto opened = open_database(*memory_, folder->path(), true);
@@ -58,7 +63,7 @@ class RocksStores final : public Stores {
     };
     if (const auto wrong = folder.check_format(snapshot); !wrong.empty()) throw damaged(wrong);
     const auto copy = folder.unfinished();
-    own_folder(copy.string());
+    own_store_folder(copy);
     try {
       copy_database(snapshot, copy);
       auto opened = open_database(*memory_, copy, false);
@@ -89,7 +94,7 @@ class RocksStores final : public Stores {
   std::optional<Opened> open_if_sound(const RocksFolder& folder) {
     const auto& path = folder.path();
     if (holds_nothing(path)) return std::nullopt;
-    own_folder(path.string());
+    own_store_folder(path);
     auto wrong = folder.check_format(path);
     auto opened = open_database(*memory_, path, false);
     if (opened.status.ok() && wrong.empty()) return opened;

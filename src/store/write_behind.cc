@@ -26,7 +26,7 @@ constexpr std::size_t kEntryBytes = 2 * sizeof(Gathered::value_type);
 class WriteBehind final : public Store {
  public:
   WriteBehind(std::unique_ptr<Store> below, std::shared_ptr<WriteBehindMemory> memory)
-      : below_(std::move(below)), memory_(std::move(memory)), position_(below_->position()) {
+      : below_(std::move(below)), memory_(std::move(memory)), position_(below_->position()), note_(below_->note()) {
     ++memory_->stores;
   }
   ~WriteBehind() override {
@@ -60,15 +60,21 @@ class WriteBehind final : public Store {
     if (broken_) throw Failure(*broken_);
     // First, so that all of the new changes are made or none.
     if (bytes_ > memory_->budget / memory_->stores || behind_ > kMostBehind) write_out();
+    if (new_note_) gathered_note_ = note_ = *std::exchange(new_note_, {});
     behind_ += changes.size();
     for (const auto& [key, value] : changes) gather(key, value);
     position_ = position;
   }
 
-  void snapshot(const std::filesystem::path& path) override {
+  const std::string& note() const override { return new_note_ ? *new_note_ : note_; }
+  void set_note(std::string note) override { new_note_ = std::move(note); }
+
+  std::function<std::int64_t()> snapshot(const std::filesystem::path& path) override {
     write_out();
-    guarded([&] { below_->snapshot(path); });
+    return guarded([&] { return below_->snapshot(path); });
   }
+
+  bool wanted() const override { return below_->wanted(); }
 
   std::size_t size() const override {
     try {
@@ -102,8 +108,10 @@ class WriteBehind final : public Store {
     changes_.clear();
     for (const auto& [key, value] : gathered_) changes_.push_back({key, value});
     std::ranges::sort(changes_, {}, &StoreChange::key);
+    if (gathered_note_) below_->set_note(*gathered_note_);
     guarded([&] { below_->apply(changes_, position_); });
     gathered_.clear();
+    gathered_note_.reset();
     bytes_ = 0;
     behind_ = 0;
   }
@@ -137,7 +145,7 @@ class WriteBehind final : public Store {
     try {
       return call();
     } catch (const Failure& failure) {
-      note(failure);
+      end(failure);
       throw;
     }
   }
@@ -153,11 +161,11 @@ class WriteBehind final : public Store {
         return more;
       });
     } catch (const Failure& failure) {
-      if (!visiting) note(failure);
+      if (!visiting) end(failure);
       throw;
     }
   }
-  void note(const Failure& failure) const {
+  void end(const Failure& failure) const {
     if (failure.kind() != ErrorKind::kCorrupt) return;
     broken_ = failure.error();
     gathered_.clear();
@@ -166,6 +174,9 @@ class WriteBehind final : public Store {
   std::unique_ptr<Store> below_;
   std::shared_ptr<WriteBehindMemory> memory_;
   std::int64_t position_;
+  std::string note_;                                  // of the changes so far
+  std::optional<std::string> new_note_;               // of the next changes
+  mutable std::optional<std::string> gathered_note_;  // that `below_` does not have yet
   mutable Gathered gathered_;
   mutable std::size_t bytes_ = 0;
   mutable std::size_t behind_ = 0;  // changes that are gathered

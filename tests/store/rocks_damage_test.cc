@@ -160,7 +160,7 @@ TEST_F(RocksDamage, ADamagedStoreOnlyThrowsUntilItIsOpenedAgain) {
   EXPECT_EQ(kind_of([&] { all_of(*opened); }), ErrorKind::kCorrupt);
   EXPECT_EQ(kind_of([&] { (void)opened->get("key000"); }), ErrorKind::kCorrupt);
   EXPECT_EQ(kind_of([&] { opened->apply({}, 100); }), ErrorKind::kCorrupt);
-  EXPECT_EQ(kind_of([&] { opened->snapshot(folder / "snapshot"); }), ErrorKind::kCorrupt);
+  EXPECT_EQ(kind_of([&] { opened->snapshot(folder / "snapshot")(); }), ErrorKind::kCorrupt);
   EXPECT_EQ(opened->size(), 0U);
   opened.reset();
   opened = stores->open(kName, 0);

@@ -43,7 +43,7 @@ TEST_F(RocksFolders, AreForTheirOwnerOnly) {
   {
     auto store = stores->open(kName, 0);
     fill(*store);
-    store->snapshot(folder / "snapshot");
+    store->snapshot(folder / "snapshot")();
     store.reset();
     stores->restore(kName, 0, folder / "snapshot");
     store = stores->open(kName, 0);
@@ -124,11 +124,11 @@ TEST_F(RocksFolders, WithTheLongestNameCanBeSetAside) {
 TEST_F(RocksFolders, SnapshotsAreStoresOfTheirTime) {
   auto store = stores->open(kName, 0);
   fill(*store, 20);
-  store->snapshot(folder / "at20");
+  store->snapshot(folder / "at20")();
   fill(*store, 50);
   EXPECT_EQ(all_of(*store), contents_at(50)) << "the store goes on";
-  EXPECT_EQ(kind_of([&] { store->snapshot(folder / "at20"); }), ErrorKind::kInvalid) << "there is one";
-  store->snapshot(folder / "at50");
+  EXPECT_EQ(kind_of([&] { store->snapshot(folder / "at20")(); }), ErrorKind::kInvalid) << "there is one";
+  store->snapshot(folder / "at50")();
   store.reset();
   stores->remove(kName, 0);
 
@@ -148,7 +148,7 @@ TEST_F(RocksFolders, SnapshotsAreStoresOfTheirTime) {
 TEST_F(RocksFolders, ASnapshotThatIsNotSoundChangesNothing) {
   auto store = stores->open(kName, 0);
   fill(*store, 20);
-  store->snapshot(folder / "snapshot");
+  store->snapshot(folder / "snapshot")();
   fill(*store, 30);
   EXPECT_EQ(kind_of([&] { stores->restore(kName, 0, folder / "snapshot"); }), ErrorKind::kUnavailable) << "it is open";
   store.reset();
@@ -282,7 +282,7 @@ TEST(RocksFullDisk, AStoreThatIsClosedMeanwhileIsSoundWhenItIsOpenedAgain) {
   disk.fill();
   std::string message;
   EXPECT_EQ(apply_until_it_fails(*store, message), ErrorKind::kUnavailable);
-  EXPECT_EQ(kind_of([&] { store->snapshot(disk.folder / "snapshot"); }), ErrorKind::kUnavailable);
+  EXPECT_EQ(kind_of([&] { store->snapshot(disk.folder / "snapshot")(); }), ErrorKind::kUnavailable);
   {
     LogLines lines;
     store.reset();

@@ -255,7 +255,7 @@ TEST(Stores, InMemoryHaveNoSnapshots) {
   auto stores = open_stores("memory://", "", kBudget);
   auto store = stores->open(kName, 0);
   std::string message;
-  EXPECT_EQ(kind_of([&] { store->snapshot(folder / "snapshot"); }, &message), ErrorKind::kInvalid);
+  EXPECT_EQ(kind_of([&] { store->snapshot(folder / "snapshot")(); }, &message), ErrorKind::kInvalid);
   EXPECT_THAT(message, HasSubstr("rocksdb://"));
   EXPECT_EQ(kind_of([&] { stores->restore(kName, 1, folder / "snapshot"); }, &message), ErrorKind::kInvalid);
   EXPECT_THAT(message, HasSubstr("rocksdb://"));

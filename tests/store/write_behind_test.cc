@@ -15,10 +15,12 @@ using ::testing::Pair;
 struct Below {
   Contents contents;
   std::int64_t position = -1;
+  std::string note;
   int calls = 0;
   std::vector<std::string> keys;  // of the last call
   bool refuses = false;
   bool damaged = false;
+  bool wanted = false;
 };
 
 class BelowStore final : public Store {
@@ -47,13 +49,20 @@ class BelowStore final : public Store {
       }
     }
     below_.position = position;
+    below_.note = new_note_;
   }
-  void snapshot(const std::filesystem::path&) override {}
+  const std::string& note() const override { return below_.note; }
+  void set_note(std::string note) override { new_note_ = std::move(note); }
+  std::function<std::int64_t()> snapshot(const std::filesystem::path&) override {
+    return [this] { return below_.position; };
+  }
+  bool wanted() const override { return below_.wanted; }
   std::size_t size() const override { return below_.contents.size(); }
   std::size_t bytes() const override { return 0; }
 
  private:
   Below& below_;
+  std::string new_note_ = below_.note;
 };
 
 struct WriteBehindTest : ::testing::Test {
@@ -102,6 +111,41 @@ TEST_F(WriteBehindTest, AClosedStoreHasWrittenAll) {
 TEST_F(WriteBehindTest, APositionWithoutAChangeIsWrittenToo) {
   open(below, 1 << 20)->apply({}, 7);
   EXPECT_EQ(below.position, 7);
+}
+
+TEST_F(WriteBehindTest, ANoteIsWrittenWithTheNextChangesAndNotBefore) {
+  below.note = "old";
+  auto store = open(below, 1 << 20);
+  EXPECT_EQ(store->note(), "old");
+  store->set_note("of 1");
+  set(*store, "a", "1", 1);
+  store->set_note("of 2");
+  EXPECT_EQ(store->note(), "of 2");
+  all_of(*store);
+  EXPECT_EQ(below.position, 1);
+  EXPECT_EQ(below.note, "of 1");
+  set(*store, "a", "2", 2);
+  EXPECT_EQ(below.note, "of 1");
+  store.reset();
+  EXPECT_EQ(below.position, 2);
+  EXPECT_EQ(below.note, "of 2");
+  EXPECT_EQ(open(below, 1 << 20)->note(), "of 2");
+}
+
+TEST_F(WriteBehindTest, ASnapshotHasWhatWasGathered) {
+  const auto store = open(below, 1 << 20);
+  set(*store, "a", "1", 7);
+  const auto write = store->snapshot("unused");
+  set(*store, "a", "2", 8);
+  EXPECT_EQ(write(), 7);
+  EXPECT_THAT(below.contents, ElementsAre(Pair("a", "1")));
+}
+
+TEST_F(WriteBehindTest, AnotherProcessCanWantTheStoreBelow) {
+  const auto store = open(below, 1 << 20);
+  EXPECT_FALSE(store->wanted());
+  below.wanted = true;
+  EXPECT_TRUE(store->wanted());
 }
 
 TEST_F(WriteBehindTest, StoresShareTheMemory) {

@@ -44,9 +44,17 @@ class Store {
                     const std::function<bool(std::string_view key, std::string_view value)>& visit) = 0;
   // Makes all changes, in their order, and the position, or none of them.
   virtual void apply(std::span<const StoreChange> changes, std::int64_t position) = 0;
-  // Writes a consistent copy of all changes to the new folder `path`; the folder above it exists. Cheap on the same
-  // disk (hard links). `Stores::restore` reads it. Throws Failure kInvalid on memory://.
-  virtual void snapshot(const std::filesystem::path& path) = 0;
+  // A short text of the owner about the content. A new one is written together with the next changes.
+  virtual const std::string& note() const = 0;
+  virtual void set_note(std::string note) = 0;
+  // The function writes a consistent copy of the changes so far, and perhaps of later ones, to the new folder `path`,
+  // and gives the copy's position; the folder above it exists. Cheap on the same disk (hard links). Any thread may call
+  // it while the store is in use, or after it is destroyed. `Stores::restore` reads the copy. Throws Failure kInvalid
+  // on memory://.
+  virtual std::function<std::int64_t()> snapshot(const std::filesystem::path& path) = 0;
+
+  // Whether an open() of this store has failed because of this one. What can do without it then destroys it.
+  virtual bool wanted() const = 0;
 
   virtual std::size_t size() const = 0;   // about how many entries
   virtual std::size_t bytes() const = 0;  // about how much memory or disk
