@@ -1,5 +1,6 @@
 // The order of a commit:
-// 1. commit() waits for the commit before it. It rewinds if a lost partition makes that necessary.
+// 1. commit() waits for the commit before it. It rewinds if a lost partition makes that necessary, and begins
+// partitions again whose state is lost.
 // 2. AssignedPartitions::progress() computes the offset and the acks ahead of each partition.
 // 3. At least once: the outbox is flushed. If the log refuses an output, its event is reopened and step 2 is repeated.
 // Then commit_offsets() commits the offsets.
@@ -46,7 +47,12 @@ Task<bool> Committer::commit(std::vector<AssignmentId> ids) {
   if (abandoned_) throw not_stopped();
   // Further partitions may be lost during a rewind.
   must_rewind_ |= refused_.take_must_rewind();
-  while (must_rewind_) co_await rewind_to_committed();
+  while (must_rewind_ || !without_state_.empty()) {
+    if (must_rewind_)
+      co_await rewind_to_committed();
+    else
+      co_await begin_again(std::exchange(without_state_, {}));
+  }
   acked_since_commit_ = 0;
   // The outputs of all partitions are in one collection, and so is the state: all offsets are committed together.
   if (transactional()) ids = assigned_.ids();
@@ -80,6 +86,8 @@ Task<bool> Committer::commit(std::vector<AssignmentId> ids) {
     co_await outbox_.tickets().flush(until_);
     // The state of a partition that was lost meanwhile must not go into the transaction either.
     must_rewind_ |= refused_.take_must_rewind();
+    // With lost state, a second round would commit events whose changes are lost.
+    must_rewind_ |= reopened != refused_.reopened() && !without_state_.empty();
     if (must_rewind_) {
       outcome.known = true;
       co_await rewind_to_committed();
@@ -200,6 +208,22 @@ Task<void> Committer::rewind_to_committed() {
   co_await rebalances_.timed(Rebalances::kRelease, release(ids));
 }
 
+// Guarantee kept here: no event is committed whose changes of state are lost.
+Task<void> Committer::begin_again(std::set<AssignmentId> ids) {
+  std::erase_if(ids, [&](AssignmentId id) { return assigned_.find(id) == nullptr; });
+  if (ids.empty()) co_return;
+  // Their output is not apart from that of other partitions.
+  if (options_.exactly_once && outbox_.collector().has_event_output()) {
+    must_rewind_ = true;
+    co_return;
+  }
+  const std::vector<AssignmentId> ended{ids.begin(), ids.end()};
+  rebalances_.begin("state lost", assigned_.size());
+  if (on_rewind) on_rewind(assigned_.partitions_of(ended));
+  for (const auto id : ended) assigned_.close(id, AssignmentState::kClosed, "its state is lost");
+  co_await rebalances_.timed(Rebalances::kRelease, release(ended));
+}
+
 Task<void> Committer::release(const std::vector<AssignmentId>& ids) {
   // One at a time: if one of them is lost already, the others must still reach their next owners.
   for (auto id : ids) {
@@ -215,7 +239,7 @@ Task<void> Committer::run() {
   while (!stopping_) {
     // The records acknowledged during the last commit may be enough for the next one, and agents may wait for that
     // commit.
-    if (acked_since_commit_ < options_.commit_every && !must_rewind_) {
+    if (acked_since_commit_ < options_.commit_every && !must_rewind_ && without_state_.empty()) {
       co_await commit_now_.wait_until(loop_.now() + options_.commit_interval, "the next commit");
     }
     std::vector<AssignmentId> running;
@@ -237,6 +261,13 @@ void Committer::lost() {
   const bool output = options_.exactly_once && outbox_.collector().has_event_output();
   if (!output && !(transactional() && committing_)) return;
   must_rewind_ = true;
+  commit_now_.notify_all();
+}
+
+void Committer::state_lost(int partition) {
+  for (const auto& [id, assignment] : assigned_.all()) {
+    if (assignment->partition().partition == partition) without_state_.insert(id);
+  }
   commit_now_.notify_all();
 }
 

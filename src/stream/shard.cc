@@ -133,8 +133,8 @@ Task<void> Shard::restore(std::shared_ptr<Assignment> assignment) {
     restoring_.erase(assignment->partition());
     restore_ended_.notify_all();
   }};
+  std::optional<LastingError> trouble;
   for (Backoff backoff{kRetryAfter, std::chrono::milliseconds{5000}};;) {
-    std::string why;
     try {
       for (auto* participant : assigned_.participants()) co_await participant->restore(*assignment);
       break;
@@ -144,9 +144,11 @@ Task<void> Shard::restore(std::shared_ptr<Assignment> assignment) {
         poller_.cancel();
         co_return;
       }
-      why = failure.what();
+      if (const auto lasting = LastingError::note(trouble, failure.error(), loop_.now())) {
+        log::warn("Cannot restore the state of {}{}: {}; trying again", assignment->partition().str(), *lasting,
+                  failure.what());
+      }
     }
-    log::warn("Cannot restore the state of {}: {}; trying again", assignment->partition().str(), why);
     co_await sleep_for(backoff.next());
   }
   if (assignment->state() != AssignmentState::kRestoring) co_return;

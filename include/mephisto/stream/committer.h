@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "mephisto/stream/outbox.h"
@@ -36,6 +37,8 @@ class Committer {
   }
   // Assignments ended without a commit.
   void lost();
+  // The state of this partition of the topics is lost. Before the next commit their assignments end and begin again.
+  void state_lost(int partition);
   // Commits the processed offsets of these partitions with the output of their events; under exactly once, of all
   // partitions. False if the log refused the commit.
   Task<bool> commit(std::vector<AssignmentId> ids);
@@ -60,6 +63,7 @@ class Committer {
   // The changes of the participants for the next transaction.
   Transaction prepare_state();
   Task<void> rewind_to_committed();
+  Task<void> begin_again(std::set<AssignmentId> ids);
   void committed(Assignment& assignment, AssignmentCommit commit);
   // The pause before a failed commit is tried again. Throws the error if the time for stopping is over.
   Task<void> before_retry(const Error& error);
@@ -78,6 +82,7 @@ class Committer {
   Loop::time_point since_{};
   bool abandoned_ = false;    // a commit ended without an outcome; what it was to append is gone
   bool must_rewind_ = false;  // before the next commit
+  std::set<AssignmentId> without_state_;
   std::optional<LastingError> trouble_;
   WaitQueue commit_now_;
   WaitQueue commit_done_;

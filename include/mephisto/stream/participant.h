@@ -3,8 +3,10 @@
 //
 //   restore ──> (merge … prepare ──> committed)… ──> closed
 //                              └───> rolled_back ──> closed
+//                              └───> on_state_lost ──> closed
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 
@@ -37,6 +39,10 @@ class Participant {
   virtual void rolled_back() = 0;
   // The assignment has ended, and so has its restore; the shard keeps no state of its partition.
   virtual void closed(const Assignment& assignment) = 0;
+
+  // Set by the shard. The participant calls it if it loses the state of a partition, for example because of the disk.
+  // The shard then closes the assignments of that partition without a commit, and begins them again with restore().
+  std::function<void(int partition)> on_state_lost{};
 };
 
 }  // namespace mephisto::detail

@@ -24,7 +24,10 @@ class Shard : private LaneQueue::Owner {
   // The agent consumes this topic. Its queues report to this shard from their first assignment on. Before run().
   void subscribe(std::string topic, ShardAgent& agent) { assigned_.subscribe(std::move(topic), agent); }
   // Adds state that the shard's events change; it must live as long as the shard. Before run().
-  void add(Participant& participant) { assigned_.add(participant); }
+  void add(Participant& participant) {
+    participant.on_state_lost = [this](int partition) { committer_.state_lost(partition); };
+    assigned_.add(participant);
+  }
   const Participants& participants() const { return assigned_.participants(); }
 
   // Joins the group, without partitions yet. Throws Failure when the log is unusable.

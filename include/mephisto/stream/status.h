@@ -32,8 +32,8 @@ struct PartitionDiagnosis {
 struct Rebalance {
   std::string time;  // of its start
   std::string member;
-  std::string reason;  // start, lost, rewind, stop; or the members that joined, left or died; or, if those are not
-                       // known, assigned or revoked
+  std::string reason;  // start, lost, state lost, rewind, stop; or the members that joined, left or died; or, if those
+                       // are not known, assigned or revoked
   int before = 0;      // partitions
   int after = 0;
   std::int64_t total_ms = 0;
