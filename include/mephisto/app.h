@@ -154,6 +154,8 @@ class App {
       changelog.internal = true;
       changelog.serializer = options.serializer;
       auto spec = table_spec(std::move(name), changelog, typeid(V), where);
+      spec.form =
+          detail::form_of("a table", json::shape_of<K>(), json::shape_of<V>(), spec.changelog.value_codec.name());
       spec.store = std::move(options.store);
       spec.log_every_update = options.log_every_update;
       spec.help = std::move(options.help);
@@ -181,6 +183,8 @@ class App {
       if (!changelog.compacting) changelog.retention = kForEver;
       changelog.internal = true;
       auto spec = table_spec(std::move(name), changelog, typeid(E), where);
+      spec.form = detail::form_of(options.form == SetForm::kElements ? "a set" : "a set in Faust's form",
+                                  json::shape_of<K>(), json::shape_of<E>(), "json");
       spec.store = std::move(options.store);
       spec.log_every_update = options.log_every_update;
       spec.help = std::move(options.help);
@@ -213,6 +217,8 @@ class App {
       spec.log_every_update = options.log_every_update;
       spec.help = std::move(options.help);
       check_raw(spec, is_bytes<V>, where);
+      spec.form = detail::form_of("a windowed table in Faust's form", json::shape_of<K>(), json::shape_of<V>(),
+                                  spec.changelog.value_codec.name());
       spec.expiry = {.timed = true, .after = std::chrono::milliseconds{windows.expires()}, .window = detail::window_of};
       auto initial = options.make_initial ? std::move(options.make_initial)
                                           : [value = std::move(options.initial)] { return value; };
@@ -236,6 +242,8 @@ class App {
       changelog.serializer = std::move(options.serializer);
       auto spec = table_spec(std::move(name), changelog, typeid(V), where);
       spec.global = true;
+      spec.form =
+          detail::form_of("a table", json::shape_of<K>(), json::shape_of<V>(), spec.changelog.value_codec.name());
       check_raw(spec, is_bytes<V>, where);
       spec.help = std::move(options.help);
       return add_table(std::make_unique<GlobalTable<K, V>>(std::move(spec), std::move(options.initial)));
@@ -254,6 +262,7 @@ class App {
       auto state =
           operator_spec(std::move(name), options.partitions, std::move(options.store), options.log_every_update, where);
       state.close_idle = options.close_idle;
+      state.form = detail::form_of(detail::kind_of(spec), json::shape_of<K>(), json::shape_of<V>(), "json");
       auto table = std::make_unique<WindowedTable<K, V, In>>(std::move(state), std::move(spec), std::move(add));
       auto& reference = *table;
       tables_.push_back(std::move(table));
@@ -420,6 +429,9 @@ class App {
     detail::TopicSpec topic;
   };
   const std::vector<Merged>& merged() const { return merged_; }
+  // The agents whose handlers capture the table, each with its topics. Those that use a table without a capture are not
+  // known.
+  std::vector<std::pair<std::string, std::string>> users_of(const TableBase& table) const;
   // State that events change. A worker calls `make` once for each of its shards, on the shard's thread and before it
   // consumes; the shard owns what it returns.
   void add_participant(detail::MakeParticipant make, std::source_location where = std::source_location::current());
@@ -454,6 +466,10 @@ class App {
     std::string kind;
     std::string name;
     std::source_location where;
+  };
+  struct Words {
+    std::string agent;
+    std::vector<std::uintptr_t> words;  // of its handler
   };
   struct Capture {
     std::string mistake;
@@ -497,7 +513,7 @@ class App {
   void add_join(const JoinSpec& spec, Join kind, const detail::TableOptions& left, const detail::TableOptions& right,
                 detail::ForeignKeyOfValue foreign_key);
   // Adds the table of an agent on both topics.
-  detail::OperatorTable& add_join_state(const std::string& name, const detail::TopicSpec& first,
+  detail::OperatorTable& add_join_state(const std::string& name, std::string kind, const detail::TopicSpec& first,
                                         const detail::TopicSpec& second, const JoinSpec& spec);
   static TopicOptions join_topic();
   bool check_lookup(const std::string& name, const LookupOptions& options, bool has_function,
@@ -560,6 +576,7 @@ class App {
   const TableBase* cron_table_ = nullptr;
   std::vector<Declared> declared_;
   std::vector<Capture> captures_;
+  std::vector<Words> words_;
   std::vector<std::string> mistakes_;
   std::atomic<int> running_{0};  // workers and clients
 };

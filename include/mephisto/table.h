@@ -50,6 +50,24 @@ struct TableOptions {
   std::string help{};
 };
 
+namespace detail {
+
+// A value of the codec `before` in the codec `now`; one that is in that already stays. Throws Failure.
+template <class V>
+std::string recoded(const Codec& before, const Codec& now, std::string_view bytes) {
+  V value{};
+  const auto padded = json::padded_copy(bytes);
+  if (auto read = before.load(padded, value); !read) {
+    if (now.load(padded, value)) return std::string{bytes};
+    throw Failure(read.error());
+  }
+  Buffer written;
+  now.dump(value, written);
+  return std::string{written.view()};
+}
+
+}  // namespace detail
+
 class TableBase {
  public:
   explicit TableBase(detail::TableSpec spec) : spec_(std::move(spec)) {}
@@ -63,6 +81,8 @@ class TableBase {
   virtual std::shared_ptr<detail::TablePart> make_part(int, Loop&) const { return nullptr; }
   // What a shard has of a global table; null if the table is not global.
   virtual std::unique_ptr<detail::GlobalCopy> make_copy() const { return nullptr; }
+  // A value of another codec in the table's own; one that is in the table's own already stays. Throws Failure.
+  virtual std::string recoded(const Codec&, std::string_view bytes) const { return std::string{bytes}; }
 
  protected:
   // The unit of work of the running task. Throws Failure outside of events and timers.
@@ -201,6 +221,9 @@ class Table : public TableBase {
       const auto* of_unit = unit == nullptr ? nullptr : &change_in(part, *unit);
       static_cast<Rows&>(*part).scan(of_unit, from, to, visit_row);
     }
+  }
+  std::string recoded(const Codec& before, std::string_view bytes) const override {
+    return detail::recoded<V>(before, spec_.changelog.value_codec, bytes);
   }
 
  private:

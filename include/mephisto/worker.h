@@ -71,13 +71,14 @@ struct TableStatus {
   std::string table;
   int partition = 0;
   std::string member;
-  std::string state;  // restoring or running
+  std::string state;  // restoring, running, waiting (its store cannot be used), or standby (another worker has it)
   std::uint64_t keys = 0;
   std::uint64_t bytes = 0;
   std::int64_t position = 0;         // the changelog's offset after the last change that is in the store
   std::int64_t end = 0;              // the changelog's end: when the restore began, or of a running one its position
   std::int64_t from = 0;             // where the restore began
-  std::optional<std::int64_t> ms{};  // how long the restore has run
+  std::optional<std::int64_t> ms{};  // how long the restore has run, or how long it waits
+  std::optional<std::string> trouble{};  // why it waits
 };
 
 }  // namespace status

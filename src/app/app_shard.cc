@@ -3,32 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
 
 #include "app/copartitioning.h"
 #include "base/process.h"
 #include "base/text.h"
 #include "mephisto/agent/request_reply.h"
-#include "mephisto/app/table_stores.h"
 #include "mephisto/log/reply_topics.h"
-#include "mephisto/table/operator_table.h"
 
 namespace mephisto::detail {
 namespace {
-
-constexpr const char* kInMemory = "memory://";
-
-const std::string& store_of(const App& app, const TableBase& table) {
-  const auto& own = table.spec().store;
-  return own.empty() ? app.settings().text("store") : own;
-}
-
-// A shard's part of memory_budget for the stores of its tables on disk. The rest is for fetched records.
-std::size_t memory_of_stores(const App& app, int shards) {
-  const bool any = std::ranges::any_of(
-      app.tables(), [&](const auto& table) { return !table->spec().global && store_of(app, *table) != kInMemory; });
-  return any ? app.settings().bytes("memory_budget") / static_cast<std::size_t>(shards) / 4 * 3 : 0;
-}
 
 ShardOptions shard_options(const App& app, int number, int shards) {
   const auto& settings = app.settings();
@@ -67,10 +50,6 @@ class LeaderAgent : public AgentBase {
     }
   }
 };
-
-std::int64_t in_ms(Loop::duration duration) {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
-}
 
 }  // namespace
 
@@ -135,40 +114,6 @@ AppShard::AppShard(App& app, std::shared_ptr<Log> log, int number, const WorkerO
 }
 
 AppShard::~AppShard() = default;
-
-void AppShard::add_tables(const WorkerOptions& worker) {
-  const auto& settings = app_.settings();
-  std::set<std::string> topics;
-  for (const auto& agent : app_.agents()) topics.insert(agent->topic().name);
-  for (const auto& merged : app_.merged()) topics.insert(merged.topic.name);
-  for (const auto& table : app_.tables()) {
-    const auto& spec = table->spec();
-    if (spec.global) {
-      auto state = std::make_unique<GlobalState>(spec, shard_.loop(), log_, shard_.options().client, table->make_copy(),
-                                                 [this](const std::string& why) { crash(why); });
-      shard_.add(*state);
-      globals_.push_back(state.get());
-      states_.push_back(std::move(state));
-      continue;
-    }
-    const auto& url = store_of(app_, *table);
-    auto& stores = stores_[url];
-    const bool kept = url == kInMemory && worker.memory_stores != nullptr;
-    if (kept) stores = worker.memory_stores;
-    if (!stores) stores = open_stores(url, store_folder(app_), memory_of_stores(app_, worker.shards));
-    auto make = [&declared = *table, &loop = shard_.loop()](int partition) {
-      return declared.make_part(partition, loop);
-    };
-    auto state = std::make_unique<TableState>(spec, shard_.loop(), *log_, *stores, url == kInMemory && !kept,
-                                              spec.inputs.empty() ? topics : spec.inputs, std::move(make));
-    shard_.add(*state);
-    if (const auto* moved = dynamic_cast<const OperatorTable*>(table.get()); moved != nullptr) {
-      const auto after = spec.close_idle.value_or(settings.duration("close_idle"));
-      if (moved->idle_work().advance && after.count() > 0) idle_.add(*moved, *state, after);
-    }
-    states_.push_back(std::move(state));
-  }
-}
 
 // Anybody can send a request: it must not make the worker write to any topic that it names.
 bool AppShard::may_answer_on(const std::string& topic) {
@@ -254,6 +199,7 @@ Task<void> AppShard::consume() {
   consumes_ = true;
   running_ = shard_.loop().spawn("shard", shard_.run());
   if (!idle_.empty() && !shard_.stopping()) tasks_.push_back(shard_.loop().spawn("idle partitions", idle_.run()));
+  begin_state_tasks();
   co_return;
 }
 
@@ -286,6 +232,7 @@ Task<void> AppShard::stop(Loop::time_point until) {
   shard_.stop(until);
   if (joins_ && !consumes_) co_await consume();  // only to leave the group
   co_await running_.finished();
+  co_await end_state_tasks();
   std::vector<Task<void>> ends;
   for (auto& runtime : runtimes_) ends.push_back(runtime->stop(std::chrono::milliseconds{500}));
   for (auto* global : globals_) ends.push_back(global->close());
@@ -293,56 +240,6 @@ Task<void> AppShard::stop(Loop::time_point until) {
   if (!consumes_) co_await shard_.outbox().abandon(until);
   co_await finished();
   if (failure) std::rethrow_exception(failure);
-}
-
-// All shards have a copy of a global table; that of the first one is told.
-void AppShard::add_copies(std::vector<status::TableStatus>& all) const {
-  if (number_ != 0) return;
-  for (const auto& table : app_.tables()) {
-    if (!table->spec().global) continue;
-    const auto& state = static_cast<const GlobalState&>(*shard_.participants()[table->spec().number]);
-    for (int i = 0; const auto& followed : state.followed()) {
-      status::TableStatus one{table->name(), i, shard_.options().client, state.ready() ? "running" : "restoring"};
-      const auto size = state.size(i++);
-      one.keys = size.keys;
-      one.bytes = size.bytes;
-      one.position = followed.position;
-      one.end = std::max(followed.position, followed.end);
-      one.from = followed.from;
-      if (!state.ready()) one.ms = in_ms(shard_.loop().now() - state.since());
-      all.push_back(std::move(one));
-    }
-  }
-}
-
-std::vector<status::TableStatus> AppShard::tables() const {
-  std::vector<status::TableStatus> all;
-  add_copies(all);
-  for (const auto& table : app_.tables()) {
-    if (table->spec().global) continue;
-    const auto& state = static_cast<const TableState&>(*shard_.participants()[table->spec().number]);
-    for (const auto& [partition, part] : state.parts()) {
-      const auto restore = state.restoring().find(partition);
-      if (!part->ready() && restore == state.restoring().end()) continue;
-      status::TableStatus one{table->name(), partition, shard_.options().client,
-                              part->ready() ? "running" : "restoring"};
-      if (part->is_open()) {
-        one.keys = part->store().size();
-        one.bytes = part->store().bytes();
-      }
-      if (part->ready()) {
-        one.position = one.end = std::max<std::int64_t>(part->store().position(), 0);
-      } else {
-        const auto& progress = restore->second;
-        one.position = progress.position;
-        one.end = progress.end;
-        one.from = progress.from;
-        one.ms = in_ms(shard_.loop().now() - progress.since);
-      }
-      all.push_back(std::move(one));
-    }
-  }
-  return all;
 }
 
 std::vector<status::AgentPartition> AppShard::accounts() const {

@@ -21,6 +21,8 @@ namespace mephisto::detail {
 
 // The configuration for topics that do not exist; no value if they must not be created.
 std::optional<TopicConfig> topic_defaults(const App& app);
+// A shard's part of memory_budget for the stores of its tables on disk. The rest is for fetched records.
+std::size_t memory_of_stores(const App& app, int shards);
 // The current loop. `what` belongs to it: throws Failure if there is none.
 Loop& this_loop(const char* what);
 
@@ -62,6 +64,7 @@ class AppShard {
  private:
   void add_tables(const WorkerOptions& options);
   void add_copies(std::vector<status::TableStatus>& all) const;
+  void add_parts(const TableState& state, std::vector<status::TableStatus>& all) const;
   Task<void> declare_topics();
   Task<void> compare_topics();
   Task<void> run_task(const TaskSpec& spec);
@@ -70,6 +73,9 @@ class AppShard {
   Task<void> run_while_leading(const TaskSpec& spec);
   Task<void> maintain();
   Task<void> tell_crontabs();
+  void begin_state_tasks();
+  Task<void> end_state_tasks();
+  Task<void> write_snapshots();
   void crash(std::string why);
   bool may_answer_on(const std::string& topic);
 
@@ -78,6 +84,7 @@ class AppShard {
   int number_;
   std::map<std::string, std::shared_ptr<Stores>> stores_;  // by URL
   std::vector<std::unique_ptr<Participant>> states_;       // those of the tables first, by their numbers
+  std::vector<TableState*> tables_;                        // without the global ones
   std::vector<GlobalState*> globals_;
   Shard shard_;
   IdlePartitions idle_{shard_};
@@ -87,7 +94,8 @@ class AppShard {
   TimersScanner timers_;
   std::vector<std::unique_ptr<AgentRuntime>> runtimes_;
   std::vector<Spawned> tasks_;
-  std::vector<Spawned> led_;  // tasks that run while this shard leads, of all its terms
+  std::vector<Spawned> led_;          // tasks that run while this shard leads, of all its terms
+  std::vector<Spawned> state_tasks_;  // standbys and snapshots
   Spawned running_;
   bool joins_ = false;
   bool consumes_ = false;

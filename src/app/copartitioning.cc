@@ -52,33 +52,6 @@ std::string_view kind_of(const TableBase& table) {
   return dynamic_cast<const TimersTable*>(&table) != nullptr ? "timers" : "join";
 }
 
-// A partition of a table belongs to events of the partition with its number.
-Task<void> check_tables(const App& app, const Specs& specs, TopicDirectory& topics) {
-  std::map<std::string, int> consumed;
-  for (const auto& [topic, spec] : specs) {
-    if (const auto plan = co_await topics.plan(*spec)) consumed[topic] = plan->partitions;
-  }
-  if (consumed.empty()) co_return;
-  for (const auto& table : app.tables()) {
-    const auto& spec = table->spec();
-    if (spec.global || !spec.inputs.empty()) continue;
-    const auto plan = co_await topics.plan(spec.changelog);
-    if (!plan || std::ranges::any_of(consumed, [&](const auto& one) { return one.second == plan->partitions; }))
-      continue;
-    std::string numbers;
-    for (const auto& [topic, partitions] : consumed)
-      numbers += fmt::format("{}topic {} has {}", numbers.empty() ? "" : ", ", printable(topic, kWhole), partitions);
-    throw Failure(
-        ErrorKind::kInvalid,
-        fmt::format(
-            "{}: table {} has {} partitions, and no topic of the app's agents has as many ({}): no event could "
-            "use it. Declare the table with {{.partitions = {}}}{}",
-            app.location_of("table", spec.name), printable(spec.name, kWhole), plan->partitions, numbers,
-            consumed.begin()->second,
-            plan->exists ? fmt::format(", and under another name, or delete the topic {}", spec.changelog.name) : ""));
-  }
-}
-
 }  // namespace
 
 std::optional<std::string> not_copartitioned(std::string_view what, std::string_view name, std::string_view app,
@@ -129,7 +102,6 @@ Task<void> check_copartitioning(const App& app, TopicDirectory& topics) {
     for (const auto& topic : agent->order().topics) co_await add(all, topic, false);
     check("agent", agent->name(), all);
   }
-  co_await check_tables(app, specs, topics);
 }
 
 }  // namespace mephisto::detail

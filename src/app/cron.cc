@@ -155,6 +155,7 @@ void App::add_crontab(std::string name, std::string_view expression, CrontabOpti
     changelog.internal = true;
     auto spec = table_spec(detail::kCronTable, changelog, typeid(detail::CronRow), where);
     spec.inputs = {leader.name};
+    spec.form.kind = "the crontabs";
     spec.help = "the crontabs: what is done, and the last runs";
     auto table = std::make_unique<detail::CronTable>(std::move(spec), [] { return detail::CronRow{}; });
     cron_table_ = table.get();

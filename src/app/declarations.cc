@@ -307,6 +307,7 @@ void App::add_participant(detail::MakeParticipant make, std::source_location whe
 void App::check_captures(std::string_view kind, const std::string& name, const std::vector<std::uintptr_t>& words,
                          std::source_location where) {
   if (words.empty()) return;
+  if (kind == "agent") words_.push_back({name, words});
   const auto here = stack();
   std::vector<std::uintptr_t> on_stack;
   std::ranges::copy_if(words, std::back_inserter(on_stack), [&](std::uintptr_t word) { return here.has(word); });
@@ -350,6 +351,21 @@ std::vector<std::string> App::mistakes() const {
       all.push_back(fmt::format("{}: agent {} {}", location_of("agent", agent->name()), agent->name(), wrong));
   }
   return all;
+}
+
+std::vector<std::pair<std::string, std::string>> App::users_of(const TableBase& table) const {
+  std::vector<std::pair<std::string, std::string>> users;
+  const auto address = reinterpret_cast<std::uintptr_t>(&table);
+  for (const auto& [name, words] : words_) {
+    if (std::ranges::find(words, address) == words.end()) continue;
+    for (const auto& agent : agents_) {
+      if (agent->name() == name) users.emplace_back(name, agent->topic().name);
+    }
+    for (const auto& merged : merged_) {
+      if (merged.agent->name() == name) users.emplace_back(name, merged.topic.name);
+    }
+  }
+  return users;
 }
 
 void App::check() const {

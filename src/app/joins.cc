@@ -204,9 +204,10 @@ bool App::check_join(const JoinSpec& spec, const detail::OptionMistakes& mistake
   return mistakes_.size() == before;
 }
 
-detail::OperatorTable& App::add_join_state(const std::string& name, const detail::TopicSpec& first,
+detail::OperatorTable& App::add_join_state(const std::string& name, std::string kind, const detail::TopicSpec& first,
                                            const detail::TopicSpec& second, const JoinSpec& spec) {
   auto table = operator_spec(name, 0, spec.options.store, spec.options.log_every_update, spec.where);
+  table.form.kind = std::move(kind);
   table.changelog.like = std::make_shared<detail::TopicSpec>(first);
   table.close_idle = spec.options.close_idle;
   table.inputs = {first.name, second.name};
@@ -219,7 +220,7 @@ void App::add_join(const JoinSpec& spec, const detail::JoinOperator& join) {
     mistake(spec.where,
             fmt::format("join {}: both sides are topic {}: name two topics", printable(spec.name), spec.left.name));
   }
-  auto& state = add_join_state(spec.name, spec.left, spec.right, spec);
+  auto& state = add_join_state(spec.name, join.kind, spec.left, spec.right, spec);
   auto take = [take = join.take, left = spec.left.name](const TopicPartition& from, const JoinRecord& record,
                                                         StateView& view, Given& given) {
     take(from.topic == left ? Side::kLeft : Side::kRight, record, view, given);
@@ -262,8 +263,10 @@ void App::add_join(const JoinSpec& spec, Join kind, const detail::TableOptions& 
   };
   const auto subscriptions = messages("subscriptions", spec.right);
   const auto answers = messages("answers", spec.left);
-  const auto& left_state = add_join_state(spec.name, spec.left, answers, spec);
-  const auto& right_state = add_join_state(spec.name + "-right", spec.right, subscriptions, spec);
+  const auto& left_state =
+      add_join_state(spec.name, "the left side of a join by a foreign key", spec.left, answers, spec);
+  const auto& right_state = add_join_state(spec.name + "-right", "the right side of a join by a foreign key",
+                                           spec.right, subscriptions, spec);
   const auto& on_left_out = spec.options.on_left_out;
   auto left_agent = std::make_unique<JoinAgent>(
       spec.name, spec.left, JoinAgent::Targets{{Given::kResults, spec.results}, {Given::kSubscriptions, subscriptions}},

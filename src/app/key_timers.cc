@@ -188,6 +188,7 @@ const detail::TimersTable& App::add_key_timers(std::string name, const detail::T
   auto spec = operator_spec(std::move(name), from.partitions_set ? from.config.partitions : 0, "", false, where);
   spec.changelog.like = std::make_shared<detail::TopicSpec>(from);
   spec.inputs = {from.name, due.name};
+  spec.form.kind = "the timers of keys";
   return add_table(std::make_unique<detail::TimersTable>(std::move(spec), due));
 }
 

@@ -113,6 +113,20 @@ std::vector<SettingSpec> framework_settings() {
        "rocksdb://"},
       {"tabledir", Type::kText, "",
        "folder of the stores; empty: the folder tables in the folder of the app's version"},
+      {.name = "table_standby_replicas",
+       .type = Type::kInteger,
+       .default_value = "0",
+       .help = "other workers that keep the state of each partition of the tables up to date, so that a takeover takes "
+               "no time; each needs the memory or the disk for it"},
+      {"table_snapshot_dir", Type::kText, "",
+       "folder for snapshots of tables on rocksdb://, which workers on new machines begin with; all machines should "
+       "see "
+       "it; empty: none"},
+      {.name = "table_snapshot_interval",
+       .type = Type::kDuration,
+       .default_value = "10m",
+       .help = "time between snapshots",
+       .least = 1000},
       {"close_idle", Type::kDuration, "0s",
        "a partition whose stream time stands still for this long closes its windows and answers its joins by the "
        "clock, "

@@ -71,8 +71,10 @@ void add_events(Exposition& out, const std::vector<status::AgentPartition>& acco
 
 void add_tables(Exposition& out, const std::vector<status::TableStatus>& tables) {
   const auto each = [&](auto value) {
-    for (const auto& one : tables)
+    for (const auto& one : tables) {
+      if (one.state == "standby") continue;  // its keys are those of its owner
       out.sample({{"table", one.table}, {"partition", std::to_string(one.partition)}}, static_cast<double>(value(one)));
+    }
   };
   out.gauge("mephisto_table_keys", "Keys of a table's partition, approximately.");
   each([](const auto& one) { return one.keys; });
@@ -80,6 +82,8 @@ void add_tables(Exposition& out, const std::vector<status::TableStatus>& tables)
   each([](const auto& one) { return one.bytes; });
   out.gauge("mephisto_table_restoring", "1 while a table's partition is being restored from its changelog.");
   each([](const auto& one) { return one.state == "restoring" ? 1 : 0; });
+  out.gauge("mephisto_table_waiting", "1 while a table's partition waits because its store cannot be used.");
+  each([](const auto& one) { return one.state == "waiting" ? 1 : 0; });
   out.gauge("mephisto_table_changes_to_restore", "Changes that a restore has still to read, or compacted ones.");
   each([](const auto& one) { return one.end - one.position; });
 }

@@ -153,6 +153,7 @@ Task<HttpReply> WebService::Impl::ready() {
     if (table.state == "restoring")
       reasons.push_back(
           fmt::format("{}/{} is being restored: {} of {}", table.table, table.partition, table.position, table.end));
+    if (table.trouble) reasons.push_back(fmt::format("{}/{} waits: {}", table.table, table.partition, *table.trouble));
   }
   for (const auto& one : all.partitions) {
     for (const auto& reason : one.reasons) {

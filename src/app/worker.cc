@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "app/table_checks.h"
 #include "app/worker_impl.h"
 #include "base/process.h"
 #include "mephisto/logging.h"
@@ -207,7 +208,10 @@ Task<void> Worker::Impl::start_shards() {
       });
     }
   }
+  co_await shards.front()->thread.run(
+      [this] { return detail::check_tables(app, *log, shards.front()->app->shard().outbox().topics()); });
   co_await each(&detail::AppShard::prepare);
+  co_await shards.front()->thread.run([this] { return detail::note_tables(app, *log, detail::topic_defaults(app)); });
   // All shards join the group before the first one polls, so that it is complete with one rebalance.
   co_await each(&detail::AppShard::join);
   co_await each(&detail::AppShard::consume);

@@ -72,10 +72,12 @@ int nothing(const CommandContext& context, const char* sentence);
 std::vector<Builtin> declaration_commands();  // agents, models, model, clean-versions, livecheck, config
 std::vector<Builtin> log_commands();          // topics, groups, and those below
 Builtin lag_command();
+Builtin migrate_command();
 Builtin why_command();
 Builtin rebalances_command();
 Builtin send_command();
 Builtin cron_command();
+Builtin snapshot_command();
 Builtin reset_command();
 Builtin table_command();
 Builtin tables_command();

@@ -138,7 +138,9 @@ std::vector<Builtin> log_commands() {
   commands.push_back(rebalances_command());
   commands.push_back(send_command());
   commands.push_back(cron_command());
+  commands.push_back(migrate_command());
   commands.push_back(reset_command());
+  commands.push_back(snapshot_command());
   commands.push_back(table_command());
   commands.push_back(tables_command());
   commands.push_back(topic_command());

@@ -1,19 +1,19 @@
-// `reset`: deletes the stores of the app's tables on this machine, and with --changelog their topics. The offsets of
-// the app's group stay: `lag --reset` sets those.
+// `reset`: deletes the stores of the app's tables on this machine and their snapshots, and with --changelog their
+// topics. The offsets of the app's group stay: `lag --reset` sets those.
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "base/text.h"
 #include "cli/commands.h"
+#include "mephisto/app/table_forms.h"
 #include "mephisto/app/table_stores.h"
+#include "mephisto/store/snapshots.h"
 #include "mephisto/store/store.h"
 
 namespace mephisto::cli {
 namespace {
 
-// Whatever the setting `store` is now: stores in memory ended with their worker.
-constexpr const char* kOnDisk = "rocksdb://";
 constexpr std::size_t kStoreMemory = 1 << 20;
 
 struct ResetOptions {
@@ -58,11 +58,23 @@ Task<int> reset(ResetOptions options, CommandContext context) {
   TextTable deleted{options.dry_run ? "Would be deleted (dry run)" : "Deleted",
                     {{"what"}, {"name"}, {"partition", true}, {"place"}}};
   const auto folder = detail::store_folder(app);
-  const auto stores = detail::open_stores(kOnDisk, folder, kStoreMemory);
+  const auto stores = detail::stores_on_disk(app, kStoreMemory);
   for (const auto& [name, partition] : stores->list()) {
     if (!is_of(app, name)) continue;
     if (!options.dry_run) stores->remove(name, partition);
     deleted.add({"store", name, std::to_string(partition), fmt::format("{}/{}/{}", folder, name, partition)});
+  }
+  // The next worker would begin with them instead of the changelog.
+  const auto& snapshots = app.settings().text("table_snapshot_dir");
+  for (const auto& table : app.tables()) {
+    if (snapshots.empty()) break;
+    const auto name = table->spec().store_name();
+    for (const int partition : detail::snapshot_partitions(snapshots, name)) {
+      const detail::Snapshots of_store{snapshots, name, partition};
+      for (const auto& [offset, path] : of_store.list())
+        deleted.add({"snapshot", name, std::to_string(partition), path.string()});
+      if (!options.dry_run) of_store.remove();
+    }
   }
   // After the stores: a store without its changelog would be refused by the next worker.
   for (const auto& table : app.tables()) {
@@ -73,6 +85,10 @@ Task<int> reset(ResetOptions options, CommandContext context) {
     value_or_throw(found);
     if (!options.dry_run) value_or_throw(co_await log->delete_topic(name));
     deleted.add({"changelog", name, "", log->url()});
+  }
+  if (log && !options.dry_run) {
+    const auto done = co_await log->delete_topic(detail::forms_topic(app));
+    if (!done && done.error().kind != ErrorKind::kNotFound) throw Failure(done.error());
   }
   deleted.print(context.json);
   co_return kOk;

@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "base/text.h"
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "mephisto/logging.h"
@@ -76,10 +77,16 @@ std::string progress(const status::TableStatus& one) {
 void sum_up(bool workers, bool global, ListedTable& table) {
   std::vector<int> running;
   std::string restoring;
+  std::map<std::string, std::vector<int>> waiting;  // by what they wait for
   std::vector<int> elsewhere;
   for (int i = 0; i < table.partitions; ++i) elsewhere.push_back(i);
   std::map<std::string, Size> sizes;  // by member
+  std::vector<int> standbys;
   for (const auto& one : table.of_partitions) {
+    if (one.state == "standby") {
+      standbys.push_back(one.partition);
+      continue;
+    }
     auto& size = sizes[global ? one.member : ""];
     size.keys += one.keys;
     size.bytes += one.bytes;
@@ -92,15 +99,20 @@ void sum_up(bool workers, bool global, ListedTable& table) {
       running.push_back(one.partition);
     else if (one.state == "running")
       continue;
+    else if (one.trouble)
+      waiting[*one.trouble].push_back(one.partition);
     else
       restoring += (restoring.empty() ? "" : "; ") + progress(one);
   }
   std::string text = running.empty() ? "" : "running " + fold(running);
+  for (const auto& [why, partitions] : waiting)
+    text += (text.empty() ? "" : "; ") + fmt::format("waiting {}: {}", fold(partitions), printable(why, 500));
   for (const auto& more : {restoring, !workers            ? std::string{"no worker on this machine"}
                                       : elsewhere.empty() ? std::string{}
                                                           : "not on this machine " + fold(elsewhere)}) {
     if (!more.empty()) text += (text.empty() ? "" : "; ") + more;
   }
+  if (!standbys.empty()) text += "; standby of " + fold(standbys);
   table.state = std::move(text);
 }
 

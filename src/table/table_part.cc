@@ -3,7 +3,11 @@
 #include <fmt/format.h>
 
 #include "mephisto/base/assert.h"
+#include "mephisto/base/defer.h"
+#include "mephisto/codec/json_read.h"
+#include "mephisto/codec/json_write.h"
 #include "mephisto/loop.h"
+#include "mephisto/topic.h"
 
 namespace mephisto::detail {
 
@@ -12,57 +16,62 @@ void TablePart::open(std::unique_ptr<Store> store) {
   if (timed()) timed_.open(*store_);
 }
 
-void TablePart::replay(const std::vector<RecordView>& records, std::int64_t next_offset) {
-  std::vector<Read> rows;
+LastRecord TablePart::last() const { return from_json<LastRecord>(store_->note()).value_or(LastRecord{}); }
+
+std::vector<TablePart::LoggedRow> TablePart::rows_of(std::span<const RecordView> records) const {
+  std::vector<LoggedRow> rows;
   rows.reserve(records.size());
-  TimedRows::Changes changes;
+  std::vector<Read> of_record;
   for (const auto& record : records) {
-    const auto first = rows.size();
+    of_record.clear();
     try {
-      read(record, rows);
+      read(record, of_record);
     } catch (const Failure& failure) {
       throw Failure(ErrorKind::kCorrupt,
                     fmt::format("table {}: the record {}@{} of its changelog cannot be restored: {}", spec_.name,
                                 changelog().str(), record.offset, failure.what()));
     }
-    if (!timed()) continue;
-    for (auto row = first; row < rows.size(); ++row) {
-      const auto& [key, value] = rows[row];
-      const auto window = spec_.expiry.window;
-      timed_.saw(window == nullptr ? record.timestamp_ms : window(key).start);
-      timed_.change(changes, key, record.timestamp_ms, value, timed_.get(*store_, key).has_value());
-    }
+    for (auto& [key, value] : of_record) rows.push_back({std::move(key), value, record.timestamp_ms});
   }
+  return rows;
+}
+
+void TablePart::replay(const std::vector<LoggedRow>& rows, LastRecord last, std::int64_t next_offset) {
+  store_->set_note(to_json(last));
   if (timed()) {
+    TimedRows::Changes changes;
+    for (const auto& [key, value, time] : rows) {
+      timed_.saw(spec_.expiry.window == nullptr ? time : spec_.expiry.window(key).start);
+      timed_.change(changes, key, time, value, timed_.get(*store_, key).has_value());
+    }
     changes.set_time(timed_.time());
     return changes.apply(*store_, next_offset);
   }
-  std::vector<StoreChange> plain;
-  plain.reserve(rows.size());
-  for (const auto& [key, value] : rows) plain.push_back({key, value});
-  store_->apply(plain, next_offset);
-}
-
-std::optional<TimedRows::Row> TablePart::stored(std::string_view key) const {
-  if (timed()) return timed_.get(*store_, key);
-  const auto bytes = store_->get(key);
-  return bytes ? std::optional{TimedRows::Row{0, *bytes}} : std::nullopt;
-}
-
-void TablePart::scan_stored(std::string_view from, std::string_view to,
-                            const std::function<bool(std::string_view key, std::string_view value)>& visit) const {
-  if (!timed()) return store_->scan(from, to, visit);
-  timed_.scan(*store_, from, to,
-              [&](std::string_view key, const TimedRows::Row& row) { return visit(key, row.value); });
+  std::vector<StoreChange> changes;
+  changes.reserve(rows.size());
+  for (const auto& row : rows) changes.push_back({row.key, row.value});
+  store_->apply(changes, next_offset);
 }
 
 bool TablePart::has_merged() {
-  if (timed() && timed_.due()) sweep();
+  if (!timed() || !timed_.due()) return any_merged();
+  const bool changed = any_merged();
+  try {
+    sweep();
+  } catch (const Failure& failure) {
+    // A commit is being prepared: the changes of its events must go into it first.
+    if (!changed)
+      lost(failure.error());
+    else
+      failed_ = failure.error();
+  }
   return any_merged();
 }
 
 // Guarantee kept here: what has expired is erased in the changelog too, in the transaction of the next commit.
 void TablePart::sweep() {
+  sweeping_ = true;
+  const Defer done{[this] { sweeping_ = false; }};
   TimedRows::Changes moves;
   for (auto& one : timed_.take_due(*store_)) {
     const auto due = one.time ? timed_.expires_at(one.key, *one.time) : TimedRows::kNever;
@@ -79,6 +88,7 @@ void TablePart::sweep() {
 
 void TablePart::close() {
   roll_back();
+  failed_.reset();
   ready_ = false;
   store_.reset();
 }
@@ -102,25 +112,81 @@ void TablePart::prepare(BatchBuilder& records) {
   records = std::exchange(logged_, {});
 }
 
-void TablePart::committed(std::int64_t position) {
+void TablePart::committed(std::int64_t position, Timestamp time) {
   if (!prepared_) return;  // rolled back or closed meanwhile
   prepared_ = false;
-  if (timed()) {
-    TimedRows::Changes changes;
-    for (const auto& one : pending_) timed_.change(changes, one.key, one.time, one.value, one.existed);
-    for (const auto& one : expired_) changes.erase_index(one.due, one.key);
-    changes.set_time(timed_.time());
-    changes.apply(*store_, position);
-    if (!expired_.empty()) timed_.find_next(*store_);
-    expired_.clear();
-  } else {
-    std::vector<StoreChange> changes;
-    changes.reserve(pending_.size());
-    for (const auto& one : pending_) changes.push_back({one.key, one.value});
-    store_->apply(changes, position);
+  try {
+    store_->set_note(to_json(LastRecord{position - 1, time.time_since_epoch().count()}));
+    if (timed()) {
+      TimedRows::Changes changes;
+      for (const auto& one : pending_) timed_.change(changes, one.key, one.time, one.value, one.existed);
+      for (const auto& one : expired_) changes.erase_index(one.due, one.key);
+      changes.set_time(timed_.time());
+      changes.apply(*store_, position);
+      if (!expired_.empty()) timed_.find_next(*store_);
+      expired_.clear();
+    } else {
+      std::vector<StoreChange> changes;
+      changes.reserve(pending_.size());
+      for (const auto& one : pending_) changes.push_back({one.key, one.value});
+      store_->apply(changes, position);
+    }
+  } catch (const Failure& failure) {
+    return lost(failure.error());
   }
   pending_.clear();
   forget_prepared();
+  if (failed_) lost(Error{*failed_});
+}
+
+std::optional<TimedRows::Row> TablePart::stored(std::string_view key) {
+  if (!is_open()) end_unit();
+  try {
+    if (timed()) return timed_.get(*store_, key);
+    const auto bytes = store_->get(key);
+    return bytes ? std::optional{TimedRows::Row{0, *bytes}} : std::nullopt;
+  } catch (const Failure& failure) {
+    if (sweeping_) throw;
+    lost(failure.error());
+  }
+  end_unit();
+}
+
+void TablePart::scan_stored(std::string_view from, std::string_view to,
+                            const std::function<bool(std::string_view key, std::string_view value)>& visit) {
+  if (!is_open()) end_unit();
+  bool visiting = false;
+  const auto visit_row = [&](std::string_view key, std::string_view value) {
+    visiting = true;
+    const bool more = visit(key, value);
+    visiting = false;
+    return more;
+  };
+  try {
+    if (!timed()) return store_->scan(from, to, visit_row);
+    return timed_.scan(*store_, from, to,
+                       [&](std::string_view key, const TimedRows::Row& row) { return visit_row(key, row.value); });
+  } catch (const Failure& failure) {
+    if (visiting) throw;  // not the store's
+    lost(failure.error());
+  }
+  end_unit();
+}
+
+void TablePart::lost(const Error& error) {
+  close();
+  on_lost(*this, error);
+}
+
+void TablePart::end_unit() {
+  auto* unit = current_unit();
+  const auto* event = event_of(unit);
+  if (event == nullptr || !event->lane().open()) {
+    throw Failure(ErrorKind::kUnavailable,
+                  fmt::format("partition {} of table {} is not on this shard any more", partition_, spec_.name));
+  }
+  unit->conflict = &never_;
+  throw UnitConflict{};
 }
 
 void TablePart::roll_back() {

@@ -240,6 +240,40 @@ TEST_F(TableCommandsTest, ResetMakesNoFoldersWhereNothingIs) {
   EXPECT_FALSE(std::filesystem::exists(folder + "/data"));
 }
 
+TEST_F(TableCommandsTest, SnapshotsAreWrittenListedAndRemovedByAReset) {
+  EXPECT_EQ(run({"snapshot"}).code, 2);
+  app.settings().set("table_snapshot_dir", folder + "/snapshots", "test");
+  work({{"ann", 3}, {"bob", 4}});
+  const auto written = run({"snapshot", "--json"});
+  EXPECT_EQ(written.code, 0) << written.err;
+  EXPECT_THAT(written.out, HasSubstr(R"("table":"counts","partition":)"));
+  EXPECT_EQ(run({"snapshot", "--list", "--json"}).out, written.out);
+  EXPECT_THAT(run({"reset", "--dry-run"}).out, HasSubstr("| snapshot "));
+  EXPECT_THAT(run({"reset"}).out, HasSubstr("| snapshot "));
+  EXPECT_EQ(run({"snapshot", "--list", "--json"}).out, "[]\n");
+}
+
+TEST_F(TableCommandsTest, MigrateWritesRowsInTheDeclaredSerializer) {
+  work({{"ann", 3}, {"bob", 4}, {"ann", 5}, {"eve", 1}, {"eve", -1}});
+  EXPECT_THAT(run({"migrate", "--dry-run", "--json"}).out, "[]\n");
+  App later{"shop"};
+  auto& table = later.table<std::string, std::int64_t>("counts", {.partitions = 2, .serializer = "json|binary"});
+  later.settings().set("datadir", folder + "/data", "test");
+  const auto migrate = [&](std::vector<std::string> words) {
+    words.insert(words.begin(), {"shop", "-D", folder + "/data"});
+    return run_app(later, std::move(words));
+  };
+  const auto dry = migrate({"migrate", "--dry-run"});
+  EXPECT_EQ(dry.code, 0) << dry.err;
+  EXPECT_THAT(dry.out, AllOf(HasSubstr("needs migration"), HasSubstr("its serializer was json, and is json|binary")));
+  const auto done = migrate({"migrate"});
+  EXPECT_EQ(done.code, 0) << done.err;
+  EXPECT_THAT(done.out, HasSubstr("Table counts: 2 rows are written again"));
+  EXPECT_EQ(migrate({"migrate", "--dry-run", "--json"}).out, "[]\n");
+  EXPECT_THAT(migrate({"table", table.name(), "ann", "--json"}).out, HasSubstr("\"value\":2}"));
+  EXPECT_THAT(migrate({"table", table.name(), "eve", "--json"}).code, 1);
+}
+
 // Another machine's worker has no socket here: its group tells.
 TEST_F(TableCommandsTest, ResetOfTheChangelogIsRefusedWhileTheGroupIsAtWork) {
   work({{"ann", 3}});

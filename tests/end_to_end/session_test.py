@@ -177,7 +177,7 @@ class Session(Scene):
                           and "reply" not in name},
                          {"closes": 8, "collect_bars": 8, "collect_historical": 8, "collect_last_price": 8,
                           "collect_securities": 8, "collect_security_overview": 8, "horton-__assignor-__leader": 1,
-                          "horton-__cron-changelog": 1, "horton-extremes-changelog": 8})
+                          "horton-__cron-changelog": 1, "horton-__tables": 1, "horton-extremes-changelog": 8})
         self.assertGreaterEqual(topics["collect_security_overview"]["offsets"], 237)
 
     def test_topic_shows_records(self):

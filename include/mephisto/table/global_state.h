@@ -59,6 +59,7 @@ class GlobalState : public Participant {
               std::unique_ptr<GlobalCopy> copy, std::function<void(const std::string&)> failed = {});
   ~GlobalState() override;
 
+  const TableSpec& spec() const { return follower_->spec; }
   // The copy. Throws Failure (kUnavailable) while it does not have what the topic had at the start.
   GlobalCopy& copy() const;
   // Waits until the copy has what the topic had when the first caller asked.

@@ -156,6 +156,9 @@ class GlobalTable : public TableBase {
   std::unique_ptr<detail::GlobalCopy> make_copy() const override {
     return std::make_unique<Rows>(Key::stored_of_json, spec_.changelog.value_codec);
   }
+  std::string recoded(const Codec& before, std::string_view bytes) const override {
+    return detail::recoded<V>(before, spec_.changelog.value_codec, bytes);
+  }
 
  private:
   const typename Rows::Map& rows() const { return static_cast<const Rows&>(state().copy()).rows(); }

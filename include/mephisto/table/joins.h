@@ -88,6 +88,7 @@ inline constexpr bool json::takes_tombstones<Joined<L, R>> = true;
 namespace detail {
 
 struct JoinOperator {
+  std::string kind;  // "a join of streams": what its state belongs to
   std::function<void(Side, const JoinRecord&, StateView&, JoinOutput&)> take;
   // Of joins whose records wait for time; null for others.
   std::function<JoinTimes(StateView&)> times{};
@@ -95,20 +96,26 @@ struct JoinOperator {
 };
 
 template <class Operator>
-JoinOperator operator_of(const Operator& join) {
-  JoinOperator made{[join](Side side, const JoinRecord& record, StateView& state, JoinOutput& out) {
-    join.take(side, record, state, out);
-  }};
+JoinOperator operator_of(std::string kind, const Operator& join) {
+  JoinOperator made{std::move(kind), [join](Side side, const JoinRecord& record, StateView& state, JoinOutput& out) {
+                      join.take(side, record, state, out);
+                    }};
   if constexpr (requires { &Operator::advance; }) {
     made.times = [join](StateView& state) { return join.times(state); };
     made.advance = [join](std::int64_t now, StateView& state, JoinOutput& out) { join.advance(now, state, out); };
   }
   return made;
 }
-inline JoinOperator join_of(const StreamJoinOptions& options) { return operator_of(StreamJoin{options}); }
-inline JoinOperator join_of(const AsOfJoinOptions& options) { return operator_of(AsOfJoin{options}); }
-inline JoinOperator join_of(const StreamTableJoinOptions& options) { return operator_of(StreamTableJoin{options}); }
-inline JoinOperator join_of(const TableJoinOptions& options) { return operator_of(TableJoin{options}); }
+inline JoinOperator join_of(const StreamJoinOptions& options) {
+  return operator_of("a join of streams", StreamJoin{options});
+}
+inline JoinOperator join_of(const AsOfJoinOptions& options) { return operator_of("an as-of join", AsOfJoin{options}); }
+inline JoinOperator join_of(const StreamTableJoinOptions& options) {
+  return operator_of("a join of a stream with a table", StreamTableJoin{options});
+}
+inline JoinOperator join_of(const TableJoinOptions& options) {
+  return operator_of("a join of tables", TableJoin{options});
+}
 
 using ForeignKeyOfValue = std::function<std::optional<std::string>(std::string_view value)>;
 

@@ -223,15 +223,16 @@ class Rows : public TablePart {
 
   typename Map::value_type& find(std::string_view key) {
     if (const auto found = rows_.find(key); found != rows_.end()) return *found;
-    auto& made = *rows_.try_emplace(std::string{key}).first;
-    held_ += kRowBytes + key.size();
-    if (const auto row = stored(key)) {
-      load(key, row->value, made.second.value);
-      made.second.time = row->time;
-      made.second.exists = true;
-      held_ += row->value.size();
+    Row row;
+    std::size_t held = kRowBytes + key.size();
+    if (const auto kept = stored(key)) {
+      held += kept->value.size();
+      load(key, kept->value, row.value);
+      row.time = kept->time;
+      row.exists = true;
     }
-    return made;
+    held_ += held;
+    return *rows_.try_emplace(std::string{key}, std::move(row)).first;
   }
 
   // Keeps the memory of rows that nobody uses within its bound.

@@ -2,18 +2,22 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
 #include <source_location>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "mephisto/log.h"
+#include "mephisto/store/snapshots.h"
 #include "mephisto/store/store.h"
 #include "mephisto/stream/outbox.h"
 #include "mephisto/stream/unit_of_work.h"
+#include "mephisto/table/table_form.h"
 #include "mephisto/table/timed_rows.h"
 
 namespace mephisto::detail {
@@ -23,6 +27,7 @@ struct TableSpec {
   std::string name;
   std::size_t number = 0;  // among the tables of the app
   TopicSpec changelog;
+  TableForm form;
   std::string store;  // empty: the setting `store`
   Expiry expiry;
   bool global = false;            // every shard has all of it
@@ -39,6 +44,12 @@ struct TableSpec {
   std::string store_name() const { return expiry.timed ? changelog.name + "-timed" : changelog.name; }
 };
 
+// The last record of the changelog that a store has. If the changelog has another record there, it was made anew.
+struct LastRecord {
+  std::int64_t offset = -1;  // -1: not known
+  std::int64_t time_ms = 0;
+};
+
 class TablePart {
  public:
   TablePart(const TableSpec& spec, int partition, Loop& loop)
@@ -50,18 +61,32 @@ class TablePart {
   const TableSpec& spec() const { return spec_; }
   TopicPartition changelog() const { return {spec_.changelog.name, partition_}; }
   int partition() const { return partition_; }
-  Store& store() { return *store_; }
+  // While it is open.
   const Store& store() const { return *store_; }
   // Whether its state is restored and it is not closed.
   bool ready() const { return ready_; }
 
   // Takes the store and brings it up to date with records of the changelog; the state is restored after start().
   void open(std::unique_ptr<Store> store);
+  LastRecord last() const;
+  std::function<std::filesystem::path()> snapshot_writer(const Snapshots& snapshots) {
+    return snapshots.writer(*store_);
+  }
   bool is_open() const { return store_ != nullptr; }
-  void replay(const std::vector<RecordView>& records, std::int64_t next_offset);
+  // A change of a row as the changelog has it. The value is a part of its record.
+  struct LoggedRow {
+    std::string key;
+    std::optional<std::string_view> value;
+    std::int64_t time;
+  };
+  // The first throws Failure for a record that is none of this table's; the second, as Store::apply.
+  std::vector<LoggedRow> rows_of(std::span<const RecordView> records) const;
+  void replay(const std::vector<LoggedRow>& rows, LastRecord last, std::int64_t next_offset);
   void start() { ready_ = true; }
   // The shard does not have the partition any more. Changes that are not in the store are gone.
   void close();
+  // Called when the store fails while the part is ready. The part is closed then.
+  std::function<void(TablePart& part, const Error& error)> on_lost{};
 
   // Takes over the changes of a unit that is done.
   virtual void merge(StateChange& change) = 0;
@@ -69,8 +94,9 @@ class TablePart {
   bool has_merged();
   // Adds the changes that were merged since the last call to `records`. Then comes committed() or roll_back().
   void prepare(BatchBuilder& records);
-  // The changes are in the changelog before `position`; they go into the store.
-  void committed(std::int64_t position);
+  // The changes are in the changelog before `position`, the last one with this time; they go into the store. If that
+  // fails, the part is lost: the changelog has them.
+  void committed(std::int64_t position, Timestamp time);
   // Takes back all changes since the last committed().
   void roll_back();
 
@@ -105,24 +131,30 @@ class TablePart {
   virtual void undo() = 0;
   // Adds a change to the changelog's next batch.
   void log(std::string_view key, std::optional<std::string_view> value, std::int64_t time);
-  // A row as the store has it, with its time if rows have times; valid until the next call.
-  std::optional<TimedRows::Row> stored(std::string_view key) const;
-  // Visits the rows with from <= key < to that have not expired, until `visit` returns false.
+  // A row as the store has it, with its time if rows have times; valid until the next call. If the state is lost, the
+  // running unit of work ends and its event is delivered again.
+  std::optional<TimedRows::Row> stored(std::string_view key);
+  // Visits the rows with from <= key < to that have not expired, until `visit` returns false; as stored().
   void scan_stored(std::string_view from, std::string_view to,
-                   const std::function<bool(std::string_view key, std::string_view value)>& visit) const;
+                   const std::function<bool(std::string_view key, std::string_view value)>& visit);
   bool expired(std::string_view key, std::int64_t time) const {
     return spec_.expiry.timed && timed_.expired(key, time);
   }
 
  private:
   void sweep();
+  void lost(const Error& error);
+  [[noreturn]] void end_unit();
 
   const TableSpec& spec_;
   int partition_;
   Loop& loop_;
   std::unique_ptr<Store> store_;
   bool ready_ = false;
-  bool prepared_ = false;  // changes are on their way into the changelog
+  bool sweeping_ = false;
+  std::optional<Error> failed_;  // of the store, while a commit was prepared
+  bool prepared_ = false;        // changes are on their way into the changelog
+  WaitQueue never_;              // what a unit waits for that runs again without this part
   BatchBuilder logged_;
   Buffer json_;
   std::vector<Pending> pending_;

@@ -1,0 +1,101 @@
+"""Tables with Kafka as the log: a changelog that changes, and standbys."""
+import json
+import re
+import signal
+import sys
+import unittest
+
+from cluster import KAFKA_DELETE_RECORDS, KAFKA_TOPICS, ROOT, TESTS, Cluster
+
+sys.path.insert(0, str(ROOT / "tests/end_to_end"))
+import standbys_test  # noqa: E402 (the folder of the end-to-end tests is found only now)
+from support import Scene, run, wait_for  # noqa: E402
+
+SHOP = TESTS / "shop_app"
+CHANGELOG = "shop-counts-changelog"
+
+
+def setUpModule():
+    global cluster
+    cluster = Cluster()
+
+
+def delete_topics(pattern):
+    cluster.tool(KAFKA_TOPICS, "--delete", "--topic", pattern, "--if-exists")
+    wait_for(lambda: not re.search(rf"(?m)^({pattern})$", cluster.tool(KAFKA_TOPICS, "--list")), "the topics to be deleted")
+
+
+class Standbys(standbys_test.Standbys):
+    def setUp(self):
+        super().setUp()
+        delete_topics("orders|shop-.*")
+        self.settings = ("--set", f"broker={cluster.url}", "--set", "broker_session_timeout=6s")
+
+
+class Changelog(Scene):
+    def setUp(self):
+        delete_topics("orders|shop-.*")
+        self.place = self.folder / self.id().rsplit(".", 1)[1]
+        self.place.mkdir()
+
+    def shop(self, *words):
+        return run(SHOP, *words, "--set", f"broker={cluster.url}", folder=self.place)
+
+    def start_shop(self):
+        return self.start(SHOP, "worker", "--shards", 1, "--set", f"broker={cluster.url}", "--set", "store=rocksdb://",
+                          "--set", "broker_commit_interval=0.1s", folder=self.place, name="shop")
+
+    def count(self, orders):
+        """Runs a worker until it has counted these orders."""
+        worker = self.start_shop()
+        worker.wait_for(r" - Worker ready$")
+        before = sum(self.counts().values())
+        for number in range(orders):
+            sent = self.shop("send", "orders", json.dumps({"customer": f"c{number}", "price": 1}), "--key", f"c{number}")
+            self.assertEqual(sent.returncode, 0, sent.stderr)
+        wait_for(lambda: sum(self.counts().values()) == before + orders, self.counts)
+        worker.signal(signal.SIGTERM)
+        self.assertEqual(worker.wait(), 0, worker.stderr)
+
+    def counts(self):
+        return {row["key"]: row["value"] for row in json.loads(self.shop("table", "counts", "--json").stdout or "[]")}
+
+    def refused(self):
+        worker = self.start_shop()
+        self.assertEqual(worker.wait(), 1, worker.stderr)
+        self.assertRegex(worker.stderr, r"the store of table counts, partition \d does not fit its changelog")
+        return worker.stderr
+
+    def test_that_was_deleted(self):
+        self.count(12)
+        delete_topics(CHANGELOG)
+        self.assertIn("was deleted, made anew or cut", self.refused())
+        self.assertEqual(self.shop("reset").returncode, 0)
+        self.count(12)
+        self.assertEqual(set(self.counts().values()), {1}, "what the topic has was accepted")
+
+    def test_that_was_made_anew_and_is_longer(self):
+        self.count(12)
+        delete_topics(CHANGELOG)
+        place, self.place = self.place, self.folder / "elsewhere"
+        self.place.mkdir()
+        self.count(12)  # by a worker without a store
+        self.count(12)
+        self.place = place
+        self.assertIn("is another one", self.refused())
+
+    def test_that_was_cut(self):
+        self.count(12)
+        place, self.place = self.place, self.folder / "elsewhere2"
+        self.place.mkdir()
+        self.count(12)
+        offsets = self.place / "offsets.json"
+        offsets.write_text(json.dumps({"version": 1, "partitions": [
+            {"topic": CHANGELOG, "partition": number, "offset": -1} for number in range(4)]}))
+        cluster.tool(KAFKA_DELETE_RECORDS, "--offset-json-file", offsets)
+        self.place = place
+        self.assertRegex(self.refused(), r"the store is at offset \d+, and the topic begins at \d+")
+
+
+if __name__ == "__main__":
+    unittest.main()
