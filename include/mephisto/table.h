@@ -29,9 +29,9 @@
 #include <vector>
 
 #include "mephisto/stream/outbox.h"
-#include "mephisto/table/global_state.h"
+#include "mephisto/table/global_copy.h"
+#include "mephisto/table/rows.h"
 #include "mephisto/table/table_key.h"
-#include "mephisto/table/table_state.h"
 #include "mephisto/topic.h"
 
 namespace mephisto {
@@ -51,6 +51,9 @@ struct TableOptions {
 };
 
 namespace detail {
+
+class TableState;
+class GlobalState;
 
 // A value of the codec `before` in the codec `now`; one that is in that already stays. Throws Failure.
 template <class V>
@@ -90,19 +93,29 @@ class TableBase {
   // The same; null outside of events and timers, where writes go to the log on their own.
   detail::UnitOfWork* unit_or_null() const;
   // The running task's copy of this global table. Throws Failure outside of an app that runs.
-  detail::GlobalState& global_state() const;
-  // What the running task's shard has of it.
-  detail::TableState& state() const;
+  detail::GlobalCopy& global_copy() const;
+  // Waits until that has all that the topic has now.
+  Task<void> catch_up() const;
+  // The part that belongs to the unit's event; of a unit without event, to the key of a record.
+  const std::shared_ptr<detail::TablePart>& part_of(detail::UnitOfWork& unit, std::string_view topic_key) const;
+  // Calls `visit` for the parts that the running task's shard has, until it returns false; first for that of the
+  // records with the key. A timer's run counts only if the shard still has them then.
+  void each_part(const std::function<bool(const std::shared_ptr<detail::TablePart>&)>& visit,
+                 const std::optional<std::string>& first = {}) const;
+  // The largest time of those parts.
+  std::int64_t latest_time() const;
   // Binds the unit's change to a part.
   static void bind(detail::TableChange& change, const std::shared_ptr<detail::TablePart>& part,
                    detail::UnitOfWork& unit);
   // Throws Failure if records with this key are in another partition.
   void check_key(const std::string& topic_key, const detail::TableChange& change) const;
-  detail::TableState& state_of(detail::UnitOfWork& unit) const {
-    return static_cast<detail::TableState&>(*detail::participants_of(unit)[spec_.number]);
-  }
 
   detail::TableSpec spec_;
+
+ private:
+  // What the running task's shard has of it. Throws Failure outside of a worker.
+  detail::TableState& state() const;
+  detail::GlobalState& global_state() const;
 };
 
 template <class K, class V>
@@ -200,9 +213,7 @@ class Table : public TableBase {
     auto* unit = unit_or_null();
     if (unit != nullptr && unit->kind == detail::UnitOfWork::Kind::kEvent)
       return change({}, *unit).part->times().time();
-    std::int64_t latest = 0;
-    for (const auto& [partition, part] : state().parts()) latest = std::max(latest, part->times().time());
-    return latest;
+    return latest_time();
   }
 
   void scan(std::string_view from, std::string_view to, const std::function<bool(const K&, const V&)>& visit) const {
@@ -213,14 +224,11 @@ class Table : public TableBase {
       auto& of_unit = change({}, *unit);
       return of_unit.rows().scan(&of_unit, from, to, visit_row);
     }
-    auto* run = static_cast<detail::TimerRun*>(unit);
-    for (const auto& [partition, part] : state().parts()) {
-      if (!more) return;
-      if (!part->ready() || (run != nullptr && run->partition && *run->partition != partition)) continue;
-      if (run != nullptr) run->assignments.merge(state().users(partition));
+    each_part([&](const std::shared_ptr<detail::TablePart>& part) {
       const auto* of_unit = unit == nullptr ? nullptr : &change_in(part, *unit);
       static_cast<Rows&>(*part).scan(of_unit, from, to, visit_row);
-    }
+      return more;
+    });
   }
   std::string recoded(const Codec& before, std::string_view bytes) const override {
     return detail::recoded<V>(before, spec_.changelog.value_codec, bytes);
@@ -232,8 +240,8 @@ class Table : public TableBase {
   // The unit's change of the partition that the row belongs to.
   Change& change(std::string_view key, detail::UnitOfWork& unit) const {
     auto& change = unit.change<Change>(*detail::participants_of(unit)[spec_.number]);
-    if (unit.kind != detail::UnitOfWork::Kind::kEvent) return change_in(state().part_of(unit, topic_key(key)), unit);
-    if (!change.bound) bind(change, state_of(unit).part_of(unit, {}), unit);
+    if (unit.kind != detail::UnitOfWork::Kind::kEvent) return change_in(part_of(unit, topic_key(key)), unit);
+    if (!change.bound) bind(change, part_of(unit, {}), unit);
     if (spec_.use_partitioner && !key.empty()) check_key(topic_key(key), change);
     return change;
   }
@@ -253,21 +261,15 @@ class Table : public TableBase {
   // A task's view: rows as units that are done have left them. A key that is not in its topic's partition may be in
   // another one.
   const V* peek_outside(std::string_view key) const {
-    const auto& parts = state().parts();
-    const auto in = [&](detail::TablePart& part) -> const V* {
-      if (!part.ready()) return nullptr;
-      auto& rows = static_cast<Rows&>(part);
+    const V* value = nullptr;
+    const auto look = [&](const std::shared_ptr<detail::TablePart>& part) {
+      auto& rows = static_cast<Rows&>(*part);
       const auto& row = rows.row(key);
-      return rows.is_there(key, row) ? &row.value : nullptr;
+      if (rows.is_there(key, row)) value = &row.value;
+      return value == nullptr;
     };
-    const auto own = parts.find(state().partition_of(topic_key(key)));
-    if (own != parts.end()) {
-      if (const auto* value = in(*own->second)) return value;
-    }
-    for (const auto& [partition, part] : parts) {
-      if (const auto* value = in(*part)) return value;
-    }
-    return nullptr;
+    each_part(look, topic_key(key));
+    return value;
   }
 
   std::function<V()> initial_;

@@ -26,6 +26,7 @@
 #include "mephisto/base/defer.h"
 #include "mephisto/log/memory_faults.h"
 #include "mephisto/runtime/simulation.h"
+#include "mephisto/table/table_state.h"
 #include "mephisto/worker.h"
 
 namespace mephisto {

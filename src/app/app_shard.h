@@ -15,7 +15,9 @@
 #include "mephisto/app.h"
 #include "mephisto/worker.h"
 #include "mephisto/stream/shard.h"
+#include "mephisto/table/global_state.h"
 #include "mephisto/table/idle_partitions.h"
+#include "mephisto/table/table_state.h"
 
 namespace mephisto::detail {
 

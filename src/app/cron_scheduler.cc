@@ -6,6 +6,7 @@
 
 #include "app/wall_clock.h"
 #include "base/crash_point.h"
+#include "mephisto/table/table_state.h"
 
 namespace mephisto::detail {
 namespace {

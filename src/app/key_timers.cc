@@ -7,6 +7,7 @@
 #include "app/wall_clock.h"
 #include "mephisto/logging.h"
 #include "mephisto/table/ordered_bytes.h"
+#include "mephisto/table/table_state.h"
 
 namespace mephisto {
 namespace detail {

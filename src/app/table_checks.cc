@@ -8,10 +8,13 @@
 #include <set>
 
 #include "mephisto/app/table_forms.h"
+#include "mephisto/base/text.h"
 #include "mephisto/logging.h"
 
 namespace mephisto::detail {
 namespace {
+
+constexpr std::size_t kMostShown = 400;
 
 // The number of partitions that a topic has, or will have when it is created.
 struct Partitions {
@@ -96,7 +99,8 @@ class TableChecks {
     for (const auto& [table, difference] : compare_forms(app_, co_await read_forms(app_, log_))) {
       auto text = fmt::format(
           "table {} {}: {}", table->name(),
-          difference.change == FormChange::kCompatible ? "has changed" : to_string(difference.change), difference.what);
+          difference.change == FormChange::kCompatible ? "has changed" : to_string(difference.change),
+          printable(difference.what, kMostShown));  // it has texts of a record
       if (difference.change == FormChange::kCompatible)
         log::info("{}", text);
       else

@@ -12,6 +12,7 @@
 #include "app/worker_impl.h"
 #include "base/process.h"
 #include "mephisto/logging.h"
+#include "mephisto/table/table_state.h"
 
 namespace mephisto {
 namespace {

@@ -36,7 +36,7 @@ void ReadState::scan(std::string_view from, std::string_view to,
 UnitState OperatorTable::state() const {
   auto& unit = this->unit();
   auto& change = unit.change<Rows<std::string>::Change>(*participants_of(unit)[spec_.number]);
-  if (!change.bound) bind(change, state_of(unit).part_of(unit, ""), unit);
+  if (!change.bound) bind(change, part_of(unit, ""), unit);
   return {change, unit};
 }
 

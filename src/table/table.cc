@@ -4,6 +4,9 @@
 
 #include <algorithm>
 
+#include "mephisto/table/global_state.h"
+#include "mephisto/table/table_state.h"
+
 namespace mephisto {
 
 detail::UnitOfWork* TableBase::unit_or_null() const {
@@ -53,6 +56,39 @@ detail::TableState& TableBase::state() const {
                               spec_.name, spec_.name));
   }
   return static_cast<detail::TableState&>(*state);
+}
+
+detail::GlobalCopy& TableBase::global_copy() const { return global_state().copy(); }
+
+Task<void> TableBase::catch_up() const { return global_state().catch_up(); }
+
+const std::shared_ptr<detail::TablePart>& TableBase::part_of(detail::UnitOfWork& unit,
+                                                             std::string_view topic_key) const {
+  auto& state = *detail::participants_of(unit)[spec_.number];
+  return static_cast<detail::TableState&>(state).part_of(unit, topic_key);
+}
+
+void TableBase::each_part(const std::function<bool(const std::shared_ptr<detail::TablePart>&)>& visit,
+                          const std::optional<std::string>& first) const {
+  const auto& state = this->state();
+  const auto& parts = state.parts();
+  auto* run = static_cast<detail::TimerRun*>(unit_or_null());
+  const auto see = [&](const std::shared_ptr<detail::TablePart>& part) {
+    if (!part->ready() || (run != nullptr && run->partition && *run->partition != part->partition())) return true;
+    if (run != nullptr) run->assignments.merge(state.users(part->partition()));
+    return visit(part);
+  };
+  const auto own = first ? parts.find(state.partition_of(*first)) : parts.end();
+  if (own != parts.end() && !see(own->second)) return;
+  for (auto part = parts.begin(); part != parts.end(); ++part) {
+    if (part != own && !see(part->second)) return;
+  }
+}
+
+std::int64_t TableBase::latest_time() const {
+  std::int64_t latest = 0;
+  for (const auto& [partition, part] : state().parts()) latest = std::max(latest, part->times().time());
+  return latest;
 }
 
 void TableBase::check_key(const std::string& topic_key, const detail::TableChange& change) const {

@@ -7,6 +7,7 @@
 #include "mephisto/codec/json_read.h"
 #include "mephisto/codec/json_write.h"
 #include "mephisto/loop.h"
+#include "mephisto/store/snapshots.h"
 #include "mephisto/topic.h"
 
 namespace mephisto::detail {
@@ -17,6 +18,10 @@ void TablePart::open(std::unique_ptr<Store> store) {
 }
 
 LastRecord TablePart::last() const { return from_json<LastRecord>(store_->note()).value_or(LastRecord{}); }
+
+std::function<std::filesystem::path()> TablePart::snapshot_writer(const Snapshots& snapshots) const {
+  return snapshots.writer(*store_);
+}
 
 std::vector<TablePart::LoggedRow> TablePart::rows_of(std::span<const RecordView> records) const {
   std::vector<LoggedRow> rows;

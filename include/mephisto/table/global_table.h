@@ -151,7 +151,7 @@ class GlobalTable : public TableBase {
   }
 
   // Waits until this copy has everything that is in the topic now. A command calls it before it reads.
-  Task<void> caught_up() const { return state().catch_up(); }
+  Task<void> caught_up() const { return catch_up(); }
 
   std::unique_ptr<detail::GlobalCopy> make_copy() const override {
     return std::make_unique<Rows>(Key::stored_of_json, spec_.changelog.value_codec);
@@ -161,7 +161,7 @@ class GlobalTable : public TableBase {
   }
 
  private:
-  const typename Rows::Map& rows() const { return static_cast<const Rows&>(state().copy()).rows(); }
+  const typename Rows::Map& rows() const { return static_cast<const Rows&>(global_copy()).rows(); }
 
   void scan(std::string_view from, std::string_view to, const std::function<bool(const K&, const V&)>& visit) const {
     const auto& rows = this->rows();
@@ -185,10 +185,9 @@ class GlobalTable : public TableBase {
     (void)co_await topic_.send_raw(std::nullopt, std::move(options));
   }
   void write(detail::UnitOfWork& unit, const K& key, std::optional<std::string> value) const {
-    unit.change<detail::GlobalChange>(state()).writes.emplace_back(wire_key(key), std::move(value));
+    auto& change = unit.change<detail::GlobalChange>(*detail::participants_of(unit)[spec_.number]);
+    change.writes.emplace_back(wire_key(key), std::move(value));
   }
-
-  detail::GlobalState& state() const { return global_state(); }
 
   V initial_;
   Topic<V> topic_;

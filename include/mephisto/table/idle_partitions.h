@@ -13,6 +13,7 @@
 
 #include "mephisto/stream/shard.h"
 #include "mephisto/table/operator_table.h"
+#include "mephisto/table/table_state.h"
 
 namespace mephisto::detail {
 

@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "mephisto/log.h"
-#include "mephisto/store/snapshots.h"
 #include "mephisto/store/store.h"
 #include "mephisto/stream/outbox.h"
 #include "mephisto/stream/unit_of_work.h"
@@ -21,6 +20,8 @@
 #include "mephisto/table/timed_rows.h"
 
 namespace mephisto::detail {
+
+class Snapshots;
 
 // A table as declared.
 struct TableSpec {
@@ -69,9 +70,7 @@ class TablePart {
   // Takes the store and brings it up to date with records of the changelog; the state is restored after start().
   void open(std::unique_ptr<Store> store);
   LastRecord last() const;
-  std::function<std::filesystem::path()> snapshot_writer(const Snapshots& snapshots) {
-    return snapshots.writer(*store_);
-  }
+  std::function<std::filesystem::path()> snapshot_writer(const Snapshots& snapshots) const;
   bool is_open() const { return store_ != nullptr; }
   // A change of a row as the changelog has it. The value is a part of its record.
   struct LoggedRow {
