@@ -39,7 +39,7 @@ App app{"chaos", {.version = version != nullptr ? std::atoi(version) : 1}};
 auto& in = app.topic<Numbered>("in", State::internal());
 auto& out = app.topic<Copied>("out", State::internal());
 
-const auto state = std::getenv("CHAOS_STATE") != nullptr ? std::make_unique<State>(app, in) : nullptr;
+const auto state = std::getenv("WITH_STATE") != nullptr ? std::make_unique<State>(app, in) : nullptr;
 
 auto& copy = app.agent("copy", in, [](Stream<Numbered> stream) -> Task<void> {
   while (auto event = co_await stream.next()) {

@@ -122,5 +122,18 @@ TEST(TableForm, AVersionThatCannotReadTheStateDoesNotStart) {
   EXPECT_EQ(before["ann"].orders, 4);
 }
 
+TEST(TableForm, WhatTheLogSaysIsShownWithoutItsControlCharacters) {
+  TestApp world;
+  std::map<std::string, Totals> rows;
+  EXPECT_EQ(run_version(world, 1, rows), "");
+  world.loop.run([](TestApp& at) -> Task<void> {
+    std::vector<OutBatch> batches(1);
+    batches.front().partition = {"app-__tables", 0};
+    batches.front().records.add("totals", to_json(detail::TableForm{.kind = "\x1b[2Ja set"}), at.loop.timestamp());
+    value_or_throw(co_await at.log->producer(at.loop)->append(batches));
+  }(world));
+  EXPECT_THAT(run_version(world, 1, rows), AllOf(HasSubstr("it was \\x1b[2Ja set"), Not(HasSubstr("\x1b"))));
+}
+
 }  // namespace
 }  // namespace mephisto::tests
