@@ -97,10 +97,10 @@ class TableChecks {
   Task<void> compare_with_before() {
     std::string refused;
     for (const auto& [table, difference] : compare_forms(app_, co_await read_forms(app_, log_))) {
-      auto text = fmt::format(
-          "table {} {}: {}", table->name(),
-          difference.change == FormChange::kCompatible ? "has changed" : to_string(difference.change),
-          printable(difference.what, kMostShown));  // it has texts of a record
+      auto text =
+          fmt::format("table {} {}: {}", table->name(),
+                      difference.change == FormChange::kCompatible ? "has changed" : to_string(difference.change),
+                      printable(difference.what, kMostShown));  // it has texts of a record
       if (difference.change == FormChange::kCompatible)
         log::info("{}", text);
       else

@@ -11,6 +11,7 @@ from support import ROOT, environment  # noqa: E402 (the folder of the end-to-en
 
 TESTS = pathlib.Path(os.environ.get("MEPHISTO_TESTS_DIR", ROOT / "build/release/tests")).resolve()
 KAFKA_ACLS = "kafka.admin.AclCommand"
+KAFKA_CONFIGS = "kafka.admin.ConfigCommand"
 KAFKA_DELETE_RECORDS = "org.apache.kafka.tools.DeleteRecordsCommand"
 KAFKA_TOPICS = "org.apache.kafka.tools.TopicCommand"
 
