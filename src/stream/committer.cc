@@ -2,8 +2,9 @@
 // 1. commit() waits for the commit before it. It rewinds if a lost partition makes that necessary, and begins
 // partitions again whose state is lost.
 // 2. AssignedPartitions::progress() computes the offset and the acks ahead of each partition.
-// 3. At least once: the outbox is flushed. If the log refuses an output, its event is reopened and step 2 is repeated.
-// Then commit_offsets() commits the offsets.
+// 3. At least once: the outbox is flushed. If the log refuses an output, its event is reopened and step 2 is repeated;
+// with state the shard rewinds, because the changes of the event are among those of others. Then commit_offsets()
+// commits the offsets.
 // 4. Exactly once, and if there is state: transact() commits state, outputs and offsets in one transaction. If it fails
 // for good or its outcome is unknown, the shard rewinds. At least once the outputs are not in it: they are durable
 // already.
@@ -86,8 +87,6 @@ Task<bool> Committer::commit(std::vector<AssignmentId> ids) {
     co_await outbox_.tickets().flush(until_);
     // The state of a partition that was lost meanwhile must not go into the transaction either.
     must_rewind_ |= refused_.take_must_rewind();
-    // With lost state, a second round would commit events whose changes are lost.
-    must_rewind_ |= reopened != refused_.reopened() && !without_state_.empty();
     if (must_rewind_) {
       outcome.known = true;
       co_await rewind_to_committed();

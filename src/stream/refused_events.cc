@@ -31,16 +31,19 @@ void RefusedEvents::done_together(const std::vector<Slot>& slots) {
   slots.back().lane().together.insert_or_assign(slots.back().record().offset, std::move(events));
 }
 
-// Guarantee kept here: an error never loses an event silently. Under exactly once, or if there is state, nothing of the
-// transaction counts, and the event fails when it is processed again. At least once its acknowledgement is taken back
-// before a commit passes it.
+// Guarantee kept here: an error never loses an event silently. Under exactly once nothing of the transaction counts,
+// and the event fails when it is processed again. The same holds with state, if the event is acknowledged: its changes
+// are among those of others. At least once its acknowledgement is taken back before a commit passes it.
 void RefusedEvents::add(const Origin& origin, const Error& error) {
   const auto* assignment = assigned_.find(origin.assignment);
   if (assignment == nullptr) return;  // the new owner's output will be refused too
   const auto why = "the log refused what it sent: " + error.message;
   auto& lane = *assignment->lanes.at(origin.lane);
-  if (transactional()) {
-    must_rewind_ = !options_.exactly_once;  // under exactly once the transaction has failed
+  if (options_.exactly_once) return in_flight_.add(lane, origin.offset, why);
+  if (assigned_.stateful()) {
+    if (lane.failures.contains(origin.offset)) return;  // it has failed already, and its changes do not count
+    auto tracker = lane.tracker;                        // a copy: the shard begins again, so nothing is reopened
+    must_rewind_ |= tracker.reopen(origin.offset).has_value();
     return in_flight_.add(lane, origin.offset, why);
   }
   auto batch = lane.together.extract(origin.offset);

@@ -94,6 +94,33 @@ TEST_P(RefusedOutput, IsNotMetAgainAfterARestart) {
   EXPECT_EQ(world.run([&] { return copied(); }), others(20, bad));
 }
 
+// Its changes are among those of the events that are committed with it.
+TEST_P(RefusedOutput, LeavesNoChangeOfState) {
+  auto& counts = world.app.table<int, int>("counts", {.partitions = 1});
+  world.app.agent("copy", in,
+                  [&](Stream<int> stream) -> Task<void> {
+                    while (auto event = co_await stream.next()) {
+                      counts[*event] += 1;
+                      if (*event % 7 == 0) co_await send_what_is_refused();
+                      co_await out.cast(*event);
+                      co_await sleep_for(std::chrono::milliseconds{*event % 5});
+                    }
+                  },
+                  {.concurrency = 3});
+  world.work([&](Worker&) -> Task<void> {
+    co_await world.produce("in", numbered(100));
+    co_await world.eventually_committed("in", 100);
+  });
+  EXPECT_THAT(dead(), SizeIs(15));
+  std::map<std::string, std::string> changes;
+  for (const auto& row : world.run([&] { return world.records("app-counts-changelog"); })) {
+    EXPECT_TRUE(changes.emplace(*row.key, *row.value).second) << row;
+    EXPECT_EQ(row.value, "1") << row;
+    EXPECT_NE(std::stoi(*row.key) % 7, 0) << row;
+  }
+  EXPECT_THAT(changes, SizeIs(85));
+}
+
 TEST_P(RefusedOutput, OfManyEventsIsEachOnesFailure) {
   world.app.agent("copy", world.app.topic<int>("wide", {.partitions = 3}),
                   [this](Stream<int> stream) -> Task<void> {
