@@ -120,8 +120,7 @@ std::vector<SettingSpec> framework_settings() {
                "no time; each needs the memory or the disk for it"},
       {"table_snapshot_dir", Type::kText, "",
        "folder for snapshots of tables on rocksdb://, which workers on new machines begin with; all machines should "
-       "see "
-       "it; empty: none"},
+       "see it; empty: none"},
       {.name = "table_snapshot_interval",
        .type = Type::kDuration,
        .default_value = "10m",

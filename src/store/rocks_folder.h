@@ -1,8 +1,9 @@
 // Where a store on disk is, and whom it belongs to:
 //
 //   FOLDER/NAME/PARTITION/               RocksDB's files, and FORMAT: version, name, partition, checksum
-//   FOLDER/NAME/PARTITION.lock           locked by the process that uses the store; its name, and a line for each that
-//   wants it FOLDER/NAME/PARTITION.corrupt-TIME/  a store that could not be trusted
+//   FOLDER/NAME/PARTITION.lock           locked by the process that uses the store: its name, and lines of others that
+//                                        want it
+//   FOLDER/NAME/PARTITION.corrupt-TIME/  a store that could not be trusted
 #pragma once
 
 #include <sys/types.h>

@@ -166,6 +166,15 @@ TEST_P(EveryStore, IsNotOpenedTwice) {
   EXPECT_EQ(store->get("a"), "1");
 }
 
+TEST_P(EveryStore, KnowsThatAnotherNeedsIt) {
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_FALSE(store->wanted());
+    EXPECT_EQ(kind_of([&] { (void)stores->open(kName, 0); }), ErrorKind::kUnavailable);
+    EXPECT_TRUE(store->wanted());
+    reopen();
+  }
+}
+
 TEST_P(EveryStore, SaysHowMuchThereIs) {
   const auto before = store->bytes();
   for (int i = 0; i < 200; ++i) {

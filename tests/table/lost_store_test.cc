@@ -257,6 +257,100 @@ TEST_P(LostStore, ADamagedStoreIsRestoredAndNoEventFails) {
 INSTANTIATE_TEST_SUITE_P(Guarantees, LostStore, testing::Bool(),
                          [](const auto& info) { return info.param ? "ExactlyOnce" : "AtLeastOnce"; });
 
+// A store in memory whose next change fails if that is demanded.
+struct Disk {
+  std::unique_ptr<detail::Stores> kept = detail::open_stores("memory://", {}, 0);
+  Loop& loop;
+  bool fails = false;
+  Loop::time_point lost{};
+  std::vector<Loop::duration> pauses{};  // from each loss to the next opening
+};
+
+class FragileStore : public detail::Store {
+ public:
+  FragileStore(Disk& disk, std::unique_ptr<detail::Store> kept) : disk_(disk), kept_(std::move(kept)) {}
+  std::int64_t position() const override { return kept_->position(); }
+  std::optional<std::string_view> get(std::string_view key) override { return kept_->get(key); }
+  void scan(std::string_view from, std::string_view to,
+            const std::function<bool(std::string_view, std::string_view)>& visit) override {
+    kept_->scan(from, to, visit);
+  }
+  void apply(std::span<const detail::StoreChange> changes, std::int64_t position) override {
+    if (!disk_.fails) return kept_->apply(changes, position);
+    disk_.lost = disk_.loop.now();
+    throw Failure(ErrorKind::kUnavailable, "the disk is full");
+  }
+  const std::string& note() const override { return kept_->note(); }
+  void set_note(std::string note) override { kept_->set_note(std::move(note)); }
+  std::function<std::int64_t()> snapshot(const std::filesystem::path& path) override { return kept_->snapshot(path); }
+  bool wanted() const override { return kept_->wanted(); }
+  std::size_t size() const override { return kept_->size(); }
+  std::size_t bytes() const override { return kept_->bytes(); }
+
+ private:
+  Disk& disk_;
+  std::unique_ptr<detail::Store> kept_;
+};
+
+class FragileStores : public detail::Stores {
+ public:
+  explicit FragileStores(Disk& disk) : disk_(disk) {}
+  std::unique_ptr<detail::Store> open(const std::string& name, int partition) override {
+    if (std::exchange(disk_.fails, false)) disk_.pauses.push_back(disk_.loop.now() - disk_.lost);
+    return std::make_unique<FragileStore>(disk_, disk_.kept->open(name, partition));
+  }
+  void restore(const std::string& name, int partition, const std::filesystem::path& from) override {
+    disk_.kept->restore(name, partition, from);
+  }
+  void remove(const std::string& name, int partition) override { disk_.kept->remove(name, partition); }
+  std::vector<std::pair<std::string, int>> list() override { return disk_.kept->list(); }
+
+ private:
+  Disk& disk_;
+};
+
+// To open and close a store costs the other partitions of the shard.
+TEST(LostStores, ThatAreLostAgainAndAgainRestLonger) {
+  TestApp world;
+  TopicOptions one;
+  one.partitions = 1;
+  auto& topic = world.app.topic<std::string>("words", one);
+  auto& counts = world.app.table<std::string, int>("counts", {.partitions = 1});
+  Disk disk{.loop = world.loop};
+  bool failing = true;
+  world.app.agent("count", topic, [&](Stream<std::string> stream) -> Task<void> {
+    while (auto word = co_await stream.next()) {
+      counts[*word] += 1;
+      disk.fails = failing;
+    }
+  });
+  int sent = 0;
+  const auto count = [&]() -> Task<void> {
+    co_await topic.send("word");
+    co_await world.eventually_committed("words", ++sent, 0, 100s);
+    co_await sleep_for(100ms);
+  };
+  world.loop.run([](TestApp& at, Disk& of, bool& fails, const auto& send) -> Task<void> {
+    Worker worker{at.app, at.log, {.memory_stores = std::make_shared<FragileStores>(of)}};
+    co_await worker.start();
+    for (int i = 0; i < 8; ++i) co_await send();
+    fails = false;
+    co_await send();
+    co_await sleep_for(61s);
+    fails = true;
+    co_await send();
+    fails = false;
+    co_await send();
+    co_await worker.stop();
+  }(world, disk, failing, count));
+  std::vector<std::int64_t> seconds;
+  for (const auto& pause : disk.pauses) seconds.push_back(pause / 1s);
+  EXPECT_THAT(seconds, ElementsAre(0, 1, 2, 4, 8, 16, 30, 30, 0));
+  const auto rows = world.run([&] { return world.records("app-counts-changelog"); });
+  ASSERT_FALSE(rows.empty());
+  EXPECT_EQ(rows.back().value, std::to_string(sent));
+}
+
 // A handler may still run when its partition has moved.
 TEST(LostPartition, ItsHandlerCanNeitherReadNorChangeTheTable) {
   TestApp world;
