@@ -156,9 +156,11 @@ struct HttpRequest {
 // Takes the body of a streamed reply, in pieces.
 class HttpSink {
  public:
-  // Sends the bytes. Waits for a client that reads slowly. Throws Failure (kUnavailable) if the client has disconnected
-  // or does not read.
+  // Sends the bytes; the first ones after the reply's head. Waits for a client that reads slowly. Throws Failure
+  // (kUnavailable) if the client has disconnected or does not read.
   virtual Task<void> write(std::string bytes) = 0;
+  // Sends an error instead, with a JSON body. Before the first bytes only.
+  virtual void refuse(int status, std::string body) = 0;
 
  protected:
   ~HttpSink() = default;
@@ -171,8 +173,9 @@ struct HttpReply {
   std::string body{};
   std::string content_type = "application/json";
   HttpHeaders headers{};
-  // Used instead of `body`. If it throws, the connection is closed, so that the client sees that the body is
-  // incomplete.
+  // Used instead of `body`. Once the client has disconnected (also by closing its sending side), or the server ends,
+  // the stream's task is cancelled. If it throws, the connection is closed, so that the client sees that the body is
+  // incomplete; before the first bytes the reply is a 500.
   std::function<Task<void>(HttpSink&)> stream{};
   bool cut = false;
 };
@@ -183,6 +186,8 @@ struct HttpLimits {
   // first, in this order: those with an incomplete request, idle ones, those that do not read their replies. If a
   // handler is running for every connection, new ones wait.
   std::size_t connections = 256;
+  // Streamed replies at a time; at most half of the connections. Beyond the limit, status 503.
+  std::size_t streams = 128;
   std::size_t header = 64 << 10;                  // bytes of a request's head
   std::size_t body = 1 << 20;                     // bytes of a request's body
   std::size_t bodies = 16 << 20;                  // bytes of the bodies of all requests together
@@ -201,7 +206,8 @@ class HttpServer {
   HttpServer(Loop& loop, Handler handler, int port, const std::string& address = "127.0.0.1", HttpLimits limits = {});
   ~HttpServer();
   int port() const;
-  // Serves until it is cancelled. It then cancels the handlers that still run and waits for them.
+  // Serves until it is cancelled. It then cancels the handlers that still run and waits for them. Streams have a
+  // second to send their end.
   Task<void> run();
 
  private:

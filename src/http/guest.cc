@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <array>
 #include <boost/asio/socket_base.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/http/status.hpp>
 #include <boost/url/parse.hpp>
 #include <boost/url/url_view.hpp>
@@ -23,6 +26,7 @@ constexpr std::size_t kPiece = 256 << 10;
 // Limits on reading from a connection that is about to be closed.
 constexpr std::chrono::seconds kParting{2};
 constexpr std::size_t kPartingBytes = 1 << 20;
+constexpr std::chrono::milliseconds kBetweenLooks{500};
 
 constexpr std::array<std::string_view, 7> kOurHeaders{
     "connection", "content-length", "keep-alive", "proxy-connection", "trailer", "transfer-encoding", "upgrade"};
@@ -184,6 +188,16 @@ asio::awaitable<void> Guest::end_stream() {
   enter(State::kWriting);
   wire_.set_deadline(Clock::now() + shared_.limits.write_within);
   co_await wire_.send("0\r\n\r\n");
+}
+
+asio::awaitable<void> Guest::gone() {
+  while (!wire_.hung_up()) {
+    co_await wire_.tcp().socket().async_wait(asio::socket_base::wait_read, asio::use_awaitable);
+    if (wire_.hung_up()) break;
+    // The bytes of a later request stay in the socket, which therefore is always ready.
+    asio::steady_timer timer{co_await asio::this_coro::executor, kBetweenLooks};
+    co_await timer.async_wait(asio::use_awaitable);
+  }
 }
 
 asio::awaitable<void> Guest::refuse(Unusable reason) {

@@ -2,16 +2,21 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <string>
 
 #include "http/wire.h"
+#include "mephisto/sync.h"
 
 namespace mephisto {
+
+class Guest;
 
 // State that all connections of a server share.
 struct Shared {
   HttpLimits limits;
-  std::size_t bodies = 0;  // bytes of requests' bodies in memory
+  std::size_t bodies = 0;                        // bytes of requests' bodies in memory
+  std::map<const Guest*, TaskGroup*> streams{};  // the tasks to cancel when the server ends
 };
 
 class Guest {
@@ -28,6 +33,7 @@ class Guest {
   Guest& operator=(const Guest&) = delete;
   ~Guest() { shared_.bodies -= body_; }
 
+  Shared& shared() { return shared_; }
   State state() const { return state_; }
   std::chrono::steady_clock::time_point since() const { return since_; }
   // Closes the connection in any state.
@@ -40,6 +46,8 @@ class Guest {
   boost::asio::awaitable<void> begin_stream(HttpReply reply);
   boost::asio::awaitable<void> stream(std::string bytes);
   boost::asio::awaitable<void> end_stream();
+  // Returns when the client has closed the connection, or its sending side.
+  boost::asio::awaitable<void> gone();
   // Sends an error reply with the reason. The connection takes no further request.
   boost::asio::awaitable<void> refuse(Unusable reason);
   // Stops sending and goes on reading for a moment. If it closed at once, the last reply could be lost.

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "http/guest.h"
+#include "http/streaming.h"
 #include "mephisto/http.h"
 #include "mephisto/logging.h"
 #include "runtime/asio.h"
@@ -22,6 +23,8 @@ constexpr std::chrono::milliseconds kAfterFailedAccept{100};
 constexpr std::chrono::seconds kBetweenWarnings{10};
 // How long a client may read nothing of its reply while other clients wait for a connection.
 constexpr std::chrono::seconds kPatience{5};
+// For streams to send their end.
+constexpr std::chrono::seconds kLastMoment{1};
 
 asio::awaitable<std::unique_ptr<tcp::socket>> accept(tcp::acceptor& acceptor) {
   co_return std::make_unique<tcp::socket>(co_await acceptor.async_accept(asio::use_awaitable));
@@ -39,10 +42,12 @@ std::size_t most_connections(std::size_t wanted) {
 
 struct HttpServer::Impl {
   Impl(Loop& on, Handler to, HttpLimits limits)
-      : loop(on), handler(std::move(to)), shared{limits}, acceptor(io_context_of(on)) {}
+      : loop(on), handler(std::move(to)), shared{limits}, acceptor(io_context_of(on)) {
+    shared.limits.streams = std::min(limits.streams, most_connections(limits.connections) / 2);
+  }
 
   // Waits for the last connection to end, even when cancelled: handlers refer to objects that are destroyed with the
-  // server.
+  // server. Streams that take too long to end are cancelled too.
   class AllEnded : public Wait {
    public:
     explicit AllEnded(Impl& server) : server_(server) {}
@@ -50,12 +55,27 @@ struct HttpServer::Impl {
     void await_suspend(std::coroutine_handle<> handle) {
       suspend(handle, "connections to end");
       server_.ending = this;
+      timer_ = server_.loop.add_timer(server_.loop.now() + kLastMoment, this);
     }
     void await_resume() const {}
+    void end() {
+      if (timer_) server_.loop.remove_timer(*timer_);
+      resume();
+    }
 
    private:
     bool abandon() override { return false; }
+    void due() override {
+      timer_.reset();
+      for (auto& one : server_.connections) one.task.cancel();
+    }
     Impl& server_;
+    std::optional<Loop::TimerId> timer_;
+  };
+
+  struct Connection {
+    Spawned task{};
+    const Guest* guest = nullptr;  // once it runs
   };
 
   // A connection, counted in `open` until it is destroyed.
@@ -66,35 +86,17 @@ struct HttpServer::Impl {
     ~Counted() {
       server.guests.remove(&guest);
       server.room.notify_all();
-      if (--server.open == 0 && server.ending != nullptr) server.ending->resume();
+      if (--server.open == 0 && server.ending != nullptr) server.ending->end();
     }
     Impl& server;
     Guest guest;
   };
 
-  // Sends the pieces of a streamed reply to a client.
-  class Sink final : public HttpSink {
-   public:
-    explicit Sink(Guest& guest) : guest_(guest) {}
-    Task<void> write(std::string bytes) override {
-      try {
-        co_await await_asio(guest_.stream(std::move(bytes)), "a client to read");
-      } catch (const boost::system::system_error&) {
-        gone_ = true;
-      }
-      if (gone_)
-        throw Failure(ErrorKind::kUnavailable, "the client of a streamed reply has disconnected or does not read it");
-    }
-    bool gone() const { return gone_; }
-
-   private:
-    Guest& guest_;
-    bool gone_ = false;
-  };
-
   Task<HttpReply> answer(HttpRequest request, const std::string& asked);
   Task<void> reply(Guest& guest, HttpReply reply, const std::string& asked);
-  static Task<void> serve(Impl& self, tcp::socket socket);
+  static Task<void> serve(Impl& self, Connection& connection, tcp::socket socket);
+  // Ends all that clients wait for.
+  void end_all();
   // Closes the least useful connection; false if a handler is running for every one.
   bool spare_one();
   void warn(const std::string& text);
@@ -104,11 +106,12 @@ struct HttpServer::Impl {
   Shared shared;
   tcp::acceptor acceptor;
   int port = 0;
-  std::list<Spawned> connections;
+  std::list<Connection> connections;
   std::list<Guest*> guests;  // the connections that are not closed, the oldest first
   WaitQueue room;            // wakes a task that waits for room for another connection
   std::size_t open = 0;
   AllEnded* ending = nullptr;
+  bool over = false;
   Clock::time_point next_warning{};
 };
 
@@ -152,33 +155,16 @@ Task<HttpReply> HttpServer::Impl::answer(HttpRequest request, const std::string&
 }
 
 Task<void> HttpServer::Impl::reply(Guest& guest, HttpReply reply, const std::string& asked) {
-  if (!reply.stream) {
-    const bool cut = reply.cut;
-    co_await await_asio(guest.send(std::move(reply)), "a client to read");
-    if (cut) guest.close();
-    co_return;
-  }
-  const auto stream = std::exchange(reply.stream, nullptr);
-  co_await await_asio(guest.begin_stream(std::move(reply)), "a client to read");
-  if (!guest.wants_body()) co_return;
-  Sink sink{guest};
-  std::string why;
-  try {
-    co_await stream(sink);
-  } catch (const std::exception& error) {
-    why = error.what();
-  }
-  if (!why.empty()) {
-    if (!sink.gone()) log::error("{} failed in the middle of its reply: {}", asked, why);
-    guest.reset();
-  } else {
-    co_await await_asio(guest.end_stream(), "a client to read");
-  }
+  if (reply.stream) co_return co_await stream_reply(guest, std::move(reply), asked);
+  const bool cut = reply.cut;
+  co_await await_asio(guest.send(std::move(reply)), "a client to read");
+  if (cut) guest.close();
 }
 
-Task<void> HttpServer::Impl::serve(Impl& self, tcp::socket socket) {
+Task<void> HttpServer::Impl::serve(Impl& self, Connection& connection, tcp::socket socket) {
   Counted counted{self, std::move(socket)};
   auto& guest = counted.guest;
+  connection.guest = &guest;
   std::optional<Unusable> refused;
   try {
     do {
@@ -187,7 +173,7 @@ Task<void> HttpServer::Impl::serve(Impl& self, tcp::socket socket) {
       auto reply = co_await self.answer(std::move(request), asked);
       co_await self.reply(guest, std::move(reply), asked);
       self.room.notify_all();
-    } while (guest.persistent());
+    } while (guest.persistent() && !self.over);
   } catch (const boost::system::system_error&) {
     co_return;  // the client disconnected or was too slow
   } catch (const BadMessage& bad) {
@@ -198,6 +184,17 @@ Task<void> HttpServer::Impl::serve(Impl& self, tcp::socket socket) {
     if (refused) co_await await_asio(guest.refuse(std::move(*refused)), "a client to read");
     co_await await_asio(guest.part(), "a client to disconnect");
   } catch (const boost::system::system_error&) {
+  }
+}
+
+void HttpServer::Impl::end_all() {
+  over = true;
+  for (auto& one : connections) {
+    const auto stream = shared.streams.find(one.guest);
+    if (stream != shared.streams.end())
+      stream->second->cancel_all();
+    else
+      one.task.cancel();
   }
 }
 
@@ -239,8 +236,9 @@ Task<void> HttpServer::run() {
           if (!impl.spare_one()) co_await impl.room.wait_until(impl.loop.now() + kPatience, "room for a connection");
         }
         ++impl.open;
-        impl.connections.push_back(impl.loop.spawn("http", Impl::serve(impl, std::move(*socket))));
-        std::erase_if(impl.connections, [](const Spawned& one) { return one.done(); });
+        std::erase_if(impl.connections, [](const auto& one) { return one.task.done(); });
+        auto& connection = impl.connections.emplace_back();
+        connection.task = impl.loop.spawn("http", Impl::serve(impl, connection, std::move(*socket)));
         continue;
       } catch (const boost::system::system_error& error) {
         problem = error.code().message();  // too many open files, or the client disconnected at once
@@ -251,7 +249,7 @@ Task<void> HttpServer::run() {
   } catch (...) {
     end = std::current_exception();
   }
-  for (auto& connection : impl.connections) connection.cancel();
+  impl.end_all();
   co_await Impl::AllEnded{impl};
   boost::system::error_code ignored;
   (void)impl.acceptor.close(ignored);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <openssl/err.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <boost/asio/buffer.hpp>
@@ -85,6 +86,12 @@ bool Wire::quiet() {
   char byte = 0;
   const auto got = ::recv(tcp().socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
   return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+bool Wire::hung_up() {
+  if (!tcp().socket().is_open()) return true;
+  pollfd look{tcp().socket().native_handle(), POLLRDHUP, 0};
+  return ::poll(&look, 1, 0) > 0;
 }
 
 asio::awaitable<std::string> read_head(Wire& wire, std::size_t limit, std::string_view start) {

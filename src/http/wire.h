@@ -65,6 +65,8 @@ class Wire {
 
   // Whether the connection is open and has no unconsumed bytes.
   bool quiet();
+  // Whether the peer has closed, or will send no more. It may have sent bytes before that are not received yet.
+  bool hung_up();
 
  private:
   void check_deadline() const;

@@ -40,6 +40,14 @@ HttpReply error_reply(int status, std::string_view text) {
   return {.status = status, .body = to_json(ErrorBody{std::string{text}}, Dialect::kShown)};
 }
 
+HttpReply failure_reply(const Failure& failure) {
+  const int status = status_of(failure);
+  if (status == 500) return error_reply(500, "internal error; the worker's log has the reason");
+  auto reply = error_reply(status, failure.what());
+  if (status == 503) reply.headers.add("Retry-After", "1");
+  return reply;
+}
+
 void Router::add(detail::Page page) {
   for (const auto& other : pages_) {
     if (other.method == page.method && other.path.overlaps(page.path))
@@ -66,12 +74,7 @@ Task<HttpReply> Router::answer(HttpRequest request) const {
     try {
       co_return co_await page.handle(std::move(request), std::move(*values));
     } catch (const Failure& failure) {
-      const int status = status_of(failure);
-      if (status != 500) {
-        auto reply = error_reply(status, failure.what());
-        if (status == 503) reply.headers.add("Retry-After", "1");
-        co_return reply;
-      }
+      if (auto reply = failure_reply(failure); reply.status != 500) co_return reply;
       why = failure.what();
     } catch (const std::exception& error) {
       why = error.what();

@@ -165,5 +165,150 @@ TEST(HttpServer, AStreamEndsWhenItsClientWent) {
           });
 }
 
+// Tells when it ends.
+struct Ended {
+  ~Ended() {
+    flag = true;
+    queue.notify_all();
+  }
+  WaitQueue& queue;
+  bool& flag;
+};
+
+TEST(HttpServer, AStreamThatWaitsEndsWhenItsClientGoes) {
+  for (const bool closes : {true, false}) {
+    WaitQueue changed;
+    bool ended = false;
+    serving(streaming([&](HttpSink& sink) -> Task<void> {
+              const Ended at_end{changed, ended};
+              co_await sink.write("first");
+              co_await sleep_for(1h);
+            }),
+            [&](HttpServer& server) -> Task<void> {
+              auto raw = std::make_unique<Raw>(server.port());
+              // A later request does not keep the stream from seeing that the client has gone.
+              raw->write("GET / HTTP/1.1\r\nHost: x\r\n\r\nGET /later HTTP/1.1\r\nHost: x\r\n\r\n");
+              co_await blocking([&] { return raw->read("first\r\n"); });
+              EXPECT_FALSE(ended);
+              if (closes)
+                raw.reset();
+              else
+                ::shutdown(raw->fd(), SHUT_WR);
+              while (!ended) co_await changed.wait("the stream's end");
+            });
+  }
+}
+
+TEST(HttpServer, ALaterRequestIsAnsweredAfterTheStream) {
+  WaitQueue gate;
+  bool open = false;
+  serving(
+      [&](HttpRequest request) -> Task<HttpReply> {
+        if (request.path == "/later") co_return HttpReply{200, "later", "text/plain"};
+        HttpReply reply;
+        reply.stream = [&](HttpSink& sink) -> Task<void> {
+          co_await sink.write("first");
+          while (!open) co_await gate.wait("the test");
+        };
+        co_return reply;
+      },
+      [&](HttpServer& server) -> Task<void> {
+        Raw raw{server.port()};
+        raw.write("GET / HTTP/1.1\r\nHost: x\r\n\r\nGET /later HTTP/1.0\r\n\r\n");
+        co_await blocking([&] { return raw.read("first\r\n"); });
+        open = true;
+        gate.notify_all();
+        EXPECT_THAT(co_await blocking([&] { return raw.read(); }),
+                    AllOf(StartsWith("0\r\n\r\nHTTP/1.1 200 "), EndsWith("later")));
+      });
+}
+
+TEST(HttpServer, AStreamThatFailsBeforeItsFirstBytesIsAnError) {
+  log::configure({.level = log::Level::kCrit, .file = ""});
+  serving(streaming([](HttpSink&) -> Task<void> {
+            throw std::runtime_error("secret reason");
+            co_return;
+          }),
+          [](HttpServer& server) -> Task<void> {
+            const auto got = co_await answer_to(server, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+            EXPECT_THAT(got, AllOf(StartsWith("HTTP/1.1 500 "), Not(HasSubstr("secret")), HasSubstr("Content-Length")));
+          });
+  serving(streaming([](HttpSink& sink) -> Task<void> {
+            sink.refuse(404, "{}");
+            co_return;
+          }),
+          [](HttpServer& server) -> Task<void> {
+            const auto got = co_await answer_to(server, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+            EXPECT_THAT(got, AllOf(StartsWith("HTTP/1.1 404 "), HasSubstr("application/json"), EndsWith("\r\n\r\n{}")));
+          });
+}
+
+TEST(HttpServer, AStreamWithoutBytesIsAWholeReply) {
+  serving(streaming([](HttpSink&) -> Task<void> { co_return; }), [](HttpServer& server) -> Task<void> {
+    EXPECT_THAT(co_await answer_to(server, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+                AllOf(StartsWith("HTTP/1.1 200 "), EndsWith("\r\n\r\n0\r\n\r\n")));
+  });
+}
+
+TEST(HttpServer, StreamsLeaveConnectionsToOthers) {
+  HttpLimits limits;
+  limits.connections = 8;
+  serving(
+      [](HttpRequest request) -> Task<HttpReply> {
+        HttpReply reply{200, "short", "text/plain"};
+        if (request.path == "/stream")
+          reply.stream = [](HttpSink& sink) -> Task<void> {
+            co_await sink.write("first");
+            co_await sleep_for(1h);
+          };
+        co_return reply;
+      },
+      [](HttpServer& server) -> Task<void> {
+        std::vector<std::unique_ptr<Raw>> clients;
+        for (int i = 0; i < 4; ++i) {
+          auto& raw = *clients.emplace_back(std::make_unique<Raw>(server.port()));
+          raw.write("GET /stream HTTP/1.1\r\nHost: x\r\n\r\n");
+          co_await blocking([&] { return raw.read("first\r\n"); });
+        }
+        EXPECT_THAT(
+            co_await answer_to(server, "GET /stream HTTP/1.0\r\n\r\n"),
+            AllOf(StartsWith("HTTP/1.1 503 "), HasSubstr("Retry-After: "), HasSubstr("too many other streams")));
+        EXPECT_THAT(co_await answer_to(server, "GET /short HTTP/1.0\r\n\r\n"), EndsWith("short"));
+        clients.pop_back();
+        // Its place is free as soon as the server sees that it has gone.
+        std::string got;
+        while (!got.starts_with("HTTP/1.1 200 ")) {
+          Raw raw{server.port()};
+          raw.write("GET /stream HTTP/1.1\r\nHost: x\r\n\r\n");
+          got = co_await blocking([&] { return raw.read("\r\n"); });
+        }
+      },
+      limits);
+}
+
+TEST(HttpServer, AtItsEndStreamsMaySendTheirEnd) {
+  for (const bool ends : {true, false}) {
+    on_loop([&]() -> Task<void> {
+      auto& loop = *Loop::current();
+      HttpServer server{loop, streaming([&](HttpSink& sink) -> Task<void> {
+                          co_await sink.write("first");
+                          try {
+                            co_await sleep_for(1h);
+                          } catch (const Cancelled&) {
+                            if (!ends) throw;
+                          }
+                        }),
+                        0};
+      auto running = loop.spawn("server", server.run());
+      Raw raw{server.port()};
+      raw.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+      co_await blocking([&] { return raw.read("first\r\n"); });
+      running.cancel();
+      EXPECT_EQ(co_await blocking([&] { return raw.read(); }), ends ? "0\r\n\r\n" : "");
+      co_await running.finished();
+    });
+  }
+}
+
 }  // namespace
 }  // namespace mephisto::tests

@@ -18,6 +18,7 @@
 #include "mephisto/error.h"
 #include "mephisto/http.h"
 #include "mephisto/web/page_options.h"
+#include "mephisto/web/page_stream.h"
 
 namespace mephisto {
 
@@ -99,6 +100,11 @@ constexpr bool is_page_request = std::is_same_v<T, HttpRequest>;
 template <class T>
 constexpr bool is_page_body = !is_page_parameter<T> && !is_page_request<T>;
 
+template <class R>
+constexpr bool is_results = false;
+template <class T>
+constexpr bool is_results<Results<T>> = true;
+
 template <class>
 struct PageSignature {
   static constexpr bool known = false;
@@ -109,10 +115,16 @@ struct PageSignature<Task<R> (*)(A...)> {
   using Arguments = std::tuple<std::remove_cvref_t<A>...>;
   using Result = R;
 };
+template <class R, class... A>
+struct PageSignature<Results<R> (*)(A...)> {
+  static constexpr bool known = true;
+  using Arguments = std::tuple<std::remove_cvref_t<A>...>;
+  using Result = Results<R>;
+};
 template <class Owner, class R, class... A>
-struct PageSignature<Task<R> (Owner::*)(A...)> : PageSignature<Task<R> (*)(A...)> {};
+struct PageSignature<R (Owner::*)(A...)> : PageSignature<R (*)(A...)> {};
 template <class Owner, class R, class... A>
-struct PageSignature<Task<R> (Owner::*)(A...) const> : PageSignature<Task<R> (*)(A...)> {};
+struct PageSignature<R (Owner::*)(A...) const> : PageSignature<R (*)(A...)> {};
 template <class F>
 struct PageHandler : PageSignature<F> {};
 template <class F>
@@ -160,7 +172,9 @@ template <class R, class... A, class F>
 Task<HttpReply> call_page(F& handler, const PagePath& path, HttpRequest request, std::vector<std::string> values) {
   std::size_t parameter = 0;
   std::tuple<A...> arguments{page_argument<A>(request, path, values, parameter)...};  // in their order
-  if constexpr (std::is_void_v<R>) {
+  if constexpr (is_results<R>) {
+    co_return stream_reply<typename R::value_type>(handler, std::move(arguments));
+  } else if constexpr (std::is_void_v<R>) {
     co_await std::apply(handler, std::move(arguments));
     co_return HttpReply{.status = 204};
   } else {
@@ -184,7 +198,8 @@ Page page_of(std::string_view path, F handler, PageOptions options, std::type_id
       }(),
       ...);
   auto page = made_page(path, std::move(options), std::move(kinds), body);
-  if constexpr (!std::is_void_v<R> && !std::is_same_v<R, HttpReply> && !std::is_same_v<R, std::string>)
+  if constexpr (!std::is_void_v<R> && !std::is_same_v<R, HttpReply> && !std::is_same_v<R, std::string> &&
+                !is_results<R>)
     page.result = &json::shape_of<R>();
   if constexpr (std::is_void_v<R>) page.status = 204;
   page.handle = [handler = std::move(handler), path = page.path](HttpRequest request,
@@ -199,7 +214,7 @@ Page page_of(std::string_view path, F handler, PageOptions options) {
   using Signature = PageHandler<F>;
   static_assert(Signature::known,
                 "a page's handler is a coroutine of one signature: it takes the path's parameters, and perhaps a body "
-                "(a record) and the HttpRequest, and returns Task<R> of a record, text or HttpReply");
+                "(a record) and the HttpRequest, and returns Task<R> of a record, text or HttpReply, or Results<R>");
   return page_of(path, std::move(handler), std::move(options), std::type_identity<typename Signature::Arguments>{},
                  std::type_identity<typename Signature::Result>{});
 }
@@ -223,6 +238,8 @@ class Router {
 
 // `{"error": text}` with that status.
 HttpReply error_reply(int status, std::string_view text);
+// The reply to a request whose handler throws `failure`.
+HttpReply failure_reply(const Failure& failure);
 // The OpenAPI 3.1 description of the pages, as JSON.
 std::string open_api(const std::string& title, const std::string& version, const Router& router);
 
