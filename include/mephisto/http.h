@@ -166,6 +166,28 @@ class HttpSink {
   ~HttpSink() = default;
 };
 
+// A message of a web socket. Text is UTF-8.
+struct WebMessage {
+  std::string data{};
+  bool binary = false;
+};
+
+// A connection on which both sides send messages at any time (RFC 6455). Several tasks of its handler may use it.
+class WebSocket {
+ public:
+  // The next message; nothing when none will follow: the client has closed, has disconnected or has broken the
+  // protocol.
+  virtual Task<std::optional<WebMessage>> receive() = 0;
+  // Waits for a client that reads slowly. Throws Failure: kUnavailable if no message can be sent any more, kInvalid if
+  // a text is not UTF-8.
+  virtual Task<void> send(WebMessage message) = 0;
+  // Says why there is an end: 1000, or a code of one's own from 4000 to 4999. The end of the handler closes with 1000.
+  virtual Task<void> close(int code = 1000, std::string reason = {}) = 0;
+
+ protected:
+  ~WebSocket() = default;
+};
+
 // A server's reply. `cut` closes the connection in the middle of the body (for tests of clients). The server itself
 // sets the headers for the body's length and for the connection.
 struct HttpReply {
@@ -178,6 +200,10 @@ struct HttpReply {
   // incomplete; before the first bytes the reply is a 500.
   std::function<Task<void>(HttpSink&)> stream{};
   bool cut = false;
+  // With status 101: the connection becomes a web socket, and this is its handler. A request that does not ask for one
+  // gets 426. The handler has five seconds after the last message. Its task is also cancelled when the server ends.
+  // If it throws, the client gets code 1011.
+  std::function<Task<void>(WebSocket&)> socket{};
 };
 
 // Limits on the resources that clients can use.
@@ -186,15 +212,21 @@ struct HttpLimits {
   // first, in this order: those with an incomplete request, idle ones, those that do not read their replies. If a
   // handler is running for every connection, new ones wait.
   std::size_t connections = 256;
-  // Streamed replies at a time; at most half of the connections. Beyond the limit, status 503.
+  // Streamed replies and web sockets at a time; at most half of the connections. Beyond the limit, status 503.
   std::size_t streams = 128;
   std::size_t header = 64 << 10;                  // bytes of a request's head
-  std::size_t body = 1 << 20;                     // bytes of a request's body
-  std::size_t bodies = 16 << 20;                  // bytes of the bodies of all requests together
+  std::size_t body = 1 << 20;                     // bytes of a request's body, or of a web socket's message
+  std::size_t bodies = 16 << 20;                  // bytes of all of them together
   std::chrono::milliseconds head_within{10'000};  // from the connection, or the first byte of a later request
   std::chrono::milliseconds body_within{30'000};
   std::chrono::milliseconds idle{60'000};          // between requests
   std::chrono::milliseconds write_within{60'000};  // of a reply, or of each piece of a streamed one
+};
+
+// Files in PEM; without a certificate, no TLS. They are read again when they change.
+struct HttpTls {
+  std::string certificate{};  // with those that lead to its authority
+  std::string key{};
 };
 
 // A handler that throws gives a 500 and a line in the log. An ambiguous request gives a 400.
@@ -202,8 +234,10 @@ class HttpServer {
  public:
   using Handler = std::function<Task<HttpReply>(HttpRequest)>;
 
-  // Listens on `address` (by default loopback) and `port` (0: any free port). Throws Failure if the port is taken.
-  HttpServer(Loop& loop, Handler handler, int port, const std::string& address = "127.0.0.1", HttpLimits limits = {});
+  // Listens on `address` (by default loopback) and `port` (0: any free port). Throws Failure if the port is taken, or
+  // `tls` cannot be used.
+  HttpServer(Loop& loop, Handler handler, int port, const std::string& address = "127.0.0.1", HttpLimits limits = {},
+             HttpTls tls = {});
   ~HttpServer();
   int port() const;
   // Serves until it is cancelled. It then cancels the handlers that still run and waits for them. Streams have a

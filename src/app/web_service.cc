@@ -57,13 +57,18 @@ std::unique_ptr<HttpServer> listen(Loop& loop, const Settings& settings, const s
   const auto row = std::ranges::find(rows, "web_port", [](const auto& one) { return one.spec->name; });
   const bool chosen = row != rows.end() && row->source != "default";
   const int port = static_cast<int>(settings.integer("web_port"));
+  const HttpTls tls{settings.text("web_tls_certificate"), settings.text("web_tls_key")};
+  if (tls.certificate.empty() != tls.key.empty())
+    throw Failure(ErrorKind::kInvalid, "web_tls_certificate and web_tls_key go together: set both or neither");
   for (int i = 0;; ++i) {
     try {
-      return std::make_unique<HttpServer>(loop, handler, port + i, bind);
+      return std::make_unique<HttpServer>(loop, handler, port + i, bind, HttpLimits{}, tls);
     } catch (const Failure& failure) {
       if (failure.kind() != ErrorKind::kUnavailable || chosen || i + 1 == kPortsToTry)
         throw Failure(failure.kind(),
-                      fmt::format("{} (settings web_bind, web_port; --without-web serves no pages)", failure.what()));
+                      fmt::format("{} (settings web_bind, web_port, web_tls_certificate, web_tls_key; --without-web "
+                                  "serves no pages)",
+                                  failure.what()));
     }
   }
 }
@@ -105,7 +110,8 @@ struct WebService::Impl {
     }
     server = listen(*Loop::current(), app.settings(), bind,
                     [this](HttpRequest request) { return answer(std::move(request)); });
-    url = fmt::format("http://{}:{}/", is_any(bind) ? host : bracketed(bind), server->port());
+    const auto* scheme = app.settings().text("web_tls_certificate").empty() ? "http" : "https";
+    url = fmt::format("{}://{}:{}/", scheme, is_any(bind) ? host : bracketed(bind), server->port());
   }
 
   Task<HttpReply> answer(HttpRequest request) {

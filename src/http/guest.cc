@@ -1,9 +1,12 @@
 #include "http/guest.h"
 
 #include <fmt/format.h>
+#include <openssl/err.h>
+#include <openssl/sslerr.h>
 
 #include <algorithm>
 #include <array>
+#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/socket_base.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -51,12 +54,13 @@ HttpRequest to_request(RequestHead head) {
   return request;
 }
 
-bool has_no_body(int status) { return status == 204 || status == 304; }
+bool has_no_body(int status) { return status == 101 || status == 204 || status == 304; }
 
 }  // namespace
 
 std::optional<std::string> fault_of(const HttpReply& reply) {
-  if (reply.status < 200 || reply.status > 599) return fmt::format("{} is not a valid status of a reply", reply.status);
+  if ((reply.status < 200 || reply.status > 599) && !(reply.status == 101 && reply.socket))
+    return fmt::format("{} is not a valid status of a reply", reply.status);
   if (!is_field_value(reply.content_type)) return "its content type has a control character in it";
   for (const auto& [name, value] : reply.headers) {
     if (!is_token(name) || !is_field_value(value))
@@ -70,6 +74,19 @@ std::optional<std::string> fault_of(const HttpReply& reply) {
 void Guest::enter(State state) {
   state_ = state;
   since_ = Clock::now();
+}
+
+asio::awaitable<void> Guest::shake_hands() {
+  auto* tls = wire_.tls();
+  if (tls == nullptr) co_return;
+  wire_.set_deadline(Clock::now() + shared_.limits.head_within);
+  boost::system::error_code error;
+  co_await tls->async_handshake(asio::ssl::stream_base::server, asio::redirect_error(asio::use_awaitable, error));
+  if (error.category() == asio::error::get_ssl_category() &&
+      ERR_GET_REASON(static_cast<unsigned long>(error.value())) == SSL_R_HTTP_REQUEST)
+    throw unusable(400, "this port answers https:// only");
+  if (error) throw boost::system::system_error{error};
+  wire_.speak_tls();
 }
 
 asio::awaitable<HttpRequest> Guest::request() {
@@ -190,6 +207,16 @@ asio::awaitable<void> Guest::end_stream() {
   co_await wire_.send("0\r\n\r\n");
 }
 
+asio::awaitable<void> Guest::upgrade(const HttpReply& reply, std::string_view accept) {
+  enter(State::kWriting);
+  wire_.set_deadline(Clock::now() + shared_.limits.write_within);
+  persistent_ = true;  // the head says nothing of the end
+  co_await wire_.send(
+      head_of(reply, fmt::format("Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n", accept)));
+  persistent_ = false;
+  enter(State::kWorking);
+}
+
 asio::awaitable<void> Guest::gone() {
   while (!wire_.hung_up()) {
     co_await wire_.tcp().socket().async_wait(asio::socket_base::wait_read, asio::use_awaitable);
@@ -212,6 +239,11 @@ asio::awaitable<void> Guest::refuse(Unusable reason) {
 asio::awaitable<void> Guest::part() {
   enter(State::kArriving);  // no handler is running: it may be closed to make room for another connection
   wire_.set_deadline(Clock::now() + kParting);
+  if (wire_.speaks_tls()) {
+    // Tells the client that nothing is missing.
+    boost::system::error_code ignored;
+    co_await wire_.tls()->async_shutdown(asio::redirect_error(asio::use_awaitable, ignored));
+  }
   wire_.tcp().socket().shutdown(asio::socket_base::shutdown_send);
   for (std::size_t read = wire_.arrived.size(); read < kPartingBytes; read += wire_.arrived.size()) {
     wire_.arrived = {};

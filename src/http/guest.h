@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <map>
+#include <memory>
 #include <string>
 
 #include "http/wire.h"
@@ -28,7 +29,9 @@ class Guest {
     kWriting,   // its reply is being sent
   };
 
-  Guest(boost::asio::ip::tcp::socket socket, Shared& shared) : shared_(shared), wire_(std::move(socket)) {}
+  // Speaks TLS if `tls` is not null.
+  Guest(boost::asio::ip::tcp::socket socket, Shared& shared, std::shared_ptr<boost::asio::ssl::context> tls)
+      : shared_(shared), tls_(std::move(tls)), wire_(std::move(socket), tls_.get()) {}
   Guest(const Guest&) = delete;
   Guest& operator=(const Guest&) = delete;
   ~Guest() { shared_.bodies -= body_; }
@@ -39,6 +42,8 @@ class Guest {
   // Closes the connection in any state.
   void close() { wire_.tcp().close(); }
 
+  // Agrees on keys. Throws BadMessage and system_error.
+  boost::asio::awaitable<void> shake_hands();
   // The next request. Throws BadMessage (its reason is meant for the client) and system_error.
   boost::asio::awaitable<HttpRequest> request();
   // send() sends a whole reply; the other three send a streamed reply. They throw system_error.
@@ -46,6 +51,9 @@ class Guest {
   boost::asio::awaitable<void> begin_stream(HttpReply reply);
   boost::asio::awaitable<void> stream(std::string bytes);
   boost::asio::awaitable<void> end_stream();
+  // Sends the head of a reply with status 101. From then on, bytes go through wire().
+  boost::asio::awaitable<void> upgrade(const HttpReply& reply, std::string_view accept);
+  Wire& wire() { return wire_; }
   // Returns when the client has closed the connection, or its sending side.
   boost::asio::awaitable<void> gone();
   // Sends an error reply with the reason. The connection takes no further request.
@@ -59,6 +67,7 @@ class Guest {
   bool persistent() const { return persistent_; }
   // Whether the reply has a body: not for a HEAD.
   bool wants_body() const { return !to_head_; }
+  bool speaks_http_1_0() const { return minor_ == 0; }
 
  private:
   void enter(State state);
@@ -66,6 +75,7 @@ class Guest {
   boost::asio::awaitable<std::string> body(const RequestHead& head);
 
   Shared& shared_;
+  std::shared_ptr<boost::asio::ssl::context> tls_;
   Wire wire_;
   State state_ = State::kArriving;
   std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();

@@ -7,7 +7,10 @@
 
 #include "base/text.h"
 #include "http/guest.h"
+#include "http/server_tls.h"
 #include "http/streaming.h"
+#include "http/web_frames.h"
+#include "http/web_session.h"
 #include "mephisto/http.h"
 #include "mephisto/logging.h"
 #include "runtime/asio.h"
@@ -80,7 +83,8 @@ struct HttpServer::Impl {
 
   // A connection, counted in `open` until it is destroyed.
   struct Counted {
-    Counted(Impl& of, tcp::socket socket) : server(of), guest(std::move(socket), of.shared) {
+    Counted(Impl& of, tcp::socket socket)
+        : server(of), guest(std::move(socket), of.shared, of.tls ? of.tls->context() : nullptr) {
       server.guests.push_back(&guest);
     }
     ~Counted() {
@@ -104,6 +108,7 @@ struct HttpServer::Impl {
   Loop& loop;
   Handler handler;
   Shared shared;
+  std::optional<ServerTls> tls;
   tcp::acceptor acceptor;
   int port = 0;
   std::list<Connection> connections;
@@ -167,11 +172,17 @@ Task<void> HttpServer::Impl::serve(Impl& self, Connection& connection, tcp::sock
   connection.guest = &guest;
   std::optional<Unusable> refused;
   try {
+    co_await await_asio(guest.shake_hands(), "a client's keys");
     do {
       auto request = co_await await_asio(guest.request(), "a request");
       const auto asked = fmt::format("{} {}", printable(request.method), printable(request.path, 200));
+      auto accept = guest.speaks_http_1_0() ? std::unexpected(Unusable{426, "a web socket needs HTTP/1.1"})
+                                            : accept_web_socket(request);
       auto reply = co_await self.answer(std::move(request), asked);
-      co_await self.reply(guest, std::move(reply), asked);
+      if (reply.socket)
+        co_await serve_web_socket(guest, std::move(reply), std::move(accept), asked);
+      else
+        co_await self.reply(guest, std::move(reply), asked);
       self.room.notify_all();
     } while (guest.persistent() && !self.over);
   } catch (const boost::system::system_error&) {
@@ -198,8 +209,10 @@ void HttpServer::Impl::end_all() {
   }
 }
 
-HttpServer::HttpServer(Loop& loop, Handler handler, int port, const std::string& address, HttpLimits limits)
+HttpServer::HttpServer(Loop& loop, Handler handler, int port, const std::string& address, HttpLimits limits,
+                       HttpTls tls)
     : impl_(std::make_unique<Impl>(loop, std::move(handler), limits)) {
+  if (!tls.certificate.empty()) impl_->tls.emplace(std::move(tls));
   boost::system::error_code error;
   auto ip = asio::ip::make_address(address, error);
   if (error)

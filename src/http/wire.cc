@@ -30,6 +30,13 @@ Wire::Wire(asio::io_context& io, asio::ssl::context* tls) {
     plain_.emplace(io);
 }
 
+Wire::Wire(asio::ip::tcp::socket connected, asio::ssl::context* tls) {
+  if (tls != nullptr)
+    secure_.emplace(beast::tcp_stream{std::move(connected)}, *tls);
+  else
+    plain_.emplace(std::move(connected));
+}
+
 void Wire::set_deadline(time_point at) {
   deadline_ = at;
   tcp().expires_at(at);

@@ -42,13 +42,15 @@ class Wire {
 
   // Not connected yet. Uses TLS if `tls` is not null.
   Wire(boost::asio::io_context& io, boost::asio::ssl::context* tls);
-  explicit Wire(boost::asio::ip::tcp::socket connected) : plain_(std::in_place, std::move(connected)) {}
+  // A server's. Uses TLS if `tls` is not null.
+  Wire(boost::asio::ip::tcp::socket connected, boost::asio::ssl::context* tls);
 
   boost::beast::tcp_stream& tcp() { return secure_ ? boost::beast::get_lowest_layer(*secure_) : *plain_; }
   // Null over TCP.
   boost::beast::ssl_stream<boost::beast::tcp_stream>* tls() { return secure_ ? &*secure_ : nullptr; }
   // Call it after the handshake: from then on, bytes go through TLS.
   void speak_tls() { speaks_tls_ = true; }
+  bool speaks_tls() const { return speaks_tls_; }
 
   // A wait beyond the deadline throws system_error (beast::error::timeout).
   void set_deadline(time_point at);

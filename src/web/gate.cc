@@ -79,7 +79,9 @@ std::optional<HttpReply> Gate::stop(const HttpRequest& request) const {
     reply.headers.add("Access-Control-Max-Age", "600");
     return reply;
   }
-  if (foreign && request.method != "GET" && request.method != "HEAD" && !may_read(request.headers["origin"]))
+  // Browsers let every page open a web socket anywhere, and read from it.
+  const bool only_reads = (request.method == "GET" || request.method == "HEAD") && !request.headers.contains("upgrade");
+  if (foreign && !only_reads && !may_read(request.headers["origin"]))
     return error_reply(403, "a page of another origin has sent this request (setting web_cors_origins)");
   if (std::ranges::find(rules_.open, request.path) == rules_.open.end() && !knows_token(request)) {
     auto reply = error_reply(

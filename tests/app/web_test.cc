@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include "http/web_client.h"
 #include "support/test_app.h"
 
 namespace mephisto::tests {
@@ -60,6 +61,39 @@ TEST_F(Web, PagesOfTheAppMaySendAndAsk) {
               400);
     EXPECT_EQ((co_await get(url + "sales")).status, 405);
   });
+}
+
+TEST_F(Web, StreamsAndWebSocketsEndWithTheWorker) {
+  app.page("/ticks/{from}", [](int from) -> Results<ServerEvent> {
+    co_yield ServerEvent{.data = std::to_string(from)};
+    co_await sleep_for(1h);
+  });
+  app.page("/double/{times}", [](int times, WebSocket& socket) -> Task<void> {
+    while (auto message = co_await socket.receive())
+      co_await socket.send({fmt::format("{}", times * std::stoi(message->data))});
+  });
+  std::unique_ptr<WebClient> client;
+  std::optional<Raw> stream;
+  serving([&](std::string url) -> Task<void> {
+    const int port = std::stoi(url.substr(url.rfind(':') + 1));
+    const auto doubled = co_await blocking([&] {
+      client = std::make_unique<WebClient>(port, "/double/3");
+      client->send(kLast | kText, "14");
+      return client->frame().data;
+    });
+    EXPECT_EQ(doubled, "42");
+    stream.emplace(port);
+    const auto begun = co_await blocking([&] {
+      stream->write("GET /ticks/7 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+      return stream->read("\n\n\r\n");
+    });
+    EXPECT_THAT(begun, AllOf(HasSubstr("Content-Type: text/event-stream\r\n"), HasSubstr("data: 7\n\n")));
+    EXPECT_EQ((co_await get(url + "double/3")).status, 426);
+    EXPECT_EQ((co_await get(url + "double/x")).status, 400);
+    EXPECT_EQ((co_await get(url + "live")).status, 200);
+  });
+  EXPECT_EQ(client->code(), 1001);
+  EXPECT_EQ(stream->read(), "0\r\n\r\n");
 }
 
 TEST_F(Web, ProbesAndDescriptionAreThere) {

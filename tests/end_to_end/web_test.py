@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import shutil
+import ssl
 import subprocess
 import unittest
 import urllib.error
@@ -203,6 +204,96 @@ class Web(Scene):
         self.assertEqual(wrong, [])
         self.assertEqual(self.json("/ready"), {"ok": True, "reasons": []})
         self.assertIsNone(self.worker.child.poll(), "the worker lives")
+
+    def certificate(self, folder, name, more=()):
+        """A certificate for 127.0.0.1 that is its own authority, and its key."""
+        files = folder / f"{name}.pem", folder / f"{name}.key"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", *(more or ["-nodes"]),
+                        "-days", "30", "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1",
+                        "-out", str(files[0]), "-keyout", str(files[1])], check=True, capture_output=True, timeout=60)
+        return files
+
+    def test_tls(self):
+        folder = self.folder / "tls"
+        folder.mkdir()
+        self.config("http://127.0.0.1:9/", folder=folder)
+        certificate, key = self.certificate(folder, "first")
+        other, other_key = self.certificate(folder, "other")
+        worker = self.start(HORTON, "worker", "-l", "info", "--web-port", "0", name="tls", folder=folder,
+                            env={"HORTON_WEB_TLS_CERTIFICATE": str(certificate), "HORTON_WEB_TLS_KEY": str(key)})
+        worker.wait_for(r" - Worker ready$")
+        base = worker.wait_for(r"Web pages at (https://127\.0\.0\.1:\d+)/").group(1)
+        port = int(base.rpartition(":")[2])
+
+        def trusted(by):
+            return ssl.create_default_context(cafile=str(by))
+
+        def talk(text, by=certificate, most=None):
+            """What a trusted server sends until it closes, which it says so that nothing can be missing."""
+            context = trusted(by)
+            context.maximum_version = most or ssl.TLSVersion.TLSv1_3
+            with socket.create_connection(("127.0.0.1", port), timeout=20) as plain:
+                with context.wrap_socket(plain, server_hostname="127.0.0.1", suppress_ragged_eofs=False) as secure:
+                    secure.sendall(text)
+                    got = b""
+                    while part := secure.recv(65536):
+                        got += part
+                    return got
+
+        live = b"GET /live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        with urllib.request.urlopen(base + "/live", context=trusted(certificate), timeout=20) as reply:
+            self.assertEqual(json.loads(reply.read()), {"ok": True, "reasons": []})
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            self.assertTrue(talk(live, most=version).startswith(b"HTTP/1.1 200 "))
+        # A large reply, over several writes.
+        self.assertTrue(talk(b"GET /openapi.json HTTP/1.0\r\nHost: localhost\r\n\r\n").endswith(b"}"))
+        with self.assertRaises(ssl.SSLCertVerificationError):
+            talk(live, by=other)
+        old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
+        old.minimum_version = ssl.TLSVersion.TLSv1
+        old.maximum_version = ssl.TLSVersion.TLSv1_1
+        old.set_ciphers("ALL:@SECLEVEL=0")
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as plain, self.assertRaises(ssl.SSLError):
+            old.wrap_socket(plain)
+        # Halves, bytes that are no TLS, and a request in the clear, which is told what to do.
+        for text in (b"", b"\x16\x03\x01", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\x00" * 100):
+            with socket.create_connection(("127.0.0.1", port), timeout=20) as plain:
+                plain.sendall(text)
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as plain:
+            plain.sendall(live)
+            self.assertIn(b"https:// only", plain.recv(65536))
+        # A renewed certificate is used without a signal. One that does not fit its key is not.
+        key.write_bytes(other_key.read_bytes())
+        wait_for(lambda: talk(live) and "The certificate before is still used" in worker.stderr, "the warning")
+        certificate.write_bytes(other.read_bytes())
+
+        def renewed():
+            try:
+                return talk(live, by=other)
+            except ssl.SSLCertVerificationError:
+                return None
+        wait_for(renewed, "the new certificate")
+
+    def test_tls_files_that_cannot_be_used(self):
+        folder = self.folder / "bad-tls"
+        folder.mkdir()
+        certificate, key = self.certificate(folder, "good")
+        _, other_key = self.certificate(folder, "another")
+        locked, locked_key = self.certificate(folder, "locked", ["-passout", "pass:secret"])
+        nonsense = folder / "nonsense.pem"
+        nonsense.write_text("nonsense")
+        for files, what in (((folder / "none.pem", key), "cannot use the certificate"), ((nonsense, key), "cannot use the certificate"),
+                            ((folder, key), "cannot use the certificate"), ((key, key), "cannot use the certificate"),
+                            ((certificate, folder / "none.key"), "cannot use the key"), ((certificate, nonsense), "cannot use the key"),
+                            ((certificate, other_key), "cannot use the key"), ((certificate, certificate), "cannot use the key"),
+                            ((locked, locked_key), "without a password"), ((certificate, ""), "go together"),
+                            (("", key), "go together")):
+            with self.subTest(files=files):
+                refused = run(HORTON, "worker", "--web-port", "0", folder=folder,
+                              env={"HORTON_WEB_TLS_CERTIFICATE": str(files[0]), "HORTON_WEB_TLS_KEY": str(files[1])})
+                self.assertEqual(refused.returncode, 1, refused.stderr)
+                self.assertIn(what, refused.stderr)
 
     def test_a_worker_whose_port_is_taken(self):
         folder = self.folder / "second"

@@ -60,6 +60,17 @@ TEST(Gate, ForeignPagesMayNotSend) {
   EXPECT_EQ(status(gate, asked), 204);
 }
 
+TEST(Gate, ForeignPagesMayNotOpenWebSockets) {
+  const Gate gate{{.token = {}, .hosts = {}, .open = {}, .origins = {"https://shop.example"}}};
+  const auto asked = [&](const char* origin) {
+    return status(gate, request({{"Host", "a:1"}, {"Origin", origin}, {"Upgrade", "websocket"}}));
+  };
+  EXPECT_EQ(asked("http://a:1"), 0);
+  EXPECT_EQ(asked("https://shop.example"), 0);
+  EXPECT_EQ(asked("https://evil.example"), 403);
+  EXPECT_EQ(asked("null"), 403);
+}
+
 TEST(Gate, TellsBrowsersWhoMayRead) {
   const Gate gate{{.token = {}, .hosts = {}, .open = {}, .origins = {"https://shop.example"}}};
   HttpReply reply;

@@ -172,6 +172,35 @@ TEST_F(RouterTest, GivesErrorsTheirStatus) {
   EXPECT_THAT(get("/500").body, Not(HasSubstr("secret")));
 }
 
+// Sends one message and keeps the answers.
+class OneMessage final : public WebSocket {
+ public:
+  Task<std::optional<WebMessage>> receive() override { co_return std::exchange(message, std::nullopt); }
+  Task<void> send(WebMessage answer) override {
+    answers.push_back(std::move(answer.data));
+    co_return;
+  }
+  Task<void> close(int, std::string) override { co_return; }
+
+  std::optional<WebMessage> message{WebMessage{"tea"}};
+  std::vector<std::string> answers;
+};
+
+TEST_F(RouterTest, AWebSocketIsAPageWithParameters) {
+  page("/rooms/{number}", [](int number, WebSocket& socket, const HttpRequest& request) -> Task<void> {
+    while (auto message = co_await socket.receive())
+      co_await socket.send({fmt::format("{} {} {}", request.path, number, message->data)});
+  });
+  EXPECT_EQ(get("/rooms/x").status, 400);
+  auto reply = get("/rooms/7");
+  EXPECT_EQ(reply.status, 101);
+  ASSERT_TRUE(reply.socket);
+  OneMessage socket;
+  on_loop([&]() -> Task<void> { co_await reply.socket(socket); });
+  EXPECT_THAT(socket.answers, ElementsAre("/rooms/7 7 tea"));
+  EXPECT_THAT(open_api("shop", "1", router), HasSubstr(R"("responses":{"101":)"));
+}
+
 TEST_F(RouterTest, DescribesItself) {
   page("/orders/{id}", [](std::int64_t) -> Task<Order> { co_return Order{}; }, {.method = {}, .help = "one \"order\""});
   page("/orders", [](Order) -> Task<void> { co_return; });

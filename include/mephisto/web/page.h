@@ -98,12 +98,26 @@ constexpr bool is_page_parameter = std::is_same_v<T, std::string> || std::is_ari
 template <class T>
 constexpr bool is_page_request = std::is_same_v<T, HttpRequest>;
 template <class T>
-constexpr bool is_page_body = !is_page_parameter<T> && !is_page_request<T>;
+constexpr bool is_page_socket = std::is_same_v<T, WebSocket>;
+template <class T>
+constexpr bool is_page_body = !is_page_parameter<T> && !is_page_request<T> && !is_page_socket<T>;
+
+// Stands for the web socket among the arguments until the connection is one.
+struct SocketArgument {
+  WebSocket* socket = nullptr;
+  operator WebSocket&() const { return *socket; }
+};
+template <class T>
+using PageArgument = std::conditional_t<is_page_socket<T>, SocketArgument, T>;
 
 template <class R>
 constexpr bool is_results = false;
 template <class T>
 constexpr bool is_results<Results<T>> = true;
+
+// Not a tuple: there are no values of a WebSocket.
+template <class... A>
+struct ArgumentList {};
 
 template <class>
 struct PageSignature {
@@ -112,13 +126,13 @@ struct PageSignature {
 template <class R, class... A>
 struct PageSignature<Task<R> (*)(A...)> {
   static constexpr bool known = true;
-  using Arguments = std::tuple<std::remove_cvref_t<A>...>;
+  using Arguments = ArgumentList<std::remove_cvref_t<A>...>;
   using Result = R;
 };
 template <class R, class... A>
 struct PageSignature<Results<R> (*)(A...)> {
   static constexpr bool known = true;
-  using Arguments = std::tuple<std::remove_cvref_t<A>...>;
+  using Arguments = ArgumentList<std::remove_cvref_t<A>...>;
   using Result = Results<R>;
 };
 template <class Owner, class R, class... A>
@@ -152,10 +166,12 @@ HttpReply to_reply(R result) {
 
 // One argument of the handler, from the request.
 template <class T>
-T page_argument(HttpRequest& request, const PagePath& path, const std::vector<std::string>& values,
-                std::size_t& parameter) {
+PageArgument<T> page_argument(HttpRequest& request, const PagePath& path, const std::vector<std::string>& values,
+                              std::size_t& parameter) {
   if constexpr (is_page_request<T>) {
     return request;
+  } else if constexpr (is_page_socket<T>) {
+    return {};
   } else if constexpr (is_page_parameter<T>) {
     const auto at = parameter++;
     return to_parameter<T>(path.parameters().at(at), values.at(at));
@@ -171,8 +187,16 @@ T page_argument(HttpRequest& request, const PagePath& path, const std::vector<st
 template <class R, class... A, class F>
 Task<HttpReply> call_page(F& handler, const PagePath& path, HttpRequest request, std::vector<std::string> values) {
   std::size_t parameter = 0;
-  std::tuple<A...> arguments{page_argument<A>(request, path, values, parameter)...};  // in their order
-  if constexpr (is_results<R>) {
+  std::tuple<PageArgument<A>...> arguments{page_argument<A>(request, path, values, parameter)...};  // in their order
+  if constexpr ((is_page_socket<A> || ...)) {
+    HttpReply reply{.status = 101};
+    auto held = std::make_shared<decltype(arguments)>(std::move(arguments));
+    reply.socket = [&handler, held = std::move(held)](WebSocket& socket) -> Task<void> {
+      std::get<SocketArgument>(*held).socket = &socket;
+      return std::apply(handler, std::move(*held));
+    };
+    co_return reply;
+  } else if constexpr (is_results<R>) {
     co_return stream_reply<typename R::value_type>(handler, std::move(arguments));
   } else if constexpr (std::is_void_v<R>) {
     co_await std::apply(handler, std::move(arguments));
@@ -186,9 +210,11 @@ Task<HttpReply> call_page(F& handler, const PagePath& path, HttpRequest request,
 Page made_page(std::string_view path, PageOptions options, std::vector<json::Kind> kinds, const json::Shape* body);
 
 template <class F, class R, class... A>
-Page page_of(std::string_view path, F handler, PageOptions options, std::type_identity<std::tuple<A...>>,
-             std::type_identity<R>) {
+Page page_of(std::string_view path, F handler, PageOptions options, ArgumentList<A...>, std::type_identity<R>) {
   static_assert((0 + ... + (is_page_body<A> ? 1 : 0)) <= 1, "a page's handler takes at most one body");
+  constexpr bool socket = (is_page_socket<A> || ...);
+  static_assert(!socket || (std::is_void_v<R> && !(is_page_body<A> || ...)),
+                "a handler with a WebSocket returns Task<void>, and takes no body");
   std::vector<json::Kind> kinds;
   const json::Shape* body = nullptr;
   (
@@ -201,7 +227,7 @@ Page page_of(std::string_view path, F handler, PageOptions options, std::type_id
   if constexpr (!std::is_void_v<R> && !std::is_same_v<R, HttpReply> && !std::is_same_v<R, std::string> &&
                 !is_results<R>)
     page.result = &json::shape_of<R>();
-  if constexpr (std::is_void_v<R>) page.status = 204;
+  if constexpr (std::is_void_v<R>) page.status = socket ? 101 : 204;
   page.handle = [handler = std::move(handler), path = page.path](HttpRequest request,
                                                                  std::vector<std::string> values) mutable {
     return call_page<R, A...>(handler, path, std::move(request), std::move(values));
@@ -214,8 +240,9 @@ Page page_of(std::string_view path, F handler, PageOptions options) {
   using Signature = PageHandler<F>;
   static_assert(Signature::known,
                 "a page's handler is a coroutine of one signature: it takes the path's parameters, and perhaps a body "
-                "(a record) and the HttpRequest, and returns Task<R> of a record, text or HttpReply, or Results<R>");
-  return page_of(path, std::move(handler), std::move(options), std::type_identity<typename Signature::Arguments>{},
+                "(a record), the HttpRequest or a WebSocket&, and returns Task<R> of a record, text or HttpReply, or "
+                "Results<R>");
+  return page_of(path, std::move(handler), std::move(options), typename Signature::Arguments{},
                  std::type_identity<typename Signature::Result>{});
 }
 
