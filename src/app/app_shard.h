@@ -11,6 +11,7 @@
 #include "app/cron_scheduler.h"
 #include "app/key_timers.h"
 #include "app/leadership.h"
+#include "app/shard_rows.h"
 #include "mephisto/agent/agent_runtime.h"
 #include "mephisto/app.h"
 #include "mephisto/worker.h"
@@ -55,6 +56,8 @@ class AppShard {
   const std::vector<GlobalState*>& globals() const { return globals_; }
   // The partitions of the app's tables that it has.
   std::vector<status::TableStatus> tables() const;
+  // What it has of the table.
+  Task<std::vector<PartRows>> rows(const TableBase& table, const RowQuery& query) const;
   // What its agents have done with its partitions.
   std::vector<status::AgentPartition> accounts() const;
   // What every task on its loop does, and the accounts of its partitions: lines for people.

@@ -105,6 +105,16 @@ std::vector<status::TableStatus> AppShard::tables() const {
   return all;
 }
 
+Task<std::vector<PartRows>> AppShard::rows(const TableBase& table, const RowQuery& query) const {
+  for (const auto* state : globals_) {
+    if (&state->spec() == &table.spec()) co_return co_await read_rows(table, *state, query);
+  }
+  for (const auto* state : tables_) {
+    if (&state->spec() == &table.spec()) co_return co_await read_rows(table, *state, query);
+  }
+  co_return std::vector<PartRows>{};
+}
+
 // All shards have a copy of a global table; that of the first one is told.
 void AppShard::add_copies(std::vector<status::TableStatus>& all) const {
   if (number_ != 0) return;

@@ -95,7 +95,7 @@ std::vector<std::string> silent_members(const WorkerStatus& status) {
 
 struct WebService::Impl {
   Impl(App& of, std::shared_ptr<Log> on, const Router& more, std::function<Task<WorkerStatus>()> ask,
-       std::function<WorkerLife()> where)
+       std::function<WorkerLife()> where, detail::TablePages::Local rows)
       : app(of),
         log(std::move(on)),
         status(std::move(ask)),
@@ -103,8 +103,10 @@ struct WebService::Impl {
         bind(of.settings().text("web_bind")),
         host(of.settings().text("web_host").empty() ? host_name() : of.settings().text("web_host")),
         gate(rules(of.settings(), bind, host)),
-        metrics(of, *log) {
+        metrics(of, *log),
+        tables(of, log, std::move(rows)) {
     add_pages();
+    tables.add_to(router);
     for (const auto* pages : {&more, &app.pages()}) {
       for (const auto& page : pages->pages()) router.add(page);
     }
@@ -142,6 +144,7 @@ struct WebService::Impl {
   std::string url;
   Gate gate;
   WebMetrics metrics;
+  detail::TablePages tables;
   Router router;
   std::unique_ptr<HttpServer> server;
   std::optional<Client> client;  // handlers send through it
@@ -189,8 +192,9 @@ void WebService::Impl::add_pages() {
 }
 
 WebService::WebService(App& app, std::shared_ptr<Log> log, const Router& more,
-                       std::function<Task<WorkerStatus>()> status, std::function<WorkerLife()> life)
-    : impl_(std::make_unique<Impl>(app, std::move(log), more, std::move(status), std::move(life))) {}
+                       std::function<Task<WorkerStatus>()> status, std::function<WorkerLife()> life,
+                       detail::TablePages::Local rows)
+    : impl_(std::make_unique<Impl>(app, std::move(log), more, std::move(status), std::move(life), std::move(rows))) {}
 
 WebService::~WebService() = default;
 
@@ -199,10 +203,12 @@ const std::string& WebService::url() const { return impl_->url; }
 Task<void> WebService::run() {
   log::info("Web pages at {}", impl_->url);
   impl_->client.emplace(impl_->app, impl_->log);
-  co_await impl_->server->run();
+  if (impl_->app.tables().empty()) co_return co_await impl_->server->run();
+  co_await when_all(impl_->server->run(), impl_->tables.run(impl_->url));
 }
 
 Task<void> WebService::close() {
+  if (!impl_->app.tables().empty()) co_await impl_->tables.close();
   if (impl_->client) co_await impl_->client->close();
   impl_->client.reset();
 }

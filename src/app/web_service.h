@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "app/table_pages.h"
 #include "mephisto/http.h"
 #include "mephisto/web/page.h"
 #include "mephisto/worker.h"
@@ -22,7 +23,7 @@ class WebService {
  public:
   // Listens, by the settings web_*. Serves `more` too. Throws Failure if it must not or cannot.
   WebService(App& app, std::shared_ptr<Log> log, const Router& more, std::function<Task<WorkerStatus>()> status,
-             std::function<WorkerLife()> life);
+             std::function<WorkerLife()> life, detail::TablePages::Local rows);
   ~WebService();
 
   // `http://HOST:PORT/`

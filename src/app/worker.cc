@@ -38,7 +38,8 @@ Worker::Impl::Impl(App& of, std::shared_ptr<Log> on, WorkerOptions with)
 void Worker::Impl::open() {
   if (options.web != nullptr) {
     web_.emplace(
-        app, log, *options.web, [this] { return status(); }, [this] { return WorkerLife{ready, stop_asked_}; });
+        app, log, *options.web, [this] { return status(); }, [this] { return WorkerLife{ready, stop_asked_}; },
+        [this](const TableBase& table, detail::RowQuery query) { return rows(table, std::move(query)); });
   }
   const auto broken = [weak = weak_from_this(), post = loop.poster()](std::exception_ptr failure) {
     post([weak, failure] {
@@ -334,6 +335,20 @@ Task<WorkerStatus> Worker::Impl::status() {
   }
   all.kept_threads = watch_.kept();
   all.refused_replies = app.refused_replies;
+  co_return all;
+}
+
+Task<std::vector<detail::PartRows>> Worker::Impl::rows(const TableBase& table, detail::RowQuery query) {
+  std::vector<std::vector<detail::PartRows>> found(table.spec().global ? 1 : shards.size());
+  std::vector<Task<void>> reads;
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    reads.push_back(shards[i]->thread.run([&, i]() -> Task<void> {
+      if (shards[i]->app) found[i] = co_await shards[i]->app->rows(table, query);
+    }));
+  }
+  co_await when_all(std::move(reads));
+  std::vector<detail::PartRows> all;
+  for (auto& some : found) std::ranges::move(some, std::back_inserter(all));
   co_return all;
 }
 

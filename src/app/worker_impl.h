@@ -41,6 +41,8 @@ struct Worker::Impl : std::enable_shared_from_this<Worker::Impl> {
   // For tests: it ends as if its process was killed. Its loop must not run any more.
   void abandon();
   Task<WorkerStatus> status();
+  // What the shards have of the table; of a global one, what the first shard has.
+  Task<std::vector<detail::PartRows>> rows(const TableBase& table, detail::RowQuery query);
   std::string url() const { return web_ ? web_->url() : ""; }
   // Calls `question` on each shard's loop. Shards that do not answer within `patience` are left out.
   template <class T>

@@ -67,11 +67,6 @@ void JsonRows::add(std::string_view json) {
   first_ = false;
 }
 
-std::string value_json(const Codec& codec, std::string_view bytes) {
-  if (Json value; codec.load(json::padded_copy(bytes), value)) return value.text;
-  return to_json(Bytes{std::string{bytes}});
-}
-
 std::string headers_json(const std::vector<HeaderView>& headers) {
   std::map<std::string_view, std::vector<std::optional<Bytes>>> values;
   std::vector<std::string_view> names;  // in the order of the record

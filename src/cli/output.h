@@ -51,9 +51,6 @@ class JsonRows {
   bool first_ = true;
 };
 
-// A value as JSON. One that the codec cannot load is shown as bytes.
-std::string value_json(const Codec& codec, std::string_view bytes);
-
 // A record's headers as an object; a repeated header has a list of its values.
 std::string headers_json(const std::vector<HeaderView>& headers);
 

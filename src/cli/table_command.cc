@@ -5,6 +5,7 @@
 #include <limits>
 #include <map>
 
+#include "app/table_rows.h"
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/output.h"
@@ -12,6 +13,13 @@
 
 namespace mephisto::cli {
 namespace {
+
+using detail::row_json;
+using detail::RowFilter;
+using detail::ShownKey;
+using detail::ShownRow;
+using detail::ShownValue;
+using detail::windows_of;
 
 constexpr int kDefaultLimit = 100;
 constexpr std::size_t kReadBytes = 1 << 20;
@@ -39,58 +47,8 @@ struct TableCommandOptions {
   }
 };
 
-bool has_bytes(const TableBase& table) { return dynamic_cast<const detail::OperatorTable*>(&table) != nullptr; }
-
-const detail::WindowsTable* windows_of(const TableBase& table) {
-  return dynamic_cast<const detail::WindowsTable*>(&table);
-}
-
-// The keys of windows and joins are bytes; all others have JSON in the changelog. Of windows the key of their table is
-// shown.
-struct ShownKey {
-  enum class Kind { kText, kJson, kBytes };
-  std::int64_t number = 0;  // orders the integers by value; 0 for others
-  std::string bytes;        // of a window, its whole key
-  std::string content;
-  Kind kind = Kind::kText;
-
-  std::string text() const { return kind == Kind::kBytes ? printable(content, kWhole) : content; }
-  std::string json() const { return kind == Kind::kJson ? content : to_json(Bytes{text()}); }
-  auto operator<=>(const ShownKey&) const = default;
-};
-
-ShownKey shown_json_key(std::string_view key) {
-  if (auto text = from_json<std::string>(key)) return {0, "", std::move(*text), ShownKey::Kind::kText};
-  ShownKey shown{0, "", value_json(Codec::json(), key), ShownKey::Kind::kJson};
-  (void)take_number(shown.content, shown.number);
-  return shown;
-}
-
-// None for an entry that is no row for people.
-std::optional<ShownKey> shown_key(const TableBase& table, std::string_view key) {
-  if (const auto* windows = windows_of(table)) {
-    const auto stored = Windows::entry_key(key);
-    if (!stored) return std::nullopt;
-    Buffer json;
-    windows->write_key(*stored, json);
-    auto shown = shown_json_key(json.view());
-    shown.bytes = key;
-    return shown;
-  }
-  if (has_bytes(table)) return ShownKey{0, "", std::string{key}, ShownKey::Kind::kBytes};
-  return shown_json_key(key);
-}
-
-// As JSON; `window` is only of windows.
-struct ShownValue {
-  std::string value;
-  std::optional<WindowBounds> window;
-};
-
 std::int64_t time_of(const std::string& text) {
-  std::int64_t ms = 0;
-  if (take_number(text, ms)) return ms;
-  if (const auto time = from_json<Timestamp>(to_json(text))) return time->time_since_epoch().count();
+  if (const auto time = detail::window_time(text)) return *time;
   throw UsageError(
       fmt::format("--window {}: a time is 2026-01-31T12:00:00Z, or milliseconds since 1970", printable(text)));
 }
@@ -108,15 +66,9 @@ const TableBase& find_table(const App& app, const std::string& name) {
 // Reads the changelog of a table, and gives those of its changes that are wanted.
 class Changes {
  public:
-  struct Change {
-    int partition;
-    ShownKey key;
-    std::optional<ShownValue> value;
-  };
-
   Changes(const TableBase& table, const TableCommandOptions& options, Log& log)
-      : table_(table), options_(options), log_(log) {
-    if (options.window) window_ = time_of(*options.window);
+      : table_(table), wanted_{options.key, options.prefix, {}}, log_(log) {
+    if (options.window) wanted_.window = time_of(*options.window);
   }
 
   // From the first record on. `unread()` is false when all that was there at this call has been read.
@@ -133,8 +85,8 @@ class Changes {
   }
   bool unread() const { return !unread_.empty(); }
 
-  Task<std::vector<Change>> next(std::chrono::milliseconds wait) {
-    std::vector<Change> changes;
+  Task<std::vector<ShownRow>> next(std::chrono::milliseconds wait) {
+    std::vector<ShownRow> changes;
     auto polled = co_await reader_->poll(kReadBytes, wait);
     for (auto& one : polled.assigned) partitions_[one.id] = one.partition;
     for (const auto& batch : polled.batches) {
@@ -154,62 +106,20 @@ class Changes {
   }
 
  private:
-  void add(int partition, const RecordView& record, std::vector<Change>& changes) const {
-    auto key = shown_key(table_, record.key);
-    if (!key) return;
-    if (options_.key && *options_.key != key->text() && *options_.key != key->json()) return;
-    if (options_.prefix && !key->text().starts_with(*options_.prefix)) return;
-    std::optional<ShownValue> value;
-    if (record.has_value()) value = shown_value(record);
-    if (value && window_ && !holds(*value->window, *window_)) return;
-    changes.push_back({partition, std::move(*key), std::move(value)});
-  }
-
-  // None for a window that takes no more records.
-  std::optional<ShownValue> shown_value(const RecordView& record) const {
-    if (const auto* windows = windows_of(table_)) {
-      auto entry = windows->windows().entry(record.key, record.value);
-      if (!entry) return std::nullopt;
-      return ShownValue{value_json(Codec::json(), entry->value), entry->window};
-    }
-    if (has_bytes(table_)) return ShownValue{to_json(printable(record.value, kWhole)), std::nullopt};
-    return ShownValue{value_json(table_.spec().changelog.value_codec, record.value), std::nullopt};
-  }
-
-  bool holds(const WindowBounds& window, std::int64_t time) const {
-    const bool with_end = windows_of(table_)->windows().spec().holds_end();
-    return window.start <= time && (with_end ? time <= window.end : time < window.end);
+  void add(int partition, const RecordView& record, std::vector<ShownRow>& changes) const {
+    if (auto row = detail::shown_row(table_, partition, wanted_, record.key,
+                                     record.has_value() ? std::optional{record.value} : std::nullopt))
+      changes.push_back(std::move(*row));
   }
 
   const TableBase& table_;
-  const TableCommandOptions& options_;
+  RowFilter wanted_;
   Log& log_;
-  std::optional<std::int64_t> window_;  // a time that a shown window holds
   std::unique_ptr<Reader> reader_;
   std::map<AssignmentId, TopicPartition> partitions_;
   std::map<TopicPartition, std::int64_t> unread_;  // the ends at the start
   Loop::time_point last_ = Loop::current()->now();
 };
-
-// Of count windows the numbers of records, of all others times.
-std::pair<std::string, std::string> bounds_json(const TableBase& table, const WindowBounds& window) {
-  const auto json = [&](std::int64_t bound) {
-    const bool is_number = windows_of(table)->windows().spec().kind() == WindowSpec::Kind::kCount;
-    return is_number ? std::to_string(bound) : to_json(Timestamp{std::chrono::milliseconds{bound}});
-  };
-  return {json(window.start), json(window.end)};
-}
-
-std::string row_json(const TableBase& table, int partition, const ShownKey& key,
-                     const std::optional<ShownValue>& value) {
-  std::string window;
-  if (value && value->window) {
-    const auto [start, end] = bounds_json(table, *value->window);
-    window = fmt::format(R"("window":{{"start":{},"end":{}}},)", start, end);
-  }
-  return fmt::format(R"({{"partition":{},"key":{},{}"value":{}}})", partition, key.json(), window,
-                     value ? value->value : "null");
-}
 
 using Rows = std::map<std::pair<ShownKey, int>, ShownValue>;  // by key and partition
 
@@ -218,13 +128,13 @@ Task<int> follow(const TableBase& table, Changes& changes, const Rows& rows, std
   std::int64_t printed = 0;
   for (const auto& [key, value] : rows) {
     if (printed++ == limit) co_return kOk;
-    lines.add(row_json(table, key.second, key.first, value));
+    lines.add(row_json(table, {key.second, key.first, value}));
   }
   while (printed < limit) {
     std::fflush(stdout);
-    for (const auto& [partition, key, value] : co_await changes.next(kFollow)) {
+    for (const auto& row : co_await changes.next(kFollow)) {
       if (printed++ == limit) break;
-      lines.add(row_json(table, partition, key, value));
+      lines.add(row_json(table, row));
     }
   }
   co_return kOk;
@@ -238,9 +148,9 @@ void show(const TableBase& table, const Rows& rows, std::int64_t limit, bool jso
   for (std::int64_t printed = 0; const auto& [key, value] : rows) {
     if (printed++ == limit) break;
     if (json) {
-      lines.add(row_json(table, key.second, key.first, value));
+      lines.add(row_json(table, {key.second, key.first, value}));
     } else if (windows) {
-      const auto [start, end] = bounds_json(table, *value.window);
+      const auto [start, end] = detail::bounds_json(table, *value.window);
       shown.add({key.first.text(), start, end, std::to_string(key.second), value.value});
     } else {
       shown.add({key.first.text(), std::to_string(key.second), value.value});

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/output.h"
+#include "codec/value_json.h"
 
 namespace mephisto::cli {
 namespace {

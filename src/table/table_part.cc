@@ -58,6 +58,23 @@ void TablePart::replay(const std::vector<LoggedRow>& rows, LastRecord last, std:
   store_->apply(changes, next_offset);
 }
 
+std::optional<std::string> TablePart::visit(std::string_view from, std::string_view to, std::size_t most,
+                                            const RowVisit& visit) const {
+  std::optional<std::string> next;
+  Buffer wire_key;
+  Buffer wire_value;
+  scan_stored(from, to, [&](std::string_view key, std::string_view value) {
+    if (most-- == 0) {
+      next = key;
+      return false;
+    }
+    wire_key.clear();
+    if (const auto written = write(key, value, wire_key, wire_value)) visit(partition_, wire_key.view(), *written);
+    return true;
+  });
+  return next;
+}
+
 bool TablePart::has_merged() {
   if (!timed() || !timed_.due()) return any_merged();
   const bool changed = any_merged();

@@ -20,7 +20,7 @@ MOST_IN_FACE = 20
 # Functions of a lower room that a higher one may define: a program calls App::main(), and runs the command line with it.
 DEFINED_ABOVE = {"mephisto::App::main"}
 # Private headers that the rooms above may include too.
-SHARED = {"app/status_socket.h", "app/cron.h", "app/cron_rows.h", "base/text.h", "base/hash.h", "base/inflate.h", "base/crash_point.h", "base/log_place.h", "base/log_file.h",
+SHARED = {"app/status_socket.h", "app/cron.h", "app/cron_rows.h", "app/table_rows.h", "codec/value_json.h", "base/text.h", "base/hash.h", "base/inflate.h", "base/crash_point.h", "base/log_place.h", "base/log_file.h",
           "base/private_file.h", "base/process.h", "log/group.h", "log/open_transaction.h", "runtime/asio.h",
           "runtime/lookup.h", "runtime/tasks.h", "web/exposition.h", "web/gate.h"}
 # Apps must not include the headers of these rooms' folders. Besides the face they may include those of the others: the

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "mephisto/stream/unit_of_work.h"
+#include "mephisto/table/row_visit.h"
 
 namespace mephisto::detail {
 
@@ -19,6 +20,10 @@ class GlobalCopy {
   virtual ~GlobalCopy() = default;
   // Takes over a record of the topic. Throws Failure if it cannot be read.
   virtual void apply(int partition, std::string_view key, std::optional<std::string_view> value) = 0;
+  // As TablePart::visit() and stored_key().
+  virtual std::optional<std::string> visit(std::string_view from, std::string_view to, std::size_t most,
+                                           const RowVisit& visit) const = 0;
+  virtual std::optional<std::string> stored_key(std::string_view key) const = 0;
 
   // What a partition of the topic has given.
   struct Size {

@@ -43,8 +43,9 @@ class GlobalRows : public GlobalCopy {
   };
   using Map = std::map<std::string, Row, std::less<>>;
 
-  GlobalRows(std::string (*stored_of_json)(std::string_view), const Codec& codec)
-      : stored_of_json_(stored_of_json), codec_(codec) {}
+  GlobalRows(std::string (*stored_of_json)(std::string_view), void (*write_json)(std::string_view, Buffer&),
+             const Codec& codec)
+      : stored_of_json_(stored_of_json), write_json_(write_json), codec_(codec) {}
 
   const Map& rows() const { return rows_; }
 
@@ -67,9 +68,25 @@ class GlobalRows : public GlobalCopy {
     size.bytes += row.bytes;
     rows_.emplace(std::move(stored), std::move(row));
   }
+  std::optional<std::string> visit(std::string_view from, std::string_view to, std::size_t most,
+                                   const RowVisit& visit) const override {
+    Buffer key;
+    Buffer value;
+    for (auto row = rows_.lower_bound(from); row != rows_.end() && (to.empty() || row->first < to); ++row) {
+      if (most-- == 0) return row->first;
+      key.clear();
+      write_json_(row->first, key);
+      value.clear();
+      codec_.dump(row->second.value, value);
+      visit(row->second.partition, key.view(), value.view());
+    }
+    return std::nullopt;
+  }
+  std::optional<std::string> stored_key(std::string_view key) const override { return stored_of_json_(key); }
 
  private:
   std::string (*stored_of_json_)(std::string_view);
+  void (*write_json_)(std::string_view, Buffer&);
   const Codec& codec_;
   Map rows_;
 };
@@ -154,7 +171,7 @@ class GlobalTable : public TableBase {
   Task<void> caught_up() const { return catch_up(); }
 
   std::unique_ptr<detail::GlobalCopy> make_copy() const override {
-    return std::make_unique<Rows>(Key::stored_of_json, spec_.changelog.value_codec);
+    return std::make_unique<Rows>(Key::stored_of_json, Key::write_json, spec_.changelog.value_codec);
   }
   std::string recoded(const Codec& before, std::string_view bytes) const override {
     return detail::recoded<V>(before, spec_.changelog.value_codec, bytes);

@@ -129,6 +129,10 @@ class Rows : public TablePart {
     }
   }
 
+  std::optional<std::string> stored_key(std::string_view key) const override {
+    return keys_.read == nullptr ? std::optional{keys_.stored_of_json(key)} : std::nullopt;
+  }
+
  protected:
   bool any_merged() const override { return !merged_.empty(); }
 

@@ -17,6 +17,7 @@
 #include "mephisto/stream/outbox.h"
 #include "mephisto/stream/unit_of_work.h"
 #include "mephisto/table/table_form.h"
+#include "mephisto/table/row_visit.h"
 #include "mephisto/table/timed_rows.h"
 
 namespace mephisto::detail {
@@ -98,6 +99,14 @@ class TablePart {
   void committed(std::int64_t position, Timestamp time);
   // Takes back all changes since the last committed().
   void roll_back();
+
+  // Visits at most `most` rows with from <= stored key < to (empty: to the end), as the changelog has them. Gives the
+  // stored key to go on with; none at the end.
+  std::optional<std::string> visit(std::string_view from, std::string_view to, std::size_t most,
+                                   const RowVisit& visit) const;
+  // The stored key of the row that has this JSON as its key in the changelog; none if rows are not found by it alone.
+  // Throws Failure (kCorrupt) if it is no key of this table.
+  virtual std::optional<std::string> stored_key(std::string_view key) const = 0;
 
   // The time of the partition, of a table whose rows have times.
   bool timed() const { return spec_.expiry.timed; }
