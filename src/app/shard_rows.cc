@@ -22,7 +22,7 @@ struct Range {
 
 // Where the wanted rows are. `source` is a TablePart or a GlobalCopy.
 template <class Source>
-std::vector<Range> ranges_of(const TableBase& table, const RowFilter& wanted, const Source& source) {
+std::vector<Range> ranges_of(const TableBase& table, const RowFilter& wanted, Source& source) {
   const std::vector<Range> all{{"", ""}};
   if (dynamic_cast<const OperatorTable*>(&table) != nullptr) return all;
   const auto stored = [&](const std::string& json) -> std::optional<std::optional<std::string>> {
@@ -52,15 +52,20 @@ std::vector<Range> ranges_of(const TableBase& table, const RowFilter& wanted, co
 
 // False if the source was closed meanwhile.
 template <class Source>
-Task<bool> read(const TableBase& table, const RowQuery& query, const Source& source, std::function<bool()> is_there,
+Task<bool> read(const TableBase& table, const RowQuery& query, Source& source, std::function<bool()> is_there,
                 std::vector<ShownRow>& rows) {
   for (const auto& [begin, end] : ranges_of(table, query.filter, source)) {
     for (std::optional<std::string> from = begin; from && rows.size() < query.limit;) {
-      from = source.visit(*from, end, kAtOnce, [&](int partition, std::string_view key, std::string_view value) {
-        if (rows.size() >= query.limit) return;
-        if (auto row = shown_row(table, partition, query.filter, key, value); row && row->value)
-          rows.push_back(std::move(*row));
-      });
+      try {
+        from = source.visit(*from, end, kAtOnce, [&](int partition, std::string_view key, std::string_view value) {
+          if (rows.size() >= query.limit) return;
+          if (auto row = shown_row(table, partition, query.filter, key, value); row && row->value)
+            rows.push_back(std::move(*row));
+        });
+      } catch (const Failure&) {
+        if (is_there()) throw;
+        co_return false;  // its store has failed: it is restored now
+      }
       co_await yield();
       if (!is_there()) co_return false;
     }

@@ -59,7 +59,7 @@ const TableBase& find_table(const App& app, const std::string& name) {
 
 std::int64_t number_of(const std::string& name, const std::string& text, std::int64_t most) {
   std::int64_t number = 0;
-  if (!take_number(text, number) || number < 0 || number > most)
+  if (!mephisto::take_number(text, number) || number < 0 || number > most)
     throw PageError(400, fmt::format("{} is \"{}\", and must be a number from 0 to {}", name, printable(text), most));
   return number;
 }

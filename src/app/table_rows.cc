@@ -46,7 +46,7 @@ bool holds(const TableBase& table, const WindowBounds& window, std::int64_t time
 ShownKey shown_json_key(std::string_view key) {
   if (auto text = from_json<std::string>(key)) return {0, "", std::move(*text), ShownKey::Kind::kText};
   ShownKey shown{0, "", value_json(Codec::json(), key), ShownKey::Kind::kJson};
-  (void)take_number(shown.content, shown.number);
+  (void)mephisto::take_number(shown.content, shown.number);
   return shown;
 }
 
@@ -58,7 +58,7 @@ const WindowsTable* windows_of(const TableBase& table) { return dynamic_cast<con
 
 std::optional<std::int64_t> window_time(const std::string& text) {
   std::int64_t ms = 0;
-  if (take_number(text, ms)) return ms;
+  if (mephisto::take_number(text, ms)) return ms;
   if (const auto time = from_json<Timestamp>(to_json(text))) return time->time_since_epoch().count();
   return std::nullopt;
 }

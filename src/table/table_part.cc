@@ -59,7 +59,7 @@ void TablePart::replay(const std::vector<LoggedRow>& rows, LastRecord last, std:
 }
 
 std::optional<std::string> TablePart::visit(std::string_view from, std::string_view to, std::size_t most,
-                                            const RowVisit& visit) const {
+                                            const RowVisit& visit) {
   std::optional<std::string> next;
   Buffer wire_key;
   Buffer wire_value;
