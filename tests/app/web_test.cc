@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include "base/hash.h"
 #include "http/web_client.h"
 #include "support/test_app.h"
 
@@ -152,6 +153,57 @@ TEST_F(Web, AnAddressThatOthersReachNeedsAToken) {
     EXPECT_EQ((co_await get(here + "api/status")).status, 401);
     EXPECT_EQ((co_await get(here + "live")).status, 200);
     EXPECT_EQ((co_await get(here + "api/status", {{"Authorization", "Bearer s3cret"}})).status, 200);
+  });
+}
+
+TEST_F(Web, RowsOfEveryKindOfTableAreThere) {
+  app.settings().set("topic_partitions", "2", "test");
+  auto& numbers = app.topic<std::int64_t>("numbers", {.partitions = 2});
+  auto& squares = app.table<std::int64_t, std::int64_t>("squares", {.partitions = 2});
+  auto& sums = app.windows<std::string>("sums", WindowSpec::tumbling(std::chrono::minutes{1}),
+                                        [](std::int64_t& sum, const std::int64_t& n) { sum += n; });
+  auto& limits = app.global_table<std::string, int>("limits", {.partitions = 1});
+  app.agent("square", numbers, [&](Stream<std::int64_t> stream) -> Task<void> {
+    while (auto n = co_await stream.next()) {
+      squares.set(*n, *n * *n);
+      co_await sums.add("all", *n);
+      if (*n == 10) limits.set("most", 10);
+    }
+  });
+  app.page("/square/{n}", [&](std::int64_t n) -> Task<void> {
+    co_await numbers.send(n, {.key = std::to_string(n), .timestamp = Timestamp{std::chrono::seconds{90}}});
+  });
+  serving([&](std::string url) -> Task<void> {
+    const auto rows = [&](std::string path) -> Task<std::string> {
+      const auto reply = co_await get(url + "table/" + path);
+      const auto from = reply.body.find("\"rows\":");
+      const auto end = reply.body.find(",\"partitions\":");
+      if (reply.status != 200) co_return std::to_string(reply.status);
+      co_return reply.body.substr(from + 7, end - from - 7);
+    };
+    const auto comes = [&](std::string path, std::string wanted) -> Task<void> {
+      std::string got;
+      for (int i = 0; i < 1000 && (got = co_await rows(path)) != wanted; ++i)
+        co_await sleep_for(std::chrono::milliseconds{5});
+      EXPECT_EQ(got, wanted) << path;
+    };
+    for (const auto* n : {"1", "2", "10"}) co_await get(url + "square/" + n);
+    const auto row = [](const std::string& key, const std::string& value) {
+      const int partition = partition_of_key(key, 2);
+      return R"({"partition":)" + std::to_string(partition) + R"(,"key":)" + key + R"(,"value":)" + value + "}";
+    };
+    co_await comes("squares", "[" + row("1", "1") + "," + row("2", "4") + "," + row("10", "100") + "]");
+    co_await comes("squares?limit=2", "[" + row("1", "1") + "," + row("2", "4") + "]");
+    co_await comes("squares?prefix=1", "[" + row("1", "1") + "," + row("10", "100") + "]");
+    co_await comes("squares/10", "[" + row("10", "100") + "]");
+    co_await comes("squares/3", "404");
+    co_await comes("squares/three", "404");
+    co_await comes("limits/most", R"([{"partition":0,"key":"most","value":10}])");
+    co_await comes("limits/least", "404");
+    const auto in_window = co_await rows("sums/all?window=1970-01-01T00:01:59Z");
+    EXPECT_THAT(in_window, HasSubstr(R"("window":{"start":"1970-01-01T00:01:00Z","end":"1970-01-01T00:02:00Z"})"));
+    EXPECT_THAT(co_await rows("sums/all?window=1970-01-01T00:02:00Z"), "404");
+    EXPECT_THAT((co_await get(url + "table/sums?window=then")).status, 400);
   });
 }
 
