@@ -28,6 +28,7 @@ struct Options {
   Level level = Level::kWarn;
   std::string file{};  // empty: standard error
   bool colour = true;  // colour the level if the output is a terminal
+  bool json = false;   // each line is a JSON object
 };
 
 // Throws Failure if the file cannot be opened.

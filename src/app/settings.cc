@@ -155,9 +155,41 @@ std::vector<SettingSpec> framework_settings() {
       {.name = "web_cors_origins",
        .help = "origins whose pages may read these pages in a browser, like https://shop.example; * for all",
        .list = true},
+      {"web_drain_delay", Type::kDuration, "0s",
+       "how long a worker goes on after it was told to stop, while /ready says 503, so that load balancers send it no "
+       "more requests"},
       {"drain_timeout", Type::kDuration, "10s",
        "how long a stop, or a partition that moves, waits for events in progress, and a command after a signal for "
        "what it sent"},
+      {.name = "statsd",
+       .help = "where metrics are sent, in the form of statsd: HOST:PORT (UDP); empty: nowhere",
+       .check =
+           [](const std::string& place) {
+             const auto colon = place.rfind(':');
+             int port = 0;
+             return colon != std::string::npos && colon > 0 && take_number(place.substr(colon + 1), port) && port > 0 &&
+                            port < 65536
+                        ? std::string{}
+                        : "\"" + printable(place) + "\" is not HOST:PORT";
+           }},
+      {"statsd_tags",
+       Type::kChoice,
+       "none",
+       "datadog: labels are sent as Datadog's tags; none: they are a part of the name",
+       false,
+       {"none", "datadog"}},
+      {.name = "statsd_interval",
+       .type = Type::kDuration,
+       .default_value = "10s",
+       .help = "time between two sendings to statsd",
+       .least = 100},
+      {"log_format",
+       Type::kChoice,
+       "text",
+       "the form of log lines: text, or a JSON object a line, with topic, partition and offset of the event in "
+       "progress",
+       false,
+       {"text", "json"}},
       {.name = "maintenance_interval",
        .type = Type::kDuration,
        .default_value = "5m",

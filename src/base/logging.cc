@@ -34,6 +34,7 @@ struct Sink {
   std::FILE* file = stderr;
   std::string path;  // absolute; empty: standard error
   bool colour = false;
+  bool json = false;
   std::vector<std::string> secrets;
 };
 
@@ -106,6 +107,7 @@ void configure(const Options& options) {
   sink().file = file;
   sink().path = std::move(path);
   sink().colour = options.colour && isatty(fileno(file)) != 0;
+  sink().json = options.json;
   detail::threshold = options.level;
 }
 
@@ -168,43 +170,88 @@ std::optional<std::string> Repeated::over(time_point now) {
   return fmt::format(" after {}", length(*since, now));
 }
 
+namespace {
+
+std::string masked(const std::vector<std::string>& secrets, std::string_view text) {
+  std::string result{text};
+  for (const auto& secret : secrets) {
+    for (std::size_t at = 0; (at = result.find(secret, at)) != std::string::npos; at += 3)
+      result.replace(at, secret.size(), "***");
+  }
+  return result;
+}
+
+// A JSON string. Bytes that are no UTF-8 are replaced.
+std::string quoted(std::string_view text) {
+  std::string inner;
+  for (const char c : text) {
+    switch (c) {
+      case '"': inner += "\\\""; break;
+      case '\\': inner += "\\\\"; break;
+      case '\n': inner += "\\n"; break;
+      case '\r': inner += "\\r"; break;
+      case '\t': inner += "\\t"; break;
+      default: inner += c;
+    }
+  }
+  return '"' + printable_json(inner) + '"';
+}
+
+std::string json_line(Level level, const std::source_location& place, std::string_view task, std::string_view text) {
+  const auto now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
+  auto line = fmt::format(R"({{"time":"{}","level":"{}","logger":"{}","line":{},"task":{},"message":{})",
+                          format_iso8601(now), to_string(level), module_of(place.file_name()), place.line(),
+                          quoted(task.empty() ? function_of(place.function_name()) : task), quoted(text));
+  if (const auto get = current_record.load()) {
+    if (const auto record = get())
+      line += fmt::format(R"(,"topic":{},"partition":{},"offset":{})", quoted(record->topic), record->partition,
+                          record->offset);
+  }
+  return line + "}\n";
+}
+
+std::string text_line(Level level, const std::source_location& place, std::string_view task, std::string_view text,
+                      bool colour) {
+  const auto now = std::chrono::system_clock::now();
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
+  // Escapes line breaks and control characters in foreign text, so that it stays on one line.
+  std::string safe;
+  if (std::ranges::any_of(text, [](char c) { return c < ' ' || c > '~'; })) text = safe = printable(text, kWhole);
+  const auto index = static_cast<std::size_t>(level);
+  return fmt::format("{:%Y-%m-%d %H:%M:%S}.{:03} | {}{:<8}{} | {}:{}:{} - {}\n",
+                     fmt::localtime(std::chrono::system_clock::to_time_t(now)), ms, colour ? kColours[index] : "",
+                     kLabels[index], colour ? "\x1b[0m" : "", module_of(place.file_name()),
+                     task.empty() ? function_of(place.function_name()) : task, place.line(), text);
+}
+
+}  // namespace
+
 void write(Level level, std::source_location place, std::string_view text) {
-  auto now = std::chrono::system_clock::now();
-  auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
   std::string_view task = std::string_view{};
   if (auto name = current_task_name.load()) task = name();
   auto& out = sink();
   std::lock_guard lock{out.mutex};
-  std::string masked;
-  for (const auto& secret : out.secrets) {
-    if (text.find(secret) == std::string_view::npos) continue;
-    masked = text;
-    for (std::size_t at = 0; (at = masked.find(secret, at)) != std::string::npos; at += 3)
-      masked.replace(at, secret.size(), "***");
-    text = masked;
-  }
-  // Escapes line breaks and control characters in foreign text, so that it stays on one line.
-  std::string safe;
-  if (std::ranges::any_of(text, [](char c) { return c < ' ' || c > '~'; })) text = safe = printable(text, kWhole);
-  auto index = static_cast<std::size_t>(level);
-  auto line =
-      fmt::format("{:%Y-%m-%d %H:%M:%S}.{:03} | {}{:<8}{} | {}:{}:{} - {}\n",
-                  fmt::localtime(std::chrono::system_clock::to_time_t(now)), ms, out.colour ? kColours[index] : "",
-                  kLabels[index], out.colour ? "\x1b[0m" : "", module_of(place.file_name()),
-                  task.empty() ? function_of(place.function_name()) : task, place.line(), text);
+  const auto shown = masked(out.secrets, text);
+  const auto line = out.json ? json_line(level, place, task, shown) : text_line(level, place, task, shown, out.colour);
   std::fwrite(line.data(), 1, line.size(), out.file);
   std::fflush(out.file);
 }
 
 void write_below(std::string_view lines) {
-  std::string text;
-  for (const auto& line : split(lines, '\n')) {
-    if (!line.empty()) text += printable(line, kWhole) + "\n";
-  }
   auto& out = sink();
-  std::lock_guard lock{out.mutex};
-  std::fwrite(text.data(), 1, text.size(), out.file);
-  std::fflush(out.file);
+  {
+    std::lock_guard lock{out.mutex};
+    if (!out.json) {
+      std::string text;
+      for (const auto& line : split(lines, '\n')) {
+        if (!line.empty()) text += printable(line, kWhole) + "\n";
+      }
+      std::fwrite(text.data(), 1, text.size(), out.file);
+      std::fflush(out.file);
+      return;
+    }
+  }
+  write(Level::kInfo, std::source_location::current(), lines);
 }
 
 }  // namespace mephisto::log

@@ -273,6 +273,7 @@ void CommandLine::set_up_logging() const {
   if (global_.logfile) logging.file = *global_.logfile;
   const char* no_colour = std::getenv("NO_COLOR");
   logging.colour = !global_.no_color && (no_colour == nullptr || *no_colour == '\0');
+  logging.json = app_.settings().text("log_format") == "json";
   log::configure(logging);
 }
 
@@ -380,6 +381,7 @@ int CommandLine::execute() {
     return kOk;
   }
   load_settings();
+  if (app_.settings().text("log_format") == "json") set_up_logging();
   return name == "worker" ? execute_worker() : execute_command();
 }
 

@@ -18,6 +18,7 @@
 #include "mephisto/base/defer.h"
 #include "mephisto/base/backoff.h"
 #include "mephisto/logging.h"
+#include "mephisto/stream/logged_record.h"
 
 namespace mephisto::detail {
 namespace {
@@ -40,6 +41,7 @@ Shard::Shard(Loop& loop, std::shared_ptr<Log> log, ShardOptions options)
       rebalances_(loop_, options_.group, options_.client),
       committer_(loop_, options_, outbox_, assigned_, refused_, rebalances_, stop_until_) {
   outbox_.use();
+  log_records();
   outbox_.participants = &assigned_.participants();
   outbox_.refused().on_event = [this](const Origin& origin, const Error& error) { refused_.add(origin, error); };
   committer_.on_rewind = [this](const std::vector<TopicPartition>& partitions) {

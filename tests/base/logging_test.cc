@@ -100,6 +100,37 @@ TEST_F(Logging, EveryLevelHasItsLabel) {
                           HasSubstr(" | ERROR    | "), HasSubstr(" | CRITICAL | ")));
 }
 
+TEST_F(Logging, ALineMayBeAJsonObject) {
+  configure({.level = Level::kDebug, .file = path_, .json = true});
+  horton::collect_securities();
+  EXPECT_THAT(lines(),
+              ElementsAre(MatchesRegex(
+                  R"(\{"time":"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]+Z","level":"info",)"
+                  R"("logger":"horton\.agents","line":40,"task":"collect_securities",)"
+                  R"("message":"Start collect security \[AAPL\] overview"\})")));
+}
+
+TEST_F(Logging, AJsonLineIsOneLineOfValidJsonWhateverItsText) {
+  configure({.level = Level::kDebug, .file = path_, .json = true});
+  mask_secret("hidden-secret");
+  warn("a \"b\" \\ \n\t\x1b[31m \xff \u202e ü hidden-secret");
+  EXPECT_THAT(lines(), ElementsAre(HasSubstr(R"("message":"a \"b\" \\ \n\t\u001b[31m \ufffd \u202e ü ***"})")));
+}
+
+TEST_F(Logging, AJsonLineNamesTheRecordThatTheTaskWorksFor) {
+  configure({.level = Level::kDebug, .file = path_, .json = true});
+  current_record = +[]() -> std::optional<RecordPlace> { return RecordPlace{"orders", 3, 17}; };
+  info("sold");
+  current_record = nullptr;
+  EXPECT_THAT(lines(), ElementsAre(EndsWith(R"("message":"sold","topic":"orders","partition":3,"offset":17})")));
+}
+
+TEST_F(Logging, ATableBelowAJsonLineIsALineToo) {
+  configure({.level = Level::kDebug, .file = path_, .json = true});
+  write_below("+--+\n|a |\n");
+  EXPECT_THAT(lines(), ElementsAre(HasSubstr(R"("message":"+--+\n|a |\n")")));
+}
+
 TEST_F(Logging, LinesBelowTheLevelAreNotWritten) {
   configure({.level = Level::kError, .file = path_});
   warn("quiet");
