@@ -270,6 +270,8 @@ class Log {
   virtual Task<Result<std::vector<TopicInfo>>> topics() = 0;
   virtual Task<Result<TopicInfo>> topic(std::string name) = 0;
   virtual Task<Result<Watermarks>> watermarks(TopicPartition partition) = 0;
+  // Of several partitions at once, in their order.
+  virtual Task<Result<std::vector<Watermarks>>> watermarks_of(std::vector<TopicPartition> partitions);
   // The offsets that a reader gets now: it does not get past the start of the first open transaction.
   virtual Task<Result<Watermarks>> readable(TopicPartition partition) { return watermarks(std::move(partition)); }
   // The first offset whose record's timestamp is at or after `time`; the end if there is no such record.

@@ -3,7 +3,8 @@
 // 2. start() resolves the topic of dead letters and spawns the instances.
 // 3. supervise() runs the handler of one instance: at an exception it applies the error policy to the held events, and
 // starts the handler again. Repeated crashes without an event end the worker.
-// 4. Instance::acknowledge() and acknowledge_held() finish the events of a handler that asks for the next one.
+// 4. Instance::acknowledge() and acknowledge_held() (instance.cc) finish the events of a handler that asks for the next
+// one.
 // 5. failed() applies the error policy: a retry, a dead letter, a skip, a stopped partition or the end of the worker.
 // 6. stop() closes the queues and waits for the instances; after the grace period it cancels them.
 #include "mephisto/agent/agent_runtime.h"
@@ -15,6 +16,7 @@
 #include "mephisto/base/backoff.h"
 #include "mephisto/base/defer.h"
 #include "mephisto/logging.h"
+#include "mephisto/stream/logged_record.h"
 
 namespace mephisto::detail {
 namespace {
@@ -47,80 +49,6 @@ std::string describe(std::exception_ptr error) {
 }
 
 }  // namespace
-
-Task<bool> Instance::wait_for_record() {
-  do {
-    if (closed()) co_return false;
-    co_await queue_.ready().wait("events");
-  } while (!advance());
-  co_return true;
-}
-
-void Instance::acknowledge() {
-  if (slot_.done) return queue_.drop(slot_);
-  if (slot_.conflict != nullptr) throw UnitConflict{};  // the handler has caught it
-  if (!queue_.refusals->empty()) {
-    if (auto why = queue_.refusals->take(slot_)) return runtime_.failed(slot_, FailureKind::kOutput, *why);
-  }
-  if (manual_ack) {
-    unacked_.push_back(std::exchange(slot_, {}));
-    return;
-  }
-  // If the event is a request and the handler gave no result, that is an answer too.
-  if (!slot_.answered && !slot_.record().headers.empty()) answer_null(slot_);
-  queue_.finish(slot_, Outcome::kAcked);
-}
-
-Slot* Instance::in_conflict() {
-  if (slot_ && slot_.conflict != nullptr) return &slot_;
-  for (auto& slot : held_) {
-    if (slot.conflict != nullptr) return &slot;
-  }
-  return nullptr;
-}
-
-void Instance::discard() {
-  const auto discard_one = [](Slot& slot) {
-    if (!slot.staged.empty()) slot.answered = false;  // its reply is discarded with the rest
-    slot.discard();
-  };
-  if (slot_) discard_one(slot_);
-  for (auto& slot : held_) discard_one(slot);
-}
-
-void Instance::return_events() {
-  if (slot_) queue_.return_to_queue(std::exchange(slot_, {}));
-  for (auto& slot : held_) queue_.return_to_queue(std::exchange(slot, {}));
-  held_.clear();
-}
-
-void Instance::acknowledge_held() {
-  if (in_conflict() != nullptr) throw UnitConflict{};
-  // A batch is done as a whole. If a part of it has moved to another worker, its output does not count (exactly once),
-  // and the rest is delivered again.
-  const bool whole = std::ranges::all_of(held_, [](const Slot& slot) { return slot.lane().open(); });
-  std::optional<std::string> refused;
-  for (const auto& slot : held_) {
-    if (auto why = queue_.refusals->take(slot)) refused = std::move(why);
-  }
-  if (whole && refused) {
-    for (auto& slot : held_) runtime_.failed(slot, FailureKind::kOutput, *refused);
-    held_.clear();
-    return;
-  }
-  if (whole && held_.size() > 1 && held_.back().sent) runtime_.shard().done_together(held_);
-  for (auto& slot : held_) {
-    if (!whole) {
-      queue_.return_to_queue(std::move(slot));
-      continue;
-    }
-    if (!slot.answered && !slot.record().headers.empty()) answer_null(slot);
-    queue_.finish(slot, Outcome::kAcked);
-  }
-  held_.clear();
-}
-
-void Instance::decode_failed(const Error& error) { runtime_.failed(slot_, FailureKind::kDecode, error.message); }
 
 AgentRuntime::AgentRuntime(const AgentBase& agent, Shard& shard, std::string app_id, std::uint64_t max_window,
                            int concurrency)
@@ -245,6 +173,7 @@ Task<void> AgentRuntime::supervise(std::shared_ptr<Queue> queue, std::size_t num
     } catch (const UnitConflict&) {
       held_event = true;
     } catch (...) {
+      instance.end_timing();
       error = describe(std::current_exception());
       held_event = instance.slot() || !instance.held().empty();
       const auto kind = kind_of(std::current_exception());
@@ -295,6 +224,7 @@ void AgentRuntime::failed(Slot& slot, FailureKind kind, const std::string& messa
   const auto& policy = agent_.options().on_error;
   auto& queue = *slot.lane().queue;
   const auto position = slot.position();
+  const LoggedRecord logged{slot};
   if (slot.done || !slot.lane().open()) {  // acknowledged already, or its partition has another owner
     log::warn("Agent {} failed on {}: {} (the event is {})", agent_.name(), position, message,
               slot.done ? "acknowledged already" : "now another worker's");

@@ -21,7 +21,9 @@ RecordSource::RecordSource(Instance& instance) : instance_(instance), slot_(&ins
 
 const RecordView* RecordSource::try_next() {
   if (instance_.must_yield()) return nullptr;
-  return taken(instance_, instance_.advance());
+  const auto* record = taken(instance_, instance_.advance());
+  if (record == nullptr) instance_.found_none();
+  return record;
 }
 
 const RecordView* RecordSource::next_in_batch() { return taken(instance_, instance_.advance_in_batch()); }
@@ -40,10 +42,13 @@ Task<void> RecordSource::wait_next(void* event) {
     co_await yield();
     instance_.yielded();
   }
-  while (!take(taken(instance_, instance_.advance()), event)) {
+  if (take(taken(instance_, instance_.advance()), event)) co_return;
+  instance_.found_none();
+  do {
     if (instance_.closed()) co_return;
     co_await instance_.queue().ready().wait("events");
-  }
+  } while (!take(taken(instance_, instance_.advance()), event));
+  instance_.begin_timing();
 }
 
 Task<bool> RecordSource::wait_in_batch(Loop::time_point deadline) {
@@ -54,6 +59,7 @@ Task<bool> RecordSource::wait_in_batch(Loop::time_point deadline) {
 
 void RecordSource::end_batch() {
   if (instance_.slot()) instance_.hold();
+  instance_.batch_is_full();
   auto& held = instance_.held();
   const auto last = held.back().lane().assigned.id;
   held.back().mixed = std::ranges::any_of(held, [&](const Slot& slot) { return slot.lane().assigned.id != last; });

@@ -36,6 +36,32 @@ bool Instance::holds(const Lane& lane, std::int64_t offset) const {
   return is(slot_) || std::ranges::any_of(held_, is);
 }
 
+const Slot* Instance::find(const Lane& lane, std::int64_t offset) const {
+  if (slot_.is(lane, offset)) return &slot_;
+  for (const auto* slots : {&held_, &unacked_}) {
+    for (const auto& slot : *slots) {
+      if (slot.is(lane, offset)) return &slot;
+    }
+  }
+  return nullptr;
+}
+
+std::optional<Timestamp> AgentRuntime::oldest(const Lane& lane) const {
+  if (lane.tracker.window() == 0 && lane.pending == 0) return std::nullopt;
+  const auto offset = lane.tracker.committable();
+  for (const auto& slot : stopped_) {
+    if (slot.is(lane, offset)) return slot.record().timestamp();
+  }
+  for (const auto& [partition, queue] : queues_) {
+    if (&queue->lanes != lane.queue) continue;
+    for (const auto* instance : queue->running) {
+      const auto* slot = instance == nullptr ? nullptr : instance->find(lane, offset);
+      if (slot != nullptr) return slot->record().timestamp();
+    }
+  }
+  return lane.queue->time_of(lane, offset);
+}
+
 bool Instance::waits_for_ack(const Lane& lane, std::int64_t offset) const {
   return std::ranges::any_of(unacked_, [&](const Slot& slot) { return slot.is(lane, offset); });
 }

@@ -11,6 +11,7 @@
 #include "app/cron_scheduler.h"
 #include "app/key_timers.h"
 #include "app/leadership.h"
+#include "app/shard_metrics.h"
 #include "app/shard_rows.h"
 #include "mephisto/agent/agent_runtime.h"
 #include "mephisto/app.h"
@@ -60,6 +61,7 @@ class AppShard {
   Task<std::vector<PartRows>> rows(const TableBase& table, const RowQuery& query) const;
   // What its agents have done with its partitions.
   std::vector<status::AgentPartition> accounts() const;
+  ShardMetrics metrics();
   // What every task on its loop does, and the accounts of its partitions: lines for people.
   std::vector<std::string> describe();
 

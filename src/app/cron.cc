@@ -93,7 +93,7 @@ Task<void> CronAgent::take(Instance& instance, const CronRecord& record) const {
   auto& row = table_[name()];
   if (!manual) row.done = record.until;
   row.zone_data = record.zone_data;
-  add_to_history(row, std::move(done));
+  add_to_history(row, std::move(done), record.kind == Kind::missed ? slots_of(record) : 1);
 }
 
 // The changes of the run are discarded. What is noted here counts together with the dead letter.
@@ -113,7 +113,23 @@ void CronAgent::given_up(Slot& slot, const std::string& why) const {
   context.current_unit = before;
 }
 
-void CronAgent::add_to_history(CronRow& row, CronRun run) const {
+// A year of seconds would take long to count.
+std::int64_t CronAgent::slots_of(const CronRecord& missed) const {
+  constexpr std::int64_t kMost = 10'000;
+  const auto zone = TimeZone::find(missed.timezone);
+  const auto time = [](std::int64_t ms) {
+    return std::chrono::floor<std::chrono::seconds>(Timestamp{std::chrono::milliseconds{ms}});
+  };
+  std::int64_t slots = 1;
+  for (auto slot = std::optional{time(missed.time)}; zone && slot && *slot < time(missed.until) && slots < kMost;) {
+    slot = expression_.next(*slot, *zone);
+    if (slot && *slot <= time(missed.until)) ++slots;
+  }
+  return slots;
+}
+
+void CronAgent::add_to_history(CronRow& row, CronRun run, std::int64_t slots) const {
+  row.slots[run.outcome] += slots;
   if (row.history.size() >= kCronHistory)
     row.history.erase(row.history.begin(), row.history.end() - static_cast<std::ptrdiff_t>(kCronHistory) + 1);
   row.history.push_back(std::move(run));

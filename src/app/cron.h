@@ -4,6 +4,7 @@
 // once.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -49,7 +50,9 @@ struct CronRow {
   std::string expression;
   std::string timezone;
   std::string zone_data;
-  std::vector<CronRun> history;  // the last ones, the oldest first
+  std::vector<CronRun> history;                 // the last ones, the oldest first
+  std::map<std::string, std::int64_t> slots{};  // all of them, by outcome
+  static constexpr FieldOptions kFields[] = {{.member = "slots", .may_be_missing = true}};
 };
 inline constexpr std::size_t kCronHistory = 50;
 
@@ -74,7 +77,8 @@ class CronAgent : public AgentBase {
 
  private:
   Task<void> take(Instance& instance, const CronRecord& record) const;
-  void add_to_history(CronRow& row, CronRun run) const;
+  void add_to_history(CronRow& row, CronRun run, std::int64_t slots = 1) const;
+  std::int64_t slots_of(const CronRecord& missed) const;
 
   const CronTable& table_;
   CronExpression expression_;

@@ -104,6 +104,26 @@ Task<bool> CronScheduler::append(const CronAgent& job, const CronRecord& record)
   co_return done;
 }
 
+std::vector<CronMetrics> CronScheduler::metrics() const {
+  std::vector<CronMetrics> all;
+  for (const auto& job : jobs_) {
+    const CronRow* row = nullptr;
+    try {
+      if (leadership_.leads) row = row_of(job);
+    } catch (const Failure&) {  // it is being restored
+    }
+    if (row == nullptr) continue;
+    CronMetrics one{.job = job.agent->name(), .slots = row->slots, .last = {}, .next = {}};
+    for (const auto* outcome : {"ok", "failed", "missed"}) one.slots.try_emplace(outcome, 0);
+    if (!row->history.empty()) one.last = Timestamp{milliseconds{row->history.back().slot}};
+    const auto done = std::chrono::floor<seconds>(Timestamp{milliseconds{row->done}});
+    if (const auto next = job.agent->expression().next(done, job.zone))
+      one.next = Timestamp{*next} + job.agent->delay(*next);
+    all.push_back(std::move(one));
+  }
+  return all;
+}
+
 Task<void> CronScheduler::run() {
   auto& loop = shard_.loop();
   for (std::optional<std::uint64_t> term;;) {

@@ -13,11 +13,21 @@
 
 namespace mephisto::detail {
 
+// A job as its leader knows it.
+struct CronMetrics {
+  std::string job;
+  std::map<std::string, std::int64_t> slots;  // by outcome
+  std::optional<Timestamp> last;              // the last slot that was run or missed
+  std::optional<Timestamp> next;              // the next one, or the one that is due
+};
+
 class CronScheduler {
  public:
   CronScheduler(const App& app, Shard& shard, Leadership& leadership);
 
   Task<void> run();
+  // Of the leader's; otherwise none.
+  std::vector<CronMetrics> metrics() const;
 
  private:
   struct Job {

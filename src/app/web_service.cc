@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "app/app_shard.h"
-#include "app/web_metrics.h"
+#include "app/worker_metrics.h"
 #include "base/process.h"
 #include "base/text.h"
 #include "mephisto/base/version.h"
@@ -91,11 +91,18 @@ std::vector<std::string> silent_members(const WorkerStatus& status) {
   return reasons;
 }
 
+// By member; the last one of each.
+std::map<std::string, const status::Rebalance*> latest(const std::vector<status::Rebalance>& all) {
+  std::map<std::string, const status::Rebalance*> last;
+  for (const auto& one : all) last[one.member] = &one;
+  return last;
+}
+
 }  // namespace
 
 struct WebService::Impl {
   Impl(App& of, std::shared_ptr<Log> on, const Router& more, std::function<Task<WorkerStatus>()> ask,
-       std::function<WorkerLife()> where, detail::TablePages::Local rows)
+       WorkerMetrics& of_worker, std::function<WorkerLife()> where, detail::TablePages::Local rows)
       : app(of),
         log(std::move(on)),
         status(std::move(ask)),
@@ -103,7 +110,7 @@ struct WebService::Impl {
         bind(of.settings().text("web_bind")),
         host(of.settings().text("web_host").empty() ? host_name() : of.settings().text("web_host")),
         gate(rules(of.settings(), bind, host)),
-        metrics(of, *log),
+        metrics(of_worker),
         tables(of, log, std::move(rows)) {
     add_pages();
     tables.add_to(router);
@@ -119,10 +126,12 @@ struct WebService::Impl {
   Task<HttpReply> answer(HttpRequest request) {
     // The handler takes the request. Its body, which may be large, is not needed afterwards.
     const HttpRequest seen{request.method, request.path, request.query, request.headers, {}};
+    const auto since = Loop::current()->now();
+    std::string page;
     auto stopped = gate.stop(request);
-    auto reply = stopped ? std::move(*stopped) : co_await router.answer(std::move(request));
+    auto reply = stopped ? std::move(*stopped) : co_await router.answer(std::move(request), &page);
     gate.mark(seen, reply);
-    metrics.answered(reply.status);
+    metrics.answered(page, reply.status, Loop::current()->now() - since);
     co_return reply;
   }
 
@@ -143,7 +152,7 @@ struct WebService::Impl {
   std::string host;
   std::string url;
   Gate gate;
-  WebMetrics metrics;
+  WorkerMetrics& metrics;
   detail::TablePages tables;
   Router router;
   std::unique_ptr<HttpServer> server;
@@ -158,6 +167,10 @@ Task<HttpReply> WebService::Impl::ready() {
     reasons.insert(reasons.begin(), "the worker is stopping");
   else if (!now.ready)
     reasons.insert(reasons.begin(), "the worker has not started yet");
+  for (const auto& [member, rebalance] : latest(all.rebalances)) {
+    if (rebalance->after == 0 && !rebalance->over)
+      reasons.push_back(fmt::format("{} has no partitions yet: {}", member, rebalance->reason));
+  }
   for (const auto& table : all.tables) {
     if (table.state == "restoring")
       reasons.push_back(
@@ -181,9 +194,9 @@ void WebService::Impl::add_pages() {
   add(kReady, "200 while the worker has its partitions, their state and its log",
       [this]() -> Task<HttpReply> { return ready(); });
   add("/metrics", "metrics, for Prometheus or as OpenMetrics", [this](HttpRequest request) -> Task<HttpReply> {
-    const auto format = Exposition::preferred(request.headers["accept"]);
-    co_return HttpReply{.body = co_await metrics.text(format, co_await status(), life()),
-                        .content_type = std::string{Exposition::content_type(format)}};
+    const auto format = preferred_exposition(request.headers["accept"]);
+    co_return HttpReply{.body = write_metrics(co_await metrics.collect(life()), format),
+                        .content_type = std::string{content_type(format)}};
   });
   add("/openapi.json", "this description",
       [this]() -> Task<HttpReply> { co_return HttpReply{.body = open_api(app.id(), MEPHISTO_VERSION, router)}; });
@@ -192,9 +205,10 @@ void WebService::Impl::add_pages() {
 }
 
 WebService::WebService(App& app, std::shared_ptr<Log> log, const Router& more,
-                       std::function<Task<WorkerStatus>()> status, std::function<WorkerLife()> life,
-                       detail::TablePages::Local rows)
-    : impl_(std::make_unique<Impl>(app, std::move(log), more, std::move(status), std::move(life), std::move(rows))) {}
+                       std::function<Task<WorkerStatus>()> status, WorkerMetrics& metrics,
+                       std::function<WorkerLife()> life, detail::TablePages::Local rows)
+    : impl_(std::make_unique<Impl>(app, std::move(log), more, std::move(status), metrics, std::move(life),
+                                   std::move(rows))) {}
 
 WebService::~WebService() = default;
 

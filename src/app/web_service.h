@@ -7,23 +7,18 @@
 #include <string>
 
 #include "app/table_pages.h"
+#include "app/worker_metrics.h"
 #include "mephisto/http.h"
 #include "mephisto/web/page.h"
 #include "mephisto/worker.h"
 
 namespace mephisto {
 
-// How far the worker is in its life, for the probes.
-struct WorkerLife {
-  bool ready = false;
-  bool stopping = false;
-};
-
 class WebService {
  public:
   // Listens, by the settings web_*. Serves `more` too. Throws Failure if it must not or cannot.
   WebService(App& app, std::shared_ptr<Log> log, const Router& more, std::function<Task<WorkerStatus>()> status,
-             std::function<WorkerLife()> life, detail::TablePages::Local rows);
+             WorkerMetrics& metrics, std::function<WorkerLife()> life, detail::TablePages::Local rows);
   ~WebService();
 
   // `http://HOST:PORT/`

@@ -17,8 +17,7 @@
 namespace mephisto {
 namespace {
 
-constexpr std::chrono::seconds kMoment{4};    // shards end by themselves earlier
-constexpr std::chrono::seconds kPatience{2};  // for a shard's status
+constexpr std::chrono::seconds kMoment{4};  // shards end by themselves earlier
 constexpr std::chrono::milliseconds kLastPatience{500};
 constexpr std::chrono::seconds kFolderEvery{2};
 
@@ -36,11 +35,15 @@ Worker::Impl::Impl(App& of, std::shared_ptr<Log> on, WorkerOptions with)
 }
 
 void Worker::Impl::open() {
+  const auto life = [this] { return WorkerLife{ready, stop_asked_}; };
+  const bool to_statsd = !app.settings().text("statsd").empty();
+  if (options.web != nullptr || to_statsd) metrics_.emplace(app, *log, [this] { return metrics(); });
   if (options.web != nullptr) {
     web_.emplace(
-        app, log, *options.web, [this] { return status(); }, [this] { return WorkerLife{ready, stop_asked_}; },
+        app, log, *options.web, [this] { return status(); }, *metrics_, life,
         [this](const TableBase& table, detail::RowQuery query) { return rows(table, std::move(query)); });
   }
+  if (to_statsd) statsd_.emplace(app, *metrics_, life);
   const auto broken = [weak = weak_from_this(), post = loop.poster()](std::exception_ptr failure) {
     post([weak, failure] {
       const auto self = weak.lock();
@@ -160,8 +163,12 @@ Task<void> Worker::Impl::live() {
     while (!stop_asked_ && !one_has_ended()) co_await changed.wait("a shard to end");
   }
 
-  // Guarantee kept here: a stop takes at most drain_timeout and a moment, whatever a shard waits for, and even if a
-  // handler keeps its thread.
+  const auto noticed = loop.now() + app.settings().duration("web_drain_delay");
+  while (web_ && ready && !error && !one_has_ended() && loop.now() < noticed)
+    co_await changed.wait_until(noticed, "load balancers to notice that it stops");
+
+  // Guarantee kept here: from then on a stop takes at most drain_timeout and a moment, whatever a shard waits for, and
+  // even if a handler keeps its thread.
   const auto until = loop.now() + drain_timeout;
   auto stopping = watched("stop", [](Impl& self, Spawned start, Loop::time_point end) -> Task<void> {
     co_await start.finished();
@@ -255,6 +262,7 @@ std::vector<Spawned> Worker::Impl::begin_services() {
   std::vector<Spawned> services;
   if (options.own_threads) services.push_back(loop.spawn("watch", watch_.run()));
   if (web_) services.push_back(loop.spawn("web", web_->run()));
+  if (statsd_) services.push_back(loop.spawn("statsd", statsd_->run()));
   if (!options.answers_commands) return services;
   services.push_back(loop.spawn("folder", watch_folder(app.appdir())));
   try {
@@ -279,77 +287,6 @@ Task<void> Worker::Impl::watch_folder(std::string path) {
       ErrorKind::kFatal,
       fmt::format("the data folder {} was removed or replaced while it was in use: start this worker again", path))));
   ask_to_stop();
-}
-
-template <class T>
-Task<std::map<std::size_t, T>> Worker::Impl::ask(std::function<T(Shard&)> question, Loop::duration patience) {
-  struct Answers {
-    std::map<std::size_t, T> by_shard;
-    WaitQueue changed;
-  };
-  auto answers = std::make_shared<Answers>();
-  for (std::size_t i = 0; i < shards.size(); ++i) {
-    shards[i]->thread.loop().post([shard = shards[i].get(), i, question, answers, post = loop.poster()] {
-      post([i, answers, answer = question(*shard)] {
-        answers->by_shard.emplace(i, answer);
-        answers->changed.notify_all();
-      });
-    });
-  }
-  const auto until = loop.now() + patience;
-  while (answers->by_shard.size() < shards.size() && loop.now() < until)
-    co_await answers->changed.wait_until(until, "the shards' answers");
-  co_return answers->by_shard;
-}
-
-Task<WorkerStatus> Worker::Impl::status() {
-  WorkerStatus all;
-  all.app = app.id();
-  all.worker = process_name();
-  const auto parts = co_await ask<WorkerStatus>(
-      [](Shard& shard) {
-        WorkerStatus part;
-        if (!shard.app) return part;
-        auto& of = shard.app->shard();
-        part.partitions = of.diagnose();
-        part.accounts = shard.app->accounts();
-        part.rebalances = of.rebalances();
-        part.tables = shard.app->tables();
-        part.dropped_replies = of.outbox().refused().replies_dropped();
-        part.refused_records = of.outbox().refused().lost();
-        part.sent_records = of.outbox().appender().appended();
-        return part;
-      },
-      kPatience);
-  for (const auto& [number, part] : parts) {
-    all.partitions.insert(all.partitions.end(), part.partitions.begin(), part.partitions.end());
-    all.accounts.insert(all.accounts.end(), part.accounts.begin(), part.accounts.end());
-    all.rebalances.insert(all.rebalances.end(), part.rebalances.begin(), part.rebalances.end());
-    all.tables.insert(all.tables.end(), part.tables.begin(), part.tables.end());
-    all.dropped_replies += part.dropped_replies;
-    all.refused_records += part.refused_records;
-    all.sent_records += part.sent_records;
-  }
-  for (std::size_t i = 0; i < shards.size(); ++i) {
-    if (!parts.contains(i)) all.silent.push_back(member(i));
-  }
-  all.kept_threads = watch_.kept();
-  all.refused_replies = app.refused_replies;
-  co_return all;
-}
-
-Task<std::vector<detail::PartRows>> Worker::Impl::rows(const TableBase& table, detail::RowQuery query) {
-  std::vector<std::vector<detail::PartRows>> found(table.spec().global ? 1 : shards.size());
-  std::vector<Task<void>> reads;
-  for (std::size_t i = 0; i < found.size(); ++i) {
-    reads.push_back(shards[i]->thread.run([&, i]() -> Task<void> {
-      if (shards[i]->app) found[i] = co_await shards[i]->app->rows(table, query);
-    }));
-  }
-  co_await when_all(std::move(reads));
-  std::vector<detail::PartRows> all;
-  for (auto& some : found) std::ranges::move(some, std::back_inserter(all));
-  co_return all;
 }
 
 Worker::Worker(App& app, std::shared_ptr<Log> log, WorkerOptions options)
@@ -388,22 +325,6 @@ Task<WorkerStatus> Worker::status() { return impl_->status(); }
 const std::map<std::string, std::set<int>>& Worker::partitions() const { return impl_->partitions; }
 
 std::string Worker::url() const { return impl_->url(); }
-
-Task<std::vector<std::string>> Worker::describe() {
-  auto& impl = *impl_;
-  const auto parts = co_await impl.ask<std::vector<std::string>>(
-      [](Impl::Shard& shard) { return shard.app ? shard.app->describe() : shard.thread.loop().describe_tasks(); },
-      kPatience);
-  std::vector<std::string> lines;
-  for (std::size_t i = 0; i < impl.shards.size(); ++i) {
-    const auto part = parts.find(i);
-    if (part == parts.end())
-      lines.push_back(fmt::format("--- shard {}: does not answer, because a handler keeps its thread ---", i));
-    else
-      lines.insert(lines.end(), part->second.begin(), part->second.end());
-  }
-  co_return lines;
-}
 
 Task<void> Worker::partitions_changed() {
   auto& impl = *impl_;

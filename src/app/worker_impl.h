@@ -12,6 +12,7 @@
 
 #include "app/app_shard.h"
 #include "app/shard_thread.h"
+#include "app/statsd.h"
 #include "app/status_socket.h"
 #include "app/thread_watch.h"
 #include "app/web_service.h"
@@ -43,6 +44,7 @@ struct Worker::Impl : std::enable_shared_from_this<Worker::Impl> {
   Task<WorkerStatus> status();
   // What the shards have of the table; of a global one, what the first shard has.
   Task<std::vector<detail::PartRows>> rows(const TableBase& table, detail::RowQuery query);
+  Task<MetricsAnswers> metrics();
   std::string url() const { return web_ ? web_->url() : ""; }
   // Calls `question` on each shard's loop. Shards that do not answer within `patience` are left out.
   template <class T>
@@ -89,7 +91,30 @@ struct Worker::Impl : std::enable_shared_from_this<Worker::Impl> {
   std::vector<Spawned> consuming_;
   ThreadWatch watch_;
   std::optional<StatusSocket> socket_;
+  std::optional<WorkerMetrics> metrics_;
+  std::optional<Statsd> statsd_;
   std::optional<WebService> web_;
 };
+
+template <class T>
+Task<std::map<std::size_t, T>> Worker::Impl::ask(std::function<T(Shard&)> question, Loop::duration patience) {
+  struct Answers {
+    std::map<std::size_t, T> by_shard;
+    WaitQueue changed;
+  };
+  auto answers = std::make_shared<Answers>();
+  for (std::size_t i = 0; i < shards.size(); ++i) {
+    shards[i]->thread.loop().post([shard = shards[i].get(), i, question, answers, post = loop.poster()] {
+      post([i, answers, answer = question(*shard)] {
+        answers->by_shard.emplace(i, answer);
+        answers->changed.notify_all();
+      });
+    });
+  }
+  const auto until = loop.now() + patience;
+  while (answers->by_shard.size() < shards.size() && loop.now() < until)
+    co_await answers->changed.wait_until(until, "the shards' answers");
+  co_return answers->by_shard;
+}
 
 }  // namespace mephisto

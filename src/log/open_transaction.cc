@@ -10,6 +10,16 @@ Task<Result<std::vector<OpenTransaction>>> Log::open_transactions(std::vector<To
   co_return std::vector<OpenTransaction>{};
 }
 
+Task<Result<std::vector<Watermarks>>> Log::watermarks_of(std::vector<TopicPartition> partitions) {
+  std::vector<Watermarks> all;
+  for (auto& partition : partitions) {
+    auto marks = co_await watermarks(std::move(partition));
+    if (!marks) co_return std::unexpected(marks.error());
+    all.push_back(*marks);
+  }
+  co_return all;
+}
+
 Task<Result<void>> Log::end_transaction(TopicPartition partition, std::int64_t start) {
   co_return fail(ErrorKind::kNotFound,
                  "no transaction is open in " + partition.str() + " from " + std::to_string(start) + " on");

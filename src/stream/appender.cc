@@ -22,7 +22,10 @@ Appender::Appender(Loop& loop, std::unique_ptr<Producer> producer, Collector& co
 void Appender::complete(Outgoing& taken, const Result<std::vector<AppendResult>>& result) {
   tickets_.complete(taken, result);
   if (!result) return;
-  for (const auto& batch : taken.batches) appended_ += batch.records.count();
+  for (const auto& batch : taken.batches) {
+    appended_ += batch.records.count();
+    appended_bytes_ += batch.records.bytes();
+  }
   collector_.reuse(taken.batches);
 }
 

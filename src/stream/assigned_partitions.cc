@@ -28,6 +28,20 @@ std::string_view acks_ahead_of(std::string_view metadata, std::string_view agent
   return {};
 }
 
+// `open`: the shard goes on with the events in flight.
+AgentTotals totals_of(const Lane& lane, bool open) {
+  const auto& a = lane.account;
+  AgentTotals totals;
+  totals.received = a.consumed + lane.given_back + lane.reopened;
+  totals.acked = a.acked + lane.reopened;
+  totals.dead_lettered = a.dead_lettered;
+  totals.skipped = a.skipped;
+  totals.given_back = lane.given_back + (open ? 0 : a.in_flight);
+  totals.in_flight = open ? a.in_flight : 0;
+  totals.bytes = lane.bytes;
+  return totals;
+}
+
 void check_account(const Lane& lane) {
   if (lane.account.balanced()) return;
   const auto& a = lane.account;
@@ -39,6 +53,18 @@ void check_account(const Lane& lane) {
 }
 
 }  // namespace
+
+AgentTotals& AgentTotals::operator+=(const AgentTotals& other) {
+  received += other.received;
+  acked += other.acked;
+  dead_lettered += other.dead_lettered;
+  skipped += other.skipped;
+  given_back += other.given_back;
+  in_flight += other.in_flight;
+  bytes += other.bytes;
+  latency += other.latency;
+  return *this;
+}
 
 Assignment* AssignedPartitions::find(AssignmentId id) const {
   const auto found = assignments_.find(id);
@@ -87,6 +113,9 @@ void AssignedPartitions::close(AssignmentId id, AssignmentState end, const char*
   for (auto& lane : assignment->lanes) {
     lane->queue->forget(*lane);
     lane->queue->remove_lane(*lane);
+  }
+  for (auto lane = assignment->lanes.begin(); auto& subscription : subscriptions_) {
+    if (subscription.topic == assignment->partition().topic) subscription.ended += totals_of(**lane++, false);
   }
   assignments_.erase(found);
   if (assignment->restored) {
@@ -154,6 +183,29 @@ AssignmentCommit AssignedPartitions::progress(const Assignment& assignment) cons
     commit.metadata += agent.name() + ":" + note;
   });
   return commit;
+}
+
+// Times that a sender has chosen may be in the future, and those of old records may be unknown (negative).
+void AssignedPartitions::count_latency(Assignment& assignment) {
+  const auto now = std::chrono::floor<std::chrono::milliseconds>(loop_.wall_time().time_since_epoch());
+  for (auto lane = assignment.lanes.begin(); auto& subscription : subscriptions_) {
+    if (subscription.topic != assignment.partition().topic) continue;
+    for (const auto& run : (*lane++)->times.take_sealed()) {
+      if (run.ms >= 0) subscription.ended.latency.add(now - std::chrono::milliseconds{run.ms}, run.records);
+    }
+  }
+}
+
+std::vector<AgentTotals> AssignedPartitions::totals() const {
+  std::vector<AgentTotals> all;
+  for (const auto& subscription : subscriptions_) all.push_back(subscription.ended);
+  for (const auto& [id, assignment] : assignments_) {
+    auto lane = assignment->lanes.begin();
+    for (std::size_t i = 0; i < subscriptions_.size(); ++i) {
+      if (subscriptions_[i].topic == assignment->partition().topic) all[i] += totals_of(**lane++, true);
+    }
+  }
+  return all;
 }
 
 std::vector<LaneStatus> AssignedPartitions::status() const {

@@ -72,6 +72,7 @@ Task<bool> Committer::commit(std::vector<AssignmentId> ids) {
       const bool moved = one.offset != assignment.committed || one.metadata != assignment.committed_metadata;
       if (!std::exchange(found->second->must_commit, false) && !moved) continue;
       MEPHISTO_ASSERT(one.offset >= assignment.committed, "a committed offset never moves back");
+      for (const auto& lane : assignment.lanes) lane->times.seal(lane->tracker.done());
       commits.push_back(std::move(one));
       committing.push_back(found->second);
     }
@@ -106,6 +107,7 @@ void Committer::committed(Assignment& assignment, AssignmentCommit commit) {
   assignment.committed = commit.offset;
   assignment.committed_metadata = std::move(commit.metadata);
   for (auto& lane : assignment.lanes) lane->tracker.forget_before(commit.offset);
+  assigned_.count_latency(assignment);
   refused_.forget_before(assignment, commit.offset);
 }
 

@@ -1,5 +1,8 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "mephisto/stream/lane_merge.h"
 #include "mephisto/stream/shard.h"
 
 namespace mephisto::detail {
@@ -8,6 +11,25 @@ namespace {
 constexpr std::chrono::seconds kLongCommit{1};  // a shorter commit is no reason worth reporting
 
 }  // namespace
+
+std::optional<Timestamp> LaneQueue::time_of(const Lane& lane, std::int64_t offset) const {
+  const auto among = [&](const auto& slots) -> const Slot* {
+    const auto found = std::ranges::find_if(slots, [&](const Slot& slot) { return slot.is(lane, offset); });
+    return found == slots.end() ? nullptr : &*found;
+  };
+  const auto* slot = among(runnable_);
+  if (const auto* failed = retrying(lane, offset); slot == nullptr && failed != nullptr) slot = &failed->slot;
+  for (auto key = keys_.begin(); slot == nullptr && key != keys_.end(); ++key) slot = among(key->second);
+  if (slot != nullptr) return slot->record().timestamp();
+  // It is not delivered yet.
+  const DeliveredBatch* batch = merge_ ? merge_->first(lane) : nullptr;
+  for (const auto* batches : {&blocked_, &batches_}) {
+    const auto found = std::ranges::find(*batches, &lane, [](const auto* one) { return one->lane.get(); });
+    if (batch == nullptr && found != batches->end()) batch = *found;
+  }
+  if (batch == nullptr || batch->next == batch->batch->records.size()) return std::nullopt;
+  return batch->batch->records[batch->next].timestamp();
+}
 
 // The agent with the lowest committable offset decides the partition's offset.
 std::vector<PartitionDiagnosis> Shard::diagnose() const {

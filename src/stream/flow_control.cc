@@ -28,6 +28,7 @@ void FlowControl::arrived(Assignment& assignment, std::shared_ptr<Batch> batch) 
     bytes_in_flight_ += batch->bytes;
     assignment.flow.bytes += batch->bytes;
     assignment.flow.ahead += batch->bytes;
+    lane->bytes += batch->bytes;
     lane->queue->push(lane, batch);
     if (!lane->queue->has_enough && lane->queue->ahead() >= kAheadOfAgent) set_enough(*lane->queue, true);
   }

@@ -172,6 +172,13 @@ Task<void> LaneMerge::wait_idle(std::shared_ptr<bool> alive, std::shared_ptr<Lan
   ready_.notify_all();
 }
 
+const DeliveredBatch* LaneMerge::first(const Lane& lane) const {
+  const auto group = groups_.find(lane.assigned.partition.partition);
+  if (group == groups_.end()) return nullptr;
+  const auto input = std::ranges::find(group->second, &lane, [](const Input& one) { return one.lane.get(); });
+  return input == group->second.end() || input->batches.empty() ? nullptr : input->batches.front().batch;
+}
+
 std::string LaneMerge::waiting(const Lane& lane) const {
   const auto group = groups_.find(lane.assigned.partition.partition);
   if (group == groups_.end()) return "";

@@ -13,19 +13,11 @@
 #include "mephisto/base/assert.h"
 #include "mephisto/stream/delivery.h"
 #include "mephisto/stream/lane_merge.h"
+#include "mephisto/stream/refusals.h"
 
 namespace mephisto::detail {
 
 std::string only_for(const std::string& agent, const std::string& topic) { return agent + "@" + topic; }
-
-Account& Account::operator+=(const Account& other) {
-  consumed += other.consumed;
-  acked += other.acked;
-  in_flight += other.in_flight;
-  dead_lettered += other.dead_lettered;
-  skipped += other.skipped;
-  return *this;
-}
 
 bool Slot::is(const Lane& other, std::int64_t offset) const {
   return *this && &lane() == &other && record().offset == offset;
@@ -125,6 +117,7 @@ DeliveredBatch* LaneQueue::pop_batch() {
   --lane.pending;
   if (lane.tracker.done_before(offset)) return false;
   const auto sequence = lane.tracker.deliver(offset);
+  lane.times.add(record.timestamp_ms);
   ++lane.account.consumed;
   if (!record.headers.empty() && is_for_another(lane, record)) {
     ++lane.account.skipped;
@@ -352,6 +345,7 @@ void LaneQueue::return_to_queue(Slot slot) {
     MEPHISTO_ASSERT(lane.account.in_flight > 0, "only an event in flight is returned");
     --lane.account.consumed;
     --lane.account.in_flight;
+    ++lane.given_back;
     if (owner != nullptr) owner->returned();
   }
   drop(slot);

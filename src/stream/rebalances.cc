@@ -96,6 +96,9 @@ void Rebalances::end() {
     log::info("{} is spare: group {} has {}no partition left for it; it takes over when another member leaves", member_,
               group_, members);
   }
+  ++totals_.count;
+  totals_.ms += one.total_ms;
+  totals_.unread_ms += one.unread_ms;
   past_.push_back(std::move(one));
   if (past_.size() > kKept) past_.pop_front();
 }

@@ -61,6 +61,7 @@ void RefusedEvents::reopen(const EventId& event, const std::string& why) {
   MEPHISTO_ASSERT(lane->account.acked > 0, "only an acknowledged event is reopened");
   --lane->account.acked;
   ++lane->account.in_flight;
+  ++lane->reopened;
   ++reopened_;
   std::erase_if(failing_, [](const Spawned& task) { return task.done(); });
   // If the partition is being released, the event is delivered again anyway.

@@ -13,6 +13,7 @@ namespace {
 constexpr std::string_view kTotal = "_total";
 
 std::string escaped(std::string_view text, bool quotes) {
+  if (text.find_first_of("\\\n\"") == std::string_view::npos) return std::string{text};
   std::string out;
   for (const char c : text) {
     if (c == '\\')
@@ -33,12 +34,60 @@ std::string number(double value) {
   return fmt::format("{}", value);
 }
 
+// As a float, as Prometheus keeps it.
+std::string bound(int exponent) {
+  auto text = number(std::ldexp(1.0, exponent));
+  return text.find_first_of(".e") == std::string::npos ? text + ".0" : text;
+}
+
+std::string labels(const MetricFamily::Labels& all) {
+  std::string text;
+  for (const auto& [name, value] : all)
+    text += fmt::format("{}{}=\"{}\"", text.empty() ? "" : ",", name, escaped(value, true));
+  return text;
+}
+
+void write(std::string& text, std::string_view name, std::string_view suffix, std::string_view labels, double value) {
+  if (labels.empty())
+    fmt::format_to(std::back_inserter(text), "{}{} {}\n", name, suffix, number(value));
+  else
+    fmt::format_to(std::back_inserter(text), "{}{}{{{}}} {}\n", name, suffix, labels, number(value));
+}
+
+void write(std::string& text, std::string_view name, const std::string& labels, const HistogramSample& sample) {
+  const auto bucket = [&](std::string_view le, std::uint64_t count) {
+    write(text, name, "_bucket", fmt::format("{}{}le=\"{}\"", labels, labels.empty() ? "" : ",", le),
+          static_cast<double>(count));
+  };
+  for (int exponent = sample.first; exponent <= sample.last; ++exponent)
+    bucket(bound(exponent), sample.histogram.up_to(exponent));
+  const auto count = sample.histogram.count();
+  bucket("+Inf", count);
+  write(text, name, "_sum", labels, sample.histogram.sum);
+  write(text, name, "_count", labels, static_cast<double>(count));
+}
+
+constexpr std::string_view name_of(MetricFamily::Type type) {
+  switch (type) {
+    case MetricFamily::Type::kGauge: return "gauge";
+    case MetricFamily::Type::kCounter: return "counter";
+    case MetricFamily::Type::kHistogram: break;
+  }
+  return "histogram";
+}
+
 }  // namespace
 
-Exposition::Format Exposition::preferred(std::string_view accept) {
+void MetricFamilies::begin(MetricFamily::Type type, std::string_view name, std::string_view help) {
+  MEPHISTO_ASSERT((type == MetricFamily::Type::kCounter) == name.ends_with(kTotal),
+                  "exactly the names of counters end in _total");
+  all_.push_back({type, name, help});
+}
+
+Exposition preferred_exposition(std::string_view accept) {
   // A scraper that knows OpenMetrics names it first, with the highest weight.
   double best = 0;
-  auto format = Format::kPrometheus;
+  auto format = Exposition::kPrometheus;
   for (const auto& one : split(accept, ',')) {
     const auto parts = split(one, ';');
     const auto media = to_lower(trim(parts.front()));
@@ -54,61 +103,37 @@ Exposition::Format Exposition::preferred(std::string_view accept) {
     }
     if (!known_version || weight <= best) continue;
     if (media == "application/openmetrics-text") {
-      format = Format::kOpenMetrics;
+      format = Exposition::kOpenMetrics;
       best = weight;
     } else if (media == "text/plain" || media == "text/*" || media == "*/*") {
-      format = Format::kPrometheus;
+      format = Exposition::kPrometheus;
       best = weight;
     }
   }
   return format;
 }
 
-std::string_view Exposition::content_type(Format format) {
-  return format == Format::kOpenMetrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
-                                        : "text/plain; version=0.0.4; charset=utf-8";
+std::string_view content_type(Exposition format) {
+  return format == Exposition::kOpenMetrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+                                            : "text/plain; version=0.0.4; charset=utf-8";
 }
 
-void Exposition::begin(std::string_view name, std::string_view type, std::string_view help) {
-  const bool counter = type == "counter";
-  MEPHISTO_ASSERT(counter == name.ends_with(kTotal), "exactly the names of counters end in _total");
-  name_ = name;
-  auto family = name;
-  if (counter && format_ == Format::kOpenMetrics) family.remove_suffix(kTotal.size());
-  text_ +=
-      fmt::format("# HELP {} {}\n# TYPE {} {}\n", family, escaped(help, format_ == Format::kOpenMetrics), family, type);
-}
-
-void Exposition::line(std::string_view suffix, std::initializer_list<Label> labels, double value,
-                      std::string_view bound) {
-  text_ += name_;
-  text_ += suffix;
-  std::string inner;
-  for (const auto& [name, text] : labels)
-    inner += fmt::format("{}{}=\"{}\"", inner.empty() ? "" : ",", name, escaped(text, true));
-  if (!bound.empty()) inner += fmt::format("{}le=\"{}\"", inner.empty() ? "" : ",", bound);
-  if (!inner.empty()) text_ += "{" + inner + "}";
-  text_ += " " + number(value) + "\n";
-}
-
-void Exposition::buckets(std::initializer_list<Label> labels, const std::vector<double>& bounds,
-                         const std::vector<std::uint64_t>& counts, double sum) {
-  MEPHISTO_ASSERT(counts.size() == bounds.size() + 1, "one bucket is above all bounds");
-  std::uint64_t below = 0;
-  for (std::size_t i = 0; i < bounds.size(); ++i) {
-    below += counts[i];
-    const auto whole = std::floor(bounds[i]) == bounds[i] && std::isfinite(bounds[i]);
-    line("_bucket", labels, static_cast<double>(below), whole ? fmt::format("{:.1f}", bounds[i]) : number(bounds[i]));
+std::string write_metrics(const MetricFamilies& families, Exposition format) {
+  const bool open = format == Exposition::kOpenMetrics;
+  std::string text;
+  for (const auto& family : families.all()) {
+    auto name = family.name;
+    if (open && family.type == MetricFamily::Type::kCounter) name.remove_suffix(kTotal.size());
+    fmt::format_to(std::back_inserter(text), "# HELP {} {}\n# TYPE {} {}\n", name, escaped(family.help, open), name,
+                   name_of(family.type));
+    for (const auto& sample : family.samples) {
+      if (const auto* value = std::get_if<double>(&sample.value))
+        write(text, family.name, "", labels(sample.labels), *value);
+      else
+        write(text, family.name, labels(sample.labels), *std::get<1>(sample.value));
+    }
   }
-  below += counts.back();
-  line("_bucket", labels, static_cast<double>(below), "+Inf");
-  line("_sum", labels, sum);
-  line("_count", labels, static_cast<double>(below));
-}
-
-std::string Exposition::end() && {
-  if (format_ == Format::kOpenMetrics) text_ += "# EOF\n";
-  return std::move(text_);
+  return open ? text + "# EOF\n" : text;
 }
 
 }  // namespace mephisto

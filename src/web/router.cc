@@ -58,13 +58,14 @@ void Router::add(detail::Page page) {
   pages_.insert(at, std::move(page));
 }
 
-Task<HttpReply> Router::answer(HttpRequest request) const {
+Task<HttpReply> Router::answer(HttpRequest request, std::string* answering) const {
   const auto path = without_trailing_slash(request.path);
   const auto method = request.method == "HEAD" ? std::string{"GET"} : request.method;
   std::set<std::string> allowed;
   for (const auto& page : pages_) {
     auto values = page.path.match(path);
     if (!values) continue;
+    if (answering != nullptr) *answering = page.path.text();
     if (page.method != method) {
       allowed.insert(page.method);
       continue;

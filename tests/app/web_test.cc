@@ -114,7 +114,7 @@ TEST_F(Web, ProbesAndDescriptionAreThere) {
   });
 }
 
-TEST_F(Web, MetricsHaveTheAccountOfEachPartition) {
+TEST_F(Web, MetricsHaveTheAccountOfEachAgent) {
   auto& sales = app.topic<int>("sales", {.partitions = 1});
   AgentOptions skipping;
   skipping.on_error.then = ErrorPolicy::Then::kSkip;
@@ -132,12 +132,12 @@ TEST_F(Web, MetricsHaveTheAccountOfEachPartition) {
     EXPECT_EQ((co_await get(url + "sell/3")).body, "3");
     const auto reply = co_await get(url + "metrics");
     EXPECT_THAT(reply.headers["content-type"], HasSubstr("version=0.0.4"));
-    EXPECT_THAT(reply.body,
-                HasSubstr("mephisto_records_consumed_total{agent=\"count\",topic=\"sales\",partition=\"0\"} 1\n"));
-    EXPECT_THAT(reply.body, HasSubstr("partition=\"0\",outcome=\"acked\"} 1\n"));
+    EXPECT_THAT(reply.body, HasSubstr("mephisto_events_received_total{agent=\"count\",topic=\"sales\"} 1\n"));
+    EXPECT_THAT(reply.body, HasSubstr("{agent=\"count\",topic=\"sales\",outcome=\"acked\"} 1\n"));
+    EXPECT_THAT(reply.body, HasSubstr("mephisto_handler_seconds_count{agent=\"count\"} 1\n"));
     EXPECT_THAT(reply.body, HasSubstr("mephisto_lag{topic=\"sales\",partition=\"0\"}"));
     EXPECT_THAT(reply.body, HasSubstr("mephisto_worker_ready 1\n"));
-    EXPECT_THAT(reply.body, HasSubstr("mephisto_http_responses_total{status=\"200\"} 1\n"));
+    EXPECT_THAT(reply.body, HasSubstr("mephisto_http_responses_total{page=\"/sell/{n}\",status=\"200\"} 1\n"));
     const auto open = co_await get(url + "metrics", {{"Accept", "application/openmetrics-text; version=1.0.0"}});
     EXPECT_TRUE(open.body.ends_with("# EOF\n"));
   });

@@ -1,35 +1,9 @@
-"""A real browser for tests of pages: Debian's Chromium, driven by Playwright, which is installed in build/page/venv."""
-import fcntl
-import os
-import pathlib
+"""A real browser for tests of pages: Debian's Chromium, driven by Playwright."""
 import shutil
-import subprocess
-import sys
 import time
 
-HERE = pathlib.Path(__file__).resolve().parent
-VENV = HERE.parent.parent / "build/page/venv"
 CHROMIUM = shutil.which("chromium")
 CSP = "document.addEventListener('securitypolicyviolation', e => console.error('CSP: ' + e.violatedDirective));"
-
-
-def need_playwright():
-    """Starts this program again with the Python that has Playwright."""
-    if pathlib.Path(sys.prefix) == VENV:
-        return
-    wanted = (HERE / "page_requirements.txt").read_text()
-    done = VENV / "requirements.txt"  # written last
-    VENV.parent.mkdir(parents=True, exist_ok=True)
-    with open(VENV.parent / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not done.exists() or done.read_text() != wanted:
-            shutil.rmtree(VENV, ignore_errors=True)
-            subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
-            subprocess.run([VENV / "bin/pip", "install", "-q", "--disable-pip-version-check", "-r",
-                            HERE / "page_requirements.txt"], check=True)
-            done.write_text(wanted)
-    python = str(VENV / "bin/python")
-    os.execv(python, [python, *sys.argv])
 
 
 def launch(playwright):

@@ -5,8 +5,10 @@ import signal
 import time
 import unittest
 
-import browser
-browser.need_playwright()
+import python_packages
+python_packages.need("page")
+
+import browser  # noqa: E402 (its packages are found only now)
 
 from axe_playwright_python.sync_playwright import Axe  # noqa: E402 (found only now)
 from playwright.sync_api import sync_playwright  # noqa: E402

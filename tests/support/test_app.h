@@ -277,7 +277,12 @@ inline std::vector<detail::LaneStatus> lanes(const Worker& worker) { return work
 inline detail::Account account(const Worker& worker, const std::string& agent) {
   detail::Account sum;
   for (const auto& line : lanes(worker)) {
-    if (line.agent == agent) sum += line.account;
+    if (line.agent != agent) continue;
+    sum.consumed += line.account.consumed;
+    sum.acked += line.account.acked;
+    sum.in_flight += line.account.in_flight;
+    sum.dead_lettered += line.account.dead_lettered;
+    sum.skipped += line.account.skipped;
   }
   return sum;
 }

@@ -36,10 +36,14 @@ class AgentRuntime : public ShardAgent {
   Task<void> stop(std::chrono::milliseconds grace);
   // Applies the error policy to an event that failed.
   void failed(Slot& slot, FailureKind kind, const std::string& message);
+  // The handler has taken this long for an event, and as long for each of `events`.
+  void handled(Loop::duration duration, std::uint32_t events) { handler_time_.add(duration, events); }
+  const Histogram& handler_time() const { return handler_time_; }
   const std::string& name() const override { return agent_.name(); }
   LaneQueue& queue_for(const TopicPartition& partition) override;
   void queue_closed(const TopicPartition& partition) override;
   Reason waiting(const Lane& lane) const override;
+  std::optional<Timestamp> oldest(const Lane& lane) const override;
   void refused(Slot& slot, const std::string& message) override;
   // The topic of this agent's dead letters.
   static TopicSpec dead_letter_topic(const std::string& app_id, const AgentBase& agent);
@@ -75,6 +79,7 @@ class AgentRuntime : public ShardAgent {
   std::vector<Slot> stopped_;  // events whose partition was stopped by the policy
   std::function<void(std::string)> on_crash_;
   bool stopping_ = false;
+  Histogram handler_time_;
   std::deque<Loop::time_point> crashes_;  // of instances that held no event
 };
 

@@ -1,6 +1,8 @@
 // An instance of an agent: one running coroutine of its handler.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -36,6 +38,8 @@ class Instance {
   // Whether it processes the record, alone or in a batch. waits_for_ack(): with manual_ack, whether it has processed
   // the record and the acknowledgement is missing.
   bool holds(const Lane& lane, std::int64_t offset) const;
+  // That record, if it is in flight here; otherwise null.
+  const Slot* find(const Lane& lane, std::int64_t offset) const;
   bool waits_for_ack(const Lane& lane, std::int64_t offset) const;
   Slot& slot() { return slot_; }
   std::vector<Slot>& held() { return held_; }
@@ -55,13 +59,19 @@ class Instance {
     return queue_.pick(slot_);
   }
   // Whether the handler must let the loop's other tasks run, although there is a next record. The clock is read only
-  // now and then.
-  bool must_yield() {
-    if (++taken_ < kReadClockEvery) return must_yield_;
-    taken_ = 0;
-    return must_yield_ = Loop::current()->turn_is_over();
+  // now and then. Then the time that the handler takes for the next event is measured, too.
+  bool must_yield() { return ++untimed_ < read_clock_at_ ? false : look_at_clock(); }
+  void yielded() {
+    must_yield_ = false;
+    ++untimed_;
   }
-  void yielded() { must_yield_ = false; }
+  // must_yield() was called, and there was no record.
+  void found_none();
+  // The handler begins with an event (or a batch) for which it has waited: its time is measured.
+  void begin_timing();
+  void batch_is_full();
+  // The handler is done with the event, or has failed.
+  void end_timing();
   void hold() { held_.push_back(std::exchange(slot_, {})); }
   // The unit of work of the current event or batch that needs the state of another unit; null if it does not.
   Slot* in_conflict();
@@ -82,13 +92,18 @@ class Instance {
   }
 
  private:
-  static constexpr int kReadClockEvery = 16;
+  static constexpr std::uint32_t kReadClockEvery = 16;
+  static constexpr std::uint32_t kTimeEvery = 64;
+
+  bool look_at_clock();
 
   AgentRuntime& runtime_;
   LaneQueue& queue_;
   TaskContext& context_;
-  int taken_ = 0;
+  std::uint32_t untimed_ = 0;  // events since the one whose time was measured
+  std::uint32_t read_clock_at_ = kReadClockEvery;
   bool must_yield_ = false;
+  std::optional<Loop::time_point> timed_since_;
   Slot slot_;
   std::vector<Slot> held_;
   std::vector<Slot> unacked_;  // with manual_ack: events without an acknowledgement, in flight until the worker stops

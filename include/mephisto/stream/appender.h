@@ -28,8 +28,9 @@ class Appender {
   // Stops without appending what is collected.
   Task<void> abandon();
 
-  // The number of records that it has appended.
+  // The number of records that it has appended, and their size.
   std::uint64_t appended() const { return appended_; }
+  std::uint64_t appended_bytes() const { return appended_bytes_; }
   // The error of the append under way, which is tried again.
   const std::optional<LastingError>& trouble() const { return trouble_; }
 
@@ -55,6 +56,7 @@ class Appender {
   RefusedRecords& refused_;
   bool transactional_;
   std::uint64_t appended_ = 0;
+  std::uint64_t appended_bytes_ = 0;
   bool closing_ = false;
   std::optional<LastingError> trouble_;
   std::list<Append> appends_;  // in order

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "mephisto/base/histogram.h"
 #include "mephisto/stream/assignment.h"
 #include "mephisto/stream/diagnosis.h"
 #include "mephisto/stream/participant.h"
@@ -24,13 +25,32 @@ class ShardAgent {
   virtual void queue_closed(const TopicPartition& partition) = 0;
   // The reason why the first record of the lane that is not processed waits.
   virtual Reason waiting(const Lane& lane) const = 0;
+  // The time of the lane's first record that is not done; none if no such record is in memory.
+  virtual std::optional<Timestamp> oldest(const Lane& lane) const = 0;
   // Applies the error policy to an event whose output the log refused, and empties the slot.
   virtual void refused(Slot& slot, const std::string& why) = 0;
+};
+
+// What an agent has done with the records of a topic. Of the partitions that the shard had, too, so that no number but
+// `in_flight` ever falls: received = acked + dead_lettered + skipped + given_back + in_flight. A record that is
+// delivered again, and one whose output was refused after its acknowledgement, counts again.
+struct AgentTotals {
+  std::uint64_t received = 0;
+  std::uint64_t acked = 0;
+  std::uint64_t dead_lettered = 0;
+  std::uint64_t skipped = 0;
+  std::uint64_t given_back = 0;  // to be delivered again
+  std::uint64_t in_flight = 0;
+  std::uint64_t bytes = 0;  // of the batches with these records
+  Histogram latency{};      // from the time of a record to its commit
+
+  AgentTotals& operator+=(const AgentTotals& other);
 };
 
 struct Subscription {
   std::string topic;
   ShardAgent* agent;
+  AgentTotals ended{};  // of the assignments that have ended; the latency of all
 };
 
 // A line of `horton lag` and of a worker's status.
@@ -79,10 +99,14 @@ class AssignedPartitions {
 
   // The offset and metadata to commit for a partition now.
   AssignmentCommit progress(const Assignment& assignment) const;
+  // The sealed records of its lanes are committed: counts how long they took.
+  void count_latency(Assignment& assignment);
   // The number of delivered but uncommitted offsets of these partitions. Their records are delivered again if the
   // assignments end without another commit.
   std::int64_t uncommitted(const std::vector<AssignmentId>& ids) const;
   std::vector<LaneStatus> status() const;
+  // Of each subscription, in their order.
+  std::vector<AgentTotals> totals() const;
   // In the order of the states, without those that never happened. Each transition is also logged at debug.
   const std::vector<Transition>& transitions() const { return transitions_; }
 

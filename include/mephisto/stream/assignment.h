@@ -26,6 +26,13 @@ namespace mephisto::detail {
 // Whether an assignment may go from one state to another.
 bool may_follow(AssignmentState from, AssignmentState to);
 
+// The shard's memory that an assignment uses (flow_control.h), in bytes.
+struct FlowAccount {
+  std::size_t bytes = 0;  // of batches that the agents have not finished
+  std::size_t ahead = 0;  // of batches with records that the agent has not taken
+  bool paused = false;
+};
+
 // How often assignments of a shard went from one state to another, since it began.
 struct Transition {
   AssignmentState from = AssignmentState::kAssigned;

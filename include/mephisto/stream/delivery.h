@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "mephisto/stream/record_times.h"
 #include "mephisto/stream/time_order.h"
 #include "mephisto/stream/tracker.h"
 #include "mephisto/stream/unit_of_work.h"
@@ -26,6 +27,7 @@ namespace mephisto::detail {
 class LaneMerge;
 class LaneQueue;
 class Participant;
+class Refusals;
 using Participants = std::vector<Participant*>;
 
 // The header of a record that is for one agent on its topic only: the lanes of all other agents count it as done. A
@@ -49,7 +51,6 @@ struct Account {
   std::uint64_t skipped = 0;
 
   bool balanced() const { return consumed == acked + in_flight + dead_lettered + skipped; }
-  Account& operator+=(const Account& other);
 };
 
 // Identifies an event of a shard.
@@ -73,6 +74,12 @@ struct Lane {
   AckTracker tracker;
   const Participants* participants = nullptr;  // the shard's
   Account account;
+  // For metrics, whose counters never fall: events that the account does not count any more, because they will be
+  // delivered again, and acknowledgements that were taken back.
+  std::uint64_t given_back = 0;
+  std::uint64_t reopened = 0;
+  std::uint64_t bytes = 0;  // of the batches that have arrived
+  RecordTimes times;
   AssignmentState state = AssignmentState::kAssigned;  // its assignment's
   bool stopped = false;                                // by the error policy stop_partition
   bool awaited = false;                                // records of another lane wait for its next one
@@ -172,13 +179,6 @@ inline Slot* event_of(UnitOfWork* unit) {
 // The event that the running task processes, or null.
 inline Slot* current_slot() { return event_of(current_unit()); }
 
-// The shard's memory that an assignment uses (flow_control.h), in bytes.
-struct FlowAccount {
-  std::size_t bytes = 0;  // of batches that the agents have not finished
-  std::size_t ahead = 0;  // of batches with records that the agent has not taken
-  bool paused = false;
-};
-
 // The participants of the unit's shard.
 inline const Participants& participants_of(UnitOfWork& unit) {
   if (unit.kind == UnitOfWork::Kind::kTimer) return *static_cast<TimerRun&>(unit).participants;
@@ -186,26 +186,6 @@ inline const Participants& participants_of(UnitOfWork& unit) {
 }
 
 enum class Outcome { kAcked, kDeadLettered, kSkipped };
-
-// The events in flight whose output the log refused, with the reason. They fail when their handlers end.
-class Refusals {
- public:
-  bool empty() const { return all_.empty(); }
-  void add(const Lane& lane, std::int64_t offset, std::string why);
-  // Gives the reason for the event, and forgets it.
-  std::optional<std::string> take(const Slot& slot);
-  // Forgets the events of the partition before `offset`.
-  void forget_before(const TopicPartition& partition, std::int64_t offset);
-
- private:
-  struct Key {
-    TopicPartition partition;
-    std::uint32_t lane = 0;
-    std::int64_t offset = 0;
-    auto operator<=>(const Key&) const = default;
-  };
-  std::map<Key, std::string> all_;
-};
 
 // The queue that an agent's instances share: the batches of their lanes, and the records that wait for their key or for
 // a retry.
@@ -279,6 +259,8 @@ class LaneQueue {
   std::size_t ahead() const { return ahead_; }
   bool has_enough = false;  // its shard does not read more for it
   bool takes_by_time() const { return merge_ != nullptr; }
+  // The time of the lane's record at `offset`, or of its first one after that, if it waits here.
+  std::optional<Timestamp> time_of(const Lane& lane, std::int64_t offset) const;
   // What the records of the lane wait for, if the queue takes records by their time; empty: for nothing.
   std::string waits_for_other_topic(const Lane& lane) const;
   // Lanes of partitions in the states assigned to draining.

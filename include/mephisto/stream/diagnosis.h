@@ -53,6 +53,13 @@ class Rebalances {
   }
   // The oldest first; the last may be under way.
   std::vector<Rebalance> list() const;
+  // Of all that have ended.
+  struct Totals {
+    std::uint64_t count = 0;
+    std::int64_t ms = 0;
+    std::int64_t unread_ms = 0;
+  };
+  const Totals& totals() const { return totals_; }
 
  private:
   static std::int64_t ms_between(Loop::time_point from, Loop::time_point to) {
@@ -69,6 +76,7 @@ class Rebalances {
   std::string group_;
   std::string member_;
   std::deque<Rebalance> past_;
+  Totals totals_;
   bool under_way_ = false;
   bool complete_ = false;  // more partitions may still be assigned
   bool releasing_ = false;

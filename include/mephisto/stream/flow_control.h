@@ -34,6 +34,7 @@ class FlowControl {
   void starved(LaneQueue& queue);
 
   std::size_t in_flight() const { return bytes_in_flight_; }
+  std::size_t budget() const { return memory_budget_; }
   // What may be read now. Records that wait for those of another partition (LaneMerge) free no memory: although they
   // use all of it, something is read.
   std::size_t budget_left() const {

@@ -33,6 +33,8 @@ class LaneMerge {
   void pop();
   // Forgets the batches of the lane, or all, and gives them.
   std::vector<DeliveredBatch*> drop(const Lane* lane);
+  // The first batch of the lane; null if there is none.
+  const DeliveredBatch* first(const Lane& lane) const;
   // What the records of the lane wait for; empty: for nothing.
   std::string waiting(const Lane& lane) const;
 

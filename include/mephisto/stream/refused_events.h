@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "mephisto/stream/assigned_partitions.h"
+#include "mephisto/stream/refusals.h"
 #include "mephisto/stream/shard_options.h"
 
 namespace mephisto::detail {

@@ -62,6 +62,10 @@ class Shard : private LaneQueue::Owner {
   // Why the offsets of its partitions do not move.
   std::vector<PartitionDiagnosis> diagnose() const;
   std::vector<Rebalance> rebalances() const { return rebalances_.list(); }
+  // The parts that its metrics are made of.
+  const AssignedPartitions& assigned() const { return assigned_; }
+  const FlowControl& flow() const { return flow_; }
+  const Rebalances::Totals& rebalance_totals() const { return rebalances_.totals(); }
   // In the order of the states, without those that never happened. Each transition is also logged at debug.
   const std::vector<Transition>& transitions() const { return assigned_.transitions(); }
   // Signals for the app: after partitions are assigned, before they are revoked.

@@ -50,6 +50,8 @@ class AckTracker {
   // Called after a commit of `offset`: the records before it are never reopened.
   void forget_before(std::int64_t offset);
 
+  // Records before the first that is not done.
+  std::uint64_t done() const { return first_; }
   // Records between the first that is not done and the last delivered one.
   std::uint64_t window() const { return next_ - first_; }
   // The offset of the first record that is not done; of the next one when all are.

@@ -256,8 +256,8 @@ class Router {
   void add(detail::Page page);
   const std::vector<detail::Page>& pages() const { return pages_; }
 
-  // Never throws but Cancelled.
-  Task<HttpReply> answer(HttpRequest request) const;
+  // Never throws but Cancelled. `page`: set to the path of the page, as it was declared.
+  Task<HttpReply> answer(HttpRequest request, std::string* page = nullptr) const;
 
  private:
   std::vector<detail::Page> pages_;  // the most special path first

@@ -59,6 +59,10 @@ Task<Result<Watermarks>> KafkaLog::watermarks(TopicPartition partition) {
   co_return found->front();
 }
 
+Task<Result<std::vector<Watermarks>>> KafkaLog::watermarks_of(std::vector<TopicPartition> partitions) {
+  co_return co_await from_cluster([=](Cluster& cluster) { return cluster.watermarks(partitions); }, "Kafka's offsets");
+}
+
 Task<Result<Watermarks>> KafkaLog::readable(TopicPartition partition) {
   co_return co_await from_cluster([=](Cluster& cluster) { return cluster.readable(partition); }, "Kafka's offsets");
 }

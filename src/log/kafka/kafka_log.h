@@ -30,6 +30,7 @@ class KafkaLog : public Log, public std::enable_shared_from_this<KafkaLog> {
   Task<Result<std::vector<TopicInfo>>> topics() override;
   Task<Result<TopicInfo>> topic(std::string name) override;
   Task<Result<Watermarks>> watermarks(TopicPartition partition) override;
+  Task<Result<std::vector<Watermarks>>> watermarks_of(std::vector<TopicPartition> partitions) override;
   Task<Result<Watermarks>> readable(TopicPartition partition) override;
   Task<Result<std::int64_t>> offset_at(TopicPartition partition, Timestamp time) override;
   Task<Result<std::vector<GroupInfo>>> groups() override;
