@@ -11,6 +11,7 @@
 #include "base/private_file.h"
 #include "cli/commands.h"
 #include "cli/output.h"
+#include "cli/service_manager.h"
 #include "cli/web_pages.h"
 
 namespace mephisto::cli {
@@ -67,13 +68,14 @@ struct Signalled {
   std::vector<Spawned> tasks;
 };
 
-void pass_signals(const App& app, Worker& worker, Loop& loop, Signalled& signalled) {
+void pass_signals(const App& app, Worker& worker, const ServiceManager& manager, Loop& loop, Signalled& signalled) {
   loop.on_signal({SIGINT, SIGTERM}, [&](int signal) {
     if (std::exchange(signalled.stop, true)) {
       print_notice("Second signal: ending at once; unfinished events will be delivered again.");
       _exit(128 + signal);
     }
     log::info("{}: stopping", signal == SIGINT ? "SIGINT" : "SIGTERM");
+    manager.notify("STOPPING=1\nSTATUS=Events in progress are finished");
     signalled.tasks.push_back(loop.spawn("stop", worker.stop()));
     signalled.tasks.push_back(loop.spawn("stop", print_what_is_waited_for(app, worker)));
   });
@@ -90,13 +92,20 @@ Task<int> run(App& app, std::shared_ptr<Log> log, int shards, bool json) {
       std::move(log),
       {.shards = shards, .own_threads = true, .answers_commands = true, .web = pages ? &pages->router() : nullptr}};
   Signalled signalled;
-  pass_signals(app, worker, loop, signalled);
+  const ServiceManager manager;
+  pass_signals(app, worker, manager, loop, signalled);
   auto partitions = loop.spawn("partitions", log_partitions(worker));
-  auto work = loop.spawn("worker", [](Worker& of) -> Task<void> {
-    co_await of.start();
-    co_await of.finished();
-  }(worker));
+  Spawned watch;
+  auto work =
+      loop.spawn("worker", [](Worker& of, const ServiceManager& told, Spawned& watching, bool& stops) -> Task<void> {
+        co_await of.start();
+        if (!stops) told.notify("READY=1\nSTATUS=Ready; why, lag and rebalances tell more");
+        watching = Loop::current()->spawn("watchdog", told.watch(of));
+        co_await of.finished();
+      }(worker, manager, watch, signalled.stop));
   co_await work.finished();
+  watch.cancel();
+  co_await watch.finished();
   for (const auto& error : worker.errors()) print_error(error, kFailed, json);
   for (const auto& shard : worker.unended()) print_notice(shard);
   if (!worker.unended().empty()) _exit(kFailed);
