@@ -84,6 +84,7 @@ Builtin tables_command();
 Builtin topic_command();
 Builtin transactions_command();
 Builtin dlq_command();
+Builtin doctor_command();
 
 template <class Options, class Body>
 Builtin builtin(std::string name, std::string help, LogUse log_use, Body body, bool app_only = true) {

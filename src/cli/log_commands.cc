@@ -146,6 +146,7 @@ std::vector<Builtin> log_commands() {
   commands.push_back(topic_command());
   commands.push_back(transactions_command());
   commands.push_back(dlq_command());
+  commands.push_back(doctor_command());
   return commands;
 }
 
