@@ -12,6 +12,7 @@
 
 #include "mephisto/app.h"
 #include "mephisto/web/page.h"
+#include "mephisto/web/static_files.h"
 
 namespace mephisto {
 

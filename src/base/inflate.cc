@@ -1,5 +1,7 @@
 #include "base/inflate.h"
 
+#include "mephisto/base/assert.h"
+
 #include <fmt/format.h>
 #include <zlib.h>
 
@@ -104,6 +106,24 @@ Result<std::string> inflate_gzip(std::string_view compressed, std::size_t limit)
     if (inflater.whole()) return plain;
     return broken();
   }
+}
+
+std::string gzip(std::string_view text) {
+  constexpr int kGzip = 16;  // added to the size of the window
+  z_stream stream{};
+  const int begun =
+      deflateInit2(&stream, Z_BEST_COMPRESSION, Z_DEFLATED, MAX_WBITS + kGzip, MAX_MEM_LEVEL, Z_DEFAULT_STRATEGY);
+  MEPHISTO_ASSERT(begun == Z_OK, "zlib has memory for a small file");
+  std::string out(deflateBound(&stream, text.size()), '\0');
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
+  stream.avail_in = static_cast<uInt>(text.size());
+  stream.next_out = reinterpret_cast<Bytef*>(out.data());
+  stream.avail_out = static_cast<uInt>(out.size());
+  const int ended = deflate(&stream, Z_FINISH);
+  MEPHISTO_ASSERT(ended == Z_STREAM_END, "deflateBound is enough room");
+  out.resize(stream.total_out);
+  deflateEnd(&stream);
+  return out;
 }
 
 }  // namespace mephisto

@@ -1,4 +1,4 @@
-// Decompresses gzip and zlib data, as a whole or in pieces.
+// Decompresses gzip and zlib data, as a whole or in pieces. Compresses texts as a whole.
 #pragma once
 
 #include <memory>
@@ -32,5 +32,6 @@ class Inflater {
 
 // The plain bytes of a gzip text, at most `limit` of them.
 Result<std::string> inflate_gzip(std::string_view compressed, std::size_t limit);
+std::string gzip(std::string_view text);
 
 }  // namespace mephisto

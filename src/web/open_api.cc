@@ -132,7 +132,10 @@ std::string open_api(const std::string& title, const std::string& version, const
   Schemas schemas;
   std::map<std::string, std::string> paths;
   for (const auto& page : router.pages()) {
-    auto& operations = paths[page.path.text()];
+    // OpenAPI has no name for a parameter of several segments.
+    auto path = page.path.text();
+    if (path.ends_with("...}")) path.replace(path.size() - 4, 4, "}");
+    auto& operations = paths[path];
     operations += (operations.empty() ? "" : ",") + operation(page, schemas);
   }
   std::string all;

@@ -52,22 +52,31 @@ PagePath PagePath::parse(std::string_view text) {
   if (!text.starts_with('/')) unusable(text, "a path begins with /");
   PagePath path;
   path.text_ = text;
-  for (const auto& segment : split(text.substr(1), '/')) {
-    const bool parameter = segment.starts_with('{') && segment.ends_with('}') && segment.size() >= 2;
-    const auto name = parameter ? segment.substr(1, segment.size() - 2) : segment;
-    if (parameter) {
+  const auto segments = split(text.substr(1), '/');
+  for (std::size_t i = 0; i < segments.size(); ++i) {
+    const auto& segment = segments[i];
+    auto kind = Kind::kLiteral;
+    std::string_view name = segment;
+    if (name.starts_with('{') && name.ends_with('}') && name.size() >= 2) {
+      kind = Kind::kParameter;
+      name = name.substr(1, name.size() - 2);
+      if (name.ends_with("...")) {
+        kind = Kind::kRest;
+        name.remove_suffix(3);
+        if (i + 1 < segments.size()) unusable(text, fmt::format("{} is the last segment, if it is there", segment));
+      }
       if (!is_name(name))
         unusable(text,
                  fmt::format("{} is not a parameter: write {{name}}, of letters, digits and _", printable(segment)));
       if (std::ranges::find(path.parameters_, name) != path.parameters_.end())
         unusable(text, fmt::format("the parameter {} is there twice", name));
-      path.parameters_.push_back(name);
+      path.parameters_.emplace_back(name);
     } else if (!std::ranges::all_of(segment, is_plain)) {
       unusable(text,
                fmt::format("\"{}\" has a character that a path has only as %XX: a segment is plain text or {{name}}",
                            printable(segment)));
     }
-    path.segments_.push_back({name, parameter});
+    path.segments_.push_back({std::string{name}, kind});
   }
   return path;
 }
@@ -75,29 +84,35 @@ PagePath PagePath::parse(std::string_view text) {
 std::optional<std::vector<std::string>> PagePath::match(std::string_view path) const {
   if (!path.starts_with('/')) return std::nullopt;
   const auto parts = split(path.substr(1), '/');
-  if (parts.size() != segments_.size()) return std::nullopt;
+  const bool has_rest = segments_.back().kind == Kind::kRest;
+  if (has_rest ? parts.size() < segments_.size() : parts.size() != segments_.size()) return std::nullopt;
   std::vector<std::string> values;
   for (std::size_t i = 0; i < parts.size(); ++i) {
     auto part = decoded(parts[i]);
     if (!part) return std::nullopt;
-    if (segments_[i].parameter) {
-      if (part->empty()) return std::nullopt;
-      values.push_back(std::move(*part));
-    } else if (*part != segments_[i].text) {
-      return std::nullopt;
+    const auto& segment = segments_[std::min(i, segments_.size() - 1)];
+    if (segment.kind == Kind::kLiteral) {
+      if (*part != segment.text) return std::nullopt;
+      continue;
     }
+    // A slash that is written as %2F is no slash between two segments.
+    if (part->empty() || (segment.kind == Kind::kRest && part->contains('/'))) return std::nullopt;
+    if (i < segments_.size())
+      values.push_back(std::move(*part));
+    else
+      values.back().append("/").append(*part);
   }
   return values;
 }
 
 bool PagePath::overlaps(const PagePath& other) const {
   return std::ranges::equal(segments_, other.segments_, [](const Segment& a, const Segment& b) {
-    return a.parameter == b.parameter && (a.parameter || a.text == b.text);
+    return a.kind == b.kind && (a.kind != Kind::kLiteral || a.text == b.text);
   });
 }
 
 bool PagePath::goes_before(const PagePath& other) const {
-  return std::ranges::lexicographical_compare(segments_, other.segments_, {}, &Segment::parameter, &Segment::parameter);
+  return std::ranges::lexicographical_compare(segments_, other.segments_, {}, &Segment::kind, &Segment::kind);
 }
 
 void refuse_parameter(std::string_view name, std::string_view value, std::string_view must_be) {

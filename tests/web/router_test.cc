@@ -46,6 +46,14 @@ TEST(PagePath, MatchesSegmentsAndDecodesThem) {
   EXPECT_THAT(matched("/orders/{id}", "/orders/a%2Fb"), ElementsAre("a/b"));
   EXPECT_THAT(matched("/o/{a}/lines/{b}", "/o/1/lines/2"), ElementsAre("1", "2"));
   EXPECT_THAT(matched("/", "/"), IsEmpty());
+  EXPECT_THAT(matched("/files/{name...}", "/files/a"), ElementsAre("a"));
+  EXPECT_THAT(matched("/{shop}/files/{name...}", "/x/files/a/b%20c/d"), ElementsAre("x", "a/b c/d"));
+}
+
+TEST(PagePath, SeveralSegmentsHaveOneMeaning) {
+  for (const auto* path : {"/files", "/files/", "/files//a", "/files/a//b", "/files/a/", "/files/a%2Fb",
+                           "/files/a/b%2fc", "/files/a/%00", "/files/a/%ff"})
+    EXPECT_THAT(matched("/files/{name...}", path), ElementsAre("no match")) << path;
 }
 
 TEST(PagePath, DoesNotMatchWhatIsDifferent) {
@@ -58,6 +66,8 @@ TEST(PagePath, RefusesPatternsThatAreNone) {
   EXPECT_THAT(wrong_path("orders"), HasSubstr("begins with /"));
   EXPECT_THAT(wrong_path("/{}"), HasSubstr("write {name}"));
   EXPECT_THAT(wrong_path("/{a b}"), HasSubstr("write {name}"));
+  EXPECT_THAT(wrong_path("/{...}"), HasSubstr("write {name}"));
+  EXPECT_THAT(wrong_path("/{a...}/b"), HasSubstr("the last segment"));
   EXPECT_THAT(wrong_path("/{a}/{a}"), HasSubstr("the parameter a is there twice"));
   EXPECT_THAT(wrong_path("/a?b"), HasSubstr("%XX"));
   EXPECT_THAT(wrong_path("/x{id}"), HasSubstr("%XX"));
@@ -144,6 +154,10 @@ TEST_F(RouterTest, AsksLiteralPathsBeforeParameters) {
   EXPECT_EQ(get("/orders/new").body, "form");
   EXPECT_EQ(get("/orders/old").body, "order old");
   EXPECT_EQ(get("/shops/new").body, "new shops");
+  page("/orders/{rest...}", [](std::string rest) -> Task<std::string> { co_return "rest " + rest; });
+  EXPECT_EQ(get("/orders/new").body, "form");
+  EXPECT_EQ(get("/orders/old").body, "order old");
+  EXPECT_EQ(get("/orders/old/1/2").body, "rest old/1/2");
 }
 
 TEST_F(RouterTest, RefusesTwoPagesForOneRequest) {

@@ -36,7 +36,8 @@ class PageError : public Failure {
 
 namespace detail {
 
-// The path of a page: literal segments, and `{name}` for one segment of the request's path.
+// The path of a page: literal segments, `{name}` for one segment of the request's path, and `{name...}` at the end for
+// one or more, with the slashes between them.
 class PagePath {
  public:
   // Throws Failure (kInvalid) with what is wrong and where.
@@ -52,9 +53,10 @@ class PagePath {
   const std::string& text() const { return text_; }
 
  private:
+  enum class Kind { kLiteral, kParameter, kRest };
   struct Segment {
     std::string text;  // the literal, or the name of the parameter
-    bool parameter = false;
+    Kind kind = Kind::kLiteral;
   };
   std::string text_;
   std::vector<Segment> segments_;
