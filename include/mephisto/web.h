@@ -6,8 +6,9 @@
 // A handler takes the parameters of its path, in their order: text, numbers or bool. It may also take a record, which
 // is the request's body in JSON, and the HttpRequest. It returns a record (JSON), text, an HttpReply, or nothing
 // (status 204). A handler that yields returns Results<R> (agent.h): texts and records are sent as they come, and
-// ServerEvents as server-sent events. A handler with a WebSocket& talks with its client in messages. Requests that do not fit get status 400 with what is wrong and where. A handler
-// runs on the worker's own loop, not on a shard's; it may send, cast and ask.
+// ServerEvents as server-sent events. A handler with a WebSocket& talks with its client in messages. Requests that do
+// not fit get status 400 with what is wrong and where. A handler runs on the worker's own loop, not on a shard's; it
+// may send, cast and ask.
 #pragma once
 
 #include "mephisto/app.h"
