@@ -10,17 +10,17 @@ from support import HORTON, ROOT, Scene
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
-KNOWN = {"image", "build", "profiles", "environment", "ports", "volumes", "depends_on", "healthcheck", "restart",
+KNOWN = {"image", "build", "command", "profiles", "environment", "ports", "volumes", "depends_on", "healthcheck", "restart",
          "stop_grace_period"}
-PINNED = re.compile(r"[\w./-]+:\d+\.\d+(\.\d+)?(-slim)?")
+PINNED = re.compile(r"[\w./-]+:v?\d+\.\d+(\.\d+)?(-slim)?")
 DURATION = re.compile(r"\d+(ms|s|m)")
 
 
 class Compose(unittest.TestCase):
     def test_has_kafka_mongodb_a_page_on_the_topics_and_horton(self):
-        self.assertEqual(set(SERVICES), {"kafka", "mongo", "topics", "horton"})
-        self.assertEqual([name for name, service in SERVICES.items() if "profiles" in service], ["horton"],
-                         "started only when it is asked for")
+        self.assertEqual(set(SERVICES), {"kafka", "mongo", "topics", "horton", "prometheus", "grafana"})
+        self.assertEqual([name for name, service in SERVICES.items() if "profiles" in service],
+                         ["horton", "prometheus", "grafana"], "started only when it is asked for")
         self.assertEqual(SERVICES["topics"]["ports"], ["127.0.0.1:9000:9000"])
 
     def test_says_only_what_compose_knows(self):
@@ -32,7 +32,12 @@ class Compose(unittest.TestCase):
                 for port in service.get("ports", []):
                     self.assertRegex(port, r"^127\.0\.0\.1:\d+:\d+$")
                 for volume in service.get("volumes", []):
-                    self.assertIn(volume.split(":")[0], COMPOSE["volumes"])
+                    source = volume.split(":")[0]
+                    if source.startswith("./"):
+                        self.assertTrue((ROOT / source).exists(), source)
+                        self.assertTrue(volume.endswith(":ro"))
+                    else:
+                        self.assertIn(source, COMPOSE["volumes"])
                 for value in service["environment"].values():
                     self.assertIsInstance(value, (str, int), "not a YAML flag, which compose refuses")
                     self.assertNotIsInstance(value, bool)
@@ -47,6 +52,24 @@ class Compose(unittest.TestCase):
                     self.assertRegex(health[length], DURATION)
                 for other, how in service.get("depends_on", {}).items():
                     self.assertEqual((other in SERVICES, how), (True, {"condition": "service_healthy"}))
+
+
+class Watched(unittest.TestCase):
+    def test_prometheus_scrapes_horton_with_the_alerts(self):
+        config = ROOT / "ops/compose/prometheus.yml"
+        job, = yaml.safe_load(config.read_text())["scrape_configs"]
+        self.assertEqual(job["static_configs"], [{"targets": ["horton:6066"]}])
+        self.assertIn("mephisto", job["job_name"])
+        self.assertNotIn("6066", str(SERVICES["horton"].get("ports", [])), "its pages need no token")
+        done = subprocess.run(["promtool", "check", "config", "--syntax-only", config], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_grafana_finds_prometheus_and_the_dashboard(self):
+        source, = yaml.safe_load((ROOT / "ops/compose/grafana/datasource.yml").read_text())["datasources"]
+        self.assertEqual((source["url"], source["isDefault"]), ("http://prometheus:9090", True))
+        folders = {volume.split(":")[1]: volume.split(":")[0] for volume in SERVICES["grafana"]["volumes"]}
+        provider, = yaml.safe_load((ROOT / "ops/compose/grafana/dashboards.yml").read_text())["providers"]
+        self.assertTrue((ROOT / folders[provider["options"]["path"]] / "mephisto.json").exists())
 
 
 class OnTheComposeFile(Scene):
