@@ -7,9 +7,12 @@ namespace mephisto::detail {
 ShardMetrics& ShardMetrics::operator+=(const ShardMetrics& other) {
   for (const auto& [agent, totals] : other.agents) agents[agent] += totals;
   for (const auto& [agent, times] : other.handler_time) handler_time[agent] += times;
-  partitions.insert(partitions.end(), other.partitions.begin(), other.partitions.end());
-  tables.insert(tables.end(), other.tables.begin(), other.tables.end());
-  crontabs.insert(crontabs.end(), other.crontabs.begin(), other.crontabs.end());
+  for (const auto& [partition, metrics] : other.partitions) {
+    const auto [known, fresh] = partitions.try_emplace(partition, metrics);
+    if (!fresh && known->second.committed <= metrics.committed) known->second = metrics;
+  }
+  for (const auto& [partition, table] : other.tables) tables.insert_or_assign(partition, table);
+  for (const auto& [job, metrics] : other.crontabs) crontabs.insert_or_assign(job, metrics);
   leads |= other.leads;
   rebalances.count += other.rebalances.count;
   rebalances.ms += other.rebalances.ms;
@@ -44,13 +47,17 @@ ShardMetrics AppShard::metrics() {
     });
   }
   for (const auto& one : shard_.diagnose()) {
-    PartitionMetrics metrics{{one.topic, one.partition}, one.committed, one.oldest};
-    if (const auto age = ages.find(metrics.partition); age != ages.end()) metrics.oldest_age = age->second;
+    const TopicPartition partition{one.topic, one.partition};
+    PartitionMetrics metrics{one.committed, one.oldest};
+    if (const auto age = ages.find(partition); age != ages.end()) metrics.oldest_age = age->second;
     if (!one.reasons.empty()) metrics.standstill = std::chrono::milliseconds{one.reasons.front().ms.value_or(0)};
-    all.partitions.push_back(std::move(metrics));
+    all.partitions.try_emplace(partition, metrics);
   }
-  all.tables = tables();
-  all.crontabs = cron_.metrics();
+  for (auto& one : tables()) {
+    if (one.state == "standby") continue;  // its keys are those of its owner
+    all.tables[{one.table, one.partition}] = std::move(one);
+  }
+  for (auto& one : cron_.metrics()) all.crontabs[one.job] = std::move(one);
   all.leads = leadership_.leads;
   all.rebalances = shard_.rebalance_totals();
   all.memory_in_use = shard_.flow().in_flight();

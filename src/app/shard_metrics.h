@@ -16,7 +16,6 @@ namespace mephisto::detail {
 
 // Of a partition that the shard reads. Negative offsets: it cannot begin to read it.
 struct PartitionMetrics {
-  TopicPartition partition;
   std::int64_t committed = 0;
   std::int64_t oldest = 0;                                // the first record that is not done
   std::optional<std::chrono::milliseconds> oldest_age{};  // since its time
@@ -28,9 +27,10 @@ struct ShardMetrics {
 
   std::map<std::pair<std::string, std::string>, AgentTotals> agents;  // by agent and topic
   std::map<std::string, Histogram> handler_time;                      // by agent
-  std::vector<PartitionMetrics> partitions;
-  std::vector<status::TableStatus> tables;
-  std::vector<CronMetrics> crontabs;  // of the leader
+  // While one of these moves between two shards, both may tell it.
+  std::map<TopicPartition, PartitionMetrics> partitions;
+  std::map<TopicPartition, status::TableStatus> tables;  // by table
+  std::map<std::string, CronMetrics> crontabs;           // of the leader
   bool leads = false;
   Rebalances::Totals rebalances;
   std::size_t memory_in_use = 0;

@@ -108,12 +108,10 @@ void add_agents(MetricFamilies& out, const detail::ShardMetrics& now) {
     out.sample({{"agent", agent}}, HistogramSample{times, detail::Histogram::kFirst, 8});
 }
 
-void add_tables(MetricFamilies& out, const std::vector<status::TableStatus>& tables) {
+void add_tables(MetricFamilies& out, const std::map<TopicPartition, status::TableStatus>& tables) {
   const auto each = [&](auto value) {
-    for (const auto& one : tables) {
-      if (one.state == "standby") continue;  // its keys are those of its owner
-      out.sample({{"table", one.table}, {"partition", std::to_string(one.partition)}}, static_cast<double>(value(one)));
-    }
+    for (const auto& [of, one] : tables)
+      out.sample({{"table", of.topic}, {"partition", std::to_string(of.partition)}}, static_cast<double>(value(one)));
   };
   out.gauge("mephisto_table_keys", "Keys of a table's partition, approximately.");
   each([](const auto& one) { return one.keys; });
@@ -127,19 +125,19 @@ void add_tables(MetricFamilies& out, const std::vector<status::TableStatus>& tab
   each([](const auto& one) { return one.end - one.position; });
 }
 
-void add_crontabs(MetricFamilies& out, const std::vector<detail::CronMetrics>& crontabs) {
+void add_crontabs(MetricFamilies& out, const std::map<std::string, detail::CronMetrics>& crontabs) {
   out.counter("mephisto_cron_slots_total", "Slots of a crontab by outcome, since it exists. Only the leader tells.");
-  for (const auto& one : crontabs) {
+  for (const auto& [job, one] : crontabs) {
     for (const auto& [outcome, count] : one.slots)
-      out.sample({{"crontab", one.job}, {"outcome", outcome}}, static_cast<double>(count));
+      out.sample({{"crontab", job}, {"outcome", outcome}}, static_cast<double>(count));
   }
   out.gauge("mephisto_cron_last_slot_timestamp_seconds", "The last slot of a crontab that was run or missed.");
-  for (const auto& one : crontabs) {
-    if (one.last) out.sample({{"crontab", one.job}}, seconds_of(*one.last));
+  for (const auto& [job, one] : crontabs) {
+    if (one.last) out.sample({{"crontab", job}}, seconds_of(*one.last));
   }
   out.gauge("mephisto_cron_next_slot_timestamp_seconds", "The next slot of a crontab, or the one that is due.");
-  for (const auto& one : crontabs) {
-    if (one.next) out.sample({{"crontab", one.job}}, seconds_of(*one.next));
+  for (const auto& [job, one] : crontabs) {
+    if (one.next) out.sample({{"crontab", job}}, seconds_of(*one.next));
   }
 }
 
@@ -155,7 +153,7 @@ Task<void> WorkerMetrics::look_up_offsets() {
   if (looked_up_ != Loop::time_point{} && now - looked_up_ < kOffsetsEvery) co_return;
   looked_up_ = now;
   std::map<std::string, std::vector<TopicPartition>> topics;  // one that does not exist fails alone
-  for (const auto& one : now_.partitions) topics[one.partition.topic].push_back(one.partition);
+  for (const auto& [partition, metrics] : now_.partitions) topics[partition.topic].push_back(partition);
   for (const auto& agent : app_.agents()) {
     if (agent->options().on_error.then != ErrorPolicy::Then::kDeadLetter) continue;
     const auto topic = detail::AgentRuntime::dead_letter_topic(app_.id(), *agent).name;
@@ -177,40 +175,39 @@ Task<void> WorkerMetrics::look_up_offsets() {
 }
 
 void WorkerMetrics::add_partitions(MetricFamilies& out) const {
+  using Metrics = detail::PartitionMetrics;
   const auto each = [&](auto value) {
-    for (const auto& one : now_.partitions) {
-      const std::optional<double> got = value(one);
-      if (got)
-        out.sample({{"topic", one.partition.topic}, {"partition", std::to_string(one.partition.partition)}}, *got);
+    for (const auto& [partition, metrics] : now_.partitions) {
+      const std::optional<double> got = value(partition, metrics);
+      if (got) out.sample({{"topic", partition.topic}, {"partition", std::to_string(partition.partition)}}, *got);
     }
   };
-  using Partition = detail::PartitionMetrics;
+  const auto of_log = [&](auto value) {
+    each([&](const TopicPartition& partition, const Metrics& metrics) -> std::optional<double> {
+      const auto found = offsets_.find(partition);
+      return found == offsets_.end() ? std::nullopt : value(metrics, found->second);
+    });
+  };
   const auto known = [](std::int64_t offset) {
     return offset < 0 ? std::nullopt : std::optional{static_cast<double>(offset)};
   };
-  const auto end_of = [&](const Partition& one) -> std::optional<std::int64_t> {
-    const auto found = offsets_.find(one.partition);
-    return found == offsets_.end() ? std::nullopt : std::optional{found->second.end};
-  };
   out.gauge("mephisto_committed_offset", "The offset that the group has committed.");
-  each([&](const Partition& one) { return known(one.committed); });
+  each([&](const auto&, const Metrics& one) { return known(one.committed); });
   out.gauge("mephisto_end_offset", "The offset after the last record.");
-  each([&](const Partition& one) { return known(end_of(one).value_or(-1)); });
+  of_log([&](const Metrics&, const Watermarks& marks) { return known(marks.end); });
   out.gauge("mephisto_lag", "Offsets between the committed one and the end of the partition.");
-  each([&](const Partition& one) -> std::optional<double> {
-    const auto end = end_of(one);
-    if (!end || one.committed < 0) return std::nullopt;
-    return static_cast<double>(std::max<std::int64_t>(*end - one.committed, 0));
+  of_log([&](const Metrics& one, const Watermarks& marks) {
+    return one.committed < 0 ? std::nullopt : known(std::max<std::int64_t>(marks.end - one.committed, 0));
   });
   out.gauge("mephisto_oldest_unacknowledged_offset", "The first record that is not done.");
-  each([&](const Partition& one) { return known(one.oldest); });
+  each([&](const auto&, const Metrics& one) { return known(one.oldest); });
   out.gauge("mephisto_oldest_unacknowledged_age_seconds",
             "How old the first record is that is read and not done; 0 if there is none.");
-  each([](const Partition& one) {
+  each([](const auto&, const Metrics& one) {
     return std::optional{seconds_of(one.oldest_age.value_or(std::chrono::milliseconds{0}))};
   });
   out.gauge("mephisto_standstill_seconds", "How long the most important reason has kept the offset from moving.");
-  each([](const Partition& one) { return std::optional{seconds_of(one.standstill)}; });
+  each([](const auto&, const Metrics& one) { return std::optional{seconds_of(one.standstill)}; });
 }
 
 void WorkerMetrics::add_worker(MetricFamilies& out, WorkerLife life) const {

@@ -3,6 +3,9 @@
 
 #include <gmock/gmock.h>
 
+#include <atomic>
+#include <thread>
+
 #include "base/hash.h"
 #include "http/web_client.h"
 #include "support/test_app.h"
@@ -140,6 +143,32 @@ TEST_F(Web, MetricsHaveTheAccountOfEachAgent) {
     EXPECT_THAT(reply.body, HasSubstr("mephisto_http_responses_total{page=\"/sell/{n}\",status=\"200\"} 1\n"));
     const auto open = co_await get(url + "metrics", {{"Accept", "application/openmetrics-text; version=1.0.0"}});
     EXPECT_TRUE(open.body.ends_with("# EOF\n"));
+  });
+}
+
+TEST_F(Web, AShardThatDoesNotAnswerKeepsItsLastMetrics) {
+  std::atomic<bool> blocked{false};
+  std::atomic<bool> released{false};
+  auto& sales = app.topic<int>("sales", {.partitions = 1});
+  auto& count = app.agent("count", sales, [&](Stream<int> stream) -> Results<int> {
+    while (auto sale = co_await stream.next()) {
+      if (*sale == 0) {
+        blocked = true;
+        while (!released) std::this_thread::sleep_for(1ms);  // it keeps its thread
+      }
+      co_yield *sale;
+    }
+  });
+  app.page("/sell/{n}", [&](int n) -> Task<int> { co_return co_await count.ask(n); });
+  app.page("/block", [&]() -> Task<void> { co_await sales.cast(0); });
+  serving([&](std::string url) -> Task<void> {
+    const auto received = HasSubstr("mephisto_events_received_total{agent=\"count\",topic=\"sales\"} 1\n");
+    EXPECT_EQ((co_await get(url + "sell/3")).body, "3");
+    EXPECT_THAT((co_await get(url + "metrics")).body, AllOf(received, HasSubstr("mephisto_silent_shards 0\n")));
+    EXPECT_EQ((co_await get(url + "block")).status, 204);
+    while (!blocked) co_await sleep_for(1ms);
+    EXPECT_THAT((co_await get(url + "metrics")).body, AllOf(received, HasSubstr("mephisto_silent_shards 1\n")));
+    released = true;
   });
 }
 

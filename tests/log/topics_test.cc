@@ -51,6 +51,19 @@ TEST_P(LogTopics, CreatingOneAgainIsFineAndKeepsItsRecords) {
   EXPECT_THAT(must(log->topics()), SizeIs(1));
 }
 
+TEST_P(LogTopics, TheOffsetsOfSeveralPartitionsAreToldInTheirOrder) {
+  create("orders", 3);
+  create("bills", 1);
+  append({"orders", 2}, 3);
+  append({"bills", 0}, 1);
+  std::vector<std::int64_t> ends;
+  for (const auto& one : must(log->watermarks_of({{"orders", 2}, {"bills", 0}, {"orders", 0}})))
+    ends.push_back(one.end);
+  EXPECT_THAT(ends, ElementsAre(3, 1, 0));
+  EXPECT_THAT(must(log->watermarks_of({})), SizeIs(0));
+  EXPECT_EQ(kind_of(log->watermarks_of({{"orders", 0}, {"none", 0}})), ErrorKind::kNotFound);
+}
+
 TEST_P(LogTopics, CreatingOneAgainWithOtherRetentionChangesIt) {
   create("orders", {.partitions = 2, .retention = 1h, .retention_bytes = 5000});
   append({"orders", 0}, 2);

@@ -60,6 +60,7 @@ Task<Result<Watermarks>> KafkaLog::watermarks(TopicPartition partition) {
 }
 
 Task<Result<std::vector<Watermarks>>> KafkaLog::watermarks_of(std::vector<TopicPartition> partitions) {
+  if (partitions.empty()) co_return std::vector<Watermarks>{};
   co_return co_await from_cluster([=](Cluster& cluster) { return cluster.watermarks(partitions); }, "Kafka's offsets");
 }
 
