@@ -9,10 +9,14 @@ namespace mephisto::detail {
 void Histogram::add(std::chrono::nanoseconds duration, std::uint64_t times) {
   const double seconds = std::max(std::chrono::duration<double>{duration}.count(), 0.0);
   sum += seconds * static_cast<double>(times);
-  int exponent = kFirst;
-  // seconds = mantissa * 2^exponent with a mantissa of 0.5 to 1: a power of two is the bound of its own bucket.
-  if (seconds > 0 && std::frexp(seconds, &exponent) == 0.5) --exponent;
-  counts.at(static_cast<std::size_t>(std::clamp(exponent, kFirst, kLast + 1) - kFirst)) += times;
+  // seconds = mantissa * 2^exponent with a mantissa of 0.5 to 1: above so many of these it is in a later bucket. A
+  // bound belongs to its own bucket.
+  static const std::array<double, kOctave> kBounds{0.5, std::exp2(-0.75), std::exp2(-0.5), std::exp2(-0.25)};
+  int exponent = 0;
+  const double mantissa = std::frexp(seconds, &exponent);
+  const auto above = std::ranges::count_if(kBounds, [&](double bound) { return mantissa > bound; });
+  const auto bucket = seconds > 0 ? (exponent - 1 - kFirst) * kOctave + static_cast<int>(above) : 0;
+  counts.at(static_cast<std::size_t>(std::clamp(bucket, 0, static_cast<int>(counts.size()) - 1))) += times;
 }
 
 Histogram& Histogram::operator+=(const Histogram& other) {
@@ -22,7 +26,7 @@ Histogram& Histogram::operator+=(const Histogram& other) {
 }
 
 std::uint64_t Histogram::up_to(int exponent) const {
-  return std::accumulate(counts.begin(), counts.begin() + (exponent - kFirst + 1), std::uint64_t{0});
+  return std::accumulate(counts.begin(), counts.begin() + ((exponent - kFirst) * kOctave + 1), std::uint64_t{0});
 }
 
 std::uint64_t Histogram::count() const { return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0}); }

@@ -93,16 +93,21 @@ Exposition preferred_exposition(std::string_view accept) {
     const auto media = to_lower(trim(parts.front()));
     double weight = 1;
     bool known_version = true;
+    bool delimited = false;
     for (std::size_t i = 1; i < parts.size(); ++i) {
       const auto parameter = trim(parts[i]);
       if (parameter.starts_with("q=")) (void)take_number(parameter.substr(2), weight);
+      if (parameter == "encoding=delimited") delimited = true;
       if (parameter.starts_with("version=")) {
         const auto version = parameter.substr(8);
         known_version = media == "text/plain" ? version == "0.0.4" : version == "1.0.0";
       }
     }
     if (!known_version || weight <= best) continue;
-    if (media == "application/openmetrics-text") {
+    if (media == "application/vnd.google.protobuf" && delimited) {
+      format = Exposition::kProtobuf;
+      best = weight;
+    } else if (media == "application/openmetrics-text") {
       format = Exposition::kOpenMetrics;
       best = weight;
     } else if (media == "text/plain" || media == "text/*" || media == "*/*") {
@@ -114,11 +119,14 @@ Exposition preferred_exposition(std::string_view accept) {
 }
 
 std::string_view content_type(Exposition format) {
+  if (format == Exposition::kProtobuf)
+    return "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
   return format == Exposition::kOpenMetrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
                                             : "text/plain; version=0.0.4; charset=utf-8";
 }
 
 std::string write_metrics(const MetricFamilies& families, Exposition format) {
+  if (format == Exposition::kProtobuf) return write_protobuf(families);
   const bool open = format == Exposition::kOpenMetrics;
   std::string text;
   for (const auto& family : families.all()) {

@@ -37,9 +37,9 @@ class Datagrams {
 
 // The middle of a bucket, in milliseconds; of the last one its lower bound.
 double middle_of(std::size_t bucket) {
-  const int exponent = detail::Histogram::kFirst + static_cast<int>(bucket);
-  if (exponent > detail::Histogram::kLast) return std::ldexp(1000.0, detail::Histogram::kLast);
-  return std::ldexp(750.0, exponent);
+  using detail::Histogram;
+  const auto octaves = static_cast<double>(bucket) / Histogram::kOctave;
+  return 1000 * std::exp2(std::min(Histogram::kFirst + octaves - 0.5 / Histogram::kOctave, 1.0 * Histogram::kLast));
 }
 
 }  // namespace

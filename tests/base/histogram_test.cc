@@ -21,6 +21,21 @@ TEST(Histogram, ABoundBelongsToItsBucket) {
   EXPECT_NEAR(seconds.sum, 3.5, 1e-6);
 }
 
+TEST(Histogram, HasFourBucketsAnOctave) {
+  Histogram seconds;
+  for (const double value : {1.0, 1.1892, 1.1893, 1.4142, 1.4143, 1.6817, 1.6818, 2.0}) {
+    seconds.add(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>{value}));
+  }
+  const auto at = [&](int bucket) {
+    return seconds.counts.at(static_cast<std::size_t>(-Histogram::kFirst * Histogram::kOctave + bucket));
+  };
+  EXPECT_EQ(at(0), 1U) << "1";
+  EXPECT_EQ(at(1), 1U) << "to 2^(1/4)";
+  EXPECT_EQ(at(2), 2U) << "to 2^(1/2)";
+  EXPECT_EQ(at(3), 2U) << "to 2^(3/4)";
+  EXPECT_EQ(at(4), 2U) << "to 2";
+}
+
 TEST(Histogram, TakesEveryDuration) {
   Histogram all;
   all.add(-5s);  // a clock of another machine

@@ -126,7 +126,10 @@ class Parsed(MetricsScene):
         self.assertGreater(timed, 0)
 
 
-class Scraped(MetricsScene):
+class ScrapedScene(MetricsScene):
+    """With a Prometheus."""
+    options = ()
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -143,7 +146,7 @@ scrape_configs:
     static_configs: [{{targets: [{targets}]}}]
 """)
         cls.start("prometheus", f"--config.file={cls.folder}/prometheus.yml", f"--storage.tsdb.path={cls.folder}/tsdb",
-                  f"--web.listen-address=127.0.0.1:{port}", name="prometheus")
+                  f"--web.listen-address=127.0.0.1:{port}", *cls.options, name="prometheus")
         cls.base = f"http://127.0.0.1:{port}/api/v1/"
         wait_for(lambda: cls.answers("count(up == 1)") == 3, "three targets are up")
         cls.shop("fill", "--orders", "300", "--customers", "30")
@@ -169,6 +172,8 @@ scrape_configs:
         result = cls.result(query)
         return float(result[0]["value"][1]) if len(result) == 1 else None
 
+
+class Scraped(ScrapedScene):
     def test_every_query_of_the_dashboard_has_data(self):
         queries = [target["expr"] for panel in DASHBOARD["panels"] for target in panel.get("targets", [])]
         self.assertGreater(len(queries), 40)
@@ -202,8 +207,8 @@ scrape_configs:
             self.assertIn("summary", rule["annotations"])
             for metric in set(re.findall(r"\b(?:mephisto|process)_\w+", rule["query"])):
                 wait_for(lambda: self.result(f"count({metric})"), f"{metric} of {rule['name']}")
-            evaluated = lambda: [one for one in self.api("rules")["groups"][0]["rules"] if one["name"] == rule["name"]][0]
-            wait_for(lambda: evaluated()["health"] == "ok", lambda: f"{evaluated()}")
+            evaluated = lambda: {one["name"]: one["health"] for one in self.api("rules")["groups"][0]["rules"]}
+            wait_for(lambda: evaluated()[rule["name"]] == "ok", lambda: f"{evaluated()}")
 
     def test_a_dead_letter_fires_its_alert(self):
         self.shop("send", "orders", json.dumps({"customer": "eve", "item": "novel", "price": -2}), "--key", "eve")
@@ -212,9 +217,9 @@ scrape_configs:
 
     def test_the_account_adds_up_in_prometheus_too(self):
         """Each scrape is of one moment, so that the equation holds in every one."""
-        sides = ("sum by (instance, agent, topic) (mephisto_events_received_total)",
-                 "(sum by (instance, agent, topic) (mephisto_events_total) + "
-                 "on (instance, agent, topic) group_left () sum by (instance, agent, topic) (mephisto_events_in_flight))")
+        of = "sum by (instance, agent, topic)"
+        sides = (f"{of} (mephisto_events_received_total)",
+                 f"({of} (mephisto_events_total) + {of} (mephisto_events_in_flight))")
         wait_for(lambda: self.result(sides[0]), "events")
         self.assertEqual(self.result(f"{sides[0]} != {sides[1]}"), [])
         self.assertTrue(self.result(f"{sides[0]} == {sides[1]}"))
@@ -237,6 +242,26 @@ scrape_configs:
         self.assertEqual(types["mephisto_events"], {"counter"})
         self.assertEqual(types["mephisto_event_latency_seconds"], {"histogram"})
         self.assertEqual(types["mephisto_lag"], {"gauge"})
+
+
+class ScrapedAsMessages(ScrapedScene):
+    """Only Prometheus' protobuf messages have native histograms."""
+    options = ("--enable-feature=native-histograms",)
+
+    def test_histograms_are_native(self):
+        name = 'mephisto_event_latency_seconds{agent="check_orders"}'
+        wait_for(lambda: self.answers(f"histogram_count(sum({name}))") == 501, "all orders are committed")
+        quantile = self.answers(f"histogram_quantile(0.9, sum({name}))")
+        self.assertGreater(quantile, 0)
+        self.assertLess(quantile, 60)
+        self.assertGreater(self.answers(f"histogram_sum(sum({name}))"), 0)
+        wait_for(lambda: self.result('histogram_quantile(0.5, sum(rate(mephisto_handler_seconds[10s])))'), "handlers")
+
+    def test_the_rest_is_as_in_the_text(self):
+        received = 'mephisto_events_received_total{agent="check_orders"}'
+        wait_for(lambda: self.answers(f"sum({received})") == 501, "all orders")
+        self.assertEqual(self.answers('sum(mephisto_events_total{agent="check_orders",outcome="dead_lettered"})'), 1)
+        self.assertEqual({one["metric"]["app"] for one in self.result("mephisto_build_info")}, {"bookshop", "ticking"})
 
 
 if __name__ == "__main__":

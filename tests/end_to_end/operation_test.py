@@ -47,7 +47,8 @@ class OperationScene(Scene):
         return got.stdout
 
     def send(self, **order):
-        self.shop("send", "parcels", json.dumps({"customer": "ann", "item": "atlas", "price": 1, **order}), "--key", "ann")
+        parcel = {"customer": "ann", "item": "atlas", "price": 1, **order}
+        self.shop("send", "parcels", json.dumps(parcel), "--key", "ann")
 
 
 class Probes(OperationScene):
@@ -66,8 +67,8 @@ class Probes(OperationScene):
                  lambda: get(f"{worker.url}/ready"))
         self.assertEqual(get(f"{worker.url}/live")[0], 200)
         self.send()  # and goes on with its work
-        wait_for(lambda: [row["lag"] for row in json.loads(self.shop("lag", "--json")) if row["topic"] == "parcels"] == [0],
-                 "the parcel is packed while the worker stops")
+        lag = lambda: [row["lag"] for row in json.loads(self.shop("lag", "--json")) if row["topic"] == "parcels"]
+        wait_for(lambda: lag() == [0], "the parcel is packed while the worker stops")
         worker.signal(signal.SIGTERM)
         self.assertNotEqual(worker.wait(), 0, "a second signal ends it at once")
 
@@ -134,8 +135,8 @@ class LogLines(OperationScene):
         self.shop("send", "orders", json.dumps({"customer": "ann", "item": "bad\natlas", "price": -1}), "--key", "ann",
                   "--partition", "2")
         worker.wait_for("bad")
-        lines = [json.loads(line) for line in worker.stderr.splitlines()[worker.stderr.count("\n", 0, worker.stderr.index("{")):]
-                 if line]
+        text = worker.stderr
+        lines = [json.loads(line) for line in text[text.index("{"):].splitlines()]  # after the table of the start
         failed = [line for line in lines if "bad" in line["message"]][0]
         self.assertEqual({name: failed[name] for name in ("level", "task", "topic", "partition", "offset")},
                          {"level": "error", "task": "check_orders", "topic": "orders", "partition": 2, "offset": 0})
@@ -189,7 +190,7 @@ class Statsd(OperationScene):
 
         def dropped():
             with urllib.request.urlopen(worker.url + "/metrics", timeout=30) as reply:
-                return float(re.search(r"^mephisto_statsd_dropped_total (\S+)$", reply.read().decode(), re.MULTILINE)[1])
+                return float(re.search(r"^mephisto_statsd_dropped_total (\S+)$", reply.read().decode(), re.M)[1])
         wait_for(lambda: dropped() > 0, "drops are counted")
 
     def test_a_wrong_place_is_refused(self):
@@ -214,15 +215,16 @@ class Doctor(OperationScene):
         self.worker()
         self.send()
         beside = self.findings()
-        self.assertEqual(set(beside), {"versions", "folder", "disk", "files", "clock", "log", "topics", "future records",
-                                       "group", "transactions", "dead letters", "workers"})
-        self.assertEqual({name for name, row in beside.items() if row["state"] != "ok"} - {"clock", "files", "disk"}, set())
+        self.assertEqual(set(beside), {"versions", "folder", "disk", "files", "clock", "log", "topics",
+                                       "future records", "group", "transactions", "dead letters", "workers"})
+        wrong = {name for name, row in beside.items() if row["state"] != "ok"}
+        self.assertLessEqual(wrong, {"clock", "files", "disk"})  # which are this machine's
         self.assertRegex(self.shop("doctor"), r"(?m)^.*topics .*ok .*$")
 
-    def test_tells_dead_letters_and_records_of_the_future(self):
+    def test_tells_dead_letters(self):
         self.worker()
         self.shop("send", "orders", json.dumps({"customer": "ann", "item": "atlas", "price": -1}), "--key", "ann")
-        row = wait_for(lambda: (row := self.findings()["dead letters"])["state"] == "warning" and row, "the dead letter")
+        row = wait_for(lambda: (row := self.findings()["dead letters"])["state"] == "warning" and row, "the letter")
         self.assertEqual((row["found"], row["remedy"]), ("agent check_orders has 1", "bookshop dlq list check_orders"))
 
     def test_a_log_that_cannot_be_reached_is_a_failure_with_a_remedy(self):

@@ -48,6 +48,32 @@ TEST(Exposition, WritesOpenMetrics) {
   EXPECT_TRUE(all.ends_with("l_count{agent=\"a\"} 7\n# EOF\n")) << all;
 }
 
+// Made of the definitions in metrics.proto by hand, as a message of each kind.
+TEST(Exposition, WritesPrometheusMessages) {
+  MetricFamilies out;
+  out.counter("x_total", "X.");
+  out.sample({{"a", "b"}}, 3);
+  out.histogram("l", "L.");
+  detail::Histogram seconds;
+  seconds.add(1s, 2);
+  seconds.add(1500ms);
+  out.sample({}, HistogramSample{seconds, 0, 0});
+  out.gauge("none", "A family without samples is left out.");
+  using namespace std::string_literals;
+  const auto real_3 = "\x09\0\0\0\0\0\0\x08\x40"s;
+  const auto counter =
+      "\x0a\x07x_total\x12\x02X.\x18\0"s + "\x22\x13"s + "\x0a\x06\x0a\x01" + "a\x12\x01" + "b" + "\x1a\x09"s + real_3;
+  const auto bucket = "\x1a\x0b\x08\x02\x11\0\0\0\0\0\0\xf0\x3f"s;
+  const auto native =
+      "\x28\x04\x31\0\0\0\0\0\0\xe0\x3e\x38\0"s + "\x62\x04\x08\0\x10\x04"s + "\x68\x04\x68\x03\x68\0\x68\x02"s;
+  const auto histogram = "\x08\x03\x11\0\0\0\0\0\0\x0c\x40"s + bucket + native;
+  const auto metric = "\x3a"s + static_cast<char>(histogram.size()) + histogram;
+  const auto family = "\x0a\x01l\x12\x02L.\x18\x04\x22"s + static_cast<char>(metric.size()) + metric;
+  const auto wanted = static_cast<char>(counter.size()) + counter + static_cast<char>(family.size()) + family;
+  const auto got = write_metrics(out, Exposition::kProtobuf);
+  EXPECT_EQ(testing::PrintToString(got), testing::PrintToString(wanted));
+}
+
 TEST(Exposition, GivesScrapersWhatTheyPrefer) {
   EXPECT_EQ(preferred_exposition(""), Exposition::kPrometheus);
   EXPECT_EQ(preferred_exposition("*/*"), Exposition::kPrometheus);
@@ -58,6 +84,11 @@ TEST(Exposition, GivesScrapersWhatTheyPrefer) {
   EXPECT_EQ(preferred_exposition("application/openmetrics-text;version=2.0.0,text/plain;version=0.0.4;q=0.1"),
             Exposition::kPrometheus);
   EXPECT_EQ(preferred_exposition("text/plain;q=0.9,application/openmetrics-text;q=0.1"), Exposition::kPrometheus);
+  EXPECT_EQ(preferred_exposition("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;"
+                                 "encoding=delimited,application/openmetrics-text;version=1.0.0;q=0.8,*/*;q=0.1"),
+            Exposition::kProtobuf);
+  EXPECT_EQ(preferred_exposition("application/vnd.google.protobuf;encoding=text,text/plain;q=0.1"),
+            Exposition::kPrometheus);
 }
 
 }  // namespace

@@ -7,10 +7,12 @@
 
 namespace mephisto::detail {
 
-// Its bounds are powers of two of a second: 2^kFirst (8 µs) to 2^kLast (36 h), and one bucket is above them.
+// Its bounds are powers of the fourth root of 2, in seconds: those of Prometheus' native histograms of schema 2. Every
+// fourth one is a power of two: 2^kFirst (8 µs) to 2^kLast (36 h). One bucket is above them.
 struct Histogram {
   static constexpr int kFirst = -17;
   static constexpr int kLast = 17;
+  static constexpr int kOctave = 4;
 
   void add(std::chrono::nanoseconds duration, std::uint64_t times = 1);
   Histogram& operator+=(const Histogram& other);
@@ -18,8 +20,9 @@ struct Histogram {
   std::uint64_t up_to(int exponent) const;
   std::uint64_t count() const;
 
-  std::array<std::uint64_t, kLast - kFirst + 2> counts{};  // each without the values of the buckets before
-  double sum = 0;                                          // in seconds
+  // Each without the values of the buckets before. The first one has all up to 2^kFirst seconds.
+  std::array<std::uint64_t, (kLast - kFirst) * kOctave + 2> counts{};
+  double sum = 0;  // in seconds
 };
 
 }  // namespace mephisto::detail
