@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/iso8601.h"
 #include "base/text.h"
 #include "codec/brackets.h"
 #include "mephisto/codec/json_fast.h"
@@ -233,12 +234,16 @@ void write_bytes(Buffer& out, std::string_view bytes, Dialect dialect) {
   write_string(out, repr + quote, dialect);
 }
 
-void write_time(Buffer& out, Microtime time, Dialect dialect) {
+void write_time(Buffer& out, Microtime time) {
   using std::chrono::year;
   constexpr Microtime kFirst = std::chrono::sys_days{year{1} / 1 / 1};
   constexpr Microtime kEnd = std::chrono::sys_days{year{10000} / 1 / 1};
   if (time < kFirst || time >= kEnd) refuse("the time is outside of the years 1 to 9999, which are all that JSON has");
-  write_string(out, format_iso8601(time), dialect);
+  char* at = out.room(mephisto::detail::kIso8601Size + 2);
+  *at++ = '"';
+  at = mephisto::detail::write_iso8601(at, time);
+  *at++ = '"';
+  out.commit(at);
 }
 
 void write_date(Buffer& out, std::chrono::year_month_day date, Dialect dialect) {

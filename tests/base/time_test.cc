@@ -18,6 +18,15 @@ TEST(Iso8601, OtherFractionsHaveSixDigits) { EXPECT_EQ(format_iso8601(kDay + 6us
 TEST(Iso8601, TimesBefore1970AreWritten) { EXPECT_EQ(format_iso8601(Microtime{-1us}), "1969-12-31T23:59:59.999999Z"); }
 TEST(Iso8601, YearsHaveFourDigits) { EXPECT_EQ(format_iso8601(sys_days{year{7} / 8 / 9}), "0007-08-09T00:00:00Z"); }
 
+TEST(Iso8601, OtherYearsHaveTheirDigits) {
+  EXPECT_EQ(format_iso8601(sys_days{year{12345} / 8 / 9} + 1h + 1us), "12345-08-09T01:00:00.000001Z");
+  EXPECT_EQ(format_iso8601(sys_days{year{-7} / 8 / 9}), "-007-08-09T00:00:00Z");
+}
+TEST(Iso8601, TheFirstAndTheLastMomentOfFourDigits) {
+  EXPECT_EQ(format_iso8601(sys_days{year{0} / 1 / 1}), "0000-01-01T00:00:00Z");
+  EXPECT_EQ(format_iso8601(sys_days{year{9999} / 12 / 31} + 24h - 1us), "9999-12-31T23:59:59.999999Z");
+}
+
 TEST(Iso8601, WhatIsWrittenReadsBack) {
   Random random{1};
   for (int i = 0; i < 2000; ++i) {

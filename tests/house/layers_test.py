@@ -24,6 +24,7 @@ SHARED = {"app/status_socket.h", "app/cron.h", "app/cron_rows.h", "app/table_row
           "base/private_file.h", "base/process.h", "log/group.h", "log/open_transaction.h", "runtime/asio.h",
           "runtime/lookup.h", "runtime/tasks.h", "web/exposition.h", "web/gate.h"}
 SHARED = {"app/status_socket.h", "base/certificate.h", "app/cron.h", "app/cron_rows.h", "base/text.h", "base/hash.h", "base/inflate.h", "base/crash_point.h", "base/log_place.h", "base/log_file.h",
+SHARED = {"app/status_socket.h", "app/cron.h", "app/cron_rows.h", "base/text.h", "base/hash.h", "base/inflate.h", "base/iso8601.h", "base/crash_point.h", "base/log_place.h", "base/log_file.h",
           "base/private_file.h", "base/process.h", "log/open_transaction.h", "runtime/asio.h", "runtime/lookup.h",
           "runtime/tasks.h", "web/exposition.h", "web/gate.h", "web/metric_families.h", "web/statsd.h"}
           "runtime/tasks.h", "web/exposition.h", "web/gate.h", "web/negotiate.h", "http/date.h"}

@@ -38,7 +38,7 @@ void write_double(Buffer& out, double value, Dialect dialect);
 void write_float(Buffer& out, float value, Dialect dialect);
 // Text if it is UTF-8; otherwise Python's repr (`b'ab\xff'`), as Faust writes bytes.
 void write_bytes(Buffer& out, std::string_view bytes, Dialect dialect);
-void write_time(Buffer& out, Microtime time, Dialect dialect);
+void write_time(Buffer& out, Microtime time);
 void write_date(Buffer& out, std::chrono::year_month_day date, Dialect dialect);
 void write_decimal(Buffer& out, std::string_view text, Dialect dialect);
 // Refuses text that is not JSON, or that not all readers read alike.
@@ -211,7 +211,7 @@ void put_record(Buffer& out, const T& value, Dialect dialect) {
 }
 
 template <class T>
-void put_time(Buffer& out, const T& value, Dialect dialect) {
+void put_time(Buffer& out, const T& value) {
   // A time far outside the calendar could not be converted.
   const double days = std::chrono::duration<double, std::chrono::days::period>{value.time_since_epoch()}.count();
   if (!(days > -1e7 && days < 1e7)) refuse("the time is outside of the years 1 to 9999, which are all that JSON has");
@@ -220,7 +220,7 @@ void put_time(Buffer& out, const T& value, Dialect dialect) {
     refuse(
         "the time has parts of a microsecond, which are not kept: use mephisto::Microtime, "
         "std::chrono::floor<std::chrono::microseconds>(time)");
-  write_time(out, micros, dialect);
+  write_time(out, micros);
 }
 
 template <class T>
@@ -279,7 +279,7 @@ void put(Buffer& out, const T& value, Dialect dialect) {
   } else if constexpr (std::is_same_v<T, Uuid>) {
     write_string(out, value.str(), dialect);
   } else if constexpr (TimePoint<T>) {
-    put_time(out, value, dialect);
+    put_time(out, value);
   } else if constexpr (std::is_same_v<T, std::chrono::year_month_day>) {
     write_date(out, value, dialect);
   } else if constexpr (is_duration<T>) {
