@@ -12,13 +12,13 @@
 #include <thread>
 
 #include "mephisto/logging.h"
+#include "store/kinds.h"
 #include "store/rocks_open.h"
 
 namespace mephisto::detail {
 namespace {
 
 constexpr char kEntry = '\1';
-constexpr std::size_t kCounted = 10'000;  // a store of more entries is estimated
 
 rocksdb::Slice slice(std::string_view text) { return {text.data(), text.size()}; }
 

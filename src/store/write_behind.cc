@@ -1,27 +1,93 @@
 #include "store/write_behind.h"
 
 #include <algorithm>
-#include <boost/unordered/unordered_flat_map.hpp>
+#include <boost/intrusive/set.hpp>
+#include <boost/unordered/unordered_flat_set.hpp>
+#include <deque>
 #include <functional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "mephisto/logging.h"
+#include "store/kinds.h"
 
 namespace mephisto::detail {
 namespace {
 
+struct Entry : boost::intrusive::set_base_hook<> {
+  explicit Entry(std::string_view of) : key(of) {}
+  const std::string key;
+  std::optional<std::string> value;  // none: erased
+};
+
+std::string_view key_of(std::string_view key) { return key; }
+std::string_view key_of(const Entry& entry) { return entry.key; }
+std::string_view key_of(const Entry* entry) { return entry->key; }
+
 struct Hash {
   using is_transparent = void;
   using is_avalanching = void;
-  std::size_t operator()(std::string_view key) const { return std::hash<std::string_view>{}(key); }
+  std::size_t operator()(const auto& entry) const { return std::hash<std::string_view>{}(key_of(entry)); }
+};
+struct Equal {
+  using is_transparent = void;
+  bool operator()(const auto& a, const auto& b) const { return key_of(a) == key_of(b); }
+};
+struct Before {
+  bool operator()(const auto& a, const auto& b) const { return key_of(a) < key_of(b); }
 };
 
-using Gathered = boost::unordered_flat_map<std::string, std::optional<std::string>, Hash, std::equal_to<>>;
+// The last change of each key. The order of the keys costs as much as all the rest of a change, and few stores are
+// scanned: the entries that came since the last scan get their places in it at the next one.
+class Gathered {
+ public:
+  using Order = boost::intrusive::set<Entry, boost::intrusive::compare<Before>>;
 
-// What an entry takes besides its bytes, with the table's free places.
-constexpr std::size_t kEntryBytes = 2 * sizeof(Gathered::value_type);
+  const std::deque<Entry>& entries() const { return entries_; }
+  std::size_t bytes() const { return bytes_; }
+
+  const Entry* find(std::string_view key) const {
+    const auto found = index_.find(key);
+    return found == index_.end() ? nullptr : *found;
+  }
+  void set(std::string_view key, std::optional<std::string_view> value) {
+    auto found = index_.find(key);
+    if (found == index_.end()) {
+      found = index_.insert(&entries_.emplace_back(key)).first;
+      bytes_ += kEntryBytes + key.size();
+    }
+    auto& held = (*found)->value;
+    bytes_ -= held ? held->size() : 0;
+    if (value && held) {
+      held->assign(*value);
+    } else {
+      held = value;
+    }
+    bytes_ += held ? held->size() : 0;
+  }
+  const Order& in_order() const {
+    for (; ordered_ < entries_.size(); ++ordered_) order_.insert(entries_[ordered_]);
+    return order_;
+  }
+  void clear() {
+    order_.clear();
+    ordered_ = 0;
+    index_.clear();
+    entries_.clear();
+    bytes_ = 0;
+  }
+
+ private:
+  // What an entry takes besides its bytes, with its places in the tables.
+  static constexpr std::size_t kEntryBytes = sizeof(Entry) + 4 * sizeof(void*);
+
+  mutable std::deque<Entry> entries_;
+  boost::unordered_flat_set<Entry*, Hash, Equal> index_;
+  mutable Order order_;  // of the first `ordered_` entries
+  mutable std::size_t ordered_ = 0;
+  std::size_t bytes_ = 0;
+};
 
 class WriteBehind final : public Store {
  public:
@@ -41,28 +107,22 @@ class WriteBehind final : public Store {
   std::int64_t position() const override { return position_; }
 
   std::optional<std::string_view> get(std::string_view key) override {
-    if (const auto found = gathered_.find(key); found != gathered_.end()) return found->second;
+    if (const auto* changed = broken_ ? nullptr : gathered_.find(key)) return changed->value;
     return guarded([&] { return below_->get(key); });
   }
 
   void scan(std::string_view from, std::string_view to,
             const std::function<bool(std::string_view key, std::string_view value)>& visit) override {
-    try {
-      write_out();
-    } catch (const Failure& failure) {
-      if (failure.kind() != ErrorKind::kUnavailable) throw;
-      return scan_both(from, to, visit);  // a full disk does not end reading
-    }
-    scan_below(from, to, visit);
+    scan_both(from, to, visit);
   }
 
   void apply(std::span<const StoreChange> changes, std::int64_t position) override {
     if (broken_) throw Failure(*broken_);
     // First, so that all of the new changes are made or none.
-    if (bytes_ > memory_->budget / memory_->stores || behind_ > kMostBehind) write_out();
+    if (gathered_.bytes() > memory_->budget / memory_->stores || behind_ > kMostBehind) write_out();
     if (new_note_) gathered_note_ = note_ = *std::exchange(new_note_, {});
     behind_ += changes.size();
-    for (const auto& [key, value] : changes) gather(key, value);
+    for (const auto& [key, value] : changes) gathered_.set(key, value);
     position_ = position;
   }
 
@@ -77,66 +137,47 @@ class WriteBehind final : public Store {
   bool wanted() const override { return below_->wanted(); }
 
   std::size_t size() const override {
+    std::size_t counted = 0;
     try {
-      write_out();
-    } catch (const Failure&) {  // a later change tells it
+      scan_both({}, {}, [&](std::string_view, std::string_view) { return ++counted < kCounted; });
+    } catch (const Failure&) {  // a later call tells it
     }
-    return below_->size();
+    return counted < kCounted ? counted : std::max(counted, below_->size());
   }
-  std::size_t bytes() const override { return below_->bytes() + bytes_; }
+  std::size_t bytes() const override { return below_->bytes() + gathered_.bytes(); }
 
  private:
-  void gather(std::string_view key, std::optional<std::string_view> value) {
-    auto found = gathered_.find(key);
-    if (found == gathered_.end()) {
-      found = gathered_.try_emplace(std::string{key}).first;
-      bytes_ += kEntryBytes + key.size();
-    }
-    auto& held = found->second;
-    bytes_ -= held ? held->size() : 0;
-    if (value && held) {
-      held->assign(*value);
-    } else {
-      held = value;
-    }
-    bytes_ += held ? held->size() : 0;
-  }
-
   // In the order of the keys, which is cheaper for RocksDB.
-  void write_out() const {
-    if (gathered_.empty() && position_ == below_->position()) return;
+  void write_out() {
+    if (gathered_.entries().empty() && position_ == below_->position()) return;
     changes_.clear();
-    for (const auto& [key, value] : gathered_) changes_.push_back({key, value});
+    for (const auto& entry : gathered_.entries()) changes_.push_back({entry.key, entry.value});
     std::ranges::sort(changes_, {}, &StoreChange::key);
     if (gathered_note_) below_->set_note(*gathered_note_);
     guarded([&] { below_->apply(changes_, position_); });
     gathered_.clear();
     gathered_note_.reset();
-    bytes_ = 0;
     behind_ = 0;
   }
 
-  // Both, without writing. `visit` may call this store, so that the changes are copied.
   void scan_both(std::string_view from, std::string_view to,
-                 const std::function<bool(std::string_view key, std::string_view value)>& visit) {
-    std::vector<std::pair<std::string, std::optional<std::string>>> above;
-    for (const auto& [key, value] : gathered_) {
-      if (key >= from && (to.empty() || key < to)) above.emplace_back(key, value);
-    }
-    std::ranges::sort(above);
-    auto next = above.begin();
+                 const std::function<bool(std::string_view key, std::string_view value)>& visit) const {
+    if (!to.empty() && from >= to) return;
+    const auto& above = gathered_.in_order();
+    auto next = above.lower_bound(from, Before{});
+    const auto end = to.empty() ? above.end() : above.lower_bound(to, Before{});
     bool more = true;
-    const auto visit_before = [&](std::optional<std::string_view> end) {
-      for (; more && next != above.end() && (!end || next->first < *end); ++next) {
-        if (next->second) more = visit(next->first, *next->second);
+    const auto visit_until = [&](auto reached) {
+      for (; more && next != end && !reached(next->key); ++next) {
+        if (next->value) more = visit(next->key, *next->value);
       }
     };
     scan_below(from, to, [&](std::string_view key, std::string_view value) {
-      visit_before(key);
-      if (more && (next == above.end() || next->first != key)) more = visit(key, value);
+      visit_until([&](std::string_view above_key) { return above_key >= key; });
+      if (more && (next == end || next->key != key)) more = visit(key, value);
       return more;
     });
-    visit_before(std::nullopt);
+    visit_until([](std::string_view) { return false; });
   }
 
   // A damaged store is of no use, also for what is gathered.
@@ -150,7 +191,7 @@ class WriteBehind final : public Store {
     }
   }
   void scan_below(std::string_view from, std::string_view to,
-                  const std::function<bool(std::string_view key, std::string_view value)>& visit) {
+                  const std::function<bool(std::string_view key, std::string_view value)>& visit) const {
     if (broken_) throw Failure(*broken_);
     bool visiting = false;
     try {
@@ -168,19 +209,17 @@ class WriteBehind final : public Store {
   void end(const Failure& failure) const {
     if (failure.kind() != ErrorKind::kCorrupt) return;
     broken_ = failure.error();
-    gathered_.clear();
   }
 
   std::unique_ptr<Store> below_;
   std::shared_ptr<WriteBehindMemory> memory_;
   std::int64_t position_;
-  std::string note_;                                  // of the changes so far
-  std::optional<std::string> new_note_;               // of the next changes
-  mutable std::optional<std::string> gathered_note_;  // that `below_` does not have yet
-  mutable Gathered gathered_;
-  mutable std::size_t bytes_ = 0;
-  mutable std::size_t behind_ = 0;  // changes that are gathered
-  mutable std::vector<StoreChange> changes_;
+  std::string note_;                          // of the changes so far
+  std::optional<std::string> new_note_;       // of the next changes
+  std::optional<std::string> gathered_note_;  // that `below_` does not have yet
+  Gathered gathered_;
+  std::size_t behind_ = 0;  // changes that are gathered
+  std::vector<StoreChange> changes_;
   mutable std::optional<Error> broken_;
 };
 

@@ -20,7 +20,7 @@ struct WriteBehindMemory {
 inline constexpr std::size_t kMostBehind = 100'000;  // changes that are gathered, also if they are of a few keys
 
 // What is gathered goes to `below` when it is that many changes or its share of the memory is used up, when the store
-// is scanned or copied, and when it is closed. So `below` is behind, but its content and its position agree, as after a
+// is copied, and when it is closed. So `below` is behind, but its content and its position agree, as after a
 // crash. A change that `below` refuses is told by a later call.
 std::unique_ptr<Store> write_behind(std::unique_ptr<Store> below, std::shared_ptr<WriteBehindMemory> memory);
 

@@ -32,9 +32,12 @@ class BelowStore final : public Store {
     const auto found = below_.contents.find(std::string{key});
     return found == below_.contents.end() ? std::nullopt : std::optional<std::string_view>{found->second};
   }
-  void scan(std::string_view, std::string_view,
+  void scan(std::string_view from, std::string_view to,
             const std::function<bool(std::string_view key, std::string_view value)>& visit) override {
-    for (const auto& [key, value] : below_.contents) visit(key, value);
+    if (below_.damaged) throw Failure(ErrorKind::kCorrupt, "a wrong checksum");
+    for (auto at = below_.contents.lower_bound(std::string{from}); at != below_.contents.end(); ++at) {
+      if ((!to.empty() && at->first >= to) || !visit(at->first, at->second)) return;
+    }
   }
   void apply(std::span<const StoreChange> changes, std::int64_t position) override {
     if (below_.refuses) throw Failure(ErrorKind::kUnavailable, "the disk is full");
@@ -87,6 +90,9 @@ TEST_F(WriteBehindTest, ManyChangesOfAKeyAreOne) {
   EXPECT_EQ(store->get("b"), "98");
   EXPECT_EQ(store->get("a"), std::nullopt);
   EXPECT_THAT(all_of(*store), ElementsAre(Pair("b", "98")));
+  EXPECT_EQ(store->size(), 1U);
+  EXPECT_EQ(below.calls, 0) << "neither a look nor a scan writes";
+  store->snapshot("");
   EXPECT_EQ(below.calls, 1);
   EXPECT_THAT(below.keys, ElementsAre("a", "b"));
   EXPECT_EQ(below.position, 100);
@@ -100,6 +106,72 @@ TEST_F(WriteBehindTest, AChangeHidesWhatIsBelow) {
   EXPECT_EQ(store->get("erased"), std::nullopt);
   EXPECT_EQ(store->get("set"), "2");
   EXPECT_EQ(store->size(), 2U);
+}
+
+TEST_F(WriteBehindTest, AScanEqualsAMap) {
+  using Visited = std::vector<std::pair<std::string, std::string>>;
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    std::mt19937_64 random{seed};
+    const auto any_key = [&] { return random() % 40 == 0 ? "" : fmt::format("{:02}", random() % 60); };
+    memory.reset();
+    below = {};
+    for (int i = 0; i < 20; ++i) below.contents[any_key()] = "below";
+    auto model = below.contents;
+    const auto store = open(below, seed % 2 == 0 ? 1 << 20 : 3000);
+    for (int position = 0; position < 400; ++position) {
+      std::vector<std::pair<std::string, std::optional<std::string>>> changes;
+      for (auto left = random() % 4; left > 0; --left)
+        changes.emplace_back(any_key(), random() % 3 == 0 ? std::nullopt : std::optional{std::to_string(random())});
+      std::vector<StoreChange> views;
+      for (const auto& [key, value] : changes) {
+        views.push_back({key, value});
+        if (value) {
+          model[key] = *value;
+        } else {
+          model.erase(key);
+        }
+      }
+      store->apply(views, position);
+
+      const auto from = any_key();
+      const auto to = any_key();
+      const auto most = random() % 10;
+      const auto visit_model = [&](auto visit) {
+        for (auto at = model.lower_bound(from); at != model.end() && (to.empty() || at->first < to); ++at)
+          if (!visit(at->first, at->second)) return;
+      };
+      Visited visited;
+      Visited wanted;
+      const auto into = [&](Visited& all) {
+        return [&](std::string_view key, std::string_view value) {
+          all.emplace_back(key, value);
+          return all.size() <= most;
+        };
+      };
+      // A visit may read.
+      store->scan(from, to, [&](std::string_view key, std::string_view value) {
+        EXPECT_EQ(store->get(key), value);
+        if (visited.empty()) EXPECT_EQ(all_of(*store), model);
+        return into(visited)(key, value);
+      });
+      visit_model(into(wanted));
+      ASSERT_EQ(visited, wanted) << "seed " << seed << ", position " << position << ", from " << from << " to " << to;
+      ASSERT_EQ(store->size(), model.size());
+    }
+    EXPECT_EQ(below.calls > 0, seed % 2 == 1) << "gathered changes and written ones are both met";
+  }
+}
+
+TEST_F(WriteBehindTest, AScanGivesWhatItsVisitThrows) {
+  const auto store = open(below, 1 << 20);
+  store->apply(std::vector<StoreChange>{{"a", "1"}, {"b", "1"}}, 0);
+  const auto scan = [&] {
+    store->scan("", "", [](std::string_view, std::string_view) -> bool {
+      throw Failure(ErrorKind::kCorrupt, "the visitor's");
+    });
+  };
+  EXPECT_EQ(kind_of(scan), ErrorKind::kCorrupt);
+  EXPECT_EQ(store->get("a"), "1") << "the store is not damaged";
 }
 
 TEST_F(WriteBehindTest, AClosedStoreHasWrittenAll) {
@@ -186,6 +258,7 @@ TEST_F(WriteBehindTest, ARefusedChangeIsNotMade) {
   below.refuses = false;
   set(*store, "b", "2", 1);
   EXPECT_THAT(all_of(*store), ElementsAre(Pair("a", "1"), Pair("b", "2")));
+  store->snapshot("");
   EXPECT_EQ(below.position, 1);
 }
 
