@@ -225,7 +225,7 @@ class Table : public TableBase {
       return of_unit.rows().scan(&of_unit, from, to, visit_row);
     }
     each_part([&](const std::shared_ptr<detail::TablePart>& part) {
-      const auto* of_unit = unit == nullptr ? nullptr : &change_in(part, *unit);
+      auto* of_unit = unit == nullptr ? nullptr : &change_in(part, *unit);
       static_cast<Rows&>(*part).scan(of_unit, from, to, visit_row);
       return more;
     });

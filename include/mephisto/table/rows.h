@@ -9,11 +9,13 @@
 // has read an older value of it, runs again (UnitConflict): no update is lost.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -24,6 +26,16 @@
 #include "mephisto/table/table_part.h"
 
 namespace mephisto::detail {
+
+// Orders rows of a map, and texts, by their keys.
+struct KeyLess {
+  using is_transparent = void;
+  bool operator()(const auto& a, const auto& b) const { return key(a) < key(b); }
+
+ private:
+  static std::string_view key(std::string_view key) { return key; }
+  static std::string_view key(const auto* row) { return row->first; }
+};
 
 // Hashes views and strings alike.
 struct KeyHash {
@@ -78,37 +90,38 @@ class Rows : public TablePart {
 
   // Visits the keys with from <= key < to in order, as the unit with `change` (null: no unit) sees them, until `visit`
   // returns false.
-  void scan(const Change* change, std::string_view from, std::string_view to,
+  void scan(Change* change, std::string_view from, std::string_view to,
             const std::function<bool(std::string_view key, const V& value)>& visit) {
-    std::map<std::string_view, const V*> above;  // null: erased
-    const auto within = [&](std::string_view key) { return key >= from && (to.empty() || key < to); };
-    for (const auto* undos : {&prepared_, &merged_}) {
-      for (const auto& undo : *undos) {
-        const auto& row = undo.at->second;
-        if (within(undo.at->first))
-          above.insert_or_assign(undo.at->first, is_there(undo.at->first, row) ? &row.value : nullptr);
-      }
-    }
-    if (change != nullptr) {
-      change->each([&](std::string_view key, const V* value) {
-        if (within(key)) above.insert_or_assign(key, value);
-      });
-    }
-    auto next = above.begin();
-    bool more = true;
-    const auto visit_until = [&](std::string_view end, bool all) {
-      for (; more && next != above.end() && (all || next->first < end); ++next) {
-        if (next->second != nullptr) more = visit(next->first, *next->second);
-      }
+    if (!to.empty() && from >= to) return;
+    std::array<typename KeyOrder::Range, 3> changed{merged_.range(from, to), prepared_.range(from, to)};
+    if (change != nullptr) changed[2] = change->range(from, to);
+    // The next changed row; null after the last one.
+    const auto next = [&] {
+      At least = nullptr;
+      for (const auto& [at, end] : changed)
+        if (at != end && (least == nullptr || (*at)->first < least->first)) least = *at;
+      for (auto& [at, end] : changed)
+        if (at != end && *at == least) ++at;
+      return least;
     };
+    bool more = true;
+    const auto show = [&](At at) {
+      const auto* value = seen(*at, change);
+      if (value != nullptr) more = visit(at->first, *value);
+    };
+    auto* above = next();
     V value{};
     scan_stored(from, to, [&](std::string_view key, std::string_view bytes) {
-      visit_until(key, false);
-      if (!more || (next != above.end() && next->first == key)) return more;  // shown from above
+      for (; more && above != nullptr && above->first < key; above = next()) show(above);
+      if (!more) return false;
+      if (above != nullptr && above->first == key) {
+        show(std::exchange(above, next()));
+        return more;
+      }
       load(key, bytes, value);
       return more = visit(key, value);
     });
-    visit_until({}, true);
+    for (; more && above != nullptr; above = next()) show(above);
   }
 
   void merge(StateChange& change) override {
@@ -134,7 +147,7 @@ class Rows : public TablePart {
   }
 
  protected:
-  bool any_merged() const override { return !merged_.empty(); }
+  bool any_merged() const override { return !merged_.undos.empty(); }
 
   void read(const RecordView& record, std::vector<TablePart::Read>& changes) const override {
     if (keys_.read != nullptr) return keys_.read(record, changes);
@@ -164,9 +177,9 @@ class Rows : public TablePart {
   }
 
   void collect(std::vector<Pending>& pending) override {
-    MEPHISTO_ASSERT(prepared_.empty(), "one commit is under way at a time");
+    MEPHISTO_ASSERT(prepared_.undos.empty(), "one commit is under way at a time");
     std::swap(prepared_, merged_);
-    for (auto& undo : prepared_) {
+    for (auto& undo : prepared_.undos) {
       auto& row = undo.at->second;
       row.changed = false;
       if (row.exists) dump(row.value);
@@ -176,14 +189,14 @@ class Rows : public TablePart {
   }
 
   void forget_prepared() override {
-    for (auto& undo : prepared_) --undo.at->second.users;
+    for (auto& undo : prepared_.undos) --undo.at->second.users;
     prepared_.clear();
     forget_unused();
   }
 
   void undo() override {
-    for (auto* undos : {&merged_, &prepared_}) {
-      for (auto& undo : *undos) {
+    for (auto* changes : {&merged_, &prepared_}) {
+      for (auto& undo : changes->undos) {
         auto& row = undo.at->second;
         row.value = std::move(undo.before);
         row.exists = undo.existed;
@@ -192,7 +205,7 @@ class Rows : public TablePart {
         ++row.version;
         --row.users;
       }
-      undos->clear();
+      changes->clear();
     }
   }
 
@@ -216,13 +229,53 @@ class Rows : public TablePart {
     std::int64_t time;
   };
 
+  // Rows in the order of their keys. Only scans need it: a changed row gets its place in it at the next one.
+  class KeyOrder {
+   public:
+    using Range =
+        std::pair<typename std::set<At, KeyLess>::const_iterator, typename std::set<At, KeyLess>::const_iterator>;
+
+    // `at(i)` is the changed row number i of `count`.
+    Range range(std::string_view from, std::string_view to, std::size_t count, auto at) {
+      for (; known_ < count; ++known_) rows_.insert(at(known_));
+      return {rows_.lower_bound(from), to.empty() ? rows_.end() : rows_.lower_bound(to)};
+    }
+    void clear() {
+      rows_.clear();
+      known_ = 0;
+    }
+
+   private:
+    std::set<At, KeyLess> rows_;
+    std::size_t known_ = 0;
+  };
+  struct Changes {
+    KeyOrder::Range range(std::string_view from, std::string_view to) {
+      return order.range(from, to, undos.size(), [this](std::size_t i) { return undos[i].at; });
+    }
+    void clear() {
+      undos.clear();
+      order.clear();
+    }
+
+    std::vector<Undo> undos;
+    KeyOrder order;
+  };
+
+  // A row's value as the unit with `change` sees it; null if there is none.
+  const V* seen(const typename Map::value_type& at, const Change* change) const {
+    const auto& [key, row] = at;
+    if (row.entry != nullptr && row.entry->change == change) return row.entry->exists ? &row.entry->value : nullptr;
+    return is_there(key, row) ? &row.value : nullptr;
+  }
+
   // Keeps what the row was before the next commit.
   void begin_change(typename Map::value_type& at) {
     auto& row = at.second;
     if (row.changed) return;
     row.changed = true;
     ++row.users;
-    merged_.push_back({&at, std::move(row.value), row.exists, row.time});
+    merged_.undos.push_back({&at, std::move(row.value), row.exists, row.time});
   }
 
   typename Map::value_type& find(std::string_view key) {
@@ -280,8 +333,8 @@ class Rows : public TablePart {
   Map rows_;
   std::size_t held_ = 0;  // about how many bytes the rows take
   std::size_t most_held_ = kMostHeld;
-  std::vector<Undo> merged_;    // the rows that changed since the last prepare(), and what they were
-  std::vector<Undo> prepared_;  // those that are on their way into the changelog
+  Changes merged_;    // the rows that changed since the last prepare(), and what they were
+  Changes prepared_;  // those that are on their way into the changelog
   Buffer bytes_;
   WaitQueue freed_;
 };
@@ -321,12 +374,9 @@ class Rows<V>::Change : public TableChange {
     return std::move(entry.value);
   }
 
-  template <class F>
-  void each(F visit) const {
-    for (std::size_t i = 0; i < used_; ++i) {
-      const auto& entry = *entries_[i];
-      visit(std::string_view{entry.at->first}, entry.exists ? &entry.value : nullptr);
-    }
+  // The changed rows with from <= key < to in the order of their keys.
+  KeyOrder::Range range(std::string_view from, std::string_view to) {
+    return order_.range(from, to, used_, [this](std::size_t i) { return entries_[i]->at; });
   }
 
   void clear() override {
@@ -340,6 +390,7 @@ class Rows<V>::Change : public TableChange {
     if (used_ > 0 && !rows().freed_.empty()) rows().freed_.notify_all();
     if (bound) rows().forget_unused();
     used_ = 0;
+    order_.clear();
     bound = false;
     others.clear();
   }
@@ -375,6 +426,7 @@ class Rows<V>::Change : public TableChange {
 
   std::vector<std::unique_ptr<Entry>> entries_;
   std::size_t used_ = 0;
+  KeyOrder order_;
   std::vector<std::pair<Row*, std::uint32_t>> reads_;
 };
 

@@ -1,0 +1,160 @@
+// What scans of rows see: the changes of units in flight, of units that are done, and the store.
+#include "mephisto/table/rows.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+
+#include <random>
+
+#include "mephisto/loop.h"
+
+namespace mephisto::tests {
+namespace {
+
+using detail::Rows;
+using Change = Rows<int>::Change;
+using Contents = std::map<std::string, int>;
+
+struct RowsTest : testing::Test {
+  RowsTest() {
+    part->open(stores->open("rows", 0));
+    part->start();
+  }
+  ~RowsTest() override { part->close(); }
+
+  // What a unit of work sees, with changes of its own.
+  struct Unit {
+    explicit Unit(const std::shared_ptr<Rows<int>>& part) {
+      change.part = part;
+      change.bound = true;
+    }
+    detail::UnitOfWork work;
+    Change change;
+    std::map<std::string, std::optional<int>> made;
+  };
+
+  Contents scanned(Change* change, const std::string& from = "", const std::string& to = "", std::size_t most = 1000) {
+    Contents all;
+    part->scan(change, from, to, [&](std::string_view key, int value) {
+      EXPECT_TRUE(all.empty() || all.rbegin()->first < key) << "in order, each once";
+      all.emplace_hint(all.end(), key, value);
+      return all.size() < most;
+    });
+    return all;
+  }
+
+  Loop loop{Loop::Clock::kVirtual};
+  detail::TableSpec spec{.name = "rows"};
+  std::unique_ptr<detail::Stores> stores = detail::open_stores("memory://", "", 0);
+  std::shared_ptr<Rows<int>> part =
+      std::make_shared<Rows<int>>(spec, 0, loop,
+                                  detail::KeyForm{[](std::string_view key) { return std::string{key}; },
+                                                  [](std::string_view key, Buffer& out) { out.append(key); }},
+                                  [] { return 0; });
+  std::int64_t position = -1;
+};
+
+TEST_F(RowsTest, AScanEqualsAMap) {
+  std::mt19937_64 random{5};
+  const auto any_key = [&] { return random() % 40 == 0 ? "" : fmt::format("{:02}", random() % 50); };
+  Contents done;
+  Contents prepared;
+  Contents committed;
+  bool preparing = false;
+  std::vector<std::unique_ptr<Unit>> units;
+  for (int i = 0; i < 3; ++i) units.push_back(std::make_unique<Unit>(part));
+  const auto apply = [](Contents& to, const Unit& unit) {
+    for (const auto& [key, value] : unit.made) {
+      if (value) {
+        to[key] = *value;
+      } else {
+        to.erase(key);
+      }
+    }
+  };
+  const auto forget = [](Unit& unit) {
+    unit.change.clear();
+    unit.change.bound = true;
+    unit.made.clear();
+  };
+  int rolled_back = 0;
+  for (int step = 0; step < 20'000; ++step) {
+    auto& unit = *units[random() % units.size()];
+    const auto key = any_key();
+    const bool taken = std::ranges::any_of(
+        units, [&](const auto& other) { return other.get() != &unit && other->made.contains(key); });
+    switch (random() % 12) {
+      case 0:
+        part->merge(unit.change);
+        apply(done, unit);
+        forget(unit);
+        break;
+      case 1: forget(unit); break;
+      case 2:
+        if (preparing) {
+          part->committed(++position);
+          committed = prepared;
+          preparing = false;
+        } else if (part->has_merged()) {
+          BatchBuilder records;
+          part->prepare(records);
+          prepared = done;
+          preparing = true;
+        }
+        break;
+      case 3:
+        if (random() % 10 != 0) break;
+        for (auto& one : units) forget(*one);
+        part->roll_back();
+        done = committed;
+        preparing = false;
+        ++rolled_back;
+        break;
+      case 4:
+      case 5:
+      case 6:
+        if (taken) break;
+        unit.change.erase(key, unit.work);
+        unit.made[key] = std::nullopt;
+        break;
+      default:
+        if (taken) break;
+        unit.change.set(key, step, unit.work);
+        unit.made[key] = step;
+    }
+    const auto from = any_key();
+    const auto to = any_key();
+    const auto most = 1 + random() % 20;
+    const auto expected = [&](Contents all) {
+      std::erase_if(all, [&](const auto& one) { return one.first < from || (!to.empty() && one.first >= to); });
+      while (all.size() > most) all.erase(std::prev(all.end()));
+      return all;
+    };
+    ASSERT_EQ(scanned(nullptr, from, to, most), expected(done)) << "step " << step;
+    for (auto& one : units) {
+      auto seen = done;
+      apply(seen, *one);
+      ASSERT_EQ(scanned(&one->change, from, to, most), expected(seen)) << "step " << step;
+    }
+  }
+  EXPECT_GT(rolled_back, 10);
+  for (auto& one : units) forget(*one);
+}
+
+// Scans of a unit that changes many rows, as one that closes many windows, would take for ever otherwise.
+TEST_F(RowsTest, AScanCostsWhatItVisits) {
+  constexpr int kMany = 30'000;
+  const auto key_of = [](int i) { return fmt::format("{:06}", i); };
+  Unit unit{part};
+  for (int i = 0; i < kMany; ++i) {
+    unit.change.set(key_of(i), i, unit.work);
+    const auto last = scanned(&unit.change, key_of(i), "", 1);
+    ASSERT_EQ(last, (Contents{{key_of(i), i}}));
+  }
+  part->merge(unit.change);
+  for (int i = 0; i < kMany; ++i) ASSERT_EQ(scanned(nullptr, key_of(i), "", 1), (Contents{{key_of(i), i}}));
+  unit.change.clear();
+}
+
+}  // namespace
+}  // namespace mephisto::tests
