@@ -152,7 +152,7 @@ class RocksStore final : public Store {
   void apply(std::span<const StoreChange> changes, std::int64_t position) override {
     auto& database = usable();
     batch_.Clear();
-    for (const auto& [key, value] : changes) {
+    for (const auto& [key, value, existed] : changes) {
       const std::array<rocksdb::Slice, 2> parts{rocksdb::Slice{&kEntry, 1}, slice(key)};
       const rocksdb::SliceParts whole{parts.data(), parts.size()};
       if (value) {

@@ -19,6 +19,7 @@ struct Entry : boost::intrusive::set_base_hook<> {
   explicit Entry(std::string_view of) : key(of) {}
   const std::string key;
   std::optional<std::string> value;  // none: erased
+  bool below = true;                 // the store below may have the key
 };
 
 std::string_view key_of(std::string_view key) { return key; }
@@ -51,10 +52,12 @@ class Gathered {
     const auto found = index_.find(key);
     return found == index_.end() ? nullptr : *found;
   }
-  void set(std::string_view key, std::optional<std::string_view> value) {
+  void set(const StoreChange& change) {
+    const auto& [key, value, existed] = change;
     auto found = index_.find(key);
     if (found == index_.end()) {
       found = index_.insert(&entries_.emplace_back(key)).first;
+      (*found)->below = existed;
       bytes_ += kEntryBytes + key.size();
     }
     auto& held = (*found)->value;
@@ -122,7 +125,7 @@ class WriteBehind final : public Store {
     if (gathered_.bytes() > memory_->budget / memory_->stores || behind_ > kMostBehind) write_out();
     if (new_note_) gathered_note_ = note_ = *std::exchange(new_note_, {});
     behind_ += changes.size();
-    for (const auto& [key, value] : changes) gathered_.set(key, value);
+    for (const auto& change : changes) gathered_.set(change);
     position_ = position;
   }
 
@@ -147,11 +150,13 @@ class WriteBehind final : public Store {
   std::size_t bytes() const override { return below_->bytes() + gathered_.bytes(); }
 
  private:
-  // In the order of the keys, which is cheaper for RocksDB.
+  // In the order of the keys, which is cheaper for RocksDB. What came and went meanwhile, as windows do, is left out.
   void write_out() {
     if (gathered_.entries().empty() && position_ == below_->position()) return;
     changes_.clear();
-    for (const auto& entry : gathered_.entries()) changes_.push_back({entry.key, entry.value});
+    for (const auto& entry : gathered_.entries()) {
+      if (entry.value || entry.below) changes_.push_back({entry.key, entry.value});
+    }
     std::ranges::sort(changes_, {}, &StoreChange::key);
     if (gathered_note_) below_->set_note(*gathered_note_);
     guarded([&] { below_->apply(changes_, position_); });

@@ -128,8 +128,8 @@ void TablePart::prepare(BatchBuilder& records) {
   prepared_ = true;
   pending_.clear();
   collect(pending_);
-  if (!spec_.log_every_update) {
-    for (const auto& one : pending_) log(one.key, one.value, one.time);
+  for (const auto& one : pending_) {
+    if (!logs_every_update(one.key)) log(one.key, one.value, one.time);
   }
   records = std::exchange(logged_, {});
 }
@@ -150,7 +150,7 @@ void TablePart::committed(std::int64_t position, Timestamp time) {
     } else {
       std::vector<StoreChange> changes;
       changes.reserve(pending_.size());
-      for (const auto& one : pending_) changes.push_back({one.key, one.value});
+      for (const auto& one : pending_) changes.push_back({one.key, one.value, one.existed});
       store_->apply(changes, position);
     }
   } catch (const Failure& failure) {

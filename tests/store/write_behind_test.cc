@@ -43,7 +43,7 @@ class BelowStore final : public Store {
     if (below_.refuses) throw Failure(ErrorKind::kUnavailable, "the disk is full");
     ++below_.calls;
     below_.keys.clear();
-    for (const auto& [key, value] : changes) {
+    for (const auto& [key, value, existed] : changes) {
       below_.keys.emplace_back(key);
       if (value) {
         below_.contents[std::string{key}] = *value;
@@ -106,6 +106,21 @@ TEST_F(WriteBehindTest, AChangeHidesWhatIsBelow) {
   EXPECT_EQ(store->get("erased"), std::nullopt);
   EXPECT_EQ(store->get("set"), "2");
   EXPECT_EQ(store->size(), 2U);
+}
+
+TEST_F(WriteBehindTest, WhatComesAndGoesIsNotWritten) {
+  below.contents = {{"old", "1"}};
+  const auto store = open(below, 1 << 20);
+  store->apply(std::vector<StoreChange>{{"new", "1", false}, {"stays", "1", false}, {"old", std::nullopt, true}}, 0);
+  store->apply(std::vector<StoreChange>{{"new", std::nullopt, true}, {"old", "2", false}}, 1);
+  store->apply(std::vector<StoreChange>{{"old", std::nullopt, true}}, 2);
+  EXPECT_THAT(all_of(*store), ElementsAre(Pair("stays", "1")));
+  store->snapshot("");
+  EXPECT_THAT(below.keys, ElementsAre("old", "stays"));
+  EXPECT_THAT(below.contents, ElementsAre(Pair("stays", "1")));
+  store->apply(std::vector<StoreChange>{{"stays", std::nullopt, true}}, 3);
+  store->snapshot("");
+  EXPECT_TRUE(below.contents.empty()) << "what is written is erased below too";
 }
 
 TEST_F(WriteBehindTest, AScanEqualsAMap) {

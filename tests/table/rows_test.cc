@@ -141,6 +141,45 @@ TEST_F(RowsTest, AScanEqualsAMap) {
   for (auto& one : units) forget(*one);
 }
 
+// Otherwise it would count from the start when its event runs again.
+TEST_F(RowsTest, ARowThatCannotBeReadIsNotAbsent) {
+  part->store().apply(std::vector<detail::StoreChange>{{"a", "no number"}}, ++position);
+  for (int i = 0; i < 2; ++i) EXPECT_THROW((void)part->row("a"), Failure);
+  part->store().apply(std::vector<detail::StoreChange>{{"a", "7"}}, ++position);
+  EXPECT_EQ(part->row("a").value, 7);
+}
+
+TEST(RowMap, EqualsAMap) {
+  std::mt19937_64 random{7};
+  detail::RowMap<std::string> rows;
+  std::map<std::string, std::string> model;
+  std::map<std::string, const void*> places;
+  for (int step = 0; step < 100'000; ++step) {
+    const auto number = random() % 300;
+    const std::string key(number % 40, static_cast<char>('a' + number / 40));
+    const auto [node, is_new] = rows.find_or_insert(key);
+    ASSERT_EQ(is_new, !model.contains(key));
+    ASSERT_EQ(node->key(), key);
+    if (is_new) {
+      node->row = model[key] = std::to_string(step);
+      places[key] = node;
+    }
+    ASSERT_EQ(node->row, model[key]);
+    ASSERT_EQ(node, places[key]) << "rows stay where they are";
+    if (random() % 3 == 0) {
+      rows.erase(*node);
+      model.erase(key);
+    }
+    if (random() % 5000 == 0) {
+      const auto last = static_cast<char>('0' + random() % 10);
+      const auto goes = [&](const auto& text) { return text.back() == last; };
+      rows.erase_if([&](const auto& one) { return goes(one.row); });
+      std::erase_if(model, [&](const auto& one) { return goes(one.second); });
+    }
+    ASSERT_EQ(rows.size(), model.size());
+  }
+}
+
 // Scans of a unit that changes many rows, as one that closes many windows, would take for ever otherwise.
 TEST_F(RowsTest, AScanCostsWhatItVisits) {
   constexpr int kMany = 30'000;

@@ -21,6 +21,7 @@ namespace mephisto::detail {
 struct StoreChange {
   std::string_view key;
   std::optional<std::string_view> value;  // no value: erase
+  bool existed = true;                    // false: the caller knows that the store has no such key
 };
 
 // Ordered state of one table's partition: bytes by bytes, in ascending order of the keys' bytes. Belongs to one thread.

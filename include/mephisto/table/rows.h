@@ -18,11 +18,11 @@
 #include <set>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "mephisto/base/assert.h"
+#include "mephisto/table/row_map.h"
 #include "mephisto/table/table_part.h"
 
 namespace mephisto::detail {
@@ -34,13 +34,7 @@ struct KeyLess {
 
  private:
   static std::string_view key(std::string_view key) { return key; }
-  static std::string_view key(const auto* row) { return row->first; }
-};
-
-// Hashes views and strings alike.
-struct KeyHash {
-  using is_transparent = void;
-  std::size_t operator()(std::string_view key) const { return std::hash<std::string_view>{}(key); }
+  static std::string_view key(const auto* row) { return row->key(); }
 };
 
 // What a unit of work has changed in a partition of a table.
@@ -84,7 +78,7 @@ class Rows : public TablePart {
   V initial() const { return initial_(); }
 
   // The row as units that are done have left it.
-  Row& row(std::string_view key) { return find(key).second; }
+  Row& row(std::string_view key) { return find(key).row; }
   // Whether it is there and has not expired.
   bool is_there(std::string_view key, const Row& row) const { return row.exists && !expired(key, row.time); }
 
@@ -99,7 +93,7 @@ class Rows : public TablePart {
     const auto next = [&] {
       At least = nullptr;
       for (const auto& [at, end] : changed)
-        if (at != end && (least == nullptr || (*at)->first < least->first)) least = *at;
+        if (at != end && (least == nullptr || (*at)->key() < least->key())) least = *at;
       for (auto& [at, end] : changed)
         if (at != end && *at == least) ++at;
       return least;
@@ -107,14 +101,14 @@ class Rows : public TablePart {
     bool more = true;
     const auto show = [&](At at) {
       const auto* value = seen(*at, change);
-      if (value != nullptr) more = visit(at->first, *value);
+      if (value != nullptr) more = visit(at->key(), *value);
     };
     auto* above = next();
     V value{};
     scan_stored(from, to, [&](std::string_view key, std::string_view bytes) {
-      for (; more && above != nullptr && above->first < key; above = next()) show(above);
+      for (; more && above != nullptr && above->key() < key; above = next()) show(above);
       if (!more) return false;
-      if (above != nullptr && above->first == key) {
+      if (above != nullptr && above->key() == key) {
         show(std::exchange(above, next()));
         return more;
       }
@@ -128,7 +122,7 @@ class Rows : public TablePart {
     auto& unit = static_cast<Change&>(change);
     for (std::size_t i = 0; i < unit.used_; ++i) {
       auto& entry = *unit.entries_[i];
-      auto& row = entry.at->second;
+      auto& row = entry.at->row;
       if (entry.exists == row.exists && (!entry.exists || (!spec().expiry.renews() && same(entry.value, row.value))))
         continue;
       begin_change(*entry.at);
@@ -136,9 +130,9 @@ class Rows : public TablePart {
       row.time = std::max(row.time, unit.time);
       row.value = std::move(entry.value);
       ++row.version;
-      if (!spec().log_every_update) continue;
+      if (!logs_every_update(entry.at->key())) continue;
       if (row.exists) dump(row.value);
-      log(entry.at->first, row.exists ? std::optional{bytes_.view()} : std::nullopt, row.time);
+      log(entry.at->key(), row.exists ? std::optional{bytes_.view()} : std::nullopt, row.time);
     }
   }
 
@@ -167,12 +161,12 @@ class Rows : public TablePart {
 
   bool erase_expired(std::string_view key) override {
     auto& at = find(key);
-    auto& row = at.second;
+    auto& row = at.row;
     if (row.entry != nullptr || row.changed || !row.exists || !expired(key, row.time)) return false;
     begin_change(at);
     row.exists = false;
     ++row.version;
-    if (spec().log_every_update) log(key, std::nullopt, row.time);
+    if (logs_every_update(key)) log(key, std::nullopt, row.time);
     return true;
   }
 
@@ -180,16 +174,21 @@ class Rows : public TablePart {
     MEPHISTO_ASSERT(prepared_.undos.empty(), "one commit is under way at a time");
     std::swap(prepared_, merged_);
     for (auto& undo : prepared_.undos) {
-      auto& row = undo.at->second;
+      auto& row = undo.at->row;
       row.changed = false;
       if (row.exists) dump(row.value);
-      pending.push_back({undo.at->first, row.exists ? std::optional{std::string{bytes_.view()}} : std::nullopt,
+      pending.push_back({undo.at->key(), row.exists ? std::optional{std::string{bytes_.view()}} : std::nullopt,
                          row.time, undo.existed});
     }
   }
 
   void forget_prepared() override {
-    for (auto& undo : prepared_.undos) --undo.at->second.users;
+    for (const auto& undo : prepared_.undos) {
+      auto& row = undo.at->row;
+      if (--row.users > 0 || row.exists) continue;
+      held_ -= std::min(held_, kRowBytes + undo.at->key().size());
+      rows_.erase(*undo.at);
+    }
     prepared_.clear();
     forget_unused();
   }
@@ -197,7 +196,7 @@ class Rows : public TablePart {
   void undo() override {
     for (auto* changes : {&merged_, &prepared_}) {
       for (auto& undo : changes->undos) {
-        auto& row = undo.at->second;
+        auto& row = undo.at->row;
         row.value = std::move(undo.before);
         row.exists = undo.existed;
         row.time = undo.time;
@@ -210,9 +209,10 @@ class Rows : public TablePart {
   }
 
  private:
-  using Map = std::unordered_map<std::string, Row, KeyHash, std::equal_to<>>;
-  using At = typename Map::value_type*;
-  static constexpr std::size_t kRowBytes = sizeof(typename Map::value_type) + 4 * sizeof(void*);
+  using Map = RowMap<Row>;
+  using Node = Map::Node;
+  using At = Node*;
+  static constexpr std::size_t kRowBytes = sizeof(Node) + 4 * sizeof(void*);
 
   static constexpr std::size_t kMostHeld = 2 << 20;  // bytes that are kept in memory, but for rows in use
 
@@ -263,40 +263,44 @@ class Rows : public TablePart {
   };
 
   // A row's value as the unit with `change` sees it; null if there is none.
-  const V* seen(const typename Map::value_type& at, const Change* change) const {
-    const auto& [key, row] = at;
+  const V* seen(const Node& at, const Change* change) const {
+    const auto& row = at.row;
     if (row.entry != nullptr && row.entry->change == change) return row.entry->exists ? &row.entry->value : nullptr;
-    return is_there(key, row) ? &row.value : nullptr;
+    return is_there(at.key(), row) ? &row.value : nullptr;
   }
 
   // Keeps what the row was before the next commit.
-  void begin_change(typename Map::value_type& at) {
-    auto& row = at.second;
+  void begin_change(Node& at) {
+    auto& row = at.row;
     if (row.changed) return;
     row.changed = true;
     ++row.users;
     merged_.undos.push_back({&at, std::move(row.value), row.exists, row.time});
   }
 
-  typename Map::value_type& find(std::string_view key) {
-    if (const auto found = rows_.find(key); found != rows_.end()) return *found;
-    Row row;
-    std::size_t held = kRowBytes + key.size();
-    if (const auto kept = stored(key)) {
-      held += kept->value.size();
-      load(key, kept->value, row.value);
-      row.time = kept->time;
-      row.exists = true;
+  Node& find(std::string_view key) {
+    const auto [node, is_new] = rows_.find_or_insert(key);
+    if (!is_new) return *node;
+    try {
+      if (const auto row = stored(key)) {
+        load(key, row->value, node->row.value);
+        node->row.time = row->time;
+        node->row.exists = true;
+        held_ += row->value.size();
+      }
+    } catch (...) {
+      rows_.erase(*node);  // it is not absent
+      throw;
     }
-    held_ += held;
-    return *rows_.try_emplace(std::string{key}, std::move(row)).first;
+    held_ += kRowBytes + key.size();
+    return *node;
   }
 
   // Keeps the memory of rows that nobody uses within its bound.
   void forget_unused() {
     if (held_ <= most_held_) return;
     const auto before = rows_.size();
-    std::erase_if(rows_, [](const auto& one) { return one.second.users == 0; });
+    rows_.erase_if([](const Node& one) { return one.row.users == 0; });
     held_ = held_ / before * rows_.size();
     most_held_ = std::max(kMostHeld, 2 * held_);
   }
@@ -383,7 +387,7 @@ class Rows<V>::Change : public TableChange {
     for (auto& [row, version] : reads_) --row->users;
     reads_.clear();
     for (std::size_t i = 0; i < used_; ++i) {
-      auto& row = entries_[i]->at->second;
+      auto& row = entries_[i]->at->row;
       row.entry = nullptr;
       --row.users;
     }
@@ -400,7 +404,7 @@ class Rows<V>::Change : public TableChange {
 
   Entry& own(std::string_view key, UnitOfWork& unit) {
     auto& at = rows().find(key);
-    auto& row = at.second;
+    auto& row = at.row;
     if (row.entry != nullptr) {
       if (row.entry->change == this) return *row.entry;
       conflict(unit);

@@ -35,7 +35,8 @@ struct TableSpec {
   bool global = false;            // every shard has all of it
   bool use_partitioner = false;   // a row belongs to the partition of its key
   bool log_every_update = false;  // otherwise the updates of a key within a commit are one record of the changelog
-  std::optional<std::chrono::milliseconds> close_idle;  // of operators (idle_partitions.h); none: the setting
+  bool (*every_update_of)(std::string_view key) = nullptr;  // with it, of these keys only; null: of all
+  std::optional<std::chrono::milliseconds> close_idle;      // of operators (idle_partitions.h); none: the setting
   // The topics whose events change it together: it is used when the shard has the same partition of all of them. Empty:
   // all topics of the app with the table's number of partitions.
   std::set<std::string> inputs;
@@ -117,7 +118,7 @@ class TablePart {
 
   // A change that is on its way into the changelog and then into the store.
   struct Pending {
-    std::string key;
+    std::string_view key;  // of the row, which stays until forget_prepared()
     std::optional<std::string> value;
     std::int64_t time = 0;
     bool existed = false;  // in the store
@@ -137,6 +138,9 @@ class TablePart {
   virtual void forget_prepared() = 0;
   // Takes back the merged and the prepared changes.
   virtual void undo() = 0;
+  bool logs_every_update(std::string_view key) const {
+    return spec_.log_every_update && (spec_.every_update_of == nullptr || spec_.every_update_of(key));
+  }
   // Adds a change to the changelog's next batch.
   void log(std::string_view key, std::optional<std::string_view> value, std::int64_t time);
   // A row as the store has it, with its time if rows have times; valid until the next call. If the state is lost, the
