@@ -29,7 +29,7 @@ namespace mephisto {
 struct WindowsOptions {
   int partitions = 0;             // 0: the setting topic_partitions
   std::string store{};            // memory:// or rocksdb://; empty: the setting `store`
-  bool log_every_update = false;  // otherwise the updates of a key within a commit are one record of the changelog
+  bool log_every_update = false;  // otherwise the updates of a window within a commit are one record of the changelog
   // A partition whose stream time stands still for this long closes what is over by the clock, at most a quarter later.
   // 0: only records close windows; none: the setting close_idle. Use it where times of records are near the clock's.
   std::optional<std::chrono::milliseconds> close_idle{};
@@ -50,7 +50,10 @@ namespace detail {
 // What windows of all types share, also for the command line and tests.
 class WindowsTable : public OperatorTable {
  public:
-  WindowsTable(TableSpec spec, Windows windows) : OperatorTable(std::move(spec)), windows_(std::move(windows)) {}
+  // What is not a window is in the changelog once for each commit.
+  WindowsTable(TableSpec spec, Windows windows) : OperatorTable(std::move(spec)), windows_(std::move(windows)) {
+    spec_.every_update_of = Windows::is_window;
+  }
 
   const Windows& windows() const { return windows_; }
   // The key of a window as JSON.
@@ -91,7 +94,7 @@ class WindowedTable : public detail::WindowsTable {
                .advance = [this](std::int64_t now) -> Task<void> {
                  Sent sent;
                  auto state = this->state();
-                 windows_.close_idle(state, now, sent.sink());
+                 windows_.close_idle(state, now, sent.sink(nullptr));
                  co_await send(std::move(sent));
                }});
   }
@@ -115,17 +118,21 @@ class WindowedTable : public detail::WindowsTable {
   }
 
   // Adds a value to the windows of the event's time, or of another time, and sends the results that are due.
-  Task<void> add(K key, In value) const { return add(std::move(key), std::move(value), event_time()); }
-  Task<void> add(K key, In value, Timestamp time) const {
+  Cast add(const K& key, const In& value) const { return add(key, value, event_time()); }
+  Cast add(const K& key, const In& value, Timestamp time) const {
     std::string buffer;
-    const auto stored = Key::stored(key, buffer);
+    WindowRecord record{Key::stored(key, buffer), std::nullopt, time.time_since_epoch().count()};
     std::string bytes;
-    WindowRecord record{stored, std::nullopt, time.time_since_epoch().count()};
-    if (has_value(value)) record.value = bytes = to_json(value);
+    if (!windows_.keeps_values()) {
+      record.input = &value;
+    } else if (has_value(value)) {
+      record.value = bytes = to_json(value);
+    }
     Sent sent;
+    const Added added{key, value};
     auto state = this->state();
-    windows_.add(state, record, sent.sink());
-    co_await send(std::move(sent));
+    windows_.add(state, record, sent.sink(&added));
+    return send(std::move(sent));
   }
 
   // Stream time and the numbers of late values, of the event's partition.
@@ -188,25 +195,27 @@ class WindowedTable : public detail::WindowsTable {
  private:
   using Key = detail::TableKey<K>;
 
+  struct Added {
+    const K& key;
+    const In& value;
+  };
   // What an addition has sent; it is sent when the state is complete.
   struct Sent {
     struct Result {
       std::string key;
-      WindowBounds window;
-      std::optional<std::string> value;
+      Windowed<V> window;
       Timestamp time;
     };
     std::vector<Result> results;
-    std::vector<Result> late;
+    std::vector<Late> late;
 
-    WindowSink sink() {
+    // `added`: null if there can be no late value.
+    WindowSink sink(const Added* added) {
       return {[this](const WindowResult& one) {
-                results.push_back({std::string{one.key}, one.window,
-                                   one.value ? std::optional<std::string>{*one.value} : std::nullopt, at(one.time)});
+                results.push_back({std::string{one.key}, windowed(one.window, one.value), at(one.time)});
               },
-              [this](const WindowRecord& one, WindowBounds window) {
-                late.push_back({std::string{one.key}, window,
-                                one.value ? std::optional<std::string>{*one.value} : std::nullopt, at(one.time)});
+              [this, added](const WindowRecord& one, WindowBounds window) {
+                late.push_back({added->key, added->value, at(one.time), at(window.start), at(window.end)});
               }};
     }
   };
@@ -234,6 +243,7 @@ class WindowedTable : public detail::WindowsTable {
 
   static Aggregator aggregator(std::function<void(V&, const In&)> add) {
     const auto add_record = [add = std::move(add)](V& value, const WindowRecord& record) {
+      if (record.input != nullptr) return add(value, *static_cast<const In*>(record.input));
       add(value, input(record.value));
     };
     if constexpr (requires(V& a, const V& b) { a += b; })
@@ -242,22 +252,35 @@ class WindowedTable : public detail::WindowsTable {
       return typed_aggregator<V>(add_record);
   }
 
-  Task<void> send(Sent sent) const {
-    for (auto& one : sent.results) {
-      if (results_ == nullptr) break;
-      SendOptions options;
+  // Without a coroutine while there is room, as nearly always.
+  Cast send(Sent sent) const {
+    for (std::size_t i = 0; i < sent.results.size() + sent.late.size(); ++i) {
+      auto one = send(sent, i);
+      if (!one.await_ready()) return Cast{send_rest(std::move(one), i + 1, std::move(sent))};
+    }
+    return {};
+  }
+  Task<void> send_rest(Cast one, std::size_t next, Sent sent) const {
+    co_await one;
+    for (; next < sent.results.size() + sent.late.size(); ++next) co_await send(sent, next);
+  }
+  // The results come first.
+  Cast send(const Sent& sent, std::size_t number) const {
+    SendOptions options;
+    if (number < sent.results.size()) {
+      if (results_ == nullptr) return {};
+      const auto& one = sent.results[number];
       options.key = Key::topic_key(one.key);
       options.timestamp = one.time;
-      co_await results_->cast(windowed(one.window, one.value), options);
+      return results_->cast(one.window, options);
     }
-    for (auto& one : sent.late) {
-      if (on_late_) on_late_({Key::key(one.key), input(one.value), one.time, at(one.window.start), at(one.window.end)});
-      if (late_ == nullptr) continue;
-      SendOptions options;
-      options.key = Key::topic_key(one.key);
-      options.timestamp = one.time;
-      co_await late_->cast(input(one.value), options);
-    }
+    const auto& one = sent.late[number - sent.results.size()];
+    if (on_late_) on_late_(one);
+    if (late_ == nullptr) return {};
+    std::string buffer;
+    options.key = Key::topic_key(Key::stored(one.key, buffer));
+    options.timestamp = one.time;
+    return late_->cast(one.value, options);
   }
 
   static Timestamp event_time() {

@@ -9,7 +9,9 @@ std::optional<std::string_view> UnitState::get(std::string_view key) {
   return value == nullptr ? std::nullopt : std::optional<std::string_view>{*value};
 }
 
-void UnitState::put(std::string_view key, std::string_view value) { change_.set(key, std::string{value}, unit_); }
+void UnitState::put(std::string_view key, std::string_view value) { edit(key).assign(value); }
+
+std::string& UnitState::edit(std::string_view key) { return change_.edit(key, unit_); }
 
 void UnitState::erase(std::string_view key) { (void)change_.erase(key, unit_); }
 
@@ -25,6 +27,8 @@ std::optional<std::string_view> ReadState::get(std::string_view key) {
 }
 
 void ReadState::put(std::string_view, std::string_view) { MEPHISTO_ASSERT(false, "a state that is only read"); }
+
+std::string& ReadState::edit(std::string_view) { MEPHISTO_ASSERT(false, "a state that is only read"); }
 
 void ReadState::erase(std::string_view) { MEPHISTO_ASSERT(false, "a state that is only read"); }
 

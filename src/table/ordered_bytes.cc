@@ -17,9 +17,16 @@ static_assert(std::endian::native == std::endian::little);
 
 }  // namespace
 
-void put_number(std::string& to, std::int64_t number) {
-  const auto bits = std::byteswap(static_cast<std::uint64_t>(number) ^ kSign);
-  to.append(reinterpret_cast<const char*>(&bits), sizeof(bits));
+void put_number(std::string& to, std::int64_t number) { put_numbers(to, {number}); }
+
+void put_numbers(std::string& to, std::initializer_list<std::int64_t> numbers) {
+  auto at = to.size();
+  to.resize(at + numbers.size() * sizeof(std::int64_t));
+  for (const auto number : numbers) {
+    const auto bits = std::byteswap(static_cast<std::uint64_t>(number) ^ kSign);
+    std::memcpy(to.data() + at, &bits, sizeof(bits));
+    at += sizeof(bits);
+  }
 }
 
 std::int64_t read_number(std::string_view bytes) {

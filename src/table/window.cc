@@ -129,6 +129,8 @@ void Windows::read_all(
   detail::WindowRun{spec_, aggregator_, state, nowhere}.read_all(visit);
 }
 
+bool Windows::is_window(std::string_view key) { return detail::is_window_key(key); }
+
 std::optional<std::string> Windows::entry_key(std::string_view key) { return detail::read_window_key(key); }
 
 std::optional<Windows::Entry> Windows::entry(std::string_view key, std::string_view value) const {

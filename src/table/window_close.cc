@@ -70,6 +70,8 @@ void WindowRun::run(const TimedEntry& entry) {
 // After it closed, a window of regular or calendar time is late for every record, and is not needed. Of a sliding
 // window or session it is remembered that it is final, for as long as a record could fall into it.
 void WindowRun::close(const TimedEntry& entry) {
+  const bool only_erased = spec_.kind() == WindowSpec::Kind::kTime && spec_.emit() == Emit::kOnUpdate;
+  if (only_erased) return state_.erase(window_key(entry.key, entry.id));
   auto window = load(entry.key, entry.id);
   MEPHISTO_ASSERT(window, "a window is kept until it closes");
   if (spec_.emit() == Emit::kOnClose || window->due) send(entry.key, *window);

@@ -22,8 +22,10 @@ void write_window_key(std::string& out, std::string_view key, std::int64_t id) {
   put_number(out, id);
 }
 
+bool is_window_key(std::string_view bytes) { return bytes.starts_with('w'); }
+
 std::optional<std::string> read_window_key(std::string_view bytes) {
-  if (!bytes.starts_with('w')) return std::nullopt;
+  if (!is_window_key(bytes)) return std::nullopt;
   bytes.remove_prefix(1);
   return take_key(bytes);
 }

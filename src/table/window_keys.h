@@ -23,6 +23,7 @@ std::string key_prefix(char kind, std::string_view key);
 std::string window_key(std::string_view key, std::int64_t id);
 void write_window_key(std::string& out, std::string_view key, std::int64_t id);  // the same without an allocation
 std::optional<std::string> read_window_key(std::string_view bytes);              // KEY; none for another entry
+bool is_window_key(std::string_view bytes);
 std::string value_key(std::string_view key, std::int64_t time, std::int64_t number);
 
 // A `t` or `u` entry.

@@ -1,6 +1,7 @@
 #include "table/window_run.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "mephisto/base/assert.h"
 
@@ -12,9 +13,9 @@ constexpr char kFinal = 1;
 constexpr char kDue = 2;
 constexpr char kSent = 4;
 
-// For a key or a value that is only needed until the state has it: the path of a record makes no allocation for them.
+// For what is only needed until the state has it: the path of a record makes no allocation for it.
 thread_local std::string key_scratch;
-thread_local std::string value_scratch;
+thread_local StoredWindow window_scratch;
 
 }  // namespace
 
@@ -25,9 +26,7 @@ WindowBounds StoredWindow::shown(const WindowSpec& spec) const {
 
 void StoredWindow::encode(std::string& out) const {
   out = static_cast<char>((is_final ? kFinal : 0) | (due ? kDue : 0) | (sent.empty() ? 0 : kSent));
-  put_number(out, bounds.start);
-  put_number(out, bounds.end);
-  put_number(out, time);  // time_of reads it
+  put_numbers(out, {bounds.start, bounds.end, time});  // time_of reads the last one
   if (due) put_number(out, *due);
   if (!sent.empty()) put_number(out, static_cast<std::int64_t>(sent.size()));
   for (const auto& window : sent) {
@@ -38,27 +37,26 @@ void StoredWindow::encode(std::string& out) const {
 }
 
 StoredWindow StoredWindow::decode(std::string_view bytes) {
+  StoredWindow window;
+  window.read(bytes);
+  return window;
+}
+
+void StoredWindow::read(std::string_view bytes) {
   MEPHISTO_ASSERT(!bytes.empty(), "a stored window is not empty");
   const char flags = bytes[0];
   bytes.remove_prefix(1);
-  const auto number = [&] {
-    const auto value = read_number(bytes);
-    bytes.remove_prefix(8);
-    return value;
-  };
-  StoredWindow window;
-  window.is_final = (flags & kFinal) != 0;
-  window.bounds.start = number();
-  window.bounds.end = number();
-  window.time = number();
-  if (flags & kDue) window.due = number();
-  if (flags & kSent) window.sent.resize(static_cast<std::size_t>(number()));
-  for (auto& sent : window.sent) {
-    sent.start = number();
-    sent.end = number();
+  is_final = (flags & kFinal) != 0;
+  bounds.start = take_number(bytes);
+  bounds.end = take_number(bytes);
+  time = take_number(bytes);
+  due = (flags & kDue) != 0 ? std::optional{take_number(bytes)} : std::nullopt;
+  sent.resize((flags & kSent) != 0 ? static_cast<std::size_t>(take_number(bytes)) : 0);
+  for (auto& window : sent) {
+    window.start = take_number(bytes);
+    window.end = take_number(bytes);
   }
-  window.aggregate = bytes;
-  return window;
+  aggregate = bytes;
 }
 
 WindowRun::WindowRun(const WindowSpec& spec, const Aggregator& aggregator, StateView& state, const WindowSink& sink)
@@ -77,12 +75,10 @@ WindowRun::WindowRun(const WindowSpec& spec, const Aggregator& aggregator, State
 
 void WindowRun::finish() {
   if (progress_ == stored_) return;
-  auto& bytes = value_scratch;
+  auto& bytes = state_.edit(kProgressKey);
   bytes.clear();
-  for (const auto number : {progress_.stream_time, progress_.next_timer, progress_.next_due, progress_.late,
-                            progress_.skipped, progress_.arrivals})
-    put_number(bytes, number);
-  state_.put(kProgressKey, bytes);
+  put_numbers(bytes, {progress_.stream_time, progress_.next_timer, progress_.next_due, progress_.late,
+                      progress_.skipped, progress_.arrivals});
 }
 
 Windows::Progress WindowRun::progress() const {
@@ -106,10 +102,13 @@ std::optional<StoredWindow> WindowRun::load(std::string_view key, std::int64_t i
   return StoredWindow::decode(*bytes);
 }
 
-void WindowRun::store(std::string_view key, std::int64_t id, const StoredWindow& window) {
+std::string& WindowRun::edit(std::string_view key, std::int64_t id) {
   write_window_key(key_scratch, key, id);
-  window.encode(value_scratch);
-  state_.put(key_scratch, value_scratch);
+  return state_.edit(key_scratch);
+}
+
+void WindowRun::store(std::string_view key, std::int64_t id, const StoredWindow& window) {
+  window.encode(edit(key, id));
 }
 
 void WindowRun::set_timer(std::int64_t when, std::string_view key, std::int64_t id, Timer timer) {
@@ -138,13 +137,13 @@ void WindowRun::add(StoredWindow& window, const WindowRecord& record) {
   window.time = std::max(window.time, record.time);
 }
 
-void WindowRun::changed(std::string_view key, std::int64_t id, StoredWindow& window) {
+void WindowRun::changed(std::string_view key, std::int64_t id, StoredWindow& window, std::string& entry) {
   if (spec_.emit() == Emit::kOnUpdate) {
     send(key, window);
   } else if (spec_.emit() == Emit::kEvery && !window.due) {
     set_due(key, id, window, progress_.stream_time + spec_.every());
   }
-  store(key, id, window);
+  window.encode(entry);
 }
 
 // A session retracts the results that it replaces, also its own. Kafka Streams does not do that while all its records
@@ -189,12 +188,16 @@ bool WindowRun::takes_records(const StoredWindow& window) const {
 
 void WindowRun::add_to_time_windows(const WindowRecord& record) {
   move_time(record.time);
-  bool any = false;
-  spec_.visit_windows(record.time, [&](const WindowBounds& bounds) {
-    any = true;
-    add_to_time_window(record, bounds);
+  // Two pointers at most: a std::function has room for them.
+  struct Adding {
+    const WindowRecord& record;
+    bool any = false;
+  } adding{record};
+  spec_.visit_windows(record.time, [this, &adding](const WindowBounds& bounds) {
+    adding.any = true;
+    add_to_time_window(adding.record, bounds);
   });
-  if (any) return;
+  if (adding.any) return;
   ++progress_.skipped;
   if (sink_.late) sink_.late(record, {record.time, record.time});
 }
@@ -202,31 +205,36 @@ void WindowRun::add_to_time_windows(const WindowRecord& record) {
 void WindowRun::add_to_time_window(const WindowRecord& record, const WindowBounds& bounds) {
   const auto closes = bounds.end + spec_.grace();
   if (closes <= progress_.stream_time) return late(record, bounds);
-  auto window = load(record.key, bounds.start);
-  if (!window) {
-    window = StoredWindow{.bounds = bounds, .time = record.time, .aggregate = aggregator_.init()};
+  auto& entry = edit(record.key, bounds.start);
+  auto window = std::exchange(window_scratch, {});
+  if (entry.empty()) {
+    window = {.bounds = bounds, .time = record.time, .aggregate = aggregator_.init()};
     set_timer(closes, record.key, bounds.start, Timer::kClose);
+  } else {
+    window.read(entry);
   }
-  add(*window, record);
-  changed(record.key, bounds.start, *window);
+  add(window, record);
+  changed(record.key, bounds.start, window, entry);
+  window_scratch = std::move(window);
 }
 
 // The stored bounds are the numbers of the window's records so far.
 void WindowRun::add_to_count_window(const WindowRecord& record) {
   move_time(record.time);
-  auto window = load(record.key, 0);
-  if (!window) window = StoredWindow{};
-  if (window->bounds.start == window->bounds.end) {
-    window->time = record.time;
-    window->aggregate = aggregator_.init();
+  auto& entry = edit(record.key, 0);
+  StoredWindow window;
+  if (!entry.empty()) window.read(entry);
+  if (window.bounds.start == window.bounds.end) {
+    window.time = record.time;
+    window.aggregate = aggregator_.init();
   }
-  add(*window, record);
-  ++window->bounds.end;
-  changed(record.key, 0, *window);
-  if (window->bounds.end < window->bounds.start + spec_.size()) return;
-  if (spec_.emit() != Emit::kOnUpdate) send(record.key, *window);
-  remove_due(record.key, 0, *window);
-  store(record.key, 0, {.bounds = {window->bounds.end, window->bounds.end}});
+  add(window, record);
+  ++window.bounds.end;
+  changed(record.key, 0, window, entry);
+  if (window.bounds.end < window.bounds.start + spec_.size()) return;
+  if (spec_.emit() != Emit::kOnUpdate) send(record.key, window);
+  remove_due(record.key, 0, window);
+  StoredWindow{.bounds = {window.bounds.end, window.bounds.end}}.encode(entry);
 }
 
 }  // namespace mephisto::detail

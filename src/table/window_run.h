@@ -25,6 +25,7 @@ struct StoredWindow {
   WindowBounds shown(const WindowSpec& spec) const;
   void encode(std::string& out) const;
   static StoredWindow decode(std::string_view bytes);
+  void read(std::string_view bytes);  // the same into this one, which keeps its memory
   static std::int64_t time_of(std::string_view bytes) { return read_number(bytes.substr(17)); }  // of stored ones
 };
 
@@ -76,14 +77,16 @@ class WindowRun {
   void add_to_time_window(const WindowRecord& record, const WindowBounds& bounds);
 
   std::optional<StoredWindow> load(std::string_view key, std::int64_t id);
+  // The window's entry, to be changed in place; empty if there is none.
+  std::string& edit(std::string_view key, std::int64_t id);
   void store(std::string_view key, std::int64_t id, const StoredWindow& window);
   void set_timer(std::int64_t when, std::string_view key, std::int64_t id, Timer timer);
   void remove_timer(std::int64_t when, std::string_view key, std::int64_t id, Timer timer);
   void set_due(std::string_view key, std::int64_t id, StoredWindow& window, std::int64_t due);
   // Adds a record to a window that exists or begins.
   void add(StoredWindow& window, const WindowRecord& record);
-  // Stores a window that changed, and sends its result or arranges it.
-  void changed(std::string_view key, std::int64_t id, StoredWindow& window);
+  // Puts a window that changed into its entry, and sends its result or arranges it.
+  void changed(std::string_view key, std::int64_t id, StoredWindow& window, std::string& entry);
   void send(std::string_view key, StoredWindow& window);
   void remove_due(std::string_view key, std::int64_t id, StoredWindow& window);
 

@@ -41,7 +41,7 @@ void WindowRun::add_to_session(const WindowRecord& record) {
   const auto id = merged.bounds.end;
   if (!has_timer) set_timer(session_timer(id), record.key, id, timer);
   if (merged.due) set_due(record.key, id, merged, *merged.due);
-  changed(record.key, id, merged);
+  changed(record.key, id, merged, edit(record.key, id));
 }
 
 // Until this time, inclusive, a record is not late for a session that ends at `end`.

@@ -72,7 +72,7 @@ void WindowRun::add_to_sliding_windows(const WindowRecord& record) {
     keep_value(record);
 
   for (const auto& bounds : closed) late(record, bounds);
-  for (auto& window : windows) changed(record.key, window.bounds.start, window);
+  for (auto& window : windows) changed(record.key, window.bounds.start, window, edit(record.key, window.bounds.start));
 }
 
 // As in Kafka Streams, the records before and after are known from windows: from the newest one that ends before `time`

@@ -22,6 +22,11 @@ class MapState : public detail::StateView {
     entries_.insert_or_assign(std::string{key}, std::string{value});
     last_.assign(last_.size(), '#');
   }
+  std::string& edit(std::string_view key) override {
+    expect_no_scan();
+    last_.assign(last_.size(), '#');
+    return entries_.try_emplace(std::string{key}).first->second;
+  }
   void erase(std::string_view key) override {
     expect_no_scan();
     if (const auto found = entries_.find(key); found != entries_.end()) entries_.erase(found);

@@ -9,6 +9,7 @@ namespace mephisto::detail {
 
 // A number has 8 bytes, the highest first. The bit of the sign is inverted, so that negative ones come first.
 void put_number(std::string& to, std::int64_t number);
+void put_numbers(std::string& to, std::initializer_list<std::int64_t> numbers);
 std::int64_t read_number(std::string_view bytes);   // the first 8 bytes
 std::int64_t take_number(std::string_view& bytes);  // the same, and removes them
 

@@ -85,6 +85,8 @@ struct WindowRecord {
   std::string_view key;
   std::optional<std::string_view> value;  // none: null
   std::int64_t time = 0;
+  const void* input =
+      nullptr;  // the value as the aggregator takes it; `value` may then be missing, if nothing keeps it
 };
 
 struct WindowResult {
@@ -113,6 +115,8 @@ struct WindowSink {
 class Windows {
  public:
   Windows(WindowSpec spec, Aggregator aggregator);
+  // Whether values of records are kept: only windows that begin later may need them.
+  bool keeps_values() const { return spec_.kind() == WindowSpec::Kind::kSliding; }
   const WindowSpec& spec() const { return spec_; }
 
   // Adds a record to its windows, then closes those whose time is over. Throws what the callbacks throw, and Failure
@@ -140,6 +144,7 @@ class Windows {
   };
   std::optional<Entry> entry(std::string_view key, std::string_view value) const;
   static std::optional<std::string> entry_key(std::string_view key);  // also without a value
+  static bool is_window(std::string_view key);                        // whether the entry with this key is a window
 
   struct Progress {
     std::optional<std::int64_t> stream_time;  // none before the first record

@@ -22,6 +22,14 @@ V window_value(std::string_view aggregate) {
   return value_or_throw(from_json<V>(aggregate));
 }
 
+template <class V>
+void write_window_value(const V& value, std::string& aggregate) {
+  static thread_local Buffer bytes;
+  bytes.clear();
+  json::write(bytes, value, Dialect::kOrjson);
+  aggregate.assign(bytes.view());
+}
+
 // `initial` is the value of a window without records. Sessions need `merge`.
 template <class V>
 Aggregator typed_aggregator(std::function<void(V&, const WindowRecord&)> add,
@@ -31,13 +39,13 @@ Aggregator typed_aggregator(std::function<void(V&, const WindowRecord&)> add,
   aggregator.add = [add = std::move(add)](std::string& aggregate, const WindowRecord& record) {
     auto value = window_value<V>(aggregate);
     add(value, record);
-    aggregate = to_json(value);
+    write_window_value(value, aggregate);
   };
   if (merge) {
     aggregator.merge = [merge = std::move(merge)](std::string& aggregate, std::string_view later) {
       auto value = window_value<V>(aggregate);
       merge(value, window_value<V>(later));
-      aggregate = to_json(value);
+      write_window_value(value, aggregate);
     };
   }
   return aggregator;
