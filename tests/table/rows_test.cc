@@ -17,7 +17,9 @@ using Contents = std::map<std::string, int>;
 
 struct RowsTest : testing::Test {
   RowsTest() {
-    part->open(stores->open("rows", 0));
+    auto opened = stores->open("rows", 0);
+    store = opened.get();
+    part->open(std::move(opened));
     part->start();
   }
   ~RowsTest() override { part->close(); }
@@ -46,6 +48,7 @@ struct RowsTest : testing::Test {
   Loop loop{Loop::Clock::kVirtual};
   detail::TableSpec spec{.name = "rows"};
   std::unique_ptr<detail::Stores> stores = detail::open_stores("memory://", "", 0);
+  detail::Store* store = nullptr;  // the part's
   std::shared_ptr<Rows<int>> part =
       std::make_shared<Rows<int>>(spec, 0, loop,
                                   detail::KeyForm{[](std::string_view key) { return std::string{key}; },
@@ -92,7 +95,7 @@ TEST_F(RowsTest, AScanEqualsAMap) {
       case 1: forget(unit); break;
       case 2:
         if (preparing) {
-          part->committed(++position);
+          part->committed(++position, {});
           committed = prepared;
           preparing = false;
         } else if (part->has_merged()) {
@@ -143,9 +146,9 @@ TEST_F(RowsTest, AScanEqualsAMap) {
 
 // Otherwise it would count from the start when its event runs again.
 TEST_F(RowsTest, ARowThatCannotBeReadIsNotAbsent) {
-  part->store().apply(std::vector<detail::StoreChange>{{"a", "no number"}}, ++position);
+  store->apply(std::vector<detail::StoreChange>{{"a", "no number"}}, ++position);
   for (int i = 0; i < 2; ++i) EXPECT_THROW((void)part->row("a"), Failure);
-  part->store().apply(std::vector<detail::StoreChange>{{"a", "7"}}, ++position);
+  store->apply(std::vector<detail::StoreChange>{{"a", "7"}}, ++position);
   EXPECT_EQ(part->row("a").value, 7);
 }
 
