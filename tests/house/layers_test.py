@@ -20,14 +20,12 @@ MOST_IN_FACE = 20
 # Functions of a lower room that a higher one may define: a program calls App::main(), and runs the command line with it.
 DEFINED_ABOVE = {"mephisto::App::main"}
 # Private headers that the rooms above may include too.
-SHARED = {"app/status_socket.h", "app/cron.h", "app/cron_rows.h", "app/table_rows.h", "codec/value_json.h", "base/text.h", "base/hash.h", "base/inflate.h", "base/crash_point.h", "base/log_place.h", "base/log_file.h",
-          "base/private_file.h", "base/process.h", "log/group.h", "log/open_transaction.h", "runtime/asio.h",
-          "runtime/lookup.h", "runtime/tasks.h", "web/exposition.h", "web/gate.h"}
-SHARED = {"app/status_socket.h", "base/certificate.h", "app/cron.h", "app/cron_rows.h", "base/text.h", "base/hash.h", "base/inflate.h", "base/crash_point.h", "base/log_place.h", "base/log_file.h",
-SHARED = {"app/status_socket.h", "app/cron.h", "app/cron_rows.h", "base/text.h", "base/hash.h", "base/inflate.h", "base/iso8601.h", "base/crash_point.h", "base/log_place.h", "base/log_file.h",
-          "base/private_file.h", "base/process.h", "log/open_transaction.h", "runtime/asio.h", "runtime/lookup.h",
-          "runtime/tasks.h", "web/exposition.h", "web/gate.h", "web/metric_families.h", "web/statsd.h"}
-          "runtime/tasks.h", "web/exposition.h", "web/gate.h", "web/negotiate.h", "http/date.h"}
+SHARED = {"app/cron.h", "app/cron_rows.h", "app/status_socket.h", "app/table_rows.h", "base/certificate.h",
+          "base/crash_point.h", "base/hash.h", "base/inflate.h", "base/iso8601.h", "base/log_file.h",
+          "base/log_place.h", "base/private_file.h", "base/process.h", "base/text.h", "codec/value_json.h",
+          "http/date.h", "log/group.h", "log/open_transaction.h", "runtime/asio.h", "runtime/lookup.h",
+          "runtime/tasks.h", "web/exposition.h", "web/gate.h", "web/metric_families.h", "web/negotiate.h",
+          "web/statsd.h"}
 # Apps must not include the headers of these rooms' folders. Besides the face they may include those of the others: the
 # formats and values of records, and what prints tables.
 PRIVATE = tuple(f"mephisto/{room}/" for room in ROOMS if room in ("store", "log", "stream", "agent", "app"))
