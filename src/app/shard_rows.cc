@@ -23,7 +23,7 @@ struct Range {
 // Where the wanted rows are. `source` is a TablePart or a GlobalCopy.
 template <class Source>
 std::vector<Range> ranges_of(const TableBase& table, const RowFilter& wanted, Source& source) {
-  const std::vector<Range> all{{"", ""}};
+  std::vector<Range> all{{"", ""}};
   if (dynamic_cast<const OperatorTable*>(&table) != nullptr) return all;
   const auto stored = [&](const std::string& json) -> std::optional<std::optional<std::string>> {
     try {
