@@ -16,7 +16,9 @@ constexpr auto kOpenAfter = 200ms;
 constexpr auto kAliveEvery = 15s;
 constexpr std::string_view kComment = ":\n\n";
 
-bool is_one_line(std::string_view text) { return text.find_first_of(std::string_view{"\r\n\0", 3}) == text.npos; }
+bool is_one_line(std::string_view text) {
+  return text.find_first_of(std::string_view{"\r\n\0", 3}) == std::string_view::npos;
+}
 
 // A generator runs in a task of its own, because its wait for the next piece cannot be left and entered again.
 struct Fetched {
