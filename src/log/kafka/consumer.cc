@@ -149,9 +149,14 @@ void KafkaConsumer::on_error(rd_kafka_resp_err_t code, const char* text) {
       break;
     }
     case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
+      if (options_.group.empty()) break;  // a reader needs no group, but librdkafka looks for its coordinator
+      [[fallthrough]];
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_INVALID_GROUP_ID:
-      failure_ = to_error(code, fmt::format("group {} at {}", options_.group, log_->cluster().servers()), text);
+      failure_ = to_error(code,
+                          fmt::format("{} at {}", options_.group.empty() ? "a reader" : "group " + options_.group,
+                                      log_->cluster().servers()),
+                          text);
       break;
     default: log::debug("Kafka: group {}: {}", options_.group, text);
   }
