@@ -78,7 +78,9 @@ Result<Metadata> look_up(rd_kafka_t* handle, const std::string& name) {
 // A partition's leader is unknown or moves; that passes.
 bool is_moving(rd_kafka_resp_err_t code) {
   return code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION || code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE ||
-         code == RD_KAFKA_RESP_ERR__WAIT_CACHE;
+         code == RD_KAFKA_RESP_ERR__WAIT_CACHE ||
+         // A broker that has just started may know an older epoch than the one that the client has seen.
+         code == RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH || code == RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH;
 }
 
 std::string name_of(const rd_kafka_topic_partition_t& one) { return fmt::format("{}/{}", one.topic, one.partition); }
