@@ -1,6 +1,6 @@
 #include "horton/extremes.h"
 
-#include <fmt/format.h>
+#include <vector>
 
 #include "mephisto/log.h"
 
@@ -9,9 +9,6 @@ namespace {
 
 using namespace mephisto;
 
-constexpr std::size_t kReadBytes = 1 << 20;
-constexpr std::chrono::milliseconds kRead{1'000};
-constexpr std::chrono::seconds kPatience{30};  // with a log that gives nothing more
 constexpr std::chrono::milliseconds kLook{50};
 
 // What the changelog of the table has of one symbol.
@@ -27,28 +24,15 @@ class Extremes {
     const auto topic = co_await log_->topic(name);
     if (!topic && topic.error().kind == ErrorKind::kNotFound) co_return;
     const int partitions = value_or_throw(topic).config.partitions;
-    for (int i = 0; i < partitions; ++i) co_await read_partition({name, i});
-  }
-
- private:
-  Task<void> read_partition(TopicPartition partition) {
-    const auto marks = value_or_throw(co_await log_->watermarks(partition));
-    auto& next = next_.try_emplace(partition.partition, marks.start).first->second;
-    if (next >= marks.end) co_return;
-    ReaderOptions options;
-    options.client = "command line";
-    options.partitions[partition] = next;
-    const auto reader = log_->reader(*Loop::current(), std::move(options));
-    for (const auto until = Loop::current()->now() + kPatience; next < marks.end;) {
-      for (const auto& batch : (co_await reader->poll(kReadBytes, kRead)).batches) {
-        for (const auto& record : batch->records) take(record);
-        next = batch->next_offset;
-      }
-      if (next < marks.end && Loop::current()->now() > until)
-        throw Failure(ErrorKind::kTimeout, fmt::format("the log gives nothing of {} any more", partition.str()));
+    next_.resize(static_cast<std::size_t>(partitions), -1);
+    for (int i = 0; i < partitions; ++i) {
+      auto& next = next_[static_cast<std::size_t>(i)];
+      next = co_await read_to_end(*log_, {name, i}, next, "command line",
+                                  [this](const RecordView& record) { take(record); });
     }
   }
 
+ private:
   void take(const RecordView& record) {
     const auto key = from_json<SecurityKey>(record.key);
     if (!key || key->symbol != symbol_) return;
@@ -60,7 +44,7 @@ class Extremes {
 
   std::string symbol_;
   std::shared_ptr<Log> log_;
-  std::map<int, std::int64_t> next_;
+  std::vector<std::int64_t> next_;  // by partition; negative: from the first record
   std::map<std::string, SecurityExtremes> found_;
 };
 

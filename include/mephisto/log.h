@@ -305,6 +305,12 @@ class Log {
 std::shared_ptr<Log> open_log(const std::string& url, const std::map<std::string, std::string>& properties = {},
                               const LogTokenSource& token = {});
 
+// Gives `visit` the partition's records from `offset` on (negative: from its first), up to its end at this call.
+// Returns the offset to go on with. Throws Failure: kNotFound, kUnavailable, kTimeout if the log gives nothing more for
+// half a minute (an open transaction holds the rest up), and what `visit` throws.
+Task<std::int64_t> read_to_end(Log& log, TopicPartition partition, std::int64_t offset, std::string client,
+                               std::function<void(const RecordView&)> visit);
+
 // Whether the log that `url` names exists; open_log would create it. Also true if this cannot be checked: opening the
 // log then reports why.
 bool log_exists(const std::string& url);

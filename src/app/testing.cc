@@ -17,9 +17,7 @@ namespace {
 constexpr std::chrono::milliseconds kFirstStep{1};
 constexpr std::chrono::milliseconds kLastStep{1000};
 constexpr std::chrono::hours kPatience{1};
-// What tasks of a worker that has nothing to do wait for again and again.
-constexpr std::string_view kHousekeeping[] = {"records or a change of the group", "the next commit",
-                                              "the next maintenance"};
+constexpr std::string_view kHousekeeping[] = {kWaitsForRecords, kWaitsForCommit, kWaitsForMaintenance};
 constexpr std::chrono::minutes kSkipAbove{1};
 constexpr std::chrono::seconds kNotSkipped{10};
 
@@ -41,31 +39,20 @@ std::string new_url() {
   return fmt::format("memory://test-driver-{}", next++);
 }
 
-Task<std::vector<TestRecord>> read(Loop& loop, Log& log, std::string topic) {
+Task<std::vector<TestRecord>> read(Log& log, std::string topic) {
   std::vector<TestRecord> all;
   const auto info = co_await log.topic(topic);
   if (!info) co_return all;
   for (int partition = 0; partition < info->config.partitions; ++partition) {
-    const TopicPartition target{topic, partition};
-    const auto marks = value_or_throw(co_await log.watermarks(target));
-    ReaderOptions options;
-    options.partitions[target] = marks.start;
-    auto consumer = log.reader(loop, std::move(options));
-    for (auto next = marks.start; next < marks.end;) {
-      const auto polled = co_await consumer->poll(1 << 20, std::chrono::milliseconds{1000});
-      for (const auto& batch : polled.batches) {
-        next = batch->next_offset;
-        for (const auto& record : batch->records) {
-          auto& row = all.emplace_back();
-          if (record.has_key()) row.key = std::string{record.key};
-          if (record.has_value()) row.value = std::string{record.value};
-          row.headers = record.headers.copy();
-          row.partition = partition;
-          row.offset = record.offset;
-          row.timestamp = record.timestamp();
-        }
-      }
-    }
+    co_await read_to_end(log, {topic, partition}, -1, "test driver", [&](const RecordView& record) {
+      auto& row = all.emplace_back();
+      if (record.has_key()) row.key = std::string{record.key};
+      if (record.has_value()) row.value = std::string{record.value};
+      row.headers = record.headers.copy();
+      row.partition = partition;
+      row.offset = record.offset;
+      row.timestamp = record.timestamp();
+    });
   }
   co_return all;
 }
@@ -240,7 +227,7 @@ void TestDriver::rebalance() {
   settle();
 }
 
-std::vector<TestRecord> TestDriver::records(const std::string& topic) { return loop_->run(read(*loop_, *log_, topic)); }
+std::vector<TestRecord> TestDriver::records(const std::string& topic) { return loop_->run(read(*log_, topic)); }
 
 std::vector<TestRecord> TestDriver::dead_letters(const AgentBase& agent) {
   return records(detail::AgentRuntime::dead_letter_topic(app_.id(), agent).name);

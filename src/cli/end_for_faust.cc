@@ -5,8 +5,6 @@
 namespace mephisto::cli {
 namespace {
 
-constexpr std::size_t kReadBytes = 1 << 20;
-constexpr std::chrono::milliseconds kReadWait{1'000};
 constexpr std::int64_t kFirstStep = 64;
 
 struct Last {
@@ -16,19 +14,12 @@ struct Last {
 };
 
 // The last record from `offset` on.
-Task<std::optional<Last>> last_from(Log& log, TopicPartition partition, std::int64_t offset, std::int64_t end) {
+Task<std::optional<Last>> last_from(Log& log, TopicPartition partition, std::int64_t offset) {
   std::optional<Last> last;
-  const auto reader =
-      log.reader(*Loop::current(), {.client = "command line", .partitions = {{std::move(partition), offset}}});
-  while (offset < end) {
-    for (const auto& batch : (co_await reader->poll(kReadBytes, kReadWait)).batches) {
-      offset = batch->next_offset;
-      if (batch->records.empty()) continue;
-      const auto& record = batch->records.back();
-      last = {std::string{record.key}, std::nullopt, record.timestamp()};
-      if (record.has_value()) last->value = std::string{record.value};
-    }
-  }
+  co_await read_to_end(log, std::move(partition), offset, "command line", [&](const RecordView& record) {
+    last = {std::string{record.key}, std::nullopt, record.timestamp()};
+    if (record.has_value()) last->value = std::string{record.value};
+  });
   co_return last;
 }
 
@@ -36,7 +27,7 @@ Task<std::optional<Last>> last_from(Log& log, TopicPartition partition, std::int
 Task<std::optional<Last>> last_of(Log& log, TopicPartition partition, Watermarks marks) {
   for (std::int64_t step = kFirstStep;; step *= 8) {
     const auto from = std::max(marks.start, marks.end - step);
-    auto last = co_await last_from(log, partition, from, marks.end);
+    auto last = co_await last_from(log, partition, from);
     if (last || from == marks.start) co_return last;
   }
 }

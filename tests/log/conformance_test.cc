@@ -98,6 +98,25 @@ TEST_P(LogRecords, PartitionsAndTopicsDoNotSeeEachOther) {
   EXPECT_THAT(read({"orders.late", 1}), SizeIs(0));
 }
 
+TEST_P(LogRecords, ReadToEndGivesWhatIsThereFromAnOffset) {
+  create("orders");
+  std::vector<std::string> all;
+  const auto read_from = [&](std::int64_t offset) {
+    all.clear();
+    return await(
+        read_to_end(*log, kOrders, offset, "test", [&](const RecordView& record) { all.emplace_back(record.value); }));
+  };
+  EXPECT_EQ(read_from(-1), 0);
+  append(kOrders, 2, "a");
+  append(kOrders, 2, "b");
+  EXPECT_EQ(read_from(-1), 4);
+  EXPECT_THAT(all, ElementsAre("a0", "a1", "b0", "b1"));
+  EXPECT_EQ(read_from(3), 4);
+  EXPECT_THAT(all, ElementsAre("b1"));
+  EXPECT_EQ(read_from(4), 4);
+  EXPECT_THAT(all, SizeIs(0));
+}
+
 TEST_P(LogRecords, WatermarksAreStartAndEnd) {
   create("orders");
   auto empty = must(log->watermarks(kOrders));
