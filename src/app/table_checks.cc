@@ -26,7 +26,7 @@ class TableChecks {
  public:
   TableChecks(const App& app, Log& log, TopicDirectory& topics) : app_(app), log_(log), topics_(topics) {}
 
-  Task<void> run() {
+  Task<TableForms> run() {
     for (const auto& agent : app_.agents()) {
       const auto& topic = agent->topic();
       consumed_[topic.name] = co_await partitions_of(topic);
@@ -40,7 +40,9 @@ class TableChecks {
       if (!changelog.exists) without_changelog.push_back(table->name());
     }
     if (!without_changelog.empty()) co_await warn_of_new(without_changelog);
-    co_await compare_with_before();
+    auto before = co_await read_forms(app_, log_);
+    compare_with(before);
+    co_return before;
   }
 
  private:
@@ -94,9 +96,9 @@ class TableChecks {
         changelog.number);
   }
 
-  Task<void> compare_with_before() {
+  void compare_with(const TableForms& before) const {
     std::string refused;
-    for (const auto& [table, difference] : compare_forms(app_, co_await read_forms(app_, log_))) {
+    for (const auto& [table, difference] : compare_forms(app_, before)) {
       auto text =
           fmt::format("table {} {}: {}", table->name(),
                       difference.change == FormChange::kCompatible ? "has changed" : to_string(difference.change),
@@ -139,14 +141,10 @@ class TableChecks {
 
 }  // namespace
 
-Task<void> note_tables(const App& app, Log& log, std::optional<TopicConfig> defaults) {
-  if (!app.tables().empty()) co_await write_forms(app, log, co_await read_forms(app, log), defaults);
-}
-
-Task<void> check_tables(const App& app, Log& log, TopicDirectory& topics) {
-  if (app.tables().empty()) co_return;
+Task<TableForms> check_tables(const App& app, Log& log, TopicDirectory& topics) {
+  if (app.tables().empty()) co_return TableForms{};
   TableChecks checks{app, log, topics};
-  co_await checks.run();
+  co_return co_await checks.run();
 }
 
 }  // namespace mephisto::detail

@@ -222,7 +222,7 @@ Task<void> WebService::run() {
 }
 
 Task<void> WebService::close() {
-  if (!impl_->app.tables().empty()) co_await impl_->tables.close();
+  co_await impl_->tables.close();
   if (impl_->client) co_await impl_->client->close();
   impl_->client.reset();
 }

@@ -217,10 +217,14 @@ Task<void> Worker::Impl::start_shards() {
       });
     }
   }
-  co_await shards.front()->thread.run(
-      [this] { return detail::check_tables(app, *log, shards.front()->app->shard().outbox().topics()); });
+  detail::TableForms before;
+  co_await shards.front()->thread.run([&]() -> Task<void> {
+    before = co_await detail::check_tables(app, *log, shards.front()->app->shard().outbox().topics());
+  });
   co_await each(&detail::AppShard::prepare);
-  co_await shards.front()->thread.run([this] { return detail::note_tables(app, *log, detail::topic_defaults(app)); });
+  // So that a later version is compared with them.
+  co_await shards.front()->thread.run(
+      [&] { return detail::write_forms(app, *log, before, detail::topic_defaults(app)); });
   // All shards join the group before the first one polls, so that it is complete with one rebalance.
   co_await each(&detail::AppShard::join);
   co_await each(&detail::AppShard::consume);

@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <set>
 #include <utility>
 #include <vector>
 
 #include "app/app_shard.h"
+#include "app/compacted_topic.h"
 #include "base/process.h"
 #include "mephisto/logging.h"
 
@@ -33,14 +35,7 @@ Task<void> WorkerAddresses::run(std::string url) {
 }
 
 Task<void> WorkerAddresses::follow(const std::string& url) {
-  if (auto config = topic_defaults(app_)) {
-    config->partitions = 1;
-    config->compact = true;
-    value_or_throw(co_await log_->create_topic(partition_.topic, *config, IfExists::kKeep));
-  } else if (const auto found = co_await log_->topic(partition_.topic);
-             !found && found.error().kind == ErrorKind::kNotFound) {
-    co_return;
-  }
+  if (!co_await make_compacted_topic(*log_, partition_.topic, topic_defaults(app_))) co_return;
   co_await write(own_, WorkerAddress{url});
   const auto marks = value_or_throw(co_await log_->watermarks(partition_));
   const auto reader =
@@ -69,6 +64,20 @@ Task<void> WorkerAddresses::follow(const std::string& url) {
 Task<void> WorkerAddresses::remove(std::string worker) {
   others_.erase(worker);
   if (producer_ != nullptr) co_await write(std::move(worker), std::nullopt);
+}
+
+Task<void> WorkerAddresses::remove_gone(std::vector<std::string> silent) {
+  const auto groups = co_await log_->groups();
+  if (!groups) co_return;  // perhaps without the right to look
+  std::set<std::string> there;
+  for (const auto& group : *groups) {
+    if (group.name != app_.id()) continue;
+    // A member's name is that of its worker, and its number there.
+    for (const auto& member : group.members) there.insert(member.client.substr(0, member.client.rfind(':')));
+  }
+  for (auto& worker : silent) {
+    if (!there.contains(worker)) co_await remove(std::move(worker));
+  }
 }
 
 Task<void> WorkerAddresses::write(std::string worker, std::optional<WorkerAddress> address) {

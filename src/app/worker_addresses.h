@@ -4,7 +4,9 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "mephisto/app.h"
 #include "mephisto/log.h"
@@ -22,8 +24,10 @@ class WorkerAddresses {
   // Announces the address of this worker, and follows those of all until it is cancelled. If the topic does not exist
   // and must not be created, the worker knows itself only.
   Task<void> run(std::string url);
-  // Takes back the address of a worker: of this one when it ends, of another one that is gone.
+  // Takes back the address of a worker.
   Task<void> remove(std::string worker);
+  // Takes back those of workers that did not answer and have no member in the app's group: they were killed.
+  Task<void> remove_gone(std::vector<std::string> silent);
 
   const std::string& own() const { return own_; }
   // By the names of the workers, without this one.

@@ -10,8 +10,6 @@ namespace mephisto::cli {
 namespace {
 
 constexpr std::size_t kBatchBytes = 512 << 10;
-constexpr std::size_t kReadBytes = 1 << 20;
-constexpr std::chrono::milliseconds kReadWait{1000};
 
 using detail::FormChange;
 
@@ -32,26 +30,17 @@ std::string what_to_do(FormChange change) {
 
 // Writes the last value of each key again. It may be repeated: values that are in the new form already stay.
 Task<std::size_t> migrate_partition(const TableBase& table, const Codec& before, Log& log, TopicPartition partition) {
-  const auto marks = value_or_throw(co_await log.watermarks(partition));
   struct Row {
     std::string value;
     std::int64_t time_ms;  // stays: rows may expire by it
   };
   std::map<std::string, Row> rows;
-  if (marks.start < marks.end) {
-    const auto reader = log.reader(*Loop::current(), {.client = "migrate", .partitions = {{partition, marks.start}}});
-    for (auto next = marks.start; next < marks.end;) {
-      for (const auto& batch : (co_await reader->poll(kReadBytes, kReadWait)).batches) {
-        next = batch->next_offset;
-        for (const auto& record : batch->records) {
-          if (record.has_value())
-            rows.insert_or_assign(std::string{record.key}, Row{std::string{record.value}, record.timestamp_ms});
-          else
-            rows.erase(std::string{record.key});
-        }
-      }
-    }
-  }
+  co_await read_to_end(log, partition, -1, "migrate", [&](const RecordView& record) {
+    if (record.has_value())
+      rows.insert_or_assign(std::string{record.key}, Row{std::string{record.value}, record.timestamp_ms});
+    else
+      rows.erase(std::string{record.key});
+  });
   const auto producer = log.producer(*Loop::current());
   OutBatch batch{partition, {}};
   const auto append = [&]() -> Task<void> {

@@ -236,6 +236,37 @@ TEST_F(Web, RowsOfEveryKindOfTableAreThere) {
   });
 }
 
+TEST_F(Web, TheAddressOfAWorkerThatIsGoneIsForgotten) {
+  app.settings().set("topic_partitions", "1", "test");
+  app.table<std::string, int>("counts");
+  app.agent("count", app.topic<int>("sales"), [](Stream<int> stream) -> Task<void> {
+    while (co_await stream.next()) {
+    }
+  });
+  serving([&](std::string url) -> Task<void> {
+    const auto log = open_log("memory://web");
+    const TopicPartition addresses{"shop-__workers", 0};
+    std::map<std::string, bool> known;
+    const auto read = [&]() -> Task<void> {
+      co_await read_to_end(*log, addresses, -1, "test",
+                           [&](const RecordView& record) { known[std::string{record.key}] = record.has_value(); });
+    };
+    while (known.empty()) {
+      co_await sleep_for(std::chrono::milliseconds{5});
+      if (co_await log->topic(addresses.topic)) co_await read();
+    }
+    std::vector<OutBatch> batches;
+    batches.push_back({addresses, {}});
+    batches[0].records.add("elsewhere:1", R"({"url":"http://127.0.0.1:1/"})", Loop::current()->timestamp());
+    value_or_throw(co_await log->producer(*Loop::current())->append(batches));
+    // Nobody has that position, so the other worker is asked, and does not answer.
+    for (known["elsewhere:1"] = true; known["elsewhere:1"]; co_await read())
+      EXPECT_EQ((co_await get(url + "table/counts?at_least=0:1000")).status, 503);
+    EXPECT_EQ(known.size(), 2U);
+    EXPECT_EQ((co_await get(url + "table/counts")).status, 200);
+  });
+}
+
 TEST_F(Web, MistakesInPagesAreToldAtTheDeclaration) {
   app.page("/sales/{id}", [](std::string) -> Task<void> { co_return; });
   app.page("/sales/{name}", [](std::string) -> Task<void> { co_return; });
