@@ -153,8 +153,8 @@ Task<void> AppShard::declare_topics() {
   for (const auto& runtime : runtimes_) {
     const auto* found = co_await shard_.outbox().topics().resolve(runtime->agent().topic());
     if (&runtime->agent() == leader_.get() && number_ == 0 && found->partitions != 1) {
-      log::warn("Topic {} has {} partitions, so as many workers lead: delete it while no worker runs", found->name,
-                found->partitions);
+      log::warn("Topic {} has {} partitions, and only the owner of partition 0 leads: delete it while no worker runs",
+                found->name, found->partitions);
     }
   }
   for (const auto& merged : app_.merged()) (void)co_await shard_.outbox().topics().resolve(merged.topic);

@@ -82,6 +82,8 @@ class AppShard {
   Task<void> tell_crontabs();
   void begin_state_tasks();
   Task<void> end_state_tasks();
+  // Looks in the group which partitions this member follows, and keeps their stores up to date until it is cancelled.
+  Task<void> keep_standbys(int replicas);
   Task<void> write_snapshots();
   void crash(std::string why);
   bool may_answer_on(const std::string& topic);

@@ -11,6 +11,7 @@ namespace mephisto::detail {
 namespace {
 
 constexpr const char* kInMemory = "memory://";
+constexpr std::chrono::seconds kLookEvery{2};  // in the group, for partitions to follow
 
 const std::string& store_of(const App& app, const TableBase& table) {
   const auto& own = table.spec().store;
@@ -76,10 +77,28 @@ void AppShard::begin_state_tasks() {
     state_tasks_.push_back(loop.spawn("snapshots", write_snapshots()));
   const auto replicas = static_cast<int>(app_.settings().integer("table_standby_replicas"));
   if (replicas == 0) return;
+  state_tasks_.push_back(loop.spawn("standbys", keep_standbys(replicas)));
+}
+
+Task<void> AppShard::keep_standbys(int replicas) {
   const auto& options = shard_.options();
-  for (auto* state : tables_)
-    state_tasks_.push_back(
-        loop.spawn("standbys of " + state->spec().name, state->keep_standbys(options.group, options.client, replicas)));
+  for (;;) {
+    co_await sleep_for(kLookEvery);
+    const auto groups = co_await log_->groups();
+    if (!groups) {
+      log::debug("The standbys of tables are looked up again: {}", groups.error().message);
+      continue;
+    }
+    const auto group = std::ranges::find(*groups, options.group, &GroupInfo::name);
+    const auto members = group == groups->end() ? std::vector<MemberInfo>{} : group->members;
+    for (auto* state : tables_) {
+      try {
+        co_await state->follow_as(members, options.client, replicas);
+      } catch (const Failure& failure) {
+        log::debug("Table {}: its standbys are looked up again: {}", state->spec().name, failure.what());
+      }
+    }
+  }
 }
 
 Task<void> AppShard::end_state_tasks() {

@@ -3,6 +3,7 @@
 
 #include "app/app_shard.h"
 #include "app/cron_rows.h"
+#include "runtime/tasks.h"
 
 namespace mephisto::detail {
 
@@ -53,7 +54,7 @@ Task<void> AppShard::run_task(const TaskSpec& spec) {
 Task<void> AppShard::maintain() {
   const auto every = app_.settings().duration("maintenance_interval");
   for (WaitQueue pause;;) {
-    co_await pause.wait_until(shard_.loop().now() + every, "the next maintenance");
+    co_await pause.wait_until(shard_.loop().now() + every, kWaitsForMaintenance);
     try {
       value_or_throw(co_await log_->maintain());
     } catch (const Failure& failure) {

@@ -92,7 +92,11 @@ Task<std::vector<PartRows>> read_rows(const TableBase& table, const TableState& 
     if (!is_there()) continue;
     found.position = std::max<std::int64_t>(part->store().position(), 0);
     if (!found.standby) found.end = found.position;
-    if (co_await read(table, query, *part, is_there, found.rows)) parts.push_back(std::move(found));
+    try {
+      if (co_await read(table, query, *part, is_there, found.rows)) parts.push_back(std::move(found));
+    } catch (const Failure&) {
+      if (!found.standby) throw;  // the store of a standby has failed, which its follower meets too
+    }
   }
   co_return parts;
 }

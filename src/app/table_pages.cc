@@ -197,11 +197,19 @@ Task<HttpReply> TablePages::answer(std::string name, std::optional<std::string> 
     return static_cast<int>(found.size()) == partitions;
   };
   if (!has_all() && !wanted.table.spec().global) {
+    std::vector<std::string> silent;  // until they answer
     std::vector<Task<std::optional<Answer>>> asked;
-    for (const auto& [worker, address] : addresses_.others()) asked.push_back(ask(worker, address.url, wanted));
-    for (auto& one : co_await when_all(std::move(asked))) {
-      if (one) answers.push_back(std::move(*one));
+    for (const auto& [worker, address] : addresses_.others()) {
+      silent.push_back(worker);
+      asked.push_back(ask(worker, address.url, wanted));
     }
+    auto others = co_await when_all(std::move(asked));
+    for (auto& one : others) {
+      if (!one) continue;
+      std::erase(silent, one->worker);
+      answers.push_back(std::move(*one));
+    }
+    if (!silent.empty()) co_await addresses_.remove_gone(std::move(silent));
   }
 
   // Guarantee kept here: the rows of a partition are those of one worker that has all of it.

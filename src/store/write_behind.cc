@@ -123,7 +123,7 @@ class WriteBehind final : public Store {
     if (broken_) throw Failure(*broken_);
     // First, so that all of the new changes are made or none.
     if (gathered_.bytes() > memory_->budget / memory_->stores || behind_ > kMostBehind) write_out();
-    if (new_note_) gathered_note_ = note_ = *std::exchange(new_note_, {});
+    if (new_note_) note_ = *std::exchange(new_note_, {});
     behind_ += changes.size();
     for (const auto& change : changes) gathered_.set(change);
     position_ = position;
@@ -140,12 +140,14 @@ class WriteBehind final : public Store {
   bool wanted() const override { return below_->wanted(); }
 
   std::size_t size() const override {
+    const auto most = std::max(gathered_.entries().size(), below_->size());
+    if (most >= kCounted) return most;
     std::size_t counted = 0;
     try {
-      scan_both({}, {}, [&](std::string_view, std::string_view) { return ++counted < kCounted; });
+      scan_both({}, {}, [&](std::string_view, std::string_view) { return ++counted > 0; });
     } catch (const Failure&) {  // a later call tells it
     }
-    return counted < kCounted ? counted : std::max(counted, below_->size());
+    return counted;
   }
   std::size_t bytes() const override { return below_->bytes() + gathered_.bytes(); }
 
@@ -158,10 +160,9 @@ class WriteBehind final : public Store {
       if (entry.value || entry.below) changes_.push_back({entry.key, entry.value});
     }
     std::ranges::sort(changes_, {}, &StoreChange::key);
-    if (gathered_note_) below_->set_note(*gathered_note_);
+    if (note_ != below_->note()) below_->set_note(note_);
     guarded([&] { below_->apply(changes_, position_); });
     gathered_.clear();
-    gathered_note_.reset();
     behind_ = 0;
   }
 
@@ -219,9 +220,8 @@ class WriteBehind final : public Store {
   std::unique_ptr<Store> below_;
   std::shared_ptr<WriteBehindMemory> memory_;
   std::int64_t position_;
-  std::string note_;                          // of the changes so far
-  std::optional<std::string> new_note_;       // of the next changes
-  std::optional<std::string> gathered_note_;  // that `below_` does not have yet
+  std::string note_;                     // of the changes so far
+  std::optional<std::string> new_note_;  // of the next changes
   Gathered gathered_;
   std::size_t behind_ = 0;  // changes that are gathered
   std::vector<StoreChange> changes_;

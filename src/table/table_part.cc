@@ -168,7 +168,7 @@ std::optional<TimedRows::Row> TablePart::stored(std::string_view key) {
     const auto bytes = store_->get(key);
     return bytes ? std::optional{TimedRows::Row{0, *bytes}} : std::nullopt;
   } catch (const Failure& failure) {
-    if (sweeping_) throw;
+    if (sweeping_ || !ready_) throw;  // what follows or restores the part meets the failure itself
     lost(failure.error());
   }
   end_unit();
@@ -189,7 +189,7 @@ void TablePart::scan_stored(std::string_view from, std::string_view to,
     return timed_.scan(*store_, from, to,
                        [&](std::string_view key, const TimedRows::Row& row) { return visit_row(key, row.value); });
   } catch (const Failure& failure) {
-    if (visiting) throw;  // not the store's
+    if (visiting || !ready_) throw;  // not the store's; or as in stored()
     lost(failure.error());
   }
   end_unit();

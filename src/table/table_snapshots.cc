@@ -45,7 +45,8 @@ Task<void> TableState::begin_with_snapshot(int partition, Watermarks marks) {
 Task<void> TableState::open_store(TablePart& part) {
   const auto open = [&] { use_store(part, [&] { part.open(stores_.open(spec_.store_name(), part.partition())); }); };
   open();
-  if (part.store().position() >= 0 || snapshots_.empty() || in_memory_) co_return;
+  if (part.store().position() >= 0 || snapshots_.empty()) co_return;
+  if (Snapshots{snapshots_, spec_.store_name(), part.partition()}.list().empty()) co_return;
   part.close();
   co_await begin_with_snapshot(part.partition(), value_or_throw(co_await log_.watermarks(part.changelog())));
   open();

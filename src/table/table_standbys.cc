@@ -12,46 +12,34 @@
 namespace mephisto::detail {
 namespace {
 
-constexpr std::chrono::seconds kLookEvery{2};
 constexpr std::chrono::milliseconds kFirstRetry{500};
 constexpr std::chrono::milliseconds kLastRetry{10'000};  // a worker that needs the store tries more often
 
 }  // namespace
 
-Task<void> TableState::keep_standbys(std::string group, std::string client, int replicas) {
-  for (;;) {
-    co_await sleep_for(kLookEvery);
-    try {
-      co_await look_up_partitions();
-      if (followed_.empty()) continue;
-      std::set<int> wanted;
-      for (const auto& one : value_or_throw(co_await log_.groups())) {
-        if (one.name == group)
-          wanted = partitions_to_follow(one.members, client, *followed_.begin(), partitions_, replicas);
-      }
-      // A partition that is assigned here is restored, not followed.
-      std::erase_if(wanted, [&](int partition) { return users_.contains(partition); });
-      std::vector<int> unwanted;
-      for (const auto& [partition, follower] : followers_) {
-        if ((!wanted.contains(partition) || follower.task.done()) && !users_.contains(partition))
-          unwanted.push_back(partition);
-      }
-      for (const int partition : unwanted) {
-        const auto part = co_await end_follower(partition);
-        if (!part) continue;  // taken over meanwhile
-        part->close();
-        if (in_memory_ && !parts_.contains(partition)) stores_.remove(spec_.store_name(), partition);
-      }
-      for (const int partition : wanted) {
-        if (followers_.contains(partition) || users_.contains(partition)) continue;
-        auto& follower = followers_[partition];
-        follower.part = make_part(partition);
-        follower.progress = {follower.part->changelog(), 0, 0, 0, loop_.now()};
-        follower.task = loop_.spawn("standby of " + follower.part->changelog().str(), follow(partition));
-      }
-    } catch (const Failure& failure) {
-      log::debug("Table {}: its standbys are looked up again: {}", spec_.name, failure.what());
-    }
+Task<void> TableState::follow_as(const std::vector<MemberInfo>& members, const std::string& client, int replicas) {
+  co_await look_up_partitions();
+  if (followed_.empty()) co_return;
+  auto wanted = partitions_to_follow(members, client, *followed_.begin(), partitions_, replicas);
+  // A partition that is assigned here is restored, not followed.
+  std::erase_if(wanted, [&](int partition) { return users_.contains(partition); });
+  std::vector<int> unwanted;
+  for (const auto& [partition, follower] : followers_) {
+    if ((!wanted.contains(partition) || follower.task.done()) && !users_.contains(partition))
+      unwanted.push_back(partition);
+  }
+  for (const int partition : unwanted) {
+    const auto part = co_await end_follower(partition);
+    if (!part) continue;  // taken over meanwhile
+    part->close();
+    if (in_memory_ && !parts_.contains(partition)) stores_.remove(spec_.store_name(), partition);
+  }
+  for (const int partition : wanted) {
+    if (followers_.contains(partition) || users_.contains(partition)) continue;
+    auto& follower = followers_[partition];
+    follower.part = make_part(partition);
+    follower.progress = {follower.part->changelog(), 0, 0, 0, loop_.now()};
+    follower.task = loop_.spawn("standby of " + follower.part->changelog().str(), follow(partition));
   }
 }
 

@@ -96,24 +96,23 @@ bool TableState::has_inputs(int partition) const {
   });
 }
 
-// A topic can gain partitions while it is read. Then it follows the table no longer.
-Task<void> TableState::look_again(TopicPartition grown) {
-  const auto known = topic_partitions_.find(grown.topic);
-  if (known == topic_partitions_.end() || grown.partition < known->second) co_return;
-  const auto topic = value_or_throw(co_await log_.topic(grown.topic));
-  topic_partitions_[grown.topic] = std::max(topic.config.partitions, grown.partition + 1);
-  if (followed_.erase(grown.topic) > 0) restored_.notify_all();
-}
-
-Task<void> TableState::look_up_partitions() {
+Task<void> TableState::look_up_partitions(TopicPartition assigned) {
   const auto count = [&](std::string name) -> Task<int> {
     co_return value_or_throw(co_await log_.topic(std::move(name))).config.partitions;
   };
   if (partitions_ == 0) partitions_ = co_await count(spec_.changelog.name);
   for (const auto& topic : topics_) {
-    if (topic_partitions_.contains(topic)) continue;
-    const int partitions = topic_partitions_[topic] = co_await count(topic);
-    if (partitions == partitions_) followed_.insert(topic);
+    auto& known = topic_partitions_[topic];
+    const int least = assigned.topic == topic ? assigned.partition + 1 : 1;
+    if (known >= least) continue;
+    const bool fresh = known == 0;
+    const int number = co_await count(topic);
+    known = std::max({known, number, least});
+    if (known != partitions_) {
+      if (followed_.erase(topic) > 0) restored_.notify_all();  // it has gained partitions while it is read
+    } else if (fresh) {
+      followed_.insert(topic);
+    }
   }
 }
 
@@ -133,8 +132,7 @@ std::shared_ptr<TablePart> TableState::make_part(int partition) {
 // no earlier owner of the partition can add to it, because its transactions are refused.
 Task<void> TableState::restore(const Assignment& assignment) {
   rewinding_ = false;
-  co_await look_again(assignment.partition());
-  co_await look_up_partitions();
+  co_await look_up_partitions(assignment.partition());
   if (!followed_.contains(assignment.partition().topic)) co_return;
   const int partition = assignment.partition().partition;
   users_[partition].insert_or_assign(assignment.id(), assignment.partition().topic);
@@ -151,14 +149,10 @@ Task<void> TableState::restore(const Assignment& assignment) {
     restored_.notify_all();
   }};
   auto restored = co_await end_follower(partition);
+  if (!restored) restored = make_part(partition);  // the rows of a part that was lost are those of before the loss
   auto& part = parts_[partition];
-  if (restored) {
-    part = restored;
-  } else {
-    if (!part) part = make_part(partition);
-    restored = part;
-    restored->close();  // a restore that was cancelled may have opened it
-  }
+  if (part) part->close();  // a restore that was cancelled may have opened it
+  part = restored;
   if (!restored->is_open()) co_await open_store(*restored);
   co_await read_changelog(*restored, progress, false);
   restored->start();

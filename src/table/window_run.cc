@@ -207,13 +207,16 @@ void WindowRun::add_to_time_window(const WindowRecord& record, const WindowBound
   if (closes <= progress_.stream_time) return late(record, bounds);
   auto& entry = edit(record.key, bounds.start);
   auto window = std::exchange(window_scratch, {});
-  if (entry.empty()) {
-    window = {.bounds = bounds, .time = record.time, .aggregate = aggregator_.init()};
-    set_timer(closes, record.key, bounds.start, Timer::kClose);
-  } else {
-    window.read(entry);
-  }
-  add(window, record);
+  const bool is_new = entry.empty();
+  guarded(record.key, bounds.start, is_new, [&] {
+    if (is_new) {
+      window = {.bounds = bounds, .time = record.time, .aggregate = aggregator_.init()};
+    } else {
+      window.read(entry);
+    }
+    add(window, record);
+  });
+  if (is_new) set_timer(closes, record.key, bounds.start, Timer::kClose);
   changed(record.key, bounds.start, window, entry);
   window_scratch = std::move(window);
 }
@@ -223,12 +226,14 @@ void WindowRun::add_to_count_window(const WindowRecord& record) {
   move_time(record.time);
   auto& entry = edit(record.key, 0);
   StoredWindow window;
-  if (!entry.empty()) window.read(entry);
-  if (window.bounds.start == window.bounds.end) {
-    window.time = record.time;
-    window.aggregate = aggregator_.init();
-  }
-  add(window, record);
+  guarded(record.key, 0, entry.empty(), [&] {
+    if (!entry.empty()) window.read(entry);
+    if (window.bounds.start == window.bounds.end) {
+      window.time = record.time;
+      window.aggregate = aggregator_.init();
+    }
+    add(window, record);
+  });
   ++window.bounds.end;
   changed(record.key, 0, window, entry);
   if (window.bounds.end < window.bounds.start + spec_.size()) return;

@@ -85,6 +85,17 @@ class WindowRun {
   void set_due(std::string_view key, std::int64_t id, StoredWindow& window, std::int64_t due);
   // Adds a record to a window that exists or begins.
   void add(StoredWindow& window, const WindowRecord& record);
+  // Calls `change`, which calls the aggregator. If that throws, and its handler goes on, a window that is new is not
+  // there.
+  template <class F>
+  void guarded(std::string_view key, std::int64_t id, bool is_new, F change) {
+    try {
+      change();
+    } catch (...) {
+      if (is_new) state_.erase(window_key(key, id));
+      throw;
+    }
+  }
   // Puts a window that changed into its entry, and sends its result or arranges it.
   void changed(std::string_view key, std::int64_t id, StoredWindow& window, std::string& entry);
   void send(std::string_view key, StoredWindow& window);

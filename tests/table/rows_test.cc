@@ -152,6 +152,33 @@ TEST_F(RowsTest, ARowThatCannotBeReadIsNotAbsent) {
   EXPECT_EQ(part->row("a").value, 7);
 }
 
+// The rows that were in memory were large, and all of them go at once.
+TEST_F(RowsTest, RowsThatAreErasedTogetherLeaveTheMemory) {
+  detail::TableSpec large{.name = "large"};
+  const auto texts =
+      std::make_shared<Rows<std::string>>(large, 0, loop,
+                                          detail::KeyForm{[](std::string_view key) { return std::string{key}; },
+                                                          [](std::string_view key, Buffer& out) { out.append(key); }},
+                                          [] { return std::string{}; });
+  auto opened = stores->open("large", 0);
+  const auto text = '"' + std::string(1 << 20, 'x') + '"';
+  for (const auto* key : {"a", "b", "c"}) opened->apply(std::vector<detail::StoreChange>{{key, text}}, ++position);
+  texts->open(std::move(opened));
+  texts->start();
+  detail::UnitOfWork work;
+  Rows<std::string>::Change change;
+  change.part = texts;
+  change.bound = true;
+  for (const auto* key : {"a", "b", "c"}) EXPECT_TRUE(change.erase(key, work)) << key;
+  texts->merge(change);
+  BatchBuilder records;
+  texts->prepare(records);
+  texts->committed(++position, {});
+  change.clear();
+  EXPECT_FALSE(texts->row("a").exists);
+  texts->close();
+}
+
 TEST(RowMap, EqualsAMap) {
   std::mt19937_64 random{7};
   detail::RowMap<std::string> rows;

@@ -54,6 +54,29 @@ TEST(Window, TakesRecordsUntilItsEndAndGrace) {
   EXPECT_EQ(driver.progress().stream_time, 15);
 }
 
+// Its handler may go on. Then the window is as if the record had not come.
+TEST(Window, AnAggregatorThatThrowsLeavesNoHalfOfAWindow) {
+  auto picky = oracle::count_and_sum();
+  picky.add = [add = picky.add](std::string& aggregate, const WindowRecord& record) {
+    if (record.value == "-1") throw std::runtime_error("below 0");
+    add(aggregate, record);
+  };
+  for (const auto& spec : {WindowSpec::tumbling(10ms), WindowSpec::count(2)}) {
+    Driver driver{spec, picky};
+    EXPECT_THROW(driver.add("k", -1, 3), std::runtime_error);
+    driver.windows().read_all(driver.state(), [](std::string_view, WindowBounds, std::string_view) {
+      ADD_FAILURE() << "there is no window yet";
+      return true;
+    });
+    driver.add("k", 5, 4);
+    EXPECT_THROW(driver.add("k", -1, 5), std::runtime_error);
+    driver.add("k", 6, 6);
+    const auto outputs = shown(driver.take());
+    ASSERT_EQ(outputs.size(), 2U);
+    EXPECT_THAT(outputs.back(), HasSubstr("=2 "));
+  }
+}
+
 TEST(Window, FinalResultsComeByEndKeyAndStart) {
   Driver driver{WindowSpec::hopping(10ms, 5ms, {.emit = Emit::kOnClose})};
   for (const auto* key : {"b", "a", "a"}) EXPECT_THAT(after(driver, key, 7), IsEmpty());

@@ -183,13 +183,13 @@ class Rows : public TablePart {
   }
 
   void forget_prepared() override {
+    const auto before = rows_.size();
     for (const auto& undo : prepared_.undos) {
       auto& row = undo.at->row;
-      if (--row.users > 0 || row.exists) continue;
-      held_ -= std::min(held_, kRowBytes + undo.at->key().size());
-      rows_.erase(*undo.at);
+      if (--row.users == 0 && !row.exists) rows_.erase(*undo.at);
     }
     prepared_.clear();
+    erased_from(before);
     forget_unused();
   }
 
@@ -296,12 +296,17 @@ class Rows : public TablePart {
     return *node;
   }
 
+  // There were `before` rows. Those that were erased had about the size of the others.
+  void erased_from(std::size_t before) {
+    if (rows_.size() < before) held_ = held_ / before * rows_.size();
+  }
+
   // Keeps the memory of rows that nobody uses within its bound.
   void forget_unused() {
     if (held_ <= most_held_) return;
     const auto before = rows_.size();
     rows_.erase_if([](const Node& one) { return one.row.users == 0; });
-    held_ = held_ / before * rows_.size();
+    erased_from(before);
     most_held_ = std::max(kMostHeld, 2 * held_);
   }
 

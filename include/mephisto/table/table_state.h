@@ -71,8 +71,8 @@ class TableState : public Participant {
   const std::map<int, StoreTrouble>& troubles() const { return troubles_; }
   const std::map<int, Follower>& followers() const { return followers_; }
 
-  // Looks in the group which partitions this member follows, and keeps their stores up to date until it is cancelled.
-  Task<void> keep_standbys(std::string group, std::string client, int replicas);
+  // Begins and ends the followers of the partitions that the member `client` of this group follows.
+  Task<void> follow_as(const std::vector<MemberInfo>& members, const std::string& client, int replicas);
   Task<void> end_standbys();
   // Writes snapshots of the partitions that have changed since their last one.
   Task<void> write_snapshots();
@@ -93,9 +93,9 @@ class TableState : public Participant {
 
   // Whether the shard has this partition of all topics that share the table.
   bool has_inputs(int partition) const;
-  // Reads the number of partitions of the changelog and of the topics.
-  Task<void> look_up_partitions();
-  Task<void> look_again(TopicPartition grown);
+  // Reads the number of partitions of the changelog and of the topics. That of `assigned` has this one at least: a
+  // topic can gain partitions while it is read, and follows the table no longer then.
+  Task<void> look_up_partitions(TopicPartition assigned = {});
   std::shared_ptr<TablePart> make_part(int partition);
   // Brings the part's store up to the changelog's end; with `forever`, also up to each later end.
   Task<void> read_changelog(TablePart& part, Restoring& progress, bool forever);
