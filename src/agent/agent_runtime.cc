@@ -73,6 +73,11 @@ TopicSpec AgentRuntime::dead_letter_topic(const std::string& app_id, const Agent
   return spec;
 }
 
+std::optional<TopicPartition> AgentRuntime::dead_letters(const std::string& app_id, const AgentBase& agent) {
+  if (agent.options().on_error.then != ErrorPolicy::Then::kDeadLetter) return std::nullopt;
+  return TopicPartition{dead_letter_topic(app_id, agent).name, 0};
+}
+
 std::shared_ptr<AgentRuntime::Queue> AgentRuntime::make_queue() {
   auto order = agent_.order();
   order.readable = [log = shard_.shared_log()](TopicPartition partition) {

@@ -17,8 +17,8 @@ bool Instance::look_at_clock() {
     ++untimed_;
     return false;
   }
-  must_yield_ = Loop::current()->turn_is_over();
-  if (must_yield_) {
+  const bool must_yield = Loop::current()->turn_is_over();
+  if (must_yield) {
     --untimed_;  // no event is taken now
   } else if (untimed_ < kTimeEvery) {
     read_clock_at_ = untimed_ + kReadClockEvery;
@@ -26,7 +26,7 @@ bool Instance::look_at_clock() {
     timed_since_ = Loop::current()->now();
     read_clock_at_ = 0;
   }
-  return must_yield_;
+  return must_yield;
 }
 
 void Instance::found_none() {

@@ -155,9 +155,7 @@ Task<void> WorkerMetrics::look_up_offsets() {
   std::map<std::string, std::vector<TopicPartition>> topics;  // one that does not exist fails alone
   for (const auto& [partition, metrics] : now_.partitions) topics[partition.topic].push_back(partition);
   for (const auto& agent : app_.agents()) {
-    if (agent->options().on_error.then != ErrorPolicy::Then::kDeadLetter) continue;
-    const auto topic = detail::AgentRuntime::dead_letter_topic(app_.id(), *agent).name;
-    topics[topic] = {{topic, 0}};
+    if (const auto letters = detail::AgentRuntime::dead_letters(app_.id(), *agent)) topics[letters->topic] = {*letters};
   }
   auto found = std::make_shared<std::map<TopicPartition, Watermarks>>();
   std::vector<Task<void>> lookups;
@@ -243,7 +241,8 @@ void WorkerMetrics::add_worker(MetricFamilies& out, WorkerLife life) const {
   count(now_.dropped_replies);
   out.gauge("mephisto_dead_letters", "Records in the topic of an agent's dead letters.");
   for (const auto& agent : app_.agents()) {
-    const auto found = offsets_.find({detail::AgentRuntime::dead_letter_topic(app_.id(), *agent).name, 0});
+    const auto letters = detail::AgentRuntime::dead_letters(app_.id(), *agent);
+    const auto found = letters ? offsets_.find(*letters) : offsets_.end();
     if (found != offsets_.end())
       out.sample({{"agent", agent->name()}}, static_cast<double>(found->second.end - found->second.start));
   }

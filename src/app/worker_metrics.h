@@ -37,7 +37,8 @@ class WorkerMetrics {
   Task<MetricFamilies> collect(WorkerLife life);
 
  private:
-  // The offsets in the log, at most a second old. Those of partitions that cannot be looked up are missing.
+  // The offsets in the log, at most a second old; while they are looked up for another scrape, those before. Those of
+  // partitions that cannot be looked up are missing.
   Task<void> look_up_offsets();
   void add_partitions(MetricFamilies& out) const;
   void add_worker(MetricFamilies& out, WorkerLife life) const;

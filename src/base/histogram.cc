@@ -11,7 +11,8 @@ void Histogram::add(std::chrono::nanoseconds duration, std::uint64_t times) {
   sum += seconds * static_cast<double>(times);
   // seconds = mantissa * 2^exponent with a mantissa of 0.5 to 1: above so many of these it is in a later bucket. A
   // bound belongs to its own bucket.
-  static const std::array<double, kOctave> kBounds{0.5, std::exp2(-0.75), std::exp2(-0.5), std::exp2(-0.25)};
+  // 2 to the power of -1, -3/4, -1/2 and -1/4.
+  static constexpr std::array<double, kOctave> kBounds{0.5, 0.5946035575013605, 0.7071067811865476, 0.8408964152537145};
   int exponent = 0;
   const double mantissa = std::frexp(seconds, &exponent);
   const auto above = std::ranges::count_if(kBounds, [&](double bound) { return mantissa > bound; });

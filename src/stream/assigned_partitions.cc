@@ -114,9 +114,8 @@ void AssignedPartitions::close(AssignmentId id, AssignmentState end, const char*
     lane->queue->forget(*lane);
     lane->queue->remove_lane(*lane);
   }
-  for (auto lane = assignment->lanes.begin(); auto& subscription : subscriptions_) {
-    if (subscription.topic == assignment->partition().topic) subscription.ended += totals_of(**lane++, false);
-  }
+  each_subscribed(*assignment,
+                  [&](std::size_t i, const Lane& lane) { subscriptions_[i].ended += totals_of(lane, false); });
   assignments_.erase(found);
   if (assignment->restored) {
     for (auto* participant : participants_) participant->closed(*assignment);
@@ -188,22 +187,18 @@ AssignmentCommit AssignedPartitions::progress(const Assignment& assignment) cons
 // Times that a sender has chosen may be in the future, and those of old records may be unknown (negative).
 void AssignedPartitions::count_latency(Assignment& assignment) {
   const auto now = std::chrono::floor<std::chrono::milliseconds>(loop_.wall_time().time_since_epoch());
-  for (auto lane = assignment.lanes.begin(); auto& subscription : subscriptions_) {
-    if (subscription.topic != assignment.partition().topic) continue;
-    for (const auto& run : (*lane++)->times.take_sealed()) {
-      if (run.ms >= 0) subscription.ended.latency.add(now - std::chrono::milliseconds{run.ms}, run.records);
+  each_subscribed(assignment, [&](std::size_t i, Lane& lane) {
+    for (const auto& run : lane.times.take_sealed()) {
+      if (run.ms >= 0) subscriptions_[i].ended.latency.add(now - std::chrono::milliseconds{run.ms}, run.records);
     }
-  }
+  });
 }
 
 std::vector<AgentTotals> AssignedPartitions::totals() const {
   std::vector<AgentTotals> all;
   for (const auto& subscription : subscriptions_) all.push_back(subscription.ended);
   for (const auto& [id, assignment] : assignments_) {
-    auto lane = assignment->lanes.begin();
-    for (std::size_t i = 0; i < subscriptions_.size(); ++i) {
-      if (subscriptions_[i].topic == assignment->partition().topic) all[i] += totals_of(**lane++, true);
-    }
+    each_subscribed(*assignment, [&](std::size_t i, const Lane& lane) { all[i] += totals_of(lane, true); });
   }
   return all;
 }

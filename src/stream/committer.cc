@@ -19,6 +19,7 @@
 #include "mephisto/base/assert.h"
 #include "mephisto/base/defer.h"
 #include "mephisto/logging.h"
+#include "runtime/tasks.h"
 
 namespace mephisto::detail {
 namespace {
@@ -241,7 +242,7 @@ Task<void> Committer::run() {
     // The records acknowledged during the last commit may be enough for the next one, and agents may wait for that
     // commit.
     if (acked_since_commit_ < options_.commit_every && !must_rewind_ && without_state_.empty()) {
-      co_await commit_now_.wait_until(loop_.now() + options_.commit_interval, "the next commit");
+      co_await commit_now_.wait_until(loop_.now() + options_.commit_interval, kWaitsForCommit);
     }
     std::vector<AssignmentId> running;
     for (const auto& [id, assignment] : assigned_.all()) {

@@ -42,8 +42,7 @@ void RefusedEvents::add(const Origin& origin, const Error& error) {
   if (options_.exactly_once) return in_flight_.add(lane, origin.offset, why);
   if (assigned_.stateful()) {
     if (lane.failures.contains(origin.offset)) return;  // it has failed already, and its changes do not count
-    auto tracker = lane.tracker;                        // a copy: the shard begins again, so nothing is reopened
-    must_rewind_ |= tracker.reopen(origin.offset).has_value();
+    must_rewind_ |= lane.tracker.acknowledged(origin.offset).has_value();
     return in_flight_.add(lane, origin.offset, why);
   }
   auto batch = lane.together.extract(origin.offset);

@@ -61,21 +61,26 @@ void AckTracker::forget_before(std::int64_t offset) {
     segments_.pop_front();
 }
 
-std::optional<std::uint64_t> AckTracker::reopen(std::int64_t offset) {
+std::optional<std::uint64_t> AckTracker::acknowledged(std::int64_t offset) const {
   auto segment = std::ranges::upper_bound(segments_, offset, {}, &Segment::offset);
   if (segment == segments_.begin()) return std::nullopt;
   const auto end = segment == segments_.end() ? next_ : segment->sequence;
   --segment;
   const auto sequence = segment->sequence + static_cast<std::uint64_t>(offset - segment->offset);
-  if (sequence >= end) return std::nullopt;
-  if (sequence >= first_) {
-    if ((word(sequence) & bit(sequence)) == 0) return std::nullopt;
-    word(sequence) &= ~bit(sequence);
+  if (sequence >= end || (sequence >= first_ && (word(sequence) & bit(sequence)) == 0)) return std::nullopt;
+  return sequence;
+}
+
+std::optional<std::uint64_t> AckTracker::reopen(std::int64_t offset) {
+  const auto sequence = acknowledged(offset);
+  if (!sequence) return std::nullopt;
+  if (*sequence >= first_) {
+    word(*sequence) &= ~bit(*sequence);
     return sequence;
   }
-  while (next_ - sequence > capacity_) grow();
-  for (auto done = sequence + 1; done < first_; ++done) word(done) |= bit(done);
-  first_ = sequence;
+  while (next_ - *sequence > capacity_) grow();
+  for (auto done = *sequence + 1; done < first_; ++done) word(done) |= bit(done);
+  first_ = *sequence;
   return sequence;
 }
 

@@ -47,6 +47,8 @@ class AgentRuntime : public ShardAgent {
   void refused(Slot& slot, const std::string& message) override;
   // The topic of this agent's dead letters.
   static TopicSpec dead_letter_topic(const std::string& app_id, const AgentBase& agent);
+  // Their partition; none if the agent's policy keeps none.
+  static std::optional<TopicPartition> dead_letters(const std::string& app_id, const AgentBase& agent);
 
  private:
   struct Queue {

@@ -61,10 +61,7 @@ class Instance {
   // Whether the handler must let the loop's other tasks run, although there is a next record. The clock is read only
   // now and then. Then the time that the handler takes for the next event is measured, too.
   bool must_yield() { return ++untimed_ < read_clock_at_ ? false : look_at_clock(); }
-  void yielded() {
-    must_yield_ = false;
-    ++untimed_;
-  }
+  void yielded() { ++untimed_; }
   // must_yield() was called, and there was no record.
   void found_none();
   // The handler begins with an event (or a batch) for which it has waited: its time is measured.
@@ -102,7 +99,6 @@ class Instance {
   TaskContext& context_;
   std::uint32_t untimed_ = 0;  // events since the one whose time was measured
   std::uint32_t read_clock_at_ = kReadClockEvery;
-  bool must_yield_ = false;
   std::optional<Loop::time_point> timed_since_;
   Slot slot_;
   std::vector<Slot> held_;

@@ -88,13 +88,18 @@ class AssignedPartitions {
   Assignment* find(AssignmentId id) const;
   std::vector<AssignmentId> ids() const;
   std::vector<TopicPartition> partitions_of(const std::vector<AssignmentId>& ids) const;
-  // Calls `each` with every agent on the partition's topic and its lane.
+  // Calls `each` with the number of every subscription of the partition's topic, and its lane.
+  template <class F>
+  void each_subscribed(const Assignment& assignment, F each) const {
+    auto lane = assignment.lanes.begin();
+    for (std::size_t i = 0; i < subscriptions_.size(); ++i) {
+      if (subscriptions_[i].topic == assignment.partition().topic) each(i, **lane++);
+    }
+  }
+  // The same with its agent.
   template <class F>
   void each_lane(const Assignment& assignment, F each) const {
-    auto lane = assignment.lanes.begin();
-    for (const auto& subscription : subscriptions_) {
-      if (subscription.topic == assignment.partition().topic) each(*subscription.agent, **lane++);
-    }
+    each_subscribed(assignment, [&](std::size_t i, Lane& lane) { each(*subscriptions_[i].agent, lane); });
   }
 
   // The offset and metadata to commit for a partition now.

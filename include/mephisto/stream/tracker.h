@@ -44,8 +44,10 @@ class AckTracker {
       ++first_;
     }
   }
-  // Takes the acknowledgement of the record at `offset` back and gives its sequence number. Gives nothing if the record
-  // is not acknowledged, or if it is before the forgotten offset.
+  // The sequence number of the record at `offset`; nothing if the record is not acknowledged, or if it is before the
+  // forgotten offset.
+  std::optional<std::uint64_t> acknowledged(std::int64_t offset) const;
+  // The same, and takes the acknowledgement back.
   std::optional<std::uint64_t> reopen(std::int64_t offset);
   // Called after a commit of `offset`: the records before it are never reopened.
   void forget_before(std::int64_t offset);
