@@ -153,14 +153,16 @@ struct HttpRequest {
   std::string body{};
 };
 
+struct HttpReply;
+
 // Takes the body of a streamed reply, in pieces.
 class HttpSink {
  public:
   // Sends the bytes; the first ones after the reply's head. Waits for a client that reads slowly. Throws Failure
   // (kUnavailable) if the client has disconnected or does not read.
   virtual Task<void> write(std::string bytes) = 0;
-  // Sends an error instead, with a JSON body. Before the first bytes only.
-  virtual void refuse(int status, std::string body) = 0;
+  // Sends another reply instead. Before the first bytes only.
+  virtual void refuse(HttpReply reply) = 0;
 
  protected:
   ~HttpSink() = default;

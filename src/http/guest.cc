@@ -59,7 +59,8 @@ bool has_no_body(int status) { return status == 101 || status == 204 || status =
 }  // namespace
 
 std::optional<std::string> fault_of(const HttpReply& reply) {
-  if ((reply.status < 200 || reply.status > 599) && !(reply.status == 101 && reply.socket))
+  const bool switches = reply.status == 101 && reply.socket;
+  if (!switches && (reply.socket || reply.status < 200 || reply.status > 599))
     return fmt::format("{} is not a valid status of a reply", reply.status);
   if (!is_field_value(reply.content_type)) return "its content type has a control character in it";
   for (const auto& [name, value] : reply.headers) {
@@ -188,7 +189,6 @@ asio::awaitable<void> Guest::begin_stream(HttpReply reply) {
 }
 
 asio::awaitable<void> Guest::stream(std::string bytes) {
-  if (bytes.empty()) co_return;  // an empty chunk would end the body
   enter(State::kWriting);
   wire_.set_deadline(Clock::now() + shared_.limits.write_within);
   if (minor_ == 0) {

@@ -18,7 +18,7 @@ constexpr std::chrono::seconds kBetweenLooks{1};
 }  // namespace
 
 ServerTls::ServerTls(HttpTls files)
-    : files_(std::move(files)), context_(read()), mark_(mark()), looked_(Clock::now()) {}
+    : files_(std::move(files)), mark_(mark()), context_(read()), looked_(Clock::now()) {}
 
 std::shared_ptr<ssl::context> ServerTls::context() {
   if (Clock::now() < looked_ + kBetweenLooks) return context_;

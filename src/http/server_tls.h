@@ -3,7 +3,6 @@
 
 #include <boost/asio/ssl/context.hpp>
 #include <chrono>
-#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -26,8 +25,8 @@ class ServerTls {
   std::string mark() const;
 
   HttpTls files_;
+  std::string mark_;  // looked up before the files are read
   std::shared_ptr<boost::asio::ssl::context> context_;
-  std::string mark_;
   std::chrono::steady_clock::time_point looked_;
 };
 

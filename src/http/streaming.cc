@@ -23,10 +23,8 @@ class Sink final : public HttpSink {
     if (gone_)
       throw Failure(ErrorKind::kUnavailable, "the client of a streamed reply has disconnected or does not read it");
   }
-  void refuse(int status, std::string body) override {
-    reply_.status = status;
-    reply_.body = std::move(body);
-    reply_.content_type = "application/json";
+  void refuse(HttpReply reply) override {
+    reply_ = std::move(reply);
     refused_ = true;
   }
   bool begun() const { return begun_; }
@@ -89,7 +87,9 @@ Task<void> stream_reply(Guest& guest, HttpReply reply, const std::string& asked)
     tasks.cancel_all();
     co_await tasks.wait();
   }
-  const auto end = tasks.first() == 1 ? End::kCut : end_of(tasks.error(0), sink, asked);
+  // A server that ends cancels both.
+  const bool client_went = tasks.first() == 1 && !tasks.error(1);
+  const auto end = client_went ? End::kCut : end_of(tasks.error(0), sink, asked);
   if (end == End::kCut) {
     guest.reset();
   } else if (end == End::kFailed) {

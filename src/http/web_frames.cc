@@ -1,11 +1,11 @@
 #include "http/web_frames.h"
 
-#include <fmt/format.h>
 #include <openssl/sha.h>
 
 #include <algorithm>
 #include <array>
 
+#include "base/big_endian.h"
 #include "base/text.h"
 
 namespace mephisto {
@@ -27,12 +27,6 @@ std::unexpected<Unusable> unusable(std::string why, int status = 400) {
 
 bool lists(const HttpHeaders& headers, std::string_view name, std::string_view element) {
   return std::ranges::any_of(headers.list(name), [&](const auto& one) { return to_lower(one) == element; });
-}
-
-std::uint64_t big_endian(const std::uint8_t* bytes, std::size_t size) {
-  std::uint64_t number = 0;
-  for (std::size_t i = 0; i < size; ++i) number = number << 8 | bytes[i];
-  return number;
 }
 
 }  // namespace
@@ -57,15 +51,22 @@ std::string web_frame(WebOpcode opcode, std::string_view data) {
   std::string frame;
   frame.reserve(data.size() + 10);
   frame += static_cast<char>(0x80 | static_cast<int>(opcode));
-  const std::size_t bytes = data.size() <= kMostOfControl ? 0 : data.size() <= 0xffff ? 2 : 8;
-  frame += static_cast<char>(bytes == 0 ? data.size() : bytes == 2 ? 126 : 127);
-  for (std::size_t i = bytes; i-- > 0;) frame += static_cast<char>(static_cast<std::uint64_t>(data.size()) >> (8 * i));
+  if (data.size() <= kMostOfControl) {
+    frame += static_cast<char>(data.size());
+  } else if (data.size() <= 0xffff) {
+    frame += static_cast<char>(126);
+    put_big_endian(frame, static_cast<std::uint16_t>(data.size()));
+  } else {
+    frame += static_cast<char>(127);
+    put_big_endian(frame, static_cast<std::uint64_t>(data.size()));
+  }
   return frame.append(data);
 }
 
 std::string close_frame(const WebClose& close) {
   if (close.code == 0) return web_frame(WebOpcode::kClose, {});
-  std::string data{static_cast<char>(close.code >> 8), static_cast<char>(close.code)};
+  std::string data;
+  put_big_endian(data, static_cast<std::uint16_t>(close.code));
   data.append(close.reason, 0, kMostOfControl - data.size());
   // A character that is cut in the middle is left out.
   while (!valid_utf8(std::string_view{data}.substr(2)) && data.size() > 2) data.pop_back();
@@ -130,10 +131,10 @@ WebFrames::Checked WebFrames::check_first() const {
 WebFrames::Checked WebFrames::begin_payload() {
   length_ = short_length();
   if (length_ == 126) {
-    length_ = big_endian(head_ + 2, 2);
+    length_ = get_big_endian({reinterpret_cast<const char*>(head_) + 2, 2});
     if (length_ < 126) return broken("a frame's length is not written in the shortest form");
   } else if (length_ == 127) {
-    length_ = big_endian(head_ + 2, 8);
+    length_ = get_big_endian({reinterpret_cast<const char*>(head_) + 2, 8});
     if (length_ <= 0xffff) return broken("a frame's length is not written in the shortest form");
     if (length_ >> 63 != 0) return broken("a frame's length is negative");
   }
@@ -166,7 +167,7 @@ std::expected<std::optional<WebFrames::Got>, WebClose> WebFrames::end_control() 
   if (got.data.size() == 1) return broken("a close frame has half a code");
   got.close.code = 0;
   if (got.data.empty()) return got;
-  got.close.code = static_cast<int>(big_endian(reinterpret_cast<const std::uint8_t*>(got.data.data()), 2));
+  got.close.code = static_cast<int>(get_big_endian(std::string_view{got.data}.substr(0, 2)));
   got.close.reason = got.data.substr(2);
   if (!is_close_code(got.close.code)) return broken("a close frame has a code that is never sent");
   if (!valid_utf8(got.close.reason)) return broken("the reason of a close frame is not UTF-8", kNotUtf8);

@@ -35,6 +35,7 @@ class Session final : public WebSocket {
   Task<void> close(int code, std::string reason) override;
 
   Task<void> run(std::function<Task<void>(WebSocket&)> handler, const std::string& asked);
+  TaskGroup& handling() { return handling_; }
 
  private:
   Task<void> read();
@@ -221,7 +222,6 @@ Task<void> Session::run(std::function<Task<void>(WebSocket&)> handler, const std
     io.spawn(read());
     io.spawn(write());
     io.spawn(watch());
-    const StreamPlace place{guest_, handling_};
     handling_.spawn(handler(*this));
     co_await handling_.wait();
     handled_ = Clock::now();
@@ -253,8 +253,9 @@ Task<void> serve_web_socket(Guest& guest, HttpReply reply, Parsed<std::string> a
   }
   if (!StreamPlace::is_free(guest)) co_return co_await StreamPlace::refuse(guest);
   auto handler = std::exchange(reply.socket, nullptr);
-  co_await await_asio(guest.upgrade(reply, *accept), "a client to read");
   Session session{guest};
+  const StreamPlace place{guest, session.handling()};  // at once, before others look for a free one
+  co_await await_asio(guest.upgrade(reply, *accept), "a client to read");
   co_await session.run(std::move(handler), asked);
 }
 

@@ -7,6 +7,7 @@
 #include "log/engine.h"
 #include "mephisto/log/reply_topics.h"
 #include "mephisto/logging.h"
+#include "runtime/tasks.h"
 
 namespace mephisto {
 namespace {
@@ -320,7 +321,7 @@ Task<PollResult> KvConsumer::poll(std::size_t max_bytes, std::chrono::millisecon
     if (loop_.now() >= deadline) break;
     if (kv_.tick() != seen_tick_ || !added_.empty()) continue;
     auto until = in_group() ? std::min(deadline, next_check_) : deadline;
-    co_await changed_.wait_until(until, "records or a change of the group");
+    co_await changed_.wait_until(until, kWaitsForRecords);
   }
   co_return closed_ ? PollResult{} : std::move(polled);
 }

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "base/hash.h"
-#include "log/big_endian.h"
+#include "base/big_endian.h"
 #include "log/kv.h"
 
 namespace mephisto::store {

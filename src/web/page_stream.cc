@@ -96,9 +96,9 @@ Task<void> run(HttpSink& sink, const NextPiece& next, Pieces kind) {
   try {
     std::rethrow_exception(failure);
   } catch (const Failure& error) {
-    const auto reply = failure_reply(error);
+    auto reply = failure_reply(error);
     if (reply.status == 500) throw;
-    sink.refuse(reply.status, reply.body);
+    sink.refuse(std::move(reply));
   }
 }
 

@@ -36,6 +36,14 @@ class Datagrams {
 };
 
 // The middle of a bucket, in milliseconds; of the last one its lower bound.
+// As a plain decimal number, which all servers read. Nothing for a single value.
+std::string rate_of(std::uint64_t count) {
+  if (count == 1) return "";
+  auto rate = fmt::format("|@{:.12f}", 1.0 / static_cast<double>(count));
+  rate.erase(rate.find_last_not_of('0') + 1);
+  return rate;
+}
+
 double middle_of(std::size_t bucket) {
   using detail::Histogram;
   const auto octaves = static_cast<double>(bucket) / Histogram::kOctave;
@@ -92,8 +100,7 @@ std::vector<std::string> StatsdWriter::datagrams(const MetricFamilies& families)
       for (std::size_t i = 0; i < now.counts.size(); ++i) {
         const auto count = now.counts.at(i) - std::min(now.counts.at(i), before.counts.at(i));
         if (count == 0) continue;
-        const auto rate = count == 1 ? "" : fmt::format("|@{}", 1.0 / static_cast<double>(count));
-        out.add(fmt::format("{}:{}|ms{}{}", name, middle_of(i), rate, tags));
+        out.add(fmt::format("{}:{}|ms{}{}", name, middle_of(i), rate_of(count), tags));
       }
       before = now;
     }

@@ -20,7 +20,7 @@ MOST_IN_FACE = 20
 # Functions of a lower room that a higher one may define: a program calls App::main(), and runs the command line with it.
 DEFINED_ABOVE = {"mephisto::App::main"}
 # Private headers that the rooms above may include too.
-SHARED = {"app/cron.h", "app/cron_rows.h", "app/status_socket.h", "app/table_rows.h", "base/certificate.h",
+SHARED = {"app/cron.h", "app/cron_rows.h", "app/status_socket.h", "app/table_rows.h", "base/big_endian.h", "base/certificate.h",
           "base/crash_point.h", "base/hash.h", "base/inflate.h", "base/iso8601.h", "base/log_file.h",
           "base/log_place.h", "base/private_file.h", "base/process.h", "base/text.h", "codec/value_json.h",
           "http/date.h", "log/group.h", "log/open_transaction.h", "runtime/asio.h", "runtime/lookup.h",

@@ -65,7 +65,10 @@ TEST(HttpServer, AReplyThatCannotBeSentIsAnError) {
                            {200, "x", "text/plain", {{"Content-Length", "9"}}},
                            {200, "x", "text/plain", {{"Transfer-Encoding", "chunked"}}}};
   log::configure({.level = log::Level::kCrit, .file = ""});
-  for (const auto& reply : bad) {
+  std::vector<HttpReply> all{std::begin(bad), std::end(bad)};
+  // A web socket has status 101.
+  all.emplace_back().socket = [](WebSocket&) -> Task<void> { co_return; };
+  for (const auto& reply : all) {
     serving([&](HttpRequest) -> Task<HttpReply> { co_return reply; },
             [](HttpServer& server) -> Task<void> {
               EXPECT_THAT(co_await answer_to(server, "GET / HTTP/1.0\r\n\r\n"),
@@ -234,7 +237,7 @@ TEST(HttpServer, AStreamThatFailsBeforeItsFirstBytesIsAnError) {
             EXPECT_THAT(got, AllOf(StartsWith("HTTP/1.1 500 "), Not(HasSubstr("secret")), HasSubstr("Content-Length")));
           });
   serving(streaming([](HttpSink& sink) -> Task<void> {
-            sink.refuse(404, "{}");
+            sink.refuse({404, "{}"});
             co_return;
           }),
           [](HttpServer& server) -> Task<void> {

@@ -28,9 +28,10 @@ class Client final : public HttpSink {
     at.push_back(Loop::current()->now());
     changed.notify_all();
   }
-  void refuse(int with, std::string text) override {
-    status = with;
-    body = std::move(text);
+  void refuse(HttpReply with) override {
+    status = with.status;
+    body = with.body;
+    headers = with.headers;
   }
 
   std::vector<std::string> pieces;
@@ -39,6 +40,7 @@ class Client final : public HttpSink {
   bool blocked = false;
   int status = 200;
   std::string body;
+  HttpHeaders headers;
 };
 
 // Runs `body(client, reply)` on virtual time, with the reply of the page to GET / with these headers.
@@ -133,6 +135,19 @@ TEST(PageStream, WhatItThrowsBeforeTheFirstPieceHasAStatus) {
         EXPECT_EQ(client.status, 404);
         EXPECT_EQ(client.body, R"({"error":"no such symbol"})");
         EXPECT_THAT(client.pieces, IsEmpty());
+      });
+}
+
+TEST(PageStream, AnErrorBeforeTheFirstPieceIsTheReplyOfAnyPage) {
+  streaming(
+      []() -> Results<std::string> {
+        throw Failure(ErrorKind::kUnavailable, "the prices are away");
+        co_return;
+      },
+      [](Client& client, HttpReply& reply) -> Task<void> {
+        co_await reply.stream(client);
+        EXPECT_EQ(client.status, 503);
+        EXPECT_EQ(client.headers["Retry-After"], "1");
       });
 }
 

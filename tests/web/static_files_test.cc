@@ -64,7 +64,7 @@ class Gathered final : public HttpSink {
     size += bytes.size();
     co_return;
   }
-  void refuse(int, std::string) override {}
+  void refuse(HttpReply) override {}
   std::size_t size = 0;
   std::size_t most = 0;
 };

@@ -62,6 +62,10 @@ TEST(Statsd, AHistogramIsTimingsWithASampleRate) {
   EXPECT_THAT(writer.datagrams(families()),
               ElementsAre(MatchesRegex(
                   "handler:3\\.0[0-9]*\\|ms\\|#agent:sell\nhandler:917\\.[0-9]*\\|ms\\|@0\\.25\\|#agent:sell")));
+  seconds.add(1s, 20'000);
+  EXPECT_THAT(writer.datagrams(families()),
+              ElementsAre(MatchesRegex("handler:917\\.[0-9]*\\|ms\\|@0\\.00005\\|#agent:sell")))
+      << "servers read no exponent";
   seconds.add(1s);
   EXPECT_THAT(writer.datagrams(families()), ElementsAre(MatchesRegex("handler:917\\.[0-9]*\\|ms\\|#agent:sell")));
 }

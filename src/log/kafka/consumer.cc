@@ -10,6 +10,7 @@
 #include "log/kafka/queue_source.h"
 #include "log/store.h"
 #include "mephisto/logging.h"
+#include "runtime/tasks.h"
 
 namespace mephisto::kafka {
 namespace {
@@ -316,7 +317,7 @@ Task<PollResult> KafkaConsumer::poll(std::size_t max_bytes, std::chrono::millise
     for (const auto& [id, assignment] : assignments_) {
       if (assignment.out_of_range) until = std::min(until, *assignment.out_of_range);
     }
-    co_await waker_.woken().wait_until(until, "records or a change of the group");
+    co_await waker_.woken().wait_until(until, kWaitsForRecords);
   }
   co_return closed_ ? PollResult{} : std::move(polled);
 }

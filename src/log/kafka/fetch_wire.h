@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "log/big_endian.h"
+#include "base/big_endian.h"
 #include "mephisto/base/buffer.h"
 #include "mephisto/log.h"
 

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <boost/asio/ip/tcp.hpp>
 
-#include "log/big_endian.h"
+#include "base/big_endian.h"
 
 namespace mephisto::kafka {
 namespace {
