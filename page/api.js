@@ -22,8 +22,8 @@ function exact(name, value, context) {
   return value;
 }
 
-async function reply(path, options) {
-  const signal = AbortSignal.any([leaving.signal, AbortSignal.timeout(PATIENCE)]);
+async function reply(path, { kept, ...options } = {}) {
+  const signal = AbortSignal.any([...(kept ? [] : [leaving.signal]), AbortSignal.timeout(PATIENCE)]);
   let got;
   let text;
   try {
@@ -49,9 +49,10 @@ export function ask(path, parameters = {}) {
   return reply(`/api/${path}${query.size ? `?${query}` : ''}`);
 }
 
-// A command that changes something, or whose options are more than a query holds.
-export function tell(path, options) {
+// A command that changes something, or whose options are more than a query holds. `kept`: it is also waited for when
+// the view is left.
+export function tell(path, options, { kept = false } = {}) {
   return reply(`/api/${path}`, {
-    method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(options),
+    kept, method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(options),
   });
 }

@@ -1,21 +1,15 @@
 // Crontabs: what comes, what ran, and running one now.
 import { tell } from './api.js';
-import { button, element, replace } from './parts.js';
+import { button, element, replace, run } from './parts.js';
 import { table } from './table.js';
 import { visible } from './text.js';
 
 export function crontabs(view) {
   const told = element('p', { role: 'status', className: 'quiet' });
-  const start = async (name) => {
-    told.className = 'quiet';
-    try {
-      await tell('cron', { action: 'run-now', what: name });
-      told.textContent = visible(`The leader runs ${name} now.`);
-    } catch (error) {
-      told.className = 'bad';
-      told.textContent = visible(`${name}: ${error.message}`);
-    }
-  };
+  const start = (name) => run(async () => {
+    await tell('cron', { action: 'run-now', what: name }, { kept: true });
+    told.textContent = visible(`The leader runs ${name} now.`);
+  }, told);
   const jobs = table({ caption: 'Crontabs', none: 'The app has no crontabs.', filter: false, key: (row) => row.name,
     columns: { start: { fixed: true, title: '', label: 'run now', of: (row) => row.name,
       show: (name) => button('Run now', () => start(name), { 'aria-label': `Run ${name} now` }) } } });

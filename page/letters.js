@@ -24,7 +24,7 @@ export function letters(view) {
   const act = async (action, some) => {
     for (const row of some) {
       try {
-        await tell('dlq', { action, agent: row.agent, number: String(row.number) });
+        await tell('dlq', { action, agent: row.agent, number: String(row.number) }, { kept: true });
         chosen.delete(idOf(row));
         report(`Dead letter ${row.number} of ${row.agent}: ${DONE[action]}.`);
       } catch (error) {
@@ -38,7 +38,7 @@ export function letters(view) {
     careful('Drop the chosen', 'Really drop them?', () => act('drop', those()))];
   for (const one of many) one.disabled = true;
 
-  const look = (row) => run(async () => {
+  const show = async (row) => {
     const [letter] = await tell('dlq', { action: 'show', agent: row.agent, number: String(row.number) });
     const value = element('textarea', { rows: 8, value: plain(letter.value) });
     const facts = element('dl');
@@ -52,7 +52,7 @@ export function letters(view) {
     const change = button('Send it changed, and drop this', () => run(async () => {
       const options = { entity: place[0], value: value.value, partition: place[1] };
       if (letter.key !== null) options.key = letter.key;
-      await tell('send', options);
+      await tell('send', options, { kept: true });
       report(`Dead letter ${row.number} of ${row.agent}: sent to ${place[0]} as it was changed.`);
       close();
       await act('drop', [row]);
@@ -68,7 +68,8 @@ export function letters(view) {
     dialog.onclose = () => dialog.remove();
     document.body.append(dialog);
     dialog.showModal();
-  }, told);
+  };
+  const look = (row) => show(row).catch((error) => error.name === 'AbortError' || report(error.message, true));
 
   const rows = table({ caption: 'Dead letters', none: 'There are no dead letters.', key: idOf, tools: many,
     columns: {

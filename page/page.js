@@ -19,6 +19,7 @@ let timer;
 
 function open() {
   leave();
+  for (const dialog of document.querySelectorAll('dialog[open]')) dialog.close();
   const hash = location.hash.slice(1);
   const [path, query = ''] = hash.split('?');
   let [name, argument] = path.split('/').map((part) => {
@@ -28,7 +29,7 @@ function open() {
       return part;
     }
   });
-  if (!(name in views) && !(name in details && argument)) name = 'overview';
+  if (!Object.hasOwn(views, name) && !(Object.hasOwn(details, name) && argument)) name = 'overview';
   const place = details[name]?.[0] ?? name;
   for (const link of at('views').children) {
     if (link.dataset.view === place) {

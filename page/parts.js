@@ -61,24 +61,25 @@ export function value(json) {
   }
   const line = visible(typeof json === 'string' ? json : JSON.stringify(json));
   if (line.length <= 60) return element('code', {}, line);
-  const all = typeof json === 'string' ? visible(json) : visibleLines(JSON.stringify(json, null, 2));
   const open = element('pre', { tabIndex: 0 });
   const made = element('details', { className: 'json' }, element('summary', {}, element('code', {}, cut(line, SHORT))), open);
   made.ontoggle = () => {
-    if (!open.textContent)
-      open.textContent = all.length > MUCH ? `${all.slice(0, MUCH)}\n… ${all.length - MUCH} more characters` : all;
+    if (open.textContent) return;
+    const all = typeof json === 'string' ? visible(json) : visibleLines(JSON.stringify(json, null, 2));
+    open.textContent = all.length > MUCH ? `${all.slice(0, MUCH)}\n… ${all.length - MUCH} more characters` : all;
   };
   return made;
 }
 
 // Runs an action, with its error in `out`.
 export async function run(action, out) {
+  out.className = 'quiet';
   try {
     await action();
   } catch (error) {
     if (error.name === 'AbortError') return;
     out.className = 'bad';
-    out.textContent = error.message;
+    out.textContent = visible(error.message);
   }
 }
 

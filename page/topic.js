@@ -82,7 +82,7 @@ export function topic(view, name, query) {
     const options = { entity: name, value: value.value };
     if (key.value !== '') options.key = key.value;
     run(async () => {
-      const answer = await tell('send', options);
+      const answer = await tell('send', options, { kept: true });
       const at = Array.isArray(answer) ? answer[0] : answer;
       sent.className = 'quiet';
       sent.textContent = at?.offset === undefined ? 'Sent.' : `Sent: partition ${at.partition}, offset ${at.offset}.`;

@@ -21,7 +21,7 @@ class Tab:
         self.context.add_init_script(CSP)
         self.page = self.context.new_page()
         self.page.set_default_timeout(20_000)
-        self.wrong, self.hosts, self.bytes = [], set(), 0
+        self.wrong, self.hosts = [], set()
         self.page.on("console", lambda m: self.wrong.append(m.text) if m.type in ("error", "warning") else None)
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
         self.page.on("request", lambda r: self.hosts.add(r.url.split("/")[2]) if "://" in r.url else None)

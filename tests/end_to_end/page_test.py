@@ -17,7 +17,7 @@ from support import BIN, Scene, run, wait_for  # noqa: E402
 
 SHOP = BIN.parent / "tests/page_app"
 VIEWS = ["overview", "topics", "agents", "lag", "why", "tables", "dead_letters", "groups", "rebalances", "transactions",
-         "models", "settings", "topic/orders", "table/totals"]
+         "models", "settings", "cron", "topic/orders", "table/totals"]
 EVIL = '<img src=x onerror="document.title=\'owned\'"><script>document.title=\'owned\'</script>'
 HIDDEN = "right‮left\x07\x9b​"
 
