@@ -72,14 +72,11 @@ class Doctor {
   }
   // A check that cannot be made has failed.
   Task<void> examine(const char* check, Task<void> task) {
-    std::string why;
     try {
       co_await timeout(kPatience, std::move(task));
     } catch (const Failure& failure) {
-      why = failure.what();
+      fail(check, failure.what(), "see the finding for log; on Kafka also whether its ACLs let this user describe it");
     }
-    if (!why.empty())
-      fail(check, why, "see the finding for log; on Kafka also whether its ACLs let this user describe it");
   }
 
   void check_versions() {
@@ -137,25 +134,28 @@ class Doctor {
   }
 
   void check_certificates() {
-    const auto now = std::chrono::system_clock::now();
     for (const auto& [name, value] : app_.settings().below("kafka.properties")) {
       if (name != "ssl.ca.location" && name != "ssl.certificate.location") continue;
       if (value == "probe" || std::filesystem::is_directory(value)) continue;  // the system's own, or many
-      const auto setting = "kafka.properties." + name;
-      const auto ends = certificate_ends(value);
-      if (!ends) {
-        fail("TLS", fmt::format("{}: {}", setting, ends.error().message), "name a file with PEM certificates");
-        continue;
-      }
-      // A list of authorities has old ones too; of a certificate with its chain, each has to be valid.
-      const auto end = name == "ssl.ca.location" ? std::ranges::max(*ends) : std::ranges::min(*ends);
-      if (end < now)
-        fail("TLS", fmt::format("{}: {} has expired at {}", setting, value, format_iso8601(end)), "renew it");
-      else if (end < now + kExpiresSoon)
-        warn("TLS", fmt::format("{}: {} expires at {}", setting, value, format_iso8601(end)), "renew it");
-      else
-        ok("TLS", fmt::format("{}: {} is valid until {}", setting, value, format_iso8601(end)));
+      check_certificate("kafka.properties." + name, value, name == "ssl.ca.location");
     }
+    if (const auto own = app_.settings().text("web_tls_certificate"); !own.empty())
+      check_certificate("web_tls_certificate", own, false);
+  }
+
+  // A list of authorities has old ones too; of a certificate with its chain, each has to be valid.
+  void check_certificate(const std::string& setting, const std::string& file, bool are_authorities) {
+    const auto now = std::chrono::system_clock::now();
+    const auto ends = certificate_ends(file);
+    if (!ends)
+      return fail("TLS", fmt::format("{}: {}", setting, ends.error().message), "name a file with PEM certificates");
+    const auto end = are_authorities ? std::ranges::max(*ends) : std::ranges::min(*ends);
+    if (end < now)
+      fail("TLS", fmt::format("{}: {} has expired at {}", setting, file, format_iso8601(end)), "renew it");
+    else if (end < now + kExpiresSoon)
+      warn("TLS", fmt::format("{}: {} expires at {}", setting, file, format_iso8601(end)), "renew it");
+    else
+      ok("TLS", fmt::format("{}: {} is valid until {}", setting, file, format_iso8601(end)));
   }
 
   std::shared_ptr<Log> open_log() {
@@ -175,23 +175,20 @@ class Doctor {
   }
 
   Task<bool> check_log(Log& log) {
-    std::string why;
     try {
       const auto topics = value_or_throw(co_await timeout(kPatience, log.topics()));
       ok("log", fmt::format("{} has {} topics", log.url(), topics.size()));
+      co_return true;
     } catch (const Failure& failure) {
-      why = failure.what();
-    }
-    if (!why.empty())
-      fail("log", fmt::format("{}: {}", log.url(), why),
+      fail("log", fmt::format("{}: {}", log.url(), failure.what()),
            log.url().starts_with("kafka:")
                ? "see whether the brokers run and this machine reaches them; check broker, and kafka.properties for "
                  "security.protocol, ssl.* and sasl.*"
                : "if another process keeps the log, wait for it or end it; a damaged log is named with what to do");
-    co_return why.empty();
+    }
+    co_return false;
   }
 
-  // As a worker finds them at its start.
   Task<void> check_topics(Log& log) {
     const bool creates = app_.settings().flag("topic_allow_declare");
     std::size_t good = 0;
@@ -224,12 +221,17 @@ class Doctor {
 
   Task<void> check_future(Log& log) {
     const auto now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
-    for (const auto& partition : co_await consumed_partitions(app_, log)) {
-      const auto offset = value_or_throw(co_await log.offset_at(partition, now + kFuture));
-      const auto marks = value_or_throw(co_await log.watermarks(partition));
-      if (offset >= marks.end) continue;
+    const auto partitions = co_await consumed_partitions(app_, log);
+    const auto marks = value_or_throw(co_await log.watermarks_of(partitions));
+    std::vector<Task<Result<std::int64_t>>> lookups;
+    lookups.reserve(partitions.size());
+    for (const auto& partition : partitions) lookups.push_back(log.offset_at(partition, now + kFuture));
+    auto offsets = co_await when_all(std::move(lookups));
+    for (std::size_t i = 0; i < partitions.size(); ++i) {
+      const auto offset = value_or_throw(std::move(offsets[i]));
+      if (offset >= marks[i].end) continue;
       co_return warn(
-          "future records", fmt::format("{}@{} is from the future", partition.str(), offset),
+          "future records", fmt::format("{}@{} is from the future", partitions[i].str(), offset),
           "set the clock of the machine that has sent it, or of this one; windows and joins go by these times");
     }
     ok("future records", "none");
@@ -268,9 +270,9 @@ class Doctor {
   Task<void> check_dead_letters(Log& log) {
     bool any = false;
     for (const auto& agent : app_.agents()) {
-      if (agent->options().on_error.then != ErrorPolicy::Then::kDeadLetter) continue;
-      const auto marks =
-          co_await log.watermarks({mephisto::detail::AgentRuntime::dead_letter_topic(app_.id(), *agent).name, 0});
+      const auto letters = mephisto::detail::AgentRuntime::dead_letters(app_.id(), *agent);
+      if (!letters) continue;
+      const auto marks = co_await log.watermarks(*letters);
       if (!marks || marks->end == marks->start) continue;
       any = true;
       warn("dead letters", fmt::format("agent {} has {}", agent->name(), marks->end - marks->start),
