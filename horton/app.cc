@@ -85,7 +85,7 @@ struct Horton {
     app.settings().add({.name = "service.concurrency",
                         .type = Type::kInteger,
                         .default_value = "8",
-                        .help = "overviews that a worker fetches at the same time",
+                        .help = "events that each agent of a worker works on at the same time",
                         .least = 1,
                         .most = 1024});
     app.settings().add({.name = "service.deadline",

@@ -59,13 +59,9 @@ std::optional<Bar> bar_of(std::string_view date, const Object& row) {
 }
 
 Object document_of(const SecurityKey& security, const Bar& bar) {
-  Object document{{"symbol", security.symbol}, {"exchange", security.exchange},
-                  {"date", bar.date},          {"open", bar.open},
-                  {"high", bar.high},          {"low", bar.low},
-                  {"close", bar.close},        {"volume", bar.volume}};
-  if (bar.adjusted_close) document["adjusted_close"] = *bar.adjusted_close;
-  if (bar.dividend_amount) document["dividend_amount"] = *bar.dividend_amount;
-  if (bar.split_coefficient) document["split_coefficient"] = *bar.split_coefficient;
+  auto document = row_of(bar);
+  document["symbol"] = security.symbol;
+  document["exchange"] = security.exchange;
   return document;
 }
 
@@ -80,6 +76,15 @@ Bar updated(const Bar& before, Bar now) {
 }  // namespace
 
 bool is_date_text(std::string_view text) { return date_of(text).has_value(); }
+
+Object row_of(const Bar& bar) {
+  Object row{{"date", bar.date}, {"open", bar.open},   {"high", bar.high},
+             {"low", bar.low},   {"close", bar.close}, {"volume", bar.volume}};
+  if (bar.adjusted_close) row["adjusted_close"] = *bar.adjusted_close;
+  if (bar.dividend_amount) row["dividend_amount"] = *bar.dividend_amount;
+  if (bar.split_coefficient) row["split_coefficient"] = *bar.split_coefficient;
+  return row;
+}
 
 DailyBars parse_bars(const Object& reply) {
   DailyBars parsed;
@@ -136,13 +141,27 @@ Task<StoredBars> store_bars(const SecurityKey& security, std::vector<Bar> bars) 
   co_return stored;
 }
 
+const std::vector<Exchange>& exchanges() {
+  static const std::vector<Exchange> all{
+      {"bars-nyse",
+       "30 17 * * MON-FRI",
+       "America/New_York",
+       "XNYS",
+       {"NYSE", "NYSE ARCA", "NYSE MKT", "AMEX", "BATS", "INDEX"}},
+      {"bars-nasdaq", "30 17 * * MON-FRI", "America/New_York", "XNAS", {"NASDAQ"}},
+      {"bars-london", "0 18 * * MON-FRI", "Europe/London", "XLON", {"LSE", "LON"}},
+      {"bars-frankfurt", "0 19 * * MON-FRI", "Europe/Berlin", "XETR", {"XETRA", "DEX"}},
+      {"bars-tokyo", "0 17 * * MON-FRI", "Asia/Tokyo", "XTKS", {"TSE"}},
+      {"bars-hongkong", "30 17 * * MON-FRI", "Asia/Hong_Kong", "XHKG", {"HKEX"}},
+  };
+  return all;
+}
+
 const MarketCalendar* calendar_of(std::string_view exchange) {
-  static const std::map<std::string_view, std::string_view> codes{
-      {"NYSE", "XNYS"},  {"NYSE ARCA", "XNYS"}, {"NYSE MKT", "XNYS"}, {"AMEX", "XNYS"}, {"BATS", "XNYS"},
-      {"INDEX", "XNYS"}, {"NASDAQ", "XNAS"},    {"LSE", "XLON"},      {"LON", "XLON"},  {"XETRA", "XETR"},
-      {"DEX", "XETR"},   {"TSE", "XTKS"},       {"HKEX", "XHKG"}};
-  const auto found = codes.find(exchange);
-  return found == codes.end() ? nullptr : &MarketCalendar::of(found->second);
+  for (const auto& one : exchanges()) {
+    if (std::ranges::find(one.names, exchange) != one.names.end()) return &MarketCalendar::of(one.calendar);
+  }
+  return nullptr;
 }
 
 std::vector<std::string> missing_days(const std::vector<Bar>& bars, const MarketCalendar& calendar) {

@@ -26,6 +26,9 @@ struct Bar {
   bool operator==(const Bar&) const = default;
 };
 
+// As it is printed and kept, without the columns that it does not have.
+Object row_of(const Bar& bar);
+
 // Whether the text is a date that exists, as YYYY-MM-DD.
 bool is_date_text(std::string_view text);
 
@@ -48,6 +51,16 @@ mephisto::Task<std::vector<Bar>> stored_bars(const SecurityKey& security, const 
 // Stores what is new or has changed.
 mephisto::Task<StoredBars> store_bars(const SecurityKey& security, std::vector<Bar> bars);
 
+// An exchange, and when its bars are collected: late enough for the market to have the day's, an hour and a half after
+// the regular close.
+struct Exchange {
+  const char* job;
+  const char* expression;
+  const char* timezone;
+  const char* calendar;
+  std::vector<std::string_view> names;  // as AlphaVantage writes them
+};
+const std::vector<Exchange>& exchanges();
 // The calendar of an exchange as AlphaVantage names it; null if there is none.
 const mephisto::MarketCalendar* calendar_of(std::string_view exchange);
 // The calendar's trading days between the first and the last bar that have no bar.

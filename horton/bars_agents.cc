@@ -19,7 +19,9 @@ constexpr const char* kAskedAt = "bars_asked_at";      // the last event that wa
 constexpr const char* kCheckedAt = "bars_checked_at";  // when its bars were last requested with success
 constexpr const char* kFailedAt = "bars_failed_at";
 constexpr const char* kError = "bars_error";
-constexpr const char* kMissing = "bars_missing";  // the trading days without a bar in the whole history
+constexpr const char* kMissing = "bars_missing";             // the trading days without a bar in the whole history
+constexpr const char* kRefusedAt = "bars_whole_refused_at";  // when the key could not read the whole history
+constexpr std::chrono::days kAskAgain{30};                   // whether the key may read it now
 
 std::optional<Microtime> time_in(const Object& document, const char* name) {
   const auto time = parse_iso8601(text_in(document, name));
@@ -78,23 +80,27 @@ class BarsWork {
     // extremes may not know them yet.
     if (time_in(document, kCheckedAt) > Microtime{asked_at_}) co_return finished(done, before);
     log::info("Start collect bars of [{}]", security_.symbol);
-    const bool all = needs_all(security_, document, before, adjusted_);
-    auto stored = co_await fetch(all, done);
-    if (!all && (!overlaps(before) || needs_all(security_, document, stored.bars, adjusted_))) {
+    const auto refused = time_in(document, kRefusedAt);
+    const bool may = !refused || Loop::current()->wall_time() - *refused >= kAskAgain;
+    const bool all = may && needs_all(security_, document, before, adjusted_);
+    auto stored = *co_await fetch(all, done);
+    if (!all && may && (!overlaps(before) || needs_all(security_, document, stored.bars, adjusted_))) {
       log::info("The bars of {} have a gap: fetching its whole history", security_.symbol);
-      stored = co_await fetch(true, done);
+      if (auto whole = co_await fetch(true, done)) stored = std::move(*whole);
     }
     const auto missing = gaps(security_, stored.bars);
     done.missing = static_cast<std::int64_t>(missing.size());
     Object noted{{kCheckedAt, format_iso8601(Loop::current()->wall_time())}};
     if (whole_) noted[kMissing] = to_array(missing);
+    if (refused_) noted[kRefusedAt] = format_iso8601(Loop::current()->wall_time());
     co_await note(security_, std::move(noted), {{kFailedAt, ""}, {kError, ""}});
     co_return finished(done, stored.bars);
   }
 
  private:
-  // Every year that the reply has is looked at again, so that a repeated event repeats all of its effects.
-  Task<StoredBars> fetch(bool all, BarsCollected& done) {
+  // Every year that the reply has is looked at again, so that a repeated event repeats all of its effects. Nothing if
+  // the key may not read the whole history, and what it may read is stored already.
+  Task<std::optional<StoredBars>> fetch(bool all, BarsCollected& done) {
     std::optional<Object> reply;
     try {
       reply = co_await request(all);
@@ -102,8 +108,10 @@ class BarsWork {
     } catch (const ApiError& error) {
       // Some keys may read the last 100 days only.
       if (!all || adjusted_ || error.kind() != ApiError::Kind::kPremium) throw;
-      log::warn("{}: the key may not read the whole history of {}; reading its last 100 days", error.what(),
+      log::warn("{}: the key may not read the whole history of {}; its last 100 days are taken", error.what(),
                 security_.symbol);
+      refused_ = true;
+      if (!oldest_.empty()) co_return std::nullopt;
     }
     if (!reply) reply = co_await request(false);
     auto parsed = parse_bars(*reply);
@@ -139,8 +147,9 @@ class BarsWork {
   SecurityKey security_;
   Timestamp asked_at_;
   bool adjusted_ = app().settings().text("service.bars") == "adjusted";
-  bool whole_ = false;  // the last reply had the whole history
-  std::string oldest_;  // the first day of the last reply
+  bool whole_ = false;    // the last reply had the whole history
+  bool refused_ = false;  // the key may not read it
+  std::string oldest_;    // the first day of the last reply
 };
 
 const auto& historical_topic = app().topic<CollectHistorical>("collect_historical", internal());
@@ -213,7 +222,7 @@ Task<bool> collect_price(Service& service, const Event<CollectLastPrice>& event)
                                                                     {"latest_trading_day", "last_price_day"}};
   for (const auto& [from, to] : kFields) fields[to] = row.contains(from) ? row.at(from) : nullptr;
   if (!fields.at("last_price").is_number()) throw ApiError(ApiError::Kind::kGarbage, "the quote has no price");
-  co_await note(security, std::move(fields), {{"last_price_failed_at", ""}});
+  co_await note(security, std::move(fields), {});
   co_return true;
 }
 

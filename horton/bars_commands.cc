@@ -53,15 +53,6 @@ Task<std::string> exchange_of(std::string symbol) {
   co_return only_exchange(exchanges, symbol, "bars");
 }
 
-Object row_of(const Bar& bar) {
-  Object row{{"date", bar.date}, {"open", bar.open},   {"high", bar.high},
-             {"low", bar.low},   {"close", bar.close}, {"volume", bar.volume}};
-  if (bar.adjusted_close) row["adjusted_close"] = *bar.adjusted_close;
-  if (bar.dividend_amount) row["dividend_amount"] = *bar.dividend_amount;
-  if (bar.split_coefficient) row["split_coefficient"] = *bar.split_coefficient;
-  return row;
-}
-
 Task<int> show_bars(BarsOptions options, CommandContext context) {
   for (const auto& [name, date] : {std::pair{"--from", options.from}, {"--to", options.to}}) {
     if (date && !is_date_text(*date))

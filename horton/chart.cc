@@ -74,6 +74,7 @@ std::string braille(const std::vector<Close>& closes, std::size_t width) {
   const auto high = fmt::format("{:.2f}", range.high);
   const auto low = fmt::format("{:.2f}", range.low);
   const auto margin = std::max(high.size(), low.size());
+  if (margin + 2 + closes.front().date.size() >= width) return blocks(closes, width);  // prices of many digits
   const auto columns = width - margin - 2;
   std::vector<std::vector<unsigned>> cells(kRows, std::vector<unsigned>(columns));
   const auto all = spans(closes, 2 * columns, kDots);

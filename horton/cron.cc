@@ -15,31 +15,6 @@ using namespace mephisto;
 
 bool enabled() { return app().settings().flag("service.refresh"); }
 
-// Late enough for the market to have the day's bars: an hour and a half after the regular close.
-struct Exchange {
-  const char* job;
-  const char* expression;
-  const char* timezone;
-  const char* calendar;
-  std::vector<std::string> names;  // as AlphaVantage writes them
-};
-
-const std::vector<Exchange>& exchanges() {
-  static const std::vector<Exchange> all{
-      {"bars-nyse",
-       "30 17 * * MON-FRI",
-       "America/New_York",
-       "XNYS",
-       {"NYSE", "NYSE ARCA", "NYSE MKT", "AMEX", "BATS", "INDEX"}},
-      {"bars-nasdaq", "30 17 * * MON-FRI", "America/New_York", "XNAS", {"NASDAQ"}},
-      {"bars-london", "0 18 * * MON-FRI", "Europe/London", "XLON", {"LSE", "LON"}},
-      {"bars-frankfurt", "0 19 * * MON-FRI", "Europe/Berlin", "XETR", {"XETRA", "DEX"}},
-      {"bars-tokyo", "0 17 * * MON-FRI", "Asia/Tokyo", "XTKS", {"TSE"}},
-      {"bars-hongkong", "30 17 * * MON-FRI", "Asia/Hong_Kong", "XHKG", {"HKEX"}},
-  };
-  return all;
-}
-
 // Beyond its end the calendar does not know, and asking costs little.
 bool trades(const Exchange& exchange, Timestamp time) {
   const auto& calendar = MarketCalendar::of(exchange.calendar);
@@ -63,8 +38,8 @@ ErrorPolicy only_noted() {
 struct Registered {
   Registered() {
     app().crontab("list-securities", "0 6 * * *",
-                  []() -> Task<void> {
-                    if (enabled()) co_await collect_securities.cast();
+                  [](const CronSlot& slot) -> Task<void> {
+                    if (slot.manual || enabled()) co_await collect_securities.cast();
                   },
                   {.timezone = "America/New_York",
                    .catch_up = CatchUp::kLast,
@@ -76,7 +51,7 @@ struct Registered {
           [&exchange](const CronSlot& slot) -> Task<void> {
             if (!slot.manual && (!enabled() || !trades(exchange, slot.time))) co_return;
             for (const auto& name : exchange.names) {
-              if (co_await securities().find_one({{"exchange", name}})) co_await collect_bars.cast({name});
+              if (co_await securities().find_one({{"exchange", name}})) co_await collect_bars.cast({std::string{name}});
             }
           },
           {.timezone = exchange.timezone,

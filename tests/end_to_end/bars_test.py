@@ -6,8 +6,9 @@ import os
 import re
 import unittest
 
-from collection_test import Collecting, listing
-from mongo_guard import server
+from collection_test import Collecting
+from mongo_guard import WithServer
+from outages_test import PREMIUM
 from support import HORTON, ROOT, Terminal, wait_for
 
 REAL = list(csv.DictReader(open(ROOT / "horton/data/daily/SPX.csv")))
@@ -125,6 +126,21 @@ class Bars(Collecting):
         self.assertEqual(asked, [("TIME_SERIES_DAILY", "full")] + 2 * [("TIME_SERIES_DAILY", "compact")],
                          "a gap that the whole history has is not asked for again")
 
+    def test_a_key_that_may_not_read_the_whole_history_is_not_asked_for_it_each_day(self):
+        rows = [row for row in REAL[-100:] if row != REAL[-50]]
+        asked = []
+
+        def answer(query):
+            asked.append(query["outputsize"])
+            return PREMIUM if query["outputsize"] == "full" else series(rows)
+        self.serve_rows(answer)
+        self.worker()
+        self.collect_all()
+        for _ in range(3):
+            collected = self.collect()
+            self.assertEqual((collected["bars"], collected["missing"]), (99, 1))
+        self.assertEqual(asked, ["full"] + 3 * ["compact"])
+
     def test_bars_that_were_missed_for_long_are_fetched(self):
         rows, until = REAL[-400:], [200]
 
@@ -209,24 +225,19 @@ class Bars(Collecting):
                          ("30 17 * * MON-FRI", "America/New_York"))
         self.assertEqual(jobs["bars-tokyo"]["timezone"], "Asia/Tokyo")
         self.assertIn("list-securities", jobs)
+        self.assertEqual(self.here("cron", "run-now", "list-securities").returncode, 0)
+        wait_for(lambda: len(re.findall("Start collect securities", worker.stderr)) == 2,
+                 "the second list, although service.refresh is false")
         self.assertEqual(self.here("cron", "run-now", "bars-nasdaq").returncode, 0)
         worker.wait_for(r"The bars of \d+ securities will be collected")
         runs = wait_for(lambda: self.rows("cron", "history", "bars-nasdaq"), "the run in the history")
         self.assertEqual([(run["outcome"], run["manual"]) for run in runs], [("ok", True)])
 
 
-class BarsOnMongo(Bars):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.server = cls.folder / "server"
-        cls.url = server("start", cls.server)
-        cls.addClassCleanup(server, "stop", cls.server)
-
+class BarsOnMongo(WithServer, Bars):
     def setUp(self):
         super().setUp()
-        port = re.search(r":(\d+)/", self.url).group(1)
-        self.mongo = f"mongo:\n  host: 127.0.0.1\n  port: {port}\n  database: bars_{os.getpid()}_{id(self)}\n"
+        self.mongo = f"mongo:\n  host: 127.0.0.1\n  port: {self.port()}\n  database: bars_{os.getpid()}_{id(self)}\n"
 
 
 if __name__ == "__main__":
