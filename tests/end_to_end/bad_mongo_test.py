@@ -1,12 +1,11 @@
 """Horton's messages about a server that is unreachable, is not a MongoDB, or refuses access. Each is one message
 within ten seconds, without the password."""
-import re
 import socket
 import threading
 import unittest
 
 from bad_input import BadInput, add_tests, failure, usage
-from mongo_guard import PASSWORD, Guard, server
+from mongo_guard import PASSWORD, Guard, port_of, server
 
 
 class Garbage:
@@ -86,7 +85,7 @@ class BadMongo(BadInput):
 
     def test_wrong_password(self):
         place = self.folder / "server"
-        port = int(re.search(r":(\d+)/", server("start", place)).group(1))
+        port = port_of(server("start", place))
         self.addCleanup(server, "stop", place)
         guard = Guard(port, "admin", "another-one")
         self.addCleanup(guard.close)

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import os
+import re
 import socket
 import socketserver
 import struct
@@ -70,6 +71,26 @@ def server(command, place, *options):
     """Runs dev/mongo for the server in the folder `place`."""
     return subprocess.run([ROOT / "dev/mongo", command, "--dir", place, *options], check=True, stdout=subprocess.PIPE,
                           text=True).stdout.strip()
+
+
+class WithServer:
+    """For a Scene: a server without users for all tests of the class."""
+
+    server_options = ()
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.server = cls.folder / "server"
+        cls.url = server("start", cls.server, *cls.server_options)
+        cls.addClassCleanup(server, "stop", cls.server)
+
+    def port(self):
+        return port_of(self.url)
+
+
+def port_of(url):
+    return int(re.search(r":(\d+)/", url).group(1))
 
 
 class Guard:

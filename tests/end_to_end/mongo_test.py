@@ -9,28 +9,18 @@ import unittest
 
 from bad_input import FAILED
 from collection_test import Service, overview
-from mongo_guard import PASSWORD, Guard, server
+from mongo_guard import PASSWORD, Guard, WithServer, server
 from support import Scene, wait_for
 
 # an id, and times of this run
 OWN = {"_id", "listed_at", "overview_checked_at", "overview_sent_at", "overview_retries"}
 
 
-class OnMongo(Scene):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.server = cls.folder / "server"
-        cls.url = server("start", cls.server)
-        cls.addClassCleanup(server, "stop", cls.server)
-
+class OnMongo(WithServer, Scene):
     def setUp(self):
         self.name = self.id().rsplit(".", 1)[1]
         self.place = self.folder / self.name
         self.place.mkdir()
-
-    def port(self):
-        return int(re.search(r":(\d+)/", self.url).group(1))
 
     def configure(self, market, mongo):
         self.config(market, "".join(f"{line}\n" for line in ["mongo:", *mongo]), folder=self.place)
@@ -120,12 +110,7 @@ class Users(OnMongo):
 
 
 class Tls(OnMongo):
-    @classmethod
-    def setUpClass(cls):
-        super(OnMongo, cls).setUpClass()
-        cls.server = cls.folder / "server"
-        cls.url = server("start", cls.server, "--tls")
-        cls.addClassCleanup(server, "stop", cls.server)
+    server_options = ("--tls",)
 
     def test_the_whole_job(self):
         service = self.serve(5, lambda symbol, call: overview(symbol))

@@ -1,13 +1,14 @@
 """What the tests on a Kafka broker share: a cluster of their own, and horton on it."""
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "end_to_end"))
-from support import ROOT, environment  # noqa: E402 (the folder of the end-to-end tests is found only now)
+from support import ROOT, environment, wait_for  # noqa: E402 (the folder of the end-to-end tests is found only now)
 
 TESTS = pathlib.Path(os.environ.get("MEPHISTO_TESTS_DIR", ROOT / "build/release/tests")).resolve()
 KAFKA_ACLS = "kafka.admin.AclCommand"
@@ -43,6 +44,11 @@ class Cluster:
 
     def tool(self, tool, *words):
         return self.run("tool", tool, *words)
+
+    def delete_topics(self, pattern):
+        """Also waits until the broker has forgotten them."""
+        self.tool(KAFKA_TOPICS, "--delete", "--topic", pattern, "--if-exists")
+        wait_for(lambda: not re.search(rf"(?m)^({pattern})$", self.tool(KAFKA_TOPICS, "--list")), "the topics to be deleted")
 
 
 def properties(**given):

@@ -4,7 +4,7 @@ import re
 import signal
 import unittest
 
-from cluster import KAFKA_TOPICS, Cluster
+from cluster import Cluster
 from support import Scene, wait_for
 
 
@@ -13,11 +13,7 @@ def setUpModule():
     cluster = Cluster()
 
 
-def delete_topics():
-    """Also waits until the broker has forgotten them."""
-    cluster.tool(KAFKA_TOPICS, "--delete", "--topic", "collect_.*|closes|horton-.*", "--if-exists")
-    wait_for(lambda: not re.search("collect_|closes|horton-", cluster.tool(KAFKA_TOPICS, "--list")),
-             "the topics to be deleted")
+TOPICS = "collect_.*|closes|horton-.*"
 
 
 class Group(Scene):
@@ -61,7 +57,7 @@ class Start(Group):
 
     def setUp(self):
         self.market = self.start_market()
-        delete_topics()
+        cluster.delete_topics(TOPICS)
 
     def test_the_shards_of_a_worker_start_their_partitions_once(self):
         """Even though the first member is alone in the group for a moment. Ten starts, because each is a race."""
@@ -99,7 +95,7 @@ class Start(Group):
             for worker in workers:
                 worker.signal(signal.SIGTERM)
                 self.assertEqual(worker.wait(), 0, worker.stderr)
-            delete_topics()
+            cluster.delete_topics(TOPICS)
 
 
 class LagAndWhy(Group):

@@ -1,11 +1,8 @@
 """Rows of tables by HTTP, with Kafka as the log (tests/end_to_end/queries_test.py)."""
-import sys
 import unittest
 
-from cluster import ROOT, Cluster
-
-sys.path.insert(0, str(ROOT / "tests/end_to_end"))
-import queries_test  # noqa: E402 (the folder of the end-to-end tests is found only now)
+from cluster import Cluster
+import queries_test
 
 
 class OnKafka(queries_test.Queries):

@@ -1,15 +1,12 @@
 """Tables with Kafka as the log: a changelog that changes, and standbys."""
 import json
-import re
 import signal
-import sys
 import unittest
 
-from cluster import KAFKA_CONFIGS, KAFKA_DELETE_RECORDS, KAFKA_TOPICS, ROOT, TESTS, Cluster
+from cluster import KAFKA_CONFIGS, KAFKA_DELETE_RECORDS, TESTS, Cluster
 
-sys.path.insert(0, str(ROOT / "tests/end_to_end"))
-import standbys_test  # noqa: E402 (the folder of the end-to-end tests is found only now)
-from support import Scene, run, wait_for  # noqa: E402
+import standbys_test
+from support import Scene, run, wait_for
 
 SHOP = TESTS / "shop_app"
 CHANGELOG = "shop-counts-changelog"
@@ -20,21 +17,16 @@ def setUpModule():
     cluster = Cluster()
 
 
-def delete_topics(pattern):
-    cluster.tool(KAFKA_TOPICS, "--delete", "--topic", pattern, "--if-exists")
-    wait_for(lambda: not re.search(rf"(?m)^({pattern})$", cluster.tool(KAFKA_TOPICS, "--list")), "the topics to be deleted")
-
-
 class Standbys(standbys_test.Standbys):
     def setUp(self):
         super().setUp()
-        delete_topics("orders|shop-.*")
+        cluster.delete_topics("orders|shop-.*")
         self.settings = ("--set", f"broker={cluster.url}", "--set", "broker_session_timeout=6s")
 
 
 class Changelog(Scene):
     def setUp(self):
-        delete_topics("orders|shop-.*")
+        cluster.delete_topics("orders|shop-.*")
         self.place = self.folder / self.id().rsplit(".", 1)[1]
         self.place.mkdir()
 
@@ -71,7 +63,7 @@ class Changelog(Scene):
 
     def test_that_was_deleted(self):
         self.count(12)
-        delete_topics(CHANGELOG)
+        cluster.delete_topics(CHANGELOG)
         self.assertIn("was deleted, made anew or cut", self.refused())
         self.assertEqual(self.shop("reset").returncode, 0)
         self.count(12)
@@ -79,7 +71,7 @@ class Changelog(Scene):
 
     def test_that_was_made_anew_and_is_longer(self):
         self.count(12)
-        delete_topics(CHANGELOG)
+        cluster.delete_topics(CHANGELOG)
         place, self.place = self.place, self.folder / "elsewhere"
         self.place.mkdir()
         self.count(12)  # by a worker without a store
