@@ -82,8 +82,8 @@ class Gathered {
   }
 
  private:
-  // What an entry takes besides its bytes, with its places in the tables.
-  static constexpr std::size_t kEntryBytes = sizeof(Entry) + 4 * sizeof(void*);
+  // What an entry takes besides its bytes, with its places in the tables and in what is written out.
+  static constexpr std::size_t kEntryBytes = sizeof(Entry) + 4 * sizeof(void*) + sizeof(StoreChange);
 
   mutable std::deque<Entry> entries_;
   boost::unordered_flat_set<Entry*, Hash, Equal> index_;
@@ -156,6 +156,7 @@ class WriteBehind final : public Store {
   void write_out() {
     if (gathered_.entries().empty() && position_ == below_->position()) return;
     changes_.clear();
+    changes_.reserve(gathered_.entries().size());
     for (const auto& entry : gathered_.entries()) {
       if (entry.value || entry.below) changes_.push_back({entry.key, entry.value});
     }
