@@ -294,6 +294,16 @@ class App {
     }
     return results;
   }
+  template <class L, class K, class V>
+  const Topic<Joined<L, V>>& join(std::string name, const Topic<L>& left, const GlobalTable<K, V>& right,
+                                  GlobalJoinOptions<L, K> how = {}, JoinOptions options = {},
+                                  std::source_location where = std::source_location::current()) {
+    auto& results = topic<Joined<L, V>>(id_ + "-" + name, join_topic(), where);
+    const JoinSpec spec{std::move(name), left.spec(), left.spec(), results.spec(), std::move(options), where};
+    if (check_join(spec, mistakes_in(how)))
+      add_join(spec, how.kind, detail::global_row_of(std::move(how.key), left.spec().value_codec, right));
+    return results;
+  }
   // Look-ups of an outside service (table/lookup.h).
   template <class K, class V>
   Lookup<K, V>& lookup(std::string name, typename Lookup<K, V>::Cache::Ask ask, LookupOptions options = {},
@@ -512,6 +522,7 @@ class App {
   void add_join(const JoinSpec& spec, const detail::JoinOperator& join);
   void add_join(const JoinSpec& spec, Join kind, const detail::TableOptions& left, const detail::TableOptions& right,
                 detail::ForeignKeyOfValue foreign_key);
+  void add_join(const JoinSpec& spec, Join kind, detail::FindGlobalRow find);
   // Adds the table of an agent on both topics.
   detail::OperatorTable& add_join_state(const std::string& name, std::string kind, const detail::TopicSpec& first,
                                         const detail::TopicSpec& second, const JoinSpec& spec);

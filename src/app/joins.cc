@@ -65,18 +65,17 @@ class Given : public detail::JoinOutput {
 };
 
 // Takes a record that was read from a partition.
-using Take = std::function<void(const TopicPartition& from, const JoinRecord&, StateView&, Given&)>;
+using Take = std::function<void(const TopicPartition& from, const JoinRecord&, Given&)>;
 
 class JoinAgent : public AgentBase {
  public:
   using Targets = std::map<Given::To, detail::TopicSpec>;
   using OnLeftOut = std::function<void(Side, const JoinRecord&, LeftOut)>;
 
-  JoinAgent(std::string name, detail::TopicSpec topic, Targets targets, const detail::OperatorTable& state, Take take,
-            OnLeftOut on_left_out, detail::TimeOrder order = {})
+  JoinAgent(std::string name, detail::TopicSpec topic, Targets targets, Take take, OnLeftOut on_left_out,
+            detail::TimeOrder order = {})
       : AgentBase(std::move(name), std::move(topic), in_order()),
         targets_(std::move(targets)),
-        state_(state),
         take_(std::move(take)),
         on_left_out_(std::move(on_left_out)) {
     order_ = std::move(order);
@@ -92,8 +91,7 @@ class JoinAgent : public AgentBase {
       if (record.has_key()) one.key = record.key;
       if (record.has_value()) one.value = record.value;
       Given given;
-      auto state = state_.state();
-      take_(slot.lane().assigned.partition, one, state, given);
+      take_(slot.lane().assigned.partition, one, given);
       co_await send(given, handles, slot);
       if (!on_left_out_) continue;
       for (const auto& [side, key, value, timestamp_ms, why] : given.without_result)
@@ -101,12 +99,9 @@ class JoinAgent : public AgentBase {
     }
   }
 
-  // Sends what is due at `now`, as the unit of work of a partition.
-  Task<void> advance(const detail::JoinOperator& join, std::int64_t now) const {
+  // Sends what a partition gives without a record, as the running unit of work.
+  Task<void> give(Given given) const {
     const auto handles = co_await this->handles();
-    Given given;
-    auto state = state_.state();
-    join.advance(now, state, given);
     co_await send(given, handles, *detail::current_unit());
   }
 
@@ -137,7 +132,6 @@ class JoinAgent : public AgentBase {
   }
 
   Targets targets_;
-  const detail::OperatorTable& state_;
   Take take_;
   OnLeftOut on_left_out_;
 };
@@ -148,8 +142,10 @@ class JoinAgent : public AgentBase {
                             from.str()));
 }
 
-Take left_half(std::string left, detail::ForeignKeyLeft half, detail::ForeignKeyOfValue foreign_key) {
-  return [=](const TopicPartition& from, const JoinRecord& record, StateView& state, Given& given) {
+Take left_half(const detail::OperatorTable& table, std::string left, detail::ForeignKeyLeft half,
+               detail::ForeignKeyOfValue foreign_key) {
+  return [=, &table](const TopicPartition& from, const JoinRecord& record, Given& given) {
+    auto state = table.state();
     if (from.topic != left) {
       const auto answer = detail::read_answer(record.key.value_or(""), record.value.value_or(""));
       if (!answer) foreign_message(from);
@@ -164,8 +160,9 @@ Take left_half(std::string left, detail::ForeignKeyLeft half, detail::ForeignKey
   };
 }
 
-Take right_half(std::string right, detail::ForeignKeyRight half) {
-  return [=](const TopicPartition& from, const JoinRecord& record, StateView& state, Given& given) {
+Take right_half(const detail::OperatorTable& table, std::string right, detail::ForeignKeyRight half) {
+  return [=, &table](const TopicPartition& from, const JoinRecord& record, Given& given) {
+    auto state = table.state();
     const auto send = [&](const detail::KeyAnswer& answer) {
       given.message(Given::kAnswers, answer.left_key, answer.left_partition, record.timestamp_ms, message_of(answer));
     };
@@ -221,21 +218,28 @@ void App::add_join(const JoinSpec& spec, const detail::JoinOperator& join) {
             fmt::format("join {}: both sides are topic {}: name two topics", printable(spec.name), spec.left.name));
   }
   auto& state = add_join_state(spec.name, join.kind, spec.left, spec.right, spec);
-  auto take = [take = join.take, left = spec.left.name](const TopicPartition& from, const JoinRecord& record,
-                                                        StateView& view, Given& given) {
+  auto take = [&state, take = join.take, left = spec.left.name](const TopicPartition& from, const JoinRecord& record,
+                                                                Given& given) {
+    auto view = state.state();
     take(from.topic == left ? Side::kLeft : Side::kRight, record, view, given);
   };
   // Of a table's row and a record of one time, the row comes first.
   detail::TimeOrder order{.topics = {spec.right.name, spec.left.name}, .idle = spec.options.wait_for_records};
   auto agent = std::make_unique<JoinAgent>(spec.name, spec.left, JoinAgent::Targets{{Given::kResults, spec.results}},
-                                           state, std::move(take), spec.options.on_left_out, std::move(order));
+                                           std::move(take), spec.options.on_left_out, std::move(order));
   if (join.advance) {
     state.when_idle({.times =
                          [times = join.times](StateView& view) {
                            const auto found = times(view);
                            return detail::IdleWork::Times{found.stream, found.next};
                          },
-                     .advance = [join, agent = agent.get()](std::int64_t now) { return agent->advance(join, now); }});
+                     .advance =
+                         [advance = join.advance, &state, agent = agent.get()](std::int64_t now) {
+                           Given given;
+                           auto view = state.state();
+                           advance(now, view, given);
+                           return agent->give(std::move(given));
+                         }});
   }
   merged_.push_back({agent.get(), spec.right});
   add_agent(std::move(agent), spec.where);
@@ -270,14 +274,33 @@ void App::add_join(const JoinSpec& spec, Join kind, const detail::TableOptions& 
   const auto& on_left_out = spec.options.on_left_out;
   auto left_agent = std::make_unique<JoinAgent>(
       spec.name, spec.left, JoinAgent::Targets{{Given::kResults, spec.results}, {Given::kSubscriptions, subscriptions}},
-      left_state, left_half(spec.left.name, detail::ForeignKeyLeft{kind, left}, std::move(foreign_key)), on_left_out);
+      left_half(left_state, spec.left.name, detail::ForeignKeyLeft{kind, left}, std::move(foreign_key)), on_left_out);
   auto right_agent = std::make_unique<JoinAgent>(
-      spec.name + "-right", spec.right, JoinAgent::Targets{{Given::kAnswers, answers}}, right_state,
-      right_half(spec.right.name, detail::ForeignKeyRight{right}), on_left_out);
+      spec.name + "-right", spec.right, JoinAgent::Targets{{Given::kAnswers, answers}},
+      right_half(right_state, spec.right.name, detail::ForeignKeyRight{right}), on_left_out);
   merged_.push_back({left_agent.get(), answers});
   merged_.push_back({right_agent.get(), subscriptions});
   add_agent(std::move(left_agent), spec.where);
   add_agent(std::move(right_agent), spec.where);
+}
+
+void App::add_join(const JoinSpec& spec, Join kind, detail::FindGlobalRow find) {
+  const auto& options = spec.options;
+  if (!options.store.empty() || options.log_every_update || options.wait_for_records.count() > 0 ||
+      options.close_idle) {
+    mistake(spec.where, fmt::format("join {}: .store, .log_every_update, .wait_for_records and .close_idle have no "
+                                    "effect, because a join with a global table remembers nothing: remove them",
+                                    printable(spec.name)));
+  }
+  auto take = [kind, find = std::move(find)](const TopicPartition&, const JoinRecord& record, Given& given) {
+    if (!record.value) return given.left_out(Side::kLeft, record, LeftOut::kNoValue);
+    const auto row = find(record);
+    if (row.json || kind == Join::kLeft) return given.joined({record.key, record.value, row.json, record.timestamp_ms});
+    if (!row.refers) given.left_out(Side::kLeft, record, LeftOut::kNoForeignKey);
+  };
+  add_agent(std::make_unique<JoinAgent>(spec.name, spec.left, JoinAgent::Targets{{Given::kResults, spec.results}},
+                                        std::move(take), options.on_left_out),
+            spec.where);
 }
 
 }  // namespace mephisto

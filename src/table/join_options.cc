@@ -98,6 +98,12 @@ OptionMistakes mistakes_in(const StreamTableJoinOptions& options) {
   return mistakes;
 }
 
+OptionMistakes global_join_mistakes(Join kind) {
+  OptionMistakes mistakes;
+  need_not_outer(mistakes, kind, "a join with a global table");
+  return mistakes;
+}
+
 OptionMistakes foreign_key_mistakes(Join kind, const TableOptions& left, const TableOptions& right) {
   OptionMistakes mistakes;
   need_not_outer(mistakes, kind, "a join by a foreign key");

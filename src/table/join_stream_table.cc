@@ -148,22 +148,4 @@ void StreamTableJoin::send_due(std::int64_t now, Waiting& waiting, StateView& st
   }
 }
 
-GlobalTableJoin::GlobalTableJoin(Join kind, const TableOptions& table) : kind_(kind), table_(table) {
-  if (kind == Join::kOuter)
-    throw Failure(ErrorKind::kInvalid, "a stream and a global table have an inner or a left join, not an outer one");
-  if (table.history) throw Failure(ErrorKind::kInvalid, "a global table has no history");
-}
-
-void GlobalTableJoin::row(const JoinRecord& record, StateView& state, JoinOutput& out) const {
-  if (!record.key) return out.left_out(Side::kRight, record, LeftOut::kNoKey);
-  replace_row(table_, record, state, out);
-}
-
-void GlobalTableJoin::event(const JoinRecord& record, std::optional<std::string_view> table_key, StateView& state,
-                            JoinOutput& out) const {
-  if (!record.value) return out.left_out(Side::kLeft, record, LeftOut::kNoValue);
-  if (!table_key) return answer_without_key(kind_, record, out);
-  answer_with(TableRows{Side::kRight, table_, state}.value(*table_key), kind_, record, out);
-}
-
 }  // namespace mephisto::detail

@@ -1,4 +1,4 @@
-// TableJoin, StreamTableJoin and GlobalTableJoin: what the oracle's cases do not reach, and random cases against models
+// TableJoin and StreamTableJoin: what the oracle's cases do not reach, and random cases against models
 // that remember everything.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -17,7 +17,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-using detail::GlobalTableJoin;
 using detail::LeftOut;
 using detail::Side;
 using detail::StreamTableJoin;
@@ -276,8 +275,6 @@ TEST_F(StreamTableJoinTest, OptionsThatCannotWorkAreRefused) {
   EXPECT_THROW(StreamTableJoin({.table = {.history = 9ms}, .grace = 10ms}), Failure);
   EXPECT_THROW(StreamTableJoin({.grace = -1ms}), Failure);
   EXPECT_THROW(StreamTableJoin({.table = {.history = -1ms}}), Failure);
-  EXPECT_THROW(GlobalTableJoin{Join::kOuter}, Failure);
-  EXPECT_THROW(GlobalTableJoin(Join::kInner, {.history = 1ms}), Failure);
 }
 
 TEST_F(StreamTableJoinTest, RandomVersionsEqualTheModel) {
@@ -326,34 +323,6 @@ TEST_F(StreamTableJoinTest, RandomVersionsEqualTheModel) {
       ASSERT_LE(state_.entries().size(), bound) << i;
     }
   }
-}
-
-TEST(GlobalTableJoin, AnEventFindsTheRowThatItRefersTo) {
-  const GlobalTableJoin join{Join::kLeft};
-  MapState state;
-  Collected out;
-  join.row({"DE", "Germany", 1}, state, out);
-  join.event({"order", "O1", 5}, "DE", state, out);
-  join.event({"order", "O2", 6}, "FR", state, out);
-  join.event({"order", "O3", 7}, std::nullopt, state, out);
-  join.event({std::nullopt, "O4", 8}, "DE", state, out);
-  EXPECT_THAT(out.take(), ElementsAre(JoinResult{"order", "O1", "Germany", 5}, JoinResult{"order", "O2", {}, 6},
-                                      JoinResult{"order", "O3", {}, 7}, JoinResult{{}, "O4", "Germany", 8}));
-  EXPECT_THAT(out.left_outs, IsEmpty());
-}
-
-TEST(GlobalTableJoin, AnInnerJoinTellsWhatRefersToNothing) {
-  const GlobalTableJoin join{Join::kInner};
-  MapState state;
-  Collected out;
-  join.event({"order", "O1", 5}, "DE", state, out);
-  join.event({"order", "O2", 5}, std::nullopt, state, out);
-  join.event({"order", std::nullopt, 5}, "DE", state, out);
-  join.row({std::nullopt, "Germany", 1}, state, out);
-  EXPECT_THAT(out.take(), IsEmpty());
-  EXPECT_THAT(out.left_outs, ElementsAre(std::tuple{Side::kLeft, "O2", LeftOut::kNoKey},
-                                         std::tuple{Side::kLeft, "null", LeftOut::kNoValue},
-                                         std::tuple{Side::kRight, "Germany", LeftOut::kNoKey}));
 }
 
 }  // namespace

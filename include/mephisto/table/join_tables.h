@@ -42,6 +42,9 @@ struct StreamTableJoinOptions {
 };
 OptionMistakes mistakes_in(const StreamTableJoinOptions& options);
 
+// Of a join of a stream with a global table.
+OptionMistakes global_join_mistakes(Join kind);
+
 // The left side is the stream. A result has the stream's timestamp; an update of the table gives none.
 class StreamTableJoin {
  public:
@@ -61,23 +64,6 @@ class StreamTableJoin {
   void send_due(std::int64_t now, Waiting& waiting, StateView& state, JoinOutput& out) const;
 
   StreamTableJoinOptions options_;
-};
-
-// Joins a stream with a table of which every worker has all rows. The state is the whole table's.
-class GlobalTableJoin {
- public:
-  // Inner or left.
-  explicit GlobalTableJoin(Join kind, const TableOptions& table = {});
-
-  // A change of the table. It gives no result.
-  void row(const JoinRecord& record, StateView& state, JoinOutput& out) const;
-  // A record of the stream and the key of the row that it refers to; no key: it refers to nothing.
-  void event(const JoinRecord& record, std::optional<std::string_view> table_key, StateView& state,
-             JoinOutput& out) const;
-
- private:
-  Join kind_;
-  TableOptions table_;
 };
 
 }  // namespace mephisto::detail

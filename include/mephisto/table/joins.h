@@ -8,8 +8,9 @@
 //   StreamTableJoinOptions   a stream (left) with a table (right)
 //   AsOfJoinOptions          a stream (left) with the record of another that held at its time
 //   ForeignKeyJoinOptions    a table (left) with the row of another that its value refers to
+//   GlobalJoinOptions        a stream (left) with the row of a global table (right)
 //
-// Both topics have the same number of partitions, except with a foreign key.
+// Both topics have the same number of partitions, except with a foreign key; a global table may have any number.
 #pragma once
 
 #include <chrono>
@@ -20,6 +21,7 @@
 
 #include "mephisto/codec.h"
 #include "mephisto/codec/json_types.h"
+#include "mephisto/table/global_table.h"
 #include "mephisto/table/join.h"
 #include "mephisto/table/join_as_of.h"
 #include "mephisto/table/join_foreign_key.h"
@@ -58,6 +60,21 @@ detail::OptionMistakes mistakes_in(const ForeignKeyJoinOptions<L>& options) {
   auto mistakes = detail::foreign_key_mistakes(options.kind, options.left, options.right);
   if (!options.key)
     mistakes.emplace_back("there is no foreign key: set .key to a function that gives the key of the right row");
+  return mistakes;
+}
+
+// Joins each record with the row of the key that `key` gives for its value; without a function, with the row of its own
+// key, which is a text then. The row is the newest that this worker has; a change of the table gives no result.
+template <class L, class K>
+struct GlobalJoinOptions {
+  Join kind = Join::kInner;  // not kOuter
+  std::function<std::optional<K>(const L&)> key{};
+};
+template <class L, class K>
+detail::OptionMistakes mistakes_in(const GlobalJoinOptions<L, K>& options) {
+  auto mistakes = detail::global_join_mistakes(options.kind);
+  if (!options.key && !std::is_same_v<K, std::string>)
+    mistakes.emplace_back("there is no key: set .key to a function that gives the key of the table's row");
   return mistakes;
 }
 
@@ -121,12 +138,40 @@ using ForeignKeyOfValue = std::function<std::optional<std::string>(std::string_v
 
 // A value that cannot be read is refused: a retry does not help.
 template <class L>
+L left_value(const Codec& codec, std::string_view bytes) {
+  L value{};
+  if (auto read = codec.load(json::padded_copy(bytes), value); !read)
+    throw Failure(ErrorKind::kInvalid, "the value of the left row cannot be read: " + read.error().message);
+  return value;
+}
+
+template <class L>
 ForeignKeyOfValue foreign_key_of(std::function<std::optional<std::string>(const L&)> key, Codec codec) {
   return [key = std::move(key), codec = std::move(codec)](std::string_view bytes) {
-    L value{};
-    if (auto read = codec.load(json::padded_copy(bytes), value); !read)
-      throw Failure(ErrorKind::kInvalid, "the value of the left row cannot be read: " + read.error().message);
-    return key(value);
+    return key(left_value<L>(codec, bytes));
+  };
+}
+
+// The row of a global table that a record refers to.
+struct GlobalRow {
+  bool refers = false;
+  std::optional<std::string> json{};  // no value: there is no such row
+};
+using FindGlobalRow = std::function<GlobalRow(const JoinRecord& left)>;
+
+template <class L, class K, class V>
+FindGlobalRow global_row_of(std::function<std::optional<K>(const L&)> key, Codec codec,
+                            const GlobalTable<K, V>& table) {
+  return [key = std::move(key), codec = std::move(codec), &table](const JoinRecord& left) -> GlobalRow {
+    std::optional<K> refers;
+    if (key) {
+      refers = key(left_value<L>(codec, *left.value));
+    } else if constexpr (std::is_same_v<K, std::string>) {
+      if (left.key) refers = std::string{*left.key};
+    }
+    if (!refers) return {};
+    const auto* row = table.peek(*refers);
+    return {true, row == nullptr ? std::nullopt : std::optional{to_json(*row)}};
   };
 }
 
