@@ -4,6 +4,7 @@
 
 #include <numeric>
 
+#include "support/sanitized.h"
 #include "table/map_state.h"
 #include "table/window_reference.h"
 
@@ -16,7 +17,7 @@ using std::chrono::milliseconds;
 using testing::ElementsAreArray;
 using testing::IsEmpty;
 
-constexpr std::uint64_t kRuns = 150;
+constexpr std::uint64_t kRuns = tests::kSanitized ? 20 : 150;
 
 std::int64_t pick(Random& random, std::initializer_list<std::int64_t> from) {
   return from.begin()[random.below(from.size())];
