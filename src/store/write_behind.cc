@@ -1,7 +1,6 @@
 #include "store/write_behind.h"
 
 #include <algorithm>
-#include <boost/intrusive/set.hpp>
 #include <boost/unordered/unordered_flat_set.hpp>
 #include <deque>
 #include <functional>
@@ -9,22 +8,26 @@
 #include <utility>
 #include <vector>
 
+#include "mephisto/base/key_order.h"
 #include "mephisto/logging.h"
 #include "store/kinds.h"
 
 namespace mephisto::detail {
 namespace {
 
-struct Entry : boost::intrusive::set_base_hook<> {
-  explicit Entry(std::string_view of) : key(of) {}
-  const std::string key;
+class Entry {
+ public:
+  explicit Entry(std::string_view key) : key_(key) {}
+  std::string_view key() const { return key_; }
   std::optional<std::string> value;  // none: erased
   bool below = true;                 // the store below may have the key
+
+ private:
+  const std::string key_;
 };
 
 std::string_view key_of(std::string_view key) { return key; }
-std::string_view key_of(const Entry& entry) { return entry.key; }
-std::string_view key_of(const Entry* entry) { return entry->key; }
+std::string_view key_of(const Entry* entry) { return entry->key(); }
 
 struct Hash {
   using is_transparent = void;
@@ -35,16 +38,10 @@ struct Equal {
   using is_transparent = void;
   bool operator()(const auto& a, const auto& b) const { return key_of(a) == key_of(b); }
 };
-struct Before {
-  bool operator()(const auto& a, const auto& b) const { return key_of(a) < key_of(b); }
-};
 
-// The last change of each key. The order of the keys costs as much as all the rest of a change, and few stores are
-// scanned: the entries that came since the last scan get their places in it at the next one.
+// The last change of each key.
 class Gathered {
  public:
-  using Order = boost::intrusive::set<Entry, boost::intrusive::compare<Before>>;
-
   const std::deque<Entry>& entries() const { return entries_; }
   std::size_t bytes() const { return bytes_; }
 
@@ -69,13 +66,11 @@ class Gathered {
     }
     bytes_ += held ? held->size() : 0;
   }
-  const Order& in_order() const {
-    for (; ordered_ < entries_.size(); ++ordered_) order_.insert(entries_[ordered_]);
-    return order_;
+  KeyOrder<const Entry>::Range range(std::string_view from, std::string_view to) const {
+    return order_.range(from, to, entries_.size(), [this](std::size_t i) { return &entries_[i]; });
   }
   void clear() {
     order_.clear();
-    ordered_ = 0;
     index_.clear();
     entries_.clear();
     bytes_ = 0;
@@ -85,10 +80,9 @@ class Gathered {
   // What an entry takes besides its bytes, with its places in the tables and in what is written out.
   static constexpr std::size_t kEntryBytes = sizeof(Entry) + 4 * sizeof(void*) + sizeof(StoreChange);
 
-  mutable std::deque<Entry> entries_;
+  std::deque<Entry> entries_;
   boost::unordered_flat_set<Entry*, Hash, Equal> index_;
-  mutable Order order_;  // of the first `ordered_` entries
-  mutable std::size_t ordered_ = 0;
+  mutable KeyOrder<const Entry> order_;
   std::size_t bytes_ = 0;
 };
 
@@ -158,7 +152,7 @@ class WriteBehind final : public Store {
     changes_.clear();
     changes_.reserve(gathered_.entries().size());
     for (const auto& entry : gathered_.entries()) {
-      if (entry.value || entry.below) changes_.push_back({entry.key, entry.value});
+      if (entry.value || entry.below) changes_.push_back({entry.key(), entry.value});
     }
     std::ranges::sort(changes_, {}, &StoreChange::key);
     if (note_ != below_->note()) below_->set_note(note_);
@@ -170,18 +164,16 @@ class WriteBehind final : public Store {
   void scan_both(std::string_view from, std::string_view to,
                  const std::function<bool(std::string_view key, std::string_view value)>& visit) const {
     if (!to.empty() && from >= to) return;
-    const auto& above = gathered_.in_order();
-    auto next = above.lower_bound(from, Before{});
-    const auto end = to.empty() ? above.end() : above.lower_bound(to, Before{});
+    auto [next, end] = gathered_.range(from, to);
     bool more = true;
     const auto visit_until = [&](auto reached) {
-      for (; more && next != end && !reached(next->key); ++next) {
-        if (next->value) more = visit(next->key, *next->value);
+      for (; more && next != end && !reached((*next)->key()); ++next) {
+        if ((*next)->value) more = visit((*next)->key(), *(*next)->value);
       }
     };
     scan_below(from, to, [&](std::string_view key, std::string_view value) {
       visit_until([&](std::string_view above_key) { return above_key >= key; });
-      if (more && (next == end || next->key != key)) more = visit(key, value);
+      if (more && (next == end || (*next)->key() != key)) more = visit(key, value);
       return more;
     });
     visit_until([](std::string_view) { return false; });

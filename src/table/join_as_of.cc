@@ -3,6 +3,7 @@
 #include "mephisto/table/join_as_of.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "table/join_versions.h"
@@ -201,17 +202,17 @@ void AsOfJoin::look_again(const JoinRecord& quote, Clock& clock, StateView& stat
 
 std::int64_t AsOfJoin::send_due(std::int64_t now, Clock& clock, StateView& state, JoinOutput& out) const {
   if (clock.first_due() > now) return kNoTime;
-  clock.first_due() = kEnd;
   std::vector<Trade> due;
-  state.scan("d", "e", [&](std::string_view entry, std::string_view) {
-    auto trade = Trade::of_due(entry);
-    if (trade.due > now) {
-      clock.first_due() = trade.due;
-      return false;
-    }
-    due.push_back(std::move(trade));
-    return true;
-  });
+  state.scan(from_time("d", std::exchange(clock.first_due(), kEnd)), "e",
+             [&](std::string_view entry, std::string_view) {
+               auto trade = Trade::of_due(entry);
+               if (trade.due > now) {
+                 clock.first_due() = trade.due;
+                 return false;
+               }
+               due.push_back(std::move(trade));
+               return true;
+             });
   for (const auto& trade : due) {
     const auto at = trade.waiting();
     std::string value{state.get(at).value_or(std::string_view{})};
@@ -227,7 +228,8 @@ void AsOfJoin::forget(Clock& clock, StateView& state) const {
   const auto last = kept_ms_ ? minus(minus(clock.time(), *kept_ms_), 1) : minus(clock.time(), options_.grace.count());
   if (clock.first_quote() > last) return;
   Versions quotes{state, options_.direction != AsOf::kBackward};
-  clock.first_quote() = kept_ms_ ? quotes.forget_until(last) : quotes.forget_replaced(last);
+  auto& first = clock.first_quote();
+  first = kept_ms_ ? quotes.forget_until(first, last) : quotes.forget_replaced(first, last);
 }
 
 }  // namespace mephisto::detail

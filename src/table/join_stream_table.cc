@@ -1,6 +1,7 @@
 // State: the table's rows (join_rows.h) or versions (join_versions.h, with `t` the table's stream time), and with a
 // grace period `w` TIME KEY NUMBER = value for each of the stream's records that wait, and `s` the stream's time.
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "mephisto/error.h"
@@ -65,7 +66,7 @@ void StreamTableJoin::take_row(const JoinRecord& record, StateView& state, JoinO
     Versions versions{state, false};
     versions.put(*record.key, record.timestamp_ms, record.value);
     first_version = std::min(first_version, record.timestamp_ms);
-    if (first_version <= oldest) first_version = versions.forget_replaced(oldest);
+    if (first_version <= oldest) first_version = versions.forget_replaced(first_version, oldest);
   }
   clock.save();
 }
@@ -126,9 +127,8 @@ void StreamTableJoin::answer(const JoinRecord& record, StateView& state, JoinOut
 void StreamTableJoin::send_due(std::int64_t now, Waiting& waiting, StateView& state, JoinOutput& out) const {
   const auto last = minus(now, options_.grace.count());
   if (waiting.first() > last) return;
-  waiting.first() = kEnd;
   std::vector<std::string> due;
-  state.scan("w", "x", [&](std::string_view entry, std::string_view) {
+  state.scan(from_time("w", std::exchange(waiting.first(), kEnd)), "x", [&](std::string_view entry, std::string_view) {
     auto rest = entry.substr(1);
     if (const auto time = take_number(rest); time > last) {
       waiting.first() = time;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "table/join_state.h"
@@ -194,9 +195,9 @@ std::int64_t StreamJoin::send_unmatched(std::int64_t now, Clock& clock, StateVie
     const auto is_due = [&](std::int64_t time) { return waits_until(side, time) < now; };
     auto& first = clock.first_waiting(side);
     if (!is_due(first)) continue;
-    first = kEnd;
-    const std::string begin{'w', letter(side)};
-    state.scan(begin, after_prefix(begin), [&](std::string_view key, std::string_view) {
+    const std::string prefix{'w', letter(side)};
+    const auto begin = from_time(prefix, std::exchange(first, kEnd));
+    state.scan(begin, after_prefix(prefix), [&](std::string_view key, std::string_view) {
       auto place = Place::of_waiting(key);
       if (!is_due(place.time)) {
         first = place.time;
@@ -224,9 +225,8 @@ std::int64_t StreamJoin::send_unmatched(std::int64_t now, Clock& clock, StateVie
 void StreamJoin::forget(Clock& clock, StateView& state) const {
   const auto is_over = [&](std::int64_t time) { return plus(time, kept_ms_) < clock.time(); };
   if (!is_over(clock.first_kept())) return;
-  clock.first_kept() = kEnd;
   std::vector<Place> over;
-  state.scan("x", "y", [&](std::string_view key, std::string_view) {
+  state.scan(from_time("x", std::exchange(clock.first_kept(), kEnd)), "y", [&](std::string_view key, std::string_view) {
     auto place = Place::of_kept(key);
     if (!is_over(place.time)) {
       clock.first_kept() = place.time;

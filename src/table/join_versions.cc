@@ -88,12 +88,12 @@ std::optional<std::int64_t> Versions::oldest_time(std::string_view key, std::int
   return found;
 }
 
-// Takes from the index all versions up to `last`.
+// Takes from the index all versions up to `last`, of which none is before `first`.
 template <class Forget>
-std::int64_t Versions::forget_while(std::int64_t last, Forget forget) {
+std::int64_t Versions::forget_while(std::int64_t first, std::int64_t last, Forget forget) {
   auto next = kEnd;
   std::vector<std::string> passed;
-  state_.scan("x", "y", [&](std::string_view entry, std::string_view) {
+  state_.scan(from_time("x", first), "y", [&](std::string_view entry, std::string_view) {
     auto rest = entry.substr(1);
     if (const auto time = take_number(rest); time > last) {
       next = time;
@@ -111,8 +111,8 @@ std::int64_t Versions::forget_while(std::int64_t last, Forget forget) {
   return next;
 }
 
-std::int64_t Versions::forget_replaced(std::int64_t time) {
-  return forget_while(time, [&](std::string_view key, std::int64_t passed) {
+std::int64_t Versions::forget_replaced(std::int64_t first, std::int64_t time) {
+  return forget_while(first, time, [&](std::string_view key, std::int64_t passed) {
     const auto prefix = with_key('v', key);
     std::vector<std::int64_t> replaced;
     bool first = true;
@@ -126,8 +126,8 @@ std::int64_t Versions::forget_replaced(std::int64_t time) {
   });
 }
 
-std::int64_t Versions::forget_until(std::int64_t last) {
-  return forget_while(last, [&](std::string_view key, std::int64_t passed) { erase(key, passed); });
+std::int64_t Versions::forget_until(std::int64_t first, std::int64_t last) {
+  return forget_while(first, last, [&](std::string_view key, std::int64_t passed) { erase(key, passed); });
 }
 
 }  // namespace mephisto::detail

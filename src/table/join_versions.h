@@ -28,15 +28,15 @@ class Versions {
   std::optional<std::int64_t> oldest_time(std::string_view key, std::int64_t from, std::int64_t to);
   std::optional<Version> newest(std::string_view key) { return at_or_before(key, kEnd); }
 
-  // Forgets what no question about a time >= `time` can find: versions at or before it that a newer one at or before it
-  // replaces. Gives the time of the first version after it, or kEnd.
-  std::int64_t forget_replaced(std::int64_t time);
+  // `first` is no later than any version. Forgets what no question about a time >= `time` can find: versions at or
+  // before it that a newer one at or before it replaces. Gives the time of the first version after it, or kEnd.
+  std::int64_t forget_replaced(std::int64_t first, std::int64_t time);
   // Forgets all versions up to `last`. Gives the time of the first one left, or kEnd.
-  std::int64_t forget_until(std::int64_t last);
+  std::int64_t forget_until(std::int64_t first, std::int64_t last);
 
  private:
   template <class Forget>
-  std::int64_t forget_while(std::int64_t last, Forget forget);
+  std::int64_t forget_while(std::int64_t first, std::int64_t last, Forget forget);
   void erase(std::string_view key, std::int64_t timestamp_ms);
 
   StateView& state_;

@@ -11,9 +11,15 @@ std::optional<std::string_view> UnitState::get(std::string_view key) {
 
 void UnitState::put(std::string_view key, std::string_view value) { edit(key).assign(value); }
 
+void UnitState::put_absent(std::string_view key, std::string_view value) {
+  change_.set_absent(key, std::string{value}, unit_);
+}
+
 std::string& UnitState::edit(std::string_view key) { return change_.edit(key, unit_); }
 
 void UnitState::erase(std::string_view key) { (void)change_.erase(key, unit_); }
+
+void UnitState::erase_shown(std::string_view key, std::string_view value) { change_.erase_shown(key, value, unit_); }
 
 void UnitState::scan(std::string_view from, std::string_view to,
                      const std::function<bool(std::string_view key, std::string_view value)>& visit) {
@@ -28,9 +34,13 @@ std::optional<std::string_view> ReadState::get(std::string_view key) {
 
 void ReadState::put(std::string_view, std::string_view) { MEPHISTO_ASSERT(false, "a state that is only read"); }
 
+void ReadState::put_absent(std::string_view, std::string_view) { MEPHISTO_ASSERT(false, "a state that is only read"); }
+
 std::string& ReadState::edit(std::string_view) { MEPHISTO_ASSERT(false, "a state that is only read"); }
 
 void ReadState::erase(std::string_view) { MEPHISTO_ASSERT(false, "a state that is only read"); }
+
+void ReadState::erase_shown(std::string_view, std::string_view) { MEPHISTO_ASSERT(false, "a state that is only read"); }
 
 void ReadState::scan(std::string_view from, std::string_view to,
                      const std::function<bool(std::string_view key, std::string_view value)>& visit) {

@@ -1,5 +1,7 @@
 #include "mephisto/table/timed_rows.h"
 
+#include <utility>
+
 #include "mephisto/error.h"
 #include "mephisto/table/ordered_bytes.h"
 
@@ -31,6 +33,7 @@ TimedRows::Row row_of(std::string_view bytes) {
 void TimedRows::open(Store& store) {
   time_ = std::numeric_limits<std::int64_t>::min();
   if (const auto time = store.get(std::string_view{&kTime, 1})) time_ = row_of(*time).time;
+  next_due_ = std::numeric_limits<std::int64_t>::min();
   find_next(store);
 }
 
@@ -97,7 +100,7 @@ std::vector<TimedRows::Due> TimedRows::take_due(Store& store) const {
   std::vector<Due> all;
   auto end = std::string{kIndex};
   put_number(end, time_);
-  store.scan(std::string{kIndex}, after_prefix(end), [&](std::string_view key, std::string_view) {
+  store.scan(index_key(next_due_, {}), after_prefix(end), [&](std::string_view key, std::string_view) {
     key.remove_prefix(1);
     const auto due = take_number(key);
     all.push_back({due, std::string{key}, std::nullopt});
@@ -110,11 +113,12 @@ std::vector<TimedRows::Due> TimedRows::take_due(Store& store) const {
 }
 
 void TimedRows::find_next(Store& store) {
-  next_due_ = kNever;
-  store.scan(std::string{kIndex}, std::string{kIndex + 1}, [&](std::string_view key, std::string_view) {
-    next_due_ = read_number(key.substr(1));
-    return false;
-  });
+  // Not from the first place: RocksDB would step over all entries that were erased before.
+  store.scan(index_key(std::exchange(next_due_, kNever), {}), std::string{kIndex + 1},
+             [&](std::string_view key, std::string_view) {
+               next_due_ = read_number(key.substr(1));
+               return false;
+             });
 }
 
 }  // namespace mephisto::detail

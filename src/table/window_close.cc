@@ -1,6 +1,7 @@
 // What happens when stream time reaches a time. It is found by the entries `t` and `u` of the state, which are in the
 // order of time, key and window.
 #include <algorithm>
+#include <utility>
 
 #include "mephisto/base/assert.h"
 #include "table/window_run.h"
@@ -16,8 +17,9 @@ constexpr std::size_t kTaken = 256;
 std::vector<TimedEntry> WindowRun::take(char kind, std::int64_t until, std::int64_t& next) {
   std::vector<TimedEntry> taken;
   std::vector<std::string> keys;
-  next = INT64_MAX;
-  const std::string from(1, kind);
+  // Not from the first one of the kind: RocksDB would step over all those that were taken before.
+  std::string from(1, kind);
+  put_number(from, std::exchange(next, INT64_MAX));
   const std::string to(1, static_cast<char>(kind + 1));
   state_.scan(from, to, [&](std::string_view bytes, std::string_view) {
     auto entry = read_timed_key(bytes);
@@ -29,7 +31,7 @@ std::vector<TimedEntry> WindowRun::take(char kind, std::int64_t until, std::int6
     taken.push_back(std::move(entry));
     return true;
   });
-  for (const auto& key : keys) state_.erase(key);
+  for (const auto& key : keys) state_.erase_shown(key, {});
   return taken;
 }
 

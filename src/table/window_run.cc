@@ -116,6 +116,11 @@ void WindowRun::set_timer(std::int64_t when, std::string_view key, std::int64_t 
   progress_.next_timer = std::min(progress_.next_timer, when);
 }
 
+void WindowRun::set_first_timer(std::int64_t when, std::string_view key, std::int64_t id, Timer timer) {
+  state_.put_absent(timed_key('t', when, key, id, static_cast<char>(timer)), {});
+  progress_.next_timer = std::min(progress_.next_timer, when);
+}
+
 void WindowRun::remove_timer(std::int64_t when, std::string_view key, std::int64_t id, Timer timer) {
   state_.erase(timed_key('t', when, key, id, static_cast<char>(timer)));
 }
@@ -216,7 +221,7 @@ void WindowRun::add_to_time_window(const WindowRecord& record, const WindowBound
     }
     add(window, record);
   });
-  if (is_new) set_timer(closes, record.key, bounds.start, Timer::kClose);
+  if (is_new) set_first_timer(closes, record.key, bounds.start, Timer::kClose);
   changed(record.key, bounds.start, window, entry);
   window_scratch = std::move(window);
 }

@@ -81,6 +81,8 @@ class WindowRun {
   std::string& edit(std::string_view key, std::int64_t id);
   void store(std::string_view key, std::int64_t id, const StoredWindow& window);
   void set_timer(std::int64_t when, std::string_view key, std::int64_t id, Timer timer);
+  // The same where there is no such timer yet.
+  void set_first_timer(std::int64_t when, std::string_view key, std::int64_t id, Timer timer);
   void remove_timer(std::int64_t when, std::string_view key, std::int64_t id, Timer timer);
   void set_due(std::string_view key, std::int64_t id, StoredWindow& window, std::int64_t due);
   // Adds a record to a window that exists or begins.

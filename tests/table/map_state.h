@@ -22,6 +22,10 @@ class MapState : public detail::StateView {
     entries_.insert_or_assign(std::string{key}, std::string{value});
     last_.assign(last_.size(), '#');
   }
+  void put_absent(std::string_view key, std::string_view value) override {
+    if (entries_.contains(key)) throw std::logic_error("an entry is not absent");
+    put(key, value);
+  }
   std::string& edit(std::string_view key) override {
     expect_no_scan();
     last_.assign(last_.size(), '#');
@@ -31,6 +35,11 @@ class MapState : public detail::StateView {
     expect_no_scan();
     if (const auto found = entries_.find(key); found != entries_.end()) entries_.erase(found);
     last_.assign(last_.size(), '#');
+  }
+  void erase_shown(std::string_view key, std::string_view value) override {
+    const auto found = entries_.find(key);
+    if (found == entries_.end() || found->second != value) throw std::logic_error("an entry is not as it was shown");
+    erase(key);
   }
   void scan(std::string_view from, std::string_view to,
             const std::function<bool(std::string_view key, std::string_view value)>& visit) override {

@@ -19,8 +19,10 @@ class UnitState : public StateView {
 
   std::optional<std::string_view> get(std::string_view key) override;
   void put(std::string_view key, std::string_view value) override;
+  void put_absent(std::string_view key, std::string_view value) override;
   std::string& edit(std::string_view key) override;
   void erase(std::string_view key) override;
+  void erase_shown(std::string_view key, std::string_view value) override;
   void scan(std::string_view from, std::string_view to,
             const std::function<bool(std::string_view key, std::string_view value)>& visit) override;
 
@@ -36,8 +38,10 @@ class ReadState : public StateView {
 
   std::optional<std::string_view> get(std::string_view key) override;
   void put(std::string_view key, std::string_view value) override;
+  void put_absent(std::string_view key, std::string_view value) override;
   std::string& edit(std::string_view key) override;
   void erase(std::string_view key) override;
+  void erase_shown(std::string_view key, std::string_view value) override;
   void scan(std::string_view from, std::string_view to,
             const std::function<bool(std::string_view key, std::string_view value)>& visit) override;
 

@@ -15,27 +15,17 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "mephisto/base/assert.h"
+#include "mephisto/base/key_order.h"
 #include "mephisto/table/row_map.h"
 #include "mephisto/table/table_part.h"
 
 namespace mephisto::detail {
-
-// Orders rows of a map, and texts, by their keys.
-struct KeyLess {
-  using is_transparent = void;
-  bool operator()(const auto& a, const auto& b) const { return key(a) < key(b); }
-
- private:
-  static std::string_view key(std::string_view key) { return key; }
-  static std::string_view key(const auto* row) { return row->key(); }
-};
 
 // What a unit of work has changed in a partition of a table.
 struct TableChange : StateChange {
@@ -67,7 +57,7 @@ class Rows : public TablePart {
     bool changed = false;       // since the last prepare()
     std::int64_t time = 0;      // of its last change, if rows have times
     std::uint32_t users = 0;    // while there are any, the row stays in memory
-    std::uint32_t version = 0;  // grows with every change
+    std::uint32_t version = 0;  // the number of its last change, among those of all rows
     Entry* entry = nullptr;     // of the unit that it belongs to
   };
   class Change;
@@ -87,7 +77,7 @@ class Rows : public TablePart {
   void scan(Change* change, std::string_view from, std::string_view to,
             const std::function<bool(std::string_view key, const V& value)>& visit) {
     if (!to.empty() && from >= to) return;
-    std::array<typename KeyOrder::Range, 3> changed{merged_.range(from, to), prepared_.range(from, to)};
+    std::array<typename Order::Range, 3> changed{merged_.range(from, to), prepared_.range(from, to)};
     if (change != nullptr) changed[2] = change->range(from, to);
     // The next changed row; null after the last one.
     const auto next = [&] {
@@ -129,7 +119,7 @@ class Rows : public TablePart {
       row.exists = entry.exists;
       row.time = std::max(row.time, unit.time);
       row.value = std::move(entry.value);
-      ++row.version;
+      row.version = ++changes_;
       if (!logs_every_update(entry.at->key())) continue;
       if (row.exists) dump(row.value);
       log(entry.at->key(), row.exists ? std::optional{bytes_.view()} : std::nullopt, row.time);
@@ -165,7 +155,7 @@ class Rows : public TablePart {
     if (row.entry != nullptr || row.changed || !row.exists || !expired(key, row.time)) return false;
     begin_change(at);
     row.exists = false;
-    ++row.version;
+    row.version = ++changes_;
     if (logs_every_update(key)) log(key, std::nullopt, row.time);
     return true;
   }
@@ -201,7 +191,7 @@ class Rows : public TablePart {
         row.exists = undo.existed;
         row.time = undo.time;
         row.changed = false;
-        ++row.version;
+        row.version = ++changes_;
         --row.users;
       }
       changes->clear();
@@ -212,6 +202,7 @@ class Rows : public TablePart {
   using Map = RowMap<Row>;
   using Node = Map::Node;
   using At = Node*;
+  using Order = KeyOrder<Node>;
   static constexpr std::size_t kRowBytes = sizeof(Node) + 4 * sizeof(void*);
 
   static constexpr std::size_t kMostHeld = 2 << 20;  // bytes that are kept in memory, but for rows in use
@@ -222,6 +213,10 @@ class Rows : public TablePart {
     bool exists = false;
     Change* change = nullptr;
   };
+  // What a key has, as a unit of work sees it.
+  struct Known {
+    std::optional<std::string_view> bytes;  // none: it is absent
+  };
   struct Undo {
     At at;
     V before;
@@ -229,28 +224,8 @@ class Rows : public TablePart {
     std::int64_t time;
   };
 
-  // Rows in the order of their keys. Only scans need it: a changed row gets its place in it at the next one.
-  class KeyOrder {
-   public:
-    using Range =
-        std::pair<typename std::set<At, KeyLess>::const_iterator, typename std::set<At, KeyLess>::const_iterator>;
-
-    // `at(i)` is the changed row number i of `count`.
-    Range range(std::string_view from, std::string_view to, std::size_t count, auto at) {
-      for (; known_ < count; ++known_) rows_.insert(at(known_));
-      return {rows_.lower_bound(from), to.empty() ? rows_.end() : rows_.lower_bound(to)};
-    }
-    void clear() {
-      rows_.clear();
-      known_ = 0;
-    }
-
-   private:
-    std::set<At, KeyLess> rows_;
-    std::size_t known_ = 0;
-  };
   struct Changes {
-    KeyOrder::Range range(std::string_view from, std::string_view to) {
+    Order::Range range(std::string_view from, std::string_view to) {
       return order.range(from, to, undos.size(), [this](std::size_t i) { return undos[i].at; });
     }
     void clear() {
@@ -259,7 +234,7 @@ class Rows : public TablePart {
     }
 
     std::vector<Undo> undos;
-    KeyOrder order;
+    Order order;
   };
 
   // A row's value as the unit with `change` sees it; null if there is none.
@@ -278,11 +253,16 @@ class Rows : public TablePart {
     merged_.undos.push_back({&at, std::move(row.value), row.exists, row.time});
   }
 
-  Node& find(std::string_view key) {
+  // With `known`, the caller knows what the store has; it is not asked.
+  Node& find(std::string_view key, const std::optional<Known>& known = {}) {
     const auto [node, is_new] = rows_.find_or_insert(key);
     if (!is_new) return *node;
     try {
-      if (const auto row = stored(key)) {
+      if (known) {
+        node->row.exists = known->bytes.has_value();
+        if (known->bytes) load(key, *known->bytes, node->row.value);
+        held_ += known->bytes ? known->bytes->size() : 0;
+      } else if (const auto row = stored(key)) {
         load(key, row->value, node->row.value);
         node->row.time = row->time;
         node->row.exists = true;
@@ -342,8 +322,9 @@ class Rows : public TablePart {
   Map rows_;
   std::size_t held_ = 0;  // about how many bytes the rows take
   std::size_t most_held_ = kMostHeld;
-  Changes merged_;    // the rows that changed since the last prepare(), and what they were
-  Changes prepared_;  // those that are on their way into the changelog
+  std::uint32_t changes_ = 0;  // how many there were
+  Changes merged_;             // the rows that changed since the last prepare(), and what they were
+  Changes prepared_;           // those that are on their way into the changelog
   Buffer bytes_;
   WaitQueue freed_;
 };
@@ -361,6 +342,7 @@ class Rows<V>::Change : public TableChange {
     auto& row = rows().row(key);
     if (row.entry != nullptr && row.entry->change == this) return row.entry->exists ? &row.entry->value : nullptr;
     ++row.users;
+    if (reads_.empty()) changes_before_ = rows().changes_;
     reads_.emplace_back(&row, row.version);
     return rows().is_there(key, row) ? &row.value : nullptr;
   }
@@ -376,6 +358,17 @@ class Rows<V>::Change : public TableChange {
     entry.exists = true;
     entry.value = std::move(value);
   }
+  // The same for a key that the unit knows to be absent, and for one that a scan has just shown with these bytes. They
+  // save a look into the store. Only in tables whose rows do not expire.
+  void set_absent(std::string_view key, V value, UnitOfWork& unit) {
+    auto& entry = own(key, unit, Known{});
+    MEPHISTO_ASSERT(!entry.exists, "the key is absent");
+    entry.exists = true;
+    entry.value = std::move(value);
+  }
+  void erase_shown(std::string_view key, std::string_view bytes, UnitOfWork& unit) {
+    own(key, unit, Known{bytes}).exists = false;
+  }
   // Gives the value that was erased, if there was one.
   std::optional<V> erase(std::string_view key, UnitOfWork& unit) {
     auto& entry = own(key, unit);
@@ -384,7 +377,7 @@ class Rows<V>::Change : public TableChange {
   }
 
   // The changed rows with from <= key < to in the order of their keys.
-  KeyOrder::Range range(std::string_view from, std::string_view to) {
+  Order::Range range(std::string_view from, std::string_view to) {
     return order_.range(from, to, used_, [this](std::size_t i) { return entries_[i]->at; });
   }
 
@@ -407,15 +400,18 @@ class Rows<V>::Change : public TableChange {
  private:
   friend class Rows;
 
-  Entry& own(std::string_view key, UnitOfWork& unit) {
-    auto& at = rows().find(key);
+  Entry& own(std::string_view key, UnitOfWork& unit, const std::optional<Known>& known = {}) {
+    auto& at = rows().find(key, known);
     auto& row = at.row;
     if (row.entry != nullptr) {
       if (row.entry->change == this) return *row.entry;
       conflict(unit);
     }
-    for (const auto& [seen, version] : reads_) {
-      if (seen == &row && version != row.version) conflict(unit);
+    // A unit may have read very many rows: they are searched only if the row has changed since the first of them.
+    if (!reads_.empty() && static_cast<std::int32_t>(row.version - changes_before_) > 0) {
+      for (const auto& [seen, version] : reads_) {
+        if (seen == &row && version != row.version) conflict(unit);
+      }
     }
     if (used_ == entries_.size()) entries_.push_back(std::make_unique<Entry>());
     auto& entry = *entries_[used_++];
@@ -435,8 +431,9 @@ class Rows<V>::Change : public TableChange {
 
   std::vector<std::unique_ptr<Entry>> entries_;
   std::size_t used_ = 0;
-  KeyOrder order_;
+  Order order_;
   std::vector<std::pair<Row*, std::uint32_t>> reads_;
+  std::uint32_t changes_before_ = 0;  // the first of them
 };
 
 }  // namespace mephisto::detail

@@ -14,9 +14,13 @@ class StateView {
   virtual ~StateView() = default;
   virtual std::optional<std::string_view> get(std::string_view key) = 0;  // valid until the next call
   virtual void put(std::string_view key, std::string_view value) = 0;
+  // The same for a key that is known to be absent.
+  virtual void put_absent(std::string_view key, std::string_view value) = 0;
   // The value, to be changed in place; of an absent key an empty one. Valid until another call changes this key.
   virtual std::string& edit(std::string_view key) = 0;
   virtual void erase(std::string_view key) = 0;
+  // The same for an entry that a scan has just shown with this value.
+  virtual void erase_shown(std::string_view key, std::string_view value) = 0;
   // Entries with from <= key < to (empty `to`: to the end) in ascending order, until `visit` returns false; `visit` may
   // not change the state.
   virtual void scan(std::string_view from, std::string_view to,
