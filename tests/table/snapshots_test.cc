@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "mephisto/store/snapshots.h"
 #include "store/places.h"
@@ -119,6 +120,43 @@ TEST_F(TableSnapshots, AreNotUsedWhereThereIsASoundStore) {
   make_snapshots();
   world.work([&](Worker&) -> Task<void> { co_await count(1); });
   EXPECT_THAT(lines.text(), Not(HasSubstr("begins with the snapshot")));
+}
+
+// A partition moves while its snapshot is written, and its new worker writes one too.
+TEST_F(TableSnapshots, OfOnePartitionAreWrittenByTwoWorkersAtATime) {
+  constexpr int kRounds = 20;
+  const auto write = [&](const std::string& machine) {
+    const auto stores = detail::open_stores("rocksdb://", folder / machine, test::kBudget);
+    const auto store = stores->open(kChangelog, 0);
+    for (int i = 1; i <= kRounds; ++i) {
+      const auto value = std::to_string(i);
+      const detail::StoreChange change{"key", value};
+      store->apply({&change, 1}, 2 * i + (machine == "a" ? 0 : 1));
+      snapshots.writer (*store)();
+    }
+  };
+  {
+    const std::jthread first{write, "a"};
+    const std::jthread second{write, "b"};
+  }
+  const auto all = snapshots.list();
+  ASSERT_THAT(all, SizeIs(2));
+  for (const auto& [position, path] : all) {
+    const auto stores = detail::open_stores("rocksdb://", folder / path.filename().string(), test::kBudget);
+    stores->restore(kChangelog, 0, path);
+    const auto store = stores->open(kChangelog, 0);
+    EXPECT_EQ(store->position(), position);
+    EXPECT_EQ(store->get("key"), std::to_string(position / 2));
+  }
+}
+
+TEST_F(TableSnapshots, ThatWereNotFinishedAreRemovedAfterADay) {
+  const auto place = folder / "snapshots" / kChangelog / "0";
+  for (const auto* name : {"next-old", "next-new"}) std::filesystem::create_directories(place / name);
+  std::filesystem::last_write_time(place / "next-old", std::filesystem::file_time_type::clock::now() - 25h);
+  make_snapshots();
+  EXPECT_FALSE(std::filesystem::exists(place / "next-old"));
+  EXPECT_TRUE(std::filesystem::exists(place / "next-new"));
 }
 
 TEST_F(TableSnapshots, ThatCannotBeWrittenStopNothing) {
