@@ -73,6 +73,7 @@ std::vector<Case> store_cases();
 std::vector<Case> state_cases();
 std::vector<Case> table_cases();
 std::vector<Case> process_cases();
+std::vector<Case> web_cases();
 // Run on the brokers at `servers`; all of them, or those with state.
 std::vector<Case> kafka_cases(const std::string& servers, bool only_state);
 // Measures the other frameworks there, or only those named in `only`, and prints the table. Returns 2 if a name is
@@ -84,6 +85,7 @@ int compare_with_peers(const std::string& servers, const std::vector<std::string
 int run_part(const std::vector<std::string>& words);
 int run_kafka_part(const std::vector<std::string>& words);
 int run_store_part();
+int run_web_part(const std::vector<std::string>& words);
 // KEYS EVENTS: counts events of so many keys in RocksDB; prints microseconds for each, and the most megabytes.
 int run_big_part(const std::vector<std::string>& words);
 

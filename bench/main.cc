@@ -40,7 +40,7 @@ int run(const Options& options) {
   } else {
     for (const auto& some : {state_cases(), table_cases()}) add(some);
     if (!options.state) {
-      for (const auto& some : {json_cases(), log_cases(), store_cases(), process_cases()}) add(some);
+      for (const auto& some : {json_cases(), log_cases(), store_cases(), process_cases(), web_cases()}) add(some);
     }
   }
   std::vector<std::string> names;

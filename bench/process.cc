@@ -167,6 +167,7 @@ int run_part(const std::vector<std::string>& words) {
   if (words.size() == 9 && words[0] == "work") return run_work({words.begin() + 1, words.end()});
   if (!words.empty() && words[0] == "store") return run_store_part();
   if (words.size() == 3 && words[0] == "big") return run_big_part({words.begin() + 1, words.end()});
+  if (!words.empty() && words[0] == "web") return run_web_part({words.begin() + 1, words.end()});
   if (!words.empty() && words[0] == "kafka") return run_kafka_part({words.begin() + 1, words.end()});
   return 2;
 }

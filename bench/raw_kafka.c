@@ -11,14 +11,10 @@
  *   raw_kafka ask     SERVERS IN OUT COUNT               milliseconds of a round trip through `echo`: the median and
  *                                                        the 99th percentile
  *
- * It uses one queue and one batch per partition, and as few calls per record as possible. A thread asks the
- * partitions' leaders for their offsets while few messages are prefetched. Without that, the fetchers of librdkafka
- * 2.0 sleep for up to a second once they have enough. */
+ * It uses one queue and one batch per partition, and as few calls per record as possible. */
 #include <inttypes.h>
 #include <librdkafka/rdkafka.h>
 #include <poll.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { kBatch = 1000, kMaxPartitions = 1024, kHungryBelow = 10000, kPumpMicroseconds = 5000, kWarmUp = 50 };
+enum { kBatch = 1000, kMaxPartitions = 1024, kWarmUp = 50 };
 
 static void die(const char* what, const char* why) {
   fprintf(stderr, "raw_kafka: %s: %s\n", what, why);
@@ -75,20 +71,7 @@ struct consumer {
   rd_kafka_queue_t* queues[kMaxPartitions];
   int partitions;
   int wake; /* readable when a queue has an event */
-  const char* topic;
-  atomic_bool hungry;
 };
-
-static void* pump(void* argument) {
-  struct consumer* of = argument;
-  for (;;) {
-    usleep(kPumpMicroseconds);
-    int64_t low = 0;
-    int64_t high = 0;
-    if (atomic_load(&of->hungry)) rd_kafka_query_watermark_offsets(of->handle, of->topic, 0, &low, &high, 1000);
-  }
-  return NULL;
-}
 
 static void open_consumer(struct consumer* of, const char* servers, const char* topic, int partitions, int64_t offset) {
   const char* const properties[][2] = {{"group.id", "raw"},
@@ -97,6 +80,7 @@ static void open_consumer(struct consumer* of, const char* servers, const char* 
                                        {"isolation.level", "read_committed"},
                                        {"check.crcs", "true"},
                                        {"fetch.wait.max.ms", "100"},
+                                       {"fetch.queue.backoff.ms", "1"}, /* after enough is prefetched */
                                        {"queued.min.messages", "20000"},
                                        {"queued.max.messages.kbytes", "4096"},
                                        {"fetch.message.max.bytes", "1048576"}};
@@ -105,9 +89,7 @@ static void open_consumer(struct consumer* of, const char* servers, const char* 
   of->handle = client(RD_KAFKA_CONSUMER, servers, properties, sizeof properties / sizeof *properties, 0);
   rd_kafka_poll_set_consumer(of->handle);
   of->partitions = partitions;
-  of->topic = topic;
   of->wake = eventfd(0, EFD_NONBLOCK);
-  atomic_init(&of->hungry, false);
   rd_kafka_topic_partition_list_t* list = rd_kafka_topic_partition_list_new(partitions);
   for (int i = 0; i < partitions; ++i) {
     rd_kafka_topic_partition_list_add(list, topic, i)->offset = offset;
@@ -117,8 +99,6 @@ static void open_consumer(struct consumer* of, const char* servers, const char* 
   }
   rd_kafka_assign(of->handle, list);
   rd_kafka_topic_partition_list_destroy(list);
-  pthread_t thread;
-  pthread_create(&thread, NULL, pump, of);
 }
 
 static void wait_for_more(const struct consumer* of) {
@@ -139,7 +119,6 @@ static ssize_t take(struct consumer* of, int partition, rd_kafka_message_t** mes
       messages[kept++] = messages[i];
     }
   }
-  if (rd_kafka_queue_length(of->queues[partition]) < kHungryBelow) atomic_store(&of->hungry, true);
   return kept;
 }
 
@@ -238,7 +217,6 @@ static int consume(const char* servers, const char* topic, int partitions, long 
   size_t bytes = 0;
   for (long seen = 0; seen < count;) {
     ssize_t any = 0;
-    atomic_store(&in.hungry, false);
     for (int p = 0; p < partitions; ++p) {
       const ssize_t n = take(&in, p, messages);
       if (n > 0 && start == 0) start = now();
@@ -274,7 +252,6 @@ static int pass(const char* servers, const char* from, const char* to, int parti
   double start = 0;
   for (long seen = 0; seen < count;) {
     ssize_t any = 0;
-    atomic_store(&in.hungry, false);
     for (int p = 0; p < partitions; ++p) {
       const ssize_t n = take(&in, p, messages);
       if (n == 0) continue;
@@ -321,7 +298,6 @@ static int echo(const char* servers, const char* from, const char* to) {
       send_one(topic, reports, messages[i]->payload, messages[i]->len);
       rd_kafka_message_destroy(messages[i]);
     }
-    atomic_store(&in.hungry, false);
     if (n == 0) wait_for_more(&in);
   }
 }
@@ -345,7 +321,6 @@ static int ask(const char* servers, const char* from, const char* to, int count)
     send_one(topic, reports, "3", 1);
     ssize_t n;
     while ((n = take(&in, 0, messages)) == 0) wait_for_more(&in);
-    atomic_store(&in.hungry, false);
     for (ssize_t k = 0; k < n; ++k) rd_kafka_message_destroy(messages[k]);
     if (i >= 0) took[i] = (now() - start) * 1000;
   }
