@@ -33,8 +33,11 @@ std::vector<Range> ranges_of(const TableBase& table, const RowFilter& wanted, So
     }
   };
   if (wanted.key) {
+    // The key as a text, and as the JSON that it may be.
+    std::vector<std::string> forms{to_json(Bytes{*wanted.key})};
+    if (wanted.key->find_first_of("\"{[-0123456789tfn") == 0) forms.push_back(*wanted.key);
     std::vector<Range> ranges;
-    for (const auto& json : {to_json(Bytes{*wanted.key}), *wanted.key}) {
+    for (const auto& json : forms) {
       const auto key = stored(json);
       if (!key) continue;
       if (!*key) return all;
@@ -52,9 +55,9 @@ std::vector<Range> ranges_of(const TableBase& table, const RowFilter& wanted, So
 
 // False if the source was closed meanwhile.
 template <class Source>
-Task<bool> read(const TableBase& table, const RowQuery& query, Source& source, std::function<bool()> is_there,
-                std::vector<ShownRow>& rows) {
-  for (const auto& [begin, end] : ranges_of(table, query.filter, source)) {
+Task<bool> read(const TableBase& table, const RowQuery& query, const std::vector<Range>& ranges, Source& source,
+                std::function<bool()> is_there, std::vector<ShownRow>& rows) {
+  for (const auto& [begin, end] : ranges) {
     for (std::optional<std::string> from = begin; from && rows.size() < query.limit;) {
       try {
         from = source.visit(*from, end, kAtOnce, [&](int partition, std::string_view key, std::string_view value) {
@@ -66,6 +69,7 @@ Task<bool> read(const TableBase& table, const RowQuery& query, Source& source, s
         if (is_there()) throw;
         co_return false;  // its store has failed: it is restored now
       }
+      if (!from) break;
       co_await yield();
       if (!is_there()) co_return false;
     }
@@ -87,13 +91,15 @@ Task<std::vector<PartRows>> read_rows(const TableBase& table, const TableState& 
     }
   }
   std::vector<PartRows> parts;
+  if (sources.empty()) co_return parts;
+  const auto ranges = ranges_of(table, query.filter, *sources.front().first);
   for (auto& [part, found] : sources) {
     const auto is_there = [part, standby = found.standby] { return standby ? part->is_open() : part->ready(); };
     if (!is_there()) continue;
     found.position = std::max<std::int64_t>(part->store().position(), 0);
     if (!found.standby) found.end = found.position;
     try {
-      if (co_await read(table, query, *part, is_there, found.rows)) parts.push_back(std::move(found));
+      if (co_await read(table, query, ranges, *part, is_there, found.rows)) parts.push_back(std::move(found));
     } catch (const Failure&) {
       if (!found.standby) throw;  // the store of a standby has failed, which its follower meets too
     }
@@ -110,7 +116,8 @@ Task<std::vector<PartRows>> read_rows(const TableBase& table, const GlobalState&
     found.end += one.end;
   }
   const auto is_there = [&state] { return state.ready(); };
-  if (co_await read(table, query, state.copy(), is_there, found.rows)) parts.push_back(std::move(found));
+  const auto ranges = ranges_of(table, query.filter, state.copy());
+  if (co_await read(table, query, ranges, state.copy(), is_there, found.rows)) parts.push_back(std::move(found));
   co_return parts;
 }
 
