@@ -109,7 +109,7 @@ void add_reply_headers(SendOptions& options, std::string reply_to, std::string c
 }
 
 Task<std::string> ask_raw(const TopicSpec& topic, std::string value, SendOptions options, Loop::duration deadline) {
-  auto& outbox = Outbox::current(topic.name);
+  auto& outbox = Outbox::current(topic.name, options);
   auto& replies = RequestReply::of(outbox);
   co_await replies.open();
   const auto* handle = co_await outbox.topics().resolve(topic);

@@ -19,20 +19,25 @@ Outbox::Outbox(Loop& loop, Log& log, std::unique_ptr<Producer> producer, std::op
                bool transactional, bool in_worker)
     : loop_(loop),
       log_(log),
-      sender_(std::make_shared<Sender>(this, nullptr)),
+      own_(std::make_shared<Sender>(this, nullptr)),
+      sender_(own_),
       topics_(log, defaults, in_worker),
       tickets_(loop),
       collector_(loop, tickets_, transactional),
       refused_(topics_, tickets_, in_worker),
       appender_(loop, std::move(producer), collector_, tickets_, refused_, transactional) {}
 
-Outbox::~Outbox() { sender_->outbox = nullptr; }
+Outbox::~Outbox() { own_->outbox = nullptr; }
 
 void Outbox::use() {
   auto* context = TaskContext::current();
-  sender_->outer = context != nullptr ? context->sender : loop_.root_sender;
+  own_->outer = context != nullptr ? context->sender : loop_.root_sender;
   if (context != nullptr) context->sender = sender_;
   loop_.root_sender = sender_;
+}
+
+void Outbox::give_headers(std::shared_ptr<const TaskHeaders> headers) {
+  sender_ = std::make_shared<Sender>(nullptr, own_, std::move(headers));
 }
 
 Outbox::Here::Here(Outbox& outbox) : context_(*TaskContext::current()), before_(context_.sender) {
@@ -47,6 +52,15 @@ Outbox* Outbox::find_current() {
   const auto* sender = context->sender.get();
   while (sender != nullptr && sender->outbox == nullptr) sender = sender->outer.get();
   return sender == nullptr ? nullptr : sender->outbox;
+}
+
+// The innermost headers count.
+void Outbox::add_headers(SendOptions& options) {
+  const auto* context = TaskContext::current();
+  const auto* sender = context == nullptr ? nullptr : context->sender.get();
+  for (; sender != nullptr && sender->outbox == nullptr; sender = sender->outer.get()) {
+    if (sender->headers) return sender->headers->add_to(options);
+  }
 }
 
 Outbox& Outbox::outer(std::string_view topic) {

@@ -39,13 +39,29 @@ Task<RecordMetadata> TopicBase::send_raw(std::optional<std::string> value, SendO
   return detail::send_and_wait(spec_, std::move(options), std::move(encoded));
 }
 
-bool detail::cast_now(const TopicSpec& topic, const SendOptions& options, WriteValue write, const void* value) {
-  auto& outbox = Outbox::current(topic.name);
+namespace {
+
+bool cast_at(detail::Outbox& outbox, const detail::TopicSpec& topic, const SendOptions& options,
+             detail::WriteValue write, const void* value) {
   auto& collector = outbox.collector();
   const auto* handle = collector.has_room() ? outbox.topics().known(topic) : nullptr;
   if (handle == nullptr) return false;
-  collector.cast(*handle, options, topic.value_codec, write, value, current_unit());
+  collector.cast(*handle, options, topic.value_codec, write, value, detail::current_unit());
   return true;
+}
+
+// Of a task that gives headers to what it sends, or outside of a worker and client.
+[[gnu::cold]] bool cast_with_headers(const detail::TopicSpec& topic, SendOptions options, detail::WriteValue write,
+                                     const void* value) {
+  auto& outbox = detail::Outbox::current(topic.name, options);
+  return cast_at(outbox, topic, options, write, value);
+}
+
+}  // namespace
+
+bool detail::cast_now(const TopicSpec& topic, const SendOptions& options, WriteValue write, const void* value) {
+  if (auto* outbox = Outbox::direct()) return cast_at(*outbox, topic, options, write, value);
+  return cast_with_headers(topic, options, write, value);
 }
 
 detail::Encoded detail::encode(const TopicSpec& topic, WriteValue write, const void* value) {
@@ -68,7 +84,7 @@ std::optional<std::string_view> bytes_of(const detail::Encoded& value) {
 }  // namespace
 
 Task<void> detail::cast_later(const TopicSpec& topic, SendOptions options, Encoded value) {
-  auto& outbox = Outbox::current(topic.name);
+  auto& outbox = Outbox::current(topic.name, options);
   co_await outbox.collector().room();
   const auto* handle = co_await outbox.topics().resolve(topic);
   value_or_throw(outbox.collector().add(*handle, outbox.collector().partition_of(*handle, options), options,
@@ -76,7 +92,7 @@ Task<void> detail::cast_later(const TopicSpec& topic, SendOptions options, Encod
 }
 
 Task<RecordMetadata> detail::send_and_wait(const TopicSpec& topic, SendOptions options, Encoded value) {
-  auto& outbox = Outbox::current(topic.name);
+  auto& outbox = Outbox::current(topic.name, options);
   co_await outbox.collector().room();
   const auto* handle = co_await outbox.topics().resolve(topic);
   const int partition = outbox.collector().partition_of(*handle, options);

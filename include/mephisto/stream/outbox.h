@@ -14,10 +14,20 @@ namespace mephisto::detail {
 
 class Outbox;
 
+// Headers that a task gives to what it sends, besides those of the sender's options.
+class TaskHeaders {
+ public:
+  virtual ~TaskHeaders() = default;
+  virtual void add_to(SendOptions& options) const = 0;
+};
+
 // Where a task sends (TaskContext::sender).
 struct Sender {
-  Outbox* outbox;                 // null after the outbox has ended; then the task sends through `outer`
+  // Null: the task sends through `outer`, because the outbox has ended or for the sake of the headers. So tasks without
+  // such headers do not look for them.
+  Outbox* outbox;
   std::shared_ptr<Sender> outer;  // the sender that the task used before
+  std::shared_ptr<const TaskHeaders> headers{};
 };
 
 class Outbox {
@@ -31,14 +41,26 @@ class Outbox {
 
   // The outbox of the task's shard or client. Outside both it throws Failure, whose message names the topic `to`.
   static Outbox& current(std::string_view to = "") {
-    const auto* context = TaskContext::current();
-    if (context != nullptr && context->sender && context->sender->outbox != nullptr) return *context->sender->outbox;
+    if (auto* outbox = direct()) return *outbox;
     return outer(to);
+  }
+  // The same for a record with these options, which get the headers of the task.
+  static Outbox& current(std::string_view to, SendOptions& options) {
+    if (auto* outbox = direct()) return *outbox;
+    add_headers(options);
+    return outer(to);
+  }
+  // The same, if the task gives no headers to what it sends; otherwise perhaps null.
+  static Outbox* direct() {
+    const auto* context = TaskContext::current();
+    return context != nullptr && context->sender ? context->sender->outbox : nullptr;
   }
   // The same; null outside both.
   static Outbox* find_current();
   // From now on this task, the tasks that it spawns and those that no task spawns send here.
   void use();
+  // The tasks that begin to send here from now on give these headers.
+  void give_headers(std::shared_ptr<const TaskHeaders> headers);
   // While it lives, the current task and the tasks that it spawns send to `outbox`.
   class Here {
    public:
@@ -80,11 +102,13 @@ class Outbox {
 
  private:
   static Outbox& outer(std::string_view to);
+  static void add_headers(SendOptions& options);
   Task<void> close_extensions(Loop::time_point until);
 
   Loop& loop_;
   Log& log_;
-  std::shared_ptr<Sender> sender_;
+  std::shared_ptr<Sender> own_;     // of this outbox
+  std::shared_ptr<Sender> sender_;  // of the tasks: the same, or one with headers around it
   TopicDirectory topics_;
   Tickets tickets_;
   Collector collector_;
