@@ -128,6 +128,9 @@ class TestDriver {
   // Starts the worker, with all its shards in the test's thread. Throws Failure if it cannot start, or if the app's
   // declarations are wrong.
   explicit TestDriver(App& app, int shards = 1);
+  // Another app on the log and the clock of `beside`, which must outlive it. Each driver settles its own app: for what
+  // goes back and forth, settle both.
+  TestDriver(App& app, TestDriver& beside, int shards = 1);
   ~TestDriver();
   TestDriver(const TestDriver&) = delete;
   TestDriver& operator=(const TestDriver&) = delete;
@@ -256,8 +259,8 @@ class TestDriver {
 
   App& app_;
   int shards_;
-  Simulation simulation_;
-  std::unique_ptr<Loop> loop_ = std::make_unique<Loop>(simulation_);
+  std::shared_ptr<Simulation> simulation_;
+  std::unique_ptr<Loop> loop_ = std::make_unique<Loop>(*simulation_);
   std::shared_ptr<Log> log_;
   std::shared_ptr<detail::Stores> stores_;  // those in memory
   std::unique_ptr<Worker> worker_;

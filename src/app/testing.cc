@@ -65,7 +65,16 @@ std::string TestRecord::header(std::string_view name) const {
 }
 
 TestDriver::TestDriver(App& app, int shards)
-    : app_(app), shards_(shards), log_(open_log(new_url())), stores_(new_stores()) {
+    : app_(app),
+      shards_(shards),
+      simulation_(std::make_shared<Simulation>()),
+      log_(open_log(new_url())),
+      stores_(new_stores()) {
+  start(LocalState::kKept);
+}
+
+TestDriver::TestDriver(App& app, TestDriver& beside, int shards)
+    : app_(app), shards_(shards), simulation_(beside.simulation_), log_(beside.log_), stores_(new_stores()) {
   start(LocalState::kKept);
 }
 
@@ -189,7 +198,7 @@ void TestDriver::advance(Loop::duration duration) {
     auto next = std::min(until, next_timer(*loop_, kHousekeeping).value_or(until));
     if (next - loop_->now() > kSkipAbove) {
       if (loop_->run(all_done()))
-        simulation_.skip(next - loop_->now() - kNotSkipped);
+        simulation_->skip(next - loop_->now() - kNotSkipped);
       else
         next = loop_->now() + kNotSkipped;
     }
@@ -202,7 +211,7 @@ void TestDriver::advance(Loop::duration duration) {
 void TestDriver::restart(LocalState state, Loop::duration pause) {
   loop_->run(worker_->stop());
   worker_.reset();
-  simulation_.skip(pause);
+  simulation_->skip(pause);
   start(state);
   settle();
 }
@@ -211,8 +220,8 @@ void TestDriver::crash(LocalState state, Loop::duration pause) {
   memory_faults(*log_).crash();
   worker_->impl().abandon();
   all_dead().push_back({std::move(worker_), loop_->poster()});
-  loop_ = std::make_unique<Loop>(simulation_);
-  simulation_.skip(pause);
+  loop_ = std::make_unique<Loop>(*simulation_);
+  simulation_->skip(pause);
   start(state);
   settle();
 }
