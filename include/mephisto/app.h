@@ -44,6 +44,8 @@
 
 namespace mephisto {
 
+class LiveCheck;
+struct LiveCheckOptions;
 class Router;
 
 namespace detail {
@@ -405,6 +407,10 @@ class App {
   void page(std::string path, F handler, PageOptions options = {},
             std::source_location where = std::source_location::current());
 
+  // Tests of the running system. Include mephisto/live_check.h. The options are given with the first call.
+  LiveCheck& live_check(LiveCheckOptions options, std::source_location where = std::source_location::current());
+  LiveCheck& live_check(std::source_location where = std::source_location::current());
+
   // Signals, on the first shard (partitions: on the shard concerned).
   std::function<Task<void>()> on_started;
   std::function<Task<void>()> on_stopping;
@@ -434,6 +440,9 @@ class App {
   const std::vector<std::unique_ptr<CommandBase>>& commands() const { return commands_; }
   const std::vector<detail::TaskSpec>& tasks() const { return tasks_; }
   const Router& pages() const { return *pages_; }
+  LiveCheck* find_live_check() const { return live_check_.get(); }
+  // The live check whose tests this app runs; null: it is another app.
+  const LiveCheck* runs_live_check() const { return runs_live_check_; }
   struct Merged {
     const AgentBase* agent;
     detail::TopicSpec topic;
@@ -472,6 +481,7 @@ class App {
   std::atomic<std::uint64_t> refused_replies{0};
 
  private:
+  friend class LiveCheck;
   struct Declared {
     std::string kind;
     std::string name;
@@ -583,6 +593,8 @@ class App {
   std::vector<std::unique_ptr<CommandBase>> commands_;
   std::vector<detail::TaskSpec> tasks_;
   std::unique_ptr<Router> pages_;
+  std::unique_ptr<LiveCheck> live_check_;
+  const LiveCheck* runs_live_check_ = nullptr;
   std::vector<detail::MakeParticipant> participants_;
   const TableBase* cron_table_ = nullptr;
   std::vector<Declared> declared_;

@@ -8,6 +8,7 @@
 #include "base/process.h"
 #include "base/text.h"
 #include "mephisto/agent/request_reply.h"
+#include "mephisto/live_check.h"
 #include "mephisto/log/reply_topics.h"
 
 namespace mephisto::detail {
@@ -96,6 +97,7 @@ AppShard::AppShard(App& app, std::shared_ptr<Log> log, int number, const WorkerO
     states_.push_back(make(shard_));
     shard_.add(*states_.back());
   }
+  if (app_.find_live_check() != nullptr) shard_.outbox().give_headers(LiveCheck::of_events());
   RequestReply::of(shard_.outbox()).may_answer_on = [this](const std::string& topic) { return may_answer_on(topic); };
   const auto leads = [topic = leader_topic(app_.id()).name](const std::vector<TopicPartition>& partitions) {
     return std::ranges::any_of(partitions, [&](const TopicPartition& one) { return one == TopicPartition{topic, 0}; });
@@ -158,6 +160,9 @@ Task<void> AppShard::declare_topics() {
     }
   }
   for (const auto& merged : app_.merged()) (void)co_await shard_.outbox().topics().resolve(merged.topic);
+  if (const auto* live = app_.find_live_check()) {
+    for (const auto* topic : live->targets()) (void)co_await shard_.outbox().topics().resolve(*topic);
+  }
   if (number_ == 0) co_await compare_topics();
   for (const auto& agent : app_.agents()) {
     if (agent->options().on_error.then == ErrorPolicy::Then::kDeadLetter)

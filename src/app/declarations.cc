@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "mephisto/app.h"
 #include "mephisto/agent/agent_runtime.h"
+#include "mephisto/live_check.h"
 #include "mephisto/web/page.h"
 
 namespace mephisto {

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "mephisto/agent/agent_runtime.h"
 #include "mephisto/base/version.h"
+#include "mephisto/live_check.h"
 #include "mephisto/sync.h"
 
 namespace mephisto {
@@ -141,6 +142,23 @@ void add_crontabs(MetricFamilies& out, const std::map<std::string, detail::CronM
   }
 }
 
+void add_live_check(MetricFamilies& out, const LiveCheck& live) {
+  std::map<std::string, LiveCaseStatus> cases;
+  for (const auto* one : live.cases()) cases[one->name()] = one->status();
+  out.counter("mephisto_livecheck_tests_total", "Tests of a live check by outcome; STALL: the reports on a stall.");
+  for (const auto& [name, one] : cases) {
+    for (const auto& [outcome, count] : one.tests)
+      out.sample({{"case", name}, {"outcome", to_string(outcome)}}, static_cast<double>(count));
+  }
+  out.gauge("mephisto_livecheck_failing", "1 while a case of a live check is in another state than PASS and INIT.");
+  for (const auto& [name, one] : cases)
+    out.sample({{"case", name}}, one.state == LiveState::kPass || one.state == LiveState::kInit ? 0 : 1);
+  out.gauge("mephisto_livecheck_consecutive_failures", "Tests of a case that have failed since the last one passed.");
+  for (const auto& [name, one] : cases) out.sample({{"case", name}}, one.consecutive_failures);
+  out.gauge("mephisto_livecheck_suspended", "1 while the tests of a case are skipped after too many failures.");
+  for (const auto& [name, one] : cases) out.sample({{"case", name}}, one.suspended ? 1 : 0);
+}
+
 }  // namespace
 
 void WorkerMetrics::answered(const std::string& page, int status, std::chrono::nanoseconds duration) {
@@ -267,6 +285,7 @@ Task<MetricFamilies> WorkerMetrics::collect(WorkerLife life) {
   add_partitions(out);
   add_tables(out, now_.tables);
   add_crontabs(out, now_.crontabs);
+  if (const auto* live = app_.runs_live_check()) add_live_check(out, *live);
   add_worker(out, life);
   add_process(out);
   co_return out;

@@ -69,9 +69,10 @@ std::shared_ptr<Log> log_if_there(const App& app);
 // Prints a sentence about the app, or an empty list with --json.
 int nothing(const CommandContext& context, const char* sentence);
 
-std::vector<Builtin> declaration_commands();  // agents, models, model, clean-versions, livecheck, config
+std::vector<Builtin> declaration_commands();  // agents, models, model, clean-versions, config
 std::vector<Builtin> log_commands();          // topics, groups, and those below
 Builtin lag_command();
+Builtin livecheck_command();  // the states; the worker is main.cc's
 Builtin migrate_command();
 Builtin why_command();
 Builtin rebalances_command();

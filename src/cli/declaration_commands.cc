@@ -1,4 +1,4 @@
-// Commands about the app's declarations: agents, models, model, clean-versions, livecheck, config.
+// Commands about the app's declarations: agents, models, model, clean-versions, config.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -93,24 +93,6 @@ Task<int> model(ModelOptions options, CommandContext context) {
   co_return kOk;
 }
 
-// The worker's options, so that the same arguments work for both commands.
-struct LivecheckOptions {
-  bool without_web = false;
-  bool with_web = false;
-  std::optional<int> web_port;
-  std::optional<int> shards;
-  static std::vector<OptionHelp> help() {
-    return {{"without_web", "see worker"},
-            {"with_web", "see worker"},
-            {"web_port", "see worker", "-p"},
-            {"shards", "see worker"}};
-  }
-};
-
-Task<int> livecheck(LivecheckOptions, CommandContext context) {
-  co_return nothing(context, "has no LiveCheck cases, so there is nothing to check.");
-}
-
 Task<int> clean_versions(NoOptions, CommandContext context) {
   TextTable removed{"Removed", {{"directory"}}};
   for (int version = 0; version < context.app.options().version; ++version) {
@@ -164,7 +146,6 @@ std::vector<Builtin> declaration_commands() {
       builtin<NoOptions>("clean-versions", "Delete old version directories.", LogUse::kNone, clean_versions));
   commands.push_back(
       builtin<ConfigOptions>("config", "Show every setting, its value and where it came from.", LogUse::kNone, config));
-  commands.push_back(builtin<LivecheckOptions>("livecheck", "Manage LiveCheck instances.", LogUse::kNone, livecheck));
   commands.push_back(builtin<ModelOptions>("model", "Show model detail.", LogUse::kNone, model));
   commands.push_back(
       builtin<ModelsOptions>("models", "List all available models as a tabulated list.", LogUse::kNone, models));

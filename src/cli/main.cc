@@ -16,6 +16,7 @@
 #include "cli/output.h"
 #include "cli/parser.h"
 #include "mephisto/base/version.h"
+#include "mephisto/live_check.h"
 #include "mephisto/stream/outbox.h"
 
 namespace mephisto::cli {
@@ -70,6 +71,24 @@ struct WorkerOptions {
             {"web_host", "name by which others reach the web pages (default: the machine's name)"},
             {"shards", "threads, each with its own part of the partitions (default: one for each core)"}};
   }
+};
+
+struct LivecheckOptions {
+  bool states = false;
+  bool without_web = false;
+  bool with_web = false;
+  std::optional<int> web_port;
+  std::optional<std::string> web_bind;
+  std::optional<std::string> web_host;
+  std::optional<int> shards;
+
+  static std::vector<OptionHelp> help() {
+    auto all = WorkerOptions::help();
+    all[2].help = "port of the web pages (default: 9999)";
+    all.insert(all.begin(), OptionHelp{"states", "show the cases and how they do, by the reports in the log"});
+    return all;
+  }
+  WorkerOptions of_worker() const { return {without_web, with_web, web_port, web_bind, web_host, shards}; }
 };
 
 struct CompletionOptions {
@@ -163,7 +182,9 @@ class CommandLine {
   void set_up_logging() const;
   void load_settings();
   int execute();
-  int execute_worker();
+  // The app whose worker the command runs; null: it runs none.
+  App* app_of_worker() const;
+  int execute_worker(App& app);
   int execute_command();
   std::shared_ptr<Log> open() const;
   std::string shell() const;
@@ -176,9 +197,11 @@ class CommandLine {
   bool json_ = false;  // known even if the options cannot be parsed
   Global global_;
   WorkerOptions worker_options_;
+  LivecheckOptions livecheck_options_;
   CompletionOptions completion_options_;
   std::vector<detail::OptionSpec> global_options_ = detail::option_specs(global_);
   std::vector<Builtin> builtins_ = declaration_commands();
+  Builtin livecheck_ = livecheck_command();
   std::vector<Entry> entries_;  // sorted by name
   std::vector<CommandHelp> helps_;
   std::vector<std::string> of_apps_;  // without an app: the built-in commands that need one
@@ -197,6 +220,11 @@ CommandLine::CommandLine(App& app, std::string program, bool with_app)
                         one.app_only});
   for (const auto& one : app_.commands())
     entries_.push_back({{one->name(), one->help(), one->options()}, one.get(), one->log_use(), true, false});
+  entries_.push_back(
+      {{livecheck_.command->name(), livecheck_.command->help(), detail::option_specs(livecheck_options_)},
+       livecheck_.command.get(),
+       livecheck_.log_use,
+       livecheck_.app_only});
   entries_.push_back({{"worker", "Start worker instance for given app.", detail::option_specs(worker_options_)}});
   entries_.push_back({{"completion", "Output shell completion to be evaluated by the shell.",
                        detail::option_specs(completion_options_)},
@@ -261,7 +289,7 @@ int CommandLine::usage_error(const std::string& text) const {
 
 void CommandLine::set_up_logging() const {
   log::Options logging;
-  logging.level = chosen_->help.name == "worker" ? log::Level::kInfo : log::Level::kWarn;
+  logging.level = app_of_worker() != nullptr ? log::Level::kInfo : log::Level::kWarn;
   if (global_.loglevel) {
     auto level = log::parse_level(*global_.loglevel);
     if (!level)
@@ -292,12 +320,14 @@ void CommandLine::load_settings() {
     }
     if (global_.datadir) settings.set("datadir", *global_.datadir, "--datadir");
     if (global_.log) settings.set("broker", *global_.log, "--log");
-    if (worker_options_.without_web) settings.set("web", "false", "--without-web");
-    if (worker_options_.with_web) settings.set("web", "true", "--with-web");
-    if (worker_options_.web_port) settings.set("web_port", std::to_string(*worker_options_.web_port), "--web-port");
-    if (worker_options_.web_bind) settings.set("web_bind", *worker_options_.web_bind, "--web-bind");
-    if (worker_options_.web_host) settings.set("web_host", *worker_options_.web_host, "--web-host");
-    if (worker_options_.shards) settings.set("shards", std::to_string(*worker_options_.shards), "--shards");
+    const auto worker = chosen_->help.name == "livecheck" ? livecheck_options_.of_worker() : worker_options_;
+    if (worker.with_web && worker.without_web) throw UsageError("--with-web and --without-web exclude each other");
+    if (worker.without_web) settings.set("web", "false", "--without-web");
+    if (worker.with_web) settings.set("web", "true", "--with-web");
+    if (worker.web_port) settings.set("web_port", std::to_string(*worker.web_port), "--web-port");
+    if (worker.web_bind) settings.set("web_bind", *worker.web_bind, "--web-bind");
+    if (worker.web_host) settings.set("web_host", *worker.web_host, "--web-host");
+    if (worker.shards) settings.set("shards", std::to_string(*worker.shards), "--shards");
   } catch (const Failure& failure) {
     throw UsageError(failure.what());
   }
@@ -309,12 +339,17 @@ std::string CommandLine::shell() const {
   return login == nullptr ? "bash" : std::filesystem::path{login}.filename().string();
 }
 
-int CommandLine::execute_worker() {
-  if (worker_options_.with_web && worker_options_.without_web)
-    throw UsageError("--with-web and --without-web exclude each other");
+App* CommandLine::app_of_worker() const {
+  const auto& name = chosen_->help.name;
+  if (name == "worker") return &app_;
+  auto* live = name == "livecheck" && !livecheck_options_.states ? app_.find_live_check() : nullptr;
+  return live == nullptr ? nullptr : &live->app();
+}
+
+int CommandLine::execute_worker(App& app) {
   std::signal(SIGPIPE, SIG_IGN);  // a closed output pipe does not end a worker
-  if (!global_.quiet) print_banner(app_, global_.logfile.value_or("-stderr-"), json_);
-  return run_worker(app_, json_);
+  if (!global_.quiet) print_banner(app, global_.logfile.value_or("-stderr-"), json_);
+  return run_worker(app, json_);
 }
 
 std::shared_ptr<Log> CommandLine::open() const {
@@ -382,7 +417,8 @@ int CommandLine::execute() {
   }
   load_settings();
   if (app_.settings().text("log_format") == "json") set_up_logging();
-  return name == "worker" ? execute_worker() : execute_command();
+  auto* app = app_of_worker();
+  return app != nullptr ? execute_worker(*app) : execute_command();
 }
 
 int CommandLine::run(int argc, char** argv) {
@@ -418,7 +454,7 @@ int CommandLine::run(int argc, char** argv) {
   try {
     set_up_logging();
     auto code = execute();
-    if (chosen_->help.name == "worker") return code;  // a worker's result does not depend on its output
+    if (app_of_worker() != nullptr) return code;  // a worker's result does not depend on its output
     if (std::fflush(stdout) != 0)
       throw Failure(ErrorKind::kUnavailable, fmt::format("cannot write the result: {}", std::strerror(errno)));
     return code;

@@ -201,7 +201,7 @@ ANY_LIBRARY = next(iter(sorted(
     glob.glob("/lib/*/libz.so.1") + glob.glob("/usr/lib/*/libz.so.1") + glob.glob("/lib/*/libm.so.6"))), "")
 TOOL = [
     *[tool(f"{command} without -A", command, NEED_APP)
-      for command in ("agents", "worker", "models", "tables", "reset", "livecheck", "clean-versions", "config")],
+      for command in ("agents", "worker", "models", "tables", "reset", "clean-versions", "config")],
     tool("a log given, still without -A", "--log local://../log worker", NEED_APP),
     tool("a command that only an app can have", "start-collect-securities", "start-collect-securities", "-A"),
     tool("-A without value", "-A", "-A needs"),

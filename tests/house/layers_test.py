@@ -14,9 +14,9 @@ APART = {("http", "log"), ("http", "codec"), ("stream", "http"), ("agent", "http
 FACE = {
     "error": "base", "logging": "base", "task": "runtime", "loop": "runtime", "sync": "runtime",
     "codec": "codec", "log": "log", "http": "http", "topic": "stream", "stream": "agent", "agent": "agent",
-    "table": "table", "windows": "table", "app": "app", "settings": "app", "worker": "app", "command": "app", "testing": "app", "web": "app", "mephisto": "cli",
+    "table": "table", "windows": "table", "app": "app", "settings": "app", "worker": "app", "command": "app", "testing": "app", "web": "app", "live_check": "app", "mephisto": "cli",
 }
-MOST_IN_FACE = 20
+MOST_IN_FACE = 21
 # Functions of a lower room that a higher one may define: a program calls App::main(), and runs the command line with it.
 DEFINED_ABOVE = {"mephisto::App::main"}
 # Private headers that the rooms above may include too.
