@@ -1,6 +1,7 @@
 // Our side of tests/faust: the apps that talk to Faust's apps (peer.py) and have the same records (models.py).
 //   faust_peer ours …     agents that Python calls, our part of the chain, the vectors; `call` calls Python's agents
 //   faust_peer moving …   an app that replaces Faust's `moving`, and that Faust's replaces
+//   faust_peer live …     an app with the live check of live.py; `begin` begins a test
 //   faust_peer tables ID …   an app with the tables of tables.py, which takes them over and gives them back
 #include <fmt/format.h>
 
@@ -8,6 +9,7 @@
 #include <cstring>
 #include <variant>
 
+#include "mephisto/live_check.h"
 #include "mephisto/mephisto.h"
 
 using namespace mephisto;
@@ -238,6 +240,36 @@ auto& move =
                  },
                  {.concurrency = 4});
 
+// The live check of live.py: `stored` comes from who begins a test, `executed` from the agent of this app.
+struct OrderTest : LiveCase<OrderTest> {
+  Signal<std::string> stored{*this, "stored"};
+  Signal<std::string> executed{*this, "executed"};
+  Task<void> run(std::string side) {
+    expect(co_await stored.wait(std::chrono::seconds{60}) == side, "the side is kept");
+    expect(co_await executed.wait(std::chrono::seconds{60}) == LiveCheck::current_test()->id, "the order is executed");
+  }
+};
+
+struct Begun {
+  std::string id;
+  std::string side;
+};
+
+int live(int argc, char** argv) {
+  Declared app{"live"};
+  auto& order_test = app.live_check().add<OrderTest>("live.OrderTest", {.probability = 1});
+  auto& orders = app.topic<std::string>("live.orders", {.partitions = 4, .serializer = "raw"});
+  app.agent("execute", orders, [&](Stream<std::string> stream) -> Task<void> {
+    while (auto id = co_await stream.next()) co_await order_test.executed.send(*id);
+  });
+  app.command<Begun>("begin", "Begin a test.", [&](Begun options) -> Task<void> {
+    const auto test = co_await order_test.maybe_trigger(options.id, options.side);
+    co_await orders.cast(options.id, with_key(options.id));
+    co_await order_test.stored.send(options.side);
+  });
+  return app.main(argc, argv);
+}
+
 // The tables of tables.py.
 int tables(int argc, char** argv) {
   using namespace std::chrono_literals;
@@ -271,6 +303,7 @@ int main(int argc, char** argv) {
   ours.command<SendTo>("send_to", "Send to Python's agents; one answers to a topic.", send);
   ours.command("give_up", "Ask, and end before the answer comes.", give_up);
   if (argc > 2 && std::strcmp(argv[1], "tables") == 0) return tables(argc - 1, argv + 1);
+  if (argc > 1 && std::strcmp(argv[1], "live") == 0) return live(argc - 1, argv + 1);
   const bool is_moving = argc > 1 && std::strcmp(argv[1], "moving") == 0;
   return (is_moving ? static_cast<App&>(moving) : ours).main(argc - 1, argv + 1);
 }

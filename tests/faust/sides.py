@@ -23,7 +23,7 @@ KAFKA, PROGRAM = os.environ["FAUST_TEST_KAFKA"], os.environ["FAUST_TEST_PROGRAM"
 
 def environment(extra=None):
     return {"PEER_BROKER": f"kafka://{KAFKA}", "OURS_BROKER": f"kafka://{KAFKA}", "MOVING_BROKER": f"kafka://{KAFKA}",
-            "OURS_REPLY_TO_TOPICS": "answers.*", **(extra or {})}
+            "LIVE_BROKER": f"kafka://{KAFKA}", "OURS_REPLY_TO_TOPICS": "answers.*", **(extra or {})}
 
 
 class Sides(unittest.TestCase):
