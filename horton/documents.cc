@@ -33,6 +33,8 @@ Task<std::vector<Object>> Collection::find_many(Object filter, FindOptions optio
   return documents_.find(*this, std::move(filter), std::move(options));
 }
 
+Task<std::int64_t> Collection::count(Object filter) const { return documents_.count(*this, std::move(filter)); }
+
 Task<std::optional<Object>> Collection::find_one(Object filter, FindOptions options) const {
   options.limit = 1;
   auto found = co_await find_many(std::move(filter), std::move(options));

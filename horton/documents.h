@@ -58,6 +58,7 @@ class Collection {
 
   mephisto::Task<std::optional<Object>> find_one(Object filter, FindOptions options = {}) const;
   mephisto::Task<std::vector<Object>> find_many(Object filter, FindOptions options = {}) const;
+  mephisto::Task<std::int64_t> count(Object filter) const;
   mephisto::Task<std::vector<Object>> aggregate(boost::json::array pipeline) const;
   // Returns the new document's _id, a text. kInvalid if a unique index forbids it.
   mephisto::Task<std::string> insert_one(Object document) const;
@@ -85,7 +86,9 @@ class Documents {
     return {*this, std::move(name), std::move(unique)};
   }
 
+  // With a limit, memory has about `skip` + `limit` documents, of the fields that the projection keeps.
   virtual mephisto::Task<std::vector<Object>> find(const Collection& in, Object filter, FindOptions options) = 0;
+  virtual mephisto::Task<std::int64_t> count(const Collection& in, Object filter) = 0;
   virtual mephisto::Task<std::vector<Object>> aggregate(const Collection& in, boost::json::array pipeline) = 0;
   // Each document has an _id.
   virtual mephisto::Task<void> insert(const Collection& into, std::vector<Object> documents) = 0;

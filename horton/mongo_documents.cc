@@ -91,7 +91,7 @@ struct Reply {
 };
 
 // A count from a bulk operation's reply.
-std::int64_t count(const Object& reply, const char* name) {
+std::int64_t count_in(const Object& reply, const char* name) {
   const auto* value = reply.if_contains(name);
   return value == nullptr ? 0 : value->to_number<std::int64_t>();
 }
@@ -154,6 +154,18 @@ Task<std::vector<Object>> MongoDocuments::find(const Collection& in, Object filt
   co_return found;
 }
 
+Task<std::int64_t> MongoDocuments::count(const Collection& in, Object filter) {
+  const auto wanted = to_bson(filter);
+  std::int64_t found = 0;
+  co_await run([&](mongoc_client_t* client) {
+    const auto collection = open(client, pool_, in);
+    bson_error_t error{};
+    found = mongoc_collection_count_documents(collection.get(), wanted.get(), nullptr, nullptr, nullptr, &error);
+    if (found < 0) throw pool_.failure(error, true);
+  });
+  co_return found;
+}
+
 Task<std::vector<Object>> MongoDocuments::aggregate(const Collection& in, boost::json::array pipeline) {
   const auto stages = to_bson({{"pipeline", std::move(pipeline)}});
   std::vector<Object> found;
@@ -205,9 +217,9 @@ Task<UpdateResult> MongoDocuments::update(const Collection& in, std::vector<Chan
       }
       bool done = true;
       const auto reply = execute(bulk.get(), done, &error);
-      result.matched += count(reply, "nMatched");
-      result.modified += count(reply, "nModified");
-      result.inserted = result.inserted || count(reply, "nUpserted") > 0;
+      result.matched += count_in(reply, "nMatched");
+      result.modified += count_in(reply, "nModified");
+      result.inserted = result.inserted || count_in(reply, "nUpserted") > 0;
       if (done) return;
       const auto at = refused_at(reply);
       if (!at) throw pool_.failure(error, repeatable);
@@ -231,7 +243,7 @@ Task<std::int64_t> MongoDocuments::remove(const Collection& from, Object filter,
         which == Which::kAll ? mongoc_bulk_operation_remove_many_with_opts : mongoc_bulk_operation_remove_one_with_opts;
     bson_error_t error{};
     bool done = apply(bulk.get(), wanted.get(), nullptr, &error);
-    if (done) removed = count(execute(bulk.get(), done, &error), "nRemoved");
+    if (done) removed = count_in(execute(bulk.get(), done, &error), "nRemoved");
     if (!done) throw pool_.failure(error, which == Which::kAll);
   });
   co_return removed;

@@ -22,6 +22,7 @@ class MongoDocuments : public Documents {
   explicit MongoDocuments(const MongoOptions& options) : pool_(options) {}
 
   mephisto::Task<std::vector<Object>> find(const Collection& in, Object filter, FindOptions options) override;
+  mephisto::Task<std::int64_t> count(const Collection& in, Object filter) override;
   mephisto::Task<std::vector<Object>> aggregate(const Collection& in, boost::json::array pipeline) override;
   mephisto::Task<void> insert(const Collection& into, std::vector<Object> documents) override;
   mephisto::Task<UpdateResult> update(const Collection& in, std::vector<Change> changes, bool upsert,

@@ -4,6 +4,7 @@
 #include <simdjson.h>
 
 #include "horton/query.h"
+#include "horton/query_values.h"
 #include "horton/sqlite.h"
 #include "horton/sqlite_documents.h"
 #include "mephisto/error.h"
@@ -15,6 +16,8 @@ using mephisto::ErrorKind;
 using mephisto::Failure;
 using mephisto::Task;
 using query::Filter;
+
+constexpr std::size_t kSortedAtOnce = 1000;
 
 // A field's value in SQL. It is null for an array, which may contain the wanted value.
 std::string field_expression(std::string_view field) {
@@ -35,12 +38,12 @@ bool exists(sqlite3* database, const std::string& name) {
   return find.step();
 }
 
-// The documents that match, at most `limit` (0: all). SQLite also checks the equalities of plain fields, because an
-// index can serve them.
-std::vector<Object> select(sqlite3* database, const std::string& name, const Object& filter, std::size_t limit = 0) {
+// Visits the documents that match, until `visit` returns false. SQLite also checks the equalities of plain fields,
+// because an index can serve them.
+void each(sqlite3* database, const std::string& name, const Object& filter,
+          const std::function<bool(Object&&)>& visit) {
   const Filter decides{filter};
-  std::vector<Object> found;
-  if (!exists(database, name)) return found;
+  if (!exists(database, name)) return;
   std::string where;
   std::vector<boost::json::value> values;
   for (const auto& [field, wanted] : filter) {
@@ -54,11 +57,49 @@ std::vector<Object> select(sqlite3* database, const std::string& name, const Obj
   }
   Statement rows{database, fmt::format("SELECT doc FROM {}{}", sql_name(name), where)};
   for (const auto& value : values) rows.bind(value);
-  while ((limit == 0 || found.size() < limit) && rows.step()) {
+  while (rows.step()) {
     auto document = boost::json::parse(rows.text(0)).as_object();
-    if (decides.matches(document)) found.push_back(std::move(document));
+    if (decides.matches(document) && !visit(std::move(document))) return;
   }
+}
+
+// The documents that match, at most `limit` (0: all).
+std::vector<Object> select(sqlite3* database, const std::string& name, const Object& filter, std::size_t limit = 0) {
+  std::vector<Object> found;
+  each(database, name, filter, [&](Object&& document) {
+    found.push_back(std::move(document));
+    return limit == 0 || found.size() < limit;
+  });
   return found;
+}
+
+// The first `most` documents of an order. The others are left out while they come, so that memory has no more than
+// twice as many.
+std::vector<Object> first_of(sqlite3* database, const std::string& name, const Object& filter, const Object& order,
+                             std::size_t most, const query::Projection& keep) {
+  std::vector<Object> found;
+  const auto leave_out = [&] {
+    query::sort(found, order);
+    if (found.size() > most) found.resize(most);
+  };
+  each(database, name, filter, [&](Object&& document) {
+    found.push_back(keep.of(document));
+    if (found.size() >= 2 * most + kSortedAtOnce) leave_out();
+    return true;
+  });
+  leave_out();
+  return found;
+}
+
+// The fields that a projection keeps, and those of the order. Empty, which is all of them, if a part of a field is
+// named or the projection says which fields are left out.
+Object with_fields_of(Object projection, const Object& order) {
+  bool keeps = false;
+  for (const auto& [field, value] : projection)
+    keeps = keeps || (field != "_id" && (value.is_bool() ? value.get_bool() : query::number(value) != 0));
+  for (const auto& [field, direction] : order) projection[field] = 1;
+  const bool parts = std::ranges::any_of(projection, [](const auto& field) { return field.key().contains('.'); });
+  return keeps && !parts ? projection : Object{};
 }
 
 void store(sqlite3* database, const std::string& sql, const Object& document) {
@@ -148,17 +189,33 @@ Task<void> SqliteDocuments::write_to(const Collection& collection, Job job) {
 
 Task<std::vector<Object>> SqliteDocuments::find(const Collection& in, Object filter, FindOptions options) {
   const query::Projection projection{options.projection};
-  const auto enough = options.sort.empty() && options.limit > 0
-                          ? static_cast<std::size_t>(options.limit + std::max<std::int64_t>(options.skip, 0))
-                          : 0;
+  const query::Projection keep{with_fields_of(options.projection, options.sort)};
+  const auto enough =
+      options.limit > 0 ? static_cast<std::size_t>(options.limit + std::max<std::int64_t>(options.skip, 0)) : 0;
   std::vector<Object> found;
   co_await read([&](sqlite3* database) {
-    found = select(database, in.name(), filter, enough);
-    query::sort(found, options.sort);
+    if (enough > 0 && !options.sort.empty()) {
+      found = first_of(database, in.name(), filter, options.sort, enough, keep);
+    } else {
+      found = select(database, in.name(), filter, enough);
+      query::sort(found, options.sort);
+    }
     if (options.skip > 0)
       found.erase(found.begin(), found.begin() + std::min<std::ptrdiff_t>(options.skip, std::ssize(found)));
     if (options.limit > 0 && std::ssize(found) > options.limit) found.resize(static_cast<std::size_t>(options.limit));
     for (auto& document : found) document = projection.of(document);
+  });
+  co_return found;
+}
+
+Task<std::int64_t> SqliteDocuments::count(const Collection& in, Object filter) {
+  std::int64_t found = 0;
+  co_await read([&](sqlite3* database) {
+    found = 0;
+    each(database, in.name(), filter, [&](Object&&) {
+      ++found;
+      return true;
+    });
   });
   co_return found;
 }

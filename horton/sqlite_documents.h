@@ -25,6 +25,7 @@ class SqliteDocuments : public Documents {
   ~SqliteDocuments() override;
 
   mephisto::Task<std::vector<Object>> find(const Collection& in, Object filter, FindOptions options) override;
+  mephisto::Task<std::int64_t> count(const Collection& in, Object filter) override;
   mephisto::Task<std::vector<Object>> aggregate(const Collection& in, boost::json::array pipeline) override;
   mephisto::Task<void> insert(const Collection& into, std::vector<Object> documents) override;
   mephisto::Task<UpdateResult> update(const Collection& in, std::vector<Change> changes, bool upsert,

@@ -432,6 +432,7 @@ class SlowDocuments : public Documents {
     co_await mephisto::sleep_for(after_);
     co_return found;
   }
+  Task<std::int64_t> count(const Collection&, Object) override { co_return document_ ? 1 : 0; }
   Task<std::vector<Object>> aggregate(const Collection&, boost::json::array) override {
     co_return std::vector<Object>{};
   }

@@ -139,6 +139,44 @@ TEST_P(DocumentsTest, FindManySortsSkipsLimitsAndProjects) {
   EXPECT_THAT(now(people().find_many({}, options)), IsEmpty());
 }
 
+// The store leaves out what is beyond the limit while it reads.
+TEST_P(DocumentsTest, TheFirstOfALongOrderAreThoseOfTheWholeOrder) {
+  std::vector<Object> all;
+  for (int i = 0; i < 3000; ++i) {
+    Object one{{"_id", std::to_string(10'000 + i)}, {"name", std::to_string(i * 7919 % 3000)}, {"group", i % 7}};
+    if (i % 5 == 0) one["group"] = nullptr;
+    one["long"] = json::array{i, Object{{"deep", i % 3}}};
+    all.push_back(std::move(one));
+  }
+  now(people().insert_many(all));
+  for (const char* order : {R"({"group": 1, "name": 1})", R"({"group": -1, "name": 1})", R"({"name": -1})",
+                            R"({"long.1.deep": 1, "_id": -1})"}) {
+    FindOptions options;
+    options.sort = object(order);
+    const auto whole = names("{}", options);
+    for (const auto skip : {0, 1, 1490, 2990, 3000}) {
+      options.skip = skip;
+      options.limit = 20;
+      const auto end = std::min<std::ptrdiff_t>(skip + 20, 3000);
+      EXPECT_EQ(names("{}", options), std::vector(whole.begin() + skip, whole.begin() + end)) << order << skip;
+      options.projection = {{"_id", 0}, {"name", 1}};  // without the fields of the order
+      EXPECT_EQ(names("{}", options), std::vector(whole.begin() + skip, whole.begin() + end)) << order << skip;
+      for (const auto& one : now(people().find_many({}, options))) EXPECT_EQ(one.size(), 1U);
+      options.projection = {};
+    }
+    options.skip = options.limit = 0;
+  }
+}
+
+TEST_P(DocumentsTest, CountCountsWhatFindManyFinds) {
+  EXPECT_EQ(now(people().count({})), 0);
+  insert(kThree);
+  EXPECT_EQ(now(people().count({})), 3);
+  EXPECT_EQ(now(people().count(object(R"({"age": {"$gte": 40}})"))), 2);
+  EXPECT_EQ(now(people().count(object(R"({"name": {"$regex": "^b", "$options": "i"}})"))), 1);
+  EXPECT_EQ(failure_of(people().count(object(R"({"$near": 1})"))).kind(), ErrorKind::kInvalid);
+}
+
 TEST_P(DocumentsTest, FindOneTakesTheFirstOfTheOrder) {
   insert(kThree);
   FindOptions options;
