@@ -1,4 +1,4 @@
-// Questions to the worker. /api/COMMAND gives what the command prints with --json.
+// Questions to the worker. /api/COMMAND gives what the command prints with --json; an app has pages of its own.
 
 const PATIENCE = 20_000; // ms for a reply
 
@@ -40,14 +40,19 @@ async function reply(path, { kept, ...options } = {}) {
   } catch {
     body = { error: `status ${got.status}, and no JSON` };
   }
-  if (body?.error && (!got.ok || !Array.isArray(body))) throw new Error(body.error);
+  if (body?.error && (!got.ok || !Array.isArray(body)))
+    throw Object.assign(new Error(body.error), { status: got.status });
   return body;
 }
 
-export function ask(path, parameters = {}) {
-  const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== '' && value != null));
-  return reply(`/api/${path}${query.size ? `?${query}` : ''}`);
+// Parameters that are undefined are left out.
+export function get(path, parameters = {}) {
+  const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== undefined));
+  return reply(`${path}${query.size ? `?${query}` : ''}`);
 }
+
+export const ask = (command, parameters = {}) => get(`/api/${command}`, Object.fromEntries(
+  Object.entries(parameters).map(([name, value]) => [name, value === '' ? undefined : value ?? undefined])));
 
 // A command that changes something, or whose options are more than a query holds. `kept`: it is also waited for when
 // the view is left.

@@ -119,8 +119,8 @@ function pause() {
   tick();
 }
 
-for (const [name, [title]] of Object.entries(views)) {
-  const link = element('a', { href: `#${name}` }, title);
+for (const [name, [title, , ofApp]] of Object.entries(views)) {
+  const link = element('a', { href: `#${name}`, className: ofApp ? 'app' : '' }, title);
   link.dataset.view = name;
   at('views').append(link);
 }

@@ -31,11 +31,13 @@ const compare = (a, b) => {
 };
 
 // `columns`: name -> a kind's name, or { kind, title, show(value, row), hidden }. Fields without one are shown by their
-// values. `key` tells which row is which at the next update.
-export function table({ caption, none, columns = {}, key, filter = true, tools = [], level = 'h2' }) {
+// values. `key` tells which row is which at the next update. Of a list that the server sorts, `sort` asks for an order:
+// { name, down }, or none; an update tells the order that the rows have, and which rows they are.
+export function table({ caption, none, columns = {}, key, filter = true, tools = [], level = 'h2', sort: ask }) {
   let rows = [];
   let names = [];
   let order; // { name, down }
+  let told; // which rows these are
   let most = ROWS;
   const lines = new Map();
 
@@ -78,9 +80,14 @@ export function table({ caption, none, columns = {}, key, filter = true, tools =
       const column = columnOf(name);
       const title = column.title ?? titled(name);
       const sort = button(title, () => {
-        if (order?.name !== name) order = { name, down: Boolean(column.right) };
-        else if (order.down === Boolean(column.right)) order = { name, down: !order.down };
-        else order = undefined;
+        let next;
+        if (order?.name !== name) next = { name, down: Boolean(column.right) };
+        else if (order.down === Boolean(column.right)) next = { name, down: !order.down };
+        if (ask) {
+          ask(next);
+          return;
+        }
+        order = next;
         mark();
         draw();
       }, { className: 'sort', title: `Sort by ${title}` });
@@ -116,7 +123,7 @@ export function table({ caption, none, columns = {}, key, filter = true, tools =
   function draw() {
     const wanted = search.value.trim().toLowerCase();
     let found = wanted === '' ? rows : rows.filter((row) => JSON.stringify(row).toLowerCase().includes(wanted));
-    if (order) {
+    if (order && !ask) {
       const { name, down } = order;
       found = found.toSorted((a, b) => (down ? compare(b[name], a[name]) : compare(a[name], b[name])));
     }
@@ -148,7 +155,8 @@ export function table({ caption, none, columns = {}, key, filter = true, tools =
     empty.hidden = some.length > 0;
     empty.textContent = rows.length === 0 ? none : 'Nothing here has this text.';
     search.hidden = rows.length < 2;
-    count.textContent = found.length === rows.length ? number(rows.length) : `${number(found.length)} of ${number(rows.length)}`;
+    const among = found.length === rows.length ? '' : `${number(found.length)} of `;
+    count.textContent = told ?? `${among}${number(rows.length)}`;
     more.hidden = some.length === found.length;
     more.textContent = `Show more: ${number(some.length)} of ${number(found.length)} are here`;
   }
@@ -158,8 +166,10 @@ export function table({ caption, none, columns = {}, key, filter = true, tools =
     get rows() {
       return rows;
     },
-    update(now) {
+    update(now, by = {}) {
       rows = now;
+      told = by.told;
+      if (ask) order = by.order;
       const first = rows.length ? Object.keys(columns).filter((name) => columns[name].of) : [];
       const fields = rows.length ? Object.keys(rows[0]).filter((name) => !columns[name]?.hidden) : names;
       const all = rows.length ? [...first.filter((name) => columns[name].first), ...fields,
@@ -169,6 +179,8 @@ export function table({ caption, none, columns = {}, key, filter = true, tools =
         lines.clear();
         body.replaceChildren();
         drawHead();
+      } else if (ask) {
+        mark();
       }
       draw();
     },

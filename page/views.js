@@ -1,5 +1,5 @@
 // The views that are one command each, and the list of all views. A view is opened once and then refreshed.
-import { ask } from './api.js';
+import { ask, NoAnswer } from './api.js';
 import { chart, remember } from './chart.js';
 import { crontabs } from './crontabs.js';
 import { element, field, link, replace, run } from './parts.js';
@@ -8,6 +8,7 @@ import { overview } from './overview.js';
 import { table } from './table.js';
 import { duration, fold, number, visible } from './text.js';
 import { topic } from './topic.js';
+import viewsOfApp from './views_of_app.js';
 
 const list = (command, options) => (view) => {
   const rows = table({ caption: command, ...options });
@@ -96,6 +97,24 @@ const oneTable = (view, name, query) => {
 
 const members = (partitions) => partitions.map((one) => `${one.topic} ${fold(one.partitions)}`).join(', ');
 
+// A view of the app. Its module is loaded when it is opened; if that fails, again at the next look.
+const ofApp = (module) => (view, argument, query) => {
+  let refresh;
+  let tries = 0;
+  return async (asked) => {
+    if (!refresh) {
+      tries += 1;
+      const { show } = await import(tries === 1 ? module : `${module}?${tries}`).catch(() => {
+        throw new NoAnswer('the worker does not answer');
+      });
+      if (!view.isConnected) throw new DOMException('another view is open', 'AbortError');
+      refresh = show(view, argument, query);
+    }
+    return refresh(asked);
+  };
+};
+const nameOf = (module) => module.split('/').at(-1).replace(/\.\w+$/, '');
+
 export const views = {
   overview: ['Overview', overview],
   topics: ['Topics', list('topics', { caption: 'Topics', none: 'The log has no topics.', key: (row) => row.topic,
@@ -119,5 +138,6 @@ export const views = {
   models: ['Models', list('models', { caption: 'Models', none: 'The app has no models.', key: (row) => row.name,
     columns: { fields: { show: (fields) => visible(fields.join(', ')) } } })],
   settings: ['Settings', list('config', { caption: 'Settings', none: 'There are no settings.', key: (row) => row.setting })],
+  ...Object.fromEntries(viewsOfApp.map(({ title, module }) => [nameOf(module), [title, ofApp(module), true]])),
 };
 export const details = { topic: ['topics', topic], table: ['tables', oneTable] };

@@ -74,11 +74,11 @@ void take(const Shown& allowed, std::vector<detail::OptionSpec> options, const G
 }  // namespace
 
 struct WebPages::Impl {
-  Impl(App& of, std::shared_ptr<Log> log) : app(of), context{std::move(log), true} {
+  Impl(App& of, std::shared_ptr<Log> log) : app(of), context{std::move(log), true}, views(views_module(of.pages())) {
     for (auto& one : declaration_commands()) builtins.push_back(std::move(one));
     for (auto& one : log_commands()) builtins.push_back(std::move(one));
     for (const auto& one : shown()) add(one);
-    add_operator_page(router);
+    add_operator_page(router, views);
   }
 
   void add(const Shown& one) {
@@ -121,6 +121,7 @@ struct WebPages::Impl {
   App& app;
   LogContext context;
   std::vector<Builtin> builtins;
+  std::string views;  // the module of the page that lists those of the app
   Router router;
   bool running = false;
   WaitQueue next;

@@ -10,7 +10,9 @@
 #include <cstring>
 #include <filesystem>
 #include <map>
+#include <mutex>
 
+#include "base/hash.h"
 #include "base/inflate.h"
 #include "base/text.h"
 #include "mephisto/web/page.h"
@@ -31,7 +33,7 @@ struct Type {
   bool packs = true;  // worth to compress
 };
 
-Type type_of(const std::string& path) {
+Type type_of(std::string_view path) {
   static const std::map<std::string, Type, std::less<>> types{
       {".html", {"text/html; charset=utf-8"}},
       {".css", {"text/css; charset=utf-8"}},
@@ -132,6 +134,40 @@ Task<HttpReply> serve_file(std::string folder, std::string path, HttpRequest req
   reply.body =
       co_await blocking([&, pack = gzipped] { return pack ? gzip(whole(*file)) : whole(*file); }, "a file of a page");
   co_return std::move(reply);
+}
+
+class ProgramFile::Content {
+ public:
+  Content(std::string_view name, std::string_view text)
+      : text_(text), type_(type_of(name)), tag_(fmt::format("{:08x}-{}", crc32c(text), text.size())) {}
+
+  HttpReply answer(const HttpRequest& request) {
+    auto [reply, gzipped] = negotiate(request, tag_, std::nullopt, type_.packs);
+    reply.content_type = type_.name;
+    if (reply.status == 200) reply.body = gzipped ? packed() : std::string{text_};
+    return std::move(reply);
+  }
+
+ private:
+  // Made at the first request, as a program that serves no pages has the files too.
+  const std::string& packed() {
+    std::call_once(once_, [this] { packed_ = gzip(text_); });
+    return packed_;
+  }
+
+  std::string_view text_;
+  Type type_;
+  std::string tag_;
+  std::once_flag once_;
+  std::string packed_;
+};
+
+ProgramFile::ProgramFile(std::string_view name, std::string_view text, std::string view)
+    : content_(std::make_shared<Content>(name, text)), view_(std::move(view)) {}
+
+Task<HttpReply> ProgramFile::operator()(HttpRequest request) const {
+  const auto content = content_;
+  co_return content->answer(request);
 }
 
 }  // namespace mephisto

@@ -17,7 +17,7 @@ from support import BIN, Scene, run, wait_for  # noqa: E402
 
 SHOP = BIN.parent / "tests/page_app"
 VIEWS = ["overview", "topics", "agents", "lag", "why", "tables", "dead_letters", "groups", "rebalances", "transactions",
-         "models", "settings", "cron", "topic/orders", "table/totals"]
+         "models", "settings", "cron", "topic/orders", "table/totals", "shelf/poems"]
 EVIL = '<img src=x onerror="document.title=\'owned\'"><script>document.title=\'owned\'</script>'
 HIDDEN = "right‮left\x07\x9b​"
 
@@ -242,6 +242,27 @@ class Page(PageScene):
                                       if one["impact"] in ("serious", "critical")], [])
                     self.assertLessEqual(tab.page.evaluate("document.documentElement.scrollWidth"), size[0])
             self.check(tab)
+
+    def test_a_view_of_the_app(self):
+        tab = self.tab()
+        page = tab.page
+        page.click("nav >> text=Shelf")
+        tab.wait("document.querySelector('main').innerText.includes('everything of bookshop by null, seen 1 times')")
+        self.assertEqual(page.get_attribute("nav a[aria-current]", "href"), "#shelf")
+        tab.open("shelf/po%2Fems?by=price")
+        tab.wait("/po.ems of bookshop by price, seen [2-9] times/.test(document.querySelector('main').innerText)")
+        self.assertTrue(page.title().startswith("po/ems"), page.title())
+        self.assertEqual(page.get_attribute("nav a[aria-current]", "href"), "#shelf")
+        self.check(tab)
+
+    def test_a_view_of_the_app_that_does_not_come_is_asked_for_again(self):
+        tab = self.tab()
+        tab.page.route("**/shop/shelf.js*", lambda route: route.abort())
+        tab.page.click("nav >> text=Shelf")
+        tab.wait("document.querySelector('#state').textContent === 'no answer'")
+        tab.page.unroute("**/shop/shelf.js*")
+        tab.wait("document.querySelector('main').innerText.includes('everything of bookshop')")
+        tab.wait("document.querySelector('#state').textContent === 'live'")
 
     def test_what_is_not_there_is_told(self):
         tab = self.tab("topic/none")

@@ -1,6 +1,7 @@
 // A shop for the tests of the operator's page, and for the pictures of it in the documents. Its agents succeed, fail or
 // wait, as the orders say.
 #include "mephisto/mephisto.h"
+#include "mephisto/web.h"
 
 using namespace mephisto;
 using namespace std::chrono_literals;
@@ -90,9 +91,24 @@ Task<int> fill(FillOptions options, CommandContext) {
   co_return 0;
 }
 
+// A view of the app in the operator's page.
+constexpr std::string_view kShelf = R"(import { element, replace } from '/page/parts.js';
+export function show(view, argument, query) {
+  const line = element('p');
+  replace(view, element('h2', {}, 'Shelf'), line);
+  let looks = 0;
+  return async (asked) => {
+    const { app } = await asked;
+    looks += 1;
+    line.textContent = `${argument ?? 'everything'} of ${app} by ${query.get('by')}, seen ${looks} times`;
+  };
+}
+)";
+
 }  // namespace
 
 int main(int argc, char** argv) {
   app.command<FillOptions>("fill", "Send orders.", fill);
+  app.page("/shop/shelf.js", ProgramFile{"shelf.js", kShelf, "Shelf"});
   return app.main(argc, argv);
 }

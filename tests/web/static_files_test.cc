@@ -168,5 +168,46 @@ TEST_F(StaticFiles, AMissingFolderIsTheAppsMistake) {
   EXPECT_EQ(get("/index.html").status, 500);
 }
 
+// A file of the program.
+class ProgramFiles : public ::testing::Test {
+ protected:
+  static constexpr std::string_view kText = "export const show = () => 'a text that is long enough to be packed';\n";
+  ProgramFiles() {
+    router.add(detail::page_of("/shop/prices.js", ProgramFile{"prices.js", kText, "Prices"}, {}));
+    router.add(detail::page_of("/shop/logo.png", ProgramFile{"logo.png", "pixels"}, {}));
+  }
+  HttpReply get(std::string path, HttpHeaders headers = {}) {
+    return on_loop([&]() -> Task<HttpReply> {
+      return router.answer(
+          {.method = "GET", .path = std::move(path), .query = {}, .headers = std::move(headers), .body = ""});
+    });
+  }
+  Router router;
+};
+
+TEST_F(ProgramFiles, AreSentWithTheirTypeAndTag) {
+  const auto plain = get("/shop/prices.js");
+  EXPECT_EQ(plain.status, 200);
+  EXPECT_EQ(plain.body, kText);
+  EXPECT_EQ(plain.content_type, "text/javascript; charset=utf-8");
+  EXPECT_EQ(get("/shop/prices.js", {{"If-None-Match", plain.headers["etag"]}}).status, 304);
+  EXPECT_EQ(get("/shop/logo.png").content_type, "image/png");
+}
+
+TEST_F(ProgramFiles, AreCompressedForWhoTakesIt) {
+  for (int i = 0; i < 2; ++i) {
+    const auto packed = get("/shop/prices.js", {{"Accept-Encoding", "gzip"}});
+    EXPECT_EQ(packed.headers["content-encoding"], "gzip");
+    EXPECT_EQ(inflate_gzip(packed.body, 1000).value(), kText);
+  }
+  EXPECT_EQ(get("/shop/logo.png", {{"Accept-Encoding", "gzip"}}).body, "pixels");
+}
+
+TEST_F(ProgramFiles, AddViewsToTheOperatorsPage) {
+  std::vector<std::string> views;
+  for (const auto& page : router.pages()) views.push_back(page.path.text() + " " + page.view);
+  EXPECT_EQ(views, (std::vector<std::string>{"/shop/prices.js Prices", "/shop/logo.png "}));
+}
+
 }  // namespace
 }  // namespace mephisto::tests

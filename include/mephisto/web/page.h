@@ -67,6 +67,7 @@ struct Page {
   PagePath path;
   std::string method;
   std::string help;
+  std::string view{};                   // the title of the view in the operator's page whose module this is
   std::vector<json::Kind> kinds{};      // of the parameters
   const json::Shape* body = nullptr;    // null: takes none
   const json::Shape* result = nullptr;  // null: not JSON of a known shape
@@ -230,6 +231,7 @@ Page page_of(std::string_view path, F handler, PageOptions options, ArgumentList
                 !is_results<R>)
     page.result = &json::shape_of<R>();
   if constexpr (std::is_void_v<R>) page.status = socket ? 101 : 204;
+  if constexpr (requires { page.view = handler.view(); }) page.view = handler.view();
   page.handle = [handler = std::move(handler), path = page.path](HttpRequest request,
                                                                  std::vector<std::string> values) mutable {
     return call_page<R, A...>(handler, path, std::move(request), std::move(values));
