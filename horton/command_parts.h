@@ -1,8 +1,9 @@
-// What Horton's commands share.
+// What Horton's commands share, and its pages with them.
 #pragma once
 
 #include "horton/app.h"
 #include "horton/budget.h"
+#include "mephisto/cli/terminal.h"
 
 namespace horton {
 
@@ -11,6 +12,15 @@ std::string shown(const boost::json::value* value, const char* nothing = "");
 // The same of a field.
 std::string text(const Object& document, const char* name);
 void print_json(const boost::json::array& rows);
+
+// The fields that a list of securities has.
+inline constexpr const char* kListed[] = {"symbol", "name", "exchange", "sector", "market_capitalization"};
+// They of one security; null if it lacks one.
+Object listed_row(const Object& security);
+// The documents of a symbol, one for each exchange. Throws Failure (kNotFound) if there is none.
+mephisto::Task<std::vector<Object>> documents_of(std::string symbol, std::optional<std::string> exchange);
+// What of the budget is used. `paused` is the pause that everybody makes now.
+mephisto::Task<mephisto::TextTable> budget_table(std::optional<Budget::Pause> paused);
 
 // Until when everybody waits for the service or the budget; empty if a request may go now.
 mephisto::Task<std::optional<Budget::Pause>> waits_until();

@@ -35,22 +35,17 @@ Task<int> list_securities(ListOptions options, CommandContext context) {
   find.sort = {{"symbol", 1}, {"exchange", 1}};
   find.limit = options.limit;
   auto found = co_await securities().find_many(std::move(filter), std::move(find));
-  static constexpr const char* kColumns[] = {"symbol", "name", "exchange", "sector", "market_capitalization"};
   // The table is not used here, because a code could look like a number in it.
   if (context.json) {
     boost::json::array rows;
-    for (const auto& one : found) {
-      Object row;
-      for (const char* name : kColumns) row[name] = one.contains(name) ? one.at(name) : nullptr;
-      rows.push_back(std::move(row));
-    }
+    for (const auto& one : found) rows.push_back(listed_row(one));
     print_json(rows);
     co_return 0;
   }
   TextTable table{"Securities", {{"symbol"}, {"name"}, {"exchange"}, {"sector"}, {"market_capitalization", true}}};
   for (const auto& one : found) {
     std::vector<std::string> cells;
-    for (const char* name : kColumns) cells.push_back(text(one, name));
+    for (const char* name : kListed) cells.push_back(text(one, name));
     table.add(std::move(cells));
   }
   table.print(false);
@@ -71,14 +66,7 @@ void print_document(const Object& document) {
 }  // namespace
 
 Task<int> show_security(SecurityOptions options, CommandContext context) {
-  Object filter{{"symbol", options.symbol}};
-  if (options.exchange) filter["exchange"] = *options.exchange;
-  auto found = co_await securities().find_many(std::move(filter));
-  if (found.empty()) {
-    throw Failure(ErrorKind::kNotFound,
-                  fmt::format("there is no security {}{} in the documents; see: horton securities", options.symbol,
-                              options.exchange ? " on " + *options.exchange : ""));
-  }
+  const auto found = co_await documents_of(options.symbol, options.exchange);
   if (context.json) {
     print_json(boost::json::array(found.begin(), found.end()));
     co_return 0;
@@ -97,16 +85,11 @@ struct BudgetOptions {
 };
 
 Task<int> show_budget(BudgetOptions, CommandContext context) {
-  const auto uses = co_await budget().use();
   const auto paused = co_await budget().pause();
-  TextTable table{"Budget", {{"allowed"}, {"used", true}, {"free again"}}};
-  for (const auto& use : uses)
-    table.add({use.term.text, std::to_string(use.used), use.free_at ? format_iso8601(*use.free_at) : "now"});
   const bool outage = paused && !paused->out_of_order.empty();
-  if (paused) table.add({outage ? "(service out of order)" : "(quota notice)", "", format_iso8601(paused->until)});
-  table.print(context.json);
+  (co_await budget_table(paused)).print(context.json);
   if (context.json) co_return 0;
-  if (uses.empty()) fmt::print("The rate is unlimited (service.rate).\n");
+  if (budget().unlimited()) fmt::print("The rate is unlimited (service.rate).\n");
   if (outage)
     fmt::print("The service is out of order: {}. One request asks it again at {}.\n",
                printable(paused->out_of_order, kWhole), format_iso8601(paused->until));
