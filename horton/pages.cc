@@ -12,7 +12,9 @@
 #include "horton/bars.h"
 #include "horton/command_parts.h"
 #include "horton/json_text.h"
+#include "mephisto/base/defer.h"
 #include "mephisto/base/text.h"
+#include "mephisto/sync.h"
 #include "mephisto/web.h"
 
 namespace horton {
@@ -156,17 +158,34 @@ Task<BudgetNow> budget_now(HttpRequest request) {
   co_return now;
 }
 
+// One look at the documents at a time: many of them would keep the threads that events need for theirs.
+bool looking = false;
+WaitQueue next_look;
+
+template <class T>
+Task<T> in_turn(Task<T> look) {
+  while (looking) co_await next_look.wait("another page's look at the documents");
+  looking = true;
+  const Defer end{[] {
+    looking = false;
+    next_look.notify_one();
+  }};
+  co_return co_await std::move(look);
+}
+
 // In the order of the navigation.
 constexpr std::pair<std::string_view, std::string_view> kViews[] = {{"securities.js", "Securities"},
                                                                     {"budget.js", "Budget"}};
 
 struct Registered {
   Registered() {
-    app().page("/horton/securities", list,
-               {.help = "the listed securities: search (in symbol and name), exchange, sort, skip, limit"});
-    app().page("/horton/security", security, {.help = "the documents of a symbol, one for each exchange"});
-    app().page("/horton/bars", bars, {.help = "the daily bars of a symbol on an exchange, from a day to a day"});
-    app().page("/horton/budget", budget_now, {.help = "how much of the request budget is used, and by which agents"});
+    const auto page = [](const char* path, auto handler, const char* help) {
+      app().page(path, [handler](HttpRequest request) { return in_turn(handler(std::move(request))); }, {.help = help});
+    };
+    page("/horton/securities", list, "the listed securities: search (in symbol and name), exchange, sort, skip, limit");
+    page("/horton/security", security, "the documents of a symbol, one for each exchange");
+    page("/horton/bars", bars, "the daily bars of a symbol on an exchange, from a day to a day");
+    page("/horton/budget", budget_now, "how much of the request budget is used, and by which agents");
     const auto add = [](std::string_view name, std::string_view text, std::string_view view) {
       app().page(fmt::format("/horton/page/{}", name), ProgramFile{name, text, std::string{view}},
                  {.help = fmt::format("a file of Horton's views: {}", name)});

@@ -1,6 +1,7 @@
 // The threads and transactions of the embedded documents.
 #include "horton/sqlite.h"
 #include "horton/sqlite_documents.h"
+#include "mephisto/stream.h"
 
 namespace horton {
 namespace {
@@ -34,16 +35,7 @@ class WriteWait : public mephisto::Wait {
 }  // namespace
 
 SqliteDocuments::SqliteDocuments(const std::string& path)
-    : place_("the documents in " + path), database_(open_database(path)) {
-  try {
-    reader_ = open_database(path);
-    writer_ = std::thread([this] { work(); });
-  } catch (...) {
-    sqlite3_close(reader_);
-    sqlite3_close(database_);
-    throw;
-  }
-}
+    : path_(path), place_("the documents in " + path), database_(open_database(path)), writer_([this] { work(); }) {}
 
 SqliteDocuments::~SqliteDocuments() {
   {
@@ -52,8 +44,7 @@ SqliteDocuments::~SqliteDocuments() {
   }
   filled_.notify_all();
   writer_.join();
-  sqlite3_close(reader_);
-  sqlite3_close(database_);
+  for (auto* database : {for_events_.database, for_others_.database, database_}) sqlite3_close(database);
 }
 
 Task<void> SqliteDocuments::write(Job job) {
@@ -68,11 +59,13 @@ Task<void> SqliteDocuments::write(Job job) {
 }
 
 Task<void> SqliteDocuments::read(Job job) {
+  auto& reader = mephisto::in_event() ? for_events_ : for_others_;
   const auto once = [&] {
     return mephisto::blocking(
         [&] {
-          std::lock_guard lock{readers_mutex_};
-          job(reader_);
+          std::lock_guard lock{reader.mutex};
+          if (reader.database == nullptr) reader.database = open_database(path_);
+          job(reader.database);
         },
         "the documents");
   };

@@ -38,7 +38,6 @@ class SqliteDocuments : public Documents {
   // created first.
   mephisto::Task<void> write(Job job);
   mephisto::Task<void> write_to(const Collection& collection, Job job);
-  // Runs a job on a snapshot.
   mephisto::Task<void> read(Job job);
 
   struct Pending {
@@ -48,11 +47,19 @@ class SqliteDocuments : public Documents {
   };
   void work();
 
+  // A connection, opened by its first use.
+  struct Reader {
+    std::mutex mutex;
+    sqlite3* database = nullptr;
+  };
+
+  std::string path_;
   std::string place_;  // for people
   Patience patience_;
   sqlite3* database_ = nullptr;  // used by the writer's thread only
-  std::mutex readers_mutex_;
-  sqlite3* reader_ = nullptr;
+  // What events read does not wait for what people look at.
+  Reader for_events_;
+  Reader for_others_;
   std::mutex mutex_;
   std::condition_variable filled_;
   std::deque<Pending> pending_;

@@ -169,6 +169,28 @@ TEST_P(SharedDocuments, TwoWorkersWriteAtOnceWithoutLosingOne) {
   EXPECT_EQ(loop.run(documents->collection("counters").find_one({})).value().at("n"), boost::json::value(100));
 }
 
+// As the budget does it: a change counts if the document is still the one that was read.
+TEST_P(SharedDocuments, NoTwoChangesAreOfTheSameVersion) {
+  Loop loop;
+  const auto documents = place.open();
+  auto counters = documents->collection("counters");
+  loop.run(counters.insert_one({{"_id", "n"}, {"version", 0}}));
+  auto change = [&]() -> Task<int> {
+    for (int i = 0; i < 20;) {
+      const auto before = co_await counters.find_one({{"_id", "n"}});
+      const auto version = before.value().at("version").to_number<std::int64_t>();
+      const auto changed =
+          co_await counters.update_one({{"_id", "n"}, {"version", version}}, {{"version", version + 1}});
+      i += static_cast<int>(changed.matched);
+    }
+    co_return 0;
+  };
+  std::vector<Task<int>> tasks;
+  for (int i = 0; i < 8; ++i) tasks.push_back(change());
+  loop.run(mephisto::when_all(std::move(tasks)));
+  EXPECT_EQ(loop.run(counters.find_one({})).value().at("version"), boost::json::value(160));
+}
+
 // Agents ask for the collection anew for every event while others read.
 TEST_P(SharedDocuments, ACollectionMayBeAskedForWhileReadsAreUnderWay) {
   Loop loop;
