@@ -258,7 +258,7 @@ struct Begun {
 int live(int argc, char** argv) {
   Declared app{"live"};
   auto& order_test = app.live_check().add<OrderTest>("live.OrderTest", {.probability = 1});
-  auto& orders = app.topic<std::string>("live.orders", {.partitions = 4, .serializer = "raw"});
+  auto& orders = app.topic<std::string>("live.orders", {.partitions = 4});
   app.agent("execute", orders, [&](Stream<std::string> stream) -> Task<void> {
     while (auto id = co_await stream.next()) co_await order_test.executed.send(*id);
   });
