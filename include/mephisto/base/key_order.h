@@ -30,12 +30,12 @@ class KeyOrder {
   // The items with from <= key < to (empty `to`: to the end). `item(i)` is item i of `count`; items are only added.
   Range range(std::string_view from, std::string_view to, std::size_t count, auto item) {
     const auto only = first_byte(from, to);
-    auto& [items, known] = only.empty() ? all_ : of_first_byte_[only[0]];
-    for (; known < count; ++known) {
-      auto* one = item(known);
-      if (one->key().starts_with(only)) items.insert(one);
+    auto& part = only.empty() ? all_ : of_first_byte_[only[0]];
+    for (; part.known < count; ++part.known) {
+      auto* one = item(part.known);
+      if (one->key().starts_with(only)) part.items.insert(one);
     }
-    return {items.lower_bound(from), to.empty() ? items.end() : items.lower_bound(to)};
+    return {part.items.lower_bound(from), to.empty() ? part.items.end() : part.items.lower_bound(to)};
   }
   void clear() {
     all_ = {};
