@@ -1,56 +1,18 @@
 // Metrics as Prometheus' protobuf messages (github.com/prometheus/client_model, io/prometheus/client/metrics.proto),
 // the only format that has native histograms. Each message is after its length.
-#include <bit>
 #include <cmath>
 
 #include "web/exposition.h"
+#include "web/protobuf.h"
 
 namespace mephisto {
 namespace {
 
 using detail::Histogram;
+using protobuf::Message;
 
 constexpr int kSchema = 2;  // 2^(1/4) from bound to bound: Histogram's own
 static_assert(Histogram::kOctave == 1 << kSchema);
-
-// A message as it is written. Source of the encoding: protobuf.dev/programming-guides/encoding.
-class Message {
- public:
-  Message& number(int field, std::uint64_t value) {
-    varint(static_cast<std::uint64_t>(field) << 3);
-    varint(value);
-    return *this;
-  }
-  // sint32 and sint64.
-  Message& change(int field, std::int64_t value) {
-    return number(field, (static_cast<std::uint64_t>(value) << 1) ^ static_cast<std::uint64_t>(value >> 63));
-  }
-  Message& real(int field, double value) {
-    varint((static_cast<std::uint64_t>(field) << 3) | 1);
-    auto bits = std::bit_cast<std::uint64_t>(value);
-    for (int i = 0; i < 8; ++i, bits >>= 8) bytes_ += static_cast<char>(bits & 0xff);
-    return *this;
-  }
-  Message& text(int field, std::string_view value) {
-    varint((static_cast<std::uint64_t>(field) << 3) | 2);
-    delimited(value);
-    return *this;
-  }
-  Message& message(int field, const Message& value) { return text(field, value.bytes_); }
-  Message& delimited(std::string_view value) {
-    varint(value.size());
-    bytes_ += value;
-    return *this;
-  }
-  const std::string& bytes() const { return bytes_; }
-
- private:
-  void varint(std::uint64_t value) {
-    for (; value >= 0x80; value >>= 7) bytes_ += static_cast<char>((value & 0x7f) | 0x80);
-    bytes_ += static_cast<char>(value);
-  }
-  std::string bytes_;
-};
 
 // With the classic buckets, for a Prometheus that does not want native ones.
 Message histogram(const HistogramSample& sample) {
