@@ -28,6 +28,17 @@ constexpr std::chrono::seconds kCrashWindow{60};
 constexpr std::chrono::milliseconds kFirstRestart{100};
 constexpr std::chrono::milliseconds kLastRestart{4000};  // short enough for that many crashes within the window
 
+std::string_view name_of(FailureKind kind) {
+  switch (kind) {
+    case FailureKind::kDecode: return "decode";
+    case FailureKind::kHandler: return "handler";
+    case FailureKind::kRefused: return "invalid";
+    case FailureKind::kFatal: return "fatal";
+    case FailureKind::kOutput: break;
+  }
+  return "output";
+}
+
 // The longest reason in a dead letter's headers.
 constexpr std::size_t kMaxReasonBytes = 8 << 10;
 
@@ -173,16 +184,18 @@ Task<void> AgentRuntime::supervise(std::shared_ptr<Queue> queue, std::size_t num
     } catch (const Cancelled&) {  // the instance was cancelled, or the wait in sleep_or_give_back
       error = "its wait was cancelled";
       held_event = instance.slot() || !instance.held().empty();
+      instance.given_back();
       instance.return_events();
       if (context->cancelled()) co_return;
     } catch (const UnitConflict&) {
       held_event = true;
+      instance.given_back();
     } catch (...) {
       instance.end_timing();
       error = describe(std::current_exception());
       held_event = instance.slot() || !instance.held().empty();
       const auto kind = kind_of(std::current_exception());
-      instance.work_on(nullptr);
+      context->current_unit = nullptr;
       try {
         for (auto& slot : instance.held()) failed(slot, kind, error);
         if (instance.slot()) failed(instance.slot(), kind, error);
@@ -194,6 +207,7 @@ Task<void> AgentRuntime::supervise(std::shared_ptr<Queue> queue, std::size_t num
       }
     }
     context->current_unit = nullptr;
+    instance.end_trace();
     if (instance.in_conflict() != nullptr) co_await wait_for_state(instance);
     if (held_event) {
       backoff.reset();
@@ -230,6 +244,7 @@ void AgentRuntime::failed(Slot& slot, FailureKind kind, const std::string& messa
   auto& queue = *slot.lane().queue;
   const auto position = slot.position();
   const LoggedRecord logged{slot};
+  if (auto* tracer = shard_.tracer()) tracer->failed(slot, name_of(kind));
   if (slot.done || !slot.lane().open()) {  // acknowledged already, or its partition has another owner
     log::warn("Agent {} failed on {}: {} (the event is {})", agent_.name(), position, message,
               slot.done ? "acknowledged already" : "now another worker's");

@@ -8,6 +8,16 @@
 
 namespace mephisto::detail {
 
+Instance::Instance(AgentRuntime& runtime, LaneQueue& queue)
+    : runtime_(runtime), queue_(queue), context_(*TaskContext::current()), tracer_(runtime.shard().tracer()) {}
+
+[[gnu::noinline]] void Instance::trace(Slot* slot) {
+  end_trace();
+  if (slot == nullptr) return;
+  const auto& agent = runtime_.name();
+  if (slot == &slot_ ? tracer_->begin(slot_, agent) : tracer_->begin_batch(held_, agent)) traced_ = slot;
+}
+
 // Guarantee kept here: on the path of most records the clock is not read. The event for which the handler has waited is
 // measured. Of events that wait for the handler, one in kTimeEvery is, and stands for those before it.
 bool Instance::look_at_clock() {

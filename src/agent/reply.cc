@@ -118,6 +118,10 @@ Task<std::string> ask_raw(const TopicSpec& topic, std::string value, SendOptions
   auto waiting = replies.wait_for(id);
   const Defer forget{[&] { replies.forget(id); }};
   const int partition = outbox.collector().partition_of(*handle, options);
+  if (auto* tracer = outbox.collector().tracer()) {
+    const auto traced = tracer->headers(current_unit(), options.headers);
+    options.headers = std::vector<Header>(traced.begin(), traced.end());
+  }
   // The request is sent at once, also from an exactly-once event: the event cannot end without the answer.
   const auto ticket = value_or_throw(outbox.collector().add(*handle, partition, options, value, nullptr, true));
   const auto until = outbox.loop().now() + deadline;

@@ -31,6 +31,7 @@ Task<Forwarder::Way> Forwarder::open() const {
 Task<void> Forwarder::run(Instance& instance) const {
   auto way = co_await open();
   while (instance.advance() || co_await instance.wait_for_record()) {
+    instance.work_on(&instance.slot());
     const auto& record = instance.slot().record();
     std::optional<std::string> key;
     if (record.has_key()) key = std::string{record.key};

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace mephisto::log {
@@ -15,6 +16,8 @@ struct RecordPlace {
   std::string_view topic;
   int partition = 0;
   std::int64_t offset = 0;
+  std::string trace{};  // the ids of the trace and the span; empty: it is not traced
+  std::string span{};
 };
 inline std::atomic<std::optional<RecordPlace> (*)()> current_record = nullptr;
 

@@ -203,9 +203,12 @@ std::string json_line(Level level, const std::source_location& place, std::strin
                           format_iso8601(now), to_string(level), module_of(place.file_name()), place.line(),
                           quoted(task.empty() ? function_of(place.function_name()) : task), quoted(text));
   if (const auto get = current_record.load()) {
-    if (const auto record = get())
+    if (const auto record = get()) {
       line += fmt::format(R"(,"topic":{},"partition":{},"offset":{})", quoted(record->topic), record->partition,
                           record->offset);
+      if (!record->trace.empty())
+        line += fmt::format(R"(,"trace_id":"{}","span_id":"{}")", record->trace, record->span);
+    }
   }
   return line + "}\n";
 }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/hash.h"
+#include "mephisto/stream/tracer.h"
 
 namespace mephisto::detail {
 namespace {
@@ -15,7 +16,7 @@ constexpr std::size_t kSpareStaged = 256;
 constexpr std::size_t kSpareStagedBytes = 64 << 10;
 
 // The size of headers as stored: each name and value follows its length (docs/local-log-format.md).
-std::size_t header_bytes(const std::vector<Header>& headers) {
+std::size_t header_bytes(std::span<const Header> headers) {
   const auto stored = [](std::size_t size) {
     return size + static_cast<std::size_t>(std::bit_width(size + 1) + 6) / 7;
   };
@@ -26,9 +27,9 @@ std::size_t header_bytes(const std::vector<Header>& headers) {
 }
 
 // Whether the log takes a record of this size; and why it does not.
-bool fits(const SendOptions& options, std::size_t value_bytes) {
+bool fits(const SendOptions& options, std::span<const Header> headers, std::size_t value_bytes) {
   return value_bytes + (options.key ? options.key->size() : 0) <= kMaxRecordBytes &&
-         (options.headers.empty() || header_bytes(options.headers) <= kMaxHeaderBytes);
+         (headers.empty() || header_bytes(headers) <= kMaxHeaderBytes);
 }
 
 [[gnu::cold]] Error why_too_large(const TopicHandle& topic, int partition, const SendOptions& options,
@@ -59,6 +60,13 @@ int Collector::partition_of(const TopicHandle& topic, const SendOptions& options
   }
   if (options.key) return partition_of_key(*options.key, topic.partitions);
   return static_cast<int>(random_.below(static_cast<std::uint64_t>(topic.partitions)));
+}
+
+// A record whose own headers leave no room is sent without the context.
+[[gnu::noinline]] std::span<const Header> Collector::traced_headers(const SendOptions& options, UnitOfWork* unit) {
+  const auto headers = tracer_->headers(unit, options.headers);
+  if (options.headers.empty()) return headers;
+  return header_bytes(headers) <= kMaxHeaderBytes ? headers : std::span<const Header>{options.headers};
 }
 
 bool Collector::accepts(const TopicHandle& topic, int partition, UnitOfWork* unit) const {
@@ -92,10 +100,11 @@ Ticket Collector::added(PartitionBatch& batch, std::size_t before, bool await, U
 Result<Ticket> Collector::add(const TopicHandle& topic, int partition, const SendOptions& options,
                               std::optional<std::string_view> value, UnitOfWork* unit, bool await) {
   if (!accepts(topic, partition, unit)) return std::unexpected(why_refused(topic, partition, unit));
-  if (const auto bytes = value ? value->size() : 0; !fits(options, bytes))
+  const auto headers = headers_of(options, unit);
+  if (const auto bytes = value ? value->size() : 0; !fits(options, headers, bytes))
     return std::unexpected(why_too_large(topic, partition, options, bytes));
   if (stages(unit)) {
-    auto staged = stage(topic, partition, options, *unit);
+    auto staged = stage(topic, partition, options, headers, *unit);
     if (value) unit->staged.append(*value);
     staged.end(!value);
     return Ticket{0};
@@ -103,7 +112,7 @@ Result<Ticket> Collector::add(const TopicHandle& topic, int partition, const Sen
   auto& batch = unscoped_.at(topic, partition);
   batch.times_chosen |= options.timestamp.has_value();
   const auto before = batch.builder.bytes();
-  batch.builder.add(key_of(options), value, options.timestamp.value_or(loop_.timestamp()), options.headers);
+  batch.builder.add(key_of(options), value, options.timestamp.value_or(loop_.timestamp()), headers);
   return added(batch, before, await, unit);
 }
 
@@ -111,11 +120,12 @@ void Collector::cast(const TopicHandle& topic, const SendOptions& options, const
                      const void* value, UnitOfWork* unit) {
   const int partition = partition_of(topic, options);
   if (!accepts(topic, partition, unit)) throw Failure(why_refused(topic, partition, unit));
+  const auto headers = headers_of(options, unit);
   // `record` is what the value belongs to: its bytes can be counted and taken back.
   const auto encode = [&](auto& record, Buffer& out) {
     try {
       write(codec, value, out);
-      if (!fits(options, record.value_bytes()))
+      if (!fits(options, headers, record.value_bytes()))
         throw Failure(why_too_large(topic, partition, options, record.value_bytes()));
     } catch (...) {
       record.abandon();
@@ -124,24 +134,25 @@ void Collector::cast(const TopicHandle& topic, const SendOptions& options, const
     record.end();
   };
   if (stages(unit)) {
-    auto staged = stage(topic, partition, options, *unit);
+    auto staged = stage(topic, partition, options, headers, *unit);
     return encode(staged, unit->staged);
   }
   auto& batch = unscoped_.at(topic, partition);
   const auto before = batch.builder.bytes();
   batch.times_chosen |= options.timestamp.has_value();
-  auto& out = batch.builder.begin(key_of(options), options.timestamp.value_or(loop_.timestamp()), options.headers);
+  auto& out = batch.builder.begin(key_of(options), options.timestamp.value_or(loop_.timestamp()), headers);
   encode(batch.builder, out);
   added(batch, before, false, unit);
 }
 
-StagedWriter Collector::stage(const TopicHandle& topic, int partition, const SendOptions& options, UnitOfWork& unit) {
+StagedWriter Collector::stage(const TopicHandle& topic, int partition, const SendOptions& options,
+                              std::span<const Header> headers, UnitOfWork& unit) {
   if (unit.staged.capacity() == 0 && !spare_staged_.empty()) {
     unit.staged = std::move(spare_staged_.back());
     spare_staged_.pop_back();
   }
   const auto timestamp = options.timestamp.value_or(loop_.timestamp());
-  return {unit.staged, {&topic, partition, timestamp, options.timestamp.has_value(), key_of(options)}, options.headers};
+  return {unit.staged, {&topic, partition, timestamp, options.timestamp.has_value(), key_of(options)}, headers};
 }
 
 // A timer's records belong to no offset, and nobody would send them again. So they are kept when a transaction fails;

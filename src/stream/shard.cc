@@ -40,6 +40,7 @@ Shard::Shard(Loop& loop, std::shared_ptr<Log> log, ShardOptions options)
       flow_(options_.memory_budget, assigned_.all()),
       rebalances_(loop_, options_.group, options_.client),
       committer_(loop_, options_, outbox_, assigned_, refused_, rebalances_, stop_until_) {
+  if (options_.trace_sample) outbox_.collector().trace(tracer_.emplace(loop_, *options_.trace_sample));
   outbox_.use();
   log_records();
   outbox_.participants = &assigned_.participants();

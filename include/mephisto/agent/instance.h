@@ -10,6 +10,7 @@
 
 #include "mephisto/stream.h"
 #include "mephisto/stream/delivery.h"
+#include "mephisto/stream/tracer.h"
 
 namespace mephisto::detail {
 
@@ -25,9 +26,9 @@ inline bool maybe_envelope(std::string_view value) {
 class Instance {
  public:
   // Call it on the task that runs the handler.
-  Instance(AgentRuntime& runtime, LaneQueue& queue)
-      : runtime_(runtime), queue_(queue), context_(*TaskContext::current()) {}
+  Instance(AgentRuntime& runtime, LaneQueue& queue);
   ~Instance() {
+    end_trace();
     for (auto& slot : unacked_) queue_.drop(slot);
   }
   Instance(const Instance&) = delete;
@@ -69,7 +70,10 @@ class Instance {
   void batch_is_full();
   // The handler is done with the event, or has failed.
   void end_timing();
-  void hold() { held_.push_back(std::exchange(slot_, {})); }
+  void hold() {
+    if (tracer_ != nullptr) tracer_->forget(slot_);
+    held_.push_back(std::exchange(slot_, {}));
+  }
   // The unit of work of the current event or batch that needs the state of another unit; null if it does not.
   Slot* in_conflict();
   // Discards what the current event or batch has done. return_events(): gives the events back to the queue.
@@ -86,6 +90,14 @@ class Instance {
   void work_on(Slot* slot) {
     context_.current_unit = slot;
     TaskContext::current()->current_unit = slot;
+    if (tracer_ != nullptr) trace(slot);
+  }
+  // The trace of the event or batch that it worked on ends. given_back(): it was not finished.
+  void end_trace() {
+    if (traced_ != nullptr) tracer_->end(*std::exchange(traced_, nullptr));
+  }
+  void given_back() const {
+    if (traced_ != nullptr) tracer_->given_back(*traced_);
   }
 
  private:
@@ -93,11 +105,14 @@ class Instance {
   static constexpr std::uint32_t kTimeEvery = 64;
 
   bool look_at_clock();
+  void trace(Slot* slot);
 
   AgentRuntime& runtime_;
   LaneQueue& queue_;
   TaskContext& context_;
-  std::uint32_t untimed_ = 0;  // events since the one whose time was measured
+  Tracer* tracer_;                      // the shard's; null: nothing is traced
+  const UnitOfWork* traced_ = nullptr;  // that it works on, if that is traced
+  std::uint32_t untimed_ = 0;           // events since the one whose time was measured
   std::uint32_t read_clock_at_ = kReadClockEvery;
   std::optional<Loop::time_point> timed_since_;
   Slot slot_;

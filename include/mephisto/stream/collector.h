@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -15,10 +16,17 @@
 
 namespace mephisto::detail {
 
+class Tracer;
+
 class Collector {
  public:
   Collector(Loop& loop, Tickets& tickets, bool transactional)
       : loop_(loop), tickets_(tickets), transactional_(transactional) {}
+
+  // From now on, what traced units of work send has the context of their trace. It must live as long.
+  void trace(Tracer& tracer) { tracer_ = &tracer; }
+  // Null: nothing is traced.
+  Tracer* tracer() const { return tracer_; }
 
   // The partition for a record: the chosen one, or that of its key, or any.
   int partition_of(const TopicHandle& topic, const SendOptions& options);
@@ -56,6 +64,11 @@ class Collector {
   void discard_event_output();
 
  private:
+  // With the context of the unit's trace. Valid until the next call.
+  std::span<const Header> headers_of(const SendOptions& options, UnitOfWork* unit) {
+    return tracer_ == nullptr ? std::span<const Header>{options.headers} : traced_headers(options, unit);
+  }
+  std::span<const Header> traced_headers(const SendOptions& options, UnitOfWork* unit);
   static std::optional<std::string_view> key_of(const SendOptions& options) {
     if (!options.key) return std::nullopt;
     const std::string_view key = *options.key;
@@ -73,7 +86,8 @@ class Collector {
       return transactional_ || static_cast<TimerRun*>(unit)->partition.has_value();
     return transactional_ && event_of(unit) != nullptr;
   }
-  StagedWriter stage(const TopicHandle& topic, int partition, const SendOptions& options, UnitOfWork& unit);
+  StagedWriter stage(const TopicHandle& topic, int partition, const SendOptions& options,
+                     std::span<const Header> headers, UnitOfWork& unit);
   // Whether the unit may send there now; and why it may not.
   bool accepts(const TopicHandle& topic, int partition, UnitOfWork* unit) const;
   Error why_refused(const TopicHandle& topic, int partition, UnitOfWork* unit) const;
@@ -87,6 +101,7 @@ class Collector {
   Loop& loop_;
   Tickets& tickets_;
   bool transactional_;
+  Tracer* tracer_ = nullptr;
   Random random_ = loop_.environment().random("outbox");
   Collection unscoped_;      // records of timers and tasks; at least once all records
   Collection event_output_;  // under exactly once: output of acknowledged events, and of runs that have changed state

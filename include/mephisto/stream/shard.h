@@ -7,12 +7,14 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "mephisto/stream/committer.h"
 #include "mephisto/stream/flow_control.h"
+#include "mephisto/stream/tracer.h"
 
 namespace mephisto::detail {
 
@@ -56,6 +58,8 @@ class Shard : private LaneQueue::Owner {
   Log& log() { return *log_; }
   const std::shared_ptr<Log>& shared_log() const { return log_; }
   Outbox& outbox() { return outbox_; }
+  // Null: nothing is traced.
+  Tracer* tracer() { return tracer_ ? &*tracer_ : nullptr; }
   const ShardOptions& options() const { return options_; }
   bool stopping() const { return stopping_; }
   std::vector<LaneStatus> status() const { return assigned_.status(); }
@@ -103,6 +107,7 @@ class Shard : private LaneQueue::Owner {
   Loop& loop_;
   std::shared_ptr<Log> log_;
   ShardOptions options_;
+  std::optional<Tracer> tracer_;
   Outbox outbox_;
   std::unique_ptr<Member> member_;
   RefusedEvents refused_;

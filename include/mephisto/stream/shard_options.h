@@ -21,6 +21,7 @@ struct ShardOptions {
   std::chrono::milliseconds session_timeout{2000};
   bool from_latest = false;
   std::string instance;                       // the name of a static member of the group
+  std::optional<double> trace_sample;         // the part of untraced records whose events are traced; none: no traces
   int shards = 1;                             // of the worker: they join the group together
   std::optional<TopicConfig> topic_defaults;  // of topics that it creates; without a value it creates none
 };
