@@ -34,6 +34,8 @@ ShardOptions shard_options(const App& app, int number, int shards) {
     options.instance = fmt::format("{}:{}", instance, number);
   options.from_latest = settings.text("consumer_auto_offset_reset") == "latest";
   options.topic_defaults = topic_defaults(app);
+  double ratio = 0;
+  if (mephisto::take_number(settings.text("trace_sample"), ratio)) options.trace_sample = ratio;
   return options;
 }
 

@@ -4,6 +4,7 @@
 
 #include <limits>
 
+#include "app/otlp.h"
 #include "base/text.h"
 #include "mephisto/cron/time_zone.h"
 #include "mephisto/error.h"
@@ -178,10 +179,43 @@ std::vector<SettingSpec> framework_settings() {
        .default_value = "10s",
        .help = "time between two sendings to statsd",
        .least = 100},
+      {.name = "otlp",
+       .help =
+           "the collector that metrics and traces are sent to by OTLP/HTTP, like http://127.0.0.1:4318; empty: none",
+       .check =
+           [](const std::string& url) {
+             if (auto usable = check_http_url(url); !usable) return usable.error().message;
+             return url.find_first_of("?#") == std::string::npos ? std::string{}
+                                                                 : "the paths of OTLP are added to it: it has no query";
+           }},
+      {.name = "otlp_headers",
+       .help = "headers of the requests to the collector, for its passwords: NAME=VALUE, several separated by ;",
+       .secret = true,
+       .check =
+           [](const std::string& text) {
+             auto headers = parse_otlp_headers(text);
+             return headers ? std::string{} : headers.error().message;
+           },
+       .list = true},
+      {.name = "otlp_interval",
+       .type = Type::kDuration,
+       .default_value = "10s",
+       .help = "time between two sendings of metrics to the collector",
+       .least = 100},
+      {.name = "trace_sample",
+       .help = "the part of the records without a traceparent whose way is traced, from 0 to 1; others are traced if "
+               "their sender says so; empty: no traces",
+       .check =
+           [](const std::string& text) {
+             double ratio = -1;
+             return take_number(text, ratio) && ratio >= 0 && ratio <= 1
+                        ? std::string{}
+                        : "\"" + printable(text) + "\" is not a number from 0 to 1";
+           }},
       {"log_format",
        Type::kChoice,
        "text",
-       "the form of log lines: text, or a JSON object a line, with topic, partition and offset of the event in "
+       "the form of log lines: text, or a JSON object a line, with topic, partition, offset and trace of the event in "
        "progress",
        false,
        {"text", "json"}},

@@ -37,13 +37,17 @@ Worker::Impl::Impl(App& of, std::shared_ptr<Log> on, WorkerOptions with)
 void Worker::Impl::open() {
   const auto life = [this] { return WorkerLife{ready, stop_asked_}; };
   const bool to_statsd = !app.settings().text("statsd").empty();
-  if (options.web != nullptr || to_statsd) metrics_.emplace(app, *log, [this] { return metrics(); });
+  const bool to_otlp = !app.settings().text("otlp").empty();
+  if (options.web != nullptr || to_statsd || to_otlp) metrics_.emplace(app, *log, [this] { return metrics(); });
   if (options.web != nullptr) {
     web_.emplace(
         app, log, *options.web, [this] { return status(); }, *metrics_, life,
         [this](const TableBase& table, detail::RowQuery query) { return rows(table, std::move(query)); });
   }
   if (to_statsd) statsd_.emplace(app, *metrics_, life);
+  if (to_otlp) {
+    otlp_.emplace(app, *metrics_, life, [this](const std::shared_ptr<SpanInbox>& inbox) { ask_for_spans(inbox); });
+  }
   const auto broken = [weak = weak_from_this(), post = loop.poster()](std::exception_ptr failure) {
     post([weak, failure] {
       const auto self = weak.lock();
@@ -193,6 +197,11 @@ Task<void> Worker::Impl::live() {
   }
   socket_.reset();
   try {
+    if (otlp_) co_await timeout(kLastPatience, otlp_->close());
+  } catch (const Failure&) {  // the collector is slow
+  }
+  otlp_.reset();
+  try {
     if (web_) co_await timeout(kMoment, web_->close());
   } catch (...) {
     note(std::current_exception());
@@ -267,6 +276,10 @@ std::vector<Spawned> Worker::Impl::begin_services() {
   if (options.own_threads) services.push_back(loop.spawn("watch", watch_.run()));
   if (web_) services.push_back(loop.spawn("web", web_->run()));
   if (statsd_) services.push_back(loop.spawn("statsd", statsd_->run()));
+  if (otlp_) {
+    services.push_back(loop.spawn("otlp", otlp_->run()));
+    services.push_back(loop.spawn("otlp traces", otlp_->run_traces()));
+  }
   if (!options.answers_commands) return services;
   services.push_back(loop.spawn("folder", watch_folder(app.appdir())));
   try {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "app/app_shard.h"
+#include "app/otlp.h"
 #include "app/shard_thread.h"
 #include "app/statsd.h"
 #include "app/status_socket.h"
@@ -45,6 +46,8 @@ struct Worker::Impl : std::enable_shared_from_this<Worker::Impl> {
   // What the shards have of the table; of a global one, what the first shard has.
   Task<std::vector<detail::PartRows>> rows(const TableBase& table, detail::RowQuery query);
   Task<MetricsAnswers> metrics();
+  // Shards that have not answered before are not asked again.
+  void ask_for_spans(const std::shared_ptr<SpanInbox>& inbox);
   std::string url() const { return web_ ? web_->url() : ""; }
   // Calls `question` on each shard's loop. Shards that do not answer within `patience` are left out.
   template <class T>
@@ -93,6 +96,7 @@ struct Worker::Impl : std::enable_shared_from_this<Worker::Impl> {
   std::optional<StatusSocket> socket_;
   std::optional<WorkerMetrics> metrics_;
   std::optional<Statsd> statsd_;
+  std::optional<Otlp> otlp_;
   std::optional<WebService> web_;
 };
 

@@ -266,6 +266,9 @@ void WorkerMetrics::add_worker(MetricFamilies& out, WorkerLife life) const {
   }
   out.counter("mephisto_statsd_dropped_total", "Datagrams that could not be sent to statsd.");
   count(dropped_);
+  out.counter("mephisto_otlp_dropped_total", "Samples and spans that the OTLP collector did not get or did not take.");
+  for (const auto& [signal, dropped] : otlp_dropped_)
+    out.sample({{"signal", std::string{signal}}}, static_cast<double>(dropped));
   out.counter("mephisto_http_responses_total", "Replies of the web server, by page and status.");
   for (const auto& [of, replies] : answers_)
     out.sample({{"page", of.first}, {"status", std::to_string(of.second)}}, static_cast<double>(replies));

@@ -1,11 +1,12 @@
-// The metrics of a worker, for the page /metrics and for statsd: what its shards count, the ends of their partitions
-// in the log, and the process.
+// The metrics of a worker, for the page /metrics, for statsd and for OTLP: what its shards count, the ends of their
+// partitions in the log, and the process.
 #pragma once
 
 #include <chrono>
 #include <functional>
 #include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "app/shard_metrics.h"
@@ -34,6 +35,8 @@ class WorkerMetrics {
   void answered(const std::string& page, int status, std::chrono::nanoseconds duration);
   // What statsd was not sent.
   void dropped(std::uint64_t datagrams) { dropped_ += datagrams; }
+  // What the collector did not get or did not take of its metrics or traces.
+  void otlp_dropped(std::string_view signal, std::uint64_t count) { otlp_dropped_[signal] += count; }
   Task<MetricFamilies> collect(WorkerLife life);
 
  private:
@@ -52,6 +55,7 @@ class WorkerMetrics {
   std::map<std::pair<std::string, int>, std::uint64_t> answers_;
   detail::Histogram answer_time_;
   std::uint64_t dropped_ = 0;
+  std::map<std::string_view, std::uint64_t> otlp_dropped_{{"metrics", 0}, {"traces", 0}};
   std::map<TopicPartition, Watermarks> offsets_;
   Loop::time_point looked_up_{};
 };

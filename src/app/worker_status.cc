@@ -58,6 +58,23 @@ Task<MetricsAnswers> Worker::Impl::metrics() {
   co_return answers;
 }
 
+void Worker::Impl::ask_for_spans(const std::shared_ptr<SpanInbox>& inbox) {
+  using Ended = detail::Tracer::Ended;
+  for (std::size_t i = 0; i < shards.size(); ++i) {
+    if (!inbox->asked.insert(i).second) continue;
+    shards[i]->thread.loop().post([shard = shards[i].get(), i, inbox, post = loop.poster()] {
+      auto* tracer = shard->app ? shard->app->shard().tracer() : nullptr;
+      const auto ended = std::make_shared<Ended>(tracer == nullptr ? Ended{} : tracer->take());
+      post([i, inbox, ended] {
+        std::ranges::move(ended->spans, std::back_inserter(inbox->spans));
+        inbox->dropped += ended->dropped;
+        inbox->asked.erase(i);
+        inbox->answered.notify_all();
+      });
+    });
+  }
+}
+
 Task<std::vector<detail::PartRows>> Worker::Impl::rows(const TableBase& table, detail::RowQuery query) {
   std::vector<std::vector<detail::PartRows>> found(table.spec().global ? 1 : shards.size());
   std::vector<Task<void>> reads;

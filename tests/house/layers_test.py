@@ -25,7 +25,7 @@ SHARED = {"app/cron.h", "app/cron_rows.h", "app/status_socket.h", "app/table_row
           "base/log_place.h", "base/private_file.h", "base/process.h", "base/text.h", "codec/value_json.h",
           "http/date.h", "log/group.h", "log/open_transaction.h", "runtime/asio.h", "runtime/lookup.h",
           "runtime/tasks.h", "web/exposition.h", "web/gate.h", "web/metric_families.h", "web/negotiate.h",
-          "web/statsd.h"}
+          "web/otlp.h", "web/statsd.h"}
 # Apps must not include the headers of these rooms' folders. Besides the face they may include those of the others: the
 # formats and values of records, and what prints tables.
 PRIVATE = tuple(f"mephisto/{room}/" for room in ROOMS if room in ("store", "log", "stream", "agent", "app"))
