@@ -90,7 +90,7 @@ Task<void> SignalBase::send_value(Json value, SignalOptions options) const {
   LiveSignal signal;
   signal.signal_name = name_;
   signal.case_name = case_.name();
-  const auto key = options.key ? std::move(*options.key) : test->id;
+  const auto key = options.key ? *options.key : test->id;
   signal.key = Json{to_json(key)};
   signal.value = std::move(value);
   SendOptions send;
@@ -109,7 +109,7 @@ Task<Json> SignalBase::wait_value(std::optional<Loop::duration> limit, std::opti
   const auto began = loop.now();
   const auto until = began + limit.value_or(test.expires - loop.wall_time());
   auto& shard = detail::LiveShard::of(*case_.check_);
-  const detail::LiveShard::SignalId id{case_.name(), name_, key ? std::move(*key) : test.id};
+  const detail::LiveShard::SignalId id{case_.name(), name_, key ? *key : test.id};
   const auto lane = slot->batch->lane;
   const detail::LiveShard::Waiting waiting{shard, id, lane};
   for (;;) {

@@ -38,8 +38,8 @@ Task<void> read_on(Outbox& outbox, Positions& positions, const std::function<voi
 }
 
 std::string text_of(const Json& key) {
-  auto text = from_json<std::string>(key.text);
-  return text ? std::move(*text) : key.text;
+  const auto text = from_json<std::string>(key.text);
+  return text ? *text : key.text;
 }
 
 }  // namespace

@@ -55,7 +55,8 @@ void add(ListedCase& to, Timestamp time, const LiveReport& report) {
 }
 
 Task<int> show_states(NoOptions, CommandContext context) {
-  const auto* live = context.app.find_live_check();
+  const auto* own = context.app.find_live_check();
+  const auto* live = own != nullptr ? own : context.app.runs_live_check();
   if (live == nullptr && log_context().with_app)
     co_return nothing(context, "has no LiveCheck cases, so there is nothing to check.");
   const auto log = log_if_there(context.app);

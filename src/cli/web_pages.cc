@@ -32,6 +32,7 @@ const std::vector<Shown>& shown() {
       {"config"},
       {"groups"},
       {"lag", {"group"}},
+      {"livecheck"},
       {"models"},
       {"rebalances"},
       {"table", {"name", "key", "prefix", "limit"}},
@@ -77,6 +78,7 @@ struct WebPages::Impl {
   Impl(App& of, std::shared_ptr<Log> log) : app(of), context{std::move(log), true}, views(views_module(of.pages())) {
     for (auto& one : declaration_commands()) builtins.push_back(std::move(one));
     for (auto& one : log_commands()) builtins.push_back(std::move(one));
+    builtins.push_back(livecheck_command());
     for (const auto& one : shown()) add(one);
     add_operator_page(router, views);
   }

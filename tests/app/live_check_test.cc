@@ -140,6 +140,7 @@ TEST(LiveCheck, ASignalMayComeBeforeItsTest) {
 class Meanwhile : public testing::TestWithParam<std::pair<const char*, void (*)(TestDriver&)>> {};
 INSTANTIATE_TEST_SUITE_P(LiveCheck, Meanwhile,
                          testing::Values(std::pair{"restart", +[](TestDriver& of) { of.restart(); }},
+                                         std::pair{"crash", +[](TestDriver& of) { of.crash(); }},
                                          std::pair{"rebalance", +[](TestDriver& of) { of.rebalance(); }}),
                          [](const auto& info) { return info.param.first; });
 

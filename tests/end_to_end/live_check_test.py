@@ -57,6 +57,8 @@ class LiveCheck(Scene):
             metrics = reply.read().decode()
         self.assertIn(f'mephisto_livecheck_tests_total{{case="shop.OrderTest",outcome="PASS"}} {before}', metrics)
         self.assertIn('mephisto_livecheck_failing{case="shop.OrderTest"} 0', metrics)
+        with urllib.request.urlopen(self.url + "/api/livecheck", timeout=30) as reply:
+            self.assertEqual(json.load(reply), [self.state()])
 
         checks.signal(signal.SIGKILL)
         checks.wait()
