@@ -27,9 +27,9 @@ std::size_t header_bytes(std::span<const Header> headers) {
 }
 
 // Whether the log takes a record of this size; and why it does not.
-bool fits(const SendOptions& options, std::span<const Header> headers, std::size_t value_bytes) {
+bool fits(const SendOptions& options, std::size_t value_bytes) {
   return value_bytes + (options.key ? options.key->size() : 0) <= kMaxRecordBytes &&
-         (headers.empty() || header_bytes(headers) <= kMaxHeaderBytes);
+         (options.headers.empty() || header_bytes(options.headers) <= kMaxHeaderBytes);
 }
 
 [[gnu::cold]] Error why_too_large(const TopicHandle& topic, int partition, const SendOptions& options,
@@ -62,7 +62,7 @@ int Collector::partition_of(const TopicHandle& topic, const SendOptions& options
   return static_cast<int>(random_.below(static_cast<std::uint64_t>(topic.partitions)));
 }
 
-// A record whose own headers leave no room is sent without the context.
+// A record whose own headers leave no room is sent without the context. The context alone always fits.
 [[gnu::noinline]] std::span<const Header> Collector::traced_headers(const SendOptions& options, UnitOfWork* unit) {
   const auto headers = tracer_->headers(unit, options.headers);
   if (options.headers.empty()) return headers;
@@ -100,9 +100,9 @@ Ticket Collector::added(PartitionBatch& batch, std::size_t before, bool await, U
 Result<Ticket> Collector::add(const TopicHandle& topic, int partition, const SendOptions& options,
                               std::optional<std::string_view> value, UnitOfWork* unit, bool await) {
   if (!accepts(topic, partition, unit)) return std::unexpected(why_refused(topic, partition, unit));
-  const auto headers = headers_of(options, unit);
-  if (const auto bytes = value ? value->size() : 0; !fits(options, headers, bytes))
+  if (const auto bytes = value ? value->size() : 0; !fits(options, bytes))
     return std::unexpected(why_too_large(topic, partition, options, bytes));
+  const auto headers = headers_of(options, unit);
   if (stages(unit)) {
     auto staged = stage(topic, partition, options, headers, *unit);
     if (value) unit->staged.append(*value);
@@ -120,12 +120,11 @@ void Collector::cast(const TopicHandle& topic, const SendOptions& options, const
                      const void* value, UnitOfWork* unit) {
   const int partition = partition_of(topic, options);
   if (!accepts(topic, partition, unit)) throw Failure(why_refused(topic, partition, unit));
-  const auto headers = headers_of(options, unit);
   // `record` is what the value belongs to: its bytes can be counted and taken back.
   const auto encode = [&](auto& record, Buffer& out) {
     try {
       write(codec, value, out);
-      if (!fits(options, headers, record.value_bytes()))
+      if (!fits(options, record.value_bytes()))
         throw Failure(why_too_large(topic, partition, options, record.value_bytes()));
     } catch (...) {
       record.abandon();
@@ -133,6 +132,7 @@ void Collector::cast(const TopicHandle& topic, const SendOptions& options, const
     }
     record.end();
   };
+  const auto headers = headers_of(options, unit);
   if (stages(unit)) {
     auto staged = stage(topic, partition, options, headers, *unit);
     return encode(staged, unit->staged);
