@@ -77,8 +77,8 @@ class Gathered {
   }
 
  private:
-  // What an entry takes besides its bytes, with its places in the tables and in what is written out.
-  static constexpr std::size_t kEntryBytes = sizeof(Entry) + 4 * sizeof(void*) + sizeof(StoreChange);
+  // What an entry takes besides its bytes, with its places in the tables.
+  static constexpr std::size_t kEntryBytes = sizeof(Entry) + 4 * sizeof(void*);
 
   std::deque<Entry> entries_;
   boost::unordered_flat_set<Entry*, Hash, Equal> index_;
@@ -149,14 +149,14 @@ class WriteBehind final : public Store {
   // In the order of the keys, which is cheaper for RocksDB. What came and went meanwhile, as windows do, is left out.
   void write_out() {
     if (gathered_.entries().empty() && position_ == below_->position()) return;
-    changes_.clear();
-    changes_.reserve(gathered_.entries().size());
+    std::vector<StoreChange> changes;  // not kept: every store would keep as many
+    changes.reserve(gathered_.entries().size());
     for (const auto& entry : gathered_.entries()) {
-      if (entry.value || entry.below) changes_.push_back({entry.key(), entry.value});
+      if (entry.value || entry.below) changes.push_back({entry.key(), entry.value});
     }
-    std::ranges::sort(changes_, {}, &StoreChange::key);
+    std::ranges::sort(changes, {}, &StoreChange::key);
     if (note_ != below_->note()) below_->set_note(note_);
-    guarded([&] { below_->apply(changes_, position_); });
+    guarded([&] { below_->apply(changes, position_); });
     gathered_.clear();
     behind_ = 0;
   }
@@ -217,7 +217,6 @@ class WriteBehind final : public Store {
   std::optional<std::string> new_note_;  // of the next changes
   Gathered gathered_;
   std::size_t behind_ = 0;  // changes that are gathered
-  std::vector<StoreChange> changes_;
   mutable std::optional<Error> broken_;
 };
 
