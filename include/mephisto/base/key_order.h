@@ -29,6 +29,7 @@ class KeyOrder {
 
   // The items with from <= key < to (empty `to`: to the end). `item(i)` is item i of `count`; items are only added.
   Range range(std::string_view from, std::string_view to, std::size_t count, auto item) {
+    used_ = true;
     const auto only = first_byte(from, to);
     auto& part = only.empty() ? all_ : of_first_byte_[only[0]];
     for (; part.known < count; ++part.known) {
@@ -38,6 +39,7 @@ class KeyOrder {
     return {part.items.lower_bound(from), to.empty() ? part.items.end() : part.items.lower_bound(to)};
   }
   void clear() {
+    if (!std::exchange(used_, false)) return;
     all_ = {};
     of_first_byte_.clear();
   }
@@ -56,6 +58,7 @@ class KeyOrder {
     return last == first || (to.size() == 1 && last == first + 1) ? from.substr(0, 1) : std::string_view{};
   }
 
+  bool used_ = false;  // since the last clear()
   Part all_;
   std::map<char, Part> of_first_byte_;
 };
