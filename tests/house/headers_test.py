@@ -31,7 +31,7 @@ APART_WITHOUT_TABLES = APART | set("""
 log.h store/store.h stream/collector.h stream/delivery.h stream/outbox.h stream/participant.h stream/topic_directory.h
 """.split())
 # Lines of ours that are neither empty nor a comment.
-LINES = 8550
+LINES = 8600
 
 # With options in part, as apps write them: a member that is left out is no mistake.
 AGENTS = """
