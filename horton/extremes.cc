@@ -21,9 +21,9 @@ class Extremes {
   // Reads up to the present end.
   Task<void> read() {
     const auto& name = extremes_table.spec().changelog.name;
-    const auto topic = co_await log_->topic(name);
-    if (!topic && topic.error().kind == ErrorKind::kNotFound) co_return;
-    const int partitions = value_or_throw(topic).config.partitions;
+    const auto topic = co_await topic_if_there(*log_, name);
+    if (!topic) co_return;
+    const int partitions = topic->config.partitions;
     next_.resize(static_cast<std::size_t>(partitions), -1);
     for (int i = 0; i < partitions; ++i) {
       auto& next = next_[static_cast<std::size_t>(i)];

@@ -305,6 +305,9 @@ class Log {
 std::shared_ptr<Log> open_log(const std::string& url, const std::map<std::string, std::string>& properties = {},
                               const LogTokenSource& token = {});
 
+// A topic; nothing if there is none of that name. Throws Failure.
+Task<std::optional<TopicInfo>> topic_if_there(Log& log, std::string name);
+
 // Gives `visit` the partition's records from `offset` on (negative: from its first), up to its end at this call.
 // Returns the offset to go on with. Throws Failure: kNotFound, kUnavailable, kTimeout if the log gives nothing more for
 // half a minute (an open transaction holds the rest up), and what `visit` throws.

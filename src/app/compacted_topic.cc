@@ -9,10 +9,7 @@ Task<bool> make_compacted_topic(Log& log, std::string name, std::optional<TopicC
     value_or_throw(co_await log.create_topic(std::move(name), *config, IfExists::kKeep));
     co_return true;
   }
-  const auto found = co_await log.topic(std::move(name));
-  if (!found && found.error().kind == ErrorKind::kNotFound) co_return false;
-  value_or_throw(found);
-  co_return true;
+  co_return (co_await topic_if_there(log, std::move(name))).has_value();
 }
 
 }  // namespace mephisto::detail

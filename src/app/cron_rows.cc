@@ -11,9 +11,7 @@ Task<std::map<std::string, CronRow>> read_cron_rows(const App& app, Log& log) {
   const auto jobs = cron_agents(app);
   if (jobs.empty()) co_return rows;
   const auto changelog = jobs.front()->table().spec().changelog.name;
-  const auto topic = co_await log.topic(changelog);
-  if (!topic && topic.error().kind == ErrorKind::kNotFound) co_return rows;
-  value_or_throw(topic);
+  if (!co_await topic_if_there(log, changelog)) co_return rows;
   co_await read_to_end(log, {changelog, 0}, -1, "crontabs", [&](const RecordView& record) {
     auto job = from_json<std::string>(record.key);
     if (!job) return;

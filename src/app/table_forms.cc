@@ -11,9 +11,7 @@ std::string forms_topic(const App& app) { return app.id() + "-__tables"; }
 
 Task<TableForms> read_forms(const App& app, Log& log) {
   TableForms forms;
-  const auto found = co_await log.topic(forms_topic(app));
-  if (!found && found.error().kind == ErrorKind::kNotFound) co_return forms;
-  value_or_throw(found);
+  if (!co_await topic_if_there(log, forms_topic(app))) co_return forms;
   co_await read_to_end(log, {forms_topic(app), 0}, -1, "forms of tables", [&](const RecordView& record) {
     if (!record.has_value()) {
       forms.erase(std::string{record.key});

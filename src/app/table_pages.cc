@@ -106,10 +106,10 @@ Task<int> TablePages::partitions_of(const TableBase& table) {
   if (table.spec().global) co_return 1;
   const auto& topic = table.spec().changelog.name;
   if (const auto known = partitions_.find(topic); known != partitions_.end()) co_return known->second;
-  const auto found = co_await log_->topic(topic);
-  if (!found && found.error().kind == ErrorKind::kNotFound)
+  const auto found = co_await topic_if_there(*log_, topic);
+  if (!found)
     throw Failure(ErrorKind::kUnavailable, fmt::format("table {} has no changelog yet ({})", table.name(), topic));
-  co_return partitions_[topic] = value_or_throw(found).config.partitions;
+  co_return partitions_[topic] = found->config.partitions;
 }
 
 Task<TablePages::Answer> TablePages::own_answer(const Wanted& wanted) {

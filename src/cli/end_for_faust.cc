@@ -38,9 +38,9 @@ Task<int> end_for_faust(const App& app, Log& log) {
   std::vector<OutBatch> batches;
   for (const auto& table : app.tables()) {
     const auto& name = table->spec().changelog.name;
-    const auto info = co_await log.topic(name);
-    if (!info && info.error().kind == ErrorKind::kNotFound) continue;
-    for (int i = 0; i < value_or_throw(info).config.partitions; ++i) {
+    const auto info = co_await topic_if_there(log, name);
+    if (!info) continue;
+    for (int i = 0; i < info->config.partitions; ++i) {
       const TopicPartition partition{name, i};
       const auto last = co_await last_of(log, partition, value_or_throw(co_await log.watermarks(partition)));
       if (!last) continue;

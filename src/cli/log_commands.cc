@@ -99,9 +99,9 @@ std::set<std::string> consumed_topics(const App& app) {
 Task<std::vector<TopicPartition>> consumed_partitions(const App& app, Log& log) {
   std::vector<TopicPartition> partitions;
   for (const auto& topic : consumed_topics(app)) {
-    const auto info = co_await log.topic(topic);
-    if (!info && info.error().kind == ErrorKind::kNotFound) continue;
-    for (int i = 0; i < value_or_throw(info).config.partitions; ++i) partitions.push_back({topic, i});
+    const auto info = co_await topic_if_there(log, topic);
+    if (!info) continue;
+    for (int i = 0; i < info->config.partitions; ++i) partitions.push_back({topic, i});
   }
   co_return partitions;
 }

@@ -80,9 +80,7 @@ Task<int> reset(ResetOptions options, CommandContext context) {
   for (const auto& table : app.tables()) {
     if (!log) break;
     const auto& name = table->spec().changelog.name;
-    const auto found = co_await log->topic(name);
-    if (!found && found.error().kind == ErrorKind::kNotFound) continue;
-    value_or_throw(found);
+    if (!co_await topic_if_there(*log, name)) continue;
     if (!options.dry_run) value_or_throw(co_await log->delete_topic(name));
     deleted.add({"changelog", name, "", log->url()});
   }

@@ -166,13 +166,13 @@ Task<int> table(TableCommandOptions options, CommandContext context) {
   if (options.window && windows_of(found) == nullptr)
     throw UsageError(fmt::format("--window: table {} has no windows", found.name()));
   auto& log = *log_context().log;
-  const auto changelog = co_await log.topic(found.spec().changelog.name);
-  if (!changelog && changelog.error().kind == ErrorKind::kNotFound) {
+  const auto changelog = co_await topic_if_there(log, found.spec().changelog.name);
+  if (!changelog) {
     throw Failure(ErrorKind::kNotFound, fmt::format("table {} has no changelog yet ({}): start a worker", found.name(),
                                                     found.spec().changelog.name));
   }
   Changes changes{found, options, log};
-  co_await changes.start(value_or_throw(changelog));
+  co_await changes.start(*changelog);
   Rows rows;
   while (changes.unread()) {
     for (auto& [partition, key, value] : co_await changes.next(kRead)) {

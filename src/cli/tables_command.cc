@@ -46,9 +46,9 @@ struct Size {
 
 // Adds what the log has of the changelog.
 Task<void> look_up(Log& log, bool global, ListedTable& table) {
-  const auto info = co_await log.topic(table.changelog.data);
-  if (!info && info.error().kind == ErrorKind::kNotFound) co_return;
-  table.partitions = value_or_throw(info).config.partitions;
+  const auto info = co_await topic_if_there(log, table.changelog.data);
+  if (!info) co_return;
+  table.partitions = info->config.partitions;
   std::int64_t offsets = 0;
   for (int i = 0; i < table.partitions; ++i) {
     const auto marks = value_or_throw(co_await log.watermarks({table.changelog.data, i}));

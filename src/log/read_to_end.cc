@@ -15,6 +15,12 @@ constexpr std::chrono::seconds kPatience{30};  // with a log that gives nothing 
 
 }  // namespace
 
+Task<std::optional<TopicInfo>> topic_if_there(Log& log, std::string name) {
+  auto found = co_await log.topic(std::move(name));
+  if (!found && found.error().kind == ErrorKind::kNotFound) co_return std::nullopt;
+  co_return value_or_throw(std::move(found));
+}
+
 // By position: compaction leaves holes, and aborted records are never delivered.
 Task<std::int64_t> read_to_end(Log& log, TopicPartition partition, std::int64_t offset, std::string client,
                                std::function<void(const RecordView&)> visit) {
