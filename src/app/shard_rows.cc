@@ -25,29 +25,19 @@ template <class Source>
 std::vector<Range> ranges_of(const TableBase& table, const RowFilter& wanted, Source& source) {
   std::vector<Range> all{{"", ""}};
   if (dynamic_cast<const OperatorTable*>(&table) != nullptr) return all;
-  const auto stored = [&](const std::string& json) -> std::optional<std::optional<std::string>> {
-    try {
-      return source.stored_key(json);
-    } catch (const Failure&) {
-      return std::nullopt;  // the table has no such keys
-    }
-  };
   if (wanted.key) {
-    // The key as a text, and as the JSON that it may be.
-    std::vector<std::string> forms{to_json(Bytes{*wanted.key})};
-    if (wanted.key->find_first_of("\"{[-0123456789tfn") == 0) forms.push_back(*wanted.key);
     std::vector<Range> ranges;
-    for (const auto& json : forms) {
-      const auto key = stored(json);
-      if (!key) continue;
-      if (!*key) return all;
+    for (const auto& json : {to_json(Bytes{*wanted.key}), *wanted.key}) {
+      const auto key = source.stored_key(json);
+      if (!key) return all;
+      if (!*key) continue;  // the table has no such keys
       Range range{**key, **key + '\0'};
       if (std::ranges::find(ranges, range) == ranges.end()) ranges.push_back(std::move(range));
     }
     return ranges;
   }
   if (wanted.prefix && !wanted.prefix->empty()) {
-    if (const auto key = stored(to_json(Bytes{*wanted.prefix})); key && *key && **key == *wanted.prefix)
+    if (const auto key = source.stored_key(to_json(Bytes{*wanted.prefix})); key && *key && **key == *wanted.prefix)
       return {{*wanted.prefix, after_prefix(*wanted.prefix)}};
   }
   return all;

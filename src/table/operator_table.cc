@@ -55,7 +55,7 @@ UnitState OperatorTable::state() const {
 }
 
 KeyForm OperatorTable::bytes_form() {
-  return {[](std::string_view key) { return std::string{key}; },
+  return {[](std::string_view key) -> Result<std::string> { return std::string{key}; },
           [](std::string_view key, Buffer& out) { out.append(key); }};
 }
 

@@ -49,11 +49,11 @@ struct RowsTest : testing::Test {
   detail::TableSpec spec{.name = "rows"};
   std::unique_ptr<detail::Stores> stores = detail::open_stores("memory://", "", 0);
   detail::Store* store = nullptr;  // the part's
-  std::shared_ptr<Rows<int>> part =
-      std::make_shared<Rows<int>>(spec, 0, loop,
-                                  detail::KeyForm{[](std::string_view key) { return std::string{key}; },
-                                                  [](std::string_view key, Buffer& out) { out.append(key); }},
-                                  [] { return 0; });
+  std::shared_ptr<Rows<int>> part = std::make_shared<Rows<int>>(
+      spec, 0, loop,
+      detail::KeyForm{[](std::string_view key) -> Result<std::string> { return std::string{key}; },
+                      [](std::string_view key, Buffer& out) { out.append(key); }},
+      [] { return 0; });
   std::int64_t position = -1;
 };
 
@@ -155,11 +155,11 @@ TEST_F(RowsTest, ARowThatCannotBeReadIsNotAbsent) {
 // The rows that were in memory were large, and all of them go at once.
 TEST_F(RowsTest, RowsThatAreErasedTogetherLeaveTheMemory) {
   detail::TableSpec large{.name = "large"};
-  const auto texts =
-      std::make_shared<Rows<std::string>>(large, 0, loop,
-                                          detail::KeyForm{[](std::string_view key) { return std::string{key}; },
-                                                          [](std::string_view key, Buffer& out) { out.append(key); }},
-                                          [] { return std::string{}; });
+  const auto texts = std::make_shared<Rows<std::string>>(
+      large, 0, loop,
+      detail::KeyForm{[](std::string_view key) -> Result<std::string> { return std::string{key}; },
+                      [](std::string_view key, Buffer& out) { out.append(key); }},
+      [] { return std::string{}; });
   auto opened = stores->open("large", 0);
   const auto text = '"' + std::string(1 << 20, 'x') + '"';
   for (const auto* key : {"a", "b", "c"}) opened->apply(std::vector<detail::StoreChange>{{key, text}}, ++position);

@@ -65,12 +65,13 @@ struct TableKey<WindowedKey<K>> {
     const auto written = key(stored);
     out.append(write_faust_window_key({to_json(written.key), written.window}));
   }
-  static std::string stored_of_json(std::string_view json) {
-    const auto read = value_or_throw(read_faust_window_key(json));
-    auto key = from_json<K>(read.key);
-    if (!key) throw Failure(ErrorKind::kCorrupt, "a key cannot be read: " + key.error().message);
+  static Result<std::string> stored_of_json(std::string_view json) {
+    const auto read = read_faust_window_key(json);
+    if (!read) return std::unexpected(read.error());
+    auto key = from_json<K>(read->key);
+    if (!key) return fail(ErrorKind::kCorrupt, "a key cannot be read: " + key.error().message);
     std::string buffer;
-    stored({std::move(*key), read.window}, buffer);
+    stored({std::move(*key), read->window}, buffer);
     return buffer;
   }
   static std::string topic_key(std::string_view stored) {

@@ -23,7 +23,7 @@ class GlobalCopy {
   // As TablePart::visit() and stored_key().
   virtual std::optional<std::string> visit(std::string_view from, std::string_view to, std::size_t most,
                                            const RowVisit& visit) const = 0;
-  virtual std::optional<std::string> stored_key(std::string_view key) const = 0;
+  virtual std::optional<Result<std::string>> stored_key(std::string_view key) const = 0;
 
   // What a partition of the topic has given.
   struct Size {

@@ -43,7 +43,7 @@ class GlobalRows : public GlobalCopy {
   };
   using Map = std::map<std::string, Row, std::less<>>;
 
-  GlobalRows(std::string (*stored_of_json)(std::string_view), void (*write_json)(std::string_view, Buffer&),
+  GlobalRows(Result<std::string> (*stored_of_json)(std::string_view), void (*write_json)(std::string_view, Buffer&),
              const Codec& codec)
       : stored_of_json_(stored_of_json), write_json_(write_json), codec_(codec) {}
 
@@ -54,7 +54,7 @@ class GlobalRows : public GlobalCopy {
     if (value) {
       if (auto read = codec_.load(*value, row.value); !read) throw Failure(std::move(read.error()));
     }
-    auto stored = stored_of_json_(key);
+    auto stored = value_or_throw(stored_of_json_(key));
     if (const auto before = rows_.find(stored); before != rows_.end()) {
       auto& size = sizes_[before->second.partition];
       --size.keys;
@@ -82,10 +82,10 @@ class GlobalRows : public GlobalCopy {
     }
     return std::nullopt;
   }
-  std::optional<std::string> stored_key(std::string_view key) const override { return stored_of_json_(key); }
+  std::optional<Result<std::string>> stored_key(std::string_view key) const override { return stored_of_json_(key); }
 
  private:
-  std::string (*stored_of_json_)(std::string_view);
+  Result<std::string> (*stored_of_json_)(std::string_view);
   void (*write_json_)(std::string_view, Buffer&);
   const Codec& codec_;
   Map rows_;

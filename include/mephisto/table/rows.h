@@ -38,7 +38,7 @@ struct TableChange : StateChange {
 
 // How rows are written in the changelog. Usually a row is a record with the JSON of its key: TableKey<K>'s functions.
 struct KeyForm {
-  std::string (*stored_of_json)(std::string_view) = nullptr;
+  Result<std::string> (*stored_of_json)(std::string_view) = nullptr;
   void (*write_json)(std::string_view, Buffer&) = nullptr;
   // Instead, if keys and values are mixed.
   void (*read)(const RecordView&, std::vector<std::pair<std::string, std::optional<std::string_view>>>&) = nullptr;
@@ -126,7 +126,7 @@ class Rows : public TablePart {
     }
   }
 
-  std::optional<std::string> stored_key(std::string_view key) const override {
+  std::optional<Result<std::string>> stored_key(std::string_view key) const override {
     return keys_.read == nullptr ? std::optional{keys_.stored_of_json(key)} : std::nullopt;
   }
 
@@ -135,7 +135,7 @@ class Rows : public TablePart {
 
   void read(const RecordView& record, std::vector<TablePart::Read>& changes) const override {
     if (keys_.read != nullptr) return keys_.read(record, changes);
-    changes.emplace_back(keys_.stored_of_json(record.key),
+    changes.emplace_back(value_or_throw(keys_.stored_of_json(record.key)),
                          record.has_value() ? std::optional{record.value} : std::nullopt);
   }
   std::optional<std::string_view> write(std::string_view key, std::optional<std::string_view> value, Buffer& wire_key,

@@ -47,9 +47,9 @@ struct TableKey {
 
   // The form in the changelog, which is Faust's: JSON.
   static void write_json(std::string_view stored, Buffer& out) { json::write(out, key(stored), Dialect::kOrjson); }
-  static std::string stored_of_json(std::string_view json) {
+  static Result<std::string> stored_of_json(std::string_view json) {
     auto key = from_json<K>(json);
-    if (!key) throw Failure(ErrorKind::kCorrupt, "a key cannot be read: " + key.error().message);
+    if (!key) return fail(ErrorKind::kCorrupt, "a key cannot be read: " + key.error().message);
     std::string buffer;
     return std::string{stored(*key, buffer)};
   }

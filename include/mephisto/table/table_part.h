@@ -105,8 +105,8 @@ class TablePart {
   // stored key to go on with; none at the end.
   std::optional<std::string> visit(std::string_view from, std::string_view to, std::size_t most, const RowVisit& visit);
   // The stored key of the row that has this JSON as its key in the changelog; none if rows are not found by it alone.
-  // Throws Failure (kCorrupt) if it is no key of this table.
-  virtual std::optional<std::string> stored_key(std::string_view key) const = 0;
+  // An error if it is no key of this table.
+  virtual std::optional<Result<std::string>> stored_key(std::string_view key) const = 0;
 
   // The time of the partition, of a table whose rows have times.
   bool timed() const { return spec_.expiry.timed; }
