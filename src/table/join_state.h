@@ -28,13 +28,6 @@ inline std::int64_t minus(std::int64_t time, std::int64_t duration) {
   return difference;
 }
 
-// Where a scan of the entries PREFIX TIME … begins if none is before `time`. From the prefix itself RocksDB would step
-// over all entries that were erased before.
-inline std::string from_time(std::string prefix, std::int64_t time) {
-  put_number(prefix, time);
-  return prefix;
-}
-
 // The numbers that a join keeps under one key of its state, such as its stream time.
 template <std::size_t kCount>
 class Numbers {

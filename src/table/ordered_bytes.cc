@@ -84,4 +84,9 @@ std::string after_prefix(std::string_view prefix) {
   return end;
 }
 
+std::string from_time(std::string prefix, std::int64_t time) {
+  put_number(prefix, time);
+  return prefix;
+}
+
 }  // namespace mephisto::detail

@@ -100,7 +100,7 @@ std::vector<TimedRows::Due> TimedRows::take_due(Store& store) const {
   std::vector<Due> all;
   auto end = std::string{kIndex};
   put_number(end, time_);
-  store.scan(index_key(next_due_, {}), after_prefix(end), [&](std::string_view key, std::string_view) {
+  store.scan(from_time({kIndex}, next_due_), after_prefix(end), [&](std::string_view key, std::string_view) {
     key.remove_prefix(1);
     const auto due = take_number(key);
     all.push_back({due, std::string{key}, std::nullopt});
@@ -113,8 +113,7 @@ std::vector<TimedRows::Due> TimedRows::take_due(Store& store) const {
 }
 
 void TimedRows::find_next(Store& store) {
-  // Not from the first place: RocksDB would step over all entries that were erased before.
-  store.scan(index_key(std::exchange(next_due_, kNever), {}), std::string{kIndex + 1},
+  store.scan(from_time({kIndex}, std::exchange(next_due_, kNever)), std::string{kIndex + 1},
              [&](std::string_view key, std::string_view) {
                next_due_ = read_number(key.substr(1));
                return false;

@@ -17,9 +17,7 @@ constexpr std::size_t kTaken = 256;
 std::vector<TimedEntry> WindowRun::take(char kind, std::int64_t until, std::int64_t& next) {
   std::vector<TimedEntry> taken;
   std::vector<std::string> keys;
-  // Not from the first one of the kind: RocksDB would step over all those that were taken before.
-  std::string from(1, kind);
-  put_number(from, std::exchange(next, INT64_MAX));
+  const auto from = from_time({kind}, std::exchange(next, INT64_MAX));
   const std::string to(1, static_cast<char>(kind + 1));
   state_.scan(from, to, [&](std::string_view bytes, std::string_view) {
     auto entry = read_timed_key(bytes);

@@ -23,5 +23,8 @@ std::string_view take_bytes(std::string_view& bytes, std::size_t size);
 
 // The smallest text after all texts that start with `prefix`; empty if there is none.
 std::string after_prefix(std::string_view prefix);
+// Where a scan of the entries PREFIX TIME … begins if none is before `time`. From the prefix itself RocksDB would step
+// over all entries that were erased before.
+std::string from_time(std::string prefix, std::int64_t time);
 
 }  // namespace mephisto::detail
