@@ -12,7 +12,6 @@
 #include "horton/bars.h"
 #include "horton/command_parts.h"
 #include "horton/json_text.h"
-#include "mephisto/base/defer.h"
 #include "mephisto/base/text.h"
 #include "mephisto/sync.h"
 #include "mephisto/web.h"
@@ -159,17 +158,11 @@ Task<BudgetNow> budget_now(HttpRequest request) {
 }
 
 // One look at the documents at a time: many of them would keep the threads that events need for theirs.
-bool looking = false;
-WaitQueue next_look;
+Mutex looking;
 
 template <class T>
 Task<T> in_turn(Task<T> look) {
-  while (looking) co_await next_look.wait("another page's look at the documents");
-  looking = true;
-  const Defer end{[] {
-    looking = false;
-    next_look.notify_one();
-  }};
+  const auto lock = co_await looking.lock("another page's look at the documents");
   co_return co_await std::move(look);
 }
 
@@ -190,17 +183,9 @@ struct Registered {
       app().page(fmt::format("/horton/page/{}", name), ProgramFile{name, text, std::string{view}},
                  {.help = fmt::format("a file of Horton's views: {}", name)});
     };
-    const auto is_view = [](std::string_view name) {
-      return std::ranges::find(kViews, name, &std::pair<std::string_view, std::string_view>::first) != std::end(kViews);
-    };
-    for (const auto& [view, title] : kViews) {
-      for (const auto& [name, text] : page_files()) {
-        if (name == view) add(name, text, title);
-      }
-    }
-    for (const auto& [name, text] : page_files()) {
-      if (!is_view(name)) add(name, text, "");
-    }
+    std::map<std::string_view, std::string_view> files{page_files().begin(), page_files().end()};
+    for (const auto& [view, title] : kViews) add(view, files.extract(view).mapped(), title);
+    for (const auto& [name, text] : files) add(name, text, "");
   }
 } registered;
 

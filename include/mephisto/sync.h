@@ -81,6 +81,36 @@ class WaitQueue {
   std::list<Waiter*> waiters_;
 };
 
+// Lets one task of a loop at a time do something: `const auto lock = co_await mutex.lock("the page before");`.
+class Mutex {
+ public:
+  class [[nodiscard("it is unlocked at once: keep the lock in a variable")]] Lock {
+   public:
+    explicit Lock(Mutex& mutex) : mutex_(&mutex) {}
+    Lock(Lock&& other) noexcept : mutex_(std::exchange(other.mutex_, nullptr)) {}
+    Lock& operator=(Lock&&) = delete;
+    ~Lock() {
+      if (mutex_ == nullptr) return;
+      mutex_->locked_ = false;
+      mutex_->unlocked_.notify_one();
+    }
+
+   private:
+    Mutex* mutex_;
+  };
+
+  // `what` describes the wait for diagnosis; it must outlive the wait.
+  Task<Lock> lock(const char* what) {
+    while (locked_) co_await unlocked_.wait(what);
+    locked_ = true;
+    co_return Lock{*this};
+  }
+
+ private:
+  bool locked_ = false;
+  WaitQueue unlocked_;
+};
+
 // A bounded queue between tasks of one loop.
 template <class T>
 class Channel {

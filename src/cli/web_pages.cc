@@ -10,7 +10,6 @@
 #include "base/text.h"
 #include "cli/operator_page.h"
 #include "cli/output.h"
-#include "mephisto/base/defer.h"
 #include "mephisto/sync.h"
 
 namespace mephisto::cli {
@@ -106,12 +105,7 @@ struct WebPages::Impl {
 
   // One command at a time, as the options and the output belong to the program.
   Task<HttpReply> run(const Shown& one, CommandBase& command, Given given) {
-    while (running) co_await next.wait("the command of another page");
-    running = true;
-    const Defer end{[this] {
-      running = false;
-      next.notify_all();
-    }};
+    const auto lock = co_await running.lock("the command of another page");
     take(one, command.options(), given);
     CapturedOutput output;
     const UseLog use{context};
@@ -125,8 +119,7 @@ struct WebPages::Impl {
   std::vector<Builtin> builtins;
   std::string views;  // the module of the page that lists those of the app
   Router router;
-  bool running = false;
-  WaitQueue next;
+  Mutex running;
 };
 
 WebPages::WebPages(App& app, std::shared_ptr<Log> log) : impl_(std::make_unique<Impl>(app, std::move(log))) {}

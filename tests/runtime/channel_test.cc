@@ -6,6 +6,7 @@
 #include <set>
 
 #include "helpers.h"
+#include "mephisto/base/defer.h"
 
 namespace mephisto::testing_runtime {
 namespace {
@@ -227,6 +228,44 @@ TEST(WaitQueue, WakesAll) {
     co_await b.join();
   });
   EXPECT_THAT(woken, ElementsAre("a", "b"));
+}
+
+Task<void> hold(Mutex& mutex, Loop::duration time, std::string name, std::vector<std::string>& order) {
+  const auto lock = co_await mutex.lock("a test");
+  order.push_back(name + " begins");
+  co_await sleep_for(time);
+  order.push_back(name + " ends");
+}
+
+TEST(MutexTest, LetsOneTaskThroughAtATime) {
+  std::vector<std::string> order;
+  run_virtual([&](Loop& loop) -> Task<void> {
+    Mutex mutex;
+    auto a = loop.spawn("a", hold(mutex, 2s, "a", order));
+    auto b = loop.spawn("b", hold(mutex, 1s, "b", order));
+    co_await a.join();
+    co_await b.join();
+  });
+  EXPECT_THAT(order, ElementsAre("a begins", "a ends", "b begins", "b ends"));
+}
+
+// Here it is cancelled after the lock was free for it, and before its next step.
+TEST(MutexTest, ATaskThatIsCancelledHoldsUpNobody) {
+  std::vector<std::string> order;
+  run_virtual([&](Loop& loop) -> Task<void> {
+    Mutex mutex;
+    Spawned b;
+    const auto unlock_and_cancel = [&]() -> Task<void> {
+      const Defer after{[&] { b.cancel(); }};
+      const auto lock = co_await mutex.lock("a test");
+      co_await sleep_for(1s);
+    };
+    auto a = loop.spawn("a", unlock_and_cancel());
+    b = loop.spawn("b", hold(mutex, 1s, "b", order));
+    auto c = loop.spawn("c", hold(mutex, 1s, "c", order));
+    co_await c.join();
+  });
+  EXPECT_THAT(order, ElementsAre("b begins", "c begins", "c ends"));
 }
 
 TEST(WaitQueue, DoesNotRememberANotificationThatNobodyWaitedFor) {
