@@ -85,14 +85,7 @@ void CurrentTest::add_to(SendOptions& options) const {
   std::ranges::move(headers_of(*current), std::back_inserter(options.headers));
 }
 
-const CurrentTest* current_test_of_task() {
-  const auto* context = TaskContext::current();
-  const auto* sender = context == nullptr ? nullptr : context->sender.get();
-  for (; sender != nullptr && sender->outbox == nullptr; sender = sender->outer.get()) {
-    if (const auto* current = dynamic_cast<const CurrentTest*>(sender->headers.get())) return current;
-  }
-  return nullptr;
-}
+const CurrentTest* current_test_of_task() { return dynamic_cast<const CurrentTest*>(Outbox::task_headers()); }
 
 TestScope::TestScope(LiveExecution test, LiveRun* run) : test_(std::move(test)) {
   auto& context = *TaskContext::current();

@@ -54,13 +54,13 @@ Outbox* Outbox::find_current() {
   return sender == nullptr ? nullptr : sender->outbox;
 }
 
-// The innermost headers count.
-void Outbox::add_headers(SendOptions& options) {
+const TaskHeaders* Outbox::task_headers() {
   const auto* context = TaskContext::current();
   const auto* sender = context == nullptr ? nullptr : context->sender.get();
   for (; sender != nullptr && sender->outbox == nullptr; sender = sender->outer.get()) {
-    if (sender->headers) return sender->headers->add_to(options);
+    if (sender->headers) return sender->headers.get();
   }
+  return nullptr;
 }
 
 Outbox& Outbox::outer(std::string_view topic) {

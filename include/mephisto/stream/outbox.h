@@ -47,7 +47,7 @@ class Outbox {
   // The same for a record with these options, which get the headers of the task.
   static Outbox& current(std::string_view to, SendOptions& options) {
     if (auto* outbox = direct()) return *outbox;
-    add_headers(options);
+    if (const auto* headers = task_headers()) headers->add_to(options);
     return outer(to);
   }
   // The same, if the task gives no headers to what it sends; otherwise perhaps null.
@@ -57,6 +57,8 @@ class Outbox {
   }
   // The same; null outside both.
   static Outbox* find_current();
+  // The innermost headers that the task gives to what it sends; null: none.
+  static const TaskHeaders* task_headers();
   // From now on this task, the tasks that it spawns and those that no task spawns send here.
   void use();
   // The tasks that begin to send here from now on give these headers.
@@ -102,7 +104,6 @@ class Outbox {
 
  private:
   static Outbox& outer(std::string_view to);
-  static void add_headers(SendOptions& options);
   Task<void> close_extensions(Loop::time_point until);
 
   Loop& loop_;
