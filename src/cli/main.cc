@@ -73,22 +73,12 @@ struct WorkerOptions {
   }
 };
 
+// Besides those of a worker.
 struct LivecheckOptions {
   bool states = false;
-  bool without_web = false;
-  bool with_web = false;
-  std::optional<int> web_port;
-  std::optional<std::string> web_bind;
-  std::optional<std::string> web_host;
-  std::optional<int> shards;
-
   static std::vector<OptionHelp> help() {
-    auto all = WorkerOptions::help();
-    all[2].help = "port of the web pages (default: 9999)";
-    all.insert(all.begin(), OptionHelp{"states", "show the cases and how they do, by the reports in the log"});
-    return all;
+    return {{"states", "show the cases and how they do, by the reports in the log"}};
   }
-  WorkerOptions of_worker() const { return {without_web, with_web, web_port, web_bind, web_host, shards}; }
 };
 
 struct CompletionOptions {
@@ -220,11 +210,15 @@ CommandLine::CommandLine(App& app, std::string program, bool with_app)
                         one.app_only});
   for (const auto& one : app_.commands())
     entries_.push_back({{one->name(), one->help(), one->options()}, one.get(), one->log_use(), true, false});
-  entries_.push_back(
-      {{livecheck_.command->name(), livecheck_.command->help(), detail::option_specs(livecheck_options_)},
-       livecheck_.command.get(),
-       livecheck_.log_use,
-       livecheck_.app_only});
+  auto options = detail::option_specs(livecheck_options_);
+  for (auto& one : detail::option_specs(worker_options_)) {
+    if (one.name == "--web-port") one.help = "port of the web pages (default: 9999)";
+    options.push_back(std::move(one));
+  }
+  entries_.push_back({{livecheck_.command->name(), livecheck_.command->help(), std::move(options)},
+                      livecheck_.command.get(),
+                      livecheck_.log_use,
+                      livecheck_.app_only});
   entries_.push_back({{"worker", "Start worker instance for given app.", detail::option_specs(worker_options_)}});
   entries_.push_back({{"completion", "Output shell completion to be evaluated by the shell.",
                        detail::option_specs(completion_options_)},
@@ -320,7 +314,7 @@ void CommandLine::load_settings() {
     }
     if (global_.datadir) settings.set("datadir", *global_.datadir, "--datadir");
     if (global_.log) settings.set("broker", *global_.log, "--log");
-    const auto worker = chosen_->help.name == "livecheck" ? livecheck_options_.of_worker() : worker_options_;
+    const auto& worker = worker_options_;
     if (worker.with_web && worker.without_web) throw UsageError("--with-web and --without-web exclude each other");
     if (worker.without_web) settings.set("web", "false", "--without-web");
     if (worker.with_web) settings.set("web", "true", "--with-web");
