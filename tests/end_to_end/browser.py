@@ -2,6 +2,8 @@
 import shutil
 import time
 
+from playwright.sync_api import sync_playwright
+
 CHROMIUM = shutil.which("chromium")
 CSP = "document.addEventListener('securitypolicyviolation', e => console.error('CSP: ' + e.violatedDirective));"
 
@@ -10,6 +12,34 @@ def launch(playwright):
     if CHROMIUM is None:
         raise AssertionError("there is no chromium: dev/deps installs it")
     return playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])  # root has no sandbox
+
+
+class WithBrowser:
+    """For a Scene with pages at `base`: a browser for all tests of the class."""
+
+    first_view = "overview"
+    scripts = ()  # that run in each page before its own
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.playwright = sync_playwright().start()
+        cls.addClassCleanup(cls.playwright.stop)
+        cls.browser = launch(cls.playwright)
+        cls.addClassCleanup(cls.browser.close)
+
+    def tab(self, view=None, **how):
+        tab = Tab(self.browser, self.base, **how)
+        self.addCleanup(tab.close)
+        for script in self.scripts:
+            tab.context.add_init_script(script)
+        tab.open(view or self.first_view)
+        return tab
+
+    def check(self, tab):
+        """Nothing was asked of other hosts, and nothing went wrong."""
+        self.assertEqual(tab.hosts, {self.base.split("/")[2]})
+        self.assertEqual(tab.wrong, [])
 
 
 class Tab:

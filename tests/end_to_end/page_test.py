@@ -11,7 +11,6 @@ python_packages.need("page")
 import browser  # noqa: E402 (its packages are found only now)
 
 from axe_playwright_python.sync_playwright import Axe  # noqa: E402 (found only now)
-from playwright.sync_api import sync_playwright  # noqa: E402
 
 from support import BIN, Scene, run, wait_for  # noqa: E402
 
@@ -22,16 +21,12 @@ EVIL = '<img src=x onerror="document.title=\'owned\'"><script>document.title=\'o
 HIDDEN = "right‮left\x07\x9b​"
 
 
-class PageScene(Scene):
+class PageScene(browser.WithBrowser, Scene):
     options = ()
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.playwright = sync_playwright().start()
-        cls.addClassCleanup(cls.playwright.stop)
-        cls.browser = browser.launch(cls.playwright)
-        cls.addClassCleanup(cls.browser.close)
         cls.worker = cls.start_shop()
         cls.base = cls.worker.wait_for(r"Web pages at (http://127\.0\.0\.1:\d+)/").group(1)
 
@@ -55,17 +50,6 @@ class PageScene(Scene):
     @classmethod
     def order(cls, key="ann", topic="orders", **order):
         cls.shop("send", topic, json.dumps({"customer": key, "item": "novel", "price": 1, **order}), "--key", key)
-
-    def tab(self, view="overview", **how):
-        tab = browser.Tab(self.browser, self.base, **how)
-        self.addCleanup(tab.close)
-        tab.open(view)
-        return tab
-
-    def check(self, tab):
-        """Nothing was asked of other hosts, and nothing went wrong."""
-        self.assertEqual(tab.hosts, {self.base.split("/")[2]})
-        self.assertEqual(tab.wrong, [])
 
 
 class Page(PageScene):

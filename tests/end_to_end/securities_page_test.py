@@ -9,7 +9,6 @@ python_packages.need("page")
 import browser  # noqa: E402 (its packages are found only now)
 
 from axe_playwright_python.sync_playwright import Axe  # noqa: E402 (found only now)
-from playwright.sync_api import sync_playwright  # noqa: E402
 
 from securities_api_test import EVIL, Collected  # noqa: E402
 from support import HORTON, run, wait_for  # noqa: E402
@@ -41,26 +40,9 @@ PIXELS = """name => {
 }"""
 
 
-class InBrowser(Collected):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.playwright = sync_playwright().start()
-        cls.addClassCleanup(cls.playwright.stop)
-        cls.browser = browser.launch(cls.playwright)
-        cls.addClassCleanup(cls.browser.close)
-
-    def tab(self, view="securities", **how):
-        tab = browser.Tab(self.browser, self.base, **how)
-        self.addCleanup(tab.close)
-        tab.context.add_init_script(SHIFTS)
-        tab.open(view)
-        return tab
-
-    def check(self, tab):
-        """Nothing was asked of other hosts, and nothing went wrong."""
-        self.assertEqual(tab.hosts, {self.base.split("/")[2]})
-        self.assertEqual(tab.wrong, [])
+class InBrowser(browser.WithBrowser, Collected):
+    first_view = "securities"
+    scripts = (SHIFTS,)
 
 
 class SecuritiesPage(InBrowser):
