@@ -39,8 +39,6 @@ AgentOptions agent_options(const LiveCheckOptions& options) {
 
 double seconds(Loop::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
-std::string text(std::chrono::milliseconds duration) { return format_duration(duration); }
-
 struct Outcome {
   LiveState state = LiveState::kPass;
   std::string error{};
@@ -211,7 +209,7 @@ Task<void> LiveCheck::run(LiveCaseBase& of, const LiveExecution& test) {
   co_await report_failure(
       of, LiveState::kFail,
       fmt::format("{} tests in a row have failed: its tests are skipped for {}, and then tried again",
-                  of.status().consecutive_failures, text(kFailsFor)));
+                  of.status().consecutive_failures, format_duration(kFailsFor)));
 }
 
 Task<void> LiveCheck::report(LiveReport report) {
@@ -280,7 +278,7 @@ Task<void> LiveCheck::watch_for_stalls() {
       const auto still = std::chrono::duration_cast<std::chrono::milliseconds>(loop.now() - one.came);
       try {
         co_await report_failure(*one.of, LiveState::kStall,
-                                fmt::format("no test has come for {} (warn_stalled_after)", text(still)));
+                                fmt::format("no test has come for {} (warn_stalled_after)", format_duration(still)));
       } catch (const Failure& failure) {
         log::warn("LiveCheck cannot report a stall: {}", failure.what());
       }

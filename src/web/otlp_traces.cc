@@ -2,6 +2,7 @@
 // opentelemetry.io/docs/specs/semconv/messaging.
 #include <fmt/format.h>
 
+#include "base/big_endian.h"
 #include "web/otlp_message.h"
 
 namespace mephisto {
@@ -14,8 +15,8 @@ constexpr std::uint64_t kConsumer = 5;
 constexpr std::uint64_t kError = 2;
 
 std::string id(std::uint64_t number) {
-  std::string bytes(8, '\0');
-  for (auto i = bytes.size(); i > 0; --i, number >>= 8) bytes[i - 1] = static_cast<char>(number & 0xff);
+  std::string bytes;
+  put_big_endian(bytes, number);
   return bytes;
 }
 

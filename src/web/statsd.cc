@@ -35,7 +35,6 @@ class Datagrams {
   std::vector<std::string> all_;
 };
 
-// The middle of a bucket, in milliseconds; of the last one its lower bound.
 // As a plain decimal number, which all servers read. Nothing for a single value.
 std::string rate_of(std::uint64_t count) {
   if (count == 1) return "";
@@ -44,6 +43,7 @@ std::string rate_of(std::uint64_t count) {
   return rate;
 }
 
+// The middle of a bucket, in milliseconds; of the last one its lower bound.
 double middle_of(std::size_t bucket) {
   using detail::Histogram;
   const auto octaves = static_cast<double>(bucket) / Histogram::kOctave;
